@@ -1,0 +1,130 @@
+"""A webhook as a message: the body is the exact bytes that arrived, the rest is properties."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from ringback.contract.identity import JobId, job_id_of
+from ringback.contract.trace_context import TraceContext, trace_context_of
+
+CONTENT_TYPE = "application/json"
+
+#: Written by the broker on each dead-lettering. A client that publishes them again can have the
+#: broker drop the message as a cycle (RabbitMQ before 4.0.1), so every republish strips them.
+BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
+
+
+class Header(StrEnum):
+    ORG_ID = "org_id"
+    ENDPOINT_ID = "endpoint_id"
+    DEDUP_KEY = "dedup_key"
+    RECEIVED_AT = "received_at"
+    GATEWAY_LIFE = "gateway_life"
+    TRACEPARENT = "traceparent"
+    TRACESTATE = "tracestate"
+    RETRY_OF = "retry_of"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Everything that travels with a body.
+
+    `dedup_key` is None for an event of which no copy can be told from another.
+    """
+
+    job_id: JobId
+    event_type: str
+    org_id: UUID
+    endpoint_id: str
+    received_at: datetime
+    gateway_life: UUID
+    trace: TraceContext
+    dedup_key: str | None = None
+    retry_of: JobId | None = None
+
+    def headers(self) -> dict[str, Any]:
+        """The message headers. Absent values have no header."""
+        headers: dict[str, Any] = {
+            Header.ORG_ID.value: str(self.org_id),
+            Header.ENDPOINT_ID.value: self.endpoint_id,
+            Header.RECEIVED_AT.value: _as_text(self.received_at),
+            Header.GATEWAY_LIFE.value: str(self.gateway_life),
+            Header.TRACEPARENT.value: self.trace.traceparent,
+        }
+        if self.dedup_key is not None:
+            headers[Header.DEDUP_KEY.value] = self.dedup_key
+        if self.trace.tracestate is not None:
+            headers[Header.TRACESTATE.value] = self.trace.tracestate
+        if self.retry_of is not None:
+            headers[Header.RETRY_OF.value] = str(self.retry_of)
+        return headers
+
+
+@dataclass(frozen=True, slots=True)
+class NotOurs:
+    """A message that no gateway of ours can have published; `reason` is a sentence."""
+
+    reason: str
+
+
+def open_envelope(
+    *, message_id: str | None, event_type: str | None, headers: Mapping[str, Any]
+) -> Envelope | NotOurs:
+    """Read what a message says about its body. Never raises, whatever the message holds."""
+    job_id = job_id_of(message_id or "")
+    org_id = _uuid(headers.get(Header.ORG_ID))
+    life = _uuid(headers.get(Header.GATEWAY_LIFE))
+    received_at = _time(headers.get(Header.RECEIVED_AT))
+    trace = trace_context_of(
+        _text(headers.get(Header.TRACEPARENT)), _text(headers.get(Header.TRACESTATE))
+    )
+    endpoint_id = _text(headers.get(Header.ENDPOINT_ID))
+    if job_id is None:
+        return NotOurs("The message id is not a UUIDv7.")
+    if not event_type:
+        return NotOurs("The message has no type.")
+    if not (org_id and life and received_at and trace and endpoint_id):
+        return NotOurs("A header that every webhook carries is missing or malformed.")
+    retry_of = headers.get(Header.RETRY_OF)
+    return Envelope(
+        job_id=job_id,
+        event_type=event_type,
+        org_id=org_id,
+        endpoint_id=endpoint_id,
+        received_at=received_at,
+        gateway_life=life,
+        trace=trace,
+        dedup_key=_text(headers.get(Header.DEDUP_KEY)),
+        retry_of=job_id_of(str(retry_of)) if retry_of else None,
+    )
+
+
+def without_broker_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """The headers that may be published again."""
+    return {name: value for name, value in headers.items() if not name.startswith(BROKER_HEADERS)}
+
+
+def _as_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _uuid(value: Any) -> UUID | None:
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment and moment.tzinfo else None

@@ -1,0 +1,77 @@
+"""What Ringback must know of an event to carry it: its type and its call."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from ringback.contract.json_text import JsonText, NotJsonError, TooDeepError, keepable, read_json
+
+LONGEST_TYPE_BYTES = 255
+"""What a short string of AMQP holds."""
+
+_LONGEST_CALL_ID = 255
+
+
+class Unreadable(StrEnum):
+    """Why a body is no event. The value is the sentence that the sender gets."""
+
+    NOT_JSON = "The body is not a JSON document in UTF-8."
+    TOO_DEEP = "The body is nested too deeply."
+    NOT_AN_OBJECT = "The body is not a JSON object."
+    NO_TYPE = "The body has no message.type."
+    TYPE_NOT_TEXT = "The type is not a text."
+    TYPE_TOO_LONG = "The type is longer than 255 bytes."
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a call, read from the bytes that the platform sent.
+
+    `message` is the object that carries the type. `document` is the whole body.
+    """
+
+    type: str
+    call_id: str | None
+    message: dict[str, Any]
+    document: JsonText
+
+
+def read_event(body: bytes) -> Event | Unreadable:
+    """Read `{"message": {"type": …}}`, or the older `{"type": …}`. Unknown types are events too."""
+    try:
+        document = read_json(body)
+    except NotJsonError:
+        return Unreadable.NOT_JSON
+    except TooDeepError:
+        return Unreadable.TOO_DEEP
+    if not isinstance(document.value, dict):
+        return Unreadable.NOT_AN_OBJECT
+    message = _message_in(document.value)
+    event_type = _type_in(message)
+    if isinstance(event_type, Unreadable):
+        return event_type
+    return Event(event_type, call_id_in(message), message, document)
+
+
+def call_id_in(message: dict[str, Any]) -> str | None:
+    """The id of the call that a message belongs to; None where there is none to trust."""
+    call = message.get("call")
+    call_id = call.get("id") if isinstance(call, dict) else None
+    if not isinstance(call_id, str) or not 0 < len(call_id) <= _LONGEST_CALL_ID:
+        return None
+    return keepable(call_id)
+
+
+def _message_in(document: dict[str, Any]) -> dict[str, Any]:
+    message = document.get("message")
+    return message if isinstance(message, dict) and "type" in message else document
+
+
+def _type_in(message: dict[str, Any]) -> str | Unreadable:
+    event_type = message.get("type")
+    if event_type is None or not event_type:
+        return Unreadable.NO_TYPE if event_type in {None, ""} else Unreadable.TYPE_NOT_TEXT
+    if not isinstance(event_type, str):
+        return Unreadable.TYPE_NOT_TEXT
+    kept = keepable(event_type)
+    return kept if len(kept.encode()) <= LONGEST_TYPE_BYTES else Unreadable.TYPE_TOO_LONG

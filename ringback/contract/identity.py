@@ -1,0 +1,30 @@
+"""Job ids: UUIDv7, made by the gateway. The first 48 bits are the time, so ids sort by time."""
+
+from datetime import UTC, datetime, timedelta
+from typing import NewType
+from uuid import UUID
+
+from uuid_utils import compat
+
+JobId = NewType("JobId", UUID)
+
+_VERSION = 7
+
+
+def new_job_id() -> JobId:
+    """A fresh id that carries the present time."""
+    return JobId(compat.uuid7())
+
+
+def created_at(job_id: JobId) -> datetime:
+    """The time that an id carries, in UTC, to the millisecond."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=job_id.int >> 80)
+
+
+def job_id_of(text: str) -> JobId | None:
+    """The job id in a text; None if the text is not a UUIDv7."""
+    try:
+        parsed = UUID(text)
+    except ValueError:
+        return None
+    return JobId(parsed) if parsed.version == _VERSION else None

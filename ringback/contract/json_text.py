@@ -1,0 +1,138 @@
+r"""Reading JSON as strangers send it, and the text of it that PostgreSQL can keep.
+
+JSONB refuses `\u0000` and lone surrogates, turns `1e130000` into a hundred thousand digits, and
+keeps only the last of two equal keys. None of that may make a webhook impossible to process or a
+page of dead letters impossible to read, so such a document is kept with the part replaced and is
+marked as altered.
+"""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+_MOST_DIGITS = 300
+_LARGEST_EXPONENT = 100
+_EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)$")
+_SMALL_EXPONENT = re.compile(rb"e-[0-9][0-9]")
+_ESCAPE = re.compile(r"\\(u0000|.)", re.DOTALL)
+_UNKEEPABLE = re.compile(r"[\x00\ud800-\udfff]")
+
+
+class NotJsonError(ValueError):
+    """The bytes are not a JSON document in UTF-8."""
+
+
+class TooDeepError(ValueError):
+    """The document is nested more deeply than 254 levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonText:
+    """A document, and the text under which it is kept.
+
+    `altered` says that the text differs in meaning from what arrived. Numbers too large to keep
+    are texts in `value`, too.
+    """
+
+    value: Any
+    text: str
+    altered: bool
+
+
+def read_json(body: bytes) -> JsonText:
+    """Read a document of any origin. Raises NotJsonError or TooDeepError, and nothing else."""
+    try:
+        value = orjson.loads(body)
+        rendered = orjson.dumps(value)
+    except orjson.JSONDecodeError:
+        return _read_slowly(body)
+    except orjson.JSONEncodeError as exc:
+        raise TooDeepError from exc
+    if rendered == body and _is_keepable(body):
+        return JsonText(value=value, text=body.decode(), altered=False)
+    return _read_slowly(body)
+
+
+def keepable(text: str) -> str:
+    """The same text with what PostgreSQL and AMQP cannot hold replaced by U+FFFD."""
+    return _UNKEEPABLE.sub(REPLACEMENT, text)
+
+
+def _is_keepable(rendered: bytes) -> bool:
+    """Whether a compact document, rendered by orjson, holds nothing that JSONB cannot.
+
+    It writes every large exponent as `e+`, and NUL only as an escape.
+    """
+    return (
+        b"\\u0000" not in rendered
+        and b"e+" not in rendered
+        and _SMALL_EXPONENT.search(rendered) is None
+    )
+
+
+class _Reader:
+    """Reads number by number and object by object, and notes what cannot be kept as it is."""
+
+    def __init__(self) -> None:
+        self.altered = False
+
+    def number(self, literal: str) -> float | str:
+        value = float(literal)
+        exponent = _EXPONENT.search(literal)
+        magnitude = abs(int(exponent[1][:9])) if exponent else 0
+        if math.isinf(value) or magnitude > _LARGEST_EXPONENT or len(literal) > _MOST_DIGITS:
+            self.altered = True
+            return literal
+        return value
+
+    def integer(self, literal: str) -> int | str:
+        if len(literal) > _MOST_DIGITS:
+            self.altered = True
+            return literal
+        return int(literal)
+
+    def pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            self.altered = True
+        return members
+
+    @staticmethod
+    def constant(literal: str) -> None:
+        raise NotJsonError(literal)
+
+
+def _read_slowly(body: bytes) -> JsonText:
+    reader = _Reader()
+    try:
+        text = body.decode()
+        value = json.loads(
+            text,
+            parse_float=reader.number,
+            parse_int=reader.integer,
+            parse_constant=reader.constant,
+            object_pairs_hook=reader.pairs,
+        )
+        rendered = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError as exc:
+        raise TooDeepError from exc
+    except ValueError as exc:
+        raise NotJsonError from exc
+    cleaned = _without_unkeepable(rendered)
+    if reader.altered or cleaned != rendered:
+        return JsonText(value=value, text=cleaned, altered=True)
+    return JsonText(value=value, text=text, altered=False)
+
+
+def _without_unkeepable(rendered: str) -> str:
+    escapes_cleaned = _ESCAPE.sub(
+        lambda match: REPLACEMENT if match[1] == "u0000" else match[0],
+        rendered,
+    )
+    return keepable(escapes_cleaned)

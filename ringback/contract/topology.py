@@ -1,0 +1,115 @@
+"""Every exchange, queue and binding, as data.
+
+    webhooks ──attempt.*──▶ webhooks.work ──rejected──▶ webhooks.failed ──attempt.<n>──▶ rung n
+       ▲                                                      │ no rung left              │ TTL
+       └────────────────────────── attempt.<n+1> ─────────────┼───────────────────────────┘
+                                                              ▼
+                              webhooks.suspect ──▶ webhooks.dead ──▶ webhooks.dlq
+
+A rung has no length limit: the broker's dead-letter worker serves all rungs of a source, and one
+that refuses stalls them all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ringback.contract.ladder import Attempt, Ladder, Rung, routing_key
+
+WEBHOOKS = "webhooks"
+FAILED = "webhooks.failed"
+DEAD = "webhooks.dead"
+WORK_QUEUE = "webhooks.work"
+SUSPECT_QUEUE = "webhooks.suspect"
+DEAD_LETTER_QUEUE = "webhooks.dlq"
+RUNG_PREFIX = "webhooks.retry."
+
+WORK_DELIVERY_LIMIT = 100
+"""High on purpose. A message that the limit dead-letters into a rung comes back without a
+rejection in its cycle, and the broker then holds it for good."""
+
+SUSPECT_DELIVERY_LIMIT = 3
+
+Arguments = Mapping[str, str | int | bool]
+
+
+def _arguments(**values: str | int | bool) -> Arguments:
+    return MappingProxyType({name.replace("_", "-"): value for name, value in values.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    name: str
+    kind: str
+    arguments: Arguments = field(default_factory=_arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    name: str
+    arguments: Arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    exchange: str
+    queue: str
+    routing_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    exchanges: tuple[Exchange, ...]
+    queues: tuple[Queue, ...]
+    bindings: tuple[Binding, ...]
+
+
+def topology(ladder: Ladder) -> Topology:
+    """All that must stand on the broker for this ladder, in the order in which to declare it."""
+    return Topology(
+        exchanges=(
+            Exchange(DEAD, "fanout"),
+            Exchange(FAILED, "direct", _arguments(alternate_exchange=DEAD)),
+            Exchange(WEBHOOKS, "topic", _arguments(alternate_exchange=DEAD)),
+        ),
+        queues=(
+            Queue(DEAD_LETTER_QUEUE, _arguments(x_queue_type="quorum")),
+            _dead_lettering(SUSPECT_QUEUE, DEAD, limit=SUSPECT_DELIVERY_LIMIT, single=True),
+            *(_rung_queue(rung) for rung in ladder.rungs),
+            _dead_lettering(WORK_QUEUE, FAILED, limit=WORK_DELIVERY_LIMIT),
+        ),
+        bindings=(
+            Binding(DEAD, DEAD_LETTER_QUEUE),
+            *(Binding(FAILED, rung.queue_name, routing_key(rung.attempt)) for rung in ladder.rungs),
+            Binding(WEBHOOKS, WORK_QUEUE, "attempt.*"),
+        ),
+    )
+
+
+def _dead_lettering(name: str, exchange: str, *, limit: int, single: bool = False) -> Queue:
+    alone = {"x_single_active_consumer": True} if single else {}
+    return Queue(
+        name,
+        _arguments(
+            x_queue_type="quorum",
+            x_dead_letter_exchange=exchange,
+            x_dead_letter_strategy="at-least-once",
+            x_overflow="reject-publish",
+            x_delivery_limit=limit,
+            **alone,
+        ),
+    )
+
+
+def _rung_queue(rung: Rung) -> Queue:
+    return Queue(
+        rung.queue_name,
+        _arguments(
+            x_queue_type="quorum",
+            x_message_ttl=rung.delay_ms,
+            x_dead_letter_exchange=WEBHOOKS,
+            x_dead_letter_routing_key=routing_key(Attempt(rung.attempt + 1)),
+            x_dead_letter_strategy="at-least-once",
+            x_overflow="reject-publish",
+        ),
+    )

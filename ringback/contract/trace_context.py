@@ -1,0 +1,37 @@
+"""W3C trace context, as far as Ringback itself must understand it (w3.org/TR/trace-context)."""
+
+import re
+from dataclasses import dataclass
+from secrets import token_hex
+
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}"
+)
+_LONGEST_TRACESTATE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    traceparent: str
+    tracestate: str | None = None
+
+    @property
+    def trace_id(self) -> str:
+        return self.traceparent[3:35]
+
+    @property
+    def span_id(self) -> str:
+        return self.traceparent[36:52]
+
+
+def trace_context_of(traceparent: str | None, tracestate: str | None) -> TraceContext | None:
+    """The context that a caller sent; None if it sent none or one that the standard forbids."""
+    if traceparent is None or not _TRACEPARENT.fullmatch(traceparent):
+        return None
+    kept = tracestate if tracestate and len(tracestate) <= _LONGEST_TRACESTATE else None
+    return TraceContext(traceparent=traceparent, tracestate=kept)
+
+
+def new_trace_context() -> TraceContext:
+    """A context for a webhook whose caller sent none, so that its log lines share one trace id."""
+    return TraceContext(traceparent=f"00-{token_hex(16)}-{token_hex(8)}-01")
