@@ -68,10 +68,12 @@ def _message_in(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _type_in(message: dict[str, Any]) -> str | Unreadable:
-    event_type = message.get("type")
-    if event_type is None or not event_type:
-        return Unreadable.NO_TYPE if event_type in {None, ""} else Unreadable.TYPE_NOT_TEXT
-    if not isinstance(event_type, str):
-        return Unreadable.TYPE_NOT_TEXT
-    kept = keepable(event_type)
-    return kept if len(kept.encode()) <= LONGEST_TYPE_BYTES else Unreadable.TYPE_TOO_LONG
+    match message.get("type"):
+        case None | "":
+            return Unreadable.NO_TYPE
+        case str() as event_type:
+            kept = keepable(event_type)
+            is_short = len(kept.encode()) <= LONGEST_TYPE_BYTES
+            return kept if is_short else Unreadable.TYPE_TOO_LONG
+        case _:
+            return Unreadable.TYPE_NOT_TEXT

@@ -1,0 +1,57 @@
+"""One process, one event loop, one way to stop."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+import uvloop
+
+from ringback.runtime.settings import SettingsError
+
+ServiceMain = Callable[[asyncio.Event], Awaitable[None]]
+
+EXIT_FAILED = 1
+EXIT_BAD_SETTINGS = 2
+
+
+class CannotStartError(Exception):
+    """What the service needs is not as it must be; the text says it in a sentence."""
+
+
+def run(service_main: ServiceMain) -> int:
+    """Run a service until it ends or is told to stop, and return its exit status.
+
+    SIGTERM and SIGINT set the event that `service_main` gets; it then stops in its own order.
+    A second signal ends the process at once. Errors that a person can mend are one sentence.
+    """
+    try:
+        uvloop.run(_until_stopped(service_main))
+    except SettingsError as exc:
+        print(f"These settings cannot be used:\n{exc}", file=sys.stderr)  # ruff: ignore[print]
+        return EXIT_BAD_SETTINGS
+    except CannotStartError as exc:
+        print(exc, file=sys.stderr)  # ruff: ignore[print]
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except Exception:  # ruff: ignore[blind-except]  # the last place that can say what happened
+        structlog.get_logger().exception("service.failed")
+        return EXIT_FAILED
+    return 0
+
+
+async def _until_stopped(service_main: ServiceMain) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    await service_main(stop)

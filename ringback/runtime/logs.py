@@ -1,0 +1,51 @@
+"""Logs are JSON lines on stdout. Lines of libraries take the same way."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from structlog.typing import Processor
+
+from ringback.runtime.settings import LogSettings
+
+
+def configure(service: str, settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Set up structlog and the standard library's logging for this process."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    stream = stream or sys.stdout
+    structlog.contextvars.bind_contextvars(service=service)
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(timestamp_key="ts", colors=stream.isatty())
+        if settings.log_format == "console"
+        else structlog.processors.JSONRenderer(serializer=_json)
+    )
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+    # It reports each lost connection with a stack, and our own link says the same in one line.
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
+    logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
+
+
+def _json(event: Mapping[str, Any], **_: Any) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -1,0 +1,104 @@
+"""Plain SQL files, applied in the order of their names, each once, by one runner at a time."""
+
+import hashlib
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from ringback.runtime.queries import load
+
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
+
+_FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_CONNECT_TIMEOUT_S = 10.0
+
+
+class MigrationError(Exception):
+    """The database cannot be brought to this version; the text says why, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    version: str
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def migrations_in(directory: Path) -> list[Migration]:
+    """The files of a directory in order. Raises MigrationError for a name out of the scheme."""
+    found = []
+    for path in sorted(directory.glob("*.sql")):
+        match = _FILE_NAME.fullmatch(path.name)
+        if match is None:
+            raise MigrationError(f"{path.name} is not named like 0001_delivery_log.sql.")
+        found.append(Migration(match[1], path.name, path.read_text(encoding="utf-8")))
+    versions = [migration.version for migration in found]
+    if len(set(versions)) != len(versions):
+        raise MigrationError("Two migrations have the same number.")
+    return found
+
+
+async def migrate(database_url: str, *, directory: Path = MIGRATIONS) -> list[str]:
+    """Bring the database to the newest version and return the names of what was applied.
+
+    Each file is one transaction. A second runner waits for the first and then finds nothing to do.
+    Raises MigrationError when an applied file was changed since, or when PostgreSQL refuses one.
+    """
+    migrations = migrations_in(directory)
+    async with _locked(database_url) as connection:
+        applied = dict(await connection.fetch(load("ringback.runtime", "applied_migrations.sql")))
+        _verify(migrations, applied)
+        pending = [migration for migration in migrations if migration.version not in applied]
+        for migration in pending:
+            await _apply(connection, migration)
+    return [migration.name for migration in pending]
+
+
+def _verify(migrations: list[Migration], applied: dict[str, str]) -> None:
+    known = {migration.version for migration in migrations}
+    unknown = sorted(set(applied) - known)
+    if unknown:
+        raise MigrationError(
+            f"The database is newer than this code: it has migration {unknown[-1]}."
+        )
+    for migration in migrations:
+        if applied.get(migration.version, migration.checksum) != migration.checksum:
+            raise MigrationError(f"{migration.name} was changed after it had been applied.")
+
+
+async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                load("ringback.runtime", "record_migration.sql"),
+                migration.version,
+                migration.name,
+                migration.checksum,
+            )
+    except asyncpg.PostgresError as exc:
+        raise MigrationError(f"{migration.name} was refused by PostgreSQL: {exc}") from exc
+
+
+@asynccontextmanager
+async def _locked(database_url: str) -> AsyncGenerator[asyncpg.Connection, None]:
+    """A connection that alone may migrate. The lock ends with the connection, whatever happens."""
+    try:
+        connection = await asyncpg.connect(database_url, timeout=_CONNECT_TIMEOUT_S)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as exc:
+        reason = type(exc).__name__
+        raise MigrationError(f"The database cannot be reached ({reason}).") from exc
+    try:
+        await connection.execute(load("ringback.runtime", "lock_migrations.sql"))
+        await connection.execute(load("ringback.runtime", "create_migrations_table.sql"))
+        yield connection
+    finally:
+        await connection.close(timeout=_CONNECT_TIMEOUT_S)

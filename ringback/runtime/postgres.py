@@ -1,0 +1,82 @@
+"""The pool of connections to PostgreSQL, also while PostgreSQL is away."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+
+from ringback.runtime.settings import DatabaseSettings
+
+DATABASE_AWAY: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.QueryCanceledError,
+)
+"""What asyncpg raises when the server cannot be reached, or cannot serve now.
+
+The statement was good; trying it again later may succeed.
+"""
+
+CONNECT_TIMEOUT_S = 5.0
+COMMAND_TIMEOUT_S = 30.0
+_CLOSE_TIMEOUT_S = 3.0
+
+
+@asynccontextmanager
+async def open_pool(settings: DatabaseSettings, name: str) -> AsyncGenerator[asyncpg.Pool, None]:
+    """A pool whose connections carry `name` as application_name.
+
+    It opens without a server: each acquire connects when it must, and raises one of DATABASE_AWAY
+    when it cannot. The least number of connections is opened in the background.
+    """
+    pool = asyncpg.create_pool(
+        settings.database_url.get_secret_value(),
+        min_size=0,
+        max_size=settings.database_pool_max,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=COMMAND_TIMEOUT_S,
+        max_inactive_connection_lifetime=0,
+        server_settings={"application_name": name, "jit": "off"},
+    )
+    await pool
+    warming = asyncio.create_task(_warm(pool, settings.database_pool_min))
+    try:
+        yield pool
+    finally:
+        warming.cancel()
+        with suppress(asyncio.CancelledError):
+            await warming
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+
+async def ping(pool: asyncpg.Pool) -> bool:
+    """Whether the database answers a statement. Raises one of DATABASE_AWAY when it does not."""
+    return bool(await pool.fetchval("SELECT true"))
+
+
+async def _warm(pool: asyncpg.Pool, size: int) -> None:
+    """Open `size` connections by holding them all at once. A database that is away is no error."""
+    connections = []
+    try:
+        for _ in range(min(size, pool.get_max_size())):
+            connections.append(await pool.acquire())  # ruff: ignore[manual-list-comprehension]  # held until all are open
+    except DATABASE_AWAY:
+        return
+    finally:
+        for connection in connections:
+            await pool.release(connection)

@@ -1,0 +1,125 @@
+"""One connection to RabbitMQ that is made anew whenever it is lost.
+
+aio-pika's robust connection is not used: a publish on it waits for the reconnection outside its
+timeout, and consumers can be missing after it. Here every session starts from nothing: what a
+service needs of a connection it sets up in `on_open`, each time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractConnection
+
+OnOpen = Callable[[AbstractConnection], Awaitable[None]]
+
+BROKER_AWAY: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    aio_pika.exceptions.AMQPError,
+    aio_pika.exceptions.ChannelInvalidStateError,
+)
+"""What aio-pika raises when the broker cannot be reached, or refuses for now."""
+
+HEARTBEAT_S = 10
+_CONNECT_TIMEOUT_S = 10.0
+_OPEN_TIMEOUT_S = 20.0
+_CLOSE_TIMEOUT_S = 3.0
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 2.0
+
+log = structlog.get_logger()
+
+
+class Link:
+    """Keeps a session with the broker. `up` is true while `on_open` has run on a live connection.
+
+    A session ends when its connection closes, when `on_open` fails, or by `lost()`; the next one
+    follows after 0.1 s, doubling to 2 s while attempts fail.
+    """
+
+    def __init__(self, url: str, name: str, on_open: OnOpen) -> None:
+        self._url = url
+        self._name = name
+        self._on_open = on_open
+        self._ended = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._first_try = asyncio.Event()
+        self.up = False
+        self.failure: BaseException | None = None
+
+    def lost(self) -> None:
+        """Give this session up and begin another one."""
+        self._ended.set()
+
+    async def tried(self) -> None:
+        """Wait until the first session is up or has failed; `failure` then says why."""
+        await self._first_try.wait()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._keep())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _keep(self) -> None:
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                await self._session()
+                wait_s = _FIRST_WAIT_S
+            except BROKER_AWAY as exc:
+                self.failure = exc
+                if wait_s == _FIRST_WAIT_S:
+                    log.warning("broker.away", link=self._name, reason=type(exc).__name__)
+            except Exception as exc:
+                self.failure = exc
+                log.exception("broker.session_failed", link=self._name)
+            self._first_try.set()
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+    async def _session(self) -> None:
+        """Hold one connection from its opening to its end."""
+        self._ended.clear()
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            connection = await aio_pika.connect(
+                self._url,
+                heartbeat=HEARTBEAT_S,
+                client_properties={"connection_name": self._name},
+            )
+        connection.close_callbacks.add(self._on_close)
+        try:
+            async with asyncio.timeout(_OPEN_TIMEOUT_S):
+                await self._on_open(connection)
+            self.up, self.failure = True, None
+            self._first_try.set()
+            log.info("broker.connected", link=self._name)
+            await self._ended.wait()
+            log.warning("broker.lost", link=self._name)
+        finally:
+            self.up = False
+            await _close(connection)
+
+    def _on_close(self, *_: Any) -> None:
+        self._ended.set()
+
+
+async def _close(connection: AbstractConnection) -> None:
+    """Close politely, but not for long: the other side may be gone."""
+    with suppress(*BROKER_AWAY, asyncio.CancelledError):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await connection.close()

@@ -1,0 +1,124 @@
+"""Settings come from the environment, once, and are refused with every mistake named at once."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ringback.contract.ladder import Ladder
+
+PREFIX = "RINGBACK_"
+
+
+class SettingsError(Exception):
+    """The environment is not usable; the text names each variable and what is wrong with it."""
+
+
+class Settings(BaseSettings):
+    """The base of each service's settings: one field, one variable with the prefix RINGBACK_."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+
+def _scheme_of(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
+    if urlsplit(value.get_secret_value()).scheme not in schemes:
+        raise ValueError(f"must be a URL that begins with {schemes[0]}://")
+    return value
+
+
+def _amqp_url(value: SecretStr) -> SecretStr:
+    return _scheme_of(value, ("amqp", "amqps"))
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    return _scheme_of(value, ("postgresql", "postgres"))
+
+
+def _ladder_text(value: str) -> str:
+    Ladder.parse(value)
+    return value
+
+
+class LadderSettings(Settings):
+    retry_ladder: Annotated[str, AfterValidator(_ladder_text)] = Field(
+        default="2s,4s,8s",
+        description="Delays between attempts (ms, s, m, h). Their number is the retry limit. "
+        "Change it on a running system only as docs/how-to/change-the-ladder.md says.",
+    )
+
+    @property
+    def ladder(self) -> Ladder:
+        return Ladder.parse(self.retry_ladder)
+
+
+class BrokerSettings(LadderSettings):
+    amqp_url: Annotated[SecretStr, AfterValidator(_amqp_url)] = Field(
+        description="RabbitMQ, e.g. amqp://user:password@host:5672/vhost. amqps:// for TLS.",
+    )
+
+
+class DatabaseSettings(Settings):
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+        description="PostgreSQL, e.g. postgresql://user:password@host:5432/ringback.",
+    )
+    database_pool_min: int = Field(
+        default=5, ge=0, le=100, description="Connections kept open to PostgreSQL."
+    )
+    database_pool_max: int = Field(
+        default=20, ge=1, le=500, description="The most connections to PostgreSQL."
+    )
+
+
+class ExpositionSettings(Settings):
+    exposition_host: str = Field(
+        default="0.0.0.0",  # ruff: ignore[hardcoded-bind-all-interfaces]
+        description="Where /metrics, /livez and /readyz listen. Not for the public.",
+    )
+
+
+class LogSettings(Settings):
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe lines that are written."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="json for machines, console for a person at a terminal."
+    )
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load(kind: type[S], environ: Mapping[str, str] | None = None) -> S:
+    """Read `kind` from the environment. Raises SettingsError with all that is wrong."""
+    source = os.environ if environ is None else environ
+    names = {f"{PREFIX}{name}".upper(): name for name in kind.model_fields}
+    values = {
+        names[key.upper()]: value
+        for key, value in source.items()
+        if key.upper() in names and value.strip()
+    }
+    try:
+        return kind.model_validate(values)
+    except ValidationError as exc:
+        raise SettingsError("\n".join(_sentences(exc.errors(include_url=False)))) from None
+
+
+def _sentences(errors: list[ErrorDetails]) -> Iterator[str]:
+    for error in errors:
+        variable = f"{PREFIX}{error['loc'][0]}".upper() if error["loc"] else "settings"
+        yield f"{variable}: {_reason(error)}"
+
+
+def _reason(error: ErrorDetails) -> str:
+    context: dict[str, Any] = error.get("ctx", {})
+    if error["type"] == "missing":
+        return "is required and not set"
+    if "error" in context:
+        return str(context["error"])
+    return error["msg"][:1].lower() + error["msg"][1:]
