@@ -54,7 +54,8 @@ async def migrate(database_url: str, *, directory: Path = MIGRATIONS) -> list[st
     """
     migrations = migrations_in(directory)
     async with _locked(database_url) as connection:
-        applied = dict(await connection.fetch(load("ringback.runtime", "applied_migrations.sql")))
+        rows = await connection.fetch(load("ringback.runtime", "applied_migrations.sql"))
+        applied = {row["version"]: row["checksum"] for row in rows}
         _verify(migrations, applied)
         pending = [migration for migration in migrations if migration.version not in applied]
         for migration in pending:

@@ -45,10 +45,15 @@ async def apply(amqp_url: str, ladder: Ladder) -> None:
 
 
 async def check(amqp_url: str, ladder: Ladder) -> list[str]:
-    """What differs from the topology of this ladder, one sentence each; empty when it stands."""
+    """What differs from the topology of this ladder, one sentence each; empty when it stands.
+
+    Compares arguments by declaring again what exists, so it needs the right to configure.
+    Bindings cannot be read by AMQP; `apply` sets them again.
+    """
     try:
         async with _connected(amqp_url) as connection:
-            return await missing(connection, ladder)
+            absent = await missing(connection, ladder)
+            return absent or await _differing(connection, topology(ladder))
     except BROKER_AWAY as exc:
         raise TopologyError(f"The broker cannot be reached ({type(exc).__name__}).") from exc
 
@@ -80,9 +85,17 @@ async def _declare(connection: AbstractConnection, wanted: Topology) -> None:
         for queue in wanted.queues:
             await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments))
         for binding in wanted.bindings:
-            queue = await channel.get_queue(binding.queue, ensure=False)
-            await queue.bind(binding.exchange, binding.routing_key)
+            bound = await channel.get_queue(binding.queue, ensure=False)
+            await bound.bind(binding.exchange, binding.routing_key)
         await channel.close()
+
+
+async def _differing(connection: AbstractConnection, wanted: Topology) -> list[str]:
+    try:
+        await _declare(connection, wanted)
+    except aio_pika.exceptions.ChannelPreconditionFailed as exc:
+        return [f"An object stands with other arguments: {exc}"]
+    return []
 
 
 Passive = Callable[[AbstractChannel, str], Coroutine[Any, Any, object]]
