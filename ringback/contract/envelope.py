@@ -26,6 +26,11 @@ class Header(StrEnum):
     TRACEPARENT = "traceparent"
     TRACESTATE = "tracestate"
     RETRY_OF = "retry_of"
+    #: Beside a message whose routing key no longer tells its attempt: suspects, dead letters.
+    ATTEMPT = "attempt"
+    #: Beside a message that was sent to the dead letters by a processor: why.
+    ERROR_CLASS = "error_class"
+    ERROR_MESSAGE = "error_message"
 
 
 @dataclass(frozen=True, slots=True)

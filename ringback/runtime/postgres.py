@@ -8,24 +8,21 @@ import asyncpg
 
 from ringback.runtime.settings import DatabaseSettings
 
+DATA_REFUSED: tuple[type[BaseException], ...] = (
+    asyncpg.DataError,
+    asyncpg.ProgramLimitExceededError,
+)
+"""What asyncpg raises when a value itself cannot be stored. Trying again does not help."""
+
 DATABASE_AWAY: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
-    asyncpg.PostgresConnectionError,
+    asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.QueryCanceledError,
 )
-"""What asyncpg raises when the server cannot be reached, or cannot serve now.
+"""Everything else that asyncpg raises: the server is away, overloaded, not migrated, read-only.
 
-The statement was good; trying it again later may succeed.
+None of that is the fault of the data in hand. It holds DATA_REFUSED too, so catch that first.
 """
 
 CONNECT_TIMEOUT_S = 5.0

@@ -1,0 +1,92 @@
+"""What a module of handlers imports. Name the module in RINGBACK_HANDLERS.
+
+    from ringback.handlers import Event, PermanentFailure, handles
+
+    @handles("end-of-call-report")
+    async def book(event: Event) -> None:
+        if "artifact" not in event.message:
+            raise PermanentFailure("A report without an artifact cannot be booked.")
+        await crm.book(event.call_id, idempotency_key=str(event.job_id))
+
+A handler that returns has finished the event. One that raises is tried again after the next delay
+of the ladder. A process can die between a handler's effect and the record of it, so a handler that
+acts outside the database may run twice for one event: pass `job_id` on as an idempotency key.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from ringback.contract.identity import JobId
+
+ANY_TYPE = "*"
+
+_MARK = "__ringback_handles__"
+
+
+class PermanentFailure(Exception):  # ruff: ignore[error-suffix-on-exception-name]  # the name that handlers raise; it is no bug
+    """No attempt can help: the event goes straight to the dead letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a call, as a handler gets it.
+
+    `message` is the object that carries the type, parsed. `attempt` is 1 on the first.
+    """
+
+    job_id: JobId
+    org_id: UUID
+    endpoint_id: str
+    type: str
+    call_id: str | None
+    message: Mapping[str, Any]
+    attempt: int
+    max_attempts: int
+    received_at: datetime
+
+
+Handler = Callable[..., Awaitable[None]]
+H = TypeVar("H", bound=Handler)
+
+
+@dataclass(frozen=True, slots=True)
+class Handles:
+    """What a handler was declared for."""
+
+    types: tuple[str, ...]
+    transaction: bool
+
+    def wants(self, event_type: str) -> bool:
+        return ANY_TYPE in self.types or event_type in self.types
+
+
+def handles(*types: str, transaction: bool = False) -> Callable[[H], H]:
+    """Declare a coroutine function as the handler of event types; `*` stands for all.
+
+    With `transaction` it is called with an asyncpg connection as its second argument, inside the
+    transaction that finishes the event: what it writes there commits exactly once, with the
+    event's status, or not at all. It must not commit or close that connection.
+
+    Raises TypeError for a function that is not `async def`, or without types.
+    """
+    if not types or not all(types) or any(callable(name) for name in types):
+        raise TypeError('handles() takes the event types, e.g. @handles("end-of-call-report")')
+
+    def mark(function: H) -> H:
+        is_async: bool = inspect.iscoroutinefunction(function)
+        if not is_async:
+            raise TypeError(f"The handler {function!r} must be declared with async def")
+        setattr(function, _MARK, Handles(types=types, transaction=transaction))
+        return function
+
+    return mark
+
+
+def declared(function: object) -> Handles | None:
+    """What a function was declared for; None for what is no handler."""
+    mark = getattr(function, _MARK, None)
+    return mark if isinstance(mark, Handles) else None

@@ -1,0 +1,1 @@
+"""The three processes: gateway, processor, metrics. They share `ringback`, never each other."""

@@ -1,0 +1,69 @@
+"""Knows since when the database is away, and until when webhooks are held for it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from ringback.runtime.postgres import DATABASE_AWAY
+
+_PING_WAIT_S = 0.5
+_PING_TIMEOUT_S = 5.0
+_RECENTLY_S = 300.0
+
+log = structlog.get_logger()
+
+
+class DatabaseWatch:
+    """Those who use the database tell it how that went; those who take webhooks ask it."""
+
+    def __init__(
+        self,
+        ping: Callable[[], Awaitable[bool]],
+        *,
+        hold_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ping = ping
+        self._hold_s = hold_s
+        self._clock = clock
+        self._away_since: float | None = None
+        self._last_away: float | None = None
+
+    @property
+    def is_away(self) -> bool:
+        return self._away_since is not None
+
+    @property
+    def was_away_recently(self) -> bool:
+        """Whether messages may have been returned because of the database, not for their own sake."""
+        return self._last_away is not None and self._clock() - self._last_away < _RECENTLY_S
+
+    def failed(self, exc: BaseException) -> None:
+        self._last_away = self._clock()
+        if self._away_since is None:
+            self._away_since = self._last_away
+            log.error("database.away", reason=type(exc).__name__)
+
+    def answered(self) -> None:
+        if self._away_since is not None:
+            log.warning("database.back", away_s=round(self._clock() - self._away_since, 1))
+            self._away_since = None
+
+    def held_long_enough(self) -> bool:
+        """Whether the database has been away for as long as webhooks are held for it."""
+        return self._away_since is not None and self._clock() - self._away_since >= self._hold_s
+
+    async def until_it_answers(self) -> None:
+        """Return once the database answers a ping."""
+        while True:
+            try:
+                async with asyncio.timeout(_PING_TIMEOUT_S):
+                    await self._ping()
+            except DATABASE_AWAY as exc:
+                self.failed(exc)
+                await asyncio.sleep(_PING_WAIT_S)
+            else:
+                self.answered()
+                return

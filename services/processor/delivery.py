@@ -1,0 +1,80 @@
+"""From a message of the broker to a webhook in hand, or to the reason why it is none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from ringback.contract.envelope import Envelope, Header, NotOurs, open_envelope
+from ringback.contract.event import Event, Unreadable, read_event
+from ringback.contract.identity import created_at
+from ringback.contract.ladder import FIRST_ATTEMPT, Attempt, attempt_of
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The days for which the log has partitions, first and last included."""
+
+    first: date
+    last: date
+
+    def hold(self, moment: datetime) -> bool:
+        begin = datetime.combine(self.first, time(), UTC)
+        return begin <= moment < datetime.combine(self.last, time(), UTC) + timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the broker says of a message, without the broker's library."""
+
+    body: bytes
+    routing_key: str
+    message_id: str | None
+    type: str | None
+    headers: Mapping[str, Any]
+
+    @property
+    def deliveries_before(self) -> int:
+        """How often the broker had delivered it before, without getting an answer."""
+        count = self.headers.get("x-delivery-count", 0)
+        return count if isinstance(count, int) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A webhook in hand, and the attempt that is due."""
+
+    envelope: Envelope
+    event: Event
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Undeliverable:
+    """A message that cannot be attempted; `reason` is a sentence."""
+
+    reason: str
+
+
+def open_delivery(message: Message, days: Days) -> Delivery | Undeliverable:
+    """Read a message. Never raises, whatever it holds."""
+    envelope = open_envelope(
+        message_id=message.message_id, event_type=message.type, headers=message.headers
+    )
+    if isinstance(envelope, NotOurs):
+        return Undeliverable(envelope.reason)
+    if not days.hold(created_at(envelope.job_id)):
+        return Undeliverable("The job id is of a day for which the log has no partition.")
+    event = read_event(message.body)
+    if isinstance(event, Unreadable):
+        return Undeliverable(event.value)
+    return Delivery(envelope=envelope, event=event, attempt=attempt_due(message))
+
+
+def attempt_due(message: Message) -> Attempt:
+    """The attempt that a message stands for: by its routing key, else by the header beside it."""
+    by_key = attempt_of(message.routing_key)
+    if by_key is not None:
+        return by_key
+    by_header = message.headers.get(Header.ATTEMPT)
+    return Attempt(by_header) if isinstance(by_header, int) and by_header > 0 else FIRST_ATTEMPT

@@ -1,0 +1,45 @@
+"""What the handlers of one attempt came to."""
+
+from dataclasses import dataclass
+
+from ringback.contract.json_text import keepable
+from ringback.contract.status import AttemptOutcome
+
+_LONGEST_MESSAGE = 2_000
+_LONGEST_CLASS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A statement that commits with the attempt, or not at all.
+
+    `order` sorts the effects of one commit, so that two commits lock rows in the same order.
+    """
+
+    statement: str
+    arguments: tuple[object, ...]
+    order: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    kind: AttemptOutcome
+    error_class: str | None = None
+    error_message: str | None = None
+    effects: tuple[Effect, ...] = ()
+
+
+DUPLICATE = Outcome(AttemptOutcome.DUPLICATE)
+
+
+def completed(effects: tuple[Effect, ...] = ()) -> Outcome:
+    return Outcome(AttemptOutcome.COMPLETED, effects=effects)
+
+
+def failed(error_class: str, error_message: str, *, permanent: bool = False) -> Outcome:
+    """An attempt that came to nothing. Its texts are cut and cleaned, so that any store holds them."""
+    return Outcome(
+        AttemptOutcome.PERMANENT if permanent else AttemptOutcome.FAILED,
+        error_class=keepable(error_class)[:_LONGEST_CLASS],
+        error_message=keepable(error_message)[:_LONGEST_MESSAGE],
+    )

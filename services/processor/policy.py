@@ -1,0 +1,102 @@
+"""The one place that decides what becomes of a message."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import assert_never
+
+from ringback.contract.envelope import Header
+from ringback.contract.ladder import Attempt, Ladder
+from ringback.contract.status import AttemptOutcome
+from ringback.contract.topology import DEAD, SUSPECT_QUEUE
+
+SUSPECT_AFTER = 3
+"""Deliveries without an answer after which a message is run alone: it may be what kills us."""
+
+DEFAULT_EXCHANGE = ""
+
+
+class Lane(StrEnum):
+    """The queue that a message came by."""
+
+    WORK = "work"
+    SUSPECT = "suspect"
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """It is finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The attempt failed. The broker moves it to its rung, or to the dead letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Publish it elsewhere, and acknowledge it once that is confirmed."""
+
+    exchange: str
+    routing_key: str
+    headers: MappingProxyType[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+Verdict = Acknowledge | Reject | Forward
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something failed, in the words of the log."""
+
+    error_class: str
+    error_message: str
+
+
+def decide(
+    outcome: AttemptOutcome,
+    *,
+    lane: Lane,
+    attempt: Attempt,
+    ladder: Ladder,
+    failure: Failure | None,
+) -> Verdict:
+    """What becomes of a message whose attempt has this outcome, now or in an earlier delivery."""
+    match outcome:
+        case AttemptOutcome.COMPLETED | AttemptOutcome.DUPLICATE:
+            return Acknowledge()
+        case AttemptOutcome.PERMANENT:
+            return bury(attempt)
+        case AttemptOutcome.FAILED:
+            return Reject() if lane is Lane.WORK else _climb(attempt, ladder)
+        case _:
+            assert_never(outcome)
+
+
+def bury(attempt: Attempt, failure: Failure | None = None) -> Forward:
+    """Send a message to the dead letters; with a reason beside it where the log has none."""
+    headers: dict[str, str | int] = {Header.ATTEMPT.value: attempt}
+    if failure is not None:
+        headers[Header.ERROR_CLASS.value] = failure.error_class
+        headers[Header.ERROR_MESSAGE.value] = failure.error_message
+    return Forward(DEAD, f"attempt.{attempt}", MappingProxyType(headers))
+
+
+def is_suspect(deliveries_before: int, *, database_was_away: bool) -> bool:
+    """Whether a message of the work queue is to be run alone.
+
+    While the database is away we return messages ourselves, and those returns count as well.
+    """
+    return deliveries_before >= SUSPECT_AFTER and not database_was_away
+
+
+def set_aside(attempt: Attempt) -> Forward:
+    """Move a suspect to its own queue."""
+    headers = MappingProxyType[str, str | int]({Header.ATTEMPT.value: attempt})
+    return Forward(DEFAULT_EXCHANGE, SUSPECT_QUEUE, headers)
+
+
+def _climb(attempt: Attempt, ladder: Ladder) -> Forward:
+    """Send a suspect to its rung by hand: what its own queue rejects goes to the dead letters."""
+    rung = ladder.rung_after(attempt)
+    return bury(attempt) if rung is None else Forward(DEFAULT_EXCHANGE, rung.queue_name)

@@ -1,0 +1,41 @@
+from pydantic import Field
+
+from ringback.runtime.settings import (
+    BrokerSettings,
+    DatabaseSettings,
+    ExpositionSettings,
+    LogSettings,
+)
+
+
+class ProcessorSettings(BrokerSettings, DatabaseSettings, ExpositionSettings, LogSettings):
+    processor_exposition_port: int = Field(
+        default=9102, ge=0, le=65535, description="Port of the processor's /metrics and health."
+    )
+    prefetch: int = Field(
+        default=5, ge=1, le=500, description="Webhooks in hand, and handlers at once, per process."
+    )
+    handlers: str = Field(
+        default="", description="Modules with your handlers, comma separated: package.module,…"
+    )
+    voice_calls: bool = Field(
+        default=True, description="Whether the built-in handler keeps the table voice_calls."
+    )
+    attempt_timeout_s: float = Field(
+        default=30.0, gt=0, le=1500, description="Seconds after which an attempt is cut."
+    )
+    drain_timeout_s: float = Field(
+        default=25.0, ge=0, description="Seconds to finish what is in hand when told to stop."
+    )
+    database_hold_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="Seconds to hold webhooks while the database is away, before returning them.",
+    )
+    retention_days: int = Field(
+        default=30, ge=1, description="Days for which finished webhooks stay in the log."
+    )
+    housekeeping: bool = Field(
+        default=True,
+        description="Whether this process makes and drops the day partitions (else: a cron job).",
+    )

@@ -1,0 +1,2 @@
+-- Make the days ahead.
+SELECT ensure_webhook_partitions()
