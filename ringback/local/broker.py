@@ -1,0 +1,173 @@
+"""A private RabbitMQ node, for one person's machine or one test session."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import aiormq
+
+from ringback.local.broker_launch import Launch, prepare_launch
+from ringback.local.child import Child
+from ringback.local.errors import LocalStackError
+from ringback.local.ports import LOOPBACK, BrokerPorts, named_ports, require_free
+from ringback.local.run_to_end import run_to_end
+
+POLL_S = 0.1
+PROBE_S = 5.0
+
+
+@dataclass(slots=True)
+class PrivateBroker:
+    """A RabbitMQ node with data, ports, cookie and configuration of its own, on loopback only.
+
+    It never touches the system's service. What it stores survives `stop`, `kill` and our death.
+    """
+
+    data_dir: Path
+    ports: BrokerPorts = field(default_factory=BrokerPorts)
+    _node: Child | None = field(default=None, init=False)
+    _epmd: Child | None = field(default=None, init=False)
+    _container: str | None = field(default=None, init=False)
+
+    @property
+    def log_path(self) -> Path:
+        """What the node printed while it started, and why it could not."""
+        return self.data_dir / "broker.log"
+
+    @property
+    def management_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.ports.management}"
+
+    @property
+    def exit_code(self) -> int | None:
+        """What the node ended with, or None while it runs or was never started."""
+        return self._node.exit_code if self._node else None
+
+    def amqp_url(self, vhost: str = "/") -> str:
+        return f"amqp://guest:guest@{LOOPBACK}:{self.ports.amqp}/{quote(vhost, safe='')}"
+
+    async def start(self, *, within_s: float = 90) -> None:
+        """Start the node and wait until clients can declare and consume.
+
+        LocalStackError, with the path of the log, if it ends or is not ready after `within_s`.
+        """
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        # Erlang and the container engine want the path whole, whatever the caller's folder is.
+        self.data_dir = self.data_dir.resolve()
+        launch = await asyncio.to_thread(prepare_launch, self.data_dir, self.ports)
+        require_free(
+            {
+                name: port
+                for name, port in named_ports(self.ports).items()
+                if launch.container is None or name in {"amqp", "management"}
+            }
+        )
+        try:
+            await self._launch(launch)
+            await self._until_it_answers("/", time.monotonic() + within_s)
+        except BaseException:
+            await self.kill()
+            raise
+
+    async def stop(self, *, within_s: float = 20) -> bool:
+        """End the node in good order, by force after `within_s`; True if no force was needed."""
+        in_order = True
+        if self._node is not None:
+            in_order = await self._node.stop(signal.SIGTERM, within_s=within_s)
+        await self.kill()
+        return in_order
+
+    async def kill(self) -> None:
+        """End the node as a power cut would: at once, without a chance to write anything."""
+        if self._container is not None:
+            await _docker("kill", self._container)
+        for child in (self._node, self._epmd):
+            if child is not None:
+                await child.kill()
+        self._node = self._epmd = self._container = None
+
+    async def create_vhost(self, name: str) -> None:
+        """Make a virtual host and wait until it takes connections."""
+        async with self._management() as api, api.put(f"/api/vhosts/{quote(name, safe='')}") as got:
+            got.raise_for_status()
+        await self._until_it_answers(name, time.monotonic() + PROBE_S)
+
+    async def delete_vhost(self, name: str) -> None:
+        """Remove a virtual host with all that is in it; one that is not there is no error."""
+        missing = 404
+        path = f"/api/vhosts/{quote(name, safe='')}"
+        async with self._management() as api, api.delete(path) as got:
+            if got.status != missing:
+                got.raise_for_status()
+
+    def _management(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            self.management_url,
+            headers={"Authorization": aiohttp.encode_basic_auth("guest", "guest")},
+            timeout=aiohttp.ClientTimeout(total=15),
+        )
+
+    async def _launch(self, launch: Launch) -> None:
+        if launch.epmd is not None:
+            # Ours and in the foreground: the one Erlang would start stays behind as a daemon.
+            self._epmd = self._spawn("epmd", launch.epmd, launch)
+        if launch.container is not None:
+            await _docker("rm", "--force", launch.container)
+        self._container = launch.container
+        self._node = self._spawn("RabbitMQ", launch.command, launch)
+
+    def _spawn(self, name: str, command: Sequence[str], launch: Launch) -> Child:
+        try:
+            return Child.spawn(
+                name,
+                command,
+                env=launch.env,
+                log_path=self.log_path,
+                held_by_stdin=launch.container is not None,
+            )
+        except OSError as exc:
+            raise LocalStackError(f"{name} could not be started: {exc}.") from exc
+
+    async def _until_it_answers(self, vhost: str, deadline: float) -> None:
+        while not await self._answers(vhost):
+            if self.exit_code is not None:
+                raise LocalStackError(f"RabbitMQ did not start; its log is {self.log_path}.")
+            if time.monotonic() > deadline:
+                raise LocalStackError(f"RabbitMQ does not answer; its log is {self.log_path}.")
+            await asyncio.sleep(POLL_S)
+
+    async def _answers(self, vhost: str) -> bool:
+        """Try what a client does first: an open port alone still refuses declare and consume."""
+        refused = (OSError, TimeoutError, aiormq.exceptions.AMQPError, aiohttp.ClientError)
+        with contextlib.suppress(*refused):
+            async with asyncio.timeout(PROBE_S):
+                await _declare_and_consume(self.amqp_url(vhost))
+                async with self._management() as api, api.get("/api/vhosts") as got:
+                    return got.ok
+        return False
+
+
+async def _declare_and_consume(amqp_url: str) -> None:
+    _, writer = await asyncio.open_connection(LOOPBACK, urlsplit(amqp_url).port)
+    writer.close()
+    connection = await aiormq.connect(amqp_url)
+    try:
+        channel = await connection.channel()
+        queue = await channel.queue_declare(exclusive=True)
+        await channel.basic_consume(str(queue.queue), _ignore)
+    finally:
+        await connection.close()
+
+
+async def _ignore(_: object) -> None:
+    """Nothing is ever published to the probe's queue."""
+
+
+async def _docker(*arguments: str) -> None:
+    await asyncio.to_thread(run_to_end, ["docker", *arguments], within_s=30)

@@ -1,0 +1,140 @@
+"""How a private RabbitMQ node is launched: from installed files, or in a container."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ringback.local.errors import LocalStackError
+from ringback.local.ports import LOOPBACK, BrokerPorts
+from ringback.local.run_to_end import run_to_end
+
+# Debian's /usr/sbin/rabbitmq-server is a wrapper that insists on the system's own user.
+SERVERS = (
+    Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
+    Path("/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server"),
+    Path("/usr/local/opt/rabbitmq/sbin/rabbitmq-server"),
+)
+IMAGE = "rabbitmq:4.1-management"
+NODE_NAME = "ringback@localhost"
+
+# Quorum queues keep the write-ahead log in memory; its default of 512 MB is for servers.
+# The disk limit makes the broker refuse publishes while PostgreSQL and the logs still have room.
+SETTINGS = """\
+disk_free_limit.absolute = 500MB
+raft.wal_max_size_bytes = 64000000
+vm_memory_high_watermark.absolute = 1GB
+log.file.level = info
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What to run for one node; `epmd` is the name server it needs, if it is not in a container."""
+
+    command: Sequence[str]
+    env: Mapping[str, str]
+    epmd: Sequence[str] | None = None
+    container: str | None = None
+
+
+def prepare_launch(data_dir: Path, ports: BrokerPorts) -> Launch:
+    """Write the node's files under `data_dir` and say how to start it.
+
+    LocalStackError where neither RabbitMQ nor a container engine is there.
+    """
+    for server in SERVERS:
+        if server.exists():
+            return _native(server, data_dir, ports)
+    if docker_answers():
+        return _container(data_dir, ports)
+    raise LocalStackError(
+        "RabbitMQ is not installed and no Docker engine answers; "
+        "install the package rabbitmq-server, or set RINGBACK_AMQP_URL to a broker of yours."
+    )
+
+
+def docker_answers() -> bool:
+    """Say whether a container engine is there and answers within a few seconds."""
+    return run_to_end(["docker", "info"], within_s=10).exit_code == 0
+
+
+def _native(server: Path, data_dir: Path, ports: BrokerPorts) -> Launch:
+    home = data_dir / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    _write_cookie(home / ".erlang.cookie")
+    config = data_dir / "rabbitmq.conf"
+    config.write_text(
+        f"listeners.tcp.1 = {LOOPBACK}:{ports.amqp}\n"
+        f"management.tcp.ip = {LOOPBACK}\n"
+        f"management.tcp.port = {ports.management}\n"
+        f"{SETTINGS}"
+    )
+    plugins = data_dir / "enabled_plugins"
+    plugins.write_text("[rabbitmq_management].\n")
+    env = _clean_environment() | {
+        "HOME": str(home),
+        "RABBITMQ_NODENAME": NODE_NAME,
+        "RABBITMQ_MNESIA_BASE": str(data_dir / "data"),
+        "RABBITMQ_LOG_BASE": str(data_dir / "log"),
+        "RABBITMQ_NODE_PORT": str(ports.amqp),
+        "RABBITMQ_DIST_PORT": str(ports.dist),
+        "RABBITMQ_CONFIG_FILE": str(config),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+        # What the machine's administrator set for the system's broker is not for this one.
+        "RABBITMQ_CONF_ENV_FILE": str(data_dir / "no-environment-file"),
+        "RABBITMQ_CONFIG_FILES": str(data_dir / "no-conf.d"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(data_dir / "no-advanced.config"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "ERL_EPMD_PORT": str(ports.epmd),
+        "ERL_EPMD_ADDRESS": LOOPBACK,
+        # Makes the start script become the Erlang machine instead of waiting beside it, so that
+        # the process we started is the node, and ending it ends the node.
+        "RUNNING_UNDER_SYSTEMD": "true",
+    }
+    epmd = [_epmd(), "-port", str(ports.epmd), "-address", LOOPBACK]
+    return Launch(command=[str(server)], env=env, epmd=epmd)
+
+
+def _container(data_dir: Path, ports: BrokerPorts) -> Launch:
+    data = data_dir / "container"
+    data.mkdir(parents=True, exist_ok=True)
+    config = data_dir / "container.conf"
+    config.write_text(SETTINGS)
+    name = f"ringback-{ports.amqp}"
+    # The container's input closes when we die; then the node must end too.
+    script = (
+        "exec 3<&0; (cat <&3 >/dev/null; kill -TERM 1) & exec docker-entrypoint.sh rabbitmq-server"
+    )
+    command = [
+        *["docker", "run", "--rm", "--interactive", "--name", name, "--hostname", "localhost"],
+        *["--user", f"{os.getuid()}:{os.getgid()}", "--env", f"RABBITMQ_NODENAME={NODE_NAME}"],
+        *["--publish", f"{LOOPBACK}:{ports.amqp}:5672"],
+        *["--publish", f"{LOOPBACK}:{ports.management}:15672"],
+        *["--volume", f"{data}:/var/lib/rabbitmq"],
+        *["--volume", f"{config}:/etc/rabbitmq/conf.d/20-ringback.conf:ro"],
+        *[IMAGE, "sh", "-c", script],
+    ]
+    return Launch(command=command, env=dict(os.environ), container=name)
+
+
+def _clean_environment() -> dict[str, str]:
+    foreign = ("RABBITMQ_", "ERL_", "NOTIFY_SOCKET")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+
+
+def _write_cookie(path: Path) -> None:
+    if path.exists():
+        return
+    with path.open("x", encoding="utf-8") as cookie:
+        path.chmod(0o400)
+        cookie.write(secrets.token_hex(16))
+
+
+def _epmd() -> str:
+    found = shutil.which("epmd")
+    if found is None:
+        raise LocalStackError("RabbitMQ is installed but Erlang's epmd is not on the PATH.")
+    return found

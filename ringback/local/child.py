@@ -1,0 +1,114 @@
+"""A child process that does not outlive us, not even when we are killed."""
+
+# ruff: file-ignore[suspicious-subprocess-import] - starting programs is what this file is for.
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+POLL_S = 0.02
+
+
+@dataclass(slots=True)
+class Child:
+    """A running program, in a session of its own, so that a Ctrl-C at the terminal passes it by.
+
+    On Linux the kernel ends it when the *thread* that spawned it ends, so spawn it from a thread
+    that lives as long as the child should.
+    """
+
+    name: str
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def spawn(  # ruff: ignore[too-many-arguments] - each is a plain property of the process
+        cls,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log_path: Path,
+        cwd: Path | None = None,
+        orphan_signal: signal.Signals = signal.SIGKILL,
+        held_by_stdin: bool = False,
+        become: Sequence[str] = (),
+    ) -> Self:
+        """Start `command`, its output appended to `log_path`.
+
+        `orphan_signal` is what the kernel sends it when we die; `become` is a command prefix that
+        changes the user; with `held_by_stdin` its input stays open for as long as we live.
+        OSError if it cannot be started.
+        """
+        with log_path.open("ab") as log:
+            # ruff: ignore[subprocess-without-shell-equals-true] - the stack's own programs.
+            process = subprocess.Popen(
+                # Changing the user makes the kernel forget the wish, so that comes first.
+                [*become, *dying_with_us(orphan_signal), *command],
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.PIPE if held_by_stdin else subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return cls(name, process)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, or None while it runs."""
+        return self.process.poll()
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal the process itself; one that has ended is left alone."""
+        if self.exit_code is None:
+            self.process.send_signal(number)
+
+    def send_group(self, number: signal.Signals) -> None:
+        """Signal the process and what it started in its session."""
+        if self.exit_code is None:
+            os.killpg(self.pid, number)
+
+    async def ended(self, within_s: float) -> bool:
+        """Wait until it has ended and is reaped; False if it still runs after `within_s`."""
+        deadline = time.monotonic() + within_s
+        while self.exit_code is None:
+            if time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
+
+    async def stop(self, number: signal.Signals, *, within_s: float) -> bool:
+        """Ask it to end by signal `number`, kill its group after `within_s`; True if it obeyed."""
+        self.send(number)
+        if await self.ended(within_s):
+            return True
+        await self.kill()
+        return False
+
+    async def kill(self) -> None:
+        """Kill it and its group at once, and wait until the kernel has let it go."""
+        self.send_group(signal.SIGKILL)
+        await self.ended(within_s=10)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+
+def dying_with_us(number: signal.Signals) -> list[str]:
+    """Give the command prefix that makes the kernel send `number` to the program when we die.
+
+    Empty where the system has no such thing (it is Linux's).
+    """
+    # The program replaces setpriv, and the wish survives that; a preexec_fn could deadlock a
+    # process that has threads.
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", number.name.removeprefix("SIG"), "--"] if setpriv else []

@@ -1,0 +1,113 @@
+"""Which ports the local stack listens on, and who to blame when one is taken."""
+
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Self
+
+from ringback.local.errors import LocalStackError
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerPorts:
+    amqp: int = 7672
+    dist: int = 7673
+    epmd: int = 7674
+    management: int = 7675
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServicePorts:
+    gateway: int = 8080
+    metrics_grpc: int = 50051
+    metrics_rest: int = 8081
+    gateway_exposition: int = 9101
+    processor_exposition: int = 9102
+    metrics_exposition: int = 9103
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabasePorts:
+    database: int = 7432
+
+
+def port_setting(name: str) -> str:
+    """Name the environment variable that moves the port called `name`."""
+    return f"RINGBACK_LOCAL_{name.upper()}_PORT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalPorts:
+    broker: BrokerPorts = BrokerPorts()
+    database: DatabasePorts = DatabasePorts()
+    services: ServicePorts = ServicePorts()
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read the ports, each from its setting or its default; LocalStackError names a bad one."""
+        return cls(
+            broker=BrokerPorts(**_read(BrokerPorts, environ)),
+            database=DatabasePorts(**_read(DatabasePorts, environ)),
+            services=ServicePorts(**_read(ServicePorts, environ)),
+        )
+
+
+def named_ports(ports: BrokerPorts | DatabasePorts | ServicePorts) -> dict[str, int]:
+    """Give every port of one group under its name."""
+    return {field.name: getattr(ports, field.name) for field in fields(ports)}
+
+
+def require_free(ports: Mapping[str, int]) -> None:
+    """Raise LocalStackError, naming the port and the setting that moves it, if one is taken."""
+    for name, port in ports.items():
+        if port_in_use(port):
+            raise LocalStackError(
+                f"Port {port} ({name.replace('_', ' ')}) is in use by another program; "
+                f"stop that program, or choose another port with {port_setting(name)}."
+            )
+
+
+def port_in_use(port: int) -> bool:
+    """Say whether anybody listens on the loopback address at this port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # A port whose last connections are in TIME_WAIT is free for a server; servers bind so too.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except PermissionError as exc:
+            raise LocalStackError(f"This user may not listen on port {port}.") from exc
+        except OSError:
+            return True
+    return False
+
+
+def free_ports(count: int) -> list[int]:
+    """Find `count` different loopback ports that are free at this moment."""
+    probes: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            probes.append(probe)
+            probe.bind((LOOPBACK, 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _read(group: type, environ: Mapping[str, str]) -> dict[str, int]:
+    given = ((field.name, environ.get(port_setting(field.name), "")) for field in fields(group))
+    return {name: _parse(name, text) for name, text in _present(given)}
+
+
+def _present(given: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    return ((name, text) for name, text in given if text.strip())
+
+
+def _parse(name: str, text: str) -> int:
+    highest = 65535
+    if text.strip().isascii() and text.strip().isdigit() and 0 < int(text) <= highest:
+        return int(text)
+    raise LocalStackError(f"{port_setting(name)} must be a port from 1 to {highest}, not {text!r}.")

@@ -1,0 +1,30 @@
+"""Run a short program to its end."""
+
+# ruff: file-ignore[suspicious-subprocess-import] - starting programs is what this file is for.
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    exit_code: int
+    output: str
+    errors: str
+
+
+def run_to_end(command: Sequence[str], *, within_s: float) -> Outcome:
+    """Run `command` outside any folder of ours and give what it printed.
+
+    One that cannot be started or does not end in time has an exit code as a shell would give it.
+    """
+    try:
+        # ruff: ignore[subprocess-without-shell-equals-true] - callers choose the program.
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd="/", timeout=within_s
+        )
+    except OSError as exc:
+        return Outcome(127, "", str(exc))
+    except subprocess.TimeoutExpired:
+        return Outcome(124, "", f"it did not end within {within_s:.0f} s")
+    return Outcome(done.returncode, done.stdout, done.stderr)
