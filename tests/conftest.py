@@ -1,0 +1,77 @@
+"""Real nodes for tests that ask for them; a test without these fixtures starts nothing."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from ringback.local.broker import PrivateBroker
+from ringback.local.database import PrivateDatabase
+from tests.support import eventually as waiting
+from tests.support.session_nodes import TEMPLATE, SessionNodes, new_broker, new_database
+
+
+@pytest.fixture(scope="session")
+def session_nodes(request: pytest.FixtureRequest) -> Iterator[SessionNodes]:
+    items = request.session.items
+    nodes = SessionNodes(
+        name for item in items if isinstance(item, pytest.Function) for name in item.fixturenames
+    )
+    yield nodes
+    nodes.close()
+
+
+@pytest.fixture(scope="session")
+def broker(session_nodes: SessionNodes) -> PrivateBroker:
+    """The session's RabbitMQ node; leave it running and work in a vhost (`amqp_url`)."""
+    return session_nodes.broker()
+
+
+@pytest.fixture(scope="session")
+def database(session_nodes: SessionNodes) -> PrivateDatabase:
+    """The session's PostgreSQL; leave it running and work in a database (`database_url`)."""
+    return session_nodes.database()
+
+
+@pytest.fixture
+async def amqp_url(broker: PrivateBroker) -> AsyncIterator[str]:
+    """A virtual host that is empty, for this test alone."""
+    name = f"test-{uuid.uuid4().hex}"
+    await broker.create_vhost(name)
+    yield broker.amqp_url(name)
+    await broker.delete_vhost(name)
+
+
+@pytest.fixture
+async def database_url(database: PrivateDatabase) -> AsyncIterator[str]:
+    """A migrated database without rows, for this test alone; its user is the superuser."""
+    name = f"test_{uuid.uuid4().hex}"
+    await database.create_database(name, TEMPLATE)
+    yield database.url(name)
+    await database.drop_database(name)
+
+
+@pytest.fixture
+async def own_broker(tmp_path: Path) -> AsyncIterator[PrivateBroker]:
+    """A RabbitMQ node that runs, for a test that stops or kills it; about 6 s each."""
+    node = new_broker(tmp_path / "broker")
+    await node.start()
+    yield node
+    await node.kill()
+
+
+@pytest.fixture
+async def own_database(tmp_path: Path) -> AsyncIterator[PrivateDatabase]:
+    """A PostgreSQL that runs, with an empty database `ringback`, for a test that stops it."""
+    node = new_database(tmp_path / "database")
+    await node.start()
+    await node.ensure_database("ringback")
+    yield node
+    await node.kill()
+
+
+@pytest.fixture
+def eventually() -> waiting.Eventually:
+    """The function of tests.support.eventually: awaits what must become true."""
+    return waiting.eventually

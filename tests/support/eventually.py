@@ -1,0 +1,45 @@
+"""Wait for what must become true, instead of sleeping for as long as it may take."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar, cast
+
+T = TypeVar("T")
+
+POLL_S = 0.02
+
+
+class Eventually(Protocol):
+    async def __call__(
+        self, check: Callable[[], T | Awaitable[T]], *, deadline_s: float = ...
+    ) -> T: ...
+
+
+async def eventually(check: Callable[[], T | Awaitable[T]], *, deadline_s: float = 10.0) -> T:
+    """Call `check` until it gives something truthy and return that.
+
+    A check that raises AssertionError is tried again too. When `deadline_s` has passed, its last
+    AssertionError is raised, or one that shows what it gave.
+    """
+    deadline = time.monotonic() + deadline_s
+    while True:
+        try:
+            got = await _call(check, deadline - time.monotonic())
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            if got:
+                return got
+            assert time.monotonic() <= deadline, f"still {got!r} after {deadline_s} s"
+        await asyncio.sleep(POLL_S)
+
+
+async def _call(check: Callable[[], T | Awaitable[T]], within_s: float) -> T:
+    got = check()
+    if not inspect.isawaitable(got):
+        return cast("T", got)
+    async with asyncio.timeout(max(within_s, POLL_S)):
+        return await got
