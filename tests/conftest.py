@@ -1,8 +1,9 @@
 """Real nodes for tests that ask for them; a test without these fixtures starts nothing."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,6 @@ async def own_database(tmp_path: Path) -> AsyncIterator[PrivateDatabase]:
 
 
 @pytest.fixture
-def eventually() -> waiting.Eventually:
+def eventually() -> Callable[..., Awaitable[Any]]:
     """The function of tests.support.eventually: awaits what must become true."""
     return waiting.eventually

@@ -4,20 +4,22 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar, cast
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 POLL_S = 0.02
 
 
-class Eventually(Protocol):
-    async def __call__(
-        self, check: Callable[[], T | Awaitable[T]], *, deadline_s: float = ...
-    ) -> T: ...
+@overload
+async def eventually(check: Callable[[], Awaitable[T | None]], *, deadline_s: float = ...) -> T: ...
 
 
-async def eventually(check: Callable[[], T | Awaitable[T]], *, deadline_s: float = 10.0) -> T:
+@overload
+async def eventually(check: Callable[[], T | None], *, deadline_s: float = ...) -> T: ...
+
+
+async def eventually(check: Callable[[], Any], *, deadline_s: float = 10.0) -> Any:
     """Call `check` until it gives something truthy and return that.
 
     A check that raises AssertionError is tried again too. When `deadline_s` has passed, its last
@@ -37,9 +39,9 @@ async def eventually(check: Callable[[], T | Awaitable[T]], *, deadline_s: float
         await asyncio.sleep(POLL_S)
 
 
-async def _call(check: Callable[[], T | Awaitable[T]], within_s: float) -> T:
+async def _call(check: Callable[[], Any], within_s: float) -> Any:
     got = check()
     if not inspect.isawaitable(got):
-        return cast("T", got)
+        return got
     async with asyncio.timeout(max(within_s, POLL_S)):
         return await got
