@@ -10,6 +10,9 @@ JobId = NewType("JobId", UUID)
 
 _VERSION = 7
 
+#: The last millisecond that a datetime can tell; the 48 bits of an id reach further.
+_LAST_MS = 253_402_300_799_999
+
 
 def new_job_id() -> JobId:
     """A fresh id that carries the present time."""
@@ -22,9 +25,10 @@ def created_at(job_id: JobId) -> datetime:
 
 
 def job_id_of(text: str) -> JobId | None:
-    """The job id in a text; None if the text is not a UUIDv7."""
+    """The job id in a text; None if the text is not a UUIDv7 of a year up to 9999."""
     try:
         parsed = UUID(text)
     except ValueError:
         return None
-    return JobId(parsed) if parsed.version == _VERSION else None
+    is_ours = parsed.version == _VERSION and parsed.int >> 80 <= _LAST_MS
+    return JobId(parsed) if is_ours else None

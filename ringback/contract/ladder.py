@@ -15,7 +15,7 @@ Attempt = NewType("Attempt", int)
 FIRST_ATTEMPT = Attempt(1)
 
 _ROUTING_KEY = re.compile(r"attempt\.([1-9][0-9]{0,3})")
-_DELAY = re.compile(r"([1-9][0-9]*)(ms|s|m|h)")
+_DELAY = re.compile(r"([1-9][0-9]{0,8})(ms|s|m|h)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _LONGEST_DELAY_MS = 24 * _UNIT_MS["h"]
 _MOST_RUNGS = 20

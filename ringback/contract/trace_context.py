@@ -7,7 +7,8 @@ from secrets import token_hex
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}"
 )
-_LONGEST_TRACESTATE = 512
+#: Printable ASCII: what is in no standard may be in no header that the broker could store either.
+_TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,8 @@ def trace_context_of(traceparent: str | None, tracestate: str | None) -> TraceCo
     """The context that a caller sent; None if it sent none or one that the standard forbids."""
     if traceparent is None or not _TRACEPARENT.fullmatch(traceparent):
         return None
-    kept = tracestate if tracestate and len(tracestate) <= _LONGEST_TRACESTATE else None
-    return TraceContext(traceparent=traceparent, tracestate=kept)
+    kept = _TRACESTATE.fullmatch(tracestate or "")
+    return TraceContext(traceparent=traceparent, tracestate=kept and kept[0])
 
 
 def new_trace_context() -> TraceContext:

@@ -1,13 +1,15 @@
 """Logs are JSON lines on stdout. Lines of libraries take the same way."""
 
+import json
 import logging
 import sys
 from collections.abc import Mapping
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 import orjson
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from ringback.runtime.settings import LogSettings
 
@@ -16,9 +18,17 @@ def configure(service: str, settings: LogSettings, stream: TextIO | None = None)
     """Set up structlog and the standard library's logging for this process."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     stream = stream or sys.stdout
-    structlog.contextvars.bind_contextvars(service=service)
+    if isinstance(stream, TextIOWrapper):
+        # A line that cannot be encoded must not end the work that it tells of.
+        stream.reconfigure(errors="backslashreplace")
+
+    def name_service(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        # Not bound to the context: lines of threads have another one.
+        return {**event, "service": service}
+
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        name_service,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
@@ -48,4 +58,8 @@ def configure(service: str, settings: LogSettings, stream: TextIO | None = None)
 
 
 def _json(event: Mapping[str, Any], **_: Any) -> str:
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        # It refuses lone surrogates and integers beyond 64 bits, which strangers may send.
+        return json.dumps(event, default=str, skipkeys=True)

@@ -40,6 +40,8 @@ def migrations_in(directory: Path) -> list[Migration]:
         if match is None:
             raise MigrationError(f"{path.name} is not named like 0001_delivery_log.sql.")
         found.append(Migration(match[1], path.name, path.read_text(encoding="utf-8")))
+    if not found:
+        raise MigrationError(f"There are no migrations in {directory}.")
     versions = [migration.version for migration in found]
     if len(set(versions)) != len(versions):
         raise MigrationError("Two migrations have the same number.")
@@ -94,7 +96,7 @@ async def _locked(database_url: str) -> AsyncGenerator[asyncpg.Connection, None]
     """A connection that alone may migrate. The lock ends with the connection, whatever happens."""
     try:
         connection = await asyncpg.connect(database_url, timeout=_CONNECT_TIMEOUT_S)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as exc:
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
         reason = type(exc).__name__
         raise MigrationError(f"The database cannot be reached ({reason}).") from exc
     try:

@@ -15,6 +15,8 @@ import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
 
+from ringback.runtime.lifecycle import CannotStartError
+
 OnOpen = Callable[[AbstractConnection], Awaitable[None]]
 
 BROKER_AWAY: tuple[type[BaseException], ...] = (
@@ -33,6 +35,21 @@ _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 2.0
 
 log = structlog.get_logger()
+
+
+def refuse_broken_broker(connection: AbstractConnection) -> None:
+    """Raise CannotStartError for a RabbitMQ that loses messages in a cycle of dead-lettering.
+
+    3.13.0 to 3.13.2 drop a message that is dead-lettered to the same queue twice, although it was
+    rejected in between (github.com/rabbitmq/rabbitmq-server/issues/11159). Our ladder is that.
+    """
+    transport = connection.transport
+    properties = transport.connection.server_properties if transport else {}
+    version = str(properties.get("version", ""))
+    if version in {"3.13.0", "3.13.1", "3.13.2"}:
+        raise CannotStartError(
+            f"RabbitMQ {version} drops messages on their way up the ladder. Use 3.13.3 or later."
+        )
 
 
 class Link:
@@ -85,6 +102,9 @@ class Link:
                 self.failure = exc
                 if wait_s == _FIRST_WAIT_S:
                     log.warning("broker.away", link=self._name, reason=type(exc).__name__)
+            except CannotStartError as exc:
+                self.failure = exc
+                log.error("broker.unusable", link=self._name, reason=str(exc))  # noqa: TRY400
             except Exception as exc:
                 self.failure = exc
                 log.exception("broker.session_failed", link=self._name)

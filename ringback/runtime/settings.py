@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ringback.contract.ladder import Ladder
 
@@ -18,17 +17,21 @@ class SettingsError(Exception):
     """The environment is not usable; the text names each variable and what is wrong with it."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The base of each service's settings: one field, one variable with the prefix RINGBACK_."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
-    )
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 def _scheme_of(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
-    if urlsplit(value.get_secret_value()).scheme not in schemes:
-        raise ValueError(f"must be a URL that begins with {schemes[0]}://")
+    sentence = f"must be a URL that begins with {schemes[0]}://"
+    try:
+        scheme = urlsplit(value.get_secret_value()).scheme
+    except ValueError:
+        # Its text quotes the host part, which holds the password.
+        raise ValueError(sentence) from None
+    if scheme not in schemes:
+        raise ValueError(sentence)
     return value
 
 

@@ -37,7 +37,7 @@ class DatabaseWatch:
 
     @property
     def was_away_recently(self) -> bool:
-        """Whether messages may have been returned because of the database, not for their own sake."""
+        """Whether messages may have been returned for the database's sake, not for their own."""
         return self._last_away is not None and self._clock() - self._last_away < _RECENTLY_S
 
     def failed(self, exc: BaseException) -> None:

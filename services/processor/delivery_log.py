@@ -9,6 +9,7 @@ from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from ringback.contract.status import AttemptOutcome
 from ringback.runtime.queries import load
@@ -93,7 +94,7 @@ class DeliveryLog:
     @asynccontextmanager
     async def finishing(
         self, delivery: Delivery, started_at: datetime
-    ) -> AsyncGenerator[tuple[asyncpg.Connection, Recorded], None]:
+    ) -> AsyncGenerator[tuple[PoolConnectionProxy, Recorded], None]:
         """The transaction that completes one attempt, open for what its handlers write.
 
         It begins with the attempt's row. What is raised inside rolls all of it back.
@@ -105,7 +106,7 @@ class DeliveryLog:
 
     @staticmethod
     async def end_now(
-        connection: asyncpg.Connection,
+        connection: PoolConnectionProxy,
         delivery: Delivery,
         ended_at: datetime,
         effects: Sequence[Effect],
@@ -120,7 +121,7 @@ class DeliveryLog:
         )
 
     async def _finish(
-        self, connection: asyncpg.Connection, ended: Sequence[Ended]
+        self, connection: PoolConnectionProxy, ended: Sequence[Ended]
     ) -> list[Recorded]:
         rows = [log_row(attempt.delivery, self._max_attempts) for attempt in ended]
         found = await connection.fetch(
@@ -145,7 +146,7 @@ class DeliveryLog:
         return [by_id[row.id] for row in rows]
 
 
-async def _apply(connection: asyncpg.Connection, effects: list[Effect]) -> None:
+async def _apply(connection: PoolConnectionProxy, effects: list[Effect]) -> None:
     effects.sort(key=attrgetter("statement", "order"))
     for statement, group in groupby(effects, key=attrgetter("statement")):
         await connection.executemany(statement, [effect.arguments for effect in group])

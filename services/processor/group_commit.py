@@ -97,7 +97,7 @@ class GroupCommit(Generic[Item, Result]):
         return batch
 
     async def _settle(self, batch: dict[asyncio.Future[Result], Item]) -> None:
-        """Give each future its result or its error. One item's bad data costs no other its commit."""
+        """Give each future its result or its error. Bad data of one costs no other its commit."""
         try:
             results = await self._persist(list(batch.values()))
         except DATA_REFUSED as exc:
@@ -130,7 +130,7 @@ class GroupCommit(Generic[Item, Result]):
                 return results
 
 
-def _fail(futures: dict[asyncio.Future[Result], Item], exc: Exception) -> None:
+def _fail(futures: dict[asyncio.Future[Result], Item], exc: BaseException) -> None:
     for future in futures:
         if not future.done():
             future.set_exception(exc)

@@ -37,7 +37,7 @@ def completed(effects: tuple[Effect, ...] = ()) -> Outcome:
 
 
 def failed(error_class: str, error_message: str, *, permanent: bool = False) -> Outcome:
-    """An attempt that came to nothing. Its texts are cut and cleaned, so that any store holds them."""
+    """An attempt that came to nothing. Its texts are cut and cleaned: any store holds them."""
     return Outcome(
         AttemptOutcome.PERMANENT if permanent else AttemptOutcome.FAILED,
         error_class=keepable(error_class)[:_LONGEST_CLASS],

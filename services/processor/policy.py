@@ -53,15 +53,11 @@ class Failure:
     error_message: str
 
 
-def decide(
-    outcome: AttemptOutcome,
-    *,
-    lane: Lane,
-    attempt: Attempt,
-    ladder: Ladder,
-    failure: Failure | None,
-) -> Verdict:
-    """What becomes of a message whose attempt has this outcome, now or in an earlier delivery."""
+def decide(outcome: AttemptOutcome, *, lane: Lane, attempt: Attempt, ladder: Ladder) -> Verdict:
+    """What becomes of a message whose attempt has this outcome, now or in an earlier delivery.
+
+    The reason of a failure is in the log by now, so nothing carries it along.
+    """
     match outcome:
         case AttemptOutcome.COMPLETED | AttemptOutcome.DUPLICATE:
             return Acknowledge()

@@ -1,0 +1,141 @@
+"""One attempt, from the webhook in hand to the outcome that stands in the log."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ringback.contract.ladder import Ladder
+from ringback.contract.status import AttemptOutcome
+from ringback.handlers import Event
+from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
+from services.processor.database_watch import DatabaseWatch
+from services.processor.delivery import Delivery
+from services.processor.delivery_log import Begun, DeliveryLog, Ended, Recorded
+from services.processor.group_commit import DatabaseAwayError, GroupCommit
+from services.processor.handler_set import Chosen, HandlerSet
+from services.processor.observe import Observer
+from services.processor.outcome import DUPLICATE, Outcome, completed, failed
+from services.processor.run_handlers import run_handlers
+from services.processor.transaction_attempt import TransactionLostError, complete_in_transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """Where attempts that begin and end at the same time meet."""
+
+    begin: GroupCommit[Delivery, Begun]
+    finish: GroupCommit[Ended, Recorded]
+
+
+_TRANSACTION_LOST: tuple[type[BaseException], ...] = (*DATABASE_AWAY, TransactionLostError)
+
+
+class Attempts:
+    """Makes attempts. An outcome is in the log, for good, before it is returned."""
+
+    def __init__(
+        self,
+        *,
+        handlers: HandlerSet,
+        commits: Commits,
+        delivery_log: DeliveryLog,
+        ladder: Ladder,
+        timeout_s: float,
+        now: Callable[[], datetime],
+        watch: DatabaseWatch,
+        observer: Observer,
+    ) -> None:
+        self._handlers = handlers
+        self._commits = commits
+        self._log = delivery_log
+        self._ladder = ladder
+        self._timeout_s = timeout_s
+        self._now = now
+        self._watch = watch
+        self._observer = observer
+
+    async def make(self, delivery: Delivery) -> AttemptOutcome:
+        """Run the handlers of a webhook and record what they came to.
+
+        A redelivery runs nothing: the recorded outcome is returned again. Raises DatabaseAwayError
+        when nothing could be recorded; the webhook is then to be returned.
+        """
+        started_at = self._now()
+        with self._observer.attempt(delivery) as observed:
+            recorded = await self._attempt(delivery, started_at)
+            observed.ended(recorded, max_attempts=self._ladder.max_attempts)
+        return recorded.outcome
+
+    async def _attempt(self, delivery: Delivery, started_at: datetime) -> Recorded:
+        chosen = self._handlers.for_type(delivery.envelope.event_type)
+        if chosen.plain:
+            begun = await self._commits.begin.submit(delivery)
+            if begun.recorded is not None:
+                return Recorded(begun.recorded, is_fresh=False, duplicate_of=begun.duplicate_of)
+            if begun.duplicate_of is not None:
+                return await self._finish(delivery, DUPLICATE, started_at)
+        event = self._event(delivery)
+        outcome = await self._plain(chosen, event)
+        if outcome.kind is AttemptOutcome.COMPLETED and chosen.transactional:
+            result = await self._in_transaction(chosen, delivery, event, outcome, started_at)
+            if isinstance(result, Recorded):
+                return result
+            outcome = result
+        return await self._finish(delivery, outcome, started_at)
+
+    async def _in_transaction(
+        self,
+        chosen: Chosen,
+        delivery: Delivery,
+        event: Event,
+        outcome: Outcome,
+        started_at: datetime,
+    ) -> Recorded | Outcome:
+        try:
+            return await complete_in_transaction(
+                self._log,
+                delivery,
+                event,
+                chosen.transactional,
+                started_at=started_at,
+                now=self._now,
+                timeout_s=self._timeout_s,
+                effects=outcome.effects,
+            )
+        except _TRANSACTION_LOST as exc:
+            self._watch.failed(exc)
+            raise DatabaseAwayError from exc
+
+    async def _plain(self, chosen: Chosen, event: Event) -> Outcome:
+        if chosen.plain:
+            outcome = await run_handlers(chosen.plain, event, timeout_s=self._timeout_s)
+            if outcome.kind is not AttemptOutcome.COMPLETED:
+                return outcome
+        return completed(tuple(effect for of in chosen.effects_of for effect in of(event)))
+
+    async def _finish(self, delivery: Delivery, outcome: Outcome, started_at: datetime) -> Recorded:
+        ended = Ended(delivery, outcome, started_at, self._now())
+        try:
+            return await self._commits.finish.submit(ended)
+        except DATA_REFUSED as exc:
+            # The effects cannot be stored. That is the event's own failure, and is told as such.
+            unstorable = failed(
+                type(exc).__qualname__, "The effects of the event cannot be stored."
+            )
+            return await self._commits.finish.submit(
+                Ended(delivery, unstorable, started_at, self._now())
+            )
+
+    def _event(self, delivery: Delivery) -> Event:
+        envelope = delivery.envelope
+        return Event(
+            job_id=envelope.job_id,
+            org_id=envelope.org_id,
+            endpoint_id=envelope.endpoint_id,
+            type=envelope.event_type,
+            call_id=delivery.event.call_id,
+            message=delivery.event.message,
+            attempt=delivery.attempt,
+            max_attempts=self._ladder.max_attempts,
+            received_at=envelope.received_at,
+        )

@@ -1,0 +1,114 @@
+"""What a message of the dead-letter queue says about itself. Pure; any message gives an answer."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from ringback.contract.envelope import Envelope, Header, open_envelope
+from ringback.contract.event import Event, Unreadable, read_event
+from ringback.contract.identity import JobId, created_at
+from ringback.contract.json_text import keepable
+from ringback.contract.ladder import Attempt
+from ringback.contract.topology import SUSPECT_QUEUE
+from services.processor.delivery import Days, Message, attempt_due
+from services.processor.log_rows import LogRow
+from services.processor.policy import Failure
+
+NOBODYS_ORG = UUID(int=0)
+"""The org of messages that no gateway of ours published. No endpoint may have it."""
+
+_CRASHED = Failure(
+    "process_crash", "The process died each time it ran this webhook, also alone, three times."
+)
+_LONGEST_TYPE = 255
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A row of the log to be. `failure` is None where the log's last attempt tells the reason."""
+
+    row: LogRow
+    attempt: Attempt
+    failure: Failure | None
+
+
+def fingerprint(message: Message) -> str:
+    """Names a message by its content, for one that carries no id of ours."""
+    digest = hashlib.sha256(repr(message.message_id).encode() + b"\0" + message.body)
+    return f"orphan:{digest.hexdigest()}"
+
+
+def has_id_of_ours(message: Message, days: Days) -> bool:
+    envelope = _envelope(message)
+    return envelope is not None and days.hold(created_at(envelope.job_id))
+
+
+def dead_letter_of(message: Message, max_attempts: int, adopted_id: JobId | None) -> DeadLetter:
+    """Read a dead letter. `adopted_id` is given where the message has no id of ours."""
+    attempt = attempt_due(message)
+    failure = _failure(message.headers)
+    event = read_event(message.body)
+    envelope = _envelope(message) if adopted_id is None else None
+    row = _row(message, envelope, event, max_attempts)
+    if adopted_id is not None:
+        row = replace(row, id=adopted_id)
+    return DeadLetter(row, attempt, failure)
+
+
+def with_raw_body(letter: DeadLetter, body: bytes) -> DeadLetter:
+    """The same letter with its body in a form that any store holds."""
+    return replace(letter, row=replace(letter.row, event_data=_raw(body), altered=True))
+
+
+def _envelope(message: Message) -> Envelope | None:
+    envelope = open_envelope(
+        message_id=message.message_id, event_type=message.type, headers=message.headers
+    )
+    return envelope if isinstance(envelope, Envelope) else None
+
+
+def _row(
+    message: Message, envelope: Envelope | None, event: Event | Unreadable, max_attempts: int
+) -> LogRow:
+    text, altered, call_id = _raw(message.body), True, None
+    if isinstance(event, Event):
+        text, altered, call_id = event.document.text, event.document.altered, event.call_id
+    return LogRow(
+        id=envelope.job_id if envelope else NOBODYS_ORG,
+        org_id=envelope.org_id if envelope else NOBODYS_ORG,
+        endpoint_id=keepable(envelope.endpoint_id) if envelope else "unknown",
+        event_type=keepable(message.type or "unknown")[:_LONGEST_TYPE],
+        event_data=text,
+        altered=altered,
+        max_attempts=max_attempts,
+        call_id=call_id,
+        dedup_key=envelope.dedup_key if envelope else None,
+        gateway_life=envelope.gateway_life if envelope else None,
+        retry_of=envelope.retry_of if envelope else None,
+    )
+
+
+def _raw(body: bytes) -> str:
+    return orjson.dumps({"unreadable_base64": base64.b64encode(body).decode()}).decode()
+
+
+def _failure(headers: Mapping[str, Any]) -> Failure | None:
+    error_class = headers.get(Header.ERROR_CLASS)
+    if isinstance(error_class, str):
+        return Failure(keepable(error_class), keepable(str(headers.get(Header.ERROR_MESSAGE))))
+    return _CRASHED if _stopped_as_suspect(headers.get("x-death")) else None
+
+
+def _stopped_as_suspect(deaths: Any) -> bool:
+    """Whether the broker gave up on it, as a suspect, after three deliveries without an answer."""
+    newest = deaths[0] if isinstance(deaths, list) and deaths else None
+    return (
+        isinstance(newest, dict)
+        and newest.get("queue") == SUSPECT_QUEUE
+        and newest.get("reason") == "delivery_limit"
+    )

@@ -1,0 +1,135 @@
+"""Writes down each dead letter in the log, and only then takes it from its queue."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+
+from ringback.contract.identity import JobId, new_job_id
+from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
+from ringback.runtime.queries import load
+from services.processor.database_watch import DatabaseWatch
+from services.processor.dead_letter import (
+    NOBODYS_ORG,
+    DeadLetter,
+    dead_letter_of,
+    fingerprint,
+    has_id_of_ours,
+    with_raw_body,
+)
+from services.processor.delivery import Days, Message
+from services.processor.group_commit import DatabaseAwayError, GroupCommit
+from services.processor.lanes import message_of
+from services.processor.log_rows import columns
+from services.processor.observe import Observer
+from services.processor.policy import Acknowledge
+from services.processor.settle import Publisher, give_back, give_back_after_a_bug, settle
+
+_PACKAGE = "services.processor"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Became:
+    """A webhook that is a dead letter from now on, and why."""
+
+    attempts: int
+    error_class: str
+    error_message: str
+
+
+class DeadLetterLog:
+    """The dead letters' side of the delivery log."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def record(self, letters: Sequence[DeadLetter]) -> list[Became | None]:
+        """Move webhooks to the dead letters; None for one that was there, or is finished."""
+        rows = [letter.row for letter in letters]
+        failures = [letter.failure for letter in letters]
+        found = await self._pool.fetch(
+            load(_PACKAGE, "record_dead_letters.sql"),
+            [row.id for row in rows],
+            [letter.attempt for letter in letters],
+            [failure.error_class if failure else None for failure in failures],
+            [failure.error_message if failure else None for failure in failures],
+            *columns(rows),
+        )
+        by_id = {
+            record["delivery_id"]: Became(
+                record["attempts"], record["error_class"], record["error_message"]
+            )
+            for record in found
+        }
+        return [by_id.get(row.id) for row in rows]
+
+    async def adopt(self, name: str) -> JobId:
+        """An id for a message that has none of ours; the same one each time it is delivered."""
+        owner = await self._pool.fetchval(
+            load(_PACKAGE, "adopt_message.sql"), new_job_id(), NOBODYS_ORG, name
+        )
+        return JobId(owner)
+
+
+class DeadLetterRecorder:
+    def __init__(
+        self,
+        *,
+        dead_letter_log: DeadLetterLog,
+        commits: GroupCommit[DeadLetter, Became | None],
+        days: Callable[[], Days],
+        max_attempts: int,
+        publisher: Publisher,
+        watch: DatabaseWatch,
+        on_database_away: Callable[[], Awaitable[None]],
+        observer: Observer,
+    ) -> None:
+        self._log = dead_letter_log
+        self._commits = commits
+        self._days = days
+        self._max_attempts = max_attempts
+        self._publisher = publisher
+        self._watch = watch
+        self._on_database_away = on_database_away
+        self._observer = observer
+
+    async def take(self, incoming: AbstractIncomingMessage) -> None:
+        """Record one message of the dead-letter queue, then acknowledge it."""
+        try:
+            await self._record(message_of(incoming))
+            await settle(incoming, Acknowledge(), self._publisher)
+        except DatabaseAwayError:
+            await self._on_database_away()
+            await give_back(incoming)
+        except Exception:
+            log.exception("dead_letter.not_recorded", job_id=incoming.message_id)
+            await give_back_after_a_bug(incoming)
+
+    async def _record(self, message: Message) -> None:
+        adopted = None if has_id_of_ours(message, self._days()) else await self._adopt(message)
+        letter = dead_letter_of(message, self._max_attempts, adopted)
+        try:
+            became = await self._commits.submit(letter)
+        except DATA_REFUSED:
+            became = await self._commits.submit(with_raw_body(letter, message.body))
+        if became is not None:
+            self._observer.dead_letter(
+                job_id=str(letter.row.id),
+                org_id=str(letter.row.org_id),
+                event_type=letter.row.event_type,
+                call_id=letter.row.call_id,
+                attempts=f"{became.attempts}/{self._max_attempts}",
+                error_class=became.error_class,
+                error_message=became.error_message,
+            )
+
+    async def _adopt(self, message: Message) -> JobId:
+        try:
+            return await self._log.adopt(fingerprint(message))
+        except DATABASE_AWAY as exc:
+            self._watch.failed(exc)
+            raise DatabaseAwayError from exc

@@ -1,0 +1,69 @@
+"""Which handlers there are, and what kind of finishing those of one event type need."""
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from ringback.handlers import Event, Handler, Handles, declared
+from ringback.runtime.lifecycle import CannotStartError
+from services.processor.outcome import Effect
+
+EffectsOf = Callable[[Event], tuple[Effect, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The handlers of one event type, in the order of their modules.
+
+    `plain` act outside the database, `transactional` inside the finishing transaction, and
+    `effects_of` only say what is to be written with it.
+    """
+
+    plain: tuple[Handler, ...]
+    transactional: tuple[Handler, ...]
+    effects_of: tuple[EffectsOf, ...]
+
+
+class HandlerSet:
+    def __init__(self, handlers: Iterable[Handler], effects_of: Iterable[EffectsOf] = ()) -> None:
+        self._handlers = [(_declared(handler), handler) for handler in handlers]
+        self._effects_of = tuple(effects_of)
+
+    def for_type(self, event_type: str) -> Chosen:
+        wanted = [(d, handler) for d, handler in self._handlers if d.wants(event_type)]
+        return Chosen(
+            plain=tuple(handler for d, handler in wanted if not d.transaction),
+            transactional=tuple(handler for d, handler in wanted if d.transaction),
+            effects_of=self._effects_of,
+        )
+
+
+def import_handlers(modules: str) -> list[Handler]:
+    """The handlers that the modules declare, in the order of their names and lines.
+
+    `modules` is comma separated. Raises CannotStartError with a sentence for a module that cannot
+    be imported, or that declares none.
+    """
+    handlers: list[Handler] = []
+    for name in filter(None, (part.strip() for part in modules.split(","))):
+        try:
+            module = importlib.import_module(name)
+        except Exception as exc:
+            raise CannotStartError(
+                f"RINGBACK_HANDLERS names {name}, which cannot be imported: "
+                f"{type(exc).__name__}: {exc}"
+            ) from exc
+        found = [value for value in vars(module).values() if declared(value) is not None]
+        if not found:
+            raise CannotStartError(
+                f"RINGBACK_HANDLERS names {name}, which has no function with @handles(…)."
+            )
+        handlers.extend(handler for handler in found if handler not in handlers)
+    return handlers
+
+
+def _declared(handler: Handler) -> Handles:
+    found = declared(handler)
+    if found is None:
+        raise TypeError(f"{handler!r} is not declared with @handles(…)")
+    return found

@@ -1,0 +1,151 @@
+"""The processor's connection to the broker: three queues, and what can keep them shut."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import Self
+
+import structlog
+from aio_pika.abc import AbstractConnection
+
+from ringback.contract.ladder import Ladder
+from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
+from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.rabbit import BROKER_AWAY, Link, refuse_broken_broker
+from ringback.runtime.topology import missing
+from services.processor.database_watch import DatabaseWatch
+from services.processor.tap import OnMessage, Tap
+
+_WATCH_EVERY_S = 10.0
+_DEAD_LETTERS_AT_ONCE = 20
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """Takes webhooks while it is entered and the database answers.
+
+    It begins shut: until the database has answered once, nobody could record what was taken.
+    """
+
+    def __init__(self, amqp_url: str, ladder: Ladder, prefetch: int, watch: DatabaseWatch) -> None:
+        self._ladder = ladder
+        self._watch = watch
+        self._link = Link(amqp_url, "ringback-processor-consume", self._on_open)
+        self._prefetch = prefetch
+        self._taps: tuple[Tap, ...] = ()
+        self._work: Tap | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reopening = False
+
+    def take(self, *, work: OnMessage, suspect: OnMessage, dead_letter: OnMessage) -> None:
+        """Say who gets the messages of each queue; once, before it is entered."""
+        self._work = self._tap(WORK_QUEUE, self._prefetch, work)
+        self._taps = (
+            self._work,
+            self._tap(SUSPECT_QUEUE, 1, suspect),
+            self._tap(DEAD_LETTER_QUEUE, _DEAD_LETTERS_AT_ONCE, dead_letter),
+        )
+
+    async def answers(self) -> bool:
+        """Whether the broker knows our consumers. Raises one of BROKER_AWAY when it is away."""
+        return self._link.up and all([await tap.is_consuming() for tap in self._taps])
+
+    async def __aenter__(self) -> Self:
+        for tap in self._taps:
+            await tap.shut("database")
+        await self._link.__aenter__()
+        await self._link.tried()
+        if isinstance(self._link.failure, CannotStartError):
+            await self._link.__aexit__(None, None, None)
+            raise self._link.failure
+        self._spawn(self._reopen())
+        self._spawn(self._watch_consumers())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for task in set(self._tasks):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await self._link.__aexit__(kind, error, traceback)
+
+    async def database_away(self) -> None:
+        """Take no more until the database answers again."""
+        for tap in self._taps:
+            await tap.shut("database")
+        if not self._reopening:
+            self._spawn(self._reopen())
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no more, for good; finish what is in hand in time, and leave the rest unanswered."""
+        for tap in self._taps:
+            await tap.shut("draining")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                for tap in self._taps:
+                    await tap.emptied()
+        left = sum(tap.in_hand for tap in self._taps)
+        if left:
+            log.warning("processor.leaves_work", in_hand=left)
+        for tap in self._taps:
+            await tap.drop_all()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[None, None]:
+        """While it is entered, no webhook of the work queue is in hand, or taken."""
+        assert self._work is not None
+        await self._work.shut("suspect")
+        try:
+            await self._work.emptied()
+            yield
+        finally:
+            await self._work.open("suspect")
+
+    def _tap(self, queue_name: str, prefetch: int, on_message: OnMessage) -> Tap:
+        return Tap(queue_name, prefetch, on_message, on_lost=self._link.lost)
+
+    def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _on_open(self, connection: AbstractConnection) -> None:
+        refuse_broken_broker(connection)
+        absent = await missing(connection, self._ladder)
+        if absent:
+            raise CannotStartError(
+                f"The broker is not set up: {' '.join(absent)} Run `ringback topology apply`."
+            )
+        for tap in self._taps:
+            await tap.attach(connection)
+
+    async def _reopen(self) -> None:
+        self._reopening = True
+        try:
+            await self._watch.until_it_answers()
+        finally:
+            self._reopening = False
+        for tap in self._taps:
+            await tap.open("database")
+
+    async def _watch_consumers(self) -> None:
+        """A consumer can vanish while its connection looks well. Then everything is made anew."""
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            if not self._link.up:
+                continue
+            try:
+                is_consuming = await self.answers()
+            except BROKER_AWAY as exc:
+                log.warning("consumer.unknown", reason=type(exc).__name__)
+                is_consuming = False
+            if not is_consuming:
+                log.warning("consumer.missing")
+                self._link.lost()

@@ -1,0 +1,107 @@
+"""From a message to its settlement, for the two queues by which webhooks are attempted."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+
+from ringback.contract.ladder import Ladder
+from services.processor.attempt import Attempts
+from services.processor.database_watch import DatabaseWatch
+from services.processor.delivery import (
+    Days,
+    Message,
+    Undeliverable,
+    attempt_due,
+    open_delivery,
+)
+from services.processor.group_commit import DatabaseAwayError
+from services.processor.observe import Observer
+from services.processor.policy import (
+    Failure,
+    Lane,
+    Verdict,
+    bury,
+    decide,
+    is_suspect,
+    set_aside,
+)
+from services.processor.settle import Publisher, give_back, give_back_after_a_bug, settle
+
+log = structlog.get_logger()
+
+Alone = Callable[[], AbstractAsyncContextManager[None]]
+"""While it is entered, this process runs nothing else."""
+
+
+def message_of(incoming: AbstractIncomingMessage) -> Message:
+    return Message(
+        body=incoming.body,
+        routing_key=incoming.routing_key or "",
+        message_id=incoming.message_id,
+        type=incoming.type,
+        headers=incoming.headers,
+    )
+
+
+class Lanes:
+    def __init__(
+        self,
+        *,
+        attempts: Attempts,
+        ladder: Ladder,
+        days: Callable[[], Days],
+        publisher: Publisher,
+        watch: DatabaseWatch,
+        alone: Alone,
+        on_database_away: Callable[[], Awaitable[None]],
+        observer: Observer,
+    ) -> None:
+        self._attempts = attempts
+        self._ladder = ladder
+        self._days = days
+        self._publisher = publisher
+        self._watch = watch
+        self._alone = alone
+        self._on_database_away = on_database_away
+        self._observer = observer
+
+    async def work(self, incoming: AbstractIncomingMessage) -> None:
+        """Attempt a webhook, or set it aside when it may be what kills the process."""
+        message = message_of(incoming)
+        if is_suspect(message.deliveries_before, database_was_away=self._watch.was_away_recently):
+            self._observer.set_aside(message.message_id, message.deliveries_before)
+            await settle(incoming, set_aside(attempt_due(message)), self._publisher)
+            return
+        try:
+            await settle(incoming, await self._verdict(message, Lane.WORK), self._publisher)
+        except DatabaseAwayError:
+            await self._on_database_away()
+            await give_back(incoming)
+        except Exception:
+            log.exception("message.not_processed", job_id=incoming.message_id)
+            await give_back_after_a_bug(incoming)
+
+    async def suspect(self, incoming: AbstractIncomingMessage) -> None:
+        """Attempt a webhook while nothing else is in hand that a crash could take along."""
+        message = message_of(incoming)
+        try:
+            async with self._alone():
+                verdict = await self._verdict(message, Lane.SUSPECT)
+            await settle(incoming, verdict, self._publisher)
+        except DatabaseAwayError:
+            # Returned, it would count as one of the three crashes; as a new copy it does not.
+            await self._on_database_away()
+            await settle(incoming, set_aside(attempt_due(message)), self._publisher)
+        except Exception:
+            log.exception("message.not_processed", job_id=incoming.message_id)
+            await give_back_after_a_bug(incoming)
+
+    async def _verdict(self, message: Message, lane: Lane) -> Verdict:
+        delivery = open_delivery(message, self._days())
+        if isinstance(delivery, Undeliverable):
+            self._observer.undeliverable(message.message_id, delivery.reason)
+            return bury(attempt_due(message), Failure("undeliverable", delivery.reason))
+        outcome = await self._attempts.make(delivery)
+        return decide(outcome, lane=lane, attempt=delivery.attempt, ladder=self._ladder)

@@ -1,0 +1,124 @@
+"""Everything by which the processor is observed, as verbs."""
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from ringback.contract.identity import created_at
+from ringback.contract.status import AttemptOutcome
+from ringback.contract.telemetry import (
+    KNOWN_EVENT_TYPES,
+    OTHER_EVENT_TYPE,
+    LogEvent,
+    Metric,
+    event_type_label,
+)
+from services.processor.delivery import Delivery
+from services.processor.delivery_log import Recorded
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+log = structlog.get_logger()
+
+
+class ObservedAttempt:
+    def __init__(self) -> None:
+        self.recorded: Recorded | None = None
+        self.max_attempts = 0
+
+    def ended(self, recorded: Recorded, *, max_attempts: int) -> None:
+        self.recorded = recorded
+        self.max_attempts = max_attempts
+
+
+class Observer:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._completed = Counter(
+            Metric.COMPLETED,
+            "Webhooks that a handler finished.",
+            ["event_type"],
+            registry=registry,
+        )
+        self._duration = Histogram(
+            Metric.PROCESSING_SECONDS,
+            "Seconds from taking a webhook in hand to its commit, per attempt.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._attempts = Counter(
+            Metric.ATTEMPTS, "Attempts that ended, by outcome.", ["outcome"], registry=registry
+        )
+        self._repeated = Counter(
+            Metric.REPEATED,
+            "Redelivered messages whose recorded outcome was repeated.",
+            registry=registry,
+        )
+        self._duplicates = Counter(
+            Metric.DUPLICATES, "Webhooks whose event had arrived before.", registry=registry
+        )
+        self._dead_letters = Counter(
+            Metric.DEAD_LETTERS, "Webhooks that became dead letters.", registry=registry
+        )
+        self._suspects = Counter(
+            Metric.SUSPECTS, "Messages set aside to be run alone.", registry=registry
+        )
+        self._in_flight = Gauge(Metric.IN_FLIGHT, "Attempts being made.", registry=registry)
+        for event_type in (*KNOWN_EVENT_TYPES, OTHER_EVENT_TYPE):
+            self._completed.labels(event_type)
+        for outcome in AttemptOutcome:
+            self._attempts.labels(outcome.value)
+
+    @contextmanager
+    def attempt(self, delivery: Delivery) -> Generator[ObservedAttempt, None, None]:
+        """Watch one attempt. One that is cut short by our shutdown leaves no trace: it was none."""
+        observed = ObservedAttempt()
+        begun = time.perf_counter()
+        self._in_flight.inc()
+        try:
+            yield observed
+        finally:
+            self._in_flight.dec()
+        if observed.recorded is not None:
+            self._attempted(delivery, observed, time.perf_counter() - begun)
+
+    def _attempted(self, delivery: Delivery, observed: ObservedAttempt, seconds: float) -> None:
+        recorded = observed.recorded
+        assert recorded is not None
+        if recorded.is_fresh:
+            self._attempts.labels(recorded.outcome.value).inc()
+            self._duration.observe(seconds)
+            if recorded.outcome is AttemptOutcome.COMPLETED:
+                self._completed.labels(event_type_label(delivery.envelope.event_type)).inc()
+            elif recorded.outcome is AttemptOutcome.DUPLICATE:
+                self._duplicates.inc()
+        else:
+            self._repeated.inc()
+        envelope = delivery.envelope
+        log.info(
+            LogEvent.ATTEMPT_FINISHED,
+            job_id=str(envelope.job_id),
+            org_id=str(envelope.org_id),
+            event_type=envelope.event_type,
+            call_id=delivery.event.call_id,
+            outcome=recorded.outcome.value,
+            attempts=f"{delivery.attempt}/{observed.max_attempts}",
+            duration_ms=round(seconds * 1000, 2),
+            age_ms=round((time.time() - created_at(envelope.job_id).timestamp()) * 1000),
+            repeated=not recorded.is_fresh,
+            duplicate_of=recorded.duplicate_of,
+            trace_id=envelope.trace.trace_id,
+        )
+
+    def set_aside(self, job_id: str | None, deliveries_before: int) -> None:
+        self._suspects.inc()
+        log.warning(LogEvent.SUSPECT_SET_ASIDE, job_id=job_id, deliveries_before=deliveries_before)
+
+    def undeliverable(self, job_id: str | None, reason: str) -> None:
+        log.error(LogEvent.MESSAGE_UNDELIVERABLE, job_id=job_id, reason=reason)
+
+    def dead_letter(self, **fields: object) -> None:
+        self._dead_letters.inc()
+        log.error(LogEvent.DEAD_LETTER_RECORDED, **fields)

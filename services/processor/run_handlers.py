@@ -1,0 +1,65 @@
+"""Runs handlers, for a limited time, and turns whatever they do into an outcome."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from ringback.handlers import Event, Handler, PermanentFailure
+from services.processor.outcome import Outcome, completed, failed
+
+_CANCEL_WAIT_S = 1.0
+
+log = structlog.get_logger()
+
+#: Handlers that ignored their cancellation. Kept, or the garbage collector would break them off.
+_abandoned: set[asyncio.Task[None]] = set()
+
+
+async def run_handlers(
+    handlers: Sequence[Handler], event: Event, *arguments: object, timeout_s: float
+) -> Outcome:
+    """Call each handler with the event and `arguments`, in turn; the first error ends it.
+
+    A handler that is cut at the timeout gets a second to clean up. Being cancelled from outside
+    cancels the handler and is no outcome: work cut short by our own shutdown is not an attempt.
+    """
+    task = asyncio.create_task(_in_turn(handlers, event, *arguments))
+    try:
+        await asyncio.wait({task}, timeout=timeout_s)
+        if not task.done():
+            await _cut(task, event)
+            return failed("timeout", f"The handlers did not end within {timeout_s:g} s.")
+    except asyncio.CancelledError:
+        await _cut(task, event)
+        raise
+    return _outcome_of(task)
+
+
+def _outcome_of(task: asyncio.Task[None]) -> Outcome:
+    if task.cancelled():
+        return failed("CancelledError", "The handler cancelled itself.")
+    error = task.exception()
+    if error is None:
+        return completed()
+    return failed(
+        type(error).__qualname__,
+        str(error) or "The handler raised without a message.",
+        permanent=isinstance(error, PermanentFailure),
+    )
+
+
+async def _in_turn(handlers: Sequence[Handler], event: Event, *arguments: object) -> None:
+    for handler in handlers:
+        await handler(event, *arguments)
+
+
+async def _cut(task: asyncio.Task[None], event: Event) -> None:
+    task.cancel()
+    await asyncio.wait({task}, timeout=_CANCEL_WAIT_S)
+    if not task.done():
+        log.error("handler.ignores_cancellation", job_id=str(event.job_id), event_type=event.type)
+        _abandoned.add(task)
+        task.add_done_callback(_abandoned.discard)
+    elif not task.cancelled():
+        task.exception()

@@ -1,0 +1,90 @@
+"""The one place that answers the broker."""
+
+import asyncio
+from typing import Protocol, assert_never
+
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+
+from ringback.contract.envelope import Header, without_broker_headers
+from ringback.runtime.rabbit import BROKER_AWAY
+from services.processor.policy import Acknowledge, Forward, Reject, Verdict
+
+_RETRY_WAIT_S = 1.0
+_AFTER_A_BUG_S = 1.0
+_OF_ONE_HOP = frozenset(
+    {Header.ATTEMPT.value, Header.ERROR_CLASS.value, Header.ERROR_MESSAGE.value}
+)
+
+log = structlog.get_logger()
+
+
+class Publisher(Protocol):
+    async def publish(self, message: AbstractIncomingMessage, forward: Forward) -> None:
+        """Publish a copy of the message; return once it is confirmed. Raises one of BROKER_AWAY."""
+
+
+async def settle(message: AbstractIncomingMessage, verdict: Verdict, publisher: Publisher) -> bool:
+    """Do what was decided; true if the broker was told.
+
+    False when the message's channel is gone: the broker delivers the message again, and the log
+    then repeats what was decided. A message of a closed channel must not be answered on another.
+    """
+    try:
+        match verdict:
+            case Acknowledge():
+                await message.ack()
+            case Reject():
+                await message.reject(requeue=False)
+            case Forward():
+                await _forwarded(message, verdict, publisher)
+                await message.ack()
+            case _:
+                assert_never(verdict)
+    except BROKER_AWAY as exc:
+        log.warning("message.left_unanswered", reason=type(exc).__name__)
+        return False
+    return True
+
+
+async def give_back(message: AbstractIncomingMessage) -> None:
+    """Return a message to its queue, to be delivered again."""
+    try:
+        await message.reject(requeue=True)
+    except BROKER_AWAY as exc:
+        log.warning("message.left_unanswered", reason=type(exc).__name__)
+
+
+async def give_back_after_a_bug(message: AbstractIncomingMessage) -> None:
+    """Return a message that we failed on, but not at once: it would go round as fast as it can.
+
+    Its deliveries are counted, so it ends among the suspects and then among the dead letters.
+    """
+    await asyncio.sleep(_AFTER_A_BUG_S)
+    await give_back(message)
+
+
+def headers_onward(message: AbstractIncomingMessage, forward: Forward) -> dict[str, object]:
+    """The headers of the copy: the webhook's own and the next hop's, without the last hop's."""
+    kept = {
+        name: value
+        for name, value in without_broker_headers(message.headers).items()
+        if name not in _OF_ONE_HOP
+    }
+    return kept | dict(forward.headers)
+
+
+async def _forwarded(
+    message: AbstractIncomingMessage, forward: Forward, publisher: Publisher
+) -> None:
+    """Publish until it is confirmed. A message in hand is safe, so a blocked broker only delays."""
+    while True:
+        if message.channel.is_closed:
+            raise ConnectionError("The channel of the message is closed.")
+        try:
+            await publisher.publish(message, forward)
+        except BROKER_AWAY as exc:
+            log.warning("message.forward_waits", reason=type(exc).__name__)
+            await asyncio.sleep(_RETRY_WAIT_S)
+        else:
+            return

@@ -1,0 +1,59 @@
+"""The database side of the processor, opened as one."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from ringback.runtime.postgres import open_pool, ping
+from services.processor.attempt import Commits
+from services.processor.database_watch import DatabaseWatch
+from services.processor.dead_letter import DeadLetter
+from services.processor.dead_letters import Became, DeadLetterLog
+from services.processor.delivery_log import DeliveryLog
+from services.processor.group_commit import GroupCommit
+from services.processor.housekeeping import Housekeeping
+from services.processor.settings import ProcessorSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    pool: asyncpg.Pool
+    housekeeping: Housekeeping
+    watch: DatabaseWatch
+    delivery_log: DeliveryLog
+    commits: Commits
+    dead_letter_log: DeadLetterLog
+    dead_letter_commits: GroupCommit[DeadLetter, Became | None]
+
+    async def answers(self) -> bool:
+        return await ping(self.pool)
+
+
+@asynccontextmanager
+async def open_store(settings: ProcessorSettings) -> AsyncGenerator[Store, None]:
+    """Everything that writes to the database. Opens while the database is away, too."""
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(settings, "ringback-processor"))
+        housekeeping = Housekeeping(
+            pool, retention_days=settings.retention_days, may_change=settings.housekeeping
+        )
+        watch = DatabaseWatch(housekeeping.learn, hold_s=settings.database_hold_s)
+        delivery_log = DeliveryLog(pool, settings.ladder.max_attempts)
+        dead_letter_log = DeadLetterLog(pool)
+        begin = GroupCommit(delivery_log.begin, lambda item: item.envelope.job_id, watch)
+        finish = GroupCommit(delivery_log.finish, lambda item: item.delivery.envelope.job_id, watch)
+        bury = GroupCommit(dead_letter_log.record, lambda item: item.row.id, watch, lanes=1)
+        yield Store(
+            pool=pool,
+            housekeeping=housekeeping,
+            watch=watch,
+            delivery_log=delivery_log,
+            commits=Commits(
+                begin=await stack.enter_async_context(begin),
+                finish=await stack.enter_async_context(finish),
+            ),
+            dead_letter_log=dead_letter_log,
+            dead_letter_commits=await stack.enter_async_context(bury),
+        )

@@ -1,0 +1,128 @@
+"""Takes messages from one queue, for as long as nothing keeps it shut."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+from aio_pika.abc import (
+    AbstractConnection,
+    AbstractIncomingMessage,
+    AbstractQueue,
+)
+from aiormq.abc import AbstractChannel as UnderlayChannel
+
+from ringback.runtime.rabbit import BROKER_AWAY
+
+OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
+
+_RPC_TIMEOUT_S = 10.0
+
+log = structlog.get_logger()
+
+
+class Tap:
+    """At most `prefetch` messages are in hand at once, also across a reconnection.
+
+    Several parties may shut it, each for its own reason; it runs again when all have opened it.
+    Each message is a task of ours, not of the channel: work in hand goes on to its commit when
+    the connection is lost, and the log repeats its outcome when the message comes again.
+    """
+
+    def __init__(
+        self, queue_name: str, prefetch: int, on_message: OnMessage, on_lost: Callable[[], None]
+    ) -> None:
+        self.queue_name = queue_name
+        self._prefetch = prefetch
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._slots = asyncio.Semaphore(prefetch)
+        self._reasons: set[str] = set()
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._queue: AbstractQueue | None = None
+        self._channel: UnderlayChannel | None = None
+        self._consumer_tag: str | None = None
+        self._turning = asyncio.Lock()
+
+    @property
+    def is_running(self) -> bool:
+        return self._consumer_tag is not None
+
+    @property
+    def in_hand(self) -> int:
+        return len(self._in_hand)
+
+    async def attach(self, connection: AbstractConnection) -> None:
+        """Take from this connection from now on. What was in hand before stays in hand."""
+        channel = await connection.channel(publisher_confirms=False)
+        await channel.set_qos(prefetch_count=self._prefetch)
+        underlay = await channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.add(lambda _: self._on_lost())
+        channel.close_callbacks.add(lambda *_: self._on_lost())
+        async with self._turning:
+            self._queue = await channel.get_queue(self.queue_name, ensure=False)
+            self._channel = underlay
+            self._consumer_tag = None
+        await self._turn()
+
+    def detach(self) -> None:
+        """The connection is gone."""
+        self._queue = self._channel = self._consumer_tag = None
+
+    async def shut(self, reason: str) -> None:
+        """Take no more. What is in hand goes on."""
+        self._reasons.add(reason)
+        await self._turn()
+
+    async def open(self, reason: str) -> None:
+        """Withdraw a reason to be shut."""
+        self._reasons.discard(reason)
+        await self._turn()
+
+    async def emptied(self) -> None:
+        """Wait until nothing is in hand."""
+        while self._in_hand:
+            await asyncio.wait(set(self._in_hand))
+
+    async def drop_all(self) -> None:
+        """Break off what is in hand, unanswered: the broker delivers it again."""
+        tasks = set(self._in_hand)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def is_consuming(self) -> bool:
+        """Ask the broker whether it still knows a consumer of this queue; true while shut."""
+        if self._channel is None or self._consumer_tag is None:
+            return bool(self._reasons)
+        async with asyncio.timeout(_RPC_TIMEOUT_S):
+            answer = await self._channel.queue_declare(self.queue_name, passive=True)
+        return bool(answer.consumer_count)
+
+    async def _turn(self) -> None:
+        """Make the broker's side match the reasons. A failure ends the session; another follows."""
+        async with self._turning:
+            queue, tag = self._queue, self._consumer_tag
+            if queue is None:
+                return
+            try:
+                async with asyncio.timeout(_RPC_TIMEOUT_S):
+                    if self._reasons and tag is not None:
+                        self._consumer_tag = None
+                        await queue.cancel(tag)
+                    elif not self._reasons and tag is None:
+                        self._consumer_tag = await queue.consume(self._take)
+            except BROKER_AWAY as exc:
+                log.warning("consumer.lost", queue=self.queue_name, reason=type(exc).__name__)
+                self._on_lost()
+
+    async def _take(self, message: AbstractIncomingMessage) -> None:
+        task = asyncio.create_task(self._handle(message))
+        self._in_hand.add(task)
+        task.add_done_callback(self._in_hand.discard)
+
+    async def _handle(self, message: AbstractIncomingMessage) -> None:
+        async with self._slots:
+            with suppress(asyncio.CancelledError):
+                await self._on_message(message)

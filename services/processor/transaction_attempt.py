@@ -1,0 +1,78 @@
+"""An attempt whose handlers write in the transaction that finishes it."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from ringback.contract.status import AttemptOutcome
+from ringback.handlers import Event, Handler
+from ringback.runtime.postgres import DATA_REFUSED
+from services.processor.delivery import Delivery
+from services.processor.delivery_log import DeliveryLog, Recorded
+from services.processor.outcome import Effect, Outcome, failed
+from services.processor.run_handlers import run_handlers
+
+
+class _RollBackError(Exception):
+    """Leaves the transaction without its changes, and carries out what is to be told."""
+
+    def __init__(self, result: Outcome | Recorded) -> None:
+        super().__init__()
+        self.result = result
+
+
+_HANDLERS_FAULT: tuple[type[BaseException], ...] = (
+    *DATA_REFUSED,
+    asyncpg.InFailedSQLTransactionError,
+    asyncpg.IntegrityConstraintViolationError,
+)
+"""What a commit raises because of what the handlers wrote, or because they hid an error of it."""
+
+
+class TransactionLostError(Exception):
+    """The transaction ended without us, so the attempt did not happen."""
+
+
+async def complete_in_transaction(
+    delivery_log: DeliveryLog,
+    delivery: Delivery,
+    event: Event,
+    handlers: Sequence[Handler],
+    *,
+    started_at: datetime,
+    now: Callable[[], datetime],
+    timeout_s: float,
+    effects: Sequence[Effect],
+) -> Recorded | Outcome:
+    """Run the handlers inside the finishing transaction.
+
+    Returns what the log holds once it committed, or what it held before. Returns the outcome of
+    handlers that failed: their transaction is rolled back, and the failure is still to be
+    recorded. Raises one of DATABASE_AWAY, or TransactionLostError, when the server went away.
+    """
+    try:
+        async with delivery_log.finishing(delivery, started_at) as (connection, recorded):
+            _leave_unless_fresh(recorded)
+            if recorded.outcome is AttemptOutcome.COMPLETED:
+                outcome = await run_handlers(handlers, event, connection, timeout_s=timeout_s)
+                _leave_unless_completed(outcome, connection)
+                await delivery_log.end_now(connection, delivery, now(), effects)
+    except _RollBackError as rolled_back:
+        return rolled_back.result
+    except _HANDLERS_FAULT as exc:
+        return failed(type(exc).__qualname__, str(exc))
+    return recorded
+
+
+def _leave_unless_fresh(recorded: Recorded) -> None:
+    if not recorded.is_fresh:
+        raise _RollBackError(recorded)
+
+
+def _leave_unless_completed(outcome: Outcome, connection: PoolConnectionProxy) -> None:
+    if connection.is_closed():
+        raise TransactionLostError
+    if outcome.kind is not AttemptOutcome.COMPLETED:
+        raise _RollBackError(outcome)

@@ -1,0 +1,134 @@
+"""Puts the processor together, in the order in which it comes to life."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from ringback.runtime import logs
+from ringback.runtime.exposition import Exposition
+from ringback.runtime.settings import load
+from services.processor import voice_calls
+from services.processor.attempt import Attempts
+from services.processor.dead_letters import DeadLetterRecorder
+from services.processor.handler_set import HandlerSet, import_handlers
+from services.processor.intake import Intake
+from services.processor.lanes import Lanes
+from services.processor.observe import Observer
+from services.processor.publisher import ConfirmedPublisher
+from services.processor.settings import ProcessorSettings
+from services.processor.store import Store, open_store
+
+log = structlog.get_logger()
+
+
+async def serve(stop: asyncio.Event) -> None:
+    """Process webhooks until `stop` is set, then finish what is in hand."""
+    settings = load(ProcessorSettings)
+    logs.configure("processor", settings)
+    async with _processor(settings) as (intake, exposition):
+        log.info("processor.ready", prefetch=settings.prefetch, ladder=str(settings.ladder))
+        await stop.wait()
+        log.info("processor.stopping")
+        exposition.drain()
+        await intake.drain(settings.drain_timeout_s)
+    log.info("processor.stopped")
+
+
+@asynccontextmanager
+async def _processor(
+    settings: ProcessorSettings,
+) -> AsyncGenerator[tuple[Intake, Exposition], None]:
+    registry = CollectorRegistry()
+    observer = Observer(registry)
+    handlers = _handlers(settings)
+    amqp_url = settings.amqp_url.get_secret_value()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings))
+        publisher = await stack.enter_async_context(ConfirmedPublisher(amqp_url))
+        intake = Intake(amqp_url, settings.ladder, settings.prefetch, store.watch)
+        lanes = _lanes(settings, store, handlers, publisher, intake, observer)
+        recorder = _recorder(settings, store, publisher, intake, observer)
+        intake.take(work=lanes.work, suspect=lanes.suspect, dead_letter=recorder.take)
+        exposition = Exposition(
+            host=settings.exposition_host,
+            port=settings.processor_exposition_port,
+            registry=registry,
+            readiness={
+                "database": store.answers,
+                "consumers": intake.answers,
+                "publisher": publisher.answers,
+            },
+        )
+        await stack.enter_async_context(exposition)
+        await stack.enter_async_context(_in_background(store.housekeeping.run()))
+        await stack.enter_async_context(intake)
+        yield intake, exposition
+
+
+def _handlers(settings: ProcessorSettings) -> HandlerSet:
+    built_in = [voice_calls.effects_of] if settings.voice_calls else []
+    return HandlerSet(import_handlers(settings.handlers), built_in)
+
+
+def _lanes(  # ruff: ignore[too-many-positional-arguments]  # the parts of the whole, each once
+    settings: ProcessorSettings,
+    store: Store,
+    handlers: HandlerSet,
+    publisher: ConfirmedPublisher,
+    intake: Intake,
+    observer: Observer,
+) -> Lanes:
+    attempts = Attempts(
+        handlers=handlers,
+        commits=store.commits,
+        delivery_log=store.delivery_log,
+        ladder=settings.ladder,
+        timeout_s=settings.attempt_timeout_s,
+        now=lambda: datetime.now(UTC),
+        watch=store.watch,
+        observer=observer,
+    )
+    return Lanes(
+        attempts=attempts,
+        ladder=settings.ladder,
+        days=store.housekeeping.days,
+        publisher=publisher,
+        watch=store.watch,
+        alone=intake.alone,
+        on_database_away=intake.database_away,
+        observer=observer,
+    )
+
+
+def _recorder(
+    settings: ProcessorSettings,
+    store: Store,
+    publisher: ConfirmedPublisher,
+    intake: Intake,
+    observer: Observer,
+) -> DeadLetterRecorder:
+    return DeadLetterRecorder(
+        dead_letter_log=store.dead_letter_log,
+        commits=store.dead_letter_commits,
+        days=store.housekeeping.days,
+        max_attempts=settings.ladder.max_attempts,
+        publisher=publisher,
+        watch=store.watch,
+        on_database_away=intake.database_away,
+        observer=observer,
+    )
+
+
+@asynccontextmanager
+async def _in_background(work: Coroutine[None, None, None]) -> AsyncGenerator[None, None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
