@@ -49,11 +49,14 @@ $$;
 -- The days that have a partition of the log, oldest first.
 CREATE FUNCTION webhook_partition_days() RETURNS TABLE (day date)
 LANGUAGE sql STABLE AS $$
-    SELECT to_date(right(child.relname, 8), 'YYYYMMDD')
-    FROM pg_inherits
-    JOIN pg_class child ON child.oid = inhrelid
-    WHERE inhparent = 'webhook_delivery_log'::regclass
-    ORDER BY 1
+    -- Materialized, or a caller's condition on the day would be tried on every table there is.
+    WITH partition AS MATERIALIZED (
+        SELECT child.relname
+        FROM pg_inherits
+        JOIN pg_class AS child ON child.oid = inhrelid
+        WHERE inhparent = 'webhook_delivery_log'::regclass
+    )
+    SELECT to_date(right(relname, 8), 'YYYYMMDD') FROM partition ORDER BY 1
 $$;
 
 -- Drops the days older than `retention_days` in which all is finished, deletes the finished rows

@@ -61,8 +61,8 @@ CREATE FUNCTION begin_webhook_attempts(
 ) RETURNS TABLE (delivery_id uuid, recorded_outcome text, duplicate_of uuid)
 LANGUAGE plpgsql AS $$
 DECLARE
-    first_id uuid := (SELECT min(u) FROM unnest(p_ids) AS u);
-    last_id  uuid := (SELECT max(u) FROM unnest(p_ids) AS u);
+    first_id uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
+    last_id  uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u DESC LIMIT 1);
     claimed  uuid[];
     owners   uuid[];
     begun    uuid[];
@@ -118,8 +118,8 @@ CREATE FUNCTION finish_webhook_attempts(
 ) RETURNS TABLE (delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
 LANGUAGE plpgsql AS $$
 DECLARE
-    first_id   uuid := (SELECT min(u) FROM unnest(p_ids) AS u);
-    last_id    uuid := (SELECT max(u) FROM unnest(p_ids) AS u);
+    first_id   uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
+    last_id    uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u DESC LIMIT 1);
     fresh      uuid[];
     duplicates uuid[];
     owners     uuid[];
@@ -193,8 +193,8 @@ CREATE FUNCTION move_webhooks(
 ) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
-    first_id uuid := (SELECT min(u) FROM unnest(only_ids) AS u);
-    last_id  uuid := (SELECT max(u) FROM unnest(only_ids) AS u);
+    first_id uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u LIMIT 1);
+    last_id  uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u DESC LIMIT 1);
     present  uuid[];
 BEGIN
     SELECT coalesce(array_agg(locked.id), '{}') INTO present FROM (
@@ -237,8 +237,8 @@ CREATE FUNCTION record_webhook_dead_letters(
 ) RETURNS TABLE (delivery_id uuid, attempts integer, error_class text, error_message text)
 LANGUAGE plpgsql AS $$
 DECLARE
-    first_id uuid := (SELECT min(u) FROM unnest(p_ids) AS u);
-    last_id  uuid := (SELECT max(u) FROM unnest(p_ids) AS u);
+    first_id uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
+    last_id  uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u DESC LIMIT 1);
 BEGIN
     PERFORM ensure_webhook_rows(
         p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered, p_max_attempts,

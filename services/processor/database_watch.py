@@ -44,7 +44,7 @@ class DatabaseWatch:
         self._last_away = self._clock()
         if self._away_since is None:
             self._away_since = self._last_away
-            log.error("database.away", reason=type(exc).__name__)
+            log.error("database.away", reason=type(exc).__name__, detail=str(exc)[:200])
 
     def answered(self) -> None:
         if self._away_since is not None:

@@ -49,7 +49,7 @@ class Housekeeping:
                     await self._keep()
                 await self.learn()
             except DATABASE_AWAY as exc:
-                log.warning("housekeeping.failed", reason=type(exc).__name__)
+                log.warning("housekeeping.failed", reason=type(exc).__name__, detail=str(exc)[:200])
                 await asyncio.sleep(_AFTER_FAILURE_S)
             else:
                 await asyncio.sleep(_EVERY_S)
