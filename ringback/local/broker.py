@@ -77,11 +77,12 @@ class PrivateBroker:
 
     async def stop(self, *, within_s: float = 20) -> bool:
         """End the node in good order, by force after `within_s`; True if no force was needed."""
-        in_order = True
-        if self._node is not None:
-            in_order = await self._node.stop(signal.SIGTERM, within_s=within_s)
-        await self.kill()
-        return in_order
+        if self._node is None:
+            return True
+        try:
+            return await self._node.stop(signal.SIGTERM, within_s=within_s)
+        finally:
+            await self.kill()
 
     async def kill(self) -> None:
         """End the node as a power cut would: at once, without a chance to write anything."""

@@ -27,7 +27,7 @@ class Child:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def spawn(  # ruff: ignore[too-many-arguments] - each is a plain property of the process
+    def spawn(
         cls,
         name: str,
         command: Sequence[str],
@@ -89,9 +89,14 @@ class Child:
 
     async def stop(self, number: signal.Signals, *, within_s: float) -> bool:
         """Ask it to end by signal `number`, kill its group after `within_s`; True if it obeyed."""
-        self.send(number)
-        if await self.ended(within_s):
-            return True
+        try:
+            self.send(number)
+            if await self.ended(within_s):
+                return True
+        except asyncio.CancelledError:
+            # Somebody is in a hurry, and it must not stay behind.
+            self.send_group(signal.SIGKILL)
+            raise
         await self.kill()
         return False
 

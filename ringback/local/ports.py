@@ -35,7 +35,9 @@ class DatabasePorts:
 
 def port_setting(name: str) -> str:
     """Name the environment variable that moves the port called `name`."""
-    return f"RINGBACK_LOCAL_{name.upper()}_PORT"
+    # A service has a setting for its port anyway; the private nodes are the local stack's alone.
+    of_a_service = name in {field.name for field in fields(ServicePorts)}
+    return f"RINGBACK_{'' if of_a_service else 'LOCAL_'}{name.upper()}_PORT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,70 @@
+"""What of the services' logs a person at the terminal wants to see."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# Told by the table or by nobody: a line's own fields say the rest.
+HIDDEN = frozenset({"event", "level", "ts", "service", "trace_id", "span_id", "exception"})
+LOUD = frozenset({"warning", "error", "critical"})
+# What happens to a webhook begins with one of these words.
+WEBHOOK_EVENTS = ("webhook.", "delivery.", "attempt.")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    service: str
+    level: str
+    text: str
+
+
+def worth_showing(service: str, line: str) -> Shown | None:
+    """Choose from one line of a log: each webhook's, and whatever warns. None for the rest."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        # Not ours: a traceback, or a library that prints. Its log holds it.
+        return None
+    if not isinstance(told, dict):
+        return None
+    level, event = str(told.get("level", "info")), str(told.get("event", ""))
+    if level not in LOUD and not (level == "info" and event.startswith(WEBHOOK_EVENTS)):
+        return None
+    return Shown(service, level, " ".join([event, *_fields(told)]))
+
+
+def _fields(told: dict[str, Any]) -> list[str]:
+    longest = 80
+    return [
+        f"{name}={str(value)[:longest]}"
+        for name, value in told.items()
+        if name not in HIDDEN and value is not None
+    ]
+
+
+@dataclass(slots=True)
+class Follower:
+    """Reads what is appended to one file from now on, in whole lines."""
+
+    path: Path
+    _position: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.path.exists():
+            self._position = self.path.stat().st_size
+
+    def new_lines(self) -> list[str]:
+        """Give the whole lines since the last call; an unfinished one comes when it is whole."""
+        most_at_once = 1_000_000
+        try:
+            with self.path.open("rb") as file:
+                if file.seek(0, os.SEEK_END) < self._position:
+                    self._position = 0
+                file.seek(self._position)
+                whole, end, _ = file.read(most_at_once).rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        self._position += len(whole) + len(end)
+        return whole.decode(errors="replace").splitlines()

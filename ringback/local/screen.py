@@ -1,0 +1,67 @@
+"""What the local stack prints."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ringback.local.log_follow import Shown
+from ringback.local.ports import LOOPBACK, ServicePorts
+
+STYLES = {"warning": "yellow", "error": "red", "critical": "red"}
+
+
+@dataclass(slots=True)
+class Screen:
+    console: Console = field(default_factory=lambda: Console(highlight=False))
+    _began: float = field(default_factory=time.monotonic, init=False)
+
+    def step(self, words: str) -> None:
+        """Print one line of progress with the seconds since the beginning."""
+        elapsed_s = time.monotonic() - self._began
+        self.console.print(Text(f"{elapsed_s:5.1f} s  ", "dim").append(words, "default"))
+
+    def log(self, shown: Shown) -> None:
+        """Print one line of a service's log, cut to the width of the terminal."""
+        line = Text(f"{shown.service:<10}", "dim")
+        line.append(shown.text, STYLES.get(shown.level, "default"))
+        self.console.print(line, no_wrap=True, overflow="ellipsis")
+
+    def ready(self, rows: list[tuple[str, str]], gateway_port: int) -> None:
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        for name, where in rows:
+            table.add_row(name, where)
+        self.console.print()
+        self.console.print(table)
+        self.console.print("\nTry it:\n", style="bold")
+        self.console.print(first_webhook(gateway_port), soft_wrap=True)
+        self.console.print("\nCtrl-C stops everything; the data stays.\n")
+
+
+def first_webhook(gateway_port: int) -> str:
+    """Give a command that sends one webhook."""
+    body = '{"message": {"type": "status-update", "status": "ended", "call": {"id": "call-1"}}}'
+    return (
+        f"  curl -s http://{LOOPBACK}:{gateway_port}/api/webhooks/vapi"
+        f" -H 'Content-Type: application/json' -d '{body}'"
+    )
+
+
+def addresses(
+    ports: ServicePorts, *, management_url: str | None, state_dir: Path
+) -> list[tuple[str, str]]:
+    """Give what is where, in the order a newcomer asks for it."""
+    gateway, rest = f"http://{LOOPBACK}:{ports.gateway}", f"http://{LOOPBACK}:{ports.metrics_rest}"
+    expositions = (ports.gateway_exposition, ports.processor_exposition, ports.metrics_exposition)
+    rows = [
+        ("Webhooks", f"{gateway}/api/webhooks/vapi"),
+        ("Metrics REST", f"{rest}/api/webhook-metrics/queue-health"),
+        ("Metrics gRPC", f"{LOOPBACK}:{ports.metrics_grpc}"),
+        ("Prometheus", " ".join(f"http://{LOOPBACK}:{port}/metrics" for port in expositions)),
+    ]
+    if management_url:
+        rows.append(("Queues", f"{management_url} (guest, guest)"))
+    return [*rows, ("Data", str(state_dir)), ("Logs", str(state_dir / "logs"))]

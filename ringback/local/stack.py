@@ -1,0 +1,205 @@
+"""The whole of Ringback on one machine, for as long as this process lives."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ringback.local.broker import PrivateBroker
+from ringback.local.database import PrivateDatabase
+from ringback.local.errors import LocalStackError
+from ringback.local.log_follow import Follower, worth_showing
+from ringback.local.ports import LocalPorts, named_ports, require_free
+from ringback.local.screen import Screen, addresses
+from ringback.local.stack_file import claimed
+from ringback.local.stack_service import (
+    RunningService,
+    ServiceSpec,
+    service_environment,
+    service_specs,
+)
+from ringback.runtime import migrate, topology
+from ringback.runtime.settings import LadderSettings, SettingsError, load
+
+READY_S = 30.0
+WATCH_S = 0.2
+
+
+async def run_stack(
+    state_dir: Path = Path(".ringback"),
+    *,
+    environ: Mapping[str, str] = os.environ,
+    screen: Screen | None = None,
+    services: Sequence[ServiceSpec] | None = None,
+) -> None:
+    """Start everything, print where it is, and stay until Ctrl-C, SIGTERM or SIGHUP.
+
+    LocalStackError, a sentence for the terminal, if it cannot start or a part of it ends by
+    itself; everything is stopped by then. Each further Ctrl-C cuts the current wait short.
+    """
+    ports = LocalPorts.from_env(environ)
+    stack = _Stack(
+        state_dir=state_dir,
+        environ=environ,
+        ports=ports,
+        specs=services or service_specs(ports.services),
+        screen=screen or Screen(),
+    )
+    try:
+        with claimed(state_dir, ports):
+            await _until_told(stack.run())
+    except SettingsError as exc:
+        raise LocalStackError(f"These settings cannot be used: {exc}") from exc
+    except (migrate.MigrationError, topology.TopologyError) as exc:
+        raise LocalStackError(str(exc)) from exc
+    except OSError as exc:
+        raise LocalStackError(f"The local stack cannot work here: {exc}.") from exc
+
+
+@dataclass(slots=True, kw_only=True)
+class _Stack:
+    state_dir: Path
+    environ: Mapping[str, str]
+    ports: LocalPorts
+    specs: Sequence[ServiceSpec]
+    screen: Screen
+    _broker: PrivateBroker | None = field(default=None, init=False)
+    _database: PrivateDatabase | None = field(default=None, init=False)
+
+    async def run(self) -> None:
+        """Live until cancelled; what was entered last is stopped first."""
+        async with AsyncExitStack() as stopping:
+            amqp_url, database_url = await self._nodes(stopping)
+            await self._prepare(amqp_url, database_url)
+            env = service_environment(
+                self.environ,
+                amqp_url=amqp_url,
+                database_url=database_url,
+                ports=self.ports.services,
+            )
+            running = await self._services(stopping, env)
+            management_url = self._broker.management_url if self._broker else None
+            rows = addresses(
+                self.ports.services, management_url=management_url, state_dir=self.state_dir
+            )
+            self.screen.step("Ready.")
+            self.screen.ready(rows, self.ports.services.gateway)
+            await self._watch(running)
+
+    async def _nodes(self, stopping: AsyncExitStack) -> tuple[str, str]:
+        """Start the private nodes, unless the environment names others, and give their URLs."""
+        amqp_url = self.environ.get("RINGBACK_AMQP_URL", "")
+        database_url = self.environ.get("RINGBACK_DATABASE_URL", "")
+        require_free(named_ports(self.ports.services))
+        starts: list[Coroutine[Any, Any, None]] = []
+        if not database_url:
+            port = self.ports.database.database
+            self._database = database = PrivateDatabase(self.state_dir / "postgres", port)
+            stopping.push_async_callback(self._stopped, "PostgreSQL", database.stop)
+            starts.append(self._start_database(database))
+            database_url = database.url()
+        if not amqp_url:
+            self._broker = broker = PrivateBroker(self.state_dir / "rabbitmq", self.ports.broker)
+            stopping.push_async_callback(self._stopped, "RabbitMQ", broker.stop)
+            starts.append(self._start_broker(broker))
+            amqp_url = broker.amqp_url()
+        await _together(*starts)
+        return amqp_url, database_url
+
+    async def _start_database(self, database: PrivateDatabase) -> None:
+        self.screen.step("Starting PostgreSQL")
+        await database.start()
+        await database.ensure_database("ringback")
+        self.screen.step("PostgreSQL runs")
+
+    async def _start_broker(self, broker: PrivateBroker) -> None:
+        self.screen.step("Starting RabbitMQ (about 6 s)")
+        await broker.start()
+        self.screen.step("RabbitMQ runs")
+
+    async def _prepare(self, amqp_url: str, database_url: str) -> None:
+        ladder = load(LadderSettings, self.environ).ladder
+        await migrate.migrate(database_url)
+        await topology.apply(amqp_url, ladder)
+        self.screen.step("Tables and queues are in place")
+
+    async def _services(
+        self, stopping: AsyncExitStack, env: Mapping[str, str]
+    ) -> list[RunningService]:
+        log_dir = self.state_dir / "logs"
+        running: list[RunningService] = []
+        for spec in reversed(self.specs):
+            service = RunningService.spawn(spec, env=env, log_dir=log_dir)
+            stopping.push_async_callback(self._stopped, spec.name, service.stop)
+            running.append(service)
+        self.screen.step("Starting " + ", ".join(spec.name for spec in self.specs))
+        await _together(*(service.ready(within_s=READY_S) for service in running))
+        return running
+
+    async def _stopped(self, name: str, stop: Callable[[], Awaitable[bool]]) -> None:
+        began = time.monotonic()
+        in_order = await stop()
+        how = "stopped" if in_order else "did not stop in time and was killed"
+        self.screen.step(f"{name} {how} ({time.monotonic() - began:.1f} s)")
+
+    async def _watch(self, running: Sequence[RunningService]) -> None:
+        followers = [(service, Follower(service.log_path)) for service in running]
+        nodes = {"PostgreSQL": self._database, "RabbitMQ": self._broker}
+        while True:
+            for service, follower in followers:
+                for line in follower.new_lines():
+                    shown = worth_showing(service.spec.name, line)
+                    if shown:
+                        self.screen.log(shown)
+                service.require_running()
+            for name, node in nodes.items():
+                if node is not None and node.exit_code is not None:
+                    raise LocalStackError(f"{name} ended by itself; its log is {node.log_path}.")
+            await asyncio.sleep(WATCH_S)
+
+
+async def _together(*work: Coroutine[Any, Any, None]) -> None:
+    """Do all of it at once; the first that fails cancels the others and is what is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in work:
+                group.create_task(part)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+
+
+async def _until_told(work: Awaitable[Any]) -> None:
+    """Do `work` until it ends or a signal asks us to; every signal cancels it once."""
+    task = asyncio.ensure_future(work)
+    with _cancelling(task) as told:
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()
+        if told and (task.cancelled() or task.exception() is None):
+            return
+        await task
+
+
+@contextmanager
+def _cancelling(task: asyncio.Future[Any]) -> Generator[list[signal.Signals], None, None]:
+    loop = asyncio.get_running_loop()
+    told: list[signal.Signals] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def on_signal(number: signal.Signals) -> None:
+        told.append(number)
+        task.cancel()
+
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield told
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

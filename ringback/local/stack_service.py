@@ -1,0 +1,123 @@
+"""The three services as children of the local stack."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+
+from ringback.local.child import Child
+from ringback.local.errors import LocalStackError
+from ringback.local.ports import LOOPBACK, ServicePorts, named_ports, port_setting
+
+POLL_S = 0.1
+TAIL_LINES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec:
+    """How to run one service, where it says that it is ready, and how long it may take to stop."""
+
+    name: str
+    command: Sequence[str]
+    exposition_port: int
+    stop_within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    spec: ServiceSpec
+    child: Child
+    log_path: Path
+
+    @classmethod
+    def spawn(cls, spec: ServiceSpec, *, env: Mapping[str, str], log_dir: Path) -> Self:
+        log_dir.mkdir(exist_ok=True)
+        log_path = log_dir / f"{spec.name}.log"
+        return cls(spec, Child.spawn(spec.name, spec.command, env=env, log_path=log_path), log_path)
+
+    async def ready(self, *, within_s: float) -> None:
+        """Wait until /readyz says yes; LocalStackError if it ends before, or says no for long."""
+        deadline = time.monotonic() + within_s
+        while not await is_ready(self.spec.exposition_port):
+            self.require_running()
+            if time.monotonic() > deadline:
+                raise LocalStackError(
+                    f"The {self.spec.name} runs but is not ready; its log is {self.log_path}."
+                )
+            await asyncio.sleep(POLL_S)
+
+    def require_running(self) -> None:
+        """Raise LocalStackError, with the end of its log, if it has ended."""
+        if self.child.exit_code is not None:
+            raise LocalStackError(
+                f"The {self.spec.name} ended by itself, exit code {self.child.exit_code}; "
+                f"the end of {self.log_path}:\n{tail(self.log_path)}"
+            )
+
+    async def stop(self) -> bool:
+        """Let it finish what it has in hand; True if no force was needed."""
+        return await self.child.stop(signal.SIGTERM, within_s=self.spec.stop_within_s)
+
+
+def service_specs(ports: ServicePorts) -> tuple[ServiceSpec, ...]:
+    """Give the services in the order in which they stop: what lets work in goes first."""
+    return (
+        _spec("gateway", ports.gateway_exposition, stop_within_s=20),
+        _spec("processor", ports.processor_exposition, stop_within_s=35),
+        _spec("metrics", ports.metrics_exposition, stop_within_s=15),
+    )
+
+
+def service_environment(
+    environ: Mapping[str, str], *, amqp_url: str, database_url: str, ports: ServicePorts
+) -> dict[str, str]:
+    """Give what the services read: this machine's environment, and where the stack is."""
+    local = {
+        # Nobody but this machine can reach a gateway that asks for no secret.
+        "RINGBACK_GATEWAY_HOST": LOOPBACK,
+        "RINGBACK_METRICS_HOST": LOOPBACK,
+        "RINGBACK_EXPOSITION_HOST": LOOPBACK,
+        "PYTHONUNBUFFERED": "1",
+    }
+    if not environ.get("RINGBACK_VAPI_SECRET"):
+        local["RINGBACK_ALLOW_UNAUTHENTICATED"] = "true"
+    ours = {port_setting(name): str(port) for name, port in named_ports(ports).items()}
+    urls = {"RINGBACK_AMQP_URL": amqp_url, "RINGBACK_DATABASE_URL": database_url}
+    return local | dict(environ) | ours | urls
+
+
+async def is_ready(exposition_port: int) -> bool:
+    """Ask one service whether it is ready; one that does not answer is not."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as client,
+            client.get(f"http://{LOOPBACK}:{exposition_port}/readyz") as answer,
+        ):
+            return answer.ok
+    except (OSError, TimeoutError, aiohttp.ClientError):
+        return False
+
+
+def tail(log_path: Path) -> str:
+    """Give the last lines of a log, without reading all of it."""
+    far_enough = 16_384
+    with log_path.open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - far_enough))
+        lines = log.read().decode(errors="replace").splitlines()
+    return "\n".join(lines[-TAIL_LINES:])
+
+
+def _spec(name: str, port: int, *, stop_within_s: float) -> ServiceSpec:
+    return ServiceSpec(
+        name=name,
+        command=[sys.executable, "-m", f"services.{name}"],
+        exposition_port=port,
+        stop_within_s=stop_within_s,
+    )

@@ -1,0 +1,53 @@
+"""What a private RabbitMQ node promises."""
+
+import asyncio
+from pathlib import Path
+
+import aiormq
+import pytest
+
+from ringback.local.broker import PrivateBroker
+from ringback.local.errors import LocalStackError
+from tests.support.session_nodes import new_broker
+
+DURABLE = aiormq.spec.Basic.Properties(delivery_mode=2)
+
+
+async def test_confirmed_messages_survive_a_kill(own_broker: PrivateBroker) -> None:
+    """What the node confirmed is there when it runs again after SIGKILL."""
+    connection = await aiormq.connect(own_broker.amqp_url())
+    channel = await connection.channel()
+    await channel.queue_declare("kept", durable=True, arguments={"x-queue-type": "quorum"})
+    # A queue that is younger than about a second can lose its leader for good when killed.
+    await asyncio.sleep(1.5)
+    await channel.basic_publish(b"hello", routing_key="kept", properties=DURABLE)
+
+    await own_broker.kill()
+    await connection.close()
+    await own_broker.start()
+
+    connection = await aiormq.connect(own_broker.amqp_url())
+    message = await (await connection.channel()).basic_get("kept", no_ack=True)
+    await connection.close()
+    assert message.body == b"hello"
+
+
+async def test_a_taken_port_is_named(broker: PrivateBroker, tmp_path: Path) -> None:
+    """Where another program has the port, the error says which one and how to move it."""
+    second = PrivateBroker(tmp_path, broker.ports)
+
+    with pytest.raises(LocalStackError, match="RINGBACK_LOCAL_AMQP_PORT") as raised:
+        await second.start()
+
+    assert f"Port {broker.ports.amqp} " in str(raised.value)
+
+
+async def test_a_node_that_ends_at_once_names_its_log(tmp_path: Path) -> None:
+    """A node that cannot use its files is one sentence with the path of its log."""
+    node = new_broker(tmp_path)
+    (tmp_path / "data").write_text("a file where the node wants a folder")
+
+    with pytest.raises(LocalStackError, match="did not start; its log is") as raised:
+        await node.start()
+
+    assert str(node.log_path) in str(raised.value)

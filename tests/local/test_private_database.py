@@ -1,0 +1,83 @@
+"""What a private PostgreSQL promises."""
+
+import os
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from ringback.local.database import PrivateDatabase
+from ringback.local.database_files import LONGEST_SOCKET_DIR
+from ringback.local.errors import LocalStackError
+from tests.support.eventually import eventually
+from tests.support.processes import alive, descendants
+from tests.support.session_nodes import new_database
+
+
+async def _write(database: PrivateDatabase) -> None:
+    connection = await asyncpg.connect(database.url())
+    await connection.execute("CREATE TABLE IF NOT EXISTS kept (i int)")
+    await connection.execute("INSERT INTO kept VALUES (1)")
+    await connection.close()
+
+
+async def _count(database: PrivateDatabase) -> int:
+    connection = await asyncpg.connect(database.url())
+    count = await connection.fetchval("SELECT count(*) FROM kept")
+    await connection.close()
+    return int(count)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+async def test_committed_rows_survive(own_database: PrivateDatabase, how: str) -> None:
+    """What was committed is there after a stop, and after a kill with a client connected."""
+    await _write(own_database)
+    client = await asyncpg.connect(own_database.url())
+
+    await getattr(own_database, how)()
+    client.terminate()
+    await own_database.start()
+
+    assert await _count(own_database) == 1
+
+
+async def test_a_kill_leaves_no_worker_behind(own_database: PrivateDatabase) -> None:
+    """PostgreSQL's own processes end with it, although each has a session of its own."""
+    assert own_database._server is not None
+    workers = descendants(own_database._server.pid)
+    assert workers
+
+    await own_database.kill()
+
+    await eventually(lambda: not alive(workers), deadline_s=2)
+
+
+async def test_a_stale_lock_file_stops_nothing(own_database: PrivateDatabase) -> None:
+    """A lock file whose process id now belongs to another program is thrown away."""
+    lock = own_database.data_dir / "cluster" / "postmaster.pid"
+    words = lock.read_text(encoding="utf-8")
+    await own_database.kill()
+    lock.write_text(words.replace(words.split()[0], str(os.getppid()), 1), encoding="utf-8")
+
+    await own_database.start()
+
+    assert own_database.exit_code is None
+
+
+async def test_two_servers_do_not_share_a_folder(own_database: PrivateDatabase) -> None:
+    """A second server on the same data is refused in a sentence, whatever its port."""
+    second = new_database(own_database.data_dir)
+
+    with pytest.raises(LocalStackError, match="already works in"):
+        await second.start()
+
+
+async def test_a_deep_folder_is_no_obstacle(tmp_path: Path) -> None:
+    """The unix socket moves to a short path where its own would be too long for the kernel."""
+    deep = tmp_path / ("d" * LONGEST_SOCKET_DIR)
+    database = new_database(deep)
+
+    await database.start()
+    await database.stop()
+
+    assert not (deep / "socket").exists()

@@ -1,0 +1,128 @@
+"""What `ringback up` promises, with fake services and, but for one test, nodes that run already."""
+
+import json
+import re
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiormq
+import pytest
+
+from ringback.local.running_stack import stack_status, stop_running_stack
+from tests.support.eventually import eventually
+from tests.support.processes import alive, descendants
+from tests.support.stack_process import StackProcess, free_port_settings, start_stack
+
+Start = Callable[..., StackProcess]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts stacks that are gone when the test is."""
+    started: list[StackProcess] = []
+
+    def start(settings: dict[str, str], **more: str) -> StackProcess:
+        started.append(start_stack(tmp_path / "state", settings, **more))
+        return started[-1]
+
+    yield start
+    for stack in started:
+        await stack.end()
+
+
+@pytest.fixture
+def settings(amqp_url: str, database_url: str) -> dict[str, str]:
+    """A stack on the session's nodes: it starts none of its own."""
+    urls = {"RINGBACK_AMQP_URL": amqp_url, "RINGBACK_DATABASE_URL": database_url}
+    return free_port_settings() | urls
+
+
+async def test_a_stack_is_found_and_stopped(start: Start, settings: dict[str, str]) -> None:
+    """`ringback status` sees what runs, `ringback down` ends it in order, and then it is gone."""
+    stack = start(settings)
+    await stack.ready()
+
+    status = await stack_status(stack.state_dir)
+    stopped = await stop_running_stack(stack.state_dir)
+
+    assert status is not None
+    assert status.ready == {"gateway": True, "processor": True, "metrics": True}
+    assert stopped is not None
+    assert await stack.ended() == 0
+    assert re.findall(r"(\w+) stopped", stack.output) == ["gateway", "processor", "metrics"]
+    assert await stack_status(stack.state_dir) is None
+
+
+async def test_a_second_stack_is_refused(start: Start, settings: dict[str, str]) -> None:
+    """A second `up` in the same folder says in one sentence that one runs, and harms nothing."""
+    first = start(settings)
+    await first.ready()
+    kept = first.output
+
+    second = start(settings)
+
+    assert await second.ended() == 1
+    sentence = second.output.removeprefix(kept).strip()
+    assert "already runs" in sentence
+    assert len(sentence.splitlines()) == 1
+    assert first.process.poll() is None
+
+
+async def test_a_service_that_ends_stops_all(start: Start, settings: dict[str, str]) -> None:
+    """The terminal gets a sentence and the end of that service's log, and no traceback."""
+    stack = start(settings, bad_service="processor")
+
+    assert await stack.ended() == 1
+
+    assert "The processor ended by itself, exit code 3" in stack.output
+    assert "no such table" in stack.output
+    assert "Traceback" not in stack.output
+    assert not descendants(stack.process.pid)
+
+
+async def test_the_gateway_asks_for_no_secret_unless_one_is_set(
+    start: Start, settings: dict[str, str]
+) -> None:
+    """On loopback a newcomer needs no secret; one who sets it is asked for it."""
+    secret = {"RINGBACK_VAPI_SECRET": "s3cret"}
+
+    seen = []
+    for more in ({}, secret):
+        stack = start(settings | more)
+        await stack.ready()
+        stack.process.send_signal(signal.SIGINT)
+        assert await stack.ended() == 0
+        lines = (stack.state_dir / "logs" / "gateway.log").read_text().splitlines()
+        seen.append(json.loads(lines[-1])["env"])
+
+    assert seen[0]["RINGBACK_ALLOW_UNAUTHENTICATED"] == "true"
+    assert "RINGBACK_ALLOW_UNAUTHENTICATED" not in seen[1]
+
+
+@pytest.mark.slow
+async def test_private_nodes_keep_data_and_leave_nothing_behind(start: Start) -> None:
+    """Messages outlive Ctrl-C, and a stack that is killed takes every process with it."""
+    settings = free_port_settings()
+    broker = f"amqp://guest:guest@127.0.0.1:{settings['RINGBACK_LOCAL_AMQP_PORT']}/"
+    stack = start(settings)
+    await stack.ready()
+    connection = await aiormq.connect(broker)
+    await (await connection.channel()).basic_publish(
+        b"{}", exchange="webhooks", routing_key="attempt.1"
+    )
+    await connection.close()
+
+    stack.process.send_signal(signal.SIGINT)
+    assert await stack.ended() == 0
+    again = start(settings)
+    await again.ready()
+    connection = await aiormq.connect(broker)
+    work = await (await connection.channel()).queue_declare("webhooks.work", passive=True)
+    await connection.close()
+    processes = descendants(again.process.pid)
+    again.process.kill()
+
+    assert work.message_count == 1
+    assert len(processes) > 5
+    await eventually(lambda: not alive(processes), deadline_s=5)
