@@ -104,7 +104,11 @@ class Link:
                     log.warning("broker.away", link=self._name, reason=type(exc).__name__)
             except CannotStartError as exc:
                 self.failure = exc
-                log.error("broker.unusable", link=self._name, reason=str(exc))  # noqa: TRY400
+                log.error("broker.unusable", link=self._name, reason=str(exc))  # ruff: ignore[error-instead-of-exception]  # the sentence says it all
+            except asyncio.CancelledError as exc:
+                if _is_told_to_end():
+                    raise
+                self.failure = exc
             except Exception as exc:
                 self.failure = exc
                 log.exception("broker.session_failed", link=self._name)
@@ -140,6 +144,21 @@ class Link:
 
 async def _close(connection: AbstractConnection) -> None:
     """Close politely, but not for long: the other side may be gone."""
-    with suppress(*BROKER_AWAY, asyncio.CancelledError):
+    try:
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await connection.close()
+    except BROKER_AWAY:
+        pass
+    except asyncio.CancelledError:
+        if _is_told_to_end():
+            raise
+
+
+def _is_told_to_end() -> bool:
+    """Whether somebody cancelled this task.
+
+    A CancelledError alone does not say so: the library cancels its own futures when a connection
+    ends, and whoever awaits one of them gets it.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
