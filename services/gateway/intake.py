@@ -1,0 +1,136 @@
+"""What happens with one request, in order.
+
+    size announced ▸ endpoint ▸ method ▸ secret ▸ content type ▸ body ▸ event ▸ publish ▸ answer
+
+Nothing is read before the sender has shown the secret, and nothing is answered with 200 before the
+broker has confirmed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+from uuid import UUID
+
+from aiohttp import hdrs, web
+from pamqp.commands import Basic
+
+from ringback.contract.event import Unreadable, read_event
+from ringback.contract.identity import new_job_id
+from services.gateway import refusal
+from services.gateway.body import read_body
+from services.gateway.content_type import is_json
+from services.gateway.endpoint import Endpoint
+from services.gateway.message import properties_of
+from services.gateway.observe import Observe
+from services.gateway.pending_row import PendingRow
+from services.gateway.publish_outcome import PublishOutcome
+from services.gateway.refusal import Refusal
+from services.gateway.room import Place, Room
+from services.gateway.seal import Sealed, seal
+
+
+class Broker(Protocol):
+    async def publish(self, body: bytes, properties: Basic.Properties) -> PublishOutcome: ...
+
+
+class Pending(Protocol):
+    def add(self, row: PendingRow) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    max_body_bytes: int
+    body_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Takes requests. `life` is the id under which this process counts what it accepts."""
+
+    routes: Mapping[str, Endpoint]
+    limits: Limits
+    room: Room
+    broker: Broker
+    pending: Pending
+    observe: Observe
+    life: UUID
+
+    async def take(self, request: web.BaseRequest) -> Sealed | Refusal:
+        """Have the webhook on the broker's disk and say so, or say why not. Raises nothing."""
+        began = perf_counter()
+        try:
+            with self.room.place() as place:
+                answer = await self._take(request, place)
+        except Exception:  # ruff: ignore[blind-except]  # the sender gets an answer, not our error
+            self.observe.failed()
+            answer = refusal.OUR_FAULT
+        duration_s = perf_counter() - began
+        if isinstance(answer, Refusal):
+            self.observe.refused(
+                answer, path=request.raw_path, headers=request.headers, duration_s=duration_s
+            )
+        else:
+            self.pending.add(answer.row)
+            self.observe.accepted(answer, duration_s=duration_s)
+        return answer
+
+    async def _take(self, request: web.BaseRequest, place: Place) -> Sealed | Refusal:
+        endpoint = self._admit(request)
+        if isinstance(endpoint, Refusal):
+            return endpoint
+        await _tell_to_go_on(request)
+        body = await read_body(
+            request.content,
+            place=place,
+            max_bytes=self.limits.max_body_bytes,
+            timeout_s=self.limits.body_timeout_s,
+        )
+        if isinstance(body, Refusal):
+            return body
+        sealed = self._seal(body, endpoint, request)
+        if isinstance(sealed, Refusal):
+            return sealed
+        outcome = await self._publish(body, sealed)
+        return sealed if outcome is PublishOutcome.CONFIRMED else refusal.not_stored(outcome)
+
+    def _admit(self, request: web.BaseRequest) -> Endpoint | Refusal:
+        """What the head of a request says, before any of its body is read."""
+        headers = request.headers
+        if (request.content_length or 0) > self.limits.max_body_bytes:
+            return refusal.TOO_LARGE
+        endpoint = self.routes.get(request.raw_path) or self.routes.get(request.path)
+        if endpoint is None:
+            return refusal.NOT_FOUND
+        if request.method != hdrs.METH_POST:
+            return refusal.WRONG_METHOD
+        refused = endpoint.refuses(headers)
+        if refused is not None:
+            return refused
+        return endpoint if is_json(headers.get(hdrs.CONTENT_TYPE)) else refusal.WRONG_CONTENT_TYPE
+
+    def _seal(self, body: bytes, endpoint: Endpoint, request: web.BaseRequest) -> Sealed | Refusal:
+        event = read_event(body)
+        if isinstance(event, Unreadable):
+            return refusal.unreadable(event)
+        return seal(
+            event,
+            job_id=new_job_id(),
+            endpoint=endpoint,
+            life=self.life,
+            headers=request.headers,
+            size_bytes=len(body),
+        )
+
+    async def _publish(self, body: bytes, sealed: Sealed) -> PublishOutcome:
+        began = perf_counter()
+        outcome = await self.broker.publish(body, properties_of(sealed.envelope))
+        self.observe.publish_ended(outcome, duration_s=perf_counter() - began)
+        return outcome
+
+
+async def _tell_to_go_on(request: web.BaseRequest) -> None:
+    """Answer `Expect: 100-continue`: the sender waits with the body until the head is accepted."""
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0

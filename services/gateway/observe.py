@@ -1,0 +1,116 @@
+"""Everything by which the gateway is observed: metrics and log lines, as verbs."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from ringback.contract.telemetry import LogEvent, Metric, event_type_label
+from services.gateway.publish_outcome import PublishOutcome
+from services.gateway.refusal import Refusal
+from services.gateway.seal import Sealed
+
+_PUBLISH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5)
+_AUTH_WORDS = ("auth", "secret", "signature", "token", "timestamp")
+_MOST_HEADER_NAMES = 10
+
+
+class Observe:
+    """Counts and tells. It never raises and never waits; no secret and no body passes it."""
+
+    def __init__(self, registry: CollectorRegistry, *, is_link_up: Callable[[], bool]) -> None:
+        self._log = structlog.get_logger()
+        accepted = Counter(Metric.ACCEPTED, "Webhooks accepted.", ["event_type"], registry=registry)
+        # A lookup of labels costs more than the counting.
+        self._accepted = lru_cache(maxsize=256)(
+            lambda event_type: accepted.labels(event_type_label(event_type))
+        )
+        self._refused = Counter(
+            Metric.REFUSED, "Requests not accepted.", ["reason"], registry=registry
+        )
+        seconds = Histogram(
+            Metric.PUBLISH_SECONDS,
+            "Seconds from a publish to the broker's confirm, or to its failure.",
+            ["outcome"],
+            registry=registry,
+            buckets=_PUBLISH_BUCKETS_S,
+        )
+        self._publish_seconds = {outcome: seconds.labels(outcome) for outcome in PublishOutcome}
+        rows = Counter(
+            Metric.PENDING_ROWS, "Pending rows for the log.", ["outcome"], registry=registry
+        )
+        self._rows_written, self._rows_dropped = rows.labels("written"), rows.labels("dropped")
+        self._rows_stuck = False
+        link = Gauge(
+            Metric.BROKER_LINK_UP, "1 while a publish has a chance, else 0.", registry=registry
+        )
+        link.set_function(is_link_up)
+
+    def started(self, **fields: Any) -> None:
+        self._log.info("gateway.started", **fields)
+
+    def stopping(self) -> None:
+        self._log.info("gateway.stopping")
+
+    def accepted(self, sealed: Sealed, *, duration_s: float) -> None:
+        envelope = sealed.envelope
+        self._accepted(envelope.event_type).inc()
+        self._log.info(
+            LogEvent.WEBHOOK_ACCEPTED,
+            job_id=str(envelope.job_id),
+            org_id=str(envelope.org_id),
+            endpoint_id=envelope.endpoint_id,
+            event_type=envelope.event_type,
+            size_bytes=sealed.size_bytes,
+            duration_ms=round(duration_s * 1000, 2),
+            call_id=sealed.row.call_id,
+            dedup_key=envelope.dedup_key,
+            trace_id=envelope.trace.trace_id,
+        )
+
+    def refused(
+        self, refusal: Refusal, *, path: str, headers: Mapping[str, str], duration_s: float
+    ) -> None:
+        """The line holds the names of the headers that carry credentials, never their values."""
+        self._refused.labels(refusal.reason).inc()
+        self._log.warning(
+            LogEvent.WEBHOOK_REFUSED,
+            reason=refusal.reason,
+            status=refusal.status.value,
+            path=path.partition("?")[0][:200],
+            auth_headers=_auth_headers(headers),
+            duration_ms=round(duration_s * 1000, 2),
+        )
+
+    def failed(self) -> None:
+        """Within an except block: what happened there was not foreseen."""
+        self._log.exception("gateway.failed")
+
+    def publish_ended(self, outcome: PublishOutcome, *, duration_s: float) -> None:
+        self._publish_seconds[outcome].observe(duration_s)
+
+    def pending_rows_written(self, count: int) -> None:
+        self._rows_written.inc(count)
+        if self._rows_stuck:
+            self._rows_stuck = False
+            self._log.info("pending_rows.writing_again")
+
+    def pending_rows_dropped(self, count: int) -> None:
+        self._rows_dropped.inc(count)
+
+    def pending_rows_stuck(self, error: BaseException) -> None:
+        """One line per outage, however many rows it touches."""
+        if not self._rows_stuck:
+            self._rows_stuck = True
+            self._log.warning("pending_rows.stuck", reason=type(error).__name__)
+
+
+def _auth_headers(headers: Mapping[str, str]) -> list[str]:
+    """The names, as in `X-Vapi-Secret`, or `X-Vapi-Secret (empty)`."""
+    return [
+        name[:64] if value.strip() else f"{name[:64]} (empty)"
+        for name, value in headers.items()
+        if any(word in name.lower() for word in _AUTH_WORDS)
+    ][:_MOST_HEADER_NAMES]

@@ -1,0 +1,87 @@
+"""Every answer that is not 200, as RFC 9457 describes problems."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import orjson
+
+from ringback.contract.event import Unreadable
+
+CONTENT_TYPE = "application/problem+json"
+
+RETRY_AFTER_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not accepted.
+
+    `reason` is the word for logs and metrics, `detail` the sentence that the sender gets. It says
+    nothing of our inside. `headers` are those that the status asks for.
+    """
+
+    status: HTTPStatus
+    reason: str
+    detail: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def body(self) -> bytes:
+        return orjson.dumps(
+            {
+                "type": "about:blank",
+                "title": self.status.phrase,
+                "status": self.status.value,
+                "detail": self.detail,
+            }
+        )
+
+
+def _unavailable(reason: str, detail: str) -> Refusal:
+    return Refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE, reason, detail, (("Retry-After", str(RETRY_AFTER_S)),)
+    )
+
+
+def _unauthorized(reason: str, detail: str) -> Refusal:
+    challenge = ("WWW-Authenticate", 'Bearer realm="ringback"')
+    return Refusal(HTTPStatus.UNAUTHORIZED, reason, detail, (challenge,))
+
+
+TOO_LARGE = Refusal(
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is larger than this service takes."
+)
+NOT_FOUND = Refusal(HTTPStatus.NOT_FOUND, "not_found", "There is no such endpoint.")
+WRONG_METHOD = Refusal(
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    "wrong_method",
+    "Webhooks are taken by POST.",
+    (("Allow", "POST"),),
+)
+NO_SECRET = _unauthorized(
+    "no_secret", "The request has neither X-Vapi-Secret nor Authorization: Bearer with a value."
+)
+WRONG_SECRET = _unauthorized("wrong_secret", "The secret is not the one of this endpoint.")
+WRONG_CONTENT_TYPE = Refusal(
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "wrong_content_type",
+    "The content type is not application/json, or is longer than 255 bytes.",
+)
+TOO_SLOW = Refusal(HTTPStatus.REQUEST_TIMEOUT, "too_slow", "The body did not arrive in time.")
+BROKEN_BODY = Refusal(
+    HTTPStatus.BAD_REQUEST, "broken_body", "The body broke off, or its encoding is wrong."
+)
+BAD_HTTP = Refusal(HTTPStatus.BAD_REQUEST, "bad_http", "The request is not valid HTTP.")
+BUSY = _unavailable("busy", "More webhooks are in hand than this service takes at once.")
+NOT_STORED = _unavailable("not_stored", "The webhook could not be stored now. Send it again.")
+OUR_FAULT = Refusal(
+    HTTPStatus.INTERNAL_SERVER_ERROR, "our_fault", "Something is wrong with this service."
+)
+
+
+def unreadable(why: Unreadable) -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, why.name.lower(), why.value)
+
+
+def not_stored(reason: str) -> Refusal:
+    """The same answer for everything that can be wrong with the broker; the reason is for us."""
+    return _unavailable(reason, NOT_STORED.detail)

@@ -1,0 +1,158 @@
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+
+from ringback.runtime.settings import (
+    BrokerSettings,
+    DatabaseSettings,
+    ExpositionSettings,
+    LogSettings,
+    Settings,
+)
+from services.gateway.endpoint import DEFAULT_ENDPOINT_ID, Endpoint
+from services.gateway.endpoint_list import endpoints_in, endpoints_in_file
+
+_MIB = 1024 * 1024
+
+OPEN_TO_ALL = (
+    "without a secret anyone can send webhooks in your name "
+    "(RINGBACK_ALLOW_UNAUTHENTICATED=true to run without)"
+)
+
+
+def _endpoints_text(value: SecretStr) -> SecretStr:
+    endpoints_in(value.get_secret_value())
+    return value
+
+
+def _endpoints_file(value: Path) -> Path:
+    endpoints_in_file(value)
+    return value
+
+
+class EndpointSettings(Settings):
+    """Who may send what in whose name.
+
+    The default endpoint stands when it has a secret, or when there is no other endpoint.
+    """
+
+    allow_unauthenticated: bool = Field(
+        default=False, description="Whether endpoints without a secret may take webhooks."
+    )
+    default_org_id: UUID = Field(
+        default=UUID("00000000-0000-0000-0000-000000000001"),
+        description="The org of webhooks at /api/webhooks/vapi.",
+    )
+    endpoints: Annotated[SecretStr, AfterValidator(_endpoints_text)] | None = Field(
+        default=None,
+        description="More endpoints, as JSON: "
+        '{"acme": {"org_id": "<uuid>", "secret": "<text>"}} takes webhooks for that org at '
+        "/api/webhooks/vapi/acme. A list of secrets is valid while one replaces another.",
+    )
+    endpoints_file: Annotated[Path, AfterValidator(_endpoints_file)] | None = Field(
+        default=None, description="A file with the JSON of RINGBACK_ENDPOINTS, instead of it."
+    )
+    vapi_secret: SecretStr | None = Field(
+        default=None,
+        validate_default=True,
+        description="What Vapi sends to /api/webhooks/vapi in X-Vapi-Secret, or as a bearer token.",
+    )
+    vapi_secret_previous: SecretStr | None = Field(
+        default=None,
+        description="Another secret for the same endpoint, valid while RINGBACK_VAPI_SECRET "
+        "replaces it.",
+    )
+
+    @field_validator("vapi_secret")
+    @classmethod
+    def _every_endpoint_has_a_secret(
+        cls, value: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        if info.data.get("allow_unauthenticated") or "allow_unauthenticated" not in info.data:
+            return value
+        if "endpoints" not in info.data or "endpoints_file" not in info.data:
+            return value
+        others = _others(info.data["endpoints"], info.data["endpoints_file"])
+        if value is None and not others:
+            raise ValueError(f"is required: {OPEN_TO_ALL}")
+        bare = ", ".join(endpoint.id for endpoint in others if not endpoint.secrets)
+        if bare:
+            raise ValueError(f"other endpoints have no secret ({bare}): {OPEN_TO_ALL}")
+        return value
+
+    def all_endpoints(self) -> tuple[Endpoint, ...]:
+        others = _others(self.endpoints, self.endpoints_file)
+        if self.vapi_secret is None and others:
+            return others
+        return (self._default_endpoint(), *others)
+
+    def _default_endpoint(self) -> Endpoint:
+        configured = (self.vapi_secret, self.vapi_secret_previous)
+        return Endpoint(
+            id=DEFAULT_ENDPOINT_ID,
+            org_id=self.default_org_id,
+            secrets=tuple(one.get_secret_value().encode() for one in configured if one is not None)
+            if self.vapi_secret is not None
+            else (),
+        )
+
+
+def _others(text: SecretStr | None, file: Path | None) -> tuple[Endpoint, ...]:
+    if text is not None:
+        return endpoints_in(text.get_secret_value())
+    return endpoints_in_file(file) if file is not None else ()
+
+
+class GatewaySettings(
+    EndpointSettings, BrokerSettings, DatabaseSettings, ExpositionSettings, LogSettings
+):
+    gateway_host: str = Field(
+        default="0.0.0.0",  # ruff: ignore[hardcoded-bind-all-interfaces]  # the public side
+        description="Where the gateway listens for webhooks.",
+    )
+    gateway_port: int = Field(default=8080, ge=0, le=65535, description="The port for webhooks.")
+    gateway_exposition_port: int = Field(
+        default=9101, ge=0, le=65535, description="Port of the gateway's /metrics and health."
+    )
+    # One connection writes the pending rows, another answers the readiness check.
+    database_pool_min: int = Field(
+        default=1, ge=0, le=100, description="Connections kept open to PostgreSQL."
+    )
+    database_pool_max: int = Field(
+        default=2, ge=1, le=500, description="The most connections to PostgreSQL."
+    )
+    max_body_bytes: int = Field(
+        default=8 * _MIB,
+        ge=1024,
+        le=100 * _MIB,
+        description="The largest body taken. Reports of long calls reach megabytes.",
+    )
+    body_timeout_s: float = Field(
+        default=10.0, gt=0, description="Seconds in which a body must have arrived."
+    )
+    publish_timeout_s: float = Field(
+        default=2.0, gt=0, description="Seconds in which the broker must have confirmed."
+    )
+    max_in_hand: int = Field(
+        default=1000, ge=1, description="Requests in hand at once; beyond, the answer is 503."
+    )
+    max_in_hand_bytes: int = Field(
+        default=32 * _MIB, ge=1024, description="Bytes of bodies in hand at once, likewise."
+    )
+    pending_rows: int = Field(
+        default=10_000, ge=1, description="Rows that wait for the delivery log at most."
+    )
+    pending_bytes: int = Field(
+        default=16 * _MIB, ge=1024, description="Bytes of those rows at most."
+    )
+    gateway_drain_timeout_s: float = Field(
+        default=5.0, gt=0, description="Seconds to finish the requests in hand when told to stop."
+    )

@@ -1,0 +1,100 @@
+"""Puts the gateway together, in the order in which its parts need each other."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from aio_pika.exceptions import ChannelNotFoundEntity
+from prometheus_client import CollectorRegistry
+
+from ringback.contract.identity import new_job_id
+from ringback.runtime import logs
+from ringback.runtime import settings as runtime_settings
+from ringback.runtime.exposition import Exposition
+from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.postgres import open_pool
+from services.gateway.delivery_log import DeliveryLog
+from services.gateway.intake import Intake, Limits
+from services.gateway.observe import Observe
+from services.gateway.pending_rows import PendingRows
+from services.gateway.publisher import Publisher
+from services.gateway.room import Room
+from services.gateway.routes import routes_of
+from services.gateway.server import Server
+from services.gateway.settings import GatewaySettings
+
+_FIRST_SESSION_S = 3.0
+"""How long the start waits for the broker's first answer. A broker that is away stops nobody."""
+
+
+async def main(stop: asyncio.Event) -> None:
+    """Run the gateway with the settings of the environment until `stop` is set."""
+    settings = runtime_settings.load(GatewaySettings)
+    logs.configure("gateway", settings)
+    await serve(settings, stop)
+
+
+async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
+    """Take webhooks until `stop` is set.
+
+    Raises CannotStartError when the broker lacks the topology, or when a port cannot be used. A
+    broker or a database that is away raises nothing: webhooks are answered with 503, or have no
+    pending row, until it is back.
+
+    Leaving goes backwards: not ready, no new requests, those in hand, pending rows, broker,
+    database, health.
+    """
+    life = new_job_id()
+    publisher = Publisher(
+        settings.amqp_url.get_secret_value(), timeout_s=settings.publish_timeout_s
+    )
+    registry = CollectorRegistry()
+    observe = Observe(registry, is_link_up=lambda: publisher.up)
+    exposition = Exposition(
+        host=settings.exposition_host,
+        port=settings.gateway_exposition_port,
+        registry=registry,
+        readiness={"broker": publisher.is_ready},
+    )
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(exposition)
+        pool = await stack.enter_async_context(open_pool(settings, "ringback-gateway"))
+        await stack.enter_async_context(publisher)
+        await _require_topology(publisher)
+        pending = PendingRows(
+            DeliveryLog(pool, life, settings.ladder.max_attempts),
+            observe,
+            most=settings.pending_rows,
+            most_bytes=settings.pending_bytes,
+        )
+        await stack.enter_async_context(pending)
+        intake = Intake(
+            routes=routes_of(settings.all_endpoints()),
+            limits=Limits(
+                max_body_bytes=settings.max_body_bytes, body_timeout_s=settings.body_timeout_s
+            ),
+            room=Room(settings.max_in_hand, settings.max_in_hand_bytes),
+            broker=publisher,
+            pending=pending,
+            observe=observe,
+            life=life,
+        )
+        server = Server(
+            host=settings.gateway_host,
+            port=settings.gateway_port,
+            take=intake.take,
+            drain_timeout_s=settings.gateway_drain_timeout_s,
+        )
+        await stack.enter_async_context(server)
+        observe.started(life=str(life), port=server.port, endpoints=sorted(intake.routes))
+        await stop.wait()
+        observe.stopping()
+        exposition.drain()
+
+
+async def _require_topology(publisher: Publisher) -> None:
+    failure = await publisher.first_failure(within_s=_FIRST_SESSION_S)
+    if isinstance(failure, ChannelNotFoundEntity):
+        raise CannotStartError(
+            "The broker lacks the exchange or the queue for webhooks "
+            f"({failure}). Run `ringback topology apply` first."
+        )
