@@ -12,6 +12,19 @@ from ringback.local.database import PrivateDatabase
 from tests.support import eventually as waiting
 from tests.support.session_nodes import TEMPLATE, SessionNodes, new_broker, new_database
 
+NODE_FIXTURES = frozenset({"session_nodes", "own_broker", "own_database"})
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "nodes: needs a real RabbitMQ or PostgreSQL (set by itself)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a node, so that `make test-unit` can leave it out."""
+    for item in items:
+        if isinstance(item, pytest.Function) and NODE_FIXTURES.intersection(item.fixturenames):
+            item.add_marker("nodes")
+
 
 @pytest.fixture(scope="session")
 def session_nodes(request: pytest.FixtureRequest) -> Iterator[SessionNodes]:

@@ -23,11 +23,10 @@ def _children(pid: int) -> set[int]:
     found: set[int] = set()
     for task in Path(f"/proc/{pid}/task").glob("*"):
         try:
-            found |= {
-                int(child) for child in (task / "children").read_text(encoding="utf-8").split()
-            }
+            listed = (task / "children").read_text(encoding="utf-8")
         except OSError:
             continue
+        found |= {int(child) for child in listed.split()}
     return found
 
 

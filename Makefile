@@ -1,0 +1,60 @@
+# Every goal works as the first command after a clone; `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run down status test test-unit lint fmt migrate lock bench clean rabbitmq
+
+BIN := .venv/bin
+INSTALL := sh ringback/local/install.sh
+LOCK := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+	--python-version 3.11 pyproject.toml
+
+help: ## list what make can do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/local.stamp rabbitmq ## run all of Ringback here until Ctrl-C; data stays in .ringback/
+	@exec $(BIN)/ringback up
+
+down: .venv/local.stamp ## stop what `make run` started in another terminal
+	@$(BIN)/ringback down
+
+status: .venv/local.stamp ## say what runs
+	@$(BIN)/ringback status
+
+test: .venv/dev.stamp rabbitmq ## run every test, on a RabbitMQ and a PostgreSQL of their own
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+test-unit: .venv/dev.stamp ## run the tests that need neither RabbitMQ nor PostgreSQL
+	@$(BIN)/pytest -m "not nodes" $(PYTEST_ARGS)
+
+lint: .venv/dev.stamp ## check style, formatting and types
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check .
+	@$(BIN)/mypy
+	@if [ -d tests ]; then $(BIN)/mypy --explicit-package-bases tests; fi
+
+fmt: .venv/dev.stamp ## put the code into its format
+	@$(BIN)/ruff check -q --fix-only .
+	@$(BIN)/ruff format -q .
+
+migrate: .venv/local.stamp ## bring the database of RINGBACK_DATABASE_URL to this version
+	@$(BIN)/ringback migrate
+
+bench: .venv/dev.stamp rabbitmq ## measure; the results go to benchmarks/results/
+	@$(BIN)/python -m benchmarks
+
+lock: ## pin the dependencies again, with hashes (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	@$(LOCK) -o requirements/run.txt
+	@$(LOCK) --extra local -o requirements/local.txt
+	@$(LOCK) --extra local --extra dev -o requirements/dev.txt
+
+clean: ## stop what runs; remove .ringback/ with its data, .venv/ and caches
+	@if [ -x $(BIN)/ringback ]; then $(BIN)/ringback down; fi
+	@rm -rf .ringback .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A broker somewhere else needs no RabbitMQ here.
+rabbitmq:
+	@[ -n "$$RINGBACK_AMQP_URL" ] || $(INSTALL) rabbitmq
+
+.venv/%.stamp: requirements/%.txt pyproject.toml
+	@$(INSTALL) $*

@@ -1,0 +1,148 @@
+#!/bin/sh
+# Gets what `make run` and `make test` need on a machine that has only python3, git and make.
+#
+#   install.sh local|dev    the environment .venv, from requirements/<name>.txt
+#   install.sh rabbitmq     a RabbitMQ to run a private node of: what is there, or the package
+#
+# What is there already is left alone. Silent but for one line per step that takes long.
+set -eu
+
+cd "$(dirname "$0")/../.."
+LOG=.ringback/install.log
+SERVER=/usr/lib/rabbitmq/bin/rabbitmq-server
+POLICY=/usr/sbin/policy-rc.d
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+# step WORDS COMMAND...: runs the command, its output in the log, and says how long it took.
+step() {
+    words=$1
+    shift
+    mkdir -p .ringback
+    began=$(date +%s)
+    printf '%s ...' "$words"
+    if "$@" >>"$LOG" 2>&1 </dev/null; then
+        echo " $(($(date +%s) - began)) s"
+    else
+        echo
+        tail -n 15 "$LOG" >&2
+        fail "$words did not work; all that was said is in $LOG."
+    fi
+}
+
+become_root() {
+    SUDO=
+    [ "$(id -u)" -eq 0 ] && return
+    command -v sudo >/dev/null 2>&1 || fail "$1 must be installed: run 'apt-get install $1' as root."
+    # Asks for the password now, where the question can be seen.
+    sudo -v || fail "$1 must be installed, and sudo refused: run 'apt-get install $1' as root."
+    SUDO=sudo
+}
+
+apt_get() {
+    # shellcheck disable=SC2086 # an empty SUDO must vanish
+    $SUDO env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"
+}
+
+apt_install() {
+    if ! ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1; then
+        apt_get update
+    fi
+    if apt_get install --no-install-recommends "$@"; then
+        return
+    fi
+    apt_get update && apt_get install --no-install-recommends "$@"
+}
+
+allow_services() {
+    trap - EXIT HUP INT TERM
+    $SUDO rm -f "$POLICY"
+}
+
+# The package starts a broker for the whole machine; nobody asked for that one.
+forbid_services() {
+    [ -e "$POLICY" ] && return
+    trap allow_services EXIT
+    trap 'allow_services; exit 130' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' | $SUDO tee "$POLICY" >/dev/null
+    $SUDO chmod 755 "$POLICY"
+    POLICY_IS_OURS=yes
+}
+
+disable_services() {
+    [ -d /run/systemd/system ] || return 0
+    units=rabbitmq-server.service
+    [ "$HAD_EPMD" = no ] && units="$units epmd.service epmd.socket"
+    for unit in $units; do
+        $SUDO systemctl disable --now "$unit" >>"$LOG" 2>&1 || true
+    done
+}
+
+install_rabbitmq_package() {
+    become_root rabbitmq-server
+    HAD_EPMD=no
+    command -v epmd >/dev/null 2>&1 && HAD_EPMD=yes
+    POLICY_IS_OURS=no
+    forbid_services
+    step "Installing the package rabbitmq-server (not as a service)" apt_install rabbitmq-server
+    [ "$POLICY_IS_OURS" = no ] || allow_services
+    disable_services
+    [ -x "$SERVER" ] || fail "The package rabbitmq-server is installed, but $SERVER is missing."
+}
+
+need_rabbitmq() {
+    [ -x "$SERVER" ] && return
+    for folder in /opt/homebrew/opt/rabbitmq /usr/local/opt/rabbitmq; do
+        [ -x "$folder/sbin/rabbitmq-server" ] && return
+    done
+    command -v docker >/dev/null 2>&1 && docker info >/dev/null 2>&1 && return
+    if command -v apt-get >/dev/null 2>&1; then
+        install_rabbitmq_package
+    elif command -v brew >/dev/null 2>&1; then
+        step "Installing rabbitmq with brew (not as a service)" brew install rabbitmq
+    else
+        fail "RabbitMQ is needed: install it or Docker, or set RINGBACK_AMQP_URL to a broker of yours."
+    fi
+}
+
+find_python() {
+    for PYTHON in python3 python3.14 python3.13 python3.12 python3.11; do
+        command -v "$PYTHON" >/dev/null 2>&1 || continue
+        "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' && return
+    done
+    fail "Python 3.11 or later is needed, and neither python3 nor python3.11 to python3.14 is one."
+}
+
+make_venv() {
+    .venv/bin/python -c 'import pip' >/dev/null 2>&1 && return
+    find_python
+    if ! "$PYTHON" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        package=$("$PYTHON" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+        command -v apt-get >/dev/null 2>&1 || fail "$PYTHON has no venv module; install it."
+        become_root "$package"
+        step "Installing the package $package" apt_install "$package"
+    fi
+    step "Making .venv with $("$PYTHON" --version)" "$PYTHON" -m venv --clear .venv
+}
+
+need_environment() {
+    make_venv
+    step "Installing requirements/$1.txt into .venv" \
+        .venv/bin/python -m pip install --disable-pip-version-check --require-hashes \
+        -r "requirements/$1.txt"
+    step "Installing the command ringback into .venv" \
+        .venv/bin/python -m pip install --disable-pip-version-check --no-deps \
+        --no-build-isolation -e .
+    touch ".venv/$1.stamp"
+    # What tests need holds what a run needs.
+    [ "$1" = local ] || touch .venv/local.stamp
+}
+
+case "${1-}" in
+    local | dev) need_environment "$1" ;;
+    rabbitmq) need_rabbitmq ;;
+    *) fail "Usage: install.sh local|dev|rabbitmq" ;;
+esac
