@@ -7,9 +7,9 @@ marked as altered.
 """
 
 import json
-import math
 import re
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -17,9 +17,12 @@ import orjson
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 _MOST_DIGITS = 300
-_LARGEST_EXPONENT = 100
+#: JSONB prints an exponent as zeros: `1e30` has 31 digits, and a body can be full of such numbers.
+_LARGEST_EXPONENT = 30
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)$")
-_SMALL_EXPONENT = re.compile(rb"e-[0-9][0-9]")
+#: As orjson ends a number; most hyphens after an `e` are those of a UUID.
+_SMALL_EXPONENT = re.compile(rb"e-[0-9]{2,}(?:[],}]|$)")
+_MOST_LEVELS = 254
 _ESCAPE = re.compile(r"\\(u0000|.)", re.DOTALL)
 _UNKEEPABLE = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -36,8 +39,8 @@ class TooDeepError(ValueError):
 class JsonText:
     """A document, and the text under which it is kept.
 
-    `altered` says that the text differs in meaning from what arrived. Numbers too large to keep
-    are texts in `value`, too.
+    `altered` says that the text differs in meaning from what arrived. `value` is what the text
+    says, so nothing in it is impossible to keep either.
     """
 
     value: Any
@@ -83,13 +86,13 @@ class _Reader:
         self.altered = False
 
     def number(self, literal: str) -> float | str:
-        value = float(literal)
-        exponent = _EXPONENT.search(literal)
-        magnitude = abs(int(exponent[1][:9])) if exponent else 0
-        if math.isinf(value) or magnitude > _LARGEST_EXPONENT or len(literal) > _MOST_DIGITS:
-            self.altered = True
-            return literal
-        return value
+        if len(literal) <= _MOST_DIGITS:
+            exponent = _EXPONENT.search(literal)
+            value = float(literal)
+            if (exponent is None or abs(int(exponent[1])) <= _LARGEST_EXPONENT) and isfinite(value):
+                return value
+        self.altered = True
+        return literal
 
     def integer(self, literal: str) -> int | str:
         if len(literal) > _MOST_DIGITS:
@@ -124,10 +127,27 @@ def _read_slowly(body: bytes) -> JsonText:
         raise TooDeepError from exc
     except ValueError as exc:
         raise NotJsonError from exc
+    if _is_too_deep(value):
+        raise TooDeepError
     cleaned = _without_unkeepable(rendered)
     if reader.altered or cleaned != rendered:
-        return JsonText(value=value, text=cleaned, altered=True)
+        return JsonText(value=json.loads(cleaned), text=cleaned, altered=True)
     return JsonText(value=value, text=text, altered=False)
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Whether it is nested more deeply than orjson reads and writes, level by level."""
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return False
+    return any(isinstance(child, dict | list) for child in level)
 
 
 def _without_unkeepable(rendered: str) -> str:
