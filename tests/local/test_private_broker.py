@@ -42,6 +42,7 @@ async def test_a_taken_port_is_named(broker: PrivateBroker, tmp_path: Path) -> N
     assert f"Port {broker.ports.amqp} " in str(raised.value)
 
 
+@pytest.mark.nodes
 async def test_a_node_that_ends_at_once_names_its_log(tmp_path: Path) -> None:
     """A node that cannot use its files is one sentence with the path of its log."""
     node = new_broker(tmp_path)

@@ -72,6 +72,7 @@ async def test_two_servers_do_not_share_a_folder(own_database: PrivateDatabase) 
         await second.start()
 
 
+@pytest.mark.nodes
 async def test_a_deep_folder_is_no_obstacle(tmp_path: Path) -> None:
     """The unix socket moves to a short path where its own would be too long for the kernel."""
     deep = tmp_path / ("d" * LONGEST_SOCKET_DIR)

@@ -101,6 +101,7 @@ async def test_the_gateway_asks_for_no_secret_unless_one_is_set(
 
 
 @pytest.mark.slow
+@pytest.mark.nodes
 async def test_private_nodes_keep_data_and_leave_nothing_behind(start: Start) -> None:
     """Messages outlive Ctrl-C, and a stack that is killed takes every process with it."""
     settings = free_port_settings()
