@@ -100,9 +100,14 @@ class DeliveryLog:
         It begins with the attempt's row. What is raised inside rolls all of it back.
         """
         ended = Ended(delivery, completed(), started_at, started_at)
-        async with self._pool.acquire() as connection, connection.transaction():
-            [recorded] = await self._finish(connection, [ended])
-            yield connection, recorded
+        async with self._pool.acquire() as connection:
+            try:
+                async with connection.transaction():
+                    [recorded] = await self._finish(connection, [ended])
+                    yield connection, recorded
+            finally:
+                # The handlers are not ours: they may have left locks or settings in the session.
+                await connection.reset()
 
     @staticmethod
     async def end_now(
