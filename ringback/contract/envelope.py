@@ -8,9 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from ringback.contract.identity import JobId, job_id_of
+from ringback.contract.json_text import keepable
 from ringback.contract.trace_context import TraceContext, trace_context_of
 
 CONTENT_TYPE = "application/json"
+
+_LONGEST_TEXT_BYTES = 2_000
 
 #: Written by the broker on each dead-lettering. A client that publishes them again can have the
 #: broker drop the message as a cycle (RabbitMQ before 4.0.1), so every republish strips them.
@@ -89,20 +92,23 @@ def open_envelope(
     endpoint_id = _text(headers.get(Header.ENDPOINT_ID))
     if job_id is None:
         return NotOurs("The message id is not a UUIDv7.")
-    if not event_type:
-        return NotOurs("The message has no type.")
+    kept_type = _text(event_type)
+    if kept_type is None:
+        return NotOurs("The message has no type that can be kept.")
     if not (org_id and life and received_at and trace and endpoint_id):
         return NotOurs("A header that every webhook carries is missing or malformed.")
-    retry_of = headers.get(Header.RETRY_OF)
+    dedup_key, retry_of = headers.get(Header.DEDUP_KEY), headers.get(Header.RETRY_OF)
+    if dedup_key is not None and not _text(dedup_key):
+        return NotOurs("The dedup key cannot be kept.")
     return Envelope(
         job_id=job_id,
-        event_type=event_type,
+        event_type=kept_type,
         org_id=org_id,
         endpoint_id=endpoint_id,
         received_at=received_at,
         gateway_life=life,
         trace=trace,
-        dedup_key=_text(headers.get(Header.DEDUP_KEY)),
+        dedup_key=dedup_key,
         retry_of=job_id_of(str(retry_of)) if retry_of else None,
     )
 
@@ -117,7 +123,10 @@ def _as_text(moment: datetime) -> str:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """A text that PostgreSQL can hold, also in an index."""
+    if not isinstance(value, str) or keepable(value) != value:
+        return None
+    return value if 0 < len(value.encode()) <= _LONGEST_TEXT_BYTES else None
 
 
 def _uuid(value: Any) -> UUID | None:
@@ -130,6 +139,6 @@ def _uuid(value: Any) -> UUID | None:
 def _time(value: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        return moment.astimezone(UTC) if moment and moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return moment if moment and moment.tzinfo else None
