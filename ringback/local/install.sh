@@ -73,11 +73,14 @@ forbid_services() {
 }
 
 disable_services() {
-    [ -d /run/systemd/system ] || return 0
+    command -v systemctl >/dev/null 2>&1 || return 0
+    now=
+    [ -d /run/systemd/system ] && now=--now
     units=rabbitmq-server.service
     [ "$HAD_EPMD" = no ] && units="$units epmd.service epmd.socket"
     for unit in $units; do
-        $SUDO systemctl disable --now "$unit" >>"$LOG" 2>&1 || true
+        # shellcheck disable=SC2086 # an empty word must vanish
+        $SUDO systemctl disable $now "$unit" >>"$LOG" 2>&1 || true
     done
 }
 
