@@ -1,0 +1,20 @@
+import asyncio
+
+import asyncpg
+
+from ringback.runtime.postgres import DATABASE_AWAY
+from ringback.runtime.queries import load
+
+
+class DeadLetterCount:
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def read(self, timeout_s: float) -> int | None:
+        """Dead letters in the log that nobody has resolved; None if it does not answer in time."""
+        query = load("services.metrics", "unresolved_dead_letters.sql")
+        try:
+            async with asyncio.timeout(timeout_s):
+                return int(await self._pool.fetchval(query))
+        except DATABASE_AWAY:
+            return None

@@ -1,0 +1,95 @@
+"""How many messages are ready in each queue, as the broker says."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from aio_pika.abc import AbstractConnection
+
+from ringback.contract.ladder import Ladder
+from ringback.contract.topology import topology
+from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.rabbit import BROKER_AWAY, Link
+from ringback.runtime.topology import missing
+
+
+class QueueDepths:
+    """Asks the broker while it is entered, by passive declares: they need no right but to read.
+
+    Entering raises CannotStartError when the broker answers but lacks a queue or an exchange.
+    A broker that is away, then or later, is waited for in the background.
+    """
+
+    def __init__(self, amqp_url: str, ladder: Ladder) -> None:
+        self._ladder = ladder
+        self._names = tuple(queue.name for queue in topology(ladder).queues)
+        self._link = Link(amqp_url, "ringback-metrics", self._on_open)
+        self._connection: AbstractConnection | None = None
+        self._has_opened = False
+
+    @property
+    def is_up(self) -> bool:
+        return self._link.up
+
+    async def answers(self) -> bool:
+        """Whether the broker opens a channel for us. Raises one of BROKER_AWAY if it does not."""
+        if self._connection is None or not self._link.up:
+            return False
+        channel = await self._connection.channel()
+        await channel.close()
+        return True
+
+    async def read(self, timeout_s: float) -> dict[str, int]:
+        """Messages that wait in each queue. One that does not answer in time is left out.
+
+        Empty while the broker is away. When no queue answers, the connection is made anew.
+        """
+        connection = self._connection
+        if connection is None or not self._link.up:
+            return {}
+        depths = await asyncio.gather(
+            *(_depth(connection, name, timeout_s) for name in self._names)
+        )
+        told = dict(zip(self._names, depths, strict=True))
+        if all(depth is None for depth in told.values()):
+            self._link.lost()
+        return {name: depth for name, depth in told.items() if depth is not None}
+
+    async def __aenter__(self) -> Self:
+        await self._link.__aenter__()
+        await self._link.tried()
+        if isinstance(self._link.failure, CannotStartError):
+            await self._link.__aexit__(None, None, None)
+            raise self._link.failure
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._link.__aexit__(kind, error, traceback)
+
+    async def _on_open(self, connection: AbstractConnection) -> None:
+        # Later a queue may be missing because the ladder is being changed; that is no reason to
+        # stop telling about the others.
+        absent = [] if self._has_opened else await missing(connection, self._ladder)
+        if absent:
+            raise CannotStartError(
+                f"The broker is not set up: {' '.join(absent)} Run `ringback topology apply`."
+            )
+        self._has_opened = True
+        self._connection = connection
+
+
+async def _depth(connection: AbstractConnection, name: str, timeout_s: float) -> int | None:
+    """On a channel of its own: asking in vain, or for a queue that is absent, closes it."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            channel = await connection.channel()
+            queue = await channel.declare_queue(name, passive=True)
+            await channel.close()
+    except BROKER_AWAY:
+        return None
+    return queue.declaration_result.message_count

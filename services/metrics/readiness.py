@@ -1,0 +1,25 @@
+"""What the metrics service must have at hand to answer."""
+
+from dataclasses import dataclass
+
+import asyncpg
+
+from ringback.runtime.postgres import ping
+from services.metrics.queue_depths import QueueDepths
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Each check says yes, says no, or raises because it cannot ask; it has no deadline itself."""
+
+    pool: asyncpg.Pool
+    queues: QueueDepths
+
+    async def database(self) -> bool:
+        return await ping(self.pool)
+
+    async def broker(self) -> bool:
+        return await self.queues.answers()
+
+    async def both(self) -> bool:
+        return await self.broker() and await self.database()
