@@ -28,10 +28,12 @@ class Account:
         if self.uid is None:
             return []
         # The one capability lets it reach programs and data below /root without our changing
-        # anybody's permissions; it is still not root, which PostgreSQL refuses.
+        # anybody's permissions; it is still not root, which PostgreSQL refuses. The secure bit
+        # makes access(2), by which PostgreSQL looks for its programs, respect the capability.
         return [
             *["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups"],
-            *["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"],
+            *["--inh-caps=+dac_override", "--ambient-caps=+dac_override"],
+            *["--securebits=+no_setuid_fixup", "--"],
         ]
 
     def own(self, folder: Path) -> None:
