@@ -44,9 +44,16 @@ def _outcome_of(task: asyncio.Task[None]) -> Outcome:
         return completed()
     return failed(
         type(error).__qualname__,
-        str(error) or "The handler raised without a message.",
+        _said_by(error) or "The handler raised without a message.",
         permanent=isinstance(error, PermanentFailure),
     )
+
+
+def _said_by(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # ruff: ignore[blind-except]  # an error that cannot be printed is an error all the same
+        return ""
 
 
 async def _in_turn(handlers: Sequence[Handler], event: Event, *arguments: object) -> None:
