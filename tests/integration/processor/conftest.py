@@ -1,0 +1,89 @@
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ringback.local.broker import PrivateBroker
+from ringback.local.database import PrivateDatabase
+from tests.integration.processor.leaky_proxy import LeakyProxy
+from tests.integration.processor.place import Place, ProcessorProcess
+from tests.integration.processor.stage import Stage, opened
+from tests.support.loop_thread import LoopThread
+from tests.support.session_nodes import TEMPLATE
+
+SHARED = "shared_processor"
+
+Starter = Callable[..., ProcessorProcess]
+
+
+@pytest.fixture(scope="session")
+def shared_place(
+    broker: PrivateBroker, database: PrivateDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    """A place with one running processor, for tests that leave it as they found it."""
+    place = Place(broker.amqp_url(SHARED), database.url(SHARED))
+    loop = LoopThread()
+
+    async def prepare() -> None:
+        await broker.create_vhost(SHARED)
+        await database.create_database(SHARED, TEMPLATE)
+        await place.prepare()
+
+    async def clear() -> None:
+        await broker.delete_vhost(SHARED)
+        await database.drop_database(SHARED)
+
+    loop.run(prepare())
+    process = ProcessorProcess(
+        place, tmp_path_factory.mktemp("shared") / "processor.log", attempt_timeout_s="1.5"
+    )
+    try:
+        loop.run(process.ready())
+        yield place
+    finally:
+        process.kill()
+        loop.run(clear())
+        loop.close()
+
+
+@pytest.fixture
+async def shared(shared_place: Place) -> AsyncIterator[Stage]:
+    """A stage before the session's processor: ladder 200ms,400ms; attempts end after 1.5 s."""
+    async with opened(shared_place) as stage:
+        yield stage
+
+
+@pytest.fixture
+async def place(amqp_url: str, database_url: str) -> Place:
+    """A place for this test alone, in which no processor runs yet."""
+    place = Place(amqp_url, database_url)
+    await place.prepare()
+    return place
+
+
+@pytest.fixture
+async def stage(place: Place) -> AsyncIterator[Stage]:
+    async with opened(place) as stage:
+        yield stage
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starter]:
+    """A function that starts a processor in a place; all are gone when the test ends."""
+    processes: list[ProcessorProcess] = []
+
+    def started(place: Place, **settings: str) -> ProcessorProcess:
+        log_path = tmp_path / f"processor-{len(processes)}.log"
+        processes.append(ProcessorProcess(place, log_path, **settings))
+        return processes[-1]
+
+    yield started
+    for process in processes:
+        process.kill()
+
+
+@pytest.fixture
+async def proxy(broker: PrivateBroker) -> AsyncIterator[LeakyProxy]:
+    """A way to the session's broker that can be cut, and that can hold back what is sent."""
+    async with LeakyProxy(broker.ports.amqp) as proxy:
+        yield proxy

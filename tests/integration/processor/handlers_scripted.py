@@ -1,0 +1,104 @@
+"""Handlers that do what the event says, and leave a trace of each run outside its transaction."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from ringback.handlers import Event, PermanentFailure, handles
+from tests.support.eventually import eventually
+
+_in_hand = 0
+
+
+@handles("test.plain")
+async def plain(event: Event) -> None:
+    global _in_hand  # ruff: ignore[global-statement]  # counts what this process runs at once
+    _in_hand += 1
+    try:
+        run = await _noted(event, "plain")
+        await _act(event, run)
+    finally:
+        _in_hand -= 1
+
+
+@handles("test.transaction", transaction=True)
+async def transactional(event: Event, connection: asyncpg.Connection) -> None:
+    script = event.message["script"]
+    backend = await connection.fetchval("SELECT pg_backend_pid()")
+    run = await _noted(event, "transaction", backend)
+    await connection.execute("INSERT INTO effects VALUES ($1)", event.job_id)
+    if script.get("swallow"):
+        try:
+            await connection.execute("SELECT 1 / 0")
+        except asyncpg.DivisionByZeroError:
+            return
+    if script.get("hold_connection"):
+        await _hold(connection)
+    await _act(event, run)
+
+
+async def _hold(connection: asyncpg.Connection) -> None:
+    """Be in a statement for longer than anybody waits, whoever cancels it."""
+    statement = asyncio.ensure_future(connection.execute("SELECT pg_sleep(8)"))
+    while not statement.done():
+        try:
+            await asyncio.shield(statement)
+        except asyncio.CancelledError:
+            continue
+
+
+async def _noted(event: Event, kind: str, backend: int | None = None) -> int:
+    """Note this run; give its number for this webhook, from 1."""
+    connection = await asyncpg.connect(os.environ["RINGBACK_DATABASE_URL"])
+    try:
+        await connection.execute(
+            "INSERT INTO runs (job_id, attempt, kind, in_hand, backend, seen_status, pid) "
+            "SELECT $1, $2, $3, $4, $5, "
+            "(SELECT status FROM webhook_delivery_log WHERE id = $1), $6",
+            event.job_id,
+            event.attempt,
+            kind,
+            _in_hand,
+            backend,
+            os.getpid(),
+        )
+        count = await connection.fetchval(
+            "SELECT count(*) FROM runs WHERE job_id = $1", event.job_id
+        )
+        return int(count)
+    finally:
+        await connection.close()
+
+
+async def _act(event: Event, run: int) -> None:
+    script: Mapping[str, Any] = event.message["script"]
+    if run <= script.get("crash_times", 0):
+        os._exit(9)
+    if script.get("stubborn"):
+        await _ignore_cancellation()
+    if "gate" in script:
+        await eventually(Path(script["gate"]).exists, deadline_s=60)
+    await asyncio.sleep(script.get("sleep_s", 0))
+    if event.attempt <= script.get("fail_times", 0):
+        raise RuntimeError(f"attempt {event.attempt} failed")
+    if "permanent" in script:
+        raise PermanentFailure(script["permanent"])
+    if script.get("unprintable"):
+        raise UnprintableError
+
+
+async def _ignore_cancellation() -> None:
+    while True:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            continue
+
+
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("not even this")

@@ -1,0 +1,110 @@
+"""Where a processor under test works: a virtual host and a database, set up as in production."""
+
+import subprocess  # ruff: ignore[suspicious-subprocess-import]  # starts the project's own program
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import orjson
+
+from ringback.contract.ladder import Ladder
+from ringback.runtime.topology import apply
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).parents[3]
+HANDLERS = "tests.integration.processor.handlers_scripted"
+
+_TABLES = """
+    CREATE TABLE runs (
+        job_id uuid, attempt int, kind text, at timestamptz DEFAULT clock_timestamp(),
+        in_hand int, backend int, seen_status text, pid int);
+    CREATE TABLE effects (job_id uuid);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    amqp_url: str
+    database_url: str
+    retry_ladder: str = "200ms,400ms"
+
+    @property
+    def ladder(self) -> Ladder:
+        return Ladder.parse(self.retry_ladder)
+
+    async def prepare(self) -> None:
+        """Declare the topology, and the tables in which scripted handlers leave their traces."""
+        await apply(self.amqp_url, self.ladder)
+        connection = await asyncpg.connect(self.database_url)
+        await connection.execute(_TABLES)
+        await connection.close()
+
+
+class ProcessorProcess:
+    """`python -m services.processor`, as its own process."""
+
+    def __init__(self, place: Place, log_path: Path, **settings: str) -> None:
+        variables = {
+            "RINGBACK_AMQP_URL": place.amqp_url,
+            "RINGBACK_DATABASE_URL": place.database_url,
+            "RINGBACK_RETRY_LADDER": place.retry_ladder,
+            "RINGBACK_HANDLERS": HANDLERS,
+            "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
+            "RINGBACK_PROCESSOR_EXPOSITION_PORT": "0",
+            "RINGBACK_DATABASE_POOL_MIN": "1",
+            "RINGBACK_HOUSEKEEPING": "false",
+            "PYTHONPATH": str(ROOT),
+            "PATH": "/usr/bin:/bin",
+        }
+        variables |= {f"RINGBACK_{name.upper()}": value for name, value in settings.items()}
+        self._log_path = log_path
+        with log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.processor"],
+                env=variables,
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def output(self) -> str:
+        return self._log_path.read_text(encoding="utf-8")
+
+    def lines(self, event: str) -> list[dict[str, object]]:
+        """The log lines of an event."""
+        parsed = [orjson.loads(line) for line in self.output().splitlines() if line.startswith("{")]
+        return [line for line in parsed if line["event"] == event]
+
+    async def ready(self) -> None:
+        await eventually(self._is_ready, deadline_s=20)
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        if self.exit_code is None:
+            self._process.kill()
+        self._process.wait()
+
+    async def ended(self, *, deadline_s: float = 15) -> int:
+        """Wait for its end, and give its exit status."""
+        deadline = time.monotonic() + deadline_s
+        await eventually(lambda: self.exit_code is not None, deadline_s=deadline - time.monotonic())
+        code = self.exit_code
+        assert code is not None
+        return code
+
+    def _is_ready(self) -> bool:
+        assert self.exit_code is None, self.output()
+        return bool(self.lines("processor.ready"))
