@@ -88,6 +88,7 @@ def _native(server: Path, data_dir: Path, ports: BrokerPorts) -> Launch:
         "RABBITMQ_CONFIG_FILES": str(data_dir / "no-conf.d"),
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(data_dir / "no-advanced.config"),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "ERL_CRASH_DUMP": str(data_dir / "log" / "erl_crash.dump"),
         "ERL_EPMD_PORT": str(ports.epmd),
         "ERL_EPMD_ADDRESS": LOOPBACK,
         # Makes the start script become the Erlang machine instead of waiting beside it, so that

@@ -2,15 +2,18 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Told by the table or by nobody: a line's own fields say the rest.
-HIDDEN = frozenset({"event", "level", "ts", "service", "trace_id", "span_id", "exception"})
+from ringback.contract.telemetry import LogEvent
+
+# For a search through the log, not for a person who reads along.
+HIDDEN = frozenset(
+    {"event", "level", "ts", "service", "trace_id", "span_id", "exception", "org_id", "endpoint_id"}
+)
 LOUD = frozenset({"warning", "error", "critical"})
-# What happens to a webhook begins with one of these words.
-WEBHOOK_EVENTS = ("webhook.", "delivery.", "attempt.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Shown:
 
 
 def worth_showing(service: str, line: str) -> Shown | None:
-    """Choose from one line of a log: each webhook's, and whatever warns. None for the rest."""
+    """Choose from one line of a log: what became of each webhook, and what warns. None for the rest."""
     try:
         told = json.loads(line)
     except ValueError:
@@ -30,12 +33,21 @@ def worth_showing(service: str, line: str) -> Shown | None:
     if not isinstance(told, dict):
         return None
     level, event = str(told.get("level", "info")), str(told.get("event", ""))
-    if level not in LOUD and not (level == "info" and event.startswith(WEBHOOK_EVENTS)):
-        return None
-    return Shown(service, level, " ".join([event, *_fields(told)]))
+    if level in LOUD or (level == "info" and event == LogEvent.WEBHOOK_REFUSED):
+        return Shown(service, level, " ".join([event, *_fields(told)]))
+    if level == "info" and event == LogEvent.ATTEMPT_FINISHED:
+        return Shown(service, level, _attempt(told))
+    return None
 
 
-def _fields(told: dict[str, Any]) -> list[str]:
+def _attempt(told: Mapping[str, Any]) -> str:
+    """What became of a webhook: the one line a newcomer waits for."""
+    kind, outcome = told.get("event_type"), told.get("outcome")
+    attempts, duration_ms = told.get("attempts"), told.get("duration_ms")
+    return f"{kind} {outcome}, attempt {attempts}, {duration_ms} ms, job {told.get('job_id')}"
+
+
+def _fields(told: Mapping[str, Any]) -> list[str]:
     longest = 80
     return [
         f"{name}={str(value)[:longest]}"

@@ -11,20 +11,41 @@ from ringback.local.log_follow import Follower, Shown, worth_showing
 @pytest.mark.parametrize(
     ("level", "event", "shown"),
     [
-        ("info", "webhook.accepted", True),  # each webhook is a line
-        ("info", "service.started", False),  # the table says so
-        ("debug", "webhook.accepted", False),  # nobody asked for that much
-        ("warning", "broker.away", True),  # whatever warns is shown
-        ("error", "service.failed", True),  # so is what failed
+        ("info", "service.started", None),  # the table says so
+        ("info", "webhook.accepted", None),  # its attempt is about to be shown
+        ("info", "webhook.refused", "webhook.refused job_id=7"),  # its sender waits
+        ("debug", "webhook.refused", None),  # nobody asked for that much
+        ("warning", "broker.away", "broker.away job_id=7"),  # whatever warns is shown
+        ("error", "service.failed", "service.failed job_id=7"),  # so is what failed
     ],
 )
-def test_webhooks_and_warnings_are_shown(level: str, event: str, shown: bool) -> None:  # ruff: ignore[boolean-type-hint-positional-argument]
-    """A newcomer sees each webhook and whatever warns, and nothing else."""
-    line = json.dumps({"ts": "now", "level": level, "event": event, "job_id": "7"})
+def test_refusals_and_warnings_are_shown(level: str, event: str, shown: str | None) -> None:
+    """A newcomer sees what went wrong, and none of what is as it should be."""
+    line = json.dumps({"ts": "now", "level": level, "event": event, "job_id": "7", "org_id": "1"})
 
     got = worth_showing("gateway", line)
 
-    assert got == (Shown("gateway", level, f"{event} job_id=7") if shown else None)
+    assert got == (Shown("gateway", level, shown) if shown else None)
+
+
+def test_an_attempt_is_one_short_line() -> None:
+    """Each attempt says what kind of webhook it was, how it ended and how long it took."""
+    line = json.dumps(
+        {
+            "level": "info",
+            "event": "attempt.finished",
+            "event_type": "hang",
+            "outcome": "completed",
+            "attempts": "1/4",
+            "duration_ms": 2.5,
+            "job_id": "7",
+            "dedup_key": "not for a person",
+        }
+    )
+
+    got = worth_showing("processor", line)
+
+    assert got == Shown("processor", "info", "hang completed, attempt 1/4, 2.5 ms, job 7")
 
 
 @pytest.mark.parametrize("line", ["", "Traceback (most recent call last):", "[1]", "{"])
