@@ -122,7 +122,7 @@ def _read_slowly(body: bytes) -> JsonText:
             parse_constant=reader.constant,
             object_pairs_hook=reader.pairs,
         )
-        rendered = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        rendered = _render(value)
     except RecursionError as exc:
         raise TooDeepError from exc
     except ValueError as exc:
@@ -131,8 +131,14 @@ def _read_slowly(body: bytes) -> JsonText:
         raise TooDeepError
     cleaned = _without_unkeepable(rendered)
     if reader.altered or cleaned != rendered:
-        return JsonText(value=json.loads(cleaned), text=cleaned, altered=True)
+        # Read once more, because two keys can be equal only now.
+        value = json.loads(cleaned)
+        return JsonText(value=value, text=_render(value), altered=True)
     return JsonText(value=value, text=text, altered=False)
+
+
+def _render(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _is_too_deep(value: Any) -> bool:
