@@ -1,0 +1,118 @@
+"""Tests for ringback.contract.event."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringback.contract.event import Event, Unreadable, call_id_in, read_event
+from ringback.contract.json_text import keepable
+from tests.unit.contract.json_documents import ANY_BYTES, JSON_TEXTS, STRING_TEXTS
+
+
+def test_an_event_is_read() -> None:
+    """Type and call are those of the message; the document is the whole body."""
+    body = b'{"message":{"type":"hang","call":{"id":"c-1"}},"extra":1}'
+
+    event = read_event(body)
+
+    assert isinstance(event, Event)
+    assert (event.type, event.call_id) == ("hang", "c-1")
+    assert event.message == {"type": "hang", "call": {"id": "c-1"}}
+    assert event.document.text.encode() == body
+
+
+@pytest.mark.parametrize(
+    ("body", "event_type"),
+    [
+        (b'{"type":"hang"}', "hang"),  # the older form
+        (b'{"message":"hello","type":"hang"}', "hang"),  # `message` is something else there
+        (b'{"message":{"text":"hello"},"type":"hang"}', "hang"),
+        (b'{"message":{"type":"inner"},"type":"outer"}', "inner"),
+        ('{"type":"' + "ä" * 127 + '"}', "ä" * 127),  # 254 bytes
+        (rb'{"type":"a\u0000b"}', "a\N{REPLACEMENT CHARACTER}b"),
+        (b'{"type":"never heard of"}', "never heard of"),
+    ],
+)
+def test_every_form_of_the_type_is_found(body: bytes | str, event_type: str) -> None:
+    """Unknown types are events too."""
+    event = read_event(body if isinstance(body, bytes) else body.encode())
+
+    assert isinstance(event, Event)
+    assert event.type == event_type
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", Unreadable.NOT_JSON),
+        (b"\xff", Unreadable.NOT_JSON),
+        (b"[" * 300 + b"]" * 300, Unreadable.TOO_DEEP),
+        (b"[]", Unreadable.NOT_AN_OBJECT),
+        (b'"hang"', Unreadable.NOT_AN_OBJECT),
+        (b"{}", Unreadable.NO_TYPE),
+        (b'{"message":{}}', Unreadable.NO_TYPE),
+        (b'{"message":{"type":null}}', Unreadable.NO_TYPE),
+        (b'{"message":{"type":""}}', Unreadable.NO_TYPE),
+        (b'{"message":{"type":7}}', Unreadable.TYPE_NOT_TEXT),
+        (b'{"type":["hang"]}', Unreadable.TYPE_NOT_TEXT),
+        (('{"type":"' + "ä" * 128 + '"}').encode(), Unreadable.TYPE_TOO_LONG),
+    ],
+)
+def test_each_reason_to_refuse_has_its_sentence(body: bytes, reason: Unreadable) -> None:
+    """The sender is told what is wrong with the body."""
+    assert read_event(body) is reason
+    assert reason.value.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("call", "call_id"),
+    [
+        ({"id": "c-1"}, "c-1"),
+        ({"id": "a\x00b"}, "a\N{REPLACEMENT CHARACTER}b"),
+        ({"id": "c" * 255}, "c" * 255),
+        ({"id": "c" * 256}, None),
+        ({"id": ""}, None),
+        ({"id": 7}, None),
+        ({}, None),
+        ("c-1", None),
+        (None, None),
+    ],
+)
+def test_a_call_id_is_found_where_there_is_one_to_trust(call: Any, call_id: str | None) -> None:
+    """What is no text of a sane length is no id."""
+    assert call_id_in({"call": call}) == call_id
+
+
+@given(ANY_BYTES | JSON_TEXTS.map(str.encode))
+def test_no_body_makes_the_reading_fail(body: bytes) -> None:
+    """The answer is an event or a reason."""
+    assert isinstance(read_event(body), Event | Unreadable)
+
+
+@given(STRING_TEXTS, STRING_TEXTS, JSON_TEXTS)
+def test_what_is_read_fits_its_columns(event_type: str, call_id: str, more: str) -> None:
+    """Type and call can be published as properties and stored as texts."""
+    body = f'{{"message":{{"type":{event_type},"call":{{"id":{call_id}}},"more":{more}}}}}'
+
+    event = read_event(body.encode())
+
+    if isinstance(event, Event):
+        assert 0 < len(event.type.encode()) <= 255
+        assert keepable(event.type) == event.type
+        assert event.call_id is None or keepable(event.call_id) == event.call_id
+        assert orjson.loads(event.document.text) is not None
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_the_text_of_an_event_is_the_body(extra: dict[str, str]) -> None:
+    """What can be kept is kept to the byte."""
+    body = orjson.dumps({name: text.replace("\x00", "") for name, text in extra.items()
+                         if "\x00" not in name} | {"type": "hang"})  # fmt: skip
+
+    event = read_event(body)
+
+    assert isinstance(event, Event)
+    assert event.document.text.encode() == body

@@ -1,0 +1,70 @@
+"""Tests for ringback.contract.identity."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringback.contract.identity import created_at, job_id_of, new_job_id
+
+
+def test_a_new_id_carries_the_present() -> None:
+    """The time of an id is the time at which it was made, to the millisecond."""
+    before = datetime.now(UTC)
+
+    made = created_at(new_job_id())
+
+    after = datetime.now(UTC)
+    assert before - timedelta(milliseconds=1) < made <= after
+
+
+def test_ids_sort_by_the_order_in_which_they_were_made() -> None:
+    """Also within one millisecond: batches are sorted by id."""
+    ids = [new_job_id() for _ in range(2_000)]
+
+    assert ids == sorted(ids)
+    assert len(set(ids)) == len(ids)
+
+
+def test_an_id_is_read_from_its_text() -> None:
+    """What was written is read, in capitals as well."""
+    job_id = new_job_id()
+
+    assert job_id_of(str(job_id)) == job_id
+    assert job_id_of(str(job_id).upper()) == job_id
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "42",
+        "0195f9ce-1234-4abc-8def-0123456789ab",  # a random UUID
+        "0195f9ce-1234-1abc-8def-0123456789ab",  # the older kind with a time
+        "0195f9ce-1234-7abc-0def-0123456789ab",  # version 7 of another variant
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-7fff-bfff-ffffffffffff",  # its year is 10889, which no datetime can tell
+        "0195f9ce-1234-7abc-8def-0123456789a",
+        "\ud800",
+    ],
+)
+def test_a_foreign_id_is_none(text: str) -> None:
+    """Only a UUIDv7 is a job id."""
+    assert job_id_of(text) is None
+
+
+@given(st.integers(0, 2**128 - 1))
+def test_every_id_that_is_taken_has_a_time(number: int) -> None:
+    """A job id of any origin can be asked for its time."""
+    job_id = job_id_of(str(UUID(int=number & ~(0xF << 76) | 7 << 76)))
+
+    if job_id is not None:
+        assert created_at(job_id).tzinfo is UTC
+
+
+@given(st.text(max_size=50))
+def test_no_text_makes_the_reading_fail(text: str) -> None:
+    """Whatever the message id is, the answer is an id or None."""
+    assert job_id_of(text) is None or UUID(text).version == 7

@@ -1,0 +1,111 @@
+"""Tests for ringback.contract.ladder."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringback.contract.ladder import (
+    Attempt,
+    BadLadderError,
+    Ladder,
+    attempt_of,
+    routing_key,
+)
+
+DELAYS = st.builds(
+    lambda number, unit: f"{number}{unit}",
+    st.integers(1, 24),
+    st.sampled_from(["ms", "s", "m", "h"]),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "delays_ms"),
+    [
+        ("2s,4s,8s", [2_000, 4_000, 8_000]),  # the ladder that is set if nobody sets one
+        (" 500ms , 5m ,24h ", [500, 300_000, 86_400_000]),  # every unit, spaces, the longest delay
+        ("2s,2s", [2_000, 2_000]),  # the same delay twice is two queues
+        ("", []),  # one attempt, no retry
+        ("  ", []),
+    ],
+)
+def test_a_ladder_is_read(text: str, delays_ms: list[int]) -> None:
+    """Each delay is a rung, in order, and one attempt more than rungs is made."""
+    ladder = Ladder.parse(text)
+
+    assert [rung.delay_ms for rung in ladder.rungs] == delays_ms
+    assert [rung.attempt for rung in ladder.rungs] == list(range(1, len(delays_ms) + 1))
+    assert ladder.max_attempts == len(delays_ms) + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("2s,,8s", "''"),
+        ("2s,", "''"),
+        ("0s", "'0s'"),
+        ("-2s", "'-2s'"),
+        ("2", "'2'"),
+        ("2S", "'2S'"),
+        ("1.5s", "'1.5s'"),
+        ("2s 4s", "'2s 4s'"),
+        ("25h", "'25h'"),
+        ("\N{ARABIC-INDIC DIGIT TWO}s", "s'"),
+        ("9" * 5_000 + "s", "9s"),  # more digits than Python turns into a number
+        (",".join(["1s"] * 21), "21"),
+    ],
+)
+def test_a_bad_ladder_is_refused_by_name(text: str, named: str) -> None:
+    """What is wrong is named in the sentence."""
+    with pytest.raises(BadLadderError) as caught:
+        Ladder.parse(text)
+
+    assert named in str(caught.value)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_ladder_or_refused(text: str) -> None:
+    """Nothing but BadLadderError is raised."""
+    try:
+        ladder = Ladder.parse(text)
+    except BadLadderError:
+        return
+
+    assert Ladder.parse(str(ladder)) == ladder
+
+
+@given(st.lists(DELAYS, max_size=20))
+def test_the_climb_visits_every_rung_once(delays: list[str]) -> None:
+    """From attempt 1 on, each rung is met once and in order, and then no rung is left."""
+    ladder = Ladder.parse(",".join(delays))
+
+    climbed = [ladder.rung_after(Attempt(n)) for n in range(1, ladder.max_attempts)]
+
+    assert climbed == list(ladder.rungs)
+    assert ladder.rung_after(Attempt(ladder.max_attempts)) is None
+    assert ladder.rung_after(Attempt(ladder.max_attempts + 7)) is None
+    assert len({rung.queue_name for rung in ladder.rungs}) == len(delays)
+
+
+def test_a_rung_is_named_for_its_attempt_and_its_delay() -> None:
+    """Another delay is another queue, because a queue's delay cannot be changed."""
+    names = [rung.queue_name for rung in Ladder.parse("2s,4s").rungs]
+
+    assert names == ["webhooks.retry.1.2s", "webhooks.retry.2.4s"]
+
+
+@given(st.integers(1, 9_999))
+def test_a_routing_key_is_the_attempt(number: int) -> None:
+    """The attempt that was written into a key is read from it."""
+    assert attempt_of(routing_key(Attempt(number))) == number
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "attempt", "attempt.", "attempt.0", "attempt.01", "attempt.-1", "attempt.1.2",
+     "attempt.1 ", "xattempt.1", "attempt.10000", "attempt.one",
+     "attempt.\N{ARABIC-INDIC DIGIT ONE}", "attempt.1\n"],
+)  # fmt: skip
+def test_a_foreign_routing_key_is_no_attempt(key: str) -> None:
+    """A key that we do not write stands for nothing."""
+    assert attempt_of(key) is None

@@ -1,0 +1,45 @@
+"""Tests for ringback.contract.status."""
+
+import pytest
+
+from ringback.contract.status import TRANSITIONS, AttemptOutcome, Status
+
+FINISHED = {Status.COMPLETED, Status.DUPLICATE, Status.DEAD_LETTER}
+
+
+def test_every_status_has_its_transitions() -> None:
+    """The table knows each word once."""
+    assert set(TRANSITIONS) == set(Status)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_only_the_finished_lead_nowhere(status: Status) -> None:
+    """A finished webhook is never run again, and an unfinished one always has a way on."""
+    assert (not TRANSITIONS[status]) == (status in FINISHED)
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - FINISHED))
+def test_from_anywhere_every_end_can_be_reached(status: Status) -> None:
+    """Best-effort rows may be missing, so each end is one step away from each beginning."""
+    assert TRANSITIONS[status] >= FINISHED
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_nothing_becomes_pending_again(status: Status) -> None:
+    """`pending` says that no attempt has begun."""
+    assert Status.PENDING not in TRANSITIONS[status]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (AttemptOutcome.COMPLETED, Status.COMPLETED),
+        (AttemptOutcome.FAILED, Status.FAILED),
+        (AttemptOutcome.DUPLICATE, Status.DUPLICATE),
+        # The dead letter is recorded by whoever has it in hand, not by the one that sent it there.
+        (AttemptOutcome.PERMANENT, Status.FAILED),
+    ],
+)
+def test_an_outcome_makes_a_status(outcome: AttemptOutcome, status: Status) -> None:
+    """Right after its attempt a webhook has the status of the outcome."""
+    assert outcome.status is status

@@ -1,0 +1,16 @@
+"""Tests for ringback.runtime.queries."""
+
+import pytest
+
+from ringback.runtime.queries import load
+
+
+def test_a_statement_is_read_from_beside_its_code() -> None:
+    """By the package and the name of the file."""
+    assert "schema_migrations" in load("ringback.runtime", "record_migration.sql")
+
+
+def test_a_missing_statement_is_named() -> None:
+    """A slip of the pen shows in the first test that comes by."""
+    with pytest.raises(FileNotFoundError, match=r"nothing\.sql"):
+        load("ringback.runtime", "nothing.sql")
