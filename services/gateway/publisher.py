@@ -8,11 +8,18 @@ from typing import Any, Self
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractConnection as Underlay
 from aiormq.channel import Channel
-from aiormq.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError, PublishError
+from aiormq.exceptions import (
+    AMQPError,
+    ChannelInvalidStateError,
+    ChannelNotFoundEntity,
+    DeliveryError,
+    PublishError,
+)
 from pamqp.commands import Basic
 
 from ringback.contract import topology
 from ringback.contract.ladder import FIRST_ATTEMPT, routing_key
+from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.rabbit import BROKER_AWAY, Link
 from services.gateway.publish_outcome import PublishOutcome
 
@@ -61,18 +68,18 @@ class Publisher:
         return self._link.failure
 
     async def is_ready(self) -> bool:
-        """Whether the exchange that we publish to and the work queue exist.
+        """Whether a publish has a chance now, and the exchange and the work queue exist.
 
         A passive declare needs no permission and changes nothing. It proves neither the arguments
         nor the binding between the two, which AMQP cannot show. Should the binding be gone, the
         alternate exchange takes what we publish to the dead letters: late, and loud, but not lost.
         """
         channel = self._usable_channel()
-        if channel is None:
+        if channel is None or _is_blocked(channel):
             return False
         try:
             await _require_topology(channel.connection)
-        except BROKER_AWAY:
+        except (CannotStartError, *BROKER_AWAY):
             return False
         return True
 
@@ -143,10 +150,16 @@ async def _confirmed(channel: Channel, body: bytes, properties: Basic.Properties
 
 
 async def _require_topology(underlay: Underlay) -> None:
-    """Raise ChannelNotFoundEntity unless both objects exist. Uses a channel of its own."""
+    """Raise CannotStartError unless both objects exist. Uses a channel of its own."""
     channel = await underlay.channel(publisher_confirms=False)
-    await channel.exchange_declare(topology.WEBHOOKS, passive=True)
-    await channel.queue_declare(topology.WORK_QUEUE, passive=True)
+    try:
+        await channel.exchange_declare(topology.WEBHOOKS, passive=True)
+        await channel.queue_declare(topology.WORK_QUEUE, passive=True)
+    except ChannelNotFoundEntity as exc:
+        raise CannotStartError(
+            f"The broker lacks the exchange {topology.WEBHOOKS} or the queue "
+            f"{topology.WORK_QUEUE}. Run `ringback topology apply` first."
+        ) from exc
     await channel.close()
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from aio_pika.exceptions import ChannelNotFoundEntity
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import new_job_id
@@ -93,8 +92,5 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
 
 async def _require_topology(publisher: Publisher) -> None:
     failure = await publisher.first_failure(within_s=_FIRST_SESSION_S)
-    if isinstance(failure, ChannelNotFoundEntity):
-        raise CannotStartError(
-            "The broker lacks the exchange or the queue for webhooks "
-            f"({failure}). Run `ringback topology apply` first."
-        )
+    if isinstance(failure, CannotStartError):
+        raise failure

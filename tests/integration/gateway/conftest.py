@@ -1,0 +1,30 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from aio_pika.abc import AbstractChannel
+
+from ringback.contract.ladder import Ladder
+from ringback.runtime import topology
+from tests.integration.gateway.queue_reader import channel_to
+from tests.integration.gateway.running_gateway import RunningGateway, running, settings_for
+
+
+@pytest.fixture
+async def ready_amqp_url(amqp_url: str) -> str:
+    """A virtual host of this test alone, with the topology."""
+    await topology.apply(amqp_url, Ladder.parse("2s,4s,8s"))
+    return amqp_url
+
+
+@pytest.fixture
+async def gateway(ready_amqp_url: str, database_url: str) -> AsyncIterator[RunningGateway]:
+    """A gateway with one endpoint, on a broker and a database of this test alone."""
+    async with running(settings_for(ready_amqp_url, database_url)) as started:
+        yield started
+
+
+@pytest.fixture
+async def channel(ready_amqp_url: str) -> AsyncIterator[AbstractChannel]:
+    """A channel of another client in the same virtual host."""
+    async with channel_to(ready_amqp_url) as opened:
+        yield opened

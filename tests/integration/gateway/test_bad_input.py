@@ -1,0 +1,287 @@
+"""No request whatsoever gets a 500; each refusal is a problem document with its reason."""
+
+import asyncio
+import gzip
+import io
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from aio_pika.abc import AbstractChannel
+
+from ringback.contract.topology import WORK_QUEUE
+from tests.integration.gateway.queue_reader import count_in
+from tests.integration.gateway.running_gateway import (
+    PATH,
+    SECRET,
+    Answer,
+    RunningGateway,
+    running,
+    settings_for,
+)
+
+MIB = 1024 * 1024
+
+
+def assert_problem(answer: Answer, status: int, detail: str) -> None:
+    assert answer.status == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert set(answer.body) == {"type", "title", "status", "detail"}
+    assert answer.body["status"] == status
+    assert detail in answer.body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        pytest.param(b"", "not a JSON document", id="no body"),
+        pytest.param(b"{", "not a JSON document", id="not JSON"),
+        pytest.param(b"[]", "not a JSON object", id="not an object"),
+        pytest.param(b"{}", "no message.type", id="no type"),
+        pytest.param(b'{"message": {}}', "no message.type", id="no type in the message"),
+        pytest.param(b'{"type": ""}', "no message.type", id="empty type"),
+        pytest.param(b'{"message": {"type": 7}}', "not a text", id="type is no text"),
+        pytest.param(
+            json.dumps({"type": "x" * 256}).encode(), "longer than 255", id="type too long"
+        ),
+        pytest.param(
+            json.dumps({"type": "ä" * 128}, ensure_ascii=False).encode(),
+            "longer than 255",
+            id="type too long in bytes",
+        ),
+        pytest.param(b"[" * 100_000 + b"]" * 100_000, "nested too deeply", id="deep arrays"),
+        pytest.param(
+            b'{"type":"x","y":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+            "nested too deeply",
+            id="deep arrays in an object",
+        ),
+        pytest.param(
+            b'{"type":"x","y":' + b"[" * 300 + b"]" * 300 + b"}", "nested too deeply", id="deep"
+        ),
+        pytest.param(b'{"type": "x", "y": NaN}', "not a JSON document", id="NaN"),
+        pytest.param(b'{"type": "x", "y": "\xff"}', "not a JSON document", id="not UTF-8"),
+        pytest.param(b'\xef\xbb\xbf{"type": "x"}', "not a JSON document", id="byte order mark"),
+    ],
+)
+async def test_refuses_what_is_no_event(gateway: RunningGateway, body: bytes, detail: str) -> None:
+    """A body that is no event is answered with 400 and the sentence that says why."""
+    answer = await gateway.send(body)
+
+    assert_problem(answer, 400, detail)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"type":"hang","y":"a\\u0000b"}', id="NUL in a string"),
+        pytest.param(b'{"type":"ha\\u0000ng"}', id="NUL in the type"),
+        pytest.param(b'{"type":"hang","call":{"id":"a\\u0000"}}', id="NUL in the call id"),
+        pytest.param(b'{"type":"hang","call":{"id":"\\ud800"},"timestamp":1}', id="surrogate in id"),
+        pytest.param(b'{"type":"hang","y":"\\ud800"}', id="lone surrogate"),
+        pytest.param(b'{"type":"hang","\\ud800":1}', id="lone surrogate in a key"),
+        pytest.param(b'{"type":"hang","y":1e400000}', id="1e400000"),
+        pytest.param(
+            b'{"type":"hang","y":[' + b",".join([b"1e130000"] * 12_000) + b"]}",
+            id="12,000 times 1e130000",
+        ),
+        pytest.param(b'{"type":"hang","timestamp":1e130000,"call":{"id":"c"}}', id="vast time"),
+        pytest.param(b'{"type":"hang","y":' + b"9" * 10_000 + b"}", id="10,000 digits"),
+        pytest.param(b'{"type":"hang","y":1,"y":2}', id="duplicate keys"),
+        pytest.param(b'{"type":"hang","call":{"id":7},"artifact":[],"timestamp":[]}', id="shapes"),
+        pytest.param(
+            json.dumps({"type": "tool-calls", "call": "x", "toolCallList": [1, {"id": {}}]}).encode(),
+            id="tool calls of no shape",
+        ),
+    ],
+)
+async def test_accepts_what_only_the_log_has_trouble_with(
+    gateway: RunningGateway, channel: AbstractChannel, body: bytes
+) -> None:
+    """What PostgreSQL cannot hold is stored by the broker as it came, and its row is written."""
+    answer = await gateway.send(body)
+
+    assert answer.status == 200
+    assert await count_in(channel, WORK_QUEUE) == 1
+    await _eventually_one_row_written(gateway)
+
+
+async def _eventually_one_row_written(gateway: RunningGateway) -> None:
+    async with asyncio.timeout(10):
+        while not await gateway.metric("webhook_pending_rows_total", outcome="written"):
+            assert not await gateway.metric("webhook_pending_rows_total", outcome="dropped")
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [None, "text/plain", "application/x-www-form-urlencoded", "application/json-seq", "json", ""]
+    + ["application/json; x=" + "y" * 240, "application/json\u00e9"],
+)
+async def test_refuses_other_content_types(
+    gateway: RunningGateway, content_type: str | None
+) -> None:
+    """What is not JSON by its content type, or has one beyond 255 bytes, is answered with 415."""
+    answer = await gateway.send(b'{"type": "x"}', headers={"Content-Type": content_type})  # type: ignore[dict-item]  # None takes the header away
+
+    assert_problem(answer, 415, "content type")
+
+
+@pytest.mark.parametrize(
+    ("headers", "detail"),
+    [
+        ({"X-Vapi-Secret": None}, "neither"),
+        ({"X-Vapi-Secret": ""}, "neither"),
+        ({"X-Vapi-Secret": "", "Authorization": "Basic eDp5"}, "neither"),
+        ({"X-Vapi-Secret": "", "Authorization": "Bearer "}, "neither"),
+        ({"X-Vapi-Secret": SECRET[:-1]}, "not the one"),
+        ({"X-Vapi-Secret": SECRET + "x"}, "not the one"),
+        ({"X-Vapi-Secret": "ключ"}, "not the one"),
+        ({"Authorization": "Bearer ключ", "X-Vapi-Secret": ""}, "not the one"),
+    ],
+)
+async def test_refuses_who_does_not_know_the_secret(
+    gateway: RunningGateway, headers: dict[str, str], detail: str
+) -> None:
+    """Without the secret the answer is 401 and names the scheme, whatever the body is."""
+    answer = await gateway.send(b"not read", headers=headers)
+
+    assert_problem(answer, 401, detail)
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", PATH + "/", PATH + "/unknown", "/api/webhooks", PATH + "%00", "/%ff", "/metrics"]
+)
+async def test_knows_no_other_path(gateway: RunningGateway, path: str) -> None:
+    """A path that is no endpoint is answered with 404, whatever the secret."""
+    answer = await gateway.send(b'{"type": "x"}', path=path)
+
+    assert_problem(answer, 404, "no such endpoint")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD"])
+async def test_takes_webhooks_by_post_alone(gateway: RunningGateway, method: str) -> None:
+    """Another method is answered with 405 and told which one is right."""
+    answer = await gateway.send(method=method)
+
+    assert answer.status == 405
+    assert answer.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize("path", [PATH, "/elsewhere"])
+async def test_refuses_an_announced_size_before_anything_else(
+    gateway: RunningGateway, path: str
+) -> None:
+    """9 MiB announced are refused without secret, path or body being looked at."""
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {9 * MIB}\r\nConnection: close\r\n"
+
+    answer = await gateway.send_raw(head.encode() + b"Expect: 100-continue\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"application/problem+json" in answer
+
+
+async def test_refuses_nine_mebibytes(gateway: RunningGateway) -> None:
+    """A sender that sends them all at once gets to see the 413."""
+    answer = await gateway.send(io.BytesIO(b"x" * 9 * MIB))
+
+    assert_problem(answer, 413, "larger")
+
+
+async def test_cuts_a_chunked_body_that_grows_too_large(gateway: RunningGateway) -> None:
+    """A body without an announced size is refused as soon as it is too large."""
+    sent = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(9 * 16):
+            sent += 1
+            yield b"x" * (MIB // 16)
+
+    answer = await gateway.send(chunks())
+
+    assert_problem(answer, 413, "larger")
+
+
+async def test_a_bomb_is_cut_by_its_real_size(gateway: RunningGateway) -> None:
+    """A compressed body counts by what it unpacks to."""
+    bomb = gzip.compress(b"x" * 64 * MIB)
+
+    answer = await gateway.send(bomb, headers={"Content-Encoding": "gzip"})
+
+    assert_problem(answer, 413, "larger")
+
+
+async def test_refuses_a_body_that_is_not_compressed_as_it_says(gateway: RunningGateway) -> None:
+    """A Content-Encoding that does not hold is the sender's mistake, not ours."""
+    answer = await gateway.send(b'{"type": "x"}', headers={"Content-Encoding": "gzip"})
+
+    assert_problem(answer, 400, "encoding")
+
+
+async def test_accepts_a_compressed_body(gateway: RunningGateway) -> None:
+    """What a proxy has compressed is unpacked first."""
+    body = gzip.compress(b'{"type": "hang"}')
+
+    answer = await gateway.send(body, headers={"Content-Encoding": "gzip"})
+
+    assert answer.status == 200
+
+
+async def test_does_not_wait_long_for_a_slow_body(ready_amqp_url: str, database_url: str) -> None:
+    """A body that does not arrive in time is answered with 408, and the connection is closed."""
+    settings = settings_for(ready_amqp_url, database_url, body_timeout_s="0.2")
+
+    async with running(settings) as gateway:
+        answer = await gateway.send_raw(
+            f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
+        )
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"application/problem+json" in answer
+
+
+async def test_what_is_not_http_is_a_problem_too(gateway: RunningGateway) -> None:
+    """aiohttp's own answers take the same form and repeat nothing of what was sent."""
+    answer = await gateway.send_raw(b"<script>alert(1)</script>\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.0 400 ") or answer.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in answer
+    assert b"script" not in answer
+
+
+async def test_tells_a_sender_who_asks_to_go_on(gateway: RunningGateway) -> None:
+    """`Expect: 100-continue` is answered when the head is accepted, then the body is taken."""
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\nConnection: close\r\n"
+        "Content-Type: application/json\r\nContent-Length: 15\r\nExpect: 100-continue\r\n\r\n"
+    )
+
+    answer = await gateway.send_raw(head.encode() + b'{"type":"hang"}')
+
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
+
+
+async def test_a_refusal_is_counted_by_its_reason(gateway: RunningGateway) -> None:
+    """webhook_refused_total says why webhooks were lost for their senders."""
+    await gateway.send(b"{")
+    await gateway.send(b"{}", secret="wrong")
+
+    assert await gateway.metric("webhook_refused_total", reason="not_json") == 1
+    assert await gateway.metric("webhook_refused_total", reason="wrong_secret") == 1
+
+
+async def test_more_than_is_taken_at_once_is_sent_away(
+    ready_amqp_url: str, database_url: str
+) -> None:
+    """Bytes beyond the limit of what is in hand are answered with 503, and room comes back."""
+    settings = settings_for(ready_amqp_url, database_url, max_in_hand_bytes="2048")
+
+    async with running(settings) as gateway:
+        refused = await gateway.send(b'{"type":"hang","y":"' + b"x" * 3000 + b'"}')
+        accepted = await gateway.send(b'{"type": "hang"}')
+
+    assert_problem(refused, 503, "in hand")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert accepted.status == 200
