@@ -24,7 +24,7 @@ class Shown:
 
 
 def worth_showing(service: str, line: str) -> Shown | None:
-    """Choose from one line of a log: what became of each webhook, and what warns. None for the rest."""
+    """Choose what became of a webhook, and what warns; None for every other line."""
     try:
         told = json.loads(line)
     except ValueError:

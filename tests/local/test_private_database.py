@@ -7,7 +7,11 @@ import asyncpg
 import pytest
 
 from ringback.local.database import PrivateDatabase
-from ringback.local.database_files import LONGEST_SOCKET_DIR
+from ringback.local.database_files import (
+    LONGEST_SOCKET_DIR,
+    database_account,
+    socket_folder,
+)
 from ringback.local.errors import LocalStackError
 from tests.support.eventually import eventually
 from tests.support.processes import alive, descendants
@@ -81,4 +85,6 @@ async def test_a_deep_folder_is_no_obstacle(tmp_path: Path) -> None:
     await database.start()
     await database.stop()
 
-    assert not (deep / "socket").exists()
+    elsewhere = socket_folder(deep, database_account())
+    elsewhere.rmdir()
+    assert not elsewhere.is_relative_to(deep)
