@@ -1,0 +1,96 @@
+"""The metrics service as a process of its own, as in production."""
+
+# ruff: file-ignore[suspicious-subprocess-import] - starting the service is what this file is for.
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from ringback.local.ports import free_ports
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass(slots=True)
+class MetricsProcess:
+    process: subprocess.Popen[bytes]
+    grpc_port: int
+    exposition_port: int
+    log_path: Path
+
+    async def samples(self) -> dict[str, float]:
+        """The gauges of ours, as Prometheus would scrape them."""
+        async with (
+            aiohttp.ClientSession() as client,
+            client.get(f"http://127.0.0.1:{self.exposition_port}/metrics") as answer,
+        ):
+            lines = (await answer.text()).splitlines()
+        pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in pairs}
+
+    async def is_ready(self) -> bool:
+        try:
+            async with (
+                aiohttp.ClientSession() as client,
+                client.get(f"http://127.0.0.1:{self.exposition_port}/readyz") as answer,
+            ):
+                return answer.ok
+        except aiohttp.ClientError:
+            assert self.process.poll() is None, self.log_path.read_text(encoding="utf-8")
+            return False
+
+    async def is_serving(self) -> bool:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            answer = await stub.Check(health_pb2.HealthCheckRequest())
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self) -> int:
+        """Tell it to end, and give its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        await eventually(lambda: self.process.poll() is not None)
+        return self.process.returncode
+
+
+@asynccontextmanager
+async def metrics_process(
+    tmp_path: Path, *, amqp_url: str, database_url: str, **settings: str
+) -> AsyncGenerator[MetricsProcess, None]:
+    """Start the service on free ports; it is not ready yet. It ends with the context."""
+    grpc_port, exposition_port = free_ports(2)
+    env = os.environ | {
+        "RINGBACK_AMQP_URL": amqp_url,
+        "RINGBACK_DATABASE_URL": database_url,
+        "RINGBACK_METRICS_HOST": "127.0.0.1",
+        "RINGBACK_METRICS_GRPC_PORT": str(grpc_port),
+        "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
+        "RINGBACK_METRICS_EXPOSITION_PORT": str(exposition_port),
+        "RINGBACK_METRICS_INTERVAL_S": "0.2",
+    }
+    log_path = tmp_path / f"metrics-{grpc_port}.log"
+    process = _spawn(env | settings, log_path)
+    try:
+        yield MetricsProcess(process, grpc_port, exposition_port, log_path)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _spawn(env: dict[str, str], log_path: Path) -> subprocess.Popen[bytes]:
+    with log_path.open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "services.metrics"],
+            env=env,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+        )

@@ -1,0 +1,145 @@
+"""The metrics service beside a real broker and a real database."""
+
+from pathlib import Path
+
+import aio_pika
+import asyncpg
+
+from ringback.contract.identity import new_job_id
+from ringback.contract.ladder import Ladder
+from ringback.local.broker import PrivateBroker
+from ringback.local.database import PrivateDatabase
+from ringback.runtime import migrate, topology
+from tests.integration.metrics.metrics_process import metrics_process
+from tests.support.eventually import eventually
+
+LADDER = Ladder.parse("2s,4s,8s")
+DEAD = "webhook_dead_letter_queue_size"
+
+
+async def publish(amqp_url: str, queue: str, count: int) -> None:
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        for _ in range(count):
+            message = aio_pika.Message(b"{}", delivery_mode=2)
+            await channel.default_exchange.publish(message, queue)
+
+
+async def bury(database_url: str, *, resolution: str | None) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        """
+        INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
+            max_attempts, created_at, error_class, resolution)
+        VALUES ($1, gen_random_uuid(), 'default', 'hang', '{}', 'dead_letter', 4, now(), 'E', $2)
+        """,
+        new_job_id(),
+        resolution,
+    )
+    await connection.close()
+
+
+async def test_gauges_tell_queues_and_unresolved_dead_letters(
+    amqp_url: str, database_url: str, tmp_path: Path
+) -> None:
+    """The size of the dead letters is the unresolved ones of the log and those not yet recorded;
+    every queue of the topology has a gauge, also an empty one.
+    """
+    await topology.apply(amqp_url, LADDER)
+    await publish(amqp_url, "webhooks.dlq", 2)
+    await publish(amqp_url, "webhooks.suspect", 3)
+    await bury(database_url, resolution=None)
+    await bury(database_url, resolution="dismissed")
+
+    async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as metrics:
+        await eventually(metrics.is_ready)
+
+        async def told() -> bool:
+            samples = await metrics.samples()
+            assert samples.get(DEAD) == 3
+            assert samples['webhook_queue_messages{queue="webhooks.dlq"}'] == 2
+            assert samples['webhook_queue_messages{queue="webhooks.suspect"}'] == 3
+            assert samples['webhook_queue_messages{queue="webhooks.work"}'] == 0
+            assert samples['webhook_queue_messages{queue="webhooks.retry.3.8s"}'] == 0
+            assert samples["broker_link_up"] == 1
+            return True
+
+        assert await eventually(told)
+
+
+async def test_it_serves_health_while_ready_and_stops_in_order(
+    amqp_url: str, database_url: str, tmp_path: Path
+) -> None:
+    """The gRPC health service says SERVING once it is ready, and SIGTERM ends it with status 0."""
+    await topology.apply(amqp_url, LADDER)
+
+    async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as metrics:
+        await eventually(metrics.is_ready)
+        await eventually(metrics.is_serving)
+
+        assert await metrics.stop() == 0
+
+
+async def test_it_refuses_a_broker_without_our_queues(
+    amqp_url: str, database_url: str, tmp_path: Path
+) -> None:
+    """A broker that is not set up ends it with a sentence that says what to do."""
+    async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as metrics:
+        await eventually(lambda: metrics.process.poll() is not None)
+
+        told = metrics.log_path.read_text(encoding="utf-8")
+        assert metrics.process.returncode == 1
+        assert "Run `ringback topology apply`." in told
+        assert "Traceback" not in told
+
+
+async def test_a_taken_port_is_said_and_not_shared(
+    amqp_url: str, database_url: str, tmp_path: Path
+) -> None:
+    """A second service on the same gRPC port ends with a sentence that names the setting."""
+    await topology.apply(amqp_url, LADDER)
+    urls = {"amqp_url": amqp_url, "database_url": database_url}
+    async with metrics_process(tmp_path, **urls) as first:
+        await eventually(first.is_ready)
+        taken = {"RINGBACK_METRICS_GRPC_PORT": str(first.grpc_port)}
+        async with metrics_process(tmp_path, **urls, **taken) as second:
+            await eventually(lambda: second.process.poll() is not None)
+
+            told = second.log_path.read_text(encoding="utf-8")
+            assert second.process.returncode == 1
+            assert "RINGBACK_METRICS_GRPC_PORT" in told
+
+
+async def test_what_is_not_known_is_not_told_and_comes_back(
+    own_broker: PrivateBroker, own_database: PrivateDatabase, tmp_path: Path
+) -> None:
+    """With the database or the broker away its gauges go, readiness with them; both come back."""
+    await migrate.migrate(own_database.url())
+    await topology.apply(own_broker.amqp_url(), LADDER)
+    urls = {"amqp_url": own_broker.amqp_url(), "database_url": own_database.url()}
+    async with metrics_process(tmp_path, **urls) as metrics:
+
+        async def knows_all() -> bool:
+            samples = await metrics.samples()
+            return DEAD in samples and await metrics.is_serving() and await metrics.is_ready()
+
+        async def knows_no_dead_letters() -> bool:
+            samples = await metrics.samples()
+            return DEAD not in samples and not await metrics.is_serving()
+
+        async def knows_no_queues() -> bool:
+            samples = await metrics.samples()
+            return not any(name.startswith("webhook_queue") for name in samples)
+
+        await eventually(metrics.is_ready)
+        await eventually(knows_all)
+
+        await own_database.stop()
+        await eventually(knows_no_dead_letters, deadline_s=20)
+        await own_database.start()
+        await eventually(knows_all, deadline_s=20)
+
+        await own_broker.stop()
+        await eventually(knows_no_queues, deadline_s=20)
+        await own_broker.start()
+        await eventually(knows_all, deadline_s=20)
