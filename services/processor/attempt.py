@@ -14,6 +14,7 @@ from services.processor.delivery_log import Begun, DeliveryLog, Ended, Recorded
 from services.processor.group_commit import DatabaseAwayError, GroupCommit
 from services.processor.handler_set import Chosen, HandlerSet
 from services.processor.observe import Observer
+from services.processor.one_at_a_time import OneAtATime
 from services.processor.outcome import DUPLICATE, Outcome, completed, failed
 from services.processor.run_handlers import run_handlers
 from services.processor.transaction_attempt import TransactionLostError, complete_in_transaction
@@ -53,18 +54,21 @@ class Attempts:
         self._now = now
         self._watch = watch
         self._observer = observer
+        self._turns = OneAtATime()
 
     async def make(self, delivery: Delivery) -> AttemptOutcome:
         """Run the handlers of a webhook and record what they came to.
 
-        A redelivery runs nothing: the recorded outcome is returned again. Raises DatabaseAwayError
-        when nothing could be recorded; the webhook is then to be returned.
+        A redelivery runs nothing: the recorded outcome is returned again. One that comes while
+        its webhook is in hand, as after a lost connection, waits for that outcome. Raises
+        DatabaseAwayError when nothing could be recorded; the webhook is then to be returned.
         """
-        started_at = self._now()
-        with self._observer.attempt(delivery) as observed:
-            recorded = await self._attempt(delivery, started_at)
-            observed.ended(recorded, max_attempts=self._ladder.max_attempts)
-        return recorded.outcome
+        async with self._turns.turn(delivery.envelope.job_id):
+            started_at = self._now()
+            with self._observer.attempt(delivery) as observed:
+                recorded = await self._attempt(delivery, started_at)
+                observed.ended(recorded, max_attempts=self._ladder.max_attempts)
+            return recorded.outcome
 
     async def _attempt(self, delivery: Delivery, started_at: datetime) -> Recorded:
         chosen = self._handlers.for_type(delivery.envelope.event_type)
