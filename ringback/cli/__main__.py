@@ -1,0 +1,18 @@
+import sys
+
+from ringback.cli.app import run
+from ringback.cli.terminal import EXIT_CLOSED_PIPE, forget_stdout
+
+
+def main() -> None:
+    status = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        forget_stdout()
+        status = EXIT_CLOSED_PIPE
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

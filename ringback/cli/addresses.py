@@ -1,0 +1,49 @@
+"""Where Ringback is: what the environment says, else where the local stack would be."""
+
+import os
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import Field, SecretStr
+
+from ringback.local.ports import LOOPBACK, LocalPorts
+from ringback.runtime.settings import BrokerSettings, DatabaseSettings, load
+
+WEBHOOK_PATH = "/api/webhooks/vapi"
+
+
+class Addresses(BrokerSettings, DatabaseSettings):
+    """The settings that commands share with the services."""
+
+    gateway_url: str = Field(description="Where `ringback send` posts webhooks.")
+    vapi_secret: SecretStr | None = Field(
+        default=None, description="What the gateway expects in X-Vapi-Secret."
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Raises SettingsError, or LocalStackError for a bad port, with a sentence for each."""
+        given = {name: value for name, value in environ.items() if value.strip()}
+        return load(cls, _local(environ) | given)
+
+    @property
+    def amqp(self) -> str:
+        return self.amqp_url.get_secret_value()
+
+    @property
+    def database(self) -> str:
+        return self.database_url.get_secret_value()
+
+    @property
+    def secret_headers(self) -> dict[str, str]:
+        secret = self.vapi_secret
+        return {"X-Vapi-Secret": secret.get_secret_value()} if secret is not None else {}
+
+
+def _local(environ: Mapping[str, str]) -> dict[str, str]:
+    ports = LocalPorts.from_env(environ)
+    return {
+        "RINGBACK_AMQP_URL": f"amqp://guest:guest@{LOOPBACK}:{ports.broker.amqp}/",
+        "RINGBACK_DATABASE_URL": f"postgresql://postgres@{LOOPBACK}:{ports.database.database}/ringback",
+        "RINGBACK_GATEWAY_URL": f"http://{LOOPBACK}:{ports.services.gateway}{WEBHOOK_PATH}",
+    }

@@ -1,0 +1,129 @@
+"""The `ringback` command as a whole: which commands there are, and how a failure is told."""
+
+import logging
+import os
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+import ringback
+from ringback.cli.failure import BadInputError, CommandError
+from ringback.cli.terminal import (
+    EXIT_BAD_INPUT,
+    EXIT_CLOSED_PIPE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    complain,
+    err,
+    forget_stdout,
+)
+
+_HELP = (
+    "A durable inbox for voice-call webhooks.\n\n"
+    "Commands look for Ringback where RINGBACK_AMQP_URL, RINGBACK_DATABASE_URL and "
+    "RINGBACK_GATEWAY_URL say, else where `ringback up` starts it on this machine."
+)
+
+_EXAMPLES = """Examples:
+
+    ringback up                               start everything on this machine
+    ringback demo                             watch webhooks come, fail and retry
+    ringback send end-of-call-report          send one webhook
+    ringback send hang --count 5000 --wait    send many; see that all are done
+    ringback status                           see what runs and what waits
+"""
+
+# A command is imported when it runs, so that `--help` and a mistyped word answer at once.
+_COMMANDS = (
+    ("up", "ringback.cli.up:up", "Start everything on this machine, until Ctrl-C."),
+    ("down", "ringback.cli.down:down", "Stop what `up` started."),
+    ("status", "ringback.cli.status:status", "Show what runs, what waits and what was done."),
+    ("demo", "ringback.cli.demo:demo", "Play a call and two troubled webhooks, and watch them."),
+    ("send", "ringback.cli.send:send", "Send webhooks, one or many, and measure the answers."),
+    ("migrate", "ringback.cli.migrate:migrate", "Bring the database to the newest version."),
+    ("topology", "ringback.cli.topology:topology", "Declare or check the queues on the broker."),
+)
+
+
+def build_app(arguments: Sequence[str] = ()) -> App:
+    app = App(
+        name="ringback",
+        version=ringback.__version__,
+        help=_HELP,
+        help_epilogue=_EXAMPLES,
+        help_format="markdown",
+        exit_on_error=False,
+        print_error=False,
+        result_action="return_value",
+    )
+    for place, (name, path, sentence) in enumerate(_COMMANDS):
+        # In the list a command has its short sentence; asked for itself, it tells more.
+        is_asked_for = name in arguments[:1]
+        app.command(path, name=name, help=None if is_asked_for else sentence, sort_key=place)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status. Whatever happens, nobody sees a traceback.
+
+    Set RINGBACK_DEBUG to see it after all.
+    """
+    try:
+        _quiet_libraries()
+        status = build_app(arguments)(list(arguments))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        forget_stdout()
+        return EXIT_CLOSED_PIPE
+    except CycloptsError as exc:
+        complain(f"{_sentence(exc)}\nSee `ringback --help`.")
+        return EXIT_BAD_INPUT
+    except Exception as exc:  # ruff: ignore[blind-except]  # the last place that can say what happened
+        return _failed(exc)
+    return int(status or 0)
+
+
+def _failed(exc: Exception) -> int:
+    # Imported here: what these come from is slow to import, and most commands do not fail.
+    from ringback.local.errors import LocalStackError  # ruff: ignore[import-outside-top-level]
+    from ringback.runtime.migrate import MigrationError  # ruff: ignore[import-outside-top-level]
+    from ringback.runtime.settings import SettingsError  # ruff: ignore[import-outside-top-level]
+    from ringback.runtime.topology import TopologyError  # ruff: ignore[import-outside-top-level]
+
+    match exc:
+        case SettingsError():
+            complain(f"These settings cannot be used:\n{exc}")
+            return EXIT_BAD_INPUT
+        case BadInputError():
+            complain(str(exc))
+            return EXIT_BAD_INPUT
+        case CommandError() | LocalStackError() | MigrationError() | TopologyError():
+            complain(f"{exc}{_hint(str(exc))}")
+        case _:
+            complain(
+                f"This is a fault in Ringback: {type(exc).__name__}: {exc}\n"
+                "Set RINGBACK_DEBUG=1 to see where."
+            )
+            if os.environ.get("RINGBACK_DEBUG"):
+                err().print_exception()
+    return EXIT_FAILED
+
+
+def _hint(sentence: str) -> str:
+    if "cannot be reached" not in sentence:
+        return ""
+    return (
+        "\n`ringback up` starts everything on this machine; "
+        "RINGBACK_AMQP_URL and RINGBACK_DATABASE_URL name others."
+    )
+
+
+def _quiet_libraries() -> None:
+    """They log what they raise as well, and what they raise we tell in a sentence."""
+    for name in ("aiormq", "aio_pika", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _sentence(exc: CycloptsError) -> str:
+    return " ".join(str(exc).split())

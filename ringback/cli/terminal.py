@@ -1,0 +1,31 @@
+"""What a command prints: results on stdout, progress and complaints on stderr."""
+
+import os
+import signal
+import sys
+
+from rich.console import Console
+from rich.text import Text
+
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_CLOSED_PIPE = 128 + signal.SIGPIPE
+
+
+def out() -> Console:
+    """The console for results. Made when needed, so that it sees the stdout of that moment."""
+    return Console(highlight=False)
+
+
+def err() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+def complain(sentence: str) -> None:
+    err().print(Text("Error: ", "bold red").append(sentence, "default"), soft_wrap=True)
+
+
+def forget_stdout() -> None:
+    """Nobody reads our output any more; flushing the rest at exit must not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

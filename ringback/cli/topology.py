@@ -1,0 +1,50 @@
+import asyncio
+
+from cyclopts import App
+
+from ringback.cli.addresses import Addresses
+from ringback.cli.terminal import EXIT_FAILED, out
+from ringback.contract import topology as contract
+from ringback.runtime import topology as broker
+
+topology = App(
+    name="topology",
+    help="Declare the exchanges, queues and bindings of Ringback on the broker, or check them.",
+    help_epilogue="",
+)
+
+
+@topology.command
+def apply() -> None:
+    """Declare every exchange, queue and binding. Declaring again changes nothing.
+
+    The waits between attempts come from RINGBACK_RETRY_LADDER, for example 2s,4s,8s.
+    """
+    addresses = Addresses.from_env()
+    asyncio.run(broker.apply(addresses.amqp, addresses.ladder))
+    wanted = contract.topology(addresses.ladder)
+    out().print(
+        f"Declared {len(wanted.exchanges)} exchanges, {len(wanted.queues)} queues and "
+        f"{len(wanted.bindings)} bindings. {_attempts(addresses)}"
+    )
+
+
+@topology.command
+def check() -> int:
+    """Tell what on the broker differs from what must be there; exit with 1 if anything does."""
+    addresses = Addresses.from_env()
+    differences = asyncio.run(broker.check(addresses.amqp, addresses.ladder))
+    console = out()
+    for sentence in differences:
+        console.print(sentence, soft_wrap=True)
+    if differences:
+        console.print("`ringback topology apply` declares what is missing.")
+        return EXIT_FAILED
+    console.print(f"The topology stands. {_attempts(addresses)}")
+    return 0
+
+
+def _attempts(addresses: Addresses) -> str:
+    ladder = addresses.ladder
+    waits = f", after waits of {ladder}" if ladder.rungs else ""
+    return f"Attempts per webhook: {ladder.max_attempts}{waits}."
