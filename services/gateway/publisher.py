@@ -29,6 +29,9 @@ _LOST = (AMQPError, ChannelInvalidStateError, OSError, RuntimeError)
 """What aiormq raises when a connection ends under a publish."""
 
 
+_NOT_READY: tuple[type[BaseException], ...] = (CannotStartError, *BROKER_AWAY)
+
+
 class Publisher:
     """Keeps a link to the broker while it is entered. Nothing in it waits for a link to come up.
 
@@ -79,7 +82,7 @@ class Publisher:
             return False
         try:
             await _require_topology(channel.connection)
-        except (CannotStartError, *BROKER_AWAY):
+        except _NOT_READY:
             return False
         return True
 

@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +18,9 @@ from services.gateway.seal import Sealed
 Take = Callable[[web.BaseRequest], Awaitable[Sealed | Refusal]]
 
 _KEEP_ALIVE_S = 75.0
+_CUT_S = 0.5
+"""How long a request that outlived the draining has to end after it was cut."""
+
 _LINGER_S = 2.0
 """How long what is left of a refused body is read and thrown away, so that the sender, which may
 still be sending, gets to see the answer."""
@@ -32,6 +38,9 @@ class Server:
         self._take = take
         self._drain_timeout_s = drain_timeout_s
         self._runner: web.ServerRunner | None = None
+        self._in_hand = 0
+        self._none_in_hand = asyncio.Event()
+        self._draining = False
 
     @property
     def port(self) -> int:
@@ -47,8 +56,7 @@ class Server:
             keepalive_timeout=_KEEP_ALIVE_S,
             lingering_time=_LINGER_S,
         )
-        # Waits this long twice: for the requests in hand, then for those that it has cancelled.
-        runner = web.ServerRunner(server, shutdown_timeout=self._drain_timeout_s)
+        runner = web.ServerRunner(server, shutdown_timeout=_CUT_S)
         await runner.setup()
         host, port = self._address
         try:
@@ -56,8 +64,7 @@ class Server:
         except OSError as exc:
             await runner.cleanup()
             raise CannotStartError(
-                f"Port {port} on {host} (RINGBACK_GATEWAY_PORT) cannot be used: "
-                f"{exc.strerror or exc}."
+                f"Port {port} on {host} (RINGBACK_GATEWAY_PORT) cannot be used: {_why(exc)}."
             ) from exc
         self._runner = runner
         return self
@@ -68,17 +75,47 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # Bodies are no longer read once aiohttp has begun to clean up, so that comes last.
         assert self._runner is not None
+        self._draining = True
+        for site in self._runner.sites:
+            await site.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_timeout_s):
+                while self._in_hand:
+                    self._none_in_hand.clear()
+                    await self._none_in_hand.wait()
         await self._runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        answer = await self._take(request)
+        self._in_hand += 1
+        try:
+            answer = await self._take(request)
+        finally:
+            self._in_hand -= 1
+            if not self._in_hand:
+                self._none_in_hand.set()
         if isinstance(answer, Refusal):
-            return _problem(answer, close=not request.content.is_eof())
-        return web.Response(
-            body=b'{"success":true,"jobId":"%s"}' % str(answer.envelope.job_id).encode(),
-            content_type="application/json",
-        )
+            response = _problem(answer, close=not request.content.is_eof())
+        else:
+            response = _accepted(answer)
+        if self._draining:
+            response.force_close()
+        return response
+
+
+def _why(error: OSError) -> str:
+    """The system's own words; asyncio puts the address in front of them once more."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
+
+
+def _accepted(sealed: Sealed) -> web.Response:
+    return web.Response(
+        body=b'{"success":true,"jobId":"%s"}' % str(sealed.envelope.job_id).encode(),
+        content_type="application/json",
+    )
 
 
 def _problem(refusal: Refusal, *, close: bool) -> web.Response:

@@ -41,9 +41,7 @@ class PausableProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _connected(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target = urlsplit(self.target_url)
         onward, back = await asyncio.open_connection(target.hostname, target.port)
         for source, sink in ((reader, back), (onward, writer)):

@@ -1,8 +1,7 @@
 """What a queue holds, read by a client of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
@@ -11,7 +10,7 @@ from tests.support.eventually import eventually
 
 
 @asynccontextmanager
-async def channel_to(amqp_url: str) -> AsyncIterator[AbstractChannel]:
+async def channel_to(amqp_url: str) -> AsyncGenerator[AbstractChannel]:
     connection = await aio_pika.connect(amqp_url)
     try:
         yield await connection.channel()
@@ -31,5 +30,4 @@ async def count_in(channel: AbstractChannel, queue_name: str) -> int:
 
 
 async def _get(queue: AbstractQueue) -> AbstractIncomingMessage | None:
-    message: Any = await queue.get(no_ack=True, fail=False)
-    return message
+    return await queue.get(no_ack=True, fail=False)

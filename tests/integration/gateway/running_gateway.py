@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +102,7 @@ def settings_for(amqp_url: str, database_url: str, **more: str) -> GatewaySettin
 
 
 @asynccontextmanager
-async def running(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+async def running(settings: GatewaySettings) -> AsyncGenerator[RunningGateway]:
     """A gateway that listens. It is told to stop at the end, if it has not ended before."""
     stop = asyncio.Event()
     task = asyncio.create_task(serve(settings, stop))

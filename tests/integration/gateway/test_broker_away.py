@@ -1,7 +1,7 @@
 """Without the broker's confirm there is no 200: an honest 503 at once, and a cure by itself."""
 
 import asyncio
-import subprocess
+from contextlib import AsyncExitStack
 
 import pytest
 from aio_pika.abc import AbstractChannel
@@ -102,39 +102,41 @@ async def test_a_silent_connection_costs_one_deadline(
     ready_amqp_url: str, database_url: str, channel: AbstractChannel
 ) -> None:
     """A link that passes nothing on is given up after the deadline, and made anew."""
-    async with PausableProxy(ready_amqp_url) as proxy:
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(PausableProxy(ready_amqp_url))
         settings = settings_for(proxy.url, database_url, publish_timeout_s="0.3")
-        async with running(settings) as gateway:
-            assert await _accepts(gateway)
+        gateway = await stack.enter_async_context(running(settings))
+        assert await _accepts(gateway)
 
-            proxy.flowing.clear()
-            first, second = await asyncio.gather(gateway.send(HANG), gateway.send(HANG))
-            third = await gateway.send(HANG)
-            proxy.flowing.set()
+        proxy.flowing.clear()
+        first, second = await asyncio.gather(gateway.send(HANG), gateway.send(HANG))
+        third = await gateway.send(HANG)
+        proxy.flowing.set()
 
-            assert (first.status, second.status, third.status) == (503, 503, 503)
-            assert first.took_s < 1
-            assert third.took_s < 0.2
-            await eventually(lambda: _accepts(gateway), deadline_s=20)
+        assert (first.status, second.status, third.status) == (503, 503, 503)
+        assert first.took_s < 1
+        assert third.took_s < 0.2
+        await eventually(lambda: _accepts(gateway), deadline_s=20)
     assert await count_in(channel, WORK_QUEUE) >= 2
 
 
 async def test_a_confirm_counts_also_when_the_sender_has_gone(
     ready_amqp_url: str, database_url: str, channel: AbstractChannel
 ) -> None:
-    """A sender that hangs up during the publish does not cut it; what follows is confirmed right."""
-    async with PausableProxy(ready_amqp_url) as proxy:
-        async with running(settings_for(proxy.url, database_url)) as gateway:
-            assert await _accepts(gateway)
+    """A sender that hangs up during the publish does not cut it, nor confuses later confirms."""
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(PausableProxy(ready_amqp_url))
+        gateway = await stack.enter_async_context(running(settings_for(proxy.url, database_url)))
+        assert await _accepts(gateway)
 
-            proxy.flowing.clear()
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await gateway.send(HANG)
-            proxy.flowing.set()
+        proxy.flowing.clear()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await gateway.send(HANG)
+        proxy.flowing.set()
 
-            assert await _accepts(gateway)
-            await eventually(lambda: _has_accepted(gateway, 3))
+        assert await _accepts(gateway)
+        await eventually(lambda: _has_accepted(gateway, 3))
     assert await count_in(channel, WORK_QUEUE) == 3
 
 
@@ -180,7 +182,7 @@ async def test_a_blocked_broker_is_known_as_blocked(
         process = await asyncio.create_subprocess_exec(
             *["/usr/lib/rabbitmq/bin/rabbitmqctl", "set_vm_memory_high_watermark", share],
             env=dict(launch.env),
-            stdout=subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
         )
         assert await process.wait() == 0
 

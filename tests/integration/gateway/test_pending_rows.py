@@ -1,0 +1,136 @@
+"""The log's pending rows cost no answer, whatever the database does."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from ringback.local.database import PrivateDatabase
+from ringback.local.ports import free_ports
+from ringback.runtime.migrate import migrate
+from tests.integration.gateway.running_gateway import running, settings_for
+from tests.support.eventually import eventually
+
+HANG = b'{"type": "hang"}'
+
+
+async def _count(database_url: str) -> int:
+    database = await asyncpg.connect(database_url)
+    try:
+        return int(await database.fetchval("SELECT count(*) FROM webhook_delivery_log"))
+    finally:
+        await database.close()
+
+
+async def _deficit(database_url: str) -> int | None:
+    """What the ledger says was accepted, less the rows of that life."""
+    database = await asyncpg.connect(database_url)
+    try:
+        deficit: int | None = await database.fetchval(
+            """SELECT max(accepted) - (SELECT count(*) FROM webhook_delivery_log AS log
+                                       WHERE log.gateway_life = ledger.gateway_life)
+               FROM webhook_gateway_ledger AS ledger GROUP BY ledger.gateway_life"""
+        )
+        return deficit
+    finally:
+        await database.close()
+
+
+async def test_accepts_without_a_database(ready_amqp_url: str) -> None:
+    """A database that is away costs no webhook its answer, and stops neither start nor end."""
+    nobody = f"postgresql://postgres@127.0.0.1:{free_ports(1)[0]}/ringback"
+
+    async with running(settings_for(ready_amqp_url, nobody)) as gateway:
+        answer = await gateway.send(HANG)
+        ready = await gateway.ready()
+
+    assert answer.status == 200
+    assert answer.took_s < 0.5
+    assert ready
+
+
+async def test_rows_wait_for_the_database_as_long_as_there_is_room(
+    ready_amqp_url: str, own_database: PrivateDatabase
+) -> None:
+    """After an outage the rows that had room are written; the ledger shows those that had not."""
+    url = own_database.url()
+    await migrate(url)
+    settings = settings_for(ready_amqp_url, url, pending_rows="3")
+    async with running(settings) as gateway:
+        await own_database.kill()
+        answers = [await gateway.send(HANG) for _ in range(5)]
+        assert await gateway.metric("webhook_pending_rows_total", outcome="dropped") == 2
+
+        await own_database.start()
+
+        assert [answer.status for answer in answers] == [200] * 5
+        await eventually(lambda: _has(url, rows=3, deficit=2), deadline_s=20)
+    assert await _count(url) == 3
+
+
+async def _has(url: str, *, rows: int, deficit: int) -> bool:
+    return await _count(url) == rows and await _deficit(url) == deficit
+
+
+async def test_a_row_that_is_refused_costs_the_others_nothing(
+    ready_amqp_url: str, database_url: str
+) -> None:
+    """Rows are written one by one when PostgreSQL refuses one of a batch, and it is counted."""
+    database = await asyncpg.connect(database_url)
+    await database.execute("ALTER TABLE webhook_delivery_log ADD CHECK (event_type <> 'unwelcome')")
+    await database.close()
+
+    async with running(settings_for(ready_amqp_url, database_url)) as gateway:
+        await asyncio.gather(
+            *(gateway.send(HANG) for _ in range(5)), gateway.send(b'{"type": "unwelcome"}')
+        )
+        await eventually(lambda: _has(database_url, rows=5, deficit=1))
+
+        assert await gateway.metric("webhook_pending_rows_total", outcome="written") == 5
+        assert await gateway.metric("webhook_pending_rows_total", outcome="dropped") == 1
+
+
+async def test_a_slow_database_delays_no_answer(ready_amqp_url: str, database_url: str) -> None:
+    """With the log locked by another session webhooks are answered, and their rows come later."""
+    database = await asyncpg.connect(database_url)
+    try:
+        async with running(settings_for(ready_amqp_url, database_url)) as gateway:
+            async with database.transaction():
+                await database.execute("LOCK webhook_delivery_log IN ACCESS EXCLUSIVE MODE")
+                answers = [await gateway.send(HANG) for _ in range(20)]
+
+            assert {answer.status for answer in answers} == {200}
+            assert max(answer.took_s for answer in answers) < 0.5
+            await eventually(lambda: _has(database_url, rows=20, deficit=0))
+    finally:
+        await database.close()
+
+
+async def test_what_was_accepted_is_written_at_the_end(
+    ready_amqp_url: str, database_url: str
+) -> None:
+    """Stopped right after its answers, the gateway writes their rows and its last count."""
+    async with running(settings_for(ready_amqp_url, database_url)) as gateway:
+        await asyncio.gather(*(gateway.send(HANG) for _ in range(100)))
+
+    assert await _has(database_url, rows=100, deficit=0)
+
+
+@pytest.mark.parametrize("grants", ["INSERT ON webhook_delivery_log, webhook_gateway_ledger"])
+async def test_needs_no_right_but_to_insert(
+    ready_amqp_url: str, database_url: str, grants: str
+) -> None:
+    """A role that may only insert into the log and the ledger is enough."""
+    database = await asyncpg.connect(database_url)
+    try:
+        await database.execute("CREATE ROLE only_inserts LOGIN")
+        await database.execute(f"GRANT {grants} TO only_inserts")
+        url = database_url.replace("postgres@", "only_inserts@")
+
+        async with running(settings_for(ready_amqp_url, url)) as gateway:
+            await gateway.send(HANG)
+            await eventually(lambda: _has(database_url, rows=1, deficit=0))
+    finally:
+        await database.execute("DROP OWNED BY only_inserts")
+        await database.execute("DROP ROLE only_inserts")
+        await database.close()

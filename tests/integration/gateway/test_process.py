@@ -1,0 +1,153 @@
+"""The gateway as a process: how it starts, what it says when it cannot, how it ends."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+import asyncpg
+
+from ringback.local.ports import free_ports
+from tests.integration.gateway.running_gateway import NOBODY, PATH, SECRET
+from tests.support.eventually import eventually
+
+HANG = b'{"type": "hang"}'
+
+
+def _environment(amqp_url: str, database_url: str, port: int, health_port: int) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "RINGBACK_AMQP_URL": amqp_url,
+        "RINGBACK_DATABASE_URL": database_url,
+        "RINGBACK_VAPI_SECRET": SECRET,
+        "RINGBACK_GATEWAY_HOST": "127.0.0.1",
+        "RINGBACK_GATEWAY_PORT": str(port),
+        "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
+        "RINGBACK_GATEWAY_EXPOSITION_PORT": str(health_port),
+    }
+
+
+@asynccontextmanager
+async def _process(environment: Mapping[str, str]) -> AsyncGenerator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "services.gateway"],
+        env=dict(environment),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def _said(environment: Mapping[str, str]) -> tuple[int | None, str]:
+    """How the process ended by itself, and what it wrote to a person."""
+    async with _process(environment) as process:
+        async with asyncio.timeout(20):
+            _, errors = await process.communicate()
+        return process.returncode, errors.decode()
+
+
+async def test_names_every_setting_that_is_wrong() -> None:
+    """Missing and malformed variables are listed at once, without a traceback."""
+    status, said = await _said(
+        {"PATH": os.environ["PATH"], "RINGBACK_GATEWAY_PORT": "many", "RINGBACK_AMQP_URL": "x"}
+    )
+
+    assert status == 2
+    assert "Traceback" not in said
+    for variable in ("AMQP_URL", "DATABASE_URL", "GATEWAY_PORT", "VAPI_SECRET"):
+        assert f"RINGBACK_{variable}: " in said
+
+
+async def test_says_that_its_port_is_taken(ready_amqp_url: str) -> None:
+    """A port in use is one sentence and exit status 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = _environment(
+            ready_amqp_url, f"postgresql://{NOBODY}/x", port, free_ports(1)[0]
+        )
+
+        status, said = await _said(environment)
+
+    assert status == 1
+    assert said.strip().splitlines() == [
+        f"Port {port} on 127.0.0.1 (RINGBACK_GATEWAY_PORT) cannot be used: Address already in use."
+    ]
+
+
+async def test_says_that_the_topology_is_missing(amqp_url: str) -> None:
+    """A broker without exchange and queue is one sentence that names the cure."""
+    environment = _environment(amqp_url, f"postgresql://{NOBODY}/x", *free_ports(2))
+
+    status, said = await _said(environment)
+
+    assert status == 1
+    assert "`ringback topology apply`" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+async def test_finishes_what_it_has_begun_when_told_to_stop(
+    ready_amqp_url: str, database_url: str
+) -> None:
+    """On SIGTERM requests in hand are answered, rows are written, and the status is 0."""
+    port, health_port = free_ports(2)
+    url = f"http://127.0.0.1:{port}{PATH}"
+    headers = {"X-Vapi-Secret": SECRET, "Content-Type": "application/json"}
+    body_begun, body_may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow_body() -> AsyncIterator[bytes]:
+        yield HANG[:5]
+        body_begun.set()
+        await body_may_end.wait()
+        yield HANG[5:]
+
+    environment = _environment(ready_amqp_url, database_url, port, health_port)
+    async with _process(environment) as process, aiohttp.ClientSession() as session:
+        await eventually(lambda: _is_open(port))
+        slow = asyncio.create_task(session.post(url, data=slow_body(), headers=headers))
+        await body_begun.wait()
+        async with session.post(url, data=HANG, headers=headers) as quick:
+            assert quick.status == 200
+
+        process.send_signal(signal.SIGTERM)
+        await eventually(lambda: _is_closed(port))
+        body_may_end.set()
+
+        async with await slow as answer:
+            assert answer.status == 200
+        async with asyncio.timeout(15):
+            log, errors = await process.communicate()
+    assert process.returncode == 0
+    assert errors == b""
+    events = [json.loads(line)["event"] for line in log.splitlines()]
+    assert events.count("webhook.accepted") == 2
+    assert SECRET.encode() not in log
+    database = await asyncpg.connect(database_url)
+    try:
+        assert await database.fetchval("SELECT count(*) FROM webhook_delivery_log") == 2
+        assert await database.fetchval("SELECT max(accepted) FROM webhook_gateway_ledger") == 2
+    finally:
+        await database.close()
+
+
+async def _is_open(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+async def _is_closed(port: int) -> bool:
+    return not await _is_open(port)
