@@ -10,6 +10,13 @@
 
 SET LOCAL lock_timeout = '4s';
 
+-- A busy gateway writes its pending rows with an empty object for a payload, and whoever ends the
+-- attempt puts it in. No event is that small, and the size of a stored value is known unread.
+CREATE FUNCTION webhook_has_payload(event_data jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT pg_column_size(event_data) > 8
+$$;
+
 -- Inserts the rows that the gateway has not written, or not yet. A row that is there is left as it is.
 CREATE FUNCTION ensure_webhook_rows(
     ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[],
@@ -165,7 +172,7 @@ BEGIN
 
     moved := move_webhooks(
         fresh, duplicates, owners, p_ids, p_attempts, p_outcomes, p_ended_at,
-        p_error_classes, p_error_messages, p_max_attempts);
+        p_error_classes, p_error_messages, p_max_attempts, p_event_data, p_altered);
     IF cardinality(moved) < cardinality(fresh) THEN
         PERFORM ensure_webhook_rows(
             p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
@@ -174,7 +181,7 @@ BEGIN
         PERFORM move_webhooks(
             ARRAY(SELECT unnest(fresh) EXCEPT SELECT unnest(moved)), duplicates, owners,
             p_ids, p_attempts, p_outcomes, p_ended_at,
-            p_error_classes, p_error_messages, p_max_attempts);
+            p_error_classes, p_error_messages, p_max_attempts, p_event_data, p_altered);
     END IF;
 
     RETURN QUERY
@@ -189,11 +196,12 @@ END
 $$;
 
 -- Moves the rows of `only_ids` to the status of their attempt; returns the rows that are there.
--- What is finished, or in the dead letters, stays as it is.
+-- What is finished, or in the dead letters, stays as it is. A row without its payload gets it.
 CREATE FUNCTION move_webhooks(
     only_ids uuid[], duplicates uuid[], owners uuid[],
     p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamptz[],
-    p_error_classes text[], p_error_messages text[], p_max_attempts integer[]
+    p_error_classes text[], p_error_messages text[], p_max_attempts integer[],
+    p_event_data text[], p_altered boolean[]
 ) RETURNS uuid[]
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -211,6 +219,10 @@ BEGIN
             WHEN log.id = ANY (duplicates) THEN 'duplicate'
             WHEN w.outcome = 'permanent' THEN 'failed'
             ELSE w.outcome END,
+        event_data = CASE
+            WHEN webhook_has_payload(log.event_data) THEN log.event_data
+            ELSE w.event_data::jsonb END,
+        altered = w.altered,
         attempts = greatest(log.attempts, w.attempt),
         max_attempts = w.max_attempts,
         last_attempt_at = w.ended_at,
@@ -221,8 +233,9 @@ BEGIN
         duplicate_of = (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
                         WHERE d.id = log.id)
     FROM unnest(p_ids, p_attempts, p_outcomes, p_ended_at, p_error_classes, p_error_messages,
-                p_max_attempts)
-        AS w (id, attempt, outcome, ended_at, error_class, error_message, max_attempts)
+                p_max_attempts, p_event_data, p_altered)
+        AS w (id, attempt, outcome, ended_at, error_class, error_message, max_attempts,
+              event_data, altered)
     WHERE log.id = w.id AND log.id = ANY (present)
       AND log.id BETWEEN first_id AND last_id
       AND log.status IN ('pending', 'processing', 'failed');
@@ -258,11 +271,15 @@ BEGIN
     RETURN QUERY
     UPDATE webhook_delivery_log AS log
     SET status = 'dead_letter',
+        event_data = CASE
+            WHEN webhook_has_payload(log.event_data) THEN log.event_data
+            ELSE w.event_data::jsonb END,
+        altered = w.altered,
         attempts = greatest(log.attempts, w.attempt),
         error_class = coalesce(w.error_class, log.error_class, 'unknown'),
         error_message = coalesce(w.error_message, log.error_message, 'No attempt left a reason.')
-    FROM unnest(p_ids, p_attempts, p_error_classes, p_error_messages)
-        AS w (id, attempt, error_class, error_message)
+    FROM unnest(p_ids, p_attempts, p_error_classes, p_error_messages, p_event_data, p_altered)
+        AS w (id, attempt, error_class, error_message, event_data, altered)
     WHERE log.id = w.id AND log.id BETWEEN first_id AND last_id
       AND log.status IN ('pending', 'processing', 'failed')
     RETURNING log.id, log.attempts, log.error_class, log.error_message;
