@@ -1,0 +1,1 @@
+"""How fast Ringback is, beside the plainest program that does a part of its work."""

@@ -1,0 +1,52 @@
+"""`make bench`: the accept rate and the finish rate, on a broker and a database of its own."""
+
+import argparse
+import asyncio
+import time
+
+from rich.console import Console
+
+from benchmarks import report
+from benchmarks.accept import AcceptOptions, measure_accepting
+from benchmarks.bench_stack import bench_stack
+from benchmarks.finish import measure_finishing
+from ringback.local.errors import LocalStackError
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="pairs of rounds (default 3)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="per round (default 5)")
+    parser.add_argument("--connections", type=int, default=64, help="HTTP connections (default 64)")
+    parser.add_argument("--prefetch", type=int, default=5, help="of the processor (default 5)")
+    return parser.parse_args()
+
+
+async def _run(options: argparse.Namespace, console: Console) -> None:
+    begun = time.monotonic()
+
+    def say(words: str) -> None:
+        console.print(f"[dim]{time.monotonic() - begun:6.1f} s[/]  {words}", highlight=False)
+
+    say("starting a broker and a database")
+    async with bench_stack() as stack:
+        accept = AcceptOptions(options.rounds, options.seconds, options.connections)
+        accepted = await measure_accepting(stack, accept, say)
+        say("finishing what the last round accepted")
+        job_ids = accepted.ringback[-1].job_ids
+        finished = await measure_finishing(stack, job_ids, options.prefetch, say)
+    console.print()
+    report.show(accepted, finished, console)
+    console.print(f"\nAll figures: {report.save(accepted, finished)}", highlight=False)
+
+
+def main() -> None:
+    console = Console()
+    try:
+        asyncio.run(_run(_options(), console))
+    except LocalStackError as exc:
+        raise SystemExit(str(exc)) from None
+
+
+if __name__ == "__main__":
+    main()

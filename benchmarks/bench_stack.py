@@ -1,0 +1,102 @@
+"""A broker, a database and the processes under test, started for one run and gone after it."""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aio_pika
+import aiohttp
+
+from ringback.contract.ladder import Ladder
+from ringback.local.broker import PrivateBroker
+from ringback.local.child import Child
+from ringback.local.database import PrivateDatabase
+from ringback.local.ports import BrokerPorts, free_ports
+from ringback.runtime import topology
+from ringback.runtime.migrate import migrate
+
+_READY_WITHIN_S = 30.0
+_STOP_WITHIN_S = 30.0
+_ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchStack:
+    amqp_url: str
+    database_url: str
+    folder: Path
+
+    @asynccontextmanager
+    async def process(
+        self, *command: str, ready_url: str | None = None, **env: str
+    ) -> AsyncGenerator[Child, None]:
+        """Run `python -m <command>`, ready when `ready_url` answers, until the context is left."""
+        child = Child.spawn(
+            command[0],
+            [sys.executable, "-m", *command],
+            env={
+                **os.environ,
+                "RINGBACK_AMQP_URL": self.amqp_url,
+                "RINGBACK_DATABASE_URL": self.database_url,
+                **env,
+            },
+            log_path=self.folder / f"{command[0]}.log",
+            cwd=_ROOT,
+        )
+        try:
+            if ready_url is not None:
+                await _answers(ready_url, child)
+            yield child
+        finally:
+            await child.stop(signal.SIGTERM, within_s=_STOP_WITHIN_S)
+
+    async def depth(self, queue: str) -> int:
+        """How many messages a queue holds, once the broker has counted them all."""
+        async with await aio_pika.connect(self.amqp_url) as connection:
+            channel = await connection.channel()
+            found = await channel.declare_queue(queue, passive=True)
+            return found.declaration_result.message_count or 0
+
+    async def purge(self, queue: str) -> None:
+        async with await aio_pika.connect(self.amqp_url) as connection:
+            channel = await connection.channel()
+            await (await channel.get_queue(queue, ensure=False)).purge()
+
+
+@asynccontextmanager
+async def bench_stack() -> AsyncGenerator[BenchStack, None]:
+    """Start a private broker and database, migrated and declared, in a folder of their own."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ringback-bench-")))
+        amqp, dist, epmd, management, sql = free_ports(5)
+        ports = BrokerPorts(amqp=amqp, dist=dist, epmd=epmd, management=management)
+        broker = PrivateBroker(folder / "broker", ports)
+        database = PrivateDatabase(folder / "database", sql)
+        await asyncio.gather(broker.start(), database.start())
+        stack.push_async_callback(broker.stop)
+        stack.push_async_callback(database.stop)
+        await database.ensure_database("ringback")
+        await migrate(database.url())
+        await topology.apply(broker.amqp_url(), Ladder.parse("2s,4s,8s"))
+        yield BenchStack(broker.amqp_url(), database.url(), folder)
+
+
+async def _answers(url: str, child: Child) -> None:
+    async with asyncio.timeout(_READY_WITHIN_S), aiohttp.ClientSession() as session:
+        while True:
+            if child.exit_code is not None:
+                raise SystemExit(f"{child.name} ended with {child.exit_code} before it was ready.")
+            try:
+                async with session.get(url) as answer:
+                    # The yardstick has no health check; that it answers at all is its readiness.
+                    if answer.status in {200, 404, 405}:
+                        return
+            except aiohttp.ClientConnectionError:
+                pass
+            await asyncio.sleep(0.05)

@@ -1,0 +1,66 @@
+"""How many webhooks a second are finished: taken, attempted, logged and committed."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import asyncpg
+
+from benchmarks.bench_stack import BenchStack
+from ringback.local.ports import free_ports
+
+_POLL_S = 0.2
+_GIVE_UP_AFTER_S = 300.0
+_FINISHED = """
+    SELECT count(*) AS finished, min(ended_at) AS first, max(ended_at) AS last
+    FROM webhook_delivery_attempts
+"""
+_LEDGER = """
+    SELECT count(*) FILTER (WHERE log.status = 'completed') AS completed,
+           count(*) FILTER (WHERE made.attempts > 1) AS doubled
+    FROM unnest($1::uuid[]) AS sent (id)
+    LEFT JOIN webhook_delivery_log AS log ON log.id = sent.id
+    LEFT JOIN LATERAL (SELECT count(*) AS attempts FROM webhook_delivery_attempts
+                       WHERE delivery_id = sent.id) AS made ON true
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    prefetch: int
+    finished: int
+    per_second: float
+    lost: int
+    doubled: int
+
+
+async def measure_finishing(
+    stack: BenchStack, sent: list[str], prefetch: int, say: Callable[[str], None]
+) -> Finished:
+    """Let a processor with no handlers finish what waits, and hold the log against the ids sent."""
+    (port,) = free_ports(1)
+    connection = await asyncpg.connect(stack.database_url)
+    processor = stack.process(
+        "services.processor",
+        RINGBACK_PROCESSOR_EXPOSITION_PORT=str(port),
+        RINGBACK_PREFETCH=str(prefetch),
+        RINGBACK_VOICE_CALLS="false",
+    )
+    async with processor:
+        deadline = time.monotonic() + _GIVE_UP_AFTER_S
+        [row] = await connection.fetch(_FINISHED)
+        while row["finished"] < len(sent) and time.monotonic() < deadline:
+            await asyncio.sleep(_POLL_S)
+            [row] = await connection.fetch(_FINISHED)
+    [ledger] = await connection.fetch(_LEDGER, sent)
+    await connection.close()
+    seconds = (row["last"] - row["first"]).total_seconds() if row["finished"] > 1 else 0.0
+    say(f"{row['finished']:,} finished in {seconds:.1f} s")
+    return Finished(
+        prefetch=prefetch,
+        finished=row["finished"],
+        per_second=row["finished"] / seconds if seconds else 0.0,
+        lost=len(sent) - ledger["completed"],
+        doubled=ledger["doubled"],
+    )
