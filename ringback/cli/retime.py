@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-#: Numbers in this range, from 2014 to 2033, are times in milliseconds. No price or length is so large.
+#: Numbers in this range, from 2014 to 2033, are times in milliseconds; no price is so large.
 _EPOCH_MS = range(1_400_000_000_000, 2_000_000_000_000)
 
 

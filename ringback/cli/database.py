@@ -1,0 +1,50 @@
+"""The commands' way to PostgreSQL: one connection, and a sentence when it cannot be had."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from ringback.cli.failure import CommandError
+
+_CONNECT_TIMEOUT_S = 5.0
+_COMMAND_TIMEOUT_S = 30.0
+
+
+@asynccontextmanager
+async def database(database_url: str) -> AsyncGenerator[asyncpg.Connection, None]:
+    """A connection that is closed with the context.
+
+    Whatever PostgreSQL refuses inside the context is a CommandError, too.
+    """
+    where = _where(database_url)
+    try:
+        connection = await asyncpg.connect(
+            database_url,
+            timeout=_CONNECT_TIMEOUT_S,
+            command_timeout=_COMMAND_TIMEOUT_S,
+            server_settings={"application_name": "ringback-cli"},
+        )
+    except (OSError, TimeoutError) as exc:
+        raise CommandError(f"The database at {where} cannot be reached.") from exc
+    except asyncpg.PostgresError as exc:
+        raise CommandError(f"The database at {where} refuses us: {exc}.") from exc
+    try:
+        yield connection
+    except asyncpg.UndefinedTableError as exc:
+        raise CommandError(
+            f"The database at {where} has no tables yet: run `ringback migrate`."
+        ) from exc
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as exc:
+        raise CommandError(f"The database at {where} went away.") from exc
+    except asyncpg.PostgresError as exc:
+        raise CommandError(f"The database at {where} refused: {exc}.") from exc
+    finally:
+        connection.terminate()
+
+
+def _where(database_url: str) -> str:
+    """Host, port and name of a database: what may be shown of its URL."""
+    parts = urlsplit(database_url)
+    return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"

@@ -1,0 +1,7 @@
+-- Of these webhooks, the ones that have come to their end: their job id, status and attempts.
+SELECT id, status, attempts
+FROM webhook_delivery_log
+WHERE id = ANY ($1::uuid[])
+  AND id BETWEEN (SELECT min(u) FROM unnest($1::uuid[]) AS u)
+             AND (SELECT max(u) FROM unnest($1::uuid[]) AS u)
+  AND status IN ('completed', 'duplicate', 'dead_letter')
