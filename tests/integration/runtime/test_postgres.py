@@ -1,0 +1,108 @@
+"""Tests for ringback.runtime.postgres with servers that come and go."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from ringback.local.database import PrivateDatabase
+from ringback.local.ports import free_ports
+from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY, open_pool, ping
+from ringback.runtime.settings import DatabaseSettings
+from tests.support.eventually import eventually
+
+
+def settings_for(url: str, *, least: int = 2, most: int = 4) -> DatabaseSettings:
+    return DatabaseSettings(
+        database_url=SecretStr(url), database_pool_min=least, database_pool_max=most
+    )
+
+
+async def answers(pool: asyncpg.Pool) -> bool:
+    try:
+        return await ping(pool)
+    except DATABASE_AWAY:
+        return False
+
+
+async def test_connections_carry_the_name(database_url: str) -> None:
+    """An administrator sees whose they are, and the least number is opened in the background."""
+    async with open_pool(settings_for(database_url, least=3), "processor") as pool:
+        await eventually(lambda: pool.get_idle_size() == 3)
+
+        names = await pool.fetch(
+            "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
+        )
+
+    assert {row["application_name"] for row in names} == {"processor"}
+    assert len(names) == 3
+
+
+async def test_a_pool_opens_without_a_server() -> None:
+    """A service starts while the database is away, and hears so when it asks."""
+    url = f"postgresql://nobody@127.0.0.1:{free_ports(1)[0]}/nothing"
+
+    async with asyncio.timeout(5), open_pool(settings_for(url), "test") as pool:
+        with pytest.raises(DATABASE_AWAY):
+            await ping(pool)
+
+
+async def test_a_pool_outlives_its_server(own_database: PrivateDatabase) -> None:
+    """What failed while the server was away works when it is back, on the same pool."""
+    url = own_database.url()
+    await own_database.kill()
+
+    async with open_pool(settings_for(url), "test") as pool:
+        away_at_first = await answers(pool)
+        await own_database.start()
+        await eventually(lambda: answers(pool))
+        await own_database.kill()
+        away_again = await answers(pool)
+        await own_database.start()
+        await eventually(lambda: answers(pool))
+        held = await asyncio.gather(
+            *(pool.fetchval("SELECT 1 FROM pg_sleep(0.05)") for _ in "1234")
+        )
+
+    assert (away_at_first, away_again) == (False, False)
+    assert held == [1, 1, 1, 1]
+
+
+async def test_a_server_that_stops_is_away(own_database: PrivateDatabase) -> None:
+    """A statement that is cut by a shutdown was not wrong; it is one to try again."""
+    async with open_pool(settings_for(own_database.url()), "test") as pool:
+        running = asyncio.ensure_future(pool.fetchval("SELECT pg_sleep(60)"))
+        await asyncio.sleep(0.2)
+        await own_database.stop()
+
+        with pytest.raises(DATABASE_AWAY):
+            await running
+
+
+async def test_a_pool_closes_in_time_with_a_connection_in_use(database_url: str) -> None:
+    """A forgotten connection does not hold up a shutdown for more than some seconds."""
+    async with asyncio.timeout(8):
+        async with open_pool(settings_for(database_url), "test") as pool:
+            await pool.acquire()
+
+
+@pytest.mark.parametrize(
+    ("statement", "refused"),
+    [
+        ("SELECT '\"\\u0000\"'::jsonb", True),
+        ("SELECT 'x'::integer", True),
+        ("SELECT 1e300::numeric::integer", True),
+        ("SELECT * FROM no_such_table", False),  # not migrated yet
+        ("SELECT pg_terminate_backend(pg_backend_pid())", False),
+        ("SET statement_timeout = 1; SELECT pg_sleep(5)", False),
+        ("SET transaction_read_only = on; CREATE TABLE t ()", False),
+    ],
+)
+async def test_errors_are_told_apart(database_url: str, statement: str, *, refused: bool) -> None:
+    """Only what is wrong with a value is DATA_REFUSED; all the rest may pass by itself."""
+    async with open_pool(settings_for(database_url, least=0), "test") as pool:
+        with pytest.raises(DATABASE_AWAY) as caught:
+            await pool.execute(statement)
+
+    assert isinstance(caught.value, DATA_REFUSED) == refused

@@ -1,0 +1,245 @@
+"""Tests for ringback.runtime.rabbit.Link with brokers that come and go."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractConnection
+
+from ringback.local.broker import PrivateBroker
+from ringback.local.ports import free_ports
+from ringback.runtime import rabbit
+from ringback.runtime.rabbit import BROKER_AWAY, Link
+from tests.support.eventually import eventually
+
+
+class Sessions:
+    """Notes each connection that `on_open` was given; fails as often as it is told to."""
+
+    def __init__(self, *failures: BaseException) -> None:
+        self.opened: list[AbstractConnection] = []
+        self._failures = list(failures)
+
+    async def __call__(self, connection: AbstractConnection) -> None:
+        await connection.channel()
+        self.opened.append(connection)
+        if self._failures:
+            raise self._failures.pop(0)
+
+
+class Door:
+    """A way to a broker that can be shut, also without a word to those who came through."""
+
+    def __init__(self, to_port: int) -> None:
+        self._to_port = to_port
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
+        self.silent = False
+        [self.port] = free_ports(1)
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}"
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
+
+    async def shut(self) -> None:
+        """Take no more, and cut those who came."""
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        for pump in self._pumps:
+            pump.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
+        self._writers |= {writer, there_writer}
+        for source, target in ((reader, there_writer), (there_reader, writer)):
+            self._pumps.add(asyncio.create_task(self._pump(source, target)))
+
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                if not self.silent:
+                    target.write(data)
+                    await target.drain()
+        except OSError:
+            pass
+        finally:
+            target.transport.abort()
+
+
+@pytest.fixture
+async def door(broker: PrivateBroker) -> AsyncIterator[Door]:
+    door = Door(broker.ports.amqp)
+    yield door
+    await door.shut()
+
+
+async def test_a_link_is_up_once_it_was_opened(amqp_url: str) -> None:
+    """`up` means that `on_open` has run; the connection bears the link's name."""
+    sessions = Sessions()
+
+    async with Link(amqp_url, "a-name", sessions) as link:
+        assert not link.up
+        await link.tried()
+        assert link.up
+        [connection] = sessions.opened
+        assert not connection.is_closed
+
+    assert not link.up
+    assert connection.is_closed
+
+
+async def test_a_link_waits_for_a_broker_that_is_away(door: Door) -> None:
+    """It says why it is down, and connects when it can."""
+    sessions = Sessions()
+
+    async with Link(door.url, "test", sessions) as link:
+        await link.tried()
+        assert not link.up
+        assert isinstance(link.failure, BROKER_AWAY)
+
+        await door.open()
+        await eventually(lambda: link.up)
+
+    assert link.failure is None
+    assert len(sessions.opened) == 1
+
+
+async def test_a_lost_session_is_followed_by_another(amqp_url: str) -> None:
+    """`lost` gives the connection up, and what `on_open` set up is set up anew."""
+    sessions = Sessions()
+
+    async with Link(amqp_url, "test", sessions) as link:
+        await link.tried()
+        for _ in range(3):
+            link.lost()
+            await eventually(lambda: not link.up)
+            await eventually(lambda: link.up)
+        assert [c.is_closed for c in sessions.opened] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "failure", [RuntimeError("bug"), OSError("gone"), asyncio.CancelledError()]
+)
+async def test_a_session_that_cannot_be_set_up_is_tried_again(
+    amqp_url: str, failure: BaseException
+) -> None:
+    """Also when a future of the library was cancelled under it; and no connection is left over."""
+    sessions = Sessions(failure, failure)
+
+    async with Link(amqp_url, "test", sessions) as link:
+        await eventually(lambda: link.failure is failure)
+        await eventually(lambda: link.up)
+        assert [c.is_closed for c in sessions.opened] == [True, True, False]
+
+
+async def test_a_cut_connection_is_noticed(door: Door) -> None:
+    """A connection that dies under the link is replaced without anybody's help."""
+    sessions = Sessions()
+    await door.open()
+
+    async with Link(door.url, "test", sessions) as link:
+        await eventually(lambda: link.up)
+        await door.shut()
+        await eventually(lambda: not link.up)
+        await door.open()
+        await eventually(lambda: link.up)
+
+
+async def test_a_broker_that_says_no_more_does_not_hold_up_the_end(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A polite goodbye has its deadline."""
+    monkeypatch.setattr(rabbit, "_CLOSE_TIMEOUT_S", 0.3)
+    await door.open()
+
+    async with asyncio.timeout(5), Link(door.url, "test", Sessions()) as link:
+        await eventually(lambda: link.up)
+        door.silent = True
+
+    assert not link.up
+
+
+async def test_an_opening_that_hangs_is_given_up(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A declare that never returns does not leave the link half open for good."""
+    monkeypatch.setattr(rabbit, "_OPEN_TIMEOUT_S", 0.2)
+    hung: list[AbstractConnection] = []
+
+    async def hang_once(connection: AbstractConnection) -> None:
+        hung.append(connection)
+        if len(hung) == 1:
+            await asyncio.Event().wait()
+
+    async with Link(amqp_url, "test", hang_once) as link:
+        await eventually(lambda: link.up)
+
+    assert isinstance(hung[0], AbstractConnection)
+    assert all(connection.is_closed for connection in hung)
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.001, 0.003, 0.006, 0.01, 0.02, 0.05, 0.1, 0.15])
+async def test_a_link_ends_at_any_moment(amqp_url: str, wait_s: float) -> None:
+    """While it connects, opens, is up, closes what was lost, or waits: it ends, and soon."""
+    before = asyncio.all_tasks()
+
+    async with asyncio.timeout(5):
+        async with Link(amqp_url, "test", Sessions()):
+            await asyncio.sleep(wait_s)
+        async with Link(amqp_url, "test", Sessions()) as link:
+            await link.tried()
+            link.lost()
+            await asyncio.sleep(wait_s)
+
+    await eventually(lambda: asyncio.all_tasks() == before)
+
+
+async def test_a_link_can_be_cancelled_from_outside(amqp_url: str) -> None:
+    """When the loop is torn down it does not take the cancellation for one of the library's."""
+
+    async def hold() -> None:
+        async with Link(amqp_url, "test", Sessions()) as link:
+            await link.tried()
+            link.lost()
+            await asyncio.Event().wait()
+
+    holding = asyncio.create_task(hold())
+    await asyncio.sleep(0.05)
+    holding.cancel()
+
+    async with asyncio.timeout(5):
+        with pytest.raises(asyncio.CancelledError):
+            await holding
+
+
+@pytest.mark.slow
+async def test_a_link_follows_a_broker_that_restarts(own_broker: PrivateBroker) -> None:
+    """After a power cut of the broker, two seconds after it is back the link is up."""
+    async with Link(own_broker.amqp_url(), "test", Sessions()) as link:
+        await eventually(lambda: link.up)
+        await own_broker.kill()
+        await eventually(lambda: not link.up)
+        await own_broker.start()
+        back = time.monotonic()
+        await eventually(lambda: link.up)
+
+    assert time.monotonic() - back < 5
+
+
+async def test_a_wrong_password_is_an_absence(amqp_url: str) -> None:
+    """It may be mended on the broker's side, so it is tried again like all the rest."""
+    url = f"amqp://guest:wrong@127.0.0.1:{urlsplit(amqp_url).port}/"
+
+    async with Link(url, "test", Sessions()) as link:
+        await link.tried()
+        assert isinstance(link.failure, aio_pika.exceptions.AMQPError)
