@@ -8,7 +8,7 @@ from typing import Any
 from ringback.contract.envelope import Envelope, Header, NotOurs, open_envelope
 from ringback.contract.event import Event, Unreadable, read_event
 from ringback.contract.identity import created_at
-from ringback.contract.ladder import FIRST_ATTEMPT, Attempt, attempt_of
+from ringback.contract.ladder import FIRST_ATTEMPT, Attempt, attempt_of, routing_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +77,7 @@ def attempt_due(message: Message) -> Attempt:
     if by_key is not None:
         return by_key
     by_header = message.headers.get(Header.ATTEMPT)
-    return Attempt(by_header) if isinstance(by_header, int) and by_header > 0 else FIRST_ATTEMPT
+    if not isinstance(by_header, int):
+        return FIRST_ATTEMPT
+    # As a key it has the bounds of a key: what is beyond them could not be recorded.
+    return attempt_of(routing_key(Attempt(by_header))) or FIRST_ATTEMPT
