@@ -13,6 +13,7 @@ from services.processor.policy import Forward
 from services.processor.settle import headers_onward
 
 _PUBLISH_TIMEOUT_S = 5.0
+_NO_ID = "none"
 
 
 class ConfirmedPublisher:
@@ -51,7 +52,8 @@ class ConfirmedPublisher:
             headers=headers_onward(message, forward),  # type: ignore[arg-type]  # as they came
             content_type=message.content_type,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            message_id=message.message_id,
+            # Where there is none the library makes one up, and copies would seem to be strangers.
+            message_id=message.message_id or _NO_ID,
             timestamp=message.timestamp,
             type=message.type,
         )
