@@ -110,8 +110,7 @@ class PendingRows:
         accepted = self._accepted if self._until_ledger_s() == 0 else None
         if not batch and accepted is None:
             return
-        async with asyncio.timeout(_WRITE_TIMEOUT_S):
-            lost = await self._log.write(batch, accepted=accepted)
+        lost = await self._lost_in_writing(batch, accepted)
         for row in batch:
             self._rows.popleft()
             self._size_bytes -= row.size_bytes
@@ -119,6 +118,16 @@ class PendingRows:
             self._in_ledger, self._ledger_at = accepted, _now()
         self._observe.pending_rows_written(len(batch) - lost)
         self._observe.pending_rows_dropped(lost)
+
+    async def _lost_in_writing(self, batch: Sequence[PendingRow], accepted: int | None) -> int:
+        try:
+            async with asyncio.timeout(_WRITE_TIMEOUT_S):
+                return await self._log.write(batch, accepted=accepted)
+        except CANNOT_WRITE:
+            raise
+        except Exception:  # ruff: ignore[blind-except]  # a batch may be lost, the writer may not
+            self._observe.failed()
+            return len(batch)
 
     def _is_all_written(self) -> bool:
         return not self._rows and self._in_ledger == self._accepted

@@ -29,6 +29,14 @@ class Answer:
     took_s: float
 
 
+def assert_problem(answer: Answer, status: int, detail: str) -> None:
+    assert answer.status == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert set(answer.body) == {"type", "title", "status", "detail"}
+    assert answer.body["status"] == status
+    assert detail in answer.body["detail"]
+
+
 @dataclass
 class RunningGateway:
     session: aiohttp.ClientSession

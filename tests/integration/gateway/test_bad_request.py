@@ -3,117 +3,20 @@
 import asyncio
 import gzip
 import io
-import json
 from collections.abc import AsyncIterator
 
 import pytest
-from aio_pika.abc import AbstractChannel
 
-from ringback.contract.topology import WORK_QUEUE
-from tests.integration.gateway.queue_reader import count_in
 from tests.integration.gateway.running_gateway import (
     PATH,
     SECRET,
-    Answer,
     RunningGateway,
+    assert_problem,
     running,
     settings_for,
 )
 
 MIB = 1024 * 1024
-
-
-def assert_problem(answer: Answer, status: int, detail: str) -> None:
-    assert answer.status == status
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert set(answer.body) == {"type", "title", "status", "detail"}
-    assert answer.body["status"] == status
-    assert detail in answer.body["detail"]
-
-
-@pytest.mark.parametrize(
-    ("body", "detail"),
-    [
-        pytest.param(b"", "not a JSON document", id="no body"),
-        pytest.param(b"{", "not a JSON document", id="not JSON"),
-        pytest.param(b"[]", "not a JSON object", id="not an object"),
-        pytest.param(b"{}", "no message.type", id="no type"),
-        pytest.param(b'{"message": {}}', "no message.type", id="no type in the message"),
-        pytest.param(b'{"type": ""}', "no message.type", id="empty type"),
-        pytest.param(b'{"message": {"type": 7}}', "not a text", id="type is no text"),
-        pytest.param(
-            json.dumps({"type": "x" * 256}).encode(), "longer than 255", id="type too long"
-        ),
-        pytest.param(
-            json.dumps({"type": "ä" * 128}, ensure_ascii=False).encode(),
-            "longer than 255",
-            id="type too long in bytes",
-        ),
-        pytest.param(b"[" * 100_000 + b"]" * 100_000, "nested too deeply", id="deep arrays"),
-        pytest.param(
-            b'{"type":"x","y":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-            "nested too deeply",
-            id="deep arrays in an object",
-        ),
-        pytest.param(
-            b'{"type":"x","y":' + b"[" * 300 + b"]" * 300 + b"}", "nested too deeply", id="deep"
-        ),
-        pytest.param(b'{"type": "x", "y": NaN}', "not a JSON document", id="NaN"),
-        pytest.param(b'{"type": "x", "y": "\xff"}', "not a JSON document", id="not UTF-8"),
-        pytest.param(b'\xef\xbb\xbf{"type": "x"}', "not a JSON document", id="byte order mark"),
-    ],
-)
-async def test_refuses_what_is_no_event(gateway: RunningGateway, body: bytes, detail: str) -> None:
-    """A body that is no event is answered with 400 and the sentence that says why."""
-    answer = await gateway.send(body)
-
-    assert_problem(answer, 400, detail)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param(b'{"type":"hang","y":"a\\u0000b"}', id="NUL in a string"),
-        pytest.param(b'{"type":"ha\\u0000ng"}', id="NUL in the type"),
-        pytest.param(b'{"type":"hang","call":{"id":"a\\u0000"}}', id="NUL in the call id"),
-        pytest.param(
-            b'{"type":"hang","call":{"id":"\\ud800"},"timestamp":1}', id="surrogate in id"
-        ),
-        pytest.param(b'{"type":"hang","y":"\\ud800"}', id="lone surrogate"),
-        pytest.param(b'{"type":"hang","\\ud800":1}', id="lone surrogate in a key"),
-        pytest.param(b'{"type":"hang","y":1e400000}', id="1e400000"),
-        pytest.param(
-            b'{"type":"hang","y":[' + b",".join([b"1e130000"] * 12_000) + b"]}",
-            id="12,000 times 1e130000",
-        ),
-        pytest.param(b'{"type":"hang","timestamp":1e130000,"call":{"id":"c"}}', id="vast time"),
-        pytest.param(b'{"type":"hang","y":' + b"9" * 10_000 + b"}", id="10,000 digits"),
-        pytest.param(b'{"type":"hang","y":1,"y":2}', id="duplicate keys"),
-        pytest.param(b'{"type":"hang","call":{"id":7},"artifact":[],"timestamp":[]}', id="shapes"),
-        pytest.param(
-            json.dumps(
-                {"type": "tool-calls", "call": "x", "toolCallList": [1, {"id": {}}]}
-            ).encode(),
-            id="tool calls of no shape",
-        ),
-    ],
-)
-async def test_accepts_what_only_the_log_has_trouble_with(
-    gateway: RunningGateway, channel: AbstractChannel, body: bytes
-) -> None:
-    """What PostgreSQL cannot hold is stored by the broker as it came, and its row is written."""
-    answer = await gateway.send(body)
-
-    assert answer.status == 200
-    assert await count_in(channel, WORK_QUEUE) == 1
-    await _eventually_one_row_written(gateway)
-
-
-async def _eventually_one_row_written(gateway: RunningGateway) -> None:
-    async with asyncio.timeout(10):
-        while not await gateway.metric("webhook_pending_rows_total", outcome="written"):
-            assert not await gateway.metric("webhook_pending_rows_total", outcome="dropped")
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(

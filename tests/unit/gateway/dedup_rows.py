@@ -1,0 +1,104 @@
+"""For each type a message, and changes to it that make it another event."""
+
+from typing import Any
+
+CALL = {"id": "call-1", "orgId": "o", "status": "ringing"}
+
+ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
+    ("assistant-request", {"call": CALL}, [{"call": {"id": "2"}}]),
+    (
+        "assistant.speechStarted",
+        {"call": CALL, "turn": 1, "source": "model", "text": "Hi", "timing": {"wordsSpoken": 3}},
+        [{"turn": 2}, {"source": "x"}, {"text": "Ho"}, {"timing": {"wordsSpoken": 4}}],
+    ),
+    (
+        "assistant.started",
+        {"call": CALL, "timestamp": 1, "newAssistant": {"name": "Riley"}},
+        [{"timestamp": 2}, {"newAssistant": {"name": "Sam"}}],
+    ),
+    (
+        "call.artifact.upload",
+        {"call": CALL, "artifacts": [{"type": "log", "success": True}]},
+        [{"artifacts": [{"type": "log", "success": False}]}, {"artifacts": [{"type": "pcap"}]}],
+    ),
+    ("call.delete.failed", {"call": CALL, "timestamp": 1}, [{"timestamp": 2}]),
+    ("call.deleted", {"call": CALL}, [{"call": {"id": "2"}}]),
+    (
+        "campaign.predial",
+        {"campaignId": "c", "contact": {"id": "k"}},
+        [{"campaignId": "d"}, {"contact": {"id": "l"}}],
+    ),
+    ("chat.created", {"chat": {"id": "c"}}, [{"chat": {"id": "d"}}]),
+    ("chat.deleted", {"chat": {"id": "c"}}, [{"chat": {"id": "d"}}]),
+    (
+        "conversation-update",
+        {"call": CALL, "messagesOpenAIFormatted": [{"role": "user", "content": "a"}]},
+        [{"messagesOpenAIFormatted": [{"role": "user", "content": "b"}]}],
+    ),
+    ("end-of-call-report", {"call": CALL, "timestamp": 1}, [{"call": {"id": "2"}}]),
+    (
+        "handoff-destination-request",
+        {"call": CALL, "timestamp": 1, "parameters": {"to": "x"}},
+        [{"timestamp": 2}, {"parameters": {"to": "y"}}],
+    ),
+    ("hang", {"call": CALL, "timestamp": 1}, [{"timestamp": 2}, {"call": {"id": "2"}}]),
+    (
+        "knowledge-base-request",
+        {"call": CALL, "timestamp": 1, "messages": [{"content": "a"}, {"content": "b"}]},
+        [{"timestamp": 2}, {"messages": [{"content": "a"}, {"content": "c"}]}],
+    ),
+    (
+        "language-change-detected",
+        {"call": CALL, "timestamp": 1, "language": "de"},
+        [{"language": "fr"}, {"timestamp": 2}],
+    ),
+    (
+        "phone-call-control",
+        {"call": CALL, "request": "forward", "destination": {"number": "+1"}},
+        [{"request": "hang-up"}, {"destination": {"number": "+2"}}],
+    ),
+    ("session.created", {"session": {"id": "s"}}, [{"session": {"id": "t"}}]),
+    ("session.deleted", {"session": {"id": "s"}}, [{"session": {"id": "t"}}]),
+    (
+        "session.updated",
+        {"session": {"id": "s", "updatedAt": "2026-01-01"}},
+        [{"session": {"id": "s", "updatedAt": "2026-01-02"}}],
+    ),
+    (
+        "speech-update",
+        {"call": CALL, "turn": 1, "role": "user", "status": "started", "timestamp": 1},
+        [{"turn": 2}, {"role": "assistant"}, {"status": "stopped"}, {"timestamp": 2}],
+    ),
+    (
+        "status-update",
+        {"call": CALL, "status": "in-progress", "timestamp": 1},
+        [{"status": "queued"}, {"timestamp": 2}],
+    ),
+    (
+        "tool-calls",
+        {"call": CALL, "toolCallList": [{"id": "a"}, {"id": "b"}]},
+        [{"toolCallList": [{"id": "a"}]}, {"call": None, "chat": {"id": "chat-1"}}],
+    ),
+    (
+        "transcript",
+        {
+            "call": CALL,
+            "role": "user",
+            "transcriptType": "final",
+            "transcript": "Hi.",
+            "timestamp": 1,
+        },
+        [{"role": "bot"}, {"transcriptType": "partial"}, {"transcript": "Ho."}, {"timestamp": 2}],
+    ),
+    (
+        "transfer-destination-request",
+        {"call": CALL, "timestamp": 1, "parameters": {"to": "x"}},
+        [{"timestamp": 2}, {"parameters": {"to": "y"}}],
+    ),
+    (
+        "transfer-update",
+        {"call": CALL, "timestamp": 1, "destination": {"number": "+1"}},
+        [{"destination": {"number": "+2"}}, {"timestamp": 2}],
+    ),
+    ("user-interrupted", {"call": CALL, "turnId": "t"}, [{"turnId": "u"}]),
+]

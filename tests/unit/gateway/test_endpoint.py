@@ -1,0 +1,54 @@
+"""Who may send: secrets, where they stand, and which endpoint a path means."""
+
+from uuid import UUID
+
+import pytest
+from multidict import CIMultiDict
+
+from services.gateway.endpoint import DEFAULT_ENDPOINT_ID, Endpoint
+from services.gateway.refusal import NO_SECRET, WRONG_SECRET, Refusal
+from services.gateway.routes import PATH, routes_of
+
+ORG = UUID("00000000-0000-0000-0000-000000000001")
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, NO_SECRET),
+        ({"X-Vapi-Secret": ""}, NO_SECRET),
+        ({"X-Vapi-Secret": "  "}, NO_SECRET),
+        ({"Authorization": "Bearer"}, NO_SECRET),
+        ({"Authorization": "Basic bmV3"}, NO_SECRET),
+        ({"X-Vapi-Secret": "ne"}, WRONG_SECRET),
+        ({"X-Vapi-Secret": "new "}, None),
+        ({"x-vapi-secret": "old"}, None),
+        ({"Authorization": "BEARER new"}, None),
+        ({"X-Vapi-Secret": "wrong", "Authorization": "Bearer new"}, None),
+        ({"X-Vapi-Secret": "\udcff\udcfe"}, WRONG_SECRET),
+    ],
+)
+def test_either_header_with_either_secret_will_do(
+    headers: dict[str, str], expected: Refusal | None
+) -> None:
+    """An empty value counts as absent; one valid secret in one of the headers is enough."""
+    endpoint = Endpoint("acme", ORG, (b"new", b"old"))
+
+    assert endpoint.refuses(CIMultiDict(headers)) is expected
+
+
+def test_an_endpoint_does_not_show_its_secrets() -> None:
+    """What is logged of an endpoint has no secret in it."""
+    assert "hush" not in repr(Endpoint("acme", ORG, (b"hush",)))
+
+
+def test_the_default_endpoint_has_the_short_path_too() -> None:
+    """Both URLs of the default endpoint mean it; another endpoint has its own alone."""
+    default, acme = Endpoint(DEFAULT_ENDPOINT_ID, ORG), Endpoint("acme", ORG)
+
+    assert routes_of([default, acme]) == {
+        PATH: default,
+        f"{PATH}/default": default,
+        f"{PATH}/acme": acme,
+    }
+    assert routes_of([acme]) == {f"{PATH}/acme": acme}

@@ -1,0 +1,102 @@
+"""What the gateway starts with, and what it does not start with."""
+
+import json
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from ringback.runtime.settings import SettingsError, load
+from services.gateway.settings import GatewaySettings
+
+ORG = "5f0b1c9e-3d3a-4f55-9b0b-6f4a1f3f0c11"
+LINKS = {
+    "RINGBACK_AMQP_URL": "amqp://broker/",
+    "RINGBACK_DATABASE_URL": "postgresql://database/ringback",
+}
+
+
+def loaded(**environ: str) -> GatewaySettings:
+    return load(GatewaySettings, LINKS | {f"RINGBACK_{k.upper()}": v for k, v in environ.items()})
+
+
+def test_one_secret_makes_the_default_endpoint() -> None:
+    """The org of the default endpoint has a documented default."""
+    (endpoint,) = loaded(vapi_secret="s").all_endpoints()
+
+    assert endpoint.id == "default"
+    assert endpoint.secrets == (b"s",)
+    assert endpoint.org_id == UUID("00000000-0000-0000-0000-000000000001")
+
+
+def test_a_previous_secret_stays_valid() -> None:
+    """While a secret is being replaced both are taken."""
+    (endpoint,) = loaded(vapi_secret="new", vapi_secret_previous="old").all_endpoints()
+
+    assert endpoint.secrets == (b"new", b"old")
+
+
+def test_a_previous_secret_alone_opens_nothing() -> None:
+    """Without a present secret the service does not start, whatever was valid before."""
+    with pytest.raises(SettingsError, match="RINGBACK_VAPI_SECRET: is required"):
+        loaded(vapi_secret_previous="old")
+
+
+def test_other_endpoints_need_no_default_one(tmp_path: Path) -> None:
+    """With endpoints of its own an installation has no default endpoint unless it wants one."""
+    file = tmp_path / "endpoints.json"
+    file.write_text(json.dumps({"acme": {"org_id": ORG, "secret": ["new", "old"]}}))
+
+    (acme,) = loaded(endpoints_file=str(file)).all_endpoints()
+    both = loaded(endpoints_file=str(file), vapi_secret="s").all_endpoints()
+
+    assert (acme.id, acme.org_id, acme.secrets) == ("acme", UUID(ORG), (b"new", b"old"))
+    assert [endpoint.id for endpoint in both] == ["default", "acme"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({}, "VAPI_SECRET: is required"),
+        ({"vapi_secret": "  "}, "VAPI_SECRET: is required"),
+        ({"endpoints": "{"}, "ENDPOINTS: the document: invalid JSON"),
+        ({"endpoints": '{"a b": {"org_id": "ORG"}}'.replace("ORG", ORG)}, "ENDPOINTS: a b"),
+        ({"endpoints": '{"a": {"org_id": "x", "secret": "hush"}}'}, "ENDPOINTS: a.org_id"),
+        (
+            {"endpoints": '{"a": {"org_id": "ORG", "secrets": "hush"}}'.replace("ORG", ORG)},
+            "ENDPOINTS: a.secrets",
+        ),
+        (
+            {"endpoints": '{"a": {"org_id": "ORG", "secret": ""}}'.replace("ORG", ORG)},
+            "ENDPOINTS: a.secret",
+        ),
+        (
+            {"endpoints": '{"default": {"org_id": "ORG"}}'.replace("ORG", ORG)},
+            "belongs to RINGBACK_VAPI_SECRET",
+        ),
+        (
+            {"endpoints": '{"a": {"org_id": "ORG"}}'.replace("ORG", ORG)},
+            r"VAPI_SECRET: .*no secret \(a\)",
+        ),
+        ({"endpoints_file": "/nowhere"}, "ENDPOINTS_FILE: /nowhere cannot be read"),
+        ({"vapi_secret": "s", "max_body_bytes": "1"}, "MAX_BODY_BYTES: "),
+    ],
+)
+def test_refuses_what_would_not_be_safe(environ: dict[str, str], sentence: str) -> None:
+    """Each mistake is a sentence with the variable's name, and no secret is ever shown."""
+    with pytest.raises(SettingsError, match=sentence) as caught:
+        loaded(**environ)
+
+    assert "hush" not in str(caught.value)
+
+
+def test_runs_open_only_when_told_to() -> None:
+    """RINGBACK_ALLOW_UNAUTHENTICATED makes an endpoint without secrets."""
+    (endpoint,) = loaded(allow_unauthenticated="true").all_endpoints()
+
+    assert endpoint.secrets == ()
+
+
+def test_every_setting_is_described() -> None:
+    """The reference of settings is made from the descriptions."""
+    assert all(field.description for field in GatewaySettings.model_fields.values())
