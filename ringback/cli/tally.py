@@ -1,7 +1,7 @@
 """What became of the webhooks that were offered."""
 
-from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -15,7 +15,7 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter)
     reasons: dict[int, str] = field(default_factory=dict)
     """What the gateway said with the first refusal of each status."""
-    latencies_ms: array[float] = field(default_factory=lambda: array("d"))
+    latencies_ms: list[float] = field(default_factory=list)
     """Of every answer, accepted or refused."""
     job_ids: list[str] = field(default_factory=list)
     elapsed_s: float = 0.0
@@ -34,7 +34,7 @@ class Tally:
         return self.accepted / self.elapsed_s if self.elapsed_s else 0.0
 
 
-def percentile(values: "array[float]", percent: float) -> float | None:
+def percentile(values: Sequence[float], percent: float) -> float | None:
     """The smallest value that `percent` of all do not exceed; None of none."""
     if not values:
         return None
