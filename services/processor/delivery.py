@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 from ringback.contract.envelope import Envelope, Header, NotOurs, open_envelope
@@ -13,14 +13,15 @@ from ringback.contract.ladder import FIRST_ATTEMPT, Attempt, attempt_of, routing
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """The days for which the log has partitions, first and last included."""
+    """The days (UTC) for which the log has partitions.
 
-    first: date
-    last: date
+    They may have gaps: a finished day is dropped although an older one waits for a person.
+    """
+
+    known: frozenset[date]
 
     def hold(self, moment: datetime) -> bool:
-        begin = datetime.combine(self.first, time(), UTC)
-        return begin <= moment < datetime.combine(self.last, time(), UTC) + timedelta(days=1)
+        return moment.astimezone(UTC).date() in self.known
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,14 +31,14 @@ class Housekeeping:
         if self._days is not None:
             return self._days
         today = datetime.now(UTC).date()
-        return Days(today - timedelta(days=1), today + timedelta(days=1))
+        return Days(frozenset(today + timedelta(days=away) for away in (-1, 0, 1)))
 
     async def learn(self) -> bool:
         """Ask the database which days it holds; raises one of DATABASE_AWAY when it is away."""
-        row = await self._pool.fetchrow(load(_PACKAGE, "partition_days.sql"))
-        if row is None or row["first_day"] is None:
+        rows = await self._pool.fetch(load(_PACKAGE, "partition_days.sql"))
+        if not rows:
             raise asyncpg.UndefinedTableError("The delivery log has no partition.")
-        self._days = Days(row["first_day"], row["last_day"])
+        self._days = Days(frozenset(row["day"] for row in rows))
         return True
 
     async def run(self) -> None:
