@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -41,6 +41,13 @@ def envelope_of(body: bytes, **changes: Any) -> Envelope:
         "trace": new_trace_context(),
     }
     return Envelope(**values | changes)
+
+
+def id_on(day: date) -> JobId:
+    """A job id that was made at noon of a day."""
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    milliseconds = int(noon.timestamp() * 1000)
+    return JobId(UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | (uuid4().int >> 66)))
 
 
 class Stage:
