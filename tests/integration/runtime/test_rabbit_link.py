@@ -169,6 +169,17 @@ async def test_a_broker_that_says_no_more_does_not_hold_up_the_end(
     assert not link.up
 
 
+async def test_a_link_ends_while_it_closes_what_was_lost(door: Door) -> None:
+    """The order to end is not taken for a trouble of the connection that is being closed."""
+    await door.open()
+
+    async with asyncio.timeout(5), Link(door.url, "test", Sessions()) as link:
+        await eventually(lambda: link.up)
+        door.silent = True
+        link.lost()
+        await eventually(lambda: not link.up)
+
+
 async def test_an_opening_that_hangs_is_given_up(
     amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
