@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr
 
 from ringback.local.ports import LOOPBACK, LocalPorts
+from ringback.local.stack_file import find_running
 from ringback.runtime.settings import BrokerSettings, DatabaseSettings, load
 
 WEBHOOK_PATH = "/api/webhooks/vapi"
@@ -21,10 +23,15 @@ class Addresses(BrokerSettings, DatabaseSettings):
     )
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Raises SettingsError, or LocalStackError for a bad port, with a sentence for each."""
+    def from_env(
+        cls, environ: Mapping[str, str] = os.environ, state_dir: Path = Path(".ringback")
+    ) -> Self:
+        """Read the environment, and for what it leaves open the stack that runs in `state_dir`.
+
+        Raises SettingsError, or LocalStackError for a bad port, with a sentence for each.
+        """
         given = {name: value for name, value in environ.items() if value.strip()}
-        return load(cls, _local(environ) | given)
+        return load(cls, _local(local_ports(environ, state_dir)) | given)
 
     @property
     def amqp(self) -> str:
@@ -40,10 +47,18 @@ class Addresses(BrokerSettings, DatabaseSettings):
         return {"X-Vapi-Secret": secret.get_secret_value()} if secret is not None else {}
 
 
-def _local(environ: Mapping[str, str]) -> dict[str, str]:
-    ports = LocalPorts.from_env(environ)
+def local_ports(
+    environ: Mapping[str, str] = os.environ, state_dir: Path = Path(".ringback")
+) -> LocalPorts:
+    """The ports of the stack that runs, or those on which one would run."""
+    running = find_running(state_dir)
+    return running.ports if running else LocalPorts.from_env(environ)
+
+
+def _local(ports: LocalPorts) -> dict[str, str]:
+    database = f"{LOOPBACK}:{ports.database.database}"
     return {
         "RINGBACK_AMQP_URL": f"amqp://guest:guest@{LOOPBACK}:{ports.broker.amqp}/",
-        "RINGBACK_DATABASE_URL": f"postgresql://postgres@{LOOPBACK}:{ports.database.database}/ringback",
+        "RINGBACK_DATABASE_URL": f"postgresql://postgres@{database}/ringback",
         "RINGBACK_GATEWAY_URL": f"http://{LOOPBACK}:{ports.services.gateway}{WEBHOOK_PATH}",
     }

@@ -114,8 +114,8 @@ def _hint(sentence: str) -> str:
     if "cannot be reached" not in sentence:
         return ""
     return (
-        "\n`ringback up` starts everything on this machine; "
-        "RINGBACK_AMQP_URL and RINGBACK_DATABASE_URL name others."
+        "\nIs it running? `ringback up` starts everything on this machine; "
+        "`ringback --help` tells how to name another place."
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import itertools
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -129,9 +130,10 @@ class _Poster:
         """A gateway that never answered is not there; one that went away may come back."""
         if not self._tally.answered:
             self._tally.errors["not connected"] += 1
-            reason = exc.strerror or str(exc.os_error) or "no connection"
+            number = exc.os_error.errno
+            reason = f" ({os.strerror(number).lower()})" if number and number > 0 else ""
             raise CommandError(
-                f"The gateway at {self._plan.url} cannot be reached ({reason.lower()})."
+                f"The gateway at {self._plan.url} cannot be reached{reason}."
             ) from exc
 
     async def _failed(self, words: str) -> None:

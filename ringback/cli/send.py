@@ -31,6 +31,7 @@ _EXAMPLES = """Examples:
 """
 
 _REFRESH_S = 0.1
+_FLAG = Parameter(negative="", show_default=False)
 
 send = App(name="send", help_epilogue=_EXAMPLES)
 
@@ -49,13 +50,14 @@ class Wish:
 @send.default
 def _send(
     what: str,
+    /,
     *,
     count: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000_000))] = 1,
     rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     concurrency: Annotated[int, Parameter(validator=Number(gte=1, lte=1024))] = 64,
     url: str | None = None,
-    same: Annotated[bool, Parameter(negative="")] = False,
-    wait: Annotated[bool, Parameter(negative="")] = False,
+    same: Annotated[bool, _FLAG] = False,
+    wait: Annotated[bool, _FLAG] = False,
     within: Annotated[float, Parameter(validator=Number(gt=0))] = 120.0,
     timeout: Annotated[float, Parameter(validator=Number(gt=0))] = 30.0,
 ) -> int:

@@ -1,0 +1,55 @@
+"""What waits in the queues, as the broker says."""
+
+import asyncio
+from dataclasses import dataclass
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+
+from ringback.cli.failure import CommandError
+from ringback.contract.ladder import Ladder
+from ringback.contract.topology import (
+    DEAD_LETTER_QUEUE,
+    SUSPECT_QUEUE,
+    WORK_QUEUE,
+)
+from ringback.runtime.rabbit import BROKER_AWAY
+
+_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCount:
+    """`ready` messages wait, `consumers` take them. Both are None for a queue that is absent."""
+
+    name: str
+    ready: int | None
+    consumers: int | None
+
+
+async def queue_counts(amqp_url: str, ladder: Ladder) -> list[QueueCount]:
+    """Count each queue of this ladder, in the order in which a webhook meets them.
+
+    Passive declares need no right but to read. Raises CommandError if the broker is away.
+    """
+    rungs = (rung.queue_name for rung in ladder.rungs)
+    names = (WORK_QUEUE, *rungs, SUSPECT_QUEUE, DEAD_LETTER_QUEUE)
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            connection = await aio_pika.connect(amqp_url)
+            async with connection:
+                return [await _count(connection, name) for name in names]
+    except BROKER_AWAY as exc:
+        raise CommandError("The broker cannot be reached.") from exc
+
+
+async def _count(connection: AbstractConnection, name: str) -> QueueCount:
+    """On a channel of its own: asking for what is absent closes it."""
+    channel = await connection.channel()
+    try:
+        queue = await channel.declare_queue(name, passive=True)
+    except aio_pika.exceptions.ChannelNotFoundEntity:
+        return QueueCount(name, None, None)
+    await channel.close()
+    answer = queue.declaration_result
+    return QueueCount(name, answer.message_count, answer.consumer_count)
