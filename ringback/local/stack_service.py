@@ -18,6 +18,7 @@ from ringback.local.ports import LOOPBACK, ServicePorts, named_ports, port_setti
 
 POLL_S = 0.1
 TAIL_LINES = 12
+DEMO_HANDLERS = "ringback.cli.demo_handlers"  # `ringback demo` sends what they make fail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,8 @@ def service_environment(
         local["RINGBACK_ALLOW_UNAUTHENTICATED"] = "true"
     ours = {port_setting(name): str(port) for name, port in named_ports(ports).items()}
     urls = {"RINGBACK_AMQP_URL": amqp_url, "RINGBACK_DATABASE_URL": database_url}
-    return local | dict(environ) | ours | urls
+    modules = filter(None, [environ.get("RINGBACK_HANDLERS"), DEMO_HANDLERS])
+    return local | dict(environ) | ours | urls | {"RINGBACK_HANDLERS": ",".join(modules)}
 
 
 async def is_ready(exposition_port: int) -> bool:
