@@ -1,0 +1,244 @@
+"""Tests for ringback.runtime.topology, and for the ladder on a real broker."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from ringback.contract.envelope import without_broker_headers
+from ringback.contract.ladder import Ladder
+from ringback.contract.topology import (
+    DEAD_LETTER_QUEUE,
+    FAILED,
+    SUSPECT_DELIVERY_LIMIT,
+    SUSPECT_QUEUE,
+    WEBHOOKS,
+    WORK_QUEUE,
+)
+from ringback.local.ports import free_ports
+from ringback.runtime import topology
+from ringback.runtime.topology import TopologyError, apply, check, missing
+from tests.support.eventually import eventually
+
+SHORT = Ladder.parse("300ms,600ms")
+
+
+@pytest.fixture
+async def channel(amqp_url: str) -> AsyncIterator[AbstractChannel]:
+    connection = await aio_pika.connect(amqp_url)
+    yield await connection.channel()
+    await connection.close()
+
+
+@dataclass(slots=True)
+class Arrival:
+    routing_key: str | None
+    headers: dict[str, object]
+    at: float
+
+
+@dataclass(slots=True)
+class Failing:
+    """A worker that rejects all that it gets, and notes when it came."""
+
+    arrivals: list[Arrival] = field(default_factory=list)
+
+    async def __call__(self, message: AbstractIncomingMessage) -> None:
+        self.arrivals.append(Arrival(message.routing_key, dict(message.headers), time.monotonic()))
+        await message.reject(requeue=False)
+
+
+async def in_queue(channel: AbstractChannel, name: str) -> int:
+    queue = await channel.declare_queue(name, passive=True)
+    return queue.declaration_result.message_count or 0
+
+
+def webhook(number: int = 1) -> aio_pika.Message:
+    return aio_pika.Message(
+        b'{"n":%d}' % number,
+        message_id=f"id-{number}",
+        type="hang",
+        delivery_mode=2,
+        headers={"org_id": "1", "dedup_key": f"k-{number}"},
+    )
+
+
+async def publish(channel: AbstractChannel, message: aio_pika.Message) -> None:
+    exchange = await channel.get_exchange(WEBHOOKS, ensure=False)
+    await exchange.publish(message, "attempt.1")
+
+
+async def test_what_is_applied_stands(amqp_url: str) -> None:
+    """Every name is missing before, none afterwards, and a second time does no harm."""
+    before = await check(amqp_url, SHORT)
+
+    await apply(amqp_url, SHORT)
+    await apply(amqp_url, SHORT)
+
+    assert len(before) == 3 + 5
+    assert f"The queue {WORK_QUEUE} does not exist." in before
+    assert f"The exchange {FAILED} does not exist." in before
+    assert await check(amqp_url, SHORT) == []
+
+
+async def test_applying_at_once_does_no_harm(amqp_url: str) -> None:
+    """Two jobs of a deployment may run side by side."""
+    await asyncio.gather(*(apply(amqp_url, SHORT) for _ in range(4)))
+
+    assert await check(amqp_url, SHORT) == []
+
+
+async def test_a_missing_queue_is_named(amqp_url: str, channel: AbstractChannel) -> None:
+    """Whoever starts a service without its topology reads what is absent, and only that."""
+    await apply(amqp_url, SHORT)
+    await channel.queue_delete(SUSPECT_QUEUE)
+
+    assert await check(amqp_url, SHORT) == [f"The queue {SUSPECT_QUEUE} does not exist."]
+
+
+async def test_another_ladder_is_a_missing_rung(amqp_url: str) -> None:
+    """A service with another ladder than the broker's does not start."""
+    await apply(amqp_url, SHORT)
+    connection = await aio_pika.connect(amqp_url)
+
+    absent = await missing(connection, Ladder.parse("300ms,5s"))
+
+    assert absent == ["The queue webhooks.retry.2.5s does not exist."]
+    assert not connection.is_closed
+    await connection.close()
+
+
+@pytest.mark.parametrize("name", [DEAD_LETTER_QUEUE, "webhooks.retry.1.300ms", WORK_QUEUE])
+async def test_other_arguments_are_named(
+    amqp_url: str, channel: AbstractChannel, name: str
+) -> None:
+    """An object that somebody declared otherwise is neither used nor silently kept."""
+    await apply(amqp_url, SHORT)
+    await channel.queue_delete(name)
+    await channel.declare_queue(name, durable=True)
+
+    [sentence] = await check(amqp_url, SHORT)
+
+    assert name in sentence
+    with pytest.raises(TopologyError, match=name):
+        await apply(amqp_url, SHORT)
+
+
+async def test_a_broker_that_is_away_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some tries, because a broker that has just started refuses for a moment."""
+    monkeypatch.setattr(topology, "_WAIT_S", 0.01)
+    url = f"amqp://guest:guest@127.0.0.1:{free_ports(1)[0]}/"
+
+    with pytest.raises(TopologyError, match="refused"):
+        await apply(url, SHORT)
+    with pytest.raises(TopologyError, match="cannot be reached"):
+        await check(url, SHORT)
+
+
+async def test_a_failing_webhook_climbs_the_ladder(amqp_url: str, channel: AbstractChannel) -> None:
+    """Rejected, it waits on its rung and comes back as the next attempt, then goes to the dead
+    letters: body, properties and our headers are those that were published.
+    """
+    await apply(amqp_url, SHORT)
+    failing = Failing()
+    await (await channel.get_queue(WORK_QUEUE)).consume(failing)
+
+    await publish(channel, webhook())
+
+    await eventually(lambda: in_queue(channel, DEAD_LETTER_QUEUE))
+    dead = await (await channel.get_queue(DEAD_LETTER_QUEUE)).get()
+    first, second, third = failing.arrivals
+    assert [a.routing_key for a in failing.arrivals] == ["attempt.1", "attempt.2", "attempt.3"]
+    assert second.at - first.at >= 0.3
+    assert third.at - second.at >= 0.6
+    assert (dead.body, dead.message_id, dead.type) == (b'{"n":1}', "id-1", "hang")
+    assert dead.routing_key == "attempt.3"
+    assert dead.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+    for headers in (third.headers, dict(dead.headers)):
+        assert without_broker_headers(headers) == {"org_id": "1", "dedup_key": "k-1"}
+    await dead.ack()
+
+
+async def test_no_webhook_is_lost_or_copied_on_its_way_up(
+    amqp_url: str, channel: AbstractChannel
+) -> None:
+    """Of two hundred that fail each time, each is tried three times and then lies in the DLQ."""
+    await apply(amqp_url, SHORT)
+    failing = Failing()
+    await channel.set_qos(prefetch_count=20)
+    await (await channel.get_queue(WORK_QUEUE)).consume(failing)
+
+    await asyncio.gather(*(publish(channel, webhook(n)) for n in range(200)))
+
+    async def all_dead() -> bool:
+        return await in_queue(channel, DEAD_LETTER_QUEUE) >= 200
+
+    await eventually(all_dead, deadline_s=20)
+    assert len(failing.arrivals) == 600
+    assert await in_queue(channel, DEAD_LETTER_QUEUE) == 200
+    assert await in_queue(channel, WORK_QUEUE) == 0
+
+
+async def test_without_rungs_a_failure_is_a_dead_letter(
+    amqp_url: str, channel: AbstractChannel
+) -> None:
+    """The empty ladder is one attempt."""
+    await apply(amqp_url, Ladder.parse(""))
+    failing = Failing()
+    await (await channel.get_queue(WORK_QUEUE)).consume(failing)
+
+    await publish(channel, webhook())
+
+    await eventually(lambda: in_queue(channel, DEAD_LETTER_QUEUE))
+    assert len(failing.arrivals) == 1
+
+
+@pytest.mark.parametrize("key", ["attempt.99", "nonsense"])
+async def test_what_has_no_place_goes_to_the_dead_letters(
+    amqp_url: str, channel: AbstractChannel, key: str
+) -> None:
+    """A lost binding or a strange key never makes the broker drop a message."""
+    await apply(amqp_url, SHORT)
+    failed = await channel.get_exchange(FAILED, ensure=False)
+
+    await failed.publish(webhook(), key)
+
+    await eventually(lambda: in_queue(channel, DEAD_LETTER_QUEUE))
+
+
+async def test_a_suspect_is_given_up_after_some_crashes(
+    amqp_url: str, channel: AbstractChannel
+) -> None:
+    """A message whose consumer dies each time does not go round for ever."""
+    await apply(amqp_url, SHORT)
+    await channel.default_exchange.publish(webhook(), SUSPECT_QUEUE)
+
+    crashes = 0
+    while await crash(amqp_url):
+        crashes += 1
+
+    assert crashes == SUSPECT_DELIVERY_LIMIT + 1
+    assert await in_queue(channel, DEAD_LETTER_QUEUE) == 1
+
+
+async def crash(amqp_url: str) -> bool:
+    """Take the suspect and die; False when it is among the dead letters instead."""
+    connection = await aio_pika.connect(amqp_url)
+    channel = await connection.channel()
+    taken = asyncio.Event()
+
+    async def take(_message: AbstractIncomingMessage) -> None:
+        taken.set()
+        await asyncio.sleep(0)
+
+    async def taken_or_dead() -> bool:
+        return taken.is_set() or await in_queue(channel, DEAD_LETTER_QUEUE) == 1
+
+    await (await channel.get_queue(SUSPECT_QUEUE, ensure=False)).consume(take)
+    await eventually(taken_or_dead)
+    await connection.close()
+    return taken.is_set()
