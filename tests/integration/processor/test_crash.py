@@ -1,0 +1,91 @@
+"""A process that dies at the worst moment: what it had committed is repeated to the broker."""
+
+import orjson
+import pytest
+
+from ringback.contract.identity import new_job_id
+from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
+from tests.integration.processor.conftest import Starter
+from tests.integration.processor.leaky_proxy import LeakyProxy
+from tests.integration.processor.place import Place
+from tests.integration.processor.stage import Stage, scripted
+
+#: Where a webhook stands for good once it was attempted as this script says.
+ENDS: dict[str, dict[str, object]] = {
+    "completed": {},
+    "failed": {"fail_times": 1},
+    "permanent": {"permanent": "no use"},
+}
+
+
+@pytest.mark.parametrize("kind", ["plain", "transaction"])
+@pytest.mark.parametrize("outcome", ENDS)
+async def test_killed_between_commit_and_answer_it_runs_no_attempt_again(
+    stage: Stage, start: Starter, proxy: LeakyProxy, kind: str, outcome: str
+) -> None:
+    """The next process finds the attempt's row and gives the answer that the first could not."""
+    leaky = Place(proxy.through(stage.place.amqp_url), stage.place.database_url)
+    first = start(leaky)
+    await first.ready()
+    job_id = await stage.send(scripted(kind, sleep_s=0.2, **ENDS[outcome]))
+    await stage.until_run(job_id)
+
+    proxy.withhold()
+    await stage.until(job_id, "completed" if outcome == "completed" else "failed")
+    first.kill()
+    proxy.cut()
+    start(stage.place)
+
+    await stage.until(job_id, "dead_letter" if outcome == "permanent" else "completed")
+    await stage.until_empty(WORK_QUEUE, DEAD_LETTER_QUEUE)
+    attempts = 2 if outcome == "failed" else 1
+    assert len(await stage.attempts(job_id)) == attempts
+    assert len(await stage.runs(job_id)) == attempts
+
+
+async def test_killed_while_a_handler_runs_the_attempt_is_made_again(
+    stage: Stage, start: Starter
+) -> None:
+    """What was not committed did not happen; a webhook is never lost with its process."""
+    first = start(stage.place)
+    plain = await stage.send(scripted("plain", sleep_s=1))
+    transactional = await stage.send(scripted("transaction", sleep_s=1))
+    await stage.until_run(plain)
+    await stage.until_run(transactional)
+
+    first.kill()
+    start(stage.place)
+
+    for job_id in (plain, transactional):
+        row = await stage.until(job_id, "completed")
+        assert row["attempts"] == 1
+        assert len(await stage.attempts(job_id)) == 1
+        assert len(await stage.runs(job_id)) == 2
+    assert await stage.effects(transactional) == 1
+
+
+@pytest.mark.parametrize("outcome", ENDS)
+async def test_the_same_message_after_its_end_changes_nothing(shared: Stage, outcome: str) -> None:
+    """A redelivery after any end repeats the verdict: nothing runs, nothing is written."""
+    event = scripted("plain", **ENDS[outcome])
+    event["message"]["call"] = {"id": f"again-{outcome}"}
+    body, job_id = orjson.dumps(event), new_job_id()
+    await shared.send(body, job_id=job_id)
+    end = "dead_letter" if outcome == "permanent" else "completed"
+    row = await shared.until(job_id, end)
+    runs = await shared.runs(job_id)
+    attempts = await shared.attempts(job_id)
+
+    for key in ("attempt.1", "attempt.2") if outcome == "failed" else ("attempt.1",):
+        await shared.send(body, job_id=job_id, key=key)
+    after = await shared.send(scripted("plain", fail_times=2))
+    await shared.until(after, "completed")
+
+    await shared.until_empty(WORK_QUEUE, DEAD_LETTER_QUEUE)
+    assert await shared.row(job_id) == row
+    assert await shared.runs(job_id) == runs
+    assert await shared.attempts(job_id) == attempts
+    counted = await shared.database.fetchval(
+        "SELECT events FROM voice_calls WHERE call_id = $1", f"again-{outcome}"
+    )
+    assert counted == (None if outcome == "permanent" else 1)
