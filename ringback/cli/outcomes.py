@@ -59,7 +59,7 @@ async def wait_for_outcomes(
         await asyncio.sleep(_POLL_S)
     for chunk in _chunks(ids):
         outcomes.completed_twice += await connection.fetchval(
-            load("ringback.cli", "completed_twice.sql"), chunk
+            load("ringback.cli", "completed_twice.sql"), chunk, chunk[0], chunk[-1]
         )
     return outcomes
 
@@ -70,7 +70,8 @@ async def _ask(
     """Count what has ended since, and return what has not."""
     still_open: list[UUID] = []
     for chunk in _chunks(open_ids):
-        rows = await connection.fetch(load("ringback.cli", "settled_deliveries.sql"), chunk)
+        query = load("ringback.cli", "settled_deliveries.sql")
+        rows = await connection.fetch(query, chunk, chunk[0], chunk[-1])
         for row in rows:
             outcomes.by_status[row["status"]] += 1
             outcomes.retried += row["attempts"] > 1
@@ -80,4 +81,5 @@ async def _ask(
 
 
 def _chunks(ids: list[UUID]) -> list[list[UUID]]:
+    """Parts of a sorted list; the first and the last id of a part bound the days to read."""
     return [ids[place : place + _AT_ONCE] for place in range(0, len(ids), _AT_ONCE)]

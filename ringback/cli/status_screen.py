@@ -41,7 +41,7 @@ def services_table(services: Sequence[ServiceHealth]) -> RenderableType:
 
 
 def queues_table(queues: Sequence[QueueCount], ladder: Ladder) -> RenderableType:
-    table = _table("Queues", "queue", "waiting", "consumers", "what waits there")
+    table = _table("Queues", "queue", "waiting", "consumers", "webhooks that")
     for column in (1, 2):
         table.columns[column].justify = "right"
     words = _queue_words(ladder)
@@ -88,13 +88,13 @@ def _state(service: ServiceHealth) -> Text:
 
 def _queue_words(ladder: Ladder) -> dict[str, str]:
     rungs = {
-        rung.queue_name: f"failed attempt {rung.attempt}; tried again after {rung.label}"
+        rung.queue_name: f"wait {rung.label} for attempt {rung.attempt + 1}"
         for rung in ladder.rungs
     }
     return rungs | {
-        WORK_QUEUE: "webhooks to process",
-        SUSPECT_QUEUE: "took their processor down; run alone",
-        DEAD_LETTER_QUEUE: "dead letters to record in the log",
+        WORK_QUEUE: "are to be processed",
+        SUSPECT_QUEUE: "crashed a processor, run alone",
+        DEAD_LETTER_QUEUE: "failed for good, for the log",
     }
 
 

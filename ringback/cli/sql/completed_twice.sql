@@ -3,8 +3,7 @@ SELECT count(*) FROM (
     SELECT delivery_id
     FROM webhook_delivery_attempts
     WHERE delivery_id = ANY ($1::uuid[])
-      AND delivery_id BETWEEN (SELECT min(u) FROM unnest($1::uuid[]) AS u)
-                          AND (SELECT max(u) FROM unnest($1::uuid[]) AS u)
+      AND delivery_id BETWEEN $2 AND $3
       AND outcome = 'completed'
     GROUP BY delivery_id
     HAVING count(*) > 1

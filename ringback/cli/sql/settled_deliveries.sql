@@ -2,6 +2,5 @@
 SELECT id, status, attempts
 FROM webhook_delivery_log
 WHERE id = ANY ($1::uuid[])
-  AND id BETWEEN (SELECT min(u) FROM unnest($1::uuid[]) AS u)
-             AND (SELECT max(u) FROM unnest($1::uuid[]) AS u)
+  AND id BETWEEN $2 AND $3
   AND status IN ('completed', 'duplicate', 'dead_letter')

@@ -1,0 +1,123 @@
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+
+import asyncpg
+import uvloop
+from cyclopts import App
+from rich.live import Live
+
+from ringback.cli.addresses import Addresses
+from ringback.cli.database import database
+from ringback.cli.demo_plan import Act, acts_of, call_id_of
+from ringback.cli.demo_screen import call_table, deliveries_table, explanations
+from ringback.cli.demo_watch import Sighting, look
+from ringback.cli.failure import CommandError
+from ringback.cli.interrupt import stop_on_interrupt
+from ringback.cli.posting import Plan, post_all
+from ringback.cli.tally import Tally
+from ringback.cli.terminal import EXIT_FAILED, EXIT_INTERRUPTED, out
+from ringback.contract.ladder import Ladder
+from ringback.runtime.queries import load
+
+_SENT_PER_S = 4.0
+_LOOK_EVERY_S = 0.2
+_PATIENCE_S = 30.0
+
+demo = App(name="demo", help_epilogue="")
+
+
+@demo.default
+def _demo() -> int:
+    """Play one fictional call and three troubled webhooks, and watch where each of them is.
+
+    The call's events are processed, the report that is sent twice is recognised, one webhook
+    fails twice and then works, two become dead letters. With the standard waits of 2, 4 and 8
+    seconds it takes about 18 seconds. The exit status is 0 if each webhook ended as promised.
+    """
+    return uvloop.run(_play(Addresses.from_env()))
+
+
+async def _play(addresses: Addresses) -> int:
+    acts = acts_of(addresses.ladder, run=secrets.token_hex(8), now_ms=round(time.time() * 1000))
+    tally = Tally()
+    console = out()
+    with stop_on_interrupt() as stop:
+        async with database(addresses.database) as connection:
+            sending = asyncio.create_task(_send(addresses, acts, tally, stop))
+            try:
+                seen = await _watch(connection, acts, tally, addresses.ladder, (stop, sending))
+            finally:
+                sending.cancel()
+            if stop.is_set():
+                return EXIT_INTERRUPTED
+            console.print()
+            for part in explanations(acts, tally.job_ids, seen):
+                console.print(part)
+            call = await _call(connection, acts, tally.job_ids, seen)
+    if call is not None:
+        console.print()
+        console.print(call_table(call))
+    kept = all(
+        job_id in seen and seen[job_id].keeps_promise_of(act)
+        for act, job_id in zip(acts, tally.job_ids, strict=True)
+    )
+    return 0 if kept and call is not None else EXIT_FAILED
+
+
+async def _send(
+    addresses: Addresses, acts: Sequence[Act], tally: Tally, stop: asyncio.Event
+) -> None:
+    """Send one after the other, so that the job ids stand in the order of the acts."""
+    plan = Plan(
+        url=addresses.gateway_url,
+        headers=addresses.secret_headers,
+        count=len(acts),
+        rate_per_s=_SENT_PER_S,
+        concurrency=1,
+        timeout_s=10.0,
+    )
+    await post_all(plan, lambda number: acts[number].body, tally, stop)
+    for status, reason in tally.reasons.items():
+        raise CommandError(f"The gateway refused a webhook of the demo: {status} {reason}")
+    for words in tally.errors:
+        raise CommandError(f"A webhook of the demo could not be sent: {words}.")
+
+
+async def _watch(
+    connection: asyncpg.Connection,
+    acts: Sequence[Act],
+    tally: Tally,
+    ladder: Ladder,
+    until: tuple[asyncio.Event, asyncio.Task[None]],
+) -> dict[str, Sighting]:
+    """Show where they are until all are settled, for as long as the ladder can take."""
+    stop, sending = until
+    patience_s = _PATIENCE_S + 1.5 * sum(rung.delay_ms for rung in ladder.rungs) / 1000
+    deadline = time.monotonic() + patience_s
+    seen: dict[str, Sighting] = {}
+    with Live(console=out(), auto_refresh=False) as live:
+        while not stop.is_set() and time.monotonic() < deadline:
+            seen = await look(connection, tally.job_ids, ladder.max_attempts)
+            table = deliveries_table(acts, tally.job_ids, seen, ladder)
+            live.update(table, refresh=True)
+            if sending.done():
+                sending.result()
+                if len(seen) == len(acts) and all(one.is_settled for one in seen.values()):
+                    break
+            await asyncio.sleep(_LOOK_EVERY_S)
+    return seen
+
+
+async def _call(
+    connection: asyncpg.Connection,
+    acts: list[Act],
+    job_ids: Sequence[str],
+    seen: dict[str, Sighting],
+) -> asyncpg.Record | None:
+    first = seen.get(job_ids[0])
+    if first is None:
+        return None
+    query = load("ringback.cli", "voice_call.sql")
+    return await connection.fetchrow(query, first.org_id, call_id_of(acts))
