@@ -1,5 +1,6 @@
 """The `ringback` command as a whole: which commands there are, and how a failure is told."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         _quiet_libraries()
         status = build_app(arguments)(list(arguments))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         forget_stdout()

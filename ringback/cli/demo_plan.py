@@ -20,7 +20,7 @@ _MEANING = {
     "assistant-request": "a call comes in",
     "status-update": "the call's state changes",
     "transcript": "somebody spoke",
-    "tool-calls": "the assistant uses a tool",
+    "tool-calls": "a tool is called",
     "hang": "the assistant is late",
     "end-of-call-report": "the call is over",
 }
@@ -92,7 +92,7 @@ def _duplicate(run: str, now_ms: int) -> Iterator[Act]:
 def _troubled(ladder: Ladder, run: str, now_ms: int) -> Iterator[Act]:
     failures = min(2, len(ladder.rungs))
     last = ladder.max_attempts
-    waits = ", ".join(rung.label for rung in ladder.rungs)
+    waits = ", then ".join(rung.label for rung in ladder.rungs[:failures])
     yield Act(
         event_type=DEMO_TYPE,
         shows=f"fails {_times(failures)}, then works",
@@ -100,7 +100,7 @@ def _troubled(ladder: Ladder, run: str, now_ms: int) -> Iterator[Act]:
         ends_as=Status.COMPLETED,
         attempts=failures + 1,
         explanation=f"Its handler failed {_times(failures)}. Each time it waited in a queue of its "
-        f"own on the broker ({waits or 'no waits'}), then it was tried again, and succeeded.",
+        f"own on the broker ({waits or 'no wait'}); then it was tried again, and worked.",
     )
     yield Act(
         event_type=DEMO_TYPE,

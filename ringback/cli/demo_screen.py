@@ -1,6 +1,9 @@
 """What `ringback demo` shows."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 
 import asyncpg
 from rich.console import RenderableType
@@ -21,6 +24,7 @@ _STYLES = {
 }
 _ID_LENGTH = 8
 _LONGEST_TEXT = 200
+_CALL_TITLE = "What the events made of the call: its row in voice_calls"
 
 
 def short_id(job_id: str) -> str:
@@ -32,11 +36,11 @@ def deliveries_table(
     acts: Sequence[Act], job_ids: Sequence[str], seen: Mapping[str, Sighting], ladder: Ladder
 ) -> Table:
     """A line for each webhook of the demo, also for those that are not sent yet."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("job", no_wrap=True, width=_ID_LENGTH)
     table.add_column("event type", no_wrap=True, width=18)
     table.add_column("what it shows", no_wrap=True, width=23)
-    table.add_column("where it is", no_wrap=True, width=15)
+    table.add_column("where it is", no_wrap=True, width=17)
     table.add_column("age", justify="right", no_wrap=True, width=6)
     for place, act in enumerate(acts):
         job_id = job_ids[place] if place < len(job_ids) else None
@@ -46,7 +50,7 @@ def deliveries_table(
             act.event_type,
             act.shows,
             _where(job_id, sighting, ladder),
-            f"{sighting.age_s:.1f} s" if sighting else "",
+            _age(sighting.age_s) if sighting else "",
         )
     return table
 
@@ -54,25 +58,31 @@ def deliveries_table(
 def explanations(
     acts: Sequence[Act], job_ids: Sequence[str], seen: Mapping[str, Sighting]
 ) -> list[RenderableType]:
-    """A paragraph for each webhook. Neighbours that ended alike for one reason share theirs."""
+    """A paragraph for each webhook; neighbours of which the same is to be said share theirs."""
+    told = [
+        (_head(act, job_id, seen), _paragraph(act, seen.get(job_id)))
+        for act, job_id in zip(acts, job_ids, strict=True)
+    ]
     parts: list[RenderableType] = []
-    told = ""
-    for act, job_id in zip(acts, job_ids, strict=True):
-        sighting = seen.get(job_id)
-        kept = sighting is not None and sighting.keeps_promise_of(act)
-        head = Text("✓ " if kept else "✗ ", "green" if kept else "red")
-        head.append(f"{short_id(job_id)}  {act.event_type}", "bold")
-        head.append(f"  {act.shows}", "dim")
-        parts.append(head)
-        paragraph = act.explanation if kept else _broken(act, sighting)
-        if paragraph == told:
-            paragraph = "As above."
-        else:
-            told = paragraph
-        if sighting is not None and sighting.error and kept:
-            paragraph += f" Last error: {sighting.error}"
-        parts.append(Padding(Text(paragraph), (0, 0, 0, 2)))
+    for paragraph, group in groupby(told, key=itemgetter(1)):
+        parts += [head for head, _ in group]
+        parts.append(Padding(Text(paragraph), (0, 0, 1, 2)))
     return parts
+
+
+def _head(act: Act, job_id: str, seen: Mapping[str, Sighting]) -> Text:
+    sighting = seen.get(job_id)
+    kept = sighting is not None and sighting.keeps_promise_of(act)
+    head = Text("✓ " if kept else "✗ ", "green" if kept else "red")
+    head.append(f"{short_id(job_id)}  {act.event_type}", "bold default")
+    return head.append(f"  {act.shows}", "dim default")
+
+
+def _paragraph(act: Act, sighting: Sighting | None) -> str:
+    if sighting is None or not sighting.keeps_promise_of(act):
+        return _broken(act, sighting)
+    error = f"\nLast error: {sighting.error}" if sighting.error else ""
+    return act.explanation + error
 
 
 def call_table(call: asyncpg.Record) -> Table:
@@ -104,6 +114,10 @@ def _where(job_id: str | None, sighting: Sighting | None, ladder: Ladder) -> Tex
     return Text(f"{words} {sighting.attempts}/{limit}", style)
 
 
+def _age(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
 def _broken(act: Act, sighting: Sighting | None) -> str:
     promised = f"It was to end as {act.ends_as.replace('_', ' ')} after {act.attempts} attempts"
     if sighting is None:
@@ -123,5 +137,7 @@ def _broken(act: Act, sighting: Sighting | None) -> str:
 def _value(value: object) -> str:
     if value is None:
         return "-"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S %Z")
     text = " / ".join(str(value).strip().splitlines())
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"

@@ -49,7 +49,8 @@ def sent_table(name: str, tally: Tally) -> RenderableType:
     for words, count in sorted(tally.errors.items()):
         table.add_row("error", Text(f"{count:,}  {words}", _BAD))
     table.add_row("took", _took(tally))
-    for percent in (50, 99):
+    # Of one answer there is nothing to tell but how long the whole took.
+    for percent in (50, 99) if tally.offered > 1 else ():
         latency_ms = percentile(tally.latencies_ms, percent)
         if latency_ms is not None:
             table.add_row(f"answer p{percent}", f"{latency_ms:,.1f} ms")
@@ -88,8 +89,10 @@ def _figures() -> Table:
 
 
 def _took(tally: Tally) -> str:
+    seconds = tally.elapsed_s
+    time = f"{seconds:,.2f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
     rate = f", {tally.rate_per_s:,.0f} accepted per second" if tally.accepted > 1 else ""
-    return f"{tally.elapsed_s:,.2f} s{rate}"
+    return time + rate
 
 
 def _phrase(status: int) -> str:
