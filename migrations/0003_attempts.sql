@@ -1,8 +1,8 @@
 -- How an attempt begins and ends in the log. Each function takes parallel arrays, one element per
 -- webhook in hand, no webhook twice, and is one transaction unless its caller has begun one.
 --
--- Locks are taken in one order everywhere (attempts, claims, log; each sorted), so that two
--- batches never wait for each other in a circle.
+-- Locks are taken in one order everywhere (attempts, claims, new rows of the log, rows that are
+-- there; each sorted), so that two batches never wait for each other in a circle.
 --
 -- Their plans are made once: with the arrays at hand PostgreSQL would plan each call anew, over all
 -- partitions, and that takes longer than to execute it. `id BETWEEN first_id AND last_id` then
@@ -107,6 +107,13 @@ BEGIN
         SELECT log.id FROM webhook_delivery_log AS log
         WHERE log.id = ANY (p_ids) AND log.id BETWEEN first_id AND last_id
           AND log.status IN ('pending', 'failed')
+          -- What is only repeated does not begin.
+          AND NOT EXISTS (
+              SELECT FROM unnest(p_ids, p_attempts) AS w (id, attempt)
+              JOIN webhook_delivery_attempts AS done
+                  ON done.delivery_id = w.id AND done.attempt = w.attempt
+                  AND done.delivery_id BETWEEN first_id AND last_id
+              WHERE w.id = log.id)
         ORDER BY log.id FOR UPDATE) AS locked;
     UPDATE webhook_delivery_log AS log
     SET status = 'processing', last_attempt_at = clock_timestamp()
@@ -134,7 +141,7 @@ DECLARE
     fresh      uuid[];
     duplicates uuid[];
     owners     uuid[];
-    moved      uuid[];
+    missing    uuid[];
 BEGIN
     WITH written AS (
         INSERT INTO webhook_delivery_attempts AS a (
@@ -170,19 +177,19 @@ BEGIN
           AND a.delivery_id BETWEEN first_id AND last_id;
     END IF;
 
-    moved := move_webhooks(
-        fresh, duplicates, owners, p_ids, p_attempts, p_outcomes, p_ended_at,
-        p_error_classes, p_error_messages, p_max_attempts, p_event_data, p_altered);
-    IF cardinality(moved) < cardinality(fresh) THEN
+    -- Before any row is locked: a new row may have to wait for another batch that is making it.
+    missing := ARRAY(SELECT unnest(fresh)
+                     EXCEPT
+                     SELECT id FROM webhook_delivery_log
+                     WHERE id = ANY (fresh) AND id BETWEEN first_id AND last_id);
+    IF cardinality(missing) > 0 THEN
         PERFORM ensure_webhook_rows(
             p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
-            p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of,
-            ARRAY(SELECT unnest(fresh) EXCEPT SELECT unnest(moved)));
-        PERFORM move_webhooks(
-            ARRAY(SELECT unnest(fresh) EXCEPT SELECT unnest(moved)), duplicates, owners,
-            p_ids, p_attempts, p_outcomes, p_ended_at,
-            p_error_classes, p_error_messages, p_max_attempts, p_event_data, p_altered);
+            p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of, missing);
     END IF;
+    PERFORM move_webhooks(
+        fresh, duplicates, owners, p_ids, p_attempts, p_outcomes, p_ended_at,
+        p_error_classes, p_error_messages, p_max_attempts, p_event_data, p_altered);
 
     RETURN QUERY
     SELECT a.delivery_id, a.outcome, a.delivery_id = ANY (fresh),
@@ -195,14 +202,14 @@ BEGIN
 END
 $$;
 
--- Moves the rows of `only_ids` to the status of their attempt; returns the rows that are there.
+-- Moves the rows of `only_ids`, which are there, to the status of their attempt.
 -- What is finished, or in the dead letters, stays as it is. A row without its payload gets it.
 CREATE FUNCTION move_webhooks(
     only_ids uuid[], duplicates uuid[], owners uuid[],
     p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamptz[],
     p_error_classes text[], p_error_messages text[], p_max_attempts integer[],
     p_event_data text[], p_altered boolean[]
-) RETURNS uuid[]
+) RETURNS void
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     first_id uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u LIMIT 1);
@@ -239,7 +246,6 @@ BEGIN
     WHERE log.id = w.id AND log.id = ANY (present)
       AND log.id BETWEEN first_id AND last_id
       AND log.status IN ('pending', 'processing', 'failed');
-    RETURN present;
 END
 $$;
 
