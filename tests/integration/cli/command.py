@@ -1,0 +1,51 @@
+"""The `ringback` command as a person runs it: a process of its own."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    status: int
+    out: str
+    err: str
+
+
+async def begin(*arguments: str, cwd: Path, **settings: str) -> asyncio.subprocess.Process:
+    """Start `ringback` in a folder where no local stack runs, with only these settings."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ringback.cli",
+        *arguments,
+        env=_environment(settings),
+        cwd=cwd,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def ended(process: asyncio.subprocess.Process, *, deadline_s: float = 60) -> Ended:
+    """Wait for its end; it never showed a traceback."""
+    async with asyncio.timeout(deadline_s):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    assert b"Traceback" not in out + err, (out + err).decode()
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def ringback(*arguments: str, cwd: Path, **settings: str) -> Ended:
+    return await ended(await begin(*arguments, cwd=cwd, **settings))
+
+
+def _environment(settings: Mapping[str, str]) -> dict[str, str]:
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")
+    }
+    return inherited | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"} | settings

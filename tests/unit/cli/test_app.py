@@ -1,0 +1,128 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from ringback.cli.app import run
+
+pytestmark = pytest.mark.usefixtures("no_settings")
+
+COMMANDS = ("up", "down", "status", "demo", "send", "migrate", "topology")
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder without a local stack, ports where nothing listens, and a wide terminal."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in ("AMQP_URL", "DATABASE_URL", "GATEWAY_URL", "VAPI_SECRET", "RETRY_LADDER"):
+        monkeypatch.delenv(f"RINGBACK_{name}", raising=False)
+    for name in ("LOCAL_AMQP", "LOCAL_DATABASE", "GATEWAY"):
+        monkeypatch.setenv(f"RINGBACK_{name}_PORT", "1")
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """`ringback --help` lists the commands and shows how to use them."""
+    status = run(["--help"])
+
+    told = capsys.readouterr().out
+    assert status == 0
+    assert all(re.search(rf"│ {command} ", told) for command in COMMANDS)
+    assert "ringback send end-of-call-report" in told
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` of a command tells more than the list does."""
+    status = run([command, "--help"])
+
+    assert status == 0
+    assert len(capsys.readouterr().out.splitlines()) > 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["sned"], "Did you mean"),
+        (["send"], "requires an argument"),
+        (["send", "hang", "--count", "many"], "--count"),
+        (["send", "hang", "--count", "0"], ">= 1"),
+        (["send", "hang", "--rate", "-1"], "--rate"),
+        (["send", "hang", "--url", "nowhere"], "'nowhere' is not a URL"),
+        (["send", "hang", "--url", "http://h:port"], "is not a URL"),
+        (["send", "end-of-call-reprot"], "Did you mean end-of-call-report?"),
+        (["send", "zzz"], "Samples: assistant-request, end-of-call-report"),
+        (["send", "gone.json"], "There is no file gone.json."),
+        (["topology", "aply"], "Did you mean"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be meant ends with status 2 and says on stderr what is wrong with it."""
+    status = run(arguments)
+
+    told = capsys.readouterr()
+    assert status == 2
+    assert sentence in told.err
+    assert not told.out
+
+
+def test_every_bad_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Settings that cannot be used are listed together, by their names."""
+    monkeypatch.setenv("RINGBACK_AMQP_URL", "http://somewhere")
+    monkeypatch.setenv("RINGBACK_RETRY_LADDER", "2 apples")
+
+    status = run(["topology", "apply"])
+
+    told = capsys.readouterr().err
+    assert status == 2
+    assert "RINGBACK_AMQP_URL" in told
+    assert "RINGBACK_RETRY_LADDER" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["send", "hang"], "The gateway at http://127.0.0.1:1/api/webhooks/vapi cannot be reached"),
+        (["send", "hang", "--count", "500"], "cannot be reached"),
+        (["migrate"], "The database cannot be reached"),
+        (["demo"], "The database at 127.0.0.1:1/ringback cannot be reached."),
+        (["topology", "check"], "The broker cannot be reached"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence_and_a_hint(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing listens, the status is 1 and a newcomer learns what to start."""
+    status = run(arguments)
+
+    told = capsys.readouterr().err
+    assert status == 1
+    assert sentence in told
+    assert "ringback up" in told
+    assert "Traceback" not in told
+
+
+def test_a_fault_of_ours_is_a_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody sees a traceback who has not asked for it."""
+    monkeypatch.setattr("ringback.cli.send.payload_of", lambda _: 1 / 0)
+
+    status = run(["send", "hang"])
+
+    told = capsys.readouterr().err
+    assert status == 1
+    assert "This is a fault in Ringback: ZeroDivisionError" in told
+    assert "Traceback" not in told
+
+
+def test_down_says_when_nothing_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Stopping nothing is no failure."""
+    status = run(["down"])
+
+    assert status == 0
+    assert capsys.readouterr().out == "Nothing runs in .ringback.\n"
