@@ -3,6 +3,8 @@ import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from ringback.cli.terminal import err
+
 
 @contextmanager
 def stop_on_interrupt() -> Generator[asyncio.Event, None, None]:
@@ -15,7 +17,9 @@ def stop_on_interrupt() -> Generator[asyncio.Event, None, None]:
     def on_interrupt() -> None:
         if stop.is_set():
             task.cancel()
+            return
         stop.set()
+        err().print("Stopping. Ctrl-C again does not wait for what is under way.")
 
     loop.add_signal_handler(signal.SIGINT, on_interrupt)
     try:

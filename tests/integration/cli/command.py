@@ -45,7 +45,7 @@ async def ringback(*arguments: str, cwd: Path, **settings: str) -> Ended:
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    inherited = {
+    inherited: dict[str, str] = {
         name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")
     }
-    return inherited | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"} | settings
+    return inherited | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"} | dict(settings)
