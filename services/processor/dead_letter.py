@@ -17,14 +17,11 @@ from ringback.contract.ladder import Attempt
 from ringback.contract.topology import SUSPECT_QUEUE
 from services.processor.delivery import Days, Message, attempt_due
 from services.processor.log_rows import LogRow
-from services.processor.policy import Failure
+from services.processor.policy import CRASHED, Failure
 
 NOBODYS_ORG = UUID(int=0)
 """The org of messages that no gateway of ours published. No endpoint may have it."""
 
-_CRASHED = Failure(
-    "process_crash", "The process died each time it ran this webhook, also alone, three times."
-)
 _LONGEST_TYPE = 255
 
 
@@ -101,7 +98,7 @@ def _failure(headers: Mapping[str, Any]) -> Failure | None:
     error_class = headers.get(Header.ERROR_CLASS)
     if isinstance(error_class, str):
         return Failure(keepable(error_class), keepable(str(headers.get(Header.ERROR_MESSAGE))))
-    return _CRASHED if _stopped_as_suspect(headers.get("x-death")) else None
+    return CRASHED if _stopped_as_suspect(headers.get("x-death")) else None
 
 
 def _stopped_as_suspect(deaths: Any) -> bool:

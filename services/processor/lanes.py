@@ -19,11 +19,13 @@ from services.processor.delivery import (
 from services.processor.group_commit import DatabaseAwayError
 from services.processor.observe import Observer
 from services.processor.policy import (
+    CRASHED,
     Failure,
     Lane,
     Verdict,
     bury,
     decide,
+    is_hopeless,
     is_suspect,
     set_aside,
 )
@@ -86,6 +88,9 @@ class Lanes:
     async def suspect(self, incoming: AbstractIncomingMessage) -> None:
         """Attempt a webhook while nothing else is in hand that a crash could take along."""
         message = message_of(incoming)
+        if is_hopeless(message.deliveries_before):
+            await settle(incoming, bury(attempt_due(message), CRASHED), self._publisher)
+            return
         try:
             async with self._alone():
                 verdict = await self._verdict(message, Lane.SUSPECT)

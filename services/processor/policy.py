@@ -8,7 +8,7 @@ from typing import assert_never
 from ringback.contract.envelope import Header
 from ringback.contract.ladder import Attempt, Ladder
 from ringback.contract.status import AttemptOutcome
-from ringback.contract.topology import DEAD, SUSPECT_QUEUE
+from ringback.contract.topology import DEAD, SUSPECT_DELIVERY_LIMIT, SUSPECT_QUEUE
 
 SUSPECT_AFTER = 3
 """Deliveries without an answer after which a message is run alone: it may be what kills us."""
@@ -53,6 +53,11 @@ class Failure:
     error_message: str
 
 
+CRASHED = Failure(
+    "process_crash", "The process died each time it ran this webhook, also alone, three times."
+)
+
+
 def decide(outcome: AttemptOutcome, *, lane: Lane, attempt: Attempt, ladder: Ladder) -> Verdict:
     """What becomes of a message whose attempt has this outcome, now or in an earlier delivery.
 
@@ -84,6 +89,14 @@ def is_suspect(deliveries_before: int, *, database_was_away: bool) -> bool:
     While the database is away we return messages ourselves, and those returns count as well.
     """
     return deliveries_before >= SUSPECT_AFTER and not database_was_away
+
+
+def is_hopeless(deliveries_before: int) -> bool:
+    """Whether a message of the suspects' queue has been run alone often enough.
+
+    The limit of the queue itself would allow one more: it counts what comes after a delivery.
+    """
+    return deliveries_before >= SUSPECT_DELIVERY_LIMIT
 
 
 def set_aside(attempt: Attempt) -> Forward:
