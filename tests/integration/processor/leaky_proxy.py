@@ -66,7 +66,8 @@ class LeakyProxy:
             return
         self._writers |= {writer, onward}
         try:
-            with suppress(OSError):
+            # A task of a stream server that ends by cancellation is reported as an error.
+            with suppress(OSError, asyncio.CancelledError):
                 await asyncio.gather(
                     self._pump(reader, onward, held=True),
                     self._pump(onward_reader, writer, held=False),

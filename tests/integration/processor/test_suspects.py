@@ -1,0 +1,99 @@
+"""A webhook that may be what kills the process is run alone; its neighbours finish."""
+
+from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
+from tests.integration.processor.conftest import Starter
+from tests.integration.processor.place import ProcessorProcess
+from tests.integration.processor.stage import Stage, scripted
+from tests.support.eventually import eventually
+
+
+class Restarted:
+    """Starts the processor again whenever it dies, as an orchestrator does."""
+
+    def __init__(self, start: Starter, stage: Stage) -> None:
+        self._start = start
+        self._stage = stage
+        self.process: ProcessorProcess = start(stage.place)
+        self.deaths = 0
+
+    def has_died(self, times: int) -> bool:
+        """Start it again if it is dead; whether it has died so often."""
+        if self.process.exit_code is not None:
+            assert self.process.exit_code == 9, self.process.output()
+            self.deaths += 1
+            self.process = self._start(self._stage.place)
+        return self.deaths >= times
+
+    async def until(self, job_id: object, status: str) -> None:
+        async def there() -> bool:
+            self.has_died(0)
+            row = await self._stage.row(job_id)  # type: ignore[arg-type]  # a job id
+            return row is not None and row["status"] == status
+
+        await eventually(there, deadline_s=40)
+
+
+async def test_what_kills_the_process_each_time_ends_as_a_dead_letter(
+    stage: Stage, start: Starter
+) -> None:
+    """Three crashes in company, three alone, then it is dead; its neighbours have finished."""
+    processor = Restarted(start, stage)
+    neighbours = [await stage.send(scripted("plain", sleep_s=0.2)) for _ in range(2)]
+    killer = await stage.send(scripted("plain", crash_times=99))
+    neighbours += [await stage.send(scripted("plain", sleep_s=0.2)) for _ in range(2)]
+
+    await processor.until(killer, "dead_letter")
+
+    row = await stage.until(killer, "dead_letter")
+    for job_id in neighbours:
+        await stage.until(job_id, "completed")
+    await stage.until_empty(WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE)
+    assert row["error_class"] == "process_crash"
+    assert row["attempts"] == 1
+    assert not await stage.attempts(killer)
+    assert processor.deaths == len(await stage.runs(killer)) == 6
+
+
+async def test_a_suspect_that_succeeds_is_completed(stage: Stage, start: Starter) -> None:
+    """To be run alone is no sentence; nothing else runs in this process meanwhile."""
+    processor = Restarted(start, stage)
+    suspect = await stage.send(scripted("plain", crash_times=3, sleep_s=0.3))
+    await eventually(lambda: processor.has_died(3), deadline_s=20)
+    others = [await stage.send(scripted("plain", sleep_s=0.05)) for _ in range(10)]
+
+    await processor.until(suspect, "completed")
+
+    row = await stage.until(suspect, "completed")
+    assert row["attempts"] == 1
+    assert (await stage.runs(suspect))[-1]["in_hand"] == 1
+    for job_id in others:
+        await stage.until(job_id, "completed")
+    await stage.until_empty(WORK_QUEUE, SUSPECT_QUEUE)
+
+
+async def test_a_suspect_that_fails_climbs_to_its_rung(stage: Stage, start: Starter) -> None:
+    """Its failed attempt counts, and the next one is made after the delay, in company again."""
+    processor = Restarted(start, stage)
+    suspect = await stage.send(scripted("plain", crash_times=3, fail_times=2))
+
+    await processor.until(suspect, "completed")
+
+    attempts = await stage.attempts(suspect)
+    assert [attempt["outcome"] for attempt in attempts] == ["failed", "failed", "completed"]
+    assert (attempts[1]["started_at"] - attempts[0]["ended_at"]).total_seconds() >= 0.2
+    assert processor.deaths == 3
+    await stage.until_empty(WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE)
+
+
+async def test_a_suspect_that_fails_for_the_last_time_is_a_dead_letter(
+    stage: Stage, start: Starter
+) -> None:
+    """Above the last rung there is none to climb to; the error is that of its attempt."""
+    processor = Restarted(start, stage)
+    suspect = await stage.send(scripted("plain", crash_times=3, fail_times=9), key="attempt.3")
+
+    await processor.until(suspect, "dead_letter")
+
+    row = await stage.until(suspect, "dead_letter")
+    assert (row["attempts"], row["error_message"]) == (3, "attempt 3 failed")
+    await stage.until_empty(SUSPECT_QUEUE, DEAD_LETTER_QUEUE)
