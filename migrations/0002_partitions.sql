@@ -15,26 +15,33 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- Makes the partitions from `first_day` to `last_day` (UTC) that are missing; returns how many.
+--
+-- They are made apart and then attached, because CREATE ... PARTITION OF locks the whole log: it
+-- would wait for every reader, and every writer would wait for it.
 CREATE FUNCTION ensure_webhook_partitions(
     first_day date DEFAULT (now() AT TIME ZONE 'UTC')::date - 1,
     last_day  date DEFAULT (now() AT TIME ZONE 'UTC')::date + 7
 ) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
-    day    date;
-    parent text;
-    made   integer := 0;
+    day       date;
+    parent    text;
+    partition text;
+    made      integer := 0;
 BEGIN
     -- One maker at a time: two would make the same partition and one would fail.
     PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
     FOREACH parent IN ARRAY ARRAY['webhook_delivery_log', 'webhook_delivery_attempts'] LOOP
         day := first_day;
         WHILE day <= last_day LOOP
-            IF to_regclass(format('%I', parent || to_char(day, '_YYYYMMDD'))) IS NULL THEN
+            partition := parent || to_char(day, '_YYYYMMDD');
+            IF to_regclass(format('%I', partition)) IS NULL THEN
                 EXECUTE format(
-                    'CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L) WITH (fillfactor = 80)',
-                    parent || to_char(day, '_YYYYMMDD'),
-                    parent,
+                    'CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = 80)',
+                    partition, parent);
+                EXECUTE format(
+                    'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                    parent, partition,
                     webhook_id_at(day::timestamp AT TIME ZONE 'UTC'),
                     webhook_id_at((day + 1)::timestamp AT TIME ZONE 'UTC'));
                 made := made + 1;
