@@ -1,0 +1,160 @@
+"""The functions of the delivery log, called by hand: one webhook, one argument each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from ringback.contract.identity import new_job_id
+
+ORG = UUID(int=1)
+LIFE = UUID(int=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """What a message says, as the functions take it."""
+
+    id: UUID = field(default_factory=new_job_id)
+    dedup_key: str | None = None
+    org_id: UUID = ORG
+    event_data: str = '{"type":"hang"}'
+    altered: bool = False
+    max_attempts: int = 4
+    call_id: str | None = "c-1"
+    retry_of: UUID | None = None
+
+    def columns(self) -> tuple[Any, ...]:
+        return (
+            self.org_id,
+            "default",
+            "hang",
+            self.event_data,
+            self.altered,
+            self.max_attempts,
+            self.call_id,
+            self.dedup_key,
+            LIFE,
+            self.retry_of,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt of a webhook ended."""
+
+    webhook: Webhook
+    outcome: str = "completed"
+    attempt: int = 1
+    error: tuple[str, str] | tuple[None, None] = (None, None)
+    ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def _arrays(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _call(function: str, count: int) -> str:
+    places = ", ".join(f"${n}" for n in range(1, count + 1))
+    return f"SELECT * FROM {function}({places})"  # ruff: ignore[hardcoded-sql-expression]  # a name of ours
+
+
+async def begin(
+    connection: asyncpg.Connection, *webhooks: Webhook, attempt: int = 1
+) -> dict[UUID, tuple[str | None, UUID | None]]:
+    """By webhook: the recorded outcome, and whose duplicate it is."""
+    arrays = _arrays([(w.id, attempt, *w.columns()) for w in webhooks])
+    rows = await connection.fetch(_call("begin_webhook_attempts", len(arrays)), *arrays)
+    return {row["delivery_id"]: (row["recorded_outcome"], row["duplicate_of"]) for row in rows}
+
+
+async def finish(
+    connection: asyncpg.Connection, *ends: End
+) -> dict[UUID, tuple[str, bool, UUID | None]]:
+    """By webhook: the outcome that stands, whether it is new, and whose duplicate it is."""
+    arrays = _arrays(
+        [
+            (
+                end.webhook.id,
+                end.attempt,
+                end.outcome,
+                end.ended_at - timedelta(milliseconds=250),
+                end.ended_at,
+                *end.error,
+                "t" * 32,
+                "s" * 16,
+                *end.webhook.columns(),
+            )
+            for end in ends
+        ]
+    )
+    rows = await connection.fetch(_call("finish_webhook_attempts", len(arrays)), *arrays)
+    return {
+        row["delivery_id"]: (row["final_outcome"], row["is_fresh"], row["duplicate_of"])
+        for row in rows
+    }
+
+
+async def bury(
+    connection: asyncpg.Connection,
+    *webhooks: Webhook,
+    attempt: int = 4,
+    error: tuple[str | None, str | None] = (None, None),
+) -> dict[UUID, tuple[int, str, str]]:
+    """By webhook that became a dead letter: attempts, error class and error message."""
+    arrays = _arrays([(w.id, attempt, *error, *w.columns()) for w in webhooks])
+    rows = await connection.fetch(_call("record_webhook_dead_letters", len(arrays)), *arrays)
+    return {
+        row["delivery_id"]: (row["attempts"], row["error_class"], row["error_message"])
+        for row in rows
+    }
+
+
+async def accept(
+    connection: asyncpg.Connection,
+    *webhooks: Webhook,
+    status: str = "pending",
+    data: str | None = None,
+) -> None:
+    """Write the rows as a gateway does; `data` instead of the payload when it is in a hurry."""
+    await connection.executemany(
+        "INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data,"
+        " altered, max_attempts, call_id, dedup_key, gateway_life, retry_of, status, created_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, webhook_created_at($1))"
+        " ON CONFLICT DO NOTHING",
+        [
+            (w.id, *w.columns()[:3], data or w.event_data, *w.columns()[4:], status)
+            for w in webhooks
+        ],
+    )
+
+
+async def row_of(connection: asyncpg.Connection, webhook: Webhook) -> asyncpg.Record:
+    row = await connection.fetchrow("SELECT * FROM webhook_delivery_log WHERE id = $1", webhook.id)
+    assert row is not None
+    return row
+
+
+async def attempts_of(connection: asyncpg.Connection, webhook: Webhook) -> list[tuple[Any, ...]]:
+    """Number, outcome, error class and error message of each attempt, in order."""
+    rows = await connection.fetch(
+        "SELECT attempt, outcome, error_class, error_message FROM webhook_delivery_attempts"
+        " WHERE delivery_id = $1 ORDER BY attempt",
+        webhook.id,
+    )
+    return [tuple(row) for row in rows]
+
+
+async def owner_of(
+    connection: asyncpg.Connection, dedup_key: str, org_id: UUID = ORG
+) -> UUID | None:
+    """Who holds the claim of an event."""
+    owner: UUID | None = await connection.fetchval(
+        "SELECT delivery_id FROM webhook_inbox WHERE org_id = $1 AND dedup_key = $2",
+        org_id,
+        dedup_key,
+    )
+    return owner
