@@ -20,7 +20,9 @@ async def test_migrate_says_what_it_applied_and_then_that_nothing_is_left(
     assert second.out == "Nothing to do: the database is at the newest version.\n"
 
 
-async def test_demo_and_wait_ask_for_a_migration(database: PrivateDatabase, tmp_path: Path) -> None:
+async def test_a_database_without_tables_is_told_with_the_cure(
+    database: PrivateDatabase, tmp_path: Path
+) -> None:
     """On a database without tables the sentence names the command that makes them."""
     await database.create_database("cli_empty")
     url = database.url("cli_empty")

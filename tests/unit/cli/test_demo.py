@@ -25,6 +25,12 @@ def read(act: Act) -> ReadEvent:
     return event
 
 
+def key_of(act: Act) -> str | None:
+    """The key under which the gateway knows the event."""
+    event = read(act)
+    return dedup_key(event.type, event.message)
+
+
 def handed(act: Act, attempt: int) -> Event:
     event = read(act)
     return Event(
@@ -80,11 +86,11 @@ def test_only_what_promises_to_be_a_duplicate_is_one() -> None:
     acts = acts_of(LADDER, run=RUN, now_ms=NOW_MS)
     others = acts_of(LADDER, run="f" * 16, now_ms=NOW_MS)
 
-    fresh = [dedup_key(read(act)) for act in acts if act.ends_as is not Status.DUPLICATE]
-    again = [dedup_key(read(act)) for act in acts if act.ends_as is Status.DUPLICATE]
+    fresh = [key_of(act) for act in acts if act.ends_as is not Status.DUPLICATE]
+    again = [key_of(act) for act in acts if act.ends_as is Status.DUPLICATE]
     assert len(set(fresh)) == len(fresh)
     assert set(again) < set(fresh)
-    assert not {dedup_key(read(act)) for act in others} & set(fresh)
+    assert not {key_of(act) for act in others} & set(fresh)
 
 
 @pytest.mark.parametrize("ladder", ["", "2s", "2s,4s", "2s,4s,8s", "1s,1s,1s,1s,1s"])

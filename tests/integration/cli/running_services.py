@@ -1,0 +1,70 @@
+"""A gateway and a processor as processes, on a virtual host and a database of a test's own."""
+
+# ruff: file-ignore[suspicious-subprocess-import] - starting services is what this file is for.
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+from ringback.contract.ladder import Ladder
+from ringback.local.ports import free_ports
+from ringback.local.stack_service import is_ready
+from ringback.runtime import topology
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).parents[3]
+
+
+@asynccontextmanager
+async def running_services(
+    tmp_path: Path, *, amqp_url: str, database_url: str, ladder: str, handlers: str
+) -> AsyncGenerator[dict[str, str], None]:
+    """Give the settings with which commands find the two services, once both are ready."""
+    gateway_port, gateway_exposition, processor_exposition = free_ports(3)
+    settings = {
+        "RINGBACK_AMQP_URL": amqp_url,
+        "RINGBACK_DATABASE_URL": database_url,
+        "RINGBACK_RETRY_LADDER": ladder,
+        "RINGBACK_GATEWAY_PORT": str(gateway_port),
+        "RINGBACK_GATEWAY_EXPOSITION_PORT": str(gateway_exposition),
+        "RINGBACK_PROCESSOR_EXPOSITION_PORT": str(processor_exposition),
+        "RINGBACK_VAPI_SECRET": "s3cret",
+        "RINGBACK_HANDLERS": handlers,
+        "RINGBACK_GATEWAY_HOST": "127.0.0.1",
+        "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
+    }
+    await topology.apply(amqp_url, Ladder.parse(ladder))
+    with ExitStack() as stack:
+        processes = [
+            _spawn(stack, name, settings, tmp_path / f"{name}.log")
+            for name in ("gateway", "processor")
+        ]
+
+        async def both_ready() -> bool:
+            assert all(process.poll() is None for process in processes), _logs(tmp_path)
+            return await is_ready(gateway_exposition) and await is_ready(processor_exposition)
+
+        await eventually(both_ready, deadline_s=20)
+        yield settings
+
+
+def _spawn(
+    stack: ExitStack, name: str, settings: dict[str, str], log_path: Path
+) -> subprocess.Popen[bytes]:
+    log = stack.enter_context(log_path.open("wb"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"services.{name}"],
+        env=os.environ | settings,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        cwd=ROOT,
+    )
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    return process
+
+
+def _logs(folder: Path) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.log"))
