@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ringback.contract.event import Event
 from services.gateway.fallback_hash import digest_of, fallback_hash
 
 LONGEST_KEY = 200
@@ -20,31 +19,44 @@ _PLAIN = re.compile(r"[A-Za-z0-9._:+-]{1,64}")
 _BRACKETED = re.compile(r'(?P<type>[^\[]+)\[transcriptType="(?P<transcript_type>[a-z]+)"\]')
 _ABSENT = "-"
 
-Message = Mapping[str, Any]
+Message = dict[str, Any]
 
 
-class _PartMissingError(Exception):
-    """The message lacks a part that its key needs."""
+class PartMissingError(Exception):
+    """The message lacks a part that its key needs, or is of a type without a key of its own."""
 
 
-def dedup_key(event: Event) -> str | None:
+def dedup_key(event_type: str, message: Message) -> str | None:
     """The key under which an event is known within its org: ASCII, at most 200 characters.
 
     None for the types of which no copy can be told from another (one message per token). A key
     that begins with `hash|` is the weak one, for what the table below does not know.
     """
-    bracketed = _BRACKETED.fullmatch(event.type)
-    event_type = bracketed["type"] if bracketed else event.type
-    if event_type in _WITHOUT_KEY:
+    try:
+        return strong_key(event_type, message)
+    except PartMissingError:
+        return _key("hash", _base_type(event_type), fallback_hash(message))
+
+
+def strong_key(event_type: str, message: Message) -> str | None:
+    """As `dedup_key`, from the parts of the message alone that the table below names.
+
+    Raises PartMissingError where only the hash of the whole message tells it from another.
+    """
+    bracketed = _BRACKETED.fullmatch(event_type)
+    base_type = bracketed["type"] if bracketed else event_type
+    if base_type in _WITHOUT_KEY:
         return None
-    message = event.message
+    if base_type not in _PARTS:
+        raise PartMissingError(base_type)
     if bracketed:
         message = {"transcriptType": bracketed["transcript_type"]} | message
-    try:
-        parts = _PARTS[event_type](message)
-    except (KeyError, _PartMissingError):
-        return _key("hash", event_type, fallback_hash(event.message))
-    return _key(event_type, *parts)
+    return _key(base_type, *_PARTS[base_type](message))
+
+
+def _base_type(event_type: str) -> str:
+    bracketed = _BRACKETED.fullmatch(event_type)
+    return bracketed["type"] if bracketed else event_type
 
 
 def _key(*parts: str) -> str:
@@ -60,7 +72,7 @@ def _at(message: Message, path: str) -> Any:
     """The value at a path such as `call.id`; None where there is none."""
     value: Any = message
     for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
@@ -72,7 +84,7 @@ def _need(message: Message, *paths: str) -> str:
             return value
         if isinstance(value, int | float) and not isinstance(value, bool):
             return repr(value)
-    raise _PartMissingError(paths)
+    raise PartMissingError(paths)
 
 
 def _have(message: Message, path: str) -> str:
@@ -112,9 +124,9 @@ def _status_update(message: Message) -> list[str]:
 def _tool_calls(message: Message) -> list[str]:
     calls = _items(message, "toolCallList") or _items(message, "toolCalls")
     calls = calls or [_at(item, "toolCall") for item in _items(message, "toolWithToolCallList")]
-    ids = sorted(_need(call, "id") for call in calls if isinstance(call, Mapping))
+    ids = sorted(_need(call, "id") for call in calls if isinstance(call, dict))
     if not ids or len(ids) != len(calls):
-        raise _PartMissingError("toolCallList")
+        raise PartMissingError("toolCallList")
     return [_need(message, "call.id", "chat.id"), ids[0] if len(ids) == 1 else digest_of(ids)]
 
 
@@ -122,17 +134,17 @@ def _artifact_upload(message: Message) -> list[str]:
     artifacts = sorted(
         [str(_at(artifact, "type")), str(_at(artifact, "success"))]
         for artifact in _items(message, "artifacts")
-        if isinstance(artifact, Mapping)
+        if isinstance(artifact, dict)
     )
     if not artifacts:
-        raise _PartMissingError("artifacts")
+        raise PartMissingError("artifacts")
     return [_need(message, "call.id"), digest_of(artifacts)]
 
 
 def _conversation_update(message: Message) -> list[str]:
     messages = _items(message, "messagesOpenAIFormatted")
     if not messages:
-        raise _PartMissingError("messagesOpenAIFormatted")
+        raise PartMissingError("messagesOpenAIFormatted")
     return [_need(message, "call.id"), str(len(messages)), digest_of(messages)]
 
 

@@ -6,11 +6,15 @@ from uuid import UUID
 
 import asyncpg
 
+from ringback.contract.json_text import JsonText, read_json
 from ringback.runtime.postgres import DATABASE_AWAY
 from ringback.runtime.queries import load
 from services.gateway.pending_row import PendingRow
 
 _PACKAGE = "services.gateway"
+
+LIGHT = JsonText(value={}, text="{}", altered=False)
+"""The payload of a row that has none: no event is an empty object, so the processor knows it."""
 
 CANNOT_WRITE: tuple[type[BaseException], ...] = (*DATABASE_AWAY, asyncpg.PostgresError)
 """What stands between us and the log: the server is away, or not migrated, or forbids it."""
@@ -67,14 +71,15 @@ class DeliveryLog:
         # Sorted, because two writers that lock the same ids in different orders deadlock.
         ordered = sorted(rows, key=lambda row: row.envelope.job_id)
         envelopes = [row.envelope for row in ordered]
+        payloads = [LIGHT if row.body is None else read_json(row.body) for row in ordered]
         await connection.execute(
             load(_PACKAGE, "insert_pending_rows.sql"),
             [envelope.job_id for envelope in envelopes],
             [envelope.org_id for envelope in envelopes],
             [envelope.endpoint_id for envelope in envelopes],
             [envelope.event_type for envelope in envelopes],
-            [row.event_data for row in ordered],
-            [row.altered for row in ordered],
+            [payload.text for payload in payloads],
+            [payload.altered for payload in payloads],
             [envelope.received_at for envelope in envelopes],
             [row.call_id for row in ordered],
             [envelope.dedup_key for envelope in envelopes],

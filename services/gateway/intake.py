@@ -15,12 +15,13 @@ from uuid import UUID
 from aiohttp import hdrs, web
 from pamqp.commands import Basic
 
-from ringback.contract.event import Unreadable, read_event
+from ringback.contract.event import Unreadable
 from ringback.contract.identity import new_job_id
 from services.gateway import refusal
 from services.gateway.body import read_body
 from services.gateway.content_type import is_json
 from services.gateway.endpoint import Endpoint
+from services.gateway.head import read_head
 from services.gateway.message import properties_of
 from services.gateway.observe import Observe
 from services.gateway.pending_row import PendingRow
@@ -40,8 +41,11 @@ class Pending(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
+    """`payloads_below` requests in hand, pending rows carry payloads; from then on they do not."""
+
     max_body_bytes: int
     body_timeout_s: float
+    payloads_below: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,8 @@ class Intake:
                 answer, path=request.raw_path, headers=request.headers, duration_s=duration_s
             )
         else:
-            self.pending.add(answer.row)
+            is_busy = self.room.count >= self.limits.payloads_below
+            self.pending.add(answer.row(with_payload=not is_busy))
             self.observe.accepted(answer, duration_s=duration_s)
         return answer
 
@@ -110,16 +115,16 @@ class Intake:
         return endpoint if is_json(headers.get(hdrs.CONTENT_TYPE)) else refusal.WRONG_CONTENT_TYPE
 
     def _seal(self, body: bytes, endpoint: Endpoint, request: web.BaseRequest) -> Sealed | Refusal:
-        event = read_event(body)
-        if isinstance(event, Unreadable):
-            return refusal.unreadable(event)
+        head = read_head(body)
+        if isinstance(head, Unreadable):
+            return refusal.unreadable(head)
         return seal(
-            event,
+            head,
+            body,
             job_id=new_job_id(),
             endpoint=endpoint,
             life=self.life,
             headers=request.headers,
-            size_bytes=len(body),
         )
 
     async def _publish(self, body: bytes, sealed: Sealed) -> PublishOutcome:

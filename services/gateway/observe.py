@@ -63,9 +63,9 @@ class Observe:
             org_id=str(envelope.org_id),
             endpoint_id=envelope.endpoint_id,
             event_type=envelope.event_type,
-            size_bytes=sealed.size_bytes,
+            size_bytes=len(sealed.body),
             duration_ms=round(duration_s * 1000, 2),
-            call_id=sealed.row.call_id,
+            call_id=sealed.call_id,
             dedup_key=envelope.dedup_key,
             trace_id=envelope.trace.trace_id,
         )

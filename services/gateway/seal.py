@@ -5,45 +5,47 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from ringback.contract.envelope import Envelope
-from ringback.contract.event import Event
 from ringback.contract.identity import JobId, created_at
 from ringback.contract.json_text import keepable
 from ringback.contract.trace_context import TraceContext, new_trace_context, trace_context_of
-from services.gateway.dedup_key import dedup_key
 from services.gateway.endpoint import Endpoint
+from services.gateway.head import Head
 from services.gateway.pending_row import PendingRow
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What outlives the parsed document, which may be many times larger than its text."""
+    """A webhook under an id of its own, as it is published and written about."""
 
     envelope: Envelope
-    row: PendingRow
-    size_bytes: int
+    call_id: str | None
+    body: bytes
+
+    def row(self, *, with_payload: bool) -> PendingRow:
+        return PendingRow(self.envelope, self.call_id, self.body if with_payload else None)
 
 
 def seal(
-    event: Event,
+    head: Head,
+    body: bytes,
     *,
     job_id: JobId,
     endpoint: Endpoint,
     life: UUID,
     headers: Mapping[str, str],
-    size_bytes: int,
 ) -> Sealed:
     """Put an event under an id of its own. Whose it is, the endpoint alone says."""
     envelope = Envelope(
         job_id=job_id,
-        event_type=event.type,
+        event_type=head.type,
         org_id=endpoint.org_id,
         endpoint_id=endpoint.id,
         received_at=created_at(job_id),
         gateway_life=life,
         trace=_trace_in(headers),
-        dedup_key=dedup_key(event),
+        dedup_key=head.dedup_key,
     )
-    return Sealed(envelope, PendingRow.of(envelope, event), size_bytes)
+    return Sealed(envelope, head.call_id, body)
 
 
 def _trace_in(headers: Mapping[str, str]) -> TraceContext:

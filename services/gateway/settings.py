@@ -153,6 +153,12 @@ class GatewaySettings(
     pending_bytes: int = Field(
         default=16 * _MIB, ge=1024, description="Bytes of those rows at most."
     )
+    pending_payloads_below: int = Field(
+        default=16,
+        ge=0,
+        description="Requests in hand below which those rows carry payloads. A busier gateway "
+        "leaves the payloads to the processor, which then writes them when it finishes.",
+    )
     gateway_drain_timeout_s: float = Field(
         default=5.0, gt=0, description="Seconds to finish the requests in hand when told to stop."
     )

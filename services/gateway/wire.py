@@ -69,7 +69,9 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         intake = Intake(
             routes=routes_of(settings.all_endpoints()),
             limits=Limits(
-                max_body_bytes=settings.max_body_bytes, body_timeout_s=settings.body_timeout_s
+                max_body_bytes=settings.max_body_bytes,
+                body_timeout_s=settings.body_timeout_s,
+                payloads_below=settings.pending_payloads_below,
             ),
             room=Room(settings.max_in_hand, settings.max_in_hand_bytes),
             broker=publisher,

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from ringback.contract.event import Event, read_event
 from ringback.contract.identity import new_job_id
 from services.gateway.endpoint import Endpoint
+from services.gateway.head import Head, read_head
 from services.gateway.observe import Observe
 from services.gateway.pending_row import PendingRow
 from services.gateway.pending_rows import PendingRows
@@ -46,16 +46,17 @@ class MemoryLog:
 
 
 def row(text: str = "") -> PendingRow:
-    event = read_event(b'{"type":"hang","y":"%s"}' % text.encode())
-    assert isinstance(event, Event)
+    body = b'{"type":"hang","y":"%s"}' % text.encode()
+    head = read_head(body)
+    assert isinstance(head, Head)
     return seal(
-        event,
+        head,
+        body,
         job_id=new_job_id(),
         endpoint=Endpoint("default", LIFE),
         life=LIFE,
         headers={},
-        size_bytes=0,
-    ).row
+    ).row(with_payload=True)
 
 
 @pytest.fixture

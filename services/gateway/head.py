@@ -1,0 +1,133 @@
+"""The few things of a body that accepting it needs: its type, its call, and what makes it the same.
+
+Building a whole report as objects takes a third of the time that a webhook costs the gateway. A
+decoder of the parts that keys are made of checks the grammar of everything and keeps only those, in
+a tenth of that time. What such a glance cannot tell, a full reading does.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ringback.contract.event import LONGEST_TYPE_BYTES, Unreadable, call_id_in, read_event
+from ringback.contract.json_text import keepable
+from services.gateway.dedup_key import PartMissingError, dedup_key, strong_key
+
+_MOST_LEVELS = 254
+_NOT_BRACES = bytes(set(range(256)) - set(b"[]{}"))
+_NUL = b"\\u0000"
+_NEEDS_WHOLE = frozenset(
+    {
+        "conversation-update",
+        "handoff-destination-request",
+        "knowledge-base-request",
+        "transfer-destination-request",
+    }
+)
+"""Types whose key holds a hash of long parts."""
+
+
+class _Parts(msgspec.Struct, rename="camel"):
+    """What keys are made of, whatever it is. A part that is absent is UNSET."""
+
+    type: Any = msgspec.UNSET
+    call: Any = msgspec.UNSET
+    timestamp: Any = msgspec.UNSET
+    status: Any = msgspec.UNSET
+    role: Any = msgspec.UNSET
+    turn: Any = msgspec.UNSET
+    turn_id: Any = msgspec.UNSET
+    transcript_type: Any = msgspec.UNSET
+    transcript: Any = msgspec.UNSET
+    tool_call_list: Any = msgspec.UNSET
+    tool_calls: Any = msgspec.UNSET
+    tool_with_tool_call_list: Any = msgspec.UNSET
+    language: Any = msgspec.UNSET
+    source: Any = msgspec.UNSET
+    text: Any = msgspec.UNSET
+    timing: Any = msgspec.UNSET
+    request: Any = msgspec.UNSET
+    destination: Any = msgspec.UNSET
+    new_assistant: Any = msgspec.UNSET
+    artifacts: Any = msgspec.UNSET
+    campaign_id: Any = msgspec.UNSET
+    contact: Any = msgspec.UNSET
+    chat: Any = msgspec.UNSET
+    session: Any = msgspec.UNSET
+
+
+class _Body(_Parts, rename="camel"):
+    message: _Parts | msgspec.UnsetType = msgspec.UNSET
+
+
+_DECODE = msgspec.json.Decoder(_Body).decode
+_NAMES = tuple(zip(_Parts.__struct_fields__, _Parts.__struct_encode_fields__, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    type: str
+    call_id: str | None
+    dedup_key: str | None
+
+
+def read_head(body: bytes) -> Head | Unreadable:
+    """Read what `ringback.contract.event.read_event` would say of the body, or its refusal."""
+    glimpsed = _glimpse(body)
+    if glimpsed is not None:
+        return glimpsed
+    event = read_event(body)
+    if isinstance(event, Unreadable):
+        return event
+    return Head(event.type, event.call_id, dedup_key(event.type, event.message))
+
+
+def _glimpse(body: bytes) -> Head | None:
+    """The head, where the parts alone tell it with certainty; else None."""
+    try:
+        decoded = _DECODE(body)
+        body.decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    parts = decoded.message if isinstance(decoded.message, _Parts) else decoded
+    event_type = parts.type
+    if not isinstance(event_type, str) or not _is_plain(event_type) or _may_be_deep(body):
+        return None
+    if _NUL in body:  # A full reading replaces it, and a key is made of what stands there then.
+        return None
+    if parts is decoded and decoded.message is not msgspec.UNSET:
+        return None
+    message = {
+        name: value
+        for field, name in _NAMES
+        if (value := getattr(parts, field)) is not msgspec.UNSET
+    }
+    try:
+        return Head(event_type, call_id_in(message), strong_key(event_type, message))
+    except PartMissingError:
+        return None
+
+
+def _is_plain(event_type: str) -> bool:
+    return (
+        0 < len(event_type.encode()) <= LONGEST_TYPE_BYTES
+        and keepable(event_type) == event_type
+        and event_type not in _NEEDS_WHOLE
+    )
+
+
+def _may_be_deep(body: bytes) -> bool:
+    """Whether it may be nested more deeply than we read: false only where that is certain.
+
+    Pairs of braces are taken out from the inside, a level at a time. Braces within texts can only
+    make the answer more careful.
+    """
+    if body.count(b"{") + body.count(b"[") <= _MOST_LEVELS:
+        return False
+    braces = body.translate(None, _NOT_BRACES)
+    for _ in range(_MOST_LEVELS):
+        if not braces:
+            return False
+        braces = braces.replace(b"{}", b"").replace(b"[]", b"")
+    return True
