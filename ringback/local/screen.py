@@ -38,7 +38,8 @@ class Screen:
         self.console.print(table)
         self.console.print("\nTry it:\n", style="bold")
         self.console.print(first_webhook(gateway_port), soft_wrap=True)
-        self.console.print("\nCtrl-C stops everything; the data stays.\n")
+        self.console.print("\nOr, in another terminal: .venv/bin/ringback demo")
+        self.console.print("Ctrl-C stops everything; the data stays.\n")
 
 
 def first_webhook(gateway_port: int) -> str:
@@ -54,12 +55,11 @@ def addresses(
     ports: ServicePorts, *, management_url: str | None, state_dir: Path
 ) -> list[tuple[str, str]]:
     """Give what is where, in the order a newcomer asks for it."""
-    gateway, rest = f"http://{LOOPBACK}:{ports.gateway}", f"http://{LOOPBACK}:{ports.metrics_rest}"
+    gateway = f"http://{LOOPBACK}:{ports.gateway}"
     expositions = (ports.gateway_exposition, ports.processor_exposition, ports.metrics_exposition)
     rows = [
         ("Webhooks", f"{gateway}/api/webhooks/vapi"),
-        ("Metrics REST", f"{rest}/api/webhook-metrics/queue-health"),
-        ("Metrics gRPC", f"{LOOPBACK}:{ports.metrics_grpc}"),
+        ("gRPC health", f"{LOOPBACK}:{ports.metrics_grpc}"),
         ("Prometheus", " ".join(f"http://{LOOPBACK}:{port}/metrics" for port in expositions)),
     ]
     if management_url:

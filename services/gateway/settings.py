@@ -122,13 +122,6 @@ class GatewaySettings(
     gateway_exposition_port: int = Field(
         default=9101, ge=0, le=65535, description="Port of the gateway's /metrics and health."
     )
-    # One connection writes the pending rows, another answers the readiness check.
-    database_pool_min: int = Field(
-        default=1, ge=0, le=100, description="Connections kept open to PostgreSQL."
-    )
-    database_pool_max: int = Field(
-        default=2, ge=1, le=500, description="The most connections to PostgreSQL."
-    )
     max_body_bytes: int = Field(
         default=8 * _MIB,
         ge=1024,
