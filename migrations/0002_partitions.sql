@@ -71,6 +71,8 @@ $$;
 --
 -- A procedure, because it commits after each step: a drop locks the whole log for a moment, and
 -- that lock must not be held while the next day is being worked on.
+--
+-- One at a time: whoever finds another one at a step leaves the rest to it.
 CREATE PROCEDURE cleanup_old_webhook_logs(
     retention_days integer DEFAULT 30,
     batch_size     integer DEFAULT 5000
@@ -88,6 +90,11 @@ BEGIN
     END IF;
     FOR old_day IN SELECT day FROM webhook_partition_days() WHERE day < first_kept LOOP
         suffix := to_char(old_day, '_YYYYMMDD');
+        IF NOT may_clean_webhook_logs() THEN
+            RETURN;
+        END IF;
+        -- Another one may have dropped it before it left the rest to us.
+        CONTINUE WHEN to_regclass(format('%I', 'webhook_delivery_log' || suffix)) IS NULL;
         EXECUTE format(
             'SELECT EXISTS (SELECT FROM %I WHERE NOT webhook_is_finished(status, resolution))',
             'webhook_delivery_log' || suffix) INTO unfinished;
@@ -110,10 +117,16 @@ BEGIN
                     'webhook_delivery_log' || suffix) INTO touched;
                 COMMIT;
                 EXIT WHEN touched = 0;
+                IF NOT may_clean_webhook_logs() THEN
+                    RETURN;
+                END IF;
             END LOOP;
         END IF;
     END LOOP;
     LOOP
+        IF NOT may_clean_webhook_logs() THEN
+            RETURN;
+        END IF;
         DELETE FROM webhook_inbox WHERE ctid = ANY (ARRAY(
             SELECT ctid FROM webhook_inbox WHERE claimed_at < now() - interval '7 days'
             LIMIT batch_size));
@@ -130,6 +143,12 @@ BEGIN
     WHERE written_at < now() - make_interval(days => retention_days);
     COMMIT;
 END
+$$;
+
+-- Whether no other session is at a step of the cleaning; none will be until this transaction ends.
+CREATE FUNCTION may_clean_webhook_logs() RETURNS boolean
+LANGUAGE sql AS $$
+    SELECT pg_try_advisory_xact_lock(hashtext('cleanup_old_webhook_logs'))
 $$;
 
 -- An unresolved dead letter waits for a person, so it is not finished.
