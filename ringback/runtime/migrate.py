@@ -13,6 +13,9 @@ from ringback.runtime.queries import load
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
+SNAPSHOT_NAME = "schema.sql"
+"""What the migrations make, for reading. It is no migration."""
+
 _FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -35,7 +38,7 @@ class Migration:
 def migrations_in(directory: Path) -> list[Migration]:
     """The files of a directory in order. Raises MigrationError for a name out of the scheme."""
     found = []
-    for path in sorted(directory.glob("*.sql")):
+    for path in sorted(set(directory.glob("*.sql")) - {directory / SNAPSHOT_NAME}):
         match = _FILE_NAME.fullmatch(path.name)
         if match is None:
             raise MigrationError(f"{path.name} is not named like 0001_delivery_log.sql.")
@@ -96,7 +99,7 @@ async def _locked(database_url: str) -> AsyncGenerator[asyncpg.Connection, None]
     """A connection that alone may migrate. The lock ends with the connection, whatever happens."""
     try:
         connection = await asyncpg.connect(database_url, timeout=_CONNECT_TIMEOUT_S)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
         reason = type(exc).__name__
         raise MigrationError(f"The database cannot be reached ({reason}).") from exc
     try:

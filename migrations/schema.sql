@@ -1,0 +1,530 @@
+-- The schema after the last migration, for reading and for reviewing changes of it.
+-- Nothing is built from this file; migrations/README.md says how to renew it.
+
+CREATE FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, recorded_outcome text, duplicate_of uuid)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    first_id uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
+    last_id  uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u DESC LIMIT 1);
+    claimed  uuid[];
+    owners   uuid[];
+    begun    uuid[];
+BEGIN
+    SELECT array_agg(c.delivery_id), array_agg(c.owner_id) INTO claimed, owners
+    FROM claim_webhook_events(p_ids, p_org_ids, p_dedup_keys) AS c;
+
+    PERFORM ensure_webhook_rows(
+        p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered, p_max_attempts,
+        p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of,
+        ARRAY(SELECT u FROM unnest(p_ids) AS u
+              EXCEPT
+              SELECT id FROM webhook_delivery_log
+              WHERE id = ANY (p_ids) AND id BETWEEN first_id AND last_id));
+
+    RETURN QUERY
+    SELECT w.id,
+           coalesce(
+               done.outcome,
+               CASE WHEN log.status IN ('completed', 'duplicate') THEN log.status END),
+           nullif(claim.owner_id, w.id)
+    FROM unnest(p_ids, p_attempts) AS w (id, attempt)
+    JOIN unnest(claimed, owners) AS claim (id, owner_id) ON claim.id = w.id
+    LEFT JOIN webhook_delivery_attempts AS done
+        ON done.delivery_id = w.id AND done.attempt = w.attempt
+        AND done.delivery_id BETWEEN first_id AND last_id
+    LEFT JOIN webhook_delivery_log AS log
+        ON log.id = w.id AND log.id BETWEEN first_id AND last_id;
+
+    SELECT array_agg(locked.id) INTO begun FROM (
+        SELECT log.id FROM webhook_delivery_log AS log
+        WHERE log.id = ANY (p_ids) AND log.id BETWEEN first_id AND last_id
+          AND log.status IN ('pending', 'failed')
+          -- What is only repeated does not begin.
+          AND NOT EXISTS (
+              SELECT FROM unnest(p_ids, p_attempts) AS w (id, attempt)
+              JOIN webhook_delivery_attempts AS done
+                  ON done.delivery_id = w.id AND done.attempt = w.attempt
+                  AND done.delivery_id BETWEEN first_id AND last_id
+              WHERE w.id = log.id)
+        ORDER BY log.id FOR UPDATE) AS locked;
+    UPDATE webhook_delivery_log AS log
+    SET status = 'processing', last_attempt_at = clock_timestamp()
+    WHERE log.id = ANY (begun) AND log.id BETWEEN first_id AND last_id;
+END
+$$;
+
+CREATE FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) RETURNS TABLE(delivery_id uuid, owner_id uuid)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN
+    INSERT INTO webhook_inbox (org_id, dedup_key, delivery_id)
+    SELECT w.org_id, w.dedup_key, w.id
+    FROM unnest(ids, org_ids, dedup_keys) AS w (id, org_id, dedup_key)
+    WHERE w.dedup_key IS NOT NULL
+    ORDER BY w.org_id, w.dedup_key, w.id
+    ON CONFLICT DO NOTHING;
+
+    RETURN QUERY
+    SELECT w.id, coalesce(inbox.delivery_id, w.id)
+    FROM unnest(ids, org_ids, dedup_keys) AS w (id, org_id, dedup_key)
+    LEFT JOIN webhook_inbox AS inbox
+        ON inbox.org_id = w.org_id AND inbox.dedup_key = w.dedup_key;
+END
+$$;
+
+CREATE PROCEDURE public.cleanup_old_webhook_logs(IN retention_days integer DEFAULT 30, IN batch_size integer DEFAULT 5000)
+    LANGUAGE plpgsql
+    AS $_$
+DECLARE
+    first_kept date := (now() AT TIME ZONE 'UTC')::date - retention_days;
+    old_day    date;
+    suffix     text;
+    unfinished boolean;
+    touched    bigint;
+BEGIN
+    IF retention_days < 1 OR batch_size < 1 THEN
+        RAISE EXCEPTION 'retention_days and batch_size must be at least 1';
+    END IF;
+    FOR old_day IN SELECT day FROM webhook_partition_days() WHERE day < first_kept LOOP
+        suffix := to_char(old_day, '_YYYYMMDD');
+        IF NOT may_clean_webhook_logs() THEN
+            RETURN;
+        END IF;
+        -- Another one may have dropped it before it left the rest to us.
+        CONTINUE WHEN to_regclass(format('%I', 'webhook_delivery_log' || suffix)) IS NULL;
+        EXECUTE format(
+            'SELECT EXISTS (SELECT FROM %I WHERE NOT webhook_is_finished(status, resolution))',
+            'webhook_delivery_log' || suffix) INTO unfinished;
+        IF NOT unfinished THEN
+            CALL drop_webhook_day(old_day);
+        ELSE
+            LOOP
+                EXECUTE format(
+                    'WITH gone AS (
+                         DELETE FROM %1$I WHERE id IN (
+                             SELECT id FROM %1$I
+                             WHERE webhook_is_finished(status, resolution) LIMIT %2$s)
+                         RETURNING id)
+                     DELETE FROM %3$I WHERE delivery_id IN (SELECT id FROM gone)',
+                    'webhook_delivery_log' || suffix, batch_size,
+                    'webhook_delivery_attempts' || suffix);
+                EXECUTE format(
+                    'SELECT count(*) FROM (SELECT FROM %I
+                     WHERE webhook_is_finished(status, resolution) LIMIT 1) AS left_over',
+                    'webhook_delivery_log' || suffix) INTO touched;
+                COMMIT;
+                EXIT WHEN touched = 0;
+                IF NOT may_clean_webhook_logs() THEN
+                    RETURN;
+                END IF;
+            END LOOP;
+        END IF;
+    END LOOP;
+    LOOP
+        IF NOT may_clean_webhook_logs() THEN
+            RETURN;
+        END IF;
+        DELETE FROM webhook_inbox WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM webhook_inbox WHERE claimed_at < now() - interval '7 days'
+            LIMIT batch_size));
+        GET DIAGNOSTICS touched = ROW_COUNT;
+        COMMIT;
+        EXIT WHEN touched = 0;
+    END LOOP;
+    -- The newest row of a life holds its whole count; the others have served.
+    DELETE FROM webhook_gateway_ledger AS older
+    USING webhook_gateway_ledger AS newer
+    WHERE newer.gateway_life = older.gateway_life AND newer.accepted > older.accepted
+      AND older.written_at < now() - interval '1 day';
+    DELETE FROM webhook_gateway_ledger
+    WHERE written_at < now() - make_interval(days => retention_days);
+    COMMIT;
+END
+$_$;
+
+CREATE PROCEDURE public.drop_webhook_day(IN old_day date)
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    suffix  text := to_char(old_day, '_YYYYMMDD');
+    dropped boolean := false;
+BEGIN
+    FOR try IN 1..5 LOOP
+        BEGIN
+            SET LOCAL lock_timeout = '500ms';
+            EXECUTE format('DROP TABLE IF EXISTS %I, %I',
+                           'webhook_delivery_log' || suffix, 'webhook_delivery_attempts' || suffix);
+            dropped := true;
+        EXCEPTION WHEN lock_not_available THEN
+            PERFORM pg_sleep(0.2);
+        END;
+        COMMIT;
+        EXIT WHEN dropped;
+    END LOOP;
+    IF NOT dropped THEN
+        RAISE NOTICE 'the day % is being read; it stays until the next run', old_day;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION public.ensure_webhook_partitions(first_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date - 1), last_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date + 7)) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    day       date;
+    parent    text;
+    partition text;
+    made      integer := 0;
+BEGIN
+    -- One maker at a time: two would make the same partition and one would fail.
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
+    FOREACH parent IN ARRAY ARRAY['webhook_delivery_log', 'webhook_delivery_attempts'] LOOP
+        day := first_day;
+        WHILE day <= last_day LOOP
+            partition := parent || to_char(day, '_YYYYMMDD');
+            IF to_regclass(format('%I', partition)) IS NULL THEN
+                EXECUTE format(
+                    'CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = 80)',
+                    partition, parent);
+                EXECUTE format(
+                    'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                    parent, partition,
+                    webhook_id_at(day::timestamp AT TIME ZONE 'UTC'),
+                    webhook_id_at((day + 1)::timestamp AT TIME ZONE 'UTC'));
+                made := made + 1;
+            END IF;
+            day := day + 1;
+        END LOOP;
+    END LOOP;
+    RETURN made;
+END
+$$;
+
+CREATE FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_lives uuid[], retries_of uuid[], only_ids uuid[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+    INSERT INTO webhook_delivery_log (
+        id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
+        created_at, call_id, dedup_key, gateway_life, retry_of)
+    SELECT w.id, w.org_id, w.endpoint_id, w.event_type, w.event_data::jsonb, w.altered, 'pending',
+           w.max_attempts, webhook_created_at(w.id), w.call_id, w.dedup_key, w.gateway_life, w.retry_of
+    FROM unnest(ids, org_ids, endpoint_ids, event_types, event_data, altered, max_attempts,
+                call_ids, dedup_keys, gateway_lives, retries_of)
+        AS w (id, org_id, endpoint_id, event_type, event_data, altered, max_attempts,
+              call_id, dedup_key, gateway_life, retry_of)
+    WHERE w.id = ANY (only_ids)
+    ORDER BY w.id
+    ON CONFLICT DO NOTHING
+$$;
+
+CREATE FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    first_id   uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
+    last_id    uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u DESC LIMIT 1);
+    fresh      uuid[];
+    duplicates uuid[];
+    owners     uuid[];
+    missing    uuid[];
+BEGIN
+    WITH written AS (
+        INSERT INTO webhook_delivery_attempts AS a (
+            delivery_id, attempt, org_id, outcome, started_at, ended_at,
+            error_class, error_message, trace_id, span_id)
+        SELECT w.*
+        FROM unnest(p_ids, p_attempts, p_org_ids, p_outcomes, p_started_at, p_ended_at,
+                    p_error_classes, p_error_messages, p_trace_ids, p_span_ids)
+            AS w (id, attempt, org_id, outcome, started_at, ended_at,
+                  error_class, error_message, trace_id, span_id)
+        ORDER BY w.id
+        ON CONFLICT DO NOTHING
+        RETURNING a.delivery_id
+    )
+    SELECT coalesce(array_agg(written.delivery_id), '{}') INTO fresh FROM written;
+
+    SELECT coalesce(array_agg(c.delivery_id), '{}'), coalesce(array_agg(c.owner_id), '{}')
+    INTO duplicates, owners
+    FROM claim_webhook_events(
+        fresh,
+        ARRAY(SELECT w.org_id FROM unnest(fresh) WITH ORDINALITY AS f (id, place)
+              JOIN unnest(p_ids, p_org_ids) AS w (id, org_id) ON w.id = f.id ORDER BY f.place),
+        ARRAY(SELECT w.dedup_key FROM unnest(fresh) WITH ORDINALITY AS f (id, place)
+              JOIN unnest(p_ids, p_dedup_keys) AS w (id, dedup_key) ON w.id = f.id ORDER BY f.place)
+    ) AS c
+    WHERE c.owner_id <> c.delivery_id;
+
+    IF cardinality(duplicates) > 0 THEN
+        UPDATE webhook_delivery_attempts AS a
+        SET outcome = 'duplicate', error_class = NULL, error_message = NULL
+        FROM unnest(p_ids, p_attempts) AS w (id, attempt)
+        WHERE a.delivery_id = w.id AND a.attempt = w.attempt AND w.id = ANY (duplicates)
+          AND a.delivery_id BETWEEN first_id AND last_id;
+    END IF;
+
+    -- Before any row is locked: a new row may have to wait for another batch that is making it.
+    missing := ARRAY(SELECT unnest(fresh)
+                     EXCEPT
+                     SELECT id FROM webhook_delivery_log
+                     WHERE id = ANY (fresh) AND id BETWEEN first_id AND last_id);
+    IF cardinality(missing) > 0 THEN
+        PERFORM ensure_webhook_rows(
+            p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
+            p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of, missing);
+    END IF;
+    PERFORM move_webhooks(
+        fresh, duplicates, owners, p_ids, p_attempts, p_outcomes, p_ended_at,
+        p_error_classes, p_error_messages, p_max_attempts, p_event_data, p_altered);
+
+    RETURN QUERY
+    SELECT a.delivery_id, a.outcome, a.delivery_id = ANY (fresh),
+           (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
+            WHERE d.id = a.delivery_id)
+    FROM unnest(p_ids, p_attempts) AS w (id, attempt)
+    JOIN webhook_delivery_attempts AS a
+        ON a.delivery_id = w.id AND a.attempt = w.attempt
+        AND a.delivery_id BETWEEN first_id AND last_id;
+END
+$$;
+
+CREATE FUNCTION public.may_clean_webhook_logs() RETURNS boolean
+    LANGUAGE sql
+    AS $$
+    SELECT pg_try_advisory_xact_lock(hashtext('cleanup_old_webhook_logs'))
+$$;
+
+CREATE FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    first_id uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u LIMIT 1);
+    last_id  uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u DESC LIMIT 1);
+    present  uuid[];
+BEGIN
+    SELECT coalesce(array_agg(locked.id), '{}') INTO present FROM (
+        SELECT log.id FROM webhook_delivery_log AS log
+        WHERE log.id = ANY (only_ids) AND log.id BETWEEN first_id AND last_id
+        ORDER BY log.id FOR UPDATE) AS locked;
+
+    UPDATE webhook_delivery_log AS log
+    SET status = CASE
+            WHEN log.id = ANY (duplicates) THEN 'duplicate'
+            WHEN w.outcome = 'permanent' THEN 'failed'
+            ELSE w.outcome END,
+        event_data = CASE
+            WHEN webhook_has_payload(log.event_data) THEN log.event_data
+            ELSE w.event_data::jsonb END,
+        altered = w.altered,
+        attempts = greatest(log.attempts, w.attempt),
+        max_attempts = w.max_attempts,
+        last_attempt_at = w.ended_at,
+        completed_at = CASE
+            WHEN w.outcome = 'completed' AND log.id <> ALL (duplicates) THEN w.ended_at END,
+        error_class = CASE WHEN log.id <> ALL (duplicates) THEN w.error_class END,
+        error_message = CASE WHEN log.id <> ALL (duplicates) THEN w.error_message END,
+        duplicate_of = (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
+                        WHERE d.id = log.id)
+    FROM unnest(p_ids, p_attempts, p_outcomes, p_ended_at, p_error_classes, p_error_messages,
+                p_max_attempts, p_event_data, p_altered)
+        AS w (id, attempt, outcome, ended_at, error_class, error_message, max_attempts,
+              event_data, altered)
+    WHERE log.id = w.id AND log.id = ANY (present)
+      AND log.id BETWEEN first_id AND last_id
+      AND log.status IN ('pending', 'processing', 'failed');
+END
+$$;
+
+CREATE FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, attempts integer, error_class text, error_message text)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    first_id uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
+    last_id  uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u DESC LIMIT 1);
+BEGIN
+    PERFORM ensure_webhook_rows(
+        p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered, p_max_attempts,
+        p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of,
+        ARRAY(SELECT u FROM unnest(p_ids) AS u
+              EXCEPT
+              SELECT id FROM webhook_delivery_log
+              WHERE id = ANY (p_ids) AND id BETWEEN first_id AND last_id));
+
+    PERFORM FROM webhook_delivery_log
+    WHERE id = ANY (p_ids) AND id BETWEEN first_id AND last_id ORDER BY id FOR UPDATE;
+
+    RETURN QUERY
+    UPDATE webhook_delivery_log AS log
+    SET status = 'dead_letter',
+        event_data = CASE
+            WHEN webhook_has_payload(log.event_data) THEN log.event_data
+            ELSE w.event_data::jsonb END,
+        altered = w.altered,
+        attempts = greatest(log.attempts, w.attempt),
+        error_class = coalesce(w.error_class, log.error_class, 'unknown'),
+        error_message = coalesce(w.error_message, log.error_message, 'No attempt left a reason.')
+    FROM unnest(p_ids, p_attempts, p_error_classes, p_error_messages, p_event_data, p_altered)
+        AS w (id, attempt, error_class, error_message, event_data, altered)
+    WHERE log.id = w.id AND log.id BETWEEN first_id AND last_id
+      AND log.status IN ('pending', 'processing', 'failed')
+    RETURNING log.id, log.attempts, log.error_class, log.error_message;
+END
+$$;
+
+CREATE FUNCTION public.voice_call_progress(status text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(array_position(
+        ARRAY['scheduled', 'queued', 'ringing', 'in-progress', 'forwarding', 'ended'], status), 0)
+$$;
+
+CREATE FUNCTION public.webhook_created_at(id uuid) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT to_timestamp(('x0000' || left(replace(id::text, '-', ''), 12))::bit(64)::bigint / 1000.0)
+$$;
+
+CREATE FUNCTION public.webhook_has_payload(event_data jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT pg_column_size(event_data) > 8
+$$;
+
+CREATE FUNCTION public.webhook_id_at(moment timestamp with time zone) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT (lpad(to_hex(floor(extract(epoch FROM moment) * 1000)::bigint), 12, '0')
+            || '70008000000000000000')::uuid
+$$;
+
+CREATE FUNCTION public.webhook_is_finished(status text, resolution text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT status IN ('completed', 'duplicate') OR (status = 'dead_letter' AND resolution IS NOT NULL)
+$$;
+
+CREATE FUNCTION public.webhook_partition_days() RETURNS TABLE(day date)
+    LANGUAGE sql STABLE
+    AS $$
+    -- Materialized, or a caller's condition on the day would be tried on every table there is.
+    WITH partition AS MATERIALIZED (
+        SELECT child.relname
+        FROM pg_inherits
+        JOIN pg_class AS child ON child.oid = inhrelid
+        WHERE inhparent = 'webhook_delivery_log'::regclass
+    )
+    SELECT to_date(right(relname, 8), 'YYYYMMDD') FROM partition ORDER BY 1
+$$;
+
+CREATE TABLE public.voice_calls (
+    org_id uuid NOT NULL,
+    call_id text NOT NULL,
+    call_type text,
+    status text,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    ended_reason text,
+    duration_seconds double precision,
+    cost double precision,
+    customer_number text,
+    assistant_id text,
+    phone_number_id text,
+    summary text,
+    transcript text,
+    events integer DEFAULT 0 NOT NULL,
+    first_event_at timestamp with time zone NOT NULL,
+    last_event_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON COLUMN public.voice_calls.events IS 'How many events of the call were processed, each counted once.';
+
+CREATE TABLE public.webhook_delivery_attempts (
+    delivery_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    org_id uuid NOT NULL,
+    outcome text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone NOT NULL,
+    duration_ms double precision GENERATED ALWAYS AS ((EXTRACT(epoch FROM (ended_at - started_at)) * (1000)::numeric)) STORED,
+    error_class text,
+    error_message text,
+    trace_id text,
+    span_id text,
+    CONSTRAINT webhook_delivery_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['completed'::text, 'failed'::text, 'permanent'::text, 'duplicate'::text])))
+)
+PARTITION BY RANGE (delivery_id);
+
+COMMENT ON TABLE public.webhook_delivery_attempts IS 'One row per attempt that ended. A redelivery repeats the outcome that stands here.';
+
+CREATE TABLE public.webhook_delivery_log (
+    id uuid NOT NULL,
+    org_id uuid NOT NULL,
+    job_id text GENERATED ALWAYS AS ((id)::text) STORED,
+    endpoint_id text NOT NULL,
+    event_type text NOT NULL,
+    event_data jsonb NOT NULL,
+    altered boolean DEFAULT false NOT NULL,
+    status text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    max_attempts integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    last_attempt_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    error_message text,
+    error_class text,
+    call_id text,
+    dedup_key text,
+    gateway_life uuid,
+    duplicate_of uuid,
+    retry_of uuid,
+    retried_as uuid,
+    resolution text,
+    resolved_at timestamp with time zone,
+    CONSTRAINT webhook_delivery_log_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text, 'dead_letter'::text, 'duplicate'::text])))
+)
+PARTITION BY RANGE (id);
+ALTER TABLE ONLY public.webhook_delivery_log ALTER COLUMN event_data SET STORAGE EXTERNAL;
+
+COMMENT ON TABLE public.webhook_delivery_log IS 'One row per accepted webhook.';
+
+COMMENT ON COLUMN public.webhook_delivery_log.altered IS 'event_data differs from what arrived, because JSONB could not hold it.';
+
+CREATE TABLE public.webhook_gateway_ledger (
+    gateway_life uuid NOT NULL,
+    written_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    accepted bigint NOT NULL
+);
+
+CREATE TABLE public.webhook_inbox (
+    org_id uuid NOT NULL,
+    dedup_key text NOT NULL,
+    delivery_id uuid NOT NULL,
+    claimed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.voice_calls
+    ADD CONSTRAINT voice_calls_pkey PRIMARY KEY (org_id, call_id);
+
+ALTER TABLE ONLY public.webhook_delivery_attempts
+    ADD CONSTRAINT webhook_delivery_attempts_pkey PRIMARY KEY (delivery_id, attempt);
+
+ALTER TABLE ONLY public.webhook_delivery_log
+    ADD CONSTRAINT webhook_delivery_log_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.webhook_inbox
+    ADD CONSTRAINT webhook_inbox_pkey PRIMARY KEY (org_id, dedup_key);
+
+CREATE INDEX webhook_delivery_log_error ON ONLY public.webhook_delivery_log USING btree (id) WHERE (error_class IS NOT NULL);
+
+CREATE INDEX webhook_delivery_log_org ON ONLY public.webhook_delivery_log USING btree (org_id, id);
+
+CREATE INDEX webhook_delivery_log_org_error ON ONLY public.webhook_delivery_log USING btree (org_id, id) WHERE (error_class IS NOT NULL);
+
+CREATE INDEX webhook_gateway_ledger_life ON public.webhook_gateway_ledger USING btree (gateway_life, accepted);
+
+CREATE INDEX webhook_inbox_claimed_at ON public.webhook_inbox USING brin (claimed_at);

@@ -1,0 +1,145 @@
+"""Tests for ringback.runtime.migrate, on databases that are empty at first."""
+
+import asyncio
+import shutil
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from ringback.local.database import PrivateDatabase
+from ringback.local.ports import free_ports
+from ringback.runtime.migrate import MIGRATIONS, MigrationError, migrate, migrations_in
+
+NAMES = sorted(path.name for path in MIGRATIONS.glob("0*.sql"))
+
+
+@pytest.fixture
+async def empty_url(database: PrivateDatabase) -> AsyncIterator[str]:
+    name = f"empty_{uuid.uuid4().hex}"
+    await database.create_database(name)
+    yield database.url(name)
+    await database.drop_database(name)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A folder with two small migrations."""
+    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first ();", encoding="utf-8")
+    (tmp_path / "0002_second.sql").write_text("CREATE TABLE second ();", encoding="utf-8")
+    return tmp_path
+
+
+async def tables(url: str) -> list[str]:
+    connection = await asyncpg.connect(url)
+    rows = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE relname IN ('first', 'second')"
+    )
+    await connection.close()
+    return sorted(row["relname"] for row in rows)
+
+
+async def test_an_empty_database_gets_them_all(empty_url: str) -> None:
+    """In order, each once; the second run finds nothing to do."""
+    first = await migrate(empty_url)
+    second = await migrate(empty_url)
+
+    assert first == NAMES
+    assert second == []
+
+
+async def test_two_at_once_apply_each_once(empty_url: str) -> None:
+    """The jobs of two deployments wait for each other."""
+    applied = await asyncio.gather(*(migrate(empty_url) for _ in range(4)))
+
+    assert sorted(name for names in applied for name in names) == NAMES
+    assert applied.count([]) == 3
+
+
+async def test_a_newer_file_is_applied_alone(empty_url: str, directory: Path) -> None:
+    """What stands is left; only what is new is run."""
+    await migrate(empty_url, directory=directory)
+    (directory / "0003_third.sql").write_text("CREATE TABLE third ();", encoding="utf-8")
+
+    assert await migrate(empty_url, directory=directory) == ["0003_third.sql"]
+
+
+async def test_a_changed_file_is_refused(empty_url: str, directory: Path) -> None:
+    """What was applied is history; a change of it would never reach this database."""
+    await migrate(empty_url, directory=directory)
+    (directory / "0001_first.sql").write_text("CREATE TABLE first (n int);", encoding="utf-8")
+
+    with pytest.raises(MigrationError, match=r"0001_first\.sql was changed after"):
+        await migrate(empty_url, directory=directory)
+
+
+async def test_a_newer_database_is_refused(empty_url: str, directory: Path) -> None:
+    """Old code does not work on what it does not know."""
+    await migrate(empty_url, directory=directory)
+    (directory / "0002_second.sql").unlink()
+
+    with pytest.raises(MigrationError, match="newer than this code: it has migration 0002"):
+        await migrate(empty_url, directory=directory)
+
+
+async def test_a_file_that_fails_leaves_nothing(empty_url: str, directory: Path) -> None:
+    """What came before it stays; when it is mended, the run goes on from there."""
+    second = directory / "0002_second.sql"
+    second.write_text("CREATE TABLE second (); SELECT 1/0;", encoding="utf-8")
+
+    with pytest.raises(MigrationError, match=r"0002_second\.sql was refused .* division by zero"):
+        await migrate(empty_url, directory=directory)
+
+    assert await tables(empty_url) == ["first"]
+    second.write_text("CREATE TABLE second ();", encoding="utf-8")
+    assert await migrate(empty_url, directory=directory) == ["0002_second.sql"]
+
+
+@pytest.mark.parametrize(
+    "name", ["1_first.sql", "0001-first.sql", "0001_First.sql", "first.sql", "0001_.sql"]
+)
+def test_a_name_out_of_the_scheme_is_refused(tmp_path: Path, name: str) -> None:
+    """It would be applied in an order that nobody meant, or not at all."""
+    (tmp_path / name).write_text("SELECT 1", encoding="utf-8")
+
+    with pytest.raises(MigrationError, match="is not named like"):
+        migrations_in(tmp_path)
+
+
+def test_a_number_stands_once(directory: Path) -> None:
+    """Two branches that were merged may bring the same number."""
+    shutil.copy(directory / "0001_first.sql", directory / "0001_other.sql")
+
+    with pytest.raises(MigrationError, match="same number"):
+        migrations_in(directory)
+
+
+def test_a_folder_without_migrations_is_refused(tmp_path: Path) -> None:
+    """An installation that forgot them must not look like one that has nothing to do."""
+    with pytest.raises(MigrationError, match="There are no migrations"):
+        migrations_in(tmp_path)
+
+
+def test_ours_are_numbered_without_a_gap() -> None:
+    """And each sets how long it waits for a lock."""
+    ours = migrations_in(MIGRATIONS)
+
+    assert [migration.version for migration in ours] == [f"{n:04}" for n in range(1, len(ours) + 1)]
+    for migration in ours:
+        assert "SET LOCAL lock_timeout" in migration.sql, migration.name
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://nobody@127.0.0.1:{free_ports(1)[0]}/nothing",
+        "postgresql://nobody@127.0.0.1:port/nothing",
+        "http://127.0.0.1/",
+    ],
+)
+async def test_a_database_that_is_away_is_a_sentence(url: str) -> None:
+    """Also when its address is nonsense."""
+    with pytest.raises(MigrationError, match=r"cannot be reached \(\w+\)\.$"):
+        await migrate(url)
