@@ -8,7 +8,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event, Handler
-from ringback.runtime.postgres import DATA_REFUSED
+from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
 from services.processor.delivery import Delivery
 from services.processor.delivery_log import DeliveryLog, Recorded
 from services.processor.outcome import Effect, Outcome, failed
@@ -52,27 +52,36 @@ async def complete_in_transaction(
     handlers that failed: their transaction is rolled back, and the failure is still to be
     recorded. Raises one of DATABASE_AWAY, or TransactionLostError, when the server went away.
     """
+    decided: Outcome | Recorded | None = None
     try:
         async with delivery_log.finishing(delivery, started_at) as (connection, recorded):
-            _leave_unless_fresh(recorded)
-            if recorded.outcome is AttemptOutcome.COMPLETED:
+            if not recorded.is_fresh:
+                decided = recorded
+            elif recorded.outcome is AttemptOutcome.COMPLETED:
                 outcome = await run_handlers(handlers, event, connection, timeout_s=timeout_s)
-                _leave_unless_completed(outcome, connection)
+                decided = _failure_in(outcome, connection)
+            _leave_if(decided)
+            if recorded.outcome is AttemptOutcome.COMPLETED:
                 await delivery_log.end_now(connection, delivery, now(), effects)
     except _RollBackError as rolled_back:
         return rolled_back.result
     except _HANDLERS_FAULT as exc:
         return failed(type(exc).__qualname__, str(exc))
+    except DATABASE_AWAY:
+        # A handler that ignores its cancellation can hold the connection against our rollback.
+        # The connection then ends, and the transaction with it; what was decided still holds.
+        if decided is None:
+            raise
+        return decided
     return recorded
 
 
-def _leave_unless_fresh(recorded: Recorded) -> None:
-    if not recorded.is_fresh:
-        raise _RollBackError(recorded)
-
-
-def _leave_unless_completed(outcome: Outcome, connection: PoolConnectionProxy) -> None:
+def _failure_in(outcome: Outcome, connection: PoolConnectionProxy) -> Outcome | None:
     if connection.is_closed():
         raise TransactionLostError
-    if outcome.kind is not AttemptOutcome.COMPLETED:
-        raise _RollBackError(outcome)
+    return None if outcome.kind is AttemptOutcome.COMPLETED else outcome
+
+
+def _leave_if(decided: Outcome | Recorded | None) -> None:
+    if decided is not None:
+        raise _RollBackError(decided)
