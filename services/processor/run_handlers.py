@@ -16,6 +16,11 @@ log = structlog.get_logger()
 _abandoned: set[asyncio.Task[None]] = set()
 
 
+def are_abandoned() -> bool:
+    """Whether handlers that ignored their cancellation still run."""
+    return bool(_abandoned)
+
+
 async def run_handlers(
     handlers: Sequence[Handler], event: Event, *arguments: object, timeout_s: float
 ) -> Outcome:
@@ -67,6 +72,12 @@ async def _cut(task: asyncio.Task[None], event: Event) -> None:
     if not task.done():
         log.error("handler.ignores_cancellation", job_id=str(event.job_id), event_type=event.type)
         _abandoned.add(task)
-        task.add_done_callback(_abandoned.discard)
-    elif not task.cancelled():
-        task.exception()
+        task.add_done_callback(_forget)
+    else:
+        _forget(task)
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    _abandoned.discard(task)
+    if not task.cancelled():
+        task.exception()  # looked at, or the loop reports it as forgotten

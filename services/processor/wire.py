@@ -1,6 +1,8 @@
 """Puts the processor together, in the order in which it comes to life."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from services.processor.intake import Intake
 from services.processor.lanes import Lanes
 from services.processor.observe import Observer
 from services.processor.publisher import ConfirmedPublisher
+from services.processor.run_handlers import are_abandoned
 from services.processor.settings import ProcessorSettings
 from services.processor.store import Store, open_store
 
@@ -36,6 +39,10 @@ async def serve(stop: asyncio.Event) -> None:
         exposition.drain()
         await intake.drain(settings.drain_timeout_s)
     log.info("processor.stopped")
+    if are_abandoned():
+        # The event loop would wait for them, for as long as they like. Nothing of ours is open.
+        sys.stdout.flush()
+        os._exit(0)
 
 
 @asynccontextmanager
