@@ -88,5 +88,6 @@ def handles(*types: str, transaction: bool = False) -> Callable[[H], H]:
 
 def declared(function: object) -> Handles | None:
     """What a function was declared for; None for what is no handler."""
-    mark = getattr(function, _MARK, None)
+    # Not getattr: what stands in a module may answer that with anything, or with an error.
+    mark = inspect.getattr_static(function, _MARK, None)
     return mark if isinstance(mark, Handles) else None

@@ -48,7 +48,7 @@ def import_handlers(modules: str) -> list[Handler]:
     for name in filter(None, (part.strip() for part in modules.split(","))):
         try:
             module = importlib.import_module(name)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             raise CannotStartError(
                 f"RINGBACK_HANDLERS names {name}, which cannot be imported: "
                 f"{type(exc).__name__}: {exc}"
