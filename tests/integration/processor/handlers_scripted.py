@@ -31,6 +31,8 @@ async def transactional(event: Event, connection: asyncpg.Connection) -> None:
     backend = await connection.fetchval("SELECT pg_backend_pid()")
     run = await _noted(event, "transaction", backend)
     await connection.execute("INSERT INTO effects VALUES ($1)", event.job_id)
+    if "sql" in script:
+        await connection.execute(script["sql"])
     if script.get("swallow"):
         try:
             await connection.execute("SELECT 1 / 0")
@@ -42,8 +44,8 @@ async def transactional(event: Event, connection: asyncpg.Connection) -> None:
 
 
 async def _hold(connection: asyncpg.Connection) -> None:
-    """Be in a statement for longer than anybody waits, whoever cancels it."""
-    statement = asyncio.ensure_future(connection.execute("SELECT pg_sleep(8)"))
+    """Be in a statement when nobody waits for it any more, whoever cancels it."""
+    statement = asyncio.ensure_future(connection.execute("SELECT pg_sleep(2)"))
     while not statement.done():
         try:
             await asyncio.shield(statement)

@@ -14,6 +14,7 @@ class LeakyProxy:
         self._port = port
         self._open = asyncio.Event()
         self._open.set()
+        self._refusing = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -31,6 +32,14 @@ class LeakyProxy:
 
     def release(self) -> None:
         self._open.set()
+
+    def refuse(self) -> None:
+        """Lose every connection, and take no new one until `accept`."""
+        self._refusing = True
+        self.cut()
+
+    def accept(self) -> None:
+        self._refusing = False
 
     def cut(self) -> None:
         """Lose every connection that there is; new ones are served."""
@@ -59,6 +68,9 @@ class LeakyProxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if self._refusing:
+            writer.transport.abort()
+            return
         try:
             onward_reader, onward = await asyncio.open_connection("127.0.0.1", self._port)
         except OSError:

@@ -45,7 +45,7 @@ class Place:
 class ProcessorProcess:
     """`python -m services.processor`, as its own process."""
 
-    def __init__(self, place: Place, log_path: Path, **settings: str) -> None:
+    def __init__(self, place: Place, log_path: Path, pythonpath: str = "", **settings: str) -> None:
         variables = {
             "RINGBACK_AMQP_URL": place.amqp_url,
             "RINGBACK_DATABASE_URL": place.database_url,
@@ -55,7 +55,7 @@ class ProcessorProcess:
             "RINGBACK_PROCESSOR_EXPOSITION_PORT": "0",
             "RINGBACK_DATABASE_POOL_MIN": "1",
             "RINGBACK_HOUSEKEEPING": "false",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{ROOT}:{pythonpath}",
             "PATH": "/usr/bin:/bin",
         }
         variables |= {f"RINGBACK_{name.upper()}": value for name, value in settings.items()}

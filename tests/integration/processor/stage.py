@@ -129,6 +129,16 @@ class Stage:
         declared = await self.channel.declare_queue(queue, passive=True)
         return declared.declaration_result.message_count or 0
 
+    async def until_waiting(self, queue: str, count: int) -> None:
+        """Wait until so many messages of a queue wait to be delivered."""
+
+        async def there() -> bool:
+            waiting = await self.depth(queue)
+            assert waiting == count, f"{waiting} wait in {queue}, not {count}"
+            return True
+
+        await eventually(there, deadline_s=15)
+
     async def until_empty(self, *queues: str, deadline_s: float = 15) -> None:
         async def empty() -> bool:
             return not any([await self.depth(queue) for queue in queues])

@@ -1,0 +1,125 @@
+"""The database goes away and comes back: no webhook loses an attempt by it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ringback.contract.topology import SUSPECT_QUEUE, WORK_QUEUE
+from ringback.local.database import PrivateDatabase
+from ringback.runtime.migrate import migrate
+from tests.integration.processor.conftest import Starter
+from tests.integration.processor.leaky_proxy import LeakyProxy
+from tests.integration.processor.place import Place
+from tests.integration.processor.stage import Stage, opened, scripted
+from tests.support.eventually import eventually
+
+
+@pytest.fixture
+async def way(database: PrivateDatabase) -> AsyncIterator[LeakyProxy]:
+    """A way to the session's database that can be closed."""
+    async with LeakyProxy(database.port) as proxy:
+        yield proxy
+
+
+async def test_a_restart_of_the_database_is_waited_for(
+    amqp_url: str, own_database: PrivateDatabase, start: Starter, tmp_path: Path
+) -> None:
+    """Webhooks in hand are held meanwhile: each runs once and is completed at its first attempt."""
+    await migrate(own_database.url())
+    place = Place(amqp_url, own_database.url())
+    await place.prepare()
+    start(place)
+    gate = tmp_path / "gate"
+    async with opened(place) as stage:
+        jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(5)]
+        await stage.until_run(jobs[-1])
+        waiting = [await stage.send({"message": {"type": "hang"}}) for _ in range(10)]
+
+    await own_database.stop()
+    gate.touch()
+    await own_database.start()
+
+    async with opened(place) as stage:
+        for job_id in jobs + waiting:
+            row = await stage.until(job_id, "completed")
+            assert row["attempts"] == 1
+            assert len(await stage.runs(job_id)) == (job_id in jobs)
+
+
+@pytest.mark.parametrize("kind", ["plain", "transaction", "data"])
+async def test_held_for_too_long_it_is_returned_and_costs_no_attempt(
+    stage: Stage, start: Starter, way: LeakyProxy, kind: str
+) -> None:
+    """After the hold the broker has it again; the processor goes on by itself, as if new."""
+    process = start(
+        Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0.5"
+    )
+    await stage.until(await stage.send(scripted("plain")), "completed")
+    way.refuse()
+
+    jobs = [await stage.send(scripted(kind)) for _ in range(8)]
+    await eventually(lambda: bool(process.lines("database.away")))
+    await stage.until_waiting(WORK_QUEUE, 8)
+    way.accept()
+
+    for job_id in jobs:
+        row = await stage.until(job_id, "completed")
+        assert row["attempts"] == len(await stage.attempts(job_id)) == 1
+    assert process.exit_code is None
+
+
+async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: LeakyProxy) -> None:
+    """A webhook that was returned for the database's sake again and again is not set aside."""
+    process = start(
+        Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0"
+    )
+    await stage.until(await stage.send(scripted("plain")), "completed")
+    way.refuse()
+    jobs = [await stage.send({"message": {"type": "hang"}}) for _ in range(5)]
+
+    for outages in range(1, 6):
+        await stage.until_waiting(WORK_QUEUE, 5)
+        way.accept()
+        await eventually(lambda n=outages: len(process.lines("database.back")) >= n)  # type: ignore[misc]
+        way.refuse()
+    way.accept()
+
+    for job_id in jobs:
+        row = await stage.until(job_id, "completed")
+        assert row["attempts"] == 1
+    assert not process.lines("suspect.set_aside")
+    assert await stage.depth(SUSPECT_QUEUE) == 0
+
+
+async def test_dead_letters_wait_for_the_database(
+    stage: Stage, start: Starter, way: LeakyProxy
+) -> None:
+    """What is in the dead-letter queue stays there until it can be written down."""
+    process = start(
+        Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0.2"
+    )
+    await stage.until(await stage.send(scripted("plain")), "completed")
+    way.refuse()
+    job_id = await stage.send(scripted("plain"), key="elsewhere")
+    await eventually(lambda: bool(process.lines("database.away")))
+
+    way.accept()
+
+    await stage.until(job_id, "dead_letter")
+
+
+async def test_a_database_that_is_away_at_the_start_is_waited_for(
+    stage: Stage, start: Starter, way: LeakyProxy
+) -> None:
+    """The processor starts, takes nothing, and begins when the database answers."""
+    way.refuse()
+    process = start(Place(stage.place.amqp_url, way.through(stage.place.database_url)))
+    job_id = await stage.send(scripted("plain"))
+    await process.ready()
+    await eventually(lambda: bool(process.lines("database.away")))
+    assert await stage.depth(WORK_QUEUE) == 1
+
+    way.accept()
+
+    await stage.until(job_id, "completed")

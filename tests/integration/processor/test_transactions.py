@@ -1,0 +1,90 @@
+"""A handler that writes in the finishing transaction: its effect and the status are one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processor.conftest import Starter
+from tests.integration.processor.stage import Stage, scripted
+
+
+async def test_the_effect_commits_with_the_status(shared: Stage, tmp_path: Path) -> None:
+    """Before the handler has returned, nobody sees its effect; then both are there."""
+    gate = tmp_path / "gate"
+    job_id = await shared.send(scripted("transaction", gate=str(gate)))
+    await shared.until_run(job_id)
+    early = await shared.effects(job_id)
+
+    gate.touch()
+
+    row = await shared.until(job_id, "completed")
+    [attempt] = await shared.attempts(job_id)
+    assert early == 0
+    assert await shared.effects(job_id) == 1
+    assert row["completed_at"] == attempt["ended_at"] > attempt["started_at"]
+
+
+@pytest.mark.parametrize(
+    ("script", "error_class"),
+    [
+        ({"fail_times": 1}, "RuntimeError"),
+        ({"swallow": True}, "InFailedSQLTransactionError"),
+        ({"sql": "SELECT 1 / 0"}, "DivisionByZeroError"),
+        ({"sql": "INSERT INTO once VALUES (1), (1)"}, "UniqueViolationError"),
+        ({"sql": "SELECT pg_sleep(30)"}, "timeout"),
+        ({"sleep_s": 30}, "timeout"),
+        ({"stubborn": True}, "timeout"),
+        ({"hold_connection": True}, "timeout"),
+    ],
+)
+async def test_a_failure_rolls_back_and_counts(
+    stage: Stage, start: Starter, script: dict[str, object], error_class: str
+) -> None:
+    """However it fails, nothing stays of it but the attempt's row; others are not disturbed."""
+    await stage.database.execute("CREATE TABLE once (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    process = start(stage.place, attempt_timeout_s="0.5", retry_ladder="200ms,400ms")
+
+    job_id = await stage.send(scripted("transaction", **script))
+    others = [await stage.send(scripted("transaction", sleep_s=0.1)) for _ in range(8)]
+
+    for other in others:
+        await stage.until(other, "completed")
+        assert await stage.effects(other) == 1
+    end = "completed" if "fail_times" in script else "dead_letter"
+    await stage.until(job_id, end)
+    attempts = await stage.attempts(job_id)
+    assert attempts[0]["error_class"] == error_class
+    assert len(attempts) == (2 if end == "completed" else 3)
+    assert await stage.effects(job_id) == (1 if end == "completed" else 0)
+    assert not process.lines("database.away")
+
+
+async def test_a_connection_that_is_killed_costs_no_attempt(stage: Stage, start: Starter) -> None:
+    """The transaction was lost through no fault of the handler, so it runs again as before."""
+    start(stage.place)
+    job_id = await stage.send(scripted("transaction", sleep_s=1))
+    [run] = await stage.until_run(job_id)
+
+    await stage.database.execute("SELECT pg_terminate_backend($1)", run["backend"])
+
+    row = await stage.until(job_id, "completed")
+    assert row["attempts"] == 1
+    assert [a["outcome"] for a in await stage.attempts(job_id)] == ["completed"]
+    assert await stage.effects(job_id) == 1
+    assert len(await stage.runs(job_id)) == 2
+
+
+async def test_what_a_handler_leaves_in_its_session_reaches_nobody(
+    stage: Stage, start: Starter
+) -> None:
+    """Settings and locks of a handler end with its transaction's connection."""
+    start(stage.place, database_pool_max="1", database_pool_min="1")
+    leaves = await stage.send(
+        scripted("transaction", sql="SET statement_timeout = 1; SELECT pg_advisory_lock(7)")
+    )
+
+    await stage.until(leaves, "completed")
+
+    after = await stage.send(scripted("transaction", sql="SELECT pg_sleep(0.05)"))
+    await stage.until(after, "completed")
+    assert await stage.database.fetchval("SELECT pg_try_advisory_lock(7)")
