@@ -59,20 +59,11 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         pool = await stack.enter_async_context(open_pool(settings, "ringback-gateway"))
         await stack.enter_async_context(publisher)
         await _require_topology(publisher)
-        pending = PendingRows(
-            DeliveryLog(pool, life, settings.ladder.max_attempts),
-            observe,
-            most=settings.pending_rows,
-            most_bytes=settings.pending_bytes,
-        )
-        await stack.enter_async_context(pending)
+        delivery_log = DeliveryLog(pool, life, settings.ladder.max_attempts)
+        pending = await stack.enter_async_context(_pending_rows(settings, delivery_log, observe))
         intake = Intake(
             routes=routes_of(settings.all_endpoints()),
-            limits=Limits(
-                max_body_bytes=settings.max_body_bytes,
-                body_timeout_s=settings.body_timeout_s,
-                payloads_below=settings.pending_payloads_below,
-            ),
+            limits=_limits(settings),
             room=Room(settings.max_in_hand, settings.max_in_hand_bytes),
             broker=publisher,
             pending=pending,
@@ -90,6 +81,25 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         await stop.wait()
         observe.stopping()
         exposition.drain()
+
+
+def _pending_rows(
+    settings: GatewaySettings, delivery_log: DeliveryLog, observe: Observe
+) -> PendingRows:
+    return PendingRows(
+        delivery_log,
+        observe,
+        most=settings.pending_rows,
+        most_bytes=settings.pending_bytes,
+    )
+
+
+def _limits(settings: GatewaySettings) -> Limits:
+    return Limits(
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
+        payloads_below=settings.pending_payloads_below,
+    )
 
 
 async def _require_topology(publisher: Publisher) -> None:

@@ -1,0 +1,90 @@
+"""Who may import whom."""
+
+import sys
+
+import pytest
+
+from tests.architecture.source import ROOT, Module, modules, our_modules
+
+SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/__init__.py"))
+ADAPTERS = {"aio_pika", "aiormq", "aiohttp", "asyncpg", "grpc", "uvloop", "asyncio"}
+
+
+def foreign(module: Module, *allowed: str) -> list[str]:
+    """The imports that are of none of these packages."""
+    return [
+        name
+        for name in module.imports()
+        if not any(name == package or name.startswith(f"{package}.") for package in allowed)
+    ]
+
+
+def test_there_are_three_services() -> None:
+    """What this test walks over is not empty."""
+    assert SERVICES == ["gateway", "metrics", "processor"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_do_not_import_each_other(service: str) -> None:
+    """They meet at the broker, at the database and in what `ringback` says of them."""
+    others = tuple(f"services.{other}" for other in SERVICES if other != service)
+
+    for module in modules(f"services/{service}"):
+        assert not [name for name in module.imports() if name.startswith(others)], module.name
+
+
+def test_ringback_does_not_import_services() -> None:
+    """It is what they share. Only the local stack names them, to start them as processes."""
+    for module in modules("ringback"):
+        assert not [name for name in module.imports() if name.startswith("services")], module.name
+
+
+def test_the_contract_does_no_io() -> None:
+    """The standard library and two small libraries of values; nothing of a loop or a socket."""
+    for module in modules("ringback/contract"):
+        allowed = {*sys.stdlib_module_names} - {
+            "asyncio",
+            "socket",
+            "subprocess",
+            "threading",
+            "os",
+        }
+        assert not foreign(module, "ringback.contract", "orjson", "uuid_utils", *allowed), (
+            module.name
+        )
+
+
+def test_the_runtime_knows_no_service_words() -> None:
+    """How a process lives does not depend on what it does."""
+    for module in modules("ringback/runtime"):
+        ours = [name for name in module.imports() if name.startswith("ringback.")]
+        assert all(name.startswith(("ringback.contract", "ringback.runtime")) for name in ours), (
+            module.name
+        )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "services.processor.policy",
+        "services.processor.delivery",
+        "services.processor.outcome",
+        "services.processor.dead_letter",
+        "services.gateway.dedup_key",
+        "services.gateway.endpoint",
+        "services.gateway.seal",
+    ],
+)
+def test_decisions_import_no_adapter(name: str) -> None:
+    """They are functions from values to values."""
+    module = Module(ROOT / f"{name.replace('.', '/')}.py")
+
+    assert not [found for found in module.imports() if found.partition(".")[0] in ADAPTERS]
+
+
+def test_nothing_imports_the_tests() -> None:
+    """What is installed does not have them."""
+    for module in our_modules():
+        assert not [name for name in module.imports() if name.partition(".")[0] == "tests"], (
+            module.name
+        )

@@ -1,0 +1,82 @@
+"""SQL stands in .sql files, where an editor and a person can read it."""
+
+import ast
+import re
+
+import pytest
+
+from tests.architecture.source import ROOT, Module, modules
+
+_STATEMENT = re.compile(
+    r"^\s*(SELECT\s.+|INSERT\s+INTO\s|UPDATE\s+\w+\s+(AS\s+\w+\s+)?SET\s+\w+\s*=|DELETE\s+FROM\s|WITH\s.+\sAS\s*\(|"
+    r"(CREATE|ALTER|DROP|TRUNCATE)\s+(TABLE|INDEX|DATABASE|ROLE|FUNCTION|VIEW|SCHEMA)\s|"
+    r"CALL\s+\w+\(|COPY\s+\w+\s|(UN)?LISTEN\s|NOTIFY\s|SET\s+(LOCAL|ROLE|SESSION)\s|"
+    r"LOCK\s+TABLE\s|BEGIN;?$|COMMIT;?$|ROLLBACK;?$)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+#: Statements that are a name and nothing else, where a file would say less than the line.
+ALLOWED = {"SELECT true"}
+
+
+def texts(tree: ast.Module) -> list[str]:
+    """Every text in the code that is no docstring, with the parts of an f-string put together."""
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = (p.value if isinstance(p, ast.Constant) else "x" for p in node.values)
+            found.append("".join(str(part) for part in parts))
+        elif isinstance(node, ast.Constant) and id(node) not in docstrings:
+            found.append(str(node.value) if isinstance(node.value, str) else "")
+    return found
+
+
+OF_THE_PROGRAMS = modules("ringback", "services")
+
+
+@pytest.mark.parametrize("module", OF_THE_PROGRAMS, ids=lambda module: module.name)
+def test_no_statement_stands_in_python(module: Module) -> None:
+    """Python loads a statement by its name."""
+    assert not [text for text in texts(module.tree) if _STATEMENT.match(text)
+                and text not in ALLOWED]  # fmt: skip
+
+
+def test_each_statement_says_what_it_is_for() -> None:
+    """A file begins with a sentence."""
+    files = [path for folder in ("ringback", "services") for path in (ROOT / folder).rglob("*.sql")]
+
+    assert files
+    for path in files:
+        assert path.read_text(encoding="utf-8").startswith("-- "), path
+
+
+def test_each_statement_is_used() -> None:
+    """What no code loads any more is removed."""
+    code = "\n".join(module.text for module in OF_THE_PROGRAMS)
+    files = [path for folder in ("ringback", "services") for path in (ROOT / folder).rglob("*.sql")]
+
+    unused = [path.name for path in files if path.name not in code and path.stem not in code]
+
+    assert not unused
+
+
+@pytest.mark.parametrize(
+    ("text", "is_sql"),
+    [
+        ("SELECT 1", True),
+        ("\n  insert into t values (1)", True),
+        ("UPDATE t SET a = 1", True),
+        ("Update the set of rules.", False),
+        ("Select one of them.", True),  # a heuristic: write such a sentence in another way
+        ("with", False),
+        ("Create the queue.", False),
+    ],
+)
+def test_the_heuristic_knows_sql(text: str, *, is_sql: bool) -> None:
+    """It would be of no use if it found nothing."""
+    assert bool(_STATEMENT.match(text)) == is_sql
