@@ -25,6 +25,7 @@ class GroupCommit(Generic[Item, Result]):
     Two lanes overlap: while one waits for its commit, the other collects. No two items of one key
     are in the same commit, nor in two at once. `commit` gets items and returns their results in
     the same order; it must be safe to repeat, because a commit whose answer was lost is repeated.
+    Whoever still waits when it is left is cancelled.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class GroupCommit(Generic[Item, Result]):
         self._lane_count = lanes
         self._most_items = most_items
         self._waiting: dict[asyncio.Future[Result], Item] = {}
+        self._submitted: set[asyncio.Future[Result]] = set()
         self._busy_keys: set[Hashable] = set()
         self._changed = asyncio.Event()
         self._lanes: list[asyncio.Task[None]] = []
@@ -61,16 +63,20 @@ class GroupCommit(Generic[Item, Result]):
         for lane in self._lanes:
             with suppress(asyncio.CancelledError):
                 await lane
+        for future in self._submitted:
+            future.cancel()
 
     async def submit(self, item: Item) -> Result:
         """Commit an item, in company. Raises one of DATA_REFUSED, or DatabaseAwayError."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting[future] = item
+        self._submitted.add(future)
         self._changed.set()
         try:
             return await future
         finally:
             self._waiting.pop(future, None)
+            self._submitted.discard(future)
 
     async def _lane(self) -> None:
         while True:
