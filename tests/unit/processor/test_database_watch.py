@@ -1,0 +1,126 @@
+"""Since when the database is away, and for how long webhooks are held for it."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from services.processor import database_watch as module
+from services.processor.database_watch import DatabaseWatch
+
+AWAY = OSError("connection refused")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def answers() -> bool:
+    await asyncio.sleep(0)
+    return True
+
+
+def test_it_begins_with_a_database_that_is_there() -> None:
+    """Nobody has said otherwise."""
+    watch = DatabaseWatch(answers, hold_s=60, clock=Clock())
+
+    assert not watch.is_away
+    assert not watch.was_away_recently
+    assert not watch.held_long_enough()
+
+
+def test_webhooks_are_held_from_the_first_failure_on() -> None:
+    """Later failures of the same outage do not begin the time anew; an answer ends it."""
+    clock = Clock()
+    watch = DatabaseWatch(answers, hold_s=60, clock=clock)
+
+    watch.failed(AWAY)
+    clock.now += 59
+    watch.failed(AWAY)
+    held_at_59 = watch.held_long_enough()
+    clock.now += 1
+    held_at_60 = watch.held_long_enough()
+    watch.answered()
+
+    assert (held_at_59, held_at_60) == (False, True)
+    assert not watch.held_long_enough()
+    assert not watch.is_away
+
+
+def test_a_new_outage_is_held_anew() -> None:
+    """The time of an earlier one is not counted."""
+    clock = Clock()
+    watch = DatabaseWatch(answers, hold_s=60, clock=clock)
+    watch.failed(AWAY)
+    clock.now += 100
+    watch.answered()
+
+    watch.failed(AWAY)
+
+    assert watch.is_away
+    assert not watch.held_long_enough()
+
+
+def test_an_outage_is_recent_for_five_minutes_after_its_last_sign() -> None:
+    """What was returned meanwhile comes back with a count that is not its own fault."""
+    clock = Clock()
+    watch = DatabaseWatch(answers, hold_s=60, clock=clock)
+    watch.failed(AWAY)
+    clock.now += 200
+    watch.failed(AWAY)
+    watch.answered()
+
+    clock.now += 299
+    recently = watch.was_away_recently
+    clock.now += 1
+
+    assert recently
+    assert not watch.was_away_recently
+
+
+async def test_it_asks_until_the_database_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each refusal is a sign of the outage; the answer is its end."""
+    monkeypatch.setattr(module, "_PING_WAIT_S", 0.001)
+    ends: Iterator[BaseException | None] = iter([AWAY, TimeoutError(), None])
+    asked = 0
+
+    async def ping() -> bool:
+        nonlocal asked
+        await asyncio.sleep(0)
+        asked += 1
+        if (end := next(ends)) is not None:
+            raise end
+        return True
+
+    watch = DatabaseWatch(ping, hold_s=60, clock=Clock())
+    await watch.until_it_answers()
+
+    assert asked == 3
+    assert not watch.is_away
+    assert watch.was_away_recently
+
+
+async def test_a_ping_that_is_not_answered_at_all_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that takes the question and says nothing is away as well."""
+    monkeypatch.setattr(module, "_PING_WAIT_S", 0.001)
+    monkeypatch.setattr(module, "_PING_TIMEOUT_S", 0.01)
+    asked = 0
+
+    async def ping() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await asyncio.sleep(60)
+        return True
+
+    watch = DatabaseWatch(ping, hold_s=60, clock=Clock())
+    await watch.until_it_answers()
+
+    assert asked == 2
+    assert watch.was_away_recently

@@ -1,0 +1,128 @@
+"""What a message of the dead-letter queue says about itself."""
+
+import orjson
+import pytest
+from hypothesis import given
+
+from services.processor.dead_letter import (
+    NOBODYS_ORG,
+    dead_letter_of,
+    fingerprint,
+    has_id_of_ours,
+    with_raw_body,
+)
+from services.processor.delivery import Days, Message
+from services.processor.policy import CRASHED, Failure
+from tests.unit.processor.events import DAYS, ENVELOPE, JOB, ORG, message
+from tests.unit.processor.hostile_messages import HOSTILE_MESSAGES
+
+LIMIT = {"queue": "webhooks.suspect", "reason": "delivery_limit", "count": 1}
+REJECTED = {"queue": "webhooks.work", "reason": "rejected", "count": 1}
+
+
+@pytest.mark.parametrize(
+    ("beside", "failure"),
+    [
+        # The log's last attempt tells the reason.
+        ({}, None),
+        ({"x-death": [REJECTED]}, None),
+        ({"x-death": [REJECTED, LIMIT]}, None),
+        ({"x-death": [dict(LIMIT, queue="webhooks.work")]}, None),
+        ({"x-death": "nonsense"}, None),
+        ({"x-death": []}, None),
+        ({"x-death": [7]}, None),
+        ({"error_class": 7}, None),
+        # A processor of ours wrote the reason beside it.
+        ({"error_class": "undeliverable", "error_message": "So."}, Failure("undeliverable", "So.")),
+        ({"error_class": "a\x00", "error_message": 7}, Failure("a�", "7")),
+        ({"error_class": "a", "error_message": "b", "x-death": [LIMIT]}, Failure("a", "b")),
+        # The broker gave it up.
+        ({"x-death": [LIMIT]}, CRASHED),
+        ({"x-death": [LIMIT, REJECTED]}, CRASHED),
+    ],
+)
+def test_the_reason_is_ours_or_the_brokers_or_in_the_log(
+    beside: dict[str, object], failure: Failure | None
+) -> None:
+    """Only what died of the suspects' limit last has crashed."""
+    letter = dead_letter_of(message(headers=ENVELOPE.headers() | beside), 4, None)
+
+    assert letter.failure == failure
+
+
+def test_a_webhook_of_ours_keeps_all_that_is_known_of_it() -> None:
+    """The row can be made from the message alone."""
+    letter = dead_letter_of(message(routing_key="attempt.4"), 4, None)
+
+    assert letter.attempt == 4
+    assert (letter.row.id, letter.row.org_id) == (JOB, ORG)
+    assert (letter.row.endpoint_id, letter.row.event_type) == ("default", "hang")
+    assert orjson.loads(letter.row.event_data) == {"message": {"type": "hang"}}
+    assert not letter.row.altered
+
+
+def test_a_message_without_an_id_of_ours_is_nobodys() -> None:
+    """It gets the id that it was adopted under, and nothing that its headers claim."""
+    letter = dead_letter_of(message(type="x" * 999), 4, JOB)
+
+    assert (letter.row.id, letter.row.org_id) == (JOB, NOBODYS_ORG)
+    assert (letter.row.dedup_key, letter.row.gateway_life) == (None, None)
+    assert letter.row.event_type == "x" * 255
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"[1]", b'{"a":1}'])
+def test_a_body_that_is_no_event_is_kept_as_base64(body: bytes) -> None:
+    """The row says that it differs from what arrived."""
+    row = dead_letter_of(message(body=body), 4, None).row
+
+    assert list(orjson.loads(row.event_data)) == ["unreadable_base64"]
+    assert row.altered
+    assert row.call_id is None
+
+
+def test_a_body_that_the_store_refuses_can_be_kept_all_the_same() -> None:
+    """As base64, whatever it was."""
+    letter = dead_letter_of(message(), 4, None)
+
+    raw = with_raw_body(letter, b"\x00")
+
+    assert orjson.loads(raw.row.event_data) == {"unreadable_base64": "AA=="}
+    assert raw.row.altered
+    assert raw.row.id == letter.row.id
+
+
+def test_a_fingerprint_names_a_message_by_its_id_and_body() -> None:
+    """The same for each copy of it, and another for any other message."""
+    copies = {fingerprint(message(routing_key=key, headers={})) for key in ("attempt.1", "")}
+    others = {
+        fingerprint(message(message_id=None)),
+        fingerprint(message(message_id="None")),
+        fingerprint(message(body=b"")),
+    }
+
+    assert len(copies) == 1
+    assert len(copies | others) == 4
+
+
+def test_an_id_is_ours_if_the_log_can_hold_it() -> None:
+    """The id of a dropped day is no better than none."""
+    assert has_id_of_ours(message(), DAYS)
+    assert not has_id_of_ours(message(), Days(frozenset()))
+    assert not has_id_of_ours(message(message_id="7"), DAYS)
+
+
+@given(hostile=HOSTILE_MESSAGES)
+def test_no_message_makes_its_dead_letter_fail(hostile: Message) -> None:
+    """Whatever it holds, there is a row that PostgreSQL takes."""
+    adopted = None if has_id_of_ours(hostile, DAYS) else JOB
+
+    letter = dead_letter_of(hostile, 4, adopted)
+
+    texts = [letter.row.event_type, letter.row.endpoint_id, letter.row.event_data]
+    if letter.failure is not None:
+        texts += [letter.failure.error_class, letter.failure.error_message]
+    assert letter.row.id == JOB
+    assert 1 <= letter.attempt <= 9_999
+    assert not any("\x00" in text for text in texts)
+    assert [text.encode() for text in texts]
+    assert fingerprint(hostile).startswith("orphan:")

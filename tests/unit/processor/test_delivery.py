@@ -1,0 +1,134 @@
+"""From a message to a webhook in hand."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+
+from services.processor.delivery import (
+    Days,
+    Delivery,
+    Message,
+    Undeliverable,
+    attempt_due,
+    open_delivery,
+)
+from tests.unit.processor.events import DAY, DAYS, ENVELOPE, message
+from tests.unit.processor.hostile_messages import HOSTILE_MESSAGES
+
+MIDNIGHT = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC)
+
+
+def test_a_message_of_the_gateway_is_a_delivery() -> None:
+    """Everything that the gateway said of it is there, and the event is read."""
+    delivery = open_delivery(message(routing_key="attempt.3"), DAYS)
+
+    assert isinstance(delivery, Delivery)
+    assert delivery.envelope == ENVELOPE
+    assert delivery.event.type == "hang"
+    assert delivery.attempt == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"message_id": None}, "The message id is not a UUIDv7."),
+        ({"message_id": "7"}, "The message id is not a UUIDv7."),
+        ({"type": None}, "The message has no type that can be kept."),
+        ({"headers": {}}, "A header that every webhook carries is missing or malformed."),
+        ({"body": b"["}, "The body is not a JSON document in UTF-8."),
+        ({"body": b"[]"}, "The body is not a JSON object."),
+        ({"body": b"{}"}, "The body has no message.type."),
+    ],
+)
+def test_what_cannot_be_attempted_says_why(changes: dict[str, Any], reason: str) -> None:
+    """The reason is a sentence, for the dead letters."""
+    assert open_delivery(message(**changes), DAYS) == Undeliverable(reason)
+
+
+def test_an_id_of_a_day_without_partition_cannot_be_attempted() -> None:
+    """Its rows would be refused, and with them those of its company."""
+    days = Days(frozenset({DAY + timedelta(days=1)}))
+
+    delivery = open_delivery(message(), days)
+
+    assert isinstance(delivery, Undeliverable)
+    assert "no partition" in delivery.reason
+
+
+@pytest.mark.parametrize(
+    ("moment", "held"),
+    [
+        (MIDNIGHT - timedelta(milliseconds=1), False),
+        (MIDNIGHT, True),
+        (MIDNIGHT + timedelta(days=1, milliseconds=-1), True),
+        (MIDNIGHT + timedelta(days=1), False),
+        # Between two days that are there.
+        (MIDNIGHT + timedelta(days=1, hours=12), False),
+        (MIDNIGHT + timedelta(days=2), True),
+        (MIDNIGHT + timedelta(days=3), False),
+    ],
+)
+def test_a_day_goes_from_midnight_to_midnight(
+    moment: datetime,
+    *,
+    held: bool,
+) -> None:
+    """In UTC, and a gap between days is not bridged."""
+    days = Days(frozenset({DAY, DAY + timedelta(days=2)}))
+
+    assert days.hold(moment) is held
+
+
+@pytest.mark.parametrize(
+    ("key", "header", "attempt"),
+    [
+        ("attempt.1", None, 1),
+        ("attempt.4", None, 4),
+        # The key is the broker's word, so it goes before the header.
+        ("attempt.2", 3, 2),
+        ("webhooks.suspect", 3, 3),
+        ("", None, 1),
+        ("attempt.0", 2, 2),
+        ("attempt.12345", None, 1),
+        ("webhooks.suspect", 0, 1),
+        ("webhooks.suspect", -1, 1),
+        ("webhooks.suspect", 2**40, 1),
+        ("webhooks.suspect", "3", 1),
+        ("webhooks.suspect", True, 1),
+        ("webhooks.suspect", 2.0, 1),
+    ],
+)
+def test_the_attempt_is_told_by_the_key_or_else_by_the_header(
+    key: str, header: object, attempt: int
+) -> None:
+    """What makes no sense is a first attempt."""
+    headers = {} if header is None else {"attempt": header}
+
+    assert attempt_due(message(routing_key=key, headers=headers)) == attempt
+
+
+@pytest.mark.parametrize(("count", "deliveries"), [(0, 0), (3, 3), ("3", 0), (None, 0)])
+def test_deliveries_without_an_answer_are_counted_by_the_broker(
+    count: object, deliveries: int
+) -> None:
+    """A count that is none is no reason to suspect anybody."""
+    assert message(headers={"x-delivery-count": count}).deliveries_before == deliveries
+
+
+@given(hostile=HOSTILE_MESSAGES)
+def test_no_message_makes_reading_it_fail(hostile: Message) -> None:
+    """Whatever it holds, it is a delivery that can be stored, or has a reason not to be one."""
+    got = open_delivery(hostile, DAYS)
+
+    assert hostile.deliveries_before is not None
+    assert 1 <= attempt_due(hostile) <= 9_999
+    if isinstance(got, Undeliverable):
+        assert got.reason.endswith(".")
+    else:
+        texts = [got.envelope.event_type, got.envelope.endpoint_id, got.envelope.dedup_key or ""]
+        assert isinstance(got.envelope.job_id, UUID)
+        assert not any("\x00" in text for text in texts)
+        assert all(text.encode() for text in texts if text)

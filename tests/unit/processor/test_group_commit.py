@@ -1,0 +1,221 @@
+"""Webhooks in hand share a commit."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from operator import itemgetter
+
+import asyncpg
+import pytest
+
+from services.processor import group_commit as module
+from services.processor.database_watch import DatabaseWatch
+from services.processor.group_commit import DatabaseAwayError, GroupCommit
+from tests.support.eventually import eventually
+
+
+class Store:
+    """Stands in for the database: notes each commit, and answers as it is told to."""
+
+    def __init__(self) -> None:
+        self.commits: list[list[str]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.away = 0
+        self.now: list[str] = []
+        self.ever_twice = False
+
+    async def commit(self, items: Sequence[str]) -> list[str]:
+        self.commits.append(list(items))
+        keys = [item[0] for item in items]
+        self.ever_twice |= len(set(keys)) != len(keys) or bool(set(keys) & set(self.now))
+        self.now += keys
+        try:
+            await self.open.wait()
+        finally:
+            for key in keys:
+                self.now.remove(key)
+        if self.away:
+            self.away -= 1
+            raise ConnectionRefusedError
+        if any("bad" in item for item in items):
+            raise asyncpg.DataError("bad")
+        if any("bug" in item for item in items):
+            raise KeyError("bug")
+        return [item.upper() for item in items]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def never() -> bool:
+    await asyncio.sleep(0)
+    return True
+
+
+@asynccontextmanager
+async def committing(
+    store: Store, *, lanes: int = 2, most_items: int = 100, clock: Clock | None = None
+) -> AsyncGenerator[GroupCommit[str, str], None]:
+    watch = DatabaseWatch(never, hold_s=60, clock=clock or Clock())
+    group = GroupCommit(store.commit, itemgetter(0), watch, lanes=lanes, most_items=most_items)
+    async with group:
+        yield group
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries after an outage follow at once."""
+    monkeypatch.setattr(module, "_RETRY_WAIT_S", 0.001)
+
+
+async def test_those_that_come_during_a_commit_share_the_next() -> None:
+    """Each gets its own result."""
+    store = Store()
+    store.open.clear()
+    async with committing(store, lanes=1) as group:
+        first = asyncio.create_task(group.submit("a"))
+        await eventually(lambda: store.commits)
+        others = [asyncio.create_task(group.submit(item)) for item in "bcdef"]
+        await asyncio.sleep(0)
+
+        store.open.set()
+
+        assert await first == "A"
+        assert await asyncio.gather(*others) == ["B", "C", "D", "E", "F"]
+        assert store.commits == [["a"], ["b", "c", "d", "e", "f"]]
+
+
+async def test_two_lanes_overlap() -> None:
+    """While one waits for its commit the other takes what has come."""
+    store = Store()
+    store.open.clear()
+    async with committing(store) as group:
+        one = asyncio.create_task(group.submit("a"))
+        await eventually(lambda: len(store.commits) == 1)
+        two = asyncio.create_task(group.submit("b"))
+
+        await eventually(lambda: len(store.commits) == 2)
+        store.open.set()
+
+        assert [await one, await two] == ["A", "B"]
+
+
+async def test_a_commit_has_a_bound() -> None:
+    """A backlog is cut into commits of the greatest size."""
+    store = Store()
+    async with committing(store, most_items=2) as group:
+        results = await asyncio.gather(*(group.submit(item) for item in "abcde"))
+
+    assert results == ["A", "B", "C", "D", "E"]
+    assert max(len(commit) for commit in store.commits) == 2
+
+
+async def test_one_key_is_never_in_hand_twice() -> None:
+    """Neither in one commit nor in two at once; the later ones follow."""
+    store = Store()
+    async with committing(store) as group:
+        items = [f"{key}{number}" for number in range(5) for key in "abc"]
+        results = await asyncio.gather(*(group.submit(item) for item in items))
+
+    assert results == [item.upper() for item in items]
+    assert not store.ever_twice
+
+
+async def test_data_that_is_refused_costs_no_other_its_commit() -> None:
+    """The one that the store refuses gets the error; its company is committed without it."""
+    store = Store()
+    store.open.clear()
+    async with committing(store, lanes=1) as group:
+        first = asyncio.create_task(group.submit("a"))
+        await eventually(lambda: store.commits)
+        tasks = [asyncio.create_task(group.submit(item)) for item in ("b", "c bad", "d")]
+        await asyncio.sleep(0)
+        store.open.set()
+
+        ends = await asyncio.gather(first, *tasks, return_exceptions=True)
+
+    assert [ends[0], ends[1], ends[3]] == ["A", "B", "D"]
+    assert isinstance(ends[2], asyncpg.DataError)
+
+
+async def test_an_error_of_ours_reaches_those_who_wait_and_no_others() -> None:
+    """The lanes go on."""
+    store = Store()
+    async with committing(store, lanes=1) as group:
+        with pytest.raises(KeyError):
+            await group.submit("a bug")
+
+        assert await group.submit("b") == "B"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_outage_is_waited_for() -> None:
+    """The same items are committed again until the store answers."""
+    store = Store()
+    store.away = 3
+    async with committing(store) as group:
+        result = await group.submit("a")
+
+    assert result == "A"
+    assert store.commits == [["a"]] * 4
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_outage_that_lasts_is_told() -> None:
+    """After the hold each waiting item gets DatabaseAwayError; later ones are tried again."""
+    store, clock = Store(), Clock()
+    store.away = 10_000
+    async with committing(store, clock=clock) as group:
+        tasks = [asyncio.create_task(group.submit(item)) for item in "abc"]
+        await eventually(lambda: len(store.commits) > 3)
+        clock.now = 60
+
+        for task in tasks:
+            with pytest.raises(DatabaseAwayError):
+                await task
+        store.away = 0
+        assert await group.submit("d") == "D"
+
+
+async def test_one_who_no_longer_waits_disturbs_nobody() -> None:
+    """Neither while it waits for its commit, nor during it."""
+    store = Store()
+    store.open.clear()
+    async with committing(store, lanes=1) as group:
+        during = asyncio.create_task(group.submit("a"))
+        await eventually(lambda: store.commits)
+        before = asyncio.create_task(group.submit("b"))
+        stays = asyncio.create_task(group.submit("c"))
+        await asyncio.sleep(0)
+
+        during.cancel()
+        before.cancel()
+        await asyncio.sleep(0)
+        store.open.set()
+
+        assert await stays == "C"
+        assert during.cancelled()
+        assert before.cancelled()
+        assert store.commits == [["a"], ["c"]]
+        assert await group.submit("a") == "A"
+
+
+async def test_whoever_still_waits_when_it_ends_is_cancelled() -> None:
+    """Nobody waits for ever for lanes that are gone."""
+    store = Store()
+    store.open.clear()
+    async with committing(store, lanes=1) as group:
+        during = asyncio.create_task(group.submit("a"))
+        await eventually(lambda: store.commits)
+        before = asyncio.create_task(group.submit("b"))
+        await asyncio.sleep(0)
+
+    done, _ = await asyncio.wait({during, before}, timeout=1)
+    assert done == {during, before}
+    assert during.cancelled()
+    assert before.cancelled()

@@ -1,0 +1,98 @@
+"""Which handlers there are, and in which order they run."""
+
+from pathlib import Path
+
+import pytest
+
+from ringback.handlers import Event, handles
+from ringback.runtime.lifecycle import CannotStartError
+from services.processor.handler_set import HandlerSet, import_handlers
+
+HEAD = "from ringback.handlers import handles\n"
+
+
+@handles("a", "b")
+async def of_two(_: Event) -> None:
+    """Does nothing."""
+
+
+@handles("*")
+async def of_all(_: Event) -> None:
+    """Does nothing."""
+
+
+@handles("a", transaction=True)
+async def in_transaction(_: Event, __: object) -> None:
+    """Does nothing."""
+
+
+async def undeclared(_: Event) -> None:
+    """Does nothing."""
+
+
+def test_a_type_gets_its_handlers_in_the_order_of_their_declaration() -> None:
+    """Plain and transactional ones apart; `*` is every type."""
+    handlers = HandlerSet([of_all, in_transaction, of_two], [lambda _: ()])
+
+    chosen = handlers.for_type("a")
+
+    assert chosen.plain == (of_all, of_two)
+    assert chosen.transactional == (in_transaction,)
+    assert len(chosen.effects_of) == 1
+    assert handlers.for_type("b").plain == (of_all, of_two)
+    assert handlers.for_type("c").plain == (of_all,)
+    assert handlers.for_type("c").transactional == ()
+
+
+def test_a_function_that_is_not_declared_is_refused() -> None:
+    """It is a mistake in the program, and is told at once."""
+    with pytest.raises(TypeError, match="not declared"):
+        HandlerSet([undeclared])
+
+
+def test_modules_are_imported_in_order_and_each_handler_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler that a second module imports from the first stays one."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "order_one.py").write_text(
+        HEAD + "@handles('a')\nasync def second(e): ...\n@handles('a')\nasync def first(e): ...\n"
+    )
+    (tmp_path / "order_two.py").write_text(
+        HEAD + "from order_one import first\n@handles('*')\nasync def third(e): ...\n"
+    )
+
+    found = import_handlers(" order_one,, order_two ,")
+
+    assert [handler.__name__ for handler in found] == ["second", "first", "third"]
+
+
+def test_no_modules_are_no_handlers() -> None:
+    """Ringback is of use without any."""
+    assert import_handlers("") == import_handlers(" , ") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "sentence"),
+    [
+        ("absent_module", None, "cannot be imported: ModuleNotFoundError: No module named"),
+        ("broken_module", "1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
+        ("leaving_module", "raise SystemExit('x')", "cannot be imported: SystemExit: x"),
+        ("empty_module", "", r"has no function with @handles\(…\)."),
+        ("sync_module", HEAD + "@handles('a')\ndef f(e): ...", "must be declared with async def"),
+        ("bare_module", HEAD + "@handles\nasync def f(e): ...", "takes the event types"),
+        ("typeless_module", HEAD + "@handles()\nasync def f(e): ...", "takes the event types"),
+    ],
+)
+def test_a_module_that_cannot_be_used_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str | None, sentence: str
+) -> None:
+    """The module is named, and what is wrong with it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    if source is not None:
+        (tmp_path / f"{name}.py").write_text(source)
+
+    with pytest.raises(CannotStartError, match=sentence) as raised:
+        import_handlers(name)
+
+    assert str(raised.value).startswith(f"RINGBACK_HANDLERS names {name}, which ")

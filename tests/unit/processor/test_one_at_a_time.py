@@ -1,0 +1,48 @@
+import asyncio
+
+import pytest
+
+from services.processor.one_at_a_time import OneAtATime
+
+
+async def test_those_of_one_key_follow_one_another() -> None:
+    """Also when one is cancelled while it waits, or fails while it has its turn."""
+    turns = OneAtATime()
+    inside: list[str] = []
+    most = 0
+
+    async def take(name: str, *, fails: bool = False) -> None:
+        nonlocal most
+        async with turns.turn("key"):
+            inside.append(name)
+            most = max(most, len(inside))
+            await asyncio.sleep(0.01)
+            inside.remove(name)
+            if fails:
+                raise ValueError(name)
+
+    tasks = [asyncio.create_task(take(name, fails=name == "b")) for name in "abcd"]
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert most == 1
+    assert [type(end) for end in ends] == [
+        type(None),
+        ValueError,
+        asyncio.CancelledError,
+        type(None),
+    ]
+    assert not turns._left
+
+
+async def test_those_of_other_keys_do_not_wait() -> None:
+    """A slow webhook holds up only its own copies."""
+    turns = OneAtATime()
+
+    async with turns.turn("a"), asyncio.timeout(1):
+        async with turns.turn("b"):
+            pass
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01), turns.turn("a"):
+                pytest.fail("entered twice")
