@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from secrets import token_hex
+from random import Random
 
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}"
 )
 #: Printable ASCII: what is in no standard may be in no header that the broker could store either.
 _TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
+_IDS = Random()  # ruff: ignore[suspicious-non-cryptographic-random-usage]  # seeded by the kernel, and no secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +36,6 @@ def trace_context_of(traceparent: str | None, tracestate: str | None) -> TraceCo
 
 def new_trace_context() -> TraceContext:
     """A context for a webhook whose caller sent none, so that its log lines share one trace id."""
-    return TraceContext(traceparent=f"00-{token_hex(16)}-{token_hex(8)}-01")
+    # Ids must be unlikely to collide, not hard to guess; asking the kernel costs ten times as much.
+    trace_id, span_id = _IDS.getrandbits(128) or 1, _IDS.getrandbits(64) or 1
+    return TraceContext(traceparent=f"00-{trace_id:032x}-{span_id:016x}-01")

@@ -1,6 +1,7 @@
 """One process, one event loop, one way to stop."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,10 @@ import uvloop
 from ringback.runtime.settings import SettingsError
 
 ServiceMain = Callable[[asyncio.Event], Awaitable[None]]
+
+_YOUNG_OBJECTS = 20_000
+"""How many objects are made before the youngest are looked through; Python's own 700 is for
+programs that make fewer."""
 
 EXIT_FAILED = 1
 EXIT_BAD_SETTINGS = 2
@@ -26,6 +31,9 @@ def run(service_main: ServiceMain) -> int:
     SIGTERM and SIGINT set the event that `service_main` gets; it then stops in its own order.
     A second signal ends the process at once. Errors that a person can mend are one sentence.
     """
+    # What is loaded by now stays; looking at it in each collection costs a tenth of the time.
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 50, 100)
     try:
         uvloop.run(_until_stopped(service_main))
     except SettingsError as exc:

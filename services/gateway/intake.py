@@ -22,7 +22,7 @@ from services.gateway.body import read_body
 from services.gateway.content_type import is_json
 from services.gateway.endpoint import Endpoint
 from services.gateway.head import read_head
-from services.gateway.message import properties_of
+from services.gateway.message import MessageProperties
 from services.gateway.observe import Observe
 from services.gateway.pending_row import PendingRow
 from services.gateway.publish_outcome import PublishOutcome
@@ -129,7 +129,7 @@ class Intake:
 
     async def _publish(self, body: bytes, sealed: Sealed) -> PublishOutcome:
         began = perf_counter()
-        outcome = await self.broker.publish(body, properties_of(sealed.envelope))
+        outcome = await self.broker.publish(body, MessageProperties(sealed.envelope))
         self.observe.publish_ended(outcome, duration_s=perf_counter() - began)
         return outcome
 

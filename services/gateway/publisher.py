@@ -21,6 +21,7 @@ from ringback.contract import topology
 from ringback.contract.ladder import FIRST_ATTEMPT, routing_key
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.rabbit import BROKER_AWAY, Link
+from services.gateway.confirm_channel import ConfirmChannel
 from services.gateway.publish_outcome import PublishOutcome
 
 ROUTING_KEY = routing_key(FIRST_ATTEMPT)
@@ -35,12 +36,13 @@ _NOT_READY: tuple[type[BaseException], ...] = (CannotStartError, *BROKER_AWAY)
 class Publisher:
     """Keeps a link to the broker while it is entered. Nothing in it waits for a link to come up.
 
-    It publishes through aiormq's own channel: aio-pika's costs a third of the throughput here.
+    It publishes through a `ConfirmChannel`: aio-pika's own costs half of the throughput here.
     """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._channel: Channel | None = None
+        self._confirms: ConfirmChannel | None = None
         self._link = Link(url, "gateway", self._open)
 
     async def __aenter__(self) -> Self:
@@ -93,9 +95,9 @@ class Publisher:
             return PublishOutcome.LINK_DOWN
         if _is_blocked(channel):
             return PublishOutcome.BLOCKED
+        assert self._confirms is not None
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await _confirmed(channel, body, properties)
+            await self._confirms.publish(body, properties, timeout_s=self._timeout_s)
         except TimeoutError:
             return self._given_up(channel)
         except (DeliveryError, PublishError):
@@ -132,24 +134,10 @@ class Publisher:
         channel = await underlay.channel(publisher_confirms=True, on_return_raises=True)
         assert isinstance(channel, Channel)
         channel.closing.add_done_callback(lambda _: self._give_up(channel))
-        self._channel = channel
-
-
-async def _confirmed(channel: Channel, body: bytes, properties: Basic.Properties) -> None:
-    try:
-        await channel.basic_publish(
-            body,
-            exchange=topology.WEBHOOKS,
-            routing_key=ROUTING_KEY,
-            properties=properties,
-            mandatory=True,
-            wait=False,
+        self._confirms = ConfirmChannel(
+            channel, exchange=topology.WEBHOOKS, routing_key=ROUTING_KEY
         )
-    except asyncio.CancelledError as exc:
-        # A closing channel raises this in what waits for a confirm, though nobody cancelled us.
-        if _is_cancelled():
-            raise
-        raise ConnectionResetError from exc
+        self._channel = channel
 
 
 async def _require_topology(underlay: Underlay) -> None:
@@ -178,8 +166,3 @@ def _is_blocked(channel: Channel) -> bool:
         return False
     ready.close()
     return True
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
