@@ -72,12 +72,8 @@ class Lanes:
     async def work(self, incoming: AbstractIncomingMessage) -> None:
         """Attempt a webhook, or set it aside when it may be what kills the process."""
         message = message_of(incoming)
-        if is_suspect(message.deliveries_before, database_was_away=self._watch.was_away_recently):
-            self._observer.set_aside(message.message_id, message.deliveries_before)
-            await settle(incoming, set_aside(attempt_due(message)), self._publisher)
-            return
         try:
-            await settle(incoming, await self._verdict(message, Lane.WORK), self._publisher)
+            await settle(incoming, await self._work_verdict(message), self._publisher)
         except DatabaseAwayError:
             await self._on_database_away()
             await give_back(incoming)
@@ -88,13 +84,8 @@ class Lanes:
     async def suspect(self, incoming: AbstractIncomingMessage) -> None:
         """Attempt a webhook while nothing else is in hand that a crash could take along."""
         message = message_of(incoming)
-        if is_hopeless(message.deliveries_before):
-            await settle(incoming, bury(attempt_due(message), CRASHED), self._publisher)
-            return
         try:
-            async with self._alone():
-                verdict = await self._verdict(message, Lane.SUSPECT)
-            await settle(incoming, verdict, self._publisher)
+            await settle(incoming, await self._suspect_verdict(message), self._publisher)
         except DatabaseAwayError:
             # Returned, it would count as one of the three crashes; as a new copy it does not.
             await self._on_database_away()
@@ -102,6 +93,18 @@ class Lanes:
         except Exception:
             log.exception("message.not_processed", job_id=incoming.message_id)
             await give_back_after_a_bug(incoming)
+
+    async def _work_verdict(self, message: Message) -> Verdict:
+        if is_suspect(message.deliveries_before, database_was_away=self._watch.was_away_recently):
+            self._observer.set_aside(message.message_id, message.deliveries_before)
+            return set_aside(attempt_due(message))
+        return await self._verdict(message, Lane.WORK)
+
+    async def _suspect_verdict(self, message: Message) -> Verdict:
+        if is_hopeless(message.deliveries_before):
+            return bury(attempt_due(message), CRASHED)
+        async with self._alone():
+            return await self._verdict(message, Lane.SUSPECT)
 
     async def _verdict(self, message: Message, lane: Lane) -> Verdict:
         delivery = open_delivery(message, self._days())

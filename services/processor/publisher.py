@@ -9,6 +9,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 
 from ringback.contract.topology import DEAD
 from ringback.runtime.rabbit import Link
+from services.processor.broken_off import broken_off_as_error
 from services.processor.policy import Forward
 from services.processor.settle import headers_onward
 
@@ -60,11 +61,18 @@ class ConfirmedPublisher:
         exchange = await self._channel.get_exchange(forward.exchange, ensure=False)
         try:
             async with asyncio.timeout(_PUBLISH_TIMEOUT_S):
-                await exchange.publish(copy, forward.routing_key, mandatory=True)
+                with broken_off_as_error():
+                    await exchange.publish(copy, forward.routing_key, mandatory=True)
         except (TimeoutError, asyncio.CancelledError):
             self._link.lost()
             raise
 
     async def _on_open(self, connection: AbstractConnection) -> None:
-        self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        self._channel.close_callbacks.add(lambda *_: self._link.lost())
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        channel.close_callbacks.add(lambda *_: self._end_session_of(channel))
+        self._channel = channel
+
+    def _end_session_of(self, channel: AbstractChannel) -> None:
+        """A channel can close late, when another session has begun."""
+        if channel is self._channel:
+            self._link.lost()

@@ -13,6 +13,7 @@ from aio_pika.abc import (
 from aiormq.abc import AbstractChannel as UnderlayChannel
 
 from ringback.runtime.rabbit import BROKER_AWAY
+from services.processor.broken_off import broken_off_as_error
 
 OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
 
@@ -57,17 +58,13 @@ class Tap:
         channel = await connection.channel(publisher_confirms=False)
         await channel.set_qos(prefetch_count=self._prefetch)
         underlay = await channel.get_underlay_channel()
-        underlay.on_consumer_cancel_callbacks.add(lambda _: self._on_lost())
-        channel.close_callbacks.add(lambda *_: self._on_lost())
+        underlay.on_consumer_cancel_callbacks.add(lambda _: self._end_session_of(underlay))
+        channel.close_callbacks.add(lambda *_: self._end_session_of(underlay))
         async with self._turning:
             self._queue = await channel.get_queue(self.queue_name, ensure=False)
             self._channel = underlay
             self._consumer_tag = None
         await self._turn()
-
-    def detach(self) -> None:
-        """The connection is gone."""
-        self._queue = self._channel = self._consumer_tag = None
 
     async def shut(self, reason: str) -> None:
         """Take no more. What is in hand goes on."""
@@ -97,7 +94,8 @@ class Tap:
         if self._channel is None or self._consumer_tag is None:
             return bool(self._reasons)
         async with asyncio.timeout(_RPC_TIMEOUT_S):
-            answer = await self._channel.queue_declare(self.queue_name, passive=True)
+            with broken_off_as_error():
+                answer = await self._channel.queue_declare(self.queue_name, passive=True)
         return bool(answer.consumer_count)
 
     async def _turn(self) -> None:
@@ -108,14 +106,20 @@ class Tap:
                 return
             try:
                 async with asyncio.timeout(_RPC_TIMEOUT_S):
-                    if self._reasons and tag is not None:
-                        self._consumer_tag = None
-                        await queue.cancel(tag)
-                    elif not self._reasons and tag is None:
-                        self._consumer_tag = await queue.consume(self._take)
+                    with broken_off_as_error():
+                        if self._reasons and tag is not None:
+                            self._consumer_tag = None
+                            await queue.cancel(tag)
+                        elif not self._reasons and tag is None:
+                            self._consumer_tag = await queue.consume(self._take)
             except BROKER_AWAY as exc:
                 log.warning("consumer.lost", queue=self.queue_name, reason=type(exc).__name__)
                 self._on_lost()
+
+    def _end_session_of(self, channel: UnderlayChannel) -> None:
+        """A channel can close late, when another session has begun."""
+        if channel is self._channel:
+            self._on_lost()
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         task = asyncio.create_task(self._handle(message))
