@@ -1,0 +1,91 @@
+"""A copy of a message is published until it is confirmed, whatever happens to the connection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+
+from ringback.contract.ladder import Attempt
+from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
+from ringback.runtime import rabbit
+from ringback.runtime.rabbit import BROKER_AWAY
+from services.processor import publisher as module
+from services.processor.policy import bury
+from services.processor.publisher import ConfirmedPublisher
+from tests.integration.processor.leaky_proxy import LeakyProxy
+from tests.integration.processor.stage import Stage, scripted
+from tests.support.eventually import eventually
+
+DEAD = bury(Attempt(1))
+
+
+@pytest.fixture
+async def publisher(
+    stage: Stage, proxy: LeakyProxy, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ConfirmedPublisher]:
+    monkeypatch.setattr(module, "_PUBLISH_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(rabbit, "_CLOSE_TIMEOUT_S", 0.05)
+    async with ConfirmedPublisher(proxy.through(stage.place.amqp_url)) as publisher:
+        await eventually(publisher.answers)
+        yield publisher
+        proxy.release()
+
+
+@pytest.fixture
+async def incoming(stage: Stage) -> AbstractIncomingMessage:
+    await stage.send(scripted("plain"))
+    queue = await stage.channel.get_queue(WORK_QUEUE)
+    return await eventually(lambda: queue.get(no_ack=True, fail=False))
+
+
+async def test_a_confirmed_copy_is_in_its_queue(
+    stage: Stage, publisher: ConfirmedPublisher, incoming: AbstractIncomingMessage
+) -> None:
+    """With all that the message carried, except what the broker wrote on its way."""
+    await publisher.publish(incoming, DEAD)
+
+    queue = await stage.channel.get_queue(DEAD_LETTER_QUEUE)
+    copy = await queue.get(no_ack=True)
+    assert (copy.body, copy.message_id, copy.type) == (
+        incoming.body,
+        incoming.message_id,
+        incoming.type,
+    )
+    assert copy.headers == {**incoming.headers, "attempt": 1}
+
+
+async def test_a_broker_that_does_not_confirm_in_time_is_away_for_all_who_wait(
+    publisher: ConfirmedPublisher, proxy: LeakyProxy, incoming: AbstractIncomingMessage
+) -> None:
+    """One gives up and the connection is made anew; the others hear of it, and can try again."""
+    proxy.withhold()
+    first = asyncio.create_task(publisher.publish(incoming, DEAD))
+    await asyncio.sleep(0.3)
+    second = asyncio.create_task(publisher.publish(incoming, DEAD))
+
+    await asyncio.wait({first, second})
+
+    assert isinstance(first.exception(), TimeoutError)
+    assert not second.cancelled()
+    assert isinstance(second.exception(), BROKER_AWAY)
+
+
+async def test_after_a_lost_connection_it_publishes_on_the_next(
+    stage: Stage,
+    publisher: ConfirmedPublisher,
+    proxy: LeakyProxy,
+    incoming: AbstractIncomingMessage,
+) -> None:
+    """Without anybody's help."""
+    proxy.cut()
+
+    async def published() -> bool:
+        try:
+            await publisher.publish(incoming, DEAD)
+        except BROKER_AWAY:
+            return False
+        return True
+
+    await eventually(published)
+    assert await stage.depth(DEAD_LETTER_QUEUE) >= 1
