@@ -37,15 +37,12 @@ _LONGEST_WAIT_S = 2.0
 log = structlog.get_logger()
 
 
-def refuse_broken_broker(connection: AbstractConnection) -> None:
+def refuse_broken_broker(version: str) -> None:
     """Raise CannotStartError for a RabbitMQ that loses messages in a cycle of dead-lettering.
 
     3.13.0 to 3.13.2 drop a message that is dead-lettered to the same queue twice, although it was
     rejected in between (github.com/rabbitmq/rabbitmq-server/issues/11159). Our ladder is that.
     """
-    transport = connection.transport
-    properties = transport.connection.server_properties if transport else {}
-    version = str(properties.get("version", ""))
     if version in {"3.13.0", "3.13.1", "3.13.2"}:
         raise CannotStartError(
             f"RabbitMQ {version} drops messages on their way up the ladder. Use 3.13.3 or later."
@@ -128,6 +125,7 @@ class Link:
         connection.close_callbacks.add(self._on_close)
         try:
             async with asyncio.timeout(_OPEN_TIMEOUT_S):
+                refuse_broken_broker(_version_of(connection))
                 await self._on_open(connection)
             self.up, self.failure = True, None
             self._first_try.set()
@@ -140,6 +138,12 @@ class Link:
 
     def _on_close(self, *_: Any) -> None:
         self._ended.set()
+
+
+def _version_of(connection: AbstractConnection) -> str:
+    transport = connection.transport
+    properties = transport.connection.server_properties if transport else {}
+    return str(properties.get("version", ""))
 
 
 async def _close(connection: AbstractConnection) -> None:

@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractConnection
 from ringback.contract.ladder import Ladder
 from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
 from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.rabbit import BROKER_AWAY, Link, refuse_broken_broker
+from ringback.runtime.rabbit import BROKER_AWAY, Link
 from ringback.runtime.topology import missing
 from services.processor.database_watch import DatabaseWatch
 from services.processor.tap import OnMessage, Tap
@@ -117,7 +117,6 @@ class Intake:
         task.add_done_callback(self._tasks.discard)
 
     async def _on_open(self, connection: AbstractConnection) -> None:
-        refuse_broken_broker(connection)
         absent = await missing(connection, self._ladder)
         if absent:
             raise CannotStartError(
