@@ -21,6 +21,7 @@ _TABLES = """
         job_id uuid, attempt int, kind text, at timestamptz DEFAULT clock_timestamp(),
         in_hand int, backend int, seen_status text, pid int);
     CREATE TABLE effects (job_id uuid);
+    CREATE TABLE deferred (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
 """
 
 

@@ -105,16 +105,6 @@ async def test_a_handler_that_does_not_end_in_time_has_failed(shared: Stage) -> 
     assert attempts[0]["error_message"] == "The handlers did not end within 1.5 s."
 
 
-async def test_a_handler_that_ignores_its_cancellation_has_failed_too(shared: Stage) -> None:
-    """It cannot hold its webhook."""
-    job_id = await shared.send(scripted("plain", stubborn=True))
-
-    await shared.until(job_id, "failed")
-    attempts = await shared.attempts(job_id)
-
-    assert attempts[0]["error_class"] == "timeout"
-
-
 async def test_an_error_that_cannot_be_printed_is_a_failure_like_any_other(shared: Stage) -> None:
     """The attempt counts, and says of which class the error was."""
     job_id = await shared.send(scripted("plain", unprintable=True))

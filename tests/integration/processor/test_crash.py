@@ -18,8 +18,9 @@ ENDS: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["plain", "transaction"])
-@pytest.mark.parametrize("outcome", ENDS)
+@pytest.mark.parametrize(
+    ("kind", "outcome"), [*[("plain", outcome) for outcome in ENDS], ("transaction", "completed")]
+)
 async def test_killed_between_commit_and_answer_it_runs_no_attempt_again(
     stage: Stage, start: Starter, proxy: LeakyProxy, kind: str, outcome: str
 ) -> None:

@@ -40,17 +40,10 @@ async def test_another_ladder_than_that_of_the_broker_is_refused(
     ("source", "sentence"),
     [
         (None, "cannot be imported: ModuleNotFoundError"),
-        ("import nothing_like_it", "cannot be imported: ModuleNotFoundError"),
-        ("this is no python", "cannot be imported: SyntaxError"),
-        ("raise SystemExit(3)", "cannot be imported: SystemExit"),
         ("VALUE = 1", "has no function with @handles(…)."),
         (
             "from ringback.handlers import handles\n@handles('a')\ndef sync(event): pass",
             "must be declared with async def",
-        ),
-        (
-            "from ringback.handlers import handles\n@handles\nasync def bare(event): pass",
-            "handles() takes the event types",
         ),
     ],
 )

@@ -83,17 +83,3 @@ async def test_a_suspect_that_fails_climbs_to_its_rung(stage: Stage, start: Star
     assert (attempts[1]["started_at"] - attempts[0]["ended_at"]).total_seconds() >= 0.2
     assert processor.deaths == 3
     await stage.until_empty(WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE)
-
-
-async def test_a_suspect_that_fails_for_the_last_time_is_a_dead_letter(
-    stage: Stage, start: Starter
-) -> None:
-    """Above the last rung there is none to climb to; the error is that of its attempt."""
-    processor = Restarted(start, stage)
-    suspect = await stage.send(scripted("plain", crash_times=3, fail_times=9), key="attempt.3")
-
-    await processor.until(suspect, "dead_letter")
-
-    row = await stage.until(suspect, "dead_letter")
-    assert (row["attempts"], row["error_message"]) == (3, "attempt 3 failed")
-    await stage.until_empty(SUSPECT_QUEUE, DEAD_LETTER_QUEUE)

@@ -30,32 +30,47 @@ async def test_the_effect_commits_with_the_status(shared: Stage, tmp_path: Path)
         ({"fail_times": 1}, "RuntimeError"),
         ({"swallow": True}, "InFailedSQLTransactionError"),
         ({"sql": "SELECT 1 / 0"}, "DivisionByZeroError"),
-        ({"sql": "INSERT INTO once VALUES (1), (1)"}, "UniqueViolationError"),
-        ({"sql": "SELECT pg_sleep(30)"}, "timeout"),
-        ({"sleep_s": 30}, "timeout"),
-        ({"stubborn": True}, "timeout"),
-        ({"hold_connection": True}, "timeout"),
+        ({"sql": "INSERT INTO deferred VALUES (1), (1)"}, "UniqueViolationError"),
     ],
 )
 async def test_a_failure_rolls_back_and_counts(
-    stage: Stage, start: Starter, script: dict[str, object], error_class: str
+    shared: Stage, script: dict[str, object], error_class: str
 ) -> None:
-    """However it fails, nothing stays of it but the attempt's row; others are not disturbed."""
-    await stage.database.execute("CREATE TABLE once (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
-    process = start(stage.place, attempt_timeout_s="0.5", retry_ladder="200ms,400ms")
+    """Also one that the handler hid, and one that only the commit finds."""
+    job_id = await shared.send(scripted("transaction", **script))
 
-    job_id = await stage.send(scripted("transaction", **script))
-    others = [await stage.send(scripted("transaction", sleep_s=0.1)) for _ in range(8)]
-
-    for other in others:
-        await stage.until(other, "completed")
-        assert await stage.effects(other) == 1
     end = "completed" if "fail_times" in script else "dead_letter"
-    await stage.until(job_id, end)
-    attempts = await stage.attempts(job_id)
+    await shared.until(job_id, end)
+
+    attempts = await shared.attempts(job_id)
     assert attempts[0]["error_class"] == error_class
     assert len(attempts) == (2 if end == "completed" else 3)
-    assert await stage.effects(job_id) == (1 if end == "completed" else 0)
+    assert await shared.effects(job_id) == (1 if end == "completed" else 0)
+
+
+async def test_a_handler_that_is_cut_rolls_back_and_disturbs_nobody(
+    stage: Stage, start: Starter
+) -> None:
+    """Wherever it is when its time is over, and also when it does not let go of its connection."""
+    process = start(stage.place, attempt_timeout_s="0.5")
+    scripts: list[dict[str, object]] = [
+        {"sql": "SELECT pg_sleep(30)"},
+        {"sleep_s": 30},
+        {"stubborn": True},
+        {"hold_connection": True},
+    ]
+
+    cut = [await stage.send(scripted("transaction", **script)) for script in scripts]
+    others = [await stage.send(scripted("transaction")) for _ in range(8)]
+
+    for job_id in others:
+        await stage.until(job_id, "completed")
+        assert await stage.effects(job_id) == 1
+    for job_id in cut:
+        await stage.until_run(job_id, times=2)
+        [attempt, *_] = await stage.attempts(job_id)
+        assert (attempt["outcome"], attempt["error_class"]) == ("failed", "timeout")
+        assert await stage.effects(job_id) == 0
     assert not process.lines("database.away")
 
 
