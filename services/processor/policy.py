@@ -54,7 +54,7 @@ class Failure:
 
 
 CRASHED = Failure(
-    "process_crash", "The process died each time it ran this webhook, also alone, three times."
+    "process_crash", "The process died each time it ran this webhook, also alone."
 )
 
 

@@ -31,6 +31,7 @@ def examples(count: int) -> list[bytes]:
     @settings(
         max_examples=count,
         phases=[Phase.generate],
+        derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),
     )

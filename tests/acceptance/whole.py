@@ -1,0 +1,151 @@
+"""Starts the three services as processes, and talks to them as the world does."""
+
+# ruff: file-ignore[suspicious-subprocess-import] - starting services is what this file is for.
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from ringback.contract.ladder import Ladder
+from ringback.local.ports import free_ports
+from ringback.runtime import topology
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("gateway", "processor", "metrics")
+LADDER = "200ms,400ms,800ms"
+_READY_WITHIN_S = 30.0
+_STOPPED_WITHIN_S = 20.0
+
+
+@dataclass(slots=True)
+class Whole:
+    gateway_url: str
+    expositions: dict[str, int]
+    processes: dict[str, subprocess.Popen[bytes]]
+    http: aiohttp.ClientSession
+    database: asyncpg.Pool
+
+    async def post(self, body: bytes) -> tuple[int, dict[str, Any]]:
+        """Post a webhook as Vapi does; the status, and the document that came back."""
+        async with self.http.post(
+            self.gateway_url, data=body, headers={"Content-Type": "application/json"}
+        ) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def accepted(self, body: bytes) -> str:
+        """Post a webhook that must be accepted; its job id."""
+        status, document = await self.post(body)
+        assert status == 200, document
+        assert document["success"] is True
+        return str(document["jobId"])
+
+    async def statuses(self, job_ids: list[str]) -> list[str | None]:
+        rows = await self.database.fetch(
+            "SELECT status FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, place)"
+            " LEFT JOIN webhook_delivery_log USING (id) ORDER BY place",
+            job_ids,
+        )
+        return [row["status"] for row in rows]
+
+    async def settled(self, job_ids: list[str], *, deadline_s: float = 30) -> list[str | None]:
+        """The statuses, once all are final."""
+
+        async def all_final() -> list[str | None]:
+            found = await self.statuses(job_ids)
+            assert set(found) <= {"completed", "duplicate", "dead_letter"}, found
+            return found
+
+        return await eventually(all_final, deadline_s=deadline_s)
+
+    async def is_ready(self, name: str) -> bool:
+        try:
+            async with self.http.get(f"http://127.0.0.1:{self.expositions[name]}/readyz") as answer:
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def all_ready(self, *, deadline_s: float = _READY_WITHIN_S) -> None:
+        """Wait until all three are ready, none of them having ended."""
+
+        async def ready() -> bool:
+            ended = {name: one.poll() for name, one in self.processes.items()}
+            assert set(ended.values()) == {None}, ended
+            return all([await self.is_ready(name) for name in SERVICES])
+
+        await eventually(ready, deadline_s=deadline_s)
+
+    async def metric(self, service: str, name: str) -> float:
+        """The sum of a metric's samples."""
+        url = f"http://127.0.0.1:{self.expositions[service]}/metrics"
+        async with self.http.get(url) as answer:
+            lines = (await answer.text()).splitlines()
+        samples = [line for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
+        assert samples, name
+        return sum(float(line.rpartition(" ")[2]) for line in samples)
+
+
+@asynccontextmanager
+async def whole_ringback(
+    amqp_url: str, database_url: str, folder: Path
+) -> AsyncGenerator[Whole, None]:
+    """Run the three services until the context is left; they are then told to stop, and must."""
+    gateway_port, grpc_port, *exposition_ports = free_ports(5)
+    await topology.apply(amqp_url, Ladder.parse(LADDER))
+    environment = os.environ | {
+        "RINGBACK_AMQP_URL": amqp_url,
+        "RINGBACK_DATABASE_URL": database_url,
+        "RINGBACK_RETRY_LADDER": LADDER,
+        "RINGBACK_GATEWAY_PORT": str(gateway_port),
+        "RINGBACK_METRICS_GRPC_PORT": str(grpc_port),
+        "RINGBACK_METRICS_INTERVAL_S": "0.2",
+        "RINGBACK_ALLOW_UNAUTHENTICATED": "true",
+        "RINGBACK_HANDLERS": "ringback.cli.demo_handlers",
+        "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
+        **{
+            f"RINGBACK_{name.upper()}_EXPOSITION_PORT": str(port)
+            for name, port in zip(SERVICES, exposition_ports, strict=True)
+        },
+    }
+    async with AsyncExitStack() as stack:
+        files = stack.enter_context(ExitStack())
+        processes = {name: _start(files, name, environment, folder) for name in SERVICES}
+        running = Whole(
+            gateway_url=f"http://127.0.0.1:{gateway_port}/api/webhooks/vapi",
+            expositions=dict(zip(SERVICES, exposition_ports, strict=True)),
+            processes=processes,
+            http=await stack.enter_async_context(aiohttp.ClientSession()),
+            database=await stack.enter_async_context(
+                asyncpg.create_pool(database_url, min_size=1, max_size=2)
+            ),
+        )
+        await running.all_ready()
+        # Only a test that has passed asks how the services stop; the others are killed.
+        yield running  # ruff: ignore[fallible-context-manager]
+        for process in processes.values():
+            process.send_signal(signal.SIGTERM)
+        assert [one.wait(_STOPPED_WITHIN_S) for one in processes.values()] == [0, 0, 0]
+
+
+def _start(
+    files: ExitStack, name: str, environment: dict[str, str], folder: Path
+) -> subprocess.Popen[bytes]:
+    log = files.enter_context((folder / f"{name}.log").open("wb"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"services.{name}"],
+        env=environment,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        cwd=ROOT,
+    )
+    files.callback(process.wait)
+    files.callback(process.kill)
+    return process
