@@ -1,0 +1,46 @@
+"""What the processor tells those who watch it."""
+
+import aiohttp
+
+from ringback.local.ports import free_ports
+from tests.integration.processor.conftest import Starter
+from tests.integration.processor.stage import Stage, scripted
+from tests.support.eventually import eventually
+
+
+async def test_it_is_ready_and_counts_each_end_once(stage: Stage, start: Starter) -> None:
+    """Ready with database, consumers and publisher; a duplicate is no completion."""
+    [port] = free_ports(1)
+    process = start(stage.place, processor_exposition_port=str(port))
+    await process.ready()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+
+        async def is_ready() -> bool:
+            async with session.get("/readyz") as answer:
+                return answer.status == 200
+
+        async def metrics() -> str:
+            async with session.get("/metrics") as answer:
+                return await answer.text()
+
+        await eventually(is_ready)
+        first = await stage.send({"message": {"type": "hang"}}, dedup_key="k")
+        await stage.until(first, "completed")
+        second = await stage.send({"message": {"type": "hang"}}, dedup_key="k")
+        await stage.until(second, "duplicate")
+        dead = await stage.send(scripted("plain", permanent="no use"))
+        await stage.until(dead, "dead_letter")
+        await stage.send({"message": {"type": "hang"}}, job_id=first)
+
+        async def counted() -> str:
+            text = await metrics()
+            assert "webhook_repeated_total 1.0" in text
+            assert "webhook_dead_letters_total 1.0" in text
+            return text
+
+        text = await eventually(counted)
+    assert 'webhook_completed_total{event_type="hang"} 1.0' in text
+    assert "webhook_duplicates_total 1.0" in text
+    assert 'webhook_attempts_total{outcome="permanent"} 1.0' in text
+    assert "webhook_processing_duration_seconds_count 3.0" in text
+    assert "webhook_in_flight 0.0" in text
