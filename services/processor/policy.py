@@ -53,9 +53,7 @@ class Failure:
     error_message: str
 
 
-CRASHED = Failure(
-    "process_crash", "The process died each time it ran this webhook, also alone."
-)
+CRASHED = Failure("process_crash", "The process died each time it ran this webhook, also alone.")
 
 
 def decide(outcome: AttemptOutcome, *, lane: Lane, attempt: Attempt, ladder: Ladder) -> Verdict:
