@@ -24,9 +24,10 @@ class Settings(BaseModel):
 
 
 def _scheme_of(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
-    sentence = f"must be a URL that begins with {schemes[0]}://"
+    sentence = f"must be a URL that begins with {schemes[0]}://, with a number for a port"
     try:
-        scheme = urlsplit(value.get_secret_value()).scheme
+        parts = urlsplit(value.get_secret_value())
+        scheme, _ = parts.scheme, parts.port
     except ValueError:
         # Its text quotes the host part, which holds the password.
         raise ValueError(sentence) from None

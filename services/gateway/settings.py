@@ -63,7 +63,8 @@ class EndpointSettings(Settings):
     vapi_secret: SecretStr | None = Field(
         default=None,
         validate_default=True,
-        description="What Vapi sends to /api/webhooks/vapi in X-Vapi-Secret, or as a bearer token.",
+        description="What Vapi sends to /api/webhooks/vapi in X-Vapi-Secret, or as a bearer token. "
+        "Required, unless there are other endpoints or all may send.",
     )
     vapi_secret_previous: SecretStr | None = Field(
         default=None,
