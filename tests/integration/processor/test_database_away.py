@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from ringback.contract.topology import SUSPECT_QUEUE, WORK_QUEUE
@@ -78,11 +79,16 @@ async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: L
     way.refuse()
     jobs = [await stage.send({"message": {"type": "hang"}}) for _ in range(5)]
 
-    for outages in range(1, 6):
-        await stage.until_waiting(WORK_QUEUE, 5)
-        way.accept()
-        await eventually(lambda n=outages: len(process.lines("database.back")) >= n)  # type: ignore[misc]
-        way.refuse()
+    # While another holds the table, the database answers and yet no attempt can be recorded.
+    holder = await asyncpg.connect(stage.place.database_url)
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE webhook_delivery_attempts IN SHARE MODE")
+        for outages in range(1, 6):
+            await stage.until_waiting(WORK_QUEUE, 5)
+            way.accept()
+            await eventually(lambda n=outages: len(process.lines("database.back")) >= n)  # type: ignore[misc]
+            way.refuse()
+    await holder.close()
     way.accept()
 
     for job_id in jobs:
