@@ -45,7 +45,12 @@ async def open_pool(settings: DatabaseSettings, name: str) -> AsyncGenerator[asy
         command_timeout=COMMAND_TIMEOUT_S,
         max_inactive_connection_lifetime=0,
         reset=_keep_session,
-        server_settings={"application_name": name, "jit": "off"},
+        server_settings={
+            "application_name": name,
+            "jit": "off",
+            # A process that was killed in a statement must not hold its locks until the end of it.
+            "client_connection_check_interval": "1s",
+        },
     )
     await pool
     warming = asyncio.create_task(_warm(pool, settings.database_pool_min))
