@@ -20,7 +20,7 @@ status: .venv/local.stamp ## say what runs
 	@$(BIN)/ringback status
 
 test: .venv/dev.stamp rabbitmq ## run every test, on a RabbitMQ and a PostgreSQL of their own
-	@$(BIN)/pytest $(PYTEST_ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-unit: .venv/dev.stamp ## run the tests that need neither RabbitMQ nor PostgreSQL
 	@$(BIN)/pytest -m "not nodes" $(PYTEST_ARGS)

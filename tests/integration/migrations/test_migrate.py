@@ -10,7 +10,6 @@ import asyncpg
 import pytest
 
 from ringback.local.database import PrivateDatabase
-from ringback.local.ports import free_ports
 from ringback.runtime.migrate import MIGRATIONS, MigrationError, migrate, migrations_in
 
 NAMES = sorted(path.name for path in MIGRATIONS.glob("0*.sql"))
@@ -134,7 +133,7 @@ def test_ours_are_numbered_without_a_gap() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        f"postgresql://nobody@127.0.0.1:{free_ports(1)[0]}/nothing",
+        "postgresql://nobody@127.0.0.1:1/nothing",
         "postgresql://nobody@127.0.0.1:port/nothing",
         "http://127.0.0.1/",
     ],

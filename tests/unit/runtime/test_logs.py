@@ -118,7 +118,7 @@ def test_an_exception_is_part_of_its_line() -> None:
         {1: ValueError("x"), (1, 2): "\ud800", "set": {1}},
         datetime(1, 1, 1, tzinfo=UTC),
     ],
-    ids=str,
+    ids=["surrogate", "large", "nan", "bytes", "object", "nested", "first_day"],
 )
 def test_no_value_makes_the_logging_fail(
     shape: Literal["json", "console"], strange: object
