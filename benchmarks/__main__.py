@@ -7,10 +7,13 @@ import time
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.accept import AcceptOptions, measure_accepting
+from benchmarks.accept import AcceptOptions, accept_calmly, measure_accepting
 from benchmarks.bench_stack import bench_stack
 from benchmarks.finish import measure_finishing
 from ringback.local.errors import LocalStackError
+
+_CALM = 8
+"""Connections at which a gateway is not busy, so that its rows carry their payloads."""
 
 
 def _options() -> argparse.Namespace:
@@ -32,9 +35,14 @@ async def _run(options: argparse.Namespace, console: Console) -> None:
     async with bench_stack() as stack:
         accept = AcceptOptions(options.rounds, options.seconds, options.connections)
         accepted = await measure_accepting(stack, accept, say)
-        say("finishing what the last round accepted")
-        job_ids = accepted.ringback[-1].job_ids
-        finished = await measure_finishing(stack, job_ids, options.prefetch, say)
+        say("finishing what the last round accepted, from rows without payloads")
+        burst = accepted.ringback[-1].job_ids
+        finished = [await measure_finishing(stack, "after a burst", burst, options.prefetch, say)]
+        say(f"accepting over {_CALM} connections, then finishing that")
+        calm = await accept_calmly(stack, AcceptOptions(1, options.seconds, _CALM))
+        finished.append(
+            await measure_finishing(stack, "after calm", calm.job_ids, options.prefetch, say)
+        )
     console.print()
     report.show(accepted, finished, console)
     console.print(f"\nAll figures: {report.save(accepted, finished)}", highlight=False)

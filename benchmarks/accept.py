@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -58,16 +59,9 @@ async def measure_accepting(
     stack: BenchStack, options: AcceptOptions, say: Callable[[str], None]
 ) -> Accepted:
     """Load the two in turn. What the gateway's last round accepted is left on the work queue."""
-    plain_port, gateway_port, exposition_port = free_ports(3)
+    (plain_port,) = free_ports(1)
     plain_url = f"http://127.0.0.1:{plain_port}/"
-    gateway_url = f"http://127.0.0.1:{gateway_port}/api/webhooks/vapi"
-    gateway = stack.process(
-        "services.gateway",
-        ready_url=f"http://127.0.0.1:{exposition_port}/readyz",
-        RINGBACK_GATEWAY_PORT=str(gateway_port),
-        RINGBACK_GATEWAY_EXPOSITION_PORT=str(exposition_port),
-        RINGBACK_ALLOW_UNAUTHENTICATED="true",
-    )
+    gateway, gateway_url = _gateway(stack)
     plain = stack.process(
         "benchmarks.plain_server", stack.amqp_url, str(plain_port), ready_url=plain_url
     )
@@ -86,6 +80,25 @@ async def measure_accepting(
     pending_rows = await connection.fetchval(_COUNT_PENDING)
     await connection.close()
     return Accepted(plain_rounds, ringback_rounds, peak_mib, pending_rows)
+
+
+async def accept_calmly(stack: BenchStack, options: AcceptOptions) -> Round:
+    """Load a gateway that is not busy, so that its pending rows carry their payloads."""
+    gateway, url = _gateway(stack)
+    async with gateway:
+        return await _round(stack, url, WORK_QUEUE, options)
+
+
+def _gateway(stack: BenchStack) -> tuple[AbstractAsyncContextManager[Child], str]:
+    port, exposition_port = free_ports(2)
+    process = stack.process(
+        "services.gateway",
+        ready_url=f"http://127.0.0.1:{exposition_port}/readyz",
+        RINGBACK_GATEWAY_PORT=str(port),
+        RINGBACK_GATEWAY_EXPOSITION_PORT=str(exposition_port),
+        RINGBACK_ALLOW_UNAUTHENTICATED="true",
+    )
+    return process, f"http://127.0.0.1:{port}/api/webhooks/vapi"
 
 
 async def _round(stack: BenchStack, url: str, queue: str, options: AcceptOptions) -> Round:

@@ -14,7 +14,7 @@ _POLL_S = 0.2
 _GIVE_UP_AFTER_S = 300.0
 _FINISHED = """
     SELECT count(*) AS finished, min(ended_at) AS first, max(ended_at) AS last
-    FROM webhook_delivery_attempts
+    FROM webhook_delivery_attempts WHERE delivery_id >= $1
 """
 _LEDGER = """
     SELECT count(*) FILTER (WHERE log.status = 'completed') AS completed,
@@ -28,6 +28,7 @@ _LEDGER = """
 
 @dataclass(frozen=True, slots=True)
 class Finished:
+    name: str
     prefetch: int
     finished: int
     per_second: float
@@ -36,7 +37,7 @@ class Finished:
 
 
 async def measure_finishing(
-    stack: BenchStack, sent: list[str], prefetch: int, say: Callable[[str], None]
+    stack: BenchStack, name: str, sent: list[str], prefetch: int, say: Callable[[str], None]
 ) -> Finished:
     """Let a processor with no handlers finish what waits, and hold the log against the ids sent."""
     (port,) = free_ports(1)
@@ -49,15 +50,16 @@ async def measure_finishing(
     )
     async with processor:
         deadline = time.monotonic() + _GIVE_UP_AFTER_S
-        [row] = await connection.fetch(_FINISHED)
+        [row] = await connection.fetch(_FINISHED, min(sent))
         while row["finished"] < len(sent) and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_S)
-            [row] = await connection.fetch(_FINISHED)
+            [row] = await connection.fetch(_FINISHED, min(sent))
     [ledger] = await connection.fetch(_LEDGER, sent)
     await connection.close()
     seconds = (row["last"] - row["first"]).total_seconds() if row["finished"] > 1 else 0.0
     say(f"{row['finished']:,} finished in {seconds:.1f} s")
     return Finished(
+        name=name,
         prefetch=prefetch,
         finished=row["finished"],
         per_second=row["finished"] / seconds if seconds else 0.0,

@@ -21,7 +21,7 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
 
 
-def show(accepted: Accepted, finished: Finished, console: Console) -> None:
+def show(accepted: Accepted, finished: list[Finished], console: Console) -> None:
     table = Table(title=f"Accepting ({machine()}, client and servers on the same cores)")
     for heading in ("", "accepted/s", "p50 ms", "p99 ms", "accepted", "refused", "lost", "doubled"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -34,19 +34,21 @@ def show(accepted: Accepted, finished: Finished, console: Console) -> None:
         f"{accepted.pending_rows:,} pending rows were written meanwhile.\n"
     )
     table = Table(title="Finishing (no handler; every attempt logged and committed)")
-    for heading in ("prefetch", "finished/s", "finished", "lost", "doubled"):
-        table.add_column(heading, justify="right")
-    table.add_row(
-        str(finished.prefetch),
-        f"{finished.per_second:,.0f}",
-        f"{finished.finished:,}",
-        str(finished.lost),
-        str(finished.doubled),
-    )
+    for heading in ("", "prefetch", "finished/s", "finished", "lost", "doubled"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for one in finished:
+        table.add_row(
+            one.name,
+            str(one.prefetch),
+            f"{one.per_second:,.0f}",
+            f"{one.finished:,}",
+            str(one.lost),
+            str(one.doubled),
+        )
     console.print(table)
 
 
-def save(accepted: Accepted, finished: Finished) -> Path:
+def save(accepted: Accepted, finished: list[Finished]) -> Path:
     RESULTS.mkdir(exist_ok=True)
     moment = datetime.now(UTC)
     path = RESULTS / f"{moment:%Y%m%dT%H%M%SZ}.json"
@@ -60,7 +62,7 @@ def save(accepted: Accepted, finished: Finished) -> Path:
         "gateway_peak_mib": accepted.gateway_peak_mib,
         "pending_rows": accepted.pending_rows,
         "ratio": accepted.ratio,
-        "finished": asdict(finished),
+        "finished": [asdict(one) for one in finished],
     }
     path.write_text(json.dumps(document, indent=2), encoding="utf-8")
     return path

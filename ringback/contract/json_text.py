@@ -21,7 +21,7 @@ _MOST_DIGITS = 300
 _LARGEST_EXPONENT = 30
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)$")
 #: As orjson ends a number; most hyphens after an `e` are those of a UUID.
-_SMALL_EXPONENT = re.compile(rb"e-[0-9]{2,}(?:[],}]|$)")
+_SMALL_EXPONENT = re.compile(rb"-(?<=e-)[0-9]{2,}(?:[],}]|$)")
 _MOST_LEVELS = 254
 _ESCAPE = re.compile(r"\\(u0000|.)", re.DOTALL)
 _UNKEEPABLE = re.compile(r"[\x00\ud800-\udfff]")
