@@ -22,7 +22,6 @@ DEAD = "webhooks.dead"
 WORK_QUEUE = "webhooks.work"
 SUSPECT_QUEUE = "webhooks.suspect"
 DEAD_LETTER_QUEUE = "webhooks.dlq"
-RUNG_PREFIX = "webhooks.retry."
 
 WORK_DELIVERY_LIMIT = 100
 """High on purpose. A message that the limit dead-letters into a rung comes back without a
