@@ -1,6 +1,6 @@
 # Every goal works as the first command after a clone; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run down status test test-unit lint fmt migrate lock bench clean rabbitmq
+.PHONY: help run down status test test-unit lint fmt generate migrate lock bench clean rabbitmq
 
 BIN := .venv/bin
 INSTALL := sh ringback/local/install.sh
@@ -34,6 +34,9 @@ lint: .venv/dev.stamp ## check style, formatting and types
 fmt: .venv/dev.stamp ## put the code into its format
 	@$(BIN)/ruff check -q --fix-only .
 	@$(BIN)/ruff format -q .
+
+generate: .venv/dev.stamp ## make the generated code anew from the contract in protos/
+	@sh protos/generate.sh
 
 migrate: .venv/local.stamp ## bring the database of RINGBACK_DATABASE_URL to this version
 	@$(BIN)/ringback migrate

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Makes ringback/metrics/v1 anew from the contract. Run it as `make generate`.
+set -eu
+cd "$(dirname "$0")/.."
+BIN=$PWD/.venv/bin
+OUT=${1:-.}
+# google/api/*.proto come with googleapis-common-protos.
+THIRD_PARTY=$("$BIN/python" -c 'import google.api, pathlib; print(pathlib.Path(*google.api.__path__).parents[1])')
+mkdir -p "$OUT/ringback/metrics/v1"
+protoc() {
+    PATH="$BIN:$PATH" "$BIN/python" -m grpc_tools.protoc -Iprotos -I"$THIRD_PARTY" "$@"
+}
+protoc --python_out="$OUT" --mypy_out=quiet:"$OUT" protos/ringback/metrics/v1/*.proto
+protoc --grpc_python_out="$OUT" --mypy_grpc_out=quiet:"$OUT" protos/ringback/metrics/v1/*_service.proto

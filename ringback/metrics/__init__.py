@@ -1,0 +1,1 @@
+"""The metrics API for those who call it: the contract's generated code, and a client over it."""

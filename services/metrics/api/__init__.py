@@ -1,0 +1,1 @@
+"""How calls come in, by gRPC and by REST, and how their answers and errors go out."""

@@ -1,0 +1,96 @@
+"""What a call can end as instead of an answer.
+
+The texts are for callers: no SQL, no host, no secret.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import grpc
+
+DOMAIN = "ringback"
+"""The domain of every reason (google.rpc.ErrorInfo)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One field of a request, by its name in the contract, and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What the error is about: `delivery` and a job id, say."""
+
+    type: str
+    name: str
+
+
+@dataclass(eq=False)
+class ApiError(Exception):
+    """`reason` is UPPER_SNAKE_CASE and stable: programs branch on it. `message` is a sentence."""
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    violations: tuple[Violation, ...] = ()
+    resource: Resource | None = None
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+def invalid(*violations: Violation) -> ApiError:
+    """The request cannot be meant; each violation names a field."""
+    return ApiError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_REQUEST",
+        " ".join(violation.description for violation in violations),
+        violations=violations,
+    )
+
+
+def no_such_delivery(job_id: UUID | str) -> ApiError:
+    """There is none, or it is another organisation's: the caller cannot tell which."""
+    return ApiError(
+        grpc.StatusCode.NOT_FOUND,
+        "DELIVERY_NOT_FOUND",
+        f"There is no webhook with the job id {job_id}.",
+        resource=Resource("delivery", str(job_id)),
+    )
+
+
+def precondition(reason: str, message: str, job_id: UUID, **metadata: str) -> ApiError:
+    """The webhook is not in a state in which this can be done."""
+    return ApiError(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        reason,
+        message,
+        metadata=metadata,
+        resource=Resource("delivery", str(job_id)),
+    )
+
+
+def unauthenticated(message: str) -> ApiError:
+    return ApiError(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", message)
+
+
+def permission_denied(message: str) -> ApiError:
+    return ApiError(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", message)
+
+
+def unavailable(reason: str, message: str) -> ApiError:
+    """Something we need is away for now; the same call may succeed later."""
+    return ApiError(grpc.StatusCode.UNAVAILABLE, reason, message)
+
+
+def deadline_exceeded() -> ApiError:
+    return ApiError(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "DEADLINE_EXCEEDED",
+        "The answer was not ready in time.",
+    )
