@@ -291,10 +291,66 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.fold_webhook_stats(p_most integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    minutes_from timestamptz := webhook_stats_minutes_from();
+    hours_from   timestamptz := webhook_stats_hours_from();
+    moved        integer;
+BEGIN
+    IF NOT may_fold_webhook_stats() THEN
+        RETURN 0;
+    END IF;
+    WITH folded AS (
+        DELETE FROM webhook_stats_deltas
+        WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhook_stats_deltas LIMIT p_most))
+        RETURNING *
+    ), summed AS (
+        SELECT org_id, minute, event_type,
+               sum(completed) AS completed, sum(failed) AS failed, sum(dead_letter) AS dead_letter,
+               sum(pending) AS pending, sum(duplicates) AS duplicates, sum(attempts) AS attempts
+        FROM folded
+        GROUP BY org_id, minute, event_type
+    ), written AS (
+        INSERT INTO webhook_stats AS stats
+        SELECT side.org_id, side.grain, side.bucket, summed.event_type,
+               sum(completed), sum(failed), sum(dead_letter), sum(pending), sum(duplicates),
+               sum(attempts)
+        FROM summed
+        CROSS JOIN LATERAL (VALUES
+            (summed.org_id, 'minute', minute),
+            (summed.org_id, 'hour', date_trunc('hour', minute, 'UTC')),
+            ('ffffffff-ffff-ffff-ffff-ffffffffffff', 'minute', minute),
+            ('ffffffff-ffff-ffff-ffff-ffffffffffff', 'hour', date_trunc('hour', minute, 'UTC'))
+        ) AS side (org_id, grain, bucket)
+        WHERE side.bucket >= CASE side.grain WHEN 'minute' THEN minutes_from ELSE hours_from END
+        GROUP BY 1, 2, 3, 4
+        ORDER BY 3, 1, 2, 4
+        ON CONFLICT (org_id, grain, bucket, event_type) DO UPDATE
+        SET completed   = stats.completed + excluded.completed,
+            failed      = stats.failed + excluded.failed,
+            dead_letter = stats.dead_letter + excluded.dead_letter,
+            pending     = stats.pending + excluded.pending,
+            duplicates  = stats.duplicates + excluded.duplicates,
+            attempts    = stats.attempts + excluded.attempts
+    )
+    SELECT count(*) INTO moved FROM folded;
+    RETURN moved;
+END
+$$;
+
 CREATE FUNCTION public.may_clean_webhook_logs() RETURNS boolean
     LANGUAGE sql
     AS $$
     SELECT pg_try_advisory_xact_lock(hashtext('cleanup_old_webhook_logs'))
+$$;
+
+CREATE FUNCTION public.may_fold_webhook_stats() RETURNS boolean
+    LANGUAGE sql
+    AS $$
+    SELECT pg_try_advisory_xact_lock(hashtext('fold_webhook_stats'))
 $$;
 
 CREATE FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) RETURNS void
@@ -336,6 +392,70 @@ BEGIN
     WHERE log.id = w.id AND log.id = ANY (present)
       AND log.id BETWEEN first_id AND last_id
       AND log.status IN ('pending', 'processing', 'failed');
+END
+$$;
+
+CREATE FUNCTION public.prune_webhook_stats() RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    minutes_from timestamptz := webhook_stats_minutes_from();
+    hours_from   timestamptz := webhook_stats_hours_from();
+    pruned       bigint;
+BEGIN
+    IF NOT may_fold_webhook_stats() THEN
+        RETURN NULL;
+    END IF;
+    DELETE FROM webhook_stats
+    WHERE (grain = 'minute' AND bucket < minutes_from) OR (grain = 'hour' AND bucket < hours_from);
+    GET DIAGNOSTICS pruned = ROW_COUNT;
+    RETURN pruned;
+END
+$$;
+
+CREATE FUNCTION public.rebuild_webhook_stats() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    minutes_from timestamptz := webhook_stats_minutes_from();
+    hours_from   timestamptz := webhook_stats_hours_from();
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('fold_webhook_stats'));
+    DELETE FROM webhook_stats;
+    WITH recounted AS (
+        DELETE FROM webhook_stats_deltas
+    ), counted AS (
+        SELECT org_id, event_type,
+               date_trunc('hour', created_at, 'UTC') AS hour,
+               CASE WHEN created_at >= minutes_from
+                    THEN date_trunc('minute', created_at, 'UTC') END AS minute,
+               count(*) FILTER (WHERE status = 'completed') AS completed,
+               count(*) FILTER (WHERE status = 'failed') AS failed,
+               count(*) FILTER (WHERE status = 'dead_letter') AS dead_letter,
+               count(*) FILTER (WHERE status IN ('pending', 'processing')) AS pending,
+               count(*) FILTER (WHERE status = 'duplicate') AS duplicates,
+               coalesce(sum(attempts)
+                   FILTER (WHERE status IN ('completed', 'failed', 'dead_letter')), 0) AS attempts
+        FROM webhook_delivery_log
+        WHERE id >= webhook_id_at(hours_from) AND created_at >= hours_from
+        GROUP BY 1, 2, 3, 4
+    )
+    INSERT INTO webhook_stats
+    SELECT side.org_id, side.grain, side.bucket, event_type,
+           sum(completed), sum(failed), sum(dead_letter), sum(pending), sum(duplicates),
+           sum(attempts)
+    FROM counted
+    CROSS JOIN LATERAL (VALUES
+        (counted.org_id, 'minute', minute),
+        (counted.org_id, 'hour', hour),
+        ('ffffffff-ffff-ffff-ffff-ffffffffffff', 'minute', minute),
+        ('ffffffff-ffff-ffff-ffff-ffffffffffff', 'hour', hour)
+    ) AS side (org_id, grain, bucket)
+    WHERE side.bucket IS NOT NULL
+    GROUP BY 1, 2, 3, 4
+    ORDER BY 3, 1, 2, 4;
 END
 $$;
 
@@ -419,6 +539,109 @@ CREATE FUNCTION public.webhook_partition_days() RETURNS TABLE(day date)
         WHERE inhparent = 'webhook_delivery_log'::regclass
     )
     SELECT to_date(right(relname, 8), 'YYYYMMDD') FROM partition ORDER BY 1
+$$;
+
+CREATE FUNCTION public.webhook_stats_after_insert() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO webhook_stats_deltas
+    SELECT org_id, date_trunc('minute', created_at, 'UTC'), event_type,
+           count(*) FILTER (WHERE status = 'completed'),
+           count(*) FILTER (WHERE status = 'failed'),
+           count(*) FILTER (WHERE status = 'dead_letter'),
+           count(*) FILTER (WHERE status IN ('pending', 'processing')),
+           count(*) FILTER (WHERE status = 'duplicate'),
+           coalesce(sum(attempts) FILTER (WHERE status IN ('completed', 'failed', 'dead_letter')), 0)
+    FROM new_rows
+    GROUP BY 1, 2, 3;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION public.webhook_stats_after_update() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO webhook_stats_deltas
+    SELECT changed.*
+    FROM (
+        SELECT org_id, date_trunc('minute', created_at, 'UTC') AS minute, event_type,
+               coalesce(sum(sign) FILTER (WHERE status = 'completed'), 0) AS completed,
+               coalesce(sum(sign) FILTER (WHERE status = 'failed'), 0) AS failed,
+               coalesce(sum(sign) FILTER (WHERE status = 'dead_letter'), 0) AS dead_letter,
+               coalesce(sum(sign) FILTER (WHERE status IN ('pending', 'processing')), 0) AS pending,
+               coalesce(sum(sign) FILTER (WHERE status = 'duplicate'), 0) AS duplicates,
+               coalesce(sum(sign * attempts)
+                   FILTER (WHERE status IN ('completed', 'failed', 'dead_letter')), 0) AS attempts
+        FROM (
+            SELECT 1 AS sign, org_id, created_at, event_type, status, attempts FROM new_rows
+            UNION ALL
+            SELECT -1, org_id, created_at, event_type, status, attempts FROM old_rows
+        ) AS both_sides
+        GROUP BY 2, 1, 3
+    ) AS changed
+    WHERE (completed, failed, dead_letter, pending, duplicates, attempts) <> (0, 0, 0, 0, 0, 0);
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION public.webhook_stats_hours_from() RETURNS timestamp with time zone
+    LANGUAGE sql
+    AS $$
+    SELECT date_trunc('day', clock_timestamp() - interval '31 days', 'UTC')
+$$;
+
+CREATE FUNCTION public.webhook_stats_minutes_from() RETURNS timestamp with time zone
+    LANGUAGE sql
+    AS $$
+    SELECT date_trunc('hour', clock_timestamp() - interval '48 hours', 'UTC')
+$$;
+
+CREATE FUNCTION public.webhook_stats_of(p_org uuid, p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(event_type text, completed bigint, failed bigint, dead_letter bigint, pending bigint, duplicates bigint, attempts bigint)
+    LANGUAGE sql STABLE
+    AS $$
+    WITH edges AS (
+        SELECT date_trunc('hour', p_from + interval '1 hour' - interval '1 microsecond', 'UTC')
+                   AS first_hour,
+               date_trunc('hour', p_to, 'UTC') AS last_hour
+    ), parts AS (
+        SELECT stats.event_type, stats.completed, stats.failed, stats.dead_letter, stats.pending,
+               stats.duplicates, stats.attempts
+        FROM webhook_stats AS stats
+        WHERE stats.org_id = p_org AND stats.grain = 'hour'
+          AND stats.bucket >= (SELECT first_hour FROM edges)
+          AND stats.bucket < (SELECT last_hour FROM edges)
+        UNION ALL
+        SELECT stats.event_type, stats.completed, stats.failed, stats.dead_letter, stats.pending,
+               stats.duplicates, stats.attempts
+        FROM webhook_stats AS stats
+        WHERE stats.org_id = p_org AND stats.grain = 'minute'
+          AND stats.bucket >= p_from
+          AND stats.bucket < (SELECT least(first_hour, p_to) FROM edges)
+        UNION ALL
+        SELECT stats.event_type, stats.completed, stats.failed, stats.dead_letter, stats.pending,
+               stats.duplicates, stats.attempts
+        FROM webhook_stats AS stats
+        WHERE stats.org_id = p_org AND stats.grain = 'minute'
+          AND stats.bucket >= (SELECT greatest(first_hour, last_hour) FROM edges)
+          AND stats.bucket < p_to
+        UNION ALL
+        SELECT delta.event_type, delta.completed, delta.failed, delta.dead_letter, delta.pending,
+               delta.duplicates, delta.attempts
+        FROM webhook_stats_deltas AS delta
+        WHERE (delta.org_id = p_org OR p_org = 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+          AND delta.minute >= p_from AND delta.minute < p_to
+    )
+    SELECT parts.event_type, sum(parts.completed)::bigint, sum(parts.failed)::bigint,
+           sum(parts.dead_letter)::bigint, sum(parts.pending)::bigint,
+           sum(parts.duplicates)::bigint, sum(parts.attempts)::bigint
+    FROM parts
+    GROUP BY parts.event_type
+    HAVING (sum(parts.completed), sum(parts.failed), sum(parts.dead_letter), sum(parts.pending),
+            sum(parts.duplicates)) <> (0, 0, 0, 0, 0)
 $$;
 
 CREATE TABLE public.voice_calls (
@@ -507,6 +730,40 @@ CREATE TABLE public.webhook_inbox (
     claimed_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.webhook_stats (
+    org_id uuid NOT NULL,
+    grain text NOT NULL,
+    bucket timestamp with time zone NOT NULL,
+    event_type text NOT NULL,
+    completed bigint NOT NULL,
+    failed bigint NOT NULL,
+    dead_letter bigint NOT NULL,
+    pending bigint NOT NULL,
+    duplicates bigint NOT NULL,
+    attempts bigint NOT NULL,
+    CONSTRAINT webhook_stats_grain_check CHECK ((grain = ANY (ARRAY['minute'::text, 'hour'::text])))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02');
+
+COMMENT ON TABLE public.webhook_stats IS 'Webhooks by the minute (48 hours) and by the hour (31 days) in which they were created.';
+
+COMMENT ON COLUMN public.webhook_stats.org_id IS 'ffffffff-ffff-ffff-ffff-ffffffffffff: of all organisations together.';
+
+CREATE TABLE public.webhook_stats_deltas (
+    org_id uuid NOT NULL,
+    minute timestamp with time zone NOT NULL,
+    event_type text NOT NULL,
+    completed integer NOT NULL,
+    failed integer NOT NULL,
+    dead_letter integer NOT NULL,
+    pending integer NOT NULL,
+    duplicates integer NOT NULL,
+    attempts integer NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='1000000');
+
+COMMENT ON TABLE public.webhook_stats_deltas IS 'What statements changed in the log and no bucket holds yet. Never updated, only folded.';
+
 ALTER TABLE ONLY public.voice_calls
     ADD CONSTRAINT voice_calls_pkey PRIMARY KEY (org_id, call_id);
 
@@ -519,6 +776,9 @@ ALTER TABLE ONLY public.webhook_delivery_log
 ALTER TABLE ONLY public.webhook_inbox
     ADD CONSTRAINT webhook_inbox_pkey PRIMARY KEY (org_id, dedup_key);
 
+ALTER TABLE ONLY public.webhook_stats
+    ADD CONSTRAINT webhook_stats_pkey PRIMARY KEY (org_id, grain, bucket, event_type);
+
 CREATE INDEX webhook_delivery_log_error ON ONLY public.webhook_delivery_log USING btree (id) WHERE (error_class IS NOT NULL);
 
 CREATE INDEX webhook_delivery_log_org ON ONLY public.webhook_delivery_log USING btree (org_id, id);
@@ -528,3 +788,13 @@ CREATE INDEX webhook_delivery_log_org_error ON ONLY public.webhook_delivery_log 
 CREATE INDEX webhook_gateway_ledger_life ON public.webhook_gateway_ledger USING btree (gateway_life, accepted);
 
 CREATE INDEX webhook_inbox_claimed_at ON public.webhook_inbox USING brin (claimed_at);
+
+CREATE TRIGGER webhook_stats_inserted AFTER INSERT ON public.webhook_delivery_log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.webhook_stats_after_insert();
+
+CREATE TRIGGER webhook_stats_updated AFTER UPDATE ON public.webhook_delivery_log REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.webhook_stats_after_update();
+
+REVOKE ALL ON FUNCTION public.fold_webhook_stats(p_most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.prune_webhook_stats() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.rebuild_webhook_stats() FROM PUBLIC;
