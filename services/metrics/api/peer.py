@@ -1,0 +1,18 @@
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Protocol(StrEnum):
+    """How a call came in; a label of metrics."""
+
+    GRPC = "grpc"
+    REST = "rest"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of the connection, for the log."""
+
+    protocol: Protocol
+    #: As the socket says, e.g. `127.0.0.1:41234`.
+    address: str
