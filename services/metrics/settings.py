@@ -1,20 +1,97 @@
-from pydantic import Field
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from ringback.runtime.settings import (
     BrokerSettings,
     DatabaseSettings,
     ExpositionSettings,
     LogSettings,
+    Settings,
 )
+from services.metrics.api.key_set import KeySetFile, keys_in_file
+from services.metrics.api.keys import Keys, public_key_file, secret_key
 
 
-class MetricsSettings(BrokerSettings, DatabaseSettings, ExpositionSettings, LogSettings):
+def _public_key(path: Path) -> Path:
+    public_key_file(path)
+    return path
+
+
+def _key_set(path: Path) -> Path:
+    keys_in_file(path)
+    return path
+
+
+class TokenSettings(Settings):
+    """What tokens are checked with: exactly one key setting, the audience, and maybe the issuer."""
+
+    jwt_public_key_file: Annotated[Path, AfterValidator(_public_key)] | None = Field(
+        default=None,
+        description="A file with the public key (PEM) that callers' tokens are checked with, "
+        "by RS256, ES256 or EdDSA as its kind says. Instead of RINGBACK_JWT_SECRET.",
+    )
+    jwt_jwks_file: Annotated[Path, AfterValidator(_key_set)] | None = Field(
+        default=None,
+        description="A file with several public keys (JWKS), told apart by `kid`. Instead of "
+        "RINGBACK_JWT_SECRET. It is read again when it changes.",
+    )
+    jwt_secret: SecretStr | None = Field(
+        default=None,
+        validate_default=True,
+        description="The secret (32 bytes or more) that callers' tokens are checked with by HS256. "
+        "Required, unless there is a file with public keys.",
+    )
+    jwt_audience: str = Field(
+        default="ringback", description="What the claim `aud` of a token must name."
+    )
+    jwt_issuer: str | None = Field(
+        default=None, description="What the claim `iss` of a token must be; empty: anything."
+    )
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _exactly_one_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        files = ("jwt_public_key_file", "jwt_jwks_file")
+        if value is not None:
+            secret_key(value.get_secret_value())
+        if not all(name in info.data for name in files):
+            # One is named already as not good.
+            return value
+        named = [f"RINGBACK_{name.upper()}" for name in files if info.data[name] is not None]
+        if value is None and not named:
+            raise ValueError(
+                "is required, to check callers' tokens "
+                "(or RINGBACK_JWT_PUBLIC_KEY_FILE, or RINGBACK_JWT_JWKS_FILE)"
+            )
+        if len(named) + (value is not None) > 1:
+            others = " and ".join(named)
+            raise ValueError(f"only one of this and the key files can be set; so is {others}")
+        return value
+
+    def token_keys(self) -> Keys:
+        """Reads the file anew. Raises ValueError when it is not good any more."""
+        if self.jwt_secret is not None:
+            return secret_key(self.jwt_secret.get_secret_value())
+        if self.jwt_public_key_file is not None:
+            return public_key_file(self.jwt_public_key_file)
+        assert self.jwt_jwks_file is not None
+        return KeySetFile(self.jwt_jwks_file)
+
+
+class MetricsSettings(
+    TokenSettings, BrokerSettings, DatabaseSettings, ExpositionSettings, LogSettings
+):
     metrics_host: str = Field(
         default="0.0.0.0",  # ruff: ignore[hardcoded-bind-all-interfaces]  # its callers are services elsewhere
         description="Where the metrics service listens for its callers. Not for the public.",
     )
     metrics_grpc_port: int = Field(
         default=50051, ge=1, le=65535, description="The port for gRPC calls."
+    )
+    metrics_rest_port: int = Field(
+        default=8081, ge=1, le=65535, description="The port for the same calls as REST."
     )
     metrics_exposition_port: int = Field(
         default=9103, ge=0, le=65535, description="Port of the metrics service's /metrics."

@@ -18,6 +18,7 @@ from ringback.contract.ladder import Ladder
 from ringback.local.ports import free_ports
 from ringback.runtime import topology
 from tests.support.eventually import eventually
+from tests.support.tokens import JWT_SECRET
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("gateway", "processor", "metrics")
@@ -29,6 +30,8 @@ _STOPPED_WITHIN_S = 20.0
 @dataclass(slots=True)
 class Whole:
     gateway_url: str
+    grpc_address: str
+    rest_url: str
     expositions: dict[str, int]
     processes: dict[str, subprocess.Popen[bytes]]
     http: aiohttp.ClientSession
@@ -98,7 +101,7 @@ async def whole_ringback(
     amqp_url: str, database_url: str, folder: Path
 ) -> AsyncGenerator[Whole, None]:
     """Run the three services until the context is left; they are then told to stop, and must."""
-    gateway_port, grpc_port, *exposition_ports = free_ports(5)
+    gateway_port, grpc_port, rest_port, *exposition_ports = free_ports(6)
     await topology.apply(amqp_url, Ladder.parse(LADDER))
     environment = os.environ | {
         "RINGBACK_AMQP_URL": amqp_url,
@@ -106,7 +109,9 @@ async def whole_ringback(
         "RINGBACK_RETRY_LADDER": LADDER,
         "RINGBACK_GATEWAY_PORT": str(gateway_port),
         "RINGBACK_METRICS_GRPC_PORT": str(grpc_port),
+        "RINGBACK_METRICS_REST_PORT": str(rest_port),
         "RINGBACK_METRICS_INTERVAL_S": "0.2",
+        "RINGBACK_JWT_SECRET": JWT_SECRET,
         "RINGBACK_ALLOW_UNAUTHENTICATED": "true",
         "RINGBACK_HANDLERS": "ringback.cli.demo_handlers",
         "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
@@ -120,6 +125,8 @@ async def whole_ringback(
         processes = {name: _start(files, name, environment, folder) for name in SERVICES}
         running = Whole(
             gateway_url=f"http://127.0.0.1:{gateway_port}/api/webhooks/vapi",
+            grpc_address=f"127.0.0.1:{grpc_port}",
+            rest_url=f"http://127.0.0.1:{rest_port}",
             expositions=dict(zip(SERVICES, exposition_ports, strict=True)),
             processes=processes,
             http=await stack.enter_async_context(aiohttp.ClientSession()),

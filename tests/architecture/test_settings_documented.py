@@ -25,6 +25,7 @@ def test_the_example_can_be_used(service: str) -> None:
         "RINGBACK_AMQP_URL": "amqp://guest:guest@localhost/",
         "RINGBACK_DATABASE_URL": "postgresql://localhost/ringback",
         "RINGBACK_VAPI_SECRET": "a secret of twenty letters",
+        "RINGBACK_JWT_SECRET": "a secret of more than thirty-two letters",
     }
     shown = dict(re.findall(r"^#? ?(RINGBACK_\w+)=(.*)$", example(), re.MULTILINE))
 

@@ -14,7 +14,8 @@ from google.protobuf.descriptor import (
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from ringback.metrics.v1 import admin_service_pb2, annotations_pb2 as ours, metrics_service_pb2
+from ringback.metrics.v1 import admin_service_pb2, metrics_service_pb2
+from ringback.metrics.v1 import annotations_pb2 as ours
 from ringback.runtime.lifecycle import CannotStartError
 from services.metrics.api.principal import Role
 

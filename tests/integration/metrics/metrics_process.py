@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ringback.local.ports import free_ports
 from tests.support.eventually import eventually
+from tests.support.tokens import JWT_SECRET
 
 ROOT = Path(__file__).parents[3]
 
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[3]
 class MetricsProcess:
     process: subprocess.Popen[bytes]
     grpc_port: int
+    rest_port: int
     exposition_port: int
     log_path: Path
 
@@ -66,20 +68,22 @@ async def metrics_process(
     tmp_path: Path, *, amqp_url: str, database_url: str, **settings: str
 ) -> AsyncGenerator[MetricsProcess, None]:
     """Start the service on free ports; it is not ready yet. It ends with the context."""
-    grpc_port, exposition_port = free_ports(2)
+    grpc_port, rest_port, exposition_port = free_ports(3)
     env = os.environ | {
         "RINGBACK_AMQP_URL": amqp_url,
         "RINGBACK_DATABASE_URL": database_url,
         "RINGBACK_METRICS_HOST": "127.0.0.1",
         "RINGBACK_METRICS_GRPC_PORT": str(grpc_port),
+        "RINGBACK_METRICS_REST_PORT": str(rest_port),
         "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
         "RINGBACK_METRICS_EXPOSITION_PORT": str(exposition_port),
         "RINGBACK_METRICS_INTERVAL_S": "0.2",
+        "RINGBACK_JWT_SECRET": JWT_SECRET,
     }
     log_path = tmp_path / f"metrics-{grpc_port}.log"
     process = _spawn(env | settings, log_path)
     try:
-        yield MetricsProcess(process, grpc_port, exposition_port, log_path)
+        yield MetricsProcess(process, grpc_port, rest_port, exposition_port, log_path)
     finally:
         process.kill()
         process.wait()
