@@ -395,6 +395,19 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_hand integer, p_is_paused boolean, p_started_at timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    AS $$
+    INSERT INTO webhook_processors AS p (id, prefetch, in_hand, is_paused, started_at, seen_at)
+    VALUES (p_id, p_prefetch, p_in_hand, p_is_paused, p_started_at, clock_timestamp())
+    ON CONFLICT (id) DO UPDATE
+    SET in_hand = excluded.in_hand, is_paused = excluded.is_paused, seen_at = excluded.seen_at;
+
+    DELETE FROM webhook_processors WHERE id IN (
+        SELECT id FROM webhook_processors WHERE seen_at < clock_timestamp() - interval '1 day'
+        FOR UPDATE SKIP LOCKED);
+$$;
+
 CREATE FUNCTION public.prune_webhook_stats() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -493,6 +506,40 @@ BEGIN
     WHERE log.id = w.id AND log.id BETWEEN first_id AND last_id
       AND log.status IN ('pending', 'processing', 'failed')
     RETURNING log.id, log.attempts, log.error_class, log.error_message;
+END
+$$;
+
+CREATE TABLE public.webhook_processing (
+    singleton boolean DEFAULT true NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    changed_at timestamp with time zone,
+    changed_by text,
+    reason text,
+    CONSTRAINT webhook_processing_singleton_check CHECK (singleton)
+);
+
+COMMENT ON TABLE public.webhook_processing IS 'One row: whether processors take work. Null: never changed.';
+
+CREATE FUNCTION public.set_webhook_processing(p_paused boolean, p_actor text, p_role text, p_reason text) RETURNS public.webhook_processing
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    standing webhook_processing;
+BEGIN
+    UPDATE webhook_processing
+    SET paused = p_paused, changed_at = clock_timestamp(), changed_by = p_actor, reason = p_reason
+    WHERE paused <> p_paused
+    RETURNING * INTO standing;
+    IF NOT FOUND THEN
+        SELECT * INTO STRICT standing FROM webhook_processing;
+        RETURN standing;
+    END IF;
+
+    INSERT INTO webhook_audit (at, actor, role, action, reason)
+    VALUES (standing.changed_at, p_actor, p_role,
+            CASE WHEN p_paused THEN 'pause' ELSE 'resume' END, p_reason);
+    PERFORM pg_notify('webhook_processing', '');
+    RETURN standing;
 END
 $$;
 
@@ -666,6 +713,32 @@ CREATE TABLE public.voice_calls (
 
 COMMENT ON COLUMN public.voice_calls.events IS 'How many events of the call were processed, each counted once.';
 
+CREATE TABLE public.webhook_audit (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    role text NOT NULL,
+    org_id uuid,
+    action text NOT NULL,
+    job_id uuid,
+    reason text,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT webhook_audit_action_check CHECK ((action = ANY (ARRAY['retry'::text, 'bulk_retry'::text, 'bulk_retry_ended'::text, 'discard'::text, 'pause'::text, 'resume'::text])))
+);
+
+COMMENT ON TABLE public.webhook_audit IS 'Who changed what, when and why. Rows are only added.';
+
+COMMENT ON COLUMN public.webhook_audit.org_id IS 'Whose webhook it was; null for what concerns all organisations.';
+
+ALTER TABLE public.webhook_audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.webhook_audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.webhook_delivery_attempts (
     delivery_id uuid NOT NULL,
     attempt integer NOT NULL,
@@ -730,6 +803,24 @@ CREATE TABLE public.webhook_inbox (
     claimed_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE UNLOGGED TABLE public.webhook_processors (
+    id uuid NOT NULL,
+    prefetch integer NOT NULL,
+    in_hand integer NOT NULL,
+    is_paused boolean NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    CONSTRAINT webhook_processors_check CHECK (((in_hand >= 0) AND (in_hand <= prefetch))),
+    CONSTRAINT webhook_processors_prefetch_check CHECK ((prefetch > 0))
+)
+WITH (fillfactor='50');
+
+COMMENT ON COLUMN public.webhook_processors.id IS 'One per life of a process.';
+
+COMMENT ON COLUMN public.webhook_processors.in_hand IS 'Webhooks taken from the broker and not answered yet.';
+
+COMMENT ON COLUMN public.webhook_processors.is_paused IS 'Whether it has noticed a pause.';
+
 CREATE TABLE public.webhook_stats (
     org_id uuid NOT NULL,
     grain text NOT NULL,
@@ -767,6 +858,9 @@ COMMENT ON TABLE public.webhook_stats_deltas IS 'What statements changed in the 
 ALTER TABLE ONLY public.voice_calls
     ADD CONSTRAINT voice_calls_pkey PRIMARY KEY (org_id, call_id);
 
+ALTER TABLE ONLY public.webhook_audit
+    ADD CONSTRAINT webhook_audit_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.webhook_delivery_attempts
     ADD CONSTRAINT webhook_delivery_attempts_pkey PRIMARY KEY (delivery_id, attempt);
 
@@ -775,6 +869,12 @@ ALTER TABLE ONLY public.webhook_delivery_log
 
 ALTER TABLE ONLY public.webhook_inbox
     ADD CONSTRAINT webhook_inbox_pkey PRIMARY KEY (org_id, dedup_key);
+
+ALTER TABLE ONLY public.webhook_processing
+    ADD CONSTRAINT webhook_processing_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY public.webhook_processors
+    ADD CONSTRAINT webhook_processors_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.webhook_stats
     ADD CONSTRAINT webhook_stats_pkey PRIMARY KEY (org_id, grain, bucket, event_type);
