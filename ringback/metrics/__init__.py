@@ -1,1 +1,27 @@
 """The metrics API for those who call it: the contract's generated code, and a client over it."""
+
+from ringback.metrics.client import MetricsClient
+from ringback.metrics.errors import (
+    DeadlineError,
+    FieldViolation,
+    InvalidRequestError,
+    MetricsError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+
+__all__ = (
+    "DeadlineError",
+    "FieldViolation",
+    "InvalidRequestError",
+    "MetricsClient",
+    "MetricsError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "PreconditionError",
+    "UnauthenticatedError",
+    "UnavailableError",
+)

@@ -1,0 +1,54 @@
+"""One call: with the caller's token, a deadline, and errors of our own."""
+
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TypeVar
+
+import grpc
+
+from ringback.metrics.errors import metrics_error
+
+TokenSource = Callable[[], str | Awaitable[str]]
+"""Gives the token for a call. It is asked before each, so it keeps what is still good."""
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+
+class Caller:
+    def __init__(self, token: str | TokenSource | None, timeout_s: float) -> None:
+        self._token = token
+        self._timeout_s = timeout_s
+
+    async def ask(
+        self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Answer]", request: Request
+    ) -> Answer:
+        """The answer to one request. Raises MetricsError."""
+        metadata = await self._metadata()
+        try:
+            return await method(request, timeout=self._timeout_s, metadata=metadata)
+        except grpc.aio.AioRpcError as exc:
+            raise metrics_error(exc) from exc
+
+    async def follow(
+        self, method: "grpc.aio.UnaryStreamMultiCallable[Request, Answer]", request: Request
+    ) -> AsyncGenerator[Answer, None]:
+        """Each answer as it comes, for as long as it takes. Raises MetricsError.
+
+        Closing it ends the call; the service sees that.
+        """
+        call = method(request, metadata=await self._metadata())
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as exc:
+            raise metrics_error(exc) from exc
+        finally:
+            call.cancel()
+
+    async def _metadata(self) -> tuple[tuple[str, str], ...]:
+        token = self._token
+        if callable(token):
+            made = token()
+            token = await made if inspect.isawaitable(made) else made
+        return (("authorization", f"Bearer {token}"),) if token else ()

@@ -1,0 +1,47 @@
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+
+class Page(Protocol):
+    """What the answers of all calls that list have in common."""
+
+    @property
+    def next_page_token(self) -> str: ...
+
+
+Answer = TypeVar("Answer", bound=Page)
+Item = TypeVar("Item")
+
+
+class Pages(Generic[Answer, Item]):
+    """A list that comes in pages; each is fetched when the one before is used up.
+
+    `async for item in pages` goes over all items, `async for page in pages.by_page()` over the
+    answers. It can be gone over again, and is then fetched again.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[str], Awaitable[Answer]],
+        items: Callable[[Answer], Iterable[Item]],
+    ) -> None:
+        self._fetch = fetch
+        self._items = items
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        return self._each()
+
+    async def by_page(self) -> AsyncGenerator[Answer, None]:
+        """The answers, page by page; an empty one may still have a next. Raises MetricsError."""
+        token = ""
+        while True:
+            page = await self._fetch(token)
+            yield page
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def _each(self) -> AsyncGenerator[Item, None]:
+        async for page in self.by_page():
+            for item in self._items(page):
+                yield item
