@@ -64,7 +64,7 @@ async def test_folding_changes_no_answer(connection: asyncpg.Connection) -> None
     await finish(connection, *(End(webhook) for webhook in webhooks[:20]))
     before = await told(connection, ALL, hour_of(NOW), NOW + timedelta(hours=1))
 
-    moved = []
+    moved: list[int] = []
     while not moved or moved[-1]:
         moved.append(await fold(connection, most=7))
         assert await told(connection, ALL, hour_of(NOW), NOW + timedelta(hours=1)) == before

@@ -1,0 +1,47 @@
+"""Moves what statements counted into the buckets that the statistics are read from."""
+
+import asyncio
+
+import asyncpg
+import structlog
+
+from ringback.runtime.postgres import DATABASE_AWAY
+from ringback.runtime.queries import load
+
+_MOST = 10_000
+"""Deltas in one transaction."""
+
+_PRUNE_EVERY_S = 3600.0
+
+log = structlog.get_logger()
+
+
+async def keep_folding(pool: asyncpg.Pool, *, interval_s: float = 1.0) -> None:
+    """Fold every `interval_s` until cancelled; once an hour also delete what is too old.
+
+    Of several services one folds at a time. Answers are exact whether or not anybody folds, but
+    reading them takes the longer the more there is to fold. A database that is away is asked again.
+    """
+    clock = asyncio.get_running_loop().time
+    prune_at = clock()
+    is_away = False
+    while True:
+        try:
+            await fold_all(pool)
+            if clock() >= prune_at:
+                prune_at = clock() + _PRUNE_EVERY_S
+                await pool.execute(load("services.metrics", "prune_statistics.sql"))
+        except DATABASE_AWAY as exc:
+            if not is_away:
+                log.warning("stats_folding.failed", reason=type(exc).__name__)
+            is_away = True
+        else:
+            is_away = False
+        await asyncio.sleep(interval_s)
+
+
+async def fold_all(pool: asyncpg.Pool) -> None:
+    """Fold in batches until nothing is left, or another service is at it."""
+    statement = load("services.metrics", "fold_statistics.sql")
+    while await pool.fetchval(statement, _MOST) >= _MOST:
+        pass
