@@ -5,6 +5,7 @@ What this contract says about its own methods and fields, beyond what Protocol B
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
+from google.protobuf import message as _message
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf.internal import extension_dict as _extension_dict
 import builtins as _builtins
@@ -40,9 +41,52 @@ CALLER_ROLE_SERVICE: CallerRole.ValueType  # 2
 """A service or a person of the installation: sees and changes everything."""
 Global___CallerRole: _TypeAlias = CallerRole  # noqa: Y015
 
+@_typing.final
+class Shape(_message.Message):
+    """Which values of a field can be meant: what JSON Schema says by the same names. The OpenAPI document
+    shows it; whoever answers the method refuses other values.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATTERN_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    pattern: _builtins.str
+    """A regular expression."""
+    format: _builtins.str
+    """`uuid`, say."""
+    minimum: _builtins.float
+    maximum: _builtins.float
+    def __init__(
+        self,
+        *,
+        pattern: _builtins.str = ...,
+        format: _builtins.str = ...,
+        minimum: _builtins.float | None = ...,
+        maximum: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "format", b"format", "maximum", b"maximum", "minimum", b"minimum", "pattern", b"pattern"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__maximum: _TypeAlias = _typing.Literal["maximum"]  # noqa: Y015
+    _WhichOneofArgType__maximum: _TypeAlias = _typing.Literal["_maximum", b"_maximum"]  # noqa: Y015
+    _WhichOneofReturnType__minimum: _TypeAlias = _typing.Literal["minimum"]  # noqa: Y015
+    _WhichOneofArgType__minimum: _TypeAlias = _typing.Literal["_minimum", b"_minimum"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum) -> _WhichOneofReturnType__maximum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum) -> _WhichOneofReturnType__minimum | None: ...
+
+Global___Shape: _TypeAlias = Shape  # noqa: Y015
+
 LEAST_ROLE_FIELD_NUMBER: _builtins.int
 JSON_TEXT_FIELD_NUMBER: _builtins.int
+SHAPE_FIELD_NUMBER: _builtins.int
 least_role: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___CallerRole.ValueType]
 """The least role that may call the method. Every method states it."""
 json_text: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
 """The string holds a JSON document. REST shows the document itself."""
+shape: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___Shape]

@@ -1,0 +1,82 @@
+"""The contract in protos/: its style, its promises to callers, and the code made of it."""
+
+# ruff: file-ignore[suspicious-subprocess-import] - it runs the generator.
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.buf_workspace import PROTOS, RELEASED, make_workspace, run_buf
+from tests.architecture.source import GENERATED
+
+SERVICE = "ringback/metrics/v1/metrics_service.proto"
+
+
+def test_it_is_written_as_buf_asks(tmp_path: Path) -> None:
+    """The STANDARD rules of buf find nothing."""
+    make_workspace(tmp_path)
+
+    lint = run_buf(tmp_path, "lint")
+
+    assert not lint.stdout + lint.stderr
+
+
+def test_the_rules_do_look(tmp_path: Path) -> None:
+    """A field that breaks a rule is found."""
+    protos = make_workspace(tmp_path)
+    change(protos / SERVICE, "string range = 1", "string theRange = 1")
+
+    lint = run_buf(tmp_path, "lint")
+
+    assert "theRange" in lint.stdout
+
+
+def test_it_breaks_nobody_who_calls_the_last_release(tmp_path: Path) -> None:
+    """What was released can still be called, in every language; see protos/README.md."""
+    make_workspace(tmp_path)
+
+    breaking = run_buf(tmp_path, "breaking", "--against", str(RELEASED))
+
+    assert not breaking.stdout + breaking.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        # A field that got another number.
+        ("string time_range = 1", "string time_range = 15"),
+        # A field that got another type.
+        ("repeated FailureGroup groups = 1", "repeated QueueDepth groups = 1"),
+        # A method that is gone.
+        ("rpc GetDelivery(", "rpc FetchDelivery("),
+    ],
+)
+def test_a_breaking_change_is_found(tmp_path: Path, old: str, new: str) -> None:
+    """The comparison with the last release does compare."""
+    protos = make_workspace(tmp_path)
+    change(protos / SERVICE, old, new)
+
+    breaking = run_buf(tmp_path, "breaking", "--against", str(RELEASED))
+
+    assert SERVICE in breaking.stdout
+
+
+def test_the_generated_code_is_fresh(tmp_path: Path) -> None:
+    """What is committed is what `make generate` makes, file by file."""
+    subprocess.run(["/bin/sh", PROTOS / "generate.sh", tmp_path], check=True)
+
+    made = contents(tmp_path / "ringback/metrics/v1")
+    committed = contents(GENERATED)
+    committed.pop("__init__.py", None)
+    assert sorted(made) == sorted(committed)
+    assert [name for name in made if made[name] != committed[name]] == []
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
