@@ -1,0 +1,287 @@
+"""The client against a gRPC server that answers what the test wants."""
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from google.rpc import error_details_pb2
+
+from ringback.metrics import (
+    DeadlineError,
+    FieldViolation,
+    InvalidRequestError,
+    MetricsClient,
+    MetricsError,
+    NotFoundError,
+    PreconditionError,
+    UnavailableError,
+)
+from ringback.metrics.v1 import admin_service_pb2 as admin
+from ringback.metrics.v1 import metrics_service_pb2 as metrics
+from tests.unit.metrics_client.scripted_service import (
+    RefusedError,
+    ScriptedService,
+    bulk_progress,
+    dead_letter_page,
+    scripted_service,
+)
+
+AWAY = RefusedError(grpc.StatusCode.UNAVAILABLE, "DATABASE_AWAY", "The database cannot be reached.")
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[tuple[ScriptedService, str]]:
+    async with scripted_service() as (served, address):
+        yield served, address
+
+
+def away_at_first(times: int, answer: Any) -> Callable[[Any], Any]:
+    """Unavailable so many times, then `answer`."""
+    left = iter([AWAY] * times)
+
+    def decide(_: Any) -> Any:
+        for refusal in left:
+            raise refusal
+        return answer
+
+    return decide
+
+
+async def test_a_read_outlives_a_short_outage(service: tuple[ScriptedService, str]) -> None:
+    """A read that meets a service that is away is asked again, by itself."""
+    served, address = service
+    served.answer = away_at_first(2, metrics.GetQueueHealthResponse(healthy=True))
+
+    async with MetricsClient(address) as client:
+        health = await client.queue_health()
+
+    assert health.healthy
+    assert len(served.requests) == 3
+
+
+async def test_a_retry_is_repeated_under_one_request_id(
+    service: tuple[ScriptedService, str],
+) -> None:
+    """The service can tell a repeat from a second wish."""
+    served, address = service
+    served.answer = away_at_first(1, admin.RetryDeliveryResponse(success=True, new_job_id="new"))
+
+    async with MetricsClient(address) as client:
+        answer = await client.retry_delivery("old", reason="The shop is back.")
+        await client.retry_delivery("old")
+
+    first, repeat, another = [request.request_id for request in served.requests]
+    assert answer.new_job_id == "new"
+    assert first == repeat
+    assert len(first) == 36
+    assert another != first
+
+
+async def test_what_cannot_be_repeated_safely_is_not(service: tuple[ScriptedService, str]) -> None:
+    """A run of retries and a discard reach the service once, whatever it answers."""
+    served, address = service
+    served.answer = away_at_first(9, None)
+
+    async with MetricsClient(address) as client:
+        with pytest.raises(UnavailableError):
+            await client.discard_dead_letter("old", reason="A test call.")
+        with pytest.raises(UnavailableError):
+            async for _ in client.retry_deliveries(admin.RetryDeliveriesRequest(reason="All.")):
+                pass
+
+    assert len(served.requests) == 2
+
+
+async def test_a_service_that_stays_away_is_given_up(service: tuple[ScriptedService, str]) -> None:
+    """The error is that of the service, after five tries."""
+    served, address = service
+    served.answer = away_at_first(99, None)
+
+    async with MetricsClient(address) as client:
+        with pytest.raises(UnavailableError) as failed:
+            await client.delivery_stats("24h")
+
+    assert failed.value.reason == "DATABASE_AWAY"
+    assert str(failed.value) == "The database cannot be reached."
+    assert len(served.requests) == 5
+
+
+async def test_errors_keep_what_the_service_said(service: tuple[ScriptedService, str]) -> None:
+    """Reason, metadata and the fields that are wrong; the class is by the status."""
+    served, address = service
+    bad = error_details_pb2.BadRequest()
+    bad.field_violations.add(field="range", description="It must be from 15m to 30d.")
+    refusals = [
+        RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", "It must be so.", bad),
+        RefusedError(
+            grpc.StatusCode.FAILED_PRECONDITION, "ALREADY_RETRIED", "It was.", newJobId="the-new"
+        ),
+        RefusedError(grpc.StatusCode.NOT_FOUND, "DELIVERY_NOT_FOUND", "There is none."),
+        RefusedError(grpc.StatusCode.INTERNAL, "INTERNAL", "A fault of ours."),
+    ]
+    caught: list[MetricsError] = []
+
+    async with MetricsClient(address) as client:
+        for refusal in refusals:
+            served.answer = away_with(refusal)
+            with pytest.raises(MetricsError) as failed:
+                await client.retry_delivery("old")
+            caught.append(failed.value)
+
+    invalid, retried, missing, internal = caught
+    assert isinstance(invalid, InvalidRequestError)
+    assert invalid.violations == (FieldViolation("range", "It must be from 15m to 30d."),)
+    assert isinstance(retried, PreconditionError)
+    assert retried.reason == "ALREADY_RETRIED"
+    assert retried.metadata == {"newJobId": "the-new"}
+    assert isinstance(missing, NotFoundError)
+    assert internal.code is grpc.StatusCode.INTERNAL
+
+
+async def test_nobody_at_the_address_is_unavailable() -> None:
+    """No service spoke, so there is no reason."""
+    async with MetricsClient("127.0.0.1:1") as client:
+        with pytest.raises(UnavailableError) as failed:
+            await client.queue_health()
+
+    assert not failed.value.reason
+
+
+async def test_a_call_has_a_deadline_unless_told_otherwise(
+    service: tuple[ScriptedService, str],
+) -> None:
+    """A service that never answers does not keep its caller."""
+    _, address = service
+
+    async with MetricsClient(address, timeout_s=0.1) as client:
+        with pytest.raises(DeadlineError):
+            await client.delivery("some")
+
+
+async def test_pages_are_fetched_until_there_is_no_next(
+    service: tuple[ScriptedService, str],
+) -> None:
+    """An empty page in between is no end; each page is asked for with the same filter."""
+    served, address = service
+    pages = {
+        "": dead_letter_page("a", "b", then="two"),
+        "two": dead_letter_page(then="three"),
+        "three": dead_letter_page("c"),
+    }
+    served.answer = lambda request: pages[request.page_token]
+
+    async with MetricsClient(address) as client:
+        letters = client.dead_letters(event_type="hang", page_size=2)
+        found = [letter.job_id async for letter in letters]
+        counts = [page.count async for page in letters.by_page()]
+
+    assert found == ["a", "b", "c"]
+    assert counts == [2, 0, 1]
+    assert {(one.event_type, one.page_size) for one in served.requests} == {("hang", 2)}
+
+
+async def test_the_token_is_asked_for_before_each_call(
+    service: tuple[ScriptedService, str],
+) -> None:
+    """So that one that has run out is replaced; the function may be a coroutine's."""
+    served, address = service
+    served.answer = lambda _: metrics.GetDeliveryStatsResponse(time_range="24h")
+    tokens = iter(["one", "two"])
+
+    async def source() -> str:
+        await asyncio.sleep(0)
+        return next(tokens)
+
+    async with MetricsClient(address, token=source) as client:
+        await client.delivery_stats()
+        await client.delivery_stats()
+    async with MetricsClient(address, token="fixed") as client:
+        await client.delivery_stats()
+
+    assert served.tokens == ["Bearer one", "Bearer two", "Bearer fixed"]
+
+
+async def test_a_page_of_large_events_arrives(service: tuple[ScriptedService, str]) -> None:
+    """The limit of 4 MiB that gRPC has by itself is not ours."""
+    served, address = service
+    page = metrics.ListDeadLettersResponse(count=1)
+    page.dead_letters.add(event_data="x" * 20 * 1024 * 1024)
+    served.answer = lambda _: page
+
+    async with MetricsClient(address) as client:
+        [letter] = [letter async for letter in client.dead_letters()]
+
+    assert len(letter.event_data) == 20 * 1024 * 1024
+
+
+async def test_leaving_a_stream_ends_the_call(service: tuple[ScriptedService, str]) -> None:
+    """The service is not left telling somebody who does not listen."""
+    served, address = service
+    retried = iter(range(1_000_000))
+    served.answer = lambda _: bulk_progress(next(retried))
+
+    async with MetricsClient(address) as client:
+        run = client.retry_deliveries(admin.RetryDeliveriesRequest(reason="All."))
+        first = await anext(run)
+        await run.aclose()
+        await served.ended.wait()
+
+    assert first.retried == 0
+
+
+async def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
+    """A root certificate in a file is enough to know the service."""
+    key, certificate = self_signed()
+    (tmp_path / "root.pem").write_bytes(certificate)
+    credentials = grpc.ssl_server_credentials([(key, certificate)])
+
+    async with scripted_service(credentials) as (served, address):
+        served.answer = lambda _: metrics.GetQueueHealthResponse(healthy=True)
+        async with MetricsClient(address, root_certificates=tmp_path / "root.pem") as client:
+            health = await client.queue_health()
+        async with MetricsClient(address, tls=True) as stranger:
+            with pytest.raises(UnavailableError):
+                await stranger.queue_health()
+
+    assert health.healthy
+
+
+def away_with(refusal: RefusedError) -> Callable[[Any], Any]:
+    def refuse(_: Any) -> Any:
+        raise refusal
+
+    return refuse
+
+
+def self_signed() -> tuple[bytes, bytes]:
+    """A key and its certificate for 127.0.0.1, both as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "metrics")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private, certificate.public_bytes(pem)
