@@ -67,10 +67,12 @@ class Metric:
     IN_FLIGHT: Final = "webhook_in_flight"
     QUEUE_MESSAGES: Final = "webhook_queue_messages"
     BROKER_LINK_UP: Final = "broker_link_up"
+    RPC_CALLS: Final = "rpc_server_calls_total"
+    RPC_SECONDS: Final = "rpc_server_duration_seconds"
 
 
 class LogEvent:
-    """Names of log lines. One wide line per webhook, and one per attempt."""
+    """Names of log lines. One wide line per webhook, one per attempt, one per call of the API."""
 
     WEBHOOK_ACCEPTED: Final = "webhook.accepted"
     WEBHOOK_REFUSED: Final = "webhook.refused"
@@ -78,3 +80,5 @@ class LogEvent:
     SUSPECT_SET_ASIDE: Final = "suspect.set_aside"
     MESSAGE_UNDELIVERABLE: Final = "message.undeliverable"
     DEAD_LETTER_RECORDED: Final = "dead_letter.recorded"
+    RPC_FINISHED: Final = "rpc.finished"
+    RPC_FAILED: Final = "rpc.failed"

@@ -1,4 +1,4 @@
-"""The gRPC side: for now, the standard health service."""
+"""The gRPC server: the calls of the contract, health and reflection."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -6,30 +6,56 @@ from contextlib import asynccontextmanager, suppress
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
 from ringback.runtime.lifecycle import CannotStartError
+from services.metrics.api.dispatch import Dispatcher
+from services.metrics.api.grpc_binding import grpc_handlers
 
 Ping = Callable[[], Awaitable[bool]]
 
 _HEALTH_INTERVAL_S = 1.0
 _PING_TIMEOUT_S = 2.0
-#: By default several servers may share a port in silence, and callers reach now one, now another.
-_OPTIONS = (("grpc.so_reuseport", 0),)
+_MOST_CALLS = 500
+_MIB = 1024 * 1024
+_OPTIONS = (
+    # By default several servers may share a port in silence; callers reach now one, now another.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", _MIB),
+    # The largest event, as JSON with its spaces.
+    ("grpc.max_send_message_length", 32 * _MIB),
+    # A long token fits.
+    ("grpc.max_metadata_size", 16 * 1024),
+    # Callers that went away without a word are noticed; those that ask too often are sent away.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+    # Callers connect anew now and then, and so find replicas that were added. Calls that run on
+    # the old connection, also streams, end in their own time.
+    ("grpc.max_connection_age_ms", 30 * 60_000),
+)
 
 
 @asynccontextmanager
 async def grpc_server(
-    address: str, *, is_ready: Ping, drain_timeout_s: float
+    address: str, dispatcher: Dispatcher, *, is_ready: Ping, drain_timeout_s: float
 ) -> AsyncGenerator[None, None]:
     """Serve while it is entered; the health service says SERVING while `is_ready` says yes.
 
-    Leaving says NOT_SERVING, then finishes the calls in hand, for `drain_timeout_s` at most.
-    Raises CannotStartError when the address cannot be used.
+    It says so for the server (an empty name) and for each service. Leaving says NOT_SERVING, then
+    finishes the calls in hand, for `drain_timeout_s` at most: streams end when the dispatcher's
+    `stopping` is set. Raises CannotStartError when the address cannot be used.
     """
-    server = grpc.aio.server(options=_OPTIONS)
+    services = tuple(dict.fromkeys(method.service for method in dispatcher.methods))
+    server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
+    server.add_generic_rpc_handlers(grpc_handlers(dispatcher))
     servicer = health.aio.HealthServicer()
-    await servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    await _tell(servicer, services, ready=False)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    reflection.enable_server_reflection(
+        (*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
     try:
         server.add_insecure_port(address)
     except RuntimeError as exc:
@@ -37,7 +63,7 @@ async def grpc_server(
             f"The address {address} (RINGBACK_METRICS_GRPC_PORT) cannot be used."
         ) from exc
     await server.start()
-    following = asyncio.create_task(_follow(servicer, is_ready))
+    following = asyncio.create_task(_follow(servicer, services, is_ready))
     try:
         yield
     finally:
@@ -48,12 +74,20 @@ async def grpc_server(
         await server.stop(drain_timeout_s)
 
 
-async def _follow(servicer: health.aio.HealthServicer, is_ready: Ping) -> None:
+async def _follow(
+    servicer: health.aio.HealthServicer, services: tuple[str, ...], is_ready: Ping
+) -> None:
     while True:
-        ready = await _ask(is_ready)
-        status = health_pb2.HealthCheckResponse
-        await servicer.set("", status.SERVING if ready else status.NOT_SERVING)
+        await _tell(servicer, services, ready=await _ask(is_ready))
         await asyncio.sleep(_HEALTH_INTERVAL_S)
+
+
+async def _tell(
+    servicer: health.aio.HealthServicer, services: tuple[str, ...], *, ready: bool
+) -> None:
+    status = health_pb2.HealthCheckResponse
+    for name in ("", *services):
+        await servicer.set(name, status.SERVING if ready else status.NOT_SERVING)
 
 
 async def _ask(ping: Ping) -> bool:

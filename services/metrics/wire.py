@@ -1,52 +1,70 @@
 """Puts the metrics service together, in the order in which it comes to life."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
+import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry
 
 from ringback.runtime import logs
 from ringback.runtime.exposition import Exposition
+from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
 from ringback.runtime.settings import load
+from services.metrics.api.auth import Authenticator
+from services.metrics.api.dispatch import Dispatcher
+from services.metrics.api.methods import ADMIN_SERVICE, METRICS_SERVICE, methods_of
+from services.metrics.api.observe import CallObserver
 from services.metrics.dead_letter_count import DeadLetterCount
 from services.metrics.grpc_server import grpc_server
 from services.metrics.observe import Observer
 from services.metrics.queue_depths import QueueDepths
 from services.metrics.readiness import Readiness
 from services.metrics.readings import READ_TIMEOUT_S, keep_reading
-from services.metrics.settings import MetricsSettings
+from services.metrics.settings import MetricsSettings, TokenSettings
+from services.metrics.stats_folding import keep_folding
 
 log = structlog.get_logger()
+
+Background = set[asyncio.Task[None]]
 
 
 async def serve(stop: asyncio.Event) -> None:
     """Tell where the webhooks are until `stop` is set, then finish the calls in hand."""
     settings = load(MetricsSettings)
     logs.configure("metrics", settings)
-    async with _metrics(settings) as (reading, exposition):
-        log.info("metrics.ready", grpc_port=settings.metrics_grpc_port)
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, reading}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+    async with _metrics(settings, stop) as (background, exposition):
+        log.info(
+            "metrics.ready",
+            grpc_port=settings.metrics_grpc_port,
+            rest_port=settings.metrics_rest_port,
+        )
+        told = asyncio.create_task(stop.wait())
+        ended, _ = await asyncio.wait({told, *background}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
         log.info("metrics.stopping")
         exposition.drain()
-        if reading.done():
-            reading.result()
+        # Streams end by it, also when it was not a signal that ended us.
+        stop.set()
+        for task in ended & background:
+            task.result()
     log.info("metrics.stopped")
 
 
 @asynccontextmanager
 async def _metrics(
-    settings: MetricsSettings,
-) -> AsyncGenerator[tuple[asyncio.Task[None], Exposition], None]:
+    settings: MetricsSettings, stopping: asyncio.Event
+) -> AsyncGenerator[tuple[Background, Exposition], None]:
     registry = CollectorRegistry()
-    amqp_url = settings.amqp_url.get_secret_value()
+    authenticator = _authenticator(settings)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(settings, "ringback-metrics"))
-        queues = await stack.enter_async_context(QueueDepths(amqp_url, settings.ladder))
+        queues = await stack.enter_async_context(
+            QueueDepths(settings.amqp_url.get_secret_value(), settings.ladder)
+        )
         readiness = Readiness(pool, queues)
         observer = _observer(settings, registry, queues)
         exposition = Exposition(
@@ -56,19 +74,57 @@ async def _metrics(
             readiness={"database": readiness.database, "broker": readiness.broker},
         )
         await stack.enter_async_context(exposition)
+        dispatcher = _dispatcher(pool, authenticator, registry, stopping)
         server = grpc_server(
             f"{settings.metrics_host}:{settings.metrics_grpc_port}",
+            dispatcher,
             is_ready=readiness.both,
             drain_timeout_s=settings.metrics_drain_timeout_s,
         )
         await stack.enter_async_context(server)
-        reading = asyncio.create_task(
-            keep_reading(
-                queues, DeadLetterCount(pool), observer, interval_s=settings.metrics_interval_s
-            )
-        )
-        stack.callback(reading.cancel)
-        yield reading, exposition
+        interval_s = settings.metrics_interval_s
+        reading = keep_reading(queues, DeadLetterCount(pool), observer, interval_s=interval_s)
+        yield _in_background(stack, reading, keep_folding(pool)), exposition
+
+
+def _in_background(stack: AsyncExitStack, *work: Coroutine[Any, Any, None]) -> Background:
+    tasks = {asyncio.create_task(one) for one in work}
+    for task in tasks:
+        stack.callback(task.cancel)
+    return tasks
+
+
+def _authenticator(settings: TokenSettings) -> Authenticator:
+    try:
+        keys = settings.token_keys()
+    except ValueError as exc:
+        # The file was good a moment ago.
+        raise CannotStartError(f"The key for tokens cannot be used: {exc}.") from exc
+    return Authenticator(keys, settings.jwt_audience, settings.jwt_issuer)
+
+
+def _dispatcher(
+    pool: asyncpg.Pool,
+    authenticator: Authenticator,
+    registry: CollectorRegistry,
+    stopping: asyncio.Event,
+) -> Dispatcher:
+    methods = methods_of()
+    return Dispatcher(
+        methods,
+        {METRICS_SERVICE.full_name: _NotYet(), ADMIN_SERVICE.full_name: _NotYet()},
+        authenticator=authenticator,
+        observer=CallObserver(registry, methods),
+        stopping=stopping,
+    )
+
+
+class _NotYet:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        async def answer(*_: object) -> None:
+            raise NotImplementedError(name)
+
+        return answer
 
 
 def _observer(

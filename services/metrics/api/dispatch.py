@@ -1,14 +1,32 @@
 """The one way of every call, by whatever protocol it came: who calls, may they, what came of it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from typing import Any, Protocol
 
+import grpc
 from google.protobuf.message import Message
 
+from ringback.runtime.lifecycle import CannotStartError
+from services.metrics.api.call import Call
+from services.metrics.api.errors import (
+    ApiError,
+    deadline_exceeded,
+    internal,
+    invalid,
+    permission_denied,
+)
 from services.metrics.api.methods import Method
+from services.metrics.api.observe import CallObserver, Ending
 from services.metrics.api.peer import Peer
-from services.metrics.api.principal import Principal
+from services.metrics.api.principal import Principal, Role
+from services.metrics.api.request_check import violations
+
+DEFAULT_TIMEOUT_S = 10.0
+LONGEST_TIMEOUT_S = 60.0
+LONGEST_STREAM_S = 86_400.0
+"""Longer than the longest run of retries. A caller that says nothing has so long."""
 
 Request = Message | Callable[[], Awaitable[Message]]
 """The request, or what reads it: that is called once the caller is known and may call the method.
@@ -23,7 +41,10 @@ class Authenticates(Protocol):
 
 
 class Dispatcher:
-    """`implementations`: the full name of a service, and what implements it."""
+    """`implementations`: the full name of a service, and what implements it.
+
+    Raises CannotStartError when a method is not implemented.
+    """
 
     def __init__(
         self,
@@ -31,10 +52,16 @@ class Dispatcher:
         implementations: Mapping[str, object],
         *,
         authenticator: Authenticates,
-        observer: object,
+        observer: CallObserver,
         stopping: asyncio.Event,
     ) -> None:
         self.methods = methods
+        self._implementations = {
+            method.full_name: _implementation(implementations, method) for method in methods
+        }
+        self._authenticator = authenticator
+        self._observer = observer
+        self._stopping = stopping
 
     async def unary(
         self,
@@ -50,9 +77,15 @@ class Dispatcher:
         `authorization` is the header's value; `timeout_s` is how long the caller waits, None if
         the caller did not say.
         """
-        raise NotImplementedError
+        with self._observed(method, peer) as ending:
+            call = self._admit(method, authorization, timeout_s, ending)
+            async with _until(call.deadline):
+                message = await _checked(method, request)
+                answer: Message = await self._implementations[method.full_name](message, call)
+            ending.answers = 1
+            return answer
 
-    def stream(
+    async def stream(
         self,
         method: Method,
         request: Request,
@@ -66,4 +99,84 @@ class Dispatcher:
         Raises ApiError, at the first answer (a bad token, say) or at any later one. Whoever stops
         asking before the end closes it (`contextlib.aclosing`).
         """
-        raise NotImplementedError
+        with self._observed(method, peer) as ending:
+            call = self._admit(method, authorization, timeout_s, ending)
+            async with _until(call.deadline):
+                message = await _checked(method, request)
+            answers = self._implementations[method.full_name](message, call)
+            async with aclosing(answers):
+                while True:
+                    async with _until(call.deadline):
+                        answer: Message | None = await anext(answers, None)
+                    if answer is None:
+                        return
+                    ending.answers += 1
+                    yield answer  # ruff: ignore[yield-in-context-manager-in-async-generator]  # who asks closes
+
+    def _admit(
+        self, method: Method, authorization: str | None, timeout_s: float | None, ending: Ending
+    ) -> Call:
+        """The call of somebody who may make it. Raises ApiError."""
+        principal = self._authenticator.authenticate(authorization)
+        ending.principal = principal
+        if method.least_role is Role.SERVICE and principal.role is not Role.SERVICE:
+            raise permission_denied(f"{method.name} is for the role service.")
+        now = asyncio.get_running_loop().time()
+        return Call(principal, now + _allowed_s(method, timeout_s), self._stopping)
+
+    @contextmanager
+    def _observed(self, method: Method, peer: Peer) -> Generator[Ending, None, None]:
+        """Tells of the call when it has ended, and turns what nobody foresaw into INTERNAL."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        ending = Ending(method, peer)
+        try:
+            yield ending
+        except ApiError as exc:
+            ending.code, ending.error = exc.code, exc
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            ending.code = grpc.StatusCode.CANCELLED
+            raise
+        except Exception as exc:
+            self._observer.unforeseen(method, exc)
+            error = internal()
+            error.__cause__ = exc
+            ending.code, ending.error = error.code, error
+            raise error from exc
+        finally:
+            self._observer.finished(ending, duration_s=loop.time() - began)
+
+
+def _implementation(implementations: Mapping[str, object], method: Method) -> Callable[..., Any]:
+    found = getattr(implementations.get(method.service), method.python_name, None)
+    if not callable(found):
+        raise CannotStartError(f"Nothing implements {method.full_name}.")
+    implementation: Callable[..., Any] = found
+    return implementation
+
+
+def _allowed_s(method: Method, asked_s: float | None) -> float:
+    longest_s = LONGEST_STREAM_S if method.is_server_streaming else LONGEST_TIMEOUT_S
+    default_s = LONGEST_STREAM_S if method.is_server_streaming else DEFAULT_TIMEOUT_S
+    return min(longest_s, default_s if asked_s is None else asked_s)
+
+
+async def _checked(method: Method, request: Request) -> Message:
+    message = request if isinstance(request, Message) else await request()
+    if wrong := violations(method, message):
+        raise invalid(*wrong)
+    return message
+
+
+@asynccontextmanager
+async def _until(deadline: float) -> AsyncGenerator[None, None]:
+    """Raises ApiError DEADLINE_EXCEEDED when it is left at, or cut off by, the deadline."""
+    limit = asyncio.timeout_at(deadline)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as exc:
+        if limit.expired():
+            raise deadline_exceeded() from exc
+        raise

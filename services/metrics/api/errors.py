@@ -94,3 +94,10 @@ def deadline_exceeded() -> ApiError:
         "DEADLINE_EXCEEDED",
         "The answer was not ready in time.",
     )
+
+
+def internal() -> ApiError:
+    """Something that nobody foresaw. What it was is for our log, not for the caller."""
+    return ApiError(
+        grpc.StatusCode.INTERNAL, "INTERNAL", "Something went wrong here; it has been written down."
+    )

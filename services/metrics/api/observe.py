@@ -1,0 +1,102 @@
+"""Everything by which the calls of the API are observed: metrics and one log line per call."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import grpc
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from ringback.contract.telemetry import LogEvent, Metric
+from services.metrics.api.errors import ApiError
+from services.metrics.api.methods import Method
+from services.metrics.api.peer import Peer, Protocol
+from services.metrics.api.principal import Principal
+
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_MOST_CAUSE = 300
+
+_CODES = frozenset(grpc.StatusCode) - {
+    # Nothing of ours ends so; if it does, the series begins then.
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.DATA_LOSS,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.UNIMPLEMENTED,
+}
+_WORTH_A_LOOK = {
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.INTERNAL,
+}
+
+
+@dataclass(slots=True)
+class Ending:
+    """What is known of a call when it ends. `principal` is None when nobody was let in."""
+
+    method: Method
+    peer: Peer
+    principal: Principal | None = None
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    error: ApiError | None = None
+    answers: int = 0
+
+
+class CallObserver:
+    """Counts and tells. It never raises and never waits; no token and no event passes it."""
+
+    def __init__(self, registry: CollectorRegistry, methods: Iterable[Method]) -> None:
+        self._log = structlog.get_logger()
+        self._calls = Counter(
+            Metric.RPC_CALLS,
+            "Calls that ended, by how they ended.",
+            ["method", "protocol", "code"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            Metric.RPC_SECONDS,
+            "Seconds from a call to its answer; streams are left out.",
+            ["method", "protocol"],
+            registry=registry,
+            buckets=_BUCKETS_S,
+        )
+        for method in methods:
+            for protocol in Protocol:
+                for code in _CODES:
+                    self._calls.labels(method.full_name, protocol, code.name)
+                if not method.is_server_streaming:
+                    self._seconds.labels(method.full_name, protocol)
+
+    def unforeseen(self, method: Method, error: Exception) -> None:
+        self._log.error(LogEvent.RPC_FAILED, method=method.full_name, exc_info=error)
+
+    def finished(self, ending: Ending, *, duration_s: float) -> None:
+        method, protocol = ending.method, ending.peer.protocol
+        self._calls.labels(method.full_name, protocol, ending.code.name).inc()
+        if not method.is_server_streaming:
+            self._seconds.labels(method.full_name, protocol).observe(duration_s)
+        principal, error = ending.principal, ending.error
+        tell = self._log.warning if ending.code in _WORTH_A_LOOK else self._log.info
+        tell(
+            LogEvent.RPC_FINISHED,
+            method=method.full_name,
+            protocol=protocol.value,
+            code=ending.code.name,
+            reason=error.reason if error else None,
+            cause=_cause(error),
+            duration_ms=round(duration_s * 1000, 2),
+            answers=ending.answers,
+            role=principal.role.value if principal else None,
+            org_id=str(principal.org_id) if principal and principal.org_id else None,
+            subject=principal.subject if principal else None,
+            peer=ending.peer.address,
+        )
+
+
+def _cause(error: ApiError | None) -> str | None:
+    cause = error.__cause__ if error else None
+    return f"{type(cause).__name__}: {cause}"[:_MOST_CAUSE] if cause else None

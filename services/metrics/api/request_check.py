@@ -1,0 +1,59 @@
+"""What is wrong with a request whatever it asks for: fields that are missing or hold no value."""
+
+import math
+from collections.abc import Iterator
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.metrics.api.errors import Violation
+from services.metrics.api.methods import Method
+
+LONGEST_TEXT = 2000
+#: 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z.
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+_NANOS = 10**9
+
+
+def violations(method: Method, request: Message) -> tuple[Violation, ...]:
+    """Empty for a request that can be looked at further."""
+    return (*_missing(method, request), *_unusable(request, ""))
+
+
+def _missing(method: Method, request: Message) -> Iterator[Violation]:
+    for field in method.required_fields:
+        value = getattr(request, field.name)
+        absent = not value.strip() if isinstance(value, str) else not request.HasField(field.name)
+        if absent:
+            yield Violation(field.name, f"{field.name} is required.")
+
+
+def _unusable(message: Message, prefix: str) -> Iterator[Violation]:
+    for field, value in message.ListFields():
+        path = f"{prefix}{field.name}"
+        for one in value if field.is_repeated else (value,):
+            if field.message_type is not None and not isinstance(one, Timestamp):
+                yield from _unusable(one, f"{path}.")
+            elif wrong := _wrong(field, one):
+                yield Violation(path, f"{path} {wrong}")
+
+
+def _wrong(field: FieldDescriptor, value: object) -> str | None:
+    match value:
+        case str() if "\0" in value:
+            return "holds the character U+0000."
+        case str() if len(value) > LONGEST_TEXT:
+            return f"is longer than {LONGEST_TEXT} characters."
+        case float() if not math.isfinite(value):
+            return "is no number."
+        case Timestamp() if not _is_time(value):
+            return "is no time between the years 1 and 9999."
+        case int() if field.enum_type is not None and value not in field.enum_type.values_by_number:
+            return "is none of the words of the contract."
+        case _:
+            return None
+
+
+def _is_time(value: Timestamp) -> bool:
+    return _FIRST_SECOND <= value.seconds <= _LAST_SECOND and 0 <= value.nanos < _NANOS
