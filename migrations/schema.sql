@@ -77,101 +77,156 @@ $$;
 
 CREATE PROCEDURE public.cleanup_old_webhook_logs(IN retention_days integer DEFAULT 30, IN batch_size integer DEFAULT 5000)
     LANGUAGE plpgsql
-    AS $_$
+    AS $$
 DECLARE
     first_kept date := (now() AT TIME ZONE 'UTC')::date - retention_days;
     old_day    date;
-    suffix     text;
-    unfinished boolean;
-    touched    bigint;
+    state      text;
+    tries      integer;
 BEGIN
     IF retention_days < 1 OR batch_size < 1 THEN
         RAISE EXCEPTION 'retention_days and batch_size must be at least 1';
     END IF;
     FOR old_day IN SELECT day FROM webhook_partition_days() WHERE day < first_kept LOOP
-        suffix := to_char(old_day, '_YYYYMMDD');
-        IF NOT may_clean_webhook_logs() THEN
-            RETURN;
+        tries := 0;
+        LOOP
+            IF NOT may_clean_webhook_logs() THEN
+                RETURN;
+            END IF;
+            state := drop_finished_webhook_day(old_day);
+            COMMIT;
+            tries := tries + 1;
+            EXIT WHEN state <> 'in use' OR tries = 5;
+            PERFORM pg_sleep(0.2);
+        END LOOP;
+        IF state = 'in use' THEN
+            RAISE NOTICE 'the day % is being read; it stays until the next run', old_day;
         END IF;
-        -- Another one may have dropped it before it left the rest to us.
-        CONTINUE WHEN to_regclass(format('%I', 'webhook_delivery_log' || suffix)) IS NULL;
-        EXECUTE format(
-            'SELECT EXISTS (SELECT FROM %I WHERE NOT webhook_is_finished(status, resolution))',
-            'webhook_delivery_log' || suffix) INTO unfinished;
-        IF NOT unfinished THEN
-            CALL drop_webhook_day(old_day);
-        ELSE
-            LOOP
-                EXECUTE format(
-                    'WITH gone AS (
-                         DELETE FROM %1$I WHERE id IN (
-                             SELECT id FROM %1$I
-                             WHERE webhook_is_finished(status, resolution) LIMIT %2$s)
-                         RETURNING id)
-                     DELETE FROM %3$I WHERE delivery_id IN (SELECT id FROM gone)',
-                    'webhook_delivery_log' || suffix, batch_size,
-                    'webhook_delivery_attempts' || suffix);
-                EXECUTE format(
-                    'SELECT count(*) FROM (SELECT FROM %I
-                     WHERE webhook_is_finished(status, resolution) LIMIT 1) AS left_over',
-                    'webhook_delivery_log' || suffix) INTO touched;
-                COMMIT;
-                EXIT WHEN touched = 0;
-                IF NOT may_clean_webhook_logs() THEN
-                    RETURN;
-                END IF;
-            END LOOP;
-        END IF;
+        WHILE state = 'unfinished' LOOP
+            IF NOT may_clean_webhook_logs() THEN
+                RETURN;
+            END IF;
+            IF NOT delete_finished_webhooks(old_day, batch_size) THEN
+                state := 'emptied';
+            END IF;
+            COMMIT;
+        END LOOP;
     END LOOP;
     LOOP
         IF NOT may_clean_webhook_logs() THEN
             RETURN;
         END IF;
-        DELETE FROM webhook_inbox WHERE ctid = ANY (ARRAY(
-            SELECT ctid FROM webhook_inbox WHERE claimed_at < now() - interval '7 days'
-            LIMIT batch_size));
-        GET DIAGNOSTICS touched = ROW_COUNT;
+        EXIT WHEN prune_webhook_inbox(batch_size) = 0;
         COMMIT;
-        EXIT WHEN touched = 0;
     END LOOP;
-    -- The newest row of a life holds its whole count; the others have served.
-    DELETE FROM webhook_gateway_ledger AS older
-    USING webhook_gateway_ledger AS newer
-    WHERE newer.gateway_life = older.gateway_life AND newer.accepted > older.accepted
-      AND older.written_at < now() - interval '1 day';
-    DELETE FROM webhook_gateway_ledger
-    WHERE written_at < now() - make_interval(days => retention_days);
+    PERFORM prune_webhook_ledger(retention_days);
     COMMIT;
+END
+$$;
+
+CREATE FUNCTION public.close_webhook_table(closed regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = closed);
+BEGIN
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', closed);
+    EXECUTE format('CREATE POLICY owner ON %s TO %I USING (true)', closed, owner);
+END
+$$;
+
+CREATE FUNCTION public.count_unresolved_dead_letters() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    -- Every one has an error class, so a partial index finds them.
+    SELECT count(*) FROM webhook_delivery_log
+    WHERE error_class IS NOT NULL AND status = 'dead_letter' AND resolution IS NULL
+$$;
+
+CREATE FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    suffix    text := to_char(old_day, '_YYYYMMDD');
+    left_over boolean;
+BEGIN
+    PERFORM require_past_webhook_day(old_day);
+    -- Another one may have dropped it.
+    IF to_regclass(format('%I', 'webhook_delivery_log' || suffix)) IS NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format(
+        'WITH gone AS (
+             DELETE FROM %1$I WHERE id IN (
+                 SELECT id FROM %1$I
+                 WHERE webhook_is_finished(status, resolution) LIMIT %2$s)
+             RETURNING id)
+         DELETE FROM %3$I WHERE delivery_id IN (SELECT id FROM gone)',
+        'webhook_delivery_log' || suffix, batch_size, 'webhook_delivery_attempts' || suffix);
+    EXECUTE format(
+        'SELECT EXISTS (SELECT FROM %I WHERE webhook_is_finished(status, resolution))',
+        'webhook_delivery_log' || suffix) INTO left_over;
+    RETURN left_over;
 END
 $_$;
 
-CREATE PROCEDURE public.drop_webhook_day(IN old_day date)
+CREATE FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role text, p_reason text) RETURNS TABLE(verdict text, new_id uuid)
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    suffix  text := to_char(old_day, '_YYYYMMDD');
-    dropped boolean := false;
+    letter     record;
+    reason_not text;
 BEGIN
-    FOR try IN 1..5 LOOP
-        BEGIN
-            SET LOCAL lock_timeout = '500ms';
-            EXECUTE format('DROP TABLE IF EXISTS %I, %I',
-                           'webhook_delivery_log' || suffix, 'webhook_delivery_attempts' || suffix);
-            dropped := true;
-        EXCEPTION WHEN lock_not_available THEN
-            PERFORM pg_sleep(0.2);
-        END;
-        COMMIT;
-        EXIT WHEN dropped;
-    END LOOP;
-    IF NOT dropped THEN
-        RAISE NOTICE 'the day % is being read; it stays until the next run', old_day;
+    IF NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = p_id) THEN
+        RETURN QUERY SELECT 'not_found', NULL::uuid;
+        RETURN;
     END IF;
+    PERFORM lock_webhook_decision(p_id);
+    SELECT log.org_id, log.status, log.resolution, log.retried_as INTO letter
+    FROM webhook_delivery_log AS log WHERE log.id = p_id;
+    reason_not := webhook_decided(letter.status, letter.resolution);
+    IF reason_not IS NULL THEN
+        PERFORM resolve_webhook(p_id, 'discarded', NULL);
+        INSERT INTO webhook_audit (actor, role, org_id, action, job_id, reason, details)
+        VALUES (p_actor, p_role, letter.org_id, 'discard', p_id, p_reason, '{}');
+    END IF;
+    RETURN QUERY SELECT coalesce(reason_not, 'done'), letter.retried_as;
+END
+$$;
+
+CREATE FUNCTION public.drop_finished_webhook_day(old_day date) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET lock_timeout TO '500ms'
+    AS $$
+DECLARE
+    log_day      text := 'webhook_delivery_log' || to_char(old_day, '_YYYYMMDD');
+    attempts_day text := 'webhook_delivery_attempts' || to_char(old_day, '_YYYYMMDD');
+    unfinished   boolean := false;
+BEGIN
+    PERFORM require_past_webhook_day(old_day);
+    -- Another one may have dropped it.
+    IF to_regclass(format('%I', log_day)) IS NOT NULL THEN
+        EXECUTE format(
+            'SELECT EXISTS (SELECT FROM %I WHERE NOT webhook_is_finished(status, resolution))',
+            log_day) INTO unfinished;
+    END IF;
+    IF unfinished THEN
+        RETURN 'unfinished';
+    END IF;
+    EXECUTE format('DROP TABLE IF EXISTS %I, %I', log_day, attempts_day);
+    RETURN 'dropped';
+EXCEPTION WHEN lock_not_available THEN
+    RETURN 'in use';
 END
 $$;
 
 CREATE FUNCTION public.ensure_webhook_partitions(first_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date - 1), last_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date + 7)) RETURNS integer
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     day       date;
@@ -189,6 +244,7 @@ BEGIN
                 EXECUTE format(
                     'CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = 80)',
                     partition, parent);
+                PERFORM close_webhook_table(partition::regclass);
                 EXECUTE format(
                     'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                     parent, partition,
@@ -341,6 +397,26 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE webhook_inbox SET delivery_id = p_to, claimed_at = now()
+    WHERE org_id = p_org_id AND dedup_key = p_dedup_key AND delivery_id = p_from;
+    IF NOT FOUND AND p_dedup_key IS NOT NULL THEN
+        INSERT INTO webhook_inbox (org_id, dedup_key, delivery_id)
+        VALUES (p_org_id, p_dedup_key, p_to)
+        ON CONFLICT DO NOTHING;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION public.lock_webhook_decision(id uuid) RETURNS void
+    LANGUAGE sql
+    AS $$
+    SELECT pg_advisory_xact_lock(hashtext('webhook_decision'), hashtext(id::text))
+$$;
+
 CREATE FUNCTION public.may_clean_webhook_logs() RETURNS boolean
     LANGUAGE sql
     AS $$
@@ -375,7 +451,7 @@ BEGIN
         event_data = CASE
             WHEN webhook_has_payload(log.event_data) THEN log.event_data
             ELSE w.event_data::jsonb END,
-        altered = w.altered,
+        altered = log.altered OR w.altered,
         attempts = greatest(log.attempts, w.attempt),
         max_attempts = w.max_attempts,
         last_attempt_at = w.ended_at,
@@ -406,6 +482,33 @@ CREATE FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_i
     DELETE FROM webhook_processors WHERE id IN (
         SELECT id FROM webhook_processors WHERE seen_at < clock_timestamp() - interval '1 day'
         FOR UPDATE SKIP LOCKED);
+$$;
+
+CREATE FUNCTION public.prune_webhook_inbox(batch_size integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    pruned bigint;
+BEGIN
+    DELETE FROM webhook_inbox WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM webhook_inbox WHERE claimed_at < now() - interval '7 days'
+        LIMIT batch_size));
+    GET DIAGNOSTICS pruned = ROW_COUNT;
+    RETURN pruned;
+END
+$$;
+
+CREATE FUNCTION public.prune_webhook_ledger(retention_days integer) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    DELETE FROM webhook_gateway_ledger AS older
+    USING webhook_gateway_ledger AS newer
+    WHERE newer.gateway_life = older.gateway_life AND newer.accepted > older.accepted
+      AND older.written_at < now() - interval '1 day';
+    DELETE FROM webhook_gateway_ledger
+    WHERE written_at < now() - make_interval(days => greatest(retention_days, 1))
 $$;
 
 CREATE FUNCTION public.prune_webhook_stats() RETURNS bigint
@@ -497,7 +600,7 @@ BEGIN
         event_data = CASE
             WHEN webhook_has_payload(log.event_data) THEN log.event_data
             ELSE w.event_data::jsonb END,
-        altered = w.altered,
+        altered = log.altered OR w.altered,
         attempts = greatest(log.attempts, w.attempt),
         error_class = coalesce(w.error_class, log.error_class, 'unknown'),
         error_message = coalesce(w.error_message, log.error_message, 'No attempt left a reason.')
@@ -506,6 +609,81 @@ BEGIN
     WHERE log.id = w.id AND log.id BETWEEN first_id AND last_id
       AND log.status IN ('pending', 'processing', 'failed')
     RETURNING log.id, log.attempts, log.error_class, log.error_message;
+END
+$$;
+
+CREATE FUNCTION public.require_past_webhook_day(old_day date) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF old_day >= (now() AT TIME ZONE 'UTC')::date THEN
+        RAISE EXCEPTION 'the day % is not past', old_day;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION public.resolve_webhook(p_id uuid, p_resolution text, p_retried_as uuid) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE webhook_delivery_log
+    SET resolution = p_resolution, resolved_at = clock_timestamp(), retried_as = p_retried_as
+    WHERE id = p_id AND status = 'dead_letter' AND resolution IS NULL;
+    IF NOT FOUND THEN
+        -- Only by hand: whoever decides by these functions holds the lock.
+        RAISE EXCEPTION 'the dead letter % was changed meanwhile', p_id
+            USING ERRCODE = 'serialization_failure';
+    END IF;
+END
+$$;
+
+CREATE FUNCTION public.retry_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) RETURNS TABLE(verdict text, new_id uuid, altered boolean, published_at timestamp with time zone)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    letter webhook_delivery_log%ROWTYPE;
+    retry  webhook_retries%ROWTYPE;
+    reason_not text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = p_original) THEN
+        RETURN QUERY SELECT 'not_found', NULL::uuid, NULL::boolean, NULL::timestamptz;
+        RETURN;
+    END IF;
+    PERFORM lock_webhook_decision(p_original);
+    -- Only now: what was read before the lock may have been decided since.
+    SELECT * INTO letter FROM webhook_delivery_log WHERE id = p_original;
+    reason_not := webhook_decided(letter.status, letter.resolution);
+    IF reason_not = 'already_retried' THEN
+        SELECT * INTO retry FROM webhook_retries WHERE original = p_original;
+        RETURN QUERY SELECT
+            CASE WHEN retry.request_id = p_request_id THEN 'repeated' ELSE reason_not END,
+            letter.retried_as, letter.altered, retry.published_at;
+        RETURN;
+    ELSIF reason_not IS NULL
+          AND NOT webhook_is_retryable(letter.org_id, letter.gateway_life, letter.event_data) THEN
+        reason_not := 'not_retryable';
+    END IF;
+    IF reason_not IS NOT NULL THEN
+        RETURN QUERY SELECT reason_not, NULL::uuid, NULL::boolean, NULL::timestamptz;
+        RETURN;
+    END IF;
+
+    INSERT INTO webhook_retries (original, new_id, org_id, actor, role, reason, request_id)
+    VALUES (p_original, p_new_id, letter.org_id, p_actor, p_role, p_reason, p_request_id);
+    PERFORM hand_webhook_claim(letter.org_id, letter.dedup_key, p_original, p_new_id);
+    INSERT INTO webhook_delivery_log (
+        id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
+        created_at, call_id, dedup_key, gateway_life, retry_of)
+    VALUES (
+        p_new_id, letter.org_id, letter.endpoint_id, letter.event_type, letter.event_data,
+        letter.altered, 'pending', p_max_attempts, webhook_created_at(p_new_id), letter.call_id,
+        letter.dedup_key, letter.gateway_life, p_original);
+    PERFORM resolve_webhook(p_original, 'retried', p_new_id);
+    INSERT INTO webhook_audit (actor, role, org_id, action, job_id, reason, details)
+    VALUES (p_actor, p_role, letter.org_id, 'retry', p_original, p_reason,
+            p_details || jsonb_build_object('new_job_id', p_new_id));
+    RETURN QUERY SELECT 'retried', p_new_id, letter.altered, NULL::timestamptz;
 END
 $$;
 
@@ -543,6 +721,20 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.share_webhook_table(closed regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    EXECUTE format(
+        'CREATE POLICY every_row ON %s TO ringback_gateway, ringback_processor, ringback_service,
+             ringback_operator USING (true)', closed);
+    EXECUTE format(
+        'CREATE POLICY own_rows ON %s TO ringback_tenant, ringback_tenant_operator
+             USING (org_id = (SELECT webhook_org()))', closed);
+END
+$$;
+
 CREATE FUNCTION public.voice_call_progress(status text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -554,6 +746,16 @@ CREATE FUNCTION public.webhook_created_at(id uuid) RETURNS timestamp with time z
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT to_timestamp(('x0000' || left(replace(id::text, '-', ''), 12))::bit(64)::bigint / 1000.0)
+$$;
+
+CREATE FUNCTION public.webhook_decided(status text, resolution text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN status <> 'dead_letter' THEN 'not_dead'
+        WHEN resolution = 'retried' THEN 'already_retried'
+        WHEN resolution IS NOT NULL THEN 'discarded'
+    END
 $$;
 
 CREATE FUNCTION public.webhook_has_payload(event_data jsonb) RETURNS boolean
@@ -573,6 +775,21 @@ CREATE FUNCTION public.webhook_is_finished(status text, resolution text) RETURNS
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT status IN ('completed', 'duplicate') OR (status = 'dead_letter' AND resolution IS NOT NULL)
+$$;
+
+CREATE FUNCTION public.webhook_is_retryable(org_id uuid, gateway_life uuid, event_data jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT org_id <> '00000000-0000-0000-0000-000000000000' AND gateway_life IS NOT NULL
+       AND webhook_has_payload(event_data)
+       AND NOT (event_data ? 'unreadable_base64' AND NOT event_data ?| ARRAY['message', 'type'])
+$$;
+
+CREATE FUNCTION public.webhook_org() RETURNS uuid
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT nullif(nullif(current_setting('ringback.org_id', true), '')::uuid,
+                  'ffffffff-ffff-ffff-ffff-ffffffffffff')
 $$;
 
 CREATE FUNCTION public.webhook_partition_days() RETURNS TABLE(day date)
@@ -711,6 +928,8 @@ CREATE TABLE public.voice_calls (
     last_event_at timestamp with time zone NOT NULL
 );
 
+ALTER TABLE ONLY public.voice_calls FORCE ROW LEVEL SECURITY;
+
 COMMENT ON COLUMN public.voice_calls.events IS 'How many events of the call were processed, each counted once.';
 
 CREATE TABLE public.webhook_audit (
@@ -725,6 +944,8 @@ CREATE TABLE public.webhook_audit (
     details jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT webhook_audit_action_check CHECK ((action = ANY (ARRAY['retry'::text, 'bulk_retry'::text, 'bulk_retry_ended'::text, 'discard'::text, 'pause'::text, 'resume'::text])))
 );
+
+ALTER TABLE ONLY public.webhook_audit FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.webhook_audit IS 'Who changed what, when and why. Rows are only added.';
 
@@ -754,6 +975,8 @@ CREATE TABLE public.webhook_delivery_attempts (
     CONSTRAINT webhook_delivery_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['completed'::text, 'failed'::text, 'permanent'::text, 'duplicate'::text])))
 )
 PARTITION BY RANGE (delivery_id);
+
+ALTER TABLE ONLY public.webhook_delivery_attempts FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.webhook_delivery_attempts IS 'One row per attempt that ended. A redelivery repeats the outcome that stands here.';
 
@@ -786,6 +1009,8 @@ CREATE TABLE public.webhook_delivery_log (
 PARTITION BY RANGE (id);
 ALTER TABLE ONLY public.webhook_delivery_log ALTER COLUMN event_data SET STORAGE EXTERNAL;
 
+ALTER TABLE ONLY public.webhook_delivery_log FORCE ROW LEVEL SECURITY;
+
 COMMENT ON TABLE public.webhook_delivery_log IS 'One row per accepted webhook.';
 
 COMMENT ON COLUMN public.webhook_delivery_log.altered IS 'event_data differs from what arrived, because JSONB could not hold it.';
@@ -802,6 +1027,8 @@ CREATE TABLE public.webhook_inbox (
     delivery_id uuid NOT NULL,
     claimed_at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+ALTER TABLE ONLY public.webhook_inbox FORCE ROW LEVEL SECURITY;
 
 CREATE UNLOGGED TABLE public.webhook_processors (
     id uuid NOT NULL,
@@ -821,6 +1048,24 @@ COMMENT ON COLUMN public.webhook_processors.in_hand IS 'Webhooks taken from the 
 
 COMMENT ON COLUMN public.webhook_processors.is_paused IS 'Whether it has noticed a pause.';
 
+CREATE TABLE public.webhook_retries (
+    original uuid NOT NULL,
+    new_id uuid NOT NULL,
+    org_id uuid NOT NULL,
+    actor text NOT NULL,
+    role text NOT NULL,
+    reason text NOT NULL,
+    request_id uuid,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    published_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.webhook_retries FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.webhook_retries IS 'Which webhook was made from which dead letter, by whom and why. The key makes it one at most.';
+
+COMMENT ON COLUMN public.webhook_retries.published_at IS 'When the broker had it on disk. Until then it is published again and again, under its id.';
+
 CREATE TABLE public.webhook_stats (
     org_id uuid NOT NULL,
     grain text NOT NULL,
@@ -835,6 +1080,8 @@ CREATE TABLE public.webhook_stats (
     CONSTRAINT webhook_stats_grain_check CHECK ((grain = ANY (ARRAY['minute'::text, 'hour'::text])))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02');
+
+ALTER TABLE ONLY public.webhook_stats FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.webhook_stats IS 'Webhooks by the minute (48 hours) and by the hour (31 days) in which they were created.';
 
@@ -852,6 +1099,8 @@ CREATE TABLE public.webhook_stats_deltas (
     attempts integer NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='1000000');
+
+ALTER TABLE ONLY public.webhook_stats_deltas FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.webhook_stats_deltas IS 'What statements changed in the log and no bucket holds yet. Never updated, only folded.';
 
@@ -876,6 +1125,12 @@ ALTER TABLE ONLY public.webhook_processing
 ALTER TABLE ONLY public.webhook_processors
     ADD CONSTRAINT webhook_processors_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.webhook_retries
+    ADD CONSTRAINT webhook_retries_new_id_key UNIQUE (new_id);
+
+ALTER TABLE ONLY public.webhook_retries
+    ADD CONSTRAINT webhook_retries_pkey PRIMARY KEY (original);
+
 ALTER TABLE ONLY public.webhook_stats
     ADD CONSTRAINT webhook_stats_pkey PRIMARY KEY (org_id, grain, bucket, event_type);
 
@@ -889,12 +1144,155 @@ CREATE INDEX webhook_gateway_ledger_life ON public.webhook_gateway_ledger USING 
 
 CREATE INDEX webhook_inbox_claimed_at ON public.webhook_inbox USING brin (claimed_at);
 
+CREATE INDEX webhook_retries_created_at ON public.webhook_retries USING btree (created_at);
+
+CREATE INDEX webhook_retries_unpublished ON public.webhook_retries USING btree (created_at) WHERE (published_at IS NULL);
+
 CREATE TRIGGER webhook_stats_inserted AFTER INSERT ON public.webhook_delivery_log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.webhook_stats_after_insert();
 
 CREATE TRIGGER webhook_stats_updated AFTER UPDATE ON public.webhook_delivery_log REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.webhook_stats_after_update();
 
+CREATE POLICY every_row ON public.voice_calls TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+
+CREATE POLICY every_row ON public.webhook_audit TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+
+CREATE POLICY every_row ON public.webhook_delivery_attempts TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+
+CREATE POLICY every_row ON public.webhook_delivery_log TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+
+CREATE POLICY every_row ON public.webhook_inbox TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+
+CREATE POLICY every_row ON public.webhook_retries TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+
+CREATE POLICY every_row ON public.webhook_stats TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+
+CREATE POLICY every_row ON public.webhook_stats_deltas TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+
+CREATE POLICY own_rows ON public.voice_calls TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
+
+CREATE POLICY own_rows ON public.webhook_audit TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
+
+CREATE POLICY own_rows ON public.webhook_delivery_attempts TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
+
+CREATE POLICY own_rows ON public.webhook_delivery_log TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
+
+CREATE POLICY own_rows ON public.webhook_inbox TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
+
+CREATE POLICY own_rows ON public.webhook_retries TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
+
+CREATE POLICY own_rows ON public.webhook_stats TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
+
+CREATE POLICY own_rows ON public.webhook_stats_deltas TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
+
+CREATE POLICY owner ON public.voice_calls TO postgres USING (true);
+
+CREATE POLICY owner ON public.webhook_audit TO postgres USING (true);
+
+CREATE POLICY owner ON public.webhook_delivery_attempts TO postgres USING (true);
+
+CREATE POLICY owner ON public.webhook_delivery_log TO postgres USING (true);
+
+CREATE POLICY owner ON public.webhook_inbox TO postgres USING (true);
+
+CREATE POLICY owner ON public.webhook_retries TO postgres USING (true);
+
+CREATE POLICY owner ON public.webhook_stats TO postgres USING (true);
+
+CREATE POLICY owner ON public.webhook_stats_deltas TO postgres USING (true);
+
+ALTER TABLE public.voice_calls ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.webhook_audit ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.webhook_delivery_attempts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.webhook_delivery_log ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.webhook_inbox ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.webhook_retries ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.webhook_stats ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.webhook_stats_deltas ENABLE ROW LEVEL SECURITY;
+
+REVOKE ALL ON PROCEDURE public.cleanup_old_webhook_logs(IN retention_days integer, IN batch_size integer) FROM PUBLIC;
+GRANT ALL ON PROCEDURE public.cleanup_old_webhook_logs(IN retention_days integer, IN batch_size integer) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.close_webhook_table(closed regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.count_unresolved_dead_letters() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.count_unresolved_dead_letters() TO ringback_metrics;
+
+REVOKE ALL ON FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.drop_finished_webhook_day(old_day date) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.drop_finished_webhook_day(old_day date) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) TO ringback_processor;
+
 REVOKE ALL ON FUNCTION public.fold_webhook_stats(p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fold_webhook_stats(p_most integer) TO ringback_metrics;
+
+REVOKE ALL ON FUNCTION public.prune_webhook_inbox(batch_size integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prune_webhook_inbox(batch_size integer) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.prune_webhook_ledger(retention_days integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prune_webhook_ledger(retention_days integer) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.prune_webhook_stats() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prune_webhook_stats() TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.rebuild_webhook_stats() FROM PUBLIC;
+
+GRANT SELECT ON TABLE public.webhook_processing TO ringback_processor;
+GRANT SELECT ON TABLE public.webhook_processing TO ringback_tenant;
+GRANT SELECT ON TABLE public.webhook_processing TO ringback_service;
+GRANT SELECT ON TABLE public.webhook_processing TO ringback_tenant_operator;
+GRANT SELECT,UPDATE ON TABLE public.webhook_processing TO ringback_operator;
+GRANT SELECT ON TABLE public.webhook_processing TO ringback_metrics;
+
+REVOKE ALL ON FUNCTION public.share_webhook_table(closed regclass) FROM PUBLIC;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.voice_calls TO ringback_processor;
+
+GRANT SELECT ON TABLE public.webhook_audit TO ringback_tenant;
+GRANT SELECT ON TABLE public.webhook_audit TO ringback_service;
+GRANT SELECT,INSERT ON TABLE public.webhook_audit TO ringback_tenant_operator;
+GRANT SELECT,INSERT ON TABLE public.webhook_audit TO ringback_operator;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_delivery_attempts TO ringback_processor;
+GRANT SELECT ON TABLE public.webhook_delivery_attempts TO ringback_tenant;
+GRANT SELECT ON TABLE public.webhook_delivery_attempts TO ringback_service;
+GRANT SELECT ON TABLE public.webhook_delivery_attempts TO ringback_tenant_operator;
+GRANT SELECT ON TABLE public.webhook_delivery_attempts TO ringback_operator;
+
+GRANT INSERT ON TABLE public.webhook_delivery_log TO ringback_gateway;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_delivery_log TO ringback_processor;
+GRANT SELECT ON TABLE public.webhook_delivery_log TO ringback_tenant;
+GRANT SELECT ON TABLE public.webhook_delivery_log TO ringback_service;
+GRANT SELECT ON TABLE public.webhook_delivery_log TO ringback_tenant_operator;
+GRANT SELECT ON TABLE public.webhook_delivery_log TO ringback_operator;
+
+GRANT INSERT ON TABLE public.webhook_gateway_ledger TO ringback_gateway;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_inbox TO ringback_processor;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhook_processors TO ringback_processor;
+GRANT SELECT ON TABLE public.webhook_processors TO ringback_tenant;
+GRANT SELECT ON TABLE public.webhook_processors TO ringback_service;
+GRANT SELECT ON TABLE public.webhook_processors TO ringback_tenant_operator;
+GRANT SELECT ON TABLE public.webhook_processors TO ringback_operator;
+GRANT SELECT ON TABLE public.webhook_processors TO ringback_metrics;
+
+GRANT SELECT ON TABLE public.webhook_stats TO ringback_tenant;
+GRANT SELECT ON TABLE public.webhook_stats TO ringback_service;
+GRANT SELECT ON TABLE public.webhook_stats TO ringback_tenant_operator;
+GRANT SELECT ON TABLE public.webhook_stats TO ringback_operator;
+
+GRANT SELECT ON TABLE public.webhook_stats_deltas TO ringback_tenant;
+GRANT SELECT ON TABLE public.webhook_stats_deltas TO ringback_service;
+GRANT SELECT ON TABLE public.webhook_stats_deltas TO ringback_tenant_operator;
+GRANT SELECT ON TABLE public.webhook_stats_deltas TO ringback_operator;
