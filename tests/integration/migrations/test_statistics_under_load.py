@@ -1,0 +1,132 @@
+"""The statistics beside a recount of the log, while all that writes it is at work."""
+
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from ringback.contract.identity import new_job_id
+from tests.integration.migrations.conftest import Connect
+from tests.integration.migrations.log_calls import End, Webhook, accept, begin, bury, finish
+from tests.integration.migrations.stats_calls import (
+    ALL,
+    deltas,
+    fold,
+    hour_of,
+    recounted,
+    told,
+)
+
+WRITERS = 5
+FOLDERS = 2
+COMPARISONS = 60
+ORGS = [UUID(int=n) for n in (1, 2, 3)]
+TYPES = ["call.started", "call.ended", "hang"]
+ERROR = ("TimeoutError", "It took too long.")
+NOW = datetime.now(UTC)
+#: How long ago webhooks were created: the present above all, and both sides of every border.
+AGES = [timedelta(hours=hours) for hours in (0, 0, 0, 0, 1, 46, 47, 48, 49, 24 * 29)]
+
+
+class Typed(Webhook):
+    """One of some event types, by its id."""
+
+    def columns(self) -> tuple[Any, ...]:
+        org_id, endpoint_id, _, *rest = Webhook.columns(self)
+        return (org_id, endpoint_id, TYPES[self.id.int % len(TYPES)], *rest)
+
+
+def some_webhook(chance: random.Random) -> Webhook:
+    age = chance.choice(AGES) + timedelta(minutes=chance.random() * 60)
+    milliseconds = int((NOW - age).timestamp() * 1000)
+    job_id = UUID(int=milliseconds << 80 | new_job_id().int % (1 << 80))
+    key = chance.choice([None, f"{chance.randrange(200)}"])
+    return Typed(id=job_id, org_id=chance.choice(ORGS), dedup_key=key)
+
+
+async def write(connection: asyncpg.Connection, chance: random.Random) -> None:
+    """What gateways and processors do, with webhooks that others work on too; some give up."""
+    while True:
+        webhooks = [some_webhook(chance) for _ in range(6)]
+        for act in chance.choices(["accept", "begin", "finish", "fail", "bury"], k=4):
+            some = chance.sample(webhooks, 4)
+            transaction = connection.transaction()
+            await transaction.start()
+            match act:
+                case "accept":
+                    await accept(connection, *sorted(some, key=lambda webhook: webhook.id))
+                case "begin":
+                    await begin(connection, *some)
+                case "finish":
+                    await finish(connection, *(End(webhook) for webhook in some))
+                case "fail":
+                    attempt = chance.randint(1, 3)
+                    await finish(connection, *(End(w, "failed", attempt, ERROR) for w in some))
+                case _:
+                    await bury(connection, *some)
+            await (transaction.rollback() if chance.random() < 0.1 else transaction.commit())
+
+
+async def keep_folding(connection: asyncpg.Connection, chance: random.Random) -> None:
+    """Fold in batches of any size; now and then die in the middle of it."""
+    while True:
+        transaction = connection.transaction()
+        await transaction.start()
+        await fold(connection, chance.choice([1, 10, 1000]))
+        await (transaction.rollback() if chance.random() < 0.2 else transaction.commit())
+        await asyncio.sleep(chance.random() / 50)
+
+
+def some_window(chance: random.Random) -> tuple[datetime, datetime]:
+    """Any minutes of the last 47 hours, or hours of the last 29 days."""
+    open_end = hour_of(NOW) + timedelta(hours=2)
+    if chance.random() < 0.3:
+        return hour_of(NOW) - timedelta(hours=chance.randint(47, 24 * 29 + 2)), open_end
+    minute = NOW.replace(second=0, microsecond=0)
+    start = minute - timedelta(minutes=chance.choice([15, chance.randrange(46 * 60)]))
+    end = start + timedelta(minutes=chance.randrange(24 * 60))
+    return start, chance.choice([open_end, end])
+
+
+async def compare(connection: asyncpg.Connection, chance: random.Random) -> int:
+    """Hold both against each other at one moment; how many event types there were."""
+    org_id, (start, end) = chance.choice([ALL, *ORGS]), some_window(chance)
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        counted = await told(connection, org_id, start, end)
+        expected = await recounted(connection, org_id, start, end)
+    assert counted == expected, (org_id, start, end)
+    return len(counted)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_recount_finds_no_difference(connect: Connect, seed: int) -> None:
+    """At any moment, in any window that may be asked for, for one organisation and for all."""
+    chance = random.Random(seed)
+    reader = await connect()
+    for age in set(AGES) | {age + timedelta(hours=1) for age in AGES}:
+        await reader.execute("SELECT ensure_webhook_partitions($1, $1)", (NOW - age).date())
+    tasks = [
+        *[asyncio.create_task(write(await connect(), chance)) for _ in range(WRITERS)],
+        *[asyncio.create_task(keep_folding(await connect(), chance)) for _ in range(FOLDERS)],
+    ]
+
+    found = 0
+    for _ in range(COMPARISONS):
+        found += await compare(reader, chance)
+        await asyncio.sleep(0.05)
+    still_at_work = [not task.done() for task in tasks]
+    for task in tasks:
+        task.cancel()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert all(still_at_work), ended
+    assert found > COMPARISONS
+    while await fold(reader):
+        assert await compare(reader, chance) >= 0
+    assert await deltas(reader) == 0
+    for _ in range(10):
+        await compare(reader, chance)
