@@ -59,15 +59,17 @@ class TokenSettings(Settings):
         if not all(name in info.data for name in files):
             # One is named already as not good.
             return value
-        named = [f"RINGBACK_{name.upper()}" for name in files if info.data[name] is not None]
-        if value is None and not named:
+        given = {**info.data, "jwt_secret": value}
+        named = [
+            f"RINGBACK_{name.upper()}" for name in ("jwt_secret", *files) if given[name] is not None
+        ]
+        if not named:
             raise ValueError(
                 "is required, to check callers' tokens "
                 "(or RINGBACK_JWT_PUBLIC_KEY_FILE, or RINGBACK_JWT_JWKS_FILE)"
             )
-        if len(named) + (value is not None) > 1:
-            others = " and ".join(named)
-            raise ValueError(f"only one of this and the key files can be set; so is {others}")
+        if len(named) > 1:
+            raise ValueError(f"set exactly one of {' and '.join(named)}")
         return value
 
     def token_keys(self) -> Keys:

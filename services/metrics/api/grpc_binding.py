@@ -31,9 +31,7 @@ def grpc_handlers(dispatcher: Dispatcher) -> tuple[grpc.GenericRpcHandler, ...]:
         handlers[method.service][method.name] = make(
             behavior, response_serializer=method.response_class.SerializeToString
         )
-    return tuple(
-        starmap(grpc.method_handlers_generic_handler, handlers.items())
-    )
+    return tuple(starmap(grpc.method_handlers_generic_handler, handlers.items()))
 
 
 def _unary(dispatcher: Dispatcher, method: Method) -> Callable[..., Any]:

@@ -1,0 +1,225 @@
+"""Tests for services.metrics.api.auth: which tokens are refused, and what is said of them."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+from uuid import UUID
+
+import grpc
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from services.metrics.api.auth import BAD_TOKEN, Authenticator
+from services.metrics.api.errors import ApiError
+from services.metrics.api.keys import OneKey, VerificationKey, secret_key
+from services.metrics.api.principal import Principal, Role
+from tests.support.tokens import JWT_SECRET, bearer, token
+
+ORG = UUID("0190f5c4-0000-7000-8000-000000000001")
+NIL = "00000000-0000-0000-0000-000000000000"
+MAX = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+
+@pytest.fixture
+def authenticator() -> Authenticator:
+    return Authenticator(secret_key(JWT_SECRET), "ringback", None)
+
+
+def refusal(authenticator: Authenticator, authorization: str | None) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        authenticator.authenticate(authorization)
+    return caught.value
+
+
+def segment(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def signed(header: object, payload: object, secret: bytes = JWT_SECRET.encode()) -> str:
+    """A token made by hand: no library would make some of these."""
+    what = f"{segment(header)}.{segment(payload)}"
+    digest = hmac.new(secret, what.encode(), hashlib.sha256).digest()
+    return f"Bearer {what}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+
+
+def claims(**changed: Any) -> dict[str, Any]:
+    standing = {"role": "service", "sub": "x", "aud": "ringback", "exp": time.time() + 60}
+    return {name: value for name, value in (standing | changed).items() if value is not None}
+
+
+def test_a_tenant_is_let_in_with_its_org(authenticator: Authenticator) -> None:
+    """What the token says of its bearer is what the call knows."""
+    found = authenticator.authenticate(bearer("tenant", ORG, subject="ops@example.com"))
+
+    assert found == Principal(Role.TENANT, ORG, "ops@example.com")
+
+
+def test_a_service_has_no_org(authenticator: Authenticator) -> None:
+    """It sees everything, also when its token names an org."""
+    assert authenticator.authenticate(bearer("service")).org_id is None
+    assert authenticator.authenticate(bearer("service", ORG)).org_id is None
+
+
+def test_the_scheme_may_be_written_in_any_case(authenticator: Authenticator) -> None:
+    """As HTTP has it."""
+    assert authenticator.authenticate(f"bEARER {token()}").role is Role.SERVICE
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_without_a_token_nobody_is_let_in(
+    authenticator: Authenticator, nothing: str | None
+) -> None:
+    """And the sentence says what to bring."""
+    error = refusal(authenticator, nothing)
+
+    assert error.code is grpc.StatusCode.UNAUTHENTICATED
+    assert error.message == "A bearer token is needed."
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer a.b.c",
+        "Bearer ...",
+        "Bearer \N{SNOWMAN}.\N{SNOWMAN}.\N{SNOWMAN}",
+        "Basic dXNlcjpwYXNz",
+        token(),
+        f"Bearer {token()} {token()}",
+        f"{bearer()}, {bearer()}",
+        f"Bearer {token()[:-4]}",
+        f"Bearer {token(secret='another secret, just as long as it must be')}",
+        pytest.param(f"Bearer {'a' * 1_000_000}", id="a megabyte"),
+        pytest.param(bearer(padding="x" * 9000), id="signed, and huge"),
+        pytest.param(signed("[" * 4000, claims()), id="a deep header"),
+        pytest.param(signed({"alg": "HS256"}, "[" * 4000), id="deep claims"),
+        pytest.param(signed(["HS256"], claims()), id="a header that is a list"),
+        pytest.param(signed({"alg": "HS256"}, [claims()]), id="claims that are a list"),
+        pytest.param(signed({"alg": "none"}, claims()), id="none, signed"),
+        pytest.param(signed({"alg": "NONE"}, claims()), id="NONE"),
+        pytest.param(signed({"alg": ["HS256"]}, claims()), id="a list of algorithms"),
+        pytest.param(signed({}, claims()), id="no algorithm"),
+        pytest.param(signed({"alg": "HS256", "kid": ["a"]}, claims()), id="kid is a list"),
+        pytest.param(signed({"alg": "HS256", "crit": ["x"]}, claims()), id="crit"),
+        pytest.param(signed({"alg": "HS256", "b64": False, "crit": ["b64"]}, ""), id="detached"),
+        pytest.param(f"Bearer {segment({'alg': 'none'})}.{segment(claims())}.", id="none"),
+        pytest.param(f"Bearer {jwt.encode(claims(), JWT_SECRET * 2, 'HS512')}", id="HS512"),
+    ],
+)
+def test_what_is_no_good_token_is_refused(authenticator: Authenticator, authorization: str) -> None:
+    """Always with the same words: whoever tries learns nothing of what is wrong."""
+    error = refusal(authenticator, authorization)
+
+    assert error.code is grpc.StatusCode.UNAUTHENTICATED
+    assert error.message == BAD_TOKEN
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"exp": time.time() - 60},
+        {"exp": None},
+        {"exp": "soon"},
+        {"exp": [time.time() + 60]},
+        {"exp": float("inf")},
+        {"exp": float("nan")},
+        {"nbf": time.time() + 60},
+        {"iat": time.time() + 60},
+        {"aud": "somebody else"},
+        {"aud": None},
+        {"aud": ["somebody", "else"]},
+        {"aud": {"ringback": True}},
+        {"sub": None},
+        {"sub": ""},
+        {"sub": " "},
+        {"sub": ["x"]},
+        {"sub": 7},
+        {"sub": "x" * 256},
+        {"sub": "two\nlines"},
+        {"role": "tenant"},
+        {"role": "tenant", "org_id": ""},
+        {"role": "tenant", "org_id": "acme"},
+        {"role": "tenant", "org_id": [str(ORG)]},
+        {"role": "tenant", "org_id": 7},
+        {"role": "tenant", "org_id": NIL},
+        {"role": "tenant", "org_id": MAX},
+        {"role": "tenant", "org_id": MAX.upper().replace("-", "")},
+    ],
+    ids=str,
+)
+def test_signed_claims_that_cannot_be_meant_are_refused(
+    authenticator: Authenticator, changed: dict[str, Any]
+) -> None:
+    """A good signature is not enough."""
+    error = refusal(authenticator, signed({"alg": "HS256"}, claims(**changed)))
+
+    assert error.code is grpc.StatusCode.UNAUTHENTICATED
+    assert error.message == BAD_TOKEN
+    assert error.__cause__ is not None
+
+
+@pytest.mark.parametrize("role", [None, "", "admin", "Service", ["service"], {"service": 1}, 1])
+def test_a_role_that_is_none_of_ours_may_call_nothing(
+    authenticator: Authenticator, role: object
+) -> None:
+    """We know who it is, and it has no business here."""
+    error = refusal(authenticator, signed({"alg": "HS256"}, claims(role=role)))
+
+    assert error.code is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_clock_may_be_a_little_off(authenticator: Authenticator) -> None:
+    """A token that ended two seconds ago, or begins in two, is taken."""
+    now = time.time()
+
+    for header in (bearer(exp=now - 2), bearer(nbf=now + 2, iat=now + 2)):
+        assert authenticator.authenticate(header).role is Role.SERVICE
+
+
+def test_an_audience_may_stand_among_others(authenticator: Authenticator) -> None:
+    """One token may be for several services."""
+    assert authenticator.authenticate(bearer(aud=["other", "ringback"])).role is Role.SERVICE
+
+
+def test_the_issuer_counts_when_one_is_set() -> None:
+    """Another's token is refused, and so is one of nobody."""
+    picky = Authenticator(secret_key(JWT_SECRET), "ringback", "https://id.example")
+
+    assert picky.authenticate(bearer(iss="https://id.example")).role is Role.SERVICE
+    assert refusal(picky, bearer(iss="https://evil.example")).message == BAD_TOKEN
+    assert refusal(picky, bearer()).message == BAD_TOKEN
+    listed = signed({"alg": "HS256"}, claims(iss=["https://id.example"]))
+    assert refusal(picky, listed).message == BAD_TOKEN
+
+
+def test_a_public_key_is_no_secret() -> None:
+    """Whoever signs with the public key by HS256 is refused: the algorithm is the key's."""
+    key = rsa.generate_private_key(65537, 2048).public_key()
+    checks = Authenticator(OneKey(VerificationKey(key, "RS256")), "ringback", None)
+    for encoding, form in (
+        (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        (Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        (Encoding.PEM, PublicFormat.PKCS1),
+    ):
+        forged = signed({"alg": "HS256"}, claims(), key.public_bytes(encoding, form))
+        renamed = signed({"alg": "RS256"}, claims(), key.public_bytes(encoding, form))
+
+        assert refusal(checks, forged).message == BAD_TOKEN
+        assert refusal(checks, renamed).message == BAD_TOKEN
+
+
+def test_the_reason_is_for_the_log_and_holds_no_token(authenticator: Authenticator) -> None:
+    """The cause names what is wrong; neither it nor the answer repeats what was sent."""
+    sent = bearer("tenant", "sesame")
+
+    error = refusal(authenticator, sent)
+
+    assert str(error.__cause__) == "org_id is no UUID"
+    assert "sesame" not in f"{error} {error.__cause__}"
