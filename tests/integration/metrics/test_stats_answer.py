@@ -1,0 +1,131 @@
+"""GetDeliveryStats against a real database, as the roles that callers have there."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import grpc
+import pytest
+
+from ringback.metrics.v1.metrics_service_pb2 import (
+    GetDeliveryStatsRequest,
+    GetDeliveryStatsResponse,
+)
+from ringback.runtime.postgres import open_pool
+from ringback.runtime.settings import DatabaseSettings
+from services.metrics.access import Access
+from services.metrics.api.call import Call
+from services.metrics.api.errors import ApiError
+from services.metrics.api.principal import Principal, Role
+from services.metrics.reads.delivery_stats import DeliveryStats
+from tests.integration.migrations.log_calls import End, Webhook, accept, bury, finish
+
+ONE, TWO, NOBODY = UUID(int=1), UUID(int=2), UUID(int=3)
+EVERYBODY = UUID(int=2**128 - 1)
+ERROR = ("TimeoutError", "It took too long.")
+
+
+@pytest.fixture
+async def access(database_url: str) -> AsyncIterator[Access]:
+    """Webhooks of two organisations: four of one, two of the other; half of them folded."""
+    connection = await asyncpg.connect(database_url)
+    done, failed, dead, new = (Webhook(org_id=ONE) for _ in range(4))
+    await finish(connection, End(done), End(failed, "failed", 2, ERROR))
+    await accept(connection, new)
+    await connection.execute("SELECT fold_webhook_stats(10)")
+    await bury(connection, dead)
+    await finish(connection, *(End(Webhook(org_id=TWO)) for _ in range(2)))
+    await connection.close()
+    settings = DatabaseSettings(database_url=f"{database_url}?role=ringback_metrics")
+    async with open_pool(settings, "test") as pool:
+        yield Access(pool)
+
+
+@pytest.fixture
+def stats(access: Access) -> DeliveryStats:
+    return DeliveryStats(access)
+
+
+def call_of(org_id: UUID | None) -> Call:
+    role = Role.TENANT if org_id else Role.SERVICE
+    deadline = asyncio.get_running_loop().time() + 10
+    return Call(Principal(role, org_id, "test"), deadline, asyncio.Event())
+
+
+async def ask(
+    stats: DeliveryStats, caller: UUID | None, asked: str = "", org_id: str = ""
+) -> GetDeliveryStatsResponse:
+    request = GetDeliveryStatsRequest(range=asked, org_id=org_id)
+    return await stats.get(request, call_of(caller))
+
+
+async def test_a_service_is_told_of_all_or_of_one(stats: DeliveryStats) -> None:
+    """Without an organisation it is told of everything, with one of that."""
+    everything = await ask(stats, None)
+    one = await ask(stats, None, org_id=str(ONE))
+
+    assert everything.summary.total == 6
+    assert everything.summary.success_rate == "60.00%"
+    assert everything.by_event_type["hang"].failed == 2
+    assert one.summary.total == 4
+    assert (one.summary.completed, one.summary.failed, one.summary.dead_letter) == (1, 1, 1)
+    assert one.summary.pending == 1
+    assert one.summary.avg_attempts == "2.33"
+
+
+@pytest.mark.parametrize("asked", ["", str(ONE), str(TWO), str(EVERYBODY)])
+@pytest.mark.parametrize(("caller", "total"), [(ONE, 4), (TWO, 2), (NOBODY, 0)])
+async def test_a_tenant_is_told_of_its_own(
+    stats: DeliveryStats, caller: UUID, total: int, asked: str
+) -> None:
+    """Whatever organisation it names."""
+    assert (await ask(stats, caller, org_id=asked)).summary.total == total
+
+
+@pytest.mark.parametrize("caller", [ONE, NOBODY, EVERYBODY])
+async def test_the_database_keeps_tenants_apart(access: Access, caller: UUID) -> None:
+    """Row level security hides buckets and deltas of others, the sums of all among them, also from
+    a statement that asks for them.
+    """
+    for org_id in (TWO, EVERYBODY):
+        async with access.reading(call_of(caller)) as connection:
+            rows = await connection.fetch(
+                "SELECT event_type, completed FROM webhook_stats_of($1, now() - interval '1 day',"
+                " 'infinity')",
+                org_id,
+            )
+            own = await connection.fetch("SELECT org_id FROM webhook_stats_deltas"
+                                         " UNION SELECT org_id FROM webhook_stats")  # fmt: skip
+
+        assert {row["org_id"] for row in own} <= {caller} - {EVERYBODY}
+        assert sum(row["completed"] for row in rows) == 0
+
+
+async def test_the_window_is_told(stats: DeliveryStats) -> None:
+    """A day if none is asked for; the range comes back as it was given."""
+    before = datetime.now(UTC)
+
+    day = await ask(stats, None)
+    month = await ask(stats, None, "30d")
+
+    assert (day.time_range, month.time_range) == ("24h", "30d")
+    assert day.end_time.ToDatetime(UTC) - before < timedelta(seconds=10)
+    span = day.end_time.ToDatetime(UTC) - day.start_time.ToDatetime(UTC)
+    assert timedelta(hours=24) <= span < timedelta(hours=24, minutes=1)
+    assert month.start_time.ToDatetime(UTC).minute == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "org_id", "field"), [("1y", "", "range"), ("5m", "", "range"), ("", "x", "org_id")]
+)
+async def test_nonsense_names_the_field(
+    stats: DeliveryStats, asked: str, org_id: str, field: str
+) -> None:
+    """A sentence, and which field it is about."""
+    with pytest.raises(ApiError) as told:
+        await ask(stats, None, asked, org_id)
+
+    assert told.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [violation.field for violation in told.value.violations] == [field]

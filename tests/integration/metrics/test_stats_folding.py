@@ -1,0 +1,77 @@
+"""Folding in the background, beside a real database that comes and goes."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+from ringback.local.database import PrivateDatabase
+from ringback.runtime.migrate import migrate
+from ringback.runtime.postgres import open_pool
+from ringback.runtime.settings import DatabaseSettings
+from services.metrics.stats_folding import keep_folding
+from tests.integration.migrations.log_calls import ORG, End, Webhook, accept, finish
+from tests.integration.migrations.stats_calls import Counts, buckets, deltas, hour_of, told
+from tests.support.eventually import eventually
+
+
+@asynccontextmanager
+async def folding(database_url: str) -> AsyncGenerator[None, None]:
+    """As the metrics service does it, with its role."""
+    settings = DatabaseSettings(database_url=f"{database_url}?role=ringback_metrics")
+    async with open_pool(settings, "folding") as pool:
+        task = asyncio.create_task(keep_folding(pool, interval_s=0.05))
+        try:
+            yield
+            assert not task.done()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def until_folded(connection: asyncpg.Connection) -> None:
+    async def is_folded() -> bool:
+        return await deltas(connection) == 0
+
+    await eventually(is_folded, deadline_s=20)
+
+
+async def test_several_services_fold_and_prune(database_url: str) -> None:
+    """Each delta is folded once, whichever service is at it; what is too old goes."""
+    connection = await asyncpg.connect(database_url)
+    start = hour_of(datetime.now(UTC))
+    long_ago = start - timedelta(days=33)
+    await connection.execute(
+        "INSERT INTO webhook_stats VALUES ($1, 'hour', $2, 'hang', 1, 0, 0, 0, 0, 1)", ORG, long_ago
+    )
+
+    async with folding(database_url), folding(database_url):
+        for _ in range(100):
+            webhook = Webhook()
+            await accept(connection, webhook)
+            await finish(connection, End(webhook))
+        await until_folded(connection)
+
+        async def is_pruned() -> bool:
+            return ("hour", long_ago) not in await buckets(connection, ORG)
+
+        await eventually(is_pruned)
+
+    counts = await told(connection, ORG, start, start + timedelta(hours=2))
+    assert counts == {"hang": Counts(completed=100, attempts=100)}
+    await connection.close()
+
+
+async def test_it_goes_on_when_the_database_is_back(own_database: PrivateDatabase) -> None:
+    """A database that stops for a while ends nothing."""
+    await migrate(own_database.url())
+
+    async with folding(own_database.url()):
+        await own_database.restart()
+        connection = await asyncpg.connect(own_database.url())
+        await accept(connection, Webhook())
+
+        await until_folded(connection)
+        await connection.close()
