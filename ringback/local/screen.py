@@ -38,7 +38,9 @@ class Screen:
         self.console.print(table)
         self.console.print("\nTry it:\n", style="bold")
         self.console.print(first_webhook(gateway_port), soft_wrap=True)
-        self.console.print("\nOr, in another terminal: .venv/bin/ringback demo")
+        self.console.print(
+            "\nOr, in another terminal: .venv/bin/ringback demo, then ringback watch"
+        )
         self.console.print("Ctrl-C stops everything; the data stays.\n")
 
 
@@ -59,7 +61,8 @@ def addresses(
     expositions = (ports.gateway_exposition, ports.processor_exposition, ports.metrics_exposition)
     rows = [
         ("Webhooks", f"{gateway}/api/webhooks/vapi"),
-        ("gRPC health", f"{LOOPBACK}:{ports.metrics_grpc}"),
+        ("Metrics", f"http://{LOOPBACK}:{ports.metrics_rest}/api/webhook-metrics/queue-health"),
+        ("Metrics (gRPC)", f"{LOOPBACK}:{ports.metrics_grpc}"),
         ("Prometheus", " ".join(f"http://{LOOPBACK}:{port}/metrics" for port in expositions)),
     ]
     if management_url:

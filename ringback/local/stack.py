@@ -13,6 +13,7 @@ from typing import Any
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from ringback.local.errors import LocalStackError
+from ringback.local.jwt_secret import has_key, local_secret
 from ringback.local.log_follow import Follower, worth_showing
 from ringback.local.ports import LocalPorts, named_ports, require_free
 from ringback.local.screen import Screen, addresses
@@ -20,6 +21,7 @@ from ringback.local.stack_file import claimed
 from ringback.local.stack_service import (
     RunningService,
     ServiceSpec,
+    Surroundings,
     service_environment,
     service_specs,
 )
@@ -76,13 +78,14 @@ class _Stack:
         async with AsyncExitStack() as stopping:
             amqp_url, database_url = await self._nodes(stopping)
             await self._prepare(amqp_url, database_url)
-            env = service_environment(
-                self.environ,
+            around = Surroundings(
+                environ=self.environ,
                 amqp_url=amqp_url,
                 database_url=database_url,
                 ports=self.ports.services,
+                jwt_secret=None if has_key(self.environ) else local_secret(self.state_dir),
             )
-            running = await self._services(stopping, env)
+            running = await self._services(stopping, around)
             management_url = self._broker.management_url if self._broker else None
             rows = addresses(
                 self.ports.services, management_url=management_url, state_dir=self.state_dir
@@ -129,11 +132,12 @@ class _Stack:
         self.screen.step("Tables and queues are in place")
 
     async def _services(
-        self, stopping: AsyncExitStack, env: Mapping[str, str]
+        self, stopping: AsyncExitStack, around: Surroundings
     ) -> list[RunningService]:
         log_dir = self.state_dir / "logs"
         running: list[RunningService] = []
         for spec in reversed(self.specs):
+            env = service_environment(spec.name, around)
             service = RunningService.spawn(spec, env=env, log_dir=log_dir)
             stopping.push_async_callback(self._stopped, spec.name, service.stop)
             running.append(service)

@@ -76,10 +76,20 @@ def service_specs(ports: ServicePorts) -> tuple[ServiceSpec, ...]:
     )
 
 
-def service_environment(
-    environ: Mapping[str, str], *, amqp_url: str, database_url: str, ports: ServicePorts
-) -> dict[str, str]:
-    """Give what the services read: this machine's environment, and where the stack is."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the services of a stack share. Where the environment has a key, `jwt_secret` is None."""
+
+    environ: Mapping[str, str]
+    amqp_url: str
+    database_url: str
+    ports: ServicePorts
+    jwt_secret: str | None
+
+
+def service_environment(name: str, around: Surroundings) -> dict[str, str]:
+    """Give what one service reads: this machine's environment, and where the stack is."""
+    environ = around.environ
     local = {
         # Nobody but this machine can reach a gateway that asks for no secret.
         "RINGBACK_GATEWAY_HOST": LOOPBACK,
@@ -89,10 +99,12 @@ def service_environment(
     }
     if not environ.get("RINGBACK_VAPI_SECRET"):
         local["RINGBACK_ALLOW_UNAUTHENTICATED"] = "true"
-    ours = {port_setting(name): str(port) for name, port in named_ports(ports).items()}
-    urls = {"RINGBACK_AMQP_URL": amqp_url, "RINGBACK_DATABASE_URL": database_url}
+    ours = {port_setting(port): str(number) for port, number in named_ports(around.ports).items()}
+    ours |= {"RINGBACK_AMQP_URL": around.amqp_url, "RINGBACK_DATABASE_URL": around.database_url}
+    if name == "metrics" and around.jwt_secret is not None:
+        ours["RINGBACK_JWT_SECRET"] = around.jwt_secret
     modules = filter(None, [environ.get("RINGBACK_HANDLERS"), DEMO_HANDLERS])
-    return local | dict(environ) | ours | urls | {"RINGBACK_HANDLERS": ",".join(modules)}
+    return local | dict(environ) | ours | {"RINGBACK_HANDLERS": ",".join(modules)}
 
 
 async def is_ready(exposition_port: int) -> bool:

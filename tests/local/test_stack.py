@@ -93,11 +93,33 @@ async def test_the_gateway_asks_for_no_secret_unless_one_is_set(
         await stack.ready()
         stack.process.send_signal(signal.SIGINT)
         assert await stack.ended() == 0
-        lines = (stack.state_dir / "logs" / "gateway.log").read_text().splitlines()
-        seen.append(json.loads(lines[-1])["env"])
+        seen.append(told_env(stack, "gateway"))
 
     assert seen[0]["RINGBACK_ALLOW_UNAUTHENTICATED"] == "true"
     assert "RINGBACK_ALLOW_UNAUTHENTICATED" not in seen[1]
+
+
+async def test_the_stack_has_a_key_of_its_own_for_tokens(
+    start: Start, settings: dict[str, str]
+) -> None:
+    """Only the metrics service gets it; a key that the environment names is used instead."""
+    configured = {"RINGBACK_JWT_JWKS_FILE": "keys.json"}
+
+    seen = []
+    for more in ({}, configured):
+        stack = start(settings | more)
+        await stack.ready()
+        stack.process.send_signal(signal.SIGINT)
+        assert await stack.ended() == 0
+        seen.append({name: told_env(stack, name) for name in ("gateway", "processor", "metrics")})
+
+    key = (stack.state_dir / "jwt.secret").read_text().strip()
+    first, second = seen
+    assert first["metrics"]["RINGBACK_JWT_SECRET"] == key
+    assert first["metrics"]["RINGBACK_METRICS_REST_PORT"] == settings["RINGBACK_METRICS_REST_PORT"]
+    assert key not in str((first["gateway"], first["processor"], second))
+    assert key not in stack.output
+    assert f":{settings['RINGBACK_METRICS_REST_PORT']}/api/webhook-metrics/" in stack.output
 
 
 @pytest.mark.slow
@@ -127,3 +149,10 @@ async def test_private_nodes_keep_data_and_leave_nothing_behind(start: Start) ->
     assert work.message_count == 1
     assert len(processes) > 5
     await eventually(lambda: not alive(processes), deadline_s=5)
+
+
+def told_env(stack: StackProcess, service: str) -> dict[str, str]:
+    """The settings with which a fake service was last started."""
+    lines = (stack.state_dir / "logs" / f"{service}.log").read_text().splitlines()
+    told: dict[str, str] = json.loads(lines[-1])["env"]
+    return told
