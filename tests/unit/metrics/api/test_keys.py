@@ -219,8 +219,8 @@ def replace(path: Path, content: str) -> None:
         (
             {"RINGBACK_JWT_SECRET": pem(RSA).decode()},
             (
-                "RINGBACK_JWT_SECRET: is a PEM file; RINGBACK_JWT_PUBLIC_KEY_FILE takes the path of "
-                "a public key"
+                "RINGBACK_JWT_SECRET: is a PEM file; RINGBACK_JWT_PUBLIC_KEY_FILE takes the path "
+                "of a public key"
             ),
         ),
     ],

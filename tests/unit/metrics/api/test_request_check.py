@@ -1,0 +1,91 @@
+"""Tests for services.metrics.api.request_check."""
+
+import math
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ringback.metrics.v1.admin_service_pb2 import (
+    DeadLetterFilter,
+    RetryDeliveriesRequest,
+    RetryDeliveryRequest,
+)
+from ringback.metrics.v1.delivery_pb2 import DELIVERY_STATUS_FAILED
+from ringback.metrics.v1.metrics_service_pb2 import (
+    ListDeliveriesRequest,
+    WatchQueueHealthRequest,
+)
+from services.metrics.api.methods import methods_of
+from services.metrics.api.request_check import violations
+
+METHODS = {method.request_class: method for method in methods_of()}
+
+
+def found(request: Message) -> list[tuple[str, str]]:
+    wrong = violations(METHODS[type(request)], request)
+    return [(violation.field, violation.description) for violation in wrong]
+
+
+def test_a_good_request_has_no_violation() -> None:
+    """All fields filled with what they are for."""
+    request = ListDeliveriesRequest(
+        page_size=7,
+        page_token="abc",
+        status=DELIVERY_STATUS_FAILED,
+        event_type="hang \N{SNOWMAN}",
+        start_time=Timestamp(seconds=0),
+        end_time=Timestamp(seconds=253_402_300_799, nanos=999_999_999),
+    )
+
+    assert found(request) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "words"),
+    [
+        ({"call_id": "a\0b"}, "call_id", "holds the character U+0000."),
+        ({"page_token": "x" * 2001}, "page_token", "is longer than 2000 characters."),
+        ({"status": 99}, "status", "is none of the words of the contract."),
+        ({"status": -1}, "status", "is none of the words of the contract."),
+        (
+            {"start_time": Timestamp(seconds=-62_135_596_801)},
+            "start_time",
+            "is no time between the years 1 and 9999.",
+        ),
+        (
+            {"end_time": Timestamp(seconds=253_402_300_800)},
+            "end_time",
+            "is no time between the years 1 and 9999.",
+        ),
+        ({"end_time": Timestamp(nanos=-1)}, "end_time", "is no time between the years 1 and 9999."),
+    ],
+)
+def test_what_no_field_can_hold_is_named(fields: dict[str, Any], path: str, words: str) -> None:
+    """Before anybody makes a query of it."""
+    assert found(ListDeliveriesRequest(**fields)) == [(path, f"{path} {words}")]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_is_a_number(value: float) -> None:
+    """An interval that is none would wait for ever, or never."""
+    assert found(WatchQueueHealthRequest(interval_s=value)) == [
+        ("interval_s", "interval_s is no number.")
+    ]
+
+
+def test_parts_of_a_request_are_looked_at_too() -> None:
+    """The path leads to the field."""
+    request = RetryDeliveriesRequest(filter=DeadLetterFilter(event_type="\0"))
+
+    assert found(request) == [
+        ("reason", "reason is required."),
+        ("filter.event_type", "filter.event_type holds the character U+0000."),
+    ]
+
+
+def test_a_required_field_must_say_something() -> None:
+    """Empty and blank are as good as absent."""
+    assert found(RetryDeliveryRequest()) == found(RetryDeliveryRequest(job_id=" "))
+    assert found(RetryDeliveryRequest()) == [("job_id", "job_id is required.")]
