@@ -1,6 +1,6 @@
 """An error as gRPC tells it: the status, and beside it what programs branch on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import grpc
 from google.protobuf import any_pb2
@@ -8,11 +8,12 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from services.metrics.api.errors import DOMAIN, ApiError
+from services.metrics.api.errors import DOMAIN, ApiError, Violation
 
-_MOST_TEXT = 500
-"""Texts may quote the caller; all of a status must fit into the trailers of an answer."""
-_MOST_VIOLATIONS = 5
+_MOST_TEXT = 250
+"""Characters of a text: it may quote the caller, and all of a status must fit into the trailers of
+an answer. Callers take 8 KiB of those, in which a character may need 12 bytes."""
+_MOST_VIOLATION_BYTES = 1500
 
 
 def grpc_status(error: ApiError) -> grpc.Status:
@@ -30,17 +31,23 @@ def _details(error: ApiError) -> Iterator[Message]:
         reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata)
     )
     if error.violations:
-        yield error_details_pb2.BadRequest(
-            field_violations=[
-                error_details_pb2.BadRequest.FieldViolation(
-                    field=violation.field, description=violation.description[:_MOST_TEXT]
-                )
-                for violation in error.violations[:_MOST_VIOLATIONS]
-            ]
-        )
+        yield error_details_pb2.BadRequest(field_violations=_first(error.violations))
     if error.resource is not None:
         yield error_details_pb2.ResourceInfo(
-            resource_type=error.resource.type,
-            resource_name=error.resource.name[:_MOST_TEXT],
-            description=error.message[:_MOST_TEXT],
+            resource_type=error.resource.type, resource_name=error.resource.name[:_MOST_TEXT]
         )
+
+
+def _first(
+    violations: Iterable[Violation],
+) -> Iterator[error_details_pb2.BadRequest.FieldViolation]:
+    """As many as there is room for; the first one in any case."""
+    room = _MOST_VIOLATION_BYTES
+    for violation in violations:
+        told = error_details_pb2.BadRequest.FieldViolation(
+            field=violation.field[:_MOST_TEXT], description=violation.description[:_MOST_TEXT]
+        )
+        yield told
+        room -= told.ByteSize()
+        if room < 0:
+            return

@@ -1,0 +1,339 @@
+"""The gRPC server in front of methods that do what a test says."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from ringback.contract.identity import new_job_id
+from ringback.local.ports import free_ports
+from ringback.metrics.v1.admin_service_pb2 import (
+    DiscardDeadLetterRequest,
+    RetryDeliveryRequest,
+)
+from ringback.metrics.v1.admin_service_pb2_grpc import AdminServiceStub
+from ringback.metrics.v1.delivery_pb2 import Delivery
+from ringback.metrics.v1.metrics_service_pb2 import (
+    GetDeliveryRequest,
+    GetDeliveryResponse,
+    GetQueueHealthRequest,
+    GetQueueHealthResponse,
+    ListDeliveriesRequest,
+    WatchQueueHealthRequest,
+    WatchQueueHealthResponse,
+)
+from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
+from services.metrics.api.call import Call
+from services.metrics.api.errors import Violation, invalid, precondition
+from services.metrics.api.methods import SERVICES
+from services.metrics.api.peer import Protocol
+from services.metrics.grpc_server import grpc_server
+from tests.support.eventually import eventually
+from tests.support.reflecting_client import reflecting_client
+from tests.support.tokens import bearer, token
+from tests.unit.metrics.api.scripted_api import METHODS, ScriptedApi
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+LARGEST_EVENT = "x" * 8 * 1024 * 1024
+GOOD = (("authorization", bearer()),)
+
+
+class Served:
+    """The server and a channel to it."""
+
+    def __init__(self, api: ScriptedApi, address: str, channel: grpc.aio.Channel) -> None:
+        self.api = api
+        self.address = address
+        self.channel = channel
+        self.reads: Any = MetricsServiceStub(channel)
+        self.changes: Any = AdminServiceStub(channel)
+
+
+async def yes() -> bool:
+    await asyncio.sleep(0)
+    return True
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    api = ScriptedApi()
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    options = [("grpc.max_receive_message_length", 64 * 1024 * 1024)]
+    async with (
+        grpc_server(address, api.dispatcher, is_ready=yes, drain_timeout_s=3),
+        grpc.aio.insecure_channel(address, options=options) as channel,
+    ):
+        yield Served(api, address, channel)
+
+
+async def failure(call: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+def details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
+    """What stands beside the status, by its kind."""
+    status = rpc_status.from_call(error)
+    assert status is not None
+    found = {}
+    for packed in status.details:
+        kind = packed.type_url.rpartition(".")[2]
+        found[kind] = getattr(error_details_pb2, kind)()
+        assert packed.Unpack(found[kind])
+    return found
+
+
+async def test_a_call_is_answered(served: Served) -> None:
+    """The request arrives as it was sent, and the answer too."""
+
+    async def echo(request: GetDeliveryRequest, _call: Call) -> Message:
+        await asyncio.sleep(0)
+        return GetDeliveryResponse(delivery=Delivery(job_id=request.job_id))
+
+    served.api.on("GetDelivery", echo)
+
+    answer = await served.reads.GetDelivery(GetDeliveryRequest(job_id="seven"), metadata=GOOD)
+
+    assert answer.delivery.job_id == "seven"
+    assert served.api.counted("GetDelivery", "OK", Protocol.GRPC) == 1
+
+
+async def test_a_stranger_is_told_so(served: Served) -> None:
+    """Without a token, with a bad one, with two."""
+    ask = served.reads.GetQueueHealth
+    twice = (*GOOD, *GOOD)
+
+    for metadata in ((), (("authorization", "Bearer sesame"),), twice):
+        error = await failure(ask(GetQueueHealthRequest(), metadata=metadata))
+
+        assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+        info = details(error)["ErrorInfo"]
+        assert (info.reason, info.domain) == ("UNAUTHENTICATED", "ringback")
+
+
+async def test_a_stranger_s_stream_has_no_answer(served: Served) -> None:
+    """The error comes instead of the first one."""
+    stream = served.reads.WatchQueueHealth(WatchQueueHealthRequest())
+
+    error = await failure(anext(aiter(stream)))
+
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_an_error_tells_programs_what_it_is(served: Served) -> None:
+    """Reason, metadata and resource stand beside the sentence."""
+    job_id = new_job_id()
+
+    async def refuse(_request: Message, _call: Call) -> Message:
+        await asyncio.sleep(0)
+        raise precondition("ALREADY_RETRIED", "It was retried already.", job_id, newJobId="7")
+
+    served.api.on("RetryDelivery", refuse)
+
+    call = served.changes.RetryDelivery(RetryDeliveryRequest(job_id=str(job_id)), metadata=GOOD)
+    error = await failure(call)
+
+    assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert error.details() == "It was retried already."
+    beside = details(error)
+    assert beside["ErrorInfo"].reason == "ALREADY_RETRIED"
+    assert beside["ErrorInfo"].metadata == {"newJobId": "7"}
+    assert beside["ResourceInfo"].resource_type == "delivery"
+    assert beside["ResourceInfo"].resource_name == str(job_id)
+
+
+async def test_missing_fields_are_violations(served: Served) -> None:
+    """By their names in the contract."""
+    error = await failure(
+        served.changes.DiscardDeadLetter(DiscardDeadLetterRequest(), metadata=GOOD)
+    )
+
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    violations = details(error)["BadRequest"].field_violations
+    assert [violation.field for violation in violations] == ["job_id", "reason"]
+
+
+async def test_bytes_that_are_no_request_are_refused(served: Served) -> None:
+    """As the caller's mistake, not as ours."""
+    call: Any = served.channel.unary_unary(METHODS["GetDelivery"].grpc_path)
+
+    error = await failure(call(b"\xff\xff", metadata=GOOD))
+
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.details() == "The request is no GetDeliveryRequest."
+
+
+async def test_a_stream_may_break_off_with_an_error(served: Served) -> None:
+    """The answers before it arrive, then the error with its details."""
+
+    async def break_off(_request: Message, _call: Call) -> AsyncGenerator[Message, None]:
+        await asyncio.sleep(0)
+        yield WatchQueueHealthResponse(health=GetQueueHealthResponse(dead_letters=3))
+        raise invalid(Violation("interval_s", "It is too much now."))
+
+    served.api.on("WatchQueueHealth", break_off)
+    stream = aiter(served.reads.WatchQueueHealth(WatchQueueHealthRequest(), metadata=GOOD))
+
+    first = await anext(stream)
+    error = await failure(anext(stream))
+
+    assert first.health.dead_letters == 3
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert details(error)["ErrorInfo"].reason == "INVALID_REQUEST"
+
+
+async def test_the_caller_s_deadline_is_the_call_s(served: Served) -> None:
+    """What answers knows how long anybody waits."""
+    loop = asyncio.get_running_loop()
+
+    await served.reads.GetQueueHealth(GetQueueHealthRequest(), metadata=GOOD, timeout=7)
+
+    _, _, call = served.api.calls[0]
+    assert 5 < call.deadline - loop.time() <= 7
+
+
+async def test_a_caller_that_goes_away_ends_its_stream(served: Served) -> None:
+    """At once, and what makes the answers is closed."""
+    closed = asyncio.Event()
+
+    async def watch(_request: Message, _call: Call) -> AsyncGenerator[Message, None]:
+        try:
+            yield WatchQueueHealthResponse()
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    served.api.on("WatchQueueHealth", watch)
+    stream = served.reads.WatchQueueHealth(WatchQueueHealthRequest(), metadata=GOOD)
+
+    await anext(aiter(stream))
+    stream.cancel()
+
+    await asyncio.wait_for(closed.wait(), 5)
+    await eventually(
+        lambda: served.api.counted("WatchQueueHealth", "CANCELLED", Protocol.GRPC) == 1
+    )
+
+
+async def test_the_largest_event_fits(served: Served) -> None:
+    """An answer may hold what the gateway took."""
+
+    async def large(_request: Message, _call: Call) -> Message:
+        await asyncio.sleep(0)
+        return GetDeliveryResponse(delivery=Delivery(event_data=LARGEST_EVENT))
+
+    served.api.on("GetDelivery", large)
+
+    answer = await served.reads.GetDelivery(GetDeliveryRequest(job_id="x"), metadata=GOOD)
+
+    assert len(answer.delivery.event_data) == len(LARGEST_EVENT)
+
+
+async def test_a_request_of_megabytes_is_not_taken_in(served: Served) -> None:
+    """Nothing that is asked for needs so many words."""
+    request = ListDeliveriesRequest(event_type="x" * 1024 * 1024)
+
+    error = await failure(served.reads.ListDeliveries(request, metadata=GOOD))
+
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_long_token_and_a_long_error_arrive(served: Served) -> None:
+    """Both travel in headers, which have limits."""
+    metadata = (("authorization", bearer(groups="x" * 5000)),)
+
+    async def refuse(_request: Message, _call: Call) -> Message:
+        await asyncio.sleep(0)
+        raise invalid(*(Violation(f"f{number}", "\N{SNOWMAN}" * 3000) for number in range(100)))
+
+    served.api.on("GetQueueHealth", refuse)
+
+    error = await failure(served.reads.GetQueueHealth(GetQueueHealthRequest(), metadata=metadata))
+
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert details(error)["BadRequest"].field_violations[0].field == "f0"
+
+
+async def test_health_is_told_for_the_server_and_each_service(served: Served) -> None:
+    """Without a token: whoever runs the process asks, not whoever calls it."""
+    stub = health_pb2_grpc.HealthStub(served.channel)
+
+    async def all_serving() -> bool:
+        names = ("", *(service.full_name for service in SERVICES))
+        asked = [stub.Check(health_pb2.HealthCheckRequest(service=name)) for name in names]
+        return {answer.status for answer in [await one for one in asked]} == {SERVING}
+
+    assert await eventually(all_serving)
+
+
+async def test_streams_end_in_order_when_it_stops() -> None:
+    """One that looks at `stopping` ends without an error; health says NOT_SERVING meanwhile."""
+    api = ScriptedApi()
+    told = asyncio.Event()
+
+    async def watch(_request: Message, call: Call) -> AsyncGenerator[Message, None]:
+        yield WatchQueueHealthResponse()
+        await call.stopping.wait()
+        await told.wait()
+        yield WatchQueueHealthResponse()
+
+    api.on("WatchQueueHealth", watch)
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    server = AsyncExitStack()
+    await server.enter_async_context(
+        grpc_server(address, api.dispatcher, is_ready=yes, drain_timeout_s=3)
+    )
+    async with grpc.aio.insecure_channel(address) as channel:
+        healths = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        await until(healths, SERVING)
+        reads: Any = MetricsServiceStub(channel)
+        stream = aiter(reads.WatchQueueHealth(WatchQueueHealthRequest(), metadata=GOOD))
+        await anext(stream)
+
+        api.stopping.set()
+        stopping = asyncio.create_task(server.aclose())
+        await until(healths, NOT_SERVING)
+        healths.cancel()
+        told.set()
+        rest = [answer async for answer in stream]
+        await stopping
+
+    assert len(rest) == 1
+    assert api.counted("WatchQueueHealth", "OK", Protocol.GRPC) == 1
+
+
+async def until(healths: Any, status: int) -> None:
+    """Read what a watch of the health says, until it says so."""
+    async with asyncio.timeout(5):
+        while (await healths.read()).status != status:
+            pass
+
+
+async def test_reflection_is_enough_to_call(served: Served) -> None:
+    """A client that was built without the contract finds every method, and gets its answer."""
+
+    def ask_all() -> dict[str, Any]:
+        with reflecting_client(served.address) as client:
+            ours = [name for name in client.services() if name.startswith("ringback.")]
+            return {
+                name: client.call(service, name, needed(name), token=token())
+                for service in ours
+                for name in client.methods(service)
+            }
+
+    answers = await asyncio.to_thread(ask_all)
+
+    assert set(answers) == set(METHODS)
+
+
+def needed(name: str) -> dict[str, str]:
+    return {field.json_name: "x" for field in METHODS[name].required_fields}
