@@ -511,6 +511,25 @@ CREATE FUNCTION public.prune_webhook_ledger(retention_days integer) RETURNS void
     WHERE written_at < now() - make_interval(days => greatest(retention_days, 1))
 $$;
 
+CREATE FUNCTION public.prune_webhook_retries(p_most integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    pruned bigint;
+BEGIN
+    DELETE FROM webhook_retries WHERE original = ANY (ARRAY(
+        SELECT original FROM webhook_retries AS retry
+        -- Younger ones are in the log: it keeps a webhook for a day at least.
+        WHERE created_at < now() - interval '1 day'
+          AND NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = retry.new_id)
+          AND NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = retry.original)
+        LIMIT p_most));
+    GET DIAGNOSTICS pruned = ROW_COUNT;
+    RETURN pruned;
+END
+$$;
+
 CREATE FUNCTION public.prune_webhook_stats() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -681,7 +700,7 @@ BEGIN
         letter.dedup_key, letter.gateway_life, p_original);
     PERFORM resolve_webhook(p_original, 'retried', p_new_id);
     INSERT INTO webhook_audit (actor, role, org_id, action, job_id, reason, details)
-    VALUES (p_actor, p_role, letter.org_id, 'retry', p_original, p_reason,
+    VALUES (p_actor, p_role, letter.org_id, 'retry', p_original, nullif(p_reason, ''),
             p_details || jsonb_build_object('new_job_id', p_new_id));
     RETURN QUERY SELECT 'retried', p_new_id, letter.altered, NULL::timestamptz;
 END
@@ -1134,11 +1153,17 @@ ALTER TABLE ONLY public.webhook_retries
 ALTER TABLE ONLY public.webhook_stats
     ADD CONSTRAINT webhook_stats_pkey PRIMARY KEY (org_id, grain, bucket, event_type);
 
+CREATE INDEX webhook_delivery_log_call ON ONLY public.webhook_delivery_log USING btree (call_id) WHERE (call_id IS NOT NULL);
+
 CREATE INDEX webhook_delivery_log_error ON ONLY public.webhook_delivery_log USING btree (id) WHERE (error_class IS NOT NULL);
 
 CREATE INDEX webhook_delivery_log_org ON ONLY public.webhook_delivery_log USING btree (org_id, id);
 
 CREATE INDEX webhook_delivery_log_org_error ON ONLY public.webhook_delivery_log USING btree (org_id, id) WHERE (error_class IS NOT NULL);
+
+CREATE INDEX webhook_delivery_log_org_unresolved ON ONLY public.webhook_delivery_log USING btree (org_id, id) WHERE ((error_class IS NOT NULL) AND (resolution IS NULL));
+
+CREATE INDEX webhook_delivery_log_unresolved ON ONLY public.webhook_delivery_log USING btree (id) WHERE ((error_class IS NOT NULL) AND (resolution IS NULL));
 
 CREATE INDEX webhook_gateway_ledger_life ON public.webhook_gateway_ledger USING btree (gateway_life, accepted);
 
@@ -1242,6 +1267,8 @@ GRANT ALL ON FUNCTION public.prune_webhook_inbox(batch_size integer) TO ringback
 REVOKE ALL ON FUNCTION public.prune_webhook_ledger(retention_days integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prune_webhook_ledger(retention_days integer) TO ringback_processor;
 
+REVOKE ALL ON FUNCTION public.prune_webhook_retries(p_most integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.prune_webhook_stats() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prune_webhook_stats() TO ringback_metrics;
 
@@ -1251,8 +1278,16 @@ GRANT SELECT ON TABLE public.webhook_processing TO ringback_processor;
 GRANT SELECT ON TABLE public.webhook_processing TO ringback_tenant;
 GRANT SELECT ON TABLE public.webhook_processing TO ringback_service;
 GRANT SELECT ON TABLE public.webhook_processing TO ringback_tenant_operator;
-GRANT SELECT,UPDATE ON TABLE public.webhook_processing TO ringback_operator;
+GRANT SELECT ON TABLE public.webhook_processing TO ringback_operator;
 GRANT SELECT ON TABLE public.webhook_processing TO ringback_metrics;
+
+GRANT UPDATE(paused) ON TABLE public.webhook_processing TO ringback_operator;
+
+GRANT UPDATE(changed_at) ON TABLE public.webhook_processing TO ringback_operator;
+
+GRANT UPDATE(changed_by) ON TABLE public.webhook_processing TO ringback_operator;
+
+GRANT UPDATE(reason) ON TABLE public.webhook_processing TO ringback_operator;
 
 REVOKE ALL ON FUNCTION public.share_webhook_table(closed regclass) FROM PUBLIC;
 
@@ -1273,12 +1308,29 @@ GRANT INSERT ON TABLE public.webhook_delivery_log TO ringback_gateway;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_delivery_log TO ringback_processor;
 GRANT SELECT ON TABLE public.webhook_delivery_log TO ringback_tenant;
 GRANT SELECT ON TABLE public.webhook_delivery_log TO ringback_service;
-GRANT SELECT ON TABLE public.webhook_delivery_log TO ringback_tenant_operator;
-GRANT SELECT ON TABLE public.webhook_delivery_log TO ringback_operator;
+GRANT SELECT,INSERT ON TABLE public.webhook_delivery_log TO ringback_tenant_operator;
+GRANT SELECT,INSERT ON TABLE public.webhook_delivery_log TO ringback_operator;
+
+GRANT UPDATE(retried_as) ON TABLE public.webhook_delivery_log TO ringback_tenant_operator;
+GRANT UPDATE(retried_as) ON TABLE public.webhook_delivery_log TO ringback_operator;
+
+GRANT UPDATE(resolution) ON TABLE public.webhook_delivery_log TO ringback_tenant_operator;
+GRANT UPDATE(resolution) ON TABLE public.webhook_delivery_log TO ringback_operator;
+
+GRANT UPDATE(resolved_at) ON TABLE public.webhook_delivery_log TO ringback_tenant_operator;
+GRANT UPDATE(resolved_at) ON TABLE public.webhook_delivery_log TO ringback_operator;
 
 GRANT INSERT ON TABLE public.webhook_gateway_ledger TO ringback_gateway;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_inbox TO ringback_processor;
+GRANT SELECT,INSERT ON TABLE public.webhook_inbox TO ringback_tenant_operator;
+GRANT SELECT,INSERT ON TABLE public.webhook_inbox TO ringback_operator;
+
+GRANT UPDATE(delivery_id) ON TABLE public.webhook_inbox TO ringback_tenant_operator;
+GRANT UPDATE(delivery_id) ON TABLE public.webhook_inbox TO ringback_operator;
+
+GRANT UPDATE(claimed_at) ON TABLE public.webhook_inbox TO ringback_tenant_operator;
+GRANT UPDATE(claimed_at) ON TABLE public.webhook_inbox TO ringback_operator;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhook_processors TO ringback_processor;
 GRANT SELECT ON TABLE public.webhook_processors TO ringback_tenant;
@@ -1286,6 +1338,14 @@ GRANT SELECT ON TABLE public.webhook_processors TO ringback_service;
 GRANT SELECT ON TABLE public.webhook_processors TO ringback_tenant_operator;
 GRANT SELECT ON TABLE public.webhook_processors TO ringback_operator;
 GRANT SELECT ON TABLE public.webhook_processors TO ringback_metrics;
+
+GRANT SELECT ON TABLE public.webhook_retries TO ringback_tenant;
+GRANT SELECT ON TABLE public.webhook_retries TO ringback_service;
+GRANT SELECT,INSERT ON TABLE public.webhook_retries TO ringback_tenant_operator;
+GRANT SELECT,INSERT ON TABLE public.webhook_retries TO ringback_operator;
+
+GRANT UPDATE(published_at) ON TABLE public.webhook_retries TO ringback_tenant_operator;
+GRANT UPDATE(published_at) ON TABLE public.webhook_retries TO ringback_operator;
 
 GRANT SELECT ON TABLE public.webhook_stats TO ringback_tenant;
 GRANT SELECT ON TABLE public.webhook_stats TO ringback_service;
