@@ -320,11 +320,20 @@ GRANT EXECUTE ON PROCEDURE cleanup_old_webhook_logs TO ringback_processor;
 -- Those who ask, and those who change, read the log; a tenant what is its own.
 GRANT SELECT
     ON webhook_delivery_log, webhook_delivery_attempts, webhook_stats, webhook_stats_deltas,
-       webhook_audit, webhook_processing, webhook_processors
+       webhook_retries, webhook_audit, webhook_processing, webhook_processors
     TO ringback_tenant, ringback_service, ringback_tenant_operator, ringback_operator;
--- The audit is only added to. Pausing concerns all organisations.
+
+-- To retry is to add a webhook, to hand the claim over and to resolve the dead letter. What has
+-- happened to a webhook is not to be changed by hand, and the audit is only added to.
+GRANT INSERT, UPDATE (resolution, resolved_at, retried_as)
+    ON webhook_delivery_log TO ringback_tenant_operator, ringback_operator;
+GRANT SELECT, INSERT, UPDATE (delivery_id, claimed_at)
+    ON webhook_inbox TO ringback_tenant_operator, ringback_operator;
+GRANT INSERT, UPDATE (published_at)
+    ON webhook_retries TO ringback_tenant_operator, ringback_operator;
 GRANT INSERT ON webhook_audit TO ringback_tenant_operator, ringback_operator;
-GRANT UPDATE ON webhook_processing TO ringback_operator;
+-- A pause concerns all organisations.
+GRANT UPDATE (paused, changed_at, changed_by, reason) ON webhook_processing TO ringback_operator;
 
 -- The metrics service itself keeps the statistics and counts the dead letters, and sees no webhook.
 CREATE FUNCTION count_unresolved_dead_letters() RETURNS bigint
