@@ -1,9 +1,6 @@
 """Publishes webhooks and waits for the broker's confirm, within a deadline of its own."""
 
 import asyncio
-from collections.abc import Coroutine
-from types import TracebackType
-from typing import Any, Self
 
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractConnection as Underlay
@@ -19,8 +16,10 @@ from pamqp.commands import Basic
 
 from ringback.contract import topology
 from ringback.contract.ladder import FIRST_ATTEMPT, routing_key
+from ringback.runtime.blocked import is_blocked
 from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.rabbit import BROKER_AWAY, Link
+from ringback.runtime.linked import Linked
+from ringback.runtime.rabbit import BROKER_AWAY
 from services.gateway.confirm_channel import ConfirmChannel
 from services.gateway.publish_outcome import PublishOutcome
 
@@ -33,35 +32,23 @@ _LOST = (AMQPError, ChannelInvalidStateError, OSError, RuntimeError)
 _NOT_READY: tuple[type[BaseException], ...] = (CannotStartError, *BROKER_AWAY)
 
 
-class Publisher:
+class Publisher(Linked):
     """Keeps a link to the broker while it is entered. Nothing in it waits for a link to come up.
 
     It publishes through a `ConfirmChannel`: aio-pika's own costs half of the throughput here.
     """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
+        super().__init__(url, "gateway")
         self._timeout_s = timeout_s
         self._channel: Channel | None = None
         self._confirms: ConfirmChannel | None = None
-        self._link = Link(url, "gateway", self._open)
-
-    async def __aenter__(self) -> Self:
-        await self._link.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._link.__aexit__(kind, error, traceback)
 
     @property
     def up(self) -> bool:
         """Whether a publish has a chance now."""
         channel = self._usable_channel()
-        return channel is not None and not _is_blocked(channel)
+        return channel is not None and not is_blocked(channel.connection)
 
     async def first_failure(self, *, within_s: float) -> BaseException | None:
         """Why the first session with the broker failed; None if it is up, or still being tried."""
@@ -80,7 +67,7 @@ class Publisher:
         alternate exchange takes what we publish to the dead letters: late, and loud, but not lost.
         """
         channel = self._usable_channel()
-        if channel is None or _is_blocked(channel):
+        if channel is None or is_blocked(channel.connection):
             return False
         try:
             await _require_topology(channel.connection)
@@ -93,7 +80,7 @@ class Publisher:
         channel = self._usable_channel()
         if channel is None:
             return PublishOutcome.LINK_DOWN
-        if _is_blocked(channel):
+        if is_blocked(channel.connection):
             return PublishOutcome.BLOCKED
         assert self._confirms is not None
         try:
@@ -116,7 +103,7 @@ class Publisher:
         A blocked one is kept: it alone will hear when the broker takes messages again. A new one
         would not even know that it is blocked until it has published.
         """
-        if _is_blocked(channel):
+        if is_blocked(channel.connection):
             return PublishOutcome.BLOCKED
         self._give_up(channel)
         return PublishOutcome.TIMEOUT
@@ -126,7 +113,7 @@ class Publisher:
         if channel is self._channel:
             self._link.lost()
 
-    async def _open(self, connection: AbstractConnection) -> None:
+    async def _on_open(self, connection: AbstractConnection) -> None:
         transport = connection.transport
         assert transport is not None
         underlay = transport.connection
@@ -152,17 +139,3 @@ async def _require_topology(underlay: Underlay) -> None:
             f"{topology.WORK_QUEUE}. Run `ringback topology apply` first."
         ) from exc
     await channel.close()
-
-
-def _is_blocked(channel: Channel) -> bool:
-    """Whether the broker has said that it takes nothing.
-
-    aiormq tells this only by a coroutine that waits until it is over, so we look whether it would.
-    """
-    ready: Coroutine[Any, Any, None] = channel.connection.ready()
-    try:
-        ready.send(None)
-    except StopIteration:
-        return False
-    ready.close()
-    return True

@@ -1,7 +1,6 @@
 """How many messages are ready in each queue, as the broker says."""
 
 import asyncio
-from types import TracebackType
 from typing import Self
 
 from aio_pika.abc import AbstractConnection
@@ -9,11 +8,12 @@ from aio_pika.abc import AbstractConnection
 from ringback.contract.ladder import Ladder
 from ringback.contract.topology import topology
 from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.rabbit import BROKER_AWAY, Link
+from ringback.runtime.linked import Linked
+from ringback.runtime.rabbit import BROKER_AWAY
 from ringback.runtime.topology import missing
 
 
-class QueueDepths:
+class QueueDepths(Linked):
     """Asks the broker while it is entered, by passive declares: they need no right but to read.
 
     Entering raises CannotStartError when the broker answers but lacks a queue or an exchange.
@@ -21,9 +21,9 @@ class QueueDepths:
     """
 
     def __init__(self, amqp_url: str, ladder: Ladder) -> None:
+        super().__init__(amqp_url, "ringback-metrics")
         self._ladder = ladder
         self._names = tuple(queue.name for queue in topology(ladder).queues)
-        self._link = Link(amqp_url, "ringback-metrics", self._on_open)
         self._connection: AbstractConnection | None = None
         self._has_opened = False
 
@@ -56,20 +56,12 @@ class QueueDepths:
         return {name: depth for name, depth in told.items() if depth is not None}
 
     async def __aenter__(self) -> Self:
-        await self._link.__aenter__()
+        await super().__aenter__()
         await self._link.tried()
         if isinstance(self._link.failure, CannotStartError):
-            await self._link.__aexit__(None, None, None)
+            await self.__aexit__(None, None, None)
             raise self._link.failure
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._link.__aexit__(kind, error, traceback)
 
     async def _on_open(self, connection: AbstractConnection) -> None:
         # Later a queue may be missing because the ladder is being changed; that is no reason to

@@ -1,15 +1,10 @@
 """Publishes copies of messages, on a connection of its own: it alone is blocked by an alarm."""
 
-import asyncio
-from types import TracebackType
-from typing import Self
-
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.topology import DEAD
-from ringback.runtime.rabbit import Link
-from services.processor.broken_off import broken_off_as_error
+from ringback.runtime.confirmed_publisher import ConfirmedPublisher
 from services.processor.policy import Forward
 from services.processor.settle import headers_onward
 
@@ -17,37 +12,18 @@ _PUBLISH_TIMEOUT_S = 5.0
 _NO_ID = "none"
 
 
-class ConfirmedPublisher:
-    def __init__(self, amqp_url: str) -> None:
-        self._link = Link(amqp_url, "ringback-processor-publish", self._on_open)
-        self._channel: AbstractChannel | None = None
+class CopyPublisher:
+    """Lives as long as the publisher that it is given is entered."""
+
+    def __init__(self, publisher: ConfirmedPublisher) -> None:
+        self._publisher = publisher
 
     async def answers(self) -> bool:
         """Whether the broker answers on the publishing channel."""
-        if self._channel is None or not self._link.up:
-            return False
-        await self._channel.get_exchange(DEAD, ensure=True)
-        return True
-
-    async def __aenter__(self) -> Self:
-        await self._link.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._link.__aexit__(kind, error, traceback)
+        return await self._publisher.answers(DEAD)
 
     async def publish(self, message: AbstractIncomingMessage, forward: Forward) -> None:
-        """Publish a copy of the message; return once it is confirmed. Raises one of BROKER_AWAY.
-
-        After a timeout the channel cannot be trusted with confirms, so the connection is made anew.
-        """
-        if self._channel is None or not self._link.up:
-            raise ConnectionError("The publishing connection is down.")
+        """Publish a copy of the message; return once it is confirmed. Raises one of BROKER_AWAY."""
         copy = aio_pika.Message(
             message.body,
             headers=headers_onward(message, forward),  # type: ignore[arg-type]  # as they came
@@ -58,21 +34,11 @@ class ConfirmedPublisher:
             timestamp=message.timestamp,
             type=message.type,
         )
-        exchange = await self._channel.get_exchange(forward.exchange, ensure=False)
-        try:
-            async with asyncio.timeout(_PUBLISH_TIMEOUT_S):
-                with broken_off_as_error():
-                    await exchange.publish(copy, forward.routing_key, mandatory=True)
-        except (TimeoutError, asyncio.CancelledError):
-            self._link.lost()
-            raise
+        await self._publisher.publish(
+            copy, exchange=forward.exchange, routing_key=forward.routing_key
+        )
 
-    async def _on_open(self, connection: AbstractConnection) -> None:
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        channel.close_callbacks.add(lambda *_: self._end_session_of(channel))
-        self._channel = channel
 
-    def _end_session_of(self, channel: AbstractChannel) -> None:
-        """A channel can close late, when another session has begun."""
-        if channel is self._channel:
-            self._link.lost()
+def publishing_connection(amqp_url: str) -> ConfirmedPublisher:
+    """What a `CopyPublisher` needs, to be entered by whoever owns it."""
+    return ConfirmedPublisher(amqp_url, "ringback-processor-publish", timeout_s=_PUBLISH_TIMEOUT_S)

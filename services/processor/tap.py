@@ -12,8 +12,8 @@ from aio_pika.abc import (
 )
 from aiormq.abc import AbstractChannel as UnderlayChannel
 
+from ringback.runtime.broken_off import broken_off_as_error
 from ringback.runtime.rabbit import BROKER_AWAY
-from services.processor.broken_off import broken_off_as_error
 
 OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
 

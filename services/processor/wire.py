@@ -20,7 +20,7 @@ from services.processor.handler_set import HandlerSet, import_handlers
 from services.processor.intake import Intake
 from services.processor.lanes import Lanes
 from services.processor.observe import Observer
-from services.processor.publisher import ConfirmedPublisher
+from services.processor.publisher import CopyPublisher, publishing_connection
 from services.processor.run_handlers import are_abandoned
 from services.processor.settings import ProcessorSettings
 from services.processor.store import Store, open_store
@@ -55,7 +55,8 @@ async def _processor(
     amqp_url = settings.amqp_url.get_secret_value()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings))
-        publisher = await stack.enter_async_context(ConfirmedPublisher(amqp_url))
+        link = await stack.enter_async_context(publishing_connection(amqp_url))
+        publisher = CopyPublisher(link)
         intake = Intake(amqp_url, settings.ladder, settings.prefetch, store.watch)
         lanes = _lanes(settings, store, handlers, publisher, intake, observer)
         recorder = _recorder(settings, store, publisher, intake, observer)
@@ -85,7 +86,7 @@ def _lanes(  # ruff: ignore[too-many-positional-arguments]  # the parts of the w
     settings: ProcessorSettings,
     store: Store,
     handlers: HandlerSet,
-    publisher: ConfirmedPublisher,
+    publisher: CopyPublisher,
     intake: Intake,
     observer: Observer,
 ) -> Lanes:
@@ -114,7 +115,7 @@ def _lanes(  # ruff: ignore[too-many-positional-arguments]  # the parts of the w
 def _recorder(
     settings: ProcessorSettings,
     store: Store,
-    publisher: ConfirmedPublisher,
+    publisher: CopyPublisher,
     intake: Intake,
     observer: Observer,
 ) -> DeadLetterRecorder:

@@ -12,7 +12,7 @@ from ringback.runtime import rabbit
 from ringback.runtime.rabbit import BROKER_AWAY
 from services.processor import publisher as module
 from services.processor.policy import bury
-from services.processor.publisher import ConfirmedPublisher
+from services.processor.publisher import CopyPublisher, publishing_connection
 from tests.integration.processor.leaky_proxy import LeakyProxy
 from tests.integration.processor.stage import Stage, scripted
 from tests.support.eventually import eventually
@@ -23,10 +23,11 @@ DEAD = bury(Attempt(1))
 @pytest.fixture
 async def publisher(
     stage: Stage, proxy: LeakyProxy, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[ConfirmedPublisher]:
+) -> AsyncIterator[CopyPublisher]:
     monkeypatch.setattr(module, "_PUBLISH_TIMEOUT_S", 0.5)
     monkeypatch.setattr(rabbit, "_CLOSE_TIMEOUT_S", 0.05)
-    async with ConfirmedPublisher(proxy.through(stage.place.amqp_url)) as publisher:
+    async with publishing_connection(proxy.through(stage.place.amqp_url)) as connection:
+        publisher = CopyPublisher(connection)
         await eventually(publisher.answers)
         yield publisher
         proxy.release()
@@ -40,7 +41,7 @@ async def incoming(stage: Stage) -> AbstractIncomingMessage:
 
 
 async def test_a_confirmed_copy_is_in_its_queue(
-    stage: Stage, publisher: ConfirmedPublisher, incoming: AbstractIncomingMessage
+    stage: Stage, publisher: CopyPublisher, incoming: AbstractIncomingMessage
 ) -> None:
     """With all that the message carried, except what the broker wrote on its way."""
     await publisher.publish(incoming, DEAD)
@@ -56,7 +57,7 @@ async def test_a_confirmed_copy_is_in_its_queue(
 
 
 async def test_a_broker_that_does_not_confirm_in_time_is_away_for_all_who_wait(
-    publisher: ConfirmedPublisher, proxy: LeakyProxy, incoming: AbstractIncomingMessage
+    publisher: CopyPublisher, proxy: LeakyProxy, incoming: AbstractIncomingMessage
 ) -> None:
     """One gives up and the connection is made anew; the others hear of it, and can try again."""
     proxy.withhold()
@@ -73,7 +74,7 @@ async def test_a_broker_that_does_not_confirm_in_time_is_away_for_all_who_wait(
 
 async def test_after_a_lost_connection_it_publishes_on_the_next(
     stage: Stage,
-    publisher: ConfirmedPublisher,
+    publisher: CopyPublisher,
     proxy: LeakyProxy,
     incoming: AbstractIncomingMessage,
 ) -> None:

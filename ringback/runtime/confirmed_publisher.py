@@ -1,0 +1,83 @@
+"""Publishes one message at a time, on a connection of its own: it alone is blocked by an alarm."""
+
+import asyncio
+from dataclasses import dataclass
+
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.abc import AbstractConnection as Underlay
+
+from ringback.runtime.blocked import is_blocked
+from ringback.runtime.broken_off import broken_off_as_error
+from ringback.runtime.linked import Linked
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    channel: AbstractChannel
+    underlay: Underlay
+
+    @property
+    def is_usable(self) -> bool:
+        return not self.channel.is_closed and not is_blocked(self.underlay)
+
+
+class ConfirmedPublisher(Linked):
+    """`timeout_s` is how long one publish may take, until it is confirmed."""
+
+    def __init__(self, amqp_url: str, name: str, *, timeout_s: float) -> None:
+        super().__init__(amqp_url, name)
+        self._timeout_s = timeout_s
+        self._session: _Session | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a publish has a chance now: connected, and the broker takes messages."""
+        return self._usable() is not None
+
+    async def answers(self, exchange: str) -> bool:
+        """Whether the broker answers on the publishing channel, and has this exchange.
+
+        Raises one of BROKER_AWAY when it does not.
+        """
+        session = self._usable()
+        if session is None:
+            return False
+        await session.channel.get_exchange(exchange, ensure=True)
+        return True
+
+    async def publish(self, message: Message, *, exchange: str, routing_key: str) -> None:
+        """Return once the broker has it on disk. Raises one of BROKER_AWAY when that is not known.
+
+        After a timeout the channel cannot be trusted with confirms, so the connection is made anew.
+        A blocked one is kept: it alone will hear when the broker takes messages again.
+        """
+        session = self._usable()
+        if session is None:
+            raise ConnectionError("The publishing connection is down, or blocked by the broker.")
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                to = await session.channel.get_exchange(exchange, ensure=False)
+                with broken_off_as_error():
+                    await to.publish(message, routing_key, mandatory=True)
+        except (TimeoutError, asyncio.CancelledError):
+            if not is_blocked(session.underlay):
+                self._end(session)
+            raise
+
+    def _usable(self) -> _Session | None:
+        session = self._session
+        return session if session and self._link.up and session.is_usable else None
+
+    async def _on_open(self, connection: AbstractConnection) -> None:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        transport = connection.transport
+        assert transport is not None
+        session = _Session(channel, transport.connection)
+        channel.close_callbacks.add(lambda *_: self._end(session))
+        self._session = session
+
+    def _end(self, session: _Session) -> None:
+        """A channel can close late, when another session has begun."""
+        if session is self._session:
+            self._link.lost()

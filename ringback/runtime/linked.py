@@ -1,0 +1,31 @@
+"""What lives on a connection to the broker: entering it opens the link, leaving it closes it."""
+
+from types import TracebackType
+from typing import Self
+
+from aio_pika.abc import AbstractConnection
+
+from ringback.runtime.rabbit import Link
+
+
+class Linked:
+    """Whoever derives from it says in `_on_open` what it needs of each new connection."""
+
+    def __init__(self, amqp_url: str, name: str) -> None:
+        self._link = Link(amqp_url, name, self._on_open)
+
+    async def __aenter__(self) -> Self:
+        await self._link.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._link.__aexit__(kind, error, traceback)
+
+    async def _on_open(self, connection: AbstractConnection) -> None:
+        """Set up what is needed of a connection that was just opened. Raises what `Link` says."""
+        raise NotImplementedError
