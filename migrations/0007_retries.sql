@@ -105,7 +105,7 @@ BEGIN
         letter.dedup_key, letter.gateway_life, p_original);
     PERFORM resolve_webhook(p_original, 'retried', p_new_id);
     INSERT INTO webhook_audit (actor, role, org_id, action, job_id, reason, details)
-    VALUES (p_actor, p_role, letter.org_id, 'retry', p_original, p_reason,
+    VALUES (p_actor, p_role, letter.org_id, 'retry', p_original, nullif(p_reason, ''),
             p_details || jsonb_build_object('new_job_id', p_new_id));
     RETURN QUERY SELECT 'retried', p_new_id, letter.altered, NULL::timestamptz;
 END
@@ -168,6 +168,27 @@ BEGIN
     RETURN QUERY SELECT coalesce(reason_not, 'done'), letter.retried_as;
 END
 $$;
+
+-- Deletes at most `p_most` retries of which the log holds no webhook any more; how many it deleted.
+-- With its owner's rights: it is housekeeping, and nobody else deletes here.
+CREATE FUNCTION prune_webhook_retries(p_most integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    pruned bigint;
+BEGIN
+    DELETE FROM webhook_retries WHERE original = ANY (ARRAY(
+        SELECT original FROM webhook_retries AS retry
+        -- Younger ones are in the log: it keeps a webhook for a day at least.
+        WHERE created_at < now() - interval '1 day'
+          AND NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = retry.new_id)
+          AND NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = retry.original)
+        LIMIT p_most));
+    GET DIAGNOSTICS pruned = ROW_COUNT;
+    RETURN pruned;
+END
+$$;
+
+REVOKE ALL ON FUNCTION prune_webhook_retries FROM PUBLIC;
 
 -- A retry's payload is what the log held, so its processor finds nothing to alter. The row still
 -- says `altered` when the original's did: against the bytes that arrived it is.
