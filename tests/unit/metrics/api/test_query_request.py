@@ -1,0 +1,136 @@
+"""Parameters of queries and paths: what is taken, and in which words the rest is refused."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringback.metrics.v1 import admin_service_pb2 as admin
+from ringback.metrics.v1 import delivery_pb2 as delivery
+from ringback.metrics.v1 import metrics_service_pb2 as metrics
+from services.metrics.api.errors import ApiError
+from services.metrics.api.json_document import document
+from services.metrics.api.methods import methods_of
+from services.metrics.api.query_request import read_path, read_query
+from tests.unit.metrics.api.any_message import messages
+
+REQUESTS = [method.request_class for method in methods_of()]
+
+
+def read(*pairs: tuple[str, str], message: Message | None = None) -> Any:
+    message = metrics.ListDeliveriesRequest() if message is None else message
+    read_query(pairs, message)
+    return message
+
+
+def parameters(values: dict[str, Any], within: str = "") -> Iterator[tuple[str, str]]:
+    """A document as a query says it."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from parameters(value, f"{within}{name}.")
+        elif value is not None:
+            text = str(value).lower() if isinstance(value, bool | float) else str(value)
+            yield f"{within}{name}", text
+
+
+@pytest.mark.parametrize("kind", REQUESTS, ids=lambda kind: kind.DESCRIPTOR.name)
+@given(data=st.data())
+@settings(max_examples=50, deadline=None)
+def test_a_query_can_say_all_of_a_request(kind: type[Message], data: st.DataObject) -> None:
+    """What a document says a query says; only an empty part cannot be told from an absent one."""
+    message = data.draw(messages(kind))
+
+    read_again = read(*parameters(document(message)), message=kind())
+
+    for one in (message, read_again):
+        if kind is admin.RetryDeliveriesRequest and not one.filter.ByteSize():
+            one.ClearField("filter")
+    assert read_again == message
+
+
+def test_both_spellings_and_parts_are_taken() -> None:
+    """Names of REST and of the contract, words likewise, and the fields of a part by a dot."""
+    listed = read(("pageSize", "7"), ("status", "DELIVERY_STATUS_FAILED"), ("event_type", "hang"))
+    retried = read(
+        ("filter.eventType", "hang"),
+        ("filter.error_class", "E"),
+        ("dryRun", "true"),
+        message=admin.RetryDeliveriesRequest(),
+    )
+
+    assert listed == metrics.ListDeliveriesRequest(
+        page_size=7, status=delivery.DELIVERY_STATUS_FAILED, event_type="hang"
+    )
+    assert retried == admin.RetryDeliveriesRequest(
+        filter=admin.DeadLetterFilter(event_type="hang", error_class="E"), dry_run=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("pageSize", "", "`page_size` must be a whole number."),
+        ("pageSize", "abc", "`page_size` must be a whole number."),
+        ("pageSize", "1_000", "`page_size` must be a whole number."),
+        ("pageSize", " 5", "`page_size` must be a whole number."),
+        ("pageSize", "\u0665", "`page_size` must be a whole number."),
+        ("pageSize", "9" * 5000, "`page_size` must be a whole number."),
+        ("pageSize", "9" * 30, "`page_size` must be from -2147483648 to 2147483647."),
+        ("startTime", "today", "`start_time` must be a time like 2026-01-27T06:30:00Z."),
+        ("color", "red", "`color` is not a parameter of this request."),
+        ("status.x", "1", "`status.x` is not a parameter of this request."),
+        ("", "1", "`` is not a parameter of this request."),
+    ],
+)
+def test_what_cannot_be_meant_is_said(name: str, text: str, sentence: str) -> None:
+    """Each refusal names the parameter, as the contract does where it knows it."""
+    with pytest.raises(ApiError) as raised:
+        read((name, text))
+
+    assert raised.value.message == sentence
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "1e999", "0x1", "1_0", "", "1" * 500])
+def test_what_is_no_finite_number_is_refused(text: str) -> None:
+    """Python would take some of these."""
+    with pytest.raises(ApiError, match="`interval_s` must be a finite number"):
+        read(("intervalS", text), message=metrics.WatchQueueHealthRequest())
+
+
+@pytest.mark.parametrize("name", ["filter", "filter.", "filter.filter", "dryRun.x"])
+def test_a_part_alone_is_no_parameter(name: str) -> None:
+    """Only fields with a value are."""
+    with pytest.raises(ApiError, match="is not a parameter"):
+        read((name, "x"), message=admin.RetryDeliveriesRequest())
+
+
+def test_a_parameter_is_given_once() -> None:
+    """The two could differ, and by two spellings they are still the same."""
+    with pytest.raises(ApiError, match="`page_size` is given more than once"):
+        read(("pageSize", "1"), ("page_size", "2"))
+
+
+def test_what_the_path_says_the_query_must_not_say() -> None:
+    """The two could differ."""
+    with pytest.raises(ApiError, match="`job_id` stands in the path"):
+        read_query([("jobId", "x")], metrics.GetDeliveryRequest(), elsewhere=frozenset({"job_id"}))
+
+
+def test_a_path_says_fields() -> None:
+    """A variable of a path is a field of the request."""
+    message = metrics.GetDeliveryRequest()
+
+    read_path({"job_id": "0190"}, message)
+
+    assert message.job_id == "0190"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["pageSize", "status", "startTime"]), st.text())))
+def test_no_text_does_more_than_be_refused(pairs: list[tuple[str, str]]) -> None:
+    """Whatever arrives is a request, or INVALID_ARGUMENT."""
+    with suppress(ApiError):
+        read(*pairs)
