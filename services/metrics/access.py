@@ -4,8 +4,10 @@ What a tenant may see is decided by row level security, not by our statements. T
 has no rights but to become one of these.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -43,6 +45,16 @@ class Access:
             yield connection
 
     @asynccontextmanager
+    async def as_service(self, timeout_s: float) -> AsyncGenerator[Connection, None]:
+        """A read-only transaction that sees everything, for our own work behind the calls.
+
+        Raises one of DATABASE_AWAY, TimeoutError among them.
+        """
+        reader = _READER[Role.SERVICE]
+        async with self._transaction(reader, None, timeout_s, readonly=True) as connection:
+            yield connection
+
+    @asynccontextmanager
     async def _as(
         self, call: Call, role: str, *, readonly: bool
     ) -> AsyncGenerator[Connection, None]:
@@ -51,19 +63,30 @@ class Access:
             raise deadline_exceeded()
         org_id = call.principal.org_id
         try:
-            async with (
-                self._pool.acquire(timeout=remaining_s) as connection,
-                connection.transaction(readonly=readonly),
-            ):
-                await connection.execute(
-                    load("services.metrics", "become.sql"),
-                    role,
-                    str(org_id) if org_id else "",
-                    str(max(1, int(call.remaining_s() * 1000))),
-                    timeout=remaining_s,
-                )
+            async with self._transaction(
+                role, org_id, remaining_s, readonly=readonly
+            ) as connection:
                 yield connection
         except (TimeoutError, asyncpg.QueryCanceledError) as exc:
             raise deadline_exceeded() from exc
         except DATABASE_AWAY as exc:
             raise unavailable("DATABASE_AWAY", "The database cannot be reached.") from exc
+
+    @asynccontextmanager
+    async def _transaction(
+        self, role: str, org_id: UUID | None, timeout_s: float, *, readonly: bool
+    ) -> AsyncGenerator[Connection, None]:
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        async with (
+            self._pool.acquire(timeout=timeout_s) as connection,
+            connection.transaction(readonly=readonly),
+        ):
+            left_s = max(0.001, deadline - asyncio.get_running_loop().time())
+            await connection.execute(
+                load("services.metrics", "become.sql"),
+                role,
+                str(org_id) if org_id else "",
+                str(int(left_s * 1000)),
+                timeout=left_s,
+            )
+            yield connection
