@@ -346,5 +346,5 @@ $$;
 REVOKE EXECUTE ON FUNCTION count_unresolved_dead_letters FROM PUBLIC;
 GRANT SELECT ON webhook_processing, webhook_processors TO ringback_metrics;
 GRANT EXECUTE ON FUNCTION
-    count_unresolved_dead_letters, fold_webhook_stats, prune_webhook_stats
+    count_unresolved_dead_letters, fold_webhook_stats, prune_webhook_stats, prune_webhook_retries
 TO ringback_metrics;

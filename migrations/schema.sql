@@ -1268,6 +1268,7 @@ REVOKE ALL ON FUNCTION public.prune_webhook_ledger(retention_days integer) FROM 
 GRANT ALL ON FUNCTION public.prune_webhook_ledger(retention_days integer) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.prune_webhook_retries(p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prune_webhook_retries(p_most integer) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.prune_webhook_stats() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prune_webhook_stats() TO ringback_metrics;
