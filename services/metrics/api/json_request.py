@@ -7,15 +7,15 @@ import orjson
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from services.metrics.api.errors import ApiError, Violation, invalid
-from services.metrics.api.json_value import from_json
-from services.metrics.api.message_field import (
+from ringback.metrics.message_field import (
     descriptor_of,
     field_named,
     is_part,
     map_value,
     set_value,
 )
+from services.metrics.api.errors import ApiError, Violation, invalid
+from services.metrics.api.json_value import from_json
 from services.metrics.api.violations import Violations
 
 

@@ -9,9 +9,9 @@ import orjson
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ringback.metrics.enum_words import numbers_of, words_of
+from ringback.metrics.rfc3339 import read_time
 from ringback.metrics.v1.annotations_pb2 import json_text
-from services.metrics.api.enum_words import numbers_of, words_of
-from services.metrics.api.rfc3339 import read_time
 
 _INTEGERS: Mapping[int, tuple[int, int]] = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),

@@ -9,8 +9,8 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import strategies as st
 
+from ringback.metrics.message_field import descriptor_of, is_time, map_value
 from ringback.metrics.v1.annotations_pb2 import json_text
-from services.metrics.api.message_field import descriptor_of, is_time, map_value
 
 _INTEGERS = {
     FieldDescriptor.CPPTYPE_INT32: st.integers(-(2**31), 2**31 - 1),

@@ -10,10 +10,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ringback.metrics.json_document import json_bytes
 from ringback.metrics.v1 import admin_service_pb2 as admin
 from ringback.metrics.v1 import delivery_pb2 as delivery
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
-from services.metrics.api.json_document import json_bytes
 from services.metrics.api.json_request import read_body
 from services.metrics.api.methods import methods_of
 from tests.unit.metrics.api.any_message import messages

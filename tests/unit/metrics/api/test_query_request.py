@@ -9,11 +9,11 @@ from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ringback.metrics.json_document import document
 from ringback.metrics.v1 import admin_service_pb2 as admin
 from ringback.metrics.v1 import delivery_pb2 as delivery
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
 from services.metrics.api.errors import ApiError
-from services.metrics.api.json_document import document
 from services.metrics.api.methods import methods_of
 from services.metrics.api.query_request import read_path, read_query
 from tests.unit.metrics.api.any_message import messages

@@ -11,10 +11,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ringback.metrics.enum_words import words_of
+from ringback.metrics.message_field import descriptor_of, map_value
+from ringback.metrics.rfc3339 import time_text
 from ringback.metrics.v1.annotations_pb2 import json_text
-from services.metrics.api.enum_words import words_of
-from services.metrics.api.message_field import descriptor_of, map_value
-from services.metrics.api.rfc3339 import time_text
 
 
 def json_bytes(message: Message) -> bytes:
