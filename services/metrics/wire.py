@@ -88,9 +88,16 @@ async def _metrics(
 
 
 def _in_background(stack: AsyncExitStack, *work: Coroutine[Any, Any, None]) -> Background:
+    """The work as tasks, which end before whatever the stack holds already."""
     tasks = {asyncio.create_task(one) for one in work}
-    for task in tasks:
-        stack.callback(task.cancel)
+
+    async def end() -> None:
+        for task in tasks:
+            task.cancel()
+        # What they raised is asked for by whoever sees them end.
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    stack.push_async_callback(end)
     return tasks
 
 
