@@ -688,8 +688,12 @@ BEGIN
         RETURN;
     END IF;
 
-    INSERT INTO webhook_retries (original, new_id, org_id, actor, role, reason, request_id)
-    VALUES (p_original, p_new_id, letter.org_id, p_actor, p_role, p_reason, p_request_id);
+    INSERT INTO webhook_retries (
+        original, new_id, org_id, actor, role, reason, request_id, received_at)
+    VALUES (
+        p_original, p_new_id, letter.org_id, p_actor, p_role, p_reason, p_request_id,
+        coalesce((SELECT received_at FROM webhook_retries WHERE new_id = p_original),
+                 letter.created_at));
     PERFORM hand_webhook_claim(letter.org_id, letter.dedup_key, p_original, p_new_id);
     INSERT INTO webhook_delivery_log (
         id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
@@ -1075,6 +1079,7 @@ CREATE TABLE public.webhook_retries (
     role text NOT NULL,
     reason text NOT NULL,
     request_id uuid,
+    received_at timestamp with time zone NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     published_at timestamp with time zone
 );
@@ -1082,6 +1087,8 @@ CREATE TABLE public.webhook_retries (
 ALTER TABLE ONLY public.webhook_retries FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.webhook_retries IS 'Which webhook was made from which dead letter, by whom and why. The key makes it one at most.';
+
+COMMENT ON COLUMN public.webhook_retries.received_at IS 'When a gateway received the event: that of the first one, also for a retry of a retry.';
 
 COMMENT ON COLUMN public.webhook_retries.published_at IS 'When the broker had it on disk. Until then it is published again and again, under its id.';
 
