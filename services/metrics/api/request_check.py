@@ -1,12 +1,17 @@
-"""What is wrong with a request whatever it asks for: fields that are missing or hold no value."""
+"""What is wrong with a request by what the contract says of its fields.
+
+Their patterns (`Shape.pattern`) are left to whoever answers, who says better what is meant.
+"""
 
 import math
+import re
 from collections.abc import Iterator
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ringback.metrics.v1.annotations_pb2 import Shape, shape
 from services.metrics.api.errors import Violation
 from services.metrics.api.methods import Method
 
@@ -14,11 +19,14 @@ LONGEST_TEXT = 2000
 #: 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z.
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _NANOS = 10**9
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def violations(method: Method, request: Message) -> tuple[Violation, ...]:
     """Empty for a request that can be looked at further."""
-    return (*_missing(method, request), *_unusable(request, ""))
+    missing = {violation.field: violation for violation in _missing(method, request)}
+    unusable = (one for one in _unusable(request, "") if one.field not in missing)
+    return (*missing.values(), *unusable)
 
 
 def _missing(method: Method, request: Message) -> Iterator[Violation]:
@@ -40,19 +48,38 @@ def _unusable(message: Message, prefix: str) -> Iterator[Violation]:
 
 
 def _wrong(field: FieldDescriptor, value: object) -> str | None:
+    stated = field.GetOptions().Extensions[shape]
     match value:
-        case str() if "\0" in value:
-            return "holds the character U+0000."
-        case str() if len(value) > LONGEST_TEXT:
-            return f"is longer than {LONGEST_TEXT} characters."
-        case float() if not math.isfinite(value):
-            return "is no number."
+        case str():
+            return _wrong_text(stated, value)
         case Timestamp() if not _is_time(value):
             return "is no time between the years 1 and 9999."
         case int() if field.enum_type is not None and value not in field.enum_type.values_by_number:
             return "is none of the words of the contract."
+        case float() | int():
+            return _wrong_number(stated, value)
         case _:
             return None
+
+
+def _wrong_text(stated: Shape, text: str) -> str | None:
+    if "\0" in text:
+        return "holds the character U+0000."
+    if len(text) > LONGEST_TEXT:
+        return f"is longer than {LONGEST_TEXT} characters."
+    if stated.format == "uuid" and not _UUID.fullmatch(text):
+        return "is no UUID."
+    return None
+
+
+def _wrong_number(stated: Shape, number: float) -> str | None:
+    if not math.isfinite(number):
+        return "is no number."
+    if stated.HasField("minimum") and number < stated.minimum:
+        return f"is less than {stated.minimum:g}."
+    if stated.HasField("maximum") and number > stated.maximum:
+        return f"is more than {stated.maximum:g}."
+    return None
 
 
 def _is_time(value: Timestamp) -> bool:

@@ -43,6 +43,7 @@ from tests.unit.metrics.api.scripted_api import METHODS, ScriptedApi
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 LARGEST_EVENT = "x" * 8 * 1024 * 1024
+JOB = str(new_job_id())
 GOOD = (("authorization", bearer()),)
 
 
@@ -101,9 +102,9 @@ async def test_a_call_is_answered(served: Served) -> None:
 
     served.api.on("GetDelivery", echo)
 
-    answer = await served.reads.GetDelivery(GetDeliveryRequest(job_id="seven"), metadata=GOOD)
+    answer = await served.reads.GetDelivery(GetDeliveryRequest(job_id=JOB), metadata=GOOD)
 
-    assert answer.delivery.job_id == "seven"
+    assert answer.delivery.job_id == JOB
     assert served.api.counted("GetDelivery", "OK", Protocol.GRPC) == 1
 
 
@@ -233,7 +234,7 @@ async def test_the_largest_event_fits(served: Served) -> None:
 
     served.api.on("GetDelivery", large)
 
-    answer = await served.reads.GetDelivery(GetDeliveryRequest(job_id="x"), metadata=GOOD)
+    answer = await served.reads.GetDelivery(GetDeliveryRequest(job_id=JOB), metadata=GOOD)
 
     assert len(answer.delivery.event_data) == len(LARGEST_EVENT)
 
@@ -336,4 +337,4 @@ async def test_reflection_is_enough_to_call(served: Served) -> None:
 
 
 def needed(name: str) -> dict[str, str]:
-    return {field.json_name: "x" for field in METHODS[name].required_fields}
+    return {field.json_name: JOB for field in METHODS[name].required_fields}

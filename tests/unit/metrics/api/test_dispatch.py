@@ -49,7 +49,7 @@ async def refused(api: ScriptedApi, name: str, *args: Any, **terms: Any) -> ApiE
 def request_for(name: str) -> Message:
     """With something in every field that is required."""
     method = METHODS[name]
-    return method.request_class(**{field.name: "x" for field in method.required_fields})
+    return method.request_class(**{field.name: str(JOB) for field in method.required_fields})
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -280,7 +280,7 @@ async def test_each_call_is_one_wide_line(api: ScriptedApi) -> None:
     tenant = bearer("tenant", ORG, subject="ops")
     with structlog.testing.capture_logs() as lines:
         await api.ask("ListDeliveries", authorization=tenant)
-        await refused(api, "GetDelivery", GetDeliveryRequest(job_id="x"), authorization=tenant)
+        await refused(api, "GetDelivery", GetDeliveryRequest(job_id=str(JOB)), authorization=tenant)
         await refused(api, "ListDeliveries", authorization="Bearer sesame")
 
     good, missed, stranger = lines

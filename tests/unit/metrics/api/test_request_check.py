@@ -20,6 +20,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 from services.metrics.api.methods import methods_of
 from services.metrics.api.request_check import violations
 
+ORG = "0190f5c4-0000-7000-8000-00000000000a"
 METHODS = {method.request_class: method for method in methods_of()}
 
 
@@ -83,6 +84,31 @@ def test_parts_of_a_request_are_looked_at_too() -> None:
         ("reason", "reason is required."),
         ("filter.event_type", "filter.event_type holds the character U+0000."),
     ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "path", "words"),
+    [
+        (ListDeliveriesRequest(page_size=-1), "page_size", "is less than 0."),
+        (WatchQueueHealthRequest(interval_s=0.5), "interval_s", "is less than 1."),
+        (WatchQueueHealthRequest(interval_s=60.5), "interval_s", "is more than 60."),
+        (ListDeliveriesRequest(org_id="acme"), "org_id", "is no UUID."),
+        (ListDeliveriesRequest(org_id=f"{ORG}\n"), "org_id", "is no UUID."),
+        (ListDeliveriesRequest(org_id=ORG.replace("-", "")), "org_id", "is no UUID."),
+        (ListDeliveriesRequest(org_id=f"{{{ORG}}}"), "org_id", "is no UUID."),
+        (RetryDeliveryRequest(job_id=ORG, request_id="1"), "request_id", "is no UUID."),
+    ],
+)
+def test_the_shape_that_the_contract_states_holds(request_: Message, path: str, words: str) -> None:
+    """What the OpenAPI document says of a field is what is taken."""
+    assert found(request_) == [(path, f"{path} {words}")]
+
+
+def test_values_at_the_edge_are_taken() -> None:
+    """Bounds belong to the range, and a field that is absent is not out of it."""
+    for interval_s in (0, 1, 60):
+        assert found(WatchQueueHealthRequest(interval_s=interval_s)) == []
+    assert found(ListDeliveriesRequest(page_size=2**31 - 1, org_id=ORG.upper())) == []
 
 
 def test_a_required_field_must_say_something() -> None:
