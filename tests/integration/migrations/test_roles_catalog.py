@@ -207,7 +207,7 @@ async def test_who_asks_changes_nothing_and_who_changes_cannot_rewrite_history(
 
 
 async def test_a_table_made_by_hand_is_not_seen_in_the_place_of_ours(connect: Connect) -> None:
-    """A temporary table with the name of the log hides it from its maker, not from the functions."""
+    """A temporary table named like the log hides it from its maker, not from the functions."""
     connection = await connect()
     await connection.execute("CREATE TEMP TABLE webhook_delivery_log (status text)")
 
