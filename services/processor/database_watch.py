@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+import asyncpg
 import structlog
 
 from ringback.runtime.postgres import DATABASE_AWAY
@@ -11,6 +12,15 @@ from ringback.runtime.postgres import DATABASE_AWAY
 _PING_WAIT_S = 0.5
 _PING_TIMEOUT_S = 5.0
 _RECENTLY_S = 300.0
+_STILL_LACKING_S = 10.0
+
+_LACKING: tuple[type[BaseException], ...] = (
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+)
+"""What waiting does not mend: a right that was not granted, a migration that was not applied."""
 
 log = structlog.get_logger()
 
@@ -30,6 +40,8 @@ class DatabaseWatch:
         self._clock = clock
         self._away_since: float | None = None
         self._last_away: float | None = None
+        self._lack = ""
+        self._last_lack: float | None = None
 
     @property
     def is_away(self) -> bool:
@@ -40,10 +52,19 @@ class DatabaseWatch:
         """Whether messages may have been returned for the database's sake, not for their own."""
         return self._last_away is not None and self._clock() - self._last_away < _RECENTLY_S
 
+    @property
+    def is_lacking(self) -> bool:
+        """Whether the database refuses us for want of a right, or of something in its schema."""
+        return self._last_lack is not None and self._clock() - self._last_lack < _STILL_LACKING_S
+
     def failed(self, exc: BaseException) -> None:
         self._last_away = self._clock()
-        if self._away_since is None:
+        if isinstance(exc, _LACKING):
+            self._lacks(str(exc)[:200])
+        begins = self._away_since is None
+        if begins:
             self._away_since = self._last_away
+        if begins and not isinstance(exc, _LACKING):
             log.error("database.away", reason=type(exc).__name__, detail=str(exc)[:200])
 
     def answered(self) -> None:
@@ -51,12 +72,18 @@ class DatabaseWatch:
             log.warning("database.back", away_s=round(self._clock() - self._away_since, 1))
             self._away_since = None
 
+    def _lacks(self, what: str) -> None:
+        if what != self._lack or not self.is_lacking:
+            remedy = "Run `ringback migrate`, or grant the right to the processor's database role."
+            log.error("database.not_set_up", missing=what, remedy=remedy)
+        self._lack, self._last_lack = what, self._clock()
+
     def held_long_enough(self) -> bool:
         """Whether the database has been away for as long as webhooks are held for it."""
         return self._away_since is not None and self._clock() - self._away_since >= self._hold_s
 
     async def until_it_answers(self) -> None:
-        """Return once the database answers a ping."""
+        """Return once the database answers a ping, and so has all that a ping asks for."""
         while True:
             try:
                 async with asyncio.timeout(_PING_TIMEOUT_S):
@@ -65,5 +92,6 @@ class DatabaseWatch:
                 self.failed(exc)
                 await asyncio.sleep(_PING_WAIT_S)
             else:
+                self._last_lack = None
                 self.answered()
                 return

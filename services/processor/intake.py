@@ -20,13 +20,20 @@ from services.processor.tap import OnMessage, Tap
 _WATCH_EVERY_S = 10.0
 _DEAD_LETTERS_AT_ONCE = 20
 
+# The reasons for which a queue is shut.
+_AWAY = "database"
+_PAUSED = "paused"
+_SUSPECT = "suspect"
+_DRAINING = "draining"
+
 log = structlog.get_logger()
 
 
 class Intake:
     """Takes webhooks while it is entered and the database answers.
 
-    It begins shut: until the database has answered once, nobody could record what was taken.
+    It begins shut: until the database has answered once, nobody could record what was taken, nor
+    knows whether processing is paused. Dead letters are recorded during a pause as well.
     """
 
     def __init__(self, amqp_url: str, ladder: Ladder, prefetch: int, watch: DatabaseWatch) -> None:
@@ -35,26 +42,29 @@ class Intake:
         self._link = Link(amqp_url, "ringback-processor-consume", self._on_open)
         self._prefetch = prefetch
         self._taps: tuple[Tap, ...] = ()
+        self._attempted: tuple[Tap, ...] = ()
         self._work: Tap | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._reopening = False
 
     def take(self, *, work: OnMessage, suspect: OnMessage, dead_letter: OnMessage) -> None:
         """Say who gets the messages of each queue; once, before it is entered."""
-        self._work = self._tap(WORK_QUEUE, self._prefetch, work)
-        self._taps = (
-            self._work,
-            self._tap(SUSPECT_QUEUE, 1, suspect),
-            self._tap(DEAD_LETTER_QUEUE, _DEAD_LETTERS_AT_ONCE, dead_letter),
-        )
+        self._work = self._tap(WORK_QUEUE, self._prefetch, work, _AWAY, _PAUSED)
+        suspects = self._tap(SUSPECT_QUEUE, 1, suspect, _AWAY, _PAUSED)
+        dead_letters = self._tap(DEAD_LETTER_QUEUE, _DEAD_LETTERS_AT_ONCE, dead_letter, _AWAY)
+        self._attempted = (self._work, suspects)
+        self._taps = (*self._attempted, dead_letters)
+
+    @property
+    def in_hand(self) -> int:
+        """How many webhooks are being attempted, or wait for their turn here."""
+        return sum(tap.in_hand for tap in self._attempted)
 
     async def answers(self) -> bool:
         """Whether the broker knows our consumers. Raises one of BROKER_AWAY when it is away."""
         return self._link.up and all([await tap.is_consuming() for tap in self._taps])
 
     async def __aenter__(self) -> Self:
-        for tap in self._taps:
-            await tap.shut("database")
         await self._link.__aenter__()
         await self._link.tried()
         if isinstance(self._link.failure, CannotStartError):
@@ -79,14 +89,24 @@ class Intake:
     async def database_away(self) -> None:
         """Take no more until the database answers again."""
         for tap in self._taps:
-            await tap.shut("database")
+            await tap.shut(_AWAY)
         if not self._reopening:
             self._spawn(self._reopen())
+
+    async def pause(self) -> None:
+        """Take no more webhooks to attempt. What is in hand goes on."""
+        for tap in self._attempted:
+            await tap.shut(_PAUSED)
+
+    async def resume(self) -> None:
+        """Processing is not paused, as far as the pause goes."""
+        for tap in self._attempted:
+            await tap.open(_PAUSED)
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more, for good; finish what is in hand in time, and leave the rest unanswered."""
         for tap in self._taps:
-            await tap.shut("draining")
+            await tap.shut(_DRAINING)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 for tap in self._taps:
@@ -101,15 +121,15 @@ class Intake:
     async def alone(self) -> AsyncGenerator[None, None]:
         """While it is entered, no webhook of the work queue is in hand, or taken."""
         assert self._work is not None
-        await self._work.shut("suspect")
+        await self._work.shut(_SUSPECT)
         try:
             await self._work.emptied()
             yield
         finally:
-            await self._work.open("suspect")
+            await self._work.open(_SUSPECT)
 
-    def _tap(self, queue_name: str, prefetch: int, on_message: OnMessage) -> Tap:
-        return Tap(queue_name, prefetch, on_message, on_lost=self._link.lost)
+    def _tap(self, queue_name: str, prefetch: int, on_message: OnMessage, *shut_for: str) -> Tap:
+        return Tap(queue_name, prefetch, on_message, on_lost=self._link.lost, shut_for=shut_for)
 
     def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -132,7 +152,7 @@ class Intake:
         finally:
             self._reopening = False
         for tap in self._taps:
-            await tap.open("database")
+            await tap.open(_AWAY)
 
     async def _watch_consumers(self) -> None:
         """A consumer can vanish while its connection looks well. Then everything is made anew."""

@@ -1,5 +1,6 @@
 """From a message to its settlement, for the two queues by which webhooks are attempted."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -30,6 +31,8 @@ from services.processor.policy import (
     set_aside,
 )
 from services.processor.settle import Publisher, give_back, give_back_after_a_bug, settle
+
+_LAST_WORD_S = 3.0
 
 log = structlog.get_logger()
 
@@ -90,9 +93,20 @@ class Lanes:
             # Returned, it would count as one of the three crashes; as a new copy it does not.
             await self._on_database_away()
             await settle(incoming, set_aside(attempt_due(message)), self._publisher)
+        except asyncio.CancelledError:
+            await self._set_aside_anew(incoming, message)
+            raise
         except Exception:
             log.exception("message.not_processed", job_id=incoming.message_id)
             await give_back_after_a_bug(incoming)
+
+    async def _set_aside_anew(self, incoming: AbstractIncomingMessage, message: Message) -> None:
+        """Our own end cuts it short. As a new copy it does not count that as one of the crashes."""
+        try:
+            async with asyncio.timeout(_LAST_WORD_S):
+                await settle(incoming, set_aside(attempt_due(message)), self._publisher)
+        except TimeoutError:
+            log.warning("suspect.left_unanswered", job_id=incoming.message_id)
 
     async def _work_verdict(self, message: Message) -> Verdict:
         if is_suspect(message.deliveries_before, database_was_away=self._watch.was_away_recently):

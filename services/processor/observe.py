@@ -66,6 +66,11 @@ class Observer:
             Metric.SUSPECTS, "Messages set aside to be run alone.", registry=registry
         )
         self._in_flight = Gauge(Metric.IN_FLIGHT, "Attempts being made.", registry=registry)
+        self._paused = Gauge(
+            Metric.PROCESSING_PAUSED,
+            "1 while this processor takes no webhooks for a pause, else 0.",
+            registry=registry,
+        )
         for event_type in (*KNOWN_EVENT_TYPES, OTHER_EVENT_TYPE):
             self._completed.labels(event_type)
         for outcome in AttemptOutcome:
@@ -118,6 +123,15 @@ class Observer:
 
     def undeliverable(self, job_id: str | None, reason: str) -> None:
         log.error(LogEvent.MESSAGE_UNDELIVERABLE, job_id=job_id, reason=reason)
+
+    def paused(self, *, is_paused: bool, changed_by: str | None, reason: str | None) -> None:
+        self._paused.set(is_paused)
+        event = LogEvent.PROCESSING_PAUSED if is_paused else LogEvent.PROCESSING_RESUMED
+        log.warning(event, changed_by=changed_by, reason=reason)
+
+    @staticmethod
+    def pause_unknown(exc: BaseException) -> None:
+        log.warning(LogEvent.PAUSE_UNKNOWN, reason=type(exc).__name__, detail=str(exc)[:200])
 
     def dead_letter(self, **fields: object) -> None:
         self._dead_letters.inc()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from ringback.runtime.postgres import open_pool, ping
+from ringback.runtime.queries import load
 from services.processor.attempt import Commits
 from services.processor.database_watch import DatabaseWatch
 from services.processor.dead_letter import DeadLetter
@@ -28,7 +29,8 @@ class Store:
     dead_letter_commits: GroupCommit[DeadLetter, Became | None]
 
     async def answers(self) -> bool:
-        return await ping(self.pool)
+        """Whether the database answers, and lets us do our work."""
+        return await ping(self.pool) and not self.watch.is_lacking
 
 
 @asynccontextmanager
@@ -39,9 +41,19 @@ async def open_store(settings: ProcessorSettings) -> AsyncGenerator[Store, None]
         housekeeping = Housekeeping(
             pool, retention_days=settings.retention_days, may_change=settings.housekeeping
         )
-        watch = DatabaseWatch(housekeeping.learn, hold_s=settings.database_hold_s)
         delivery_log = DeliveryLog(pool, settings.ladder.max_attempts)
         dead_letter_log = DeadLetterLog(pool)
+
+        async def ping_all() -> bool:
+            """Do all that the work does, with nothing in hand: what would be refused is refused."""
+            await delivery_log.begin(())
+            await delivery_log.finish(())
+            await dead_letter_log.record(())
+            if settings.voice_calls:
+                await pool.execute(load("services.processor", "reach_voice_calls.sql"))
+            return await housekeeping.learn()
+
+        watch = DatabaseWatch(ping_all, hold_s=settings.database_hold_s)
         begin = GroupCommit(delivery_log.begin, lambda item: item.envelope.job_id, watch)
         finish = GroupCommit(delivery_log.finish, lambda item: item.delivery.envelope.job_id, watch)
         bury = GroupCommit(dead_letter_log.record, lambda item: item.row.id, watch, lanes=1)

@@ -1,7 +1,7 @@
 """Takes messages from one queue, for as long as nothing keeps it shut."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 import structlog
@@ -25,20 +25,27 @@ log = structlog.get_logger()
 class Tap:
     """At most `prefetch` messages are in hand at once, also across a reconnection.
 
-    Several parties may shut it, each for its own reason; it runs again when all have opened it.
+    Several parties may shut it, each for its own reason, also from its beginning; it runs again
+    when all have opened it.
     Each message is a task of ours, not of the channel: work in hand goes on to its commit when
     the connection is lost, and the log repeats its outcome when the message comes again.
     """
 
     def __init__(
-        self, queue_name: str, prefetch: int, on_message: OnMessage, on_lost: Callable[[], None]
+        self,
+        queue_name: str,
+        prefetch: int,
+        on_message: OnMessage,
+        *,
+        on_lost: Callable[[], None],
+        shut_for: Iterable[str] = (),
     ) -> None:
         self.queue_name = queue_name
         self._prefetch = prefetch
         self._on_message = on_message
         self._on_lost = on_lost
         self._slots = asyncio.Semaphore(prefetch)
-        self._reasons: set[str] = set()
+        self._reasons = set(shut_for)
         self._in_hand: set[asyncio.Task[None]] = set()
         self._queue: AbstractQueue | None = None
         self._channel: UnderlayChannel | None = None

@@ -17,9 +17,11 @@ from services.processor import voice_calls
 from services.processor.attempt import Attempts
 from services.processor.dead_letters import DeadLetterRecorder
 from services.processor.handler_set import HandlerSet, import_handlers
+from services.processor.heartbeat import Heartbeat
 from services.processor.intake import Intake
 from services.processor.lanes import Lanes
 from services.processor.observe import Observer
+from services.processor.pause_watch import PauseWatch
 from services.processor.publisher import CopyPublisher, publishing_connection
 from services.processor.run_handlers import are_abandoned
 from services.processor.settings import ProcessorSettings
@@ -32,7 +34,7 @@ async def serve(stop: asyncio.Event) -> None:
     """Process webhooks until `stop` is set, then finish what is in hand."""
     settings = load(ProcessorSettings)
     logs.configure("processor", settings)
-    async with _processor(settings) as (intake, exposition):
+    async with _processor(settings, stop) as (intake, exposition):
         log.info("processor.ready", prefetch=settings.prefetch, ladder=str(settings.ladder))
         await stop.wait()
         log.info("processor.stopping")
@@ -47,7 +49,7 @@ async def serve(stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def _processor(
-    settings: ProcessorSettings,
+    settings: ProcessorSettings, stop: asyncio.Event
 ) -> AsyncGenerator[tuple[Intake, Exposition], None]:
     registry = CollectorRegistry()
     observer = Observer(registry)
@@ -61,18 +63,28 @@ async def _processor(
         lanes = _lanes(settings, store, handlers, publisher, intake, observer)
         recorder = _recorder(settings, store, publisher, intake, observer)
         intake.take(work=lanes.work, suspect=lanes.suspect, dead_letter=recorder.take)
+        pause = PauseWatch(settings.database_url.get_secret_value(), intake, observer)
         exposition = Exposition(
             host=settings.exposition_host,
             port=settings.processor_exposition_port,
             registry=registry,
             readiness={
                 "database": store.answers,
+                "pause": pause.knows,
                 "consumers": intake.answers,
                 "publisher": publisher.answers,
             },
         )
         await stack.enter_async_context(exposition)
-        await stack.enter_async_context(_in_background(store.housekeeping.run()))
+        await stack.enter_async_context(_in_background(store.housekeeping.run(), stop))
+        await stack.enter_async_context(_in_background(pause.run(), stop))
+        heartbeat = Heartbeat(
+            store.pool,
+            prefetch=settings.prefetch,
+            in_hand=lambda: intake.in_hand,
+            is_paused=lambda: pause.is_paused,
+        )
+        await stack.enter_async_context(_in_background(heartbeat.run(), stop))
         await stack.enter_async_context(intake)
         yield intake, exposition
 
@@ -132,8 +144,12 @@ def _recorder(
 
 
 @asynccontextmanager
-async def _in_background(work: Coroutine[None, None, None]) -> AsyncGenerator[None, None]:
+async def _in_background(
+    work: Coroutine[None, None, None], stop: asyncio.Event
+) -> AsyncGenerator[None, None]:
+    """Work beside. Should it end by itself the process stops in good order, and says why."""
     task = asyncio.create_task(work)
+    task.add_done_callback(lambda _: stop.set())
     try:
         yield
     finally:

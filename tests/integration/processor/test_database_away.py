@@ -12,7 +12,7 @@ from ringback.runtime.migrate import migrate
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.leaky_proxy import LeakyProxy
 from tests.integration.processor.place import Place
-from tests.integration.processor.stage import Stage, opened, scripted
+from tests.integration.processor.stage import ORG, Stage, opened, scripted
 from tests.support.eventually import eventually
 
 
@@ -79,15 +79,23 @@ async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: L
     way.refuse()
     jobs = [await stage.send({"message": {"type": "hang"}}) for _ in range(5)]
 
-    # While another holds the table, the database answers and yet no attempt can be recorded.
+    # While another writes these attempts, the database answers and yet none can be recorded.
     holder = await asyncpg.connect(stage.place.database_url)
-    async with holder.transaction():
-        await holder.execute("LOCK TABLE webhook_delivery_attempts IN SHARE MODE")
-        for outages in range(1, 6):
-            await stage.until_waiting(WORK_QUEUE, 5)
-            way.accept()
-            await eventually(lambda n=outages: len(process.lines("database.back")) >= n)  # type: ignore[misc]
-            way.refuse()
+    writing = holder.transaction()
+    await writing.start()
+    await holder.execute(
+        "INSERT INTO webhook_delivery_attempts "
+        "(delivery_id, attempt, org_id, outcome, started_at, ended_at) "
+        "SELECT unnest($1::uuid[]), 1, $2, 'failed', now(), now()",
+        jobs,
+        ORG,
+    )
+    for outages in range(1, 6):
+        await stage.until_waiting(WORK_QUEUE, 5)
+        way.accept()
+        await eventually(lambda n=outages: len(process.lines("database.back")) >= n)  # type: ignore[misc]
+        way.refuse()
+    await writing.rollback()
     await holder.close()
     way.accept()
 

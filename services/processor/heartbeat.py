@@ -1,0 +1,77 @@
+"""Says in the database, once a second, that this processor lives and what it has in hand."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import asyncpg
+import structlog
+
+from ringback.runtime.postgres import DATABASE_AWAY
+from ringback.runtime.queries import load
+
+_PACKAGE = "services.processor"
+_EVERY_S = 1.0
+_TIMEOUT_S = 2.0
+_LEAVE_TIMEOUT_S = 1.0
+
+log = structlog.get_logger()
+
+
+class Heartbeat:
+    """Keeps a row under an id of its own while it runs, and deletes it at the end.
+
+    It borrows a connection for one statement and gives up after two seconds: those who finish
+    webhooks come first. A beat that fails is left out; the next one says all there is to say.
+    """
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        *,
+        prefetch: int,
+        in_hand: Callable[[], int],
+        is_paused: Callable[[], bool],
+    ) -> None:
+        self._pool = pool
+        self._prefetch = prefetch
+        self._in_hand = in_hand
+        self._is_paused = is_paused
+        self._id = uuid4()
+        self._started_at = datetime.now(UTC)
+        self._is_failing = False
+
+    async def run(self) -> None:
+        """Write the row once a second, until cancelled."""
+        try:
+            while True:
+                await self._beat()
+                await asyncio.sleep(_EVERY_S)
+        finally:
+            with suppress(*DATABASE_AWAY):
+                await self._execute("forget_processor.sql", self._id, timeout_s=_LEAVE_TIMEOUT_S)
+
+    async def _beat(self) -> None:
+        try:
+            await self._execute(
+                "note_processor.sql",
+                self._id,
+                self._prefetch,
+                # A suspect, and what a lost connection left in hand, come on top of it.
+                min(self._in_hand(), self._prefetch),
+                self._is_paused(),
+                self._started_at,
+                timeout_s=_TIMEOUT_S,
+            )
+        except DATABASE_AWAY as exc:
+            if not self._is_failing:
+                log.warning("heartbeat.failed", reason=type(exc).__name__, detail=str(exc)[:200])
+            self._is_failing = True
+        else:
+            self._is_failing = False
+
+    async def _execute(self, name: str, *arguments: object, timeout_s: float) -> None:
+        async with self._pool.acquire(timeout=timeout_s) as connection:
+            await connection.execute(load(_PACKAGE, name), *arguments, timeout=timeout_s)

@@ -1,0 +1,107 @@
+"""Learns whether processing is paused: by word of each change, and by asking again and again."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+import asyncpg
+
+from ringback.runtime.postgres import CONNECT_TIMEOUT_S, DATABASE_AWAY
+from ringback.runtime.queries import load
+from services.processor.observe import Observer
+
+_CHANNEL = "webhook_processing"
+_ASK_EVERY_S = 2.0
+_ASK_TIMEOUT_S = 3.0
+_CONNECT_AGAIN_S = 0.5
+_CLOSE_TIMEOUT_S = 1.0
+
+
+class Pausable(Protocol):
+    async def pause(self) -> None:
+        """Take no more."""
+
+    async def resume(self) -> None:
+        """Take what there is."""
+
+
+class PauseWatch:
+    """Tells of a pause and of its end.
+
+    It has a connection of its own: word of a change reaches only the session that listens. Asking
+    finds out what a lost word would have said, and that the connection is dead. While the database
+    is away the last answer holds; before the first one nobody knows, and nothing may be taken.
+    """
+
+    def __init__(self, database_url: str, taker: Pausable, observer: Observer) -> None:
+        self._database_url = database_url
+        self._taker = taker
+        self._observer = observer
+        self._paused: bool | None = None
+        self._is_deaf = False
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a pause is known of, and those who take webhooks have been told."""
+        return self._paused is True
+
+    async def knows(self) -> bool:
+        """Whether the database has told at least once."""
+        return self._paused is not None
+
+    async def run(self) -> None:
+        """Watch until cancelled. A lost connection is made anew."""
+        while True:
+            try:
+                await self._listen()
+            except DATABASE_AWAY as exc:
+                if not self._is_deaf:
+                    self._observer.pause_unknown(exc)
+                self._is_deaf = True
+            await asyncio.sleep(_CONNECT_AGAIN_S)
+
+    async def _listen(self) -> None:
+        """Ask after each word, and now and then; raises one of DATABASE_AWAY."""
+        word = asyncio.Event()
+        async with self._connection() as connection:
+            connection.add_termination_listener(lambda _: word.set())
+            # First listen, then ask: what is changed in between is heard of.
+            await connection.add_listener(_CHANNEL, lambda *_: word.set())
+            while True:
+                word.clear()
+                await self._ask(connection)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_ASK_EVERY_S):
+                        await word.wait()
+
+    async def _ask(self, connection: asyncpg.Connection) -> None:
+        row = await connection.fetchrow(
+            load("services.processor", "processing_state.sql"), timeout=_ASK_TIMEOUT_S
+        )
+        self._is_deaf = False
+        paused = row is not None and row["paused"]
+        if paused == self._paused:
+            return
+        await (self._taker.pause() if paused else self._taker.resume())
+        if paused or self._paused is not None:
+            self._observer.paused(
+                is_paused=paused,
+                changed_by=row["changed_by"] if row else None,
+                reason=row["reason"] if row else None,
+            )
+        self._paused = paused
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[asyncpg.Connection, None]:
+        connection = await asyncpg.connect(
+            self._database_url,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=_ASK_TIMEOUT_S,
+            server_settings={"application_name": "ringback-processor-pause"},
+        )
+        try:
+            yield connection
+        finally:
+            with suppress(*DATABASE_AWAY):
+                await connection.close(timeout=_CLOSE_TIMEOUT_S)

@@ -1,0 +1,2 @@
+-- This processor ends.
+DELETE FROM webhook_processors WHERE id = $1
