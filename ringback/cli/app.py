@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Group
 
 import ringback
 from ringback.cli.failure import BadInputError, CommandError
@@ -21,29 +21,48 @@ from ringback.cli.terminal import (
 
 _HELP = (
     "A durable inbox for voice-call webhooks.\n\n"
-    "Commands look for Ringback where RINGBACK_AMQP_URL, RINGBACK_DATABASE_URL and "
-    "RINGBACK_GATEWAY_URL say, else where `ringback up` starts it on this machine."
+    "Commands look for Ringback where `ringback up` starts it on this machine, unless "
+    "RINGBACK_GATEWAY_URL, RINGBACK_METRICS_URL (host:port, with RINGBACK_TOKEN), "
+    "RINGBACK_AMQP_URL and RINGBACK_DATABASE_URL say otherwise."
 )
 
 _EXAMPLES = """Examples:
 
     ringback up                               start everything on this machine
     ringback demo                             watch webhooks come, fail and retry
-    ringback send end-of-call-report          send one webhook
     ringback send hang --count 5000 --wait    send many; see that all are done
-    ringback status                           see what runs and what waits
+    ringback watch                            follow the queues
+    ringback dead list                        see what was given up, and why
+    ringback dead retry JOB                   put one of them to work again
 """
 
 # A command is imported when it runs, so that `--help` and a mistyped word answer at once.
-_COMMANDS = (
-    ("up", "ringback.cli.up:up", "Start everything on this machine, until Ctrl-C."),
-    ("down", "ringback.cli.down:down", "Stop what `up` started."),
-    ("status", "ringback.cli.status:status", "Show what runs, what waits and what was done."),
-    ("demo", "ringback.cli.demo:demo", "Play a call and two troubled webhooks, and watch them."),
-    ("send", "ringback.cli.send:send", "Send webhooks, one or many, and measure the answers."),
-    ("migrate", "ringback.cli.migrate:migrate", "Bring the database to the newest version."),
-    ("topology", "ringback.cli.topology:topology", "Declare or check the queues on the broker."),
-)
+_COMMANDS = {
+    "This machine": (
+        ("up", "ringback.cli.up:up", "Start everything on this machine, until Ctrl-C."),
+        ("down", "ringback.cli.down:down", "Stop what `up` started."),
+        ("status", "ringback.cli.status:status", "Show what runs, what waits and what was done."),
+        ("demo", "ringback.cli.demo:demo", "Play a call and troubled webhooks, and watch them."),
+        ("send", "ringback.cli.send:send", "Send webhooks, one or many, and measure the answers."),
+    ),
+    "Look": (
+        ("health", "ringback.cli.health:health", "Say whether the queues are well."),
+        ("watch", "ringback.cli.watch:watch", "Follow the queues and the rates, live."),
+        ("stats", "ringback.cli.stats:stats", "Count what became of the last hours or days."),
+        ("failures", "ringback.cli.failures:failures", "List what failed lately."),
+        ("delivery", "ringback.cli.delivery:delivery", "Show one webhook, attempt by attempt."),
+    ),
+    "Act": (
+        ("dead", "ringback.cli.dead:dead", "List, show, retry and discard dead letters."),
+        ("pause", "ringback.cli.pause:pause", "Let processors take no more work."),
+        ("resume", "ringback.cli.pause:resume", "Let processors take work again."),
+    ),
+    "Set up": (
+        ("migrate", "ringback.cli.migrate:migrate", "Bring the database to the newest version."),
+        ("topology", "ringback.cli.topology:topology", "Declare or check the broker's queues."),
+        ("token", "ringback.cli.token:token", "Make a token for the metrics API."),
+    ),
+}
 
 
 def build_app(arguments: Sequence[str] = ()) -> App:
@@ -57,10 +76,13 @@ def build_app(arguments: Sequence[str] = ()) -> App:
         print_error=False,
         result_action="return_value",
     )
-    for place, (name, path, sentence) in enumerate(_COMMANDS):
-        # In the list a command has its short sentence; asked for itself, it tells more.
-        is_asked_for = name in arguments[:1]
-        app.command(path, name=name, help=None if is_asked_for else sentence, sort_key=place)
+    for place, (title, commands) in enumerate(_COMMANDS.items()):
+        group = Group(title, sort_key=place)
+        for row, (name, path, sentence) in enumerate(commands):
+            # In the list a command has its short sentence; asked for itself, it tells more.
+            told = None if name in arguments[:1] else sentence
+            app.command(path, name=name, help=told, sort_key=row, group=group)
+    app["--help"].group = app["--version"].group = Group("Other", sort_key=len(_COMMANDS))
     return app
 
 
@@ -122,6 +144,7 @@ def _hint(sentence: str) -> str:
 
 def _quiet_libraries() -> None:
     """They log what they raise as well, and what they raise we tell in a sentence."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for name in ("aiormq", "aio_pika", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

@@ -1,0 +1,106 @@
+"""What the commands about dead letters show."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ringback.cli.deliveries_screen import print_deliveries
+from ringback.cli.words import age, duration, error_words, plural, printable
+from ringback.metrics.v1.admin_service_pb2 import (
+    RetryDeliveriesResponse,
+    RetryDeliveryResponse,
+    RetryRunState,
+    RetryState,
+)
+from ringback.metrics.v1.metrics_service_pb2 import FailureGroup, ListDeadLettersResponse
+
+
+def print_dead_letters(
+    console: Console, page: ListDeadLettersResponse, now: datetime, *, is_last: bool
+) -> None:
+    if not page.dead_letters:
+        if is_last:
+            console.print("There are no dead letters.")
+        return
+    print_deliveries(console, page.dead_letters, now)
+    if not is_last:
+        return
+    if page.next_page_token:
+        shown = plural(len(page.dead_letters), "dead letter")
+        console.print(f"\nThe newest {shown}; there are more: --all lists them.")
+    console.print(
+        Text("\n`ringback dead show JOB` shows one, `ringback dead retry JOB` retries it.", "dim")
+    )
+
+
+def groups_table(groups: Iterable[FailureGroup], now: datetime) -> RenderableType:
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    table.add_column("dead letters", justify="right", no_wrap=True)
+    table.add_column("event type", overflow="fold")
+    table.add_column("error class", overflow="fold")
+    table.add_column("newest", no_wrap=True)
+    table.add_column("oldest", no_wrap=True)
+    table.add_column("newest error", overflow="ellipsis", no_wrap=True)
+    for group in sorted(groups, key=lambda group: -group.count):
+        table.add_row(
+            Text(f"{group.count:,}", "red"),
+            Text(printable(group.event_type), "bold"),
+            printable(group.error_class),
+            age(group.last_seen, now),
+            age(group.first_seen, now),
+            Text(error_words("", group.latest_error_message), "dim"),
+        )
+    return table
+
+
+def retried_lines(answer: RetryDeliveryResponse) -> Text:
+    text = Text(answer.message).append(f"\nnew job  {answer.new_job_id}")
+    if answer.state == RetryState.RETRY_STATE_QUEUED:
+        text.append("\nIt reaches the broker within moments.", "yellow")
+    if answer.altered:
+        text.append(
+            "\nIts event differs from what arrived: a part could not be stored as it was.", "yellow"
+        )
+    return text.append(f"\n`ringback delivery show {answer.new_job_id}` follows it.", "dim")
+
+
+def question(matched: int, limit: int, rate_per_s: float) -> Text:
+    """What is about to be done, before somebody says yes to it."""
+    if not matched:
+        return Text("No dead letter matches.")
+    count = min(matched, limit)
+    text = Text(f"{plural(matched, 'dead letter')} match{'es' if matched == 1 else ''}")
+    if count < matched:
+        text.append(f"; the {count:,} oldest are to be retried (--limit)")
+    took = duration(timedelta(seconds=count / rate_per_s))
+    return text.append(f". At {rate_per_s:g} a second that takes {took} or more.")
+
+
+def bulk_figures() -> tuple[str, ...]:
+    """What stands behind the bar while retries run."""
+    return (
+        "[green]{task.fields[done]:,} completed",
+        "[red]{task.fields[failed]}",
+        "[dim]{task.fields[words]}",
+    )
+
+
+def bulk_table(latest: RetryDeliveriesResponse, *, interrupted: bool) -> RenderableType:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True, min_width=12)
+    table.add_column(overflow="fold")
+    table.add_row("matched", f"{latest.matched:,}")
+    table.add_row("retried", f"{latest.retried:,}")
+    table.add_row("  completed", Text(f"{latest.completed:,}", "green"))
+    if latest.failed_again:
+        table.add_row("  failed again", Text(f"{latest.failed_again:,}", "red"))
+    if latest.skipped:
+        table.add_row("skipped", f"{latest.skipped:,}")
+    if interrupted:
+        table.add_row("stopped", "by you; what was retried stays retried")
+    elif latest.state != RetryRunState.RETRY_RUN_STATE_FINISHED:
+        table.add_row("stopped", Text(latest.message, "red"))
+    return table

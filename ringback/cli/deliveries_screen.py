@@ -1,0 +1,30 @@
+"""Webhooks as a list: two lines each, so that a job id can be copied and an error be read."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from ringback.cli.words import STATUS_STYLES, age, error_words, printable, status_words
+from ringback.metrics.v1.delivery_pb2 import Delivery
+
+_TYPE_WIDTH = 20
+
+
+def print_deliveries(console: Console, deliveries: Iterable[Delivery], now: datetime) -> None:
+    """On a terminal each line is cut to its width; in a file or a pipe it is whole."""
+    cut = {"no_wrap": True, "overflow": "ellipsis"} if console.is_terminal else {"soft_wrap": True}
+    for delivery in deliveries:
+        console.print(_head(delivery, now), **cut)
+        if delivery.error_class or delivery.error_message:
+            words = error_words(delivery.error_class, delivery.error_message)
+            console.print(Text(f"    {words}", "dim"), **cut)
+
+
+def _head(delivery: Delivery, now: datetime) -> Text:
+    line = Text(f"{delivery.job_id}  ")
+    line.append(f"{printable(delivery.event_type):<{_TYPE_WIDTH}}  ", "bold")
+    attempts = f"{status_words(delivery)} {delivery.attempts}/{delivery.max_attempts}"
+    line.append(attempts, STATUS_STYLES.get(delivery.status, ""))
+    return line.append(f"  {age(delivery.created_at, now)}", "dim")

@@ -1,0 +1,142 @@
+"""What `ringback delivery show` shows: one webhook, from its arrival to where it is now."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from operator import itemgetter
+
+import orjson
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ringback.cli.words import (
+    OUTCOME_STYLES,
+    STATUS_STYLES,
+    age,
+    duration,
+    error_words,
+    moment,
+    outcome_words,
+    printable,
+    status_words,
+)
+from ringback.metrics.v1.delivery_pb2 import (
+    Attempt,
+    Delivery,
+    DeliveryStatus,
+    Resolution,
+    Retry,
+)
+from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryResponse
+
+_INDENT = " " * 29
+_Moment = tuple[datetime, list[Text]]
+
+
+def headline(delivery: Delivery, now: datetime) -> Text:
+    line = Text(f"{delivery.job_id}  ").append(f"{printable(delivery.event_type)}  ", "bold")
+    line.append(status_words(delivery), STATUS_STYLES.get(delivery.status, ""))
+    if delivery.resolution == Resolution.RESOLUTION_RETRIED:
+        line.append(", retried", "green")
+    elif delivery.resolution == Resolution.RESOLUTION_DISCARDED:
+        line.append(", discarded", "dim")
+    return line.append(f"  {age(delivery.created_at, now)}", "dim")
+
+
+def facts_table(delivery: Delivery) -> RenderableType:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("attempts", f"{delivery.attempts} of {delivery.max_attempts}")
+    facts = (
+        ("call", delivery.call_id),
+        ("organisation", delivery.org_id),
+        ("endpoint", delivery.endpoint_id),
+        ("duplicate of", delivery.duplicate_of),
+    )
+    for name, value in facts:
+        if value:
+            table.add_row(name, printable(value))
+    if delivery.altered:
+        table.add_row("altered", "a part of the event could not be stored as it arrived")
+    return table
+
+
+def timeline(found: GetDeliveryResponse) -> Iterator[Text]:
+    """A line or two for each thing that happened, in order, with the time between them.
+
+    Times are UTC. The day stands where it begins.
+    """
+    moments = sorted(_moments(found), key=itemgetter(0))
+    before: datetime | None = None
+    for time, lines in moments:
+        if before is None or before.date() != time.date():
+            yield Text(f"{time:%Y-%m-%d} UTC", "dim")
+        since = f"+{duration(time - before)}" if before is not None else ""
+        stamp = Text(f"  {time:%H:%M:%S}.{time.microsecond // 1000:03d}  ").append(
+            f"{since:<11}", "dim"
+        )
+        yield stamp.append_text(lines[0])
+        yield from (Text(_INDENT).append_text(line) for line in lines[1:])
+        before = time
+    waiting = _waiting(found.delivery)
+    if waiting:
+        yield Text(f"  {waiting}", "dim")
+
+
+def event_text(delivery: Delivery) -> Text:
+    """The event, indented."""
+    try:
+        document = orjson.loads(delivery.event_data)
+    except orjson.JSONDecodeError:
+        return Text(printable(delivery.event_data))
+    lines = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode().split("\n")
+    return Text("\n".join(map(printable, lines)))
+
+
+def _moments(found: GetDeliveryResponse) -> Iterator[_Moment]:
+    delivery = found.delivery
+    accepted = [Text("accepted")]
+    if found.HasField("retry_of"):
+        accepted = [Text(f"accepted, as a retry of {found.retry_of.job_id}")]
+        accepted += _by(found.retry_of)
+    yield moment(delivery.created_at), accepted
+    for attempt in found.attempts:
+        yield moment(attempt.started_at), list(_attempt(attempt))
+    if delivery.status == DeliveryStatus.DELIVERY_STATUS_DEAD_LETTER and found.attempts:
+        last = max(moment(attempt.ended_at) for attempt in found.attempts)
+        yield last, [Text("given up: a dead letter", "red")]
+    if found.HasField("retried_as"):
+        retry = found.retried_as
+        words = Text(f"retried as {retry.new_job_id}", "green")
+        yield moment(retry.created_at), [words, *_by(retry)]
+    elif delivery.HasField("resolved_at"):
+        yield moment(delivery.resolved_at), [Text("discarded")]
+
+
+def _attempt(attempt: Attempt) -> Iterator[Text]:
+    line = Text(f"attempt {attempt.attempt}  ")
+    line.append(outcome_words(attempt), OUTCOME_STYLES.get(attempt.outcome, ""))
+    yield line.append(f"  in {duration(timedelta(milliseconds=attempt.duration_ms))}", "dim")
+    if attempt.error_class or attempt.error_message:
+        yield Text(error_words(attempt.error_class, attempt.error_message))
+    if attempt.trace_id:
+        yield Text(f"trace {attempt.trace_id}", "dim")
+
+
+def _by(retry: Retry) -> list[Text]:
+    reason = f": {printable(retry.reason)}" if retry.reason else ""
+    unpublished = "" if retry.HasField("published_at") else " (on its way to the broker)"
+    return [Text(f"by {printable(retry.actor)}{reason}{unpublished}", "dim")]
+
+
+def _waiting(delivery: Delivery) -> str:
+    match delivery.status:
+        case DeliveryStatus.DELIVERY_STATUS_PENDING:
+            return "It waits for its first attempt."
+        case DeliveryStatus.DELIVERY_STATUS_PROCESSING:
+            return "An attempt is running."
+        case DeliveryStatus.DELIVERY_STATUS_FAILED:
+            return "It waits for its next attempt."
+        case _:
+            return ""

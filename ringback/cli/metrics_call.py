@@ -1,0 +1,97 @@
+"""The commands' way to the metrics API: a client, and a sentence for whatever goes wrong."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ringback.cli.failure import BadInputError, CommandError
+from ringback.cli.metrics_place import MetricsPlace
+from ringback.metrics import (
+    DeadlineError,
+    InvalidRequestError,
+    MetricsClient,
+    MetricsError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+
+_TIMEOUT_S = 15.0
+
+Words = Annotated[str, Parameter(show_default=False)]
+"""An option that is a text, and may be left out."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What each command of the metrics API can be asked for."""
+
+    json: Annotated[bool, Parameter(negative="", show_default=False)] = False
+    """Print the answer as JSON, as the REST API gives it."""
+    data: Path = Path(".ringback")
+    """The folder that `ringback up` was given."""
+
+
+USUAL = Asked()
+
+
+@asynccontextmanager
+async def metrics_client(state_dir: Path) -> AsyncGenerator[MetricsClient, None]:
+    """A client of the place that the environment names, else of the local stack.
+
+    Whatever the service refuses inside the context is a CommandError. Raises what
+    `MetricsPlace.from_env` raises.
+    """
+    place = MetricsPlace.from_env(state_dir)
+    try:
+        client = MetricsClient(
+            place.address,
+            token=place.token,
+            timeout_s=_TIMEOUT_S,
+            tls=place.tls,
+            root_certificates=place.root_certificates,
+        )
+    except OSError as exc:
+        raise BadInputError(f"{place.root_certificates} cannot be read: {exc.strerror}.") from exc
+    async with client:
+        try:
+            yield client
+        except MetricsError as exc:
+            raise told(exc, place) from exc
+
+
+def told(failed: MetricsError, place: MetricsPlace) -> CommandError:
+    """What a person at the terminal is told of it."""
+    service = f"The metrics service at {place.address}"
+    match failed:
+        case InvalidRequestError():
+            return BadInputError(failed.message)
+        case UnavailableError(reason=""):
+            words = f"{service} cannot be reached."
+        case UnavailableError():
+            words = f"{service} cannot do this for now: {failed.message}"
+        case UnauthenticatedError():
+            words = f"{service} refuses the token from {place.token_source}: {failed.message}"
+        case PermissionDeniedError():
+            words = f"Not allowed: {failed.message} The token is from {place.token_source}."
+        case DeadlineError():
+            words = f"{service} did not answer in time. A change may have been made all the same."
+        case NotFoundError() | PreconditionError():
+            words = f"{failed.message}{_retried_as(failed)}"
+        case _:
+            words = f"{service} failed: {failed.message} ({failed.code.name})"
+    return CommandError(words)
+
+
+def _retried_as(failed: MetricsError) -> str:
+    new_job_id = failed.metadata.get("newJobId", "")
+    if not new_job_id:
+        return ""
+    return f"\n`ringback delivery show {new_job_id}` shows what became of it."

@@ -1,0 +1,58 @@
+"""How many webhooks come and end in a second, from counts that are read now and then."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Self
+
+from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryStatsResponse
+
+#: Rates are those of the last so many seconds.
+_SPAN_S = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Counts of the webhooks that were created since `start`, read at `at_s` of some clock."""
+
+    at_s: float
+    start: float
+    counts: Mapping[str, int]
+
+    @classmethod
+    def of(cls, stats: GetDeliveryStatsResponse, at_s: float) -> Self:
+        summary = stats.summary
+        counts = {
+            "accepted": summary.total + summary.duplicates,
+            "completed": summary.completed,
+            "dead letters": summary.dead_letter,
+            "duplicates": summary.duplicates,
+        }
+        return cls(at_s, stats.start_time.seconds, counts)
+
+
+@dataclass(slots=True)
+class Rates:
+    _samples: deque[Sample] = field(default_factory=deque)
+
+    def add(self, sample: Sample | None) -> None:
+        """None, where the counts could not be had, changes nothing."""
+        if sample is None:
+            return
+        self._samples.append(sample)
+        while self._samples[0].at_s < sample.at_s - _SPAN_S:
+            self._samples.popleft()
+
+    def per_second(self, name: str) -> float | None:
+        """None until two readings can be compared.
+
+        When the range moves on, with every minute, its oldest webhooks leave the counts: such a
+        pair of readings says nothing about what came in between.
+        """
+        grown, elapsed_s = 0, 0.0
+        for before, after in pairwise(self._samples):
+            if before.start == after.start:
+                grown += after.counts[name] - before.counts[name]
+                elapsed_s += after.at_s - before.at_s
+        return max(0.0, grown / elapsed_s) if elapsed_s else None

@@ -1,0 +1,105 @@
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from ringback.cli.as_json import print_json
+from ringback.cli.metrics_call import USUAL, Asked, metrics_client
+from ringback.cli.rates import Rates, Sample
+from ringback.cli.terminal import EXIT_INTERRUPTED, out
+from ringback.cli.watch_screen import one_line, screen
+from ringback.metrics import MetricsClient, UnavailableError
+from ringback.metrics.v1.metrics_service_pb2 import GetQueueHealthResponse
+
+_AFTER_OUTAGE_S = 1.0
+#: Statistics of so long a range are those of the last minutes, and cheap.
+_RANGE = "15m"
+
+watch = App(name="watch", help_epilogue="")
+
+
+@watch.default
+def _watch(
+    *,
+    every: Annotated[float, Parameter(validator=Number(gte=1, lte=60))] = 2.0,
+    asked: Asked = USUAL,
+) -> int:
+    """Follow the queues and the rates until Ctrl-C. While the service is away it waits for it.
+
+    Where the output is no terminal it is a line each time; with --json a document each time.
+
+    Parameters
+    ----------
+    every
+        Seconds between two looks.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_follow(every, asked))
+    return EXIT_INTERRUPTED
+
+
+async def _follow(every_s: float, asked: Asked) -> None:
+    async with metrics_client(asked.data) as client:
+        if asked.json:
+            async for health in _looks(client, every_s):
+                if health is not None:
+                    print_json(health)
+            return
+        console = out()
+        if console.is_terminal:
+            await _live(client, every_s, console)
+        else:
+            await _lines(client, every_s, console)
+
+
+async def _live(client: MetricsClient, every_s: float, console: Console) -> None:
+    rates = Rates()
+    shown = Group()
+    with Live(console=console, auto_refresh=False, screen=True) as live:
+        async for health in _looks(client, every_s):
+            if health is None:
+                gone = Text("The metrics service is away; waiting for it.", "bold yellow")
+                live.update(Group(gone, shown), refresh=True)
+                continue
+            rates.add(await _sample(client))
+            shown = Group(screen(health, rates))
+            live.update(shown, refresh=True)
+
+
+async def _lines(client: MetricsClient, every_s: float, console: Console) -> None:
+    rates = Rates()
+    async for health in _looks(client, every_s):
+        if health is not None:
+            rates.add(await _sample(client))
+            console.print(one_line(health, rates), soft_wrap=True)
+
+
+async def _looks(
+    client: MetricsClient, every_s: float
+) -> AsyncGenerator[GetQueueHealthResponse | None, None]:
+    """The health, again and again; None while the service is away, if it ever was there."""
+    was_there = False
+    while True:
+        try:
+            async for answer in client.watch_queue_health(interval_s=every_s):
+                was_there = True
+                yield answer.health
+        except UnavailableError:
+            if not was_there:
+                raise
+            yield None
+        await asyncio.sleep(_AFTER_OUTAGE_S)
+
+
+async def _sample(client: MetricsClient) -> Sample | None:
+    try:
+        stats = await client.delivery_stats(_RANGE)
+    except UnavailableError:
+        return None
+    return Sample.of(stats, asyncio.get_running_loop().time())

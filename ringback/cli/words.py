@@ -1,0 +1,80 @@
+"""How values of the metrics API are said on a screen."""
+
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ringback.metrics.enum_words import words_of
+from ringback.metrics.v1.delivery_pb2 import Attempt, AttemptOutcome, Delivery, DeliveryStatus
+
+STATUS_STYLES = {
+    DeliveryStatus.DELIVERY_STATUS_COMPLETED: "green",
+    DeliveryStatus.DELIVERY_STATUS_FAILED: "yellow",
+    DeliveryStatus.DELIVERY_STATUS_DEAD_LETTER: "red",
+    DeliveryStatus.DELIVERY_STATUS_DUPLICATE: "cyan",
+}
+OUTCOME_STYLES = {
+    AttemptOutcome.ATTEMPT_OUTCOME_COMPLETED: "green",
+    AttemptOutcome.ATTEMPT_OUTCOME_FAILED: "yellow",
+    AttemptOutcome.ATTEMPT_OUTCOME_PERMANENT: "red",
+    AttemptOutcome.ATTEMPT_OUTCOME_DUPLICATE: "cyan",
+}
+
+_MILLISECOND_S, _MINUTE_S, _HOUR_S, _DAY_S = 0.001, 60, 3600, 86_400
+
+
+def status_words(delivery: Delivery) -> str:
+    """As in `dead letter`."""
+    return _words(DeliveryStatus.DESCRIPTOR, delivery.status)
+
+
+def outcome_words(attempt: Attempt) -> str:
+    return _words(AttemptOutcome.DESCRIPTOR, attempt.outcome)
+
+
+def moment(time: Timestamp) -> datetime:
+    return time.ToDatetime(tzinfo=UTC)
+
+
+def age(time: Timestamp, now: datetime) -> str:
+    """How long ago, in one unit: `4 min ago`."""
+    return f"{duration(now - moment(time))} ago"
+
+
+def duration(span: timedelta) -> str:
+    """In one unit, for a glance: `12 ms`, `4.0 s`, `4 min`, `3 h`, `12 days`."""
+    seconds = max(0.0, span.total_seconds())
+    if seconds < _MILLISECOND_S:
+        return "<1 ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < _MINUTE_S:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR_S:
+        return f"{seconds // _MINUTE_S:.0f} min"
+    if seconds < 2 * _DAY_S:
+        return f"{seconds // _HOUR_S:.0f} h"
+    return f"{seconds // _DAY_S:.0f} days"
+
+
+def printable(text: str) -> str:
+    """What may stand on a line of a terminal: texts of strangers may hold escape sequences."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def error_words(error_class: str, message: str) -> str:
+    """The kind of a failure and what it said, on one line; the kind is not said twice."""
+    one_line = " ".join(printable(message).split())
+    if not error_class or one_line.startswith(error_class):
+        return one_line or error_class
+    return f"{error_class}: {one_line}" if one_line else error_class
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 dead letter`, `2,000 dead letters`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _words(enum: EnumDescriptor, number: int) -> str:
+    return words_of(enum).get(number, "unknown").replace("_", " ")
