@@ -1160,7 +1160,7 @@ ALTER TABLE ONLY public.webhook_retries
 ALTER TABLE ONLY public.webhook_stats
     ADD CONSTRAINT webhook_stats_pkey PRIMARY KEY (org_id, grain, bucket, event_type);
 
-CREATE INDEX webhook_delivery_log_call ON ONLY public.webhook_delivery_log USING btree (call_id) WHERE (call_id IS NOT NULL);
+CREATE INDEX webhook_delivery_log_call ON ONLY public.webhook_delivery_log USING btree (call_id, org_id) WHERE (call_id IS NOT NULL);
 
 CREATE INDEX webhook_delivery_log_error ON ONLY public.webhook_delivery_log USING btree (id) WHERE (error_class IS NOT NULL);
 

@@ -1,0 +1,29 @@
+-- As `deliveries.sql`, looking only at those of one call. They are few, so they are read by the
+-- index of calls and then sorted, whatever the planner guesses.
+WITH of_call AS MATERIALIZED (
+    SELECT id, org_id, endpoint_id, event_type, status, attempts, max_attempts, created_at,
+           last_attempt_at, completed_at, error_class, error_message, call_id, duplicate_of,
+           retry_of, retried_as, resolution, resolved_at, altered
+    FROM webhook_delivery_log
+    WHERE call_id = $9 AND id < $1 AND id >= $2
+)
+SELECT *
+FROM (
+    SELECT looked_at.*, (
+               ($5::text[] IS NULL OR status = ANY ($5))
+               AND (NOT $6::boolean OR resolution IS NULL)
+               AND ($7::text IS NULL OR event_type = $7)
+               AND ($8::text IS NULL OR error_class = $8)
+               AND ($10::timestamptz IS NULL OR created_at >= $10)
+               AND ($11::timestamptz IS NULL OR created_at < $11)
+           ) IS TRUE AS matches
+    FROM (
+        SELECT *, row_number() OVER (ORDER BY id DESC) AS place
+        FROM of_call
+        ORDER BY id DESC
+        LIMIT $3
+    ) AS looked_at
+) AS judged
+WHERE matches OR place = $3
+ORDER BY id DESC
+LIMIT $4
