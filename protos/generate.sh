@@ -12,3 +12,8 @@ protoc() {
 }
 protoc --python_out="$OUT" --mypy_out=quiet:"$OUT" protos/ringback/metrics/v1/*.proto
 protoc --grpc_python_out="$OUT" --mypy_grpc_out=quiet:"$OUT" protos/ringback/metrics/v1/*_service.proto
+# The comments are only here; they become the descriptions of the OpenAPI document.
+SET=$(mktemp)
+trap 'rm -f "$SET"' EXIT
+protoc --include_source_info --include_imports --descriptor_set_out="$SET" protos/ringback/metrics/v1/*_service.proto
+"$BIN/python" -m services.metrics.openapi "$SET" "$OUT/ringback/metrics/v1/openapi.json"

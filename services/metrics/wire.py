@@ -24,6 +24,7 @@ from services.metrics.observe import Observer
 from services.metrics.queue_depths import QueueDepths
 from services.metrics.readiness import Readiness
 from services.metrics.readings import READ_TIMEOUT_S, keep_reading
+from services.metrics.rest_server import rest_server
 from services.metrics.settings import MetricsSettings, TokenSettings
 from services.metrics.stats_folding import keep_folding
 
@@ -75,16 +76,30 @@ async def _metrics(
         )
         await stack.enter_async_context(exposition)
         dispatcher = _dispatcher(pool, authenticator, registry, stopping)
-        server = grpc_server(
-            f"{settings.metrics_host}:{settings.metrics_grpc_port}",
-            dispatcher,
-            is_ready=readiness.both,
-            drain_timeout_s=settings.metrics_drain_timeout_s,
-        )
-        await stack.enter_async_context(server)
+        await _listen(stack, settings, dispatcher, readiness)
         interval_s = settings.metrics_interval_s
         reading = keep_reading(queues, DeadLetterCount(pool), observer, interval_s=interval_s)
         yield _in_background(stack, reading, keep_folding(pool)), exposition
+
+
+async def _listen(
+    stack: AsyncExitStack, settings: MetricsSettings, dispatcher: Dispatcher, readiness: Readiness
+) -> None:
+    host, drain_timeout_s = settings.metrics_host, settings.metrics_drain_timeout_s
+    grpc = grpc_server(
+        f"{host}:{settings.metrics_grpc_port}",
+        dispatcher,
+        is_ready=readiness.both,
+        drain_timeout_s=drain_timeout_s,
+    )
+    rest = rest_server(
+        host=host,
+        port=settings.metrics_rest_port,
+        dispatcher=dispatcher,
+        drain_timeout_s=drain_timeout_s,
+    )
+    await stack.enter_async_context(grpc)
+    await stack.enter_async_context(rest)
 
 
 def _in_background(stack: AsyncExitStack, *work: Coroutine[Any, Any, None]) -> Background:

@@ -1,0 +1,198 @@
+"""The methods of the contract as REST calls; what they do is the dispatcher's."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from math import isfinite
+from typing import Any
+
+import orjson
+from aiohttp import ClientError, hdrs, web
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+
+from ringback.metrics.json_document import json_bytes
+from services.metrics.api.dispatch import Dispatcher
+from services.metrics.api.errors import ApiError, Violation, invalid
+from services.metrics.api.json_request import read_body
+from services.metrics.api.peer import Peer, Protocol
+from services.metrics.api.problem import (
+    BODY_TOO_LARGE,
+    BROKEN_BODY,
+    CONTENT_TYPE,
+    NO_SUCH_PATH,
+    WRONG_CONTENT_TYPE,
+    headers_of,
+    problem,
+    status_of,
+    wrong_verb,
+)
+from services.metrics.api.query_request import read_path, read_query
+from services.metrics.api.rest_routes import NoSuchPath, RestRoutes, Route, WrongVerb
+
+TIMEOUT_HEADER = "X-Request-Timeout"
+OPENAPI_PATH = "/openapi.json"
+
+_LINES = "application/x-ndjson"
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    # aiohttp would tell its version.
+    "Server": "ringback",
+}
+_TAKE_S = 30.0
+"""A reader of a stream who takes nothing for so long has gone away."""
+
+_DIGITS = 20
+
+
+class RestBinding:
+    """Answers requests. `openapi` is the document that describes all of them.
+
+    Raises CannotStartError for a method whose HTTP rule cannot be served.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, openapi: bytes) -> None:
+        self._dispatcher = dispatcher
+        self._routes = RestRoutes(dispatcher.methods)
+        self._openapi = openapi
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer, whatever it is; raises CancelledError when the caller goes away."""
+        try:
+            raw_path = request.rel_url.raw_path
+            if raw_path == OPENAPI_PATH:
+                return self._described(request)
+            match self._routes.find(request.method, raw_path):
+                case Route() as route if route.method.is_server_streaming:
+                    return await self._stream(request, route)
+                case Route() as route:
+                    return await self._unary(request, route)
+                case WrongVerb(allowed):
+                    raise wrong_verb(allowed)
+                case NoSuchPath():
+                    raise NO_SUCH_PATH
+        except ApiError as error:
+            return refused(error)
+
+    def _described(self, request: web.BaseRequest) -> web.Response:
+        allowed = (hdrs.METH_GET, hdrs.METH_HEAD)
+        if request.method not in allowed:
+            raise wrong_verb(allowed)
+        return _json(self._openapi)
+
+    async def _unary(self, request: web.BaseRequest, route: Route) -> web.Response:
+        answer = await self._dispatcher.unary(
+            route.method, _reader(request, route), **_terms(request)
+        )
+        return _json(json_bytes(answer))
+
+    async def _stream(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+        """A line for each answer. An error after the first is a last line `{"error": ...}`."""
+        answers = self._dispatcher.stream(route.method, _reader(request, route), **_terms(request))
+        async with aclosing(answers):
+            # Until here an error still has a status.
+            first = await anext(answers, None)
+            response = web.StreamResponse(headers={**_HEADERS, hdrs.CONTENT_TYPE: _LINES})
+            await response.prepare(request)
+            try:
+                async for line in _lines(first, answers):
+                    async with asyncio.timeout(_TAKE_S):
+                        await response.write(line + b"\n")
+                await response.write_eof()
+            except (ConnectionError, TimeoutError):
+                response.force_close()
+                if request.transport is not None:
+                    request.transport.abort()
+            return response
+
+
+def refused(error: ApiError) -> web.Response:
+    return web.Response(
+        status=status_of(error),
+        body=orjson.dumps(problem(error)),
+        headers={**_HEADERS, **dict(headers_of(error)), hdrs.CONTENT_TYPE: CONTENT_TYPE},
+    )
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, headers={**_HEADERS, hdrs.CONTENT_TYPE: "application/json"})
+
+
+async def _lines(
+    first: Message | None, answers: AsyncGenerator[Message, None]
+) -> AsyncGenerator[bytes, None]:
+    if first is None:
+        return
+    yield json_bytes(first)
+    try:
+        async for answer in answers:
+            yield json_bytes(answer)
+    except ApiError as error:
+        yield orjson.dumps({"error": problem(error)})
+
+
+def _reader(request: web.BaseRequest, route: Route) -> Callable[[], Awaitable[Message]]:
+    async def read() -> Message:
+        message = route.method.request_class()
+        in_path = frozenset(route.variables)
+        if route.rule.has_body:
+            read_query(request.query.items(), Empty())
+            read_body(await _body(request), message, elsewhere=in_path)
+        else:
+            read_query(request.query.items(), message, elsewhere=in_path)
+        read_path(route.variables, message)
+        return message
+
+    return read
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise BODY_TOO_LARGE from None
+    except (web.RequestPayloadError, ClientError, ConnectionError) as exc:
+        raise BROKEN_BODY from exc
+    if body and not _is_json(request.headers.get(hdrs.CONTENT_TYPE)):
+        raise WRONG_CONTENT_TYPE
+    return body
+
+
+def _is_json(content_type: str | None) -> bool:
+    """Whether the body may be JSON: it says so, or says nothing."""
+    if content_type is None:
+        return True
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def _terms(request: web.BaseRequest) -> dict[str, Any]:
+    authorizations = request.headers.getall(hdrs.AUTHORIZATION, [])
+    return {
+        # Two are one that no token is.
+        "authorization": ", ".join(authorizations) or None,
+        "timeout_s": _timeout_s(request.headers.get(TIMEOUT_HEADER)),
+        "peer": Peer(Protocol.REST, _address(request)),
+    }
+
+
+def _timeout_s(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        timeout_s = float(text[:_DIGITS])
+    except ValueError:
+        timeout_s = 0.0
+    if not isfinite(timeout_s) or timeout_s <= 0:
+        sentence = f"The header {TIMEOUT_HEADER} must be a number of seconds above 0."
+        raise invalid(Violation(TIMEOUT_HEADER, sentence))
+    return timeout_s
+
+
+def _address(request: web.BaseRequest) -> str:
+    name = request.transport.get_extra_info("peername") if request.transport else None
+    return ":".join(str(part) for part in name[:2]) if isinstance(name, tuple) else ""

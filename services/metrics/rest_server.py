@@ -1,0 +1,83 @@
+"""The REST server: a socket, and the calls of the contract behind it."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+from aiohttp import web
+
+from ringback.runtime.lifecycle import CannotStartError
+from services.metrics.api.dispatch import Dispatcher
+from services.metrics.api.errors import internal
+from services.metrics.api.problem import BAD_HTTP
+from services.metrics.api.rest_binding import RestBinding, refused
+
+_KEEP_ALIVE_S = 75.0
+_SERVER_ERROR = 500
+
+
+@asynccontextmanager
+async def rest_server(
+    *, host: str, port: int, dispatcher: Dispatcher, drain_timeout_s: float
+) -> AsyncGenerator[None, None]:
+    """Serve while it is entered.
+
+    Leaving finishes the calls in hand, for `drain_timeout_s` at most: streams end when the
+    dispatcher's `stopping` is set. Raises CannotStartError when the address cannot be used.
+    """
+    openapi = files("ringback.metrics.v1").joinpath("openapi.json").read_bytes()
+    server = _ProblemServer(
+        RestBinding(dispatcher, openapi).answer,
+        # A caller who goes away ends the call.
+        handler_cancellation=True,
+        access_log=None,
+        logger=logging.getLogger("ringback.http"),
+        keepalive_timeout=_KEEP_ALIVE_S,
+    )
+    # aiohttp waits so long for a call to end, and once more after it has cut what is left of it.
+    runner = web.ServerRunner(server, shutdown_timeout=drain_timeout_s / 2)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as exc:
+            raise CannotStartError(
+                f"Port {port} on {host} (RINGBACK_METRICS_REST_PORT) cannot be used: {_why(exc)}."
+            ) from exc
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _why(error: OSError) -> str:
+    """The system's own words; asyncio puts the address in front of them once more."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
+
+
+class _ProblemServer(web.Server):
+    """Makes also aiohttp's own answers, those to what is not HTTP, problems like all others."""
+
+    def __call__(self) -> web.RequestHandler:
+        return _ProblemHandler(self, loop=asyncio.get_running_loop(), **self._kwargs)
+
+
+class _ProblemHandler(web.RequestHandler):
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        del request, exc, message  # They may hold what the caller sent.
+        answer = refused(BAD_HTTP if status < _SERVER_ERROR else internal())
+        answer.force_close()
+        return answer
