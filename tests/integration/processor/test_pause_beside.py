@@ -1,0 +1,119 @@
+"""A pause beside the other things that keep a processor from taking webhooks."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aio_pika
+import pytest
+
+from ringback.contract.envelope import Header
+from ringback.contract.topology import SUSPECT_QUEUE, WORK_QUEUE
+from ringback.local.database import PrivateDatabase
+from tests.integration.processor.conftest import Starter
+from tests.integration.processor.leaky_proxy import LeakyProxy
+from tests.integration.processor.place import Place
+from tests.integration.processor.stage import Stage, scripted
+from tests.integration.processor.test_pause import HANG, set_paused
+from tests.support.eventually import eventually
+
+
+@pytest.fixture
+async def way(database: PrivateDatabase) -> AsyncIterator[LeakyProxy]:
+    """A way to the session's database that can be closed."""
+    async with LeakyProxy(database.port) as proxy:
+        yield proxy
+
+
+async def accuse(stage: Stage) -> None:
+    """Move the one message of the work queue to the suspects."""
+    queue = await stage.channel.get_queue(WORK_QUEUE, ensure=False)
+    taken = await queue.get()
+    copy = aio_pika.Message(
+        taken.body,
+        headers=dict(taken.headers) | {Header.ATTEMPT.value: 1},
+        message_id=taken.message_id,
+        type=taken.type,
+    )
+    await stage.channel.default_exchange.publish(copy, SUSPECT_QUEUE)
+    await taken.ack()
+
+
+async def test_a_suspect_that_runs_alone_is_finished_and_the_next_one_waits(
+    stage: Stage, start: Starter, tmp_path: Path
+) -> None:
+    """Its end does not open what the pause keeps shut; the end of the pause opens both queues."""
+    gate = tmp_path / "gate"
+    alone = await stage.send(scripted("plain", gate=str(gate)))
+    await stage.until_waiting(WORK_QUEUE, 1)
+    await accuse(stage)
+    process = start(stage.place)
+    await stage.until_run(alone)
+
+    await set_paused(stage, paused=True)
+    await eventually(lambda: process.lines("processing.paused"))
+    suspect = await stage.send(HANG)
+    await stage.until_waiting(WORK_QUEUE, 1)
+    await accuse(stage)
+    other = await stage.send(HANG)
+    gate.touch()
+
+    await stage.until(alone, "completed")
+    await stage.until_waiting(WORK_QUEUE, 1)
+    await stage.until_waiting(SUSPECT_QUEUE, 1)
+    await set_paused(stage, paused=False)
+    await stage.until(suspect, "completed")
+    await stage.until(other, "completed")
+
+
+async def test_the_end_of_a_pause_does_not_disturb_who_runs_alone(
+    stage: Stage, start: Starter, tmp_path: Path
+) -> None:
+    """Nothing is taken beside a suspect, also when a pause began and ended meanwhile."""
+    gate = tmp_path / "gate"
+    alone = await stage.send(scripted("plain", gate=str(gate)))
+    await stage.until_waiting(WORK_QUEUE, 1)
+    await accuse(stage)
+    process = start(stage.place)
+    await stage.until_run(alone)
+
+    await set_paused(stage, paused=True)
+    await eventually(lambda: process.lines("processing.paused"))
+    other = await stage.send(scripted("plain"))
+    await set_paused(stage, paused=False)
+    await eventually(lambda: process.lines("processing.resumed"))
+
+    await stage.until_waiting(WORK_QUEUE, 1)
+    gate.touch()
+    await stage.until(other, "completed")
+    [run] = await stage.runs(other)
+    assert run["in_hand"] == 1
+
+
+@pytest.mark.parametrize("paused", [True, False])
+async def test_while_the_database_is_away_the_last_answer_holds(
+    stage: Stage, start: Starter, way: LeakyProxy, *, paused: bool
+) -> None:
+    """What is changed meanwhile is known when it is back, and until then nothing is taken."""
+    process = start(
+        Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0"
+    )
+    await stage.until(await stage.send(HANG), "completed")
+    if not paused:
+        await set_paused(stage, paused=True)
+        await eventually(lambda: process.lines("processing.paused"))
+    way.refuse()
+    await eventually(lambda: process.lines("pause.unknown"))
+
+    await set_paused(stage, paused=paused)
+    job_id = await stage.send(HANG)
+    if paused:
+        await eventually(lambda: process.lines("database.away"))
+    await stage.until_waiting(WORK_QUEUE, 1)
+    way.accept()
+
+    if paused:
+        await eventually(lambda: process.lines("processing.paused"))
+        await stage.until_waiting(WORK_QUEUE, 1)
+        await set_paused(stage, paused=False)
+    await stage.until(job_id, "completed")
+    assert len(process.lines("pause.unknown")) == 1
