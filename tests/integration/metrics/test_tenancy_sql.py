@@ -1,0 +1,182 @@
+"""What a tenant sees of another in the database, tried as the real roles: nothing."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from tests.integration.metrics.two_orgs import (
+    ALL,
+    OURS,
+    THEIRS,
+    Caller,
+    calling,
+    connection,
+    ours,
+    theirs,
+)
+from tests.support.database_roles import (
+    CALLERS,
+    METRICS,
+    OPERATOR,
+    SERVICE,
+    TENANT,
+    TENANT_OPERATOR,
+    url_as,
+)
+
+__all__ = ["calling", "connection", "ours", "theirs"]  # fixtures
+
+REFUSED = asyncpg.InsufficientPrivilegeError
+TENANTS = (TENANT, TENANT_OPERATOR)
+SEEN_BY_TENANTS = (
+    "webhook_delivery_log",
+    "webhook_delivery_attempts",
+    "webhook_retries",
+    "webhook_audit",
+    "webhook_stats",
+    "webhook_stats_deltas",
+)
+EVERY_TABLE = (*SEEN_BY_TENANTS, "webhook_inbox", "voice_calls")
+TODAY = f"{datetime.now(UTC):%Y%m%d}"
+
+
+async def orgs_in(session: asyncpg.Connection, table: str) -> set[UUID]:
+    rows = await session.fetch(f"SELECT DISTINCT org_id FROM {table}")  # ruff: ignore[hardcoded-sql-expression]  # a name of ours
+    return {row["org_id"] for row in rows}
+
+
+@pytest.mark.parametrize("role", TENANTS)
+@pytest.mark.usefixtures("ours", "theirs")
+async def test_a_tenant_sees_its_own_and_nothing_else(calling: Caller, role: str) -> None:
+    """In every table that it may ask, without a condition in the question."""
+    for org_id in (OURS, THEIRS):
+        session = await calling(role, org_id)
+
+        for table in SEEN_BY_TENANTS:
+            assert await orgs_in(session, table) == {org_id}, table
+
+
+@pytest.mark.usefixtures("ours", "theirs")
+@pytest.mark.parametrize("role", [SERVICE, OPERATOR])
+async def test_a_service_sees_all(calling: Caller, role: str) -> None:
+    """Also the sum that the statistics keep."""
+    session = await calling(role)
+
+    for table in SEEN_BY_TENANTS:
+        assert await orgs_in(session, table) - {ALL} == {OURS, THEIRS}, table
+    assert ALL in await orgs_in(session, "webhook_stats")
+
+
+@pytest.mark.usefixtures("ours", "theirs")
+async def test_a_grant_by_mistake_shows_nothing_of_others(connection: asyncpg.Connection) -> None:
+    """With rights on all there is, a tenant sees its own rows, and nothing in a day itself."""
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {TENANT}; SET LOCAL ROLE {TENANT};"
+        f"SET LOCAL ringback.org_id = '{OURS}'"
+    )
+
+    for table in EVERY_TABLE:
+        assert await orgs_in(connection, table) == {OURS}, table
+    for parent in ("webhook_delivery_log", "webhook_delivery_attempts"):
+        assert await orgs_in(connection, f"{parent}_{TODAY}") == set()
+    await transaction.rollback()
+
+
+@pytest.mark.usefixtures("ours")
+@pytest.mark.parametrize("role", CALLERS)
+@pytest.mark.parametrize("parent", ["webhook_delivery_log", "webhook_delivery_attempts"])
+async def test_nobody_reads_a_day_itself(calling: Caller, role: str, parent: str) -> None:
+    """The policies of the log do not hold for one who names its days."""
+    session = await calling(role, OURS)
+
+    with pytest.raises(REFUSED, match="permission denied"):
+        await session.fetch(f"SELECT FROM {parent}_{TODAY}")
+
+
+@pytest.mark.usefixtures("ours")
+@pytest.mark.parametrize("role", TENANTS)
+async def test_without_an_organisation_there_is_nothing(calling: Caller, role: str) -> None:
+    """A setting that is empty, or was never made, is nobody's."""
+    session = await calling(role)
+
+    assert [await orgs_in(session, table) for table in SEEN_BY_TENANTS] == [set()] * 6
+
+
+@pytest.mark.usefixtures("ours")
+@pytest.mark.parametrize("role", TENANTS)
+async def test_a_setting_that_was_never_made_is_nobody_s(database_url: str, role: str) -> None:
+    """A session that was not told whose it is sees nothing."""
+    session = await asyncpg.connect(url_as(database_url, role))
+
+    seen = [await orgs_in(session, table) for table in SEEN_BY_TENANTS]
+
+    await session.close()
+    assert seen == [set()] * 6
+
+
+@pytest.mark.usefixtures("ours")
+@pytest.mark.parametrize("malformed", ["nobody", f"{OURS}x", f"{OURS}' OR true --", "%", " "])
+async def test_a_malformed_organisation_is_an_error(calling: Caller, malformed: str) -> None:
+    """It never falls back to seeing more."""
+    session = await calling(TENANT, malformed)
+
+    with pytest.raises(asyncpg.InvalidTextRepresentationError):
+        await session.fetch("SELECT FROM webhook_delivery_log")
+
+
+@pytest.mark.usefixtures("ours")
+async def test_the_sum_of_all_is_no_organisation(calling: Caller) -> None:
+    """Whoever came to carry its id would read the statistics of everybody."""
+    for spelled in (str(ALL), str(ALL).upper(), f"{{{ALL}}}"):
+        session = await calling(TENANT, spelled)
+
+        assert await orgs_in(session, "webhook_stats") == set()
+
+
+@pytest.mark.usefixtures("ours", "theirs")
+async def test_the_statistics_of_others_are_empty(calling: Caller) -> None:
+    """The function answers with the rights of who asks: who asks for the sum of all finds the
+    changes of its own that no bucket holds yet.
+    """
+    session = await calling(TENANT, OURS)
+
+    async def asked(org_id: UUID) -> int:
+        rows = await session.fetch(
+            "SELECT completed FROM webhook_stats_of($1, date_trunc('hour', now(), 'UTC')"
+            " - interval '2 hours', 'infinity')",
+            org_id,
+        )
+        return sum(row["completed"] for row in rows)
+
+    assert (await asked(OURS), await asked(THEIRS), await asked(ALL)) == (2, 0, 1)
+
+
+@pytest.mark.usefixtures("ours")
+@pytest.mark.parametrize("table", EVERY_TABLE)
+async def test_the_metrics_service_itself_sees_nothing(database_url: str, table: str) -> None:
+    """A statement that forgot to become its caller is refused, not answered with everything."""
+    session = await asyncpg.connect(url_as(database_url, METRICS))
+
+    with pytest.raises(REFUSED):
+        await session.execute(f"SELECT FROM {table}")
+
+    await session.close()
+
+
+@pytest.mark.usefixtures("ours")
+async def test_the_role_of_one_call_is_gone_with_its_transaction(
+    calling: Caller, database_url: str
+) -> None:
+    """The next call on the same connection has neither its rights nor its organisation."""
+    session = await calling(TENANT, OURS)
+    assert await orgs_in(session, "webhook_delivery_log") == {OURS}
+
+    await session.execute("COMMIT")
+
+    assert await session.fetchval("SELECT current_user") == METRICS
+    assert await session.fetchval("SELECT webhook_org()") is None
+    assert database_url.rsplit("/", 1)[1] == await session.fetchval("SELECT current_database()")
