@@ -8,6 +8,7 @@ from services.metrics.api.errors import Violation, invalid
 from services.metrics.reads.page_token import BadPageToken, key_of
 
 _UUID_CHARACTERS = 36
+_UUID_BYTES = 16
 
 
 class Asked:
@@ -57,6 +58,14 @@ class Asked:
         except BadPageToken as exc:
             self._violations.append(Violation("page_token", str(exc)))
             return None
+
+    def page_id(self) -> UUID | None:
+        """As `page_key`, where the key is the id of a webhook."""
+        key = self.page_key()
+        if key is not None and len(key) != _UUID_BYTES:
+            self.refuse("page_token", "is none that was given in an answer.")
+            return None
+        return UUID(bytes=key) if key else None
 
     def refuse(self, field: str, what_is_wrong: str) -> None:
         self._violations.append(Violation(field, f"{field} {what_is_wrong}"))

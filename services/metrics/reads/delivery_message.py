@@ -1,14 +1,17 @@
 """Rows of the log as messages of the contract; the one place that knows both."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ringback.metrics.v1 import delivery_pb2 as pb
 
-Row = Mapping[str, Any]
+
+class Row(Protocol):
+    """A row of an answer of the database, by the names of its columns."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
 
 
 def delivery_of(row: Row) -> pb.Delivery:
