@@ -106,8 +106,8 @@ def _secret(settings: SigningSettings, state_dir: Path) -> tuple[bytes, str]:
     if local is None:
         raise BadInputError(
             f"There is no key to make a token with: no local stack has run in {state_dir} "
-            "(`ringback up` starts one), and neither RINGBACK_JWT_SECRET nor RINGBACK_JWT_PRIVATE_KEY_FILE is set. Whoever has a "
-            "token sets RINGBACK_TOKEN."
+            "(`ringback up` starts one), and neither RINGBACK_JWT_SECRET nor "
+            "RINGBACK_JWT_PRIVATE_KEY_FILE is set. Whoever has a token sets RINGBACK_TOKEN."
         )
     return local.encode(), str(state_dir / "jwt.secret")
 

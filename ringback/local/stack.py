@@ -82,6 +82,7 @@ class _Stack:
                 environ=self.environ,
                 amqp_url=amqp_url,
                 database_url=database_url,
+                is_private_database=self._database is not None,
                 ports=self.ports.services,
                 jwt_secret=None if has_key(self.environ) else local_secret(self.state_dir),
             )

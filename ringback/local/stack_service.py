@@ -78,11 +78,16 @@ def service_specs(ports: ServicePorts) -> tuple[ServiceSpec, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the services of a stack share. Where the environment has a key, `jwt_secret` is None."""
+    """What the services of a stack share.
+
+    On a private database each service connects as the role that is made for it; another one's URL
+    is passed as it is. Where the environment has a key, `jwt_secret` is None.
+    """
 
     environ: Mapping[str, str]
     amqp_url: str
     database_url: str
+    is_private_database: bool
     ports: ServicePorts
     jwt_secret: str | None
 
@@ -100,7 +105,9 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
     if not environ.get("RINGBACK_VAPI_SECRET"):
         local["RINGBACK_ALLOW_UNAUTHENTICATED"] = "true"
     ours = {port_setting(port): str(number) for port, number in named_ports(around.ports).items()}
-    ours |= {"RINGBACK_AMQP_URL": around.amqp_url, "RINGBACK_DATABASE_URL": around.database_url}
+    role = f"?role=ringback_{name}" if around.is_private_database else ""
+    ours["RINGBACK_DATABASE_URL"] = f"{around.database_url}{role}"
+    ours["RINGBACK_AMQP_URL"] = around.amqp_url
     if name == "metrics" and around.jwt_secret is not None:
         ours["RINGBACK_JWT_SECRET"] = around.jwt_secret
     modules = filter(None, [environ.get("RINGBACK_HANDLERS"), DEMO_HANDLERS])

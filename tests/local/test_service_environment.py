@@ -1,0 +1,48 @@
+from ringback.local.ports import ServicePorts
+from ringback.local.stack_service import Surroundings, service_environment, service_specs
+
+URL = "postgresql://postgres@127.0.0.1:7432/ringback"
+
+
+def around(*, is_private_database: bool, **environ: str) -> Surroundings:
+    return Surroundings(
+        environ=environ,
+        amqp_url="amqp://127.0.0.1/",
+        database_url=URL,
+        is_private_database=is_private_database,
+        ports=ServicePorts(metrics_rest=8181),
+        jwt_secret="a secret of the stack's own",
+    )
+
+
+def test_each_service_has_its_own_role_on_a_private_database() -> None:
+    """None of them works as the superuser."""
+    names = [spec.name for spec in service_specs(ServicePorts())]
+
+    urls = [
+        service_environment(name, around(is_private_database=True))["RINGBACK_DATABASE_URL"]
+        for name in names
+    ]
+
+    assert urls == [f"{URL}?role=ringback_{name}" for name in names]
+    assert names == ["gateway", "processor", "metrics"]
+
+
+def test_the_url_of_another_database_is_passed_as_it_is() -> None:
+    """Who names a database says also by which role each service comes to it."""
+    told = service_environment("gateway", around(is_private_database=False))
+
+    assert told["RINGBACK_DATABASE_URL"] == URL
+
+
+def test_the_ports_of_the_stack_come_before_the_environment() -> None:
+    """They are what the stack has claimed; other settings pass through."""
+    told = service_environment(
+        "metrics",
+        around(
+            is_private_database=True, RINGBACK_METRICS_REST_PORT="1", RINGBACK_LOG_LEVEL="debug"
+        ),
+    )
+
+    assert told["RINGBACK_METRICS_REST_PORT"] == "8181"
+    assert told["RINGBACK_LOG_LEVEL"] == "debug"
