@@ -17,6 +17,7 @@ import asyncpg
 from ringback.contract.ladder import Ladder
 from ringback.local.ports import free_ports
 from ringback.runtime import topology
+from tests.support.database_roles import url_as
 from tests.support.eventually import eventually
 from tests.support.tokens import JWT_SECRET
 
@@ -105,7 +106,6 @@ async def whole_ringback(
     await topology.apply(amqp_url, Ladder.parse(LADDER))
     environment = os.environ | {
         "RINGBACK_AMQP_URL": amqp_url,
-        "RINGBACK_DATABASE_URL": database_url,
         "RINGBACK_RETRY_LADDER": LADDER,
         "RINGBACK_GATEWAY_PORT": str(gateway_port),
         "RINGBACK_METRICS_GRPC_PORT": str(grpc_port),
@@ -122,7 +122,10 @@ async def whole_ringback(
     }
     async with AsyncExitStack() as stack:
         files = stack.enter_context(ExitStack())
-        processes = {name: _start(files, name, environment, folder) for name in SERVICES}
+        processes = {
+            name: _start(files, name, environment | _database(name, database_url), folder)
+            for name in SERVICES
+        }
         running = Whole(
             gateway_url=f"http://127.0.0.1:{gateway_port}/api/webhooks/vapi",
             grpc_address=f"127.0.0.1:{grpc_port}",
@@ -140,6 +143,11 @@ async def whole_ringback(
         for process in processes.values():
             process.send_signal(signal.SIGTERM)
         assert [one.wait(_STOPPED_WITHIN_S) for one in processes.values()] == [0, 0, 0]
+
+
+def _database(name: str, database_url: str) -> dict[str, str]:
+    """Each service works with the rights of its own role, as in production."""
+    return {"RINGBACK_DATABASE_URL": url_as(database_url, f"ringback_{name}")}
 
 
 def _start(

@@ -15,6 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ringback.local.ports import free_ports
+from tests.support.database_roles import METRICS, url_as
 from tests.support.eventually import eventually
 from tests.support.tokens import JWT_SECRET
 
@@ -71,7 +72,7 @@ async def metrics_process(
     grpc_port, rest_port, exposition_port = free_ports(3)
     env = os.environ | {
         "RINGBACK_AMQP_URL": amqp_url,
-        "RINGBACK_DATABASE_URL": database_url,
+        "RINGBACK_DATABASE_URL": url_as(database_url, METRICS),
         "RINGBACK_METRICS_HOST": "127.0.0.1",
         "RINGBACK_METRICS_GRPC_PORT": str(grpc_port),
         "RINGBACK_METRICS_REST_PORT": str(rest_port),
