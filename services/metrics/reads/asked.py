@@ -67,6 +67,16 @@ class Asked:
             return None
         return UUID(bytes=key) if key else None
 
+    def page_pair(self) -> tuple[str, str] | tuple[None, None]:
+        """As `page_key`, where the key is two texts with U+0000 between them: none holds it."""
+        key = self.page_key()
+        if key is None:
+            return None, None
+        first, between, second = key.decode(errors="replace").partition("\0")
+        if not between or "\0" in second:
+            self.refuse("page_token", "is none that was given in an answer.")
+        return first, second
+
     def refuse(self, field: str, what_is_wrong: str) -> None:
         self._violations.append(Violation(field, f"{field} {what_is_wrong}"))
 

@@ -25,7 +25,7 @@ class Deliveries:
     def __init__(self, access: Access) -> None:
         self._pages = DeliveryPages(access)
 
-    async def list(self, request: ListDeliveriesRequest, call: Call) -> ListDeliveriesResponse:
+    async def answer(self, request: ListDeliveriesRequest, call: Call) -> ListDeliveriesResponse:
         asked = Asked(request)
         size = asked.page_size("page_size", default=DEFAULT_PAGE, most=MOST)
         org_id = asked.uuid("org_id")

@@ -22,7 +22,7 @@ class RecentFailures:
     def __init__(self, access: Access) -> None:
         self._pages = DeliveryPages(access)
 
-    async def list(
+    async def answer(
         self, request: ListRecentFailuresRequest, call: Call
     ) -> ListRecentFailuresResponse:
         asked = Asked(request)

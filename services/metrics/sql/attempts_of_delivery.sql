@@ -1,0 +1,6 @@
+-- The attempts of one webhook that ended, in their order.
+SELECT attempt, outcome, started_at, ended_at, duration_ms, error_class, error_message,
+       trace_id, span_id
+FROM webhook_delivery_attempts
+WHERE delivery_id = $1
+ORDER BY attempt
