@@ -25,7 +25,8 @@ async def listening(stage: Stage) -> int | None:
     """The backend of the connection by which the one processor of this place listens."""
     pid: int | None = await stage.database.fetchval(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
-        "AND application_name = 'ringback-processor-pause' AND query LIKE '%FROM webhook_processing%'"
+        "AND application_name = 'ringback-processor-pause' "
+        "AND query LIKE '%FROM webhook_processing%'"
     )
     return pid
 

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from services.processor import database_watch as module
 from services.processor.database_watch import DatabaseWatch
@@ -124,3 +126,68 @@ async def test_a_ping_that_is_not_answered_at_all_is_asked_again(
 
     assert asked == 2
     assert watch.was_away_recently
+
+
+def test_what_waiting_does_not_mend_is_named_once() -> None:
+    """A right that is missing is no outage: the line says what is missing and what to do."""
+    watch = DatabaseWatch(answers, hold_s=60, clock=Clock())
+
+    with capture_logs() as lines:
+        for _ in range(3):
+            watch.failed(asyncpg.InsufficientPrivilegeError("permission denied for table calls"))
+
+    assert watch.is_lacking
+    assert watch.is_away
+    [line] = lines
+    assert line["event"] == "database.not_set_up"
+    assert line["missing"] == "permission denied for table calls"
+
+
+def test_another_right_that_is_missing_is_named_as_well() -> None:
+    """Who grants the first one learns of the second."""
+    watch = DatabaseWatch(answers, hold_s=60, clock=Clock())
+
+    with capture_logs() as lines:
+        watch.failed(asyncpg.InsufficientPrivilegeError("permission denied for table calls"))
+        watch.failed(asyncpg.UndefinedTableError('relation "calls" does not exist'))
+
+    assert [line["missing"] for line in lines] == [
+        "permission denied for table calls",
+        'relation "calls" does not exist',
+    ]
+
+
+def test_a_lack_that_nobody_met_for_a_while_is_over() -> None:
+    """Whether it is mended is known only to those who use the right."""
+    clock = Clock()
+    watch = DatabaseWatch(answers, hold_s=60, clock=clock)
+    watch.failed(asyncpg.UndefinedColumnError('column "x" does not exist'))
+
+    clock.now += 9
+    soon = watch.is_lacking
+    clock.now += 1
+
+    assert soon
+    assert not watch.is_lacking
+
+
+async def test_a_lack_is_over_when_all_that_is_asked_for_is_there() -> None:
+    """The ping asks for all of it, so its answer is the proof."""
+    watch = DatabaseWatch(answers, hold_s=60, clock=Clock())
+    watch.failed(asyncpg.UndefinedFunctionError("function begin() does not exist"))
+
+    await watch.until_it_answers()
+
+    assert not watch.is_lacking
+    assert not watch.is_away
+
+
+def test_a_server_that_is_away_lacks_nothing() -> None:
+    """It is waited for, and nobody is told to grant anything."""
+    watch = DatabaseWatch(answers, hold_s=60, clock=Clock())
+
+    with capture_logs() as lines:
+        watch.failed(AWAY)
+
+    assert not watch.is_lacking
+    assert [line["event"] for line in lines] == ["database.away"]
