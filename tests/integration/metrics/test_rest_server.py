@@ -1,0 +1,311 @@
+"""The REST server in front of methods that do what a test says: requests, answers, refusals."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import pytest
+from google.protobuf.message import Message
+
+from ringback.contract.identity import new_job_id
+from ringback.local.ports import free_ports
+from ringback.metrics.v1 import admin_service_pb2 as admin
+from ringback.metrics.v1 import delivery_pb2 as delivery
+from ringback.metrics.v1 import metrics_service_pb2 as metrics
+from ringback.runtime.lifecycle import CannotStartError
+from services.metrics.api.call import Call
+from services.metrics.api.errors import no_such_delivery, precondition
+from tests.integration.metrics.rest_client import RestClient, rest_client, served, server
+from tests.support.tokens import bearer
+from tests.unit.metrics.api.scripted_api import ScriptedApi
+
+JOB = str(new_job_id())
+ORG = UUID(int=7)
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def api() -> ScriptedApi:
+    return ScriptedApi()
+
+
+@pytest.fixture
+async def client(api: ScriptedApi) -> AsyncIterator[RestClient]:
+    async with served(api) as client:
+        yield client
+
+
+def asked(api: ScriptedApi) -> tuple[str, Message]:
+    """The one call that a method was asked."""
+    [(name, request, _)] = api.calls
+    return name, request
+
+
+async def test_a_query_is_a_request(api: ScriptedApi, client: RestClient) -> None:
+    """Parameters become the fields of the request, whatever is encoded in them."""
+    answer = await client.ask(
+        "GET",
+        "/deliveries?pageSize=5&status=failed&eventType=a%26b+c%2B&start_time=2026-01-27T06:30:00%2B01:00",
+    )
+
+    assert answer.status == 200
+    request = metrics.ListDeliveriesRequest(
+        page_size=5, status=delivery.DELIVERY_STATUS_FAILED, event_type="a&b c+"
+    )
+    request.start_time.FromJsonString("2026-01-27T05:30:00Z")
+    assert asked(api) == ("ListDeliveries", request)
+
+
+async def test_a_body_and_a_path_are_a_request(api: ScriptedApi, client: RestClient) -> None:
+    """What is not in the path is in the body; without one the fields have their defaults."""
+    with_body = await client.ask("POST", f"/retry-failed/{JOB}", json={"reason": "fixed"})
+    without = await client.ask("POST", f"/retry-failed/{JOB}")
+
+    assert (with_body.status, without.status) == (200, 200)
+    assert [request for _, request, _ in api.calls] == [
+        admin.RetryDeliveryRequest(job_id=JOB, reason="fixed"),
+        admin.RetryDeliveryRequest(job_id=JOB),
+    ]
+
+
+async def test_an_answer_is_json_that_nobody_keeps(client: RestClient) -> None:
+    """It may hold what callers said: no cache keeps it, and no browser guesses what it is."""
+    good = await client.ask("GET", "/queue-health")
+    bad = await client.ask("GET", "/nothing")
+
+    assert good.headers["Content-Type"] == "application/json"
+    assert bad.headers["Content-Type"] == "application/problem+json"
+    for answer in (good, bad):
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Server"] == "ringback"
+
+
+async def test_head_is_get_without_the_answer(client: RestClient) -> None:
+    """As HTTP has it."""
+    answer = await client.ask("HEAD", "/queue-health")
+
+    assert (answer.status, answer.text) == (200, "")
+    assert int(answer.headers["Content-Length"]) > 100
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "options", "status", "reason"),
+    [
+        ("GET", "/queue-health", {"token": None}, 401, "UNAUTHENTICATED"),
+        ("GET", "/queue-health", {"token": "Bearer nonsense"}, 401, "UNAUTHENTICATED"),
+        ("GET", "/queue-health", {"token": bearer("tenant", ORG)}, 403, "PERMISSION_DENIED"),
+        # Nobody learns what is wrong with a request before it is known who asks.
+        ("POST", "/processing:pause", {"token": None, "data": b"{"}, 401, "UNAUTHENTICATED"),
+        ("GET", "/queue-health?color=red", {}, 400, "INVALID_REQUEST"),
+        ("GET", "/deliveries?pageSize=many", {}, 400, "INVALID_REQUEST"),
+        ("GET", f"/deliveries/{JOB}?jobId={JOB}", {}, 400, "INVALID_REQUEST"),
+        ("GET", "/nothing", {"token": None}, 404, "NO_SUCH_PATH"),
+        ("PUT", "/queue-health", {}, 405, "METHOD_NOT_ALLOWED"),
+        ("POST", "/processing:resume", {"json": []}, 400, "INVALID_REQUEST"),
+        ("POST", "/processing:pause", {"json": {}}, 400, "INVALID_REQUEST"),
+        ("POST", "/processing:resume?reason=x", {}, 400, "INVALID_REQUEST"),
+        ("POST", "/processing:resume", {"data": {"reason": "x"}}, 415, "WRONG_CONTENT_TYPE"),
+        ("POST", "/processing:resume", {"data": BytesIO(bytes(MIB + 1))}, 413, "BODY_TOO_LARGE"),
+        (
+            "POST",
+            "/processing:resume",
+            {"data": b"{}", "headers": {"Content-Encoding": "gzip"}},
+            400,
+            "BROKEN_BODY",
+        ),
+        (
+            "GET",
+            "/queue-health",
+            {"headers": {"X-Request-Timeout": "soon"}},
+            400,
+            "INVALID_REQUEST",
+        ),
+        ("GET", "/queue-health", {"headers": {"X-Request-Timeout": "-1"}}, 400, "INVALID_REQUEST"),
+        ("GET", "/queue-health", {"headers": {"X-Request-Timeout": "nan"}}, 400, "INVALID_REQUEST"),
+    ],
+)
+async def test_what_is_wrong_is_a_problem(
+    api: ScriptedApi,
+    client: RestClient,
+    verb: str,
+    path: str,
+    options: dict[str, Any],
+    status: int,
+    reason: str,
+) -> None:
+    """Each has its status and its reason, and reaches no method."""
+    answer = await client.ask(verb, path, **options)
+
+    assert (answer.status, answer.json["reason"]) == (status, reason)
+    assert answer.json["status"] == status
+    assert answer.json["detail"].endswith(".")
+    assert api.calls == []
+    needed = {401: "WWW-Authenticate", 405: "Allow"}.get(status)
+    assert needed is None or needed in answer.headers
+
+
+async def test_a_violation_names_the_field(client: RestClient) -> None:
+    """For programs, and in a sentence."""
+    answer = await client.ask(
+        "POST", "/deliveries:retry", json={"reason": "x", "filter": {"startTime": "today"}}
+    )
+
+    assert answer.json["violations"] == [
+        {
+            "field": "filter.start_time",
+            "description": "`filter.start_time` must be a time like 2026-01-27T06:30:00Z.",
+        }
+    ]
+
+
+async def test_an_error_of_a_method_is_a_problem(api: ScriptedApi, client: RestClient) -> None:
+    """With all that gRPC tells in its details; what nobody foresaw tells nothing."""
+
+    async def retried(_request: Any, _call: Call) -> Message:
+        await asyncio.sleep(0)
+        raise precondition("ALREADY_RETRIED", "It was retried.", UUID(JOB), newJobId="0191")
+
+    async def broken(_request: Any, _call: Call) -> Message:
+        await asyncio.sleep(0)
+        raise RuntimeError("SELECT secret FROM host")
+
+    api.on("RetryDelivery", retried)
+    api.on("GetDelivery", broken)
+
+    told = await client.ask("POST", f"/retry-failed/{JOB}")
+    hidden = await client.ask("GET", f"/deliveries/{JOB}")
+
+    assert (told.status, told.json["code"]) == (400, "FAILED_PRECONDITION")
+    assert told.json["metadata"] == {"newJobId": "0191"}
+    assert told.json["resource"] == {"type": "delivery", "name": JOB}
+    assert (hidden.status, hidden.json["reason"]) == (500, "INTERNAL")
+    assert "SELECT" not in hidden.text
+
+
+async def test_a_caller_may_say_how_long_it_waits(api: ScriptedApi, client: RestClient) -> None:
+    """The method is told, and the caller gets a problem in time."""
+
+    async def slow(_request: Any, call: Call) -> Message:
+        assert 0 < call.remaining_s() <= 0.2
+        return await asyncio.Future()
+
+    api.on("GetQueueHealth", slow)
+
+    answer = await client.ask("GET", "/queue-health", headers={"X-Request-Timeout": "0.2"})
+
+    assert (answer.status, answer.json["reason"]) == (504, "DEADLINE_EXCEEDED")
+
+
+async def test_a_caller_who_goes_away_ends_the_call(api: ScriptedApi, client: RestClient) -> None:
+    """Nobody works for nobody."""
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless(_request: Any, _call: Call) -> Message:
+        began.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            ended.set()
+
+    api.on("GetQueueHealth", endless)
+    asking = asyncio.create_task(client.ask("GET", "/queue-health"))
+    await began.wait()
+
+    asking.cancel()
+
+    await asyncio.wait_for(ended.wait(), 5)
+    with suppress(asyncio.CancelledError):
+        await asking
+
+
+async def test_what_is_no_http_is_told_so_in_the_same_form(client: RestClient) -> None:
+    """Also an answer that aiohttp makes is a problem, and repeats nothing of what was sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    writer.write(b"GET / HTTP/1.1\r\nbad header secret\r\n\r\n")
+
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+
+    assert head.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
+    assert json.loads(body)["reason"] == "BAD_HTTP"
+    assert b"secret" not in body
+
+
+async def test_a_body_is_asked_for_only_when_it_is_wanted(client: RestClient) -> None:
+    """A client that waits to be told to go on is told so, or is refused at once."""
+    async with client.session.post(
+        client.url("/api/webhook-metrics/processing:resume"),
+        json={"reason": "x"},
+        headers=client.headers(None, ""),
+        expect100=True,
+    ) as answer:
+        assert answer.status == 200
+
+
+async def test_the_description_needs_no_token(client: RestClient) -> None:
+    """Who has no token yet reads how to use one."""
+    async with client.session.get(client.url("/openapi.json")) as answer:
+        document = await answer.json()
+    async with client.session.post(client.url("/openapi.json")) as refused:
+        assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD")
+
+    assert document["openapi"] == "3.1.0"
+    assert len(document["paths"]) == 13
+
+
+async def test_a_taken_port_is_said(api: ScriptedApi) -> None:
+    """The sentence names the setting."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        second = server(api, taken.getsockname()[1])
+
+        with pytest.raises(CannotStartError, match="RINGBACK_METRICS_REST_PORT"):
+            async with second:
+                pass
+
+
+async def test_leaving_finishes_what_is_in_hand(api: ScriptedApi) -> None:
+    """A call that has begun gets its answer; a new one is not taken."""
+    began, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: Any, _call: Call) -> Message:
+        began.set()
+        await may_end.wait()
+        return metrics.GetQueueHealthResponse(healthy=True)
+
+    api.on("GetQueueHealth", slow)
+    [port] = free_ports(1)
+    async with rest_client(port) as client:
+        async with server(api, port):
+            asking = asyncio.create_task(client.ask("GET", "/queue-health"))
+            await began.wait()
+            asyncio.get_running_loop().call_later(0.2, may_end.set)
+
+        answer = await asking
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await client.ask("GET", "/queue-health")
+
+    assert answer.json["healthy"] is True
+
+
+async def test_another_organisations_webhook_is_not_found(
+    api: ScriptedApi, client: RestClient
+) -> None:
+    """404 with the words of one that does not exist."""
+
+    async def absent(request: metrics.GetDeliveryRequest, _call: Call) -> Message:
+        await asyncio.sleep(0)
+        raise no_such_delivery(request.job_id)
+
+    api.on("GetDelivery", absent)
+
+    answer = await client.ask("GET", f"/deliveries/{JOB}", token=bearer("tenant", ORG))
+
+    assert (answer.status, answer.json["reason"]) == (404, "DELIVERY_NOT_FOUND")

@@ -1,0 +1,188 @@
+"""Streams over REST: lines as they come, how they end, and who is told."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import pytest
+from google.protobuf.message import Message
+
+from ringback.local.ports import free_ports
+from ringback.metrics.v1 import admin_service_pb2 as admin
+from ringback.metrics.v1 import metrics_service_pb2 as metrics
+from services.metrics.api.call import Call
+from services.metrics.api.errors import unavailable
+from tests.integration.metrics.rest_client import API, RestClient, rest_client, served, server
+from tests.support.eventually import eventually
+from tests.support.tokens import bearer
+from tests.unit.metrics.api.scripted_api import ScriptedApi
+
+WATCH = f"{API}/queue-health:watch"
+
+
+@pytest.fixture
+def api() -> ScriptedApi:
+    return ScriptedApi()
+
+
+@pytest.fixture
+async def client(api: ScriptedApi) -> AsyncIterator[RestClient]:
+    async with served(api) as client:
+        yield client
+
+
+def told(retried: int) -> admin.RetryDeliveriesResponse:
+    return admin.RetryDeliveriesResponse(
+        state=admin.RETRY_RUN_STATE_RUNNING, matched=2**40, retried=retried
+    )
+
+
+async def test_a_line_comes_when_it_is_made(api: ScriptedApi, client: RestClient) -> None:
+    """A reader sees the first before the second exists; each is one document on one line."""
+    first_was_read = asyncio.Event()
+
+    async def retry(_request: Any, _call: Call) -> AsyncGenerator[Message, None]:
+        yield told(1)
+        await first_was_read.wait()
+        yield told(2)
+
+    api.on("RetryDeliveries", retry)
+
+    async with client.session.post(
+        client.url(f"{API}/deliveries:retry"),
+        json={"reason": "x"},
+        headers=client.headers(None, ""),
+    ) as answer:
+        first = json.loads(await answer.content.readline())
+        first_was_read.set()
+        rest = [json.loads(line) async for line in answer.content]
+
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert [line["retried"] for line in (first, *rest)] == [1, 2]
+    assert (first["state"], first["matched"]) == ("running", 2**40)
+
+
+@pytest.mark.parametrize(
+    ("token", "query", "status"),
+    [(None, "", 401), (bearer("tenant", UUID(int=7)), "", 403), ("", "?intervalS=fast", 400)],
+)
+async def test_an_error_before_the_first_line_has_its_status(
+    client: RestClient, token: str | None, query: str, status: int
+) -> None:
+    """As every other call; nothing has been said yet."""
+    answer = await client.ask("GET", f"/queue-health:watch{query}", token=token)
+
+    assert (answer.status, answer.json["status"]) == (status, status)
+
+
+async def test_an_error_after_the_first_line_is_the_last_line(
+    api: ScriptedApi, client: RestClient
+) -> None:
+    """The status is said already; the reader still learns that this is not the end."""
+
+    async def watch(_request: Any, _call: Call) -> AsyncGenerator[Message, None]:
+        await asyncio.sleep(0)
+        yield metrics.WatchQueueHealthResponse()
+        raise unavailable("BROKER_AWAY", "The broker cannot be reached.")
+
+    api.on("WatchQueueHealth", watch)
+
+    answer = await client.ask("GET", "/queue-health:watch")
+
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert answer.status == 200
+    assert lines[0] == {"health": None}
+    assert lines[1]["error"]["reason"] == "BROKER_AWAY"
+    assert lines[1]["error"]["status"] == 503
+
+
+async def test_no_answer_at_all_is_an_empty_stream(api: ScriptedApi, client: RestClient) -> None:
+    """Nothing to tell is no error."""
+
+    async def watch(_request: Any, _call: Call) -> AsyncGenerator[Message, None]:
+        await asyncio.sleep(0)
+        nothing: tuple[Message, ...] = ()
+        for one in nothing:
+            yield one
+
+    api.on("WatchQueueHealth", watch)
+
+    answer = await client.ask("GET", "/queue-health:watch")
+
+    assert (answer.status, answer.text) == (200, "")
+
+
+@pytest.mark.parametrize("size", [1, 1_000_000])
+async def test_a_reader_who_goes_away_ends_the_stream(
+    api: ScriptedApi, client: RestClient, size: int
+) -> None:
+    """Whether the stream waits for its next line or for room to write it."""
+    ended = asyncio.Event()
+
+    async def watch(_request: Any, _call: Call) -> AsyncGenerator[Message, None]:
+        try:
+            while True:
+                yield metrics.WatchQueueHealthResponse(
+                    health=metrics.GetQueueHealthResponse(
+                        checks=[metrics.HealthCheck(message="x" * size)]
+                    )
+                )
+                await asyncio.sleep(0.01)
+        finally:
+            ended.set()
+
+    api.on("WatchQueueHealth", watch)
+
+    async with client.session.get(client.url(WATCH), headers=client.headers(None, "")) as answer:
+        await answer.content.readany()
+        answer.close()
+
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_a_stream_ends_by_itself_when_the_service_stops(api: ScriptedApi) -> None:
+    """Leaving waits for its last line, not for its reader."""
+
+    async def watch(_request: Any, call: Call) -> AsyncGenerator[Message, None]:
+        yield metrics.WatchQueueHealthResponse()
+        await call.stopping.wait()
+
+    api.on("WatchQueueHealth", watch)
+    [port] = free_ports(1)
+    async with rest_client(port) as client:
+        async with server(api, port):
+            asking = asyncio.create_task(client.ask("GET", "/queue-health:watch"))
+            await eventually(lambda: bool(api.calls))
+            api.stopping.set()
+
+        answer = await asking
+
+    assert (answer.status, answer.text) == (200, '{"health":null}\n')
+
+
+async def test_a_stream_that_does_not_end_is_cut_when_the_service_stops(api: ScriptedApi) -> None:
+    """After the time to drain; the reader sees that it was cut, and its method is closed."""
+    ended = asyncio.Event()
+
+    async def watch(_request: Any, _call: Call) -> AsyncGenerator[Message, None]:
+        try:
+            yield metrics.WatchQueueHealthResponse()
+            await asyncio.Future()
+        finally:
+            ended.set()
+
+    api.on("WatchQueueHealth", watch)
+    [port] = free_ports(1)
+    async with rest_client(port) as client:
+        async with server(api, port, drain_timeout_s=0.2):
+            asking = asyncio.create_task(client.ask("GET", "/queue-health:watch"))
+            await eventually(lambda: bool(api.calls))
+
+        with pytest.raises(aiohttp.ClientError):
+            await asking
+
+    assert ended.is_set()
