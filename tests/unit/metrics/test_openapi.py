@@ -1,0 +1,100 @@
+"""The OpenAPI document: what it says holds for what is answered."""
+
+from importlib.resources import files
+from typing import Any
+
+import jsonschema_rs
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ringback.metrics.json_document import json_bytes
+from services.metrics.api import problem
+from services.metrics.api.errors import internal, no_such_delivery
+from services.metrics.api.methods import Method, methods_of
+from services.metrics.api.problem import HttpError
+from tests.unit.metrics.api.any_message import messages
+
+DOCUMENT: dict[str, Any] = orjson.loads(
+    files("ringback.metrics.v1").joinpath("openapi.json").read_bytes()
+)
+OPERATIONS = {
+    operation["operationId"]: operation
+    for verbs in DOCUMENT["paths"].values()
+    for operation in verbs.values()
+}
+
+
+def validator(reference: dict[str, str]) -> Any:
+    return jsonschema_rs.validator_for({"components": DOCUMENT["components"], **reference})
+
+
+def test_it_describes_every_call() -> None:
+    """With a sentence and a longer text, which are the comments of the contract."""
+    assert OPERATIONS.keys() == {method.name for method in methods_of()}
+    for operation in OPERATIONS.values():
+        assert operation["summary"]
+        assert operation["description"].endswith(("`tenant`.", "`service`."))
+
+
+def test_it_describes_every_field_by_the_comment_above_it() -> None:
+    """A comment that takes two lines is one sentence."""
+    schemas = DOCUMENT["components"]["schemas"]
+
+    assert schemas["Delivery"]["properties"]["altered"] == {
+        "type": "boolean",
+        "description": "`event_data` differs from the bytes that arrived: a part could not be "
+        "stored as it was.",
+    }
+    assert schemas["DeliveryStatus"]["description"].splitlines()[-1] == (
+        "- `duplicate`: The same event had arrived before; `duplicate_of` says which webhook "
+        "carried it."
+    )
+
+
+def test_it_says_what_the_contract_says_of_values() -> None:
+    """Bounds, formats, and what is required."""
+    parameters = {one["name"]: one for one in OPERATIONS["GetDelivery"]["parameters"]}
+    reason = DOCUMENT["components"]["schemas"]["PauseProcessingRequest"]
+    watch = OPERATIONS["WatchQueueHealth"]["parameters"][0]
+
+    assert parameters["jobId"]["in"] == "path"
+    assert parameters["jobId"]["schema"]["format"] == "uuid"
+    assert reason["required"] == ["reason"]
+    assert (watch["schema"]["minimum"], watch["schema"]["maximum"]) == (1, 60)
+
+
+def test_what_stands_in_the_path_stands_nowhere_else() -> None:
+    """A body that said it too could say something else."""
+    body = DOCUMENT["components"]["schemas"]["RetryDeliveryRequest"]
+
+    assert sorted(body["properties"]) == ["reason", "requestId"]
+
+
+@pytest.mark.parametrize("method", methods_of(), ids=lambda method: method.name)
+@given(data=st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_answer_is_as_it_says(method: Method, data: st.DataObject) -> None:
+    """Whatever the message, its document is one of the schema."""
+    content = OPERATIONS[method.name]["responses"]["200"]["content"]
+    [described] = content.values()
+    message = data.draw(messages(method.response_class))
+
+    validator(described["schema"]).validate(orjson.loads(json_bytes(message)))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        internal(),
+        no_such_delivery("0190"),
+        *(value for value in vars(problem).values() if isinstance(value, HttpError)),
+    ],
+    ids=lambda error: error.reason,
+)
+def test_every_problem_is_as_it_says(error: Any) -> None:
+    """Also those that only HTTP knows of."""
+    document = orjson.loads(orjson.dumps(problem.problem(error)))
+
+    validator({"$ref": "#/components/schemas/Problem"}).validate(document)
