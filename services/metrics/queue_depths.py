@@ -1,4 +1,4 @@
-"""How many messages are ready in each queue, as the broker says."""
+"""How deep each queue is, as the broker says."""
 
 import asyncio
 from typing import Self
@@ -11,6 +11,7 @@ from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.linked import Linked
 from ringback.runtime.rabbit import BROKER_AWAY
 from ringback.runtime.topology import missing
+from services.metrics.queue_depth import QueueDepth
 
 
 class QueueDepths(Linked):
@@ -39,8 +40,8 @@ class QueueDepths(Linked):
         await channel.close()
         return True
 
-    async def read(self, timeout_s: float) -> dict[str, int]:
-        """Messages that wait in each queue. One that does not answer in time is left out.
+    async def read(self, timeout_s: float) -> dict[str, QueueDepth]:
+        """The depth of each queue by its name. One that does not answer in time is left out.
 
         Empty while the broker is away. When no queue answers, the connection is made anew.
         """
@@ -75,7 +76,7 @@ class QueueDepths(Linked):
         self._connection = connection
 
 
-async def _depth(connection: AbstractConnection, name: str, timeout_s: float) -> int | None:
+async def _depth(connection: AbstractConnection, name: str, timeout_s: float) -> QueueDepth | None:
     """On a channel of its own: asking in vain, or for a queue that is absent, closes it."""
     try:
         async with asyncio.timeout(timeout_s):
@@ -84,4 +85,5 @@ async def _depth(connection: AbstractConnection, name: str, timeout_s: float) ->
             await channel.close()
     except BROKER_AWAY:
         return None
-    return queue.declaration_result.message_count
+    told = queue.declaration_result
+    return QueueDepth(messages=told.message_count or 0, consumers=told.consumer_count or 0)

@@ -1,28 +1,77 @@
-"""Reads the gauges in the background, so that a scrape never waits for the broker or the log."""
+"""Reads the queues and the log in the background: neither a scrape nor a call waits for them."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
+import structlog
+
+from ringback.runtime.postgres import DATABASE_AWAY
 from services.metrics.dead_letter_count import DeadLetterCount
 from services.metrics.observe import Observer
 from services.metrics.queue_depths import QueueDepths
+from services.metrics.reads.log_state import LogState
+from services.metrics.reads.queue_snapshot import QueueSnapshot
 
 READ_TIMEOUT_S = 4.0
+_QUICK_S = 1.0
+
+log = structlog.get_logger()
 
 
-async def keep_reading(
-    queues: QueueDepths, dead_letters: DeadLetterCount, observer: Observer, *, interval_s: float
-) -> None:
-    """Read both, each by its own deadline, every `interval_s` until cancelled."""
+def count_max_age_s(interval_s: float) -> float:
+    """How old a count may be that is read every `interval_s`.
+
+    One reading may fail without the answer going away; two in a row may not.
+    """
+    return 2 * (interval_s + READ_TIMEOUT_S)
+
+
+@dataclass(slots=True)
+class Readings:
+    """Tells gauges and snapshot what it reads. What is away stays as it was, and grows old."""
+
+    queues: QueueDepths
+    log_state: LogState
+    dead_letters: DeadLetterCount
+    observer: Observer
+    snapshot: QueueSnapshot
+    _log_is_away: bool = False
+
+    async def keep(self, *, interval_s: float) -> None:
+        """Until cancelled: count dead letters every `interval_s`, the rest each second or oftener.
+
+        Each reading has a deadline of its own, and none waits for another.
+        """
+        quick_s = min(interval_s, _QUICK_S)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_every(quick_s, self._read_queues))
+            group.create_task(_every(quick_s, self._read_log))
+            group.create_task(_every(interval_s, self._count))
+
+    async def _read_queues(self) -> None:
+        depths = await self.queues.read(READ_TIMEOUT_S)
+        self.observer.queues_read({name: depth.messages for name, depth in depths.items()})
+        self.snapshot.queues_read(depths)
+
+    async def _read_log(self) -> None:
+        try:
+            self.snapshot.log_read(*await self.log_state.read(READ_TIMEOUT_S))
+        except DATABASE_AWAY as exc:
+            if not self._log_is_away:
+                log.warning("queue_health.log_not_read", reason=type(exc).__name__)
+            self._log_is_away = True
+        else:
+            self._log_is_away = False
+
+    async def _count(self) -> None:
+        unresolved = await self.dead_letters.read(READ_TIMEOUT_S)
+        if unresolved is not None:
+            self.observer.dead_letters_counted(unresolved)
+            self.snapshot.dead_letters_counted(unresolved)
+
+
+async def _every(interval_s: float, read: Callable[[], Awaitable[None]]) -> None:
     while True:
-        await asyncio.gather(_read_queues(queues, observer), _count(dead_letters, observer))
+        await read()
         await asyncio.sleep(interval_s)
-
-
-async def _read_queues(queues: QueueDepths, observer: Observer) -> None:
-    observer.queues_read(await queues.read(READ_TIMEOUT_S))
-
-
-async def _count(dead_letters: DeadLetterCount, observer: Observer) -> None:
-    unresolved = await dead_letters.read(READ_TIMEOUT_S)
-    if unresolved is not None:
-        observer.dead_letters_counted(unresolved)

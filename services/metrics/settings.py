@@ -102,7 +102,8 @@ class MetricsSettings(
         default=5.0,
         ge=0.1,
         le=300,
-        description="Seconds between two readings of the queues and of the dead letters.",
+        description="Seconds between two counts of the dead letters. The queues are read at least "
+        "each second.",
     )
     metrics_drain_timeout_s: float = Field(
         default=5.0, gt=0, description="Seconds to finish the calls in hand when told to stop."

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry
 
@@ -14,6 +13,7 @@ from ringback.runtime.exposition import Exposition
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
 from ringback.runtime.settings import load
+from services.metrics.access import Access
 from services.metrics.api.auth import Authenticator
 from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.methods import ADMIN_SERVICE, METRICS_SERVICE, methods_of
@@ -23,7 +23,10 @@ from services.metrics.grpc_server import grpc_server
 from services.metrics.observe import Observer
 from services.metrics.queue_depths import QueueDepths
 from services.metrics.readiness import Readiness
-from services.metrics.readings import READ_TIMEOUT_S, keep_reading
+from services.metrics.readings import Readings, count_max_age_s
+from services.metrics.reads.log_state import LogState
+from services.metrics.reads.metrics_api import MetricsApi
+from services.metrics.reads.queue_snapshot import QueueSnapshot
 from services.metrics.rest_server import rest_server
 from services.metrics.settings import MetricsSettings, TokenSettings
 from services.metrics.stats_folding import keep_folding
@@ -75,10 +78,14 @@ async def _metrics(
             readiness={"database": readiness.database, "broker": readiness.broker},
         )
         await stack.enter_async_context(exposition)
-        dispatcher = _dispatcher(pool, authenticator, registry, stopping)
-        await _listen(stack, settings, dispatcher, readiness)
+        access = Access(pool)
         interval_s = settings.metrics_interval_s
-        reading = keep_reading(queues, DeadLetterCount(pool), observer, interval_s=interval_s)
+        snapshot = QueueSnapshot(count_max_age_s=count_max_age_s(interval_s))
+        metrics_api = MetricsApi(access, snapshot)
+        dispatcher = _dispatcher(metrics_api, authenticator, registry, stopping)
+        await _listen(stack, settings, dispatcher, readiness)
+        readings = Readings(queues, LogState(access), DeadLetterCount(pool), observer, snapshot)
+        reading = readings.keep(interval_s=interval_s)
         yield _in_background(stack, reading, keep_folding(pool)), exposition
 
 
@@ -126,7 +133,7 @@ def _authenticator(settings: TokenSettings) -> Authenticator:
 
 
 def _dispatcher(
-    pool: asyncpg.Pool,
+    metrics_api: MetricsApi,
     authenticator: Authenticator,
     registry: CollectorRegistry,
     stopping: asyncio.Event,
@@ -134,7 +141,7 @@ def _dispatcher(
     methods = methods_of()
     return Dispatcher(
         methods,
-        {METRICS_SERVICE.full_name: _NotYet(), ADMIN_SERVICE.full_name: _NotYet()},
+        {METRICS_SERVICE.full_name: metrics_api, ADMIN_SERVICE.full_name: _NotYet()},
         authenticator=authenticator,
         observer=CallObserver(registry, methods),
         stopping=stopping,
@@ -154,7 +161,6 @@ def _observer(
 ) -> Observer:
     return Observer(
         registry,
-        # One reading may fail without the gauge going away; two in a row may not.
-        max_age_s=2 * (settings.metrics_interval_s + READ_TIMEOUT_S),
+        max_age_s=count_max_age_s(settings.metrics_interval_s),
         broker_is_up=lambda: queues.is_up,
     )

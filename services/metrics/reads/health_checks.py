@@ -1,0 +1,65 @@
+"""The published thresholds."""
+
+from dataclasses import dataclass
+
+from services.metrics.reads.queue_state import QueueState
+
+TOO_MANY_WAITING = 100
+TOO_HIGH_FAILURE_RATIO = 0.05
+MOST_DEAD_LETTERS = 10
+FEWEST_CONSUMERS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`value` was measured, `limit` is published; `message` says in a sentence how they compare."""
+
+    name: str
+    ok: bool
+    value: float
+    limit: float
+    message: str
+
+
+def checks_of(state: QueueState) -> tuple[Check, ...]:
+    """All of them, in the order of the contract, whether they hold or not."""
+    return (_waiting(state), _failure_rate(state), _dead_letters(state), _consumers(state))
+
+
+def _waiting(state: QueueState) -> Check:
+    ok = state.waiting < TOO_MANY_WAITING
+    limit = f"fewer than {TOO_MANY_WAITING} are healthy"
+    message = f"{_webhooks(state.waiting)} waiting: {limit}."
+    return Check("waiting", ok, state.waiting, TOO_MANY_WAITING, message)
+
+
+def _failure_rate(state: QueueState) -> Check:
+    ratio = state.failure_ratio
+    message = (
+        f"{ratio:.2%} of the webhooks of the last 24 hours have failed: "
+        f"less than {TOO_HIGH_FAILURE_RATIO:.0%} is healthy."
+    )
+    ok = ratio < TOO_HIGH_FAILURE_RATIO
+    return Check("failure_rate", ok, ratio, TOO_HIGH_FAILURE_RATIO, message)
+
+
+def _dead_letters(state: QueueState) -> Check:
+    count = state.dead_letters
+    letters = "1 dead letter is" if count == 1 else f"{count} dead letters are"
+    message = f"{letters} unresolved: at most {MOST_DEAD_LETTERS} are healthy."
+    return Check("dead_letters", count <= MOST_DEAD_LETTERS, count, MOST_DEAD_LETTERS, message)
+
+
+def _consumers(state: QueueState) -> Check:
+    count = state.consumers
+    if count >= FEWEST_CONSUMERS:
+        message = f"The work queue has {count} consumer{'s' if count > 1 else ''}."
+    elif state.processing.paused:
+        message = "No processor takes work: processing is paused."
+    else:
+        message = "No processor takes work."
+    return Check("consumers", count >= FEWEST_CONSUMERS, count, FEWEST_CONSUMERS, message)
+
+
+def _webhooks(count: int) -> str:
+    return "1 webhook is" if count == 1 else f"{count} webhooks are"
