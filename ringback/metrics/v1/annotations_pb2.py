@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%ringback/metrics/v1/annotations.proto\x12\x13ringback.metrics.v1\x1a google/protobuf/descriptor.proto\"l\n\x05Shape\x12\x0f\n\x07pattern\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x14\n\x07minimum\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximum*Z\n\nCallerRole\x12\x1b\n\x17\x43\x41LLER_ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41LLER_ROLE_TENANT\x10\x01\x12\x17\n\x13\x43\x41LLER_ROLE_SERVICE\x10\x02:U\n\nleast_role\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0e\x32\x1f.ringback.metrics.v1.CallerRole:2\n\tjson_text\x12\x1d.google.protobuf.FieldOptions\x18\xba\x8e\x03 \x01(\x08:J\n\x05shape\x12\x1d.google.protobuf.FieldOptions\x18\xbb\x8e\x03 \x01(\x0b\x32\x1a.ringback.metrics.v1.Shapeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%ringback/metrics/v1/annotations.proto\x12\x13ringback.metrics.v1\x1a google/protobuf/descriptor.proto\"\x94\x01\n\x05Shape\x12\x0f\n\x07pattern\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x14\n\x07minimum\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_length\x18\x05 \x01(\x05H\x02\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximumB\r\n\x0b_max_length*Z\n\nCallerRole\x12\x1b\n\x17\x43\x41LLER_ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41LLER_ROLE_TENANT\x10\x01\x12\x17\n\x13\x43\x41LLER_ROLE_SERVICE\x10\x02:U\n\nleast_role\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0e\x32\x1f.ringback.metrics.v1.CallerRole:2\n\tjson_text\x12\x1d.google.protobuf.FieldOptions\x18\xba\x8e\x03 \x01(\x08:J\n\x05shape\x12\x1d.google.protobuf.FieldOptions\x18\xbb\x8e\x03 \x01(\x0b\x32\x1a.ringback.metrics.v1.Shapeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ringback.metrics.v1.annotations_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CALLERROLE']._serialized_start=206
-  _globals['_CALLERROLE']._serialized_end=296
-  _globals['_SHAPE']._serialized_start=96
-  _globals['_SHAPE']._serialized_end=204
+  _globals['_CALLERROLE']._serialized_start=247
+  _globals['_CALLERROLE']._serialized_end=337
+  _globals['_SHAPE']._serialized_start=97
+  _globals['_SHAPE']._serialized_end=245
 # @@protoc_insertion_point(module_scope)

@@ -65,8 +65,9 @@ def _wrong(field: FieldDescriptor, value: object) -> str | None:
 def _wrong_text(stated: Shape, text: str) -> str | None:
     if "\0" in text:
         return "holds the character U+0000."
-    if len(text) > LONGEST_TEXT:
-        return f"is longer than {LONGEST_TEXT} characters."
+    longest = stated.max_length if stated.HasField("max_length") else LONGEST_TEXT
+    if len(text) > longest:
+        return f"is longer than {longest} characters."
     if stated.format == "uuid" and not _UUID.fullmatch(text):
         return "is no UUID."
     return None

@@ -137,7 +137,7 @@ def _asked(field: FieldDescriptor) -> Schema:
             # Blanks alone say nothing.
             schema |= {"minLength": 1, "pattern": r"\S"}
     told = field.GetOptions().Extensions[shape]
-    return schema | {each.name: _whole(value) for each, value in told.ListFields()}
+    return schema | {each.json_name: _whole(value) for each, value in told.ListFields()}
 
 
 def _whole(value: float | str) -> float | str:
