@@ -1,0 +1,56 @@
+"""Each statement of the metrics service, with the rights of those for whom it is run."""
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from ringback.runtime.queries import load
+from tests.support.database_roles import (
+    METRICS,
+    OPERATOR,
+    SERVICE,
+    TENANT,
+    TENANT_OPERATOR,
+    url_as,
+)
+
+STATEMENTS = sorted((Path(__file__).parents[3] / "services/metrics/sql").glob("*.sql"))
+
+READERS = (TENANT, SERVICE)
+OPERATORS = (TENANT_OPERATOR, OPERATOR)
+OWN_WORK = {
+    "become.sql",
+    "fold_statistics.sql",
+    "prune_statistics.sql",
+    "retry_prune.sql",
+    "unresolved_dead_letters.sql",
+}
+CHANGES = {
+    "discard_webhook.sql",
+    "retry_mark_published.sql",
+    "retry_message.sql",
+    "retry_run_audit.sql",
+    "retry_unpublished.sql",
+    "retry_webhook.sql",
+    "set_processing.sql",
+}
+
+
+def roles_of(name: str) -> tuple[str, ...]:
+    """Who runs a statement. One that is not named here is a reading for callers."""
+    if name in OWN_WORK:
+        return (METRICS,)
+    return OPERATORS if name in CHANGES else READERS
+
+
+@pytest.mark.parametrize("path", STATEMENTS, ids=lambda path: path.name)
+async def test_it_may_be_run_by_those_for_whom_it_is(database_url: str, path: Path) -> None:
+    """A right that is missing shows here, not as a database that seems to be away."""
+    for role in roles_of(path.name):
+        session = await asyncpg.connect(url_as(database_url, role))
+
+        # To explain a statement asks for the same rights as to run it.
+        await session.execute(f"EXPLAIN (GENERIC_PLAN) {load('services.metrics', path.name)}")
+
+        await session.close()
