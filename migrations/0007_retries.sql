@@ -176,6 +176,23 @@ BEGIN
 END
 $$;
 
+-- The unresolved dead letters that match all that is not null, of those with an id after `p_after`
+-- and up to `p_until`. Not null are those two alone.
+CREATE FUNCTION matching_dead_letters(
+    p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text,
+    p_created_from timestamptz, p_created_before timestamptz
+) RETURNS TABLE (id uuid)
+LANGUAGE sql STABLE AS $$
+    SELECT log.id FROM webhook_delivery_log AS log
+    WHERE log.error_class IS NOT NULL AND log.status = 'dead_letter' AND log.resolution IS NULL
+      AND log.id > p_after AND log.id <= p_until
+      AND (p_event_type IS NULL OR log.event_type = p_event_type)
+      AND (p_error_class IS NULL OR log.error_class = p_error_class)
+      AND (p_call_id IS NULL OR log.call_id = p_call_id)
+      AND (p_created_from IS NULL OR log.created_at >= p_created_from)
+      AND (p_created_before IS NULL OR log.created_at < p_created_before)
+$$;
+
 -- Deletes at most `p_most` retries of which the log holds no webhook any more; how many it deleted.
 -- With its owner's rights: it is housekeeping, and nobody else deletes here.
 CREATE FUNCTION prune_webhook_retries(p_most integer) RETURNS bigint

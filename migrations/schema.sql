@@ -1,6 +1,18 @@
 -- The schema after the last migration, for reading and for reviewing changes of it.
 -- Nothing is built from this file; migrations/README.md says how to renew it.
 
+CREATE ROLE ringback_gateway NOLOGIN NOINHERIT;
+CREATE ROLE ringback_metrics NOLOGIN NOINHERIT;
+CREATE ROLE ringback_operator NOLOGIN NOINHERIT;
+CREATE ROLE ringback_processor NOLOGIN NOINHERIT;
+CREATE ROLE ringback_service NOLOGIN NOINHERIT;
+CREATE ROLE ringback_tenant NOLOGIN NOINHERIT;
+CREATE ROLE ringback_tenant_operator NOLOGIN NOINHERIT;
+GRANT ringback_operator TO ringback_metrics;
+GRANT ringback_service TO ringback_metrics;
+GRANT ringback_tenant TO ringback_metrics;
+GRANT ringback_tenant_operator TO ringback_metrics;
+
 CREATE FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, recorded_outcome text, duplicate_of uuid)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -415,6 +427,19 @@ CREATE FUNCTION public.lock_webhook_decision(id uuid) RETURNS void
     LANGUAGE sql
     AS $$
     SELECT pg_advisory_xact_lock(hashtext('webhook_decision'), hashtext(id::text))
+$$;
+
+CREATE FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) RETURNS TABLE(id uuid)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT log.id FROM webhook_delivery_log AS log
+    WHERE log.error_class IS NOT NULL AND log.status = 'dead_letter' AND log.resolution IS NULL
+      AND log.id > p_after AND log.id <= p_until
+      AND (p_event_type IS NULL OR log.event_type = p_event_type)
+      AND (p_error_class IS NULL OR log.error_class = p_error_class)
+      AND (p_call_id IS NULL OR log.call_id = p_call_id)
+      AND (p_created_from IS NULL OR log.created_at >= p_created_from)
+      AND (p_created_before IS NULL OR log.created_at < p_created_before)
 $$;
 
 CREATE FUNCTION public.may_clean_webhook_logs() RETURNS boolean

@@ -1,0 +1,63 @@
+"""What became of the webhooks that a run of retries made."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from ringback.contract.status import Status
+
+_ENDED = frozenset({Status.COMPLETED, Status.DUPLICATE, Status.DEAD_LETTER})
+_FAILING = frozenset({Status.FAILED, Status.DEAD_LETTER})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A row of the log: how it stands, and how many attempts have ended."""
+
+    id: UUID
+    status: Status
+    attempts: int
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in _ENDED
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether an attempt failed, also when a later one did not."""
+        succeeded = self.has_ended and self.status not in _FAILING
+        return self.status in _FAILING or self.attempts > int(succeeded)
+
+
+@dataclass(slots=True)
+class Tally:
+    retried: int = 0
+    completed: int = 0
+    skipped: int = 0
+    _unfinished: set[UUID] = field(default_factory=set)
+    _failed: set[UUID] = field(default_factory=set)
+
+    @property
+    def failed_again(self) -> int:
+        """Webhooks, not attempts."""
+        return len(self._failed)
+
+    @property
+    def unfinished(self) -> frozenset[UUID]:
+        """Those that have not ended, as far as was noted."""
+        return frozenset(self._unfinished)
+
+    def made(self, new_id: UUID) -> None:
+        self.retried += 1
+        self._unfinished.add(new_id)
+
+    def note(self, outcomes: Iterable[Outcome]) -> None:
+        """How some of the unfinished stand now."""
+        for outcome in outcomes:
+            if outcome.id not in self._unfinished:
+                continue
+            if outcome.has_failed:
+                self._failed.add(outcome.id)
+            if outcome.has_ended:
+                self._unfinished.discard(outcome.id)
+                self.completed += outcome.status is Status.COMPLETED

@@ -1,0 +1,25 @@
+from uuid import UUID
+
+from services.metrics.reads.asked import Asked
+
+LONGEST_REASON = 500
+
+
+class ChangeAsked(Asked):
+    """Reads what a change asks for."""
+
+    def job_id(self) -> UUID:
+        """The stand-in is of no webhook; `accept` then refuses it."""
+        job_id = self.uuid("job_id")
+        if job_id is None and not self.text("job_id"):
+            self.refuse("job_id", "is required.")
+        return job_id or UUID(int=0)
+
+    def reason(self, *, required: bool) -> str:
+        """Why, without the blanks around it; empty if it may be, and is."""
+        reason = (self.text("reason") or "").strip()
+        if required and not reason:
+            self.refuse("reason", "is required.")
+        if len(reason) > LONGEST_REASON:
+            self.refuse("reason", f"is longer than {LONGEST_REASON} characters.")
+        return reason

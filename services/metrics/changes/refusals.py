@@ -1,0 +1,35 @@
+"""Why a decision on a dead letter cannot be made, in the words of the API."""
+
+from uuid import UUID
+
+from services.metrics.api.errors import ApiError, no_such_delivery, precondition
+
+
+def refusal(verdict: str, job_id: UUID, new_id: UUID | None) -> ApiError:
+    """`verdict` is a word of the functions `retry_webhook` and `discard_webhook`.
+
+    `new_id` is the webhook that was made of this one, if it was retried. Raises ValueError for a
+    word that they do not have.
+    """
+    match verdict:
+        case "not_found":
+            return no_such_delivery(job_id)
+        case "not_dead":
+            return precondition("NOT_A_DEAD_LETTER", "The webhook is not a dead letter.", job_id)
+        case "already_retried":
+            return precondition(
+                "ALREADY_RETRIED",
+                f"The webhook was retried already, as {new_id}.",
+                job_id,
+                newJobId=str(new_id),
+            )
+        case "discarded":
+            return precondition("DISCARDED", "The dead letter was discarded.", job_id)
+        case "not_retryable":
+            return precondition(
+                "NOT_RETRYABLE",
+                "It came from no gateway or is no event, so there is nothing to process again.",
+                job_id,
+            )
+        case _:
+            raise ValueError(verdict)

@@ -1,0 +1,35 @@
+"""A retry as a message: the same event under a new id, as a gateway would publish it."""
+
+import asyncpg
+from aio_pika import DeliveryMode, Message
+
+from ringback.contract.envelope import CONTENT_TYPE, Envelope
+from ringback.contract.trace_context import new_trace_context
+
+
+def message_of(row: asyncpg.Record) -> Message:
+    """Made of a row of `retry_message.sql`. It begins a trace of its own.
+
+    The body is what the log holds: the same JSON by meaning, not the same bytes. It was received
+    when its event was, however often it was retried: handlers order events by that.
+    """
+    envelope = Envelope(
+        job_id=row["id"],
+        event_type=row["event_type"],
+        org_id=row["org_id"],
+        endpoint_id=row["endpoint_id"],
+        received_at=row["received_at"],
+        gateway_life=row["gateway_life"],
+        trace=new_trace_context(),
+        dedup_key=row["dedup_key"],
+        retry_of=row["original"],
+    )
+    return Message(
+        row["body"].encode(),
+        headers=envelope.headers(),
+        content_type=CONTENT_TYPE,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        message_id=str(envelope.job_id),
+        timestamp=envelope.received_at,
+        type=envelope.event_type,
+    )

@@ -1,0 +1,112 @@
+"""Puts one dead letter to work again."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from ringback.contract.identity import new_job_id
+from ringback.runtime.queries import load
+from services.metrics.access import Access
+from services.metrics.api.call import Call
+from services.metrics.api.errors import unavailable
+from services.metrics.changes.actor import actor_of
+from services.metrics.changes.refusals import refusal
+from services.metrics.changes.retry_outbox import RetryOutbox
+
+_PUBLISHING_S = 10.0
+"""More than a publish and its mark take. The caller may be gone by then."""
+
+_PACKAGE = "services.metrics"
+_HAS_BEEN_DONE = frozenset({"retried", "repeated"})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOrder:
+    """`details` go to the audit."""
+
+    job_id: UUID
+    reason: str
+    request_id: UUID | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """`is_published` is false while it is not known that the broker has it."""
+
+    new_id: UUID
+    altered: bool
+    is_published: bool
+
+
+class RetryOne:
+    """Publishing goes on when its caller is gone; `finish` waits for what is being published."""
+
+    def __init__(self, access: Access, outbox: RetryOutbox, max_attempts: int) -> None:
+        self._access = access
+        self._outbox = outbox
+        self._max_attempts = max_attempts
+        self._publishing: set[asyncio.Task[bool]] = set()
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the broker is known to be there, and takes messages."""
+        return self._outbox.is_open
+
+    def require_broker(self) -> None:
+        """Raises ApiError UNAVAILABLE while nothing can be published."""
+        if not self.is_possible:
+            raise unavailable("BROKER_AWAY", "The broker cannot be reached; nothing was changed.")
+
+    async def retry(self, order: RetryOrder, call: Call) -> Retried:
+        """Commit the retry, then publish it. Raises ApiError; then nothing was changed.
+
+        There is one exception: a commit whose answer was lost is UNAVAILABLE and may have been
+        done. The sweeper then publishes it, and the same request id finds it.
+        """
+        self.require_broker()
+        done, row = await self._commit(order, call)
+        if row is None:
+            return done
+        task = asyncio.create_task(self._outbox.publish_and_mark(row, _later(call)))
+        self._publishing.add(task)
+        task.add_done_callback(self._publishing.discard)
+        await asyncio.wait({task}, timeout=call.remaining_s())
+        return replace(done, is_published=task.done() and task.result())
+
+    async def finish(self, timeout_s: float) -> None:
+        """Wait for what is being published; the sweeper publishes what is cut off."""
+        if self._publishing:
+            await asyncio.wait(self._publishing, timeout=timeout_s)
+
+    async def _commit(self, order: RetryOrder, call: Call) -> tuple[Retried, asyncpg.Record | None]:
+        """What there is now, and what the message is made of unless it was there before."""
+        async with self._access.changing(call) as connection:
+            [found] = await connection.fetch(
+                load(_PACKAGE, "retry_webhook.sql"),
+                order.job_id,
+                new_job_id(),
+                self._max_attempts,
+                actor_of(call.principal),
+                call.principal.role.value,
+                order.reason,
+                order.request_id,
+                orjson.dumps(dict(order.details)).decode(),
+            )
+            verdict, new_id = found["verdict"], found["new_id"]
+            if verdict not in _HAS_BEEN_DONE:
+                raise refusal(verdict, order.job_id, new_id)
+            done = Retried(new_id, found["altered"], found["published_at"] is not None)
+            if verdict == "repeated":
+                return done, None
+            [row] = await connection.fetch(load(_PACKAGE, "retry_message.sql"), new_id)
+            return done, row
+
+
+def _later(call: Call) -> Call:
+    """The same caller, with time enough whether or not it waits."""
+    return replace(call, deadline=asyncio.get_running_loop().time() + _PUBLISHING_S)

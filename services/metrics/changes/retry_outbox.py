@@ -1,0 +1,68 @@
+"""Brings retries that are committed to the broker."""
+
+from typing import Protocol
+
+import asyncpg
+import structlog
+from aio_pika import Message
+
+from ringback.contract.ladder import FIRST_ATTEMPT, routing_key
+from ringback.contract.topology import WEBHOOKS
+from ringback.runtime.queries import load
+from ringback.runtime.rabbit import BROKER_AWAY
+from services.metrics.access import Access
+from services.metrics.api.call import Call
+from services.metrics.api.errors import ApiError
+from services.metrics.changes.retry_message import message_of
+
+log = structlog.get_logger()
+
+
+class Publisher(Protocol):
+    @property
+    def is_up(self) -> bool:
+        """Whether a publish has a chance now."""
+
+    async def publish(self, message: Message, *, exchange: str, routing_key: str) -> None:
+        """Return once it is confirmed. Raises one of BROKER_AWAY, within its own deadline."""
+
+
+class RetryOutbox:
+    def __init__(self, access: Access, publisher: Publisher) -> None:
+        self._access = access
+        self._publisher = publisher
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the broker is known to be there, and takes messages."""
+        return self._publisher.is_up
+
+    async def publish(self, row: asyncpg.Record) -> bool:
+        """Publish the retry of this row (`retry_message.sql`) as a first attempt.
+
+        True once it is confirmed. False when that is not known: the broker may have it.
+        """
+        try:
+            await self._publisher.publish(
+                message_of(row), exchange=WEBHOOKS, routing_key=routing_key(FIRST_ATTEMPT)
+            )
+        except BROKER_AWAY as exc:
+            log.warning("retry.not_confirmed", job_id=str(row["id"]), reason=type(exc).__name__)
+            return False
+        return True
+
+    async def publish_and_mark(self, row: asyncpg.Record, call: Call) -> bool:
+        """As `publish`, and note in the database that it was confirmed.
+
+        Without the note the sweeper publishes it once more under its id, which does no harm.
+        """
+        if not await self.publish(row):
+            return False
+        try:
+            async with self._access.changing(call) as connection:
+                await connection.execute(
+                    load("services.metrics", "retry_mark_published.sql"), [row["id"]]
+                )
+        except ApiError as exc:
+            log.warning("retry.not_marked", job_id=str(row["id"]), reason=exc.reason)
+        return True

@@ -1,0 +1,2 @@
+-- How many dead letters a run of retries would look at.
+SELECT count(*) FROM matching_dead_letters($1, $2, $3, $4, $5, $6, $7)

@@ -1,0 +1,1 @@
+SELECT prune_webhook_retries($1)
