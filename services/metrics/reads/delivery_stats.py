@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Self
 from uuid import UUID
 
+from asyncpg import Record
+
 from ringback.metrics.v1.metrics_service_pb2 import (
     DeliverySummary,
     EventTypeStats,
@@ -15,8 +17,8 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 from ringback.runtime.queries import load
 from services.metrics.access import Access
 from services.metrics.api.call import Call
-from services.metrics.api.errors import Violation, invalid
-from services.metrics.api.principal import Principal, Role
+from services.metrics.reads.asked import Asked
+from services.metrics.reads.scope import seen_by
 from services.metrics.reads.window import BadRange, Window
 
 ALL_ORGS = UUID(int=2**128 - 1)
@@ -58,18 +60,24 @@ class DeliveryStats:
 
     async def get(self, request: GetDeliveryStatsRequest, call: Call) -> GetDeliveryStatsResponse:
         """Exact at the moment of its one statement. Raises ApiError."""
-        asked = request.range or DEFAULT_RANGE
-        try:
-            window = Window.back(asked, datetime.now(UTC))
-        except BadRange as exc:
-            raise invalid(Violation("range", str(exc))) from exc
-        org_id = _org_of(request.org_id, call.principal)
-        async with self._access.reading(call) as connection:
-            rows = await connection.fetch(
-                load("services.metrics", "delivery_stats.sql"), org_id, window.start
-            )
+        asked = Asked(request)
+        org_id = asked.uuid("org_id")
+        window = _window_of(request, asked)
+        asked.accept()
+
+        seen = seen_by(call, org_id)
+        rows = await self._rows(seen, window) if seen else []
         by_type = {row["event_type"]: Counts(*tuple(row)[1:]) for row in rows}
-        return response_of(asked, window, by_type)
+        return response_of(request.range or DEFAULT_RANGE, window, by_type)
+
+    async def _rows(self, seen: Call, window: Window) -> list[Record]:
+        async with self._access.reading(seen) as connection:
+            rows: list[Record] = await connection.fetch(
+                load("services.metrics", "delivery_stats.sql"),
+                seen.principal.org_id or ALL_ORGS,
+                window.start,
+            )
+        return rows
 
 
 def response_of(asked: str, window: Window, by_type: dict[str, Counts]) -> GetDeliveryStatsResponse:
@@ -126,12 +134,10 @@ def _sum(many: Iterable[Counts]) -> Counts:
     return sum(many, start=Counts())
 
 
-def _org_of(asked: str, principal: Principal) -> UUID:
-    if principal.role is Role.TENANT and principal.org_id is not None:
-        return principal.org_id
-    if not asked:
-        return ALL_ORGS
+def _window_of(request: GetDeliveryStatsRequest, asked: Asked) -> Window:
+    now = datetime.now(UTC)
     try:
-        return UUID(asked)
-    except ValueError as exc:
-        raise invalid(Violation("org_id", "An organisation is named by a UUID.")) from exc
+        return Window.back(request.range or DEFAULT_RANGE, now)
+    except BadRange as exc:
+        asked.refuse("range", str(exc))
+        return Window(now, now)

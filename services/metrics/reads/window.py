@@ -16,7 +16,7 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 
 
 class BadRange(ValueError):  # ruff: ignore[error-suffix-on-exception-name]  # it names what is bad
-    """The text is no range; the message says, in a sentence for the caller, what one is."""
+    """The text is no range. The message says why, as the end of a sentence about the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,10 @@ class Window:
 def _span(text: str) -> timedelta:
     match = _RANGE.fullmatch(text)
     if match is None:
-        raise BadRange(
-            "A range is a whole number of minutes, hours or days, such as 15m, 24h or 30d."
-        )
+        raise BadRange("is no whole number of minutes, hours or days, such as 15m, 24h or 30d.")
     span = int(match[1]) * _UNITS[match[2]]
     if not SHORTEST <= span <= LONGEST:
-        raise BadRange("A range is at least 15m and at most 30d.")
+        raise BadRange("is not from 15m to 30d.")
     return span
 
 
