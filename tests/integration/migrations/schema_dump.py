@@ -8,6 +8,8 @@ import re
 import tempfile
 from pathlib import Path
 
+import asyncpg
+
 from ringback.local.database import PrivateDatabase
 from ringback.local.database_files import program
 from ringback.local.ports import free_ports
@@ -19,12 +21,25 @@ _HEADER = """-- The schema after the last migration, for reading and for reviewi
 -- Nothing is built from this file; migrations/README.md says how to renew it.
 
 """
+_ROLES = """
+    SELECT format('CREATE ROLE %I %s %s;', rolname,
+                  CASE WHEN rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END,
+                  CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END) AS statement
+    FROM pg_roles WHERE rolname LIKE 'ringback\\_%'
+    UNION ALL
+    SELECT format('GRANT %I TO %I;', roleid::regrole, member::regrole)
+    FROM pg_auth_members WHERE member::regrole::text LIKE 'ringback\\_%'
+    ORDER BY statement
+"""
 _DAY = re.compile(r"_[0-9]{8}\b")
 _NOISE = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\(un)?restrict )")
 
 
 async def dump(database_url: str) -> str:
-    """The objects of a migrated database, without those of single days, and in a stable order."""
+    """The roles, and the objects of a migrated database with their policies and grants.
+
+    Without those of single days, and in a stable order.
+    """
     process = await asyncio.create_subprocess_exec(
         program("pg_dump"),
         "--schema-only",
@@ -36,7 +51,15 @@ async def dump(database_url: str) -> str:
     )
     out, _ = await process.communicate()
     assert process.returncode == 0
-    return _HEADER + _normalised(out.decode())
+    return _HEADER + await _roles(database_url) + _normalised(out.decode())
+
+
+async def _roles(database_url: str) -> str:
+    """Our roles, which belong to the server and are in no database's dump."""
+    connection = await asyncpg.connect(database_url)
+    rows = await connection.fetch(_ROLES)
+    await connection.close()
+    return "\n".join(row["statement"] for row in rows) + "\n\n"
 
 
 def _normalised(dumped: str) -> str:
