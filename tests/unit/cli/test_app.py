@@ -7,7 +7,16 @@ from ringback.cli.app import run
 
 pytestmark = pytest.mark.usefixtures("no_settings")
 
-COMMANDS = ("up", "down", "status", "demo", "send", "migrate", "topology")
+COMMANDS = (
+    *("up", "down", "status", "demo", "send"),
+    *("health", "watch", "stats", "failures", "delivery"),
+    *("dead", "pause", "resume"),
+    *("migrate", "topology", "token"),
+)
+NAMED = (
+    *("AMQP_URL", "DATABASE_URL", "GATEWAY_URL", "VAPI_SECRET", "RETRY_LADDER"),
+    *("METRICS_URL", "JWT_SECRET", "JWT_PRIVATE_KEY_FILE"),
+)
 
 
 @pytest.fixture
@@ -15,9 +24,10 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A folder without a local stack, ports where nothing listens, and a wide terminal."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    for name in ("AMQP_URL", "DATABASE_URL", "GATEWAY_URL", "VAPI_SECRET", "RETRY_LADDER"):
+    for name in NAMED:
         monkeypatch.delenv(f"RINGBACK_{name}", raising=False)
-    for name in ("LOCAL_AMQP", "LOCAL_DATABASE", "GATEWAY"):
+    monkeypatch.setenv("RINGBACK_TOKEN", "given")
+    for name in ("LOCAL_AMQP", "LOCAL_DATABASE", "GATEWAY", "METRICS_GRPC"):
         monkeypatch.setenv(f"RINGBACK_{name}_PORT", "1")
 
 
@@ -28,7 +38,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     assert status == 0
     assert all(re.search(rf"│ {command} ", told) for command in COMMANDS)
-    assert "ringback send end-of-call-report" in told
+    assert "ringback dead retry JOB" in told
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -54,6 +64,13 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["send", "zzz"], "Samples: assistant-request, end-of-call-report"),
         (["send", "gone.json"], "There is no file gone.json."),
         (["topology", "aply"], "Did you mean"),
+        (["dead", "retry"], "Name a job id"),
+        (["dead", "retry", "--all", "--since", "noon", "--dry-run"], "'noon' is no time"),
+        (["failures", "--limit", "1000"], "<= 100"),
+        (["pause"], "--reason"),
+        (["token", "--role", "tenant"], "needs its organisation"),
+        (["token", "--role", "service", "--org", "x"], "leave out --org"),
+        (["token", "--role", "service"], "`ringback up` starts one"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -91,6 +108,9 @@ def test_every_bad_setting_is_named(
         (["migrate"], "The database cannot be reached"),
         (["demo"], "The database at 127.0.0.1:1/ringback cannot be reached."),
         (["topology", "check"], "The broker cannot be reached"),
+        (["health"], "The metrics service at 127.0.0.1:1 cannot be reached."),
+        (["watch"], "The metrics service at 127.0.0.1:1 cannot be reached."),
+        (["dead", "retry", "x"], "The metrics service at 127.0.0.1:1 cannot be reached."),
     ],
 )
 def test_what_is_not_there_is_one_sentence_and_a_hint(

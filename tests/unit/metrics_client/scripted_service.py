@@ -36,6 +36,10 @@ class RefusedError(Exception):
         )
 
 
+class LastAnswerError(Exception):
+    """The stream has ended."""
+
+
 class ScriptedService(MetricsServiceServicer, AdminServiceServicer):
     """`answer` is asked for each call, with its request; what it raises is what the caller gets."""
 
@@ -64,6 +68,8 @@ class ScriptedService(MetricsServiceServicer, AdminServiceServicer):
         try:
             while True:
                 yield await self._unary(request, context)
+        except LastAnswerError:
+            return
         finally:
             self.ended.set()
 

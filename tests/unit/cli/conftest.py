@@ -1,0 +1,36 @@
+"""A metrics service in a thread, and the settings by which commands find it."""
+
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.loop_thread import LoopThread
+from tests.unit.metrics_client.scripted_service import ScriptedService, scripted_service
+
+
+@pytest.fixture(scope="session")
+def loop_thread() -> Iterator[LoopThread]:
+    thread = LoopThread()
+    yield thread
+    thread.close()
+
+
+@pytest.fixture
+def service(
+    loop_thread: LoopThread, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[ScriptedService]:
+    """Commands ask this one, with a token that somebody gave them, on a wide terminal."""
+    stack = AsyncExitStack()
+
+    async def start() -> tuple[ScriptedService, str]:
+        return await stack.enter_async_context(scripted_service())
+
+    served, address = loop_thread.run(start())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RINGBACK_METRICS_URL", address)
+    monkeypatch.setenv("RINGBACK_TOKEN", "given")
+    monkeypatch.setenv("COLUMNS", "120")
+    yield served
+    loop_thread.run(stack.aclose())
