@@ -10,7 +10,11 @@ from tests.architecture.config_example import EXAMPLE, SERVICES, example, reader
 from tests.architecture.source import ROOT
 
 #: What is no setting of a service: read by the command, or by the tests.
-OF_THE_COMMAND = {"RINGBACK_GATEWAY_URL", "RINGBACK_DEBUG", "RINGBACK_TEST_BODY_BYTES"}
+OF_THE_COMMAND = {
+    *("RINGBACK_GATEWAY_URL", "RINGBACK_METRICS_URL", "RINGBACK_METRICS_ROOT_CERTIFICATES"),
+    *("RINGBACK_TOKEN", "RINGBACK_JWT_PRIVATE_KEY_FILE"),
+    *("RINGBACK_DEBUG", "RINGBACK_TEST_BODY_BYTES"),
+}
 
 
 def test_the_example_is_what_the_code_says() -> None:
