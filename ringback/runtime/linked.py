@@ -1,5 +1,7 @@
 """What lives on a connection to the broker: entering it opens the link, leaving it closes it."""
 
+import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +27,12 @@ class Linked:
         traceback: TracebackType | None,
     ) -> None:
         await self._link.__aexit__(kind, error, traceback)
+
+    async def tried(self, *, within_s: float) -> None:
+        """Wait until the first session is up or has failed, but no longer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._link.tried()
 
     async def _on_open(self, connection: AbstractConnection) -> None:
         """Set up what is needed of a connection that was just opened. Raises what `Link` says."""

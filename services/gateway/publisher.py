@@ -1,6 +1,5 @@
 """Publishes webhooks and waits for the broker's confirm, within a deadline of its own."""
 
-import asyncio
 
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractConnection as Underlay
@@ -52,11 +51,7 @@ class Publisher(Linked):
 
     async def first_failure(self, *, within_s: float) -> BaseException | None:
         """Why the first session with the broker failed; None if it is up, or still being tried."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._link.tried()
-        except TimeoutError:
-            return None
+        await self.tried(within_s=within_s)
         return self._link.failure
 
     async def is_ready(self) -> bool:

@@ -56,6 +56,13 @@ class QueueDepths(Linked):
             self._link.lost()
         return {name: depth for name, depth in told.items() if depth is not None}
 
+    async def depth_of(self, queue: str, timeout_s: float) -> QueueDepth | None:
+        """The depth of one queue; None when the broker does not say it in time."""
+        connection = self._connection
+        if connection is None or not self._link.up:
+            return None
+        return await _depth(connection, queue, timeout_s)
+
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         await self._link.tried()

@@ -1,14 +1,16 @@
 """Puts the metrics service together, in the order in which it comes to life."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
 
+from ringback.contract.topology import WORK_QUEUE
 from ringback.runtime import logs
+from ringback.runtime.confirmed_publisher import ConfirmedPublisher
 from ringback.runtime.exposition import Exposition
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
@@ -18,6 +20,9 @@ from services.metrics.api.auth import Authenticator
 from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.methods import ADMIN_SERVICE, METRICS_SERVICE, methods_of
 from services.metrics.api.observe import CallObserver
+from services.metrics.changes.admin_api import AdminApi
+from services.metrics.changes.retry_outbox import RetryOutbox
+from services.metrics.changes.retry_sweeper import RetrySweeper, keep_pruning_retries
 from services.metrics.dead_letter_count import DeadLetterCount
 from services.metrics.grpc_server import grpc_server
 from services.metrics.observe import Observer
@@ -32,6 +37,9 @@ from services.metrics.settings import MetricsSettings, TokenSettings
 from services.metrics.stats_folding import keep_folding
 
 log = structlog.get_logger()
+
+_PUBLISH_TIMEOUT_S = 2.0
+_DEPTH_TIMEOUT_S = 1.0
 
 Background = set[asyncio.Task[None]]
 
@@ -81,12 +89,48 @@ async def _metrics(
         access = Access(pool)
         interval_s = settings.metrics_interval_s
         snapshot = QueueSnapshot(count_max_age_s=count_max_age_s(interval_s))
-        metrics_api = MetricsApi(access, snapshot)
-        dispatcher = _dispatcher(metrics_api, authenticator, registry, stopping)
+        outbox = await _outbox(stack, settings, access)
+        admin_api = _admin_api(settings, access, outbox, queues)
+        await stack.enter_async_context(admin_api)
+        implementations = {
+            METRICS_SERVICE.full_name: MetricsApi(access, snapshot),
+            ADMIN_SERVICE.full_name: admin_api,
+        }
+        dispatcher = _dispatcher(implementations, authenticator, registry, stopping)
         await _listen(stack, settings, dispatcher, readiness)
         readings = Readings(queues, LogState(access), DeadLetterCount(pool), observer, snapshot)
-        reading = readings.keep(interval_s=interval_s)
-        yield _in_background(stack, reading, keep_folding(pool)), exposition
+        yield (
+            _in_background(
+                stack,
+                readings.keep(interval_s=interval_s),
+                keep_folding(pool),
+                RetrySweeper(access, outbox, stopping).keep_sweeping(),
+                keep_pruning_retries(pool),
+            ),
+            exposition,
+        )
+
+
+async def _outbox(stack: AsyncExitStack, settings: MetricsSettings, access: Access) -> RetryOutbox:
+    publisher = ConfirmedPublisher(
+        settings.amqp_url.get_secret_value(),
+        "ringback-metrics-publish",
+        timeout_s=_PUBLISH_TIMEOUT_S,
+    )
+    await stack.enter_async_context(publisher)
+    # Or the first retries would be told that the broker is away.
+    await publisher.tried(within_s=_PUBLISH_TIMEOUT_S)
+    return RetryOutbox(access, publisher)
+
+
+def _admin_api(
+    settings: MetricsSettings, access: Access, outbox: RetryOutbox, queues: QueueDepths
+) -> AdminApi:
+    async def waiting() -> int | None:
+        depth = await queues.depth_of(WORK_QUEUE, _DEPTH_TIMEOUT_S)
+        return None if depth is None else depth.messages
+
+    return AdminApi(access, outbox, waiting, max_attempts=settings.ladder.max_attempts)
 
 
 async def _listen(
@@ -133,7 +177,7 @@ def _authenticator(settings: TokenSettings) -> Authenticator:
 
 
 def _dispatcher(
-    metrics_api: MetricsApi,
+    implementations: Mapping[str, object],
     authenticator: Authenticator,
     registry: CollectorRegistry,
     stopping: asyncio.Event,
@@ -141,19 +185,11 @@ def _dispatcher(
     methods = methods_of()
     return Dispatcher(
         methods,
-        {METRICS_SERVICE.full_name: metrics_api, ADMIN_SERVICE.full_name: _NotYet()},
+        implementations,
         authenticator=authenticator,
         observer=CallObserver(registry, methods),
         stopping=stopping,
     )
-
-
-class _NotYet:
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        async def answer(*_: object) -> None:
-            raise NotImplementedError(name)
-
-        return answer
 
 
 def _observer(
