@@ -1,0 +1,100 @@
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringback.metrics.v1.metrics_service_pb2 import (
+    ListDeadLettersRequest,
+    ListDeliveriesRequest,
+    ListFailureGroupsRequest,
+)
+from services.metrics.api.errors import ApiError
+from services.metrics.reads.asked import Asked
+from services.metrics.reads.page_token import token_after
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    """One violation for each field, by its name in the contract."""
+    asked = Asked(ListDeliveriesRequest(page_size=-1, page_token="x", org_id="acme"))
+    asked.page_size("page_size", default=50, most=100)
+    asked.uuid("org_id")
+    asked.page_id()
+
+    with pytest.raises(ApiError) as refused:
+        asked.accept()
+
+    fields = [violation.field for violation in refused.value.violations]
+    assert fields == ["page_size", "org_id", "page_token"]
+    assert refused.value.reason == "INVALID_REQUEST"
+
+
+@pytest.mark.parametrize(
+    ("size", "used"),
+    [
+        (0, 50),  # absent: the default
+        (1, 1),
+        (100, 100),
+        (101, 100),  # beyond the most: made smaller, as the contract says
+        (2**31 - 1, 100),
+    ],
+)
+def test_page_sizes(size: int, used: int) -> None:
+    """Every size that is not negative is answered."""
+    asked = Asked(ListDeliveriesRequest(page_size=size))
+
+    got = asked.page_size("page_size", default=50, most=100)
+
+    asked.accept()
+    assert got == used
+
+
+@given(st.uuids())
+def test_a_uuid_is_read(value: UUID) -> None:
+    """In its usual spelling, in small or capital letters."""
+    for text in (str(value), str(value).upper()):
+        asked = Asked(ListDeliveriesRequest(org_id=text))
+
+        assert asked.uuid("org_id") == value
+        asked.accept()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["acme", "{0190f3c5-0000-7000-8000-000000000000}", "0190f3c500007000800000000000000", " ", "'"],
+)
+def test_what_is_no_uuid_is_refused(text: str) -> None:
+    """Also what Python would read as one."""
+    asked = Asked(ListDeliveriesRequest(org_id=text))
+
+    assert asked.uuid("org_id") is None
+    with pytest.raises(ApiError):
+        asked.accept()
+
+
+@given(st.binary(min_size=1, max_size=40).filter(lambda key: len(key) != 16))
+def test_a_token_with_another_kind_of_key_is_refused(key: bytes) -> None:
+    """Whoever computes a checksum of its own gets no further than an honest caller."""
+    request = ListDeadLettersRequest()
+    request.page_token = token_after(key, request)
+    asked = Asked(request)
+    asked.page_id()
+
+    with pytest.raises(ApiError):
+        asked.accept()
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_a_pair_is_two_texts_that_the_database_can_compare(key: bytes) -> None:
+    """Or it is refused; U+0000 never gets through."""
+    request = ListFailureGroupsRequest()
+    request.page_token = token_after(key, request)
+    asked = Asked(request)
+    pair = asked.page_pair()
+
+    try:
+        asked.accept()
+    except ApiError:
+        return
+    assert len(pair) == 2
+    assert all(text is not None and "\0" not in text for text in pair)

@@ -1,0 +1,35 @@
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from services.metrics.reads.delivery_page import page_of
+
+
+def row(number: int, *, place: int, matches: bool = True) -> dict[str, Any]:
+    return {"id": UUID(int=number), "place": place, "matches": matches}
+
+
+@pytest.mark.parametrize(
+    ("rows", "found", "next_after"),
+    [
+        ([], [], None),
+        ([row(9, place=1), row(8, place=2)], [9, 8], None),
+        # One more than the page holds: there is a next page.
+        ([row(9, place=1), row(8, place=2), row(7, place=3)], [9, 8], 8),
+        # The last that was looked at matches no filter: the next page goes on behind it.
+        ([row(9, place=1), row(5, place=5, matches=False)], [9], 5),
+        ([row(5, place=5, matches=False)], [], 5),
+        # It matches: it is on the page as well.
+        ([row(9, place=1), row(5, place=5)], [9, 5], 5),
+        ([row(9, place=1), row(8, place=2), row(5, place=5, matches=False)], [9, 8], 5),
+    ],
+)
+def test_pages_of_two_after_looking_at_five(
+    rows: list[dict[str, Any]], found: list[int], next_after: int | None
+) -> None:
+    """What matches is on the page, and nothing that was not looked at is passed over."""
+    page = page_of(rows, 2, 5)
+
+    assert [one["id"].int for one in page.rows] == found
+    assert (page.next_after.int if page.next_after else None) == next_after

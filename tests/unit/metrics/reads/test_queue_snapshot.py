@@ -1,0 +1,100 @@
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+
+from services.metrics.api.errors import ApiError
+from services.metrics.reads.queue_snapshot import QueueSnapshot
+from services.metrics.reads.queue_state import LastDay
+from tests.unit.metrics.reads.queue_states import processing, queues
+
+BEGAN = datetime(2026, 1, 27, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def wall(self) -> datetime:
+        return BEGAN + timedelta(seconds=self.now_s - 100)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def snapshot(clock: Clock) -> QueueSnapshot:
+    return QueueSnapshot(count_max_age_s=18, clock=clock, now=clock.wall)
+
+
+def read_all(snapshot: QueueSnapshot) -> None:
+    snapshot.queues_read(queues(work=3))
+    snapshot.log_read(processing(), LastDay(5, 1))
+    snapshot.dead_letters_counted(2)
+
+
+def away(snapshot: QueueSnapshot) -> str:
+    with pytest.raises(ApiError) as refused:
+        snapshot.state()
+    assert refused.value.code is grpc.StatusCode.UNAVAILABLE
+    return refused.value.reason
+
+
+def test_what_was_read_is_told(snapshot: QueueSnapshot, clock: Clock) -> None:
+    """With the time of the oldest part."""
+    read_all(snapshot)
+    clock.now_s += 2
+    snapshot.queues_read(queues(work=4))
+
+    state = snapshot.state()
+
+    assert (state.waiting, state.dead_letters, state.last_day) == (4, 2, LastDay(5, 1))
+    assert state.read_at == BEGAN
+
+
+def test_nothing_is_told_before_all_was_read(snapshot: QueueSnapshot) -> None:
+    """A part that was never read is not 0."""
+    assert away(snapshot) == "BROKER_AWAY"
+    snapshot.queues_read(queues())
+    assert away(snapshot) == "DATABASE_AWAY"
+    snapshot.log_read(processing(), LastDay(0, 0))
+    assert away(snapshot) == "DATABASE_AWAY"
+
+
+def test_old_numbers_are_not_told_and_say_who_is_away(
+    snapshot: QueueSnapshot, clock: Clock
+) -> None:
+    """Ten seconds are the most; the count of dead letters has its own bound."""
+    read_all(snapshot)
+    clock.now_s += 10
+    snapshot.state()
+
+    clock.now_s += 0.1
+    assert away(snapshot) == "BROKER_AWAY"
+    snapshot.queues_read(queues())
+    assert away(snapshot) == "DATABASE_AWAY"
+    snapshot.log_read(processing(), LastDay(0, 0))
+    snapshot.state()
+
+    clock.now_s += 8
+    snapshot.queues_read(queues())
+    snapshot.log_read(processing(), LastDay(0, 0))
+    assert away(snapshot) == "DATABASE_AWAY"
+
+
+def test_without_the_work_queue_nothing_was_read(snapshot: QueueSnapshot) -> None:
+    """An answer of the broker that lacks it leaves the last one standing; a rung may be absent."""
+    read_all(snapshot)
+    told = queues(work=9)
+    del told["webhooks.work"]
+
+    snapshot.queues_read(told)
+    assert snapshot.state().waiting == 3
+
+    snapshot.queues_read(queues(work=9, rungs=()))
+    assert snapshot.state().waiting == 9

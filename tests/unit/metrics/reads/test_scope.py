@@ -1,0 +1,44 @@
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from services.metrics.api.call import Call
+from services.metrics.api.principal import Principal, Role
+from services.metrics.reads.scope import seen_by
+
+ONE, TWO = UUID(int=1), UUID(int=2)
+
+
+def call_of(role: Role, org_id: UUID | None) -> Call:
+    return Call(Principal(role, org_id, "somebody"), 5.0, asyncio.Event())
+
+
+@pytest.mark.parametrize(
+    ("role", "own", "asked", "seen"),
+    [
+        (Role.SERVICE, None, None, (Role.SERVICE, None)),
+        (Role.SERVICE, None, ONE, (Role.TENANT, ONE)),  # with the eyes of that tenant
+        (Role.TENANT, ONE, None, (Role.TENANT, ONE)),
+        (Role.TENANT, ONE, ONE, (Role.TENANT, ONE)),
+        (Role.TENANT, ONE, TWO, None),  # another's: nothing is there
+    ],
+)
+def test_whose_webhooks_are_seen(
+    role: Role, own: UUID | None, asked: UUID | None, seen: tuple[Role, UUID | None] | None
+) -> None:
+    """Asking for an organisation never shows more than not asking."""
+    call = seen_by(call_of(role, own), asked)
+
+    assert (None if call is None else (call.principal.role, call.principal.org_id)) == seen
+
+
+def test_the_rest_of_the_call_stays() -> None:
+    """The deadline and the end of the process hold for it as before."""
+    call = call_of(Role.SERVICE, None)
+
+    seen = seen_by(call, ONE)
+
+    assert seen is not None
+    assert (seen.deadline, seen.stopping) == (call.deadline, call.stopping)
+    assert seen.principal.subject == "somebody"
