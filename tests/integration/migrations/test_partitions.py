@@ -111,7 +111,7 @@ async def test_partitions_are_like_their_parent(connection: asyncpg.Connection) 
 
     assert storage == b"e"
     assert [row["reloptions"] for row in options] == [["fillfactor=80"], ["fillfactor=80"]]
-    assert indexes[0]["count"] == parents == 4
+    assert indexes[0]["count"] == parents == 7
 
 
 async def test_a_reader_holds_up_neither_the_maker_nor_the_writers(connect: Connect) -> None:
