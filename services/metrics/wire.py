@@ -79,12 +79,7 @@ async def _metrics(
         )
         readiness = Readiness(pool, queues)
         observer = _observer(settings, registry, queues)
-        exposition = Exposition(
-            host=settings.exposition_host,
-            port=settings.metrics_exposition_port,
-            registry=registry,
-            readiness={"database": readiness.database, "broker": readiness.broker},
-        )
+        exposition = _exposition(settings, registry, readiness)
         await stack.enter_async_context(exposition)
         access = Access(pool)
         interval_s = settings.metrics_interval_s
@@ -99,16 +94,25 @@ async def _metrics(
         dispatcher = _dispatcher(implementations, authenticator, registry, stopping)
         await _listen(stack, settings, dispatcher, readiness)
         readings = Readings(queues, LogState(access), DeadLetterCount(pool), observer, snapshot)
-        yield (
-            _in_background(
-                stack,
-                readings.keep(interval_s=interval_s),
-                keep_folding(pool),
-                RetrySweeper(access, outbox, stopping).keep_sweeping(),
-                keep_pruning_retries(pool),
-            ),
-            exposition,
+        background = _in_background(
+            stack,
+            readings.keep(interval_s=interval_s),
+            keep_folding(pool),
+            RetrySweeper(access, outbox, stopping).keep_sweeping(),
+            keep_pruning_retries(pool),
         )
+        yield background, exposition
+
+
+def _exposition(
+    settings: MetricsSettings, registry: CollectorRegistry, readiness: Readiness
+) -> Exposition:
+    return Exposition(
+        host=settings.exposition_host,
+        port=settings.metrics_exposition_port,
+        registry=registry,
+        readiness={"database": readiness.database, "broker": readiness.broker},
+    )
 
 
 async def _outbox(stack: AsyncExitStack, settings: MetricsSettings, access: Access) -> RetryOutbox:
