@@ -7,7 +7,7 @@ from cyclopts.validators import Number
 
 from ringback.cli.as_json import print_json
 from ringback.cli.bulk_retry import Bulk, Which, retry_many
-from ringback.cli.dead_screen import groups_table, print_dead_letters, retried_lines
+from ringback.cli.dead_screen import print_dead_letters, print_groups, retried_lines
 from ringback.cli.delivery import print_delivery
 from ringback.cli.failure import BadInputError, CommandError
 from ringback.cli.metrics_call import USUAL, Asked, Words, metrics_client
@@ -198,7 +198,7 @@ async def _show_groups(org: str, asked: Asked) -> None:
     if asked.json:
         print_json(answer)
     elif answer.groups:
-        out().print(groups_table(answer.groups, datetime.now(UTC)))
+        print_groups(out(), answer.groups, datetime.now(UTC))
     else:
         out().print("There are no dead letters.")
 

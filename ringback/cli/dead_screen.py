@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ringback.cli.deliveries_screen import print_deliveries
+from ringback.cli.deliveries_screen import print_deliveries, print_line
 from ringback.cli.words import age, duration, error_words, plural, printable
 from ringback.metrics.v1.admin_service_pb2 import (
     RetryDeliveriesResponse,
@@ -36,24 +36,21 @@ def print_dead_letters(
     )
 
 
-def groups_table(groups: Iterable[FailureGroup], now: datetime) -> RenderableType:
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
-    table.add_column("dead letters", justify="right", no_wrap=True)
-    table.add_column("event type", overflow="fold")
-    table.add_column("error class", overflow="fold")
-    table.add_column("newest", no_wrap=True)
-    table.add_column("oldest", no_wrap=True)
-    table.add_column("newest error", overflow="ellipsis", no_wrap=True)
+def print_groups(console: Console, groups: Iterable[FailureGroup], now: datetime) -> None:
+    """Two lines each, the largest group first."""
     for group in sorted(groups, key=lambda group: -group.count):
-        table.add_row(
-            Text(f"{group.count:,}", "red"),
-            Text(printable(group.event_type), "bold"),
-            printable(group.error_class),
-            age(group.last_seen, now),
-            age(group.first_seen, now),
-            Text(error_words("", group.latest_error_message), "dim"),
-        )
-    return table
+        line = Text(f"{group.count:>7,}  ", "red")
+        line.append(f"{printable(group.event_type)}  ", "bold default")
+        line.append(printable(group.error_class), "default")
+        span = f"newest {age(group.last_seen, now)}, oldest {age(group.first_seen, now)}"
+        print_line(console, line.append(f"  {span}", "dim default"))
+        if group.latest_error_message:
+            words = error_words(group.error_class, group.latest_error_message)
+            print_line(console, Text(f"         {words}", "dim"))
+    console.print(
+        Text("\n`ringback dead retry --event-type TYPE --error-class CLASS` retries one.", "dim"),
+        soft_wrap=True,
+    )
 
 
 def retried_lines(answer: RetryDeliveryResponse) -> Text:
@@ -75,7 +72,7 @@ def question(matched: int, limit: int, rate_per_s: float) -> Text:
     text = Text(f"{plural(matched, 'dead letter')} match{'es' if matched == 1 else ''}")
     if count < matched:
         text.append(f"; the {count:,} oldest are to be retried (--limit)")
-    took = duration(timedelta(seconds=count / rate_per_s))
+    took = duration(timedelta(seconds=max(1.0, count / rate_per_s)))
     return text.append(f". At {rate_per_s:g} a second that takes {took} or more.")
 
 

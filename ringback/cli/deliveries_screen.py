@@ -13,13 +13,19 @@ _TYPE_WIDTH = 20
 
 
 def print_deliveries(console: Console, deliveries: Iterable[Delivery], now: datetime) -> None:
-    """On a terminal each line is cut to its width; in a file or a pipe it is whole."""
-    cut = {"no_wrap": True, "overflow": "ellipsis"} if console.is_terminal else {"soft_wrap": True}
     for delivery in deliveries:
-        console.print(_head(delivery, now), **cut)
+        print_line(console, _head(delivery, now))
         if delivery.error_class or delivery.error_message:
             words = error_words(delivery.error_class, delivery.error_message)
-            console.print(Text(f"    {words}", "dim"), **cut)
+            print_line(console, Text(f"    {words}", "dim"))
+
+
+def print_line(console: Console, line: Text) -> None:
+    """On a terminal it is cut to the width; in a file or a pipe it is whole."""
+    if console.is_terminal:
+        console.print(line, no_wrap=True, overflow="ellipsis")
+    else:
+        console.print(line, soft_wrap=True)
 
 
 def _head(delivery: Delivery, now: datetime) -> Text:

@@ -101,8 +101,11 @@ def _moments(found: GetDeliveryResponse) -> Iterator[_Moment]:
         accepted = [Text(f"accepted, as a retry of {found.retry_of.job_id}")]
         accepted += _by(found.retry_of)
     yield moment(delivery.created_at), accepted
+    trace_id = ""
     for attempt in found.attempts:
-        yield moment(attempt.started_at), list(_attempt(attempt))
+        # The attempts of a webhook mostly share a trace, which is then told once.
+        yield moment(attempt.started_at), list(_attempt(attempt, told=trace_id))
+        trace_id = attempt.trace_id
     if delivery.status == DeliveryStatus.DELIVERY_STATUS_DEAD_LETTER and found.attempts:
         last = max(moment(attempt.ended_at) for attempt in found.attempts)
         yield last, [Text("given up: a dead letter", "red")]
@@ -114,13 +117,13 @@ def _moments(found: GetDeliveryResponse) -> Iterator[_Moment]:
         yield moment(delivery.resolved_at), [Text("discarded")]
 
 
-def _attempt(attempt: Attempt) -> Iterator[Text]:
+def _attempt(attempt: Attempt, *, told: str) -> Iterator[Text]:
     line = Text(f"attempt {attempt.attempt}  ")
     line.append(outcome_words(attempt), OUTCOME_STYLES.get(attempt.outcome, ""))
     yield line.append(f"  in {duration(timedelta(milliseconds=attempt.duration_ms))}", "dim")
     if attempt.error_class or attempt.error_message:
         yield Text(error_words(attempt.error_class, attempt.error_message))
-    if attempt.trace_id:
+    if attempt.trace_id not in {"", told}:
         yield Text(f"trace {attempt.trace_id}", "dim")
 
 

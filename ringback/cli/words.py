@@ -38,8 +38,11 @@ def moment(time: Timestamp) -> datetime:
 
 
 def age(time: Timestamp, now: datetime) -> str:
-    """How long ago, in one unit: `4 min ago`."""
-    return f"{duration(now - moment(time))} ago"
+    """How long ago, in one unit: `12 s ago`, `4 min ago`."""
+    span = now - moment(time)
+    if span.total_seconds() < _MINUTE_S:
+        return f"{max(0, int(span.total_seconds()))} s ago"
+    return f"{duration(span)} ago"
 
 
 def duration(span: timedelta) -> str:
