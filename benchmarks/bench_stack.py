@@ -70,14 +70,17 @@ class BenchStack:
 
 
 @asynccontextmanager
-async def bench_stack() -> AsyncGenerator[BenchStack, None]:
-    """Start a private broker and database, migrated and declared, in a folder of their own."""
+async def bench_stack(data: Path | None = None) -> AsyncGenerator[BenchStack, None]:
+    """Start a private broker and database, migrated and declared, in a folder of their own.
+
+    The database is in `data` instead, and stays there, if that is given.
+    """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ringback-bench-")))
         amqp, dist, epmd, management, sql = free_ports(5)
         ports = BrokerPorts(amqp=amqp, dist=dist, epmd=epmd, management=management)
         broker = PrivateBroker(folder / "broker", ports)
-        database = PrivateDatabase(folder / "database", sql)
+        database = PrivateDatabase(data or folder / "database", sql)
         await asyncio.gather(broker.start(), database.start())
         stack.push_async_callback(broker.stop)
         stack.push_async_callback(database.stop)
