@@ -1,0 +1,187 @@
+"""Dead letters with their events, and groups of them, on a real database."""
+
+import json
+
+import asyncpg
+import pytest
+
+from ringback.metrics.v1.metrics_service_pb2 import (
+    ListDeadLettersRequest,
+    ListDeadLettersResponse,
+    ListFailureGroupsRequest,
+)
+from services.metrics.access import Access
+from services.metrics.api.errors import ApiError
+from services.metrics.reads.dead_letters import DeadLetters
+from services.metrics.reads.metrics_api import MetricsApi
+from tests.integration.metrics.reads_place import (
+    OURS,
+    THEIRS,
+    LogRow,
+    access,
+    api,
+    as_org,
+    dead,
+    log,
+    write,
+)
+
+__all__ = ["access", "api", "log"]  # fixtures
+
+EVENT = {"type": "hang", "text": "ünïcödé \\ \"quoted\" \u0001", "n": [1, 2.5, 1e20, None]}
+
+
+async def test_unresolved_dead_letters_come_with_their_events(
+    api: MetricsApi, log: asyncpg.Connection
+) -> None:
+    """As JSON that says what was stored; resolved ones, and failures that go on, are not there."""
+    letter = dead(1, event=EVENT, call_id="c-1")
+    await write(
+        log,
+        letter,
+        dead(2, resolution="retried"),
+        dead(3, resolution="discarded"),
+        LogRow(ago_s=4, status="failed", error_class="E"),
+        dead(5, org_id=THEIRS),
+    )
+
+    page = await api.list_dead_letters(ListDeadLettersRequest(), as_org(OURS))
+
+    [told] = page.dead_letters
+    assert told.job_id == str(letter.id)
+    assert json.loads(told.event_data) == EVENT
+    assert (told.error_class, told.error_message) == ("TimeoutError", "It took too long.")
+    assert (told.call_id, told.event_data_omitted) == ("c-1", False)
+
+
+async def test_dead_letters_of_a_type_and_an_error_class(
+    api: MetricsApi, log: asyncpg.Connection
+) -> None:
+    """Both filters hold."""
+    rows = [
+        dead(n, event_type=event_type, error_class=error_class)
+        for n, (event_type, error_class) in enumerate(
+            [("hang", "A"), ("hang", "B"), ("transcript", "A")]
+        )
+    ]
+    await write(log, *rows)
+
+    async def found(**asked: str) -> list[str]:
+        page = await api.list_dead_letters(ListDeadLettersRequest(**asked), as_org(None))
+        return [letter.job_id for letter in page.dead_letters]
+
+    assert await found(event_type="hang") == [str(rows[0].id), str(rows[1].id)]
+    assert await found(error_class="A") == [str(rows[0].id), str(rows[2].id)]
+    assert await found(event_type="transcript", error_class="A") == [str(rows[2].id)]
+
+
+async def test_a_page_holds_a_bounded_number_of_bytes(
+    access: Access, log: asyncpg.Connection
+) -> None:
+    """It ends where the next event does not fit; one that never fits is named without its event."""
+    sizes = [400, 500, 5000, 300, 900, 100]
+    rows = [dead(n, event={"pad": "x" * size}) for n, size in enumerate(sizes)]
+    await write(log, *rows)
+    letters = DeadLetters(access, most_event_bytes=1000)
+    request = ListDeadLettersRequest()
+
+    pages: list[ListDeadLettersResponse] = []
+    while not pages or pages[-1].next_page_token:
+        pages.append(await letters.answer(request, as_org(OURS)))
+        request.page_token = pages[-1].next_page_token
+
+    told = [letter for page in pages for letter in page.dead_letters]
+    assert [letter.job_id for letter in told] == [str(row.id) for row in rows]
+    assert [letter.event_data_omitted for letter in told] == [size == 5000 for size in sizes]
+    assert [len(letter.event_data) > 0 for letter in told] == [size != 5000 for size in sizes]
+    assert [page.count for page in pages] == [3, 1, 1, 1]
+
+
+async def test_an_event_that_grows_as_text_is_counted_as_text(
+    access: Access, log: asyncpg.Connection
+) -> None:
+    """Control characters are stored as one byte and told as six."""
+    await write(log, dead(1, event={"pad": "\x01" * 500}), dead(2))
+
+    page = await DeadLetters(access, most_event_bytes=1000).answer(
+        ListDeadLettersRequest(), as_org(OURS)
+    )
+
+    assert [letter.event_data_omitted for letter in page.dead_letters] == [True, False]
+
+
+async def test_an_event_that_has_not_arrived_is_absent(
+    api: MetricsApi, log: asyncpg.Connection
+) -> None:
+    """A busy gateway writes an empty object in its place; that is no event."""
+    await write(log, dead(1, event={}))
+
+    page = await api.list_dead_letters(ListDeadLettersRequest(), as_org(OURS))
+
+    assert not page.dead_letters[0].HasField("event_data")
+    assert not page.dead_letters[0].event_data_omitted
+
+
+async def test_groups_count_what_waits(api: MetricsApi, log: asyncpg.Connection) -> None:
+    """By type and error class, with the newest of each; of one organisation or of all."""
+    old = dead(3000, error_class="A", error_message="first")
+    new = dead(10, error_class="A", error_message="last")
+    await write(
+        log,
+        old,
+        new,
+        dead(20, error_class="A", resolution="retried"),
+        dead(30, error_class="B"),
+        dead(40, error_class="A", event_type="transcript", org_id=THEIRS),
+        LogRow(ago_s=50, status="failed", error_class="A"),
+    )
+
+    ours = await api.list_failure_groups(ListFailureGroupsRequest(), as_org(OURS))
+    every = await api.list_failure_groups(ListFailureGroupsRequest(), as_org(None))
+
+    assert [(g.event_type, g.error_class, g.count) for g in ours.groups] == [
+        ("hang", "A", 2),
+        ("hang", "B", 1),
+    ]
+    first = ours.groups[0]
+    assert (first.latest_job_id, first.latest_error_message) == (str(new.id), "last")
+    assert first.first_seen.ToDatetime() == old.created_at.replace(tzinfo=None)
+    assert first.last_seen.ToDatetime() == new.created_at.replace(tzinfo=None)
+    assert [g.event_type for g in every.groups] == ["hang", "hang", "transcript"]
+    assert ours.next_page_token == every.next_page_token == ""
+
+
+async def test_groups_come_in_pages(api: MetricsApi, log: asyncpg.Connection) -> None:
+    """Each group once, in order; another organisation's id is as if there were none."""
+    names = [("a", "é"), ("a", "z"), ("b", ""), ("b", "a"), ("ü", "x")]
+    await write(
+        log, *(dead(n, event_type=kind, error_class=cls) for n, (kind, cls) in enumerate(names))
+    )
+    request = ListFailureGroupsRequest(page_size=2)
+    seen, more = [], True
+    while more:
+        page = await api.list_failure_groups(request, as_org(OURS))
+        seen += [(group.event_type, group.error_class) for group in page.groups]
+        request.page_token = page.next_page_token
+        more = bool(page.next_page_token)
+    foreign = await api.list_failure_groups(
+        ListFailureGroupsRequest(org_id=str(THEIRS)), as_org(OURS)
+    )
+
+    assert sorted(seen) == sorted(names)
+    assert not foreign.groups
+
+
+async def test_a_token_of_groups_is_none_of_deliveries(
+    api: MetricsApi, log: asyncpg.Connection
+) -> None:
+    """It is refused as garbage is."""
+    await write(log, *(dead(n, error_class=f"E{n}") for n in range(2)))
+    page = await api.list_failure_groups(ListFailureGroupsRequest(page_size=1), as_org(OURS))
+
+    with pytest.raises(ApiError) as refused:
+        await api.list_dead_letters(
+            ListDeadLettersRequest(page_token=page.next_page_token), as_org(OURS)
+        )
+
+    assert [violation.field for violation in refused.value.violations] == ["page_token"]

@@ -1,0 +1,228 @@
+"""Lists of webhooks by pages, on a real database, of two organisations."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from ringback.metrics.v1.delivery_pb2 import DELIVERY_STATUS_COMPLETED, DELIVERY_STATUS_DEAD_LETTER
+from ringback.metrics.v1.metrics_service_pb2 import (
+    ListDeadLettersRequest,
+    ListDeliveriesRequest,
+    ListRecentFailuresRequest,
+)
+from services.metrics.api.errors import ApiError
+from services.metrics.reads import search
+from services.metrics.reads.metrics_api import MetricsApi
+from tests.integration.metrics.reads_place import (
+    OURS,
+    THEIRS,
+    LogRow,
+    access,
+    api,
+    as_org,
+    dead,
+    log,
+    write,
+)
+
+__all__ = ["access", "api", "log"]  # fixtures
+
+HOUR = 3600.0
+
+
+async def all_deliveries(
+    api: MetricsApi, caller: UUID | None, **asked: object
+) -> tuple[list[str], int]:
+    """The job ids of all pages, and how many pages there were."""
+    request = ListDeliveriesRequest(**asked)  # type: ignore[arg-type]  # as the contract has them
+    ids, pages = [], 0
+    while True:
+        page = await api.list_deliveries(request, as_org(caller))
+        ids += [delivery.job_id for delivery in page.deliveries]
+        pages += 1
+        if not page.next_page_token:
+            return ids, pages
+        request.page_token = page.next_page_token
+
+
+async def all_dead_letters(api: MetricsApi, caller: UUID | None, **asked: object) -> list[str]:
+    request = ListDeadLettersRequest(**asked)  # type: ignore[arg-type]  # as the contract has them
+    ids: list[str] = []
+    while True:
+        page = await api.list_dead_letters(request, as_org(caller))
+        assert page.count == len(page.dead_letters)
+        ids += [letter.job_id for letter in page.dead_letters]
+        if not page.next_page_token:
+            return ids
+        request.page_token = page.next_page_token
+
+
+def names(*rows: LogRow) -> list[str]:
+    return [str(row.id) for row in rows]
+
+
+async def test_pages_hold_every_webhook_once_newest_first(
+    api: MetricsApi, log: asyncpg.Connection
+) -> None:
+    """Over days, whatever the size of the page; what comes meanwhile shifts nothing."""
+    rows = [LogRow(ago_s=n * HOUR) for n in range(60)]
+    await write(log, *rows)
+
+    small, pages = await all_deliveries(api, OURS, page_size=7)
+    first = await api.list_deliveries(ListDeliveriesRequest(page_size=30), as_org(OURS))
+    await write(log, LogRow())
+    rest = await api.list_deliveries(
+        ListDeliveriesRequest(page_size=40, page_token=first.next_page_token), as_org(OURS)
+    )
+
+    assert small == names(*rows)
+    assert pages == 9
+    assert [one.job_id for one in (*first.deliveries, *rest.deliveries)] == names(*rows)
+
+
+async def test_each_filter_and_all_of_them_together(
+    api: MetricsApi, log: asyncpg.Connection
+) -> None:
+    """What matches all that is given, and nothing else."""
+    failed = {"status": "failed", "error_class": "E"}
+    plain = LogRow(ago_s=10, call_id="c-1")
+    typed = LogRow(ago_s=20, event_type="transcript", call_id="c-1")
+    letter = dead(30, call_id="c-2")
+    waiting = LogRow(ago_s=40, event_type="transcript", call_id="c-2", **failed)  # type: ignore[arg-type]  # texts
+    await write(log, plain, typed, letter, waiting)
+
+    async def found(**asked: object) -> list[str]:
+        return (await all_deliveries(api, OURS, **asked))[0]
+
+    assert await found() == names(plain, typed, letter, waiting)
+    assert await found(event_type="transcript") == names(typed, waiting)
+    assert await found(status=DELIVERY_STATUS_COMPLETED) == names(plain, typed)
+    assert await found(status=DELIVERY_STATUS_DEAD_LETTER) == names(letter)
+    assert await found(error_class="E") == names(waiting)
+    assert await found(call_id="c-1") == names(plain, typed)
+    assert await found(call_id="c-2", event_type="transcript", error_class="E") == names(waiting)
+    assert await found(call_id="c-1", error_class="E") == []
+
+
+async def test_a_range_of_time_is_half_open(api: MetricsApi, log: asyncpg.Connection) -> None:
+    """Created at the start is within, created at the end is not; to the microsecond."""
+    rows = [LogRow(ago_s=n * HOUR) for n in range(4)]
+    await write(log, *rows)
+    newest, oldest = rows[1].created_at, rows[2].created_at
+
+    async def found(start: datetime, end: datetime) -> list[str]:
+        request = ListDeliveriesRequest()
+        request.start_time.FromDatetime(start)
+        request.end_time.FromDatetime(end)
+        page = await api.list_deliveries(request, as_org(OURS))
+        return [one.job_id for one in page.deliveries]
+
+    tick = timedelta(microseconds=1)
+    assert await found(oldest, newest) == names(rows[2])
+    assert await found(oldest, newest + tick) == names(rows[1], rows[2])
+    assert await found(oldest + tick, newest + tick) == names(rows[1])
+
+
+async def test_a_call_looks_at_a_bounded_number(
+    api: MetricsApi, log: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page may be short or empty and still have a next one; nothing is passed over."""
+    monkeypatch.setattr(search, "MOST_LOOKED_AT", 10)
+    rows = [LogRow(ago_s=n, event_type="rare" if n % 17 == 0 else "hang") for n in range(60)]
+    await write(log, *rows)
+
+    found, pages = await all_deliveries(api, OURS, event_type="rare")
+
+    assert found == names(*rows[::17])
+    assert pages == 7
+
+
+async def test_an_organisation_sees_its_own(api: MetricsApi, log: asyncpg.Connection) -> None:
+    """A service sees all, or one; a tenant sees nothing of another, whatever it asks for."""
+    ours, theirs = dead(10), dead(20, org_id=THEIRS)
+    await write(log, ours, theirs)
+
+    for found in (
+        lambda caller, **asked: all_dead_letters(api, caller, **asked),
+        lambda caller, **asked: _ids(all_deliveries(api, caller, **asked)),
+        lambda caller, **asked: _failures(api, caller, **asked),
+    ):
+        assert await found(None) == names(ours, theirs)
+        assert await found(None, org_id=str(THEIRS)) == names(theirs)
+        assert await found(OURS) == names(ours)
+        assert await found(OURS, org_id=str(OURS)) == names(ours)
+        assert await found(OURS, org_id=str(THEIRS)) == []
+
+
+async def test_a_token_of_another_tenant_shows_nothing_of_it(
+    api: MetricsApi, log: asyncpg.Connection
+) -> None:
+    """It only says where to go on."""
+    ours, theirs = [dead(n) for n in range(4)], [dead(n, org_id=THEIRS) for n in range(4)]
+    await write(log, *ours, *theirs)
+    request = ListDeadLettersRequest(page_size=1)
+    page = await api.list_dead_letters(request, as_org(THEIRS))
+
+    request.page_token = page.next_page_token
+    request.page_size = 100
+    letters = (await api.list_dead_letters(request, as_org(OURS))).dead_letters
+
+    assert {letter.org_id for letter in letters} == {str(OURS)}
+
+
+async def test_recent_failures_are_failed_and_dead_letters(
+    api: MetricsApi, log: asyncpg.Connection
+) -> None:
+    """Resolved or not; what failed once and was completed then is no failure."""
+    rows = [
+        dead(1),
+        LogRow(ago_s=2, status="failed", error_class="E", error_message="no"),
+        dead(3, resolution="discarded"),
+        LogRow(ago_s=4),
+        LogRow(ago_s=5, status="processing", error_class="E"),
+    ]
+    await write(log, *rows)
+
+    page = await api.list_recent_failures(ListRecentFailuresRequest(limit=2), as_org(OURS))
+    rest = await api.list_recent_failures(
+        ListRecentFailuresRequest(limit=2, page_token=page.next_page_token), as_org(OURS)
+    )
+
+    assert [one.job_id for one in (*page.failures, *rest.failures)] == names(*rows[:3])
+    assert (page.count, rest.count, rest.next_page_token) == (2, 1, "")
+    assert page.failures[1].error_message == "no"
+    assert not page.failures[0].HasField("event_data")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ListDeliveriesRequest(page_size=-1),
+        ListDeliveriesRequest(org_id="acme"),
+        ListDeliveriesRequest(page_token="AAAA"),
+        ListDeliveriesRequest(
+            start_time=datetime(2026, 1, 2, tzinfo=UTC), end_time=datetime(2026, 1, 1, tzinfo=UTC)
+        ),
+    ],
+)
+async def test_a_request_that_cannot_be_meant_is_refused(
+    api: MetricsApi, request_: ListDeliveriesRequest
+) -> None:
+    """With the field by its name, before the database is asked."""
+    with pytest.raises(ApiError) as refused:
+        await api.list_deliveries(request_, as_org(OURS))
+
+    assert refused.value.reason == "INVALID_REQUEST"
+    assert len(refused.value.violations) == 1
+
+
+async def _ids(found: object) -> list[str]:
+    return (await found)[0]  # type: ignore[misc,no-any-return]  # of `all_deliveries`
+
+
+async def _failures(api: MetricsApi, caller: UUID | None, **asked: object) -> list[str]:
+    request = ListRecentFailuresRequest(**asked)  # type: ignore[arg-type]  # as the contract has them
+    page = await api.list_recent_failures(request, as_org(caller))
+    return [one.job_id for one in page.failures]

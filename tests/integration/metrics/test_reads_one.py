@@ -1,0 +1,106 @@
+"""One webhook with all that is known of it, on a real database."""
+
+import json
+from uuid import UUID
+
+import asyncpg
+import grpc
+import pytest
+
+from ringback.contract.identity import new_job_id
+from ringback.metrics.v1 import delivery_pb2 as pb
+from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryRequest
+from services.metrics.api.errors import ApiError
+from services.metrics.reads.metrics_api import MetricsApi
+from tests.integration.metrics.reads_place import (
+    OURS,
+    THEIRS,
+    LogRow,
+    access,
+    api,
+    as_org,
+    log,
+    write,
+)
+from tests.integration.migrations.log_calls import End, Webhook, bury, finish
+
+__all__ = ["access", "api", "log"]  # fixtures
+
+
+async def test_a_retried_dead_letter_tells_its_whole_way(
+    api: MetricsApi, log: asyncpg.Connection
+) -> None:
+    """Every attempt with its trace, its event, and as what it was retried; the retry tells of it."""
+    webhook = Webhook(org_id=OURS, event_data='{"type": "hang", "n": 1}', call_id="c-9")
+    for attempt in (1, 2):
+        await finish(log, End(webhook, "failed", attempt, ("TimeoutError", f"try {attempt}")))
+    await bury(log, webhook, attempt=2)
+    new_id = new_job_id()
+    await log.fetch(
+        "SELECT * FROM retry_webhook($1, $2, 4, 'ann', 'service', 'fixed', NULL, '{}')",
+        webhook.id,
+        new_id,
+    )
+
+    told = await api.get_delivery(GetDeliveryRequest(job_id=str(webhook.id)), as_org(OURS))
+    retry = await api.get_delivery(GetDeliveryRequest(job_id=str(new_id)), as_org(None))
+
+    assert told.delivery.status == pb.DELIVERY_STATUS_DEAD_LETTER
+    assert told.delivery.resolution == pb.RESOLUTION_RETRIED
+    assert told.delivery.retried_as == str(new_id)
+    assert json.loads(told.delivery.event_data) == {"type": "hang", "n": 1}
+    assert [(a.attempt, a.outcome, a.error_message) for a in told.attempts] == [
+        (1, pb.ATTEMPT_OUTCOME_FAILED, "try 1"),
+        (2, pb.ATTEMPT_OUTCOME_FAILED, "try 2"),
+    ]
+    assert (told.attempts[0].trace_id, told.attempts[0].span_id) == ("t" * 32, "s" * 16)
+    assert told.attempts[0].duration_ms == pytest.approx(250)
+    assert told.retried_as.new_job_id == str(new_id)
+    assert (told.retried_as.actor, told.retried_as.reason) == ("ann", "fixed")
+    assert not told.HasField("retry_of")
+
+    assert retry.delivery.status == pb.DELIVERY_STATUS_PENDING
+    assert retry.delivery.retry_of == str(webhook.id)
+    assert retry.retry_of.job_id == str(webhook.id)
+    assert not retry.retry_of.HasField("published_at")
+    assert not retry.attempts
+    assert not retry.HasField("retried_as")
+
+
+async def test_a_pending_webhook_without_its_payload_has_no_event(
+    api: MetricsApi, log: asyncpg.Connection
+) -> None:
+    """What is not known is absent: the times, the error, the event."""
+    row = LogRow(status="pending", event={})
+    await write(log, row)
+
+    told = (await api.get_delivery(GetDeliveryRequest(job_id=str(row.id)), as_org(OURS))).delivery
+
+    assert told.created_at.ToDatetime() == row.created_at.replace(tzinfo=None)
+    absent = ("event_data", "last_attempt_at", "completed_at", "error_class", "call_id")
+    assert not [name for name in absent if told.HasField(name)]
+
+
+async def test_another_s_webhook_is_as_if_it_did_not_exist(
+    api: MetricsApi, log: asyncpg.Connection
+) -> None:
+    """The same answer as for an id that nobody ever made."""
+    row = LogRow(org_id=THEIRS)
+    await write(log, row)
+
+    for job_id in (row.id, new_job_id(), UUID(int=2**128 - 1)):
+        with pytest.raises(ApiError) as refused:
+            await api.get_delivery(GetDeliveryRequest(job_id=str(job_id)), as_org(OURS))
+
+        assert refused.value.code is grpc.StatusCode.NOT_FOUND
+        assert refused.value.message == f"There is no webhook with the job id {job_id}."
+
+
+@pytest.mark.parametrize("job_id", ["1", "'; DROP TABLE x", f"{{{new_job_id()}}}"])
+async def test_what_is_no_uuid_is_refused(api: MetricsApi, job_id: str) -> None:
+    """It cannot be meant, so it is not looked for."""
+    with pytest.raises(ApiError) as refused:
+        await api.get_delivery(GetDeliveryRequest(job_id=job_id), as_org(OURS))
+
+    assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [violation.field for violation in refused.value.violations] == ["job_id"]
