@@ -97,7 +97,7 @@ def bulk_table(latest: RetryDeliveriesResponse, *, interrupted: bool) -> Rendera
     if latest.skipped:
         table.add_row("skipped", f"{latest.skipped:,}")
     if interrupted:
-        table.add_row("stopped", "by you; what was retried stays retried")
+        table.add_row("ended", "by you; what was retried stays retried")
     elif latest.state != RetryRunState.RETRY_RUN_STATE_FINISHED:
-        table.add_row("stopped", Text(latest.message, "red"))
+        table.add_row("ended", Text(latest.message or "early", "red"))
     return table

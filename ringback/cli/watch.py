@@ -61,7 +61,7 @@ async def _follow(every_s: float, asked: Asked) -> None:
 async def _live(client: MetricsClient, every_s: float, console: Console) -> None:
     rates = Rates()
     shown = Group()
-    with Live(console=console, auto_refresh=False, screen=True) as live:
+    with Live(console=console, auto_refresh=False) as live:
         async for health in _looks(client, every_s):
             if health is None:
                 gone = Text("The metrics service is away; waiting for it.", "bold yellow")

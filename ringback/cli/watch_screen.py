@@ -7,11 +7,14 @@ from rich.text import Text
 from ringback.cli.health_screen import checks_table, headline, processing_line
 from ringback.cli.rates import Rates
 from ringback.cli.words import moment
+from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
 from ringback.metrics.v1.metrics_service_pb2 import GetQueueHealthResponse
 
 _RATES = ("accepted", "completed", "dead letters", "duplicates")
 _STYLES = {"completed": "green", "dead letters": "red", "duplicates": "cyan"}
 _BAR_WIDTH = 30
+#: In the order in which a webhook may see them; the rungs of the ladder come second.
+_ORDER = {WORK_QUEUE: 0, SUSPECT_QUEUE: 2, DEAD_LETTER_QUEUE: 3}
 
 
 def screen(health: GetQueueHealthResponse, rates: Rates) -> RenderableType:
@@ -51,7 +54,7 @@ def _queues_table(health: GetQueueHealthResponse) -> RenderableType:
     table.add_column("waiting", justify="right", min_width=9)
     table.add_column("")
     most = max((queue.messages for queue in health.queues), default=0)
-    for queue in health.queues:
+    for queue in sorted(health.queues, key=lambda queue: (_ORDER.get(queue.queue, 1), queue.queue)):
         style = "" if queue.messages else "dim"
         cells = round(_BAR_WIDTH * queue.messages / most) if most else 0
         bar = "█" * max(cells, 1 if queue.messages else 0)

@@ -265,7 +265,7 @@ def test_many_are_retried_and_summed_up(
     assert ended == status
     assert figures["retried"] == "7"
     assert figures["failed again"] == "3"
-    assert figures.get("stopped") == (None if status == 0 else "Said the service.")
+    assert figures.get("ended") == (None if status == 0 else "Said the service.")
     assert (request.reason, request.limit, request.rate_per_second) == ("Fixed.", 1000, 10)
 
 
