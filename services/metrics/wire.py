@@ -79,11 +79,9 @@ async def _metrics(
         )
         readiness = Readiness(pool, queues)
         observer = _observer(settings, registry, queues)
-        exposition = _exposition(settings, registry, readiness)
-        await stack.enter_async_context(exposition)
+        exposition = await stack.enter_async_context(_exposition(settings, registry, readiness))
         access = Access(pool)
-        interval_s = settings.metrics_interval_s
-        snapshot = QueueSnapshot(count_max_age_s=count_max_age_s(interval_s))
+        snapshot = QueueSnapshot(count_max_age_s=count_max_age_s(settings.metrics_interval_s))
         outbox = await _outbox(stack, settings, access)
         admin_api = _admin_api(settings, access, outbox, queues)
         await stack.enter_async_context(admin_api)
@@ -96,7 +94,7 @@ async def _metrics(
         readings = Readings(queues, LogState(access), DeadLetterCount(pool), observer, snapshot)
         background = _in_background(
             stack,
-            readings.keep(interval_s=interval_s),
+            readings.keep(interval_s=settings.metrics_interval_s),
             keep_folding(pool),
             RetrySweeper(access, outbox, stopping).keep_sweeping(),
             keep_pruning_retries(pool),
