@@ -1,0 +1,186 @@
+"""Dead letters, and the calls that decide about them, before a real broker and a real database."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import orjson
+import pytest
+
+from ringback.contract.identity import new_job_id
+from ringback.contract.topology import WORK_QUEUE
+from ringback.local.broker import PrivateBroker
+from ringback.runtime.confirmed_publisher import ConfirmedPublisher
+from services.metrics.access import Access
+from services.metrics.api.call import Call
+from services.metrics.api.principal import Principal, Role
+from services.metrics.changes.admin_api import AdminApi
+from services.metrics.changes.retry_outbox import RetryOutbox
+from services.metrics.changes.retry_sweeper import RetrySweeper
+from services.metrics.queue_depths import QueueDepths
+from tests.integration.processor.leaky_proxy import LeakyProxy
+from tests.integration.processor.place import Place, ProcessorProcess
+from tests.integration.processor.stage import Stage, opened, scripted
+from tests.support.database_roles import METRICS, url_as
+from tests.support.eventually import eventually
+
+OURS = UUID("0198a000-0000-7000-8000-00000000000a")
+THEIRS = UUID("0198a000-0000-7000-8000-00000000000b")
+SERVICE = Principal(Role.SERVICE, None, "ada")
+TENANT = Principal(Role.TENANT, OURS, "grace")
+STRANGER = Principal(Role.TENANT, THEIRS, "eve")
+
+PUBLISH_TIMEOUT_S = 0.5
+WORKS = scripted("plain")
+FAILS = scripted("plain", permanent="It fails each time.")
+
+_BURY = """
+    INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, altered,
+        status, attempts, max_attempts, created_at, error_class, error_message, call_id, dedup_key,
+        gateway_life)
+    VALUES ($1, $2, 'default', $3, $4::jsonb, $5, $6, 4, 4, webhook_created_at($1), $7, 'Why.',
+        $8, $9, $10)
+"""
+_CLAIM = "INSERT INTO webhook_inbox (org_id, dedup_key, delivery_id) VALUES ($1, $2, $3)"
+
+
+@dataclass(slots=True)
+class RetryStage:
+    """`api` answers as the metrics service does; its publishes go through `proxy`."""
+
+    stage: Stage
+    proxy: LeakyProxy
+    access: Access
+    outbox: RetryOutbox
+    api: AdminApi
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def database(self) -> asyncpg.Connection:
+        """The superuser's."""
+        return self.stage.database
+
+    def call(self, principal: Principal = SERVICE, *, within_s: float = 60) -> Call:
+        return Call(principal, asyncio.get_running_loop().time() + within_s, self.stopping)
+
+    def sweeper(self, *, min_age_s: float = 0) -> RetrySweeper:
+        return RetrySweeper(self.access, self.outbox, self.stopping, min_age_s=min_age_s)
+
+    async def bury(self, event: dict[str, Any] | None = None, **changes: Any) -> UUID:
+        """A dead letter as the processor leaves it: with its claim."""
+        job_id = changes.pop("job_id", None) or new_job_id()
+        event = WORKS if event is None else event
+        row = {
+            "org_id": OURS,
+            "event_type": event.get("message", {}).get("type", "unknown"),
+            "event_data": orjson.dumps(event).decode(),
+            "altered": False,
+            "status": "dead_letter",
+            "error_class": "TimeoutError",
+            "call_id": None,
+            "dedup_key": f"key of {job_id}",
+            "gateway_life": uuid4(),
+        } | changes
+        await self.database.execute(_BURY, job_id, *row.values())
+        if row["dedup_key"] is not None:
+            await self.database.execute(_CLAIM, row["org_id"], row["dedup_key"], job_id)
+        return job_id
+
+    async def row(self, job_id: UUID | str) -> asyncpg.Record:
+        found = await self.stage.row(UUID(str(job_id)))
+        assert found is not None
+        return found
+
+    async def snapshot(self) -> list[list[asyncpg.Record]]:
+        """All that a decision may touch."""
+        tables = ("webhook_delivery_log", "webhook_inbox", "webhook_retries", "webhook_audit")
+        return [
+            await self.database.fetch(f"SELECT t::text FROM {table} AS t ORDER BY 1")
+            for table in tables
+        ]
+
+    async def retries(self) -> list[asyncpg.Record]:
+        return await self.database.fetch("SELECT * FROM webhook_retries ORDER BY created_at")
+
+    async def audit(self) -> list[asyncpg.Record]:
+        return await self.database.fetch("SELECT * FROM webhook_audit ORDER BY id")
+
+    async def owner(self, dedup_key: str) -> UUID | None:
+        owner: UUID | None = await self.database.fetchval(
+            "SELECT delivery_id FROM webhook_inbox WHERE dedup_key = $1", dedup_key
+        )
+        return owner
+
+    async def waiting(self) -> int:
+        return await self.stage.depth(WORK_QUEUE)
+
+    async def until_open(self) -> None:
+        await eventually(lambda: self.outbox.is_open)
+
+
+@asynccontextmanager
+async def retry_stage(place: Place, proxy: LeakyProxy) -> AsyncGenerator[RetryStage, None]:
+    async with AsyncExitStack() as stack:
+        stage = await stack.enter_async_context(opened(place))
+        database_url = url_as(place.database_url, METRICS)
+        pool = await stack.enter_async_context(
+            asyncpg.create_pool(database_url, min_size=0, max_size=10)
+        )
+        publisher = await stack.enter_async_context(
+            ConfirmedPublisher(proxy.through(place.amqp_url), "test", timeout_s=PUBLISH_TIMEOUT_S)
+        )
+        queues = await stack.enter_async_context(QueueDepths(place.amqp_url, place.ladder))
+
+        async def waiting() -> int | None:
+            depth = await queues.depth_of(WORK_QUEUE, 1)
+            return None if depth is None else depth.messages
+
+        access = Access(pool)
+        outbox = RetryOutbox(access, publisher)
+        api = await stack.enter_async_context(
+            AdminApi(access, outbox, waiting, max_attempts=place.ladder.max_attempts)
+        )
+        made = RetryStage(stage, proxy, access, outbox, api)
+        await made.until_open()
+        yield made
+        proxy.release()
+
+
+@pytest.fixture
+async def proxy(broker: PrivateBroker) -> AsyncIterator[LeakyProxy]:
+    """A way to the broker that can be cut, and that can hold back what is sent."""
+    async with LeakyProxy(broker.ports.amqp) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def place(amqp_url: str, database_url: str) -> Place:
+    place = Place(amqp_url, database_url)
+    await place.prepare()
+    return place
+
+
+@pytest.fixture
+async def retrying(place: Place, proxy: LeakyProxy) -> AsyncIterator[RetryStage]:
+    async with retry_stage(place, proxy) as stage:
+        yield stage
+
+
+@pytest.fixture
+def start_processor(place: Place, tmp_path: Path) -> Iterator[Callable[[], ProcessorProcess]]:
+    """A function that starts a processor with scripted handlers; it ends with the test."""
+    started: list[ProcessorProcess] = []
+
+    def start() -> ProcessorProcess:
+        process = ProcessorProcess(place, tmp_path / f"processor-{len(started)}.log")
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()

@@ -1,0 +1,339 @@
+"""A dead letter is put to work again: once, by whoever may, with everything that belongs to it."""
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import asyncpg
+import grpc
+import pytest
+
+from ringback.contract.envelope import without_broker_headers
+from ringback.contract.identity import new_job_id
+from ringback.contract.topology import WORK_QUEUE
+from ringback.metrics.v1.admin_service_pb2 import (
+    RETRY_STATE_PUBLISHED,
+    RETRY_STATE_QUEUED,
+    RetryDeliveryRequest,
+    RetryDeliveryResponse,
+)
+from services.metrics.api.errors import ApiError
+from services.metrics.api.principal import Principal
+from tests.integration.metrics.retry_stage import (
+    FAILS,
+    OURS,
+    SERVICE,
+    STRANGER,
+    TENANT,
+    RetryStage,
+    place,
+    proxy,
+    retrying,
+    start_processor,
+)
+from tests.integration.processor.place import ProcessorProcess
+from tests.support.eventually import eventually
+
+__all__ = ["place", "proxy", "retrying", "start_processor"]  # fixtures
+
+NOBODY = UUID(int=0)
+
+
+async def press(
+    retrying: RetryStage, job_id: UUID | str, principal: Principal = SERVICE, **fields: str
+) -> RetryDeliveryResponse:
+    request = RetryDeliveryRequest(job_id=str(job_id), **fields)
+    return await retrying.api.retry_delivery(request, retrying.call(principal))
+
+
+async def refused(
+    retrying: RetryStage, job_id: UUID | str, principal: Principal = SERVICE, **fields: str
+) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        await press(retrying, job_id, principal, **fields)
+    return caught.value
+
+
+async def test_a_retry_is_processed_and_both_rows_know_each_other(
+    retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
+) -> None:
+    """The original is resolved, the claim is handed over, and the new webhook is run and done."""
+    start_processor()
+    original = await retrying.bury()
+
+    answer = await press(retrying, original, TENANT, reason="Mended.")
+
+    assert answer.success
+    assert answer.message == "Webhook re-queued for processing"
+    assert answer.state == RETRY_STATE_PUBLISHED
+    new_id = UUID(answer.new_job_id)
+    done = await retrying.stage.until(new_id, "completed")
+    assert (done["retry_of"], done["attempts"], done["max_attempts"]) == (original, 1, 3)
+    before = await retrying.row(original)
+    assert (before["retried_as"], before["resolution"]) == (new_id, "retried")
+    assert before["resolved_at"] is not None
+    assert before["gateway_life"] == done["gateway_life"]
+    assert await retrying.owner(before["dedup_key"]) == new_id
+    assert len(await retrying.stage.runs(new_id)) == 1
+    [retry] = await retrying.retries()
+    assert (retry["actor"], retry["role"], retry["reason"]) == ("grace", "tenant", "Mended.")
+    assert retry["published_at"] is not None
+    [line] = await retrying.audit()
+    assert (line["action"], line["actor"], line["org_id"]) == ("retry", "grace", OURS)
+    assert (line["job_id"], line["reason"]) == (original, "Mended.")
+
+
+async def test_the_message_is_as_a_gateway_would_publish_it(retrying: RetryStage) -> None:
+    """The same event under a new id, received when the original was, with a trace of its own."""
+    original = await retrying.bury()
+    row = await retrying.row(original)
+
+    answer = await press(retrying, original)
+
+    queue = await retrying.stage.channel.get_queue(WORK_QUEUE)
+    message = await queue.get(no_ack=True)
+    assert message.body.decode() == await retrying.database.fetchval(
+        "SELECT event_data::text FROM webhook_delivery_log WHERE id = $1", original
+    )
+    assert (message.message_id, message.type) == (answer.new_job_id, "test.plain")
+    assert (message.content_type, message.delivery_mode) == ("application/json", 2)
+    assert message.routing_key == "attempt.1"
+    headers = without_broker_headers(message.headers)
+    assert headers.pop("traceparent")
+    assert headers == {
+        "org_id": str(OURS),
+        "endpoint_id": "default",
+        "dedup_key": row["dedup_key"],
+        "received_at": row["created_at"].isoformat(timespec="milliseconds"),
+        "gateway_life": str(row["gateway_life"]),
+        "retry_of": str(original),
+    }
+
+
+async def test_pressed_twice_it_is_one_retry_and_says_so(retrying: RetryStage) -> None:
+    """The second press is told as what it was retried; nothing else is changed."""
+    original = await retrying.bury()
+    answer = await press(retrying, original)
+    before = await retrying.snapshot()
+
+    error = await refused(retrying, original)
+
+    assert (error.code, error.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "ALREADY_RETRIED",
+    )
+    assert error.metadata == {"newJobId": answer.new_job_id}
+    assert await retrying.snapshot() == before
+
+
+async def test_presses_at_once_make_one_new_webhook(retrying: RetryStage) -> None:
+    """One is answered with it, the others are told of it."""
+    original = await retrying.bury()
+
+    answers = await asyncio.gather(
+        *(press(retrying, original) for _ in range(8)), return_exceptions=True
+    )
+
+    made = [answer for answer in answers if isinstance(answer, RetryDeliveryResponse)]
+    told = [answer for answer in answers if isinstance(answer, ApiError)]
+    assert (len(made), len(told)) == (1, 7)
+    assert {error.metadata["newJobId"] for error in told} == {made[0].new_job_id}
+    assert len(await retrying.retries()) == len(await retrying.audit()) == 1
+    assert await retrying.waiting() == 1
+
+
+async def test_the_same_request_gets_the_same_answer(retrying: RetryStage) -> None:
+    """A call whose answer was lost is repeated with its id; another id is another press."""
+    original = await retrying.bury()
+    request_id = str(uuid4())
+
+    first = await press(retrying, original, request_id=request_id)
+    second = await press(retrying, original, request_id=request_id)
+    error = await refused(retrying, original, request_id=str(uuid4()))
+
+    assert first == second
+    assert error.reason == "ALREADY_RETRIED"
+    assert await retrying.waiting() == len(await retrying.audit()) == 1
+
+
+async def test_a_retry_of_a_retry_works(
+    retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
+) -> None:
+    """Each dead letter is retried once; the last one says when the event first arrived."""
+    start_processor()
+    original = await retrying.bury(FAILS, altered=True)
+
+    first = await press(retrying, original)
+    await retrying.stage.until(UUID(first.new_job_id), "dead_letter")
+    second = await press(retrying, first.new_job_id)
+    last = await retrying.stage.until(UUID(second.new_job_id), "dead_letter")
+
+    assert first.altered
+    assert second.altered
+    assert last["altered"]
+    assert last["retry_of"] == UUID(first.new_job_id)
+    arrived = (await retrying.row(original))["created_at"]
+    assert [retry["received_at"] for retry in await retrying.retries()] == [arrived, arrived]
+
+
+@pytest.mark.parametrize("status", ["pending", "processing", "completed", "failed", "duplicate"])
+async def test_what_is_not_dead_is_not_retried(retrying: RetryStage, status: str) -> None:
+    """It is on its way, or done."""
+    job_id = await retrying.bury(status=status)
+    before = await retrying.snapshot()
+
+    error = await refused(retrying, job_id)
+
+    assert (error.code, error.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "NOT_A_DEAD_LETTER",
+    )
+    assert await retrying.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"org_id": NOBODY},
+        {"gateway_life": None},
+        {"event": {"unreadable_base64": "AA=="}},
+        {"event": {}},
+    ],
+    ids=["of nobody", "from no gateway", "no event", "no payload"],
+)
+async def test_what_could_not_be_processed_is_not_retried(
+    retrying: RetryStage, changes: dict[str, object]
+) -> None:
+    """There is nothing that a processor could take."""
+    job_id = await retrying.bury(**changes)  # type: ignore[arg-type]  # of one or the other kind
+    before = await retrying.snapshot()
+
+    error = await refused(retrying, job_id)
+
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "NOT_RETRYABLE")
+    assert await retrying.snapshot() == before
+
+
+async def test_another_organisation_s_job_is_as_one_that_is_not_there(
+    retrying: RetryStage,
+) -> None:
+    """The answer differs in the id that was asked for, and in nothing else."""
+    theirs, missing = await retrying.bury(), new_job_id()
+    before = await retrying.snapshot()
+
+    hidden = await refused(retrying, theirs, STRANGER)
+    absent = await refused(retrying, missing, STRANGER)
+
+    assert hidden.code == absent.code == grpc.StatusCode.NOT_FOUND
+    assert str(hidden).replace(str(theirs), str(missing)) == str(absent)
+    assert (hidden.reason, hidden.metadata) == (absent.reason, absent.metadata)
+    assert await retrying.snapshot() == before
+
+
+async def test_a_broker_that_is_away_refuses_first(retrying: RetryStage) -> None:
+    """UNAVAILABLE, nothing is changed, and it works when the broker is back."""
+    original = await retrying.bury()
+    before = await retrying.snapshot()
+    retrying.proxy.refuse()
+    await eventually(lambda: not retrying.outbox.is_open)
+
+    error = await refused(retrying, original)
+
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "BROKER_AWAY")
+    assert await retrying.snapshot() == before
+    retrying.proxy.accept()
+    await retrying.until_open()
+    assert (await press(retrying, original)).state == RETRY_STATE_PUBLISHED
+
+
+async def test_an_unknown_outcome_is_queued_and_is(
+    retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
+) -> None:
+    """The answer says so, the sweeper publishes it under its id, and it is processed once."""
+    original = await retrying.bury()
+    retrying.proxy.withhold()
+
+    answer = await press(retrying, original)
+
+    assert answer.success
+    assert answer.state == RETRY_STATE_QUEUED
+    assert answer.message.startswith("Webhook re-queued for processing;")
+    retrying.proxy.cut()
+    retrying.proxy.release()
+    await retrying.until_open()
+    assert await retrying.waiting() == 0
+    await retrying.sweeper().sweep()
+    [retry] = await retrying.retries()
+    assert retry["published_at"] is not None
+    start_processor()
+    await retrying.stage.until(UUID(answer.new_job_id), "completed")
+    assert len(await retrying.stage.runs(UUID(answer.new_job_id))) == 1
+
+
+async def test_a_claim_that_was_pruned_is_made_anew(retrying: RetryStage) -> None:
+    """So that a copy of the event that comes meanwhile is a duplicate of the retry."""
+    original = await retrying.bury()
+    key = (await retrying.row(original))["dedup_key"]
+    await retrying.database.execute("DELETE FROM webhook_inbox")
+
+    answer = await press(retrying, original)
+
+    assert await retrying.owner(key) == UUID(answer.new_job_id)
+
+
+async def test_a_claim_that_another_webhook_made_since_stays(
+    retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
+) -> None:
+    """That one carried the event, so the retry ends as its duplicate and runs nothing."""
+    start_processor()
+    original, other = await retrying.bury(), new_job_id()
+    await retrying.database.execute("UPDATE webhook_inbox SET delivery_id = $1", other)
+
+    answer = await press(retrying, original)
+
+    row = await retrying.stage.until(UUID(answer.new_job_id), "duplicate")
+    assert row["duplicate_of"] == other
+
+
+async def test_a_caller_who_leaves_while_it_is_published_changes_nothing_of_it(
+    retrying: RetryStage,
+) -> None:
+    """The publish goes on, and is noted."""
+    original = await retrying.bury()
+    retrying.proxy.withhold()
+    leaving = asyncio.create_task(press(retrying, original))
+
+    async def is_committed() -> list[asyncpg.Record]:
+        return await retrying.retries()
+
+    await eventually(is_committed)
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    retrying.proxy.release()
+
+    async def is_marked() -> bool:
+        [retry] = await retrying.retries()
+        return retry["published_at"] is not None
+
+    await eventually(is_marked)
+    assert await retrying.waiting() == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"job_id": "no uuid"}, {"job_id"}),
+        ({"reason": "x" * 501}, {"reason"}),
+        ({"request_id": "no uuid", "job_id": "no uuid"}, {"request_id", "job_id"}),
+    ],
+)
+async def test_a_request_that_cannot_be_meant_is_refused_by_field(
+    retrying: RetryStage, fields: dict[str, str], named: set[str]
+) -> None:
+    """All that is wrong is said at once."""
+    job_id = fields.get("job_id", str(new_job_id()))
+
+    error = await refused(retrying, job_id, **{k: v for k, v in fields.items() if k != "job_id"})
+
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert {violation.field for violation in error.violations} == named

@@ -1,0 +1,139 @@
+"""What was committed and not published is published, by whichever service comes first."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import aio_pika
+import pytest
+
+from ringback.contract.topology import WORK_QUEUE
+from ringback.metrics.v1.admin_service_pb2 import RetryDeliveryRequest
+from services.metrics.changes.retry_outbox import RetryOutbox
+from services.metrics.changes.retry_sweeper import RetrySweeper
+from tests.integration.metrics.retry_stage import RetryStage, place, proxy, retrying
+from tests.support.eventually import eventually
+
+__all__ = ["place", "proxy", "retrying"]  # fixtures
+
+
+class Unlucky:
+    """A publisher that is asked and confirms nothing, until it is told to."""
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self.confirms = False
+        self.asked: list[str] = []
+
+    async def publish(self, message: aio_pika.Message, *, exchange: str, routing_key: str) -> None:
+        self.asked.append(str(message.message_id))
+        await asyncio.sleep(0)
+        if not self.confirms:
+            raise TimeoutError
+
+
+@pytest.fixture
+async def unpublished(retrying: RetryStage) -> AsyncIterator[list[UUID]]:
+    """Three retries that were committed while the broker confirmed nothing, the oldest first."""
+    retrying.proxy.withhold()
+    made = []
+    for _ in range(3):
+        original = await retrying.bury()
+        request = RetryDeliveryRequest(job_id=str(original))
+        answer = await retrying.api.retry_delivery(request, retrying.call())
+        made.append(UUID(answer.new_job_id))
+        await retrying.database.execute("SELECT 1")
+        retrying.proxy.cut()
+        retrying.proxy.release()
+        await retrying.until_open()
+        retrying.proxy.withhold()
+    retrying.proxy.cut()
+    retrying.proxy.release()
+    await retrying.until_open()
+    yield made
+
+
+def sweeper_with(retrying: RetryStage, publisher: Unlucky) -> RetrySweeper:
+    outbox = RetryOutbox(retrying.access, publisher)
+    return RetrySweeper(retrying.access, outbox, retrying.stopping, min_age_s=0)
+
+
+async def test_it_publishes_the_oldest_first_and_each_once(
+    retrying: RetryStage, unpublished: list[UUID]
+) -> None:
+    """Under the ids that they were given, and no more once they are marked."""
+    await retrying.sweeper().sweep()
+    await retrying.sweeper().sweep()
+
+    queue = await retrying.stage.channel.get_queue(WORK_QUEUE)
+    swept = [UUID((await queue.get(no_ack=True)).message_id) for _ in unpublished]
+    assert swept == unpublished
+    assert await retrying.waiting() == 0
+
+
+async def test_two_at_once_publish_each_once(retrying: RetryStage, unpublished: list[UUID]) -> None:
+    """What one holds the other passes over."""
+    await asyncio.gather(*(retrying.sweeper().sweep() for _ in range(4)))
+
+    await retrying.stage.until_waiting(WORK_QUEUE, len(unpublished))
+    assert all(retry["published_at"] for retry in await retrying.retries())
+
+
+async def test_what_is_young_is_left_to_its_own_call(
+    retrying: RetryStage, unpublished: list[UUID]
+) -> None:
+    """It is being published at this moment."""
+    assert unpublished
+
+    await retrying.sweeper(min_age_s=60).sweep()
+
+    assert await retrying.waiting() == 0
+
+
+async def test_what_is_not_confirmed_is_published_again(
+    retrying: RetryStage, unpublished: list[UUID]
+) -> None:
+    """One that fails does not keep the others back."""
+    publisher = Unlucky()
+    sweeper = sweeper_with(retrying, publisher)
+
+    await sweeper.sweep()
+    publisher.confirms = True
+    await sweeper.sweep()
+    await sweeper.sweep()
+
+    assert publisher.asked == [str(new_id) for new_id in [*unpublished, *unpublished]]
+
+
+async def test_it_waits_for_a_broker_that_is_away(
+    retrying: RetryStage, unpublished: list[UUID]
+) -> None:
+    """Nothing is tried meanwhile; all is published soon after it is back."""
+    retrying.proxy.refuse()
+    await eventually(lambda: not retrying.outbox.is_open)
+    sweeping = asyncio.create_task(retrying.sweeper().keep_sweeping(interval_s=0.05))
+
+    retrying.proxy.accept()
+
+    await retrying.stage.until_waiting(WORK_QUEUE, len(unpublished))
+    sweeping.cancel()
+    await asyncio.wait({sweeping})
+
+
+async def test_retries_are_forgotten_with_their_webhooks(
+    retrying: RetryStage, unpublished: list[UUID]
+) -> None:
+    """Not before the log has dropped both, and not on the same day."""
+    prune = "SELECT prune_webhook_retries(100)"
+    aged = "UPDATE webhook_retries SET created_at = created_at - interval '2 days'"
+    first, *others = unpublished
+    assert await retrying.database.fetchval(prune) == 0
+    await retrying.database.execute(aged)
+    await retrying.database.execute(
+        "DELETE FROM webhook_delivery_log WHERE id <> ALL ($1::uuid[])", others
+    )
+
+    pruned = await retrying.database.fetchval(prune)
+
+    assert pruned == 1
+    assert first not in {retry["new_id"] for retry in await retrying.retries()}
