@@ -1,0 +1,304 @@
+"""Every call answers the same by gRPC and by REST."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ringback.contract.identity import new_job_id
+from ringback.local.broker import PrivateBroker
+from ringback.local.database import PrivateDatabase
+from ringback.metrics.v1 import admin_service_pb2 as admin
+from ringback.metrics.v1 import delivery_pb2 as delivery
+from ringback.metrics.v1 import metrics_service_pb2 as metrics
+from services.metrics.api.methods import methods_of
+from tests.integration.metrics.both_ways import Outcome, Refused, by_grpc, by_rest, comparable
+from tests.integration.metrics.filled_service import (
+    EVENT,
+    OURS,
+    THEIRS,
+    FilledService,
+    filled_service,
+    plain,
+)
+from tests.support.tokens import bearer
+
+# One service for all of them: they leave each other's webhooks alone.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+METHODS = {method.name: method for method in methods_of()}
+NOWHERE = str(new_job_id())
+SERVICE = bearer()
+TENANT = bearer("tenant", OURS)
+STRANGER = bearer(secret="a secret that somebody else made up, and long")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(
+    broker: PrivateBroker, database: PrivateDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[FilledService]:
+    async with filled_service(broker, database, tmp_path_factory.mktemp("metrics")) as filled:
+        yield filled
+
+
+async def both(
+    service: FilledService,
+    name: str,
+    request: Message,
+    rest_request: Message | None = None,
+    *,
+    authorization: str | None = SERVICE,
+) -> tuple[Outcome, Outcome]:
+    """What changes something is asked for two webhooks that are alike, one each."""
+    method = METHODS[name]
+    rest_request = request if rest_request is None else rest_request
+    return (
+        await by_grpc(service.process, method, request, authorization=authorization),
+        await by_rest(service.process, method, rest_request, authorization=authorization),
+    )
+
+
+def one(outcome: Outcome) -> Any:
+    assert isinstance(outcome, tuple)
+    [answer] = outcome
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A call that changes nothing, and the fields of its answer that are of the moment."""
+
+    name: str
+    request: Callable[[FilledService], Message]
+    volatile: tuple[str, ...] = ()
+
+
+def moment(text: str) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromJsonString(text)
+    return timestamp
+
+
+READS = [
+    Read("GetQueueHealth", lambda _: metrics.GetQueueHealthRequest(), ("timestamp",)),
+    Read("WatchQueueHealth", lambda _: metrics.WatchQueueHealthRequest(), ("timestamp",)),
+    Read(
+        "WatchQueueHealth",
+        lambda _: metrics.WatchQueueHealthRequest(interval_s=2.5),
+        ("timestamp",),
+    ),
+    Read(
+        "GetDeliveryStats",
+        lambda _: metrics.GetDeliveryStatsRequest(range="30d"),
+        ("start_time", "end_time"),
+    ),
+    Read(
+        "GetDeliveryStats",
+        lambda _: metrics.GetDeliveryStatsRequest(org_id=str(THEIRS)),
+        ("start_time", "end_time"),
+    ),
+    Read("ListRecentFailures", lambda _: metrics.ListRecentFailuresRequest(limit=3)),
+    Read("ListDeadLetters", lambda _: metrics.ListDeadLettersRequest(page_size=2)),
+    Read(
+        "ListDeadLetters", lambda _: metrics.ListDeadLettersRequest(error_class="ConnectionError")
+    ),
+    Read("GetDelivery", lambda given: metrics.GetDeliveryRequest(job_id=str(given.completed))),
+    Read("GetDelivery", lambda given: metrics.GetDeliveryRequest(job_id=str(given.theirs))),
+    Read("ListDeliveries", lambda _: metrics.ListDeliveriesRequest(page_size=2)),
+    Read(
+        "ListDeliveries",
+        lambda _: metrics.ListDeliveriesRequest(
+            status=delivery.DELIVERY_STATUS_FAILED,
+            event_type="hang",
+            call_id="call-1",
+            start_time=moment("2026-01-01T00:00:00Z"),
+            end_time=moment("2100-01-01T00:00:00.123456Z"),
+        ),
+    ),
+    Read("ListFailureGroups", lambda _: metrics.ListFailureGroupsRequest()),
+    Read(
+        "RetryDeliveries",
+        lambda _: admin.RetryDeliveriesRequest(
+            filter=admin.DeadLetterFilter(event_type="call.ended", org_id=str(OURS)),
+            dry_run=True,
+            reason="Look first.",
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("authorization", [SERVICE, TENANT], ids=["service", "tenant"])
+@pytest.mark.parametrize("read", READS, ids=lambda read: read.name)
+async def test_a_read_answers_the_same(
+    service: FilledService, read: Read, authorization: str
+) -> None:
+    """Field by field, for a service and for a tenant; REST says all of the message."""
+    grpc_told, rest_told = await both(
+        service, read.name, read.request(service), authorization=authorization
+    )
+
+    assert comparable(rest_told, *read.volatile) == comparable(grpc_told, *read.volatile)
+    if authorization is SERVICE:
+        assert not isinstance(grpc_told, Refused)
+
+
+async def test_a_page_goes_on_by_either_way(service: FilledService) -> None:
+    """A token that one gave is taken by the other."""
+    first, same_first = await both(
+        service, "ListDeadLetters", metrics.ListDeadLettersRequest(page_size=2)
+    )
+    token = one(first).next_page_token
+
+    second, same_second = await both(
+        service, "ListDeadLetters", metrics.ListDeadLettersRequest(page_size=2, page_token=token)
+    )
+
+    assert token
+    assert comparable(same_first) == comparable(first)
+    assert comparable(same_second) == comparable(second)
+    assert comparable(second) != comparable(first)
+
+
+async def test_an_event_is_the_same_to_the_last_digit(service: FilledService) -> None:
+    """REST shows as JSON what gRPC holds as text."""
+    asked = metrics.GetDeliveryRequest(job_id=str(service.completed))
+    answer = await by_grpc(service.process, METHODS["GetDelivery"], asked, authorization=SERVICE)
+    text = one(answer).delivery.event_data
+
+    url = f"http://127.0.0.1:{service.process.rest_port}/api/webhook-metrics/deliveries/{asked.job_id}"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, headers={"Authorization": SERVICE}) as shown,
+    ):
+        document: Any = plain(await shown.text())
+
+    assert plain(text) == plain(EVENT) == document["delivery"]["eventData"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A call that is made for one dead letter, and then for it again."""
+
+    name: str
+    request: Callable[[str], Message]
+    again: str
+
+
+CHANGES = [
+    Change(
+        "RetryDelivery",
+        lambda job_id: admin.RetryDeliveryRequest(job_id=job_id, reason="The CRM is back."),
+        "ALREADY_RETRIED",
+    ),
+    Change(
+        "DiscardDeadLetter",
+        lambda job_id: admin.DiscardDeadLetterRequest(job_id=job_id, reason="Not needed."),
+        "DISCARDED",
+    ),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
+async def test_a_change_does_and_refuses_the_same(service: FilledService, change: Change) -> None:
+    """Done for one of two that are alike by each way, and refused the second time."""
+    first = 2 * CHANGES.index(change)
+    for_grpc, for_rest = (str(job_id) for job_id in service.dead[first : first + 2])
+
+    done = await both(service, change.name, change.request(for_grpc), change.request(for_rest))
+    again = await both(service, change.name, change.request(for_grpc), change.request(for_rest))
+
+    assert comparable(done[1], "new_job_id") == comparable(done[0], "new_job_id")
+    grpc_told, rest_told = again
+    assert isinstance(grpc_told, Refused)
+    assert isinstance(rest_told, Refused)
+    assert (grpc_told.code, grpc_told.reason) == ("FAILED_PRECONDITION", change.again)
+    assert (rest_told.code, rest_told.reason) == (grpc_told.code, grpc_told.reason)
+    assert rest_told.metadata.keys() == grpc_told.metadata.keys()
+    assert (grpc_told.resource, rest_told.resource) == (
+        ("delivery", for_grpc),
+        ("delivery", for_rest),
+    )
+
+
+async def test_a_pause_is_the_same(service: FilledService) -> None:
+    """Paused by one and by the other, which then changes nothing; and back."""
+    paused = await both(service, "PauseProcessing", admin.PauseProcessingRequest(reason="Upgrade."))
+    resumed = await both(service, "ResumeProcessing", admin.ResumeProcessingRequest())
+
+    for grpc_told, rest_told in (paused, resumed):
+        assert not isinstance(grpc_told, Refused)
+        assert comparable(rest_told) == comparable(grpc_told)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("authorization", [None, STRANGER], ids=["no token", "a forged one"])
+async def test_a_stranger_is_refused_the_same(
+    service: FilledService, name: str, authorization: str | None
+) -> None:
+    """By every call, in the same words."""
+    request = METHODS[name].request_class(**({"job_id": NOWHERE} if _has_job(name) else {}))
+
+    grpc_told, rest_told = await both(service, name, request, authorization=authorization)
+
+    assert isinstance(grpc_told, Refused)
+    assert grpc_told.code == "UNAUTHENTICATED"
+    assert rest_told == grpc_told
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "code"),
+    [
+        ("GetQueueHealth", metrics.GetQueueHealthRequest(), "PERMISSION_DENIED"),
+        ("WatchQueueHealth", metrics.WatchQueueHealthRequest(), "PERMISSION_DENIED"),
+        ("PauseProcessing", admin.PauseProcessingRequest(reason="x"), "PERMISSION_DENIED"),
+        ("ResumeProcessing", admin.ResumeProcessingRequest(), "PERMISSION_DENIED"),
+        ("GetDelivery", metrics.GetDeliveryRequest(job_id=NOWHERE), "NOT_FOUND"),
+        ("GetDelivery", metrics.GetDeliveryRequest(job_id="nonsense"), "INVALID_ARGUMENT"),
+        ("RetryDelivery", admin.RetryDeliveryRequest(job_id=NOWHERE), "NOT_FOUND"),
+        (
+            "DiscardDeadLetter",
+            admin.DiscardDeadLetterRequest(job_id=NOWHERE, reason="x"),
+            "NOT_FOUND",
+        ),
+        ("DiscardDeadLetter", admin.DiscardDeadLetterRequest(job_id=NOWHERE), "INVALID_ARGUMENT"),
+        ("GetDeliveryStats", metrics.GetDeliveryStatsRequest(range="31d"), "INVALID_ARGUMENT"),
+        ("ListRecentFailures", metrics.ListRecentFailuresRequest(limit=-1), "INVALID_ARGUMENT"),
+        (
+            "ListDeadLetters",
+            metrics.ListDeadLettersRequest(page_token="nonsense"),
+            "INVALID_ARGUMENT",
+        ),
+        ("ListDeliveries", metrics.ListDeliveriesRequest(org_id="nobody"), "INVALID_ARGUMENT"),
+        (
+            "ListFailureGroups",
+            metrics.ListFailureGroupsRequest(page_token="\0", org_id="nobody"),
+            "INVALID_ARGUMENT",
+        ),
+        ("RetryDeliveries", admin.RetryDeliveriesRequest(dry_run=True), "INVALID_ARGUMENT"),
+    ],
+)
+async def test_an_error_is_the_same(
+    service: FilledService, name: str, request_: Message, code: str
+) -> None:
+    """Code, sentence, reason, metadata, violations and resource."""
+    grpc_told, rest_told = await both(service, name, request_, authorization=TENANT)
+
+    assert isinstance(grpc_told, Refused)
+    assert grpc_told.code == code
+    assert rest_told == grpc_told
+
+
+async def test_no_call_is_left_out() -> None:  # ruff: ignore[unused-async]  # as the others here
+    """A method that is added is compared, too."""
+    changing = {change.name for change in CHANGES} | {"PauseProcessing", "ResumeProcessing"}
+
+    assert {read.name for read in READS} | changing == METHODS.keys()
+
+
+def _has_job(name: str) -> bool:
+    return "job_id" in METHODS[name].request_class.DESCRIPTOR.fields_by_name
