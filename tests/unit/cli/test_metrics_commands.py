@@ -338,15 +338,20 @@ def test_a_refusal_is_one_sentence(
     assert sentence in told
 
 
-def test_watch_gives_a_line_each_time_to_a_pipe(service: ScriptedService, capsys: Captured) -> None:
-    """Until it is refused: it only waits for a service that is away."""
-    looks = iter(range(3))
+def test_watch_outlives_an_outage_of_the_service(
+    service: ScriptedService, capsys: Captured
+) -> None:
+    """A pipe gets a line each time; what ends it is a refusal, not a service that is away."""
+    away = RefusedError(grpc.StatusCode.UNAVAILABLE, "DATABASE_AWAY", "It is away.")
+    refused = RefusedError(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "Too old.")
+    looks = iter([None, None, away, None, refused])
 
     def answer(request: Any) -> Any:
         if isinstance(request, metrics.GetDeliveryStatsRequest):
             return metrics.GetDeliveryStatsResponse()
-        if next(looks, None) is None:
-            raise RefusedError(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "Too old.")
+        failure = next(looks)
+        if failure is not None:
+            raise failure
         return metrics.WatchQueueHealthResponse(health=health(waiting=7))
 
     service.answer = answer
