@@ -39,14 +39,14 @@ class BulkOrder:
 
 
 def order_of(request: RetryDeliveriesRequest) -> BulkOrder:
-    """Raises ApiError INVALID_ARGUMENT with all that is wrong with the request."""
+    """Raises ApiError INVALID_ARGUMENT."""
     asked = ChangeAsked(request)
     for name in ("limit", "rate_per_second", "stop_after_failures"):
         if getattr(request, name) < 0:
             asked.refuse(name, "is less than 0.")
     reason = asked.reason(required=True)
     asked.accept()
-    chosen = ChangeAsked(request.filter)
+    chosen = ChangeAsked(request.filter, "filter.")
     org_id = chosen.uuid("org_id")
     chosen.accept()
     return BulkOrder(

@@ -1,12 +1,21 @@
 from uuid import UUID
 
+from google.protobuf.message import Message
+
 from services.metrics.reads.asked import Asked
 
 LONGEST_REASON = 500
 
 
 class ChangeAsked(Asked):
-    """Reads what a change asks for."""
+    """Reads what a change asks for. `prefix` is the way to a message within the request."""
+
+    def __init__(self, request: Message, prefix: str = "") -> None:
+        super().__init__(request)
+        self._prefix = prefix
+
+    def refuse(self, field: str, what_is_wrong: str) -> None:
+        super().refuse(f"{self._prefix}{field}", what_is_wrong)
 
     def job_id(self) -> UUID:
         """The stand-in is of no webhook; `accept` then refuses it."""

@@ -47,6 +47,12 @@ _BURY = """
         $8, $9, $10)
 """
 _CLAIM = "INSERT INTO webhook_inbox (org_id, dedup_key, delivery_id) VALUES ($1, $2, $3)"
+_ALL = (
+    "SELECT t::text FROM webhook_delivery_log AS t ORDER BY 1",
+    "SELECT t::text FROM webhook_inbox AS t ORDER BY 1",
+    "SELECT t::text FROM webhook_retries AS t ORDER BY 1",
+    "SELECT t::text FROM webhook_audit AS t ORDER BY 1",
+)
 
 
 @dataclass(slots=True)
@@ -98,11 +104,7 @@ class RetryStage:
 
     async def snapshot(self) -> list[list[asyncpg.Record]]:
         """All that a decision may touch."""
-        tables = ("webhook_delivery_log", "webhook_inbox", "webhook_retries", "webhook_audit")
-        return [
-            await self.database.fetch(f"SELECT t::text FROM {table} AS t ORDER BY 1")
-            for table in tables
-        ]
+        return [await self.database.fetch(statement) for statement in _ALL]
 
     async def retries(self) -> list[asyncpg.Record]:
         return await self.database.fetch("SELECT * FROM webhook_retries ORDER BY created_at")
@@ -147,8 +149,10 @@ async def retry_stage(place: Place, proxy: LeakyProxy) -> AsyncGenerator[RetrySt
         )
         made = RetryStage(stage, proxy, access, outbox, api)
         await made.until_open()
-        yield made
-        proxy.release()
+        try:
+            yield made
+        finally:
+            proxy.release()
 
 
 @pytest.fixture

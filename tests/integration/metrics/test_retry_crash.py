@@ -1,7 +1,7 @@
 """The service is killed at each step of a retry: nothing is lost, and nothing is done twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
@@ -64,7 +64,7 @@ class Gate:
 @asynccontextmanager
 async def service(
     place: Place, tmp_path: Path, amqp_url: str | None = None
-) -> AsyncIterator[tuple[MetricsProcess, MetricsClient]]:
+) -> AsyncGenerator[tuple[MetricsProcess, MetricsClient], None]:
     urls = {"amqp_url": amqp_url or place.amqp_url, "database_url": place.database_url}
     ladder = {"RINGBACK_RETRY_LADDER": place.retry_ladder}
     async with metrics_process(tmp_path, **urls, **ladder) as process:
@@ -75,7 +75,7 @@ async def service(
 
 
 @asynccontextmanager
-async def pressed(client: MetricsClient, job_id: UUID) -> AsyncIterator[None]:
+async def pressed(client: MetricsClient, job_id: UUID) -> AsyncGenerator[None, None]:
     """A retry is under way; its caller hears of no end."""
     press = asyncio.create_task(client.retry_delivery(str(job_id)))
     try:

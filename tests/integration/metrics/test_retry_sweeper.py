@@ -1,14 +1,13 @@
 """What was committed and not published is published, by whichever service comes first."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import aio_pika
 import pytest
 
 from ringback.contract.topology import WORK_QUEUE
-from ringback.metrics.v1.admin_service_pb2 import RetryDeliveryRequest
+from services.metrics.changes.retry_one import RetryOne, RetryOrder
 from services.metrics.changes.retry_outbox import RetryOutbox
 from services.metrics.changes.retry_sweeper import RetrySweeper
 from tests.integration.metrics.retry_stage import RetryStage, place, proxy, retrying
@@ -26,31 +25,23 @@ class Unlucky:
         self.asked: list[str] = []
 
     async def publish(self, message: aio_pika.Message, *, exchange: str, routing_key: str) -> None:
-        self.asked.append(str(message.message_id))
+        self.asked.append(f"{exchange} {routing_key} {message.message_id}")
         await asyncio.sleep(0)
         if not self.confirms:
             raise TimeoutError
 
 
 @pytest.fixture
-async def unpublished(retrying: RetryStage) -> AsyncIterator[list[UUID]]:
+async def unpublished(retrying: RetryStage) -> list[UUID]:
     """Three retries that were committed while the broker confirmed nothing, the oldest first."""
-    retrying.proxy.withhold()
+    outbox = RetryOutbox(retrying.access, Unlucky())
+    retry_one = RetryOne(retrying.access, outbox, max_attempts=3)
     made = []
     for _ in range(3):
-        original = await retrying.bury()
-        request = RetryDeliveryRequest(job_id=str(original))
-        answer = await retrying.api.retry_delivery(request, retrying.call())
-        made.append(UUID(answer.new_job_id))
-        await retrying.database.execute("SELECT 1")
-        retrying.proxy.cut()
-        retrying.proxy.release()
-        await retrying.until_open()
-        retrying.proxy.withhold()
-    retrying.proxy.cut()
-    retrying.proxy.release()
-    await retrying.until_open()
-    yield made
+        order = RetryOrder(await retrying.bury(), "")
+        made.append(await retry_one.retry(order, retrying.call()))
+    assert not any(retry.is_published for retry in made)
+    return [retry.new_id for retry in made]
 
 
 def sweeper_with(retrying: RetryStage, publisher: Unlucky) -> RetrySweeper:
@@ -66,7 +57,7 @@ async def test_it_publishes_the_oldest_first_and_each_once(
     await retrying.sweeper().sweep()
 
     queue = await retrying.stage.channel.get_queue(WORK_QUEUE)
-    swept = [UUID((await queue.get(no_ack=True)).message_id) for _ in unpublished]
+    swept = [UUID(str((await queue.get(no_ack=True)).message_id)) for _ in unpublished]
     assert swept == unpublished
     assert await retrying.waiting() == 0
 
@@ -102,7 +93,9 @@ async def test_what_is_not_confirmed_is_published_again(
     await sweeper.sweep()
     await sweeper.sweep()
 
-    assert publisher.asked == [str(new_id) for new_id in [*unpublished, *unpublished]]
+    assert publisher.asked == [
+        f"webhooks attempt.1 {new_id}" for new_id in [*unpublished, *unpublished]
+    ]
 
 
 async def test_it_waits_for_a_broker_that_is_away(

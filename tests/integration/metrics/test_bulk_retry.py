@@ -1,0 +1,355 @@
+"""Many dead letters are put to work again, slowly, and it ends by itself when it should."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import grpc
+import orjson
+import pytest
+
+from ringback.metrics.v1.admin_service_pb2 import (
+    RETRY_RUN_STATE_DRY_RUN,
+    RETRY_RUN_STATE_FINISHED,
+    RETRY_RUN_STATE_HELD,
+    RETRY_RUN_STATE_STOPPED,
+    DeadLetterFilter,
+    RetryDeliveriesRequest,
+    RetryDeliveriesResponse,
+)
+from services.metrics.api.errors import ApiError
+from services.metrics.api.principal import Principal
+from services.metrics.changes import bulk_pace, bulk_run
+from tests.integration.metrics.retry_stage import (
+    FAILS,
+    SERVICE,
+    STRANGER,
+    TENANT,
+    THEIRS,
+    RetryStage,
+    place,
+    proxy,
+    retrying,
+    start_processor,
+)
+from tests.integration.processor.place import ProcessorProcess
+from tests.integration.processor.stage import scripted
+from tests.support.eventually import eventually
+
+__all__ = ["place", "proxy", "retrying", "start_processor"]  # fixtures
+
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_run, "LOOK_EVERY_S", 0.1)
+
+
+def run(
+    retrying: RetryStage, principal: Principal = SERVICE, **fields: Any
+) -> AsyncGenerator[RetryDeliveriesResponse, None]:
+    standing: dict[str, Any] = {"reason": "Mended.", "rate_per_second": 100}
+    request = RetryDeliveriesRequest(**standing | fields)
+    return retrying.api.retry_deliveries(request, retrying.call(principal))
+
+
+async def last_of(answers: AsyncGenerator[RetryDeliveriesResponse, None]) -> Any:
+    """The last answer, which alone says how it ended."""
+    told = [answer async for answer in answers]
+    ends = {RETRY_RUN_STATE_DRY_RUN, RETRY_RUN_STATE_FINISHED, RETRY_RUN_STATE_STOPPED}
+    assert [answer.state in ends for answer in told] == [False] * (len(told) - 1) + [True]
+    return told[-1]
+
+
+async def ended(retrying: RetryStage) -> asyncpg.Record:
+    """The line of the audit for the end of the only run."""
+
+    async def line() -> asyncpg.Record | None:
+        found = [line for line in await retrying.audit() if line["action"] == "bulk_retry_ended"]
+        return found[0] if found else None
+
+    return await eventually(line)
+
+
+async def test_all_that_match_are_retried_oldest_first(
+    retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
+) -> None:
+    """Each by itself with its line in the audit, and the run with two; all have the run's id."""
+    start_processor()
+    letters = [await retrying.bury() for _ in range(5)]
+    other = await retrying.bury(error_class="ValueError")
+
+    last = await last_of(run(retrying, filter=DeadLetterFilter(error_class="TimeoutError")))
+
+    assert last.state == RETRY_RUN_STATE_FINISHED
+    assert (last.matched, last.retried, last.completed) == (5, 5, 5)
+    assert (last.failed_again, last.skipped) == (0, 0)
+    assert [retry["original"] for retry in await retrying.retries()] == letters
+    assert (await retrying.row(other))["resolution"] is None
+    lines = await retrying.audit()
+    actions = [line["action"] for line in lines]
+    assert actions == ["bulk_retry", *["retry"] * 5, "bulk_retry_ended"]
+    assert len({orjson.loads(line["details"])["run"] for line in lines}) == 1
+    assert {line["reason"] for line in lines} == {"Mended."}
+    assert orjson.loads(lines[0]["details"])["filter"] == {"error_class": "TimeoutError"}
+    assert orjson.loads(lines[-1]["details"])["state"] == "finished"
+
+
+async def test_a_dry_run_counts_and_changes_nothing(retrying: RetryStage) -> None:
+    """One answer."""
+    for _ in range(3):
+        await retrying.bury()
+    before = await retrying.snapshot()
+
+    answers = [answer async for answer in run(retrying, dry_run=True, limit=2)]
+
+    assert [answer.state for answer in answers] == [RETRY_RUN_STATE_DRY_RUN]
+    assert (answers[0].matched, answers[0].retried) == (3, 0)
+    assert answers[0].message == "2 of 3 dead letters would be retried."
+    assert await retrying.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "chosen"),
+    [
+        ({"event": scripted("other")}, {"event_type": "test.other"}),
+        ({"error_class": "ValueError"}, {"error_class": "ValueError"}),
+        ({"call_id": "c-7"}, {"call_id": "c-7"}),
+        ({"org_id": THEIRS}, {"org_id": str(THEIRS)}),
+    ],
+)
+async def test_what_is_chosen_is_counted(
+    retrying: RetryStage, changes: dict[str, Any], chosen: dict[str, Any]
+) -> None:
+    """By type, error class, call or organisation."""
+    await retrying.bury()
+    await retrying.bury(**changes)
+
+    last = await last_of(run(retrying, dry_run=True, filter=DeadLetterFilter(**chosen)))
+
+    assert last.matched == 1
+
+
+async def test_it_goes_by_the_time_of_creation(retrying: RetryStage) -> None:
+    """From the start on, and before the end."""
+    letters = [await retrying.bury() for _ in range(3)]
+    await retrying.database.execute(
+        "UPDATE webhook_delivery_log SET created_at = now() - interval '1 hour' WHERE id = $1",
+        letters[0],
+    )
+    half_an_hour_ago = await retrying.database.fetchval("SELECT now() - interval '30 minutes'")
+    since, until = DeadLetterFilter(), DeadLetterFilter()
+    since.start_time.FromDatetime(half_an_hour_ago)
+    until.end_time.FromDatetime(half_an_hour_ago)
+
+    counts = [
+        (await last_of(run(retrying, dry_run=True, filter=chosen))).matched
+        for chosen in (since, until)
+    ]
+
+    assert counts == [2, 1]
+
+
+async def test_the_limit_is_of_those_retried(retrying: RetryStage) -> None:
+    """What cannot be retried is passed over, and counted apart."""
+    await retrying.bury(gateway_life=None)
+    letters = [await retrying.bury() for _ in range(3)]
+    settling = asyncio.create_task(last_of(run(retrying, limit=2)))
+
+    await eventually(lambda: two_are_retried(retrying))
+    retrying.stopping.set()
+    last = await settling
+
+    assert last.state == RETRY_RUN_STATE_FINISHED
+    assert (last.matched, last.retried, last.skipped) == (4, 2, 1)
+    assert [retry["original"] for retry in await retrying.retries()] == letters[:2]
+
+
+async def two_are_retried(retrying: RetryStage) -> bool:
+    return len(await retrying.retries()) == 2
+
+
+async def test_it_stops_when_what_it_retries_fails_again(
+    retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
+) -> None:
+    """Long before all are retried, and it does not retry its own failures."""
+    start_processor()
+    for _ in range(80):
+        await retrying.bury(FAILS)
+
+    last = await last_of(run(retrying, stop_after_failures=2))
+
+    assert last.state == RETRY_RUN_STATE_STOPPED
+    assert last.failed_again >= 2
+    assert last.retried < 80
+    assert "failed again" in last.message
+    assert orjson.loads((await ended(retrying))["details"])["state"] == "stopped"
+    retries = await retrying.retries()
+    assert not {retry["original"] for retry in retries} & {retry["new_id"] for retry in retries}
+
+
+async def test_its_own_failures_are_not_for_the_same_run(
+    retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
+) -> None:
+    """Or it would never end."""
+    start_processor()
+    for _ in range(2):
+        await retrying.bury(FAILS)
+
+    last = await last_of(run(retrying, stop_after_failures=100))
+
+    assert last.state == RETRY_RUN_STATE_FINISHED
+    assert (last.retried, last.failed_again) == (2, 2)
+
+
+async def test_it_holds_while_processing_is_paused(retrying: RetryStage) -> None:
+    """Nothing is retried until processing is resumed."""
+    await retrying.bury()
+    await retrying.database.execute("UPDATE webhook_processing SET paused = true")
+
+    async with aclosing(run(retrying)) as answers:
+        await anext(answers)
+        held = await anext(answers)
+        assert (held.state, held.rate_per_second) == (RETRY_RUN_STATE_HELD, 0)
+        assert "paused" in held.message
+        assert await retrying.retries() == []
+        await retrying.database.execute("UPDATE webhook_processing SET paused = false")
+        answer = held
+        while answer.retried == 0:
+            answer = await anext(answers)
+
+    assert len(await retrying.retries()) == 1
+
+
+async def test_it_never_is_far_ahead_of_the_processors(
+    retrying: RetryStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fifty retries unfinished, or as many webhooks waiting, it holds."""
+    monkeypatch.setattr(bulk_pace, "LEAST_RATE", 100)
+    for _ in range(60):
+        await retrying.bury()
+
+    async with aclosing(run(retrying, rate_per_second=100)) as answers:
+        async for answer in answers:
+            if answer.state == RETRY_RUN_STATE_HELD:
+                break
+
+    assert answer.retried <= 50
+    assert len(await retrying.retries()) == answer.retried
+
+
+async def test_it_ends_when_its_caller_goes_away(retrying: RetryStage) -> None:
+    """What was retried stays so, nothing more is, and the audit says how far it came."""
+    for _ in range(30):
+        await retrying.bury()
+
+    async with aclosing(run(retrying, rate_per_second=20)) as answers:
+        async for answer in answers:
+            if answer.retried:
+                break
+
+    line = await ended(retrying)
+    details = orjson.loads(line["details"])
+    assert details["state"] == "stopped"
+    assert details["message"] == "Stopped: the caller went away."
+    assert details["retried"] == len(await retrying.retries()) < 30
+
+
+async def test_it_ends_when_the_service_is_stopped(retrying: RetryStage) -> None:
+    """With an answer that says so."""
+    for _ in range(30):
+        await retrying.bury()
+    running = asyncio.create_task(last_of(run(retrying, rate_per_second=1)))
+    await eventually(retrying.retries)
+
+    retrying.stopping.set()
+    last = await running
+
+    assert last.state == RETRY_RUN_STATE_STOPPED
+    assert "service is being stopped" in last.message
+
+
+async def test_it_ends_when_the_broker_goes_away(retrying: RetryStage) -> None:
+    """No retry is begun that could not be published."""
+    for _ in range(30):
+        await retrying.bury()
+    running = asyncio.create_task(last_of(run(retrying, rate_per_second=5)))
+    await eventually(retrying.retries)
+
+    retrying.proxy.refuse()
+    last = await running
+
+    assert last.state == RETRY_RUN_STATE_STOPPED
+    assert "broker" in last.message
+
+
+async def test_a_broker_that_is_away_at_the_beginning_refuses(retrying: RetryStage) -> None:
+    """Nothing is written, not even to the audit."""
+    await retrying.bury()
+    retrying.proxy.refuse()
+    await eventually(lambda: not retrying.outbox.is_open)
+    before = await retrying.snapshot()
+
+    with pytest.raises(ApiError) as caught:
+        await last_of(run(retrying))
+
+    assert (caught.value.code, caught.value.reason) == (
+        grpc.StatusCode.UNAVAILABLE,
+        "BROKER_AWAY",
+    )
+    assert await retrying.snapshot() == before
+
+
+async def test_a_tenant_retries_its_own(retrying: RetryStage) -> None:
+    """Whatever the filter says."""
+    await retrying.bury()
+    mine = await retrying.bury(org_id=THEIRS)
+    chosen = DeadLetterFilter(org_id=str(TENANT.org_id))
+
+    others = await last_of(run(retrying, STRANGER, filter=chosen))
+    async with aclosing(run(retrying, STRANGER)) as answers:
+        async for answer in answers:
+            if answer.retried:
+                break
+
+    assert (others.state, others.matched) == (RETRY_RUN_STATE_FINISHED, 0)
+    assert [retry["original"] for retry in await retrying.retries()] == [mine]
+    assert {line["org_id"] for line in await retrying.audit()} == {THEIRS}
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"reason": " "}, {"reason"}),
+        ({"limit": -1, "rate_per_second": -1, "stop_after_failures": -1},
+         {"limit", "rate_per_second", "stop_after_failures"}),
+        ({"filter": DeadLetterFilter(org_id="no uuid")}, {"filter.org_id"}),
+    ],
+)  # fmt: skip
+async def test_a_request_that_cannot_be_meant_is_refused_by_field(
+    retrying: RetryStage, fields: dict[str, Any], named: set[str]
+) -> None:
+    """Before anything is looked at."""
+    with pytest.raises(ApiError) as caught:
+        await last_of(run(retrying, **fields))
+
+    assert {violation.field for violation in caught.value.violations} == named
+
+
+async def test_of_two_runs_at_once_each_dead_letter_is_retried_by_one(
+    retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
+) -> None:
+    """The other passes it over."""
+    start_processor()
+    letters = [await retrying.bury() for _ in range(10)]
+
+    both = await asyncio.gather(last_of(run(retrying)), last_of(run(retrying)))
+
+    assert sum(last.retried for last in both) == len(letters)
+    originals: set[UUID] = {retry["original"] for retry in await retrying.retries()}
+    assert originals == set(letters)
