@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
+from ringback.runtime.instruments import Instruments
 from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.refusal import Refusal
 from services.gateway.seal import Sealed
 
-_PUBLISH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5)
 _AUTH_WORDS = ("auth", "secret", "signature", "token", "timestamp")
 _MOST_HEADER_NAMES = 10
 
@@ -22,37 +21,25 @@ class Observe:
 
     def __init__(self, registry: CollectorRegistry, *, is_link_up: Callable[[], bool]) -> None:
         self._log = structlog.get_logger()
-        accepted = Counter(Metric.ACCEPTED, "Webhooks accepted.", ["event_type"], registry=registry)
+        instruments = Instruments(registry)
+        accepted = instruments.counter(Metric.ACCEPTED)
         # A lookup of labels costs more than the counting.
         self._accepted = lru_cache(maxsize=256)(
             lambda event_type: accepted.labels(event_type_label(event_type))
         )
-        self._refused = Counter(
-            Metric.REFUSED, "Requests not accepted.", ["reason"], registry=registry
-        )
-        seconds = Histogram(
-            Metric.PUBLISH_SECONDS,
-            "Seconds from a publish to the broker's confirm, or to its failure.",
-            ["outcome"],
-            registry=registry,
-            buckets=_PUBLISH_BUCKETS_S,
-        )
+        self._refused = instruments.counter(Metric.REFUSED)
+        seconds = instruments.histogram(Metric.PUBLISH_SECONDS)
         self._publish_seconds = {outcome: seconds.labels(outcome) for outcome in PublishOutcome}
-        rows = Counter(
-            Metric.PENDING_ROWS, "Pending rows for the log.", ["outcome"], registry=registry
-        )
+        rows = instruments.counter(Metric.PENDING_ROWS)
         self._rows_written, self._rows_dropped = rows.labels("written"), rows.labels("dropped")
         self._rows_stuck = False
-        link = Gauge(
-            Metric.BROKER_LINK_UP, "1 while a publish has a chance, else 0.", registry=registry
-        )
-        link.set_function(is_link_up)
+        instruments.gauge(Metric.BROKER_LINK_UP).set_function(is_link_up)
 
-    def started(self, **fields: Any) -> None:
-        self._log.info("gateway.started", **fields)
+    def started(self, *, life: str, port: int, endpoints: list[str]) -> None:
+        self._log.info(LogEvent.GATEWAY_STARTED, life=life, port=port, endpoints=endpoints)
 
     def stopping(self) -> None:
-        self._log.info("gateway.stopping")
+        self._log.info(LogEvent.GATEWAY_STOPPING)
 
     def accepted(self, sealed: Sealed, *, duration_s: float) -> None:
         envelope = sealed.envelope
@@ -86,7 +73,7 @@ class Observe:
 
     def failed(self) -> None:
         """Within an except block: what happened there was not foreseen."""
-        self._log.exception("gateway.failed")
+        self._log.exception(LogEvent.GATEWAY_FAILED)
 
     def publish_ended(self, outcome: PublishOutcome, *, duration_s: float) -> None:
         self._publish_seconds[outcome].observe(duration_s)
@@ -95,7 +82,7 @@ class Observe:
         self._rows_written.inc(count)
         if self._rows_stuck:
             self._rows_stuck = False
-            self._log.info("pending_rows.writing_again")
+            self._log.info(LogEvent.PENDING_ROWS_WRITING_AGAIN)
 
     def pending_rows_dropped(self, count: int) -> None:
         self._rows_dropped.inc(count)
@@ -104,7 +91,7 @@ class Observe:
         """One line per outage, however many rows it touches."""
         if not self._rows_stuck:
             self._rows_stuck = True
-            self._log.warning("pending_rows.stuck", reason=type(error).__name__)
+            self._log.warning(LogEvent.PENDING_ROWS_STUCK, reason=type(error).__name__)
 
 
 def _auth_headers(headers: Mapping[str, str]) -> list[str]:

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from ringback.contract.telemetry import Metric
 from ringback.contract.topology import DEAD_LETTER_QUEUE
+from ringback.runtime.instruments import gauge_family
 from services.metrics.last_known import LastKnown
 
 Clock = Callable[[], float]
@@ -40,21 +41,16 @@ class Observer(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         now_s = self._clock()
         depths = self._queues.tell(now_s)
-        queues = GaugeMetricFamily(
-            Metric.QUEUE_MESSAGES, "Messages ready in a queue.", labels=["queue"]
-        )
+        queues = gauge_family(Metric.QUEUE_MESSAGES)
         for name, depth in depths.items():
             queues.add_metric([name], depth)
         yield queues
-        dead = GaugeMetricFamily(
-            Metric.DEAD_LETTER_QUEUE_SIZE,
-            "Dead letters that nobody has resolved: in the log, and waiting to be recorded.",
-        )
+        dead = gauge_family(Metric.DEAD_LETTER_QUEUE_SIZE)
         unresolved = self._log.tell(now_s).get("unresolved")
         waiting = depths.get(DEAD_LETTER_QUEUE)
         if unresolved is not None and waiting is not None:
             dead.add_metric([], unresolved + waiting)
         yield dead
-        link = GaugeMetricFamily(Metric.BROKER_LINK_UP, "1 while the broker is connected.")
+        link = gauge_family(Metric.BROKER_LINK_UP)
         link.add_metric([], int(self._broker_is_up()))
         yield link

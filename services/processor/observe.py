@@ -5,21 +5,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import created_at
 from ringback.contract.status import AttemptOutcome
-from ringback.contract.telemetry import (
-    KNOWN_EVENT_TYPES,
-    OTHER_EVENT_TYPE,
-    LogEvent,
-    Metric,
-    event_type_label,
-)
+from ringback.contract.telemetry import LogEvent, Metric, event_type_label
+from ringback.runtime.instruments import Instruments
 from services.processor.delivery import Delivery
 from services.processor.delivery_log import Recorded
-
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 log = structlog.get_logger()
 
@@ -36,45 +29,16 @@ class ObservedAttempt:
 
 class Observer:
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._completed = Counter(
-            Metric.COMPLETED,
-            "Webhooks that a handler finished.",
-            ["event_type"],
-            registry=registry,
-        )
-        self._duration = Histogram(
-            Metric.PROCESSING_SECONDS,
-            "Seconds from taking a webhook in hand to its commit, per attempt.",
-            registry=registry,
-            buckets=_SECONDS,
-        )
-        self._attempts = Counter(
-            Metric.ATTEMPTS, "Attempts that ended, by outcome.", ["outcome"], registry=registry
-        )
-        self._repeated = Counter(
-            Metric.REPEATED,
-            "Redelivered messages whose recorded outcome was repeated.",
-            registry=registry,
-        )
-        self._duplicates = Counter(
-            Metric.DUPLICATES, "Webhooks whose event had arrived before.", registry=registry
-        )
-        self._dead_letters = Counter(
-            Metric.DEAD_LETTERS, "Webhooks that became dead letters.", registry=registry
-        )
-        self._suspects = Counter(
-            Metric.SUSPECTS, "Messages set aside to be run alone.", registry=registry
-        )
-        self._in_flight = Gauge(Metric.IN_FLIGHT, "Attempts being made.", registry=registry)
-        self._paused = Gauge(
-            Metric.PROCESSING_PAUSED,
-            "1 while this processor takes no webhooks for a pause, else 0.",
-            registry=registry,
-        )
-        for event_type in (*KNOWN_EVENT_TYPES, OTHER_EVENT_TYPE):
-            self._completed.labels(event_type)
-        for outcome in AttemptOutcome:
-            self._attempts.labels(outcome.value)
+        instruments = Instruments(registry)
+        self._completed = instruments.counter(Metric.COMPLETED)
+        self._duration = instruments.histogram(Metric.PROCESSING_SECONDS)
+        self._attempts = instruments.counter(Metric.ATTEMPTS)
+        self._repeated = instruments.counter(Metric.REPEATED)
+        self._duplicates = instruments.counter(Metric.DUPLICATES)
+        self._dead_letters = instruments.counter(Metric.DEAD_LETTERS)
+        self._suspects = instruments.counter(Metric.SUSPECTS)
+        self._in_flight = instruments.gauge(Metric.IN_FLIGHT)
+        self._paused = instruments.gauge(Metric.PROCESSING_PAUSED)
 
     @contextmanager
     def attempt(self, delivery: Delivery) -> Generator[ObservedAttempt, None, None]:

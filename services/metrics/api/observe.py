@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import grpc
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent, Metric
+from ringback.runtime.instruments import Instruments
 from services.metrics.api.errors import ApiError
 from services.metrics.api.methods import Method
-from services.metrics.api.peer import Peer, Protocol
+from services.metrics.api.peer import Peer
 from services.metrics.api.principal import Principal
 
-_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _MOST_CAUSE = 300
 
 _CODES = frozenset(grpc.StatusCode) - {
@@ -51,25 +51,16 @@ class CallObserver:
 
     def __init__(self, registry: CollectorRegistry, methods: Iterable[Method]) -> None:
         self._log = structlog.get_logger()
-        self._calls = Counter(
-            Metric.RPC_CALLS,
-            "Calls that ended, by how they ended.",
-            ["method", "protocol", "code"],
-            registry=registry,
+        instruments = Instruments(registry)
+        methods = tuple(methods)
+        codes = [code.name for code in _CODES]
+        self._calls = instruments.counter(
+            Metric.RPC_CALLS, method=[method.full_name for method in methods], code=codes
         )
-        self._seconds = Histogram(
+        self._seconds = instruments.histogram(
             Metric.RPC_SECONDS,
-            "Seconds from a call to its answer; streams are left out.",
-            ["method", "protocol"],
-            registry=registry,
-            buckets=_BUCKETS_S,
+            method=[method.full_name for method in methods if not method.is_server_streaming],
         )
-        for method in methods:
-            for protocol in Protocol:
-                for code in _CODES:
-                    self._calls.labels(method.full_name, protocol, code.name)
-                if not method.is_server_streaming:
-                    self._seconds.labels(method.full_name, protocol)
 
     def unforeseen(self, method: Method, error: Exception) -> None:
         self._log.error(LogEvent.RPC_FAILED, method=method.full_name, exc_info=error)

@@ -1,0 +1,114 @@
+"""The log lines of the metrics service."""
+
+from typing import Final
+
+from ringback.contract.telemetry.log_event_spec import LogEventSpec
+from ringback.contract.telemetry.service_name import Service
+
+METRICS: Final = (Service.METRICS,)
+
+
+class MetricsServiceLogEvent:
+    METRICS_READY: Final = LogEventSpec(
+        "metrics.ready",
+        "The metrics service answers from now on.",
+        services=METRICS,
+        fields=("grpc_port", "rest_port"),
+    )
+    METRICS_STOPPING: Final = LogEventSpec(
+        "metrics.stopping", "The metrics service was told to stop.", services=METRICS
+    )
+    METRICS_STOPPED: Final = LogEventSpec("metrics.stopped", "No call is open.", services=METRICS)
+    RPC_FINISHED: Final = LogEventSpec(
+        "rpc.finished",
+        "One call of the API ended, by gRPC or by REST.",
+        services=METRICS,
+        fields=(
+            "method",
+            "protocol",
+            "code",
+            "reason",
+            "cause",
+            "duration_ms",
+            "answers",
+            "role",
+            "org_id",
+            "subject",
+            "peer",
+        ),
+    )
+    RPC_FAILED: Final = LogEventSpec(
+        "rpc.failed",
+        "A call met a bug of ours; `exception` says which.",
+        services=METRICS,
+        fields=("method",),
+    )
+    BULK_RETRY_END_NOT_WRITTEN: Final = LogEventSpec(
+        "bulk_retry.end_not_written",
+        "How a bulk retry ended could not be written to the audit; this line says it instead.",
+        services=METRICS,
+        fields=(
+            "run",
+            "reason",
+            "state",
+            "message",
+            "retried",
+            "completed",
+            "failed_again",
+            "skipped",
+        ),
+    )
+    RETRIES_SWEPT: Final = LogEventSpec(
+        "retries.swept",
+        "Retries that were written but not published are published now.",
+        services=METRICS,
+        fields=("count",),
+    )
+    RETRIES_NOT_SWEPT: Final = LogEventSpec(
+        "retries.not_swept",
+        "Retries that wait cannot be looked for; one line per outage.",
+        services=METRICS,
+        fields=("reason",),
+    )
+    RETRIES_NOT_PRUNED: Final = LogEventSpec(
+        "retries.not_pruned",
+        "Old retries could not be deleted; it is tried again.",
+        services=METRICS,
+        fields=("reason",),
+    )
+    RETRY_NOT_CONFIRMED: Final = LogEventSpec(
+        "retry.not_confirmed",
+        "A retry is written, but the broker did not confirm it; it is swept later.",
+        services=METRICS,
+        fields=("job_id", "reason"),
+    )
+    RETRY_NOT_MARKED: Final = LogEventSpec(
+        "retry.not_marked",
+        "A retry is published, but could not be marked so; it may be published once more.",
+        services=METRICS,
+        fields=("job_id", "reason"),
+    )
+    STATS_FOLDING_FAILED: Final = LogEventSpec(
+        "stats_folding.failed",
+        "Statistics could not be folded; one line per outage.",
+        services=METRICS,
+        fields=("reason",),
+    )
+    QUEUE_HEALTH_LOG_NOT_READ: Final = LogEventSpec(
+        "queue_health.log_not_read",
+        "Dead letters could not be counted in the log; one line per outage.",
+        services=METRICS,
+        fields=("reason",),
+    )
+    KEYS_NOT_TAKEN: Final = LogEventSpec(
+        "jwks.not_taken",
+        "The file of keys cannot be used; the keys from before stay.",
+        services=METRICS,
+        fields=("reason",),
+    )
+    KEYS_READ_AGAIN: Final = LogEventSpec(
+        "jwks.read_again",
+        "The file of keys has changed and was read.",
+        services=METRICS,
+        fields=("keys",),
+    )

@@ -1,0 +1,70 @@
+"""What only the processor measures."""
+
+from typing import Final
+
+from ringback.contract.status import AttemptOutcome
+from ringback.contract.telemetry.event_types import EVENT_TYPE_LABELS
+from ringback.contract.telemetry.metric_spec import Kind, MetricSpec
+from ringback.contract.telemetry.service_name import Service
+
+PROCESSOR: Final = (Service.PROCESSOR,)
+
+
+class ProcessorMetric:
+    COMPLETED: Final = MetricSpec(
+        name="webhook_completed_total",
+        kind=Kind.COUNTER,
+        help="Webhooks that a handler finished.",
+        services=PROCESSOR,
+        labels={"event_type": EVENT_TYPE_LABELS},
+    )
+    PROCESSING_SECONDS: Final = MetricSpec(
+        name="webhook_processing_duration_seconds",
+        kind=Kind.HISTOGRAM,
+        help="Seconds from taking a webhook in hand to its commit, per attempt.",
+        services=PROCESSOR,
+        buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    )
+    ATTEMPTS: Final = MetricSpec(
+        name="webhook_attempts_total",
+        kind=Kind.COUNTER,
+        help="Attempts that ended, by outcome.",
+        services=PROCESSOR,
+        labels={"outcome": tuple(outcome.value for outcome in AttemptOutcome)},
+    )
+    REPEATED: Final = MetricSpec(
+        name="webhook_repeated_total",
+        kind=Kind.COUNTER,
+        help="Redelivered messages whose recorded outcome was repeated.",
+        services=PROCESSOR,
+    )
+    DUPLICATES: Final = MetricSpec(
+        name="webhook_duplicates_total",
+        kind=Kind.COUNTER,
+        help="Webhooks whose event had arrived before.",
+        services=PROCESSOR,
+    )
+    DEAD_LETTERS: Final = MetricSpec(
+        name="webhook_dead_letters_total",
+        kind=Kind.COUNTER,
+        help="Webhooks that became dead letters.",
+        services=PROCESSOR,
+    )
+    SUSPECTS: Final = MetricSpec(
+        name="webhook_suspects_total",
+        kind=Kind.COUNTER,
+        help="Messages set aside to be run alone.",
+        services=PROCESSOR,
+    )
+    IN_FLIGHT: Final = MetricSpec(
+        name="webhook_in_flight",
+        kind=Kind.GAUGE,
+        help="Attempts being made.",
+        services=PROCESSOR,
+    )
+    PROCESSING_PAUSED: Final = MetricSpec(
+        name="webhook_processing_paused",
+        kind=Kind.GAUGE,
+        help="1 while this processor takes no webhooks for a pause, else 0.",
+        services=PROCESSOR,
+    )

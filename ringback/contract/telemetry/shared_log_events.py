@@ -1,0 +1,41 @@
+"""The log lines that more than one service may write."""
+
+from typing import Final
+
+from ringback.contract.telemetry.log_event_spec import LogEventSpec
+from ringback.contract.telemetry.service_name import EVERY_SERVICE
+
+
+class SharedLogEvent:
+    BROKER_CONNECTED: Final = LogEventSpec(
+        "broker.connected", "A link to the broker is up.", services=EVERY_SERVICE, fields=("link",)
+    )
+    BROKER_AWAY: Final = LogEventSpec(
+        "broker.away",
+        "The broker cannot be reached; one line per outage.",
+        services=EVERY_SERVICE,
+        fields=("link", "reason"),
+    )
+    BROKER_LOST: Final = LogEventSpec(
+        "broker.lost",
+        "A link to the broker that was up is gone.",
+        services=EVERY_SERVICE,
+        fields=("link",),
+    )
+    BROKER_UNUSABLE: Final = LogEventSpec(
+        "broker.unusable",
+        "The broker answers, but is not as it must be.",
+        services=EVERY_SERVICE,
+        fields=("link", "reason"),
+    )
+    BROKER_SESSION_FAILED: Final = LogEventSpec(
+        "broker.session_failed",
+        "A link to the broker met a bug of ours; `exception` says which.",
+        services=EVERY_SERVICE,
+        fields=("link",),
+    )
+    SERVICE_FAILED: Final = LogEventSpec(
+        "service.failed",
+        "The process ends by an error that nobody foresaw; `exception` says which.",
+        services=EVERY_SERVICE,
+    )
