@@ -12,6 +12,8 @@ import pytest
 from ringback.contract.envelope import without_broker_headers
 from ringback.contract.identity import new_job_id
 from ringback.contract.topology import WORK_QUEUE
+from ringback.local.broker import PrivateBroker
+from ringback.local.broker_launch import prepare_launch
 from ringback.metrics.v1.admin_service_pb2 import (
     RETRY_STATE_PUBLISHED,
     RETRY_STATE_QUEUED,
@@ -29,10 +31,12 @@ from tests.integration.metrics.retry_stage import (
     RetryStage,
     place,
     proxy,
+    retry_stage,
     retrying,
     start_processor,
 )
-from tests.integration.processor.place import ProcessorProcess
+from tests.integration.processor.leaky_proxy import LeakyProxy
+from tests.integration.processor.place import Place, ProcessorProcess
 from tests.support.eventually import eventually
 
 __all__ = ["place", "proxy", "retrying", "start_processor"]  # fixtures
@@ -245,6 +249,40 @@ async def test_a_broker_that_is_away_refuses_first(retrying: RetryStage) -> None
     retrying.proxy.accept()
     await retrying.until_open()
     assert (await press(retrying, original)).state == RETRY_STATE_PUBLISHED
+
+
+async def test_a_broker_that_takes_nothing_refuses_first(
+    own_broker: PrivateBroker, database_url: str
+) -> None:
+    """A broker that is short of memory is connected and blocked: that is away, too."""
+    launch = prepare_launch(own_broker.data_dir, own_broker.ports)
+    if launch.container is not None:
+        pytest.skip("the node's own tool is in the container")
+    place = Place(own_broker.amqp_url(), database_url)
+    await place.prepare()
+
+    async def set_watermark(share: str) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *["/usr/lib/rabbitmq/bin/rabbitmqctl", "set_vm_memory_high_watermark", share],
+            env=dict(launch.env),
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        assert await process.wait() == 0
+
+    async with LeakyProxy(own_broker.ports.amqp) as proxy, retry_stage(place, proxy) as retrying:
+        first, second = await retrying.bury(), await retrying.bury()
+        await set_watermark("0.00001")
+        # The broker tells only those who publish: the first one cannot know.
+        assert (await press(retrying, first)).state == RETRY_STATE_QUEUED
+        before = await retrying.snapshot()
+
+        error = await refused(retrying, second)
+
+        assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "BROKER_AWAY")
+        assert await retrying.snapshot() == before
+        await set_watermark("0.9")
+        await retrying.until_open()
+        assert (await press(retrying, second)).state == RETRY_STATE_PUBLISHED
 
 
 async def test_an_unknown_outcome_is_queued_and_is(

@@ -1,0 +1,43 @@
+from uuid import UUID
+
+import grpc
+import pytest
+
+from services.metrics.changes.refusals import refusal
+
+JOB, NEW = UUID(int=1), UUID(int=2)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [
+        ("not_dead", "NOT_A_DEAD_LETTER"),
+        ("already_retried", "ALREADY_RETRIED"),
+        ("discarded", "DISCARDED"),
+        ("not_retryable", "NOT_RETRYABLE"),
+    ],
+)
+def test_each_verdict_has_its_reason(verdict: str, reason: str) -> None:
+    """Programs branch on it, so it is stable."""
+    error = refusal(verdict, JOB, NEW)
+
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, reason)
+    assert error.resource is not None
+    assert error.resource.name == str(JOB)
+
+
+def test_only_a_retry_tells_a_new_job() -> None:
+    """As what it was retried."""
+    assert refusal("already_retried", JOB, NEW).metadata == {"newJobId": str(NEW)}
+    assert refusal("discarded", JOB, None).metadata == {}
+
+
+def test_what_is_not_there_is_not_found() -> None:
+    """With the id that was asked for."""
+    assert refusal("not_found", JOB, None).code == grpc.StatusCode.NOT_FOUND
+
+
+def test_a_word_that_nobody_knows_is_a_mistake_of_ours() -> None:
+    """Not one of the caller's."""
+    with pytest.raises(ValueError, match="perhaps"):
+        refusal("perhaps", JOB, None)
