@@ -7,7 +7,7 @@ from rich.text import Text
 from ringback.cli.words import moment, printable
 from ringback.metrics.v1.metrics_service_pb2 import EventTypeStats, GetDeliveryStatsResponse
 
-_TYPE_COLUMNS = ("total", "completed", "failed", "dead letter", "pending", "duplicates")
+_TYPE_COLUMNS = ("total", "completed", "failed", "dead", "pending", "duplicates")
 
 
 def summary_table(stats: GetDeliveryStatsResponse) -> RenderableType:
@@ -66,8 +66,9 @@ def _count(count: int, style: str = "") -> Text:
 
 
 def _table(title: str, *, show_header: bool = True) -> Table:
+    # With the seven columns of the types, a line of 80 still holds the longest type that Vapi has.
     table = Table(
-        box=None, padding=(0, 3, 0, 0), title=title, title_justify="left", show_header=show_header
+        box=None, padding=(0, 1, 0, 0), title=title, title_justify="left", show_header=show_header
     )
     table.title_style = "bold"
     return table
