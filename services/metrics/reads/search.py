@@ -62,7 +62,7 @@ class Search:
         if self.end is None:
             return self.before
         # An id tells milliseconds, and the last of them may have begun before `end`.
-        return min(self.before, first_id_at(self.end + _MS))
+        return min(self.before, first_id_at(self.end, later_ms=1))
 
     @property
     def from_id(self) -> UUID:
@@ -70,7 +70,10 @@ class Search:
         return FIRST_ID if self.start is None else first_id_at(self.start)
 
 
-def first_id_at(moment: datetime) -> UUID:
-    """The smallest job id of a moment, to the millisecond; as `webhook_id_at` of the database."""
-    milliseconds = min(max(0, (moment - _EPOCH) // _MS), 2**48 - 1)
+def first_id_at(moment: datetime, *, later_ms: int = 0) -> UUID:
+    """The smallest job id of a moment, to the millisecond; as `webhook_id_at` of the database.
+
+    `later_ms` are added after the last moment of the calendar, too.
+    """
+    milliseconds = min(max(0, (moment - _EPOCH) // _MS + later_ms), 2**48 - 1)
     return UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62)

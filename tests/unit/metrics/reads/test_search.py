@@ -61,3 +61,10 @@ def test_the_page_before_bounds_as_well() -> None:
     assert Search(end=end, before=older).below_id == older
     assert (Search().from_id, Search().below_id) == (FIRST_ID, AFTER_LAST_ID)
     assert Search().below_id == UUID("ffffffff-ffff-ffff-ffff-ffffffffffff")
+
+
+def test_the_last_moment_of_the_calendar_is_a_bound() -> None:
+    """A caller may say that there is no end by the last one it can write."""
+    end = datetime.max.replace(tzinfo=UTC)
+
+    assert first_id_at(end) < Search(end=end).below_id < AFTER_LAST_ID
