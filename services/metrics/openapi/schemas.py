@@ -137,12 +137,21 @@ def _asked(field: FieldDescriptor) -> Schema:
             # Blanks alone say nothing.
             schema |= {"minLength": 1, "pattern": r"\S"}
     told = field.GetOptions().Extensions[shape]
-    return schema | {each.json_name: _whole(value) for each, value in told.ListFields()}
+    schema |= {each.json_name: _whole(value) for each, value in told.ListFields()}
+    return schema if is_required(field) else _or_empty(schema)
 
 
 def _whole(value: float | str) -> float | str:
     """A bound without a fraction that it does not need."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _or_empty(schema: Schema) -> Schema:
+    """To the contract a text that is empty is one that is absent."""
+    for name in ("format", "pattern"):
+        if schema["type"] == "string" and name in schema:
+            schema["anyOf"] = [{name: schema.pop(name)}, {"maxLength": 0}]
+    return schema
 
 
 def _reference(name: str) -> Schema:
