@@ -47,7 +47,7 @@ class BulkLook:
 
     async def next_page(self) -> list[UUID]:
         """The next ones that match, oldest first; empty at the end. Raises ApiError."""
-        rows = await self._see("retry_candidates.sql", *self._matching(), _PAGE)
+        rows = await self._see("retry_candidates.sql", *self._matching(), _PAGE, in_order=True)
         ids = [row["id"] for row in rows]
         if ids:
             self._after = ids[-1]
@@ -70,12 +70,14 @@ class BulkLook:
     def _matching(self) -> tuple[UUID | str | datetime | None, ...]:
         return (self._after, self._until, *astuple(self._order.matching))
 
-    async def _see(self, statement: str, *arguments: Any) -> list[Any]:
+    async def _see(self, statement: str, *arguments: Any, in_order: bool = False) -> list[Any]:
         step = in_a_step(self._call)
         seen = seen_by(step, self._order.org_id)
         if seen is None:
             return []
         async with self._access.reading(seen) as connection:
+            if in_order:
+                await connection.execute(load(_PACKAGE, "in_order.sql"))
             rows: list[Any] = await connection.fetch(load(_PACKAGE, statement), *arguments)
             return rows
 
