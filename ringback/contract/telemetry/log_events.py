@@ -1,14 +1,9 @@
-from typing import Final
-
 from ringback.contract.telemetry.declared import declared
 from ringback.contract.telemetry.gateway_log_events import GatewayLogEvent
 from ringback.contract.telemetry.log_event_spec import LogEventSpec
 from ringback.contract.telemetry.metrics_service_log_events import MetricsServiceLogEvent
 from ringback.contract.telemetry.processor_log_events import ProcessorLogEvent
 from ringback.contract.telemetry.shared_log_events import SharedLogEvent
-
-COMMON_FIELDS: Final = ("event", "level", "ts", "service")
-"""What every line has. A line about an error has `exception` as well."""
 
 
 class LogEvent(GatewayLogEvent, ProcessorLogEvent, MetricsServiceLogEvent, SharedLogEvent):

@@ -2,18 +2,26 @@
 
 import re
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringback.contract.event import Unreadable
 from ringback.contract.telemetry import (
     KNOWN_EVENT_TYPES,
     OTHER_EVENT_TYPE,
     Metric,
     event_type_label,
 )
+from ringback.contract.telemetry.gateway_metrics import NOT_CONFIRMED, REFUSAL_REASONS
 from ringback.contract.telemetry.log_events import all_log_events
+from ringback.contract.telemetry.log_fields import COMMON_FIELDS, ERROR_FIELD, LOG_FIELDS
+from ringback.contract.telemetry.metric_spec import Kind, MetricSpec, Open
 from ringback.contract.telemetry.metrics import all_metrics
+from ringback.contract.telemetry.metrics_service_metrics import GRPC_CODES
+from services.gateway import refusal
+from services.gateway.publish_outcome import PublishOutcome
 
 
 @pytest.mark.parametrize(
@@ -58,3 +66,47 @@ def test_names_are_unique_and_of_one_shape(names: list[str], shape: str) -> None
     assert names
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(shape, name) for name in names)
+
+
+@pytest.mark.parametrize("metric", all_metrics(), ids=lambda metric: metric.name)
+def test_a_metric_is_named_for_its_unit_and_kind(metric: MetricSpec) -> None:
+    """Counters end in `_total`, and nothing else does; only histograms have buckets, in order."""
+    assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+    assert (metric.buckets is not None) == (metric.kind is Kind.HISTOGRAM)
+    assert list(metric.buckets or ()) == sorted(set(metric.buckets or ()))
+    assert metric.help.endswith(".")
+    assert metric.services
+
+
+@pytest.mark.parametrize("metric", all_metrics(), ids=lambda metric: metric.name)
+def test_labels_are_few(metric: MetricSpec) -> None:
+    """A label lists its values once each, or says what they are; none is of a webhook or tenant."""
+    for label, values in metric.labels.items():
+        assert not label.endswith("_id")
+        if not isinstance(values, Open):
+            assert 0 < len(values) == len(set(values)) <= 40
+
+
+def test_every_field_is_told_of() -> None:
+    """The fields of log lines are those that have a meaning written down, no more and no less."""
+    used = {name for event in all_log_events() for name in event.fields}
+
+    assert used == set(LOG_FIELDS)
+    assert not used & {*COMMON_FIELDS, ERROR_FIELD}
+
+
+def test_the_reasons_of_refusals_are_those_of_the_gateway() -> None:
+    """The contract lists the words that the gateway uses."""
+    fixed = {one.reason for one in vars(refusal).values() if isinstance(one, refusal.Refusal)}
+    reasons = fixed - {refusal.NOT_STORED.reason}
+    not_confirmed = {outcome.value for outcome in PublishOutcome} - {"confirmed"}
+
+    assert reasons | not_confirmed | {why.name.lower() for why in Unreadable} == set(
+        REFUSAL_REASONS
+    )
+    assert set(NOT_CONFIRMED) == not_confirmed
+
+
+def test_the_codes_are_those_of_grpc() -> None:
+    """The contract has no gRPC of its own to ask."""
+    assert {code.name for code in grpc.StatusCode} == set(GRPC_CODES)

@@ -1,0 +1,135 @@
+"""The declarations as a page for people."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from ringback.contract.telemetry.attributes import all_attributes
+from ringback.contract.telemetry.log_event_spec import LogEventSpec
+from ringback.contract.telemetry.log_events import all_log_events
+from ringback.contract.telemetry.log_fields import COMMON_FIELDS, ERROR_FIELD, LOG_FIELDS
+from ringback.contract.telemetry.metric_spec import MetricSpec, Open
+from ringback.contract.telemetry.metrics import all_metrics
+from ringback.contract.telemetry.service_name import Service
+from ringback.contract.telemetry.span_spec import SpanSpec
+from ringback.contract.telemetry.spans import all_spans
+
+_Emitted = TypeVar("_Emitted", MetricSpec, SpanSpec, LogEventSpec)
+
+_SPOKEN = {
+    Service.GATEWAY: "the gateway",
+    Service.PROCESSOR: "the processor",
+    Service.METRICS: "the metrics service",
+}
+
+_HEAD = """# Telemetry
+
+All that Ringback tells of itself. This page is made from the declarations in
+`ringback/contract/telemetry/` by `make generate`; a test boots the three services and holds what
+they emit against them."""
+
+_METRICS = """## Metrics
+
+Each service serves them at `/metrics` of its second port, as text or as OpenMetrics. Series whose
+labels are known ahead begin at 0. Where a gauge is not known just now, it is absent. The Python
+client adds its own families, `process_*` and `python_*`."""
+
+_SPANS = """## Spans
+
+A word in braces is the value of that attribute."""
+
+_LOG_LINES = """## Log lines
+
+JSON, one object per line, on stdout."""
+
+
+def as_markdown() -> str:
+    """The whole page, ending in a newline."""
+    return "\n\n".join((_HEAD, *_metrics(), *_spans(), *_log_lines())) + "\n"
+
+
+def _metrics() -> Iterator[str]:
+    yield _METRICS
+    for where, metrics in _by_services(all_metrics()):
+        yield f"### Metrics of {where}"
+        yield _table(
+            ("metric", "type", "labels", "what"),
+            [(_code(one.name), one.kind, _codes(one.labels), one.help) for one in metrics],
+        )
+    yield "### Values of labels"
+    yield "\n".join(_label_values(all_metrics()))
+    yield "### Buckets"
+    yield "\n".join(
+        f"- {_code(one.name)}: {', '.join(f'{bound:g}' for bound in one.buckets)}"
+        for one in all_metrics()
+        if one.buckets
+    )
+
+
+def _label_values(metrics: Iterable[MetricSpec]) -> Iterator[str]:
+    """Each label with its values once; metrics whose label has the same values share the line."""
+    holders: dict[tuple[str, str], list[str]] = {}
+    for metric in metrics:
+        for label, values in metric.labels.items():
+            told = values.means if isinstance(values, Open) else _codes(values)
+            holders.setdefault((label, told), []).append(metric.name)
+    for (label, told), names in holders.items():
+        yield f"- `{label}` of {_codes(names)}: {told}"
+
+
+def _spans() -> Iterator[str]:
+    yield _SPANS
+    for where, spans in _by_services(all_spans()):
+        yield f"### Spans of {where}"
+        yield _table(
+            ("span", "kind", "what", "attributes"),
+            [(_code(one.name), one.kind, one.tells, _codes(one.attributes)) for one in spans],
+        )
+    yield "### Attributes"
+    yield _table(
+        ("attribute", "what"), [(_code(one), one.means) for one in sorted(all_attributes())]
+    )
+
+
+def _log_lines() -> Iterator[str]:
+    yield (
+        f"{_LOG_LINES} Every line has {_codes(COMMON_FIELDS)}. Lines about an error that nobody"
+        f" foresaw have {_code(ERROR_FIELD)}, the traceback, as well."
+    )
+    for where, events in _by_services(all_log_events()):
+        yield f"### Lines of {where}"
+        yield _table(
+            ("event", "what", "fields"),
+            [(_code(one), one.tells, _codes(one.fields)) for one in events],
+        )
+    yield "### Fields"
+    fields = sorted({**COMMON_FIELDS, **LOG_FIELDS}.items())
+    yield _table(("field", "what"), [(_code(name), means) for name, means in fields])
+
+
+def _by_services(emitted: Iterable[_Emitted]) -> Iterator[tuple[str, list[_Emitted]]]:
+    """What is emitted by the same services, under their names."""
+    groups: dict[tuple[Service, ...], list[_Emitted]] = {}
+    for one in emitted:
+        groups.setdefault(one.services, []).append(one)
+    every = list(Service)
+    for services in sorted(groups, key=lambda one: (len(one), every.index(one[0]))):
+        yield _whose(services), groups[services]
+
+
+def _whose(services: tuple[Service, ...]) -> str:
+    if set(services) == set(Service):
+        return "every service"
+    return " and ".join(_SPOKEN[service] for service in services)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cell or '-' for cell in line)} |" for line in lines)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _codes(texts: Iterable[str]) -> str:
+    return ", ".join(map(_code, texts))

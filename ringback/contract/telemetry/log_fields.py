@@ -1,0 +1,75 @@
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+COMMON_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "event": "Which kind of line this is.",
+        "level": "`info`, `warning` or `error`.",
+        "ts": "When, in UTC.",
+        "service": "Who writes.",
+    }
+)
+"""What every line has."""
+
+ERROR_FIELD: Final = "exception"
+"""Lines about an error that nobody foresaw have it as well: the traceback."""
+
+LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "age_ms": "Milliseconds since the webhook was accepted.",
+        "answers": "How many messages a call was answered with.",
+        "attempts": "Which attempt of how many, as in `2/4`.",
+        "auth_headers": "The names of the headers that carry credentials, never their values.",
+        "away_s": "For how many seconds something was away.",
+        "call_id": "The voice call that the event is about.",
+        "cause": "What an error of the API came from.",
+        "changed_by": "Who paused processing, or let it go on.",
+        "code": "The gRPC status code by its name, also for REST.",
+        "completed": "How many webhooks ended well.",
+        "count": "How many.",
+        "dedup_key": "What tells a copy of an event from another event.",
+        "deliveries_before": "How often the message had been delivered before.",
+        "detail": "The text of an error, cut off.",
+        "duplicate_of": "The webhook that carried the same event first.",
+        "duration_ms": "How many milliseconds it took.",
+        "endpoint_id": "The endpoint that took the webhook.",
+        "endpoints": "The endpoints that are served.",
+        "error_class": "What kind of error the last attempt ended with.",
+        "error_message": "What the last attempt said.",
+        "event_type": "The type of the event, as it was sent.",
+        "failed_again": "How many webhooks failed again.",
+        "grpc_port": "The port of gRPC.",
+        "in_hand": "How many webhooks are in hand.",
+        "job_id": "The webhook; in time order.",
+        "keys": "The names of keys.",
+        "ladder": "The delays between attempts.",
+        "life": "The id of this life of a gateway; each webhook holds it.",
+        "link": "Which of the connections to the broker.",
+        "message": "A sentence for a person.",
+        "method": "The full name of the method that was called.",
+        "missing": "What the database lacks.",
+        "org_id": "The organisation that the webhook or the caller is of.",
+        "outcome": "How the attempt ended.",
+        "path": "The path that was asked for, without its query.",
+        "peer": "The other end of the connection.",
+        "port": "The port on which webhooks are taken.",
+        "prefetch": "How many webhooks a processor has in hand at most.",
+        "protocol": "`grpc` or `rest`.",
+        "queue": "A queue of the broker.",
+        "reason": "Why: a word, the name of an error, or what an operator said.",
+        "remedy": "What to do about it.",
+        "repeated": "Whether the outcome stood in the log already and was only repeated.",
+        "rest_port": "The port of REST.",
+        "retried": "How many webhooks were retried.",
+        "role": "What the caller may do.",
+        "run": "The id of a bulk retry.",
+        "size_bytes": "The size of the body.",
+        "skipped": "How many webhooks were passed over.",
+        "state": "How a bulk retry ended.",
+        "status": "The HTTP status of the answer.",
+        "subject": "Who the caller is, by the token.",
+        "trace_id": "The trace of the webhook.",
+    }
+)
+"""What the fields mean that stand in some lines."""
