@@ -1,0 +1,98 @@
+"""The REST API does what its OpenAPI document says, whatever schemathesis thinks of."""
+
+# ruff: file-ignore[suspicious-subprocess-import] - schemathesis is a program.
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ringback.local.broker import PrivateBroker
+from ringback.local.database import PrivateDatabase
+from tests.integration.metrics.filled_service import OURS, FilledService, filled_service
+from tests.support.tokens import bearer
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+CONFIG = """
+[generation]
+# PostgreSQL has no such character, so the API refuses it; JSON Schema cannot say so.
+allow-x00 = false
+database = "none"
+deterministic = true
+
+[parameters]
+# A token is what an answer gave; one that is made up is refused.
+"query.pageToken" = ""
+# No time is after it: an end before the start is refused, and JSON Schema cannot say so.
+"query.endTime" = "9999-12-31T23:59:59.999Z"
+
+[[operations]]
+include-operation-id = "GetDelivery"
+parameters = {{ "path.jobId" = "{job_id}" }}
+
+[[operations]]
+# A webhook that is no dead letter is refused by 400, as FAILED_PRECONDITION is mapped.
+include-operation-id = ["RetryDelivery", "DiscardDeadLetter"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404"]
+
+[[operations]]
+# It never ends.
+include-operation-id = "WatchQueueHealth"
+enabled = false
+"""
+
+
+def tried(
+    service: FilledService, folder: Path, authorization: str, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """What schemathesis found, by all of its checks."""
+    config = folder / "schemathesis.toml"
+    config.write_text(CONFIG.format(job_id=service.completed), encoding="utf-8")
+    return subprocess.run(
+        [
+            SCHEMATHESIS,
+            f"--config-file={config}",
+            "run",
+            f"http://127.0.0.1:{service.process.rest_port}/openapi.json",
+            f"--header=Authorization:{authorization}",
+            "--checks=all",
+            # A run of retries that waits, waits no longer.
+            "--header=X-Request-Timeout:5",
+            "--workers=2",
+            "--continue-on-failure",
+            "--no-color",
+            *options,
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+
+
+@pytest.mark.slow
+async def test_it_does_what_it_says(
+    broker: PrivateBroker, database: PrivateDatabase, tmp_path: Path
+) -> None:
+    """What it says it takes it takes, what it does not it refuses, and it never fails.
+
+    For a service every value of every field at its bounds; for a tenant a few of each call.
+    """
+    whole = ("--phases=coverage,fuzzing", "--max-examples=10")
+    pause = "operation-id=PauseProcessing"
+    async with filled_service(broker, database, tmp_path) as service:
+
+        async def run(authorization: str, *options: str) -> str:
+            result = await asyncio.to_thread(tried, service, tmp_path, authorization, *options)
+            assert result.returncode == 0, result.stdout + result.stderr
+            return result.stdout
+
+        for_service = await run(bearer(), f"--exclude-{pause}", *whole)
+        for_tenant = await run(bearer("tenant", OURS), "--phases=fuzzing", "--max-examples=3")
+        # At the end: retries wait while processing is paused.
+        pausing = await run(bearer(), f"--include-{pause}", *whole)
+
+    assert "11 passed" in for_service
+    assert "1 passed" in pausing
+    assert "12 passed" in for_tenant
