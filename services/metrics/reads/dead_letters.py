@@ -52,7 +52,7 @@ class DeadLetters:
         self, search: Search, size: int, call: Call
     ) -> tuple[list[Delivery], UUID | None]:
         async with self._access.reading(call) as connection:
-            page = await find_page(connection, search, size)
+            page = await find_page(connection, search, size, call.principal.org_id)
             events = await _events(connection, page, self._most_event_bytes)
         fitting = fit((row["id"] for row in page.rows), events, self._most_event_bytes)
         rows: dict[UUID, Row] = {row["id"]: row for row in page.rows}

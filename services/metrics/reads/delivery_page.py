@@ -19,6 +19,8 @@ class DeliveryPage:
     next_after: UUID | None
 
 
+_FIRST_ORG, _LAST_ORG = UUID(int=0), UUID(int=2**128 - 1)
+
 EMPTY = DeliveryPage((), None)
 
 
@@ -29,11 +31,16 @@ class DeliveryPages:
     async def find(self, search: Search, size: int, call: Call) -> DeliveryPage:
         """At most `size` webhooks of those that the call sees. Raises ApiError."""
         async with self._access.reading(call) as connection:
-            return await find_page(connection, search, size)
+            return await find_page(connection, search, size, call.principal.org_id)
 
 
-async def find_page(connection: Connection, search: Search, size: int) -> DeliveryPage:
-    """As `DeliveryPages.find`, in a transaction that sees what the caller may see."""
+async def find_page(
+    connection: Connection, search: Search, size: int, org_id: UUID | None
+) -> DeliveryPage:
+    """As `DeliveryPages.find`, in a transaction that sees what the caller may see.
+
+    `org_id` is the caller's: it grants nothing, but makes it fast.
+    """
     if search.call_id is None:
         await connection.execute(load("services.metrics", "in_order.sql"))
     looked_at = search.most_looked_at
@@ -51,6 +58,8 @@ async def find_page(connection: Connection, search: Search, size: int) -> Delive
         search.call_id,
         search.start,
         search.end,
+        org_id or _FIRST_ORG,
+        org_id or _LAST_ORG,
     )
     return page_of(rows, size, looked_at)
 

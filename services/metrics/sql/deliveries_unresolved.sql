@@ -16,7 +16,7 @@ FROM (
                retry_of, retried_as, resolution, resolved_at, altered,
                row_number() OVER (ORDER BY id DESC) AS place
         FROM webhook_delivery_log
-        WHERE id < $1 AND id >= $2 AND error_class IS NOT NULL AND resolution IS NULL
+        WHERE id < $1 AND id >= $2 AND org_id BETWEEN $12 AND $13 AND error_class IS NOT NULL AND resolution IS NULL
         ORDER BY id DESC
         LIMIT $3
     ) AS looked_at

@@ -28,7 +28,7 @@ from tests.integration.metrics.reads_place import (
 
 __all__ = ["access", "api", "log"]  # fixtures
 
-EVENT = {"type": "hang", "text": "ünïcödé \\ \"quoted\" \u0001", "n": [1, 2.5, 1e20, None]}
+EVENT = {"type": "hang", "text": 'ünïcödé \\ "quoted" \u0001', "n": [1, 2.5, 1e20, None]}
 
 
 async def test_unresolved_dead_letters_come_with_their_events(
@@ -66,8 +66,9 @@ async def test_dead_letters_of_a_type_and_an_error_class(
     ]
     await write(log, *rows)
 
-    async def found(**asked: str) -> list[str]:
-        page = await api.list_dead_letters(ListDeadLettersRequest(**asked), as_org(None))
+    async def found(event_type: str = "", error_class: str = "") -> list[str]:
+        request = ListDeadLettersRequest(event_type=event_type, error_class=error_class)
+        page = await api.list_dead_letters(request, as_org(None))
         return [letter.job_id for letter in page.dead_letters]
 
     assert await found(event_type="hang") == [str(rows[0].id), str(rows[1].id)]
@@ -148,7 +149,8 @@ async def test_groups_count_what_waits(api: MetricsApi, log: asyncpg.Connection)
     assert first.first_seen.ToDatetime() == old.created_at.replace(tzinfo=None)
     assert first.last_seen.ToDatetime() == new.created_at.replace(tzinfo=None)
     assert [g.event_type for g in every.groups] == ["hang", "hang", "transcript"]
-    assert ours.next_page_token == every.next_page_token == ""
+    assert not ours.next_page_token
+    assert not every.next_page_token
 
 
 async def test_groups_come_in_pages(api: MetricsApi, log: asyncpg.Connection) -> None:

@@ -30,7 +30,7 @@ __all__ = ["access", "api", "log"]  # fixtures
 async def test_a_retried_dead_letter_tells_its_whole_way(
     api: MetricsApi, log: asyncpg.Connection
 ) -> None:
-    """Every attempt with its trace, its event, and as what it was retried; the retry tells of it."""
+    """Every attempt with its trace, its event, its retry; and the retry tells of it."""
     webhook = Webhook(org_id=OURS, event_data='{"type": "hang", "n": 1}', call_id="c-9")
     for attempt in (1, 2):
         await finish(log, End(webhook, "failed", attempt, ("TimeoutError", f"try {attempt}")))
@@ -77,8 +77,10 @@ async def test_a_pending_webhook_without_its_payload_has_no_event(
     told = (await api.get_delivery(GetDeliveryRequest(job_id=str(row.id)), as_org(OURS))).delivery
 
     assert told.created_at.ToDatetime() == row.created_at.replace(tzinfo=None)
-    absent = ("event_data", "last_attempt_at", "completed_at", "error_class", "call_id")
-    assert not [name for name in absent if told.HasField(name)]
+    told_fields = {descriptor.name for descriptor, _ in told.ListFields()}
+    assert not told_fields & {
+        "event_data", "last_attempt_at", "completed_at", "error_class", "call_id"
+    }  # fmt: skip
 
 
 async def test_another_s_webhook_is_as_if_it_did_not_exist(

@@ -1,0 +1,225 @@
+"""What the reads cost the database: the days and the indexes that they touch."""
+
+import json
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from ringback.metrics.v1.delivery_pb2 import DELIVERY_STATUS_DEAD_LETTER
+from ringback.metrics.v1.metrics_service_pb2 import (
+    GetDeliveryRequest,
+    ListDeadLettersRequest,
+    ListDeliveriesRequest,
+    ListRecentFailuresRequest,
+)
+from services.metrics.access import Access
+from services.metrics.reads.metrics_api import MetricsApi
+from services.metrics.reads.queue_snapshot import QueueSnapshot
+from tests.integration.metrics.reads_place import (
+    OURS,
+    THEIRS,
+    LogRow,
+    as_org,
+    dead,
+    log,
+    write,
+)
+from tests.support.eventually import eventually
+
+__all__ = ["log"]  # fixtures
+
+_DAY = re.compile(r"webhook_delivery_(?:log|attempts)_(\d{8})")
+DAY = 86400.0
+NOW = datetime.now(UTC)
+MIDNIGHT = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+FULL_DAYS = {f"{MIDNIGHT - timedelta(days=n):%Y%m%d}" for n in (1, 2)}
+
+
+class Plans:
+    """The scans of days that were executed, as pairs of the day and the index (None: none).
+
+    Only of the days that hold something: the others cost nothing however they are read.
+    """
+
+    def __init__(self) -> None:
+        self.scans: list[tuple[str, str | None]] = []
+        self.count = 0
+
+    async def watch(self, connection: asyncpg.Connection) -> None:
+        connection.add_log_listener(self._note)
+        await connection.execute(
+            "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0;"
+            " SET auto_explain.log_analyze = on; SET auto_explain.log_format = 'json';"
+            " SET client_min_messages = log"
+        )
+
+    def clear(self) -> None:
+        self.scans, self.count = [], 0
+
+    def _note(self, _connection: object, message: asyncpg.PostgresLogMessage) -> None:
+        text = str(message)
+        if "plan:" in text:
+            self.count += 1
+            self._walk(json.loads(text[text.index("{") : text.rindex("}") + 1])["Plan"], None)
+
+    def _walk(self, node: dict[str, Any], table: str | None) -> None:
+        table = node.get("Relation Name", table)
+        day = _DAY.fullmatch(table or "")
+        if node.get("Actual Loops") and day and day[1] in FULL_DAYS:
+            if node["Node Type"] == "Seq Scan":
+                self.scans.append((str(table), None))
+            elif "Index Name" in node:
+                self.scans.append((str(table), node["Index Name"]))
+        for child in node.get("Plans", []):
+            self._walk(child, table)
+
+
+@pytest.fixture
+async def full(log: asyncpg.Connection) -> asyncpg.Connection:
+    """Two days of two organisations, one of them large, and known to the planner."""
+    since_midnight_s = (NOW - MIDNIGHT).total_seconds()
+    for org_id, per_day in ((OURS, 1500), (THEIRS, 10)):
+        rows = [
+            (dead if n % 2 == 0 else LogRow)(
+                ago_s=since_midnight_s + (n + 0.5) * DAY / per_day,
+                org_id=org_id,
+                call_id=f"c-{n // 5}",
+            )
+            for n in range(2 * per_day)
+        ]
+        await write(log, *rows)
+    await log.execute("ANALYZE webhook_delivery_log")
+    return log
+
+
+@pytest.fixture
+def plans() -> Plans:
+    return Plans()
+
+
+class OneConnection:
+    """A pool of one connection that keeps its listeners when it is given back."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    @asynccontextmanager
+    async def acquire(self, **_: object) -> AsyncGenerator[asyncpg.Connection, None]:
+        yield self._connection
+
+
+@pytest.fixture
+async def watched(
+    full: asyncpg.Connection, database_url: str, plans: Plans
+) -> AsyncGenerator[MetricsApi, None]:
+    """The reads over one connection whose plans are collected."""
+    assert full is not None
+    connection = await asyncpg.connect(database_url, command_timeout=30)
+    await plans.watch(connection)
+    pool: Any = OneConnection(connection)
+    yield MetricsApi(Access(pool), QueueSnapshot(count_max_age_s=10))
+    await connection.close()
+
+
+async def settled(plans: Plans) -> list[tuple[str, str | None]]:
+    """What was scanned since the last time; messages of the server may come a moment later."""
+    await eventually(lambda: plans.count > 0)
+    scans = plans.scans
+    plans.clear()
+    return scans
+
+
+@pytest.mark.parametrize("caller", [None, OURS, THEIRS])
+async def test_a_job_id_reads_one_day(watched: MetricsApi, plans: Plans, caller: Any) -> None:
+    """Of the log and of the attempts, by their keys; whoever asks."""
+    page = await watched.list_deliveries(ListDeliveriesRequest(page_size=1), as_org(caller))
+    [newest] = page.deliveries
+    await settled(plans)
+
+    await watched.get_delivery(GetDeliveryRequest(job_id=newest.job_id), as_org(caller))
+
+    day = f"{newest.created_at.ToDatetime(UTC):%Y%m%d}"
+    assert {table for table, _ in await settled(plans)} <= {
+        f"webhook_delivery_log_{day}",
+        f"webhook_delivery_attempts_{day}",
+    }
+
+
+@pytest.fixture
+async def columns(full: asyncpg.Connection) -> dict[str | None, str]:
+    """By index: what it is on, and under which condition."""
+    rows = await full.fetch(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    )
+    return {row["indexname"]: row["indexdef"].partition("btree ")[2] for row in rows}
+
+
+ERROR = "(error_class IS NOT NULL)"
+UNRESOLVED = "((error_class IS NOT NULL) AND (resolution IS NULL))"
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        (ListDeliveriesRequest(page_size=2), "({}id)"),
+        (
+            ListDeliveriesRequest(page_size=2, status=DELIVERY_STATUS_DEAD_LETTER),
+            f"({{}}id) WHERE {ERROR}",
+        ),
+        (ListRecentFailuresRequest(limit=2), f"({{}}id) WHERE {ERROR}"),
+        (ListDeadLettersRequest(page_size=2), f"({{}}id) WHERE {UNRESOLVED}"),
+        (ListDeliveriesRequest(call_id="c-1"), "(call_id, org_id) WHERE (call_id IS NOT NULL)"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("caller", "first"), [(None, ""), (OURS, "org_id, "), (THEIRS, "org_id, ")]
+)
+async def test_a_list_reads_the_index_that_is_made_for_it(
+    watched: MetricsApi,
+    plans: Plans,
+    columns: dict[str | None, str],
+    asked: Any,
+    index: str,
+    caller: Any,
+    first: str,
+) -> None:
+    """In its order, and never from end to end: also for an organisation of which there is little,
+    and at the tenth call, when the plan is no longer made for its values.
+    """
+    method: Any = {
+        ListDeliveriesRequest: watched.list_deliveries,
+        ListRecentFailuresRequest: watched.list_recent_failures,
+        ListDeadLettersRequest: watched.list_dead_letters,
+    }[type(asked)]
+    for _ in range(10):
+        await method(asked, as_org(caller))
+
+    scans = await settled(plans)
+    own_key = "(id)"  # by which a dead letter's event is fetched
+    wanted = {index.format(first)} | ({own_key} if type(asked) is ListDeadLettersRequest else set())
+    assert {columns.get(name, "every row") for _, name in scans} == wanted
+
+
+async def test_a_full_page_leaves_older_days_alone(watched: MetricsApi, plans: Plans) -> None:
+    """Days are read one after the other, newest first."""
+    await watched.list_deliveries(ListDeliveriesRequest(page_size=2), as_org(OURS))
+
+    assert len({table for table, _ in await settled(plans)}) <= 2
+
+
+async def test_a_range_of_time_leaves_other_days_alone(watched: MetricsApi, plans: Plans) -> None:
+    """Its bounds are ids too."""
+    request = ListDeliveriesRequest()
+    request.start_time.FromDatetime(MIDNIGHT - timedelta(days=2))
+    request.end_time.FromDatetime(MIDNIGHT - timedelta(days=1, seconds=1))
+
+    await watched.list_deliveries(request, as_org(None))
+
+    assert {table for table, _ in await settled(plans)} == {
+        f"webhook_delivery_log_{NOW - timedelta(days=2):%Y%m%d}"
+    }
