@@ -73,6 +73,10 @@ def test_the_runtime_knows_no_service_words() -> None:
         "services.gateway.dedup_key",
         "services.gateway.endpoint",
         "services.gateway.seal",
+        "services.metrics.changes.bulk_order",
+        "services.metrics.changes.bulk_pace",
+        "services.metrics.changes.bulk_stop",
+        "services.metrics.changes.bulk_tally",
     ],
 )
 def test_decisions_import_no_adapter(name: str) -> None:
