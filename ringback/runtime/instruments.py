@@ -1,7 +1,13 @@
 from collections.abc import Iterable
 from itertools import product
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 from prometheus_client.core import GaugeMetricFamily
 
 from ringback.contract.telemetry.metric_spec import Kind, MetricSpec, Open
@@ -16,6 +22,8 @@ class Instruments:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        # The client would add a series of its own to each of ours: when it began.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the client gives it no type
 
     def counter(self, spec: MetricSpec, **known: Iterable[str]) -> Counter:
         assert spec.kind is Kind.COUNTER, spec.name

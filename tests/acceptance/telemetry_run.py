@@ -1,0 +1,119 @@
+"""Drives the three services through all that can become of a webhook, and keeps what they emit."""
+
+import json
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+from prometheus_client import Metric as Family
+from prometheus_client.parser import text_string_to_metric_families
+
+from ringback import samples
+from ringback.contract.topology import WORK_QUEUE
+from ringback.metrics.client import MetricsClient
+from tests.acceptance.whole import SERVICES, Whole, whole_ringback
+from tests.support.eventually import eventually
+from tests.support.tokens import bearer, token
+
+OF_THE_CLIENT = ("process_", "python_")
+
+
+@dataclass(slots=True)
+class Emitted:
+    """What the services emitted: their last expositions, and their log lines to the end."""
+
+    expositions: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def families(self, service: str) -> dict[str, Family]:
+        """By the names in the exposition, without those that the Python client brings itself."""
+        return {
+            _name(family): family
+            for family in text_string_to_metric_families(self.expositions[service])
+            if not family.name.startswith(OF_THE_CLIENT)
+        }
+
+
+def _name(family: Family) -> str:
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+@asynccontextmanager
+async def driven(amqp_url: str, database_url: str, folder: Path) -> AsyncGenerator[Emitted, None]:
+    """Give what was emitted, once the services have stopped."""
+    emitted = Emitted()
+    async with whole_ringback(amqp_url, database_url, folder) as whole:
+        await _drive(whole, amqp_url)
+        for service in SERVICES:
+            emitted.expositions[service] = await eventually(partial(_read, whole, service))
+    for service in SERVICES:
+        emitted.lines[service] = list(_lines(folder / f"{service}.log"))
+    yield emitted
+
+
+async def _drive(whole: Whole, amqp_url: str) -> None:
+    """Success, duplicate, retry, dead letters, refusals, a pause, reads and a manual retry."""
+    body = samples.sample("transcript")
+    accepted = [
+        await whole.accepted(body),
+        await whole.accepted(_demo(failUntilAttempt=2)),
+        await whole.accepted(_demo(failUntilAttempt=99)),
+    ]
+    dead = await whole.accepted(_demo(failForGood=True))
+    await whole.settled([*accepted, dead])
+    await whole.settled([await whole.accepted(body)])
+    assert (await whole.post(b"no JSON"))[0] == 400
+    await _publish_what_is_no_webhook(amqp_url)
+    async with MetricsClient(whole.grpc_address, token=token("service")) as client:
+        await client.pause_processing(reason="A test looks at it.")
+        await eventually(lambda: _is_paused(whole, paused=True))
+        await client.resume_processing()
+        await eventually(lambda: _is_paused(whole, paused=False))
+        retried = await client.retry_delivery(dead, reason="A test retries it.")
+        await whole.settled([retried.new_job_id])
+    url = f"{whole.rest_url}/api/webhook-metrics/delivery-stats?range=24h"
+    async with whole.http.get(url, headers={"Authorization": bearer()}) as answer:
+        assert answer.status == 200
+    async with whole.http.get(url) as answer:
+        assert answer.status == 401
+
+    async def four_dead_letters() -> bool:
+        return await whole.metric("processor", "webhook_dead_letters_total") == 4
+
+    await eventually(four_dead_letters)
+
+
+async def _publish_what_is_no_webhook(amqp_url: str) -> None:
+    connection = await aio_pika.connect(amqp_url)
+    async with connection:
+        channel = await connection.channel()
+        message = aio_pika.Message(b"what somebody else published")
+        await channel.default_exchange.publish(message, routing_key=WORK_QUEUE)
+
+
+async def _is_paused(whole: Whole, *, paused: bool) -> bool:
+    return await whole.metric("processor", "webhook_processing_paused") == int(paused)
+
+
+async def _read(whole: Whole, service: str) -> str | None:
+    """The exposition, once no gauge waits for its first reading."""
+    url = f"http://127.0.0.1:{whole.expositions[service]}/metrics"
+    async with whole.http.get(url) as answer:
+        text = await answer.text()
+    families = text_string_to_metric_families(text)
+    return text if all(family.samples for family in families) else None
+
+
+def _lines(log: Path) -> Iterator[dict[str, Any]]:
+    for line in log.read_text(encoding="utf-8").splitlines():
+        document = json.loads(line)
+        assert isinstance(document, dict), line
+        yield document
+
+
+def _demo(**asked: object) -> bytes:
+    return json.dumps({"message": {"type": "ringback.demo", **asked}}).encode()

@@ -1,0 +1,159 @@
+"""What the services emit is what `ringback.contract.telemetry` declares, both ways."""
+
+# ruff: file-ignore[suspicious-subprocess-import] - promtool is a program.
+import shutil
+import subprocess
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from prometheus_client import Metric as Family
+
+from ringback.contract.ladder import Ladder
+from ringback.contract.telemetry import LogEvent, Metric
+from ringback.contract.telemetry.log_event_spec import LogEventSpec
+from ringback.contract.telemetry.log_events import all_log_events
+from ringback.contract.telemetry.log_fields import COMMON_FIELDS, ERROR_FIELD
+from ringback.contract.telemetry.metric_spec import MetricSpec, Open
+from ringback.contract.telemetry.metrics import all_metrics
+from ringback.contract.topology import topology
+from ringback.local.broker import PrivateBroker
+from ringback.local.database import PrivateDatabase
+from services.metrics.api.methods import methods_of
+from tests.acceptance.telemetry_run import Emitted, driven
+from tests.acceptance.whole import LADDER, SERVICES
+from tests.support.session_nodes import TEMPLATE
+
+#: What an open label may hold, where a test can know it.
+OPEN_VALUES = {
+    "queue": {queue.name for queue in topology(Ladder.parse(LADDER)).queues},
+    "method": {method.full_name for method in methods_of()},
+}
+MOST_OPEN_VALUES = 30
+
+#: Labels of which some values hardly ever come; their series begin when they do.
+BEGIN_LATER = {(Metric.RPC_CALLS.name, "code")}
+
+#: What the run makes happen; the other events tell of failures that it does not make.
+DRIVEN = (
+    LogEvent.GATEWAY_STARTED,
+    LogEvent.WEBHOOK_ACCEPTED,
+    LogEvent.WEBHOOK_REFUSED,
+    LogEvent.GATEWAY_STOPPING,
+    LogEvent.PROCESSOR_READY,
+    LogEvent.ATTEMPT_FINISHED,
+    LogEvent.DEAD_LETTER_RECORDED,
+    LogEvent.MESSAGE_UNDELIVERABLE,
+    LogEvent.PROCESSING_PAUSED,
+    LogEvent.PROCESSING_RESUMED,
+    LogEvent.PROCESSOR_STOPPING,
+    LogEvent.PROCESSOR_STOPPED,
+    LogEvent.METRICS_READY,
+    LogEvent.RPC_FINISHED,
+    LogEvent.METRICS_STOPPING,
+    LogEvent.METRICS_STOPPED,
+    LogEvent.BROKER_CONNECTED,
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def emitted(
+    broker: PrivateBroker, database: PrivateDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Emitted]:
+    """One run of the services, for all of these tests."""
+    name = f"test_{uuid.uuid4().hex}"
+    await broker.create_vhost(name)
+    await database.create_database(name, TEMPLATE)
+    folder = tmp_path_factory.mktemp("telemetry")
+    async with driven(broker.amqp_url(name), database.url(name), folder) as found:
+        yield found
+    await database.drop_database(name)
+    await broker.delete_vhost(name)
+
+
+def metrics_of(service: str) -> dict[str, MetricSpec]:
+    return {one.name: one for one in all_metrics() if service in one.services}
+
+
+def values_of(family: Family, label: str) -> set[str]:
+    return {sample.labels[label] for sample in family.samples}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_families_are_those_that_are_declared(emitted: Emitted, service: str) -> None:
+    """Each service exposes its metrics with their types and words, all of them, and no others."""
+    exposed = {
+        name: (family.type, family.documentation)
+        for name, family in emitted.families(service).items()
+    }
+
+    assert exposed == {
+        name: (spec.kind.value, spec.help) for name, spec in metrics_of(service).items()
+    }
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_labels_and_their_values_are_declared(emitted: Emitted, service: str) -> None:
+    """No sample has another label, nor another value of one; values known ahead are all there."""
+    for name, spec in metrics_of(service).items():
+        family = emitted.families(service)[name]
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == set(spec.labels), sample
+        for label, allowed in spec.labels.items():
+            found = values_of(family, label)
+            if isinstance(allowed, Open):
+                assert found <= OPEN_VALUES.get(label, found)
+                assert 0 < len(found) <= MOST_OPEN_VALUES, (name, label)
+            elif (name, label) in BEGIN_LATER:
+                assert found <= set(allowed), (name, label)
+            else:
+                assert found == set(allowed), (name, label)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_buckets_are_those_that_are_declared(emitted: Emitted, service: str) -> None:
+    """Each histogram has the bounds of its declaration, and the infinite one."""
+    for name, spec in metrics_of(service).items():
+        if spec.buckets:
+            buckets = [one for one in emitted.families(service)[name].samples if "le" in one.labels]
+            bounds = {float(one.labels["le"]) for one in buckets}
+            assert bounds == {*spec.buckets, float("inf")}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_log_lines_are_those_that_are_declared(emitted: Emitted, service: str) -> None:
+    """Each line is of a declared event of its service and has exactly its fields."""
+    events = {str(event): event for event in all_log_events() if service in event.services}
+
+    assert emitted.lines[service]
+    for line in emitted.lines[service]:
+        assert line["event"] in events, line
+        assert line["service"] == service
+        fields = set(line) - {ERROR_FIELD}
+        assert fields == {*COMMON_FIELDS, *events[line["event"]].fields}, line
+
+
+@pytest.mark.parametrize("event", DRIVEN, ids=str)
+def test_what_happened_was_told(emitted: Emitted, event: LogEventSpec) -> None:
+    """What the run did to the services stands in their logs, in each that declares the event."""
+    for service in event.services:
+        assert event in {line["event"] for line in emitted.lines[service]}, service
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_promtool_finds_nothing(emitted: Emitted, service: str) -> None:
+    """Names, units and help texts follow the conventions of Prometheus."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not here: it comes with Debian's package prometheus")
+
+    checked = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=emitted.expositions[service],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
