@@ -14,7 +14,7 @@ from ringback.runtime.lifecycle import CannotStartError
 from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.errors import internal
 from services.metrics.api.problem import BAD_HTTP
-from services.metrics.api.rest_binding import RestBinding, refused
+from services.metrics.api.rest_binding import MOST_CALLS, RestBinding, refused
 
 _KEEP_ALIVE_S = 75.0
 _SERVER_ERROR = 500
@@ -22,7 +22,12 @@ _SERVER_ERROR = 500
 
 @asynccontextmanager
 async def rest_server(
-    *, host: str, port: int, dispatcher: Dispatcher, drain_timeout_s: float
+    *,
+    host: str,
+    port: int,
+    dispatcher: Dispatcher,
+    drain_timeout_s: float,
+    most_calls: int = MOST_CALLS,
 ) -> AsyncGenerator[None, None]:
     """Serve while it is entered.
 
@@ -31,7 +36,7 @@ async def rest_server(
     """
     openapi = files("ringback.metrics.v1").joinpath("openapi.json").read_bytes()
     server = _ProblemServer(
-        RestBinding(dispatcher, openapi).answer,
+        RestBinding(dispatcher, openapi, most_calls=most_calls).answer,
         # A caller who goes away ends the call.
         handler_cancellation=True,
         access_log=None,

@@ -100,6 +100,13 @@ BODY_TOO_LARGE = HttpError(
     "The body is larger than 1 MiB.",
     status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 )
+TOO_MANY_CALLS = HttpError(
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "TOO_MANY_CALLS",
+    "More calls are in hand than this service takes at once.",
+    status=HTTPStatus.TOO_MANY_REQUESTS,
+    headers=(("Retry-After", str(_RETRY_AFTER_S)),),
+)
 WRONG_CONTENT_TYPE = HttpError(
     grpc.StatusCode.INVALID_ARGUMENT,
     "WRONG_CONTENT_TYPE",

@@ -21,6 +21,7 @@ from services.metrics.api.problem import (
     BROKEN_BODY,
     CONTENT_TYPE,
     NO_SUCH_PATH,
+    TOO_MANY_CALLS,
     WRONG_CONTENT_TYPE,
     headers_of,
     problem,
@@ -32,6 +33,8 @@ from services.metrics.api.rest_routes import NoSuchPath, RestRoutes, Route, Wron
 
 TIMEOUT_HEADER = "X-Request-Timeout"
 OPENAPI_PATH = "/openapi.json"
+MOST_CALLS = 500
+"""At once, streams with them; as many as by gRPC."""
 
 _LINES = "application/x-ndjson"
 _HEADERS = {
@@ -52,28 +55,40 @@ class RestBinding:
     Raises CannotStartError for a method whose HTTP rule cannot be served.
     """
 
-    def __init__(self, dispatcher: Dispatcher, openapi: bytes) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, openapi: bytes, *, most_calls: int = MOST_CALLS
+    ) -> None:
         self._dispatcher = dispatcher
         self._routes = RestRoutes(dispatcher.methods)
         self._openapi = openapi
+        self._most_calls = most_calls
+        self._in_hand = 0
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer, whatever it is; raises CancelledError when the caller goes away."""
+        self._in_hand += 1
         try:
-            raw_path = request.rel_url.raw_path
-            if raw_path == OPENAPI_PATH:
-                return self._described(request)
-            match self._routes.find(request.method, raw_path):
-                case Route() as route if route.method.is_server_streaming:
-                    return await self._stream(request, route)
-                case Route() as route:
-                    return await self._unary(request, route)
-                case WrongVerb(allowed):
-                    raise wrong_verb(allowed)
-                case NoSuchPath():
-                    raise NO_SUCH_PATH
+            return await self._answer(request)
         except ApiError as error:
             return refused(error)
+        finally:
+            self._in_hand -= 1
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._in_hand > self._most_calls:
+            raise TOO_MANY_CALLS
+        raw_path = request.rel_url.raw_path
+        if raw_path == OPENAPI_PATH:
+            return self._described(request)
+        match self._routes.find(request.method, raw_path):
+            case Route() as route if route.method.is_server_streaming:
+                return await self._stream(request, route)
+            case Route() as route:
+                return await self._unary(request, route)
+            case WrongVerb(allowed):
+                raise wrong_verb(allowed)
+            case NoSuchPath():
+                raise NO_SUCH_PATH
 
     def _described(self, request: web.BaseRequest) -> web.Response:
         allowed = (hdrs.METH_GET, hdrs.METH_HEAD)

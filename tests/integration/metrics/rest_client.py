@@ -65,16 +65,20 @@ async def rest_client(port: int) -> AsyncGenerator[RestClient, None]:
 
 
 def server(
-    api: ScriptedApi, port: int, *, drain_timeout_s: float = 3
+    api: ScriptedApi, port: int, *, drain_timeout_s: float = 3, **options: Any
 ) -> AbstractAsyncContextManager[None]:
     return rest_server(
-        host="127.0.0.1", port=port, dispatcher=api.dispatcher, drain_timeout_s=drain_timeout_s
+        host="127.0.0.1",
+        port=port,
+        dispatcher=api.dispatcher,
+        drain_timeout_s=drain_timeout_s,
+        **options,
     )
 
 
 @asynccontextmanager
-async def served(api: ScriptedApi) -> AsyncGenerator[RestClient, None]:
+async def served(api: ScriptedApi, **options: Any) -> AsyncGenerator[RestClient, None]:
     """The server, on a free port, and a client of it."""
     [port] = free_ports(1)
-    async with server(api, port), rest_client(port) as client:
+    async with server(api, port, **options), rest_client(port) as client:
         yield client

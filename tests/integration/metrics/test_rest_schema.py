@@ -68,6 +68,7 @@ def tried(
         capture_output=True,
         text=True,
         cwd=folder,
+        timeout=100,
     )
 
 

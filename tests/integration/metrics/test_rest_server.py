@@ -22,6 +22,7 @@ from ringback.runtime.lifecycle import CannotStartError
 from services.metrics.api.call import Call
 from services.metrics.api.errors import no_such_delivery, precondition
 from tests.integration.metrics.rest_client import RestClient, rest_client, served, server
+from tests.support.eventually import eventually
 from tests.support.tokens import bearer
 from tests.unit.metrics.api.scripted_api import ScriptedApi
 
@@ -293,6 +294,29 @@ async def test_leaving_finishes_what_is_in_hand(api: ScriptedApi) -> None:
             await client.ask("GET", "/queue-health")
 
     assert answer.json["healthy"] is True
+
+
+async def test_too_many_calls_at_once_are_told_to_come_again(api: ScriptedApi) -> None:
+    """The first keeps its place; when it is done there is room."""
+    may_end = asyncio.Event()
+
+    async def slow(_request: Any, _call: Call) -> Message:
+        await may_end.wait()
+        return metrics.GetQueueHealthResponse()
+
+    api.on("GetQueueHealth", slow)
+    async with served(api, most_calls=1) as client:
+        first = asyncio.create_task(client.ask("GET", "/queue-health"))
+        await eventually(lambda: bool(api.calls))
+
+        refused = await client.ask("GET", "/delivery-stats")
+        may_end.set()
+        answered = await first
+        later = await client.ask("GET", "/delivery-stats")
+
+    assert (refused.status, refused.json["reason"]) == (429, "TOO_MANY_CALLS")
+    assert refused.headers["Retry-After"] == "2"
+    assert (answered.status, later.status) == (200, 200)
 
 
 async def test_another_organisations_webhook_is_not_found(
