@@ -5,7 +5,7 @@ WITH of_call AS MATERIALIZED (
            last_attempt_at, completed_at, error_class, error_message, call_id, duplicate_of,
            retry_of, retried_as, resolution, resolved_at, altered
     FROM webhook_delivery_log
-    WHERE call_id = $9 AND id < $1 AND id >= $2 AND org_id BETWEEN $12 AND $13
+    WHERE call_id = $9 AND id < $1 AND id >= $2
 )
 SELECT *
 FROM (
@@ -20,6 +20,7 @@ FROM (
     FROM (
         SELECT *, row_number() OVER (ORDER BY id DESC) AS place
         FROM of_call
+        WHERE org_id BETWEEN $12 AND $13
         ORDER BY id DESC
         LIMIT $3
     ) AS looked_at
