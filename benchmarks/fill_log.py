@@ -24,7 +24,13 @@ BIG_ORG = UUID("00000000-0000-4000-8000-000000000001")
 DAYS = 30
 _AT_ONCE = 2
 _STATEMENT_TIMEOUT_S = 3600.0
-_AFTERWARDS = ("VACUUM ANALYZE", "SELECT rebuild_webhook_stats()", "VACUUM ANALYZE webhook_stats")
+_AFTERWARDS = (
+    "VACUUM ANALYZE",
+    "SELECT rebuild_webhook_stats()",
+    "VACUUM ANALYZE webhook_stats",
+    # Or the disk would still be busy with the filling while the readings are timed.
+    "CHECKPOINT",
+)
 
 
 @dataclass(frozen=True, slots=True)
