@@ -1,0 +1,193 @@
+"""The health of the queues, read in the background from a real broker and a real database."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import aio_pika
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ringback.contract.ladder import Ladder
+from ringback.local.broker import PrivateBroker
+from ringback.local.database import PrivateDatabase
+from ringback.metrics.v1.metrics_service_pb2 import (
+    GetQueueHealthRequest,
+    GetQueueHealthResponse,
+)
+from ringback.runtime import migrate, topology
+from ringback.runtime.postgres import open_pool
+from ringback.runtime.settings import DatabaseSettings
+from services.metrics.access import Access
+from services.metrics.api.errors import ApiError
+from services.metrics.dead_letter_count import DeadLetterCount
+from services.metrics.observe import Observer
+from services.metrics.queue_depths import QueueDepths
+from services.metrics.readings import Readings
+from services.metrics.reads import queue_snapshot
+from services.metrics.reads.log_state import LogState
+from services.metrics.reads.metrics_api import MetricsApi
+from services.metrics.reads.queue_snapshot import QueueSnapshot
+from tests.integration.metrics.reads_place import LogRow, as_org, dead, log, write
+from tests.support.database_roles import METRICS, url_as
+from tests.support.eventually import eventually
+
+__all__ = ["log"]  # fixtures
+
+LADDER = Ladder.parse("1h,2h")
+INTERVAL_S = 0.1
+
+
+@asynccontextmanager
+async def reading(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi, None]:
+    """The reads, with what they tell from being read all the time."""
+    settings = DatabaseSettings(database_url=url_as(database_url, METRICS), database_pool_min=1)
+    async with (
+        open_pool(settings, "test") as pool,
+        QueueDepths(amqp_url, LADDER) as queues,
+    ):
+        access, snapshot = Access(pool), QueueSnapshot(count_max_age_s=2)
+        observer = Observer(CollectorRegistry(), max_age_s=2, broker_is_up=lambda: queues.is_up)
+        readings = Readings(queues, LogState(access), DeadLetterCount(pool), observer, snapshot)
+        task = asyncio.create_task(readings.keep(interval_s=INTERVAL_S))
+        try:
+            yield MetricsApi(access, snapshot)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+async def api(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi, None]:
+    await topology.apply(amqp_url, LADDER)
+    async with reading(amqp_url, database_url) as one:
+        yield one
+
+
+async def keep(_message: object) -> None:
+    """Take it and do nothing."""
+
+
+async def health(api: MetricsApi) -> GetQueueHealthResponse:
+    return await api.get_queue_health(GetQueueHealthRequest(), as_org(None))
+
+
+async def reason(api: MetricsApi) -> str:
+    """With what code and why there is no answer; empty if there is one."""
+    try:
+        await health(api)
+    except ApiError as exc:
+        return f"{exc.code.name} {exc.reason}"
+    return ""
+
+
+async def test_it_tells_what_is_where(
+    api: MetricsApi, log: asyncpg.Connection, amqp_url: str
+) -> None:
+    """Queues as the broker counts them, processors as they say, the last day as it stands in the
+    log; what each check found, and which one is broken.
+    """
+    done = [LogRow(ago_s=n) for n in range(6)]
+    old = [LogRow(ago_s=90_000 + n, status="failed", error_class="E") for n in range(5)]
+    failing = LogRow(ago_s=5, status="failed", error_class="E")
+    await write(log, *done, *old, failing, dead(3), dead(4, resolution="discarded"))
+    await beat(log, prefetch=5, in_hand=4)
+    await beat(log, prefetch=5, in_hand=3, ago="1 minute")
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        for queue, count in (
+            ("webhooks.work", 3),
+            ("webhooks.suspect", 2),
+            ("webhooks.retry.1.1h", 4),
+            ("webhooks.dlq", 1),
+        ):
+            for _ in range(count):
+                message = aio_pika.Message(b"{}", delivery_mode=2)
+                await channel.default_exchange.publish(message, queue)
+
+    async def told() -> GetQueueHealthResponse:
+        answer = await health(api)
+        metrics = answer.metrics
+        assert (metrics.waiting, metrics.active, metrics.delayed) == (5, 4, 4)
+        assert (metrics.completed, metrics.failed, metrics.paused) == (6, 3, 0)
+        assert (answer.dead_letters, answer.consumers) == (2, 0)
+        return answer
+
+    answer = await eventually(told)
+    assert (answer.stats.total_jobs, answer.stats.failure_rate) == (13, "33.33%")
+    assert {check.name for check in answer.checks if not check.ok} == {"failure_rate", "consumers"}
+    assert not answer.healthy
+    assert answer.processing.processors == 1
+
+
+async def test_a_consumer_and_a_pause_are_seen(
+    api: MetricsApi, log: asyncpg.Connection, amqp_url: str
+) -> None:
+    """With a consumer it is healthy; while paused what waits is told as paused, and who did it."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        queue = await channel.get_queue("webhooks.work")
+        tag = await queue.consume(keep)
+
+        async def healthy() -> bool:
+            return (await health(api)).healthy
+
+        await eventually(healthy)
+
+        await queue.cancel(tag)
+        await beat(log, prefetch=5, in_hand=0, paused=True)
+        await channel.default_exchange.publish(aio_pika.Message(b"{}"), "webhooks.work")
+        await log.execute("SELECT set_webhook_processing(true, 'ann', 'service', 'looking')")
+
+        async def paused() -> bool:
+            answer = await health(api)
+            assert (answer.metrics.waiting, answer.metrics.paused) == (1, 1)
+            assert answer.processing.paused
+            assert (answer.processing.changed_by, answer.processing.reason) == ("ann", "looking")
+            assert answer.processing.processors_paused == 1
+            return not answer.healthy
+
+        await eventually(paused)
+
+
+async def test_what_is_away_is_named_and_comes_back(
+    own_broker: PrivateBroker,
+    own_database: PrivateDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No number is told that is too old; the answer says which part is missing."""
+    monkeypatch.setattr(queue_snapshot, "MAX_AGE_S", 1.0)
+    await migrate.migrate(own_database.url())
+    await topology.apply(own_broker.amqp_url(), LADDER)
+
+    async with reading(own_broker.amqp_url(), own_database.url()) as api:
+
+        async def is_told(wanted: str) -> bool:
+            return await reason(api) == wanted
+
+        await eventually(lambda: is_told(""))
+        await own_database.stop()
+        await eventually(lambda: is_told("UNAVAILABLE DATABASE_AWAY"), deadline_s=20)
+        await own_database.start()
+        await eventually(lambda: is_told(""), deadline_s=20)
+
+        await own_broker.stop()
+        await eventually(lambda: is_told("UNAVAILABLE BROKER_AWAY"), deadline_s=20)
+        await own_broker.start()
+        await eventually(lambda: is_told(""), deadline_s=20)
+
+
+async def beat(
+    log: asyncpg.Connection, *, prefetch: int, in_hand: int, ago: str = "0", paused: bool = False
+) -> None:
+    """A processor's heartbeat, as old as `ago`."""
+    await log.execute(
+        "INSERT INTO webhook_processors VALUES ($1, $2, $3, $4, now(), now() - $5::text::interval)",
+        uuid4(),
+        prefetch,
+        in_hand,
+        paused,
+        ago,
+    )
