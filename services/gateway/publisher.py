@@ -1,6 +1,5 @@
 """Publishes webhooks and waits for the broker's confirm, within a deadline of its own."""
 
-
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractConnection as Underlay
 from aiormq.channel import Channel

@@ -1,11 +1,12 @@
--- As `deliveries.sql`, looking only at those of one call. They are few, so they are read by the
--- index of calls and then sorted, whatever the planner guesses.
+-- As `deliveries.sql`, looking only at those of one call. They are few, so they are all read by the
+-- index of calls, of every day, and then sorted. Any other condition beside the call would tempt the
+-- planner to another index.
 WITH of_call AS MATERIALIZED (
     SELECT id, org_id, endpoint_id, event_type, status, attempts, max_attempts, created_at,
            last_attempt_at, completed_at, error_class, error_message, call_id, duplicate_of,
            retry_of, retried_as, resolution, resolved_at, altered
     FROM webhook_delivery_log
-    WHERE call_id = $9 AND id < $1 AND id >= $2
+    WHERE call_id = $9
 )
 SELECT *
 FROM (
@@ -20,7 +21,7 @@ FROM (
     FROM (
         SELECT *, row_number() OVER (ORDER BY id DESC) AS place
         FROM of_call
-        WHERE org_id BETWEEN $12 AND $13
+        WHERE id < $1 AND id >= $2 AND org_id BETWEEN $12 AND $13
         ORDER BY id DESC
         LIMIT $3
     ) AS looked_at
