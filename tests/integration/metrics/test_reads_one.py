@@ -98,7 +98,7 @@ async def test_another_s_webhook_is_as_if_it_did_not_exist(
         assert refused.value.message == f"There is no webhook with the job id {job_id}."
 
 
-@pytest.mark.parametrize("job_id", ["1", "'; DROP TABLE x", f"{{{new_job_id()}}}"])
+@pytest.mark.parametrize("job_id", ["1", "'; DROP TABLE x", f"{{{UUID(int=7)}}}"])
 async def test_what_is_no_uuid_is_refused(api: MetricsApi, job_id: str) -> None:
     """It cannot be meant, so it is not looked for."""
     with pytest.raises(ApiError) as refused:

@@ -13,7 +13,6 @@ import aiohttp
 import pytest
 from google.protobuf.message import Message
 
-from ringback.contract.identity import new_job_id
 from ringback.local.ports import free_ports
 from ringback.metrics.v1 import admin_service_pb2 as admin
 from ringback.metrics.v1 import delivery_pb2 as delivery
@@ -26,7 +25,7 @@ from tests.support.eventually import eventually
 from tests.support.tokens import bearer
 from tests.unit.metrics.api.scripted_api import ScriptedApi
 
-JOB = str(new_job_id())
+JOB = "01a20b54-1b02-767a-ab54-12005e7ca84e"
 ORG = UUID(int=7)
 MIB = 1024 * 1024
 
