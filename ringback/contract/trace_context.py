@@ -25,6 +25,15 @@ class TraceContext:
     def span_id(self) -> str:
         return self.traceparent[36:52]
 
+    @property
+    def flags(self) -> int:
+        return int(self.traceparent[53:55], 16)
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the one that made it keeps a record. Other flags may stand beside that one."""
+        return bool(self.flags & 1)
+
 
 def trace_context_of(traceparent: str | None, tracestate: str | None) -> TraceContext | None:
     """The context that a caller sent; None if it sent none or one that the standard forbids."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 import uvloop
 
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.settings import SettingsError
 
 ServiceMain = Callable[[asyncio.Event], Awaitable[None]]
@@ -45,7 +46,7 @@ def run(service_main: ServiceMain) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except Exception:  # ruff: ignore[blind-except]  # the last place that can say what happened
-        structlog.get_logger().exception("service.failed")
+        structlog.get_logger().exception(LogEvent.SERVICE_FAILED)
         return EXIT_FAILED
     return 0
 

@@ -15,6 +15,7 @@ import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
 
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.lifecycle import CannotStartError
 
 OnOpen = Callable[[AbstractConnection], Awaitable[None]]
@@ -98,17 +99,17 @@ class Link:
             except BROKER_AWAY as exc:
                 self.failure = exc
                 if wait_s == _FIRST_WAIT_S:
-                    log.warning("broker.away", link=self._name, reason=type(exc).__name__)
+                    log.warning(LogEvent.BROKER_AWAY, link=self._name, reason=type(exc).__name__)
             except CannotStartError as exc:
                 self.failure = exc
-                log.error("broker.unusable", link=self._name, reason=str(exc))  # ruff: ignore[error-instead-of-exception]  # the sentence says it all
+                log.error(LogEvent.BROKER_UNUSABLE, link=self._name, reason=str(exc))  # ruff: ignore[error-instead-of-exception]  # the sentence says it all
             except asyncio.CancelledError as exc:
                 if _is_told_to_end():
                     raise
                 self.failure = exc
             except Exception as exc:
                 self.failure = exc
-                log.exception("broker.session_failed", link=self._name)
+                log.exception(LogEvent.BROKER_SESSION_FAILED, link=self._name)
             self._first_try.set()
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
@@ -129,9 +130,9 @@ class Link:
                 await self._on_open(connection)
             self.up, self.failure = True, None
             self._first_try.set()
-            log.info("broker.connected", link=self._name)
+            log.info(LogEvent.BROKER_CONNECTED, link=self._name)
             await self._ended.wait()
-            log.warning("broker.lost", link=self._name)
+            log.warning(LogEvent.BROKER_LOST, link=self._name)
         finally:
             self.up = False
             await _close(connection)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -92,6 +93,14 @@ class LogSettings(Settings):
     )
     log_format: Literal["json", "console"] = Field(
         default="json", description="json for machines, console for a person at a terminal."
+    )
+
+
+class TraceSettings(Settings):
+    trace_file: Path | None = Field(
+        default=None,
+        description="A file to which spans are appended, a document of OTLP/JSON per line. What "
+        "else is traced, and where to, the standard variables OTEL_… say.",
     )
 
 

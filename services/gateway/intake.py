@@ -17,6 +17,8 @@ from pamqp.commands import Basic
 
 from ringback.contract.event import Unreadable
 from ringback.contract.identity import new_job_id
+from ringback.contract.trace_context import TraceContext
+from ringback.runtime.tracing import OpenSpan
 from services.gateway import refusal
 from services.gateway.body import read_body
 from services.gateway.content_type import is_json
@@ -29,6 +31,7 @@ from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.refusal import Refusal
 from services.gateway.room import Place, Room
 from services.gateway.seal import Sealed, seal
+from services.gateway.spans import Spans
 
 
 class Broker(Protocol):
@@ -58,14 +61,16 @@ class Intake:
     broker: Broker
     pending: Pending
     observe: Observe
+    spans: Spans
     life: UUID
 
     async def take(self, request: web.BaseRequest) -> Sealed | Refusal:
         """Have the webhook on the broker's disk and say so, or say why not. Raises nothing."""
         began = perf_counter()
+        receiving = self.spans.receive(request)
         try:
             with self.room.place() as place:
-                answer = await self._take(request, place)
+                answer = await self._take(request, place, receiving)
         except Exception:  # ruff: ignore[blind-except]  # the sender gets an answer, not our error
             self.observe.failed()
             answer = refusal.OUR_FAULT
@@ -78,9 +83,12 @@ class Intake:
             is_busy = self.room.count >= self.limits.payloads_below
             self.pending.add(answer.row(with_payload=not is_busy))
             self.observe.accepted(answer, duration_s=duration_s)
+        self.spans.answered(receiving, answer)
         return answer
 
-    async def _take(self, request: web.BaseRequest, place: Place) -> Sealed | Refusal:
+    async def _take(
+        self, request: web.BaseRequest, place: Place, receiving: OpenSpan
+    ) -> Sealed | Refusal:
         endpoint = self._admit(request)
         if isinstance(endpoint, Refusal):
             return endpoint
@@ -93,10 +101,12 @@ class Intake:
         )
         if isinstance(body, Refusal):
             return body
-        sealed = self._seal(body, endpoint, request)
+        publish = self.spans.publish(receiving)
+        sealed = self._seal(body, endpoint, publish.context)
         if isinstance(sealed, Refusal):
             return sealed
         outcome = await self._publish(body, sealed)
+        self.spans.published(publish, sealed, outcome)
         return sealed if outcome is PublishOutcome.CONFIRMED else refusal.not_stored(outcome)
 
     def _admit(self, request: web.BaseRequest) -> Endpoint | Refusal:
@@ -114,7 +124,7 @@ class Intake:
             return refused
         return endpoint if is_json(headers.get(hdrs.CONTENT_TYPE)) else refusal.WRONG_CONTENT_TYPE
 
-    def _seal(self, body: bytes, endpoint: Endpoint, request: web.BaseRequest) -> Sealed | Refusal:
+    def _seal(self, body: bytes, endpoint: Endpoint, trace: TraceContext) -> Sealed | Refusal:
         head = read_head(body)
         if isinstance(head, Unreadable):
             return refusal.unreadable(head)
@@ -124,7 +134,7 @@ class Intake:
             job_id=new_job_id(),
             endpoint=endpoint,
             life=self.life,
-            headers=request.headers,
+            trace=trace,
         )
 
     async def _publish(self, body: bytes, sealed: Sealed) -> PublishOutcome:

@@ -16,6 +16,7 @@ from ringback.runtime.settings import (
     ExpositionSettings,
     LogSettings,
     Settings,
+    TraceSettings,
 )
 from services.gateway.endpoint import DEFAULT_ENDPOINT_ID, Endpoint
 from services.gateway.endpoint_list import endpoints_in, endpoints_in_file
@@ -113,7 +114,12 @@ def _others(text: SecretStr | None, file: Path | None) -> tuple[Endpoint, ...]:
 
 
 class GatewaySettings(
-    EndpointSettings, BrokerSettings, DatabaseSettings, ExpositionSettings, LogSettings
+    EndpointSettings,
+    BrokerSettings,
+    DatabaseSettings,
+    ExpositionSettings,
+    LogSettings,
+    TraceSettings,
 ):
     gateway_host: str = Field(
         default="0.0.0.0",  # ruff: ignore[hardcoded-bind-all-interfaces]  # the public side

@@ -11,6 +11,7 @@ from ringback.runtime import settings as runtime_settings
 from ringback.runtime.exposition import Exposition
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
+from ringback.runtime.tracing import tracing
 from services.gateway.delivery_log import DeliveryLog
 from services.gateway.intake import Intake, Limits
 from services.gateway.observe import Observe
@@ -20,6 +21,7 @@ from services.gateway.room import Room
 from services.gateway.routes import routes_of
 from services.gateway.server import Server
 from services.gateway.settings import GatewaySettings
+from services.gateway.spans import Spans
 
 _FIRST_SESSION_S = 3.0
 """How long the start waits for the broker's first answer. A broker that is away stops nobody."""
@@ -40,7 +42,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     pending row, until it is back.
 
     Leaving goes backwards: not ready, no new requests, those in hand, pending rows, broker,
-    database, health.
+    database, health, spans.
     """
     life = new_job_id()
     publisher = Publisher(
@@ -55,29 +57,26 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         readiness={"broker": publisher.is_ready},
     )
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(tracing("gateway"))
         await stack.enter_async_context(exposition)
         pool = await stack.enter_async_context(open_pool(settings, "ringback-gateway"))
         await stack.enter_async_context(publisher)
         await _require_topology(publisher)
         delivery_log = DeliveryLog(pool, life, settings.ladder.max_attempts)
         pending = await stack.enter_async_context(_pending_rows(settings, delivery_log, observe))
+        routes = routes_of(settings.all_endpoints())
         intake = Intake(
-            routes=routes_of(settings.all_endpoints()),
+            routes=routes,
             limits=_limits(settings),
             room=Room(settings.max_in_hand, settings.max_in_hand_bytes),
             broker=publisher,
             pending=pending,
             observe=observe,
+            spans=Spans(tracer, routes),
             life=life,
         )
-        server = Server(
-            host=settings.gateway_host,
-            port=settings.gateway_port,
-            take=intake.take,
-            drain_timeout_s=settings.gateway_drain_timeout_s,
-        )
-        await stack.enter_async_context(server)
-        observe.started(life=str(life), port=server.port, endpoints=sorted(intake.routes))
+        server = await stack.enter_async_context(_server(settings, intake))
+        observe.started(life=str(life), port=server.port, endpoints=sorted(routes))
         await stop.wait()
         observe.stopping()
         exposition.drain()
@@ -91,6 +90,15 @@ def _pending_rows(
         observe,
         most=settings.pending_rows,
         most_bytes=settings.pending_bytes,
+    )
+
+
+def _server(settings: GatewaySettings, intake: Intake) -> Server:
+    return Server(
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        take=intake.take,
+        drain_timeout_s=settings.gateway_drain_timeout_s,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres import DATABASE_AWAY
 from services.metrics.dead_letter_count import DeadLetterCount
 from services.metrics.observe import Observer
@@ -59,7 +60,7 @@ class Readings:
             self.snapshot.log_read(*await self.log_state.read(READ_TIMEOUT_S))
         except DATABASE_AWAY as exc:
             if not self._log_is_away:
-                log.warning("queue_health.log_not_read", reason=type(exc).__name__)
+                log.warning(LogEvent.QUEUE_HEALTH_LOG_NOT_READ, reason=type(exc).__name__)
             self._log_is_away = True
         else:
             self._log_is_away = False

@@ -9,6 +9,7 @@ from ringback.runtime.settings import (
     ExpositionSettings,
     LogSettings,
     Settings,
+    TraceSettings,
 )
 from services.metrics.api.key_set import KeySetFile, keys_in_file
 from services.metrics.api.keys import Keys, public_key_file, secret_key
@@ -83,7 +84,7 @@ class TokenSettings(Settings):
 
 
 class MetricsSettings(
-    TokenSettings, BrokerSettings, DatabaseSettings, ExpositionSettings, LogSettings
+    TokenSettings, BrokerSettings, DatabaseSettings, ExpositionSettings, LogSettings, TraceSettings
 ):
     metrics_host: str = Field(
         default="0.0.0.0",  # ruff: ignore[hardcoded-bind-all-interfaces]  # its callers are services elsewhere

@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 import structlog
 
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres import DATABASE_AWAY
 from ringback.runtime.queries import load
 
@@ -33,7 +34,7 @@ async def keep_folding(pool: asyncpg.Pool, *, interval_s: float = 1.0) -> None:
                 await pool.execute(load("services.metrics", "prune_statistics.sql"))
         except DATABASE_AWAY as exc:
             if not is_away:
-                log.warning("stats_folding.failed", reason=type(exc).__name__)
+                log.warning(LogEvent.STATS_FOLDING_FAILED, reason=type(exc).__name__)
             is_away = True
         else:
             is_away = False

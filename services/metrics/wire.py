@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
+from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import WORK_QUEUE
 from ringback.runtime import logs
 from ringback.runtime.confirmed_publisher import ConfirmedPublisher
@@ -50,20 +51,20 @@ async def serve(stop: asyncio.Event) -> None:
     logs.configure("metrics", settings)
     async with _metrics(settings, stop) as (background, exposition):
         log.info(
-            "metrics.ready",
+            LogEvent.METRICS_READY,
             grpc_port=settings.metrics_grpc_port,
             rest_port=settings.metrics_rest_port,
         )
         told = asyncio.create_task(stop.wait())
         ended, _ = await asyncio.wait({told, *background}, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
-        log.info("metrics.stopping")
+        log.info(LogEvent.METRICS_STOPPING)
         exposition.drain()
         # Streams end by it, also when it was not a signal that ended us.
         stop.set()
         for task in ended & background:
             task.result()
-    log.info("metrics.stopped")
+    log.info(LogEvent.METRICS_STOPPED)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import structlog
 
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres import DATABASE_AWAY
 
 _PING_WAIT_S = 0.5
@@ -65,17 +66,17 @@ class DatabaseWatch:
         if begins:
             self._away_since = self._last_away
         if begins and not isinstance(exc, _LACKING):
-            log.error("database.away", reason=type(exc).__name__, detail=str(exc)[:200])
+            log.error(LogEvent.DATABASE_AWAY, reason=type(exc).__name__, detail=str(exc)[:200])
 
     def answered(self) -> None:
         if self._away_since is not None:
-            log.warning("database.back", away_s=round(self._clock() - self._away_since, 1))
+            log.warning(LogEvent.DATABASE_BACK, away_s=round(self._clock() - self._away_since, 1))
             self._away_since = None
 
     def _lacks(self, what: str) -> None:
         if what != self._lack or not self.is_lacking:
             remedy = "Run `ringback migrate`, or grant the right to the processor's database role."
-            log.error("database.not_set_up", missing=what, remedy=remedy)
+            log.error(LogEvent.DATABASE_NOT_SET_UP, missing=what, remedy=remedy)
         self._lack, self._last_lack = what, self._clock()
 
     def held_long_enough(self) -> bool:

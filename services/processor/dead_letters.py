@@ -8,6 +8,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.identity import JobId, new_job_id
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
 from ringback.runtime.queries import load
 from services.processor.database_watch import DatabaseWatch
@@ -106,7 +107,7 @@ class DeadLetterRecorder:
             await self._on_database_away()
             await give_back(incoming)
         except Exception:
-            log.exception("dead_letter.not_recorded", job_id=incoming.message_id)
+            log.exception(LogEvent.DEAD_LETTER_NOT_RECORDED, job_id=incoming.message_id)
             await give_back_after_a_bug(incoming)
 
     async def _record(self, message: Message) -> None:

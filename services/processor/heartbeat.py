@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import structlog
 
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres import DATABASE_AWAY
 from ringback.runtime.queries import load
 
@@ -67,7 +68,9 @@ class Heartbeat:
             )
         except DATABASE_AWAY as exc:
             if not self._is_failing:
-                log.warning("heartbeat.failed", reason=type(exc).__name__, detail=str(exc)[:200])
+                log.warning(
+                    LogEvent.HEARTBEAT_FAILED, reason=type(exc).__name__, detail=str(exc)[:200]
+                )
             self._is_failing = True
         else:
             self._is_failing = False

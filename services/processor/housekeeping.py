@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import asyncpg
 import structlog
 
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres import DATABASE_AWAY
 from ringback.runtime.queries import load
 from services.processor.delivery import Days
@@ -49,7 +50,9 @@ class Housekeeping:
                     await self._keep()
                 await self.learn()
             except DATABASE_AWAY as exc:
-                log.warning("housekeeping.failed", reason=type(exc).__name__, detail=str(exc)[:200])
+                log.warning(
+                    LogEvent.HOUSEKEEPING_FAILED, reason=type(exc).__name__, detail=str(exc)[:200]
+                )
                 await asyncio.sleep(_AFTER_FAILURE_S)
             else:
                 await asyncio.sleep(_EVERY_S)

@@ -10,6 +10,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from ringback.contract.ladder import Ladder
+from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.rabbit import BROKER_AWAY, Link
@@ -113,7 +114,7 @@ class Intake:
                     await tap.emptied()
         left = sum(tap.in_hand for tap in self._taps)
         if left:
-            log.warning("processor.leaves_work", in_hand=left)
+            log.warning(LogEvent.PROCESSOR_LEAVES_WORK, in_hand=left)
         for tap in self._taps:
             await tap.drop_all()
 
@@ -163,8 +164,8 @@ class Intake:
             try:
                 is_consuming = await self.answers()
             except BROKER_AWAY as exc:
-                log.warning("consumer.unknown", reason=type(exc).__name__)
+                log.warning(LogEvent.CONSUMER_UNKNOWN, reason=type(exc).__name__)
                 is_consuming = False
             if not is_consuming:
-                log.warning("consumer.missing")
+                log.warning(LogEvent.CONSUMER_MISSING)
                 self._link.lost()

@@ -8,6 +8,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.ladder import Ladder
+from ringback.contract.telemetry import LogEvent
 from services.processor.attempt import Attempts
 from services.processor.database_watch import DatabaseWatch
 from services.processor.delivery import (
@@ -81,7 +82,7 @@ class Lanes:
             await self._on_database_away()
             await give_back(incoming)
         except Exception:
-            log.exception("message.not_processed", job_id=incoming.message_id)
+            log.exception(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id)
             await give_back_after_a_bug(incoming)
 
     async def suspect(self, incoming: AbstractIncomingMessage) -> None:
@@ -97,7 +98,7 @@ class Lanes:
             await self._set_aside_anew(incoming, message)
             raise
         except Exception:
-            log.exception("message.not_processed", job_id=incoming.message_id)
+            log.exception(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id)
             await give_back_after_a_bug(incoming)
 
     async def _set_aside_anew(self, incoming: AbstractIncomingMessage, message: Message) -> None:
@@ -106,7 +107,7 @@ class Lanes:
             async with asyncio.timeout(_LAST_WORD_S):
                 await settle(incoming, set_aside(attempt_due(message)), self._publisher)
         except TimeoutError:
-            log.warning("suspect.left_unanswered", job_id=incoming.message_id)
+            log.warning(LogEvent.SUSPECT_LEFT_UNANSWERED, job_id=incoming.message_id)
 
     async def _work_verdict(self, message: Message) -> Verdict:
         if is_suspect(message.deliveries_before, database_was_away=self._watch.was_away_recently):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from ringback.contract.telemetry import LogEvent
 from ringback.handlers import Event, Handler, PermanentFailure
 from services.processor.outcome import Outcome, completed, failed
 
@@ -70,7 +71,9 @@ async def _cut(task: asyncio.Task[None], event: Event) -> None:
     task.cancel()
     await asyncio.wait({task}, timeout=_CANCEL_WAIT_S)
     if not task.done():
-        log.error("handler.ignores_cancellation", job_id=str(event.job_id), event_type=event.type)
+        log.error(
+            LogEvent.HANDLER_IGNORES_CANCELLATION, job_id=str(event.job_id), event_type=event.type
+        )
         _abandoned.add(task)
         task.add_done_callback(_forget)
     else:

@@ -5,10 +5,13 @@ from ringback.runtime.settings import (
     DatabaseSettings,
     ExpositionSettings,
     LogSettings,
+    TraceSettings,
 )
 
 
-class ProcessorSettings(BrokerSettings, DatabaseSettings, ExpositionSettings, LogSettings):
+class ProcessorSettings(
+    BrokerSettings, DatabaseSettings, ExpositionSettings, LogSettings, TraceSettings
+):
     processor_exposition_port: int = Field(
         default=9102, ge=0, le=65535, description="Port of the processor's /metrics and health."
     )

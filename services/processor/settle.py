@@ -7,6 +7,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.envelope import Header, without_broker_headers
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.rabbit import BROKER_AWAY
 from services.processor.policy import Acknowledge, Forward, Reject, Verdict
 
@@ -42,7 +43,7 @@ async def settle(message: AbstractIncomingMessage, verdict: Verdict, publisher: 
             case _:
                 assert_never(verdict)
     except BROKER_AWAY as exc:
-        log.warning("message.left_unanswered", reason=type(exc).__name__)
+        log.warning(LogEvent.MESSAGE_LEFT_UNANSWERED, reason=type(exc).__name__)
         return False
     return True
 
@@ -52,7 +53,7 @@ async def give_back(message: AbstractIncomingMessage) -> None:
     try:
         await message.reject(requeue=True)
     except BROKER_AWAY as exc:
-        log.warning("message.left_unanswered", reason=type(exc).__name__)
+        log.warning(LogEvent.MESSAGE_LEFT_UNANSWERED, reason=type(exc).__name__)
 
 
 async def give_back_after_a_bug(message: AbstractIncomingMessage) -> None:
@@ -84,7 +85,7 @@ async def _forwarded(
         try:
             await publisher.publish(message, forward)
         except BROKER_AWAY as exc:
-            log.warning("message.forward_waits", reason=type(exc).__name__)
+            log.warning(LogEvent.MESSAGE_FORWARD_WAITS, reason=type(exc).__name__)
             await asyncio.sleep(_RETRY_WAIT_S)
         else:
             return

@@ -12,6 +12,7 @@ from aio_pika.abc import (
 )
 from aiormq.abc import AbstractChannel as UnderlayChannel
 
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.broken_off import broken_off_as_error
 from ringback.runtime.rabbit import BROKER_AWAY
 
@@ -120,7 +121,9 @@ class Tap:
                         elif not self._reasons and tag is None:
                             self._consumer_tag = await queue.consume(self._take)
             except BROKER_AWAY as exc:
-                log.warning("consumer.lost", queue=self.queue_name, reason=type(exc).__name__)
+                log.warning(
+                    LogEvent.CONSUMER_LOST, queue=self.queue_name, reason=type(exc).__name__
+                )
                 self._on_lost()
 
     def _end_session_of(self, channel: UnderlayChannel) -> None:

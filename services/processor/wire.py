@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import structlog
 from prometheus_client import CollectorRegistry
 
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime import logs
 from ringback.runtime.exposition import Exposition
 from ringback.runtime.settings import load
@@ -35,12 +36,12 @@ async def serve(stop: asyncio.Event) -> None:
     settings = load(ProcessorSettings)
     logs.configure("processor", settings)
     async with _processor(settings, stop) as (intake, exposition):
-        log.info("processor.ready", prefetch=settings.prefetch, ladder=str(settings.ladder))
+        log.info(LogEvent.PROCESSOR_READY, prefetch=settings.prefetch, ladder=str(settings.ladder))
         await stop.wait()
-        log.info("processor.stopping")
+        log.info(LogEvent.PROCESSOR_STOPPING)
         exposition.drain()
         await intake.drain(settings.drain_timeout_s)
-    log.info("processor.stopped")
+    log.info(LogEvent.PROCESSOR_STOPPED)
     if are_abandoned():
         # The event loop would wait for them, for as long as they like. Nothing of ours is open.
         sys.stdout.flush()

@@ -9,15 +9,74 @@ from ringback.contract.telemetry.attribute_spec import AttributeSpec
 from ringback.contract.telemetry.declared import declared
 
 
-class Attribute:
+class _OfHttp:
+    HTTP_METHOD: Final = AttributeSpec(
+        "http.request.method", "The method, or `_OTHER` for one that HTTP does not know."
+    )
+    HTTP_ROUTE: Final = AttributeSpec("http.route", "The path of the endpoint, without its id.")
+    HTTP_STATUS: Final = AttributeSpec("http.response.status_code", "The status of the answer.")
+    HTTP_BODY_SIZE: Final = AttributeSpec("http.request.body.size", "Bytes of the body.")
+    URL_PATH: Final = AttributeSpec("url.path", "The path that was asked for, without the query.")
+    URL_SCHEME: Final = AttributeSpec("url.scheme", "`http`: whoever ends TLS stands before us.")
+
+
+class _OfMessages:
+    MESSAGING_SYSTEM: Final = AttributeSpec("messaging.system", "`rabbitmq`.")
+    OPERATION_NAME: Final = AttributeSpec(
+        "messaging.operation.name", "`publish`, `process`, `ack` or `reject`."
+    )
+    OPERATION_TYPE: Final = AttributeSpec(
+        "messaging.operation.type", "`send`, `process` or `settle`: the same for any broker."
+    )
+    DESTINATION: Final = AttributeSpec(
+        "messaging.destination.name", "`exchange:key` of a publish, else `exchange:key:queue`."
+    )
+    ROUTING_KEY: Final = AttributeSpec(
+        "messaging.rabbitmq.destination.routing_key", "The routing key, as in `attempt.2`."
+    )
+    MESSAGE_ID: Final = AttributeSpec("messaging.message.id", "The job id.")
+    MESSAGE_BODY_SIZE: Final = AttributeSpec("messaging.message.body.size", "Bytes of the body.")
+
+
+class _OfQueries:
+    DB_SYSTEM: Final = AttributeSpec("db.system.name", "`postgresql`.")
+    DB_SUMMARY: Final = AttributeSpec("db.query.summary", "The name of the statement's file.")
+    DB_BATCH_SIZE: Final = AttributeSpec(
+        "db.operation.batch.size", "How many webhooks shared the statement; absent for one."
+    )
+
+
+class _OfOurs:
     JOB_ID: Final = AttributeSpec("ringback.job_id", "The webhook.")
     ORG_ID: Final = AttributeSpec("ringback.org_id", "The organisation that the webhook is of.")
+    ENDPOINT_ID: Final = AttributeSpec("ringback.endpoint_id", "The endpoint by which it came.")
     EVENT_TYPE: Final = AttributeSpec("ringback.event_type", "The type of the event, as sent.")
+    CALL_ID: Final = AttributeSpec("ringback.call_id", "The call that the event is about.")
     ATTEMPT: Final = AttributeSpec("ringback.attempt", "The number of the attempt; the first is 1.")
+    OUTCOME: Final = AttributeSpec(
+        "ringback.outcome", "Of an attempt: `completed`, `failed`, `permanent` or `duplicate`."
+    )
+    IS_REPEATED: Final = AttributeSpec(
+        "ringback.repeated", "True where the outcome stood in the log before and nothing was run."
+    )
+    DUPLICATE_OF: Final = AttributeSpec(
+        "ringback.duplicate_of", "The webhook that carried the same event first."
+    )
+    RETRY_OF: Final = AttributeSpec(
+        "ringback.retry_of", "The webhook that a person retried by this one."
+    )
+    HANDLER: Final = AttributeSpec("ringback.handler", "The handler: its module and its name.")
+    MOVED_TO: Final = AttributeSpec("ringback.moved_to", "The queue to which a message goes.")
+    RETRY_DELAY_MS: Final = AttributeSpec(
+        "ringback.retry_delay_ms", "How long it waits there before the next attempt."
+    )
+    REFUSED_FOR: Final = AttributeSpec("ringback.refused_for", "Why a request was not accepted.")
     LINK: Final = AttributeSpec(
         "ringback.link", "Of a link: `origin`, `previous_attempt` or `retry_request`."
     )
-    MESSAGE_ID: Final = AttributeSpec("messaging.message.id", "The job id.")
+
+
+class Attribute(_OfHttp, _OfMessages, _OfQueries, _OfOurs):
     ERROR_TYPE: Final = AttributeSpec("error.type", "What went wrong, as a word; absent when well.")
 
 

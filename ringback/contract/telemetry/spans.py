@@ -1,9 +1,113 @@
+from typing import Final
+
+from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.telemetry.declared import declared
-from ringback.contract.telemetry.span_spec import SpanSpec
+from ringback.contract.telemetry.service_name import Service
+from ringback.contract.telemetry.span_spec import SpanKind, SpanSpec
+
+_MESSAGE = (
+    Attribute.MESSAGING_SYSTEM,
+    Attribute.OPERATION_NAME,
+    Attribute.OPERATION_TYPE,
+    Attribute.DESTINATION,
+    Attribute.ROUTING_KEY,
+    Attribute.MESSAGE_ID,
+    Attribute.MESSAGE_BODY_SIZE,
+)
+_WEBHOOK = (Attribute.JOB_ID, Attribute.ORG_ID, Attribute.EVENT_TYPE, Attribute.ENDPOINT_ID)
 
 
 class Span:
     """Every kind of span."""
+
+    RECEIVE: Final = SpanSpec(
+        name="{http.request.method} {http.route}",
+        kind=SpanKind.SERVER,
+        tells="A request, from its head to its answer. One to no endpoint of ours has no route.",
+        services=(Service.GATEWAY,),
+        attributes=(
+            Attribute.HTTP_METHOD,
+            Attribute.HTTP_ROUTE,
+            Attribute.HTTP_STATUS,
+            Attribute.HTTP_BODY_SIZE,
+            Attribute.URL_PATH,
+            Attribute.URL_SCHEME,
+            *_WEBHOOK,
+            Attribute.CALL_ID,
+            Attribute.REFUSED_FOR,
+            Attribute.ERROR_TYPE,
+        ),
+    )
+    PUBLISH: Final = SpanSpec(
+        name="publish {messaging.destination.name}",
+        kind=SpanKind.PRODUCER,
+        tells="A webhook, from its publish to the broker's confirm. The message carries this span: "
+        "it is the origin of all attempts.",
+        services=(Service.GATEWAY,),
+        attributes=(*_MESSAGE, Attribute.JOB_ID, Attribute.ERROR_TYPE),
+    )
+    PROCESS: Final = SpanSpec(
+        name="process {messaging.destination.name}",
+        kind=SpanKind.CONSUMER,
+        tells="A message, from our hand to its settlement: an attempt, or a dead letter to be "
+        "written down. The first attempt is a child of the publish. Every later one, a retry by a "
+        "person and a dead letter begin a trace, with links to what went before.",
+        services=(Service.PROCESSOR,),
+        attributes=(
+            *_MESSAGE,
+            *_WEBHOOK,
+            Attribute.CALL_ID,
+            Attribute.ATTEMPT,
+            Attribute.OUTCOME,
+            Attribute.IS_REPEATED,
+            Attribute.DUPLICATE_OF,
+            Attribute.RETRY_OF,
+            Attribute.LINK,
+            Attribute.ERROR_TYPE,
+        ),
+    )
+    HANDLE: Final = SpanSpec(
+        name="handle {ringback.handler}",
+        kind=SpanKind.INTERNAL,
+        tells="One handler with one webhook.",
+        services=(Service.PROCESSOR,),
+        attributes=(Attribute.HANDLER, Attribute.JOB_ID, Attribute.ERROR_TYPE),
+    )
+    QUERY: Final = SpanSpec(
+        name="{db.query.summary}",
+        kind=SpanKind.CLIENT,
+        tells="A statement. Webhooks that shared it have one such span each.",
+        services=(Service.PROCESSOR,),
+        attributes=(
+            Attribute.DB_SYSTEM,
+            Attribute.DB_SUMMARY,
+            Attribute.DB_BATCH_SIZE,
+            Attribute.ERROR_TYPE,
+        ),
+    )
+    MOVE: Final = SpanSpec(
+        name="move {ringback.moved_to}",
+        kind=SpanKind.PRODUCER,
+        tells="A message leaves for a rung of the ladder, the dead letters or the suspects. Its "
+        "wait there is in no span.",
+        services=(Service.PROCESSOR,),
+        attributes=(
+            Attribute.MESSAGING_SYSTEM,
+            Attribute.MOVED_TO,
+            Attribute.RETRY_DELAY_MS,
+            Attribute.MESSAGE_ID,
+            Attribute.JOB_ID,
+            Attribute.ATTEMPT,
+            Attribute.ERROR_TYPE,
+        ),
+    )
+    SETTLE: Final = SpanSpec(
+        name="{messaging.operation.name} {messaging.destination.name}",
+        kind=SpanKind.CLIENT,
+        tells="The answer to the broker for one message.",
+        services=(Service.PROCESSOR,),
+        attributes=(*_MESSAGE, Attribute.JOB_ID, Attribute.ERROR_TYPE),
+    )
 
 
 def all_spans() -> tuple[SpanSpec, ...]:

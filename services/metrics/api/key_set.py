@@ -9,6 +9,7 @@ import orjson
 import structlog
 from jwt import PyJWK
 
+from ringback.contract.telemetry import LogEvent
 from services.metrics.api.keys import VerificationKey, algorithm_of
 
 _LOOK_INTERVAL_S = 1.0
@@ -52,9 +53,9 @@ class KeySetFile:
         try:
             self._keys = keys_in_file(self._path)
         except ValueError as exc:
-            log.warning("jwks.not_taken", reason=str(exc))
+            log.warning(LogEvent.KEYS_NOT_TAKEN, reason=str(exc))
         else:
-            log.info("jwks.read_again", keys=sorted(self._keys))
+            log.info(LogEvent.KEYS_READ_AGAIN, keys=sorted(self._keys))
 
 
 def keys_in_file(path: Path) -> KeysById:

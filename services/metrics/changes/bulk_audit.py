@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import structlog
 
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.queries import load
 from services.metrics.access import Access
 from services.metrics.api.call import Call
@@ -54,7 +55,9 @@ class BulkAudit:
         try:
             await self._write("bulk_retry_ended", replace(self._call, deadline=soon), how)
         except ApiError as exc:
-            log.warning("bulk_retry.end_not_written", run=self._run, reason=exc.reason, **how)
+            log.warning(
+                LogEvent.BULK_RETRY_END_NOT_WRITTEN, run=self._run, reason=exc.reason, **how
+            )
 
     async def _write(self, action: str, call: Call, details: Mapping[str, Any]) -> None:
         principal = call.principal

@@ -7,6 +7,7 @@ import structlog
 from aio_pika import Message
 
 from ringback.contract.ladder import FIRST_ATTEMPT, routing_key
+from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import WEBHOOKS
 from ringback.runtime.queries import load
 from ringback.runtime.rabbit import BROKER_AWAY
@@ -47,7 +48,9 @@ class RetryOutbox:
                 message_of(row), exchange=WEBHOOKS, routing_key=routing_key(FIRST_ATTEMPT)
             )
         except BROKER_AWAY as exc:
-            log.warning("retry.not_confirmed", job_id=str(row["id"]), reason=type(exc).__name__)
+            log.warning(
+                LogEvent.RETRY_NOT_CONFIRMED, job_id=str(row["id"]), reason=type(exc).__name__
+            )
             return False
         return True
 
@@ -64,5 +67,5 @@ class RetryOutbox:
                     load("services.metrics", "retry_mark_published.sql"), [row["id"]]
                 )
         except ApiError as exc:
-            log.warning("retry.not_marked", job_id=str(row["id"]), reason=exc.reason)
+            log.warning(LogEvent.RETRY_NOT_MARKED, job_id=str(row["id"]), reason=exc.reason)
         return True

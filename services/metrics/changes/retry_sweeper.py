@@ -6,6 +6,7 @@ from datetime import timedelta
 import asyncpg
 import structlog
 
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres import DATABASE_AWAY
 from ringback.runtime.queries import load
 from services.metrics.access import Access
@@ -58,7 +59,7 @@ class RetrySweeper:
                     published.append(row["id"])
             if published:
                 await connection.execute(load(_PACKAGE, "retry_mark_published.sql"), published)
-                log.info("retries.swept", count=len(published))
+                log.info(LogEvent.RETRIES_SWEPT, count=len(published))
         return len(published) == _MOST
 
     async def keep_sweeping(self, *, interval_s: float = 1.0) -> None:
@@ -68,7 +69,7 @@ class RetrySweeper:
                 while self._outbox.is_open and await self.sweep():
                     pass
             except ApiError as exc:
-                log.warning("retries.not_swept", reason=exc.reason)
+                log.warning(LogEvent.RETRIES_NOT_SWEPT, reason=exc.reason)
             await asyncio.sleep(interval_s)
 
 
@@ -79,5 +80,5 @@ async def keep_pruning_retries(pool: asyncpg.Pool) -> None:
             while await pool.fetchval(load(_PACKAGE, "retry_prune.sql"), _MOST_PRUNED):
                 pass
         except DATABASE_AWAY as exc:
-            log.warning("retries.not_pruned", reason=type(exc).__name__)
+            log.warning(LogEvent.RETRIES_NOT_PRUNED, reason=type(exc).__name__)
         await asyncio.sleep(_PRUNE_EVERY_S)

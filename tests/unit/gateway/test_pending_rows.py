@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import new_job_id
+from ringback.contract.trace_context import new_trace_context
 from services.gateway.endpoint import Endpoint
 from services.gateway.head import Head, read_head
 from services.gateway.observe import Observe
@@ -55,7 +56,7 @@ def row(text: str = "") -> PendingRow:
         job_id=new_job_id(),
         endpoint=Endpoint("default", LIFE),
         life=LIFE,
-        headers={},
+        trace=new_trace_context(),
     ).row(with_payload=True)
 
 

@@ -1,0 +1,64 @@
+"""Tracing for as long as a process lives."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from ringback.runtime.tracing.file_exporter import FileExporter
+from ringback.runtime.tracing.resource import resource_of
+from ringback.runtime.tracing.span import RecordedSpan
+from ringback.runtime.tracing.span_queue import Exporter, SpanQueue
+from ringback.runtime.tracing.trace_settings import Tracing, tracing_asked_for
+from ringback.runtime.tracing.tracer import Tracer
+
+_FLUSH_WITHIN_S = 3.0
+
+
+@asynccontextmanager
+async def tracing(
+    service: str, environ: Mapping[str, str] | None = None
+) -> AsyncGenerator[Tracer, None]:
+    """A tracer as OTEL_ variables and RINGBACK_TRACE_FILE ask for it.
+
+    Raises SettingsError for what they cannot ask for. Leaving exports what waits, for three
+    seconds at most. A collector that is away costs its spans, and nothing else.
+    """
+    asked = tracing_asked_for(os.environ if environ is None else environ)
+    queues = [SpanQueue(exporter) for exporter in _exporters(service, asked)]
+    try:
+        yield Tracer(asked.sampler, _keep_in(queues))
+    finally:
+        async with asyncio.TaskGroup() as group:
+            for queue in queues:
+                group.create_task(asyncio.to_thread(queue.close, within_s=_FLUSH_WITHIN_S))
+
+
+def _exporters(service: str, asked: Tracing) -> list[Exporter]:
+    if not asked.by_otlp and asked.file is None:
+        return []
+    resource = resource_of(service)
+    exporters: list[Exporter] = []
+    if asked.by_otlp:
+        # It brings gRPC and protobuf along: 20 MB that a process without a collector does not need.
+        from ringback.runtime.tracing.otlp_exporter import OtlpExporter  # ruff: ignore[import-outside-top-level]
+
+        exporters.append(OtlpExporter(resource))
+    if asked.file is not None:
+        exporters.append(FileExporter(asked.file, resource))
+    return exporters
+
+
+def _keep_in(queues: list[SpanQueue]) -> Callable[[RecordedSpan], None] | None:
+    match queues:
+        case []:
+            return None
+        case [queue]:
+            return queue.put
+        case _:
+
+            def keep_in_each(span: RecordedSpan) -> None:
+                for queue in queues:
+                    queue.put(span)
+
+            return keep_in_each

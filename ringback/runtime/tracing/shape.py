@@ -1,0 +1,35 @@
+"""What all spans of one name share."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from opentelemetry.trace import SpanKind
+
+from ringback.contract.telemetry.span_spec import SpanSpec
+
+Value = str | int | float | bool
+"""What an attribute may hold here; no lists."""
+
+_PLACE = re.compile(r"\{([^}]+)\}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """Made once and used for many spans: its encoding is kept. `attributes` are on each of them."""
+
+    name: str
+    kind: SpanKind
+    attributes: Mapping[str, Value]
+
+
+def shape_of(spec: SpanSpec, attributes: Mapping[str, Value]) -> Shape:
+    """A shape whose name is made of these attributes; one that is absent leaves its place empty.
+
+    Raises KeyError for an attribute that is not declared.
+    """
+    for key in attributes:
+        if key not in spec.attributes:
+            raise KeyError(f"{spec.name} has no attribute {key}.")
+    name = _PLACE.sub(lambda place: str(attributes.get(place[1], "")), spec.name)
+    return Shape(name.strip(), SpanKind[spec.kind.name], attributes)

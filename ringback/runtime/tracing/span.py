@@ -1,0 +1,173 @@
+"""One piece of work, as it is told to whoever looks at traces."""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+from ringback.contract.trace_context import TraceContext
+from ringback.runtime.tracing.shape import Shape, Value
+
+NOTHING: Mapping[str, Value] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Another span that this one belongs to without being its child; `relation` says how."""
+
+    context: TraceContext
+    relation: str
+
+
+class OpenSpan:
+    """A span from its beginning to its end. What it is told goes nowhere if it is not recorded."""
+
+    __slots__ = ()
+
+    is_recorded = False
+
+    @property
+    def context(self) -> TraceContext:
+        """What others continue: this span, or the nearest that is known to someone."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End it; what is raised inside is its failure."""
+        if error is not None:
+            self.failed(type(error).__qualname__)
+        self.end()
+
+    def child(
+        self, shape: Shape, attributes: Mapping[str, Value] = NOTHING, *, began_ns: int = 0
+    ) -> "OpenSpan":
+        """A part of this work, which may end after it. `began_ns` is given where it is not now."""
+        del shape, attributes, began_ns
+        return self
+
+    def tell(self, attributes: Mapping[str, Value]) -> None:
+        """Add attributes."""
+
+    def link(self, link: Link) -> None:
+        """Add a link to what became known only after the beginning."""
+
+    def failed(self, error_type: str, description: str = "") -> None:
+        """Say that it came to nothing. `error_type` is one of few words."""
+
+    def end(self, ended_ns: int = 0) -> None:
+        """It has ended, now or then, and is kept as it stands. Only the first call counts."""
+
+
+class UnrecordedSpan(OpenSpan):
+    """A span of which nobody keeps a record: everything it is told is forgotten."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: TraceContext) -> None:
+        self._context = context
+
+    @property
+    def context(self) -> TraceContext:
+        return self._context
+
+
+class RecordedSpan(OpenSpan):
+    """A span that goes to `keep` when it ends. Ids are in hexadecimal, times in ns since 1970."""
+
+    __slots__ = (
+        "_keep",
+        "attributes",
+        "began_ns",
+        "description",
+        "ended_ns",
+        "error_type",
+        "flags",
+        "links",
+        "parent_id",
+        "parent_is_remote",
+        "shape",
+        "span_id",
+        "trace_id",
+        "tracestate",
+    )
+
+    is_recorded = True
+
+    def __init__(  # ruff: ignore[too-many-positional-arguments]  # names would cost more than the rest
+        self,
+        shape: Shape,
+        keep: Callable[["RecordedSpan"], None],
+        trace_id: str,
+        flags: int,
+        tracestate: str | None,
+        parent_id: str,
+        attributes: Mapping[str, Value],
+        began_ns: int,
+    ) -> None:
+        self.shape = shape
+        self.trace_id = trace_id
+        self.span_id = new_span_id()
+        self.flags = flags
+        self.tracestate = tracestate
+        self.parent_id = parent_id
+        self.parent_is_remote = False
+        self.links: Sequence[Link] = ()
+        self.attributes = attributes
+        self.began_ns = began_ns or time.time_ns()
+        self.ended_ns = 0
+        self.error_type = ""
+        self.description = ""
+        self._keep = keep
+
+    @property
+    def context(self) -> TraceContext:
+        return TraceContext(
+            f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}",
+            self.tracestate,
+        )
+
+    def child(
+        self, shape: Shape, attributes: Mapping[str, Value] = NOTHING, *, began_ns: int = 0
+    ) -> OpenSpan:
+        return RecordedSpan(
+            shape,
+            self._keep,
+            self.trace_id,
+            self.flags,
+            self.tracestate,
+            self.span_id,
+            attributes,
+            began_ns,
+        )
+
+    def tell(self, attributes: Mapping[str, Value]) -> None:
+        self.attributes = {**self.attributes, **attributes} if self.attributes else attributes
+
+    def link(self, link: Link) -> None:
+        self.links = (*self.links, link)
+
+    def failed(self, error_type: str, description: str = "") -> None:
+        self.error_type, self.description = error_type, description
+
+    def end(self, ended_ns: int = 0) -> None:
+        if not self.ended_ns:
+            self.ended_ns = ended_ns or time.time_ns()
+            self._keep(self)
+
+
+def new_span_id() -> str:
+    # Ids must be unlikely to collide, not hard to guess; asking the kernel costs ten times as much.
+    return f"{random.getrandbits(64) or 1:016x}"
+
+
+def new_trace_id() -> str:
+    return f"{random.getrandbits(128) or 1:032x}"

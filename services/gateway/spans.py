@@ -1,0 +1,126 @@
+"""The gateway's spans: one of each request, and one of each publish within it."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from aiohttp import hdrs, web
+
+from ringback.contract import topology
+from ringback.contract.json_text import keepable
+from ringback.contract.ladder import FIRST_ATTEMPT, routing_key
+from ringback.contract.telemetry.attributes import Attribute
+from ringback.contract.telemetry.spans import Span
+from ringback.contract.trace_context import TraceContext, trace_context_of
+from ringback.runtime.tracing import OpenSpan, Shape, Tracer, Value, shape_of
+from services.gateway.endpoint import Endpoint
+from services.gateway.publish_outcome import PublishOutcome
+from services.gateway.refusal import Refusal
+from services.gateway.routes import PATH
+from services.gateway.seal import Sealed
+
+_KEY = routing_key(FIRST_ATTEMPT)
+_PUBLISH = shape_of(
+    Span.PUBLISH,
+    {
+        Attribute.MESSAGING_SYSTEM: "rabbitmq",
+        Attribute.OPERATION_NAME: "publish",
+        Attribute.OPERATION_TYPE: "send",
+        Attribute.DESTINATION: f"{topology.WEBHOOKS}:{_KEY}",
+        Attribute.ROUTING_KEY: _KEY,
+    },
+)
+_METHODS = hdrs.METH_ALL
+_OTHER_METHOD = "_OTHER"
+_FIRST_ERROR = 500
+_LONGEST_PATH = 200
+
+
+class Spans:
+    """Never raises. What all requests to one endpoint share is made once."""
+
+    def __init__(self, tracer: Tracer, routes: Mapping[str, Endpoint]) -> None:
+        self._tracer = tracer
+        self._shapes = {path: _receive(path, endpoint) for path, endpoint in routes.items()}
+
+    def receive(self, request: web.BaseRequest) -> OpenSpan:
+        """The span of a request, which continues the trace of its sender if it sent one."""
+        parent = _trace_in(request.headers)
+        shape = self._shapes.get(request.raw_path) if request.method == hdrs.METH_POST else None
+        if shape is not None:
+            return self._tracer.start(shape, parent=parent)
+        method = request.method if request.method in _METHODS else _OTHER_METHOD
+        return self._tracer.start(
+            _elsewhere(method),
+            parent=parent,
+            attributes={Attribute.URL_PATH: keepable(request.path)[:_LONGEST_PATH]},
+        )
+
+    @staticmethod
+    def publish(receiving: OpenSpan) -> OpenSpan:
+        """The span whose context goes with the message."""
+        return receiving.child(_PUBLISH)
+
+    @staticmethod
+    def published(publish: OpenSpan, sealed: Sealed, outcome: PublishOutcome) -> None:
+        if publish.is_recorded:
+            job_id = str(sealed.envelope.job_id)
+            publish.tell(
+                {
+                    Attribute.MESSAGE_ID: job_id,
+                    Attribute.JOB_ID: job_id,
+                    Attribute.MESSAGE_BODY_SIZE: len(sealed.body),
+                }
+            )
+            if outcome is not PublishOutcome.CONFIRMED:
+                publish.failed(outcome.value)
+        publish.end()
+
+    @staticmethod
+    def answered(receiving: OpenSpan, answer: Sealed | Refusal) -> None:
+        if not receiving.is_recorded:
+            return
+        if isinstance(answer, Refusal):
+            status = answer.status.value
+            receiving.tell({Attribute.HTTP_STATUS: status, Attribute.REFUSED_FOR: answer.reason})
+            if status >= _FIRST_ERROR:
+                receiving.failed(answer.reason)
+        else:
+            attributes: dict[str, Value] = {
+                Attribute.HTTP_STATUS: 200,
+                Attribute.HTTP_BODY_SIZE: len(answer.body),
+                Attribute.JOB_ID: str(answer.envelope.job_id),
+                Attribute.EVENT_TYPE: answer.envelope.event_type,
+            }
+            if answer.call_id is not None:
+                attributes[Attribute.CALL_ID] = answer.call_id
+            receiving.tell(attributes)
+        receiving.end()
+
+
+def _receive(path: str, endpoint: Endpoint) -> Shape:
+    return shape_of(
+        Span.RECEIVE,
+        {
+            Attribute.HTTP_METHOD: hdrs.METH_POST,
+            Attribute.HTTP_ROUTE: path if path == PATH else f"{PATH}/{{endpoint_id}}",
+            Attribute.URL_SCHEME: "http",
+            Attribute.URL_PATH: path,
+            Attribute.ENDPOINT_ID: endpoint.id,
+            Attribute.ORG_ID: str(endpoint.org_id),
+        },
+    )
+
+
+@lru_cache(maxsize=len(_METHODS) + 1)
+def _elsewhere(method: str) -> Shape:
+    return shape_of(Span.RECEIVE, {Attribute.HTTP_METHOD: method, Attribute.URL_SCHEME: "http"})
+
+
+def _trace_in(headers: Mapping[str, str]) -> TraceContext | None:
+    """The sender's trace; None if it sent none."""
+    parent = headers.get("traceparent")
+    if parent is None:
+        return None
+    state = headers.get("tracestate")
+    # A header may hold any byte, but what goes to the broker must be text.
+    return trace_context_of(parent, keepable(state) if state else None)
