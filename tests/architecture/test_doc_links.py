@@ -1,0 +1,37 @@
+"""Links between the documents."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import ROOT
+
+_LINK = re.compile(r"\]\((?!https?://|mailto:)([^)\s#]*)(?:#([^)\s]+))?\)")
+_HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+_CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_NO_PART_OF_AN_ANCHOR = re.compile(r"[^\w\- ]")
+
+DOCUMENTS = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/**/*.md")]
+    if "node_modules" not in path.parts
+)
+
+
+def _anchors(document: Path) -> set[str]:
+    headings = _HEADING.findall(_CODE.sub("", document.read_text()))
+    return {_NO_PART_OF_AN_ANCHOR.sub("", text.lower()).replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """Each relative link names a file that exists, and a heading that it has."""
+    dead = []
+
+    for path, anchor in _LINK.findall(_CODE.sub("", document.read_text())):
+        target = (document.parent / path).resolve() if path else document
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            dead.append(f"{path}#{anchor}" if anchor else path)
+
+    assert not dead
