@@ -20,7 +20,7 @@ DOCUMENTS = sorted(
 
 
 def _anchors(document: Path) -> set[str]:
-    headings = _HEADING.findall(_CODE.sub("", document.read_text()))
+    headings = _HEADING.findall(_CODE.sub("", document.read_text(encoding="utf-8")))
     return {_NO_PART_OF_AN_ANCHOR.sub("", text.lower()).replace(" ", "-") for text in headings}
 
 
@@ -29,7 +29,7 @@ def test_links_lead_somewhere(document: Path) -> None:
     """Each relative link names a file that exists, and a heading that it has."""
     dead = []
 
-    for path, anchor in _LINK.findall(_CODE.sub("", document.read_text())):
+    for path, anchor in _LINK.findall(_CODE.sub("", document.read_text(encoding="utf-8"))):
         target = (document.parent / path).resolve() if path else document
         if not target.exists() or (anchor and anchor not in _anchors(target)):
             dead.append(f"{path}#{anchor}" if anchor else path)
