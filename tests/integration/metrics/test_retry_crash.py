@@ -26,6 +26,7 @@ from tests.support.tokens import token
 __all__ = ["place", "proxy", "retrying", "start_processor"]  # fixtures
 
 _LOCK = 4711
+_CONNECTIONS = 2
 _GATE = f"""
     CREATE FUNCTION wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -69,6 +70,8 @@ async def service(
     ladder = {"RINGBACK_RETRY_LADDER": place.retry_ladder}
     async with metrics_process(tmp_path, **urls, **ladder) as process:
         await eventually(process.is_ready, deadline_s=20)
+        # Ready to read is not yet ready to publish, which has a connection of its own.
+        await eventually(lambda: process.told("broker.connected") == _CONNECTIONS)
         address = f"127.0.0.1:{process.grpc_port}"
         async with MetricsClient(address, token=token()) as client:
             yield process, client
