@@ -1,0 +1,1 @@
+"""Where webhooks wait on this machine's own disk while the broker cannot confirm them."""

@@ -1,0 +1,93 @@
+"""Where an accepted webhook is put: the broker's disk, or ours until the broker takes it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from time import perf_counter
+from typing import Protocol
+
+from pamqp.commands import Basic
+
+from ringback.contract.envelope import Envelope
+from services.gateway.breaker import Breaker
+from services.gateway.message import MessageProperties
+from services.gateway.publish_outcome import PublishOutcome
+from services.gateway.spool.spool_outcome import SpoolOutcome
+
+
+class Place(StrEnum):
+    """Where a webhook is."""
+
+    BROKER = "broker"
+    SPOOL = "spool"
+
+
+@dataclass(frozen=True, slots=True)
+class NotStored:
+    """It is nowhere, or nobody knows. `reason` is one of few words."""
+
+    reason: PublishOutcome | SpoolOutcome
+
+
+class Broker(Protocol):
+    async def publish(
+        self, body: bytes, properties: Basic.Properties, *, timeout_s: float
+    ) -> PublishOutcome: ...
+
+
+class LocalSpool(Protocol):
+    @property
+    def count(self) -> int: ...
+
+    def has_room(self) -> bool: ...
+
+    async def store(self, envelope: Envelope, body: bytes) -> SpoolOutcome: ...
+
+
+class Observer(Protocol):
+    def publish_ended(self, outcome: PublishOutcome, *, duration_s: float) -> None: ...
+    def spooling_ended(self, outcome: SpoolOutcome) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a confirm is waited for, with a spool to turn to and without."""
+
+    with_spool_s: float
+    alone_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storing:
+    """Raises nothing. Without a spool it is the broker or nothing."""
+
+    broker: Broker
+    spool: LocalSpool | None
+    breaker: Breaker
+    patience: Patience
+    observe: Observer
+
+    async def store(self, envelope: Envelope, body: bytes) -> Place | NotStored:
+        """Return once the webhook is on a disk, or cannot be brought there.
+
+        The broker may hold a webhook of which it did not tell in time. Then it is published twice
+        under one job id, and worked on once.
+        """
+        spool = self.spool
+        if spool is None or not spool.has_room():
+            outcome = await self._publish(envelope, body, self.patience.alone_s)
+            return Place.BROKER if outcome is PublishOutcome.CONFIRMED else NotStored(outcome)
+        if not self.breaker.is_open(spooled=spool.count):
+            outcome = await self._publish(envelope, body, self.patience.with_spool_s)
+            if outcome is PublishOutcome.CONFIRMED:
+                return Place.BROKER
+        spooled = await spool.store(envelope, body)
+        self.observe.spooling_ended(spooled)
+        return Place.SPOOL if spooled is SpoolOutcome.SPOOLED else NotStored(spooled)
+
+    async def _publish(self, envelope: Envelope, body: bytes, timeout_s: float) -> PublishOutcome:
+        began = perf_counter()
+        properties = MessageProperties(envelope)
+        outcome = await self.broker.publish(body, properties, timeout_s=timeout_s)
+        self.breaker.heard(outcome)
+        self.observe.publish_ended(outcome, duration_s=perf_counter() - began)
+        return outcome
