@@ -3,7 +3,7 @@
     size announced ▸ endpoint ▸ method ▸ secret ▸ content type ▸ body ▸ event ▸ publish ▸ answer
 
 Nothing is read before the sender has shown the secret, and nothing is answered with 200 before the
-broker has confirmed.
+broker has confirmed it or the local spool holds it.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from typing import Protocol
 from uuid import UUID
 
 from aiohttp import hdrs, web
-from pamqp.commands import Basic
 
+from ringback.contract.envelope import Envelope
 from ringback.contract.event import Unreadable
 from ringback.contract.identity import new_job_id
 from ringback.contract.trace_context import TraceContext
@@ -24,18 +24,17 @@ from services.gateway.body import read_body
 from services.gateway.content_type import is_json
 from services.gateway.endpoint import Endpoint
 from services.gateway.head import read_head
-from services.gateway.message import MessageProperties
 from services.gateway.observe import Observe
 from services.gateway.pending_row import PendingRow
-from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.refusal import Refusal
 from services.gateway.room import Place, Room
 from services.gateway.seal import Sealed, seal
 from services.gateway.spans import Spans
+from services.gateway.storing import Stored, StoredIn
 
 
-class Broker(Protocol):
-    async def publish(self, body: bytes, properties: Basic.Properties) -> PublishOutcome: ...
+class Store(Protocol):
+    async def store(self, envelope: Envelope, body: bytes) -> Stored: ...
 
 
 class Pending(Protocol):
@@ -51,6 +50,12 @@ class Limits:
     payloads_below: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    sealed: Sealed
+    place: StoredIn
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
     """Takes requests. `life` is the id under which this process counts what it accepts."""
@@ -58,14 +63,14 @@ class Intake:
     routes: Mapping[str, Endpoint]
     limits: Limits
     room: Room
-    broker: Broker
+    storing: Store
     pending: Pending
     observe: Observe
     spans: Spans
     life: UUID
 
     async def take(self, request: web.BaseRequest) -> Sealed | Refusal:
-        """Have the webhook on the broker's disk and say so, or say why not. Raises nothing."""
+        """Have the webhook on a disk and say so, or say why not. Raises nothing."""
         began = perf_counter()
         receiving = self.spans.receive(request)
         try:
@@ -79,16 +84,17 @@ class Intake:
             self.observe.refused(
                 answer, path=request.raw_path, headers=request.headers, duration_s=duration_s
             )
-        else:
-            is_busy = self.room.count >= self.limits.payloads_below
-            self.pending.add(answer.row(with_payload=not is_busy))
-            self.observe.accepted(answer, duration_s=duration_s)
-        self.spans.answered(receiving, answer)
-        return answer
+            self.spans.refused(receiving, answer)
+            return answer
+        is_busy = self.room.count >= self.limits.payloads_below
+        self.pending.add(answer.sealed.row(with_payload=not is_busy))
+        self.observe.accepted(answer.sealed, answer.place, duration_s=duration_s)
+        self.spans.accepted(receiving, answer.sealed, answer.place)
+        return answer.sealed
 
     async def _take(
         self, request: web.BaseRequest, place: Place, receiving: OpenSpan
-    ) -> Sealed | Refusal:
+    ) -> _Accepted | Refusal:
         endpoint = self._admit(request)
         if isinstance(endpoint, Refusal):
             return endpoint
@@ -105,9 +111,11 @@ class Intake:
         sealed = self._seal(body, endpoint, publish.context)
         if isinstance(sealed, Refusal):
             return sealed
-        outcome = await self._publish(body, sealed)
-        self.spans.published(publish, sealed, outcome)
-        return sealed if outcome is PublishOutcome.CONFIRMED else refusal.not_stored(outcome)
+        stored = await self.storing.store(sealed.envelope, body)
+        self.spans.published(publish, sealed, stored)
+        if stored.place is None:
+            return refusal.not_stored(stored.reason)
+        return _Accepted(sealed, stored.place)
 
     def _admit(self, request: web.BaseRequest) -> Endpoint | Refusal:
         """What the head of a request says, before any of its body is read."""
@@ -136,12 +144,6 @@ class Intake:
             life=self.life,
             trace=trace,
         )
-
-    async def _publish(self, body: bytes, sealed: Sealed) -> PublishOutcome:
-        began = perf_counter()
-        outcome = await self.broker.publish(body, MessageProperties(sealed.envelope))
-        self.observe.publish_ended(outcome, duration_s=perf_counter() - began)
-        return outcome
 
 
 async def _tell_to_go_on(request: web.BaseRequest) -> None:

@@ -11,6 +11,7 @@ from ringback.runtime.instruments import Instruments
 from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.refusal import Refusal
 from services.gateway.seal import Sealed
+from services.gateway.storing import StoredIn
 
 _AUTH_WORDS = ("auth", "secret", "signature", "token", "timestamp")
 _MOST_HEADER_NAMES = 10
@@ -41,7 +42,7 @@ class Observe:
     def stopping(self) -> None:
         self._log.info(LogEvent.GATEWAY_STOPPING)
 
-    def accepted(self, sealed: Sealed, *, duration_s: float) -> None:
+    def accepted(self, sealed: Sealed, place: StoredIn, *, duration_s: float) -> None:
         envelope = sealed.envelope
         self._accepted(envelope.event_type).inc()
         self._log.info(
@@ -54,6 +55,7 @@ class Observe:
             duration_ms=round(duration_s * 1000, 2),
             call_id=sealed.call_id,
             dedup_key=envelope.dedup_key,
+            stored_in=place.value,
             trace_id=envelope.trace.trace_id,
         )
 

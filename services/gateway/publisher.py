@@ -36,9 +36,8 @@ class Publisher(Linked):
     It publishes through a `ConfirmChannel`: aio-pika's own costs half of the throughput here.
     """
 
-    def __init__(self, url: str, *, timeout_s: float) -> None:
+    def __init__(self, url: str) -> None:
         super().__init__(url, "gateway")
-        self._timeout_s = timeout_s
         self._channel: Channel | None = None
         self._confirms: ConfirmChannel | None = None
 
@@ -69,7 +68,9 @@ class Publisher(Linked):
             return False
         return True
 
-    async def publish(self, body: bytes, properties: Basic.Properties) -> PublishOutcome:
+    async def publish(
+        self, body: bytes, properties: Basic.Properties, *, timeout_s: float
+    ) -> PublishOutcome:
         """Publish as a first attempt. Raises nothing for whatever the broker does or does not."""
         channel = self._usable_channel()
         if channel is None:
@@ -78,7 +79,7 @@ class Publisher(Linked):
             return PublishOutcome.BLOCKED
         assert self._confirms is not None
         try:
-            await self._confirms.publish(body, properties, timeout_s=self._timeout_s)
+            await self._confirms.publish(body, properties, timeout_s=timeout_s)
         except TimeoutError:
             return self._given_up(channel)
         except (DeliveryError, PublishError):

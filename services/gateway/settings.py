@@ -20,6 +20,7 @@ from ringback.runtime.settings import (
 )
 from services.gateway.endpoint import DEFAULT_ENDPOINT_ID, Endpoint
 from services.gateway.endpoint_list import endpoints_in, endpoints_in_file
+from services.gateway.spool.spool_settings import SpoolSettings
 
 _MIB = 1024 * 1024
 
@@ -115,6 +116,7 @@ def _others(text: SecretStr | None, file: Path | None) -> tuple[Endpoint, ...]:
 
 class GatewaySettings(
     EndpointSettings,
+    SpoolSettings,
     BrokerSettings,
     DatabaseSettings,
     ExpositionSettings,

@@ -17,6 +17,7 @@ from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.refusal import Refusal
 from services.gateway.routes import PATH
 from services.gateway.seal import Sealed
+from services.gateway.storing import Stored, StoredIn
 
 _KEY = routing_key(FIRST_ATTEMPT)
 _PUBLISH = shape_of(
@@ -33,6 +34,7 @@ _METHODS = hdrs.METH_ALL
 _OTHER_METHOD = "_OTHER"
 _FIRST_ERROR = 500
 _LONGEST_PATH = 200
+_NOT_TRIED = "breaker_open"
 
 
 class Spans:
@@ -61,7 +63,7 @@ class Spans:
         return receiving.child(_PUBLISH)
 
     @staticmethod
-    def published(publish: OpenSpan, sealed: Sealed, outcome: PublishOutcome) -> None:
+    def published(publish: OpenSpan, sealed: Sealed, stored: Stored) -> None:
         if publish.is_recorded:
             job_id = str(sealed.envelope.job_id)
             publish.tell(
@@ -71,28 +73,31 @@ class Spans:
                     Attribute.MESSAGE_BODY_SIZE: len(sealed.body),
                 }
             )
-            if outcome is not PublishOutcome.CONFIRMED:
-                publish.failed(outcome.value)
+            if stored.published is not PublishOutcome.CONFIRMED:
+                publish.failed(stored.published or _NOT_TRIED)
         publish.end()
 
     @staticmethod
-    def answered(receiving: OpenSpan, answer: Sealed | Refusal) -> None:
-        if not receiving.is_recorded:
-            return
-        if isinstance(answer, Refusal):
+    def refused(receiving: OpenSpan, answer: Refusal) -> None:
+        if receiving.is_recorded:
             status = answer.status.value
             receiving.tell({Attribute.HTTP_STATUS: status, Attribute.REFUSED_FOR: answer.reason})
             if status >= _FIRST_ERROR:
                 receiving.failed(answer.reason)
-        else:
+        receiving.end()
+
+    @staticmethod
+    def accepted(receiving: OpenSpan, sealed: Sealed, place: StoredIn) -> None:
+        if receiving.is_recorded:
             attributes: dict[str, Value] = {
                 Attribute.HTTP_STATUS: 200,
-                Attribute.HTTP_BODY_SIZE: len(answer.body),
-                Attribute.JOB_ID: str(answer.envelope.job_id),
-                Attribute.EVENT_TYPE: answer.envelope.event_type,
+                Attribute.HTTP_BODY_SIZE: len(sealed.body),
+                Attribute.JOB_ID: str(sealed.envelope.job_id),
+                Attribute.EVENT_TYPE: sealed.envelope.event_type,
+                Attribute.STORED_IN: place.value,
             }
-            if answer.call_id is not None:
-                attributes[Attribute.CALL_ID] = answer.call_id
+            if sealed.call_id is not None:
+                attributes[Attribute.CALL_ID] = sealed.call_id
             receiving.tell(attributes)
         receiving.end()
 

@@ -14,18 +14,29 @@ from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.spool.spool_outcome import SpoolOutcome
 
 
-class Place(StrEnum):
-    """Where a webhook is."""
-
+class StoredIn(StrEnum):
     BROKER = "broker"
     SPOOL = "spool"
 
 
 @dataclass(frozen=True, slots=True)
-class NotStored:
-    """It is nowhere, or nobody knows. `reason` is one of few words."""
+class Stored:
+    """How the storing of one webhook ended. None stands for what was not tried."""
 
-    reason: PublishOutcome | SpoolOutcome
+    published: PublishOutcome | None
+    spooled: SpoolOutcome | None = None
+
+    @property
+    def place(self) -> StoredIn | None:
+        """Where the webhook is for sure; None where it may be lost."""
+        if self.published is PublishOutcome.CONFIRMED:
+            return StoredIn.BROKER
+        return StoredIn.SPOOL if self.spooled is SpoolOutcome.SPOOLED else None
+
+    @property
+    def reason(self) -> str:
+        """In one of few words, what ended it."""
+        return self.spooled or self.published or ""
 
 
 class Broker(Protocol):
@@ -45,6 +56,9 @@ class LocalSpool(Protocol):
 
 class Observer(Protocol):
     def publish_ended(self, outcome: PublishOutcome, *, duration_s: float) -> None: ...
+
+
+class SpoolObserver(Protocol):
     def spooling_ended(self, outcome: SpoolOutcome) -> None: ...
 
 
@@ -65,8 +79,9 @@ class Storing:
     breaker: Breaker
     patience: Patience
     observe: Observer
+    observe_spool: SpoolObserver
 
-    async def store(self, envelope: Envelope, body: bytes) -> Place | NotStored:
+    async def store(self, envelope: Envelope, body: bytes) -> Stored:
         """Return once the webhook is on a disk, or cannot be brought there.
 
         The broker may hold a webhook of which it did not tell in time. Then it is published twice
@@ -74,15 +89,15 @@ class Storing:
         """
         spool = self.spool
         if spool is None or not spool.has_room():
-            outcome = await self._publish(envelope, body, self.patience.alone_s)
-            return Place.BROKER if outcome is PublishOutcome.CONFIRMED else NotStored(outcome)
+            return Stored(await self._publish(envelope, body, self.patience.alone_s))
+        published = None
         if not self.breaker.is_open(spooled=spool.count):
-            outcome = await self._publish(envelope, body, self.patience.with_spool_s)
-            if outcome is PublishOutcome.CONFIRMED:
-                return Place.BROKER
+            published = await self._publish(envelope, body, self.patience.with_spool_s)
+            if published is PublishOutcome.CONFIRMED:
+                return Stored(published)
         spooled = await spool.store(envelope, body)
-        self.observe.spooling_ended(spooled)
-        return Place.SPOOL if spooled is SpoolOutcome.SPOOLED else NotStored(spooled)
+        self.observe_spool.spooling_ended(spooled)
+        return Stored(published, spooled)
 
     async def _publish(self, envelope: Envelope, body: bytes, timeout_s: float) -> PublishOutcome:
         began = perf_counter()

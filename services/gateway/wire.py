@@ -21,7 +21,9 @@ from services.gateway.room import Room
 from services.gateway.routes import routes_of
 from services.gateway.server import Server
 from services.gateway.settings import GatewaySettings
+from services.gateway.shelter import Shelter
 from services.gateway.spans import Spans
+from services.gateway.spool.observe import ObserveSpool
 
 _FIRST_SESSION_S = 3.0
 """How long the start waits for the broker's first answer. A broker that is away stops nobody."""
@@ -38,23 +40,22 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     """Take webhooks until `stop` is set.
 
     Raises CannotStartError when the broker lacks the topology, or when a port cannot be used. A
-    broker or a database that is away raises nothing: webhooks are answered with 503, or have no
-    pending row, until it is back.
+    broker or a database that is away raises nothing: webhooks wait in the spool, or are answered
+    with 503 where there is none, or have no pending row, until it is back.
 
-    Leaving goes backwards: not ready, no new requests, those in hand, pending rows, broker,
+    Leaving goes backwards: not ready, no new requests, those in hand, pending rows, spool, broker,
     database, health, spans.
     """
     life = new_job_id()
-    publisher = Publisher(
-        settings.amqp_url.get_secret_value(), timeout_s=settings.publish_timeout_s
-    )
+    publisher = Publisher(settings.amqp_url.get_secret_value())
     registry = CollectorRegistry()
     observe = Observe(registry, is_link_up=lambda: publisher.up)
+    shelter = Shelter(settings, publisher, ObserveSpool(registry))
     exposition = Exposition(
         host=settings.exposition_host,
         port=settings.gateway_exposition_port,
         registry=registry,
-        readiness={"broker": publisher.is_ready},
+        readiness={"storage": shelter.can_store},
     )
     async with AsyncExitStack() as stack:
         tracer = await stack.enter_async_context(tracing("gateway"))
@@ -62,6 +63,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         pool = await stack.enter_async_context(open_pool(settings, "ringback-gateway"))
         await stack.enter_async_context(publisher)
         await _require_topology(publisher)
+        await stack.enter_async_context(shelter)
         delivery_log = DeliveryLog(pool, life, settings.ladder.max_attempts)
         pending = await stack.enter_async_context(_pending_rows(settings, delivery_log, observe))
         routes = routes_of(settings.all_endpoints())
@@ -69,7 +71,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
             routes=routes,
             limits=_limits(settings),
             room=Room(settings.max_in_hand, settings.max_in_hand_bytes),
-            broker=publisher,
+            storing=shelter.storing(observe),
             pending=pending,
             observe=observe,
             spans=Spans(tracer, routes),

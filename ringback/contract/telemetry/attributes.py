@@ -71,6 +71,9 @@ class _OfOurs:
         "ringback.retry_delay_ms", "How long it waits there before the next attempt."
     )
     REFUSED_FOR: Final = AttributeSpec("ringback.refused_for", "Why a request was not accepted.")
+    STORED_IN: Final = AttributeSpec(
+        "ringback.stored_in", "Whose disk held a webhook when it was answered: broker or spool."
+    )
     LINK: Final = AttributeSpec(
         "ringback.link", "Of a link: `origin`, `previous_attempt` or `retry_request`."
     )

@@ -25,7 +25,7 @@ class GatewayLogEvent:
     )
     WEBHOOK_ACCEPTED: Final = LogEventSpec(
         "webhook.accepted",
-        "One webhook is on the broker's disk.",
+        "One webhook is on a disk: the broker's, or that of the spool.",
         services=GATEWAY,
         fields=(
             "job_id",
@@ -36,6 +36,7 @@ class GatewayLogEvent:
             "duration_ms",
             "call_id",
             "dedup_key",
+            "stored_in",
             "trace_id",
         ),
     )
@@ -53,4 +54,44 @@ class GatewayLogEvent:
     )
     PENDING_ROWS_WRITING_AGAIN: Final = LogEventSpec(
         "pending_rows.writing_again", "The outage of pending rows is over.", services=GATEWAY
+    )
+    SPOOL_NONE: Final = LogEventSpec(
+        "spool.none",
+        "There is no spool: webhooks are refused while the broker is away.",
+        services=GATEWAY,
+    )
+    SPOOL_OPENED: Final = LogEventSpec(
+        "spool.opened",
+        "The spool can be used. `waiting` webhooks were left in it by an earlier life.",
+        services=GATEWAY,
+        fields=("path", "waiting"),
+    )
+    SPOOL_SET_ASIDE: Final = LogEventSpec(
+        "spool.set_aside",
+        "The spool's file is corrupt. It was kept under another name, for a person to look at.",
+        services=GATEWAY,
+        fields=("path",),
+    )
+    SPOOL_FAILED: Final = LogEventSpec(
+        "spool.failed",
+        "The spool's disk cannot be used; one line per outage.",
+        services=GATEWAY,
+        fields=("reason",),
+    )
+    SPOOL_FILLING: Final = LogEventSpec(
+        "spool.filling",
+        "A webhook went to the spool; one line per outage of the broker.",
+        services=GATEWAY,
+    )
+    SPOOL_DRAINED: Final = LogEventSpec(
+        "spool.drained",
+        "The spool is empty again. `count` webhooks of it were published.",
+        services=GATEWAY,
+        fields=("count",),
+    )
+    SPOOL_UNREADABLE: Final = LogEventSpec(
+        "spool.unreadable",
+        "A webhook in the spool was changed by somebody and cannot be published. It stays there.",
+        services=GATEWAY,
+        fields=("place", "reason"),
     )

@@ -11,6 +11,8 @@ GATEWAY: Final = (Service.GATEWAY,)
 
 NOT_CONFIRMED: Final = ("link_down", "blocked", "timeout", "link_lost", "refused")
 
+NOT_SPOOLED: Final = ("spool_full", "spool_slow", "spool_broken")
+
 REFUSAL_REASONS: Final = (
     "bad_http",
     "broken_body",
@@ -25,6 +27,7 @@ REFUSAL_REASONS: Final = (
     "wrong_secret",
     *(why.name.lower() for why in Unreadable),
     *NOT_CONFIRMED,
+    *NOT_SPOOLED,
 )
 
 
@@ -57,4 +60,47 @@ class GatewayMetric:
         help="Pending rows for the log.",
         services=GATEWAY,
         labels={"outcome": ("written", "dropped")},
+    )
+    SPOOLINGS: Final = MetricSpec(
+        name="webhook_spoolings_total",
+        kind=Kind.COUNTER,
+        help="Webhooks that the broker did not confirm in time, by what the spool made of them.",
+        services=GATEWAY,
+        labels={"outcome": ("spooled", *NOT_SPOOLED)},
+    )
+    DRAINED: Final = MetricSpec(
+        name="webhook_spool_drained_total",
+        kind=Kind.COUNTER,
+        help="Spooled webhooks that the broker has confirmed since.",
+        services=GATEWAY,
+    )
+    SPOOL_MESSAGES: Final = MetricSpec(
+        name="webhook_spool_messages",
+        kind=Kind.GAUGE,
+        help="Webhooks that wait in the spool.",
+        services=GATEWAY,
+    )
+    SPOOL_BYTES: Final = MetricSpec(
+        name="webhook_spool_bytes",
+        kind=Kind.GAUGE,
+        help="Bytes that the webhooks in the spool take.",
+        services=GATEWAY,
+    )
+    SPOOL_OLDEST_AGE: Final = MetricSpec(
+        name="webhook_spool_oldest_age_seconds",
+        kind=Kind.GAUGE,
+        help="Seconds that the oldest webhook has waited in the spool; 0 while it is empty.",
+        services=GATEWAY,
+    )
+    SPOOL_USABLE: Final = MetricSpec(
+        name="webhook_spool_usable",
+        kind=Kind.GAUGE,
+        help="1 while the spool has room; 0 while it is full, broken, or there is none.",
+        services=GATEWAY,
+    )
+    BREAKER_OPEN: Final = MetricSpec(
+        name="broker_breaker_open",
+        kind=Kind.GAUGE,
+        help="1 while webhooks go to the spool without asking the broker, which was too slow.",
+        services=GATEWAY,
     )

@@ -35,6 +35,7 @@ class Span:
             *_WEBHOOK,
             Attribute.CALL_ID,
             Attribute.REFUSED_FOR,
+            Attribute.STORED_IN,
             Attribute.ERROR_TYPE,
         ),
     )

@@ -124,7 +124,9 @@ class Drainer:
             await self._spool.forget(confirmed)
             self._observe.drained(len(confirmed), left=self._spool.count)
         self._is_probing = not confirmed
-        if all(outcome in {PublishOutcome.CONFIRMED, PublishOutcome.REFUSED} for outcome in outcomes):
+        if all(
+            outcome in {PublishOutcome.CONFIRMED, PublishOutcome.REFUSED} for outcome in outcomes
+        ):
             self._place = batch[-1].place
         return 1 / _BATCHES_PER_S if confirmed else _PROBE_WAIT_S
 

@@ -111,9 +111,7 @@ class Spool:
 
     async def after(self, place: int, *, most: int, most_bytes: int) -> list[Waiting]:
         """The oldest webhooks behind a place. Raises one of CANNOT_SPOOL."""
-        return await self._safely(
-            lambda: self._file.after(place, most=most, most_bytes=most_bytes)
-        )
+        return await self._safely(lambda: self._file.after(place, most=most, most_bytes=most_bytes))
 
     async def forget(self, webhooks: Sequence[Waiting]) -> None:
         """Delete what the broker has confirmed. Raises one of CANNOT_SPOOL."""
