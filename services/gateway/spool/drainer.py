@@ -24,6 +24,9 @@ _IDLE_WAIT_S = 0.2
 """How often an empty spool, or a link that is down, is looked at again."""
 
 
+_ANSWERED = {PublishOutcome.CONFIRMED, PublishOutcome.REFUSED}
+
+
 class Broker(Protocol):
     @property
     def up(self) -> bool: ...
@@ -57,7 +60,7 @@ class Drainer:
     of the line was reached.
     """
 
-    def __init__(  # ruff: ignore[too-many-arguments]  # its parts, by name
+    def __init__(
         self,
         *,
         spool: Spool,
@@ -124,9 +127,7 @@ class Drainer:
             await self._spool.forget(confirmed)
             self._observe.drained(len(confirmed), left=self._spool.count)
         self._is_probing = not confirmed
-        if all(
-            outcome in {PublishOutcome.CONFIRMED, PublishOutcome.REFUSED} for outcome in outcomes
-        ):
+        if set(outcomes) <= _ANSWERED:
             self._place = batch[-1].place
         return 1 / _BATCHES_PER_S if confirmed else _PROBE_WAIT_S
 

@@ -143,10 +143,9 @@ class SpoolFile:
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.executemany(load(_PACKAGE, statement), rows)
-            connection.execute("COMMIT")
+            connection.commit()
         except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            connection.rollback()
             raise
 
 
@@ -166,9 +165,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode=WAL").close()
         connection.execute("PRAGMA synchronous=FULL")
-        [verdict] = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise _corrupt(verdict)
+        _check(connection)
         connection.execute(load(_PACKAGE, "schema.sql"))
     except BaseException:
         connection.close()
@@ -176,7 +173,10 @@ def _opened(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _corrupt(verdict: str) -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError(verdict)
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
+def _check(connection: sqlite3.Connection) -> None:
+    """Read the whole file. Raises a DatabaseError that `is_corruption` if it is damaged."""
+    [verdict] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        error = sqlite3.DatabaseError(verdict)
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error

@@ -1,0 +1,205 @@
+"""The spool as the gateway uses it: on a real disk, with everything that a disk may do."""
+
+import asyncio
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from ringback.runtime.lifecycle import CannotStartError
+from services.gateway.spool.spool import FILE_NAME, Spool, SpoolBounds
+from services.gateway.spool.spool_file import SpoolFile, Waiting
+from services.gateway.spool.spool_outcome import SpoolOutcome
+from tests.unit.gateway.envelopes import an_envelope
+
+MIB = 1024 * 1024
+SPOOLED = SpoolOutcome.SPOOLED
+
+
+@dataclass
+class Told:
+    opened: list[int] = field(default_factory=list)
+    aside: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def spool_opened(self, *, path: str, waiting: int) -> None:
+        assert path.endswith(FILE_NAME)
+        self.opened.append(waiting)
+
+    def spool_set_aside(self, *, path: str) -> None:
+        self.aside.append(path)
+
+    def spool_failed(self, error: BaseException) -> None:
+        self.failures.append(type(error).__name__)
+
+
+def spool_in(
+    folder: Path, told: Told | None = None, *, most_bytes: int = 64 * MIB, free_bytes: int = 0
+) -> Spool:
+    bounds = SpoolBounds(most_bytes=most_bytes, free_bytes=free_bytes, timeout_s=5.0)
+    return Spool(folder, bounds, told or Told())
+
+
+async def all_of(spool: Spool) -> list[Waiting]:
+    return await spool.after(0, most=1_000, most_bytes=1_000 * MIB)
+
+
+async def test_what_is_stored_at_once_shares_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hundred webhooks at once are few commits, and all are there in their order."""
+    sizes: list[int] = []
+    append = SpoolFile.append
+
+    def counted(self: SpoolFile, webhooks: object) -> None:
+        rows = list(webhooks)  # type: ignore[call-overload]  # an iterable of pairs
+        sizes.append(len(rows))
+        append(self, rows)
+
+    monkeypatch.setattr(SpoolFile, "append", counted)
+    envelopes = [an_envelope() for _ in range(200)]
+
+    async with spool_in(tmp_path) as spool:
+        outcomes = await asyncio.gather(*(spool.store(one, b"{}") for one in envelopes))
+        found = await all_of(spool)
+
+    assert set(outcomes) == {SPOOLED}
+    assert [one.envelope for one in found] == envelopes
+    assert len(sizes) <= 3
+
+
+async def test_an_earlier_life_left_what_it_had(tmp_path: Path) -> None:
+    """The next one knows how much, how old, and deletes what it has brought away."""
+    async with spool_in(tmp_path) as first:
+        for _ in range(3):
+            await first.store(an_envelope(), bytes(1000))
+    told = Told()
+
+    async with spool_in(tmp_path, told) as second:
+        before = (second.count, second.size_bytes >= 3000, second.oldest_age_s > 0)
+        found = await all_of(second)
+        await second.forget(found[:2])
+        between = second.count
+        await second.forget(found[2:])
+        after = (second.count, second.size_bytes, second.oldest_age_s)
+
+    assert told.opened == [3]
+    assert before == (3, True, True)
+    assert between == 1
+    assert after == (0, 0, 0.0)
+
+
+async def test_takes_no_more_than_its_bound(tmp_path: Path) -> None:
+    """Full is said at once; what is brought away makes room again."""
+    async with spool_in(tmp_path, most_bytes=MIB) as spool:
+        first = await spool.store(an_envelope(), bytes(MIB // 2))
+        second = await spool.store(an_envelope(), bytes(MIB // 2))
+        room_for_a_small_one = spool.has_room()
+        await spool.forget(await all_of(spool))
+        third = await spool.store(an_envelope(), bytes(MIB // 2))
+
+    assert [first, second, third] == [SPOOLED, SpoolOutcome.FULL, SPOOLED]
+    assert room_for_a_small_one
+
+
+async def test_leaves_the_disk_its_free_bytes(tmp_path: Path) -> None:
+    """A disk that others need is not filled."""
+    async with spool_in(tmp_path, free_bytes=2**60) as spool:
+        outcome = await spool.store(an_envelope(), b"{}")
+
+        assert (outcome, spool.count) == (SpoolOutcome.FULL, 0)
+
+
+async def test_a_full_disk_is_told_as_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's own word for it reaches the caller as no failure of the spool."""
+    told = Told()
+
+    def append(self: SpoolFile, webhooks: object) -> None:
+        del self, webhooks
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    async with spool_in(tmp_path, told) as spool:
+        monkeypatch.setattr(SpoolFile, "append", append)
+        outcome = await spool.store(an_envelope(), b"{}")
+
+    assert (outcome, told.failures) == (SpoolOutcome.FULL, [])
+
+
+async def test_a_folder_serves_one_gateway(tmp_path: Path) -> None:
+    """The second one is told whose it is; once the first has gone it may have it."""
+    async with spool_in(tmp_path):
+        with pytest.raises(CannotStartError, match="RINGBACK_SPOOL_DIR"):
+            await spool_in(tmp_path).__aenter__()
+
+    async with spool_in(tmp_path) as later:
+        assert await later.store(an_envelope(), b"{}") is SPOOLED
+
+
+async def test_a_place_that_cannot_be_used_fails_no_start(tmp_path: Path) -> None:
+    """Each webhook is told; when the place is there, the next one finds it."""
+    folder = tmp_path / "spool"
+    folder.write_text("a file where a folder should be")
+    told = Told()
+
+    async with spool_in(folder, told) as spool:
+        without = await spool.store(an_envelope(), b"{}")
+        room_without = spool.has_room()
+        folder.unlink()
+        with_folder = await spool.store(an_envelope(), b"{}")
+
+        assert (without, room_without) == (SpoolOutcome.BROKEN, False)
+        assert (with_folder, spool.has_room(), spool.count) == (SPOOLED, True, 1)
+    assert "FileExistsError" in told.failures
+
+
+async def test_a_file_that_breaks_while_in_use_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The webhook at which it is found out is stored nevertheless, in a new file."""
+    told = Told()
+    append = SpoolFile.append
+
+    def broken(self: SpoolFile, webhooks: object) -> None:
+        if not told.aside and not list(tmp_path.glob("*.corrupt-*")):
+            error = sqlite3.DatabaseError("database disk image is malformed")
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+        append(self, webhooks)  # type: ignore[arg-type]  # what it was called with
+
+    async with spool_in(tmp_path, told) as spool:
+        await spool.store(an_envelope(), b"{}")
+        monkeypatch.setattr(SpoolFile, "append", broken)
+
+        outcome = await spool.store(an_envelope(), b"{}")
+
+        assert (outcome, spool.count, len(await all_of(spool))) == (SPOOLED, 1, 1)
+    assert len(told.aside) == 1
+    kept = SpoolFile(Path(told.aside[0]))
+    kept.open()
+    assert kept.totals().count == 1
+    kept.close()
+
+
+async def test_a_disk_that_hangs_costs_one_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender is told in time, and what was stored after all is counted."""
+    bounds = SpoolBounds(most_bytes=MIB, free_bytes=0, timeout_s=0.05)
+    async with Spool(tmp_path, bounds, Told()) as spool:
+        append, let_go = SpoolFile.append, asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def slow(self: SpoolFile, webhooks: object) -> None:
+            asyncio.run_coroutine_threadsafe(let_go.wait(), loop).result()
+            append(self, webhooks)  # type: ignore[arg-type]  # what it was called with
+
+        monkeypatch.setattr(SpoolFile, "append", slow)
+        outcome = await spool.store(an_envelope(), b"{}")
+        let_go.set()
+        found = await all_of(spool)
+
+        assert outcome is SpoolOutcome.SLOW
+        assert len(found) == 1

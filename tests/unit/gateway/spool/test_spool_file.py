@@ -1,0 +1,97 @@
+"""The spool's file: what is committed is there, in order, whatever happened to the process."""
+
+from pathlib import Path
+
+import pytest
+
+from services.gateway.spool.spool_file import SpoolFile, Totals
+from tests.unit.gateway.envelopes import an_envelope
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "spool.sqlite3"
+
+
+def opened(path: Path) -> SpoolFile:
+    file = SpoolFile(path)
+    assert file.open() is None
+    return file
+
+
+def test_gives_back_what_it_took(path: Path) -> None:
+    """Envelopes are the same, bodies the same bytes, in the order of their coming."""
+    webhooks = [(an_envelope(), f'{{"n": {n}}}\x00\xff'.encode("latin-1")) for n in range(5)]
+    file = opened(path)
+
+    file.append(webhooks)
+    file.close()
+    again = opened(path)
+
+    found = again.after(0, most=10, most_bytes=10**6)
+    assert [(one.envelope, one.body) for one in found] == webhooks
+    assert again.totals() == Totals(5, sum(len(body) for _, body in webhooks))
+    assert again.oldest_s() is not None
+    again.close()
+
+
+def test_reads_no_more_than_asked_for(path: Path) -> None:
+    """Both bounds hold, but one webhook is always given."""
+    file = opened(path)
+    file.append([(an_envelope(), bytes(100)) for _ in range(5)])
+
+    by_count = file.after(0, most=2, most_bytes=10**6)
+    by_bytes = file.after(0, most=10, most_bytes=250)
+    one_too_large = file.after(0, most=10, most_bytes=1)
+    behind = file.after(by_count[-1].place, most=10, most_bytes=10**6)
+    file.close()
+
+    assert [len(by_count), len(by_bytes), len(one_too_large), len(behind)] == [2, 2, 1, 3]
+
+
+def test_places_are_never_given_again(path: Path) -> None:
+    """Who has read up to a place will not miss one that comes after everything was deleted."""
+    file = opened(path)
+    file.append([(an_envelope(), b"{}")])
+    [first] = file.after(0, most=1, most_bytes=1)
+    file.delete([first.place])
+    file.shrink()
+
+    file.append([(an_envelope(), b"{}")])
+
+    [second] = file.after(first.place, most=1, most_bytes=1)
+    assert second.place > first.place
+    file.close()
+
+
+def test_an_emptied_spool_gives_the_disk_back(path: Path) -> None:
+    """A long outage does not leave a large file behind for good."""
+    file = opened(path)
+    file.append([(an_envelope(), bytes(1_000_000)) for _ in range(20)])
+    file.delete([one.place for one in file.after(0, most=20, most_bytes=10**9)])
+
+    file.shrink()
+
+    assert path.stat().st_size < 100_000
+    file.close()
+
+
+@pytest.mark.parametrize("damage_at", [0, 4096 + 20], ids=["its head", "a page"])
+def test_a_corrupt_file_is_set_aside(path: Path, damage_at: int) -> None:
+    """It is kept as it is under another name, and an empty one is begun."""
+    file = opened(path)
+    file.append([(an_envelope(), bytes(9_000)) for _ in range(20)])
+    file.close()
+    with path.open("r+b") as damaged:
+        damaged.seek(damage_at)
+        damaged.write(b"\xff" * 4096)
+    content = path.read_bytes()
+
+    file = SpoolFile(path)
+    aside = file.open()
+
+    assert aside is not None
+    assert aside.read_bytes() == content
+    assert file.totals() == Totals(0, 0)
+    file.append([(an_envelope(), b"{}")])
+    file.close()
