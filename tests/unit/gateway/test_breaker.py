@@ -22,7 +22,7 @@ TIMEOUT, CONFIRMED = PublishOutcome.TIMEOUT, PublishOutcome.CONFIRMED
         ([PublishOutcome.REFUSED], False),
     ],
 )
-def test_opens_on_a_timeout_until_a_confirm(heard: list[PublishOutcome], is_open: bool) -> None:
+def test_opens_on_a_timeout_until_a_confirm(*, heard: list[PublishOutcome], is_open: bool) -> None:
     """Only waiting in vain opens it, and only a confirm closes it."""
     breaker = Breaker()
 

@@ -132,7 +132,8 @@ async def test_a_folder_serves_one_gateway(tmp_path: Path) -> None:
     """The second one is told whose it is; once the first has gone it may have it."""
     async with spool_in(tmp_path):
         with pytest.raises(CannotStartError, match="RINGBACK_SPOOL_DIR"):
-            await spool_in(tmp_path).__aenter__()
+            async with spool_in(tmp_path):
+                pass
 
     async with spool_in(tmp_path) as later:
         assert await later.store(an_envelope(), b"{}") is SPOOLED

@@ -1,0 +1,239 @@
+"""While the broker cannot confirm, webhooks get their 200 and wait on the gateway's own disk."""
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aio_pika.abc import AbstractChannel
+
+from ringback.contract.ladder import Ladder
+from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
+from ringback.local.broker import PrivateBroker
+from ringback.local.ports import free_ports
+from ringback.runtime import topology
+from ringback.runtime.lifecycle import CannotStartError
+from services.gateway.settings import GatewaySettings
+from tests.integration.gateway.pausable_proxy import PausableProxy
+from tests.integration.gateway.queue_reader import count_in
+from tests.integration.gateway.running_gateway import (
+    NOBODY,
+    PATH,
+    SECRET,
+    Answer,
+    RunningGateway,
+    running,
+    settings_for,
+)
+from tests.support.eventually import eventually
+
+HANG = b'{"type": "hang"}'
+
+
+def with_spool(amqp_url: str, database_url: str, folder: Path, **more: str) -> GatewaySettings:
+    return settings_for(amqp_url, database_url, spool_dir=str(folder), **more)
+
+
+async def send(gateway: RunningGateway, count: int) -> list[Answer]:
+    return await asyncio.gather(*(gateway.send(HANG) for _ in range(count)))
+
+
+async def spooled(gateway: RunningGateway) -> float:
+    return await gateway.metric("webhook_spool_messages")
+
+
+async def is_drained(gateway: RunningGateway, count: int) -> bool:
+    drained = await gateway.metric("webhook_spool_drained_total")
+    return drained == count and await spooled(gateway) == 0
+
+
+async def test_without_a_broker_webhooks_are_spooled(tmp_path: Path, database_url: str) -> None:
+    """They are answered at once, counted, and the gateway is ready for more."""
+    async with running(with_spool(f"amqp://{NOBODY}/", database_url, tmp_path)) as gateway:
+        answers = await send(gateway, 20)
+
+        assert {answer.status for answer in answers} == {200}
+        assert max(answer.took_s for answer in answers) < 1
+        assert await gateway.ready()
+        assert await spooled(gateway) == 20
+        assert await gateway.metric("webhook_spoolings_total", outcome="spooled") == 20
+        assert await gateway.metric("webhook_spool_oldest_age_seconds") > 0
+        assert await gateway.metric("webhook_total", event_type="hang") == 20
+
+
+async def test_the_next_life_publishes_them_in_order(
+    tmp_path: Path, ready_amqp_url: str, database_url: str, channel: AbstractChannel
+) -> None:
+    """With their own ids and properties, as if the broker had been there."""
+    async with running(with_spool(f"amqp://{NOBODY}/", database_url, tmp_path)) as first:
+        answers = [await first.send(HANG) for _ in range(30)]
+
+    async with running(with_spool(ready_amqp_url, database_url, tmp_path)) as second:
+        await eventually(lambda: is_drained(second, 30))
+
+    queue = await channel.get_queue(WORK_QUEUE)
+    messages = [await queue.get() for _ in range(30)]
+    assert [one.message_id for one in messages] == [answer.body["jobId"] for answer in answers]
+    assert {one.body for one in messages} == {HANG}
+    assert all(one.headers["org_id"] and one.headers["gateway_life"] for one in messages)
+
+
+async def test_killed_at_any_moment_it_keeps_what_it_answered(
+    tmp_path: Path, ready_amqp_url: str, database_url: str, channel: AbstractChannel
+) -> None:
+    """SIGKILL in the middle of a burst: every id that was answered is published by the next."""
+    port, health_port = free_ports(2)
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "services.gateway"],
+        env={
+            "PATH": os.environ["PATH"],
+            "RINGBACK_AMQP_URL": f"amqp://{NOBODY}/",
+            "RINGBACK_DATABASE_URL": database_url,
+            "RINGBACK_VAPI_SECRET": SECRET,
+            "RINGBACK_GATEWAY_HOST": "127.0.0.1",
+            "RINGBACK_GATEWAY_PORT": str(port),
+            "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
+            "RINGBACK_GATEWAY_EXPOSITION_PORT": str(health_port),
+            "RINGBACK_SPOOL_DIR": str(tmp_path),
+        },
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    accepted: list[str] = []
+
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+
+        async def keep_sending() -> None:
+            while True:
+                async with session.post(
+                    PATH, json={"type": "hang"}, headers={"X-Vapi-Secret": SECRET}
+                ) as answer:
+                    assert answer.status == 200
+                    accepted.append((await answer.json())["jobId"])
+
+        async def has_begun() -> bool:
+            try:
+                async with session.get(PATH) as answer:
+                    return answer.status == 405
+            except aiohttp.ClientError:
+                return False
+
+        await eventually(has_begun, deadline_s=20)
+        senders = [asyncio.create_task(keep_sending()) for _ in range(8)]
+        await eventually(lambda: len(accepted) >= 200)
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        ends = await asyncio.gather(*senders, return_exceptions=True)
+        assert all(isinstance(end, aiohttp.ClientError | OSError) for end in ends)
+
+    async with running(with_spool(ready_amqp_url, database_url, tmp_path)) as next_life:
+        await eventually(lambda: _is_empty(next_life), deadline_s=20)
+
+    queue = await channel.get_queue(WORK_QUEUE)
+    waiting = await count_in(channel, WORK_QUEUE)
+    published = {(await queue.get()).message_id for _ in range(waiting)}
+    assert set(accepted) <= published
+
+
+async def _is_empty(gateway: RunningGateway) -> bool:
+    drained = await gateway.metric("webhook_spool_drained_total")
+    return drained > 0 and await spooled(gateway) == 0
+
+
+async def test_an_outage_of_the_broker_refuses_nothing(
+    tmp_path: Path, own_broker: PrivateBroker, database_url: str
+) -> None:
+    """Killed under load and started again: every answer is 200, and every webhook arrives."""
+    url = own_broker.amqp_url()
+    await topology.apply(url, Ladder.parse("2s"))
+    # A quorum queue younger than some seconds may not survive a kill.
+    await asyncio.sleep(5)
+    answers: list[Answer] = []
+    async with running(with_spool(url, database_url, tmp_path)) as gateway:
+        answers += await send(gateway, 10)
+        sending = asyncio.Event()
+        sending.set()
+
+        async def keep_sending() -> None:
+            while sending.is_set():
+                answers.append(await gateway.send(HANG))
+                await asyncio.sleep(0.01)
+
+        senders = asyncio.gather(*(keep_sending() for _ in range(2)))
+        await own_broker.kill()
+        await eventually(lambda: spooled(gateway))
+        await own_broker.start()
+        await eventually(lambda: _is_empty(gateway), deadline_s=30)
+        sending.clear()
+        await senders
+
+        assert {answer.status for answer in answers} == {200}
+        assert await gateway.metric("webhook_total", event_type="hang") == len(answers)
+
+
+async def test_a_silent_link_costs_few_senders_a_wait(
+    tmp_path: Path, ready_amqp_url: str, database_url: str, channel: AbstractChannel
+) -> None:
+    """Who waits for a confirm that does not come waits once; those who come later do not."""
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(PausableProxy(ready_amqp_url))
+        settings = with_spool(proxy.url, database_url, tmp_path, spool_after_s="0.3")
+        gateway = await stack.enter_async_context(running(settings))
+        assert (await gateway.send(HANG)).status == 200
+
+        proxy.flowing.clear()
+        first = await send(gateway, 5)
+        later = await send(gateway, 20)
+        proxy.flowing.set()
+
+        assert {answer.status for answer in [*first, *later]} == {200}
+        assert max(answer.took_s for answer in first) < 1.0
+        assert max(answer.took_s for answer in later) < 0.3
+        await eventually(lambda: is_drained(gateway, 25), deadline_s=20)
+    assert await count_in(channel, WORK_QUEUE) >= 26
+
+
+async def test_a_broker_that_says_no_is_asked_again(
+    tmp_path: Path,
+    ready_amqp_url: str,
+    database_url: str,
+    channel: AbstractChannel,
+) -> None:
+    """What a full queue refuses waits in the spool until the queue takes it."""
+    async with running(with_spool(ready_amqp_url, database_url, tmp_path)) as gateway:
+        full = await channel.declare_queue(
+            "full", durable=True, arguments={"x-max-length": 0, "x-overflow": "reject-publish"}
+        )
+        await full.bind(WEBHOOKS, "attempt.*")
+
+        answers = await send(gateway, 3)
+        await full.delete()
+
+        assert {answer.status for answer in answers} == {200}
+        await eventually(lambda: is_drained(gateway, 3))
+
+
+async def test_a_full_spool_is_a_503(tmp_path: Path, database_url: str) -> None:
+    """With the broker away too there is no disk left; the sender is told when to come again."""
+    settings = with_spool(f"amqp://{NOBODY}/", database_url, tmp_path, spool_bytes=str(1024 * 1024))
+    body = b'{"type": "hang", "text": "' + b"x" * 700_000 + b'"}'
+    async with running(settings) as gateway:
+        first = await gateway.send(body)
+        second = await gateway.send(body)
+
+        assert (first.status, second.status) == (200, 503)
+        assert int(second.headers["Retry-After"]) > 0
+        assert await gateway.metric("webhook_refused_total", reason="spool_full") == 1
+
+
+async def test_a_folder_in_use_stops_the_start(
+    tmp_path: Path, ready_amqp_url: str, database_url: str
+) -> None:
+    """Two gateways on one spool would publish each other's webhooks."""
+    async with running(with_spool(ready_amqp_url, database_url, tmp_path)):
+        with pytest.raises(CannotStartError, match="RINGBACK_SPOOL_DIR"):
+            async with running(with_spool(ready_amqp_url, database_url, tmp_path)):
+                pass
