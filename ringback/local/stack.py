@@ -85,6 +85,7 @@ class _Stack:
                 is_private_database=self._database is not None,
                 ports=self.ports.services,
                 jwt_secret=None if has_key(self.environ) else local_secret(self.state_dir),
+                state_dir=self.state_dir,
             )
             running = await self._services(stopping, around)
             management_url = self._broker.management_url if self._broker else None

@@ -90,6 +90,7 @@ class Surroundings:
     is_private_database: bool
     ports: ServicePorts
     jwt_secret: str | None
+    state_dir: Path
 
 
 def service_environment(name: str, around: Surroundings) -> dict[str, str]:
@@ -100,6 +101,7 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
         "RINGBACK_GATEWAY_HOST": LOOPBACK,
         "RINGBACK_METRICS_HOST": LOOPBACK,
         "RINGBACK_EXPOSITION_HOST": LOOPBACK,
+        "RINGBACK_SPOOL_DIR": str(around.state_dir / "spool"),
         "PYTHONUNBUFFERED": "1",
     }
     if not environ.get("RINGBACK_VAPI_SECRET"):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from ringback.local.ports import ServicePorts
 from ringback.local.stack_service import Surroundings, service_environment, service_specs
 
@@ -12,6 +14,7 @@ def around(*, is_private_database: bool, **environ: str) -> Surroundings:
         is_private_database=is_private_database,
         ports=ServicePorts(metrics_rest=8181),
         jwt_secret="a secret of the stack's own",
+        state_dir=Path("/somewhere/.ringback"),
     )
 
 
@@ -46,3 +49,14 @@ def test_the_ports_of_the_stack_come_before_the_environment() -> None:
 
     assert told["RINGBACK_METRICS_REST_PORT"] == "8181"
     assert told["RINGBACK_LOG_LEVEL"] == "debug"
+
+
+def test_the_gateway_has_a_spool_beside_the_stack() -> None:
+    """Unless the environment names another folder for it."""
+    ours = service_environment("gateway", around(is_private_database=True))
+    theirs = service_environment(
+        "gateway", around(is_private_database=True, RINGBACK_SPOOL_DIR="/elsewhere")
+    )
+
+    assert ours["RINGBACK_SPOOL_DIR"] == "/somewhere/.ringback/spool"
+    assert theirs["RINGBACK_SPOOL_DIR"] == "/elsewhere"
