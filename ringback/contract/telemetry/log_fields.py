@@ -53,6 +53,7 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "outcome": "How the attempt ended.",
         "path": "The path that was asked for, without its query.",
         "peer": "The other end of the connection.",
+        "place": "The number of a webhook in the spool.",
         "port": "The port on which webhooks are taken.",
         "prefetch": "How many webhooks a processor has in hand at most.",
         "protocol": "`grpc` or `rest`.",
@@ -68,8 +69,10 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "skipped": "How many webhooks were passed over.",
         "state": "How a bulk retry ended.",
         "status": "The HTTP status of the answer.",
+        "stored_in": "Whose disk holds the webhook: `broker` or `spool`.",
         "subject": "Who the caller is, by the token.",
         "trace_id": "The trace of the webhook.",
+        "waiting": "How many webhooks wait in the spool.",
     }
 )
 """What the fields mean that stand in some lines."""

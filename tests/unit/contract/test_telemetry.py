@@ -14,7 +14,11 @@ from ringback.contract.telemetry import (
     Metric,
     event_type_label,
 )
-from ringback.contract.telemetry.gateway_metrics import NOT_CONFIRMED, REFUSAL_REASONS
+from ringback.contract.telemetry.gateway_metrics import (
+    NOT_CONFIRMED,
+    NOT_SPOOLED,
+    REFUSAL_REASONS,
+)
 from ringback.contract.telemetry.log_events import all_log_events
 from ringback.contract.telemetry.log_fields import COMMON_FIELDS, ERROR_FIELD, LOG_FIELDS
 from ringback.contract.telemetry.metric_spec import Kind, MetricSpec, Open
@@ -22,6 +26,7 @@ from ringback.contract.telemetry.metrics import all_metrics
 from ringback.contract.telemetry.metrics_service_metrics import GRPC_CODES
 from services.gateway import refusal
 from services.gateway.publish_outcome import PublishOutcome
+from services.gateway.spool.spool_outcome import SpoolOutcome
 
 
 @pytest.mark.parametrize(
@@ -101,10 +106,11 @@ def test_the_reasons_of_refusals_are_those_of_the_gateway() -> None:
     reasons = fixed - {refusal.NOT_STORED.reason}
     not_confirmed = {outcome.value for outcome in PublishOutcome} - {"confirmed"}
 
-    assert reasons | not_confirmed | {why.name.lower() for why in Unreadable} == set(
-        REFUSAL_REASONS
-    )
-    assert set(NOT_CONFIRMED) == not_confirmed
+    not_spooled = {outcome.value for outcome in SpoolOutcome} - {"spooled"}
+    unreadable = {why.name.lower() for why in Unreadable}
+
+    assert reasons | not_confirmed | not_spooled | unreadable == set(REFUSAL_REASONS)
+    assert (set(NOT_CONFIRMED), set(NOT_SPOOLED)) == (not_confirmed, not_spooled)
 
 
 def test_the_codes_are_those_of_grpc() -> None:
