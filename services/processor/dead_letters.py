@@ -118,7 +118,9 @@ class DeadLetterRecorder:
         except DATA_REFUSED:
             became = await self._commits.submit(with_raw_body(letter, message.body))
         if became is not None:
+            is_accepted = adopted is None and letter.row.retry_of is None
             self._observer.dead_letter(
+                JobId(letter.row.id) if is_accepted else None,
                 job_id=str(letter.row.id),
                 org_id=str(letter.row.org_id),
                 event_type=letter.row.event_type,

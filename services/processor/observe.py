@@ -7,12 +7,14 @@ from contextlib import contextmanager
 import structlog
 from prometheus_client import CollectorRegistry
 
-from ringback.contract.identity import created_at
-from ringback.contract.status import AttemptOutcome
+from ringback.contract.identity import JobId, created_at
+from ringback.contract.status import AttemptOutcome, Status
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
 from ringback.runtime.instruments import Instruments
 from services.processor.delivery import Delivery
 from services.processor.delivery_log import Recorded
+
+_ENDS = frozenset({AttemptOutcome.COMPLETED, AttemptOutcome.DUPLICATE})
 
 log = structlog.get_logger()
 
@@ -32,6 +34,7 @@ class Observer:
         instruments = Instruments(registry)
         self._completed = instruments.counter(Metric.COMPLETED)
         self._duration = instruments.histogram(Metric.PROCESSING_SECONDS)
+        self._finish_delay = instruments.histogram(Metric.FINISH_DELAY_SECONDS)
         self._attempts = instruments.counter(Metric.ATTEMPTS)
         self._repeated = instruments.counter(Metric.REPEATED)
         self._duplicates = instruments.counter(Metric.DUPLICATES)
@@ -59,6 +62,8 @@ class Observer:
         if recorded.is_fresh:
             self._attempts.labels(recorded.outcome.value).inc()
             self._duration.observe(seconds)
+            if recorded.outcome in _ENDS and delivery.envelope.retry_of is None:
+                self._finished(recorded.outcome, delivery.envelope.job_id)
             if recorded.outcome is AttemptOutcome.COMPLETED:
                 self._completed.labels(event_type_label(delivery.envelope.event_type)).inc()
             elif recorded.outcome is AttemptOutcome.DUPLICATE:
@@ -75,7 +80,7 @@ class Observer:
             outcome=recorded.outcome.value,
             attempts=f"{delivery.attempt}/{observed.max_attempts}",
             duration_ms=round(seconds * 1000, 2),
-            age_ms=round((time.time() - created_at(envelope.job_id).timestamp()) * 1000),
+            age_ms=round(_age_s(envelope.job_id) * 1000),
             repeated=not recorded.is_fresh,
             duplicate_of=recorded.duplicate_of,
             trace_id=envelope.trace.trace_id,
@@ -97,6 +102,17 @@ class Observer:
     def pause_unknown(exc: BaseException) -> None:
         log.warning(LogEvent.PAUSE_UNKNOWN, reason=type(exc).__name__, detail=str(exc)[:200])
 
-    def dead_letter(self, **fields: object) -> None:
+    def dead_letter(self, accepted_as: JobId | None, **fields: object) -> None:
+        """`accepted_as` is the id that a gateway gave it; None for retries and for strangers."""
         self._dead_letters.inc()
+        if accepted_as is not None:
+            self._finished(Status.DEAD_LETTER, accepted_as)
         log.error(LogEvent.DEAD_LETTER_RECORDED, **fields)
+
+    def _finished(self, outcome: AttemptOutcome | Status, job_id: JobId) -> None:
+        self._finish_delay.labels(outcome.value).observe(_age_s(job_id))
+
+
+def _age_s(job_id: JobId) -> float:
+    """Since a gateway took it; the clocks of two machines may differ."""
+    return max(0.0, time.time() - created_at(job_id).timestamp())

@@ -2,12 +2,17 @@
 
 from typing import Final
 
-from ringback.contract.status import AttemptOutcome
+from ringback.contract import thresholds
+from ringback.contract.status import AttemptOutcome, Status
 from ringback.contract.telemetry.event_types import EVENT_TYPE_LABELS
 from ringback.contract.telemetry.metric_spec import Kind, MetricSpec
 from ringback.contract.telemetry.service_name import Service
 
 PROCESSOR: Final = (Service.PROCESSOR,)
+
+FINISH_OUTCOMES: Final = tuple(
+    one.value for one in (Status.COMPLETED, Status.DUPLICATE, Status.DEAD_LETTER)
+)
 
 
 class ProcessorMetric:
@@ -24,6 +29,14 @@ class ProcessorMetric:
         help="Seconds from taking a webhook in hand to its commit, per attempt.",
         services=PROCESSOR,
         buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    )
+    FINISH_DELAY_SECONDS: Final = MetricSpec(
+        name="webhook_finish_delay_seconds",
+        kind=Kind.HISTOGRAM,
+        help="Seconds from the acceptance of a webhook to its end; retries by people are left out.",
+        services=PROCESSOR,
+        labels={"outcome": FINISH_OUTCOMES},
+        buckets=(0.1, 0.5, 1, 2, 5, 10, 20, 30, thresholds.FINISH_SECONDS, 120, 300, 900, 3600),
     )
     ATTEMPTS: Final = MetricSpec(
         name="webhook_attempts_total",

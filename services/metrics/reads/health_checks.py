@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
+from ringback.contract import thresholds
 from services.metrics.reads.queue_state import QueueState
 
-TOO_MANY_WAITING = 100
-TOO_HIGH_FAILURE_RATIO = 0.05
-MOST_DEAD_LETTERS = 10
 FEWEST_CONSUMERS = 1
 
 
@@ -27,27 +25,27 @@ def checks_of(state: QueueState) -> tuple[Check, ...]:
 
 
 def _waiting(state: QueueState) -> Check:
-    ok = state.waiting < TOO_MANY_WAITING
-    limit = f"fewer than {TOO_MANY_WAITING} are healthy"
+    ok = state.waiting < thresholds.WAITING
+    limit = f"fewer than {thresholds.WAITING} are healthy"
     message = f"{_webhooks(state.waiting)} waiting: {limit}."
-    return Check("waiting", ok, state.waiting, TOO_MANY_WAITING, message)
+    return Check("waiting", ok, state.waiting, thresholds.WAITING, message)
 
 
 def _failure_rate(state: QueueState) -> Check:
     ratio = state.failure_ratio
     message = (
         f"{ratio:.2%} of the webhooks of the last 24 hours have failed: "
-        f"less than {TOO_HIGH_FAILURE_RATIO:.0%} is healthy."
+        f"less than {thresholds.FAILURE_RATIO:.0%} is healthy."
     )
-    ok = ratio < TOO_HIGH_FAILURE_RATIO
-    return Check("failure_rate", ok, ratio, TOO_HIGH_FAILURE_RATIO, message)
+    ok = ratio < thresholds.FAILURE_RATIO
+    return Check("failure_rate", ok, ratio, thresholds.FAILURE_RATIO, message)
 
 
 def _dead_letters(state: QueueState) -> Check:
-    count = state.dead_letters
+    count, limit = state.dead_letters, thresholds.DEAD_LETTERS
     letters = "1 dead letter is" if count == 1 else f"{count} dead letters are"
-    message = f"{letters} unresolved: at most {MOST_DEAD_LETTERS} are healthy."
-    return Check("dead_letters", count <= MOST_DEAD_LETTERS, count, MOST_DEAD_LETTERS, message)
+    message = f"{letters} unresolved: at most {limit} are healthy."
+    return Check("dead_letters", count <= limit, count, limit, message)
 
 
 def _consumers(state: QueueState) -> Check:

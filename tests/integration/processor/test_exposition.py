@@ -9,7 +9,10 @@ from tests.support.eventually import eventually
 
 
 async def test_it_is_ready_and_counts_each_end_once(stage: Stage, start: Starter) -> None:
-    """Ready with database, consumers and publisher; a duplicate is no completion."""
+    """Ready with database, consumers and publisher; a duplicate is no completion.
+
+    What a person retries was accepted long before, so how soon it ends is not counted.
+    """
     [port] = free_ports(1)
     process = start(stage.place, processor_exposition_port=str(port))
     await process.ready()
@@ -30,6 +33,8 @@ async def test_it_is_ready_and_counts_each_end_once(stage: Stage, start: Starter
         await stage.until(second, "duplicate")
         dead = await stage.send(scripted("plain", permanent="no use"))
         await stage.until(dead, "dead_letter")
+        retry = await stage.send({"message": {"type": "hang"}}, retry_of=dead)
+        await stage.until(retry, "completed")
         await stage.send({"message": {"type": "hang"}}, job_id=first)
 
         async def counted() -> str:
@@ -39,8 +44,10 @@ async def test_it_is_ready_and_counts_each_end_once(stage: Stage, start: Starter
             return text
 
         text = await eventually(counted)
-    assert 'webhook_completed_total{event_type="hang"} 1.0' in text
+    assert 'webhook_completed_total{event_type="hang"} 2.0' in text
     assert "webhook_duplicates_total 1.0" in text
     assert 'webhook_attempts_total{outcome="permanent"} 1.0' in text
-    assert "webhook_processing_duration_seconds_count 3.0" in text
+    assert "webhook_processing_duration_seconds_count 4.0" in text
+    for outcome in ("completed", "duplicate", "dead_letter"):
+        assert f'webhook_finish_delay_seconds_count{{outcome="{outcome}"}} 1.0' in text
     assert "webhook_in_flight 0.0" in text
