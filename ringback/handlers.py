@@ -11,16 +11,21 @@
 A handler that returns has finished the event. One that raises is tried again after the next delay
 of the ladder. A process can die between a handler's effect and the record of it, so a handler that
 acts outside the database may run twice for one event: pass `job_id` on as an idempotency key.
+
+To see the services that a handler calls in the event's trace, send `event.trace.traceparent` to
+them as the header `traceparent`. With the OpenTelemetry SDK of your own, spans begin in the context
+that `TraceContextTextMapPropagator().extract({"traceparent": event.trace.traceparent})` gives.
 """
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 from ringback.contract.identity import JobId
+from ringback.contract.trace_context import TraceContext, new_trace_context
 
 ANY_TYPE = "*"
 
@@ -35,7 +40,8 @@ class PermanentFailure(Exception):  # ruff: ignore[error-suffix-on-exception-nam
 class Event:
     """One event of a call, as a handler gets it.
 
-    `message` is the object that carries the type, parsed. `attempt` is 1 on the first.
+    `message` is the object that carries the type, parsed. `attempt` is 1 on the first. `trace` is
+    the span of this handler with this event.
     """
 
     job_id: JobId
@@ -47,6 +53,7 @@ class Event:
     attempt: int
     max_attempts: int
     received_at: datetime
+    trace: TraceContext = field(default_factory=new_trace_context)
 
 
 Handler = Callable[..., Awaitable[None]]

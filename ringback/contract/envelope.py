@@ -29,6 +29,8 @@ class Header(StrEnum):
     TRACEPARENT = "traceparent"
     TRACESTATE = "tracestate"
     RETRY_OF = "retry_of"
+    #: Beside a retry by a person: the trace of the webhook that was retried.
+    ORIGIN = "origin_traceparent"
     #: Beside a message whose routing key no longer tells its attempt: suspects, dead letters.
     ATTEMPT = "attempt"
     #: Beside a message that was sent to the dead letters by a processor: why.

@@ -2,9 +2,19 @@
 
 from functools import cache
 from importlib.resources import files
+from pathlib import PurePath
+
+_NAMES: dict[str, str] = {}
 
 
 @cache
 def load(package: str, name: str) -> str:
     """The statement in `sql/<name>` of a package. Raises FileNotFoundError where there is none."""
-    return files(package).joinpath("sql", name).read_text(encoding="utf-8")
+    statement = files(package).joinpath("sql", name).read_text(encoding="utf-8")
+    _NAMES[statement] = PurePath(name).stem
+    return statement
+
+
+def name_of(statement: str) -> str:
+    """The name of the file that `load` took it from, as in `delivery`; empty for another one."""
+    return _NAMES.get(statement, "")

@@ -8,14 +8,17 @@ from ringback.contract.ladder import Ladder
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
 from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
+from services.processor.attempting import Attempting
 from services.processor.database_watch import DatabaseWatch
 from services.processor.delivery import Delivery
 from services.processor.delivery_log import Begun, DeliveryLog, Ended, Recorded
 from services.processor.group_commit import DatabaseAwayError, GroupCommit
 from services.processor.handler_set import Chosen, HandlerSet
+from services.processor.handler_span import HandlerSpan
+from services.processor.message_span import MessageSpan
 from services.processor.observe import Observer
 from services.processor.one_at_a_time import OneAtATime
-from services.processor.outcome import DUPLICATE, Outcome, completed, failed
+from services.processor.outcome import DUPLICATE, Effect, Outcome, completed, failed
 from services.processor.run_handlers import run_handlers
 from services.processor.transaction_attempt import TransactionLostError, complete_in_transaction
 
@@ -24,7 +27,7 @@ from services.processor.transaction_attempt import TransactionLostError, complet
 class Commits:
     """Where attempts that begin and end at the same time meet."""
 
-    begin: GroupCommit[Delivery, Begun]
+    begin: GroupCommit[Attempting, Begun]
     finish: GroupCommit[Ended, Recorded]
 
 
@@ -56,52 +59,49 @@ class Attempts:
         self._observer = observer
         self._turns = OneAtATime()
 
-    async def make(self, delivery: Delivery) -> AttemptOutcome:
-        """Run the handlers of a webhook and record what they came to.
+    async def make(self, delivery: Delivery, span: MessageSpan) -> AttemptOutcome:
+        """Run the handlers of a webhook and record what they came to, in the span of its message.
 
         A redelivery runs nothing: the recorded outcome is returned again. One that comes while
         its webhook is in hand, as after a lost connection, waits for that outcome. Raises
         DatabaseAwayError when nothing could be recorded; the webhook is then to be returned.
         """
         async with self._turns.turn(delivery.envelope.job_id):
-            started_at = self._now()
-            with self._observer.attempt(delivery) as observed:
-                recorded = await self._attempt(delivery, started_at)
+            attempting = Attempting(delivery, span, self._now())
+            with self._observer.attempt(delivery, span.context) as observed:
+                recorded = await self._attempt(attempting)
                 observed.ended(recorded, max_attempts=self._ladder.max_attempts)
+            span.ended(
+                recorded.outcome, is_fresh=recorded.is_fresh, duplicate_of=recorded.duplicate_of
+            )
             return recorded.outcome
 
-    async def _attempt(self, delivery: Delivery, started_at: datetime) -> Recorded:
-        chosen = self._handlers.for_type(delivery.envelope.event_type)
+    async def _attempt(self, attempting: Attempting) -> Recorded:
+        chosen = self._handlers.for_type(attempting.delivery.envelope.event_type)
         if chosen.plain:
-            begun = await self._commits.begin.submit(delivery)
+            begun = await self._commits.begin.submit(attempting)
             if begun.recorded is not None:
                 return Recorded(begun.recorded, is_fresh=False, duplicate_of=begun.duplicate_of)
             if begun.duplicate_of is not None:
-                return await self._finish(delivery, DUPLICATE, started_at)
-        event = self._event(delivery)
-        outcome = await self._plain(chosen, event)
+                return await self._finish(attempting, DUPLICATE)
+        event = self._event(attempting)
+        outcome = await self._plain(chosen, event, attempting.span)
         if outcome.kind is AttemptOutcome.COMPLETED and chosen.transactional:
-            result = await self._in_transaction(chosen, delivery, event, outcome, started_at)
+            result = await self._in_transaction(chosen, attempting, event, outcome)
             if isinstance(result, Recorded):
                 return result
             outcome = result
-        return await self._finish(delivery, outcome, started_at)
+        return await self._finish(attempting, outcome)
 
     async def _in_transaction(
-        self,
-        chosen: Chosen,
-        delivery: Delivery,
-        event: Event,
-        outcome: Outcome,
-        started_at: datetime,
+        self, chosen: Chosen, attempting: Attempting, event: Event, outcome: Outcome
     ) -> Recorded | Outcome:
         try:
             return await complete_in_transaction(
                 self._log,
-                delivery,
+                attempting,
                 event,
                 chosen.transactional,
-                started_at=started_at,
                 now=self._now,
                 timeout_s=self._timeout_s,
                 effects=outcome.effects,
@@ -110,28 +110,32 @@ class Attempts:
             self._watch.failed(exc)
             raise DatabaseAwayError from exc
 
-    async def _plain(self, chosen: Chosen, event: Event) -> Outcome:
+    async def _plain(self, chosen: Chosen, event: Event, span: MessageSpan) -> Outcome:
         if chosen.plain:
-            outcome = await run_handlers(chosen.plain, event, timeout_s=self._timeout_s)
+            outcome = await run_handlers(chosen.plain, event, timeout_s=self._timeout_s, span=span)
             if outcome.kind is not AttemptOutcome.COMPLETED:
                 return outcome
-        return completed(tuple(effect for of in chosen.effects_of for effect in of(event)))
+        return completed(_effects(chosen, event, span))
 
-    async def _finish(self, delivery: Delivery, outcome: Outcome, started_at: datetime) -> Recorded:
-        ended = Ended(delivery, outcome, started_at, self._now())
+    async def _finish(self, attempting: Attempting, outcome: Outcome) -> Recorded:
         try:
-            return await self._commits.finish.submit(ended)
+            return await self._finish_as(attempting, outcome)
         except DATA_REFUSED as exc:
             # The effects cannot be stored. That is the event's own failure, and is told as such.
             unstorable = failed(
                 type(exc).__qualname__, "The effects of the event cannot be stored."
             )
-            return await self._commits.finish.submit(
-                Ended(delivery, unstorable, started_at, self._now())
-            )
+            return await self._finish_as(attempting, unstorable)
 
-    def _event(self, delivery: Delivery) -> Event:
-        envelope = delivery.envelope
+    async def _finish_as(self, attempting: Attempting, outcome: Outcome) -> Recorded:
+        ended = Ended(attempting, outcome, self._now())
+        recorded = await self._commits.finish.submit(ended)
+        if outcome.error_class is not None and recorded.is_fresh:
+            attempting.span.failed(outcome.error_class)
+        return recorded
+
+    def _event(self, attempting: Attempting) -> Event:
+        delivery, envelope = attempting.delivery, attempting.delivery.envelope
         return Event(
             job_id=envelope.job_id,
             org_id=envelope.org_id,
@@ -142,4 +146,15 @@ class Attempts:
             attempt=delivery.attempt,
             max_attempts=self._ladder.max_attempts,
             received_at=envelope.received_at,
+            trace=attempting.span.context,
         )
+
+
+def _effects(chosen: Chosen, event: Event, span: MessageSpan) -> tuple[Effect, ...]:
+    handling = HandlerSpan(span)
+    effects: list[Effect] = []
+    for effects_of in chosen.effects_of:
+        handling.begin(effects_of)
+        effects.extend(effects_of(event))
+        handling.end()
+    return tuple(effects)

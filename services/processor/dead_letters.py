@@ -9,6 +9,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.identity import JobId, new_job_id
 from ringback.contract.telemetry import LogEvent
+from ringback.contract.topology import DEAD_LETTER_QUEUE
 from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
 from ringback.runtime.queries import load
 from services.processor.database_watch import DatabaseWatch
@@ -24,9 +25,14 @@ from services.processor.delivery import Days, Message
 from services.processor.group_commit import DatabaseAwayError, GroupCommit
 from services.processor.lanes import message_of
 from services.processor.log_rows import columns
+from services.processor.message_span import MessageSpan
 from services.processor.observe import Observer
 from services.processor.policy import Acknowledge
+from services.processor.previous_attempts import link_previous_attempts
 from services.processor.settle import Publisher, give_back, give_back_after_a_bug, settle
+from services.processor.shared_query import shared_query
+from services.processor.spans import Spans
+from services.processor.trace_links import before_burial
 
 _PACKAGE = "services.processor"
 
@@ -42,24 +48,37 @@ class Became:
     error_message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Burial:
+    """A dead letter to be recorded, and the span of its message."""
+
+    letter: DeadLetter
+    span: MessageSpan
+
+
 class DeadLetterLog:
     """The dead letters' side of the delivery log."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def record(self, letters: Sequence[DeadLetter]) -> list[Became | None]:
+    async def record(self, burials: Sequence[Burial]) -> list[Became | None]:
         """Move webhooks to the dead letters; None for one that was there, or is finished."""
-        rows = [letter.row for letter in letters]
-        failures = [letter.failure for letter in letters]
-        found = await self._pool.fetch(
-            load(_PACKAGE, "record_dead_letters.sql"),
-            [row.id for row in rows],
-            [letter.attempt for letter in letters],
-            [failure.error_class if failure else None for failure in failures],
-            [failure.error_message if failure else None for failure in failures],
-            *columns(rows),
-        )
+        rows = [burial.letter.row for burial in burials]
+        failures = [burial.letter.failure for burial in burials]
+        spans = [burial.span for burial in burials]
+        async with self._pool.acquire() as connection:
+            lasts = [before_burial(row.id) for row in rows]
+            await link_previous_attempts(connection, list(zip(spans, lasts, strict=True)))
+            with shared_query("record_dead_letters", spans):
+                found = await connection.fetch(
+                    load(_PACKAGE, "record_dead_letters.sql"),
+                    [row.id for row in rows],
+                    [burial.letter.attempt for burial in burials],
+                    [failure.error_class if failure else None for failure in failures],
+                    [failure.error_message if failure else None for failure in failures],
+                    *columns(rows),
+                )
         by_id = {
             record["delivery_id"]: Became(
                 record["attempts"], record["error_class"], record["error_message"]
@@ -68,11 +87,12 @@ class DeadLetterLog:
         }
         return [by_id.get(row.id) for row in rows]
 
-    async def adopt(self, name: str) -> JobId:
+    async def adopt(self, name: str, span: MessageSpan) -> JobId:
         """An id for a message that has none of ours; the same one each time it is delivered."""
-        owner = await self._pool.fetchval(
-            load(_PACKAGE, "adopt_message.sql"), new_job_id(), NOBODYS_ORG, name
-        )
+        with shared_query("adopt_message", [span]):
+            owner = await self._pool.fetchval(
+                load(_PACKAGE, "adopt_message.sql"), new_job_id(), NOBODYS_ORG, name
+            )
         return JobId(owner)
 
 
@@ -81,13 +101,14 @@ class DeadLetterRecorder:
         self,
         *,
         dead_letter_log: DeadLetterLog,
-        commits: GroupCommit[DeadLetter, Became | None],
+        commits: GroupCommit[Burial, Became | None],
         days: Callable[[], Days],
         max_attempts: int,
         publisher: Publisher,
         watch: DatabaseWatch,
         on_database_away: Callable[[], Awaitable[None]],
         observer: Observer,
+        spans: Spans,
     ) -> None:
         self._log = dead_letter_log
         self._commits = commits
@@ -97,26 +118,35 @@ class DeadLetterRecorder:
         self._watch = watch
         self._on_database_away = on_database_away
         self._observer = observer
+        self._spans = spans
 
     async def take(self, incoming: AbstractIncomingMessage) -> None:
         """Record one message of the dead-letter queue, then acknowledge it."""
-        try:
-            await self._record(message_of(incoming))
-            await settle(incoming, Acknowledge(), self._publisher)
-        except DatabaseAwayError:
-            await self._on_database_away()
-            await give_back(incoming)
-        except Exception:
-            log.exception(LogEvent.DEAD_LETTER_NOT_RECORDED, job_id=incoming.message_id)
-            await give_back_after_a_bug(incoming)
+        message = message_of(incoming)
+        with self._spans.begin(message, DEAD_LETTER_QUEUE, is_dead_letter=True) as span:
+            try:
+                await self._record(message, span)
+                await settle(incoming, Acknowledge(), self._publisher, span)
+            except DatabaseAwayError as exc:
+                span.failed(type(exc).__qualname__)
+                await self._on_database_away()
+                await give_back(incoming, span)
+            except Exception as exc:
+                span.failed(type(exc).__qualname__)
+                log.exception(LogEvent.DEAD_LETTER_NOT_RECORDED, job_id=incoming.message_id)
+                await give_back_after_a_bug(incoming, span)
 
-    async def _record(self, message: Message) -> None:
-        adopted = None if has_id_of_ours(message, self._days()) else await self._adopt(message)
+    async def _record(self, message: Message, span: MessageSpan) -> None:
+        adopted = None
+        if not has_id_of_ours(message, self._days()):
+            adopted = await self._adopt(message, span)
         letter = dead_letter_of(message, self._max_attempts, adopted)
+        span.holds(letter.row)
         try:
-            became = await self._commits.submit(letter)
+            became = await self._commits.submit(Burial(letter, span))
         except DATA_REFUSED:
-            became = await self._commits.submit(with_raw_body(letter, message.body))
+            stored = with_raw_body(letter, message.body)
+            became = await self._commits.submit(Burial(stored, span))
         if became is not None:
             is_accepted = adopted is None and letter.row.retry_of is None
             self._observer.dead_letter(
@@ -128,11 +158,12 @@ class DeadLetterRecorder:
                 attempts=f"{became.attempts}/{self._max_attempts}",
                 error_class=became.error_class,
                 error_message=became.error_message,
+                trace_id=span.context.trace_id,
             )
 
-    async def _adopt(self, message: Message) -> JobId:
+    async def _adopt(self, message: Message, span: MessageSpan) -> JobId:
         try:
-            return await self._log.adopt(fingerprint(message))
+            return await self._log.adopt(fingerprint(message), span)
         except DATABASE_AWAY as exc:
             self._watch.failed(exc)
             raise DatabaseAwayError from exc

@@ -33,6 +33,7 @@ class Message:
     message_id: str | None
     type: str | None
     headers: Mapping[str, Any]
+    exchange: str = ""
 
     @property
     def deliveries_before(self) -> int:

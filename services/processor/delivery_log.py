@@ -5,17 +5,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from ringback.contract.status import AttemptOutcome
-from ringback.runtime.queries import load
-from services.processor.delivery import Delivery
+from ringback.runtime.queries import load, name_of
+from services.processor.attempting import Attempting
 from services.processor.log_rows import columns, log_row
+from services.processor.message_span import MessageSpan
 from services.processor.outcome import Effect, Outcome, completed
+from services.processor.previous_attempts import link_previous_attempts
+from services.processor.shared_query import shared_query
+from services.processor.trace_links import Before, before_attempt
 
 _PACKAGE = "services.processor"
 
@@ -32,9 +35,8 @@ class Begun:
 class Ended:
     """An attempt, with what its handlers came to."""
 
-    delivery: Delivery
+    attempting: Attempting
     outcome: Outcome
-    started_at: datetime
     ended_at: datetime
 
 
@@ -54,17 +56,18 @@ class DeliveryLog:
         self._pool = pool
         self._max_attempts = max_attempts
 
-    async def begin(self, deliveries: Sequence[Delivery]) -> list[Begun]:
+    async def begin(self, attempts: Sequence[Attempting]) -> list[Begun]:
         """Claim the events and note that they are processing."""
-        rows = [log_row(delivery, self._max_attempts) for delivery in deliveries]
+        rows = [log_row(attempt.delivery, self._max_attempts) for attempt in attempts]
         org_ids, *others = columns(rows)
-        found = await self._pool.fetch(
-            load(_PACKAGE, "begin_attempts.sql"),
-            [row.id for row in rows],
-            [delivery.attempt for delivery in deliveries],
-            org_ids,
-            *others,
-        )
+        with shared_query("begin_attempts", [attempt.span for attempt in attempts]):
+            found = await self._pool.fetch(
+                load(_PACKAGE, "begin_attempts.sql"),
+                [row.id for row in rows],
+                [attempt.delivery.attempt for attempt in attempts],
+                org_ids,
+                *others,
+            )
         by_id = {
             record["delivery_id"]: Begun(
                 _outcome(record["recorded_outcome"]), record["duplicate_of"]
@@ -77,30 +80,34 @@ class DeliveryLog:
         """Write the attempts down, with their effects and statuses."""
         if not any(attempt.outcome.effects for attempt in ended):
             async with self._pool.acquire() as connection:
+                await link_previous_attempts(connection, _with_those_before(ended))
                 return await self._finish(connection, ended)
-        async with self._pool.acquire() as connection, connection.transaction():
-            recorded = await self._finish(connection, ended)
-            await _apply(
-                connection,
-                [
-                    effect
-                    for attempt, result in zip(ended, recorded, strict=True)
-                    if result.is_fresh and result.outcome is AttemptOutcome.COMPLETED
-                    for effect in attempt.outcome.effects
-                ],
-            )
+        async with self._pool.acquire() as connection:
+            await link_previous_attempts(connection, _with_those_before(ended))
+            async with connection.transaction():
+                recorded = await self._finish(connection, ended)
+                await _apply(
+                    connection,
+                    [
+                        (effect, attempt.attempting.span)
+                        for attempt, result in zip(ended, recorded, strict=True)
+                        if result.is_fresh and result.outcome is AttemptOutcome.COMPLETED
+                        for effect in attempt.outcome.effects
+                    ],
+                )
         return recorded
 
     @asynccontextmanager
     async def finishing(
-        self, delivery: Delivery, started_at: datetime
+        self, attempting: Attempting
     ) -> AsyncGenerator[tuple[PoolConnectionProxy, Recorded], None]:
         """The transaction that completes one attempt, open for what its handlers write.
 
         It begins with the attempt's row. What is raised inside rolls all of it back.
         """
-        ended = Ended(delivery, completed(), started_at, started_at)
+        ended = Ended(attempting, completed(), attempting.started_at)
         async with self._pool.acquire() as connection:
+            await link_previous_attempts(connection, _with_those_before([ended]))
             try:
                 async with connection.transaction():
                     [recorded] = await self._finish(connection, [ended])
@@ -112,36 +119,40 @@ class DeliveryLog:
     @staticmethod
     async def end_now(
         connection: PoolConnectionProxy,
-        delivery: Delivery,
+        attempting: Attempting,
         ended_at: datetime,
         effects: Sequence[Effect],
     ) -> None:
         """Complete what `finishing` began: its effects, and the time at which it really ended."""
-        await _apply(connection, list(effects))
-        await connection.execute(
-            load(_PACKAGE, "end_attempt_now.sql"),
-            delivery.envelope.job_id,
-            delivery.attempt,
-            ended_at,
-        )
+        await _apply(connection, [(effect, attempting.span) for effect in effects])
+        with shared_query("end_attempt_now", [attempting.span]):
+            await connection.execute(
+                load(_PACKAGE, "end_attempt_now.sql"),
+                attempting.delivery.envelope.job_id,
+                attempting.delivery.attempt,
+                ended_at,
+            )
 
     async def _finish(
         self, connection: PoolConnectionProxy, ended: Sequence[Ended]
     ) -> list[Recorded]:
-        rows = [log_row(attempt.delivery, self._max_attempts) for attempt in ended]
-        found = await connection.fetch(
-            load(_PACKAGE, "finish_attempts.sql"),
-            [row.id for row in rows],
-            [attempt.delivery.attempt for attempt in ended],
-            [attempt.outcome.kind.value for attempt in ended],
-            [attempt.started_at for attempt in ended],
-            [attempt.ended_at for attempt in ended],
-            [attempt.outcome.error_class for attempt in ended],
-            [attempt.outcome.error_message for attempt in ended],
-            [attempt.delivery.envelope.trace.trace_id for attempt in ended],
-            [attempt.delivery.envelope.trace.span_id for attempt in ended],
-            *columns(rows),
-        )
+        attempts = [one.attempting for one in ended]
+        rows = [log_row(attempt.delivery, self._max_attempts) for attempt in attempts]
+        traces = [attempt.span.context for attempt in attempts]
+        with shared_query("finish_attempts", [attempt.span for attempt in attempts]):
+            found = await connection.fetch(
+                load(_PACKAGE, "finish_attempts.sql"),
+                [row.id for row in rows],
+                [attempt.delivery.attempt for attempt in attempts],
+                [one.outcome.kind.value for one in ended],
+                [attempt.started_at for attempt in attempts],
+                [one.ended_at for one in ended],
+                [one.outcome.error_class for one in ended],
+                [one.outcome.error_message for one in ended],
+                [trace.trace_id for trace in traces],
+                [trace.span_id for trace in traces],
+                *columns(rows),
+            )
         by_id = {
             record["delivery_id"]: Recorded(
                 AttemptOutcome(record["final_outcome"]), record["is_fresh"], record["duplicate_of"]
@@ -151,10 +162,28 @@ class DeliveryLog:
         return [by_id[row.id] for row in rows]
 
 
-async def _apply(connection: PoolConnectionProxy, effects: list[Effect]) -> None:
-    effects.sort(key=attrgetter("statement", "order"))
-    for statement, group in groupby(effects, key=attrgetter("statement")):
-        await connection.executemany(statement, [effect.arguments for effect in group])
+async def _apply(
+    connection: PoolConnectionProxy, effects: list[tuple[Effect, MessageSpan]]
+) -> None:
+    effects.sort(key=lambda one: (one[0].statement, one[0].order))
+    for statement, group in groupby(effects, key=lambda one: one[0].statement):
+        same = list(group)
+        with shared_query(name_of(statement), dict.fromkeys(span for _, span in same)):
+            await connection.executemany(statement, [effect.arguments for effect, _ in same])
+
+
+def _with_those_before(ended: Sequence[Ended]) -> list[tuple[MessageSpan, Before | None]]:
+    return [
+        (
+            one.attempting.span,
+            before_attempt(
+                one.attempting.delivery.envelope.job_id,
+                one.attempting.delivery.attempt,
+                one.attempting.delivery.envelope.retry_of,
+            ),
+        )
+        for one in ended
+    ]
 
 
 def _outcome(word: str | None) -> AttemptOutcome | None:

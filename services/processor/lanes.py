@@ -9,6 +9,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.ladder import Ladder
 from ringback.contract.telemetry import LogEvent
+from ringback.contract.topology import SUSPECT_QUEUE, WORK_QUEUE
 from services.processor.attempt import Attempts
 from services.processor.database_watch import DatabaseWatch
 from services.processor.delivery import (
@@ -19,10 +20,12 @@ from services.processor.delivery import (
     open_delivery,
 )
 from services.processor.group_commit import DatabaseAwayError
+from services.processor.message_span import MessageSpan
 from services.processor.observe import Observer
 from services.processor.policy import (
     CRASHED,
     Failure,
+    Forward,
     Lane,
     Verdict,
     bury,
@@ -32,8 +35,10 @@ from services.processor.policy import (
     set_aside,
 )
 from services.processor.settle import Publisher, give_back, give_back_after_a_bug, settle
+from services.processor.spans import Spans
 
 _LAST_WORD_S = 3.0
+_UNDELIVERABLE = "undeliverable"
 
 log = structlog.get_logger()
 
@@ -48,6 +53,7 @@ def message_of(incoming: AbstractIncomingMessage) -> Message:
         message_id=incoming.message_id,
         type=incoming.type,
         headers=incoming.headers,
+        exchange=incoming.exchange or "",
     )
 
 
@@ -63,6 +69,7 @@ class Lanes:
         alone: Alone,
         on_database_away: Callable[[], Awaitable[None]],
         observer: Observer,
+        spans: Spans,
     ) -> None:
         self._attempts = attempts
         self._ladder = ladder
@@ -72,59 +79,74 @@ class Lanes:
         self._alone = alone
         self._on_database_away = on_database_away
         self._observer = observer
+        self._spans = spans
 
     async def work(self, incoming: AbstractIncomingMessage) -> None:
         """Attempt a webhook, or set it aside when it may be what kills the process."""
         message = message_of(incoming)
-        try:
-            await settle(incoming, await self._work_verdict(message), self._publisher)
-        except DatabaseAwayError:
-            await self._on_database_away()
-            await give_back(incoming)
-        except Exception:
-            log.exception(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id)
-            await give_back_after_a_bug(incoming)
+        with self._spans.begin(message, WORK_QUEUE) as span:
+            try:
+                verdict = await self._work_verdict(message, span)
+                await settle(incoming, verdict, self._publisher, span)
+            except DatabaseAwayError as exc:
+                span.failed(type(exc).__qualname__)
+                await self._on_database_away()
+                await give_back(incoming, span)
+            except Exception as exc:
+                span.failed(type(exc).__qualname__)
+                log.exception(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id)
+                await give_back_after_a_bug(incoming, span)
 
     async def suspect(self, incoming: AbstractIncomingMessage) -> None:
         """Attempt a webhook while nothing else is in hand that a crash could take along."""
         message = message_of(incoming)
-        try:
-            await settle(incoming, await self._suspect_verdict(message), self._publisher)
-        except DatabaseAwayError:
-            # Returned, it would count as one of the three crashes; as a new copy it does not.
-            await self._on_database_away()
-            await settle(incoming, set_aside(attempt_due(message)), self._publisher)
-        except asyncio.CancelledError:
-            await self._set_aside_anew(incoming, message)
-            raise
-        except Exception:
-            log.exception(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id)
-            await give_back_after_a_bug(incoming)
+        anew = set_aside(attempt_due(message))
+        with self._spans.begin(message, SUSPECT_QUEUE) as span:
+            try:
+                verdict = await self._suspect_verdict(message, span)
+                await settle(incoming, verdict, self._publisher, span)
+            except DatabaseAwayError as exc:
+                # Returned, it would count as one of the three crashes; as a new copy it does not.
+                span.failed(type(exc).__qualname__)
+                await self._on_database_away()
+                await settle(incoming, anew, self._publisher, span)
+            except asyncio.CancelledError:
+                await self._set_aside_anew(incoming, anew, span)
+                raise
+            except Exception as exc:
+                span.failed(type(exc).__qualname__)
+                log.exception(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id)
+                await give_back_after_a_bug(incoming, span)
 
-    async def _set_aside_anew(self, incoming: AbstractIncomingMessage, message: Message) -> None:
+    async def _set_aside_anew(
+        self, incoming: AbstractIncomingMessage, anew: Forward, span: MessageSpan
+    ) -> None:
         """Our own end cuts it short. As a new copy it does not count that as one of the crashes."""
         try:
             async with asyncio.timeout(_LAST_WORD_S):
-                await settle(incoming, set_aside(attempt_due(message)), self._publisher)
+                await settle(incoming, anew, self._publisher, span)
         except TimeoutError:
             log.warning(LogEvent.SUSPECT_LEFT_UNANSWERED, job_id=incoming.message_id)
 
-    async def _work_verdict(self, message: Message) -> Verdict:
+    async def _work_verdict(self, message: Message, span: MessageSpan) -> Verdict:
         if is_suspect(message.deliveries_before, database_was_away=self._watch.was_away_recently):
             self._observer.set_aside(message.message_id, message.deliveries_before)
             return set_aside(attempt_due(message))
-        return await self._verdict(message, Lane.WORK)
+        return await self._verdict(message, Lane.WORK, span)
 
-    async def _suspect_verdict(self, message: Message) -> Verdict:
+    async def _suspect_verdict(self, message: Message, span: MessageSpan) -> Verdict:
         if is_hopeless(message.deliveries_before):
+            span.failed(CRASHED.error_class)
             return bury(attempt_due(message), CRASHED)
         async with self._alone():
-            return await self._verdict(message, Lane.SUSPECT)
+            return await self._verdict(message, Lane.SUSPECT, span)
 
-    async def _verdict(self, message: Message, lane: Lane) -> Verdict:
+    async def _verdict(self, message: Message, lane: Lane, span: MessageSpan) -> Verdict:
         delivery = open_delivery(message, self._days())
         if isinstance(delivery, Undeliverable):
             self._observer.undeliverable(message.message_id, delivery.reason)
-            return bury(attempt_due(message), Failure("undeliverable", delivery.reason))
-        outcome = await self._attempts.make(delivery)
+            span.failed(_UNDELIVERABLE)
+            return bury(attempt_due(message), Failure(_UNDELIVERABLE, delivery.reason))
+        span.opened(delivery)
+        outcome = await self._attempts.make(delivery, span)
         return decide(outcome, lane=lane, attempt=delivery.attempt, ladder=self._ladder)

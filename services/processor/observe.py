@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from ringback.contract.identity import JobId, created_at
 from ringback.contract.status import AttemptOutcome, Status
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
+from ringback.contract.trace_context import TraceContext
 from ringback.runtime.instruments import Instruments
 from services.processor.delivery import Delivery
 from services.processor.delivery_log import Recorded
@@ -44,8 +45,10 @@ class Observer:
         self._paused = instruments.gauge(Metric.PROCESSING_PAUSED)
 
     @contextmanager
-    def attempt(self, delivery: Delivery) -> Generator[ObservedAttempt, None, None]:
-        """Watch one attempt. One that is cut short by our shutdown leaves no trace: it was none."""
+    def attempt(
+        self, delivery: Delivery, trace: TraceContext
+    ) -> Generator[ObservedAttempt, None, None]:
+        """Watch one attempt. One that is cut short by our shutdown is not told of: it was none."""
         observed = ObservedAttempt()
         begun = time.perf_counter()
         self._in_flight.inc()
@@ -54,9 +57,11 @@ class Observer:
         finally:
             self._in_flight.dec()
         if observed.recorded is not None:
-            self._attempted(delivery, observed, time.perf_counter() - begun)
+            self._attempted(delivery, trace, observed, time.perf_counter() - begun)
 
-    def _attempted(self, delivery: Delivery, observed: ObservedAttempt, seconds: float) -> None:
+    def _attempted(
+        self, delivery: Delivery, trace: TraceContext, observed: ObservedAttempt, seconds: float
+    ) -> None:
         recorded = observed.recorded
         assert recorded is not None
         if recorded.is_fresh:
@@ -83,7 +88,7 @@ class Observer:
             age_ms=round(_age_s(envelope.job_id) * 1000),
             repeated=not recorded.is_fresh,
             duplicate_of=recorded.duplicate_of,
-            trace_id=envelope.trace.trace_id,
+            trace_id=trace.trace_id,
         )
 
     def set_aside(self, job_id: str | None, deliveries_before: int) -> None:

@@ -6,9 +6,14 @@ from types import MappingProxyType
 from typing import assert_never
 
 from ringback.contract.envelope import Header
-from ringback.contract.ladder import Attempt, Ladder
+from ringback.contract.ladder import Attempt, Ladder, Rung
 from ringback.contract.status import AttemptOutcome
-from ringback.contract.topology import DEAD, SUSPECT_DELIVERY_LIMIT, SUSPECT_QUEUE
+from ringback.contract.topology import (
+    DEAD,
+    DEAD_LETTER_QUEUE,
+    SUSPECT_DELIVERY_LIMIT,
+    SUSPECT_QUEUE,
+)
 
 SUSPECT_AFTER = 3
 """Deliveries without an answer after which a message is run alone: it may be what kills us."""
@@ -30,7 +35,9 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The attempt failed. The broker moves it to its rung, or to the dead letters."""
+    """The attempt failed. The broker moves it to its rung, or without one to the dead letters."""
+
+    rung: Rung | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +47,18 @@ class Forward:
     exchange: str
     routing_key: str
     headers: MappingProxyType[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
+    rung: Rung | None = None
 
 
 Verdict = Acknowledge | Reject | Forward
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """To which queue a message goes, and how long it waits there if that is known."""
+
+    queue: str
+    delay_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +83,8 @@ def decide(outcome: AttemptOutcome, *, lane: Lane, attempt: Attempt, ladder: Lad
         case AttemptOutcome.PERMANENT:
             return bury(attempt)
         case AttemptOutcome.FAILED:
-            return Reject() if lane is Lane.WORK else _climb(attempt, ladder)
+            rung = ladder.rung_after(attempt)
+            return Reject(rung) if lane is Lane.WORK else _climb(attempt, rung)
         case _:
             assert_never(outcome)
 
@@ -79,6 +96,14 @@ def bury(attempt: Attempt, failure: Failure | None = None) -> Forward:
         headers[Header.ERROR_CLASS.value] = failure.error_class
         headers[Header.ERROR_MESSAGE.value] = failure.error_message
     return Forward(DEAD, f"attempt.{attempt}", MappingProxyType(headers))
+
+
+def move_of(verdict: Reject | Forward) -> Move:
+    """Where a message goes by this verdict, if the broker stands as the ladder says."""
+    if verdict.rung is not None:
+        return Move(verdict.rung.queue_name, verdict.rung.delay_ms)
+    is_suspect_now = isinstance(verdict, Forward) and verdict.exchange == DEFAULT_EXCHANGE
+    return Move(SUSPECT_QUEUE if is_suspect_now else DEAD_LETTER_QUEUE)
 
 
 def is_suspect(deliveries_before: int, *, database_was_away: bool) -> bool:
@@ -103,7 +128,6 @@ def set_aside(attempt: Attempt) -> Forward:
     return Forward(DEFAULT_EXCHANGE, SUSPECT_QUEUE, headers)
 
 
-def _climb(attempt: Attempt, ladder: Ladder) -> Forward:
+def _climb(attempt: Attempt, rung: Rung | None) -> Forward:
     """Send a suspect to its rung by hand: what its own queue rejects goes to the dead letters."""
-    rung = ladder.rung_after(attempt)
-    return bury(attempt) if rung is None else Forward(DEFAULT_EXCHANGE, rung.queue_name)
+    return bury(attempt) if rung is None else Forward(DEFAULT_EXCHANGE, rung.queue_name, rung=rung)

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
 from ringback.contract.telemetry import LogEvent
 from ringback.handlers import Event, Handler, PermanentFailure
+from services.processor.handler_span import HandlerSpan
+from services.processor.message_span import MessageSpan
 from services.processor.outcome import Outcome, completed, failed
 
 _CANCEL_WAIT_S = 1.0
+_TIMEOUT = "timeout"
 
 log = structlog.get_logger()
 
@@ -23,20 +27,29 @@ def are_abandoned() -> bool:
 
 
 async def run_handlers(
-    handlers: Sequence[Handler], event: Event, *arguments: object, timeout_s: float
+    handlers: Sequence[Handler],
+    event: Event,
+    *arguments: object,
+    timeout_s: float,
+    span: MessageSpan,
 ) -> Outcome:
     """Call each handler with the event and `arguments`, in turn; the first error ends it.
+
+    Each has a span within `span`, and an event that tells it.
 
     A handler that is cut at the timeout gets a second to clean up. Being cancelled from outside
     cancels the handler and is no outcome: work cut short by our own shutdown is not an attempt.
     """
-    task = asyncio.create_task(_in_turn(handlers, event, *arguments))
+    handling = HandlerSpan(span)
+    task = asyncio.create_task(_in_turn(handlers, event, *arguments, handling=handling))
     try:
         await asyncio.wait({task}, timeout=timeout_s)
         if not task.done():
+            handling.end(_TIMEOUT)
             await _cut(task, event)
-            return failed("timeout", f"The handlers did not end within {timeout_s:g} s.")
-    except asyncio.CancelledError:
+            return failed(_TIMEOUT, f"The handlers did not end within {timeout_s:g} s.")
+    except asyncio.CancelledError as exc:
+        handling.end(type(exc).__qualname__)
         await _cut(task, event)
         raise
     return _outcome_of(task)
@@ -62,9 +75,17 @@ def _said_by(error: BaseException) -> str:
         return ""
 
 
-async def _in_turn(handlers: Sequence[Handler], event: Event, *arguments: object) -> None:
+async def _in_turn(
+    handlers: Sequence[Handler], event: Event, *arguments: object, handling: HandlerSpan
+) -> None:
     for handler in handlers:
-        await handler(event, *arguments)
+        context = handling.begin(handler).context
+        try:
+            await handler(replace(event, trace=context), *arguments)
+        except BaseException as exc:
+            handling.end(type(exc).__qualname__)
+            raise
+        handling.end()
 
 
 async def _cut(task: asyncio.Task[None], event: Event) -> None:

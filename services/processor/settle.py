@@ -9,7 +9,8 @@ from aio_pika.abc import AbstractIncomingMessage
 from ringback.contract.envelope import Header, without_broker_headers
 from ringback.contract.telemetry import LogEvent
 from ringback.runtime.rabbit import BROKER_AWAY
-from services.processor.policy import Acknowledge, Forward, Reject, Verdict
+from services.processor.message_span import MessageSpan
+from services.processor.policy import Acknowledge, Forward, Reject, Verdict, move_of
 
 _RETRY_WAIT_S = 1.0
 _AFTER_A_BUG_S = 1.0
@@ -25,7 +26,9 @@ class Publisher(Protocol):
         """Publish a copy of the message; return once it is confirmed. Raises one of BROKER_AWAY."""
 
 
-async def settle(message: AbstractIncomingMessage, verdict: Verdict, publisher: Publisher) -> bool:
+async def settle(
+    message: AbstractIncomingMessage, verdict: Verdict, publisher: Publisher, span: MessageSpan
+) -> bool:
     """Do what was decided; true if the broker was told.
 
     False when the message's channel is gone: the broker delivers the message again, and the log
@@ -34,12 +37,14 @@ async def settle(message: AbstractIncomingMessage, verdict: Verdict, publisher: 
     try:
         match verdict:
             case Acknowledge():
-                await message.ack()
+                await _acknowledge(message, span)
             case Reject():
-                await message.reject(requeue=False)
+                with span.moving(move_of(verdict)):
+                    await _reject(message, span, requeue=False)
             case Forward():
-                await _forwarded(message, verdict, publisher)
-                await message.ack()
+                with span.moving(move_of(verdict)):
+                    await _forwarded(message, verdict, publisher)
+                await _acknowledge(message, span)
             case _:
                 assert_never(verdict)
     except BROKER_AWAY as exc:
@@ -48,21 +53,21 @@ async def settle(message: AbstractIncomingMessage, verdict: Verdict, publisher: 
     return True
 
 
-async def give_back(message: AbstractIncomingMessage) -> None:
+async def give_back(message: AbstractIncomingMessage, span: MessageSpan) -> None:
     """Return a message to its queue, to be delivered again."""
     try:
-        await message.reject(requeue=True)
+        await _reject(message, span, requeue=True)
     except BROKER_AWAY as exc:
         log.warning(LogEvent.MESSAGE_LEFT_UNANSWERED, reason=type(exc).__name__)
 
 
-async def give_back_after_a_bug(message: AbstractIncomingMessage) -> None:
+async def give_back_after_a_bug(message: AbstractIncomingMessage, span: MessageSpan) -> None:
     """Return a message that we failed on, but not at once: it would go round as fast as it can.
 
     Its deliveries are counted, so it ends among the suspects and then among the dead letters.
     """
     await asyncio.sleep(_AFTER_A_BUG_S)
-    await give_back(message)
+    await give_back(message, span)
 
 
 def headers_onward(message: AbstractIncomingMessage, forward: Forward) -> dict[str, object]:
@@ -73,6 +78,16 @@ def headers_onward(message: AbstractIncomingMessage, forward: Forward) -> dict[s
         if name not in _OF_ONE_HOP
     }
     return kept | dict(forward.headers)
+
+
+async def _acknowledge(message: AbstractIncomingMessage, span: MessageSpan) -> None:
+    with span.settling("ack"):
+        await message.ack()
+
+
+async def _reject(message: AbstractIncomingMessage, span: MessageSpan, *, requeue: bool) -> None:
+    with span.settling("reject"):
+        await message.reject(requeue=requeue)
 
 
 async def _forwarded(

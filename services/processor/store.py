@@ -10,8 +10,7 @@ from ringback.runtime.postgres import open_pool, ping
 from ringback.runtime.queries import load
 from services.processor.attempt import Commits
 from services.processor.database_watch import DatabaseWatch
-from services.processor.dead_letter import DeadLetter
-from services.processor.dead_letters import Became, DeadLetterLog
+from services.processor.dead_letters import Became, Burial, DeadLetterLog
 from services.processor.delivery_log import DeliveryLog
 from services.processor.group_commit import GroupCommit
 from services.processor.housekeeping import Housekeeping
@@ -26,7 +25,7 @@ class Store:
     delivery_log: DeliveryLog
     commits: Commits
     dead_letter_log: DeadLetterLog
-    dead_letter_commits: GroupCommit[DeadLetter, Became | None]
+    dead_letter_commits: GroupCommit[Burial, Became | None]
 
     async def answers(self) -> bool:
         """Whether the database answers, and lets us do our work."""
@@ -54,9 +53,11 @@ async def open_store(settings: ProcessorSettings) -> AsyncGenerator[Store, None]
             return await housekeeping.learn()
 
         watch = DatabaseWatch(ping_all, hold_s=settings.database_hold_s)
-        begin = GroupCommit(delivery_log.begin, lambda item: item.envelope.job_id, watch)
-        finish = GroupCommit(delivery_log.finish, lambda item: item.delivery.envelope.job_id, watch)
-        bury = GroupCommit(dead_letter_log.record, lambda item: item.row.id, watch, lanes=1)
+        begin = GroupCommit(delivery_log.begin, lambda item: item.delivery.envelope.job_id, watch)
+        finish = GroupCommit(
+            delivery_log.finish, lambda item: item.attempting.delivery.envelope.job_id, watch
+        )
+        bury = GroupCommit(dead_letter_log.record, lambda item: item.letter.row.id, watch, lanes=1)
         yield Store(
             pool=pool,
             housekeeping=housekeeping,

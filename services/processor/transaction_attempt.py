@@ -9,7 +9,7 @@ from asyncpg.pool import PoolConnectionProxy
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event, Handler
 from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
-from services.processor.delivery import Delivery
+from services.processor.attempting import Attempting
 from services.processor.delivery_log import DeliveryLog, Recorded
 from services.processor.outcome import Effect, Outcome, failed
 from services.processor.run_handlers import run_handlers
@@ -37,11 +37,10 @@ class TransactionLostError(Exception):
 
 async def complete_in_transaction(
     delivery_log: DeliveryLog,
-    delivery: Delivery,
+    attempting: Attempting,
     event: Event,
     handlers: Sequence[Handler],
     *,
-    started_at: datetime,
     now: Callable[[], datetime],
     timeout_s: float,
     effects: Sequence[Effect],
@@ -54,15 +53,17 @@ async def complete_in_transaction(
     """
     decided: Outcome | Recorded | None = None
     try:
-        async with delivery_log.finishing(delivery, started_at) as (connection, recorded):
+        async with delivery_log.finishing(attempting) as (connection, recorded):
             if not recorded.is_fresh:
                 decided = recorded
             elif recorded.outcome is AttemptOutcome.COMPLETED:
-                outcome = await run_handlers(handlers, event, connection, timeout_s=timeout_s)
+                outcome = await run_handlers(
+                    handlers, event, connection, timeout_s=timeout_s, span=attempting.span
+                )
                 decided = _failure_in(outcome, connection)
             _leave_if(decided)
             if recorded.outcome is AttemptOutcome.COMPLETED:
-                await delivery_log.end_now(connection, delivery, now(), effects)
+                await delivery_log.end_now(connection, attempting, now(), effects)
     except _RollBackError as rolled_back:
         return rolled_back.result
     except _HANDLERS_FAULT as exc:

@@ -14,6 +14,7 @@ from ringback.contract.telemetry import LogEvent
 from ringback.runtime import logs
 from ringback.runtime.exposition import Exposition
 from ringback.runtime.settings import load
+from ringback.runtime.tracing import tracing
 from services.processor import voice_calls
 from services.processor.attempt import Attempts
 from services.processor.dead_letters import DeadLetterRecorder
@@ -26,6 +27,7 @@ from services.processor.pause_watch import PauseWatch
 from services.processor.publisher import CopyPublisher, publishing_connection
 from services.processor.run_handlers import are_abandoned
 from services.processor.settings import ProcessorSettings
+from services.processor.spans import Spans
 from services.processor.store import Store, open_store
 
 log = structlog.get_logger()
@@ -57,12 +59,13 @@ async def _processor(
     handlers = _handlers(settings)
     amqp_url = settings.amqp_url.get_secret_value()
     async with AsyncExitStack() as stack:
+        spans = Spans(await stack.enter_async_context(tracing("processor")))
         store = await stack.enter_async_context(open_store(settings))
         link = await stack.enter_async_context(publishing_connection(amqp_url))
         publisher = CopyPublisher(link)
         intake = Intake(amqp_url, settings.ladder, settings.prefetch, store.watch)
-        lanes = _lanes(settings, store, handlers, publisher, intake, observer)
-        recorder = _recorder(settings, store, publisher, intake, observer)
+        lanes = _lanes(settings, store, handlers, publisher, intake, observer, spans)
+        recorder = _recorder(settings, store, publisher, intake, observer, spans)
         intake.take(work=lanes.work, suspect=lanes.suspect, dead_letter=recorder.take)
         pause = PauseWatch(settings.database_url.get_secret_value(), intake, observer)
         exposition = Exposition(
@@ -102,6 +105,7 @@ def _lanes(  # ruff: ignore[too-many-positional-arguments]  # the parts of the w
     publisher: CopyPublisher,
     intake: Intake,
     observer: Observer,
+    spans: Spans,
 ) -> Lanes:
     attempts = Attempts(
         handlers=handlers,
@@ -122,15 +126,17 @@ def _lanes(  # ruff: ignore[too-many-positional-arguments]  # the parts of the w
         alone=intake.alone,
         on_database_away=intake.database_away,
         observer=observer,
+        spans=spans,
     )
 
 
-def _recorder(
+def _recorder(  # ruff: ignore[too-many-positional-arguments]  # the parts of the whole, each once
     settings: ProcessorSettings,
     store: Store,
     publisher: CopyPublisher,
     intake: Intake,
     observer: Observer,
+    spans: Spans,
 ) -> DeadLetterRecorder:
     return DeadLetterRecorder(
         dead_letter_log=store.dead_letter_log,
@@ -141,6 +147,7 @@ def _recorder(
         watch=store.watch,
         on_database_away=intake.database_away,
         observer=observer,
+        spans=spans,
     )
 
 

@@ -127,6 +127,7 @@ class _WorkLogEvent:
             "attempts",
             "error_class",
             "error_message",
+            "trace_id",
         ),
     )
     DEAD_LETTER_NOT_RECORDED: Final = LogEventSpec(

@@ -83,6 +83,7 @@ class Span:
             Attribute.DB_SYSTEM,
             Attribute.DB_SUMMARY,
             Attribute.DB_BATCH_SIZE,
+            Attribute.JOB_ID,
             Attribute.ERROR_TYPE,
         ),
     )

@@ -4,11 +4,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
 from ringback.contract.envelope import Envelope
 from ringback.contract.identity import JobId
 from ringback.contract.trace_context import TraceContext
 from ringback.handlers import Event
+from ringback.runtime.tracing import Tracer
 from services.processor.delivery import Days, Message
+from services.processor.message_span import MessageSpan
+from services.processor.spans import Spans
 
 JOB = JobId(UUID("0195f9ce-1234-7abc-8def-0123456789ab"))
 DAY = datetime(2025, 4, 3, tzinfo=UTC).date()
@@ -50,5 +55,11 @@ def event(**changes: Any) -> Event:
         "attempt": 1,
         "max_attempts": 4,
         "received_at": RECEIVED,
+        "trace": ENVELOPE.trace,
     }
     return Event(**values | changes)
+
+
+def untraced() -> MessageSpan:
+    """The span of a message that nobody traces."""
+    return Spans(Tracer(ALWAYS_OFF, None)).begin(message(), "webhooks.work")

@@ -50,14 +50,14 @@ def test_a_permanent_failure_goes_to_the_dead_letters(lane: Lane, attempt: int) 
     ("lane", "attempt", "ladder", "verdict"),
     [
         # The broker moves what the work queue rejects, also where no rung is left.
-        (Lane.WORK, 1, BOTH, Reject()),
-        (Lane.WORK, 2, BOTH, Reject()),
+        (Lane.WORK, 1, BOTH, Reject(BOTH.rungs[0])),
+        (Lane.WORK, 2, BOTH, Reject(BOTH.rungs[1])),
         (Lane.WORK, 3, BOTH, Reject()),
         (Lane.WORK, 9, BOTH, Reject()),
         (Lane.WORK, 1, NONE, Reject()),
         # A suspect is sent to its rung by hand.
-        (Lane.SUSPECT, 1, BOTH, Forward("", "webhooks.retry.1.2s")),
-        (Lane.SUSPECT, 2, BOTH, Forward("", "webhooks.retry.2.4s")),
+        (Lane.SUSPECT, 1, BOTH, Forward("", "webhooks.retry.1.2s", rung=BOTH.rungs[0])),
+        (Lane.SUSPECT, 2, BOTH, Forward("", "webhooks.retry.2.4s", rung=BOTH.rungs[1])),
         (Lane.SUSPECT, 3, BOTH, bury(Attempt(3))),
         (Lane.SUSPECT, 9, BOTH, bury(Attempt(9))),
         (Lane.SUSPECT, 1, NONE, bury(Attempt(1))),

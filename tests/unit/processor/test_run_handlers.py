@@ -9,7 +9,7 @@ from ringback.handlers import Event, PermanentFailure
 from services.processor import run_handlers as module
 from services.processor.run_handlers import are_abandoned, run_handlers
 from tests.support.eventually import eventually
-from tests.unit.processor.events import event
+from tests.unit.processor.events import event, untraced
 
 SOON_S = 0.05
 
@@ -27,7 +27,7 @@ async def test_handlers_run_in_turn_with_the_event_and_the_arguments() -> None:
         seen.append(("two", *arguments))
 
     given = event()
-    outcome = await run_handlers([one, two], given, "connection", timeout_s=5)
+    outcome = await run_handlers([one, two], given, "connection", timeout_s=5, span=untraced())
 
     assert outcome.kind is AttemptOutcome.COMPLETED
     assert seen == [("one", given, "connection"), ("two", given, "connection")]
@@ -44,7 +44,7 @@ async def test_the_first_error_ends_the_attempt() -> None:
         await asyncio.sleep(0)
         pytest.fail("ran after a failure")
 
-    outcome = await run_handlers([fails, never], event(), timeout_s=5)
+    outcome = await run_handlers([fails, never], event(), timeout_s=5, span=untraced())
 
     assert (outcome.kind, outcome.error_class) == (AttemptOutcome.FAILED, "KeyError")
     assert outcome.error_message == "'account'"
@@ -69,7 +69,7 @@ async def test_an_error_is_an_outcome(
         await asyncio.sleep(0)
         raise error
 
-    outcome = await run_handlers([fails], event(), timeout_s=5)
+    outcome = await run_handlers([fails], event(), timeout_s=5, span=untraced())
 
     assert (outcome.kind, outcome.error_message) == (kind, message)
     assert outcome.error_class == type(error).__qualname__
@@ -86,7 +86,7 @@ async def test_an_error_that_cannot_be_printed_is_an_outcome() -> None:
         await asyncio.sleep(0)
         raise UnprintableError
 
-    outcome = await run_handlers([fails], event(), timeout_s=5)
+    outcome = await run_handlers([fails], event(), timeout_s=5, span=untraced())
 
     assert outcome.kind is AttemptOutcome.FAILED
     assert outcome.error_message == "The handler raised without a message."
@@ -103,7 +103,7 @@ async def test_a_handler_is_cut_at_its_timeout_and_may_clean_up() -> None:
             await asyncio.sleep(0.01)
             cleaned.append(True)
 
-    outcome = await run_handlers([hangs], event(), timeout_s=SOON_S)
+    outcome = await run_handlers([hangs], event(), timeout_s=SOON_S, span=untraced())
 
     assert (outcome.kind, outcome.error_class) == (AttemptOutcome.FAILED, "timeout")
     assert outcome.error_message == "The handlers did not end within 0.05 s."
@@ -119,7 +119,7 @@ async def test_an_error_after_the_timeout_is_still_a_timeout() -> None:
         finally:
             raise ValueError("late")
 
-    outcome = await run_handlers([fails_late], event(), timeout_s=SOON_S)
+    outcome = await run_handlers([fails_late], event(), timeout_s=SOON_S, span=untraced())
 
     assert outcome.error_class == "timeout"
 
@@ -139,7 +139,7 @@ async def test_a_handler_that_ignores_its_cancellation_is_left_behind(
                 continue
         raise ValueError("at last")
 
-    outcome = await run_handlers([stubborn], event(), timeout_s=SOON_S)
+    outcome = await run_handlers([stubborn], event(), timeout_s=SOON_S, span=untraced())
     was_abandoned = are_abandoned()
     let_go.set()
 
@@ -160,7 +160,7 @@ async def test_to_be_cancelled_from_outside_cancels_the_handler_and_is_no_outcom
             cancelled.set()
             raise
 
-    attempt = asyncio.create_task(run_handlers([hangs], event(), timeout_s=60))
+    attempt = asyncio.create_task(run_handlers([hangs], event(), timeout_s=60, span=untraced()))
     await began.wait()
     attempt.cancel()
 

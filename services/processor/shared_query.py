@@ -1,0 +1,36 @@
+"""Spans of statements: each webhook that shared one has its own."""
+
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+
+from ringback.contract.telemetry.attributes import Attribute
+from ringback.runtime.tracing import Value
+from services.processor.message_span import MessageSpan
+from services.processor.span_shapes import query_shape
+
+
+@contextmanager
+def shared_query(name: str, spans: Iterable[MessageSpan]) -> Generator[None, None, None]:
+    """What is executed inside is the statement `name`, for the webhooks of these spans.
+
+    It says how many they are where there are several. What is raised inside is its failure.
+    """
+    began_ns = time.time_ns()
+    error_type = ""
+    try:
+        yield
+    except BaseException as exc:
+        error_type = type(exc).__qualname__
+        raise
+    finally:
+        sharing = list(spans)
+        attributes: dict[str, Value] = (
+            {Attribute.DB_BATCH_SIZE: len(sharing)} if len(sharing) > 1 else {}
+        )
+        ended_ns = time.time_ns()
+        for span in sharing:
+            query = span.child(query_shape(name), attributes, began_ns=began_ns)
+            if error_type:
+                query.failed(error_type)
+            query.end(ended_ns)

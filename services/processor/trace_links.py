@@ -1,0 +1,77 @@
+"""What the trace of a message continues, and what it only points at. Pure; any message will do."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ringback.contract.envelope import Header
+from ringback.contract.identity import JobId
+from ringback.contract.ladder import FIRST_ATTEMPT, Attempt
+from ringback.contract.trace_context import TraceContext, trace_context_of
+from ringback.runtime.tracing import Link
+from services.processor.delivery import Message, attempt_due
+
+ORIGIN = "origin"
+PREVIOUS_ATTEMPT = "previous_attempt"
+RETRY_REQUEST = "retry_request"
+
+_AFTER_ALL = 1_000_000
+"""More than any number of an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestry:
+    """Without a parent a trace begins. `published` is the span that the message carries."""
+
+    published: TraceContext | None
+    parent: TraceContext | None
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The last recorded attempt of a webhook with a number below this one."""
+
+    job_id: UUID
+    attempt: int
+
+
+def ancestry_of(message: Message, *, is_dead_letter: bool = False) -> Ancestry:
+    """The first attempt of a webhook that came by the gateway is a child of its publish.
+
+    Whatever waited in between begins a trace: minutes of a delay, or days until a person retried,
+    would else stand in one trace that no backend keeps open for so long.
+    """
+    published = _context(message, Header.TRACEPARENT)
+    if published is None:
+        return Ancestry(None, None, ())
+    if message.headers.get(Header.RETRY_OF):
+        origin = _context(message, Header.ORIGIN)
+        links = (Link(published, RETRY_REQUEST),)
+        return Ancestry(published, None, (*links, Link(origin, ORIGIN)) if origin else links)
+    is_first = attempt_due(message) == FIRST_ATTEMPT and not is_dead_letter
+    return Ancestry(published, published if is_first else None, (Link(published, ORIGIN),))
+
+
+def before_attempt(job_id: JobId, attempt: Attempt, retry_of: JobId | None) -> Before | None:
+    """Where to look for the attempt before this one; None where there was none.
+
+    The first attempt of a retry comes after the last one of the webhook that was retried.
+    """
+    if attempt > FIRST_ATTEMPT:
+        return Before(job_id, attempt)
+    return None if retry_of is None else Before(retry_of, _AFTER_ALL)
+
+
+def before_burial(job_id: UUID) -> Before:
+    """Where to look for the last attempt of a dead letter."""
+    return Before(job_id, _AFTER_ALL)
+
+
+def _context(message: Message, header: Header) -> TraceContext | None:
+    state = message.headers.get(Header.TRACESTATE) if header is Header.TRACEPARENT else None
+    return trace_context_of(_text(message.headers.get(header)), _text(state))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,97 @@
+"""The table of parents and links."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ringback.contract.identity import JobId
+from ringback.contract.ladder import Attempt
+from services.processor.delivery import Message
+from services.processor.trace_links import (
+    Ancestry,
+    Before,
+    ancestry_of,
+    before_attempt,
+    before_burial,
+)
+from tests.unit.processor.events import ENVELOPE, JOB, message
+
+PUBLISHED = ENVELOPE.trace.traceparent
+ORIGIN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+RETRIED = JobId(UUID("0195f9ce-1234-7abc-8def-0123456789ac"))
+
+
+def carrying(routing_key: str = "attempt.1", **headers: Any) -> Message:
+    return message(routing_key=routing_key, headers=ENVELOPE.headers() | headers)
+
+
+def told(ancestry: Ancestry) -> tuple[str | None, list[tuple[str, str]]]:
+    """The parent, and the links, as texts."""
+    return (
+        ancestry.parent and ancestry.parent.traceparent,
+        [(link.relation, link.context.traceparent) for link in ancestry.links],
+    )
+
+
+@pytest.mark.parametrize(
+    ("came", "parent", "links"),
+    [
+        # The first attempt continues the publish, also as a suspect.
+        (carrying(), PUBLISHED, [("origin", PUBLISHED)]),
+        (carrying("webhooks.suspect", attempt=1), PUBLISHED, [("origin", PUBLISHED)]),
+        # After a wait a trace begins.
+        (carrying("attempt.2"), None, [("origin", PUBLISHED)]),
+        (carrying("attempt.9"), None, [("origin", PUBLISHED)]),
+        (carrying("webhooks.suspect", attempt=2), None, [("origin", PUBLISHED)]),
+        # So it does when a person retries. What was retried may be unknown.
+        (
+            carrying(retry_of=str(JOB), origin_traceparent=ORIGIN),
+            None,
+            [("retry_request", PUBLISHED), ("origin", ORIGIN)],
+        ),
+        (carrying(retry_of=str(JOB)), None, [("retry_request", PUBLISHED)]),
+        (
+            carrying("attempt.2", retry_of=str(JOB), origin_traceparent=ORIGIN),
+            None,
+            [("retry_request", PUBLISHED), ("origin", ORIGIN)],
+        ),
+        # A message of nobody's, or with anything in its headers.
+        (message(headers={}), None, []),
+        (carrying(traceparent="no trace"), None, []),
+        (carrying(traceparent=7, tracestate=[]), None, []),
+        (
+            carrying(retry_of=str(JOB), origin_traceparent=b"\xff"),
+            None,
+            [("retry_request", PUBLISHED)],
+        ),
+    ],
+)
+def test_what_a_message_continues(
+    came: Message, parent: str | None, links: list[tuple[str, str]]
+) -> None:
+    """Nothing but a first attempt that came by the gateway has a parent; the rest has links."""
+    assert told(ancestry_of(came)) == (parent, links)
+
+
+@pytest.mark.parametrize("key", ["attempt.1", "attempt.4"])
+def test_a_dead_letter_begins_a_trace(key: str) -> None:
+    """Whatever its attempt was, it may have waited for long."""
+    assert told(ancestry_of(carrying(key), is_dead_letter=True)) == (None, [("origin", PUBLISHED)])
+
+
+@pytest.mark.parametrize(
+    ("attempt", "retry_of", "before"),
+    [
+        (1, None, None),
+        (2, None, Before(JOB, 2)),
+        (9, RETRIED, Before(JOB, 9)),
+        # A retry follows the last attempt of what was retried.
+        (1, RETRIED, before_burial(RETRIED)),
+    ],
+)
+def test_where_the_attempt_before_stands(
+    attempt: int, retry_of: JobId | None, before: Before | None
+) -> None:
+    """A first attempt has none, unless it is one of a retry."""
+    assert before_attempt(JOB, Attempt(attempt), retry_of) == before
