@@ -99,9 +99,12 @@ class Whole:
 
 @asynccontextmanager
 async def whole_ringback(
-    amqp_url: str, database_url: str, folder: Path
+    amqp_url: str, database_url: str, folder: Path, **variables: str
 ) -> AsyncGenerator[Whole, None]:
-    """Run the three services until the context is left; they are then told to stop, and must."""
+    """Run the three services until the context is left; they are then told to stop, and must.
+
+    `variables` are added to their environment.
+    """
     gateway_port, grpc_port, rest_port, *exposition_ports = free_ports(6)
     await topology.apply(amqp_url, Ladder.parse(LADDER))
     environment = os.environ | {
@@ -119,6 +122,7 @@ async def whole_ringback(
             f"RINGBACK_{name.upper()}_EXPOSITION_PORT": str(port)
             for name, port in zip(SERVICES, exposition_ports, strict=True)
         },
+        **variables,
     }
     async with AsyncExitStack() as stack:
         files = stack.enter_context(ExitStack())

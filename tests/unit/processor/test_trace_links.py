@@ -29,7 +29,7 @@ def carrying(routing_key: str = "attempt.1", **headers: Any) -> Message:
 def told(ancestry: Ancestry) -> tuple[str | None, list[tuple[str, str]]]:
     """The parent, and the links, as texts."""
     return (
-        ancestry.parent and ancestry.parent.traceparent,
+        ancestry.parent.traceparent if ancestry.parent else None,
         [(link.relation, link.context.traceparent) for link in ancestry.links],
     )
 
