@@ -37,13 +37,7 @@ class MessageSpan:
         self._has_previous = False
         self._about: dict[str, Value] = {}
         if self._is_open:
-            self._tell(
-                {
-                    Attribute.MESSAGE_ID: _id_of(message),
-                    Attribute.MESSAGE_BODY_SIZE: len(message.body),
-                    Attribute.ATTEMPT: attempt_due(message),
-                }
-            )
+            self._tell(_attributes_of(message))
             if job_id_of(message.message_id or "") is not None:
                 self.belongs_to(_id_of(message))
 
@@ -152,6 +146,17 @@ class MessageSpan:
     def _tell(self, attributes: Mapping[str, Value]) -> None:
         if self._is_open:
             self._span.tell(attributes)
+
+
+def _attributes_of(message: Message) -> dict[str, Value]:
+    attributes: dict[str, Value] = {
+        Attribute.MESSAGE_ID: _id_of(message),
+        Attribute.MESSAGE_BODY_SIZE: len(message.body),
+        Attribute.ATTEMPT: attempt_due(message),
+    }
+    if message.deliveries_before:
+        attributes[Attribute.DELIVERIES_BEFORE] = message.deliveries_before
+    return attributes
 
 
 def _id_of(message: Message) -> str:

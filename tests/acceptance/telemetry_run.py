@@ -18,16 +18,18 @@ from ringback.metrics.client import MetricsClient
 from tests.acceptance.whole import SERVICES, Whole, whole_ringback
 from tests.support.eventually import eventually
 from tests.support.tokens import bearer, token
+from tests.support.trace_file import TracedSpan, spans_in
 
 OF_THE_CLIENT = ("process_", "python_")
 
 
 @dataclass(slots=True)
 class Emitted:
-    """What the services emitted: their last expositions, and their log lines to the end."""
+    """What the services emitted: their last expositions, and log lines and spans to the end."""
 
     expositions: dict[str, str] = field(default_factory=dict)
     lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    spans: list[TracedSpan] = field(default_factory=list)
 
     def families(self, service: str) -> dict[str, Family]:
         """By the names in the exposition, without those that the Python client brings itself."""
@@ -46,12 +48,16 @@ def _name(family: Family) -> str:
 async def driven(amqp_url: str, database_url: str, folder: Path) -> AsyncGenerator[Emitted, None]:
     """Give what was emitted, once the services have stopped."""
     emitted = Emitted()
-    async with whole_ringback(amqp_url, database_url, folder) as whole:
+    traces = folder / "traces.jsonl"
+    async with whole_ringback(
+        amqp_url, database_url, folder, RINGBACK_TRACE_FILE=str(traces)
+    ) as whole:
         await _drive(whole, amqp_url)
         for service in SERVICES:
             emitted.expositions[service] = await eventually(partial(_read, whole, service))
     for service in SERVICES:
         emitted.lines[service] = list(_lines(folder / f"{service}.log"))
+    emitted.spans = spans_in(traces)
     yield emitted
 
 

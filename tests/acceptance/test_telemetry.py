@@ -12,11 +12,14 @@ from prometheus_client import Metric as Family
 
 from ringback.contract.ladder import Ladder
 from ringback.contract.telemetry import LogEvent, Metric
+from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.telemetry.log_event_spec import LogEventSpec
 from ringback.contract.telemetry.log_events import all_log_events
 from ringback.contract.telemetry.log_fields import COMMON_FIELDS, ERROR_FIELD
 from ringback.contract.telemetry.metric_spec import MetricSpec, Open
 from ringback.contract.telemetry.metrics import all_metrics
+from ringback.contract.telemetry.span_spec import SpanSpec
+from ringback.contract.telemetry.spans import all_spans
 from ringback.contract.topology import topology
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
@@ -34,6 +37,14 @@ MOST_OPEN_VALUES = 30
 
 #: Labels of which some values hardly ever come; their series begin when they do.
 BEGIN_LATER = {(Metric.RPC_CALLS.name, "code")}
+
+#: What tells of failures that the run does not make, or of webhooks that meet by chance.
+NOT_DRIVEN = {
+    str(Attribute.ERROR_TYPE),
+    str(Attribute.IS_REPEATED),
+    str(Attribute.DELIVERIES_BEFORE),
+    str(Attribute.DB_BATCH_SIZE),
+}
 
 #: What the run makes happen; the other events tell of failures that it does not make.
 DRIVEN = (
@@ -139,6 +150,28 @@ def test_what_happened_was_told(emitted: Emitted, event: LogEventSpec) -> None:
     """What the run did to the services stands in their logs, in each that declares the event."""
     for service in event.services:
         assert event in {line["event"] for line in emitted.lines[service]}, service
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_spans_are_those_that_are_declared(emitted: Emitted, service: str) -> None:
+    """Each service tells of all spans that it declares, and of no others."""
+    specs = [spec for spec in all_spans() if service in spec.services]
+    spans = [span for span in emitted.spans if span.service == f"ringback-{service}"]
+
+    for span in spans:
+        assert any(span.is_of(spec) for spec in specs), span
+    for spec in specs:
+        assert any(span.is_of(spec) for span in spans), spec
+
+
+@pytest.mark.parametrize("spec", all_spans(), ids=lambda spec: spec.name)
+def test_spans_have_all_their_attributes(emitted: Emitted, spec: SpanSpec) -> None:
+    """What is declared of a span stands in one of them, at least."""
+    spans = [span for span in emitted.spans if span.is_of(spec)]
+
+    found = {name for span in spans for name in span.attributes}
+    found |= {str(Attribute.LINK) for span in spans if span.links}
+    assert {str(one) for one in spec.attributes} - found <= NOT_DRIVEN
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -1,11 +1,15 @@
 """Reads what processes appended to RINGBACK_TRACE_FILE."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ringback.contract.telemetry.span_spec import SpanSpec
+
+_PLACE = re.compile(r"\{([^}]+)\}")
 _KINDS = ("", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 
 
@@ -13,6 +17,7 @@ _KINDS = ("", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 class TracedSpan:
     """A span as it was exported. `links` are trace and span ids by `ringback.link`."""
 
+    service: str
     name: str
     kind: str
     trace_id: str
@@ -23,6 +28,14 @@ class TracedSpan:
     attributes: dict[str, Any]
     links: dict[str, tuple[str, str]]
     is_error: bool
+
+    def is_of(self, spec: SpanSpec) -> bool:
+        """Whether its name, kind and attributes are as declared."""
+        name = _PLACE.sub(lambda place: str(self.attributes.get(place[1], "")), spec.name)
+        declared = {str(attribute) for attribute in spec.attributes}
+        return (self.name, self.kind) == (name.strip(), spec.kind) and declared.issuperset(
+            self.attributes
+        )
 
     @property
     def ids(self) -> tuple[str, str]:
@@ -35,7 +48,7 @@ def spans_in(path: Path) -> list[TracedSpan]:
         return []
     documents = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     spans = [
-        _span(span)
+        _span(span, _values(resource["resource"]["attributes"])["service.name"])
         for document in documents
         for resource in document["resourceSpans"]
         for scope in resource["scopeSpans"]
@@ -62,8 +75,9 @@ def _lines(span: TracedSpan, spans: Sequence[TracedSpan], indent: str) -> Iterat
             yield from _lines(child, spans, f"{indent}  ")
 
 
-def _span(span: dict[str, Any]) -> TracedSpan:
+def _span(span: dict[str, Any], service: str) -> TracedSpan:
     return TracedSpan(
+        service=service,
         name=span["name"],
         kind=_KINDS[span["kind"]],
         trace_id=span["traceId"],

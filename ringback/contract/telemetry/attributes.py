@@ -56,6 +56,10 @@ class _OfOurs:
     OUTCOME: Final = AttributeSpec(
         "ringback.outcome", "Of an attempt: `completed`, `failed`, `permanent` or `duplicate`."
     )
+    DELIVERIES_BEFORE: Final = AttributeSpec(
+        "ringback.deliveries_before",
+        "How often the broker had delivered the message before, unanswered; absent for never.",
+    )
     IS_REPEATED: Final = AttributeSpec(
         "ringback.repeated", "True where the outcome stood in the log before and nothing was run."
     )

@@ -5,15 +5,15 @@ from ringback.contract.telemetry.declared import declared
 from ringback.contract.telemetry.service_name import Service
 from ringback.contract.telemetry.span_spec import SpanKind, SpanSpec
 
-_MESSAGE = (
+_ANSWER = (
     Attribute.MESSAGING_SYSTEM,
     Attribute.OPERATION_NAME,
     Attribute.OPERATION_TYPE,
     Attribute.DESTINATION,
     Attribute.ROUTING_KEY,
     Attribute.MESSAGE_ID,
-    Attribute.MESSAGE_BODY_SIZE,
 )
+_MESSAGE = (*_ANSWER, Attribute.MESSAGE_BODY_SIZE)
 _WEBHOOK = (Attribute.JOB_ID, Attribute.ORG_ID, Attribute.EVENT_TYPE, Attribute.ENDPOINT_ID)
 
 
@@ -60,6 +60,7 @@ class Span:
             Attribute.CALL_ID,
             Attribute.ATTEMPT,
             Attribute.OUTCOME,
+            Attribute.DELIVERIES_BEFORE,
             Attribute.IS_REPEATED,
             Attribute.DUPLICATE_OF,
             Attribute.RETRY_OF,
@@ -108,7 +109,7 @@ class Span:
         kind=SpanKind.CLIENT,
         tells="The answer to the broker for one message.",
         services=(Service.PROCESSOR,),
-        attributes=(*_MESSAGE, Attribute.JOB_ID, Attribute.ERROR_TYPE),
+        attributes=(*_ANSWER, Attribute.JOB_ID, Attribute.ERROR_TYPE),
     )
 
 

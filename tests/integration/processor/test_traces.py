@@ -61,6 +61,7 @@ async def test_after_a_crash_the_retry_still_knows_the_attempt_before(
 
     [made] = await eventually(told)
     assert made.ids == (two["trace_id"], two["span_id"])
+    assert made.attributes["ringback.deliveries_before"] == "1"
     assert not made.parent_id
     assert made.links == {
         "origin": (published.trace_id, published.span_id),
@@ -86,6 +87,27 @@ async def test_a_redelivered_first_attempt_stays_in_its_trace(
     assert "ringback.repeated" not in first.attributes
     assert again.attributes["ringback.repeated"] is True
     assert not again.is_error
+
+
+async def test_a_retry_by_a_person_links_to_its_request_and_to_what_was_retried(
+    stage: Stage, start: Starter, trace_file: Path
+) -> None:
+    """It begins a trace, though the attempt is its first."""
+    start(stage.place, trace_file=str(trace_file))
+    original = await stage.send(scripted("plain", permanent="no use"))
+    await stage.until(original, "dead_letter")
+    requested = envelope_of(b"").trace
+    job_id = await stage.send(b'{"message":{"type":"x"}}', retry_of=original, trace=requested)
+
+    [retried] = await processes(trace_file, job_id, 1)
+
+    [last] = await stage.attempts(original)
+    assert not retried.parent_id
+    assert retried.attributes["ringback.retry_of"] == str(original)
+    assert retried.links == {
+        "retry_request": (requested.trace_id, requested.span_id),
+        "previous_attempt": (last["trace_id"], last["span_id"]),
+    }
 
 
 async def test_our_stop_ends_the_spans_of_what_it_cuts_short(
