@@ -359,6 +359,23 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.fold_webhook_gateway_rows() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('fold_webhook_gateway_rows')) THEN
+        RETURN;
+    END IF;
+    WITH folded AS (
+        DELETE FROM webhook_gateway_rows_deltas RETURNING *
+    )
+    INSERT INTO webhook_gateway_rows AS rows
+    SELECT gateway_life, sum(inserted) FROM folded GROUP BY gateway_life ORDER BY gateway_life
+    ON CONFLICT (gateway_life) DO UPDATE SET inserted = rows.inserted + excluded.inserted;
+END
+$$;
+
 CREATE FUNCTION public.fold_webhook_stats(p_most integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -533,7 +550,12 @@ CREATE FUNCTION public.prune_webhook_ledger(retention_days integer) RETURNS void
     WHERE newer.gateway_life = older.gateway_life AND newer.accepted > older.accepted
       AND older.written_at < now() - interval '1 day';
     DELETE FROM webhook_gateway_ledger
-    WHERE written_at < now() - make_interval(days => greatest(retention_days, 1))
+    WHERE written_at < now() - make_interval(days => greatest(retention_days, 1));
+    DELETE FROM webhook_gateway_rows AS rows
+    WHERE rows.gateway_life
+              < webhook_id_at(now() - make_interval(days => greatest(retention_days, 2)))
+      AND NOT EXISTS (SELECT FROM webhook_gateway_ledger AS ledger
+                      WHERE ledger.gateway_life = rows.gateway_life)
 $$;
 
 CREATE FUNCTION public.prune_webhook_retries(p_most integer) RETURNS bigint
@@ -806,6 +828,20 @@ CREATE FUNCTION public.webhook_decided(status text, resolution text) RETURNS tex
     END
 $$;
 
+CREATE FUNCTION public.webhook_gateway_rows_after_insert() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO webhook_gateway_rows_deltas
+    SELECT gateway_life, count(*)
+    FROM new_rows
+    WHERE retry_of IS NULL AND gateway_life IS NOT NULL
+    GROUP BY gateway_life;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.webhook_has_payload(event_data jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -833,6 +869,60 @@ CREATE FUNCTION public.webhook_is_retryable(org_id uuid, gateway_life uuid, even
        AND NOT (event_data ? 'unreadable_base64' AND NOT event_data ?| ARRAY['message', 'type'])
 $$;
 
+CREATE FUNCTION public.webhook_ledger() RETURNS TABLE(accepted bigint, deficit bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    WITH RECURSIVE lives AS (
+        (SELECT gateway_life FROM webhook_gateway_ledger ORDER BY gateway_life LIMIT 1)
+        UNION ALL
+        SELECT (SELECT ledger.gateway_life FROM webhook_gateway_ledger AS ledger
+                WHERE ledger.gateway_life > lives.gateway_life
+                ORDER BY ledger.gateway_life LIMIT 1)
+        FROM lives WHERE lives.gateway_life IS NOT NULL
+    ), said AS (
+        SELECT newest.gateway_life, newest.accepted
+        FROM lives
+        CROSS JOIN LATERAL (
+            SELECT gateway_life, accepted, written_at FROM webhook_gateway_ledger AS ledger
+            WHERE ledger.gateway_life = lives.gateway_life
+            ORDER BY ledger.accepted DESC LIMIT 1
+        ) AS newest
+        WHERE newest.written_at > clock_timestamp() - interval '48 hours'
+    ), counted AS (
+        SELECT said.accepted,
+               coalesce((SELECT rows.inserted FROM webhook_gateway_rows AS rows
+                         WHERE rows.gateway_life = said.gateway_life), 0)
+               + coalesce((SELECT sum(delta.inserted) FROM webhook_gateway_rows_deltas AS delta
+                           WHERE delta.gateway_life = said.gateway_life), 0) AS inserted
+        FROM said
+    )
+    SELECT coalesce(sum(counted.accepted), 0)::bigint,
+           coalesce(sum(greatest(counted.accepted - counted.inserted, 0)), 0)::bigint
+    FROM counted
+$$;
+
+CREATE FUNCTION public.webhook_oldest_ages() RETURNS TABLE(pending double precision, failed double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    WITH buckets AS (
+        SELECT bucket + interval '1 minute' AS bucket_end, pending, failed FROM webhook_stats
+        WHERE org_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND grain = 'minute'
+          AND (pending > 0 OR failed > 0)
+        UNION ALL
+        SELECT bucket + interval '1 hour', pending, failed FROM webhook_stats
+        WHERE org_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND grain = 'hour'
+          AND bucket < webhook_stats_minutes_from()
+          AND (pending > 0 OR failed > 0)
+    )
+    SELECT coalesce(extract(epoch FROM greatest(
+               clock_timestamp() - min(bucket_end) FILTER (WHERE pending > 0), interval '0')), 0),
+           coalesce(extract(epoch FROM greatest(
+               clock_timestamp() - min(bucket_end) FILTER (WHERE failed > 0), interval '0')), 0)
+    FROM buckets
+$$;
+
 CREATE FUNCTION public.webhook_org() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -851,6 +941,21 @@ CREATE FUNCTION public.webhook_partition_days() RETURNS TABLE(day date)
         WHERE inhparent = 'webhook_delivery_log'::regclass
     )
     SELECT to_date(right(relname, 8), 'YYYYMMDD') FROM partition ORDER BY 1
+$$;
+
+CREATE FUNCTION public.webhook_partition_days_ahead() RETURNS integer
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    SELECT coalesce(min(ahead) FILTER (
+        WHERE to_regclass('webhook_delivery_log' || suffix) IS NULL
+           OR to_regclass('webhook_delivery_attempts' || suffix) IS NULL
+    ), 366) - 1
+    FROM (
+        SELECT ahead,
+               to_char((clock_timestamp() AT TIME ZONE 'UTC')::date + ahead, '_YYYYMMDD') AS suffix
+        FROM generate_series(0, 365) AS ahead
+    ) AS days
 $$;
 
 CREATE FUNCTION public.webhook_stats_after_insert() RETURNS trigger
@@ -1069,6 +1174,20 @@ CREATE TABLE public.webhook_gateway_ledger (
     accepted bigint NOT NULL
 );
 
+CREATE TABLE public.webhook_gateway_rows (
+    gateway_life uuid NOT NULL,
+    inserted bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE public.webhook_gateway_rows IS 'Rows of the log by the life of the gateway that accepted them, dropped ones included.';
+
+CREATE TABLE public.webhook_gateway_rows_deltas (
+    gateway_life uuid NOT NULL,
+    inserted integer NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='1000000');
+
 CREATE TABLE public.webhook_inbox (
     org_id uuid NOT NULL,
     dedup_key text NOT NULL,
@@ -1167,6 +1286,9 @@ ALTER TABLE ONLY public.webhook_delivery_attempts
 ALTER TABLE ONLY public.webhook_delivery_log
     ADD CONSTRAINT webhook_delivery_log_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.webhook_gateway_rows
+    ADD CONSTRAINT webhook_gateway_rows_pkey PRIMARY KEY (gateway_life);
+
 ALTER TABLE ONLY public.webhook_inbox
     ADD CONSTRAINT webhook_inbox_pkey PRIMARY KEY (org_id, dedup_key);
 
@@ -1204,6 +1326,8 @@ CREATE INDEX webhook_inbox_claimed_at ON public.webhook_inbox USING brin (claime
 CREATE INDEX webhook_retries_created_at ON public.webhook_retries USING btree (created_at);
 
 CREATE INDEX webhook_retries_unpublished ON public.webhook_retries USING btree (created_at) WHERE (published_at IS NULL);
+
+CREATE TRIGGER webhook_gateway_rows_inserted AFTER INSERT ON public.webhook_delivery_log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.webhook_gateway_rows_after_insert();
 
 CREATE TRIGGER webhook_stats_inserted AFTER INSERT ON public.webhook_delivery_log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.webhook_stats_after_insert();
 
@@ -1290,6 +1414,10 @@ GRANT ALL ON FUNCTION public.drop_finished_webhook_day(old_day date) TO ringback
 REVOKE ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) TO ringback_processor;
 
+REVOKE ALL ON FUNCTION public.fold_webhook_gateway_rows() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fold_webhook_gateway_rows() TO ringback_metrics;
+GRANT ALL ON FUNCTION public.fold_webhook_gateway_rows() TO ringback_service;
+
 REVOKE ALL ON FUNCTION public.fold_webhook_stats(p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fold_webhook_stats(p_most integer) TO ringback_metrics;
 
@@ -1323,6 +1451,20 @@ GRANT UPDATE(changed_by) ON TABLE public.webhook_processing TO ringback_operator
 GRANT UPDATE(reason) ON TABLE public.webhook_processing TO ringback_operator;
 
 REVOKE ALL ON FUNCTION public.share_webhook_table(closed regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.webhook_gateway_rows_after_insert() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.webhook_ledger() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_ledger() TO ringback_metrics;
+GRANT ALL ON FUNCTION public.webhook_ledger() TO ringback_service;
+
+REVOKE ALL ON FUNCTION public.webhook_oldest_ages() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_oldest_ages() TO ringback_metrics;
+GRANT ALL ON FUNCTION public.webhook_oldest_ages() TO ringback_service;
+
+REVOKE ALL ON FUNCTION public.webhook_partition_days_ahead() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_partition_days_ahead() TO ringback_metrics;
+GRANT ALL ON FUNCTION public.webhook_partition_days_ahead() TO ringback_service;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.voice_calls TO ringback_processor;
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    value: int
+    value: float
     taken_at_s: float
 
 
@@ -17,10 +17,10 @@ class LastKnown:
     max_age_s: float
     _readings: dict[str, Reading] = field(default_factory=dict, init=False)
 
-    def note(self, values: Mapping[str, int], now_s: float) -> None:
+    def note(self, values: Mapping[str, float], now_s: float) -> None:
         self._readings |= {name: Reading(value, now_s) for name, value in values.items()}
 
-    def tell(self, now_s: float) -> dict[str, int]:
+    def tell(self, now_s: float) -> dict[str, float]:
         """The values that are fresh at `now_s`, a time of the same clock as in `note`."""
         return {
             name: reading.value

@@ -9,6 +9,8 @@ import structlog
 from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres import DATABASE_AWAY
 from services.metrics.dead_letter_count import DeadLetterCount
+from services.metrics.log_figures import LogFiguresReader
+from services.metrics.management_api import ManagementApi
 from services.metrics.observe import Observer
 from services.metrics.queue_depths import QueueDepths
 from services.metrics.reads.log_state import LogState
@@ -35,12 +37,14 @@ class Readings:
     queues: QueueDepths
     log_state: LogState
     dead_letters: DeadLetterCount
+    figures: LogFiguresReader
+    management: ManagementApi | None
     observer: Observer
     snapshot: QueueSnapshot
     _log_is_away: bool = False
 
     async def keep(self, *, interval_s: float) -> None:
-        """Until cancelled: count dead letters every `interval_s`, the rest each second or oftener.
+        """Until cancelled: queues and processing each second, the rest every `interval_s`.
 
         Each reading has a deadline of its own, and none waits for another.
         """
@@ -49,27 +53,43 @@ class Readings:
             group.create_task(_every(quick_s, self._read_queues))
             group.create_task(_every(quick_s, self._read_log))
             group.create_task(_every(interval_s, self._count))
+            group.create_task(_every(interval_s, self._read_figures))
+            if self.management is not None:
+                group.create_task(_every(interval_s, self._read_unacked))
 
     async def _read_queues(self) -> None:
         depths = await self.queues.read(READ_TIMEOUT_S)
-        self.observer.queues_read({name: depth.messages for name, depth in depths.items()})
+        self.observer.queues_read(depths)
         self.snapshot.queues_read(depths)
 
     async def _read_log(self) -> None:
         try:
-            self.snapshot.log_read(*await self.log_state.read(READ_TIMEOUT_S))
+            processing, last_day = await self.log_state.read(READ_TIMEOUT_S)
         except DATABASE_AWAY as exc:
             if not self._log_is_away:
                 log.warning(LogEvent.QUEUE_HEALTH_LOG_NOT_READ, reason=type(exc).__name__)
             self._log_is_away = True
         else:
             self._log_is_away = False
+            self.snapshot.log_read(processing, last_day)
+            self.observer.in_hand_read(processing.in_hand)
 
     async def _count(self) -> None:
         unresolved = await self.dead_letters.read(READ_TIMEOUT_S)
         if unresolved is not None:
             self.observer.dead_letters_counted(unresolved)
             self.snapshot.dead_letters_counted(unresolved)
+
+    async def _read_figures(self) -> None:
+        figures = await self.figures.read(READ_TIMEOUT_S)
+        if figures is not None:
+            self.observer.figures_read(figures)
+
+    async def _read_unacked(self) -> None:
+        assert self.management is not None
+        unacked = await self.management.unacked(READ_TIMEOUT_S)
+        if unacked is not None:
+            self.observer.unacked_read(unacked)
 
 
 async def _every(interval_s: float, read: Callable[[], Awaitable[None]]) -> None:

@@ -29,6 +29,7 @@ async def keep_folding(pool: asyncpg.Pool, *, interval_s: float = 1.0) -> None:
     while True:
         try:
             await fold_all(pool)
+            await pool.execute(load("services.metrics", "fold_ledger.sql"))
             if clock() >= prune_at:
                 prune_at = clock() + _PRUNE_EVERY_S
                 await pool.execute(load("services.metrics", "prune_statistics.sql"))

@@ -22,10 +22,13 @@ from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.methods import ADMIN_SERVICE, METRICS_SERVICE, methods_of
 from services.metrics.api.observe import CallObserver
 from services.metrics.changes.admin_api import AdminApi
+from services.metrics.changes.retry_counter import RetryCounter
 from services.metrics.changes.retry_outbox import RetryOutbox
 from services.metrics.changes.retry_sweeper import RetrySweeper, keep_pruning_retries
 from services.metrics.dead_letter_count import DeadLetterCount
 from services.metrics.grpc_server import grpc_server
+from services.metrics.log_figures import LogFiguresReader
+from services.metrics.management_api import management_api
 from services.metrics.observe import Observer
 from services.metrics.queue_depths import QueueDepths
 from services.metrics.readiness import Readiness
@@ -83,7 +86,7 @@ async def _metrics(
         exposition = await stack.enter_async_context(_exposition(settings, registry, readiness))
         access = Access(pool)
         snapshot = QueueSnapshot(count_max_age_s=count_max_age_s(settings.metrics_interval_s))
-        outbox = await _outbox(stack, settings, access)
+        outbox = await _outbox(stack, settings, access, RetryCounter(registry))
         admin_api = _admin_api(settings, access, outbox, queues)
         await stack.enter_async_context(admin_api)
         implementations = {
@@ -92,7 +95,15 @@ async def _metrics(
         }
         dispatcher = _dispatcher(implementations, authenticator, registry, stopping)
         await _listen(stack, settings, dispatcher, readiness)
-        readings = Readings(queues, LogState(access), DeadLetterCount(pool), observer, snapshot)
+        readings = Readings(
+            queues=queues,
+            log_state=LogState(access),
+            dead_letters=DeadLetterCount(pool),
+            figures=LogFiguresReader(pool),
+            management=await stack.enter_async_context(management_api(settings)),
+            observer=observer,
+            snapshot=snapshot,
+        )
         background = _in_background(
             stack,
             readings.keep(interval_s=settings.metrics_interval_s),
@@ -114,7 +125,9 @@ def _exposition(
     )
 
 
-async def _outbox(stack: AsyncExitStack, settings: MetricsSettings, access: Access) -> RetryOutbox:
+async def _outbox(
+    stack: AsyncExitStack, settings: MetricsSettings, access: Access, counter: RetryCounter
+) -> RetryOutbox:
     publisher = ConfirmedPublisher(
         settings.amqp_url.get_secret_value(),
         "ringback-metrics-publish",
@@ -123,7 +136,7 @@ async def _outbox(stack: AsyncExitStack, settings: MetricsSettings, access: Acce
     await stack.enter_async_context(publisher)
     # Or the first retries would be told that the broker is away.
     await publisher.tried(within_s=_PUBLISH_TIMEOUT_S)
-    return RetryOutbox(access, publisher)
+    return RetryOutbox(access, publisher, counter)
 
 
 def _admin_api(

@@ -112,3 +112,9 @@ class MetricsServiceLogEvent:
         services=METRICS,
         fields=("keys",),
     )
+    MANAGEMENT_API_AWAY: Final = LogEventSpec(
+        "management_api.away",
+        "The broker's management API does not tell; one line per outage.",
+        services=METRICS,
+        fields=("reason",),
+    )

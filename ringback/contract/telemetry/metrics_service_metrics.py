@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from ringback.contract.status import Status
 from ringback.contract.telemetry.metric_spec import Kind, MetricSpec, Open
 from ringback.contract.telemetry.service_name import Service
 
@@ -27,6 +28,7 @@ GRPC_CODES: Final = (
     "UNAUTHENTICATED",
 )
 
+_QUEUE: Final = Open("a queue of the topology; each rung of the ladder is one")
 _METHOD: Final = Open("the full name of a method of the contract in `protos/`")
 _PROTOCOL: Final = ("grpc", "rest")
 
@@ -43,7 +45,61 @@ class MetricsServiceMetric:
         kind=Kind.GAUGE,
         help="Messages ready in a queue.",
         services=METRICS,
-        labels={"queue": Open("a queue of the topology; each rung of the ladder is one")},
+        labels={"queue": _QUEUE},
+    )
+    QUEUE_CONSUMERS: Final = MetricSpec(
+        name="webhook_queue_consumers",
+        kind=Kind.GAUGE,
+        help="Consumers of a queue.",
+        services=METRICS,
+        labels={"queue": _QUEUE},
+    )
+    QUEUE_UNACKED: Final = MetricSpec(
+        name="webhook_queue_unacked",
+        kind=Kind.GAUGE,
+        help="Messages of a queue that are in somebody's hand; needs the management API.",
+        services=METRICS,
+        labels={"queue": _QUEUE},
+    )
+    DELIVERIES: Final = MetricSpec(
+        name="webhook_deliveries",
+        kind=Kind.GAUGE,
+        help="Webhooks that were accepted in the last 24 hours, by what became of them.",
+        services=METRICS,
+        labels={"status": tuple(status.value for status in Status)},
+    )
+    OLDEST_AGE: Final = MetricSpec(
+        name="webhook_oldest_age_seconds",
+        kind=Kind.GAUGE,
+        help="Seconds, at least, since the oldest webhook that is not finished was accepted: one "
+        "not attempted yet, or one that waits for its next attempt. 0 where there is none.",
+        services=METRICS,
+        labels={"status": (Status.PENDING.value, Status.FAILED.value)},
+    )
+    LEDGER_ACCEPTED: Final = MetricSpec(
+        name="webhook_ledger_accepted",
+        kind=Kind.GAUGE,
+        help="Webhooks that the lives of gateways of the last 48 hours say they accepted.",
+        services=METRICS,
+    )
+    LEDGER_DEFICIT: Final = MetricSpec(
+        name="webhook_ledger_deficit",
+        kind=Kind.GAUGE,
+        help="Webhooks among them that have no row in the log. Above 0 for long: lost.",
+        services=METRICS,
+    )
+    PARTITION_DAYS_AHEAD: Final = MetricSpec(
+        name="webhook_partition_days_ahead",
+        kind=Kind.GAUGE,
+        help="Days after today that the log has partitions for; -1 when today has none.",
+        services=METRICS,
+    )
+    RETRIES: Final = MetricSpec(
+        name="webhook_retries_total",
+        kind=Kind.COUNTER,
+        help="Retries by people, by whether the broker is known to have them.",
+        services=METRICS,
+        labels={"outcome": ("published", "queued", "swept")},
     )
     RPC_CALLS: Final = MetricSpec(
         name="rpc_server_calls_total",

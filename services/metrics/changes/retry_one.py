@@ -76,7 +76,9 @@ class RetryOne:
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
         await asyncio.wait({task}, timeout=call.remaining_s())
-        return replace(done, is_published=task.done() and task.result())
+        is_published = task.done() and task.result()
+        self._outbox.counter.retried(is_published=is_published)
+        return replace(done, is_published=is_published)
 
     async def finish(self, timeout_s: float) -> None:
         """Wait for what is being published; the sweeper publishes what is cut off."""

@@ -14,6 +14,7 @@ from ringback.runtime.rabbit import BROKER_AWAY
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.api.errors import ApiError
+from services.metrics.changes.retry_counter import RetryCounter
 from services.metrics.changes.retry_message import message_of
 
 log = structlog.get_logger()
@@ -29,7 +30,8 @@ class Publisher(Protocol):
 
 
 class RetryOutbox:
-    def __init__(self, access: Access, publisher: Publisher) -> None:
+    def __init__(self, access: Access, publisher: Publisher, counter: RetryCounter) -> None:
+        self.counter = counter
         self._access = access
         self._publisher = publisher
 

@@ -59,6 +59,7 @@ class RetrySweeper:
                     published.append(row["id"])
             if published:
                 await connection.execute(load(_PACKAGE, "retry_mark_published.sql"), published)
+                self._outbox.counter.swept(len(published))
                 log.info(LogEvent.RETRIES_SWEPT, count=len(published))
         return len(published) == _MOST
 

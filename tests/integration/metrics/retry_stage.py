@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import orjson
 import pytest
+from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import new_job_id
 from ringback.contract.topology import WORK_QUEUE
@@ -20,6 +21,7 @@ from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.api.principal import Principal, Role
 from services.metrics.changes.admin_api import AdminApi
+from services.metrics.changes.retry_counter import RetryCounter
 from services.metrics.changes.retry_outbox import RetryOutbox
 from services.metrics.changes.retry_sweeper import RetrySweeper
 from services.metrics.queue_depths import QueueDepths
@@ -143,7 +145,7 @@ async def retry_stage(place: Place, proxy: LeakyProxy) -> AsyncGenerator[RetrySt
             return None if depth is None else depth.messages
 
         access = Access(pool)
-        outbox = RetryOutbox(access, publisher)
+        outbox = RetryOutbox(access, publisher, RetryCounter(CollectorRegistry()))
         api = await stack.enter_async_context(
             AdminApi(access, outbox, waiting, max_attempts=place.ladder.max_attempts)
         )

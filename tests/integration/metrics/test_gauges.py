@@ -7,6 +7,7 @@ import asyncpg
 
 from ringback.contract.identity import new_job_id
 from ringback.contract.ladder import Ladder
+from ringback.contract.status import Status
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from ringback.runtime import migrate, topology
@@ -61,10 +62,94 @@ async def test_gauges_tell_queues_and_unresolved_dead_letters(
             assert samples['webhook_queue_messages{queue="webhooks.suspect"}'] == 3
             assert samples['webhook_queue_messages{queue="webhooks.work"}'] == 0
             assert samples['webhook_queue_messages{queue="webhooks.retry.3.8s"}'] == 0
+            assert samples['webhook_queue_consumers{queue="webhooks.work"}'] == 0
             assert samples["broker_link_up"] == 1
             return True
 
         assert await eventually(told)
+
+
+async def test_gauges_tell_the_log_by_its_statuses_and_its_ledger(
+    amqp_url: str, database_url: str, tmp_path: Path
+) -> None:
+    """Six statuses, whatever there is of them; and a webhook without a row is a deficit."""
+    await topology.apply(amqp_url, LADDER)
+    await bury(database_url, resolution=None)
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "INSERT INTO webhook_gateway_ledger (gateway_life, accepted) VALUES ($1, 2)", new_job_id()
+    )
+    await connection.close()
+
+    async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as metrics:
+
+        async def told() -> bool:
+            samples = await metrics.samples()
+            assert samples["webhook_ledger_accepted"] == 2
+            assert samples["webhook_ledger_deficit"] == 2
+            assert samples["webhook_partition_days_ahead"] >= 1
+            assert samples['webhook_oldest_age_seconds{status="pending"}'] == 0
+            assert samples['webhook_oldest_age_seconds{status="failed"}'] == 0
+            deliveries = {
+                status: samples[f'webhook_deliveries{{status="{status}"}}'] for status in Status
+            }
+            assert deliveries == dict.fromkeys(Status, 0) | {Status.DEAD_LETTER: 1}
+            return True
+
+        await eventually(metrics.is_ready)
+        assert await eventually(told)
+
+
+async def test_unacked_messages_are_told_by_the_management_api(
+    amqp_url: str, database_url: str, tmp_path: Path, broker: PrivateBroker
+) -> None:
+    """Where it is named. Messages in somebody's hand are in no other figure of a queue."""
+    await topology.apply(amqp_url, LADDER)
+    await publish(amqp_url, "webhooks.work", 3)
+    settings = {
+        "amqp_url": amqp_url,
+        "database_url": database_url,
+        "RINGBACK_RABBITMQ_MANAGEMENT_URL": broker.management_url,
+    }
+
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        queue = await channel.get_queue("webhooks.work")
+        for _ in range(2):
+            await queue.get()
+        async with metrics_process(tmp_path, **settings) as metrics:
+
+            async def told() -> bool:
+                samples = await metrics.samples()
+                assert samples['webhook_queue_unacked{queue="webhooks.work"}'] == 2
+                assert samples['webhook_queue_unacked{queue="webhooks.dlq"}'] == 0
+                return True
+
+            await eventually(metrics.is_ready)
+            assert await eventually(told, deadline_s=30)
+
+
+async def test_without_the_management_api_the_service_lives(
+    amqp_url: str, database_url: str, tmp_path: Path
+) -> None:
+    """One that is away is said once, without its address, and has no gauges."""
+    await topology.apply(amqp_url, LADDER)
+    away = "http://user:hidden-password@127.0.0.1:1"
+    settings = {
+        "amqp_url": amqp_url,
+        "database_url": database_url,
+        "RINGBACK_RABBITMQ_MANAGEMENT_URL": away,
+    }
+
+    async with metrics_process(tmp_path, **settings) as metrics:
+        await eventually(metrics.is_ready)
+        await eventually(lambda: metrics.told("management_api.away"))
+        samples = await metrics.samples()
+
+    told = metrics.log_path.read_text(encoding="utf-8")
+    assert not [name for name in samples if name.startswith("webhook_queue_unacked")]
+    assert metrics.told("management_api.away") == 1
+    assert "hidden-password" not in told
 
 
 async def test_it_serves_health_while_ready_and_stops_in_order(

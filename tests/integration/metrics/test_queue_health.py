@@ -23,6 +23,7 @@ from ringback.runtime.settings import DatabaseSettings
 from services.metrics.access import Access
 from services.metrics.api.errors import ApiError
 from services.metrics.dead_letter_count import DeadLetterCount
+from services.metrics.log_figures import LogFiguresReader
 from services.metrics.observe import Observer
 from services.metrics.queue_depths import QueueDepths
 from services.metrics.readings import Readings
@@ -50,7 +51,15 @@ async def reading(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi
     ):
         access, snapshot = Access(pool), QueueSnapshot(count_max_age_s=2)
         observer = Observer(CollectorRegistry(), max_age_s=2, broker_is_up=lambda: queues.is_up)
-        readings = Readings(queues, LogState(access), DeadLetterCount(pool), observer, snapshot)
+        readings = Readings(
+            queues=queues,
+            log_state=LogState(access),
+            dead_letters=DeadLetterCount(pool),
+            figures=LogFiguresReader(pool),
+            management=None,
+            observer=observer,
+            snapshot=snapshot,
+        )
         task = asyncio.create_task(readings.keep(interval_s=INTERVAL_S))
         try:
             yield MetricsApi(access, snapshot)

@@ -5,8 +5,10 @@ from uuid import UUID
 
 import aio_pika
 import pytest
+from prometheus_client import CollectorRegistry
 
 from ringback.contract.topology import WORK_QUEUE
+from services.metrics.changes.retry_counter import RetryCounter
 from services.metrics.changes.retry_one import RetryOne, RetryOrder
 from services.metrics.changes.retry_outbox import RetryOutbox
 from services.metrics.changes.retry_sweeper import RetrySweeper
@@ -34,7 +36,7 @@ class Unlucky:
 @pytest.fixture
 async def unpublished(retrying: RetryStage) -> list[UUID]:
     """Three retries that were committed while the broker confirmed nothing, the oldest first."""
-    outbox = RetryOutbox(retrying.access, Unlucky())
+    outbox = RetryOutbox(retrying.access, Unlucky(), RetryCounter(CollectorRegistry()))
     retry_one = RetryOne(retrying.access, outbox, max_attempts=3)
     made = []
     for _ in range(3):
@@ -45,7 +47,7 @@ async def unpublished(retrying: RetryStage) -> list[UUID]:
 
 
 def sweeper_with(retrying: RetryStage, publisher: Unlucky) -> RetrySweeper:
-    outbox = RetryOutbox(retrying.access, publisher)
+    outbox = RetryOutbox(retrying.access, publisher, RetryCounter(CollectorRegistry()))
     return RetrySweeper(retrying.access, outbox, retrying.stopping, min_age_s=0)
 
 

@@ -1,7 +1,10 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
+from ringback.contract.status import Status
+from services.metrics.log_figures import LogFigures
 from services.metrics.observe import Observer
+from services.metrics.queue_depth import QueueDepth
 
 QUEUE = "webhook_queue_messages"
 DEAD = "webhook_dead_letter_queue_size"
@@ -45,7 +48,7 @@ def test_dead_letters_are_those_of_the_log_and_of_the_queue(
     """The size is the sum of both, once both are known."""
     observer.dead_letters_counted(3)
     before = registry.get_sample_value(DEAD)
-    observer.queues_read({"webhooks.dlq": 2})
+    observer.queues_read({"webhooks.dlq": QueueDepth(2, 1)})
 
     assert before is None
     assert registry.get_sample_value(DEAD) == 5
@@ -55,12 +58,75 @@ def test_a_stale_reading_is_dropped(
     observer: Observer, registry: CollectorRegistry, clock: Clock
 ) -> None:
     """What is older than its longest age is absent; what was read since stays."""
-    observer.queues_read({"webhooks.dlq": 2, "webhooks.work": 7})
+    observer.queues_read({"webhooks.dlq": QueueDepth(2, 1), "webhooks.work": QueueDepth(7, 1)})
     observer.dead_letters_counted(3)
     clock.now_s += 8
-    observer.queues_read({"webhooks.work": 9})
+    observer.queues_read({"webhooks.work": QueueDepth(9, 1)})
     clock.now_s += 3
 
     assert registry.get_sample_value(QUEUE, {"queue": "webhooks.work"}) == 9
     assert registry.get_sample_value(QUEUE, {"queue": "webhooks.dlq"}) is None
     assert registry.get_sample_value(DEAD) is None
+
+
+def figures(**told: float) -> LogFigures:
+    return LogFigures(**(dict.fromkeys(LogFigures.__dataclass_fields__, 0) | told))  # type: ignore[arg-type]  # all are numbers
+
+
+def test_what_is_unfinished_waits_or_is_in_hand(
+    observer: Observer, registry: CollectorRegistry
+) -> None:
+    """Processors say what they have in hand; the six statuses together are all webhooks."""
+    observer.figures_read(figures(completed=10, failed=1, dead_letter=2, unfinished=7, duplicate=3))
+    before = registry.get_sample_value("webhook_deliveries", {"status": "pending"})
+    observer.in_hand_read(5)
+
+    assert before is None
+    assert {
+        status: registry.get_sample_value("webhook_deliveries", {"status": status})
+        for status in Status
+    } == {
+        "pending": 2,
+        "processing": 5,
+        "completed": 10,
+        "failed": 1,
+        "dead_letter": 2,
+        "duplicate": 3,
+    }
+
+
+def test_no_status_falls_below_zero(observer: Observer, registry: CollectorRegistry) -> None:
+    """Both are read at moments of their own, so more may be in hand than is unfinished."""
+    observer.figures_read(figures(unfinished=3))
+    observer.in_hand_read(5)
+
+    assert registry.get_sample_value("webhook_deliveries", {"status": "pending"}) == 0
+    assert registry.get_sample_value("webhook_deliveries", {"status": "processing"}) == 3
+
+
+def test_the_figures_of_the_log_are_gauges(
+    observer: Observer, registry: CollectorRegistry, clock: Clock
+) -> None:
+    """Each under its name, until they are too old."""
+    observer.figures_read(
+        figures(accepted=9, deficit=1, oldest_pending_s=60.5, oldest_failed_s=2, days_ahead=7)
+    )
+    names = {
+        ("webhook_ledger_accepted", None): 9,
+        ("webhook_ledger_deficit", None): 1,
+        ("webhook_partition_days_ahead", None): 7,
+        ("webhook_oldest_age_seconds", "pending"): 60.5,
+        ("webhook_oldest_age_seconds", "failed"): 2,
+    }
+
+    def told() -> dict[tuple[str, str | None], float | None]:
+        return {
+            (name, status): registry.get_sample_value(name, {"status": status} if status else {})
+            for name, status in names
+        }
+
+    fresh = told()
+    clock.now_s += 11
+
+    assert fresh == names
+    assert set(told().values()) == {None}

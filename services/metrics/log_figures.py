@@ -1,0 +1,46 @@
+"""What the log says of itself that no call asks for, only Prometheus."""
+
+import asyncio
+from dataclasses import dataclass
+
+import asyncpg
+
+from ringback.runtime.postgres import DATABASE_AWAY
+from ringback.runtime.queries import load
+
+
+@dataclass(frozen=True, slots=True)
+class LogFigures:
+    """At one moment. The six kinds are webhooks of the last 24 hours; ages are in seconds.
+
+    `unfinished` are those that are pending or being processed. `days_ahead`: days after today
+    with partitions.
+    """
+
+    accepted: int
+    deficit: int
+    oldest_pending_s: float
+    oldest_failed_s: float
+    days_ahead: int
+    completed: int
+    failed: int
+    dead_letter: int
+    unfinished: int
+    duplicate: int
+
+
+class LogFiguresReader:
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def read(self, timeout_s: float) -> LogFigures | None:
+        """None if the log does not answer in time."""
+        query = load("services.metrics", "log_figures.sql")
+        try:
+            async with asyncio.timeout(timeout_s):
+                row = await self._pool.fetchrow(query)
+        except DATABASE_AWAY:
+            return None
+        # Its parts give one row each, whatever the tables hold.
+        assert row is not None
+        return LogFigures(**row)

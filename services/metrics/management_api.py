@@ -1,0 +1,92 @@
+"""The broker's management API, for what AMQP does not tell: how much is unacknowledged."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote, unquote, urlsplit
+
+import aiohttp
+import structlog
+
+from ringback.contract.telemetry import LogEvent
+from ringback.contract.topology import topology
+from services.metrics.settings import MetricsSettings
+
+log = structlog.get_logger()
+
+
+class ManagementApi:
+    """Asks while it is entered, with the user and the virtual host of the AMQP URL.
+
+    `url` is where the API is, such as http://rabbitmq:15672; credentials in it come first.
+    """
+
+    def __init__(self, url: str, amqp_url: str, queues: Iterable[str]) -> None:
+        place, amqp = urlsplit(url), urlsplit(amqp_url)
+        user, password = place.username or amqp.username, place.password or amqp.password
+        self._auth = aiohttp.BasicAuth(unquote(user or "guest"), unquote(password or "guest"))
+        host = place.netloc.rpartition("@")[2]
+        vhost = quote(unquote(amqp.path.removeprefix("/")) or "/", safe="")
+        self._url = f"{place.scheme}://{host}{place.path.rstrip('/')}/api/queues/{vhost}"
+        self._queues = frozenset(queues)
+        self._session: aiohttp.ClientSession | None = None
+        self._is_away = False
+
+    async def unacked(self, timeout_s: float) -> dict[str, int] | None:
+        """Unacknowledged messages by queue; None when the API does not say. Raises nothing."""
+        assert self._session is not None
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._session.get(
+                    self._url, params={"columns": "name,messages_unacknowledged"}
+                ) as answer,
+            ):
+                answer.raise_for_status()
+                told = _unacked_in(await answer.json())
+        except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
+            if not self._is_away:
+                # Never the error's text: it holds the URL.
+                log.warning(LogEvent.MANAGEMENT_API_AWAY, reason=type(exc).__name__)
+            self._is_away = True
+            return None
+        self._is_away = False
+        return {name: count for name, count in told.items() if name in self._queues}
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(auth=self._auth)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+
+@asynccontextmanager
+async def management_api(settings: MetricsSettings) -> AsyncGenerator[ManagementApi | None]:
+    """The API that the settings name, for the queues of our topology; None if they name none."""
+    if settings.rabbitmq_management_url is None:
+        yield None
+        return
+    names = (queue.name for queue in topology(settings.ladder).queues)
+    url = settings.rabbitmq_management_url.get_secret_value()
+    async with ManagementApi(url, settings.amqp_url.get_secret_value(), names) as api:
+        yield api
+
+
+def _unacked_in(told: object) -> dict[str, int]:
+    """Raises ValueError for what the API never says. A queue without a leader says no number."""
+    if not isinstance(told, list):
+        raise ValueError("no list of queues")  # ruff: ignore[type-check-without-type-error]  # it came from outside
+    return {
+        str(queue["name"]): int(queue["messages_unacknowledged"])
+        for queue in told
+        if isinstance(queue, dict) and "messages_unacknowledged" in queue and "name" in queue
+    }
