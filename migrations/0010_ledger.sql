@@ -151,9 +151,10 @@ REVOKE EXECUTE ON FUNCTION
     webhook_gateway_rows_after_insert, fold_webhook_gateway_rows, webhook_ledger,
     webhook_partition_days_ahead, webhook_oldest_ages
 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fold_webhook_gateway_rows TO ringback_metrics;
 GRANT EXECUTE ON FUNCTION
-    fold_webhook_gateway_rows, webhook_ledger, webhook_partition_days_ahead, webhook_oldest_ages
-TO ringback_metrics, ringback_service;
+    webhook_ledger, webhook_partition_days_ahead, webhook_oldest_ages
+TO ringback_service;
 
 -- Those of the past.
 INSERT INTO webhook_gateway_rows

@@ -1416,7 +1416,6 @@ GRANT ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day 
 
 REVOKE ALL ON FUNCTION public.fold_webhook_gateway_rows() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fold_webhook_gateway_rows() TO ringback_metrics;
-GRANT ALL ON FUNCTION public.fold_webhook_gateway_rows() TO ringback_service;
 
 REVOKE ALL ON FUNCTION public.fold_webhook_stats(p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fold_webhook_stats(p_most integer) TO ringback_metrics;
@@ -1455,15 +1454,12 @@ REVOKE ALL ON FUNCTION public.share_webhook_table(closed regclass) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.webhook_gateway_rows_after_insert() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.webhook_ledger() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.webhook_ledger() TO ringback_metrics;
 GRANT ALL ON FUNCTION public.webhook_ledger() TO ringback_service;
 
 REVOKE ALL ON FUNCTION public.webhook_oldest_ages() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.webhook_oldest_ages() TO ringback_metrics;
 GRANT ALL ON FUNCTION public.webhook_oldest_ages() TO ringback_service;
 
 REVOKE ALL ON FUNCTION public.webhook_partition_days_ahead() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.webhook_partition_days_ahead() TO ringback_metrics;
 GRANT ALL ON FUNCTION public.webhook_partition_days_ahead() TO ringback_service;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.voice_calls TO ringback_processor;

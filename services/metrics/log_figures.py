@@ -3,10 +3,9 @@
 import asyncio
 from dataclasses import dataclass
 
-import asyncpg
-
 from ringback.runtime.postgres import DATABASE_AWAY
 from ringback.runtime.queries import load
+from services.metrics.access import Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +29,15 @@ class LogFigures:
 
 
 class LogFiguresReader:
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+    def __init__(self, access: Access) -> None:
+        self._access = access
 
     async def read(self, timeout_s: float) -> LogFigures | None:
         """None if the log does not answer in time."""
         query = load("services.metrics", "log_figures.sql")
         try:
-            async with asyncio.timeout(timeout_s):
-                row = await self._pool.fetchrow(query)
+            async with asyncio.timeout(timeout_s), self._access.as_service(timeout_s) as connection:
+                row = await connection.fetchrow(query)
         except DATABASE_AWAY:
             return None
         # Its parts give one row each, whatever the tables hold.

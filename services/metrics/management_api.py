@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
 import structlog
+from yarl import URL
 
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import topology
@@ -41,7 +42,7 @@ class ManagementApi:
             async with (
                 asyncio.timeout(timeout_s),
                 self._session.get(
-                    self._url, params={"columns": "name,messages_unacknowledged"}
+                    URL(self._url, encoded=True), params={"columns": "name,messages_unacknowledged"}
                 ) as answer,
             ):
                 answer.raise_for_status()

@@ -99,7 +99,7 @@ async def _metrics(
             queues=queues,
             log_state=LogState(access),
             dead_letters=DeadLetterCount(pool),
-            figures=LogFiguresReader(pool),
+            figures=LogFiguresReader(access),
             management=await stack.enter_async_context(management_api(settings)),
             observer=observer,
             snapshot=snapshot,

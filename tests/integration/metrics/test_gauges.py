@@ -85,7 +85,7 @@ async def test_gauges_tell_the_log_by_its_statuses_and_its_ledger(
 
         async def told() -> bool:
             samples = await metrics.samples()
-            assert samples["webhook_ledger_accepted"] == 2
+            assert samples.get("webhook_ledger_accepted") == 2
             assert samples["webhook_ledger_deficit"] == 2
             assert samples["webhook_partition_days_ahead"] >= 1
             assert samples['webhook_oldest_age_seconds{status="pending"}'] == 0
@@ -121,7 +121,7 @@ async def test_unacked_messages_are_told_by_the_management_api(
 
             async def told() -> bool:
                 samples = await metrics.samples()
-                assert samples['webhook_queue_unacked{queue="webhooks.work"}'] == 2
+                assert samples.get('webhook_queue_unacked{queue="webhooks.work"}') == 2
                 assert samples['webhook_queue_unacked{queue="webhooks.dlq"}'] == 0
                 return True
 

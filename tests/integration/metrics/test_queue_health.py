@@ -55,7 +55,7 @@ async def reading(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi
             queues=queues,
             log_state=LogState(access),
             dead_letters=DeadLetterCount(pool),
-            figures=LogFiguresReader(pool),
+            figures=LogFiguresReader(access),
             management=None,
             observer=observer,
             snapshot=snapshot,

@@ -12,6 +12,7 @@ from tests.support.database_roles import (
     OPERATOR,
     PROCESSOR,
     ROLES,
+    SERVICE,
     TENANT,
     TENANT_OPERATOR,
 )
@@ -29,6 +30,8 @@ OF_ORGANISATIONS = {
 OF_NOBODY = {
     "schema_migrations",
     "webhook_gateway_ledger",
+    "webhook_gateway_rows",
+    "webhook_gateway_rows_deltas",
     "webhook_processing",
     "webhook_processors",
 }
@@ -145,10 +148,12 @@ async def test_who_may_run_what_has_rights_of_its_own(connection: asyncpg.Connec
         },
         METRICS: {
             "count_unresolved_dead_letters",
+            "fold_webhook_gateway_rows",
             "fold_webhook_stats",
             "prune_webhook_retries",
             "prune_webhook_stats",
         },
+        SERVICE: {"webhook_ledger", "webhook_oldest_ages"},
     }
 
 
