@@ -86,6 +86,7 @@ class _Stack:
                 ports=self.ports.services,
                 jwt_secret=None if has_key(self.environ) else local_secret(self.state_dir),
                 state_dir=self.state_dir,
+                management_url=self._broker.management_url if self._broker else None,
             )
             running = await self._services(stopping, around)
             management_url = self._broker.management_url if self._broker else None

@@ -23,7 +23,7 @@ _IN_HAND = "in_hand"
 _FIGURES: Mapping[str, MetricSpec] = {
     "accepted": Metric.LEDGER_ACCEPTED,
     "deficit": Metric.LEDGER_DEFICIT,
-    "days_ahead": Metric.PARTITION_DAYS_AHEAD,
+    "days_ahead": Metric.PARTITIONS_AHEAD,
 }
 _AGES = {Status.PENDING: "oldest_pending_s", Status.FAILED: "oldest_failed_s"}
 _ENDED = {

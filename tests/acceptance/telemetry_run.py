@@ -45,13 +45,13 @@ def _name(family: Family) -> str:
 
 
 @asynccontextmanager
-async def driven(amqp_url: str, database_url: str, folder: Path) -> AsyncGenerator[Emitted, None]:
+async def driven(
+    amqp_url: str, database_url: str, folder: Path, **variables: str
+) -> AsyncGenerator[Emitted, None]:
     """Give what was emitted, once the services have stopped."""
     emitted = Emitted()
-    traces = folder / "traces.jsonl"
-    async with whole_ringback(
-        amqp_url, database_url, folder, RINGBACK_TRACE_FILE=str(traces)
-    ) as whole:
+    variables |= {"RINGBACK_TRACE_FILE": str(folder / "traces.jsonl")}
+    async with whole_ringback(amqp_url, database_url, folder, **variables) as whole:
         await _drive(whole, amqp_url)
         for service in SERVICES:
             emitted.expositions[service] = await eventually(partial(_read, whole, service))

@@ -77,7 +77,8 @@ async def emitted(
     await broker.create_vhost(name)
     await database.create_database(name, TEMPLATE)
     folder = tmp_path_factory.mktemp("telemetry")
-    async with driven(broker.amqp_url(name), database.url(name), folder) as found:
+    variables = {"RINGBACK_RABBITMQ_MANAGEMENT_URL": broker.management_url}
+    async with driven(broker.amqp_url(name), database.url(name), folder, **variables) as found:
         yield found
     await database.drop_database(name)
     await broker.delete_vhost(name)

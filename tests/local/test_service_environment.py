@@ -3,6 +3,7 @@ from pathlib import Path
 from ringback.local.ports import ServicePorts
 from ringback.local.stack_service import Surroundings, service_environment, service_specs
 
+NAMES = ("gateway", "processor", "metrics")
 URL = "postgresql://postgres@127.0.0.1:7432/ringback"
 
 
@@ -15,6 +16,7 @@ def around(*, is_private_database: bool, **environ: str) -> Surroundings:
         ports=ServicePorts(metrics_rest=8181),
         jwt_secret="a secret of the stack's own",
         state_dir=Path("/somewhere/.ringback"),
+        management_url="http://127.0.0.1:7673",
     )
 
 
@@ -60,3 +62,11 @@ def test_the_gateway_has_a_spool_beside_the_stack() -> None:
 
     assert ours["RINGBACK_SPOOL_DIR"] == "/somewhere/.ringback/spool"
     assert theirs["RINGBACK_SPOOL_DIR"] == "/elsewhere"
+
+
+def test_the_metrics_service_is_told_of_the_management_api() -> None:
+    """Only it asks what AMQP does not tell."""
+    told = {name: service_environment(name, around(is_private_database=True)) for name in NAMES}
+
+    asked = {name for name in NAMES if "RINGBACK_RABBITMQ_MANAGEMENT_URL" in told[name]}
+    assert asked == {"metrics"}

@@ -88,10 +88,10 @@ class MetricsServiceMetric:
         help="Webhooks among them that have no row in the log. Above 0 for long: lost.",
         services=METRICS,
     )
-    PARTITION_DAYS_AHEAD: Final = MetricSpec(
-        name="webhook_partition_days_ahead",
+    PARTITIONS_AHEAD: Final = MetricSpec(
+        name="webhook_partitions_ahead",
         kind=Kind.GAUGE,
-        help="Days after today that the log has partitions for; -1 when today has none.",
+        help="Days of the log made ahead, to the first gap; -1 when today has no partition.",
         services=METRICS,
     )
     RETRIES: Final = MetricSpec(
