@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import WORK_QUEUE
 from ringback.runtime import logs
-from ringback.runtime.confirmed_publisher import ConfirmedPublisher
 from ringback.runtime.exposition import Exposition
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
@@ -23,6 +22,7 @@ from services.metrics.api.methods import ADMIN_SERVICE, METRICS_SERVICE, methods
 from services.metrics.api.observe import CallObserver
 from services.metrics.changes.admin_api import AdminApi
 from services.metrics.changes.retry_counter import RetryCounter
+from services.metrics.changes.retry_link import retry_outbox
 from services.metrics.changes.retry_outbox import RetryOutbox
 from services.metrics.changes.retry_sweeper import RetrySweeper, keep_pruning_retries
 from services.metrics.dead_letter_count import DeadLetterCount
@@ -42,7 +42,6 @@ from services.metrics.stats_folding import keep_folding
 
 log = structlog.get_logger()
 
-_PUBLISH_TIMEOUT_S = 2.0
 _DEPTH_TIMEOUT_S = 1.0
 
 Background = set[asyncio.Task[None]]
@@ -86,7 +85,9 @@ async def _metrics(
         exposition = await stack.enter_async_context(_exposition(settings, registry, readiness))
         access = Access(pool)
         snapshot = QueueSnapshot(count_max_age_s=count_max_age_s(settings.metrics_interval_s))
-        outbox = await _outbox(stack, settings, access, RetryCounter(registry))
+        outbox = await stack.enter_async_context(
+            retry_outbox(settings, access, RetryCounter(registry))
+        )
         admin_api = _admin_api(settings, access, outbox, queues)
         await stack.enter_async_context(admin_api)
         implementations = {
@@ -123,20 +124,6 @@ def _exposition(
         registry=registry,
         readiness={"database": readiness.database, "broker": readiness.broker},
     )
-
-
-async def _outbox(
-    stack: AsyncExitStack, settings: MetricsSettings, access: Access, counter: RetryCounter
-) -> RetryOutbox:
-    publisher = ConfirmedPublisher(
-        settings.amqp_url.get_secret_value(),
-        "ringback-metrics-publish",
-        timeout_s=_PUBLISH_TIMEOUT_S,
-    )
-    await stack.enter_async_context(publisher)
-    # Or the first retries would be told that the broker is away.
-    await publisher.tried(within_s=_PUBLISH_TIMEOUT_S)
-    return RetryOutbox(access, publisher, counter)
 
 
 def _admin_api(

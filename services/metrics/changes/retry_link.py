@@ -1,0 +1,28 @@
+"""The connection by which retries are published."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from ringback.runtime.confirmed_publisher import ConfirmedPublisher
+from ringback.runtime.settings import BrokerSettings
+from services.metrics.access import Access
+from services.metrics.changes.retry_counter import RetryCounter
+from services.metrics.changes.retry_outbox import RetryOutbox
+
+_PUBLISH_TIMEOUT_S = 2.0
+
+
+@asynccontextmanager
+async def retry_outbox(
+    settings: BrokerSettings, access: Access, counter: RetryCounter
+) -> AsyncGenerator[RetryOutbox]:
+    """An outbox that is open as soon as the broker is there, which is not waited for long."""
+    publisher = ConfirmedPublisher(
+        settings.amqp_url.get_secret_value(),
+        "ringback-metrics-publish",
+        timeout_s=_PUBLISH_TIMEOUT_S,
+    )
+    async with publisher:
+        # Or the first retries would be told that the broker is away.
+        await publisher.tried(within_s=_PUBLISH_TIMEOUT_S)
+        yield RetryOutbox(access, publisher, counter)
