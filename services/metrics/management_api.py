@@ -1,8 +1,7 @@
 """The broker's management API, for what AMQP does not tell: how much is unacknowledged."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, unquote, urlsplit
@@ -13,9 +12,12 @@ from yarl import URL
 
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import topology
+from services.metrics.observe import Observer
 from services.metrics.settings import MetricsSettings
 
 log = structlog.get_logger()
+
+_READ_TIMEOUT_S = 4.0
 
 
 class ManagementApi:
@@ -70,16 +72,24 @@ class ManagementApi:
         await self._session.close()
 
 
-@asynccontextmanager
-async def management_api(settings: MetricsSettings) -> AsyncGenerator[ManagementApi | None]:
-    """The API that the settings name, for the queues of our topology; None if they name none."""
-    if settings.rabbitmq_management_url is None:
-        yield None
-        return
-    names = (queue.name for queue in topology(settings.ladder).queues)
-    url = settings.rabbitmq_management_url.get_secret_value()
-    async with ManagementApi(url, settings.amqp_url.get_secret_value(), names) as api:
-        yield api
+def keep_reading_unacked(
+    settings: MetricsSettings, observer: Observer
+) -> Iterator[Coroutine[None, None, None]]:
+    """The work of telling the observer, for ever; none where the settings name no API."""
+    if settings.rabbitmq_management_url is not None:
+        names = (queue.name for queue in topology(settings.ladder).queues)
+        url = settings.rabbitmq_management_url.get_secret_value()
+        api = ManagementApi(url, settings.amqp_url.get_secret_value(), names)
+        yield _keep_reading(api, observer, settings.metrics_interval_s)
+
+
+async def _keep_reading(api: ManagementApi, observer: Observer, interval_s: float) -> None:
+    async with api:
+        while True:
+            unacked = await api.unacked(_READ_TIMEOUT_S)
+            if unacked is not None:
+                observer.unacked_read(unacked)
+            await asyncio.sleep(interval_s)
 
 
 def _unacked_in(told: object) -> dict[str, int]:

@@ -10,7 +10,6 @@ from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres import DATABASE_AWAY
 from services.metrics.dead_letter_count import DeadLetterCount
 from services.metrics.log_figures import LogFiguresReader
-from services.metrics.management_api import ManagementApi
 from services.metrics.observe import Observer
 from services.metrics.queue_depths import QueueDepths
 from services.metrics.reads.log_state import LogState
@@ -38,7 +37,6 @@ class Readings:
     log_state: LogState
     dead_letters: DeadLetterCount
     figures: LogFiguresReader
-    management: ManagementApi | None
     observer: Observer
     snapshot: QueueSnapshot
     _log_is_away: bool = False
@@ -54,8 +52,6 @@ class Readings:
             group.create_task(_every(quick_s, self._read_log))
             group.create_task(_every(interval_s, self._count))
             group.create_task(_every(interval_s, self._read_figures))
-            if self.management is not None:
-                group.create_task(_every(interval_s, self._read_unacked))
 
     async def _read_queues(self) -> None:
         depths = await self.queues.read(READ_TIMEOUT_S)
@@ -84,12 +80,6 @@ class Readings:
         figures = await self.figures.read(READ_TIMEOUT_S)
         if figures is not None:
             self.observer.figures_read(figures)
-
-    async def _read_unacked(self) -> None:
-        assert self.management is not None
-        unacked = await self.management.unacked(READ_TIMEOUT_S)
-        if unacked is not None:
-            self.observer.unacked_read(unacked)
 
 
 async def _every(interval_s: float, read: Callable[[], Awaitable[None]]) -> None:

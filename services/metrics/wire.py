@@ -1,10 +1,12 @@
 """Puts the metrics service together, in the order in which it comes to life."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry
 
@@ -28,7 +30,7 @@ from services.metrics.changes.retry_sweeper import RetrySweeper, keep_pruning_re
 from services.metrics.dead_letter_count import DeadLetterCount
 from services.metrics.grpc_server import grpc_server
 from services.metrics.log_figures import LogFiguresReader
-from services.metrics.management_api import management_api
+from services.metrics.management_api import keep_reading_unacked
 from services.metrics.observe import Observer
 from services.metrics.queue_depths import QueueDepths
 from services.metrics.readiness import Readiness
@@ -69,50 +71,76 @@ async def serve(stop: asyncio.Event) -> None:
     log.info(LogEvent.METRICS_STOPPED)
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What most of the service is made of."""
+
+    settings: MetricsSettings
+    registry: CollectorRegistry
+    pool: asyncpg.Pool
+    access: Access
+    queues: QueueDepths
+    observer: Observer
+    snapshot: QueueSnapshot
+
+
+async def _parts(stack: AsyncExitStack, settings: MetricsSettings) -> _Parts:
+    pool = await stack.enter_async_context(open_pool(settings, "ringback-metrics"))
+    queues = await stack.enter_async_context(
+        QueueDepths(settings.amqp_url.get_secret_value(), settings.ladder)
+    )
+    registry, max_age_s = CollectorRegistry(), count_max_age_s(settings.metrics_interval_s)
+    return _Parts(
+        settings=settings,
+        registry=registry,
+        pool=pool,
+        access=Access(pool),
+        queues=queues,
+        observer=Observer(registry, max_age_s=max_age_s, broker_is_up=lambda: queues.is_up),
+        snapshot=QueueSnapshot(count_max_age_s=max_age_s),
+    )
+
+
 @asynccontextmanager
 async def _metrics(
     settings: MetricsSettings, stopping: asyncio.Event
 ) -> AsyncGenerator[tuple[Background, Exposition], None]:
-    registry = CollectorRegistry()
     authenticator = _authenticator(settings)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(settings, "ringback-metrics"))
-        queues = await stack.enter_async_context(
-            QueueDepths(settings.amqp_url.get_secret_value(), settings.ladder)
-        )
-        readiness = Readiness(pool, queues)
-        observer = _observer(settings, registry, queues)
+        parts = await _parts(stack, settings)
+        registry, access, queues = parts.registry, parts.access, parts.queues
+        readiness = Readiness(parts.pool, queues)
         exposition = await stack.enter_async_context(_exposition(settings, registry, readiness))
-        access = Access(pool)
-        snapshot = QueueSnapshot(count_max_age_s=count_max_age_s(settings.metrics_interval_s))
         outbox = await stack.enter_async_context(
             retry_outbox(settings, access, RetryCounter(registry))
         )
         admin_api = _admin_api(settings, access, outbox, queues)
         await stack.enter_async_context(admin_api)
         implementations = {
-            METRICS_SERVICE.full_name: MetricsApi(access, snapshot),
+            METRICS_SERVICE.full_name: MetricsApi(access, parts.snapshot),
             ADMIN_SERVICE.full_name: admin_api,
         }
         dispatcher = _dispatcher(implementations, authenticator, registry, stopping)
         await _listen(stack, settings, dispatcher, readiness)
-        readings = Readings(
-            queues=queues,
-            log_state=LogState(access),
-            dead_letters=DeadLetterCount(pool),
-            figures=LogFiguresReader(access),
-            management=await stack.enter_async_context(management_api(settings)),
-            observer=observer,
-            snapshot=snapshot,
-        )
-        background = _in_background(
-            stack,
-            readings.keep(interval_s=settings.metrics_interval_s),
-            keep_folding(pool),
-            RetrySweeper(access, outbox, stopping).keep_sweeping(),
-            keep_pruning_retries(pool),
-        )
-        yield background, exposition
+        sweeper = RetrySweeper(access, outbox, stopping)
+        yield _in_background(stack, sweeper.keep_sweeping(), *_work(parts)), exposition
+
+
+def _work(parts: _Parts) -> Iterator[Coroutine[Any, Any, None]]:
+    """What goes on behind the calls for as long as we live."""
+    settings, pool, access = parts.settings, parts.pool, parts.access
+    readings = Readings(
+        queues=parts.queues,
+        log_state=LogState(access),
+        dead_letters=DeadLetterCount(pool),
+        figures=LogFiguresReader(access),
+        observer=parts.observer,
+        snapshot=parts.snapshot,
+    )
+    yield readings.keep(interval_s=settings.metrics_interval_s)
+    yield from keep_reading_unacked(settings, parts.observer)
+    yield keep_folding(pool)
+    yield keep_pruning_retries(pool)
 
 
 def _exposition(
@@ -192,14 +220,4 @@ def _dispatcher(
         authenticator=authenticator,
         observer=CallObserver(registry, methods),
         stopping=stopping,
-    )
-
-
-def _observer(
-    settings: MetricsSettings, registry: CollectorRegistry, queues: QueueDepths
-) -> Observer:
-    return Observer(
-        registry,
-        max_age_s=count_max_age_s(settings.metrics_interval_s),
-        broker_is_up=lambda: queues.is_up,
     )

@@ -57,7 +57,7 @@ async def driven(
             emitted.expositions[service] = await eventually(partial(_read, whole, service))
     for service in SERVICES:
         emitted.lines[service] = list(_lines(folder / f"{service}.log"))
-    emitted.spans = spans_in(traces)
+    emitted.spans = spans_in(folder / "traces.jsonl")
     yield emitted
 
 

@@ -56,7 +56,6 @@ async def reading(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi
             log_state=LogState(access),
             dead_letters=DeadLetterCount(pool),
             figures=LogFiguresReader(access),
-            management=None,
             observer=observer,
             snapshot=snapshot,
         )
