@@ -31,6 +31,8 @@ class Observe:
         self._refused = instruments.counter(Metric.REFUSED)
         seconds = instruments.histogram(Metric.PUBLISH_SECONDS)
         self._publish_seconds = {outcome: seconds.labels(outcome) for outcome in PublishOutcome}
+        answers = instruments.histogram(Metric.HTTP_SECONDS)
+        self._answered = {first: answers.labels(f"{first}xx") for first in (2, 4, 5)}
         rows = instruments.counter(Metric.PENDING_ROWS)
         self._rows_written, self._rows_dropped = rows.labels("written"), rows.labels("dropped")
         self._rows_stuck = False
@@ -45,6 +47,7 @@ class Observe:
     def accepted(self, sealed: Sealed, place: StoredIn, *, duration_s: float) -> None:
         envelope = sealed.envelope
         self._accepted(envelope.event_type).inc()
+        self._answered[2].observe(duration_s)
         self._log.info(
             LogEvent.WEBHOOK_ACCEPTED,
             job_id=str(envelope.job_id),
@@ -64,6 +67,7 @@ class Observe:
     ) -> None:
         """The line holds the names of the headers that carry credentials, never their values."""
         self._refused.labels(refusal.reason).inc()
+        self._answered[refusal.status // 100].observe(duration_s)
         self._log.warning(
             LogEvent.WEBHOOK_REFUSED,
             reason=refusal.reason,

@@ -68,7 +68,7 @@ class Attempts:
         """
         async with self._turns.turn(delivery.envelope.job_id):
             attempting = Attempting(delivery, span, self._now())
-            with self._observer.attempt(delivery, span.context) as observed:
+            with self._observer.attempt(attempting) as observed:
                 recorded = await self._attempt(attempting)
                 observed.ended(recorded, max_attempts=self._ladder.max_attempts)
             span.ended(
@@ -85,7 +85,8 @@ class Attempts:
             if begun.duplicate_of is not None:
                 return await self._finish(attempting, DUPLICATE)
         event = self._event(attempting)
-        outcome = await self._plain(chosen, event, attempting.span)
+        with attempting.handling:
+            outcome = await self._plain(chosen, event, attempting.span)
         if outcome.kind is AttemptOutcome.COMPLETED and chosen.transactional:
             result = await self._in_transaction(chosen, attempting, event, outcome)
             if isinstance(result, Recorded):

@@ -9,15 +9,17 @@ from uuid import UUID
 
 import orjson
 
+from ringback.contract.dead_reason import DeadReason
 from ringback.contract.envelope import Envelope, Header, open_envelope
 from ringback.contract.event import Event, Unreadable, read_event
 from ringback.contract.identity import JobId, created_at
 from ringback.contract.json_text import keepable
 from ringback.contract.ladder import Attempt
+from ringback.contract.status import AttemptOutcome
 from ringback.contract.topology import SUSPECT_QUEUE
 from services.processor.delivery import Days, Message, attempt_due
 from services.processor.log_rows import LogRow
-from services.processor.policy import CRASHED, Failure
+from services.processor.policy import CRASHED, UNDELIVERABLE, Failure
 
 NOBODYS_ORG = UUID(int=0)
 """The org of messages that no gateway of ours published. No endpoint may have it."""
@@ -55,6 +57,16 @@ def dead_letter_of(message: Message, max_attempts: int, adopted_id: JobId | None
     if adopted_id is not None:
         row = replace(row, id=adopted_id)
     return DeadLetter(row, attempt, failure)
+
+
+def reason_of(failure: Failure | None, last: AttemptOutcome | None) -> DeadReason:
+    """Why it is dead; `last` is how its last attempt ended, None if it never had one."""
+    if failure == CRASHED:
+        return DeadReason.PROCESS_CRASH
+    if last is None or (failure is not None and failure.error_class == UNDELIVERABLE):
+        return DeadReason.UNDELIVERABLE
+    is_permanent = last is AttemptOutcome.PERMANENT
+    return DeadReason.PERMANENT if is_permanent else DeadReason.LADDER_EXHAUSTED
 
 
 def with_raw_body(letter: DeadLetter, body: bytes) -> DeadLetter:

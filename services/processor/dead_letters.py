@@ -8,6 +8,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.identity import JobId, new_job_id
+from ringback.contract.status import AttemptOutcome
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import DEAD_LETTER_QUEUE
 from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
@@ -19,6 +20,7 @@ from services.processor.dead_letter import (
     dead_letter_of,
     fingerprint,
     has_id_of_ours,
+    reason_of,
     with_raw_body,
 )
 from services.processor.delivery import Days, Message
@@ -46,6 +48,8 @@ class Became:
     attempts: int
     error_class: str
     error_message: str
+    last: AttemptOutcome | None
+    """How its last attempt ended; None if it never had one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,10 @@ class DeadLetterLog:
                 )
         by_id = {
             record["delivery_id"]: Became(
-                record["attempts"], record["error_class"], record["error_message"]
+                record["attempts"],
+                record["error_class"],
+                record["error_message"],
+                None if record["last"] is None else AttemptOutcome(record["last"]),
             )
             for record in found
         }
@@ -150,6 +157,7 @@ class DeadLetterRecorder:
         if became is not None:
             is_accepted = adopted is None and letter.row.retry_of is None
             self._observer.dead_letter(
+                reason_of(letter.failure, became.last),
                 JobId(letter.row.id) if is_accepted else None,
                 job_id=str(letter.row.id),
                 org_id=str(letter.row.org_id),

@@ -24,6 +24,8 @@ from services.processor.message_span import MessageSpan
 from services.processor.observe import Observer
 from services.processor.policy import (
     CRASHED,
+    UNDELIVERABLE,
+    Acknowledge,
     Failure,
     Forward,
     Lane,
@@ -38,7 +40,6 @@ from services.processor.settle import Publisher, give_back, give_back_after_a_bu
 from services.processor.spans import Spans
 
 _LAST_WORD_S = 3.0
-_UNDELIVERABLE = "undeliverable"
 
 log = structlog.get_logger()
 
@@ -83,11 +84,11 @@ class Lanes:
 
     async def work(self, incoming: AbstractIncomingMessage) -> None:
         """Attempt a webhook, or set it aside when it may be what kills the process."""
-        message = message_of(incoming)
+        message = self._received(incoming)
         with self._spans.begin(message, WORK_QUEUE) as span:
             try:
                 verdict = await self._work_verdict(message, span)
-                await settle(incoming, verdict, self._publisher, span)
+                await self._settle(incoming, verdict, span)
             except DatabaseAwayError as exc:
                 span.failed(type(exc).__qualname__)
                 await self._on_database_away()
@@ -99,12 +100,12 @@ class Lanes:
 
     async def suspect(self, incoming: AbstractIncomingMessage) -> None:
         """Attempt a webhook while nothing else is in hand that a crash could take along."""
-        message = message_of(incoming)
+        message = self._received(incoming)
         anew = set_aside(attempt_due(message))
         with self._spans.begin(message, SUSPECT_QUEUE) as span:
             try:
                 verdict = await self._suspect_verdict(message, span)
-                await settle(incoming, verdict, self._publisher, span)
+                await self._settle(incoming, verdict, span)
             except DatabaseAwayError as exc:
                 # Returned, it would count as one of the three crashes; as a new copy it does not.
                 span.failed(type(exc).__qualname__)
@@ -117,6 +118,19 @@ class Lanes:
                 span.failed(type(exc).__qualname__)
                 log.exception(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id)
                 await give_back_after_a_bug(incoming, span)
+
+    def _received(self, incoming: AbstractIncomingMessage) -> Message:
+        message = message_of(incoming)
+        if message.deliveries_before:
+            self._observer.redelivered()
+        return message
+
+    async def _settle(
+        self, incoming: AbstractIncomingMessage, verdict: Verdict, span: MessageSpan
+    ) -> None:
+        is_told = await settle(incoming, verdict, self._publisher, span)
+        if is_told and not isinstance(verdict, Acknowledge) and verdict.rung is not None:
+            self._observer.retry_scheduled(verdict.rung)
 
     async def _set_aside_anew(
         self, incoming: AbstractIncomingMessage, anew: Forward, span: MessageSpan
@@ -145,8 +159,8 @@ class Lanes:
         delivery = open_delivery(message, self._days())
         if isinstance(delivery, Undeliverable):
             self._observer.undeliverable(message.message_id, delivery.reason)
-            span.failed(_UNDELIVERABLE)
-            return bury(attempt_due(message), Failure(_UNDELIVERABLE, delivery.reason))
+            span.failed(UNDELIVERABLE)
+            return bury(attempt_due(message), Failure(UNDELIVERABLE, delivery.reason))
         span.opened(delivery)
         outcome = await self._attempts.make(delivery, span)
         return decide(outcome, lane=lane, attempt=delivery.attempt, ladder=self._ladder)

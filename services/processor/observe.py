@@ -7,15 +7,17 @@ from contextlib import contextmanager
 import structlog
 from prometheus_client import CollectorRegistry
 
+from ringback.contract.dead_reason import DeadReason
 from ringback.contract.identity import JobId, created_at
+from ringback.contract.ladder import FIRST_ATTEMPT, Ladder, Rung
 from ringback.contract.status import AttemptOutcome, Status
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
-from ringback.contract.trace_context import TraceContext
 from ringback.runtime.instruments import Instruments
-from services.processor.delivery import Delivery
+from services.processor.attempting import Attempting
 from services.processor.delivery_log import Recorded
 
 _ENDS = frozenset({AttemptOutcome.COMPLETED, AttemptOutcome.DUPLICATE})
+_BEYOND_THE_LADDER = "more"
 
 log = structlog.get_logger()
 
@@ -31,23 +33,28 @@ class ObservedAttempt:
 
 
 class Observer:
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, ladder: Ladder) -> None:
         instruments = Instruments(registry)
+        self._numbers = [str(number) for number in range(1, ladder.max_attempts + 1)]
+        rungs = [str(rung.attempt) for rung in ladder.rungs]
         self._completed = instruments.counter(Metric.COMPLETED)
         self._duration = instruments.histogram(Metric.PROCESSING_SECONDS)
+        self._first_delay = instruments.histogram(Metric.FIRST_ATTEMPT_DELAY_SECONDS)
+        self._handler_seconds = instruments.histogram(Metric.HANDLER_SECONDS)
         self._finish_delay = instruments.histogram(Metric.FINISH_DELAY_SECONDS)
-        self._attempts = instruments.counter(Metric.ATTEMPTS)
+        self._attempts = instruments.counter(Metric.ATTEMPTS, attempt=self._numbers)
         self._repeated = instruments.counter(Metric.REPEATED)
         self._duplicates = instruments.counter(Metric.DUPLICATES)
+        self._retries = instruments.counter(Metric.RETRIES_SCHEDULED, rung=rungs)
+        self._redelivered = instruments.counter(Metric.REDELIVERED)
         self._dead_letters = instruments.counter(Metric.DEAD_LETTERS)
         self._suspects = instruments.counter(Metric.SUSPECTS)
         self._in_flight = instruments.gauge(Metric.IN_FLIGHT)
+        self._last_processed = instruments.gauge(Metric.LAST_PROCESSED)
         self._paused = instruments.gauge(Metric.PROCESSING_PAUSED)
 
     @contextmanager
-    def attempt(
-        self, delivery: Delivery, trace: TraceContext
-    ) -> Generator[ObservedAttempt, None, None]:
+    def attempt(self, attempting: Attempting) -> Generator[ObservedAttempt, None, None]:
         """Watch one attempt. One that is cut short by our shutdown is not told of: it was none."""
         observed = ObservedAttempt()
         begun = time.perf_counter()
@@ -57,25 +64,16 @@ class Observer:
         finally:
             self._in_flight.dec()
         if observed.recorded is not None:
-            self._attempted(delivery, trace, observed, time.perf_counter() - begun)
+            self._attempted(attempting, observed, time.perf_counter() - begun)
 
-    def _attempted(
-        self, delivery: Delivery, trace: TraceContext, observed: ObservedAttempt, seconds: float
-    ) -> None:
+    def _attempted(self, attempting: Attempting, observed: ObservedAttempt, seconds: float) -> None:
         recorded = observed.recorded
         assert recorded is not None
         if recorded.is_fresh:
-            self._attempts.labels(recorded.outcome.value).inc()
-            self._duration.observe(seconds)
-            if recorded.outcome in _ENDS and delivery.envelope.retry_of is None:
-                self._finished(recorded.outcome, delivery.envelope.job_id)
-            if recorded.outcome is AttemptOutcome.COMPLETED:
-                self._completed.labels(event_type_label(delivery.envelope.event_type)).inc()
-            elif recorded.outcome is AttemptOutcome.DUPLICATE:
-                self._duplicates.inc()
+            self._made(attempting, recorded.outcome, seconds)
         else:
             self._repeated.inc()
-        envelope = delivery.envelope
+        delivery, envelope = attempting.delivery, attempting.delivery.envelope
         log.info(
             LogEvent.ATTEMPT_FINISHED,
             job_id=str(envelope.job_id),
@@ -88,8 +86,33 @@ class Observer:
             age_ms=round(_age_s(envelope.job_id) * 1000),
             repeated=not recorded.is_fresh,
             duplicate_of=recorded.duplicate_of,
-            trace_id=trace.trace_id,
+            trace_id=attempting.span.context.trace_id,
         )
+
+    def _made(self, attempting: Attempting, outcome: AttemptOutcome, seconds: float) -> None:
+        envelope, attempt = attempting.delivery.envelope, attempting.delivery.attempt
+        event_type = event_type_label(envelope.event_type)
+        number = str(attempt) if str(attempt) in self._numbers else _BEYOND_THE_LADDER
+        self._attempts.labels(number, outcome.value).inc()
+        self._duration.observe(seconds)
+        self._last_processed.set_to_current_time()
+        if attempting.handling.seconds is not None:
+            self._handler_seconds.labels(event_type).observe(attempting.handling.seconds)
+        if attempt == FIRST_ATTEMPT:
+            waited = attempting.started_at - created_at(envelope.job_id)
+            self._first_delay.observe(max(0.0, waited.total_seconds()))
+        if outcome in _ENDS and envelope.retry_of is None:
+            self._finished(outcome, envelope.job_id)
+        if outcome is AttemptOutcome.COMPLETED:
+            self._completed.labels(event_type).inc()
+        elif outcome is AttemptOutcome.DUPLICATE:
+            self._duplicates.inc()
+
+    def redelivered(self) -> None:
+        self._redelivered.inc()
+
+    def retry_scheduled(self, rung: Rung) -> None:
+        self._retries.labels(str(rung.attempt)).inc()
 
     def set_aside(self, job_id: str | None, deliveries_before: int) -> None:
         self._suspects.inc()
@@ -107,9 +130,9 @@ class Observer:
     def pause_unknown(exc: BaseException) -> None:
         log.warning(LogEvent.PAUSE_UNKNOWN, reason=type(exc).__name__, detail=str(exc)[:200])
 
-    def dead_letter(self, accepted_as: JobId | None, **fields: object) -> None:
+    def dead_letter(self, reason: DeadReason, accepted_as: JobId | None, **fields: object) -> None:
         """`accepted_as` is the id that a gateway gave it; None for retries and for strangers."""
-        self._dead_letters.inc()
+        self._dead_letters.labels(reason.value).inc()
         if accepted_as is not None:
             self._finished(Status.DEAD_LETTER, accepted_as)
         log.error(LogEvent.DEAD_LETTER_RECORDED, **fields)

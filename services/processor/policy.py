@@ -69,6 +69,9 @@ class Failure:
     error_message: str
 
 
+UNDELIVERABLE = "undeliverable"
+"""The error class of what could not be attempted."""
+
 CRASHED = Failure("process_crash", "The process died each time it ran this webhook, also alone.")
 
 

@@ -57,9 +57,10 @@ async def complete_in_transaction(
             if not recorded.is_fresh:
                 decided = recorded
             elif recorded.outcome is AttemptOutcome.COMPLETED:
-                outcome = await run_handlers(
-                    handlers, event, connection, timeout_s=timeout_s, span=attempting.span
-                )
+                with attempting.handling:
+                    outcome = await run_handlers(
+                        handlers, event, connection, timeout_s=timeout_s, span=attempting.span
+                    )
                 decided = _failure_in(outcome, connection)
             _leave_if(decided)
             if recorded.outcome is AttemptOutcome.COMPLETED:

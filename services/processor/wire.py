@@ -55,7 +55,7 @@ async def _processor(
     settings: ProcessorSettings, stop: asyncio.Event
 ) -> AsyncGenerator[tuple[Intake, Exposition], None]:
     registry = CollectorRegistry()
-    observer = Observer(registry)
+    observer = Observer(registry, settings.ladder)
     handlers = _handlers(settings)
     amqp_url = settings.amqp_url.get_secret_value()
     async with AsyncExitStack() as stack:

@@ -32,6 +32,8 @@ from tests.support.session_nodes import TEMPLATE
 OPEN_VALUES = {
     "queue": {queue.name for queue in topology(Ladder.parse(LADDER)).queues},
     "method": {method.full_name for method in methods_of()},
+    "attempt": {str(number) for number in range(1, Ladder.parse(LADDER).max_attempts + 1)},
+    "rung": {str(rung.attempt) for rung in Ladder.parse(LADDER).rungs},
 }
 MOST_OPEN_VALUES = 30
 

@@ -54,6 +54,14 @@ class GatewayMetric:
         labels={"outcome": ("confirmed", *NOT_CONFIRMED)},
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
     )
+    HTTP_SECONDS: Final = MetricSpec(
+        name="webhook_http_duration_seconds",
+        kind=Kind.HISTOGRAM,
+        help="Seconds from the head of a request to its answer.",
+        services=GATEWAY,
+        labels={"status_class": ("2xx", "4xx", "5xx")},
+        buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    )
     PENDING_ROWS: Final = MetricSpec(
         name="webhook_pending_rows_total",
         kind=Kind.COUNTER,

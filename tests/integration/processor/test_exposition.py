@@ -40,13 +40,13 @@ async def test_it_is_ready_and_counts_each_end_once(stage: Stage, start: Starter
         async def counted() -> str:
             text = await metrics()
             assert "webhook_repeated_total 1.0" in text
-            assert "webhook_dead_letters_total 1.0" in text
+            assert 'webhook_dead_letters_total{reason="permanent"} 1.0' in text
             return text
 
         text = await eventually(counted)
     assert 'webhook_completed_total{event_type="hang"} 2.0' in text
     assert "webhook_duplicates_total 1.0" in text
-    assert 'webhook_attempts_total{outcome="permanent"} 1.0' in text
+    assert 'webhook_attempts_total{attempt="1",outcome="permanent"} 1.0' in text
     assert "webhook_processing_duration_seconds_count 4.0" in text
     for outcome in ("completed", "duplicate", "dead_letter"):
         assert f'webhook_finish_delay_seconds_count{{outcome="{outcome}"}} 1.0' in text

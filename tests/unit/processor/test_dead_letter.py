@@ -4,11 +4,14 @@ import orjson
 import pytest
 from hypothesis import given
 
+from ringback.contract.dead_reason import DeadReason
+from ringback.contract.status import AttemptOutcome
 from services.processor.dead_letter import (
     NOBODYS_ORG,
     dead_letter_of,
     fingerprint,
     has_id_of_ours,
+    reason_of,
     with_raw_body,
 )
 from services.processor.delivery import Days, Message
@@ -126,3 +129,22 @@ def test_no_message_makes_its_dead_letter_fail(hostile: Message) -> None:
     assert not any("\x00" in text for text in texts)
     assert [text.encode() for text in texts]
     assert fingerprint(hostile).startswith("orphan:")
+
+
+@pytest.mark.parametrize(
+    ("failure", "last", "reason"),
+    [
+        (None, AttemptOutcome.FAILED, DeadReason.LADDER_EXHAUSTED),
+        (None, AttemptOutcome.PERMANENT, DeadReason.PERMANENT),
+        (Failure("a", "b"), AttemptOutcome.PERMANENT, DeadReason.PERMANENT),
+        (CRASHED, None, DeadReason.PROCESS_CRASH),
+        (CRASHED, AttemptOutcome.FAILED, DeadReason.PROCESS_CRASH),
+        (Failure("undeliverable", "So."), AttemptOutcome.FAILED, DeadReason.UNDELIVERABLE),
+        (None, None, DeadReason.UNDELIVERABLE),
+    ],
+)
+def test_each_dead_letter_has_one_reason(
+    failure: Failure | None, last: AttemptOutcome | None, reason: DeadReason
+) -> None:
+    """What was never attempted could not be delivered, unless the process died of it."""
+    assert reason_of(failure, last) is reason

@@ -1,0 +1,22 @@
+"""Tests for services.processor.stopwatch."""
+
+import pytest
+
+from services.processor.stopwatch import Stopwatch
+
+
+def test_it_adds_up_and_knows_whether_it_ran() -> None:
+    """An attempt that ran no handler has no time in handlers, and none is counted as 0."""
+    stopwatch = Stopwatch()
+
+    before = stopwatch.seconds
+    with stopwatch:
+        pass
+    once = stopwatch.seconds
+    with pytest.raises(LookupError), stopwatch:
+        raise LookupError
+
+    assert before is None
+    assert once is not None
+    assert stopwatch.seconds is not None
+    assert stopwatch.seconds > once
