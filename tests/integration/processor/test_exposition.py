@@ -33,6 +33,8 @@ async def test_it_is_ready_and_counts_each_end_once(stage: Stage, start: Starter
         await stage.until(second, "duplicate")
         dead = await stage.send(scripted("plain", permanent="no use"))
         await stage.until(dead, "dead_letter")
+        climbed = await stage.send(scripted("plain", fail_times=1))
+        await stage.until(climbed, "completed")
         retry = await stage.send({"message": {"type": "hang"}}, retry_of=dead)
         await stage.until(retry, "completed")
         await stage.send({"message": {"type": "hang"}}, job_id=first)
@@ -47,7 +49,13 @@ async def test_it_is_ready_and_counts_each_end_once(stage: Stage, start: Starter
     assert 'webhook_completed_total{event_type="hang"} 2.0' in text
     assert "webhook_duplicates_total 1.0" in text
     assert 'webhook_attempts_total{attempt="1",outcome="permanent"} 1.0' in text
-    assert "webhook_processing_duration_seconds_count 4.0" in text
-    for outcome in ("completed", "duplicate", "dead_letter"):
-        assert f'webhook_finish_delay_seconds_count{{outcome="{outcome}"}} 1.0' in text
+    assert "webhook_processing_duration_seconds_count 6.0" in text
+    for outcome, count in (("completed", 2), ("duplicate", 1), ("dead_letter", 1)):
+        line = f'webhook_finish_delay_seconds_count{{outcome="{outcome}"}} {count}.0'
+        assert line in text
+    assert 'webhook_attempts_total{attempt="2",outcome="completed"} 1.0' in text
+    assert 'webhook_retries_scheduled_total{rung="1"} 1.0' in text
+    assert 'webhook_retries_scheduled_total{rung="2"} 0.0' in text
+    assert "webhook_first_attempt_delay_seconds_count 5.0" in text
+    assert 'webhook_handler_duration_seconds_count{event_type="other"} 3.0' in text
     assert "webhook_in_flight 0.0" in text
