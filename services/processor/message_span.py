@@ -27,7 +27,7 @@ class MessageSpan:
     end: they are forgotten.
     """
 
-    __slots__ = ("_about", "_has_previous", "_is_open", "_message", "_queue", "_span")
+    __slots__ = ("_about", "_has_previous", "_id", "_is_open", "_message", "_queue", "_span")
 
     def __init__(self, span: OpenSpan, message: Message, queue: str) -> None:
         self._span = span
@@ -36,10 +36,11 @@ class MessageSpan:
         self._is_open = span.is_recorded
         self._has_previous = False
         self._about: dict[str, Value] = {}
+        self._id = keepable(message.message_id or "") if self._is_open else ""
         if self._is_open:
-            self._tell(_attributes_of(message))
+            self._tell({Attribute.MESSAGE_ID: self._id, **_attributes_of(message)})
             if job_id_of(message.message_id or "") is not None:
-                self.belongs_to(_id_of(message))
+                self.belongs_to(self._id)
 
     @property
     def context(self) -> TraceContext:
@@ -131,12 +132,12 @@ class MessageSpan:
         """The answer to the broker: `ack` or `reject`."""
         message = self._message
         shape = settle_shape(operation, message.exchange, message.routing_key, self._queue)
-        return self.child(shape, {Attribute.MESSAGE_ID: _id_of(message)})
+        return self.child(shape, {Attribute.MESSAGE_ID: self._id})
 
     def moving(self, move: Move) -> OpenSpan:
         """The message goes to another queue: by a copy that we publish, or by our rejection."""
         attributes: dict[str, Value] = {
-            Attribute.MESSAGE_ID: _id_of(self._message),
+            Attribute.MESSAGE_ID: self._id,
             Attribute.ATTEMPT: attempt_due(self._message),
         }
         if move.delay_ms is not None:
@@ -150,14 +151,9 @@ class MessageSpan:
 
 def _attributes_of(message: Message) -> dict[str, Value]:
     attributes: dict[str, Value] = {
-        Attribute.MESSAGE_ID: _id_of(message),
         Attribute.MESSAGE_BODY_SIZE: len(message.body),
         Attribute.ATTEMPT: attempt_due(message),
     }
     if message.deliveries_before:
         attributes[Attribute.DELIVERIES_BEFORE] = message.deliveries_before
     return attributes
-
-
-def _id_of(message: Message) -> str:
-    return keepable(message.message_id or "")
