@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aio_pika
+import pytest
 from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
 from ringback import samples
 from ringback.contract.topology import WORK_QUEUE
 from ringback.metrics.client import MetricsClient
+from ringback.metrics.errors import NotFoundError
 from tests.acceptance.whole import SERVICES, Whole, whole_ringback
 from tests.support.eventually import eventually
 from tests.support.tokens import bearer, token
@@ -81,6 +84,10 @@ async def _drive(whole: Whole, amqp_url: str) -> None:
         await eventually(lambda: _is_paused(whole, paused=False))
         retried = await client.retry_delivery(dead, reason="A test retries it.")
         await whole.settled([retried.new_job_id])
+    strange = token("tenant", uuid4())
+    async with MetricsClient(whole.grpc_address, token=strange) as client:
+        with pytest.raises(NotFoundError):
+            await client.delivery(dead)
     url = f"{whole.rest_url}/api/webhook-metrics/delivery-stats?range=24h"
     async with whole.http.get(url, headers={"Authorization": bearer()}) as answer:
         assert answer.status == 200
