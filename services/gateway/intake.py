@@ -71,8 +71,12 @@ class Intake:
 
     async def take(self, request: web.BaseRequest) -> Sealed | Refusal:
         """Have the webhook on a disk and say so, or say why not. Raises nothing."""
+        # When our own end cuts the request short, its spans end with it.
+        with self.spans.receive(request) as receiving:
+            return await self._answer(request, receiving)
+
+    async def _answer(self, request: web.BaseRequest, receiving: OpenSpan) -> Sealed | Refusal:
         began = perf_counter()
-        receiving = self.spans.receive(request)
         try:
             with self.room.place() as place:
                 answer = await self._take(request, place, receiving)
@@ -111,8 +115,9 @@ class Intake:
         sealed = self._seal(body, endpoint, publish.context)
         if isinstance(sealed, Refusal):
             return sealed
-        stored = await self.storing.store(sealed.envelope, body)
-        self.spans.published(publish, sealed, stored)
+        with publish:
+            stored = await self.storing.store(sealed.envelope, body)
+            self.spans.published(publish, sealed, stored)
         if stored.place is None:
             return refusal.not_stored(stored.reason)
         return _Accepted(sealed, stored.place)

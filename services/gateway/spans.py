@@ -30,10 +30,11 @@ _PUBLISH = shape_of(
         Attribute.ROUTING_KEY: _KEY,
     },
 )
+_TRACEPARENT, _TRACESTATE = "traceparent", "tracestate"
 _METHODS = hdrs.METH_ALL
 _OTHER_METHOD = "_OTHER"
 _FIRST_ERROR = 500
-_LONGEST_PATH = 200
+_LONGEST_TEXT = 200
 _NOT_TRIED = "breaker_open"
 
 
@@ -46,16 +47,21 @@ class Spans:
 
     def receive(self, request: web.BaseRequest) -> OpenSpan:
         """The span of a request, which continues the trace of its sender if it sent one."""
-        parent = _trace_in(request.headers)
-        shape = self._shapes.get(request.raw_path) if request.method == hdrs.METH_POST else None
-        if shape is not None:
-            return self._tracer.start(shape, parent=parent)
-        method = request.method if request.method in _METHODS else _OTHER_METHOD
-        return self._tracer.start(
-            _elsewhere(method),
-            parent=parent,
-            attributes={Attribute.URL_PATH: keepable(request.path)[:_LONGEST_PATH]},
-        )
+        headers = request.headers
+        parent = _trace_in(request) if _TRACEPARENT in headers else None
+        agent = headers.get(hdrs.USER_AGENT)
+        attributes: dict[str, Value] = {Attribute.USER_AGENT: _short(agent)} if agent else {}
+        if request.method == hdrs.METH_POST:
+            shape = self._shapes.get(request.raw_path) or self._shapes.get(request.path)
+            if shape is not None:
+                return self._tracer.start(shape, parent=parent, attributes=attributes)
+        attributes[Attribute.URL_PATH] = _short(request.path)
+        method = request.method
+        if method not in _METHODS:
+            attributes[Attribute.HTTP_METHOD_SENT] = _short(method)
+            method = _OTHER_METHOD
+        route = _route(request.path) if request.path in self._shapes else ""
+        return self._tracer.start(_not_taken(method, route), parent=parent, attributes=attributes)
 
     @staticmethod
     def publish(receiving: OpenSpan) -> OpenSpan:
@@ -107,7 +113,7 @@ def _receive(path: str, endpoint: Endpoint) -> Shape:
         Span.RECEIVE,
         {
             Attribute.HTTP_METHOD: hdrs.METH_POST,
-            Attribute.HTTP_ROUTE: path if path == PATH else f"{PATH}/{{endpoint_id}}",
+            Attribute.HTTP_ROUTE: _route(path),
             Attribute.URL_SCHEME: "http",
             Attribute.URL_PATH: path,
             Attribute.ENDPOINT_ID: endpoint.id,
@@ -116,16 +122,26 @@ def _receive(path: str, endpoint: Endpoint) -> Shape:
     )
 
 
-@lru_cache(maxsize=len(_METHODS) + 1)
-def _elsewhere(method: str) -> Shape:
-    return shape_of(Span.RECEIVE, {Attribute.HTTP_METHOD: method, Attribute.URL_SCHEME: "http"})
+@lru_cache(maxsize=3 * (len(_METHODS) + 1))
+def _not_taken(method: str, route: str) -> Shape:
+    """Of a request by another method than POST, or to no endpoint of ours, which has no route."""
+    shared: dict[str, Value] = {Attribute.HTTP_METHOD: method, Attribute.URL_SCHEME: "http"}
+    return shape_of(Span.RECEIVE, {**shared, Attribute.HTTP_ROUTE: route} if route else shared)
 
 
-def _trace_in(headers: Mapping[str, str]) -> TraceContext | None:
-    """The sender's trace; None if it sent none."""
-    parent = headers.get("traceparent")
-    if parent is None:
-        return None
-    state = headers.get("tracestate")
-    # A header may hold any byte, but what goes to the broker must be text.
-    return trace_context_of(parent, keepable(state) if state else None)
+def _route(path: str) -> str:
+    return path if path == PATH else f"{PATH}/{{endpoint_id}}"
+
+
+def _short(text: str) -> str:
+    return keepable(text[:_LONGEST_TEXT])
+
+
+def _trace_in(request: web.BaseRequest) -> TraceContext | None:
+    """The sender's trace; None if it sent none that the standard allows."""
+    parents = request.headers.getall(_TRACEPARENT)
+    # Several headers of state are one list, as the standard says; of several parents none is it.
+    states = request.headers.getall(_TRACESTATE, [])
+    state = ",".join(states) if states else None
+    # A header may hold any byte; what is not text is not taken on.
+    return trace_context_of(parents[0], state) if len(parents) == 1 else None

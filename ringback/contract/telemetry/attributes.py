@@ -13,11 +13,17 @@ class _OfHttp:
     HTTP_METHOD: Final = AttributeSpec(
         "http.request.method", "The method, or `_OTHER` for one that HTTP does not know."
     )
+    HTTP_METHOD_SENT: Final = AttributeSpec(
+        "http.request.method_original", "The method that was sent, where HTTP does not know it."
+    )
     HTTP_ROUTE: Final = AttributeSpec("http.route", "The path of the endpoint, without its id.")
     HTTP_STATUS: Final = AttributeSpec("http.response.status_code", "The status of the answer.")
     HTTP_BODY_SIZE: Final = AttributeSpec("http.request.body.size", "Bytes of the body.")
     URL_PATH: Final = AttributeSpec("url.path", "The path that was asked for, without the query.")
     URL_SCHEME: Final = AttributeSpec("url.scheme", "`http`: whoever ends TLS stands before us.")
+    USER_AGENT: Final = AttributeSpec(
+        "user_agent.original", "What the sender calls itself; 200 letters at most."
+    )
 
 
 class _OfMessages:

@@ -39,3 +39,21 @@ class SharedLogEvent:
         "The process ends by an error that nobody foresaw; `exception` says which.",
         services=EVERY_SERVICE,
     )
+    SPANS_NOT_EXPORTED: Final = LogEventSpec(
+        "spans.not_exported",
+        "Spans are lost from now on, and nothing else is; one line per outage.",
+        services=EVERY_SERVICE,
+        fields=("reason",),
+    )
+    SPANS_EXPORTED_AGAIN: Final = LogEventSpec(
+        "spans.exported_again",
+        "Spans arrive again; `count` were lost meanwhile.",
+        services=EVERY_SERVICE,
+        fields=("count",),
+    )
+    SPANS_LOST: Final = LogEventSpec(
+        "spans.lost",
+        "The process ends with spans that went nowhere.",
+        services=EVERY_SERVICE,
+        fields=("count",),
+    )

@@ -27,11 +27,13 @@ class Span:
         services=(Service.GATEWAY,),
         attributes=(
             Attribute.HTTP_METHOD,
+            Attribute.HTTP_METHOD_SENT,
             Attribute.HTTP_ROUTE,
             Attribute.HTTP_STATUS,
             Attribute.HTTP_BODY_SIZE,
             Attribute.URL_PATH,
             Attribute.URL_SCHEME,
+            Attribute.USER_AGENT,
             *_WEBHOOK,
             Attribute.CALL_ID,
             Attribute.REFUSED_FOR,

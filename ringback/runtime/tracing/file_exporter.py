@@ -1,5 +1,6 @@
 """Appends spans to a file: OTLP in JSON, one document per line."""
 
+import fcntl
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,9 @@ import ringback
 from ringback.contract.telemetry.attributes import Attribute
 from ringback.runtime.tracing.resource import SCOPE
 from ringback.runtime.tracing.shape import Value
-from ringback.runtime.tracing.span import RecordedSpan
+from ringback.runtime.tracing.span import Link, RecordedSpan
 from ringback.runtime.tracing.span_queue import ExportError
+from ringback.runtime.tracing.well_formed import well_formed
 
 _KINDS = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 _ERROR = 2
@@ -22,9 +24,12 @@ _LARGEST_BYTES = 64 * 1024 * 1024
 class FileExporter:
     """Several processes may append to one file. A full one is kept beside it, with `.1`."""
 
-    def __init__(self, path: Path, resource: Mapping[str, Value]) -> None:
+    def __init__(
+        self, path: Path, resource: Mapping[str, Value], *, largest_bytes: int = _LARGEST_BYTES
+    ) -> None:
         self._path = path
         self._resource = {"attributes": _attributes(resource)}
+        self._largest_bytes = largest_bytes
 
     def export(self, spans: Sequence[RecordedSpan]) -> None:
         document = {
@@ -43,51 +48,75 @@ class FileExporter:
         try:
             self._append(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
         except OSError as exc:
-            raise ExportError(str(exc)) from exc
+            raise ExportError(exc.strerror or str(exc)) from exc
 
     def close(self) -> None:
         """Nothing is open between two exports."""
 
     def _append(self, line: bytes) -> None:
-        """With one write, so that lines of several processes do not mix."""
+        """All of it or nothing, whoever else appends, and whatever room the disk has."""
         file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(file, line)
-            is_full = os.fstat(file).st_size > _LARGEST_BYTES
+            fcntl.flock(file, fcntl.LOCK_EX)
+            before = os.fstat(file)
+            try:
+                _write(file, line)
+            except OSError:
+                os.ftruncate(file, before.st_size)
+                raise
+            # Another process may have put it aside while this one waited for the lock.
+            if before.st_size + len(line) > self._largest_bytes and self._is_still(before):
+                self._path.replace(f"{self._path}.1")
         finally:
             os.close(file)
-        if is_full:
-            self._path.replace(f"{self._path}.1")
+
+    def _is_still(self, file: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(file, self._path.stat())
+        except FileNotFoundError:
+            return False
+
+
+def _write(file: int, line: bytes) -> None:
+    while line:
+        line = line[os.write(file, line) :]
 
 
 def _document_of(span: RecordedSpan) -> dict[str, Any]:
     """By the rules of OTLP: ids in hexadecimal, times as text, enumerations as numbers."""
+    attributes = {**span.shape.attributes, **span.attributes}
+    if span.error_type:
+        attributes[Attribute.ERROR_TYPE] = span.error_type
     document: dict[str, Any] = {
         "traceId": span.trace_id,
         "spanId": span.span_id,
-        "flags": span.flags,
+        "flags": span.otlp_flags,
         "name": span.shape.name,
         "kind": _KINDS[span.shape.kind.name],
         "startTimeUnixNano": str(span.began_ns),
         "endTimeUnixNano": str(span.ended_ns),
-        "attributes": _attributes({**span.shape.attributes, **span.attributes}),
+        "attributes": _attributes(attributes),
     }
     if span.parent_id:
         document["parentSpanId"] = span.parent_id
     if span.tracestate is not None:
         document["traceState"] = span.tracestate
     if span.links:
-        document["links"] = [
-            {
-                "traceId": link.context.trace_id,
-                "spanId": link.context.span_id,
-                "attributes": _attributes({Attribute.LINK: link.relation}),
-            }
-            for link in span.links
-        ]
+        document["links"] = [_link(link) for link in span.links]
     if span.error_type:
-        document["status"] = {"code": _ERROR, "message": span.description}
-        document["attributes"] += _attributes({Attribute.ERROR_TYPE: span.error_type})
+        document["status"] = {"code": _ERROR, "message": well_formed(span.description)}
+    return document
+
+
+def _link(link: Link) -> dict[str, Any]:
+    document = {
+        "traceId": link.context.trace_id,
+        "spanId": link.context.span_id,
+        "flags": link.otlp_flags,
+        "attributes": _attributes({Attribute.LINK: link.relation}),
+    }
+    if link.context.tracestate is not None:
+        document["traceState"] = link.context.tracestate
     return document
 
 
@@ -97,7 +126,7 @@ def _attributes(values: Mapping[str, Value]) -> list[dict[str, Any]]:
 
 def _value(value: Value) -> dict[str, Any]:
     if isinstance(value, str):
-        return {"stringValue": value}
+        return {"stringValue": well_formed(value)}
     if isinstance(value, bool):
         return {"boolValue": value}
     return {"intValue": str(value)} if isinstance(value, int) else {"doubleValue": value}

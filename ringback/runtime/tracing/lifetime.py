@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from ringback.runtime.tracing.file_exporter import FileExporter
@@ -16,15 +16,13 @@ _FLUSH_WITHIN_S = 3.0
 
 
 @asynccontextmanager
-async def tracing(
-    service: str, environ: Mapping[str, str] | None = None
-) -> AsyncGenerator[Tracer, None]:
+async def tracing(service: str) -> AsyncGenerator[Tracer, None]:
     """A tracer as OTEL_ variables and RINGBACK_TRACE_FILE ask for it.
 
     Raises SettingsError for what they cannot ask for. Leaving exports what waits, for three
     seconds at most. A collector that is away costs its spans, and nothing else.
     """
-    asked = tracing_asked_for(os.environ if environ is None else environ)
+    asked = tracing_asked_for(os.environ)
     queues = [SpanQueue(exporter) for exporter in _exporters(service, asked)]
     try:
         yield Tracer(asked.sampler, _keep_in(queues))

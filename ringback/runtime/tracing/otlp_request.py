@@ -20,15 +20,17 @@ from ringback.contract.telemetry.attributes import Attribute
 from ringback.runtime.tracing.resource import SCOPE
 from ringback.runtime.tracing.shape import Shape, Value
 from ringback.runtime.tracing.span import Link, RecordedSpan
+from ringback.runtime.tracing.well_formed import well_formed
 
-_HAS_IS_REMOTE, _IS_REMOTE = 0x100, 0x200
 _AT_ONCE = 32
 
 _FIXED = Struct("<2s16s2s8scQcQ2sI").pack
 """trace_id, span_id, start_time_unix_nano, end_time_unix_nano and flags, each after its tag."""
 
 _LONGEST_SHORT = 60
-"""Bytes of a text, and of a key, up to which each length that holds it is one byte."""
+"""Bytes of a text, and of an encoded key, up to which each length that holds it is one byte."""
+
+_LARGEST_INT = 2**63 - 1
 
 _BYTE, _MORE = 0x80, 0x7F
 
@@ -47,17 +49,19 @@ def request_of(spans: Sequence[RecordedSpan], resource: Mapping[str, Value]) -> 
 
 
 def _span(span: RecordedSpan) -> bytes:
+    own = span.attributes
     parts = [
-        _shared(span.shape),
+        # OTLP allows a key once; what a span itself was told goes before what its shape says.
+        _shared(span.shape) if own.keys().isdisjoint(span.shape.attributes) else _mixed(span),
         _FIXED(
             *(b"\x0a\x10", bytes.fromhex(span.trace_id), b"\x12\x08", bytes.fromhex(span.span_id)),
             *(b"\x39", span.began_ns, b"\x41", span.ended_ns),
-            *(b"\x85\x01", span.flags | _HAS_IS_REMOTE | _IS_REMOTE * span.parent_is_remote),
+            *(b"\x85\x01", span.otlp_flags),
         ),
     ]
     if span.parent_id:
         parts += (b"\x22\x08", bytes.fromhex(span.parent_id))
-    parts += list(starmap(_attribute, span.attributes.items()))
+    parts += list(starmap(_attribute, own.items()))
     if span.error_type or span.links or span.tracestate:
         parts.append(_rare(span))
     return b"".join(parts)
@@ -65,15 +69,15 @@ def _span(span: RecordedSpan) -> bytes:
 
 def _attribute(key: str, value: Value) -> bytes:
     if value.__class__ is str:
-        text = value.encode()
-        size = len(text)
-        if size <= _LONGEST_SHORT and len(key) <= _LONGEST_SHORT:
-            name = _key(key)
+        text = value.encode(errors="replace")
+        size, name = len(text), _key(key)
+        if size <= _LONGEST_SHORT and len(name) <= _LONGEST_SHORT:
             return b"\x4a%c%b\x12%c\x0a%c%b" % (len(name) + size + 4, name, size + 2, size, text)
-    elif value.__class__ is int and value >= 0 and len(key) <= _LONGEST_SHORT:
+    elif value.__class__ is int and 0 <= value <= _LARGEST_INT:
         name, number = _key(key), _varint(value)
         size = len(number) + 1
-        return b"\x4a%c%b\x12%c\x18%b" % (len(name) + size + 2, name, size, number)
+        if len(name) <= _LONGEST_SHORT:
+            return b"\x4a%c%b\x12%c\x18%b" % (len(name) + size + 2, name, size, number)
     return trace_pb2.Span(attributes=_key_values({key: value})).SerializeToString()
 
 
@@ -83,7 +87,7 @@ def _rare(span: RecordedSpan) -> bytes:
     )
     if span.error_type:
         rest.status.code = trace_pb2.Status.STATUS_CODE_ERROR
-        rest.status.message = span.description
+        rest.status.message = well_formed(span.description)
         rest.attributes.extend(_key_values({Attribute.ERROR_TYPE: span.error_type}))
     return rest.SerializeToString()
 
@@ -92,15 +96,25 @@ def _link(link: Link) -> trace_pb2.Span.Link:
     return trace_pb2.Span.Link(
         trace_id=bytes.fromhex(link.context.trace_id),
         span_id=bytes.fromhex(link.context.span_id),
-        flags=link.context.flags | _HAS_IS_REMOTE | _IS_REMOTE,
+        trace_state=link.context.tracestate or "",
+        flags=link.otlp_flags,
         attributes=_key_values({Attribute.LINK: link.relation}),
     )
 
 
 @lru_cache(maxsize=256)
 def _shared(shape: Shape) -> bytes:
+    return _named(shape, shape.attributes)
+
+
+def _mixed(span: RecordedSpan) -> bytes:
+    shared = span.shape.attributes.items()
+    return _named(span.shape, {key: value for key, value in shared if key not in span.attributes})
+
+
+def _named(shape: Shape, attributes: Mapping[str, Value]) -> bytes:
     kind = trace_pb2.Span.SpanKind.Value(f"SPAN_KIND_{shape.kind.name}")
-    span = trace_pb2.Span(name=shape.name, kind=kind, attributes=_key_values(shape.attributes))
+    span = trace_pb2.Span(name=shape.name, kind=kind, attributes=_key_values(attributes))
     return span.SerializeToString()
 
 
@@ -115,7 +129,7 @@ def _key_values(attributes: Mapping[str, Value]) -> list[KeyValue]:
 
 def _any(value: Value) -> AnyValue:
     if isinstance(value, str):
-        return AnyValue(string_value=value)
+        return AnyValue(string_value=well_formed(value))
     if isinstance(value, bool):
         return AnyValue(bool_value=value)
     return AnyValue(int_value=value) if isinstance(value, int) else AnyValue(double_value=value)

@@ -12,6 +12,9 @@ from ringback.runtime.tracing.shape import Shape, Value
 
 NOTHING: Mapping[str, Value] = MappingProxyType({})
 
+_HAS_IS_REMOTE, _IS_REMOTE = 0x100, 0x200
+"""Flags of OTLP beside those of W3C: it is known whether the other span is remote, and it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -19,6 +22,10 @@ class Link:
 
     context: TraceContext
     relation: str
+
+    @property
+    def otlp_flags(self) -> int:
+        return self.context.flags | _HAS_IS_REMOTE | _IS_REMOTE
 
 
 class OpenSpan:
@@ -134,6 +141,10 @@ class RecordedSpan(OpenSpan):
             f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}",
             self.tracestate,
         )
+
+    @property
+    def otlp_flags(self) -> int:
+        return self.flags | _HAS_IS_REMOTE | _IS_REMOTE * self.parent_is_remote
 
     def child(
         self, shape: Shape, attributes: Mapping[str, Value] = NOTHING, *, began_ns: int = 0

@@ -7,9 +7,12 @@ from typing import Protocol
 
 import structlog
 
+from ringback.contract.telemetry.log_events import LogEvent
 from ringback.runtime.tracing.span import RecordedSpan
 
 log = structlog.get_logger()
+
+_TOO_MANY = "More spans end than can be exported."
 
 
 class ExportError(Exception):
@@ -38,18 +41,24 @@ class SpanQueue:
         self._batch = batch
         self._delay_s = delay_s
         self._waiting: deque[RecordedSpan] = deque()
-        self._lost = 0
+        # One thread alone writes each of these; that of `put` writes the first.
+        self._dropped = 0
+        self._dropped_before = 0
+        self._failed = 0
+        self._in_hand = 0
+        self._told = 0
         self._is_away = False
         self._closing = False
+        self._closed = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
         self._thread.start()
 
     def put(self, span: RecordedSpan) -> None:
-        """Never waits and never raises."""
+        """Never waits and never raises. For one thread, that of the event loop."""
         count = len(self._waiting)
         if count >= self._most:
-            self._lost += 1
+            self._dropped += 1
             return
         self._waiting.append(span)
         if count == self._batch:
@@ -60,11 +69,11 @@ class SpanQueue:
         self._closing = True
         self._wake.set()
         self._thread.join(within_s)
-        is_late = self._thread.is_alive()
+        self._closed = True
+        lost = self._dropped + self._failed + self._in_hand + len(self._waiting) - self._told
         self._exporter.close()
-        lost = self._lost + len(self._waiting)
-        if is_late or lost:
-            log.warning("spans.lost", count=lost)
+        if lost:
+            log.warning(LogEvent.SPANS_LOST, count=lost)
 
     def _run(self) -> None:
         while not self._closing:
@@ -76,23 +85,38 @@ class SpanQueue:
     def _export_all(self) -> None:
         """Export what waited when this began; what comes meanwhile is for the next time."""
         for _ in range(-(-len(self._waiting) // self._batch)):
-            count = min(self._batch, len(self._waiting))
-            batch = [self._waiting.popleft() for _ in range(count)]
-            try:
-                self._exporter.export(batch)
-            except ExportError as exc:
-                self._failed(len(batch), str(exc))
-            else:
-                self._succeeded()
+            if self._closed:
+                return
+            self._in_hand = min(self._batch, len(self._waiting))
+            batch = [self._waiting.popleft() for _ in range(self._in_hand)]
+            reason = self._export(batch)
+            if self._closed:
+                return
+            if reason is not None:
+                self._failed += len(batch)
+            self._in_hand = 0
+            self._tell(reason)
 
-    def _failed(self, count: int, reason: str) -> None:
-        self._lost += count
-        if not self._is_away:
+    def _export(self, batch: list[RecordedSpan]) -> str | None:
+        """Why it came to nothing; None if it did not."""
+        try:
+            self._exporter.export(batch)
+        except ExportError as exc:
+            return str(exc)
+        except Exception as exc:  # ruff: ignore[blind-except]  # no bug may end the thread
+            return f"{type(exc).__name__}: {exc}"
+        return None
+
+    def _tell(self, reason: str | None) -> None:
+        dropped = self._dropped
+        if reason is None and dropped > self._dropped_before:
+            reason = _TOO_MANY
+        self._dropped_before = dropped
+        if reason is not None and not self._is_away:
             self._is_away = True
-            log.warning("spans.not_exported", reason=reason)
-
-    def _succeeded(self) -> None:
-        if self._is_away:
+            log.warning(LogEvent.SPANS_NOT_EXPORTED, reason=reason)
+        elif reason is None and self._is_away:
             self._is_away = False
-            log.info("spans.exported_again", lost=self._lost)
-            self._lost = 0
+            lost = dropped + self._failed
+            log.info(LogEvent.SPANS_EXPORTED_AGAIN, count=lost - self._told)
+            self._told = lost
