@@ -46,7 +46,7 @@ def spans_in(path: Path) -> list[TracedSpan]:
     """All spans, in the order of their beginnings; none where no file is."""
     if not path.exists():
         return []
-    documents = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    documents = map(json.loads, path.read_text(encoding="utf-8").split("\n")[:-1])
     spans = [
         _span(span, _values(resource["resource"]["attributes"])["service.name"])
         for document in documents

@@ -3,6 +3,7 @@
 import fcntl
 import os
 from collections.abc import Mapping, Sequence
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ringback.runtime.tracing.well_formed import well_formed
 
 _KINDS = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 _ERROR = 2
+_NOT_FINITE = {inf: "Infinity", -inf: "-Infinity"}
 _LARGEST_BYTES = 64 * 1024 * 1024
 
 
@@ -129,4 +131,6 @@ def _value(value: Value) -> dict[str, Any]:
         return {"stringValue": well_formed(value)}
     if isinstance(value, bool):
         return {"boolValue": value}
-    return {"intValue": str(value)} if isinstance(value, int) else {"doubleValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    return {"doubleValue": value if isfinite(value) else _NOT_FINITE.get(value, "NaN")}

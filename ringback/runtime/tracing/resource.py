@@ -1,7 +1,5 @@
 """Who makes the spans: the attributes that all spans of a process share."""
 
-from uuid import uuid4
-
 from opentelemetry.sdk.resources import Resource
 
 import ringback
@@ -17,7 +15,6 @@ def resource_of(service: str) -> dict[str, Value]:
         "service.namespace": NAMESPACE,
         "service.name": f"{NAMESPACE}-{service}",
         "service.version": ringback.__version__,
-        "service.instance.id": str(uuid4()),
     }
     theirs = {
         name: value
