@@ -88,4 +88,6 @@ class _LastSaid(logging.Handler):
         said = cls()
         logger = logging.getLogger(_THEIR_LOG)
         logger.handlers, logger.propagate = [said], False
+        # It keeps back what was said a minute before; here that is for the queue to decide.
+        logging.getLogger(f"{_THEIR_LOG}.exporter").filters.clear()
         return said

@@ -1,0 +1,223 @@
+"""Spans on their way to a collector that is there, away, hanging or refusing."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.trace import SpanKind
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from ringback.contract.trace_context import TraceContext
+from ringback.local.ports import free_ports
+from ringback.runtime.settings import SettingsError
+from ringback.runtime.tracing import Link, Shape, Tracer, tracing
+from tests.support.collector import Collector, collecting, value_of
+from tests.support.eventually import eventually
+from tests.support.trace_file import spans_in
+
+SHAPE = Shape("receive", SpanKind.SERVER, {"http.request.method": "POST"})
+PART = Shape("publish", SpanKind.PRODUCER, {})
+PARENT = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=1")
+ORIGIN = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03")
+_LEAVES_WITHIN_S = 4.0
+"""Three seconds of flushing, and a busy machine."""
+
+
+@pytest.fixture
+async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]:
+    """A collector that answers, and that this process's variables name."""
+    async with collecting(Collector()) as listening:
+        listening.answers.set()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", listening.url)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.7")
+        yield listening
+
+
+@pytest.fixture
+def lines() -> Iterator[list[EventDict]]:
+    """The log lines of a test."""
+    with capture_logs() as captured:
+        yield captured
+
+
+def one_span(tracer: Tracer) -> None:
+    tracer.start(SHAPE).end()
+
+
+async def test_spans_arrive_as_they_were_told(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resource, kind, parent, flags, state, links, status and attributes, when the process ends."""
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "inbox")
+
+    async with tracing("gateway") as tracer:
+        with tracer.start(SHAPE, parent=PARENT, links=[Link(ORIGIN, "origin")]) as span:
+            part = span.child(PART, {"messaging.message.body.size": 7})
+            part.failed("timeout", "No confirm in time.")
+            part.end()
+
+    part_told, told = collector.spans
+    resource = {
+        one.key: one.value.string_value
+        for one in collector.requests[0].resource_spans[0].resource.attributes
+    }
+    assert (resource["service.name"], resource["service.namespace"]) == ("inbox", "ringback")
+    assert (told.name, told.kind) == ("receive", Span.SPAN_KIND_SERVER)
+    assert (told.trace_id.hex(), told.parent_span_id.hex()) == (PARENT.trace_id, PARENT.span_id)
+    assert (told.flags, told.trace_state) == (0x301, "vendor=1")
+    assert told.status.code == Status.STATUS_CODE_UNSET
+    [link] = told.links
+    assert (link.trace_id.hex(), link.span_id.hex()) == (ORIGIN.trace_id, ORIGIN.span_id)
+    assert (part_told.kind, part_told.parent_span_id) == (Span.SPAN_KIND_PRODUCER, told.span_id)
+    assert part_told.flags == 0x101
+    assert part_told.status == Status(code=Status.STATUS_CODE_ERROR, message="No confirm in time.")
+    assert value_of(part_told, "error.type") == "timeout"
+    assert value_of(part_told, "messaging.message.body.size") == 7
+
+
+async def test_the_exporters_variables_are_heeded(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Headers reach the collector, and compression is one that it reads."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=acme")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+
+    async with tracing("gateway") as tracer:
+        one_span(tracer)
+
+    assert collector.metadata[0]["x-tenant"] == "acme"
+    assert len(collector.spans) == 1
+
+
+async def test_a_collector_that_goes_and_comes_back_is_two_lines(
+    collector: Collector, lines: list[EventDict]
+) -> None:
+    """However many exports fail between them; what ends afterwards arrives."""
+    async with tracing("gateway") as tracer:
+        collector.refusal = grpc.StatusCode.UNAVAILABLE
+        for _ in range(3):
+            collector.asked.clear()
+            one_span(tracer)
+            await collector.asked.wait()
+        await eventually(lambda: lines)
+        collector.refusal = None
+        one_span(tracer)
+        await eventually(lambda: collector.spans)
+        await eventually(lambda: len(lines) == 2)
+
+    away, again = lines
+    assert away["event"] == "spans.not_exported"
+    assert "UNAVAILABLE" in away["reason"]
+    assert (again["event"], again["count"]) == ("spans.exported_again", 3)
+
+
+async def test_a_collector_that_is_not_there_costs_its_spans_alone(
+    monkeypatch: pytest.MonkeyPatch, lines: list[EventDict]
+) -> None:
+    """Nobody listens: the work goes on, leaving is quick, and the loss is told."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_ports(1)[0]}")
+
+    async with tracing("gateway") as tracer:
+        for _ in range(20_000):
+            one_span(tracer)
+        began = time.monotonic()
+
+    assert time.monotonic() - began < _LEAVES_WITHIN_S
+    assert [line["event"] for line in lines][-1] == "spans.lost"
+    assert lines[-1]["count"] == 20_000
+    assert len(lines) <= 2
+
+
+async def test_a_collector_that_hangs_holds_up_nothing(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, lines: list[EventDict]
+) -> None:
+    """It takes spans and never answers: leaving breaks that off after three seconds."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
+    collector.answers.clear()
+
+    async with tracing("gateway") as tracer:
+        one_span(tracer)
+        await collector.asked.wait()
+        one_span(tracer)
+        began = time.monotonic()
+
+    assert time.monotonic() - began < _LEAVES_WITHIN_S
+    assert lines == [{"event": "spans.lost", "count": 2, "log_level": "warning"}]
+
+
+async def test_a_collector_that_refuses_for_good_is_told_once(
+    collector: Collector, lines: list[EventDict]
+) -> None:
+    """What it says stands in the line."""
+    collector.refusal = grpc.StatusCode.PERMISSION_DENIED
+
+    async with tracing("gateway") as tracer:
+        one_span(tracer)
+        await eventually(lambda: lines)
+        one_span(tracer)
+
+    assert [line["event"] for line in lines] == ["spans.not_exported", "spans.lost"]
+    assert "PERMISSION_DENIED" in lines[0]["reason"]
+    assert lines[1]["count"] == 2
+
+
+async def test_the_event_loop_does_not_wait_for_exports(collector: Collector) -> None:
+    """While a collector hangs, spans end as fast as ever."""
+    collector.answers.clear()
+
+    async with tracing("gateway") as tracer:
+        one_span(tracer)
+        await collector.asked.wait()
+        began = time.monotonic()
+        for _ in range(1_000):
+            one_span(tracer)
+        took_s = time.monotonic() - began
+        collector.answers.set()
+
+    assert took_s < 1
+    assert len(collector.spans) == 1_001
+
+
+async def test_a_file_and_a_collector_get_the_same_spans(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each has a queue of its own, so that neither waits for the other."""
+    path = tmp_path / "traces.jsonl"
+    monkeypatch.setenv("RINGBACK_TRACE_FILE", str(path))
+
+    async with tracing("gateway") as tracer:
+        one_span(tracer)
+
+    [in_file], [collected] = spans_in(path), collector.spans
+    assert in_file.ids == (collected.trace_id.hex(), collected.span_id.hex())
+
+
+async def test_nothing_is_traced_unless_it_is_asked_for() -> None:
+    """Without variables there is no thread, no queue and no span."""
+    async with tracing("gateway") as tracer:
+        assert not tracer.is_on
+        assert not tracer.start(SHAPE).is_recorded
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip"),
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+    ],
+)
+async def test_what_cannot_be_had_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """A mistake in a variable is a sentence, not a traceback and not silence."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SettingsError, match="OTEL_"):
+        async with tracing("gateway"):
+            pass
