@@ -13,3 +13,12 @@ DEAD_LETTERS: Final = 10
 
 FINISH_SECONDS: Final = 60.0
 """From the acceptance of a webhook to its end; so soon it is to be finished."""
+
+SUCCESS_RATIO: Final = 0.95
+"""Of the webhooks that ended in an hour. More is healthy, less raises an alert."""
+
+ATTEMPTS: Final = 2.0
+"""Per webhook that ended in an hour, on average. Fewer are healthy, more raise an alert."""
+
+OLDEST_SECONDS: Final = 600
+"""Since the acceptance of a webhook that is not finished. Less is healthy, more raises an alert."""

@@ -1,0 +1,191 @@
+"""What waits where, what is tried again, and why webhooks are given up."""
+
+from collections.abc import Iterator
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import Panel
+
+from deploy.grafana.limit import Limit
+from deploy.grafana.page import page
+from deploy.grafana.panel import COUNT, PER_MINUTE, SECONDS, Shown, bars, curves
+from deploy.grafana.promql import added, per_minute, quantile, read
+from deploy.grafana.query import Ask
+from ringback.contract import thresholds
+from ringback.contract.telemetry.metrics import Metric
+from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
+
+_WAITING = f'queue=~"{WORK_QUEUE}|{SUSPECT_QUEUE}"'
+_TAKEN = f'queue=~"{WORK_QUEUE}|{SUSPECT_QUEUE}|{DEAD_LETTER_QUEUE}"'
+_RUNGS = 'queue=~"webhooks.retry.*"'
+
+
+def queues() -> Dashboard:
+    return page(
+        "ringback-queues",
+        "Queues and retries",
+        "What waits in each queue and rung, what is tried again, and what is given up.",
+        {"Waiting": _waiting(), "Trying again": _retries(), "Out of the ordinary": _rare()},
+    )
+
+
+def _waiting() -> Iterator[Builder[Panel]]:
+    yield curves(
+        Shown(
+            title="Ready to be processed",
+            says="Webhooks that no processor has taken yet.",
+            unit=COUNT,
+            asks=(
+                Ask(
+                    promql=read(Metric.QUEUE_MESSAGES, by="queue", where=_WAITING),
+                    legend="{{queue}}",
+                ),
+            ),
+            width=8,
+            limit=Limit.good_up_to(thresholds.WAITING),
+            runbook="RingbackBacklog",
+        )
+    )
+    yield curves(
+        Shown(
+            title="Waiting for the next attempt",
+            says="Webhooks on each rung of the ladder, until their delay ends.",
+            unit=COUNT,
+            asks=(
+                Ask(
+                    promql=read(Metric.QUEUE_MESSAGES, by="queue", where=_RUNGS), legend="{{queue}}"
+                ),
+            ),
+            width=8,
+        )
+    )
+    yield curves(
+        Shown(
+            title="Oldest unfinished",
+            says="Since the acceptance of the oldest webhook that no attempt was made for, and of "
+            "the oldest that waits for its next one.",
+            unit=SECONDS,
+            asks=(Ask(promql=read(Metric.OLDEST_AGE, by="status"), legend="{{status}}"),),
+            width=8,
+            limit=Limit.good_up_to(thresholds.OLDEST_SECONDS),
+            runbook="RingbackOldestTooOld",
+        )
+    )
+    yield bars(
+        Shown(
+            title="Ready now, by queue",
+            says="Messages ready in every queue; those of the DLQ are to be recorded.",
+            unit=COUNT,
+            asks=(Ask(promql=read(Metric.QUEUE_MESSAGES, by="queue"), legend="{{queue}}"),),
+            width=8,
+        )
+    )
+    yield bars(
+        Shown(
+            title="Consumers",
+            says="Who takes from a queue. Without one, what arrives there waits.",
+            unit=COUNT,
+            asks=(
+                Ask(
+                    promql=read(Metric.QUEUE_CONSUMERS, by="queue", where=_TAKEN),
+                    legend="{{queue}}",
+                ),
+            ),
+            width=8,
+            limit=Limit.good_from(1),
+            runbook="RingbackNoConsumer",
+        )
+    )
+    yield curves(
+        Shown(
+            title="In hand",
+            says="Attempts being made at this moment, by all processors.",
+            unit=COUNT,
+            asks=(Ask(promql=added(Metric.IN_FLIGHT), legend="attempts"),),
+            width=8,
+        )
+    )
+
+
+def _retries() -> Iterator[Builder[Panel]]:
+    yield curves(
+        Shown(
+            title="Attempts by outcome",
+            says="Attempts that ended, per minute. A failed one is made again after its rung.",
+            unit=PER_MINUTE,
+            asks=(Ask(promql=per_minute(Metric.ATTEMPTS, by="outcome"), legend="{{outcome}}"),),
+            width=8,
+        )
+    )
+    yield curves(
+        Shown(
+            title="Attempts per webhook",
+            says="On average, of those that ended in the 5 minutes before.",
+            unit=COUNT,
+            asks=(Ask(promql=_attempts_each("5m"), legend="attempts"),),
+            width=8,
+            limit=Limit.good_up_to(thresholds.ATTEMPTS),
+            runbook="RingbackAttemptsHigh",
+        )
+    )
+    yield curves(
+        Shown(
+            title="Time of an attempt",
+            says="From taking a webhook in hand to its commit. The points are traces.",
+            unit=SECONDS,
+            asks=tuple(
+                Ask(
+                    promql=quantile(share, Metric.PROCESSING_SECONDS),
+                    legend=name,
+                    exemplars=True,
+                )
+                for share, name in ((0.5, "half"), (0.95, "95 %"), (0.99, "99 %"))
+            ),
+            width=8,
+        )
+    )
+
+
+def _rare() -> Iterator[Builder[Panel]]:
+    yield curves(
+        Shown(
+            title="Dead letters",
+            says="Webhooks given up, per minute.",
+            unit=PER_MINUTE,
+            asks=(Ask(promql=per_minute(Metric.DEAD_LETTERS), legend="dead letters"),),
+            width=8,
+            runbook="RingbackDeadLetters",
+        )
+    )
+    yield curves(
+        Shown(
+            title="Duplicates and repeats",
+            says="Webhooks whose event had arrived before, and redelivered messages whose recorded "
+            "outcome was repeated, per minute.",
+            unit=PER_MINUTE,
+            asks=(
+                Ask(promql=per_minute(Metric.DUPLICATES), legend="duplicates"),
+                Ask(promql=per_minute(Metric.REPEATED), legend="repeated"),
+                Ask(promql=per_minute(Metric.SUSPECTS), legend="suspects"),
+            ),
+            width=8,
+        )
+    )
+    yield curves(
+        Shown(
+            title="Retries by people",
+            says="Dead letters that a person sent again, per minute, by whether the broker is "
+            "known to have them.",
+            unit=PER_MINUTE,
+            asks=(Ask(promql=per_minute(Metric.RETRIES, by="outcome"), legend="{{outcome}}"),),
+            width=8,
+        )
+    )
+
+
+def _attempts_each(window: str) -> str:
+    attempts = f'sum(increase({Metric.ATTEMPTS.name}{{outcome!="duplicate"}}[{window}]))'
+    ended = " + ".join(
+        f"sum(increase({one.name}[{window}]))" for one in (Metric.COMPLETED, Metric.DEAD_LETTERS)
+    )
+    return f"{attempts} / ({ended})"

@@ -1,0 +1,49 @@
+"""What all dashboards share: links to each other, the alerts that fire, the time."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DashboardLinkType,
+    Panel,
+)
+
+from deploy.grafana.sources import PROMETHEUS
+
+TAG: Final = "ringback"
+REPOSITORY: Final = ""
+"""Where the files of this repository can be read; each installation says its own."""
+
+Rows = Mapping[str, Iterable[Builder[Panel]]]
+
+
+def page(
+    uid: str, title: str, says: str, rows: Rows, *, refresh: str = "30s"
+) -> dashboard.Dashboard:
+    """A dashboard of named rows of panels."""
+    made = dashboard.Dashboard(f"Ringback: {title}").uid(uid).description(says).tags([TAG])
+    made.time("now-1h", "now").timezone("browser").refresh(refresh).readonly()
+    made.tooltip(DashboardCursorSync.CROSSHAIR).version(1)
+    made.link(
+        dashboard.DashboardLink("Ringback")
+        .type(DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .keep_time(keep_time=True)
+    )
+    made.annotation(
+        dashboard.AnnotationQuery()
+        .name("Alerts")
+        .datasource(PROMETHEUS)
+        .enable(enable=True)
+        .icon_color("red")
+        .expr('max by (alertname, severity) (ALERTS{alertstate="firing", alertname=~"Ringback.*"})')
+    )
+    made.with_variable(dashboard.ConstantVariable("repository").value(REPOSITORY))
+    for name, panels in rows.items():
+        made.with_row(dashboard.Row(name))
+        for panel in panels:
+            made.with_panel(panel)
+    return made
