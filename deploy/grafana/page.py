@@ -14,8 +14,6 @@ from grafana_foundation_sdk.models.dashboard import (
 from deploy.grafana.sources import PROMETHEUS
 
 TAG: Final = "ringback"
-REPOSITORY: Final = ""
-"""Where the files of this repository can be read; each installation says its own."""
 
 Rows = Mapping[str, Iterable[Builder[Panel]]]
 
@@ -41,7 +39,6 @@ def page(
         .icon_color("red")
         .expr('max by (alertname, severity) (ALERTS{alertstate="firing", alertname=~"Ringback.*"})')
     )
-    made.with_variable(dashboard.ConstantVariable("repository").value(REPOSITORY))
     for name, panels in rows.items():
         made.with_row(dashboard.Row(name))
         for panel in panels:

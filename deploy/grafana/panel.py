@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import bargauge, common, stat, table, timeseries
-from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.common import (
     BarGaugeDisplayMode,
     BigValueColorMode,
@@ -15,8 +14,6 @@ from grafana_foundation_sdk.models.common import (
     VizOrientation,
 )
 from grafana_foundation_sdk.models.dashboard import (
-    DashboardLink,
-    DashboardLinkType,
     DataTransformerConfig,
     ValueMap,
     ValueMapping,
@@ -48,7 +45,6 @@ class Shown:
     height: int = 8
     limit: Limit | None = None
     words: dict[str, tuple[str, str]] | None = None
-    runbook: str | None = None
     most: float | None = None
     decimals: int | None = None
 
@@ -65,8 +61,6 @@ class Shown:
             panel.decimals(self.decimals)
         if self.words:
             panel.mappings([_words(self.words)])
-        if self.runbook:
-            panel.links([_RunbookLink(self.runbook)])
 
 
 def figure(shown: Shown) -> stat.Panel:
@@ -132,18 +126,3 @@ def _words(words: dict[str, tuple[str, str]]) -> ValueMapping:
             for place, (value, (text, color)) in enumerate(words.items())
         }
     )
-
-
-class _RunbookLink(Builder[DashboardLink]):
-    """To the runbook of an alert, in the repository that Grafana was told of."""
-
-    def __init__(self, alert: str) -> None:
-        self._alert = alert
-
-    def build(self) -> DashboardLink:
-        return DashboardLink(
-            title="Runbook",
-            type_val=DashboardLinkType.LINK,
-            url=f"${{repository}}/docs/runbooks/{self._alert}.md",
-            target_blank=True,
-        )

@@ -69,7 +69,6 @@ def _for_a_person() -> Iterator[Builder[Panel]]:
             width=4,
             height=4,
             limit=Limit.good_up_to(1),
-            runbook="RingbackLedgerGap",
         )
     )
     yield figure(
@@ -81,7 +80,6 @@ def _for_a_person() -> Iterator[Builder[Panel]]:
             width=4,
             height=4,
             limit=Limit.good_up_to(thresholds.DEAD_LETTERS + 1),
-            runbook="RingbackDeadLetters",
         )
     )
     yield figure(
@@ -93,7 +91,6 @@ def _for_a_person() -> Iterator[Builder[Panel]]:
             width=4,
             height=4,
             limit=Limit.good_up_to(thresholds.OLDEST_SECONDS),
-            runbook="RingbackOldestTooOld",
         )
     )
     yield figure(
@@ -106,7 +103,6 @@ def _for_a_person() -> Iterator[Builder[Panel]]:
             width=4,
             height=4,
             limit=Limit.good_from(thresholds.SUCCESS_RATIO),
-            runbook="RingbackSuccessLow",
             decimals=1,
         )
     )
@@ -119,7 +115,6 @@ def _for_a_person() -> Iterator[Builder[Panel]]:
             width=4,
             height=4,
             words={"0": ("running", "green"), "1": ("paused", "orange")},
-            runbook="RingbackPausedForLong",
         )
     )
 
@@ -193,7 +188,6 @@ def _ledger() -> Iterator[Builder[Panel]]:
                 ),
             ),
             width=8,
-            runbook="RingbackLedgerGap",
         )
     )
     yield rows(

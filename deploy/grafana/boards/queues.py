@@ -25,7 +25,12 @@ def queues() -> Dashboard:
         "ringback-queues",
         "Queues and retries",
         "What waits in each queue and rung, what is tried again, and what is given up.",
-        {"Waiting": _waiting(), "Trying again": _retries(), "Out of the ordinary": _rare()},
+        {
+            "Waiting": _waiting(),
+            "Trying again": _retries(),
+            "Time": _times(),
+            "Out of the ordinary": _rare(),
+        },
     )
 
 
@@ -43,7 +48,6 @@ def _waiting() -> Iterator[Builder[Panel]]:
             ),
             width=8,
             limit=Limit.good_up_to(thresholds.WAITING),
-            runbook="RingbackBacklog",
         )
     )
     yield curves(
@@ -68,7 +72,6 @@ def _waiting() -> Iterator[Builder[Panel]]:
             asks=(Ask(promql=read(Metric.OLDEST_AGE, by="status"), legend="{{status}}"),),
             width=8,
             limit=Limit.good_up_to(thresholds.OLDEST_SECONDS),
-            runbook="RingbackOldestTooOld",
         )
     )
     yield bars(
@@ -93,7 +96,6 @@ def _waiting() -> Iterator[Builder[Panel]]:
             ),
             width=8,
             limit=Limit.good_from(1),
-            runbook="RingbackNoConsumer",
         )
     )
     yield curves(
@@ -108,6 +110,17 @@ def _waiting() -> Iterator[Builder[Panel]]:
 
 
 def _retries() -> Iterator[Builder[Panel]]:
+    yield curves(
+        Shown(
+            title="Retries scheduled",
+            says="Webhooks sent to a rung of the ladder, per minute, by the attempt that failed.",
+            unit=PER_MINUTE,
+            asks=(
+                Ask(promql=per_minute(Metric.RETRIES_SCHEDULED, by="rung"), legend="rung {{rung}}"),
+            ),
+            width=8,
+        )
+    )
     yield curves(
         Shown(
             title="Attempts by outcome",
@@ -125,9 +138,11 @@ def _retries() -> Iterator[Builder[Panel]]:
             asks=(Ask(promql=_attempts_each("5m"), legend="attempts"),),
             width=8,
             limit=Limit.good_up_to(thresholds.ATTEMPTS),
-            runbook="RingbackAttemptsHigh",
         )
     )
+
+
+def _times() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="Time of an attempt",
@@ -144,27 +159,59 @@ def _retries() -> Iterator[Builder[Panel]]:
             width=8,
         )
     )
+    yield curves(
+        Shown(
+            title="Wait for the first attempt",
+            says="From acceptance to the first attempt. The points are traces.",
+            unit=SECONDS,
+            asks=tuple(
+                Ask(
+                    promql=quantile(share, Metric.FIRST_ATTEMPT_DELAY_SECONDS),
+                    legend=name,
+                    exemplars=True,
+                )
+                for share, name in ((0.5, "half"), (0.95, "95 %"), (0.99, "99 %"))
+            ),
+            width=8,
+        )
+    )
+    slowest = quantile(0.95, Metric.HANDLER_SECONDS, by="event_type")
+    yield bars(
+        Shown(
+            title="Slowest handlers",
+            says="Seconds in the handlers of an event type: 95 of 100 attempts are faster.",
+            unit=SECONDS,
+            asks=(
+                Ask(
+                    promql=f"topk(6, {slowest} > 0)",
+                    legend="{{event_type}}",
+                ),
+            ),
+            width=8,
+        )
+    )
 
 
 def _rare() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
-            title="Dead letters",
-            says="Webhooks given up, per minute.",
+            title="Dead letters by reason",
+            says="Webhooks given up, per minute. A process crash or an undeliverable message is "
+            "never the fault of a handler.",
             unit=PER_MINUTE,
-            asks=(Ask(promql=per_minute(Metric.DEAD_LETTERS), legend="dead letters"),),
+            asks=(Ask(promql=per_minute(Metric.DEAD_LETTERS, by="reason"), legend="{{reason}}"),),
             width=8,
-            runbook="RingbackDeadLetters",
         )
     )
     yield curves(
         Shown(
-            title="Duplicates and repeats",
-            says="Webhooks whose event had arrived before, and redelivered messages whose recorded "
-            "outcome was repeated, per minute.",
+            title="Redelivered and duplicate",
+            says="Per minute: webhooks whose event had arrived before; messages that a processor "
+            "left unanswered, those repeated from the log, and those set aside to be run alone.",
             unit=PER_MINUTE,
             asks=(
                 Ask(promql=per_minute(Metric.DUPLICATES), legend="duplicates"),
+                Ask(promql=per_minute(Metric.REDELIVERED), legend="redelivered"),
                 Ask(promql=per_minute(Metric.REPEATED), legend="repeated"),
                 Ask(promql=per_minute(Metric.SUSPECTS), legend="suspects"),
             ),

@@ -76,7 +76,6 @@ def _processes() -> Iterator[Builder[Panel]]:
             unit=COUNT,
             asks=(Ask(promql=f"sum by (job) (up{{{_OURS}}})", legend="{{job}}"),),
             width=8,
-            runbook="RingbackNoData",
         )
     )
 
@@ -91,7 +90,6 @@ def _broker() -> Iterator[Builder[Panel]]:
             width=4,
             height=4,
             words={"0": ("down", "red"), "1": ("up", "green")},
-            runbook="RingbackBrokerLinkDown",
         )
     )
     yield figure(
@@ -103,7 +101,6 @@ def _broker() -> Iterator[Builder[Panel]]:
             width=4,
             height=4,
             words={"0": ("closed", "green"), "1": ("open", "red")},
-            runbook="RingbackBreakerOpen",
         )
     )
     yield figure(
@@ -115,7 +112,6 @@ def _broker() -> Iterator[Builder[Panel]]:
             width=4,
             height=4,
             limit=Limit.good_up_to(1),
-            runbook="RingbackSpoolNotDraining",
         )
     )
     yield curves(
@@ -151,7 +147,6 @@ def _database() -> Iterator[Builder[Panel]]:
             asks=(Ask(promql=read(Metric.PARTITIONS_AHEAD)),),
             width=4,
             limit=Limit.good_from(1),
-            runbook="RingbackPartitionMissing",
         )
     )
     yield curves(

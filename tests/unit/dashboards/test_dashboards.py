@@ -1,0 +1,139 @@
+"""The committed dashboards are those of the generator, and name only what there is."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.grafana.generate import FOLDER, generated
+from ringback.contract import thresholds
+from ringback.contract.telemetry.metric_spec import Kind
+from ringback.contract.telemetry.metrics import all_metrics
+
+GRAFANA = FOLDER.parent
+
+#: What Prometheus and the Python client bring of their own.
+FOREIGN_METRICS = {"ALERTS", "up", "process_cpu_seconds_total", "process_resident_memory_bytes"}
+FOREIGN_LABELS = {"job", "instance", "le", "alertname", "alertstate", "severity"}
+
+WORDS_OF_PROMQL = {
+    "by", "or", "sum", "max", "min", "count", "rate", "increase", "vector", "topk",
+    "histogram_quantile",
+}  # fmt: skip
+
+
+def boards() -> dict[str, Any]:
+    return {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+
+
+def panels(board: Any) -> Iterator[Any]:
+    yield from (panel for panel in board["panels"] if panel["type"] != "row")
+
+
+def every_panel() -> list[Any]:
+    return [
+        pytest.param(panel, id=f"{uid} {panel['title']}")
+        for uid, board in boards().items()
+        for panel in panels(board)
+    ]
+
+
+def expressions() -> list[str]:
+    found = [target.get("expr") for board in boards().values() for panel in panels(board)
+             for target in panel["targets"]]  # fmt: skip
+    return [expression for expression in found if expression]
+
+
+def series_and_labels() -> tuple[set[str], set[str]]:
+    names, labels = set(FOREIGN_METRICS), set(FOREIGN_LABELS)
+    for spec in all_metrics():
+        suffixes = ("_bucket", "_count", "_sum") if spec.kind is Kind.HISTOGRAM else ("",)
+        names |= {f"{spec.name}{suffix}" for suffix in suffixes}
+        labels |= set(spec.labels)
+    return names, labels
+
+
+def test_the_committed_dashboards_are_those_of_the_generator() -> None:
+    """Who reads the repository sees what Grafana shows; `make generate` makes them anew."""
+    committed = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
+
+    assert committed == generated()
+    assert set(boards()) == {
+        "ringback-overview", "ringback-queues", "ringback-tenant", "ringback-runtime",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("panel", every_panel())
+def test_a_panel_says_what_it_shows(panel: Any) -> None:
+    """It has a title, a description that is a sentence, a unit, and a query."""
+    assert panel["title"]
+    assert panel["description"].endswith(".")
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["targets"]
+
+
+@pytest.mark.parametrize("uid", sorted(boards()))
+def test_panels_lie_beside_each_other(uid: str) -> None:
+    """No two overlap, and none is wider than the page."""
+    taken: set[tuple[int, int]] = set()
+
+    for panel in boards()[uid]["panels"]:
+        at = panel["gridPos"]
+        right, bottom = at["x"] + at["w"], at["y"] + at["h"]
+        cells = {(x, y) for x in range(at["x"], right) for y in range(at["y"], bottom)}
+        assert right <= 24
+        assert not taken & cells, panel["title"]
+        taken |= cells
+
+
+@pytest.mark.parametrize("expression", sorted(set(expressions())))
+def test_an_expression_names_only_declared_metrics_and_labels(expression: str) -> None:
+    """A metric or label that is renamed in the contract does not leave an empty panel behind."""
+    series, labels = series_and_labels()
+    bare = re.sub(r'"[^"]*"', '""', expression)
+
+    matched = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", bare))
+    grouped = {
+        label.strip() for group in re.findall(r"by \(([^)]*)\)", bare) for label in group.split(",")
+    }
+    rest = re.sub(r"\{[^}]*\}|by \([^)]*\)|\[[^\]]*\]", " ", bare)
+    named = set(re.findall(r"[a-zA-Z_:][\w:]*", rest)) - WORDS_OF_PROMQL
+
+    assert named
+    assert named <= series
+    assert matched | grouped <= labels
+
+
+def test_a_drawn_limit_is_the_contracts() -> None:
+    """What turns red on a screen is what raises an alert; 1 stands for none at all."""
+    known = {
+        thresholds.WAITING, thresholds.DEAD_LETTERS + 1, thresholds.FINISH_SECONDS,
+        thresholds.SUCCESS_RATIO, thresholds.ATTEMPTS, thresholds.OLDEST_SECONDS, 1,
+    }  # fmt: skip
+
+    drawn = {
+        step["value"]
+        for board in boards().values()
+        for panel in panels(board)
+        for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        if step["value"] is not None
+    }
+
+    assert drawn == known
+
+
+def test_each_data_source_of_a_panel_is_provisioned() -> None:
+    """A panel asks where Grafana was told to ask, and exemplars lead to a source of traces."""
+    document = yaml.safe_load((GRAFANA / "provisioning/datasources/ringback.yaml").read_text())
+    sources = {source["uid"]: source for source in document["datasources"]}
+
+    asked = {panel["datasource"]["uid"] for board in boards().values() for panel in panels(board)}
+    exemplars = sources["ringback-prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
+
+    assert asked == {"ringback-prometheus", "ringback-postgresql"}
+    assert asked <= set(sources)
+    assert [one["datasourceUid"] for one in exemplars] == ["ringback-traces"]
+    assert "ringback-traces" in sources
