@@ -3,9 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from time import perf_counter
+from typing import Any
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from prometheus_client import CollectorRegistry
 
+from ringback.runtime.pool_instruments import PoolInstruments
 from ringback.runtime.settings import DatabaseSettings
 
 DATA_REFUSED: tuple[type[BaseException], ...] = (
@@ -28,17 +33,47 @@ None of that is the fault of the data in hand. It holds DATA_REFUSED too, so cat
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 3.0
+_MOST_QUERIES = 50_000
+"""After which a connection is made anew; asyncpg's own figure."""
+
+
+class _MeasuredPool(asyncpg.Pool):
+    """Takes the time of every way to a connection: all of them come by `_acquire`."""
+
+    def __init__(self, url: str, *, instruments: PoolInstruments, **options: Any) -> None:
+        super().__init__(
+            url,
+            connection_class=asyncpg.Connection,
+            record_class=asyncpg.Record,
+            max_queries=_MOST_QUERIES,
+            setup=None,
+            init=None,
+            loop=None,
+            **options,
+        )
+        self._instruments = instruments
+
+    async def _acquire(self, timeout: float | None) -> PoolConnectionProxy:  # ruff: ignore[async-function-with-timeout]  # as asyncpg has it
+        began = perf_counter()
+        try:
+            return await super()._acquire(timeout)  # type: ignore[misc, no-any-return]  # the stubs lack it
+        finally:
+            self._instruments.waited(perf_counter() - began)
 
 
 @asynccontextmanager
-async def open_pool(settings: DatabaseSettings, name: str) -> AsyncGenerator[asyncpg.Pool, None]:
-    """A pool whose connections carry `name` as application_name.
+async def open_pool(
+    settings: DatabaseSettings, name: str, registry: CollectorRegistry | None = None
+) -> AsyncGenerator[asyncpg.Pool, None]:
+    """A pool whose connections carry `name` as application_name, measured in `registry`.
 
     It opens without a server: each acquire connects when it must, and raises one of DATABASE_AWAY
     when it cannot. The least number of connections is opened in the background.
     """
-    pool = asyncpg.create_pool(
+    instruments = PoolInstruments(registry or CollectorRegistry())
+    pool = _MeasuredPool(
         settings.database_url.get_secret_value(),
+        instruments=instruments,
         min_size=0,
         max_size=settings.database_pool_max,
         timeout=CONNECT_TIMEOUT_S,
@@ -53,6 +88,7 @@ async def open_pool(settings: DatabaseSettings, name: str) -> AsyncGenerator[asy
         },
     )
     await pool
+    instruments.watch(pool)
     warming = asyncio.create_task(_warm(pool, settings.database_pool_min))
     try:
         yield pool

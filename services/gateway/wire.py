@@ -3,14 +3,14 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from prometheus_client import CollectorRegistry
-
 from ringback.contract.identity import new_job_id
+from ringback.contract.telemetry.service_name import Service
 from ringback.runtime import logs
 from ringback.runtime import settings as runtime_settings
 from ringback.runtime.exposition import Exposition
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
+from ringback.runtime.process_registry import process_registry
 from ringback.runtime.tracing import tracing
 from services.gateway.delivery_log import DeliveryLog
 from services.gateway.intake import Intake, Limits
@@ -48,7 +48,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     """
     life = new_job_id()
     publisher = Publisher(settings.amqp_url.get_secret_value())
-    registry = CollectorRegistry()
+    registry = process_registry(Service.GATEWAY)
     observe = Observe(registry, is_link_up=lambda: publisher.up)
     shelter = Shelter(settings, publisher, ObserveSpool(registry))
     exposition = Exposition(
@@ -60,7 +60,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         tracer = await stack.enter_async_context(tracing("gateway"))
         await stack.enter_async_context(exposition)
-        pool = await stack.enter_async_context(open_pool(settings, "ringback-gateway"))
+        pool = await stack.enter_async_context(open_pool(settings, "ringback-gateway", registry))
         await stack.enter_async_context(publisher)
         await _require_topology(publisher)
         await stack.enter_async_context(shelter)

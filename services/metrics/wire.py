@@ -11,11 +11,13 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent
+from ringback.contract.telemetry.service_name import Service
 from ringback.contract.topology import WORK_QUEUE
 from ringback.runtime import logs
 from ringback.runtime.exposition import Exposition
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
+from ringback.runtime.process_registry import process_registry
 from ringback.runtime.settings import load
 from services.metrics.access import Access
 from services.metrics.api.auth import Authenticator
@@ -85,11 +87,12 @@ class _Parts:
 
 
 async def _parts(stack: AsyncExitStack, settings: MetricsSettings) -> _Parts:
-    pool = await stack.enter_async_context(open_pool(settings, "ringback-metrics"))
+    registry = process_registry(Service.METRICS)
+    pool = await stack.enter_async_context(open_pool(settings, "ringback-metrics", registry))
     queues = await stack.enter_async_context(
         QueueDepths(settings.amqp_url.get_secret_value(), settings.ladder)
     )
-    registry, max_age_s = CollectorRegistry(), count_max_age_s(settings.metrics_interval_s)
+    max_age_s = count_max_age_s(settings.metrics_interval_s)
     return _Parts(
         settings=settings,
         registry=registry,

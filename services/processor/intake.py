@@ -57,6 +57,10 @@ class Intake:
         self._taps = (*self._attempted, dead_letters)
 
     @property
+    def is_linked(self) -> bool:
+        return self._link.up
+
+    @property
     def in_hand(self) -> int:
         """How many webhooks are being attempted, or wait for their turn here."""
         return sum(tap.in_hand for tap in self._attempted)

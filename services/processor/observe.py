@@ -1,7 +1,7 @@
 """Everything by which the processor is observed, as verbs."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import structlog
@@ -51,7 +51,11 @@ class Observer:
         self._suspects = instruments.counter(Metric.SUSPECTS)
         self._in_flight = instruments.gauge(Metric.IN_FLIGHT)
         self._last_processed = instruments.gauge(Metric.LAST_PROCESSED)
+        self._link_up = instruments.gauge(Metric.BROKER_LINK_UP)
         self._paused = instruments.gauge(Metric.PROCESSING_PAUSED)
+
+    def watch_link(self, is_up: Callable[[], bool]) -> None:
+        self._link_up.set_function(is_up)
 
     @contextmanager
     def attempt(self, attempting: Attempting) -> Generator[ObservedAttempt, None, None]:

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
+from prometheus_client import CollectorRegistry
 
 from ringback.runtime.postgres import open_pool, ping
 from ringback.runtime.queries import load
@@ -33,10 +34,12 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(settings: ProcessorSettings) -> AsyncGenerator[Store, None]:
+async def open_store(
+    settings: ProcessorSettings, registry: CollectorRegistry
+) -> AsyncGenerator[Store, None]:
     """Everything that writes to the database. Opens while the database is away, too."""
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(settings, "ringback-processor"))
+        pool = await stack.enter_async_context(open_pool(settings, "ringback-processor", registry))
         housekeeping = Housekeeping(
             pool, retention_days=settings.retention_days, may_change=settings.housekeeping
         )

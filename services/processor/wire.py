@@ -8,11 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent
+from ringback.contract.telemetry.service_name import Service
 from ringback.runtime import logs
 from ringback.runtime.exposition import Exposition
+from ringback.runtime.process_registry import process_registry
 from ringback.runtime.settings import load
 from ringback.runtime.tracing import tracing
 from services.processor import voice_calls
@@ -54,16 +55,17 @@ async def serve(stop: asyncio.Event) -> None:
 async def _processor(
     settings: ProcessorSettings, stop: asyncio.Event
 ) -> AsyncGenerator[tuple[Intake, Exposition], None]:
-    registry = CollectorRegistry()
+    registry = process_registry(Service.PROCESSOR)
     observer = Observer(registry, settings.ladder)
     handlers = _handlers(settings)
     amqp_url = settings.amqp_url.get_secret_value()
     async with AsyncExitStack() as stack:
         spans = Spans(await stack.enter_async_context(tracing("processor")))
-        store = await stack.enter_async_context(open_store(settings))
+        store = await stack.enter_async_context(open_store(settings, registry))
         link = await stack.enter_async_context(publishing_connection(amqp_url))
         publisher = CopyPublisher(link)
         intake = Intake(amqp_url, settings.ladder, settings.prefetch, store.watch)
+        observer.watch_link(lambda: link.is_up and intake.is_linked)
         lanes = _lanes(settings, store, handlers, publisher, intake, observer, spans)
         recorder = _recorder(settings, store, publisher, intake, observer, spans)
         intake.take(work=lanes.work, suspect=lanes.suspect, dead_letter=recorder.take)

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from prometheus_client import Metric as Family
 
+import ringback
 from ringback.contract.ladder import Ladder
 from ringback.contract.telemetry import LogEvent, Metric
 from ringback.contract.telemetry.attributes import Attribute
@@ -32,6 +33,8 @@ from tests.support.session_nodes import TEMPLATE
 OPEN_VALUES = {
     "queue": {queue.name for queue in topology(Ladder.parse(LADDER)).queues},
     "method": {method.full_name for method in methods_of()},
+    "version": {ringback.__version__},
+    "service": set(SERVICES),
     "attempt": {str(number) for number in range(1, Ladder.parse(LADDER).max_attempts + 1)},
     "rung": {str(rung.attempt) for rung in Ladder.parse(LADDER).rungs},
 }

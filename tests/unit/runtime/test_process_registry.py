@@ -1,0 +1,14 @@
+"""Tests for ringback.runtime.process_registry."""
+
+import ringback
+from ringback.contract.telemetry.service_name import Service
+from ringback.runtime.process_registry import process_registry
+
+
+def test_a_process_says_what_it_is() -> None:
+    """Its version is a label, and its memory is known without another exporter."""
+    registry = process_registry(Service.GATEWAY)
+
+    labels = {"version": ringback.__version__, "service": "gateway"}
+    assert registry.get_sample_value("ringback_build_info", labels) == 1
+    assert (registry.get_sample_value("process_resident_memory_bytes") or 0) > 0
