@@ -1,6 +1,6 @@
 # Every goal works as the first command after a clone; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run down status test test-unit lint fmt generate migrate lock bench clean rabbitmq
+.PHONY: help run down status test test-unit lint fmt generate migrate lock bench clean rabbitmq prometheus
 
 BIN := .venv/bin
 INSTALL := sh ringback/local/install.sh
@@ -10,7 +10,7 @@ LOCK := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/local.stamp rabbitmq ## run all of Ringback here until Ctrl-C; data stays in .ringback/
+run: .venv/local.stamp rabbitmq prometheus ## run all of Ringback here until Ctrl-C; data stays in .ringback/
 	@exec $(BIN)/ringback up
 
 down: .venv/local.stamp ## stop what `make run` started in another terminal
@@ -19,7 +19,7 @@ down: .venv/local.stamp ## stop what `make run` started in another terminal
 status: .venv/local.stamp ## say what runs
 	@$(BIN)/ringback status
 
-test: .venv/dev.stamp rabbitmq ## run every test, on a RabbitMQ and a PostgreSQL of their own
+test: .venv/dev.stamp rabbitmq prometheus ## run every test, on a RabbitMQ and a PostgreSQL of their own
 	@$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-unit: .venv/dev.stamp ## run the tests that need neither RabbitMQ nor PostgreSQL
@@ -61,6 +61,9 @@ clean: ## stop what runs; remove .ringback/ with its data, .venv/ and caches
 # A broker somewhere else needs no RabbitMQ here.
 rabbitmq:
 	@[ -n "$$RINGBACK_AMQP_URL" ] || $(INSTALL) rabbitmq
+
+prometheus:
+	@$(INSTALL) prometheus
 
 .venv/%.stamp: requirements/%.txt pyproject.toml
 	@$(INSTALL) $*

@@ -17,7 +17,7 @@ from ringback.contract.ladder import Ladder
 from ringback.local.broker import PrivateBroker
 from ringback.local.child import Child
 from ringback.local.database import PrivateDatabase
-from ringback.local.ports import BrokerPorts, free_ports
+from ringback.local.ports import BrokerPorts, free_ports, named_ports
 from ringback.runtime import topology
 from ringback.runtime.migrate import migrate
 
@@ -77,8 +77,9 @@ async def bench_stack(data: Path | None = None) -> AsyncGenerator[BenchStack, No
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ringback-bench-")))
-        amqp, dist, epmd, management, sql = free_ports(5)
-        ports = BrokerPorts(amqp=amqp, dist=dist, epmd=epmd, management=management)
+        names = named_ports(BrokerPorts())
+        sql, *others = free_ports(1 + len(names))
+        ports = BrokerPorts(**dict(zip(names, others, strict=True)))
         broker = PrivateBroker(folder / "broker", ports)
         database = PrivateDatabase(data or folder / "database", sql)
         await asyncio.gather(broker.start(), database.start())

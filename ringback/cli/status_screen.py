@@ -28,8 +28,10 @@ _STATUS_STYLES = {Status.COMPLETED: "green", Status.DEAD_LETTER: "red", Status.F
 def stack_line(stack: StackStatus | None, state_dir: Path) -> RenderableType:
     if stack is None:
         return Text(f"No local stack runs in {state_dir}.", "dim")
+    prometheus = f" Prometheus: {stack.prometheus_url}" if stack.prometheus_url else ""
     return Text(
         f"The local stack runs in {state_dir}: process {stack.pid}, up {_age(stack.uptime_s)}."
+        f"{prometheus}"
     )
 
 

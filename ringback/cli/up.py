@@ -14,7 +14,8 @@ def _up(*, data: Path = Path(".ringback")) -> None:
 
     Starts a private PostgreSQL and a private RabbitMQ, migrates, declares the queues, then starts
     the gateway, the processor and the metrics service. With RINGBACK_AMQP_URL or
-    RINGBACK_DATABASE_URL set, those are used instead. The data stays for the next time.
+    RINGBACK_DATABASE_URL set, those are used instead. Where Prometheus is installed, one watches
+    it all. The data stays for the next time.
 
     Parameters
     ----------

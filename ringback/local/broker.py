@@ -20,6 +20,7 @@ from ringback.local.run_to_end import run_to_end
 
 POLL_S = 0.1
 PROBE_S = 5.0
+_OUTSIDE_OF_A_CONTAINER = frozenset({"amqp", "management", "broker_metrics"})
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class PrivateBroker:
             {
                 name: port
                 for name, port in named_ports(self.ports).items()
-                if launch.container is None or name in {"amqp", "management"}
+                if launch.container is None or name in _OUTSIDE_OF_A_CONTAINER
             }
         )
         try:

@@ -70,10 +70,12 @@ def _native(server: Path, data_dir: Path, ports: BrokerPorts) -> Launch:
         f"listeners.tcp.1 = {LOOPBACK}:{ports.amqp}\n"
         f"management.tcp.ip = {LOOPBACK}\n"
         f"management.tcp.port = {ports.management}\n"
+        f"prometheus.tcp.ip = {LOOPBACK}\n"
+        f"prometheus.tcp.port = {ports.broker_metrics}\n"
         f"{SETTINGS}"
     )
     plugins = data_dir / "enabled_plugins"
-    plugins.write_text("[rabbitmq_management].\n")
+    plugins.write_text("[rabbitmq_management, rabbitmq_prometheus].\n")
     env = _clean_environment() | {
         "HOME": str(home),
         "RABBITMQ_NODENAME": NODE_NAME,
@@ -114,6 +116,7 @@ def _container(data_dir: Path, ports: BrokerPorts) -> Launch:
         *["--user", f"{os.getuid()}:{os.getgid()}", "--env", f"RABBITMQ_NODENAME={NODE_NAME}"],
         *["--publish", f"{LOOPBACK}:{ports.amqp}:5672"],
         *["--publish", f"{LOOPBACK}:{ports.management}:15672"],
+        *["--publish", f"{LOOPBACK}:{ports.broker_metrics}:15692"],
         *["--volume", f"{data}:/var/lib/rabbitmq"],
         *["--volume", f"{config}:/etc/rabbitmq/conf.d/20-ringback.conf:ro"],
         *[IMAGE, "sh", "-c", script],

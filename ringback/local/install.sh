@@ -3,12 +3,15 @@
 #
 #   install.sh local|dev    the environment .venv, from requirements/<name>.txt
 #   install.sh rabbitmq     a RabbitMQ to run a private node of: what is there, or the package
+#   install.sh prometheus   a Prometheus likewise, with promtool; all works without it, so this never
+#                           fails
 #
 # What is there already is left alone. Silent but for one line per step that takes long.
 set -eu
 
 cd "$(dirname "$0")/../.."
 LOG=.ringback/install.log
+NO_PROMETHEUS=.ringback/no-prometheus
 SERVER=/usr/lib/rabbitmq/bin/rabbitmq-server
 POLICY=/usr/sbin/policy-rc.d
 
@@ -62,12 +65,13 @@ allow_services() {
     $SUDO rm -f "$POLICY"
 }
 
-# The package starts a broker for the whole machine; nobody asked for that one.
+# Packages start a service for the whole machine; nobody asked for that one.
 forbid_services() {
     [ -e "$POLICY" ] && return
     trap allow_services EXIT
     trap 'allow_services; exit 130' HUP INT TERM
-    printf '#!/bin/sh\nexit 101\n' | $SUDO tee "$POLICY" >/dev/null
+    printf '#!/bin/sh\nexit 101\n' | $SUDO tee "$POLICY" >/dev/null ||
+        fail "$POLICY cannot be written, and without it the package would start a service."
     $SUDO chmod 755 "$POLICY"
     POLICY_IS_OURS=yes
 }
@@ -76,23 +80,30 @@ disable_services() {
     command -v systemctl >/dev/null 2>&1 || return 0
     now=
     [ -d /run/systemd/system ] && now=--now
-    units=rabbitmq-server.service
-    [ "$HAD_EPMD" = no ] && units="$units epmd.service epmd.socket"
-    for unit in $units; do
+    for unit in "$@"; do
         # shellcheck disable=SC2086 # an empty word must vanish
         $SUDO systemctl disable $now "$unit" >>"$LOG" 2>&1 || true
     done
 }
 
-install_rabbitmq_package() {
-    become_root rabbitmq-server
-    HAD_EPMD=no
-    command -v epmd >/dev/null 2>&1 && HAD_EPMD=yes
+# install_without_service PACKAGE UNIT...: the units are those that the package brings.
+install_without_service() {
+    package=$1
+    shift
+    become_root "$package"
     POLICY_IS_OURS=no
     forbid_services
-    step "Installing the package rabbitmq-server (not as a service)" apt_install rabbitmq-server
+    step "Installing the package $package (not as a service)" apt_install "$package"
     [ "$POLICY_IS_OURS" = no ] || allow_services
-    disable_services
+    disable_services "$@"
+}
+
+install_rabbitmq_package() {
+    if command -v epmd >/dev/null 2>&1; then
+        install_without_service rabbitmq-server rabbitmq-server.service
+    else
+        install_without_service rabbitmq-server rabbitmq-server.service epmd.service epmd.socket
+    fi
     [ -x "$SERVER" ] || fail "The package rabbitmq-server is installed, but $SERVER is missing."
 }
 
@@ -108,6 +119,19 @@ need_rabbitmq() {
         step "Installing rabbitmq with brew (not as a service)" brew install rabbitmq
     else
         fail "RabbitMQ is needed: install it or Docker, or set RINGBACK_AMQP_URL to a broker of yours."
+    fi
+}
+
+need_prometheus() {
+    command -v prometheus >/dev/null 2>&1 && return
+    [ -e "$NO_PROMETHEUS" ] && return
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "Prometheus is not here; put its programs prometheus and promtool on the PATH to have it."
+    # In a subshell, because what it lacks ends it.
+    elif ! (install_without_service prometheus prometheus.service); then
+        mkdir -p .ringback
+        touch "$NO_PROMETHEUS"
+        echo "Going on without Prometheus; remove $NO_PROMETHEUS to try again."
     fi
 }
 
@@ -147,5 +171,6 @@ need_environment() {
 case "${1-}" in
     local | dev) need_environment "$1" ;;
     rabbitmq) need_rabbitmq ;;
-    *) fail "Usage: install.sh local|dev|rabbitmq" ;;
+    prometheus) need_prometheus ;;
+    *) fail "Usage: install.sh local|dev|rabbitmq|prometheus" ;;
 esac

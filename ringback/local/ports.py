@@ -16,6 +16,7 @@ class BrokerPorts:
     dist: int = 7673
     epmd: int = 7674
     management: int = 7675
+    broker_metrics: int = 7676
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,12 @@ class DatabasePorts:
     database: int = 7432
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrometheusPorts:
+    # Not 9090: the distribution's own service is there, where it runs.
+    prometheus: int = 7090
+
+
 def port_setting(name: str) -> str:
     """Name the environment variable that moves the port called `name`."""
     # A service has a setting for its port anyway; the private nodes are the local stack's alone.
@@ -45,6 +52,7 @@ class LocalPorts:
     broker: BrokerPorts = BrokerPorts()
     database: DatabasePorts = DatabasePorts()
     services: ServicePorts = ServicePorts()
+    prometheus: PrometheusPorts = PrometheusPorts()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -53,10 +61,13 @@ class LocalPorts:
             broker=BrokerPorts(**_read(BrokerPorts, environ)),
             database=DatabasePorts(**_read(DatabasePorts, environ)),
             services=ServicePorts(**_read(ServicePorts, environ)),
+            prometheus=PrometheusPorts(**_read(PrometheusPorts, environ)),
         )
 
 
-def named_ports(ports: BrokerPorts | DatabasePorts | ServicePorts) -> dict[str, int]:
+def named_ports(
+    ports: BrokerPorts | DatabasePorts | ServicePorts | PrometheusPorts,
+) -> dict[str, int]:
     """Give every port of one group under its name."""
     return {field.name: getattr(ports, field.name) for field in fields(ports)}
 

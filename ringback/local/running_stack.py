@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ringback.local.errors import LocalStackError
 from ringback.local.ports import LocalPorts
+from ringback.local.prometheus import prometheus_answers, prometheus_url
 from ringback.local.stack_file import RunningStack, find_running
 from ringback.local.stack_service import is_ready, service_specs
 
@@ -23,6 +24,8 @@ class StackStatus:
     ports: LocalPorts
     ready: Mapping[str, bool]
     """Each service by name, and whether it says that it is ready."""
+    prometheus_url: str | None
+    """None where no Prometheus answers."""
 
 
 async def stack_status(state_dir: Path = Path(".ringback")) -> StackStatus | None:
@@ -31,12 +34,16 @@ async def stack_status(state_dir: Path = Path(".ringback")) -> StackStatus | Non
     if stack is None:
         return None
     specs = service_specs(stack.ports.services)
-    answers = await asyncio.gather(*(is_ready(spec.exposition_port) for spec in specs))
+    url = prometheus_url(stack.ports)
+    has_prometheus, *answers = await asyncio.gather(
+        prometheus_answers(url), *(is_ready(spec.exposition_port) for spec in specs)
+    )
     return StackStatus(
         pid=stack.pid,
         uptime_s=max(0.0, time.time() - stack.started_at),
         ports=stack.ports,
         ready={spec.name: answer for spec, answer in zip(specs, answers, strict=True)},
+        prometheus_url=url if has_prometheus else None,
     )
 
 

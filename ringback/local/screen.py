@@ -54,7 +54,11 @@ def first_webhook(gateway_port: int) -> str:
 
 
 def addresses(
-    ports: ServicePorts, *, management_url: str | None, state_dir: Path
+    ports: ServicePorts,
+    *,
+    management_url: str | None,
+    prometheus_url: str | None,
+    state_dir: Path,
 ) -> list[tuple[str, str]]:
     """Give what is where, in the order a newcomer asks for it."""
     gateway = f"http://{LOOPBACK}:{ports.gateway}"
@@ -63,8 +67,10 @@ def addresses(
         ("Webhooks", f"{gateway}/api/webhooks/vapi"),
         ("Metrics", f"http://{LOOPBACK}:{ports.metrics_rest}/api/webhook-metrics/queue-health"),
         ("Metrics (gRPC)", f"{LOOPBACK}:{ports.metrics_grpc}"),
-        ("Prometheus", " ".join(f"http://{LOOPBACK}:{port}/metrics" for port in expositions)),
+        ("Expositions", " ".join(f"http://{LOOPBACK}:{port}/metrics" for port in expositions)),
     ]
+    if prometheus_url:
+        rows.append(("Prometheus", f"{prometheus_url} (graphs and alerts)"))
     if management_url:
         rows.append(("Queues", f"{management_url} (guest, guest)"))
     return [*rows, ("Data", str(state_dir)), ("Logs", str(state_dir / "logs"))]

@@ -16,6 +16,7 @@ from ringback.local.errors import LocalStackError
 from ringback.local.jwt_secret import has_key, local_secret
 from ringback.local.log_follow import Follower, worth_showing
 from ringback.local.ports import LocalPorts, named_ports, require_free
+from ringback.local.prometheus import PrivatePrometheus
 from ringback.local.screen import Screen, addresses
 from ringback.local.stack_file import claimed
 from ringback.local.stack_service import (
@@ -72,6 +73,7 @@ class _Stack:
     screen: Screen
     _broker: PrivateBroker | None = field(default=None, init=False)
     _database: PrivateDatabase | None = field(default=None, init=False)
+    _prometheus: PrivatePrometheus | None = field(default=None, init=False)
 
     async def run(self) -> None:
         """Live until cancelled; what was entered last is stopped first."""
@@ -89,9 +91,11 @@ class _Stack:
                 management_url=self._broker.management_url if self._broker else None,
             )
             running = await self._services(stopping, around)
-            management_url = self._broker.management_url if self._broker else None
             rows = addresses(
-                self.ports.services, management_url=management_url, state_dir=self.state_dir
+                self.ports.services,
+                management_url=self._broker.management_url if self._broker else None,
+                prometheus_url=self._prometheus.url if self._prometheus else None,
+                state_dir=self.state_dir,
             )
             self.screen.step("Ready.")
             self.screen.ready(rows, self.ports.services.gateway)
@@ -102,6 +106,8 @@ class _Stack:
         amqp_url = self.environ.get("RINGBACK_AMQP_URL", "")
         database_url = self.environ.get("RINGBACK_DATABASE_URL", "")
         require_free(named_ports(self.ports.services))
+        # First, so that it stops last and sees all others go.
+        stopping.push_async_callback(self._stop_prometheus)
         starts: list[Coroutine[Any, Any, None]] = []
         if not database_url:
             port = self.ports.database.database
@@ -114,7 +120,7 @@ class _Stack:
             stopping.push_async_callback(self._stopped, "RabbitMQ", broker.stop)
             starts.append(self._start_broker(broker))
             amqp_url = broker.amqp_url()
-        await _together(*starts)
+        await _together(*starts, self._start_prometheus())
         return amqp_url, database_url
 
     async def _start_database(self, database: PrivateDatabase) -> None:
@@ -148,6 +154,23 @@ class _Stack:
         await _together(*(service.ready(within_s=READY_S) for service in running))
         return running
 
+    async def _start_prometheus(self) -> None:
+        """Start it if it can be: without it only its link is missing."""
+        prometheus = PrivatePrometheus(
+            self.state_dir / "prometheus", self.ports, scrapes_broker=self._broker is not None
+        )
+        try:
+            await prometheus.start()
+        except LocalStackError as exc:
+            self.screen.step(f"Going on without Prometheus. {exc}")
+        else:
+            self._prometheus = prometheus
+            self.screen.step("Prometheus runs")
+
+    async def _stop_prometheus(self) -> None:
+        if self._prometheus is not None:
+            await self._stopped("Prometheus", self._prometheus.stop)
+
     async def _stopped(self, name: str, stop: Callable[[], Awaitable[bool]]) -> None:
         began = time.monotonic()
         in_order = await stop()
@@ -167,6 +190,10 @@ class _Stack:
             for name, node in nodes.items():
                 if node is not None and node.exit_code is not None:
                     raise LocalStackError(f"{name} ended by itself; its log is {node.log_path}.")
+            if self._prometheus is not None and self._prometheus.exit_code is not None:
+                log_path = self._prometheus.log_path
+                self.screen.step(f"Prometheus ended by itself; its log is {log_path}.")
+                self._prometheus = None
             await asyncio.sleep(WATCH_S)
 
 

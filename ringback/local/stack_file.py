@@ -14,6 +14,7 @@ from ringback.local.ports import (
     BrokerPorts,
     DatabasePorts,
     LocalPorts,
+    PrometheusPorts,
     ServicePorts,
 )
 
@@ -83,6 +84,7 @@ def _parse(path: Path) -> RunningStack | None:
                 broker=BrokerPorts(**ports["broker"]),
                 database=DatabasePorts(**ports["database"]),
                 services=ServicePorts(**ports["services"]),
+                prometheus=PrometheusPorts(**ports["prometheus"]),
             ),
         )
     except (ValueError, KeyError, TypeError):

@@ -5,6 +5,13 @@ import re
 import pytest
 from pydantic_core import PydanticUndefined
 
+from ringback.local.ports import (
+    BrokerPorts,
+    DatabasePorts,
+    PrometheusPorts,
+    named_ports,
+    port_setting,
+)
 from ringback.runtime.settings import PREFIX, load
 from tests.architecture.config_example import EXAMPLE, SERVICES, example, readers
 from tests.architecture.source import ROOT
@@ -14,6 +21,12 @@ OF_THE_COMMAND = {
     *("RINGBACK_GATEWAY_URL", "RINGBACK_METRICS_URL", "RINGBACK_METRICS_ROOT_CERTIFICATES"),
     *("RINGBACK_TOKEN", "RINGBACK_JWT_PRIVATE_KEY_FILE"),
     *("RINGBACK_DEBUG", "RINGBACK_TEST_BODY_BYTES"),
+}
+
+OF_THE_LOCAL_STACK = {
+    port_setting(name)
+    for ports in (BrokerPorts(), DatabasePorts(), PrometheusPorts())
+    for name in named_ports(ports)
 }
 
 
@@ -60,7 +73,7 @@ def test_only_addresses_are_required() -> None:
 
 def test_every_variable_that_is_named_exists() -> None:
     """Pages, manifests and programs name no setting that nobody reads."""
-    known = {f"{PREFIX}{name}".upper() for name in readers()} | OF_THE_COMMAND
+    known = {f"{PREFIX}{name}".upper() for name in readers()} | OF_THE_COMMAND | OF_THE_LOCAL_STACK
     folders = ("ringback", "services", "docs", "deploy", "benchmarks")
     kinds = {".py", ".md", ".yaml", ".yml", ".sh", ".toml", ".env"}
     files = [ROOT / "README.md", ROOT / "Makefile", EXAMPLE]

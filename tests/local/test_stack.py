@@ -1,11 +1,16 @@
 """What `ringback up` promises, with fake services and, but for one test, nodes that run already."""
 
 import json
+import os
 import re
+import shutil
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import aiormq
 import pytest
 
@@ -50,7 +55,7 @@ async def test_a_stack_is_found_and_stopped(start: Start, settings: dict[str, st
     assert status.ready == {"gateway": True, "processor": True, "metrics": True}
     assert stopped is not None
     assert await stack.ended() == 0
-    assert re.findall(r"(\w+) stopped", stack.output) == ["gateway", "processor", "metrics"]
+    assert re.findall(r"\b([a-z]+) stopped", stack.output) == ["gateway", "processor", "metrics"]
     assert await stack_status(stack.state_dir) is None
 
 
@@ -122,6 +127,74 @@ async def test_the_stack_has_a_key_of_its_own_for_tokens(
     assert f":{settings['RINGBACK_METRICS_REST_PORT']}/api/webhook-metrics/" in stack.output
 
 
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="Prometheus is not here")
+async def test_prometheus_starts_and_stops_with_the_stack(
+    start: Start, settings: dict[str, str]
+) -> None:
+    """Its link is printed, it asks the three services, and its rules are loaded and sound."""
+    stack = start(settings)
+    await stack.ready()
+
+    url = f"http://127.0.0.1:{settings['RINGBACK_LOCAL_PROMETHEUS_PORT']}"
+    status = await stack_status(stack.state_dir)
+    async with aiohttp.ClientSession(f"{url}/api/v1/") as client:
+
+        async def told(what: str, part: str) -> list[dict[str, Any]]:
+            async with client.get(what) as answer:
+                found: list[dict[str, Any]] = (await answer.json())["data"][part]
+            return found
+
+        targets = await eventually(lambda: told("targets", "activeTargets"))
+        groups = await told("rules", "groups")
+    stack.process.send_signal(signal.SIGINT)
+
+    assert url in stack.output
+    assert status is not None
+    assert status.prometheus_url == url
+    assert {target["labels"]["job"] for target in targets} == {"gateway", "processor", "metrics"}
+    assert groups
+    assert await stack.ended() == 0
+    assert "Prometheus stopped" in stack.output
+    assert not prometheus_processes(stack.state_dir)
+
+
+@pytest.mark.parametrize("lacks", ["program", "port"])
+async def test_a_missing_prometheus_costs_only_its_link(
+    start: Start, settings: dict[str, str], tmp_path: Path, lacks: str
+) -> None:
+    """A sentence says what is missing, and the stack runs."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = {"RINGBACK_LOCAL_PROMETHEUS_PORT": str(taken.getsockname()[1])}
+        more = {"PATH": str(tmp_path)} if lacks == "program" else port
+
+        stack = start(settings | more)
+        await stack.ready()
+        status = await stack_status(stack.state_dir)
+
+    assert "Going on without Prometheus." in stack.output
+    assert "graphs and alerts" not in stack.output
+    assert status is not None
+    assert status.prometheus_url is None
+
+
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="Prometheus is not here")
+async def test_a_prometheus_that_ends_does_not_end_the_stack(
+    start: Start, settings: dict[str, str]
+) -> None:
+    """The terminal says so once, and the stack runs on."""
+    stack = start(settings)
+    await stack.ready()
+
+    for pid in prometheus_processes(stack.state_dir):
+        os.kill(pid, signal.SIGKILL)
+
+    await eventually(lambda: "Prometheus ended by itself" in stack.output)
+    stack.process.send_signal(signal.SIGINT)
+    assert await stack.ended() == 0
+
+
 @pytest.mark.slow
 @pytest.mark.nodes
 async def test_private_nodes_keep_data_and_leave_nothing_behind(start: Start) -> None:
@@ -156,3 +229,20 @@ def told_env(stack: StackProcess, service: str) -> dict[str, str]:
     lines = (stack.state_dir / "logs" / f"{service}.log").read_text().splitlines()
     told: dict[str, str] = json.loads(lines[-1])["env"]
     return told
+
+
+def prometheus_processes(state_dir: Path) -> set[int]:
+    """Those whose data are in this folder."""
+    folder = str(state_dir / "prometheus").encode()
+    return {
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if path.parent.name != str(os.getpid()) and folder in read_if_there(path)
+    }
+
+
+def read_if_there(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
-from ringback.local.ports import BrokerPorts, free_ports
+from ringback.local.ports import BrokerPorts, free_ports, named_ports
 from tests.support.loop_thread import LoopThread
 
 TEMPLATE = "ringback_template"
@@ -20,9 +20,9 @@ DATABASE_FIXTURES = frozenset({"database", "database_url"})
 
 def new_broker(data_dir: Path) -> PrivateBroker:
     """Give a broker on ports that are free now; it is not started."""
-    amqp, dist, epmd, management = free_ports(4)
-    ports = BrokerPorts(amqp=amqp, dist=dist, epmd=epmd, management=management)
-    return PrivateBroker(data_dir, ports)
+    names = named_ports(BrokerPorts())
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    return PrivateBroker(data_dir, BrokerPorts(**ports))
 
 
 def new_database(data_dir: Path) -> PrivateDatabase:

@@ -11,6 +11,7 @@ from pathlib import Path
 from ringback.local.ports import (
     BrokerPorts,
     DatabasePorts,
+    PrometheusPorts,
     ServicePorts,
     free_ports,
     named_ports,
@@ -55,7 +56,7 @@ def free_port_settings() -> dict[str, str]:
     """Give the settings that put every port of a local stack where it is free."""
     names = [
         name
-        for ports in (BrokerPorts(), DatabasePorts(), ServicePorts())
+        for ports in (BrokerPorts(), DatabasePorts(), ServicePorts(), PrometheusPorts())
         for name in named_ports(ports)
     ]
     ports = free_ports(len(names))

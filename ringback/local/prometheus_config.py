@@ -1,0 +1,42 @@
+"""What the local Prometheus is told: whom it asks, and by which rules it judges."""
+
+import json
+from pathlib import Path
+
+import ringback
+from ringback.local.ports import LOOPBACK, LocalPorts
+
+_CHECKOUT = Path(ringback.__file__).parents[1]
+
+RULES = _CHECKOUT / "deploy" / "prometheus" / "rules"
+
+GRAFANA_URL = "http://localhost:3000"
+
+
+def prometheus_config(ports: LocalPorts, *, scrapes_broker: bool) -> str:
+    """The configuration file, as JSON, which is YAML too.
+
+    The names of the jobs are those for which the rules and the dashboards ask. The external labels
+    are where alerts find what they link to.
+    """
+    services = ports.services
+    targets = {
+        "gateway": services.gateway_exposition,
+        "processor": services.processor_exposition,
+        "metrics": services.metrics_exposition,
+    }
+    if scrapes_broker:
+        targets["rabbitmq"] = ports.broker.broker_metrics
+    document = {
+        "global": {
+            "scrape_interval": "5s",
+            "evaluation_interval": "5s",
+            "external_labels": {"grafana": GRAFANA_URL, "repository": _CHECKOUT.as_uri()},
+        },
+        "rule_files": [str(RULES / "*.yml")],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [f"{LOOPBACK}:{port}"]}]}
+            for job, port in targets.items()
+        ],
+    }
+    return json.dumps(document, indent=2)

@@ -1,0 +1,123 @@
+"""What every alert has, and what stands behind it."""
+
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from deploy.prometheus.objectives import OUR_FAULTS
+from deploy.prometheus.slo_rules import RULES, slo_rules
+from ringback.contract import thresholds
+from ringback.contract.telemetry.gateway_metrics import REFUSAL_REASONS
+from ringback.contract.telemetry.service_name import Service
+from ringback.local.ports import LocalPorts
+from ringback.local.prometheus_config import prometheus_config
+from services.gateway import refusal
+from tests.architecture.alert_rules import (
+    PROMETHEUS,
+    Rule,
+    alert_names,
+    all_alerts,
+    all_cases,
+    document,
+)
+from tests.architecture.source import ROOT
+
+RUNBOOKS = ROOT / "docs" / "runbooks"
+DASHBOARDS = ("ringback-overview", "ringback-queues", "ringback-tenant", "ringback-runtime")
+HEADINGS = (
+    "What it means",
+    "What users notice",
+    "What to look at",
+    "What to do",
+    "When it is false",
+)
+THRESHOLDS = {
+    "RingbackBacklog": f"> {thresholds.WAITING}",
+    "RingbackDeadLetters": f"> {thresholds.DEAD_LETTERS}",
+    "RingbackFailureRateHigh": f"> {thresholds.FAILURE_RATIO:g}",
+}
+
+
+def id_of(rule: Rule) -> str:
+    return f"{rule.alert}-{rule.labels.get('severity')}"
+
+
+@pytest.mark.parametrize("rule", all_alerts(), ids=id_of)
+def test_an_alert_says_what_a_person_needs(rule: Rule) -> None:
+    """How bad it is, what happened, what to do, and where to look."""
+    said = rule.annotations
+
+    assert rule.labels["severity"] in {"critical", "warning"}
+    assert said["summary"].strip()
+    assert said["description"].strip().endswith(".")
+    assert said["runbook_url"] == (
+        f"{{{{ $externalLabels.repository }}}}/docs/runbooks/{rule.alert}.md"
+    )
+    assert said["dashboard_url"] in {
+        f"{{{{ $externalLabels.grafana }}}}/d/{uid}" for uid in DASHBOARDS
+    }
+
+
+@pytest.mark.parametrize("name", alert_names())
+def test_an_alert_has_a_runbook(name: str) -> None:
+    """It is named for the alert, tells the five things, and the list of all names it."""
+    page = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
+    listed = (RUNBOOKS / "README.md").read_text(encoding="utf-8")
+
+    assert page.startswith(f"# {name}\n")
+    assert tuple(re.findall(r"^## (.+)$", page, re.MULTILINE)) == HEADINGS
+    assert f"[{name}]({name}.md)" in listed
+
+
+def test_a_runbook_has_an_alert() -> None:
+    """None tells of an alert that is gone."""
+    pages = {path.stem for path in RUNBOOKS.glob("*.md")} - {"README"}
+
+    assert pages == set(alert_names())
+
+
+@pytest.mark.parametrize("name", alert_names())
+def test_an_alert_is_tried_firing_and_silent(name: str) -> None:
+    """Promtool sees both, each with series that tell something."""
+    tried = [case for case in all_cases() if case.alert == name]
+
+    assert all(case.has_series for case in tried)
+    assert {case.fires for case in tried} == {True, False}
+
+
+@pytest.mark.parametrize("name", THRESHOLDS)
+def test_an_alert_has_the_threshold_of_health(name: str) -> None:
+    """What `ringback health` calls unhealthy raises an alert, by the same figure."""
+    [rule] = [rule for rule in all_alerts() if rule.alert == name]
+
+    assert re.search(rf"{THRESHOLDS[name]}(?![\d.])", rule.expression)
+
+
+def test_the_rules_of_objectives_are_what_the_program_writes() -> None:
+    """Nobody changed the file by hand, and nobody forgot to write it anew."""
+    assert RULES.read_text(encoding="utf-8") == slo_rules()
+
+
+def test_availability_counts_what_is_our_fault() -> None:
+    """Each reason of a 5xx, and none of a 4xx."""
+    told = {one for one in vars(refusal).values() if isinstance(one, refusal.Refusal)}
+    senders = {one.reason for one in told if one.status < 500}
+    ours = {one.reason for one in told if one.status >= 500} & set(REFUSAL_REASONS)
+
+    assert ours <= set(OUR_FAULTS) <= set(REFUSAL_REASONS)
+    assert not senders & set(OUR_FAULTS)
+
+
+def jobs(config: Mapping[str, list[dict[str, str]]]) -> set[str]:
+    return {scraped["job_name"] for scraped in config["scrape_configs"]}
+
+
+def test_jobs_have_the_names_that_rules_ask_for() -> None:
+    """In the file for servers and in the one of the local stack."""
+    for_servers = document(PROMETHEUS / "prometheus.yml")
+    local = prometheus_config(LocalPorts(), scrapes_broker=True)
+
+    assert jobs(for_servers) == {*Service, "rabbitmq"}
+    for job in jobs(for_servers):
+        assert f'"job_name": "{job}"' in local
