@@ -236,6 +236,32 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
+CREATE FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    UPDATE webhook_alert_turn
+    SET held_until = '-infinity', failures = p_failures,
+        not_before = clock_timestamp() + p_pause
+    WHERE holder = p_holder
+$$;
+
+CREATE FUNCTION public.end_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT lock_webhook_alerts(p_holder) THEN
+        RETURN;
+    END IF;
+    DELETE FROM webhook_alerts AS alert
+    USING unnest(p_org_ids, p_event_types, p_error_classes, p_last_ats)
+        AS w (org_id, event_type, error_class, last_at)
+    WHERE alert.org_id = w.org_id AND alert.event_type = w.event_type
+      AND alert.error_class = w.error_class AND alert.last_at = w.last_at;
+END
+$$;
+
 CREATE FUNCTION public.ensure_webhook_partitions(first_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date - 1), last_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date + 7)) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -359,6 +385,54 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    room bigint;
+BEGIN
+    moved := 0;
+    forgotten := 0;
+    IF NOT pg_try_advisory_xact_lock(hashtext('webhook_alerts')) THEN
+        RETURN;
+    END IF;
+    room := 1000 - (SELECT count(*) FROM webhook_alerts);
+    WITH folded AS (
+        DELETE FROM webhook_dead_letter_notices
+        WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhook_dead_letter_notices LIMIT p_most))
+        RETURNING *
+    ), summed AS (
+        SELECT org_id, event_type, error_class, sum(letters) AS letters, count(*) AS notices,
+               (array_agg(example ORDER BY noted_at DESC, example DESC))[1] AS example,
+               min(noted_at) AS first_at, max(noted_at) AS last_at,
+               EXISTS (SELECT FROM webhook_alerts AS alert
+                       WHERE alert.org_id = folded.org_id AND alert.event_type = folded.event_type
+                         AND alert.error_class = folded.error_class) AS is_open
+        FROM folded
+        GROUP BY org_id, event_type, error_class
+    ), placed AS (
+        SELECT *, is_open OR row_number() OVER (PARTITION BY is_open ORDER BY first_at) <= room
+                  AS has_room
+        FROM summed
+    ), written AS (
+        INSERT INTO webhook_alerts AS alert (
+            org_id, event_type, error_class, untold, example, opened_at, untold_since, last_at)
+        SELECT org_id, event_type, error_class, letters, example, first_at, first_at, last_at
+        FROM placed
+        WHERE has_room
+        ON CONFLICT (org_id, event_type, error_class) DO UPDATE
+        SET untold = alert.untold + excluded.untold,
+            example = excluded.example,
+            untold_since = coalesce(alert.untold_since, excluded.untold_since),
+            last_at = greatest(alert.last_at, excluded.last_at)
+    )
+    SELECT coalesce(sum(notices), 0), coalesce(sum(letters) FILTER (WHERE NOT has_room), 0)
+    INTO moved, forgotten
+    FROM placed;
+END
+$$;
+
 CREATE FUNCTION public.fold_webhook_gateway_rows() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -437,6 +511,16 @@ BEGIN
         VALUES (p_org_id, p_dedup_key, p_to)
         ON CONFLICT DO NOTHING;
     END IF;
+END
+$$;
+
+CREATE FUNCTION public.lock_webhook_alerts(p_holder uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('webhook_alerts'));
+    RETURN EXISTS (SELECT FROM webhook_alert_turn
+                   WHERE holder = p_holder AND held_until > clock_timestamp());
 END
 $$;
 
@@ -524,6 +608,24 @@ CREATE FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_i
     DELETE FROM webhook_processors WHERE id IN (
         SELECT id FROM webhook_processors WHERE seen_at < clock_timestamp() - interval '1 day'
         FOR UPDATE SKIP LOCKED);
+$$;
+
+CREATE FUNCTION public.prune_webhook_alerts(p_most integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    pruned bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('webhook_alerts'));
+    DELETE FROM webhook_alerts WHERE last_at < now() - interval '1 day';
+    DELETE FROM webhook_dead_letter_notices WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM webhook_dead_letter_notices
+        WHERE noted_at < now() - interval '10 minutes'
+        LIMIT p_most));
+    GET DIAGNOSTICS pruned = ROW_COUNT;
+    RETURN pruned;
+END
 $$;
 
 CREATE FUNCTION public.prune_webhook_inbox(batch_size integer) RETURNS bigint
@@ -661,20 +763,31 @@ BEGIN
     WHERE id = ANY (p_ids) AND id BETWEEN first_id AND last_id ORDER BY id FOR UPDATE;
 
     RETURN QUERY
-    UPDATE webhook_delivery_log AS log
-    SET status = 'dead_letter',
-        event_data = CASE
-            WHEN webhook_has_payload(log.event_data) THEN log.event_data
-            ELSE w.event_data::jsonb END,
-        altered = log.altered OR w.altered,
-        attempts = greatest(log.attempts, w.attempt),
-        error_class = coalesce(w.error_class, log.error_class, 'unknown'),
-        error_message = coalesce(w.error_message, log.error_message, 'No attempt left a reason.')
-    FROM unnest(p_ids, p_attempts, p_error_classes, p_error_messages, p_event_data, p_altered)
-        AS w (id, attempt, error_class, error_message, event_data, altered)
-    WHERE log.id = w.id AND log.id BETWEEN first_id AND last_id
-      AND log.status IN ('pending', 'processing', 'failed')
-    RETURNING log.id, log.attempts, log.error_class, log.error_message;
+    WITH buried AS (
+        UPDATE webhook_delivery_log AS log
+        SET status = 'dead_letter',
+            event_data = CASE
+                WHEN webhook_has_payload(log.event_data) THEN log.event_data
+                ELSE w.event_data::jsonb END,
+            altered = log.altered OR w.altered,
+            attempts = greatest(log.attempts, w.attempt),
+            error_class = coalesce(w.error_class, log.error_class, 'unknown'),
+            error_message = coalesce(w.error_message, log.error_message, 'No attempt left a reason.')
+        FROM unnest(p_ids, p_attempts, p_error_classes, p_error_messages, p_event_data, p_altered)
+            AS w (id, attempt, error_class, error_message, event_data, altered)
+        WHERE log.id = w.id AND log.id BETWEEN first_id AND last_id
+          AND log.status IN ('pending', 'processing', 'failed')
+        RETURNING log.id, log.org_id, log.event_type, log.attempts, log.error_class,
+                  log.error_message
+    ), noted AS (
+        INSERT INTO webhook_dead_letter_notices (org_id, event_type, error_class, letters, example)
+        -- An error class that a stranger chose may be too long for the key of a group.
+        SELECT buried.org_id, buried.event_type, left(buried.error_class, 200), count(*),
+               (array_agg(buried.id ORDER BY buried.id DESC))[1]
+        FROM buried
+        GROUP BY 1, 2, 3
+    )
+    SELECT buried.id, buried.attempts, buried.error_class, buried.error_message FROM buried;
 END
 $$;
 
@@ -791,6 +904,27 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.settle_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT lock_webhook_alerts(p_holder) THEN
+        RETURN;
+    END IF;
+    UPDATE webhook_alerts AS alert
+    SET untold = greatest(alert.untold - w.letters, 0),
+        told = alert.told + w.letters,
+        -- One time for all that one message told of.
+        told_at = now(),
+        untold_since = CASE WHEN alert.untold > w.letters THEN alert.last_at END
+    FROM unnest(p_org_ids, p_event_types, p_error_classes, p_letters)
+        AS w (org_id, event_type, error_class, letters)
+    WHERE alert.org_id = w.org_id AND alert.event_type = w.event_type
+      AND alert.error_class = w.error_class;
+END
+$$;
+
 CREATE FUNCTION public.share_webhook_table(closed regclass) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -803,6 +937,19 @@ BEGIN
         'CREATE POLICY own_rows ON %s TO ringback_tenant, ringback_tenant_operator
              USING (org_id = (SELECT webhook_org()))', closed);
 END
+$$;
+
+CREATE FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) RETURNS integer
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    INSERT INTO webhook_alert_turn AS turn (holder, held_until)
+    VALUES (p_holder, clock_timestamp() + p_lease)
+    ON CONFLICT (only_row) DO UPDATE
+    SET holder = excluded.holder, held_until = excluded.held_until
+    WHERE (turn.holder = p_holder OR turn.held_until < clock_timestamp())
+      AND turn.not_before < clock_timestamp()
+    RETURNING failures
 $$;
 
 CREATE FUNCTION public.voice_call_progress(status text) RETURNS integer
@@ -1085,6 +1232,39 @@ ALTER TABLE ONLY public.voice_calls FORCE ROW LEVEL SECURITY;
 
 COMMENT ON COLUMN public.voice_calls.events IS 'How many events of the call were processed, each counted once.';
 
+CREATE TABLE public.webhook_alert_turn (
+    only_row boolean DEFAULT true NOT NULL,
+    holder uuid NOT NULL,
+    held_until timestamp with time zone NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    not_before timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT webhook_alert_turn_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE public.webhook_alert_turn IS 'Which process sends one message, and until when all of them leave the channel alone.';
+
+COMMENT ON COLUMN public.webhook_alert_turn.failures IS 'How many sends have failed in a row.';
+
+CREATE TABLE public.webhook_alerts (
+    org_id uuid NOT NULL,
+    event_type text NOT NULL,
+    error_class text NOT NULL,
+    untold bigint NOT NULL,
+    told bigint DEFAULT 0 NOT NULL,
+    example uuid NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    untold_since timestamp with time zone,
+    last_at timestamp with time zone NOT NULL,
+    told_at timestamp with time zone
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.webhook_alerts FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.webhook_alerts IS 'Groups of dead letters of which people hear, from the first one until the group is quiet.';
+
+COMMENT ON COLUMN public.webhook_alerts.example IS 'The newest dead letter of the group.';
+
 CREATE TABLE public.webhook_audit (
     id bigint NOT NULL,
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -1112,6 +1292,20 @@ ALTER TABLE public.webhook_audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE public.webhook_dead_letter_notices (
+    org_id uuid NOT NULL,
+    event_type text NOT NULL,
+    error_class text NOT NULL,
+    letters integer NOT NULL,
+    example uuid NOT NULL,
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
+ALTER TABLE ONLY public.webhook_dead_letter_notices FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.webhook_dead_letter_notices IS 'Which statement made how many dead letters of a group. Never updated, only folded into alerts.';
 
 CREATE TABLE public.webhook_delivery_attempts (
     delivery_id uuid NOT NULL,
@@ -1277,6 +1471,12 @@ COMMENT ON TABLE public.webhook_stats_deltas IS 'What statements changed in the 
 ALTER TABLE ONLY public.voice_calls
     ADD CONSTRAINT voice_calls_pkey PRIMARY KEY (org_id, call_id);
 
+ALTER TABLE ONLY public.webhook_alert_turn
+    ADD CONSTRAINT webhook_alert_turn_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY public.webhook_alerts
+    ADD CONSTRAINT webhook_alerts_pkey PRIMARY KEY (org_id, event_type, error_class);
+
 ALTER TABLE ONLY public.webhook_audit
     ADD CONSTRAINT webhook_audit_pkey PRIMARY KEY (id);
 
@@ -1335,7 +1535,11 @@ CREATE TRIGGER webhook_stats_updated AFTER UPDATE ON public.webhook_delivery_log
 
 CREATE POLICY every_row ON public.voice_calls TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
 
+CREATE POLICY every_row ON public.webhook_alerts TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+
 CREATE POLICY every_row ON public.webhook_audit TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+
+CREATE POLICY every_row ON public.webhook_dead_letter_notices TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
 
 CREATE POLICY every_row ON public.webhook_delivery_attempts TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
 
@@ -1351,7 +1555,11 @@ CREATE POLICY every_row ON public.webhook_stats_deltas TO ringback_gateway, ring
 
 CREATE POLICY own_rows ON public.voice_calls TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
 
+CREATE POLICY own_rows ON public.webhook_alerts TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
+
 CREATE POLICY own_rows ON public.webhook_audit TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
+
+CREATE POLICY own_rows ON public.webhook_dead_letter_notices TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
 
 CREATE POLICY own_rows ON public.webhook_delivery_attempts TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
 
@@ -1367,7 +1575,11 @@ CREATE POLICY own_rows ON public.webhook_stats_deltas TO ringback_tenant, ringba
 
 CREATE POLICY owner ON public.voice_calls TO postgres USING (true);
 
+CREATE POLICY owner ON public.webhook_alerts TO postgres USING (true);
+
 CREATE POLICY owner ON public.webhook_audit TO postgres USING (true);
+
+CREATE POLICY owner ON public.webhook_dead_letter_notices TO postgres USING (true);
 
 CREATE POLICY owner ON public.webhook_delivery_attempts TO postgres USING (true);
 
@@ -1383,7 +1595,11 @@ CREATE POLICY owner ON public.webhook_stats_deltas TO postgres USING (true);
 
 ALTER TABLE public.voice_calls ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.webhook_alerts ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.webhook_audit ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.webhook_dead_letter_notices ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.webhook_delivery_attempts ENABLE ROW LEVEL SECURITY;
 
@@ -1411,14 +1627,28 @@ GRANT ALL ON FUNCTION public.delete_finished_webhooks(old_day date, batch_size i
 REVOKE ALL ON FUNCTION public.drop_finished_webhook_day(old_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.drop_finished_webhook_day(old_day date) TO ringback_processor;
 
+REVOKE ALL ON FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval) TO ringback_metrics;
+
+REVOKE ALL ON FUNCTION public.end_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.end_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) TO ringback_metrics;
+
 REVOKE ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.fold_webhook_gateway_rows() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fold_webhook_gateway_rows() TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.fold_webhook_stats(p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fold_webhook_stats(p_most integer) TO ringback_metrics;
+
+REVOKE ALL ON FUNCTION public.lock_webhook_alerts(p_holder uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.prune_webhook_alerts(p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prune_webhook_alerts(p_most integer) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.prune_webhook_inbox(batch_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prune_webhook_inbox(batch_size integer) TO ringback_processor;
@@ -1449,7 +1679,13 @@ GRANT UPDATE(changed_by) ON TABLE public.webhook_processing TO ringback_operator
 
 GRANT UPDATE(reason) ON TABLE public.webhook_processing TO ringback_operator;
 
+REVOKE ALL ON FUNCTION public.settle_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.settle_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) TO ringback_metrics;
+
 REVOKE ALL ON FUNCTION public.share_webhook_table(closed regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.webhook_gateway_rows_after_insert() FROM PUBLIC;
 
@@ -1464,10 +1700,14 @@ GRANT ALL ON FUNCTION public.webhook_partition_days_ahead() TO ringback_service;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.voice_calls TO ringback_processor;
 
+GRANT SELECT ON TABLE public.webhook_alerts TO ringback_service;
+
 GRANT SELECT ON TABLE public.webhook_audit TO ringback_tenant;
 GRANT SELECT ON TABLE public.webhook_audit TO ringback_service;
 GRANT SELECT,INSERT ON TABLE public.webhook_audit TO ringback_tenant_operator;
 GRANT SELECT,INSERT ON TABLE public.webhook_audit TO ringback_operator;
+
+GRANT INSERT ON TABLE public.webhook_dead_letter_notices TO ringback_processor;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_delivery_attempts TO ringback_processor;
 GRANT SELECT ON TABLE public.webhook_delivery_attempts TO ringback_tenant;

@@ -14,6 +14,7 @@ from ringback.runtime.settings import (
 )
 from services.metrics.api.key_set import KeySetFile, keys_in_file
 from services.metrics.api.keys import Keys, public_key_file, secret_key
+from services.metrics.slack.settings import SlackSettings
 
 
 def _public_key(path: Path) -> Path:
@@ -92,7 +93,13 @@ class TokenSettings(Settings):
 
 
 class MetricsSettings(
-    TokenSettings, BrokerSettings, DatabaseSettings, ExpositionSettings, LogSettings, TraceSettings
+    TokenSettings,
+    SlackSettings,
+    BrokerSettings,
+    DatabaseSettings,
+    ExpositionSettings,
+    LogSettings,
+    TraceSettings,
 ):
     metrics_host: str = Field(
         default="0.0.0.0",  # ruff: ignore[hardcoded-bind-all-interfaces]  # its callers are services elsewhere

@@ -42,6 +42,7 @@ from services.metrics.reads.metrics_api import MetricsApi
 from services.metrics.reads.queue_snapshot import QueueSnapshot
 from services.metrics.rest_server import rest_server
 from services.metrics.settings import MetricsSettings, TokenSettings
+from services.metrics.slack.telling import keep_telling
 from services.metrics.stats_folding import keep_folding
 
 log = structlog.get_logger()
@@ -126,7 +127,13 @@ async def _metrics(
         dispatcher = _dispatcher(implementations, authenticator, registry, stopping)
         await _listen(stack, settings, dispatcher, readiness)
         sweeper = RetrySweeper(access, outbox, stopping)
-        yield _in_background(stack, sweeper.keep_sweeping(), *_work(parts)), exposition
+        background = _in_background(
+            stack,
+            sweeper.keep_sweeping(),
+            keep_telling(settings, pool, access, registry),
+            *_work(parts),
+        )
+        yield background, exposition
 
 
 def _work(parts: _Parts) -> Iterator[Coroutine[Any, Any, None]]:

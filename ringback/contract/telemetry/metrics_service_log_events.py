@@ -118,3 +118,27 @@ class MetricsServiceLogEvent:
         services=METRICS,
         fields=("reason",),
     )
+    SLACK_SENT: Final = LogEventSpec(
+        "slack.sent",
+        "Slack took a message: of `dead_letters`, or that it is `quiet`.",
+        services=METRICS,
+        fields=("kind", "groups", "dead_letters"),
+    )
+    SLACK_NOT_SENT: Final = LogEventSpec(
+        "slack.not_sent",
+        "Slack did not take a message; it is sent again after the pause.",
+        services=METRICS,
+        fields=("reason", "failures", "pause_s"),
+    )
+    SLACK_DROPPED: Final = LogEventSpec(
+        "slack.dropped",
+        "Slack refused a message for good, or it could not be sent for too long. Nobody was told.",
+        services=METRICS,
+        fields=("reason", "groups", "dead_letters"),
+    )
+    SLACK_DATABASE_AWAY: Final = LogEventSpec(
+        "slack.database_away",
+        "What Slack is to be told cannot be read now; one line per outage.",
+        services=METRICS,
+        fields=("reason",),
+    )

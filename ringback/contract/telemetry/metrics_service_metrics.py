@@ -116,3 +116,12 @@ class MetricsServiceMetric:
         labels={"method": _METHOD, "protocol": _PROTOCOL},
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     )
+    SLACK_MESSAGES: Final = MetricSpec(
+        name="slack_messages_total",
+        kind=Kind.COUNTER,
+        help="Messages to Slack: sent, tried in vain (rate_limited, failed), dropped (the others).",
+        services=METRICS,
+        labels={
+            "outcome": ("sent", "rate_limited", "failed", "refused", "expired", "no_room"),
+        },
+    )

@@ -19,7 +19,14 @@ STATEMENTS = sorted((Path(__file__).parents[3] / "services/metrics/sql").glob("*
 
 READERS = (TENANT, SERVICE)
 OPERATORS = (TENANT_OPERATOR, OPERATOR)
+OWN_READINGS = {"alert_example.sql", "alert_groups.sql", "alert_unresolved.sql"}
 OWN_WORK = {
+    "alert_end.sql",
+    "alert_end_turn.sql",
+    "alert_fold.sql",
+    "alert_prune.sql",
+    "alert_settle.sql",
+    "alert_take_turn.sql",
     "become.sql",
     "fold_statistics.sql",
     "prune_statistics.sql",
@@ -41,6 +48,8 @@ def roles_of(name: str) -> tuple[str, ...]:
     """Who runs a statement. One that is not named here is a reading for callers."""
     if name in OWN_WORK:
         return (METRICS,)
+    if name in OWN_READINGS:
+        return (SERVICE,)
     return OPERATORS if name in CHANGES else READERS
 
 

@@ -19,7 +19,9 @@ from tests.support.database_roles import (
 
 OF_ORGANISATIONS = {
     "voice_calls",
+    "webhook_alerts",
     "webhook_audit",
+    "webhook_dead_letter_notices",
     "webhook_delivery_attempts",
     "webhook_delivery_log",
     "webhook_inbox",
@@ -29,6 +31,7 @@ OF_ORGANISATIONS = {
 }
 OF_NOBODY = {
     "schema_migrations",
+    "webhook_alert_turn",
     "webhook_gateway_ledger",
     "webhook_gateway_rows",
     "webhook_gateway_rows_deltas",
@@ -148,10 +151,16 @@ async def test_who_may_run_what_has_rights_of_its_own(connection: asyncpg.Connec
         },
         METRICS: {
             "count_unresolved_dead_letters",
+            "end_webhook_alert_turn",
+            "end_webhook_alerts",
+            "fold_webhook_dead_letter_notices",
             "fold_webhook_gateway_rows",
             "fold_webhook_stats",
+            "prune_webhook_alerts",
             "prune_webhook_retries",
             "prune_webhook_stats",
+            "settle_webhook_alerts",
+            "take_webhook_alert_turn",
         },
         SERVICE: {"webhook_ledger", "webhook_oldest_ages"},
     }

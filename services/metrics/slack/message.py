@@ -1,0 +1,166 @@
+"""Builds what Slack is sent. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.metrics.slack.alert_group import AlertGroup, GroupKey
+from services.metrics.slack.links import Links
+from services.metrics.slack.mrkdwn import code, code_block, link, local_time, shown
+
+_LONGEST_NAME = 80
+_LONGEST_ERROR = 300
+_MOST_LINES = 10
+# Slack takes 3,000 characters in one text.
+_LONGEST_LIST = 2_500
+# What a shell takes as it is: a command is there to be copied.
+_PLAIN = re.compile(r"[\w.:-]+", re.ASCII)
+
+Block = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """`text` is what notifications show; `blocks` are what the channel shows."""
+
+    text: str
+    blocks: list[Block]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One dead letter, as the log has it."""
+
+    attempts: int
+    max_attempts: int
+    error_message: str | None
+    trace_id: str | None
+
+
+def about_one(group: AlertGroup, example: Example | None, links: Links) -> Message:
+    """Tells of the dead letters of a group. Without an example where the log has forgotten it."""
+    headline = f"{_dead_letters(group.untold)}: {_name(group)}"
+    blocks = [
+        _section(f":rotating_light: *{_dead_letters(group.untold)}*"),
+        {"type": "section", "fields": [_text(field) for field in _fields(group, example)]},
+    ]
+    if example is not None and example.error_message:
+        blocks.append(_section(code_block(example.error_message, most=_LONGEST_ERROR)))
+    blocks.append(_section("\n".join(_how_to_retry(group))))
+    trace = links.trace_of(example.trace_id) if example is not None else None
+    return Message(headline, [*blocks, *_more(trace, links.dashboard_url)])
+
+
+def about_many(groups: Sequence[AlertGroup], links: Links) -> Message:
+    """Tells of many groups at once, of the largest by name."""
+    total = sum(group.untold for group in groups)
+    headline = f"{_dead_letters(total)}, of {len(groups)} kinds"
+    by_size = sorted(groups, key=lambda group: -group.untold)
+    lines = [f"• {group.untold:,} {_coded(group)}" for group in by_size]
+    blocks = [
+        _section(f":rotating_light: *{headline}*"),
+        _section("\n".join(_first(lines))),
+        _section("See them all: `ringback dead groups`"),
+    ]
+    return Message(headline, [*blocks, *_more(None, links.dashboard_url)])
+
+
+def about_quiet(
+    groups: Sequence[AlertGroup], waiting: Mapping[GroupKey, int], links: Links
+) -> Message:
+    """Tells that no more come. `waiting` counts, by group, those that nobody has resolved."""
+    headline = "No more dead letters"
+    if len(groups) == 1:
+        headline += f": {_name(groups[0])}"
+    lines = [
+        f"• {_coded(group)}: {group.told:,} since {local_time(group.opened_at)}, "
+        f"{_waiting(waiting.get(group.key, 0))}"
+        for group in groups
+    ]
+    blocks = [
+        _section(":white_check_mark: *No more dead letters*"),
+        _section("\n".join(_first(lines))),
+    ]
+    return Message(headline, [*blocks, *_more(None, links.dashboard_url)])
+
+
+def _fields(group: AlertGroup, example: Example | None) -> Iterator[str]:
+    yield f"*Event type*\n{code(group.event_type, most=_LONGEST_NAME)}"
+    yield f"*Error*\n{code(group.error_class, most=_LONGEST_NAME)}"
+    yield f"*Organisation*\n`{group.org_id}`"
+    yield f"*{'Job' if group.untold <= 1 else 'Newest job'}*\n`{group.example}`"
+    if example is not None:
+        yield f"*Attempts*\n{example.attempts} of {example.max_attempts}"
+    if group.untold_since is not None:
+        yield f"*Since*\n{local_time(group.untold_since)}"
+
+
+def _how_to_retry(group: AlertGroup) -> Iterator[str]:
+    yield "Look at it, and retry it when what failed is mended:"
+    yield f"`ringback dead show {group.example}`"
+    yield f'`ringback dead retry {group.example} --reason "..."`'
+    yield f"`POST /api/webhook-metrics/retry-failed/{group.example}`"
+    if group.untold > 1 and _is_plain(group):
+        yield "All that are like it, of every organisation that you may see; first only counted:"
+        yield (
+            f"`ringback dead retry --event-type {group.event_type} "
+            f"--error-class {group.error_class} --dry-run`"
+        )
+
+
+def _is_plain(group: AlertGroup) -> bool:
+    names = (group.event_type, group.error_class)
+    return all(
+        _PLAIN.fullmatch(name) and len(name) <= _LONGEST_NAME and not name.startswith("-")
+        for name in names
+    )
+
+
+def _more(trace: str | None, dashboard: str | None) -> Iterator[Block]:
+    places = [(trace, "Trace"), (dashboard, "Dashboard")]
+    links = [_text(link(url, label)) for url, label in places if url is not None]
+    if links:
+        yield {"type": "context", "elements": links}
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """The first lines, as many as a message has room for."""
+    shown: list[str] = []
+    for line in lines[:_MOST_LINES]:
+        if sum(map(len, shown)) + len(line) > _LONGEST_LIST:
+            break
+        shown.append(line)
+    left = len(lines) - len(shown)
+    return [*shown, f"• and {left} more kinds"] if left else shown
+
+
+def _dead_letters(count: int) -> str:
+    return (
+        "A webhook became a dead letter"
+        if count == 1
+        else f"{count:,} webhooks became dead letters"
+    )
+
+
+def _waiting(count: int) -> str:
+    return f"{count:,} still wait for a person" if count else "none waits for a person"
+
+
+def _name(group: AlertGroup) -> str:
+    kind = shown(group.event_type, most=_LONGEST_NAME)
+    return f"{kind}, {shown(group.error_class, most=_LONGEST_NAME)}"
+
+
+def _coded(group: AlertGroup) -> str:
+    kind = code(group.event_type, most=_LONGEST_NAME)
+    return f"{kind} {code(group.error_class, most=_LONGEST_NAME)}"
+
+
+def _section(text: str) -> Block:
+    return {"type": "section", "text": _text(text)}
+
+
+def _text(text: str) -> Block:
+    # Verbatim: addresses and names in the text do not become links.
+    return {"type": "mrkdwn", "text": text, "verbatim": True}

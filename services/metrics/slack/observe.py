@@ -1,0 +1,62 @@
+"""What the sending of alerts tells: a count of messages by what became of them, and log lines."""
+
+from enum import StrEnum
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from ringback.contract.telemetry import LogEvent, Metric
+from ringback.runtime.instruments import Instruments
+from services.metrics.slack.answer import RATE_LIMITED
+
+log = structlog.get_logger()
+
+
+class Outcome(StrEnum):
+    """Of one message, or of one try to send it."""
+
+    SENT = "sent"
+    RATE_LIMITED = "rate_limited"
+    FAILED = "failed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    NO_ROOM = "no_room"
+
+
+class AlertObserver:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._messages = Instruments(registry).counter(Metric.SLACK_MESSAGES)
+        self._is_away = False
+
+    def sent(self, kind: str, groups: int, dead_letters: int) -> None:
+        self._messages.labels(Outcome.SENT).inc()
+        log.info(LogEvent.SLACK_SENT, kind=kind, groups=groups, dead_letters=dead_letters)
+
+    def not_sent(self, reason: str, failures: int, pause_s: float) -> None:
+        is_limited = reason == RATE_LIMITED
+        self._messages.labels(Outcome.RATE_LIMITED if is_limited else Outcome.FAILED).inc()
+        log.warning(
+            LogEvent.SLACK_NOT_SENT, reason=reason, failures=failures, pause_s=round(pause_s, 1)
+        )
+
+    def refused(self, reason: str, groups: int, dead_letters: int) -> None:
+        self._dropped(Outcome.REFUSED, reason, groups, dead_letters)
+
+    def expired(self, groups: int, dead_letters: int) -> None:
+        self._dropped(Outcome.EXPIRED, "expired", groups, dead_letters)
+
+    def no_room(self, dead_letters: int) -> None:
+        """There are too many groups: of these dead letters people are not told."""
+        self._dropped(Outcome.NO_ROOM, "no_room", 0, dead_letters)
+
+    def database_is_away(self, reason: str) -> None:
+        if not self._is_away:
+            log.warning(LogEvent.SLACK_DATABASE_AWAY, reason=reason)
+        self._is_away = True
+
+    def database_is_there(self) -> None:
+        self._is_away = False
+
+    def _dropped(self, outcome: Outcome, reason: str, groups: int, dead_letters: int) -> None:
+        self._messages.labels(outcome).inc()
+        log.error(LogEvent.SLACK_DROPPED, reason=reason, groups=groups, dead_letters=dead_letters)

@@ -1,0 +1,112 @@
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+
+from ringback.runtime.settings import Settings
+
+TRACE_ID_PLACE = "{trace_id}"
+_LONGEST_LINK = 1_000
+
+
+def _web_address(value: str) -> str:
+    sentence = "must be a URL that begins with https:// (or http://)"
+    try:
+        parts = urlsplit(value)
+        scheme, host, _ = parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        # Its text quotes the address, which may hold a secret.
+        raise ValueError(sentence) from None
+    if scheme not in {"https", "http"} or not host:
+        raise ValueError(sentence)
+    return value
+
+
+def _link(value: str) -> str:
+    if len(value) > _LONGEST_LINK or not value.isascii() or not value.isprintable():
+        raise ValueError(f"must be at most {_LONGEST_LINK:,} letters of ASCII")
+    return _web_address(value)
+
+
+def _secret_address(value: SecretStr) -> SecretStr:
+    _web_address(value.get_secret_value())
+    return value
+
+
+def _header_value(value: SecretStr) -> SecretStr:
+    token = value.get_secret_value()
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise ValueError("must be a token, without spaces")
+    return value
+
+
+def _trace_template(value: str) -> str:
+    if TRACE_ID_PLACE not in value:
+        raise ValueError(f"must hold {TRACE_ID_PLACE}, where the id of a trace goes")
+    return _link(value)
+
+
+class SlackSettings(Settings):
+    """Where people are told of dead letters, if anywhere, and how often."""
+
+    slack_webhook_url: Annotated[SecretStr, AfterValidator(_secret_address)] | None = Field(
+        default=None,
+        description="An incoming webhook of Slack, which then hears of dead letters. A secret. "
+        "Without it, and without a bot's token, nobody is told.",
+    )
+    slack_bot_token: Annotated[SecretStr, AfterValidator(_header_value)] | None = Field(
+        default=None,
+        description="The token of a Slack bot with the scope chat:write, instead of "
+        "RINGBACK_SLACK_WEBHOOK_URL. A secret. Needs RINGBACK_SLACK_CHANNEL.",
+    )
+    slack_channel: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="The channel (its id) to which RINGBACK_SLACK_BOT_TOKEN writes.",
+    )
+    slack_api_url: Annotated[str, AfterValidator(_web_address)] = Field(
+        default="https://slack.com/api/", description="Where a bot's calls go."
+    )
+    slack_gather_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        description="Seconds for which dead letters are gathered before Slack hears of the first.",
+    )
+    slack_interval_s: float = Field(
+        default=60.0,
+        ge=1,
+        le=86400,
+        description="Seconds between two messages about dead letters of one event type and error.",
+    )
+    slack_quiet_s: float = Field(
+        default=300.0,
+        ge=1,
+        le=86400,
+        description="Seconds without another dead letter after which Slack hears that it is over.",
+    )
+    trace_url_template: Annotated[str, AfterValidator(_trace_template)] | None = Field(
+        default=None,
+        description="The address of a trace, with {trace_id} where its id goes; messages link to "
+        "it.",
+    )
+    dashboard_url: Annotated[str, AfterValidator(_link)] | None = Field(
+        default=None, description="The address of the dashboard that messages link to."
+    )
+
+    @field_validator("slack_channel")
+    @classmethod
+    def _one_way_and_whole(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "slack_webhook_url" not in info.data or "slack_bot_token" not in info.data:
+            # One is named already as not good.
+            return value
+        if info.data["slack_bot_token"] is None:
+            if value is not None:
+                raise ValueError("is of use only with RINGBACK_SLACK_BOT_TOKEN")
+        elif info.data["slack_webhook_url"] is not None:
+            raise ValueError(
+                "set RINGBACK_SLACK_WEBHOOK_URL, or RINGBACK_SLACK_BOT_TOKEN with this, not both"
+            )
+        elif value is None:
+            raise ValueError("is required with RINGBACK_SLACK_BOT_TOKEN")
+        return value
