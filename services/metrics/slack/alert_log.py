@@ -43,9 +43,7 @@ class AlertLog:
         """The groups, and the time by the clock of theirs; without groups there is none."""
         rows = await self._read("alert_groups.sql")
         now = rows[0]["now"] if rows else None
-        return [
-            AlertGroup(**{name: row[name] for name in row if name != "now"}) for row in rows
-        ], now
+        return [_group(row) for row in rows], now
 
     async def take_turn(self, lease: timedelta) -> int | None:
         """Be the one who sends: how many sends failed in a row.
@@ -100,6 +98,10 @@ class AlertLog:
             self._access.as_service(_READ_TIMEOUT_S) as connection,
         ):
             return await connection.fetch(load(_PACKAGE, statement), *values)
+
+
+def _group(row: asyncpg.Record) -> AlertGroup:
+    return AlertGroup(**{name: value for name, value in row.items() if name != "now"})
 
 
 def _keys(groups: Sequence[AlertGroup]) -> tuple[list[UUID], list[str], list[str]]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from ringback.runtime.postgres import DATABASE_AWAY
-from services.metrics.slack.alert_group import AlertGroup
+from services.metrics.slack.alert_group import AlertGroup, GroupKey
 from services.metrics.slack.alert_log import AlertLog
 from services.metrics.slack.answer import Refused, Sent, TryLater
 from services.metrics.slack.backoff import wait_s
@@ -122,10 +122,16 @@ class AlertSender:
             case Tell(groups=groups):
                 return about_many(groups, self._links)
             case TellQuiet(groups=groups):
-                waiting = await self._alerts.unresolved(groups)
-                return about_quiet(groups, waiting, self._links)
+                return about_quiet(groups, await self._unresolved(groups), self._links)
             case _:
                 assert_never(step)
+
+    async def _unresolved(self, groups: Sequence[AlertGroup]) -> dict[GroupKey, int] | None:
+        """None where counting them takes too long; that they are over is news without it."""
+        try:
+            return await self._alerts.unresolved(groups)
+        except DATABASE_AWAY:
+            return None
 
     def _observe(self, answer: Sent | Refused, step: Tell | TellQuiet) -> None:
         groups, dead_letters = len(step.groups), _untold(step.groups)

@@ -10,11 +10,11 @@ from services.metrics.slack.message import Message
 class Bot:
     """Writes to a channel as a bot, with its token."""
 
-    def __init__(self, token: str, channel: str, api_url: str) -> None:
+    def __init__(
+        self, token: str, channel: str, api_url: str, *, timeout_s: int = SEND_TIMEOUT_S
+    ) -> None:
         self._channel = channel
-        self._client = AsyncWebClient(
-            token, base_url=api_url, timeout=SEND_TIMEOUT_S, retry_handlers=[]
-        )
+        self._client = AsyncWebClient(token, base_url=api_url, timeout=timeout_s, retry_handlers=[])
 
     async def send(self, message: Message) -> Answer:
         try:

@@ -9,9 +9,9 @@ from services.metrics.slack.message import Message
 class IncomingWebhook:
     """A channel behind an address that is a secret. It never stands in an error or a log line."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, timeout_s: int = SEND_TIMEOUT_S) -> None:
         # Its own retries would wait within the process; ours wait in the database.
-        self._client = AsyncWebhookClient(url, timeout=SEND_TIMEOUT_S, retry_handlers=[])
+        self._client = AsyncWebhookClient(url, timeout=timeout_s, retry_handlers=[])
 
     async def send(self, message: Message) -> Answer:
         try:

@@ -8,6 +8,7 @@ from typing import Any
 from services.metrics.slack.alert_group import AlertGroup, GroupKey
 from services.metrics.slack.links import Links
 from services.metrics.slack.mrkdwn import code, code_block, link, local_time, shown
+from services.metrics.slack.redaction import without_secrets
 
 _LONGEST_NAME = 80
 _LONGEST_ERROR = 300
@@ -55,7 +56,7 @@ def about_one(group: AlertGroup, example: Example | None, links: Links) -> Messa
 def about_many(groups: Sequence[AlertGroup], links: Links) -> Message:
     """Tells of many groups at once, of the largest by name."""
     total = sum(group.untold for group in groups)
-    headline = f"{_dead_letters(total)}, of {len(groups)} kinds"
+    headline = f"{_dead_letters(total)}, in {len(groups):,} groups"
     by_size = sorted(groups, key=lambda group: -group.untold)
     lines = [f"• {group.untold:,} {_coded(group)}" for group in by_size]
     blocks = [
@@ -67,15 +68,18 @@ def about_many(groups: Sequence[AlertGroup], links: Links) -> Message:
 
 
 def about_quiet(
-    groups: Sequence[AlertGroup], waiting: Mapping[GroupKey, int], links: Links
+    groups: Sequence[AlertGroup], waiting: Mapping[GroupKey, int] | None, links: Links
 ) -> Message:
-    """Tells that no more come. `waiting` counts, by group, those that nobody has resolved."""
+    """Tells that no more come.
+
+    `waiting` counts, by group, those that nobody has resolved; None where that is not known.
+    """
     headline = "No more dead letters"
     if len(groups) == 1:
         headline += f": {_name(groups[0])}"
     lines = [
-        f"• {_coded(group)}: {group.told:,} since {local_time(group.opened_at)}, "
-        f"{_waiting(waiting.get(group.key, 0))}"
+        f"• {_coded(group)}: {group.told:,} since {local_time(group.opened_at)}"
+        + ("" if waiting is None else f", {_waiting(waiting.get(group.key, 0))}")
         for group in groups
     ]
     blocks = [
@@ -94,6 +98,8 @@ def _fields(group: AlertGroup, example: Example | None) -> Iterator[str]:
         yield f"*Attempts*\n{example.attempts} of {example.max_attempts}"
     if group.untold_since is not None:
         yield f"*Since*\n{local_time(group.untold_since)}"
+    if group.told:
+        yield f"*Told before*\n{group.told:,} since {local_time(group.opened_at)}"
 
 
 def _how_to_retry(group: AlertGroup) -> Iterator[str]:
@@ -112,7 +118,10 @@ def _how_to_retry(group: AlertGroup) -> Iterator[str]:
 def _is_plain(group: AlertGroup) -> bool:
     names = (group.event_type, group.error_class)
     return all(
-        _PLAIN.fullmatch(name) and len(name) <= _LONGEST_NAME and not name.startswith("-")
+        _PLAIN.fullmatch(name)
+        and len(name) <= _LONGEST_NAME
+        and not name.startswith("-")
+        and name == without_secrets(name)
         for name in names
     )
 
@@ -132,7 +141,7 @@ def _first(lines: Sequence[str]) -> list[str]:
             break
         shown.append(line)
     left = len(lines) - len(shown)
-    return [*shown, f"• and {left} more kinds"] if left else shown
+    return [*shown, f"• and {left:,} more groups"] if left else shown
 
 
 def _dead_letters(count: int) -> str:
@@ -154,7 +163,7 @@ def _name(group: AlertGroup) -> str:
 
 def _coded(group: AlertGroup) -> str:
     kind = code(group.event_type, most=_LONGEST_NAME)
-    return f"{kind} {code(group.error_class, most=_LONGEST_NAME)}"
+    return f"{kind} {code(group.error_class, most=_LONGEST_NAME)} of `{group.org_id}`"
 
 
 def _section(text: str) -> Block:

@@ -18,9 +18,17 @@ _NAMED = re.compile(
     r"(?:'[^']*'?|\"[^\"]*\"?|[^\s,;)]+)",
     re.IGNORECASE,
 )
+# "secret hunter2" is one; "token expired" and "password is wrong" are none.
+_SAID = re.compile(
+    r"\b((?:secret|token|password|pwd|(?:api|access|private)[-_ ]?key|signature|credentials?)\s+"
+    r"(?:is\s+|was\s+)?)(?=\S*\d)\S+",
+    re.IGNORECASE,
+)
+_KEY_FILE = re.compile(r"-----BEGIN.*")
+_HOST = re.compile(r"[\w.-]+(?::\d{1,5})?|\[[0-9a-f:.]+\](?::\d{1,5})?", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(bearer|basic)\s+\S+", re.IGNORECASE)
 # "[Errno 111]" and "[SSL: WRONG_VERSION_NUMBER]" are an operating system's words, not a payload's.
-_NESTED = re.compile(r"\{.*\}|\{.*|\[(?!Errno -?\d+\]|[A-Z][A-Z0-9_: ]{0,60}\]).*\]", re.DOTALL)
+_NESTED = re.compile(r"\{.*\}|\{.*|\[(?!Errno -?\d+\]|[A-Z][A-Z0-9_: ]{0,60}\])(?:.*\]|.*)")
 _QUOTED = re.compile(r"(?<!\w)(['\"`])(?:(?!\1).|(?<=\w)\1(?=\w))*(?:\1|$)", re.DOTALL)
 _PREFIXED = re.compile(r"\b(?:sk|pk|rk|xox[a-z]|gh[a-z]|whsec|AKIA)[-_A-Za-z0-9]{8,}")
 _OPAQUE = re.compile(r"[\w+/=~-]{20,}")
@@ -34,9 +42,14 @@ def without_secrets(text: str) -> str:
     Credentials, the details of addresses, quoted values, nested data, mail addresses and long
     numbers are replaced.
     """
-    line = " ".join(_printable(text[:_LONGEST]).split())
+    line = " ".join(_printable(text[: 2 * _LONGEST]).split())
+    if len(line) > _LONGEST:
+        # Half a secret may not look like one.
+        line = line[:_LONGEST].rpartition(" ")[0]
+    line = _KEY_FILE.sub(_HIDDEN, line)
     line = _ADDRESS.sub(_host_alone, line)
     line = _NAMED.sub(rf"\1{_HIDDEN}", line)
+    line = _SAID.sub(rf"\1{_HIDDEN}", line)
     line = _SCHEME.sub(rf"\1 {_HIDDEN}", line)
     line = _NESTED.sub("{…}", line)
     line = _QUOTED.sub("'…'", line)
@@ -55,7 +68,7 @@ def _host_alone(found: re.Match[str]) -> str:
     # A password may hold a slash, so what is before the last @ goes, wherever it stands.
     rest = found[2].rpartition("@")[2]
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    return f"{found[1]}://{host}/…"
+    return f"{found[1]}://{host if _HOST.fullmatch(host) else _HIDDEN}/…"
 
 
 def _unless_a_word(found: re.Match[str]) -> str:

@@ -1,0 +1,99 @@
+"""Dead letters in a real database, a server in Slack's place, and what brings them together."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ringback.runtime.postgres import open_pool
+from ringback.runtime.settings import DatabaseSettings
+from services.metrics.access import Access
+from services.metrics.slack.alert_log import AlertLog
+from services.metrics.slack.alert_sender import AlertSender
+from services.metrics.slack.incoming_webhook import IncomingWebhook
+from services.metrics.slack.links import Links
+from services.metrics.slack.next_step import Pace
+from services.metrics.slack.observe import AlertObserver
+from tests.integration.migrations.log_calls import ORG, Webhook, bury
+from tests.support.database_roles import METRICS, PROCESSOR, url_as
+from tests.support.local_slack import LocalSlack, local_slack
+
+#: Everything is due at once; nothing is ever over.
+AT_ONCE = Pace(gather=timedelta(0), interval=timedelta(0), quiet=timedelta(hours=1))
+LEASE = timedelta(seconds=30)
+
+
+@dataclass(slots=True)
+class Place:
+    """`processor` is a connection with the rights of the processor, `admin` with all."""
+
+    processor: asyncpg.Connection
+    admin: asyncpg.Connection
+    pool: asyncpg.Pool
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    observer: AlertObserver = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.observer = AlertObserver(self.registry)
+
+    async def die(self, count: int = 1, org_id: UUID = ORG, error: str = "E") -> list[Webhook]:
+        """So many webhooks become dead letters, in statements of fifty as the processor makes."""
+        webhooks = [Webhook(org_id=org_id) for _ in range(count)]
+        for start in range(0, count, 50):
+            some = webhooks[start : start + 50]
+            await bury(self.processor, *some, error=(error, "It took too long."))
+        return webhooks
+
+    def alerts(self) -> AlertLog:
+        """Those of one more process."""
+        return AlertLog(self.pool, Access(self.pool), uuid4())
+
+    def sender(self, slack: LocalSlack, pace: Pace = AT_ONCE) -> AlertSender:
+        """That of one more process; all of them count together."""
+        return AlertSender(
+            self.alerts(),
+            IncomingWebhook(slack.url, timeout_s=1),
+            self.observer,
+            pace=pace,
+            links=Links(),
+            jitter=lambda: 0.0,
+        )
+
+    def count(self, outcome: str) -> float | None:
+        return self.registry.get_sample_value("slack_messages_total", {"outcome": outcome})
+
+    async def let_time_pass(self, seconds: float) -> None:
+        """What stands in the database is older by so much."""
+        passed = timedelta(seconds=seconds)
+        await self.admin.execute(
+            "UPDATE webhook_alerts SET opened_at = opened_at - $1::interval,"
+            " last_at = last_at - $1::interval, told_at = told_at - $1::interval,"
+            " untold_since = untold_since - $1::interval",
+            passed,
+        )
+        await self.admin.execute(
+            "UPDATE webhook_alert_turn SET held_until = held_until - $1::interval,"
+            " not_before = not_before - $1::interval",
+            passed,
+        )
+
+
+@pytest.fixture
+async def place(database_url: str) -> AsyncIterator[Place]:
+    processor = await asyncpg.connect(url_as(database_url, PROCESSOR), command_timeout=60)
+    admin = await asyncpg.connect(database_url, command_timeout=60)
+    settings = DatabaseSettings(database_url=url_as(database_url, METRICS), database_pool_min=0)
+    async with open_pool(settings, "test") as pool:
+        yield Place(processor, admin, pool)
+    await processor.close()
+    await admin.close()
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[LocalSlack]:
+    async with local_slack() as running:
+        yield running

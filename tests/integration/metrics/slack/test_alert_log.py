@@ -1,0 +1,210 @@
+"""The groups of dead letters in the database, as several processes use them."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from services.metrics.slack.alert_group import AlertGroup
+from tests.integration.metrics.slack.alerts_place import LEASE, Place, place
+from tests.integration.migrations.log_calls import End, Webhook, bury, finish
+from tests.support.database_roles import CALLERS, GATEWAY, PROCESSOR, SERVICE, url_as
+
+__all__ = ["place"]  # a fixture
+
+THEIRS = UUID(int=77)
+_NOTICES = "SELECT letters, error_class, org_id FROM webhook_dead_letter_notices ORDER BY noted_at"
+
+
+async def test_a_statement_leaves_a_notice_for_each_group(place: Place) -> None:
+    """However many dead letters it makes, a burst costs the processor a row, not a thousand."""
+    dead = [*[Webhook() for _ in range(40)], Webhook(org_id=THEIRS)]
+    await bury(place.processor, *dead, error=("TimeoutError", "late"))
+
+    notices = await place.admin.fetch(_NOTICES)
+
+    assert sorted((row["letters"], row["org_id"]) for row in notices) == [
+        (1, THEIRS),
+        (40, dead[0].org_id),
+    ]
+    newest = {group.example for group in await _folded(place)}
+    assert newest == {max(webhook.id for webhook in dead[:40]), dead[40].id}
+
+
+async def test_what_is_a_dead_letter_already_is_not_noted_again(place: Place) -> None:
+    """The DLQ hands over a message more than once; people hear of it once."""
+    [dead] = await place.die()
+    await bury(place.processor, dead, error=("E", "again"))
+
+    assert len(await place.admin.fetch(_NOTICES)) == 1
+
+
+async def test_what_is_not_committed_is_not_noted(place: Place) -> None:
+    """A notice commits with its dead letter, or neither does."""
+    transaction = place.processor.transaction()
+    await transaction.start()
+    await place.die()
+    await transaction.rollback()
+
+    assert await place.admin.fetch(_NOTICES) == []
+
+
+async def test_attempts_leave_no_notice(place: Place) -> None:
+    """Only dead letters pay: what completes or fails an attempt writes nothing more."""
+    await finish(place.processor, End(Webhook()), End(Webhook(), "failed", 1, ("E", "e")))
+
+    assert await place.admin.fetch(_NOTICES) == []
+
+
+async def test_several_processes_fold_each_notice_once(place: Place) -> None:
+    """They find each other at it, while more dead letters come."""
+    async with asyncio.TaskGroup() as both:
+        both.create_task(place.die(500))
+        for _ in range(20):
+            both.create_task(place.alerts().fold())
+
+    groups = await _folded(place)
+
+    assert [(group.untold, group.told) for group in groups] == [(500, 0)]
+    assert await place.admin.fetch(_NOTICES) == []
+
+
+async def test_a_name_of_any_length_is_a_group(place: Place) -> None:
+    """An error class is cut for the key of its group, and found again by that."""
+    await place.die(error="E" * 5_000)
+
+    groups = await _folded(place)
+
+    assert [group.error_class for group in groups] == ["E" * 200]
+    assert await place.alerts().unresolved(groups) == {groups[0].key: 1}
+
+
+async def test_there_is_no_room_for_more_than_a_thousand_groups(place: Place) -> None:
+    """The dead letters beyond are counted, and groups that are there still grow."""
+    await place.admin.execute(
+        "INSERT INTO webhook_dead_letter_notices SELECT $1, 'hang', 'E' || n, 1, $2"
+        " FROM generate_series(1, 1002) AS n",
+        THEIRS,
+        UUID(int=1),
+    )
+
+    assert await place.alerts().fold() == 2
+
+    await place.admin.execute(
+        "INSERT INTO webhook_dead_letter_notices SELECT org_id, event_type, error_class, 1, example"
+        " FROM webhook_alerts"
+    )
+    assert await place.alerts().fold() == 0
+    groups = await _folded(place)
+    assert {group.untold for group in groups} == {2}
+    assert len(groups) == 1000
+
+
+async def test_only_one_has_the_turn(place: Place) -> None:
+    """Until it gives it back, or its lease has ended because it died."""
+    ours, theirs = place.alerts(), place.alerts()
+
+    assert await ours.take_turn(LEASE) == 0
+    assert await theirs.take_turn(LEASE) is None
+    assert await ours.take_turn(LEASE) == 0
+    await ours.end_turn(0, timedelta(0))
+    assert await theirs.take_turn(LEASE) == 0
+    await place.let_time_pass(31)
+    assert await ours.take_turn(LEASE) == 0
+
+
+async def test_all_leave_slack_alone_together(place: Place) -> None:
+    """The pause, and how often it failed, belong to the channel and not to a process."""
+    ours, theirs = place.alerts(), place.alerts()
+    await ours.take_turn(LEASE)
+    await ours.end_turn(3, timedelta(seconds=60))
+
+    assert [await one.take_turn(LEASE) for one in (ours, theirs)] == [None, None]
+    await place.let_time_pass(61)
+    assert await theirs.take_turn(LEASE) == 3
+
+
+async def test_what_comes_while_a_message_goes_out_stays_untold(place: Place) -> None:
+    """The message said how many, and no more than that is settled."""
+    ours = place.alerts()
+    await place.die(3)
+    groups = await _folded(place)
+    await ours.take_turn(LEASE)
+    await place.die(2)
+    await ours.fold()
+
+    await ours.settle(groups)
+
+    [[after], _] = await ours.groups()
+    assert (after.untold, after.told) == (2, 3)
+    assert after.untold_since is not None
+
+
+async def test_who_has_lost_its_turn_settles_nothing(place: Place) -> None:
+    """It slept for longer than its lease; another one has told people, and settled that."""
+    ours, theirs = place.alerts(), place.alerts()
+    await place.die(3)
+    groups = await _folded(place)
+    await ours.take_turn(LEASE)
+    await place.let_time_pass(31)
+    await theirs.take_turn(LEASE)
+    await theirs.settle(groups)
+
+    await ours.settle(groups)
+    await ours.end(groups)
+    await ours.end_turn(5, LEASE)
+
+    [[after], _] = await ours.groups()
+    assert (after.untold, after.told) == (0, 3)
+    assert await theirs.take_turn(LEASE) == 0
+
+
+async def test_a_group_that_grew_does_not_end(place: Place) -> None:
+    """What came after the message that it is over begins nothing new: the group goes on."""
+    ours = place.alerts()
+    await place.die(error="Grows")
+    await place.die(error="Ends")
+    groups = await _folded(place)
+    await ours.take_turn(LEASE)
+    await place.die(error="Grows")
+    await ours.fold()
+
+    await ours.end(groups)
+
+    assert [group.error_class for group in (await ours.groups())[0]] == ["Grows"]
+
+
+async def test_where_nobody_is_told_old_notices_go(place: Place) -> None:
+    """Without Slack nothing piles up; the last minutes stay for whoever turns it on."""
+    await place.die(error="Old")
+    await place.admin.execute(
+        "UPDATE webhook_dead_letter_notices SET noted_at = now() - interval '11 minutes'"
+    )
+    await place.die(error="New")
+
+    await place.alerts().prune()
+
+    assert [row["error_class"] for row in await place.admin.fetch(_NOTICES)] == ["New"]
+
+
+@pytest.mark.parametrize("role", [GATEWAY, PROCESSOR, *CALLERS])
+async def test_nobody_else_sees_the_groups(database_url: str, role: str) -> None:
+    """They are of all organisations; the tables of others' dead letters are no tenant's."""
+    session = await asyncpg.connect(url_as(database_url, role))
+
+    for table in ("webhook_alerts", "webhook_dead_letter_notices", "webhook_alert_turn"):
+        if (role, table) == (SERVICE, "webhook_alerts"):
+            assert await session.fetch("SELECT FROM webhook_alerts") == []
+        else:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await session.fetch(f"SELECT FROM {table}")
+    await session.close()
+
+
+async def _folded(place: Place) -> list[AlertGroup]:
+    """All groups, with every notice in them."""
+    alerts = place.alerts()
+    await alerts.fold()
+    return (await alerts.groups())[0]

@@ -1,0 +1,295 @@
+"""People hear of dead letters: grouped, once, late when Slack is late, and when it is over."""
+
+import asyncio
+import json
+import random
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from services.metrics.slack.next_step import Pace
+from tests.integration.metrics.slack.alerts_place import Place, place, slack
+from tests.integration.migrations.log_calls import Webhook, bury
+from tests.support.eventually import eventually
+from tests.support.local_slack import HANGS, LocalSlack, Said
+
+__all__ = ["place", "slack"]  # fixtures
+
+USUAL = Pace(
+    gather=timedelta(seconds=10), interval=timedelta(seconds=60), quiet=timedelta(seconds=300)
+)
+A_THOUSAND = "1,000 webhooks became dead letters: hang, TimeoutError"
+
+
+async def test_a_burst_is_one_message(place: Place, slack: LocalSlack) -> None:
+    """A thousand dead letters of a group and minute are one message with a count."""
+    sender = place.sender(slack, USUAL)
+    await place.die(600, error="TimeoutError")
+    await sender.tell_next()
+    await place.die(400, error="TimeoutError")
+    await sender.tell_next()
+    assert slack.tries == 0
+
+    await place.let_time_pass(11)
+    for _ in range(5):
+        await sender.tell_next()
+
+    assert slack.headlines() == [A_THOUSAND]
+    assert place.count("sent") == 1
+
+
+async def test_what_goes_on_is_a_message_a_minute(place: Place, slack: LocalSlack) -> None:
+    """Each says how many came since the last one."""
+    sender = place.sender(slack, USUAL)
+    for _ in range(12):
+        await place.die(10, error="TimeoutError")
+        await sender.tell_next()
+        await place.let_time_pass(11)
+
+    # Looked at after 0, 11, 22 ... 121 seconds.
+    assert len(slack.taken) == 2
+    assert slack.headlines()[0].startswith("20 ")
+    assert slack.headlines()[1].startswith("60 ")
+
+
+async def test_groups_are_of_organisation_type_and_error(place: Place, slack: LocalSlack) -> None:
+    """Each has its message, and tells of its own."""
+    sender = place.sender(slack)
+    await place.die(2, org_id=UUID(int=1), error="A")
+    await place.die(3, org_id=UUID(int=2), error="A")
+    await place.die(4, org_id=UUID(int=1), error="B")
+
+    for _ in range(5):
+        await sender.tell_next()
+        await place.let_time_pass(2)
+
+    assert [line.split()[0] for line in slack.headlines()] == ["2", "3", "4"]
+    assert f"`{UUID(int=2)}`" in json.dumps(slack.taken[1])
+
+
+async def test_an_outage_of_everything_is_one_message(place: Place, slack: LocalSlack) -> None:
+    """Many groups at once do not fill the channel."""
+    for n in range(30):
+        await place.die(n + 1, error=f"Error{n}")
+
+    sender = place.sender(slack)
+    for _ in range(3):
+        await sender.tell_next()
+        await place.let_time_pass(2)
+
+    assert slack.headlines() == ["465 webhooks became dead letters, in 30 groups"]
+
+
+async def test_the_message_shows_no_payload_and_no_secret(place: Place, slack: LocalSlack) -> None:
+    """It has the error's shape, the attempts, and how to look further."""
+    dead = Webhook(event_data=json.dumps({"type": "hang", "name": "Ada Lovelace"}))
+    said = "401 for https://crm/x?key=verysecret: {'name': 'Ada Lovelace'} <!channel>"
+    await bury(place.processor, dead, attempt=4, error=("CrmError", said))
+
+    await place.sender(slack).tell_next()
+
+    told = json.dumps(slack.taken[0])
+    for word in ("CrmError", "4 of 4", "401 for https://crm/", f"ringback dead retry {dead.id}"):
+        assert word in told
+    for word in ("Ada", "verysecret", "<!channel>"):
+        assert word not in told
+
+
+async def test_the_end_is_told_once(place: Place, slack: LocalSlack) -> None:
+    """Five minutes without another one; the note says how many still wait for a person. The next
+    dead letter after that begins anew.
+    """
+    sender = place.sender(slack, USUAL)
+    [dead, *_] = await place.die(3)
+    for _ in range(3):
+        await place.let_time_pass(11)
+        await sender.tell_next()
+    await place.admin.execute(
+        "UPDATE webhook_delivery_log SET resolution = 'discarded' WHERE id = $1", dead.id
+    )
+
+    await place.let_time_pass(250)
+    await sender.tell_next()
+    assert len(slack.taken) == 1
+    await place.let_time_pass(100)
+    for _ in range(3):
+        await sender.tell_next()
+        await place.let_time_pass(11)
+
+    assert slack.headlines()[1:] == ["No more dead letters: hang, E"]
+    assert "3 since" in json.dumps(slack.taken[1])
+    assert "2 still wait for a person" in json.dumps(slack.taken[1])
+    await place.die()
+    await sender.tell_next()
+    await place.let_time_pass(11)
+    await sender.tell_next()
+    assert slack.headlines()[2:] == ["A webhook became a dead letter: hang, E"]
+
+
+async def test_the_end_is_told_also_when_nobody_can_count(place: Place, slack: LocalSlack) -> None:
+    """Among millions of dead letters that may take too long; the note then says no number."""
+    sender = place.sender(slack, USUAL)
+    await place.die(3)
+    for _ in range(2):
+        await place.let_time_pass(11)
+        await sender.tell_next()
+    await place.admin.execute("REVOKE SELECT ON webhook_delivery_log FROM ringback_service")
+
+    await place.let_time_pass(350)
+    await sender.tell_next()
+
+    assert slack.headlines()[1:] == ["No more dead letters: hang, E"]
+    assert "wait" not in json.dumps(slack.taken[1])
+
+
+async def test_slack_says_when_to_come_back(place: Place, slack: LocalSlack) -> None:
+    """Until then nobody tries, not even another process; then all that came is one message."""
+    slack.answers.append(Said(429, "rate_limited", "30"))
+    ours, theirs = place.sender(slack), place.sender(slack)
+    await place.die(3)
+
+    await ours.tell_next()
+    await place.die(4)
+    await place.let_time_pass(29)
+    for one in (ours, theirs, ours):
+        await one.tell_next()
+    assert (slack.tries, place.count("rate_limited")) == (1, 1)
+
+    await place.let_time_pass(2)
+    await theirs.tell_next()
+
+    assert slack.headlines() == ["7 webhooks became dead letters: hang, E"]
+    assert (slack.tries, place.count("sent")) == (2, 1)
+
+
+@pytest.mark.parametrize("said", [Said(500, "internal_error"), Said(503, ""), HANGS])
+async def test_a_slack_that_fails_is_tried_less_and_less(
+    place: Place, slack: LocalSlack, said: Said
+) -> None:
+    """After 1, 2 and 4 seconds; nothing is lost by it, and a success begins anew."""
+    slack.answers.extend([said] * 3)
+    sender = place.sender(slack)
+    await place.die(3)
+
+    for waited_s in (0, 0.5, 0.6, 1.5, 0.6, 3.5, 0.6):
+        await place.let_time_pass(waited_s)
+        await sender.tell_next()
+
+    assert slack.tries == 4
+    assert slack.headlines() == ["3 webhooks became dead letters: hang, E"]
+    assert (place.count("failed"), place.count("sent")) == (3, 1)
+    assert await place.admin.fetchval("SELECT failures FROM webhook_alert_turn") == 0
+
+
+@pytest.mark.parametrize("word", ["invalid_payload", "channel_not_found"])
+async def test_what_slack_refuses_is_dropped_and_counted(
+    place: Place, slack: LocalSlack, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not sent again, it is said, and it keeps nothing else from being sent."""
+    slack.answers.append(Said(400, word))
+    sender = place.sender(slack)
+    await place.die(3)
+    await sender.tell_next()
+    await place.let_time_pass(2)
+    await sender.tell_next()
+    assert (slack.tries, place.count("refused")) == (1, 1)
+
+    await place.die(2)
+    await sender.tell_next()
+
+    assert slack.headlines() == ["2 webhooks became dead letters: hang, E"]
+    assert word in capsys.readouterr().out
+
+
+async def test_news_of_yesterday_is_dropped_and_counted(place: Place, slack: LocalSlack) -> None:
+    """Slack was away for a day: what is older is given up, what is new is told."""
+    slack.always = Said(503, "")
+    sender = place.sender(slack)
+    await place.die(3, error="Old")
+    await sender.tell_next()
+    await place.let_time_pass(86_400)
+    slack.always = None
+    await place.die(2, error="New")
+
+    for _ in range(3):
+        await sender.tell_next()
+        await place.let_time_pass(2)
+
+    assert slack.headlines() == ["2 webhooks became dead letters: hang, New"]
+    assert place.count("expired") == 1
+
+
+async def test_groups_without_room_are_counted(place: Place, slack: LocalSlack) -> None:
+    """Strangers who make up names fill no memory."""
+    await place.admin.execute(
+        "INSERT INTO webhook_dead_letter_notices SELECT $1, 'hang', 'E' || n, 1, $1"
+        " FROM generate_series(1, 1005) AS n",
+        UUID(int=1),
+    )
+
+    await place.sender(slack).tell_next()
+
+    assert place.count("no_room") == 1
+    assert slack.headlines() == ["1,000 webhooks became dead letters, in 1,000 groups"]
+
+
+async def test_many_senders_send_each_message_once(place: Place, slack: LocalSlack) -> None:
+    """However they fall over each other, each dead letter is told once."""
+    senders = [place.sender(slack) for _ in range(4)]
+    total = 0
+
+    for _ in range(10):
+        count = random.randint(1, 60)
+        total += count
+        await asyncio.gather(place.die(count), *(one.tell_next() for one in senders))
+        await place.let_time_pass(2)
+    await senders[0].tell_next()
+
+    assert sum(_counted(line) for line in slack.headlines()) == total
+    assert place.count("sent") == len(slack.taken) > 1
+
+
+async def test_a_stop_waits_for_the_message_in_hand(place: Place, slack: LocalSlack) -> None:
+    """Else the next process would send it again."""
+    slack.hold = asyncio.Event()
+    await place.die(3)
+    telling = asyncio.create_task(place.sender(slack).keep_telling())
+    await eventually(lambda: slack.taken)
+
+    telling.cancel()
+    await asyncio.sleep(0)
+    slack.hold.set()
+    with pytest.raises(asyncio.CancelledError):
+        await telling
+
+    assert await place.admin.fetchval("SELECT told FROM webhook_alerts") == 3
+
+
+async def test_a_database_that_is_away_is_asked_again(
+    place: Place, slack: LocalSlack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line for the outage, and then people hear of what there is."""
+    await place.admin.execute("ALTER TABLE webhook_alerts RENAME TO mislaid")
+    telling = asyncio.create_task(place.sender(slack).keep_telling(interval_s=0.01))
+    said = ""
+
+    def is_said() -> bool:
+        nonlocal said
+        said += capsys.readouterr().out
+        return "slack.database_away" in said
+
+    await eventually(is_said)
+    await place.die(3)
+    await place.admin.execute("ALTER TABLE mislaid RENAME TO webhook_alerts")
+    await eventually(lambda: slack.taken)
+
+    telling.cancel()
+    await asyncio.gather(telling, return_exceptions=True)
+    is_said()
+    assert said.count("slack.database_away") == 1
+
+
+def _counted(headline: str) -> int:
+    first = headline.split(maxsplit=1)[0]
+    return 1 if first == "A" else int(first.replace(",", ""))

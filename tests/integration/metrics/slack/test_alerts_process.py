@@ -1,0 +1,171 @@
+"""The metrics service as processes, and a server in Slack's place."""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ringback.contract.ladder import Ladder
+from ringback.runtime import topology
+from tests.integration.metrics.metrics_process import MetricsProcess, metrics_process
+from tests.integration.metrics.slack.alerts_place import Place, place, slack
+from tests.support.eventually import eventually
+from tests.support.local_slack import CHANNEL, HANGS, TOKEN, LocalSlack
+
+__all__ = ["place", "slack"]  # fixtures
+
+SENT = 'slack_messages_total{outcome="sent"}'
+FAILED = 'slack_messages_total{outcome="failed"}'
+THREE = "3 webhooks became dead letters: hang, E"
+
+
+@asynccontextmanager
+async def replicas(
+    number: int, tmp_path: Path, amqp_url: str, database_url: str, **settings: str
+) -> AsyncGenerator[list[MetricsProcess], None]:
+    """So many metrics services that are ready, on one database."""
+    await topology.apply(amqp_url, Ladder.parse("2s,4s,8s"))
+    shared = {"RINGBACK_SLACK_GATHER_S": "0.5", "RINGBACK_SLACK_QUIET_S": "3600"} | settings
+    async with AsyncExitStack() as stack:
+        processes = [
+            await stack.enter_async_context(
+                metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url, **shared)
+            )
+            for _ in range(number)
+        ]
+        for process in processes:
+            await eventually(process.is_ready, deadline_s=20)
+        yield processes
+
+
+async def test_two_replicas_send_each_message_once(
+    place: Place, slack: LocalSlack, tmp_path: Path, amqp_url: str, database_url: str
+) -> None:
+    """A thousand dead letters are one message, and their end is one; no secret is in the logs."""
+    settings = {"RINGBACK_SLACK_WEBHOOK_URL": slack.url, "RINGBACK_SLACK_QUIET_S": "2"}
+    async with replicas(2, tmp_path, amqp_url, database_url, **settings) as processes:
+        await place.die(1000)
+        await eventually(lambda: len(slack.taken) >= 2, deadline_s=20)
+        sent = [(await one.samples())[SENT] for one in processes]
+        logs = [one.log_path.read_text(encoding="utf-8") for one in processes]
+
+    assert slack.headlines() == [
+        "1,000 webhooks became dead letters: hang, E",
+        "No more dead letters: hang, E",
+    ]
+    assert sum(sent) == 2
+    assert not [log for log in logs if "verysecret" in log]
+
+
+async def test_who_dies_while_it_sends_is_followed_by_another(
+    place: Place, slack: LocalSlack, tmp_path: Path, amqp_url: str, database_url: str
+) -> None:
+    """Slack took the message and nobody noted it, so it is sent once more, and no more often."""
+    slack.hold = asyncio.Event()
+    settings = {
+        "RINGBACK_SLACK_BOT_TOKEN": TOKEN,
+        "RINGBACK_SLACK_CHANNEL": CHANNEL,
+        "RINGBACK_SLACK_API_URL": slack.api_url,
+    }
+    async with replicas(1, tmp_path, amqp_url, database_url, **settings) as [first]:
+        await place.die(3)
+        await eventually(lambda: slack.taken)
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
+        slack.hold.set()
+        # Its lease ends.
+        await place.let_time_pass(31)
+        async with replicas(2, tmp_path, amqp_url, database_url, **settings) as others:
+            await eventually(lambda: len(slack.taken) == 2)
+            await eventually(lambda: _has_told(place))
+            told = [one.told("slack.sent") for one in others]
+
+    assert slack.headlines() == [THREE, THREE]
+    assert sorted(told) == [0, 1]
+
+
+async def test_what_died_while_no_service_ran_is_told_by_the_next(
+    place: Place, slack: LocalSlack, tmp_path: Path, amqp_url: str, database_url: str
+) -> None:
+    """Before a stop, during it and after it: each dead letter is told once."""
+    settings = {"RINGBACK_SLACK_WEBHOOK_URL": slack.url, "RINGBACK_SLACK_INTERVAL_S": "1"}
+    async with replicas(1, tmp_path, amqp_url, database_url, **settings) as [service]:
+        await place.die(3)
+        await eventually(lambda: slack.headlines() == [THREE])
+        assert await service.stop() == 0
+
+    await place.die(4)
+    async with replicas(1, tmp_path, amqp_url, database_url, **settings):
+        await eventually(lambda: len(slack.taken) == 2)
+        await place.die(5)
+        await eventually(lambda: len(slack.taken) == 3)
+
+    assert [line.split()[0] for line in slack.headlines()] == ["3", "4", "5"]
+
+
+async def test_nobody_notices_a_slack_that_hangs(
+    place: Place, slack: LocalSlack, tmp_path: Path, amqp_url: str, database_url: str
+) -> None:
+    """The service is ready, dead letters are written, and it stops in time."""
+    slack.always = HANGS
+    settings = {"RINGBACK_SLACK_WEBHOOK_URL": slack.url}
+    async with replicas(1, tmp_path, amqp_url, database_url, **settings) as [service]:
+        await place.die(3)
+        await eventually(lambda: slack.tries)
+
+        async with asyncio.timeout(2):
+            await place.die(50)
+            assert await service.is_ready()
+        await eventually(lambda: _has_failed(service))
+        assert await service.stop() == 0
+
+
+async def test_without_slack_nobody_is_told(
+    place: Place, tmp_path: Path, amqp_url: str, database_url: str
+) -> None:
+    """It is off when nothing is set; the counters are there, at 0."""
+    async with replicas(1, tmp_path, amqp_url, database_url) as [service]:
+        await place.die(3)
+        samples = await service.samples()
+
+    outcomes = {"sent", "rate_limited", "failed", "refused", "expired", "no_room"}
+    assert {samples[f'slack_messages_total{{outcome="{one}"}}'] for one in outcomes} == {0}
+    assert await place.admin.fetchval("SELECT count(*) FROM webhook_dead_letter_notices") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"RINGBACK_SLACK_WEBHOOK_URL": "verysecret"},
+            "RINGBACK_SLACK_WEBHOOK_URL: must be a URL that begins with",
+        ),
+        (
+            {"RINGBACK_SLACK_BOT_TOKEN": "xoxb-verysecret"},
+            "RINGBACK_SLACK_CHANNEL: is required with RINGBACK_SLACK_BOT_TOKEN",
+        ),
+    ],
+)
+async def test_a_wrong_setting_is_said_at_the_start(
+    tmp_path: Path, settings: dict[str, str], sentence: str
+) -> None:
+    """In one sentence, and the service does not begin."""
+    urls = {"amqp_url": "amqp://nowhere/", "database_url": "postgresql://nowhere/x"}
+    async with metrics_process(tmp_path, **urls, **settings) as service:
+        await eventually(lambda: service.process.poll() is not None, deadline_s=20)
+        said = service.log_path.read_text(encoding="utf-8")
+
+    assert service.process.returncode != 0
+    assert sentence in said
+    assert "verysecret" not in said
+
+
+async def _has_told(place: Place) -> bool:
+    return bool(await place.admin.fetchval("SELECT told FROM webhook_alerts"))
+
+
+async def _has_failed(service: MetricsProcess) -> bool:
+    return (await service.samples())[FAILED] > 0

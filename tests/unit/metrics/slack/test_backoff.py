@@ -1,0 +1,52 @@
+"""How long Slack is left alone."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.metrics.slack.backoff import retry_after_s, wait_s
+
+
+@pytest.mark.parametrize(
+    ("failures", "waits_s"),
+    [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 32), (7, 60), (8, 60), (10_000, 60)],
+)
+def test_the_wait_doubles_up_to_a_minute(failures: int, waits_s: float) -> None:
+    """The table of `wait_s`."""
+    assert wait_s(failures, retry_after_s=None, jitter=0) == waits_s
+
+
+@pytest.mark.parametrize(("asked", "waits_s"), [(0, 1), (7, 7), (3600, 3600), (999_999_999, 3600)])
+def test_what_slack_asks_for_is_kept_to(asked: float, waits_s: float) -> None:
+    """Up to an hour: a typing error of somebody's does not silence us for good."""
+    assert wait_s(1, retry_after_s=asked, jitter=0) == waits_s
+
+
+@given(st.integers(0, 10**9), st.none() | st.floats(0, 1e9), st.floats(0, 1))
+def test_a_wait_is_never_shorter_than_asked(
+    failures: int, asked: float | None, jitter: float
+) -> None:
+    """Jitter only adds, and the wait has bounds."""
+    waits_s = wait_s(failures, retry_after_s=asked, jitter=jitter)
+
+    assert 1 <= waits_s <= 3601
+    assert waits_s >= min(asked or 0, 3600)
+
+
+@pytest.mark.parametrize(
+    ("header", "asked"),
+    [
+        (None, None),
+        ("30", 30),
+        (" 30 ", 30),
+        ("soon", None),
+        ("-1", None),
+        ("1" * 400, None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+def test_a_header_that_is_no_number_asks_for_nothing(
+    header: str | None, asked: float | None
+) -> None:
+    """Whatever stands there, it raises nothing."""
+    assert retry_after_s(header) == asked

@@ -1,0 +1,131 @@
+"""What people are told next, and when."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.metrics.slack.alert_group import AlertGroup
+from services.metrics.slack.next_step import (
+    MOST_APART,
+    MOST_MESSAGES,
+    GiveUp,
+    Pace,
+    Tell,
+    TellQuiet,
+    next_step,
+)
+from tests.unit.metrics.slack.alerts import NOW, ago, group, quiet_for
+
+PACE = Pace(
+    gather=timedelta(seconds=10), interval=timedelta(seconds=60), quiet=timedelta(seconds=300)
+)
+DAY_S = 86_400
+
+
+def many(number: int, one: AlertGroup) -> list[AlertGroup]:
+    return [replace(one, org_id=UUID(int=n)) for n in range(number)]
+
+
+def test_nothing_is_due_without_groups() -> None:
+    """People hear nothing while nothing is wrong."""
+    assert next_step([], NOW, PACE) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "is_told"),
+    [
+        # The first ones of a group wait for others.
+        (group(untold_for_s=9.9), False),
+        (group(untold_for_s=10), True),
+        # Those that follow wait for the interval since the last message, however old they are.
+        (group(untold_for_s=59, told=5, told_before_s=59.9), False),
+        (group(untold_for_s=1, told=5, told_before_s=60), True),
+        # Of what everybody knows nothing is said twice.
+        (group(untold=0, untold_for_s=None, told=5, told_before_s=200), False),
+    ],
+)
+def test_a_group_is_told_once_an_interval(one: AlertGroup, *, is_told: bool) -> None:
+    """A burst is one message, and what goes on is one message a minute."""
+    assert next_step([one], NOW, PACE) == (Tell((one,)) if is_told else None)
+
+
+def test_what_has_waited_longest_comes_first() -> None:
+    """One message is sent at a time."""
+    young, old = group(untold_for_s=20), group(untold_for_s=30, event_type="older")
+
+    assert next_step([young, old], NOW, PACE) == Tell((old,))
+
+
+def test_many_groups_are_told_of_in_one_message() -> None:
+    """An outage that fails everything in every way does not fill the channel."""
+    few, more = many(MOST_APART, group()), many(MOST_APART + 1, group())
+
+    told = next_step(more, NOW, PACE)
+
+    assert isinstance(told, Tell)
+    assert set(told.groups) == set(more)
+    assert next_step(few, NOW, PACE) == Tell((few[0],))
+
+
+def test_messages_of_an_interval_are_bounded() -> None:
+    """Groups that begin one by one have to wait once there were many messages in this interval."""
+    told = [
+        replace(one, told_at=ago(n + 1), untold=0, untold_since=None)
+        for n, one in enumerate(many(MOST_MESSAGES, group(told=1)))
+    ]
+    waiting = group(event_type="late")
+
+    assert next_step([*told, waiting], NOW, PACE) is None
+    assert next_step([*told[1:], waiting], NOW, PACE) == Tell((waiting,))
+
+
+def test_groups_of_one_message_count_as_one() -> None:
+    """A message about a hundred groups uses up one place, not a hundred."""
+    told = many(100, quiet_for(5))
+    waiting = group(event_type="late")
+
+    assert next_step([*told, waiting], NOW, PACE) == Tell((waiting,))
+
+
+def test_the_end_is_told_once_none_came_for_a_while() -> None:
+    """A group that is over waits a little for others to end, and then all are told in one."""
+    ended, ends_soon, goes_on = quiet_for(310), quiet_for(300), quiet_for(299)
+
+    assert next_step([ends_soon, goes_on], NOW, PACE) is None
+    assert next_step([ended, ends_soon, goes_on], NOW, PACE) == TellQuiet((ended, ends_soon))
+
+
+@pytest.mark.parametrize("one", [group(untold_for_s=DAY_S), quiet_for(DAY_S + 300)])
+def test_what_could_not_be_told_for_a_day_is_given_up(one: AlertGroup) -> None:
+    """The queue has an end: news of yesterday helps nobody."""
+    assert next_step([one, group()], NOW, PACE) == GiveUp((one,))
+
+
+@given(
+    st.lists(
+        st.builds(
+            group,
+            untold=st.integers(1, 5),
+            untold_for_s=st.floats(0, 2 * DAY_S),
+            told=st.integers(0, 5),
+            told_before_s=st.none() | st.floats(0, 1000),
+        )
+        | st.builds(quiet_for, st.floats(0, 2 * DAY_S)),
+        max_size=40,
+    )
+)
+def test_a_step_is_about_some_group_that_there_is(groups: list[AlertGroup]) -> None:
+    """No empty message, and no group that is told of something that is not so."""
+    step = next_step(groups, NOW, PACE)
+
+    if step is not None:
+        assert step.groups
+        assert all(one in groups for one in step.groups)
+    if isinstance(step, Tell):
+        assert all(one.untold for one in step.groups)
+    if isinstance(step, TellQuiet):
+        assert not any(one.untold for one in step.groups)

@@ -1,0 +1,84 @@
+"""Where people are told, as it is set: a mistake is one sentence when the service starts."""
+
+import pytest
+
+from ringback.runtime.settings import SettingsError, load
+from services.metrics.slack.settings import SlackSettings
+
+ONE_WAY = (
+    "RINGBACK_SLACK_CHANNEL: set RINGBACK_SLACK_WEBHOOK_URL, or RINGBACK_SLACK_BOT_TOKEN with this,"
+    " not both"
+)
+URL = "https://hooks.slack.com/services/T0/B0/verysecret"
+
+
+def test_nothing_is_needed() -> None:
+    """Without settings nobody is told, and that is no mistake."""
+    settings = load(SlackSettings, {})
+
+    assert settings.slack_webhook_url is None
+    assert settings.slack_bot_token is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        (
+            {"RINGBACK_SLACK_WEBHOOK_URL": "hooks.slack.com/services/verysecret"},
+            "RINGBACK_SLACK_WEBHOOK_URL: must be a URL that begins with https:// (or http://)",
+        ),
+        (
+            {"RINGBACK_SLACK_WEBHOOK_URL": "https://verysecret@[::1/"},
+            "RINGBACK_SLACK_WEBHOOK_URL: must be a URL that begins with https:// (or http://)",
+        ),
+        (
+            {"RINGBACK_SLACK_BOT_TOKEN": "xoxb-verysecret"},
+            "RINGBACK_SLACK_CHANNEL: is required with RINGBACK_SLACK_BOT_TOKEN",
+        ),
+        (
+            {"RINGBACK_SLACK_BOT_TOKEN": "xoxb-very\nsecret", "RINGBACK_SLACK_CHANNEL": "C1"},
+            "RINGBACK_SLACK_BOT_TOKEN: must be a token, without spaces",
+        ),
+        (
+            {"RINGBACK_SLACK_CHANNEL": "C1"},
+            "RINGBACK_SLACK_CHANNEL: is of use only with RINGBACK_SLACK_BOT_TOKEN",
+        ),
+        (
+            {
+                "RINGBACK_SLACK_WEBHOOK_URL": URL,
+                "RINGBACK_SLACK_BOT_TOKEN": "xoxb-verysecret",
+                "RINGBACK_SLACK_CHANNEL": "C1",
+            },
+            ONE_WAY,
+        ),
+        (
+            {"RINGBACK_TRACE_URL_TEMPLATE": "https://traces/"},
+            "RINGBACK_TRACE_URL_TEMPLATE: must hold {trace_id}, where the id of a trace goes",
+        ),
+        (
+            {"RINGBACK_DASHBOARD_URL": "javascript:alert(1)"},
+            "RINGBACK_DASHBOARD_URL: must be a URL that begins with https:// (or http://)",
+        ),
+        (
+            {"RINGBACK_DASHBOARD_URL": "https://grafana/" + "a" * 1000},
+            "RINGBACK_DASHBOARD_URL: must be at most 1,000 letters of ASCII",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence_without_the_secret(
+    environ: dict[str, str], sentence: str
+) -> None:
+    """It names the variable, and shows nothing of a secret."""
+    with pytest.raises(SettingsError) as refused:
+        load(SlackSettings, environ)
+
+    assert str(refused.value) == sentence
+    assert "verysecret" not in str(refused.value)
+
+
+def test_secrets_do_not_show() -> None:
+    """Not even by printing all settings."""
+    settings = load(SlackSettings, {"RINGBACK_SLACK_WEBHOOK_URL": URL})
+
+    assert "verysecret" not in repr(settings)
+    assert "verysecret" not in settings.model_dump_json()
