@@ -4,7 +4,7 @@ import json
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.metrics.slack.redaction import without_secrets
@@ -37,6 +37,8 @@ from services.metrics.slack.redaction import without_secrets
         ("password=hunter user=bob", "password=*** user=bob"),
         ("the secret hunter2 and the API key is a1", "the secret *** and the API key is ***"),
         ("-----BEGIN PRIVATE KEY----- MIIabc", "***"),
+        ("bad key sk_live_a1b2c3", "bad key ***"),
+        ("bad key 0123456789abcdefghij", "bad key ***"),
         # Pieces of payloads.
         ("KeyError: 'summary'", "KeyError: '…'"),
         ("'name' is required in {'customer': {'name': 'Ada'}}", "'…' is required in {…}"),
@@ -78,6 +80,7 @@ _WORDS = st.lists(
 ).map(" ".join)
 
 
+@settings(max_examples=500)
 @given(st.data(), _WORDS, _WORDS)
 def test_no_secret_is_shown(data: st.DataObject, before: str, after: str) -> None:
     """However it is told, wherever it stands, and wherever the text is cut off."""
@@ -90,6 +93,16 @@ def test_no_secret_is_shown(data: st.DataObject, before: str, after: str) -> Non
     for secret in secrets:
         assert secret not in shown
         assert secret[:6] not in shown
+
+
+def test_half_a_secret_is_not_shown() -> None:
+    """Wherever the text is cut off for its length."""
+    for place in range(900, 1_010):
+        shown = without_secrets(
+            "a " * (place // 2) + "a" * (place % 2) + " db://ada:hunter2b@db1 end"
+        )
+
+        assert "hunt" not in shown
 
 
 def _words_of(text: str) -> list[str]:
