@@ -127,13 +127,7 @@ async def _metrics(
         dispatcher = _dispatcher(implementations, authenticator, registry, stopping)
         await _listen(stack, settings, dispatcher, readiness)
         sweeper = RetrySweeper(access, outbox, stopping)
-        background = _in_background(
-            stack,
-            sweeper.keep_sweeping(),
-            keep_telling(settings, pool, access, registry),
-            *_work(parts),
-        )
-        yield background, exposition
+        yield _in_background(stack, sweeper.keep_sweeping(), *_work(parts)), exposition
 
 
 def _work(parts: _Parts) -> Iterator[Coroutine[Any, Any, None]]:
@@ -151,6 +145,7 @@ def _work(parts: _Parts) -> Iterator[Coroutine[Any, Any, None]]:
     yield from keep_reading_unacked(settings, parts.observer)
     yield keep_folding(pool)
     yield keep_pruning_retries(pool)
+    yield keep_telling(settings, pool, access, parts.registry)
 
 
 def _exposition(
