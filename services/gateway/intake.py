@@ -86,7 +86,11 @@ class Intake:
         duration_s = perf_counter() - began
         if isinstance(answer, Refusal):
             self.observe.refused(
-                answer, path=request.raw_path, headers=request.headers, duration_s=duration_s
+                answer,
+                path=request.raw_path,
+                headers=request.headers,
+                duration_s=duration_s,
+                trace=receiving.context,
             )
             self.spans.refused(receiving, answer)
             return answer

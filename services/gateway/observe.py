@@ -7,6 +7,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
+from ringback.contract.trace_context import TraceContext
+from ringback.runtime.exemplars import Exemplars
 from ringback.runtime.instruments import Instruments
 from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.refusal import Refusal
@@ -20,7 +22,10 @@ _MOST_HEADER_NAMES = 10
 class Observe:
     """Counts and tells. It never raises and never waits; no secret and no body passes it."""
 
-    def __init__(self, registry: CollectorRegistry, *, is_link_up: Callable[[], bool]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, *, is_link_up: Callable[[], bool], exemplars: Exemplars
+    ) -> None:
+        self._exemplars = exemplars
         self._log = structlog.get_logger()
         instruments = Instruments(registry)
         accepted = instruments.counter(Metric.ACCEPTED)
@@ -47,7 +52,7 @@ class Observe:
     def accepted(self, sealed: Sealed, place: StoredIn, *, duration_s: float) -> None:
         envelope = sealed.envelope
         self._accepted(envelope.event_type).inc()
-        self._answered[2].observe(duration_s)
+        self._answered[2].observe(duration_s, self._exemplars.of(envelope.trace))
         self._log.info(
             LogEvent.WEBHOOK_ACCEPTED,
             job_id=str(envelope.job_id),
@@ -63,11 +68,17 @@ class Observe:
         )
 
     def refused(
-        self, refusal: Refusal, *, path: str, headers: Mapping[str, str], duration_s: float
+        self,
+        refusal: Refusal,
+        *,
+        path: str,
+        headers: Mapping[str, str],
+        duration_s: float,
+        trace: TraceContext,
     ) -> None:
         """The line holds the names of the headers that carry credentials, never their values."""
         self._refused.labels(refusal.reason).inc()
-        self._answered[refusal.status // 100].observe(duration_s)
+        self._answered[refusal.status // 100].observe(duration_s, self._exemplars.of(trace))
         self._log.warning(
             LogEvent.WEBHOOK_REFUSED,
             reason=refusal.reason,
@@ -81,8 +92,10 @@ class Observe:
         """Within an except block: what happened there was not foreseen."""
         self._log.exception(LogEvent.GATEWAY_FAILED)
 
-    def publish_ended(self, outcome: PublishOutcome, *, duration_s: float) -> None:
-        self._publish_seconds[outcome].observe(duration_s)
+    def publish_ended(
+        self, outcome: PublishOutcome, *, duration_s: float, trace: TraceContext
+    ) -> None:
+        self._publish_seconds[outcome].observe(duration_s, self._exemplars.of(trace))
 
     def pending_rows_written(self, count: int) -> None:
         self._rows_written.inc(count)

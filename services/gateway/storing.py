@@ -8,6 +8,7 @@ from typing import Protocol
 from pamqp.commands import Basic
 
 from ringback.contract.envelope import Envelope
+from ringback.contract.trace_context import TraceContext
 from services.gateway.breaker import Breaker
 from services.gateway.message import MessageProperties
 from services.gateway.publish_outcome import PublishOutcome
@@ -55,7 +56,9 @@ class LocalSpool(Protocol):
 
 
 class Observer(Protocol):
-    def publish_ended(self, outcome: PublishOutcome, *, duration_s: float) -> None: ...
+    def publish_ended(
+        self, outcome: PublishOutcome, *, duration_s: float, trace: TraceContext
+    ) -> None: ...
 
 
 class SpoolObserver(Protocol):
@@ -104,5 +107,6 @@ class Storing:
         properties = MessageProperties(envelope)
         outcome = await self.broker.publish(body, properties, timeout_s=timeout_s)
         self.breaker.heard(outcome)
-        self.observe.publish_ended(outcome, duration_s=perf_counter() - began)
+        duration_s = perf_counter() - began
+        self.observe.publish_ended(outcome, duration_s=duration_s, trace=envelope.trace)
         return outcome

@@ -3,15 +3,18 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+from prometheus_client import CollectorRegistry
+
 from ringback.contract.identity import new_job_id
 from ringback.contract.telemetry.service_name import Service
 from ringback.runtime import logs
 from ringback.runtime import settings as runtime_settings
+from ringback.runtime.exemplars import Exemplars
 from ringback.runtime.exposition import Exposition
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
 from ringback.runtime.process_registry import process_registry
-from ringback.runtime.tracing import tracing
+from ringback.runtime.tracing import Tracer, tracing
 from services.gateway.delivery_log import DeliveryLog
 from services.gateway.intake import Intake, Limits
 from services.gateway.observe import Observe
@@ -49,7 +52,6 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     life = new_job_id()
     publisher = Publisher(settings.amqp_url.get_secret_value())
     registry = process_registry(Service.GATEWAY)
-    observe = Observe(registry, is_link_up=lambda: publisher.up)
     shelter = Shelter(settings, publisher, ObserveSpool(registry))
     exposition = Exposition(
         host=settings.exposition_host,
@@ -59,6 +61,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     )
     async with AsyncExitStack() as stack:
         tracer = await stack.enter_async_context(tracing("gateway"))
+        observe = _observe(registry, publisher, tracer)
         await stack.enter_async_context(exposition)
         pool = await stack.enter_async_context(open_pool(settings, "ringback-gateway", registry))
         await stack.enter_async_context(publisher)
@@ -82,6 +85,11 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         await stop.wait()
         observe.stopping()
         exposition.drain()
+
+
+def _observe(registry: CollectorRegistry, publisher: Publisher, tracer: Tracer) -> Observe:
+    exemplars = Exemplars(is_traced=tracer.is_on)
+    return Observe(registry, is_link_up=lambda: publisher.up, exemplars=exemplars)
 
 
 def _pending_rows(

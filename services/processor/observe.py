@@ -12,6 +12,7 @@ from ringback.contract.identity import JobId, created_at
 from ringback.contract.ladder import FIRST_ATTEMPT, Ladder, Rung
 from ringback.contract.status import AttemptOutcome, Status
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
+from ringback.runtime.exemplars import Exemplars
 from ringback.runtime.instruments import Instruments
 from services.processor.attempting import Attempting
 from services.processor.delivery_log import Recorded
@@ -33,7 +34,8 @@ class ObservedAttempt:
 
 
 class Observer:
-    def __init__(self, registry: CollectorRegistry, ladder: Ladder) -> None:
+    def __init__(self, registry: CollectorRegistry, ladder: Ladder, exemplars: Exemplars) -> None:
+        self._exemplars = exemplars
         instruments = Instruments(registry)
         self._numbers = [str(number) for number in range(1, ladder.max_attempts + 1)]
         rungs = [str(rung.attempt) for rung in ladder.rungs]
@@ -97,14 +99,15 @@ class Observer:
         envelope, attempt = attempting.delivery.envelope, attempting.delivery.attempt
         event_type = event_type_label(envelope.event_type)
         number = str(attempt) if str(attempt) in self._numbers else _BEYOND_THE_LADDER
-        self._attempts.labels(number, outcome.value).inc()
-        self._duration.observe(seconds)
+        exemplar = self._exemplars.of(attempting.span.context)
+        self._attempts.labels(number, outcome.value).inc(exemplar=exemplar)
+        self._duration.observe(seconds, exemplar)
         self._last_processed.set_to_current_time()
         if attempting.handling.seconds is not None:
-            self._handler_seconds.labels(event_type).observe(attempting.handling.seconds)
+            self._handler_seconds.labels(event_type).observe(attempting.handling.seconds, exemplar)
         if attempt == FIRST_ATTEMPT:
             waited = attempting.started_at - created_at(envelope.job_id)
-            self._first_delay.observe(max(0.0, waited.total_seconds()))
+            self._first_delay.observe(max(0.0, waited.total_seconds()), exemplar)
         if outcome in _ENDS and envelope.retry_of is None:
             self._finished(outcome, envelope.job_id)
         if outcome is AttemptOutcome.COMPLETED:

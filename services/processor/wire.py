@@ -12,6 +12,7 @@ import structlog
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.service_name import Service
 from ringback.runtime import logs
+from ringback.runtime.exemplars import Exemplars
 from ringback.runtime.exposition import Exposition
 from ringback.runtime.process_registry import process_registry
 from ringback.runtime.settings import load
@@ -56,11 +57,12 @@ async def _processor(
     settings: ProcessorSettings, stop: asyncio.Event
 ) -> AsyncGenerator[tuple[Intake, Exposition], None]:
     registry = process_registry(Service.PROCESSOR)
-    observer = Observer(registry, settings.ladder)
     handlers = _handlers(settings)
     amqp_url = settings.amqp_url.get_secret_value()
     async with AsyncExitStack() as stack:
-        spans = Spans(await stack.enter_async_context(tracing("processor")))
+        tracer = await stack.enter_async_context(tracing("processor"))
+        spans = Spans(tracer)
+        observer = Observer(registry, settings.ladder, Exemplars(is_traced=tracer.is_on))
         store = await stack.enter_async_context(open_store(settings, registry))
         link = await stack.enter_async_context(publishing_connection(amqp_url))
         publisher = CopyPublisher(link)

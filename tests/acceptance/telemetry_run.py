@@ -12,6 +12,7 @@ from uuid import uuid4
 import aio_pika
 import pytest
 from prometheus_client import Metric as Family
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from ringback import samples
@@ -31,8 +32,19 @@ class Emitted:
     """What the services emitted: their last expositions, and log lines and spans to the end."""
 
     expositions: dict[str, str] = field(default_factory=dict)
+    open_metrics: dict[str, str] = field(default_factory=dict)
     lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     spans: list[TracedSpan] = field(default_factory=list)
+
+    def exemplars(self, service: str) -> dict[str, set[str]]:
+        """The trace ids of each family's exemplars, where it has some."""
+        return {
+            family.name: found
+            for family in _open_metrics_families(self.open_metrics[service])
+            if (
+                found := {one.exemplar.labels["trace_id"] for one in family.samples if one.exemplar}
+            )
+        }
 
     def families(self, service: str) -> dict[str, Family]:
         """By the names in the exposition, without those that the Python client brings itself."""
@@ -41,6 +53,10 @@ class Emitted:
             for family in text_string_to_metric_families(self.expositions[service])
             if not family.name.startswith(OF_THE_CLIENT)
         }
+
+
+def _open_metrics_families(text: str) -> Iterator[Family]:
+    yield from openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # the client gives it no type
 
 
 def _name(family: Family) -> str:
@@ -58,6 +74,7 @@ async def driven(
         await _drive(whole, amqp_url)
         for service in SERVICES:
             emitted.expositions[service] = await eventually(partial(_read, whole, service))
+            emitted.open_metrics[service] = await _read_open_metrics(whole, service)
     for service in SERVICES:
         emitted.lines[service] = list(_lines(folder / f"{service}.log"))
     emitted.spans = spans_in(folder / "traces.jsonl")
@@ -119,6 +136,14 @@ async def _read(whole: Whole, service: str) -> str | None:
         text = await answer.text()
     families = text_string_to_metric_families(text)
     return text if all(family.samples for family in families) else None
+
+
+async def _read_open_metrics(whole: Whole, service: str) -> str:
+    url = f"http://127.0.0.1:{whole.expositions[service]}/metrics"
+    accepted = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    async with whole.http.get(url, headers=accepted) as answer:
+        assert answer.content_type == "application/openmetrics-text"
+        return await answer.text()
 
 
 def _lines(log: Path) -> Iterator[dict[str, Any]]:

@@ -138,6 +138,32 @@ def test_buckets_are_those_that_are_declared(emitted: Emitted, service: str) -> 
             assert bounds == {*spec.buckets, float("inf")}
 
 
+@pytest.mark.parametrize(
+    ("service", "families"),
+    [
+        ("gateway", {Metric.PUBLISH_SECONDS.name, Metric.HTTP_SECONDS.name}),
+        (
+            "processor",
+            {
+                Metric.PROCESSING_SECONDS.name,
+                Metric.HANDLER_SECONDS.name,
+                Metric.FIRST_ATTEMPT_DELAY_SECONDS.name,
+                Metric.ATTEMPTS.name.removesuffix("_total"),
+            },
+        ),
+    ],
+    ids=("gateway", "processor"),
+)
+def test_exemplars_lead_to_traces(emitted: Emitted, service: str, families: set[str]) -> None:
+    """OpenMetrics names traces with the samples, and each of them was exported by that service."""
+    traced = {span.trace_id for span in emitted.spans if span.service == f"ringback-{service}"}
+
+    exemplars = emitted.exemplars(service)
+
+    assert set(exemplars) == families
+    assert set().union(*exemplars.values()) <= traced
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_log_lines_are_those_that_are_declared(emitted: Emitted, service: str) -> None:
     """Each line is of a declared event of its service and has exactly its fields."""

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import new_job_id
 from ringback.contract.trace_context import new_trace_context
+from ringback.runtime.exemplars import Exemplars
 from services.gateway.endpoint import Endpoint
 from services.gateway.head import Head, read_head
 from services.gateway.observe import Observe
@@ -66,7 +67,7 @@ def registry() -> CollectorRegistry:
 
 
 def pending(log: MemoryLog, registry: CollectorRegistry, *, most: int = 100) -> PendingRows:
-    observe = Observe(registry, is_link_up=lambda: True)
+    observe = Observe(registry, is_link_up=lambda: True, exemplars=Exemplars(is_traced=False))
     return PendingRows(log, observe, most=most, most_bytes=100_000)
 
 

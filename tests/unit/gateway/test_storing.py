@@ -6,6 +6,7 @@ import pytest
 from pamqp.commands import Basic
 
 from ringback.contract.envelope import Envelope
+from ringback.contract.trace_context import TraceContext
 from services.gateway.breaker import Breaker
 from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.spool.spool_outcome import SpoolOutcome
@@ -46,7 +47,9 @@ class ScriptedSpool:
 
 
 class Silent:
-    def publish_ended(self, outcome: PublishOutcome, *, duration_s: float) -> None:
+    def publish_ended(
+        self, outcome: PublishOutcome, *, duration_s: float, trace: TraceContext
+    ) -> None:
         """Nobody asks here."""
 
     def spooling_ended(self, outcome: SpoolOutcome) -> None:
