@@ -93,6 +93,8 @@ async def _drive(whole: Whole, amqp_url: str) -> None:
     await whole.settled([*accepted, dead])
     await whole.settled([await whole.accepted(body)])
     assert (await whole.post(b"no JSON"))[0] == 400
+    async with whole.http.request("PROPFIND", whole.gateway_url) as answer:
+        assert answer.status == 405
     await _publish_what_is_no_webhook(amqp_url)
     async with MetricsClient(whole.grpc_address, token=token("service")) as client:
         await client.pause_processing(reason="A test looks at it.")
