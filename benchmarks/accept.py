@@ -70,10 +70,10 @@ async def measure_accepting(
         for number in range(1, options.rounds + 1):
             await stack.purge(PLAIN_QUEUE)
             await stack.purge(WORK_QUEUE)
-            plain_rounds.append(await _round(stack, plain_url, PLAIN_QUEUE, options))
+            plain_rounds.append(await load(stack, plain_url, PLAIN_QUEUE, options))
             say(f"round {number}: plain handler {plain_rounds[-1].per_second:,.0f}/s")
             await stack.purge(PLAIN_QUEUE)
-            ringback_rounds.append(await _round(stack, gateway_url, WORK_QUEUE, options))
+            ringback_rounds.append(await load(stack, gateway_url, WORK_QUEUE, options))
             say(f"round {number}: gateway       {ringback_rounds[-1].per_second:,.0f}/s")
         peak_mib = _peak_mib(gateway_process)
     connection = await asyncpg.connect(stack.database_url)
@@ -86,7 +86,7 @@ async def accept_calmly(stack: BenchStack, options: AcceptOptions) -> Round:
     """Load a gateway that is not busy, so that its pending rows carry their payloads."""
     gateway, url = _gateway(stack)
     async with gateway:
-        return await _round(stack, url, WORK_QUEUE, options)
+        return await load(stack, url, WORK_QUEUE, options)
 
 
 def _gateway(stack: BenchStack) -> tuple[AbstractAsyncContextManager[Child], str]:
@@ -101,9 +101,9 @@ def _gateway(stack: BenchStack) -> tuple[AbstractAsyncContextManager[Child], str
     return process, f"http://127.0.0.1:{port}/api/webhooks/vapi"
 
 
-async def _round(stack: BenchStack, url: str, queue: str, options: AcceptOptions) -> Round:
+async def load(stack: BenchStack, url: str, queue: str, options: AcceptOptions) -> Round:
     job_ids = stack.folder / f"job-ids-{queue}.txt"
-    load = await asyncio.create_subprocess_exec(
+    client = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "benchmarks.http_load",
@@ -113,9 +113,9 @@ async def _round(stack: BenchStack, url: str, queue: str, options: AcceptOptions
         f"--job-ids={job_ids}",
         stdout=asyncio.subprocess.PIPE,
     )
-    printed, _ = await load.communicate()
+    printed, _ = await client.communicate()
     await asyncio.sleep(_SETTLE_S)
-    if load.returncode:
+    if client.returncode:
         raise SystemExit("The load could not be made; its error is above.")
     ids = await asyncio.to_thread(job_ids.read_text, encoding="utf-8")
     return Round(**json.loads(printed), stored=await stack.depth(queue), job_ids=ids.split())
