@@ -3,17 +3,18 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.service_name import Service
 from ringback.runtime import logs
 from ringback.runtime.exemplars import Exemplars
-from ringback.runtime.exposition import Exposition
+from ringback.runtime.exposition import Exposition, Ping
 from ringback.runtime.process_registry import process_registry
 from ringback.runtime.settings import load
 from ringback.runtime.tracing import tracing
@@ -72,11 +73,10 @@ async def _processor(
         recorder = _recorder(settings, store, publisher, intake, observer, spans)
         intake.take(work=lanes.work, suspect=lanes.suspect, dead_letter=recorder.take)
         pause = PauseWatch(settings.database_url.get_secret_value(), intake, observer)
-        exposition = Exposition(
-            host=settings.exposition_host,
-            port=settings.processor_exposition_port,
-            registry=registry,
-            readiness={
+        exposition = _exposition(
+            settings,
+            registry,
+            {
                 "database": store.answers,
                 "pause": pause.knows,
                 "consumers": intake.answers,
@@ -95,6 +95,17 @@ async def _processor(
         await stack.enter_async_context(_in_background(heartbeat.run(), stop))
         await stack.enter_async_context(intake)
         yield intake, exposition
+
+
+def _exposition(
+    settings: ProcessorSettings, registry: CollectorRegistry, readiness: Mapping[str, Ping]
+) -> Exposition:
+    return Exposition(
+        host=settings.exposition_host,
+        port=settings.processor_exposition_port,
+        registry=registry,
+        readiness=readiness,
+    )
 
 
 def _handlers(settings: ProcessorSettings) -> HandlerSet:
