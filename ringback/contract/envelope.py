@@ -42,7 +42,9 @@ class Header(StrEnum):
 class Envelope:
     """Everything that travels with a body.
 
-    `dedup_key` is None for an event of which no copy can be told from another.
+    `dedup_key` is None for an event of which no copy can be told from another. `trace` is the span
+    that published the message. `origin` is told of a retry only: where the first attempt of the
+    webhook was traced that a person retried.
     """
 
     job_id: JobId
@@ -54,6 +56,7 @@ class Envelope:
     trace: TraceContext
     dedup_key: str | None = None
     retry_of: JobId | None = None
+    origin: TraceContext | None = None
 
     def headers(self) -> dict[str, Any]:
         """The message headers. Absent values have no header."""
@@ -70,6 +73,8 @@ class Envelope:
             headers[Header.TRACESTATE.value] = self.trace.tracestate
         if self.retry_of is not None:
             headers[Header.RETRY_OF.value] = str(self.retry_of)
+        if self.origin is not None:
+            headers[Header.ORIGIN.value] = self.origin.traceparent
         return headers
 
 
@@ -112,6 +117,7 @@ def open_envelope(
         trace=trace,
         dedup_key=dedup_key,
         retry_of=job_id_of(str(retry_of)) if retry_of else None,
+        origin=trace_context_of(_text(headers.get(Header.ORIGIN)), None),
     )
 
 

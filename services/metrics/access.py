@@ -7,21 +7,33 @@ has no rights but to become one of these.
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
 from ringback.runtime.postgres import DATABASE_AWAY
 from ringback.runtime.queries import load
+from ringback.runtime.tracing import OpenSpan, untraced
 from services.metrics.api.call import Call
 from services.metrics.api.errors import deadline_exceeded, unavailable
 from services.metrics.api.principal import Role
+from services.metrics.traced_connection import TracedConnection
 
 _READER = {Role.TENANT: "ringback_tenant", Role.SERVICE: "ringback_service"}
 _OPERATOR = {Role.TENANT: "ringback_tenant_operator", Role.SERVICE: "ringback_operator"}
 
-Connection = PoolConnectionProxy
+Connection = TracedConnection
+
+
+@dataclass(frozen=True, slots=True)
+class _Become:
+    """As whom, for whom, for how long, and for which work."""
+
+    role: str
+    org_id: UUID | None
+    timeout_s: float
+    span: OpenSpan
 
 
 class Access:
@@ -45,13 +57,15 @@ class Access:
             yield connection
 
     @asynccontextmanager
-    async def as_service(self, timeout_s: float) -> AsyncGenerator[Connection, None]:
+    async def as_service(
+        self, timeout_s: float, span: OpenSpan | None = None
+    ) -> AsyncGenerator[Connection, None]:
         """A read-only transaction that sees everything, for our own work behind the calls.
 
-        Raises one of DATABASE_AWAY, TimeoutError among them.
+        Without a span it is not traced. Raises one of DATABASE_AWAY, TimeoutError among them.
         """
-        reader = _READER[Role.SERVICE]
-        async with self._transaction(reader, None, timeout_s, readonly=True) as connection:
+        become = _Become(_READER[Role.SERVICE], None, timeout_s, span or untraced())
+        async with self._transaction(become, readonly=True) as connection:
             yield connection
 
     @asynccontextmanager
@@ -61,11 +75,9 @@ class Access:
         remaining_s = call.remaining_s()
         if remaining_s <= 0:
             raise deadline_exceeded()
-        org_id = call.principal.org_id
+        become = _Become(role, call.principal.org_id, remaining_s, call.span)
         try:
-            async with self._transaction(
-                role, org_id, remaining_s, readonly=readonly
-            ) as connection:
+            async with self._transaction(become, readonly=readonly) as connection:
                 yield connection
         except (TimeoutError, asyncpg.QueryCanceledError) as exc:
             raise deadline_exceeded() from exc
@@ -74,19 +86,20 @@ class Access:
 
     @asynccontextmanager
     async def _transaction(
-        self, role: str, org_id: UUID | None, timeout_s: float, *, readonly: bool
+        self, become: _Become, *, readonly: bool
     ) -> AsyncGenerator[Connection, None]:
-        deadline = asyncio.get_running_loop().time() + timeout_s
+        deadline = asyncio.get_running_loop().time() + become.timeout_s
         async with (
-            self._pool.acquire(timeout=timeout_s) as connection,
-            connection.transaction(readonly=readonly),
+            self._pool.acquire(timeout=become.timeout_s) as acquired,
+            acquired.transaction(readonly=readonly),
         ):
+            connection = Connection(acquired, become.span)
             left_s = max(0.001, deadline - asyncio.get_running_loop().time())
             await connection.execute(
                 load("services.metrics", "become.sql"),
-                role,
-                str(org_id) if org_id else "",
+                become.role,
+                str(become.org_id) if become.org_id else "",
                 str(int(left_s * 1000)),
-                timeout=left_s,
+                timeout_s=left_s,
             )
             yield connection

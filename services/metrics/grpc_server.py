@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from ringback.runtime.lifecycle import CannotStartError
+from services.metrics.api.call_spans import CallSpans
 from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.grpc_binding import grpc_handlers
 
@@ -39,7 +40,12 @@ _OPTIONS = (
 
 @asynccontextmanager
 async def grpc_server(
-    address: str, dispatcher: Dispatcher, *, is_ready: Ping, drain_timeout_s: float
+    address: str,
+    dispatcher: Dispatcher,
+    *,
+    spans: CallSpans,
+    is_ready: Ping,
+    drain_timeout_s: float,
 ) -> AsyncGenerator[None, None]:
     """Serve while it is entered; the health service says SERVING while `is_ready` says yes.
 
@@ -49,7 +55,7 @@ async def grpc_server(
     """
     services = tuple(dict.fromkeys(method.service for method in dispatcher.methods))
     server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
-    server.add_generic_rpc_handlers(grpc_handlers(dispatcher))
+    server.add_generic_rpc_handlers(grpc_handlers(dispatcher, spans))
     servicer = health.aio.HealthServicer()
     await _tell(servicer, services, ready=False)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)

@@ -11,6 +11,7 @@ from importlib.resources import files
 from aiohttp import web
 
 from ringback.runtime.lifecycle import CannotStartError
+from services.metrics.api.call_spans import CallSpans
 from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.errors import internal
 from services.metrics.api.problem import BAD_HTTP
@@ -26,6 +27,7 @@ async def rest_server(
     host: str,
     port: int,
     dispatcher: Dispatcher,
+    spans: CallSpans,
     drain_timeout_s: float,
     most_calls: int = MOST_CALLS,
 ) -> AsyncGenerator[None, None]:
@@ -36,7 +38,7 @@ async def rest_server(
     """
     openapi = files("ringback.metrics.v1").joinpath("openapi.json").read_bytes()
     server = _ProblemServer(
-        RestBinding(dispatcher, openapi, most_calls=most_calls).answer,
+        RestBinding(dispatcher, openapi, spans, most_calls=most_calls).answer,
         # A caller who goes away ends the call.
         handler_cancellation=True,
         access_log=None,

@@ -19,8 +19,10 @@ from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
 from ringback.runtime.process_registry import process_registry
 from ringback.runtime.settings import load
+from ringback.runtime.tracing import Tracer, tracing
 from services.metrics.access import Access
 from services.metrics.api.auth import Authenticator
+from services.metrics.api.call_spans import CallSpans
 from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.methods import ADMIN_SERVICE, METRICS_SERVICE, methods_of
 from services.metrics.api.observe import CallObserver
@@ -28,6 +30,7 @@ from services.metrics.changes.admin_api import AdminApi
 from services.metrics.changes.retry_counter import RetryCounter
 from services.metrics.changes.retry_link import retry_outbox
 from services.metrics.changes.retry_outbox import RetryOutbox
+from services.metrics.changes.retry_spans import RetrySpans
 from services.metrics.changes.retry_sweeper import RetrySweeper, keep_pruning_retries
 from services.metrics.dead_letter_count import DeadLetterCount
 from services.metrics.grpc_server import grpc_server
@@ -80,6 +83,7 @@ class _Parts:
 
     settings: MetricsSettings
     registry: CollectorRegistry
+    tracer: Tracer
     pool: asyncpg.Pool
     access: Access
     queues: QueueDepths
@@ -88,6 +92,7 @@ class _Parts:
 
 
 async def _parts(stack: AsyncExitStack, settings: MetricsSettings) -> _Parts:
+    tracer = await stack.enter_async_context(tracing("metrics"))
     registry = process_registry(Service.METRICS)
     pool = await stack.enter_async_context(open_pool(settings, "ringback-metrics", registry))
     queues = await stack.enter_async_context(
@@ -97,6 +102,7 @@ async def _parts(stack: AsyncExitStack, settings: MetricsSettings) -> _Parts:
     return _Parts(
         settings=settings,
         registry=registry,
+        tracer=tracer,
         pool=pool,
         access=Access(pool),
         queues=queues,
@@ -116,7 +122,7 @@ async def _metrics(
         readiness = Readiness(parts.pool, queues)
         exposition = await stack.enter_async_context(_exposition(settings, registry, readiness))
         outbox = await stack.enter_async_context(
-            retry_outbox(settings, access, RetryCounter(registry))
+            retry_outbox(settings, access, RetryCounter(registry), RetrySpans(parts.tracer))
         )
         admin_api = _admin_api(settings, access, outbox, queues)
         await stack.enter_async_context(admin_api)
@@ -125,7 +131,7 @@ async def _metrics(
             ADMIN_SERVICE.full_name: admin_api,
         }
         dispatcher = _dispatcher(implementations, authenticator, registry, stopping)
-        await _listen(stack, settings, dispatcher, readiness)
+        await _listen(stack, settings, dispatcher, CallSpans(parts.tracer), readiness)
         sweeper = RetrySweeper(access, outbox, stopping)
         yield _in_background(stack, sweeper.keep_sweeping(), *_work(parts)), exposition
 
@@ -170,12 +176,17 @@ def _admin_api(
 
 
 async def _listen(
-    stack: AsyncExitStack, settings: MetricsSettings, dispatcher: Dispatcher, readiness: Readiness
+    stack: AsyncExitStack,
+    settings: MetricsSettings,
+    dispatcher: Dispatcher,
+    spans: CallSpans,
+    readiness: Readiness,
 ) -> None:
     host, drain_timeout_s = settings.metrics_host, settings.metrics_drain_timeout_s
     grpc = grpc_server(
         f"{host}:{settings.metrics_grpc_port}",
         dispatcher,
+        spans=spans,
         is_ready=readiness.both,
         drain_timeout_s=drain_timeout_s,
     )
@@ -183,6 +194,7 @@ async def _listen(
         host=host,
         port=settings.metrics_rest_port,
         dispatcher=dispatcher,
+        spans=spans,
         drain_timeout_s=drain_timeout_s,
     )
     await stack.enter_async_context(grpc)

@@ -26,6 +26,16 @@ class _OfHttp:
     )
 
 
+class _OfCalls:
+    RPC_SYSTEM: Final = AttributeSpec("rpc.system.name", "`grpc`.")
+    RPC_METHOD: Final = AttributeSpec(
+        "rpc.method", "The method, as in `ringback.metrics.v1.AdminService/RetryDelivery`."
+    )
+    RPC_STATUS: Final = AttributeSpec(
+        "rpc.response.status_code", "How the call ended, in the words of gRPC: `OK`, `NOT_FOUND`."
+    )
+
+
 class _OfMessages:
     MESSAGING_SYSTEM: Final = AttributeSpec("messaging.system", "`rabbitmq`.")
     OPERATION_NAME: Final = AttributeSpec(
@@ -89,7 +99,7 @@ class _OfOurs:
     )
 
 
-class Attribute(_OfHttp, _OfMessages, _OfQueries, _OfOurs):
+class Attribute(_OfHttp, _OfCalls, _OfMessages, _OfQueries, _OfOurs):
     ERROR_TYPE: Final = AttributeSpec("error.type", "What went wrong, as a word; absent when well.")
 
 

@@ -76,7 +76,7 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "status": "The HTTP status of the answer.",
         "stored_in": "Whose disk holds the webhook: `broker` or `spool`.",
         "subject": "Who the caller is, by the token.",
-        "trace_id": "The trace of the webhook.",
+        "trace_id": "The trace of the webhook or of the call.",
         "waiting": "How many webhooks wait in the spool.",
     }
 )

@@ -35,6 +35,7 @@ class MetricsServiceLogEvent:
             "org_id",
             "subject",
             "peer",
+            "trace_id",
         ),
     )
     RPC_FAILED: Final = LogEventSpec(

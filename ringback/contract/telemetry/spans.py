@@ -24,7 +24,7 @@ class Span:
         name="{http.request.method} {http.route}",
         kind=SpanKind.SERVER,
         tells="A request, from its head to its answer. One to no endpoint of ours has no route.",
-        services=(Service.GATEWAY,),
+        services=(Service.GATEWAY, Service.METRICS),
         attributes=(
             Attribute.HTTP_METHOD,
             Attribute.HTTP_METHOD_SENT,
@@ -36,8 +36,26 @@ class Span:
             Attribute.USER_AGENT,
             *_WEBHOOK,
             Attribute.CALL_ID,
+            Attribute.RPC_METHOD,
+            Attribute.RPC_STATUS,
             Attribute.REFUSED_FOR,
             Attribute.STORED_IN,
+            Attribute.ERROR_TYPE,
+        ),
+    )
+    CALL: Final = SpanSpec(
+        name="{rpc.method}",
+        kind=SpanKind.SERVER,
+        tells="A call by gRPC; a stream until its last answer. It is an error where the fault is "
+        "ours, not the caller's.",
+        services=(Service.METRICS,),
+        attributes=(
+            Attribute.RPC_SYSTEM,
+            Attribute.RPC_METHOD,
+            Attribute.RPC_STATUS,
+            Attribute.JOB_ID,
+            Attribute.ORG_ID,
+            Attribute.REFUSED_FOR,
             Attribute.ERROR_TYPE,
         ),
     )
@@ -45,9 +63,16 @@ class Span:
         name="publish {messaging.destination.name}",
         kind=SpanKind.PRODUCER,
         tells="A webhook, from its publish to the broker's confirm. The message carries this span: "
-        "it is the origin of all attempts.",
-        services=(Service.GATEWAY,),
-        attributes=(*_MESSAGE, Attribute.JOB_ID, Attribute.ERROR_TYPE),
+        "it is the origin of all attempts. That of a retry by a person links to the webhook that "
+        "was retried.",
+        services=(Service.GATEWAY, Service.METRICS),
+        attributes=(
+            *_MESSAGE,
+            Attribute.JOB_ID,
+            Attribute.RETRY_OF,
+            Attribute.LINK,
+            Attribute.ERROR_TYPE,
+        ),
     )
     PROCESS: Final = SpanSpec(
         name="process {messaging.destination.name}",
@@ -81,7 +106,7 @@ class Span:
         name="{db.query.summary}",
         kind=SpanKind.CLIENT,
         tells="A statement. Webhooks that shared it have one such span each.",
-        services=(Service.PROCESSOR,),
+        services=(Service.PROCESSOR, Service.METRICS),
         attributes=(
             Attribute.DB_SYSTEM,
             Attribute.DB_SUMMARY,

@@ -2,7 +2,7 @@
 
 from ringback.runtime.tracing.lifetime import tracing
 from ringback.runtime.tracing.shape import Shape, Value, shape_of
-from ringback.runtime.tracing.span import Link, OpenSpan
+from ringback.runtime.tracing.span import Link, OpenSpan, untraced
 from ringback.runtime.tracing.tracer import Tracer
 
-__all__ = ["Link", "OpenSpan", "Shape", "Tracer", "Value", "shape_of", "tracing"]
+__all__ = ["Link", "OpenSpan", "Shape", "Tracer", "Value", "shape_of", "tracing", "untraced"]

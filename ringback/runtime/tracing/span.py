@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from ringback.contract.trace_context import TraceContext
+from ringback.contract.trace_context import TraceContext, new_trace_context
 from ringback.runtime.tracing.shape import Shape, Value
 
 NOTHING: Mapping[str, Value] = MappingProxyType({})
@@ -85,6 +85,11 @@ class UnrecordedSpan(OpenSpan):
     @property
     def context(self) -> TraceContext:
         return self._context
+
+
+def untraced() -> OpenSpan:
+    """The span of work that nobody traces."""
+    return UnrecordedSpan(new_trace_context())
 
 
 class RecordedSpan(OpenSpan):

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import Message
 
 from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.tracing import OpenSpan
 from services.metrics.api.call import Call
 from services.metrics.api.errors import (
     ApiError,
@@ -71,13 +72,14 @@ class Dispatcher:
         authorization: str | None,
         timeout_s: float | None,
         peer: Peer,
+        span: OpenSpan,
     ) -> Message:
         """The answer. Raises ApiError, and nothing else but CancelledError.
 
         `authorization` is the header's value; `timeout_s` is how long the caller waits, None if
-        the caller did not say.
+        the caller did not say. `span` is told how the call ended; whoever began it ends it.
         """
-        with self._observed(method, peer) as ending:
+        with self._observed(method, peer, span) as ending:
             call = self._admit(method, authorization, timeout_s, ending)
             async with _until(call.deadline):
                 message = await _checked(method, request)
@@ -93,13 +95,14 @@ class Dispatcher:
         authorization: str | None,
         timeout_s: float | None,
         peer: Peer,
+        span: OpenSpan,
     ) -> AsyncGenerator[Message, None]:
         """The answers, as they come. Nothing happens before the first is asked for.
 
         Raises ApiError, at the first answer (a bad token, say) or at any later one. Whoever stops
         asking before the end closes it (`contextlib.aclosing`).
         """
-        with self._observed(method, peer) as ending:
+        with self._observed(method, peer, span) as ending:
             call = self._admit(method, authorization, timeout_s, ending)
             async with _until(call.deadline):
                 message = await _checked(method, request)
@@ -122,14 +125,17 @@ class Dispatcher:
         if method.least_role is Role.SERVICE and principal.role is not Role.SERVICE:
             raise permission_denied(f"{method.name} is for the role service.")
         now = asyncio.get_running_loop().time()
-        return Call(principal, now + _allowed_s(method, timeout_s), self._stopping)
+        deadline = now + _allowed_s(method, timeout_s)
+        return Call(principal, deadline, self._stopping, ending.span)
 
     @contextmanager
-    def _observed(self, method: Method, peer: Peer) -> Generator[Ending, None, None]:
+    def _observed(
+        self, method: Method, peer: Peer, span: OpenSpan
+    ) -> Generator[Ending, None, None]:
         """Tells of the call when it has ended, and turns what nobody foresaw into INTERNAL."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        ending = Ending(method, peer)
+        ending = Ending(method, peer, span)
         try:
             yield ending
         except ApiError as exc:

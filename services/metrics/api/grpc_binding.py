@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from services.metrics.api.call_spans import CallSpans
 from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.errors import ApiError, Violation, invalid
 from services.metrics.api.grpc_errors import grpc_status
@@ -18,7 +19,7 @@ from services.metrics.api.peer import Peer, Protocol
 Context = grpc.aio.ServicerContext[bytes, Message]
 
 
-def grpc_handlers(dispatcher: Dispatcher) -> tuple[grpc.GenericRpcHandler, ...]:
+def grpc_handlers(dispatcher: Dispatcher, spans: CallSpans) -> tuple[grpc.GenericRpcHandler, ...]:
     """One handler for each service, to be added to a server."""
     handlers: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = defaultdict(dict)
     for method in dispatcher.methods:
@@ -27,32 +28,40 @@ def grpc_handlers(dispatcher: Dispatcher) -> tuple[grpc.GenericRpcHandler, ...]:
             if method.is_server_streaming
             else grpc.unary_unary_rpc_method_handler
         )
-        behavior = (_stream if method.is_server_streaming else _unary)(dispatcher, method)
+        bind = _stream if method.is_server_streaming else _unary
+        behavior = bind(dispatcher, method, spans)
         handlers[method.service][method.name] = make(
             behavior, response_serializer=method.response_class.SerializeToString
         )
     return tuple(starmap(grpc.method_handlers_generic_handler, handlers.items()))
 
 
-def _unary(dispatcher: Dispatcher, method: Method) -> Callable[..., Any]:
+def _unary(dispatcher: Dispatcher, method: Method, spans: CallSpans) -> Callable[..., Any]:
     async def answer(request: bytes, context: Context) -> Message:
+        span = spans.by_grpc(method, _metadata(context))
+        reader = _reader(method, request)
         try:
-            return await dispatcher.unary(method, _reader(method, request), **_terms(context))
+            return await dispatcher.unary(method, reader, **_terms(context), span=span)
         except ApiError as exc:
             await context.abort_with_status(grpc_status(exc))
+        finally:
+            span.end()
 
     return answer
 
 
-def _stream(dispatcher: Dispatcher, method: Method) -> Callable[..., Any]:
+def _stream(dispatcher: Dispatcher, method: Method, spans: CallSpans) -> Callable[..., Any]:
     async def answer(request: bytes, context: Context) -> AsyncGenerator[Message, None]:
-        reader = _reader(method, request)
+        span = spans.by_grpc(method, _metadata(context))
+        stream = dispatcher.stream(method, _reader(method, request), **_terms(context), span=span)
         try:
-            async with aclosing(dispatcher.stream(method, reader, **_terms(context))) as answers:
+            async with aclosing(stream) as answers:
                 async for one in answers:
                     yield one  # ruff: ignore[yield-in-context-manager-in-async-generator]  # gRPC closes it
         except ApiError as exc:
             await context.abort_with_status(grpc_status(exc))
+        finally:
+            span.end()
 
     return answer
 
@@ -71,14 +80,17 @@ def _reader(method: Method, request: bytes) -> Callable[[], Awaitable[Message]]:
 
 
 def _terms(context: Context) -> dict[str, Any]:
-    values = [
-        value if isinstance(value, str) else value.decode(errors="replace")
-        for name, value in context.invocation_metadata() or ()
-        if name == "authorization"
-    ]
     return {
-        # Two are one that no token is.
-        "authorization": ", ".join(values) or None,
+        "authorization": _metadata(context).get("authorization"),
         "timeout_s": context.time_remaining(),
         "peer": Peer(Protocol.GRPC, context.peer()),
     }
+
+
+def _metadata(context: Context) -> dict[str, str]:
+    """Two values of one name are one that no token and no trace is."""
+    found: dict[str, str] = {}
+    for name, value in context.invocation_metadata() or ():
+        text = value if isinstance(value, str) else value.decode(errors="replace")
+        found[name] = f"{found[name]}, {text}" if name in found else text
+    return found

@@ -1,4 +1,4 @@
-"""Everything by which the calls of the API are observed: metrics and one log line per call."""
+"""By which the calls of the API are observed: metrics, one log line and one span per call."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent, Metric
 from ringback.runtime.instruments import Instruments
+from ringback.runtime.tracing import OpenSpan
+from services.metrics.api.call_spans import tell_ending
 from services.metrics.api.errors import ApiError
 from services.metrics.api.methods import Method
 from services.metrics.api.peer import Peer
@@ -40,6 +42,7 @@ class Ending:
 
     method: Method
     peer: Peer
+    span: OpenSpan
     principal: Principal | None = None
     code: grpc.StatusCode = grpc.StatusCode.OK
     error: ApiError | None = None
@@ -71,6 +74,7 @@ class CallObserver:
         if not method.is_server_streaming:
             self._seconds.labels(method.full_name, protocol).observe(duration_s)
         principal, error = ending.principal, ending.error
+        tell_ending(ending.span, ending.code, error, principal)
         tell = self._log.warning if ending.code in _WORTH_A_LOOK else self._log.info
         tell(
             LogEvent.RPC_FINISHED,
@@ -85,6 +89,7 @@ class CallObserver:
             org_id=str(principal.org_id) if principal and principal.org_id else None,
             subject=principal.subject if principal else None,
             peer=ending.peer.address,
+            trace_id=ending.span.context.trace_id,
         )
 
 

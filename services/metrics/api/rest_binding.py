@@ -12,6 +12,8 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from ringback.metrics.json_document import json_bytes
+from ringback.runtime.tracing import OpenSpan
+from services.metrics.api.call_spans import CallSpans, tell_answer
 from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.errors import ApiError, Violation, invalid
 from services.metrics.api.json_request import read_body
@@ -29,7 +31,7 @@ from services.metrics.api.problem import (
     wrong_verb,
 )
 from services.metrics.api.query_request import read_path, read_query
-from services.metrics.api.rest_routes import NoSuchPath, RestRoutes, Route, WrongVerb
+from services.metrics.api.rest_routes import Found, NoSuchPath, RestRoutes, Route, WrongVerb
 
 TIMEOUT_HEADER = "X-Request-Timeout"
 OPENAPI_PATH = "/openapi.json"
@@ -56,9 +58,15 @@ class RestBinding:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, openapi: bytes, *, most_calls: int = MOST_CALLS
+        self,
+        dispatcher: Dispatcher,
+        openapi: bytes,
+        spans: CallSpans,
+        *,
+        most_calls: int = MOST_CALLS,
     ) -> None:
         self._dispatcher = dispatcher
+        self._spans = spans
         self._routes = RestRoutes(dispatcher.methods)
         self._openapi = openapi
         self._most_calls = most_calls
@@ -66,25 +74,40 @@ class RestBinding:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer, whatever it is; raises CancelledError when the caller goes away."""
+        raw_path = request.rel_url.raw_path
+        found = self._routes.find(request.method, raw_path)
+        route = found if isinstance(found, Route) else None
+        template = route.rule.template if route else None
+        if raw_path == OPENAPI_PATH:
+            template = OPENAPI_PATH
         self._in_hand += 1
-        try:
-            return await self._answer(request)
-        except ApiError as error:
-            return refused(error)
-        finally:
-            self._in_hand -= 1
+        with self._spans.by_rest(request, template, route.method if route else None) as span:
+            try:
+                response = await self._answer(request, found, span)
+                tell_answer(span, response.status, None)
+            except ApiError as error:
+                response = refused(error)
+                tell_answer(span, response.status, error)
+            except asyncio.CancelledError:
+                # To go away is the caller's right, and the usual end of a stream.
+                span.end()
+                raise
+            finally:
+                self._in_hand -= 1
+            return response
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.BaseRequest, found: Found, span: OpenSpan
+    ) -> web.StreamResponse:
         if self._in_hand > self._most_calls:
             raise TOO_MANY_CALLS
-        raw_path = request.rel_url.raw_path
-        if raw_path == OPENAPI_PATH:
+        if request.rel_url.raw_path == OPENAPI_PATH:
             return self._described(request)
-        match self._routes.find(request.method, raw_path):
+        match found:
             case Route() as route if route.method.is_server_streaming:
-                return await self._stream(request, route)
+                return await self._stream(request, route, span)
             case Route() as route:
-                return await self._unary(request, route)
+                return await self._unary(request, route, span)
             case WrongVerb(allowed):
                 raise wrong_verb(allowed)
             case NoSuchPath():
@@ -96,15 +119,19 @@ class RestBinding:
             raise wrong_verb(allowed)
         return _json(self._openapi)
 
-    async def _unary(self, request: web.BaseRequest, route: Route) -> web.Response:
+    async def _unary(self, request: web.BaseRequest, route: Route, span: OpenSpan) -> web.Response:
         answer = await self._dispatcher.unary(
-            route.method, _reader(request, route), **_terms(request)
+            route.method, _reader(request, route), **_terms(request), span=span
         )
         return _json(json_bytes(answer))
 
-    async def _stream(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.BaseRequest, route: Route, span: OpenSpan
+    ) -> web.StreamResponse:
         """A line for each answer. An error after the first is a last line `{"error": ...}`."""
-        answers = self._dispatcher.stream(route.method, _reader(request, route), **_terms(request))
+        answers = self._dispatcher.stream(
+            route.method, _reader(request, route), **_terms(request), span=span
+        )
         async with aclosing(answers):
             # Until here an error still has a status.
             first = await anext(answers, None)

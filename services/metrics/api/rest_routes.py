@@ -30,6 +30,9 @@ class WrongVerb:
     allowed: tuple[str, ...]
 
 
+Found = Route | NoSuchPath | WrongVerb
+
+
 class RestRoutes:
     """Raises CannotStartError for a method whose rule cannot be served."""
 
@@ -39,7 +42,7 @@ class RestRoutes:
         rules.sort(key=lambda each: len(each[1].variables))
         self._known = [(method, rule, rule.shape) for method, rule in rules]
 
-    def find(self, verb: str, raw_path: str) -> Route | NoSuchPath | WrongVerb:
+    def find(self, verb: str, raw_path: str) -> Found:
         """`raw_path` is percent-encoded. HEAD means what GET does, where that is one answer."""
         fitting = [
             (method, rule, match)

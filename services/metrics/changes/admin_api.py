@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Self
 
+from ringback.contract.telemetry.attributes import Attribute
 from ringback.metrics.v1.admin_service_pb2 import (
     RETRY_STATE_PUBLISHED,
     RETRY_STATE_QUEUED,
@@ -65,6 +66,7 @@ class AdminApi:
         job_id = asked.job_id()
         order = RetryOrder(job_id, asked.reason(required=False), asked.uuid("request_id"))
         asked.accept()
+        call.span.tell({Attribute.JOB_ID: str(job_id)})
         done = await self._retry_one.retry(order, call)
         return RetryDeliveryResponse(
             success=True,
@@ -85,6 +87,7 @@ class AdminApi:
         asked = ChangeAsked(request)
         job_id, reason = asked.job_id(), asked.reason(required=True)
         asked.accept()
+        call.span.tell({Attribute.JOB_ID: str(job_id)})
         await self._discard.discard(job_id, reason, call)
         return DiscardDeadLetterResponse(success=True, message=_DISCARDED)
 

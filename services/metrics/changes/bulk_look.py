@@ -61,7 +61,7 @@ class BulkLook:
     async def conditions(self) -> Conditions:
         """How busy we are. Raises ApiError UNAVAILABLE."""
         try:
-            async with self._access.as_service(_STEP_S) as connection:
+            async with self._access.as_service(_STEP_S, self._call.span) as connection:
                 [row] = await connection.fetch(load(_PACKAGE, "retry_conditions.sql"), ALL_ORGS)
         except DATABASE_AWAY as exc:
             raise unavailable("DATABASE_AWAY", "The database cannot be reached.") from exc

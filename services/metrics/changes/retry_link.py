@@ -8,13 +8,14 @@ from ringback.runtime.settings import BrokerSettings
 from services.metrics.access import Access
 from services.metrics.changes.retry_counter import RetryCounter
 from services.metrics.changes.retry_outbox import RetryOutbox
+from services.metrics.changes.retry_spans import RetrySpans
 
 _PUBLISH_TIMEOUT_S = 2.0
 
 
 @asynccontextmanager
 async def retry_outbox(
-    settings: BrokerSettings, access: Access, counter: RetryCounter
+    settings: BrokerSettings, access: Access, counter: RetryCounter, spans: RetrySpans
 ) -> AsyncGenerator[RetryOutbox]:
     """An outbox that is open as soon as the broker is there, which is not waited for long."""
     publisher = ConfirmedPublisher(
@@ -25,4 +26,4 @@ async def retry_outbox(
     async with publisher:
         # Or the first retries would be told that the broker is away.
         await publisher.tried(within_s=_PUBLISH_TIMEOUT_S)
-        yield RetryOutbox(access, publisher, counter)
+        yield RetryOutbox(access, publisher, counter, spans)

@@ -4,11 +4,11 @@ import asyncpg
 from aio_pika import DeliveryMode, Message
 
 from ringback.contract.envelope import CONTENT_TYPE, Envelope
-from ringback.contract.trace_context import new_trace_context
+from ringback.contract.trace_context import TraceContext
 
 
-def message_of(row: asyncpg.Record) -> Message:
-    """Made of a row of `retry_message.sql`. It begins a trace of its own.
+def message_of(row: asyncpg.Record, trace: TraceContext, origin: TraceContext | None) -> Message:
+    """Made of a row of `retry_message.sql`. `trace` is the span of the publish.
 
     The body is what the log holds: the same JSON by meaning, not the same bytes. It was received
     when its event was, however often it was retried: handlers order events by that.
@@ -20,9 +20,10 @@ def message_of(row: asyncpg.Record) -> Message:
         endpoint_id=row["endpoint_id"],
         received_at=row["received_at"],
         gateway_life=row["gateway_life"],
-        trace=new_trace_context(),
+        trace=trace,
         dedup_key=row["dedup_key"],
         retry_of=row["original"],
+        origin=origin,
     )
     return Message(
         row["body"].encode(),

@@ -6,16 +6,18 @@ import asyncpg
 import structlog
 from aio_pika import Message
 
-from ringback.contract.ladder import FIRST_ATTEMPT, routing_key
 from ringback.contract.telemetry import LogEvent
+from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.topology import WEBHOOKS
 from ringback.runtime.queries import load
 from ringback.runtime.rabbit import BROKER_AWAY
+from ringback.runtime.tracing import OpenSpan
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.api.errors import ApiError
 from services.metrics.changes.retry_counter import RetryCounter
 from services.metrics.changes.retry_message import message_of
+from services.metrics.changes.retry_spans import ROUTING_KEY, RetrySpans
 
 log = structlog.get_logger()
 
@@ -30,30 +32,36 @@ class Publisher(Protocol):
 
 
 class RetryOutbox:
-    def __init__(self, access: Access, publisher: Publisher, counter: RetryCounter) -> None:
+    def __init__(
+        self, access: Access, publisher: Publisher, counter: RetryCounter, spans: RetrySpans
+    ) -> None:
         self.counter = counter
         self._access = access
         self._publisher = publisher
+        self._spans = spans
 
     @property
     def is_open(self) -> bool:
         """Whether the broker is known to be there, and takes messages."""
         return self._publisher.is_up
 
-    async def publish(self, row: asyncpg.Record) -> bool:
+    async def publish(self, row: asyncpg.Record, within: OpenSpan | None = None) -> bool:
         """Publish the retry of this row (`retry_message.sql`) as a first attempt.
 
-        True once it is confirmed. False when that is not known: the broker may have it.
+        True once it is confirmed. False when that is not known: the broker may have it. The message
+        carries the span of its publish, which is a part of `within` or a trace of its own.
         """
-        try:
-            await self._publisher.publish(
-                message_of(row), exchange=WEBHOOKS, routing_key=routing_key(FIRST_ATTEMPT)
-            )
-        except BROKER_AWAY as exc:
-            log.warning(
-                LogEvent.RETRY_NOT_CONFIRMED, job_id=str(row["id"]), reason=type(exc).__name__
-            )
-            return False
+        origin = self._spans.origin_of(row)
+        with self._spans.publish(row, origin, within) as span:
+            message = message_of(row, span.context, origin)
+            span.tell({Attribute.MESSAGE_BODY_SIZE: len(message.body)})
+            try:
+                await self._publisher.publish(message, exchange=WEBHOOKS, routing_key=ROUTING_KEY)
+            except BROKER_AWAY as exc:
+                reason = type(exc).__name__
+                span.failed(reason)
+                log.warning(LogEvent.RETRY_NOT_CONFIRMED, job_id=str(row["id"]), reason=reason)
+                return False
         return True
 
     async def publish_and_mark(self, row: asyncpg.Record, call: Call) -> bool:
@@ -61,7 +69,7 @@ class RetryOutbox:
 
         Without the note the sweeper publishes it once more under its id, which does no harm.
         """
-        if not await self.publish(row):
+        if not await self.publish(row, call.span):
             return False
         try:
             async with self._access.changing(call) as connection:

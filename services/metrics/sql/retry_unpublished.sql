@@ -1,9 +1,12 @@
 -- Retries that are older than $1 and of which no confirm is known, oldest first, $2 at most. They are
 -- locked until the end of the transaction: another sweeper takes others.
 SELECT log.id, log.org_id, log.endpoint_id, log.event_type, log.event_data::text AS body,
-       log.dedup_key, log.gateway_life, retry.original, retry.received_at
+       log.dedup_key, log.gateway_life, retry.original, retry.received_at,
+       first.trace_id, first.span_id
 FROM webhook_retries AS retry
 JOIN webhook_delivery_log AS log ON log.id = retry.new_id
+LEFT JOIN webhook_delivery_attempts AS first
+    ON first.delivery_id = retry.original AND first.attempt = 1
 WHERE retry.published_at IS NULL AND retry.created_at < clock_timestamp() - $1::interval
 ORDER BY retry.created_at
 LIMIT $2

@@ -8,7 +8,9 @@ from typing import Any
 import aiohttp
 
 from ringback.local.ports import free_ports
+from services.metrics.api.call_spans import CallSpans
 from services.metrics.rest_server import rest_server
+from tests.support.no_traces import NO_TRACES
 from tests.support.tokens import bearer
 from tests.unit.metrics.api.scripted_api import ScriptedApi
 
@@ -71,6 +73,7 @@ def server(
         host="127.0.0.1",
         port=port,
         dispatcher=api.dispatcher,
+        spans=CallSpans(NO_TRACES),
         drain_timeout_s=drain_timeout_s,
         **options,
     )

@@ -23,6 +23,7 @@ from services.metrics.api.principal import Principal, Role
 from services.metrics.changes.admin_api import AdminApi
 from services.metrics.changes.retry_counter import RetryCounter
 from services.metrics.changes.retry_outbox import RetryOutbox
+from services.metrics.changes.retry_spans import RetrySpans
 from services.metrics.changes.retry_sweeper import RetrySweeper
 from services.metrics.queue_depths import QueueDepths
 from tests.integration.processor.leaky_proxy import LeakyProxy
@@ -30,6 +31,7 @@ from tests.integration.processor.place import Place, ProcessorProcess
 from tests.integration.processor.stage import Stage, opened, scripted
 from tests.support.database_roles import METRICS, url_as
 from tests.support.eventually import eventually
+from tests.support.no_traces import NO_TRACES
 
 OURS = UUID("0198a000-0000-7000-8000-00000000000a")
 THEIRS = UUID("0198a000-0000-7000-8000-00000000000b")
@@ -145,7 +147,9 @@ async def retry_stage(place: Place, proxy: LeakyProxy) -> AsyncGenerator[RetrySt
             return None if depth is None else depth.messages
 
         access = Access(pool)
-        outbox = RetryOutbox(access, publisher, RetryCounter(CollectorRegistry()))
+        outbox = RetryOutbox(
+            access, publisher, RetryCounter(CollectorRegistry()), RetrySpans(NO_TRACES)
+        )
         api = await stack.enter_async_context(
             AdminApi(access, outbox, waiting, max_attempts=place.ladder.max_attempts)
         )

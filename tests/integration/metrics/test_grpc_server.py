@@ -31,11 +31,13 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 )
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from services.metrics.api.call import Call
+from services.metrics.api.call_spans import CallSpans
 from services.metrics.api.errors import Violation, invalid, precondition
 from services.metrics.api.methods import SERVICES
 from services.metrics.api.peer import Protocol
 from services.metrics.grpc_server import grpc_server
 from tests.support.eventually import eventually
+from tests.support.no_traces import NO_TRACES
 from tests.support.reflecting_client import reflecting_client
 from tests.support.tokens import bearer, token
 from tests.unit.metrics.api.scripted_api import METHODS, ScriptedApi
@@ -45,6 +47,8 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 LARGEST_EVENT = "x" * 8 * 1024 * 1024
 JOB = str(new_job_id())
 GOOD = (("authorization", bearer()),)
+
+SPANS = CallSpans(NO_TRACES)
 
 
 class Served:
@@ -69,7 +73,7 @@ async def served() -> AsyncIterator[Served]:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     options = [("grpc.max_receive_message_length", 64 * 1024 * 1024)]
     async with (
-        grpc_server(address, api.dispatcher, is_ready=yes, drain_timeout_s=3),
+        grpc_server(address, api.dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3),
         grpc.aio.insecure_channel(address, options=options) as channel,
     ):
         yield Served(api, address, channel)
@@ -292,7 +296,7 @@ async def test_streams_end_in_order_when_it_stops() -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     server = AsyncExitStack()
     await server.enter_async_context(
-        grpc_server(address, api.dispatcher, is_ready=yes, drain_timeout_s=3)
+        grpc_server(address, api.dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3)
     )
     async with grpc.aio.insecure_channel(address) as channel:
         healths = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())

@@ -11,9 +11,11 @@ from ringback.contract.topology import WORK_QUEUE
 from services.metrics.changes.retry_counter import RetryCounter
 from services.metrics.changes.retry_one import RetryOne, RetryOrder
 from services.metrics.changes.retry_outbox import RetryOutbox
+from services.metrics.changes.retry_spans import RetrySpans
 from services.metrics.changes.retry_sweeper import RetrySweeper
 from tests.integration.metrics.retry_stage import RetryStage, place, proxy, retrying
 from tests.support.eventually import eventually
+from tests.support.no_traces import NO_TRACES
 
 __all__ = ["place", "proxy", "retrying"]  # fixtures
 
@@ -36,7 +38,9 @@ class Unlucky:
 @pytest.fixture
 async def unpublished(retrying: RetryStage) -> list[UUID]:
     """Three retries that were committed while the broker confirmed nothing, the oldest first."""
-    outbox = RetryOutbox(retrying.access, Unlucky(), RetryCounter(CollectorRegistry()))
+    outbox = RetryOutbox(
+        retrying.access, Unlucky(), RetryCounter(CollectorRegistry()), RetrySpans(NO_TRACES)
+    )
     retry_one = RetryOne(retrying.access, outbox, max_attempts=3)
     made = []
     for _ in range(3):
@@ -47,7 +51,9 @@ async def unpublished(retrying: RetryStage) -> list[UUID]:
 
 
 def sweeper_with(retrying: RetryStage, publisher: Unlucky) -> RetrySweeper:
-    outbox = RetryOutbox(retrying.access, publisher, RetryCounter(CollectorRegistry()))
+    outbox = RetryOutbox(
+        retrying.access, publisher, RetryCounter(CollectorRegistry()), RetrySpans(NO_TRACES)
+    )
     return RetrySweeper(retrying.access, outbox, retrying.stopping, min_age_s=0)
 
 

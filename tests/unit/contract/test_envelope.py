@@ -33,6 +33,7 @@ MOMENTS = st.datetimes(
     datetime(2100, 1, 1),  # ruff: ignore[call-datetime-without-tzinfo]
     timezones=st.integers(-23, 23).map(lambda hours: timezone(timedelta(hours=hours))),
 ).map(lambda moment: moment.replace(microsecond=moment.microsecond // 1_000 * 1_000))
+ORIGINS = st.builds(lambda: TraceContext(new_trace_context().traceparent))
 ENVELOPES = st.builds(
     Envelope,
     job_id=JOB_IDS,
@@ -47,6 +48,7 @@ ENVELOPES = st.builds(
     ),
     dedup_key=st.none() | KEEPABLE,
     retry_of=st.none() | JOB_IDS,
+    origin=st.none() | ORIGINS,
 )
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.binary() | st.text() | st.uuids(),

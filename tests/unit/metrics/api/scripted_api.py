@@ -7,6 +7,7 @@ from typing import Any
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
+from ringback.runtime.tracing import untraced
 from services.metrics.api.auth import Authenticator
 from services.metrics.api.call import Call
 from services.metrics.api.dispatch import Dispatcher
@@ -61,6 +62,7 @@ class ScriptedApi:
             else authorization,
             "timeout_s": timeout_s,
             "peer": Peer(Protocol.REST, "here"),
+            "span": untraced(),
         }  # fmt: skip
         if request is None:
             request = method.request_class()

@@ -1,6 +1,7 @@
 """Tests for services.metrics.api.dispatch: what is done once for every call."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -22,6 +23,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     WatchQueueHealthResponse,
 )
 from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.tracing import untraced
 from services.metrics.api.call import Call
 from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.errors import ApiError, no_such_delivery, precondition
@@ -168,6 +170,7 @@ def stream(api: ScriptedApi, timeout_s: float | None = None) -> AsyncGenerator[M
         authorization=bearer(),
         timeout_s=timeout_s,
         peer=Peer(Protocol.REST, "here"),
+        span=untraced(),
     )
 
 
@@ -286,6 +289,7 @@ async def test_each_call_is_one_wide_line(api: ScriptedApi) -> None:
     good, missed, stranger = lines
     duration_ms = good.pop("duration_ms")
     assert 0 <= duration_ms < 5000
+    assert re.fullmatch(r"[0-9a-f]{32}", good.pop("trace_id"))
     assert good == {
         "event": "rpc.finished",
         "log_level": "info",
