@@ -51,6 +51,7 @@ _COMMANDS = {
         ("stats", "ringback.cli.stats:stats", "Count what became of the last hours or days."),
         ("failures", "ringback.cli.failures:failures", "List what failed lately."),
         ("delivery", "ringback.cli.delivery:delivery", "Show one webhook, attempt by attempt."),
+        ("trace", "ringback.cli.trace:trace", "Show one webhook, span by span, with its retries."),
     ),
     "Act": (
         ("dead", "ringback.cli.dead:dead", "List, show, retry and discard dead letters."),

@@ -18,6 +18,8 @@ from ringback.local.ports import LOOPBACK, ServicePorts, named_ports, port_setti
 
 POLL_S = 0.1
 TAIL_LINES = 12
+TRACE_FILE = "traces.jsonl"
+"""In the stack's folder: the spans of its services. A full one is kept beside it, with `.1`."""
 DEMO_HANDLERS = "ringback.cli.demo_handlers"  # `ringback demo` sends what they make fail
 
 
@@ -102,6 +104,7 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
         "RINGBACK_GATEWAY_HOST": LOOPBACK,
         "RINGBACK_METRICS_HOST": LOOPBACK,
         "RINGBACK_EXPOSITION_HOST": LOOPBACK,
+        "RINGBACK_TRACE_FILE": str(around.state_dir.absolute() / TRACE_FILE),
         "RINGBACK_SPOOL_DIR": str(around.state_dir / "spool"),
         "PYTHONUNBUFFERED": "1",
     }

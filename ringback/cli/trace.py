@@ -1,0 +1,102 @@
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+from cyclopts import App, Parameter
+
+from ringback.cli.failure import BadInputError, CommandError
+from ringback.cli.terminal import out
+from ringback.cli.trace_json import story_document
+from ringback.cli.trace_screen import headline, story_table
+from ringback.cli.trace_spans import ReadSpan, read_spans, trace_files
+from ringback.cli.trace_story import Chapter, family_of, jobs_that_begin_with, story_of
+from ringback.local.stack_service import TRACE_FILE
+from ringback.runtime.settings import TraceSettings, load
+
+_MOST_NAMED = 5
+_WIDE = 160
+
+_EXAMPLES = """Examples:
+
+    ringback trace 01a20ae5-092a-7231-b1cb-a72e977205ad
+    ringback trace 01a20ae5-092a              the beginning of an id will do
+    ringback trace 01a20ae5-092a --json
+"""
+
+trace = App(name="trace", help_epilogue=_EXAMPLES)
+
+
+@trace.default
+def _trace(
+    job: str,
+    /,
+    *,
+    file: Annotated[Path | None, Parameter(show_default=False)] = None,
+    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    data: Path = Path(".ringback"),
+) -> None:
+    """Show all that was done about one webhook, span by span: attempts, waits, moves, retries.
+
+    The spans come from the file to which the services of this machine append them.
+
+    Parameters
+    ----------
+    job
+        The job id, or the beginning of it.
+    file
+        The file of spans; by default RINGBACK_TRACE_FILE, else that of `ringback up`.
+    json
+        Print the spans as JSON.
+    data
+        The folder that `ringback up` was given.
+    """
+    path = file or load(TraceSettings).trace_file or data / TRACE_FILE
+    spans = _spans_in(path)
+    job_id = _the_one(job.strip().lower(), spans, path)
+    chapters = story_of(family_of(job_id, spans), spans)
+    if json:
+        sys.stdout.write(orjson.dumps(story_document(job_id, chapters)).decode() + "\n")
+    else:
+        _print(job_id, chapters)
+
+
+def _spans_in(path: Path) -> list[ReadSpan]:
+    files = trace_files(path)
+    if not files:
+        raise CommandError(
+            f"There are no spans in {path}. `ringback up` has its services write them; elsewhere "
+            "set RINGBACK_TRACE_FILE for the services and for this command."
+        )
+    try:
+        return [span for one in files for span in read_spans(one)]
+    except OSError as exc:
+        raise CommandError(f"{path} cannot be read: {exc.strerror}.") from exc
+
+
+def _the_one(job: str, spans: list[ReadSpan], path: Path) -> str:
+    found = jobs_that_begin_with(job, spans) if job else []
+    match found:
+        case [job_id]:
+            return job_id
+        case []:
+            raise CommandError(
+                f"No span in {path} is about a webhook {job}. They are written within two seconds, "
+                "and the oldest make room for newer ones."
+            )
+        case _:
+            named = "\n".join(f"    {one}" for one in found[:_MOST_NAMED])
+            raise BadInputError(
+                f"{len(found)} webhooks have an id that begins with {job}. Say more of it:\n{named}"
+                + ("\n    ..." if len(found) > _MOST_NAMED else "")
+            )
+
+
+def _print(job_id: str, chapters: list[Chapter]) -> None:
+    console = out()
+    if not console.is_terminal:
+        # Whole lines for a pipe.
+        console.width = max(console.width, _WIDE)
+    console.print(headline(job_id, chapters))
+    console.print()
+    console.print(story_table(job_id, chapters))

@@ -1,0 +1,140 @@
+"""What the spans of many webhooks tell of one of them, in the order in which it happened. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ringback.cli.trace_spans import ReadSpan
+from ringback.contract.telemetry.attributes import Attribute
+
+
+@dataclass(frozen=True, slots=True)
+class SpanTree:
+    """A span, and what happened within it, in the order of their beginnings."""
+
+    span: ReadSpan
+    children: tuple["SpanTree", ...]
+
+    @property
+    def ended_ns(self) -> int:
+        """When the last part of it had ended: a publish outlives its request."""
+        return max((self.span.ended_ns, *(child.ended_ns for child in self.children)))
+
+    def all_spans(self) -> Iterable[ReadSpan]:
+        yield self.span
+        for child in self.children:
+            yield from child.all_spans()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chapter:
+    """One tree, and the webhook that it is about.
+
+    `waited_ns` passed since all before it had ended, in the queue `waited_in` if that is known.
+    """
+
+    tree: SpanTree
+    job_id: str
+    waited_ns: int | None
+    waited_in: str
+
+
+def jobs_that_begin_with(prefix: str, spans: Iterable[ReadSpan]) -> list[str]:
+    """The ids of webhooks; only the one that is exactly this where it is there."""
+    found = {job_id for span in spans if (job_id := job_of(span)).startswith(prefix) and job_id}
+    return [prefix] if prefix in found else sorted(found)
+
+
+def family_of(job_id: str, spans: Iterable[ReadSpan]) -> frozenset[str]:
+    """The webhook, those that it is a retry of, and those that it was retried as."""
+    related: dict[str, set[str]] = defaultdict(set)
+    for span in spans:
+        one, other = job_of(span), str(span.attributes.get(Attribute.RETRY_OF, ""))
+        if one and other:
+            related[one].add(other)
+            related[other].add(one)
+    family, waiting = {job_id}, [job_id]
+    while waiting:
+        new = related[waiting.pop()] - family
+        family |= new
+        waiting.extend(new)
+    return frozenset(family)
+
+
+def story_of(family: frozenset[str], spans: Sequence[ReadSpan]) -> list[Chapter]:
+    """All that was done about these webhooks.
+
+    Of a trace that is about others as well, as that of a run of retries, only our part is told.
+    """
+    ours = _ours(family, spans)
+    below: dict[str, list[ReadSpan]] = defaultdict(list)
+    for span in sorted(ours.values(), key=lambda one: (one.began_ns, -one.ended_ns)):
+        below[span.parent_id if span.parent_id in ours else ""].append(span)
+    chapters: list[Chapter] = []
+    ended_ns: int | None = None
+    moved_to = ""
+    for root in below[""]:
+        tree = _tree(root, below)
+        chapters.append(
+            Chapter(
+                tree=tree,
+                job_id=_job_in(tree, family),
+                waited_ns=None if ended_ns is None else root.began_ns - ended_ns,
+                waited_in=moved_to,
+            )
+        )
+        ended_ns = max(ended_ns or 0, tree.ended_ns)
+        moved_to = _moved_to(tree)
+    return chapters
+
+
+def job_of(span: ReadSpan) -> str:
+    return str(span.attributes.get(Attribute.JOB_ID, ""))
+
+
+def _ours(family: frozenset[str], spans: Sequence[ReadSpan]) -> dict[str, ReadSpan]:
+    by_id = {span.span_id: span for span in spans}
+    ours = {span.span_id: span for span in spans if job_of(span) in family}
+    direct = set(ours)
+    for span in spans:
+        if span.span_id in direct:
+            _add_ancestors(span, by_id, ours)
+        elif not job_of(span) and _is_below_or_links(span, by_id, direct):
+            ours[span.span_id] = span
+    return ours
+
+
+def _add_ancestors(
+    span: ReadSpan, by_id: Mapping[str, ReadSpan], ours: dict[str, ReadSpan]
+) -> None:
+    """As far as they are nobody else's."""
+    parent = by_id.get(span.parent_id)
+    while parent is not None and parent.span_id not in ours and not job_of(parent):
+        ours[parent.span_id] = parent
+        parent = by_id.get(parent.parent_id)
+
+
+def _is_below_or_links(
+    span: ReadSpan, by_id: Mapping[str, ReadSpan], direct: frozenset[str] | set[str]
+) -> bool:
+    if any(link.span_id in direct for link in span.links):
+        return True
+    parent = by_id.get(span.parent_id)
+    while parent is not None:
+        if job_of(parent):
+            return parent.span_id in direct
+        parent = by_id.get(parent.parent_id)
+    return False
+
+
+def _tree(span: ReadSpan, below: Mapping[str, Sequence[ReadSpan]]) -> SpanTree:
+    return SpanTree(span, tuple(_tree(child, below) for child in below.get(span.span_id, ())))
+
+
+def _job_in(tree: SpanTree, family: frozenset[str]) -> str:
+    return next((job for span in tree.all_spans() if (job := job_of(span)) in family), "")
+
+
+def _moved_to(tree: SpanTree) -> str:
+    moves = [span.attributes.get(Attribute.MOVED_TO, "") for span in tree.all_spans()]
+    return str(next(filter(None, reversed(moves)), ""))

@@ -1,0 +1,238 @@
+"""What `ringback trace` makes of recorded spans."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from ringback.cli.app import run
+
+Captured = pytest.CaptureFixture[str]
+Ring = Callable[..., str]
+
+JOB = "01a20ae5-092a-7231-b1cb-a72e977205ad"
+RETRY = "01a20ae5-4b9a-753a-af38-ceb3871aecf8"
+OTHER = "01a20ae5-0a1a-75cc-807a-3858373dc1c8"
+MIDNIGHT_MS = 1_795_478_400_000  # 2026-11-24
+KINDS = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
+DEAD = "webhooks.dead:attempt.2:webhooks.dlq"
+
+
+def span(
+    name: str, ids: str, at_ms: int, took_ms: int, *, kind: str = "CLIENT", **told: Any
+) -> dict[str, Any]:
+    """A span as a service writes it. `ids` are `trace/span` or `trace/span/parent`.
+
+    `attributes`, `links` (pairs of a relation and `trace/span`) and `error` may be given.
+    """
+    trace_id, span_id, parent_id = (*ids.split("/"), "")[:3]
+    began_ns = (MIDNIGHT_MS + at_ms) * 1_000_000
+    written: dict[str, Any] = {
+        "traceId": trace_id.rjust(32, "0"),
+        "spanId": span_id.rjust(16, "0"),
+        "name": name,
+        "kind": KINDS[kind],
+        "startTimeUnixNano": str(began_ns),
+        "endTimeUnixNano": str(began_ns + took_ms * 1_000_000),
+        "attributes": values(told.get("attributes", {})),
+        "links": [
+            {
+                "traceId": to.split("/")[0].rjust(32, "0"),
+                "spanId": to.split("/")[1].rjust(16, "0"),
+                "attributes": values({"ringback.link": relation}),
+            }
+            for relation, to in told.get("links", ())
+        ],
+    }
+    if parent_id:
+        written["parentSpanId"] = parent_id.rjust(16, "0")
+    if "error" in told:
+        written["status"] = {"code": 2, "message": "It broke."}
+        written["attributes"] += values({"error.type": told["error"]})
+    return written
+
+
+def values(attributes: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"key": key, "value": {"stringValue": value} if isinstance(value, str) else
+         {"intValue": str(value)}}
+        for key, value in attributes.items()
+    ]  # fmt: skip
+
+
+def line(*spans: dict[str, Any]) -> bytes:
+    resource = {"attributes": values({"service.name": "ringback-processor"})}
+    scopes = [{"scope": {"name": "ringback"}, "spans": spans}]
+    return orjson.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": scopes}]})
+
+
+def of(job_id: str, **more: Any) -> dict[str, Any]:
+    return {"ringback.job_id": job_id, **{f"ringback.{name}": it for name, it in more.items()}}
+
+
+def attempt(number: int, ids: str, at_ms: int, took_ms: int, job_id: str, **told: Any) -> Any:
+    attributes = of(job_id, attempt=number, event_type="hang", outcome=told.pop("outcome"))
+    attributes["messaging.destination.name"] = f"webhooks:attempt.{number}:webhooks.work"
+    name = f"process webhooks:attempt.{number}:webhooks.work"
+    return span(name, ids, at_ms, took_ms, kind="CONSUMER", attributes=attributes, **told)
+
+
+#: Accepted, failed, failed for good, dead; retried by a run that retried another one as well.
+LIFE = [
+    span("POST /api", "a/1", 0, 4, kind="SERVER", attributes=of(JOB, event_type="hang")),
+    span("publish webhooks:attempt.1", "a/2/1", 1, 2, kind="PRODUCER", attributes=of(JOB)),
+    attempt(1, "a/3/2", 10, 5, JOB, outcome="failed", error="ShopError"),
+    span("move webhooks.retry.1.2s", "a/4/3", 14, 0, kind="PRODUCER",
+         attributes=of(JOB, moved_to="webhooks.retry.1.2s")),
+    attempt(2, "b/5", 2015, 6, JOB, outcome="permanent", error="ShopError",
+            links=[("origin", "a/2"), ("previous_attempt", "a/3")]),
+    span("process dead", "c/6", 2040, 3, kind="CONSUMER",
+         attributes=of(JOB, attempt=2) | {"messaging.destination.name": DEAD}),
+    span("AdminService/RetryDeliveries", "d/7", 60_000, 900, kind="SERVER"),
+    span("retry_conditions", "d/8/7", 60_001, 1),
+    span("publish webhooks:attempt.1", "d/9/7", 60_010, 3, kind="PRODUCER",
+         attributes=of(RETRY, retry_of=JOB)),
+    span("publish webhooks:attempt.1", "d/10/7", 60_050, 3, kind="PRODUCER",
+         attributes=of(OTHER, retry_of="01a20000-0000-7000-8000-000000000000")),
+    attempt(1, "e/11", 60_020, 4, RETRY, outcome="completed", links=[("retry_request", "d/9")]),
+    span("finish_attempts", "e/12/11", 60_022, 2),
+]  # fmt: skip
+SHOWN = """\
+01a20ae5-092a-7231-b1cb-a72e977205ad  hang  2 attempts, dead letter
+
+2026-11-24 UTC  trace 0000000000000000000000000000000a
+00:00:00.000    POST /api                          4 ms
+00:00:00.001    └─ publish webhooks:attempt.1      2 ms
+00:00:00.010       └─ attempt 1                    5 ms  failed  ShopError: It broke.
+00:00:00.014          └─ move webhooks.retry.1.2s <1 ms
+                ⋮ 2.0 s in webhooks.retry.1.2s
+                trace 0000000000000000000000000000000b
+00:00:02.015    attempt 2                          6 ms  permanent  ShopError: It broke.
+                ⋮ 19 ms
+                trace 0000000000000000000000000000000c
+00:00:02.040    dead letter                        3 ms
+                ⋮ 58.0 s
+                webhook 01a20ae5-4b9a-753a-af38-ceb3871aecf8
+                trace 0000000000000000000000000000000d
+00:01:00.000    AdminService/RetryDeliveries     900 ms
+00:01:00.010    └─ publish webhooks:attempt.1      3 ms
+                trace 0000000000000000000000000000000e
+00:01:00.020    attempt 1                          4 ms  completed
+00:01:00.022    └─ finish_attempts                 2 ms"""
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with LIFE, in no order, and a last line that is being written."""
+    path = tmp_path / "traces.jsonl"
+    path.write_bytes(b"\n".join([line(*LIFE[6:]), line(*LIFE[:6]), b'{"resourceSpans":[{"res']))
+    monkeypatch.setenv("RINGBACK_TRACE_FILE", str(path))
+    monkeypatch.setenv("COLUMNS", "120")
+    return path
+
+
+def words(text: str) -> list[str]:
+    """Each line without what only aligns it."""
+    return [" ".join(row.split()) for row in text.strip().splitlines()]
+
+
+@pytest.mark.usefixtures("recorded")
+def test_a_life_is_told_in_its_order(capsys: Captured) -> None:
+    """Attempts, waits, the dead letter and the retry follow each other, without anybody else's."""
+    status = run(["trace", JOB])
+
+    assert status == 0
+    assert words(capsys.readouterr().out) == words(SHOWN)
+
+
+@pytest.mark.usefixtures("recorded")
+@pytest.mark.parametrize("asked", [RETRY, RETRY[:14].upper()])
+def test_a_retry_leads_to_its_original(asked: str, capsys: Captured) -> None:
+    """Whichever of the two is asked for, by its whole id or the beginning, both are shown."""
+    status = run(["trace", asked])
+
+    told = words(capsys.readouterr().out)
+    assert status == 0
+    assert told[0] == f"{RETRY} hang 1 attempt, completed"
+    assert f"webhook {JOB}" in told
+    assert told[-2:] == words(SHOWN)[-2:]
+
+
+@pytest.mark.usefixtures("recorded")
+def test_json_has_every_attribute(capsys: Captured) -> None:
+    """A document on one line: traces in their order, spans within each other."""
+    status = run(["trace", JOB, "--json"])
+
+    [text] = capsys.readouterr().out.splitlines()
+    document = orjson.loads(text)
+    first, second, *_ = document["traces"]
+    assert (status, document["jobId"], document["jobIds"]) == (0, JOB, [JOB, RETRY])
+    assert (second["waitedMs"], second["waitedIn"]) == (2000, "webhooks.retry.1.2s")
+    assert second["span"]["links"][1] == {
+        "traceId": "a".rjust(32, "0"),
+        "spanId": "3".rjust(16, "0"),
+        "relation": "previous_attempt",
+    }
+    assert second["span"]["attributes"]["ringback.attempt"] == 2
+    assert second["span"]["service"] == "ringback-processor"
+    assert first["span"]["startedAt"] == "2026-11-24T00:00:00.000000Z"
+    [publish] = first["span"]["children"]
+    assert (publish["name"], publish["durationMs"]) == ("publish webhooks:attempt.1", 2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "sentence"),
+    [
+        ("01a20ae5-0", 2, "2 webhooks have an id that begins with 01a20ae5-0."),
+        ("0190", 1, "is about a webhook 0190."),
+        ("", 1, "is about a webhook ."),
+    ],
+)
+def test_what_is_not_one_webhook_is_said(
+    recorded: Path, capsys: Captured, asked: str, status: int, sentence: str
+) -> None:
+    """Too short a beginning names those that it could be; none says where it looked."""
+    ended = run(["trace", asked])
+
+    told = capsys.readouterr()
+    assert (ended, told.out) == (status, "")
+    assert sentence in told.err
+    assert (OTHER in told.err) == (status == 2)
+    assert (str(recorded) in told.err) == (status == 1)
+
+
+def test_a_file_that_is_absent_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """The sentence says how there would be one."""
+    monkeypatch.delenv("RINGBACK_TRACE_FILE", raising=False)
+
+    status = run(["trace", JOB, "--data", str(tmp_path)])
+
+    told = " ".join(capsys.readouterr().err.split())
+    assert status == 1
+    assert f"There are no spans in {tmp_path}/traces.jsonl." in told
+    assert "`ringback up` has its services write them" in told
+
+
+def test_spans_of_the_file_before_are_there_too(recorded: Path, capsys: Captured) -> None:
+    """A file that was full stands beside the other; a webhook may have spans in both."""
+    recorded.with_name("traces.jsonl.1").write_bytes(line(*LIFE[:6]))
+    recorded.write_bytes(line(*LIFE[6:]))
+
+    status = run(["trace", JOB])
+
+    assert status == 0
+    assert words(capsys.readouterr().out) == words(SHOWN)
+
+
+def test_what_strangers_sent_cannot_move_the_cursor(recorded: Path, capsys: Captured) -> None:
+    """The type of an event is a text of anybody."""
+    evil = span("POST", "f/1", 0, 1, kind="SERVER", attributes=of(JOB, event_type="\x1b[2Jhang"))
+    recorded.write_bytes(line(evil))
+
+    run(["trace", JOB])
+
+    assert "\x1b" not in capsys.readouterr().out
