@@ -14,6 +14,8 @@ from grafana_foundation_sdk.models.dashboard import (
 from deploy.grafana.sources import PROMETHEUS
 
 TAG: Final = "ringback"
+REPOSITORY: Final = ""
+"""Where the files of this repository can be read; an installation sets its own in the address."""
 
 Rows = Mapping[str, Iterable[Builder[Panel]]]
 
@@ -39,6 +41,7 @@ def page(
         .icon_color("red")
         .expr('max by (alertname, severity) (ALERTS{alertstate="firing", alertname=~"Ringback.*"})')
     )
+    made.with_variable(dashboard.TextBoxVariable("repository").default_value(REPOSITORY))
     for name, panels in rows.items():
         made.with_row(dashboard.Row(name))
         for panel in panels:

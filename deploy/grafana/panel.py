@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import bargauge, common, stat, table, timeseries
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.common import (
     BarGaugeDisplayMode,
     BigValueColorMode,
@@ -14,6 +15,8 @@ from grafana_foundation_sdk.models.common import (
     VizOrientation,
 )
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardLink,
+    DashboardLinkType,
     DataTransformerConfig,
     ValueMap,
     ValueMapping,
@@ -26,7 +29,6 @@ from deploy.grafana.query import Query
 COUNT = "short"
 SECONDS = "s"
 RATIO = "percentunit"
-BYTES = "bytes"
 PER_SECOND = "suffix:/s"
 PER_MINUTE = "suffix:/min"
 
@@ -45,6 +47,7 @@ class Shown:
     height: int = 8
     limit: Limit | None = None
     words: dict[str, tuple[str, str]] | None = None
+    runbook: str | None = None
     most: float | None = None
     decimals: int | None = None
 
@@ -61,6 +64,8 @@ class Shown:
             panel.decimals(self.decimals)
         if self.words:
             panel.mappings([_words(self.words)])
+        if self.runbook:
+            panel.links([_RunbookLink(self.runbook)])
 
 
 def figure(shown: Shown) -> stat.Panel:
@@ -126,3 +131,18 @@ def _words(words: dict[str, tuple[str, str]]) -> ValueMapping:
             for place, (value, (text, color)) in enumerate(words.items())
         }
     )
+
+
+class _RunbookLink(Builder[DashboardLink]):
+    """To the runbook of an alert, in the repository that the dashboard's variable names."""
+
+    def __init__(self, alert: str) -> None:
+        self._alert = alert
+
+    def build(self) -> DashboardLink:
+        return DashboardLink(
+            title="Runbook",
+            type_val=DashboardLinkType.LINK,
+            url=f"${{repository}}/docs/runbooks/{self._alert}.md",
+            target_blank=True,
+        )

@@ -62,6 +62,7 @@ def _for_a_person() -> Iterator[Builder[Panel]]:
     yield figure(
         Shown(
             title="Missing from the log",
+            runbook="RingbackLedgerGap",
             says="Accepted webhooks without a row in the log. What waits or is in hand may be "
             "among them for a moment; what stays is lost.",
             unit=COUNT,
@@ -74,6 +75,7 @@ def _for_a_person() -> Iterator[Builder[Panel]]:
     yield figure(
         Shown(
             title="Dead letters",
+            runbook="RingbackDeadLetters",
             says="Webhooks that were given up, and that nobody has retried or discarded.",
             unit=COUNT,
             asks=(Ask(promql=read(Metric.DEAD_LETTER_QUEUE_SIZE)),),
@@ -85,6 +87,7 @@ def _for_a_person() -> Iterator[Builder[Panel]]:
     yield figure(
         Shown(
             title="Oldest unfinished",
+            runbook="RingbackOldestTooOld",
             says="At least so long ago was the oldest webhook accepted that is not finished.",
             unit=SECONDS,
             asks=(Ask(promql=read(Metric.OLDEST_AGE)),),
@@ -96,6 +99,7 @@ def _for_a_person() -> Iterator[Builder[Panel]]:
     yield figure(
         Shown(
             title="Success, 1 h",
+            runbook="RingbackSuccessLow",
             says="Completed webhooks among those that ended in the last hour; the others are "
             "dead letters. Duplicates do not count.",
             unit=RATIO,
@@ -109,6 +113,7 @@ def _for_a_person() -> Iterator[Builder[Panel]]:
     yield figure(
         Shown(
             title="Processing",
+            runbook="RingbackPausedForLong",
             says="Whether a person has paused processing. Webhooks are accepted meanwhile.",
             unit=COUNT,
             asks=(Ask(promql=read(Metric.PROCESSING_PAUSED)),),
@@ -177,6 +182,7 @@ def _ledger() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="The ledger",
+            runbook="RingbackLedgerGap",
             says="Webhooks that gateways of the last 48 hours accepted, and how many of them have "
             "a row in the log. The lines are to lie on each other.",
             unit=COUNT,

@@ -38,6 +38,7 @@ def _waiting() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="Ready to be processed",
+            runbook="RingbackBacklog",
             says="Webhooks that no processor has taken yet.",
             unit=COUNT,
             asks=(
@@ -66,6 +67,7 @@ def _waiting() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="Oldest unfinished",
+            runbook="RingbackOldestTooOld",
             says="Since the acceptance of the oldest webhook that no attempt was made for, and of "
             "the oldest that waits for its next one.",
             unit=SECONDS,
@@ -86,6 +88,7 @@ def _waiting() -> Iterator[Builder[Panel]]:
     yield bars(
         Shown(
             title="Consumers",
+            runbook="RingbackNoConsumer",
             says="Who takes from a queue. Without one, what arrives there waits.",
             unit=COUNT,
             asks=(
@@ -133,6 +136,7 @@ def _retries() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="Attempts per webhook",
+            runbook="RingbackAttemptsHigh",
             says="On average, of those that ended in the 5 minutes before.",
             unit=COUNT,
             asks=(Ask(promql=_attempts_each("5m"), legend="attempts"),),
@@ -196,6 +200,7 @@ def _rare() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="Dead letters by reason",
+            runbook="RingbackDeadLetters",
             says="Webhooks given up, per minute. A process crash or an undeliverable message is "
             "never the fault of a handler.",
             unit=PER_MINUTE,

@@ -9,7 +9,6 @@ from grafana_foundation_sdk.models.dashboard import Panel
 from deploy.grafana.limit import Limit
 from deploy.grafana.page import page
 from deploy.grafana.panel import (
-    BYTES,
     COUNT,
     PER_SECOND,
     RATIO,
@@ -19,11 +18,12 @@ from deploy.grafana.panel import (
     figure,
     rows,
 )
-from deploy.grafana.promql import WINDOW, added, quantile, rate, read
+from deploy.grafana.promql import added, quantile, rate, read
 from deploy.grafana.query import Ask, Select
 from ringback.contract.telemetry.metrics import Metric
 
 _OURS = 'job=~"gateway|processor|metrics"'
+_USED = 'state="used"'
 
 
 def runtime() -> Dashboard:
@@ -32,62 +32,23 @@ def runtime() -> Dashboard:
         "Runtime",
         "The processes of the three services, and the broker and database they stand on.",
         {
-            "Processes": _processes(),
-            "Broker": _broker(),
+            "Links": _links(),
+            "Processes and broker": _processes(),
             "Database": _database(),
             "Calls to the metrics service": _calls(),
         },
     )
 
 
-def _processes() -> Iterator[Builder[Panel]]:
-    yield curves(
-        Shown(
-            title="Processor time",
-            says="Of one core. A service is one thread: at 100 % it is the limit.",
-            unit=RATIO,
-            asks=(
-                Ask(
-                    promql=f"max by (job) (rate(process_cpu_seconds_total{{{_OURS}}}[{WINDOW}]))",
-                    legend="{{job}}",
-                ),
-            ),
-            width=8,
-        )
-    )
-    yield curves(
-        Shown(
-            title="Memory",
-            says="Resident memory of the largest process of each service.",
-            unit=BYTES,
-            asks=(
-                Ask(
-                    promql=f"max by (job) (process_resident_memory_bytes{{{_OURS}}})",
-                    legend="{{job}}",
-                ),
-            ),
-            width=8,
-        )
-    )
-    yield curves(
-        Shown(
-            title="Processes that answer",
-            says="Processes of each service whose metrics Prometheus can read.",
-            unit=COUNT,
-            asks=(Ask(promql=f"sum by (job) (up{{{_OURS}}})", legend="{{job}}"),),
-            width=8,
-        )
-    )
-
-
-def _broker() -> Iterator[Builder[Panel]]:
+def _links() -> Iterator[Builder[Panel]]:
     yield figure(
         Shown(
             title="Links to the broker",
-            says="Whether every process that tells of its link is connected.",
+            runbook="RingbackBrokerLinkDown",
+            says="Whether every process is connected to the broker.",
             unit=COUNT,
             asks=(Ask(promql=f"min({Metric.BROKER_LINK_UP.name})"),),
-            width=4,
+            width=6,
             height=4,
             words={"0": ("down", "red"), "1": ("up", "green")},
         )
@@ -95,10 +56,11 @@ def _broker() -> Iterator[Builder[Panel]]:
     yield figure(
         Shown(
             title="Breaker",
+            runbook="RingbackBreakerOpen",
             says="Open while a gateway spools webhooks without asking the broker first.",
             unit=COUNT,
             asks=(Ask(promql=read(Metric.BREAKER_OPEN)),),
-            width=4,
+            width=6,
             height=4,
             words={"0": ("closed", "green"), "1": ("open", "red")},
         )
@@ -106,12 +68,39 @@ def _broker() -> Iterator[Builder[Panel]]:
     yield figure(
         Shown(
             title="Spooled",
+            runbook="RingbackSpoolNotDraining",
             says="Webhooks that wait on the gateways' own disks for the broker.",
             unit=COUNT,
             asks=(Ask(promql=added(Metric.SPOOL_MESSAGES)),),
-            width=4,
+            width=6,
             height=4,
             limit=Limit.good_up_to(1),
+        )
+    )
+    yield figure(
+        Shown(
+            title="Days made ahead",
+            runbook="RingbackPartitionMissing",
+            says="Partitions of the log for the days to come. Without one for tomorrow no webhook "
+            "can be recorded from midnight UTC.",
+            unit=COUNT,
+            asks=(Ask(promql=read(Metric.PARTITIONS_AHEAD)),),
+            width=6,
+            height=4,
+            limit=Limit.good_from(1),
+        )
+    )
+
+
+def _processes() -> Iterator[Builder[Panel]]:
+    yield curves(
+        Shown(
+            title="Processes that answer",
+            runbook="RingbackNoData",
+            says="Processes of each service whose metrics Prometheus can read.",
+            unit=COUNT,
+            asks=(Ask(promql=f"sum by (job) (up{{{_OURS}}})", legend="{{job}}"),),
+            width=8,
         )
     )
     yield curves(
@@ -123,30 +112,48 @@ def _broker() -> Iterator[Builder[Panel]]:
                 Ask(promql=quantile(share, Metric.PUBLISH_SECONDS), legend=name, exemplars=True)
                 for share, name in ((0.5, "half"), (0.99, "99 %"))
             ),
-            width=12,
+            width=8,
+        )
+    )
+    yield rows(
+        Shown(
+            title="Builds",
+            says="Which version runs as which service.",
+            unit=COUNT,
+            asks=(
+                Ask(promql=f"count by (service, version) ({Metric.BUILD_INFO.name})", instant=True),
+            ),
+            width=8,
         )
     )
 
 
 def _database() -> Iterator[Builder[Panel]]:
-    yield rows(
+    yield curves(
         Shown(
-            title="PostgreSQL",
-            says="The database as the server sees it.",
-            unit=COUNT,
-            asks=(Select("server.sql"),),
-            width=12,
+            title="Connections in use",
+            says="Of the pool of each service, as a share of the most it may have.",
+            unit=RATIO,
+            asks=(
+                Ask(
+                    promql=f"{added(Metric.POOL_CONNECTIONS, by='job', where=_USED)}"
+                    f" / {added(Metric.POOL_MAX_CONNECTIONS, by='job')}",
+                    legend="{{job}}",
+                ),
+            ),
+            width=8,
+            most=1,
         )
     )
-    yield figure(
+    yield curves(
         Shown(
-            title="Days made ahead",
-            says="Partitions of the log for the days to come. Without one for tomorrow no webhook "
-            "can be recorded from midnight UTC.",
-            unit=COUNT,
-            asks=(Ask(promql=read(Metric.PARTITIONS_AHEAD)),),
-            width=4,
-            limit=Limit.good_from(1),
+            title="Wait for a connection",
+            says="From asking a pool for a connection to having it: 95 of 100 waits are shorter.",
+            unit=SECONDS,
+            asks=(
+                Ask(promql=quantile(0.95, Metric.POOL_WAIT_SECONDS, by="job"), legend="{{job}}"),
+            ),
+            width=8,
         )
     )
     yield curves(
@@ -159,15 +166,25 @@ def _database() -> Iterator[Builder[Panel]]:
             width=8,
         )
     )
+    yield rows(
+        Shown(
+            title="PostgreSQL",
+            says="The database as the server sees it.",
+            unit=COUNT,
+            asks=(Select("server.sql"),),
+            width=24,
+            height=4,
+        )
+    )
 
 
 def _calls() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="Calls by outcome",
-            says="Calls to the metrics API that ended, over gRPC and REST.",
+            says="Calls to the metrics API that ended, over gRPC and REST; the outcomes that came.",
             unit=PER_SECOND,
-            asks=(Ask(promql=rate(Metric.RPC_CALLS, by="code"), legend="{{code}}"),),
+            asks=(Ask(promql=f"{rate(Metric.RPC_CALLS, by='code')} > 0", legend="{{code}}"),),
             width=12,
         )
     )

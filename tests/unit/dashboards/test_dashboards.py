@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from ringback.contract.telemetry.metrics import all_metrics
 
 GRAFANA = FOLDER.parent
 
-#: What Prometheus and the Python client bring of their own.
-FOREIGN_METRICS = {"ALERTS", "up", "process_cpu_seconds_total", "process_resident_memory_bytes"}
+#: What Prometheus brings of its own.
+FOREIGN_METRICS = {"ALERTS", "up"}
 FOREIGN_LABELS = {"job", "instance", "le", "alertname", "alertstate", "severity"}
 
 WORDS_OF_PROMQL = {
@@ -137,3 +138,17 @@ def test_each_data_source_of_a_panel_is_provisioned() -> None:
     assert asked <= set(sources)
     assert [one["datasourceUid"] for one in exemplars] == ["ringback-traces"]
     assert "ringback-traces" in sources
+
+
+def test_a_runbook_that_a_panel_links_to_exists() -> None:
+    """Who follows a link at night finds a page."""
+    root = Path(__file__).parents[3]
+    links = {
+        link["url"].removeprefix("${repository}/")
+        for board in boards().values()
+        for panel in panels(board)
+        for link in panel.get("links", ())
+    }
+
+    assert links
+    assert {link for link in links if not (root / link).is_file()} == set()
