@@ -86,13 +86,9 @@ async def _processor(
         await stack.enter_async_context(exposition)
         await stack.enter_async_context(_in_background(store.housekeeping.run(), stop))
         await stack.enter_async_context(_in_background(pause.run(), stop))
-        heartbeat = Heartbeat(
-            store.pool,
-            prefetch=settings.prefetch,
-            in_hand=lambda: intake.in_hand,
-            is_paused=lambda: pause.is_paused,
+        await stack.enter_async_context(
+            _in_background(_heartbeat(settings, store, intake, pause).run(), stop)
         )
-        await stack.enter_async_context(_in_background(heartbeat.run(), stop))
         await stack.enter_async_context(intake)
         yield intake, exposition
 
@@ -105,6 +101,17 @@ def _exposition(
         port=settings.processor_exposition_port,
         registry=registry,
         readiness=readiness,
+    )
+
+
+def _heartbeat(
+    settings: ProcessorSettings, store: Store, intake: Intake, pause: PauseWatch
+) -> Heartbeat:
+    return Heartbeat(
+        store.pool,
+        prefetch=settings.prefetch,
+        in_hand=lambda: intake.in_hand,
+        is_paused=lambda: pause.is_paused,
     )
 
 
