@@ -37,7 +37,7 @@ async def processes(path: Path, job_id: object, count: int) -> list[TracedSpan]:
         assert len(found) == count, [one.name for one in found]
         return found
 
-    return await eventually(there)
+    return await eventually(there, deadline_s=30)
 
 
 async def test_after_a_crash_the_retry_still_knows_the_attempt_before(
