@@ -31,7 +31,14 @@ _METRICS = """## Metrics
 
 Each service serves them at `/metrics` of its second port, as text or as OpenMetrics. Series whose
 labels are known ahead begin at 0. Where a gauge is not known just now, it is absent. The Python
-client adds its own families, `process_*` and `python_*`."""
+client adds its own families, `process_*` and `python_*`.
+
+OpenMetrics also names traces: beside a sample of the gateway's and the processor's durations stands
+the id of a trace in which it was taken, if that trace is kept.
+
+A histogram has no series of its own name, and yet `avg(webhook_processing_duration_seconds)` is
+asked for by dashboards out there. A recording rule of that name in `deploy/prometheus/` answers it:
+the mean seconds of the attempts of late, `sum` over `count`."""
 
 _SPANS = """## Spans
 
