@@ -28,6 +28,7 @@ from deploy.grafana.query import Query
 
 COUNT = "short"
 SECONDS = "s"
+BYTES = "bytes"
 RATIO = "percentunit"
 PER_SECOND = "suffix:/s"
 PER_MINUTE = "suffix:/min"

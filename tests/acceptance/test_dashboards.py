@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from deploy.grafana.query import SQL
 from deploy.grafana.render.__main__ import render
 from deploy.grafana.render.asking import Asking
 from ringback import samples
+from ringback.local.broker import PrivateBroker
 from ringback.local.child import Child
 from ringback.local.ports import LOOPBACK, free_ports
 from ringback.local.prometheus import prometheus_answers
@@ -30,7 +32,7 @@ RULE = {"groups": [{"name": "try", "rules": [{
 
 
 async def test_every_panel_shows_something_of_a_real_run(
-    amqp_url: str, database_url: str, tmp_path: Path
+    amqp_url: str, database_url: str, tmp_path: Path, broker: PrivateBroker
 ) -> None:
     """No query is empty after a success, a retry, a dead letter and a refusal; all can be drawn."""
     boards = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
@@ -38,8 +40,10 @@ async def test_every_panel_shows_something_of_a_real_run(
     owner = await asyncpg.connect(database_url)
     await owner.execute(READER.read_text())
 
-    async with whole_ringback(amqp_url, database_url, tmp_path) as whole:
-        prometheus, url = await _prometheus(whole, tmp_path)
+    variables = {"RINGBACK_RABBITMQ_MANAGEMENT_URL": broker.management_url}
+    async with whole_ringback(amqp_url, database_url, tmp_path, **variables) as whole:
+        targets = whole.expositions | {"rabbitmq": broker.ports.broker_metrics}
+        prometheus, url = await _prometheus(targets, tmp_path)
         reader = await asyncpg.connect(database_url.replace("postgres@", f"{LOGIN}@"))
         try:
             dead = await whole.accepted(_demo(failForGood=True))
@@ -66,7 +70,7 @@ async def test_every_panel_shows_something_of_a_real_run(
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
-async def _prometheus(whole: Whole, folder: Path) -> tuple[Child, str]:
+async def _prometheus(targets: Mapping[str, int], folder: Path) -> tuple[Child, str]:
     [port] = free_ports(1)
     (folder / "rules.yml").write_text(json.dumps(RULE))
     document = {
@@ -74,7 +78,7 @@ async def _prometheus(whole: Whole, folder: Path) -> tuple[Child, str]:
         "rule_files": [str(folder / "rules.yml")],
         "scrape_configs": [
             {"job_name": job, "static_configs": [{"targets": [f"{LOOPBACK}:{exposition}"]}]}
-            for job, exposition in whole.expositions.items()
+            for job, exposition in targets.items()
         ],
     }
     (folder / "prometheus.yml").write_text(json.dumps(document))

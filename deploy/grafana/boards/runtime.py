@@ -9,7 +9,9 @@ from grafana_foundation_sdk.models.dashboard import Panel
 from deploy.grafana.limit import Limit
 from deploy.grafana.page import page
 from deploy.grafana.panel import (
+    BYTES,
     COUNT,
+    PER_MINUTE,
     PER_SECOND,
     RATIO,
     SECONDS,
@@ -18,7 +20,7 @@ from deploy.grafana.panel import (
     figure,
     rows,
 )
-from deploy.grafana.promql import added, quantile, rate, read
+from deploy.grafana.promql import WINDOW, added, per_minute, quantile, rate, read
 from deploy.grafana.query import Ask, Select
 from ringback.contract.telemetry.metrics import Metric
 
@@ -33,9 +35,10 @@ def runtime() -> Dashboard:
         "The processes of the three services, and the broker and database they stand on.",
         {
             "Links": _links(),
-            "Processes and broker": _processes(),
+            "Processes": _processes(),
+            "Broker": _broker(),
             "Database": _database(),
-            "Calls to the metrics service": _calls(),
+            "The metrics service": _calls(),
         },
     )
 
@@ -100,19 +103,35 @@ def _processes() -> Iterator[Builder[Panel]]:
             says="Processes of each service whose metrics Prometheus can read.",
             unit=COUNT,
             asks=(Ask(promql=f"sum by (job) (up{{{_OURS}}})", legend="{{job}}"),),
-            width=8,
+            width=6,
         )
     )
     yield curves(
         Shown(
-            title="Time to the broker's confirm",
-            says="From a publish to its confirm, or to its failure. The points are traces.",
-            unit=SECONDS,
-            asks=tuple(
-                Ask(promql=quantile(share, Metric.PUBLISH_SECONDS), legend=name, exemplars=True)
-                for share, name in ((0.5, "half"), (0.99, "99 %"))
+            title="Processor time",
+            says="Of each service, as a share of one core. One process cannot use more than one.",
+            unit=RATIO,
+            asks=(
+                Ask(
+                    promql=f"sum by (job) (rate(process_cpu_seconds_total{{{_OURS}}}[{WINDOW}]))",
+                    legend="{{job}}",
+                ),
             ),
-            width=8,
+            width=6,
+        )
+    )
+    yield curves(
+        Shown(
+            title="Memory",
+            says="What the largest process of each service holds.",
+            unit=BYTES,
+            asks=(
+                Ask(
+                    promql=f"max by (job) (process_resident_memory_bytes{{{_OURS}}})",
+                    legend="{{job}}",
+                ),
+            ),
+            width=6,
         )
     )
     yield rows(
@@ -123,7 +142,60 @@ def _processes() -> Iterator[Builder[Panel]]:
             asks=(
                 Ask(promql=f"count by (service, version) ({Metric.BUILD_INFO.name})", instant=True),
             ),
-            width=8,
+            width=6,
+        )
+    )
+
+
+def _broker() -> Iterator[Builder[Panel]]:
+    yield curves(
+        Shown(
+            title="Time to the broker's confirm",
+            says="From a publish to its confirm, or to its failure. The points are traces.",
+            unit=SECONDS,
+            asks=tuple(
+                Ask(promql=quantile(share, Metric.PUBLISH_SECONDS), legend=name, exemplars=True)
+                for share, name in ((0.5, "half"), (0.99, "99 %"))
+            ),
+            width=6,
+        )
+    )
+    yield curves(
+        Shown(
+            title="Unacknowledged",
+            says="Messages in the hands of processors, as the broker counts them; where the "
+            "metrics service knows the management API.",
+            unit=COUNT,
+            asks=(Ask(promql=read(Metric.QUEUE_UNACKED, by="queue"), legend="{{queue}}"),),
+            width=6,
+        )
+    )
+    yield curves(
+        Shown(
+            title="Memory of RabbitMQ",
+            says="What each node holds, as its own exporter says. Near its limit it takes no more.",
+            unit=BYTES,
+            asks=(
+                Ask(
+                    promql="max by (instance) (rabbitmq_process_resident_memory_bytes)",
+                    legend="{{instance}}",
+                ),
+            ),
+            width=6,
+        )
+    )
+    yield curves(
+        Shown(
+            title="Disk of RabbitMQ",
+            says="What is left on the disk of each node. Below its limit it takes no more.",
+            unit=BYTES,
+            asks=(
+                Ask(
+                    promql="min by (instance) (rabbitmq_disk_space_available_bytes)",
+                    legend="{{instance}}",
+                ),
+            ),
+            width=6,
         )
     )
 
@@ -185,7 +257,7 @@ def _calls() -> Iterator[Builder[Panel]]:
             says="Calls to the metrics API that ended, over gRPC and REST; the outcomes that came.",
             unit=PER_SECOND,
             asks=(Ask(promql=f"{rate(Metric.RPC_CALLS, by='code')} > 0", legend="{{code}}"),),
-            width=12,
+            width=8,
         )
     )
     yield curves(
@@ -198,6 +270,18 @@ def _calls() -> Iterator[Builder[Panel]]:
                     promql=quantile(0.95, Metric.RPC_SECONDS, by="protocol"), legend="{{protocol}}"
                 ),
             ),
-            width=12,
+            width=8,
+        )
+    )
+    yield curves(
+        Shown(
+            title="Messages to Slack",
+            runbook="RingbackSlackDrops",
+            says="Sent, tried in vain, or dropped, per minute.",
+            unit=PER_MINUTE,
+            asks=(
+                Ask(promql=per_minute(Metric.SLACK_MESSAGES, by="outcome"), legend="{{outcome}}"),
+            ),
+            width=8,
         )
     )

@@ -5,6 +5,7 @@ import math
 _SECONDS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (0.001, "ms"), (1e-6, "us"))
 _THREE_DIGITS = 100
 _COUNTS = ((1e9, "B"), (1e6, "M"), (1e3, "K"))
+_BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 
 
 def said(value: float, unit: str, decimals: int | None = None) -> str:
@@ -15,7 +16,7 @@ def said(value: float, unit: str, decimals: int | None = None) -> str:
         return f"{_short(value * 100, decimals)}%"
     if unit.startswith("suffix:"):
         return f"{_short(value, decimals)}{unit.removeprefix('suffix:')}"
-    steps = {"s": _SECONDS, "short": _COUNTS}[unit]
+    steps = {"s": _SECONDS, "short": _COUNTS, "bytes": _BYTES}[unit]
     for size, name in steps:
         if abs(value) >= size:
             return f"{_short(value / size, decimals)} {name}"

@@ -16,8 +16,15 @@ from ringback.contract.telemetry.metrics import all_metrics
 
 GRAFANA = FOLDER.parent
 
-#: What Prometheus brings of its own.
-FOREIGN_METRICS = {"ALERTS", "up"}
+#: What Prometheus, its client in every process and RabbitMQ's exporter bring of their own.
+FOREIGN_METRICS = {
+    "ALERTS",
+    "up",
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "rabbitmq_disk_space_available_bytes",
+    "rabbitmq_process_resident_memory_bytes",
+}
 FOREIGN_LABELS = {"job", "instance", "le", "alertname", "alertstate", "severity"}
 
 WORDS_OF_PROMQL = {
