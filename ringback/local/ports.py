@@ -1,13 +1,17 @@
 """Which ports the local stack listens on, and who to blame when one is taken."""
 
+import random
 import socket
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Self
 
 from ringback.local.errors import LocalStackError
 
 LOOPBACK = "127.0.0.1"
+
+_NOBODYS_CHOICE = range(15_000, 32_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,17 +101,19 @@ def port_in_use(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find `count` different loopback ports that are free at this moment."""
-    probes: list[socket.socket] = []
-    try:
-        for _ in range(count):
-            probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            probes.append(probe)
-            probe.bind((LOOPBACK, 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Find `count` different loopback ports that are free at this moment.
+
+    They lie below those from which systems choose for outgoing connections, one of which could
+    take a port before it is listened on.
+    """
+    found: set[int] = set()
+    for port in random.sample(_NOBODYS_CHOICE, len(_NOBODYS_CHOICE)):
+        if len(found) == count:
+            break
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            found.add(port)
+    return list(found)
 
 
 def _read(group: type, environ: Mapping[str, str]) -> dict[str, int]:

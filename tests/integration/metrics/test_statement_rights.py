@@ -19,7 +19,12 @@ STATEMENTS = sorted((Path(__file__).parents[3] / "services/metrics/sql").glob("*
 
 READERS = (TENANT, SERVICE)
 OPERATORS = (TENANT_OPERATOR, OPERATOR)
-OWN_READINGS = {"alert_example.sql", "alert_groups.sql", "alert_unresolved.sql"}
+OWN_READINGS = {
+    "alert_example.sql",
+    "alert_groups.sql",
+    "alert_unresolved.sql",
+    "log_figures.sql",
+}
 OWN_WORK = {
     "alert_end.sql",
     "alert_end_turn.sql",
@@ -28,6 +33,7 @@ OWN_WORK = {
     "alert_settle.sql",
     "alert_take_turn.sql",
     "become.sql",
+    "fold_ledger.sql",
     "fold_statistics.sql",
     "prune_statistics.sql",
     "retry_prune.sql",
