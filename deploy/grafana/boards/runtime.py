@@ -25,6 +25,7 @@ from deploy.grafana.query import Ask, Select
 from ringback.contract.telemetry.metrics import Metric
 
 _OURS = 'job=~"gateway|processor|metrics"'
+_CONSUMED = 'queue=~"webhooks.work|webhooks.suspect|webhooks.dlq"'
 _USED = 'state="used"'
 
 
@@ -166,7 +167,12 @@ def _broker() -> Iterator[Builder[Panel]]:
             says="Messages in the hands of processors, as the broker counts them; where the "
             "metrics service knows the management API.",
             unit=COUNT,
-            asks=(Ask(promql=read(Metric.QUEUE_UNACKED, by="queue"), legend="{{queue}}"),),
+            asks=(
+                Ask(
+                    promql=read(Metric.QUEUE_UNACKED, by="queue", where=_CONSUMED),
+                    legend="{{queue}}",
+                ),
+            ),
             width=6,
         )
     )
