@@ -1,0 +1,29 @@
+"""How deep queues are is asked every second, for as long as the service lives."""
+
+import gc
+
+from ringback.contract.ladder import Ladder
+from ringback.runtime import topology
+from services.metrics.queue_depths import QueueDepths
+
+LADDER = Ladder.parse("2s,4s,8s")
+READINGS = 100
+
+
+async def test_asking_leaves_nothing_behind(amqp_url: str) -> None:
+    """No reading and no check of readiness makes the process grow."""
+    await topology.apply(amqp_url, LADDER)
+    async with QueueDepths(amqp_url, LADDER) as queues:
+        for _ in range(10):
+            assert len(await queues.read(5)) == 6
+            assert await queues.answers()
+        gc.collect()
+        before = len(gc.get_objects())
+
+        for _ in range(READINGS):
+            await queues.read(5)
+            await queues.answers()
+
+        gc.collect()
+        # Each of the 700 channels would leave some thirty objects.
+        assert len(gc.get_objects()) - before < 1_000
