@@ -1,6 +1,9 @@
 """The shape of traces, from a request to the last settlement, as the processes themselves tell."""
 
 import json
+import os
+import subprocess  # ruff: ignore[suspicious-subprocess-import]  # the command is what is tried
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -212,3 +215,23 @@ def test_every_span_is_declared_and_of_a_webhook(traced: Traced) -> None:
     for span in spans_in(traced.path):
         assert span.attributes["ringback.job_id"] in traced.jobs.values(), span
         assert [spec for spec in all_spans() if span.is_of(spec)], span
+
+
+def test_the_command_tells_a_webhook_from_its_spans(traced: Traced) -> None:
+    """What the services wrote is a story: each attempt, the waits between them, and the end."""
+    told = subprocess.run(
+        [
+            *[sys.executable, "-m", "ringback.cli", "trace", traced.jobs["ladder"]],
+            *["--file", str(traced.path)],
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "140"},
+    ).stdout
+
+    assert "4 attempts, dead letter" in told
+    places = [told.index(f"attempt {number} ") for number in (1, 2, 3, 4)]
+    assert places == sorted(places)
+    assert told.index("record_dead_letters") > places[-1]
+    assert told.count("DemoFailure") >= 4
