@@ -18,7 +18,11 @@ from ringback.contract.ladder import Ladder
 from ringback.contract.topology import WORK_QUEUE
 from ringback.metrics.v1.admin_service_pb2 import RetryDeliveryRequest
 from ringback.metrics.v1.admin_service_pb2_grpc import AdminServiceStub
-from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryRequest, WatchQueueHealthRequest
+from ringback.metrics.v1.metrics_service_pb2 import (
+    GetDeliveryRequest,
+    GetQueueHealthRequest,
+    WatchQueueHealthRequest,
+)
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from ringback.runtime import topology
 from tests.integration.metrics.metrics_process import MetricsProcess, metrics_process
@@ -230,6 +234,7 @@ async def test_a_fault_of_ours_is_an_error(traced: Traced, amqp_url: str, tmp_pa
 
 async def test_a_stream_ends_with_its_reader(traced: Traced) -> None:
     """Whoever stops watching ends the span, which is no error."""
+    await eventually(lambda: _tells_of_queues(traced))
     watching = traced.reads.WatchQueueHealth(WatchQueueHealthRequest(), metadata=METADATA)
     await anext(aiter(watching))
     watching.cancel()
@@ -280,3 +285,12 @@ async def test_what_is_done_at_every_tick_is_not_traced(traced: Traced) -> None:
 
     await traced.call("GET /openapi.json")
     assert {span.kind for span in spans_in(traced.path)} == {"SERVER"}
+
+
+async def _tells_of_queues(traced: Traced) -> bool:
+    """Not before the first reading, which no call waits for."""
+    try:
+        await traced.reads.GetQueueHealth(GetQueueHealthRequest(), metadata=METADATA)
+    except grpc.aio.AioRpcError:
+        return False
+    return True
