@@ -61,6 +61,11 @@ def retried_lines(answer: RetryDeliveryResponse) -> Text:
         text.append(
             "\nIts event differs from what arrived: a part could not be stored as it was.", "yellow"
         )
+    if answer.redacted:
+        text.append(
+            "\nIt carries the redacted copy: the credentials of the original were not kept.",
+            "yellow",
+        )
     return text.append(f"\n`ringback delivery show {answer.new_job_id}` follows it.", "dim")
 
 

@@ -59,6 +59,10 @@ def facts_table(delivery: Delivery) -> RenderableType:
             table.add_row(name, printable(value))
     if delivery.altered:
         table.add_row("altered", "a part of the event could not be stored as it arrived")
+    if delivery.redacted:
+        table.add_row(
+            "redacted", "credentials in the event were not kept; a retry goes without them"
+        )
     return table
 
 

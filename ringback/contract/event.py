@@ -46,7 +46,7 @@ def read_event(body: bytes) -> Event | Unreadable:
         return Unreadable.TOO_DEEP
     if not isinstance(document.value, dict):
         return Unreadable.NOT_AN_OBJECT
-    message = _message_in(document.value)
+    message = message_in(document.value)
     event_type = _type_in(message)
     if isinstance(event_type, Unreadable):
         return event_type
@@ -62,7 +62,8 @@ def call_id_in(message: dict[str, Any]) -> str | None:
     return keepable(call_id)
 
 
-def _message_in(document: dict[str, Any]) -> dict[str, Any]:
+def message_in(document: dict[str, Any]) -> dict[str, Any]:
+    """The object of a body that carries the type."""
     message = document.get("message")
     return message if isinstance(message, dict) and "type" in message else document
 

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_core import ErrorDetails
 
 from ringback.contract.ladder import Ladder
+from ringback.contract.redaction.redact_paths import DEFAULTS
+from ringback.contract.redaction.redaction import Redaction, redaction_by
 
 PREFIX = "RINGBACK_"
 
@@ -60,6 +62,24 @@ class LadderSettings(Settings):
     @property
     def ladder(self) -> Ladder:
         return Ladder.parse(self.retry_ladder)
+
+
+def _redact_paths(value: str) -> str:
+    redaction_by(value)
+    return value
+
+
+class RedactionSettings(Settings):
+    redact_paths: Annotated[str, AfterValidator(_redact_paths)] = Field(
+        default=DEFAULTS,
+        description="Places in an event whose values are neither written to the log nor shown, "
+        "comma separated: defaults,message.customer.number,… docs/how-to/redact-credentials.md "
+        "lists the defaults; none: nothing is hidden. The same for all services.",
+    )
+
+    @property
+    def redaction(self) -> Redaction:
+        return redaction_by(self.redact_paths)
 
 
 class BrokerSettings(LadderSettings):

@@ -6,14 +6,15 @@ from uuid import UUID
 
 import asyncpg
 
-from ringback.contract.json_text import JsonText, read_json
+from ringback.contract.json_text import read_json
+from ringback.contract.redaction.redaction import Redacted, Redaction
 from ringback.runtime.postgres import DATABASE_AWAY
 from ringback.runtime.queries import load
 from services.gateway.pending_row import PendingRow
 
 _PACKAGE = "services.gateway"
 
-LIGHT = JsonText(value={}, text="{}", altered=False)
+LIGHT = Redacted(value={}, text="{}", altered=False, hidden=())
 """The payload of a row that has none: no event is an empty object, so the processor knows it."""
 
 CANNOT_WRITE: tuple[type[BaseException], ...] = (*DATABASE_AWAY, asyncpg.PostgresError)
@@ -32,6 +33,7 @@ class DeliveryLog:
     pool: asyncpg.Pool
     gateway_life: UUID
     max_attempts: int
+    redaction: Redaction
 
     async def write(self, rows: Sequence[PendingRow], *, accepted: int | None) -> int:
         """Insert the rows, and the ledger's count if there is one, and return how many were lost.
@@ -71,7 +73,7 @@ class DeliveryLog:
         # Sorted, because two writers that lock the same ids in different orders deadlock.
         ordered = sorted(rows, key=lambda row: row.envelope.job_id)
         envelopes = [row.envelope for row in ordered]
-        payloads = [LIGHT if row.body is None else read_json(row.body) for row in ordered]
+        payloads = [self._payload(row) for row in ordered]
         await connection.execute(
             load(_PACKAGE, "insert_pending_rows.sql"),
             [envelope.job_id for envelope in envelopes],
@@ -86,3 +88,6 @@ class DeliveryLog:
             self.max_attempts,
             self.gateway_life,
         )
+
+    def _payload(self, row: PendingRow) -> Redacted:
+        return LIGHT if row.body is None else self.redaction.of(read_json(row.body))

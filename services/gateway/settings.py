@@ -15,6 +15,7 @@ from ringback.runtime.settings import (
     DatabaseSettings,
     ExpositionSettings,
     LogSettings,
+    RedactionSettings,
     Settings,
     TraceSettings,
 )
@@ -121,6 +122,7 @@ class GatewaySettings(
     DatabaseSettings,
     ExpositionSettings,
     LogSettings,
+    RedactionSettings,
     TraceSettings,
 ):
     gateway_host: str = Field(

@@ -67,7 +67,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         await stack.enter_async_context(publisher)
         await _require_topology(publisher)
         await stack.enter_async_context(shelter)
-        delivery_log = DeliveryLog(pool, life, settings.ladder.max_attempts)
+        delivery_log = DeliveryLog(pool, life, settings.ladder.max_attempts, settings.redaction)
         pending = await stack.enter_async_context(_pending_rows(settings, delivery_log, observe))
         routes = routes_of(settings.all_endpoints())
         intake = Intake(

@@ -9,6 +9,7 @@ from ringback.runtime.settings import (
     DatabaseSettings,
     ExpositionSettings,
     LogSettings,
+    RedactionSettings,
     Settings,
     TraceSettings,
 )
@@ -99,6 +100,7 @@ class MetricsSettings(
     DatabaseSettings,
     ExpositionSettings,
     LogSettings,
+    RedactionSettings,
     TraceSettings,
 ):
     metrics_host: str = Field(

@@ -127,7 +127,7 @@ async def _metrics(
         admin_api = _admin_api(settings, access, outbox, queues)
         await stack.enter_async_context(admin_api)
         implementations = {
-            METRICS_SERVICE.full_name: MetricsApi(access, parts.snapshot),
+            METRICS_SERVICE.full_name: MetricsApi(access, parts.snapshot, settings.redaction),
             ADMIN_SERVICE.full_name: admin_api,
         }
         dispatcher = _dispatcher(implementations, authenticator, registry, stopping)

@@ -1,9 +1,10 @@
 """One attempt, from the webhook in hand to the outcome that stands in the log."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from ringback.contract.event import message_in
 from ringback.contract.ladder import Ladder
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
@@ -18,7 +19,7 @@ from services.processor.handler_span import HandlerSpan
 from services.processor.message_span import MessageSpan
 from services.processor.observe import Observer
 from services.processor.one_at_a_time import OneAtATime
-from services.processor.outcome import DUPLICATE, Effect, Outcome, completed, failed
+from services.processor.outcome import DUPLICATE, Effect, Outcome, completed, failed, without_hidden
 from services.processor.run_handlers import run_handlers
 from services.processor.transaction_attempt import TransactionLostError, complete_in_transaction
 
@@ -86,7 +87,7 @@ class Attempts:
                 return await self._finish(attempting, DUPLICATE)
         event = self._event(attempting)
         with attempting.handling:
-            outcome = await self._plain(chosen, event, attempting.span)
+            outcome = await self._plain(chosen, event, attempting)
         if outcome.kind is AttemptOutcome.COMPLETED and chosen.transactional:
             result = await self._in_transaction(chosen, attempting, event, outcome)
             if isinstance(result, Recorded):
@@ -111,12 +112,15 @@ class Attempts:
             self._watch.failed(exc)
             raise DatabaseAwayError from exc
 
-    async def _plain(self, chosen: Chosen, event: Event, span: MessageSpan) -> Outcome:
+    async def _plain(self, chosen: Chosen, event: Event, attempting: Attempting) -> Outcome:
+        span = attempting.span
         if chosen.plain:
             outcome = await run_handlers(chosen.plain, event, timeout_s=self._timeout_s, span=span)
             if outcome.kind is not AttemptOutcome.COMPLETED:
                 return outcome
-        return completed(_effects(chosen, event, span))
+        # What the built-in handler makes of an event stands in our own tables.
+        written = replace(event, message=message_in(attempting.delivery.redacted.value))
+        return completed(_effects(chosen, written, span))
 
     async def _finish(self, attempting: Attempting, outcome: Outcome) -> Recorded:
         try:
@@ -129,6 +133,8 @@ class Attempts:
             return await self._finish_as(attempting, unstorable)
 
     async def _finish_as(self, attempting: Attempting, outcome: Outcome) -> Recorded:
+        # A handler saw the original, and its error may quote it.
+        outcome = without_hidden(outcome, attempting.delivery.redacted.hidden)
         ended = Ended(attempting, outcome, self._now())
         recorded = await self._commits.finish.submit(ended)
         if outcome.error_class is not None and recorded.is_fresh:

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -11,10 +11,12 @@ import orjson
 
 from ringback.contract.dead_reason import DeadReason
 from ringback.contract.envelope import Envelope, Header, open_envelope
-from ringback.contract.event import Event, Unreadable, read_event
+from ringback.contract.event import Event, read_event
 from ringback.contract.identity import JobId, created_at
 from ringback.contract.json_text import keepable
 from ringback.contract.ladder import Attempt
+from ringback.contract.redaction.quotations import without_quotations
+from ringback.contract.redaction.redaction import REDACTED, Redaction
 from ringback.contract.status import AttemptOutcome
 from ringback.contract.topology import SUSPECT_QUEUE
 from services.processor.delivery import Days, Message, attempt_due
@@ -25,6 +27,9 @@ NOBODYS_ORG = UUID(int=0)
 """The org of messages that no gateway of ours published. No endpoint may have it."""
 
 _LONGEST_TYPE = 255
+
+#: In the place of bytes that are no event and may hold credentials: nobody could take those out.
+_WITHHELD = orjson.dumps({"unreadable_base64": REDACTED}).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +52,22 @@ def has_id_of_ours(message: Message, days: Days) -> bool:
     return envelope is not None and days.hold(created_at(envelope.job_id))
 
 
-def dead_letter_of(message: Message, max_attempts: int, adopted_id: JobId | None) -> DeadLetter:
+def dead_letter_of(
+    message: Message, max_attempts: int, adopted_id: JobId | None, redaction: Redaction
+) -> DeadLetter:
     """Read a dead letter. `adopted_id` is given where the message has no id of ours."""
     attempt = attempt_due(message)
-    failure = _failure(message.headers)
     event = read_event(message.body)
+    redacted = redaction.of(event.document) if isinstance(event, Event) else None
+    failure = _failure(message.headers, redacted.hidden if redacted else ())
     envelope = _envelope(message) if adopted_id is None else None
-    row = _row(message, envelope, event, max_attempts)
+    row = _row(message, envelope, max_attempts)
+    if isinstance(event, Event) and redacted is not None:
+        row = replace(
+            row, event_data=redacted.text, altered=redacted.altered, call_id=event.call_id
+        )
+    elif redaction.may_be_in(message.body):
+        row = replace(row, event_data=_WITHHELD)
     if adopted_id is not None:
         row = replace(row, id=adopted_id)
     return DeadLetter(row, attempt, failure)
@@ -69,9 +83,10 @@ def reason_of(failure: Failure | None, last: AttemptOutcome | None) -> DeadReaso
     return DeadReason.PERMANENT if is_permanent else DeadReason.LADDER_EXHAUSTED
 
 
-def with_raw_body(letter: DeadLetter, body: bytes) -> DeadLetter:
-    """The same letter with its body in a form that any store holds."""
-    return replace(letter, row=replace(letter.row, event_data=_raw(body), altered=True))
+def with_raw_body(letter: DeadLetter) -> DeadLetter:
+    """The same letter with its event in a form that any store holds."""
+    raw = _raw(letter.row.event_data.encode())
+    return replace(letter, row=replace(letter.row, event_data=raw, altered=True))
 
 
 def _envelope(message: Message) -> Envelope | None:
@@ -81,21 +96,16 @@ def _envelope(message: Message) -> Envelope | None:
     return envelope if isinstance(envelope, Envelope) else None
 
 
-def _row(
-    message: Message, envelope: Envelope | None, event: Event | Unreadable, max_attempts: int
-) -> LogRow:
-    text, altered, call_id = _raw(message.body), True, None
-    if isinstance(event, Event):
-        text, altered, call_id = event.document.text, event.document.altered, event.call_id
+def _row(message: Message, envelope: Envelope | None, max_attempts: int) -> LogRow:
     return LogRow(
         id=envelope.job_id if envelope else NOBODYS_ORG,
         org_id=envelope.org_id if envelope else NOBODYS_ORG,
         endpoint_id=keepable(envelope.endpoint_id) if envelope else "unknown",
         event_type=keepable(message.type or "unknown")[:_LONGEST_TYPE],
-        event_data=text,
-        altered=altered,
+        event_data=_raw(message.body),
+        altered=True,
         max_attempts=max_attempts,
-        call_id=call_id,
+        call_id=None,
         dedup_key=envelope.dedup_key if envelope else None,
         gateway_life=envelope.gateway_life if envelope else None,
         retry_of=envelope.retry_of if envelope else None,
@@ -106,10 +116,11 @@ def _raw(body: bytes) -> str:
     return orjson.dumps({"unreadable_base64": base64.b64encode(body).decode()}).decode()
 
 
-def _failure(headers: Mapping[str, Any]) -> Failure | None:
+def _failure(headers: Mapping[str, Any], hidden: Sequence[str]) -> Failure | None:
     error_class = headers.get(Header.ERROR_CLASS)
     if isinstance(error_class, str):
-        return Failure(keepable(error_class), keepable(str(headers.get(Header.ERROR_MESSAGE))))
+        said = without_quotations(str(headers.get(Header.ERROR_MESSAGE)), hidden)
+        return Failure(keepable(error_class), keepable(said))
     return CRASHED if _stopped_as_suspect(headers.get("x-death")) else None
 
 

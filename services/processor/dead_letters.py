@@ -8,6 +8,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.identity import JobId, new_job_id
+from ringback.contract.redaction.redaction import Redaction
 from ringback.contract.status import AttemptOutcome
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import DEAD_LETTER_QUEUE
@@ -110,6 +111,7 @@ class DeadLetterRecorder:
         dead_letter_log: DeadLetterLog,
         commits: GroupCommit[Burial, Became | None],
         days: Callable[[], Days],
+        redaction: Redaction,
         max_attempts: int,
         publisher: Publisher,
         watch: DatabaseWatch,
@@ -120,6 +122,7 @@ class DeadLetterRecorder:
         self._log = dead_letter_log
         self._commits = commits
         self._days = days
+        self._redaction = redaction
         self._max_attempts = max_attempts
         self._publisher = publisher
         self._watch = watch
@@ -147,12 +150,12 @@ class DeadLetterRecorder:
         adopted = None
         if not has_id_of_ours(message, self._days()):
             adopted = await self._adopt(message, span)
-        letter = dead_letter_of(message, self._max_attempts, adopted)
+        letter = dead_letter_of(message, self._max_attempts, adopted, self._redaction)
         span.holds(letter.row)
         try:
             became = await self._commits.submit(Burial(letter, span))
         except DATA_REFUSED:
-            stored = with_raw_body(letter, message.body)
+            stored = with_raw_body(letter)
             became = await self._commits.submit(Burial(stored, span))
         if became is not None:
             is_accepted = adopted is None and letter.row.retry_of is None

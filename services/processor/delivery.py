@@ -9,6 +9,7 @@ from ringback.contract.envelope import Envelope, Header, NotOurs, open_envelope
 from ringback.contract.event import Event, Unreadable, read_event
 from ringback.contract.identity import created_at
 from ringback.contract.ladder import FIRST_ATTEMPT, Attempt, attempt_of, routing_key
+from ringback.contract.redaction.redaction import Redacted, Redaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A webhook in hand, and the attempt that is due."""
+    """A webhook in hand, and the attempt that is due.
+
+    `event` is for the handlers; `redacted` is what may be written down of it.
+    """
 
     envelope: Envelope
     event: Event
+    redacted: Redacted
     attempt: Attempt
 
 
@@ -58,7 +63,7 @@ class Undeliverable:
     reason: str
 
 
-def open_delivery(message: Message, days: Days) -> Delivery | Undeliverable:
+def open_delivery(message: Message, days: Days, redaction: Redaction) -> Delivery | Undeliverable:
     """Read a message. Never raises, whatever it holds."""
     envelope = open_envelope(
         message_id=message.message_id, event_type=message.type, headers=message.headers
@@ -70,7 +75,12 @@ def open_delivery(message: Message, days: Days) -> Delivery | Undeliverable:
     event = read_event(message.body)
     if isinstance(event, Unreadable):
         return Undeliverable(event.value)
-    return Delivery(envelope=envelope, event=event, attempt=attempt_due(message))
+    return Delivery(
+        envelope=envelope,
+        event=event,
+        redacted=redaction.of(event.document),
+        attempt=attempt_due(message),
+    )
 
 
 def attempt_due(message: Message) -> Attempt:

@@ -8,6 +8,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.ladder import Ladder
+from ringback.contract.redaction.redaction import Redaction
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import SUSPECT_QUEUE, WORK_QUEUE
 from services.processor.attempt import Attempts
@@ -65,6 +66,7 @@ class Lanes:
         attempts: Attempts,
         ladder: Ladder,
         days: Callable[[], Days],
+        redaction: Redaction,
         publisher: Publisher,
         watch: DatabaseWatch,
         alone: Alone,
@@ -75,6 +77,7 @@ class Lanes:
         self._attempts = attempts
         self._ladder = ladder
         self._days = days
+        self._redaction = redaction
         self._publisher = publisher
         self._watch = watch
         self._alone = alone
@@ -156,7 +159,7 @@ class Lanes:
             return await self._verdict(message, Lane.SUSPECT, span)
 
     async def _verdict(self, message: Message, lane: Lane, span: MessageSpan) -> Verdict:
-        delivery = open_delivery(message, self._days())
+        delivery = open_delivery(message, self._days(), self._redaction)
         if isinstance(delivery, Undeliverable):
             self._observer.undeliverable(message.message_id, delivery.reason)
             span.failed(UNDELIVERABLE)

@@ -1,8 +1,10 @@
 """What the handlers of one attempt came to."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ringback.contract.json_text import keepable
+from ringback.contract.redaction.quotations import without_quotations
 from ringback.contract.status import AttemptOutcome
 
 _LONGEST_MESSAGE = 2_000
@@ -43,3 +45,11 @@ def failed(error_class: str, error_message: str, *, permanent: bool = False) -> 
         error_class=keepable(error_class)[:_LONGEST_CLASS],
         error_message=keepable(error_message)[:_LONGEST_MESSAGE],
     )
+
+
+def without_hidden(outcome: Outcome, hidden: Sequence[str]) -> Outcome:
+    """The outcome with nothing in its message that redaction took out of the event."""
+    if outcome.error_message is None or not hidden:
+        return outcome
+    message = without_quotations(outcome.error_message, hidden)
+    return replace(outcome, error_message=message[:_LONGEST_MESSAGE])

@@ -5,12 +5,18 @@ from ringback.runtime.settings import (
     DatabaseSettings,
     ExpositionSettings,
     LogSettings,
+    RedactionSettings,
     TraceSettings,
 )
 
 
 class ProcessorSettings(
-    BrokerSettings, DatabaseSettings, ExpositionSettings, LogSettings, TraceSettings
+    BrokerSettings,
+    DatabaseSettings,
+    ExpositionSettings,
+    LogSettings,
+    RedactionSettings,
+    TraceSettings,
 ):
     processor_exposition_port: int = Field(
         default=9102, ge=0, le=65535, description="Port of the processor's /metrics and health."

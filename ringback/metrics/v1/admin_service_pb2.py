@@ -29,7 +29,7 @@ from ringback.metrics.v1 import annotations_pb2 as ringback_dot_metrics_dot_v1_d
 from ringback.metrics.v1 import delivery_pb2 as ringback_dot_metrics_dot_v1_dot_delivery__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'ringback/metrics/v1/admin_service.proto\x12\x13ringback.metrics.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%ringback/metrics/v1/annotations.proto\x1a\"ringback/metrics/v1/delivery.proto\"o\n\x14RetryDeliveryRequest\x12\x1e\n\x06job_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xda\xf3\x18\x06\x12\x04uuid\x12\x17\n\x06reason\x18\x02 \x01(\tB\x07\xda\xf3\x18\x03(\xf4\x03\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xda\xf3\x18\x06\x12\x04uuid\"\x8e\x01\n\x15RetryDeliveryResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nnew_job_id\x18\x03 \x01(\t\x12\x0f\n\x07\x61ltered\x18\x04 \x01(\x08\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.ringback.metrics.v1.RetryState\"\xc6\x01\n\x10\x44\x65\x61\x64LetterFilter\x12\x12\n\nevent_type\x18\x01 \x01(\t\x12\x13\n\x0b\x65rror_class\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x06org_id\x18\x06 \x01(\tB\n\xda\xf3\x18\x06\x12\x04uuid\"\xef\x01\n\x16RetryDeliveriesRequest\x12\x35\n\x06\x66ilter\x18\x01 \x01(\x0b\x32%.ringback.metrics.v1.DeadLetterFilter\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x1c\n\x05limit\x18\x03 \x01(\x05\x42\r\xda\xf3\x18\t\x19\x00\x00\x00\x00\x00\x00\x00\x00\x12&\n\x0frate_per_second\x18\x04 \x01(\x01\x42\r\xda\xf3\x18\t\x19\x00\x00\x00\x00\x00\x00\x00\x00\x12*\n\x13stop_after_failures\x18\x05 \x01(\x05\x42\r\xda\xf3\x18\t\x19\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\x06reason\x18\x06 \x01(\tB\x0b\xe2\x41\x01\x02\xda\xf3\x18\x03(\xf4\x03\"\xd2\x01\n\x17RetryDeliveriesResponse\x12\x31\n\x05state\x18\x01 \x01(\x0e\x32\".ringback.metrics.v1.RetryRunState\x12\x0f\n\x07matched\x18\x02 \x01(\x03\x12\x0f\n\x07retried\x18\x03 \x01(\x03\x12\x11\n\tcompleted\x18\x04 \x01(\x03\x12\x14\n\x0c\x66\x61iled_again\x18\x05 \x01(\x03\x12\x0f\n\x07skipped\x18\x06 \x01(\x03\x12\x17\n\x0frate_per_second\x18\x07 \x01(\x01\x12\x0f\n\x07message\x18\x08 \x01(\t\"W\n\x18\x44iscardDeadLetterRequest\x12\x1e\n\x06job_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xda\xf3\x18\x06\x12\x04uuid\x12\x1b\n\x06reason\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\xda\xf3\x18\x03(\xf4\x03\"=\n\x19\x44iscardDeadLetterResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"5\n\x16PauseProcessingRequest\x12\x1b\n\x06reason\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x02\xda\xf3\x18\x03(\xf4\x03\"S\n\x17PauseProcessingResponse\x12\x38\n\nprocessing\x18\x01 \x01(\x0b\x32$.ringback.metrics.v1.ProcessingState\"2\n\x17ResumeProcessingRequest\x12\x17\n\x06reason\x18\x01 \x01(\tB\x07\xda\xf3\x18\x03(\xf4\x03\"T\n\x18ResumeProcessingResponse\x12\x38\n\nprocessing\x18\x01 \x01(\x0b\x32$.ringback.metrics.v1.ProcessingState*\\\n\nRetryState\x12\x1b\n\x17RETRY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15RETRY_STATE_PUBLISHED\x10\x01\x12\x16\n\x12RETRY_STATE_QUEUED\x10\x02*\xbf\x01\n\rRetryRunState\x12\x1f\n\x1bRETRY_RUN_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RETRY_RUN_STATE_RUNNING\x10\x01\x12\x18\n\x14RETRY_RUN_STATE_HELD\x10\x02\x12\x1c\n\x18RETRY_RUN_STATE_FINISHED\x10\x03\x12\x1b\n\x17RETRY_RUN_STATE_STOPPED\x10\x04\x12\x1b\n\x17RETRY_RUN_STATE_DRY_RUN\x10\x05\x32\xe4\x06\n\x0c\x41\x64minService\x12\xa1\x01\n\rRetryDelivery\x12).ringback.metrics.v1.RetryDeliveryRequest\x1a*.ringback.metrics.v1.RetryDeliveryResponse\"9\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02/\"*/api/webhook-metrics/retry-failed/{job_id}:\x01*\x12\xa4\x01\n\x0fRetryDeliveries\x12+.ringback.metrics.v1.RetryDeliveriesRequest\x1a,.ringback.metrics.v1.RetryDeliveriesResponse\"4\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02*\"%/api/webhook-metrics/deliveries:retry:\x01*0\x01\x12\xba\x01\n\x11\x44iscardDeadLetter\x12-.ringback.metrics.v1.DiscardDeadLetterRequest\x1a..ringback.metrics.v1.DiscardDeadLetterResponse\"F\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02<\"7/api/webhook-metrics/dead-letter-queue/{job_id}:discard:\x01*\x12\xa2\x01\n\x0fPauseProcessing\x12+.ringback.metrics.v1.PauseProcessingRequest\x1a,.ringback.metrics.v1.PauseProcessingResponse\"4\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02*\"%/api/webhook-metrics/processing:pause:\x01*\x12\xa6\x01\n\x10ResumeProcessing\x12,.ringback.metrics.v1.ResumeProcessingRequest\x1a-.ringback.metrics.v1.ResumeProcessingResponse\"5\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02+\"&/api/webhook-metrics/processing:resume:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'ringback/metrics/v1/admin_service.proto\x12\x13ringback.metrics.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%ringback/metrics/v1/annotations.proto\x1a\"ringback/metrics/v1/delivery.proto\"o\n\x14RetryDeliveryRequest\x12\x1e\n\x06job_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xda\xf3\x18\x06\x12\x04uuid\x12\x17\n\x06reason\x18\x02 \x01(\tB\x07\xda\xf3\x18\x03(\xf4\x03\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xda\xf3\x18\x06\x12\x04uuid\"\xa0\x01\n\x15RetryDeliveryResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nnew_job_id\x18\x03 \x01(\t\x12\x0f\n\x07\x61ltered\x18\x04 \x01(\x08\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.ringback.metrics.v1.RetryState\x12\x10\n\x08redacted\x18\x06 \x01(\x08\"\xc6\x01\n\x10\x44\x65\x61\x64LetterFilter\x12\x12\n\nevent_type\x18\x01 \x01(\t\x12\x13\n\x0b\x65rror_class\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x06org_id\x18\x06 \x01(\tB\n\xda\xf3\x18\x06\x12\x04uuid\"\xef\x01\n\x16RetryDeliveriesRequest\x12\x35\n\x06\x66ilter\x18\x01 \x01(\x0b\x32%.ringback.metrics.v1.DeadLetterFilter\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x1c\n\x05limit\x18\x03 \x01(\x05\x42\r\xda\xf3\x18\t\x19\x00\x00\x00\x00\x00\x00\x00\x00\x12&\n\x0frate_per_second\x18\x04 \x01(\x01\x42\r\xda\xf3\x18\t\x19\x00\x00\x00\x00\x00\x00\x00\x00\x12*\n\x13stop_after_failures\x18\x05 \x01(\x05\x42\r\xda\xf3\x18\t\x19\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\x06reason\x18\x06 \x01(\tB\x0b\xe2\x41\x01\x02\xda\xf3\x18\x03(\xf4\x03\"\xd2\x01\n\x17RetryDeliveriesResponse\x12\x31\n\x05state\x18\x01 \x01(\x0e\x32\".ringback.metrics.v1.RetryRunState\x12\x0f\n\x07matched\x18\x02 \x01(\x03\x12\x0f\n\x07retried\x18\x03 \x01(\x03\x12\x11\n\tcompleted\x18\x04 \x01(\x03\x12\x14\n\x0c\x66\x61iled_again\x18\x05 \x01(\x03\x12\x0f\n\x07skipped\x18\x06 \x01(\x03\x12\x17\n\x0frate_per_second\x18\x07 \x01(\x01\x12\x0f\n\x07message\x18\x08 \x01(\t\"W\n\x18\x44iscardDeadLetterRequest\x12\x1e\n\x06job_id\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xda\xf3\x18\x06\x12\x04uuid\x12\x1b\n\x06reason\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\xda\xf3\x18\x03(\xf4\x03\"=\n\x19\x44iscardDeadLetterResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"5\n\x16PauseProcessingRequest\x12\x1b\n\x06reason\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x02\xda\xf3\x18\x03(\xf4\x03\"S\n\x17PauseProcessingResponse\x12\x38\n\nprocessing\x18\x01 \x01(\x0b\x32$.ringback.metrics.v1.ProcessingState\"2\n\x17ResumeProcessingRequest\x12\x17\n\x06reason\x18\x01 \x01(\tB\x07\xda\xf3\x18\x03(\xf4\x03\"T\n\x18ResumeProcessingResponse\x12\x38\n\nprocessing\x18\x01 \x01(\x0b\x32$.ringback.metrics.v1.ProcessingState*\\\n\nRetryState\x12\x1b\n\x17RETRY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15RETRY_STATE_PUBLISHED\x10\x01\x12\x16\n\x12RETRY_STATE_QUEUED\x10\x02*\xbf\x01\n\rRetryRunState\x12\x1f\n\x1bRETRY_RUN_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RETRY_RUN_STATE_RUNNING\x10\x01\x12\x18\n\x14RETRY_RUN_STATE_HELD\x10\x02\x12\x1c\n\x18RETRY_RUN_STATE_FINISHED\x10\x03\x12\x1b\n\x17RETRY_RUN_STATE_STOPPED\x10\x04\x12\x1b\n\x17RETRY_RUN_STATE_DRY_RUN\x10\x05\x32\xe4\x06\n\x0c\x41\x64minService\x12\xa1\x01\n\rRetryDelivery\x12).ringback.metrics.v1.RetryDeliveryRequest\x1a*.ringback.metrics.v1.RetryDeliveryResponse\"9\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02/\"*/api/webhook-metrics/retry-failed/{job_id}:\x01*\x12\xa4\x01\n\x0fRetryDeliveries\x12+.ringback.metrics.v1.RetryDeliveriesRequest\x1a,.ringback.metrics.v1.RetryDeliveriesResponse\"4\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02*\"%/api/webhook-metrics/deliveries:retry:\x01*0\x01\x12\xba\x01\n\x11\x44iscardDeadLetter\x12-.ringback.metrics.v1.DiscardDeadLetterRequest\x1a..ringback.metrics.v1.DiscardDeadLetterResponse\"F\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02<\"7/api/webhook-metrics/dead-letter-queue/{job_id}:discard:\x01*\x12\xa2\x01\n\x0fPauseProcessing\x12+.ringback.metrics.v1.PauseProcessingRequest\x1a,.ringback.metrics.v1.PauseProcessingResponse\"4\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02*\"%/api/webhook-metrics/processing:pause:\x01*\x12\xa6\x01\n\x10ResumeProcessing\x12,.ringback.metrics.v1.ResumeProcessingRequest\x1a-.ringback.metrics.v1.ResumeProcessingResponse\"5\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02+\"&/api/webhook-metrics/processing:resume:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,32 +70,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADMINSERVICE'].methods_by_name['PauseProcessing']._serialized_options = b'\310\363\030\002\202\323\344\223\002*\"%/api/webhook-metrics/processing:pause:\001*'
   _globals['_ADMINSERVICE'].methods_by_name['ResumeProcessing']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['ResumeProcessing']._serialized_options = b'\310\363\030\002\202\323\344\223\002+\"&/api/webhook-metrics/processing:resume:\001*'
-  _globals['_RETRYSTATE']._serialized_start=1579
-  _globals['_RETRYSTATE']._serialized_end=1671
-  _globals['_RETRYRUNSTATE']._serialized_start=1674
-  _globals['_RETRYRUNSTATE']._serialized_end=1865
+  _globals['_RETRYSTATE']._serialized_start=1597
+  _globals['_RETRYSTATE']._serialized_end=1689
+  _globals['_RETRYRUNSTATE']._serialized_start=1692
+  _globals['_RETRYRUNSTATE']._serialized_end=1883
   _globals['_RETRYDELIVERYREQUEST']._serialized_start=235
   _globals['_RETRYDELIVERYREQUEST']._serialized_end=346
   _globals['_RETRYDELIVERYRESPONSE']._serialized_start=349
-  _globals['_RETRYDELIVERYRESPONSE']._serialized_end=491
-  _globals['_DEADLETTERFILTER']._serialized_start=494
-  _globals['_DEADLETTERFILTER']._serialized_end=692
-  _globals['_RETRYDELIVERIESREQUEST']._serialized_start=695
-  _globals['_RETRYDELIVERIESREQUEST']._serialized_end=934
-  _globals['_RETRYDELIVERIESRESPONSE']._serialized_start=937
-  _globals['_RETRYDELIVERIESRESPONSE']._serialized_end=1147
-  _globals['_DISCARDDEADLETTERREQUEST']._serialized_start=1149
-  _globals['_DISCARDDEADLETTERREQUEST']._serialized_end=1236
-  _globals['_DISCARDDEADLETTERRESPONSE']._serialized_start=1238
-  _globals['_DISCARDDEADLETTERRESPONSE']._serialized_end=1299
-  _globals['_PAUSEPROCESSINGREQUEST']._serialized_start=1301
-  _globals['_PAUSEPROCESSINGREQUEST']._serialized_end=1354
-  _globals['_PAUSEPROCESSINGRESPONSE']._serialized_start=1356
-  _globals['_PAUSEPROCESSINGRESPONSE']._serialized_end=1439
-  _globals['_RESUMEPROCESSINGREQUEST']._serialized_start=1441
-  _globals['_RESUMEPROCESSINGREQUEST']._serialized_end=1491
-  _globals['_RESUMEPROCESSINGRESPONSE']._serialized_start=1493
-  _globals['_RESUMEPROCESSINGRESPONSE']._serialized_end=1577
-  _globals['_ADMINSERVICE']._serialized_start=1868
-  _globals['_ADMINSERVICE']._serialized_end=2736
+  _globals['_RETRYDELIVERYRESPONSE']._serialized_end=509
+  _globals['_DEADLETTERFILTER']._serialized_start=512
+  _globals['_DEADLETTERFILTER']._serialized_end=710
+  _globals['_RETRYDELIVERIESREQUEST']._serialized_start=713
+  _globals['_RETRYDELIVERIESREQUEST']._serialized_end=952
+  _globals['_RETRYDELIVERIESRESPONSE']._serialized_start=955
+  _globals['_RETRYDELIVERIESRESPONSE']._serialized_end=1165
+  _globals['_DISCARDDEADLETTERREQUEST']._serialized_start=1167
+  _globals['_DISCARDDEADLETTERREQUEST']._serialized_end=1254
+  _globals['_DISCARDDEADLETTERRESPONSE']._serialized_start=1256
+  _globals['_DISCARDDEADLETTERRESPONSE']._serialized_end=1317
+  _globals['_PAUSEPROCESSINGREQUEST']._serialized_start=1319
+  _globals['_PAUSEPROCESSINGREQUEST']._serialized_end=1372
+  _globals['_PAUSEPROCESSINGRESPONSE']._serialized_start=1374
+  _globals['_PAUSEPROCESSINGRESPONSE']._serialized_end=1457
+  _globals['_RESUMEPROCESSINGREQUEST']._serialized_start=1459
+  _globals['_RESUMEPROCESSINGREQUEST']._serialized_end=1509
+  _globals['_RESUMEPROCESSINGRESPONSE']._serialized_start=1511
+  _globals['_RESUMEPROCESSINGRESPONSE']._serialized_end=1595
+  _globals['_ADMINSERVICE']._serialized_start=1886
+  _globals['_ADMINSERVICE']._serialized_end=2754
 # @@protoc_insertion_point(module_scope)

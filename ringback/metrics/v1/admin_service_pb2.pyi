@@ -111,12 +111,15 @@ class RetryDeliveryResponse(_message.Message):
     NEW_JOB_ID_FIELD_NUMBER: _builtins.int
     ALTERED_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    REDACTED_FIELD_NUMBER: _builtins.int
     success: _builtins.bool
     message: _builtins.str
     new_job_id: _builtins.str
     altered: _builtins.bool
     """The event differs from the bytes that arrived: a part could not be stored as it was."""
     state: Global___RetryState.ValueType
+    redacted: _builtins.bool
+    """The handlers get the copy of the log, without the credentials that were taken out of it."""
     def __init__(
         self,
         *,
@@ -125,10 +128,11 @@ class RetryDeliveryResponse(_message.Message):
         new_job_id: _builtins.str = ...,
         altered: _builtins.bool = ...,
         state: Global___RetryState.ValueType = ...,
+        redacted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["altered", b"altered", "message", b"message", "new_job_id", b"new_job_id", "state", b"state", "success", b"success"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["altered", b"altered", "message", b"message", "new_job_id", b"new_job_id", "redacted", b"redacted", "state", b"state", "success", b"success"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

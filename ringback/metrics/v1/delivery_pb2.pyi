@@ -134,6 +134,7 @@ class Delivery(_message.Message):
     ALTERED_FIELD_NUMBER: _builtins.int
     EVENT_DATA_FIELD_NUMBER: _builtins.int
     EVENT_DATA_OMITTED_FIELD_NUMBER: _builtins.int
+    REDACTED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The same as `job_id`."""
     job_id: _builtins.str
@@ -162,6 +163,10 @@ class Delivery(_message.Message):
     """The event. Only ListDeadLetters and GetDelivery give it."""
     event_data_omitted: _builtins.bool
     """The event is too large for a page; GetDelivery gives it."""
+    redacted: _builtins.bool
+    """`event_data` lacks values that the handlers saw: credentials, and what else the settings list.
+    Told only beside `event_data`.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -195,10 +200,11 @@ class Delivery(_message.Message):
         altered: _builtins.bool = ...,
         event_data: _builtins.str | None = ...,
         event_data_omitted: _builtins.bool = ...,
+        redacted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_call_id", b"_call_id", "_duplicate_of", b"_duplicate_of", "_error_class", b"_error_class", "_error_message", b"_error_message", "_event_data", b"_event_data", "_retried_as", b"_retried_as", "_retry_of", b"_retry_of", "call_id", b"call_id", "completed_at", b"completed_at", "created_at", b"created_at", "duplicate_of", b"duplicate_of", "error_class", b"error_class", "error_message", b"error_message", "event_data", b"event_data", "last_attempt_at", b"last_attempt_at", "resolved_at", b"resolved_at", "retried_as", b"retried_as", "retry_of", b"retry_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_id", b"_call_id", "_duplicate_of", b"_duplicate_of", "_error_class", b"_error_class", "_error_message", b"_error_message", "_event_data", b"_event_data", "_retried_as", b"_retried_as", "_retry_of", b"_retry_of", "altered", b"altered", "attempts", b"attempts", "call_id", b"call_id", "completed_at", b"completed_at", "created_at", b"created_at", "duplicate_of", b"duplicate_of", "endpoint_id", b"endpoint_id", "error_class", b"error_class", "error_message", b"error_message", "event_data", b"event_data", "event_data_omitted", b"event_data_omitted", "event_type", b"event_type", "id", b"id", "job_id", b"job_id", "last_attempt_at", b"last_attempt_at", "max_attempts", b"max_attempts", "org_id", b"org_id", "resolution", b"resolution", "resolved_at", b"resolved_at", "retried_as", b"retried_as", "retry_of", b"retry_of", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_id", b"_call_id", "_duplicate_of", b"_duplicate_of", "_error_class", b"_error_class", "_error_message", b"_error_message", "_event_data", b"_event_data", "_retried_as", b"_retried_as", "_retry_of", b"_retry_of", "altered", b"altered", "attempts", b"attempts", "call_id", b"call_id", "completed_at", b"completed_at", "created_at", b"created_at", "duplicate_of", b"duplicate_of", "endpoint_id", b"endpoint_id", "error_class", b"error_class", "error_message", b"error_message", "event_data", b"event_data", "event_data_omitted", b"event_data_omitted", "event_type", b"event_type", "id", b"id", "job_id", b"job_id", "last_attempt_at", b"last_attempt_at", "max_attempts", b"max_attempts", "org_id", b"org_id", "redacted", b"redacted", "resolution", b"resolution", "resolved_at", b"resolved_at", "retried_as", b"retried_as", "retry_of", b"retry_of", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__call_id: _TypeAlias = _typing.Literal["call_id"]  # noqa: Y015
     _WhichOneofArgType__call_id: _TypeAlias = _typing.Literal["_call_id", b"_call_id"]  # noqa: Y015

@@ -161,6 +161,10 @@ def is_full(error: sqlite3.Error) -> bool:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
+    # It holds webhooks as they arrived, with the credentials in them: for our user alone. What
+    # SQLite puts beside it has the same mode.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    path.chmod(0o600)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode=WAL").close()

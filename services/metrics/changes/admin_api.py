@@ -73,6 +73,7 @@ class AdminApi:
             message=REQUEUED if done.is_published else _QUEUED,
             new_job_id=str(done.new_id),
             altered=done.altered,
+            redacted=done.redacted,
             state=RETRY_STATE_PUBLISHED if done.is_published else RETRY_STATE_QUEUED,
         )
 

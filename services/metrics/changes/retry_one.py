@@ -16,6 +16,7 @@ from services.metrics.api.errors import unavailable
 from services.metrics.changes.actor import actor_of
 from services.metrics.changes.refusals import refusal
 from services.metrics.changes.retry_outbox import RetryOutbox
+from services.metrics.reads.shown_event import is_redacted
 
 _PUBLISHING_S = 10.0
 """More than a publish and its mark take. The caller may be gone by then."""
@@ -36,10 +37,14 @@ class RetryOrder:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """`is_published` is false while it is not known that the broker has it."""
+    """`is_published` is false while it is not known that the broker has it.
+
+    `redacted`: it carries the copy of the log, which lacks what was taken out of the original.
+    """
 
     new_id: UUID
     altered: bool
+    redacted: bool
     is_published: bool
 
 
@@ -102,11 +107,14 @@ class RetryOne:
             verdict, new_id = found["verdict"], found["new_id"]
             if verdict not in _HAS_BEEN_DONE:
                 raise refusal(verdict, order.job_id, new_id)
-            done = Retried(new_id, found["altered"], found["published_at"] is not None)
-            if verdict == "repeated":
-                return done, None
-            [row] = await connection.fetch(load(_PACKAGE, "retry_message.sql"), new_id)
-            return done, row
+            row = await connection.fetchrow(load(_PACKAGE, "retry_message.sql"), new_id)
+            done = Retried(
+                new_id,
+                altered=found["altered"],
+                redacted=row is not None and is_redacted(row["body"]),
+                is_published=found["published_at"] is not None,
+            )
+            return done, None if verdict == "repeated" else row
 
 
 def _later(call: Call) -> Call:

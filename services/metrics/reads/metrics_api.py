@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
+from ringback.contract.redaction.redaction import DEFAULT_REDACTION, Redaction
 from ringback.metrics.v1 import metrics_service_pb2 as pb
 from services.metrics.access import Access
 from services.metrics.api.call import Call
@@ -18,12 +19,17 @@ from services.metrics.reads.recent_failures import RecentFailures
 class MetricsApi:
     """Each method raises ApiError, and nothing else on purpose."""
 
-    def __init__(self, access: Access, snapshot: QueueSnapshot) -> None:
+    def __init__(
+        self,
+        access: Access,
+        snapshot: QueueSnapshot,
+        redaction: Redaction = DEFAULT_REDACTION,
+    ) -> None:
         self._health = QueueHealth(snapshot)
         self._stats = DeliveryStats(access)
         self._failures = RecentFailures(access)
-        self._dead_letters = DeadLetters(access)
-        self._one = OneDelivery(access)
+        self._dead_letters = DeadLetters(access, redaction)
+        self._one = OneDelivery(access, redaction)
         self._deliveries = Deliveries(access)
         self._groups = FailureGroups(access)
 

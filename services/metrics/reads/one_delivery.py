@@ -1,5 +1,6 @@
 from uuid import UUID
 
+from ringback.contract.redaction.redaction import Redaction
 from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryRequest, GetDeliveryResponse
 from ringback.runtime.queries import load
 from services.metrics.access import Access
@@ -7,13 +8,15 @@ from services.metrics.api.call import Call
 from services.metrics.api.errors import no_such_delivery
 from services.metrics.reads.asked import Asked
 from services.metrics.reads.delivery_message import attempt_of, delivery_of, retry_of
+from services.metrics.reads.shown_event import is_redacted, shown_event
 
 
 class OneDelivery:
     """One webhook with every attempt, its event, and its retries."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, redaction: Redaction) -> None:
         self._access = access
+        self._redaction = redaction
 
     async def answer(self, request: GetDeliveryRequest, call: Call) -> GetDeliveryResponse:
         asked = Asked(request)
@@ -32,7 +35,8 @@ class OneDelivery:
             )
         delivery = delivery_of(row)
         if row["event_data"] is not None:
-            delivery.event_data = row["event_data"]
+            delivery.event_data = shown_event(row["event_data"], self._redaction)
+            delivery.redacted = is_redacted(delivery.event_data)
         response = GetDeliveryResponse(
             delivery=delivery, attempts=[attempt_of(attempt) for attempt in attempts]
         )

@@ -1,10 +1,13 @@
 """What a message of the dead-letter queue says about itself."""
 
+import base64
+
 import orjson
 import pytest
 from hypothesis import given
 
 from ringback.contract.dead_reason import DeadReason
+from ringback.contract.redaction.redaction import DEFAULT_REDACTION, REDACTED
 from ringback.contract.status import AttemptOutcome
 from services.processor.dead_letter import (
     NOBODYS_ORG,
@@ -48,14 +51,16 @@ def test_the_reason_is_ours_or_the_brokers_or_in_the_log(
     beside: dict[str, object], failure: Failure | None
 ) -> None:
     """Only what died of the suspects' limit last has crashed."""
-    letter = dead_letter_of(message(headers=ENVELOPE.headers() | beside), 4, None)
+    letter = dead_letter_of(
+        message(headers=ENVELOPE.headers() | beside), 4, None, DEFAULT_REDACTION
+    )
 
     assert letter.failure == failure
 
 
 def test_a_webhook_of_ours_keeps_all_that_is_known_of_it() -> None:
     """The row can be made from the message alone."""
-    letter = dead_letter_of(message(routing_key="attempt.4"), 4, None)
+    letter = dead_letter_of(message(routing_key="attempt.4"), 4, None, DEFAULT_REDACTION)
 
     assert letter.attempt == 4
     assert (letter.row.id, letter.row.org_id) == (JOB, ORG)
@@ -66,7 +71,7 @@ def test_a_webhook_of_ours_keeps_all_that_is_known_of_it() -> None:
 
 def test_a_message_without_an_id_of_ours_is_nobodys() -> None:
     """It gets the id that it was adopted under, and nothing that its headers claim."""
-    letter = dead_letter_of(message(type="x" * 999), 4, JOB)
+    letter = dead_letter_of(message(type="x" * 999), 4, JOB, DEFAULT_REDACTION)
 
     assert (letter.row.id, letter.row.org_id) == (JOB, NOBODYS_ORG)
     assert (letter.row.dedup_key, letter.row.gateway_life) == (None, None)
@@ -76,7 +81,7 @@ def test_a_message_without_an_id_of_ours_is_nobodys() -> None:
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[1]", b'{"a":1}'])
 def test_a_body_that_is_no_event_is_kept_as_base64(body: bytes) -> None:
     """The row says that it differs from what arrived."""
-    row = dead_letter_of(message(body=body), 4, None).row
+    row = dead_letter_of(message(body=body), 4, None, DEFAULT_REDACTION).row
 
     assert list(orjson.loads(row.event_data)) == ["unreadable_base64"]
     assert row.altered
@@ -85,13 +90,36 @@ def test_a_body_that_is_no_event_is_kept_as_base64(body: bytes) -> None:
 
 def test_a_body_that_the_store_refuses_can_be_kept_all_the_same() -> None:
     """As base64, whatever it was."""
-    letter = dead_letter_of(message(), 4, None)
+    letter = dead_letter_of(message(), 4, None, DEFAULT_REDACTION)
 
-    raw = with_raw_body(letter, b"\x00")
+    raw = with_raw_body(letter)
 
-    assert orjson.loads(raw.row.event_data) == {"unreadable_base64": "AA=="}
+    kept = base64.b64decode(orjson.loads(raw.row.event_data)["unreadable_base64"])
+    assert orjson.loads(kept) == {"message": {"type": "hang"}}
     assert raw.row.altered
     assert raw.row.id == letter.row.id
+
+
+def test_a_dead_letter_is_without_the_credentials_of_its_event() -> None:
+    """Neither its event nor the error beside it holds them, also not in base64."""
+    body = b'{"message":{"type":"hang","server":{"secret":"canary-1234"}}}'
+    beside = {"error_class": "E", "error_message": "the secret is canary-1234"}
+    letter = dead_letter_of(
+        message(body=body, headers=ENVELOPE.headers() | beside), 4, None, DEFAULT_REDACTION
+    )
+
+    kept = base64.b64decode(orjson.loads(with_raw_body(letter).row.event_data)["unreadable_base64"])
+
+    assert b"canary" not in kept
+    assert "canary" not in repr(letter)
+
+
+@pytest.mark.parametrize("body", [b'{"secret":"canary-1234', rb'{"secr\u0065t":"canary-1234'])
+def test_bytes_that_nobody_can_redact_are_withheld(body: bytes) -> None:
+    """They are no event, and name what may be a credential."""
+    row = dead_letter_of(message(body=body), 4, None, DEFAULT_REDACTION).row
+
+    assert orjson.loads(row.event_data) == {"unreadable_base64": REDACTED}
 
 
 def test_a_fingerprint_names_a_message_by_its_id_and_body() -> None:
@@ -119,7 +147,7 @@ def test_no_message_makes_its_dead_letter_fail(hostile: Message) -> None:
     """Whatever it holds, there is a row that PostgreSQL takes."""
     adopted = None if has_id_of_ours(hostile, DAYS) else JOB
 
-    letter = dead_letter_of(hostile, 4, adopted)
+    letter = dead_letter_of(hostile, 4, adopted, DEFAULT_REDACTION)
 
     texts = [letter.row.event_type, letter.row.endpoint_id, letter.row.event_data]
     if letter.failure is not None:

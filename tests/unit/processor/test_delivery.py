@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 
+from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from services.processor.delivery import (
     Days,
     Delivery,
@@ -23,7 +24,7 @@ MIDNIGHT = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC)
 
 def test_a_message_of_the_gateway_is_a_delivery() -> None:
     """Everything that the gateway said of it is there, and the event is read."""
-    delivery = open_delivery(message(routing_key="attempt.3"), DAYS)
+    delivery = open_delivery(message(routing_key="attempt.3"), DAYS, DEFAULT_REDACTION)
 
     assert isinstance(delivery, Delivery)
     assert delivery.envelope == ENVELOPE
@@ -45,14 +46,14 @@ def test_a_message_of_the_gateway_is_a_delivery() -> None:
 )
 def test_what_cannot_be_attempted_says_why(changes: dict[str, Any], reason: str) -> None:
     """The reason is a sentence, for the dead letters."""
-    assert open_delivery(message(**changes), DAYS) == Undeliverable(reason)
+    assert open_delivery(message(**changes), DAYS, DEFAULT_REDACTION) == Undeliverable(reason)
 
 
 def test_an_id_of_a_day_without_partition_cannot_be_attempted() -> None:
     """Its rows would be refused, and with them those of its company."""
     days = Days(frozenset({DAY + timedelta(days=1)}))
 
-    delivery = open_delivery(message(), days)
+    delivery = open_delivery(message(), days, DEFAULT_REDACTION)
 
     assert isinstance(delivery, Undeliverable)
     assert "no partition" in delivery.reason
@@ -121,7 +122,7 @@ def test_deliveries_without_an_answer_are_counted_by_the_broker(
 @given(hostile=HOSTILE_MESSAGES)
 def test_no_message_makes_reading_it_fail(hostile: Message) -> None:
     """Whatever it holds, it is a delivery that can be stored, or has a reason not to be one."""
-    got = open_delivery(hostile, DAYS)
+    got = open_delivery(hostile, DAYS, DEFAULT_REDACTION)
 
     assert hostile.deliveries_before is not None
     assert 1 <= attempt_due(hostile) <= 9_999

@@ -95,3 +95,16 @@ def test_a_corrupt_file_is_set_aside(path: Path, damage_at: int) -> None:
     assert file.totals() == Totals(0, 0)
     file.append([(an_envelope(), b"{}")])
     file.close()
+
+
+def test_the_files_are_for_their_own_user_alone(path: Path) -> None:
+    """They hold webhooks with their credentials; also one that an earlier version left open."""
+    path.touch(mode=0o644)
+    file = SpoolFile(path)
+    file.open()
+
+    modes = {one.name: one.stat().st_mode & 0o777 for one in path.parent.iterdir()}
+
+    file.close()
+    assert set(modes.values()) == {0o600}
+    assert f"{path.name}-wal" in modes

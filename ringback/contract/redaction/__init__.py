@@ -1,0 +1,1 @@
+"""What of an event is not written down: the values at listed paths."""

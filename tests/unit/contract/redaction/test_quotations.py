@@ -1,0 +1,47 @@
+"""Tests for ringback.contract.redaction.quotations."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringback.contract.redaction.quotations import without_quotations
+from ringback.contract.redaction.redaction import REDACTED
+
+SECRET = 's3cr3t-"of"\n-the-line/and+more'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SECRET,
+        f"got {SECRET}, and again {SECRET}",
+        repr({"secret": SECRET}),
+        json.dumps({"secret": SECRET}),
+        f"input_value='{SECRET[:12]}...{SECRET[-12:]}'",
+        f"cut at the end: {SECRET[:9]}",
+    ],
+)
+def test_a_quotation_goes_however_it_was_made(text: str) -> None:
+    """As it is, as a program prints it, or cut."""
+    cleaned = without_quotations(text, [SECRET])
+
+    assert REDACTED in cleaned
+    assert SECRET[:8] not in cleaned
+    assert SECRET[-8:] not in cleaned
+
+
+@given(text=st.text(max_size=40), hidden=st.lists(st.text(min_size=4, max_size=20), max_size=3))
+def test_no_hidden_value_is_left(text: str, hidden: list[str]) -> None:
+    """Whatever surrounds it."""
+    quoting = text.join(["", *hidden, ""])
+
+    cleaned = without_quotations(quoting, hidden).replace(REDACTED, "")
+
+    assert not any(value in cleaned for value in hidden if value not in REDACTED)
+
+
+def test_a_text_without_quotations_stays() -> None:
+    """Short values say nothing, and cut nothing up."""
+    assert without_quotations("The line is busy.", ["is", SECRET]) == "The line is busy."
