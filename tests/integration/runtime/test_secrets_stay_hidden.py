@@ -1,0 +1,116 @@
+"""No start-up error of a process shows a secret of its settings."""
+
+import asyncio
+import os
+import re
+import sys
+
+import pytest
+
+from ringback.runtime.settings import Settings
+from services.gateway.settings import GatewaySettings
+from services.metrics.settings import MetricsSettings
+from services.processor.settings import ProcessorSettings
+from tests.acceptance.whole import ROOT
+
+CANARY = "canary-7f3a9c51-and-32-bytes-of-it"
+NOBODY = f"ringback:{CANARY}@127.0.0.1:1"
+GOOD = {
+    "RINGBACK_AMQP_URL": f"amqp://{NOBODY}/",
+    "RINGBACK_DATABASE_URL": f"postgresql://{NOBODY}/none",
+    "RINGBACK_VAPI_SECRET": CANARY,
+    "RINGBACK_JWT_SECRET": CANARY,
+}
+_MOST_S = 4.0
+PROGRAMS = {
+    "gateway": ("services.gateway",),
+    "processor": ("services.processor",),
+    "metrics": ("services.metrics",),
+    "migrate": ("ringback.cli", "migrate"),
+    "topology": ("ringback.cli", "topology", "check"),
+    "dead list": ("ringback.cli", "dead", "list"),
+}
+BAD = {
+    "another scheme": {
+        "RINGBACK_AMQP_URL": f"http://{NOBODY}",
+        "RINGBACK_DATABASE_URL": f"mysql://{NOBODY}/none",
+    },
+    "no port": {
+        "RINGBACK_AMQP_URL": f"amqp://ringback:{CANARY}@[::/",
+        "RINGBACK_DATABASE_URL": f"postgresql://ringback:{CANARY}#@h:x/none",
+    },
+    "bad option": {"RINGBACK_DATABASE_URL": f"postgresql://{NOBODY}/none?sslmode={CANARY}"},
+    "bad endpoints": {"RINGBACK_ENDPOINTS": f'{{"a": {{"org_id": "{CANARY}", "secret": "'},
+    "bad slack": {
+        "RINGBACK_SLACK_WEBHOOK_URL": f"https://[{CANARY}",
+        "RINGBACK_SLACK_BOT_TOKEN": f"{CANARY}\n",
+    },
+    "bad token": {"RINGBACK_TOKEN": f"{CANARY}\n\n\u00e9", "RINGBACK_METRICS_URL": "127.0.0.1:1"},
+    "nobody there": {},
+}
+
+
+async def said_by(program: tuple[str, ...], settings: dict[str, str]) -> str:
+    """What a process prints until it ends, or for some seconds."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *program,
+        env=clean | {"RINGBACK_LOG_LEVEL": "debug"} | settings, cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    asyncio.get_running_loop().call_later(_MOST_S, _end, process)
+    printed, _ = await process.communicate()
+    return printed.decode()
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+
+
+@pytest.mark.parametrize("bad", BAD)
+async def test_no_start_shows_a_secret(bad: str) -> None:
+    """Of any program: settings that are refused, servers that are away, and what comes of it."""
+    settings = GOOD | BAD[bad]
+
+    said = await asyncio.gather(*(said_by(program, settings) for program in PROGRAMS.values()))
+
+    assert [name for name, text in zip(PROGRAMS, said, strict=True) if "canary" in text] == []
+    assert any(said)
+
+
+@pytest.mark.parametrize("kind", [GatewaySettings, ProcessorSettings, MetricsSettings])
+def test_settings_hide_their_secrets(kind: type[Settings]) -> None:
+    """However they are printed."""
+    values = {name.removeprefix("RINGBACK_").lower(): value for name, value in GOOD.items()}
+    settings = kind.model_validate(values)
+
+    printed = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+    assert "canary" not in printed
+
+
+def test_an_endpoint_hides_its_secrets() -> None:
+    """It stands in the tables of the gateway, which an error could print."""
+    values = {name.removeprefix("RINGBACK_").lower(): value for name, value in GOOD.items()}
+
+    assert "canary" not in repr(GatewaySettings.model_validate(values).all_endpoints())
+
+
+def kinds_of(kind: type[Settings]) -> set[type[Settings]]:
+    """All settings that derive from these."""
+    return {kind}.union(*(kinds_of(one) for one in kind.__subclasses__()))
+
+
+def test_every_setting_that_may_hold_a_secret_hides_itself() -> None:
+    """By its name: what is added later as a plain text is found here."""
+    told = re.compile(r"secret|token|password|(amqp|database|management|webhook)_url|endpoints$")
+
+    plain = {
+        f"{kind.__name__}.{name}"
+        for kind in kinds_of(Settings)
+        for name, field in kind.model_fields.items()
+        if told.search(name) and "SecretStr" not in str(field.annotation)
+    }
+
+    assert plain == set()
