@@ -1,6 +1,6 @@
 # Every goal works as the first command after a clone; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run down status test test-unit lint fmt generate migrate lock bench clean rabbitmq prometheus
+.PHONY: help run down status test test-unit lint fmt generate migrate lock bench chaos clean rabbitmq prometheus
 
 BIN := .venv/bin
 INSTALL := sh ringback/local/install.sh
@@ -46,6 +46,9 @@ migrate: .venv/local.stamp ## bring the database of RINGBACK_DATABASE_URL to thi
 
 bench: .venv/dev.stamp rabbitmq ## measure; the results go to benchmarks/results/
 	@$(BIN)/python -m benchmarks
+
+chaos: .venv/dev.stamp rabbitmq ## break everything under a load, and show that nothing is lost
+	@$(BIN)/python -m chaos run $(CHAOS_ARGS)
 
 lock: ## pin the dependencies again, with hashes (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }

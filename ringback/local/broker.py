@@ -94,6 +94,19 @@ class PrivateBroker:
                 await child.kill()
         self._node = self._epmd = self._container = None
 
+    async def freeze(self) -> None:
+        """Let the node stand still, its connections open and silent, until `thaw`."""
+        if self._container is not None:
+            await _docker("pause", self._container)
+        elif self._node is not None:
+            self._node.send_group(signal.SIGSTOP)
+
+    async def thaw(self) -> None:
+        if self._container is not None:
+            await _docker("unpause", self._container)
+        elif self._node is not None:
+            self._node.send_group(signal.SIGCONT)
+
     async def create_vhost(self, name: str) -> None:
         """Make a virtual host and wait until it takes connections."""
         async with self._management() as api, api.put(f"/api/vhosts/{quote(name, safe='')}") as got:

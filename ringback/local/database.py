@@ -115,6 +115,21 @@ class PrivateDatabase:
         await self._server.ended(within_s=10)
         self._server = None
 
+    def freeze(self) -> None:
+        """Let the server stand still, its connections open and silent, until `thaw`."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        if self._server is None:
+            return
+        # First the one that starts workers, so that none is missed.
+        self._server.send(number)
+        for pid in _children(self._server.pid):
+            _kill(pid, number)
+
     async def create_database(self, name: str, template: str | None = None) -> None:
         """Make a database, empty or as a copy of `template`, to which nobody may be connected."""
         async with self._administration() as connection:
@@ -194,8 +209,8 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in listed.split()]
 
 
-def _kill(pid: int) -> None:
+def _kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         return

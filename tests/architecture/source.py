@@ -52,4 +52,4 @@ def modules(*folders: str) -> list[Module]:
 
 def our_modules() -> list[Module]:
     """All but the tests."""
-    return modules("ringback", "services", "benchmarks", "deploy/prometheus")
+    return modules("ringback", "services", "benchmarks", "chaos", "deploy/prometheus")

@@ -36,7 +36,8 @@ def texts(tree: ast.Module) -> list[str]:
     return found
 
 
-OF_THE_PROGRAMS = modules("ringback", "services")
+FOLDERS = ("ringback", "services", "chaos")
+OF_THE_PROGRAMS = modules(*FOLDERS)
 
 
 @pytest.mark.parametrize("module", OF_THE_PROGRAMS, ids=lambda module: module.name)
@@ -48,7 +49,7 @@ def test_no_statement_stands_in_python(module: Module) -> None:
 
 def test_each_statement_says_what_it_is_for() -> None:
     """A file begins with a sentence."""
-    files = [path for folder in ("ringback", "services") for path in (ROOT / folder).rglob("*.sql")]
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.sql")]
 
     assert files
     for path in files:
@@ -58,7 +59,7 @@ def test_each_statement_says_what_it_is_for() -> None:
 def test_each_statement_is_used() -> None:
     """What no code loads any more is removed."""
     code = "\n".join(module.text for module in OF_THE_PROGRAMS)
-    files = [path for folder in ("ringback", "services") for path in (ROOT / folder).rglob("*.sql")]
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.sql")]
 
     unused = [path.name for path in files if path.name not in code and path.stem not in code]
 

@@ -1,0 +1,73 @@
+"""`python -m chaos`: which commands there are, and how a failure is told."""
+
+import asyncio
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from chaos.check import check
+from chaos.load.command import load
+from chaos.registry import ALL
+from chaos.run import run
+from chaos.stage import install as make_table
+from ringback.cli.failure import BadInputError, CommandError
+from ringback.cli.terminal import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, complain, out
+from ringback.local.errors import LocalStackError
+from ringback.runtime.settings import SettingsError
+
+_EXAMPLES = """Examples:
+
+    python -m chaos run                                      every fault, then a mix
+    python -m chaos run --only broker-killed                 one of them
+    python -m chaos load --url https://hooks.example.com --ledger run.jsonl --rate 50
+    python -m chaos check --ledger run.jsonl --metrics metrics:50051
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status; errors that a person can mend are a sentence."""
+    app = App(
+        name="python -m chaos",
+        help="Prove that nothing accepted is lost, here or on an installation of your own.",
+        help_epilogue=_EXAMPLES,
+        help_format="markdown",
+        version_flags=(),
+        exit_on_error=False,
+        print_error=False,
+        result_action="return_value",
+    )
+    for command in (run, load, check):
+        app.command(command)
+    app.command(_list, name="list")
+    app.command(_install, name="install")
+    try:
+        return int(app(list(arguments)) or 0)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return EXIT_INTERRUPTED
+    except CycloptsError as exc:
+        complain(f"{exc}\nSee `python -m chaos --help`.")
+        return EXIT_BAD_INPUT
+    except (BadInputError, SettingsError) as exc:
+        complain(str(exc))
+        return EXIT_BAD_INPUT
+    except (CommandError, LocalStackError) as exc:
+        complain(str(exc))
+        return EXIT_FAILED
+
+
+def _list() -> None:
+    """List the faults."""
+    console = out()
+    for fault in ALL:
+        console.print(f"{fault.name:28}{fault.sentence}", soft_wrap=True)
+
+
+def _install(database: str) -> None:
+    """Make the table of effects in a database, for processors that run `chaos.handlers`.
+
+    Parameters
+    ----------
+    database
+        PostgreSQL, as a user who may make a schema.
+    """
+    asyncio.run(make_table(database))

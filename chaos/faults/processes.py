@@ -1,0 +1,141 @@
+"""Processes that die, and processes that stand still with their connections open."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from chaos.fault import Fault, Part
+from chaos.stage import Stage
+from chaos.supervised import Supervised
+
+_FROZEN_S = 20.0
+_AWAY_S = 5.0
+
+Which = Callable[[Stage], Supervised]
+
+
+def _killed(which: Which) -> Callable[[Stage], AsyncGenerator[None, None]]:
+    async def strike(stage: Stage) -> AsyncGenerator[None, None]:
+        await which(stage).kill()
+        yield
+
+    return strike
+
+
+def _frozen(which: Which) -> Callable[[Stage], AsyncGenerator[None, None]]:
+    # ruff: ignore[unused-async]  # as every strike
+    async def strike(stage: Stage) -> AsyncGenerator[None, None]:
+        which(stage).freeze()
+        try:
+            yield
+        finally:
+            which(stage).thaw()
+
+    return strike
+
+
+@asynccontextmanager
+async def _broker_killed(stage: Stage) -> AsyncGenerator[None, None]:
+    await stage.broker.kill()
+    try:
+        yield
+    finally:
+        await stage.broker.start()
+
+
+@asynccontextmanager
+async def _database_killed(stage: Stage) -> AsyncGenerator[None, None]:
+    await stage.database.kill()
+    try:
+        yield
+    finally:
+        await stage.database.start()
+
+
+@asynccontextmanager
+async def _broker_frozen(stage: Stage) -> AsyncGenerator[None, None]:
+    await stage.broker.freeze()
+    try:
+        yield
+    finally:
+        await stage.broker.thaw()
+
+
+@asynccontextmanager
+async def _database_frozen(stage: Stage) -> AsyncGenerator[None, None]:
+    stage.database.freeze()
+    try:
+        yield
+    finally:
+        stage.database.thaw()
+
+
+FAULTS = (
+    Fault(
+        name="gateway-killed",
+        sentence="SIGKILL of the only gateway; it is started again after half a second.",
+        part=Part.GATEWAY,
+        strike=asynccontextmanager(_killed(lambda stage: stage.gateway)),
+        may_not_answer=True,
+    ),
+    Fault(
+        name="processor-killed",
+        sentence="SIGKILL of the only processor with its hands full.",
+        part=Part.PROCESSOR,
+        strike=asynccontextmanager(_killed(lambda stage: stage.processor)),
+    ),
+    Fault(
+        name="metrics-killed",
+        sentence="SIGKILL of the metrics service.",
+        part=Part.METRICS,
+        strike=asynccontextmanager(_killed(lambda stage: stage.metrics)),
+    ),
+    Fault(
+        name="broker-killed",
+        sentence="SIGKILL of RabbitMQ, which stays away for five seconds and more.",
+        part=Part.BROKER,
+        strike=_broker_killed,
+        hold_s=_AWAY_S,
+    ),
+    Fault(
+        name="database-killed",
+        sentence="SIGKILL of PostgreSQL, which stays away for five seconds and more.",
+        part=Part.DATABASE,
+        strike=_database_killed,
+        hold_s=_AWAY_S,
+    ),
+    Fault(
+        name="gateway-frozen",
+        sentence="SIGSTOP of the only gateway for 20 s.",
+        part=Part.GATEWAY,
+        strike=asynccontextmanager(_frozen(lambda stage: stage.gateway)),
+        hold_s=_FROZEN_S,
+    ),
+    Fault(
+        name="processor-frozen",
+        sentence="SIGSTOP of the only processor for 20 s.",
+        part=Part.PROCESSOR,
+        strike=asynccontextmanager(_frozen(lambda stage: stage.processor)),
+        hold_s=_FROZEN_S,
+    ),
+    Fault(
+        name="metrics-frozen",
+        sentence="SIGSTOP of the metrics service for 20 s.",
+        part=Part.METRICS,
+        strike=asynccontextmanager(_frozen(lambda stage: stage.metrics)),
+        hold_s=_FROZEN_S,
+    ),
+    Fault(
+        name="broker-frozen",
+        sentence="SIGSTOP of RabbitMQ for 20 s: links that are open, and silent.",
+        part=Part.BROKER,
+        strike=_broker_frozen,
+        hold_s=_FROZEN_S,
+    ),
+    Fault(
+        name="database-frozen",
+        sentence="SIGSTOP of PostgreSQL and its workers for 20 s.",
+        part=Part.DATABASE,
+        strike=_database_frozen,
+        hold_s=_FROZEN_S,
+    ),
+)

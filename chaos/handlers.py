@@ -1,0 +1,42 @@
+"""The handlers of a chaos run. Name them in RINGBACK_HANDLERS: `chaos.handlers`.
+
+The table that they write to is made by `python -m chaos install`.
+"""
+
+import asyncio
+import os
+import signal
+
+import asyncpg
+
+from chaos.load.webhook import Kind
+from ringback.handlers import Event, handles
+from ringback.runtime.queries import load
+
+
+class PlannedFailure(Exception):  # ruff: ignore[error-suffix-on-exception-name]  # the log shows this name
+    """The failure that the payload asked for."""
+
+
+@handles(Kind.WRITTEN, transaction=True)
+async def leave_effect(event: Event, connection: asyncpg.Connection) -> None:
+    """Write the effect, then do as the payload asks: what fails takes its effect with it."""
+    statement = load("chaos", "leave_effect.sql")
+    await connection.execute(statement, event.call_id, event.job_id, event.attempt)
+    await _as_asked(event)
+
+
+@handles(Kind.PLAIN)
+async def act_outside(event: Event) -> None:
+    """Take the way of a handler that acts outside the database."""
+    await _as_asked(event)
+
+
+async def _as_asked(event: Event) -> None:
+    plan = event.message["chaos"]
+    if plan.get("killsProcess"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "takesSeconds" in plan:
+        await asyncio.sleep(plan["takesSeconds"])
+    if event.attempt < plan.get("failUntilAttempt", 1):
+        raise PlannedFailure(f"The payload asked attempt {event.attempt} to fail.")

@@ -1,0 +1,72 @@
+"""The client as a process of its own, so that what judges does not slow what sends."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.load.ledger import Offered, read_ledger
+from chaos.load.webhook import Mix
+from ringback.local.child import Child
+from ringback.local.errors import LocalStackError
+
+_ROOT = Path(__file__).parents[2]
+_STEADY_ANSWERS = 20
+_STEADY_WITHIN_S = 30.0
+_STOPS_WITHIN_S = 40.0
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class RunningLoad:
+    child: Child
+    ledger: Path
+
+    def offers(self) -> list[Offered]:
+        """Read what has been offered up to now."""
+        return read_ledger(self.ledger)
+
+    async def steady(self) -> None:
+        """Wait until webhooks are accepted one after the other. Raises LocalStackError."""
+        deadline = time.monotonic() + _STEADY_WITHIN_S
+        while not self._is_steady():
+            if self.child.exit_code is not None or time.monotonic() > deadline:
+                raise LocalStackError(f"The load does not run; its ledger is {self.ledger}.")
+            await asyncio.sleep(_POLL_S)
+
+    async def stop(self) -> None:
+        """Let it send no more, and wait for the answers that are due."""
+        await self.child.stop(signal.SIGINT, within_s=_STOPS_WITHIN_S)
+
+    def _is_steady(self) -> bool:
+        if not self.ledger.exists() or not self.ledger.stat().st_size:
+            return False
+        ended = [offer for offer in self.offers() if not offer.is_unanswered or offer.error]
+        last = ended[-_STEADY_ANSWERS:]
+        return len(last) == _STEADY_ANSWERS and all(offer.is_accepted for offer in last)
+
+
+@asynccontextmanager
+async def running_load(
+    url: str, ledger: Path, mix: Mix, *, per_s: float
+) -> AsyncGenerator[RunningLoad, None]:
+    """Send to `url` from here on; the process has ended when the context is left."""
+    child = Child.spawn(
+        "load",
+        [
+            *[sys.executable, "-m", "chaos", "load", "--url", url, "--ledger", str(ledger)],
+            *["--rate", str(per_s), "--seconds", "86400", "--failing", str(mix.failing_in_ten)],
+        ],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path])},
+        log_path=ledger.with_suffix(".log"),
+    )
+    load = RunningLoad(child, ledger)
+    try:
+        yield load
+    finally:
+        await load.stop()

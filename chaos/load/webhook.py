@@ -1,0 +1,59 @@
+"""What the load sends. Pure: the same run and number give the same bytes."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import orjson
+
+RESENT_EVERY = 25
+_RESENT_AFTER = 7
+_PADDING = "x" * 700
+
+
+class Kind(StrEnum):
+    """The event types of a chaos run. No call ever sends them."""
+
+    #: Its handler writes its effect in the finishing transaction.
+    WRITTEN = "ringback.chaos.written"
+    #: Its handler acts outside the database.
+    PLAIN = "ringback.chaos.plain"
+    #: Nobody handles it.
+    LIGHT = "ringback.chaos.light"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """What the webhooks are like. Of every ten, `failing_in_ten` fail twice before they succeed."""
+
+    failing_in_ten: int = 1
+    is_resending: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """One request. `event` is the call id: requests with the same one carry the same event."""
+
+    event: str
+    kind: Kind
+    attempts: int
+    body: bytes
+
+
+def webhook(run: str, number: int, mix: Mix) -> Webhook:
+    """Make the request with this number, from 0. Some repeat an earlier one, byte by byte."""
+    if mix.is_resending and number % RESENT_EVERY == RESENT_EVERY - 1:
+        number -= _RESENT_AFTER
+    event = f"{run}-{number}"
+    # Spread evenly, so that a short load has all kinds.
+    kind = (Kind.WRITTEN, Kind.PLAIN, Kind.WRITTEN, Kind.LIGHT, Kind.WRITTEN)[number % 5]
+    is_failing = kind is not Kind.LIGHT and (number // 5) % 10 < mix.failing_in_ten
+    attempts = 3 if is_failing else 1
+    message = {
+        "type": kind,
+        "call": {"id": event},
+        "chaos": {"failUntilAttempt": attempts},
+        "padding": _PADDING,
+    }
+    return Webhook(
+        event=event, kind=kind, attempts=attempts, body=orjson.dumps({"message": message})
+    )

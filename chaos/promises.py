@@ -1,0 +1,33 @@
+"""What must hold of a fault's verdict. Pure."""
+
+from collections.abc import Sequence
+
+from chaos.fault import Fault
+from chaos.verdict import Verdict
+
+_NAMED = 5
+
+
+def broken_promises(fault: Fault, verdict: Verdict) -> list[str]:
+    """Give a sentence for each count that is not as it must be; empty if all is well."""
+    broken = []
+    if not verdict.accepted:
+        broken.append("Nothing was accepted, so nothing was shown.")
+    if verdict.lost:
+        broken.append(f"Lost: {_some(verdict.lost)}.")
+    if verdict.twice:
+        broken.append(f"Finished twice: {_some(verdict.twice)}.")
+    if verdict.refused and not fault.may_refuse:
+        broken.append(f"{verdict.refused} refused, although the spool works.")
+    if verdict.unanswered and not fault.may_not_answer:
+        broken.append(f"{verdict.unanswered} requests got no answer.")
+    if verdict.dead_letters and not fault.may_bury:
+        broken.append(f"{verdict.dead_letters} ended as dead letters for our own outage.")
+    if verdict.burned and not fault.may_burn:
+        broken.append(f"{verdict.burned} attempts were burned by our own outage.")
+    return broken
+
+
+def _some(events: Sequence[str]) -> str:
+    rest = len(events) - _NAMED
+    return ", ".join(events[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,23 @@
+"""All faults there are. A new family is a file below `chaos/faults` and a line here."""
+
+from collections.abc import Sequence
+
+from chaos.fault import Fault
+from chaos.faults import processes
+
+ALL: tuple[Fault, ...] = (*processes.FAULTS,)
+
+
+class UnknownFaultError(Exception):
+    """No fault has this name; the text lists those there are."""
+
+
+def named(names: Sequence[str]) -> tuple[Fault, ...]:
+    """Give the faults of these names, in the order of the registry; all of them for no names."""
+    known = {fault.name for fault in ALL}
+    for name in names:
+        if name not in known:
+            raise UnknownFaultError(
+                f"There is no fault {name!r}. There are: {', '.join(sorted(known))}."
+            )
+    return tuple(fault for fault in ALL if not names or fault.name in names)

@@ -1,0 +1,97 @@
+import secrets
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import uvloop
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+
+from chaos.episode import Outcome, play
+from chaos.fault import Fault
+from chaos.mixed_episode import mixed
+from chaos.registry import UnknownFaultError, named
+from chaos.stage import running_stage
+from chaos.table import as_text, headings_text, markdown
+from ringback.cli.failure import BadInputError
+from ringback.cli.terminal import EXIT_FAILED, out
+
+_SETTLED_S = 5.0
+"""A quorum queue that is killed right after its making may stay without a leader."""
+
+_Seconds = Annotated[float, Parameter(validator=Number(gte=0, lte=86400))]
+
+run = App(name="run", help_epilogue="")
+
+
+@run.default
+def _run(
+    *,
+    only: tuple[str, ...] = (),
+    seed: int | None = None,
+    seconds: _Seconds = 90.0,
+    rate: Annotated[float, Parameter(validator=Number(gt=0, lte=1000))] = 40.0,
+    results: Path = Path("chaos/results.md"),
+) -> int:
+    """Start all of Ringback here, put one fault after the other, then a mix, and judge each.
+
+    The exit status is 0 if nothing was lost, nothing finished twice, and nothing refused where the
+    spool works. Nothing outside a folder of its own is touched.
+
+    Parameters
+    ----------
+    only
+        The name of a fault, from `list`. May be given more than once; then there is no mix, unless
+        a --seed is given.
+    seed
+        Of the mix. The same one gives the same faults at the same times.
+    seconds
+        How long faults come in the mix; 0 for no mix.
+    rate
+        Webhooks a second.
+    results
+        The Markdown file to which the table is written.
+    """
+    try:
+        faults = named(only)
+    except UnknownFaultError as exc:
+        raise BadInputError(str(exc)) from exc
+    has_mix = seconds > 0 and (not only or seed is not None)
+    chosen = secrets.randbelow(10_000) if seed is None else seed
+    mix = mixed(faults, seed=chosen, seconds=seconds) if has_mix else None
+    return uvloop.run(_play_all(faults, mix, rate=rate, results=results))
+
+
+async def _play_all(
+    faults: Sequence[Fault], mix: Fault | None, *, rate: float, results: Path
+) -> int:
+    console, began = out(), time.monotonic()
+    outcomes: list[Outcome] = []
+    console.print(f"Starting a broker, a database and the services; {len(faults)} faults follow.")
+    with tempfile.TemporaryDirectory(prefix="ringback-chaos-") as folder:
+        async with running_stage(Path(folder)) as stage:
+            await stage.settled(_SETTLED_S)
+            console.print(headings_text(), soft_wrap=True)
+            for fault in (*faults, *([mix] if mix else [])):
+                outcome = await play(stage, fault, per_s=rate)
+                outcomes.append(outcome)
+                _tell(console, outcome)
+                _write(results, outcomes)
+    console.print(f"{time.monotonic() - began:.0f} s. The table: {results}")
+    return EXIT_FAILED if any(outcome.broken for outcome in outcomes) else 0
+
+
+def _write(results: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write after each fault, so that a run that is broken off leaves what it found."""
+    results.write_text(markdown(outcomes), encoding="utf-8")
+
+
+def _tell(console: Console, outcome: Outcome) -> None:
+    console.print(as_text(outcome), soft_wrap=True)
+    if outcome.fault.name == "mix":
+        console.print(f"  {outcome.fault.sentence}")
+    for sentence in outcome.broken:
+        console.print(f"  [bold red]broken[/]: {sentence}", soft_wrap=True)

@@ -1,0 +1,89 @@
+"""A service that is started again when it dies, as a real deployment does."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ringback.local.errors import LocalStackError
+from ringback.local.stack_service import RunningService, ServiceSpec, is_ready
+
+_RESTART_AFTER_S = 0.5
+_POLL_S = 0.1
+_DIES_WITHIN_S = 10.0
+
+
+class Supervised:
+    """Runs a service while it is entered. It is restarted half a second after its end."""
+
+    def __init__(self, spec: ServiceSpec, env: Mapping[str, str], log_dir: Path) -> None:
+        self.spec = spec
+        self._env = env
+        self._log_dir = log_dir
+        self._service: RunningService | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.deaths = 0
+
+    async def __aenter__(self) -> Self:
+        self._spawn()
+        self._watch = asyncio.create_task(self._keep())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._watch is not None
+        self._watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._watch
+        # One that is frozen would not hear that it is to stop.
+        self.thaw()
+        await self.running.stop()
+
+    @property
+    def running(self) -> RunningService:
+        assert self._service is not None
+        return self._service
+
+    async def kill(self) -> None:
+        """End it as a power cut would, and return when it is gone."""
+        child = self.running.child
+        child.send_group(signal.SIGKILL)
+        await child.ended(_DIES_WITHIN_S)
+
+    def freeze(self) -> None:
+        """Stop it where it stands: its connections stay open, and nobody is there."""
+        self.running.child.send_group(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.running.child.send_group(signal.SIGCONT)
+
+    async def is_ready(self) -> bool:
+        return await is_ready(self.spec.exposition_port)
+
+    async def ready(self, *, within_s: float) -> None:
+        """Wait until it says that it is ready, in this life or a later one; LocalStackError."""
+        deadline = time.monotonic() + within_s
+        while not await self.is_ready():
+            if time.monotonic() > deadline:
+                log = self.running.log_path
+                raise LocalStackError(f"The {self.spec.name} is not ready; its log is {log}.")
+            await asyncio.sleep(_POLL_S)
+
+    def _spawn(self) -> None:
+        self._service = RunningService.spawn(self.spec, env=self._env, log_dir=self._log_dir)
+
+    async def _keep(self) -> None:
+        while True:
+            if self.running.child.exit_code is not None:
+                self.deaths += 1
+                await asyncio.sleep(_RESTART_AFTER_S)
+                self._spawn()
+            await asyncio.sleep(_POLL_S)

@@ -1,0 +1,155 @@
+"""What became of what was offered: the ledger held against the log and the effects. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from chaos.load.ledger import Offered
+
+COMPLETED = "completed"
+DEAD_LETTER = "dead_letter"
+DUPLICATE = "duplicate"
+FINAL = frozenset({COMPLETED, DEAD_LETTER, DUPLICATE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """What the delivery log holds of one webhook."""
+
+    job_id: str
+    event: str
+    status: str
+    attempts: int
+    completions: int
+    """Attempts that are recorded as completed."""
+    finished_at: float | None
+    """Seconds since 1970, by the database's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The counts of one run. `lost` and `twice` name the events, so that they can be looked up."""
+
+    offered: int
+    accepted: int
+    refused: int
+    unanswered: int
+    finished: int
+    lost: tuple[str, ...]
+    twice: tuple[str, ...]
+    duplicates: int
+    dead_letters: int
+    burned: int
+    """Attempts beyond those that the payloads asked for, of webhooks that completed."""
+    gap_s: float
+    """The longest time in which nothing was accepted while webhooks were offered."""
+    recovered_s: float | None
+    """From the end of the fault until all that was accepted before it was finished."""
+
+
+def judge(
+    offers: Sequence[Offered],
+    logged: Iterable[Logged],
+    effects: Mapping[str, int] | None,
+    *,
+    fault_ended_at: float | None = None,
+) -> Verdict:
+    """Hold the ledger against what the log holds of its events.
+
+    `effects` counts the effects of each event whose handler writes one; None where nobody counts
+    them. `logged` may hold webhooks whose answer the client never saw: they may be finished, but
+    not twice.
+    """
+    rows = {row.job_id: row for row in logged}
+    by_event: dict[str, list[Logged]] = {}
+    for row in rows.values():
+        by_event.setdefault(row.event, []).append(row)
+    written = {offer.event for offer in offers if offer.is_written} if effects is not None else ()
+    counted = effects or {}
+    accepted = [offer for offer in offers if offer.is_accepted]
+    lost = {
+        offer.event
+        for offer in accepted
+        if _is_lost(
+            _row_of(offer, rows),
+            by_event.get(offer.event, []),
+            has_effect=counted.get(offer.event, 0) > 0 if offer.event in written else None,
+        )
+    }
+    twice = {
+        offer.event
+        for offer in offers
+        if counted.get(offer.event, 0) > 1
+        or sum(row.completions for row in by_event.get(offer.event, [])) > 1
+    }
+    ends = [_row_of(offer, rows) for offer in accepted]
+    statuses = Counter(row.status for row in ends if row is not None)
+    return Verdict(
+        offered=len(offers),
+        accepted=len(accepted),
+        refused=sum(offer.is_refused for offer in offers),
+        unanswered=sum(offer.is_unanswered for offer in offers),
+        finished=sum(statuses[status] for status in FINAL),
+        lost=tuple(sorted(lost)),
+        twice=tuple(sorted(twice)),
+        duplicates=statuses[DUPLICATE],
+        dead_letters=statuses[DEAD_LETTER],
+        burned=_burned(accepted, rows),
+        gap_s=longest_gap_s(offers),
+        recovered_s=_recovered_s(accepted, rows, fault_ended_at),
+    )
+
+
+def _is_lost(row: Logged | None, of_event: Sequence[Logged], *, has_effect: bool | None) -> bool:
+    """Say whether an accepted webhook has no end, or its event has none under any job id."""
+    if row is None or row.status not in FINAL:
+        return True
+    ends = {other.status for other in of_event}
+    if COMPLETED in ends:
+        return has_effect is False
+    return DEAD_LETTER not in ends
+
+
+def _burned(accepted: Iterable[Offered], rows: Mapping[str, Logged]) -> int:
+    ends = ((offer, _row_of(offer, rows)) for offer in accepted)
+    return sum(
+        max(0, row.attempts - offer.attempts)
+        for offer, row in ends
+        if row is not None and row.status == COMPLETED
+    )
+
+
+def _row_of(offer: Offered, rows: Mapping[str, Logged]) -> Logged | None:
+    return rows.get(offer.job_id) if offer.job_id is not None else None
+
+
+def longest_gap_s(offers: Sequence[Offered]) -> float:
+    """Give the longest time between two acceptances, the first and the last offer included."""
+    if not offers:
+        return 0.0
+    answers = sorted(
+        offer.answered_at for offer in offers if offer.is_accepted and offer.answered_at is not None
+    )
+    first = min(offer.sent_at for offer in offers)
+    last = max(offer.sent_at for offer in offers)
+    moments = [first, *answers, max(last, answers[-1] if answers else last)]
+    return max(later - earlier for earlier, later in pairwise(moments))
+
+
+def _recovered_s(
+    accepted: Iterable[Offered], rows: Mapping[str, Logged], fault_ended_at: float | None
+) -> float | None:
+    """Leave out what waits on the ladder by its own wish; None where something has no end."""
+    if fault_ended_at is None:
+        return None
+    rows_then = [
+        _row_of(offer, rows)
+        for offer in accepted
+        if offer.attempts == 1 and (offer.answered_at or 0.0) <= fault_ended_at
+    ]
+    ends = [row.finished_at if row is not None else None for row in rows_then]
+    known = [end for end in ends if end is not None]
+    if len(known) < len(ends):
+        return None
+    return max(0.0, max(known, default=fault_ended_at) - fault_ended_at)
