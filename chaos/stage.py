@@ -24,7 +24,7 @@ from ringback.runtime.queries import load
 LADDER = Ladder.parse("500ms,1s,2s")
 _ROOT = Path(__file__).parents[1]
 _READY_WITHIN_S = 60.0
-_SECRET = "a secret of the chaos suite and of nobody else"  # ruff: ignore[hardcoded-password-string]  # of a stage on loopback
+JWT_SECRET = "a secret of the chaos suite and of nobody else"  # ruff: ignore[hardcoded-password-string]  # of a stage on loopback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ def _surroundings(
         database_url=database.url(),
         is_private_database=True,
         ports=ports,
-        jwt_secret=_SECRET,
+        jwt_secret=JWT_SECRET,
         state_dir=folder,
         management_url=broker.management_url,
     )

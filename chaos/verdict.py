@@ -62,27 +62,8 @@ def judge(
     not twice.
     """
     rows = {row.job_id: row for row in logged}
-    by_event: dict[str, list[Logged]] = {}
-    for row in rows.values():
-        by_event.setdefault(row.event, []).append(row)
-    written = {offer.event for offer in offers if offer.is_written} if effects is not None else ()
-    counted = effects or {}
+    events = _Events(rows.values(), effects)
     accepted = [offer for offer in offers if offer.is_accepted]
-    lost = {
-        offer.event
-        for offer in accepted
-        if _is_lost(
-            _row_of(offer, rows),
-            by_event.get(offer.event, []),
-            has_effect=counted.get(offer.event, 0) > 0 if offer.event in written else None,
-        )
-    }
-    twice = {
-        offer.event
-        for offer in offers
-        if counted.get(offer.event, 0) > 1
-        or sum(row.completions for row in by_event.get(offer.event, [])) > 1
-    }
     ends = [_row_of(offer, rows) for offer in accepted]
     statuses = Counter(row.status for row in ends if row is not None)
     return Verdict(
@@ -91,8 +72,12 @@ def judge(
         refused=sum(offer.is_refused for offer in offers),
         unanswered=sum(offer.is_unanswered for offer in offers),
         finished=sum(statuses[status] for status in FINAL),
-        lost=tuple(sorted(lost)),
-        twice=tuple(sorted(twice)),
+        lost=_names(
+            offer
+            for offer, row in zip(accepted, ends, strict=True)
+            if row is None or row.status not in FINAL or events.has_no_end(offer)
+        ),
+        twice=_names(offer for offer in offers if events.ended_twice(offer)),
         duplicates=statuses[DUPLICATE],
         dead_letters=statuses[DEAD_LETTER],
         burned=_burned(accepted, rows),
@@ -101,14 +86,33 @@ def judge(
     )
 
 
-def _is_lost(row: Logged | None, of_event: Sequence[Logged], *, has_effect: bool | None) -> bool:
-    """Say whether an accepted webhook has no end, or its event has none under any job id."""
-    if row is None or row.status not in FINAL:
-        return True
-    ends = {other.status for other in of_event}
-    if COMPLETED in ends:
-        return has_effect is False
-    return DEAD_LETTER not in ends
+class _Events:
+    """The rows and effects of each event, under however many job ids it was stored."""
+
+    def __init__(self, rows: Iterable[Logged], effects: Mapping[str, int] | None) -> None:
+        self._rows: dict[str, list[Logged]] = {}
+        for row in rows:
+            self._rows.setdefault(row.event, []).append(row)
+        self._effects = effects
+
+    def has_no_end(self, offer: Offered) -> bool:
+        """Say whether nobody finished the event, or its effect is missing."""
+        ends = {row.status for row in self._rows.get(offer.event, [])}
+        if COMPLETED in ends:
+            is_counted = self._effects is not None and offer.is_written
+            return is_counted and not self._count(offer)
+        return DEAD_LETTER not in ends
+
+    def ended_twice(self, offer: Offered) -> bool:
+        completions = sum(row.completions for row in self._rows.get(offer.event, []))
+        return completions > 1 or self._count(offer) > 1
+
+    def _count(self, offer: Offered) -> int:
+        return (self._effects or {}).get(offer.event, 0)
+
+
+def _names(offers: Iterable[Offered]) -> tuple[str, ...]:
+    return tuple(sorted({offer.event for offer in offers}))
 
 
 def _burned(accepted: Iterable[Offered], rows: Mapping[str, Logged]) -> int:

@@ -1,0 +1,54 @@
+"""What a person at the terminal is told."""
+
+from pathlib import Path
+
+import pytest
+
+from chaos.app import main
+from chaos.registry import ALL
+
+BAD_INPUT = 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["load", "--url", "ftp://x", "--ledger", "LEDGER"], "no URL such as"),
+        (["load", "--url", "http://x", "--ledger", "LEDGER", "--rate", "0"], "--rate"),
+        (["load", "--url", "http://x", "--ledger", "/nowhere/x"], "cannot be written"),
+        (["load", "--url", "http://x", "--ledger", "."], "is there already"),
+        (["check", "--ledger", "LEDGER", "--metrics", "x:1"], "cannot be read"),
+        (["check", "--ledger", "LEDGER"], "either --database or --metrics"),
+        (["run", "--only", "earthquake"], "There is no fault 'earthquake'"),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With the exit status for it, and no traceback."""
+    monkeypatch.delenv("RINGBACK_DATABASE_URL", raising=False)
+    given = [str(tmp_path / "ledger") if part == "LEDGER" else part for part in arguments]
+
+    status = main(given)
+
+    told = capsys.readouterr().err
+    assert status == BAD_INPUT
+    assert words in " ".join(told.split())
+    assert "Traceback" not in told
+
+
+def test_the_list_names_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    """With its sentence."""
+    assert main(["list"]) == 0
+
+    told = capsys.readouterr().out
+    assert all(fault.name in told and fault.sentence in told for fault in ALL)
+
+
+def test_names_of_faults_are_unique() -> None:
+    """Each is asked for by its name."""
+    assert len({fault.name for fault in ALL}) == len(ALL)
