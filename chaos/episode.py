@@ -32,6 +32,7 @@ class Outcome:
 async def play(stage: Stage, fault: Fault, *, per_s: float) -> Outcome:
     """Put the fault while webhooks come, take it away, wait for all to finish, and judge."""
     began = time.monotonic()
+    stage.complaints.clear()
     ledger = stage.folder / f"{fault.name}.jsonl"
     async with running_load(stage.url, ledger, fault.mix, per_s=per_s) as load:
         await load.steady()
@@ -41,8 +42,7 @@ async def play(stage: Stage, fault: Fault, *, per_s: float) -> Outcome:
         await stage.ready()
         await asyncio.sleep(_AFTER_S)
     verdict = await _verdict(stage, load, ended_at)
-    own = await fault.promises(stage) if fault.promises is not None else ()
-    broken = [*broken_promises(fault, verdict), *own]
+    broken = [*broken_promises(fault, verdict), *stage.complaints]
     return Outcome(
         fault=fault, verdict=verdict, broken=tuple(broken), took_s=time.monotonic() - began
     )

@@ -1,6 +1,6 @@
 """What a fault is: how it is put and taken away, and what must hold meanwhile."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,10 +10,11 @@ from chaos.load.webhook import Mix
 from chaos.stage import Stage
 
 Strike: TypeAlias = Callable[[Stage], AbstractAsyncContextManager[None]]
-"""Entering puts the fault, leaving takes it away and brings back what it broke."""
+"""Entering puts the fault, leaving takes it away and brings back what it broke.
 
-Promises: TypeAlias = Callable[[Stage], Awaitable[Sequence[str]]]
-"""Asked when all is finished; a sentence for each promise of the fault's own that was broken."""
+What a fault promises beyond the counts it looks at itself: a sentence in `stage.complaints` for
+each that was broken.
+"""
 
 
 class Part(StrEnum):
@@ -47,6 +48,5 @@ class Fault:
     may_burn: bool = False
     """Whether webhooks may need more attempts than their payloads ask for."""
     mix: Mix = field(default_factory=Mix)
-    promises: Promises | None = None
     is_mixed: bool = True
     """Whether it can come at any moment, beside others."""

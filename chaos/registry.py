@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from chaos.fault import Fault
-from chaos.faults import processes
+from chaos.faults import broker, clients, processes
 
-ALL: tuple[Fault, ...] = (*processes.FAULTS,)
+ALL: tuple[Fault, ...] = (*processes.FAULTS, *broker.FAULTS, *clients.FAULTS)
 
 
 class UnknownFaultError(Exception):

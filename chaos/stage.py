@@ -38,6 +38,8 @@ class Stage:
     metrics: Supervised
     ports: ServicePorts
     folder: Path
+    complaints: list[str]
+    """What faults found that should not be; emptied for each."""
     declared_at: float
     """When the queues were made, by the monotonic clock."""
 
@@ -95,6 +97,7 @@ async def running_stage(folder: Path) -> AsyncGenerator[Stage, None]:
             database=database,
             ports=ports,
             folder=folder,
+            complaints=[],
             declared_at=declared_at,
             **services,
         )

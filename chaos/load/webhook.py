@@ -1,5 +1,6 @@
 """What the load sends. Pure: the same run and number give the same bytes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,6 +40,11 @@ class Webhook:
     body: bytes
 
 
+def special(event: str, kind: Kind, **plan: float) -> bytes:
+    """The body of one event that asks its handler for more than to fail."""
+    return _body(event, kind, plan)
+
+
 def webhook(run: str, number: int, mix: Mix) -> Webhook:
     """Make the request with this number, from 0. Some repeat an earlier one, byte by byte."""
     if mix.is_resending and number % RESENT_EVERY == RESENT_EVERY - 1:
@@ -48,12 +54,10 @@ def webhook(run: str, number: int, mix: Mix) -> Webhook:
     kind = (Kind.WRITTEN, Kind.PLAIN, Kind.WRITTEN, Kind.LIGHT, Kind.WRITTEN)[number % 5]
     is_failing = kind is not Kind.LIGHT and (number // 5) % 10 < mix.failing_in_ten
     attempts = 3 if is_failing else 1
-    message = {
-        "type": kind,
-        "call": {"id": event},
-        "chaos": {"failUntilAttempt": attempts},
-        "padding": _PADDING,
-    }
-    return Webhook(
-        event=event, kind=kind, attempts=attempts, body=orjson.dumps({"message": message})
-    )
+    body = _body(event, kind, {"failUntilAttempt": attempts})
+    return Webhook(event=event, kind=kind, attempts=attempts, body=body)
+
+
+def _body(event: str, kind: Kind, plan: Mapping[str, float]) -> bytes:
+    message = {"type": kind, "call": {"id": event}, "chaos": plan, "padding": _PADDING}
+    return orjson.dumps({"message": message})

@@ -20,6 +20,7 @@ from ringback.local.run_to_end import run_to_end
 
 POLL_S = 0.1
 PROBE_S = 5.0
+CONTROL_S = 30.0
 _OUTSIDE_OF_A_CONTAINER = frozenset({"amqp", "management", "broker_metrics"})
 
 
@@ -35,6 +36,7 @@ class PrivateBroker:
     _node: Child | None = field(default=None, init=False)
     _epmd: Child | None = field(default=None, init=False)
     _container: str | None = field(default=None, init=False)
+    _launched: Launch | None = field(default=None, init=False)
 
     @property
     def log_path(self) -> Path:
@@ -69,6 +71,7 @@ class PrivateBroker:
                 if launch.container is None or name in _OUTSIDE_OF_A_CONTAINER
             }
         )
+        self._launched = launch
         try:
             await self._launch(launch)
             await self._until_it_answers("/", time.monotonic() + within_s)
@@ -106,6 +109,22 @@ class PrivateBroker:
             await _docker("unpause", self._container)
         elif self._node is not None:
             self._node.send_group(signal.SIGCONT)
+
+    async def control(self, *arguments: str) -> str:
+        """Run `rabbitmqctl` with these arguments and give what it printed.
+
+        LocalStackError with its words if it fails. It takes two seconds: it is an Erlang of its
+        own.
+        """
+        assert self._launched is not None, "the node was never started"
+        command = [*self._launched.control, *arguments]
+        env = self._launched.env
+        done = await asyncio.to_thread(run_to_end, command, within_s=CONTROL_S, env=env)
+        if done.exit_code:
+            raise LocalStackError(
+                f"rabbitmqctl {arguments[0]} failed: {(done.errors or done.output).strip()}"
+            )
+        return done.output
 
     async def create_vhost(self, name: str) -> None:
         """Make a virtual host and wait until it takes connections."""

@@ -36,6 +36,8 @@ class Launch:
 
     command: Sequence[str]
     env: Mapping[str, str]
+    control: Sequence[str]
+    """What runs `rabbitmqctl` against the node, in the same environment."""
     epmd: Sequence[str] | None = None
     container: str | None = None
 
@@ -98,7 +100,8 @@ def _native(server: Path, data_dir: Path, ports: BrokerPorts) -> Launch:
         "RUNNING_UNDER_SYSTEMD": "true",
     }
     epmd = [_epmd(), "-port", str(ports.epmd), "-address", LOOPBACK]
-    return Launch(command=[str(server)], env=env, epmd=epmd)
+    control = [str(server.with_name("rabbitmqctl"))]
+    return Launch(command=[str(server)], env=env, control=control, epmd=epmd)
 
 
 def _container(data_dir: Path, ports: BrokerPorts) -> Launch:
@@ -121,7 +124,8 @@ def _container(data_dir: Path, ports: BrokerPorts) -> Launch:
         *["--volume", f"{config}:/etc/rabbitmq/conf.d/20-ringback.conf:ro"],
         *[IMAGE, "sh", "-c", script],
     ]
-    return Launch(command=command, env=dict(os.environ), container=name)
+    control = ["docker", "exec", name, "rabbitmqctl"]
+    return Launch(command=command, env=dict(os.environ), control=control, container=name)
 
 
 def _clean_environment() -> dict[str, str]:

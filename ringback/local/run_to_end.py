@@ -2,7 +2,7 @@
 
 # ruff: file-ignore[suspicious-subprocess-import] - starting programs is what this file is for.
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -13,7 +13,9 @@ class Outcome:
     errors: str
 
 
-def run_to_end(command: Sequence[str], *, within_s: float) -> Outcome:
+def run_to_end(
+    command: Sequence[str], *, within_s: float, env: Mapping[str, str] | None = None
+) -> Outcome:
     """Run `command` outside any folder of ours and give what it printed.
 
     One that cannot be started or does not end in time has an exit code as a shell would give it.
@@ -21,7 +23,7 @@ def run_to_end(command: Sequence[str], *, within_s: float) -> Outcome:
     try:
         # ruff: ignore[subprocess-without-shell-equals-true] - callers choose the program.
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd="/", timeout=within_s
+            command, capture_output=True, text=True, check=False, cwd="/", env=env, timeout=within_s
         )
     except OSError as exc:
         return Outcome(127, "", str(exc))

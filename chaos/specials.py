@@ -1,0 +1,52 @@
+"""A few webhooks of a fault's own, beside the load: sent, and followed to their end."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+
+from chaos.load.sender import job_id_in
+from chaos.stage import Stage
+from chaos.verdict import FINAL
+from ringback.runtime.queries import load
+
+_TIMEOUT_S = 30.0
+_POLL_S = 0.3
+
+
+async def send(stage: Stage, bodies: Sequence[bytes]) -> list[str]:
+    """Send them and give their job ids; one that is not accepted is a complaint."""
+    async with aiohttp.ClientSession(
+        headers={"Content-Type": "application/json"},
+        timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
+    ) as client:
+        job_ids = []
+        for body in bodies:
+            async with client.post(stage.url, data=body) as answer:
+                job_id = job_id_in(await answer.read())
+            if job_id is None:
+                stage.complaints.append(
+                    f"A webhook of the fault's own was answered {answer.status}."
+                )
+            else:
+                job_ids.append(job_id)
+    return job_ids
+
+
+async def ended(
+    stage: Stage, job_ids: Sequence[str], *, within_s: float
+) -> Mapping[str, tuple[str, str]]:
+    """Wait for their ends, and give status and error class of each that has one by then."""
+    deadline = time.monotonic() + within_s
+    while True:
+        async with stage.connection() as connection:
+            rows = await connection.fetch(load("chaos", "ends.sql"), sorted(job_ids))
+        ends = {
+            row["job_id"]: (row["status"], row["error_class"])
+            for row in rows
+            if row["status"] in FINAL
+        }
+        if len(ends) == len(job_ids) or time.monotonic() > deadline:
+            return ends
+        await asyncio.sleep(_POLL_S)
