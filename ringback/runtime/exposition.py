@@ -20,9 +20,9 @@ _CLOSE_TIMEOUT_S = 1.0
 class Exposition:
     """Serves health and metrics while it is entered.
 
-    `/livez` answers 200 as long as the event loop turns. `/readyz` answers 200 when every ping
-    says yes within 2 s and the process is not draining; else 503. Its body names what is not
-    ready, and never why: an error text may hold hosts and secrets.
+    `/livez` answers 200 as long as the event loop turns. `/readyz` answers 200 when the process
+    has started, every ping says yes within 2 s and it is not draining; else 503. Its body names
+    what is not ready, and never why: an error text may hold hosts and secrets.
     """
 
     def __init__(
@@ -30,12 +30,17 @@ class Exposition:
     ) -> None:
         self._address = (host, port)
         self._readiness = dict(readiness)
+        self._started = False
         self._draining = False
         app = web.Application()
         app.router.add_get("/metrics", make_aiohttp_handler(registry))
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_TIMEOUT_S)
+
+    def started(self) -> None:
+        """All is open that takes work; before, only its health could be asked."""
+        self._started = True
 
     def drain(self) -> None:
         """From now on the process is not ready: whoever sends it work should send it elsewhere."""
@@ -69,6 +74,7 @@ class Exposition:
     async def _readyz(self, _request: web.Request) -> web.Response:
         answers = await asyncio.gather(*(_ask(ping) for ping in self._readiness.values()))
         checks = dict(zip(self._readiness, answers, strict=True))
+        checks["started"] = self._started
         checks["not_draining"] = not self._draining
         ready = all(checks.values())
         return web.json_response({"ready": ready, "checks": checks}, status=200 if ready else 503)

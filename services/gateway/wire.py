@@ -81,6 +81,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
             life=life,
         )
         server = await stack.enter_async_context(_server(settings, intake))
+        exposition.started()
         observe.started(life=str(life), port=server.port, endpoints=sorted(routes))
         await stop.wait()
         observe.stopping()

@@ -132,6 +132,7 @@ async def _metrics(
         }
         dispatcher = _dispatcher(implementations, authenticator, registry, stopping)
         await _listen(stack, settings, dispatcher, CallSpans(parts.tracer), readiness)
+        exposition.started()
         sweeper = RetrySweeper(access, outbox, stopping)
         yield _in_background(stack, sweeper.keep_sweeping(), *_work(parts)), exposition
 

@@ -90,6 +90,7 @@ async def _processor(
             _in_background(_heartbeat(settings, store, intake, pause).run(), stop)
         )
         await stack.enter_async_context(intake)
+        exposition.started()
         yield intake, exposition
 
 

@@ -77,11 +77,15 @@ async def test_ready_is_what_all_pings_say(
     port: int, pings: dict[str, Ping], status: int, checks: dict[str, bool]
 ) -> None:
     """The answer names what is not ready and never says why: errors hold hosts and secrets."""
-    async with exposed(pings, port):
+    async with exposed(pings, port) as exposing:
+        exposing.started()
         got_status, got = await asked(port, "/readyz")
 
     assert got_status == status
-    assert got == {"ready": status == 200, "checks": checks | {"not_draining": True}}
+    assert got == {
+        "ready": status == 200,
+        "checks": checks | {"started": True, "not_draining": True},
+    }
 
 
 async def test_a_hanging_ping_is_a_no(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,16 +100,29 @@ async def test_a_hanging_ping_is_a_no(port: int, monkeypatch: pytest.MonkeyPatch
     assert alive == 200
 
 
+async def test_who_starts_is_alive_but_not_ready(port: int) -> None:
+    """Its health is served before its work is, which would be refused until then."""
+    async with exposed({"broker": well}, port) as exposing:
+        before, got = await asked(port, "/readyz")
+        alive, _ = await asked(port, "/livez")
+        exposing.started()
+        after, _ = await asked(port, "/readyz")
+
+    assert (before, after, alive) == (503, 200, 200)
+    assert got["checks"] == {"broker": True, "started": False, "not_draining": True}
+
+
 async def test_who_drains_is_alive_but_not_ready(port: int) -> None:
     """Work goes elsewhere, and nobody restarts the process while it finishes what it has."""
     async with exposed({"broker": well}, port) as exposing:
+        exposing.started()
         before, _ = await asked(port, "/readyz")
         exposing.drain()
         after, got = await asked(port, "/readyz")
         alive, _ = await asked(port, "/livez")
 
     assert (before, after, alive) == (200, 503, 200)
-    assert got["checks"] == {"broker": True, "not_draining": False}
+    assert got["checks"] == {"broker": True, "started": True, "not_draining": False}
 
 
 async def test_a_port_in_use_is_a_sentence() -> None:
