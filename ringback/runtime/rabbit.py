@@ -30,6 +30,7 @@ BROKER_AWAY: tuple[type[BaseException], ...] = (
 
 HEARTBEAT_S = 10
 _CONNECT_TIMEOUT_S = 10.0
+_LEAVE_TIMEOUT_S = 1.0
 _OPEN_TIMEOUT_S = 20.0
 _CLOSE_TIMEOUT_S = 3.0
 _FIRST_WAIT_S = 0.1
@@ -117,12 +118,7 @@ class Link:
     async def _session(self) -> None:
         """Hold one connection from its opening to its end."""
         self._ended.clear()
-        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            connection = await aio_pika.connect(
-                self._url,
-                heartbeat=HEARTBEAT_S,
-                client_properties={"connection_name": self._name},
-            )
+        connection = await _connected(self._url, self._name)
         connection.close_callbacks.add(self._on_close)
         try:
             async with asyncio.timeout(_OPEN_TIMEOUT_S):
@@ -139,6 +135,32 @@ class Link:
 
     def _on_close(self, *_: Any) -> None:
         self._ended.set()
+
+
+async def _connected(url: str, name: str) -> AbstractConnection:
+    """Open a connection, or leave none behind. Raises TimeoutError and the rest of BROKER_AWAY."""
+    opening = asyncio.ensure_future(
+        aio_pika.connect(url, heartbeat=HEARTBEAT_S, client_properties={"connection_name": name})
+    )
+    try:
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            return await asyncio.shield(opening)
+    except BaseException:
+        await _leave(opening)
+        raise
+
+
+async def _leave(opening: asyncio.Future[AbstractConnection]) -> None:
+    """End what is being opened.
+
+    The library loses a connection whose opening is cancelled in its last step: it would stay open
+    for good, heartbeats included. So the step is awaited, and what came of it is closed.
+    """
+    done, _ = await asyncio.wait({opening}, timeout=_LEAVE_TIMEOUT_S)
+    if not done:
+        opening.cancel()
+    elif not opening.cancelled() and opening.exception() is None:
+        await _close(opening.result())
 
 
 def _version_of(connection: AbstractConnection) -> str:
