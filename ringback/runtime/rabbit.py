@@ -139,7 +139,7 @@ class Link:
 
 async def _connected(url: str, name: str) -> AbstractConnection:
     """Open a connection, or leave none behind. Raises TimeoutError and the rest of BROKER_AWAY."""
-    opening = asyncio.ensure_future(
+    opening: asyncio.Future[AbstractConnection] = asyncio.ensure_future(
         aio_pika.connect(url, heartbeat=HEARTBEAT_S, client_properties={"connection_name": name})
     )
     try:
