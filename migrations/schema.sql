@@ -1105,6 +1105,13 @@ CREATE FUNCTION public.webhook_partition_days_ahead() RETURNS integer
     ) AS days
 $$;
 
+CREATE FUNCTION public.webhook_schema_has(versions text[]) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    SELECT versions <@ ARRAY(SELECT version FROM schema_migrations)
+$$;
+
 CREATE FUNCTION public.webhook_stats_after_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -1697,6 +1704,11 @@ GRANT ALL ON FUNCTION public.webhook_oldest_ages() TO ringback_service;
 
 REVOKE ALL ON FUNCTION public.webhook_partition_days_ahead() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.webhook_partition_days_ahead() TO ringback_service;
+
+REVOKE ALL ON FUNCTION public.webhook_schema_has(versions text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_schema_has(versions text[]) TO ringback_gateway;
+GRANT ALL ON FUNCTION public.webhook_schema_has(versions text[]) TO ringback_processor;
+GRANT ALL ON FUNCTION public.webhook_schema_has(versions text[]) TO ringback_metrics;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.voice_calls TO ringback_processor;
 

@@ -9,12 +9,12 @@ from pydantic import Field, SecretStr
 
 from ringback.local.ports import LOOPBACK, LocalPorts
 from ringback.local.stack_file import find_running
-from ringback.runtime.settings import BrokerSettings, DatabaseSettings, load
+from ringback.runtime.settings import BrokerSettings, DatabaseSettings, RetentionSettings, load
 
 WEBHOOK_PATH = "/api/webhooks/vapi"
 
 
-class Addresses(BrokerSettings, DatabaseSettings):
+class Addresses(BrokerSettings, DatabaseSettings, RetentionSettings):
     """The settings that commands share with the services."""
 
     gateway_url: str = Field(description="Where `ringback send` posts webhooks.")

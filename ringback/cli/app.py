@@ -61,6 +61,11 @@ _COMMANDS = {
     "Set up": (
         ("migrate", "ringback.cli.migrate:migrate", "Bring the database to the newest version."),
         ("topology", "ringback.cli.topology:topology", "Declare or check the broker's queues."),
+        (
+            "housekeeping",
+            "ringback.cli.housekeeping:housekeeping",
+            "Make the days ahead of the log, and drop those behind.",
+        ),
         ("token", "ringback.cli.token:token", "Make a token for the metrics API."),
     ),
 }

@@ -3,8 +3,10 @@ import asyncio
 from cyclopts import App
 
 from ringback.cli.addresses import Addresses
+from ringback.cli.patience import Within, until_nothing_lacks
 from ringback.cli.terminal import out
 from ringback.runtime.migrate import migrate as apply_migrations
+from ringback.runtime.migrated import lacks
 
 migrate = App(name="migrate", help_epilogue="")
 
@@ -22,3 +24,22 @@ def _migrate() -> None:
         console.print(f"Applied {name}")
     if not applied:
         console.print("Nothing to do: the database is at the newest version.")
+
+
+@migrate.command
+def wait(*, within: Within = 300.0) -> int:
+    """Wait until the database is at this version or a newer one; exit with 1 if it is not in time.
+
+    Changes nothing. For what starts beside the run of `ringback migrate`: the database role of any
+    service may ask.
+
+    Parameters
+    ----------
+    within
+        Seconds to wait at most.
+    """
+    url = Addresses.from_env().database
+    status = asyncio.run(until_nothing_lacks(lambda: lacks(url), within))
+    if not status:
+        out().print("The database is at this version.")
+    return status

@@ -3,8 +3,10 @@ import asyncio
 from cyclopts import App
 
 from ringback.cli.addresses import Addresses
+from ringback.cli.patience import Within, until_nothing_lacks
 from ringback.cli.terminal import EXIT_FAILED, out
 from ringback.contract import topology as contract
+from ringback.contract.telemetry.service_name import Service
 from ringback.runtime import topology as broker
 
 topology = App(
@@ -42,6 +44,38 @@ def check() -> int:
         return EXIT_FAILED
     console.print(f"The topology stands. {_attempts(addresses)}")
     return 0
+
+
+@topology.command
+def wait(service: Service, *, within: Within = 300.0) -> int:
+    """Wait until what a service needs stands on the broker; exit with 1 if it is not in time.
+
+    Changes nothing. For what starts beside the run of `ringback topology apply`: the broker's user
+    of any service may ask. The gateway needs less than the others, and can accept while the broker
+    is away, so for it nobody waits for a broker that does not answer.
+
+    Parameters
+    ----------
+    service
+        For whom.
+    within
+        Seconds to wait at most.
+    """
+    addresses = Addresses.from_env()
+    whole = contract.topology(addresses.ladder)
+    accepts = service is Service.GATEWAY
+    wanted = contract.for_accepting(whole) if accepts else whole
+
+    async def lacking() -> str:
+        try:
+            return " ".join(await broker.absent(addresses.amqp, wanted))
+        except broker.BrokerAwayError as exc:
+            return "" if accepts else str(exc)
+
+    status = asyncio.run(until_nothing_lacks(lacking, within))
+    if not status:
+        out().print(f"Nothing keeps the {service} from starting.")
+    return status
 
 
 def _attempts(addresses: Addresses) -> str:

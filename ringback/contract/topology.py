@@ -85,6 +85,15 @@ def topology(ladder: Ladder) -> Topology:
     )
 
 
+def for_accepting(whole: Topology) -> Topology:
+    """The part without which nothing can be accepted: where webhooks go, and where they wait."""
+    return Topology(
+        exchanges=tuple(one for one in whole.exchanges if one.name == WEBHOOKS),
+        queues=tuple(one for one in whole.queues if one.name == WORK_QUEUE),
+        bindings=tuple(one for one in whole.bindings if one.exchange == WEBHOOKS),
+    )
+
+
 def _dead_lettering(name: str, exchange: str, *, limit: int, single: bool = False) -> Queue:
     alone = {"x_single_active_consumer": True} if single else {}
     return Queue(

@@ -100,6 +100,12 @@ class DatabaseSettings(Settings):
     )
 
 
+class RetentionSettings(Settings):
+    retention_days: int = Field(
+        default=30, ge=1, description="Days for which finished webhooks stay in the log."
+    )
+
+
 class ExpositionSettings(Settings):
     exposition_host: str = Field(
         default="0.0.0.0",  # ruff: ignore[hardcoded-bind-all-interfaces]

@@ -22,6 +22,10 @@ class TopologyError(Exception):
     """The topology cannot be declared; the text says why, in a sentence."""
 
 
+class BrokerAwayError(TopologyError):
+    """The broker cannot be asked."""
+
+
 async def apply(amqp_url: str, ladder: Ladder) -> None:
     """Declare every exchange, queue and binding. Declaring again changes nothing.
 
@@ -55,12 +59,27 @@ async def check(amqp_url: str, ladder: Ladder) -> list[str]:
             absent = await missing(connection, ladder)
             return absent or await _differing(connection, topology(ladder))
     except BROKER_AWAY as exc:
-        raise TopologyError(f"The broker cannot be reached ({type(exc).__name__}).") from exc
+        raise BrokerAwayError(f"The broker cannot be reached ({type(exc).__name__}).") from exc
+
+
+async def absent(amqp_url: str, wanted: Topology) -> list[str]:
+    """What of these does not exist, one sentence each. Only reads; any user of the broker may.
+
+    Raises BrokerAwayError when the broker does not answer.
+    """
+    try:
+        async with _connected(amqp_url) as connection:
+            return await _absent(connection, wanted)
+    except BROKER_AWAY as exc:
+        raise BrokerAwayError(f"The broker cannot be reached ({type(exc).__name__}).") from exc
 
 
 async def missing(connection: AbstractConnection, ladder: Ladder) -> list[str]:
     """As `check`, on a connection that is open. Only reads; any user of the broker may."""
-    wanted = topology(ladder)
+    return await _absent(connection, topology(ladder))
+
+
+async def _absent(connection: AbstractConnection, wanted: Topology) -> list[str]:
     sentences = [
         await _sentence_if_absent(connection, "exchange", exchange.name, _passive_exchange)
         for exchange in wanted.exchanges

@@ -7,6 +7,7 @@ import asyncpg
 import structlog
 
 from ringback.contract.telemetry import LogEvent
+from ringback.runtime.housekeeping import clean_up, make_days
 from ringback.runtime.postgres import DATABASE_AWAY
 from ringback.runtime.queries import load
 from services.processor.delivery import Days
@@ -14,7 +15,6 @@ from services.processor.delivery import Days
 _PACKAGE = "services.processor"
 _EVERY_S = 3600.0
 _AFTER_FAILURE_S = 5.0
-_CLEANUP_TIMEOUT_S = 3600.0
 
 log = structlog.get_logger()
 
@@ -58,10 +58,8 @@ class Housekeeping:
                 await asyncio.sleep(_EVERY_S)
 
     async def _keep(self) -> None:
-        await self._pool.execute(load(_PACKAGE, "ensure_partitions.sql"))
+        await make_days(self._pool)
         today = datetime.now(UTC).date()
         if self._cleaned_on != today:
-            await self._pool.execute(
-                load(_PACKAGE, "cleanup.sql"), self._retention_days, timeout=_CLEANUP_TIMEOUT_S
-            )
+            await clean_up(self._pool, self._retention_days)
             self._cleaned_on = today

@@ -6,6 +6,7 @@ from ringback.runtime.settings import (
     ExpositionSettings,
     LogSettings,
     RedactionSettings,
+    RetentionSettings,
     TraceSettings,
 )
 
@@ -16,6 +17,7 @@ class ProcessorSettings(
     ExpositionSettings,
     LogSettings,
     RedactionSettings,
+    RetentionSettings,
     TraceSettings,
 ):
     processor_exposition_port: int = Field(
@@ -41,10 +43,8 @@ class ProcessorSettings(
         ge=0,
         description="Seconds to hold webhooks while the database is away, before returning them.",
     )
-    retention_days: int = Field(
-        default=30, ge=1, description="Days for which finished webhooks stay in the log."
-    )
     housekeeping: bool = Field(
         default=True,
-        description="Whether this process makes and drops the day partitions (else: a cron job).",
+        description="Whether this process makes and drops the day partitions (else: a cron job "
+        "with `ringback housekeeping`).",
     )

@@ -131,7 +131,7 @@ async def test_functions_with_rights_of_their_own_are_pinned_and_not_for_everybo
 
 
 async def test_who_may_run_what_has_rights_of_its_own(connection: asyncpg.Connection) -> None:
-    """The gateway, and those who call the metrics service, none of it."""
+    """Those who call the metrics service, none of it; the gateway may ask for the version."""
     rows = await connection.fetch(
         "SELECT role, array_agg(proname::text ORDER BY proname) AS functions"
         " FROM pg_proc, unnest($1::text[]) AS role WHERE prosecdef AND prorettype <>"
@@ -142,12 +142,14 @@ async def test_who_may_run_what_has_rights_of_its_own(connection: asyncpg.Connec
 
     allowed = {row["role"]: set(row["functions"]) for row in rows}
     assert allowed == {
+        GATEWAY: {"webhook_schema_has"},
         PROCESSOR: {
             "delete_finished_webhooks",
             "drop_finished_webhook_day",
             "ensure_webhook_partitions",
             "prune_webhook_inbox",
             "prune_webhook_ledger",
+            "webhook_schema_has",
         },
         METRICS: {
             "count_unresolved_dead_letters",
@@ -161,6 +163,7 @@ async def test_who_may_run_what_has_rights_of_its_own(connection: asyncpg.Connec
             "prune_webhook_stats",
             "settle_webhook_alerts",
             "take_webhook_alert_turn",
+            "webhook_schema_has",
         },
         SERVICE: {"webhook_ledger", "webhook_oldest_ages"},
     }
