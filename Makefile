@@ -4,8 +4,9 @@
 
 BIN := .venv/bin
 INSTALL := sh ringback/local/install.sh
-LOCK := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
-	--python-version 3.11 pyproject.toml
+LOCK_OPTIONS := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+	--python-version 3.11
+LOCK := $(LOCK_OPTIONS) pyproject.toml
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +56,7 @@ lock: ## pin the dependencies again, with hashes (needs uv)
 	@$(LOCK) -o requirements/run.txt
 	@$(LOCK) --extra local -o requirements/local.txt
 	@$(LOCK) --extra local --extra dev -o requirements/dev.txt
+	@$(LOCK_OPTIONS) --group build --constraint requirements/local.txt -o requirements/build.txt
 
 clean: ## stop what runs; remove .ringback/ with its data, .venv/ and caches
 	@if [ -x $(BIN)/ringback ]; then $(BIN)/ringback down; fi

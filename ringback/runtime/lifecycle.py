@@ -10,6 +10,7 @@ import structlog
 import uvloop
 
 from ringback.contract.telemetry import LogEvent
+from ringback.runtime.end_by_signal import end_by
 from ringback.runtime.settings import SettingsError
 
 ServiceMain = Callable[[asyncio.Event], Awaitable[None]]
@@ -57,8 +58,7 @@ async def _until_stopped(service_main: ServiceMain) -> None:
 
     def on_signal(number: signal.Signals) -> None:
         if stop.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+            end_by(number)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,7 +1,12 @@
 import sys
 
-from ringback.runtime.lifecycle import run
-from services.processor.wire import serve
+from ringback.runtime.end_by_signal import end_by_sigterm
 
 if __name__ == "__main__":
+    # Before the rest, which takes a second or two to load.
+    end_by_sigterm()
+
+    from ringback.runtime.lifecycle import run
+    from services.processor.wire import serve
+
     sys.exit(run(serve))

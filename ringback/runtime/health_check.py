@@ -1,0 +1,82 @@
+"""Ask the service beside us how it is, with the standard library alone: for a container's health.
+
+python -m ringback.runtime.health_check gateway            does its event loop turn?
+python -m ringback.runtime.health_check gateway --ready    and does it take work?
+"""
+
+import http.client
+import ipaddress
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+DEFAULT_PORTS = {"gateway": 9101, "processor": 9102, "metrics": 9103}
+"""Where /livez and /readyz are unless the settings say otherwise. These are not imported: reading
+them takes more time than the question, which is put every few seconds."""
+
+EXIT_HEALTHY = 0
+EXIT_UNHEALTHY = 1
+EXIT_BAD_INPUT = 2
+
+_TIMEOUT_S = 4.0
+_USAGE = "Usage: python -m ringback.runtime.health_check gateway|processor|metrics [--ready]"
+
+
+class Question(NamedTuple):
+    host: str
+    port: int
+    path: str
+
+
+def question(arguments: Sequence[str], environ: Mapping[str, str]) -> Question:
+    """What to ask for these arguments, where the settings in `environ` say. Raises ValueError."""
+    if not arguments or arguments[0] not in DEFAULT_PORTS or arguments[1:] not in ([], ["--ready"]):
+        raise ValueError(_USAGE)
+    service = arguments[0]
+    port = environ.get(f"RINGBACK_{service.upper()}_EXPOSITION_PORT", "").strip()
+    host = environ.get("RINGBACK_EXPOSITION_HOST", "").strip()
+    path = "/readyz" if arguments[1:] else "/livez"
+    return Question(_to_ask(host), int(port) if port else DEFAULT_PORTS[service], path)
+
+
+def _to_ask(listens_on: str) -> str:
+    """Where a server can be reached that listens on this; every address includes loopback."""
+    if not listens_on:
+        return "127.0.0.1"
+    try:
+        address = ipaddress.ip_address(listens_on)
+    except ValueError:
+        return listens_on
+    if not address.is_unspecified:
+        return listens_on
+    return "127.0.0.1" if address.version == 4 else "::1"  # ruff: ignore[magic-value-comparison]  # IPv4
+
+
+def ask(asked: Question) -> tuple[int, str]:
+    """The exit status, and the sentence that says why."""
+    connection = http.client.HTTPConnection(asked.host, asked.port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", asked.path)
+        answer = connection.getresponse()
+        said = answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as exc:
+        return EXIT_UNHEALTHY, f"{asked.host}:{asked.port} does not answer ({type(exc).__name__})"
+    finally:
+        connection.close()
+    return (EXIT_HEALTHY if answer.status == http.HTTPStatus.OK else EXIT_UNHEALTHY), said
+
+
+def main() -> int:
+    try:
+        asked = question(sys.argv[1:], os.environ)
+    except ValueError as exc:
+        print(exc, file=sys.stderr)  # ruff: ignore[print]
+        return EXIT_BAD_INPUT
+    status, said = ask(asked)
+    print(said)  # ruff: ignore[print]  # an orchestrator keeps what its check printed
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
