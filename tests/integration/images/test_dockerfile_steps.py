@@ -1,0 +1,125 @@
+"""The steps of the Dockerfile are done, in a folder, and what they install is run from there.
+
+Nothing is downloaded: the two steps that do nothing else are left out, and the packages are those
+with which the tests run. `python -m deploy.docker.proof` leaves nothing out.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.docker.proof.product import SERVICES, Product
+from deploy.docker.proof.stages import Image, image, stages
+from deploy.docker.proof.steps import CHECKOUT, DOCKERFILE, Builder
+from ringback.local.ports import free_ports
+from tests.integration.images.mapped_root import MappedRoot
+from tests.support.database_roles import url_as
+from tests.support.tokens import JWT_SECRET
+
+STAGES = stages(DOCKERFILE.read_text(encoding="utf-8"))
+VAPI_SECRET = "the secret of this test"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> MappedRoot:
+    """A folder in which the stages `build` and `run` have been built."""
+    built = MappedRoot(tmp_path_factory.mktemp("image"))
+    downloads: list[str] = []
+
+    def borrow(command: str) -> bool:
+        if "--require-hashes" not in command:
+            return False
+        downloads.append(command)
+        if "/build/bin/python -m pip install" in command:
+            built.borrow_dependencies("/build")
+        return True
+
+    python = Path(sys.executable).parent
+    builder = Builder(environ={"PATH": f"{python}:{os.environ['PATH']}"}, instead=borrow)
+    for name in ("build", "run"):
+        builder.build(STAGES[name], built, {"build": built})
+    assert len(downloads) == 2, downloads
+    # Only now: pip would take the checkout's own package for the one to install.
+    built.borrow_dependencies("/opt/ringback")
+    return built
+
+
+def variables(name: str, amqp_url: str, database_url: str, ports: dict[str, int]) -> dict[str, str]:
+    """What an operator gives the container `name`."""
+    role = f"ringback_{name}" if name in SERVICES else None
+    return {
+        "RINGBACK_AMQP_URL": amqp_url,
+        "RINGBACK_DATABASE_URL": url_as(database_url, role) if role else database_url,
+        "RINGBACK_VAPI_SECRET": VAPI_SECRET,
+        "RINGBACK_JWT_SECRET": JWT_SECRET,
+        "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
+        "RINGBACK_GATEWAY_HOST": "127.0.0.1",
+        **{name: str(port) for name, port in ports.items()},
+    }
+
+
+async def test_what_the_image_holds_takes_and_finishes_a_webhook(
+    root: MappedRoot, amqp_url: str, database_url: str
+) -> None:
+    """Migrations, queues, three services and their health checks, all from the installed wheel.
+    SIGTERM ends each with 0.
+    """
+    names = [
+        *("RINGBACK_GATEWAY_PORT", "RINGBACK_METRICS_GRPC_PORT", "RINGBACK_METRICS_REST_PORT"),
+        *(f"RINGBACK_{name.upper()}_EXPOSITION_PORT" for name in SERVICES),
+    ]
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    targets = ("ringback", *SERVICES)
+
+    await Product(
+        images={name: image(STAGES, name) for name in targets},
+        start=root.start,
+        variables={name: variables(name, amqp_url, database_url, ports) for name in targets},
+        database_url=database_url,
+        gateway_url=f"http://127.0.0.1:{ports['RINGBACK_GATEWAY_PORT']}/api/webhooks/vapi",
+    ).prove()
+
+
+async def test_nothing_comes_from_the_checkout(root: MappedRoot) -> None:
+    """Else the test above would say nothing about the wheel."""
+    words = ["/opt/ringback/bin/python", "-c", "import services; print(services.__file__)"]
+
+    process = await root.start(image(STAGES, "gateway"), words, {})
+    status, said = await process.ended()
+
+    assert (status, said.startswith(str(root.folder))) == (0, True), said
+    assert image(STAGES, "gateway").env["PYTHONSAFEPATH"] == "1"
+
+
+def test_all_of_the_packages_is_installed(root: MappedRoot) -> None:
+    """SQL, samples, descriptions: what stands beside the code is in the wheel too."""
+    (installed,) = root.path("/opt/ringback").glob("lib/python*/site-packages")
+    ours = [
+        path.relative_to(CHECKOUT)
+        for folder in ("ringback", "services", "migrations")
+        for path in (CHECKOUT / folder).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    ]
+
+    assert len(ours) > 300
+    assert [path for path in ours if not (installed / path).is_file()] == []
+
+
+def test_the_image_has_no_installer(root: MappedRoot) -> None:
+    """What runs installs nothing."""
+    assert list(root.path("/opt/ringback/bin").glob("pip*")) == []
+    assert list(root.path("/opt/ringback").rglob("pip/__main__.py")) == []
+
+
+def test_every_target_is_told_to_be_no_root() -> None:
+    """By number, with a health check and an entry point of words, so that signals arrive."""
+    for name in ("ringback", *SERVICES):
+        told: Image = image(STAGES, name)
+        user, group = told.user.split(":")
+        assert int(user) > 0
+        assert int(group) > 0
+        assert told.entrypoint[0].startswith("/opt/ringback/bin/")
+        assert bool(told.health) == (name in SERVICES)
+        assert told.labels["org.opencontainers.image.title"].startswith("ringback")

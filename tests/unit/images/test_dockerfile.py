@@ -1,0 +1,80 @@
+"""The Dockerfile by a linter, and what no linter asks for."""
+
+import re
+import subprocess  # ruff: ignore[suspicious-subprocess-import]  # the linter is a program
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.docker.proof.stages import stages
+from deploy.docker.proof.steps import DOCKERFILE
+
+HADOLINT = Path(sys.executable).with_name("hadolint")
+TEXT = DOCKERFILE.read_text(encoding="utf-8")
+STAGES = stages(TEXT)
+
+
+def linted(path: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(HADOLINT), "--no-color", str(path)]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def test_hadolint_finds_nothing() -> None:
+    """Also of the shell in its steps."""
+    found = linted(DOCKERFILE)
+
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "rule"),
+    [
+        ("RUN mkdir -p /state/ringback", "RUN cd /state", "DL3003"),
+        ("WORKDIR /var/lib/ringback", "WORKDIR ringback", "DL3000"),
+        ('ENTRYPOINT ["/opt/ringback/bin/ringback"]', "ENTRYPOINT ringback", "DL3025"),
+    ],
+)
+def test_hadolint_would_find_it(tmp_path: Path, good: str, bad: str, rule: str) -> None:
+    """The linter runs, and with these rules."""
+    broken = tmp_path / "Dockerfile"
+    assert good in TEXT
+    broken.write_text(TEXT.replace(good, bad), encoding="utf-8")
+
+    found = linted(broken)
+
+    assert found.returncode != 0
+    assert rule in found.stdout
+
+
+def test_the_base_is_an_argument_with_a_tag() -> None:
+    """Every stage that begins with an image begins with that one, and it is not `latest`."""
+    bases = {stage.base for stage in STAGES.values() if stage.base not in STAGES}
+    (default,) = re.findall(r"^ARG PYTHON_IMAGE=(.+)$", TEXT, re.MULTILINE)
+
+    assert bases == {"${PYTHON_IMAGE}"}
+    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", default)
+
+
+def test_whatever_pip_installs_is_pinned_by_hashes() -> None:
+    """Or is our own wheel, without looking at an index."""
+    commands = [
+        command
+        for stage in STAGES.values()
+        for step in stage.steps
+        if step.instruction == "RUN"
+        for command in step.value.split("&&")
+        if re.search(r"\bpip\b.* (install|wheel) ", command)
+    ]
+
+    assert len(commands) == 4
+    for command in commands:
+        assert "--require-hashes" in command or "--no-index" in command, command
+
+
+def test_nothing_runs_in_the_final_stages() -> None:
+    """They only copy: no shell is needed to build them, and none to run them."""
+    for name in STAGES.keys() - {"build"}:
+        instructions = {step.instruction for step in STAGES[name].steps}
+        assert "RUN" not in instructions
+        assert "ADD" not in instructions
