@@ -3,6 +3,7 @@ import asyncio
 from cyclopts import App
 
 from ringback.cli.addresses import Addresses
+from ringback.cli.broker_access import access
 from ringback.cli.patience import Within, until_nothing_lacks
 from ringback.cli.terminal import EXIT_FAILED, out
 from ringback.contract import topology as contract
@@ -14,6 +15,8 @@ topology = App(
     help="Declare the exchanges, queues and bindings of Ringback on the broker, or check them.",
     help_epilogue="",
 )
+
+topology.command(access)
 
 
 @topology.command

@@ -5,6 +5,7 @@ import re
 import pytest
 from pydantic_core import PydanticUndefined
 
+from ringback.cli.broker_access import BrokerPasswords
 from ringback.local.ports import (
     BrokerPorts,
     DatabasePorts,
@@ -21,6 +22,7 @@ OF_THE_COMMAND = {
     *("RINGBACK_GATEWAY_URL", "RINGBACK_METRICS_URL", "RINGBACK_METRICS_ROOT_CERTIFICATES"),
     *("RINGBACK_TOKEN", "RINGBACK_JWT_PRIVATE_KEY_FILE"),
     *("RINGBACK_DEBUG", "RINGBACK_TEST_BODY_BYTES"),
+    *(f"{PREFIX}{name}".upper() for name in BrokerPasswords.model_fields),
 }
 
 OF_THE_LOCAL_STACK = {

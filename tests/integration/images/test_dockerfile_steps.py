@@ -13,8 +13,10 @@ import pytest
 from deploy.docker.proof.product import SERVICES, Product
 from deploy.docker.proof.stages import Image, image, stages
 from deploy.docker.proof.steps import CHECKOUT, DOCKERFILE, Builder
+from ringback.local.broker import PrivateBroker
 from ringback.local.ports import free_ports
 from tests.integration.images.mapped_root import MappedRoot
+from tests.support.broker_users import broker_users
 from tests.support.database_roles import url_as
 from tests.support.tokens import JWT_SECRET
 
@@ -61,10 +63,10 @@ def variables(name: str, amqp_url: str, database_url: str, ports: dict[str, int]
 
 
 async def test_what_the_image_holds_takes_and_finishes_a_webhook(
-    root: MappedRoot, amqp_url: str, database_url: str
+    root: MappedRoot, broker: PrivateBroker, amqp_url: str, database_url: str
 ) -> None:
-    """Migrations, queues, three services and their health checks, all from the installed wheel.
-    SIGTERM ends each with 0.
+    """Migrations, queues, three services and their health checks, all from the installed wheel,
+    each as the broker's user and the database's role for it. SIGTERM ends each with 0.
     """
     names = [
         *("RINGBACK_GATEWAY_PORT", "RINGBACK_METRICS_GRPC_PORT", "RINGBACK_METRICS_REST_PORT"),
@@ -73,13 +75,15 @@ async def test_what_the_image_holds_takes_and_finishes_a_webhook(
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     targets = ("ringback", *SERVICES)
 
-    await Product(
-        images={name: image(STAGES, name) for name in targets},
-        start=root.start,
-        variables={name: variables(name, amqp_url, database_url, ports) for name in targets},
-        database_url=database_url,
-        gateway_url=f"http://127.0.0.1:{ports['RINGBACK_GATEWAY_PORT']}/api/webhooks/vapi",
-    ).prove()
+    async with broker_users(broker, amqp_url) as users:
+        urls = {name: users.get(name, users["topology"]) for name in targets}
+        await Product(
+            images={name: image(STAGES, name) for name in targets},
+            start=root.start,
+            variables={name: variables(name, urls[name], database_url, ports) for name in targets},
+            database_url=database_url,
+            gateway_url=f"http://127.0.0.1:{ports['RINGBACK_GATEWAY_PORT']}/api/webhooks/vapi",
+        ).prove()
 
 
 async def test_nothing_comes_from_the_checkout(root: MappedRoot) -> None:

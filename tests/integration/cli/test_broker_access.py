@@ -1,0 +1,160 @@
+"""Tests for `ringback topology access`: a real broker imports what it writes."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import aio_pika
+import aiohttp
+import pytest
+from aio_pika.abc import AbstractChannel
+from aiormq.exceptions import ChannelAccessRefused
+
+from ringback.cli.broker_access import BrokerPasswords
+from ringback.contract import topology as names
+from ringback.contract.broker_access import USERS, definitions, password_hash
+from ringback.contract.ladder import Ladder
+from ringback.local.broker import PrivateBroker
+from ringback.runtime import topology
+from tests.integration.cli.command import ringback
+from tests.support.broker_users import PASSWORDS, broker_users
+
+LADDER = Ladder.parse("1s,2s")
+FIRST_RUNG = LADDER.rungs[0].queue_name
+
+
+@pytest.fixture
+async def urls(broker: PrivateBroker, amqp_url: str) -> AsyncIterator[dict[str, str]]:
+    """An address for each user, on a virtual host whose topology the user for it has declared."""
+    async with broker_users(broker, amqp_url) as made:
+        await topology.apply(made["topology"], LADDER)
+        yield made
+
+
+async def publish(channel: AbstractChannel, exchange: str) -> None:
+    """Publish with a confirm; it is no webhook, and nobody reads it."""
+    to = await channel.get_exchange(exchange, ensure=False) if exchange else None
+    message = aio_pika.Message(b"{}")
+    await (to or channel.default_exchange).publish(message, names.SUSPECT_QUEUE, timeout=10)
+
+
+async def consume(channel: AbstractChannel, queue: str) -> None:
+    reader = await channel.get_queue(queue, ensure=False)
+    await reader.cancel(await reader.consume(_leave, timeout=10))
+
+
+async def _leave(_: object) -> None:
+    """What comes goes back when the channel closes."""
+
+
+async def declare(channel: AbstractChannel, queue: str) -> None:
+    await channel.declare_queue(queue, timeout=10)
+
+
+SETTINGS = {f"RINGBACK_BROKER_{name.upper()}_PASSWORD": text for name, text in PASSWORDS.items()}
+
+Act = Callable[[AbstractChannel, str], Awaitable[None]]
+
+ACTS: list[tuple[Act, str]] = [
+    *((publish, exchange) for exchange in (names.WEBHOOKS, names.FAILED, names.DEAD, "")),
+    *((consume, names.WORK_QUEUE), (consume, names.SUSPECT_QUEUE)),
+    *((consume, names.DEAD_LETTER_QUEUE), (consume, FIRST_RUNG)),
+    *((declare, "webhooks.new"), (declare, "another")),
+]
+
+ALLOWED: dict[str, list[tuple[Act, str]]] = {
+    "gateway": [(publish, names.WEBHOOKS)],
+    "processor": [
+        (publish, names.DEAD),
+        (publish, ""),
+        (consume, names.WORK_QUEUE),
+        (consume, names.SUSPECT_QUEUE),
+        (consume, names.DEAD_LETTER_QUEUE),
+    ],
+    "metrics": [(publish, names.WEBHOOKS)],
+}
+
+
+async def test_a_service_may_do_its_work_and_nothing_else(urls: dict[str, str]) -> None:
+    """One that was broken into can neither read what it does not work on nor change a queue."""
+    for user, allowed in ALLOWED.items():
+        async with await aio_pika.connect(urls[user]) as connection:
+            done = [act for act in ACTS if await _may(connection, *act)]
+
+        assert done == allowed, user
+
+
+async def _may(connection: aio_pika.abc.AbstractConnection, act: Act, place: str) -> bool:
+    channel = await connection.channel()
+    try:
+        await act(channel, place)
+    except ChannelAccessRefused:
+        return False
+    await channel.close()
+    return True
+
+
+async def test_a_service_sees_that_its_topology_stands(urls: dict[str, str]) -> None:
+    """It refuses to start without, and needs no right to look."""
+    for user in ALLOWED:
+        async with await aio_pika.connect(urls[user]) as connection:
+            assert await topology.missing(connection, LADDER) == [], user
+
+
+async def test_the_one_that_declares_has_no_say_beyond_our_names(urls: dict[str, str]) -> None:
+    """It may declare, and check by declaring again; what others keep there is not for it."""
+    assert await topology.check(urls["topology"], LADDER) == []
+
+    async with await aio_pika.connect(urls["topology"]) as connection:
+        assert not await _may(connection, declare, "another")
+
+
+async def test_only_metrics_asks_the_management_api(
+    urls: dict[str, str], broker: PrivateBroker
+) -> None:
+    """It counts what is unacknowledged, which AMQP does not tell."""
+    answered = {}
+    for user in ALLOWED:
+        headers = {"Authorization": aiohttp.encode_basic_auth(user, PASSWORDS[user])}
+        vhost = urls[user].rpartition("/")[2]
+        async with (
+            aiohttp.ClientSession(broker.management_url, headers=headers) as api,
+            api.get(f"/api/queues/{vhost}") as answer,
+        ):
+            answered[user] = answer.status
+
+    assert answered == {"gateway": 401, "processor": 401, "metrics": 200}
+
+
+async def test_no_password_is_written(tmp_path: Path) -> None:
+    """The file has salted hashes, another salt each time."""
+    file = tmp_path / "definitions.json"
+    texts = []
+    for _ in range(2):
+        words = ("topology", "access", "--to", str(file))
+        told = await ringback(*words, cwd=tmp_path, **SETTINGS)
+        assert told.status == 0, told.err
+        texts.append(file.read_text(encoding="utf-8"))
+
+    assert not [name for name, secret in PASSWORDS.items() if secret in texts[0]]
+    assert texts[0] != texts[1]
+    written = json.loads(texts[0])
+    hashes = {user["name"]: user["password_hash"] for user in written["users"]}
+    assert written == definitions(hashes)
+    assert [name for name, text in PASSWORDS.items() if _fits(text, hashes[name])] == list(USERS)
+
+
+def _fits(password: str, hashed: str) -> bool:
+    return password_hash(password, base64.b64decode(hashed)[:4]) == hashed
+
+
+async def test_what_lacks_a_password_is_named(tmp_path: Path) -> None:
+    """All that is missing at once; only the person's may be left out."""
+    told = await ringback("topology", "access", "--to", "x", cwd=tmp_path)
+
+    required = [name for name, field in BrokerPasswords.model_fields.items() if field.is_required()]
+    assert told.status == 2
+    assert len(required) == 4
+    assert not [name for name in required if f"RINGBACK_{name}".upper() not in told.err]
+    assert "ADMINISTRATOR" not in told.err
