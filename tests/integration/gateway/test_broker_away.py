@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 from aio_pika.abc import AbstractChannel
 
+from chaos.fault_proxy import FaultProxy
 from ringback.contract.ladder import Ladder
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WEBHOOKS, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
@@ -13,7 +14,6 @@ from ringback.local.broker_launch import prepare_launch
 from ringback.local.ports import free_ports
 from ringback.runtime import topology
 from ringback.runtime.lifecycle import CannotStartError
-from tests.integration.gateway.pausable_proxy import PausableProxy
 from tests.integration.gateway.queue_reader import count_in
 from tests.integration.gateway.running_gateway import RunningGateway, running, settings_for
 from tests.support.eventually import eventually
@@ -103,15 +103,17 @@ async def test_a_silent_connection_costs_one_deadline(
 ) -> None:
     """A link that passes nothing on is given up after the deadline, and made anew."""
     async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(PausableProxy(ready_amqp_url))
-        settings = settings_for(proxy.url, database_url, publish_timeout_s="0.3")
+        proxy = await stack.enter_async_context(FaultProxy.to(ready_amqp_url))
+        settings = settings_for(
+            proxy.through(ready_amqp_url), database_url, publish_timeout_s="0.3"
+        )
         gateway = await stack.enter_async_context(running(settings))
         assert await _accepts(gateway)
 
-        proxy.flowing.clear()
+        proxy.silence()
         first, second = await asyncio.gather(gateway.send(HANG), gateway.send(HANG))
         third = await gateway.send(HANG)
-        proxy.flowing.set()
+        proxy.release()
 
         assert (first.status, second.status, third.status) == (503, 503, 503)
         assert first.took_s < 1
@@ -125,15 +127,17 @@ async def test_a_confirm_counts_also_when_the_sender_has_gone(
 ) -> None:
     """A sender that hangs up during the publish does not cut it, nor confuses later confirms."""
     async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(PausableProxy(ready_amqp_url))
-        gateway = await stack.enter_async_context(running(settings_for(proxy.url, database_url)))
+        proxy = await stack.enter_async_context(FaultProxy.to(ready_amqp_url))
+        gateway = await stack.enter_async_context(
+            running(settings_for(proxy.through(ready_amqp_url), database_url))
+        )
         assert await _accepts(gateway)
 
-        proxy.flowing.clear()
+        proxy.silence()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await gateway.send(HANG)
-        proxy.flowing.set()
+        proxy.release()
 
         assert await _accepts(gateway)
         await eventually(lambda: _has_accepted(gateway, 3))

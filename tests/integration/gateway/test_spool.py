@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from aio_pika.abc import AbstractChannel
 
+from chaos.fault_proxy import FaultProxy
 from ringback.contract.ladder import Ladder
 from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
@@ -18,7 +19,6 @@ from ringback.local.ports import free_ports
 from ringback.runtime import topology
 from ringback.runtime.lifecycle import CannotStartError
 from services.gateway.settings import GatewaySettings
-from tests.integration.gateway.pausable_proxy import PausableProxy
 from tests.integration.gateway.queue_reader import count_in
 from tests.integration.gateway.running_gateway import (
     NOBODY,
@@ -179,15 +179,17 @@ async def test_a_silent_link_costs_few_senders_a_wait(
 ) -> None:
     """Who waits for a confirm that does not come waits once; those who come later do not."""
     async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(PausableProxy(ready_amqp_url))
-        settings = with_spool(proxy.url, database_url, tmp_path, spool_after_s="0.3")
+        proxy = await stack.enter_async_context(FaultProxy.to(ready_amqp_url))
+        settings = with_spool(
+            proxy.through(ready_amqp_url), database_url, tmp_path, spool_after_s="0.3"
+        )
         gateway = await stack.enter_async_context(running(settings))
         assert (await gateway.send(HANG)).status == 200
 
-        proxy.flowing.clear()
+        proxy.silence()
         first = await send(gateway, 5)
         later = await send(gateway, 20)
-        proxy.flowing.set()
+        proxy.release()
 
         assert {answer.status for answer in [*first, *later]} == {200}
         assert max(answer.took_s for answer in first) < 1.0

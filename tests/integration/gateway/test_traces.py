@@ -8,10 +8,10 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from structlog.testing import capture_logs
 
+from chaos.fault_proxy import FaultProxy
 from ringback.contract.telemetry.spans import Span
 from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
 from ringback.local.ports import free_ports
-from tests.integration.gateway.pausable_proxy import PausableProxy
 from tests.integration.gateway.running_gateway import (
     DEFAULT_ORG,
     NOBODY,
@@ -222,20 +222,23 @@ async def test_a_request_that_outlives_the_draining_ends_its_spans(
     trace_file: Path, ready_amqp_url: str, database_url: str
 ) -> None:
     """What our own end cuts short is kept, as an error without a status."""
-    async with PausableProxy(ready_amqp_url) as proxy:
+    async with FaultProxy.to(ready_amqp_url) as proxy:
         settings = settings_for(
-            proxy.url, database_url, gateway_drain_timeout_s="0.1", publish_timeout_s="20"
+            proxy.through(ready_amqp_url),
+            database_url,
+            gateway_drain_timeout_s="0.1",
+            publish_timeout_s="20",
         )
         async with running(settings) as gateway:
             assert (await gateway.send(HANG)).status == 200
-            proxy.flowing.clear()
+            proxy.silence()
             cut = asyncio.create_task(gateway.send(HANG))
             # Two answers later the request, which was sent before, is in hand.
             for _ in range(2):
                 assert await gateway.metric("webhook_total", event_type="hang") == 1
             gateway.stop.set()
             await asyncio.gather(cut, return_exceptions=True)
-            proxy.flowing.set()
+            proxy.release()
             spans = await spans_after(gateway, trace_file)
 
     receive, publish = spans[2:]

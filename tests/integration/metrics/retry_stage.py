@@ -13,6 +13,7 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
+from chaos.fault_proxy import FaultProxy
 from ringback.contract.identity import new_job_id
 from ringback.contract.topology import WORK_QUEUE
 from ringback.local.broker import PrivateBroker
@@ -26,7 +27,6 @@ from services.metrics.changes.retry_outbox import RetryOutbox
 from services.metrics.changes.retry_spans import RetrySpans
 from services.metrics.changes.retry_sweeper import RetrySweeper
 from services.metrics.queue_depths import QueueDepths
-from tests.integration.processor.leaky_proxy import LeakyProxy
 from tests.integration.processor.place import Place, ProcessorProcess
 from tests.integration.processor.stage import Stage, opened, scripted
 from tests.support.database_roles import METRICS, url_as
@@ -64,7 +64,7 @@ class RetryStage:
     """`api` answers as the metrics service does; its publishes go through `proxy`."""
 
     stage: Stage
-    proxy: LeakyProxy
+    proxy: FaultProxy
     access: Access
     outbox: RetryOutbox
     api: AdminApi
@@ -130,7 +130,7 @@ class RetryStage:
 
 
 @asynccontextmanager
-async def retry_stage(place: Place, proxy: LeakyProxy) -> AsyncGenerator[RetryStage, None]:
+async def retry_stage(place: Place, proxy: FaultProxy) -> AsyncGenerator[RetryStage, None]:
     async with AsyncExitStack() as stack:
         stage = await stack.enter_async_context(opened(place))
         database_url = url_as(place.database_url, METRICS)
@@ -162,9 +162,9 @@ async def retry_stage(place: Place, proxy: LeakyProxy) -> AsyncGenerator[RetrySt
 
 
 @pytest.fixture
-async def proxy(broker: PrivateBroker) -> AsyncIterator[LeakyProxy]:
+async def proxy(broker: PrivateBroker) -> AsyncIterator[FaultProxy]:
     """A way to the broker that can be cut, and that can hold back what is sent."""
-    async with LeakyProxy(broker.ports.amqp) as proxy:
+    async with FaultProxy(broker.ports.amqp) as proxy:
         yield proxy
 
 
@@ -176,7 +176,7 @@ async def place(amqp_url: str, database_url: str) -> Place:
 
 
 @pytest.fixture
-async def retrying(place: Place, proxy: LeakyProxy) -> AsyncIterator[RetryStage]:
+async def retrying(place: Place, proxy: FaultProxy) -> AsyncIterator[RetryStage]:
     async with retry_stage(place, proxy) as stage:
         yield stage
 

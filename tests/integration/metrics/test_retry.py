@@ -9,6 +9,7 @@ import asyncpg
 import grpc
 import pytest
 
+from chaos.fault_proxy import FaultProxy
 from ringback.contract.envelope import without_broker_headers
 from ringback.contract.identity import new_job_id
 from ringback.contract.topology import WORK_QUEUE
@@ -35,7 +36,6 @@ from tests.integration.metrics.retry_stage import (
     retrying,
     start_processor,
 )
-from tests.integration.processor.leaky_proxy import LeakyProxy
 from tests.integration.processor.place import Place, ProcessorProcess
 from tests.support.eventually import eventually
 
@@ -269,7 +269,7 @@ async def test_a_broker_that_takes_nothing_refuses_first(
         )
         assert await process.wait() == 0
 
-    async with LeakyProxy(own_broker.ports.amqp) as proxy, retry_stage(place, proxy) as retrying:
+    async with FaultProxy(own_broker.ports.amqp) as proxy, retry_stage(place, proxy) as retrying:
         first, second = await retrying.bury(), await retrying.bury()
         await set_watermark("0.00001")
         # The broker tells only those who publish: the first one cannot know.

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from chaos.fault_proxy import FaultProxy
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
-from tests.integration.processor.leaky_proxy import LeakyProxy
 from tests.integration.processor.place import Place, ProcessorProcess
 from tests.integration.processor.stage import Stage, opened
 from tests.support.loop_thread import LoopThread
@@ -83,7 +83,7 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
 
 @pytest.fixture
-async def proxy(broker: PrivateBroker) -> AsyncIterator[LeakyProxy]:
+async def proxy(broker: PrivateBroker) -> AsyncIterator[FaultProxy]:
     """A way to the session's broker that can be cut, and that can hold back what is sent."""
-    async with LeakyProxy(broker.ports.amqp) as proxy:
+    async with FaultProxy(broker.ports.amqp) as proxy:
         yield proxy

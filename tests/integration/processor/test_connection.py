@@ -2,10 +2,10 @@
 
 import asyncio
 
+from chaos.fault_proxy import FaultProxy
 from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from tests.integration.processor.conftest import Starter
-from tests.integration.processor.leaky_proxy import LeakyProxy
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import Stage, opened, scripted
 from tests.support.eventually import eventually
@@ -25,7 +25,7 @@ async def test_no_more_than_the_prefetch_is_in_hand_with_many_waiting(shared: St
 
 
 async def test_no_more_than_the_prefetch_is_in_hand_across_a_reconnection(
-    stage: Stage, start: Starter, proxy: LeakyProxy
+    stage: Stage, start: Starter, proxy: FaultProxy
 ) -> None:
     """What was in hand when the connection was lost still counts, and does not run twice."""
     process = start(Place(proxy.through(stage.place.amqp_url), stage.place.database_url))
@@ -47,7 +47,7 @@ async def test_no_more_than_the_prefetch_is_in_hand_across_a_reconnection(
 
 
 async def test_a_lost_connection_costs_no_attempt_and_no_second_run(
-    stage: Stage, start: Starter, proxy: LeakyProxy
+    stage: Stage, start: Starter, proxy: FaultProxy
 ) -> None:
     """A handler goes on while the connection is made anew; its webhook then waits for it."""
     process = start(Place(proxy.through(stage.place.amqp_url), stage.place.database_url))
@@ -66,7 +66,7 @@ async def test_a_lost_connection_costs_no_attempt_and_no_second_run(
 
 
 async def test_connections_lost_while_dead_letters_are_published_lose_none(
-    stage: Stage, start: Starter, proxy: LeakyProxy
+    stage: Stage, start: Starter, proxy: FaultProxy
 ) -> None:
     """A publish that was broken off is made again, and its message is answered in the end."""
     process = start(Place(proxy.through(stage.place.amqp_url), stage.place.database_url))

@@ -3,10 +3,10 @@
 import orjson
 import pytest
 
+from chaos.fault_proxy import FaultProxy
 from ringback.contract.identity import new_job_id
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
 from tests.integration.processor.conftest import Starter
-from tests.integration.processor.leaky_proxy import LeakyProxy
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import Stage, scripted
 
@@ -22,7 +22,7 @@ ENDS: dict[str, dict[str, object]] = {
     ("kind", "outcome"), [*[("plain", outcome) for outcome in ENDS], ("transaction", "completed")]
 )
 async def test_killed_between_commit_and_answer_it_runs_no_attempt_again(
-    stage: Stage, start: Starter, proxy: LeakyProxy, kind: str, outcome: str
+    stage: Stage, start: Starter, proxy: FaultProxy, kind: str, outcome: str
 ) -> None:
     """The next process finds the attempt's row and gives the answer that the first could not."""
     leaky = Place(proxy.through(stage.place.amqp_url), stage.place.database_url)

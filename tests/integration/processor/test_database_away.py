@@ -6,20 +6,20 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from chaos.fault_proxy import FaultProxy
 from ringback.contract.topology import SUSPECT_QUEUE, WORK_QUEUE
 from ringback.local.database import PrivateDatabase
 from ringback.runtime.migrate import migrate
 from tests.integration.processor.conftest import Starter
-from tests.integration.processor.leaky_proxy import LeakyProxy
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import ORG, Stage, opened, scripted
 from tests.support.eventually import eventually
 
 
 @pytest.fixture
-async def way(database: PrivateDatabase) -> AsyncIterator[LeakyProxy]:
+async def way(database: PrivateDatabase) -> AsyncIterator[FaultProxy]:
     """A way to the session's database that can be closed."""
-    async with LeakyProxy(database.port) as proxy:
+    async with FaultProxy(database.port) as proxy:
         yield proxy
 
 
@@ -50,7 +50,7 @@ async def test_a_restart_of_the_database_is_waited_for(
 
 @pytest.mark.parametrize("kind", ["plain", "transaction", "data"])
 async def test_held_for_too_long_it_is_returned_and_costs_no_attempt(
-    stage: Stage, start: Starter, way: LeakyProxy, kind: str
+    stage: Stage, start: Starter, way: FaultProxy, kind: str
 ) -> None:
     """After the hold the broker has it again; the processor goes on by itself, as if new."""
     process = start(
@@ -70,7 +70,7 @@ async def test_held_for_too_long_it_is_returned_and_costs_no_attempt(
     assert process.exit_code is None
 
 
-async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: LeakyProxy) -> None:
+async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: FaultProxy) -> None:
     """A webhook that was returned for the database's sake again and again is not set aside."""
     process = start(
         Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0"
@@ -111,7 +111,7 @@ async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: L
 
 
 async def test_dead_letters_wait_for_the_database(
-    stage: Stage, start: Starter, way: LeakyProxy
+    stage: Stage, start: Starter, way: FaultProxy
 ) -> None:
     """What is in the dead-letter queue stays there until it can be written down."""
     process = start(
@@ -128,7 +128,7 @@ async def test_dead_letters_wait_for_the_database(
 
 
 async def test_a_database_that_is_away_at_the_start_is_waited_for(
-    stage: Stage, start: Starter, way: LeakyProxy
+    stage: Stage, start: Starter, way: FaultProxy
 ) -> None:
     """The processor starts, takes nothing, and begins when the database answers."""
     way.refuse()

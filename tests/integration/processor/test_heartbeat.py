@@ -8,9 +8,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from chaos.fault_proxy import FaultProxy
 from ringback.local.database import PrivateDatabase
 from tests.integration.processor.conftest import Starter
-from tests.integration.processor.leaky_proxy import LeakyProxy
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import Stage, scripted
 from tests.integration.processor.test_pause import HANG, set_paused
@@ -18,9 +18,9 @@ from tests.support.eventually import eventually
 
 
 @pytest.fixture
-async def way(database: PrivateDatabase) -> AsyncIterator[LeakyProxy]:
+async def way(database: PrivateDatabase) -> AsyncIterator[FaultProxy]:
     """A way to the session's database that can be closed."""
-    async with LeakyProxy(database.port) as proxy:
+    async with FaultProxy(database.port) as proxy:
         yield proxy
 
 
@@ -89,7 +89,7 @@ async def test_one_that_was_killed_falls_silent_and_its_successor_has_a_row_of_i
 
 
 async def test_while_the_database_is_away_it_waits_and_says_so_once(
-    stage: Stage, start: Starter, way: LeakyProxy
+    stage: Stage, start: Starter, way: FaultProxy
 ) -> None:
     """It goes on under the same id when the database is back."""
     process = start(Place(stage.place.amqp_url, way.through(stage.place.database_url)))

@@ -6,11 +6,11 @@ from pathlib import Path
 import aio_pika
 import pytest
 
+from chaos.fault_proxy import FaultProxy
 from ringback.contract.envelope import Header
 from ringback.contract.topology import SUSPECT_QUEUE, WORK_QUEUE
 from ringback.local.database import PrivateDatabase
 from tests.integration.processor.conftest import Starter
-from tests.integration.processor.leaky_proxy import LeakyProxy
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import Stage, scripted
 from tests.integration.processor.test_pause import HANG, set_paused
@@ -18,9 +18,9 @@ from tests.support.eventually import eventually
 
 
 @pytest.fixture
-async def way(database: PrivateDatabase) -> AsyncIterator[LeakyProxy]:
+async def way(database: PrivateDatabase) -> AsyncIterator[FaultProxy]:
     """A way to the session's database that can be closed."""
-    async with LeakyProxy(database.port) as proxy:
+    async with FaultProxy(database.port) as proxy:
         yield proxy
 
 
@@ -91,7 +91,7 @@ async def test_the_end_of_a_pause_does_not_disturb_who_runs_alone(
 
 @pytest.mark.parametrize("paused", [True, False])
 async def test_while_the_database_is_away_the_last_answer_holds(
-    stage: Stage, start: Starter, way: LeakyProxy, *, paused: bool
+    stage: Stage, start: Starter, way: FaultProxy, *, paused: bool
 ) -> None:
     """What is changed meanwhile is known when it is back, and until then nothing is taken."""
     process = start(

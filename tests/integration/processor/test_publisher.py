@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
+from chaos.fault_proxy import FaultProxy
 from ringback.contract.ladder import Attempt
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
 from ringback.runtime import rabbit
@@ -13,7 +14,6 @@ from ringback.runtime.rabbit import BROKER_AWAY
 from services.processor import publisher as module
 from services.processor.policy import bury
 from services.processor.publisher import CopyPublisher, publishing_connection
-from tests.integration.processor.leaky_proxy import LeakyProxy
 from tests.integration.processor.stage import Stage, scripted
 from tests.support.eventually import eventually
 
@@ -22,7 +22,7 @@ DEAD = bury(Attempt(1))
 
 @pytest.fixture
 async def publisher(
-    stage: Stage, proxy: LeakyProxy, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[CopyPublisher]:
     monkeypatch.setattr(module, "_PUBLISH_TIMEOUT_S", 0.5)
     monkeypatch.setattr(rabbit, "_CLOSE_TIMEOUT_S", 0.05)
@@ -57,7 +57,7 @@ async def test_a_confirmed_copy_is_in_its_queue(
 
 
 async def test_a_broker_that_does_not_confirm_in_time_is_away_for_all_who_wait(
-    publisher: CopyPublisher, proxy: LeakyProxy, incoming: AbstractIncomingMessage
+    publisher: CopyPublisher, proxy: FaultProxy, incoming: AbstractIncomingMessage
 ) -> None:
     """One gives up and the connection is made anew; the others hear of it, and can try again."""
     proxy.withhold()
@@ -75,7 +75,7 @@ async def test_a_broker_that_does_not_confirm_in_time_is_away_for_all_who_wait(
 async def test_after_a_lost_connection_it_publishes_on_the_next(
     stage: Stage,
     publisher: CopyPublisher,
-    proxy: LeakyProxy,
+    proxy: FaultProxy,
     incoming: AbstractIncomingMessage,
 ) -> None:
     """Without anybody's help."""

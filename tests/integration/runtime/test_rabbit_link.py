@@ -9,8 +9,8 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
 
+from chaos.fault_proxy import FaultProxy
 from ringback.local.broker import PrivateBroker
-from ringback.local.ports import free_ports
 from ringback.runtime import rabbit
 from ringback.runtime.rabbit import BROKER_AWAY, Link
 from tests.support.eventually import eventually
@@ -30,57 +30,12 @@ class Sessions:
             raise self._failures.pop(0)
 
 
-class Door:
-    """A way to a broker that can be shut, also without a word to those who came through."""
-
-    def __init__(self, to_port: int) -> None:
-        self._to_port = to_port
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._pumps: set[asyncio.Task[None]] = set()
-        self.silent = False
-        [self.port] = free_ports(1)
-
-    @property
-    def url(self) -> str:
-        return f"amqp://guest:guest@127.0.0.1:{self.port}"
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
-
-    async def shut(self) -> None:
-        """Take no more, and cut those who came."""
-        if self._server is not None:
-            self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        for pump in self._pumps:
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
-        self._writers |= {writer, there_writer}
-        for source, target in ((reader, there_writer), (there_reader, writer)):
-            self._pumps.add(asyncio.create_task(self._pump(source, target)))
-
-    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(65536):
-                if not self.silent:
-                    target.write(data)
-                    await target.drain()
-        except OSError:
-            pass
-        finally:
-            target.transport.abort()
-
-
 @pytest.fixture
-async def door(broker: PrivateBroker) -> AsyncIterator[Door]:
-    door = Door(broker.ports.amqp)
-    yield door
-    await door.shut()
+async def door(broker: PrivateBroker) -> AsyncIterator[FaultProxy]:
+    """A way to a broker that is shut at first."""
+    async with FaultProxy(broker.ports.amqp) as door:
+        door.refuse()
+        yield door
 
 
 async def test_a_link_is_up_once_it_was_opened(amqp_url: str) -> None:
@@ -98,16 +53,18 @@ async def test_a_link_is_up_once_it_was_opened(amqp_url: str) -> None:
     assert connection.is_closed
 
 
-async def test_a_link_waits_for_a_broker_that_is_away(door: Door) -> None:
+async def test_a_link_waits_for_a_broker_that_is_away(
+    broker: PrivateBroker, door: FaultProxy
+) -> None:
     """It says why it is down, and connects when it can."""
     sessions = Sessions()
 
-    async with Link(door.url, "test", sessions) as link:
+    async with Link(door.through(broker.amqp_url()), "test", sessions) as link:
         await link.tried()
         assert not link.up
         assert isinstance(link.failure, BROKER_AWAY)
 
-        await door.open()
+        door.accept()
         await eventually(lambda: link.up)
 
     assert link.failure is None
@@ -142,40 +99,48 @@ async def test_a_session_that_cannot_be_set_up_is_tried_again(
         assert [c.is_closed for c in sessions.opened] == [True, True, False]
 
 
-async def test_a_cut_connection_is_noticed(door: Door) -> None:
+async def test_a_cut_connection_is_noticed(broker: PrivateBroker, door: FaultProxy) -> None:
     """A connection that dies under the link is replaced without anybody's help."""
     sessions = Sessions()
-    await door.open()
+    door.accept()
 
-    async with Link(door.url, "test", sessions) as link:
+    async with Link(door.through(broker.amqp_url()), "test", sessions) as link:
         await eventually(lambda: link.up)
-        await door.shut()
+        door.refuse()
         await eventually(lambda: not link.up)
-        await door.open()
+        door.accept()
         await eventually(lambda: link.up)
 
 
 async def test_a_broker_that_says_no_more_does_not_hold_up_the_end(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    broker: PrivateBroker, door: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A polite goodbye has its deadline."""
     monkeypatch.setattr(rabbit, "_CLOSE_TIMEOUT_S", 0.3)
-    await door.open()
+    door.accept()
 
-    async with asyncio.timeout(5), Link(door.url, "test", Sessions()) as link:
+    async with (
+        asyncio.timeout(5),
+        Link(door.through(broker.amqp_url()), "test", Sessions()) as link,
+    ):
         await eventually(lambda: link.up)
-        door.silent = True
+        door.silence()
 
     assert not link.up
 
 
-async def test_a_link_ends_while_it_closes_what_was_lost(door: Door) -> None:
+async def test_a_link_ends_while_it_closes_what_was_lost(
+    broker: PrivateBroker, door: FaultProxy
+) -> None:
     """The order to end is not taken for a trouble of the connection that is being closed."""
-    await door.open()
+    door.accept()
 
-    async with asyncio.timeout(5), Link(door.url, "test", Sessions()) as link:
+    async with (
+        asyncio.timeout(5),
+        Link(door.through(broker.amqp_url()), "test", Sessions()) as link,
+    ):
         await eventually(lambda: link.up)
-        door.silent = True
+        door.silence()
         link.lost()
         await eventually(lambda: not link.up)
 

@@ -1,0 +1,217 @@
+"""A TCP proxy on loopback that does to connections what networks do to them."""
+
+import asyncio
+import os
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+
+from ringback.local.ports import LOOPBACK
+
+_CHUNK_BYTES = 65_536
+_MOST_UNDER_WAY = 64
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+_Line: TypeAlias = "asyncio.Queue[tuple[float, bytes]]"
+"""What is under way in one direction, with the moment at which it arrives; b"" is its end."""
+
+
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+@dataclass(slots=True, eq=False)
+class _Passage:
+    """One connection through us: a client's end and the server's."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    passes: asyncio.Event = field(default_factory=_set)
+
+    def abort(self, *, with_reset: bool = False) -> None:
+        for end in (self.client, self.server):
+            if with_reset and not end.transport.is_closing():
+                _reset_on_close(end)
+            end.transport.abort()
+
+
+class FaultProxy:
+    """Passes bytes to a port on loopback while it is entered, and no better than it is told to.
+
+    A side that ends its connection ends the other side's, as soon as that word passes.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.latency_s = 0.0
+        """How much later than sent everything arrives, in each direction."""
+        self._target_port = port
+        self._onward = _set()
+        self._back = _set()
+        self._refusing = False
+        self._passages: set[_Passage] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    @classmethod
+    def to(cls, url: str) -> Self:
+        """Make one before the port of a URL."""
+        port = urlsplit(url).port
+        assert port is not None, "a URL with a port"
+        return cls(port)
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None, "it has a port while it is entered"
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def through(self, url: str) -> str:
+        """The same URL by way of this proxy."""
+        parts = urlsplit(url)
+        netloc = parts.netloc.replace(f":{parts.port}", f":{self.port}")
+        return urlunsplit(parts._replace(netloc=netloc))
+
+    def cut(self) -> None:
+        """End every connection that there is; new ones are served."""
+        for passage in list(self._passages):
+            passage.abort()
+
+    def reset(self) -> None:
+        """End every connection that there is with a RST; new ones are served."""
+        for passage in list(self._passages):
+            passage.abort(with_reset=True)
+
+    def refuse(self) -> None:
+        """End every connection, and take no new one until `accept`."""
+        self._refusing = True
+        self.cut()
+
+    def accept(self) -> None:
+        self._refusing = False
+
+    def withhold(self) -> None:
+        """From now on nothing that a client sends reaches the server. What comes back does."""
+        self._onward.clear()
+
+    def silence(self) -> None:
+        """From now on nothing passes either way, not even an end. Connections can be made."""
+        self._onward.clear()
+        self._back.clear()
+
+    def release(self) -> None:
+        """What was withheld passes, and all that follows."""
+        self._onward.set()
+        self._back.set()
+
+    def strand(self) -> None:
+        """Nothing ever passes again on the connections that there are; new ones are served.
+
+        So it is when a firewall has forgotten them: neither side is told.
+        """
+        for passage in self._passages:
+            passage.passes.clear()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, LOOPBACK, 0)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        # Who is at the door at this moment would otherwise be served after the end.
+        self.refuse()
+        while self._tasks:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self._refusing:
+            writer.transport.abort()
+            return
+        try:
+            answers, onward = await asyncio.open_connection(LOOPBACK, self._target_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        passage = _Passage(writer, onward)
+        self._passages.add(passage)
+        try:
+            # A task of a stream server that ends by cancellation is reported as an error.
+            with suppress(OSError, asyncio.CancelledError):
+                await self._pass(reader, answers, passage)
+        finally:
+            passage.abort()
+            self._passages.discard(passage)
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, answers: asyncio.StreamReader, passage: _Passage
+    ) -> None:
+        there: _Line = asyncio.Queue(_MOST_UNDER_WAY)
+        back: _Line = asyncio.Queue(_MOST_UNDER_WAY)
+        parts = [
+            asyncio.ensure_future(self._take(reader, there)),
+            asyncio.ensure_future(self._take(answers, back)),
+            asyncio.ensure_future(_give(there, passage.server, self._onward, passage.passes)),
+            asyncio.ensure_future(_give(back, passage.client, self._back, passage.passes)),
+        ]
+        try:
+            # Who gives ends by an error; who takes waits until that.
+            await asyncio.gather(*parts)
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+
+    async def _take(self, reader: asyncio.StreamReader, line: _Line) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                chunk = await reader.read(_CHUNK_BYTES)
+            except OSError:
+                chunk = b""
+            await line.put((loop.time() + self.latency_s, chunk))
+            if not chunk:
+                return
+
+
+async def _give(
+    line: _Line, writer: asyncio.StreamWriter, flows: asyncio.Event, passes: asyncio.Event
+) -> None:
+    """Hand on what is due while both allow it. Raises ConnectionError at its end."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due, chunk = await line.get()
+        if due > loop.time():
+            await asyncio.sleep(due - loop.time())
+        await flows.wait()
+        await passes.wait()
+        if not chunk:
+            raise ConnectionResetError
+        writer.write(chunk)
+        await writer.drain()
+
+
+def _reset_on_close(end: asyncio.StreamWriter) -> None:
+    """Let the kernel send a RST when the connection is closed, not a good-bye."""
+    # Not every event loop lets the option be set on its own view of the socket.
+    with suppress(OSError), socket.socket(fileno=os.dup(_fileno(end))) as twin:
+        twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+
+def _fileno(end: asyncio.StreamWriter) -> int:
+    return int(end.get_extra_info("socket").fileno())
