@@ -7,6 +7,7 @@ from cyclopts import App, CycloptsError
 
 from chaos.check import check
 from chaos.load.command import load
+from chaos.outage import outage
 from chaos.registry import ALL
 from chaos.run import run
 from chaos.stage import install as make_table
@@ -19,6 +20,7 @@ _EXAMPLES = """Examples:
 
     python -m chaos run                                      every fault, then a mix
     python -m chaos run --only broker-killed                 one of them
+    python -m chaos outage --part broker                     a minute without it, measured
     python -m chaos load --url https://hooks.example.com --ledger run.jsonl --rate 50
     python -m chaos check --ledger run.jsonl --metrics metrics:50051
 """
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         print_error=False,
         result_action="return_value",
     )
-    for command in (run, load, check):
+    for command in (run, outage, load, check):
         app.command(command)
     app.command(_list, name="list")
     app.command(_install, name="install")

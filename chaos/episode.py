@@ -2,14 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import asyncpg
 
 from chaos import database_log
 from chaos.fault import Fault
 from chaos.load.ledger import Offered
-from chaos.load.process import RunningLoad, running_load
+from chaos.load.process import running_load
 from chaos.promises import broken_promises
 from chaos.stage import Stage
 from chaos.verdict import Verdict, judge
@@ -27,43 +26,65 @@ class Outcome:
     verdict: Verdict
     broken: tuple[str, ...]
     took_s: float
+    offers: Sequence[Offered]
+    began_at: float
+    """When the fault was put, in seconds since 1970."""
+    ended_at: float
 
 
-async def play(stage: Stage, fault: Fault, *, per_s: float) -> Outcome:
-    """Put the fault while webhooks come, take it away, wait for all to finish, and judge."""
+async def play(
+    stage: Stage, fault: Fault, *, per_s: float, until_recovered: bool = False
+) -> Outcome:
+    """Put the fault while webhooks come, take it away, wait for all to finish, and judge.
+
+    With `until_recovered` they come until all that was accepted before is finished.
+    """
     began = time.monotonic()
     stage.complaints.clear()
     ledger = stage.folder / f"{fault.name}.jsonl"
     async with running_load(stage.url, ledger, fault.mix, per_s=per_s) as load:
         await load.steady()
+        began_at = time.time()
         async with fault.strike(stage):
             await asyncio.sleep(fault.hold_s)
         ended_at = time.time()
         await stage.ready()
         await asyncio.sleep(_AFTER_S)
-    verdict = await _verdict(stage, load, ended_at)
+        if until_recovered:
+            await _until_finished(stage, load.offers())
+    offers = load.offers()
+    await _until_finished(stage, offers)
+    verdict = await _judged(stage, offers, began_at, ended_at)
     broken = [*broken_promises(fault, verdict), *stage.complaints]
     return Outcome(
-        fault=fault, verdict=verdict, broken=tuple(broken), took_s=time.monotonic() - began
+        fault=fault,
+        verdict=verdict,
+        broken=tuple(broken),
+        took_s=time.monotonic() - began,
+        offers=offers,
+        began_at=began_at,
+        ended_at=ended_at,
     )
 
 
-async def _verdict(stage: Stage, load: RunningLoad, fault_ended_at: float) -> Verdict:
-    offers = load.offers()
+async def _judged(
+    stage: Stage, offers: Sequence[Offered], began_at: float, ended_at: float
+) -> Verdict:
     async with stage.connection() as connection:
-        await _until_finished(connection, offers)
         return judge(
             offers,
             await database_log.logged(connection, offers),
             await database_log.effects(connection, offers),
-            fault_ended_at=fault_ended_at,
+            fault_began_at=began_at,
+            fault_ended_at=ended_at,
         )
 
 
-async def _until_finished(connection: asyncpg.Connection, offers: list[Offered]) -> None:
+async def _until_finished(stage: Stage, offers: Sequence[Offered]) -> None:
     """Wait for as long as it may take; what is not finished by then counts as lost."""
     deadline = time.monotonic() + _FINISHED_WITHIN_S
-    while await database_log.unfinished(connection, offers):
-        if time.monotonic() > deadline:
-            return
-        await asyncio.sleep(_POLL_S)
+    async with stage.connection() as connection:
+        while await database_log.unfinished(connection, offers):
+            if time.monotonic() > deadline:
+                return
+            await asyncio.sleep(_POLL_S)

@@ -47,6 +47,8 @@ class Fault:
     """Whether webhooks of the load may end as dead letters."""
     may_burn: bool = False
     """Whether webhooks may need more attempts than their payloads ask for."""
+    resumes_within_s: float | None = None
+    """How soon after its end something must have been finished again."""
     mix: Mix = field(default_factory=Mix)
     is_mixed: bool = True
     """Whether it can come at any moment, beside others."""

@@ -6,6 +6,7 @@ The table that they write to is made by `python -m chaos install`.
 import asyncio
 import os
 import signal
+import time
 
 import asyncpg
 
@@ -36,6 +37,11 @@ async def _as_asked(event: Event) -> None:
     plan = event.message["chaos"]
     if plan.get("killsProcess"):
         os.kill(os.getpid(), signal.SIGKILL)
+    if "blocksUntil" in plan:
+        # ruff: ignore[blocking-sleep-in-async-function]  # the mistake that is to be shown
+        time.sleep(max(0.0, plan["blocksUntil"] - time.time()))
+    if event.attempt < plan.get("hangsUntilAttempt", 1):
+        await asyncio.Event().wait()
     if "takesSeconds" in plan:
         await asyncio.sleep(plan["takesSeconds"])
     if event.attempt < plan.get("failUntilAttempt", 1):

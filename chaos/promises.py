@@ -25,7 +25,14 @@ def broken_promises(fault: Fault, verdict: Verdict) -> list[str]:
         broken.append(f"{verdict.dead_letters} ended as dead letters for our own outage.")
     if verdict.burned and not fault.may_burn:
         broken.append(f"{verdict.burned} attempts were burned by our own outage.")
-    return broken
+    return broken + _too_late(fault.resumes_within_s, verdict.resumed_s)
+
+
+def _too_late(wanted_s: float | None, resumed_s: float | None) -> list[str]:
+    if wanted_s is None or (resumed_s is not None and resumed_s <= wanted_s):
+        return []
+    after = "never" if resumed_s is None else f"after {resumed_s:.1f} s"
+    return [f"It went on {after}, not within {wanted_s:g} s."]
 
 
 def _some(events: Sequence[str]) -> str:

@@ -3,9 +3,17 @@
 from collections.abc import Sequence
 
 from chaos.fault import Fault
-from chaos.faults import broker, clients, processes
+from chaos.faults import broker, clients, database, disk, handlers, network, processes
 
-ALL: tuple[Fault, ...] = (*processes.FAULTS, *broker.FAULTS, *clients.FAULTS)
+ALL: tuple[Fault, ...] = (
+    *processes.FAULTS,
+    *broker.FAULTS,
+    *database.FAULTS,
+    *network.FAULTS,
+    *disk.FAULTS,
+    *handlers.FAULTS,
+    *clients.FAULTS,
+)
 
 
 class UnknownFaultError(Exception):

@@ -2,6 +2,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -75,13 +76,22 @@ async def _play_all(
         async with running_stage(Path(folder)) as stage:
             await stage.settled(_SETTLED_S)
             console.print(headings_text(), soft_wrap=True)
-            for fault in (*faults, *([mix] if mix else [])):
-                outcome = await play(stage, fault, per_s=rate)
+            to_come = (*faults, *([mix] if mix else []))
+            for number, fault in enumerate(to_come, 1):
+                with _progress(console, f"{number} of {len(to_come)}", fault):
+                    outcome = await play(stage, fault, per_s=rate)
                 outcomes.append(outcome)
                 _tell(console, outcome)
                 _write(results, outcomes)
     console.print(f"{time.monotonic() - began:.0f} s. The table: {results}")
     return EXIT_FAILED if any(outcome.broken for outcome in outcomes) else 0
+
+
+def _progress(console: Console, place: str, fault: Fault) -> AbstractContextManager[object]:
+    """Say which fault is on, where a person looks; elsewhere rows alone."""
+    if not console.is_terminal:
+        return nullcontext()
+    return console.status(f"{place}  [bold]{fault.name}[/]  {fault.sentence}")
 
 
 def _write(results: Path, outcomes: Sequence[Outcome]) -> None:

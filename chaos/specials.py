@@ -17,21 +17,26 @@ _POLL_S = 0.3
 
 async def send(stage: Stage, bodies: Sequence[bytes]) -> list[str]:
     """Send them and give their job ids; one that is not accepted is a complaint."""
-    async with aiohttp.ClientSession(
-        headers={"Content-Type": "application/json"},
-        timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
-    ) as client:
-        job_ids = []
-        for body in bodies:
-            async with client.post(stage.url, data=body) as answer:
-                job_id = job_id_in(await answer.read())
-            if job_id is None:
-                stage.complaints.append(
-                    f"A webhook of the fault's own was answered {answer.status}."
-                )
-            else:
-                job_ids.append(job_id)
+    job_ids = []
+    for body in bodies:
+        status, job_id = await offer(stage, body)
+        if job_id is None:
+            stage.complaints.append(f"A webhook of the fault's own was answered {status}.")
+        else:
+            job_ids.append(job_id)
     return job_ids
+
+
+async def offer(stage: Stage, body: bytes) -> tuple[int, str | None]:
+    """Send one and give the status of its answer, and its job id if it was accepted."""
+    async with (
+        aiohttp.ClientSession(
+            headers={"Content-Type": "application/json"},
+            timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
+        ) as client,
+        client.post(stage.url, data=body) as answer,
+    ):
+        return answer.status, job_id_in(await answer.read())
 
 
 async def ended(

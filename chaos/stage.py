@@ -4,26 +4,32 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 
+from chaos.fault_proxy import FaultProxy
+from chaos.nodes import Nodes, running_nodes
+from chaos.spool_disk import SpoolDisk, spool_settings
 from chaos.supervised import Supervised
 from ringback.contract.ladder import Ladder
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
-from ringback.local.ports import LOOPBACK, BrokerPorts, ServicePorts, free_ports, named_ports
+from ringback.local.ports import LOOPBACK, ServicePorts
 from ringback.local.stack_service import Surroundings, service_environment, service_specs
 from ringback.runtime import topology
 from ringback.runtime.migrate import migrate
 from ringback.runtime.queries import load
 
 LADDER = Ladder.parse("500ms,1s,2s")
+ATTEMPT_TIMEOUT_S = 10.0
 _ROOT = Path(__file__).parents[1]
 _READY_WITHIN_S = 60.0
+_CONNECTED_WITHIN_S = 60.0
+_CONNECT_AGAIN_S = 0.3
 JWT_SECRET = "a secret of the chaos suite and of nobody else"  # ruff: ignore[hardcoded-password-string]  # of a stage on loopback
 
 
@@ -38,6 +44,10 @@ class Stage:
     metrics: Supervised
     ports: ServicePorts
     folder: Path
+    broker_link: FaultProxy
+    """The way of the services to the broker."""
+    database_link: FaultProxy
+    spool_disk: SpoolDisk
     complaints: list[str]
     """What faults found that should not be; emptied for each."""
     declared_at: float
@@ -62,40 +72,54 @@ class Stage:
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[asyncpg.Connection, None]:
-        """A connection to the database, as its owner."""
-        connection = await asyncpg.connect(self.database.url(), timeout=10, command_timeout=60)
+        """A connection to the database, as its owner. One that is away is waited for."""
+        connection = await _connection(self.database.url())
         try:
             yield connection
         finally:
             connection.terminate()
 
 
+async def _connection(url: str) -> asyncpg.Connection:
+    deadline = time.monotonic() + _CONNECTED_WITHIN_S
+    while True:
+        try:
+            return await asyncpg.connect(url, timeout=10, command_timeout=60)
+        except (OSError, TimeoutError, asyncpg.PostgresError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_CONNECT_AGAIN_S)
+
+
 @asynccontextmanager
-async def running_stage(folder: Path) -> AsyncGenerator[Stage, None]:
-    """Start everything below `folder`; all of it has ended when the context is left."""
-    broker_names, service_names = named_ports(BrokerPorts()), named_ports(ServicePorts())
-    sql, *others = free_ports(1 + len(broker_names) + len(service_names))
-    broker_ports = BrokerPorts(**dict(zip(broker_names, others, strict=False)))
-    ports = ServicePorts(**dict(zip(service_names, others[len(broker_names) :], strict=True)))
-    broker = PrivateBroker(folder / "broker", broker_ports)
-    database = PrivateDatabase(folder / "database", sql)
+async def running_stage(
+    folder: Path, *, has_small_disk: bool = True
+) -> AsyncGenerator[Stage, None]:
+    """Start everything below `folder`; all of it has ended when the context is left.
+
+    With `has_small_disk` the disk of the spool can be filled.
+    """
     async with AsyncExitStack() as stack:
-        await asyncio.gather(broker.start(), database.start())
-        stack.push_async_callback(broker.stop)
-        stack.push_async_callback(database.stop)
-        await _prepare(broker, database)
+        nodes = await stack.enter_async_context(running_nodes(folder))
+        await _prepare(nodes)
         declared_at = time.monotonic()
-        around = _surroundings(folder, broker, database, ports)
+        spool_disk = SpoolDisk(folder / "spool")
+        if has_small_disk:
+            await stack.enter_async_context(spool_disk)
+        around = _surroundings(folder, nodes, spool_settings(spool_disk) if has_small_disk else {})
         services = {
             spec.name: await stack.enter_async_context(
                 Supervised(spec, service_environment(spec.name, around), folder / "logs")
             )
-            for spec in service_specs(ports)
+            for spec in service_specs(nodes.service_ports)
         }
         stage = Stage(
-            broker=broker,
-            database=database,
-            ports=ports,
+            broker=nodes.broker,
+            database=nodes.database,
+            broker_link=nodes.broker_link,
+            database_link=nodes.database_link,
+            spool_disk=spool_disk,
+            ports=nodes.service_ports,
             folder=folder,
             complaints=[],
             declared_at=declared_at,
@@ -105,11 +129,11 @@ async def running_stage(folder: Path) -> AsyncGenerator[Stage, None]:
         yield stage
 
 
-async def _prepare(broker: PrivateBroker, database: PrivateDatabase) -> None:
-    await database.ensure_database("ringback")
-    await migrate(database.url())
-    await topology.apply(broker.amqp_url(), LADDER)
-    await install(database.url())
+async def _prepare(nodes: Nodes) -> None:
+    await nodes.database.ensure_database("ringback")
+    await migrate(nodes.database.url())
+    await topology.apply(nodes.broker.amqp_url(), LADDER)
+    await install(nodes.database.url())
 
 
 async def install(database_url: str) -> None:
@@ -121,23 +145,22 @@ async def install(database_url: str) -> None:
         await connection.close(timeout=10)
 
 
-def _surroundings(
-    folder: Path, broker: PrivateBroker, database: PrivateDatabase, ports: ServicePorts
-) -> Surroundings:
+def _surroundings(folder: Path, nodes: Nodes, settings: Mapping[str, str]) -> Surroundings:
     foreign = {name: text for name, text in os.environ.items() if not name.startswith("RINGBACK_")}
+    ours = {
+        "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path]),
+        "RINGBACK_RETRY_LADDER": str(LADDER),
+        "RINGBACK_HANDLERS": "chaos.handlers",
+        "RINGBACK_ATTEMPT_TIMEOUT_S": f"{ATTEMPT_TIMEOUT_S:g}",
+        "RINGBACK_TRACE_FILE": "",
+    }
     return Surroundings(
-        environ=foreign
-        | {
-            "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path]),
-            "RINGBACK_RETRY_LADDER": str(LADDER),
-            "RINGBACK_HANDLERS": "chaos.handlers",
-            "RINGBACK_TRACE_FILE": "",
-        },
-        amqp_url=broker.amqp_url(),
-        database_url=database.url(),
+        environ={**foreign, **ours, **settings},
+        amqp_url=nodes.broker_link.through(nodes.broker.amqp_url()),
+        database_url=nodes.database_link.through(nodes.database.url()),
         is_private_database=True,
-        ports=ports,
+        ports=nodes.service_ports,
         jwt_secret=JWT_SECRET,
         state_dir=folder,
-        management_url=broker.management_url,
+        management_url=nodes.broker.management_url,
     )

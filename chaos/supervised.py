@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import Self
 
 from ringback.local.errors import LocalStackError
-from ringback.local.stack_service import RunningService, ServiceSpec, is_ready
+from ringback.local.stack_service import RunningService, ServiceSpec, answers_ok, is_ready
 
 _RESTART_AFTER_S = 0.5
 _POLL_S = 0.1
 _DIES_WITHIN_S = 10.0
+_LIVE_WITHIN_S = 1.0
 
 
 class Supervised:
@@ -67,6 +68,10 @@ class Supervised:
 
     async def is_ready(self) -> bool:
         return await is_ready(self.spec.exposition_port)
+
+    async def is_live(self) -> bool:
+        """Ask what a cluster asks; a process that does not answer in a second is not."""
+        return await answers_ok(self.spec.exposition_port, "/livez", timeout_s=_LIVE_WITHIN_S)
 
     async def ready(self, *, within_s: float) -> None:
         """Wait until it says that it is ready, in this life or a later one; LocalStackError."""

@@ -15,6 +15,7 @@ HEADINGS = (
     "finished twice",
     "duplicates caught",
     "longest gap s",
+    "p99 ms",
     "recovered s",
 )
 
@@ -33,6 +34,7 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
         str(len(verdict.twice)),
         str(verdict.duplicates),
         f"{verdict.gap_s:.1f}",
+        "none" if verdict.p99_s is None else f"{verdict.p99_s * 1000:.0f}",
         "never" if verdict.recovered_s is None else f"{verdict.recovered_s:.1f}",
     )
 
@@ -40,7 +42,7 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
 _FIRST_WIDTH = 28
 _SHORT = (
     "fault", "offered", "accepted", "refused", "unanswd", "finished", "lost", "twice", "dupl.",
-    "gap s", "recov s",
+    "gap s", "p99 ms", "recov s",
 )  # fmt: skip
 _WIDTH = 9
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from chaos.answer_times import percentile_s
 from chaos.load.ledger import Offered
 
 COMPLETED = "completed"
@@ -44,6 +45,10 @@ class Verdict:
     """Attempts beyond those that the payloads asked for, of webhooks that completed."""
     gap_s: float
     """The longest time in which nothing was accepted while webhooks were offered."""
+    p99_s: float | None
+    """In which 99 of 100 of the accepted were answered, from the fault's beginning on."""
+    resumed_s: float | None
+    """From the end of the fault until the next webhook was finished; None if none was."""
     recovered_s: float | None
     """From the end of the fault until all that was accepted before it was finished."""
 
@@ -53,6 +58,7 @@ def judge(
     logged: Iterable[Logged],
     effects: Mapping[str, int] | None,
     *,
+    fault_began_at: float | None = None,
     fault_ended_at: float | None = None,
 ) -> Verdict:
     """Hold the ledger against what the log holds of its events.
@@ -82,6 +88,8 @@ def judge(
         dead_letters=statuses[DEAD_LETTER],
         burned=_burned(accepted, rows),
         gap_s=longest_gap_s(offers),
+        p99_s=percentile_s(offers, 99, since=fault_began_at or 0.0),
+        resumed_s=_resumed_s(rows.values(), fault_ended_at),
         recovered_s=_recovered_s(accepted, rows, fault_ended_at),
     )
 
@@ -139,6 +147,13 @@ def longest_gap_s(offers: Sequence[Offered]) -> float:
     last = max(offer.sent_at for offer in offers)
     moments = [first, *answers, max(last, answers[-1] if answers else last)]
     return max(later - earlier for earlier, later in pairwise(moments))
+
+
+def _resumed_s(rows: Iterable[Logged], fault_ended_at: float | None) -> float | None:
+    if fault_ended_at is None:
+        return None
+    ends = (row.finished_at for row in rows if row.finished_at is not None)
+    return min((end - fault_ended_at for end in ends if end > fault_ended_at), default=None)
 
 
 def _recovered_s(

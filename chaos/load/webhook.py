@@ -40,9 +40,9 @@ class Webhook:
     body: bytes
 
 
-def special(event: str, kind: Kind, **plan: float) -> bytes:
-    """The body of one event that asks its handler for more than to fail."""
-    return _body(event, kind, plan)
+def special(event: str, kind: Kind, *, padding_bytes: int = 0, **plan: float) -> bytes:
+    """The body of one event that asks its handler for more than to fail, or is a large one."""
+    return _body(event, kind, plan, padding="x" * padding_bytes or _PADDING)
 
 
 def webhook(run: str, number: int, mix: Mix) -> Webhook:
@@ -58,6 +58,6 @@ def webhook(run: str, number: int, mix: Mix) -> Webhook:
     return Webhook(event=event, kind=kind, attempts=attempts, body=body)
 
 
-def _body(event: str, kind: Kind, plan: Mapping[str, float]) -> bytes:
-    message = {"type": kind, "call": {"id": event}, "chaos": plan, "padding": _PADDING}
+def _body(event: str, kind: Kind, plan: Mapping[str, float], *, padding: str = _PADDING) -> bytes:
+    message = {"type": kind, "call": {"id": event}, "chaos": plan, "padding": padding}
     return orjson.dumps({"message": message})

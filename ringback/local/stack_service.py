@@ -124,10 +124,15 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
 
 async def is_ready(exposition_port: int) -> bool:
     """Ask one service whether it is ready; one that does not answer is not."""
+    return await answers_ok(exposition_port, "/readyz", timeout_s=2)
+
+
+async def answers_ok(exposition_port: int, path: str, *, timeout_s: float) -> bool:
+    """Ask a service for a page of its exposition; no answer in time is a no."""
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as client,
-            client.get(f"http://{LOOPBACK}:{exposition_port}/readyz") as answer,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s)) as client,
+            client.get(f"http://{LOOPBACK}:{exposition_port}{path}") as answer,
         ):
             return answer.ok
     except (OSError, TimeoutError, aiohttp.ClientError):

@@ -31,6 +31,8 @@ WELL = Verdict(
     dead_letters=0,
     burned=0,
     gap_s=0.1,
+    p99_s=0.02,
+    resumed_s=0.5,
     recovered_s=1.0,
 )
 

@@ -1,0 +1,86 @@
+"""The broker is away, and the disk of the spool has no room either."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from chaos import specials
+from chaos.fault import Fault, Part
+from chaos.load.webhook import Kind, special
+from chaos.stage import Stage
+
+_HOLD_S = 5.0
+_CHANGES_WITHIN_S = 10.0
+_ENDS_WITHIN_S = 60.0
+_LARGE_BYTES = 1_000_000
+_MOST_LARGE = 60
+_POLL_S = 0.2
+_REFUSED = 503
+_ACCEPTED = 200
+
+
+@asynccontextmanager
+async def _full(stage: Stage) -> AsyncGenerator[None, None]:
+    """Where the spool has no disk of its own, large webhooks bring it to its own bound instead."""
+    job_ids: list[str] = []
+    stage.broker_link.refuse()
+    try:
+        if stage.spool_disk.is_own:
+            stage.spool_disk.fill()
+        else:
+            await _fill_by_webhooks(stage, job_ids)
+        await _until(stage, _REFUSED, job_ids, otherwise="Nothing was refused with no disk left.")
+        yield
+        if stage.spool_disk.is_own:
+            stage.spool_disk.make_room()
+            await _until(stage, _ACCEPTED, job_ids, otherwise="Room on the disk was not noticed.")
+    finally:
+        stage.spool_disk.make_room()
+        stage.broker_link.accept()
+    await _until(stage, _ACCEPTED, job_ids, otherwise="Nothing was accepted again.")
+    await _all_end(stage, job_ids)
+
+
+async def _fill_by_webhooks(stage: Stage, job_ids: list[str]) -> None:
+    for _ in range(_MOST_LARGE):
+        body = special(f"large-{time.time_ns()}", Kind.LIGHT, padding_bytes=_LARGE_BYTES)
+        _, job_id = await specials.offer(stage, body)
+        if job_id is None:
+            return
+        job_ids.append(job_id)
+
+
+async def _until(stage: Stage, wanted: int, job_ids: list[str], *, otherwise: str) -> None:
+    """Offer webhooks of our own until one is answered so; those accepted are noted."""
+    deadline = time.monotonic() + _CHANGES_WITHIN_S
+    while True:
+        body = special(f"full-{time.time_ns()}", Kind.WRITTEN)
+        status, job_id = await specials.offer(stage, body)
+        if job_id is not None:
+            job_ids.append(job_id)
+        if status == wanted:
+            return
+        if time.monotonic() > deadline:
+            stage.complaints.append(otherwise)
+            return
+        await asyncio.sleep(_POLL_S)
+
+
+async def _all_end(stage: Stage, job_ids: Sequence[str]) -> None:
+    ends = await specials.ended(stage, job_ids, within_s=_ENDS_WITHIN_S)
+    if len(ends) < len(job_ids):
+        stage.complaints.append(f"{len(job_ids) - len(ends)} of its own webhooks were lost.")
+
+
+FAULTS = (
+    Fault(
+        name="spool-disk-full",
+        sentence="RabbitMQ cannot be reached and the disk of the spool is full for 5 s.",
+        part=Part.BROKER,
+        strike=_full,
+        hold_s=_HOLD_S,
+        may_refuse=True,
+        is_mixed=False,
+    ),
+)

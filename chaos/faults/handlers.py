@@ -1,0 +1,77 @@
+"""Handlers that hang, and a handler that lets nobody else have the event loop."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from chaos import specials
+from chaos.fault import Fault, Part
+from chaos.load.webhook import Kind, special
+from chaos.stage import Stage
+
+_HUNG = 5
+_ENDS_WITHIN_S = 60.0
+_BLOCKS_S = 8.0
+_NOTICED_WITHIN_S = 15.0
+_FAILURES = 3
+_POLL_S = 0.3
+
+
+@asynccontextmanager
+async def _all_hang(stage: Stage) -> AsyncGenerator[None, None]:
+    """As many handlers as there may be hang at once; each is cut at the timeout of an attempt."""
+    event = f"hung-{time.time_ns()}"
+    kinds = (Kind.WRITTEN, Kind.PLAIN)
+    bodies = [
+        special(f"{event}-{number}", kinds[number % 2], hangsUntilAttempt=2)
+        for number in range(_HUNG)
+    ]
+    await _completed(stage, await specials.send(stage, bodies))
+    yield
+
+
+@asynccontextmanager
+async def _blocked(stage: Stage) -> AsyncGenerator[None, None]:
+    """A supervisor that probes liveness, as that of a cluster does, restarts the processor."""
+    until = time.time() + _BLOCKS_S
+    body = special(f"blocks-{time.time_ns()}", Kind.WRITTEN, blocksUntil=until)
+    job_ids = await specials.send(stage, [body])
+    if await _is_found_dead(stage):
+        await stage.processor.kill()
+    else:
+        stage.complaints.append("The processor called itself alive with its event loop blocked.")
+    await _completed(stage, job_ids)
+    yield
+
+
+async def _is_found_dead(stage: Stage) -> bool:
+    deadline, failures = time.monotonic() + _NOTICED_WITHIN_S, 0
+    while failures < _FAILURES and time.monotonic() < deadline:
+        failures = 0 if await stage.processor.is_live() else failures + 1
+        await asyncio.sleep(_POLL_S)
+    return failures == _FAILURES
+
+
+async def _completed(stage: Stage, job_ids: Sequence[str]) -> None:
+    ends = await specials.ended(stage, job_ids, within_s=_ENDS_WITHIN_S)
+    if [status for status, _ in ends.values()] != ["completed"] * len(job_ids):
+        stage.complaints.append(f"They ended as {sorted(ends.values())}.")
+
+
+FAULTS = (
+    Fault(
+        name="handlers-hang",
+        sentence="Five handlers, as many as run at once, hang until their attempt is cut.",
+        part=Part.PROCESSOR,
+        strike=_all_hang,
+        is_mixed=False,
+    ),
+    Fault(
+        name="handler-blocks",
+        sentence="A handler blocks the event loop; the probe of /livez finds it, and restarts.",
+        part=Part.PROCESSOR,
+        strike=_blocked,
+        is_mixed=False,
+    ),
+)

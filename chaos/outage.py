@@ -1,0 +1,99 @@
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+import uvloop
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from chaos.answer_times import percentile_s
+from chaos.episode import Outcome, play
+from chaos.fault import Part
+from chaos.faults.outage import outage as outage_of
+from chaos.stage import running_stage
+from ringback.cli.terminal import EXIT_FAILED, out
+
+_SETTLED_S = 5.0
+_ANSWERED_WITHIN_S = 0.1
+_FINISHED_WITHIN_S = 60.0
+
+outage = App(name="outage", help_epilogue="")
+
+
+@outage.default
+def _outage(
+    *,
+    part: Literal["broker", "database"],
+    seconds: Annotated[float, Parameter(validator=Number(gt=0, lte=3600))] = 60.0,
+    rate: Annotated[float, Parameter(validator=Number(gt=0, lte=2000))] = 200.0,
+) -> int:
+    """Stop a node for a while under load, and measure answers and the way back.
+
+    The load goes on until all of the outage is finished. The exit status is 0 if every webhook was
+    accepted and finished once, no attempt was burned, 99 of 100 answers came within 100 ms while
+    the node was away, and all was finished within 60 s of its return.
+
+    Parameters
+    ----------
+    part
+        Which node.
+    seconds
+        For how long.
+    rate
+        Webhooks a second.
+    """
+    outcome = uvloop.run(_play(Part(part), seconds, rate))
+    broken = [*outcome.broken, *_too_slow(outcome)]
+    _tell(outcome, broken)
+    return EXIT_FAILED if broken else 0
+
+
+async def _play(part: Part, seconds: float, rate: float) -> Outcome:
+    with tempfile.TemporaryDirectory(prefix="ringback-chaos-") as folder:
+        # The answers of the spool are as fast as this machine's own disk.
+        async with running_stage(Path(folder), has_small_disk=False) as stage:
+            await stage.settled(_SETTLED_S)
+            fault = outage_of(part, seconds)
+            return await play(stage, fault, per_s=rate, until_recovered=True)
+
+
+def _too_slow(outcome: Outcome) -> list[str]:
+    broken = []
+    p99_s = _percentile_s(outcome, 99)
+    if p99_s is None or p99_s > _ANSWERED_WITHIN_S:
+        broken.append(f"99 of 100 answers did not come within {_ANSWERED_WITHIN_S * 1000:.0f} ms.")
+    recovered_s = outcome.verdict.recovered_s
+    if recovered_s is None or recovered_s > _FINISHED_WITHIN_S:
+        broken.append(f"Not all was finished within {_FINISHED_WITHIN_S:.0f} s of its return.")
+    return broken
+
+
+def _tell(outcome: Outcome, broken: list[str]) -> None:
+    console, verdict = out(), outcome.verdict
+    console.print(outcome.fault.sentence)
+    console.print(
+        f"{verdict.offered} offered, {verdict.accepted} accepted, {verdict.refused} refused, "
+        f"{verdict.unanswered} unanswered, {verdict.finished} finished, {len(verdict.lost)} lost, "
+        f"{len(verdict.twice)} finished twice, {verdict.burned} attempts burned"
+    )
+    percentiles = ((percent, _percentile_s(outcome, percent)) for percent in (50, 99, 99.9, 100))
+    console.print(
+        "answered meanwhile: "
+        + ", ".join(
+            f"p{percent:g} {'none' if wait_s is None else f'{wait_s * 1000:.1f} ms'}"
+            for percent, wait_s in percentiles
+        )
+    )
+    console.print(
+        f"went on {_after(verdict.resumed_s)}, all of it finished {_after(verdict.recovered_s)}"
+    )
+    for sentence in broken:
+        console.print(f"[bold red]broken[/]: {sentence}", soft_wrap=True)
+
+
+def _percentile_s(outcome: Outcome, percent: float) -> float | None:
+    return percentile_s(outcome.offers, percent, since=outcome.began_at, until=outcome.ended_at)
+
+
+def _after(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.1f} s after its return"

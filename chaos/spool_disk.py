@@ -1,0 +1,72 @@
+"""The disk of the gateway's spool, small enough to be filled."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ringback.local.run_to_end import run_to_end
+
+_SIZE = "64m"
+_MOUNT_S = 10.0
+_CHUNK = b"\0" * 65_536
+_FILLER = "filler"
+_BOUND_BYTES = 32 * 1024 * 1024
+
+
+def spool_settings(disk: "SpoolDisk") -> Mapping[str, str]:
+    """Give the settings of a gateway for this disk: all of it, or else a bound within reach."""
+    if disk.is_own:
+        return {"RINGBACK_SPOOL_FREE_BYTES": "0"}
+    return {"RINGBACK_SPOOL_BYTES": str(_BOUND_BYTES)}
+
+
+class SpoolDisk:
+    """While it is entered, `folder` is a file system of its own, if this user may mount one.
+
+    It lies in memory: it shows what becomes of a full disk, not how fast a disk is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.is_own = False
+
+    def fill(self) -> None:
+        """Leave no byte free. Only on a file system of its own."""
+        assert self.is_own, "nobody else's disk is filled"
+        handle = os.open(self.folder / _FILLER, os.O_CREAT | os.O_WRONLY)
+        try:
+            part = len(_CHUNK)
+            while part:
+                try:
+                    os.write(handle, _CHUNK[:part])
+                except OSError:
+                    part //= 2
+        finally:
+            os.close(handle)
+
+    def make_room(self) -> None:
+        (self.folder / _FILLER).unlink(missing_ok=True)
+
+    async def __aenter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            self.is_own = await _run("mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", self)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.is_own:
+            await _run("umount", "--lazy", self)
+
+
+async def _run(*command: "str | SpoolDisk") -> bool:
+    words = [str(word.folder) if isinstance(word, SpoolDisk) else word for word in command]
+    done = await asyncio.to_thread(run_to_end, words, within_s=_MOUNT_S)
+    return done.exit_code == 0
