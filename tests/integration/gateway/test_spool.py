@@ -181,7 +181,7 @@ async def test_a_silent_link_costs_few_senders_a_wait(
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(FaultProxy.to(ready_amqp_url))
         settings = with_spool(
-            proxy.through(ready_amqp_url), database_url, tmp_path, spool_after_s="0.3"
+            proxy.through(ready_amqp_url), database_url, tmp_path, spool_after_s="1"
         )
         gateway = await stack.enter_async_context(running(settings))
         assert (await gateway.send(HANG)).status == 200
@@ -192,8 +192,8 @@ async def test_a_silent_link_costs_few_senders_a_wait(
         proxy.release()
 
         assert {answer.status for answer in [*first, *later]} == {200}
-        assert max(answer.took_s for answer in first) < 1.0
-        assert max(answer.took_s for answer in later) < 0.3
+        assert max(answer.took_s for answer in first) < 2.0
+        assert max(answer.took_s for answer in later) < 1.0
         await eventually(lambda: is_drained(gateway, 25), deadline_s=20)
     assert await count_in(channel, WORK_QUEUE) >= 26
 

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -24,6 +25,14 @@ class Exposed:
                 body = await answer.json()
                 return answer.status == 503 and body["checks"][check] is False
         except aiohttp.ClientConnectionError:
+            return False
+
+    async def is_live(self, *, within_s: float) -> bool:
+        """Ask as the orchestrator does, which waits for so long."""
+        try:
+            async with asyncio.timeout(within_s), self._session.get("/livez") as answer:
+                return answer.status == 200
+        except (aiohttp.ClientConnectionError, TimeoutError):
             return False
 
     async def has(self, sample: str) -> bool:

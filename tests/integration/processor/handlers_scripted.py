@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,8 @@ async def _act(event: Event, run: int) -> None:
         os._exit(9)
     if script.get("stubborn"):
         await _ignore_cancellation()
+    if "block_s" in script and run == 1:
+        time.sleep(script["block_s"])  # ruff: ignore[blocking-sleep-in-async-function]  # the mistake that is to be noticed
     if "gate" in script:
         await eventually(Path(script["gate"]).exists, deadline_s=60)
     await asyncio.sleep(script.get("sleep_s", 0))

@@ -70,6 +70,34 @@ async def test_held_for_too_long_it_is_returned_and_costs_no_attempt(
     assert process.exit_code is None
 
 
+@pytest.mark.parametrize("hold_s", ["0.3", "60"], ids=["returned", "held"])
+async def test_a_shutdown_while_the_database_is_away_loses_nothing(
+    stage: Stage, start: Starter, way: FaultProxy, hold_s: str
+) -> None:
+    """It ends when it is told to, and the next process finds all of it, also those begun."""
+    place = Place(stage.place.amqp_url, way.through(stage.place.database_url))
+    process = start(place, database_hold_s=hold_s, drain_timeout_s="1")
+    await stage.until(await stage.send(scripted("plain")), "completed")
+    begun = await stage.send(scripted("plain", sleep_s=1))
+    await stage.until_run(begun)
+    way.refuse()
+    kinds = ["plain", "transaction", "data"] * 3
+    jobs = [begun, *[await stage.send(scripted(kind)) for kind in kinds]]
+    await eventually(lambda: bool(process.lines("database.away")), deadline_s=20)
+
+    process.terminate()
+    assert await process.ended(deadline_s=20) == 0
+    await stage.until_waiting(WORK_QUEUE, len(jobs))
+    following = start(place)
+    await following.ready()
+    assert await stage.depth(WORK_QUEUE) == len(jobs)
+    way.accept()
+
+    for job_id in jobs:
+        row = await stage.until(job_id, "completed")
+        assert row["attempts"] == len(await stage.attempts(job_id)) == 1
+
+
 async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: FaultProxy) -> None:
     """A webhook that was returned for the database's sake again and again is not set aside."""
     process = start(

@@ -62,6 +62,20 @@ def test_each_count_is_looked_at(verdict: Verdict, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("resumed_s", "words"),
+    [(None, "It went on never"), (5.1, "It went on after 5.1 s, not within 5 s")],
+)
+def test_what_must_go_on_soon_is_looked_at(resumed_s: float | None, words: str) -> None:
+    """Where the fault says within which time."""
+    fault, verdict = replace(FAULT, resumes_within_s=5), replace(WELL, resumed_s=resumed_s)
+
+    [sentence] = broken_promises(fault, verdict)
+
+    assert sentence.startswith(words)
+    assert broken_promises(FAULT, verdict) == broken_promises(fault, WELL) == []
+
+
+@pytest.mark.parametrize(
     ("fault", "verdict"),
     [
         pytest.param(replace(FAULT, may_refuse=True), replace(WELL, refused=1), id="refuse"),

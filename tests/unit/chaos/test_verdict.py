@@ -132,6 +132,16 @@ def test_the_time_to_recover_is_of_what_came_before_the_end_of_the_fault() -> No
     assert judge(offers, rows, None).recovered_s is None
 
 
+def test_it_went_on_with_the_first_end_after_the_fault() -> None:
+    """Whoever's end it was; what ended before says nothing."""
+    offers = [accepted(1), accepted(2, attempts=3), accepted(9)]
+    rows = [row(1, finished_at=2.0), row(9, finished_at=8.0), row(2, finished_at=6.5)]
+
+    assert judge(offers, rows, None, fault_ended_at=5.0).resumed_s == pytest.approx(1.5)
+    assert judge(offers, rows[:1], None, fault_ended_at=5.0).resumed_s is None
+    assert judge(offers, rows, None).resumed_s is None
+
+
 @given(
     ends=st.lists(st.sampled_from(["completed", "dead_letter", "pending", "failed", None])),
     extra=st.lists(st.integers(0, 20)),
