@@ -33,12 +33,17 @@ None of that is the fault of the data in hand. It holds DATA_REFUSED too, so cat
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 3.0
+_CANCELLED_WITHIN_S = 2.0
+"""How soon a server that can be reached has said that it cancelled a statement."""
 _MOST_QUERIES = 50_000
 """After which a connection is made anew; asyncpg's own figure."""
 
 
-class _MeasuredPool(asyncpg.Pool):
-    """Takes the time of every way to a connection: all of them come by `_acquire`."""
+class _WatchedPool(asyncpg.Pool):
+    """Takes the time of every way to a connection, and gives up those that have gone mute.
+
+    All ways to a connection come by `_acquire`.
+    """
 
     def __init__(self, url: str, *, instruments: PoolInstruments, **options: Any) -> None:
         super().__init__(
@@ -60,24 +65,52 @@ class _MeasuredPool(asyncpg.Pool):
         finally:
             self._instruments.waited(perf_counter() - began)
 
+    async def release(
+        self,
+        connection: PoolConnectionProxy,
+        *,
+        timeout: float | None = None,  # ruff: ignore[async-function-with-timeout]  # as asyncpg has it
+    ) -> None:
+        """As asyncpg has it, but without waiting for a connection that is dead and does not say so.
+
+        One on which a statement was cut and not even that is confirmed was lost on its way, as when
+        a firewall forgot it. The idle ones went that way too, and would each cost a timeout.
+        """
+        try:
+            await super().release(connection, timeout=timeout or _CANCELLED_WITHIN_S)
+        except TimeoutError:
+            self._drop_idle()
+            raise
+
+    def _drop_idle(self) -> None:
+        for holder in self._holders:  # type: ignore[attr-defined]  # the stubs lack it
+            if holder.is_connected() and holder.is_idle():
+                # ruff: ignore[private-member-access]  # as asyncpg ends those that idle too long
+                holder._con.terminate()
+
 
 @asynccontextmanager
 async def open_pool(
-    settings: DatabaseSettings, name: str, registry: CollectorRegistry | None = None
+    settings: DatabaseSettings,
+    name: str,
+    registry: CollectorRegistry | None = None,
+    *,
+    command_timeout_s: float = COMMAND_TIMEOUT_S,
 ) -> AsyncGenerator[asyncpg.Pool, None]:
     """A pool whose connections carry `name` as application_name, measured in `registry`.
 
     It opens without a server: each acquire connects when it must, and raises one of DATABASE_AWAY
-    when it cannot. The least number of connections is opened in the background.
+    when it cannot. The least number of connections is opened in the background. A statement that
+    takes longer than `command_timeout_s` is cut.
     """
     instruments = PoolInstruments(registry or CollectorRegistry())
-    pool = _MeasuredPool(
+    pool = _WatchedPool(
         settings.database_url.get_secret_value(),
         instruments=instruments,
         min_size=0,
         max_size=settings.database_pool_max,
         timeout=CONNECT_TIMEOUT_S,
-        command_timeout=COMMAND_TIMEOUT_S,
+        command_timeout=command_timeout_s,
         max_inactive_connection_lifetime=0,
         reset=_keep_session,
         server_settings={

@@ -1,7 +1,7 @@
 """The database side of the processor, opened as one."""
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -16,6 +16,10 @@ from services.processor.delivery_log import DeliveryLog
 from services.processor.group_commit import GroupCommit
 from services.processor.housekeeping import Housekeeping
 from services.processor.settings import ProcessorSettings
+
+_COMMAND_TIMEOUT_S = 10.0
+"""A commit takes milliseconds. One that is cut is made again, so a lock may take longer than this;
+a connection that is dead and does not say so may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +37,19 @@ class Store:
         return await ping(self.pool) and not self.watch.is_lacking
 
 
+def _pool(
+    settings: ProcessorSettings, registry: CollectorRegistry
+) -> AbstractAsyncContextManager[asyncpg.Pool]:
+    return open_pool(settings, "ringback-processor", registry, command_timeout_s=_COMMAND_TIMEOUT_S)
+
+
 @asynccontextmanager
 async def open_store(
     settings: ProcessorSettings, registry: CollectorRegistry
 ) -> AsyncGenerator[Store, None]:
     """Everything that writes to the database. Opens while the database is away, too."""
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(settings, "ringback-processor", registry))
+        pool = await stack.enter_async_context(_pool(settings, registry))
         housekeeping = Housekeeping(
             pool, retention_days=settings.retention_days, may_change=settings.housekeeping
         )

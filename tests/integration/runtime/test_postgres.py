@@ -6,8 +6,10 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from chaos.fault_proxy import FaultProxy
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import free_ports
+from ringback.runtime import postgres
 from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY, open_pool, ping
 from ringback.runtime.settings import DatabaseSettings
 from tests.support.eventually import eventually
@@ -46,6 +48,39 @@ async def test_a_pool_opens_without_a_server() -> None:
     async with asyncio.timeout(5), open_pool(settings_for(url), "test") as pool:
         with pytest.raises(DATABASE_AWAY):
             await ping(pool)
+
+
+async def test_connections_that_went_mute_cost_one_timeout(
+    database: PrivateDatabase, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that was asked is given up, and with it those that are as old; new ones answer."""
+    monkeypatch.setattr(postgres, "_CANCELLED_WITHIN_S", 0.3)
+    async with (
+        FaultProxy(database.port) as way,
+        open_pool(
+            settings_for(way.through(database_url), least=4), "test", command_timeout_s=0.3
+        ) as pool,
+    ):
+        await eventually(lambda: pool.get_idle_size() == 4)
+        way.strand()
+
+        with pytest.raises(DATABASE_AWAY):
+            await ping(pool)
+
+        assert await asyncio.gather(*(ping(pool) for _ in range(4))) == [True] * 4
+
+
+async def test_a_statement_that_is_cut_costs_no_connection(database_url: str) -> None:
+    """A server that says that it cancelled it is well, however long the statement took."""
+    async with open_pool(
+        settings_for(database_url, least=3), "test", command_timeout_s=0.3
+    ) as pool:
+        await eventually(lambda: pool.get_idle_size() == 3)
+
+        with pytest.raises(TimeoutError):
+            await pool.fetchval("SELECT pg_sleep(60)")
+
+        assert pool.get_idle_size() == 3
 
 
 async def test_a_pool_outlives_its_server(own_database: PrivateDatabase) -> None:
