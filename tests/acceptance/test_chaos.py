@@ -1,4 +1,4 @@
-"""The chaos suite in short: four parts die in turn under one load."""
+"""The chaos suite in short: four parts die in turn under one load, and two are hard to reach."""
 
 import asyncio
 import os
@@ -15,7 +15,12 @@ from chaos.registry import named
 from chaos.stage import JWT_SECRET, Stage, running_stage
 from tests.acceptance.whole import ROOT
 
-KILLS = named(["gateway-killed", "processor-killed", "broker-killed", "database-killed"])
+FAULTS = named(
+    [
+        *["gateway-killed", "processor-killed", "broker-killed", "database-killed"],
+        *["broker-link-reset", "database-terminates"],
+    ]
+)
 RATE_PER_S = 30.0
 SETTLED_S = 5.0
 BETWEEN_S = 1.0
@@ -23,7 +28,7 @@ BETWEEN_S = 1.0
 
 @asynccontextmanager
 async def one_after_the_other(stage: Stage) -> AsyncGenerator[None, None]:
-    for fault in KILLS:
+    for fault in FAULTS:
         async with fault.strike(stage):
             await asyncio.sleep(BETWEEN_S)
         await stage.ready()
@@ -32,7 +37,7 @@ async def one_after_the_other(stage: Stage) -> AsyncGenerator[None, None]:
 
 ALL_DIE = Fault(
     name="all-die",
-    sentence="SIGKILL of gateway, processor, RabbitMQ and PostgreSQL.",
+    sentence="SIGKILL of gateway, processor, RabbitMQ and PostgreSQL; links and sessions end.",
     part=Part.CLIENTS,
     strike=one_after_the_other,
     may_not_answer=True,
