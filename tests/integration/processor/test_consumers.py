@@ -1,0 +1,89 @@
+"""Consumers that the broker no longer knows, on a connection that looks well."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+
+from chaos.fault_proxy import FaultProxy
+from ringback.contract.topology import WORK_QUEUE
+from services.processor import intake as intake_module
+from services.processor import tap as tap_module
+from services.processor.database_watch import DatabaseWatch
+from services.processor.intake import Intake
+from tests.integration.processor.stage import Stage, scripted
+from tests.support.eventually import eventually
+
+
+class Taken:
+    """An intake, and the webhooks that it has taken."""
+
+    def __init__(self, stage: Stage, amqp_url: str) -> None:
+        watch = DatabaseWatch(self._answers, hold_s=60)
+        self.ids: set[str] = set()
+        self.intake = Intake(amqp_url, stage.place.ladder, 5, watch)
+        self.intake.take(work=self._take, suspect=self._take, dead_letter=self._take)
+
+    @property
+    def work_tag(self) -> str:
+        """By what the broker knows the consumer of the work queue."""
+        tag = self.intake._taps[0]._consumer_tag
+        assert tag is not None
+        return tag
+
+    async def _answers(self) -> bool:
+        return True
+
+    async def _take(self, message: AbstractIncomingMessage) -> None:
+        self.ids.add(message.message_id or "")
+        await message.ack()
+
+
+@asynccontextmanager
+async def taking(stage: Stage, amqp_url: str) -> AsyncGenerator[Taken, None]:
+    """An intake that takes what is sent, and has shown it."""
+    taken = Taken(stage, amqp_url)
+    async with taken.intake:
+        await taken.intake.resume()
+        first = await stage.send(scripted("plain"))
+        await eventually(lambda: str(first) in taken.ids)
+        yield taken
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes ten seconds each takes less than one."""
+    monkeypatch.setattr(intake_module, "_WATCH_EVERY_S", 0.2)
+    monkeypatch.setattr(tap_module, "_RPC_TIMEOUT_S", 0.5)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_mute_connection_is_given_up(stage: Stage, proxy: FaultProxy) -> None:
+    """A broker that does not say whether it knows us is asked by a new connection."""
+    async with taking(stage, proxy.through(stage.place.amqp_url)) as taken:
+        proxy.strand()
+
+        # The broker hands some to the dead one until it gives that up itself.
+        jobs = [str(await stage.send(scripted("plain"))) for _ in range(20)]
+
+        await eventually(lambda: bool(taken.ids & set(jobs)), deadline_s=20)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_consumer_that_vanished_is_made_anew(stage: Stage) -> None:
+    """The connection is well, the channel too, and the broker knows of no consumer."""
+    async with taking(stage, stage.place.amqp_url) as taken:
+        channel = taken.intake._taps[0]._channel
+        assert channel is not None
+        await channel.basic_cancel(taken.work_tag)
+
+        job_id = await stage.send(scripted("plain"))
+
+        await eventually(lambda: str(job_id) in taken.ids)
+        assert await stage.depth(WORK_QUEUE) == 0
+
+
+def test_both_are_noticed_in_half_a_minute() -> None:
+    """A question that is not answered costs its time on top of the time between two."""
+    assert intake_module._WATCH_EVERY_S + tap_module._RPC_TIMEOUT_S <= 25
