@@ -126,6 +126,8 @@ async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: F
             lambda n=outages: len(process.lines("database.back")) >= n,  # type: ignore[misc]
             deadline_s=30,
         )
+        # Cut before they are taken, the link would be back before anybody had missed it.
+        await stage.until_waiting(WORK_QUEUE, 0)
         way.refuse()
     await writing.rollback()
     await holder.close()
