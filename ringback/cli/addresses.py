@@ -9,12 +9,18 @@ from pydantic import Field, SecretStr
 
 from ringback.local.ports import LOOPBACK, LocalPorts
 from ringback.local.stack_file import find_running
-from ringback.runtime.settings import BrokerSettings, DatabaseSettings, RetentionSettings, load
+from ringback.runtime.settings import (
+    BrokerSettings,
+    DatabaseSettings,
+    ManagementSettings,
+    RetentionSettings,
+    load,
+)
 
 WEBHOOK_PATH = "/api/webhooks/vapi"
 
 
-class Addresses(BrokerSettings, DatabaseSettings, RetentionSettings):
+class Addresses(BrokerSettings, ManagementSettings, DatabaseSettings, RetentionSettings):
     """The settings that commands share with the services."""
 
     gateway_url: str = Field(description="Where `ringback send` posts webhooks.")
@@ -31,11 +37,20 @@ class Addresses(BrokerSettings, DatabaseSettings, RetentionSettings):
         Raises SettingsError, or LocalStackError for a bad port, with a sentence for each.
         """
         given = {name: value for name, value in environ.items() if value.strip()}
-        return load(cls, _local(local_ports(environ, state_dir)) | given)
+        local = _local(local_ports(environ, state_dir))
+        if "RINGBACK_AMQP_URL" in given:
+            # The local broker's API would tell of another broker.
+            del local["RINGBACK_RABBITMQ_MANAGEMENT_URL"]
+        return load(cls, local | given)
 
     @property
     def amqp(self) -> str:
         return self.amqp_url.get_secret_value()
+
+    @property
+    def management(self) -> str | None:
+        url = self.rabbitmq_management_url
+        return url.get_secret_value() if url is not None else None
 
     @property
     def database(self) -> str:
@@ -59,6 +74,7 @@ def _local(ports: LocalPorts) -> dict[str, str]:
     database = f"{LOOPBACK}:{ports.database.database}"
     return {
         "RINGBACK_AMQP_URL": f"amqp://guest:guest@{LOOPBACK}:{ports.broker.amqp}/",
+        "RINGBACK_RABBITMQ_MANAGEMENT_URL": f"http://{LOOPBACK}:{ports.broker.management}",
         "RINGBACK_DATABASE_URL": f"postgresql://postgres@{database}/ringback",
         "RINGBACK_GATEWAY_URL": f"http://{LOOPBACK}:{ports.services.gateway}{WEBHOOK_PATH}",
     }

@@ -5,17 +5,21 @@ from cyclopts import App
 from ringback.cli.addresses import Addresses
 from ringback.cli.broker_access import access
 from ringback.cli.patience import Within, until_nothing_lacks
-from ringback.cli.terminal import EXIT_FAILED, out
+from ringback.cli.terminal import EXIT_FAILED, err, out
+from ringback.cli.topology_move import move
+from ringback.cli.topology_prune import prune
 from ringback.contract import topology as contract
 from ringback.contract.telemetry.service_name import Service
 from ringback.runtime import topology as broker
 
 topology = App(
     name="topology",
-    help="Declare the exchanges, queues and bindings of Ringback on the broker, or check them.",
+    help="Declare the exchanges, queues and bindings of Ringback on the broker, or check them; "
+    "move to another retry ladder.",
     help_epilogue="",
 )
-
+topology.command(move)
+topology.command(prune)
 topology.command(access)
 
 
@@ -23,10 +27,18 @@ topology.command(access)
 def apply() -> None:
     """Declare every exchange, queue and binding. Declaring again changes nothing.
 
-    The waits between attempts come from RINGBACK_RETRY_LADDER, for example 2s,4s,8s.
+    The waits between attempts come from RINGBACK_RETRY_LADDER, for example 2s,4s,8s. Where the
+    management API tells that another ladder is bound nothing is changed: see `topology move`.
     """
     addresses = Addresses.from_env()
-    asyncio.run(broker.apply(addresses.amqp, addresses.ladder))
+    management_url = addresses.management
+    if management_url is None:
+        err().print(
+            "Without RINGBACK_RABBITMQ_MANAGEMENT_URL nobody can tell whether another ladder is "
+            "bound. Two at once would copy messages.",
+            soft_wrap=True,
+        )
+    asyncio.run(broker.apply(addresses.amqp, addresses.ladder, management_url=management_url))
     wanted = contract.topology(addresses.ladder)
     out().print(
         f"Declared {len(wanted.exchanges)} exchanges, {len(wanted.queues)} queues and "
@@ -38,12 +50,19 @@ def apply() -> None:
 def check() -> int:
     """Tell what on the broker differs from what must be there; exit with 1 if anything does."""
     addresses = Addresses.from_env()
-    differences = asyncio.run(broker.check(addresses.amqp, addresses.ladder))
+    differences = asyncio.run(
+        broker.check(addresses.amqp, addresses.ladder, management_url=addresses.management)
+    )
     console = out()
     for sentence in differences:
         console.print(sentence, soft_wrap=True)
     if differences:
-        console.print("`ringback topology apply` declares what is missing.")
+        is_another = any("another ladder" in sentence for sentence in differences)
+        console.print(
+            f"`ringback topology move --to {addresses.ladder}` changes the ladder."
+            if is_another
+            else "`ringback topology apply` declares what is missing."
+        )
         return EXIT_FAILED
     console.print(f"The topology stands. {_attempts(addresses)}")
     return 0

@@ -33,6 +33,8 @@ class PrivateBroker:
 
     data_dir: Path
     ports: BrokerPorts = field(default_factory=BrokerPorts)
+    settings: str = ""
+    """Lines for its configuration file, beside those that every such node gets."""
     _node: Child | None = field(default=None, init=False)
     _epmd: Child | None = field(default=None, init=False)
     _container: str | None = field(default=None, init=False)
@@ -63,7 +65,7 @@ class PrivateBroker:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         # Erlang and the container engine want the path whole, whatever the caller's folder is.
         self.data_dir = self.data_dir.resolve()
-        launch = await asyncio.to_thread(prepare_launch, self.data_dir, self.ports)
+        launch = await asyncio.to_thread(prepare_launch, self.data_dir, self.ports, self.settings)
         require_free(
             {
                 name: port

@@ -42,16 +42,16 @@ class Launch:
     container: str | None = None
 
 
-def prepare_launch(data_dir: Path, ports: BrokerPorts) -> Launch:
+def prepare_launch(data_dir: Path, ports: BrokerPorts, settings: str = "") -> Launch:
     """Write the node's files under `data_dir` and say how to start it.
 
     LocalStackError where neither RabbitMQ nor a container engine is there.
     """
     for server in SERVERS:
         if server.exists():
-            return _native(server, data_dir, ports)
+            return _native(server, data_dir, ports, SETTINGS + settings)
     if docker_answers():
-        return _container(data_dir, ports)
+        return _container(data_dir, ports, SETTINGS + settings)
     raise LocalStackError(
         "RabbitMQ is not installed and no Docker engine answers; "
         "install the package rabbitmq-server, or set RINGBACK_AMQP_URL to a broker of yours."
@@ -63,7 +63,7 @@ def docker_answers() -> bool:
     return run_to_end(["docker", "info"], within_s=10).exit_code == 0
 
 
-def _native(server: Path, data_dir: Path, ports: BrokerPorts) -> Launch:
+def _native(server: Path, data_dir: Path, ports: BrokerPorts, settings: str) -> Launch:
     home = data_dir / "home"
     home.mkdir(parents=True, exist_ok=True)
     _write_cookie(home / ".erlang.cookie")
@@ -74,7 +74,7 @@ def _native(server: Path, data_dir: Path, ports: BrokerPorts) -> Launch:
         f"management.tcp.port = {ports.management}\n"
         f"prometheus.tcp.ip = {LOOPBACK}\n"
         f"prometheus.tcp.port = {ports.broker_metrics}\n"
-        f"{SETTINGS}"
+        f"{settings}"
     )
     plugins = data_dir / "enabled_plugins"
     plugins.write_text("[rabbitmq_management, rabbitmq_prometheus].\n")
@@ -104,11 +104,11 @@ def _native(server: Path, data_dir: Path, ports: BrokerPorts) -> Launch:
     return Launch(command=[str(server)], env=env, control=control, epmd=epmd)
 
 
-def _container(data_dir: Path, ports: BrokerPorts) -> Launch:
+def _container(data_dir: Path, ports: BrokerPorts, settings: str) -> Launch:
     data = data_dir / "container"
     data.mkdir(parents=True, exist_ok=True)
     config = data_dir / "container.conf"
-    config.write_text(SETTINGS)
+    config.write_text(settings)
     name = f"ringback-{ports.amqp}"
     # The container's input closes when we die; then the node must end too.
     script = (

@@ -19,6 +19,7 @@ from ringback.local.ports import LocalPorts, named_ports, require_free
 from ringback.local.prometheus import PrivatePrometheus
 from ringback.local.screen import Screen, addresses
 from ringback.local.stack_file import claimed
+from ringback.local.stack_ladder import declare_ladder
 from ringback.local.stack_service import (
     RunningService,
     ServiceSpec,
@@ -137,7 +138,8 @@ class _Stack:
     async def _prepare(self, amqp_url: str, database_url: str) -> None:
         ladder = load(LadderSettings, self.environ).ladder
         await migrate.migrate(database_url)
-        await topology.apply(amqp_url, ladder)
+        own = self._broker.management_url if self._broker else None
+        await declare_ladder(amqp_url, ladder, self.environ, own_management_url=own)
         self.screen.step("Tables and queues are in place")
 
     async def _services(

@@ -88,6 +88,22 @@ class BrokerSettings(LadderSettings):
     )
 
 
+def _http_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be a URL such as http://rabbitmq:15672")
+    return value
+
+
+class ManagementSettings(Settings):
+    rabbitmq_management_url: Annotated[SecretStr, AfterValidator(_http_url)] | None = Field(
+        default=None,
+        description="The broker's management API, such as http://rabbitmq:15672, to tell how many "
+        "messages are unacknowledged, and which ladder is bound. User and virtual host are those "
+        "of RINGBACK_AMQP_URL.",
+    )
+
+
 class DatabaseSettings(Settings):
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
         description="PostgreSQL, e.g. postgresql://user:password@host:5432/ringback.",

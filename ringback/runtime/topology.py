@@ -9,13 +9,16 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from ringback.contract.ladder import Ladder
-from ringback.contract.topology import Topology, topology
+from ringback.contract.ladder_move import other_ladder
+from ringback.contract.topology import FAILED, Binding, Topology, topology
+from ringback.runtime.management_api import ManagementError, management_api
 from ringback.runtime.rabbit import BROKER_AWAY
 
 _CONNECT_TIMEOUT_S = 10.0
 _DECLARE_TIMEOUT_S = 20.0
 _TRIES = 8
 _WAIT_S = 0.5
+_AWAY: tuple[type[BaseException], ...] = (*BROKER_AWAY, ManagementError)
 
 
 class TopologyError(Exception):
@@ -26,21 +29,27 @@ class BrokerAwayError(TopologyError):
     """The broker cannot be asked."""
 
 
-async def apply(amqp_url: str, ladder: Ladder) -> None:
+class OtherLadderError(TopologyError):
+    """Another ladder is bound. To bind this one beside it would copy every message that fails."""
+
+
+async def apply(amqp_url: str, ladder: Ladder, *, management_url: str | None = None) -> None:
     """Declare every exchange, queue and binding. Declaring again changes nothing.
 
     Right after a broker's port opens a declare can fail although nothing is wrong, so it is tried
     for some seconds. Raises TopologyError when an object stands with other arguments, or when the
-    broker stays away.
+    broker stays away; OtherLadderError, before anything is changed, when rungs of another ladder
+    are bound. Without the management API nobody can tell that.
     """
     wanted = topology(ladder)
     for tries_left in reversed(range(_TRIES)):
         try:
-            async with _connected(amqp_url) as connection:
-                await _declare(connection, wanted)
+            async with connected(amqp_url) as connection:
+                await _refuse_other_ladder(amqp_url, ladder, management_url)
+                await declare(connection, wanted)
         except aio_pika.exceptions.ChannelPreconditionFailed as exc:
             raise TopologyError(f"The broker holds an object with other arguments: {exc}") from exc
-        except BROKER_AWAY as exc:
+        except _AWAY as exc:
             if not tries_left:
                 raise TopologyError(f"The broker refused: {type(exc).__name__}: {exc}") from exc
             await asyncio.sleep(_WAIT_S)
@@ -48,16 +57,38 @@ async def apply(amqp_url: str, ladder: Ladder) -> None:
             return
 
 
-async def check(amqp_url: str, ladder: Ladder) -> list[str]:
+async def bound_rungs(amqp_url: str, management_url: str) -> frozenset[Binding]:
+    """What is bound to `webhooks.failed` now. Raises ManagementError."""
+    async with management_api(management_url, amqp_url) as api:
+        return await api.bindings_from(FAILED)
+
+
+async def _refuse_other_ladder(amqp_url: str, ladder: Ladder, management_url: str | None) -> None:
+    if management_url is None:
+        return
+    others = other_ladder(await bound_rungs(amqp_url, management_url), ladder)
+    if others:
+        raise OtherLadderError(
+            f"{' '.join(others)} Two rungs for one attempt would copy every message, so nothing "
+            f"was changed. `ringback topology move --to {ladder}` changes the ladder."
+        )
+
+
+async def check(amqp_url: str, ladder: Ladder, *, management_url: str | None = None) -> list[str]:
     """What differs from the topology of this ladder, one sentence each; empty when it stands.
 
     Compares arguments by declaring again what exists, so it needs the right to configure.
-    Bindings cannot be read by AMQP; `apply` sets them again.
+    Bindings cannot be read by AMQP: the management API tells of rungs of another ladder.
     """
     try:
-        async with _connected(amqp_url) as connection:
+        async with connected(amqp_url) as connection:
+            bound = await bound_rungs(amqp_url, management_url) if management_url else ()
+            others = other_ladder(bound, ladder)
             absent = await missing(connection, ladder)
-            return absent or await _differing(connection, topology(ladder))
+            # To declare is to bind, and that beside another ladder copies messages.
+            return others + (absent or ([] if others else await _differing(connection, ladder)))
+    except ManagementError as exc:
+        raise TopologyError(str(exc)) from exc
     except BROKER_AWAY as exc:
         raise BrokerAwayError(f"The broker cannot be reached ({type(exc).__name__}).") from exc
 
@@ -68,7 +99,7 @@ async def absent(amqp_url: str, wanted: Topology) -> list[str]:
     Raises BrokerAwayError when the broker does not answer.
     """
     try:
-        async with _connected(amqp_url) as connection:
+        async with connected(amqp_url) as connection:
             return await _absent(connection, wanted)
     except BROKER_AWAY as exc:
         raise BrokerAwayError(f"The broker cannot be reached ({type(exc).__name__}).") from exc
@@ -91,7 +122,8 @@ async def _absent(connection: AbstractConnection, wanted: Topology) -> list[str]
     return [sentence for sentence in sentences if sentence]
 
 
-async def _declare(connection: AbstractConnection, wanted: Topology) -> None:
+async def declare(connection: AbstractConnection, wanted: Topology) -> None:
+    """Make what is not there. Raises one of BROKER_AWAY."""
     async with asyncio.timeout(_DECLARE_TIMEOUT_S):
         channel = await connection.channel()
         for exchange in wanted.exchanges:
@@ -109,9 +141,9 @@ async def _declare(connection: AbstractConnection, wanted: Topology) -> None:
         await channel.close()
 
 
-async def _differing(connection: AbstractConnection, wanted: Topology) -> list[str]:
+async def _differing(connection: AbstractConnection, ladder: Ladder) -> list[str]:
     try:
-        await _declare(connection, wanted)
+        await declare(connection, topology(ladder))
     except aio_pika.exceptions.ChannelPreconditionFailed as exc:
         return [f"An object stands with other arguments: {exc}"]
     return []
@@ -143,7 +175,8 @@ async def _sentence_if_absent(
 
 
 @asynccontextmanager
-async def _connected(amqp_url: str) -> AsyncGenerator[AbstractConnection, None]:
+async def connected(amqp_url: str) -> AsyncGenerator[AbstractConnection, None]:
+    """A connection that is closed with the context. Raises one of BROKER_AWAY."""
     async with asyncio.timeout(_CONNECT_TIMEOUT_S):
         connection = await aio_pika.connect(amqp_url)
     try:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
 import structlog
@@ -12,6 +11,7 @@ from yarl import URL
 
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import topology
+from ringback.runtime.management_api import ManagementPlace
 from services.metrics.observe import Observer
 from services.metrics.settings import MetricsSettings
 
@@ -27,12 +27,8 @@ class ManagementApi:
     """
 
     def __init__(self, url: str, amqp_url: str, queues: Iterable[str]) -> None:
-        place, amqp = urlsplit(url), urlsplit(amqp_url)
-        user, password = place.username or amqp.username, place.password or amqp.password
-        self._auth = aiohttp.BasicAuth(unquote(user or "guest"), unquote(password or "guest"))
-        host = place.netloc.rpartition("@")[2]
-        vhost = quote(unquote(amqp.path.removeprefix("/")) or "/", safe="")
-        self._url = f"{place.scheme}://{host}{place.path.rstrip('/')}/api/queues/{vhost}"
+        self._place = ManagementPlace.of(url, amqp_url)
+        self._url = f"{self._place.base_url}/queues/{self._place.vhost}"
         self._queues = frozenset(queues)
         self._session: aiohttp.ClientSession | None = None
         self._is_away = False
@@ -59,7 +55,7 @@ class ManagementApi:
         return {name: count for name, count in told.items() if name in self._queues}
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(auth=self._auth)
+        self._session = self._place.session()
         return self
 
     async def __aexit__(

@@ -1,6 +1,5 @@
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
@@ -9,6 +8,7 @@ from ringback.runtime.settings import (
     DatabaseSettings,
     ExpositionSettings,
     LogSettings,
+    ManagementSettings,
     RedactionSettings,
     Settings,
     TraceSettings,
@@ -26,13 +26,6 @@ def _public_key(path: Path) -> Path:
 def _key_set(path: Path) -> Path:
     keys_in_file(path)
     return path
-
-
-def _http_url(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be a URL such as http://rabbitmq:15672")
-    return value
 
 
 class TokenSettings(Settings):
@@ -97,6 +90,7 @@ class MetricsSettings(
     TokenSettings,
     SlackSettings,
     BrokerSettings,
+    ManagementSettings,
     DatabaseSettings,
     ExpositionSettings,
     LogSettings,
@@ -122,11 +116,6 @@ class MetricsSettings(
         le=300,
         description="Seconds between two counts of the dead letters. The queues are read at least "
         "each second.",
-    )
-    rabbitmq_management_url: Annotated[SecretStr, AfterValidator(_http_url)] | None = Field(
-        default=None,
-        description="The broker's management API, such as http://rabbitmq:15672, to tell how many "
-        "messages are unacknowledged. User and virtual host are those of RINGBACK_AMQP_URL.",
     )
     metrics_drain_timeout_s: float = Field(
         default=5.0, gt=0, description="Seconds to finish the calls in hand when told to stop."

@@ -106,10 +106,11 @@ async def whole_ringback(
     `variables` are added to their environment.
     """
     gateway_port, grpc_port, rest_port, *exposition_ports = free_ports(6)
-    await topology.apply(amqp_url, Ladder.parse(LADDER))
+    ladder = variables.get("RINGBACK_RETRY_LADDER", LADDER)
+    await topology.apply(amqp_url, Ladder.parse(ladder))
     environment = os.environ | {
         "RINGBACK_AMQP_URL": amqp_url,
-        "RINGBACK_RETRY_LADDER": LADDER,
+        "RINGBACK_RETRY_LADDER": ladder,
         "RINGBACK_GATEWAY_PORT": str(gateway_port),
         "RINGBACK_METRICS_GRPC_PORT": str(grpc_port),
         "RINGBACK_METRICS_REST_PORT": str(rest_port),

@@ -13,6 +13,9 @@ from tests.support.loop_thread import LoopThread
 
 TEMPLATE = "ringback_template"
 
+QUICK_FIGURES = "collect_statistics_interval = 500\n"
+"""The management API is asked by tests that wait for what it says."""
+
 # Which fixtures need which node: what a session needs is started together at the first need.
 BROKER_FIXTURES = frozenset({"broker", "amqp_url"})
 DATABASE_FIXTURES = frozenset({"database", "database_url"})
@@ -22,7 +25,7 @@ def new_broker(data_dir: Path) -> PrivateBroker:
     """Give a broker on ports that are free now; it is not started."""
     names = named_ports(BrokerPorts())
     ports = dict(zip(names, free_ports(len(names)), strict=True))
-    return PrivateBroker(data_dir, BrokerPorts(**ports))
+    return PrivateBroker(data_dir, BrokerPorts(**ports), QUICK_FIGURES)
 
 
 def new_database(data_dir: Path) -> PrivateDatabase:

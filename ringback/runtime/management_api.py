@@ -1,0 +1,129 @@
+"""The broker's management API, for what AMQP does not tell: bindings, and what is on its way."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import aiohttp
+from yarl import URL
+
+from ringback.contract.topology import Binding
+
+_TIMEOUT_S = 10.0
+_NOT_FOUND = 404
+_REFUSED = frozenset({401, 403})
+
+
+class ManagementError(Exception):
+    """The management API does not tell; the text says why, in a sentence without its URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementPlace:
+    """Where the API is, for whom, and which virtual host is asked about."""
+
+    base_url: str
+    vhost: str
+    """Quoted, to be part of a path."""
+    authorization: str = field(repr=False)
+    """The value of the header."""
+
+    @classmethod
+    def of(cls, url: str, amqp_url: str) -> "ManagementPlace":
+        """User and virtual host are those of the AMQP URL; credentials in `url` come first."""
+        place, amqp = urlsplit(url), urlsplit(amqp_url)
+        user, password = place.username or amqp.username, place.password or amqp.password
+        host = place.netloc.rpartition("@")[2]
+        return cls(
+            base_url=f"{place.scheme}://{host}{place.path.rstrip('/')}/api",
+            vhost=quote(unquote(amqp.path.removeprefix("/")) or "/", safe=""),
+            authorization=aiohttp.encode_basic_auth(
+                unquote(user or "guest"), unquote(password or "guest")
+            ),
+        )
+
+    def session(self) -> aiohttp.ClientSession:
+        """A session of that user, to be entered by whoever asks for it."""
+        return aiohttp.ClientSession(headers={"Authorization": self.authorization})
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """Some seconds old: the broker gathers them every five."""
+
+    messages: int
+    ready: int
+    unacknowledged: int
+
+    @property
+    def on_their_way(self) -> int:
+        """Rejected, and not yet confirmed by the queue that they are moved to."""
+        return max(0, self.messages - self.ready - self.unacknowledged)
+
+
+class ManagementApi:
+    """Made by `management_api`, and asked while that is entered."""
+
+    def __init__(self, place: ManagementPlace, session: aiohttp.ClientSession) -> None:
+        self._place = place
+        self._session = session
+
+    async def bindings_from(self, exchange: str) -> frozenset[Binding]:
+        """The queues that an exchange leads to; none where the exchange does not exist.
+
+        Raises ManagementError.
+        """
+        path = f"exchanges/{self._place.vhost}/{quote(exchange, safe='')}/bindings/source"
+        return frozenset(
+            Binding(exchange, str(told["destination"]), str(told["routing_key"]))
+            for told in await self._list(path)
+            if told.get("destination_type") == "queue"
+        )
+
+    async def queues(self) -> dict[str, QueueFigures | None]:
+        """Every queue by its name; None for one that has no figures yet. Raises ManagementError."""
+        return {
+            str(told["name"]): _figures(told)
+            for told in await self._list(f"queues/{self._place.vhost}")
+        }
+
+    async def _list(self, path: str) -> list[dict[str, Any]]:
+        url = URL(f"{self._place.base_url}/{path}", encoded=True)
+        try:
+            async with asyncio.timeout(_TIMEOUT_S), self._session.get(url) as answer:
+                if answer.status == _NOT_FOUND:
+                    return []
+                if answer.status in _REFUSED:
+                    raise ManagementError("The broker's management API refuses this user.")
+                answer.raise_for_status()
+                told = await answer.json()
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
+            reason = type(exc).__name__
+            raise ManagementError(
+                f"The broker's management API cannot be asked ({reason})."
+            ) from exc
+        if not isinstance(told, list):
+            raise ManagementError("The broker's management API answers with something else.")
+        return told
+
+
+@asynccontextmanager
+async def management_api(url: str, amqp_url: str) -> AsyncGenerator[ManagementApi, None]:
+    """`url` is where the API is, such as http://rabbitmq:15672. Entering asks nothing yet."""
+    place = ManagementPlace.of(url, amqp_url)
+    async with place.session() as session:
+        yield ManagementApi(place, session)
+
+
+def _figures(told: dict[str, Any]) -> QueueFigures | None:
+    try:
+        return QueueFigures(
+            messages=int(told["messages"]),
+            ready=int(told["messages_ready"]),
+            unacknowledged=int(told["messages_unacknowledged"]),
+        )
+    except KeyError:
+        return None

@@ -1,0 +1,97 @@
+"""Deletes the rungs of ladders that are no more, once the last of their messages has gone on."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ringback.contract.ladder_move import is_rung
+from ringback.contract.topology import FAILED
+from ringback.runtime.ladder_move import SETTLE_S, alone
+from ringback.runtime.management_api import ManagementApi, ManagementError, management_api
+from ringback.runtime.rabbit import BROKER_AWAY
+from ringback.runtime.topology import TopologyError, connected
+
+_LOOK_EVERY_S = 0.5
+_DELETE_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class OldRungs:
+    """Rungs that are not bound: those without a message, and those that hold some, or may."""
+
+    empty: tuple[str, ...]
+    held: dict[str, int | None]
+    """How many messages; None where the broker does not say."""
+
+
+async def old_rungs(amqp_url: str, management_url: str) -> OldRungs:
+    """What could be deleted now, by figures that are some seconds old. Raises TopologyError."""
+    try:
+        async with management_api(management_url, amqp_url) as api:
+            return await _old_rungs(api)
+    except ManagementError as exc:
+        raise TopologyError(str(exc)) from exc
+
+
+async def remove_old_rungs(
+    amqp_url: str,
+    management_url: str,
+    *,
+    settle_s: float = SETTLE_S,
+    waits: Callable[[str], None] = lambda _: None,
+) -> OldRungs:
+    """Delete the rungs that are not bound and have been empty for `settle_s`; the others stay.
+
+    `empty` of the result are those that are gone. AMQP's own "delete if empty" does not exist for
+    quorum queues, and would not see a message that is on its way out. Raises TopologyError.
+    """
+    try:
+        async with (
+            connected(amqp_url) as connection,
+            alone(connection),
+            management_api(management_url, amqp_url) as api,
+        ):
+            found = await _empty_for(settle_s, api, waits)
+            channel = await connection.channel()
+            async with asyncio.timeout(_DELETE_TIMEOUT_S):
+                for name in found.empty:
+                    await channel.queue_delete(name)
+            return found
+    except ManagementError as exc:
+        raise TopologyError(str(exc)) from exc
+    except BROKER_AWAY as exc:
+        raise TopologyError(f"The broker refused: {type(exc).__name__}: {exc}") from exc
+
+
+async def _empty_for(settle_s: float, api: ManagementApi, waits: Callable[[str], None]) -> OldRungs:
+    found = await _old_rungs(api)
+    if not found.empty:
+        return found
+    waits(f"Seeing for {settle_s:g} s that they stay empty.")
+    until = time.monotonic() + settle_s
+    while found.empty and time.monotonic() < until:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        again = await _old_rungs(api)
+        still = tuple(name for name in found.empty if name in again.empty)
+        found = OldRungs(still, again.held)
+    return found
+
+
+async def _old_rungs(api: ManagementApi) -> OldRungs:
+    queues = {name: figures for name, figures in (await api.queues()).items() if is_rung(name)}
+    bound = {binding.queue for binding in await api.bindings_from(FAILED)}
+    if queues and not bound.intersection(queues):
+        raise TopologyError(
+            "No rung is bound: a move of the ladder was cut short. Run `ringback topology move` "
+            "again first."
+        )
+    counts = {
+        name: None if figures is None else figures.messages
+        for name, figures in sorted(queues.items())
+        if name not in bound
+    }
+    return OldRungs(
+        empty=tuple(name for name, count in counts.items() if count == 0),
+        held={name: count for name, count in counts.items() if count != 0},
+    )

@@ -1,0 +1,41 @@
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from ringback.contract.ladder import Ladder
+from ringback.local.broker import PrivateBroker
+from ringback.runtime import topology
+from tests.integration.topology.ladders import NEW, Ladders, opened
+from tests.support.loop_thread import LoopThread
+
+AGED = "aged"
+
+
+@pytest.fixture
+async def ladders(amqp_url: str, broker: PrivateBroker) -> AsyncIterator[Ladders]:
+    """A virtual host without anything, of whose queues the management API knows little yet."""
+    async with opened(amqp_url, broker.management_url) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def aged_url(broker: PrivateBroker) -> Iterator[str]:
+    """A virtual host with the new ladder, shared by the tests of a file: figures take seconds."""
+    loop = LoopThread()
+
+    async def prepare() -> None:
+        await broker.control("eval", "application:set_env(rabbit, quorum_tick_interval, 300).")
+        await broker.create_vhost(AGED)
+        await topology.apply(broker.amqp_url(AGED), Ladder.parse(NEW))
+
+    loop.run(prepare())
+    yield broker.amqp_url(AGED)
+    loop.run(broker.delete_vhost(AGED))
+    loop.close()
+
+
+@pytest.fixture
+async def aged(aged_url: str, broker: PrivateBroker) -> AsyncIterator[Ladders]:
+    """The shared virtual host; each test leaves the new ladder, and nothing in the queues."""
+    async with opened(aged_url, broker.management_url) as found:
+        yield found

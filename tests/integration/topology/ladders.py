@@ -1,0 +1,98 @@
+"""A virtual host with a ladder, and what is bound and waits there."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from ringback.contract.ladder import Ladder
+from ringback.contract.ladder_move import LadderMove, rung_bindings
+from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
+from ringback.runtime import topology
+from ringback.runtime.ladder_move import Asked, NobodyProcesses, Processing, move
+from tests.support.eventually import eventually
+
+OLD, NEW = "1s,1h,2s", "2s,3s"
+
+LOOK_S = 0.3
+"""For tests in which what the broker says late is not what they are about."""
+
+
+@dataclass(slots=True)
+class Ladders:
+    amqp_url: str
+    management_url: str
+    channel: AbstractChannel
+
+    async def apply(self, ladder: str) -> None:
+        await topology.apply(
+            self.amqp_url, Ladder.parse(ladder), management_url=self.management_url
+        )
+
+    def asked(self, to: str, **changes: Any) -> Asked:
+        values: dict[str, Any] = {"management_url": self.management_url, "settle_s": LOOK_S}
+        return Asked(amqp_url=self.amqp_url, to=Ladder.parse(to), **values | changes)
+
+    async def move(
+        self, to: str, processing: Processing | None = None, **changes: Any
+    ) -> LadderMove:
+        return await move(self.asked(to, **changes), processing or NobodyProcesses())
+
+    async def move_by_memory(
+        self, old: str, to: str, processing: Processing | None = None, **changes: Any
+    ) -> LadderMove:
+        """As `move`, without the management API."""
+        knowledge = {"management_url": None, "old": Ladder.parse(old)}
+        return await self.move(to, processing, **knowledge | changes)
+
+    async def bound(self) -> set[str]:
+        found = await topology.bound_rungs(self.amqp_url, self.management_url)
+        return {f"{binding.routing_key} {binding.queue}" for binding in found}
+
+    async def publish(self, *names: str, attempt: int = 1) -> None:
+        """Put messages into the work queue, as those of an attempt."""
+        exchange = await self.channel.get_exchange(WEBHOOKS, ensure=False)
+        for name in names:
+            message = aio_pika.Message(name.encode(), message_id=name, delivery_mode=2)
+            await exchange.publish(message, f"attempt.{attempt}")
+
+    async def take(self) -> AbstractIncomingMessage:
+        """The next message of the work queue, unanswered."""
+        queue = await self.channel.get_queue(WORK_QUEUE, ensure=False)
+
+        async def there() -> AbstractIncomingMessage | None:
+            return await queue.get(fail=False)
+
+        return await eventually(there, deadline_s=15)
+
+    async def fail(self, count: int) -> None:
+        """Reject so many messages of the work queue, as a processor does with what failed."""
+        for _ in range(count):
+            await (await self.take()).reject(requeue=False)
+
+    async def depth(self, queue: str) -> int:
+        declared = await self.channel.declare_queue(queue, passive=True)
+        return declared.declaration_result.message_count or 0
+
+    async def consumers(self, queue: str) -> int:
+        declared = await self.channel.declare_queue(queue, passive=True)
+        return declared.declaration_result.consumer_count or 0
+
+    async def until_holding(self, queue: str, count: int) -> None:
+        async def there() -> bool:
+            return await self.depth(queue) == count
+
+        await eventually(there, deadline_s=15)
+
+
+def bindings_of(ladder: str) -> set[str]:
+    return {f"{one.routing_key} {one.queue}" for one in rung_bindings(Ladder.parse(ladder))}
+
+
+@asynccontextmanager
+async def opened(amqp_url: str, management_url: str) -> AsyncGenerator[Ladders, None]:
+    async with await aio_pika.connect(amqp_url) as connection:
+        yield Ladders(amqp_url, management_url, await connection.channel())

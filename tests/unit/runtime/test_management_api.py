@@ -1,0 +1,38 @@
+"""Tests for ringback.runtime.management_api: where it is asked, and what its figures mean."""
+
+import aiohttp
+import pytest
+
+from ringback.runtime.management_api import ManagementPlace, QueueFigures
+
+
+@pytest.mark.parametrize(
+    ("url", "amqp_url", "base_url", "vhost", "user"),
+    [
+        ("http://mq:15672", "amqp://u:p@mq:5672/", "http://mq:15672/api", "%2F", ("u", "p")),
+        (
+            "https://mq/path/",
+            "amqps://u:p%40@mq/a%2Fb",
+            "https://mq/path/api",
+            "a%2Fb",
+            ("u", "p@"),
+        ),
+        ("http://x:y@mq:1", "amqp://u:p@mq/calls", "http://mq:1/api", "calls", ("x", "y")),
+        ("http://mq:15672", "amqp://mq", "http://mq:15672/api", "%2F", ("guest", "guest")),
+    ],
+)
+def test_the_place_is_that_of_the_amqp_url(
+    url: str, amqp_url: str, base_url: str, vhost: str, user: tuple[str, str]
+) -> None:
+    """Virtual host and user come from there; what the URL of the API says itself comes first."""
+    place = ManagementPlace.of(url, amqp_url)
+
+    assert (place.base_url, place.vhost) == (base_url, vhost)
+    assert place.authorization == aiohttp.encode_basic_auth(*user)
+    assert place.authorization not in repr(place)
+
+
+def test_what_is_neither_ready_nor_unacknowledged_is_on_its_way() -> None:
+    """A message that was rejected counts until its rung has confirmed it."""
+    assert QueueFigures(messages=10, ready=3, unacknowledged=2).on_their_way == 5
+    assert QueueFigures(messages=4, ready=3, unacknowledged=2).on_their_way == 0
