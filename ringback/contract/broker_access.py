@@ -63,6 +63,8 @@ TOPOLOGY = BrokerUser(
     # To bind and to dead-letter is to write at one end and to read at the other.
     write=_EVERYTHING_OF_OURS,
     read=_EVERYTHING_OF_OURS,
+    # It asks the management API which ladder is bound.
+    tags=("management",),
 )
 ADMINISTRATOR = BrokerUser(
     "administrator", configure=".*", write=".*", read=".*", tags=("administrator",)
