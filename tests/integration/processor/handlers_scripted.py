@@ -86,7 +86,9 @@ async def _act(event: Event, run: int) -> None:
     if "block_s" in script and run == 1:
         time.sleep(script["block_s"])  # ruff: ignore[blocking-sleep-in-async-function]  # the mistake that is to be noticed
     if "gate" in script:
-        await eventually(Path(script["gate"]).exists, deadline_s=60)
+        gate = Path(script["gate"])
+        gate.with_name(f"{gate.name}.{event.job_id}").touch()
+        await eventually(gate.exists, deadline_s=60)
     await asyncio.sleep(script.get("sleep_s", 0))
     if event.attempt <= script.get("fail_times", 0):
         raise RuntimeError(f"attempt {event.attempt} failed")
