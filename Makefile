@@ -36,11 +36,12 @@ fmt: .venv/dev.stamp ## put the code into its format
 	@$(BIN)/ruff check -q --fix-only .
 	@$(BIN)/ruff format -q .
 
-generate: .venv/dev.stamp ## make anew what is made from the contract: code, docs/telemetry.md, dashboards
+generate: .venv/dev.stamp ## make anew what is made from the contract: code, docs/telemetry.md, dashboards, manifests
 	@sh protos/generate.sh
 	@$(BIN)/python -m ringback.contract.telemetry > docs/.telemetry.md
 	@mv docs/.telemetry.md docs/telemetry.md
 	@$(BIN)/python -m deploy.grafana.generate
+	@$(BIN)/python -m deploy.k8s.generate
 
 migrate: .venv/local.stamp ## bring the database of RINGBACK_DATABASE_URL to this version
 	@$(BIN)/ringback migrate

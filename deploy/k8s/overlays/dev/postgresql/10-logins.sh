@@ -1,0 +1,17 @@
+# Read by the image at its first start: a login for each service, which may become its role and
+# nothing else. The migrations find the roles and give them their rights.
+psql --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" \
+    --set gateway="$GATEWAY_PASSWORD" --set processor="$PROCESSOR_PASSWORD" \
+    --set metrics="$METRICS_PASSWORD" <<'SQL'
+CREATE ROLE ringback_gateway NOLOGIN NOINHERIT;
+CREATE ROLE ringback_processor NOLOGIN NOINHERIT;
+CREATE ROLE ringback_tenant NOLOGIN NOINHERIT;
+CREATE ROLE ringback_service NOLOGIN NOINHERIT;
+CREATE ROLE ringback_tenant_operator NOLOGIN NOINHERIT;
+CREATE ROLE ringback_operator NOLOGIN NOINHERIT;
+CREATE ROLE ringback_metrics NOLOGIN NOINHERIT
+    IN ROLE ringback_tenant, ringback_service, ringback_tenant_operator, ringback_operator;
+CREATE ROLE gateway LOGIN NOINHERIT PASSWORD :'gateway' IN ROLE ringback_gateway;
+CREATE ROLE processor LOGIN NOINHERIT PASSWORD :'processor' IN ROLE ringback_processor;
+CREATE ROLE metrics LOGIN NOINHERIT PASSWORD :'metrics' IN ROLE ringback_metrics;
+SQL

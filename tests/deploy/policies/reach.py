@@ -1,0 +1,159 @@
+"""Who is chosen by what: selectors, budgets, policies of the network, and scalers."""
+
+from collections.abc import Iterator
+
+from tests.deploy.rendered import Manifest, Manifests, of_kind, selects, workloads
+
+#: Pods that operators make, by what they are chosen with.
+OPERATORS_PODS = (
+    {"app.kubernetes.io/name": "rabbitmq", "app.kubernetes.io/component": "rabbitmq"},
+    {"cnpg.io/cluster": "database", "app.kubernetes.io/component": "postgresql"},
+    {"cnpg.io/poolerName": "database-readers", "app.kubernetes.io/component": "pooler"},
+)
+
+
+def selectors(manifests: Manifests) -> Iterator[str]:
+    """What a budget or a policy chooses is there, and a workload chooses its own pods alone."""
+    running = workloads(manifests)
+    pods = [*(one.labels for one in running), *OPERATORS_PODS]
+    for workload in running:
+        selector = workload.manifest["spec"].get("selector")
+        if selector and not selects(selector, workload.labels):
+            yield f"{workload.name} does not choose its own pods"
+        if selector and sum(selects(selector, one.labels) for one in running) > 1:
+            yield f"{workload.name} chooses pods of another one"
+        for constraint in workload.pod.get("topologySpreadConstraints", []):
+            if not selects(constraint["labelSelector"], workload.labels):
+                yield f"{workload.name} is spread by the pods of others"
+    for manifest in of_kind(manifests, "PodDisruptionBudget", "NetworkPolicy"):
+        spec = manifest["spec"]
+        selector = (
+            spec["selector"] if manifest["kind"] == "PodDisruptionBudget" else spec["podSelector"]
+        )
+        if not any(selects(selector, labels) for labels in pods):
+            yield f"{manifest['kind']} {manifest['metadata']['name']} chooses nothing"
+
+
+def services_of_stateful_sets(manifests: Manifests) -> Iterator[str]:
+    names = {one["metadata"]["name"] for one in of_kind(manifests, "Service")}
+    for one in of_kind(manifests, "StatefulSet"):
+        if one["spec"]["serviceName"] not in names:
+            yield f"the StatefulSet {one['metadata']['name']} has no Service"
+
+
+def budgets(manifests: Manifests) -> Iterator[str]:
+    """A drain of nodes takes one of several at a time, and never waits for ever."""
+    found = [*of_kind(manifests, "PodDisruptionBudget")]
+    for workload in workloads(manifests):
+        replicas = workload.manifest["spec"].get("replicas", 2)
+        if workload.is_served and replicas > 1:
+            chosen = [one for one in found if selects(one["spec"]["selector"], workload.labels)]
+            if len(chosen) != 1:
+                yield f"{workload.name} has {len(chosen)} budgets"
+    for one in found:
+        if one["spec"].get("maxUnavailable") != 1:
+            yield f"the budget {one['metadata']['name']} does not let one go"
+
+
+def network(manifests: Manifests) -> Iterator[str]:
+    """Nothing is open but what a policy of its own opens, both ways, and names are asked for."""
+    policies = [*of_kind(manifests, "NetworkPolicy")]
+    everybody = [one for one in policies if one["spec"]["podSelector"] == {}]
+    if not any(_denies_all(one) for one in everybody):
+        yield "what no policy names is open"
+    if not any(_opens(one, 53, "UDP") for one in everybody):
+        yield "nobody may ask for names"
+    for workload in workloads(manifests):
+        own = [
+            one
+            for one in policies
+            if one not in everybody and selects(one["spec"]["podSelector"], workload.labels)
+        ]
+        if len(own) != 1 or {*own[0]["spec"]["policyTypes"]} != {"Ingress", "Egress"}:
+            yield f"{workload.name} has no policy of its own, for both ways"
+        elif {} in own[0]["spec"].get("ingress", []) or {} in own[0]["spec"].get("egress", []):
+            yield f"{workload.name} is open to everybody"
+
+
+def both_ends(manifests: Manifests) -> Iterator[str]:
+    """Where one pod may reach another one of the namespace, the other one lets it in."""
+    policies = [*of_kind(manifests, "NetworkPolicy")]
+    everybody = [one for one in policies if one["spec"]["podSelector"] == {}]
+    for workload in workloads(manifests):
+        for policy in policies:
+            if policy in everybody or not selects(policy["spec"]["podSelector"], workload.labels):
+                continue
+            for rule in policy["spec"].get("egress", []):
+                for peer in rule.get("to", []):
+                    if "podSelector" in peer and "namespaceSelector" not in peer:
+                        yield from _lets_in(workload.labels, workload.name, peer, rule, policies)
+
+
+def _lets_in(
+    labels: dict[str, str], name: str, peer: Manifest, rule: Manifest, policies: list[Manifest]
+) -> Iterator[str]:
+    others = [
+        one
+        for one in policies
+        if one["spec"]["podSelector"] != {}
+        and peer["podSelector"]["matchLabels"].items()
+        <= (_labels_of(one) | {"app.kubernetes.io/component": _component(one)}).items()
+    ]
+    for port in rule["ports"]:
+        for other in others:
+            if not any(_takes(entry, labels, port["port"]) for entry in other["spec"]["ingress"]):
+                yield f"{name} may not enter {other['metadata']['name']} by {port['port']}"
+
+
+def _labels_of(policy: Manifest) -> dict[str, str]:
+    labels: dict[str, str] = policy["spec"]["podSelector"]["matchLabels"]
+    return labels
+
+
+def _component(policy: Manifest) -> str:
+    """What the pods of a policy are, also where an operator makes them."""
+    labels = _labels_of(policy)
+    for pod in OPERATORS_PODS:
+        if labels.items() <= pod.items():
+            return pod["app.kubernetes.io/component"]
+    return labels.get("app.kubernetes.io/component", "")
+
+
+def _takes(entry: Manifest, labels: dict[str, str], port: int) -> bool:
+    peers = entry.get("from")
+    is_from = peers is None or any(
+        "podSelector" in peer and selects(peer["podSelector"], labels) for peer in peers
+    )
+    return is_from and any(one.get("port") == port for one in entry.get("ports", [{"port": port}]))
+
+
+def _denies_all(policy: Manifest) -> bool:
+    spec = policy["spec"]
+    return {*spec["policyTypes"]} == {"Ingress", "Egress"} and not (
+        spec.get("ingress") or spec.get("egress")
+    )
+
+
+def _opens(policy: Manifest, port: int, protocol: str) -> bool:
+    return any(
+        one.get("port") == port and one.get("protocol", "TCP") == protocol
+        for rule in policy["spec"].get("egress", [])
+        for one in rule.get("ports", [])
+    )
+
+
+def scalers(manifests: Manifests) -> Iterator[str]:
+    """What is scaled is there, has no number of its own that an apply would set, and never none."""
+    targets = {
+        (one.manifest["kind"], one.manifest["metadata"]["name"]): one
+        for one in workloads(manifests)
+    }
+    for one in of_kind(manifests, "HorizontalPodAutoscaler", "ScaledObject"):
+        spec, reference = one["spec"], one["spec"]["scaleTargetRef"]
+        target = targets.get((reference.get("kind", "Deployment"), reference["name"]))
+        if target is None:
+            yield f"{one['kind']} scales nothing"
+        elif "replicas" in target.manifest["spec"]:
+            yield f"{target.name} has a number of its own"
+        if spec.get("minReplicas", spec.get("minReplicaCount", 0)) < 1:
+            yield f"{one['kind']} {one['metadata']['name']} scales to nothing"

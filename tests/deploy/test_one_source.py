@@ -1,0 +1,215 @@
+"""What stands elsewhere is taken from there, or is compared with it."""
+
+import json
+import re
+import shutil
+import subprocess  # ruff: ignore[suspicious-subprocess-import]  # promtool is a program
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import ringback
+from deploy.k8s.generate import HERE, RULES, generated
+from ringback.contract.telemetry.attributes import Attribute
+from ringback.contract.topology import WORK_QUEUE
+from ringback.runtime.settings import load
+from services.gateway.settings import GatewaySettings
+from services.metrics.settings import MetricsSettings
+from services.processor.settings import ProcessorSettings
+from tests.architecture.source import ROOT
+from tests.deploy.policies.settings import OF_SERVICES, environment, kind_of
+from tests.deploy.rendered import OVERLAYS, Manifests, component, of_kind, overlay, workloads
+from tests.support.database_roles import CALLERS, METRICS, ROLES
+
+DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
+
+
+def test_what_is_made_is_fresh() -> None:
+    """Renew it with `make generate`."""
+    for name, text in generated().items():
+        assert (HERE / name).read_text(encoding="utf-8") == text, name
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_version_is_ours(name: str) -> None:
+    """Images of ours have it, and the job, which is done once for each."""
+    manifests = overlay(name)
+    images = {
+        one["image"]
+        for workload in workloads(manifests)
+        for one in workload.all_containers
+        if kind_of(one)
+    }
+
+    assert images == {f"{image}:{ringback.__version__}" for image in ("ringback", *OF_SERVICES)}
+    [job] = of_kind(manifests, "Job")
+    assert job["metadata"]["name"] == f"setup-{ringback.__version__.replace('.', '-')}"
+    assert job["metadata"]["labels"]["app.kubernetes.io/version"] == ringback.__version__
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_a_job_does_not_change_with_the_settings(name: str) -> None:
+    """Its template cannot be changed, so nothing that it names may have a name with a hash."""
+    [job] = of_kind(overlay(name), "Job")
+
+    assert not re.search(r'"name": "[\w-]+-[bcdfghkmt2456789]{10}"', json.dumps(job))
+
+
+def test_rules_are_those_of_prometheus() -> None:
+    """Each file of rules is one object, with all its groups."""
+    found = {
+        one["metadata"]["name"]: one["spec"]
+        for one in of_kind(component("prometheus-operator"), "PrometheusRule")
+    }
+
+    files = sorted(RULES.glob("*.yml"))
+    assert found == {
+        f"ringback-{path.stem}": yaml.safe_load(path.read_text(encoding="utf-8")) for path in files
+    }
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not here: see `make test`")
+def test_promtool_takes_the_rules(tmp_path: Path) -> None:
+    """As the operator hands them to Prometheus."""
+    files = []
+    for one in of_kind(component("prometheus-operator"), "PrometheusRule"):
+        files.append(tmp_path / f"{one['metadata']['name']}.yml")
+        files[-1].write_text(yaml.safe_dump(one["spec"]), encoding="utf-8")
+    done = subprocess.run(
+        ["promtool", "check", "rules", "--lint=all", "--lint-fatal", *map(str, files)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert files
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_dashboards_are_those_of_grafana() -> None:
+    """Each as it stands, in a ConfigMap that the sidecar finds."""
+    found: dict[str, str] = {}
+    for one in of_kind(component("prometheus-operator"), "ConfigMap"):
+        if one["metadata"].get("labels", {}).get("grafana_dashboard") == "1":
+            found |= one["data"]
+
+    assert found == {
+        path.name: path.read_text(encoding="utf-8") for path in sorted(DASHBOARDS.glob("*.json"))
+    }
+
+
+def test_the_scaler_looks_at_the_work_queue() -> None:
+    """Not at a rung, where messages wait whatever is done."""
+    [scaled] = of_kind(component("keda"), "ScaledObject")
+    [trigger] = scaled["spec"]["triggers"]
+
+    assert trigger["metadata"]["queueName"] == WORK_QUEUE
+
+
+def test_processors_go_no_faster_than_they_end() -> None:
+    """In the time that one may take to end, one at most is told to."""
+    [scaled] = of_kind(component("keda"), "ScaledObject")
+    down = scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
+    [processor] = [
+        one for one in workloads(overlay("production")) if one.name.endswith("/processor")
+    ]
+
+    [rule] = down["policies"]
+    assert (rule["type"], rule["value"]) == ("Pods", 1)
+    assert rule["periodSeconds"] >= processor.pod["terminationGracePeriodSeconds"]
+    assert down["stabilizationWindowSeconds"] >= rule["periodSeconds"]
+
+
+def test_the_way_in_lets_through_what_the_gateway_takes() -> None:
+    """The largest body, and for as long as an answer may take."""
+    [ingress] = of_kind(component("ingress-tls"), "Ingress")
+    said = ingress["metadata"]["annotations"]
+    settings = _settings(GatewaySettings, "gateway")
+
+    size = said["nginx.ingress.kubernetes.io/proxy-body-size"]
+    assert int(size.removesuffix("m")) * 1024**2 == settings.max_body_bytes
+    patience_s = int(said["nginx.ingress.kubernetes.io/proxy-read-timeout"])
+    assert patience_s > settings.publish_timeout_s + settings.spool_timeout_s
+
+
+def test_the_collector_asks_for_attributes_that_are_there() -> None:
+    """And waits for longer than an attempt may take, before it decides."""
+    config = _collector()
+    sampling = config["processors"]["tail_sampling"]
+    asked = {
+        policy["numeric_attribute"]["key"]
+        for policy in sampling["policies"]
+        if policy["type"] == "numeric_attribute"
+    }
+
+    assert asked == {str(Attribute.ATTEMPT)}
+    settings = _settings(ProcessorSettings, "processor")
+    assert int(sampling["decision_wait"].removesuffix("s")) > settings.attempt_timeout_s
+
+
+def test_the_collector_uses_what_it_declares() -> None:
+    """A pipeline names receivers, processors and exporters that are there; none is left over."""
+    config = _collector()
+    [pipeline] = config["service"]["pipelines"].values()
+
+    for part in ("receivers", "processors", "exporters"):
+        assert {*config[part]} == {*pipeline[part]}
+    assert {*config["extensions"]} == {*config["service"]["extensions"]}
+
+
+def test_the_database_has_room_for_all_connections() -> None:
+    """Of every pool at its largest, each service as often as it may run, and some for people."""
+    manifests = overlay("production")
+    [cluster] = of_kind(manifests, "Cluster")
+    [scaled] = of_kind(manifests, "ScaledObject")
+    [autoscaler] = of_kind(manifests, "HorizontalPodAutoscaler")
+    metrics = [one for one in workloads(manifests) if one.name == "Deployment/metrics"]
+    # During an update there is one more of each, and each processor listens apart from its pool.
+    most = {
+        "gateway": autoscaler["spec"]["maxReplicas"] + 1,
+        "processor": scaled["spec"]["maxReplicaCount"] + 1,
+        "metrics": metrics[0].manifest["spec"]["replicas"] + 1,
+    }
+    pools = {
+        "gateway": _settings(GatewaySettings, "gateway").database_pool_max,
+        "processor": _settings(ProcessorSettings, "processor").database_pool_max + 1,
+        "metrics": _settings(MetricsSettings, "metrics").database_pool_max,
+    }
+
+    needed = sum(most[name] * pools[name] for name in most)
+    assert needed + 50 <= int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
+
+
+def test_the_operator_makes_the_roles_of_the_migrations() -> None:
+    """All of them, without a login; and a login for each service, which becomes its role alone."""
+    [cluster] = of_kind(component("cloudnative-pg"), "Cluster")
+    roles = {one["name"]: one for one in cluster["spec"]["managed"]["roles"]}
+
+    assert {name for name, one in roles.items() if not one["login"]} == {*ROLES}
+    assert {*roles[METRICS]["inRoles"]} == {*CALLERS}
+    for name in ("gateway", "processor", "metrics"):
+        assert roles[name]["inRoles"] == [f"ringback_{name}"]
+        assert not roles[name]["inherit"]
+
+
+def _settings(kind: type[Any], name: str) -> Any:
+    manifests: Manifests = overlay("production")
+    [found] = [
+        one
+        for workload in workloads(manifests)
+        for one in workload.containers
+        if one["name"] == name and kind_of(one) is kind
+    ]
+    return load(kind, environment(found, manifests))
+
+
+def _collector() -> dict[str, Any]:
+    [text] = [
+        one["data"]["collector.yaml"]
+        for one in of_kind(component("otel-collector"), "ConfigMap")
+        if "collector.yaml" in one.get("data", {})
+    ]
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found

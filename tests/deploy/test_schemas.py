@@ -1,0 +1,91 @@
+"""Every manifest is what the API server, or an operator, understands."""
+
+import copy
+from functools import cache
+
+import pytest
+
+from tests.deploy.rendered import COMPONENTS, OVERLAYS, Manifest, component, name_of, overlay
+from tests.deploy.schemas import VERSIONS, schema_problems
+
+
+@cache
+def every_manifest() -> tuple[Manifest, ...]:
+    """Of all overlays and components, each that differs once."""
+    rendered = [overlay(name) for name in OVERLAYS] + [component(name) for name in COMPONENTS]
+    return tuple({repr(one): one for manifests in rendered for one in manifests}.values())
+
+
+def find(name: str) -> Manifest:
+    """A manifest of the overlay for production, to break."""
+    [found] = [one for one in overlay("production") if name_of(one) == name]
+    return copy.deepcopy(found)
+
+
+def test_there_is_something_to_validate() -> None:
+    """The issue names eight components."""
+    assert len(COMPONENTS) == 8
+    assert len(every_manifest()) > 100
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_manifest_is_understood(version: str) -> None:
+    """Strictly: a field that this version does not have is refused, and so is a kind."""
+    problems = [text for one in every_manifest() for text in schema_problems(one, version)]
+
+    assert problems == []
+
+
+@pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
+def test_a_field_that_does_not_exist_is_caught(version: str) -> None:
+    """Kubernetes itself would only warn of it, and leave it out."""
+    manifest = find("Deployment/processor")
+    manifest["spec"]["template"]["spec"]["terminationGracePeriod"] = 60
+
+    assert "terminationGracePeriod" in schema_problems(manifest, version)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("RabbitmqCluster/rabbitmq", "replica"),
+        ("Cluster/database", "instance"),
+        ("Pooler/database-readers", "pgbouncers"),
+        ("ObjectStore/database-backups", "retention"),
+        ("ScaledObject/processor", "minReplicas"),
+        ("PodMonitor/metrics", "endpoints"),
+        ("PrometheusRule/ringback-slo", "group"),
+        ("ExternalSecret/gateway-broker", "datas"),
+        ("Permission/gateway", "users"),
+    ],
+)
+def test_a_field_that_an_operator_does_not_know_is_caught(name: str, field: str) -> None:
+    """In the objects of each of them."""
+    manifest = find(name)
+    manifest["spec"][field] = 1
+
+    assert field in schema_problems(manifest, VERSIONS[0])[0]
+
+
+def test_a_wrong_value_is_caught() -> None:
+    """Its kind, a word that is none of its words, and what is missing."""
+    replicas = find("ScaledObject/processor")
+    replicas["spec"]["minReplicaCount"] = "two"
+    method = find("ScheduledBackup/database-nightly")
+    method["spec"]["schedule"] = "30 2 * * *"
+    rights = find("Permission/gateway")
+    del rights["spec"]["permissions"]
+
+    for manifest in (replicas, method, rights):
+        assert schema_problems(manifest, VERSIONS[0])
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind"),
+    [("example.com/v1", "Gateway"), ("keda.sh/v1alpha1", "ScaledJob"), ("apps/v1", "Daemon")],
+)
+def test_a_kind_that_nobody_knows_is_caught(api_version: str, kind: str) -> None:
+    """It is not passed over: it would fail when it is applied."""
+    manifest = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, "spec": {}}
+
+    assert "nobody knows" in schema_problems(manifest, VERSIONS[0])[0]
