@@ -1,7 +1,7 @@
 """The users of the contract on a broker that tests share."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import quote, unquote, urlsplit
 
@@ -15,11 +15,11 @@ PASSWORDS = {name: f"the {name}'s own: {os.urandom(4).hex()}" for name in USERS}
 
 @asynccontextmanager
 async def broker_users(
-    broker: PrivateBroker, amqp_url: str
+    broker: PrivateBroker, amqp_url: str, passwords: Mapping[str, str] = PASSWORDS
 ) -> AsyncGenerator[dict[str, str], None]:
     """The address of the virtual host for each user, while the users are there."""
     vhost = unquote(urlsplit(amqp_url).path[1:])
-    hashes = {name: password_hash(text, os.urandom(4)) for name, text in PASSWORDS.items()}
+    hashes = {name: password_hash(text, os.urandom(4)) for name, text in passwords.items()}
     guest = {"Authorization": aiohttp.encode_basic_auth("guest", "guest")}
     async with aiohttp.ClientSession(broker.management_url, headers=guest) as api:
         async with api.post("/api/definitions", json=definitions(hashes, vhost)) as answer:
@@ -28,8 +28,10 @@ async def broker_users(
         try:
             yield {
                 name: f"amqp://{name}:{quote(password, safe='')}@{place}"
-                for name, password in PASSWORDS.items()
+                for name, password in passwords.items()
             }
         finally:
-            async with api.post("/api/users/bulk-delete", json={"users": list(USERS)}) as answer:
+            async with api.post(
+                "/api/users/bulk-delete", json={"users": list(passwords)}
+            ) as answer:
                 assert answer.ok, await answer.text()

@@ -84,7 +84,10 @@ async def prove(root: ChrootRoot, state: Path) -> None:
     try:
         await asyncio.gather(broker.start(), database.start())
         await database.ensure_database("ringback")
-        await _product(root, broker.amqp_url(), database.url()).prove()
+        product = _product(root, broker.amqp_url(), database.url())
+        await product.migrate()
+        await product.declare()
+        await product.serve()
     finally:
         await asyncio.gather(broker.stop(), database.stop())
 

@@ -54,10 +54,17 @@ class Product:
     gateway_url: str
     say: Callable[[str], None] = lambda _: None
 
-    async def prove(self) -> None:
-        """Set up, start, take and finish a webhook, stop. Raises ProofError."""
-        for words in (["migrate"], ["topology", "apply"], ["topology", "check"]):
-            await self._job("ringback", [*self.images["ringback"].entrypoint, *words])
+    async def migrate(self) -> None:
+        """Make the tables. This and what follows raises ProofError."""
+        await self._job("migrate")
+
+    async def declare(self) -> None:
+        """Make the queues."""
+        await self._job("topology", "apply")
+        await self._job("topology", "check")
+
+    async def serve(self) -> None:
+        """Start the services, have a webhook taken and finished, and tell them to stop."""
         async with AsyncExitStack() as stack:
             running = {}
             for name in SERVICES:
@@ -75,12 +82,13 @@ class Product:
             for name in SERVICES:
                 await self._ended_well(name, running[name])
 
-    async def _job(self, name: str, words: Sequence[str]) -> None:
-        job = await self.start(self.images[name], words, self.variables[name])
-        status, said = await job.ended()
+    async def _job(self, *words: str) -> None:
+        image = self.images["ringback"]
+        command = [*image.entrypoint, *words]
+        status, said = await (await self.start(image, command, self.variables["ringback"])).ended()
         if status:
             raise ProofError(f"{' '.join(words)} ended with {status}:\n{said}")
-        self.say(f"{' '.join(words[-2:])}: {said.strip().splitlines()[-1]}")
+        self.say(f"ringback {' '.join(words)}: {said.strip().splitlines()[-1]}")
 
     async def _healthy(self, name: str) -> None:
         """By the command of HEALTHCHECK, and then by readiness too."""

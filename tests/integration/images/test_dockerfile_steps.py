@@ -14,14 +14,12 @@ from deploy.docker.proof.product import SERVICES, Product
 from deploy.docker.proof.stages import Image, image, stages
 from deploy.docker.proof.steps import CHECKOUT, DOCKERFILE, Builder
 from ringback.local.broker import PrivateBroker
-from ringback.local.ports import free_ports
+from ringback.local.database import PrivateDatabase
+from tests.integration.images.here import Here
 from tests.integration.images.mapped_root import MappedRoot
 from tests.support.broker_users import broker_users
-from tests.support.database_roles import url_as
-from tests.support.tokens import JWT_SECRET
 
 STAGES = stages(DOCKERFILE.read_text(encoding="utf-8"))
-VAPI_SECRET = "the secret of this test"
 
 
 @pytest.fixture(scope="module")
@@ -48,42 +46,39 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> MappedRoot:
     return built
 
 
-def variables(name: str, amqp_url: str, database_url: str, ports: dict[str, int]) -> dict[str, str]:
-    """What an operator gives the container `name`."""
-    role = f"ringback_{name}" if name in SERVICES else None
-    return {
-        "RINGBACK_AMQP_URL": amqp_url,
-        "RINGBACK_DATABASE_URL": url_as(database_url, role) if role else database_url,
-        "RINGBACK_VAPI_SECRET": VAPI_SECRET,
-        "RINGBACK_JWT_SECRET": JWT_SECRET,
-        "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
-        "RINGBACK_GATEWAY_HOST": "127.0.0.1",
-        **{name: str(port) for name, port in ports.items()},
-    }
-
-
 async def test_what_the_image_holds_takes_and_finishes_a_webhook(
-    root: MappedRoot, broker: PrivateBroker, amqp_url: str, database_url: str
+    root: MappedRoot, broker: PrivateBroker, amqp_url: str, own_database: PrivateDatabase
 ) -> None:
-    """Migrations, queues, three services and their health checks, all from the installed wheel,
-    each as the broker's user and the database's role for it. SIGTERM ends each with 0.
+    """All from the installed wheel, told what compose.yaml tells: migrations, logins, queues, the
+    three services, each as its own user of broker and database, and their health checks. SIGTERM
+    ends each with 0.
     """
-    names = [
-        *("RINGBACK_GATEWAY_PORT", "RINGBACK_METRICS_GRPC_PORT", "RINGBACK_METRICS_REST_PORT"),
-        *(f"RINGBACK_{name.upper()}_EXPOSITION_PORT" for name in SERVICES),
-    ]
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    here = Here(broker, amqp_url, own_database, root)
     targets = ("ringback", *SERVICES)
+    product = Product(
+        images={name: image(STAGES, name) for name in targets},
+        start=root.start,
+        variables={
+            "ringback": here.variables("migrate") | here.variables("topology"),
+            **{name: here.variables(name) for name in SERVICES},
+        },
+        database_url=own_database.url(),
+        gateway_url=f"http://127.0.0.1:{here.ports['RINGBACK_GATEWAY_PORT']}/api/webhooks/vapi",
+    )
 
-    async with broker_users(broker, amqp_url) as users:
-        urls = {name: users.get(name, users["topology"]) for name in targets}
-        await Product(
-            images={name: image(STAGES, name) for name in targets},
-            start=root.start,
-            variables={name: variables(name, urls[name], database_url, ports) for name in targets},
-            database_url=database_url,
-            gateway_url=f"http://127.0.0.1:{ports['RINGBACK_GATEWAY_PORT']}/api/webhooks/vapi",
-        ).prove()
+    async with broker_users(broker, amqp_url, here.broker_passwords()):
+        await product.migrate()
+        # Twice: a second `up` must not fail.
+        for _ in range(2):
+            await here.make_logins()
+        await product.declare()
+        await product.serve()
+
+    logins = await here.who_may_log_in()
+    assert logins == {
+        *("postgres", "ringback_grafana"),
+        *(f"webhooks_{name}" for name in SERVICES),
+    }
 
 
 async def test_nothing_comes_from_the_checkout(root: MappedRoot) -> None:

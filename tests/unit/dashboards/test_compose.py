@@ -1,4 +1,4 @@
-"""The compose file mounts what there is, and gives Grafana what its provisioning asks for."""
+"""The compose file beside `make run` mounts what there is, and tells Grafana what it asks for."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ import yaml
 from ringback.local.ports import DatabasePorts
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-COMPOSE = DEPLOY / "docker" / "compose.yaml"
+COMPOSE = DEPLOY / "docker" / "compose.observability.yaml"
 DATASOURCES = DEPLOY / "grafana" / "provisioning" / "datasources" / "ringback.yaml"
 DASHBOARDS = DEPLOY / "grafana" / "provisioning" / "dashboards" / "ringback.yaml"
 

@@ -1,0 +1,151 @@
+"""compose.yaml holds together: by a schema, and by what no schema knows."""
+
+import re
+import subprocess  # ruff: ignore[suspicious-subprocess-import]  # the schema's program
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ringback
+from deploy.docker.proof.stages import image, stages
+from deploy.docker.proof.steps import DOCKERFILE
+from ringback.local.ports import ServicePorts
+from ringback.local.stack_service import service_specs
+from ringback.runtime.settings import load
+from tests.architecture.config_example import SERVICES
+from tests.support.compose import COMPOSE, FOLDER, compose, variables
+
+DOCUMENT = compose()
+PARTS: dict[str, dict[str, Any]] = DOCUMENT["services"]
+OURS = {name: part for name, part in PARTS.items() if part["image"].startswith("ringback")}
+STAGES = stages(DOCKERFILE.read_text(encoding="utf-8"))
+
+
+def schema_finds(path: Path) -> str:
+    """What is wrong by the schema of the Compose Specification; empty for nothing."""
+    program = Path(sys.executable).with_name("check-jsonschema")
+    command = [str(program), "--builtin-schema", "vendor.compose-spec", str(path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.stdout if done.returncode else ""
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.observability.yaml"])
+def test_it_is_a_compose_file(name: str) -> None:
+    """By the specification's own schema."""
+    assert not schema_finds(FOLDER / name)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("condition: service_healthy", "condition: service_well"),
+        ("stop_grace_period: 20s", "stop_grace_periods: 20s"),
+        ("cap_drop: [ALL]", "cap_drop: ALL"),
+    ],
+)
+def test_the_schema_finds_what_is_wrong(tmp_path: Path, right: str, wrong: str) -> None:
+    """A word that Compose does not know, and a value of another kind."""
+    text = COMPOSE.read_text(encoding="utf-8")
+    assert right in text
+    broken = tmp_path / "compose.yaml"
+    broken.write_text(text.replace(right, wrong), encoding="utf-8")
+
+    assert schema_finds(broken)
+
+
+def test_it_comes_up_with_nothing_said() -> None:
+    """Each variable has a default, wherever it stands the same one."""
+    text = COMPOSE.read_text(encoding="utf-8")
+    defaults: dict[str, set[str]] = {}
+    for name, default in variables():
+        defaults.setdefault(name, set()).add(default)
+
+    assert len(re.findall(r"\$\{", text)) == len(list(variables()))
+    assert {name: found for name, found in defaults.items() if len(found) > 1} == {}
+
+
+def test_images_are_pinned() -> None:
+    """Ours by the version of this code, the others by three numbers or two of a database."""
+    for name, part in PARTS.items():
+        wanted = r"[\w/-]+:v?\d+\.\d+\.\d+(-management)?|postgres:\d+\.\d+"
+        assert re.fullmatch(wanted, part["image"]), name
+    assert {part["image"].partition(":")[2] for part in OURS.values()} == {ringback.__version__}
+    assert PARTS["own-secrets"]["build"]["args"]["VERSION"] == ringback.__version__
+
+
+def test_what_is_beside_make_run_is_the_same() -> None:
+    """Both compose files have one version of Grafana, Prometheus and Tempo."""
+    for name, part in compose(FOLDER / "compose.observability.yaml")["services"].items():
+        assert part["image"] == PARTS[name]["image"]
+
+
+def test_every_image_of_ours_is_built_once_or_not_asked_of_a_registry() -> None:
+    """A pull of what no registry has would stop the start."""
+    built = {part["image"]: part["build"] for part in OURS.values() if "build" in part}
+
+    assert {part["image"] for part in OURS.values()} == set(built)
+    for found, build in built.items():
+        name = found.partition(":")[0]
+        assert build["target"] == name.removeprefix("ringback-")
+        assert image(STAGES, build["target"]).labels["org.opencontainers.image.title"] == name
+        assert (COMPOSE.parent / build["context"] / build["dockerfile"]).resolve() == DOCKERFILE
+    for name, part in OURS.items():
+        assert "build" in part or part["pull_policy"] == "never", name
+
+
+def test_what_is_mounted_exists() -> None:
+    """A missing file becomes an empty folder; a missing volume stops the start."""
+    for name, part in PARTS.items():
+        for mount in part.get("volumes", ()):
+            source, target, *_ = mount.split(":")
+            assert target.startswith("/"), (name, mount)
+            if source.startswith("."):
+                assert (FOLDER / source).exists(), (name, mount)
+                assert mount.endswith(":ro"), (name, mount)
+            else:
+                assert source in DOCUMENT["volumes"], (name, mount)
+
+
+def test_what_is_waited_for_can_come() -> None:
+    """Health has a check, and an end has what ends."""
+    for part in PARTS.values():
+        for other, how in part.get("depends_on", {}).items():
+            waits_for = PARTS[other]
+            match how["condition"]:
+                case "service_healthy":
+                    assert waits_for["healthcheck"]["test"][0] == "CMD", other
+                case "service_completed_successfully":
+                    assert waits_for["restart"] == "no", other
+                case _:
+                    assert waits_for["restart"] == "unless-stopped", other
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_gets_settings_that_it_takes(service: str) -> None:
+    """By name, and by value: it would start with them."""
+    kind = SERVICES[service]
+    environ = PARTS[service]["environment"]
+    read = {f"RINGBACK_{name}".upper() for name in kind.model_fields}
+
+    assert {name for name in environ if name.startswith("RINGBACK_")} <= read
+    load(kind, environ)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_has_time_to_stop(service: str) -> None:
+    """As much as the local stack gives it; else it is killed with work in hand."""
+    (spec,) = (one for one in service_specs(ServicePorts()) if one.name == service)
+
+    assert int(PARTS[service]["stop_grace_period"].removesuffix("s")) >= spec.stop_within_s
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_its_health_here_is_its_readiness(service: str) -> None:
+    """What waits for it waits for that; the image alone asks whether it lives."""
+    assert PARTS[service]["healthcheck"]["test"] == [
+        "CMD",
+        *image(STAGES, service).health,
+        "--ready",
+    ]

@@ -1,0 +1,61 @@
+"""What watches the product of compose.yaml finds it."""
+
+import re
+from typing import Any
+
+import yaml
+
+from tests.architecture.config_example import SERVICES
+from tests.support.compose import FOLDER, compose
+
+PARTS: dict[str, dict[str, Any]] = compose()["services"]
+
+
+def test_prometheus_asks_the_same_jobs() -> None:
+    """The rules name them; only where they are differs."""
+    here = yaml.safe_load((FOLDER / "prometheus.yml").read_text(encoding="utf-8"))
+    there = yaml.safe_load((FOLDER.parent / "prometheus" / "prometheus.yml").read_text("utf-8"))
+
+    def asked(document: dict[str, Any]) -> dict[str, int]:
+        found = {}
+        for job in document["scrape_configs"]:
+            for one in job.get("dns_sd_configs", ()):
+                assert one["names"] == [job["job_name"]]
+                found[job["job_name"]] = one["port"]
+            for one in job.get("static_configs", ()):
+                found[job["job_name"]] = int(one["targets"][0].partition(":")[2])
+        return found
+
+    assert asked(here) == asked(there)
+    assert set(asked(here)) <= set(PARTS)
+    assert here["rule_files"] == there["rule_files"]
+    assert here["global"].keys() == there["global"].keys()
+
+
+def test_traces_find_their_way() -> None:
+    """From the services by the collector to the store, and from there to Grafana."""
+    collector = yaml.safe_load((FOLDER / "otel-collector.yaml").read_text(encoding="utf-8"))
+    tempo = yaml.safe_load((FOLDER / "tempo.yaml").read_text(encoding="utf-8"))
+    receives = collector["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
+    stored = tempo["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
+
+    for service in SERVICES:
+        endpoint = PARTS[service]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        assert endpoint == f"http://otel-collector:{receives.rpartition(':')[2]}"
+    assert stored.startswith("${LISTEN_ADDRESS}:")
+    port = stored.rpartition(":")[2]
+    assert collector["exporters"]["otlp/tempo"]["endpoint"] == f"tempo:{port}"
+    asked = PARTS["grafana"]["environment"]["TEMPO_URL"]
+    assert asked == f"http://tempo:{tempo['server']['http_listen_port']}"
+    assert collector["service"]["pipelines"]["traces"]["exporters"] == ["otlp/tempo"]
+
+
+def test_grafana_is_told_all_that_its_provisioning_asks_for() -> None:
+    """Each variable of the data sources has a value, and the dashboards lie where it looks."""
+    provisioning = FOLDER.parent / "grafana" / "provisioning"
+    sources = (provisioning / "datasources" / "ringback.yaml").read_text(encoding="utf-8")
+    provider = yaml.safe_load((provisioning / "dashboards" / "ringback.yaml").read_text("utf-8"))
+    mounted = [mount.split(":")[1] for mount in PARTS["grafana"]["volumes"]]
+
+    assert set(re.findall(r"\$\{(\w+)\}", sources)) <= set(PARTS["grafana"]["environment"])
+    assert provider["providers"][0]["options"]["path"] in mounted
