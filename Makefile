@@ -1,6 +1,6 @@
 # Every goal works as the first command after a clone; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run down status test test-unit lint fmt generate migrate lock bench chaos clean rabbitmq prometheus
+.PHONY: help run down status test test-unit lint fmt generate migrate lock bench chaos images clean rabbitmq prometheus
 
 BIN := .venv/bin
 INSTALL := sh ringback/local/install.sh
@@ -51,6 +51,9 @@ bench: .venv/dev.stamp rabbitmq ## measure; the results go to benchmarks/results
 
 chaos: .venv/dev.stamp rabbitmq ## break everything under a load, and show that nothing is lost
 	@$(BIN)/python -m chaos run $(CHAOS_ARGS)
+
+images: .venv/dev.stamp ## build the container images (IMAGES_ARGS="--builder buildah" without Docker)
+	@$(BIN)/python -m deploy.docker.images $(IMAGES_ARGS)
 
 lock: ## pin the dependencies again, with hashes (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }

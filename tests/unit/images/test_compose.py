@@ -149,3 +149,17 @@ def test_its_health_here_is_its_readiness(service: str) -> None:
         *image(STAGES, service).health,
         "--ready",
     ]
+
+
+def test_every_job_is_waited_for() -> None:
+    """With `up --wait` Compose takes the end of one for a failure unless somebody waits for it."""
+    jobs = {name for name, part in PARTS.items() if part["restart"] == "no"}
+    ends = {
+        other
+        for part in PARTS.values()
+        for other, how in part.get("depends_on", {}).items()
+        if how["condition"] == "service_completed_successfully"
+    }
+
+    assert jobs - {"ringback"} == ends
+    assert PARTS["ringback"]["profiles"] == ["command"]

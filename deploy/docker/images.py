@@ -1,0 +1,139 @@
+"""Build the images: for this machine, or as a release, which names its base by digest.
+
+python -m deploy.docker.images                                  four images, tagged by the version
+python -m deploy.docker.images --builder buildah                the same without a Docker engine
+python -m deploy.docker.images --release --registry ghcr.io/me/ --base python@sha256:...
+"""
+
+import argparse
+import re
+import shlex
+import subprocess  # ruff: ignore[suspicious-subprocess-import]  # builders are programs
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ringback
+
+CHECKOUT = Path(__file__).parents[2]
+TARGETS = ("gateway", "processor", "metrics", "ringback")
+BASE = "python:3.13-slim-trixie"
+
+_BY_DIGEST = re.compile(r"[a-z0-9][\w./:-]*@sha256:[0-9a-f]{64}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to build of what. `registry` is what stands before the names, with its slash."""
+
+    base: str = BASE
+    registry: str = ""
+    builder: str = "docker"
+    release: bool = False
+    version: str = ringback.__version__
+    revision: str = "unknown"
+    created: str = "1970-01-01T00:00:00Z"
+    source: str = "unknown"
+    changed: bool = False
+    """Whether files differ from the commit."""
+
+
+def image_name(plan: Plan, target: str) -> str:
+    name = target if target == "ringback" else f"ringback-{target}"
+    return f"{plan.registry}{name}:{plan.version}"
+
+
+def refusals(plan: Plan) -> Iterator[str]:
+    """Why this cannot be a release: nobody could say later what is in it."""
+    if not plan.release:
+        return
+    if not _BY_DIGEST.fullmatch(plan.base):
+        yield f"The base is {plan.base!r}: a release names it by digest, such as {BASE}@sha256:...."
+    if not _COMMIT.fullmatch(plan.revision):
+        yield "There is no commit to build of."
+    if plan.changed:
+        yield "Files differ from the commit: commit them, or build without --release."
+    if not plan.registry.endswith("/"):
+        yield "A release goes to a registry: --registry, with a slash at its end."
+    if plan.builder != "docker":
+        yield "A release has an SBOM and its provenance, which only Docker's builder makes."
+
+
+def command(plan: Plan, target: str) -> list[str]:
+    """What builds the image of one target."""
+    arguments = {
+        "PYTHON_IMAGE": plan.base,
+        "VERSION": plan.version,
+        "REVISION": plan.revision,
+        "CREATED": plan.created,
+        "SOURCE": plan.source,
+    }
+    return [
+        *_builder(plan),
+        *["--file", "deploy/docker/Dockerfile", "--target", target],
+        *[word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")],
+        *["--tag", image_name(plan, target), "."],
+    ]
+
+
+def _builder(plan: Plan) -> list[str]:
+    if plan.builder == "buildah":
+        # The format of OCI has no place for a health check.
+        return ["buildah", "build", "--layers", "--format", "docker"]
+    if plan.release:
+        return ["docker", "buildx", "build", "--sbom=true", "--provenance=mode=max", "--push"]
+    return ["docker", "build"]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    asked = argparse.ArgumentParser(prog="python -m deploy.docker.images")
+    asked.add_argument("--base", default=BASE, help="the image of Python to build on")
+    asked.add_argument("--registry", default="", help="what stands before the names, with a slash")
+    asked.add_argument("--builder", choices=("docker", "buildah"), default="docker")
+    asked.add_argument("--release", action="store_true", help="push; refuse what cannot be traced")
+    asked.add_argument("--dry-run", action="store_true", help="only say what would be run")
+    given = asked.parse_args(words)
+    plan = Plan(
+        base=given.base,
+        registry=given.registry,
+        builder=given.builder,
+        release=given.release,
+        revision=_git("rev-parse", "HEAD") or "unknown",
+        created=_git("log", "-1", "--format=%cd", "--date=format-local:%Y-%m-%dT%H:%M:%SZ")
+        or "1970-01-01T00:00:00Z",
+        source=_without_password(_git("remote", "get-url", "origin")) or "unknown",
+        changed=bool(_git("status", "--porcelain")),
+    )
+    found = list(refusals(plan))
+    if found:
+        print("\n".join(found), file=sys.stderr)
+        return 1
+    for target in TARGETS:
+        line = command(plan, target)
+        print(shlex.join(line), flush=True)
+        if not given.dry_run and subprocess.run(line, check=False, cwd=CHECKOUT).returncode:
+            return 1
+    return 0
+
+
+def _git(*words: str) -> str:
+    """What git says, nothing if it cannot."""
+    done = subprocess.run(
+        ["git", *words],
+        check=False,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        env={"TZ": "UTC", "PATH": "/usr/local/bin:/usr/bin:/bin"},
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _without_password(address: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", address)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Tests for deploy.docker.images: how images are built, and what is no release."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from deploy.docker.images import BASE, TARGETS, Plan, command, image_name, main, refusals
+from deploy.docker.proof.stages import image, stages
+from deploy.docker.proof.steps import DOCKERFILE
+from tests.support.compose import compose, variables
+
+TEXT = DOCKERFILE.read_text(encoding="utf-8")
+STAGES = stages(TEXT)
+DIGEST = "python:3.13-slim-trixie@sha256:" + "0123456789abcdef" * 4
+RELEASE = Plan(base=DIGEST, registry="registry.test/shop/", release=True, revision="a" * 40)
+
+
+def test_a_release_that_can_be_traced_is_none_too_few() -> None:
+    """Base by digest, a commit, nothing changed, a registry."""
+    assert list(refusals(RELEASE)) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ({"base": BASE}, "digest"),
+        ({"base": "python@sha256:abc"}, "digest"),
+        ({"base": DIGEST.upper()}, "digest"),
+        ({"revision": "unknown"}, "no commit"),
+        ({"changed": True}, "differ from the commit"),
+        ({"registry": ""}, "registry"),
+        ({"registry": "registry.test/shop"}, "slash"),
+        ({"builder": "buildah"}, "SBOM"),
+    ],
+)
+def test_what_cannot_be_traced_is_no_release(part: dict[str, object], sentence: str) -> None:
+    """It is said why. Built for this machine it is fine."""
+    plan = replace(RELEASE, **part)  # type: ignore[arg-type]  # as the table says
+
+    (said,) = refusals(plan)
+
+    assert sentence in said
+    assert list(refusals(replace(plan, release=False))) == []
+
+
+def test_the_command_refuses_before_it_builds(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipeline: an exit status, and nothing was run."""
+    assert main(["--release", "--registry", "registry.test/"]) == 1
+
+    told = capsys.readouterr()
+    assert "names it by digest" in told.err
+    assert not told.out
+
+
+@pytest.mark.parametrize("builder", ["docker", "buildah"])
+def test_every_image_is_built_of_its_target(builder: str) -> None:
+    """By its name, its version, and with all arguments that the Dockerfile takes."""
+    taken = set(re.findall(r"^ARG (\w+)", TEXT, re.MULTILINE))
+    plan = replace(RELEASE, builder=builder, release=False)
+
+    for target in TARGETS:
+        words = command(plan, target)
+        given = [words[at + 1] for at, word in enumerate(words) if word == "--build-arg"]
+        assert {one.partition("=")[0] for one in given} == taken
+        assert words[words.index("--target") + 1] == target
+        title = image(STAGES, target).labels["org.opencontainers.image.title"]
+        assert image_name(plan, target) == f"registry.test/shop/{title}:{plan.version}"
+        assert words[-1] == "."
+
+
+def test_a_release_has_its_parts_listed() -> None:
+    """Beside the image: the SBOM, and how it was built."""
+    words = command(RELEASE, "gateway")
+
+    assert {"--sbom=true", "--provenance=mode=max", "--push"} < set(words)
+
+
+def test_base_is_one_everywhere() -> None:
+    """In the Dockerfile, in compose.yaml and here."""
+    assert f"ARG PYTHON_IMAGE={BASE}\n" in TEXT
+    assert dict(variables())["PYTHON_IMAGE"] == BASE
+    assert compose()["services"]["own-secrets"]["build"]["args"]["PYTHON_IMAGE"] == BASE
