@@ -122,18 +122,6 @@ def test_processors_go_no_faster_than_they_end() -> None:
     assert down["stabilizationWindowSeconds"] >= rule["periodSeconds"]
 
 
-def test_the_way_in_lets_through_what_the_gateway_takes() -> None:
-    """The largest body, and for as long as an answer may take."""
-    [ingress] = of_kind(component("ingress-tls"), "Ingress")
-    said = ingress["metadata"]["annotations"]
-    settings = _settings(GatewaySettings, "gateway")
-
-    size = said["nginx.ingress.kubernetes.io/proxy-body-size"]
-    assert int(size.removesuffix("m")) * 1024**2 == settings.max_body_bytes
-    patience_s = int(said["nginx.ingress.kubernetes.io/proxy-read-timeout"])
-    assert patience_s > settings.publish_timeout_s + settings.spool_timeout_s
-
-
 def test_the_collector_asks_for_attributes_that_are_there() -> None:
     """And waits for longer than an attempt may take, before it decides."""
     config = _collector()

@@ -27,6 +27,7 @@ OF_PODS: tuple[Policy, ...] = (
     pods.images,
     pods.probes,
     reach.services_of_stateful_sets,
+    reach.spread,
     reach.budgets,
     reach.network,
     reach.scalers,
@@ -34,6 +35,7 @@ OF_PODS: tuple[Policy, ...] = (
     settings.values,
     settings.grace_periods,
     settings.listening,
+    settings.paths,
     settings.disks,
 )
 #: Of a whole: a component by itself names what others bring.
@@ -164,6 +166,26 @@ BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
         "StatefulSet/gateway",
         lambda m: m["spec"].update(serviceName="gateways"),
         "no Service",
+    ),
+    (
+        reach.spread,
+        "Deployment/metrics",
+        lambda m: pod(m)["topologySpreadConstraints"].pop(),
+        "all in one place",
+    ),
+    (
+        reach.spread,
+        "StatefulSet/gateway",
+        lambda m: pod(m)["topologySpreadConstraints"][0].update(matchLabelKeys=["x"]),
+        "may not return",
+    ),
+    (
+        reach.spread,
+        "StatefulSet/gateway",
+        lambda m: m["spec"]["template"]["metadata"]["labels"].update(
+            {"app.kubernetes.io/name": "x"}
+        ),
+        "pods of others",
     ),
     (
         reach.budgets,
@@ -305,6 +327,12 @@ BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
         "StatefulSet/gateway",
         lambda m: container(m)["ports"][0].update(containerPort=80),
         "other ports",
+    ),
+    (
+        settings.paths,
+        "Deployment/metrics",
+        lambda m: container(m)["volumeMounts"].pop(0),
+        "RINGBACK_DATABASE_URL leads to no volume",
     ),
     (
         settings.disks,

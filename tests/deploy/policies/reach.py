@@ -22,9 +22,6 @@ def selectors(manifests: Manifests) -> Iterator[str]:
             yield f"{workload.name} does not choose its own pods"
         if selector and sum(selects(selector, one.labels) for one in running) > 1:
             yield f"{workload.name} chooses pods of another one"
-        for constraint in workload.pod.get("topologySpreadConstraints", []):
-            if not selects(constraint["labelSelector"], workload.labels):
-                yield f"{workload.name} is spread by the pods of others"
     for manifest in of_kind(manifests, "PodDisruptionBudget", "NetworkPolicy"):
         spec = manifest["spec"]
         selector = (
@@ -32,6 +29,24 @@ def selectors(manifests: Manifests) -> Iterator[str]:
         )
         if not any(selects(selector, labels) for labels in pods):
             yield f"{manifest['kind']} {manifest['metadata']['name']} chooses nothing"
+
+
+def spread(manifests: Manifests) -> Iterator[str]:
+    """What runs more than once is spread over zones and nodes, and can always come back."""
+    for workload in workloads(manifests):
+        constraints = workload.pod.get("topologySpreadConstraints", [])
+        keys = {one["topologyKey"] for one in constraints}
+        is_many = workload.manifest["spec"].get("replicas", 2) > 1
+        if workload.is_served and is_many and len(keys) < 2:
+            yield f"{workload.name} may be all in one place"
+        for constraint in constraints:
+            if not selects(constraint["labelSelector"], workload.labels):
+                yield f"{workload.name} is spread by the pods of others"
+            if "volumeClaimTemplates" in workload.manifest["spec"] and (
+                "matchLabelKeys" in constraint
+            ):
+                # A new revision counts from nothing: the zone of its volume may be full for it.
+                yield f"{workload.name} may not return to the zone of its volume"
 
 
 def services_of_stateful_sets(manifests: Manifests) -> Iterator[str]:

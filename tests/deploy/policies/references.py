@@ -169,13 +169,12 @@ def _monitored_ports(manifests: Manifests) -> Iterator[str]:
 
 
 def _is_made_by_operator(selector: Manifest, manifests: Manifests) -> bool:
-    return any(
-        selects(
-            selector,
-            one["spec"]["override"]["statefulSet"]["spec"]["template"]["metadata"]["labels"],
-        )
+    labels = [
+        one["spec"]["override"]["statefulSet"]["spec"]["template"]["metadata"]["labels"]
         for one in of_kind(manifests, "RabbitmqCluster")
-    )
+    ]
+    labels += [one["spec"]["inheritedMetadata"]["labels"] for one in of_kind(manifests, "Cluster")]
+    return any(selects(selector, those) for those in labels)
 
 
 def _container_ports(workload: Workload) -> set[str | int]:

@@ -20,6 +20,7 @@ OF_SERVICES: Final[dict[str, type[Settings]]] = {
 }
 _OF_THE_COMMAND: Final = Addresses
 _REFERENCE: Final = re.compile(r"\$\((\w+)\)")
+_PATH: Final = re.compile(r"(?:^|=)(/[\w./-]+)")
 _OTEL: Final = {"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER"}
 
 #: Beside what is drained: rows, links, pools, spans, and a busy node.
@@ -155,6 +156,18 @@ def listening(manifests: Manifests) -> Iterator[str]:
         wanted = {value for name, value in settings.model_dump().items() if name.endswith("_port")}
         if {port["containerPort"] for port in container["ports"]} != wanted:
             yield f"{workload.name} shows other ports than {sorted(wanted)}"
+
+
+def paths(manifests: Manifests) -> Iterator[str]:
+    """A file or a folder that a variable names is on something that is mounted there."""
+    for workload, container, _ in _ours(manifests):
+        mounts = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
+        for name, text in environment(container, manifests).items():
+            for path in _PATH.findall(text):
+                if name != "DATABASE_OPTIONS" and not path.startswith(
+                    tuple(f"{m}/" for m in mounts)
+                ):
+                    yield f"{workload.name} {container['name']}: {name} leads to no volume"
 
 
 def disks(manifests: Manifests) -> Iterator[str]:

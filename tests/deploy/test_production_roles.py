@@ -1,0 +1,71 @@
+"""The logins that the operator of PostgreSQL makes are enough, and none is more than it must be."""
+
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from ringback.local.database import PrivateDatabase
+from ringback.local.ports import LOOPBACK
+from tests.deploy.policies.settings import environment
+from tests.deploy.rendered import Manifest, of_kind, overlay, workloads
+from tests.integration.cli.command import ringback
+
+COMMANDS = (
+    ("Job/setup-0-1-0", "migrate", "ringback_owner"),
+    ("Deployment/processor", "wait-for-schema", "processor"),
+    ("Deployment/metrics", "wait-for-schema", "metrics"),
+    ("CronJob/housekeeping", "housekeeping", "processor"),
+)
+
+
+async def make_roles(database: PrivateDatabase) -> None:
+    """As CloudNativePG does: an owner who may make no roles, and then those that it manages."""
+    [cluster] = of_kind(overlay("production"), "Cluster")
+    owner = cluster["spec"]["bootstrap"]["initdb"]["owner"]
+    admin = await asyncpg.connect(database.url())
+    await admin.execute(f"CREATE ROLE {owner} LOGIN")
+    await admin.execute(f"ALTER DATABASE ringback OWNER TO {owner}")
+    for role in cluster["spec"]["managed"]["roles"]:
+        await admin.execute(_statement(role))
+    await admin.close()
+
+
+def _statement(role: dict[str, Any]) -> str:
+    login = "LOGIN" if role["login"] else "NOLOGIN"
+    inherit = "INHERIT" if role["inherit"] else "NOINHERIT"
+    groups = f" IN ROLE {', '.join(role['inRoles'])}" if role.get("inRoles") else ""
+    return f"CREATE ROLE {role['name']} {login} {inherit}{groups}"
+
+
+def as_login(container: Manifest, login: str, database: PrivateDatabase) -> dict[str, str]:
+    """What a container gets, with our place and without TLS: the server here has no certificate."""
+    found = environment(container, overlay("production"))
+    url = found["RINGBACK_DATABASE_URL"].replace(found["DATABASE_OPTIONS"], "")
+    url = url.replace(found["DATABASE_USER"], login)
+    place = f"@{LOOPBACK}:{database.port}/"
+    return found | {"RINGBACK_DATABASE_URL": url.replace("@database-rw:5432/", place)}
+
+
+async def test_the_roles_of_the_operator_carry_the_jobs(
+    own_database: PrivateDatabase, tmp_path: Path
+) -> None:
+    """An owner who is no superuser migrates, the services see it, and house is kept."""
+    await make_roles(own_database)
+
+    for place, name, login in COMMANDS:
+        [workload] = [one for one in workloads(overlay("production")) if one.name == place]
+        [container] = [one for one in workload.all_containers if one["name"] == name]
+        settings = as_login(container, login, own_database)
+        ended = await ringback(*container["args"], cwd=tmp_path, **settings)
+        assert ended.status == 0, f"{place}: {ended.err}{ended.out}"
+
+    for login, other in (
+        ("gateway", "processor"),
+        ("processor", "metrics"),
+        ("metrics", "gateway"),
+    ):
+        url = own_database.url("ringback", login)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await asyncpg.connect(f"{url}?role=ringback_{other}")
