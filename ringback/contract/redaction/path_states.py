@@ -10,6 +10,7 @@ from ringback.contract.redaction.redact_paths import ANY, ANY_DEPTH, BadPathErro
 _MOST_STATES = 2_000
 _MOST_KEYS = 1_000
 _LONGEST_KEY = 64
+_IN_NO_NAME = "\0"
 
 #: How far each path has come: the number of a path, and that of its next segment.
 _Positions = frozenset[tuple[int, int]]
@@ -74,7 +75,8 @@ class _Maker:
         rest = self._step(positions, None)
         state.lead(
             {name: self._after(positions, name) for name in names},
-            {prefix: self._after(positions, prefix) for prefix in prefixes},
+            # Of the keys with this beginning one that no path names: the beginning itself may be.
+            {prefix: self._after(positions, prefix + _IN_NO_NAME) for prefix in prefixes},
             self.state(rest) if rest else None,
         )
         return state

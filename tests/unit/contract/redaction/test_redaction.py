@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringback.contract.json_text import NotJsonError, TooDeepError, read_json
@@ -60,6 +60,7 @@ def leads_to(path: tuple[str, ...], place: Place) -> bool:
     return fits and leads_to(path[1:], place[1:])
 
 
+@example(document={"a": None, "ab": False}, paths=[("a",), ("a*", "a")], pretty=False)
 @given(document=DOCUMENTS, paths=st.lists(PATHS, max_size=4), pretty=st.booleans())
 def test_what_is_listed_goes_and_all_else_stays(
     document: Any, paths: list[tuple[str, ...]], *, pretty: bool
