@@ -1,0 +1,42 @@
+"""Whether what is counted beside the log is what the log holds: statistics, ledger, partitions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from ringback.metrics import MetricsClient
+from ringback.metrics.v1.metrics_service_pb2 import DeliverySummary
+from ringback.runtime.queries import load
+
+_COUNTED = ("completed", "failed", "dead_letter", "pending")
+_DAYS_AHEAD = 7
+
+
+async def rollup_faults(
+    connection: asyncpg.Connection, clients: Sequence[MetricsClient], accepted: int
+) -> list[str]:
+    """A sentence for each count that is not right; empty: all are. All must be finished by now.
+
+    Each metrics service is asked. `accepted` is how often clients were answered 200.
+    """
+    summaries = [(await client.delivery_stats("24h")).summary for client in clients]
+    totals = await connection.fetchrow(load("chaos", "totals.sql"))
+    return list(faults(dict(totals or {}), summaries, accepted))
+
+
+def faults(
+    totals: Mapping[str, Any], summaries: Sequence[DeliverySummary], accepted: int
+) -> Iterator[str]:
+    """Hold the totals of the log against the summaries and against what was accepted. Pure."""
+    for number, summary in enumerate(summaries, start=1):
+        for name in _COUNTED:
+            told = getattr(summary, name)
+            if told != totals[name]:
+                yield f"Metrics service {number} counts {told} {name}, the log {totals[name]}."
+    if totals["accepted"] != accepted:
+        yield f"The ledger says {totals['accepted']} were accepted, the clients {accepted}."
+    if totals["deficit"]:
+        yield f"{totals['deficit']} accepted webhooks have no row."
+    if totals["days_ahead"] < _DAYS_AHEAD:
+        yield f"Only {totals['days_ahead']} days have their partitions."

@@ -1,0 +1,162 @@
+"""Two gateways, two metrics services, and processors that become four under load."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import pytest
+
+from chaos import database_log
+from chaos.load.ledger import Offered
+from chaos.load.process import running_load
+from chaos.load.webhook import Kind, Mix, special
+from chaos.replicas import Replica, replicas
+from chaos.rollups import rollup_faults
+from chaos.stage import install
+from chaos.verdict import judge
+from ringback.contract.ladder import Ladder
+from ringback.local.broker import PrivateBroker
+from ringback.local.ports import ServicePorts
+from ringback.local.stack_service import Surroundings
+from ringback.metrics import MetricsClient
+from ringback.runtime import topology
+from tests.support.eventually import eventually
+from tests.support.local_slack import LocalSlack, local_slack
+from tests.support.tokens import JWT_SECRET, token
+
+LADDER = "200ms,400ms,800ms"
+RATE_PER_S = 40.0
+ENOUGH = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    broker: PrivateBroker
+    amqp_url: str
+    database_url: str
+    folder: Path
+
+
+def around(place: Place, slack: LocalSlack) -> Surroundings:
+    return Surroundings(
+        environ=os.environ
+        | {
+            "RINGBACK_RETRY_LADDER": LADDER,
+            "RINGBACK_HANDLERS": "chaos.handlers",
+            "RINGBACK_TRACE_FILE": "",
+            "RINGBACK_SLACK_WEBHOOK_URL": slack.url,
+            "RINGBACK_SLACK_GATHER_S": "0",
+            "RINGBACK_DATABASE_POOL_MIN": "1",
+        },
+        amqp_url=place.amqp_url,
+        database_url=place.database_url,
+        is_private_database=True,
+        ports=ServicePorts(),
+        jwt_secret=JWT_SECRET,
+        state_dir=place.folder,
+        management_url=place.broker.management_url,
+    )
+
+
+async def completed_by(replica: Replica) -> float:
+    url = f"{replica.exposition_url}/metrics"
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        lines = (await answer.text()).splitlines()
+    samples = [line for line in lines if line.startswith("webhook_completed_total{")]
+    return sum(float(line.rpartition(" ")[2]) for line in samples)
+
+
+async def dead_letter(gateway: Replica, kind: Kind, connection: asyncpg.Connection) -> None:
+    """Send a webhook that fails four times, and wait until that is recorded."""
+    body = special(f"dead-{uuid.uuid4()}", kind, failUntilAttempt=9)
+    headers = {"Content-Type": "application/json"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.post(gateway.url, data=body) as answer,
+    ):
+        job_id = (await answer.json())["jobId"]
+
+    async def is_dead() -> bool:
+        status = await connection.fetchval(
+            "SELECT status FROM webhook_delivery_log WHERE id = $1::uuid", job_id
+        )
+        return bool(status == "dead_letter")
+
+    await eventually(is_dead, deadline_s=20)
+
+
+async def finished(connection: asyncpg.Connection, offers: list[Offered]) -> None:
+    async def all_ended() -> bool:
+        return not await database_log.unfinished(connection, offers)
+
+    await eventually(all_ended, deadline_s=40)
+
+
+async def until_enough(read: Callable[[], list[Offered]], count: int) -> None:
+    await eventually(lambda: sum(offer.is_accepted for offer in read()) >= count, deadline_s=40)
+
+
+@pytest.mark.slow
+async def test_more_of_each_lose_and_double_nothing(
+    amqp_url: str, database_url: str, broker: PrivateBroker, tmp_path: Path
+) -> None:
+    """Every webhook ends once, all counts are right at both metrics services, Slack hears once.
+
+    Housekeeping runs in four processors at once, folding and Slack in two metrics services.
+    """
+    await topology.apply(amqp_url, Ladder.parse(LADDER))
+    await install(database_url)
+    place = Place(broker, amqp_url, database_url, tmp_path)
+    connection = await asyncpg.connect(database_url)
+    mix = Mix(failing_in_ten=2)
+    async with (
+        local_slack() as slack,
+        replicas("metrics", 2, around(place, slack)) as metrics,
+        replicas("processor", 2, around(place, slack)) as first_two,
+        replicas("gateway", 2, around(place, slack)) as gateways,
+        MetricsClient(metrics[0].grpc_address, token=token()) as one,
+        MetricsClient(metrics[1].grpc_address, token=token()) as other,
+    ):
+        async with (
+            running_load(gateways[0].url, tmp_path / "1.jsonl", mix, per_s=RATE_PER_S) as left,
+            running_load(gateways[1].url, tmp_path / "2.jsonl", mix, per_s=RATE_PER_S) as right,
+        ):
+
+            def offers() -> list[Offered]:
+                return [*left.offers(), *right.offers()]
+
+            await asyncio.gather(left.steady(), right.steady())
+            await until_enough(offers, ENOUGH)
+            async with replicas("processor", 2, around(place, slack)) as more:
+                await until_enough(offers, 2 * ENOUGH)
+                await asyncio.gather(left.stop(), right.stop())
+                await finished(connection, offers())
+                shares = [await completed_by(one) for one in (*first_two, *more)]
+        await dead_letter(gateways[0], Kind.PLAIN, connection)
+        await eventually(lambda: slack.taken, deadline_s=20)
+        await dead_letter(gateways[1], Kind.WRITTEN, connection)
+        await eventually(lambda: len(slack.taken) > 1, deadline_s=20)
+        sent = offers()
+
+        async def all_right() -> bool:
+            accepted = sum(offer.is_accepted for offer in sent) + len(slack.taken)
+            found = await rollup_faults(connection, [one, other], accepted)
+            assert not found
+            return True
+
+        await eventually(all_right, deadline_s=20)
+        verdict = judge(
+            sent,
+            await database_log.logged(connection, sent),
+            await database_log.effects(connection, sent),
+        )
+    await connection.close()
+    assert (verdict.lost, verdict.twice, verdict.refused, verdict.unanswered) == ((), (), 0, 0)
+    assert verdict.duplicates > 0
+    assert all(shares), shares
+    assert len(slack.taken) == slack.tries == 2, slack.headlines()

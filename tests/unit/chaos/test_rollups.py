@@ -1,0 +1,42 @@
+"""Tests for chaos.rollups: each count that is wrong is told, and none that is right."""
+
+from typing import Any
+
+import pytest
+
+from chaos.rollups import faults
+from ringback.metrics.v1.metrics_service_pb2 import DeliverySummary
+
+TOTALS = {
+    "completed": 90,
+    "failed": 0,
+    "dead_letter": 4,
+    "pending": 0,
+    "duplicate": 6,
+    "accepted": 100,
+    "deficit": 0,
+    "lives": 2,
+    "days_ahead": 7,
+}
+SUMMARY = DeliverySummary(completed=90, dead_letter=4)
+
+
+def test_right_counts_are_no_fault() -> None:
+    """Duplicates are in the ledger, and not in the summaries."""
+    assert list(faults(TOTALS, [SUMMARY, SUMMARY], 100)) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "accepted", "sentence"),
+    [
+        ({"completed": 91}, 100, "Metrics service 1 counts 90 completed, the log 91."),
+        ({"pending": 1}, 100, "Metrics service 1 counts 0 pending, the log 1."),
+        ({"accepted": 99}, 100, "The ledger says 99 were accepted, the clients 100."),
+        ({"deficit": 3}, 100, "3 accepted webhooks have no row."),
+        ({"days_ahead": 2}, 100, "Only 2 days have their partitions."),
+        ({}, 101, "The ledger says 100 were accepted, the clients 101."),
+    ],
+)
+def test_each_wrong_count_is_told(wrong: dict[str, Any], accepted: int, sentence: str) -> None:
+    """One sentence, with both numbers."""
+    assert list(faults(TOTALS | wrong, [SUMMARY], accepted)) == [sentence]
