@@ -54,7 +54,7 @@ async def measure_finishing(
         while row["finished"] < len(sent) and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_S)
             [row] = await connection.fetch(_FINISHED, min(sent))
-    [ledger] = await connection.fetch(_LEDGER, sent)
+    lost, doubled = await held_against_log(connection, sent)
     await connection.close()
     seconds = (row["last"] - row["first"]).total_seconds() if row["finished"] > 1 else 0.0
     say(f"{row['finished']:,} finished in {seconds:.1f} s")
@@ -63,6 +63,12 @@ async def measure_finishing(
         prefetch=prefetch,
         finished=row["finished"],
         per_second=row["finished"] / seconds if seconds else 0.0,
-        lost=len(sent) - ledger["completed"],
-        doubled=ledger["doubled"],
+        lost=lost,
+        doubled=doubled,
     )
+
+
+async def held_against_log(connection: asyncpg.Connection, sent: list[str]) -> tuple[int, int]:
+    """How many of these webhooks are not completed, and how many were attempted more than once."""
+    [ledger] = await connection.fetch(_LEDGER, sent)
+    return len(sent) - ledger["completed"], ledger["doubled"]

@@ -1,0 +1,212 @@
+"""More gateways and processors at once, over one broker and one database, on this machine.
+
+.venv/bin/python -m benchmarks.scale
+
+Each size takes webhooks for some seconds while it processes them, and then finishes the rest. It
+prints how many a second were accepted and finished, and what was lost or doubled, or counted wrong.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import asyncpg
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.bench_stack import BenchStack, bench_stack
+from benchmarks.finish import held_against_log
+from benchmarks.report import machine
+from chaos.replicas import Replica, replicas
+from chaos.rollups import rollup_faults
+from ringback.local.errors import LocalStackError
+from ringback.local.ports import ServicePorts
+from ringback.local.stack_service import Surroundings
+from ringback.metrics import MetricsClient
+
+_JWT_SECRET = "a secret of a benchmark and of nobody else"  # ruff: ignore[hardcoded-password-string]  # of services on loopback
+_SIZES = ((1, 1), (1, 2), (2, 2), (2, 4))
+_METRICS_SERVICES = 2
+_POLL_S = 0.5
+_GIVE_UP_AFTER_S = 240.0
+_RIGHT_WITHIN_S = 30.0
+_FINISHED = """
+    SELECT count(*) AS finished, extract(epoch FROM max(ended_at) - min(started_at)) AS seconds
+    FROM webhook_delivery_attempts WHERE delivery_id >= $1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    gateways: int
+    processors: int
+    accepted: int
+    accepted_per_s: float
+    finished: int
+    finished_per_s: float
+    lost: int
+    doubled: int
+    wrong_counts: tuple[str, ...]
+
+
+async def measure(
+    stack: BenchStack,
+    gateways: int,
+    processors: int,
+    options: argparse.Namespace,
+    accepted_before: int,
+) -> Size:
+    """Run one size. Of earlier ones, `accepted_before` webhooks stand in the same log."""
+    around = _surroundings(stack)
+    async with AsyncExitStack() as running:
+        enter = running.enter_async_context
+        metrics = await enter(replicas("metrics", _METRICS_SERVICES, around))
+        await enter(replicas("processor", processors, around, RINGBACK_VOICE_CALLS="false"))
+        taking = await enter(replicas("gateway", gateways, around))
+        connection = await asyncpg.connect(stack.database_url)
+        running.push_async_callback(connection.close)
+        ids, per_s = await _loaded(stack, taking, options)
+        row = await _finished(connection, ids)
+        lost, doubled = await held_against_log(connection, ids)
+        wrong = await _wrong_counts(connection, metrics, accepted_before + len(ids))
+    return Size(
+        gateways=gateways,
+        processors=processors,
+        accepted=len(ids),
+        accepted_per_s=per_s,
+        finished=row["finished"],
+        finished_per_s=row["finished"] / float(row["seconds"]),
+        lost=lost,
+        doubled=doubled,
+        wrong_counts=wrong,
+    )
+
+
+async def _loaded(
+    stack: BenchStack, gateways: Sequence[Replica], options: argparse.Namespace
+) -> tuple[list[str], float]:
+    """Post to all gateways at once, over so many connections together."""
+    files = [stack.folder / f"scale-{number}.txt" for number in range(len(gateways))]
+    clients = [
+        await asyncio.create_subprocess_exec(
+            *[sys.executable, "-m", "benchmarks.http_load", gateway.url],
+            f"--seconds={options.seconds}",
+            f"--connections={options.connections // len(gateways)}",
+            f"--job-ids={file}",
+            stdout=asyncio.subprocess.PIPE,
+        )
+        for gateway, file in zip(gateways, files, strict=True)
+    ]
+    printed = [(await client.communicate())[0] for client in clients]
+    if any(client.returncode for client in clients):
+        raise SystemExit("The load could not be made; its error is above.")
+    told = [json.loads(one) for one in printed]
+    ids = [await asyncio.to_thread(file.read_text, encoding="utf-8") for file in files]
+    return " ".join(ids).split(), sum(one["per_second"] for one in told)
+
+
+async def _finished(connection: asyncpg.Connection, ids: list[str]) -> asyncpg.Record:
+    deadline = time.monotonic() + _GIVE_UP_AFTER_S
+    first = min(ids)
+    [row] = await connection.fetch(_FINISHED, first)
+    while row["finished"] < len(ids) and time.monotonic() < deadline:
+        await asyncio.sleep(_POLL_S)
+        [row] = await connection.fetch(_FINISHED, first)
+    return row
+
+
+async def _wrong_counts(
+    connection: asyncpg.Connection, metrics: Sequence[Replica], accepted: int
+) -> tuple[str, ...]:
+    """What is counted beside the log follows it within a second or two."""
+    deadline = time.monotonic() + _RIGHT_WITHIN_S
+    async with AsyncExitStack() as clients:
+        asked = [
+            await clients.enter_async_context(MetricsClient(one.grpc_address, token=_token()))
+            for one in metrics
+        ]
+        while found := await rollup_faults(connection, asked, accepted):
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(_POLL_S)
+    return tuple(found)
+
+
+def _token() -> str:
+    # Imported here: it is slow to import, and the load needs the processor.
+    import jwt  # ruff: ignore[import-outside-top-level]
+
+    claims = {"role": "service", "sub": "benchmark", "aud": "ringback", "exp": time.time() + 600}
+    return jwt.encode(claims, _JWT_SECRET, algorithm="HS256")
+
+
+def _surroundings(stack: BenchStack) -> Surroundings:
+    return Surroundings(
+        environ=os.environ | {"RINGBACK_HANDLERS": "", "RINGBACK_TRACE_FILE": ""},
+        amqp_url=stack.amqp_url,
+        database_url=stack.database_url,
+        is_private_database=True,
+        ports=ServicePorts(),
+        jwt_secret=_JWT_SECRET,
+        state_dir=stack.folder,
+        management_url=None,
+    )
+
+
+def _show(sizes: Sequence[Size], console: Console) -> None:
+    table = Table(
+        title=f"One broker, one database, {_METRICS_SERVICES} metrics services ({machine()})"
+    )
+    for heading in (
+        "gateways",
+        "processors",
+        "accepted",
+        "accepted/s",
+        "finished/s",
+        "lost",
+        "doubled",
+        "counted wrong",
+    ):
+        table.add_column(heading, justify="right")
+    for one in sizes:
+        table.add_row(
+            *[str(one.gateways), str(one.processors), f"{one.accepted:,}"],
+            *[f"{one.accepted_per_s:,.0f}", f"{one.finished_per_s:,.0f}"],
+            *[str(one.lost), str(one.doubled), str(len(one.wrong_counts))],
+        )
+    console.print(table)
+    for one in sizes:
+        for sentence in one.wrong_counts:
+            console.print(f"{one.gateways} and {one.processors}: {sentence}")
+
+
+async def _run(options: argparse.Namespace, console: Console) -> bool:
+    sizes: list[Size] = []
+    async with bench_stack() as stack:
+        for gateways, processors in _SIZES:
+            console.print(f"[dim]{gateways} gateways, {processors} processors[/]", highlight=False)
+            before = sum(one.accepted for one in sizes)
+            sizes.append(await measure(stack, gateways, processors, options, before))
+    _show(sizes, console)
+    return not any(one.lost or one.doubled or one.wrong_counts for one in sizes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of load per size (default 5)")
+    parser.add_argument("--connections", type=int, default=32, help="HTTP connections (default 32)")
+    try:
+        is_right = asyncio.run(_run(parser.parse_args(), Console()))
+    except LocalStackError as exc:
+        raise SystemExit(str(exc)) from None
+    raise SystemExit(0 if is_right else 1)
+
+
+if __name__ == "__main__":
+    main()
