@@ -29,6 +29,7 @@ from ringback.local.errors import LocalStackError
 from ringback.local.ports import ServicePorts
 from ringback.local.stack_service import Surroundings
 from ringback.metrics import MetricsClient
+from ringback.samples import sample
 
 _JWT_SECRET = "a secret of a benchmark and of nobody else"  # ruff: ignore[hardcoded-password-string]  # of services on loopback
 _SIZES = ((1, 1), (1, 2), (2, 2), (2, 4))
@@ -63,7 +64,7 @@ async def measure(
     accepted_before: int,
 ) -> Size:
     """Run one size. Of earlier ones, `accepted_before` webhooks stand in the same log."""
-    around = _surroundings(stack)
+    around = surroundings(stack)
     async with AsyncExitStack() as running:
         enter = running.enter_async_context
         metrics = await enter(replicas("metrics", _METRICS_SERVICES, around))
@@ -71,8 +72,8 @@ async def measure(
         taking = await enter(replicas("gateway", gateways, around))
         connection = await asyncpg.connect(stack.database_url)
         running.push_async_callback(connection.close)
-        ids, per_s = await _loaded(stack, taking, options)
-        row = await _finished(connection, ids)
+        ids, per_s = await loaded(stack, taking, options)
+        row = await finished(connection, ids)
         lost, doubled = await held_against_log(connection, ids)
         wrong = await _wrong_counts(connection, metrics, accepted_before + len(ids))
     return Size(
@@ -88,7 +89,7 @@ async def measure(
     )
 
 
-async def _loaded(
+async def loaded(
     stack: BenchStack, gateways: Sequence[Replica], options: argparse.Namespace
 ) -> tuple[list[str], float]:
     """Post to all gateways at once, over so many connections together."""
@@ -111,7 +112,8 @@ async def _loaded(
     return " ".join(ids).split(), sum(one["per_second"] for one in told)
 
 
-async def _finished(connection: asyncpg.Connection, ids: list[str]) -> asyncpg.Record:
+async def finished(connection: asyncpg.Connection, ids: list[str]) -> asyncpg.Record:
+    """Wait until all are finished, or for too long; how many are, and in how many seconds."""
     deadline = time.monotonic() + _GIVE_UP_AFTER_S
     first = min(ids)
     [row] = await connection.fetch(_FINISHED, first)
@@ -146,7 +148,13 @@ def _token() -> str:
     return jwt.encode(claims, _JWT_SECRET, algorithm="HS256")
 
 
-def _surroundings(stack: BenchStack) -> Surroundings:
+def body_bytes() -> int:
+    """The size of what is posted."""
+    return len(sample("end-of-call-report"))
+
+
+def surroundings(stack: BenchStack) -> Surroundings:
+    """What replicas need to know of the nodes."""
     return Surroundings(
         environ=os.environ | {"RINGBACK_HANDLERS": "", "RINGBACK_TRACE_FILE": ""},
         amqp_url=stack.amqp_url,
