@@ -116,6 +116,15 @@ class FaultProxy:
         for passage in self._passages:
             passage.passes.clear()
 
+    def lose_stranded(self) -> None:
+        """The server is told of the end of what is stranded, as by a keepalive without an answer.
+
+        Its clients are not.
+        """
+        for passage in self._passages:
+            if not passage.passes.is_set():
+                passage.server.transport.abort()
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, LOOPBACK, 0)
         return self

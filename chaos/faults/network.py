@@ -10,11 +10,16 @@ from chaos.fault import Fault, Part
 from chaos.fault_proxy import FaultProxy
 from chaos.load.webhook import Kind, special
 from chaos.stage import Stage
+from ringback.runtime.rabbit import HEARTBEAT_S
 
 _HOLD_S = 10.0
 _RESET_EVERY_S = 0.5
 _LATENCY_S = 0.1
 _RESTORED_WITHIN_S = 30.0
+_HEARTBEAT_S = 2.0 * HEARTBEAT_S
+"""When RabbitMQ gives up a client that does not answer its heartbeats, at the latest."""
+_KEEPALIVE_S = 25.0
+"""When PostgreSQL's machine does, by what our sessions ask of it. A proxy would answer that."""
 
 Which = Callable[[Stage], FaultProxy]
 
@@ -68,10 +73,13 @@ def _slow(which: Which) -> Callable[[Stage], AsyncGenerator[None, None]]:
     return strike
 
 
-def _half_open(which: Which) -> Callable[[Stage], AsyncGenerator[None, None]]:
+def _half_open(
+    which: Which, server_notices_after_s: float
+) -> Callable[[Stage], AsyncGenerator[None, None]]:
     """What the services hold is mute for good: they must notice by themselves."""
 
     async def strike(stage: Stage) -> AsyncGenerator[None, None]:
+        began = time.monotonic()
         which(stage).strand()
         [*job_ids] = await specials.send(stage, [special(f"mute-{time.time_ns()}", Kind.WRITTEN)])
         ends = await specials.ended(stage, job_ids, within_s=_RESTORED_WITHIN_S)
@@ -79,12 +87,16 @@ def _half_open(which: Which) -> Callable[[Stage], AsyncGenerator[None, None]]:
             stage.complaints.append(
                 f"Nothing that came later was finished within {_RESTORED_WITHIN_S:.0f} s."
             )
+        await asyncio.sleep(max(0.0, began + server_notices_after_s - time.monotonic()))
+        which(stage).lose_stranded()
         yield
 
     return strike
 
 
-def _faults(node: str, name: str, part: Part, which: Which) -> tuple[Fault, ...]:
+def _faults(
+    node: str, name: str, part: Part, which: Which, server_notices_after_s: float
+) -> tuple[Fault, ...]:
     return (
         Fault(
             name=f"{node}-link-cut",
@@ -111,13 +123,13 @@ def _faults(node: str, name: str, part: Part, which: Which) -> tuple[Fault, ...]
             name=f"{node}-link-half-open",
             sentence=f"The connections to {name} stay open and pass nothing, for good.",
             part=part,
-            strike=asynccontextmanager(_half_open(which)),
+            strike=asynccontextmanager(_half_open(which, server_notices_after_s)),
             is_mixed=False,
         ),
     )
 
 
 FAULTS = (
-    *_faults("broker", "RabbitMQ", Part.BROKER, _broker),
-    *_faults("database", "PostgreSQL", Part.DATABASE, _database),
+    *_faults("broker", "RabbitMQ", Part.BROKER, _broker, _HEARTBEAT_S),
+    *_faults("database", "PostgreSQL", Part.DATABASE, _database, _KEEPALIVE_S),
 )

@@ -33,6 +33,7 @@ None of that is the fault of the data in hand. It holds DATA_REFUSED too, so cat
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 3.0
+_IDLE_IN_TRANSACTION_S = 60.0
 _CANCELLED_WITHIN_S = 2.0
 """How soon a server that can be reached has said that it cancelled a statement."""
 _MOST_QUERIES = 50_000
@@ -96,12 +97,14 @@ async def open_pool(
     registry: CollectorRegistry | None = None,
     *,
     command_timeout_s: float = COMMAND_TIMEOUT_S,
+    idle_in_transaction_s: float = _IDLE_IN_TRANSACTION_S,
 ) -> AsyncGenerator[asyncpg.Pool, None]:
     """A pool whose connections carry `name` as application_name, measured in `registry`.
 
     It opens without a server: each acquire connects when it must, and raises one of DATABASE_AWAY
     when it cannot. The least number of connections is opened in the background. A statement that
-    takes longer than `command_timeout_s` is cut.
+    takes longer than `command_timeout_s` is cut. The server ends a session that idles in a
+    transaction for `idle_in_transaction_s`, or whose client's machine does not answer for 25 s.
     """
     instruments = PoolInstruments(registry or CollectorRegistry())
     pool = _WatchedPool(
@@ -116,8 +119,13 @@ async def open_pool(
         server_settings={
             "application_name": name,
             "jit": "off",
-            # A process that was killed in a statement must not hold its locks until the end of it.
+            # A process that was killed in a statement must not hold its locks until the end of it,
+            # nor one of which the network forgot to tell the server that it is gone.
             "client_connection_check_interval": "1s",
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
+            "idle_in_transaction_session_timeout": f"{idle_in_transaction_s * 1000:.0f}ms",
         },
     )
     await pool

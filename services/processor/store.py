@@ -40,7 +40,14 @@ class Store:
 def _pool(
     settings: ProcessorSettings, registry: CollectorRegistry
 ) -> AbstractAsyncContextManager[asyncpg.Pool]:
-    return open_pool(settings, "ringback-processor", registry, command_timeout_s=_COMMAND_TIMEOUT_S)
+    return open_pool(
+        settings,
+        "ringback-processor",
+        registry,
+        command_timeout_s=_COMMAND_TIMEOUT_S,
+        # A handler that is given the transaction may do other things in it, until it is cut.
+        idle_in_transaction_s=settings.attempt_timeout_s + _COMMAND_TIMEOUT_S,
+    )
 
 
 @asynccontextmanager

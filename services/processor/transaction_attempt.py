@@ -14,6 +14,8 @@ from services.processor.delivery_log import DeliveryLog, Recorded
 from services.processor.outcome import Effect, Outcome, failed
 from services.processor.run_handlers import run_handlers
 
+_ANSWERS_WITHIN_S = 5.0
+
 
 class _RollBackError(Exception):
     """Leaves the transaction without its changes, and carries out what is to be told."""
@@ -61,7 +63,7 @@ async def complete_in_transaction(
                     outcome = await run_handlers(
                         handlers, event, connection, timeout_s=timeout_s, span=attempting.span
                     )
-                decided = _failure_in(outcome, connection)
+                decided = await _failure_in(outcome, connection)
             _leave_if(decided)
             if recorded.outcome is AttemptOutcome.COMPLETED:
                 await delivery_log.end_now(connection, attempting, now(), effects)
@@ -78,10 +80,24 @@ async def complete_in_transaction(
     return recorded
 
 
-def _failure_in(outcome: Outcome, connection: PoolConnectionProxy) -> Outcome | None:
+async def _failure_in(outcome: Outcome, connection: PoolConnectionProxy) -> Outcome | None:
+    """The outcome if the handlers failed by themselves, not for a server that had gone away."""
+    if outcome.kind is not AttemptOutcome.COMPLETED and not await _answers(connection):
+        raise TransactionLostError
     if connection.is_closed():
         raise TransactionLostError
     return None if outcome.kind is AttemptOutcome.COMPLETED else outcome
+
+
+async def _answers(connection: PoolConnectionProxy) -> bool:
+    """Whether the server is still there. That it refuses is an answer, that it is busy too."""
+    try:
+        await connection.execute("SELECT", timeout=_ANSWERS_WITHIN_S)
+    except (OSError, TimeoutError):
+        return False
+    except (asyncpg.PostgresError, asyncpg.InterfaceError):
+        return not connection.is_closed()
+    return True
 
 
 def _leave_if(decided: Outcome | Recorded | None) -> None:

@@ -155,6 +155,8 @@ async def test_what_is_stranded_stays_so(proxy: FaultProxy, connected: Connected
     old[1].write(b"hello")
     old[1].write_eof()
     assert not await comes(old[0].read())
+    proxy.lose_stranded()
+    assert not await comes(old[0].read())
     assert await answer(await connected(proxy), b"again") == b"again"
 
 

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from chaos.fault_proxy import FaultProxy
+from ringback.local.database import PrivateDatabase
 from tests.integration.processor.conftest import Starter
+from tests.integration.processor.place import Place
 from tests.integration.processor.stage import Stage, scripted
+from tests.support.eventually import eventually
 
 
 async def test_the_effect_commits_with_the_status(shared: Stage, tmp_path: Path) -> None:
@@ -87,6 +91,27 @@ async def test_a_connection_that_is_killed_costs_no_attempt(stage: Stage, start:
     assert [a["outcome"] for a in await stage.attempts(job_id)] == ["completed"]
     assert await stage.effects(job_id) == 1
     assert len(await stage.runs(job_id)) == 2
+
+
+async def test_a_connection_that_goes_mute_costs_no_attempt(
+    stage: Stage, start: Starter, database: PrivateDatabase
+) -> None:
+    """The handler waits for the server until it is cut, which is not the handler's fault."""
+    async with FaultProxy(database.port) as way:
+        place = Place(stage.place.amqp_url, way.through(stage.place.database_url))
+        process = start(place, attempt_timeout_s="2")
+        sql = "SELECT pg_sleep(0.5)"
+        job_id = await stage.send(scripted("transaction", sql=sql))
+        [run, *_] = await stage.until_run(job_id)
+        way.strand()
+        await eventually(lambda: bool(process.lines("database.away")), deadline_s=30)
+        # The server would notice by itself, but later.
+        await stage.database.execute("SELECT pg_terminate_backend($1)", run["backend"])
+
+        row = await stage.until(job_id, "completed", deadline_s=30)
+
+    assert row["attempts"] == await stage.effects(job_id) == 1
+    assert [a["outcome"] for a in await stage.attempts(job_id)] == ["completed"]
 
 
 async def test_what_a_handler_leaves_in_its_session_reaches_nobody(

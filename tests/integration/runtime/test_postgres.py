@@ -58,7 +58,7 @@ async def test_connections_that_went_mute_cost_one_timeout(
     async with (
         FaultProxy(database.port) as way,
         open_pool(
-            settings_for(way.through(database_url), least=4), "test", command_timeout_s=0.3
+            settings_for(way.through(database_url), least=4), "test", command_timeout_s=2
         ) as pool,
     ):
         await eventually(lambda: pool.get_idle_size() == 4)
@@ -68,6 +68,25 @@ async def test_connections_that_went_mute_cost_one_timeout(
             await ping(pool)
 
         assert await asyncio.gather(*(ping(pool) for _ in range(4))) == [True] * 4
+
+
+async def test_the_server_ends_a_session_of_which_it_hears_nothing(database_url: str) -> None:
+    """Its client may be gone without anybody's word, and its locks must not stay."""
+    async with open_pool(settings_for(database_url), "test", idle_in_transaction_s=0.2) as pool:
+        connection = await pool.acquire()
+        noticed_after_s = await connection.fetchval(
+            "SELECT current_setting('tcp_keepalives_idle')::int"
+            " + current_setting('tcp_keepalives_interval')::int"
+            " * current_setting('tcp_keepalives_count')::int"
+        )
+
+        await connection.transaction().start()
+        # A pool takes a connection back that was closed under whoever had it.
+        await eventually(lambda: pool.get_size() == pool.get_idle_size())
+        with pytest.raises(asyncpg.InterfaceError):
+            await connection.execute("SELECT")
+
+    assert noticed_after_s == 25
 
 
 async def test_a_statement_that_is_cut_costs_no_connection(database_url: str) -> None:
