@@ -22,24 +22,31 @@ _ACCEPTED = 200
 
 @asynccontextmanager
 async def _full(stage: Stage) -> AsyncGenerator[None, None]:
-    """Where the spool has no disk of its own, large webhooks bring it to its own bound instead."""
+    """The disk is full, has room, and is full again when the broker is back."""
     job_ids: list[str] = []
     stage.broker_link.refuse()
     try:
-        if stage.spool_disk.is_own:
-            stage.spool_disk.fill()
-        else:
-            await _fill_by_webhooks(stage, job_ids)
+        await _fill(stage, job_ids)
         await _until(stage, _REFUSED, job_ids, otherwise="Nothing was refused with no disk left.")
         yield
         if stage.spool_disk.is_own:
             stage.spool_disk.make_room()
             await _until(stage, _ACCEPTED, job_ids, otherwise="Room on the disk was not noticed.")
+            stage.spool_disk.fill()
+        stage.broker_link.accept()
+        await _until(stage, _ACCEPTED, job_ids, otherwise="The broker was not noticed.")
     finally:
         stage.spool_disk.make_room()
         stage.broker_link.accept()
-    await _until(stage, _ACCEPTED, job_ids, otherwise="Nothing was accepted again.")
     await _all_end(stage, job_ids)
+
+
+async def _fill(stage: Stage, job_ids: list[str]) -> None:
+    """Where the spool has no disk of its own, large webhooks bring it to its own bound instead."""
+    if stage.spool_disk.is_own:
+        stage.spool_disk.fill()
+    else:
+        await _fill_by_webhooks(stage, job_ids)
 
 
 async def _fill_by_webhooks(stage: Stage, job_ids: list[str]) -> None:
