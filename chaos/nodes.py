@@ -22,6 +22,13 @@ class Nodes:
     database_link: FaultProxy
     service_ports: ServicePorts
 
+    def urls_through_links(self) -> tuple[str, str]:
+        """Broker and database, by way of the proxies."""
+        return (
+            self.broker_link.through(self.broker.amqp_url()),
+            self.database_link.through(self.database.url()),
+        )
+
 
 @asynccontextmanager
 async def running_nodes(folder: Path) -> AsyncGenerator[Nodes, None]:

@@ -50,8 +50,7 @@ def _outage(
 
 async def _play(part: Part, seconds: float, rate: float) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="ringback-chaos-") as folder:
-        # The answers of the spool are as fast as this machine's own disk.
-        async with running_stage(Path(folder), has_small_disk=False) as stage:
+        async with running_stage(Path(folder), is_measured=True) as stage:
             await stage.settled(_SETTLED_S)
             fault = outage_of(part, seconds)
             return await play(stage, fault, per_s=rate, until_recovered=True)

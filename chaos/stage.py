@@ -4,9 +4,9 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -92,21 +92,23 @@ async def _connection(url: str) -> asyncpg.Connection:
 
 
 @asynccontextmanager
-async def running_stage(
-    folder: Path, *, has_small_disk: bool = True
-) -> AsyncGenerator[Stage, None]:
+async def running_stage(folder: Path, *, is_measured: bool = False) -> AsyncGenerator[Stage, None]:
     """Start everything below `folder`; all of it has ended when the context is left.
 
-    With `has_small_disk` the disk of the spool can be filled.
+    With `is_measured` the services use both nodes and the disk as those of users do. Else links can
+    be spoiled, by proxies of ours, and the disk of the spool be filled.
     """
     async with AsyncExitStack() as stack:
         nodes = await stack.enter_async_context(running_nodes(folder))
         await _prepare(nodes)
         declared_at = time.monotonic()
         spool_disk = SpoolDisk(folder / "spool")
-        if has_small_disk:
+        if is_measured:
+            around = _surroundings(folder, nodes, nodes.broker.amqp_url(), nodes.database.url())
+        else:
             await stack.enter_async_context(spool_disk)
-        around = _surroundings(folder, nodes, spool_settings(spool_disk) if has_small_disk else {})
+            around = _surroundings(folder, nodes, *nodes.urls_through_links())
+            around = replace(around, environ={**around.environ, **spool_settings(spool_disk)})
         services = {
             spec.name: await stack.enter_async_context(
                 Supervised(spec, service_environment(spec.name, around), folder / "logs")
@@ -145,7 +147,7 @@ async def install(database_url: str) -> None:
         await connection.close(timeout=10)
 
 
-def _surroundings(folder: Path, nodes: Nodes, settings: Mapping[str, str]) -> Surroundings:
+def _surroundings(folder: Path, nodes: Nodes, amqp_url: str, database_url: str) -> Surroundings:
     foreign = {name: text for name, text in os.environ.items() if not name.startswith("RINGBACK_")}
     ours = {
         "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path]),
@@ -155,9 +157,9 @@ def _surroundings(folder: Path, nodes: Nodes, settings: Mapping[str, str]) -> Su
         "RINGBACK_TRACE_FILE": "",
     }
     return Surroundings(
-        environ={**foreign, **ours, **settings},
-        amqp_url=nodes.broker_link.through(nodes.broker.amqp_url()),
-        database_url=nodes.database_link.through(nodes.database.url()),
+        environ={**foreign, **ours},
+        amqp_url=amqp_url,
+        database_url=database_url,
         is_private_database=True,
         ports=nodes.service_ports,
         jwt_secret=JWT_SECRET,
