@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from chaos.fault import Fault
-from chaos.faults import broker, clients, database, disk, handlers, network, processes
+from chaos.faults import broker, clients, database, disk, handlers, ladder, network, processes
 
 ALL: tuple[Fault, ...] = (
     *processes.FAULTS,
     *broker.FAULTS,
+    *ladder.FAULTS,
     *database.FAULTS,
     *network.FAULTS,
     *disk.FAULTS,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 
-from chaos import specials
+from chaos import rungs, specials
 from chaos.fault import Fault, Part
 from chaos.load.webhook import Kind, Mix, special
 from chaos.stage import LADDER, Stage
@@ -22,29 +22,12 @@ _ALL_ATTEMPTS = "attempt.*"
 
 @asynccontextmanager
 async def _restarted_on_every_rung(stage: Stage) -> AsyncGenerator[None, None]:
-    await _something_on_every_rung(stage)
+    await rungs.something_on_each(stage)
     await stage.broker.stop()
     try:
         yield
     finally:
         await stage.broker.start()
-
-
-async def _something_on_every_rung(stage: Stage) -> None:
-    async with await aio_pika.connect(stage.broker.amqp_url()) as connection:
-        channel = await connection.channel()
-        deadline = time.monotonic() + _NOTICED_WITHIN_S
-        for rung in reversed(LADDER.rungs[:2]):
-            while not await _depth(channel, rung.queue_name):
-                if time.monotonic() > deadline:
-                    stage.complaints.append(f"Nothing waited in {rung.queue_name}.")
-                    return
-                await asyncio.sleep(_POLL_S)
-
-
-async def _depth(channel: aio_pika.abc.AbstractChannel, queue: str) -> int:
-    found = await channel.declare_queue(queue, passive=True)
-    return found.declaration_result.message_count or 0
 
 
 @asynccontextmanager

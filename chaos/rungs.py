@@ -1,0 +1,31 @@
+"""What waits on the rungs of the ladder."""
+
+import asyncio
+import time
+
+import aio_pika
+
+from chaos.stage import LADDER, Stage
+
+_WITHIN_S = 15.0
+_POLL_S = 0.1
+_TRIED = 2
+"""How many rungs the webhooks of a load climb."""
+
+
+async def something_on_each(stage: Stage) -> None:
+    """Wait until something waits on each rung that webhooks of the load climb, or complain."""
+    async with await aio_pika.connect(stage.broker.amqp_url()) as connection:
+        channel = await connection.channel()
+        deadline = time.monotonic() + _WITHIN_S
+        for rung in reversed(LADDER.rungs[:_TRIED]):
+            while not await _depth(channel, rung.queue_name):
+                if time.monotonic() > deadline:
+                    stage.complaints.append(f"Nothing waited in {rung.queue_name}.")
+                    return
+                await asyncio.sleep(_POLL_S)
+
+
+async def _depth(channel: aio_pika.abc.AbstractChannel, queue: str) -> int:
+    found = await channel.declare_queue(queue, passive=True)
+    return found.declaration_result.message_count or 0
