@@ -116,17 +116,7 @@ async def open_pool(
         command_timeout=command_timeout_s,
         max_inactive_connection_lifetime=0,
         reset=_keep_session,
-        server_settings={
-            "application_name": name,
-            "jit": "off",
-            # A process that was killed in a statement must not hold its locks until the end of it,
-            # nor one of which the network forgot to tell the server that it is gone.
-            "client_connection_check_interval": "1s",
-            "tcp_keepalives_idle": "10",
-            "tcp_keepalives_interval": "5",
-            "tcp_keepalives_count": "3",
-            "idle_in_transaction_session_timeout": f"{idle_in_transaction_s * 1000:.0f}ms",
-        },
+        server_settings=_session(name, idle_in_transaction_s),
     )
     await pool
     instruments.watch(pool)
@@ -142,6 +132,20 @@ async def open_pool(
                 await pool.close()
         except TimeoutError:
             pool.terminate()
+
+
+def _session(name: str, idle_in_transaction_s: float) -> dict[str, str]:
+    return {
+        "application_name": name,
+        "jit": "off",
+        # A process that was killed in a statement must not hold its locks until the end of it, nor
+        # one of which the network forgot to tell the server that it is gone.
+        "client_connection_check_interval": "1s",
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+        "idle_in_transaction_session_timeout": f"{idle_in_transaction_s * 1000:.0f}ms",
+    }
 
 
 async def ping(pool: asyncpg.Pool) -> bool:
