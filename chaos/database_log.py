@@ -35,13 +35,18 @@ async def effects(
     return {row["event"]: row["effects"] for row in found}
 
 
-async def unfinished(connection: asyncpg.Connection, offers: Sequence[Offered]) -> int:
-    """Count the accepted webhooks that have not come to their end."""
-    ids = sorted(UUID(offer.job_id) for offer in offers if offer.is_accepted and offer.job_id)
-    count = 0
+def accepted_ids(offers: Sequence[Offered]) -> list[UUID]:
+    """Give the job ids of what was accepted, in the order of their making."""
+    return sorted(UUID(offer.job_id) for offer in offers if offer.is_accepted and offer.job_id)
+
+
+async def unfinished(connection: asyncpg.Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """Give those of these webhooks, sorted, that have not come to their end, sorted too."""
+    left: list[UUID] = []
     for part in _parts(ids):
-        count += await connection.fetchval(load("chaos", "unfinished.sql"), part, part[0], part[-1])
-    return count
+        rows = await connection.fetch(load("chaos", "unfinished.sql"), part, part[0], part[-1])
+        left += [row["id"] for row in rows]
+    return sorted(left)
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
