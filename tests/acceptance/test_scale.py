@@ -91,8 +91,10 @@ async def dead_letter(gateway: Replica, kind: Kind, connection: asyncpg.Connecti
 
 
 async def finished(connection: asyncpg.Connection, offers: list[Offered]) -> None:
+    ids = database_log.accepted_ids(offers)
+
     async def all_ended() -> bool:
-        return not await database_log.unfinished(connection, offers)
+        return not await database_log.unfinished(connection, ids)
 
     await eventually(all_ended, deadline_s=40)
 
