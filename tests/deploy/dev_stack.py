@@ -25,7 +25,6 @@ from tests.deploy.policies.settings import environment
 from tests.deploy.rendered import K8S, Manifest, Workload, overlay, workloads
 
 DEV = K8S / "overlays" / "dev"
-LADDER = "100ms,200ms"
 
 
 @asynccontextmanager
@@ -72,6 +71,7 @@ class Stage:
     broker: PrivateBroker
     database: PrivateDatabase
     folder: Path
+    ladder: str = "100ms,200ms"
 
     def environment(self, container: Manifest) -> dict[str, str]:
         """That of a container, with our places for those of the cluster, and a short ladder."""
@@ -85,7 +85,7 @@ class Stage:
             for there, here in places.items():
                 text = text.replace(there, here)  # ruff: ignore[redefined-loop-name]  # step by step
             found[name] = text
-        return found | {"RINGBACK_RETRY_LADDER": LADDER}
+        return found | {"RINGBACK_RETRY_LADDER": self.ladder}
 
     def service_environment(self, container: Manifest) -> dict[str, str]:
         """As `environment`, on ports that are free here, and a spool in our folder."""

@@ -6,6 +6,7 @@ from tests.deploy.rendered import Manifest, Manifests, of_kind, selects, workloa
 
 #: Pods that operators make, by what they are chosen with.
 OPERATORS_PODS = (
+    {"acme.cert-manager.io/http01-solver": "true", "app.kubernetes.io/component": ""},
     {"app.kubernetes.io/name": "rabbitmq", "app.kubernetes.io/component": "rabbitmq"},
     {"cnpg.io/cluster": "database", "app.kubernetes.io/component": "postgresql"},
     {"cnpg.io/poolerName": "database-readers", "app.kubernetes.io/component": "pooler"},

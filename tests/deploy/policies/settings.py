@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ringback.cli.addresses import Addresses
@@ -44,9 +44,7 @@ def environment(container: Manifest, manifests: Manifests) -> dict[str, str]:
     for variable in container.get("env", []):
         match variable:
             case {"value": str(text)}:
-                found[variable["name"]] = _REFERENCE.sub(
-                    lambda name: found.get(name[1], name[0]), text
-                )
+                found[variable["name"]] = expanded(text, found)
             case {"valueFrom": {"configMapKeyRef": reference}}:
                 value = config.get(reference["name"], {}).get(reference["key"])
                 if value is not None:
@@ -54,6 +52,11 @@ def environment(container: Manifest, manifests: Manifests) -> dict[str, str]:
             case {"valueFrom": {"secretKeyRef": reference}} if not reference.get("optional"):
                 found[variable["name"]] = _secret(reference, manifests)
     return found
+
+
+def expanded(text: str, environ: Mapping[str, str]) -> str:
+    """With what stands in `$(…)` in its place; a name that is not there stays as it is."""
+    return _REFERENCE.sub(lambda name: environ.get(name[1], name[0]), text)
 
 
 def _secret(reference: dict[str, Any], manifests: Manifests) -> str:
@@ -96,7 +99,8 @@ def values(manifests: Manifests) -> Iterator[str]:
     """Each service, and each command, starts with what it gets."""
     for workload, container, kind in _ours(manifests):
         environ = environment(container, manifests)
-        if unresolved := _REFERENCE.findall(" ".join(environ.values())):
+        arguments = [expanded(text, environ) for text in container.get("args", [])]
+        if unresolved := _REFERENCE.findall(" ".join([*environ.values(), *arguments])):
             yield f"{workload.name} {container['name']} names {unresolved[0]} before it is there"
         if kind is _OF_THE_COMMAND:
             environ = {"RINGBACK_GATEWAY_URL": "http://gateway:8080"} | environ
