@@ -119,15 +119,14 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _git(*words: str) -> str:
-    """What git says, nothing if it cannot."""
-    done = subprocess.run(
-        ["git", *words],
-        check=False,
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        env={"TZ": "UTC", "PATH": "/usr/local/bin:/usr/bin:/bin"},
-    )
+    """What git says; nothing where there is none, or no commit."""
+    environ = {"TZ": "UTC", "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    try:
+        done = subprocess.run(
+            ["git", *words], check=False, cwd=CHECKOUT, capture_output=True, text=True, env=environ
+        )
+    except OSError:
+        return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
