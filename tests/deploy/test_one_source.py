@@ -49,6 +49,42 @@ def test_the_version_is_ours(name: str) -> None:
     assert job["metadata"]["labels"]["app.kubernetes.io/version"] == ringback.__version__
 
 
+def test_parts_of_others_have_the_versions_of_compose() -> None:
+    """What is tried on one machine is what runs in a cluster, down to the last number."""
+    compose = yaml.safe_load((ROOT / "deploy" / "docker" / "compose.yaml").read_text("utf-8"))
+    known = dict(
+        one["image"].rsplit(":", 1) for one in compose["services"].values() if "image" in one
+    )
+    [database] = of_kind(overlay("production"), "Cluster")
+    [broker] = of_kind(overlay("production"), "RabbitmqCluster")
+    [collector] = [one for one in workloads(overlay("production")) if "otel" in one.name]
+    dev = {one.name: one.containers[0]["image"] for one in workloads(overlay("dev"))}
+
+    rabbitmq = f"rabbitmq:{known['rabbitmq']}"
+    assert broker["spec"]["image"] == dev["StatefulSet/rabbitmq"] == rabbitmq
+    assert dev["StatefulSet/postgresql"] == f"postgres:{known['postgres']}"
+    assert f":{known['postgres']}-" in database["spec"]["imageName"]
+    name, _, version = collector.containers[0]["image"].rpartition(":")
+    assert version == known[name]
+
+
+def test_the_broker_takes_what_the_services_do() -> None:
+    """The largest body with its headers, and the longest attempt with the wait for a database."""
+    [broker] = of_kind(overlay("production"), "RabbitmqCluster")
+    lines = broker["spec"]["rabbitmq"]["additionalConfig"].splitlines()
+    config = dict(line.split(" = ") for line in lines if " = " in line)
+    gateway = _settings(GatewaySettings, "gateway")
+    processor = _settings(ProcessorSettings, "processor")
+    [longest] = [
+        one.le
+        for one in ProcessorSettings.model_fields["attempt_timeout_s"].metadata
+        if hasattr(one, "le")
+    ]
+
+    assert int(config["max_message_size"]) >= gateway.max_body_bytes + 1024**2
+    assert int(config["consumer_timeout"]) / 1000 > longest + processor.database_hold_s
+
+
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_a_job_does_not_change_with_the_settings(name: str) -> None:
     """Its template cannot be changed, so nothing that it names may have a name with a hash."""
@@ -178,8 +214,8 @@ def test_the_operator_makes_the_roles_of_the_migrations() -> None:
     assert {name for name, one in roles.items() if not one["login"]} == {*ROLES}
     assert {*roles[METRICS]["inRoles"]} == {*CALLERS}
     for name in ("gateway", "processor", "metrics"):
-        assert roles[name]["inRoles"] == [f"ringback_{name}"]
-        assert not roles[name]["inherit"]
+        login = roles[f"webhooks_{name}"]
+        assert (login["inRoles"], login["inherit"]) == ([f"ringback_{name}"], False)
 
 
 def _settings(kind: type[Any], name: str) -> Any:

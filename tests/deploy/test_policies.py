@@ -98,6 +98,12 @@ BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
     ),
     (
         pods.hardening,
+        "Deployment/processor",
+        lambda m: pod(m)["volumes"].append({"name": "x", "hostPath": {"path": "/"}}),
+        "folder of its node",
+    ),
+    (
+        pods.hardening,
         "StatefulSet/gateway",
         lambda m: pod(m)["initContainers"][0].pop("securityContext"),
         "not hardened",

@@ -14,9 +14,9 @@ from tests.integration.cli.command import ringback
 
 COMMANDS = (
     ("Job/setup-0-1-0", "migrate", "ringback_owner"),
-    ("Deployment/processor", "wait-for-schema", "processor"),
-    ("Deployment/metrics", "wait-for-schema", "metrics"),
-    ("CronJob/housekeeping", "housekeeping", "processor"),
+    ("Deployment/processor", "wait-for-schema", "webhooks_processor"),
+    ("Deployment/metrics", "wait-for-schema", "webhooks_metrics"),
+    ("CronJob/housekeeping", "housekeeping", "webhooks_processor"),
 )
 
 
@@ -66,6 +66,6 @@ async def test_the_roles_of_the_operator_carry_the_jobs(
         ("processor", "metrics"),
         ("metrics", "gateway"),
     ):
-        url = own_database.url("ringback", login)
+        url = own_database.url("ringback", f"webhooks_{login}")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await asyncpg.connect(f"{url}?role=ringback_{other}")

@@ -18,6 +18,8 @@ def hardening(manifests: Manifests) -> Iterator[str]:
             yield f"{workload.name} has no profile of seccomp"
         if any(workload.pod.get(name) for name in ("hostNetwork", "hostPID", "hostIPC")):
             yield f"{workload.name} shares something with its node"
+        if any("hostPath" in volume for volume in workload.pod.get("volumes", [])):
+            yield f"{workload.name} mounts a folder of its node"
         for container in workload.all_containers:
             own = container.get("securityContext", {})
             is_hardened = (

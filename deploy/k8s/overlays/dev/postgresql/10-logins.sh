@@ -11,7 +11,7 @@ CREATE ROLE ringback_tenant_operator NOLOGIN NOINHERIT;
 CREATE ROLE ringback_operator NOLOGIN NOINHERIT;
 CREATE ROLE ringback_metrics NOLOGIN NOINHERIT
     IN ROLE ringback_tenant, ringback_service, ringback_tenant_operator, ringback_operator;
-CREATE ROLE gateway LOGIN NOINHERIT PASSWORD :'gateway' IN ROLE ringback_gateway;
-CREATE ROLE processor LOGIN NOINHERIT PASSWORD :'processor' IN ROLE ringback_processor;
-CREATE ROLE metrics LOGIN NOINHERIT PASSWORD :'metrics' IN ROLE ringback_metrics;
+CREATE ROLE webhooks_gateway LOGIN NOINHERIT PASSWORD :'gateway' IN ROLE ringback_gateway;
+CREATE ROLE webhooks_processor LOGIN NOINHERIT PASSWORD :'processor' IN ROLE ringback_processor;
+CREATE ROLE webhooks_metrics LOGIN NOINHERIT PASSWORD :'metrics' IN ROLE ringback_metrics;
 SQL
