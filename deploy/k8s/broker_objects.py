@@ -28,7 +28,9 @@ def broker_objects(cluster: str) -> Iterator[Document]:
     The name and the password of a user stand in the Secret `<name>-broker`.
     """
     at = {"rabbitmqClusterReference": {"name": cluster}}
-    yield _object("Vhost", VHOST, {"name": VHOST, "defaultQueueType": "quorum", **at})
+    # All queues go with a virtual host: it outlives the object that made it.
+    kept = {"defaultQueueType": "quorum", "deletionPolicy": "retain"}
+    yield _object("Vhost", VHOST, {"name": VHOST, **kept, **at})
     for user in USERS:
         login = {"importCredentialsSecret": {"name": f"{user.name}-broker"}, **at}
         tags = {"tags": [*user.tags]} if user.tags else {}

@@ -20,7 +20,15 @@ from services.metrics.settings import MetricsSettings
 from services.processor.settings import ProcessorSettings
 from tests.architecture.source import ROOT
 from tests.deploy.policies.settings import OF_SERVICES, environment, kind_of
-from tests.deploy.rendered import OVERLAYS, Manifests, component, of_kind, overlay, workloads
+from tests.deploy.rendered import (
+    COMPONENTS,
+    OVERLAYS,
+    Manifests,
+    component,
+    of_kind,
+    overlay,
+    workloads,
+)
 from tests.support.database_roles import CALLERS, METRICS, ROLES
 
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
@@ -91,6 +99,16 @@ def test_a_job_does_not_change_with_the_settings(name: str) -> None:
     [job] = of_kind(overlay(name), "Job")
 
     assert not re.search(r'"name": "[\w-]+-[bcdfghkmt2456789]{10}"', json.dumps(job))
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_component_says_what_it_needs(name: str) -> None:
+    """In a page of its own, to which the page of all points."""
+    page = (HERE / "components" / name / "README.md").read_text(encoding="utf-8")
+
+    assert page.startswith(f"# {name}\n")
+    assert "Needs" in page or "Set `" in page
+    assert f"      {name}/ " in (HERE / "README.md").read_text(encoding="utf-8")
 
 
 def test_rules_are_those_of_prometheus() -> None:

@@ -1,6 +1,7 @@
 """Every manifest is what the API server, or an operator, understands."""
 
 import copy
+import json
 from functools import cache
 
 import pytest
@@ -34,6 +35,13 @@ def test_every_manifest_is_understood(version: str) -> None:
     problems = [text for one in every_manifest() for text in schema_problems(one, version)]
 
     assert problems == []
+
+
+def test_no_manifest_is_too_large_to_be_applied() -> None:
+    """`kubectl apply` keeps a copy of it in an annotation, and annotations end at 256 KiB."""
+    sizes = {name_of(one): len(json.dumps(one)) for one in every_manifest()}
+
+    assert {name: size for name, size in sizes.items() if size > 200 * 1024} == {}
 
 
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])

@@ -54,7 +54,7 @@ def _taken(workload: Workload) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for container in workload.all_containers:
         for variable in container.get("env", []):
             for kind, reference in variable.get("valueFrom", {}).items():
-                if not reference.get("optional"):
+                if kind != "fieldRef" and not reference.get("optional"):
                     yield variable["name"], kind, reference
 
 

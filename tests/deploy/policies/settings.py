@@ -21,7 +21,10 @@ OF_SERVICES: Final[dict[str, type[Settings]]] = {
 _OF_THE_COMMAND: Final = Addresses
 _REFERENCE: Final = re.compile(r"\$\((\w+)\)")
 _PATH: Final = re.compile(r"(?:^|=)(/[\w./-]+)")
-_OTEL: Final = {"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER"}
+_OTEL: Final = {
+    *("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER"),
+    "OTEL_RESOURCE_ATTRIBUTES",
+}
 
 #: Beside what is drained: rows, links, pools, spans, and a busy node.
 _ENDING_S: Final = 10.0
@@ -49,6 +52,8 @@ def environment(container: Manifest, manifests: Manifests) -> dict[str, str]:
                 value = config.get(reference["name"], {}).get(reference["key"])
                 if value is not None:
                     found[variable["name"]] = value
+            case {"valueFrom": {"fieldRef": {"fieldPath": str(path)}}}:
+                found[variable["name"]] = path.rpartition(".")[2]
             case {"valueFrom": {"secretKeyRef": reference}} if not reference.get("optional"):
                 found[variable["name"]] = _secret(reference, manifests)
     return found
