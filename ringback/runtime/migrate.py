@@ -73,7 +73,8 @@ def _verify(migrations: list[Migration], applied: dict[str, str]) -> None:
     unknown = sorted(set(applied) - known)
     if unknown:
         raise MigrationError(
-            f"The database is newer than this code: it has migration {unknown[-1]}."
+            f"The database is newer than this code: it has migration {unknown[-1]}. Nothing was "
+            "changed. To go back by one version, start its services on the database as it is."
         )
     for migration in migrations:
         if applied.get(migration.version, migration.checksum) != migration.checksum:

@@ -1,4 +1,4 @@
-"""Two gateways, two metrics services, and processors that become four under load."""
+"""Two gateways, two metrics services, and processors that become four, restarted under load."""
 
 import asyncio
 import os
@@ -25,13 +25,14 @@ from ringback.local.ports import ServicePorts
 from ringback.local.stack_service import Surroundings
 from ringback.metrics import MetricsClient
 from ringback.runtime import topology
+from tests.support.balancer import balanced
 from tests.support.eventually import eventually
 from tests.support.local_slack import LocalSlack, local_slack
 from tests.support.tokens import JWT_SECRET, token
 
 LADDER = "200ms,400ms,800ms"
 RATE_PER_S = 40.0
-ENOUGH = 250
+ENOUGH = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,14 @@ async def dead_letter(gateway: Replica, kind: Kind, connection: asyncpg.Connecti
     await eventually(is_dead, deadline_s=20)
 
 
+async def restart(replica: Replica) -> None:
+    """As a new version does: told to stop, and started again."""
+    ended = replica.service.deaths
+    assert await replica.service.running.stop()
+    await eventually(lambda: replica.service.deaths > ended)
+    await replica.service.ready(within_s=30)
+
+
 async def finished(connection: asyncpg.Connection, offers: list[Offered]) -> None:
     ids = database_log.accepted_ids(offers)
 
@@ -99,8 +108,12 @@ async def finished(connection: asyncpg.Connection, offers: list[Offered]) -> Non
     await eventually(all_ended, deadline_s=40)
 
 
+def accepted_of(offers: list[Offered]) -> int:
+    return sum(offer.is_accepted for offer in offers)
+
+
 async def until_enough(read: Callable[[], list[Offered]], count: int) -> None:
-    await eventually(lambda: sum(offer.is_accepted for offer in read()) >= count, deadline_s=40)
+    await eventually(lambda: accepted_of(read()) >= count, deadline_s=40)
 
 
 @pytest.mark.slow
@@ -109,7 +122,8 @@ async def test_more_of_each_lose_and_double_nothing(
 ) -> None:
     """Every webhook ends once, all counts are right at both metrics services, Slack hears once.
 
-    Housekeeping runs in four processors at once, folding and Slack in two metrics services.
+    One of each is restarted at a time meanwhile, and no webhook is refused. Housekeeping runs in
+    four processors at once, folding and Slack in two metrics services.
     """
     await topology.apply(amqp_url, Ladder.parse(LADDER))
     await install(database_url)
@@ -121,12 +135,13 @@ async def test_more_of_each_lose_and_double_nothing(
         replicas("metrics", 2, around(place, slack)) as metrics,
         replicas("processor", 2, around(place, slack)) as first_two,
         replicas("gateway", 2, around(place, slack)) as gateways,
+        balanced([gateway.url for gateway in gateways]) as balancer,
         MetricsClient(metrics[0].grpc_address, token=token()) as one,
         MetricsClient(metrics[1].grpc_address, token=token()) as other,
     ):
         async with (
-            running_load(gateways[0].url, tmp_path / "1.jsonl", mix, per_s=RATE_PER_S) as left,
-            running_load(gateways[1].url, tmp_path / "2.jsonl", mix, per_s=RATE_PER_S) as right,
+            running_load(balancer.url, tmp_path / "1.jsonl", mix, per_s=RATE_PER_S) as left,
+            running_load(balancer.url, tmp_path / "2.jsonl", mix, per_s=RATE_PER_S) as right,
         ):
 
             def offers() -> list[Offered]:
@@ -134,8 +149,11 @@ async def test_more_of_each_lose_and_double_nothing(
 
             await asyncio.gather(left.steady(), right.steady())
             await until_enough(offers, ENOUGH)
+            for one_of_each in zip(gateways, metrics, first_two, strict=True):
+                async with balancer.without(one_of_each[0].url):
+                    await asyncio.gather(*map(restart, one_of_each))
             async with replicas("processor", 2, around(place, slack)) as more:
-                await until_enough(offers, 2 * ENOUGH)
+                await until_enough(offers, accepted_of(offers()) + ENOUGH)
                 await asyncio.gather(left.stop(), right.stop())
                 await finished(connection, offers())
                 shares = [await completed_by(one) for one in (*first_two, *more)]
@@ -146,7 +164,7 @@ async def test_more_of_each_lose_and_double_nothing(
         sent = offers()
 
         async def all_right() -> bool:
-            accepted = sum(offer.is_accepted for offer in sent) + len(slack.taken)
+            accepted = accepted_of(sent) + len(slack.taken)
             found = await rollup_faults(connection, [one, other], accepted)
             assert not found
             return True
