@@ -30,7 +30,7 @@ from tests.support.eventually import eventually
 from tests.support.local_slack import LocalSlack, local_slack
 from tests.support.tokens import JWT_SECRET, token
 
-LADDER = "200ms,400ms,800ms"
+LADDER = "100ms,200ms,300ms"
 RATE_PER_S = 40.0
 ENOUGH = 150
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import capacity
 from benchmarks.demands import read
 from benchmarks.scale_model import (
     Place,
@@ -40,7 +41,7 @@ def test_one_slot_waits_as_m_m_1_does() -> None:
     assert waits == pytest.approx(math.log(0.5 / 0.01) / (10 - 5))
 
 
-@given(per_s=st.floats(1, 20_000), service_s=st.floats(0.0005, 1.0), within_s=st.floats(0.01, 2.0))
+@given(per_s=st.floats(1, 200), service_s=st.floats(0.0005, 1.0), within_s=st.floats(0.01, 2.0))
 def test_the_slots_that_are_needed_are_the_fewest(
     per_s: float, service_s: float, within_s: float
 ) -> None:
@@ -100,9 +101,12 @@ def test_no_installation_is_full() -> None:
     assert 10_000 / (count - 1) > fewer
 
 
-def test_the_page_shows_what_the_model_says() -> None:
-    """Renew its tables with `.venv/bin/python -m benchmarks.scale_model`."""
+def test_the_pages_show_what_the_model_says() -> None:
+    """Renew their tables with `benchmarks.scale_model` and `benchmarks.capacity`."""
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    how_to = (ROOT / "docs" / "how-to" / "plan-capacity.md").read_text(encoding="utf-8")
 
     for line in tables(10_000, 100_000, Place(), read()):
         assert line in page, line
+    for line in capacity.table(read()):
+        assert line in how_to, line
