@@ -76,7 +76,8 @@ def handles(*types: str, transaction: bool = False) -> Callable[[H], H]:
 
     With `transaction` it is called with an asyncpg connection as its second argument, inside the
     transaction that finishes the event: what it writes there commits exactly once, with the
-    event's status, or not at all. It must not commit or close that connection.
+    event's status, or not at all. It must not commit or close that connection. A statement on it
+    is cut after 10 s, unless it is given a `timeout` of its own, and then the handler has failed.
 
     Raises TypeError for a function that is not `async def`, or without types.
     """
