@@ -16,6 +16,7 @@ _HOLD_S = 10.0
 _RESET_EVERY_S = 0.5
 _LATENCY_S = 0.1
 _RESTORED_WITHIN_S = 30.0
+_RESUMES_WITHIN_S = 5.0
 _HEARTBEAT_S = 2.0 * HEARTBEAT_S
 """When RabbitMQ gives up a client that does not answer its heartbeats, at the latest."""
 _KEEPALIVE_S = 25.0
@@ -104,6 +105,7 @@ def _faults(
             part=part,
             strike=asynccontextmanager(_cut(which)),
             hold_s=_HOLD_S,
+            resumes_within_s=_RESUMES_WITHIN_S,
         ),
         Fault(
             name=f"{node}-link-reset",

@@ -9,6 +9,7 @@ from chaos.supervised import Supervised
 
 _FROZEN_S = 20.0
 _AWAY_S = 5.0
+_RESUMES_WITHIN_S = 5.0
 
 Which = Callable[[Stage], Supervised]
 
@@ -102,6 +103,7 @@ FAULTS = (
         part=Part.DATABASE,
         strike=_database_killed,
         hold_s=_AWAY_S,
+        resumes_within_s=_RESUMES_WITHIN_S,
     ),
     Fault(
         name="gateway-frozen",
