@@ -18,7 +18,7 @@ from services.gateway.spool.spool_file import Waiting
 _MOST_BATCH_BYTES = 4 * 1024 * 1024
 _BATCHES_PER_S = 10
 _PROBE_WAIT_S = 0.5
-"""How long after a publish in vain the next is tried, with one webhook alone."""
+"""How long after a publish in vain began the next is tried, with one webhook alone."""
 
 _IDLE_WAIT_S = 0.2
 """How often an empty spool, or a link that is down, is looked at again."""
@@ -96,7 +96,9 @@ class Drainer:
             await self._task
 
     async def _keep_draining(self) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
+            began = clock()
             try:
                 wait_s = await self._step()
             except CANNOT_SPOOL as exc:
@@ -105,10 +107,11 @@ class Drainer:
             except Exception:  # ruff: ignore[blind-except]  # a bug may delay the line, not end it
                 self._observe.failed()
                 wait_s = _PROBE_WAIT_S
-            await asyncio.sleep(wait_s)
+            # What publishing took is part of the wait, or the pace would fall below its bound.
+            await asyncio.sleep(max(0.0, began + wait_s - clock()))
 
     async def _step(self) -> float:
-        """Bring one batch on its way; how long to wait before the next, in seconds."""
+        """Bring one batch on its way; how long after its beginning the next is due, in seconds."""
         if not self._spool.count or not self._broker.up:
             self._place = 0
             return _IDLE_WAIT_S

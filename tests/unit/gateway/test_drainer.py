@@ -1,0 +1,105 @@
+"""The pace of the drainer, before a broker that takes its time."""
+
+# ruff: file-ignore[unused-method-argument] - stand-ins that look at little of what they are given.
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from pamqp.commands import Basic
+
+from ringback.contract.envelope import Envelope
+from ringback.contract.identity import new_job_id
+from ringback.contract.trace_context import new_trace_context
+from services.gateway.breaker import Breaker
+from services.gateway.publish_outcome import PublishOutcome
+from services.gateway.spool.drainer import Drainer
+from services.gateway.spool.spool_file import Waiting
+
+PER_S = 100
+BATCH = PER_S // 10
+
+
+def waiting(place: int) -> Waiting:
+    envelope = Envelope(
+        job_id=new_job_id(),
+        event_type="hang",
+        org_id=uuid4(),
+        endpoint_id="default",
+        received_at=datetime.now(UTC),
+        gateway_life=uuid4(),
+        trace=new_trace_context(),
+    )
+    return Waiting(place, envelope, b"{}")
+
+
+class FullSpool:
+    """Holds so many webhooks, and notes when some are forgotten."""
+
+    def __init__(self, count: int) -> None:
+        self._left = [waiting(place) for place in range(1, count + 1)]
+        self.forgotten_at: list[float] = []
+        self.is_empty = asyncio.Event()
+
+    @property
+    def count(self) -> int:
+        return len(self._left)
+
+    async def after(self, place: int, *, most: int, most_bytes: int) -> list[Waiting]:
+        return [one for one in self._left if one.place > place][:most]
+
+    async def forget(self, webhooks: Sequence[Waiting]) -> None:
+        self._left = self._left[len(webhooks) :]
+        self.forgotten_at.append(asyncio.get_running_loop().time())
+        if not self._left:
+            self.is_empty.set()
+
+
+class SlowBroker:
+    up = True
+
+    def __init__(self, takes_s: float) -> None:
+        self._takes_s = takes_s
+
+    async def publish(
+        self,
+        body: bytes,
+        properties: Basic.Properties,
+        *,
+        timeout_s: float,
+    ) -> PublishOutcome:
+        await asyncio.sleep(self._takes_s)
+        return PublishOutcome.CONFIRMED
+
+
+class Unseen:
+    def drained(self, count: int, *, left: int) -> None: ...
+    def unreadable_in_spool(self, *, place: int, reason: str) -> None: ...
+    def spool_failed(self, error: BaseException) -> None: ...
+    def failed(self) -> None: ...
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 0.06])
+async def test_it_keeps_its_pace_however_long_publishing_takes(takes_s: float) -> None:
+    """A tenth of a second from batch to batch, no less; and no more for a broker's sake."""
+    spool = FullSpool(6 * BATCH)
+    drainer = Drainer(
+        spool=spool,
+        broker=SlowBroker(takes_s),
+        breaker=Breaker(),
+        observe=Unseen(),
+        per_s=PER_S,
+        timeout_s=2.0,
+    )
+    async with asyncio.timeout(30), drainer:
+        await spool.is_empty.wait()
+
+    between_s = sorted(
+        later - earlier
+        for earlier, later in zip(spool.forgotten_at, spool.forgotten_at[1:], strict=False)
+    )
+    assert sum(between_s) >= 0.1 * len(between_s) - 0.05
+    # The quickest: a busy machine may hold up the others.
+    assert between_s[0] < 0.15
