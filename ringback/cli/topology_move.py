@@ -59,19 +59,30 @@ def move(
     """
     addresses = Addresses.from_env(state_dir=data)
     console = out()
+    reached: list[Step] = []
+
+    def done(step: Step) -> None:
+        reached.append(step)
+        console.print(_SENTENCES[step])
+
     asked = ladder_move.Asked(
         amqp_url=addresses.amqp,
         to=_ladder(to),
         old=_ladder(from_) if from_ else None,
         management_url=addresses.management,
         settle_s=settle,
-        done=lambda step: console.print(_SENTENCES[step]),
+        done=done,
         waits=lambda sentence: err().print(Text(sentence, "dim"), soft_wrap=True),
     )
     if dry_run:
         _tell_plan(console, asyncio.run(ladder_move.planned(asked)), asked.to)
         return
-    plan = asyncio.run(_move(asked, data, is_stopped=stopped))
+    try:
+        plan = asyncio.run(_move(asked, data, is_stopped=stopped))
+    except BaseException:
+        if Step.PAUSED in reached and not stopped:
+            err().print("Processing stays paused. Run the same command again, to finish.")
+        raise
     _tell_what_is_next(console, plan, asked.to)
 
 
