@@ -56,6 +56,10 @@ class Binding:
     routing_key: str = ""
 
 
+WORK_BINDING = Binding(WEBHOOKS, WORK_QUEUE, "attempt.*")
+"""By what a webhook comes to be attempted, from the gateway or from a rung."""
+
+
 @dataclass(frozen=True, slots=True)
 class Topology:
     exchanges: tuple[Exchange, ...]
@@ -80,7 +84,7 @@ def topology(ladder: Ladder) -> Topology:
         bindings=(
             Binding(DEAD, DEAD_LETTER_QUEUE),
             *(Binding(FAILED, rung.queue_name, routing_key(rung.attempt)) for rung in ladder.rungs),
-            Binding(WEBHOOKS, WORK_QUEUE, "attempt.*"),
+            WORK_BINDING,
         ),
     )
 

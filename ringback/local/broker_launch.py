@@ -29,6 +29,7 @@ vm_memory_high_watermark.absolute = 1GB
 log.file.level = info
 """
 
+_ON_LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
 # What a rung refused, or did not confirm, is moved again after this; RabbitMQ's own figure is three
 # minutes. Only when it starts does it read it, and there is no line for it in its configuration.
 _SOONER_AGAIN = "-rabbit dead_letter_worker_publisher_confirm_timeout 30000"
@@ -95,9 +96,7 @@ def _native(server: Path, data_dir: Path, ports: BrokerPorts, settings: str) -> 
         "RABBITMQ_CONF_ENV_FILE": str(data_dir / "no-environment-file"),
         "RABBITMQ_CONFIG_FILES": str(data_dir / "no-conf.d"),
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(data_dir / "no-advanced.config"),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-            f"-kernel inet_dist_use_interface {{127,0,0,1}} {_SOONER_AGAIN}"
-        ),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_ON_LOOPBACK} {_SOONER_AGAIN}",
         "ERL_CRASH_DUMP": str(data_dir / "log" / "erl_crash.dump"),
         "ERL_EPMD_PORT": str(ports.epmd),
         "ERL_EPMD_ADDRESS": LOOPBACK,

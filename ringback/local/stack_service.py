@@ -116,7 +116,7 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
     ours["RINGBACK_AMQP_URL"] = around.amqp_url
     if name == "metrics" and around.jwt_secret is not None:
         ours["RINGBACK_JWT_SECRET"] = around.jwt_secret
-    if name == "metrics" and around.management_url is not None:
+    if name != "gateway" and around.management_url is not None:
         local["RINGBACK_RABBITMQ_MANAGEMENT_URL"] = around.management_url
     modules = filter(None, [environ.get("RINGBACK_HANDLERS"), DEMO_HANDLERS])
     return local | dict(environ) | ours | {"RINGBACK_HANDLERS": ",".join(modules)}

@@ -99,8 +99,8 @@ class ManagementSettings(Settings):
     rabbitmq_management_url: Annotated[SecretStr, AfterValidator(_http_url)] | None = Field(
         default=None,
         description="The broker's management API, such as http://rabbitmq:15672, to tell how many "
-        "messages are unacknowledged, and which ladder is bound. User and virtual host are those "
-        "of RINGBACK_AMQP_URL.",
+        "messages are unacknowledged, which ladder is bound, and whether the work queue is. User "
+        "and virtual host are those of RINGBACK_AMQP_URL.",
     )
 
 

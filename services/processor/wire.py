@@ -20,6 +20,7 @@ from ringback.runtime.settings import load
 from ringback.runtime.tracing import tracing
 from services.processor import voice_calls
 from services.processor.attempt import Attempts
+from services.processor.binding_watch import BindingWatch
 from services.processor.dead_letters import DeadLetterRecorder
 from services.processor.handler_set import HandlerSet, import_handlers
 from services.processor.heartbeat import Heartbeat
@@ -80,6 +81,7 @@ async def _processor(
                 "database": store.answers,
                 "pause": pause.knows,
                 "consumers": intake.answers,
+                "binding": _binding(settings).is_bound,
                 "publisher": publisher.answers,
             },
         )
@@ -102,6 +104,13 @@ def _exposition(
         port=settings.processor_exposition_port,
         registry=registry,
         readiness=readiness,
+    )
+
+
+def _binding(settings: ProcessorSettings) -> BindingWatch:
+    url = settings.rabbitmq_management_url
+    return BindingWatch(
+        url.get_secret_value() if url is not None else None, settings.amqp_url.get_secret_value()
     )
 
 

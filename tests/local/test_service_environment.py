@@ -64,9 +64,9 @@ def test_the_gateway_has_a_spool_beside_the_stack() -> None:
     assert theirs["RINGBACK_SPOOL_DIR"] == "/elsewhere"
 
 
-def test_the_metrics_service_is_told_of_the_management_api() -> None:
-    """Only it asks what AMQP does not tell."""
+def test_who_asks_what_amqp_does_not_tell_is_told_of_the_management_api() -> None:
+    """The gateway does not: its user may publish, and no more."""
     told = {name: service_environment(name, around(is_private_database=True)) for name in NAMES}
 
     asked = {name for name in NAMES if "RINGBACK_RABBITMQ_MANAGEMENT_URL" in told[name]}
-    assert asked == {"metrics"}
+    assert asked == {"processor", "metrics"}
