@@ -167,8 +167,8 @@ def _recovered_s(
         for offer in accepted
         if offer.attempts == 1 and (offer.answered_at or 0.0) <= fault_ended_at
     ]
-    ends = [row.finished_at if row is not None else None for row in rows_then]
-    known = [end for end in ends if end is not None]
-    if len(known) < len(ends):
+    if any(row is None or row.status not in FINAL for row in rows_then):
         return None
-    return max(0.0, max(known, default=fault_ended_at) - fault_ended_at)
+    # A dead letter that nobody tried has no time.
+    ends = [row.finished_at for row in rows_then if row and row.finished_at is not None]
+    return max(0.0, max(ends, default=fault_ended_at) - fault_ended_at)
