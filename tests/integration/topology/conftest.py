@@ -10,6 +10,9 @@ from tests.support.loop_thread import LoopThread
 
 AGED = "aged"
 
+TICK = "application:set_env(rabbit, quorum_tick_interval, {})."
+"""How often a queue that is declared from now on tells its figures, in milliseconds."""
+
 
 @pytest.fixture
 async def ladders(amqp_url: str, broker: PrivateBroker) -> AsyncIterator[Ladders]:
@@ -24,9 +27,11 @@ def aged_url(broker: PrivateBroker) -> Iterator[str]:
     loop = LoopThread()
 
     async def prepare() -> None:
-        await broker.control("eval", "application:set_env(rabbit, quorum_tick_interval, 300).")
+        await broker.control("eval", TICK.format(300))
         await broker.create_vhost(AGED)
         await topology.apply(broker.amqp_url(AGED), Ladder.parse(NEW))
+
+        await broker.control("eval", TICK.format(5_000))
 
     loop.run(prepare())
     yield broker.amqp_url(AGED)
