@@ -237,6 +237,15 @@ BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
         "CronJob/housekeeping may not enter postgresql by 5432",
     ),
     (
+        # The operator has a value of its own for this label.
+        reach.both_ends,
+        "NetworkPolicy/processor",
+        lambda m: m["spec"]["egress"][1]["to"][0].update(
+            podSelector={"matchLabels": {"app.kubernetes.io/component": "postgresql"}}
+        ),
+        "Deployment/processor reaches nobody by 5432",
+    ),
+    (
         reach.selectors,
         "Deployment/processor",
         lambda m: m["spec"]["template"]["metadata"]["labels"].update(

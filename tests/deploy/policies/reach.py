@@ -2,21 +2,17 @@
 
 from collections.abc import Iterator
 
-from tests.deploy.rendered import Manifest, Manifests, of_kind, selects, workloads
+from tests.deploy.policies.operators import operators_pods
+from tests.deploy.rendered import Manifest, Manifests, Workload, of_kind, selects, workloads
 
-#: Pods that operators make, by what they are chosen with.
-OPERATORS_PODS = (
-    {"acme.cert-manager.io/http01-solver": "true", "app.kubernetes.io/component": ""},
-    {"app.kubernetes.io/name": "rabbitmq", "app.kubernetes.io/component": "rabbitmq"},
-    {"cnpg.io/cluster": "database", "app.kubernetes.io/component": "postgresql"},
-    {"cnpg.io/poolerName": "database-readers", "app.kubernetes.io/component": "pooler"},
-)
+#: The broker and the database: whoever may leave for them has to arrive.
+_ALWAYS_THERE = {5672, 5432}
 
 
 def selectors(manifests: Manifests) -> Iterator[str]:
     """What a budget or a policy chooses is there, and a workload chooses its own pods alone."""
     running = workloads(manifests)
-    pods = [*(one.labels for one in running), *OPERATORS_PODS]
+    pods = [*(one.labels for one in running), *operators_pods(manifests)]
     for workload in running:
         selector = workload.manifest["spec"].get("selector")
         if selector and not selects(selector, workload.labels):
@@ -93,46 +89,34 @@ def network(manifests: Manifests) -> Iterator[str]:
 
 def both_ends(manifests: Manifests) -> Iterator[str]:
     """Where one pod may reach another one of the namespace, the other one lets it in."""
-    policies = [*of_kind(manifests, "NetworkPolicy")]
-    everybody = [one for one in policies if one["spec"]["podSelector"] == {}]
-    for workload in workloads(manifests):
+    policies = [
+        one for one in of_kind(manifests, "NetworkPolicy") if one["spec"]["podSelector"] != {}
+    ]
+    running = workloads(manifests)
+    pods = [*(one.labels for one in running), *operators_pods(manifests)]
+    for workload in running:
         for policy in policies:
-            if policy in everybody or not selects(policy["spec"]["podSelector"], workload.labels):
+            if not selects(policy["spec"]["podSelector"], workload.labels):
                 continue
             for rule in policy["spec"].get("egress", []):
                 for peer in rule.get("to", []):
                     if "podSelector" in peer and "namespaceSelector" not in peer:
-                        yield from _lets_in(workload.labels, workload.name, peer, rule, policies)
+                        reached = [one for one in pods if selects(peer["podSelector"], one)]
+                        yield from _arrives(workload, rule, reached, policies)
 
 
-def _lets_in(
-    labels: dict[str, str], name: str, peer: Manifest, rule: Manifest, policies: list[Manifest]
+def _arrives(
+    workload: Workload, rule: Manifest, reached: list[dict[str, str]], policies: list[Manifest]
 ) -> Iterator[str]:
-    others = [
-        one
-        for one in policies
-        if one["spec"]["podSelector"] != {}
-        and peer["podSelector"]["matchLabels"].items()
-        <= (_labels_of(one) | {"app.kubernetes.io/component": _component(one)}).items()
-    ]
-    for port in rule["ports"]:
-        for other in others:
-            if not any(_takes(entry, labels, port["port"]) for entry in other["spec"]["ingress"]):
-                yield f"{name} may not enter {other['metadata']['name']} by {port['port']}"
-
-
-def _labels_of(policy: Manifest) -> dict[str, str]:
-    labels: dict[str, str] = policy["spec"]["podSelector"]["matchLabels"]
-    return labels
-
-
-def _component(policy: Manifest) -> str:
-    """What the pods of a policy are, also where an operator makes them."""
-    labels = _labels_of(policy)
-    for pod in OPERATORS_PODS:
-        if labels.items() <= pod.items():
-            return pod["app.kubernetes.io/component"]
-    return labels.get("app.kubernetes.io/component", "")
+    for port in (one["port"] for one in rule["ports"]):
+        if port in _ALWAYS_THERE and not reached:
+            yield f"{workload.name} reaches nobody by {port}"
+        for labels in reached:
+            theirs = [one for one in policies if selects(one["spec"]["podSelector"], labels)]
+            entries = [entry for one in theirs for entry in one["spec"]["ingress"]]
+            if not any(_takes(entry, workload.labels, port) for entry in entries):
+                names = ", ".join(one["metadata"]["name"] for one in theirs)
+                yield f"{workload.name} may not enter {names} by {port}"
 
 
 def _takes(entry: Manifest, labels: dict[str, str], port: int) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from tests.deploy.policies.operators import operators_pods
 from tests.deploy.rendered import Manifest, Manifests, Workload, of_kind, selects, workloads
 
 #: Made by operators, with their keys.
@@ -161,20 +162,12 @@ def _monitored_ports(manifests: Manifests) -> Iterator[str]:
     for monitor in of_kind(manifests, "PodMonitor"):
         spec = monitor["spec"]
         chosen_pods = [one for one in workloads(manifests) if selects(spec["selector"], one.labels)]
-        if not chosen_pods and not _is_made_by_operator(spec["selector"], manifests):
+        made = any(selects(spec["selector"], one) for one in operators_pods(manifests))
+        if not chosen_pods and not made:
             yield f"the PodMonitor {monitor['metadata']['name']} finds nothing"
         for pod in chosen_pods:
             if any(one["port"] not in _container_ports(pod) for one in spec["podMetricsEndpoints"]):
                 yield f"the PodMonitor {monitor['metadata']['name']} asks a port that is not there"
-
-
-def _is_made_by_operator(selector: Manifest, manifests: Manifests) -> bool:
-    labels = [
-        one["spec"]["override"]["statefulSet"]["spec"]["template"]["metadata"]["labels"]
-        for one in of_kind(manifests, "RabbitmqCluster")
-    ]
-    labels += [one["spec"]["inheritedMetadata"]["labels"] for one in of_kind(manifests, "Cluster")]
-    return any(selects(selector, those) for those in labels)
 
 
 def _container_ports(workload: Workload) -> set[str | int]:
