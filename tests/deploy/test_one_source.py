@@ -13,6 +13,7 @@ import yaml
 import ringback
 from deploy.k8s.generate import HERE, RULES, generated
 from ringback.contract.telemetry.attributes import Attribute
+from ringback.contract.telemetry.spans import Span
 from ringback.contract.topology import WORK_QUEUE
 from ringback.runtime.settings import load
 from services.gateway.settings import GatewaySettings
@@ -181,12 +182,13 @@ def test_the_collector_asks_for_attributes_that_are_there() -> None:
     config = _collector()
     sampling = config["processors"]["tail_sampling"]
     asked = {
-        policy["numeric_attribute"]["key"]
+        policy[policy["type"]]["key"]
         for policy in sampling["policies"]
-        if policy["type"] == "numeric_attribute"
+        if policy["type"].endswith("_attribute")
     }
 
-    assert asked == {str(Attribute.ATTEMPT)}
+    assert asked == {str(Attribute.ATTEMPT), str(Attribute.RETRY_OF)}
+    assert asked <= {str(one) for one in Span.PROCESS.attributes}
     settings = _settings(ProcessorSettings, "processor")
     assert int(sampling["decision_wait"].removesuffix("s")) > settings.attempt_timeout_s
 
