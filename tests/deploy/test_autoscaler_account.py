@@ -1,0 +1,57 @@
+"""KEDA gets its answer from the management API with the rights of its account, and no more."""
+
+from urllib.parse import quote_plus, urlsplit
+
+import aiohttp
+
+from ringback.contract.broker_access import VHOST
+from ringback.contract.topology import WORK_QUEUE
+from ringback.local.broker import PrivateBroker
+from tests.deploy.rendered import Manifest, component, name_of
+from tests.support.eventually import eventually
+
+PASSWORD = "of-the-autoscaler"
+
+
+def asked_by_keda(metadata: Manifest, management_url: str) -> str:
+    """The address that its scaler `rabbitmq` makes of a trigger, at the broker that is here."""
+    host = urlsplit(metadata["host"])
+    assert host.scheme == "http"
+    assert host.path in {"", "/"}, "what stands there would be taken for the virtual host"
+    path = f"/api/queues/{quote_plus(metadata['vhostName'])}/{quote_plus(metadata['queueName'])}"
+    return management_url + path
+
+
+async def tells_length(api: aiohttp.ClientSession, queue: str, headers: dict[str, str]) -> bool:
+    """Whether there is what KEDA reads; the broker has no figures of a queue that is just made."""
+    async with api.get(queue, headers=headers) as answer:
+        return bool((await answer.json()).get("messages") == 0)
+
+
+async def test_the_account_of_the_autoscaler_is_told_the_length(broker: PrivateBroker) -> None:
+    """Of a queue that it may neither read from nor delete."""
+    objects = {name_of(one): one for one in component("rabbitmq-operator") + component("keda")}
+    user, permission = objects["User/autoscaler"], objects["Permission/autoscaler"]["spec"]
+    [trigger] = objects["ScaledObject/processor"]["spec"]["triggers"]
+    admin = {"Authorization": aiohttp.encode_basic_auth("guest", "guest")}
+    keda = {"Authorization": aiohttp.encode_basic_auth("autoscaler", PASSWORD)}
+    queue = asked_by_keda(trigger["metadata"], broker.management_url)
+    account, rights = "/api/users/autoscaler", permission["permissions"]
+    async with aiohttp.ClientSession(broker.management_url, raise_for_status=True) as api:
+        try:
+            await api.put(f"/api/vhosts/{VHOST}", headers=admin)
+            tags = ",".join(user["spec"]["tags"])
+            login = {"password": PASSWORD, "tags": tags}
+            await api.put(account, headers=admin, json=login)
+            await api.put(f"/api/permissions/{VHOST}/autoscaler", headers=admin, json=rights)
+            kind = {"durable": True, "arguments": {"x-queue-type": "quorum"}}
+            await api.put(f"/api/queues/{VHOST}/{WORK_QUEUE}", headers=admin, json=kind)
+
+            await eventually(lambda: tells_length(api, queue, keda))
+            async with api.delete(queue, headers=keda, raise_for_status=False) as refused:
+                status = refused.status
+        finally:
+            await api.delete(f"/api/vhosts/{VHOST}", headers=admin)
+            await api.delete(account, headers=admin)
+
+    assert status in {401, 403}
