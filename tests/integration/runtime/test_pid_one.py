@@ -1,5 +1,6 @@
 """A service as the first process of a container, which no signal ends by default."""
 
+import ast
 import os
 import signal
 import subprocess  # ruff: ignore[suspicious-subprocess-import]  # the project's own programs
@@ -104,3 +105,17 @@ def test_told_twice_it_ends_at_once(start: Start, number: signal.Signals) -> Non
     tell(process, number)
 
     assert process.wait(timeout=10) == 128 + number
+
+
+@pytest.mark.parametrize("service", ["gateway", "processor", "metrics"])
+def test_a_service_hears_signals_before_it_loads(service: str) -> None:
+    """Nothing that takes long is imported before; the rest of the file may."""
+    tree = ast.parse((ROOT / "services" / service / "__main__.py").read_text(encoding="utf-8"))
+    *before, guarded = tree.body
+
+    assert [ast.unparse(line) for line in before] == [
+        "import sys",
+        "from ringback.runtime.end_by_signal import end_by_sigterm",
+    ]
+    assert isinstance(guarded, ast.If)
+    assert ast.unparse(guarded.body[0]) == "end_by_sigterm()"
