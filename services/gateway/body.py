@@ -16,10 +16,11 @@ async def read_body(
     content: StreamReader, *, place: Place, max_bytes: int, timeout_s: float
 ) -> bytes | Refusal:
     """Read to the end, or say why not. A chunked body is cut when it grows too large."""
-    if not place.take(0):
+    is_whole = content.is_eof()
+    if not place.come_in(is_whole=is_whole):
         return BUSY
     try:
-        if content.is_eof():  # All of it is here already; no clock is needed.
+        if is_whole:  # No clock is needed.
             return await _read(content, place, max_bytes)
         async with asyncio.timeout(timeout_s):
             return await _read(content, place, max_bytes)

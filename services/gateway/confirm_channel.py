@@ -29,9 +29,9 @@ class _Turn:
     should_drain = False
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
 
-    def add(self, parts: tuple[bytes, ...]) -> None:
+    def add(self, parts: tuple[bytes | memoryview, ...]) -> None:
         self._parts.extend(parts)
 
     @property
@@ -82,7 +82,7 @@ class ConfirmChannel:
             deadline.cancel()
             channel.message_id_delivery_tag.pop(message_id, None)
 
-    def _write(self, parts: tuple[bytes, ...]) -> None:
+    def _write(self, parts: tuple[bytes | memoryview, ...]) -> None:
         is_first = self._turn.is_empty
         self._turn.add(parts)
         if is_first:
@@ -97,7 +97,7 @@ class ConfirmChannel:
             # Something else waits to be written first; the writer will be back in a moment.
             self._loop.call_soon(self._hand_over)
 
-    def _content(self, body: bytes, properties: bytes) -> tuple[bytes, ...]:
+    def _content(self, body: bytes, properties: bytes) -> tuple[bytes | memoryview, ...]:
         number = self._channel.number
         header = _HEADER_FRAME(
             _HEADER_TYPE, number, _HEADER_FIXED_BYTES + len(properties), _BASIC_CLASS, 0, len(body)
@@ -107,8 +107,10 @@ class ConfirmChannel:
             return head
         if len(body) <= self._most_in_frame:
             return (*head, _BODY_FRAME(_BODY_TYPE, number, len(body)), body, _FRAME_END)
+        # Views: the one copy that is made is the write.
+        whole = memoryview(body)
         pieces = [
-            body[start : start + self._most_in_frame]
+            whole[start : start + self._most_in_frame]
             for start in range(0, len(body), self._most_in_frame)
         ]
         frames = [

@@ -43,11 +43,16 @@ class Pending(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """`payloads_below` requests in hand, pending rows carry payloads; from then on they do not."""
+    """Below `payloads_below` requests in hand, pending rows carry payloads up to `payload_bytes`.
+
+    To read and redact a large one would keep all other requests waiting, and take many times its
+    size; the processor does it as well.
+    """
 
     max_body_bytes: int
     body_timeout_s: float
     payloads_below: int
+    payload_bytes: int = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,11 @@ class Intake:
             )
             self.spans.refused(receiving, answer)
             return answer
-        is_busy = self.room.count >= self.limits.payloads_below
-        self.pending.add(answer.sealed.row(with_payload=not is_busy))
+        with_payload = (
+            self.room.count < self.limits.payloads_below
+            and len(answer.sealed.body) <= self.limits.payload_bytes
+        )
+        self.pending.add(answer.sealed.row(with_payload=with_payload))
         self.observe.accepted(answer.sealed, answer.place, duration_s=duration_s)
         self.spans.accepted(receiving, answer.sealed, answer.place)
         return answer.sealed

@@ -10,6 +10,7 @@ from ringback.contract.telemetry import LogEvent, Metric, event_type_label
 from ringback.contract.trace_context import TraceContext
 from ringback.runtime.exemplars import Exemplars
 from ringback.runtime.instruments import Instruments
+from services.gateway.connections import CutFor
 from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.refusal import Refusal
 from services.gateway.seal import Sealed
@@ -42,6 +43,9 @@ class Observe:
         self._rows_written, self._rows_dropped = rows.labels("written"), rows.labels("dropped")
         self._rows_stuck = False
         instruments.gauge(Metric.BROKER_LINK_UP).set_function(is_link_up)
+        self._connections = instruments.gauge(Metric.CONNECTIONS)
+        cut = instruments.counter(Metric.CONNECTIONS_CUT)
+        self._cut = {why: cut.labels(why.value) for why in CutFor}
 
     def started(self, *, life: str, port: int, endpoints: list[str]) -> None:
         self._log.info(LogEvent.GATEWAY_STARTED, life=life, port=port, endpoints=endpoints)
@@ -87,6 +91,13 @@ class Observe:
             auth_headers=_auth_headers(headers),
             duration_ms=round(duration_s * 1000, 2),
         )
+
+    def watch_connections(self, count: Callable[[], int]) -> None:
+        self._connections.set_function(count)
+
+    def connection_cut(self, why: CutFor) -> None:
+        """No line for each: whoever attacks makes thousands."""
+        self._cut[why].inc()
 
     def failed(self) -> None:
         """Within an except block: what happened there was not foreseen."""

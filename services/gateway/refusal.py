@@ -67,6 +67,14 @@ WRONG_CONTENT_TYPE = Refusal(
     "The content type is not application/json, or is longer than 255 bytes.",
 )
 TOO_SLOW = Refusal(HTTPStatus.REQUEST_TIMEOUT, "too_slow", "The body did not arrive in time.")
+HEAD_TOO_SLOW = Refusal(
+    HTTPStatus.REQUEST_TIMEOUT, "head_too_slow", "The head of the request did not arrive in time."
+)
+HEAD_TOO_LARGE = Refusal(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "head_too_large",
+    "The head of the request is larger than this service takes.",
+)
 BROKEN_BODY = Refusal(
     HTTPStatus.BAD_REQUEST, "broken_body", "The body broke off, or its encoding is wrong."
 )

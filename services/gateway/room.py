@@ -4,6 +4,13 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+SMALL_BYTES = 256 * 1024
+"""A body up to here finds room when large ones find none. Few webhooks are larger."""
+
+_LARGE_PARTS, _ALL_PARTS = 3, 4
+"""Of four parts of the bytes large bodies take three at most, unless one is alone; so do bodies
+that are still arriving, of the places. So a few senders, large or slow, keep nobody else out."""
+
 
 @dataclass(slots=True)
 class Room:
@@ -29,16 +36,25 @@ class Place:
         self._size_bytes = 0
         self._entered = False
 
+    def come_in(self, *, is_whole: bool) -> bool:
+        """Take a place for a body that is here already, or is still arriving; False if none is."""
+        room = self._room
+        most = room.most if is_whole else _large_part(room.most)
+        if room.count >= most:
+            return False
+        self._entered = True
+        room.count += 1
+        return True
+
     def take(self, size_bytes: int) -> bool:
         """Hold so many bytes more; False, and nothing changes, if the room has them not."""
+        assert self._entered
         room = self._room
-        if not self._entered and room.count >= room.most:
+        is_small = self._size_bytes + size_bytes <= SMALL_BYTES
+        is_alone = room.size_bytes == self._size_bytes
+        most_bytes = room.most_bytes if is_small or is_alone else _large_part(room.most_bytes)
+        if room.size_bytes + size_bytes > most_bytes:
             return False
-        if room.size_bytes + size_bytes > room.most_bytes:
-            return False
-        if not self._entered:
-            self._entered = True
-            room.count += 1
         room.size_bytes += size_bytes
         self._size_bytes += size_bytes
         return True
@@ -56,3 +72,8 @@ class Place:
             self._room.count -= 1
             self._room.size_bytes -= self._size_bytes
             self._entered = False
+
+
+def _large_part(whole: int) -> int:
+    """Rounded up, or a room for one would take nobody who is not here whole."""
+    return -(-whole * _LARGE_PARTS // _ALL_PARTS)

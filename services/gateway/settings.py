@@ -145,6 +145,12 @@ class GatewaySettings(
     publish_timeout_s: float = Field(
         default=2.0, gt=0, description="Seconds in which the broker must have confirmed."
     )
+    max_connections: int = Field(
+        default=10_000,
+        ge=1,
+        description="Connections open at once, as far as the limit of open files allows. Beyond, "
+        "the one gives way that has waited longest without having brought a webhook.",
+    )
     max_in_hand: int = Field(
         default=1000, ge=1, description="Requests in hand at once; beyond, the answer is 503."
     )

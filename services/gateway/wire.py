@@ -15,9 +15,11 @@ from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
 from ringback.runtime.process_registry import process_registry
 from ringback.runtime.tracing import Tracer, tracing
+from services.gateway.connections import Connections
 from services.gateway.delivery_log import DeliveryLog
 from services.gateway.intake import Intake, Limits
 from services.gateway.observe import Observe
+from services.gateway.open_files import room_for_connections
 from services.gateway.pending_rows import PendingRows
 from services.gateway.publisher import Publisher
 from services.gateway.room import Room
@@ -80,7 +82,11 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
             spans=Spans(tracer, routes),
             life=life,
         )
-        server = await stack.enter_async_context(_server(settings, intake))
+        connections = Connections(
+            room_for_connections(settings.max_connections), cut=observe.connection_cut
+        )
+        observe.watch_connections(lambda: connections.count)
+        server = await stack.enter_async_context(_server(settings, intake, connections))
         exposition.started()
         observe.started(life=str(life), port=server.port, endpoints=sorted(routes))
         await stop.wait()
@@ -104,11 +110,12 @@ def _pending_rows(
     )
 
 
-def _server(settings: GatewaySettings, intake: Intake) -> Server:
+def _server(settings: GatewaySettings, intake: Intake, connections: Connections) -> Server:
     return Server(
         host=settings.gateway_host,
         port=settings.gateway_port,
         take=intake.take,
+        connections=connections,
         drain_timeout_s=settings.gateway_drain_timeout_s,
     )
 

@@ -17,6 +17,8 @@ REFUSAL_REASONS: Final = (
     "bad_http",
     "broken_body",
     "busy",
+    "head_too_large",
+    "head_too_slow",
     "no_secret",
     "not_found",
     "our_fault",
@@ -61,6 +63,20 @@ class GatewayMetric:
         services=GATEWAY,
         labels={"status_class": ("2xx", "4xx", "5xx")},
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    )
+    CONNECTIONS: Final = MetricSpec(
+        name="webhook_connections",
+        kind=Kind.GAUGE,
+        help="Connections of senders that are open.",
+        services=GATEWAY,
+    )
+    CONNECTIONS_CUT: Final = MetricSpec(
+        name="webhook_connections_cut_total",
+        kind=Kind.COUNTER,
+        help="Connections closed before they brought a request: too slow, a head too large, or "
+        "in favour of a newer one.",
+        services=GATEWAY,
+        labels={"reason": ("slow", "large_head", "crowded")},
     )
     PENDING_ROWS: Final = MetricSpec(
         name="webhook_pending_rows_total",

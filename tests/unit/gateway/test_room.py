@@ -2,7 +2,9 @@
 
 import pytest
 
-from services.gateway.room import Room
+from services.gateway.room import SMALL_BYTES, Room
+
+MIB = 1024 * 1024
 
 
 def test_refuses_one_more_than_it_holds() -> None:
@@ -10,10 +12,10 @@ def test_refuses_one_more_than_it_holds() -> None:
     room = Room(most=1, most_bytes=100)
 
     with room.place() as first, room.place() as second:
-        assert first.take(0)
-        assert not second.take(0)
+        assert first.come_in(is_whole=True)
+        assert not second.come_in(is_whole=True)
     with room.place() as third:
-        assert third.take(0)
+        assert third.come_in(is_whole=True)
 
 
 def test_refuses_bytes_beyond_its_limit_and_keeps_count() -> None:
@@ -21,6 +23,7 @@ def test_refuses_bytes_beyond_its_limit_and_keeps_count() -> None:
     room = Room(most=10, most_bytes=100)
 
     with room.place() as place:
+        assert place.come_in(is_whole=True)
         assert place.take(60)
         assert not place.take(41)
         assert place.take(40)
@@ -29,12 +32,46 @@ def test_refuses_bytes_beyond_its_limit_and_keeps_count() -> None:
     assert (room.count, room.size_bytes) == (0, 0)
 
 
+def test_bodies_that_are_arriving_leave_places_to_those_that_are_here() -> None:
+    """However many dribble, one that came at once is taken."""
+    room = Room(most=4, most_bytes=100)
+    slow = [room.place() for _ in range(4)]
+
+    assert [place.come_in(is_whole=False) for place in slow] == [True, True, True, False]
+    assert room.place().come_in(is_whole=True)
+
+
+def test_large_bodies_leave_bytes_to_small_ones() -> None:
+    """Three quarters are theirs; a small one finds room in the last."""
+    room = Room(most=10, most_bytes=32 * MIB)
+    large = [room.place() for _ in range(4)]
+    assert all(place.come_in(is_whole=False) for place in large)
+
+    assert [place.take(8 * MIB) for place in large] == [True, True, True, False]
+    small = room.place()
+    assert small.come_in(is_whole=True)
+    assert small.take(SMALL_BYTES)
+    assert not small.take(1)
+
+
+def test_a_large_body_that_is_alone_may_have_it_all() -> None:
+    """Or the largest that is taken would never be taken."""
+    room = Room(most=10, most_bytes=8 * MIB)
+
+    with room.place() as place:
+        assert place.come_in(is_whole=False)
+        assert place.take(7 * MIB)
+        assert place.take(MIB)
+        assert not place.take(1)
+
+
 def test_an_error_gives_the_place_back() -> None:
     """A request that ends in an error holds nothing afterwards."""
     room = Room(most=1, most_bytes=1)
 
     def break_off() -> None:
         with room.place() as place:
+            place.come_in(is_whole=True)
             place.take(1)
             raise RuntimeError
 

@@ -1,0 +1,70 @@
+"""An attack as a process of its own. It prints what it was answered, as one line of JSON.
+
+    python -m benchmarks.hostile.attack idle http://127.0.0.1:8080/api/webhooks/vapi
+
+Only towards an installation of your own.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+from collections import Counter
+from urllib.parse import urlsplit
+
+import uvloop
+
+from benchmarks.hostile.attacks import ATTACKS, Attack, Target
+from benchmarks.hostile.connection import connect
+from benchmarks.hostile.open_files import raise_open_files
+
+_SECRET = "RINGBACK_VAPI_SECRET"  # ruff: ignore[hardcoded-password-string]  # the name of a variable
+_CONNECTING = 200
+"""How many connections are being made at once."""
+
+
+async def attack(what: Attack, target: Target, connections: int, seconds: float) -> Counter[str]:
+    """Keep so many attackers busy for so long. One that is closed comes again."""
+    answers: Counter[str] = Counter()
+    gate = asyncio.Semaphore(_CONNECTING)
+
+    async def attacker() -> None:
+        while True:
+            async with gate:
+                connection = await connect(target.host, target.port, answers)
+            if connection is not None:
+                try:
+                    await what(connection, target)
+                finally:
+                    connection.leave()
+
+    attackers = [asyncio.create_task(attacker()) for _ in range(connections)]
+    done, _ = await asyncio.wait(attackers, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    for one in attackers:
+        one.cancel()
+    await asyncio.gather(*attackers, return_exceptions=True)
+    for one in done:
+        one.result()
+    return answers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("attack", choices=sorted(ATTACKS))
+    parser.add_argument("url")
+    parser.add_argument("--connections", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    options = parser.parse_args()
+    url = urlsplit(options.url)
+    target = Target(
+        url.hostname or "127.0.0.1", url.port or 80, url.path, os.environ.get(_SECRET, "")
+    )
+    raise_open_files()
+    answers = uvloop.run(
+        attack(ATTACKS[options.attack], target, options.connections, options.seconds)
+    )
+    print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main()

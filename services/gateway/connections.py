@@ -1,0 +1,122 @@
+"""Which connections are open, which of them wait for a request, and which of those give way."""
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Protocol
+
+_MIB = 1024 * 1024
+
+LONGEST_HEAD_BYTES = 32 * 1024
+"""What an unfinished head may hold. Vapi's have about 1 kB."""
+
+MOST_HEAD_BYTES = 16 * _MIB
+"""What all unfinished heads may hold together."""
+
+STRANGER_WAITS_S = 10.0
+KNOWN_WAITS_S = 75.0
+
+
+class CutFor(StrEnum):
+    """Why a connection was closed from our side before it brought a request."""
+
+    SLOW = "slow"
+    LARGE_HEAD = "large_head"
+    CROWDED = "crowded"
+
+
+class Connection(Protocol):
+    def cut(self, why: CutFor) -> None:
+        """Close, whatever the other side reads or does not read."""
+
+
+class Connections:
+    """Bounds how many there are, how long they wait, and what their unfinished heads hold.
+
+    A connection is known once it has brought a webhook that was accepted. All others are
+    strangers: they get 10 s for the head of each request, and where there is no room the one
+    that has waited longest gives way to a new one. So whoever holds thousands of connections
+    without a secret keeps nobody out. One with a request in hand never gives way.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        *,
+        cut: Callable[[CutFor], None],
+        clock: Callable[[], float] = time.monotonic,
+        most_head_bytes: int = MOST_HEAD_BYTES,
+    ) -> None:
+        self._most = most
+        self._cut_counter = cut
+        self._clock = clock
+        self._most_head_bytes = most_head_bytes
+        self._open: set[Connection] = set()
+        self._known: set[Connection] = set()
+        self._strangers_since: dict[Connection, float] = {}
+        self._known_since: dict[Connection, float] = {}
+        self._head_bytes: dict[Connection, int] = {}
+        self._all_head_bytes = 0
+
+    @property
+    def count(self) -> int:
+        return len(self._open)
+
+    def opened(self, connection: Connection) -> None:
+        """Wait for its first request; where there is no room, somebody is cut, perhaps itself."""
+        self._open.add(connection)
+        if len(self._open) > self._most:
+            self._cut(next(iter(self._strangers_since), connection), CutFor.CROWDED)
+        if connection in self._open:
+            self._strangers_since[connection] = self._clock()
+
+    def closed(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        self._known.discard(connection)
+        self.begins(connection)
+
+    def begins(self, connection: Connection) -> None:
+        """It has brought the whole head of a request."""
+        self._strangers_since.pop(connection, None)
+        self._known_since.pop(connection, None)
+        if self._head_bytes:
+            self._all_head_bytes -= self._head_bytes.pop(connection, 0)
+
+    def ends(self, connection: Connection, *, accepted: bool) -> None:
+        """Its request is answered, so that it may bring the next one."""
+        if connection not in self._open:
+            return
+        if accepted:
+            self._known.add(connection)
+        waiting = self._known_since if connection in self._known else self._strangers_since
+        waiting[connection] = self._clock()
+
+    def head_grows(self, connection: Connection, size_bytes: int) -> None:
+        """A part of a head has come. Where all are too large together, the oldest goes."""
+        held = self._head_bytes.get(connection, 0) + size_bytes
+        self._head_bytes[connection] = held
+        self._all_head_bytes += size_bytes
+        if held > LONGEST_HEAD_BYTES:
+            self._cut(connection, CutFor.LARGE_HEAD)
+        while self._all_head_bytes > self._most_head_bytes:
+            self._cut(next(iter(self._head_bytes)), CutFor.CROWDED)
+
+    def cut_slow(self) -> None:
+        """Close those that have waited for too long. To be called once in a while."""
+        now = self._clock()
+        for since, longest_s in (
+            (self._strangers_since, STRANGER_WAITS_S),
+            (self._known_since, KNOWN_WAITS_S),
+        ):
+            # The oldest stand first.
+            while since and now - next(iter(since.values())) > longest_s:
+                self._cut(next(iter(since)), CutFor.SLOW)
+
+    def has_begun(self, connection: Connection) -> bool:
+        """Whether a part of a head has come."""
+        return connection in self._head_bytes
+
+    def _cut(self, connection: Connection, why: CutFor) -> None:
+        connection.cut(why)
+        self._cut_counter(why)
+        self.closed(connection)

@@ -1,0 +1,122 @@
+"""One connection: aiohttp's handler of it, within our limits and with our words."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from services.gateway import refusal
+from services.gateway.connections import Connections, CutFor
+from services.gateway.refusal import CONTENT_TYPE, Refusal
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_LINGER_S = 2.0
+"""How long what is left of a refused body is read and thrown away, so that the sender, which may
+still be sending, gets to see the answer."""
+
+_FAR_AWAY_S = 86_400.0
+"""`Connections` says how long a connection may wait; aiohttp is not to."""
+
+_SAID: Mapping[CutFor, Refusal] = {
+    CutFor.SLOW: refusal.HEAD_TOO_SLOW,
+    CutFor.LARGE_HEAD: refusal.HEAD_TOO_LARGE,
+    CutFor.CROWDED: refusal.BUSY,
+}
+
+
+class HttpServer(web.Server):
+    """Makes each connection one of ours.
+
+    aiohttp's low-level server: with two paths there is nothing to route, and an announced size can
+    be refused before the sender is told to go on.
+    """
+
+    def __init__(self, answer: Answer, connections: Connections) -> None:
+        super().__init__(
+            answer,
+            access_log=None,
+            logger=logging.getLogger("ringback.http"),
+            keepalive_timeout=_FAR_AWAY_S,
+            lingering_time=_LINGER_S,
+        )
+        self.limits = connections
+
+    def __call__(self) -> web.RequestHandler:
+        return HttpConnection(self, loop=asyncio.get_running_loop(), **self._kwargs)
+
+
+class HttpConnection(web.RequestHandler):
+    """Tells `Connections` what it does. aiohttp's own answers are problems like all others."""
+
+    __slots__ = ("_limits",)
+
+    def __init__(self, server: HttpServer, **options: object) -> None:
+        super().__init__(server, **options)  # type: ignore[arg-type]  # handed through as they came
+        self._limits = server.limits
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._limits.opened(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._limits.closed(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count != before:
+            self._limits.begins(self)
+        elif self._waiter is not None and data:
+            # Nothing is in hand, and this was not the end of a head.
+            self._limits.head_grows(self, len(data))
+
+    def cut(self, why: CutFor) -> None:
+        """Whoever has begun a request is told why, if he reads; whoever has not, is not."""
+        transport = self.transport
+        if transport is None:
+            return
+        if not self._limits.has_begun(self) or transport.get_write_buffer_size():
+            transport.abort()
+            return
+        transport.write(_raw(_SAID[why]))
+        self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        del request, status, exc, message  # They may hold what the sender sent.
+        # Its answer is the last; who does not read it is not waited for.
+        self._limits.ends(self, accepted=False)
+        return problem(refusal.BAD_HTTP, close=True)
+
+
+def problem(refused: Refusal, *, close: bool) -> web.Response:
+    response = web.Response(
+        status=refused.status,
+        body=refused.body(),
+        headers=[*refused.headers, ("Content-Type", CONTENT_TYPE)],
+    )
+    if close:
+        response.force_close()
+    return response
+
+
+def _raw(refused: Refusal) -> bytes:
+    """The same, for a connection on which no request has come."""
+    body = refused.body()
+    headers = [
+        *refused.headers,
+        ("Content-Type", CONTENT_TYPE),
+        ("Content-Length", str(len(body))),
+        ("Connection", "close"),
+    ]
+    lines = [f"HTTP/1.1 {refused.status.value} {refused.status.phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
