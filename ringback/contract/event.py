@@ -17,6 +17,7 @@ class Unreadable(StrEnum):
 
     NOT_JSON = "The body is not a JSON document in UTF-8."
     TOO_DEEP = "The body is nested too deeply."
+    TOO_MANY_VALUES = "The body holds more values than this service reads."
     NOT_AN_OBJECT = "The body is not a JSON object."
     NO_TYPE = "The body has no message.type."
     TYPE_NOT_TEXT = "The type is not a text."

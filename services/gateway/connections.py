@@ -86,6 +86,7 @@ class Connections:
         """Its request is answered, so that it may bring the next one."""
         if connection not in self._open:
             return
+        self.begins(connection)  # It may have waited already; now it waits anew.
         if accepted:
             self._known.add(connection)
         waiting = self._known_since if connection in self._known else self._strangers_since

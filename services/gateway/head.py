@@ -14,9 +14,8 @@ import msgspec
 from ringback.contract.event import LONGEST_TYPE_BYTES, Unreadable, call_id_in, read_event
 from ringback.contract.json_text import keepable
 from services.gateway.dedup_key import PartMissingError, dedup_key, strong_key
+from services.gateway.json_shape import has_too_many_values, is_deep
 
-_MOST_LEVELS = 254
-_NOT_BRACES = bytes(set(range(256)) - set(b"[]{}"))
 _HASH = re.compile(r"\|[0-9a-f]{64}")
 _NUL = b"\\u0000"
 _NEEDS_WHOLE = frozenset(
@@ -75,7 +74,12 @@ class Head:
 
 
 def read_head(body: bytes) -> Head | Unreadable:
-    """Read what `ringback.contract.event.read_event` would say of the body, or its refusal."""
+    """Read what `ringback.contract.event.read_event` would say of the body, or its refusal.
+
+    Except that more values than any event has are refused: to read them takes too much.
+    """
+    if has_too_many_values(body):
+        return Unreadable.TOO_MANY_VALUES
     glimpsed = _glimpse(body)
     if glimpsed is not None:
         return glimpsed
@@ -94,7 +98,7 @@ def _glimpse(body: bytes) -> Head | None:
         return None
     parts = decoded.message if isinstance(decoded.message, _Parts) else decoded
     event_type = parts.type
-    if not isinstance(event_type, str) or not _is_plain(event_type) or _may_be_deep(body):
+    if not isinstance(event_type, str) or not _is_plain(event_type) or is_deep(body):
         return None
     if parts is decoded and decoded.message is not msgspec.UNSET:
         return None
@@ -119,19 +123,3 @@ def _is_plain(event_type: str) -> bool:
         and keepable(event_type) == event_type
         and event_type not in _NEEDS_WHOLE
     )
-
-
-def _may_be_deep(body: bytes) -> bool:
-    """Whether it may be nested more deeply than we read: false only where that is certain.
-
-    Pairs of braces are taken out from the inside, a level at a time. Braces within texts can only
-    make the answer more careful.
-    """
-    if body.count(b"{") + body.count(b"[") <= _MOST_LEVELS:
-        return False
-    braces = body.translate(None, _NOT_BRACES)
-    for _ in range(_MOST_LEVELS):
-        if not braces:
-            return False
-        braces = braces.replace(b"{}", b"").replace(b"[]", b"")
-    return True

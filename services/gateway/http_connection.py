@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from services.gateway import refusal
 from services.gateway.connections import Connections, CutFor
@@ -15,6 +15,9 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _LINGER_S = 2.0
 """How long what is left of a refused body is read and thrown away, so that the sender, which may
 still be sending, gets to see the answer."""
+
+SERVER = ("Server", "ringback")
+"""Without it aiohttp would tell its version, and Python's."""
 
 _FAR_AWAY_S = 86_400.0
 """`Connections` says how long a connection may wait; aiohttp is not to."""
@@ -40,6 +43,8 @@ class HttpServer(web.Server):
             logger=logging.getLogger("ringback.http"),
             keepalive_timeout=_FAR_AWAY_S,
             lingering_time=_LINGER_S,
+            # Whoever does not show the secret has nothing unpacked.
+            auto_decompress=False,
         )
         self.limits = connections
 
@@ -50,11 +55,12 @@ class HttpServer(web.Server):
 class HttpConnection(web.RequestHandler):
     """Tells `Connections` what it does. aiohttp's own answers are problems like all others."""
 
-    __slots__ = ("_limits",)
+    __slots__ = ("_body", "_limits")
 
     def __init__(self, server: HttpServer, **options: object) -> None:
         super().__init__(server, **options)  # type: ignore[arg-type]  # handed through as they came
         self._limits = server.limits
+        self._body: StreamReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -66,11 +72,13 @@ class HttpConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         before = self._request_count
+        is_of_body = self._body is not None and not self._body.is_eof()
         super().data_received(data)
         if self._request_count != before:
             self._limits.begins(self)
-        elif self._waiter is not None and data:
-            # Nothing is in hand, and this was not the end of a head.
+            if self._messages:
+                self._body = self._messages[-1][1]
+        elif data and not is_of_body:
             self._limits.head_grows(self, len(data))
 
     def cut(self, why: CutFor) -> None:
@@ -101,7 +109,7 @@ def problem(refused: Refusal, *, close: bool) -> web.Response:
     response = web.Response(
         status=refused.status,
         body=refused.body(),
-        headers=[*refused.headers, ("Content-Type", CONTENT_TYPE)],
+        headers=[*refused.headers, ("Content-Type", CONTENT_TYPE), SERVER],
     )
     if close:
         response.force_close()
@@ -114,6 +122,7 @@ def _raw(refused: Refusal) -> bytes:
     headers = [
         *refused.headers,
         ("Content-Type", CONTENT_TYPE),
+        SERVER,
         ("Content-Length", str(len(body))),
         ("Connection", "close"),
     ]

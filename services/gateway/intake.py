@@ -20,7 +20,7 @@ from ringback.contract.identity import new_job_id
 from ringback.contract.trace_context import TraceContext
 from ringback.runtime.tracing import OpenSpan
 from services.gateway import refusal
-from services.gateway.body import read_body
+from services.gateway.body import Announced, read_body
 from services.gateway.content_type import is_json
 from services.gateway.endpoint import Endpoint
 from services.gateway.head import read_head
@@ -31,6 +31,7 @@ from services.gateway.room import Place, Room
 from services.gateway.seal import Sealed, seal
 from services.gateway.spans import Spans
 from services.gateway.storing import Stored, StoredIn
+from services.gateway.unpack import encoding_of, is_known
 
 
 class Store(Protocol):
@@ -117,6 +118,9 @@ class Intake:
         await _tell_to_go_on(request)
         body = await read_body(
             request.content,
+            Announced(
+                request.content_length, encoding_of(request.headers.get(hdrs.CONTENT_ENCODING))
+            ),
             place=place,
             max_bytes=self.limits.max_body_bytes,
             timeout_s=self.limits.body_timeout_s,
@@ -147,7 +151,10 @@ class Intake:
         refused = endpoint.refuses(headers)
         if refused is not None:
             return refused
-        return endpoint if is_json(headers.get(hdrs.CONTENT_TYPE)) else refusal.WRONG_CONTENT_TYPE
+        if not is_json(headers.get(hdrs.CONTENT_TYPE)):
+            return refusal.WRONG_CONTENT_TYPE
+        is_readable = is_known(encoding_of(headers.get(hdrs.CONTENT_ENCODING)))
+        return endpoint if is_readable else refusal.WRONG_CONTENT_ENCODING
 
     def _seal(self, body: bytes, endpoint: Endpoint, trace: TraceContext) -> Sealed | Refusal:
         head = read_head(body)

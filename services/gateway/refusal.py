@@ -6,6 +6,7 @@ from http import HTTPStatus
 import orjson
 
 from ringback.contract.event import Unreadable
+from services.gateway.unpack import ENCODINGS
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -65,6 +66,11 @@ WRONG_CONTENT_TYPE = Refusal(
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "wrong_content_type",
     "The content type is not application/json, or is longer than 255 bytes.",
+)
+WRONG_CONTENT_ENCODING = Refusal(
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "wrong_content_encoding",
+    f"The content encoding is none of {ENCODINGS}.",
 )
 TOO_SLOW = Refusal(HTTPStatus.REQUEST_TIMEOUT, "too_slow", "The body did not arrive in time.")
 HEAD_TOO_SLOW = Refusal(

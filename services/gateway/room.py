@@ -46,17 +46,17 @@ class Place:
         room.count += 1
         return True
 
-    def take(self, size_bytes: int) -> bool:
-        """Hold so many bytes more; False, and nothing changes, if the room has them not."""
+    def hold(self, size_bytes: int) -> bool:
+        """Hold so many bytes in all; False, and nothing changes, if the room has them not."""
         assert self._entered
         room = self._room
-        is_small = self._size_bytes + size_bytes <= SMALL_BYTES
-        is_alone = room.size_bytes == self._size_bytes
-        most_bytes = room.most_bytes if is_small or is_alone else _large_part(room.most_bytes)
-        if room.size_bytes + size_bytes > most_bytes:
+        others_bytes = room.size_bytes - self._size_bytes
+        may_have_all = size_bytes <= SMALL_BYTES or not others_bytes
+        most_bytes = room.most_bytes if may_have_all else _large_part(room.most_bytes)
+        if others_bytes + size_bytes > most_bytes:
             return False
-        room.size_bytes += size_bytes
-        self._size_bytes += size_bytes
+        room.size_bytes = others_bytes + size_bytes
+        self._size_bytes = size_bytes
         return True
 
     def __enter__(self) -> Self:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from ringback.runtime.lifecycle import CannotStartError
 from services.gateway.connections import Connections
-from services.gateway.http_connection import HttpConnection, HttpServer, problem
+from services.gateway.http_connection import SERVER, HttpConnection, HttpServer, problem
 from services.gateway.refusal import Refusal
 from services.gateway.seal import Sealed
 
@@ -126,4 +126,5 @@ def _accepted(sealed: Sealed) -> web.Response:
     return web.Response(
         body=b'{"success":true,"jobId":"%s"}' % str(sealed.envelope.job_id).encode(),
         content_type="application/json",
+        headers=[SERVER],
     )

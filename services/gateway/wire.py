@@ -82,11 +82,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
             spans=Spans(tracer, routes),
             life=life,
         )
-        connections = Connections(
-            room_for_connections(settings.max_connections), cut=observe.connection_cut
-        )
-        observe.watch_connections(lambda: connections.count)
-        server = await stack.enter_async_context(_server(settings, intake, connections))
+        server = await stack.enter_async_context(_server(settings, intake, observe))
         exposition.started()
         observe.started(life=str(life), port=server.port, endpoints=sorted(routes))
         await stop.wait()
@@ -110,7 +106,10 @@ def _pending_rows(
     )
 
 
-def _server(settings: GatewaySettings, intake: Intake, connections: Connections) -> Server:
+def _server(settings: GatewaySettings, intake: Intake, observe: Observe) -> Server:
+    most = room_for_connections(settings.max_connections)
+    connections = Connections(most, cut=observe.connection_cut)
+    observe.watch_connections(lambda: connections.count)
     return Server(
         host=settings.gateway_host,
         port=settings.gateway_port,

@@ -24,6 +24,7 @@ REFUSAL_REASONS: Final = (
     "our_fault",
     "too_large",
     "too_slow",
+    "wrong_content_encoding",
     "wrong_content_type",
     "wrong_method",
     "wrong_secret",

@@ -24,9 +24,10 @@ def test_refuses_bytes_beyond_its_limit_and_keeps_count() -> None:
 
     with room.place() as place:
         assert place.come_in(is_whole=True)
-        assert place.take(60)
-        assert not place.take(41)
-        assert place.take(40)
+        assert place.hold(60)
+        assert not place.hold(101)
+        assert (room.count, room.size_bytes) == (1, 60)
+        assert place.hold(100)
         assert (room.count, room.size_bytes) == (1, 100)
 
     assert (room.count, room.size_bytes) == (0, 0)
@@ -47,11 +48,11 @@ def test_large_bodies_leave_bytes_to_small_ones() -> None:
     large = [room.place() for _ in range(4)]
     assert all(place.come_in(is_whole=False) for place in large)
 
-    assert [place.take(8 * MIB) for place in large] == [True, True, True, False]
+    assert [place.hold(8 * MIB) for place in large] == [True, True, True, False]
     small = room.place()
     assert small.come_in(is_whole=True)
-    assert small.take(SMALL_BYTES)
-    assert not small.take(1)
+    assert small.hold(SMALL_BYTES)
+    assert not small.hold(SMALL_BYTES + 1)
 
 
 def test_a_large_body_that_is_alone_may_have_it_all() -> None:
@@ -60,9 +61,8 @@ def test_a_large_body_that_is_alone_may_have_it_all() -> None:
 
     with room.place() as place:
         assert place.come_in(is_whole=False)
-        assert place.take(7 * MIB)
-        assert place.take(MIB)
-        assert not place.take(1)
+        assert place.hold(8 * MIB)
+        assert not place.hold(8 * MIB + 1)
 
 
 def test_an_error_gives_the_place_back() -> None:
@@ -72,7 +72,7 @@ def test_an_error_gives_the_place_back() -> None:
     def break_off() -> None:
         with room.place() as place:
             place.come_in(is_whole=True)
-            place.take(1)
+            place.hold(1)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

@@ -1,0 +1,51 @@
+"""docs/gateway-openapi.json knows every answer that the gateway can give."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from ringback import samples
+from ringback.contract.event import Unreadable
+from services.gateway import refusal
+from services.gateway.refusal import Refusal
+from services.gateway.routes import PATH
+
+DOCUMENT: dict[str, Any] = json.loads(
+    (Path(__file__).parents[3] / "docs" / "gateway-openapi.json").read_text(encoding="utf-8")
+)
+ALL = [
+    *(one for one in vars(refusal).values() if isinstance(one, Refusal)),
+    *(refusal.unreadable(why) for why in Unreadable),
+]
+
+
+def validator(schema: str) -> Any:
+    return jsonschema_rs.validator_for(
+        {"components": DOCUMENT["components"], "$ref": f"#/components/schemas/{schema}"}
+    )
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/{{endpointId}}"])
+def test_every_refusal_is_described(path: str) -> None:
+    """By its status; with the headers that it has, and no others."""
+    responses = DOCUMENT["paths"][path]["post"]["responses"]
+
+    assert {str(one.status.value) for one in ALL} == responses.keys() - {"200"}
+    for one in ALL:
+        name = responses[str(one.status.value)]["$ref"].rpartition("/")[2]
+        described = DOCUMENT["components"]["responses"][name]
+        assert set(described.get("headers", {})) == {header for header, _ in one.headers}
+
+
+@pytest.mark.parametrize("one", ALL, ids=lambda one: one.reason)
+def test_every_problem_has_the_form(one: Refusal) -> None:
+    validator("Problem").validate(json.loads(one.body()))
+
+
+@pytest.mark.parametrize("name", samples.names())
+def test_what_vapi_sends_is_an_event(name: str) -> None:
+    """The description takes what is really sent."""
+    validator("Event").validate(json.loads(samples.sample(name)))
