@@ -1,6 +1,6 @@
 # Every goal works as the first command after a clone; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run down status test test-unit lint fmt generate migrate lock bench chaos images clean rabbitmq prometheus
+.PHONY: help run down status test test-unit lint audit fuzz fmt generate migrate lock bench chaos images clean rabbitmq prometheus
 
 BIN := .venv/bin
 INSTALL := sh ringback/local/install.sh
@@ -26,11 +26,17 @@ test: .venv/dev.stamp rabbitmq prometheus ## run every test, on a RabbitMQ and a
 test-unit: .venv/dev.stamp ## run the tests that need neither RabbitMQ nor PostgreSQL
 	@$(BIN)/pytest -m "not nodes" $(PYTEST_ARGS)
 
+fuzz: .venv/dev.stamp rabbitmq ## try what strangers may send, a thousand times longer than the tests do
+	@HYPOTHESIS_PROFILE=long $(BIN)/pytest -q $(FUZZ_ARGS) $$(grep -rl --include='test_*.py' hypothesis tests)
+
 lint: .venv/dev.stamp ## check style, formatting and types
 	@$(BIN)/ruff check -q .
 	@$(BIN)/ruff format -q --check .
 	@$(BIN)/mypy
 	@if [ -d tests ]; then $(BIN)/mypy --explicit-package-bases tests; fi
+
+audit: .venv/dev.stamp ## ask whether a pinned dependency has a known weakness
+	@$(BIN)/python -m audit $(AUDIT_ARGS)
 
 fmt: .venv/dev.stamp ## put the code into its format
 	@$(BIN)/ruff check -q --fix-only .

@@ -1,16 +1,27 @@
-"""Real nodes for tests that ask for them; a test without these fixtures starts nothing."""
+"""Real nodes for tests that ask for them; a test without these fixtures starts nothing.
 
+HYPOTHESIS_PROFILE=long has each property tried by 10,000 examples: `make fuzz`.
+"""
+
+import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from tests.support import eventually as waiting
 from tests.support.session_nodes import TEMPLATE, SessionNodes, new_broker, new_database
+
+settings.register_profile(
+    "long", max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck)
+)
+if profile := os.environ.get("HYPOTHESIS_PROFILE"):
+    settings.load_profile(profile)
 
 NODE_FIXTURES = frozenset({"session_nodes", "own_broker", "own_database"})
 

@@ -13,6 +13,9 @@ LONGEST_HEAD_BYTES = 32 * 1024
 MOST_HEAD_BYTES = 16 * _MIB
 """What all unfinished heads may hold together."""
 
+MOST_LINGERING = 32
+"""Connections at once of which what is left of a refused body is read, to be thrown away."""
+
 STRANGER_WAITS_S = 10.0
 KNOWN_WAITS_S = 75.0
 
@@ -57,6 +60,7 @@ class Connections:
         self._known_since: dict[Connection, float] = {}
         self._head_bytes: dict[Connection, int] = {}
         self._all_head_bytes = 0
+        self._lingering: set[Connection] = set()
 
     @property
     def count(self) -> int:
@@ -73,6 +77,7 @@ class Connections:
     def closed(self, connection: Connection) -> None:
         self._open.discard(connection)
         self._known.discard(connection)
+        self._lingering.discard(connection)
         self.begins(connection)
 
     def begins(self, connection: Connection) -> None:
@@ -101,6 +106,21 @@ class Connections:
             self._cut(connection, CutFor.LARGE_HEAD)
         while self._all_head_bytes > self._most_head_bytes:
             self._cut(next(iter(self._head_bytes)), CutFor.CROWDED)
+
+    def has_in_hand(self, connection: Connection) -> bool:
+        """Whether it has brought a request of which the answer is not decided yet."""
+        waiting = connection in self._strangers_since or connection in self._known_since
+        return connection in self._open and not waiting
+
+    def may_linger(self, connection: Connection) -> bool:
+        """Whether a sender that is refused in the middle of a body is read to its end.
+
+        It is a courtesy: without it the sender may see a reset instead of the answer.
+        """
+        if len(self._lingering) >= MOST_LINGERING:
+            return False
+        self._lingering.add(connection)
+        return True
 
     def cut_slow(self) -> None:
         """Close those that have waited for too long. To be called once in a while."""

@@ -55,16 +55,26 @@ class HttpServer(web.Server):
 class HttpConnection(web.RequestHandler):
     """Tells `Connections` what it does. aiohttp's own answers are problems like all others."""
 
-    __slots__ = ("_body", "_limits")
+    __slots__ = ("_body", "_limits", "_says_no_more")
 
     def __init__(self, server: HttpServer, **options: object) -> None:
         super().__init__(server, **options)  # type: ignore[arg-type]  # handed through as they came
         self._limits = server.limits
         self._body: StreamReader | None = None
+        self._says_no_more = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        assert self._task_handler is not None
+        self._task_handler.add_done_callback(self._ended)
         self._limits.opened(self)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Of some heads aiohttp makes no request (`CONNECT` without a host): nothing would come."""
+        if task.cancelled() or task.exception() is None or self.transport is None:
+            return
+        self.transport.write(_raw(refusal.BAD_HTTP))
+        self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._limits.closed(self)
@@ -81,6 +91,17 @@ class HttpConnection(web.RequestHandler):
         elif data and not is_of_body:
             self._limits.head_grows(self, len(data))
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it, not aiohttp
+        """Whoever has said all that he has to say still gets his answers."""
+        is_whole = self._body is not None and self._body.is_eof()
+        self._says_no_more = is_whole and (bool(self._messages) or self._limits.has_in_hand(self))
+        return self._says_no_more
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no other request will follow the one in hand."""
+        return self._says_no_more and not self._messages
+
     def cut(self, why: CutFor) -> None:
         """Whoever has begun a request is told why, if he reads; whoever has not, is not."""
         transport = self.transport
@@ -91,6 +112,10 @@ class HttpConnection(web.RequestHandler):
             return
         transport.write(_raw(_SAID[why]))
         self.force_close()
+
+    def do_not_linger(self) -> None:
+        """Close after the answer, whatever is still being sent."""
+        self._lingering_time = 0.0
 
     def handle_error(
         self,

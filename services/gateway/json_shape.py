@@ -7,7 +7,7 @@ import re
 from itertools import accumulate
 
 MOST_VALUES = 500_000
-"""Ten times what the report of a call of an hour and a half holds."""
+"""A report of 2 MB, as of a call of an hour and a half, would need one in every four bytes."""
 
 MOST_LEVELS = 254
 

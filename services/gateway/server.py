@@ -102,12 +102,19 @@ class Server:
             if not self._in_hand:
                 self._none_in_hand.set()
         if isinstance(answer, Refusal):
-            response = problem(answer, close=not request.content.is_eof())
+            response = self._refused(answer, connection, is_whole=request.content.is_eof())
         else:
             response = _accepted(answer)
-        if self._draining:
+        if self._draining or connection.is_last:
             response.force_close()
         return response
+
+    def _refused(
+        self, answer: Refusal, connection: HttpConnection, *, is_whole: bool
+    ) -> web.Response:
+        if not is_whole and not self._connections.may_linger(connection):
+            connection.do_not_linger()
+        return problem(answer, close=not is_whole)
 
     async def _keep_sweeping(self) -> None:
         while True:

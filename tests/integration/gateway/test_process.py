@@ -33,9 +33,11 @@ def _environment(amqp_url: str, database_url: str, port: int, health_port: int) 
 
 
 @asynccontextmanager
-async def _process(environment: Mapping[str, str]) -> AsyncGenerator[asyncio.subprocess.Process]:
+async def _process(
+    environment: Mapping[str, str], *before: str
+) -> AsyncGenerator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *[sys.executable, "-m", "services.gateway"],
+        *[*before, sys.executable, "-m", "services.gateway"],
         env=dict(environment),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -137,6 +139,27 @@ async def test_finishes_what_it_has_begun_when_told_to_stop(
         assert await database.fetchval("SELECT max(accepted) FROM webhook_gateway_ledger") == 2
     finally:
         await database.close()
+
+
+async def test_more_connections_than_it_may_have_files(
+    ready_amqp_url: str, database_url: str
+) -> None:
+    """Strangers that hold connections leave files for links, health and good senders."""
+    port, health_port = free_ports(2)
+    url = f"http://127.0.0.1:{port}{PATH}"
+    headers = {"X-Vapi-Secret": SECRET, "Content-Type": "application/json", "Connection": "close"}
+    few_files = ("prlimit", "--nofile=200:200")
+    environment = _environment(ready_amqp_url, database_url, port, health_port)
+    async with _process(environment, *few_files), aiohttp.ClientSession() as session:
+        await eventually(lambda: _is_open(port))
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
+        for _ in range(3):
+            async with session.post(url, data=HANG, headers=headers) as answer:
+                assert answer.status == 200
+        async with session.get(f"http://127.0.0.1:{health_port}/readyz") as ready:
+            assert ready.status == 200
+        for _, writer in held:
+            writer.close()
 
 
 async def _is_open(port: int) -> bool:

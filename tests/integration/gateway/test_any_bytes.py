@@ -1,0 +1,128 @@
+"""Whatever bytes arrive at the port, what goes back are answers of ours, and the gateway lives."""
+
+import json
+import re
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+
+from ringback.contract.ladder import Ladder
+from ringback.local.broker import PrivateBroker
+from ringback.local.database import PrivateDatabase
+from ringback.runtime import topology
+from tests.integration.gateway.raw_requests import RAW, WHOLE
+from tests.integration.gateway.running_gateway import PATH, SECRET, running, settings_for
+from tests.support.loop_thread import LoopThread
+from tests.support.session_nodes import TEMPLATE
+
+GOOD = (
+    f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\nContent-Length: 15\r\n"
+    'Content-Type: application/json\r\n\r\n{"type":"hang"}'
+).encode()
+ANSWER = re.compile(rb"HTTP/(?:0\.9|1\.[01]|2\.0) (\d{3}) [^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n")
+LENGTH = re.compile(rb"(?im)^content-length: (\d+)\r$")
+PROBLEM = {"type", "title", "status", "detail"}
+REFUSALS = {400, 401, 404, 405, 413, 415, 431}
+PATIENCE_S = 30.0
+
+fuzzed = settings(
+    deadline=None,
+    max_examples=max(150, settings().max_examples),
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def port(broker: PrivateBroker, database: PrivateDatabase) -> Iterator[int]:
+    """That of a gateway that all these examples are sent to."""
+    nodes = LoopThread()
+    stack = AsyncExitStack()
+    name = f"test_{uuid.uuid4().hex}"
+
+    async def start() -> int:
+        await broker.create_vhost(name)
+        await database.create_database(name, TEMPLATE)
+        await topology.apply(broker.amqp_url(name), Ladder.parse("2s,4s,8s"))
+        settings = settings_for(broker.amqp_url(name), database.url(name))
+        return (await stack.enter_async_context(running(settings))).port
+
+    async def end() -> None:
+        await stack.aclose()
+        await broker.delete_vhost(name)
+        await database.drop_database(name)
+
+    yield nodes.run(start())
+    nodes.run(end())
+    nodes.close()
+
+
+def said_to(port: int, data: bytes) -> bytes:
+    """All that comes back for these bytes, once the sender has said that there are no more."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+        try:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            while piece := connection.recv(65536):
+                received += piece
+        except ConnectionError:
+            pass
+    return received
+
+
+def statuses_in(received: bytes) -> list[int]:
+    """Of each answer in turn. All are whole, and each but 100 and 200 is a problem document."""
+    statuses = []
+    while received:
+        head = ANSWER.match(received)
+        assert head, received[:300]
+        received = received[head.end() :]
+        status = int(head[1])
+        if status == 100:
+            continue
+        statuses.append(status)
+        length = LENGTH.search(head[2])
+        assert length, head[2]
+        # An answer to HEAD has the length of a body, and no body.
+        if received[:1] != b"{":
+            continue
+        body, received = received[: int(length[1])], received[int(length[1]) :]
+        document = json.loads(body)
+        assert document.keys() == ({"success", "jobId"} if status == 200 else PROBLEM)
+    return statuses
+
+
+@fuzzed
+@given(data=RAW)
+@example(data=b"")
+@example(data=b"\r\n" * 100)
+@example(data=b"CONNECT  \r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+@example(data=b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+@example(data=b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+@example(
+    data=b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n" + GOOD
+)
+def test_any_bytes_get_answers_of_ours(port: int, data: bytes) -> None:
+    """200, or a refusal with its reason; nothing has failed, and no answer is half an answer."""
+    assert set(statuses_in(said_to(port, data))) <= REFUSALS | {200}
+
+
+@fuzzed
+@given(data=WHOLE)
+def test_a_whole_request_gets_one_answer(port: int, data: bytes) -> None:
+    """Whatever its headers and its body hold."""
+    assert len(statuses_in(said_to(port, data))) == 1
+
+
+def test_requests_in_one_write_are_answered_in_turn(port: int) -> None:
+    """Also when their sender has said that there are no more."""
+    assert statuses_in(said_to(port, GOOD * 20)) == [200] * 20
+
+
+def test_after_all_of_this_it_takes_webhooks(port: int) -> None:
+    """Nothing that was sent before has hurt it."""
+    assert statuses_in(said_to(port, GOOD)) == [200]

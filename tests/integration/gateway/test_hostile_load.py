@@ -1,0 +1,137 @@
+"""A good client is answered while others hold what they can hold; small versions of the attacks."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from tests.integration.gateway.running_gateway import (
+    PATH,
+    SECRET,
+    RunningGateway,
+    assert_problem,
+    running,
+    settings_for,
+)
+from tests.support.eventually import eventually
+
+MIB = 1024 * 1024
+HANG = b'{"type":"hang"}'
+HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+KNOWN = f"{HEAD}X-Vapi-Secret: {SECRET}\r\n"
+GOOD = f"{KNOWN}Content-Length: 15\r\n\r\n".encode() + HANG
+
+
+@asynccontextmanager
+async def connections(
+    gateway: RunningGateway, count: int, data: bytes
+) -> AsyncGenerator[list[asyncio.StreamReader]]:
+    """So many connections that have sent this, and send no more."""
+    opened = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(count)]
+    for _, writer in opened:
+        writer.write(data)
+    try:
+        yield [reader for reader, _ in opened]
+    finally:
+        for _, writer in opened:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def closed(readers: list[asyncio.StreamReader]) -> int:
+    """How many of them the gateway has closed by now."""
+    await asyncio.sleep(0)
+    return sum(reader.at_eof() or reader.exception() is not None for reader in readers)
+
+
+async def test_idle_connections_keep_nobody_out(ready_amqp_url: str, database_url: str) -> None:
+    """Those that have waited longest give way, and not those that have brought a webhook."""
+    settings = settings_for(ready_amqp_url, database_url, max_connections="20")
+
+    async with running(settings) as gateway:
+        assert (await gateway.send(HANG)).status == 200
+        async with connections(gateway, 60, b"") as readers:
+            await eventually(lambda: at_least(gateway, "crowded", 40))
+
+            assert await gateway.metric("webhook_connections") <= 20
+            assert (await gateway.send(HANG)).status == 200
+            async with connections(gateway, 1, GOOD) as [new]:
+                assert (await new.readline()).startswith(b"HTTP/1.1 200 ")
+            assert await closed(readers) >= 40
+
+
+async def at_least(gateway: RunningGateway, reason: str, count: int) -> bool:
+    return await gateway.metric("webhook_connections_cut_total", reason=reason) >= count
+
+
+async def test_a_head_may_not_grow_without_end(gateway: RunningGateway) -> None:
+    """It is answered with 431 before it is whole."""
+    lines = "".join(f"X-{number}: {'x' * 8000}\r\n" for number in range(10))
+
+    async with connections(gateway, 1, (HEAD + lines).encode()) as [reader]:
+        answer = await reader.read()
+
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"application/problem+json" in answer
+
+
+async def test_a_head_may_not_take_its_time(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is answered with 408; who has said nothing at all is closed without a word."""
+    monkeypatch.setattr("services.gateway.connections.STRANGER_WAITS_S", 0.1)
+
+    async with (
+        connections(gateway, 1, HEAD.encode()) as [slow],
+        connections(gateway, 1, b"") as [silent],
+    ):
+        assert (await slow.read()).startswith(b"HTTP/1.1 408 ")
+        assert await silent.read() == b""
+    assert await at_least(gateway, "slow", 2)
+
+
+async def test_slow_bodies_leave_room(ready_amqp_url: str, database_url: str) -> None:
+    """Of senders who know the secret: the last quarter of the places is for what is here whole."""
+    settings = settings_for(ready_amqp_url, database_url, max_in_hand="8")
+
+    async with running(settings) as gateway:
+        slow = f"{KNOWN}Content-Length: 100\r\n\r\n{{".encode()
+        async with connections(gateway, 6, slow):
+            refused = await eventually(lambda: refused_as_busy(gateway, slow))
+            accepted = await gateway.send(HANG)
+
+    assert refused
+    assert accepted.status == 200
+
+
+async def refused_as_busy(gateway: RunningGateway, slow: bytes) -> bool:
+    """Whether one more that is slow finds no place."""
+    async with connections(gateway, 1, slow) as [reader]:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                return (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+        return False
+
+
+async def test_large_bodies_leave_room(gateway: RunningGateway) -> None:
+    """Three of 8 MiB are in hand: a fourth is refused at once, a small one is taken."""
+    large = f"{KNOWN}Content-Length: {8 * MIB}\r\n\r\n{{".encode()
+
+    async with connections(gateway, 3, large):
+        await eventually(lambda: refused_as_busy(gateway, large))
+        accepted = await gateway.send(HANG)
+
+    assert accepted.status == 200
+
+
+async def test_a_bomb_of_a_stranger_is_not_unpacked(gateway: RunningGateway) -> None:
+    """He gets his 401; and one that is whole is cut at the limit."""
+    bomb = zlib.compress(b"x" * 64 * MIB)
+    packed = {"Content-Encoding": "deflate"}
+
+    assert_problem(await gateway.send(bomb, headers=packed, secret=None), 401, "neither")
+    assert_problem(await gateway.send(bomb, headers=packed), 413, "larger")
+    assert_problem(await gateway.send(HANG, headers={"Content-Encoding": "br"}), 415, "encoding")
