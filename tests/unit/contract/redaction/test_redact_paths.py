@@ -1,7 +1,10 @@
 """Tests for ringback.contract.redaction.redact_paths."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ringback.contract.json_text import read_json
 from ringback.contract.redaction.redact_paths import DEFAULT_PATHS, BadPathError, paths_in
 from ringback.contract.redaction.redaction import redaction_by
 
@@ -33,3 +36,19 @@ def test_a_bad_path_is_told_in_words(text: str, reason: str) -> None:
         redaction_by(text)
 
     assert reason in str(caught.value)
+
+
+@given(
+    text=st.text()
+    | st.lists(
+        st.sampled_from(["**", "*", "a", "b*", "defaults", "none", ".", ",", " ", "**.**", "\x00"])
+    ).map("".join)
+)
+def test_any_text_is_a_list_of_paths_or_is_told_in_words(text: str) -> None:
+    """And what is a list of them can be used on any event."""
+    try:
+        redaction = redaction_by(text)
+    except BadPathError:
+        return
+
+    assert redaction.of(read_json(b'{"a":{"b":[{"a":"x"}]},"secret":"y"}')).text

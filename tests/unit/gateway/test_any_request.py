@@ -1,0 +1,73 @@
+"""Whatever a request claims, deciding about it raises nothing and lets nobody in by accident."""
+
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from ringback.contract.event import Unreadable, read_event
+from services.gateway.content_type import is_json
+from services.gateway.dedup_key import LONGEST_KEY
+from services.gateway.endpoint import Endpoint
+from services.gateway.head import Head, read_head
+from services.gateway.unpack import encoding_of, is_known
+from tests.unit.contract.json_documents import ANY_BYTES
+
+SECRETS = (b"the-first-secret", "ein zweites Geheimnis: ü".encode())
+#: As aiohttp decodes what came: UTF-8, and what is none as surrogates.
+AS_READ = st.binary(max_size=40).map(lambda raw: raw.decode(errors="surrogateescape"))
+GUESSES = AS_READ | st.sampled_from([secret.decode() for secret in SECRETS]).flatmap(
+    lambda secret: st.sampled_from(
+        [secret[:-1], secret + "x", secret.upper(), secret[::-1], f"{secret}\x00", f"x{secret}"]
+    )
+)
+NAMES = st.sampled_from(["X-Vapi-Secret", "Authorization", "authorization", "Proxy-Authorization"])
+SCHEMES = st.sampled_from(["", "Bearer ", "bearer ", "Basic ", "Bearer", "Bearer\t"])
+HEADERS: st.SearchStrategy[CIMultiDict[str]] = st.lists(
+    st.tuples(NAMES, st.builds(str.__add__, SCHEMES, GUESSES)), max_size=4
+).map(CIMultiDict)
+
+
+@given(headers=HEADERS)
+def test_a_guess_lets_nobody_in(headers: CIMultiDict[str]) -> None:
+    """However near it is, whatever scheme it has, and however often it is made."""
+    endpoint = Endpoint("default", UUID(int=1), SECRETS)
+
+    assert endpoint.refuses(headers) is not None
+
+
+@given(headers=HEADERS, secret=st.sampled_from(SECRETS))
+def test_the_secret_lets_in_beside_any_guess_of_another_header(
+    headers: CIMultiDict[str], secret: bytes
+) -> None:
+    """What else is sent takes nothing away."""
+    headers["X-Vapi-Secret"] = secret.decode()
+
+    assert Endpoint("default", UUID(int=1), SECRETS).refuses(headers) is None
+
+
+@given(text=st.none() | AS_READ | st.text())
+def test_any_content_type_and_encoding_is_decided(text: str | None) -> None:
+    """With an answer, not with an error."""
+    assert is_json(text) in {True, False}
+    assert is_known(encoding_of(text)) in {True, False}
+
+
+def what_is_read(body: bytes) -> Any:
+    event = read_event(body)
+    return event if isinstance(event, Unreadable) else (event.type, event.call_id)
+
+
+@given(body=ANY_BYTES)
+def test_any_body_has_a_head_or_a_reason(body: bytes) -> None:
+    """The same that the full reading gives, and a key that the log can hold."""
+    head = read_head(body)
+
+    assert (head if isinstance(head, Unreadable) else (head.type, head.call_id)) == what_is_read(
+        body
+    )
+    if isinstance(head, Head) and head.dedup_key is not None:
+        assert head.dedup_key.isascii()
+        assert len(head.dedup_key) <= LONGEST_KEY
