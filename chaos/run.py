@@ -14,7 +14,7 @@ from rich.console import Console
 from chaos.episode import Outcome, play
 from chaos.fault import Fault
 from chaos.mixed_episode import mixed
-from chaos.registry import UnknownFaultError, named
+from chaos.registry import ALL, UnknownFaultError, named
 from chaos.stage import running_stage
 from chaos.table import as_text, headings_text, markdown
 from ringback.cli.failure import BadInputError
@@ -22,6 +22,8 @@ from ringback.cli.terminal import EXIT_FAILED, out
 
 _SETTLED_S = 5.0
 """A quorum queue that is killed right after its making may stay without a leader."""
+
+_MIX = "mix"
 
 _Seconds = Annotated[float, Parameter(validator=Number(gte=0, lte=86400))]
 
@@ -45,8 +47,8 @@ def _run(
     Parameters
     ----------
     only
-        The name of a fault, from `list`. May be given more than once; then there is no mix, unless
-        a --seed is given.
+        The name of a fault, from `list`, or mix for several at once by chance. May be given more
+        than once.
     seed
         Of the mix. The same one gives the same faults at the same times.
     seconds
@@ -57,12 +59,12 @@ def _run(
         The Markdown file to which the table is written.
     """
     try:
-        faults = named(only)
+        faults = named([name for name in only if name != _MIX]) if set(only) != {_MIX} else ()
     except UnknownFaultError as exc:
         raise BadInputError(str(exc)) from exc
-    has_mix = seconds > 0 and (not only or seed is not None)
+    has_mix = seconds > 0 and (not only or _MIX in only)
     chosen = secrets.randbelow(10_000) if seed is None else seed
-    mix = mixed(faults, seed=chosen, seconds=seconds) if has_mix else None
+    mix = mixed(ALL, seed=chosen, seconds=seconds) if has_mix else None
     return uvloop.run(_play_all(faults, mix, rate=rate, results=results))
 
 
@@ -101,7 +103,7 @@ def _write(results: Path, outcomes: Sequence[Outcome]) -> None:
 
 def _tell(console: Console, outcome: Outcome) -> None:
     console.print(as_text(outcome), soft_wrap=True)
-    if outcome.fault.name == "mix":
+    if outcome.fault.name == _MIX:
         console.print(f"  {outcome.fault.sentence}")
     for sentence in outcome.broken:
         console.print(f"  [bold red]broken[/]: {sentence}", soft_wrap=True)
