@@ -24,6 +24,8 @@ DATABASE_AWAY: tuple[type[BaseException], ...] = (
     TimeoutError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    # A session that the server ended while a statement was on its way to it.
+    asyncpg.InternalClientError,
 )
 """Everything else that asyncpg raises: the server is away, overloaded, not migrated, read-only.
 

@@ -8,7 +8,6 @@ import asyncpg
 import structlog
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.postgres import DATABASE_AWAY
 
 _PING_WAIT_S = 0.5
 _PING_TIMEOUT_S = 5.0
@@ -89,7 +88,7 @@ class DatabaseWatch:
             try:
                 async with asyncio.timeout(_PING_TIMEOUT_S):
                     await self._ping()
-            except DATABASE_AWAY as exc:
+            except Exception as exc:  # ruff: ignore[blind-except]  # else nothing would ever be taken again
                 self.failed(exc)
                 await asyncio.sleep(_PING_WAIT_S)
             else:

@@ -93,7 +93,7 @@ async def _answers(connection: PoolConnectionProxy) -> bool:
     """Whether the server is still there. That it refuses is an answer, that it is busy too."""
     try:
         await connection.execute("SELECT", timeout=_ANSWERS_WITHIN_S)
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, asyncpg.InternalClientError):
         return False
     except (asyncpg.PostgresError, asyncpg.InterfaceError):
         return not connection.is_closed()

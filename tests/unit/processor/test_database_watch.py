@@ -87,7 +87,10 @@ def test_an_outage_is_recent_for_five_minutes_after_its_last_sign() -> None:
 async def test_it_asks_until_the_database_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each refusal is a sign of the outage; the answer is its end."""
     monkeypatch.setattr(module, "_PING_WAIT_S", 0.001)
-    ends: Iterator[BaseException | None] = iter([AWAY, TimeoutError(), None])
+    ended = asyncpg.InternalClientError("cannot switch to state 12")
+    ends: Iterator[BaseException | None] = iter(
+        [AWAY, TimeoutError(), ended, RuntimeError("a bug"), None]
+    )
     asked = 0
 
     async def ping() -> bool:
@@ -101,7 +104,7 @@ async def test_it_asks_until_the_database_answers(monkeypatch: pytest.MonkeyPatc
     watch = DatabaseWatch(ping, hold_s=60, clock=Clock())
     await watch.until_it_answers()
 
-    assert asked == 3
+    assert asked == 5
     assert not watch.is_away
     assert watch.was_away_recently
 
