@@ -1,7 +1,9 @@
+import asyncio
 import secrets
+import signal
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -65,7 +67,14 @@ def _run(
     has_mix = seconds > 0 and (not only or _MIX in only)
     chosen = secrets.randbelow(10_000) if seed is None else seed
     mix = mixed(ALL, seed=chosen, seconds=seconds) if has_mix else None
-    return uvloop.run(_play_all(faults, mix, rate=rate, results=results))
+    return uvloop.run(_until_told(_play_all(faults, mix, rate=rate, results=results)))
+
+
+async def _until_told(work: Coroutine[None, None, int]) -> int:
+    """Clear away what was started also when we are terminated."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 async def _play_all(
