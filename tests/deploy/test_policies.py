@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.deploy.policies import pods, reach, references, settings
+from tests.deploy.policies import jobs, operators, pods, reach, references, settings
 from tests.deploy.rendered import (
     COMPONENTS,
     OVERLAYS,
@@ -26,6 +26,8 @@ OF_PODS: tuple[Policy, ...] = (
     pods.resources,
     pods.images,
     pods.probes,
+    jobs.ends,
+    operators.restricted,
     reach.services_of_stateful_sets,
     reach.spread,
     reach.budgets,
@@ -166,6 +168,46 @@ BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
         "Deployment/processor",
         lambda m: container(m)["livenessProbe"]["httpGet"].update(path="/readyz"),
         "its broker is away",
+    ),
+    (
+        jobs.ends,
+        "Job/setup-0-1-0",
+        lambda m: m["spec"].pop("ttlSecondsAfterFinished"),
+        "stays for ever",
+    ),
+    (
+        jobs.ends,
+        "CronJob/housekeeping",
+        lambda m: m["spec"]["jobTemplate"]["spec"].pop("activeDeadlineSeconds"),
+        "may go on for ever",
+    ),
+    (
+        jobs.ends,
+        "CronJob/housekeeping",
+        lambda m: m["spec"].update(concurrencyPolicy="Allow"),
+        "beside itself",
+    ),
+    (
+        jobs.ends,
+        "CronJob/housekeeping",
+        lambda m: m["spec"].pop("startingDeadlineSeconds"),
+        "never start again",
+    ),
+    (
+        operators.restricted,
+        "RabbitmqCluster/rabbitmq",
+        lambda m: m["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"].pop(
+            "securityContext"
+        ),
+        "refused as a pod",
+    ),
+    (
+        operators.restricted,
+        "RabbitmqCluster/rabbitmq",
+        lambda m: m["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"].pop(
+            "initContainers"
+        ),
+        "refused for its setup-container",
     ),
     (
         reach.services_of_stateful_sets,

@@ -44,10 +44,10 @@ def test_traces_find_their_way() -> None:
         assert endpoint == f"http://otel-collector:{receives.rpartition(':')[2]}"
     assert stored.startswith("${LISTEN_ADDRESS}:")
     port = stored.rpartition(":")[2]
-    assert collector["exporters"]["otlp/tempo"]["endpoint"] == f"tempo:{port}"
+    assert collector["exporters"]["otlp_grpc/tempo"]["endpoint"] == f"tempo:{port}"
     asked = PARTS["grafana"]["environment"]["TEMPO_URL"]
     assert asked == f"http://tempo:{tempo['server']['http_listen_port']}"
-    assert collector["service"]["pipelines"]["traces"]["exporters"] == ["otlp/tempo"]
+    assert collector["service"]["pipelines"]["traces"]["exporters"] == ["otlp_grpc/tempo"]
 
 
 def test_grafana_is_told_all_that_its_provisioning_asks_for() -> None:
