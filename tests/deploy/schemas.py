@@ -13,6 +13,7 @@ from referencing import Registry, Resource
 from tests.deploy.rendered import Manifest, name_of
 
 VERSIONS: Final = tuple(f"1.{minor}" for minor in range(30, 38))
+_POD: Final = "https://kubernetes.io/api/_definitions.json#/$defs/io.k8s.api.core.v1.PodSpec"
 _CRD: Final = Path(__file__).parent / "crd"
 _METADATA: Final = {
     "type": "object",
@@ -33,13 +34,29 @@ def schema_problems(manifest: Manifest, version: str) -> list[str]:
     """
     custom = custom_schema(manifest["apiVersion"], manifest["kind"])
     if custom is not None:
-        errors = jsonschema.Draft202012Validator(custom).iter_errors(manifest)
-        return [f"{name_of(manifest)} {error.json_path}: {error.message}" for error in errors]
+        found = [*jsonschema.Draft202012Validator(custom).iter_errors(manifest)]
+        found += _pod_errors(manifest, version)
+        return [f"{name_of(manifest)} {error.json_path}: {error.message}" for error in found]
     validator = _kubernetes(version, manifest["apiVersion"], manifest["kind"])
     if validator is None:
         return [f"{name_of(manifest)}: nobody knows {manifest['apiVersion']} {manifest['kind']}"]
     errors = validator.iter_errors(manifest)
     return [f"{name_of(manifest)} in {version}: {one.json_path}: {one.message}" for one in errors]
+
+
+def _pod_errors(manifest: Manifest, version: str) -> list[jsonschema.ValidationError]:
+    """Of the pods that an operator is to make, which are those of Kubernetes."""
+    match manifest:
+        case {"spec": {"override": {"statefulSet": {"spec": {"template": {"spec": pod}}}}}}:
+            pass
+        case {"kind": "Pooler", "spec": {"template": {"spec": pod}}}:
+            pass
+        case _:
+            return []
+    schema = {"$ref": _POD}
+    return [
+        *jsonschema.Draft202012Validator(schema, registry=_definitions(version)).iter_errors(pod)
+    ]
 
 
 @cache

@@ -75,6 +75,16 @@ def test_a_field_that_an_operator_does_not_know_is_caught(name: str, field: str)
     assert field in schema_problems(manifest, VERSIONS[0])[0]
 
 
+@pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
+def test_a_field_that_a_pod_of_an_operator_does_not_have_is_caught(version: str) -> None:
+    """What is laid over the pods of the broker is Kubernetes' own."""
+    manifest = find("RabbitmqCluster/rabbitmq")
+    pod = manifest["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"]
+    pod["topologySpread"] = pod.pop("topologySpreadConstraints")
+
+    assert "topologySpread" in schema_problems(manifest, version)[0]
+
+
 def test_a_wrong_value_is_caught() -> None:
     """Its kind, a word that is none of its words, and what is missing."""
     replicas = find("ScaledObject/processor")
