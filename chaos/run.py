@@ -37,7 +37,7 @@ def _run(
     *,
     only: tuple[str, ...] = (),
     seed: int | None = None,
-    seconds: _Seconds = 90.0,
+    seconds: _Seconds = 60.0,
     rate: Annotated[float, Parameter(validator=Number(gt=0, lte=1000))] = 40.0,
     results: Path = Path("chaos/results.md"),
 ) -> int:
