@@ -70,6 +70,9 @@ $$;
 CREATE FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) RETURNS TABLE(delivery_id uuid, owner_id uuid)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 BEGIN
     INSERT INTO webhook_inbox (org_id, dedup_key, delivery_id)

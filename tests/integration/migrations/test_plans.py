@@ -25,6 +25,7 @@ class Plans:
 
     def __init__(self) -> None:
         self.scanned_days: set[str] = set()
+        self.most_rows_read: dict[str, int] = {}
         self.plans = 0
 
     async def watch(self, connection: asyncpg.Connection) -> None:
@@ -44,11 +45,44 @@ class Plans:
 
     def _walk(self, node: dict[str, object]) -> None:
         """Note the days that were really read: a pruned one is absent, or never executed."""
-        day = _DAY.fullmatch(str(node.get("Relation Name", "")))
-        if day and node.get("Actual Loops") and "Scan" in str(node["Node Type"]):
-            self.scanned_days.add(day[1])
+        table = str(node.get("Relation Name", ""))
+        if table and node.get("Actual Loops") and "Scan" in str(node["Node Type"]):
+            self.most_rows_read[table] = max(self.most_rows_read.get(table, 0), _rows_read(node))
+            if day := _DAY.fullmatch(table):
+                self.scanned_days.add(day[1])
         for child in node.get("Plans", []):  # type: ignore[attr-defined]  # a list of nodes
             self._walk(child)
+
+
+def _rows_read(node: dict[str, object]) -> int:
+    """How many rows a scan looked at, also those that it passed over."""
+    looked_at = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
+    rows = sum(float(str(node.get(name, 0))) for name in looked_at)
+    return round(rows * float(str(node["Actual Loops"])))
+
+
+async def test_a_plan_that_was_made_early_reads_no_more_later(
+    connection: asyncpg.Connection,
+) -> None:
+    """Made with empty tables, and before the server has counted them, it goes by the indexes."""
+    await connection.execute("ALTER TABLE webhook_inbox SET (autovacuum_enabled = false)")
+    first, *later = [Webhook(dedup_key=f"{n}") for n in range(1501)]
+    for batch in ([first], *(later[start : start + 100] for start in range(0, 1500, 100))):
+        await accept(connection, *batch)
+        await begin(connection, *batch)
+        await finish(connection, *(End(webhook) for webhook in batch))
+    plans = Plans()
+    await plans.watch(connection)
+
+    last = Webhook(dedup_key="the last")
+    await accept(connection, last)
+    await begin(connection, last)
+    await finish(connection, End(last))
+    await bury(connection, Webhook(dedup_key="buried"))
+
+    await eventually(lambda: plans.plans > 10)
+    assert plans.most_rows_read
+    assert {name: rows for name, rows in plans.most_rows_read.items() if rows > 5} == {}
 
 
 async def test_only_the_day_of_the_webhooks_is_read(connection: asyncpg.Connection) -> None:
