@@ -48,6 +48,8 @@ PROCESSOR = BrokerUser(
     # What fails for good goes to the dead letters; what kills processes, to the suspects.
     write=_only(DEAD, _DEFAULT_EXCHANGE),
     read=_only(WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE),
+    # It asks the management API whether the work queue is still bound.
+    tags=("management",),
 )
 METRICS = BrokerUser(
     "metrics",
