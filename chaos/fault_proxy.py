@@ -14,6 +14,7 @@ from ringback.local.ports import LOOPBACK
 
 _CHUNK_BYTES = 65_536
 _MOST_UNDER_WAY = 64
+_TURNS_TO_BE_SERVED = 10
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 _Line: TypeAlias = "asyncio.Queue[tuple[float, bytes]]"
@@ -137,8 +138,11 @@ class FaultProxy:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        # Who is at the door at this moment would otherwise be served after the end.
+        # Who is at the door at this moment would otherwise be served after the end, or let in and
+        # left there: it takes the loop some turns to bring him to `_serve`.
         self.refuse()
+        for _ in range(_TURNS_TO_BE_SERVED):
+            await asyncio.sleep(0)
         while self._tasks:
             for task in list(self._tasks):
                 task.cancel()
