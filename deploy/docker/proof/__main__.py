@@ -122,8 +122,10 @@ def _product(root: ChrootRoot, amqp_url: str, database_url: str) -> Product:
 def main() -> int:
     asked = argparse.ArgumentParser(prog="python -m deploy.docker.proof")
     asked.add_argument("--debian", default="trixie", help="the suite; trixie has Python 3.13")
-    asked.add_argument("--mirror", default="http://deb.debian.org/debian")
-    asked.add_argument("--folder", type=Path, default=Path(".ringback/image-proof"))
+    asked.add_argument("--mirror", help="of Debian's packages; else the one that debootstrap knows")
+    asked.add_argument(
+        "--folder", type=Path, default=Path(".ringback/image-proof"), help="where it is made"
+    )
     given = asked.parse_args()
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         print("This needs root and the package debootstrap.", file=sys.stderr)

@@ -30,13 +30,14 @@ exec chroot --userspec="$user" --groups="${user#*:}" "$root" \
 """
 
 
-def debian(folder: Path, suite: str, mirror: str) -> None:
+def debian(folder: Path, suite: str, mirror: str | None) -> None:
     """Make a Debian with a `python` in `folder`, as debootstrap does, unless it is there."""
     if (folder / "usr/local/bin/python").is_symlink():
         return
     include = f"--include={','.join(PACKAGES)}"
+    mirrors = [mirror] if mirror else []
     subprocess.run(
-        ["debootstrap", "--variant=minbase", include, suite, str(folder), mirror], check=True
+        ["debootstrap", "--variant=minbase", include, suite, str(folder), *mirrors], check=True
     )
     # The official image of Python calls it so.
     (folder / "usr/local/bin/python").symlink_to("/usr/bin/python3")
