@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.docker.proof.stages import Image
+from deploy.docker.proof.started import Started
 
 PACKAGES = ("python3", "python3-venv", "python3-pip", "ca-certificates")
 WRITABLE = "/var/lib/ringback"
@@ -73,23 +74,13 @@ class ChrootRoot:
         return Confined(process)
 
 
-@dataclass(frozen=True, slots=True)
-class Confined:
+class Confined(Started):
     """The process is `unshare`; its one child is PID 1 in its namespace."""
 
-    process: asyncio.subprocess.Process
-
-    async def ended(self) -> tuple[int, str]:
-        said, _ = await self.process.communicate()
-        assert self.process.returncode is not None
-        return self.process.returncode, said.decode()
+    __slots__ = ()
 
     def tell(self, number: signal.Signals) -> None:
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
         (inside,) = children.split()
         os.kill(int(inside), number)
-
-    def kill(self) -> None:
-        if self.process.returncode is None:
-            self.process.kill()

@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.docker.proof.stages import Image
+from deploy.docker.proof.started import Started
 
 #: The folders that the Dockerfile makes; the rest of an absolute path is this machine's.
 _MADE = re.compile(r"(?<![\w./-])/(?=(?:src|build|opt|wheels|state|var/lib/ringback)\b)")
@@ -34,7 +34,7 @@ class MappedRoot:
 
     async def start(
         self, image: Image, words: Sequence[str], variables: Mapping[str, str]
-    ) -> "PlainProcess":
+    ) -> Started:
         """Run words as a container of the image would, but for what only root can do."""
         process = await asyncio.create_subprocess_exec(
             *map(self.mapped, words),
@@ -43,7 +43,7 @@ class MappedRoot:
             cwd=self.path(image.workdir),
             env={**self.environ(image), **variables},
         )
-        return PlainProcess(process)
+        return Started(process)
 
     def borrow_dependencies(self, venv: str) -> None:
         """Let an environment see what the one that runs the tests has, but not the checkout.
@@ -54,20 +54,3 @@ class MappedRoot:
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         theirs = self.path(venv) / "lib" / version / "site-packages"
         (theirs / "borrowed.pth").write_text(f"{mine}\n", encoding="utf-8")
-
-
-@dataclass(frozen=True, slots=True)
-class PlainProcess:
-    process: asyncio.subprocess.Process
-
-    async def ended(self) -> tuple[int, str]:
-        said, _ = await self.process.communicate()
-        assert self.process.returncode is not None
-        return self.process.returncode, said.decode()
-
-    def tell(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
