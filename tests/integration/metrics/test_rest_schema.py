@@ -1,19 +1,16 @@
 """The REST API does what its OpenAPI document says, whatever schemathesis thinks of."""
 
-# ruff: file-ignore[suspicious-subprocess-import] - schemathesis is a program.
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
-from tests.integration.metrics.filled_service import OURS, FilledService, filled_service
+from tests.integration.metrics.filled_service import OURS, filled_service
+from tests.support.schemathesis_run import tried
 from tests.support.tokens import bearer
 
-SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 CONFIG = """
 [generation]
 # PostgreSQL has no such character, so the API refuses it; JSON Schema cannot say so.
@@ -43,35 +40,6 @@ enabled = false
 """
 
 
-def tried(
-    service: FilledService, folder: Path, authorization: str, *options: str
-) -> subprocess.CompletedProcess[str]:
-    """What schemathesis found, by all of its checks."""
-    config = folder / "schemathesis.toml"
-    config.write_text(CONFIG.format(job_id=service.completed), encoding="utf-8")
-    return subprocess.run(
-        [
-            SCHEMATHESIS,
-            f"--config-file={config}",
-            "run",
-            f"http://127.0.0.1:{service.process.rest_port}/openapi.json",
-            f"--header=Authorization:{authorization}",
-            "--checks=all",
-            # A run of retries that waits, waits no longer.
-            "--header=X-Request-Timeout:5",
-            "--workers=2",
-            "--continue-on-failure",
-            "--no-color",
-            *options,
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        timeout=100,
-    )
-
-
 @pytest.mark.slow
 async def test_it_does_what_it_says(
     broker: PrivateBroker, database: PrivateDatabase, tmp_path: Path
@@ -85,7 +53,17 @@ async def test_it_does_what_it_says(
     async with filled_service(broker, database, tmp_path) as service:
 
         async def run(authorization: str, *options: str) -> str:
-            result = await asyncio.to_thread(tried, service, tmp_path, authorization, *options)
+            result = await asyncio.to_thread(
+                tried,
+                f"http://127.0.0.1:{service.process.rest_port}/openapi.json",
+                tmp_path,
+                CONFIG.format(job_id=service.completed),
+                f"--header=Authorization:{authorization}",
+                # A run of retries that waits, waits no longer.
+                "--header=X-Request-Timeout:5",
+                "--workers=2",
+                *options,
+            )
             assert result.returncode == 0, result.stdout + result.stderr
             return result.stdout
 
