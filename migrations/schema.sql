@@ -13,6 +13,37 @@ GRANT ringback_service TO ringback_metrics;
 GRANT ringback_tenant TO ringback_metrics;
 GRANT ringback_tenant_operator TO ringback_metrics;
 
+CREATE FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    original webhook_delivery_log%ROWTYPE;
+BEGIN
+    SELECT * INTO STRICT original FROM webhook_delivery_log WHERE id = p_original;
+    IF NOT p_keeps_key THEN
+        original.dedup_key := NULL;
+    END IF;
+    INSERT INTO webhook_retries (
+        original, new_id, org_id, actor, role, reason, request_id, received_at)
+    VALUES (
+        p_original, p_new_id, original.org_id, p_actor, p_role, p_reason, p_request_id,
+        coalesce((SELECT received_at FROM webhook_retries WHERE new_id = p_original),
+                 original.created_at));
+    PERFORM hand_webhook_claim(original.org_id, original.dedup_key, p_original, p_new_id);
+    INSERT INTO webhook_delivery_log (
+        id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
+        created_at, call_id, dedup_key, gateway_life, retry_of)
+    VALUES (
+        p_new_id, original.org_id, original.endpoint_id, original.event_type, original.event_data,
+        original.altered, 'pending', p_max_attempts, webhook_created_at(p_new_id),
+        original.call_id, original.dedup_key, original.gateway_life, p_original);
+    PERFORM resolve_webhook(p_original, 'retried', p_new_id);
+    INSERT INTO webhook_audit (actor, role, org_id, action, job_id, reason, details)
+    VALUES (p_actor, p_role, original.org_id, p_action, p_original, nullif(p_reason, ''),
+            p_details || jsonb_build_object('new_job_id', p_new_id));
+END
+$$;
+
 CREATE FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, recorded_outcome text, duplicate_of uuid)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -810,10 +841,10 @@ CREATE FUNCTION public.resolve_webhook(p_id uuid, p_resolution text, p_retried_a
 BEGIN
     UPDATE webhook_delivery_log
     SET resolution = p_resolution, resolved_at = clock_timestamp(), retried_as = p_retried_as
-    WHERE id = p_id AND status = 'dead_letter' AND resolution IS NULL;
+    WHERE id = p_id AND status IN ('dead_letter', 'duplicate') AND resolution IS NULL;
     IF NOT FOUND THEN
-        -- Only by hand: whoever decides by these functions holds the lock.
-        RAISE EXCEPTION 'the dead letter % was changed meanwhile', p_id
+        -- Only by hand: these functions hold the lock of the decision.
+        RAISE EXCEPTION 'the webhook % was changed meanwhile', p_id
             USING ERRCODE = 'serialization_failure';
     END IF;
 END
@@ -850,26 +881,48 @@ BEGIN
         RETURN QUERY SELECT reason_not, NULL::uuid, NULL::boolean, NULL::timestamptz;
         RETURN;
     END IF;
-
-    INSERT INTO webhook_retries (
-        original, new_id, org_id, actor, role, reason, request_id, received_at)
-    VALUES (
-        p_original, p_new_id, letter.org_id, p_actor, p_role, p_reason, p_request_id,
-        coalesce((SELECT received_at FROM webhook_retries WHERE new_id = p_original),
-                 letter.created_at));
-    PERFORM hand_webhook_claim(letter.org_id, letter.dedup_key, p_original, p_new_id);
-    INSERT INTO webhook_delivery_log (
-        id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
-        created_at, call_id, dedup_key, gateway_life, retry_of)
-    VALUES (
-        p_new_id, letter.org_id, letter.endpoint_id, letter.event_type, letter.event_data,
-        letter.altered, 'pending', p_max_attempts, webhook_created_at(p_new_id), letter.call_id,
-        letter.dedup_key, letter.gateway_life, p_original);
-    PERFORM resolve_webhook(p_original, 'retried', p_new_id);
-    INSERT INTO webhook_audit (actor, role, org_id, action, job_id, reason, details)
-    VALUES (p_actor, p_role, letter.org_id, 'retry', p_original, nullif(p_reason, ''),
-            p_details || jsonb_build_object('new_job_id', p_new_id));
+    PERFORM add_webhook_retry(
+        p_original, p_new_id, true, p_max_attempts, p_actor, p_role, p_reason, p_request_id,
+        'retry', p_details);
     RETURN QUERY SELECT 'retried', p_new_id, letter.altered, NULL::timestamptz;
+END
+$$;
+
+CREATE FUNCTION public.run_duplicate_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) RETURNS TABLE(verdict text, new_id uuid, altered boolean, published_at timestamp with time zone, duplicate_of uuid)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    original webhook_delivery_log%ROWTYPE;
+    run      webhook_retries%ROWTYPE;
+    answer   text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = p_original) THEN
+        RETURN QUERY SELECT 'not_found', NULL::uuid, NULL::boolean, NULL::timestamptz, NULL::uuid;
+        RETURN;
+    END IF;
+    PERFORM lock_webhook_decision(p_original);
+    -- Only now: what was read before the lock may have been decided since.
+    SELECT * INTO original FROM webhook_delivery_log WHERE id = p_original;
+    SELECT * INTO run FROM webhook_retries AS retry WHERE retry.original = p_original;
+    answer := CASE
+        WHEN original.status <> 'duplicate' THEN 'not_duplicate'
+        WHEN original.resolution = 'retried' AND run.request_id = p_request_id THEN 'repeated'
+        WHEN original.resolution = 'retried' THEN 'already_retried'
+        WHEN NOT webhook_is_retryable(original.org_id, original.gateway_life, original.event_data)
+            THEN 'not_retryable'
+        ELSE 'retried'
+    END;
+    IF answer = 'retried' THEN
+        PERFORM add_webhook_retry(
+            p_original, p_new_id, false, p_max_attempts, p_actor, p_role, p_reason, p_request_id,
+            'run_duplicate',
+            p_details || jsonb_build_object('duplicate_of', original.duplicate_of));
+    END IF;
+    RETURN QUERY SELECT
+        answer,
+        CASE WHEN answer = 'retried' THEN p_new_id ELSE original.retried_as END,
+        original.altered, run.published_at, original.duplicate_of;
 END
 $$;
 
@@ -1285,7 +1338,7 @@ CREATE TABLE public.webhook_audit (
     job_id uuid,
     reason text,
     details jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT webhook_audit_action_check CHECK ((action = ANY (ARRAY['retry'::text, 'bulk_retry'::text, 'bulk_retry_ended'::text, 'discard'::text, 'pause'::text, 'resume'::text])))
+    CONSTRAINT webhook_audit_action_check CHECK ((action = ANY (ARRAY['retry'::text, 'bulk_retry'::text, 'bulk_retry_ended'::text, 'discard'::text, 'pause'::text, 'resume'::text, 'run_duplicate'::text])))
 );
 
 ALTER TABLE ONLY public.webhook_audit FORCE ROW LEVEL SECURITY;
@@ -1434,7 +1487,7 @@ CREATE TABLE public.webhook_retries (
 
 ALTER TABLE ONLY public.webhook_retries FORCE ROW LEVEL SECURITY;
 
-COMMENT ON TABLE public.webhook_retries IS 'Which webhook was made from which dead letter, by whom and why. The key makes it one at most.';
+COMMENT ON TABLE public.webhook_retries IS 'Which webhook was made from which dead letter or duplicate, by whom and why. The key makes it one at most.';
 
 COMMENT ON COLUMN public.webhook_retries.received_at IS 'When a gateway received the event: that of the first one, also for a retry of a retry.';
 

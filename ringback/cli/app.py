@@ -50,7 +50,7 @@ _COMMANDS = {
         ("watch", "ringback.cli.watch:watch", "Follow the queues and the rates, live."),
         ("stats", "ringback.cli.stats:stats", "Count what became of the last hours or days."),
         ("failures", "ringback.cli.failures:failures", "List what failed lately."),
-        ("delivery", "ringback.cli.delivery:delivery", "Show one webhook, attempt by attempt."),
+        ("delivery", "ringback.cli.delivery:delivery", "Show one webhook, or run a duplicate."),
         ("trace", "ringback.cli.trace:trace", "Show one webhook, span by span, with its retries."),
     ),
     "Act": (

@@ -14,6 +14,7 @@ from ringback.metrics.v1.admin_service_pb2 import (
     RetryDeliveryResponse,
     RetryRunState,
     RetryState,
+    RunDuplicateResponse,
 )
 from ringback.metrics.v1.metrics_service_pb2 import FailureGroup, ListDeadLettersResponse
 
@@ -53,8 +54,11 @@ def print_groups(console: Console, groups: Iterable[FailureGroup], now: datetime
     )
 
 
-def retried_lines(answer: RetryDeliveryResponse) -> Text:
-    text = Text(answer.message).append(f"\nnew job  {answer.new_job_id}")
+def retried_lines(answer: RetryDeliveryResponse | RunDuplicateResponse) -> Text:
+    text = Text(answer.message)
+    if isinstance(answer, RunDuplicateResponse):
+        text.append(f"\nit was taken for a copy of  {answer.duplicate_of}")
+    text.append(f"\nnew job  {answer.new_job_id}")
     if answer.state == RetryState.RETRY_STATE_QUEUED:
         text.append("\nIt reaches the broker within moments.", "yellow")
     if answer.altered:

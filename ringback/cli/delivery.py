@@ -5,12 +5,23 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from ringback.cli.as_json import print_json
+from ringback.cli.dead_screen import retried_lines
 from ringback.cli.delivery_screen import event_text, facts_table, headline, timeline
 from ringback.cli.metrics_call import USUAL, Asked, metrics_client
 from ringback.cli.terminal import out
 from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryResponse
 
-delivery = App(name="delivery", help="Show one webhook, attempt by attempt.", help_epilogue="")
+_EXAMPLES = """Examples:
+
+    ringback delivery show JOB
+    ringback delivery run JOB --reason "Two bookings, not one."
+"""
+
+delivery = App(
+    name="delivery",
+    help="Show one webhook, attempt by attempt, or run a duplicate after all.",
+    help_epilogue=_EXAMPLES,
+)
 
 
 @delivery.command(name="show")
@@ -31,6 +42,31 @@ def _show(
         Show the event itself, too.
     """
     asyncio.run(_tell(job, asked, with_event=event))
+
+
+@delivery.command(name="run")
+def _run(job: str, /, *, reason: str, asked: Asked = USUAL) -> None:
+    """Run a webhook that ended as a duplicate, although it was not a copy, as a new webhook.
+
+    The webhook of which it was taken for a copy stays as it is.
+
+    Parameters
+    ----------
+    job
+        The job id of the duplicate.
+    reason
+        Why, for those who look later.
+    """
+    asyncio.run(_run_duplicate(job, reason, asked))
+
+
+async def _run_duplicate(job_id: str, reason: str, asked: Asked) -> None:
+    async with metrics_client(asked.data) as client:
+        answer = await client.run_duplicate(job_id, reason=reason)
+    if asked.json:
+        print_json(answer)
+    else:
+        out().print(retried_lines(answer), soft_wrap=True)
 
 
 async def _tell(job_id: str, asked: Asked, *, with_event: bool) -> None:

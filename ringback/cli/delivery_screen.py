@@ -37,7 +37,8 @@ def headline(delivery: Delivery, now: datetime) -> Text:
     line = Text(f"{delivery.job_id}  ").append(f"{printable(delivery.event_type)}  ", "bold")
     line.append(status_words(delivery), STATUS_STYLES.get(delivery.status, ""))
     if delivery.resolution == Resolution.RESOLUTION_RETRIED:
-        line.append(", retried", "green")
+        is_run = delivery.status == DeliveryStatus.DELIVERY_STATUS_DUPLICATE
+        line.append(", run after all" if is_run else ", retried", "green")
     elif delivery.resolution == Resolution.RESOLUTION_DISCARDED:
         line.append(", discarded", "dim")
     return line.append(f"  {age(delivery.created_at, now)}", "dim")
@@ -102,8 +103,7 @@ def _moments(found: GetDeliveryResponse) -> Iterator[_Moment]:
     delivery = found.delivery
     accepted = [Text("accepted")]
     if found.HasField("retry_of"):
-        accepted = [Text(f"accepted, as a retry of {found.retry_of.job_id}")]
-        accepted += _by(found.retry_of)
+        accepted = [Text(f"accepted, {_as_what(found.retry_of)}"), *_by(found.retry_of)]
     yield moment(delivery.created_at), accepted
     trace_id = ""
     for attempt in found.attempts:
@@ -115,7 +115,8 @@ def _moments(found: GetDeliveryResponse) -> Iterator[_Moment]:
         yield last, [Text("given up: a dead letter", "red")]
     if found.HasField("retried_as"):
         retry = found.retried_as
-        words = Text(f"retried as {retry.new_job_id}", "green")
+        verb = "run after all" if retry.HasField("duplicate_of") else "retried"
+        words = Text(f"{verb} as {retry.new_job_id}", "green")
         yield moment(retry.created_at), [words, *_by(retry)]
     elif delivery.HasField("resolved_at"):
         yield moment(delivery.resolved_at), [Text("discarded")]
@@ -129,6 +130,12 @@ def _attempt(attempt: Attempt, *, told: str) -> Iterator[Text]:
         yield Text(error_words(attempt.error_class, attempt.error_message))
     if attempt.trace_id not in {"", told}:
         yield Text(f"trace {attempt.trace_id}", "dim")
+
+
+def _as_what(retry: Retry) -> str:
+    if not retry.HasField("duplicate_of"):
+        return f"as a retry of {retry.job_id}"
+    return f"to run {retry.job_id}, which was taken for a copy of {retry.duplicate_of}"
 
 
 def _by(retry: Retry) -> list[Text]:

@@ -17,7 +17,7 @@ _METRICS = metrics_service_pb2.DESCRIPTOR.services_by_name["MetricsService"]
 #: A repeat changes nothing more: by the request id that we send, or because it sets a state. The
 #: others are not repeated: a discarded webhook cannot be told from one that somebody else
 #: discarded, and nobody knows how far a run of retries came.
-_REPEATABLE_CHANGES = ("RetryDelivery", "PauseProcessing", "ResumeProcessing")
+_REPEATABLE_CHANGES = ("RetryDelivery", "RunDuplicate", "PauseProcessing", "ResumeProcessing")
 
 #: gRPC repeats by itself, after about 0.1, 0.2, 0.4 and 0.8 s, each by chance a bit more or less.
 _RETRY_POLICY = {

@@ -20,8 +20,8 @@ from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 class MetricsClient:
     """The metrics API for Python: a method for each call of the contract.
 
-    Every method raises MetricsError, by its kind, and nothing else of gRPC's. Reads, RetryDelivery
-    and pausing are repeated for about two seconds while the service is unavailable.
+    Every method raises MetricsError, by its kind, and nothing else of gRPC's. Reads, RetryDelivery,
+    RunDuplicate and pausing are repeated for about two seconds while the service is unavailable.
     """
 
     def __init__(
@@ -187,6 +187,18 @@ class MetricsClient:
     ) -> admin.DiscardDeadLetterResponse:
         request = admin.DiscardDeadLetterRequest(job_id=job_id, reason=reason)
         return await self._caller.ask(self._admin.DiscardDeadLetter, request)
+
+    async def run_duplicate(
+        self, job_id: str, *, reason: str, request_id: str | None = None
+    ) -> admin.RunDuplicateResponse:
+        """Run a webhook that was wrongly taken for a copy of another one.
+
+        `request_id` is as in `retry_delivery`.
+        """
+        request = admin.RunDuplicateRequest(
+            job_id=job_id, reason=reason, request_id=request_id or str(uuid.uuid4())
+        )
+        return await self._caller.ask(self._admin.RunDuplicate, request)
 
     async def pause_processing(self, *, reason: str) -> ProcessingState:
         """Processors finish what they have and take no more, until `resume_processing`."""

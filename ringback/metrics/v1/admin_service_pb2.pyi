@@ -314,6 +314,72 @@ class DiscardDeadLetterResponse(_message.Message):
 Global___DiscardDeadLetterResponse: _TypeAlias = DiscardDeadLetterResponse  # noqa: Y015
 
 @_typing.final
+class RunDuplicateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    reason: _builtins.str
+    """Why, for those who look later."""
+    request_id: _builtins.str
+    """As in RetryDeliveryRequest."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunDuplicateRequest: _TypeAlias = RunDuplicateRequest  # noqa: Y015
+
+@_typing.final
+class RunDuplicateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    NEW_JOB_ID_FIELD_NUMBER: _builtins.int
+    DUPLICATE_OF_FIELD_NUMBER: _builtins.int
+    ALTERED_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REDACTED_FIELD_NUMBER: _builtins.int
+    success: _builtins.bool
+    message: _builtins.str
+    new_job_id: _builtins.str
+    duplicate_of: _builtins.str
+    """The webhook of which this one was taken for a copy. It stays as it is."""
+    altered: _builtins.bool
+    """As in RetryDeliveryResponse."""
+    state: Global___RetryState.ValueType
+    redacted: _builtins.bool
+    def __init__(
+        self,
+        *,
+        success: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        new_job_id: _builtins.str = ...,
+        duplicate_of: _builtins.str = ...,
+        altered: _builtins.bool = ...,
+        state: Global___RetryState.ValueType = ...,
+        redacted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["altered", b"altered", "duplicate_of", b"duplicate_of", "message", b"message", "new_job_id", b"new_job_id", "redacted", b"redacted", "state", b"state", "success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunDuplicateResponse: _TypeAlias = RunDuplicateResponse  # noqa: Y015
+
+@_typing.final
 class PauseProcessingRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

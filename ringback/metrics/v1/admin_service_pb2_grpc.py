@@ -50,6 +50,11 @@ class AdminServiceStub:
                 request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.DiscardDeadLetterRequest.SerializeToString,
                 response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.DiscardDeadLetterResponse.FromString,
                 _registered_method=True)
+        self.RunDuplicate = channel.unary_unary(
+                '/ringback.metrics.v1.AdminService/RunDuplicate',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RunDuplicateRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RunDuplicateResponse.FromString,
+                _registered_method=True)
         self.PauseProcessing = channel.unary_unary(
                 '/ringback.metrics.v1.AdminService/PauseProcessing',
                 request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.PauseProcessingRequest.SerializeToString,
@@ -94,6 +99,17 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RunDuplicate(self, request, context):
+        """Runs a webhook that ended as a duplicate, although its event was not a copy, as a new webhook.
+
+        FAILED_PRECONDITION if it is not a duplicate (reason NOT_A_DUPLICATE), was run already
+        (ALREADY_RETRIED; the metadata `newJobId` is the webhook that ran it) or came from no gateway
+        (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PauseProcessing(self, request, context):
         """Processors finish what they have in hand and take no more, also after a restart. The gateway
         goes on accepting.
@@ -126,6 +142,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.DiscardDeadLetter,
                     request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.DiscardDeadLetterRequest.FromString,
                     response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.DiscardDeadLetterResponse.SerializeToString,
+            ),
+            'RunDuplicate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunDuplicate,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RunDuplicateRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RunDuplicateResponse.SerializeToString,
             ),
             'PauseProcessing': grpc.unary_unary_rpc_method_handler(
                     servicer.PauseProcessing,
@@ -220,6 +241,33 @@ class AdminService:
             '/ringback.metrics.v1.AdminService/DiscardDeadLetter',
             ringback_dot_metrics_dot_v1_dot_admin__service__pb2.DiscardDeadLetterRequest.SerializeToString,
             ringback_dot_metrics_dot_v1_dot_admin__service__pb2.DiscardDeadLetterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunDuplicate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.AdminService/RunDuplicate',
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RunDuplicateRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RunDuplicateResponse.FromString,
             options,
             channel_credentials,
             insecure,

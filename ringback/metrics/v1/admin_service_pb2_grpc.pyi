@@ -48,6 +48,13 @@ class AdminServiceStub:
     """
     DiscardDeadLetter: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DiscardDeadLetterRequest, _admin_service_pb2.DiscardDeadLetterResponse]
     """Resolves a dead letter that is not needed any more. Its event and attempts stay in the log."""
+    RunDuplicate: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RunDuplicateRequest, _admin_service_pb2.RunDuplicateResponse]
+    """Runs a webhook that ended as a duplicate, although its event was not a copy, as a new webhook.
+
+    FAILED_PRECONDITION if it is not a duplicate (reason NOT_A_DUPLICATE), was run already
+    (ALREADY_RETRIED; the metadata `newJobId` is the webhook that ran it) or came from no gateway
+    (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
+    """
     PauseProcessing: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PauseProcessingRequest, _admin_service_pb2.PauseProcessingResponse]
     """Processors finish what they have in hand and take no more, also after a restart. The gateway
     goes on accepting.
@@ -75,6 +82,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     DiscardDeadLetter: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DiscardDeadLetterRequest, _admin_service_pb2.DiscardDeadLetterResponse]  # type: ignore[assignment]
     """Resolves a dead letter that is not needed any more. Its event and attempts stay in the log."""
+    RunDuplicate: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RunDuplicateRequest, _admin_service_pb2.RunDuplicateResponse]  # type: ignore[assignment]
+    """Runs a webhook that ended as a duplicate, although its event was not a copy, as a new webhook.
+
+    FAILED_PRECONDITION if it is not a duplicate (reason NOT_A_DUPLICATE), was run already
+    (ALREADY_RETRIED; the metadata `newJobId` is the webhook that ran it) or came from no gateway
+    (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
+    """
     PauseProcessing: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PauseProcessingRequest, _admin_service_pb2.PauseProcessingResponse]  # type: ignore[assignment]
     """Processors finish what they have in hand and take no more, also after a restart. The gateway
     goes on accepting.
@@ -117,6 +131,19 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DiscardDeadLetterResponse, _abc.Awaitable[_admin_service_pb2.DiscardDeadLetterResponse]]:
         """Resolves a dead letter that is not needed any more. Its event and attempts stay in the log."""
+
+    @_abc_1.abstractmethod
+    def RunDuplicate(
+        self,
+        request: _admin_service_pb2.RunDuplicateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.RunDuplicateResponse, _abc.Awaitable[_admin_service_pb2.RunDuplicateResponse]]:
+        """Runs a webhook that ended as a duplicate, although its event was not a copy, as a new webhook.
+
+        FAILED_PRECONDITION if it is not a duplicate (reason NOT_A_DUPLICATE), was run already
+        (ALREADY_RETRIED; the metadata `newJobId` is the webhook that ran it) or came from no gateway
+        (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
+        """
 
     @_abc_1.abstractmethod
     def PauseProcessing(

@@ -11,10 +11,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -70,7 +70,7 @@ class _ResolutionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Resolution
     """A person decided that it is not needed."""
 
 class Resolution(_Resolution, metaclass=_ResolutionEnumTypeWrapper):
-    """What became of a dead letter."""
+    """What a person decided about a dead letter, or about a duplicate."""
 
 RESOLUTION_UNSPECIFIED: Resolution.ValueType  # 0
 """Nothing yet: it waits for a person."""
@@ -153,9 +153,9 @@ class Delivery(_message.Message):
     duplicate_of: _builtins.str
     """The job that carried the same event first."""
     retry_of: _builtins.str
-    """The dead letter that this webhook is a manual retry of."""
+    """The dead letter that this webhook is a manual retry of, or the duplicate that it runs after all."""
     retried_as: _builtins.str
-    """The webhook as which this dead letter was put to work again."""
+    """The webhook as which this dead letter, or duplicate, was put to work again."""
     resolution: Global___Resolution.ValueType
     altered: _builtins.bool
     """`event_data` differs from the bytes that arrived: a part could not be stored as it was."""
@@ -303,7 +303,7 @@ Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
 
 @_typing.final
 class Retry(_message.Message):
-    """Who put a dead letter to work again, and why."""
+    """Who put a dead letter, or a duplicate, to work again, and why."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -313,12 +313,15 @@ class Retry(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     PUBLISHED_AT_FIELD_NUMBER: _builtins.int
+    DUPLICATE_OF_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """The dead letter."""
+    """The dead letter, or the duplicate."""
     new_job_id: _builtins.str
     """The webhook that was made from it."""
     actor: _builtins.str
     reason: _builtins.str
+    duplicate_of: _builtins.str
+    """Where `job_id` was a duplicate: the webhook of which it was taken for a copy."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -334,12 +337,15 @@ class Retry(_message.Message):
         reason: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         published_at: _timestamp_pb2.Timestamp | None = ...,
+        duplicate_of: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "published_at", b"published_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of", "created_at", b"created_at", "duplicate_of", b"duplicate_of", "published_at", b"published_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "created_at", b"created_at", "job_id", b"job_id", "new_job_id", b"new_job_id", "published_at", b"published_at", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of", "actor", b"actor", "created_at", b"created_at", "duplicate_of", b"duplicate_of", "job_id", b"job_id", "new_job_id", b"new_job_id", "published_at", b"published_at", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__duplicate_of: _TypeAlias = _typing.Literal["duplicate_of"]  # noqa: Y015
+    _WhichOneofArgType__duplicate_of: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duplicate_of) -> _WhichOneofReturnType__duplicate_of | None: ...
 
 Global___Retry: _TypeAlias = Retry  # noqa: Y015
 

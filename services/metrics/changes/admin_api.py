@@ -18,6 +18,8 @@ from ringback.metrics.v1.admin_service_pb2 import (
     RetryDeliveriesResponse,
     RetryDeliveryRequest,
     RetryDeliveryResponse,
+    RunDuplicateRequest,
+    RunDuplicateResponse,
 )
 from services.metrics.access import Access
 from services.metrics.api.call import Call
@@ -27,7 +29,7 @@ from services.metrics.changes.bulk_retry import BulkRetry
 from services.metrics.changes.change_asked import ChangeAsked
 from services.metrics.changes.discard import Discard
 from services.metrics.changes.processing_switch import ProcessingSwitch
-from services.metrics.changes.retry_one import RetryOne, RetryOrder
+from services.metrics.changes.retry_one import RUN_DUPLICATE, RetryOne, RetryOrder
 from services.metrics.changes.retry_outbox import RetryOutbox
 
 REQUEUED = "Webhook re-queued for processing"
@@ -91,6 +93,23 @@ class AdminApi:
         call.span.tell({Attribute.JOB_ID: str(job_id)})
         await self._discard.discard(job_id, reason, call)
         return DiscardDeadLetterResponse(success=True, message=_DISCARDED)
+
+    async def run_duplicate(self, request: RunDuplicateRequest, call: Call) -> RunDuplicateResponse:
+        asked = ChangeAsked(request)
+        job_id, reason = asked.job_id(), asked.reason(required=True)
+        order = RetryOrder(job_id, reason, asked.uuid("request_id"), statement=RUN_DUPLICATE)
+        asked.accept()
+        call.span.tell({Attribute.JOB_ID: str(job_id)})
+        done = await self._retry_one.retry(order, call)
+        return RunDuplicateResponse(
+            success=True,
+            message=REQUEUED if done.is_published else _QUEUED,
+            new_job_id=str(done.new_id),
+            duplicate_of=str(done.duplicate_of),
+            altered=done.altered,
+            redacted=done.redacted,
+            state=RETRY_STATE_PUBLISHED if done.is_published else RETRY_STATE_QUEUED,
+        )
 
     async def pause_processing(
         self, request: PauseProcessingRequest, call: Call

@@ -1,4 +1,4 @@
-"""Why a decision on a dead letter cannot be made, in the words of the API."""
+"""Why a decision on a webhook cannot be made, in the words of the API."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from services.metrics.api.errors import ApiError, no_such_delivery, precondition
 
 
 def refusal(verdict: str, job_id: UUID, new_id: UUID | None) -> ApiError:
-    """`verdict` is a word of the functions `retry_webhook` and `discard_webhook`.
+    """`verdict` is a word of `retry_webhook`, `run_duplicate_webhook` and `discard_webhook`.
 
     `new_id` is the webhook that was made of this one, if it was retried. Raises ValueError for a
     word that they do not have.
@@ -16,6 +16,8 @@ def refusal(verdict: str, job_id: UUID, new_id: UUID | None) -> ApiError:
             return no_such_delivery(job_id)
         case "not_dead":
             return precondition("NOT_A_DEAD_LETTER", "The webhook is not a dead letter.", job_id)
+        case "not_duplicate":
+            return precondition("NOT_A_DUPLICATE", "The webhook is not a duplicate.", job_id)
         case "already_retried":
             return precondition(
                 "ALREADY_RETRIED",

@@ -1,8 +1,9 @@
-"""Puts one dead letter to work again."""
+"""Puts one webhook to work again: a dead letter, or a duplicate that was none."""
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -25,14 +26,19 @@ _PACKAGE = "services.metrics"
 _HAS_BEEN_DONE = frozenset({"retried", "repeated"})
 
 
+RETRY: Final = "retry_webhook.sql"
+RUN_DUPLICATE: Final = "run_duplicate.sql"
+
+
 @dataclass(frozen=True, slots=True)
 class RetryOrder:
-    """`details` go to the audit."""
+    """`statement` is RETRY or RUN_DUPLICATE. `details` go to the audit."""
 
     job_id: UUID
     reason: str
     request_id: UUID | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+    statement: str = RETRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +46,14 @@ class Retried:
     """`is_published` is false while it is not known that the broker has it.
 
     `redacted`: it carries the copy of the log, which lacks what was taken out of the original.
+    `duplicate_of` is the webhook of which a duplicate was taken for a copy.
     """
 
     new_id: UUID
     altered: bool
     redacted: bool
     is_published: bool
+    duplicate_of: UUID | None
 
 
 class RetryOne:
@@ -94,7 +102,7 @@ class RetryOne:
         """What there is now, and what the message is made of unless it was there before."""
         async with self._access.changing(call) as connection:
             [found] = await connection.fetch(
-                load(_PACKAGE, "retry_webhook.sql"),
+                load(_PACKAGE, order.statement),
                 order.job_id,
                 new_job_id(),
                 self._max_attempts,
@@ -113,6 +121,7 @@ class RetryOne:
                 altered=found["altered"],
                 redacted=row is not None and is_redacted(row["body"]),
                 is_published=found["published_at"] is not None,
+                duplicate_of=found.get("duplicate_of"),
             )
             return done, None if verdict == "repeated" else row
 

@@ -64,6 +64,7 @@ def retry_of(row: Row) -> pb.Retry:
         reason=row["reason"],
         created_at=time_of(row["created_at"]),
         published_at=time_of(row["published_at"]),
+        duplicate_of=_text(row["duplicate_of"]),
     )
 
 

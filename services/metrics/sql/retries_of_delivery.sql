@@ -1,4 +1,7 @@
--- The retry that a webhook is, and the retry that was made of it.
-SELECT original, new_id, actor, reason, created_at, published_at
-FROM webhook_retries
-WHERE original = $1 OR new_id = $1
+-- The retry that a webhook is, and the retry that was made of it. Where the original was a duplicate:
+-- of which webhook.
+SELECT retry.original, retry.new_id, retry.actor, retry.reason, retry.created_at,
+       retry.published_at, before.duplicate_of
+FROM webhook_retries AS retry
+LEFT JOIN webhook_delivery_log AS before ON before.id = retry.original
+WHERE retry.original = $1 OR retry.new_id = $1

@@ -41,12 +41,13 @@ _INSERT_ATTEMPT = """
 
 @dataclass(frozen=True, slots=True)
 class FilledService:
-    """Two dead letters of ours for each change that is made once; one of theirs."""
+    """Two webhooks of ours for each change that is made once; one dead letter of theirs."""
 
     process: MetricsProcess
     database_url: str
     completed: UUID
     dead: tuple[UUID, ...]
+    duplicates: tuple[UUID, UUID]
     theirs: UUID
 
 
@@ -85,13 +86,15 @@ async def fill(process: MetricsProcess, database_url: str) -> FilledService:
         completed = await add(connection, "completed")
         for status in ("pending", "processing", "failed"):
             await add(connection, status)
-        await add(connection, "duplicate", duplicate_of=completed)
+        first, second = [
+            await add(connection, "duplicate", duplicate_of=completed) for _ in range(2)
+        ]
         await add(connection, "failed", event_type="hang")
         dead = [await add(connection, "dead_letter") for _ in range(6)]
         theirs = await add(connection, "dead_letter", org_id=THEIRS)
     finally:
         await connection.close()
-    return FilledService(process, database_url, completed, tuple(dead), theirs)
+    return FilledService(process, database_url, completed, tuple(dead), (first, second), theirs)
 
 
 @asynccontextmanager

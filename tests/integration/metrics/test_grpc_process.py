@@ -47,6 +47,22 @@ async def buried(database_url: str, count: int) -> list[str]:
     return [str(job_id) for job_id in job_ids]
 
 
+async def duplicated(database_url: str, first: str) -> str:
+    """A duplicate of `first`; its job id."""
+    job_id = new_job_id()
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        """
+        INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
+            attempts, max_attempts, created_at, gateway_life, duplicate_of)
+        VALUES ($1, $2, 'default', 'hang', $3, 'duplicate', 1, 4, now(), gen_random_uuid(), $4)
+        """,
+        *(job_id, ORG, json.dumps(EVENT), uuid.UUID(first)),
+    )
+    await connection.close()
+    return str(job_id)
+
+
 @pytest.fixture
 async def metrics(
     amqp_url: str, database_url: str, tmp_path: Path
@@ -102,8 +118,9 @@ async def test_reflection_tells_all_that_is_served(metrics: MetricsProcess) -> N
 
 
 async def test_every_method_answers(metrics: MetricsProcess, database_url: str) -> None:
-    """Each of the thirteen, with a token of the service role; of a stream the first answer."""
+    """Each of the fourteen, with a token of the service role; of a stream the first answer."""
     retried, discarded = await buried(database_url, 2)
+    swallowed = await duplicated(database_url, retried)
     reads: dict[str, dict[str, Any]] = {
         "GetQueueHealth": {},
         "WatchQueueHealth": {"intervalS": 1},
@@ -118,6 +135,7 @@ async def test_every_method_answers(metrics: MetricsProcess, database_url: str) 
     changes: dict[str, dict[str, Any]] = {
         "RetryDelivery": {"jobId": retried, "reason": "mended"},
         "DiscardDeadLetter": {"jobId": discarded, "reason": "not needed"},
+        "RunDuplicate": {"jobId": swallowed, "reason": "no copy"},
         "PauseProcessing": {"reason": "an upgrade"},
         "ResumeProcessing": {},
     }
@@ -141,6 +159,7 @@ async def test_every_method_answers(metrics: MetricsProcess, database_url: str) 
     assert changed["RetryDelivery"]["success"] is True
     assert changed["RetryDelivery"]["newJobId"] not in {retried, discarded}
     assert changed["DiscardDeadLetter"]["success"] is True
+    assert changed["RunDuplicate"]["duplicateOf"] == retried
     assert changed["PauseProcessing"]["processing"]["changedBy"] == "ops"
 
 
@@ -152,7 +171,7 @@ async def test_every_method_refuses_strangers(metrics: MetricsProcess) -> None:
     strangers = await asyncio.to_thread(ask, metrics, requests, token=forged)
     tenants = await asyncio.to_thread(ask, metrics, requests, token=token("tenant", ORG))
 
-    assert len(strangers) == 13
+    assert len(strangers) == 14
     assert {answer["code"] for answer in strangers.values()} == {"UNAUTHENTICATED"}
     denied = {name for name, answer in tenants.items() if answer.get("code") == "PERMISSION_DENIED"}
     assert denied == {"GetQueueHealth", "WatchQueueHealth", "PauseProcessing", "ResumeProcessing"}
@@ -165,7 +184,7 @@ async def test_what_is_another_org_s_is_not_there(
     [job_id] = await buried(database_url, 1)
     another = token("tenant", uuid.uuid4())
     own = token("tenant", ORG)
-    for name in ("GetDelivery", "RetryDelivery", "DiscardDeadLetter"):
+    for name in ("GetDelivery", "RetryDelivery", "DiscardDeadLetter", "RunDuplicate"):
         there = {name: {"jobId": job_id} | ({"reason": "x"} if name != "GetDelivery" else {})}
         nowhere = {name: there[name] | {"jobId": NO_JOB}}
 

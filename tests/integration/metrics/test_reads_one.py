@@ -67,6 +67,31 @@ async def test_a_retried_dead_letter_tells_its_whole_way(
     assert not retry.HasField("retried_as")
 
 
+async def test_a_duplicate_that_was_run_says_of_what_it_was_taken_for_a_copy(
+    api: MetricsApi, log: asyncpg.Connection
+) -> None:
+    """Both sides name it: the duplicate, and the webhook that ran it."""
+    first = Webhook(org_id=OURS, dedup_key="k")
+    copy = Webhook(org_id=OURS, dedup_key="k")
+    await finish(log, End(first))
+    await finish(log, End(copy))
+    new_id = new_job_id()
+    await log.fetch(
+        "SELECT * FROM run_duplicate_webhook($1, $2, 4, 'ann', 'service', 'no copy', NULL, '{}')",
+        copy.id,
+        new_id,
+    )
+
+    told = await api.get_delivery(GetDeliveryRequest(job_id=str(copy.id)), as_org(OURS))
+    run = await api.get_delivery(GetDeliveryRequest(job_id=str(new_id)), as_org(OURS))
+
+    assert told.delivery.status == pb.DELIVERY_STATUS_DUPLICATE
+    assert told.delivery.resolution == pb.RESOLUTION_RETRIED
+    assert told.delivery.duplicate_of == told.retried_as.duplicate_of == str(first.id)
+    assert (told.retried_as.new_job_id, told.retried_as.reason) == (str(new_id), "no copy")
+    assert (run.retry_of.job_id, run.retry_of.duplicate_of) == (str(copy.id), str(first.id))
+
+
 async def test_a_pending_webhook_without_its_payload_has_no_event(
     api: MetricsApi, log: asyncpg.Connection
 ) -> None:

@@ -30,7 +30,7 @@ parameters = {{ "path.jobId" = "{job_id}" }}
 
 [[operations]]
 # A webhook that is no dead letter is refused by 400, as FAILED_PRECONDITION is mapped.
-include-operation-id = ["RetryDelivery", "DiscardDeadLetter"]
+include-operation-id = ["RetryDelivery", "DiscardDeadLetter", "RunDuplicate"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404"]
 
 [[operations]]

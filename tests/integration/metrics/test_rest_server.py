@@ -258,7 +258,7 @@ async def test_the_description_needs_no_token(client: RestClient) -> None:
         assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD")
 
     assert document["openapi"] == "3.1.0"
-    assert len(document["paths"]) == 13
+    assert len(document["paths"]) == 14
 
 
 async def test_a_taken_port_is_said(api: ScriptedApi) -> None:

@@ -182,7 +182,7 @@ async def test_an_event_is_the_same_to_the_last_digit(service: FilledService) ->
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A call that is made for one dead letter, and then for it again."""
+    """A call that is made for one webhook, and then for it again."""
 
     name: str
     request: Callable[[str], Message]
@@ -200,6 +200,11 @@ CHANGES = [
         lambda job_id: admin.DiscardDeadLetterRequest(job_id=job_id, reason="Not needed."),
         "DISCARDED",
     ),
+    Change(
+        "RunDuplicate",
+        lambda job_id: admin.RunDuplicateRequest(job_id=job_id, reason="It is no copy."),
+        "ALREADY_RETRIED",
+    ),
 ]
 
 
@@ -207,7 +212,9 @@ CHANGES = [
 async def test_a_change_does_and_refuses_the_same(service: FilledService, change: Change) -> None:
     """Done for one of two that are alike by each way, and refused the second time."""
     first = 2 * CHANGES.index(change)
-    for_grpc, for_rest = (str(job_id) for job_id in service.dead[first : first + 2])
+    is_run = change.name == "RunDuplicate"
+    pair = service.duplicates if is_run else service.dead[first : first + 2]
+    for_grpc, for_rest = map(str, pair)
 
     done = await both(service, change.name, change.request(for_grpc), change.request(for_rest))
     again = await both(service, change.name, change.request(for_grpc), change.request(for_rest))
@@ -266,6 +273,8 @@ async def test_a_stranger_is_refused_the_same(
             "NOT_FOUND",
         ),
         ("DiscardDeadLetter", admin.DiscardDeadLetterRequest(job_id=NOWHERE), "INVALID_ARGUMENT"),
+        ("RunDuplicate", admin.RunDuplicateRequest(job_id=NOWHERE, reason="x"), "NOT_FOUND"),
+        ("RunDuplicate", admin.RunDuplicateRequest(job_id=NOWHERE), "INVALID_ARGUMENT"),
         ("GetDeliveryStats", metrics.GetDeliveryStatsRequest(range="31d"), "INVALID_ARGUMENT"),
         ("ListRecentFailures", metrics.ListRecentFailuresRequest(limit=-1), "INVALID_ARGUMENT"),
         (

@@ -46,6 +46,7 @@ CHANGES = {
     "retry_run_audit.sql",
     "retry_unpublished.sql",
     "retry_webhook.sql",
+    "run_duplicate.sql",
     "set_processing.sql",
 }
 

@@ -15,6 +15,7 @@ from tests.integration.metrics.two_orgs import (
     discard,
     ours,
     retry,
+    run_duplicate,
     theirs,
 )
 from tests.support.database_roles import OPERATOR, SERVICE, TENANT, TENANT_OPERATOR
@@ -41,7 +42,7 @@ WRITTEN_BY_TENANTS = {
 async def test_another_s_dead_letter_is_not_there(
     calling: Caller, connection: asyncpg.Connection, ours: Letters, theirs: Letters
 ) -> None:
-    """To retry or to discard it answers as for an id that never was; one's own can be decided."""
+    """To decide about it answers as for an id that never was; one's own can be decided."""
     session = await calling(TENANT_OPERATOR, OURS)
     theirs_before = await connection.fetch(
         "SELECT log::text FROM webhook_delivery_log AS log WHERE org_id = $1 ORDER BY id", THEIRS
@@ -49,6 +50,8 @@ async def test_another_s_dead_letter_is_not_there(
 
     assert await retry(session, theirs.dead) == await retry(session, new_job_id()) == "not_found"
     assert await discard(session, theirs.dead) == "not_found"
+    assert await run_duplicate(session, theirs.copy) == "not_found"
+    assert await run_duplicate(session, ours.copy) == "retried"
     assert await retry(session, ours.dead) == "retried"
     await session.execute("COMMIT")
 
@@ -86,6 +89,15 @@ async def test_who_reads_cannot_change(calling: Caller, ours: Letters, role: str
 
     with pytest.raises(REFUSED):
         await discard(session, ours.dead)
+
+
+@pytest.mark.parametrize("role", [TENANT, SERVICE])
+async def test_who_reads_runs_no_duplicate(calling: Caller, ours: Letters, role: str) -> None:
+    """That is a change, too."""
+    session = await calling(role, OURS)
+
+    with pytest.raises(REFUSED):
+        await run_duplicate(session, ours.copy)
 
 
 @pytest.mark.parametrize("table", WRITTEN_BY_TENANTS)

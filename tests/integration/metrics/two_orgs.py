@@ -28,15 +28,18 @@ class Letters:
 
     dead: UUID
     done: UUID
+    copy: UUID
 
 
 async def fill(connection: asyncpg.Connection, org_id: UUID) -> Letters:
     """Make something of an organisation in each table that has an organisation."""
     dead = Webhook(org_id=org_id, dedup_key="dead")
     done = Webhook(org_id=org_id, dedup_key="done")
+    copy = Webhook(org_id=org_id, dedup_key="done")
     retried = Webhook(org_id=org_id, dedup_key="retried")
     error = ("TimeoutError", "It took too long.")
     await finish(connection, End(done), *(End(w, "permanent", 1, error) for w in (dead, retried)))
+    await finish(connection, End(copy))
     await bury(connection, dead, retried, attempt=1)
     for counted in (org_id, ALL):
         await connection.execute(
@@ -50,13 +53,23 @@ async def fill(connection: asyncpg.Connection, org_id: UUID) -> Letters:
         " VALUES ($1, 'c-1', now(), now())",
         org_id,
     )
-    return Letters(dead=dead.id, done=done.id)
+    return Letters(dead=dead.id, done=done.id, copy=copy.id)
 
 
 async def retry(connection: asyncpg.Connection, original: UUID) -> str:
     """Retry as a person does; the verdict."""
     verdict: str = await connection.fetchval(
         "SELECT verdict FROM retry_webhook($1, $2, 4, 'ada', 'tenant', 'Mended.', NULL, '{}')",
+        original,
+        new_job_id(),
+    )
+    return verdict
+
+
+async def run_duplicate(connection: asyncpg.Connection, original: UUID) -> str:
+    """Run a duplicate as a person does; the verdict."""
+    verdict: str = await connection.fetchval(
+        "SELECT verdict FROM run_duplicate_webhook($1, $2, 4, 'ada', 'tenant', 'No.', NULL, '{}')",
         original,
         new_job_id(),
     )

@@ -13,6 +13,7 @@ from ringback.metrics.v1.delivery_pb2 import (
 )
 
 DEAD = "019bfe18-fd80-7000-8000-00000000dead"
+FIRST = "019bfe18-fd80-7000-8000-000000000001"
 NEW = "019bfe18-fd80-7000-8000-000000000002"
 ARRIVED = datetime(2026, 1, 27, 6, 30, tzinfo=UTC)
 
@@ -51,6 +52,23 @@ def dead_letter() -> Delivery:
         error_message="The shop did not\nanswer.\x1b[31m",
         event_data='{"message": {"type": "end-of-call-report"}}',
     )
+
+
+def run_duplicate() -> metrics.GetDeliveryResponse:
+    """A duplicate that Anna ran after all."""
+    answer = metrics.GetDeliveryResponse()
+    delivery = answer.delivery
+    delivery.job_id, delivery.event_type, delivery.duplicate_of = DEAD, "tool-calls", FIRST
+    delivery.status = DeliveryStatus.DELIVERY_STATUS_DUPLICATE
+    delivery.resolution = Resolution.RESOLUTION_RETRIED
+    delivery.created_at.CopyFrom(at(0))
+    delivery.resolved_at.CopyFrom(at(90))
+    run = answer.retried_as
+    run.job_id, run.new_job_id, run.duplicate_of = DEAD, NEW, FIRST
+    run.actor, run.reason = "anna@laptop", "Two bookings."
+    run.created_at.CopyFrom(at(90))
+    run.published_at.CopyFrom(at(91))
+    return answer
 
 
 def retried_dead_letter() -> metrics.GetDeliveryResponse:

@@ -13,11 +13,13 @@ from ringback.metrics.v1 import metrics_service_pb2 as metrics
 from ringback.metrics.v1.admin_service_pb2 import RetryRunState
 from tests.unit.cli.metrics_answers import (
     DEAD,
+    FIRST,
     NEW,
     at,
     dead_letter,
     health,
     retried_dead_letter,
+    run_duplicate,
 )
 from tests.unit.metrics_client.scripted_service import (
     LastAnswerError,
@@ -188,6 +190,47 @@ def test_a_second_retry_says_what_became_of_the_first(
     assert status == 1
     assert "It was retried already." in told
     assert f"ringback delivery show {NEW}" in told
+
+
+def test_a_duplicate_is_run_after_all(service: ScriptedService, capsys: Captured) -> None:
+    """The answer says of which webhook it was taken for a copy, and how to follow the run."""
+    service.answer = lambda _: admin.RunDuplicateResponse(
+        success=True,
+        message="Webhook re-queued for processing",
+        new_job_id=NEW,
+        duplicate_of=FIRST,
+        state=admin.RetryState.RETRY_STATE_PUBLISHED,
+    )
+
+    status = run(["delivery", "run", DEAD, "--reason", "Two bookings."])
+
+    told = capsys.readouterr().out
+    assert status == 0
+    assert f"taken for a copy of  {FIRST}\n" in told
+    assert f"ringback delivery show {NEW}" in told
+    [request] = service.requests
+    assert (request.job_id, request.reason) == (DEAD, "Two bookings.")
+    assert request.request_id
+
+
+def test_a_run_duplicate_is_shown_on_both_sides(service: ScriptedService, capsys: Captured) -> None:
+    """The duplicate says as what it was run; the run says what it runs, and why."""
+    service.answer = lambda _: run_duplicate()
+    run(["delivery", "show", DEAD])
+    duplicate = capsys.readouterr().out
+    new = run_duplicate()
+    new.delivery.job_id = NEW
+    new.retry_of.CopyFrom(new.retried_as)
+    new.ClearField("retried_as")
+    service.answer = lambda _: new
+
+    run(["delivery", "show", NEW])
+
+    shown = capsys.readouterr().out
+    assert "duplicate, run after all" in duplicate
+    assert f"run after all as {NEW}" in duplicate
+    assert "by anna@laptop: Two bookings." in duplicate
+    assert f"accepted, to run {DEAD}, which was taken for a copy of {FIRST}" in shown
 
 
 def progress(state: RetryRunState.ValueType, **numbers: int) -> admin.RetryDeliveriesResponse:

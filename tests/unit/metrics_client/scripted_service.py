@@ -75,7 +75,7 @@ class ScriptedService(MetricsServiceServicer, AdminServiceServicer):
 
     GetQueueHealth = GetDeliveryStats = ListRecentFailures = ListDeadLetters = _unary
     GetDelivery = ListDeliveries = ListFailureGroups = _unary
-    RetryDelivery = DiscardDeadLetter = PauseProcessing = ResumeProcessing = _unary
+    RetryDelivery = DiscardDeadLetter = RunDuplicate = PauseProcessing = ResumeProcessing = _unary
     WatchQueueHealth = RetryDeliveries = _stream
 
 

@@ -32,6 +32,7 @@ API = "/api/webhook-metrics"
         ("POST", "/retry-failed/0190", "RetryDelivery", {"job_id": "0190"}),
         ("POST", "/deliveries:retry", "RetryDeliveries", {}),
         ("POST", "/dead-letter-queue/0190:discard", "DiscardDeadLetter", {"job_id": "0190"}),
+        ("POST", "/deliveries/0190:run", "RunDuplicate", {"job_id": "0190"}),
         ("POST", "/processing:pause", "PauseProcessing", {}),
         ("POST", "/processing:resume", "ResumeProcessing", {}),
         # What is encoded in a variable is decoded, once.
@@ -44,7 +45,7 @@ API = "/api/webhook-metrics"
 def test_a_path_means_a_method(
     verb: str, path: str, method: str, variables: dict[str, str]
 ) -> None:
-    """Each of the thirteen has its path."""
+    """Each of the fourteen has its path."""
     found = ROUTES.find(verb, API + path)
 
     assert isinstance(found, Route)

@@ -12,6 +12,7 @@ JOB, NEW = UUID(int=1), UUID(int=2)
     ("verdict", "reason"),
     [
         ("not_dead", "NOT_A_DEAD_LETTER"),
+        ("not_duplicate", "NOT_A_DUPLICATE"),
         ("already_retried", "ALREADY_RETRIED"),
         ("discarded", "DISCARDED"),
         ("not_retryable", "NOT_RETRYABLE"),
