@@ -9,6 +9,8 @@ import orjson
 RESENT_EVERY = 25
 _RESENT_AFTER = 7
 _PADDING = "x" * 700
+_TIMESTAMP_MS = 1_767_225_600_000
+"""Without a time in it, an event of an unknown type is never a duplicate."""
 
 
 class Kind(StrEnum):
@@ -59,5 +61,11 @@ def webhook(run: str, number: int, mix: Mix) -> Webhook:
 
 
 def _body(event: str, kind: Kind, plan: Mapping[str, float], *, padding: str = _PADDING) -> bytes:
-    message = {"type": kind, "call": {"id": event}, "chaos": plan, "padding": padding}
+    message = {
+        "type": kind,
+        "timestamp": _TIMESTAMP_MS,
+        "call": {"id": event},
+        "chaos": plan,
+        "padding": padding,
+    }
     return orjson.dumps({"message": message})

@@ -13,10 +13,12 @@ import msgspec
 
 from ringback.contract.event import LONGEST_TYPE_BYTES, Unreadable, call_id_in, read_event
 from ringback.contract.json_text import keepable
-from services.gateway.dedup_key import PartMissingError, dedup_key, strong_key
+from services.gateway.dedup_key import NeedsHashError, dedup_key, key_of_parts
 from services.gateway.json_shape import has_too_many_values, is_deep
 
 _HASH = re.compile(r"\|[0-9a-f]{64}")
+_EXPONENT = re.compile(r"[eE][+-]?[0-9]{2}")
+_LONGEST_FLOAT = 100
 _NUL = b"\\u0000"
 _NEEDS_WHOLE = frozenset(
     {
@@ -51,6 +53,7 @@ class _Parts(msgspec.Struct, rename="camel"):
     request: Any = msgspec.UNSET
     destination: Any = msgspec.UNSET
     new_assistant: Any = msgspec.UNSET
+    function_call: Any = msgspec.UNSET
     artifacts: Any = msgspec.UNSET
     campaign_id: Any = msgspec.UNSET
     contact: Any = msgspec.UNSET
@@ -62,7 +65,14 @@ class _Body(_Parts, rename="camel"):
     message: _Parts | msgspec.UnsetType = msgspec.UNSET
 
 
-_DECODE = msgspec.json.Decoder(_Body).decode
+def _float(literal: str) -> float:
+    """As a full reading has it, which replaces some numbers by their text."""
+    if len(literal) > _LONGEST_FLOAT or _EXPONENT.search(literal):
+        raise ValueError(literal)
+    return float(literal)
+
+
+_DECODE = msgspec.json.Decoder(_Body, float_hook=_float).decode
 _NAMES = tuple(zip(_Parts.__struct_fields__, _Parts.__struct_encode_fields__, strict=True))
 
 
@@ -108,8 +118,8 @@ def _glimpse(body: bytes) -> Head | None:
         if (value := getattr(parts, field)) is not msgspec.UNSET
     }
     try:
-        key = strong_key(event_type, message)
-    except PartMissingError:
+        key = key_of_parts(event_type, message)
+    except NeedsHashError:
         return None
     # A full reading replaces NUL, and a hash in the key must be of what stands there then.
     if key is not None and _HASH.search(key) and _NUL in body:

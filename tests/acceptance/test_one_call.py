@@ -27,6 +27,43 @@ async def test_a_whole_call_is_finished_and_its_copies_are_duplicates(whole: Who
     assert await whole.metric("processor", "webhook_duplicates_total") == len(bodies)
 
 
+async def test_two_equal_events_without_a_time_are_two_events(whole: Whole) -> None:
+    """Nothing says that the second is a copy, so it is run as well."""
+    message = {"type": "function-call", "functionCall": {"name": "book", "parameters": {}}}
+    body = json.dumps({"message": message | {"call": {"id": "call-of-two"}}}).encode()
+
+    jobs = [await whole.accepted(body) for _ in range(2)]
+
+    assert await whole.settled(jobs) == ["completed", "completed"]
+    assert await whole.database.fetchval("SELECT count(*) FROM webhook_inbox") == 0
+
+
+async def test_a_tool_call_id_is_used_again(whole: Whole) -> None:
+    """Many models begin to count at `call_0` in every turn: the booking is run. A copy is not."""
+    bodies = [
+        json.dumps(
+            {
+                "message": {
+                    "type": "tool-calls",
+                    "timestamp": 1_767_225_600_000 + after_ms,
+                    "call": {"id": "call-of-a-booking"},
+                    "toolCallList": [
+                        {"id": "call_0", "type": "function", "function": {"name": name}}
+                    ],
+                }
+            }
+        ).encode()
+        for name, after_ms in (("check_availability", 0), ("book_appointment", 9_000))
+    ]
+
+    jobs = [await whole.accepted(body) for body in bodies]
+    statuses = await whole.settled(jobs)
+    copies = await whole.settled([await whole.accepted(body) for body in bodies])
+
+    assert statuses == ["completed", "completed"]
+    assert copies == ["duplicate", "duplicate"]
+
+
 async def test_a_webhook_that_fails_twice_is_completed(whole: Whole) -> None:
     """Two failed attempts and one that succeeded stand in the log, one after the other."""
     job_id = await whole.accepted(_demo(fail_until_attempt=3))

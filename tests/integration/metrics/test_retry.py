@@ -88,6 +88,20 @@ async def test_a_retry_is_processed_and_both_rows_know_each_other(
     assert (line["job_id"], line["reason"]) == (original, "Mended.")
 
 
+async def test_an_event_without_a_key_is_retried(
+    retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
+) -> None:
+    """It claims nothing, neither for the original nor for the retry, and no copy can block it."""
+    start_processor()
+    original = await retrying.bury(dedup_key=None)
+
+    answer = await press(retrying, original)
+
+    done = await retrying.stage.until(UUID(answer.new_job_id), "completed")
+    assert (done["dedup_key"], done["retry_of"]) == (None, original)
+    assert await retrying.database.fetchval("SELECT count(*) FROM webhook_inbox") == 0
+
+
 async def test_the_message_is_as_a_gateway_would_publish_it(retrying: RetryStage) -> None:
     """The same event under a new id, received when the original was, with a trace of its own."""
     original = await retrying.bury()

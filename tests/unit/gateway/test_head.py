@@ -51,6 +51,9 @@ NAMES = st.sampled_from(
         "chat",
         "session",
         "turn",
+        "toolCallList",
+        "arguments",
+        "functionCall",
     ]
 )
 VALUES = st.recursive(
@@ -59,7 +62,9 @@ VALUES = st.recursive(
     | st.integers(-(2**70), 2**70)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=5)
-    | st.sampled_from(["end-of-call-report", "status-update", "ended", "hang", "new.type"]),
+    | st.sampled_from(
+        ["end-of-call-report", "status-update", "ended", "hang", "new.type", "tool-calls"]
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
     max_leaves=12,
 )
@@ -100,6 +105,23 @@ def test_hostile_parts(inner: bytes, call_id: bytes) -> None:
     body = b'{"message":{"type":"end-of-call-report","call":{"id":%s},"artifact":%s}}' % (
         call_id,
         inner,
+    )
+
+    assert read_head(body) == read_whole(body)
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["1e100", "1E+30", "1e-31", "1.5e300", "1e400000", "9" * 200, "0." + "1" * 400, "1.50"],
+)
+@pytest.mark.parametrize("event_type", ["function-call", "tool-calls"])
+def test_numbers_that_are_kept_as_text(event_type: str, number: str) -> None:
+    """The hash of arguments is made of what a full reading has for them."""
+    body = b"""{"type":"%s","timestamp":1,"call":{"id":"c"},"functionCall":{"n":%s},
+        "toolCallList":[{"id":"a","arguments":{"n":%s}}]}""" % (
+        event_type.encode(),
+        number.encode(),
+        number.encode(),
     )
 
     assert read_head(body) == read_whole(body)
