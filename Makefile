@@ -66,6 +66,7 @@ lock: ## pin the dependencies again, with hashes (needs uv)
 	@$(LOCK) -o requirements/run.txt
 	@$(LOCK) --extra local -o requirements/local.txt
 	@$(LOCK) --extra local --extra dev -o requirements/dev.txt
+	@$(LOCK_OPTIONS) --group scan -o requirements/scan.txt
 	@$(LOCK_OPTIONS) --group build --constraint requirements/local.txt -o requirements/build.txt
 
 clean: ## stop what runs; remove .ringback/ with its data, .venv/ and caches
@@ -82,6 +83,7 @@ prometheus:
 
 validators: .venv/dev.stamp
 	@$(INSTALL) validators
+	@$(INSTALL) scanner
 
 .venv/%.stamp: requirements/%.txt pyproject.toml
 	@$(INSTALL) $*

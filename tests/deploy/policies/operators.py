@@ -54,26 +54,3 @@ def _solver(manifests: Manifests) -> Iterator[Labels]:
     for one in of_kind(manifests, "Ingress"):
         if "cert-manager.io/cluster-issuer" in one["metadata"].get("annotations", {}):
             yield {"acme.cert-manager.io/http01-solver": "true"}
-
-
-def restricted(manifests: Manifests) -> Iterator[str]:
-    """The namespace refuses pods that do not say so, and the broker's operator leaves it to us."""
-    for one in of_kind(manifests, "RabbitmqCluster"):
-        name = f"RabbitmqCluster/{one['metadata']['name']}"
-        pod = one["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"]
-        whole = pod.get("securityContext", {})
-        if (
-            whole.get("runAsNonRoot") is not True
-            or whole.get("seccompProfile", {}).get("type") != "RuntimeDefault"
-        ):
-            yield f"{name} is refused as a pod"
-        said = {
-            container["name"]: container.get("securityContext", {})
-            for container in [*pod.get("initContainers", []), *pod["containers"]]
-        }
-        for container in ("setup-container", "rabbitmq"):
-            own = said.get(container, {})
-            if own.get("allowPrivilegeEscalation") is not False or (
-                own.get("capabilities", {}).get("drop") != ["ALL"]
-            ):
-                yield f"{name} is refused for its {container}"

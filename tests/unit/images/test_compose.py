@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 import ringback
-from deploy.docker.proof.stages import image, stages
-from deploy.docker.proof.steps import DOCKERFILE
 from ringback.local.ports import ServicePorts
 from ringback.local.stack_service import service_specs
 from ringback.runtime.settings import load
 from tests.architecture.config_example import SERVICES
 from tests.support.compose import COMPOSE, FOLDER, compose, variables
+from tests.support.dockerfile import DOCKERFILE, image, stages
 
 DOCUMENT = compose()
 PARTS: dict[str, dict[str, Any]] = DOCUMENT["services"]

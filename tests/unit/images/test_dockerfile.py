@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.docker.proof.stages import stages
-from deploy.docker.proof.steps import DOCKERFILE
+from tests.support.dockerfile import DOCKERFILE, stages
 
 HADOLINT = Path(sys.executable).with_name("hadolint")
 TEXT = DOCKERFILE.read_text(encoding="utf-8")

@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 
 from deploy.docker.images import BASE, TARGETS, Plan, command, image_name, main, refusals
-from deploy.docker.proof.stages import image, stages
-from deploy.docker.proof.steps import DOCKERFILE
 from tests.support.compose import compose, variables
+from tests.support.dockerfile import DOCKERFILE, image, stages
 
 TEXT = DOCKERFILE.read_text(encoding="utf-8")
 STAGES = stages(TEXT)

@@ -1,4 +1,4 @@
-"""What a Dockerfile says, read from the file itself, so that a proof follows it."""
+"""Reads the Dockerfile: its stages, and what a container of each target gets."""
 
 import io
 import json
@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from string import Template
 
 from dockerfile_parse import DockerfileParser
+
+from tests.architecture.source import ROOT
+
+DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -29,7 +33,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a container of one target is told."""
+    """The configuration of a target's containers."""
 
     env: Mapping[str, str]
     labels: Mapping[str, str]
@@ -63,30 +67,30 @@ def lineage(all_stages: Mapping[str, Stage], target: str) -> list[Stage]:
 
 
 def image(all_stages: Mapping[str, Stage], target: str, path: str = DEFAULT_PATH) -> Image:
-    """What the target's containers are told; `path` is the PATH of the base image."""
-    told = _Told(env={"PATH": path})
+    """The configuration of the target's containers; `path` is the PATH of the base image."""
+    config = _Config(env={"PATH": path})
     for stage in lineage(all_stages, target):
         for step in stage.steps:
-            told.take(step)
+            config.apply(step)
     return Image(
-        env=told.env,
-        labels=told.labels,
-        user=told.last.get("USER", ""),
-        workdir=told.last.get("WORKDIR", "/"),
-        entrypoint=json.loads(told.last.get("ENTRYPOINT", "[]")),
-        command=json.loads(told.last.get("CMD", "[]")),
-        health=_health(told.last.get("HEALTHCHECK", "NONE")),
+        env=config.env,
+        labels=config.labels,
+        user=config.last.get("USER", ""),
+        workdir=config.last.get("WORKDIR", "/"),
+        entrypoint=json.loads(config.last.get("ENTRYPOINT", "[]")),
+        command=json.loads(config.last.get("CMD", "[]")),
+        health=_health(config.last.get("HEALTHCHECK", "NONE")),
     )
 
 
 @dataclass(slots=True)
-class _Told:
+class _Config:
     env: dict[str, str]
     labels: dict[str, str] = field(default_factory=dict)
     arguments: dict[str, str] = field(default_factory=dict)
     last: dict[str, str] = field(default_factory=dict)
 
-    def take(self, step: Step) -> None:
+    def apply(self, step: Step) -> None:
         match step.instruction:
             case "ENV":
                 self.env |= self._pairs(step.value)

@@ -1,0 +1,84 @@
+"""The manifests pass a maintained scanner, checkov."""
+
+# ruff: file-ignore[suspicious-subprocess-import] - The scanner is a program.
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from tests.deploy.rendered import (
+    COMPONENTS,
+    OVERLAYS,
+    Manifest,
+    Manifests,
+    component,
+    name_of,
+    overlay,
+)
+
+CHECKOV: Final = Path(sys.prefix) / "scanner" / "bin" / "checkov"
+
+#: The checks that these manifests do not follow, each by decision.
+EXCEPT: Final = {
+    "CKV_K8S_11": "a CPU limit throttles a service that has work while the node is idle",
+    "CKV_K8S_15": "a version tag does not change, so a node that has the image may start without the registry",
+    "CKV_K8S_35": "the services read their settings from the environment",
+    "CKV_K8S_40": "the images of PostgreSQL and RabbitMQ in the dev overlay bring their own user",
+    "CKV_K8S_43": "a digest in a file grows old unseen; a release pins it when it is built",
+}
+
+
+def failures(folder: Path, manifests: Manifests) -> tuple[list[str], int]:
+    """Return what the scanner refuses, and how many checks passed."""
+    text = yaml.safe_dump_all(manifests)
+    (folder / "manifests.yaml").write_text(text, encoding="utf-8")
+    words = ["--framework", "kubernetes", "--output", "json", "--skip-download"]
+    done = subprocess.run(
+        [CHECKOV, "-f", folder / "manifests.yaml", *words, "--skip-check", ",".join(EXCEPT)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    failed = found["results"]["failed_checks"]
+    texts = [f"{one['resource']}: {one['check_id']} {one['check_name']}" for one in failed]
+    return texts, found["summary"]["passed"]
+
+
+def distinct(parts: list[Manifests]) -> Manifests:
+    return tuple({repr(one): one for manifests in parts for one in manifests}.values())
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_overlay_passes(tmp_path: Path, name: str) -> None:
+    """It runs hundreds of checks and refuses nothing."""
+    refused, passed = failures(tmp_path, overlay(name))
+
+    assert refused == []
+    assert passed > 300
+
+
+def test_the_components_pass(tmp_path: Path) -> None:
+    """Each on the base alone."""
+    refused, _ = failures(tmp_path, distinct([component(name) for name in COMPONENTS]))
+
+    assert refused == []
+
+
+def test_a_pod_that_is_not_hardened_is_refused(tmp_path: Path) -> None:
+    """The scanner sees these manifests and knows these rules."""
+    manifests = copy.deepcopy(overlay("production"))
+    [processor] = [one for one in manifests if name_of(one) == "Deployment/processor"]
+    pod: Manifest = processor["spec"]["template"]["spec"]
+    del pod["securityContext"]
+    pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = False
+    del pod["containers"][0]["resources"]["limits"]
+
+    refused, _ = failures(tmp_path, manifests)
+
+    assert {text.split()[1] for text in refused} >= {"CKV_K8S_13", "CKV_K8S_22", "CKV_K8S_23"}
