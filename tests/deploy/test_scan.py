@@ -26,9 +26,9 @@ CHECKOV: Final = Path(sys.prefix) / "scanner" / "bin" / "checkov"
 #: The checks that these manifests do not follow, each by decision.
 EXCEPT: Final = {
     "CKV_K8S_11": "a CPU limit throttles a service that has work while the node is idle",
-    "CKV_K8S_15": "a version tag does not change, so a node that has the image may start without the registry",
+    "CKV_K8S_15": "a version tag does not change; a node with the image needs no registry",
     "CKV_K8S_35": "the services read their settings from the environment",
-    "CKV_K8S_40": "the images of PostgreSQL and RabbitMQ in the dev overlay bring their own user",
+    "CKV_K8S_40": "the database and broker images of the dev overlay have users of their own",
     "CKV_K8S_43": "a digest in a file grows old unseen; a release pins it when it is built",
 }
 
