@@ -8,7 +8,7 @@ marked as altered.
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -40,12 +40,14 @@ class JsonText:
     """A document, and the text under which it is kept.
 
     `altered` says that the text differs in meaning from what arrived. `value` is what the text
-    says, so nothing in it is impossible to keep either.
+    says, so nothing in it is impossible to keep either. `is_compact`: orjson writes the value as
+    exactly this text.
     """
 
     value: Any
     text: str
     altered: bool
+    is_compact: bool = field(default=False, compare=False)
 
 
 def read_json(body: bytes) -> JsonText:
@@ -58,7 +60,7 @@ def read_json(body: bytes) -> JsonText:
     except orjson.JSONEncodeError as exc:
         raise TooDeepError from exc
     if rendered == body and _is_keepable(body):
-        return JsonText(value=value, text=body.decode(), altered=False)
+        return JsonText(value=value, text=body.decode(), altered=False, is_compact=True)
     return _read_slowly(body)
 
 

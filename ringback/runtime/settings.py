@@ -72,9 +72,10 @@ def _redact_paths(value: str) -> str:
 class RedactionSettings(Settings):
     redact_paths: Annotated[str, AfterValidator(_redact_paths)] = Field(
         default=DEFAULTS,
-        description="Places in an event whose values are neither written to the log nor shown, "
-        "comma separated: defaults,message.customer.number,… docs/how-to/redact-credentials.md "
-        "lists the defaults; none: nothing is hidden. The same for all services.",
+        description="What of an event is neither written to the log nor shown, comma separated: "
+        "defaults (credentials by their names), paths to add, and paths to except after -, such as "
+        "defaults,customer.number,-x-request-id. none hides nothing. The same for all services. "
+        "See docs/how-to/redact-credentials.md.",
     )
 
     @property

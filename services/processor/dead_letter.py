@@ -15,8 +15,9 @@ from ringback.contract.event import Event, read_event
 from ringback.contract.identity import JobId, created_at
 from ringback.contract.json_text import keepable
 from ringback.contract.ladder import Attempt
+from ringback.contract.redaction.mark import REDACTED
 from ringback.contract.redaction.quotations import without_quotations
-from ringback.contract.redaction.redaction import REDACTED, Redaction
+from ringback.contract.redaction.redaction import Redaction
 from ringback.contract.status import AttemptOutcome
 from ringback.contract.topology import SUSPECT_QUEUE
 from services.processor.delivery import Days, Message, attempt_due

@@ -38,6 +38,14 @@ def planted(name: str, fate: str) -> bytes:
     message["assistant"] = {"server": secrets, "credentials": [{"apiKey": CANARY, "n": 1}]}
     message["toolWithToolCallList"] = [{"type": "function", "server": secrets}]
     message.setdefault("artifact", {})["presignedNewUrl"] = f"https://s3/?X-Sig={CANARY}"
+    message["spelled"] = {
+        "api_key": CANARY,
+        "X-API-Key": CANARY,
+        "Authorization": CANARY,
+        "sipHeaders": {"X-Custom": CANARY},
+        "recordingUrl": f"https://ada:{CANARY}@host.example/a.wav?token={CANARY}&a=1#sig={CANARY}",
+        "arguments": json.dumps({"n": 1.5, "login": {"authPassword": CANARY}}),
+    }
     message["timestamp"] = 1_700_000_000_000 + FATES.index(fate)
     message["toolCallList"] = [{"id": f"{name}-{fate}", "name": "x"}]
     return json.dumps(document, indent=2).encode()

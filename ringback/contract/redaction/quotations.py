@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
-from ringback.contract.redaction.redaction import REDACTED
+from ringback.contract.redaction.mark import REDACTED
 
 _SHORTEST = 4
 """Shorter values say little, and would cut up any text."""

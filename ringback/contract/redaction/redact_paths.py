@@ -1,84 +1,120 @@
-"""The list of places in an event whose values are hidden, and the words in which it is given.
+"""Read which values of an event are hidden, as the setting lists them.
 
-A path is segments with dots between them: a name, a name's beginning with `*` at its end, `*` for
-any one key or index, `**` for any number of them. `**.server.headers` is each `headers` within a
-`server`, wherever that stands.
+A path is names with dots between them, and matches wherever an event ends so: `customer.number` is
+each `number` within a `customer`. Names match without regard to case, `_` and `-`.
 """
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from ringback.contract.redaction.secret_names import flat
 
 ANY = "*"
 ANY_DEPTH = "**"
 DEFAULTS = "defaults"
 NONE = "none"
+EXCEPT = "-"
 
-DEFAULT_PATHS = (
-    "**.accessToken",
-    "**.apiKey",
-    "**.apiSecret",
-    "**.authToken",
-    "**.authorization",
-    "**.callToken",
-    "**.clientSecret",
-    "**.credentials",
-    "**.headers",
-    "**.monitor.controlUrl",
-    "**.monitor.listenUrl",
-    "**.password",
-    "**.presigned*",
-    "**.privateKey",
-    "**.refreshToken",
-    "**.secret",
-    "**.secretAccessKey",
-    "**.secretKey",
-    "**.serverUrlSecret",
-    "**.token",
-    "**.twilioAccountSid",
-    "**.twilioApiKey",
-    "**.twilioApiSecret",
-    "**.twilioAuthToken",
-)
-"""Credentials that are known to travel in the bodies of Vapi."""
-
-_MOST_SEGMENTS = 20
+_MAX_SEGMENTS = 20
 _SEGMENT = re.compile(r"\*\*|\*|[^*\s]+\*?")
 
 Path = tuple[str, ...]
 
+#: The keys and indices that lead to a value, the last one first: `("number", ("customer", None))`.
+Way = tuple[str | int, "Way"] | None
+
 
 class BadPathError(ValueError):
-    """The text is no list of paths; it says which one is not, and why."""
+    """The text is not a list of paths. The message names the wrong path and the reason."""
 
 
-def paths_in(text: str) -> tuple[Path, ...]:
-    """Read paths with commas between them. The word `defaults` stands for DEFAULT_PATHS.
+@dataclass(frozen=True)
+class Rules:
+    """What to hide: secrets by their names, and `paths`. `excepts` come before both."""
 
-    `none` alone is the empty list. Raises BadPathError.
+    by_name: bool
+    paths: tuple[Path, ...] = ()
+    excepts: tuple[Path, ...] = ()
+
+    @cached_property
+    def is_empty(self) -> bool:
+        return not self.by_name and not self.paths
+
+
+def rules_in(text: str) -> Rules:
+    """Read paths with commas between them. The word `defaults` stands for secrets by name.
+
+    A path after `-` is an exception. `none` alone hides nothing. Raises BadPathError.
     """
     words = [word.strip() for word in text.split(",")]
     if words == [NONE]:
-        return ()
-    paths: dict[Path, None] = {}
-    for word in words:
-        listed = DEFAULT_PATHS if word == DEFAULTS else (word,)
-        paths.update(dict.fromkeys(map(_path, listed)))
-    return tuple(paths)
+        return Rules(by_name=False)
+    listed = [word for word in words if word != DEFAULTS]
+    excepts = tuple(_path(word[1:]) for word in listed if word.startswith(EXCEPT))
+    paths = tuple(_path(word) for word in listed if not word.startswith(EXCEPT))
+    if len(excepts) == len(words):
+        raise BadPathError(f"has only exceptions; put {DEFAULTS} before them")
+    return Rules(by_name=DEFAULTS in words, paths=paths, excepts=excepts)
+
+
+def may_end_in(path: Path, key: str) -> bool:
+    """Whether the path can match a value under this key, whatever leads to it."""
+    return _matches(path[-1], key)
+
+
+def fits(path: Path, way: Way) -> bool:
+    """Whether the way to a value ends as the path does. Indices count only for `*`."""
+    left = _open(path, {len(path)})
+    while 0 not in left:
+        if way is None:
+            return False
+        key, way = way
+        stays = {count for count in left if isinstance(key, int) or path[count - 1] == ANY_DEPTH}
+        left = _open(path, stays | {count - 1 for count in left if _matches(path[count - 1], key)})
+    return True
+
+
+def _open(path: Path, left: set[int]) -> set[int]:
+    """Add what `**` leaves when it stands for nothing. A number is that of the segments left."""
+    found = set(left)
+    for count in range(max(left, default=0), 0, -1):
+        if count in found and path[count - 1] == ANY_DEPTH:
+            found.add(count - 1)
+    return found
+
+
+def names_in(paths: tuple[Path, ...]) -> Iterator[str]:
+    """The last name of each path, or the whole of it where that is `*`."""
+    for path in paths:
+        yield from (flat(segment) for segment in path[-1:] if segment.strip(ANY))
+
+
+def _matches(segment: str, key: str | int) -> bool:
+    if segment == ANY:
+        return True
+    if isinstance(key, int) or segment == ANY_DEPTH:
+        return False
+    if segment.endswith(ANY):
+        return flat(key).startswith(flat(segment))
+    return key == segment or flat(key) == flat(segment)
 
 
 def _path(text: str) -> Path:
     path = tuple(text.split("."))
     if not text:
         raise BadPathError("has an empty path: is there a comma too many?")
-    if text == NONE:
-        raise BadPathError(f"has the word {NONE} beside paths; it stands alone")
+    if text in {NONE, DEFAULTS}:
+        raise BadPathError(f"has the word {text} in a place where only a path can be")
     bad = next((segment for segment in path if not _SEGMENT.fullmatch(segment)), None)
     if bad is not None:
         raise BadPathError(
-            f"has the path {text!r}, of which the segment {bad!r} is none: "
-            "a name, a name with * at its end, * or **"
+            f"has the path {text!r}, whose segment {bad!r} is not valid: "
+            "use a name, a name with * at its end, * or **"
         )
     if path[-1] == ANY_DEPTH:
-        raise BadPathError(f"has the path {text!r}; ** must be followed by a name or *")
-    if len(path) > _MOST_SEGMENTS:
-        raise BadPathError(f"has a path of more than {_MOST_SEGMENTS} segments")
+        raise BadPathError(f"has the path {text!r}; after ** there must be a name or *")
+    if len(path) > _MAX_SEGMENTS:
+        raise BadPathError(f"has a path of more than {_MAX_SEGMENTS} segments")
     return path

@@ -3,9 +3,8 @@
 import orjson
 
 from ringback.contract.json_text import JsonText
-from ringback.contract.redaction.redaction import REDACTED, Redaction
-
-_MARK = f'"{REDACTED}"'
+from ringback.contract.redaction.mark import REDACTED
+from ringback.contract.redaction.redaction import Redaction
 
 
 def shown_event(text: str, redaction: Redaction) -> str:
@@ -15,4 +14,4 @@ def shown_event(text: str, redaction: Redaction) -> str:
 
 def is_redacted(text: str) -> bool:
     """Whether something was taken out of the event of this text."""
-    return _MARK in text
+    return REDACTED in text

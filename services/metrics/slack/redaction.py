@@ -6,16 +6,17 @@ is its shape; the whole text is in the log, behind a token.
 
 import re
 
+from ringback.contract.redaction.secret_names import Name, judge
+
 _LONGEST = 1_000
 """Characters looked at. Nobody is shown more."""
 
 _HIDDEN = "***"
 
 _ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]{1,20})://(\S*)", re.IGNORECASE)
-_NAMED = re.compile(
-    r"([\w-]{0,40}(?:secret|token|passw|pwd|authorization|api[-_ ]?key|signature|cookie|credential"
-    r"|private[-_ ]?key)[\w-]{0,40}['\"]?\s*[:=]\s*)(?:(?:bearer|basic)\s+)?"
-    r"(?:'[^']*'?|\"[^\"]*\"?|[^\s,;)]+)",
+_NAME = re.compile(r"((?:[\w-]{1,40} )?)([\w-]{1,80})['\"]?\s*[:=]\s*(?=\S)")
+_VALUE = re.compile(
+    r"(?:(?:bearer|basic)\s+)?(?:'[^']*'?|\"[^\"]*\"?|[^\s,;)]+)",
     re.IGNORECASE,
 )
 # "secret hunter2" is one; "token expired" and "password is wrong" are none.
@@ -48,7 +49,7 @@ def without_secrets(text: str) -> str:
         line = line[:_LONGEST].rpartition(" ")[0]
     line = _KEY_FILE.sub(_HIDDEN, line)
     line = _ADDRESS.sub(_host_alone, line)
-    line = _NAMED.sub(rf"\1{_HIDDEN}", line)
+    line = _without_named(line)
     line = _SAID.sub(rf"\1{_HIDDEN}", line)
     line = _SCHEME.sub(rf"\1 {_HIDDEN}", line)
     line = _NESTED.sub("{…}", line)
@@ -69,6 +70,23 @@ def _host_alone(found: re.Match[str]) -> str:
     rest = found[2].rpartition("@")[2]
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
     return f"{found[1]}://{host if _HOST.fullmatch(host) else _HIDDEN}/…"
+
+
+def _without_named(line: str) -> str:
+    """Hide what follows the name of a secret, such as `password=` or `API key: `."""
+    shown, start = "", 0
+    while found := _NAME.search(line, start):
+        shown += line[start : found.end()]
+        start = found.end()
+        if _is_secret(*found.groups()) and (value := _VALUE.match(line, start)):
+            shown += _HIDDEN
+            start = value.end()
+    return shown + line[start:]
+
+
+def _is_secret(before: str, name: str) -> bool:
+    is_pair = judge(before) is Name.ORDINARY and judge(before + name) is not Name.ORDINARY
+    return is_pair or judge(name) is not Name.ORDINARY
 
 
 def _unless_a_word(found: re.Match[str]) -> str:

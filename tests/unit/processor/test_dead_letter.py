@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 
 from ringback.contract.dead_reason import DeadReason
-from ringback.contract.redaction.redaction import DEFAULT_REDACTION, REDACTED
+from ringback.contract.redaction.mark import REDACTED
+from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.contract.status import AttemptOutcome
 from services.processor.dead_letter import (
     NOBODYS_ORG,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringback.contract.redaction.mark import REDACTED
 from ringback.contract.redaction.quotations import without_quotations
-from ringback.contract.redaction.redaction import REDACTED
 
 SECRET = 's3cr3t-"of"\n-the-line/and+more'
 

@@ -6,20 +6,25 @@ from copy import deepcopy
 from itertools import chain
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ringback.contract.json_text import NotJsonError, TooDeepError, read_json
+from ringback.contract.json_text import JsonText, NotJsonError, TooDeepError, read_json
+from ringback.contract.redaction.mark import REDACTED
+from ringback.contract.redaction.redact_paths import Path, Rules
 from ringback.contract.redaction.redaction import (
     DEFAULT_REDACTION,
-    REDACTED,
+    Redacted,
     Redaction,
     redaction_by,
 )
 from tests.unit.contract.json_documents import JSON_TEXTS
+from tests.unit.contract.redaction.test_secret_names import ORDINARY, SECRETS
 
-NAMES = ["a", "ab", "b", "abc", "secret", "\xe9"]
+CANARY = "canary-7f3a9c51"
+NAMES = ["a", "ab", "b", "abc", "A_b", "\xe9"]
 SEGMENTS = st.sampled_from([*NAMES, "a*", "ab*", "*", "**"])
 PATHS = st.lists(SEGMENTS, min_size=1, max_size=4).filter(lambda path: path[-1] != "**").map(tuple)
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
@@ -33,6 +38,10 @@ DOCUMENTS = st.recursive(
 Place = tuple[str | int, ...]
 
 
+def redacted(document: Any, setting: str = "defaults") -> Redacted:
+    return redaction_by(setting).of(read_json(json.dumps(document).encode()))
+
+
 def leaves_of(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
     """Every leaf of a document, and every empty object or list, with the way to it."""
     if not isinstance(value, dict | list) or not value:
@@ -42,41 +51,51 @@ def leaves_of(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
     yield from chain.from_iterable(leaves_of(child, (*place, key)) for key, child in children)
 
 
-def leads_to(path: tuple[str, ...], place: Place) -> bool:
-    """Whether the path names the place, or something that it is within. The plain definition."""
+def matches(segment: str, key: str | int) -> bool:
+    if segment == "*":
+        return True
+    flat_key = str(key).replace("_", "").lower() if isinstance(key, str) else None
+    if flat_key is None:
+        return False
+    flat_segment = segment.strip("*").replace("_", "").lower()
+    return flat_key.startswith(flat_segment) if "*" in segment else flat_key == flat_segment
+
+
+def ends_as(path: Path, place: Place) -> bool:
+    """Whether the place ends as the path does. The plain definition, from the end backwards."""
     if not path:
         return True
-    if path[0] == "**" and leads_to(path[1:], place):
-        return True
+    if path[-1] == "**":
+        return ends_as(path[:-1], place) or (bool(place) and ends_as(path, place[:-1]))
     if not place:
         return False
-    first, key = path[0], place[0]
-    if first == "**":
-        return leads_to(path, place[1:])
-    fits = first == "*" or (
-        isinstance(key, str)
-        and (key.startswith(first[:-1]) if first.endswith("*") else key == first)
-    )
-    return fits and leads_to(path[1:], place[1:])
+    if isinstance(place[-1], int) and ends_as(path, place[:-1]):
+        return True
+    return matches(path[-1], place[-1]) and ends_as(path[:-1], place[:-1])
+
+
+def is_listed(path: Path, place: Place) -> bool:
+    """Whether the path names the place, or something that it is within."""
+    return any(ends_as(path, place[:end]) for end in range(1, len(place) + 1))
 
 
 @example(document={"a": None, "ab": False}, paths=[("a",), ("a*", "a")], pretty=False)
 @given(document=DOCUMENTS, paths=st.lists(PATHS, max_size=4), pretty=st.booleans())
 def test_what_is_listed_goes_and_all_else_stays(
-    document: Any, paths: list[tuple[str, ...]], *, pretty: bool
+    document: Any, paths: list[Path], *, pretty: bool
 ) -> None:
     """Leaf by leaf, as the plain definition has it; the original is not touched."""
     read = read_json(json.dumps(document, indent=2 if pretty else None).encode())
     before = deepcopy(read.value)
 
-    redacted = Redaction(tuple(paths)).of(read)
+    after = Redaction(Rules(by_name=False, paths=tuple(paths))).of(read)
 
     assert read.value == before
-    assert redacted.value == json.loads(redacted.text)
+    assert after.value == json.loads(after.text)
     for (place, old), (new_place, new) in zip(
-        leaves_of(before), leaves_of(redacted.value), strict=True
+        leaves_of(before), leaves_of(after.value), strict=True
     ):
-        listed = any(leads_to(path, place) for path in paths)
+        listed = any(is_listed(path, place) for path in paths)
         is_empty = isinstance(old, dict | list)
         assert new_place == place
         assert new == (REDACTED if listed and not is_empty and old is not None else old)
@@ -89,21 +108,21 @@ def digits_of(text: str) -> Any:
 
 @given(text=JSON_TEXTS)
 def test_numbers_keep_their_digits(text: str) -> None:
-    """What stands beside a hidden value is written as it was, whatever Python makes of it."""
+    """What is beside a hidden value is written as it was, whatever Python makes of it."""
     try:
-        kept = read_json(f'{{"kept":{text},"secret":"x"}}'.encode())
+        kept = read_json(f'{{"kept":{text},"gone":"x"}}'.encode())
     except (NotJsonError, TooDeepError):
         return
 
-    redacted = DEFAULT_REDACTION.of(kept)
+    after = redaction_by("gone").of(kept)
 
-    assert digits_of(redacted.text) == {**digits_of(kept.text), "secret": REDACTED}
+    assert digits_of(after.text) == {**digits_of(kept.text), "gone": REDACTED}
 
 
 @given(document=DOCUMENTS, paths=st.lists(PATHS, max_size=4))
-def test_redacting_twice_changes_nothing_more(document: Any, paths: list[tuple[str, ...]]) -> None:
+def test_redacting_twice_changes_nothing_more(document: Any, paths: list[Path]) -> None:
     """So a retry, and an event that is shown, stay as they were written."""
-    redaction = Redaction(tuple(paths))
+    redaction = Redaction(Rules(by_name=True, paths=tuple(paths)))
     once = redaction.of(read_json(json.dumps(document).encode()))
 
     twice = redaction.of(read_json(once.text.encode()))
@@ -112,21 +131,200 @@ def test_redacting_twice_changes_nothing_more(document: Any, paths: list[tuple[s
     assert twice.hidden == ()
 
 
+#: Ways to put a value into a larger one: each keeps it readable for those who look.
+WRAPS = st.sampled_from(
+    [
+        lambda inner: {"a": inner, "b": 1.50},
+        lambda inner: ["x", inner, None],
+        lambda inner: {"arguments": json.dumps(inner)},
+        lambda inner: {"arguments": json.dumps(inner, indent=1)},
+        lambda inner: json.dumps(inner, ensure_ascii=False, separators=(",", ":")),
+        lambda inner: [json.dumps(inner, separators=(",", ":"))],
+        lambda inner: {"maxTokens": 5, "result": {"content": [{"text": inner}]}},
+    ]
+)
+URLS = st.sampled_from(
+    [
+        "https://ada:{}@host.example/path",
+        "https://{}@host.example",
+        "postgresql://ada:pa/{}@db:5432/shop",
+        "see wss://host.example:443/x?token={} and go on",
+        "https://host.example/?a=1&access_token={}#end",
+        "https://host.example/#id_token={}",
+        "https://s3.example/a.wav?X-Amz-Credential={}&X-Amz-Date=1&X-Amz-Signature={}",
+        "https://host.example/login?next=https%3A%2F%2Fx.example%2F%3Fapi_key%3D{}",
+        "https://maps.example/?key={}",
+    ]
+)
+
+
+@given(
+    name=st.sampled_from(SECRETS),
+    url=URLS,
+    in_url=st.booleans(),
+    wraps=st.lists(WRAPS, max_size=7),
+    beside=DOCUMENTS,
+)
+def test_a_secret_at_any_depth_under_any_name_is_hidden(
+    name: str, url: str, wraps: list[Any], beside: Any, *, in_url: bool
+) -> None:
+    """In objects, lists and JSON within texts, and in URLs; and once hidden it stays so."""
+    secret = {"value": url.replace("{}", CANARY)} if in_url else {name: CANARY, "beside": beside}
+    document: Any = secret
+    for wrap in wraps:
+        document = wrap(document)
+
+    once = redacted({"message": document, "beside": beside})
+    twice = DEFAULT_REDACTION.of(read_json(once.text.encode()))
+
+    assert CANARY not in once.text
+    assert REDACTED in once.text
+    assert any(CANARY in text for text in once.hidden)
+    assert once.value == json.loads(once.text)
+    assert (twice.text, twice.hidden) == (once.text, ())
+
+
+ORDINARY_TEXTS = st.text(max_size=8) | st.sampled_from(
+    ["https://host.example/a@b?x=1", "https://host.example:8443/#top", '{"date": "1.0", "n": 1.0}',
+     "[not json", '"', "{}", '{"a":', "ada@host.example", "token=x", "a://", "://", "[1.50]"]
+)  # fmt: skip
+ORDINARY_DOCUMENTS = st.recursive(
+    LEAVES | ORDINARY_TEXTS | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from([*ORDINARY, *NAMES, "value"]), inner, max_size=5)
+    ),
+    max_leaves=30,
+)
+
+
+@given(document=ORDINARY_DOCUMENTS, indent=st.none() | st.just(1))
+def test_a_document_without_secrets_stays_byte_for_byte(document: Any, indent: int | None) -> None:
+    """And is not even copied."""
+    read = read_json(json.dumps(document, indent=indent).encode())
+
+    after = DEFAULT_REDACTION.of(read)
+
+    assert after.value is read.value
+    assert after.text == read.text
+    assert after.hidden == ()
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"tokens": 7, "pwd": True, "jwt": None}, {"tokens": 7, "pwd": True, "jwt": None}),
+        ({"tokens": ["a", 1]}, {"tokens": [REDACTED, REDACTED]}),
+        ({"pin": 1234}, {"pin": REDACTED}),
+        ({"headers": {"n": [True, 5, None]}}, {"headers": {"n": [REDACTED, REDACTED, None]}}),
+        (
+            [{"name": "X-API-Key", "value": "a"}, {"key": "size", "value": "b"}],
+            [{"name": "X-API-Key", "value": REDACTED}, {"key": "size", "value": "b"}],
+        ),
+        ({"url": "https://u:pw@h/?a=1"}, {"url": f"https://{REDACTED}@h/?a=1"}),
+        ({"url": "https://h?token=abc&b=1"}, {"url": f"https://h?token={REDACTED}&b=1"}),
+        ({"url": "https://h?token=&b=1"}, {"url": "https://h?token=&b=1"}),
+        ({"a": ' {"jwt": "x", "n": 1.10}'}, {"a": f'{{"jwt":"{REDACTED}","n":1.10}}'}),
+        ({"a": '{"jwt":NaN,"n":NaN}'}, {"a": f'{{"jwt":"{REDACTED}","n":NaN}}'}),
+        ({"a": '{"jwt":"x","jwt":null}'}, {"a": '{"jwt":null}'}),
+        ({"a": '{"jwt":"x\ny"}'}, {"a": f'{{"jwt":"{REDACTED}"}}'}),
+    ],
+)  # fmt: skip
+def test_what_stays_beside_a_secret(document: Any, expected: Any) -> None:
+    """Booleans, counts, names, hosts and digits."""
+    assert redacted(document).value == expected
+
+
+def test_exceptions_come_before_names_and_paths() -> None:
+    """Also within something that is hidden."""
+    document = {"keyPoints": 1, "clientSecret": "a", "x": {"client_secret": {"jwt": "b", "n": "c"}}}
+
+    after = redacted(document, "defaults,keyPoints,-x.clientSecret")
+    headers = redacted({"headers": {"X-Request-Id": "a", "b": "c"}}, "defaults,-x-request-id")
+
+    assert after.value == {
+        "keyPoints": REDACTED,
+        "clientSecret": REDACTED,
+        "x": {"client_secret": {"jwt": REDACTED, "n": "c"}},
+    }
+    assert headers.value == {"headers": {"X-Request-Id": "a", "b": REDACTED}}
+
+
+def test_nothing_is_hidden_by_none() -> None:
+    """A setting of its own."""
+    assert redacted({"secret": "a", "u": "https://a:b@c"}, "none").hidden == ()
+    assert not redaction_by("none").may_be_in(b"\\u0073ecret")
+
+
+def test_what_is_hidden_is_known_in_its_parts() -> None:
+    """A message of an error may quote a part alone."""
+    document = {
+        "headers": '{"Authorization":"Bearer abc"}',
+        "url": "https://ada:p%40ss@h/?token=t%20t",
+    }
+
+    assert {"Bearer abc", "ada:p%40ss", "p%40ss", "p@ss", "t%20t", "t t"} <= set(
+        redacted(document).hidden
+    )
+
+
 @pytest.mark.parametrize("name", ["secret", "presignedAnythingUrl", r"secr\u0065t"])
-def test_an_escaped_or_new_name_is_no_way_around(name: str) -> None:
+def test_an_escaped_or_new_name_is_not_a_way_around(name: str) -> None:
     """A key is what it says, however it is spelled."""
     body = f'{{"message":{{"artifact":{{"{name}":["canary",7]}}}}}}'.encode()
 
-    redacted = DEFAULT_REDACTION.of(read_json(body))
+    after = DEFAULT_REDACTION.of(read_json(body))
 
-    assert "canary" not in redacted.text
-    assert redacted.hidden == ("canary", "7")
+    assert "canary" not in after.text
+    assert after.hidden == ("canary", "7")
 
 
-def test_the_keys_of_strangers_take_no_memory_for_ever() -> None:
-    """What is remembered of keys is bounded."""
-    redaction = redaction_by("**.secret")
-    for number in range(3_000):
-        redaction.of(read_json(f'{{"k{number}":1}}'.encode()))
+def test_what_is_too_deep_to_look_into_is_hidden() -> None:
+    """A text within texts within texts, or one of a thousand levels. Nothing fails."""
+    texts: Any = {"secret": CANARY}
+    for _ in range(12):
+        texts = json.dumps(texts)
+    levels = '{"a":' * 900 + f'{{"secret":"{CANARY}"}}' + "}" * 900
+    encoded = f"x://h?secret={CANARY}"
+    for _ in range(12):
+        encoded = f"x://h?u={encoded.replace('%', '%25').replace(':', '%3A').replace('/', '%2F')}"
+    deep: Any = {"secret": CANARY}
+    for number in range(250):
+        deep = {"value": deep, "name": "a"} if number % 2 else [deep]
 
-    assert len(redaction._first.by_key) <= 1_000
+    for document in (texts, levels, "[" * 100_000, encoded, deep):
+        after = redacted({"a": document})
+
+        assert CANARY not in after.text
+        assert after.text.count(REDACTED) == 1
+
+
+@given(name=st.sampled_from(SECRETS), value=st.text(max_size=5))
+def test_unreadable_bytes_may_name_a_secret(name: str, value: str) -> None:
+    """Such a body is not kept."""
+    if name.isascii():
+        assert DEFAULT_REDACTION.may_be_in(f'{{"{name}":{json.dumps(value)}'.encode())
+    assert not DEFAULT_REDACTION.may_be_in(b'{"transcript":"Hello"')
+
+
+def test_new_keys_take_no_memory_and_no_time_for_ever() -> None:
+    """What is remembered is bounded, and many new names in one document get a short look."""
+    redaction = redaction_by("defaults")
+    many = {f"authorizationType{number}": number for number in range(9_000)}
+    before = redaction.of(read_json(b'{"authorizationType8999":1}'))
+
+    after = redaction.of(read_json(json.dumps({**many, "a_secret_of_ours": CANARY}).encode()))
+
+    assert before.hidden == ()
+    assert CANARY not in after.text
+    assert len(redaction._by_key.known) <= 5_000
+    assert redaction.of(read_json(b'{"authorizationType8999":1}')).hidden == ()
+
+
+def test_a_text_of_the_log_is_redacted_once_more() -> None:
+    """JSONB writes blanks between the members."""
+    text = '{"a": {"secret": "x", "n": 1.10}}'
+
+    after = DEFAULT_REDACTION.of(JsonText(value=orjson.loads(text), text=text, altered=False))
+
+    assert json.loads(after.text, parse_float=str) == {"a": {"secret": REDACTED, "n": "1.10"}}

@@ -36,6 +36,13 @@ from services.metrics.slack.redaction import without_secrets
         ("sent Basic QWxhZGRpbg==", "sent Basic ***"),
         ("password=hunter user=bob", "password=*** user=bob"),
         ("the secret hunter2 and the API key is a1", "the secret *** and the API key is ***"),
+        ("APIKey=abc, jwt: x, sipHeaders=y", "APIKey=***, jwt: ***, sipHeaders=***"),
+        ("the API key: abc, access key = x", "the API key: ***, access key = ***"),
+        ("error: password=hunter", "error: password=***"),
+        (
+            "maxTokens=500 is too many, token type: jwt",
+            "maxTokens=500 is too many, token type: jwt",
+        ),
         ("-----BEGIN PRIVATE KEY----- MIIabc", "***"),
         ("bad key sk_live_a1b2c3", "bad key ***"),
         ("bad key 0123456789abcdefghij", "bad key ***"),
