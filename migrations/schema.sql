@@ -125,7 +125,6 @@ CREATE PROCEDURE public.cleanup_old_webhook_logs(IN retention_days integer DEFAU
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    first_kept date := (now() AT TIME ZONE 'UTC')::date - retention_days;
     old_day    date;
     state      text;
     tries      integer;
@@ -133,7 +132,7 @@ BEGIN
     IF retention_days < 1 OR batch_size < 1 THEN
         RAISE EXCEPTION 'retention_days and batch_size must be at least 1';
     END IF;
-    FOR old_day IN SELECT day FROM webhook_partition_days() WHERE day < first_kept LOOP
+    FOR old_day IN SELECT day FROM webhook_days_to_clean(retention_days) LOOP
         tries := 0;
         LOOP
             IF NOT may_clean_webhook_logs() THEN
@@ -264,6 +263,7 @@ BEGIN
         RETURN 'unfinished';
     END IF;
     EXECUTE format('DROP TABLE IF EXISTS %I, %I', log_day, attempts_day);
+    DELETE FROM webhook_extra_days WHERE day = old_day;
     RETURN 'dropped';
 EXCEPTION WHEN lock_not_available THEN
     RETURN 'in use';
@@ -296,36 +296,40 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.ensure_webhook_days(wanted date[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+    today  date := (now() AT TIME ZONE 'UTC')::date;
+    needed date;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
+    FOR needed IN SELECT DISTINCT day FROM unnest(wanted) AS day ORDER BY day LOOP
+        IF make_webhook_day(needed) > 0 AND needed NOT BETWEEN today - 1 AND today + 7 THEN
+            IF webhook_extra_day_count() >= 100 THEN
+                RAISE EXCEPTION 'the log has 100 extra days; % would be one more', needed
+                    USING ERRCODE = 'configuration_limit_exceeded';
+            END IF;
+            INSERT INTO webhook_extra_days (day) VALUES (needed)
+            ON CONFLICT (day) DO UPDATE SET made_at = clock_timestamp();
+        END IF;
+    END LOOP;
+END
+$$;
+
 CREATE FUNCTION public.ensure_webhook_partitions(first_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date - 1), last_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date + 7)) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
-    day       date;
-    parent    text;
-    partition text;
-    made      integer := 0;
+    made integer := 0;
 BEGIN
     -- One maker at a time: two would make the same partition and one would fail.
     PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
-    FOREACH parent IN ARRAY ARRAY['webhook_delivery_log', 'webhook_delivery_attempts'] LOOP
-        day := first_day;
-        WHILE day <= last_day LOOP
-            partition := parent || to_char(day, '_YYYYMMDD');
-            IF to_regclass(format('%I', partition)) IS NULL THEN
-                EXECUTE format(
-                    'CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = 80)',
-                    partition, parent);
-                PERFORM close_webhook_table(partition::regclass);
-                EXECUTE format(
-                    'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
-                    parent, partition,
-                    webhook_id_at(day::timestamp AT TIME ZONE 'UTC'),
-                    webhook_id_at((day + 1)::timestamp AT TIME ZONE 'UTC'));
-                made := made + 1;
-            END IF;
-            day := day + 1;
-        END LOOP;
+    FOR distance IN 0 .. last_day - first_day LOOP
+        made := made + make_webhook_day(first_day + distance);
     END LOOP;
     RETURN made;
 END
@@ -562,6 +566,33 @@ CREATE FUNCTION public.lock_webhook_decision(id uuid) RETURNS void
     LANGUAGE sql
     AS $$
     SELECT pg_advisory_xact_lock(hashtext('webhook_decision'), hashtext(id::text))
+$$;
+
+CREATE FUNCTION public.make_webhook_day(wanted date) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    parent    text;
+    partition text;
+    made      integer := 0;
+BEGIN
+    FOREACH parent IN ARRAY ARRAY['webhook_delivery_log', 'webhook_delivery_attempts'] LOOP
+        partition := parent || to_char(wanted, '_YYYYMMDD');
+        CONTINUE WHEN to_regclass(format('%I', partition)) IS NOT NULL;
+        EXECUTE format(
+            'CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = 80)', partition, parent);
+        PERFORM close_webhook_table(partition::regclass);
+        EXECUTE format(
+            'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%s)',
+            parent, partition,
+            webhook_id_at(wanted::timestamp AT TIME ZONE 'UTC'),
+            CASE WHEN wanted = '9999-12-30' THEN 'MAXVALUE'
+                 ELSE quote_literal(webhook_id_at((wanted + 1)::timestamp AT TIME ZONE 'UTC')) END);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
 $$;
 
 CREATE FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) RETURNS TABLE(id uuid)
@@ -829,7 +860,7 @@ CREATE FUNCTION public.require_past_webhook_day(old_day date) RETURNS void
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    IF old_day >= (now() AT TIME ZONE 'UTC')::date THEN
+    IF old_day BETWEEN (now() AT TIME ZONE 'UTC')::date AND (now() AT TIME ZONE 'UTC')::date + 7 THEN
         RAISE EXCEPTION 'the day % is not past', old_day;
     END IF;
 END
@@ -1018,7 +1049,22 @@ $$;
 CREATE FUNCTION public.webhook_created_at(id uuid) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT to_timestamp(('x0000' || left(replace(id::text, '-', ''), 12))::bit(64)::bigint / 1000.0)
+    SELECT to_timestamp(least(
+        ('x0000' || left(replace(id::text, '-', ''), 12))::bit(64)::bigint,
+        253402128000000) / 1000.0)
+$$;
+
+CREATE FUNCTION public.webhook_days_to_clean(retention_days integer) RETURNS TABLE(day date)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    SELECT known.day
+    FROM webhook_partition_days() AS known
+    LEFT JOIN webhook_extra_days AS extra ON extra.day = known.day,
+         (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS present
+    WHERE (known.day < today - retention_days OR (extra.day IS NOT NULL AND known.day > today + 7))
+      AND coalesce((extra.made_at AT TIME ZONE 'UTC')::date, '-infinity') < today - retention_days
+    ORDER BY known.day
 $$;
 
 CREATE FUNCTION public.webhook_decided(status text, resolution text) RETURNS text
@@ -1029,6 +1075,14 @@ CREATE FUNCTION public.webhook_decided(status text, resolution text) RETURNS tex
         WHEN resolution = 'retried' THEN 'already_retried'
         WHEN resolution IS NOT NULL THEN 'discarded'
     END
+$$;
+
+CREATE FUNCTION public.webhook_extra_day_count() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    SELECT count(*) FROM webhook_extra_days
+    WHERE to_regclass(format('%I', 'webhook_delivery_log' || to_char(day, '_YYYYMMDD'))) IS NOT NULL
 $$;
 
 CREATE FUNCTION public.webhook_gateway_rows_after_insert() RETURNS trigger
@@ -1425,6 +1479,13 @@ COMMENT ON TABLE public.webhook_delivery_log IS 'One row per accepted webhook.';
 
 COMMENT ON COLUMN public.webhook_delivery_log.altered IS 'event_data differs from what arrived, because JSONB could not hold it.';
 
+CREATE TABLE public.webhook_extra_days (
+    day date NOT NULL,
+    made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE public.webhook_extra_days IS 'Days of the log that were made because a webhook needed them. Removed with their partitions.';
+
 CREATE TABLE public.webhook_gateway_ledger (
     gateway_life uuid NOT NULL,
     written_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -1548,6 +1609,9 @@ ALTER TABLE ONLY public.webhook_delivery_attempts
 
 ALTER TABLE ONLY public.webhook_delivery_log
     ADD CONSTRAINT webhook_delivery_log_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.webhook_extra_days
+    ADD CONSTRAINT webhook_extra_days_pkey PRIMARY KEY (day);
 
 ALTER TABLE ONLY public.webhook_gateway_rows
     ADD CONSTRAINT webhook_gateway_rows_pkey PRIMARY KEY (gateway_life);
@@ -1696,6 +1760,9 @@ GRANT ALL ON FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures in
 REVOKE ALL ON FUNCTION public.end_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.end_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) TO ringback_metrics;
 
+REVOKE ALL ON FUNCTION public.ensure_webhook_days(wanted date[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ensure_webhook_days(wanted date[]) TO ringback_processor;
+
 REVOKE ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) TO ringback_processor;
 
@@ -1709,6 +1776,8 @@ REVOKE ALL ON FUNCTION public.fold_webhook_stats(p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fold_webhook_stats(p_most integer) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.lock_webhook_alerts(p_holder uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.make_webhook_day(wanted date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.prune_webhook_alerts(p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prune_webhook_alerts(p_most integer) TO ringback_metrics;
@@ -1749,6 +1818,12 @@ REVOKE ALL ON FUNCTION public.share_webhook_table(closed regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) TO ringback_metrics;
+
+REVOKE ALL ON FUNCTION public.webhook_days_to_clean(retention_days integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_days_to_clean(retention_days integer) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.webhook_extra_day_count() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_extra_day_count() TO ringback_service;
 
 REVOKE ALL ON FUNCTION public.webhook_gateway_rows_after_insert() FROM PUBLIC;
 

@@ -10,8 +10,8 @@ JobId = NewType("JobId", UUID)
 
 _VERSION = 7
 
-#: The last millisecond that a datetime can tell; the 48 bits of an id reach further.
-_LAST_MS = 253_402_300_799_999
+#: 9999-12-30. The 48 bits of an id reach further than a datetime; asyncpg takes 12-31 for infinity.
+_LAST_DAY_MS = 253_402_128_000_000
 
 
 def new_job_id() -> JobId:
@@ -20,15 +20,15 @@ def new_job_id() -> JobId:
 
 
 def created_at(job_id: JobId) -> datetime:
-    """The time that an id carries, in UTC, to the millisecond."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=job_id.int >> 80)
+    """The time that an id carries, in UTC, to the millisecond; 9999-12-30 if it is later."""
+    milliseconds = min(job_id.int >> 80, _LAST_DAY_MS)
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
 def job_id_of(text: str) -> JobId | None:
-    """The job id in a text; None if the text is not a UUIDv7 of a year up to 9999."""
+    """The job id in a text; None if the text is not a UUIDv7."""
     try:
         parsed = UUID(text)
     except ValueError:
         return None
-    is_ours = parsed.version == _VERSION and parsed.int >> 80 <= _LAST_MS
-    return JobId(parsed) if is_ours else None
+    return JobId(parsed) if parsed.version == _VERSION else None

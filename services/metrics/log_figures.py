@@ -13,7 +13,7 @@ class LogFigures:
     """At one moment. The six kinds are webhooks of the last 24 hours; ages are in seconds.
 
     `unfinished` are those that are pending or being processed. `days_ahead`: days after today
-    with partitions.
+    with partitions. `extra_days`: days that were made because a webhook needed them.
     """
 
     accepted: int
@@ -21,6 +21,7 @@ class LogFigures:
     oldest_pending_s: float
     oldest_failed_s: float
     days_ahead: int
+    extra_days: int
     completed: int
     failed: int
     dead_letter: int

@@ -19,8 +19,14 @@ _LACKING: tuple[type[BaseException], ...] = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
     asyncpg.UndefinedFunctionError,
+    # No more extra days may be made.
+    asyncpg.ConfigurationLimitExceededError,
 )
 """What waiting does not mend: a right that was not granted, a migration that was not applied."""
+_REMEDY = (
+    "Run `ringback migrate`, grant the right to the processor's database role, "
+    "or see docs/runbooks/RingbackExtraDays.md."
+)
 
 log = structlog.get_logger()
 
@@ -74,7 +80,7 @@ class DatabaseWatch:
 
     def _lacks(self, what: str) -> None:
         if what != self._lack or not self.is_lacking:
-            remedy = "Run `ringback migrate`, or grant the right to the processor's database role."
+            remedy = _REMEDY
             log.error(LogEvent.DATABASE_NOT_SET_UP, missing=what, remedy=remedy)
         self._lack, self._last_lack = what, self._clock()
 

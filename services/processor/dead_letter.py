@@ -12,7 +12,7 @@ import orjson
 from ringback.contract.dead_reason import DeadReason
 from ringback.contract.envelope import Envelope, Header, open_envelope
 from ringback.contract.event import Event, read_event
-from ringback.contract.identity import JobId, created_at
+from ringback.contract.identity import JobId
 from ringback.contract.json_text import keepable
 from ringback.contract.ladder import Attempt
 from ringback.contract.redaction.mark import REDACTED
@@ -20,7 +20,7 @@ from ringback.contract.redaction.quotations import without_quotations
 from ringback.contract.redaction.redaction import Redaction
 from ringback.contract.status import AttemptOutcome
 from ringback.contract.topology import SUSPECT_QUEUE
-from services.processor.delivery import Days, Message, attempt_due
+from services.processor.delivery import Message, attempt_due
 from services.processor.log_rows import LogRow
 from services.processor.policy import CRASHED, UNDELIVERABLE, Failure
 
@@ -48,9 +48,10 @@ def fingerprint(message: Message) -> str:
     return f"orphan:{digest.hexdigest()}"
 
 
-def has_id_of_ours(message: Message, days: Days) -> bool:
+def job_id_in(message: Message) -> JobId | None:
+    """The id under which a gateway accepted it; None if no gateway published it."""
     envelope = _envelope(message)
-    return envelope is not None and days.hold(created_at(envelope.job_id))
+    return envelope.job_id if envelope else None
 
 
 def dead_letter_of(

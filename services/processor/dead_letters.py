@@ -20,13 +20,14 @@ from services.processor.dead_letter import (
     DeadLetter,
     dead_letter_of,
     fingerprint,
-    has_id_of_ours,
+    job_id_in,
     reason_of,
     with_raw_body,
 )
-from services.processor.delivery import Days, Message
+from services.processor.delivery import Message
 from services.processor.group_commit import DatabaseAwayError, GroupCommit
 from services.processor.lanes import message_of
+from services.processor.log_days import NeedDay
 from services.processor.log_rows import columns
 from services.processor.message_span import MessageSpan
 from services.processor.observe import Observer
@@ -110,7 +111,7 @@ class DeadLetterRecorder:
         *,
         dead_letter_log: DeadLetterLog,
         commits: GroupCommit[Burial, Became | None],
-        days: Callable[[], Days],
+        need_day: NeedDay,
         redaction: Redaction,
         max_attempts: int,
         publisher: Publisher,
@@ -121,7 +122,7 @@ class DeadLetterRecorder:
     ) -> None:
         self._log = dead_letter_log
         self._commits = commits
-        self._days = days
+        self._need_day = need_day
         self._redaction = redaction
         self._max_attempts = max_attempts
         self._publisher = publisher
@@ -147,10 +148,9 @@ class DeadLetterRecorder:
                 await give_back_after_a_bug(incoming, span)
 
     async def _record(self, message: Message, span: MessageSpan) -> None:
-        adopted = None
-        if not has_id_of_ours(message, self._days()):
-            adopted = await self._adopt(message, span)
+        adopted = None if job_id_in(message) else await self._adopt(message, span)
         letter = dead_letter_of(message, self._max_attempts, adopted, self._redaction)
+        await self._need_day(JobId(letter.row.id))
         span.holds(letter.row)
         try:
             became = await self._commits.submit(Burial(letter, span))

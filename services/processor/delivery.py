@@ -2,27 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import Any
 
 from ringback.contract.envelope import Envelope, Header, NotOurs, open_envelope
 from ringback.contract.event import Event, Unreadable, read_event
-from ringback.contract.identity import created_at
 from ringback.contract.ladder import FIRST_ATTEMPT, Attempt, attempt_of, routing_key
 from ringback.contract.redaction.redaction import Redacted, Redaction
-
-
-@dataclass(frozen=True, slots=True)
-class Days:
-    """The days (UTC) for which the log has partitions.
-
-    They may have gaps: a finished day is dropped although an older one waits for a person.
-    """
-
-    known: frozenset[date]
-
-    def hold(self, moment: datetime) -> bool:
-        return moment.astimezone(UTC).date() in self.known
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +48,13 @@ class Undeliverable:
     reason: str
 
 
-def open_delivery(message: Message, days: Days, redaction: Redaction) -> Delivery | Undeliverable:
+def open_delivery(message: Message, redaction: Redaction) -> Delivery | Undeliverable:
     """Read a message. Never raises, whatever it holds."""
     envelope = open_envelope(
         message_id=message.message_id, event_type=message.type, headers=message.headers
     )
     if isinstance(envelope, NotOurs):
         return Undeliverable(envelope.reason)
-    if not days.hold(created_at(envelope.job_id)):
-        return Undeliverable("The job id is of a day for which the log has no partition.")
     event = read_event(message.body)
     if isinstance(event, Unreadable):
         return Undeliverable(event.value)

@@ -14,13 +14,13 @@ from ringback.contract.topology import SUSPECT_QUEUE, WORK_QUEUE
 from services.processor.attempt import Attempts
 from services.processor.database_watch import DatabaseWatch
 from services.processor.delivery import (
-    Days,
     Message,
     Undeliverable,
     attempt_due,
     open_delivery,
 )
 from services.processor.group_commit import DatabaseAwayError
+from services.processor.log_days import NeedDay
 from services.processor.message_span import MessageSpan
 from services.processor.observe import Observer
 from services.processor.policy import (
@@ -65,7 +65,7 @@ class Lanes:
         *,
         attempts: Attempts,
         ladder: Ladder,
-        days: Callable[[], Days],
+        need_day: NeedDay,
         redaction: Redaction,
         publisher: Publisher,
         watch: DatabaseWatch,
@@ -76,7 +76,7 @@ class Lanes:
     ) -> None:
         self._attempts = attempts
         self._ladder = ladder
-        self._days = days
+        self._need_day = need_day
         self._redaction = redaction
         self._publisher = publisher
         self._watch = watch
@@ -159,11 +159,12 @@ class Lanes:
             return await self._verdict(message, Lane.SUSPECT, span)
 
     async def _verdict(self, message: Message, lane: Lane, span: MessageSpan) -> Verdict:
-        delivery = open_delivery(message, self._days(), self._redaction)
+        delivery = open_delivery(message, self._redaction)
         if isinstance(delivery, Undeliverable):
             self._observer.undeliverable(message.message_id, delivery.reason)
             span.failed(UNDELIVERABLE)
             return bury(attempt_due(message), Failure(UNDELIVERABLE, delivery.reason))
         span.opened(delivery)
+        await self._need_day(delivery.envelope.job_id)
         outcome = await self._attempts.make(delivery, span)
         return decide(outcome, lane=lane, attempt=delivery.attempt, ladder=self._ladder)

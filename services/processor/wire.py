@@ -24,6 +24,7 @@ from services.processor.binding_watch import BindingWatch
 from services.processor.dead_letters import DeadLetterRecorder
 from services.processor.handler_set import HandlerSet, import_handlers
 from services.processor.heartbeat import Heartbeat
+from services.processor.housekeeping import Housekeeping
 from services.processor.intake import Intake
 from services.processor.lanes import Lanes
 from services.processor.observe import Observer
@@ -86,7 +87,9 @@ async def _processor(
             },
         )
         await stack.enter_async_context(exposition)
-        await stack.enter_async_context(_in_background(store.housekeeping.run(), stop))
+        if settings.housekeeping:
+            housekeeping = Housekeeping(store.pool, retention_days=settings.retention_days)
+            await stack.enter_async_context(_in_background(housekeeping.run(), stop))
         await stack.enter_async_context(_in_background(pause.run(), stop))
         await stack.enter_async_context(
             _in_background(_heartbeat(settings, store, intake, pause).run(), stop)
@@ -152,7 +155,7 @@ def _lanes(  # ruff: ignore[too-many-positional-arguments]  # the parts of the w
     return Lanes(
         attempts=attempts,
         ladder=settings.ladder,
-        days=store.housekeeping.days,
+        need_day=store.need_day,
         redaction=settings.redaction,
         publisher=publisher,
         watch=store.watch,
@@ -174,7 +177,7 @@ def _recorder(  # ruff: ignore[too-many-positional-arguments]  # the parts of th
     return DeadLetterRecorder(
         dead_letter_log=store.dead_letter_log,
         commits=store.dead_letter_commits,
-        days=store.housekeeping.days,
+        need_day=store.need_day,
         redaction=settings.redaction,
         max_attempts=settings.ladder.max_attempts,
         publisher=publisher,

@@ -94,6 +94,12 @@ class MetricsServiceMetric:
         help="Days of the log made ahead, to the first gap; -1 when today has no partition.",
         services=METRICS,
     )
+    EXTRA_DAYS: Final = MetricSpec(
+        name="webhook_extra_days",
+        kind=Kind.GAUGE,
+        help="Days of the log that were made because a webhook needed them; 100 at most.",
+        services=METRICS,
+    )
     RETRIES: Final = MetricSpec(
         name="webhook_retries_total",
         kind=Kind.COUNTER,

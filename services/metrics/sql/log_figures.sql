@@ -1,8 +1,9 @@
 -- What the log says of itself in one look: the ledger, the statuses of the last 24 hours (pending
--- still holds what is being processed), the oldest ages in seconds, and the days made ahead.
+-- still holds what is being processed), the oldest ages in seconds, the days made ahead,
+-- and the extra days.
 SELECT ledger.accepted, ledger.deficit,
        ages.pending AS oldest_pending_s, ages.failed AS oldest_failed_s,
-       webhook_partition_days_ahead() AS days_ahead,
+       webhook_partition_days_ahead() AS days_ahead, webhook_extra_day_count() AS extra_days,
        day.completed, day.failed, day.dead_letter, day.unfinished, day.duplicate
 FROM webhook_ledger() AS ledger,
      webhook_oldest_ages() AS ages,

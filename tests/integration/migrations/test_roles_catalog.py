@@ -32,6 +32,7 @@ OF_ORGANISATIONS = {
 OF_NOBODY = {
     "schema_migrations",
     "webhook_alert_turn",
+    "webhook_extra_days",
     "webhook_gateway_ledger",
     "webhook_gateway_rows",
     "webhook_gateway_rows_deltas",
@@ -146,9 +147,11 @@ async def test_who_may_run_what_has_rights_of_its_own(connection: asyncpg.Connec
         PROCESSOR: {
             "delete_finished_webhooks",
             "drop_finished_webhook_day",
+            "ensure_webhook_days",
             "ensure_webhook_partitions",
             "prune_webhook_inbox",
             "prune_webhook_ledger",
+            "webhook_days_to_clean",
             "webhook_schema_has",
         },
         METRICS: {
@@ -165,7 +168,7 @@ async def test_who_may_run_what_has_rights_of_its_own(connection: asyncpg.Connec
             "take_webhook_alert_turn",
             "webhook_schema_has",
         },
-        SERVICE: {"webhook_ledger", "webhook_oldest_ages"},
+        SERVICE: {"webhook_extra_day_count", "webhook_ledger", "webhook_oldest_ages"},
     }
 
 

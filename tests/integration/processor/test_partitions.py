@@ -4,39 +4,175 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
+import pytest
 
+from ringback.contract.identity import JobId, created_at, new_job_id
+from ringback.contract.topology import WORK_QUEUE
+from ringback.local.ports import free_ports
 from tests.integration.processor.conftest import Starter
-from tests.integration.processor.stage import Stage, id_on, scripted
+from tests.integration.processor.exposed import exposed
+from tests.integration.processor.place import Place, ProcessorProcess
+from tests.integration.processor.stage import ORG, Stage, id_on, scripted
 from tests.support.eventually import eventually
 
-NOBODY = UUID(int=0)
+TODAY = datetime.now(UTC).date()
+BEYOND_THE_CALENDAR = JobId(UUID("ffffffff-ffff-7fff-bfff-ffffffffffff"))
+ANY_DAYS = {
+    "years ahead": id_on(TODAY + timedelta(days=400)),
+    "nine days ahead": id_on(TODAY + timedelta(days=9)),
+    "three days behind": id_on(TODAY - timedelta(days=3)),
+    "dropped long ago": id_on(TODAY - timedelta(days=90)),
+    "1970": id_on(date(1970, 1, 1)),
+    "9999": id_on(date(9999, 12, 31)),
+    "10889": BEYOND_THE_CALENDAR,
+}
 
 
 async def days_of(database: asyncpg.Connection) -> set[date]:
     return {row["day"] for row in await database.fetch("SELECT * FROM webhook_partition_days()")}
 
 
-async def test_a_missing_day_between_others_stops_nobody(stage: Stage, start: Starter) -> None:
-    """A webhook of a dropped day is a dead letter, though an older day is still there."""
-    today = datetime.now(UTC).date()
-    older, dropped = today - timedelta(days=50), today - timedelta(days=40)
-    await stage.database.execute("SELECT ensure_webhook_partitions($1, $1)", older)
+@pytest.mark.parametrize("day", ANY_DAYS)
+async def test_a_webhook_of_any_day_is_completed_under_its_id(shared: Stage, day: str) -> None:
+    """A gateway's wrong clock, an old spool, an old backup: the missing day is made."""
+    job_id = await shared.send(scripted("plain"), job_id=ANY_DAYS[day])
+
+    row = await shared.until(job_id, "completed")
+
+    assert (row["org_id"], row["endpoint_id"], row["attempts"]) == (ORG, "default", 1)
+    assert row["created_at"] == created_at(job_id)
+    assert len(await shared.runs(job_id)) == 1
+
+
+async def test_a_dead_letter_of_any_day_keeps_its_id_and_can_be_retried(
+    stage: Stage, start: Starter
+) -> None:
+    """Its tenant sees it under the id that the sender got, and may retry it."""
+    await start(stage.place).ready()
+    for job_id in ANY_DAYS.values():
+        await stage.send(scripted("plain", permanent=True), job_id=job_id)
+
+    for job_id in ANY_DAYS.values():
+        row = await stage.until(job_id, "dead_letter")
+        assert (row["org_id"], row["endpoint_id"]) == (ORG, "default")
+        verdict = await stage.database.fetchval(
+            "SELECT verdict FROM retry_webhook($1, $2, 4, 'a', 'operator', 'r', NULL, '{}')",
+            job_id,
+            new_job_id(),
+        )
+        assert verdict == "retried"
+    assert not await stage.database.fetch(
+        "SELECT FROM webhook_delivery_log WHERE org_id = $1", UUID(int=0)
+    )
+
+
+async def test_what_no_attempt_was_made_of_keeps_its_id_on_any_day(
+    stage: Stage, start: Starter
+) -> None:
+    """Also what comes to the dead-letter queue by itself, and what is no event."""
+    await start(stage.place).ready()
+    unbound = await stage.send(scripted("plain"), key="elsewhere", job_id=ANY_DAYS["1970"])
+    unreadable = await stage.send(b"no event", job_id=ANY_DAYS["9999"])
+
+    assert (await stage.until(unbound, "dead_letter"))["org_id"] == ORG
+    assert (await stage.until(unreadable, "dead_letter"))["org_id"] == ORG
+
+
+async def test_days_made_beside_a_running_processor_are_seen(stage: Stage, start: Starter) -> None:
+    """Where a job makes the days, and the processor may not: it looks again before it judges."""
+    day = TODAY + timedelta(days=30)
+    process = await _started_without_the_right_to_make_days(stage, start)
+    await stage.database.execute("SELECT ensure_webhook_partitions($1, $1)", day)
+
+    ids = [await stage.send(scripted("plain"), job_id=id_on(day)) for _ in range(20)]
+
+    for job_id in ids:
+        assert (await stage.until(job_id, "completed"))["attempts"] == 1
+    assert not process.lines("database.not_set_up")
+
+
+async def test_a_day_that_cannot_be_made_is_waited_for(stage: Stage, start: Starter) -> None:
+    """Not ready, one line that names it, all returned, nothing taken; then all is completed."""
+    day = TODAY + timedelta(days=30)
+    [port] = free_ports(1)
+    process = await _started_without_the_right_to_make_days(
+        stage, start, database_hold_s="0.5", processor_exposition_port=str(port)
+    )
+    async with exposed(port) as probe:
+        ids = [await stage.send(scripted("plain"), job_id=id_on(day)) for _ in range(8)]
+        await eventually(lambda: probe.is_unready_for("database"))
+        await stage.until_waiting(WORK_QUEUE, len(ids))
+        [line] = process.lines("database.not_set_up")
+        assert "ensure_webhook_days" in str(line["missing"])
+
+        await stage.database.execute("SELECT ensure_webhook_partitions($1, $1)", day)
+
+        for job_id in ids:
+            assert (await stage.until(job_id, "completed"))["attempts"] == 1
+        await eventually(probe.is_ready)
+    assert not await stage.database.fetch(
+        "SELECT FROM webhook_delivery_log WHERE status = 'dead_letter'"
+    )
+
+
+async def test_too_many_extra_days_are_named_and_waited_for(stage: Stage, start: Starter) -> None:
+    """The hundredth is made; for one more a person is needed, and no webhook is given up."""
+    first = TODAY + timedelta(days=100)
+    await stage.database.execute(
+        "SELECT ensure_webhook_days(array_agg($1::date + n)) FROM generate_series(0, 99) AS n",
+        first,
+    )
+    [port] = free_ports(1)
+    process = start(stage.place, database_hold_s="0.5", processor_exposition_port=str(port))
+    await process.ready()
+    one_more = first + timedelta(days=100)
+    async with exposed(port) as probe:
+        await stage.until(
+            await stage.send(scripted("plain"), job_id=id_on(first + timedelta(days=99))),
+            "completed",
+        )
+        job_id = await stage.send(scripted("plain"), job_id=id_on(one_more))
+        await eventually(lambda: probe.is_unready_for("database"))
+        await stage.until_waiting(WORK_QUEUE, 1)
+        assert f"{one_more}" in str(process.lines("database.not_set_up")[0]["missing"])
+
+        await stage.database.execute("SELECT ensure_webhook_partitions($1, $1)", one_more)
+
+        await stage.until(job_id, "completed")
+        await eventually(probe.is_ready)
+
+
+@pytest.mark.parametrize("kind", ["plain", "transaction"])
+async def test_a_known_day_that_is_dropped_is_made_again(
+    stage: Stage, start: Starter, kind: str
+) -> None:
+    """The processor knew the day; it does not wait for the end of its hold to find out."""
+    day = TODAY + timedelta(days=5)
     process = start(stage.place, database_hold_s="60")
     await process.ready()
-
-    await stage.send(scripted("plain"), job_id=id_on(dropped))
-    of_older_day = await stage.send(scripted("plain"), job_id=id_on(older))
-    after = await stage.send(scripted("plain"))
-
-    await stage.until(after, "completed")
-    await stage.until(of_older_day, "completed")
-    stranger = await eventually(
-        lambda: stage.database.fetchrow(
-            "SELECT * FROM webhook_delivery_log WHERE org_id = $1", NOBODY
-        )
+    await stage.until(await stage.send(scripted(kind), job_id=id_on(day)), "completed")
+    await stage.database.execute(
+        f"DROP TABLE webhook_delivery_log_{day:%Y%m%d}, webhook_delivery_attempts_{day:%Y%m%d}"
     )
-    assert (stranger["status"], stranger["error_class"]) == ("dead_letter", "undeliverable")
-    assert not process.lines("database.away")
+
+    of_no_day = await stage.send(scripted(kind), job_id=id_on(day))
+    beside = await stage.send(scripted(kind))
+
+    await stage.until(of_no_day, "completed")
+    await stage.until(beside, "completed")
+
+
+async def _started_without_the_right_to_make_days(
+    stage: Stage, start: Starter, **settings: str
+) -> ProcessorProcess:
+    await stage.database.execute(
+        "REVOKE EXECUTE ON FUNCTION ensure_webhook_days FROM ringback_processor"
+    )
+    await stage.database.execute("GRANT SELECT, INSERT ON runs TO ringback_processor")
+    url = f"{stage.place.database_url}?role=ringback_processor"
+    process = start(Place(stage.place.amqp_url, url), **settings)
+    await process.ready()
+    return process
 
 
 async def test_housekeeping_makes_days_ahead_and_drops_finished_ones(

@@ -1,6 +1,5 @@
 """Messages that cannot be attempted: they become dead letters, once, and hold nobody up."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -14,11 +13,10 @@ from ringback.contract.envelope import Envelope
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WEBHOOKS, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from tests.integration.processor.place import Place
-from tests.integration.processor.stage import FIRST_KEY, ORG, Stage, envelope_of, id_on, scripted
+from tests.integration.processor.stage import FIRST_KEY, ORG, Stage, envelope_of, scripted
 from tests.support.eventually import eventually
 
 NOBODY = UUID(int=0)
-TODAY = datetime.now(UTC).date()
 BODY = orjson.dumps(scripted("plain"))
 
 
@@ -37,14 +35,6 @@ STRANGERS: dict[str, tuple[bytes, dict[str, Any]]] = {
     "a random uuid": (BODY, properties_of(envelope_of(BODY), message_id=str(uuid4()))),
     "no type": (BODY, properties_of(envelope_of(BODY), type=None)),
     "no headers": (BODY, properties_of(envelope_of(BODY), headers={})),
-    "an id of next year": (
-        BODY,
-        properties_of(envelope_of(BODY, job_id=id_on(TODAY + timedelta(days=400)))),
-    ),
-    "an id of a day that was dropped": (
-        BODY,
-        properties_of(envelope_of(BODY, job_id=id_on(TODAY - timedelta(days=90)))),
-    ),
     "headers of wrong types": (
         BODY,
         properties_of(

@@ -1,6 +1,6 @@
 """Tests for ringback.contract.identity."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
@@ -45,7 +45,6 @@ def test_an_id_is_read_from_its_text() -> None:
         "0195f9ce-1234-1abc-8def-0123456789ab",  # the older kind with a time
         "0195f9ce-1234-7abc-0def-0123456789ab",  # version 7 of another variant
         "00000000-0000-0000-0000-000000000000",
-        "ffffffff-ffff-7fff-bfff-ffffffffffff",  # its year is 10889, which no datetime can tell
         "0195f9ce-1234-7abc-8def-0123456789a",
         "\ud800",
     ],
@@ -53,6 +52,17 @@ def test_an_id_is_read_from_its_text() -> None:
 def test_a_foreign_id_is_none(text: str) -> None:
     """Only a UUIDv7 is a job id."""
     assert job_id_of(text) is None
+
+
+def test_an_id_beyond_the_calendar_is_of_its_last_day() -> None:
+    """Its year is 10889, which no datetime can represent; in any time zone it can be shown."""
+    job_id = job_id_of("ffffffff-ffff-7fff-bfff-ffffffffffff")
+    assert job_id is not None
+
+    made = created_at(job_id)
+
+    assert made == datetime(9999, 12, 30, tzinfo=UTC)
+    assert made.astimezone(timezone(timedelta(hours=14))).year == 9999
 
 
 @given(st.integers(0, 2**128 - 1))

@@ -109,12 +109,13 @@ def test_the_figures_of_the_log_are_gauges(
 ) -> None:
     """Each under its name, until they are too old."""
     observer.figures_read(
-        figures(accepted=9, deficit=1, oldest_pending_s=60.5, oldest_failed_s=2, days_ahead=7)
+        figures(accepted=9, deficit=1, oldest_pending_s=60.5, oldest_failed_s=2, days_ahead=7, extra_days=2)
     )
     names = {
         ("webhook_ledger_accepted", None): 9,
         ("webhook_ledger_deficit", None): 1,
         ("webhook_partitions_ahead", None): 7,
+        ("webhook_extra_days", None): 2,
         ("webhook_oldest_age_seconds", "pending"): 60.5,
         ("webhook_oldest_age_seconds", "failed"): 2,
     }

@@ -1,6 +1,7 @@
 """What a message of the dead-letter queue says about itself."""
 
 import base64
+from uuid import UUID
 
 import orjson
 import pytest
@@ -14,15 +15,16 @@ from services.processor.dead_letter import (
     NOBODYS_ORG,
     dead_letter_of,
     fingerprint,
-    has_id_of_ours,
+    job_id_in,
     reason_of,
     with_raw_body,
 )
-from services.processor.delivery import Days, Message
+from services.processor.delivery import Message
 from services.processor.policy import CRASHED, Failure
-from tests.unit.processor.events import DAYS, ENVELOPE, JOB, ORG, message
+from tests.unit.processor.events import ENVELOPE, JOB, ORG, message
 from tests.unit.processor.hostile_messages import HOSTILE_MESSAGES
 
+LATEST = "ffffffff-ffff-7fff-bfff-ffffffffffff"
 LIMIT = {"queue": "webhooks.suspect", "reason": "delivery_limit", "count": 1}
 REJECTED = {"queue": "webhooks.work", "reason": "rejected", "count": 1}
 
@@ -136,24 +138,26 @@ def test_a_fingerprint_names_a_message_by_its_id_and_body() -> None:
     assert len(copies | others) == 4
 
 
-def test_an_id_is_ours_if_the_log_can_hold_it() -> None:
-    """The id of a dropped day is no better than none."""
-    assert has_id_of_ours(message(), DAYS)
-    assert not has_id_of_ours(message(), Days(frozenset()))
-    assert not has_id_of_ours(message(message_id="7"), DAYS)
+def test_the_id_of_a_valid_envelope_is_kept() -> None:
+    """Whatever its day is. Without a job id, or without the headers, it has none."""
+    assert job_id_in(message()) == JOB
+    assert job_id_in(message(message_id=LATEST)) == UUID(LATEST)
+    assert job_id_in(message(message_id="7")) is None
+    assert job_id_in(message(headers={})) is None
 
 
 @given(hostile=HOSTILE_MESSAGES)
 def test_no_message_makes_its_dead_letter_fail(hostile: Message) -> None:
     """Whatever it holds, there is a row that PostgreSQL takes."""
-    adopted = None if has_id_of_ours(hostile, DAYS) else JOB
+    own_id = job_id_in(hostile)
+    adopted = None if own_id else JOB
 
     letter = dead_letter_of(hostile, 4, adopted, DEFAULT_REDACTION)
 
     texts = [letter.row.event_type, letter.row.endpoint_id, letter.row.event_data]
     if letter.failure is not None:
         texts += [letter.failure.error_class, letter.failure.error_message]
-    assert letter.row.id == JOB
+    assert letter.row.id == (own_id or JOB)
     assert 1 <= letter.attempt <= 9_999
     assert not any("\x00" in text for text in texts)
     assert [text.encode() for text in texts]

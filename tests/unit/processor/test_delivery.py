@@ -1,6 +1,5 @@
 """From a message to a webhook in hand."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,22 +8,19 @@ from hypothesis import given
 
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from services.processor.delivery import (
-    Days,
     Delivery,
     Message,
     Undeliverable,
     attempt_due,
     open_delivery,
 )
-from tests.unit.processor.events import DAY, DAYS, ENVELOPE, message
+from tests.unit.processor.events import ENVELOPE, message
 from tests.unit.processor.hostile_messages import HOSTILE_MESSAGES
-
-MIDNIGHT = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC)
 
 
 def test_a_message_of_the_gateway_is_a_delivery() -> None:
     """Everything that the gateway said of it is there, and the event is read."""
-    delivery = open_delivery(message(routing_key="attempt.3"), DAYS, DEFAULT_REDACTION)
+    delivery = open_delivery(message(routing_key="attempt.3"), DEFAULT_REDACTION)
 
     assert isinstance(delivery, Delivery)
     assert delivery.envelope == ENVELOPE
@@ -46,41 +42,7 @@ def test_a_message_of_the_gateway_is_a_delivery() -> None:
 )
 def test_what_cannot_be_attempted_says_why(changes: dict[str, Any], reason: str) -> None:
     """The reason is a sentence, for the dead letters."""
-    assert open_delivery(message(**changes), DAYS, DEFAULT_REDACTION) == Undeliverable(reason)
-
-
-def test_an_id_of_a_day_without_partition_cannot_be_attempted() -> None:
-    """Its rows would be refused, and with them those of its company."""
-    days = Days(frozenset({DAY + timedelta(days=1)}))
-
-    delivery = open_delivery(message(), days, DEFAULT_REDACTION)
-
-    assert isinstance(delivery, Undeliverable)
-    assert "no partition" in delivery.reason
-
-
-@pytest.mark.parametrize(
-    ("moment", "held"),
-    [
-        (MIDNIGHT - timedelta(milliseconds=1), False),
-        (MIDNIGHT, True),
-        (MIDNIGHT + timedelta(days=1, milliseconds=-1), True),
-        (MIDNIGHT + timedelta(days=1), False),
-        # Between two days that are there.
-        (MIDNIGHT + timedelta(days=1, hours=12), False),
-        (MIDNIGHT + timedelta(days=2), True),
-        (MIDNIGHT + timedelta(days=3), False),
-    ],
-)
-def test_a_day_goes_from_midnight_to_midnight(
-    moment: datetime,
-    *,
-    held: bool,
-) -> None:
-    """In UTC, and a gap between days is not bridged."""
-    days = Days(frozenset({DAY, DAY + timedelta(days=2)}))
-
-    assert days.hold(moment) is held
+    assert open_delivery(message(**changes), DEFAULT_REDACTION) == Undeliverable(reason)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +84,7 @@ def test_deliveries_without_an_answer_are_counted_by_the_broker(
 @given(hostile=HOSTILE_MESSAGES)
 def test_no_message_makes_reading_it_fail(hostile: Message) -> None:
     """Whatever it holds, it is a delivery that can be stored, or has a reason not to be one."""
-    got = open_delivery(hostile, DAYS, DEFAULT_REDACTION)
+    got = open_delivery(hostile, DEFAULT_REDACTION)
 
     assert hostile.deliveries_before is not None
     assert 1 <= attempt_due(hostile) <= 9_999
