@@ -1,14 +1,25 @@
 """Which days the log has partitions for. One that is missing is made when a webhook needs it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 import asyncpg
 
-from ringback.contract.identity import JobId
+from ringback.contract.identity import JobId, created_at
 from ringback.runtime.queries import load
+from services.processor.database_watch import DatabaseWatch
+from services.processor.group_commit import DatabaseAwayError, GroupCommit
 
 _PACKAGE = "services.processor"
+_MAKING_TIMEOUT_S = 3.0
+"""Making a day takes milliseconds, or 2 s for its lock."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 NeedDay = Callable[[JobId], Awaitable[None]]
 """Return once the log has a partition for this id. Raises DatabaseAwayError after the hold."""
@@ -48,3 +59,47 @@ class LogDays:
         rows = await self._pool.fetch(load(_PACKAGE, "partition_days.sql"))
         self._known = frozenset(row["day"] for row in rows)
         return self._known
+
+
+@asynccontextmanager
+async def making_days(
+    days: LogDays, watch: DatabaseWatch, hold_s: float
+) -> AsyncGenerator[NeedDay, None]:
+    """One maker at a time, for all who need a day."""
+
+    async def need(job_id: JobId) -> None:
+        day = created_at(job_id).date()
+        if days.hold(day):
+            return
+        try:
+            # Also while the commits of other days succeed, and the database counts as there.
+            async with asyncio.timeout(hold_s + _MAKING_TIMEOUT_S):
+                await making.submit(day)
+        except TimeoutError as exc:
+            raise DatabaseAwayError from exc
+
+    async with GroupCommit(days.ensure, lambda day: day, watch, lanes=1) as making:
+        yield need
+
+
+@dataclass(frozen=True, slots=True)
+class CommitsOfDays:
+    """Group commits that make a day again where it was dropped since it was known."""
+
+    days: LogDays
+    watch: DatabaseWatch
+
+    def __call__(
+        self,
+        commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        job_id_of: Callable[[Item], JobId],
+        lanes: int = 2,
+    ) -> GroupCommit[Item, Result]:
+        async def committed(items: Sequence[Item]) -> Sequence[Result]:
+            try:
+                return await commit(items)
+            except asyncpg.CheckViolationError:
+                await self.days.ensure([created_at(job_id_of(item)).date() for item in items])
+                return await commit(items)
+
+        return GroupCommit(committed, job_id_of, self.watch, lanes=lanes)

@@ -1,34 +1,26 @@
 """The database side of the processor, opened as one."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import date
-from typing import TypeVar
 
 import asyncpg
 from prometheus_client import CollectorRegistry
 
-from ringback.contract.identity import JobId, created_at
+from ringback.contract.identity import JobId
 from ringback.runtime.postgres import open_pool, ping
 from ringback.runtime.queries import load
 from services.processor.attempt import Commits
 from services.processor.database_watch import DatabaseWatch
 from services.processor.dead_letters import Became, Burial, DeadLetterLog
 from services.processor.delivery_log import DeliveryLog
-from services.processor.group_commit import DatabaseAwayError, GroupCommit
-from services.processor.log_days import LogDays, NeedDay
+from services.processor.group_commit import GroupCommit
+from services.processor.log_days import CommitsOfDays, LogDays, NeedDay, making_days
 from services.processor.settings import ProcessorSettings
 
 _COMMAND_TIMEOUT_S = 10.0
 """A commit takes milliseconds. One that is cut is made again, so a lock may take longer than this;
 a connection that is dead and does not say so may not."""
-_DAY_TIMEOUT_S = 3.0
-"""Making a day takes milliseconds, or 2 s for its lock."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +73,14 @@ async def open_store(
 
         watch = DatabaseWatch(ping_all, hold_s=settings.database_hold_s)
 
-        def commits(
-            commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
-            job_id_of: Callable[[Item], JobId],
-            lanes: int = 2,
-        ) -> GroupCommit[Item, Result]:
-            return GroupCommit(_with_days(days, commit, job_id_of), job_id_of, watch, lanes=lanes)
-
+        commits = CommitsOfDays(days, watch)
         begin = commits(delivery_log.begin, lambda item: item.delivery.envelope.job_id)
         finish = commits(delivery_log.finish, lambda item: item.attempting.delivery.envelope.job_id)
         bury = commits(dead_letter_log.record, lambda item: JobId(item.letter.row.id), lanes=1)
-        making = GroupCommit(days.ensure, lambda day: day, watch, lanes=1)
         yield Store(
             pool=pool,
-            need_day=_need_day(
-                days, await stack.enter_async_context(making), settings.database_hold_s
+            need_day=await stack.enter_async_context(
+                making_days(days, watch, settings.database_hold_s)
             ),
             watch=watch,
             delivery_log=delivery_log,
@@ -106,35 +91,3 @@ async def open_store(
             dead_letter_log=dead_letter_log,
             dead_letter_commits=await stack.enter_async_context(bury),
         )
-
-
-def _need_day(days: LogDays, making: GroupCommit[date, None], hold_s: float) -> NeedDay:
-    async def need(job_id: JobId) -> None:
-        day = created_at(job_id).date()
-        if days.hold(day):
-            return
-        try:
-            # Also while the commits of other days succeed, and the database counts as there.
-            async with asyncio.timeout(hold_s + _DAY_TIMEOUT_S):
-                await making.submit(day)
-        except TimeoutError as exc:
-            raise DatabaseAwayError from exc
-
-    return need
-
-
-def _with_days(
-    days: LogDays,
-    commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
-    job_id_of: Callable[[Item], JobId],
-) -> Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]:
-    """The same commit; where a day was dropped since it was known, it is made again."""
-
-    async def committed(items: Sequence[Item]) -> Sequence[Result]:
-        try:
-            return await commit(items)
-        except asyncpg.CheckViolationError:
-            await days.ensure([created_at(job_id_of(item)).date() for item in items])
-            return await commit(items)
-
-    return committed

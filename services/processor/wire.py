@@ -88,8 +88,7 @@ async def _processor(
         )
         await stack.enter_async_context(exposition)
         if settings.housekeeping:
-            housekeeping = Housekeeping(store.pool, retention_days=settings.retention_days)
-            await stack.enter_async_context(_in_background(housekeeping.run(), stop))
+            await stack.enter_async_context(_in_background(_housekeeping(settings, store), stop))
         await stack.enter_async_context(_in_background(pause.run(), stop))
         await stack.enter_async_context(
             _in_background(_heartbeat(settings, store, intake, pause).run(), stop)
@@ -97,6 +96,10 @@ async def _processor(
         await stack.enter_async_context(intake)
         exposition.started()
         yield intake, exposition
+
+
+def _housekeeping(settings: ProcessorSettings, store: Store) -> Coroutine[None, None, None]:
+    return Housekeeping(store.pool, retention_days=settings.retention_days).run()
 
 
 def _exposition(

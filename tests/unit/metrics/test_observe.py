@@ -109,7 +109,14 @@ def test_the_figures_of_the_log_are_gauges(
 ) -> None:
     """Each under its name, until they are too old."""
     observer.figures_read(
-        figures(accepted=9, deficit=1, oldest_pending_s=60.5, oldest_failed_s=2, days_ahead=7, extra_days=2)
+        figures(
+            accepted=9,
+            deficit=1,
+            oldest_pending_s=60.5,
+            oldest_failed_s=2,
+            days_ahead=7,
+            extra_days=2,
+        )
     )
     names = {
         ("webhook_ledger_accepted", None): 9,
