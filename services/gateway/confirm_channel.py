@@ -70,11 +70,13 @@ class ConfirmChannel:
         if channel.is_closed:
             raise ConnectionError("The channel is closed.")
         confirmed = self._loop.create_future()
+        # What cannot be encoded raises here, before it has a tag: the broker would not count it.
+        content = self._content(body, properties.marshal())
         # Nothing is awaited from here to the write, so tags are given in the order of writing.
         channel.delivery_tag += 1
         channel.confirmations[channel.delivery_tag] = confirmed
         channel.message_id_delivery_tag[message_id] = channel.delivery_tag
-        self._write((self._method, *self._content(body, properties.marshal())))
+        self._write((self._method, *content))
         deadline = self._loop.call_later(timeout_s, _expire, confirmed)
         try:
             await confirmed

@@ -10,6 +10,7 @@ from services.gateway.publisher import Publisher
 from services.gateway.settings import GatewaySettings
 from services.gateway.spool.drainer import Drainer
 from services.gateway.spool.observe import ObserveSpool
+from services.gateway.spool.salvager import Salvager
 from services.gateway.spool.spool import Spool, SpoolBounds
 from services.gateway.storing import Patience, Storing
 
@@ -28,13 +29,15 @@ class Shelter:
         self._observe = observe
         self._breaker = Breaker()
         self._spool = _spool(settings, observe)
+        self._salvager = Salvager(self._spool, self._spool.path, observe) if self._spool else None
         self._stack = AsyncExitStack()
         self._watch()
 
     async def can_store(self) -> bool:
         """Whether a webhook would find a disk now."""
-        has_room = self._spool is not None and self._spool.has_room()
-        return has_room or await self._publisher.is_ready()
+        if self._spool is not None and await self._spool.can_store():
+            return True
+        return await self._publisher.is_ready()
 
     def storing(self, observe: Observe) -> Storing:
         settings = self._settings
@@ -54,7 +57,9 @@ class Shelter:
         if self._spool is None:
             self._observe.spool_none()
             return self
+        assert self._salvager is not None
         await self._stack.enter_async_context(self._spool)
+        await self._stack.enter_async_context(self._salvager)
         await self._stack.enter_async_context(
             Drainer(
                 spool=self._spool,
@@ -76,11 +81,13 @@ class Shelter:
         await self._stack.__aexit__(kind, error, traceback)
 
     def _watch(self) -> None:
-        spool, breaker = self._spool, self._breaker
+        spool, salvager, breaker = self._spool, self._salvager, self._breaker
         self._observe.watch(
             count=lambda: spool.count if spool else 0,
             size_bytes=lambda: spool.size_bytes if spool else 0,
             oldest_age_s=lambda: spool.oldest_age_s if spool else 0.0,
+            damaged_rows=lambda: spool.damaged if spool else 0,
+            kept_files=lambda: salvager.kept if salvager else 0,
             is_usable=lambda: spool is not None and spool.has_room(),
             is_breaker_open=lambda: breaker.is_open(spooled=spool.count if spool else 0),
         )

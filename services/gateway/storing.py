@@ -94,7 +94,7 @@ class Storing:
         if spool is None or not spool.has_room():
             return Stored(await self._publish(envelope, body, self.patience.alone_s))
         published = None
-        if not self.breaker.is_open(spooled=spool.count):
+        if self.breaker.admits(spooled=spool.count):
             published = await self._publish(envelope, body, self.patience.with_spool_s)
             if published is PublishOutcome.CONFIRMED:
                 return Stored(published)

@@ -68,9 +68,17 @@ class GatewayLogEvent:
     )
     SPOOL_SET_ASIDE: Final = LogEventSpec(
         "spool.set_aside",
-        "The spool's file is corrupt. It was kept under another name, for a person to look at.",
+        "The spool's file is corrupt, or lacks webhooks that were in it: about `lost`, 0 where "
+        "that is not known. It is kept under another name, and an empty file takes its place.",
         services=GATEWAY,
-        fields=("path",),
+        fields=("path", "lost"),
+    )
+    SPOOL_SALVAGED: Final = LogEventSpec(
+        "spool.salvaged",
+        "What could be read of a file that was set aside is in the spool again: `count` webhooks. "
+        "Something was found of `unreadable` more. The file is kept for a person to look at.",
+        services=GATEWAY,
+        fields=("path", "count", "unreadable"),
     )
     SPOOL_FAILED: Final = LogEventSpec(
         "spool.failed",
@@ -89,9 +97,10 @@ class GatewayLogEvent:
         services=GATEWAY,
         fields=("count",),
     )
-    SPOOL_UNREADABLE: Final = LogEventSpec(
-        "spool.unreadable",
-        "A webhook in the spool was changed by somebody and cannot be published. It stays there.",
+    SPOOL_ROW_SET_ASIDE: Final = LogEventSpec(
+        "spool.row_set_aside",
+        "A webhook in the spool is damaged and cannot be published. It is kept for a person; "
+        "`ringback spool list` shows it.",
         services=GATEWAY,
         fields=("place", "reason"),
     )

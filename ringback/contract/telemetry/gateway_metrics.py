@@ -117,6 +117,14 @@ class GatewayMetric:
         help="Seconds that the oldest webhook has waited in the spool; 0 while it is empty.",
         services=GATEWAY,
     )
+    SPOOL_DAMAGED: Final = MetricSpec(
+        name="webhook_spool_damaged",
+        kind=Kind.GAUGE,
+        help="What the spool keeps for a person because it is damaged: webhooks, and files that "
+        "were replaced.",
+        services=GATEWAY,
+        labels={"kind": ("row", "file")},
+    )
     SPOOL_USABLE: Final = MetricSpec(
         name="webhook_spool_usable",
         kind=Kind.GAUGE,

@@ -50,6 +50,7 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "ladder": "The delays between attempts.",
         "life": "The id of this life of a gateway; each webhook holds it.",
         "link": "Which of the connections to the broker.",
+        "lost": "About how many webhooks a file lacks.",
         "message": "A sentence for a person.",
         "method": "The full name of the method that was called.",
         "missing": "What the database lacks.",
@@ -77,6 +78,7 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "stored_in": "Whose disk holds the webhook: `broker` or `spool`.",
         "subject": "Who the caller is, by the token.",
         "trace_id": "The trace of the webhook or of the call.",
+        "unreadable": "Of how many webhooks something was found, but not all.",
         "waiting": "How many webhooks wait in the spool.",
     }
 )

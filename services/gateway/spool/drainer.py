@@ -8,12 +8,11 @@ from typing import Protocol, Self
 
 from pamqp.commands import Basic
 
-from ringback.contract.envelope import Envelope
 from services.gateway.breaker import Breaker
 from services.gateway.message import MessageProperties
 from services.gateway.publish_outcome import PublishOutcome
-from services.gateway.spool.spool import CANNOT_SPOOL
-from services.gateway.spool.spool_file import Waiting
+from services.gateway.spool.spool_row import Waiting
+from services.gateway.spool.spool_thread import CANNOT_SPOOL
 
 _MOST_BATCH_BYTES = 4 * 1024 * 1024
 _BATCHES_PER_S = 10
@@ -25,6 +24,10 @@ _IDLE_WAIT_S = 0.2
 
 
 _ANSWERED = {PublishOutcome.CONFIRMED, PublishOutcome.REFUSED}
+
+_MAX_LOST_LINKS = 3
+"""How often the link may end under the same webhook alone before those behind it are tried: the
+broker ends it at a message that is larger than its `max_message_size`."""
 
 
 class Broker(Protocol):
@@ -47,7 +50,6 @@ class Spool(Protocol):
 
 class Observer(Protocol):
     def drained(self, count: int, *, left: int) -> None: ...
-    def unreadable_in_spool(self, *, place: int, reason: str) -> None: ...
     def spool_failed(self, error: BaseException) -> None: ...
     def failed(self) -> None: ...
 
@@ -78,6 +80,7 @@ class Drainer:
         self._timeout_s = timeout_s
         self._place = 0
         self._is_probing = False
+        self._lost_links = 0
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -130,14 +133,20 @@ class Drainer:
             await self._spool.forget(confirmed)
             self._observe.drained(len(confirmed), left=self._spool.count)
         self._is_probing = not confirmed
-        if set(outcomes) <= _ANSWERED:
+        if set(outcomes) <= _ANSWERED or self._ends_links(outcomes):
             self._place = batch[-1].place
         return 1 / _BATCHES_PER_S if confirmed else _PROBE_WAIT_S
 
+    def _ends_links(self, outcomes: Sequence[PublishOutcome]) -> bool:
+        """Say whether one webhook alone has ended the link too often."""
+        is_suspect = outcomes == [PublishOutcome.LINK_LOST]
+        self._lost_links = self._lost_links + 1 if is_suspect else 0
+        if self._lost_links < _MAX_LOST_LINKS:
+            return False
+        self._lost_links = 0
+        return True
+
     async def _publish(self, webhook: Waiting) -> PublishOutcome:
-        if not isinstance(webhook.envelope, Envelope):
-            self._observe.unreadable_in_spool(place=webhook.place, reason=webhook.envelope.reason)
-            return PublishOutcome.REFUSED
         outcome = await self._broker.publish(
             webhook.body, MessageProperties(webhook.envelope), timeout_s=self._timeout_s
         )

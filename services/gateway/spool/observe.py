@@ -29,6 +29,8 @@ class ObserveSpool:
         count: Callable[[], int],
         size_bytes: Callable[[], int],
         oldest_age_s: Callable[[], float],
+        damaged_rows: Callable[[], int],
+        kept_files: Callable[[], int],
         is_usable: Callable[[], bool],
         is_breaker_open: Callable[[], bool],
     ) -> None:
@@ -42,6 +44,9 @@ class ObserveSpool:
         }
         for metric, ask in gauges.items():
             self._instruments.gauge(metric).set_function(ask)
+        damaged = self._instruments.gauge(Metric.SPOOL_DAMAGED)
+        damaged.labels("row").set_function(damaged_rows)
+        damaged.labels("file").set_function(kept_files)
 
     def spool_none(self) -> None:
         self._log.warning(LogEvent.SPOOL_NONE)
@@ -50,8 +55,14 @@ class ObserveSpool:
         self._has_failed = False
         self._log.info(LogEvent.SPOOL_OPENED, path=path, waiting=waiting)
 
-    def spool_set_aside(self, *, path: str) -> None:
-        self._log.error(LogEvent.SPOOL_SET_ASIDE, path=path)
+    def spool_set_aside(self, *, path: str, missing: int) -> None:
+        self._log.error(LogEvent.SPOOL_SET_ASIDE, path=path, lost=missing)
+
+    def spool_salvaged(self, *, path: str, count: int, unreadable: int) -> None:
+        self._log.warning(LogEvent.SPOOL_SALVAGED, path=path, count=count, unreadable=unreadable)
+
+    def row_set_aside(self, *, place: int, reason: str) -> None:
+        self._log.error(LogEvent.SPOOL_ROW_SET_ASIDE, place=place, reason=reason)
 
     def spool_failed(self, error: BaseException) -> None:
         if not self._has_failed:
@@ -73,9 +84,6 @@ class ObserveSpool:
             self._log.info(LogEvent.SPOOL_DRAINED, count=self._drained_since_empty)
             self._drained_since_empty = 0
             self._is_filling = False
-
-    def unreadable_in_spool(self, *, place: int, reason: str) -> None:
-        self._log.error(LogEvent.SPOOL_UNREADABLE, place=place, reason=reason)
 
     def failed(self) -> None:
         """Within an except block: what happened there was not foreseen."""

@@ -2,123 +2,157 @@
 
 WAL with synchronous=FULL: a commit returns once the webhook is on the disk (the SQLite
 documentation calls this durable). Whatever is wrong with the disk is raised as sqlite3 has it.
+The file, its -wal, its -shm and its -mark belong together.
 """
 
-import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from ringback.contract.envelope import Envelope, NotOurs, open_envelope
+from ringback.contract.envelope import Envelope
 from ringback.runtime.queries import load
+from services.gateway.spool.quarantine import Quarantined, move_away
+from services.gateway.spool.spool_database import (
+    PACKAGE,
+    begin_line,
+    connect,
+    is_corruption,
+    prepare,
+    touch,
+)
+from services.gateway.spool.spool_mark import Extent, SpoolMark, read_mark
+from services.gateway.spool.spool_row import Damaged, Values, Waiting, read_row, row_values
 
-_PACKAGE = "services.gateway.spool"
-_BESIDE = ("", "-wal", "-shm")
-_LARGEST_IDLE_FILE_BYTES = 16 * 1024 * 1024
 _READ_AT_ONCE = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """One webhook of the spool. `envelope` is NotOurs only if the file was tampered with."""
-
-    place: int
-    envelope: Envelope | NotOurs
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    count: int
-    size_bytes: int
-
-
 class SpoolFile:
-    """`open` it before anything else. Everything here blocks."""
+    """`open` it before anything else. All methods block; the counts may be read by any thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.count = 0
+        """How many webhooks wait in it."""
+        self.size_bytes = 0
+        """The bytes of their bodies."""
+        self.oldest_s: float | None = None
+        """When the oldest of them was put here, in seconds since 1970."""
+        self.damaged = 0
+        """How many damaged rows it keeps."""
+        self.is_open = False
         self._database: sqlite3.Connection | None = None
+        self._mark: SpoolMark | None = None
+        self._version: int | None = None
 
-    def open(self) -> Path | None:
-        """Open the file, or begin it. One that is corrupt is set aside; returns where to.
+    def open(self) -> Quarantined | None:
+        """Open the file, or create it. One that is damaged or lacks webhooks is replaced.
 
-        Raises sqlite3.Error or OSError when the place cannot be used.
+        Raises sqlite3.Error or OSError when the folder cannot be used.
         """
         self.close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        marked = read_mark(self.path)
+        self._database = connect(self.path)
         try:
-            self._database = _opened(self.path)
+            prepare(self._database)
+            missing = self._missing(marked)
         except sqlite3.DatabaseError as exc:
             if not is_corruption(exc):
                 raise
-        else:
-            return None
-        return self.begin_anew()
+            return self._replace(marked, missing=0)
+        if missing:
+            return self._replace(marked, missing=missing)
+        self._begin()
+        return None
 
-    def begin_anew(self) -> Path:
-        """Keep the file under another name for a person to look at, and begin an empty one."""
-        self.close()
-        aside = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}")
-        for suffix in _BESIDE:
-            part = self.path.with_name(self.path.name + suffix)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
-        self._database = _opened(self.path)
-        return aside
+    def replace(self) -> Quarantined:
+        """Quarantine the file, which turned out to be damaged, and begin an empty one."""
+        return self._replace(read_mark(self.path), missing=0)
 
     def append(self, webhooks: Iterable[tuple[Envelope, bytes]]) -> None:
         """Have all of them on the disk, or none."""
         now_s = time.time()
-        rows = [
-            (
-                str(envelope.job_id),
-                envelope.event_type,
-                json.dumps(envelope.headers()),
-                body,
-                now_s,
-            )
-            for envelope, body in webhooks
-        ]
-        self._write_all("append.sql", rows)
+        rows = [row_values(envelope, body, now_s) for envelope, body in webhooks]
+        with self._transaction() as connection:
+            connection.executemany(load(PACKAGE, "append.sql"), rows)
+        self._changed(len(rows), sum(len(row[3]) for row in rows))
 
-    def after(self, place: int, *, most: int, most_bytes: int) -> list[Waiting]:
-        """The oldest behind a place: one at least if there is any, else as many as both allow."""
+    def bring_back(self, rows: Iterable[tuple[int, Values]]) -> int:
+        """Store rows of a quarantined file, those that are here already excepted; how many."""
+        count, size_bytes = 0, 0
+        with self._transaction() as connection:
+            for seq, values in rows:
+                stored = connection.execute(load(PACKAGE, "bring_back.sql"), (seq, *values))
+                if stored.rowcount == 0 and not self._has(seq, values[0]):
+                    stored = connection.execute(load(PACKAGE, "append.sql"), values)
+                count += stored.rowcount
+                size_bytes += stored.rowcount * len(values[3])
+        self._changed(count, size_bytes)
+        return count
+
+    def after(
+        self, place: int, *, most: int, most_bytes: int
+    ) -> tuple[list[Waiting], list[Damaged]]:
+        """The oldest behind a position: one at least if there is any, else as many as both allow.
+
+        Damaged rows on the way are set aside: they are in the second list, and nothing else
+        returns them again.
+        """
         found: list[Waiting] = []
-        size_bytes = 0
-        cursor = self._connection.execute(
-            load(_PACKAGE, "after.sql"), (place, min(most, _READ_AT_ONCE))
-        )
-        for seq, job_id, event_type, headers, body in cursor:
-            size_bytes += len(body)
-            if found and size_bytes > most_bytes:
-                break
-            envelope = open_envelope(
-                message_id=job_id, event_type=event_type, headers=json.loads(headers)
+        damaged: list[Damaged] = []
+        position, size_bytes, is_more = place, 0, True
+        while is_more and not found:
+            is_more = False
+            cursor = self._connection.execute(
+                load(PACKAGE, "after.sql"), (position, min(most, _READ_AT_ONCE))
             )
-            found.append(Waiting(seq, envelope, body))
-        cursor.close()
-        return found
+            for position, *values in cursor:
+                is_more = True
+                row = read_row(position, tuple(values))
+                if isinstance(row, Damaged):
+                    damaged.append(row)
+                    continue
+                size_bytes += len(row.body)
+                if found and size_bytes > most_bytes:
+                    break
+                found.append(row)
+            cursor.close()
+        self._set_aside(damaged)
+        return found, damaged
 
-    def delete(self, places: Sequence[int]) -> None:
-        self._write_all("delete.sql", [(place,) for place in places])
+    def delete(self, webhooks: Sequence[Waiting]) -> None:
+        """Delete those that are here; a file that was replaced meanwhile lacks them."""
+        count, size_bytes = 0, 0
+        with self._transaction() as connection:
+            for webhook in webhooks:
+                deleted = connection.execute(load(PACKAGE, "delete.sql"), (webhook.place,))
+                count += deleted.rowcount
+                size_bytes += deleted.rowcount * len(webhook.body)
+        self._changed(-count, -size_bytes)
 
-    def totals(self) -> Totals:
-        [row] = self._connection.execute(load(_PACKAGE, "totals.sql"))
-        return Totals(*row)
+    def refresh(self) -> None:
+        """Count again if another process has written to the file: a salvage by a person."""
+        [version] = self._connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._version = version
+            [row] = self._connection.execute(load(PACKAGE, "totals.sql"))
+            self.count, self.size_bytes, self.damaged = row
+            self._changed(0, 0)
 
-    def oldest_s(self) -> float | None:
-        """When the oldest webhook was put here, in seconds since 1970."""
-        for (spooled_at_s,) in self._connection.execute(load(_PACKAGE, "oldest_time.sql")):
-            return float(spooled_at_s)
-        return None
+    def try_write(self) -> None:
+        """Write something, to see whether the disk takes it."""
+        touch(self._connection)
 
     def shrink(self) -> None:
-        """Give the disk back what an emptied spool took."""
-        if self.path.stat().st_size > _LARGEST_IDLE_FILE_BYTES:
+        """Give the disk back what an emptied spool took, and leave no page of an old webhook.
+
+        Such a page would be read again when the file is salvaged.
+        """
+        [free_pages] = self._connection.execute("PRAGMA freelist_count").fetchone()
+        if free_pages:
             self._connection.execute("VACUUM")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
 
@@ -128,9 +162,14 @@ class SpoolFile:
         return disk.f_bavail * disk.f_frsize
 
     def close(self) -> None:
+        self.is_open = False
         if self._database is not None:
             self._database.close()
             self._database = None
+        if self._mark is not None:
+            self._mark.close()
+            self._mark = None
+        self.count, self.size_bytes, self.oldest_s, self.damaged = 0, 0, None, 0
 
     @property
     def _connection(self) -> sqlite3.Connection:
@@ -138,49 +177,66 @@ class SpoolFile:
             raise sqlite3.OperationalError("The spool is closed.")
         return self._database
 
-    def _write_all(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    def _begin(self) -> None:
+        self._mark = SpoolMark(self.path)
+        self._version = None
+        self.refresh()
+        self.is_open = True
+
+    def _replace(self, marked: Extent | None, *, missing: int) -> Quarantined:
+        """Keep the file under another name, and begin an empty one.
+
+        It is renamed before it is closed: closing would overwrite its -wal.
+        """
+        self.is_open = False
+        kept = move_away(self.path)
+        self.close()
+        self._database = connect(self.path)
+        prepare(self._database)
+        begin_line(self._database, max(time.time_ns(), marked.last if marked else 0))
+        self._begin()
+        return Quarantined(kept, missing)
+
+    def _missing(self, marked: Extent | None) -> int:
+        """How many webhooks at most the mark knows of and the file does not."""
+        last = self._extent()[2] or 0
+        if marked is None or last >= marked.last:
+            return 0
+        return min(marked.count, marked.last - last)
+
+    def _extent(self) -> tuple[int | None, float | None, int | None]:
+        [(first, oldest_s, last)] = self._connection.execute(load(PACKAGE, "extent.sql"))
+        return first, oldest_s, last
+
+    def _changed(self, count: int, size_bytes: int) -> None:
+        """Bring the counts and the mark up to date after a commit."""
+        self.count += count
+        self.size_bytes += size_bytes
+        first, self.oldest_s, last = self._extent()
+        if self._mark is not None:
+            self._mark.write(Extent(first or 0, last or 0, self.count))
+
+    def _has(self, seq: int, job_id: object) -> bool:
+        [(count,)] = self._connection.execute(load(PACKAGE, "has_job.sql"), (seq, job_id))
+        return bool(count)
+
+    def _set_aside(self, damaged: Sequence[Damaged]) -> None:
+        if not damaged:
+            return
+        with self._transaction() as connection:
+            rows = [(row.reason, row.place) for row in damaged]
+            connection.executemany(load(PACKAGE, "keep_damaged.sql"), rows)
+            connection.executemany(load(PACKAGE, "delete.sql"), [(row.place,) for row in damaged])
+        self.damaged += len(damaged)
+        self._changed(-len(damaged), -sum(row.size_bytes for row in damaged))
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection, None, None]:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany(load(_PACKAGE, statement), rows)
+            yield connection
             connection.commit()
         except BaseException:
             connection.rollback()
             raise
-
-
-def is_corruption(error: sqlite3.Error) -> bool:
-    """Whether it says that the file is damaged, not that the disk is full or away."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def is_full(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF == sqlite3.SQLITE_FULL
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    # It holds webhooks as they arrived, with the credentials in them: for our user alone. What
-    # SQLite puts beside it has the same mode.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    path.chmod(0o600)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL").close()
-        connection.execute("PRAGMA synchronous=FULL")
-        _check(connection)
-        connection.execute(load(_PACKAGE, "schema.sql"))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check(connection: sqlite3.Connection) -> None:
-    """Read the whole file. Raises a DatabaseError that `is_corruption` if it is damaged."""
-    [verdict] = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        error = sqlite3.DatabaseError(verdict)
-        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise error

@@ -16,7 +16,7 @@ from ringback.contract.trace_context import new_trace_context
 from services.gateway.breaker import Breaker
 from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.spool.drainer import Drainer
-from services.gateway.spool.spool_file import Waiting
+from services.gateway.spool.spool_row import Waiting
 
 PER_S = 100
 BATCH = PER_S // 10
@@ -76,7 +76,6 @@ class SlowBroker:
 
 class Unseen:
     def drained(self, count: int, *, left: int) -> None: ...
-    def unreadable_in_spool(self, *, place: int, reason: str) -> None: ...
     def spool_failed(self, error: BaseException) -> None: ...
     def failed(self) -> None: ...
 

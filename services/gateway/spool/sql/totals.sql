@@ -1,2 +1,5 @@
--- What an earlier life left: how many webhooks, and the bytes of their bodies.
-SELECT count(*), coalesce(sum(length(body)), 0) FROM spooled
+-- What the file holds: how many webhooks, the bytes of their bodies, and how many damaged rows.
+SELECT
+    (SELECT count(*) FROM spooled),
+    (SELECT coalesce(sum(length(body)), 0) FROM spooled),
+    (SELECT count(*) FROM damaged)

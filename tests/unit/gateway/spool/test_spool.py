@@ -9,8 +9,9 @@ import pytest
 
 from ringback.runtime.lifecycle import CannotStartError
 from services.gateway.spool.spool import FILE_NAME, Spool, SpoolBounds
-from services.gateway.spool.spool_file import SpoolFile, Waiting
+from services.gateway.spool.spool_file import SpoolFile
 from services.gateway.spool.spool_outcome import SpoolOutcome
+from services.gateway.spool.spool_row import Waiting
 from tests.unit.gateway.envelopes import an_envelope
 
 MIB = 1024 * 1024
@@ -21,14 +22,21 @@ SPOOLED = SpoolOutcome.SPOOLED
 class Told:
     opened: list[int] = field(default_factory=list)
     aside: list[str] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def spool_opened(self, *, path: str, waiting: int) -> None:
         assert path.endswith(FILE_NAME)
         self.opened.append(waiting)
 
-    def spool_set_aside(self, *, path: str) -> None:
+    def spool_set_aside(self, *, path: str, missing: int) -> None:
         self.aside.append(path)
+        self.missing.append(missing)
+
+    def row_set_aside(self, *, place: int, reason: str) -> None:
+        assert place > 0
+        self.rows.append(reason)
 
     def spool_failed(self, error: BaseException) -> None:
         self.failures.append(type(error).__name__)
@@ -164,7 +172,7 @@ async def test_a_file_that_breaks_while_in_use_is_set_aside(
     append = SpoolFile.append
 
     def broken(self: SpoolFile, webhooks: object) -> None:
-        if not told.aside and not list(tmp_path.glob("*.corrupt-*")):
+        if not told.aside and not list(tmp_path.glob("*.quarantined-*")):
             error = sqlite3.DatabaseError("database disk image is malformed")
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
@@ -180,7 +188,7 @@ async def test_a_file_that_breaks_while_in_use_is_set_aside(
     assert len(told.aside) == 1
     kept = SpoolFile(Path(told.aside[0]))
     kept.open()
-    assert kept.totals().count == 1
+    assert kept.count == 1
     kept.close()
 
 

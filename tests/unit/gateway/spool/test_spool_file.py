@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.spool.spool_file import SpoolFile, Totals
+from services.gateway.spool.spool_file import SpoolFile
+from services.gateway.spool.spool_row import Waiting
 from tests.unit.gateway.envelopes import an_envelope
 
 
@@ -19,6 +20,14 @@ def opened(path: Path) -> SpoolFile:
     return file
 
 
+def waiting(
+    file: SpoolFile, place: int = 0, most: int = 10, most_bytes: int = 10**9
+) -> list[Waiting]:
+    found, damaged = file.after(place, most=most, most_bytes=most_bytes)
+    assert not damaged
+    return found
+
+
 def test_gives_back_what_it_took(path: Path) -> None:
     """Envelopes are the same, bodies the same bytes, in the order of their coming."""
     webhooks = [(an_envelope(), f'{{"n": {n}}}\x00\xff'.encode("latin-1")) for n in range(5)]
@@ -28,10 +37,10 @@ def test_gives_back_what_it_took(path: Path) -> None:
     file.close()
     again = opened(path)
 
-    found = again.after(0, most=10, most_bytes=10**6)
+    found = waiting(again)
     assert [(one.envelope, one.body) for one in found] == webhooks
-    assert again.totals() == Totals(5, sum(len(body) for _, body in webhooks))
-    assert again.oldest_s() is not None
+    assert (again.count, again.size_bytes) == (5, sum(len(body) for _, body in webhooks))
+    assert again.oldest_s is not None
     again.close()
 
 
@@ -40,10 +49,10 @@ def test_reads_no_more_than_asked_for(path: Path) -> None:
     file = opened(path)
     file.append([(an_envelope(), bytes(100)) for _ in range(5)])
 
-    by_count = file.after(0, most=2, most_bytes=10**6)
-    by_bytes = file.after(0, most=10, most_bytes=250)
-    one_too_large = file.after(0, most=10, most_bytes=1)
-    behind = file.after(by_count[-1].place, most=10, most_bytes=10**6)
+    by_count = waiting(file, most=2)
+    by_bytes = waiting(file, most_bytes=250)
+    one_too_large = waiting(file, most_bytes=1)
+    behind = waiting(file, by_count[-1].place)
     file.close()
 
     assert [len(by_count), len(by_bytes), len(one_too_large), len(behind)] == [2, 2, 1, 3]
@@ -53,13 +62,13 @@ def test_places_are_never_given_again(path: Path) -> None:
     """Who has read up to a place will not miss one that comes after everything was deleted."""
     file = opened(path)
     file.append([(an_envelope(), b"{}")])
-    [first] = file.after(0, most=1, most_bytes=1)
-    file.delete([first.place])
+    [first] = waiting(file)
+    file.delete([first])
     file.shrink()
 
     file.append([(an_envelope(), b"{}")])
 
-    [second] = file.after(first.place, most=1, most_bytes=1)
+    [second] = waiting(file, first.place)
     assert second.place > first.place
     file.close()
 
@@ -68,7 +77,7 @@ def test_an_emptied_spool_gives_the_disk_back(path: Path) -> None:
     """A long outage does not leave a large file behind for good."""
     file = opened(path)
     file.append([(an_envelope(), bytes(1_000_000)) for _ in range(20)])
-    file.delete([one.place for one in file.after(0, most=20, most_bytes=10**9)])
+    file.delete(waiting(file, most=20))
 
     file.shrink()
 
@@ -91,8 +100,8 @@ def test_a_corrupt_file_is_set_aside(path: Path, damage_at: int) -> None:
     aside = file.open()
 
     assert aside is not None
-    assert aside.read_bytes() == content
-    assert file.totals() == Totals(0, 0)
+    assert aside.path.read_bytes() == content
+    assert (file.count, file.size_bytes) == (0, 0)
     file.append([(an_envelope(), b"{}")])
     file.close()
 

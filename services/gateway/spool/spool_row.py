@@ -1,0 +1,81 @@
+"""One webhook as a row of the spool: how it is written, and whether it can be trusted when read."""
+
+import json
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ringback.contract.envelope import Envelope, NotOurs, open_envelope
+from ringback.contract.event import LONGEST_TYPE_BYTES, Unreadable, read_event
+
+Values: TypeAlias = tuple[Any, ...]
+"""job_id, event_type, headers, body, spooled_at_s, checksum: texts as bytes when they are read."""
+
+_TIME = struct.Struct(">d").pack
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A webhook that waits in the spool. `place` is its position in the line."""
+
+    place: int
+    envelope: Envelope
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A row that is not what was written; `reason` is a sentence."""
+
+    place: int
+    reason: str
+    size_bytes: int
+
+
+def row_values(envelope: Envelope, body: bytes, spooled_at_s: float) -> Values:
+    job_id, headers = str(envelope.job_id), json.dumps(envelope.headers())
+    checksum = _checksum(
+        job_id.encode(), envelope.event_type.encode(), headers.encode(), body, spooled_at_s
+    )
+    return job_id, envelope.event_type, headers, body, spooled_at_s, checksum
+
+
+def read_row(place: int, values: Values) -> Waiting | Damaged:
+    """Check a row and read it. Raises nothing, whatever the row holds."""
+    body = values[3]
+    try:
+        return Waiting(place, _envelope(values), body)
+    except (ValueError, TypeError, struct.error, RecursionError) as exc:
+        # A damaged text is not quoted: it may be part of a webhook.
+        reason = str(exc) if type(exc) is ValueError else "It cannot be decoded."
+        return Damaged(place, reason, len(body) if isinstance(body, bytes) else 0)
+
+
+def _envelope(values: Values) -> Envelope:
+    job_id, event_type, headers, body, spooled_at_s, checksum = values
+    if checksum is None:
+        # Written by a version without checksums. Nothing but an event was ever accepted.
+        if isinstance(read_event(body), Unreadable):
+            raise ValueError("Its body is not an event.")
+    elif _checksum(job_id, event_type, headers, body, spooled_at_s) != checksum:
+        raise ValueError("Its bytes are not those that were written.")
+    if len(event_type) > LONGEST_TYPE_BYTES:
+        raise ValueError("Its event type is too long.")
+    fields = json.loads(headers)
+    if not isinstance(fields, Mapping):
+        raise ValueError("Its headers are not an object.")  # ruff: ignore[type-check-without-type-error]
+    envelope = open_envelope(
+        message_id=job_id.decode(), event_type=event_type.decode(), headers=fields
+    )
+    if isinstance(envelope, NotOurs):
+        raise ValueError(envelope.reason)  # ruff: ignore[type-check-without-type-error]
+    return envelope
+
+
+def _checksum(
+    job_id: bytes, event_type: bytes, headers: bytes, body: bytes, spooled_at_s: float
+) -> int:
+    head = b"\0".join((job_id, event_type, headers, _TIME(spooled_at_s)))
+    return zlib.crc32(body, zlib.crc32(head))

@@ -1,0 +1,5 @@
+-- A row as it is, with all of its bytes, and why it cannot be published.
+INSERT OR REPLACE INTO damaged (
+    reason, seq, job_id, event_type, headers, body, spooled_at_s, checksum
+)
+SELECT ?, seq, job_id, event_type, headers, body, spooled_at_s, checksum FROM spooled WHERE seq = ?

@@ -1,0 +1,11 @@
+-- Webhooks in the order in which they were accepted. `checksum` is over the columns before it; it is
+-- NULL in rows of an earlier version.
+CREATE TABLE IF NOT EXISTS spooled (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL,
+    spooled_at_s REAL NOT NULL,
+    checksum INTEGER
+);
