@@ -46,6 +46,7 @@ class SpoolFile:
         self._database: sqlite3.Connection | None = None
         self._mark: SpoolMark | None = None
         self._version: int | None = None
+        self._first = 0
 
     def open(self) -> Quarantined | None:
         """Open the file, or create it. One that is damaged or lacks webhooks is replaced.
@@ -78,7 +79,11 @@ class SpoolFile:
         rows = [row_values(envelope, body, now_s) for envelope, body in webhooks]
         with self._transaction() as connection:
             connection.executemany(load(PACKAGE, "append.sql"), rows)
-        self._changed(len(rows), sum(len(row[3]) for row in rows))
+        # Asked for by itself: it costs less than to look for both ends of the line.
+        [last] = connection.execute(load(PACKAGE, "last_place.sql")).fetchone()
+        if not self.count:
+            self._first, self.oldest_s = last - len(rows) + 1, now_s
+        self._add(len(rows), sum(len(row[3]) for row in rows), last)
 
     def bring_back(self, rows: Iterable[tuple[int, Values]]) -> int:
         """Store rows of a quarantined file, those that are here already excepted; how many."""
@@ -98,8 +103,7 @@ class SpoolFile:
     ) -> tuple[list[Waiting], list[Damaged]]:
         """The oldest behind a position: one at least if there is any, else as many as both allow.
 
-        Damaged rows on the way are set aside: they are in the second list, and nothing else
-        returns them again.
+        Damaged rows on the way are set aside: only the second list returns them, and once.
         """
         found: list[Waiting] = []
         damaged: list[Damaged] = []
@@ -210,11 +214,15 @@ class SpoolFile:
 
     def _changed(self, count: int, size_bytes: int) -> None:
         """Bring the counts and the mark up to date after a commit."""
+        first, self.oldest_s, last = self._extent()
+        self._first = first or 0
+        self._add(count, size_bytes, last or 0)
+
+    def _add(self, count: int, size_bytes: int, last: int) -> None:
         self.count += count
         self.size_bytes += size_bytes
-        first, self.oldest_s, last = self._extent()
         if self._mark is not None:
-            self._mark.write(Extent(first or 0, last or 0, self.count))
+            self._mark.write(Extent(self._first, last, self.count))
 
     def _has(self, seq: int, job_id: object) -> bool:
         [(count,)] = self._connection.execute(load(PACKAGE, "has_job.sql"), (seq, job_id))

@@ -40,9 +40,9 @@ class SpoolMark:
         )
 
     def write(self, extent: Extent) -> None:
-        line = f"{extent.first:020} {extent.last:020} {extent.count:020}\n"
+        line = b"%020d %020d %020d\n" % (extent.first, extent.last, extent.count)
         with suppress(OSError):
-            os.pwrite(self._descriptor, line.encode(), 0)
+            os.pwrite(self._descriptor, line, 0)
 
     def close(self) -> None:
         with suppress(OSError):

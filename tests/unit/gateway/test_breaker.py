@@ -1,6 +1,8 @@
+from dataclasses import dataclass
+
 import pytest
 
-from services.gateway.breaker import Breaker
+from services.gateway.breaker import PROBE_AFTER_S, Breaker
 from services.gateway.publish_outcome import PublishOutcome
 
 TIMEOUT, CONFIRMED = PublishOutcome.TIMEOUT, PublishOutcome.CONFIRMED
@@ -30,6 +32,41 @@ def test_opens_on_a_timeout_until_a_confirm(*, heard: list[PublishOutcome], is_o
         breaker.heard(outcome)
 
     assert breaker.is_open(spooled=1) is is_open
+
+
+@dataclass
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_one_new_webhook_is_tried_where_nothing_is_heard() -> None:
+    """A spool that cannot be drained would keep it open for ever beside a healthy broker."""
+    clock = Clock()
+    breaker = Breaker(clock)
+    breaker.heard(TIMEOUT)
+    at_once = breaker.admits(spooled=1)
+
+    clock.now += PROBE_AFTER_S
+    admitted = [breaker.admits(spooled=1) for _ in range(3)]
+    breaker.heard(CONFIRMED)
+
+    assert not at_once
+    assert admitted == [True, False, False]
+    assert breaker.admits(spooled=1)
+
+
+def test_nobody_waits_while_the_spool_is_tried() -> None:
+    """What is published from it, and times out, is as good as a probe."""
+    clock = Clock()
+    breaker = Breaker(clock)
+    for _ in range(10):
+        breaker.heard(TIMEOUT)
+        clock.now += PROBE_AFTER_S / 2
+
+        assert not breaker.admits(spooled=1)
 
 
 def test_is_closed_while_nothing_is_spooled() -> None:

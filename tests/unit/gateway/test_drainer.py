@@ -17,6 +17,7 @@ from services.gateway.breaker import Breaker
 from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.spool.drainer import Drainer
 from services.gateway.spool.spool_row import Waiting
+from tests.support.eventually import eventually
 
 PER_S = 100
 BATCH = PER_S // 10
@@ -51,7 +52,7 @@ class FullSpool:
         return [one for one in self._left if one.place > place][:most]
 
     async def forget(self, webhooks: Sequence[Waiting]) -> None:
-        self._left = self._left[len(webhooks) :]
+        self._left = [one for one in self._left if one not in webhooks]
         self.forgotten_at.append(asyncio.get_running_loop().time())
         if not self._left:
             self.is_empty.set()
@@ -71,6 +72,26 @@ class SlowBroker:
         timeout_s: float,
     ) -> PublishOutcome:
         await asyncio.sleep(self._takes_s)
+        return PublishOutcome.CONFIRMED
+
+
+class Dismissive:
+    """A broker that ends the link at one webhook: it is too large for it."""
+
+    up = True
+
+    def __init__(self, too_large: str) -> None:
+        self._too_large = too_large
+
+    async def publish(
+        self,
+        body: bytes,
+        properties: Basic.Properties,
+        *,
+        timeout_s: float,
+    ) -> PublishOutcome:
+        if properties.message_id == self._too_large:
+            return PublishOutcome.LINK_LOST
         return PublishOutcome.CONFIRMED
 
 
@@ -102,3 +123,25 @@ async def test_it_keeps_its_pace_however_long_publishing_takes(takes_s: float) -
     assert sum(between_s) >= 0.1 * len(between_s) - 0.05
     # The quickest: a busy machine may hold up the others.
     assert between_s[0] < 0.15
+
+
+async def test_a_webhook_that_ends_the_link_does_not_hold_up_those_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It stays, and is tried again and again; the others are published meanwhile."""
+    monkeypatch.setattr("services.gateway.spool.drainer._PROBE_WAIT_S", 0.01)
+    spool = FullSpool(3)
+    [first, *others] = await spool.after(0, most=3, most_bytes=10**9)
+    drainer = Drainer(
+        spool=spool,
+        broker=Dismissive(str(first.envelope.job_id)),
+        breaker=Breaker(),
+        observe=Unseen(),
+        per_s=PER_S,
+        timeout_s=2.0,
+    )
+    async with asyncio.timeout(30), drainer:
+        await eventually(lambda: spool.count == 1)
+
+    assert await spool.after(0, most=3, most_bytes=10**9) == [first]
+    assert len(others) == 2

@@ -2,7 +2,9 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from services.gateway.spool.spool_file import SpoolFile
 from services.gateway.spool.spool_outcome import SpoolOutcome
 from services.gateway.spool.spool_row import Waiting
 from tests.unit.gateway.envelopes import an_envelope
+from tests.unit.gateway.spool.damage import ROW_DAMAGES, change_row, filled
 
 MIB = 1024 * 1024
 SPOOLED = SpoolOutcome.SPOOLED
@@ -212,3 +215,112 @@ async def test_a_disk_that_hangs_costs_one_deadline(
 
         assert outcome is SpoolOutcome.SLOW
         assert len(found) == 1
+
+
+async def test_a_corrupt_file_is_replaced_once_for_all_who_find_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked of the old file meanwhile must not replace the new one."""
+    told = Told()
+    async with spool_in(tmp_path, told) as spool:
+        await spool.store(an_envelope(), b"{}")
+        monkeypatch.setattr(SpoolFile, "after", corrupt_at_first(SpoolFile.after))
+        asked = [spool.after(0, most=1, most_bytes=1) for _ in range(3)]
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert len(told.aside) == 1
+    assert [type(end) for end in ends] == [sqlite3.DatabaseError, list, list]
+
+
+async def test_a_commit_that_fails_without_reason_does_not_end_those_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever one batch raises, the next one is stored."""
+    async with spool_in(tmp_path) as spool:
+        append = SpoolFile.append
+        monkeypatch.setattr(SpoolFile, "append", raising(ValueError("a bug")))
+        first = await spool.store(an_envelope(), b"{}")
+        monkeypatch.setattr(SpoolFile, "append", append)
+        second = await spool.store(an_envelope(), b"{}")
+
+    assert (first, second) == (SpoolOutcome.BROKEN, SPOOLED)
+
+
+async def test_readiness_tells_what_the_disk_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failed commit it is tried by writing, without a webhook."""
+    async with spool_in(tmp_path) as spool:
+        before = await spool.can_store()
+        with monkeypatch.context() as broken:
+            broken.setattr(SpoolFile, "append", raising(OSError("I/O error")))
+            broken.setattr(SpoolFile, "try_write", raising(OSError("I/O error")))
+            await spool.store(an_envelope(), b"{}")
+            meanwhile = await spool.can_store()
+        after = await spool.can_store()
+
+    assert (before, meanwhile, after) == (True, False, True)
+
+
+async def test_a_disk_without_room_is_not_ready(tmp_path: Path) -> None:
+    """Nor does it say so only once a webhook was refused."""
+    async with spool_in(tmp_path, free_bytes=2**60) as spool:
+        assert spool.has_room()
+        assert not await spool.can_store()
+
+
+async def test_a_folder_that_comes_later_is_used(tmp_path: Path) -> None:
+    """A refresh opens it; no webhook has to find out."""
+    folder = tmp_path / "spool"
+    folder.write_text("a file where a folder should be")
+    async with spool_in(folder) as spool:
+        folder.unlink()
+        await spool.refresh()
+
+        assert spool.has_room()
+
+
+async def test_what_another_process_stores_is_seen(tmp_path: Path) -> None:
+    """A person who salvages a file writes beside a gateway that runs."""
+    async with spool_in(tmp_path) as spool:
+        other = SpoolFile(tmp_path / FILE_NAME)
+        other.open()
+        other.append([(an_envelope(), b"{}")])
+        other.close()
+        before = spool.count
+        await spool.refresh()
+
+        assert (before, spool.count) == (0, 1)
+
+
+async def test_a_damaged_row_is_reported_once(tmp_path: Path) -> None:
+    """And is counted apart from those that wait."""
+    filled(tmp_path / FILE_NAME, 3)
+    change_row(tmp_path / FILE_NAME, ROW_DAMAGES["a body cut by a byte"], 2)
+    told = Told()
+    async with spool_in(tmp_path, told) as spool:
+        found = [await all_of(spool) for _ in range(2)]
+
+        assert [len(one) for one in found] == [2, 2]
+        assert (spool.count, spool.damaged) == (2, 1)
+    assert len(told.rows) == 1
+
+
+def corrupt_at_first(method: Callable[..., object]) -> Callable[..., object]:
+    calls = count()
+
+    def called(*arguments: object, **named: object) -> object:
+        if next(calls) == 0:
+            error = sqlite3.DatabaseError("database disk image is malformed")
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+        return method(*arguments, **named)
+
+    return called
+
+
+def raising(error: Exception) -> Callable[..., object]:
+    def called(*_: object, **__: object) -> object:
+        raise error
+
+    return called
