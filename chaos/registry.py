@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 
 from chaos.fault import Fault
-from chaos.faults import broker, clients, database, disk, handlers, ladder, network, processes
+from chaos.faults import (
+    broker,
+    clients,
+    database,
+    disk,
+    handlers,
+    ladder,
+    network,
+    processes,
+    spool,
+)
 
 ALL: tuple[Fault, ...] = (
     *processes.FAULTS,
@@ -12,6 +22,7 @@ ALL: tuple[Fault, ...] = (
     *database.FAULTS,
     *network.FAULTS,
     *disk.FAULTS,
+    *spool.FAULTS,
     *handlers.FAULTS,
     *clients.FAULTS,
 )

@@ -1,4 +1,4 @@
-"""The disk of the gateway's spool, small enough to be filled."""
+"""The disks of the gateway's spool and of the broker, small enough to be filled."""
 
 import asyncio
 import os
@@ -10,6 +10,9 @@ from typing import Self
 from ringback.local.run_to_end import run_to_end
 
 _SIZE = "64m"
+_BROKER_BYTES = 1024 * 1024 * 1024
+"""What the broker needs, and what its alarm wants to be free."""
+
 _MOUNT_S = 10.0
 _CHUNK = b"\0" * 65_536
 _FILLER = "filler"
@@ -66,7 +69,56 @@ class SpoolDisk:
             await _run("umount", "--lazy", self)
 
 
-async def _run(*command: "str | SpoolDisk") -> bool:
-    words = [str(word.folder) if isinstance(word, SpoolDisk) else word for word in command]
+class BrokerDisk:
+    """While it is entered, `folder` is a file system of its own in a sparse file, where that works.
+
+    Not one in memory: to fill it would take as much of that.
+    """
+
+    def __init__(self, folder: Path, image: Path) -> None:
+        self.folder = folder
+        self.is_own = False
+        self._image = image
+
+    def fill(self) -> None:
+        """Leave no block free. Only on a file system of its own."""
+        assert self.is_own, "nobody else's disk is filled"
+        handle = os.open(self.folder / _FILLER, os.O_CREAT | os.O_WRONLY)
+        try:
+            part, size = _BROKER_BYTES, 0
+            while part >= os.fstatvfs(handle).f_frsize:
+                try:
+                    os.posix_fallocate(handle, size, part)
+                    size += part
+                except OSError:
+                    part //= 2
+        finally:
+            os.close(handle)
+
+    def make_room(self) -> None:
+        (self.folder / _FILLER).unlink(missing_ok=True)
+
+    async def __aenter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            self._image.touch()
+            os.truncate(self._image, _BROKER_BYTES)
+            self.is_own = await _run("mkfs.ext4", "-q", "-m", "0", str(self._image)) and await _run(
+                "mount", "-o", "loop", str(self._image), self
+            )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.is_own:
+            await _run("umount", "--lazy", self)
+
+
+async def _run(*command: "str | SpoolDisk | BrokerDisk") -> bool:
+    words = [word if isinstance(word, str) else str(word.folder) for word in command]
     done = await asyncio.to_thread(run_to_end, words, within_s=_MOUNT_S)
     return done.exit_code == 0

@@ -13,7 +13,7 @@ import asyncpg
 
 from chaos.fault_proxy import FaultProxy
 from chaos.nodes import Nodes, running_nodes
-from chaos.spool_disk import SpoolDisk, spool_settings
+from chaos.spool_disk import BrokerDisk, SpoolDisk, spool_settings
 from chaos.supervised import Supervised
 from ringback.contract.ladder import Ladder
 from ringback.local.broker import PrivateBroker
@@ -48,6 +48,7 @@ class Stage:
     """The way of the services to the broker."""
     database_link: FaultProxy
     spool_disk: SpoolDisk
+    broker_disk: BrokerDisk
     complaints: list[str]
     """What faults found that should not be; emptied for each."""
     declared_at: float
@@ -99,6 +100,9 @@ async def running_stage(folder: Path, *, is_measured: bool = False) -> AsyncGene
     be spoiled, by proxies of ours, and the disk of the spool be filled.
     """
     async with AsyncExitStack() as stack:
+        broker_disk = BrokerDisk(folder / "broker" / "data", folder / "broker.ext4")
+        if not is_measured:
+            await stack.enter_async_context(broker_disk)
         nodes = await stack.enter_async_context(running_nodes(folder))
         await _prepare(nodes)
         declared_at = time.monotonic()
@@ -121,6 +125,7 @@ async def running_stage(folder: Path, *, is_measured: bool = False) -> AsyncGene
             broker_link=nodes.broker_link,
             database_link=nodes.database_link,
             spool_disk=spool_disk,
+            broker_disk=broker_disk,
             ports=nodes.service_ports,
             folder=folder,
             complaints=[],

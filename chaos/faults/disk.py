@@ -1,4 +1,4 @@
-"""The broker is away, and the disk of the spool has no room either."""
+"""A disk without room: that of the spool while the broker is away, or the broker's own."""
 
 import asyncio
 import time
@@ -11,6 +11,7 @@ from chaos.load.webhook import Kind, special
 from chaos.stage import Stage
 
 _HOLD_S = 5.0
+_BROKER_FULL_S = 10.0
 _CHANGES_WITHIN_S = 10.0
 _ENDS_WITHIN_S = 60.0
 _LARGE_BYTES = 1_000_000
@@ -39,6 +40,25 @@ async def _full(stage: Stage) -> AsyncGenerator[None, None]:
         stage.spool_disk.make_room()
         stage.broker_link.accept()
     await _all_end(stage, job_ids)
+
+
+@asynccontextmanager
+async def _broker_full(stage: Stage) -> AsyncGenerator[None, None]:
+    """RabbitMQ does not come back by itself when there is room: it must be restarted.
+
+    Its quorum queues share one log, which gives up at the second write that finds no room.
+    Where its disk is not ours to fill, its alarm stands for that.
+    """
+    if stage.broker_disk.is_own:
+        await asyncio.to_thread(stage.broker_disk.fill)
+    else:
+        await stage.broker.control("set_disk_free_limit", "900000GB")
+    try:
+        yield
+    finally:
+        stage.broker_disk.make_room()
+        await stage.broker.stop()
+        await stage.broker.start()
 
 
 async def _fill(stage: Stage, job_ids: list[str]) -> None:
@@ -88,6 +108,15 @@ FAULTS = (
         strike=_full,
         hold_s=_HOLD_S,
         may_refuse=True,
+        is_mixed=False,
+    ),
+    Fault(
+        name="broker-disk-full",
+        sentence="The disk of RabbitMQ is full for 10 s; then it has room, and RabbitMQ restarts.",
+        part=Part.BROKER,
+        strike=_broker_full,
+        hold_s=_BROKER_FULL_S,
+        may_burn=True,
         is_mixed=False,
     ),
 )

@@ -57,6 +57,11 @@ _COMMANDS = {
         ("dead", "ringback.cli.dead:dead", "List, show, retry and discard dead letters."),
         ("pause", "ringback.cli.pause:pause", "Let processors take no more work."),
         ("resume", "ringback.cli.pause:resume", "Let processors take work again."),
+        (
+            "spool",
+            "services.gateway.spool.command:spool",
+            "List and salvage what a gateway's spool keeps.",
+        ),
     ),
     "Set up": (
         ("migrate", "ringback.cli.migrate:migrate", "Bring the database to the newest version."),

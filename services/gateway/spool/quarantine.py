@@ -5,6 +5,7 @@ be read; `<spool>.corrupt-<time>` was left by a version that salvaged nothing.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -54,9 +55,15 @@ def move_away(path: Path) -> Path:
 
 
 def mark_salvaged(path: Path) -> Path:
-    done = path.with_name(path.name.replace(f".{State.QUARANTINED}-", f".{State.SALVAGED}-"))
+    stem, _, moment = path.name.rpartition("-")
+    done = path.with_name(f"{stem.rpartition('.')[0]}.{State.SALVAGED}-{moment}")
     _rename(path, done)
     return done
+
+
+def remove(path: Path) -> None:
+    for part in parts_of(path):
+        part.unlink(missing_ok=True)
 
 
 def kept_files(spool: Path) -> list[KeptFile]:
@@ -71,4 +78,6 @@ def kept_files(spool: Path) -> list[KeptFile]:
 
 def _rename(path: Path, to: Path) -> None:
     for part in parts_of(path):
-        part.rename(to.with_name(to.name + part.name.removeprefix(path.name)))
+        # A person and a gateway may do this at once.
+        with suppress(FileNotFoundError):
+            part.rename(to.with_name(to.name + part.name.removeprefix(path.name)))

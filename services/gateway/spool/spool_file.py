@@ -15,6 +15,7 @@ from pathlib import Path
 from ringback.contract.envelope import Envelope
 from ringback.runtime.queries import load
 from services.gateway.spool.quarantine import Quarantined, move_away
+from services.gateway.spool.read_after import read_after
 from services.gateway.spool.spool_database import (
     PACKAGE,
     begin_line,
@@ -24,9 +25,7 @@ from services.gateway.spool.spool_database import (
     touch,
 )
 from services.gateway.spool.spool_mark import Extent, SpoolMark, read_mark
-from services.gateway.spool.spool_row import Damaged, Values, Waiting, read_row, row_values
-
-_READ_AT_ONCE = 256
+from services.gateway.spool.spool_row import Damaged, Values, Waiting, row_values
 
 
 class SpoolFile:
@@ -69,6 +68,12 @@ class SpoolFile:
         self._begin()
         return None
 
+    def join(self) -> None:
+        """Open a file that a gateway has open, too. Nothing is replaced."""
+        self._database = connect(self.path)
+        prepare(self._database)
+        self._begin()
+
     def replace(self) -> Quarantined:
         """Quarantine the file, which turned out to be damaged, and begin an empty one."""
         return self._replace(read_mark(self.path), missing=0)
@@ -105,25 +110,7 @@ class SpoolFile:
 
         Damaged rows on the way are set aside: only the second list returns them, and once.
         """
-        found: list[Waiting] = []
-        damaged: list[Damaged] = []
-        position, size_bytes, is_more = place, 0, True
-        while is_more and not found:
-            is_more = False
-            cursor = self._connection.execute(
-                load(PACKAGE, "after.sql"), (position, min(most, _READ_AT_ONCE))
-            )
-            for position, *values in cursor:
-                is_more = True
-                row = read_row(position, tuple(values))
-                if isinstance(row, Damaged):
-                    damaged.append(row)
-                    continue
-                size_bytes += len(row.body)
-                if found and size_bytes > most_bytes:
-                    break
-                found.append(row)
-            cursor.close()
+        found, damaged = read_after(self._connection, place, most=most, most_bytes=most_bytes)
         self._set_aside(damaged)
         return found, damaged
 
@@ -136,6 +123,13 @@ class SpoolFile:
                 count += deleted.rowcount
                 size_bytes += deleted.rowcount * len(webhook.body)
         self._changed(-count, -size_bytes)
+
+    def discard(self, place: int) -> bool:
+        """Delete a damaged row; say whether there was one."""
+        with self._transaction() as connection:
+            found = connection.execute(load(PACKAGE, "discard_damaged.sql"), (place,)).rowcount
+        self.damaged -= found
+        return bool(found)
 
     def refresh(self) -> None:
         """Count again if another process has written to the file: a salvage by a person."""

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("no_settings")
 COMMANDS = (
     *("up", "down", "status", "demo", "send"),
     *("health", "watch", "stats", "failures", "delivery"),
-    *("dead", "pause", "resume"),
+    *("dead", "pause", "resume", "spool"),
     *("migrate", "topology", "token"),
 )
 NAMED = (

@@ -1,0 +1,156 @@
+"""The spool's file is damaged while webhooks wait in it.
+
+Nothing brings back bytes that are destroyed, so each of these destroys what no webhook of the load
+is made of alone: a row that was copied before, the first page, or the head of the -wal.
+"""
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from chaos.fault import Fault, Part, Strike
+from chaos.stage import Stage
+from ringback.local.ports import LOOPBACK
+from ringback.runtime.queries import load
+from services.gateway.spool.folder_lock import FolderInUseError, FolderLock
+from services.gateway.spool.spool import FILE_NAME
+
+_FILLS_S = 3.0
+_NOTICED_WITHIN_S = 30.0
+_POLL_S = 0.1
+_RUBBISH = b"\xff"
+_PAGE_BYTES = 4096
+_WAL_HEAD_BYTES = 32
+_HOLD_S = 2.0
+
+
+@asynccontextmanager
+async def _damaged(
+    stage: Stage, kind: str, damage: Callable[[Path], None]
+) -> AsyncGenerator[None, None]:
+    """Let webhooks come into the spool, damage it, and let the broker take them again."""
+    before = await _kept(stage, kind)
+    stage.broker_link.refuse()
+    try:
+        await asyncio.sleep(_FILLS_S)
+        async with _without_gateway(stage):
+            damage(stage.spool_disk.folder / FILE_NAME)
+        await stage.gateway.ready(within_s=_NOTICED_WITHIN_S)
+        yield
+    finally:
+        stage.broker_link.accept()
+    await _until_kept(stage, kind, more_than=before)
+
+
+@asynccontextmanager
+async def _without_gateway(stage: Stage) -> AsyncGenerator[None, None]:
+    """Kill the gateway, and keep it from starting by having its folder."""
+    lock = FolderLock(stage.spool_disk.folder)
+    while True:
+        await stage.gateway.kill()
+        try:
+            lock.take()
+            break
+        except FolderInUseError:
+            await asyncio.sleep(_POLL_S)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _damage_row(path: Path) -> None:
+    """Damage the row in front of the line, after its webhook was copied to the end."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute(load("chaos", "copy_spool_row.sql"))
+        connection.execute(load("chaos", "damage_spool_row.sql"))
+    finally:
+        connection.close()
+
+
+def _damage_first_page(path: Path) -> None:
+    _overwrite(path, _PAGE_BYTES)
+
+
+def _damage_wal(path: Path) -> None:
+    _overwrite(path.with_name(f"{path.name}-wal"), _WAL_HEAD_BYTES)
+
+
+def _overwrite(path: Path, count: int) -> None:
+    with path.open("r+b") as file:
+        file.write(_RUBBISH * count)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@asynccontextmanager
+async def _row(stage: Stage) -> AsyncGenerator[None, None]:
+    async with _damaged(stage, "row", _damage_row):
+        yield
+
+
+@asynccontextmanager
+async def _page(stage: Stage) -> AsyncGenerator[None, None]:
+    async with _damaged(stage, "file", _damage_first_page):
+        yield
+
+
+@asynccontextmanager
+async def _wal(stage: Stage) -> AsyncGenerator[None, None]:
+    async with _damaged(stage, "file", _damage_wal):
+        yield
+
+
+async def _until_kept(stage: Stage, kind: str, *, more_than: float) -> None:
+    deadline = time.monotonic() + _NOTICED_WITHIN_S
+    while await _kept(stage, kind) <= more_than:
+        if time.monotonic() > deadline:
+            stage.complaints.append(f"The damaged {kind} was not counted.")
+            return
+        await asyncio.sleep(_POLL_S)
+
+
+async def _kept(stage: Stage, kind: str) -> float:
+    """Read from the gateway how many damaged rows or files it keeps."""
+    url = f"http://{LOOPBACK}:{stage.gateway.spec.exposition_port}/metrics"
+    try:
+        async with aiohttp.ClientSession() as client, client.get(url) as answer:
+            lines = (await answer.text()).splitlines()
+    except (aiohttp.ClientError, TimeoutError):
+        return 0.0
+    series = f'webhook_spool_damaged{{kind="{kind}"}} '
+    return sum(float(line.removeprefix(series)) for line in lines if line.startswith(series))
+
+
+def _fault(name: str, sentence: str, strike: Strike) -> Fault:
+    return Fault(
+        name=name,
+        sentence=sentence,
+        part=Part.GATEWAY,
+        strike=strike,
+        hold_s=_HOLD_S,
+        may_not_answer=True,
+        is_mixed=False,
+    )
+
+
+FAULTS = (
+    _fault("spool-row-damaged", "A row in front of the spool is not what was written.", _row),
+    _fault(
+        "spool-page-damaged",
+        "The gateway is killed, and the first page of its spool's file destroyed.",
+        _page,
+    ),
+    _fault(
+        "spool-wal-damaged",
+        "The gateway is killed, and SQLite can read nothing of the -wal of its spool.",
+        _wal,
+    ),
+)
