@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import aiohttp
@@ -67,15 +67,15 @@ async def _without_gateway(stage: Stage) -> AsyncGenerator[None, None]:
 
 def _damage_row(path: Path) -> None:
     """Damage the row in front of the line, after its webhook was copied to the end."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(load("chaos", "copy_spool_row.sql"))
         connection.execute(load("chaos", "damage_spool_row.sql"))
-    finally:
-        connection.close()
 
 
 def _damage_first_page(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        # Else its newest version is in the -wal, and the one in the file is never read.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
     _overwrite(path, _PAGE_BYTES)
 
 

@@ -76,7 +76,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
             connection.execute(load(PACKAGE, "add_checksum.sql"))
         connection.execute(load(PACKAGE, "damaged.sql"))
         touch(connection)
-        connection.execute("COMMIT")
+        connection.commit()
     except BaseException:
         connection.rollback()
         raise

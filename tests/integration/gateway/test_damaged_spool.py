@@ -1,0 +1,134 @@
+"""What a disk does to the spool stops neither the webhooks behind it nor the new ones."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from aio_pika.abc import AbstractChannel
+
+from chaos.fault_proxy import FaultProxy
+from ringback.contract.topology import WORK_QUEUE
+from services.gateway.settings import GatewaySettings
+from services.gateway.spool.quarantine import State, kept_files
+from services.gateway.spool.spool import FILE_NAME
+from services.gateway.spool.spool_file import SpoolFile
+from tests.integration.gateway.queue_reader import count_in
+from tests.integration.gateway.running_gateway import (
+    NOBODY,
+    RunningGateway,
+    running,
+    settings_for,
+)
+from tests.support.eventually import eventually
+
+HANG = b'{"type": "hang"}'
+COUNT = 60
+
+ROW_DAMAGES = {
+    "a header cut by a byte": "UPDATE spooled SET headers = substr(headers, 2) WHERE seq = 1",
+    "bytes that are not UTF-8": (
+        "UPDATE spooled SET headers = CAST(X'ff7b7d' AS TEXT) WHERE seq = 1"
+    ),
+    "a body that is another": "UPDATE spooled SET body = X'7b7d' WHERE seq = 1",
+}
+
+
+def with_spool(amqp_url: str, database_url: str, folder: Path) -> GatewaySettings:
+    return settings_for(amqp_url, database_url, spool_dir=str(folder))
+
+
+async def spool_some(folder: Path, database_url: str) -> set[str]:
+    """Accept webhooks without a broker, and return their job ids in no order."""
+    async with running(with_spool(f"amqp://{NOBODY}/", database_url, folder)) as gateway:
+        answers = [await gateway.send(HANG) for _ in range(COUNT)]
+    assert {answer.status for answer in answers} == {200}
+    return {str(answer.body["jobId"]) for answer in answers}
+
+
+async def published(channel: AbstractChannel) -> set[str]:
+    queue = await channel.get_queue(WORK_QUEUE)
+    waiting = await count_in(channel, WORK_QUEUE)
+    return {str((await queue.get()).message_id) for _ in range(waiting)}
+
+
+async def is_empty(gateway: RunningGateway) -> bool:
+    drained = await gateway.metric("webhook_spool_drained_total")
+    return drained > 0 and await gateway.metric("webhook_spool_messages") == 0
+
+
+@pytest.mark.parametrize("damage", ROW_DAMAGES.values(), ids=ROW_DAMAGES)
+async def test_all_but_the_damaged_row_is_published(
+    tmp_path: Path, ready_amqp_url: str, database_url: str, channel: AbstractChannel, damage: str
+) -> None:
+    """Also where it is the first one; it is counted, and what comes now goes to the broker."""
+    accepted = await spool_some(tmp_path, database_url)
+    database = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    assert database.execute(damage).rowcount == 1
+    database.close()
+
+    async with running(with_spool(ready_amqp_url, database_url, tmp_path)) as gateway:
+        await eventually(lambda: is_empty(gateway), deadline_s=30)
+        new = (await gateway.send(HANG)).body["jobId"]
+
+        assert await gateway.metric("webhook_spool_damaged", kind="row") == 1
+        assert await gateway.metric("broker_breaker_open") == 0
+        assert await gateway.metric("webhook_spool_messages") == 0
+
+    found = await published(channel)
+    assert len(found & accepted) == COUNT - 1
+    assert new in found
+
+
+async def test_what_can_be_read_of_a_damaged_file_is_published(
+    tmp_path: Path, ready_amqp_url: str, database_url: str, channel: AbstractChannel
+) -> None:
+    """The first page holds no webhook: all are published. The file is kept, and counted."""
+    accepted = await spool_some(tmp_path, database_url)
+    with (tmp_path / FILE_NAME).open("r+b") as file:
+        file.write(b"\xff" * 4096)
+
+    async with running(with_spool(ready_amqp_url, database_url, tmp_path)) as gateway:
+        await eventually(lambda: is_empty(gateway), deadline_s=30)
+
+        assert await gateway.metric("webhook_spool_damaged", kind="file") == 1
+
+    assert await published(channel) >= accepted
+    assert [kept.state for kept in kept_files(tmp_path / FILE_NAME)] == [State.SALVAGED]
+
+
+async def test_the_breaker_closes_although_the_spool_cannot_be_read(
+    tmp_path: Path,
+    ready_amqp_url: str,
+    database_url: str,
+    channel: AbstractChannel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The broker is silent for a while, and the drainer fails: new webhooks are the probe."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(SpoolFile, "after", broken)
+    async with (
+        FaultProxy.to(ready_amqp_url) as proxy,
+        running(with_spool(proxy.through(ready_amqp_url), database_url, tmp_path)) as gateway,
+    ):
+        assert (await gateway.send(HANG)).status == 200
+        proxy.silence()
+        assert (await gateway.send(HANG)).status == 200
+        assert await gateway.metric("broker_breaker_open") == 1
+        proxy.release()
+
+        async def reaches_the_broker() -> bool:
+            await asyncio.sleep(0.05)
+            await gateway.send(HANG)
+            return await gateway.metric("broker_breaker_open") == 0
+
+        await eventually(reaches_the_broker, deadline_s=30)
+        in_spool = await gateway.metric("webhook_spool_messages")
+        await gateway.send(HANG)
+
+        assert in_spool > 0
+        assert await gateway.metric("webhook_spool_messages") == in_spool
+    assert await count_in(channel, WORK_QUEUE) >= 2
