@@ -8,7 +8,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from services.gateway.refusal import BROKEN_BODY, BUSY, TOO_LARGE, TOO_SLOW, Refusal
 from services.gateway.room import SMALL_BYTES, Place
-from services.gateway.unpack import BrokenPackingError, Unpacking
+from services.gateway.unpack import GZIP_MAGIC, BrokenPackingError, Unpacking
 
 _BROKEN = (web.RequestPayloadError, HttpProcessingError, OSError, BrokenPackingError)
 """What reading raises when the sender goes away, or sends what it did not announce."""
@@ -16,10 +16,10 @@ _BROKEN = (web.RequestPayloadError, HttpProcessingError, OSError, BrokenPackingE
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What the head says of a body; None for what it does not say."""
+    """What the head says of a body: its size, if it has one, and how often it is compressed."""
 
     size_bytes: int | None
-    encoding: str | None
+    layers: int
 
 
 async def read_body(
@@ -27,18 +27,18 @@ async def read_body(
 ) -> bytes | Refusal:
     """Read to the end, or say why not. A chunked body is cut when it grows too large.
 
-    One with an encoding is unpacked, and counts by what it unpacks to.
+    A compressed one is unpacked, and counts by what it unpacks to.
     """
     is_whole = content.is_eof()
     if not place.come_in(is_whole=is_whole):
         return BUSY
-    known_bytes = announced.size_bytes if announced.encoding is None else None
+    known_bytes = None if announced.layers else announced.size_bytes
     reading = _Reading(place, max_bytes, known_bytes)
     try:
         if is_whole:  # No clock is needed.
-            return await reading.to_the_end(content, announced.encoding)
+            return await reading.to_the_end(content, announced.layers)
         async with asyncio.timeout(timeout_s):
-            return await reading.to_the_end(content, announced.encoding)
+            return await reading.to_the_end(content, announced.layers)
     except TimeoutError:
         return TOO_SLOW
     except _BROKEN:
@@ -57,13 +57,16 @@ class _Reading:
         self._max_bytes = max_bytes
         self._known_bytes = known_bytes
         self._size_bytes = 0
+        self._packed_bytes = 0
         self._pieces: list[bytes] = []
 
-    async def to_the_end(self, content: StreamReader, encoding: str | None) -> bytes | Refusal:
-        unpacking = Unpacking(encoding) if encoding else None
+    async def to_the_end(self, content: StreamReader, layers: int) -> bytes | Refusal:
+        unpacking = Unpacking(layers) if layers else None
         if not self._has_room():
             return BUSY
         while chunk := await content.readany():
+            if unpacking is None and not self._pieces and chunk.startswith(GZIP_MAGIC):
+                unpacking, self._known_bytes = Unpacking(), None
             refused = await self._unpack(chunk, unpacking) if unpacking else self._keep(chunk)
             if refused is not None:
                 return refused
@@ -73,6 +76,9 @@ class _Reading:
         return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
     async def _unpack(self, packed: bytes, unpacking: Unpacking) -> Refusal | None:
+        self._packed_bytes += len(packed)
+        if self._packed_bytes > self._max_bytes:
+            return TOO_LARGE
         for piece in unpacking.pieces(packed):
             refused = self._keep(piece)
             if refused is not None:

@@ -1,14 +1,14 @@
 """Which connections are open, which of them wait for a request, and which of those give way."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
-_MIB = 1024 * 1024
+from services.gateway.head_limits import LONGEST_HEAD_BYTES
 
-LONGEST_HEAD_BYTES = 32 * 1024
-"""What an unfinished head may hold. Vapi's have about 1 kB."""
+_MIB = 1024 * 1024
 
 MOST_HEAD_BYTES = 16 * _MIB
 """What all unfinished heads may hold together."""
@@ -17,7 +17,10 @@ MOST_LINGERING = 32
 """Connections at once of which what is left of a refused body is read, to be thrown away."""
 
 STRANGER_WAITS_S = 10.0
-KNOWN_WAITS_S = 75.0
+"""How long an untrusted connection may wait, and a trusted one before it gives way to others."""
+
+KNOWN_WAITS_S = 650.0
+"""Longer than load balancers keep idle connections; Google's keep them for 600 s."""
 
 
 class CutFor(StrEnum):
@@ -39,7 +42,8 @@ class Connections:
     A connection is known once it has brought a webhook that was accepted. All others are
     strangers: they get 10 s for the head of each request, and where there is no room the one
     that has waited longest gives way to a new one. So whoever holds thousands of connections
-    without a secret keeps nobody out. One with a request in hand never gives way.
+    without a secret keeps nobody out. A known one that has been idle for 10 s gives way where there
+    are no strangers. One with a request in hand never gives way.
     """
 
     def __init__(
@@ -49,11 +53,13 @@ class Connections:
         cut: Callable[[CutFor], None],
         clock: Callable[[], float] = time.monotonic,
         most_head_bytes: int = MOST_HEAD_BYTES,
+        known_waits_s: float = KNOWN_WAITS_S,
     ) -> None:
         self._most = most
         self._cut_counter = cut
         self._clock = clock
         self._most_head_bytes = most_head_bytes
+        self._known_waits_s = known_waits_s
         self._open: set[Connection] = set()
         self._known: set[Connection] = set()
         self._strangers_since: dict[Connection, float] = {}
@@ -61,6 +67,7 @@ class Connections:
         self._head_bytes: dict[Connection, int] = {}
         self._all_head_bytes = 0
         self._lingering: set[Connection] = set()
+        self._none_open: asyncio.Event | None = None
 
     @property
     def count(self) -> int:
@@ -70,15 +77,31 @@ class Connections:
         """Wait for its first request; where there is no room, somebody is cut, perhaps itself."""
         self._open.add(connection)
         if len(self._open) > self._most:
-            self._cut(next(iter(self._strangers_since), connection), CutFor.CROWDED)
+            self._cut(self._first_to_go() or connection, CutFor.CROWDED)
         if connection in self._open:
             self._strangers_since[connection] = self._clock()
+
+    def _first_to_go(self) -> Connection | None:
+        """The stranger that has waited longest, or else the known one that has."""
+        stranger = next(iter(self._strangers_since), None)
+        if stranger is not None:
+            return stranger
+        known, since_s = next(iter(self._known_since.items()), (None, 0.0))
+        return known if self._clock() - since_s >= STRANGER_WAITS_S else None
 
     def closed(self, connection: Connection) -> None:
         self._open.discard(connection)
         self._known.discard(connection)
         self._lingering.discard(connection)
         self.begins(connection)
+        if not self._open and self._none_open is not None:
+            self._none_open.set()
+
+    async def all_closed(self) -> None:
+        """Wait until no connection is open."""
+        self._none_open = asyncio.Event()
+        if self._open:
+            await self._none_open.wait()
 
     def begins(self, connection: Connection) -> None:
         """It has brought the whole head of a request."""
@@ -103,7 +126,8 @@ class Connections:
         self._head_bytes[connection] = held
         self._all_head_bytes += size_bytes
         if held > LONGEST_HEAD_BYTES:
-            self._cut(connection, CutFor.LARGE_HEAD)
+            self.begins(connection)  # It gets an answer, like a request.
+            connection.cut(CutFor.LARGE_HEAD)
         while self._all_head_bytes > self._most_head_bytes:
             self._cut(next(iter(self._head_bytes)), CutFor.CROWDED)
 
@@ -127,11 +151,14 @@ class Connections:
         now = self._clock()
         for since, longest_s in (
             (self._strangers_since, STRANGER_WAITS_S),
-            (self._known_since, KNOWN_WAITS_S),
+            (self._known_since, self._known_waits_s),
         ):
             # The oldest stand first.
             while since and now - next(iter(since.values())) > longest_s:
                 self._cut(next(iter(since)), CutFor.SLOW)
+
+    def count_cut(self, why: CutFor) -> None:
+        self._cut_counter(why)
 
     def has_begun(self, connection: Connection) -> bool:
         """Whether a part of a head has come."""

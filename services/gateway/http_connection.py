@@ -3,65 +3,76 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from itertools import islice
 
 from aiohttp import StreamReader, web
 
 from services.gateway import refusal
 from services.gateway.connections import Connections, CutFor
-from services.gateway.refusal import CONTENT_TYPE, Refusal
+from services.gateway.head_limits import (
+    LONGEST_HEAD_BYTES,
+    MAX_HEADERS,
+    InvalidHead,
+    is_too_large,
+    large_head,
+    size_of,
+)
+from services.gateway.http_problem import problem, raw_problem
+from services.gateway.refusal import Refusal
 
-Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+_Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _LINGER_S = 2.0
 """How long what is left of a refused body is read and thrown away, so that the sender, which may
 still be sending, gets to see the answer."""
 
-SERVER = ("Server", "ringback")
-"""Without it aiohttp would tell its version, and Python's."""
-
 _FAR_AWAY_S = 86_400.0
 """`Connections` says how long a connection may wait; aiohttp is not to."""
 
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+"""How a chunked body ends that has no trailers."""
+
 _SAID: Mapping[CutFor, Refusal] = {
     CutFor.SLOW: refusal.HEAD_TOO_SLOW,
-    CutFor.LARGE_HEAD: refusal.HEAD_TOO_LARGE,
     CutFor.CROWDED: refusal.BUSY,
 }
-
-
-class HttpServer(web.Server):
-    """Makes each connection one of ours.
-
-    aiohttp's low-level server: with two paths there is nothing to route, and an announced size can
-    be refused before the sender is told to go on.
-    """
-
-    def __init__(self, answer: Answer, connections: Connections) -> None:
-        super().__init__(
-            answer,
-            access_log=None,
-            logger=logging.getLogger("ringback.http"),
-            keepalive_timeout=_FAR_AWAY_S,
-            lingering_time=_LINGER_S,
-            # Whoever does not show the secret has nothing unpacked.
-            auto_decompress=False,
-        )
-        self.limits = connections
-
-    def __call__(self) -> web.RequestHandler:
-        return HttpConnection(self, loop=asyncio.get_running_loop(), **self._kwargs)
 
 
 class HttpConnection(web.RequestHandler):
     """Tells `Connections` what it does. aiohttp's own answers are problems like all others."""
 
-    __slots__ = ("_body", "_limits", "_says_no_more")
+    __slots__ = (
+        "_body",
+        "_end_of_chunks",
+        "_gone",
+        "_is_chunked",
+        "_limits",
+        "_reads_no_more",
+        "_says_no_more",
+    )
 
-    def __init__(self, server: HttpServer, **options: object) -> None:
-        super().__init__(server, **options)  # type: ignore[arg-type]  # handed through as they came
-        self._limits = server.limits
+    def __init__(self, server: web.Server, limits: Connections, **options: object) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            logger=logging.getLogger("ringback.http"),
+            keepalive_timeout=_FAR_AWAY_S,
+            lingering_time=_LINGER_S,
+            max_line_size=LONGEST_HEAD_BYTES,
+            max_field_size=LONGEST_HEAD_BYTES,
+            max_headers=MAX_HEADERS,
+            # Whoever does not show the secret has nothing unpacked.
+            auto_decompress=False,
+            **options,  # type: ignore[arg-type]  # handed through as they came
+        )
+        self._limits = limits
         self._body: StreamReader | None = None
+        self._is_chunked = False
+        self._end_of_chunks = b""
         self._says_no_more = False
+        self._reads_no_more = False
+        self._gone: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -73,26 +84,87 @@ class HttpConnection(web.RequestHandler):
         """Of some heads aiohttp makes no request (`CONNECT` without a host): nothing would come."""
         if task.cancelled() or task.exception() is None or self.transport is None:
             return
-        self.transport.write(_raw(refusal.BAD_HTTP))
+        self.transport.write(raw_problem(refusal.BAD_HTTP))
         self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._limits.closed(self)
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        before = self._request_count
-        is_of_body = self._body is not None and not self._body.is_eof()
+        if self._reads_no_more:
+            return
+        before, body = self._request_count, self._body
+        is_of_body = body is not None and not body.is_eof()
         super().data_received(data)
-        if self._request_count != before:
-            self._limits.begins(self)
-            if self._messages:
-                self._body = self._messages[-1][1]
+        added = self._request_count - before
+        if added:
+            self._heads_received(data, added)
         elif data and not is_of_body:
             self._limits.head_grows(self, len(data))
+        if self._is_chunked:
+            self._chunks_received(data, added, body if is_of_body else None)
+
+    def _heads_received(self, data: bytes, added: int) -> None:
+        # A head that came in pieces, or within much else, was not measured before.
+        if len(data) > LONGEST_HEAD_BYTES or not data or self._limits.has_begun(self):
+            self._refuse_large_heads(added)
+        self._limits.begins(self)
+        if not self._messages:
+            return
+        message, payload = self._messages[-1]
+        if isinstance(message, InvalidHead):
+            self._reads_no_more = True
+            if self._body is not None and not self._body.is_eof():
+                self._body.set_exception(web.RequestPayloadError())
+        elif added == 1:
+            self._is_chunked = self._is_chunked or message.chunked
+        else:
+            self._is_chunked = True  # Or it may be: `_chunks_received` looks closer.
+        self._body = payload
+
+    def _refuse_large_heads(self, added: int) -> None:
+        first = max(0, len(self._messages) - added)
+        for place, (message, _) in enumerate(islice(self._messages, first, None), first):
+            if not isinstance(message, InvalidHead) and size_of(message) > LONGEST_HEAD_BYTES:
+                self._drop_messages(place)
+                self._messages.append(large_head())
+                return
+
+    def _chunks_received(self, data: bytes, added: int, continued: StreamReader | None) -> None:
+        """Let nothing follow a chunked body that may have had trailers.
+
+        aiohttp's parser would take the last trailer for a header of the next request. `continued`
+        is the body that was being received when `data` came.
+        """
+        self._end_of_chunks = (self._end_of_chunks + data)[-len(_LAST_CHUNK) :]
+        first = len(self._messages) - added
+        bodies = [] if continued is None else [(first, continued)]
+        bodies += [
+            (place, payload)
+            for place, (message, payload) in enumerate(
+                islice(self._messages, first, None), first + 1
+            )
+            if not isinstance(message, InvalidHead) and message.chunked
+        ]
+        ended = [place for place, body in bodies if body.is_eof()]
+        self._is_chunked = len(ended) < len(bodies)
+        if not ended:
+            return
+        if ended[0] < len(self._messages) or self._end_of_chunks != _LAST_CHUNK:
+            self._drop_messages(ended[0])
+            self._reads_no_more = True
+
+    def _drop_messages(self, first: int) -> None:
+        while len(self._messages) > first:
+            self._messages.pop()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it, not aiohttp
         """Whoever has said all that he has to say still gets his answers."""
+        if self._gone is not None:
+            return False
         is_whole = self._body is not None and self._body.is_eof()
         self._says_no_more = is_whole and (bool(self._messages) or self._limits.has_in_hand(self))
         return self._says_no_more
@@ -100,17 +172,28 @@ class HttpConnection(web.RequestHandler):
     @property
     def is_last(self) -> bool:
         """Whether no other request will follow the one in hand."""
-        return self._says_no_more and not self._messages
+        return not self._messages and (self._says_no_more or self._reads_no_more)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the next request is here already."""
+        return bool(self._messages)
 
     def cut(self, why: CutFor) -> None:
         """Whoever has begun a request is told why, if he reads; whoever has not, is not."""
         transport = self.transport
         if transport is None:
             return
+        if why is CutFor.LARGE_HEAD:
+            self._reads_no_more = True
+            self._messages.append(large_head())
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+            return
         if not self._limits.has_begun(self) or transport.get_write_buffer_size():
             transport.abort()
             return
-        transport.write(_raw(_SAID[why]))
+        transport.write(raw_problem(_SAID[why]))
         self.force_close()
 
     def do_not_linger(self) -> None:
@@ -124,33 +207,31 @@ class HttpConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        del request, status, exc, message  # They may hold what the sender sent.
+        del request, status, message  # They may hold what the sender sent.
         # Its answer is the last; who does not read it is not waited for.
         self._limits.ends(self, accepted=False)
-        return problem(refusal.BAD_HTTP, close=True)
+        if not is_too_large(exc):
+            return problem(refusal.BAD_HTTP, close=True)
+        self._limits.count_cut(CutFor.LARGE_HEAD)
+        return problem(refusal.HEAD_TOO_LARGE, close=True)
 
+    def _make_error_handler(self, err_info: InvalidHead) -> _Answer:
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            response = self.handle_error(request, err_info.status, err_info.exc)
+            if not self._says_no_more and self._limits.may_linger(self):
+                await response.prepare(request)
+                await response.write_eof()
+                await self._linger()
+            return response
 
-def problem(refused: Refusal, *, close: bool) -> web.Response:
-    response = web.Response(
-        status=refused.status,
-        body=refused.body(),
-        headers=[*refused.headers, ("Content-Type", CONTENT_TYPE), SERVER],
-    )
-    if close:
-        response.force_close()
-    return response
+        return answer
 
-
-def _raw(refused: Refusal) -> bytes:
-    """The same, for a connection on which no request has come."""
-    body = refused.body()
-    headers = [
-        *refused.headers,
-        ("Content-Type", CONTENT_TYPE),
-        SERVER,
-        ("Content-Length", str(len(body))),
-        ("Connection", "close"),
-    ]
-    lines = [f"HTTP/1.1 {refused.status.value} {refused.status.phrase}"]
-    lines += [f"{name}: {value}" for name, value in headers]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    async def _linger(self) -> None:
+        """Throw away what is still being sent: closed at once, it would reset the answer."""
+        if self.transport is None:
+            return
+        self.transport.write_eof()
+        self._gone = self._loop.create_future()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                await self._gone

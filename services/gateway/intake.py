@@ -1,7 +1,8 @@
 """What happens with one request, in order.
 
-    size announced ▸ endpoint ▸ method ▸ secret ▸ content type ▸ body ▸ event ▸ publish ▸ answer
+    size announced ▸ endpoint ▸ method ▸ secret ▸ body ▸ event ▸ publish ▸ answer
 
+A wrong path, content type or encoding is no reason to refuse what turns out to be an event.
 Nothing is read before the sender has shown the secret, and nothing is answered with 200 before the
 broker has confirmed it or the local spool holds it.
 """
@@ -12,7 +13,7 @@ from time import perf_counter
 from typing import Protocol
 from uuid import UUID
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from ringback.contract.envelope import Envelope
 from ringback.contract.event import Unreadable
@@ -23,15 +24,20 @@ from services.gateway import refusal
 from services.gateway.body import Announced, read_body
 from services.gateway.content_type import is_json
 from services.gateway.endpoint import Endpoint
-from services.gateway.head import read_head
+from services.gateway.head import Head, read_head
+from services.gateway.lenient_body import as_event
 from services.gateway.observe import Observe
 from services.gateway.pending_row import PendingRow
 from services.gateway.refusal import Refusal
 from services.gateway.room import Place, Room
+from services.gateway.routes import route_of
 from services.gateway.seal import Sealed, seal
 from services.gateway.spans import Spans
 from services.gateway.storing import Stored, StoredIn
-from services.gateway.unpack import encoding_of, is_known
+from services.gateway.tolerated import Deviation
+from services.gateway.unpack import layers_in
+
+_MAY_MEAN_MORE = frozenset({Unreadable.NOT_JSON, Unreadable.NOT_AN_OBJECT})
 
 
 class Store(Protocol):
@@ -116,11 +122,10 @@ class Intake:
         if isinstance(endpoint, Refusal):
             return endpoint
         await _tell_to_go_on(request)
+        layers = layers_in(request.headers.getall(hdrs.CONTENT_ENCODING, ()))
         body = await read_body(
             request.content,
-            Announced(
-                request.content_length, encoding_of(request.headers.get(hdrs.CONTENT_ENCODING))
-            ),
+            Announced(request.content_length, layers or 0),
             place=place,
             max_bytes=self.limits.max_body_bytes,
             timeout_s=self.limits.body_timeout_s,
@@ -128,38 +133,43 @@ class Intake:
         if isinstance(body, Refusal):
             return body
         publish = self.spans.publish(receiving)
-        sealed = self._seal(body, endpoint, publish.context)
+        sealed = self._seal(request, body, endpoint, place, publish.context)
         if isinstance(sealed, Refusal):
             return sealed
         with publish:
-            stored = await self.storing.store(sealed.envelope, body)
+            stored = await self.storing.store(sealed.envelope, sealed.body)
             self.spans.published(publish, sealed, stored)
         if stored.place is None:
             return refusal.not_stored(stored.reason)
+        self._tolerate(request, body, sealed, layers)
         return _Accepted(sealed, stored.place)
 
     def _admit(self, request: web.BaseRequest) -> Endpoint | Refusal:
         """What the head of a request says, before any of its body is read."""
-        headers = request.headers
         if (request.content_length or 0) > self.limits.max_body_bytes:
             return refusal.TOO_LARGE
-        endpoint = self.routes.get(request.raw_path) or self.routes.get(request.path)
-        if endpoint is None:
+        route = route_of(request, self.routes)
+        if route is None:
             return refusal.NOT_FOUND
         if request.method != hdrs.METH_POST:
             return refusal.WRONG_METHOD
-        refused = endpoint.refuses(headers)
-        if refused is not None:
-            return refused
-        if not is_json(headers.get(hdrs.CONTENT_TYPE)):
-            return refusal.WRONG_CONTENT_TYPE
-        is_readable = is_known(encoding_of(headers.get(hdrs.CONTENT_ENCODING)))
-        return endpoint if is_readable else refusal.WRONG_CONTENT_ENCODING
+        endpoint = self.routes[route]
+        return endpoint.refuses(request.headers) or endpoint
 
-    def _seal(self, body: bytes, endpoint: Endpoint, trace: TraceContext) -> Sealed | Refusal:
+    def _seal(
+        self,
+        request: web.BaseRequest,
+        body: bytes,
+        endpoint: Endpoint,
+        place: Place,
+        trace: TraceContext,
+    ) -> Sealed | Refusal:
         head = read_head(body)
         if isinstance(head, Unreadable):
-            return refusal.unreadable(head)
+            read = self._read_leniently(request, body, head, place)
+            if isinstance(read, Refusal):
+                return read
+            head, body = read
         return seal(
             head,
             body,
@@ -169,9 +179,52 @@ class Intake:
             trace=trace,
         )
 
+    def _read_leniently(
+        self, request: web.BaseRequest, body: bytes, why: Unreadable, place: Place
+    ) -> tuple[Head, bytes] | Refusal:
+        """The event in a body that is none as it came, or why it is refused."""
+        content_type = request.headers.get(hdrs.CONTENT_TYPE)
+        meant = as_event(body, content_type) if why in _MAY_MEAN_MORE else None
+        if meant is not None:
+            if len(meant) > self.limits.max_body_bytes:
+                return refusal.TOO_LARGE
+            if not place.hold(len(meant)):
+                return refusal.BUSY
+            head = read_head(meant)
+            if isinstance(head, Head):
+                return head, meant
+        if why is Unreadable.NOT_JSON and body:
+            if layers_in(request.headers.getall(hdrs.CONTENT_ENCODING, ())) is None:
+                return refusal.WRONG_CONTENT_ENCODING
+            if content_type is not None and not is_json(content_type):
+                return refusal.WRONG_CONTENT_TYPE
+        return refusal.unreadable(why)
+
+    def _tolerate(
+        self, request: web.BaseRequest, body: bytes, sealed: Sealed, layers: int | None
+    ) -> None:
+        """Count what was wrong with a webhook that was accepted all the same."""
+        deviations = []
+        if request.raw_path not in self.routes and request.path not in self.routes:
+            deviations.append(Deviation.PATH)
+        if not is_json(request.headers.get(hdrs.CONTENT_TYPE)):
+            deviations.append(Deviation.CONTENT_TYPE)
+        if layers is None:
+            deviations.append(Deviation.CONTENT_ENCODING)
+        if sealed.body is not body:
+            deviations.append(Deviation.BODY)
+        if deviations:
+            self.observe.tolerated(sealed.envelope.endpoint_id, deviations)
+
 
 async def _tell_to_go_on(request: web.BaseRequest) -> None:
-    """Answer `Expect: 100-continue`: the sender waits with the body until the head is accepted."""
-    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+    """Answer `Expect: 100-continue`: the sender waits with the body until the head is accepted.
+
+    A sender of HTTP/1.0 does not know such an answer; other expectations are ignored.
+    """
+    if (
+        request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+        and request.version >= HttpVersion11
+    ):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0

@@ -1,6 +1,6 @@
 """Everything by which the gateway is observed: metrics and log lines, as verbs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 
 import structlog
@@ -15,6 +15,7 @@ from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.refusal import Refusal
 from services.gateway.seal import Sealed
 from services.gateway.storing import StoredIn
+from services.gateway.tolerated import Deviation, ToleratedLog
 
 _AUTH_WORDS = ("auth", "secret", "signature", "token", "timestamp")
 _MOST_HEADER_NAMES = 10
@@ -35,6 +36,9 @@ class Observe:
             lambda event_type: accepted.labels(event_type_label(event_type))
         )
         self._refused = instruments.counter(Metric.REFUSED)
+        tolerated = instruments.counter(Metric.TOLERATED)
+        self._tolerated = {one: tolerated.labels(one.value) for one in Deviation}
+        self._tolerated_log = ToleratedLog()
         seconds = instruments.histogram(Metric.PUBLISH_SECONDS)
         self._publish_seconds = {outcome: seconds.labels(outcome) for outcome in PublishOutcome}
         answers = instruments.histogram(Metric.HTTP_SECONDS)
@@ -91,6 +95,11 @@ class Observe:
             auth_headers=_auth_headers(headers),
             duration_ms=round(duration_s * 1000, 2),
         )
+
+    def tolerated(self, endpoint_id: str, deviations: Collection[Deviation]) -> None:
+        for deviation in deviations:
+            self._tolerated[deviation].inc()
+        self._tolerated_log.add(endpoint_id, deviations)
 
     def watch_connections(self, count: Callable[[], int]) -> None:
         self._connections.set_function(count)

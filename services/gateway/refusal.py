@@ -65,12 +65,12 @@ WRONG_SECRET = _unauthorized("wrong_secret", "The secret is not the one of this 
 WRONG_CONTENT_TYPE = Refusal(
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "wrong_content_type",
-    "The content type is not application/json, or is longer than 255 bytes.",
+    "The body is not JSON, and the content type does not say that it is.",
 )
 WRONG_CONTENT_ENCODING = Refusal(
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "wrong_content_encoding",
-    f"The content encoding is none of {ENCODINGS}.",
+    f"The body is not JSON, and the content encoding is none of {ENCODINGS}.",
 )
 TOO_SLOW = Refusal(HTTPStatus.REQUEST_TIMEOUT, "too_slow", "The body did not arrive in time.")
 HEAD_TOO_SLOW = Refusal(
@@ -79,7 +79,7 @@ HEAD_TOO_SLOW = Refusal(
 HEAD_TOO_LARGE = Refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     "head_too_large",
-    "The head of the request is larger than this service takes.",
+    "The head of the request has more than 32 KiB or more than 200 headers.",
 )
 BROKEN_BODY = Refusal(
     HTTPStatus.BAD_REQUEST, "broken_body", "The body broke off, or its encoding is wrong."

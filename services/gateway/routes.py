@@ -1,6 +1,9 @@
 """Which endpoint a path means."""
 
-from collections.abc import Iterable, Mapping
+import posixpath
+from collections.abc import Container, Iterable, Mapping
+
+from aiohttp import web
 
 from services.gateway.endpoint import DEFAULT_ENDPOINT_ID, Endpoint
 
@@ -12,3 +15,11 @@ def routes_of(endpoints: Iterable[Endpoint]) -> Mapping[str, Endpoint]:
     routes = {f"{PATH}/{endpoint.id}": endpoint for endpoint in endpoints}
     default = routes.get(f"{PATH}/{DEFAULT_ENDPOINT_ID}")
     return routes if default is None else {PATH: default, **routes}
+
+
+def route_of(request: web.BaseRequest, routes: Container[str]) -> str | None:
+    """The one of these paths that a request means, also with slashes or blanks too many."""
+    if request.raw_path in routes:
+        return request.raw_path
+    path = posixpath.normpath("/" + request.path.strip().lstrip("/"))
+    return path if path in routes else None

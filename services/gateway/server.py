@@ -12,7 +12,8 @@ from aiohttp import web
 
 from ringback.runtime.lifecycle import CannotStartError
 from services.gateway.connections import Connections
-from services.gateway.http_connection import SERVER, HttpConnection, HttpServer, problem
+from services.gateway.http_connection import HttpConnection
+from services.gateway.http_problem import SERVER, problem
 from services.gateway.refusal import Refusal
 from services.gateway.seal import Sealed
 
@@ -23,8 +24,30 @@ _CUT_S = 0.5
 """How long a request that outlived the draining has to end after it was cut."""
 
 
+class _HttpServer(web.Server):
+    """Makes each connection one of ours.
+
+    aiohttp's low-level server: with two paths there is nothing to route, and an announced size can
+    be refused before the sender is told to go on.
+    """
+
+    def __init__(
+        self, answer: Callable[[web.BaseRequest], Awaitable[web.Response]], limits: Connections
+    ) -> None:
+        super().__init__(answer, access_log=None)
+        self._limits = limits
+
+    def __call__(self) -> web.RequestHandler:
+        return HttpConnection(self, self._limits, **self._kwargs)
+
+
 class Server:
-    """Listens while it is entered. Leaving stops listening and finishes the requests in hand."""
+    """Listens while it is entered.
+
+    Leaving stops listening and finishes the requests in hand. Connections stay open until each has
+    been answered once more, with `Connection: close`, or until the drain timeout: a sender that
+    sends on a connection which is just being closed does not learn what became of its webhook.
+    """
 
     def __init__(
         self,
@@ -52,7 +75,7 @@ class Server:
         return int(self._runner.addresses[0][1])
 
     async def __aenter__(self) -> Self:
-        server = HttpServer(self._answer, self._connections)
+        server = _HttpServer(self._answer, self._connections)
         runner = web.ServerRunner(server, shutdown_timeout=_CUT_S)
         await runner.setup()
         host, port = self._address
@@ -76,15 +99,17 @@ class Server:
         # Bodies are no longer read once aiohttp has begun to clean up, so that comes last.
         assert self._runner is not None
         assert self._sweep is not None
-        self._sweep.cancel()
         self._draining = True
         for site in self._runner.sites:
             await site.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._drain_timeout_s):
+                await self._connections.all_closed()
+                # One whose sender has gone is finished, too.
                 while self._in_hand:
                     self._none_in_hand.clear()
                     await self._none_in_hand.wait()
+        self._sweep.cancel()
         await self._runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
@@ -105,7 +130,7 @@ class Server:
             response = self._refused(answer, connection, is_whole=request.content.is_eof())
         else:
             response = _accepted(answer)
-        if self._draining or connection.is_last:
+        if connection.is_last or (self._draining and not connection.has_more):
             response.force_close()
         return response
 

@@ -151,6 +151,13 @@ class GatewaySettings(
         description="Connections open at once, as far as the limit of open files allows. Beyond, "
         "the one gives way that has waited longest without having brought a webhook.",
     )
+    keepalive_timeout_s: float = Field(
+        default=650.0,
+        ge=1,
+        description="Seconds for which a connection that has brought a webhook may be idle. More "
+        "than any proxy in front keeps its own idle connections: 60 s at nginx and AWS, 90 s at "
+        "Traefik, 600 s at Google, 3600 s at Envoy.",
+    )
     max_in_hand: int = Field(
         default=1000, ge=1, description="Requests in hand at once; beyond, the answer is 503."
     )
@@ -170,5 +177,8 @@ class GatewaySettings(
         "leaves the payloads to the processor, which then writes them when it finishes.",
     )
     gateway_drain_timeout_s: float = Field(
-        default=5.0, gt=0, description="Seconds to finish the requests in hand when told to stop."
+        default=5.0,
+        gt=0,
+        description="Seconds to finish the requests in hand when told to stop, and to answer one "
+        "more on each connection that is kept open.",
     )

@@ -15,7 +15,7 @@ from ringback.runtime.tracing import OpenSpan, Shape, Tracer, Value, shape_of
 from services.gateway.endpoint import Endpoint
 from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.refusal import Refusal
-from services.gateway.routes import PATH
+from services.gateway.routes import PATH, route_of
 from services.gateway.seal import Sealed
 from services.gateway.storing import Stored, StoredIn
 
@@ -52,15 +52,16 @@ class Spans:
         agent = headers.get(hdrs.USER_AGENT)
         attributes: dict[str, Value] = {Attribute.USER_AGENT: _short(agent)} if agent else {}
         if request.method == hdrs.METH_POST:
-            shape = self._shapes.get(request.raw_path) or self._shapes.get(request.path)
-            if shape is not None:
-                return self._tracer.start(shape, parent=parent, attributes=attributes)
+            path = route_of(request, self._shapes)
+            if path is not None:
+                return self._tracer.start(self._shapes[path], parent=parent, attributes=attributes)
         attributes[Attribute.URL_PATH] = _short(request.path)
         method = request.method
         if method not in _METHODS:
             attributes[Attribute.HTTP_METHOD_SENT] = _short(method)
             method = _OTHER_METHOD
-        route = _route(request.path) if request.path in self._shapes else ""
+        path = route_of(request, self._shapes)
+        route = "" if path is None else _route(path)
         return self._tracer.start(_not_taken(method, route), parent=parent, attributes=attributes)
 
     @staticmethod

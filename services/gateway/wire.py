@@ -108,7 +108,9 @@ def _pending_rows(
 
 def _server(settings: GatewaySettings, intake: Intake, observe: Observe) -> Server:
     most = room_for_connections(settings.max_connections)
-    connections = Connections(most, cut=observe.connection_cut)
+    connections = Connections(
+        most, cut=observe.connection_cut, known_waits_s=settings.keepalive_timeout_s
+    )
     observe.watch_connections(lambda: connections.count)
     return Server(
         host=settings.gateway_host,

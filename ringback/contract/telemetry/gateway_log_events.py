@@ -46,6 +46,13 @@ class GatewayLogEvent:
         services=GATEWAY,
         fields=("reason", "status", "path", "auth_headers", "duration_ms"),
     )
+    WEBHOOK_TOLERATED: Final = LogEventSpec(
+        "webhook.tolerated",
+        "`count` webhooks of an endpoint deviated from the contract and were accepted all the "
+        "same; at most one line a minute and endpoint.",
+        services=GATEWAY,
+        fields=("endpoint_id", "deviations", "count"),
+    )
     PENDING_ROWS_STUCK: Final = LogEventSpec(
         "pending_rows.stuck",
         "Pending rows cannot be written to the log; one line per outage.",

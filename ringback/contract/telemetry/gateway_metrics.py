@@ -49,6 +49,13 @@ class GatewayMetric:
         services=GATEWAY,
         labels={"reason": REFUSAL_REASONS},
     )
+    TOLERATED: Final = MetricSpec(
+        name="webhook_tolerated_total",
+        kind=Kind.COUNTER,
+        help="Deviations from the contract in webhooks that were accepted all the same.",
+        services=GATEWAY,
+        labels={"deviation": ("path", "content_type", "content_encoding", "body")},
+    )
     PUBLISH_SECONDS: Final = MetricSpec(
         name="webhook_publish_duration_seconds",
         kind=Kind.HISTOGRAM,

@@ -31,6 +31,8 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "dead_letters": "How many dead letters a message tells of for the first time.",
         "dedup_key": "What tells a copy of an event from another event.",
         "deliveries_before": "How often the message had been delivered before.",
+        "deviations": "What was wrong with webhooks that were accepted: `path`, `content_type`, "
+        "`content_encoding`, `body`.",
         "detail": "The text of an error, cut off.",
         "duplicate_of": "The webhook that carried the same event first.",
         "duration_ms": "How many milliseconds it took.",

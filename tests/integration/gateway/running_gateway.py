@@ -69,11 +69,13 @@ class RunningGateway:
             content = await got.json(content_type=None) if method != "HEAD" else None
             return Answer(got.status, got.headers, content, time.monotonic() - began)
 
-    async def send_raw(self, data: bytes) -> bytes:
+    async def send_raw(self, *pieces: bytes) -> bytes:
         """Send bytes as they are and return all that comes back until the other side closes."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            writer.write(data)
+            for data in pieces:
+                writer.write(data)
+                await asyncio.sleep(0.02 if len(pieces) > 1 else 0)
             return await asyncio.wait_for(reader.read(), 15)
         finally:
             writer.close()
@@ -122,6 +124,7 @@ async def running(settings: GatewaySettings) -> AsyncGenerator[RunningGateway]:
             await eventually(lambda: _listens(gateway))
             yield gateway
         finally:
+            await session.close()  # Or the gateway would wait for more on its connections.
             stop.set()
             await task
 

@@ -40,7 +40,11 @@ from tests.integration.gateway.running_gateway import RunningGateway, assert_pro
         ),
         pytest.param(b'{"type": "x", "y": NaN}', "not a JSON document", id="NaN"),
         pytest.param(b'{"type": "x", "y": "\xff"}', "not a JSON document", id="not UTF-8"),
-        pytest.param(b'\xef\xbb\xbf{"type": "x"}', "not a JSON document", id="byte order mark"),
+        pytest.param(b'{"type": "x", "y": Infinity}', "not a JSON document", id="Infinity"),
+        pytest.param(b'{"type": "x"}{"type": "y"}', "not a JSON document", id="two documents"),
+        pytest.param(b'[{"type": "x"},{"type": "y"}]', "not a JSON object", id="two events"),
+        pytest.param(b'[[{"type": "x"}]]', "not a JSON object", id="a list in a list"),
+        pytest.param(b'"type"', "not a JSON object", id="text"),
     ],
 )
 async def test_refuses_what_is_no_event(gateway: RunningGateway, body: bytes, detail: str) -> None:

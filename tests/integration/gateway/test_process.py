@@ -13,6 +13,7 @@ import aiohttp
 import asyncpg
 
 from ringback.local.ports import free_ports
+from tests.integration.gateway.keep_alive import Connection, keep_alive, last_header
 from tests.integration.gateway.running_gateway import NOBODY, PATH, SECRET
 from tests.support.eventually import eventually
 
@@ -139,6 +140,35 @@ async def test_finishes_what_it_has_begun_when_told_to_stop(
         assert await database.fetchval("SELECT max(accepted) FROM webhook_gateway_ledger") == 2
     finally:
         await database.close()
+
+
+async def test_no_sender_meets_a_closed_connection(ready_amqp_url: str, database_url: str) -> None:
+    """Who keeps sending through SIGTERM has every webhook answered, the last one with `close`.
+
+    Of the connections that are idle, each takes one more; then nothing is left to wait for.
+    """
+    port, health_port = free_ports(2)
+    environment = _environment(ready_amqp_url, database_url, port, health_port)
+    environment["RINGBACK_GATEWAY_DRAIN_TIMEOUT_S"] = "60"
+    for pause_s in (0.0, 0.1, 0.2):
+        async with _process(environment) as process:
+            await eventually(lambda: _is_open(port))
+            async with keep_alive(port, 8) as busy, keep_alive(port, 8) as idle:
+                sending = [asyncio.create_task(_send_until_closed(one)) for one in busy]
+                await asyncio.sleep(pause_s)
+                process.send_signal(signal.SIGTERM)
+                async with asyncio.timeout(60):
+                    await asyncio.gather(*sending)
+                    for connection in idle:
+                        assert await last_header(connection) == "close"
+                    log, _ = await process.communicate()
+        assert process.returncode == 0
+        assert b"gateway.stopping" in log
+
+
+async def _send_until_closed(connection: Connection) -> None:
+    while await last_header(connection) != "close":
+        await asyncio.sleep(0.01)
 
 
 async def test_more_connections_than_it_may_have_files(

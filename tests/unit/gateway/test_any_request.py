@@ -12,7 +12,8 @@ from services.gateway.content_type import is_json
 from services.gateway.dedup_key import LONGEST_KEY
 from services.gateway.endpoint import Endpoint
 from services.gateway.head import Head, read_head
-from services.gateway.unpack import encoding_of, is_known
+from services.gateway.lenient_body import as_event
+from services.gateway.unpack import layers_in
 from tests.unit.contract.json_documents import ANY_BYTES
 
 SECRETS = (b"the-first-secret", "ein zweites Geheimnis: ü".encode())
@@ -48,11 +49,12 @@ def test_the_secret_lets_in_beside_any_guess_of_another_header(
     assert Endpoint("default", UUID(int=1), SECRETS).refuses(headers) is None
 
 
-@given(text=st.none() | AS_READ | st.text())
-def test_any_content_type_and_encoding_is_decided(text: str | None) -> None:
-    """With an answer, not with an error."""
+@given(text=st.none() | AS_READ | st.text(), body=ANY_BYTES)
+def test_any_content_type_and_encoding_is_decided(text: str | None, body: bytes) -> None:
+    """With an answer, not with an error, beside any body."""
     assert is_json(text) in {True, False}
-    assert is_known(encoding_of(text)) in {True, False}
+    assert layers_in([] if text is None else [text]) in {None, 0, 1, 2, 3}
+    assert as_event(body, text) != body
 
 
 def what_is_read(body: bytes) -> Any:

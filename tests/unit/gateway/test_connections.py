@@ -7,11 +7,11 @@ import pytest
 
 from services.gateway.connections import (
     KNOWN_WAITS_S,
-    LONGEST_HEAD_BYTES,
     STRANGER_WAITS_S,
     Connections,
     CutFor,
 )
+from services.gateway.head_limits import LONGEST_HEAD_BYTES
 
 
 @dataclass(eq=False)
@@ -85,7 +85,7 @@ def test_who_has_a_request_in_hand_or_is_known_does_not_give_way(connections: Co
 
 
 def test_a_new_one_goes_where_all_are_known(connections: Connections) -> None:
-    """A place that somebody trusted holds is not taken away for a stranger."""
+    """A place is not taken from somebody trusted who has just used it."""
     all_known = opened(connections, 3)
     for one in all_known:
         connections.begins(one)
@@ -96,6 +96,24 @@ def test_a_new_one_goes_where_all_are_known(connections: Connections) -> None:
     assert late.why == [CutFor.CROWDED]
     assert connections.count == 3
     assert not any(one.why for one in all_known)
+
+
+def test_known_ones_that_are_idle_give_way_where_all_are_known(
+    connections: Connections, clock: Clock
+) -> None:
+    """They may stay for long, so without this they would keep all others out."""
+    all_known = opened(connections, 3)
+    for one in all_known:
+        connections.ends(one, accepted=True)
+    clock.now_s += STRANGER_WAITS_S
+    connections.begins(all_known[0])
+
+    first, second = opened(connections, 2)
+
+    # One of them for the first; the second takes the place of the first, which is a stranger.
+    assert [bool(one.why) for one in all_known] == [False, True, False]
+    assert first.why == [CutFor.CROWDED]
+    assert not second.why
 
 
 def test_strangers_wait_less_long_than_those_that_are_known(

@@ -24,17 +24,33 @@ ORG = UUID("00000000-0000-0000-0000-000000000001")
         ({"X-Vapi-Secret": "new "}, None),
         ({"x-vapi-secret": "old"}, None),
         ({"Authorization": "BEARER new"}, None),
+        ({"Authorization": "new"}, None),
+        ({"Authorization": " Bearer   new "}, None),
+        ({"X-Vapi-Secret": "Bearer new"}, None),
+        ({"X-Vapi-Secret": "Bearer"}, NO_SECRET),
+        ({"X-Vapi-Secret": "Basic new"}, WRONG_SECRET),
+        ([("X-Vapi-Secret", ""), ("X-Vapi-Secret", "new")], None),
+        ([("Authorization", "Basic x"), ("Authorization", "Bearer new")], None),
         ({"X-Vapi-Secret": "wrong", "Authorization": "Bearer new"}, None),
         ({"X-Vapi-Secret": "\udcff\udcfe"}, WRONG_SECRET),
     ],
 )
 def test_either_header_with_either_secret_will_do(
-    headers: dict[str, str], expected: Refusal | None
+    headers: dict[str, str] | list[tuple[str, str]], expected: Refusal | None
 ) -> None:
     """An empty value counts as absent; one valid secret in one of the headers is enough."""
     endpoint = Endpoint("acme", ORG, (b"new", b"old"))
 
     assert endpoint.refuses(CIMultiDict(headers)) is expected
+
+
+def test_a_secret_may_look_like_a_header() -> None:
+    """One that was copied with its scheme is compared as it is, too."""
+    endpoint = Endpoint("acme", ORG, (b"Bearer new", b"two words"))
+
+    for value in ("Bearer new", "two words"):
+        assert endpoint.refuses(CIMultiDict({"X-Vapi-Secret": value})) is None
+    assert endpoint.refuses(CIMultiDict({"Authorization": "Bearer new"})) is None
 
 
 def test_an_endpoint_does_not_show_its_secrets() -> None:

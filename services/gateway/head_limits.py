@@ -1,0 +1,33 @@
+"""How large the head of a request may be: its request line and its headers."""
+
+from aiohttp import StreamReader
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo  # ruff: ignore[import-private-name]
+
+InvalidHead = _ErrInfo
+"""What aiohttp queues in the place of a request, so that it is refused in its turn."""
+
+LONGEST_HEAD_BYTES = 32 * 1024
+"""Vapi's have about 1 kB; proxies add cookies, certificates and traces."""
+
+MAX_HEADERS = 200
+
+_TOO_MANY_HEADERS = "Too many headers received"
+
+
+def size_of(message: RawRequestMessage) -> int:
+    fields = sum(len(name) + len(value) + len(": \r\n") for name, value in message.raw_headers)
+    return len(f"{message.method} {message.path} HTTP/1.1\r\n\r\n") + fields
+
+
+def large_head() -> tuple[InvalidHead, StreamReader]:
+    too_long = LineTooLong(b"", LONGEST_HEAD_BYTES)
+    return InvalidHead(status=too_long.code, exc=too_long, message=""), EMPTY_PAYLOAD
+
+
+def is_too_large(error: BaseException | None) -> bool:
+    return isinstance(error, LineTooLong) or (
+        isinstance(error, BadHttpMessage) and error.message == _TOO_MANY_HEADERS
+    )

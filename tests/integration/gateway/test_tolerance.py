@@ -1,0 +1,328 @@
+"""What senders get wrong on the way to an event that can be stored: they never send it again."""
+
+import asyncio
+import codecs
+import gzip
+import json
+import re
+import zlib
+from collections.abc import AsyncIterator
+
+import pytest
+from aio_pika.abc import AbstractChannel
+
+from ringback.contract.topology import WORK_QUEUE
+from tests.integration.gateway.queue_reader import take_one
+from tests.integration.gateway.running_gateway import (
+    DEFAULT_ORG,
+    PATH,
+    SECRET,
+    RunningGateway,
+    running,
+    settings_for,
+)
+
+HANG = b'{"type":"hang"}'
+WITH_EXTRAS = b'{"message":{"type":"hang","new":1},"more":[null]}'
+
+
+ODD_TEXT = '{"type":"hang","y":"ä"}'
+ANSWER_OK = re.compile(rb"\AHTTP/1\.[01] 200 ")
+
+
+def raw_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(body) + packer.flush()
+
+
+def request(
+    body: bytes = HANG,
+    *,
+    line: str = f"POST {PATH} HTTP/1.1",
+    content_type: str | None = "application/json",
+    headers: str = "",
+    secret: str = f"X-Vapi-Secret: {SECRET}",
+    host: str = "Host: x\r\n",
+) -> bytes:
+    kind = "" if content_type is None else f"Content-Type: {content_type}\r\n"
+    head = (
+        f"{line}\r\n{host}{secret}\r\n{kind}{headers}"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode(errors="surrogateescape") + body
+
+
+async def stored(gateway: RunningGateway, channel: AbstractChannel, data: bytes) -> bytes | str:
+    """The body that was stored for these bytes, or the answer if nothing was."""
+    answer = await gateway.send_raw(data)
+    if not ANSWER_OK.search(answer):
+        return answer.decode(errors="replace")
+    return (await take_one(channel, WORK_QUEUE)).body
+
+
+@pytest.fixture
+async def acme_gateway(ready_amqp_url: str, database_url: str) -> AsyncIterator[RunningGateway]:
+    """One with a second endpoint."""
+    acme = {"acme": {"org_id": DEFAULT_ORG, "secret": SECRET}}
+    settings = settings_for(ready_amqp_url, database_url, endpoints=json.dumps(acme))
+    async with running(settings) as started:
+        yield started
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "paths"),
+    [
+        (
+            "default",
+            [
+                f"{PATH}/",
+                f"/{PATH}",
+                f"//{PATH}//",
+                "/api//webhooks/vapi",
+                f"{PATH}/?x=y",
+                f"{PATH}?x=/y/",
+                f"{PATH}%20",
+                f"{PATH}/default/",
+                "/api/./webhooks/x/../vapi",
+                "/%61pi/webhooks/vapi%2F",
+                f"https://somewhere:443{PATH}?x",
+            ],
+        ),
+        (
+            "acme",
+            [
+                f"{PATH}/acme/",
+                f"{PATH}//acme",
+                f"{PATH}/%61cme",
+                f"{PATH}%2Facme",
+                f"http://somewhere{PATH}/acme/",
+            ],
+        ),
+    ],
+)
+async def test_a_path_is_the_endpoint_that_it_means(
+    acme_gateway: RunningGateway, channel: AbstractChannel, endpoint: str, paths: list[str]
+) -> None:
+    """Slashes too many, percent-encoding, a query and the form for proxies change nothing."""
+    for path in paths:
+        answer = await acme_gateway.send_raw(request(line=f"POST {path} HTTP/1.1"))
+
+        assert ANSWER_OK.search(answer), (path, answer)
+        message = await take_one(channel, WORK_QUEUE)
+        assert endpoint in message.headers.values(), (path, message.headers)
+
+
+CONTENT_TYPES = [
+    None,
+    "",
+    "json",
+    "text/json",
+    "text/plain",
+    "text/plain; charset=utf-8",
+    "application/octet-stream",
+    "application/x-www-form-urlencoded",
+    "application/json, application/json",
+    "APPLICATION/JSON;CHARSET=UTF-8",
+    "application/json; charset=klingon",
+    "application/json;;",
+    "application/json\udcff",
+    "application/json; x=" + "y" * 240,
+]
+
+
+async def test_a_content_type_is_no_reason(
+    gateway: RunningGateway, channel: AbstractChannel
+) -> None:
+    """What is a JSON event is taken, whatever it is called."""
+    for content_type in CONTENT_TYPES:
+        data = request(content_type=content_type)
+        assert await stored(gateway, channel, data) == HANG, content_type
+
+
+BODIES = [
+    (codecs.BOM_UTF8 + HANG, "application/json", HANG),
+    (HANG.decode().encode("utf-16"), "application/json", HANG),
+    (HANG.decode().encode("utf-16-be"), "application/json; charset=utf-16be", HANG),
+    (HANG.decode().encode("utf-32"), "application/json", HANG),
+    (b"\r\n\t " + HANG + b" \0", "application/json", HANG),
+    (b"[" + HANG + b"]", "application/json", HANG),
+    (json.dumps(HANG.decode()).encode(), "application/json", HANG),
+    (ODD_TEXT.encode("latin-1"), "application/json; charset=ISO-8859-1", ODD_TEXT.encode()),
+    (ODD_TEXT.encode(), "application/json; charset=ISO-8859-1", ODD_TEXT.encode()),
+    (WITH_EXTRAS, "application/json", WITH_EXTRAS),
+]
+
+
+async def test_the_event_in_a_body_is_stored(
+    gateway: RunningGateway, channel: AbstractChannel
+) -> None:
+    """As the JSON object in UTF-8 that processors read."""
+    for body, content_type, meant in BODIES:
+        data = request(body, content_type=content_type)
+        assert await stored(gateway, channel, data) == meant, body
+
+
+CODINGS = [
+    ("gzip", gzip.compress(HANG[:5]) + gzip.compress(HANG[5:])),
+    ("gzip", gzip.compress(HANG) + b"\0" * 1000),
+    ("x-gzip", gzip.compress(HANG)),
+    ("GZIP", gzip.compress(HANG)),
+    ("gzip, identity", gzip.compress(HANG)),
+    ("identity\r\nContent-Encoding: gzip", gzip.compress(HANG)),
+    ("identity", HANG),
+    ("", HANG),
+    ("deflate", zlib.compress(HANG)),
+    ("deflate", raw_deflate(HANG)),
+    ("Deflate", gzip.compress(HANG)),
+    ("gzip", zlib.compress(HANG)),
+    ("gzip, gzip", gzip.compress(gzip.compress(HANG))),
+    ("gzip, gzip", gzip.compress(HANG)),
+    ("gzip", HANG),
+    ("utf-8", HANG),
+    ("br", HANG),
+]
+
+
+async def test_a_body_is_unpacked_as_it_is_packed(
+    gateway: RunningGateway, channel: AbstractChannel
+) -> None:
+    """The header says that it is; how, the bytes say. gzip is known without a header."""
+    for coding, body in CODINGS:
+        data = request(body, headers=f"Content-Encoding: {coding}\r\n")
+        assert await stored(gateway, channel, data) == HANG, (coding, body)
+    assert await stored(gateway, channel, request(gzip.compress(HANG))) == HANG
+
+
+SECRETS = [
+    f"x-vapi-secret:   {SECRET}\t ",
+    f"X-VAPI-SECRET: Bearer {SECRET}",
+    f"Authorization: {SECRET}",
+    f"AUTHORIZATION: bearer   {SECRET}",
+    f"X-Vapi-Secret: \r\nX-Vapi-Secret: {SECRET}",
+    f"Authorization: Basic eDp5\r\nAuthorization: Bearer {SECRET}",
+]
+
+
+async def test_a_secret_is_found(gateway: RunningGateway, channel: AbstractChannel) -> None:
+    """With or without its scheme, in either header, beside others."""
+    for secret in SECRETS:
+        assert await stored(gateway, channel, request(secret=secret)) == HANG, secret
+
+
+async def test_an_expectation_is_met_or_ignored(gateway: RunningGateway) -> None:
+    """A sender of HTTP/1.0 would take the interim answer for the answer."""
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+    for version, expect, goes_on in (
+        ("1.1", "100-Continue", True),
+        ("1.0", "100-continue", False),
+        ("1.1", "200-ok", False),
+        ("1.1", "", False),
+    ):
+        line = f"POST {PATH} HTTP/{version}"
+
+        answer = await gateway.send_raw(request(line=line, headers=f"Expect: {expect}\r\n"))
+
+        assert answer.startswith(interim) is goes_on, (version, expect)
+        last = answer.removeprefix(interim)
+        assert last.startswith(f"HTTP/{version} 200 ".encode()), (version, expect)
+
+
+async def test_http_1_0_without_a_host_is_kept_alive(gateway: RunningGateway) -> None:
+    """Where its sender asks for it."""
+    line = f"POST {PATH} HTTP/1.0"
+    first = request(line=line, host="").replace(b"Connection: close", b"Connection: keep-alive")
+
+    answer = await gateway.send_raw(first + request(line=line, host=""))
+
+    assert answer.count(b"HTTP/1.0 200 ") == 2, answer
+
+
+CHUNKED = (
+    f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\n"
+    "Transfer-Encoding: Chunked\r\n\r\n"
+).encode()
+
+
+async def test_trailers_are_ignored(gateway: RunningGateway, channel: AbstractChannel) -> None:
+    """Also by the next request: one of them would make it invalid."""
+    chunks = CHUNKED + b'5;a=b\r\n{"typ\r\na\r\ne":"hang"}\r\n0\r\nX-A: b\r\nHost: y\r\n\r\n'
+
+    answer = await gateway.send_raw(chunks, request())
+
+    assert answer.startswith(b"HTTP/1.1 200 "), answer
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answer.lower()
+    assert (await take_one(channel, WORK_QUEUE)).body == HANG
+
+
+async def test_a_chunked_body_without_trailers_keeps_the_connection(
+    gateway: RunningGateway,
+) -> None:
+    """In one piece, and with its end apart, as most senders write it."""
+    pieces = (b'f\r\n{"type":"hang"}\r\n', b"0\r\n\r\n")
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    for writes in ([CHUNKED + b"".join(pieces)], [CHUNKED, *pieces]) * 2:
+        for data in writes:
+            writer.write(data)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        answer = await reader.readuntil(b"}")
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" not in answer.lower()
+    writer.close()
+
+
+async def test_trailers_may_be_cut_anywhere(gateway: RunningGateway) -> None:
+    """No cut makes a trailer look like the end."""
+    body = b'f\r\n{"type":"hang"}\r\n0\r\nX: 0\r\n\r\n'
+    for cut in range(len(body) - 10, len(body)):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(CHUNKED + body[:cut])
+        await asyncio.sleep(0.02)
+        writer.write(body[cut:])
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200 "), (cut, answer)
+        assert b"connection: close" in answer.lower(), cut
+        writer.close()
+
+
+async def test_what_is_tolerated_is_counted_and_logged(
+    gateway: RunningGateway, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By what was wrong; with one line for many."""
+    for _ in range(3):
+        await gateway.send(HANG, headers={"Content-Type": "text/plain"}, path=PATH + "/")
+    await gateway.send(codecs.BOM_UTF8 + HANG, headers={"Content-Encoding": "utf-8"})
+    await gateway.send(HANG)
+    await gateway.send(b"no event", headers={"Content-Type": "text/plain"})
+
+    for deviation, count in (
+        ("path", 3),
+        ("content_type", 3),
+        ("content_encoding", 1),
+        ("body", 1),
+    ):
+        counted = await gateway.metric("webhook_tolerated_total", deviation=deviation)
+        assert counted == count, deviation
+    assert capfd.readouterr().out.count("webhook.tolerated") == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param("Content-Length: 15\r\nTransfer-Encoding: chunked\r\n", id="two lengths"),
+        pytest.param("Content-Length: 15\r\nContent-Length: 16\r\n", id="two sizes"),
+        pytest.param("Content-Length: 15\r\nHost: y\r\n", id="two hosts"),
+        pytest.param("Content-Length: +15\r\n", id="a size that is no number"),
+        pytest.param("Content-Length : 15\r\n", id="a blank before the colon"),
+        pytest.param("Content-Length: 15\r\nX: a\x00b\r\n", id="NUL in a header"),
+    ],
+)
+async def test_a_head_of_two_meanings_is_refused(gateway: RunningGateway, head: str) -> None:
+    """A proxy may have read the other one: where a request ends must be beyond doubt."""
+    start = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\n"
+
+    answer = await gateway.send_raw(f"{start}{head}\r\n".encode() + HANG)
+
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ")), answer
+    assert b"application/problem+json" in answer
