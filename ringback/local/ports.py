@@ -10,6 +10,7 @@ from typing import Self
 from ringback.local.errors import LocalStackError
 
 LOOPBACK = "127.0.0.1"
+LOOPBACK_OF_BOTH = f"{LOOPBACK},::1"
 
 _NOBODYS_CHOICE = range(15_000, 32_000)
 

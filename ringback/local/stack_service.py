@@ -14,7 +14,7 @@ import aiohttp
 
 from ringback.local.child import Child
 from ringback.local.errors import LocalStackError
-from ringback.local.ports import LOOPBACK, ServicePorts, named_ports, port_setting
+from ringback.local.ports import LOOPBACK, LOOPBACK_OF_BOTH, ServicePorts, named_ports, port_setting
 
 POLL_S = 0.1
 TAIL_LINES = 12
@@ -101,9 +101,9 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
     environ = around.environ
     local = {
         # Nobody but this machine can reach a gateway that asks for no secret.
-        "RINGBACK_GATEWAY_HOST": LOOPBACK,
-        "RINGBACK_METRICS_HOST": LOOPBACK,
-        "RINGBACK_EXPOSITION_HOST": LOOPBACK,
+        "RINGBACK_GATEWAY_HOST": LOOPBACK_OF_BOTH,
+        "RINGBACK_METRICS_HOST": LOOPBACK_OF_BOTH,
+        "RINGBACK_EXPOSITION_HOST": LOOPBACK_OF_BOTH,
         "RINGBACK_TRACE_FILE": str(around.state_dir.absolute() / TRACE_FILE),
         "RINGBACK_SPOOL_DIR": str(around.state_dir / "spool"),
         "PYTHONUNBUFFERED": "1",

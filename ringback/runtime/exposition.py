@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.listening import listen
 
 Ping = Callable[[], Awaitable[bool]]
 
@@ -49,14 +50,11 @@ class Exposition:
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, *self._address).start()
-        except OSError as exc:
+            for listening in listen(*self._address, setting="RINGBACK_..._EXPOSITION_PORT"):
+                await web.SockSite(self._runner, listening).start()
+        except CannotStartError:
             await self._runner.cleanup()
-            host, port = self._address
-            raise CannotStartError(
-                f"Port {port} on {host} (RINGBACK_..._EXPOSITION_PORT) cannot be used: "
-                f"{exc.strerror or exc}."
-            ) from exc
+            raise
         return self
 
     async def __aexit__(

@@ -42,7 +42,8 @@ def question(arguments: Sequence[str], environ: Mapping[str, str]) -> Question:
 
 def _to_ask(listens_on: str) -> str:
     """Where a server can be reached that listens on this; every address includes loopback."""
-    if not listens_on:
+    listens_on = listens_on.partition(",")[0].strip().strip("[]")
+    if listens_on in {"", "*"}:
         return "127.0.0.1"
     try:
         address = ipaddress.ip_address(listens_on)

@@ -125,8 +125,9 @@ class RetentionSettings(Settings):
 
 class ExpositionSettings(Settings):
     exposition_host: str = Field(
-        default="0.0.0.0",  # ruff: ignore[hardcoded-bind-all-interfaces]
-        description="Where /metrics, /livez and /readyz listen. Not for the public.",
+        default="*",
+        description="Where /metrics, /livez and /readyz listen: addresses with commas between "
+        "them, or * for all of IPv4 and IPv6. Not for the public.",
     )
 
 

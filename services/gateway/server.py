@@ -1,8 +1,6 @@
 """HTTP: a socket, requests to the intake, and its answers as responses."""
 
 import asyncio
-import os
-import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
@@ -11,6 +9,7 @@ from typing import Self
 from aiohttp import web
 
 from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.listening import listen
 from services.gateway.connections import Connections
 from services.gateway.http_connection import HttpConnection
 from services.gateway.http_problem import SERVER, problem
@@ -78,14 +77,12 @@ class Server:
         server = _HttpServer(self._answer, self._connections)
         runner = web.ServerRunner(server, shutdown_timeout=_CUT_S)
         await runner.setup()
-        host, port = self._address
         try:
-            await web.TCPSite(runner, host, port, backlog=1024).start()
-        except OSError as exc:
+            for listening in listen(*self._address, setting="RINGBACK_GATEWAY_PORT"):
+                await web.SockSite(runner, listening, backlog=1024).start()
+        except CannotStartError:
             await runner.cleanup()
-            raise CannotStartError(
-                f"Port {port} on {host} (RINGBACK_GATEWAY_PORT) cannot be used: {_why(exc)}."
-            ) from exc
+            raise
         self._runner = runner
         self._sweep = asyncio.create_task(self._keep_sweeping())
         return self
@@ -145,13 +142,6 @@ class Server:
         while True:
             await asyncio.sleep(_SWEEP_S)
             self._connections.cut_slow()
-
-
-def _why(error: OSError) -> str:
-    """The system's own words; asyncio puts the address in front of them once more."""
-    if error.errno is None or isinstance(error, socket.gaierror):
-        return error.strerror or str(error)
-    return os.strerror(error.errno)
 
 
 def _accepted(sealed: Sealed) -> web.Response:

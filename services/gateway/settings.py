@@ -126,8 +126,9 @@ class GatewaySettings(
     TraceSettings,
 ):
     gateway_host: str = Field(
-        default="0.0.0.0",  # ruff: ignore[hardcoded-bind-all-interfaces]  # the public side
-        description="Where the gateway listens for webhooks.",
+        default="*",
+        description="Where the gateway listens for webhooks: addresses with commas between them, "
+        "or * for all of IPv4 and IPv6.",
     )
     gateway_port: int = Field(default=8080, ge=0, le=65535, description="The port for webhooks.")
     gateway_exposition_port: int = Field(

@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.listening import ALL_ADDRESSES, addresses_in
 from services.metrics.api.call_spans import CallSpans
 from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.grpc_binding import grpc_handlers
@@ -40,7 +41,8 @@ _OPTIONS = (
 
 @asynccontextmanager
 async def grpc_server(
-    address: str,
+    hosts: str,
+    port: int,
     dispatcher: Dispatcher,
     *,
     spans: CallSpans,
@@ -51,7 +53,7 @@ async def grpc_server(
 
     It says so for the server (an empty name) and for each service. Leaving says NOT_SERVING, then
     finishes the calls in hand, for `drain_timeout_s` at most: streams end when the dispatcher's
-    `stopping` is set. Raises CannotStartError when the address cannot be used.
+    `stopping` is set. Raises CannotStartError when an address cannot be used.
     """
     services = tuple(dict.fromkeys(method.service for method in dispatcher.methods))
     server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
@@ -62,12 +64,15 @@ async def grpc_server(
     reflection.enable_server_reflection(
         (*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
-    try:
-        server.add_insecure_port(address)
-    except RuntimeError as exc:
-        raise CannotStartError(
-            f"The address {address} (RINGBACK_METRICS_GRPC_PORT) cannot be used."
-        ) from exc
+    # gRPC listens on IPv4 as well where it is told to on all of IPv6.
+    for host in addresses_in(hosts.replace(ALL_ADDRESSES, "::")):
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            server.add_insecure_port(address)
+        except RuntimeError as exc:
+            raise CannotStartError(
+                f"The address {address} (RINGBACK_METRICS_GRPC_PORT) cannot be used."
+            ) from exc
     await server.start()
     following = asyncio.create_task(_follow(servicer, services, is_ready))
     try:

@@ -2,15 +2,13 @@
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
 from aiohttp import web
 
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.listening import listen
 from services.metrics.api.call_spans import CallSpans
 from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.errors import internal
@@ -49,22 +47,11 @@ async def rest_server(
     runner = web.ServerRunner(server, shutdown_timeout=drain_timeout_s / 2)
     await runner.setup()
     try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as exc:
-            raise CannotStartError(
-                f"Port {port} on {host} (RINGBACK_METRICS_REST_PORT) cannot be used: {_why(exc)}."
-            ) from exc
+        for listening in listen(host, port, setting="RINGBACK_METRICS_REST_PORT"):
+            await web.SockSite(runner, listening).start()
         yield
     finally:
         await runner.cleanup()
-
-
-def _why(error: OSError) -> str:
-    """The system's own words; asyncio puts the address in front of them once more."""
-    if error.errno is None or isinstance(error, socket.gaierror):
-        return error.strerror or str(error)
-    return os.strerror(error.errno)
 
 
 class _ProblemServer(web.Server):

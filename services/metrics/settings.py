@@ -98,8 +98,9 @@ class MetricsSettings(
     TraceSettings,
 ):
     metrics_host: str = Field(
-        default="0.0.0.0",  # ruff: ignore[hardcoded-bind-all-interfaces]  # its callers are services elsewhere
-        description="Where the metrics service listens for its callers. Not for the public.",
+        default="*",
+        description="Where the metrics service listens for its callers: addresses with commas "
+        "between them, or * for all of IPv4 and IPv6. Not for the public.",
     )
     metrics_grpc_port: int = Field(
         default=50051, ge=1, le=65535, description="The port for gRPC calls."

@@ -185,7 +185,8 @@ async def _listen(
 ) -> None:
     host, drain_timeout_s = settings.metrics_host, settings.metrics_drain_timeout_s
     grpc = grpc_server(
-        f"{host}:{settings.metrics_grpc_port}",
+        host,
+        settings.metrics_grpc_port,
         dispatcher,
         spans=spans,
         is_ready=readiness.both,

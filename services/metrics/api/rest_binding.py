@@ -237,4 +237,7 @@ def _timeout_s(text: str | None) -> float | None:
 
 def _address(request: web.BaseRequest) -> str:
     name = request.transport.get_extra_info("peername") if request.transport else None
-    return ":".join(str(part) for part in name[:2]) if isinstance(name, tuple) else ""
+    if not isinstance(name, tuple):
+        return ""
+    # A socket for both families names IPv4 as a part of IPv6.
+    return ":".join(str(part) for part in name[:2]).removeprefix("::ffff:")

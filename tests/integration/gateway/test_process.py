@@ -87,6 +87,20 @@ async def test_says_that_its_port_is_taken(ready_amqp_url: str) -> None:
     ]
 
 
+async def test_is_reached_by_both_families(ready_amqp_url: str, database_url: str) -> None:
+    """IPv4 and IPv6, on both ports, where no setting says otherwise."""
+    ports = free_ports(2)
+    environment = _environment(ready_amqp_url, database_url, *ports)
+    for name in ("RINGBACK_GATEWAY_HOST", "RINGBACK_EXPOSITION_HOST"):
+        del environment[name]
+    async with _process(environment):
+        await eventually(lambda: _is_open(ports[0]))
+        for host in ("127.0.0.1", "::1"):
+            for port in ports:
+                _, writer = await asyncio.open_connection(host, port)
+                writer.close()
+
+
 async def test_says_that_the_topology_is_missing(amqp_url: str) -> None:
     """A broker without exchange and queue is one sentence that names the cure."""
     environment = _environment(amqp_url, f"postgresql://{NOBODY}/x", *free_ports(2))
@@ -168,7 +182,7 @@ async def test_no_sender_meets_a_closed_connection(ready_amqp_url: str, database
 
 async def _send_until_closed(connection: Connection) -> None:
     while await last_header(connection) != "close":
-        await asyncio.sleep(0.01)
+        pass
 
 
 async def test_more_connections_than_it_may_have_files(

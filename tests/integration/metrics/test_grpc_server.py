@@ -70,10 +70,13 @@ async def yes() -> bool:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     api = ScriptedApi()
-    address = f"127.0.0.1:{free_ports(1)[0]}"
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
     options = [("grpc.max_receive_message_length", 64 * 1024 * 1024)]
     async with (
-        grpc_server(address, api.dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3),
+        grpc_server(
+            "127.0.0.1", port, api.dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3
+        ),
         grpc.aio.insecure_channel(address, options=options) as channel,
     ):
         yield Served(api, address, channel)
@@ -95,6 +98,18 @@ def details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
         found[kind] = getattr(error_details_pb2, kind)()
         assert packed.Unpack(found[kind])
     return found
+
+
+@pytest.mark.parametrize("hosts", ["*", "127.0.0.1,::1"])
+async def test_it_is_reached_by_both_families(api: ScriptedApi, hosts: str) -> None:
+    """At the port that the setting names."""
+    (port,) = free_ports(1)
+    async with grpc_server(
+        hosts, port, api.dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3
+    ):
+        for address in (f"127.0.0.1:{port}", f"[::1]:{port}"):
+            async with grpc.aio.insecure_channel(address) as channel:
+                await channel.channel_ready()
 
 
 async def test_a_call_is_answered(served: Served) -> None:
@@ -293,10 +308,11 @@ async def test_streams_end_in_order_when_it_stops() -> None:
         yield WatchQueueHealthResponse()
 
     api.on("WatchQueueHealth", watch)
-    address = f"127.0.0.1:{free_ports(1)[0]}"
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
     server = AsyncExitStack()
     await server.enter_async_context(
-        grpc_server(address, api.dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3)
+        grpc_server("127.0.0.1", port, api.dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3)
     )
     async with grpc.aio.insecure_channel(address) as channel:
         healths = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())

@@ -99,6 +99,9 @@ async def test_what_it_does_not_know_it_says(arguments: tuple[str, ...]) -> None
         ("", "127.0.0.1"),
         ("0.0.0.0", "127.0.0.1"),  # ruff: ignore[hardcoded-bind-all-interfaces]
         ("::", "::1"),
+        ("*", "127.0.0.1"),
+        ("[::1]", "::1"),
+        ("10.0.0.7, ::1", "10.0.0.7"),
         ("10.0.0.7", "10.0.0.7"),
         ("gateway", "gateway"),
     ],

@@ -1,0 +1,70 @@
+"""Where a service listens: on every address of IPv4 and IPv6, or on those that a setting names."""
+
+import os
+import socket
+
+from ringback.runtime.lifecycle import CannotStartError
+
+ALL_ADDRESSES = "*"
+
+_BACKLOG = 1024
+
+
+def addresses_in(hosts: str) -> list[str]:
+    """The addresses of a setting such as `127.0.0.1, ::1`.
+
+    Without those of IPv6 on a machine that has none, unless there are no others.
+    """
+    named = [host.strip().strip("[]") for host in hosts.split(",") if host.strip()]
+    usable = [host for host in named if ":" not in host or _can_bind(host)]
+    return usable or named
+
+
+def listen(hosts: str, port: int, *, setting: str) -> list[socket.socket]:
+    """Sockets that listen at one port of all these addresses; for 0, at a free one.
+
+    Raises CannotStartError, with the name of the setting for the port.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for host in addresses_in(hosts):
+            same_port = sockets[0].getsockname()[1] if sockets else port
+            sockets += _listening(host, same_port)
+    except OSError as exc:
+        for one in sockets:
+            one.close()
+        raise CannotStartError(
+            f"Port {port} on {hosts} ({setting}) cannot be used: {_why(exc)}."
+        ) from exc
+    return sockets
+
+
+def _listening(host: str, port: int) -> list[socket.socket]:
+    if host == ALL_ADDRESSES:
+        if _can_bind("::"):
+            both = socket.create_server(
+                ("", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
+            )
+            return [both]
+        return [socket.create_server(("", port), backlog=_BACKLOG)]
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return [
+        socket.create_server(address, family=family, backlog=_BACKLOG)
+        for family, address in dict.fromkeys((one[0], one[4]) for one in found)
+    ]
+
+
+def _can_bind(host: str) -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _why(error: OSError) -> str:
+    """The system's own words, without the address in front of them once more."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)

@@ -1,0 +1,101 @@
+"""Services are reached by IPv4 and by IPv6, on every port."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ringback.local.ports import free_ports
+from ringback.runtime import listening
+from ringback.runtime.exposition import Exposition
+from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.listening import listen
+
+
+def closing(sockets: list[socket.socket]) -> Iterator[int]:
+    yield sockets[0].getsockname()[1]
+    for one in sockets:
+        one.close()
+
+
+def answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=10).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("hosts", "reached"),
+    [
+        ("*", (True, True)),
+        ("127.0.0.1,::1", (True, True)),
+        (" [::1] , 127.0.0.1 ", (True, True)),
+        ("127.0.0.1", (True, False)),
+        ("0.0.0.0", (True, False)),  # ruff: ignore[hardcoded-bind-all-interfaces]
+        ("::1", (False, True)),
+        ("::", (False, True)),
+    ],
+)
+def test_it_listens_where_the_setting_says(hosts: str, reached: tuple[bool, bool]) -> None:
+    """At one port, also where it is free to choose."""
+    for port in closing(listen(hosts, 0, setting="X")):
+        assert (answers("127.0.0.1", port), answers("::1", port)) == reached
+
+
+@pytest.mark.parametrize("hosts", ["*", "127.0.0.1,::1"])
+def test_a_machine_without_ipv6_listens_on_ipv4(
+    hosts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_can_bind", lambda _host: False)
+
+    for port in closing(listen(hosts, 0, setting="X")):
+        assert (answers("127.0.0.1", port), answers("::1", port)) == (True, False)
+
+
+@pytest.mark.parametrize("taken_at", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("hosts", ["*", "127.0.0.1,::1"])
+def test_a_port_that_is_taken_is_one_sentence(taken_at: str, hosts: str) -> None:
+    """Also when it is taken in one family alone; nothing stays open."""
+    family = socket.AF_INET6 if ":" in taken_at else socket.AF_INET
+    with socket.create_server((taken_at, 0), family=family) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CannotStartError, match=rf"Port {port} on .* \(X\) cannot be used: Add"):
+            listen(hosts, port, setting="X")
+    for _ in closing(listen(hosts, port, setting="X")):
+        pass
+
+
+def test_a_host_that_does_not_exist_is_one_sentence() -> None:
+    with pytest.raises(CannotStartError, match="cannot be used"):
+        listen("nowhere.invalid", 0, setting="X")
+
+
+@asynccontextmanager
+async def exposed(host: str, port: int) -> AsyncGenerator[None]:
+    registry = CollectorRegistry()
+    async with Exposition(host=host, port=port, registry=registry, readiness={}):
+        yield
+
+
+@pytest.mark.parametrize("host", ["*", "::1", "127.0.0.1, ::1", "[::1]"])
+async def test_the_health_check_finds_it(host: str) -> None:
+    """Wherever the setting lets the service listen."""
+    (port,) = free_ports(1)
+    async with exposed(host, port):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "ringback.runtime.health_check", "gateway"),
+            stdout=asyncio.subprocess.PIPE,
+            env={
+                "RINGBACK_GATEWAY_EXPOSITION_PORT": str(port),
+                "RINGBACK_EXPOSITION_HOST": host,
+            },
+        )
+        await process.communicate()
+
+    assert process.returncode == 0
