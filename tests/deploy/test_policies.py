@@ -23,6 +23,7 @@ OF_PODS: tuple[Policy, ...] = (
     pods.without_service_links,
     pods.probes,
     reach.services_of_stateful_sets,
+    reach.both_families,
     reach.spread,
     reach.budgets,
     reach.network,
@@ -96,6 +97,12 @@ BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
         "Deployment/metrics",
         lambda m: pod(m).pop("enableServiceLinks"),
         "variables from Services",
+    ),
+    (
+        reach.both_families,
+        "Service/gateway",
+        lambda m: m["spec"].pop("ipFamilyPolicy"),
+        "the Service gateway has one family",
     ),
     (
         pods.probes,

@@ -53,6 +53,13 @@ def services_of_stateful_sets(manifests: Manifests) -> Iterator[str]:
             yield f"the StatefulSet {one['metadata']['name']} has no Service"
 
 
+def both_families(manifests: Manifests) -> Iterator[str]:
+    """IPv4 and IPv6, where the cluster has both."""
+    for one in of_kind(manifests, "Service"):
+        if one["spec"].get("ipFamilyPolicy") != "PreferDualStack":
+            yield f"the Service {one['metadata']['name']} has one family of addresses"
+
+
 def budgets(manifests: Manifests) -> Iterator[str]:
     """A drain of nodes takes one of several at a time, and never waits for ever."""
     found = [*of_kind(manifests, "PodDisruptionBudget")]

@@ -101,11 +101,11 @@ def details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("hosts", ["*", "127.0.0.1,::1"])
-async def test_it_is_reached_by_both_families(api: ScriptedApi, hosts: str) -> None:
+async def test_it_is_reached_by_both_families(hosts: str) -> None:
     """At the port that the setting names."""
     (port,) = free_ports(1)
     async with grpc_server(
-        hosts, port, api.dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3
+        hosts, port, ScriptedApi().dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3
     ):
         for address in (f"127.0.0.1:{port}", f"[::1]:{port}"):
             async with grpc.aio.insecure_channel(address) as channel:
