@@ -81,6 +81,12 @@ class RunningGateway:
             writer.close()
             await writer.wait_closed()
 
+    async def ends(self) -> None:
+        """Tell it to stop, with no connection left on which it would wait for more."""
+        await self.session.close()
+        self.stop.set()
+        await self.task
+
     async def ready(self) -> bool:
         async with self.session.get(f"http://127.0.0.1:{self.health_port}/readyz") as got:
             return got.status == 200
@@ -124,9 +130,7 @@ async def running(settings: GatewaySettings) -> AsyncGenerator[RunningGateway]:
             await eventually(lambda: _listens(gateway))
             yield gateway
         finally:
-            await session.close()  # Or the gateway would wait for more on its connections.
-            stop.set()
-            await task
+            await gateway.ends()
 
 
 async def _listens(gateway: RunningGateway) -> bool:

@@ -52,8 +52,7 @@ async def traced(
 
 async def spans_after(gateway: RunningGateway, path: Path) -> list[TracedSpan]:
     """All spans of posts, once the gateway has ended."""
-    gateway.stop.set()
-    await gateway.task
+    await gateway.ends()
     # Others are of the fixture, which asks until the gateway listens.
     posts = [one for one in spans_in(path) if one.attributes.get("http.request.method") != "GET"]
     declared = {str(one) for spec in (Span.RECEIVE, Span.PUBLISH) for one in spec.attributes}
@@ -273,9 +272,8 @@ async def test_answers_do_not_wait_for_the_collector(
         with capture_logs() as lines:
             async with running(settings_for(ready_amqp_url, database_url)) as gateway:
                 answers: list[Answer] = [await gateway.send(HANG) for _ in range(20)]
-                gateway.stop.set()
                 async with asyncio.timeout(_LEAVES_WITHIN_S):
-                    await gateway.task
+                    await gateway.ends()
 
     assert {answer.status for answer in answers} == {200}
     of_spans = [line["event"] for line in lines if line["event"].startswith("spans.")]
