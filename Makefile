@@ -1,6 +1,6 @@
 # Every goal works as the first command after a clone; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run down status test test-unit lint audit fuzz fmt generate migrate lock bench chaos images clean rabbitmq prometheus validators
+.PHONY: help run down status test test-unit test-debian13 chaos-debian13 lint audit fuzz fmt generate migrate lock bench chaos images clean rabbitmq prometheus validators
 
 BIN := .venv/bin
 INSTALL := sh ringback/local/install.sh
@@ -9,7 +9,7 @@ LOCK_OPTIONS := uv pip compile -q --universal --generate-hashes --no-emit-index-
 LOCK := $(LOCK_OPTIONS) pyproject.toml
 
 help: ## list what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/local.stamp rabbitmq prometheus ## run all of Ringback here until Ctrl-C; data stays in .ringback/
 	@exec $(BIN)/ringback up
@@ -25,6 +25,12 @@ test: .venv/dev.stamp rabbitmq prometheus validators ## run every test, on a Rab
 
 test-unit: .venv/dev.stamp ## run the tests that need neither RabbitMQ nor PostgreSQL
 	@$(BIN)/pytest -m "not nodes" $(PYTEST_ARGS)
+
+test-debian13: ## run every test on Debian 13, with RabbitMQ 4.0 and PostgreSQL 17 (needs root and debootstrap)
+	@sh tests/debian13/run.sh make test PYTEST_ARGS="$(PYTEST_ARGS)"
+
+chaos-debian13: ## run the chaos suite there
+	@sh tests/debian13/run.sh make chaos CHAOS_ARGS="$(CHAOS_ARGS)"
 
 fuzz: .venv/dev.stamp rabbitmq ## try what strangers may send, a thousand times longer than the tests do
 	@HYPOTHESIS_PROFILE=long $(BIN)/pytest -q $(FUZZ_ARGS) $$(grep -rl --include='test_*.py' hypothesis tests)

