@@ -23,11 +23,11 @@ class HttpRule:
 
     @property
     def shape(self) -> re.Pattern[str]:
-        """What a path is, still percent-encoded. A variable is one segment, or a part of one."""
+        """The pattern of a percent-encoded path. A variable ends before a verb such as `:run`."""
         pieces = _VARIABLE.split(self.template)
         return re.compile(
             "".join(
-                f"(?P<{piece}>[^/]+)" if index % 2 else re.escape(piece)
+                f"(?P<{piece}>[^/:]+)" if index % 2 else re.escape(piece)
                 for index, piece in enumerate(pieces)
             )
         )

@@ -79,6 +79,7 @@ def test_another_path_means_nothing(path: str) -> None:
         ("GET", "/retry-failed/0190", ("POST",)),
         ("HEAD", "/queue-health:watch", ("GET",)),
         ("DELETE", "/deliveries:retry", ("POST",)),
+        ("GET", "/deliveries/0190:run", ("POST",)),
     ],
 )
 def test_a_wrong_verb_is_told_the_right_ones(
