@@ -22,12 +22,17 @@ class HttpRule:
     has_body: bool
 
     @property
+    def literal(self) -> str:
+        """The template without its variables."""
+        return _VARIABLE.sub("", self.template)
+
+    @property
     def shape(self) -> re.Pattern[str]:
-        """The pattern of a percent-encoded path. A variable ends before a verb such as `:run`."""
+        """The pattern of a percent-encoded path. A variable is one segment, or a part of one."""
         pieces = _VARIABLE.split(self.template)
         return re.compile(
             "".join(
-                f"(?P<{piece}>[^/:]+)" if index % 2 else re.escape(piece)
+                f"(?P<{piece}>[^/]+)" if index % 2 else re.escape(piece)
                 for index, piece in enumerate(pieces)
             )
         )

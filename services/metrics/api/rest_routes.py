@@ -51,6 +51,9 @@ class RestRoutes:
         ]
         if not fitting:
             return NoSuchPath()
+        # A verb such as `:run` is not part of a job id, so the rule that names it wins.
+        longest = max(len(rule.literal) for _, rule, _ in fitting)
+        fitting = [each for each in fitting if len(each[1].literal) == longest]
         for method, rule, match in fitting:
             if verb in _verbs(method, rule):
                 return Route(method, rule, _decoded(match))

@@ -27,7 +27,7 @@ WRITTEN_BY_TENANTS = {
     "webhook_delivery_log": f"""
         INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
             max_attempts, created_at)
-        VALUES ('{new_job_id()}', $1, 'default', 'hang', '{}', 'pending', 4, now())""",
+        VALUES ('{new_job_id()}', $1, 'default', 'hang', '{{}}', 'pending', 4, now())""",
     "webhook_inbox": "INSERT INTO webhook_inbox VALUES ($1, 'k', gen_random_uuid())",
     "webhook_retries": """
         INSERT INTO webhook_retries
