@@ -72,6 +72,6 @@ async def test_it_does_what_it_says(
         # At the end: retries wait while processing is paused.
         pausing = await run(bearer(), f"--include-{pause}", *whole)
 
-    assert "11 passed" in for_service
+    assert "12 passed" in for_service
     assert "1 passed" in pausing
     assert "12 passed" in for_tenant
