@@ -74,4 +74,4 @@ async def test_it_does_what_it_says(
 
     assert "12 passed" in for_service
     assert "1 passed" in pausing
-    assert "12 passed" in for_tenant
+    assert "13 passed" in for_tenant

@@ -24,10 +24,11 @@ __all__ = ["calling", "connection", "ours", "theirs"]  # fixtures
 
 REFUSED = asyncpg.InsufficientPrivilegeError
 WRITTEN_BY_TENANTS = {
-    "webhook_delivery_log": f"""
+    "webhook_delivery_log": """
         INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
             max_attempts, created_at)
-        VALUES ('{new_job_id()}', $1, 'default', 'hang', '{{}}', 'pending', 4, now())""",
+        VALUES ('01a20a21-a982-72d2-8694-47f1fbe86eb1', $1, 'default', 'hang', '{}', 'pending', 4,
+            now())""",
     "webhook_inbox": "INSERT INTO webhook_inbox VALUES ($1, 'k', gen_random_uuid())",
     "webhook_retries": """
         INSERT INTO webhook_retries

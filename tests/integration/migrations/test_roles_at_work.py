@@ -86,7 +86,7 @@ async def test_the_gateway_writes_rows_and_its_ledger(
         "UPDATE webhook_delivery_log SET status = 'completed'",
         "DELETE FROM webhook_delivery_log",
         "TRUNCATE webhook_delivery_log",
-        "INSERT INTO webhook_gateway_ledger VALUES (gen_random_uuid(), now(), 1) RETURNING accepted",
+        "INSERT INTO webhook_gateway_ledger SELECT gen_random_uuid(), now(), 1 RETURNING accepted",
         "INSERT INTO webhook_audit (actor, role, action) VALUES ('a', 'service', 'pause')",
         "SELECT FROM webhook_inbox",
         "SELECT FROM voice_calls",
