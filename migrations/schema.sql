@@ -1046,6 +1046,27 @@ CREATE FUNCTION public.voice_call_progress(status text) RETURNS integer
         ARRAY['scheduled', 'queued', 'ringing', 'in-progress', 'forwarding', 'ended'], status), 0)
 $$;
 
+CREATE FUNCTION public.webhook_content(event_data jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+DECLARE
+    content  jsonb := event_data;
+    path     text[];
+    artifact jsonb;
+BEGIN
+    FOR path IN VALUES (ARRAY['message', 'artifact']), (ARRAY['message', 'call', 'artifact']),
+                       (ARRAY['artifact']), (ARRAY['call', 'artifact'])
+    LOOP
+        artifact := content #> path;
+        IF jsonb_typeof(artifact) = 'object' THEN
+            content := jsonb_set(content, path, artifact - ARRAY(
+                SELECT key FROM jsonb_object_keys(artifact) AS key WHERE key LIKE 'presigned%'));
+        END IF;
+    END LOOP;
+    RETURN content;
+END
+$$;
+
 CREATE FUNCTION public.webhook_created_at(id uuid) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1342,12 +1363,15 @@ CREATE TABLE public.voice_calls (
     transcript text,
     events integer DEFAULT 0 NOT NULL,
     first_event_at timestamp with time zone NOT NULL,
-    last_event_at timestamp with time zone NOT NULL
+    last_event_at timestamp with time zone NOT NULL,
+    ranks bigint[] DEFAULT '{0,0,0,0,0,0,0,0,0,0,0,0}'::bigint[] NOT NULL
 );
 
 ALTER TABLE ONLY public.voice_calls FORCE ROW LEVEL SECURITY;
 
 COMMENT ON COLUMN public.voice_calls.events IS 'How many events of the call were processed, each counted once.';
+
+COMMENT ON COLUMN public.voice_calls.ranks IS 'How far each value is to be trusted, from call_type to transcript. The higher rank wins.';
 
 CREATE TABLE public.webhook_alert_turn (
     only_row boolean DEFAULT true NOT NULL,
@@ -1468,6 +1492,7 @@ CREATE TABLE public.webhook_delivery_log (
     retried_as uuid,
     resolution text,
     resolved_at timestamp with time zone,
+    duplicate_differs boolean,
     CONSTRAINT webhook_delivery_log_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text, 'dead_letter'::text, 'duplicate'::text])))
 )
 PARTITION BY RANGE (id);
@@ -1478,6 +1503,8 @@ ALTER TABLE ONLY public.webhook_delivery_log FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE public.webhook_delivery_log IS 'One row per accepted webhook.';
 
 COMMENT ON COLUMN public.webhook_delivery_log.altered IS 'event_data differs from what arrived, because JSONB could not hold it.';
+
+COMMENT ON COLUMN public.webhook_delivery_log.duplicate_differs IS 'Of a second report or end of a call: whether its content differs from that of the first. Null where they were not compared.';
 
 CREATE TABLE public.webhook_extra_days (
     day date NOT NULL,

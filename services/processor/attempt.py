@@ -10,6 +10,7 @@ from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
 from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
 from services.processor.attempting import Attempting
+from services.processor.call_columns import ends_call
 from services.processor.database_watch import DatabaseWatch
 from services.processor.delivery import Delivery
 from services.processor.delivery_log import Begun, DeliveryLog, Ended, Recorded
@@ -84,7 +85,7 @@ class Attempts:
             if begun.recorded is not None:
                 return Recorded(begun.recorded, is_fresh=False, duplicate_of=begun.duplicate_of)
             if begun.duplicate_of is not None:
-                return await self._finish(attempting, DUPLICATE)
+                return await self._finish(attempting, self._duplicate(chosen, attempting))
         event = self._event(attempting)
         with attempting.handling:
             outcome = await self._plain(chosen, event, attempting)
@@ -92,7 +93,8 @@ class Attempts:
             result = await self._in_transaction(chosen, attempting, event, outcome)
             if isinstance(result, Recorded):
                 return result
-            outcome = result
+            is_duplicate = result.kind is AttemptOutcome.DUPLICATE
+            outcome = replace(result, effects=outcome.effects) if is_duplicate else result
         return await self._finish(attempting, outcome)
 
     async def _in_transaction(
@@ -118,9 +120,15 @@ class Attempts:
             outcome = await run_handlers(chosen.plain, event, timeout_s=self._timeout_s, span=span)
             if outcome.kind is not AttemptOutcome.COMPLETED:
                 return outcome
-        # What the built-in handler makes of an event stands in our own tables.
-        written = replace(event, message=message_in(attempting.delivery.redacted.value))
-        return completed(_effects(chosen, written, span))
+        return completed(_effects(chosen, _redacted(event, attempting), span))
+
+    def _duplicate(self, chosen: Chosen, attempting: Attempting) -> Outcome:
+        """A duplicate, for which no handler runs. A second report of a call may hold more."""
+        event = self._event(attempting)
+        if not ends_call(event.type, event.message):
+            return DUPLICATE
+        effects = _effects(chosen, _redacted(event, attempting), attempting.span)
+        return replace(DUPLICATE, effects=effects)
 
     async def _finish(self, attempting: Attempting, outcome: Outcome) -> Recorded:
         try:
@@ -155,6 +163,11 @@ class Attempts:
             received_at=envelope.received_at,
             trace=attempting.span.context,
         )
+
+
+def _redacted(event: Event, attempting: Attempting) -> Event:
+    """The event as it may be written to our own tables, which the built-in handler does."""
+    return replace(event, message=message_in(attempting.delivery.redacted.value))
 
 
 def _effects(chosen: Chosen, event: Event, span: MessageSpan) -> tuple[Effect, ...]:

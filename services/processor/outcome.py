@@ -15,12 +15,15 @@ _LONGEST_CLASS = 200
 class Effect:
     """A statement that commits with the attempt, or not at all.
 
-    `order` sorts the effects of one commit, so that two commits lock rows in the same order.
+    `order` sorts the effects of one commit, so that two commits lock rows in the same order. `when`
+    is the outcome with which it commits. An effect of a duplicate does so only if the webhook
+    differs from the one that it is a duplicate of.
     """
 
     statement: str
     arguments: tuple[object, ...]
     order: tuple[str, ...] = ()
+    when: AttemptOutcome = AttemptOutcome.COMPLETED
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ringback.handlers import Event, Handler
 from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
 from services.processor.attempting import Attempting
 from services.processor.delivery_log import DeliveryLog, Recorded
-from services.processor.outcome import Effect, Outcome, failed
+from services.processor.outcome import DUPLICATE, Effect, Outcome, failed
 from services.processor.run_handlers import run_handlers
 
 _ANSWERS_WITHIN_S = 5.0
@@ -58,15 +58,16 @@ async def complete_in_transaction(
         async with delivery_log.finishing(attempting) as (connection, recorded):
             if not recorded.is_fresh:
                 decided = recorded
-            elif recorded.outcome is AttemptOutcome.COMPLETED:
+            elif recorded.outcome is AttemptOutcome.DUPLICATE:
+                decided = DUPLICATE
+            else:
                 with attempting.handling:
                     outcome = await run_handlers(
                         handlers, event, connection, timeout_s=timeout_s, span=attempting.span
                     )
                 decided = await _failure_in(outcome, connection)
             _leave_if(decided)
-            if recorded.outcome is AttemptOutcome.COMPLETED:
-                await delivery_log.end_now(connection, attempting, now(), effects)
+            await delivery_log.end_now(connection, attempting, now(), effects)
     except _RollBackError as rolled_back:
         return rolled_back.result
     except _HANDLERS_FAULT as exc:

@@ -1,94 +1,88 @@
-"""The built-in handler: keeps one row per call in `voice_calls`. Pure; it only reads the event."""
+"""The built-in handler: keeps one row per call in `voice_calls`. Pure; it only reads the event.
 
-import math
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+Each value goes to the database with a rank: a number that is higher, the more its source is to be
+trusted. The statement keeps the value of the highest rank, so events may come in any order.
+docs/voice-calls.md describes the columns, their places and the ranks.
+"""
 
-from ringback.contract.json_text import keepable
+from datetime import UTC, datetime, timedelta
+
+from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
 from ringback.runtime.queries import load
+from services.processor.call_columns import (
+    REPORT,
+    STATUS_UPDATE,
+    Reading,
+    columns_of,
+    ends_call,
+)
+from services.processor.event_values import time_of
 from services.processor.outcome import Effect
 
-_LONGEST_WORD = 500
-_LATEST_EPOCH_MS = 4_102_444_800_000  # the year 2100; beyond it a number is no time of a call
-_REPORT = "end-of-call-report"
+_TRUST = {REPORT: 3, STATUS_UPDATE: 2}
+_TRUST_IN_OTHERS = 1
+_PROGRESS = {
+    "scheduled": 2,
+    "queued": 3,
+    "ringing": 4,
+    # A forwarded call may come back, so of these two the later one counts.
+    "in-progress": 5,
+    "forwarding": 5,
+    "ended": 6,
+}
+_UNKNOWN_PROGRESS = 1
+
+_TIME_BITS, _DELAY_BITS = 42, 18
+_FIRST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_TIME_UNIT, _DELAY_UNIT = timedelta(milliseconds=1), timedelta(milliseconds=100)
 
 
 def effects_of(event: Event) -> tuple[Effect, ...]:
     """The change that an event makes to its call; none for an event of no call.
 
-    The platform's `call` object is a snapshot from the call's creation, so what changes during a
-    call is read from the message itself. Any value may be missing, null or of a wrong type.
+    A second report of a call is a duplicate. Where it differs from the first one, its values are
+    merged all the same, but it is not counted as an event.
     """
     if event.call_id is None:
         return ()
-    message = event.message
-    call, customer = _object(message, "call"), _object(message, "customer")
-    happened_at = _time(message.get("timestamp")) or event.received_at
-    is_report = event.type == _REPORT
+    stated_time = time_of(event.message.get("timestamp"), event.received_at)
+    columns = columns_of(event)
     arguments = (
         event.org_id,
         event.call_id,
-        _word(call.get("type")),
-        "ended" if is_report else _status(event),
-        _time(message.get("startedAt")),
-        _time(message.get("endedAt")),
-        _word(message.get("endedReason")),
-        _number(message.get("durationSeconds")),
-        _number(message.get("cost")) if is_report else None,
-        _word(customer.get("number")) or _word(_object(call, "customer").get("number")),
-        _word(call.get("assistantId")) or _word(_object(message, "assistant").get("id")),
-        _word(call.get("phoneNumberId")) or _word(_object(message, "phoneNumber").get("id")),
-        _text(message.get("summary")) or _text(_object(message, "analysis").get("summary")),
-        _text(message.get("transcript")) if is_report else None,
-        happened_at,
+        *(reading.value for reading in columns.values()),
+        _ranks(event, stated_time or event.received_at, columns),
+        event.received_at,
     )
+    statement = load("services.processor", "merge_voice_call.sql")
     order = (str(event.org_id), event.call_id)
-    return (Effect(load("services.processor", "merge_voice_call.sql"), arguments, order),)
+    merge = Effect(statement, (*arguments, 1, stated_time or event.received_at), order)
+    if not ends_call(event.type, event.message):
+        return (merge,)
+    again = Effect(statement, (*arguments, 0, stated_time), order, AttemptOutcome.DUPLICATE)
+    return (merge, again)
 
 
-def _status(event: Event) -> str | None:
-    return _word(event.message.get("status")) if event.type == "status-update" else None
+def _ranks(event: Event, happened_at: datetime, columns: dict[str, Reading]) -> list[int]:
+    """The rank of each column's value; 0 for no value.
+
+    From the highest bits to the lowest: the trust in the source, the time of the event in
+    milliseconds, and by how many tenths of a second later the gateway received it, up to 7 hours.
+    """
+    trust = _TRUST.get(event.type, _TRUST_IN_OTHERS)
+    happened = _within((happened_at - _FIRST_TIME) // _TIME_UNIT, _TIME_BITS)
+    delay = _within((event.received_at - happened_at) // _DELAY_UNIT, _DELAY_BITS)
+    within = happened << _DELAY_BITS | delay
+    ranks = []
+    for name, reading in columns.items():
+        if name == "status":
+            highest = _PROGRESS.get(str(reading.value), _UNKNOWN_PROGRESS)
+        else:
+            highest = 2 * trust + (not reading.derived)
+        ranks.append(0 if reading.value is None else highest << _TIME_BITS + _DELAY_BITS | within)
+    return ranks
 
 
-def _object(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = parent.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str | None:
-    return keepable(value) if isinstance(value, str) and value else None
-
-
-def _word(value: Any) -> str | None:
-    text = _text(value)
-    return text if text is not None and len(text) <= _LONGEST_WORD else None
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _time(value: Any) -> datetime | None:
-    """A time as the platform writes it: epoch milliseconds, or ISO 8601."""
-    if isinstance(value, str):
-        return _iso_time(value)
-    number = _number(value)
-    if number is None or not 0 < number < _LATEST_EPOCH_MS:
-        return None
-    return datetime.fromtimestamp(number / 1000, UTC)
-
-
-def _iso_time(value: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
+def _within(number: int, bits: int) -> int:
+    return min(max(number, 0), (1 << bits) - 1)

@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from ringback.contract.event import Event as Read
 from ringback.contract.event import read_event
 from ringback.contract.identity import new_job_id
+from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
 from ringback.samples.catalog import names, sample
 from services.processor.voice_calls import effects_of
@@ -22,7 +24,7 @@ from tests.integration.processor.stage import ORG, Stage
 from tests.support.eventually import eventually
 
 CALL = "019ff0e8-0000-7000-8000-000000000001"
-_RECEIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+_RECEIVED = datetime(2026, 9, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def of_one_call(body: bytes) -> dict[str, Any]:
     return document
 
 
-def event_of(document: dict[str, Any]) -> Event:
+def event_of(document: dict[str, Any], *, after_s: float = 0) -> Event:
     read = read_event(orjson.dumps(document))
     assert isinstance(read, Read)
     return Event(
@@ -51,18 +53,27 @@ def event_of(document: dict[str, Any]) -> Event:
         message=read.message,
         attempt=1,
         max_attempts=4,
-        received_at=_RECEIVED,
+        received_at=_RECEIVED + timedelta(seconds=after_s),
     )
 
 
-async def row_after(connection: asyncpg.Connection, events: Sequence[Event]) -> asyncpg.Record:
-    """The call's row after these events, in this order; nothing of it stays."""
+async def row_after(
+    connection: asyncpg.Connection,
+    events: Sequence[Event],
+    *,
+    when: AttemptOutcome = AttemptOutcome.COMPLETED,
+) -> asyncpg.Record:
+    """The call's row after these events, in this order; nothing of it stays.
+
+    All but the first are of this outcome.
+    """
     trial = connection.transaction()
     await trial.start()
     try:
-        for event in events:
+        for place, event in enumerate(events):
             for effect in effects_of(event):
-                await connection.execute(effect.statement, *effect.arguments)
+                if effect.when is (when if place else AttemptOutcome.COMPLETED):
+                    await connection.execute(effect.statement, *effect.arguments)
         [row] = await connection.fetch("SELECT * FROM voice_calls")
     finally:
         await trial.rollback()
@@ -76,11 +87,18 @@ _ADVERSE = st.fixed_dictionaries(
     {"type": st.sampled_from(["status-update", "end-of-call-report", "hang"])},
     optional={
         "status": st.sampled_from(["queued", "ringing", "in-progress", "ended", "mystery"]),
-        "timestamp": st.sampled_from([1_700_000_000_000, 1_700_000_009_000.5]),
-        "startedAt": st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-01T00:00:09Z"]),
+        "timestamp": st.sampled_from(
+            [1_700_000_000_000, 1_700_000_009_000.5, 1_700_000_009, "0001-01-01T00:00:00Z"]
+        ),
+        "startedAt": st.sampled_from(
+            ["2026-01-01T00:00:00Z", "2026-01-01T00:00:09Z", 0, "1970-01-01T00:00:00Z"]
+        ),
         "endedAt": st.sampled_from(["2026-01-01T00:01:00Z", "2026-01-01T00:01:09Z"]),
         "endedReason": st.sampled_from(["customer-ended-call", "assistant-ended-call"]),
-        "durationSeconds": st.sampled_from([0, 12.5, 60]),
+        "durationSeconds": st.sampled_from([0, "12.5", 60]),
+        "durationMs": st.sampled_from([12_500, 1e300]),
+        "customer": st.sampled_from([{"number": "5550001111"}, {"number": "+15550001111"}]),
+        "artifact": st.sampled_from([{"transcript": "c"}, {"messages": [{"role": "user"}]}]),
         "cost": st.sampled_from([0.1, 0.25]),
         "summary": st.sampled_from(["Short.", "straße", "strasse", "STRASSE"]),
         "transcript": st.sampled_from(["a", "B", "á"]),
@@ -113,11 +131,125 @@ async def test_events_that_contradict_give_one_row_in_any_order(
     connection: asyncpg.Connection, messages: list[dict[str, Any]], seed: random.Random
 ) -> None:
     """Whatever they say, the order in which they say it decides nothing."""
-    events = [event_of({"message": message | {"call": {"id": CALL}}}) for message in messages]
+    events = [
+        event_of({"message": message | {"call": {"id": CALL}}}, after_s=place // 2)
+        for place, message in enumerate(messages)
+    ]
     shuffled = events.copy()
     seed.shuffle(shuffled)
 
     assert await row_after(connection, events) == await row_after(connection, shuffled)
+
+
+def said(kind: str, *, at: int | None, after_s: float = 0, **message: Any) -> Event:
+    """An event of the call, sent so many milliseconds after the others were received."""
+    when = {} if at is None else {"timestamp": _RECEIVED.timestamp() * 1000 + at}
+    document = {"message": {"type": kind, **when, **message, "call": {"id": CALL}}}
+    return event_of(document, after_s=after_s)
+
+
+REPORT, STATUS = "end-of-call-report", "status-update"
+CUSTOMER, ASSISTANT = "customer-ended-call", "assistant-ended-call"
+CONTRADICTIONS = [
+    pytest.param(
+        [
+            said(REPORT, at=0, endedReason=ASSISTANT),
+            said(STATUS, at=9, status="ended", endedReason=CUSTOMER),
+        ],
+        {"ended_reason": ASSISTANT, "status": "ended"},
+        id="the report before a status update",
+    ),
+    pytest.param(
+        [
+            said(STATUS, at=0, status="ended", endedReason=CUSTOMER),
+            said(STATUS, at=9, status="ended", endedReason=ASSISTANT),
+        ],
+        {"ended_reason": ASSISTANT},
+        id="the later of two by their times",
+    ),
+    pytest.param(
+        [
+            said(REPORT, at=None, customer={"number": "5550001111"}),
+            said(REPORT, at=None, after_s=1, customer={"number": "+15550001111"}),
+        ],
+        {"customer_number": "+15550001111"},
+        id="the later of two by their arrival",
+    ),
+    pytest.param(
+        [
+            said(REPORT, at=7, customer={"number": "5550001111"}),
+            said(REPORT, at=7, after_s=1, customer={"number": "+15550001111"}),
+        ],
+        {"customer_number": "+15550001111"},
+        id="of one time, the later by its arrival",
+    ),
+    pytest.param(
+        [
+            said(STATUS, at=0, status="in-progress", startedAt="1970-01-01T00:00:00Z"),
+            said(REPORT, at=9, startedAt="2023-11-14T22:00:00Z", endedAt="0001-01-01T00:00:00Z"),
+        ],
+        {"started_at": datetime(2023, 11, 14, 22, tzinfo=UTC), "ended_at": None},
+        id="no time of 1970",
+    ),
+    pytest.param(
+        [
+            said(STATUS, at=0, status="forwarding"),
+            said(STATUS, at=5, status="in-progress"),
+            said(STATUS, at=9, status="mystery"),
+        ],
+        {"status": "in-progress"},
+        id="back from a transfer",
+    ),
+    pytest.param(
+        [said(REPORT, at=0, summary="A", cost=1), said(REPORT, at=9, transcript="T", cost="2")],
+        {"summary": "A", "transcript": "T", "cost": 2.0},
+        id="a missing value hides none",
+    ),
+]
+
+
+@pytest.mark.parametrize(("events", "values"), CONTRADICTIONS)
+async def test_the_value_of_the_most_trusted_event_stays(
+    connection: asyncpg.Connection, events: list[Event], values: dict[str, Any]
+) -> None:
+    """In every order."""
+    for order in permutations(events):
+        row = await row_after(connection, order)
+
+        assert {name: row[name] for name in values} == values
+
+
+async def test_a_row_of_the_version_before_is_corrected(connection: asyncpg.Connection) -> None:
+    """Its values have no rank, so any event's are trusted more; what no event states stays."""
+    await connection.execute(
+        "INSERT INTO voice_calls (org_id, call_id, started_at, ended_reason, summary, events,"
+        " first_event_at, last_event_at) VALUES ($1, $2, '-infinity', 'zzz', 'Kept.', 3, $3, $3)",
+        ORG,
+        CALL,
+        _RECEIVED,
+    )
+
+    row = await row_after(
+        connection, [said(REPORT, at=0, startedAt=1_700_000_000, endedReason="a")]
+    )
+
+    assert row["started_at"] == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert (row["ended_reason"], row["summary"], row["events"]) == ("a", "Kept.", 4)
+
+
+async def test_an_equal_duplicate_changes_nothing(connection: asyncpg.Connection) -> None:
+    """Merged again, the same report gives the same row, whether it has a time or not."""
+    for at in (None, 5):
+        report = said(REPORT, at=at, endedReason=CUSTOMER, cost=0.5, transcript="T")
+        copy = said(
+            REPORT, at=at, after_s=0 if at is None else 60, endedReason=CUSTOMER, cost=0.5,
+            transcript="T",
+        )  # fmt: skip
+
+        alone = await row_after(connection, [report])
+        both = await row_after(connection, [report, copy], when=AttemptOutcome.DUPLICATE)
+
+        assert dict(alone) | {"ranks": None} == dict(both) | {"ranks": None}
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -1,7 +1,7 @@
 """What the built-in handler reads from an event."""
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -11,21 +11,20 @@ from hypothesis import strategies as st
 
 from ringback.contract.event import Event as Read
 from ringback.contract.event import read_event
+from ringback.contract.status import AttemptOutcome
 from ringback.samples.catalog import names, sample
 from services.processor.voice_calls import effects_of
+from tests.unit.processor.call_readings import (
+    COLUMNS,
+    END,
+    ENDED,
+    REPORT,
+    START,
+    STATUS,
+    rank,
+    read,
+)
 from tests.unit.processor.events import ORG, RECEIVED, event
-
-COLUMNS = (
-    "org_id", "call_id", "call_type", "status", "started_at", "ended_at", "ended_reason",
-    "duration_seconds", "cost", "customer_number", "assistant_id", "phone_number_id", "summary",
-    "transcript", "happened_at",
-)  # fmt: skip
-
-
-def read(event_type: str, message: dict[str, Any]) -> dict[str, Any]:
-    """The values that an event gives its call, by the names of their columns."""
-    [effect] = effects_of(event(type=event_type, message=message))
-    return dict(zip(COLUMNS, effect.arguments, strict=True))
 
 
 @pytest.mark.parametrize("name", names())
@@ -45,7 +44,7 @@ def test_the_report_tells_how_the_call_ended() -> None:
     body = read_event(sample("end-of-call-report"))
     assert isinstance(body, Read)
 
-    values = read(body.type, body.message)
+    values = read(body.type, body.message, received_at=datetime.now(UTC))
 
     assert values["status"] == "ended"
     assert values["cost"] > 0
@@ -69,41 +68,72 @@ def test_an_event_of_no_call_changes_no_call() -> None:
     assert effects_of(event(call_id=None)) == ()
 
 
+def test_a_report_is_trusted_more_than_a_status_update_and_that_more_than_others() -> None:
+    """Whatever their times are."""
+    late, early = {"timestamp": RECEIVED.isoformat()}, {"timestamp": START}
+    said = {"endedReason": "customer-ended-call"}
+    kinds = [(REPORT, early), (STATUS, late), ("hang", late)]
+
+    ranks = [rank("ended_reason", kind, said | when) for kind, when in kinds]
+
+    assert ranks == sorted(ranks, reverse=True)
+    assert len(set(ranks)) == 3
+    assert all(0 < found < 2**63 for found in ranks)
+
+
+def test_the_later_of_two_events_is_trusted_more() -> None:
+    """By the time in the event; where that is equal or missing, by the time of arrival."""
+    said = {"endedReason": "customer-ended-call"}
+    later = RECEIVED + timedelta(seconds=1)
+
+    assert rank("ended_reason", STATUS, said | {"timestamp": START}) < rank(
+        "ended_reason", STATUS, said | {"timestamp": END}
+    )
+    sooner, same = ENDED + timedelta(seconds=1), said | {"timestamp": END}
+    assert rank("ended_reason", STATUS, same, received_at=sooner) < rank(
+        "ended_reason", STATUS, same, received_at=sooner + timedelta(seconds=1)
+    )
+    assert rank("ended_reason", STATUS, said) < rank(
+        "ended_reason", STATUS, said, received_at=later
+    )
+
+
+def test_a_call_may_come_back_from_a_transfer_but_not_from_its_end() -> None:
+    """Of `forwarding` and `in-progress` the later one counts; an unknown word hides nothing."""
+
+    def of(status: str, timestamp: str) -> int:
+        return rank("status", STATUS, {"status": status, "timestamp": timestamp})
+
+    assert of("in-progress", START) < of("forwarding", END)
+    assert of("forwarding", START) < of("in-progress", END)
+    assert of("in-progress", END) < of("ended", START)
+    assert of("mystery", END) < of("scheduled", START)
+
+
+def test_no_value_has_no_rank() -> None:
+    """So it never hides one."""
+    values = read("hang", {})
+
+    assert values["ranks"] == [0] * 12
+
+
 @pytest.mark.parametrize(
-    ("value", "moment"),
-    [
-        (1_700_000_000_000, datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
-        (1_700_000_000_000.5, datetime(2023, 11, 14, 22, 13, 20, 500, tzinfo=UTC)),
-        ("2023-11-14T22:13:20Z", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
-        ("2023-11-14T22:13:20", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
-        ("2023-11-15T00:13:20+02:00", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
-        # What is no time of a call: the time of its arrival stands for it.
-        (0, RECEIVED),
-        (-5, RECEIVED),
-        (10**30, RECEIVED),
-        (True, RECEIVED),
-        (math.nan, RECEIVED),
-        ("yesterday", RECEIVED),
-        ("0001-01-01T00:00:00+14:00", RECEIVED),
-        (None, RECEIVED),
-        ([], RECEIVED),
-    ],
-)
-def test_times_are_epoch_milliseconds_or_iso(value: object, moment: datetime) -> None:
-    """The platform writes both; a time that is none is as good as missing."""
-    assert read("hang", {"timestamp": value})["happened_at"] == moment
+    ("kind", "message", "is_merged"),
+    [(REPORT, {}, True), (STATUS, {"status": "ended"}, True),
+     (STATUS, {"status": "ringing"}, False), ("hang", {}, False)],
+)  # fmt: skip
+def test_a_duplicate_of_the_end_is_merged_but_not_counted(
+    kind: str,
+    message: dict[str, Any],
+    is_merged: bool,  # ruff: ignore[boolean-type-hint-positional-argument]
+) -> None:
+    """A second report may hold what the first did not."""
+    [completed, *duplicates] = effects_of(event(type=kind, message=message))
 
-
-@pytest.mark.parametrize("value", [True, "12", [], {}, None, math.inf, 10**400])
-def test_a_number_that_is_none_is_missing(value: object) -> None:
-    """A wrong type is no reason to fail an event."""
-    assert read("end-of-call-report", {"cost": value})["cost"] is None
-
-
-def test_a_word_that_is_too_long_is_none() -> None:
-    """Statuses and reasons are words; a page of text in their place is kept out of the row."""
-    assert read("hang", {"endedReason": "x" * 501})["ended_reason"] is None
-    assert read("hang", {"endedReason": "x" * 500})["ended_reason"] == "x" * 500
+    assert completed.when is AttemptOutcome.COMPLETED
+    assert [effect.when for effect in duplicates] == [AttemptOutcome.DUPLICATE] * is_merged
+    for effect in duplicates:
+        assert dict(zip(COLUMNS, effect.arguments, strict=True))["count"] == 0
 
 
 _JSON = st.recursive(
@@ -117,9 +147,11 @@ _JSON = st.recursive(
     max_leaves=6,
 )
 _KEYS = [
-    "call", "customer", "assistant", "phoneNumber", "analysis", "timestamp", "startedAt", "endedAt",
-    "endedReason", "durationSeconds", "cost", "summary", "transcript", "status", "id", "number",
-    "type", "assistantId", "phoneNumberId",
+    "artifact", "messages", "messagesOpenAIFormatted", "role", "message", "content", "costs",
+    "costBreakdown", "total", "durationMs", "durationMinutes", "sipUri", "call", "customer",
+    "assistant", "phoneNumber", "analysis", "timestamp", "startedAt", "endedAt", "endedReason",
+    "durationSeconds", "cost", "summary", "transcript", "status", "id", "number", "type",
+    "assistantId", "phoneNumberId",
 ]  # fmt: skip
 _MESSAGES = st.dictionaries(
     st.sampled_from(_KEYS), _JSON | st.dictionaries(st.sampled_from(_KEYS), _JSON)
@@ -133,6 +165,7 @@ def test_no_value_of_any_type_makes_it_fail(message: dict[str, Any], kind: str) 
     """Every value that it gives can be stored."""
     values = read(kind, message)
 
+    assert all(0 <= found < 2**63 for found in values.pop("ranks"))
     for value in values.values():
         if isinstance(value, str):
             assert "\x00" not in value

@@ -1,0 +1,84 @@
+"""Reads single values of an event. Any of them may be missing, null, hostile or of a wrong type."""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ringback.contract.json_text import keepable
+
+_LONGEST_WORD = 500
+_LONGEST_NUMBER = 40
+_NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST_AFTER_NOW = timedelta(days=2)
+#: The units of an epoch time in a second, and the number below which a time is in that unit.
+_EPOCH_UNITS = ((1, 1e11), (1e3, 1e14), (1e6, 1e17), (1e9, 1e20))
+
+
+def value_at(message: Mapping[str, Any], path: str) -> Any:
+    """The value at a path such as `call.customer.number`; None where there is none."""
+    value: Any = message
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def text_of(value: Any) -> str | None:
+    """A text of any length that is not empty."""
+    return keepable(value) if isinstance(value, str) and value else None
+
+
+def word_of(value: Any) -> str | None:
+    """A text of at most 500 characters, such as a status, a reason or an id."""
+    text = text_of(value)
+    return text if text is not None and len(text) <= _LONGEST_WORD else None
+
+
+def address_of(value: Any) -> str | None:
+    """A telephone number or a SIP address. Some senders write a telephone number as a number."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**20:
+        return str(value)
+    return word_of(value)
+
+
+def number_of(value: Any, *, most: float = math.inf) -> float | None:
+    """A number from 0 to `most`, which may be written as text."""
+    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and _NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) and 0 <= number <= most else None
+
+
+def time_of(value: Any, now: datetime) -> datetime | None:
+    """A time from the year 2000 to two days after `now`: ISO 8601, or a time since the epoch.
+
+    The size of a number tells whether it counts seconds, or thousandths, millionths or billionths.
+    """
+    number = number_of(value)
+    moment = None if number is None else _epoch_time(number)
+    if moment is None and isinstance(value, str) and len(value) <= _LONGEST_NUMBER:
+        moment = _iso_time(value.strip())
+    latest = now + _LATEST_AFTER_NOW
+    return moment if moment is not None and _EARLIEST <= moment <= latest else None
+
+
+def _epoch_time(number: float) -> datetime | None:
+    for per_second, below in _EPOCH_UNITS:
+        if number < below:
+            return datetime.fromtimestamp(number / per_second, UTC)
+    return None
+
+
+def _iso_time(value: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,148 @@
+"""A second report or end of a call that holds more than the first."""
+
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from tests.integration.processor.conftest import Starter
+from tests.integration.processor.stage import ORG, Stage
+from tests.support.eventually import eventually
+
+FIRST_LINK, SECOND_LINK = "https://example.com/a?sig=1", "https://example.com/a?sig=2"
+
+
+def report(call_id: str, **more: Any) -> dict[str, Any]:
+    artifact = {"transcript": "AI: Hello.\n", "presignedMonoUrl": FIRST_LINK}
+    message = {
+        "type": "end-of-call-report",
+        "timestamp": 1_767_225_600_000,
+        "endedReason": "customer-ended-call",
+        "artifact": artifact,
+        "call": {"id": call_id},
+    }
+    return {"message": message | more}
+
+
+async def call_of(stage: Stage, call_id: str) -> asyncpg.Record:
+    [row] = await stage.database.fetch(
+        "SELECT * FROM voice_calls WHERE org_id = $1 AND call_id = $2", ORG, call_id
+    )
+    return row
+
+
+async def sent_twice(
+    stage: Stage, first: dict[str, Any], second: dict[str, Any]
+) -> tuple[asyncpg.Record, asyncpg.Record, asyncpg.Record]:
+    """The call after the first, the log's row of the second, and the call after it."""
+    call_id = first["message"]["call"]["id"]
+    key = f"{first['message']['type']}|{call_id}"
+    await stage.until(await stage.send(first, dedup_key=key), "completed")
+    before = await call_of(stage, call_id)
+    copy = await stage.until(await stage.send(second, dedup_key=key), "duplicate")
+    return before, copy, await call_of(stage, call_id)
+
+
+async def test_a_fuller_report_is_merged_once(shared: Stage) -> None:
+    """It stays a duplicate, runs no handler and counts as no event; what it adds is in the call."""
+    more = {"analysis": {"summary": "Booked."}, "cost": 0.25, "timestamp": 1_767_225_660_000}
+
+    before, copy, after = await sent_twice(
+        shared, report("call-fuller"), report("call-fuller", **more)
+    )
+
+    assert (before["summary"], before["cost"]) == (None, None)
+    assert (after["summary"], after["cost"], after["events"]) == ("Booked.", 0.25, 1)
+    assert after["transcript"] == "AI: Hello.\n"
+    assert after["last_event_at"] > before["last_event_at"]
+    assert (copy["duplicate_differs"], copy["completed_at"]) == (True, None)
+    [attempt] = await shared.attempts(copy["id"])
+    assert attempt["outcome"] == "duplicate"
+
+
+async def test_a_fuller_end_is_merged(shared: Stage) -> None:
+    """Some statuses name the reason only in the second message."""
+    message = {"type": "status-update", "status": "ended", "call": {"id": "call-end"}}
+    reason = {"endedReason": "assistant-ended-call"}
+
+    _, copy, after = await sent_twice(shared, {"message": message}, {"message": message | reason})
+
+    assert (after["ended_reason"], after["events"]) == ("assistant-ended-call", 1)
+    assert copy["duplicate_differs"] is True
+
+
+@pytest.mark.parametrize("timestamp", [1_767_225_600_000, None])
+async def test_an_equal_copy_changes_nothing(shared: Stage, timestamp: int | None) -> None:
+    """Links that the platform makes for each delivery are no difference."""
+    call_id = f"call-equal-{timestamp}"
+    first = report(call_id, timestamp=timestamp)
+    links = {"presignedMonoUrl": SECOND_LINK, "presignedUrlsExpiresAt": "2026-01-01T00:30:00Z"}
+    second = report(call_id, timestamp=timestamp, artifact={"transcript": "AI: Hello.\n"} | links)
+
+    before, copy, after = await sent_twice(shared, first, second)
+
+    assert copy["duplicate_differs"] is False
+    assert after == before
+
+
+async def test_other_duplicates_are_not_compared(shared: Stage) -> None:
+    """Only the end of a call is sent again with more in it."""
+    hang = {"message": {"type": "hang", "timestamp": 1, "call": {"id": "call-hang"}}}
+    other = {"message": hang["message"] | {"cost": 1}}
+
+    before, copy, after = await sent_twice(shared, hang, other)
+
+    assert copy["duplicate_differs"] is None
+    assert after == before
+
+
+async def test_two_reports_at_one_moment_are_both_in_the_call(shared: Stage) -> None:
+    """Whichever of them is the first, and also when they are delivered once more."""
+    bodies = [
+        report("call-at-once", cost=0.5),
+        report("call-at-once", analysis={"summary": "Booked."}),
+    ]
+    jobs: list[UUID] = [
+        await shared.send(body, dedup_key="report|call-at-once") for body in bodies for _ in (1, 2)
+    ]
+
+    async def ended() -> bool:
+        found = [row["status"] for job in jobs if (row := await shared.row(job))]
+        assert sorted(found) == ["completed", *["duplicate"] * 3]
+        return True
+
+    await eventually(ended, deadline_s=30)
+    row = await call_of(shared, "call-at-once")
+    assert (row["summary"], row["cost"], row["events"]) == ("Booked.", 0.5, 1)
+
+
+async def test_handlers_do_not_run_for_it(stage: Stage, start: Starter) -> None:
+    """Neither one that acts outside the database nor one in the finishing transaction."""
+    start(stage.place, handlers="tests.integration.processor.handlers_of_ends")
+    ended = {"type": "status-update", "status": "ended", "call": {"id": "call-2"}}
+    reason = {"endedReason": "assistant-ended-call"}
+
+    _, plain, first = await sent_twice(stage, report("call-1"), report("call-1", cost=0.5))
+    _, transaction, second = await sent_twice(
+        stage, {"message": ended}, {"message": ended | reason}
+    )
+
+    assert (first["cost"], first["events"]) == (0.5, 1)
+    assert (second["ended_reason"], second["events"]) == ("assistant-ended-call", 1)
+    for copy in (plain, transaction):
+        assert copy["duplicate_differs"] is True
+        assert not await stage.runs(copy["id"])
+        assert len(await stage.runs(copy["duplicate_of"])) == 1
+
+
+async def test_it_is_marked_without_the_built_in_handler(stage: Stage, start: Starter) -> None:
+    """The log tells of it also where nobody keeps calls."""
+    start(stage.place, voice_calls="false")
+    key = "report|call-1"
+    await stage.until(await stage.send(report("call-1"), dedup_key=key), "completed")
+
+    copy = await stage.until(await stage.send(report("call-1", cost=1), dedup_key=key), "duplicate")
+
+    assert copy["duplicate_differs"] is True
+    assert await stage.database.fetchval("SELECT count(*) FROM voice_calls") == 0

@@ -1,0 +1,30 @@
+"""What the built-in handler reads from an event, by the names of the columns."""
+
+from datetime import datetime
+from typing import Any
+
+from services.processor.voice_calls import effects_of
+from tests.unit.processor.events import event
+
+REPORT, STATUS = "end-of-call-report", "status-update"
+START, END = "2025-04-03T09:00:00Z", "2025-04-03T09:00:42.500Z"
+STARTED, ENDED = datetime.fromisoformat(START), datetime.fromisoformat(END)
+
+COLUMNS = (
+    "org_id", "call_id", "call_type", "status", "started_at", "ended_at", "ended_reason",
+    "duration_seconds", "cost", "customer_number", "assistant_id", "phone_number_id", "summary",
+    "transcript", "ranks", "received_at", "count", "happened_at",
+)  # fmt: skip
+
+
+def read(event_type: str, message: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The values that an event gives its call, by the names of their columns."""
+    effect = effects_of(event(type=event_type, message=message, **changes))[0]
+    return dict(zip(COLUMNS, effect.arguments, strict=True))
+
+
+def rank(column: str, event_type: str, message: dict[str, Any], **changes: Any) -> int:
+    """How far the value of a column is to be trusted."""
+    values = read(event_type, message, **changes)
+    ranks: list[int] = values["ranks"]
+    return ranks[COLUMNS.index(column) - 2]
