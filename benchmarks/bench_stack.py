@@ -81,7 +81,7 @@ async def bench_stack(data: Path | None = None) -> AsyncGenerator[BenchStack, No
         sql, *others = free_ports(1 + len(names))
         ports = BrokerPorts(**dict(zip(names, others, strict=True)))
         broker = PrivateBroker(folder / "broker", ports)
-        database = PrivateDatabase(data or folder / "database", sql)
+        database = PrivateDatabase(data or folder / "database", sql, superuser_over_tcp=True)
         await asyncio.gather(broker.start(), database.start())
         stack.push_async_callback(broker.stop)
         stack.push_async_callback(database.stop)

@@ -27,7 +27,7 @@ from chaos.replicas import Replica, replicas
 from chaos.rollups import rollup_faults
 from ringback.local.errors import LocalStackError
 from ringback.local.ports import ServicePorts
-from ringback.local.stack_service import Surroundings
+from ringback.local.stack_service import Surroundings, urls_by_role
 from ringback.metrics import MetricsClient
 from ringback.samples import sample
 
@@ -158,8 +158,7 @@ def surroundings(stack: BenchStack) -> Surroundings:
     return Surroundings(
         environ=os.environ | {"RINGBACK_HANDLERS": "", "RINGBACK_TRACE_FILE": ""},
         amqp_url=stack.amqp_url,
-        database_url=stack.database_url,
-        is_private_database=True,
+        database_urls=urls_by_role(stack.database_url),
         ports=ServicePorts(),
         jwt_secret=_JWT_SECRET,
         state_dir=stack.folder,

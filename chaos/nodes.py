@@ -38,7 +38,7 @@ async def running_nodes(folder: Path) -> AsyncGenerator[Nodes, None]:
     broker_ports = BrokerPorts(**dict(zip(broker_names, others, strict=False)))
     ports = ServicePorts(**dict(zip(service_names, others[len(broker_names) :], strict=True)))
     broker = PrivateBroker(folder / "broker", broker_ports)
-    database = PrivateDatabase(folder / "database", sql)
+    database = PrivateDatabase(folder / "database", sql, superuser_over_tcp=True)
     async with AsyncExitStack() as stack:
         await asyncio.gather(broker.start(), database.start())
         stack.push_async_callback(broker.stop)

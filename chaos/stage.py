@@ -19,7 +19,12 @@ from ringback.contract.ladder import Ladder
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import LOOPBACK, ServicePorts
-from ringback.local.stack_service import Surroundings, service_environment, service_specs
+from ringback.local.stack_service import (
+    Surroundings,
+    service_environment,
+    service_specs,
+    urls_by_role,
+)
 from ringback.runtime import topology
 from ringback.runtime.migrate import migrate
 from ringback.runtime.queries import load
@@ -164,8 +169,7 @@ def _surroundings(folder: Path, nodes: Nodes, amqp_url: str, database_url: str) 
     return Surroundings(
         environ={**foreign, **ours},
         amqp_url=amqp_url,
-        database_url=database_url,
-        is_private_database=True,
+        database_urls=urls_by_role(database_url),
         ports=nodes.service_ports,
         jwt_secret=JWT_SECRET,
         state_dir=folder,

@@ -7,6 +7,8 @@ from typing import Self
 
 from pydantic import Field, SecretStr
 
+from ringback.local.jwt_secret import read_secret
+from ringback.local.node_urls import broker_url, password_path, superuser_url
 from ringback.local.ports import LOOPBACK, LocalPorts
 from ringback.local.stack_file import find_running
 from ringback.runtime.settings import (
@@ -37,7 +39,7 @@ class Addresses(BrokerSettings, ManagementSettings, DatabaseSettings, RetentionS
         Raises SettingsError, or LocalStackError for a bad port, with a sentence for each.
         """
         given = {name: value for name, value in environ.items() if value.strip()}
-        local = _local(local_ports(environ, state_dir))
+        local = _local(local_ports(environ, state_dir), state_dir)
         if "RINGBACK_AMQP_URL" in given:
             # The local broker's API would tell of another broker.
             del local["RINGBACK_RABBITMQ_MANAGEMENT_URL"]
@@ -70,11 +72,11 @@ def local_ports(
     return running.ports if running else LocalPorts.from_env(environ)
 
 
-def _local(ports: LocalPorts) -> dict[str, str]:
-    database = f"{LOOPBACK}:{ports.database.database}"
+def _local(ports: LocalPorts, state_dir: Path) -> dict[str, str]:
+    password = read_secret(password_path(state_dir / "rabbitmq")) or ""
     return {
-        "RINGBACK_AMQP_URL": f"amqp://guest:guest@{LOOPBACK}:{ports.broker.amqp}/",
+        "RINGBACK_AMQP_URL": broker_url(ports.broker.amqp, password),
         "RINGBACK_RABBITMQ_MANAGEMENT_URL": f"http://{LOOPBACK}:{ports.broker.management}",
-        "RINGBACK_DATABASE_URL": f"postgresql://postgres@{database}/ringback",
+        "RINGBACK_DATABASE_URL": superuser_url(state_dir / "postgres", ports.database.database),
         "RINGBACK_GATEWAY_URL": f"http://{LOOPBACK}:{ports.services.gateway}{WEBHOOK_PATH}",
     }

@@ -12,9 +12,12 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import aiormq
 
+from ringback.local.account import Account, make_private
 from ringback.local.broker_launch import Launch, prepare_launch
 from ringback.local.child import Child
 from ringback.local.errors import LocalStackError
+from ringback.local.jwt_secret import kept_secret
+from ringback.local.node_urls import BROKER_USER, broker_url, password_path
 from ringback.local.ports import LOOPBACK, BrokerPorts, named_ports, require_free
 from ringback.local.run_to_end import run_to_end
 
@@ -29,6 +32,7 @@ class PrivateBroker:
     """A RabbitMQ node with data, ports, cookie and configuration of its own, on loopback only.
 
     It never touches the system's service. What it stores survives `stop`, `kill` and our death.
+    It has one user, whose password is made once and kept in `data_dir`.
     """
 
     data_dir: Path
@@ -39,6 +43,7 @@ class PrivateBroker:
     _epmd: Child | None = field(default=None, init=False)
     _container: str | None = field(default=None, init=False)
     _launched: Launch | None = field(default=None, init=False)
+    _password: str = field(default="", init=False, repr=False)
 
     @property
     def log_path(self) -> Path:
@@ -54,18 +59,27 @@ class PrivateBroker:
         """What the node ended with, or None while it runs or was never started."""
         return self._node.exit_code if self._node else None
 
+    @property
+    def account(self) -> Account:
+        """The user that the node runs as."""
+        return self._launched.account if self._launched else Account()
+
     def amqp_url(self, vhost: str = "/") -> str:
-        return f"amqp://guest:guest@{LOOPBACK}:{self.ports.amqp}/{quote(vhost, safe='')}"
+        """Give the address of a virtual host, with the password; only after `start`."""
+        return broker_url(self.ports.amqp, self._password, vhost)
 
     async def start(self, *, within_s: float = 90) -> None:
         """Start the node and wait until clients can declare and consume.
 
         LocalStackError, with the path of the log, if it ends or is not ready after `within_s`.
         """
-        self.data_dir.mkdir(parents=True, exist_ok=True)
         # Erlang and the container engine want the path whole, whatever the caller's folder is.
         self.data_dir = self.data_dir.resolve()
-        launch = await asyncio.to_thread(prepare_launch, self.data_dir, self.ports, self.settings)
+        make_private(self.data_dir)
+        self._password = kept_secret(password_path(self.data_dir))
+        launch = await asyncio.to_thread(
+            prepare_launch, self.data_dir, self.ports, self._password, self.settings
+        )
         require_free(
             {
                 name: port
@@ -119,8 +133,10 @@ class PrivateBroker:
         own.
         """
         assert self._launched is not None, "the node was never started"
-        command = [*self._launched.control, *arguments]
-        env = self._launched.env
+        launch = self._launched
+        become = () if launch.container else launch.account.command_prefix()
+        command = [*become, *launch.control, *arguments]
+        env = launch.env
         done = await asyncio.to_thread(run_to_end, command, within_s=CONTROL_S, env=env)
         if done.exit_code:
             raise LocalStackError(
@@ -130,7 +146,7 @@ class PrivateBroker:
 
     async def create_vhost(self, name: str) -> None:
         """Make a virtual host and wait until it takes connections."""
-        async with self._management() as api, api.put(f"/api/vhosts/{quote(name, safe='')}") as got:
+        async with self.management() as api, api.put(f"/api/vhosts/{quote(name, safe='')}") as got:
             got.raise_for_status()
         await self._until_it_answers(name, time.monotonic() + PROBE_S)
 
@@ -138,14 +154,15 @@ class PrivateBroker:
         """Remove a virtual host with all that is in it; one that is not there is no error."""
         missing = 404
         path = f"/api/vhosts/{quote(name, safe='')}"
-        async with self._management() as api, api.delete(path) as got:
+        async with self.management() as api, api.delete(path) as got:
             if got.status != missing:
                 got.raise_for_status()
 
-    def _management(self) -> aiohttp.ClientSession:
+    def management(self) -> aiohttp.ClientSession:
+        """Give a client of the management API, with every right."""
         return aiohttp.ClientSession(
             self.management_url,
-            headers={"Authorization": aiohttp.encode_basic_auth("guest", "guest")},
+            headers={"Authorization": aiohttp.encode_basic_auth(BROKER_USER, self._password)},
             timeout=aiohttp.ClientTimeout(total=15),
         )
 
@@ -165,6 +182,7 @@ class PrivateBroker:
                 command,
                 env=launch.env,
                 log_path=self.log_path,
+                become=() if launch.container else launch.account.command_prefix(),
                 held_by_stdin=launch.container is not None,
             )
         except OSError as exc:
@@ -184,7 +202,7 @@ class PrivateBroker:
         with contextlib.suppress(*refused):
             async with asyncio.timeout(PROBE_S):
                 await _declare_and_consume(self.amqp_url(vhost))
-                async with self._management() as api, api.get("/api/vhosts") as got:
+                async with self.management() as api, api.get("/api/vhosts") as got:
                     return got.ok
         return False
 

@@ -1,13 +1,18 @@
 """How a private RabbitMQ node is launched: from installed files, or in a container."""
 
+import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ringback.contract.broker_access import password_hash
+from ringback.local.account import Account, account_in, make_elsewhere
 from ringback.local.errors import LocalStackError
+from ringback.local.node_urls import BROKER_USER
 from ringback.local.ports import LOOPBACK, BrokerPorts
 from ringback.local.run_to_end import run_to_end
 
@@ -19,6 +24,9 @@ SERVERS = (
 )
 IMAGE = "rabbitmq:4.1-management"
 NODE_NAME = "ringback@localhost"
+
+# RabbitMQ gives its paths to a shell without quotes, where it measures the disk.
+_PLAIN = re.compile(r"[A-Za-z0-9/._+@-]+")
 
 # Quorum queues keep the write-ahead log in memory; its default of 512 MB is for servers.
 # The disk limit makes the broker refuse publishes while PostgreSQL and the logs still have room.
@@ -45,22 +53,48 @@ class Launch:
     """What runs `rabbitmqctl` against the node, in the same environment."""
     epmd: Sequence[str] | None = None
     container: str | None = None
+    account: Account = field(default_factory=Account)
 
 
-def prepare_launch(data_dir: Path, ports: BrokerPorts, settings: str = "") -> Launch:
+def prepare_launch(data_dir: Path, ports: BrokerPorts, password: str, settings: str = "") -> Launch:
     """Write the node's files under `data_dir` and say how to start it.
 
     LocalStackError where neither RabbitMQ nor a container engine is there.
     """
+    account = account_in(data_dir)
+    definitions = data_dir / "definitions.json"
+    definitions.write_text(json.dumps(_definitions(password)), encoding="utf-8")
+    account.admit(definitions)
     for server in SERVERS:
         if server.exists():
-            return _native(server, data_dir, ports, SETTINGS + settings)
+            return _native(server, data_dir, ports, SETTINGS + settings, account)
     if docker_answers():
-        return _container(data_dir, ports, SETTINGS + settings)
+        return _container(data_dir, ports, SETTINGS + settings, account)
     raise LocalStackError(
         "RabbitMQ is not installed and no Docker engine answers; "
         "install the package rabbitmq-server, or set RINGBACK_AMQP_URL to a broker of yours."
     )
+
+
+def _definitions(password: str) -> dict[str, object]:
+    """Our user, and guest without a password: a node of an earlier version still has it."""
+    algorithm = "rabbit_password_hashing_sha256"
+    hashes = {BROKER_USER: password_hash(password, secrets.token_bytes(4)), "guest": ""}
+    tags = {BROKER_USER: "administrator", "guest": ""}
+    rights = {"configure": ".*", "write": ".*", "read": ".*"}
+    return {
+        "vhosts": [{"name": "/"}],
+        "users": [
+            {
+                "name": name,
+                "password_hash": text,
+                "hashing_algorithm": algorithm,
+                "tags": tags[name],
+            }
+            for name, text in hashes.items()
+        ],
+        "permissions": [{"user": BROKER_USER, "vhost": "/", **rights}],
+    }
 
 
 def docker_answers() -> bool:
@@ -68,10 +102,14 @@ def docker_answers() -> bool:
     return run_to_end(["docker", "info"], within_s=10).exit_code == 0
 
 
-def _native(server: Path, data_dir: Path, ports: BrokerPorts, settings: str) -> Launch:
+def _native(
+    server: Path, folder: Path, ports: BrokerPorts, settings: str, account: Account
+) -> Launch:
+    data_dir = _plain_path(folder, account)
     home = data_dir / "home"
-    home.mkdir(parents=True, exist_ok=True)
-    _write_cookie(home / ".erlang.cookie")
+    for taken in (home, data_dir / "data", data_dir / "log"):
+        account.take(taken)
+    _write_cookie(home / ".erlang.cookie", account)
     config = data_dir / "rabbitmq.conf"
     config.write_text(
         f"listeners.tcp.1 = {LOOPBACK}:{ports.amqp}\n"
@@ -79,10 +117,13 @@ def _native(server: Path, data_dir: Path, ports: BrokerPorts, settings: str) -> 
         f"management.tcp.port = {ports.management}\n"
         f"prometheus.tcp.ip = {LOOPBACK}\n"
         f"prometheus.tcp.port = {ports.broker_metrics}\n"
+        f"load_definitions = {data_dir / 'definitions.json'}\n"
         f"{settings}"
     )
     plugins = data_dir / "enabled_plugins"
     plugins.write_text("[rabbitmq_management, rabbitmq_prometheus].\n")
+    for shown in (config, plugins):
+        account.admit(shown)
     env = _clean_environment() | {
         "HOME": str(home),
         "RABBITMQ_NODENAME": NODE_NAME,
@@ -106,14 +147,16 @@ def _native(server: Path, data_dir: Path, ports: BrokerPorts, settings: str) -> 
     }
     epmd = [_epmd(), "-port", str(ports.epmd), "-address", LOOPBACK]
     control = [str(server.with_name("rabbitmqctl"))]
-    return Launch(command=[str(server)], env=env, control=control, epmd=epmd)
+    return Launch(command=[str(server)], env=env, control=control, epmd=epmd, account=account)
 
 
-def _container(data_dir: Path, ports: BrokerPorts, settings: str) -> Launch:
+def _container(data_dir: Path, ports: BrokerPorts, settings: str, account: Account) -> Launch:
     data = data_dir / "container"
-    data.mkdir(parents=True, exist_ok=True)
+    account.take(data)
     config = data_dir / "container.conf"
-    config.write_text(settings)
+    config.write_text(f"load_definitions = /etc/rabbitmq/ringback.json\n{settings}")
+    account.admit(config)
+    user = f"{account.uid}:{account.gid}" if account.name else f"{os.getuid()}:{os.getgid()}"
     name = f"ringback-{ports.amqp}"
     # The container's input closes when we die; then the node must end too.
     script = (
@@ -121,13 +164,14 @@ def _container(data_dir: Path, ports: BrokerPorts, settings: str) -> Launch:
     )
     command = [
         *["docker", "run", "--rm", "--interactive", "--name", name, "--hostname", "localhost"],
-        *["--user", f"{os.getuid()}:{os.getgid()}", "--env", f"RABBITMQ_NODENAME={NODE_NAME}"],
+        *["--user", user, "--env", f"RABBITMQ_NODENAME={NODE_NAME}"],
         *["--env", f"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS={_SOONER_AGAIN}"],
         *["--publish", f"{LOOPBACK}:{ports.amqp}:5672"],
         *["--publish", f"{LOOPBACK}:{ports.management}:15672"],
         *["--publish", f"{LOOPBACK}:{ports.broker_metrics}:15692"],
         *["--volume", f"{data}:/var/lib/rabbitmq"],
         *["--volume", f"{config}:/etc/rabbitmq/conf.d/20-ringback.conf:ro"],
+        *["--volume", f"{data_dir / 'definitions.json'}:/etc/rabbitmq/ringback.json:ro"],
         *[IMAGE, "sh", "-c", script],
     ]
     control = ["docker", "exec", name, "rabbitmqctl"]
@@ -139,12 +183,34 @@ def _clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
-def _write_cookie(path: Path) -> None:
+def _plain_path(folder: Path, account: Account) -> Path:
+    """Give `folder` itself, or a link to it where its path has other letters than plain ones."""
+    if _PLAIN.fullmatch(str(folder)):
+        return folder
+    place = make_elsewhere(folder, account)
+    account.admit(place)
+    link = place / "rabbitmq"
+    if not _PLAIN.fullmatch(str(link)):
+        raise LocalStackError(
+            f"RabbitMQ cannot work in {folder}, nor in {link.parent}: one of the two paths must be "
+            "made of plain letters only; TMPDIR moves the second one."
+        )
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder)
+    return link
+
+
+def _write_cookie(path: Path, account: Account) -> None:
+    """Write Erlang's password, complete when it has its name."""
     if path.exists():
         return
-    with path.open("x", encoding="utf-8") as cookie:
-        path.chmod(0o400)
-        cookie.write(secrets.token_hex(16))
+    unfinished = path.with_name(".erlang.cookie.new")
+    unfinished.unlink(missing_ok=True)
+    unfinished.write_text(secrets.token_hex(16), encoding="ascii")
+    unfinished.chmod(0o400)
+    if account.name:
+        os.chown(unfinished, account.uid, account.gid)
+    unfinished.rename(path)
 
 
 def _epmd() -> str:

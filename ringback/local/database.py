@@ -2,33 +2,32 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
 
+from ringback.local.account import Account, account_in
 from ringback.local.child import Child
-from ringback.local.database_files import (
-    Account,
-    clear_after_crash,
-    create_cluster,
-    database_account,
-    program,
+from ringback.local.database_access import (
+    access_settings,
+    administration,
+    give_password,
+    query,
     socket_folder,
 )
+from ringback.local.database_files import clear_after_crash, create_cluster, program
 from ringback.local.errors import LocalStackError
+from ringback.local.node_urls import SUPERUSER, superuser_url
 from ringback.local.ports import LOOPBACK, DatabasePorts, named_ports, require_free
-from ringback.runtime.queries import load
 
 POLL_S = 0.05
-CONNECT_S = 5.0
-STATEMENT_S = 60.0
-SUPERUSER = "postgres"
 SETTINGS = {
     "listen_addresses": LOOPBACK,
     # A burst of webhooks fits, so that finishing it does not read it back from the disk; and its
@@ -46,14 +45,21 @@ FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 
 @dataclass(slots=True)
 class PrivateDatabase:
-    """A PostgreSQL server with data and port of its own, on loopback only, without passwords.
+    """A PostgreSQL server with data and port of its own, on loopback only.
 
     What it stores survives `stop`, `kill` and our death. With `durable` off, the power must stay.
+    Its superuser comes by the unix socket, which is for this user alone. Only tests and
+    measurements let it come by TCP too, with `password`.
     """
 
     data_dir: Path
     port: int = DatabasePorts().database
     durable: bool = True
+    superuser_over_tcp: bool = False
+    password: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    """The superuser's over TCP. A test gives it to the logins that it makes."""
+    account: Account = field(default_factory=Account, init=False)
+    _has_password: bool = field(default=False, init=False)
     _server: Child | None = field(default=None, init=False)
 
     @property
@@ -66,25 +72,34 @@ class PrivateDatabase:
         return self._server.exit_code if self._server else None
 
     def url(self, database: str = "ringback", user: str = SUPERUSER) -> str:
-        return f"postgresql://{quote(user)}@{LOOPBACK}:{self.port}/{quote(database, safe='')}"
+        """Give the address of a database: of another user, and for tests, over TCP."""
+        if user == SUPERUSER and not self.superuser_over_tcp:
+            return superuser_url(self.data_dir, self.port, database)
+        return self._tcp_url(database, user, self.password)
+
+    def _tcp_url(self, database: str, user: str, password: str) -> str:
+        place = f"{LOOPBACK}:{self.port}/{quote(database, safe='')}"
+        return f"postgresql://{quote(user)}:{password}@{place}"
 
     async def start(self, *, within_s: float = 60) -> None:
         """Start the server, make its files if they are not there, wait until it takes queries.
 
         LocalStackError, with the path of the log, if it ends or is not ready after `within_s`.
         """
-        self.data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir = self.data_dir.resolve()
-        account = database_account()
+        self.account = await asyncio.to_thread(account_in, self.data_dir, program("postgres"))
         require_free(named_ports(DatabasePorts(database=self.port)))
         cluster = self.data_dir / "cluster"
         if not cluster.exists():
-            await asyncio.to_thread(
-                create_cluster, cluster, account, superuser=SUPERUSER, durable=self.durable
-            )
+            await asyncio.to_thread(create_cluster, cluster, self.account, durable=self.durable)
         try:
-            self._launch(account, cluster)
+            await asyncio.to_thread(self.account.take, cluster)
+            self._launch(cluster)
             await self._ready(time.monotonic() + within_s)
+            if self.superuser_over_tcp and not self._has_password:
+                async with self._administration() as connection:
+                    await give_password(connection, SUPERUSER, None, self.password)
+                self._has_password = True
         except BaseException:
             await self.kill()
             raise
@@ -133,43 +148,56 @@ class PrivateDatabase:
     async def create_database(self, name: str, template: str | None = None) -> None:
         """Make a database, empty or as a copy of `template`, to which nobody may be connected."""
         async with self._administration() as connection:
-            statement = await connection.fetchval(_query("create_database"), name, template)
+            statement = await connection.fetchval(query("create_database"), name, template)
             await connection.execute(statement)
 
     async def ensure_database(self, name: str) -> None:
         """Make an empty database unless one of that name is there."""
         async with self._administration() as connection:
-            exists = await connection.fetchval(_query("database_exists"), name)
+            exists = await connection.fetchval(query("database_exists"), name)
         if not exists:
             await self.create_database(name)
 
     async def drop_database(self, name: str) -> None:
         """Remove a database and cut off whoever is connected; a missing one is no error."""
         async with self._administration() as connection:
-            statement = await connection.fetchval(_query("drop_database"), name)
+            statement = await connection.fetchval(query("drop_database"), name)
             await connection.execute(statement)
 
-    @asynccontextmanager
-    async def _administration(self) -> AsyncGenerator[asyncpg.Connection, None]:
-        connection = await asyncpg.connect(
-            self.url("postgres"), timeout=CONNECT_S, command_timeout=STATEMENT_S
-        )
-        try:
-            yield connection
-        finally:
-            await connection.close(timeout=CONNECT_S)
+    async def service_urls(
+        self, names: Iterable[str], database: str = "ringback"
+    ) -> dict[str, str]:
+        """Give each service the address of a login that may become its role, and nothing else.
 
-    def _launch(self, account: Account, cluster: Path) -> None:
-        sockets = socket_folder(self.data_dir, account)
+        The migrations must have made the roles. The passwords are new each time.
+        """
+        urls = {}
+        async with self._administration() as connection:
+            for name in names:
+                login, role = f"webhooks_{name}", f"ringback_{name}"
+                password = secrets.token_hex(16)
+                await give_password(connection, login, role, password)
+                urls[name] = f"{self._tcp_url(database, login, password)}?role={role}"
+        return urls
+
+    def _administration(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        return administration(self.data_dir, self.port)
+
+    def _launch(self, cluster: Path) -> None:
+        sockets = socket_folder(self.data_dir, self.account)
         clear_after_crash(cluster, sockets, self.port)
-        settings = SETTINGS | {"unix_socket_directories": str(sockets), "port": str(self.port)}
+        settings = SETTINGS | access_settings(
+            self.data_dir, self.account, superuser_over_tcp=self.superuser_over_tcp
+        )
+        # Quoted, because it is a list: a comma is a letter of this path.
+        settings |= {"unix_socket_directories": f'"{sockets}"', "port": str(self.port)}
         if not self.durable:
             settings |= FORGETFUL
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._server = Child.spawn(
             "PostgreSQL",
             [program("postgres"), "-D", str(cluster), *flags],
-            become=account.command_prefix(),
+            become=self.account.command_prefix(),
             env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
             log_path=self.log_path,
             cwd=Path("/"),
@@ -194,10 +222,6 @@ class PrivateDatabase:
                 return True
         except (OSError, TimeoutError, asyncpg.PostgresError):
             return False
-
-
-def _query(name: str) -> str:
-    return load("ringback.local", f"{name}.sql")
 
 
 def _children(pid: int) -> list[int]:

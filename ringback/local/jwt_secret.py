@@ -1,4 +1,4 @@
-"""The local stack's own key for tokens: made once, and kept with its data."""
+"""The local stack's own secrets, such as its key for tokens: made once, and kept with its data."""
 
 import os
 import secrets
@@ -18,11 +18,26 @@ def has_key(environ: Mapping[str, str]) -> bool:
 
 
 def local_secret(state_dir: Path) -> str:
-    """The secret of the stack in `state_dir`; the first time it is made, for its owner's eyes.
+    """The key of the stack in `state_dir`.
 
     Raises LocalStackError when what is there is no secret.
     """
-    path = _path(state_dir)
+    return kept_secret(_path(state_dir))
+
+
+def read_local_secret(state_dir: Path) -> str | None:
+    """The key of the stack in `state_dir`, or None where none has been made yet.
+
+    Raises LocalStackError when the file is not ours to read.
+    """
+    return read_secret(_path(state_dir))
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in `path`; the first time it is made, for its owner's eyes.
+
+    Raises LocalStackError when what is there is no secret.
+    """
     if not path.exists():
         # Written apart, then named: whoever finds it finds all of it.
         unfinished = path.with_name(f"{path.name}.{os.getpid()}")
@@ -31,7 +46,7 @@ def local_secret(state_dir: Path) -> str:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(_RANDOM_BYTES) + "\n")
         unfinished.rename(path)
-    secret = read_local_secret(state_dir)
+    secret = read_secret(path)
     if secret is None:
         raise LocalStackError(
             f"The file {path} holds no secret of {_SHORTEST} bytes; remove it, and a new one is "
@@ -40,18 +55,14 @@ def local_secret(state_dir: Path) -> str:
     return secret
 
 
-def read_local_secret(state_dir: Path) -> str | None:
-    """The secret of the stack in `state_dir`, or None where none has been made yet.
-
-    Raises LocalStackError when the file is not ours to read.
-    """
-    path = _path(state_dir)
+def read_secret(path: Path) -> str | None:
+    """The secret in `path`, or None where none is; LocalStackError when we may not read it."""
     try:
         secret = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as exc:
-        raise LocalStackError(f"The local stack's key {path} cannot be read.") from exc
+        raise LocalStackError(f"The local stack's secret {path} cannot be read.") from exc
     return secret if len(secret) >= _SHORTEST else None
 
 

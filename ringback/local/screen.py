@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ringback.local.log_follow import Shown
+from ringback.local.node_urls import BROKER_USER, password_path
 from ringback.local.ports import LOOPBACK, ServicePorts
 
 STYLES = {"warning": "yellow", "error": "red", "critical": "red"}
@@ -57,6 +58,7 @@ def addresses(
     ports: ServicePorts,
     *,
     management_url: str | None,
+    database_url: str | None,
     prometheus_url: str | None,
     state_dir: Path,
 ) -> list[tuple[str, str]]:
@@ -72,5 +74,10 @@ def addresses(
     if prometheus_url:
         rows.append(("Prometheus", f"{prometheus_url} (graphs and alerts)"))
     if management_url:
-        rows.append(("Queues", f"{management_url} (guest, guest)"))
+        where = password_path(state_dir / "rabbitmq")
+        rows.append(
+            ("Queues", f"{management_url} (user {BROKER_USER}, the password is in {where})")
+        )
+    if database_url:
+        rows.append(("Database", f"psql '{database_url}'"))
     return [*rows, ("Data", str(state_dir)), ("Logs", str(state_dir / "logs"))]

@@ -46,6 +46,8 @@ async def run_stack(
     LocalStackError, a sentence for the terminal, if it cannot start or a part of it ends by
     itself; everything is stopped by then. Each further Ctrl-C cuts the current wait short.
     """
+    # Logs, traces and data are for this user alone.
+    os.umask(0o077)
     ports = LocalPorts.from_env(environ)
     stack = _Stack(
         state_dir=state_dir,
@@ -81,11 +83,13 @@ class _Stack:
         async with AsyncExitStack() as stopping:
             amqp_url, database_url = await self._nodes(stopping)
             await self._prepare(amqp_url, database_url)
+            names = [spec.name for spec in self.specs]
             around = Surroundings(
                 environ=self.environ,
                 amqp_url=amqp_url,
-                database_url=database_url,
-                is_private_database=self._database is not None,
+                database_urls=await self._database.service_urls(names)
+                if self._database
+                else dict.fromkeys(names, database_url),
                 ports=self.ports.services,
                 jwt_secret=None if has_key(self.environ) else local_secret(self.state_dir),
                 state_dir=self.state_dir,
@@ -95,6 +99,7 @@ class _Stack:
             rows = addresses(
                 self.ports.services,
                 management_url=self._broker.management_url if self._broker else None,
+                database_url=database_url if self._database else None,
                 prometheus_url=self._prometheus.url if self._prometheus else None,
                 state_dir=self.state_dir,
             )
@@ -115,25 +120,26 @@ class _Stack:
             self._database = database = PrivateDatabase(self.state_dir / "postgres", port)
             stopping.push_async_callback(self._stopped, "PostgreSQL", database.stop)
             starts.append(self._start_database(database))
-            database_url = database.url()
         if not amqp_url:
             self._broker = broker = PrivateBroker(self.state_dir / "rabbitmq", self.ports.broker)
             stopping.push_async_callback(self._stopped, "RabbitMQ", broker.stop)
             starts.append(self._start_broker(broker))
-            amqp_url = broker.amqp_url()
         await _together(*starts, self._start_prometheus())
-        return amqp_url, database_url
+        return (
+            self._broker.amqp_url() if self._broker else amqp_url,
+            self._database.url() if self._database else database_url,
+        )
 
     async def _start_database(self, database: PrivateDatabase) -> None:
         self.screen.step("Starting PostgreSQL")
         await database.start()
         await database.ensure_database("ringback")
-        self.screen.step("PostgreSQL runs")
+        self.screen.step(f"PostgreSQL runs{database.account.remark}")
 
     async def _start_broker(self, broker: PrivateBroker) -> None:
         self.screen.step("Starting RabbitMQ (about 6 s)")
         await broker.start()
-        self.screen.step("RabbitMQ runs")
+        self.screen.step(f"RabbitMQ runs{broker.account.remark}")
 
     async def _prepare(self, amqp_url: str, database_url: str) -> None:
         ladder = load(LadderSettings, self.environ).ladder

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ringback.local.account import close_to_others, make_private
 from ringback.local.errors import LocalStackError
 from ringback.local.ports import (
     BrokerPorts,
@@ -29,8 +30,11 @@ class RunningStack:
 
 @contextmanager
 def claimed(state_dir: Path, ports: LocalPorts) -> Generator[None, None, None]:
-    """Make and hold `state_dir` for this process; LocalStackError if another one holds it."""
-    state_dir.mkdir(parents=True, exist_ok=True)
+    """Make and hold `state_dir` for this process; LocalStackError if another one holds it.
+
+    What an earlier version left open to other users is closed.
+    """
+    make_private(state_dir)
     path = _path(state_dir)
     # The kernel drops the lock when we end, however we end: no stale file can say we run.
     with path.open("a+", encoding="utf-8") as file:
@@ -41,6 +45,7 @@ def claimed(state_dir: Path, ports: LocalPorts) -> Generator[None, None, None]:
                 f"A local stack already runs in {state_dir}{which}; `ringback down` stops it."
             )
         mine = RunningStack(pid=os.getpid(), started_at=time.time(), ports=ports)
+        close_to_others(state_dir)
         file.truncate(0)
         file.write(json.dumps(asdict(mine)))
         file.flush()
@@ -58,6 +63,8 @@ def find_running(state_dir: Path) -> RunningStack | None:
             return None if _lock(file.fileno(), shared=True) else _parse(path)
     except FileNotFoundError:
         return None
+    except PermissionError as exc:
+        raise LocalStackError(f"The local stack in {state_dir} is another user's.") from exc
 
 
 def _path(state_dir: Path) -> Path:

@@ -20,6 +20,7 @@ POLL_S = 0.1
 TAIL_LINES = 12
 TRACE_FILE = "traces.jsonl"
 """In the stack's folder: the spans of its services. A full one is kept beside it, with `.1`."""
+SERVICES = ("gateway", "processor", "metrics")
 DEMO_HANDLERS = "ringback.cli.demo_handlers"  # `ringback demo` sends what they make fail
 
 
@@ -80,20 +81,21 @@ def service_specs(ports: ServicePorts) -> tuple[ServiceSpec, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the services of a stack share.
-
-    On a private database each service connects as the role that is made for it; another one's URL
-    is passed as it is. Where the environment has a key, `jwt_secret` is None.
-    """
+    """What the services of a stack share. Where the environment has a key, `jwt_secret` is None."""
 
     environ: Mapping[str, str]
     amqp_url: str
-    database_url: str
-    is_private_database: bool
+    database_urls: Mapping[str, str]
+    """The address of the database for each service, by name."""
     ports: ServicePorts
     jwt_secret: str | None
     state_dir: Path
     management_url: str | None
+
+
+def urls_by_role(database_url: str) -> dict[str, str]:
+    """Let each service come by one address, and become the role that is made for it."""
+    return {name: f"{database_url}?role=ringback_{name}" for name in SERVICES}
 
 
 def service_environment(name: str, around: Surroundings) -> dict[str, str]:
@@ -111,8 +113,7 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
     if not environ.get("RINGBACK_VAPI_SECRET"):
         local["RINGBACK_ALLOW_UNAUTHENTICATED"] = "true"
     ours = {port_setting(port): str(number) for port, number in named_ports(around.ports).items()}
-    role = f"?role=ringback_{name}" if around.is_private_database else ""
-    ours["RINGBACK_DATABASE_URL"] = f"{around.database_url}{role}"
+    ours["RINGBACK_DATABASE_URL"] = around.database_urls[name]
     ours["RINGBACK_AMQP_URL"] = around.amqp_url
     if name == "metrics" and around.jwt_secret is not None:
         ours["RINGBACK_JWT_SECRET"] = around.jwt_secret

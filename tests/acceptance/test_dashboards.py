@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -39,12 +40,13 @@ async def test_every_panel_shows_something_of_a_real_run(
     empty = [panel for board in boards for panel in board["panels"] if panel["type"] != "row"]
     owner = await asyncpg.connect(database_url)
     await owner.execute(READER.read_text())
+    await owner.execute(f"ALTER ROLE {LOGIN} PASSWORD '{urlsplit(database_url).password}'")
 
     variables = {"RINGBACK_RABBITMQ_MANAGEMENT_URL": broker.management_url}
     async with whole_ringback(amqp_url, database_url, tmp_path, **variables) as whole:
         targets = whole.expositions | {"rabbitmq": broker.ports.broker_metrics}
         prometheus, url = await _prometheus(targets, tmp_path)
-        reader = await asyncpg.connect(database_url.replace("postgres@", f"{LOGIN}@"))
+        reader = await asyncpg.connect(database_url.replace("//postgres:", f"//{LOGIN}:"))
         try:
             dead = await whole.accepted(_demo(failForGood=True))
             await whole.settled([dead])

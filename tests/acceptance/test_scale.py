@@ -22,7 +22,7 @@ from chaos.verdict import judge
 from ringback.contract.ladder import Ladder
 from ringback.local.broker import PrivateBroker
 from ringback.local.ports import ServicePorts
-from ringback.local.stack_service import Surroundings
+from ringback.local.stack_service import Surroundings, urls_by_role
 from ringback.metrics import MetricsClient
 from ringback.runtime import topology
 from tests.support.balancer import balanced
@@ -55,8 +55,7 @@ def around(place: Place, slack: LocalSlack) -> Surroundings:
             "RINGBACK_DATABASE_POOL_MIN": "1",
         },
         amqp_url=place.amqp_url,
-        database_url=place.database_url,
-        is_private_database=True,
+        database_urls=urls_by_role(place.database_url),
         ports=ServicePorts(),
         jwt_secret=JWT_SECRET,
         state_dir=place.folder,

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-import aiohttp
 import asyncpg
 import grpc
 
@@ -32,8 +31,7 @@ PAYLOAD = {
 async def broker_user(broker: PrivateBroker, amqp_url: str) -> AsyncGenerator[str]:
     """The address of the virtual host for a user whose password is the canary."""
     vhost = quote(unquote(urlsplit(amqp_url).path[1:]), safe="")
-    guest = {"Authorization": aiohttp.encode_basic_auth("guest", "guest")}
-    async with aiohttp.ClientSession(broker.management_url, headers=guest) as api:
+    async with broker.management() as api:
         user = {"password": CANARY, "tags": "administrator"}
         rights = {"configure": ".*", "write": ".*", "read": ".*"}
         async with api.put(f"/api/users/{USER}", json=user) as made:
@@ -48,9 +46,8 @@ async def broker_user(broker: PrivateBroker, amqp_url: str) -> AsyncGenerator[st
 
 async def no_longer_known(broker: PrivateBroker) -> None:
     """From now on the broker refuses the user, whose connections it closes."""
-    guest = {"Authorization": aiohttp.encode_basic_auth("guest", "guest")}
     async with (
-        aiohttp.ClientSession(broker.management_url, headers=guest) as api,
+        broker.management() as api,
         api.delete(f"/api/users/{USER}") as gone,
     ):
         assert gone.ok

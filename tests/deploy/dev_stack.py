@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import aiohttp
 import asyncpg
 
 from ringback.contract.broker_access import VHOST
@@ -31,10 +30,7 @@ DEV = K8S / "overlays" / "dev"
 async def accounts_on(broker: PrivateBroker) -> AsyncGenerator[None, None]:
     """The virtual host and the users of the overlay's definitions, as the broker imports them."""
     document = json.loads((DEV / "rabbitmq" / "definitions.json").read_bytes())
-    async with aiohttp.ClientSession(
-        broker.management_url,
-        headers={"Authorization": aiohttp.encode_basic_auth("guest", "guest")},
-    ) as api:
+    async with broker.management() as api:
         async with api.post("/api/definitions", json=document) as answer:
             answer.raise_for_status()
         try:
@@ -49,13 +45,14 @@ async def accounts_on(broker: PrivateBroker) -> AsyncGenerator[None, None]:
 async def make_logins(database: PrivateDatabase) -> None:
     """What the image of PostgreSQL does when it starts first: a superuser, then our file."""
     admin = await asyncpg.connect(database.url())
-    await admin.execute("CREATE ROLE ringback_owner LOGIN SUPERUSER")
+    await admin.execute("CREATE ROLE ringback_owner LOGIN SUPERUSER PASSWORD 'dev-only-owner'")
     await admin.close()
     [server] = [one for one in workloads(overlay("dev")) if one.name == "StatefulSet/postgresql"]
     environ = environment(server.containers[0], overlay("dev")) | {
         "PATH": f"{Path(program('psql')).parent}:{os.environ['PATH']}",
         "PGHOST": LOOPBACK,
         "PGPORT": str(database.port),
+        "PGPASSWORD": "dev-only-owner",
     }
     await asyncio.to_thread(_run, DEV / "postgresql" / "10-logins.sh", environ)
 

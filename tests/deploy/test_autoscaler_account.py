@@ -26,27 +26,28 @@ async def test_the_account_of_the_autoscaler_may_ask(broker: PrivateBroker) -> N
     objects = {name_of(one): one for one in component("rabbitmq-operator") + component("keda")}
     user, permission = objects["User/autoscaler"], objects["Permission/autoscaler"]["spec"]
     [trigger] = objects["ScaledObject/processor"]["spec"]["triggers"]
-    admin = {"Authorization": aiohttp.encode_basic_auth("guest", "guest")}
     keda = {"Authorization": aiohttp.encode_basic_auth("autoscaler", PASSWORD)}
     queue = asked_by_keda(trigger["metadata"], broker.management_url)
     account, rights = "/api/users/autoscaler", permission["permissions"]
-    async with aiohttp.ClientSession(broker.management_url, raise_for_status=True) as api:
+    async with broker.management() as api:
         try:
-            await api.put(f"/api/vhosts/{VHOST}", headers=admin)
+            await api.put(f"/api/vhosts/{VHOST}", raise_for_status=True)
             tags = ",".join(user["spec"]["tags"])
             login = {"password": PASSWORD, "tags": tags}
-            await api.put(account, headers=admin, json=login)
-            await api.put(f"/api/permissions/{VHOST}/autoscaler", headers=admin, json=rights)
+            await api.put(account, json=login, raise_for_status=True)
+            await api.put(
+                f"/api/permissions/{VHOST}/autoscaler", json=rights, raise_for_status=True
+            )
             kind = {"durable": True, "arguments": {"x-queue-type": "quorum"}}
-            await api.put(f"/api/queues/{VHOST}/{WORK_QUEUE}", headers=admin, json=kind)
+            await api.put(f"/api/queues/{VHOST}/{WORK_QUEUE}", json=kind, raise_for_status=True)
 
-            async with api.get(queue, headers=keda) as answer:
+            async with api.get(queue, headers=keda, raise_for_status=True) as answer:
                 told = await answer.json()
-            async with api.delete(queue, headers=keda, raise_for_status=False) as refused:
+            async with api.delete(queue, headers=keda) as refused:
                 status = refused.status
         finally:
-            await api.delete(f"/api/vhosts/{VHOST}", headers=admin)
-            await api.delete(account, headers=admin)
+            await api.delete(f"/api/vhosts/{VHOST}")
+            await api.delete(account)
 
     assert told["name"] == WORK_QUEUE
     assert status in {401, 403}

@@ -25,15 +25,15 @@ async def make_roles(database: PrivateDatabase) -> None:
     [cluster] = of_kind(overlay("production"), "Cluster")
     owner = cluster["spec"]["bootstrap"]["initdb"]["owner"]
     admin = await asyncpg.connect(database.url())
-    await admin.execute(f"CREATE ROLE {owner} LOGIN")
+    await admin.execute(f"CREATE ROLE {owner} LOGIN PASSWORD '{database.password}'")
     await admin.execute(f"ALTER DATABASE ringback OWNER TO {owner}")
     for role in cluster["spec"]["managed"]["roles"]:
-        await admin.execute(_statement(role))
+        await admin.execute(_statement(role, database.password))
     await admin.close()
 
 
-def _statement(role: dict[str, Any]) -> str:
-    login = "LOGIN" if role["login"] else "NOLOGIN"
+def _statement(role: dict[str, Any], password: str) -> str:
+    login = f"LOGIN PASSWORD '{password}'" if role["login"] else "NOLOGIN"
     inherit = "INHERIT" if role["inherit"] else "NOINHERIT"
     groups = f" IN ROLE {', '.join(role['inRoles'])}" if role.get("inRoles") else ""
     return f"CREATE ROLE {role['name']} {login} {inherit}{groups}"
@@ -43,7 +43,9 @@ def as_login(container: Manifest, login: str, database: PrivateDatabase) -> dict
     """What a container gets, with our place and without TLS: the server here has no certificate."""
     found = environment(container, overlay("production"))
     url = found["RINGBACK_DATABASE_URL"].replace(found["DATABASE_OPTIONS"], "")
-    url = url.replace(found["DATABASE_USER"], login)
+    url = url.replace(
+        f"{found['DATABASE_USER']}:{found['DATABASE_PASSWORD']}", f"{login}:{database.password}"
+    )
     place = f"@{LOOPBACK}:{database.port}/"
     return found | {"RINGBACK_DATABASE_URL": url.replace("@database-rw:5432/", place)}
 

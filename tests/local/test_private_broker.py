@@ -44,9 +44,9 @@ async def test_a_taken_port_is_named(broker: PrivateBroker, tmp_path: Path) -> N
 
 @pytest.mark.nodes
 async def test_a_node_that_ends_at_once_names_its_log(tmp_path: Path) -> None:
-    """A node that cannot use its files is one sentence with the path of its log."""
+    """A node that cannot use its settings is one sentence with the path of its log."""
     node = new_broker(tmp_path)
-    (tmp_path / "data").write_text("a file where the node wants a folder")
+    node.settings = "no.such.setting = 1\n"
 
     with pytest.raises(LocalStackError, match="did not start; its log is") as raised:
         await node.start()

@@ -7,12 +7,8 @@ import asyncpg
 import pytest
 
 from ringback.local.database import PrivateDatabase
-from ringback.local.database_files import (
-    LONGEST_SOCKET_DIR,
-    database_account,
-    socket_folder,
-)
 from ringback.local.errors import LocalStackError
+from ringback.local.node_urls import LONGEST_SOCKET_DIR, socket_path
 from tests.support.eventually import eventually
 from tests.support.processes import alive, descendants
 from tests.support.session_nodes import new_database
@@ -85,6 +81,6 @@ async def test_a_deep_folder_is_no_obstacle(tmp_path: Path) -> None:
     await database.start()
     await database.stop()
 
-    elsewhere = socket_folder(deep, database_account())
+    elsewhere = socket_path(deep)
     elsewhere.rmdir()
     assert not elsewhere.is_relative_to(deep)

@@ -1,18 +1,22 @@
 from pathlib import Path
 
 from ringback.local.ports import ServicePorts
-from ringback.local.stack_service import Surroundings, service_environment, service_specs
+from ringback.local.stack_service import (
+    Surroundings,
+    service_environment,
+    service_specs,
+    urls_by_role,
+)
 
 NAMES = ("gateway", "processor", "metrics")
 URL = "postgresql://postgres@127.0.0.1:7432/ringback"
 
 
-def around(*, is_private_database: bool, **environ: str) -> Surroundings:
+def around(**environ: str) -> Surroundings:
     return Surroundings(
         environ=environ,
         amqp_url="amqp://127.0.0.1/",
-        database_url=URL,
-        is_private_database=is_private_database,
+        database_urls=urls_by_role(URL),
         ports=ServicePorts(metrics_rest=8181),
         jwt_secret="a secret of the stack's own",
         state_dir=Path("/somewhere/.ringback"),
@@ -24,29 +28,17 @@ def test_each_service_has_its_own_role_on_a_private_database() -> None:
     """None of them works as the superuser."""
     names = [spec.name for spec in service_specs(ServicePorts())]
 
-    urls = [
-        service_environment(name, around(is_private_database=True))["RINGBACK_DATABASE_URL"]
-        for name in names
-    ]
+    urls = [service_environment(name, around())["RINGBACK_DATABASE_URL"] for name in names]
 
     assert urls == [f"{URL}?role=ringback_{name}" for name in names]
     assert names == ["gateway", "processor", "metrics"]
-
-
-def test_the_url_of_another_database_is_passed_as_it_is() -> None:
-    """Who names a database says also by which role each service comes to it."""
-    told = service_environment("gateway", around(is_private_database=False))
-
-    assert told["RINGBACK_DATABASE_URL"] == URL
 
 
 def test_the_ports_of_the_stack_come_before_the_environment() -> None:
     """They are what the stack has claimed; other settings pass through."""
     told = service_environment(
         "metrics",
-        around(
-            is_private_database=True, RINGBACK_METRICS_REST_PORT="1", RINGBACK_LOG_LEVEL="debug"
-        ),
+        around(RINGBACK_METRICS_REST_PORT="1", RINGBACK_LOG_LEVEL="debug"),
     )
 
     assert told["RINGBACK_METRICS_REST_PORT"] == "8181"
@@ -55,10 +47,8 @@ def test_the_ports_of_the_stack_come_before_the_environment() -> None:
 
 def test_the_gateway_has_a_spool_beside_the_stack() -> None:
     """Unless the environment names another folder for it."""
-    ours = service_environment("gateway", around(is_private_database=True))
-    theirs = service_environment(
-        "gateway", around(is_private_database=True, RINGBACK_SPOOL_DIR="/elsewhere")
-    )
+    ours = service_environment("gateway", around())
+    theirs = service_environment("gateway", around(RINGBACK_SPOOL_DIR="/elsewhere"))
 
     assert ours["RINGBACK_SPOOL_DIR"] == "/somewhere/.ringback/spool"
     assert theirs["RINGBACK_SPOOL_DIR"] == "/elsewhere"
@@ -66,7 +56,7 @@ def test_the_gateway_has_a_spool_beside_the_stack() -> None:
 
 def test_who_asks_what_amqp_does_not_tell_is_told_of_the_management_api() -> None:
     """The gateway does not: its user may publish, and no more."""
-    told = {name: service_environment(name, around(is_private_database=True)) for name in NAMES}
+    told = {name: service_environment(name, around()) for name in NAMES}
 
     asked = {name for name in NAMES if "RINGBACK_RABBITMQ_MANAGEMENT_URL" in told[name]}
     assert asked == {"processor", "metrics"}

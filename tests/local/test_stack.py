@@ -14,6 +14,8 @@ import aiohttp
 import aiormq
 import pytest
 
+from ringback.local.jwt_secret import read_secret
+from ringback.local.node_urls import broker_url, password_path
 from ringback.local.running_stack import stack_status, stop_running_stack
 from tests.support.eventually import eventually
 from tests.support.processes import alive, descendants
@@ -200,9 +202,10 @@ async def test_a_prometheus_that_ends_does_not_end_the_stack(
 async def test_private_nodes_keep_data_and_leave_nothing_behind(start: Start) -> None:
     """Messages outlive Ctrl-C, and a stack that is killed takes every process with it."""
     settings = free_port_settings()
-    broker = f"amqp://guest:guest@127.0.0.1:{settings['RINGBACK_LOCAL_AMQP_PORT']}/"
     stack = start(settings)
     await stack.ready()
+    password = read_secret(password_path(stack.state_dir / "rabbitmq"))
+    broker = broker_url(int(settings["RINGBACK_LOCAL_AMQP_PORT"]), str(password))
     connection = await aiormq.connect(broker)
     await (await connection.channel()).basic_publish(
         b"{}", exchange="webhooks", routing_key="attempt.1"

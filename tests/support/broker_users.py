@@ -5,8 +5,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import quote, unquote, urlsplit
 
-import aiohttp
-
 from ringback.contract.broker_access import USERS, definitions, password_hash
 from ringback.local.broker import PrivateBroker
 
@@ -20,8 +18,7 @@ async def broker_users(
     """The address of the virtual host for each user, while the users are there."""
     vhost = unquote(urlsplit(amqp_url).path[1:])
     hashes = {name: password_hash(text, os.urandom(4)) for name, text in passwords.items()}
-    guest = {"Authorization": aiohttp.encode_basic_auth("guest", "guest")}
-    async with aiohttp.ClientSession(broker.management_url, headers=guest) as api:
+    async with broker.management() as api:
         async with api.post("/api/definitions", json=definitions(hashes, vhost)) as answer:
             assert answer.ok, await answer.text()
         place = f"127.0.0.1:{broker.ports.amqp}/{quote(vhost, safe='')}"

@@ -33,7 +33,7 @@ def new_database(data_dir: Path) -> PrivateDatabase:
 
     It is not durable: no test cuts the power, and many make and drop databases.
     """
-    return PrivateDatabase(data_dir, free_ports(1)[0], durable=False)
+    return PrivateDatabase(data_dir, free_ports(1)[0], durable=False, superuser_over_tcp=True)
 
 
 class SessionNodes:

@@ -10,7 +10,6 @@ from chaos.fault_proxy import FaultProxy
 from ringback.contract.ladder import Ladder
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WEBHOOKS, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
-from ringback.local.broker_launch import prepare_launch
 from ringback.local.ports import free_ports
 from ringback.runtime import topology
 from ringback.runtime.lifecycle import CannotStartError
@@ -176,19 +175,11 @@ async def test_a_blocked_broker_is_known_as_blocked(
     own_broker: PrivateBroker, database_url: str
 ) -> None:
     """While the broker is short of memory the answer is 503 at once; after it, 200 again."""
-    launch = prepare_launch(own_broker.data_dir, own_broker.ports)
-    if launch.container is not None:
-        pytest.skip("the node's own tool is in the container")
     url = own_broker.amqp_url()
     await topology.apply(url, Ladder.parse("2s"))
 
     async def set_watermark(share: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *["/usr/lib/rabbitmq/bin/rabbitmqctl", "set_vm_memory_high_watermark", share],
-            env=dict(launch.env),
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        assert await process.wait() == 0
+        await own_broker.control("set_vm_memory_high_watermark", share)
 
     async with running(settings_for(url, database_url, publish_timeout_s="0.5")) as gateway:
         assert await _accepts(gateway)

@@ -1,6 +1,7 @@
 """The log's pending rows cost no answer, whatever the database does."""
 
 import asyncio
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -119,8 +120,11 @@ async def test_needs_no_right_but_to_insert(ready_amqp_url: str, database_url: s
     """A login that may be nobody but the gateway's role is enough; that role may only insert."""
     database = await asyncpg.connect(database_url)
     try:
-        await database.execute("CREATE ROLE only_inserts LOGIN IN ROLE ringback_gateway")
-        url = database_url.replace("postgres@", "only_inserts@")
+        password = urlsplit(database_url).password
+        await database.execute(
+            f"CREATE ROLE only_inserts LOGIN PASSWORD '{password}' IN ROLE ringback_gateway"
+        )
+        url = database_url.replace("//postgres:", "//only_inserts:")
         as_gateway = f"{url}{'&' if '?' in url else '?'}role=ringback_gateway"
 
         async with running(settings_for(ready_amqp_url, as_gateway)) as gateway:

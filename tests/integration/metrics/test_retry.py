@@ -14,7 +14,6 @@ from ringback.contract.envelope import without_broker_headers
 from ringback.contract.identity import new_job_id
 from ringback.contract.topology import WORK_QUEUE
 from ringback.local.broker import PrivateBroker
-from ringback.local.broker_launch import prepare_launch
 from ringback.metrics.v1.admin_service_pb2 import (
     RETRY_STATE_PUBLISHED,
     RETRY_STATE_QUEUED,
@@ -269,19 +268,11 @@ async def test_a_broker_that_takes_nothing_refuses_first(
     own_broker: PrivateBroker, database_url: str
 ) -> None:
     """A broker that is short of memory is connected and blocked: that is away, too."""
-    launch = prepare_launch(own_broker.data_dir, own_broker.ports)
-    if launch.container is not None:
-        pytest.skip("the node's own tool is in the container")
     place = Place(own_broker.amqp_url(), database_url)
     await place.prepare()
 
     async def set_watermark(share: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *["/usr/lib/rabbitmq/bin/rabbitmqctl", "set_vm_memory_high_watermark", share],
-            env=dict(launch.env),
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        assert await process.wait() == 0
+        await own_broker.control("set_vm_memory_high_watermark", share)
 
     async with FaultProxy(own_broker.ports.amqp) as proxy, retry_stage(place, proxy) as retrying:
         first, second = await retrying.bury(), await retrying.bury()

@@ -36,7 +36,8 @@ async def owned_by_keeper(server: PrivateDatabase, session: Session, attributes:
     """A database of a login that is no superuser; its URL."""
     admin = await session(server.url())
     name = f"kept_{uuid.uuid4().hex}"
-    await admin.execute(f"CREATE ROLE {KEEPER} LOGIN {attributes}")
+    password = f"PASSWORD '{server.password}'"
+    await admin.execute(f"CREATE ROLE {KEEPER} LOGIN {password} {attributes}")
     await admin.execute(f"CREATE DATABASE {name} OWNER {KEEPER}")
     return server.url(name, KEEPER)
 

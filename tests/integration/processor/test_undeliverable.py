@@ -4,7 +4,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-import aiohttp
 import asyncpg
 import orjson
 import pytest
@@ -155,10 +154,7 @@ async def _publish_bare(broker: PrivateBroker, place: Place, body: str) -> None:
     """Publish by the management API: a client of AMQP makes up an id where there is none."""
     vhost = urlsplit(place.amqp_url).path.removeprefix("/")
     async with (
-        aiohttp.ClientSession(
-            broker.management_url,
-            headers={"Authorization": aiohttp.encode_basic_auth("guest", "guest")},
-        ) as api,
+        broker.management() as api,
         api.post(
             f"/api/exchanges/{vhost}/{WEBHOOKS}/publish",
             json={

@@ -1,0 +1,126 @@
+"""The user that private nodes run as: ourselves, or one without rights when we are root."""
+
+import hashlib
+import os
+import pwd
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ringback.local.errors import LocalStackError
+from ringback.local.run_to_end import run_to_end
+
+# The packages make the first two. As nobody, files can be read by whatever else runs as nobody.
+NAMES = ("rabbitmq", "postgres", "nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Without a `name` it is the user who runs us."""
+
+    name: str = ""
+    uid: int = -1
+    gid: int = -1
+    has_access_of_root: bool = False
+    """It may read and write every file, because it could not enter its folders otherwise."""
+
+    @property
+    def remark(self) -> str:
+        """What a person should know of it, as the end of a line."""
+        if not self.name:
+            return ""
+        access = ", with root's access to files, because it cannot enter this folder"
+        return f" as user {self.name}{access if self.has_access_of_root else ''}"
+
+    def command_prefix(self) -> list[str]:
+        """Give what stands before a command to run it as this user."""
+        if not self.name:
+            return []
+        # The capability lets it reach programs and data below /root without our changing
+        # anybody's permissions; it is still not root, which PostgreSQL refuses. The secure bit
+        # makes access(2), by which PostgreSQL looks for its programs, respect the capability.
+        access = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        access.append("--securebits=+no_setuid_fixup")
+        return [
+            *["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups"],
+            *(access if self.has_access_of_root else []),
+            "--",
+        ]
+
+    def admit(self, path: Path) -> None:
+        """Close `path` to everybody but us; this user may enter the folder, or read the file."""
+        mode = 0o700 if path.is_dir() else 0o600
+        if self.name:
+            os.chown(path, -1, self.gid)
+            mode = 0o710 if path.is_dir() else 0o640
+        path.chmod(mode)
+
+    def take(self, folder: Path) -> None:
+        """Make `folder`, for this user's eyes only, and hand it over with all that is in it."""
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if self.name and folder.stat().st_uid != self.uid:
+            for _, folders, files, opened in os.fwalk(folder):
+                for name in (*folders, *files):
+                    os.chown(name, self.uid, self.gid, dir_fd=opened, follow_symlinks=False)
+            # At the end, so that an interrupted walk is done again.
+            os.chown(folder, self.uid, self.gid, follow_symlinks=False)
+        folder.chmod(0o700)
+
+
+def account_in(folder: Path, program: str = "/bin/true") -> Account:
+    """Make the private `folder` of a node and choose the user that runs `program` with it."""
+    account = _unprivileged()
+    if os.geteuid() == 0 and not (account.name and shutil.which("setpriv")):
+        raise LocalStackError(
+            "Broker and database do not run as root, and the program setpriv or each of the users "
+            f"{', '.join(NAMES)} is missing; run this as another user, or set RINGBACK_AMQP_URL "
+            "and RINGBACK_DATABASE_URL."
+        )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    account.admit(folder)
+    tried = ["sh", "-c", 'cd "$1" && exec "$2" --version', "sh", str(folder), program]
+    if run_to_end([*account.command_prefix(), *tried], within_s=30).exit_code == 0:
+        return account
+    return replace(account, has_access_of_root=bool(account.name))
+
+
+def make_private(folder: Path) -> None:
+    """Make `folder` for this user alone; LocalStackError if it belongs to another one."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        raise LocalStackError(f"The folder {folder} belongs to another user.")
+    _unprivileged().admit(folder)
+
+
+def close_to_others(folder: Path) -> None:
+    """Take from everybody else what is in `folder`, but for what nodes have: see to that later."""
+    for path in folder.iterdir():
+        if not path.is_symlink() and path.stat().st_uid == os.geteuid():
+            path.chmod(0o700 if path.is_dir() else 0o600)
+
+
+def elsewhere(folder: Path) -> Path:
+    """Name a private folder with a short and plain path that stands for `folder`."""
+    mark = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+    return Path(tempfile.gettempdir(), f"ringback-{os.geteuid()}-{mark}")
+
+
+def make_elsewhere(folder: Path, account: Account) -> Path:
+    """Make the folder of `elsewhere`; LocalStackError if another user was faster."""
+    made = elsewhere(folder)
+    made.mkdir(mode=0o700, exist_ok=True)
+    if made.is_symlink() or made.stat().st_uid not in {os.geteuid(), account.uid}:
+        raise LocalStackError(f"The folder {made} belongs to another user.")
+    return made
+
+
+def _unprivileged() -> Account:
+    """Give ourselves, or the first of `NAMES` that is here when we are root."""
+    for name in NAMES if os.geteuid() == 0 else ():
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(name, found.pw_uid, found.pw_gid)
+    return Account()
