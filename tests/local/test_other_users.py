@@ -7,6 +7,7 @@ Root runs the tests where they run in a container; then the other user is nobody
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
