@@ -64,7 +64,13 @@ class _WatchedPool(asyncpg.Pool):
     async def _acquire(self, timeout: float | None) -> PoolConnectionProxy:  # ruff: ignore[async-function-with-timeout]  # as asyncpg has it
         began = perf_counter()
         try:
-            return await super()._acquire(timeout)  # type: ignore[misc, no-any-return]  # the stubs lack it
+            connection = await super()._acquire(timeout)  # type: ignore[misc]  # the stubs lack it
+            if _is_read_only(connection):
+                # Opened while the database took no changes: it would take none for ever after.
+                await self.expire_connections()
+                await self.release(connection)
+                connection = await super()._acquire(timeout)  # type: ignore[misc]  # likewise
+            return connection  # type: ignore[no-any-return]  # likewise
         finally:
             self._instruments.waited(perf_counter() - began)
 
@@ -153,6 +159,21 @@ def _session(name: str, idle_in_transaction_s: float) -> dict[str, str]:
 async def ping(pool: asyncpg.Pool) -> bool:
     """Whether the database answers a statement. Raises one of DATABASE_AWAY when it does not."""
     return bool(await pool.fetchval("SELECT true"))
+
+
+async def takes_changes(pool: asyncpg.Pool) -> bool:
+    """Whether the database can be written to, as a standby and one set to read only cannot.
+
+    Raises one of DATABASE_AWAY when it does not answer.
+    """
+    return bool(await pool.fetchval("SELECT current_setting('transaction_read_only') = 'off'"))
+
+
+def _is_read_only(connection: PoolConnectionProxy) -> bool:
+    """What the server has reported of this session, which costs no statement."""
+    reported = connection.get_settings()
+    names = ("default_transaction_read_only", "in_hot_standby")
+    return any(getattr(reported, name, "off") == "on" for name in names)
 
 
 async def _keep_session(_: object) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from ringback.runtime.postgres import ping
+from ringback.runtime.postgres import ping, takes_changes
 from services.metrics.queue_depths import QueueDepths
 
 
@@ -17,6 +17,9 @@ class Readiness:
 
     async def database(self) -> bool:
         return await ping(self.pool)
+
+    async def database_writable(self) -> bool:
+        return await takes_changes(self.pool)
 
     async def broker(self) -> bool:
         return await self.queues.answers()

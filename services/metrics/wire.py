@@ -162,7 +162,11 @@ def _exposition(
         host=settings.exposition_host,
         port=settings.metrics_exposition_port,
         registry=registry,
-        readiness={"database": readiness.database, "broker": readiness.broker},
+        readiness={
+            "database": readiness.database,
+            "database_writable": readiness.database_writable,
+            "broker": readiness.broker,
+        },
     )
 
 

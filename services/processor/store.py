@@ -8,7 +8,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import JobId
-from ringback.runtime.postgres import open_pool, ping
+from ringback.runtime.postgres import open_pool, ping, takes_changes
 from ringback.runtime.queries import load
 from services.processor.attempt import Commits
 from services.processor.database_watch import DatabaseWatch
@@ -36,6 +36,9 @@ class Store:
     async def answers(self) -> bool:
         """Whether the database answers, and lets us do our work."""
         return await ping(self.pool) and not self.watch.is_lacking
+
+    async def takes_changes(self) -> bool:
+        return await takes_changes(self.pool)
 
 
 def _pool(

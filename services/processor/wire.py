@@ -80,6 +80,7 @@ async def _processor(
             registry,
             {
                 "database": store.answers,
+                "database_writable": store.takes_changes,
                 "pause": pause.knows,
                 "consumers": intake.answers,
                 "binding": _binding(settings).is_bound,
