@@ -2,17 +2,14 @@
 
 import json
 import os
-import re
-import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ringback.contract.broker_access import password_hash
-from ringback.local.account import Account, account_in, make_elsewhere
+from ringback.local.account import Account, account_in
+from ringback.local.broker_files import definitions_of, plain_path, write_cookie
 from ringback.local.errors import LocalStackError
-from ringback.local.node_urls import BROKER_USER
 from ringback.local.ports import LOOPBACK, BrokerPorts
 from ringback.local.run_to_end import run_to_end
 
@@ -24,9 +21,6 @@ SERVERS = (
 )
 IMAGE = "rabbitmq:4.1-management"
 NODE_NAME = "ringback@localhost"
-
-# RabbitMQ gives its paths to a shell without quotes, where it measures the disk.
-_PLAIN = re.compile(r"[A-Za-z0-9/._+@-]+")
 
 # Quorum queues keep the write-ahead log in memory; its default of 512 MB is for servers.
 # The disk limit makes the broker refuse publishes while PostgreSQL and the logs still have room.
@@ -63,7 +57,7 @@ def prepare_launch(data_dir: Path, ports: BrokerPorts, password: str, settings: 
     """
     account = account_in(data_dir)
     definitions = data_dir / "definitions.json"
-    definitions.write_text(json.dumps(_definitions(password)), encoding="utf-8")
+    definitions.write_text(json.dumps(definitions_of(password)), encoding="utf-8")
     account.admit(definitions)
     for server in SERVERS:
         if server.exists():
@@ -76,27 +70,6 @@ def prepare_launch(data_dir: Path, ports: BrokerPorts, password: str, settings: 
     )
 
 
-def _definitions(password: str) -> dict[str, object]:
-    """Our user, and guest without a password: a node of an earlier version still has it."""
-    algorithm = "rabbit_password_hashing_sha256"
-    hashes = {BROKER_USER: password_hash(password, secrets.token_bytes(4)), "guest": ""}
-    tags = {BROKER_USER: "administrator", "guest": ""}
-    rights = {"configure": ".*", "write": ".*", "read": ".*"}
-    return {
-        "vhosts": [{"name": "/"}],
-        "users": [
-            {
-                "name": name,
-                "password_hash": text,
-                "hashing_algorithm": algorithm,
-                "tags": tags[name],
-            }
-            for name, text in hashes.items()
-        ],
-        "permissions": [{"user": BROKER_USER, "vhost": "/", **rights}],
-    }
-
-
 def docker_answers() -> bool:
     """Say whether a container engine is there and answers within a few seconds."""
     return run_to_end(["docker", "info"], within_s=10).exit_code == 0
@@ -105,21 +78,13 @@ def docker_answers() -> bool:
 def _native(
     server: Path, folder: Path, ports: BrokerPorts, settings: str, account: Account
 ) -> Launch:
-    data_dir = _plain_path(folder, account)
+    data_dir = plain_path(folder, account)
     home = data_dir / "home"
     for taken in (home, data_dir / "data", data_dir / "log"):
         account.take(taken)
-    _write_cookie(home / ".erlang.cookie", account)
+    write_cookie(home / ".erlang.cookie", account)
     config = data_dir / "rabbitmq.conf"
-    config.write_text(
-        f"listeners.tcp.1 = {LOOPBACK}:{ports.amqp}\n"
-        f"management.tcp.ip = {LOOPBACK}\n"
-        f"management.tcp.port = {ports.management}\n"
-        f"prometheus.tcp.ip = {LOOPBACK}\n"
-        f"prometheus.tcp.port = {ports.broker_metrics}\n"
-        f"load_definitions = {data_dir / 'definitions.json'}\n"
-        f"{settings}"
-    )
+    config.write_text(_listeners(data_dir, ports) + settings)
     plugins = data_dir / "enabled_plugins"
     plugins.write_text("[rabbitmq_management, rabbitmq_prometheus].\n")
     for shown in (config, plugins):
@@ -148,6 +113,17 @@ def _native(
     epmd = [_epmd(), "-port", str(ports.epmd), "-address", LOOPBACK]
     control = [str(server.with_name("rabbitmqctl"))]
     return Launch(command=[str(server)], env=env, control=control, epmd=epmd, account=account)
+
+
+def _listeners(data_dir: Path, ports: BrokerPorts) -> str:
+    return (
+        f"listeners.tcp.1 = {LOOPBACK}:{ports.amqp}\n"
+        f"management.tcp.ip = {LOOPBACK}\n"
+        f"management.tcp.port = {ports.management}\n"
+        f"prometheus.tcp.ip = {LOOPBACK}\n"
+        f"prometheus.tcp.port = {ports.broker_metrics}\n"
+        f"load_definitions = {data_dir / 'definitions.json'}\n"
+    )
 
 
 def _container(data_dir: Path, ports: BrokerPorts, settings: str, account: Account) -> Launch:
@@ -181,36 +157,6 @@ def _container(data_dir: Path, ports: BrokerPorts, settings: str, account: Accou
 def _clean_environment() -> dict[str, str]:
     foreign = ("RABBITMQ_", "ERL_", "NOTIFY_SOCKET")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-
-
-def _plain_path(folder: Path, account: Account) -> Path:
-    """Give `folder` itself, or a link to it where its path has other letters than plain ones."""
-    if _PLAIN.fullmatch(str(folder)):
-        return folder
-    place = make_elsewhere(folder, account)
-    account.admit(place)
-    link = place / "rabbitmq"
-    if not _PLAIN.fullmatch(str(link)):
-        raise LocalStackError(
-            f"RabbitMQ cannot work in {folder}, nor in {link.parent}: one of the two paths must be "
-            "made of plain letters only; TMPDIR moves the second one."
-        )
-    link.unlink(missing_ok=True)
-    link.symlink_to(folder)
-    return link
-
-
-def _write_cookie(path: Path, account: Account) -> None:
-    """Write Erlang's password, complete when it has its name."""
-    if path.exists():
-        return
-    unfinished = path.with_name(".erlang.cookie.new")
-    unfinished.unlink(missing_ok=True)
-    unfinished.write_text(secrets.token_hex(16), encoding="ascii")
-    unfinished.chmod(0o400)
-    if account.name:
-        os.chown(unfinished, account.uid, account.gid)
-    unfinished.rename(path)
 
 
 def _epmd() -> str:

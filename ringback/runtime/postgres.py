@@ -11,6 +11,7 @@ from asyncpg.pool import PoolConnectionProxy
 from prometheus_client import CollectorRegistry
 
 from ringback.runtime.pool_instruments import PoolInstruments
+from ringback.runtime.queries import load
 from ringback.runtime.settings import DatabaseSettings
 
 DATA_REFUSED: tuple[type[BaseException], ...] = (
@@ -166,7 +167,7 @@ async def takes_changes(pool: asyncpg.Pool) -> bool:
 
     Raises one of DATABASE_AWAY when it does not answer.
     """
-    return bool(await pool.fetchval("SELECT current_setting('transaction_read_only') = 'off'"))
+    return bool(await pool.fetchval(load("ringback.runtime", "takes_changes.sql")))
 
 
 def _is_read_only(connection: PoolConnectionProxy) -> bool:

@@ -44,6 +44,20 @@ async def broker_user(broker: PrivateBroker, amqp_url: str) -> AsyncGenerator[st
             await api.delete(f"/api/users/{USER}")
 
 
+@asynccontextmanager
+async def database_user(database_url: str) -> AsyncGenerator[str]:
+    """The address of the database for a superuser whose password is the canary."""
+    place = urlsplit(database_url)
+    server = place._replace(path="/postgres").geturl()
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(f"CREATE ROLE \"{USER}\" SUPERUSER LOGIN PASSWORD '{CANARY}'")
+        yield place._replace(netloc=f"{USER}:{CANARY}@{place.hostname}:{place.port}").geturl()
+    finally:
+        await connection.execute(f'DROP ROLE IF EXISTS "{USER}"')
+        await connection.close()
+
+
 async def no_longer_known(broker: PrivateBroker) -> None:
     """From now on the broker refuses the user, whose connections it closes."""
     async with (
@@ -112,8 +126,10 @@ async def test_no_secret_is_said_while_all_goes_wrong(
     """Wrong secrets and tokens, a Slack that is away, a broker that refuses the login, a database
     that lets nobody in: neither logs nor traces, answers nor metrics hold a secret or a payload.
     """
-    with_password = database_url.replace("@", f":{CANARY}@", 1)
-    async with broker_user(broker, amqp_url) as url_of_user:
+    async with (
+        broker_user(broker, amqp_url) as url_of_user,
+        database_user(database_url) as with_password,
+    ):
         settings = {
             "RINGBACK_AMQP_URL": url_of_user,
             "RINGBACK_VAPI_SECRET": CANARY,

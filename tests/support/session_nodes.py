@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from pathlib import Path
 
+from ringback.local.account import make_private
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import BrokerPorts, free_ports, named_ports
@@ -42,6 +43,7 @@ class SessionNodes:
     def __init__(self, fixture_names: Iterable[str]) -> None:
         self._wanted = frozenset(fixture_names)
         self._folder = Path(tempfile.mkdtemp(prefix="ringback-tests-"))
+        make_private(self._folder)
         self._thread = LoopThread()
         self._broker: Future[PrivateBroker] | None = None
         self._database: Future[PrivateDatabase] | None = None
