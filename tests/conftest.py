@@ -4,6 +4,7 @@ HYPOTHESIS_PROFILE=long has each property tried by 10,000 examples: `make fuzz`.
 """
 
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ NODE_FIXTURES = frozenset({"session_nodes", "own_broker", "own_database"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A script that runs us in the background has us ignore interrupts, and every child with us.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "nodes: needs a real RabbitMQ or PostgreSQL (set by itself)")
 
 

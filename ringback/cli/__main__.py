@@ -1,3 +1,4 @@
+import signal
 import sys
 
 from ringback.cli.app import run
@@ -5,6 +6,8 @@ from ringback.cli.terminal import EXIT_CLOSED_PIPE, forget_stdout
 
 
 def main() -> None:
+    # A script that starts us in the background has us ignore it; sent to us, it must end us.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     status = run(sys.argv[1:])
     try:
         sys.stdout.flush()

@@ -190,7 +190,8 @@ class PrivateDatabase:
             self.data_dir, self.account, superuser_over_tcp=self.superuser_over_tcp
         )
         # Quoted, because it is a list: a comma is a letter of this path.
-        settings |= {"unix_socket_directories": f'"{sockets}"', "port": str(self.port)}
+        quoted = str(sockets).replace('"', '""')
+        settings |= {"unix_socket_directories": f'"{quoted}"', "port": str(self.port)}
         if not self.durable:
             settings |= FORGETFUL
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

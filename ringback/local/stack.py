@@ -232,7 +232,10 @@ async def _until_told(work: Awaitable[Any]) -> None:
 def _cancelling(task: asyncio.Future[Any]) -> Generator[list[signal.Signals], None, None]:
     loop = asyncio.get_running_loop()
     told: list[signal.Signals] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # Who starts us with nohup wants us to outlive the terminal.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
 
     def on_signal(number: signal.Signals) -> None:
         told.append(number)

@@ -15,6 +15,7 @@ import aiohttp
 import asyncpg
 
 from ringback.contract.ladder import Ladder
+from ringback.local.child import dying_with_us
 from ringback.local.ports import free_ports
 from ringback.runtime import topology
 from tests.support.database_roles import url_as
@@ -24,8 +25,8 @@ from tests.support.tokens import JWT_SECRET
 ROOT = Path(__file__).parents[2]
 SERVICES = ("gateway", "processor", "metrics")
 LADDER = "200ms,400ms,800ms"
-_READY_WITHIN_S = 30.0
-_STOPPED_WITHIN_S = 20.0
+_READY_WITHIN_S = 120.0
+_STOPPED_WITHIN_S = 120.0
 
 
 @dataclass(slots=True)
@@ -160,7 +161,7 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     log = files.enter_context((folder / f"{name}.log").open("wb"))
     process = subprocess.Popen(
-        [sys.executable, "-m", f"services.{name}"],
+        [*dying_with_us(signal.SIGKILL), sys.executable, "-m", f"services.{name}"],
         env=environment,
         stdout=log,
         stderr=subprocess.STDOUT,

@@ -1,6 +1,10 @@
 """The fixtures that other tests stand on keep what they promise."""
 
+# ruff: file-ignore[suspicious-subprocess-import] - a child is what one test is about.
 import asyncio
+import subprocess
+import sys
+import time
 
 import aiormq
 import asyncpg
@@ -52,11 +56,30 @@ async def test_eventually_gives_the_first_truthy_answer() -> None:
     assert got == "here"
 
 
-async def test_eventually_raises_what_the_check_last_asserted() -> None:
+async def test_eventually_raises_what_the_check_last_asserted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """When the deadline passes, the failure is the one of the check, not a bare timeout."""
+    monkeypatch.setattr("tests.support.eventually.PATIENCE_S", 0)
 
     def check() -> bool:
         raise AssertionError("three rows, not four")
 
     with pytest.raises(AssertionError, match="three rows"):
         await eventually(check, deadline_s=0.1)
+
+
+async def test_a_busy_machine_gets_more_time_than_a_wait_asks_for() -> None:
+    """What comes later than a test expected has come all the same."""
+    began = time.monotonic()
+
+    assert await eventually(lambda: time.monotonic() - began > 0.3, deadline_s=0.1)
+
+
+def test_children_of_tests_heed_an_interrupt() -> None:
+    """Also where a script runs the tests in the background, and so has them ignore interrupts."""
+    program = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert said.stdout == b"True\n"

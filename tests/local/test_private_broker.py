@@ -1,13 +1,18 @@
 """What a private RabbitMQ node promises."""
 
 import asyncio
+import re
+import shutil
 from pathlib import Path
 
+import aiohttp
 import aiormq
 import pytest
 
+from ringback.local.account import elsewhere
 from ringback.local.broker import PrivateBroker
 from ringback.local.errors import LocalStackError
+from tests.support.eventually import eventually
 from tests.support.session_nodes import new_broker
 
 DURABLE = aiormq.spec.Basic.Properties(delivery_mode=2)
@@ -30,6 +35,32 @@ async def test_confirmed_messages_survive_a_kill(own_broker: PrivateBroker) -> N
     message = await (await connection.channel()).basic_get("kept", no_ack=True)
     await connection.close()
     assert message.body == b"hello"
+
+
+@pytest.mark.nodes
+@pytest.mark.parametrize("name", ["ring back ü", 'it\'s $(new) & "good"'])
+async def test_the_disk_is_measured_in_any_folder(tmp_path: Path, name: str) -> None:
+    """RabbitMQ gives the path to a shell: where it cannot, its metrics fail and no disk is full."""
+    node = new_broker(tmp_path / name)
+    await node.start()
+    try:
+        async with node.management() as api:
+
+            async def disk_is_measured() -> bool:
+                async with api.get("/api/nodes", raise_for_status=True) as answer:
+                    [found] = await answer.json()
+                return bool(found.get("disk_free", 0) > 1_000_000)
+
+            await eventually(disk_is_measured)
+        metrics = f"http://127.0.0.1:{node.ports.broker_metrics}/metrics"
+        async with aiohttp.ClientSession() as client, client.get(metrics) as answer:
+            said = await answer.text()
+    finally:
+        await node.stop()
+        shutil.rmtree(elsewhere(node.data_dir))
+
+    [free] = re.findall(r"^rabbitmq_disk_space_available_bytes (\S+)$", said, re.MULTILINE)
+    assert float(free) > 1_000_000
 
 
 async def test_a_taken_port_is_named(broker: PrivateBroker, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from ringback.local.database import PrivateDatabase
 from ringback.local.errors import LocalStackError
 from ringback.local.node_urls import LONGEST_SOCKET_DIR, socket_path
+from ringback.local.ports import free_ports
 from tests.support.eventually import eventually
 from tests.support.processes import alive, descendants
 from tests.support.session_nodes import new_database
@@ -84,3 +85,19 @@ async def test_a_deep_folder_is_no_obstacle(tmp_path: Path) -> None:
     elsewhere = socket_path(deep)
     elsewhere.rmdir()
     assert not elsewhere.is_relative_to(deep)
+
+
+@pytest.mark.nodes
+async def test_any_letter_in_the_path_is_no_obstacle(tmp_path: Path) -> None:
+    """Spaces, umlauts, commas and quotes: also in the list that the path of the socket is in."""
+    database = PrivateDatabase(tmp_path / 'a, "b" ü', free_ports(1)[0], durable=False)
+    await database.start()
+    try:
+        await database.ensure_database("ringback")
+
+        connection = await asyncpg.connect(database.url())
+
+        assert await connection.fetchval("SHOW is_superuser") == "on"
+        await connection.close()
+    finally:
+        await database.kill()

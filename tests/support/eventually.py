@@ -9,6 +9,8 @@ from typing import Any, TypeVar, overload
 T = TypeVar("T")
 
 POLL_S = 0.02
+PATIENCE_S = 120.0
+"""No wait gives up earlier: how long things take says how busy the machine is, and no more."""
 
 
 @overload
@@ -22,9 +24,10 @@ async def eventually(check: Callable[[], T | None], *, deadline_s: float = ...) 
 async def eventually(check: Callable[[], Any], *, deadline_s: float = 10.0) -> Any:
     """Call `check` until it gives something truthy and return that.
 
-    A check that raises AssertionError is tried again too. When `deadline_s` has passed, its last
-    AssertionError is raised, or one that shows what it gave.
+    A check that raises AssertionError is tried again too. When `deadline_s` has passed, and
+    `PATIENCE_S` too, its last AssertionError is raised, or one that shows what it gave.
     """
+    deadline_s = max(deadline_s, PATIENCE_S)
     deadline = time.monotonic() + deadline_s
     while True:
         try:

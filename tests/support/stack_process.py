@@ -2,12 +2,14 @@
 
 # ruff: file-ignore[suspicious-subprocess-import] - starting a stack is what this file is for.
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ringback.local.child import dying_with_us
 from ringback.local.ports import (
     BrokerPorts,
     DatabasePorts,
@@ -64,14 +66,19 @@ def free_port_settings() -> dict[str, str]:
 
 
 def start_stack(
-    state_dir: Path, settings: Mapping[str, str], *, bad_service: str = ""
+    state_dir: Path,
+    settings: Mapping[str, str],
+    *,
+    bad_service: str = "",
+    become: Sequence[str] = (),
 ) -> StackProcess:
     output_path = state_dir.with_suffix(".output")
+    arguments = [str(state_dir), bad_service]
     ours = {"PYTHONPATH": str(ROOT), "COLUMNS": "200", **settings}
     env = {name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")}
     with output_path.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(state_dir), bad_service],
+            [*become, *dying_with_us(signal.SIGKILL), sys.executable, str(SCRIPT), *arguments],
             env=env | ours,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from ringback.local.child import dying_with_us
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,10 +23,8 @@ class Ended:
 async def begin(*arguments: str, cwd: Path, **settings: str) -> asyncio.subprocess.Process:
     """Start `ringback` in a folder where no local stack runs, with only these settings."""
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "ringback.cli",
-        *arguments,
+        *dying_with_us(signal.SIGKILL),
+        *[sys.executable, "-m", "ringback.cli", *arguments],
         env=_environment(settings),
         cwd=cwd,
         stdout=asyncio.subprocess.PIPE,
@@ -31,7 +32,7 @@ async def begin(*arguments: str, cwd: Path, **settings: str) -> asyncio.subproce
     )
 
 
-async def ended(process: asyncio.subprocess.Process, *, deadline_s: float = 60) -> Ended:
+async def ended(process: asyncio.subprocess.Process, *, deadline_s: float = 120) -> Ended:
     """Wait for its end; it never showed a traceback."""
     async with asyncio.timeout(deadline_s):
         out, err = await process.communicate()

@@ -2,6 +2,7 @@
 
 # ruff: file-ignore[suspicious-subprocess-import] - starting services is what this file is for.
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -9,6 +10,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from ringback.contract.ladder import Ladder
+from ringback.local.child import dying_with_us
 from ringback.local.ports import free_ports
 from ringback.local.stack_service import is_ready
 from ringback.runtime import topology
@@ -55,7 +57,7 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     log = stack.enter_context(log_path.open("wb"))
     process = subprocess.Popen(
-        [sys.executable, "-m", f"services.{name}"],
+        [*dying_with_us(signal.SIGKILL), sys.executable, "-m", f"services.{name}"],
         env=os.environ | settings,
         stdout=log,
         stderr=subprocess.STDOUT,

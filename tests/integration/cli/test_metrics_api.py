@@ -184,9 +184,14 @@ async def test_processing_is_paused_and_resumed(
 
 
 async def _first_line_of_watch(here: Place) -> str:
-    process = await begin("watch", cwd=here.folder, **here.settings)
+    """Interrupted after it, and begun as a script begins it in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = await begin("watch", cwd=here.folder, **here.settings)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         line = await process.stdout.readline()
     process.send_signal(signal.SIGINT)
     done = await ended(process)

@@ -76,7 +76,7 @@ class RunningGateway:
             for data in pieces:
                 writer.write(data)
                 await asyncio.sleep(0.02 if len(pieces) > 1 else 0)
-            return await asyncio.wait_for(reader.read(), 15)
+            return await asyncio.wait_for(reader.read(), 60)
         finally:
             writer.close()
             await writer.wait_closed()

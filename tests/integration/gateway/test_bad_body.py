@@ -94,7 +94,7 @@ async def test_accepts_what_only_the_log_has_trouble_with(
 
 
 async def _eventually_one_row_written(gateway: RunningGateway) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await gateway.metric("webhook_pending_rows_total", outcome="written"):
             assert not await gateway.metric("webhook_pending_rows_total", outcome="dropped")
             await asyncio.sleep(0.02)

@@ -54,7 +54,7 @@ async def _process(
 async def _said(environment: Mapping[str, str]) -> tuple[int | None, str]:
     """How the process ended by itself, and what it wrote to a person."""
     async with _process(environment) as process:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             _, errors = await process.communicate()
         return process.returncode, errors.decode()
 
@@ -141,7 +141,7 @@ async def test_finishes_what_it_has_begun_when_told_to_stop(
 
         async with await slow as answer:
             assert answer.status == 200
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             log, errors = await process.communicate()
     assert process.returncode == 0
     assert errors == b""

@@ -253,7 +253,7 @@ async def hang_up_after_the_head(gateway: RunningGateway) -> None:
         f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\nExpect: 100-continue\r\n"
         "Content-Type: application/json\r\nContent-Length: 20\r\n\r\n".encode()
     )
-    assert b"100 Continue" in await asyncio.wait_for(reader.readuntil(b"\r\n"), 10)
+    assert b"100 Continue" in await asyncio.wait_for(reader.readuntil(b"\r\n"), 60)
     writer.close()
     await writer.wait_closed()
 

@@ -220,7 +220,7 @@ async def test_a_caller_who_goes_away_ends_the_call(api: ScriptedApi, client: Re
 
     asking.cancel()
 
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 60)
     with suppress(asyncio.CancelledError):
         await asking
 

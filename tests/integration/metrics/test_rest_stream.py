@@ -141,7 +141,7 @@ async def test_a_reader_who_goes_away_ends_the_stream(
         await answer.content.readany()
         answer.close()
 
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 60)
 
 
 async def test_a_stream_ends_by_itself_when_the_service_stops(api: ScriptedApi) -> None:

@@ -53,7 +53,7 @@ async def test_a_change_is_audited_and_told(connection: asyncpg.Connection) -> N
     await connection.add_listener("webhook_processing", lambda *_: told.set())
 
     paused = await change(connection, "ada", "a migration", paused=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await told.wait()
     resumed = await change(connection, "bob", None, paused=False)
 

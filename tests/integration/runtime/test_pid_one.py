@@ -91,7 +91,7 @@ def test_told_while_it_is_loading_it_ends(start: Start) -> None:
 
     tell(process, signal.SIGTERM)
 
-    assert process.wait(timeout=10) == 128 + signal.SIGTERM
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -104,7 +104,7 @@ def test_told_twice_it_ends_at_once(start: Start, number: signal.Signals) -> Non
     assert process.stdout.readline() == "draining\n"
     tell(process, number)
 
-    assert process.wait(timeout=10) == 128 + number
+    assert process.wait(timeout=60) == 128 + number
 
 
 @pytest.mark.parametrize("service", ["gateway", "processor", "metrics"])
