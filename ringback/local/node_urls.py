@@ -23,9 +23,11 @@ def broker_url(port: int, password: str, vhost: str = "/") -> str:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Say where the unix socket is: in `data_dir`, elsewhere if that is too deep."""
+    """Say where the unix socket is: in `data_dir`, elsewhere if clients could not use that path."""
     folder = data_dir.resolve() / "socket"
-    return folder if len(os.fsencode(folder)) <= LONGEST_SOCKET_DIR else elsewhere(folder)
+    # A comma separates hosts in a client's URL.
+    usable = len(os.fsencode(folder)) <= LONGEST_SOCKET_DIR and "," not in str(folder)
+    return folder if usable else elsewhere(folder)
 
 
 def superuser_url(data_dir: Path, port: int, database: str = "ringback") -> str:

@@ -1,6 +1,7 @@
 """What a private PostgreSQL promises."""
 
 import os
+import shutil
 from pathlib import Path
 
 import asyncpg
@@ -101,3 +102,4 @@ async def test_any_letter_in_the_path_is_no_obstacle(tmp_path: Path) -> None:
         await connection.close()
     finally:
         await database.kill()
+        shutil.rmtree(socket_path(database.data_dir))
