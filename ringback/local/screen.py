@@ -31,12 +31,18 @@ class Screen:
         line.append(shown.text, STYLES.get(shown.level, "default"))
         self.console.print(line, no_wrap=True, overflow="ellipsis")
 
-    def ready(self, rows: list[tuple[str, str]], gateway_port: int) -> None:
+    def ready(
+        self, rows: list[tuple[str, str]], gateway_port: int, database_url: str | None
+    ) -> None:
+        """Say what is where; `database_url` is that of a private database."""
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for name, where in rows:
             table.add_row(name, where)
         self.console.print()
         self.console.print(table)
+        if database_url:
+            self.console.print("\nThe database:\n", style="bold")
+            self.console.print(Text(f"  psql '{database_url}'"), soft_wrap=True)
         self.console.print("\nTry it:\n", style="bold")
         self.console.print(first_webhook(gateway_port), soft_wrap=True)
         self.console.print(
@@ -58,7 +64,6 @@ def addresses(
     ports: ServicePorts,
     *,
     management_url: str | None,
-    database_url: str | None,
     prometheus_url: str | None,
     state_dir: Path,
 ) -> list[tuple[str, str]]:
@@ -78,6 +83,4 @@ def addresses(
         rows.append(
             ("Queues", f"{management_url} (user {BROKER_USER}, the password is in {where})")
         )
-    if database_url:
-        rows.append(("Database", f"psql '{database_url}'"))
     return [*rows, ("Data", str(state_dir)), ("Logs", str(state_dir / "logs"))]

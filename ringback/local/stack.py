@@ -99,12 +99,12 @@ class _Stack:
             rows = addresses(
                 self.ports.services,
                 management_url=self._broker.management_url if self._broker else None,
-                database_url=database_url if self._database else None,
                 prometheus_url=self._prometheus.url if self._prometheus else None,
                 state_dir=self.state_dir,
             )
             self.screen.step("Ready.")
-            self.screen.ready(rows, self.ports.services.gateway)
+            own = database_url if self._database else None
+            self.screen.ready(rows, self.ports.services.gateway, own)
             await self._watch(running)
 
     async def _nodes(self, stopping: AsyncExitStack) -> tuple[str, str]:
