@@ -8,6 +8,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import JobId
+from ringback.runtime.exposition import Ping
 from ringback.runtime.postgres import open_pool, ping, takes_changes
 from ringback.runtime.queries import load
 from services.processor.attempt import Commits
@@ -39,6 +40,11 @@ class Store:
 
     async def takes_changes(self) -> bool:
         return await takes_changes(self.pool)
+
+    @property
+    def checks(self) -> dict[str, Ping]:
+        """What must be true of the database before webhooks are taken, by name."""
+        return {"database": self.answers, "database_writable": self.takes_changes}
 
 
 def _pool(

@@ -79,8 +79,7 @@ async def _processor(
             settings,
             registry,
             {
-                "database": store.answers,
-                "database_writable": store.takes_changes,
+                **store.checks,
                 "pause": pause.knows,
                 "consumers": intake.answers,
                 "binding": _binding(settings).is_bound,
