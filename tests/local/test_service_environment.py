@@ -65,6 +65,6 @@ def test_who_asks_what_amqp_does_not_tell_is_told_of_the_management_api() -> Non
 def test_the_services_are_reached_by_loopback_alone() -> None:
     """By that of IPv4 and that of IPv6: `localhost` may be either."""
     for name in NAMES:
-        told = service_environment(name, around(is_private_database=True))
+        told = service_environment(name, around())
         for setting in ("GATEWAY", "METRICS", "EXPOSITION"):
             assert told[f"RINGBACK_{setting}_HOST"] == "127.0.0.1,::1"
