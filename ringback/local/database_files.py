@@ -1,6 +1,7 @@
 """The files of a private PostgreSQL: its programs, its data directory, what a crash left there."""
 
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 
