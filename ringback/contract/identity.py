@@ -14,9 +14,11 @@ _VERSION = 7
 _LAST_DAY_MS = 253_402_128_000_000
 
 
-def new_job_id() -> JobId:
-    """A fresh id that carries the present time."""
-    return JobId(compat.uuid7())
+def new_job_id(*, at_s: float | None = None) -> JobId:
+    """A fresh id that carries the present time, or `at_s` in seconds since 1970."""
+    if at_s is None:
+        return JobId(compat.uuid7())
+    return JobId(compat.uuid7(nanoseconds=max(0, int(at_s * 1_000_000_000))))
 
 
 def created_at(job_id: JobId) -> datetime:

@@ -7,7 +7,7 @@ Nothing is read before the sender has shown the secret, and nothing is answered 
 broker has confirmed it or the local spool holds it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
@@ -17,7 +17,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from ringback.contract.envelope import Envelope
 from ringback.contract.event import Unreadable
-from ringback.contract.identity import new_job_id
+from ringback.contract.identity import JobId, new_job_id
 from ringback.contract.trace_context import TraceContext
 from ringback.runtime.tracing import OpenSpan
 from services.gateway import refusal
@@ -80,6 +80,7 @@ class Intake:
     observe: Observe
     spans: Spans
     life: UUID
+    new_id: Callable[[], JobId] = new_job_id
 
     async def take(self, request: web.BaseRequest) -> Sealed | Refusal:
         """Have the webhook on a disk and say so, or say why not. Raises nothing."""
@@ -173,7 +174,7 @@ class Intake:
         return seal(
             head,
             body,
-            job_id=new_job_id(),
+            job_id=self.new_id(),
             endpoint=endpoint,
             life=self.life,
             trace=trace,

@@ -48,6 +48,7 @@ class Observe:
         self._rows_stuck = False
         instruments.gauge(Metric.BROKER_LINK_UP).set_function(is_link_up)
         self._connections = instruments.gauge(Metric.CONNECTIONS)
+        self._clock_offset = instruments.gauge(Metric.CLOCK_OFFSET)
         cut = instruments.counter(Metric.CONNECTIONS_CUT)
         self._cut = {why: cut.labels(why.value) for why in CutFor}
 
@@ -103,6 +104,9 @@ class Observe:
 
     def watch_connections(self, count: Callable[[], int]) -> None:
         self._connections.set_function(count)
+
+    def watch_clock(self, offset_s: Callable[[], float]) -> None:
+        self._clock_offset.set_function(offset_s)
 
     def connection_cut(self, why: CutFor) -> None:
         """No line for each: whoever attacks makes thousands."""

@@ -1,8 +1,10 @@
 """Puts the gateway together, in the order in which its parts need each other."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 
+import asyncpg
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import new_job_id
@@ -15,6 +17,7 @@ from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
 from ringback.runtime.process_registry import process_registry
 from ringback.runtime.tracing import Tracer, tracing
+from services.gateway.clock import Clock
 from services.gateway.connections import Connections
 from services.gateway.delivery_log import DeliveryLog
 from services.gateway.intake import Intake, Limits
@@ -31,7 +34,7 @@ from services.gateway.spans import Spans
 from services.gateway.spool.observe import ObserveSpool
 
 _FIRST_SESSION_S = 3.0
-"""How long the start waits for the broker's first answer. A broker that is away stops nobody."""
+"""How long the start waits for a first answer. A broker or database that is away stops nobody."""
 
 
 async def main(stop: asyncio.Event) -> None:
@@ -66,8 +69,9 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         observe = _observe(registry, publisher, tracer)
         await stack.enter_async_context(exposition)
         pool = await stack.enter_async_context(open_pool(settings, "ringback-gateway", registry))
+        clock = await stack.enter_async_context(_clock(pool, observe))
         await stack.enter_async_context(publisher)
-        await _require_topology(publisher)
+        await _first_answers(publisher, clock)
         await stack.enter_async_context(shelter)
         delivery_log = DeliveryLog(pool, life, settings.ladder.max_attempts, settings.redaction)
         pending = await stack.enter_async_context(_pending_rows(settings, delivery_log, observe))
@@ -81,6 +85,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
             observe=observe,
             spans=Spans(tracer, routes),
             life=life,
+            new_id=clock.new_job_id,
         )
         server = await stack.enter_async_context(_server(settings, intake, observe))
         exposition.started()
@@ -129,7 +134,17 @@ def _limits(settings: GatewaySettings) -> Limits:
     )
 
 
-async def _require_topology(publisher: Publisher) -> None:
+@asynccontextmanager
+async def _clock(pool: asyncpg.Pool, observe: Observe) -> AsyncGenerator[Clock, None]:
+    clock = Clock()
+    observe.watch_clock(lambda: clock.offset_s)
+    async with clock.following(pool):
+        yield clock
+
+
+async def _first_answers(publisher: Publisher, clock: Clock) -> None:
+    """Raise CannotStartError when the broker lacks the topology; know the time, if it can be."""
     failure = await publisher.first_failure(within_s=_FIRST_SESSION_S)
     if isinstance(failure, CannotStartError):
         raise failure
+    await clock.tried(within_s=_FIRST_SESSION_S)

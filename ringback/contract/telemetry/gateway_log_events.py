@@ -23,6 +23,18 @@ class GatewayLogEvent:
         "Something happened that nobody foresaw; `exception` says what.",
         services=GATEWAY,
     )
+    CLOCK_OFF: Final = LogEventSpec(
+        "clock.off",
+        "The clock is off by more than 10 s; job ids carry the time of the database.",
+        services=GATEWAY,
+        fields=("offset_s",),
+    )
+    CLOCK_RIGHT: Final = LogEventSpec(
+        "clock.right",
+        "The clock agrees with the database's again.",
+        services=GATEWAY,
+        fields=("offset_s",),
+    )
     WEBHOOK_ACCEPTED: Final = LogEventSpec(
         "webhook.accepted",
         "One webhook is on a disk: the broker's, or that of the spool.",

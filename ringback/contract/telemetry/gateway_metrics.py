@@ -86,6 +86,12 @@ class GatewayMetric:
         services=GATEWAY,
         labels={"reason": ("slow", "large_head", "crowded")},
     )
+    CLOCK_OFFSET: Final = MetricSpec(
+        name="webhook_clock_offset_seconds",
+        kind=Kind.GAUGE,
+        help="Seconds that the gateway's clock is ahead of the database's; 0 while not known.",
+        services=GATEWAY,
+    )
     PENDING_ROWS: Final = MetricSpec(
         name="webhook_pending_rows_total",
         kind=Kind.COUNTER,

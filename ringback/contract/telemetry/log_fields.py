@@ -56,6 +56,7 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "message": "A sentence for a person.",
         "method": "The full name of the method that was called.",
         "missing": "What the database lacks.",
+        "offset_s": "Seconds that the clock is ahead of the database's.",
         "org_id": "The organisation that the webhook or the caller is of.",
         "outcome": "How the attempt ended.",
         "path": "The path that was asked for, without its query.",

@@ -20,7 +20,9 @@ from tests.support.eventually import eventually
 HANG = b'{"type": "hang"}'
 
 
-def _environment(amqp_url: str, database_url: str, port: int, health_port: int) -> dict[str, str]:
+def gateway_environment(
+    amqp_url: str, database_url: str, port: int, health_port: int
+) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "RINGBACK_AMQP_URL": amqp_url,
@@ -34,7 +36,7 @@ def _environment(amqp_url: str, database_url: str, port: int, health_port: int) 
 
 
 @asynccontextmanager
-async def _process(
+async def gateway_process(
     environment: Mapping[str, str], *before: str
 ) -> AsyncGenerator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
@@ -53,7 +55,7 @@ async def _process(
 
 async def _said(environment: Mapping[str, str]) -> tuple[int | None, str]:
     """How the process ended by itself, and what it wrote to a person."""
-    async with _process(environment) as process:
+    async with gateway_process(environment) as process:
         async with asyncio.timeout(60):
             _, errors = await process.communicate()
         return process.returncode, errors.decode()
@@ -75,7 +77,7 @@ async def test_says_that_its_port_is_taken(ready_amqp_url: str) -> None:
     """A port in use is one sentence and exit status 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        environment = _environment(
+        environment = gateway_environment(
             ready_amqp_url, f"postgresql://{NOBODY}/x", port, free_ports(1)[0]
         )
 
@@ -90,10 +92,10 @@ async def test_says_that_its_port_is_taken(ready_amqp_url: str) -> None:
 async def test_is_reached_by_both_families(ready_amqp_url: str, database_url: str) -> None:
     """IPv4 and IPv6, on both ports, where no setting says otherwise."""
     ports = free_ports(2)
-    environment = _environment(ready_amqp_url, database_url, *ports)
+    environment = gateway_environment(ready_amqp_url, database_url, *ports)
     for name in ("RINGBACK_GATEWAY_HOST", "RINGBACK_EXPOSITION_HOST"):
         del environment[name]
-    async with _process(environment):
+    async with gateway_process(environment):
         await eventually(lambda: _is_open(ports[0]))
         for host in ("127.0.0.1", "::1"):
             for port in ports:
@@ -103,7 +105,7 @@ async def test_is_reached_by_both_families(ready_amqp_url: str, database_url: st
 
 async def test_says_that_the_topology_is_missing(amqp_url: str) -> None:
     """A broker without exchange and queue is one sentence that names the cure."""
-    environment = _environment(amqp_url, f"postgresql://{NOBODY}/x", *free_ports(2))
+    environment = gateway_environment(amqp_url, f"postgresql://{NOBODY}/x", *free_ports(2))
 
     status, said = await _said(environment)
 
@@ -127,8 +129,8 @@ async def test_finishes_what_it_has_begun_when_told_to_stop(
         await body_may_end.wait()
         yield HANG[5:]
 
-    environment = _environment(ready_amqp_url, database_url, port, health_port)
-    async with _process(environment) as process, aiohttp.ClientSession() as session:
+    environment = gateway_environment(ready_amqp_url, database_url, port, health_port)
+    async with gateway_process(environment) as process, aiohttp.ClientSession() as session:
         await eventually(lambda: _is_open(port))
         slow = asyncio.create_task(session.post(url, data=slow_body(), headers=headers))
         await body_begun.wait()
@@ -162,10 +164,10 @@ async def test_no_sender_meets_a_closed_connection(ready_amqp_url: str, database
     Of the connections that are idle, each takes one more; then nothing is left to wait for.
     """
     port, health_port = free_ports(2)
-    environment = _environment(ready_amqp_url, database_url, port, health_port)
+    environment = gateway_environment(ready_amqp_url, database_url, port, health_port)
     environment["RINGBACK_GATEWAY_DRAIN_TIMEOUT_S"] = "60"
     for pause_s in (0.0, 0.1, 0.2):
-        async with _process(environment) as process:
+        async with gateway_process(environment) as process:
             await eventually(lambda: _is_open(port))
             async with keep_alive(port, 8) as busy, keep_alive(port, 8) as idle:
                 sending = [asyncio.create_task(_send_until_closed(one)) for one in busy]
@@ -193,8 +195,8 @@ async def test_more_connections_than_it_may_have_files(
     url = f"http://127.0.0.1:{port}{PATH}"
     headers = {"X-Vapi-Secret": SECRET, "Content-Type": "application/json", "Connection": "close"}
     few_files = ("prlimit", "--nofile=200:200")
-    environment = _environment(ready_amqp_url, database_url, port, health_port)
-    async with _process(environment, *few_files), aiohttp.ClientSession() as session:
+    environment = gateway_environment(ready_amqp_url, database_url, port, health_port)
+    async with gateway_process(environment, *few_files), aiohttp.ClientSession() as session:
         await eventually(lambda: _is_open(port))
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
         for _ in range(3):

@@ -1,0 +1,113 @@
+"""The time in job ids: this machine's, or the database's where this machine's is far off."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from ringback.contract.identity import created_at
+from services.gateway.clock import MAX_OFFSET_S, Clock
+from tests.support.eventually import eventually
+
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+
+
+class World:
+    """Three clocks, and a database that takes its time to answer."""
+
+    def __init__(self, machine_s: float) -> None:
+        self.machine_s = machine_s
+        self.monotonic_s = 50.0
+        self.database_s = NOW
+        self.answer_takes_s = 0.01
+        self.is_away = False
+        self.asked = 0
+        self.clock = Clock(wall=lambda: self.machine_s, monotonic=lambda: self.monotonic_s)
+
+    def passes(self, seconds: float) -> None:
+        self.machine_s += seconds
+        self.monotonic_s += seconds
+        self.database_s += seconds
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncGenerator["World", None]:
+        yield self
+
+    async def fetchval(self, _statement: str) -> float:
+        self.asked += 1
+        if self.is_away:
+            raise ConnectionRefusedError
+        self.passes(self.answer_takes_s / 2)
+        answer = self.database_s
+        self.passes(self.answer_takes_s / 2)
+        return answer
+
+    @property
+    def made_at(self) -> float:
+        return created_at(self.clock.new_job_id()).timestamp()
+
+
+@pytest.mark.parametrize("days", [-3, 9, 20_000, -19_000])
+async def test_a_clock_that_is_far_off_is_corrected(days: int) -> None:
+    """Whichever way, also as the time passes."""
+    world = World(NOW + days * DAY)
+
+    await world.clock.compare(world)  # type: ignore[arg-type]
+    world.passes(100)
+
+    assert world.made_at == pytest.approx(world.database_s, abs=0.1)
+    assert world.clock.offset_s == pytest.approx(days * DAY, abs=0.1)
+
+
+async def test_a_clock_that_is_about_right_is_used() -> None:
+    """Ids then carry the very present, not one that a round trip has blurred."""
+    world = World(NOW + MAX_OFFSET_S - 1)
+
+    await world.clock.compare(world)  # type: ignore[arg-type]
+
+    # The id is of the real present: neither of the world's clocks was asked.
+    assert abs(world.made_at - world.machine_s) > DAY
+
+
+async def test_one_that_is_set_right_while_the_database_is_away_is_used() -> None:
+    """What is remembered is the time of the database, not the difference."""
+    world = World(NOW + 9 * DAY)
+    await world.clock.compare(world)  # type: ignore[arg-type]
+    world.is_away = True
+    world.passes(DAY)
+
+    world.machine_s = world.database_s
+
+    assert world.clock.offset_s == pytest.approx(0, abs=0.1)
+
+
+async def test_an_answer_that_took_long_is_not_used() -> None:
+    """A busy database says nothing about the clock."""
+    world = World(NOW)
+    world.answer_takes_s = 60
+
+    await world.clock.compare(world)  # type: ignore[arg-type]
+
+    assert world.clock.offset_s == 0
+
+
+async def test_a_database_that_is_away_holds_nobody_up() -> None:
+    """The first attempt is over with its error; ids are made by the own clock."""
+    world = World(NOW)
+    world.is_away = True
+
+    async with world.clock.following(world):  # type: ignore[arg-type]
+        await world.clock.tried(within_s=60)
+
+        assert world.asked == 1
+        assert world.clock.offset_s == 0
+        assert world.clock.new_job_id()
+
+
+async def test_it_compares_while_it_is_entered() -> None:
+    """The first time at once."""
+    world = World(NOW + DAY)
+
+    async with world.clock.following(world):  # type: ignore[arg-type]
+        await eventually(lambda: world.clock.offset_s > DAY - 1)
