@@ -1,6 +1,6 @@
 # Every goal works as the first command after a clone; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run down status test test-unit test-debian13 chaos-debian13 lint audit fuzz fmt generate migrate lock bench chaos images clean rabbitmq prometheus validators
+.PHONY: help run down status test test-unit test-debian13 chaos-debian13 lint audit fuzz fmt generate migrate lock bench chaos images clean rabbitmq prometheus faketime validators
 
 BIN := .venv/bin
 INSTALL := sh ringback/local/install.sh
@@ -20,7 +20,7 @@ down: .venv/local.stamp ## stop what `make run` started in another terminal
 status: .venv/local.stamp ## say what runs
 	@$(BIN)/ringback status
 
-test: .venv/dev.stamp rabbitmq prometheus validators ## run every test, on a RabbitMQ and a PostgreSQL of their own
+test: .venv/dev.stamp rabbitmq prometheus faketime validators ## run every test, on a RabbitMQ and a PostgreSQL of their own
 	@$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-unit: .venv/dev.stamp ## run the tests that need neither RabbitMQ nor PostgreSQL
@@ -61,7 +61,7 @@ migrate: .venv/local.stamp ## bring the database of RINGBACK_DATABASE_URL to thi
 bench: .venv/dev.stamp rabbitmq ## measure; the results go to benchmarks/results/
 	@$(BIN)/python -m benchmarks
 
-chaos: .venv/dev.stamp rabbitmq ## break everything under a load, and show that nothing is lost
+chaos: .venv/dev.stamp rabbitmq faketime ## break everything under a load, and show that nothing is lost
 	@$(BIN)/python -m chaos run $(CHAOS_ARGS)
 
 images: .venv/dev.stamp ## build the container images (IMAGES_ARGS="--builder buildah" without Docker)
@@ -86,6 +86,9 @@ rabbitmq:
 
 prometheus:
 	@$(INSTALL) prometheus
+
+faketime:
+	@$(INSTALL) faketime
 
 validators: .venv/dev.stamp
 	@$(INSTALL) validators

@@ -1,6 +1,5 @@
 """A process whose clock is wrong, by libfaketime."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 _LIBRARIES = (
@@ -14,7 +13,7 @@ def is_available() -> bool:
     return bool(_LIBRARIES)
 
 
-def off_by(offset: str) -> Mapping[str, str]:
+def off_by(offset: str) -> dict[str, str]:
     """Give the variables for a process whose clock is off, as by `+9d` or `-3d`."""
     return {
         "LD_PRELOAD": str(_LIBRARIES[0]),

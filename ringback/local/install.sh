@@ -5,6 +5,8 @@
 #   install.sh rabbitmq     a RabbitMQ to run a private node of: what is there, or the package
 #   install.sh prometheus   a Prometheus likewise, with promtool; all works without it, so this never
 #                           fails
+#   install.sh faketime     libfaketime, for the tests and the fault of wrong clocks; without it they are
+#                           skipped, so this never fails
 #   install.sh scanner      checkov, which scans manifests, into .venv/scanner
 #   install.sh validators   what npm has to check manifests of operators, into .venv; without its
 #                           registry some tests are skipped, so that is no failure. Wrong files are
@@ -138,6 +140,13 @@ need_prometheus() {
     fi
 }
 
+need_faketime() {
+    ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 && return
+    command -v apt-get >/dev/null 2>&1 || return 0
+    # In a subshell, because what it lacks ends it.
+    (become_root faketime && step "Installing the package faketime" apt_install faketime) || true
+}
+
 find_python() {
     for PYTHON in python3 python3.14 python3.13 python3.12 python3.11; do
         command -v "$PYTHON" >/dev/null 2>&1 || continue
@@ -214,7 +223,8 @@ case "${1-}" in
     local | dev) need_environment "$1" ;;
     rabbitmq) need_rabbitmq ;;
     prometheus) need_prometheus ;;
+    faketime) need_faketime ;;
     scanner) need_scanner ;;
     validators) need_validators ;;
-    *) fail "Usage: install.sh local|dev|rabbitmq|prometheus|scanner|validators" ;;
+    *) fail "Usage: install.sh local|dev|rabbitmq|prometheus|faketime|scanner|validators" ;;
 esac

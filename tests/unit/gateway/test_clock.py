@@ -102,7 +102,7 @@ async def test_a_database_that_is_away_holds_nobody_up() -> None:
 
         assert world.asked == 1
         assert world.clock.offset_s == 0
-        assert world.clock.new_job_id()
+        assert world.clock.new_job_id().version == 7
 
 
 async def test_it_compares_while_it_is_entered() -> None:
