@@ -29,7 +29,7 @@ OF_THE_LOCAL_STACK = {
     port_setting(name)
     for ports in (BrokerPorts(), DatabasePorts(), PrometheusPorts())
     for name in named_ports(ports)
-}
+} | {"RINGBACK_POSTGRESQL_BIN"}
 
 
 def test_the_example_is_what_the_code_says() -> None:
