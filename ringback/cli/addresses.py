@@ -3,17 +3,19 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field
 
 from ringback.local.jwt_secret import read_secret
 from ringback.local.node_urls import broker_url, password_path, superuser_url
 from ringback.local.ports import LOOPBACK, LocalPorts
 from ringback.local.stack_file import find_running
+from ringback.runtime.setting_checks import url_parts
 from ringback.runtime.settings import (
     BrokerSettings,
     DatabaseSettings,
+    HeaderSecret,
     ManagementSettings,
     RetentionSettings,
     load,
@@ -22,11 +24,19 @@ from ringback.runtime.settings import (
 WEBHOOK_PATH = "/api/webhooks/vapi"
 
 
+def _web_url(text: str) -> str:
+    if not url_parts(text, ("http", "https")).hostname:
+        raise ValueError("must be a URL with a host")
+    return text
+
+
 class Addresses(BrokerSettings, ManagementSettings, DatabaseSettings, RetentionSettings):
     """The settings that commands share with the services."""
 
-    gateway_url: str = Field(description="Where `ringback send` posts webhooks.")
-    vapi_secret: SecretStr | None = Field(
+    gateway_url: Annotated[str, AfterValidator(_web_url)] = Field(
+        description="Where `ringback send` posts webhooks."
+    )
+    vapi_secret: HeaderSecret | None = Field(
         default=None, description="What the gateway expects in X-Vapi-Secret."
     )
 

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field
 
 from ringback.cli.addresses import local_ports
 from ringback.cli.signing import Claims, signer, whoami
 from ringback.local.ports import LOOPBACK
-from ringback.runtime.settings import Settings, load
+from ringback.runtime.settings import HeaderSecret, Settings, load
 
 _ADDRESS = re.compile(r"(?:(https?)://)?((?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5})/?")
 _TTL_S = 300
 
 
 def _address(text: str) -> str:
-    if not _ADDRESS.fullmatch(text.strip()):
+    if not _ADDRESS.fullmatch(text):
         raise ValueError("must be host:port of the gRPC API, or https://host:port with TLS")
-    return text.strip()
+    return text
 
 
 class MetricsPlaceSettings(Settings):
@@ -31,7 +31,7 @@ class MetricsPlaceSettings(Settings):
     metrics_root_certificates: Path | None = Field(
         default=None, description="A PEM file with the authority of a service with TLS."
     )
-    token: SecretStr | None = Field(default=None, description="A token that somebody gave us.")
+    token: HeaderSecret | None = Field(default=None, description="A token that somebody gave us.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ def _token(
     settings: MetricsPlaceSettings, environ: Mapping[str, str], state_dir: Path
 ) -> tuple[Callable[[], str], str]:
     if settings.token is not None:
-        token = settings.token.get_secret_value().strip()
+        token = settings.token.get_secret_value()
         return lambda: token, "RINGBACK_TOKEN"
     signing = signer(environ, state_dir)
     claims = Claims("service", None, whoami(), _TTL_S)

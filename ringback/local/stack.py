@@ -28,7 +28,7 @@ from ringback.local.stack_service import (
     service_specs,
 )
 from ringback.runtime import migrate, topology
-from ringback.runtime.settings import LadderSettings, SettingsError, load
+from ringback.runtime.settings import LadderSettings, SettingsError, clean_environment, load
 
 READY_S = 30.0
 WATCH_S = 0.2
@@ -48,6 +48,7 @@ async def run_stack(
     """
     # Logs, traces and data are for this user alone.
     os.umask(0o077)
+    environ = clean_environment(environ)
     ports = LocalPorts.from_env(environ)
     stack = _Stack(
         state_dir=state_dir,

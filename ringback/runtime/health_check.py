@@ -34,10 +34,13 @@ def question(arguments: Sequence[str], environ: Mapping[str, str]) -> Question:
     if not arguments or arguments[0] not in DEFAULT_PORTS or arguments[1:] not in ([], ["--ready"]):
         raise ValueError(_USAGE)
     service = arguments[0]
-    port = environ.get(f"RINGBACK_{service.upper()}_EXPOSITION_PORT", "").strip()
+    setting = f"RINGBACK_{service.upper()}_EXPOSITION_PORT"
+    port = environ.get(setting, "").strip() or str(DEFAULT_PORTS[service])
     host = environ.get("RINGBACK_EXPOSITION_HOST", "").strip()
     path = "/readyz" if arguments[1:] else "/livez"
-    return Question(_to_ask(host), int(port) if port else DEFAULT_PORTS[service], path)
+    if not port.isdecimal():
+        raise ValueError(f"{setting}: must be the number of a port")
+    return Question(_to_ask(host), int(port), path)
 
 
 def _to_ask(listens_on: str) -> str:

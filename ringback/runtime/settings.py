@@ -4,14 +4,30 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 
 from ringback.contract.ladder import Ladder
 from ringback.contract.redaction.redact_paths import DEFAULTS
 from ringback.contract.redaction.redaction import Redaction, redaction_by
+from ringback.runtime.setting_checks import (
+    header_value,
+    host,
+    kinds_in,
+    server_url,
+    without_slips,
+)
 
 PREFIX = "RINGBACK_"
 
@@ -23,28 +39,51 @@ class SettingsError(Exception):
 class Settings(BaseModel):
     """The base of each service's settings: one field, one variable with the prefix RINGBACK_."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_slips(cls, value: object, info: ValidationInfo) -> object:
+        """Drop what files and shells add to a value. Refuse what was hardly meant."""
+        if not isinstance(value, str):
+            return value
+        kinds = kinds_in(cls.model_fields[info.field_name or ""].annotation)
+        return without_slips(value, kinds)
 
 
-def _scheme_of(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
-    sentence = f"must be a URL that begins with {schemes[0]}://, with a number for a port"
-    try:
-        parts = urlsplit(value.get_secret_value())
-        scheme, _ = parts.scheme, parts.port
-    except ValueError:
-        # Its text quotes the host part, which holds the password.
-        raise ValueError(sentence) from None
-    if scheme not in schemes:
-        raise ValueError(sentence)
-    return value
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment without line ends around our variables, and without empty ones."""
+    return {
+        name: value.strip("\r\n") if name.upper().startswith(PREFIX) else value
+        for name, value in environ.items()
+        if value.strip() or not name.upper().startswith(PREFIX)
+    }
 
 
 def _amqp_url(value: SecretStr) -> SecretStr:
-    return _scheme_of(value, ("amqp", "amqps"))
+    return server_url(value, "amqp", "amqps")
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    return _scheme_of(value, ("postgresql", "postgres"))
+    # Without a host it is a socket of this machine.
+    return server_url(value, "postgresql", "postgres", needs_host=False)
+
+
+def _http_url(value: SecretStr) -> SecretStr:
+    return server_url(value, "http", "https")
+
+
+def _header_secret(value: SecretStr) -> SecretStr:
+    header_value(value.get_secret_value())
+    return value
+
+
+HeaderSecret = Annotated[SecretStr, AfterValidator(_header_secret)]
+"""A secret that is sent in a header."""
+
+
+Host = Annotated[str, AfterValidator(host)]
+"""Where a server listens."""
 
 
 def _ladder_text(value: str) -> str:
@@ -89,13 +128,6 @@ class BrokerSettings(LadderSettings):
     )
 
 
-def _http_url(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be a URL such as http://rabbitmq:15672")
-    return value
-
-
 class ManagementSettings(Settings):
     rabbitmq_management_url: Annotated[SecretStr, AfterValidator(_http_url)] | None = Field(
         default=None,
@@ -113,18 +145,29 @@ class DatabaseSettings(Settings):
         default=5, ge=0, le=100, description="Connections kept open to PostgreSQL."
     )
     database_pool_max: int = Field(
-        default=20, ge=1, le=500, description="The most connections to PostgreSQL."
+        default=20,
+        ge=1,
+        le=500,
+        validate_default=True,
+        description="The most connections to PostgreSQL.",
     )
+
+    @field_validator("database_pool_max")
+    @classmethod
+    def _not_below_min(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("database_pool_min", 0):
+            raise ValueError("must not be below RINGBACK_DATABASE_POOL_MIN")
+        return value
 
 
 class RetentionSettings(Settings):
     retention_days: int = Field(
-        default=30, ge=1, description="Days for which finished webhooks stay in the log."
+        default=30, ge=1, le=36_500, description="Days for which finished webhooks stay in the log."
     )
 
 
 class ExpositionSettings(Settings):
-    exposition_host: str = Field(
+    exposition_host: Host = Field(
         default="*",
         description="Where /metrics, /livez and /readyz listen: addresses with commas between "
         "them, or * for all of IPv4 and IPv6. Not for the public.",
@@ -132,10 +175,10 @@ class ExpositionSettings(Settings):
 
 
 class LogSettings(Settings):
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least severe lines that are written."
-    )
-    log_format: Literal["json", "console"] = Field(
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
+    ] = Field(default="info", description="The least severe lines that are written.")
+    log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = Field(
         default="json", description="json for machines, console for a person at a terminal."
     )
 

@@ -5,12 +5,22 @@ from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
+from ringback.runtime.setting_checks import header_value
 from services.gateway.endpoint import DEFAULT_ENDPOINT_ID, Endpoint
 
 _Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,63}$")]
-_Secret = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+_Secret = Annotated[
+    str, StringConstraints(min_length=1, strip_whitespace=True), AfterValidator(header_value)
+]
 
 
 class _Entry(BaseModel):
@@ -33,18 +43,25 @@ def endpoints_in(document: str) -> tuple[Endpoint, ...]:
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"][:2]) or "the document"
-        raise ValueError(f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{where}: {said[:1].lower()}{said[1:]}") from None
     if DEFAULT_ENDPOINT_ID in entries:
         raise ValueError(f"the id {DEFAULT_ENDPOINT_ID} belongs to RINGBACK_VAPI_SECRET")
+    for name, entry in entries.items():
+        if not entry.org_id.int:
+            raise ValueError(f"{name}.org_id: {entry.org_id} is the org of messages without one")
     return tuple(_endpoints(entries))
 
 
 def endpoints_in_file(path: Path) -> tuple[Endpoint, ...]:
     """As `endpoints_in`, from a file. Raises ValueError also when the file cannot be read."""
     try:
-        return endpoints_in(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as exc:
         raise ValueError(f"{path} cannot be read: {exc.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text in UTF-8") from None
+    return endpoints_in(text)
 
 
 def _endpoints(entries: Mapping[str, _Entry]) -> list[Endpoint]:

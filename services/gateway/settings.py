@@ -14,6 +14,8 @@ from ringback.runtime.settings import (
     BrokerSettings,
     DatabaseSettings,
     ExpositionSettings,
+    HeaderSecret,
+    Host,
     LogSettings,
     RedactionSettings,
     Settings,
@@ -63,17 +65,31 @@ class EndpointSettings(Settings):
     endpoints_file: Annotated[Path, AfterValidator(_endpoints_file)] | None = Field(
         default=None, description="A file with the JSON of RINGBACK_ENDPOINTS, instead of it."
     )
-    vapi_secret: SecretStr | None = Field(
+    vapi_secret: HeaderSecret | None = Field(
         default=None,
         validate_default=True,
         description="What Vapi sends to /api/webhooks/vapi in X-Vapi-Secret, or as a bearer token. "
         "Required, unless there are other endpoints or all may send.",
     )
-    vapi_secret_previous: SecretStr | None = Field(
+    vapi_secret_previous: HeaderSecret | None = Field(
         default=None,
         description="Another secret for the same endpoint, valid while RINGBACK_VAPI_SECRET "
         "replaces it.",
     )
+
+    @field_validator("default_org_id")
+    @classmethod
+    def _is_an_org(cls, value: UUID) -> UUID:
+        if not value.int:
+            raise ValueError(f"must not be {value}, the org of messages without one")
+        return value
+
+    @field_validator("endpoints_file")
+    @classmethod
+    def _one_list_of_endpoints(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("endpoints") is not None:
+            raise ValueError("set this or RINGBACK_ENDPOINTS, not both")
+        return value
 
     @field_validator("vapi_secret")
     @classmethod
@@ -125,7 +141,7 @@ class GatewaySettings(
     RedactionSettings,
     TraceSettings,
 ):
-    gateway_host: str = Field(
+    gateway_host: Host = Field(
         default="*",
         description="Where the gateway listens for webhooks: addresses with commas between them, "
         "or * for all of IPv4 and IPv6.",
@@ -141,10 +157,10 @@ class GatewaySettings(
         description="The largest body taken. Reports of long calls reach megabytes.",
     )
     body_timeout_s: float = Field(
-        default=10.0, gt=0, description="Seconds in which a body must have arrived."
+        default=10.0, gt=0, le=86400, description="Seconds in which a body must have arrived."
     )
     publish_timeout_s: float = Field(
-        default=2.0, gt=0, description="Seconds in which the broker must have confirmed."
+        default=2.0, gt=0, le=86400, description="Seconds in which the broker must have confirmed."
     )
     max_connections: int = Field(
         default=10_000,
@@ -155,6 +171,7 @@ class GatewaySettings(
     keepalive_timeout_s: float = Field(
         default=650.0,
         ge=1,
+        le=86400,
         description="Seconds for which a connection that has brought a webhook may be idle. More "
         "than any proxy in front keeps its own idle connections: 60 s at nginx and AWS, 90 s at "
         "Traefik, 600 s at Google, 3600 s at Envoy.",
@@ -163,8 +180,19 @@ class GatewaySettings(
         default=1000, ge=1, description="Requests in hand at once; beyond, the answer is 503."
     )
     max_in_hand_bytes: int = Field(
-        default=32 * _MIB, ge=1024, description="Bytes of bodies in hand at once, likewise."
+        default=32 * _MIB,
+        ge=1024,
+        validate_default=True,
+        description="Bytes of bodies in hand at once, likewise.",
     )
+
+    @field_validator("max_in_hand_bytes")
+    @classmethod
+    def _the_largest_body_fits(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("max_body_bytes", 0):
+            raise ValueError("must not be below RINGBACK_MAX_BODY_BYTES: such a body never fits")
+        return value
+
     pending_rows: int = Field(
         default=10_000, ge=1, description="Rows that wait for the delivery log at most."
     )
@@ -180,6 +208,7 @@ class GatewaySettings(
     gateway_drain_timeout_s: float = Field(
         default=5.0,
         gt=0,
+        le=86400,
         description="Seconds to finish the requests in hand when told to stop, and to answer one "
         "more on each connection that is kept open.",
     )

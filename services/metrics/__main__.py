@@ -1,10 +1,12 @@
 import sys
 
 from ringback.runtime.end_by_signal import end_by_sigterm
+from ringback.runtime.otel_variables import drop_unusable
 
 if __name__ == "__main__":
-    # Before the rest, which takes a second or two to load.
+    # Before the rest, which takes a second or two to load, and reads OTEL_ variables.
     end_by_sigterm()
+    drop_unusable()
 
     from ringback.runtime.lifecycle import run
     from services.metrics.wire import serve

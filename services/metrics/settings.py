@@ -7,6 +7,7 @@ from ringback.runtime.settings import (
     BrokerSettings,
     DatabaseSettings,
     ExpositionSettings,
+    Host,
     LogSettings,
     ManagementSettings,
     RedactionSettings,
@@ -97,7 +98,7 @@ class MetricsSettings(
     RedactionSettings,
     TraceSettings,
 ):
-    metrics_host: str = Field(
+    metrics_host: Host = Field(
         default="*",
         description="Where the metrics service listens for its callers: addresses with commas "
         "between them, or * for all of IPv4 and IPv6. Not for the public.",
@@ -119,5 +120,8 @@ class MetricsSettings(
         "each second.",
     )
     metrics_drain_timeout_s: float = Field(
-        default=5.0, gt=0, description="Seconds to finish the calls in hand when told to stop."
+        default=5.0,
+        gt=0,
+        le=86400,
+        description="Seconds to finish the calls in hand when told to stop.",
     )

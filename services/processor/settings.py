@@ -38,11 +38,15 @@ class ProcessorSettings(
         default=30.0, gt=0, le=1500, description="Seconds after which an attempt is cut."
     )
     drain_timeout_s: float = Field(
-        default=25.0, ge=0, description="Seconds to finish what is in hand when told to stop."
+        default=25.0,
+        ge=0,
+        le=86400,
+        description="Seconds to finish what is in hand when told to stop.",
     )
     database_hold_s: float = Field(
         default=60.0,
         ge=0,
+        le=86400,
         description="Seconds to hold webhooks while the database is away, before returning them.",
     )
     housekeeping: bool = Field(

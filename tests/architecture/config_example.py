@@ -26,7 +26,8 @@ SERVICES: dict[str, type[Settings]] = {
 
 _HEADER = """\
 # Every setting of Ringback. Each service reads its own from the environment, once, when it starts,
-# and names all that is wrong with them at once. An empty variable is as good as none.
+# and names all that is wrong with them at once. An empty variable is as good as none. Line ends
+# around a value are dropped, as are blanks except around a secret; quotes around it are refused.
 #
 # What must be set stands here without a value; for the rest the default is shown.
 # This file is written from the code: .venv/bin/python -m tests.architecture.config_example

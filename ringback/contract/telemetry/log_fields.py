@@ -82,6 +82,7 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "subject": "Who the caller is, by the token.",
         "trace_id": "The trace of the webhook or of the call.",
         "unreadable": "Of how many webhooks something was found, but not all.",
+        "variable": "The name of a variable of the environment.",
         "waiting": "How many webhooks wait in the spool.",
     }
 )

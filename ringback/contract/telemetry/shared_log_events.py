@@ -39,6 +39,12 @@ class SharedLogEvent:
         "The process ends by an error that nobody foresaw; `exception` says which.",
         services=EVERY_SERVICE,
     )
+    VARIABLE_IGNORED: Final = LogEventSpec(
+        "variable.ignored",
+        "A variable of OpenTelemetry is not usable and is ignored; the service works without it.",
+        services=EVERY_SERVICE,
+        fields=("variable", "reason"),
+    )
     SPANS_NOT_EXPORTED: Final = LogEventSpec(
         "spans.not_exported",
         "Spans are lost from now on, and nothing else is; one line per outage.",

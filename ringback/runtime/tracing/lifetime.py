@@ -5,6 +5,10 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
+import structlog
+
+from ringback.contract.telemetry.log_events import LogEvent
+from ringback.runtime.otel_variables import drop_unusable, dropped
 from ringback.runtime.tracing.file_exporter import FileExporter
 from ringback.runtime.tracing.resource import resource_of
 from ringback.runtime.tracing.span import RecordedSpan
@@ -14,14 +18,20 @@ from ringback.runtime.tracing.tracer import Tracer
 
 _FLUSH_WITHIN_S = 3.0
 
+log = structlog.get_logger()
+
 
 @asynccontextmanager
 async def tracing(service: str) -> AsyncGenerator[Tracer, None]:
     """A tracer as OTEL_ variables and RINGBACK_TRACE_FILE ask for it.
 
-    Raises SettingsError for what they cannot ask for. Leaving exports what waits, for three
-    seconds at most. A collector that is away costs its spans, and nothing else.
+    Raises SettingsError for an unusable RINGBACK_TRACE_FILE; OTEL_ variables that are not usable
+    are ignored with a line in the log. Leaving exports what waits, for three seconds at most. A
+    collector that is away costs its spans, and nothing else.
     """
+    drop_unusable()
+    for variable, reason in dropped.items():
+        log.warning(LogEvent.VARIABLE_IGNORED, variable=variable, reason=reason)
     asked = tracing_asked_for(os.environ)
     queues = [SpanQueue(exporter) for exporter in _exporters(service, asked)]
     try:
@@ -41,7 +51,14 @@ def _exporters(service: str, asked: Tracing) -> list[Exporter]:
         # It brings gRPC and protobuf along: 20 MB that a process without a collector does not need.
         from ringback.runtime.tracing.otlp_exporter import OtlpExporter  # ruff: ignore[import-outside-top-level]
 
-        exporters.append(OtlpExporter(resource))
+        try:
+            exporters.append(OtlpExporter(resource))
+        except Exception as exc:  # ruff: ignore[blind-except]  # a library's; telemetry stops nothing
+            log.warning(
+                LogEvent.VARIABLE_IGNORED,
+                variable="OTEL_EXPORTER_OTLP_…",
+                reason=f"{type(exc).__name__}; no span is sent by OTLP",
+            )
     if asked.file is not None:
         exporters.append(FileExporter(asked.file, resource))
     return exporters

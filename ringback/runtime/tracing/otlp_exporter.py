@@ -9,7 +9,6 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from ringback.runtime.settings import SettingsError
 from ringback.runtime.tracing.otlp_request import request_of
 from ringback.runtime.tracing.shape import Value
 from ringback.runtime.tracing.span import RecordedSpan
@@ -19,18 +18,12 @@ _THEIR_LOG = "opentelemetry.exporter.otlp.proto.grpc"
 
 
 class OtlpExporter:
-    """Configured by the OTEL_EXPORTER_OTLP_ variables of the process, all of which it heeds.
-
-    Raises SettingsError for what they cannot ask for.
-    """
+    """Configured by the OTEL_EXPORTER_OTLP_ variables of the process, all of which it heeds."""
 
     def __init__(self, resource: Mapping[str, Value]) -> None:
         self._resource = resource
         self._said = _LastSaid.instead_of_log()
-        try:
-            self._exporter = _RequestExporter()
-        except Exception as exc:
-            raise SettingsError(f"OTEL_EXPORTER_OTLP_…: {exc}") from exc
+        self._exporter = _RequestExporter()
 
     def export(self, spans: Sequence[RecordedSpan]) -> None:
         try:

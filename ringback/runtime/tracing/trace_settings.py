@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from opentelemetry.sdk.trace.sampling import Sampler
 
-from ringback.runtime.settings import SettingsError, TraceSettings, load
+from ringback.contract.telemetry.log_events import LogEvent
+from ringback.runtime.settings import TraceSettings, load
 from ringback.runtime.tracing.sampler import sampler_of
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-_EXPORTERS = ("otlp", "none")
+_EXPORTERS = {"otlp", "none"}
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +26,40 @@ class Tracing:
 
 
 def tracing_asked_for(environ: Mapping[str, str]) -> Tracing:
-    """Raises SettingsError for what cannot be had.
+    """Read an environment without unusable OTEL_ variables (`drop_unusable`).
 
     Without OTEL_TRACES_EXPORTER, spans go out by OTLP where an endpoint is set, else nowhere.
+    Raises SettingsError for an unusable RINGBACK_TRACE_FILE.
     """
     if _text(environ, "OTEL_SDK_DISABLED").lower() == "true":
         return Tracing(sampler_of({}), by_otlp=False, file=None)
-    by_default = "otlp" if any(_text(environ, name) for name in _ENDPOINTS) else "none"
-    exporter = _text(environ, "OTEL_TRACES_EXPORTER") or by_default
-    if exporter not in _EXPORTERS:
-        raise SettingsError(f"OTEL_TRACES_EXPORTER: must be one of {', '.join(_EXPORTERS)}")
-    protocol = next(filter(None, (_text(environ, name) for name in _PROTOCOLS)), "grpc")
-    if exporter == "otlp" and protocol != "grpc":
-        raise SettingsError("OTEL_EXPORTER_OTLP_PROTOCOL: must be grpc, the only one there is")
     return Tracing(
         sampler_of(environ),
-        by_otlp=exporter == "otlp",
+        by_otlp=_is_otlp(environ),
         file=load(TraceSettings, environ).trace_file,
     )
+
+
+def _is_otlp(environ: Mapping[str, str]) -> bool:
+    given = {part.strip() for part in _text(environ, "OTEL_TRACES_EXPORTER").split(",")} - {""}
+    if not given <= _EXPORTERS:
+        _warn("OTEL_TRACES_EXPORTER", "must be otlp or none")
+    known = given & _EXPORTERS
+    if not known and any(_text(environ, name) for name in _ENDPOINTS):
+        known = {"otlp"}
+    if "otlp" not in known:
+        return False
+    protocol, name = next(
+        ((text, name) for name in _PROTOCOLS if (text := _text(environ, name))), ("grpc", "")
+    )
+    if protocol != "grpc":
+        # By gRPC nothing would arrive where another protocol is spoken.
+        _warn(name, "must be grpc, the only protocol there is; no span is sent by OTLP")
+    return protocol == "grpc"
+
+
+def _warn(variable: str, reason: str) -> None:
+    log.warning(LogEvent.VARIABLE_IGNORED, variable=variable, reason=reason)
 
 
 def _text(environ: Mapping[str, str], name: str) -> str:

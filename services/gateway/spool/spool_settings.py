@@ -24,10 +24,14 @@ class SpoolSettings(Settings):
     spool_after_s: float = Field(
         default=0.4,
         gt=0,
+        le=86400,
         description="Seconds without the broker's confirm after which a webhook is spooled.",
     )
     spool_timeout_s: float = Field(
-        default=2.0, gt=0, description="Seconds in which the spool must have a webhook on its disk."
+        default=2.0,
+        gt=0,
+        le=86400,
+        description="Seconds in which the spool must have a webhook on its disk.",
     )
     spool_drain_per_s: int = Field(
         default=400,

@@ -1,8 +1,8 @@
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
+from ringback.runtime.setting_checks import header_value, url_parts
 from ringback.runtime.settings import Settings
 
 TRACE_ID_PLACE = "{trace_id}"
@@ -10,15 +10,8 @@ _LONGEST_LINK = 1_000
 
 
 def _web_address(value: str) -> str:
-    sentence = "must be a URL that begins with https:// (or http://)"
-    try:
-        parts = urlsplit(value)
-        scheme, host, _ = parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        # Its text quotes the address, which may hold a secret.
-        raise ValueError(sentence) from None
-    if scheme not in {"https", "http"} or not host:
-        raise ValueError(sentence)
+    if not url_parts(value, ("https", "http")).hostname:
+        raise ValueError("must be a URL with a host")
     return value
 
 
@@ -33,9 +26,8 @@ def _secret_address(value: SecretStr) -> SecretStr:
     return value
 
 
-def _header_value(value: SecretStr) -> SecretStr:
-    token = value.get_secret_value()
-    if not (token.isascii() and token.isprintable() and " " not in token):
+def _token(value: SecretStr) -> SecretStr:
+    if " " in header_value(value.get_secret_value()):
         raise ValueError("must be a token, without spaces")
     return value
 
@@ -54,7 +46,7 @@ class SlackSettings(Settings):
         description="An incoming webhook of Slack, which then hears of dead letters. A secret. "
         "Without it, and without a bot's token, nobody is told.",
     )
-    slack_bot_token: Annotated[SecretStr, AfterValidator(_header_value)] | None = Field(
+    slack_bot_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
         default=None,
         description="The token of a Slack bot with the scope chat:write, instead of "
         "RINGBACK_SLACK_WEBHOOK_URL. A secret. Needs RINGBACK_SLACK_CHANNEL.",

@@ -1,5 +1,8 @@
 """Spans on their way to a collector that is there, away, hanging or refusing."""
 
+import os
+import subprocess  # ruff: ignore[suspicious-subprocess-import]  # our own services
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,7 +16,7 @@ from structlog.typing import EventDict
 
 from ringback.contract.trace_context import TraceContext
 from ringback.local.ports import free_ports
-from ringback.runtime.settings import SettingsError
+from ringback.runtime import otel_variables
 from ringback.runtime.tracing import Link, Shape, Tracer, tracing
 from tests.support.collector import Collector, collecting, value_of
 from tests.support.eventually import eventually
@@ -39,9 +42,11 @@ async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]
 
 @pytest.fixture
 def lines() -> Iterator[list[EventDict]]:
-    """The log lines of a test."""
+    """The log lines of a test, in a process that has ignored nothing yet."""
+    otel_variables.dropped.clear()
     with capture_logs() as captured:
         yield captured
+    otel_variables.dropped.clear()
 
 
 def one_span(tracer: Tracer) -> None:
@@ -206,18 +211,101 @@ async def test_nothing_is_traced_unless_it_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "-1"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "Bearer hush"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"),
         ("OTEL_TRACES_EXPORTER", "zipkin"),
+        ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "nobody"),
     ],
 )
-async def test_what_cannot_be_had_stops_the_start(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+async def test_what_is_not_usable_is_ignored_with_a_warning(
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[EventDict],
+    variable: str,
+    value: str,
 ) -> None:
-    """A mistake in a variable is a sentence, not a traceback and not silence."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    """Spans arrive without it, and the line does not show the value."""
     monkeypatch.setenv(variable, value)
 
-    with pytest.raises(SettingsError, match="OTEL_"):
-        async with tracing("gateway"):
-            pass
+    async with tracing("gateway") as tracer:
+        one_span(tracer)
+
+    assert len(collector.spans) == 1
+    [line] = lines
+    assert (line["event"], line["variable"]) == ("variable.ignored", variable)
+    assert value not in str(line)
+
+
+async def test_a_protocol_that_is_not_spoken_sends_nothing(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, lines: list[EventDict]
+) -> None:
+    """An operator names the protocol of its collector's port; another one would not arrive."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+
+    async with tracing("gateway") as tracer:
+        one_span(tracer)
+
+    assert not collector.spans
+    assert [line["variable"] for line in lines] == ["OTEL_EXPORTER_OTLP_PROTOCOL"]
+
+
+async def test_no_compression_may_be_asked_for(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, lines: list[EventDict]
+) -> None:
+    """The standard's word for it is one that the library does not know."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "")
+
+    async with tracing("gateway") as tracer:
+        one_span(tracer)
+
+    assert len(collector.spans) == 1
+    assert not lines
+
+
+async def test_a_trace_file_that_cannot_be_written_warns(
+    monkeypatch: pytest.MonkeyPatch, lines: list[EventDict], tmp_path: Path
+) -> None:
+    """It is a folder, or lies in none. The work goes on."""
+    monkeypatch.setenv("RINGBACK_TRACE_FILE", str(tmp_path))
+
+    async with tracing("gateway") as tracer:
+        one_span(tracer)
+        await eventually(lambda: lines)
+
+    assert lines[0]["event"] == "spans.not_exported"
+
+
+def test_no_variable_of_opentelemetry_stops_a_service() -> None:
+    """Some are read when a library is imported, and raise there."""
+    code = (
+        "import runpy\n"
+        "import ringback.runtime.lifecycle as lifecycle\n"
+        "lifecycle.run = lambda main: 0\n"
+        "for service in ('gateway', 'processor', 'metrics'):\n"
+        "    try: runpy.run_module(f'services.{service}', run_name='__main__')\n"
+        "    except SystemExit as exc: assert not exc.code\n"
+    )
+    variables = [
+        *("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
+        *(
+            "OTEL_SPAN_EVENT_COUNT_LIMIT",
+            "OTEL_SPAN_LINK_COUNT_LIMIT",
+            "OTEL_ATTRIBUTE_COUNT_LIMIT",
+        ),
+        *("OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_PROPAGATORS"),
+        *("OTEL_PYTHON_CONTEXT", "OTEL_PYTHON_ID_GENERATOR", "OTEL_PYTHON_TRACER_PROVIDER"),
+        *("OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER_ARG", "OTEL_SDK_DISABLED"),
+        *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SEMCONV_STABILITY_OPT_IN", "OTEL_LOG_LEVEL"),
+        *("OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_EXPORTER_OTLP_INSECURE"),
+    ]
+    for value in ("garbage=,%", "", " ", "-1"):
+        environ = os.environ | dict.fromkeys(variables, value)
+        ran = subprocess.run(
+            [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr

@@ -82,7 +82,10 @@ def test_every_mistake_is_named_at_once() -> None:
         )
 
     assert sorted(str(caught.value).splitlines()) == [
-        "RINGBACK_AMQP_URL: must be a URL that begins with amqp://, with a number for a port",
+        (
+            "RINGBACK_AMQP_URL: must be a URL that begins with amqp:// or amqps://, "
+            "with a number for a port"
+        ),
         "RINGBACK_DATABASE_POOL_MAX: input should be greater than or equal to 1",
         "RINGBACK_DATABASE_URL: is required and not set",
         (

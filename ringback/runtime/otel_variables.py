@@ -1,0 +1,136 @@
+"""Ignore OTEL_ variables that are not usable, as the specification asks: telemetry stops nothing.
+
+The libraries read some of them when they are imported and raise an error, so this module comes
+before them and imports none of them.
+"""
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+SAMPLERS = (
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+)
+_DETECTORS = {"*", "host", "os", "otel", "process", "service_instance"}
+_HEADER = re.compile(r"\s*[\w!#$%&'*+.^`|~-]+\s*=[\x20-\x7e]*")
+
+dropped: dict[str, str] = {}
+"""What was ignored in this process, by variable, and why. No value is in it: it may be secret."""
+
+
+def drop_unusable() -> None:
+    """Take what is not usable out of the environment of this process."""
+    for name, reason in unusable(os.environ).items():
+        del os.environ[name]
+        if reason:
+            dropped[name] = reason
+    for name, value in os.environ.items():
+        if name.startswith("OTEL_") and value != value.strip():
+            os.environ[name] = value.strip()
+
+
+def unusable(environ: Mapping[str, str]) -> dict[str, str]:
+    """List variables to ignore, and why. The reason is empty where the default is what is asked."""
+    found = {}
+    for name, text in environ.items():
+        if not name.startswith("OTEL_"):
+            continue
+        value = text.strip()
+        reason = "" if not value else _reason(name, value)
+        if reason is not None:
+            found[name] = reason
+    return found
+
+
+def _reason(name: str, value: str) -> str | None:
+    if name.startswith("OTEL_EXPORTER_OTLP_"):
+        kind = name.removeprefix("OTEL_EXPORTER_OTLP_").removeprefix("TRACES_")
+        if kind == "COMPRESSION" and value.lower() == "none":
+            return ""
+        check, reason = _OF_THE_EXPORTER.get(kind, _ANYTHING)
+    elif name.endswith("_LIMIT"):
+        check, reason = _is_whole_number, "must be a whole number"
+    else:
+        check, reason = _CHECKS.get(name, _ANYTHING)
+    return None if check(value) else reason
+
+
+def _is_whole_number(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) < 10  # ruff: ignore[magic-value-comparison]
+
+
+def _is_duration(value: str) -> bool:
+    try:
+        return 0 < float(value) < math.inf
+    except ValueError:
+        return False
+
+
+def _is_ratio(value: str) -> bool:
+    try:
+        return 0 <= float(value) <= 1
+    except ValueError:
+        return False
+
+
+def _is_endpoint(value: str) -> bool:
+    try:
+        # Without a scheme it is `host:port`.
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_file(value: str) -> bool:
+    try:
+        return Path(value).is_file() and os.access(value, os.R_OK)
+    except ValueError:
+        return False
+
+
+_Check = tuple[Callable[[str], bool], str]
+_ANYTHING: _Check = (lambda _: True, "")
+_BOOLEAN: _Check = (lambda value: value.lower() in {"true", "false"}, "must be true or false")
+_FILE: _Check = (_is_file, "must be a file that can be read")
+_OF_THE_EXPORTER: dict[str, _Check] = {
+    "ENDPOINT": (_is_endpoint, "must be a URL such as http://collector:4317"),
+    "TIMEOUT": (_is_duration, "must be a number of seconds"),
+    "COMPRESSION": (lambda value: value.lower() == "gzip", "must be gzip or none"),
+    "HEADERS": (
+        lambda value: all(map(_HEADER.fullmatch, value.strip(",").split(","))),
+        "must be name=value, with commas between them",
+    ),
+    "INSECURE": _BOOLEAN,
+    "CERTIFICATE": _FILE,
+    "CLIENT_KEY": _FILE,
+    "CLIENT_CERTIFICATE": _FILE,
+    "PROTOCOL": (
+        lambda value: value in {"grpc", "http/protobuf", "http/json"},
+        "must be grpc, the only protocol there is",
+    ),
+}
+_CHECKS: dict[str, _Check] = {
+    "OTEL_SDK_DISABLED": _BOOLEAN,
+    "OTEL_TRACES_SAMPLER": (
+        lambda value: value.lower() in SAMPLERS,
+        f"must be one of {', '.join(SAMPLERS)}",
+    ),
+    "OTEL_TRACES_SAMPLER_ARG": (_is_ratio, "must be a number from 0 to 1"),
+    "OTEL_PYTHON_CONTEXT": (
+        lambda value: value == "contextvars_context",
+        "must be contextvars_context, the only one there is",
+    ),
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": (
+        lambda value: {part.strip() for part in value.split(",")} <= _DETECTORS,
+        f"must be some of {', '.join(sorted(_DETECTORS))}",
+    ),
+}

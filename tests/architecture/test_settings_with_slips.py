@@ -1,0 +1,277 @@
+"""Every setting, with the slips that files, shells and people add to a value.
+
+Either it works, or the start is refused with the name of the variable; no secret is ever shown.
+"""
+
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import OKPAlgorithm
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from ringback.cli.addresses import Addresses
+from ringback.cli.broker_access import BrokerPasswords
+from ringback.cli.metrics_place import MetricsPlaceSettings
+from ringback.cli.signing import SigningSettings
+from ringback.runtime.setting_checks import kinds_in
+from ringback.runtime.settings import PREFIX, Settings, SettingsError, load
+from tests.architecture.config_example import SERVICES
+
+SECRET = "s3cretthatisneverprinted"
+ORG = "5f0b1c9e-3d3a-4f55-9b0b-6f4a1f3f0c11"
+REQUIRED = {
+    "RINGBACK_AMQP_URL": f"amqp://user:{SECRET}@broker:5672/vhost",
+    "RINGBACK_DATABASE_URL": f"postgresql://user:{SECRET}@database:5432/ringback",
+    "RINGBACK_VAPI_SECRET": f"{SECRET} with blanks",
+    "RINGBACK_JWT_SECRET": f"{SECRET}-of-32-bytes-or-more",
+    "RINGBACK_GATEWAY_URL": "http://gateway:8080/api/webhooks/vapi",
+    **{
+        f"RINGBACK_BROKER_{name}_PASSWORD": SECRET
+        for name in ("GATEWAY", "PROCESSOR", "METRICS", "TOPOLOGY")
+    },
+}
+OTHER_GOOD = {
+    "default_org_id": ORG,
+    "endpoints": f'{{"acme": {{"org_id": "{ORG}", "secret": "{SECRET}"}}}}',
+    "vapi_secret_previous": SECRET,
+    "broker_administrator_password": SECRET,
+    "rabbitmq_management_url": f"https://user:{SECRET}@broker:15672",
+    "slack_webhook_url": f"https://hooks.slack.com/services/{SECRET}",
+    "slack_bot_token": f"xoxb-{SECRET}",
+    "slack_channel": "C012345",
+    "slack_api_url": "https://slack.example/api/",
+    "trace_url_template": "https://traces.example/{trace_id}",
+    "dashboard_url": "https://grafana.example/d/1#top",
+    "token": SECRET,
+    "metrics_url": "https://metrics.example:50051",
+    "handlers": "json,decimal",
+    "redact_paths": "defaults,transcript,-x",
+    "jwt_issuer": "https://issuer.example",
+    "max_in_hand_bytes": "200000000",
+    "database_pool_max": "50",
+}
+#: With this setting, these others must be set, or must not.
+TOGETHER = {
+    "slack_channel": {"RINGBACK_SLACK_BOT_TOKEN": "xoxb-1"},
+    "slack_bot_token": {"RINGBACK_SLACK_CHANNEL": "C1"},
+    "jwt_public_key_file": {"RINGBACK_JWT_SECRET": ""},
+    "jwt_jwks_file": {"RINGBACK_JWT_SECRET": ""},
+}
+KINDS: dict[str, type[Settings]] = {
+    **SERVICES,
+    "addresses": Addresses,
+    "passwords": BrokerPasswords,
+    "metrics_place": MetricsPlaceSettings,
+    "signing": SigningSettings,
+}
+FIELDS = [
+    pytest.param(kind, field, id=f"{name}-{field}")
+    for name, kind in KINDS.items()
+    for field in kind.model_fields
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with the files that settings name."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    key = Ed25519PrivateKey.generate().public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "jwt_public_key_file").write_bytes(pem)
+    jwk = {"kid": "a", **OKPAlgorithm.to_jwk(key, as_dict=True)}
+    (tmp_path / "jwt_jwks_file").write_text(json.dumps({"keys": [jwk]}))
+    (tmp_path / "endpoints_file").write_text("\ufeff" + OTHER_GOOD["endpoints"], encoding="utf-8")
+    return tmp_path
+
+
+def good_value(kind: type[Settings], name: str, folder: Path) -> str:
+    variable = f"{PREFIX}{name}".upper()
+    field = kind.model_fields[name]
+    if variable in REQUIRED:
+        return REQUIRED[variable]
+    if name in OTHER_GOOD:
+        return OTHER_GOOD[name]
+    if Path in kinds_in(field.annotation):
+        return str(folder / name)
+    assert field.default not in {None, PydanticUndefined}, f"{name} needs a value in this table"
+    return str(field.default)
+
+
+def loaded(kind: type[Settings], name: str, value: str) -> Any:
+    variable = f"{PREFIX}{name}".upper()
+    found = getattr(load(kind, {**REQUIRED, **TOGETHER.get(name, {}), variable: value}), name)
+    return found.get_secret_value() if isinstance(found, SecretStr) else found
+
+
+def refusal(kind: type[Settings], name: str, value: str) -> str | None:
+    """What a start says, or None where it starts."""
+    variable = f"{PREFIX}{name}".upper()
+    try:
+        loaded(kind, name, value)
+    except SettingsError as exc:
+        said = str(exc)
+    else:
+        return None
+    assert all(line.startswith(f"{variable}: ") for line in said.splitlines()), said
+    assert SECRET not in said
+    return said
+
+
+def is_literal(field: FieldInfo) -> bool:
+    return any(isinstance(kind, str) for kind in kinds_in(field.annotation))
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+def test_a_line_end_is_not_part_of_a_value(kind: type[Settings], name: str, folder: Path) -> None:
+    """`kubectl create secret --from-file` and `$(cat file)` of some shells leave one."""
+    value = good_value(kind, name, folder)
+
+    for end in ("\n", "\r\n", "\n\n"):
+        assert loaded(kind, name, value + end) == loaded(kind, name, value)
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+def test_quotes_are_refused(kind: type[Settings], name: str, folder: Path) -> None:
+    """`docker --env-file` keeps them."""
+    for quote in "'\"":
+        said = refusal(kind, name, f"{quote}{good_value(kind, name, folder)}{quote}\n")
+
+        assert said is not None
+        assert "is in quotes" in said
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+def test_blanks_around_a_value_are_dropped_or_refused(
+    kind: type[Settings], name: str, folder: Path
+) -> None:
+    """Of a secret nobody knows whether they are meant."""
+    value = good_value(kind, name, folder)
+    is_secret = SecretStr in kinds_in(kind.model_fields[name].annotation)
+
+    if is_secret:
+        assert "begins or ends with a blank" in str(refusal(kind, name, f" {value}"))
+        assert "begins or ends with a blank" in str(refusal(kind, name, f"{value}\t"))
+    else:
+        assert loaded(kind, name, f" {value}\t") == loaded(kind, name, value)
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+def test_nothing_but_blanks_is_not_set(kind: type[Settings], name: str) -> None:
+    """Deployment files cannot always leave a variable out."""
+    variable = f"{PREFIX}{name}".upper()
+    for empty in ("", " ", "\n"):
+        without = {key: value for key, value in REQUIRED.items() if key != variable}
+        try:
+            unset = load(kind, without)
+        except SettingsError as exc:
+            with pytest.raises(SettingsError, match=re.escape(str(exc))):
+                load(kind, without | {variable: empty})
+        else:
+            assert load(kind, without | {variable: empty}) == unset
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+def test_an_impossible_value_is_refused_by_name(
+    kind: type[Settings], name: str, folder: Path
+) -> None:
+    """Texts of any kind are possible; what has a form is refused without it."""
+    field = kind.model_fields[name]
+    kinds = kinds_in(field.annotation)
+    text = SECRET if SecretStr in kinds else "text"
+
+    said = refusal(kind, name, f"\x01 {text} ~nobody/\x7f")
+    if kinds & {int, float, bool} or is_literal(field) or "url" in name or "host" in name:
+        assert said is not None
+    if kinds & {int, float}:
+        for number in ("nan", "inf", "-1e400", "1e400", "-1", "9" * 400):
+            assert refusal(kind, name, number) is not None, number
+    if Path in kinds:
+        assert "no such home folder" in str(refusal(kind, name, "~nobody-of-this-name/x"))
+        assert loaded(kind, name, f"~/{name}") == folder / name
+    if is_literal(field):
+        assert loaded(kind, name, str(field.default).upper()) == field.default
+
+
+HEADER_SECRETS = [
+    pytest.param(kind, field, id=f"{name}-{field}")
+    for (name, kind), field in itertools.product(
+        KINDS.items(), ("vapi_secret", "vapi_secret_previous", "token", "slack_bot_token")
+    )
+    if field in kind.model_fields
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), HEADER_SECRETS)
+@pytest.mark.parametrize("inner", ["\n", "\t", "\x00", "ü", "\u2013", "\x7f", "x" * 5_000])
+def test_what_no_header_can_carry_is_refused(kind: type[Settings], name: str, inner: str) -> None:
+    """Such a secret would answer 401 to everything."""
+    assert refusal(kind, name, f"{SECRET}{inner}{SECRET}") is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "is_good"),
+    [
+        ("amqp://user:p%40s%23s%2F@broker/", True),
+        ("amqps://broker", True),
+        ("amqp://[::1]:5672/", True),
+        (f"amqp://user:p@{SECRET}@broker/", True),
+        (f"amqp://user:p#{SECRET}@broker/", False),
+        (f"amqp://user:p@x#{SECRET}@broker/", False),
+        (f"amqp://user:p/{SECRET}@broker/", False),
+        (f"amqp://user:1/{SECRET}@broker/", False),
+        (f"amqp://user:1?{SECRET}@broker/", False),
+        (f"amqp://user:a b{SECRET}@broker/", False),
+        (f"amqp://user:a\n{SECRET}@broker/", False),
+        (f"amqp://user:[{SECRET}@broker/", False),
+        ("amqp:///vhost", False),
+        ("amqp://:5672/", False),
+        ("amqp://broker:99999/", False),
+        ("broker:5672", False),
+        ("//broker:5672", False),
+    ],
+)
+def test_a_broker_that_cannot_be_reached_is_refused(url: str, *, is_good: bool) -> None:
+    """A sign of a password that ends the host early would look for another host for ever."""
+    said = refusal(SERVICES["gateway"], "amqp_url", url)
+
+    assert (said is None) is is_good, said
+
+
+def test_settings_that_contradict_each_other_are_refused(folder: Path) -> None:
+    """One of them names the other."""
+    gateway, processor = SERVICES["gateway"], SERVICES["processor"]
+    zero = "00000000-0000-0000-0000-000000000000"
+    below = {**REQUIRED, "RINGBACK_DATABASE_POOL_MIN": "30"}
+    both = {"RINGBACK_ENDPOINTS": OTHER_GOOD["endpoints"]}
+    both["RINGBACK_ENDPOINTS_FILE"] = str(folder / "endpoints_file")
+
+    assert "RINGBACK_MAX_BODY_BYTES" in str(refusal(gateway, "max_in_hand_bytes", "1048576"))
+    assert "must not be 0000" in str(refusal(gateway, "default_org_id", zero))
+    assert "acme.org_id" in str(
+        refusal(gateway, "endpoints", OTHER_GOOD["endpoints"].replace(ORG, zero))
+    )
+    with pytest.raises(
+        SettingsError, match="POOL_MAX: must not be below RINGBACK_DATABASE_POOL_MIN"
+    ):
+        load(processor, below)
+    with pytest.raises(SettingsError, match="ENDPOINTS_FILE: set this or RINGBACK_ENDPOINTS"):
+        load(gateway, REQUIRED | both)
+
+
+def test_the_table_knows_every_kind() -> None:
+    """A class of settings that is not in it would not be tried."""
+
+    def below(kind: type[Settings]) -> set[type[Settings]]:
+        return {kind}.union(*(below(one) for one in kind.__subclasses__()))
+
+    tried = set().union(*(kind.__mro__ for kind in KINDS.values()))
+    ours = {kind for kind in below(Settings) if not kind.__module__.startswith("tests.")}
+    assert ours <= tried

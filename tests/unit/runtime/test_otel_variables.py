@@ -1,0 +1,72 @@
+"""Tests for ringback.runtime.otel_variables."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringback.runtime import otel_variables
+from ringback.runtime.otel_variables import drop_unusable, unusable
+
+EXPORTER = "OTEL_EXPORTER_OTLP_"
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("OTEL_TRACES_SAMPLER", ["always_on", "PARENTBASED_ALWAYS_ON"], ["jaeger_remote", "x"]),
+        ("OTEL_TRACES_SAMPLER_ARG", ["0", "1", "0.5", "1e-3"], ["-0.1", "1.1", "half", "nan"]),
+        ("OTEL_SDK_DISABLED", ["true", "False"], ["yes", "1"]),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", ["0", "128"], ["-1", "1.5", "many", "9" * 99]),
+        (
+            f"{EXPORTER}ENDPOINT",
+            ["http://a:4317", "https://[::1]:4317/", "a:4317", "collector"],
+            ["ftp://a", "http://", "http://a:b", "http://[a", "http://a:99999"],
+        ),
+        (f"{EXPORTER}TRACES_TIMEOUT", ["10", "0.5"], ["0", "-1", "10s", "inf", "nan"]),
+        (f"{EXPORTER}HEADERS", ["a=b", "a=b,c=d=", "a=,"], ["Bearer b", "a", "a=b,c", "a=\u00e9"]),
+        (f"{EXPORTER}INSECURE", ["true", "FALSE"], ["1"]),
+        (f"{EXPORTER}CERTIFICATE", [__file__], ["/nowhere", "/", "a\x00"]),
+        (f"{EXPORTER}PROTOCOL", ["grpc", "http/protobuf"], ["http", "tcp"]),
+        ("OTEL_PYTHON_CONTEXT", ["contextvars_context"], ["x"]),
+        ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", ["otel,os", "*"], ["otel,x"]),
+        ("OTEL_RESOURCE_ATTRIBUTES", ["a=b", "x"], []),
+        ("RINGBACK_TRACE_FILE", ["x"], []),
+    ],
+)
+def test_what_is_not_usable_is_named(name: str, good: list[str], bad: list[str]) -> None:
+    """In words that do not show the value."""
+    for value in good:
+        assert unusable({name: value}) == {}, value
+        assert unusable({name: f" {value}\n"}) == {}, value
+    for value in bad:
+        [(found, reason)] = unusable({name: value}).items()
+        assert found == name
+        assert reason.startswith("must be ")
+
+
+def test_what_is_not_usable_leaves_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty is not set, and that is not worth a word; nor is a line end."""
+    monkeypatch.setattr(otel_variables, "dropped", {})
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "x")
+    monkeypatch.setenv(f"{EXPORTER}TIMEOUT", " ")
+    monkeypatch.setenv(f"{EXPORTER}COMPRESSION", "none")
+    monkeypatch.setenv(f"{EXPORTER}ENDPOINT", "http://a:4317\n")
+
+    drop_unusable()
+    drop_unusable()
+
+    assert list(otel_variables.dropped) == ["OTEL_TRACES_SAMPLER"]
+    assert {name for name in os.environ if name.startswith("OTEL_")} == {f"{EXPORTER}ENDPOINT"}
+    assert os.environ[f"{EXPORTER}ENDPOINT"] == "http://a:4317"
+
+
+@given(
+    name=st.sampled_from([*otel_variables._CHECKS, "OTEL_X_LIMIT"])
+    | st.sampled_from([*otel_variables._OF_THE_EXPORTER]).map(EXPORTER.__add__),
+    value=st.text(),
+)
+def test_any_text_gets_an_answer(name: str, value: str) -> None:
+    """And no error."""
+    assert set(unusable({name: value})) <= {name}
