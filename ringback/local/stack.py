@@ -48,8 +48,7 @@ async def run_stack(
     """
     # Logs, traces and data are for this user alone.
     os.umask(0o077)
-    environ = clean_environment(environ)
-    ports = LocalPorts.from_env(environ)
+    ports = LocalPorts.from_env(environ := clean_environment(environ))
     stack = _Stack(
         state_dir=state_dir,
         environ=environ,

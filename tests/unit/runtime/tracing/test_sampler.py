@@ -80,7 +80,7 @@ def test_a_higher_ratio_keeps_all_that_a_lower_one_keeps(
 def test_every_name_is_known_before_the_library_is_loaded() -> None:
     """What is not among them is ignored with a warning."""
     for name in SAMPLERS:
-        assert sampler_of({"OTEL_TRACES_SAMPLER": name})
+        assert sampler_of({"OTEL_TRACES_SAMPLER": name}).get_description()
 
 
 def test_without_an_argument_all_is_kept() -> None:
