@@ -116,7 +116,6 @@ FAULTS = (
         part=Part.BROKER,
         strike=_broker_full,
         hold_s=_BROKER_FULL_S,
-        may_burn=True,
         is_mixed=False,
     ),
 )

@@ -1,11 +1,12 @@
 """One webhook as a row of the spool: how it is written, and whether it can be trusted when read."""
 
-import json
 import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import orjson
 
 from ringback.contract.envelope import Envelope, NotOurs, open_envelope
 from ringback.contract.event import LONGEST_TYPE_BYTES, Unreadable, read_event
@@ -35,11 +36,9 @@ class Damaged:
 
 
 def row_values(envelope: Envelope, body: bytes, spooled_at_s: float) -> Values:
-    job_id, headers = str(envelope.job_id), json.dumps(envelope.headers())
-    checksum = _checksum(
-        job_id.encode(), envelope.event_type.encode(), headers.encode(), body, spooled_at_s
-    )
-    return job_id, envelope.event_type, headers, body, spooled_at_s, checksum
+    job_id, headers = str(envelope.job_id), orjson.dumps(envelope.headers())
+    checksum = _checksum(job_id.encode(), envelope.event_type.encode(), headers, body, spooled_at_s)
+    return job_id, envelope.event_type, headers.decode(), body, spooled_at_s, checksum
 
 
 def read_row(place: int, values: Values) -> Waiting | Damaged:
@@ -63,7 +62,7 @@ def _envelope(values: Values) -> Envelope:
         raise ValueError("Its bytes are not those that were written.")
     if len(event_type) > LONGEST_TYPE_BYTES:
         raise ValueError("Its event type is too long.")
-    fields = json.loads(headers)
+    fields = orjson.loads(headers)
     if not isinstance(fields, Mapping):
         raise ValueError("Its headers are not an object.")  # ruff: ignore[type-check-without-type-error]
     envelope = open_envelope(

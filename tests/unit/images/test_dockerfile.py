@@ -3,11 +3,13 @@
 import re
 import subprocess  # ruff: ignore[suspicious-subprocess-import]  # the linter is a program
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.support.dockerfile import DOCKERFILE, stages
+from tests.architecture.source import ROOT
+from tests.support.dockerfile import DOCKERFILE, image, stages
 
 HADOLINT = Path(sys.executable).with_name("hadolint")
 TEXT = DOCKERFILE.read_text(encoding="utf-8")
@@ -69,6 +71,17 @@ def test_whatever_pip_installs_is_pinned_by_hashes() -> None:
     assert len(commands) == 4
     for command in commands:
         assert "--require-hashes" in command or "--no-index" in command, command
+
+
+def test_the_gateway_has_the_command_beside_its_spool() -> None:
+    """`kubectl exec gateway-0 -- ringback spool list` needs it where the disk is."""
+    path = image(STAGES, "gateway").env["PATH"].split(":")
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "scripts"
+    ]
+
+    assert path[0] == "/opt/ringback/bin"
+    assert "ringback" in scripts
 
 
 def test_nothing_runs_in_the_final_stages() -> None:
