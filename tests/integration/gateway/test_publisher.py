@@ -1,0 +1,30 @@
+"""Each confirm is for the webhook that it is taken for, whatever was to be published before."""
+
+from dataclasses import replace
+
+import pytest
+from aio_pika.abc import AbstractChannel
+
+from ringback.contract.topology import WORK_QUEUE
+from services.gateway.message import MessageProperties
+from services.gateway.publish_outcome import PublishOutcome
+from services.gateway.publisher import Publisher
+from tests.integration.gateway.queue_reader import count_in
+from tests.support.eventually import eventually
+from tests.unit.gateway.envelopes import an_envelope
+
+
+async def test_what_cannot_be_encoded_takes_no_confirm_away(
+    ready_amqp_url: str, channel: AbstractChannel
+) -> None:
+    """A tag that the broker never counted would give each webhook the confirm of the next."""
+    unfit = replace(an_envelope(), event_type="x" * 300)
+    async with Publisher(ready_amqp_url) as publisher:
+        await eventually(lambda: publisher.up)
+        with pytest.raises(ValueError, match="range"):
+            await publisher.publish(b"{}", MessageProperties(unfit), timeout_s=2.0)
+
+        outcome = await publisher.publish(b"{}", MessageProperties(an_envelope()), timeout_s=2.0)
+
+        assert outcome is PublishOutcome.CONFIRMED
+    assert await count_in(channel, WORK_QUEUE) == 1
