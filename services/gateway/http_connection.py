@@ -98,14 +98,15 @@ class HttpConnection(web.RequestHandler):
             return
         before, body = self._request_count, self._body
         is_of_body = body is not None and not body.is_eof()
+        chunks = body if is_of_body and self._is_chunked else None
         super().data_received(data)
         added = self._request_count - before
         if added:
             self._heads_received(data, added)
         elif data and not is_of_body:
             self._limits.head_grows(self, len(data))
-        if self._is_chunked:
-            self._chunks_received(data, added, body if is_of_body else None)
+        if self._is_chunked and not self._reads_no_more:
+            self._chunks_received(data, added, chunks)
 
     def _heads_received(self, data: bytes, added: int) -> None:
         # A head that came in pieces, or within much else, was not measured before.

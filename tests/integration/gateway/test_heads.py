@@ -67,6 +67,13 @@ async def test_an_earlier_request_is_answered_first(gateway: RunningGateway) -> 
         assert b"HTTP/1.1 431 " in answer or b"HTTP/1.0 431 " in answer
 
 
+async def test_several_that_are_too_large_get_one_answer(gateway: RunningGateway) -> None:
+    """They came in one write; after the first nothing more is read."""
+    answer = await gateway.send_raw((head_of(33 * KIB) + BODY) * 3)
+
+    assert answer.count(b" 431 ") == 1
+
+
 async def test_who_is_refused_while_sending_gets_to_see_it(gateway: RunningGateway) -> None:
     """Something that is not HTTP at all, of 3 MB."""
     answer = await gateway.send_raw(b"\x16\x03\x01" + b"x" * 3_000_000)

@@ -237,6 +237,15 @@ async def test_http_1_0_without_a_host_is_kept_alive(gateway: RunningGateway) ->
     assert answer.count(b"HTTP/1.0 200 ") == 2, answer
 
 
+async def test_requests_that_follow_a_body_in_pieces_are_answered(gateway: RunningGateway) -> None:
+    """Several in one write, of which the first bytes end the body before."""
+    kept_alive = request().replace(b"Connection: close\r\n", b"")
+
+    answer = await gateway.send_raw(kept_alive[:-5], kept_alive[-5:] + kept_alive * 2 + request())
+
+    assert answer.count(b"HTTP/1.1 200 ") == 4, answer
+
+
 CHUNKED = (
     f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\n"
     "Transfer-Encoding: Chunked\r\n\r\n"
