@@ -1,10 +1,12 @@
 """How large the head of a request may be: its request line and its headers."""
 
-from aiohttp import StreamReader
+import asyncio
+
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
-from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import _ErrInfo  # ruff: ignore[import-private-name]
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, _ErrInfo  # ruff: ignore[import-private-name]
 
 InvalidHead = _ErrInfo
 """What aiohttp queues in the place of a request, so that it is refused in its turn."""
@@ -30,4 +32,21 @@ def large_head() -> tuple[InvalidHead, StreamReader]:
 def is_too_large(error: BaseException | None) -> bool:
     return isinstance(error, LineTooLong) or (
         isinstance(error, BadHttpMessage) and error.message == _TOO_MANY_HEADERS
+    )
+
+
+def request_parser(
+    connection: web.RequestHandler, loop: asyncio.AbstractEventLoop, buffer_bytes: int
+) -> HttpRequestParser:
+    """As aiohttp makes one for a connection; one that has refused something refuses all else."""
+    return HttpRequestParser(
+        connection,
+        loop,
+        buffer_bytes,
+        max_line_size=LONGEST_HEAD_BYTES,
+        max_field_size=LONGEST_HEAD_BYTES,
+        max_headers=MAX_HEADERS,
+        payload_exception=web.RequestPayloadError,
+        auto_decompress=False,
+        max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
     )

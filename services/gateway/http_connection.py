@@ -10,12 +10,14 @@ from aiohttp import StreamReader, web
 
 from services.gateway import refusal
 from services.gateway.connections import Connections, CutFor
+from services.gateway.first_request import first_request
 from services.gateway.head_limits import (
     LONGEST_HEAD_BYTES,
     MAX_HEADERS,
     InvalidHead,
     is_too_large,
     large_head,
+    request_parser,
     size_of,
 )
 from services.gateway.http_problem import problem, raw_problem
@@ -99,7 +101,10 @@ class HttpConnection(web.RequestHandler):
         before, body = self._request_count, self._body
         is_of_body = body is not None and not body.is_eof()
         chunks = body if is_of_body and self._is_chunked else None
+        begins_here = not is_of_body and not self._limits.has_begun(self)
         super().data_received(data)
+        if begins_here and self._messages:
+            self._parse_first(data)
         added = self._request_count - before
         if added:
             self._heads_received(data, added)
@@ -107,6 +112,20 @@ class HttpConnection(web.RequestHandler):
             self._limits.head_grows(self, len(data))
         if self._is_chunked and not self._reads_no_more:
             self._chunks_received(data, added, chunks)
+
+    def _parse_first(self, data: bytes) -> None:
+        """Take a good request out of bytes that were refused for what follows or is there twice."""
+        message = self._messages[-1][0]
+        if not isinstance(message, InvalidHead) or is_too_large(message.exc):
+            return
+        first = first_request(data)
+        if first is None:
+            return
+        self._messages.pop()
+        self._request_count -= 1
+        self._parser = request_parser(self, self._loop, self._read_bufsize)
+        super().data_received(first[0])
+        self._reads_no_more = first[1]
 
     def _heads_received(self, data: bytes, added: int) -> None:
         # A head that came in pieces, or within much else, was not measured before.
@@ -170,15 +189,10 @@ class HttpConnection(web.RequestHandler):
         self._says_no_more = is_whole and (bool(self._messages) or self._limits.has_in_hand(self))
         return self._says_no_more
 
-    @property
-    def is_last(self) -> bool:
+    def is_last(self, *, is_draining: bool) -> bool:
         """Whether no other request will follow the one in hand."""
-        return not self._messages and (self._says_no_more or self._reads_no_more)
-
-    @property
-    def has_more(self) -> bool:
-        """Whether the next request is here already."""
-        return bool(self._messages)
+        ends = is_draining or self._says_no_more or self._reads_no_more
+        return ends and not self._messages
 
     def cut(self, why: CutFor) -> None:
         """Whoever has begun a request is told why, if he reads; whoever has not, is not."""

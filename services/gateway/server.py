@@ -127,7 +127,7 @@ class Server:
             response = self._refused(answer, connection, is_whole=request.content.is_eof())
         else:
             response = _accepted(answer)
-        if connection.is_last or (self._draining and not connection.has_more):
+        if connection.is_last(is_draining=self._draining):
             response.force_close()
         return response
 

@@ -295,6 +295,31 @@ async def test_trailers_may_be_cut_anywhere(gateway: RunningGateway) -> None:
         writer.close()
 
 
+async def test_a_good_request_is_not_refused_for_what_follows_it(
+    gateway: RunningGateway, channel: AbstractChannel
+) -> None:
+    """In the same write; the answer says that the connection ends here."""
+    kept_alive = request().replace(b"Connection: close\r\n", b"")
+    for data in (kept_alive + b"\0", request() + b"more", kept_alive + b"POST /\n\n"):
+        assert await stored(gateway, channel, data) == HANG, data
+
+
+async def test_headers_that_a_proxy_wrote_twice(
+    gateway: RunningGateway, channel: AbstractChannel
+) -> None:
+    """Those without a part in where a request ends; the connection goes on."""
+    twice = (
+        "User-Agent: a\r\nuser-agent: b\r\nContent-Type: application/json\r\nETag: x\r\nETag: y\r\n"
+    )
+    data = request(headers=twice)
+    kept_alive = data.replace(b"Connection: close\r\n", b"")
+
+    assert await stored(gateway, channel, data) == HANG
+    answer = await gateway.send_raw(kept_alive[:-5], kept_alive[-5:], data)
+
+    assert answer.count(b"HTTP/1.1 200 ") == 2, answer
+
+
 async def test_what_is_tolerated_is_counted_and_logged(
     gateway: RunningGateway, capfd: pytest.CaptureFixture[str]
 ) -> None:
