@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from itertools import islice
@@ -116,9 +117,8 @@ class HttpConnection(web.RequestHandler):
     def _parse_first(self, data: bytes) -> None:
         """Take a good request out of bytes that were refused for what follows or is there twice."""
         message = self._messages[-1][0]
-        if not isinstance(message, InvalidHead) or is_too_large(message.exc):
-            return
-        first = first_request(data)
+        is_invalid = isinstance(message, InvalidHead) and not is_too_large(message.exc)
+        first = first_request(data) if is_invalid else None
         if first is None:
             return
         self._messages.pop()
@@ -149,8 +149,7 @@ class HttpConnection(web.RequestHandler):
         first = max(0, len(self._messages) - added)
         for place, (message, _) in enumerate(islice(self._messages, first, None), first):
             if not isinstance(message, InvalidHead) and size_of(message) > LONGEST_HEAD_BYTES:
-                self._drop_messages(place)
-                self._messages.append(large_head())
+                self._messages = deque([*islice(self._messages, place), large_head()])
                 return
 
     def _chunks_received(self, data: bytes, added: int, continued: StreamReader | None) -> None:
@@ -174,12 +173,8 @@ class HttpConnection(web.RequestHandler):
         if not ended:
             return
         if ended[0] < len(self._messages) or self._end_of_chunks != _LAST_CHUNK:
-            self._drop_messages(ended[0])
+            self._messages = deque(islice(self._messages, ended[0]))
             self._reads_no_more = True
-
-    def _drop_messages(self, first: int) -> None:
-        while len(self._messages) > first:
-            self._messages.pop()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it, not aiohttp
         """Whoever has said all that he has to say still gets his answers."""
