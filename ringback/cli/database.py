@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
@@ -45,6 +45,8 @@ async def database(database_url: str) -> AsyncGenerator[asyncpg.Connection, None
 
 
 def _where(database_url: str) -> str:
-    """Host, port and name of a database: what may be shown of its URL."""
+    """Host or socket, port and name of a database: what may be shown of its URL."""
     parts = urlsplit(database_url)
-    return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
+    query = dict(parse_qsl(parts.query))
+    host = parts.hostname or query.get("host", "localhost")
+    return f"{host}:{parts.port or query.get('port', 5432)}{parts.path}"
