@@ -29,7 +29,7 @@ fail() {
 step() {
     words=$1
     shift
-    mkdir -p .ringback
+    mkdir -p -m 700 .ringback
     began=$(date +%s)
     printf '%s ...' "$words"
     if "$@" >>"$LOG" 2>&1 </dev/null; then
@@ -134,7 +134,7 @@ need_prometheus() {
         echo "Prometheus is not here; put its programs prometheus and promtool on the PATH to have it."
     # In a subshell, because what it lacks ends it.
     elif ! (install_without_service prometheus prometheus.service); then
-        mkdir -p .ringback
+        mkdir -p -m 700 .ringback
         touch "$NO_PROMETHEUS"
         echo "Going on without Prometheus; remove $NO_PROMETHEUS to try again."
     fi
