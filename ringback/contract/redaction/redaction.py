@@ -6,10 +6,11 @@ from typing import Any
 import orjson
 
 from ringback.contract.json_text import JsonText
+from ringback.contract.redaction.exact_json import read_exactly, written
 from ringback.contract.redaction.key_rules import KeyRules
 from ringback.contract.redaction.redact_paths import DEFAULTS, Rules, names_in, rules_in
 from ringback.contract.redaction.secret_names import MARKS
-from ringback.contract.redaction.walk import Walk, read_exactly, written
+from ringback.contract.redaction.walk import Walk
 
 
 @dataclass(frozen=True, slots=True)

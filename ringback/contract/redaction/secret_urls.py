@@ -5,12 +5,12 @@ from collections.abc import Callable
 from urllib.parse import quote, unquote
 
 from ringback.contract.redaction.mark import REDACTED
-from ringback.contract.redaction.secret_names import Name, flat
+from ringback.contract.redaction.secret_names import Name
 
 _MARK = re.escape(REDACTED)
-_URL = re.compile(rf"(?<=://)(?:{_MARK}|[^\s\"<>])+")
+_URL = re.compile(rf"(?<=://)(?:[^\s\"<>\[]+|{_MARK}|\[)+")
 _PARAMETER = re.compile(rf"([?&;#])([^=&;#?]+)=({_MARK}|[^&;#]*)")
-_AUTHORITY = re.compile(rf"(?:{_MARK}|[^/?#])*")
+_AUTHORITY = re.compile(rf"(?:[^/?#\[]+|{_MARK}|\[)*")
 _HOST = re.compile(r"(?:[^:]*|\[.*\])(?::\d{0,5})?")
 #: In a query these are secrets without a word beside them: `?key=AIza...`, `?sig=...`.
 _IN_A_QUERY = frozenset({"key", "sign"})
@@ -35,24 +35,30 @@ def _text(text: str, hidden: list[str], judge: Judge, levels: int) -> str:
 
 def _url(rest: str, hidden: list[str], judge: Judge, levels: int) -> str:
     """`rest` is what follows `://`."""
+    if "@" in rest:
+        rest = _without_user(rest, hidden)
+    return _PARAMETER.sub(lambda found: _parameter(found, hidden, judge, levels), rest)
+
+
+def _without_user(rest: str, hidden: list[str]) -> str:
     matched = _AUTHORITY.match(rest)
     authority = matched[0] if matched else ""
     # A password may hold a slash that should have been encoded.
     if "@" not in authority and not _HOST.fullmatch(authority):
         authority = rest
     user, at, _ = authority.rpartition("@")
-    if at:
-        _hide(user, hidden)
-        _hide(user.partition(":")[2], hidden)
-        rest = REDACTED + rest[len(user) :]
-    return _PARAMETER.sub(lambda found: _parameter(found, hidden, judge, levels), rest)
+    if not at:
+        return rest
+    _hide(user, hidden)
+    _hide(user.partition(":")[2], hidden)
+    return REDACTED + rest[len(user) :]
 
 
 def _parameter(found: re.Match[str], hidden: list[str], judge: Judge, levels: int) -> str:
     before, name, value = found.groups()
     known = unquote(name) if "%" in name else name
     is_url = bool(_ENCODED_URL.search(value))
-    is_secret = judge(known) is not Name.ORDINARY or flat(known) in _IN_A_QUERY
+    is_secret = judge(known) is not Name.ORDINARY or known.lower() in _IN_A_QUERY
     if value and (is_secret or (is_url and not levels)):
         _hide(value, hidden)
         value = REDACTED

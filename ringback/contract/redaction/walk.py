@@ -1,30 +1,17 @@
 """Walk through a document once and hide the secrets in it."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import orjson
 
+from ringback.contract.redaction.exact_json import Digits, read, written
 from ringback.contract.redaction.key_rules import SECRET, KeyRule, KeyRules
 from ringback.contract.redaction.mark import REDACTED
 from ringback.contract.redaction.redact_paths import Path, Way, fits
 from ringback.contract.redaction.secret_names import Name, judge, may_be_secret
 from ringback.contract.redaction.secret_urls import without_url_secrets
-
-
-class Digits:
-    """A number as it was written, of any length."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __str__(self) -> str:
-        return self._text
-
 
 _MAX_TEXTS_WITHIN_TEXTS = 8
 _MAX_JUDGED = 2_000
@@ -121,11 +108,13 @@ class Walk:
         return name is Name.SECRET or not isinstance(child, _NUMBERS)
 
     def _name_beside(self, members: Mapping[str, Any]) -> Name:
-        for key in _NAME_KEYS:
-            name = members.get(key)
-            if isinstance(name, str) and (rule := self._find(name)) is not None:
-                return rule.name
-        return Name.ORDINARY
+        texts = [text for key in _NAME_KEYS if isinstance(text := members.get(key), str)]
+        named = (self._name_of(text) for text in texts)
+        return next((name for name in named if name is not Name.ORDINARY), Name.ORDINARY)
+
+    def _name_of(self, name: str) -> Name:
+        rule = self._find(name)
+        return Name.ORDINARY if rule is None else rule.name
 
     def _find(self, key: str) -> KeyRule | None:
         return self._by_key.find(key, self._judge, remember=self._judged < _MAX_JUDGED)
@@ -175,7 +164,7 @@ class Walk:
         if text[0] not in _JSON_BEGINS:
             return
         with suppress(ValueError, RecursionError):
-            self._hide(_read(text)[0], None)
+            self._hide(read(text)[0], None)
 
     def _string(self, text: str, way: Way) -> str:
         if text.lstrip()[:1] in _JSON_BEGINS:
@@ -188,55 +177,16 @@ class Walk:
             except ValueError:
                 pass
         if self._by_key.in_urls and "://" in text:
-            return without_url_secrets(text, self.hidden, self._judge)
+            return without_url_secrets(text, self.hidden, self._name_of)
         return text
 
     def _json(self, text: str, way: Way) -> str:
         if self._texts_within == _MAX_TEXTS_WITHIN_TEXTS:
             raise RecursionError
-        value, is_ambiguous = _read(text)
+        value, is_ambiguous = read(text)
         self._texts_within += 1
         try:
             new = self.value(value, way)
         finally:
             self._texts_within -= 1
         return text if new is value and not is_ambiguous else written(new)
-
-
-def _read(text: str) -> tuple[Any, bool]:
-    """Read JSON and say whether two keys of an object are equal, so that the value lacks one.
-
-    Numbers keep their digits. Raises ValueError or RecursionError.
-    """
-    try:
-        value = orjson.loads(text)
-        if orjson.dumps(value) == text.encode():
-            return value, False
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError, UnicodeEncodeError):
-        pass
-    return read_exactly(text)
-
-
-def read_exactly(text: str) -> tuple[Any, bool]:
-    is_ambiguous = False
-
-    def members_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal is_ambiguous
-        members = dict(pairs)
-        is_ambiguous = is_ambiguous or len(members) != len(pairs)
-        return members
-
-    value = json.loads(
-        text,
-        strict=False,
-        parse_float=Digits,
-        parse_int=Digits,
-        parse_constant=Digits,
-        object_pairs_hook=members_of,
-    )
-    return value, is_ambiguous
-
-
-def written(value: Any) -> str:
-    """Write JSON; `Digits` as they were. Raises orjson.JSONEncodeError."""
-    return orjson.dumps(value, default=lambda digits: orjson.Fragment(str(digits))).decode()

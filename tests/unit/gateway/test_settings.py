@@ -29,6 +29,13 @@ def test_one_secret_makes_the_default_endpoint() -> None:
     assert endpoint.org_id == UUID("00000000-0000-0000-0000-000000000001")
 
 
+def test_a_secret_from_a_file_is_the_one_that_vapi_sends() -> None:
+    """`kubectl create secret --from-file` keeps the line end of the file."""
+    (endpoint,) = loaded(vapi_secret="s3cret\n").all_endpoints()
+
+    assert endpoint.secrets == (b"s3cret",)
+
+
 def test_a_previous_secret_stays_valid() -> None:
     """While a secret is being replaced both are taken."""
     (endpoint,) = loaded(vapi_secret="new", vapi_secret_previous="old").all_endpoints()

@@ -12,6 +12,7 @@ from ringback.runtime.settings import (
     LogSettings,
     Settings,
     SettingsError,
+    clean_environment,
     load,
 )
 
@@ -146,6 +147,13 @@ def test_without_one_the_environment_of_the_process_is_read(
     monkeypatch.setenv("RINGBACK_LOG_LEVEL", "error")
 
     assert load(LogSettings).log_level == "error"
+
+
+def test_an_environment_is_cleaned_for_those_who_read_it_themselves() -> None:
+    """The local stack hands addresses on to programs and to services."""
+    dirty = {"RINGBACK_AMQP_URL": f"{AMQP}\r\n", "RINGBACK_PREFETCH": " ", "PATH": "/bin\n"}
+
+    assert clean_environment(dirty) == {"RINGBACK_AMQP_URL": AMQP, "PATH": "/bin\n"}
 
 
 def test_other_variables_do_no_harm() -> None:
