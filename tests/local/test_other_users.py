@@ -45,6 +45,17 @@ for path in sys.stdin.read().split("\\0"):
     print(path)
 """
 
+_WHOAMI = """
+import base64, sys, urllib.error, urllib.request
+port, user = sys.argv[1:]
+login = {"Authorization": "Basic " + base64.b64encode(user.encode()).decode()}
+asked = urllib.request.Request(f"http://127.0.0.1:{port}/api/whoami", headers=login)
+try:
+    print(urllib.request.urlopen(asked).status)
+except urllib.error.HTTPError as refused:
+    print(refused.code)
+"""
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
@@ -85,10 +96,8 @@ def asked_by_nobody(*connection: str) -> str:
 
 
 def http_status(port: int, user: str) -> str:
-    command = (
-        f"curl -s -o /dev/null -w '%{{http_code}}' -u {user} http://127.0.0.1:{port}/api/whoami"
-    )
-    return as_nobody("sh", "-c", command).stdout
+    """What the management API answers to nobody, who says that he is `user`."""
+    return as_nobody(PYTHON, "-c", _WHOAMI, str(port), user).stdout.strip()
 
 
 @pytest.mark.slow
