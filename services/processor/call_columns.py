@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ringback.handlers import Event
 from services.processor.event_values import (
@@ -28,8 +27,7 @@ Value = str | float | datetime | None
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A column's value. It is `derived` where the event states something else that implies it."""
 
     value: Value

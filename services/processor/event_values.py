@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from ringback.contract.json_text import keepable
@@ -20,9 +21,16 @@ _EPOCH_UNITS = ((1, 1e11), (1e3, 1e14), (1e6, 1e17), (1e9, 1e20))
 def value_at(message: Mapping[str, Any], path: str) -> Any:
     """The value at a path such as `call.customer.number`; None where there is none."""
     value: Any = message
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
+    for name in _names_in(path):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
     return value
+
+
+@cache
+def _names_in(path: str) -> tuple[str, ...]:
+    return tuple(path.split("."))
 
 
 def text_of(value: Any) -> str | None:
