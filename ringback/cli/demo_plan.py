@@ -59,7 +59,7 @@ def call_id_of(acts: list[Act]) -> str:
 
 def _call(run: str, now_ms: int) -> Iterator[Act]:
     """Every sample, as one call that ends now, in the order in which a call sends them."""
-    recorded = sorted((samples.sample(name) for name in samples.names()), key=sent_at_ms)
+    recorded = sorted((samples.sample(name) for name in samples.call_names()), key=sent_at_ms)
     for body in recorded:
         event = read_event(body)
         assert isinstance(event, Event)

@@ -21,7 +21,7 @@ async def test_each_service_does_all_of_its_work_as_its_role(
     await _make_an_old_day(database_url)
 
     async with whole_ringback(amqp_url, database_url, tmp_path) as whole:
-        job_ids = [await whole.accepted(samples.sample(name)) for name in samples.names()]
+        job_ids = [await whole.accepted(samples.sample(name)) for name in samples.call_names()]
         await whole.settled(job_ids)
 
         await eventually(lambda: _is(whole, "SELECT sum(accepted) > 0 FROM webhook_gateway_ledger"))

@@ -10,7 +10,7 @@ from tests.support.eventually import eventually
 
 async def test_a_whole_call_is_finished_and_its_copies_are_duplicates(whole: Whole) -> None:
     """Every sample ends completed, the call has its row, and a body sent again is a duplicate."""
-    bodies = [samples.sample(name) for name in samples.names()]
+    bodies = [samples.sample(name) for name in samples.call_names()]
 
     first = [await whole.accepted(body) for body in bodies]
     statuses = await whole.settled(first)

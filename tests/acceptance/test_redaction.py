@@ -128,7 +128,7 @@ async def test_a_credential_is_seen_by_handlers_and_found_nowhere_else(
     ) as whole:
         jobs = {
             (name, fate): await whole.accepted(planted(name, fate))
-            for name in samples.names()
+            for name in samples.call_names()
             for fate in FATES
         }
         await whole.settled(list(jobs.values()), deadline_s=60)
@@ -147,5 +147,5 @@ async def test_a_credential_is_seen_by_handlers_and_found_nowhere_else(
     assert stored.count("[redacted by Ringback]") > len(jobs)
     assert spans.stat().st_size > 0
     originals = [one for one in witnessed(seen) if CANARY in json.dumps(one)]
-    assert len(originals) == len(samples.names()) * (1 + 4 + 1)
+    assert len(originals) == len(samples.call_names()) * (1 + 4 + 1)
     assert len(witnessed(seen)) > len(originals)

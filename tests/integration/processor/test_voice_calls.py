@@ -18,7 +18,7 @@ from ringback.contract.event import read_event
 from ringback.contract.identity import new_job_id
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
-from ringback.samples.catalog import names, sample
+from ringback.samples.catalog import call_names, sample
 from services.processor.voice_calls import effects_of
 from tests.integration.processor.stage import ORG, Stage
 from tests.support.eventually import eventually
@@ -80,7 +80,7 @@ async def row_after(
     return row
 
 
-SAMPLES = [event_of(of_one_call(sample(name))) for name in names()]
+SAMPLES = [event_of(of_one_call(sample(name))) for name in call_names()]
 
 #: Two values each, so that events contradict one another.
 _ADVERSE = st.fixed_dictionaries(
@@ -256,7 +256,7 @@ async def test_an_equal_duplicate_changes_nothing(connection: asyncpg.Connection
 async def test_each_event_counts_once_through_the_processor(shared: Stage, seed: int) -> None:
     """Also when each message is delivered three times, at one moment and shuffled."""
     org_id = uuid4()
-    sent = [(new_job_id(), of_one_call(sample(name))) for name in names()] * 3
+    sent = [(new_job_id(), of_one_call(sample(name))) for name in call_names()] * 3
     random.Random(seed).shuffle(sent)
 
     for job_id, document in sent:
@@ -266,10 +266,10 @@ async def test_each_event_counts_once_through_the_processor(shared: Stage, seed:
 
     async def counted() -> asyncpg.Record | None:
         row = await shared.database.fetchrow("SELECT * FROM voice_calls WHERE org_id = $1", org_id)
-        return row if row and row["events"] >= len(names()) else None
+        return row if row and row["events"] >= len(call_names()) else None
 
     row = await eventually(counted)
-    assert row["events"] == len(names())
+    assert row["events"] == len(call_names())
     assert row["status"] == "ended"
     assert row["summary"]
     assert row["cost"] > 0

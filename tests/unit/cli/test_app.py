@@ -61,7 +61,7 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["send", "hang", "--url", "nowhere"], "'nowhere' is not a URL"),
         (["send", "hang", "--url", "http://h:port"], "is not a URL"),
         (["send", "end-of-call-reprot"], "Did you mean end-of-call-report?"),
-        (["send", "zzz"], "Samples: assistant-request, end-of-call-report"),
+        (["send", "zzz"], "Samples: assistant-request, assistant.speechStarted"),
         (["send", "gone.json"], "There is no file gone.json."),
         (["topology", "aply"], "Did you mean"),
         (["dead", "retry"], "Name a job id"),

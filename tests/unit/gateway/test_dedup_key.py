@@ -330,7 +330,14 @@ def test_parts_cannot_be_shifted() -> None:
     assert one != other
 
 
-@pytest.mark.parametrize("name", samples.names())
+def test_every_documented_type_has_a_sample() -> None:
+    """So each is tried out in the tests of all services."""
+    events = [read_event(samples.sample(name)) for name in samples.names()]
+
+    assert {one.type for one in events if isinstance(one, Event)} == KNOWN_EVENT_TYPES
+
+
+@pytest.mark.parametrize("name", sorted({*samples.names()} - {*WITHOUT_KEY}))
 def test_every_sample_has_a_strong_key(name: str) -> None:
     """What Vapi really sends is known by its parts, not by its hash."""
     read = read_event(samples.sample(name))
