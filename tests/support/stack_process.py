@@ -1,6 +1,7 @@
 """A local stack in a process of its own, with fake services and free ports."""
 
 # ruff: file-ignore[suspicious-subprocess-import] - starting a stack is what this file is for.
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from ringback.local.ports import (
     port_setting,
 )
 from tests.support.eventually import eventually
+from tests.support.processes import alive, descendants
 
 SCRIPT = Path(__file__).with_name("fake_stack.py")
 ROOT = SCRIPT.parents[2]
@@ -50,8 +52,13 @@ class StackProcess:
     async def end(self) -> None:
         """Make sure that nothing of it stays, whatever the test did."""
         if self.process.poll() is None:
+            below = descendants(self.process.pid)
             self.process.kill()
             self.process.wait()
+            # Where setpriv is not found, the kernel does not end them with their parent.
+            for pid in alive(below):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def free_port_settings() -> dict[str, str]:
