@@ -43,7 +43,8 @@ class ConfirmedPublisher(Linked):
         session = self._usable()
         if session is None:
             return False
-        await session.channel.get_exchange(exchange, ensure=True)
+        with broken_off_as_error():
+            await session.channel.get_exchange(exchange, ensure=True)
         return True
 
     async def publish(self, message: Message, *, exchange: str, routing_key: str) -> None:

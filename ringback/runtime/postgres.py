@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any
 
@@ -10,6 +10,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from prometheus_client import CollectorRegistry
 
+from ringback.runtime.ending import end
 from ringback.runtime.pool_instruments import PoolInstruments
 from ringback.runtime.queries import load
 from ringback.runtime.settings import DatabaseSettings
@@ -85,12 +86,14 @@ class _WatchedPool(asyncpg.Pool):
 
         One on which a statement was cut and not even that is confirmed was lost on its way, as when
         a firewall forgot it. The idle ones went that way too, and would each cost a timeout.
+
+        asyncpg has ended such a connection by then. Its error is not raised: it would stand in the
+        place of the one that cut the statement, and a cancellation would be taken for an outage.
         """
         try:
             await super().release(connection, timeout=timeout or _CANCELLED_WITHIN_S)
-        except TimeoutError:
+        except OSError:
             self._drop_idle()
-            raise
 
     def _drop_idle(self) -> None:
         for holder in self._holders:  # type: ignore[attr-defined]  # the stubs lack it
@@ -133,9 +136,7 @@ async def open_pool(
     try:
         yield pool
     finally:
-        warming.cancel()
-        with suppress(asyncio.CancelledError):
-            await warming
+        await end(warming)
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await pool.close()

@@ -7,7 +7,6 @@ service needs of a connection it sets up in `on_open`, each time.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +15,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from ringback.contract.telemetry import LogEvent
+from ringback.runtime.ending import end
 from ringback.runtime.lifecycle import CannotStartError
 
 OnOpen = Callable[[AbstractConnection], Awaitable[None]]
@@ -87,9 +87,7 @@ class Link:
         traceback: TracebackType | None,
     ) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     async def _keep(self) -> None:
         wait_s = _FIRST_WAIT_S

@@ -10,6 +10,7 @@ import structlog
 
 from ringback.contract.identity import JobId, new_job_id
 from ringback.contract.telemetry import LogEvent
+from ringback.runtime.ending import end
 from ringback.runtime.postgres import DATABASE_AWAY
 from ringback.runtime.queries import load
 
@@ -76,8 +77,7 @@ class Clock:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await end(task)
 
     async def tried(self, *, within_s: float) -> None:
         """Wait until the first comparison has succeeded or failed, or until the time is over."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
+from ringback.runtime.ending import end
 from services.gateway.delivery_log import CANNOT_WRITE
 from services.gateway.observe import Observe
 from services.gateway.pending_row import PendingRow
@@ -78,9 +79,7 @@ class PendingRows:
         self._leaving.set()
         self._news.set()
         await asyncio.wait([self._task], timeout=_FLUSH_TIMEOUT_S)
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task)
         if self._rows:
             self._observe.pending_rows_dropped(len(self._rows))
 

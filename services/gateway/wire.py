@@ -16,6 +16,7 @@ from ringback.runtime.exposition import Exposition
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
 from ringback.runtime.process_registry import process_registry
+from ringback.runtime.stop_deadline import end_in_time
 from ringback.runtime.tracing import Tracer, tracing
 from services.gateway.clock import Clock
 from services.gateway.connections import Connections
@@ -41,6 +42,7 @@ async def main(stop: asyncio.Event) -> None:
     """Run the gateway with the settings of the environment until `stop` is set."""
     settings = runtime_settings.load(GatewaySettings)
     logs.configure("gateway", settings)
+    end_in_time(stop, drain_timeout_s=settings.gateway_drain_timeout_s)
     await serve(settings, stop)
 
 

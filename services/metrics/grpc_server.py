@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from ringback.runtime.ending import end
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.listening import ALL_ADDRESSES, addresses_in
 from services.metrics.api.call_spans import CallSpans
@@ -78,9 +79,7 @@ async def grpc_server(
     try:
         yield
     finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        await end(following)
         await servicer.enter_graceful_shutdown()
         await server.stop(drain_timeout_s)
 

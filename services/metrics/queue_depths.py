@@ -8,6 +8,7 @@ from aiormq.abc import AbstractChannel as Channel
 
 from ringback.contract.ladder import Ladder
 from ringback.contract.topology import topology
+from ringback.runtime.broken_off import broken_off_as_error
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.linked import Linked
 from ringback.runtime.rabbit import BROKER_AWAY
@@ -37,8 +38,9 @@ class QueueDepths(Linked):
         """Whether the broker opens a channel for us. Raises one of BROKER_AWAY if it does not."""
         if self._connection is None or not self._link.up:
             return False
-        channel = await _channel(self._connection)
-        await channel.close()
+        with broken_off_as_error():
+            channel = await _channel(self._connection)
+            await channel.close()
         return True
 
     async def read(self, timeout_s: float) -> dict[str, QueueDepth]:
@@ -88,9 +90,10 @@ async def _depth(connection: AbstractConnection, name: str, timeout_s: float) ->
     """On a channel of its own: asking in vain, or for a queue that is absent, closes it."""
     try:
         async with asyncio.timeout(timeout_s):
-            channel = await _channel(connection)
-            told = await channel.queue_declare(name, passive=True)
-            await channel.close()
+            with broken_off_as_error():
+                channel = await _channel(connection)
+                told = await channel.queue_declare(name, passive=True)
+                await channel.close()
     except BROKER_AWAY:
         return None
     return QueueDepth(messages=told.message_count or 0, consumers=told.consumer_count or 0)

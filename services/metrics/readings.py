@@ -1,8 +1,9 @@
 """Reads the queues and the log in the background: neither a scrape nor a call waits for them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -41,17 +42,16 @@ class Readings:
     snapshot: QueueSnapshot
     _log_is_away: bool = False
 
-    async def keep(self, *, interval_s: float) -> None:
+    def loops(self, *, interval_s: float) -> Iterator[Coroutine[Any, Any, None]]:
         """Until cancelled: queues and processing each second, the rest every `interval_s`.
 
         Each reading has a deadline of its own, and none waits for another.
         """
         quick_s = min(interval_s, _QUICK_S)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_every(quick_s, self._read_queues))
-            group.create_task(_every(quick_s, self._read_log))
-            group.create_task(_every(interval_s, self._count))
-            group.create_task(_every(interval_s, self._read_figures))
+        yield _every(quick_s, self._read_queues)
+        yield _every(quick_s, self._read_log)
+        yield _every(interval_s, self._count)
+        yield _every(interval_s, self._read_figures)
 
     async def _read_queues(self) -> None:
         depths = await self.queues.read(READ_TIMEOUT_S)

@@ -14,11 +14,13 @@ from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.service_name import Service
 from ringback.contract.topology import WORK_QUEUE
 from ringback.runtime import logs
+from ringback.runtime.ending import end
 from ringback.runtime.exposition import Exposition
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.postgres import open_pool
 from ringback.runtime.process_registry import process_registry
 from ringback.runtime.settings import load
+from ringback.runtime.stop_deadline import end_in_time
 from ringback.runtime.tracing import Tracer, tracing
 from services.metrics.access import Access
 from services.metrics.api.auth import Authenticator
@@ -59,6 +61,7 @@ async def serve(stop: asyncio.Event) -> None:
     """Tell where the webhooks are until `stop` is set, then finish the calls in hand."""
     settings = load(MetricsSettings)
     logs.configure("metrics", settings)
+    end_in_time(stop, drain_timeout_s=settings.metrics_drain_timeout_s)
     async with _metrics(settings, stop) as (background, exposition):
         log.info(
             LogEvent.METRICS_READY,
@@ -148,7 +151,7 @@ def _work(parts: _Parts) -> Iterator[Coroutine[Any, Any, None]]:
         observer=parts.observer,
         snapshot=parts.snapshot,
     )
-    yield readings.keep(interval_s=settings.metrics_interval_s)
+    yield from readings.loops(interval_s=settings.metrics_interval_s)
     yield from keep_reading_unacked(settings, parts.observer)
     yield keep_folding(pool)
     yield keep_pruning_retries(pool)
@@ -210,14 +213,7 @@ async def _listen(
 def _in_background(stack: AsyncExitStack, *work: Coroutine[Any, Any, None]) -> Background:
     """The work as tasks, which end before whatever the stack holds already."""
     tasks = {asyncio.create_task(one) for one in work}
-
-    async def end() -> None:
-        for task in tasks:
-            task.cancel()
-        # What they raised is asked for by whoever sees them end.
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    stack.push_async_callback(end)
+    stack.push_async_callback(end, *tasks)
     return tasks
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from ringback.runtime.ending import end
 from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
 from services.processor.database_watch import DatabaseWatch
 
@@ -58,11 +58,7 @@ class GroupCommit(Generic[Item, Result]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for lane in self._lanes:
-            lane.cancel()
-        for lane in self._lanes:
-            with suppress(asyncio.CancelledError):
-                await lane
+        await end(*self._lanes)
         for future in self._submitted:
             future.cancel()
 

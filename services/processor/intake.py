@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractConnection
 from ringback.contract.ladder import Ladder
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
+from ringback.runtime.ending import end
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.rabbit import BROKER_AWAY, Link
 from ringback.runtime.topology import missing
@@ -85,10 +86,7 @@ class Intake:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for task in set(self._tasks):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(*self._tasks)
         await self._link.__aexit__(kind, error, traceback)
 
     async def database_away(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 import structlog
@@ -13,10 +13,12 @@ from prometheus_client import CollectorRegistry
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.service_name import Service
 from ringback.runtime import logs
+from ringback.runtime.ending import end
 from ringback.runtime.exemplars import Exemplars
 from ringback.runtime.exposition import Exposition, Ping
 from ringback.runtime.process_registry import process_registry
 from ringback.runtime.settings import load
+from ringback.runtime.stop_deadline import end_in_time
 from ringback.runtime.tracing import tracing
 from services.processor import voice_calls
 from services.processor.attempt import Attempts
@@ -42,6 +44,7 @@ async def serve(stop: asyncio.Event) -> None:
     """Process webhooks until `stop` is set, then finish what is in hand."""
     settings = load(ProcessorSettings)
     logs.configure("processor", settings)
+    end_in_time(stop, drain_timeout_s=settings.drain_timeout_s)
     async with _processor(settings, stop) as (intake, exposition):
         log.info(LogEvent.PROCESSOR_READY, prefetch=settings.prefetch, ladder=str(settings.ladder))
         await stop.wait()
@@ -201,6 +204,4 @@ async def _in_background(
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end(task)

@@ -76,14 +76,17 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "run": "The id of a bulk retry.",
         "size_bytes": "The size of the body.",
         "skipped": "How many webhooks were passed over.",
+        "stack": "Files, lines and functions where the process is, the innermost first.",
         "state": "How a bulk retry ended.",
         "status": "The HTTP status of the answer.",
         "stored_in": "Whose disk holds the webhook: `broker` or `spool`.",
         "subject": "Who the caller is, by the token.",
+        "tasks": "The tasks that still run, each with its files, lines and functions.",
         "trace_id": "The trace of the webhook or of the call.",
         "unreadable": "Of how many webhooks something was found, but not all.",
         "variable": "The name of a variable of the environment.",
         "waiting": "How many webhooks wait in the spool.",
+        "within_s": "How many seconds it had.",
     }
 )
 """What the fields mean that stand in some lines."""

@@ -45,6 +45,12 @@ class SharedLogEvent:
         services=EVERY_SERVICE,
         fields=("variable", "reason"),
     )
+    SERVICE_STOP_OVERDUE: Final = LogEventSpec(
+        "service.stop_overdue",
+        "The process was told to stop and does not end; it ends now, with status 1.",
+        services=EVERY_SERVICE,
+        fields=("within_s", "tasks", "stack"),
+    )
     SPANS_NOT_EXPORTED: Final = LogEventSpec(
         "spans.not_exported",
         "Spans are lost from now on, and nothing else is; one line per outage.",

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
 from pamqp.commands import Basic
 
+from ringback.runtime.ending import end
 from services.gateway.breaker import Breaker
 from services.gateway.message import MessageProperties
 from services.gateway.publish_outcome import PublishOutcome
@@ -94,9 +94,7 @@ class Drainer:
         traceback: TracebackType | None,
     ) -> None:
         assert self._task is not None
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task)
 
     async def _keep_draining(self) -> None:
         clock = asyncio.get_running_loop().time

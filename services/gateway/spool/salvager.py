@@ -1,11 +1,11 @@
 """Brings back what can be read of quarantined files, and watches what is kept for a person."""
 
 import asyncio
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from ringback.runtime.ending import end
 from services.gateway.spool.quarantine import State, kept_files, mark_salvaged
 from services.gateway.spool.salvage import Chunk, Salvage
 from services.gateway.spool.spool_thread import CANNOT_SPOOL
@@ -51,9 +51,7 @@ class Salvager:
         traceback: TracebackType | None,
     ) -> None:
         assert self._task is not None
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task)
 
     async def _keep_looking(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from ringback.contract.envelope import Envelope
+from ringback.runtime.ending import end
 from ringback.runtime.lifecycle import CannotStartError
 from services.gateway.spool.commit_queue import OVERHEAD_BYTES, CommitQueue, Entry
 from services.gateway.spool.folder_lock import FolderInUseError, FolderLock
@@ -175,9 +176,7 @@ class Spool:
         traceback: TracebackType | None,
     ) -> None:
         assert self._task is not None
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task)
         await self._thread.close()
         self._lock.release()
 

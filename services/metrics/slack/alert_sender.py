@@ -23,7 +23,7 @@ _LEASE = timedelta(seconds=30)
 _BETWEEN_MESSAGES_S = 1.0
 """Slack takes one message a second for a channel."""
 
-_FINISH_S = 10.0
+_FINISH_S = 4.0
 
 Jitter = Callable[[], float]
 
@@ -55,7 +55,7 @@ class AlertSender:
     async def keep_telling(self, *, interval_s: float = 1.0) -> None:
         """Look every `interval_s` for what people are to be told, until cancelled.
 
-        A message in hand is finished first, if that takes no longer than ten seconds. A database
+        A message in hand is finished first, if that takes no longer than four seconds. A database
         that is away is asked again.
         """
         while True:

@@ -18,6 +18,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     GetQueueHealthResponse,
 )
 from ringback.runtime import migrate, topology
+from ringback.runtime.ending import end
 from ringback.runtime.postgres import open_pool
 from ringback.runtime.settings import DatabaseSettings
 from services.metrics.access import Access
@@ -59,12 +60,11 @@ async def reading(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi
             observer=observer,
             snapshot=snapshot,
         )
-        task = asyncio.create_task(readings.keep(interval_s=INTERVAL_S))
+        tasks = [asyncio.create_task(one) for one in readings.loops(interval_s=INTERVAL_S)]
         try:
             yield MetricsApi(access, snapshot)
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(*tasks)
 
 
 @pytest.fixture

@@ -70,6 +70,26 @@ async def test_connections_that_went_mute_cost_one_timeout(
         assert await asyncio.gather(*(ping(pool) for _ in range(4))) == [True] * 4
 
 
+async def test_a_cancellation_stays_one_when_the_server_does_not_confirm_it(
+    database: PrivateDatabase, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a loop that survives outages goes on, and who ends it waits for ever."""
+    monkeypatch.setattr(postgres, "_CANCELLED_WITHIN_S", 0.3)
+    async with (
+        FaultProxy(database.port) as way,
+        open_pool(settings_for(way.through(database_url), least=0), "test") as pool,
+    ):
+        assert await ping(pool)
+        way.strand()
+        task = asyncio.create_task(ping(pool))
+        await eventually(lambda: pool.get_idle_size() == 0)
+
+        task.cancel()
+        await asyncio.wait([task])
+
+        assert task.cancelled()
+
+
 async def test_the_server_ends_a_session_of_which_it_hears_nothing(database_url: str) -> None:
     """Its client may be gone without anybody's word, and its locks must not stay."""
     async with open_pool(settings_for(database_url), "test", idle_in_transaction_s=0.2) as pool:

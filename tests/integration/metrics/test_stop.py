@@ -1,0 +1,30 @@
+"""What is asked of the broker again and again ends when it is told to."""
+
+import asyncio
+import random
+
+from ringback.contract.ladder import Ladder
+from ringback.runtime import topology
+from services.metrics.queue_depths import QueueDepths
+from tests.support.eventually import eventually
+
+LADDER = Ladder.parse("1s")
+
+
+async def test_a_check_that_is_cancelled_at_any_moment_is_cancelled(amqp_url: str) -> None:
+    """The broker's library may answer with an error of its own; the loop behind the health of the
+    gRPC server took it for a no and went on, and the service did not end.
+    """
+    await topology.apply(amqp_url, LADDER)
+    chance = random.Random(7)
+    ended = 0
+    async with QueueDepths(amqp_url, LADDER) as queues:
+        for _ in range(100):
+            await eventually(lambda: queues.is_up, deadline_s=30)
+            task = asyncio.create_task(queues.answers())
+            await asyncio.sleep(chance.random() * 0.01)
+            is_cancelled = task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled() == is_cancelled
+            ended += is_cancelled
+    assert ended

@@ -1,0 +1,65 @@
+"""What a broker that closes its connection does to those who ask it for depths."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ringback.contract.ladder import Ladder
+from services.metrics import queue_depths
+from services.metrics.queue_depths import QueueDepths
+
+
+class ClosedConnection:
+    """As aiormq has it: whoever waits for an answer gets CancelledError, cancelled by nobody."""
+
+    @property
+    def transport(self) -> Any:
+        return self
+
+    @property
+    def connection(self) -> Any:
+        return self
+
+    async def channel(self, **_: object) -> Any:
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+
+@pytest.fixture
+def depths() -> QueueDepths:
+    depths = QueueDepths("amqp://127.0.0.1:1", Ladder.parse("1s"))
+    depths._connection = ClosedConnection()  # type: ignore[assignment]
+    depths._link.up = True
+    return depths
+
+
+async def test_a_reading_goes_on(depths: QueueDepths) -> None:
+    """Else its loop would end in silence, and gauges would stay as they are."""
+    assert await depths.read(5) == {}
+    assert await depths.depth_of("webhooks.work", 5) is None
+
+
+async def test_a_check_is_refused(depths: QueueDepths) -> None:
+    """It raises an error that says no, and does not end the task that asks."""
+    with pytest.raises(ConnectionError):
+        await depths.answers()
+
+
+async def test_a_real_cancellation_is_one(
+    depths: QueueDepths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever ends the reading does end it."""
+
+    async def never(_connection: object) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(queue_depths, "_channel", never)
+    task = asyncio.create_task(depths.read(60))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
