@@ -24,6 +24,7 @@ class Supervised:
     def __init__(self, spec: ServiceSpec, env: Mapping[str, str], log_dir: Path) -> None:
         self.spec = spec
         self._env = env
+        self._changes: Mapping[str, str] = {}
         self._log_dir = log_dir
         self._service: RunningService | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -59,6 +60,11 @@ class Supervised:
         child.send_group(signal.SIGKILL)
         await child.ended(_DIES_WITHIN_S)
 
+    async def restart(self, changes: Mapping[str, str]) -> None:
+        """Kill it; from now on it runs with these variables besides its own."""
+        self._changes = changes
+        await self.kill()
+
     def freeze(self) -> None:
         """Stop it where it stands: its connections stay open, and nobody is there."""
         self.running.child.send_group(signal.SIGSTOP)
@@ -83,7 +89,9 @@ class Supervised:
             await asyncio.sleep(_POLL_S)
 
     def _spawn(self) -> None:
-        self._service = RunningService.spawn(self.spec, env=self._env, log_dir=self._log_dir)
+        self._service = RunningService.spawn(
+            self.spec, env={**self._env, **self._changes}, log_dir=self._log_dir
+        )
 
     async def _keep(self) -> None:
         while True:

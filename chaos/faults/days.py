@@ -1,0 +1,87 @@
+"""Clocks that are wrong, and days that the log does not hold."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from chaos.fault import Fault, Part, Strike
+from chaos.stage import Stage
+from chaos.wrong_clock import is_available, off_by
+from ringback.runtime.queries import load
+
+_READY_WITHIN_S = 60.0
+_HOLD_S = 5.0
+_AWAY = {"RINGBACK_DATABASE_URL": "postgresql://127.0.0.1:1/ringback"}
+
+
+def _gateway_off_by(offset: str, *, can_correct: bool) -> Strike:
+    """One that cannot ask the database gives its webhooks the wrong time."""
+
+    @asynccontextmanager
+    async def strike(stage: Stage) -> AsyncGenerator[None, None]:
+        await stage.gateway.restart(off_by(offset) | ({} if can_correct else _AWAY))
+        try:
+            await stage.gateway.ready(within_s=_READY_WITHIN_S)
+            yield
+        finally:
+            await stage.gateway.restart({})
+
+    return strike
+
+
+@asynccontextmanager
+async def _made_beside(stage: Stage) -> AsyncGenerator[None, None]:
+    """The day of all webhooks is missing, the processor may not make it, and somebody else does."""
+    async with stage.connection() as connection:
+        await connection.execute(load("chaos", "forbid_days.sql"))
+        try:
+            async with _gateway_off_by("+30d", can_correct=False)(stage):
+                yield
+                first = datetime.now(UTC).date() + timedelta(days=30)
+                await connection.execute(
+                    load("chaos", "make_days.sql"), first, first + timedelta(days=1)
+                )
+        finally:
+            await connection.execute(load("chaos", "allow_days.sql"))
+
+
+_NEED_FAKETIME = (
+    Fault(
+        name="gateway-clock-behind",
+        sentence="The gateway's clock is 3 days behind; it goes by the database's.",
+        part=Part.GATEWAY,
+        strike=_gateway_off_by("-3d", can_correct=True),
+        hold_s=_HOLD_S,
+        may_not_answer=True,
+        is_mixed=False,
+    ),
+    Fault(
+        name="gateway-clock-ahead",
+        sentence="The gateway's clock is 9 days ahead, and no database is there to correct it.",
+        part=Part.GATEWAY,
+        strike=_gateway_off_by("+9d", can_correct=False),
+        hold_s=_HOLD_S,
+        may_not_answer=True,
+        is_mixed=False,
+    ),
+    Fault(
+        name="day-dropped",
+        sentence="Webhooks come of a day that was dropped long ago, as from a spool that was lost.",
+        part=Part.GATEWAY,
+        strike=_gateway_off_by("-90d", can_correct=False),
+        hold_s=_HOLD_S,
+        may_not_answer=True,
+        is_mixed=False,
+    ),
+    Fault(
+        name="day-made-beside",
+        sentence="Webhooks come of a day that the processor may not make, and somebody makes it.",
+        part=Part.GATEWAY,
+        strike=_made_beside,
+        hold_s=_HOLD_S,
+        may_not_answer=True,
+        is_mixed=False,
+    ),
+)
+
+FAULTS: tuple[Fault, ...] = _NEED_FAKETIME if is_available() else ()

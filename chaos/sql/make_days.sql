@@ -1,0 +1,2 @@
+-- Make these days, as their owner may.
+SELECT ensure_webhook_partitions($1, $2)
