@@ -2,20 +2,26 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.bounded_server import bounded_server
+from ringback.runtime.connections import Connections
 from ringback.runtime.listening import listen
 
 Ping = Callable[[], Awaitable[bool]]
 
 _PING_TIMEOUT_S = 2.0
 _CLOSE_TIMEOUT_S = 1.0
+_METHODS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
+_MOST_CONNECTIONS = 50
+"""Prometheus and the probes need one each."""
 
 
 class Exposition:
@@ -33,11 +39,12 @@ class Exposition:
         self._readiness = dict(readiness)
         self._started = False
         self._draining = False
-        app = web.Application()
-        app.router.add_get("/metrics", make_aiohttp_handler(registry))
-        app.router.add_get("/livez", self._livez)
-        app.router.add_get("/readyz", self._readyz)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_TIMEOUT_S)
+        self._pages: Mapping[str, Callable[[Any], Awaitable[web.StreamResponse]]] = {
+            "/metrics": make_aiohttp_handler(registry),
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+        }
+        self._stack = AsyncExitStack()
 
     def started(self) -> None:
         """All is open that takes work; before, only its health could be asked."""
@@ -48,13 +55,15 @@ class Exposition:
         self._draining = True
 
     async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        try:
+        async with AsyncExitStack() as stack:
+            connections = Connections(_MOST_CONNECTIONS, cut=lambda _: None)
+            server = await stack.enter_async_context(bounded_server(self._answer, connections))
+            runner = web.ServerRunner(server, shutdown_timeout=_CLOSE_TIMEOUT_S)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
             for listening in listen(*self._address, setting="RINGBACK_..._EXPOSITION_PORT"):
-                await web.SockSite(self._runner, listening).start()
-        except CannotStartError:
-            await self._runner.cleanup()
-            raise
+                await web.SockSite(runner, listening).start()
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -63,13 +72,21 @@ class Exposition:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._runner.cleanup()
+        await self._stack.aclose()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        page = self._pages.get(request.path)
+        if page is None:
+            return web.Response(status=HTTPStatus.NOT_FOUND)
+        if request.method not in _METHODS:
+            return web.Response(status=HTTPStatus.METHOD_NOT_ALLOWED)
+        return await page(request)
 
     @staticmethod
-    async def _livez(_request: web.Request) -> web.Response:
+    async def _livez(_request: web.BaseRequest) -> web.Response:
         return web.json_response({"live": True})
 
-    async def _readyz(self, _request: web.Request) -> web.Response:
+    async def _readyz(self, _request: web.BaseRequest) -> web.Response:
         answers = await asyncio.gather(*(_ask(ping) for ping in self._readiness.values()))
         checks = dict(zip(self._readiness, answers, strict=True))
         checks["started"] = self._started

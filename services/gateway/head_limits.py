@@ -8,11 +8,10 @@ from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, _ErrInfo  # ruff: ignore[import-private-name]
 
+from ringback.runtime.connections import LONGEST_HEAD_BYTES
+
 InvalidHead = _ErrInfo
 """What aiohttp queues in the place of a request, so that it is refused in its turn."""
-
-LONGEST_HEAD_BYTES = 32 * 1024
-"""Vapi's have about 1 kB; proxies add cookies, certificates and traces."""
 
 MAX_HEADERS = 200
 

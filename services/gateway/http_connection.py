@@ -9,11 +9,10 @@ from itertools import islice
 
 from aiohttp import StreamReader, web
 
+from ringback.runtime.connections import LONGEST_HEAD_BYTES, Connections, CutFor
 from services.gateway import refusal
-from services.gateway.connections import Connections, CutFor
 from services.gateway.first_request import first_request
 from services.gateway.head_limits import (
-    LONGEST_HEAD_BYTES,
     MAX_HEADERS,
     InvalidHead,
     is_too_large,

@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
 from ringback.contract.trace_context import TraceContext
+from ringback.runtime.connections import CutFor
 from ringback.runtime.exemplars import Exemplars
 from ringback.runtime.instruments import Instruments
-from services.gateway.connections import CutFor
 from services.gateway.publish_outcome import PublishOutcome
 from services.gateway.refusal import Refusal
 from services.gateway.seal import Sealed

@@ -8,9 +8,9 @@ from typing import Self
 
 from aiohttp import web
 
+from ringback.runtime.connections import Connections
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.listening import listen
-from services.gateway.connections import Connections
 from services.gateway.http_connection import HttpConnection
 from services.gateway.http_problem import SERVER, problem
 from services.gateway.refusal import Refusal

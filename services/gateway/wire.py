@@ -11,19 +11,19 @@ from ringback.contract.identity import new_job_id
 from ringback.contract.telemetry.service_name import Service
 from ringback.runtime import logs
 from ringback.runtime import settings as runtime_settings
+from ringback.runtime.connections import Connections
 from ringback.runtime.exemplars import Exemplars
 from ringback.runtime.exposition import Exposition
 from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.open_files import room_for_connections
 from ringback.runtime.postgres import open_pool
 from ringback.runtime.process_registry import process_registry
 from ringback.runtime.stop_deadline import end_in_time
 from ringback.runtime.tracing import Tracer, tracing
 from services.gateway.clock import Clock
-from services.gateway.connections import Connections
 from services.gateway.delivery_log import DeliveryLog
 from services.gateway.intake import Intake, Limits
 from services.gateway.observe import Observe
-from services.gateway.open_files import room_for_connections
 from services.gateway.pending_rows import PendingRows
 from services.gateway.publisher import Publisher
 from services.gateway.room import Room

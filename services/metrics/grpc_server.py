@@ -20,6 +20,7 @@ Ping = Callable[[], Awaitable[bool]]
 _HEALTH_INTERVAL_S = 1.0
 _PING_TIMEOUT_S = 2.0
 _MOST_CALLS = 500
+_MOST_CONNECTIONS = 1000
 _MIB = 1024 * 1024
 _OPTIONS = (
     # By default several servers may share a port in silence; callers reach now one, now another.
@@ -37,6 +38,8 @@ _OPTIONS = (
     # Callers connect anew now and then, and so find replicas that were added. Calls that run on
     # the old connection, also streams, end in their own time.
     ("grpc.max_connection_age_ms", 30 * 60_000),
+    # Who connects and says nothing is sent away.
+    ("grpc.server_handshake_timeout_ms", 10_000),
 )
 
 
@@ -49,6 +52,7 @@ async def grpc_server(
     spans: CallSpans,
     is_ready: Ping,
     drain_timeout_s: float,
+    max_connections: int = _MOST_CONNECTIONS,
 ) -> AsyncGenerator[None, None]:
     """Serve while it is entered; the health service says SERVING while `is_ready` says yes.
 
@@ -57,7 +61,10 @@ async def grpc_server(
     `stopping` is set. Raises CannotStartError when an address cannot be used.
     """
     services = tuple(dict.fromkeys(method.service for method in dispatcher.methods))
-    server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
+    server = grpc.aio.server(
+        options=(*_OPTIONS, ("grpc.max_allowed_incoming_connections", max_connections)),
+        maximum_concurrent_rpcs=_MOST_CALLS,
+    )
     server.add_generic_rpc_handlers(grpc_handlers(dispatcher, spans))
     servicer = health.aio.HealthServicer()
     await _tell(servicer, services, ready=False)

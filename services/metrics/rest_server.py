@@ -1,13 +1,13 @@
 """The REST server: a socket, and the calls of the contract behind it."""
 
-import asyncio
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
 from aiohttp import web
 
+from ringback.runtime.bounded_server import BoundedHandler, bounded_server
+from ringback.runtime.connections import Connections
 from ringback.runtime.listening import listen
 from services.metrics.api.call_spans import CallSpans
 from services.metrics.api.dispatch import Dispatcher
@@ -15,7 +15,6 @@ from services.metrics.api.errors import internal
 from services.metrics.api.problem import BAD_HTTP
 from services.metrics.api.rest_binding import MOST_CALLS, RestBinding, refused
 
-_KEEP_ALIVE_S = 75.0
 _SERVER_ERROR = 500
 
 
@@ -27,6 +26,7 @@ async def rest_server(
     dispatcher: Dispatcher,
     spans: CallSpans,
     drain_timeout_s: float,
+    connections: Connections,
     most_calls: int = MOST_CALLS,
 ) -> AsyncGenerator[None, None]:
     """Serve while it is entered.
@@ -35,33 +35,28 @@ async def rest_server(
     dispatcher's `stopping` is set. Raises CannotStartError when the address cannot be used.
     """
     openapi = files("ringback.metrics.v1").joinpath("openapi.json").read_bytes()
-    server = _ProblemServer(
-        RestBinding(dispatcher, openapi, spans, most_calls=most_calls).answer,
+    binding = RestBinding(dispatcher, openapi, spans, most_calls=most_calls)
+    async with bounded_server(
+        binding.answer,
+        connections,
+        handler=_ProblemHandler,
         # A caller who goes away ends the call.
         handler_cancellation=True,
-        access_log=None,
-        logger=logging.getLogger("ringback.http"),
-        keepalive_timeout=_KEEP_ALIVE_S,
-    )
-    # aiohttp waits so long for a call to end, and once more after it has cut what is left of it.
-    runner = web.ServerRunner(server, shutdown_timeout=drain_timeout_s / 2)
-    await runner.setup()
-    try:
-        for listening in listen(host, port, setting="RINGBACK_METRICS_REST_PORT"):
-            await web.SockSite(runner, listening).start()
-        yield
-    finally:
-        await runner.cleanup()
+    ) as server:
+        # aiohttp waits so long for a call to end, and once more after it has cut what is left.
+        runner = web.ServerRunner(server, shutdown_timeout=drain_timeout_s / 2)
+        await runner.setup()
+        try:
+            for listening in listen(host, port, setting="RINGBACK_METRICS_REST_PORT"):
+                await web.SockSite(runner, listening).start()
+            yield
+        finally:
+            await runner.cleanup()
 
 
-class _ProblemServer(web.Server):
+class _ProblemHandler(BoundedHandler):
     """Makes also aiohttp's own answers, those to what is not HTTP, problems like all others."""
 
-    def __call__(self) -> web.RequestHandler:
-        return _ProblemHandler(self, loop=asyncio.get_running_loop(), **self._kwargs)
-
-
-class _ProblemHandler(web.RequestHandler):
     __slots__ = ()
 
     def handle_error(

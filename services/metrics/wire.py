@@ -14,9 +14,11 @@ from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.service_name import Service
 from ringback.contract.topology import WORK_QUEUE
 from ringback.runtime import logs
+from ringback.runtime.connections import Connections
 from ringback.runtime.ending import end
 from ringback.runtime.exposition import Exposition
 from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.open_files import room_for_connections
 from ringback.runtime.postgres import open_pool
 from ringback.runtime.process_registry import process_registry
 from ringback.runtime.settings import load
@@ -53,6 +55,8 @@ from services.metrics.stats_folding import keep_folding
 log = structlog.get_logger()
 
 _DEPTH_TIMEOUT_S = 1.0
+_MOST_CONNECTIONS = 2000
+"""By gRPC and REST together, where the process may have so many files."""
 
 Background = set[asyncio.Task[None]]
 
@@ -191,6 +195,8 @@ async def _listen(
     readiness: Readiness,
 ) -> None:
     host, drain_timeout_s = settings.metrics_host, settings.metrics_drain_timeout_s
+    # Each caller of either port is a file of this process.
+    most = max(1, room_for_connections(_MOST_CONNECTIONS) // 2)
     grpc = grpc_server(
         host,
         settings.metrics_grpc_port,
@@ -198,6 +204,7 @@ async def _listen(
         spans=spans,
         is_ready=readiness.both,
         drain_timeout_s=drain_timeout_s,
+        max_connections=most,
     )
     rest = rest_server(
         host=host,
@@ -205,6 +212,7 @@ async def _listen(
         dispatcher=dispatcher,
         spans=spans,
         drain_timeout_s=drain_timeout_s,
+        connections=Connections(most, cut=lambda _: None),
     )
     await stack.enter_async_context(grpc)
     await stack.enter_async_context(rest)

@@ -63,7 +63,7 @@ async def test_idle_connections_stay_as_long_as_the_setting_says(
     ready_amqp_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that have brought a webhook; others go after the short time."""
-    monkeypatch.setattr("services.gateway.connections.STRANGER_WAITS_S", 0.1)
+    monkeypatch.setattr("ringback.runtime.connections.STRANGER_WAITS_S", 0.1)
     settings = settings_for(ready_amqp_url, database_url, keepalive_timeout_s="3")
 
     async with running(settings) as gateway, keep_alive(gateway.port, 1) as [known]:
@@ -79,7 +79,7 @@ async def test_idle_senders_keep_no_other_sender_out(
     ready_amqp_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Connections that may be idle for long give way where there is no room for new ones."""
-    monkeypatch.setattr("services.gateway.connections.STRANGER_WAITS_S", 0.5)
+    monkeypatch.setattr("ringback.runtime.connections.STRANGER_WAITS_S", 0.5)
     settings = settings_for(ready_amqp_url, database_url, max_connections="10")
 
     async with running(settings) as gateway, keep_alive(gateway.port, 10) as first:

@@ -83,7 +83,7 @@ async def test_a_head_may_not_take_its_time(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is answered with 408; who has said nothing at all is closed without a word."""
-    monkeypatch.setattr("services.gateway.connections.STRANGER_WAITS_S", 0.1)
+    monkeypatch.setattr("ringback.runtime.connections.STRANGER_WAITS_S", 0.1)
 
     async with (
         connections(gateway, 1, HEAD.encode()) as [slow],

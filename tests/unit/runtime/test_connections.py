@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from services.gateway.connections import (
+from ringback.runtime.connections import (
     KNOWN_WAITS_S,
+    LONGEST_HEAD_BYTES,
     STRANGER_WAITS_S,
     Connections,
     CutFor,
 )
-from services.gateway.head_limits import LONGEST_HEAD_BYTES
 
 
 @dataclass(eq=False)

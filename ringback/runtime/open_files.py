@@ -2,8 +2,8 @@
 
 import resource
 
-_OTHERS = 128
-"""Files that are no connections of senders: broker, database, spool, health, logs."""
+_RESERVED = 128
+"""Files that are no connections of senders or callers: broker, database, spool, probes, logs."""
 
 
 def room_for_connections(wanted: int) -> int:
@@ -16,4 +16,4 @@ def room_for_connections(wanted: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard == resource.RLIM_INFINITY:
         return wanted
-    return max(1, min(wanted, hard - _OTHERS))
+    return max(1, min(wanted, hard - _RESERVED))

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
-from services.gateway.head_limits import LONGEST_HEAD_BYTES
-
 _MIB = 1024 * 1024
+
+LONGEST_HEAD_BYTES = 32 * 1024
+"""Vapi's have about 1 kB; proxies add cookies, certificates and traces."""
 
 MOST_HEAD_BYTES = 16 * _MIB
 """What all unfinished heads may hold together."""

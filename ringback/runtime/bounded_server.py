@@ -1,0 +1,113 @@
+"""An HTTP server of aiohttp whose connections are bounded, and wait for a request only so long."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import StreamReader, web
+
+from ringback.runtime.connections import Connections, CutFor
+from ringback.runtime.ending import end
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_SWEEP_S = 1.0
+_FAR_AWAY_S = 86_400.0
+"""`Connections` says how long a connection may wait; aiohttp is not to."""
+_BAD_REQUEST = 400
+
+
+class BoundedHandler(web.RequestHandler):
+    """One connection. It reports to `Connections` what it does, and can be cut."""
+
+    __slots__ = ("_body", "_limits")
+
+    def __init__(self, server: web.Server, *, limits: Connections, **options: object) -> None:
+        super().__init__(server, **options)  # type: ignore[arg-type]  # handed through as they came
+        self._limits = limits
+        self._body: StreamReader | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._limits.opened(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._limits.closed(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        before = self._request_count
+        is_of_body = self._body is not None and not self._body.is_eof()
+        super().data_received(data)
+        if self._request_count != before:
+            self._limits.begins(self)
+            if self._messages:
+                self._body = self._messages[-1][1]
+        elif data and not is_of_body:
+            self._limits.head_grows(self, len(data))
+
+    def cut(self, why: CutFor) -> None:
+        del why  # Those who bring no request get no answer.
+        if self.transport is not None:
+            self.transport.abort()
+
+
+@asynccontextmanager
+async def bounded_server(
+    answer: Answer,
+    connections: Connections,
+    *,
+    handler: type[BoundedHandler] = BoundedHandler,
+    handler_cancellation: bool = False,
+) -> AsyncGenerator[web.Server, None]:
+    """A server whose slow connections are cut while it is entered.
+
+    A connection is trusted once one of its requests was answered with a status below 400.
+    """
+
+    async def answered(request: web.BaseRequest) -> web.StreamResponse:
+        accepted = False
+        try:
+            response = await answer(request)
+            accepted = response.status < _BAD_REQUEST
+        finally:
+            connections.ends(request.protocol, accepted=accepted)  # type: ignore[arg-type]  # ours
+        return response
+
+    sweeping = asyncio.create_task(_keep_sweeping(connections))
+    try:
+        yield _Server(answered, connections, handler, handler_cancellation=handler_cancellation)
+    finally:
+        await end(sweeping)
+
+
+class _Server(web.Server):
+    def __init__(
+        self,
+        answer: Answer,
+        connections: Connections,
+        handler: type[BoundedHandler],
+        *,
+        handler_cancellation: bool,
+    ) -> None:
+        super().__init__(
+            answer,
+            handler_cancellation=handler_cancellation,
+            access_log=None,
+            logger=logging.getLogger("ringback.http"),
+            keepalive_timeout=_FAR_AWAY_S,
+        )
+        self._limits = connections
+        self._handler = handler
+
+    def __call__(self) -> web.RequestHandler:
+        return self._handler(
+            self, limits=self._limits, loop=asyncio.get_running_loop(), **self._kwargs
+        )
+
+
+async def _keep_sweeping(connections: Connections) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_S)
+        connections.cut_slow()

@@ -1,0 +1,79 @@
+"""Those who connect and bring no request keep nobody else out."""
+
+import asyncio
+import resource
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from ringback.contract.ladder import Ladder
+from ringback.runtime import connections, topology
+from ringback.runtime.connections import Connections
+from tests.integration.metrics.metrics_process import metrics_process
+from tests.integration.metrics.rest_client import API, served
+from tests.support.eventually import eventually
+from tests.unit.metrics.api.scripted_api import ScriptedApi
+
+_BEGUN = b"GET / HTTP/1.1\r\nHost: x\r\n"
+
+
+async def _hold(port: int, count: int) -> list[asyncio.StreamWriter]:
+    """Begin so many requests, and end none."""
+    writers = []
+    for _ in range(count):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(_BEGUN)
+        writers.append(writer)
+    return writers
+
+
+async def test_one_that_is_slow_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head that does not come in time ends its connection."""
+    monkeypatch.setattr(connections, "STRANGER_WAITS_S", 0.1)
+    async with served(ScriptedApi()) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        writer.write(_BEGUN)
+
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_where_there_is_no_room_the_oldest_gives_way() -> None:
+    """Also while nobody has waited for long."""
+    room = Connections(5, cut=lambda _: None)
+    async with served(ScriptedApi(), connections=room) as client:
+        held = await _hold(client.port, 30)
+
+        answer = await client.ask("GET", "/deliveries")
+
+        assert answer.status == 200
+        assert room.count <= 5
+        for writer in held:
+            writer.close()
+
+
+async def test_more_of_them_than_it_may_have_files(
+    amqp_url: str, database_url: str, tmp_path: Path
+) -> None:
+    """On each of its ports. Calls, probes and the way to the database have files all the same."""
+    await topology.apply(amqp_url, Ladder.parse("2s,4s,8s"))
+    async with (
+        metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as process,
+        aiohttp.ClientSession() as session,
+    ):
+        # Before it has loaded far enough to ask for its limit.
+        resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE, (300, 300))
+        await eventually(process.is_ready, deadline_s=60)
+        held = []
+        for port in (process.rest_port, process.exposition_port, process.grpc_port):
+            held += await _hold(port, 350)
+
+        async def answers(port: int, path: str, status: int) -> bool:
+            async with session.get(f"http://127.0.0.1:{port}{path}") as answer:
+                return answer.status == status
+
+        assert await answers(process.exposition_port, "/readyz", 200)
+        assert await answers(process.rest_port, f"{API}/deliveries", 401)
+        for writer in held:
+            writer.close()
