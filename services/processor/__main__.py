@@ -1,11 +1,13 @@
 import sys
 
 from ringback.runtime.end_by_signal import end_by_sigterm
-from ringback.runtime.otel_variables import drop_unusable
 
 if __name__ == "__main__":
     # Before the rest, which takes a second or two to load, and reads OTEL_ variables.
     end_by_sigterm()
+
+    from ringback.runtime.otel_variables import drop_unusable
+
     drop_unusable()
 
     from ringback.runtime.lifecycle import run
