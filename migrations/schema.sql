@@ -98,6 +98,32 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) RETURNS TABLE(recorded_outcome text, duplicate_of uuid, transaction_id text, role_name text, search_path text)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    the_id    uuid := p_ids[1];
+    status_is text;
+    owner     uuid;
+BEGIN
+    SELECT b.duplicate_of INTO owner
+    FROM begin_webhook_attempts(
+        p_ids, p_attempts, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
+        p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of) AS b;
+
+    SELECT log.status INTO status_is
+    FROM webhook_delivery_log AS log WHERE log.id = the_id FOR UPDATE;
+
+    RETURN QUERY
+    SELECT coalesce(
+               (SELECT done.outcome FROM webhook_delivery_attempts AS done
+                WHERE done.delivery_id = the_id AND done.attempt = p_attempts[1]),
+               CASE WHEN status_is IN ('completed', 'duplicate') THEN status_is END),
+           owner, pg_current_xact_id()::text, current_user::text, current_setting('search_path');
+END
+$$;
+
 CREATE FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) RETURNS TABLE(delivery_id uuid, owner_id uuid)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -423,6 +449,31 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF pg_catalog.pg_current_xact_id_if_assigned()::text IS DISTINCT FROM p_transaction_id THEN
+        RAISE EXCEPTION 'The handler ended the transaction that it was given.'
+            USING ERRCODE = 'RB001';
+    ELSIF current_user IS DISTINCT FROM p_role_name THEN
+        RAISE EXCEPTION 'The handler changed the role of its connection to %.', current_user
+            USING ERRCODE = 'RB001';
+    ELSIF pg_catalog.current_setting('search_path') IS DISTINCT FROM p_search_path THEN
+        RAISE EXCEPTION 'The handler changed search_path to %.',
+            pg_catalog.current_setting('search_path')
+            USING ERRCODE = 'RB001';
+    END IF;
+    RETURN QUERY
+    SELECT f.delivery_id, f.final_outcome, f.is_fresh, f.duplicate_of
+    FROM finish_webhook_attempts(
+        p_ids, p_attempts, p_outcomes, p_started_at, p_ended_at, p_error_classes,
+        p_error_messages, p_trace_ids, p_span_ids, p_org_ids, p_endpoint_ids, p_event_types,
+        p_event_data, p_altered, p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_lives,
+        p_retries_of) AS f;
+END
+$$;
+
 CREATE FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -535,6 +586,18 @@ BEGIN
     )
     SELECT count(*) INTO moved FROM folded;
     RETURN moved;
+END
+$$;
+
+CREATE FUNCTION public.forget_prepared_statements() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    prepared text;
+BEGIN
+    FOR prepared IN SELECT s.name FROM pg_prepared_statements AS s WHERE s.from_sql LOOP
+        EXECUTE format('DEALLOCATE %I', prepared);
+    END LOOP;
 END
 $$;
 

@@ -10,5 +10,6 @@ class DeadReason(StrEnum):
     PERMANENT = "permanent"
     #: The process died each time it ran it.
     PROCESS_CRASH = "process_crash"
-    #: It could not be attempted: no webhook of ours, or lost on its way to the work queue.
+    #: It could not be attempted: no webhook of ours, lost on its way to the work queue, or returned
+    #: without an attempt again and again.
     UNDELIVERABLE = "undeliverable"

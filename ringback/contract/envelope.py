@@ -36,6 +36,10 @@ class Header(StrEnum):
     #: Beside a message that was sent to the dead letters by a processor: why.
     ERROR_CLASS = "error_class"
     ERROR_MESSAGE = "error_message"
+    #: Beside a message that was returned without an attempt, the database being there: how often.
+    RETURNS = "returns"
+    #: Beside a suspect: how often it was left without an answer while it ran alone.
+    CRASHES = "crashes"
 
 
 @dataclass(frozen=True, slots=True)

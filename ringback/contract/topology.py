@@ -6,6 +6,8 @@
                                                               ▼
                               webhooks.suspect ──▶ webhooks.dead ──▶ webhooks.dlq
 
+    webhooks.returned ──message's TTL──▶ webhooks.work
+
 A rung has no length limit: the broker's dead-letter worker serves all rungs of a source, and one
 that refuses stalls them all.
 """
@@ -22,6 +24,11 @@ DEAD = "webhooks.dead"
 WORK_QUEUE = "webhooks.work"
 SUSPECT_QUEUE = "webhooks.suspect"
 DEAD_LETTER_QUEUE = "webhooks.dlq"
+RETURNED_QUEUE = "webhooks.returned"
+"""Where a message waits that a processor returned without an attempt: each for its own time."""
+
+DEFAULT_EXCHANGE = ""
+"""Its routing keys are names of queues."""
 
 WORK_DELIVERY_LIMIT = 100
 """High on purpose. A message that the limit dead-letters into a rung comes back without a
@@ -79,6 +86,7 @@ def topology(ladder: Ladder) -> Topology:
             Queue(DEAD_LETTER_QUEUE, _arguments(x_queue_type="quorum")),
             _dead_lettering(SUSPECT_QUEUE, DEAD, limit=SUSPECT_DELIVERY_LIMIT, single=True),
             *(_rung_queue(rung) for rung in ladder.rungs),
+            Queue(RETURNED_QUEUE, _waiting(DEFAULT_EXCHANGE, WORK_QUEUE)),
             _dead_lettering(WORK_QUEUE, FAILED, limit=WORK_DELIVERY_LIMIT),
         ),
         bindings=(
@@ -114,14 +122,16 @@ def _dead_lettering(name: str, exchange: str, *, limit: int, single: bool = Fals
 
 
 def _rung_queue(rung: Rung) -> Queue:
-    return Queue(
-        rung.queue_name,
-        _arguments(
-            x_queue_type="quorum",
-            x_message_ttl=rung.delay_ms,
-            x_dead_letter_exchange=WEBHOOKS,
-            x_dead_letter_routing_key=routing_key(Attempt(rung.attempt + 1)),
-            x_dead_letter_strategy="at-least-once",
-            x_overflow="reject-publish",
-        ),
+    next_key = routing_key(Attempt(rung.attempt + 1))
+    return Queue(rung.queue_name, _waiting(WEBHOOKS, next_key, x_message_ttl=rung.delay_ms))
+
+
+def _waiting(exchange: str, key: str, **ttl: int) -> Arguments:
+    return _arguments(
+        x_queue_type="quorum",
+        **ttl,
+        x_dead_letter_exchange=exchange,
+        x_dead_letter_routing_key=key,
+        x_dead_letter_strategy="at-least-once",
+        x_overflow="reject-publish",
     )

@@ -8,13 +8,14 @@ from ringback.contract.event import message_in
 from ringback.contract.ladder import Ladder
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
-from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
+from ringback.runtime.postgres import DATA_REFUSED
 from services.processor.attempting import Attempting
 from services.processor.call_columns import ends_call
 from services.processor.database_watch import DatabaseWatch
 from services.processor.delivery import Delivery
 from services.processor.delivery_log import Begun, DeliveryLog, Ended, Recorded
 from services.processor.group_commit import DatabaseAwayError, GroupCommit
+from services.processor.handler_connection import STATEMENT_ERRORS, TransactionLostError
 from services.processor.handler_set import Chosen, HandlerSet
 from services.processor.handler_span import HandlerSpan
 from services.processor.message_span import MessageSpan
@@ -22,7 +23,7 @@ from services.processor.observe import Observer
 from services.processor.one_at_a_time import OneAtATime
 from services.processor.outcome import DUPLICATE, Effect, Outcome, completed, failed, without_hidden
 from services.processor.run_handlers import run_handlers
-from services.processor.transaction_attempt import TransactionLostError, complete_in_transaction
+from services.processor.transaction_attempt import complete_in_transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Commits:
     finish: GroupCommit[Ended, Recorded]
 
 
-_TRANSACTION_LOST: tuple[type[BaseException], ...] = (*DATABASE_AWAY, TransactionLostError)
+_TRANSACTION_LOST: tuple[type[BaseException], ...] = (*STATEMENT_ERRORS, TransactionLostError)
 
 
 class Attempts:
@@ -66,7 +67,8 @@ class Attempts:
 
         A redelivery runs nothing: the recorded outcome is returned again. One that comes while
         its webhook is in hand, as after a lost connection, waits for that outcome. Raises
-        DatabaseAwayError when nothing could be recorded; the webhook is then to be returned.
+        DatabaseAwayError when nothing could be recorded; the webhook is then to be returned. Raises
+        TransactionLostError when nothing was recorded although the database is there.
         """
         async with self._turns.turn(delivery.envelope.job_id):
             attempting = Attempting(delivery, span, self._now())
@@ -111,6 +113,9 @@ class Attempts:
                 effects=outcome.effects,
             )
         except _TRANSACTION_LOST as exc:
+            # The connection may have ended for a reason of its own. Only another one can tell.
+            if await self._watch.is_answering():
+                raise TransactionLostError(f"{type(exc).__qualname__}: {exc}") from exc
             self._watch.failed(exc)
             raise DatabaseAwayError from exc
 

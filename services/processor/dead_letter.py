@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +20,10 @@ from ringback.contract.redaction.mark import REDACTED
 from ringback.contract.redaction.quotations import without_quotations
 from ringback.contract.redaction.redaction import Redaction
 from ringback.contract.status import AttemptOutcome
-from ringback.contract.topology import SUSPECT_QUEUE
+from ringback.contract.topology import DEAD_LETTER_QUEUE, DEFAULT_EXCHANGE, SUSPECT_QUEUE
 from services.processor.delivery import Message, attempt_due
 from services.processor.log_rows import LogRow
-from services.processor.policy import CRASHED, UNDELIVERABLE, Failure
+from services.processor.policy import CRASHED, Failure, Forward, bury
 
 NOBODYS_ORG = UUID(int=0)
 """The org of messages that no gateway of ours published. No endpoint may have it."""
@@ -79,7 +80,7 @@ def reason_of(failure: Failure | None, last: AttemptOutcome | None) -> DeadReaso
     """Why it is dead; `last` is how its last attempt ended, None if it never had one."""
     if failure == CRASHED:
         return DeadReason.PROCESS_CRASH
-    if last is None or (failure is not None and failure.error_class == UNDELIVERABLE):
+    if last is None or (failure is not None and last is AttemptOutcome.FAILED):
         return DeadReason.UNDELIVERABLE
     is_permanent = last is AttemptOutcome.PERMANENT
     return DeadReason.PERMANENT if is_permanent else DeadReason.LADDER_EXHAUSTED
@@ -89,6 +90,13 @@ def with_raw_body(letter: DeadLetter) -> DeadLetter:
     """The same letter with its event in a form that any store holds."""
     raw = _raw(letter.row.event_data.encode())
     return replace(letter, row=replace(letter.row, event_data=raw, altered=True))
+
+
+def renewed(message: Message, returns: int) -> Forward:
+    """A copy for the end of the queue, with what only the broker's headers said."""
+    failure = _failure(message.headers, ())
+    headers = dict(bury(attempt_due(message), failure).headers) | {Header.RETURNS.value: returns}
+    return Forward(DEFAULT_EXCHANGE, DEAD_LETTER_QUEUE, MappingProxyType(headers))
 
 
 def _envelope(message: Message) -> Envelope | None:

@@ -1,5 +1,6 @@
 """Writes down each dead letter in the log, and only then takes it from its queue."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from services.processor.dead_letter import (
     fingerprint,
     job_id_in,
     reason_of,
+    renewed,
     with_raw_body,
 )
 from services.processor.delivery import Message
@@ -31,7 +33,7 @@ from services.processor.log_days import NeedDay
 from services.processor.log_rows import columns
 from services.processor.message_span import MessageSpan
 from services.processor.observe import Observer
-from services.processor.policy import Acknowledge
+from services.processor.policy import Acknowledge, is_worn
 from services.processor.previous_attempts import link_previous_attempts
 from services.processor.settle import Publisher, give_back, give_back_after_a_bug, settle
 from services.processor.shared_query import shared_query
@@ -39,6 +41,8 @@ from services.processor.spans import Spans
 from services.processor.trace_links import before_burial
 
 _PACKAGE = "services.processor"
+_FIRST_WAIT_S = 1.0
+_WAITING_LONG = 10
 
 log = structlog.get_logger()
 
@@ -130,12 +134,16 @@ class DeadLetterRecorder:
         self._on_database_away = on_database_away
         self._observer = observer
         self._spans = spans
+        self._waiting = 0
 
     async def take(self, incoming: AbstractIncomingMessage) -> None:
         """Record one message of the dead-letter queue, then acknowledge it."""
         message = message_of(incoming)
         with self._spans.begin(message, DEAD_LETTER_QUEUE, is_dead_letter=True) as span:
             try:
+                if is_worn(message.deliveries_before):
+                    await settle(incoming, renewed(message, message.returns), self._publisher, span)
+                    return
                 await self._record(message, span)
                 await settle(incoming, Acknowledge(), self._publisher, span)
             except DatabaseAwayError as exc:
@@ -145,7 +153,26 @@ class DeadLetterRecorder:
             except Exception as exc:
                 span.failed(type(exc).__qualname__)
                 log.exception(LogEvent.DEAD_LETTER_NOT_RECORDED, job_id=incoming.message_id)
-                await give_back_after_a_bug(incoming, span)
+                await self._return(incoming, message, span)
+
+    async def _return(
+        self, incoming: AbstractIncomingMessage, message: Message, span: MessageSpan
+    ) -> None:
+        """Try it again later, behind the others. It stays a message until it is recorded."""
+        returns = message.returns + 1
+        self._observer.returned(message.message_id, returns, DEAD_LETTER_QUEUE)
+        # Those that wait here keep places of the queue. Half of these are for the others.
+        doublings = min(returns - 1, 5) if self._waiting < _WAITING_LONG else 0
+        self._waiting += 1
+        try:
+            await asyncio.sleep(_FIRST_WAIT_S * 2**doublings)
+        finally:
+            self._waiting -= 1
+        try:
+            await settle(incoming, renewed(message, returns), self._publisher, span)
+        except Exception:
+            log.exception(LogEvent.DEAD_LETTER_NOT_RECORDED, job_id=incoming.message_id)
+            await give_back_after_a_bug(incoming, span)
 
     async def _record(self, message: Message, span: MessageSpan) -> None:
         adopted = None if job_id_in(message) else await self._adopt(message, span)

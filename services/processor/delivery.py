@@ -24,7 +24,20 @@ class Message:
     @property
     def deliveries_before(self) -> int:
         """How often the broker had delivered it before, without getting an answer."""
-        count = self.headers.get("x-delivery-count", 0)
+        return self._count("x-delivery-count")
+
+    @property
+    def crashes(self) -> int:
+        """How often it was left unanswered as a suspect, in copies before and in this one."""
+        return self._count(Header.CRASHES) + self.deliveries_before
+
+    @property
+    def returns(self) -> int:
+        """How often it was returned without an attempt, the database being there."""
+        return self._count(Header.RETURNS)
+
+    def _count(self, header: str) -> int:
+        count = self.headers.get(header, 0)
         return count if isinstance(count, int) else 0
 
 

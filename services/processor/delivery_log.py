@@ -1,7 +1,6 @@
 """The delivery log in PostgreSQL: how attempts begin and end there."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -14,6 +13,7 @@ from ringback.contract.status import AttemptOutcome
 from ringback.runtime.queries import load, name_of
 from services.processor.attempting import Attempting
 from services.processor.call_columns import ends_call
+from services.processor.handler_connection import HandlerConnection
 from services.processor.log_rows import columns, log_row
 from services.processor.message_span import MessageSpan
 from services.processor.outcome import Effect, Outcome, completed
@@ -30,6 +30,16 @@ class Begun:
 
     recorded: AttemptOutcome | None
     duplicate_of: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class BegunTransaction:
+    """An attempt that began in a transaction: which one it is, and what its names mean there."""
+
+    begun: Begun
+    transaction_id: str
+    role_name: str
+    search_path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,51 +115,79 @@ class DeliveryLog:
                 )
         return recorded
 
-    @asynccontextmanager
-    async def finishing(
-        self, attempting: Attempting
-    ) -> AsyncGenerator[tuple[PoolConnectionProxy, Recorded], None]:
-        """The transaction that completes one attempt, open for what its handlers write.
-
-        It begins with the attempt's row. What is raised inside rolls all of it back.
-        """
-        ended = Ended(attempting, completed(), attempting.started_at)
-        async with self._pool.acquire() as connection:
-            await link_previous_attempts(connection, _with_those_before([ended]))
-            try:
-                async with connection.transaction():
-                    [recorded] = await self._finish(connection, [ended])
-                    yield connection, recorded
-            finally:
-                # The handlers are not ours: they may have left locks or settings in the session.
-                await connection.reset()
-
-    @staticmethod
-    async def end_now(
-        connection: PoolConnectionProxy,
-        attempting: Attempting,
-        ended_at: datetime,
-        effects: Sequence[Effect],
-    ) -> None:
-        """Complete what `finishing` began: its effects, and the time at which it really ended."""
-        await _apply(connection, [(effect, attempting.span) for effect in effects])
-        with shared_query("end_attempt_now", [attempting.span]):
-            await connection.execute(
-                load(_PACKAGE, "end_attempt_now.sql"),
-                attempting.delivery.envelope.job_id,
-                attempting.delivery.attempt,
-                ended_at,
+    async def begin_transaction(
+        self, connection: HandlerConnection, attempting: Attempting
+    ) -> BegunTransaction:
+        """Begin an attempt in the transaction that is to finish it, on an untouched connection."""
+        ours = connection.ours
+        await link_previous_attempts(ours, _with_those_before([_completed(attempting)]))
+        await connection.begin()
+        row = log_row(attempting.delivery, self._max_attempts)
+        with shared_query("begin_transaction", [attempting.span]):
+            [found] = await ours.fetch(
+                load(_PACKAGE, "begin_transaction.sql"),
+                [row.id],
+                [attempting.delivery.attempt],
+                *columns([row]),
             )
+        return BegunTransaction(
+            Begun(_outcome(found["recorded_outcome"]), found["duplicate_of"]),
+            found["transaction_id"],
+            found["role_name"],
+            found["search_path"],
+        )
+
+    async def finish_transaction(
+        self,
+        connection: HandlerConnection,
+        begun: BegunTransaction,
+        ended: Ended,
+    ) -> Recorded:
+        """Complete the attempt with its effects, if the transaction is the one that began it.
+
+        What is answered holds once it is committed, and must be rolled back unless it is fresh and
+        complete. Raises what a statement can raise.
+        """
+        [recorded] = await self._finish(
+            connection.ours,
+            [ended],
+            "finish_transaction.sql",
+            begun.transaction_id,
+            begun.role_name,
+            begun.search_path,
+        )
+        if recorded.is_fresh and recorded.outcome is AttemptOutcome.COMPLETED:
+            span = ended.attempting.span
+            await _apply(connection.ours, [(effect, span) for effect in ended.outcome.effects])
+        return recorded
+
+    async def reach_transactions(self) -> None:
+        """Do what `begin_transaction` does, for no webhook. Raises what it would raise."""
+        nothing = columns(())
+        await self._pool.fetch(load(_PACKAGE, "begin_transaction.sql"), [], [], *nothing)
+
+    async def connect(self) -> HandlerConnection:
+        return HandlerConnection(self._pool, await self._pool.acquire())
+
+    async def fate(self, transaction_id: str) -> str | None:
+        """`committed`, `aborted`, or `in progress`; None where that is long ago."""
+        found = await self._pool.fetchrow(load(_PACKAGE, "transaction_fate.sql"), transaction_id)
+        return found["fate"] if found else None
 
     async def _finish(
-        self, connection: PoolConnectionProxy, ended: Sequence[Ended]
+        self,
+        connection: PoolConnectionProxy,
+        ended: Sequence[Ended],
+        statement: str = "finish_attempts.sql",
+        *proof: str,
     ) -> list[Recorded]:
         attempts = [one.attempting for one in ended]
         rows = [log_row(attempt.delivery, self._max_attempts) for attempt in attempts]
         traces = [attempt.span.context for attempt in attempts]
-        with shared_query("finish_attempts", [attempt.span for attempt in attempts]):
+        sql = load(_PACKAGE, statement)
+        with shared_query(name_of(sql), [attempt.span for attempt in attempts]):
             found = await connection.fetch(
-                load(_PACKAGE, "finish_attempts.sql"),
+                sql,
                 [row.id for row in rows],
                 [attempt.delivery.attempt for attempt in attempts],
                 [one.outcome.kind.value for one in ended],
@@ -160,6 +198,7 @@ class DeliveryLog:
                 [trace.trace_id for trace in traces],
                 [trace.span_id for trace in traces],
                 *columns(rows),
+                *proof,
             )
         by_id = {
             record["delivery_id"]: Recorded(
@@ -202,6 +241,10 @@ async def _apply(
         same = list(group)
         with shared_query(name_of(statement), dict.fromkeys(span for _, span in same)):
             await connection.executemany(statement, [effect.arguments for effect, _ in same])
+
+
+def _completed(attempting: Attempting) -> Ended:
+    return Ended(attempting, completed(), attempting.started_at)
 
 
 def _with_those_before(ended: Sequence[Ended]) -> list[tuple[MessageSpan, Before | None]]:

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.ladder import Ladder, attempt_of
 from ringback.contract.redaction.redaction import Redaction
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import SUSPECT_QUEUE, WORK_QUEUE
@@ -20,6 +20,7 @@ from services.processor.delivery import (
     open_delivery,
 )
 from services.processor.group_commit import DatabaseAwayError
+from services.processor.handler_connection import TransactionLostError
 from services.processor.log_days import NeedDay
 from services.processor.message_span import MessageSpan
 from services.processor.observe import Observer
@@ -33,8 +34,12 @@ from services.processor.policy import (
     Verdict,
     bury,
     decide,
+    failure_of,
+    give_up_turn,
     is_hopeless,
     is_suspect,
+    is_worn,
+    renew,
     set_aside,
 )
 from services.processor.settle import Publisher, give_back, give_back_after_a_bug, settle
@@ -96,10 +101,10 @@ class Lanes:
                 span.failed(type(exc).__qualname__)
                 await self._on_database_away()
                 await give_back(incoming, span)
-            except Exception as exc:
-                span.failed(type(exc).__qualname__)
-                log.exception(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id)
-                await give_back_after_a_bug(incoming, span)
+            except (Exception, asyncio.CancelledError) as exc:
+                if _is_cut_short(exc):
+                    raise
+                await self._return(incoming, message, Lane.WORK, exc, span)
 
     async def suspect(self, incoming: AbstractIncomingMessage) -> None:
         """Attempt a webhook while nothing else is in hand that a crash could take along."""
@@ -114,13 +119,33 @@ class Lanes:
                 span.failed(type(exc).__qualname__)
                 await self._on_database_away()
                 await settle(incoming, anew, self._publisher, span)
-            except asyncio.CancelledError:
-                await self._set_aside_anew(incoming, anew, span)
-                raise
-            except Exception as exc:
-                span.failed(type(exc).__qualname__)
-                log.exception(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id)
-                await give_back_after_a_bug(incoming, span)
+            except (Exception, asyncio.CancelledError) as exc:
+                if _is_cut_short(exc):
+                    await self._set_aside_anew(incoming, anew, span)
+                    raise
+                await self._return(incoming, message, Lane.SUSPECT, exc, span)
+
+    async def _return(
+        self,
+        incoming: AbstractIncomingMessage,
+        message: Message,
+        lane: Lane,
+        exc: BaseException,
+        span: MessageSpan,
+    ) -> None:
+        """Return what could not be attempted although the database is there, with a count."""
+        span.failed(type(exc).__qualname__)
+        if not isinstance(exc, TransactionLostError):
+            log.error(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id, exc_info=exc)
+        self._observer.returned(message.message_id, message.returns + 1, type(exc).__qualname__)
+        verdict = give_up_turn(
+            message.returns + 1, lane=lane, attempt=attempt_due(message), failure=failure_of(exc)
+        )
+        try:
+            await self._settle(incoming, verdict, span)
+        except Exception:
+            log.exception(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id)
+            await give_back_after_a_bug(incoming, span)
 
     def _received(self, incoming: AbstractIncomingMessage) -> Message:
         message = message_of(incoming)
@@ -149,12 +174,17 @@ class Lanes:
         if is_suspect(message.deliveries_before, database_was_away=self._watch.was_away_recently):
             self._observer.set_aside(message.message_id, message.deliveries_before)
             return set_aside(attempt_due(message))
+        if is_worn(message.deliveries_before):
+            return renew(attempt_due(message))
         return await self._verdict(message, Lane.WORK, span)
 
     async def _suspect_verdict(self, message: Message, span: MessageSpan) -> Verdict:
-        if is_hopeless(message.deliveries_before):
+        if is_hopeless(message.crashes):
             span.failed(CRASHED.error_class)
             return bury(attempt_due(message), CRASHED)
+        if message.deliveries_before:
+            # A copy carries the count along, so that the queue's own limit is never reached.
+            return set_aside(attempt_due(message), message.crashes)
         async with self._alone():
             return await self._verdict(message, Lane.SUSPECT, span)
 
@@ -167,4 +197,13 @@ class Lanes:
         span.opened(delivery)
         await self._need_day(delivery.envelope.job_id)
         outcome = await self._attempts.make(delivery, span)
+        if attempt_of(message.routing_key) is None:
+            # A copy of ours: it came by the name of its queue, so the broker cannot find its rung.
+            lane = Lane.SUSPECT
         return decide(outcome, lane=lane, attempt=delivery.attempt, ladder=self._ladder)
+
+
+def _is_cut_short(exc: BaseException) -> bool:
+    """Whether our own stop cancels this task. Any other cancellation is an error like others."""
+    task = asyncio.current_task()
+    return isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling() > 0

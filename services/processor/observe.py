@@ -50,6 +50,7 @@ class Observer:
         self._retries = instruments.counter(Metric.RETRIES_SCHEDULED, rung=rungs)
         self._redelivered = instruments.counter(Metric.REDELIVERED)
         self._dead_letters = instruments.counter(Metric.DEAD_LETTERS)
+        self._returned = instruments.counter(Metric.RETURNED)
         self._suspects = instruments.counter(Metric.SUSPECTS)
         self._in_flight = instruments.gauge(Metric.IN_FLIGHT)
         self._last_processed = instruments.gauge(Metric.LAST_PROCESSED)
@@ -124,6 +125,10 @@ class Observer:
     def set_aside(self, job_id: str | None, deliveries_before: int) -> None:
         self._suspects.inc()
         log.warning(LogEvent.SUSPECT_SET_ASIDE, job_id=job_id, deliveries_before=deliveries_before)
+
+    def returned(self, job_id: str | None, returns: int, reason: str) -> None:
+        self._returned.inc()
+        log.warning(LogEvent.MESSAGE_RETURNED, job_id=job_id, returns=returns, reason=reason)
 
     def undeliverable(self, job_id: str | None, reason: str) -> None:
         log.error(LogEvent.MESSAGE_UNDELIVERABLE, job_id=job_id, reason=reason)

@@ -50,6 +50,12 @@ def failed(error_class: str, error_message: str, *, permanent: bool = False) -> 
     )
 
 
+def with_note(outcome: Outcome, note: str) -> Outcome:
+    """The outcome with a sentence behind its error message, which is cut to make room for it."""
+    message = (outcome.error_message or "")[: _LONGEST_MESSAGE - len(note) - 1]
+    return replace(outcome, error_message=f"{message} {note}")
+
+
 def without_hidden(outcome: Outcome, hidden: Sequence[str]) -> Outcome:
     """The outcome with nothing in its message that redaction took out of the event."""
     if outcome.error_message is None or not hidden:

@@ -33,6 +33,7 @@ class CopyPublisher:
             message_id=message.message_id or _NO_ID,
             timestamp=message.timestamp,
             type=message.type,
+            expiration=None if forward.wait_ms is None else forward.wait_ms / 1000,
         )
         await self._publisher.publish(
             copy, exchange=forward.exchange, routing_key=forward.routing_key

@@ -8,6 +8,7 @@ import structlog
 
 from ringback.contract.telemetry import LogEvent
 from ringback.handlers import Event, Handler, PermanentFailure
+from services.processor.contained_exits import contain_exits, in_handler
 from services.processor.handler_span import HandlerSpan
 from services.processor.message_span import MessageSpan
 from services.processor.outcome import Outcome, completed, failed
@@ -18,7 +19,7 @@ _TIMEOUT = "timeout"
 log = structlog.get_logger()
 
 #: Handlers that ignored their cancellation. Kept, or the garbage collector would break them off.
-_abandoned: set[asyncio.Task[None]] = set()
+_abandoned: set[asyncio.Task[BaseException | None]] = set()
 
 
 def are_abandoned() -> bool:
@@ -41,6 +42,7 @@ async def run_handlers(
     cancels the handler and is no outcome: work cut short by our own shutdown is not an attempt.
     """
     handling = HandlerSpan(span)
+    contain_exits(asyncio.get_running_loop())
     task = asyncio.create_task(_in_turn(handlers, event, *arguments, handling=handling))
     try:
         await asyncio.wait({task}, timeout=timeout_s)
@@ -55,10 +57,10 @@ async def run_handlers(
     return _outcome_of(task)
 
 
-def _outcome_of(task: asyncio.Task[None]) -> Outcome:
+def _outcome_of(task: asyncio.Task[BaseException | None]) -> Outcome:
     if task.cancelled():
         return failed("CancelledError", "The handler cancelled itself.")
-    error = task.exception()
+    error = task.exception() or task.result()
     if error is None:
         return completed()
     return failed(
@@ -71,24 +73,30 @@ def _outcome_of(task: asyncio.Task[None]) -> Outcome:
 def _said_by(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # ruff: ignore[blind-except]  # an error that cannot be printed is an error all the same
+    except BaseException:  # ruff: ignore[blind-except]  # an error that cannot be printed is an error all the same
         return ""
 
 
 async def _in_turn(
     handlers: Sequence[Handler], event: Event, *arguments: object, handling: HandlerSpan
-) -> None:
+) -> BaseException | None:
+    """Run the handlers. An error that asks the process to end is returned: no task may raise it."""
+    in_handler.set(True)
     for handler in handlers:
         context = handling.begin(handler).context
         try:
             await handler(replace(event, trace=context), *arguments)
+        except (SystemExit, KeyboardInterrupt) as exc:
+            handling.end(type(exc).__qualname__)
+            return exc
         except BaseException as exc:
             handling.end(type(exc).__qualname__)
             raise
         handling.end()
+    return None
 
 
-async def _cut(task: asyncio.Task[None], event: Event) -> None:
+async def _cut(task: asyncio.Task[BaseException | None], event: Event) -> None:
     task.cancel()
     await asyncio.wait({task}, timeout=_CANCEL_WAIT_S)
     if not task.done():
@@ -101,7 +109,7 @@ async def _cut(task: asyncio.Task[None], event: Event) -> None:
         _forget(task)
 
 
-def _forget(task: asyncio.Task[None]) -> None:
+def _forget(task: asyncio.Task[BaseException | None]) -> None:
     _abandoned.discard(task)
     if not task.cancelled():
         task.exception()  # looked at, or the loop reports it as forgotten

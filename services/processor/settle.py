@@ -15,7 +15,12 @@ from services.processor.policy import Acknowledge, Forward, Reject, Verdict, mov
 _RETRY_WAIT_S = 1.0
 _AFTER_A_BUG_S = 1.0
 _OF_ONE_HOP = frozenset(
-    {Header.ATTEMPT.value, Header.ERROR_CLASS.value, Header.ERROR_MESSAGE.value}
+    {
+        Header.ATTEMPT.value,
+        Header.ERROR_CLASS.value,
+        Header.ERROR_MESSAGE.value,
+        Header.CRASHES.value,
+    }
 )
 
 log = structlog.get_logger()
@@ -62,9 +67,9 @@ async def give_back(message: AbstractIncomingMessage, span: MessageSpan) -> None
 
 
 async def give_back_after_a_bug(message: AbstractIncomingMessage, span: MessageSpan) -> None:
-    """Return a message that we failed on, but not at once: it would go round as fast as it can.
+    """Return a message that we could not even return with a count, but not at once.
 
-    Its deliveries are counted, so it ends among the suspects and then among the dead letters.
+    The broker counts its deliveries, so it ends among the suspects and then among the dead letters.
     """
     await asyncio.sleep(_AFTER_A_BUG_S)
     await give_back(message, span)

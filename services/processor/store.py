@@ -74,6 +74,7 @@ async def open_store(
         async def ping_all() -> bool:
             """Do all that the work does, with nothing in hand: what would be refused is refused."""
             await delivery_log.begin(())
+            await delivery_log.reach_transactions()
             await delivery_log.finish(())
             await dead_letter_log.record(())
             if settings.voice_calls:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 
 import structlog
 from aio_pika.abc import (
@@ -52,6 +51,7 @@ class Tap:
         self._channel: UnderlayChannel | None = None
         self._consumer_tag: str | None = None
         self._turning = asyncio.Lock()
+        self._is_dropping = False
 
     @property
     def is_running(self) -> bool:
@@ -91,6 +91,7 @@ class Tap:
 
     async def drop_all(self) -> None:
         """Break off what is in hand, unanswered: the broker delivers it again."""
+        self._is_dropping = True
         tasks = set(self._in_hand)
         for task in tasks:
             task.cancel()
@@ -138,5 +139,9 @@ class Tap:
 
     async def _handle(self, message: AbstractIncomingMessage) -> None:
         async with self._slots:
-            with suppress(asyncio.CancelledError):
+            try:
                 await self._on_message(message)
+            except asyncio.CancelledError:
+                if not self._is_dropping:
+                    # A handler cancelled each task it found. A new session brings it again.
+                    self._on_lost()

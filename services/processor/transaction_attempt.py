@@ -1,40 +1,36 @@
 """An attempt whose handlers write in the transaction that finishes it."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event, Handler
-from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
+from ringback.runtime.postgres import DATA_REFUSED
 from services.processor.attempting import Attempting
-from services.processor.delivery_log import DeliveryLog, Recorded
-from services.processor.outcome import DUPLICATE, Effect, Outcome, failed
+from services.processor.delivery_log import BegunTransaction, DeliveryLog, Ended, Recorded
+from services.processor.handler_connection import HandlerConnection, TransactionLostError
+from services.processor.outcome import DUPLICATE, Effect, Outcome, completed, failed, with_note
 from services.processor.run_handlers import run_handlers
 
-_ANSWERS_WITHIN_S = 5.0
+_ENDS_WITHIN_S = 5.0
+_POLL_S = 0.05
+_MISUSED = "RB001"
+"""The SQLSTATE by which `finish_webhook_transaction` says what a handler changed."""
 
+MISUSE = "ConnectionMisuse"
+"""The error class of a handler that left its connection in a state that no attempt can end in."""
 
-class _RollBackError(Exception):
-    """Leaves the transaction without its changes, and carries out what is to be told."""
+_KEPT = "The handler ended its transaction by itself, so what it wrote may have been kept."
 
-    def __init__(self, result: Outcome | Recorded) -> None:
-        super().__init__()
-        self.result = result
-
-
-_HANDLERS_FAULT: tuple[type[BaseException], ...] = (
+_REFUSED_WRITES: tuple[type[BaseException], ...] = (
     *DATA_REFUSED,
     asyncpg.InFailedSQLTransactionError,
     asyncpg.IntegrityConstraintViolationError,
 )
-"""What a commit raises because of what the handlers wrote, or because they hid an error of it."""
-
-
-class TransactionLostError(Exception):
-    """The transaction ended without us, so the attempt did not happen."""
+"""Errors of a finishing transaction that say by their class what is wrong with the writes in it."""
 
 
 async def complete_in_transaction(
@@ -50,57 +46,107 @@ async def complete_in_transaction(
     """Run the handlers inside the finishing transaction.
 
     Returns what the log holds once it committed, or what it held before. Returns the outcome of
-    handlers that failed: their transaction is rolled back, and the failure is still to be
-    recorded. Raises one of DATABASE_AWAY, or TransactionLostError, when the server went away.
+    handlers that failed, or that misused their connection: their transaction is rolled back, and
+    the failure is still to be recorded. Raises one of STATEMENT_ERRORS for a statement on a
+    connection that no handler had, and TransactionLostError when the connection went away.
     """
-    decided: Outcome | Recorded | None = None
+    connection = await delivery_log.connect()
     try:
-        async with delivery_log.finishing(attempting) as (connection, recorded):
-            if not recorded.is_fresh:
-                decided = recorded
-            elif recorded.outcome is AttemptOutcome.DUPLICATE:
-                decided = DUPLICATE
-            else:
-                with attempting.handling:
-                    outcome = await run_handlers(
-                        handlers, event, connection, timeout_s=timeout_s, span=attempting.span
-                    )
-                decided = await _failure_in(outcome, connection)
-            _leave_if(decided)
-            await delivery_log.end_now(connection, attempting, now(), effects)
-    except _RollBackError as rolled_back:
-        return rolled_back.result
-    except _HANDLERS_FAULT as exc:
+        try:
+            begun = await delivery_log.begin_transaction(connection, attempting)
+        except DATA_REFUSED as exc:
+            return failed(type(exc).__qualname__, str(exc))
+        result = _known(begun)
+        if result is None:
+            with attempting.handling:
+                result = await run_handlers(
+                    handlers, event, connection.lend(), timeout_s=timeout_s, span=attempting.span
+                )
+            connection.take_back()
+            result = _closed(connection) or result
+            if result.kind is AttemptOutcome.COMPLETED:
+                ended = Ended(attempting, completed(tuple(effects)), now())
+                result = await _commit(delivery_log, connection, begun, ended)
+        return await _end(delivery_log, connection, begun, result)
+    finally:
+        connection.close()
+
+
+def _known(begun: BegunTransaction) -> Recorded | Outcome | None:
+    """The result where no handler is to run."""
+    recorded, duplicate_of = begun.begun.recorded, begun.begun.duplicate_of
+    if recorded is not None:
+        return Recorded(recorded, is_fresh=False, duplicate_of=duplicate_of)
+    return None if duplicate_of is None else DUPLICATE
+
+
+def _closed(connection: HandlerConnection) -> Outcome | None:
+    if not connection.was_closed:
+        return None
+    return failed(MISUSE, "The handler tried to close the connection that it was given.")
+
+
+async def _commit(
+    delivery_log: DeliveryLog, connection: HandlerConnection, begun: BegunTransaction, ended: Ended
+) -> Recorded | Outcome:
+    """Finish the attempt. What is neither fresh nor complete is still to be rolled back."""
+    try:
+        await connection.lift_timeouts()
+        recorded = await delivery_log.finish_transaction(connection, begun, ended)
+        if not recorded.is_fresh:
+            return recorded
+        if recorded.outcome is not AttemptOutcome.COMPLETED:
+            return DUPLICATE
+        await connection.commit()
+    except _REFUSED_WRITES as exc:
         return failed(type(exc).__qualname__, str(exc))
-    except DATABASE_AWAY:
-        # A handler that ignores its cancellation can hold the connection against our rollback.
-        # The connection then ends, and the transaction with it; what was decided still holds.
-        if decided is None:
-            raise
-        return decided
+    except Exception as exc:  # with codecs of a handler's own, asyncpg and we raise anything
+        if connection.is_lost(exc):
+            raise TransactionLostError("The connection of the handler has ended.") from exc
+        return failed(MISUSE, _misuse(exc))
     return recorded
 
 
-async def _failure_in(outcome: Outcome, connection: PoolConnectionProxy) -> Outcome | None:
-    """The outcome if the handlers failed by themselves, not for a server that had gone away."""
-    if outcome.kind is not AttemptOutcome.COMPLETED and not await _answers(connection):
-        raise TransactionLostError
-    if connection.is_closed():
-        raise TransactionLostError
-    return None if outcome.kind is AttemptOutcome.COMPLETED else outcome
+def _misuse(exc: BaseException) -> str:
+    if isinstance(exc, asyncpg.PostgresError) and exc.sqlstate == _MISUSED:
+        return str(exc)
+    return (
+        "The handler left its connection in a state in which the attempt cannot be finished: "
+        f"{type(exc).__qualname__}: {exc}"
+    )
 
 
-async def _answers(connection: PoolConnectionProxy) -> bool:
-    """Whether the server is still there. That it refuses is an answer, that it is busy too."""
+async def _end(
+    delivery_log: DeliveryLog,
+    connection: HandlerConnection,
+    begun: BegunTransaction,
+    result: Recorded | Outcome,
+) -> Recorded | Outcome:
+    """Be done with the connection, and with the transaction if it is not committed."""
+    if isinstance(result, Recorded) and result.is_fresh:
+        await connection.give_back()
+        return result
+    fate = await connection.roll_back(begun.transaction_id, begun.role_name)
+    if fate is not None:
+        await connection.give_back()
+    connection.close()
+    if fate is None:
+        fate = await _ended_fate(delivery_log, begun.transaction_id)
+    if isinstance(result, Outcome) and (connection.has_ended or fate == "committed"):
+        return with_note(result, _KEPT)
+    return result
+
+
+async def _ended_fate(delivery_log: DeliveryLog, transaction_id: str) -> str | None:
+    """How the transaction ended, once the server has noticed that its connection did.
+
+    Until then it holds the webhook's row, and whoever records the failure would wait for that.
+    """
     try:
-        await connection.execute("SELECT", timeout=_ANSWERS_WITHIN_S)
-    except (OSError, TimeoutError, asyncpg.InternalClientError):
-        return False
-    except (asyncpg.PostgresError, asyncpg.InterfaceError):
-        return not connection.is_closed()
-    return True
-
-
-def _leave_if(decided: Outcome | Recorded | None) -> None:
-    if decided is not None:
-        raise _RollBackError(decided)
+        async with asyncio.timeout(_ENDS_WITHIN_S):
+            # ruff: ignore[async-busy-wait]  # the server tells nobody
+            while (fate := await delivery_log.fate(transaction_id)) == "in progress":
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError as exc:
+        raise TransactionLostError("The transaction of the handler does not end.") from exc
+    return fate

@@ -162,9 +162,16 @@ class _WorkLogEvent:
     )
     MESSAGE_NOT_PROCESSED: Final = LogEventSpec(
         "message.not_processed",
-        "A message met a bug of ours; `exception` says which. The broker brings it again.",
+        "A message met a bug of ours; `exception` says which. It comes again later.",
         services=PROCESSOR,
         fields=("job_id",),
+    )
+    MESSAGE_RETURNED: Final = LogEventSpec(
+        "message.returned",
+        "A message could not be attempted although the database is there. It comes again later; "
+        "after ten such returns it runs alone, and then it is a dead letter.",
+        services=PROCESSOR,
+        fields=("job_id", "returns", "reason"),
     )
     MESSAGE_LEFT_UNANSWERED: Final = LogEventSpec(
         "message.left_unanswered",

@@ -96,6 +96,12 @@ class _WorkMetric:
         help="Messages that the broker brought again: a processor had left them unanswered.",
         services=PROCESSOR,
     )
+    RETURNED: Final = MetricSpec(
+        name="webhook_returned_total",
+        kind=Kind.COUNTER,
+        help="Messages returned without an attempt, the database being there, to come again later.",
+        services=PROCESSOR,
+    )
     SUSPECTS: Final = MetricSpec(
         name="webhook_suspects_total",
         kind=Kind.COUNTER,

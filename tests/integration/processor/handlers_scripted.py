@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from ringback.handlers import Event, PermanentFailure, handles
+from tests.integration.processor.handler_steps import perform
 from tests.support.eventually import eventually
 
 _in_hand = 0
@@ -21,6 +22,8 @@ async def plain(event: Event) -> None:
     _in_hand += 1
     try:
         run = await _noted(event, "plain")
+        for step in event.message["script"].get("steps", ()):
+            await perform(step, event, None)
         await _act(event, run)
     finally:
         _in_hand -= 1
@@ -34,6 +37,8 @@ async def transactional(event: Event, connection: asyncpg.Connection) -> None:
     await connection.execute("INSERT INTO effects VALUES ($1)", event.job_id)
     if "sql" in script:
         await connection.execute(script["sql"])
+    for step in script.get("steps", ()):
+        await perform(step, event, connection)
     if script.get("swallow"):
         try:
             await connection.execute("SELECT 1 / 0")

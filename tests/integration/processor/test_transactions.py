@@ -104,7 +104,7 @@ async def test_a_connection_that_goes_mute_costs_no_attempt(
         job_id = await stage.send(scripted("transaction", sql=sql))
         [run, *_] = await stage.until_run(job_id)
         way.strand()
-        await eventually(lambda: bool(process.lines("database.away")), deadline_s=30)
+        await eventually(lambda: bool(process.lines("message.returned")), deadline_s=30)
         # The server would notice by itself, but later.
         await stage.database.execute("SELECT pg_terminate_backend($1)", run["backend"])
 

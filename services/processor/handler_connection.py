@@ -1,0 +1,186 @@
+"""A connection of the pool that handlers may use for one attempt, and that may not survive it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from ringback.runtime.queries import load
+
+_PACKAGE = "services.processor"
+_ANSWERS_WITHIN_S = 5.0
+
+STATEMENT_ERRORS: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""Everything that a statement can raise, whosever fault it is."""
+
+_SERVER_ERRORS = ("08", "53", "57P", "58", "XX")
+"""Beginnings of the SQLSTATEs by which a server reports that it stops, is full or broken."""
+
+
+class TransactionLostError(Exception):
+    """The transaction ended, or its connection did, and the handler may not be the reason."""
+
+
+class LentConnection(PoolConnectionProxy):
+    """A connection as a handler gets it. It cannot close it, and loses it when it returns.
+
+    It notes what makes the connection unfit for others.
+    """
+
+    def __init__(self, holder: Any, raw: asyncpg.Connection) -> None:
+        self._raw: asyncpg.Connection | None = None
+        super().__init__(holder, raw)
+        self.was_closed = False
+        self.is_altered = False
+        self.has_ended = False
+
+    @property
+    def _con(self) -> asyncpg.Connection | None:
+        """What asyncpg asks for at each call: the moment to see how the call before has ended."""
+        raw = self._raw
+        if raw is not None and not raw.is_closed() and not raw.is_in_transaction():
+            self.has_ended = True
+        return raw
+
+    @_con.setter
+    def _con(self, raw: asyncpg.Connection | None) -> None:
+        self._raw = raw
+
+    async def close(self, *, timeout: float | None = None) -> None:  # ruff: ignore[async-function-with-timeout]  # as asyncpg has it
+        del timeout
+        self._refuse()
+
+    def terminate(self) -> None:
+        self._refuse()
+
+    def _refuse(self) -> None:
+        self.was_closed = True
+        raise asyncpg.InterfaceError("A handler must not close the connection that it is given.")
+
+
+def _altering(name: str) -> Callable[..., Any]:
+    def altered(self: LentConnection, *arguments: Any, **named: Any) -> Any:
+        self.is_altered = True
+        return getattr(PoolConnectionProxy, name)(self, *arguments, **named)
+
+    return altered
+
+
+for _name in ("set_type_codec", "set_builtin_type_codec", "reset_type_codec", "add_query_logger"):
+    setattr(LentConnection, _name, _altering(_name))
+
+
+def _detach(proxy: Any) -> None:
+    proxy._detach()  # ruff: ignore[private-member-access]  # as asyncpg does on a release
+
+
+class HandlerConnection:
+    """First it is ours, with a transaction; then the handlers' by `lend`; then ours again.
+
+    However it goes, `close` must be called: unless it was given back, the connection ends.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, acquired: PoolConnectionProxy) -> None:
+        self._pool = pool
+        given: Any = acquired
+        self._holder = given._holder  # ruff: ignore[private-member-access]  # the only way to lend it
+        self._raw = given._con  # ruff: ignore[private-member-access]  # as above
+        self._lent: LentConnection | None = None
+        self._transaction = acquired.transaction()
+        self._is_open = True
+        self._is_reset = False
+        self.ours = acquired
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the handlers are known to have ended their transaction."""
+        return self._lent is not None and self._lent.has_ended
+
+    @property
+    def was_closed(self) -> bool:
+        return self._lent is not None and self._lent.was_closed
+
+    async def begin(self) -> None:
+        await self._transaction.start()
+
+    def lend(self) -> LentConnection:
+        _detach(self.ours)
+        self._lent = LentConnection(self._holder, self._raw)
+        return self._lent
+
+    def take_back(self) -> None:
+        """From here on every call of the handlers on it fails.
+
+        Raises TransactionLostError if the connection has ended, which a handler cannot bring about.
+        """
+        assert self._lent is not None
+        _detach(self._lent)
+        if self._raw.is_closed():
+            raise TransactionLostError("The connection of the handler has ended.")
+        self.ours = self._holder._proxy = PoolConnectionProxy(self._holder, self._raw)  # ruff: ignore[private-member-access]  # as above
+
+    async def lift_timeouts(self) -> None:
+        """Give our statements the time that they need, whatever the handler set."""
+        await self.ours.execute(load(_PACKAGE, "lift_timeouts.sql"))
+
+    async def commit(self) -> None:
+        """Commit, and take back what the handler left in the session, in one round trip."""
+        await self.ours.execute(load(_PACKAGE, "commit_and_reset.sql"))
+        self._raw._top_xact = None  # ruff: ignore[private-member-access]  # as a commit of asyncpg's
+        self._is_reset = True
+
+    async def roll_back(self, transaction_id: str, role_name: str) -> str | None:
+        """End the transaction without its changes.
+
+        Returns how it ended, `aborted` or `committed`, or None where this session cannot say so or
+        is not as it was: it must not be used again. Raises TransactionLostError where the server
+        does not answer.
+        """
+        try:
+            async with asyncio.timeout(_ANSWERS_WITHIN_S):
+                await self._transaction.rollback()
+                found = await self.ours.fetchrow(
+                    load(_PACKAGE, "transaction_fate.sql"), transaction_id
+                )
+        except Exception as exc:  # with codecs of a handler's own, asyncpg and we raise anything
+            if self.is_lost(exc):
+                raise TransactionLostError(
+                    "The connection of the handler does not answer."
+                ) from exc
+            return None
+        return found["fate"] if found and found["role_name"] == role_name else None
+
+    def is_lost(self, exc: BaseException) -> bool:
+        """Whether an error of our own statement says that the server or the way to it failed."""
+        if isinstance(exc, OSError | TimeoutError | asyncpg.InternalClientError):
+            return True
+        is_told = isinstance(exc, asyncpg.PostgresError)
+        return self._raw.is_closed() or (is_told and str(exc.sqlstate).startswith(_SERVER_ERRORS))
+
+    async def give_back(self) -> None:
+        """Return it to the pool as if no handler had used it, or end it where that fails."""
+        if self._lent is not None and self._lent.is_altered:
+            return
+        if self._lent is not None:
+            try:
+                async with asyncio.timeout(_ANSWERS_WITHIN_S):
+                    await self._raw._reset()  # ruff: ignore[private-member-access]  # needs no server
+                    if not self._is_reset:
+                        await self.ours.execute(load(_PACKAGE, "commit_and_reset.sql"))
+            except Exception:  # ruff: ignore[blind-except]  # as above
+                return
+        self._is_open = False
+        await self._pool.release(self.ours)
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._raw.terminate()

@@ -1,0 +1,9 @@
+-- Commit, and take back what a handler may leave in a session: locks, cursors, settings, tables, statements.
+COMMIT;
+SELECT pg_catalog.pg_advisory_unlock_all();
+CLOSE ALL;
+UNLISTEN *;
+RESET ALL;
+DISCARD TEMP;
+DISCARD SEQUENCES;
+SELECT public.forget_prepared_statements();
