@@ -6,6 +6,7 @@ The table that they write to is made by `python -m chaos install`.
 import asyncio
 import os
 import signal
+import sys
 import time
 
 import asyncpg
@@ -13,6 +14,18 @@ import asyncpg
 from chaos.load.webhook import Kind
 from ringback.handlers import Event, handles
 from ringback.runtime.queries import load
+
+_MISUSES = (
+    "misuse_rollback.sql",
+    "misuse_commit.sql",
+    "misuse_names.sql",
+    "misuse_session.sql",
+)
+CLOSES, LEAVES_TASK, EXITS = range(len(_MISUSES), len(_MISUSES) + 3)
+MISUSES = EXITS + 1
+"""How many ways there are to misuse a connection, or the process."""
+
+_left: list["asyncio.Task[str]"] = []
 
 
 class PlannedFailure(Exception):  # ruff: ignore[error-suffix-on-exception-name]  # the log shows this name
@@ -22,9 +35,24 @@ class PlannedFailure(Exception):  # ruff: ignore[error-suffix-on-exception-name]
 @handles(Kind.WRITTEN, transaction=True)
 async def leave_effect(event: Event, connection: asyncpg.Connection) -> None:
     """Write the effect, then do as the payload asks: what fails takes its effect with it."""
+    plan = event.message["chaos"]
+    if event.attempt < plan.get("misusesUntilAttempt", 1):
+        await _misuse(int(plan["misuse"]), connection)
+        return
     statement = load("chaos", "leave_effect.sql")
     await connection.execute(statement, event.call_id, event.job_id, event.attempt)
     await _as_asked(event)
+
+
+async def _misuse(number: int, connection: asyncpg.Connection) -> None:
+    if number < len(_MISUSES):
+        await connection.execute(load("chaos", _MISUSES[number]))
+    elif number == CLOSES:
+        await connection.close()
+    elif number == LEAVES_TASK:
+        _left.append(asyncio.create_task(connection.execute(load("chaos", "misuse_busy.sql"))))
+    else:
+        sys.exit(EXITS)
 
 
 @handles(Kind.PLAIN)

@@ -463,6 +463,13 @@ BEGIN
         RAISE EXCEPTION 'The handler changed search_path to %.',
             pg_catalog.current_setting('search_path')
             USING ERRCODE = 'RB001';
+    ELSIF pg_catalog.pg_my_temp_schema() <> 0 AND EXISTS (
+        SELECT FROM pg_catalog.pg_class
+        WHERE relnamespace = pg_catalog.pg_my_temp_schema()
+          AND (relname LIKE 'webhook%' OR relname = 'voice_calls')
+    ) THEN
+        RAISE EXCEPTION 'The handler made a temporary table in the place of one of Ringback.'
+            USING ERRCODE = 'RB001';
     END IF;
     RETURN QUERY
     SELECT f.delivery_id, f.final_outcome, f.is_fresh, f.duplicate_of

@@ -76,8 +76,11 @@ def handles(*types: str, transaction: bool = False) -> Callable[[H], H]:
 
     With `transaction` it is called with an asyncpg connection as its second argument, inside the
     transaction that finishes the event: what it writes there commits exactly once, with the
-    event's status, or not at all. It must not commit or close that connection. A statement on it
-    is cut after 10 s, unless it is given a `timeout` of its own, and then the handler has failed.
+    event's status, or not at all. A statement on it is cut after 10 s, unless it is given a
+    `timeout` of its own, and then the handler has failed. It may use savepoints, settings,
+    temporary tables and locks. The attempt fails if the handler commits or rolls back that
+    transaction, closes the connection, leaves a statement running on it, or returns with another
+    role or search_path.
 
     Raises TypeError for a function that is not `async def`, or without types.
     """

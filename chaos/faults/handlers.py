@@ -1,4 +1,4 @@
-"""Handlers that hang, and a handler that lets nobody else have the event loop."""
+"""Handlers that hang, that misuse their connection, and one that blocks the event loop."""
 
 import asyncio
 import time
@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 
 from chaos import specials
 from chaos.fault import Fault, Part
+from chaos.handlers import MISUSES
 from chaos.load.webhook import Kind, special
 from chaos.stage import Stage
 
 _HUNG = 5
+_TIMES = 3
 _ENDS_WITHIN_S = 60.0
 _BLOCKS_S = 8.0
 _NOTICED_WITHIN_S = 15.0
@@ -45,6 +47,23 @@ async def _blocked(stage: Stage) -> AsyncGenerator[None, None]:
     yield
 
 
+@asynccontextmanager
+async def _misused(stage: Stage) -> AsyncGenerator[None, None]:
+    """Each way comes several times, amid the load, and each second attempt is a good one."""
+    event = f"misuses-{time.time_ns()}"
+    bodies = [
+        special(
+            f"{event}-{number}",
+            Kind.WRITTEN,
+            misuse=number % MISUSES,
+            misusesUntilAttempt=2,
+        )
+        for number in range(_TIMES * MISUSES)
+    ]
+    await _completed(stage, await specials.send(stage, bodies))
+    yield
+
+
 async def _is_found_dead(stage: Stage) -> bool:
     deadline, failures = time.monotonic() + _NOTICED_WITHIN_S, 0
     while failures < _FAILURES and time.monotonic() < deadline:
@@ -65,6 +84,13 @@ FAULTS = (
         sentence="Five handlers, as many as run at once, hang until their attempt is cut.",
         part=Part.PROCESSOR,
         strike=_all_hang,
+        is_mixed=False,
+    ),
+    Fault(
+        name="handlers-misuse-connections",
+        sentence="Handlers end their transaction, close or spoil its connection, or exit.",
+        part=Part.PROCESSOR,
+        strike=_misused,
         is_mixed=False,
     ),
     Fault(

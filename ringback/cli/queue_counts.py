@@ -10,6 +10,7 @@ from ringback.cli.failure import CommandError
 from ringback.contract.ladder import Ladder
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
+    RETURNED_QUEUE,
     SUSPECT_QUEUE,
     WORK_QUEUE,
 )
@@ -33,7 +34,7 @@ async def queue_counts(amqp_url: str, ladder: Ladder) -> list[QueueCount]:
     Passive declares need no right but to read. Raises CommandError if the broker is away.
     """
     rungs = (rung.queue_name for rung in ladder.rungs)
-    names = (WORK_QUEUE, *rungs, SUSPECT_QUEUE, DEAD_LETTER_QUEUE)
+    names = (WORK_QUEUE, *rungs, RETURNED_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE)
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             connection = await aio_pika.connect(amqp_url)

@@ -11,7 +11,12 @@ from ringback.cli.queue_counts import QueueCount
 from ringback.cli.service_health import ServiceHealth
 from ringback.contract.ladder import Ladder
 from ringback.contract.status import Status
-from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
+from ringback.contract.topology import (
+    DEAD_LETTER_QUEUE,
+    RETURNED_QUEUE,
+    SUSPECT_QUEUE,
+    WORK_QUEUE,
+)
 from ringback.local.running_stack import StackStatus
 
 _STATUS_WORDS = {
@@ -95,6 +100,7 @@ def _queue_words(ladder: Ladder) -> dict[str, str]:
     }
     return rungs | {
         WORK_QUEUE: "are to be processed",
+        RETURNED_QUEUE: "wait after a return without an attempt",
         SUSPECT_QUEUE: "crashed a processor, run alone",
         DEAD_LETTER_QUEUE: "failed for good, for the log",
     }

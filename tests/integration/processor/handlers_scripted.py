@@ -37,7 +37,7 @@ async def transactional(event: Event, connection: asyncpg.Connection) -> None:
     await connection.execute("INSERT INTO effects VALUES ($1)", event.job_id)
     if "sql" in script:
         await connection.execute(script["sql"])
-    for step in script.get("steps", ()):
+    for step in (*script.get("steps", ()), *(script.get("first_steps", ()) if run == 1 else ())):
         await perform(step, event, connection)
     if script.get("swallow"):
         try:

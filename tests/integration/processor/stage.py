@@ -100,6 +100,19 @@ class Stage:
 
         return await eventually(there, deadline_s=deadline_s)
 
+    async def until_finished(self, count: int) -> None:
+        """Wait until so many webhooks have ended, in whatever way."""
+
+        async def there() -> bool:
+            ended = await self.database.fetchval(
+                "SELECT count(*) FROM webhook_delivery_log "
+                "WHERE status IN ('completed', 'duplicate', 'dead_letter')"
+            )
+            assert ended == count, f"{ended} have ended, not {count}"
+            return True
+
+        await eventually(there, deadline_s=300)
+
     async def attempts(self, job_id: UUID) -> list[asyncpg.Record]:
         return await self.database.fetch(
             "SELECT * FROM webhook_delivery_attempts WHERE delivery_id = $1 ORDER BY attempt",

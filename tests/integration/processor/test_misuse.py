@@ -51,6 +51,12 @@ CASES: list[tuple[list[str], str, str, int]] = [
     (["LOCK TABLE webhook_delivery_attempts", RAISES], "RuntimeError", "as told", 0),
     (["SET statement_timeout = 1", "SELECT pg_sleep(1)"], "QueryCanceledError", "timeout", 0),
     (["SELECT pg_advisory_lock(8)", RAISES], "RuntimeError", "as told", 0),
+    (
+        ["CREATE TEMP TABLE webhook_delivery_log (LIKE webhook_inbox)"],
+        MISUSE,
+        "a temporary table",
+        0,
+    ),
     (["codec"], MISUSE, LEFT, 0),
     (["other database"], "ConnectionRefusedError", "", 0),
     (["raise exit"], "SystemExit", "3", 0),

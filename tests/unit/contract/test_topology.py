@@ -67,6 +67,11 @@ def test_each_exchange_is_as_designed(name: str, kind: str, arguments: dict[str,
                 "x-single-active-consumer": True,
             },
         ),
+        (
+            "webhooks.returned",
+            NEVER_LOSING
+            | {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "webhooks.work"},
+        ),
         ("webhooks.dlq", QUORUM),
     ],
 )
@@ -78,11 +83,11 @@ def test_each_queue_has_exactly_its_arguments(name: str, arguments: dict[str, ob
 
 
 def test_there_is_nothing_else() -> None:
-    """Five queues for two rungs, three exchanges, and the bindings between them."""
+    """Six queues for two rungs, three exchanges, and the bindings between them."""
     wanted = topology(Ladder.parse("2s,5m"))
 
     assert len(wanted.exchanges) == 3
-    assert len(wanted.queues) == 5
+    assert len(wanted.queues) == 6
     assert set(wanted.bindings) == {
         Binding("webhooks", "webhooks.work", "attempt.*"),
         Binding("webhooks.failed", "webhooks.retry.1.2s", "attempt.1"),

@@ -6,7 +6,9 @@ import pytest
 
 from ringback.contract.ladder import Attempt, Ladder
 from ringback.contract.status import AttemptOutcome
+from ringback.contract.topology import WORK_DELIVERY_LIMIT
 from services.processor.policy import (
+    MAX_DELIVERIES,
     Acknowledge,
     Failure,
     Forward,
@@ -15,8 +17,11 @@ from services.processor.policy import (
     Verdict,
     bury,
     decide,
+    give_up_turn,
     is_hopeless,
     is_suspect,
+    is_worn,
+    renew,
     set_aside,
 )
 
@@ -117,3 +122,42 @@ def test_three_deliveries_alone_without_an_answer_are_the_last(
 ) -> None:
     """What killed the process three times alone does not get a fourth chance."""
     assert is_hopeless(deliveries) is hopeless
+
+
+FAILURE = Failure("TransactionLostError", "The connection has ended.")
+
+
+def test_a_return_waits_longer_each_time() -> None:
+    """From one second to about a minute, in a queue of its own, and counted."""
+    turns = [
+        give_up_turn(returns, lane=Lane.WORK, attempt=Attempt(2), failure=FAILURE)
+        for returns in range(1, 11)
+    ]
+
+    assert {turn.routing_key for turn in turns} == {"webhooks.returned"}
+    assert [turn.wait_ms for turn in turns] == [
+        1_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 64, 64, 64, 64)
+    ]
+    assert [turn.headers["returns"] for turn in turns] == list(range(1, 11))
+    assert {turn.headers["attempt"] for turn in turns} == {2}
+
+
+def test_ten_returns_are_run_alone_and_then_dead() -> None:
+    """With the reason of the last one; it is never the broker that gives up."""
+    work = give_up_turn(11, lane=Lane.WORK, attempt=Attempt(2), failure=FAILURE)
+    alone = give_up_turn(12, lane=Lane.SUSPECT, attempt=Attempt(2), failure=FAILURE)
+
+    assert (work.routing_key, dict(work.headers)) == (
+        "webhooks.suspect",
+        {"attempt": 2, "returns": 11},
+    )
+    assert alone == bury(Attempt(2), FAILURE)
+
+
+def test_a_copy_comes_before_the_limits_of_the_broker() -> None:
+    """100 on the work queue, 3 on the suspects', and 20 where none is set, by RabbitMQ 4."""
+    assert not is_worn(MAX_DELIVERIES - 1)
+    assert is_worn(MAX_DELIVERIES)
+    assert min(20, WORK_DELIVERY_LIMIT) > MAX_DELIVERIES
+    assert renew(Attempt(3)) == Forward("", "webhooks.work", bury(Attempt(3)).headers)
+    assert dict(set_aside(Attempt(3), 2).headers) == {"attempt": 3, "crashes": 2}

@@ -1,0 +1,2 @@
+-- A handler ends its transaction, and with it the attempt.
+ROLLBACK
