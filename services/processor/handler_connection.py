@@ -162,8 +162,8 @@ class HandlerConnection:
         """Whether an error of our own statement says that the server or the way to it failed."""
         if isinstance(exc, OSError | TimeoutError | asyncpg.InternalClientError):
             return True
-        is_told = isinstance(exc, asyncpg.PostgresError)
-        return self._raw.is_closed() or (is_told and str(exc.sqlstate).startswith(_SERVER_ERRORS))
+        state = str(exc.sqlstate) if isinstance(exc, asyncpg.PostgresError) else ""
+        return self._raw.is_closed() or state.startswith(_SERVER_ERRORS)
 
     async def give_back(self) -> None:
         """Return it to the pool as if no handler had used it, or end it where that fails."""

@@ -1,6 +1,7 @@
 """By no way back to a queue does a message reach the broker's limit of deliveries."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import aio_pika
 import pytest
@@ -46,7 +47,7 @@ async def returned(stage: Stage, queue: str, times: int) -> int:
         for number in range(times + 1):
             channel = await connection.channel()
             source = await channel.get_queue(queue)
-            message = await eventually(lambda source=source: source.get(fail=False))
+            message = await eventually(partial(source.get, fail=False))
             count = int(str(message.headers.get("x-delivery-count", 0)))
             way = list(WAYS.values())[number % len(WAYS)] if number < times else _reject
             await way(channel, message)
