@@ -82,14 +82,19 @@ BEGIN
 END
 $$;
 
--- Forgets the statements that a handler prepared by SQL: the next handler may use the same names.
-CREATE FUNCTION forget_prepared_statements() RETURNS void
+-- Forgets the statements that a handler prepared by SQL, because the next handler may use the same
+-- names. Answers the names of those that its driver prepared, which the driver goes on to use.
+CREATE FUNCTION forget_prepared_statements() RETURNS SETOF text
 LANGUAGE plpgsql AS $$
 DECLARE
-    prepared text;
+    prepared record;
 BEGIN
-    FOR prepared IN SELECT s.name FROM pg_prepared_statements AS s WHERE s.from_sql LOOP
-        EXECUTE format('DEALLOCATE %I', prepared);
+    FOR prepared IN SELECT s.name, s.from_sql FROM pg_prepared_statements AS s LOOP
+        IF prepared.from_sql THEN
+            EXECUTE format('DEALLOCATE %I', prepared.name);
+        ELSE
+            RETURN NEXT prepared.name;
+        END IF;
     END LOOP;
 END
 $$;

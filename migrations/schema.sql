@@ -596,14 +596,18 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.forget_prepared_statements() RETURNS void
+CREATE FUNCTION public.forget_prepared_statements() RETURNS SETOF text
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    prepared text;
+    prepared record;
 BEGIN
-    FOR prepared IN SELECT s.name FROM pg_prepared_statements AS s WHERE s.from_sql LOOP
-        EXECUTE format('DEALLOCATE %I', prepared);
+    FOR prepared IN SELECT s.name, s.from_sql FROM pg_prepared_statements AS s LOOP
+        IF prepared.from_sql THEN
+            EXECUTE format('DEALLOCATE %I', prepared.name);
+        ELSE
+            RETURN NEXT prepared.name;
+        END IF;
     END LOOP;
 END
 $$;

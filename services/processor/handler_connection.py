@@ -96,6 +96,7 @@ class HandlerConnection:
         self._lent: LentConnection | None = None
         self._transaction = acquired.transaction()
         self._is_open = True
+        self._is_committed = False
         self._is_reset = False
         self.ours = acquired
 
@@ -127,15 +128,18 @@ class HandlerConnection:
             raise TransactionLostError("The connection of the handler has ended.")
         self.ours = self._holder._proxy = PoolConnectionProxy(self._holder, self._raw)  # ruff: ignore[private-member-access]  # as above
 
-    async def lift_timeouts(self) -> None:
-        """Give our statements the time that they need, whatever the handler set."""
-        await self.ours.execute(load(_PACKAGE, "lift_timeouts.sql"))
+    async def take_settings_back(self) -> None:
+        """Undo what the handler set, as far as it bears on the statements that follow."""
+        await self.ours.execute(load(_PACKAGE, "own_settings.sql"))
 
     async def commit(self) -> None:
         """Commit, and take back what the handler left in the session, in one round trip."""
-        await self.ours.execute(load(_PACKAGE, "commit_and_reset.sql"))
-        self._raw._top_xact = None  # ruff: ignore[private-member-access]  # as a commit of asyncpg's
-        self._is_reset = True
+        done = await self.ours.execute(load(_PACKAGE, "commit_and_reset.sql"))
+        # ruff: ignore[private-member-access]  # as a commit of asyncpg's, and as its cache of statements
+        self._raw._top_xact, cached = None, len(self._raw._stmt_cache)
+        # The server says "SELECT 5". A handler that deallocated what asyncpg prepared spoiled it.
+        self._is_committed = True
+        self._is_reset = int(done.rpartition(" ")[2]) >= cached
 
     async def roll_back(self, transaction_id: str, role_name: str) -> str | None:
         """End the transaction without its changes.
@@ -156,6 +160,9 @@ class HandlerConnection:
                     "The connection of the handler does not answer."
                 ) from exc
             return None
+        if self.has_ended:
+            # Between its transactions it may have done what no reset takes back.
+            return None
         return found["fate"] if found and found["role_name"] == role_name else None
 
     def is_lost(self, exc: BaseException) -> bool:
@@ -166,16 +173,16 @@ class HandlerConnection:
         return self._raw.is_closed() or state.startswith(_SERVER_ERRORS)
 
     async def give_back(self) -> None:
-        """Return it to the pool as if no handler had used it, or end it where that fails."""
-        if self._lent is not None and self._lent.is_altered:
-            return
+        """Return it to the pool as if no handler had used it, or let it end where that fails."""
         if self._lent is not None:
             try:
                 async with asyncio.timeout(_ANSWERS_WITHIN_S):
-                    await self._raw._reset()  # ruff: ignore[private-member-access]  # needs no server
-                    if not self._is_reset:
-                        await self.ours.execute(load(_PACKAGE, "commit_and_reset.sql"))
+                    await self._raw._reset()  # ruff: ignore[private-member-access]  # asks no server
+                    if not self._is_committed:
+                        await self.commit()
             except Exception:  # ruff: ignore[blind-except]  # as above
+                return
+            if self._lent.is_altered or not self._is_reset:
                 return
         self._is_open = False
         await self._pool.release(self.ours)

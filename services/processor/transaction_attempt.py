@@ -91,7 +91,7 @@ async def _commit(
 ) -> Recorded | Outcome:
     """Finish the attempt. What is neither fresh nor complete is still to be rolled back."""
     try:
-        await connection.lift_timeouts()
+        await connection.take_settings_back()
         recorded = await delivery_log.finish_transaction(connection, begun, ended)
         if not recorded.is_fresh:
             return recorded

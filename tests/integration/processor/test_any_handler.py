@@ -29,6 +29,8 @@ SESSION = (
     "?SET ROLE pg_monitor",
     "?SET LOCAL statement_timeout = 50",
     "?DISCARD ALL",
+    "DEALLOCATE ALL",
+    "SET synchronous_commit = off",
     "?SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     "?CREATE TEMP TABLE webhook_inbox (id int)",
     "?PREPARE a AS SELECT 1",

@@ -26,6 +26,8 @@ CASES: list[tuple[list[str], str, str, int]] = [
     (["ROLLBACK", "effect", "BEGIN", RAISES], "RuntimeError", "as told", 1),
     (["ROLLBACK", "SET ROLE pg_monitor", "BEGIN", RAISES], "RuntimeError", "as told", 0),
     (["ROLLBACK", "DISCARD ALL"], MISUSE, LEFT, 0),
+    (["ROLLBACK", "DISCARD ALL", "BEGIN", RAISES], "RuntimeError", "as told", 0),
+    (["DEALLOCATE ALL", RAISES], "RuntimeError", "as told", 0),
     (["ROLLBACK", "DISCARD ALL", RAISES], "RuntimeError", "as told", 0),
     (["COMMIT"], MISUSE, ENDED, 1),
     (["COMMIT", "effect"], MISUSE, ENDED, 2),

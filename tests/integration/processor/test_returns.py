@@ -1,11 +1,11 @@
 """By no way back to a queue does a message reach the broker's limit of deliveries."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from chaos.fault_proxy import FaultProxy
 from ringback.contract.envelope import Header
@@ -40,6 +40,16 @@ WAYS: dict[str, Callable[[AbstractChannel, AbstractIncomingMessage], Awaitable[N
 """How the broker comes to count a delivery. All else that we return is a copy, counted from 0."""
 
 
+async def taken(source: AbstractQueue) -> AbstractIncomingMessage:
+    """The next message of a queue; nothing more is taken."""
+    messages: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    await source.channel.set_qos(prefetch_count=1)
+    tag = await source.consume(messages.put)
+    message = await messages.get()
+    await source.cancel(tag)
+    return message
+
+
 async def returned(stage: Stage, queue: str, times: int) -> int:
     """Take the only message of a queue and bring it back, by each way in turn; its count."""
     count = 0
@@ -47,7 +57,7 @@ async def returned(stage: Stage, queue: str, times: int) -> int:
         for number in range(times + 1):
             channel = await connection.channel()
             source = await channel.get_queue(queue)
-            message = await eventually(partial(source.get, fail=False))
+            message = await taken(source)
             count = int(str(message.headers.get("x-delivery-count", 0)))
             way = list(WAYS.values())[number % len(WAYS)] if number < times else _reject
             await way(channel, message)
@@ -78,8 +88,7 @@ async def test_a_suspect_carries_its_count_in_a_copy(stage: Stage, start: Starte
     """The limit of its queue is three; two returns and then a run alone complete it."""
     job_id = await stage.send(scripted("plain"))
     await returned(stage, WORK_QUEUE, 3)
-    gate = await stage.channel.get_queue(WORK_QUEUE)
-    message = await eventually(lambda: gate.get(fail=False))
+    message = await taken(await stage.channel.get_queue(WORK_QUEUE))
     copy = aio_pika.Message(
         message.body,
         headers={**message.headers, Header.ATTEMPT: 1},
