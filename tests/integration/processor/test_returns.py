@@ -1,5 +1,6 @@
 """By no way back to a queue does a message reach the broker's limit of deliveries."""
 
+import ast
 import asyncio
 from collections.abc import Awaitable, Callable
 
@@ -12,11 +13,14 @@ from ringback.contract.envelope import Header
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
     RETURNED_QUEUE,
+    SUSPECT_DELIVERY_LIMIT,
     SUSPECT_QUEUE,
+    WORK_DELIVERY_LIMIT,
     WORK_QUEUE,
 )
 from ringback.local.database import PrivateDatabase
 from services.processor.policy import MAX_DELIVERIES, MAX_RETURNS
+from tests.architecture.source import modules
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import Stage, envelope_of, scripted
@@ -31,6 +35,59 @@ async def _reject(_: AbstractChannel, message: AbstractIncomingMessage) -> None:
 
 async def _close(channel: AbstractChannel, _: AbstractIncomingMessage) -> None:
     await channel.close()
+
+
+LIMITS = {WORK_QUEUE: WORK_DELIVERY_LIMIT, SUSPECT_QUEUE: SUSPECT_DELIVERY_LIMIT}
+#: Of RabbitMQ 4, where a queue has none.
+DEFAULT_LIMIT = 20
+
+#: Every path on which a message goes back to a queue: how many deliveries the broker can count.
+PATHS = {
+    (WORK_QUEUE, "give_back: the database is away"): MAX_DELIVERIES,
+    (
+        WORK_QUEUE,
+        "a connection is lost, a consumer is cancelled, a processor stops",
+    ): MAX_DELIVERIES,
+    (WORK_QUEUE, "a processor dies"): MAX_DELIVERIES,
+    (WORK_QUEUE, "give_up_turn: a bug, or a session that ended under a handler"): 0,
+    (WORK_QUEUE, "give_back_after_a_bug: the copy could not be published"): MAX_DELIVERIES,
+    (SUSPECT_QUEUE, "set_aside: the database is away, a processor stops"): 0,
+    (SUSPECT_QUEUE, "a connection is lost, a consumer is cancelled, a processor dies"): 1,
+    (SUSPECT_QUEUE, "give_up_turn: a bug, or a session that ended under a handler"): 0,
+    (SUSPECT_QUEUE, "give_back_after_a_bug: the copy could not be published"): 1,
+    (DEAD_LETTER_QUEUE, "give_back: the database is away"): MAX_DELIVERIES,
+    (DEAD_LETTER_QUEUE, "a connection is lost, a processor stops or dies"): MAX_DELIVERIES,
+    (DEAD_LETTER_QUEUE, "renewed: a bug"): 0,
+    (DEAD_LETTER_QUEUE, "give_back_after_a_bug: the copy could not be published"): MAX_DELIVERIES,
+}
+
+
+def test_no_path_reaches_a_limit() -> None:
+    """A message that was counted so often is replaced by a copy, and counted from 0 again."""
+    for (queue, _), counted in PATHS.items():
+        assert counted < LIMITS.get(queue, DEFAULT_LIMIT)
+
+
+def test_the_paths_are_all_there_are() -> None:
+    """One function asks the broker to requeue; these are its callers."""
+    callers = {
+        (module.name, node.func.id)
+        for module in modules("services")
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in {"give_back", "give_back_after_a_bug"}
+    }
+    asking = [module.name for module in modules("services") if "requeue=True" in module.text]
+
+    assert asking == ["services.processor.settle"]
+    assert callers == {
+        ("services.processor.lanes", "give_back"),
+        ("services.processor.lanes", "give_back_after_a_bug"),
+        ("services.processor.dead_letters", "give_back"),
+        ("services.processor.dead_letters", "give_back_after_a_bug"),
+        ("services.processor.settle", "give_back"),
+    }
 
 
 WAYS: dict[str, Callable[[AbstractChannel, AbstractIncomingMessage], Awaitable[None]]] = {
