@@ -70,6 +70,7 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "reason": "Why: a word, the name of an error, or what an operator said.",
         "remedy": "What to do about it.",
         "repeated": "Whether the outcome stood in the log already and was only repeated.",
+        "returns": "How often the message was returned without an attempt.",
         "rest_port": "The port of REST.",
         "retried": "How many webhooks were retried.",
         "role": "What the caller may do.",
