@@ -27,6 +27,9 @@ DEAD_LETTER_QUEUE = "webhooks.dlq"
 RETURNED_QUEUE = "webhooks.returned"
 """Where a message waits that a processor returned without an attempt: each for its own time."""
 
+RETURNED_KEY = "attempt.returned"
+"""By which it comes back to the work queue. A header holds its attempt."""
+
 DEFAULT_EXCHANGE = ""
 """Its routing keys are names of queues."""
 
@@ -86,7 +89,7 @@ def topology(ladder: Ladder) -> Topology:
             Queue(DEAD_LETTER_QUEUE, _arguments(x_queue_type="quorum")),
             _dead_lettering(SUSPECT_QUEUE, DEAD, limit=SUSPECT_DELIVERY_LIMIT, single=True),
             *(_rung_queue(rung) for rung in ladder.rungs),
-            Queue(RETURNED_QUEUE, _waiting(DEFAULT_EXCHANGE, WORK_QUEUE)),
+            Queue(RETURNED_QUEUE, _waiting(WEBHOOKS, RETURNED_KEY)),
             _dead_lettering(WORK_QUEUE, FAILED, limit=WORK_DELIVERY_LIMIT),
         ),
         bindings=(

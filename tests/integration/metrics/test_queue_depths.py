@@ -15,7 +15,7 @@ async def test_asking_leaves_nothing_behind(amqp_url: str) -> None:
     await topology.apply(amqp_url, LADDER)
     async with QueueDepths(amqp_url, LADDER) as queues:
         for _ in range(10):
-            assert len(await queues.read(5)) == 6
+            assert len(await queues.read(5)) == 7
             assert await queues.answers()
         gc.collect()
         before = len(gc.get_objects())

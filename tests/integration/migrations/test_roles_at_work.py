@@ -121,7 +121,8 @@ async def test_a_service_may_run_each_of_its_statements(
 
     assert statements
     for statement in statements:
-        if "\nCALL " not in statement:
+        # A script of several statements sets and resets what needs no right.
+        if "\nCALL " not in statement and statement.count(";") < 2:
             # To explain a statement asks for the same rights as to run it.
             await connection.execute(f"EXPLAIN (GENERIC_PLAN) {statement}")
 

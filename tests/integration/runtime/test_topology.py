@@ -79,7 +79,7 @@ async def test_what_is_applied_stands(amqp_url: str) -> None:
     await apply(amqp_url, SHORT)
     await apply(amqp_url, SHORT)
 
-    assert len(before) == 3 + 5
+    assert len(before) == 3 + 6
     assert f"The queue {WORK_QUEUE} does not exist." in before
     assert f"The exchange {FAILED} does not exist." in before
     assert await check(amqp_url, SHORT) == []

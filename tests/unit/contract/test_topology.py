@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringback.contract.ladder import Ladder
-from ringback.contract.topology import DEFAULT_EXCHANGE, Binding, topology
+from ringback.contract.topology import Binding, topology
 
 QUORUM = {"x-queue-type": "quorum"}
 NEVER_LOSING = QUORUM | {
@@ -70,7 +70,10 @@ def test_each_exchange_is_as_designed(name: str, kind: str, arguments: dict[str,
         (
             "webhooks.returned",
             NEVER_LOSING
-            | {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "webhooks.work"},
+            | {
+                "x-dead-letter-exchange": "webhooks",
+                "x-dead-letter-routing-key": "attempt.returned",
+            },
         ),
         ("webhooks.dlq", QUORUM),
     ],
@@ -120,9 +123,7 @@ def test_what_is_named_is_declared_before(ladder: Ladder) -> None:
     for place, exchange in enumerate(wanted.exchanges):
         assert exchange.arguments.get("alternate-exchange", "") in {"", *exchanges[:place]}
     for queue in wanted.queues:
-        exchange_name = queue.arguments.get("x-dead-letter-exchange", exchanges[0])
-        to_a_queue = queue.arguments.get("x-dead-letter-routing-key") in queues
-        assert exchange_name in exchanges or (exchange_name == DEFAULT_EXCHANGE and to_a_queue)
+        assert queue.arguments.get("x-dead-letter-exchange", exchanges[0]) in exchanges
     for binding in wanted.bindings:
         assert binding.exchange in exchanges
         assert binding.queue in queues
