@@ -157,8 +157,8 @@ class DeliveryLog:
             begun.search_path,
         )
         if recorded.is_fresh and recorded.outcome is AttemptOutcome.COMPLETED:
-            span = ended.attempting.span
-            await _apply(connection.ours, [(effect, span) for effect in ended.outcome.effects])
+            effects = [one for one in ended.outcome.effects if one.when is recorded.outcome]
+            await _apply(connection.ours, [(one, ended.attempting.span) for one in effects])
         return recorded
 
     async def reach_transactions(self) -> None:
