@@ -25,7 +25,7 @@ CASES: list[tuple[list[str], str, str, int]] = [
     (["ROLLBACK", "BEGIN", "effect"], MISUSE, ENDED, 0),
     (["ROLLBACK", "effect", "BEGIN", RAISES], "RuntimeError", "as told", 1),
     (["ROLLBACK", "SET ROLE pg_monitor", "BEGIN", RAISES], "RuntimeError", "as told", 0),
-    (["ROLLBACK", "DISCARD ALL"], MISUSE, LEFT, 0),
+    (["ROLLBACK", "DISCARD ALL"], MISUSE, KEPT, 0),
     (["ROLLBACK", "DISCARD ALL", "BEGIN", RAISES], "RuntimeError", "as told", 0),
     (["DEALLOCATE ALL", RAISES], "RuntimeError", "as told", 0),
     (["ROLLBACK", "DISCARD ALL", RAISES], "RuntimeError", "as told", 0),
