@@ -12,7 +12,7 @@ from asyncpg.pool import PoolConnectionProxy
 from ringback.contract.status import AttemptOutcome
 from ringback.runtime.queries import load, name_of
 from services.processor.attempting import Attempting
-from services.processor.call_columns import ends_call
+from services.processor.duplicate_reports import reports_end, unchanged_duplicates
 from services.processor.handler_connection import HandlerConnection
 from services.processor.log_rows import columns, log_row
 from services.processor.message_span import MessageSpan
@@ -89,7 +89,7 @@ class DeliveryLog:
 
     async def finish(self, ended: Sequence[Ended]) -> list[Recorded]:
         """Write the attempts down, with their effects and statuses."""
-        if not any(attempt.outcome.effects or _ends_call(attempt) for attempt in ended):
+        if not any(attempt.outcome.effects or reports_end(attempt.attempting) for attempt in ended):
             async with self._pool.acquire() as connection:
                 await link_previous_attempts(connection, _with_those_before(ended))
                 return await self._finish(connection, ended)
@@ -102,7 +102,14 @@ class DeliveryLog:
                     for attempt, result in zip(ended, recorded, strict=True)
                     if result.is_fresh
                 ]
-                same = await _unchanged_duplicates(connection, fresh)
+                same = await unchanged_duplicates(
+                    connection,
+                    [
+                        attempt.attempting
+                        for attempt, outcome in fresh
+                        if outcome is AttemptOutcome.DUPLICATE
+                    ],
+                )
                 await _apply(
                     connection,
                     [
@@ -207,30 +214,6 @@ class DeliveryLog:
             for record in found
         }
         return [by_id[row.id] for row in rows]
-
-
-async def _unchanged_duplicates(
-    connection: PoolConnectionProxy, fresh: Sequence[tuple[Ended, AttemptOutcome]]
-) -> set[UUID]:
-    """Those that hold what their first one holds. The others are marked in the log."""
-    duplicates = [
-        attempt.attempting
-        for attempt, outcome in fresh
-        if outcome is AttemptOutcome.DUPLICATE and _ends_call(attempt)
-    ]
-    if not duplicates:
-        return set()
-    with shared_query("compare_duplicates", [attempting.span for attempting in duplicates]):
-        compared = await connection.fetch(
-            load(_PACKAGE, "compare_duplicates.sql"),
-            [attempting.delivery.envelope.job_id for attempting in duplicates],
-        )
-    return {row["id"] for row in compared if not row["may_differ"]}
-
-
-def _ends_call(ended: Ended) -> bool:
-    delivery = ended.attempting.delivery
-    return ends_call(delivery.envelope.event_type, delivery.event.message)
 
 
 async def _apply(
