@@ -1092,7 +1092,7 @@ CREATE FUNCTION public.share_webhook_table(closed regclass) RETURNS void
     AS $$
 BEGIN
     EXECUTE format(
-        'CREATE POLICY every_row ON %s TO ringback_gateway, ringback_processor, ringback_service,
+        'CREATE POLICY every_row ON %s TO ringback_processor, ringback_service,
              ringback_operator USING (true)', closed);
     EXECUTE format(
         'CREATE POLICY own_rows ON %s TO ringback_tenant, ringback_tenant_operator
@@ -1761,25 +1761,25 @@ CREATE TRIGGER webhook_stats_inserted AFTER INSERT ON public.webhook_delivery_lo
 
 CREATE TRIGGER webhook_stats_updated AFTER UPDATE ON public.webhook_delivery_log REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.webhook_stats_after_update();
 
-CREATE POLICY every_row ON public.voice_calls TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+CREATE POLICY every_row ON public.voice_calls TO ringback_processor, ringback_service, ringback_operator USING (true);
 
-CREATE POLICY every_row ON public.webhook_alerts TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+CREATE POLICY every_row ON public.webhook_alerts TO ringback_processor, ringback_service, ringback_operator USING (true);
 
-CREATE POLICY every_row ON public.webhook_audit TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+CREATE POLICY every_row ON public.webhook_audit TO ringback_processor, ringback_service, ringback_operator USING (true);
 
-CREATE POLICY every_row ON public.webhook_dead_letter_notices TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+CREATE POLICY every_row ON public.webhook_dead_letter_notices TO ringback_processor, ringback_service, ringback_operator USING (true);
 
-CREATE POLICY every_row ON public.webhook_delivery_attempts TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+CREATE POLICY every_row ON public.webhook_delivery_attempts TO ringback_processor, ringback_service, ringback_operator USING (true);
 
-CREATE POLICY every_row ON public.webhook_delivery_log TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+CREATE POLICY every_row ON public.webhook_delivery_log TO ringback_processor, ringback_service, ringback_operator USING (true);
 
-CREATE POLICY every_row ON public.webhook_inbox TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+CREATE POLICY every_row ON public.webhook_inbox TO ringback_processor, ringback_service, ringback_operator USING (true);
 
-CREATE POLICY every_row ON public.webhook_retries TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+CREATE POLICY every_row ON public.webhook_retries TO ringback_processor, ringback_service, ringback_operator USING (true);
 
-CREATE POLICY every_row ON public.webhook_stats TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+CREATE POLICY every_row ON public.webhook_stats TO ringback_processor, ringback_service, ringback_operator USING (true);
 
-CREATE POLICY every_row ON public.webhook_stats_deltas TO ringback_gateway, ringback_processor, ringback_service, ringback_operator USING (true);
+CREATE POLICY every_row ON public.webhook_stats_deltas TO ringback_processor, ringback_service, ringback_operator USING (true);
 
 CREATE POLICY own_rows ON public.voice_calls TO ringback_tenant, ringback_tenant_operator USING ((org_id = ( SELECT public.webhook_org() AS webhook_org)));
 
@@ -1821,6 +1821,8 @@ CREATE POLICY owner ON public.webhook_stats TO postgres USING (true);
 
 CREATE POLICY owner ON public.webhook_stats_deltas TO postgres USING (true);
 
+CREATE POLICY pending_rows ON public.webhook_delivery_log FOR INSERT TO ringback_gateway WITH CHECK ((status = 'pending'::text));
+
 ALTER TABLE public.voice_calls ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.webhook_alerts ENABLE ROW LEVEL SECURITY;
@@ -1841,6 +1843,19 @@ ALTER TABLE public.webhook_stats ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.webhook_stats_deltas ENABLE ROW LEVEL SECURITY;
 
+REVOKE ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) TO ringback_operator;
+
+REVOKE ALL ON FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) TO ringback_processor;
+
 REVOKE ALL ON PROCEDURE public.cleanup_old_webhook_logs(IN retention_days integer, IN batch_size integer) FROM PUBLIC;
 GRANT ALL ON PROCEDURE public.cleanup_old_webhook_logs(IN retention_days integer, IN batch_size integer) TO ringback_processor;
 
@@ -1851,6 +1866,10 @@ GRANT ALL ON FUNCTION public.count_unresolved_dead_letters() TO ringback_metrics
 
 REVOKE ALL ON FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role text, p_reason text) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role text, p_reason text) TO ringback_operator;
 
 REVOKE ALL ON FUNCTION public.drop_finished_webhook_day(old_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.drop_finished_webhook_day(old_day date) TO ringback_processor;
@@ -1867,6 +1886,15 @@ GRANT ALL ON FUNCTION public.ensure_webhook_days(wanted date[]) TO ringback_proc
 REVOKE ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) TO ringback_processor;
 
+REVOKE ALL ON FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_lives uuid[], retries_of uuid[], only_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_lives uuid[], retries_of uuid[], only_ids uuid[]) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) TO ringback_processor;
+
 REVOKE ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) TO ringback_metrics;
 
@@ -1876,9 +1904,37 @@ GRANT ALL ON FUNCTION public.fold_webhook_gateway_rows() TO ringback_metrics;
 REVOKE ALL ON FUNCTION public.fold_webhook_stats(p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fold_webhook_stats(p_most integer) TO ringback_metrics;
 
+REVOKE ALL ON FUNCTION public.forget_prepared_statements() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.forget_prepared_statements() TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) TO ringback_operator;
+
 REVOKE ALL ON FUNCTION public.lock_webhook_alerts(p_holder uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.lock_webhook_decision(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lock_webhook_decision(id uuid) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.lock_webhook_decision(id uuid) TO ringback_operator;
+
 REVOKE ALL ON FUNCTION public.make_webhook_day(wanted date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) TO ringback_tenant;
+GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) TO ringback_service;
+GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) TO ringback_operator;
+
+REVOKE ALL ON FUNCTION public.may_clean_webhook_logs() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.may_clean_webhook_logs() TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.may_fold_webhook_stats() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_hand integer, p_is_paused boolean, p_started_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_hand integer, p_is_paused boolean, p_started_at timestamp with time zone) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.prune_webhook_alerts(p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prune_webhook_alerts(p_most integer) TO ringback_metrics;
@@ -1897,6 +1953,23 @@ GRANT ALL ON FUNCTION public.prune_webhook_stats() TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.rebuild_webhook_stats() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.require_past_webhook_day(old_day date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.resolve_webhook(p_id uuid, p_resolution text, p_retried_as uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resolve_webhook(p_id uuid, p_resolution text, p_retried_as uuid) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.resolve_webhook(p_id uuid, p_resolution text, p_retried_as uuid) TO ringback_operator;
+
+REVOKE ALL ON FUNCTION public.retry_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.retry_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.retry_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) TO ringback_operator;
+
+REVOKE ALL ON FUNCTION public.run_duplicate_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.run_duplicate_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.run_duplicate_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) TO ringback_operator;
+
 GRANT SELECT ON TABLE public.webhook_processing TO ringback_processor;
 GRANT SELECT ON TABLE public.webhook_processing TO ringback_tenant;
 GRANT SELECT ON TABLE public.webhook_processing TO ringback_service;
@@ -1912,6 +1985,9 @@ GRANT UPDATE(changed_by) ON TABLE public.webhook_processing TO ringback_operator
 
 GRANT UPDATE(reason) ON TABLE public.webhook_processing TO ringback_operator;
 
+REVOKE ALL ON FUNCTION public.set_webhook_processing(p_paused boolean, p_actor text, p_role text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_webhook_processing(p_paused boolean, p_actor text, p_role text, p_reason text) TO ringback_operator;
+
 REVOKE ALL ON FUNCTION public.settle_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.settle_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) TO ringback_metrics;
 
@@ -1920,19 +1996,63 @@ REVOKE ALL ON FUNCTION public.share_webhook_table(closed regclass) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) TO ringback_metrics;
 
+REVOKE ALL ON FUNCTION public.voice_call_progress(status text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.voice_call_progress(status text) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.webhook_content(event_data jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_content(event_data jsonb) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.webhook_created_at(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_created_at(id uuid) TO ringback_processor;
+GRANT ALL ON FUNCTION public.webhook_created_at(id uuid) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.webhook_created_at(id uuid) TO ringback_operator;
+
 REVOKE ALL ON FUNCTION public.webhook_days_to_clean(retention_days integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.webhook_days_to_clean(retention_days integer) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.webhook_decided(status text, resolution text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_decided(status text, resolution text) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.webhook_decided(status text, resolution text) TO ringback_operator;
 
 REVOKE ALL ON FUNCTION public.webhook_extra_day_count() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.webhook_extra_day_count() TO ringback_service;
 
 REVOKE ALL ON FUNCTION public.webhook_gateway_rows_after_insert() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.webhook_has_payload(event_data jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_has_payload(event_data jsonb) TO ringback_processor;
+GRANT ALL ON FUNCTION public.webhook_has_payload(event_data jsonb) TO ringback_tenant;
+GRANT ALL ON FUNCTION public.webhook_has_payload(event_data jsonb) TO ringback_service;
+GRANT ALL ON FUNCTION public.webhook_has_payload(event_data jsonb) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.webhook_has_payload(event_data jsonb) TO ringback_operator;
+
+REVOKE ALL ON FUNCTION public.webhook_id_at(moment timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_id_at(moment timestamp with time zone) TO ringback_processor;
+GRANT ALL ON FUNCTION public.webhook_id_at(moment timestamp with time zone) TO ringback_tenant;
+GRANT ALL ON FUNCTION public.webhook_id_at(moment timestamp with time zone) TO ringback_service;
+GRANT ALL ON FUNCTION public.webhook_id_at(moment timestamp with time zone) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.webhook_id_at(moment timestamp with time zone) TO ringback_operator;
+
+REVOKE ALL ON FUNCTION public.webhook_is_finished(status text, resolution text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.webhook_is_retryable(org_id uuid, gateway_life uuid, event_data jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_is_retryable(org_id uuid, gateway_life uuid, event_data jsonb) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.webhook_is_retryable(org_id uuid, gateway_life uuid, event_data jsonb) TO ringback_operator;
+
 REVOKE ALL ON FUNCTION public.webhook_ledger() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.webhook_ledger() TO ringback_service;
 
 REVOKE ALL ON FUNCTION public.webhook_oldest_ages() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.webhook_oldest_ages() TO ringback_service;
+
+REVOKE ALL ON FUNCTION public.webhook_org() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_org() TO ringback_tenant;
+GRANT ALL ON FUNCTION public.webhook_org() TO ringback_service;
+GRANT ALL ON FUNCTION public.webhook_org() TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.webhook_org() TO ringback_operator;
+
+REVOKE ALL ON FUNCTION public.webhook_partition_days() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_partition_days() TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.webhook_partition_days_ahead() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.webhook_partition_days_ahead() TO ringback_service;
@@ -1941,6 +2061,20 @@ REVOKE ALL ON FUNCTION public.webhook_schema_has(versions text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.webhook_schema_has(versions text[]) TO ringback_gateway;
 GRANT ALL ON FUNCTION public.webhook_schema_has(versions text[]) TO ringback_processor;
 GRANT ALL ON FUNCTION public.webhook_schema_has(versions text[]) TO ringback_metrics;
+
+REVOKE ALL ON FUNCTION public.webhook_stats_after_insert() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.webhook_stats_after_update() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.webhook_stats_hours_from() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.webhook_stats_minutes_from() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.webhook_stats_of(p_org uuid, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_stats_of(p_org uuid, p_from timestamp with time zone, p_to timestamp with time zone) TO ringback_tenant;
+GRANT ALL ON FUNCTION public.webhook_stats_of(p_org uuid, p_from timestamp with time zone, p_to timestamp with time zone) TO ringback_service;
+GRANT ALL ON FUNCTION public.webhook_stats_of(p_org uuid, p_from timestamp with time zone, p_to timestamp with time zone) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.webhook_stats_of(p_org uuid, p_from timestamp with time zone, p_to timestamp with time zone) TO ringback_operator;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.voice_calls TO ringback_processor;
 
@@ -1959,12 +2093,35 @@ GRANT SELECT ON TABLE public.webhook_delivery_attempts TO ringback_service;
 GRANT SELECT ON TABLE public.webhook_delivery_attempts TO ringback_tenant_operator;
 GRANT SELECT ON TABLE public.webhook_delivery_attempts TO ringback_operator;
 
-GRANT INSERT ON TABLE public.webhook_delivery_log TO ringback_gateway;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_delivery_log TO ringback_processor;
 GRANT SELECT ON TABLE public.webhook_delivery_log TO ringback_tenant;
 GRANT SELECT ON TABLE public.webhook_delivery_log TO ringback_service;
 GRANT SELECT,INSERT ON TABLE public.webhook_delivery_log TO ringback_tenant_operator;
 GRANT SELECT,INSERT ON TABLE public.webhook_delivery_log TO ringback_operator;
+
+GRANT INSERT(id) ON TABLE public.webhook_delivery_log TO ringback_gateway;
+
+GRANT INSERT(org_id) ON TABLE public.webhook_delivery_log TO ringback_gateway;
+
+GRANT INSERT(endpoint_id) ON TABLE public.webhook_delivery_log TO ringback_gateway;
+
+GRANT INSERT(event_type) ON TABLE public.webhook_delivery_log TO ringback_gateway;
+
+GRANT INSERT(event_data) ON TABLE public.webhook_delivery_log TO ringback_gateway;
+
+GRANT INSERT(altered) ON TABLE public.webhook_delivery_log TO ringback_gateway;
+
+GRANT INSERT(status) ON TABLE public.webhook_delivery_log TO ringback_gateway;
+
+GRANT INSERT(max_attempts) ON TABLE public.webhook_delivery_log TO ringback_gateway;
+
+GRANT INSERT(created_at) ON TABLE public.webhook_delivery_log TO ringback_gateway;
+
+GRANT INSERT(call_id) ON TABLE public.webhook_delivery_log TO ringback_gateway;
+
+GRANT INSERT(dedup_key) ON TABLE public.webhook_delivery_log TO ringback_gateway;
+
+GRANT INSERT(gateway_life) ON TABLE public.webhook_delivery_log TO ringback_gateway;
 
 GRANT UPDATE(retried_as) ON TABLE public.webhook_delivery_log TO ringback_tenant_operator;
 GRANT UPDATE(retried_as) ON TABLE public.webhook_delivery_log TO ringback_operator;
@@ -1975,7 +2132,9 @@ GRANT UPDATE(resolution) ON TABLE public.webhook_delivery_log TO ringback_operat
 GRANT UPDATE(resolved_at) ON TABLE public.webhook_delivery_log TO ringback_tenant_operator;
 GRANT UPDATE(resolved_at) ON TABLE public.webhook_delivery_log TO ringback_operator;
 
-GRANT INSERT ON TABLE public.webhook_gateway_ledger TO ringback_gateway;
+GRANT INSERT(gateway_life) ON TABLE public.webhook_gateway_ledger TO ringback_gateway;
+
+GRANT INSERT(accepted) ON TABLE public.webhook_gateway_ledger TO ringback_gateway;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_inbox TO ringback_processor;
 GRANT SELECT,INSERT ON TABLE public.webhook_inbox TO ringback_tenant_operator;

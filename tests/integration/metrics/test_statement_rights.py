@@ -47,7 +47,6 @@ CHANGES = {
     "retry_unpublished.sql",
     "retry_webhook.sql",
     "run_duplicate.sql",
-    "set_processing.sql",
 }
 
 
@@ -57,6 +56,8 @@ def roles_of(name: str) -> tuple[str, ...]:
         return (METRICS,)
     if name in OWN_READINGS:
         return (SERVICE,)
+    if name == "set_processing.sql":
+        return (OPERATOR,)
     return OPERATORS if name in CHANGES else READERS
 
 

@@ -178,5 +178,5 @@ async def test_the_role_of_one_call_is_gone_with_its_transaction(
     await session.execute("COMMIT")
 
     assert await session.fetchval("SELECT current_user") == METRICS
-    assert await session.fetchval("SELECT webhook_org()") is None
+    assert not await session.fetchval("SELECT current_setting('ringback.org_id', true)")
     assert database_url.rsplit("/", 1)[1] == await session.fetchval("SELECT current_database()")

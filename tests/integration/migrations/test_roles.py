@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from ringback.local.database import PrivateDatabase
+from ringback.local.node_urls import SUPERUSER
 from ringback.runtime.migrate import MigrationError, migrate
 from tests.integration.migrations.log_calls import End, Webhook, accept, bury, finish, row_of
 from tests.integration.migrations.test_cleanup import left, old_webhooks
@@ -129,10 +130,42 @@ async def test_an_owner_without_the_right_uses_the_roles_that_are_there(
 
     keeper = await session(url)
     assert await keeper.fetchval(
-        "SELECT has_table_privilege('ringback_gateway', 'webhook_delivery_log', 'INSERT')"
+        "SELECT has_any_column_privilege('ringback_gateway', 'webhook_delivery_log', 'INSERT')"
     )
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await keeper.execute(f"SET ROLE {PROCESSOR}")
+
+
+async def test_no_role_makes_tables_also_temporary_ones(
+    own_database: PrivateDatabase, session: Session
+) -> None:
+    """A temporary table would hide ours from its session, or fill the disk."""
+    url = await owned_by_keeper(own_database, session, "CREATEROLE")
+    await migrate(url)
+
+    for role in ROLES:
+        connection = await session(url_as(url, role))
+        for statement in ("CREATE TEMP TABLE mine ()", "CREATE TABLE public.mine ()"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+
+
+async def test_a_database_of_another_owner_can_be_migrated(
+    own_database: PrivateDatabase, session: Session
+) -> None:
+    """What only its owner may revoke is left to the owner; all else is as it should be."""
+    url = await owned_by_keeper(own_database, session, "CREATEROLE")
+    name = url.rsplit("/", 1)[1].split("?")[0]
+    admin = await session(own_database.url(name))
+    await admin.execute(f"ALTER DATABASE {name} OWNER TO {SUPERUSER}")
+    await admin.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+    await admin.execute(f"GRANT CONNECT ON DATABASE {name} TO {KEEPER}")
+    await admin.execute(f"GRANT CREATE ON SCHEMA public TO {KEEPER}")
+
+    await migrate(url)
+
+    keeper = await session(url)
+    await accept(keeper, Webhook())
 
 
 async def test_an_owner_without_the_right_needs_the_roles(

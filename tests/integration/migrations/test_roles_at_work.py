@@ -95,6 +95,10 @@ async def test_the_gateway_writes_rows_and_its_ledger(
         "SELECT drop_finished_webhook_day('2020-01-01')",
         "CALL cleanup_old_webhook_logs()",
         "CREATE TABLE webhook_mine ()",
+        "SELECT webhook_created_at(uuidv7())",
+        "SELECT lock_webhook_decision(uuidv7())",
+        "SELECT discard_webhook(uuidv7(), 'a', 'service', 'Mine.')",
+        "INSERT INTO webhook_gateway_ledger VALUES (uuidv7(), now(), 1)",
     ],
 )
 async def test_the_gateway_does_nothing_else(connect_as: As, statement: str) -> None:
@@ -103,6 +107,59 @@ async def test_the_gateway_does_nothing_else(connect_as: As, statement: str) -> 
 
     with pytest.raises(REFUSED):
         await gateway.execute(statement)
+
+
+_PENDING = {
+    "id": "uuidv7()",
+    "org_id": "uuidv7()",
+    "endpoint_id": "'default'",
+    "event_type": "'hang'",
+    "event_data": "'{}'",
+    "status": "'pending'",
+    "max_attempts": "4",
+    "created_at": "now()",
+}
+
+
+def row_with(**changed: str) -> str:
+    values = _PENDING | changed
+    names, given = ", ".join(values), ", ".join(values.values())
+    return f"INSERT INTO webhook_delivery_log ({names}) SELECT {given} ON CONFLICT DO NOTHING"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"status": "'completed'"},
+        {"status": "'processing'"},
+        {"status": "'failed'"},
+        {"status": "'dead_letter'"},
+        {"status": "'duplicate'"},
+        {"attempts": "1"},
+        {"attempts": "0"},
+        {"last_attempt_at": "now()"},
+        {"completed_at": "now()"},
+        {"error_class": "'E'"},
+        {"error_message": "'e'"},
+        {"duplicate_of": "uuidv7()"},
+        {"retry_of": "uuidv7()"},
+        {"retried_as": "uuidv7()"},
+        {"resolution": "'discarded'"},
+        {"resolved_at": "now()"},
+    ],
+    ids=str,
+)
+async def test_the_gateway_adds_pending_rows_alone(
+    connect_as: As, connection: asyncpg.Connection, changed: dict[str, str]
+) -> None:
+    """No state that only a processor or a person can bring about."""
+    gateway = await connect_as(GATEWAY)
+    await gateway.execute(row_with())
+
+    with pytest.raises(REFUSED):
+        await gateway.execute(row_with(**changed))
+
+    assert await connection.fetchval("SELECT count(*) FROM webhook_delivery_log") == 1
 
 
 @pytest.mark.parametrize(

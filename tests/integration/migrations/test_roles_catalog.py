@@ -54,8 +54,8 @@ TABLES = """
 async def test_every_table_of_organisations_is_closed_and_shared(
     connection: asyncpg.Connection,
 ) -> None:
-    """Row level security is on and forced, with one policy for each kind of role. Whoever adds a
-    table decides here whether it is one of them.
+    """Row level security is on and forced, with one policy for each kind of role, and on the log
+    one for the gateway. Whoever adds a table decides here whether it is one of them.
     """
     tables = [row for row in await connection.fetch(TABLES) if not row["relispartition"]]
 
@@ -64,7 +64,9 @@ async def test_every_table_of_organisations_is_closed_and_shared(
     for row in tables:
         if row["has_org"]:
             assert row["is_closed"], row["relname"]
-            assert row["policies"] == ["every_row", "own_rows", "owner"], row["relname"]
+            gateways = ["pending_rows"] if row["relname"] == "webhook_delivery_log" else []
+            expected = ["every_row", "own_rows", "owner", *gateways]
+            assert row["policies"] == expected, row["relname"]
 
 
 async def test_every_day_is_closed_to_all_also_one_made_later(
@@ -131,6 +133,43 @@ async def test_functions_with_rights_of_their_own_are_pinned_and_not_for_everybo
         assert row["is_trigger"] or not row["is_for_everybody"], row["proname"]
 
 
+async def test_no_function_is_for_everybody(connection: asyncpg.Connection) -> None:
+    """PostgreSQL lets everybody call a new one: its migration has to revoke that, and say whose
+    it is.
+    """
+    rows = await connection.fetch(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        " AND has_function_privilege('pg_monitor', oid, 'EXECUTE') ORDER BY 1"
+    )
+
+    assert [row["proname"] for row in rows] == []
+
+
+async def test_who_may_call_what_runs_with_the_rights_of_its_caller(
+    connection: asyncpg.Connection,
+) -> None:
+    """The gateway none, and the metrics service itself none: it becomes the role of its caller."""
+    rows = await connection.fetch(
+        "SELECT role, array_agg(DISTINCT proname::text) AS functions FROM pg_proc,"
+        " unnest($1::text[]) AS role WHERE NOT prosecdef AND pronamespace = 'public'::regnamespace"
+        " AND has_function_privilege(role, pg_proc.oid, 'EXECUTE') GROUP BY role",
+        list(ROLES),
+    )
+
+    allowed = {row["role"]: set(row["functions"]) for row in rows}
+    assert allowed.keys() == {PROCESSOR, *CALLERS}
+    assert allowed[TENANT] == {
+        "matching_dead_letters",
+        "webhook_has_payload",
+        "webhook_id_at",
+        "webhook_org",
+        "webhook_stats_of",
+    }
+    assert allowed[SERVICE] == allowed[TENANT] | {"webhook_partition_days_ahead"}
+    assert allowed[OPERATOR] == allowed[TENANT_OPERATOR] | {"set_webhook_processing"}
+    assert not allowed[PROCESSOR] & {"retry_webhook", "discard_webhook", "webhook_stats_of"}
+
+
 async def test_who_may_run_what_has_rights_of_its_own(connection: asyncpg.Connection) -> None:
     """Those who call the metrics service, none of it; the gateway may ask for the version."""
     rows = await connection.fetch(
@@ -186,7 +225,7 @@ async def test_only_the_processor_s_own_table_can_be_deleted_from(
 
 
 async def test_the_gateway_reads_nothing(connection: asyncpg.Connection) -> None:
-    """No table, no column."""
+    """No table, no column; and it fills the columns of a pending row and of the ledger alone."""
     readable = await connection.fetchval(
         "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p')"
         " AND relnamespace = 'public'::regnamespace AND"
@@ -196,6 +235,30 @@ async def test_the_gateway_reads_nothing(connection: asyncpg.Connection) -> None
     )
 
     assert readable == 0
+    written = await connection.fetch(
+        "SELECT relname, array_agg(attname::text) AS columns FROM pg_class JOIN pg_attribute"
+        " ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped"
+        " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
+        " AND has_column_privilege($1, attrelid, attnum, 'INSERT') GROUP BY 1",
+        GATEWAY,
+    )
+    assert {row["relname"]: set(row["columns"]) for row in written} == {
+        "webhook_delivery_log": {
+            "altered",
+            "call_id",
+            "created_at",
+            "dedup_key",
+            "endpoint_id",
+            "event_data",
+            "event_type",
+            "gateway_life",
+            "id",
+            "max_attempts",
+            "org_id",
+            "status",
+        },
+        "webhook_gateway_ledger": {"accepted", "gateway_life"},
+    }
 
 
 async def test_who_asks_changes_nothing_and_who_changes_cannot_rewrite_history(
