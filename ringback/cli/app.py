@@ -18,6 +18,7 @@ from ringback.cli.terminal import (
     err,
     forget_stdout,
 )
+from ringback.local.console import never_fail_to_encode, printable
 
 _HELP = (
     "A durable inbox for voice-call webhooks.\n\n"
@@ -102,6 +103,7 @@ def run(arguments: Sequence[str]) -> int:
 
     Set RINGBACK_DEBUG to see it after all.
     """
+    never_fail_to_encode()
     try:
         _quiet_libraries()
         status = build_app(arguments)(list(arguments))
@@ -136,7 +138,7 @@ def _failed(exc: Exception) -> int:
             complain(f"{exc}{_hint(str(exc))}")
         case _:
             complain(
-                f"This is a fault in Ringback: {type(exc).__name__}: {exc}\n"
+                f"This is a fault in Ringback: {type(exc).__name__}: {printable(str(exc))}\n"
                 "Set RINGBACK_DEBUG=1 to see where."
             )
             if os.environ.get("RINGBACK_DEBUG"):

@@ -7,5 +7,11 @@ from ringback.metrics.json_document import json_bytes
 
 def print_json(message: Message) -> None:
     """An answer as the REST API gives it, on one line of stdout, at once: somebody may follow."""
-    sys.stdout.write(json_bytes(message).decode() + "\n")
+    write_json(json_bytes(message))
+
+
+def write_json(document: bytes) -> None:
+    """In UTF-8, whatever the terminal's encoding is: programs read it."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(document + b"\n")
     sys.stdout.flush()

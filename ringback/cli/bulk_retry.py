@@ -14,7 +14,7 @@ from ringback.cli.as_json import print_json
 from ringback.cli.dead_screen import bulk_figures, bulk_table, question
 from ringback.cli.failure import BadInputError, CommandError
 from ringback.cli.interrupt import stop_on_interrupt
-from ringback.cli.metrics_call import metrics_client
+from ringback.cli.metrics_call import Asked, metrics_client
 from ringback.cli.point_in_time import point_in_time
 from ringback.cli.send_screen import progress_bar
 from ringback.cli.terminal import EXIT_FAILED, EXIT_INTERRUPTED, err, out
@@ -57,7 +57,7 @@ async def retry_many(bulk: Bulk, state_dir: Path) -> int:
         raise BadInputError('Say why, for those who look later: --reason "...".')
     if not bulk.dry_run and not bulk.yes and (bulk.json or not sys.stdin.isatty()):
         raise BadInputError("Nobody can be asked here: --yes retries without asking.")
-    async with metrics_client(state_dir) as client:
+    async with metrics_client(Asked(json=bulk.json, data=state_dir)) as client:
         if bulk.dry_run or not bulk.yes:
             counted = await _count(client, request)
             if bulk.dry_run and bulk.json:

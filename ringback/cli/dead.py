@@ -169,7 +169,7 @@ def _discard(job: str, /, *, reason: str, asked: Asked = USUAL) -> None:
 
 
 async def _show_list(which: Which, limit: int, asked: Asked, *, every: bool) -> None:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         letters = client.dead_letters(
             event_type=which.event_type,
             error_class=which.error_class,
@@ -192,7 +192,7 @@ async def _show_list(which: Which, limit: int, asked: Asked, *, every: bool) -> 
 
 
 async def _show_groups(org: str, asked: Asked) -> None:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         pages = client.failure_groups(org_id=org, page_size=1000).by_page()
         answer = await anext(pages)
     if asked.json:
@@ -204,7 +204,7 @@ async def _show_groups(org: str, asked: Asked) -> None:
 
 
 async def _show_one(job_id: str, asked: Asked) -> None:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         found = await client.delivery(job_id)
     if found.delivery.status != DeliveryStatus.DELIVERY_STATUS_DEAD_LETTER:
         raise CommandError(
@@ -218,7 +218,7 @@ async def _show_one(job_id: str, asked: Asked) -> None:
 
 
 async def _retry_one(job_id: str, reason: str, asked: Asked) -> None:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         answer = await client.retry_delivery(job_id, reason=reason)
     if asked.json:
         print_json(answer)
@@ -227,7 +227,7 @@ async def _retry_one(job_id: str, reason: str, asked: Asked) -> None:
 
 
 async def _discard_one(job_id: str, reason: str, asked: Asked) -> None:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         answer = await client.discard_dead_letter(job_id, reason=reason)
     if asked.json:
         print_json(answer)

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ringback.cli.deliveries_screen import print_deliveries, print_line
-from ringback.cli.words import age, duration, error_words, plural, printable
+from ringback.cli.words import age, duration, error_words, plural
+from ringback.local.console import printable
 from ringback.metrics.v1.admin_service_pb2 import (
     RetryDeliveriesResponse,
     RetryDeliveryResponse,
@@ -85,12 +86,12 @@ def question(matched: int, limit: int, rate_per_s: float) -> Text:
     return text.append(f". At {rate_per_s:g} a second that takes {took} or more.")
 
 
-def bulk_figures() -> tuple[str, ...]:
+def bulk_figures() -> tuple[tuple[str, str], ...]:
     """What stands behind the bar while retries run."""
     return (
-        "[green]{task.fields[done]:,} completed",
-        "[red]{task.fields[failed]}",
-        "[dim]{task.fields[words]}",
+        ("{task.fields[done]:,} completed", "green"),
+        ("{task.fields[failed]}", "red"),
+        ("{task.fields[words]}", "dim"),
     )
 
 

@@ -6,7 +6,8 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
-from ringback.cli.words import STATUS_STYLES, age, error_words, printable, status_words
+from ringback.cli.words import STATUS_STYLES, age, error_words, status_words
+from ringback.local.console import printable
 from ringback.metrics.v1.delivery_pb2 import Delivery
 
 _TYPE_WIDTH = 20

@@ -61,7 +61,7 @@ def _run(job: str, /, *, reason: str, asked: Asked = USUAL) -> None:
 
 
 async def _run_duplicate(job_id: str, reason: str, asked: Asked) -> None:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         answer = await client.run_duplicate(job_id, reason=reason)
     if asked.json:
         print_json(answer)
@@ -70,7 +70,7 @@ async def _run_duplicate(job_id: str, reason: str, asked: Asked) -> None:
 
 
 async def _tell(job_id: str, asked: Asked, *, with_event: bool) -> None:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         found = await client.delivery(job_id)
     if asked.json:
         print_json(found)

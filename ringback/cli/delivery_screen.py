@@ -17,9 +17,9 @@ from ringback.cli.words import (
     error_words,
     moment,
     outcome_words,
-    printable,
     status_words,
 )
+from ringback.local.console import printable
 from ringback.metrics.v1.delivery_pb2 import (
     Attempt,
     Delivery,

@@ -15,6 +15,7 @@ from ringback.cli.demo_plan import Act
 from ringback.cli.demo_watch import Sighting
 from ringback.contract.ladder import Ladder
 from ringback.contract.status import Status
+from ringback.local.console import printable
 
 _STYLES = {
     Status.COMPLETED: "green",
@@ -139,5 +140,5 @@ def _value(value: object) -> str:
         return "-"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S %Z")
-    text = " / ".join(str(value).strip().splitlines())
+    text = printable(" / ".join(str(value).strip().splitlines()))
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"

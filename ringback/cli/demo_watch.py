@@ -11,6 +11,7 @@ from ringback.cli.demo_plan import Act
 from ringback.contract.identity import JobId, created_at
 from ringback.contract.ladder import Attempt, Ladder
 from ringback.contract.status import TRANSITIONS, Status
+from ringback.local.console import printable
 from ringback.runtime.queries import load
 
 
@@ -74,6 +75,6 @@ def _sighting(row: asyncpg.Record, max_attempts: int) -> Sighting:
         # A row of the gateway's knows the limit only once an attempt was made.
         max_attempts=row["max_attempts"] or max_attempts,
         last_attempt_at=row["last_attempt_at"],
-        error=error,
+        error=printable(error) if error else None,
         now=row["now"],
     )

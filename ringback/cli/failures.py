@@ -33,7 +33,7 @@ def _failures(
 
 
 async def _show(limit: int, org: str, asked: Asked) -> None:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         answer = await anext(client.recent_failures(page_size=limit, org_id=org).by_page())
     if asked.json:
         print_json(answer)

@@ -20,7 +20,7 @@ def _health(*, asked: Asked = USUAL) -> int:
 
 
 async def _show(asked: Asked) -> int:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         answer = await client.queue_health()
     if asked.json:
         print_json(answer)

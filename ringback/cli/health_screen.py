@@ -4,7 +4,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ringback.cli.words import moment, plural, printable
+from ringback.cli.words import moment, plural
+from ringback.local.console import printable
 from ringback.metrics.v1.delivery_pb2 import ProcessingState
 from ringback.metrics.v1.metrics_service_pb2 import GetQueueHealthResponse
 

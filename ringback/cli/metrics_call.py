@@ -8,8 +8,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ringback.cli.answers import make_printable
 from ringback.cli.failure import BadInputError, CommandError
 from ringback.cli.metrics_place import MetricsPlace
+from ringback.local.console import printable
 from ringback.metrics import (
     DeadlineError,
     InvalidRequestError,
@@ -43,13 +45,14 @@ USUAL = Asked()
 
 
 @asynccontextmanager
-async def metrics_client(state_dir: Path) -> AsyncGenerator[MetricsClient, None]:
+async def metrics_client(asked: Asked) -> AsyncGenerator[MetricsClient, None]:
     """A client of the place that the environment names, else of the local stack.
 
+    Its answers are ready for a screen, unless JSON was asked for: that is written as it came.
     Whatever the service refuses inside the context is a CommandError. Raises what
     `MetricsPlace.from_env` raises.
     """
-    place = MetricsPlace.from_env(state_dir)
+    place = MetricsPlace.from_env(asked.data)
     try:
         client = MetricsClient(
             place.address,
@@ -57,6 +60,7 @@ async def metrics_client(state_dir: Path) -> AsyncGenerator[MetricsClient, None]
             timeout_s=_TIMEOUT_S,
             tls=place.tls,
             root_certificates=place.root_certificates,
+            received=None if asked.json else make_printable,
         )
     except OSError as exc:
         raise BadInputError(f"{place.root_certificates} cannot be read: {exc.strerror}.") from exc
@@ -69,29 +73,30 @@ async def metrics_client(state_dir: Path) -> AsyncGenerator[MetricsClient, None]
 
 def told(failed: MetricsError, place: MetricsPlace) -> CommandError:
     """What a person at the terminal is told of it."""
+    message = printable(failed.message)
     service = f"The metrics service at {place.address}"
     match failed:
         case InvalidRequestError():
-            return BadInputError(failed.message)
+            return BadInputError(message)
         case UnavailableError(reason=""):
             words = f"{service} cannot be reached."
         case UnavailableError():
-            words = f"{service} cannot do this for now: {failed.message}"
+            words = f"{service} cannot do this for now: {message}"
         case UnauthenticatedError():
-            words = f"{service} refuses the token from {place.token_source}: {failed.message}"
+            words = f"{service} refuses the token from {place.token_source}: {message}"
         case PermissionDeniedError():
-            words = f"Not allowed: {failed.message} The token is from {place.token_source}."
+            words = f"Not allowed: {message} The token is from {place.token_source}."
         case DeadlineError():
             words = f"{service} did not answer in time. A change may have been made all the same."
         case NotFoundError() | PreconditionError():
-            words = f"{failed.message}{_retried_as(failed)}"
+            words = f"{message}{_retried_as(failed)}"
         case _:
-            words = f"{service} failed: {failed.message} ({failed.code.name})"
+            words = f"{service} failed: {message} ({failed.code.name})"
     return CommandError(words)
 
 
 def _retried_as(failed: MetricsError) -> str:
-    new_job_id = failed.metadata.get("newJobId", "")
+    new_job_id = printable(failed.metadata.get("newJobId", ""))
     if not new_job_id:
         return ""
     return f"\n`ringback delivery show {new_job_id}` shows what became of it."

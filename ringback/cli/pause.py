@@ -46,7 +46,7 @@ def _resume(*, reason: Words = "", asked: Asked = USUAL) -> None:
 
 
 async def _do_pause(reason: str, asked: Asked) -> None:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         state = await client.pause_processing(reason=reason)
         if asked.json:
             print_json(PauseProcessingResponse(processing=state))
@@ -55,7 +55,7 @@ async def _do_pause(reason: str, asked: Asked) -> None:
 
 
 async def _do_resume(reason: str, asked: Asked) -> None:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         state = await client.resume_processing(reason=reason)
     if asked.json:
         print_json(ResumeProcessingResponse(processing=state))

@@ -7,12 +7,14 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 import aiohttp
 import orjson
 
 from ringback.cli.failure import CommandError
 from ringback.cli.tally import Tally
+from ringback.local.console import printable
 
 _OK = 200
 #: aiohttp warns when larger bytes are given at once, and takes a file instead.
@@ -160,7 +162,10 @@ def _job_id(text: bytes) -> str | None:
     except orjson.JSONDecodeError:
         return None
     job_id = answer.get("jobId") if isinstance(answer, dict) else None
-    return job_id if isinstance(job_id, str) else None
+    try:
+        return str(UUID(job_id)) if isinstance(job_id, str) else None
+    except ValueError:
+        return None
 
 
 def _reason(text: bytes) -> str:
@@ -171,7 +176,7 @@ def _reason(text: bytes) -> str:
         return ""
     if not isinstance(problem, dict):
         return ""
-    return str(problem.get("detail") or problem.get("title") or "")[:_LONGEST_REASON]
+    return printable(str(problem.get("detail") or problem.get("title") or "")[:_LONGEST_REASON])
 
 
 def _words(exc: Exception) -> str:

@@ -124,9 +124,9 @@ async def _carry_out(wish: Wish, database_url: str) -> int:
 async def _post(plan: Plan, bodies: Bodies, tally: Tally, stop: asyncio.Event) -> None:
     began = time.monotonic()
     with progress_bar(
-        "{task.fields[rate]:,.0f}/s",
-        "[green]{task.fields[ok]:,} accepted",
-        "[red]{task.fields[bad]}",
+        ("{task.fields[rate]:,.0f}/s", ""),
+        ("{task.fields[ok]:,} accepted", "green"),
+        ("{task.fields[bad]}", "red"),
     ) as bar:
         task = bar.add_task("Sending", total=plan.count, rate=0.0, ok=0, bad="")
 

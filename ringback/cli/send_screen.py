@@ -22,8 +22,8 @@ _GOOD, _BAD, _DIM = "green", "red", "dim"
 _STATUS_STYLES = {"completed": _GOOD, "duplicate": "cyan", "dead_letter": "yellow"}
 
 
-def progress_bar(*figures: str) -> Progress:
-    """A bar on stderr with these figures, such as `{task.fields[rate]}`, behind it.
+def progress_bar(*figures: tuple[str, str]) -> Progress:
+    """A bar on stderr with figures, such as `{task.fields[rate]}` and its style, behind it.
 
     It shows nothing where nobody looks: on a stderr that is no terminal.
     """
@@ -33,7 +33,7 @@ def progress_bar(*figures: str) -> Progress:
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TaskProgressColumn(),
-        *(TextColumn(figure) for figure in figures),
+        *(TextColumn(figure, style=style, markup=False) for figure, style in figures),
     ]
     return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import aiohttp
 import orjson
 
+from ringback.local.console import printable
+
 _TIMEOUT_S = 3.0
 
 
@@ -28,7 +30,7 @@ async def service_health(name: str, url: str) -> ServiceHealth:
             client.get(f"{url}/readyz") as answer,
         ):
             checks = orjson.loads(await answer.read())["checks"]
-            missing = tuple(check for check, passed in checks.items() if not passed)
+            missing = tuple(printable(check) for check, passed in checks.items() if not passed)
             return ServiceHealth(name, url, answers=True, ready=answer.ok, missing=missing)
     except (OSError, TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError):
         return ServiceHealth(name, url, answers=False, ready=False)

@@ -38,7 +38,7 @@ def _stats(
 
 
 async def _show(time_range: str, org: str, asked: Asked) -> None:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         answer = await client.delivery_stats(time_range, org_id=org)
     if asked.json:
         print_json(answer)

@@ -4,7 +4,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ringback.cli.words import moment, printable
+from ringback.cli.words import moment
+from ringback.local.console import printable
 from ringback.metrics.v1.metrics_service_pb2 import EventTypeStats, GetDeliveryStatsResponse
 
 _TYPE_COLUMNS = ("total", "completed", "failed", "dead", "pending", "duplicates")
@@ -14,8 +15,9 @@ def summary_table(stats: GetDeliveryStatsResponse) -> RenderableType:
     summary = stats.summary
     start, end = moment(stats.start_time), moment(stats.end_time)
     table = _table(
-        f"Webhooks of the last {stats.time_range}  "
-        f"[not bold dim]{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC",
+        Text(f"Webhooks of the last {stats.time_range}  ").append(
+            f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC", "not bold dim"
+        ),
         show_header=False,
     )
     table.add_column(style="dim", min_width=14)
@@ -65,7 +67,7 @@ def _count(count: int, style: str = "") -> Text:
     return Text(f"{count:,}", style if count else "dim")
 
 
-def _table(title: str, *, show_header: bool = True) -> Table:
+def _table(title: str | Text, *, show_header: bool = True) -> Table:
     # With the seven columns of the types, a line of 80 still holds the longest type that Vapi has.
     table = Table(
         box=None, padding=(0, 1, 0, 0), title=title, title_justify="left", show_header=show_header

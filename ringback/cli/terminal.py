@@ -7,6 +7,8 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
+from ringback.local.console import TextConsole
+
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -15,11 +17,11 @@ EXIT_CLOSED_PIPE = 128 + signal.SIGPIPE
 
 def out() -> Console:
     """The console for results. Made when needed, so that it sees the stdout of that moment."""
-    return Console(highlight=False)
+    return TextConsole()
 
 
 def err() -> Console:
-    return Console(stderr=True, highlight=False)
+    return TextConsole(stderr=True)
 
 
 def complain(sentence: str) -> None:

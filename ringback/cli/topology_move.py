@@ -8,11 +8,12 @@ from rich.text import Text
 
 from ringback.cli.addresses import Addresses
 from ringback.cli.failure import BadInputError
-from ringback.cli.metrics_call import metrics_client
+from ringback.cli.metrics_call import Asked, metrics_client
 from ringback.cli.paused_by_api import PausedByApi
 from ringback.cli.terminal import err, out
 from ringback.contract.ladder import BadLadderError, Ladder
 from ringback.contract.ladder_move import LadderMove
+from ringback.local.console import printable
 from ringback.runtime import ladder_move
 from ringback.runtime.ladder_move import SETTLE_S, NobodyProcesses, Step
 
@@ -89,7 +90,7 @@ def move(
 async def _move(asked: ladder_move.Asked, data: Path, *, is_stopped: bool) -> LadderMove:
     if is_stopped:
         return await ladder_move.move(asked, NobodyProcesses())
-    async with metrics_client(data) as client:
+    async with metrics_client(Asked(data=data)) as client:
         return await ladder_move.move(asked, PausedByApi(client, asked.to))
 
 
@@ -107,9 +108,13 @@ def _tell_plan(console: Console, plan: LadderMove, to: Ladder) -> None:
     if plan.is_done:
         console.print(f"The ladder {to} is bound: there is nothing to do.")
     for binding in plan.unbind:
-        console.print(f"would unbind  {binding.queue} from {binding.routing_key}")
+        console.print(
+            f"would unbind  {printable(binding.queue)} from {printable(binding.routing_key)}"
+        )
     for binding in plan.bind:
-        console.print(f"would bind    {binding.queue} to {binding.routing_key}")
+        console.print(
+            f"would bind    {printable(binding.queue)} to {printable(binding.routing_key)}"
+        )
 
 
 def _tell_what_is_next(console: Console, plan: LadderMove, to: Ladder) -> None:

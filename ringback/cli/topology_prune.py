@@ -9,6 +9,7 @@ from ringback.cli.addresses import Addresses
 from ringback.cli.failure import CommandError
 from ringback.cli.terminal import EXIT_FAILED, err, out
 from ringback.cli.words import plural
+from ringback.local.console import printable
 from ringback.runtime.ladder_move import SETTLE_S
 from ringback.runtime.rung_removal import OldRungs, old_rungs, remove_old_rungs
 
@@ -54,10 +55,10 @@ def prune(
 
 def _told(console: Console, found: OldRungs, verb: str) -> int:
     for name in found.empty:
-        console.print(f"{verb}  {name}")
+        console.print(f"{verb}  {printable(name)}")
     for name, count in found.held.items():
         holds = "its messages are not counted yet" if count is None else plural(count, "message")
-        console.print(f"kept  {name}: {holds}")
+        console.print(f"kept  {printable(name)}: {holds}")
     if not found.empty and not found.held:
         console.print("There are no rungs of former ladders.")
     return EXIT_FAILED if found.held else 0

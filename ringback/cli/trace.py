@@ -1,10 +1,10 @@
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 from cyclopts import App, Parameter
 
+from ringback.cli.as_json import write_json
 from ringback.cli.failure import BadInputError, CommandError
 from ringback.cli.terminal import out
 from ringback.cli.trace_json import story_document
@@ -53,10 +53,12 @@ def _trace(
     """
     path = file or load(TraceSettings).trace_file or data / TRACE_FILE
     spans = _spans_in(path)
+    if not json:
+        spans = [span.for_screen() for span in spans]
     job_id = _the_one(job.strip().lower(), spans, path)
     chapters = story_of(family_of(job_id, spans), spans)
     if json:
-        sys.stdout.write(orjson.dumps(story_document(job_id, chapters)).decode() + "\n")
+        write_json(orjson.dumps(story_document(job_id, chapters)))
     else:
         _print(job_id, chapters)
 

@@ -8,9 +8,10 @@ from rich.text import Text
 
 from ringback.cli.trace_spans import ReadSpan
 from ringback.cli.trace_story import Chapter, SpanTree
-from ringback.cli.words import duration, printable
+from ringback.cli.words import duration
 from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.topology import DEAD_LETTER_QUEUE
+from ringback.local.console import printable
 
 _OUTCOME_STYLES = {
     "completed": "green",

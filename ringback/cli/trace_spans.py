@@ -1,11 +1,13 @@
 """Spans as the services appended them to RINGBACK_TRACE_FILE: OTLP in JSON, a document per line."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
+
+from ringback.local.console import printable
 
 _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _ERROR = 2
@@ -35,6 +37,20 @@ class ReadSpan:
     description: str
     attributes: Mapping[str, Any]
     links: tuple[LinkedSpan, ...]
+
+    def for_screen(self) -> Self:
+        """The same with each text on one line."""
+        return replace(
+            self,
+            name=printable(self.name),
+            service=printable(self.service),
+            trace_id=printable(self.trace_id),
+            description=printable(self.description),
+            attributes={
+                key: printable(value) if isinstance(value, str) else value
+                for key, value in self.attributes.items()
+            },
+        )
 
 
 def trace_files(path: Path) -> list[Path]:

@@ -45,7 +45,7 @@ def _watch(
 
 
 async def _follow(every_s: float, asked: Asked) -> None:
-    async with metrics_client(asked.data) as client:
+    async with metrics_client(asked) as client:
         if asked.json:
             async for health in _looks(client, every_s):
                 if health is not None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ringback.local.console import printable
 from ringback.metrics.enum_words import words_of
 from ringback.metrics.v1.delivery_pb2 import Attempt, AttemptOutcome, Delivery, DeliveryStatus
 
@@ -59,11 +60,6 @@ def duration(span: timedelta) -> str:
     if seconds < 2 * _DAY_S:
         return f"{seconds // _HOUR_S:.0f} h"
     return f"{seconds // _DAY_S:.0f} days"
-
-
-def printable(text: str) -> str:
-    """What may stand on a line of a terminal: texts of strangers may hold escape sequences."""
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def error_words(error_class: str, message: str) -> str:

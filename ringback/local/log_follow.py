@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ringback.contract.telemetry import LogEvent
+from ringback.local.console import printable
 
 # For a search through the log, not for a person who reads along.
 HIDDEN = frozenset(
@@ -34,9 +35,9 @@ def worth_showing(service: str, line: str) -> Shown | None:
         return None
     level, event = str(told.get("level", "info")), str(told.get("event", ""))
     if level in LOUD or (level == "info" and event == LogEvent.WEBHOOK_REFUSED):
-        return Shown(service, level, " ".join([event, *_fields(told)]))
+        return Shown(service, level, printable(" ".join([event, *_fields(told)])))
     if level == "info" and event == LogEvent.ATTEMPT_FINISHED:
-        return Shown(service, level, _attempt(told))
+        return Shown(service, level, printable(_attempt(told)))
     return None
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ringback.local.console import TextConsole
 from ringback.local.log_follow import Shown
 from ringback.local.node_urls import BROKER_USER, password_path
 from ringback.local.ports import LOOPBACK, ServicePorts
@@ -17,7 +18,7 @@ STYLES = {"warning": "yellow", "error": "red", "critical": "red"}
 
 @dataclass(slots=True)
 class Screen:
-    console: Console = field(default_factory=lambda: Console(highlight=False))
+    console: Console = field(default_factory=TextConsole)
     _began: float = field(default_factory=time.monotonic, init=False)
 
     def step(self, words: str) -> None:

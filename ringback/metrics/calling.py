@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from ringback.metrics.errors import metrics_error
 
@@ -12,13 +13,19 @@ TokenSource = Callable[[], str | Awaitable[str]]
 """Gives the token for a call. It is asked before each, so it keeps what is still good."""
 
 Request = TypeVar("Request")
-Answer = TypeVar("Answer")
+Answer = TypeVar("Answer", bound=Message)
 
 
 class Caller:
-    def __init__(self, token: str | TokenSource | None, timeout_s: float) -> None:
+    def __init__(
+        self,
+        token: str | TokenSource | None,
+        timeout_s: float,
+        received: Callable[[Message], None] | None = None,
+    ) -> None:
         self._token = token
         self._timeout_s = timeout_s
+        self._received = received or _as_it_is
 
     async def ask(
         self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Answer]", request: Request
@@ -26,9 +33,11 @@ class Caller:
         """The answer to one request. Raises MetricsError."""
         metadata = await self._metadata()
         try:
-            return await method(request, timeout=self._timeout_s, metadata=metadata)
+            answer = await method(request, timeout=self._timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as exc:
             raise metrics_error(exc) from exc
+        self._received(answer)
+        return answer
 
     async def follow(
         self, method: "grpc.aio.UnaryStreamMultiCallable[Request, Answer]", request: Request
@@ -40,6 +49,7 @@ class Caller:
         call = method(request, metadata=await self._metadata())
         try:
             async for answer in call:
+                self._received(answer)
                 yield answer
         except grpc.aio.AioRpcError as exc:
             raise metrics_error(exc) from exc
@@ -52,3 +62,7 @@ class Caller:
             made = token()
             token = await made if inspect.isawaitable(made) else made
         return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def _as_it_is(answer: Message) -> None:
+    """Leave an answer unchanged."""

@@ -1,10 +1,11 @@
 import uuid
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ringback.metrics.calling import Caller, TokenSource
@@ -32,15 +33,17 @@ class MetricsClient:
         timeout_s: float = 10.0,
         tls: bool = False,
         root_certificates: Path | None = None,
+        received: Callable[[Message], None] | None = None,
     ) -> None:
         """Prepare for the service at `address` (host:port); the first call connects.
 
         A `token` that may run out is better given as a function. `timeout_s` is for each call, but
         streams have no limit. `root_certificates`, a PEM file, is for a service with TLS whose
-        authority the machine does not know.
+        authority the machine does not know. `received` is called with each answer, and may change
+        it, before the caller gets it.
         """
         self._channel = open_channel(address, tls=tls, root_certificates=root_certificates)
-        self._caller = Caller(token, timeout_s)
+        self._caller = Caller(token, timeout_s, received)
         self._metrics = MetricsServiceStub(self._channel)
         self._admin = AdminServiceStub(self._channel)
 

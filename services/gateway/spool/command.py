@@ -14,7 +14,8 @@ from rich.text import Text
 
 from ringback.cli.failure import BadInputError, CommandError
 from ringback.cli.terminal import out
-from ringback.cli.words import duration, plural, printable
+from ringback.cli.words import duration, plural
+from ringback.local.console import printable
 from ringback.runtime.queries import load
 from services.gateway.spool.folder_lock import FolderInUseError, FolderLock
 from services.gateway.spool.quarantine import (
