@@ -41,7 +41,7 @@ lint: .venv/dev.stamp ## check style, formatting and types
 	@$(BIN)/mypy
 	@if [ -d tests ]; then $(BIN)/mypy --explicit-package-bases tests; fi
 
-audit: .venv/dev.stamp ## ask whether a pinned dependency has a known weakness
+audit: .venv/dev.stamp ## ask for known weaknesses of dependencies, and warn of images past their end
 	@$(BIN)/python -m audit $(AUDIT_ARGS)
 
 fmt: .venv/dev.stamp ## put the code into its format

@@ -1,7 +1,7 @@
-"""Ask whether a pinned dependency has a known weakness.
+"""Ask whether a pinned dependency has a known weakness, and warn of images that get no fixes.
 
 Status 1 when one has, and 3 when nobody could be asked; with --unless-away 0 instead of 3, and it
-is said all the same.
+is said all the same. What is said of images does not change the status.
 """
 
 # ruff: file-ignore[suspicious-subprocess-import] - pip-audit is a program.
@@ -9,8 +9,10 @@ import argparse
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+from audit.images import pinned_images, warnings
 from audit.verdict import Verdict, verdict_of
 
 _ROOT = Path(__file__).parents[1]
@@ -52,6 +54,8 @@ def main() -> int:
     options = parser.parse_args()
     status, words = told(asked(options.requirements))
     print(words)
+    for line in warnings(pinned_images(_ROOT / "deploy"), datetime.now(UTC).date()):
+        print(line)
     return 0 if status == _NOT_AUDITED and options.unless_away else status
 
 
