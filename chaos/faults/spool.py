@@ -18,8 +18,8 @@ from chaos.fault import Fault, Part, Strike
 from chaos.stage import Stage
 from ringback.local.ports import LOOPBACK
 from ringback.runtime.queries import load
-from services.gateway.spool.folder_lock import FolderInUseError, FolderLock
-from services.gateway.spool.spool import FILE_NAME
+from services.gateway.storage.spool.database import FolderInUseError, FolderLock
+from services.gateway.storage.spool.file import FILE_NAME
 
 _FILLS_S = 3.0
 _NOTICED_WITHIN_S = 30.0
@@ -55,7 +55,7 @@ async def _without_gateway(stage: Stage) -> AsyncGenerator[None, None]:
     while True:
         await stage.gateway.kill()
         try:
-            lock.take()
+            lock.acquire()
             break
         except FolderInUseError:
             await asyncio.sleep(_POLL_S)

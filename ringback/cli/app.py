@@ -60,7 +60,7 @@ _COMMANDS = {
         ("resume", "ringback.cli.pause:resume", "Let processors take work again."),
         (
             "spool",
-            "services.gateway.spool.command:spool",
+            "services.gateway.storage.spool.command:spool",
             "List and salvage what a gateway's spool keeps.",
         ),
     ),

@@ -11,6 +11,6 @@ if __name__ == "__main__":
     drop_unusable()
 
     from ringback.runtime.lifecycle import run
-    from services.gateway.wire import main
+    from services.gateway.app import main
 
     sys.exit(run(main))

@@ -1,4 +1,4 @@
-"""The time in job ids: this machine's, or the database's where this machine's clock is far off."""
+"""The time in job ids: this machine's, or the database's if this machine's clock is wrong."""
 
 import asyncio
 import time
@@ -15,20 +15,20 @@ from ringback.runtime.postgres import DATABASE_AWAY
 from ringback.runtime.queries import load
 
 MAX_OFFSET_S = 10.0
-"""Two machines that follow time servers differ by milliseconds."""
+"""Machines with synchronized clocks differ by milliseconds."""
 
-_ASK_EVERY_S = 60.0
-_ASK_AGAIN_S = 5.0
+_COMPARE_EVERY_S = 60.0
+_RETRY_AFTER_S = 5.0
 _MAX_ROUND_TRIP_S = 2.0
 
 log = structlog.get_logger()
 
 
 class Clock:
-    """Makes job ids. Until the database has answered, and close to its time, by the own clock.
+    """Creates job ids. Uses its own clock unless the database's time is known and differs.
 
-    The database's time is carried on by the monotonic clock, so it stays right while the database
-    is away and when somebody sets this machine's clock.
+    The monotonic clock continues the database's time, so it stays right while the database is
+    unavailable, and when someone sets this machine's clock.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class Clock:
         self._monotonic = monotonic
         self._database_at_zero: float | None = None
         """The time of the database when the monotonic clock was at 0."""
-        self._is_off = False
+        self._is_wrong = False
         self._first_try = asyncio.Event()
 
     @property
     def offset_s(self) -> float:
-        """How far this machine's clock is ahead of the database's; 0 while that is not known."""
+        """How far this machine's clock is ahead of the database's; 0 while unknown."""
         if self._database_at_zero is None:
             return 0.0
         return self._wall() - (self._database_at_zero + self._monotonic())
@@ -58,21 +58,21 @@ class Clock:
         return new_job_id(at_s=self._wall() - offset_s)
 
     async def compare(self, pool: asyncpg.Pool) -> None:
-        """Ask for the database's time. Raises one of DATABASE_AWAY.
+        """Read the database's time. Raises one of DATABASE_AWAY.
 
-        An answer that took long says little about the present, and is not used.
+        A slow response is ignored, because it is imprecise.
         """
         async with pool.acquire() as connection:
-            asked_at = self._monotonic()
+            sent_at = self._monotonic()
             database_s = await connection.fetchval(load("services.gateway", "database_time.sql"))
-            answered_at = self._monotonic()
-        if answered_at - asked_at <= _MAX_ROUND_TRIP_S:
-            self._database_at_zero = database_s - (asked_at + answered_at) / 2
+            received_at = self._monotonic()
+        if received_at - sent_at <= _MAX_ROUND_TRIP_S:
+            self._database_at_zero = database_s - (sent_at + received_at) / 2
             self._log_change()
 
     @asynccontextmanager
     async def following(self, pool: asyncpg.Pool) -> AsyncGenerator[None, None]:
-        """Compare once a minute while it is entered. A database that is away is asked again."""
+        """Compare once a minute while entered, and more often while the database is unavailable."""
         task = asyncio.create_task(self._follow(pool))
         try:
             yield
@@ -80,7 +80,7 @@ class Clock:
             await end(task)
 
     async def tried(self, *, within_s: float) -> None:
-        """Wait until the first comparison has succeeded or failed, or until the time is over."""
+        """Wait until the first comparison has succeeded, failed or timed out."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._first_try.wait()
@@ -89,17 +89,17 @@ class Clock:
         while True:
             try:
                 await self.compare(pool)
-                wait_s = _ASK_EVERY_S
+                wait_s = _COMPARE_EVERY_S
             except DATABASE_AWAY:
-                wait_s = _ASK_AGAIN_S
+                wait_s = _RETRY_AFTER_S
             self._first_try.set()
             await asyncio.sleep(wait_s)
 
     def _log_change(self) -> None:
         offset_s = self.offset_s
-        is_off = abs(offset_s) > MAX_OFFSET_S
-        if is_off and not self._is_off:
+        is_wrong = abs(offset_s) > MAX_OFFSET_S
+        if is_wrong and not self._is_wrong:
             log.error(LogEvent.CLOCK_OFF, offset_s=round(offset_s, 1))
-        elif self._is_off and not is_off:
+        elif self._is_wrong and not is_wrong:
             log.info(LogEvent.CLOCK_RIGHT, offset_s=round(offset_s, 1))
-        self._is_off = is_off
+        self._is_wrong = is_wrong

@@ -21,9 +21,12 @@ from ringback.runtime.settings import (
     Settings,
     TraceSettings,
 )
-from services.gateway.endpoint import DEFAULT_ENDPOINT_ID, Endpoint
-from services.gateway.endpoint_list import endpoints_in, endpoints_in_file
-from services.gateway.spool.spool_settings import SpoolSettings
+from services.gateway.endpoints import (
+    DEFAULT_ENDPOINT_ID,
+    Endpoint,
+    parse_endpoints,
+    read_endpoints_file,
+)
 
 _MIB = 1024 * 1024
 
@@ -33,47 +36,81 @@ OPEN_TO_ALL = (
 )
 
 
+class SpoolSettings(Settings):
+    """Where webhooks are kept while the broker cannot confirm them, and how many."""
+
+    spool_dir: Path | None = Field(
+        default=None,
+        description="A folder on a persistent disk, for this gateway only. Webhooks that the "
+        "broker cannot confirm are kept there until it can. Without it they are rejected.",
+    )
+    spool_bytes: int = Field(
+        default=1024 * _MIB, ge=_MIB, description="Maximum size of the spool in bytes."
+    )
+    spool_free_bytes: int = Field(
+        default=256 * _MIB, ge=0, description="Bytes that the spool leaves free on its disk."
+    )
+    spool_after_s: float = Field(
+        default=0.4,
+        gt=0,
+        le=86400,
+        description="Seconds without a confirm from the broker after which a webhook is spooled.",
+    )
+    spool_timeout_s: float = Field(
+        default=2.0,
+        gt=0,
+        le=86400,
+        description="Timeout in seconds for a write to the spool.",
+    )
+    spool_drain_per_s: int = Field(
+        default=400,
+        ge=1,
+        description="Maximum number of spooled webhooks published per second.",
+    )
+
+
 def _endpoints_text(value: SecretStr) -> SecretStr:
-    endpoints_in(value.get_secret_value())
+    parse_endpoints(value.get_secret_value())
     return value
 
 
 def _endpoints_file(value: Path) -> Path:
-    endpoints_in_file(value)
+    read_endpoints_file(value)
     return value
 
 
 class EndpointSettings(Settings):
-    """Who may send what in whose name.
+    """Endpoints with their orgs and secrets.
 
-    The default endpoint stands when it has a secret, or when there is no other endpoint.
+    The default endpoint exists when it has a secret, or when there is no other endpoint.
     """
 
     allow_unauthenticated: bool = Field(
-        default=False, description="Whether endpoints without a secret may take webhooks."
+        default=False, description="Whether endpoints without a secret accept webhooks."
     )
     default_org_id: UUID = Field(
         default=UUID("00000000-0000-0000-0000-000000000001"),
-        description="The org of webhooks at /api/webhooks/vapi.",
+        description="The org of webhooks sent to /api/webhooks/vapi.",
     )
     endpoints: Annotated[SecretStr, AfterValidator(_endpoints_text)] | None = Field(
         default=None,
         description="More endpoints, as JSON: "
-        '{"acme": {"org_id": "<uuid>", "secret": "<text>"}} takes webhooks for that org at '
-        "/api/webhooks/vapi/acme. A list of secrets is valid while one replaces another.",
+        '{"acme": {"org_id": "<uuid>", "secret": "<text>"}} accepts webhooks for that org at '
+        "/api/webhooks/vapi/acme. Use a list of secrets to replace one without downtime.",
     )
     endpoints_file: Annotated[Path, AfterValidator(_endpoints_file)] | None = Field(
-        default=None, description="A file with the JSON of RINGBACK_ENDPOINTS, instead of it."
+        default=None,
+        description="A file with the JSON of RINGBACK_ENDPOINTS, to use instead of it.",
     )
     vapi_secret: HeaderSecret | None = Field(
         default=None,
         validate_default=True,
         description="What Vapi sends to /api/webhooks/vapi in X-Vapi-Secret, or as a bearer token. "
-        "Required, unless there are other endpoints or all may send.",
+        "Required unless there are other endpoints or RINGBACK_ALLOW_UNAUTHENTICATED is set.",
     )
     vapi_secret_previous: HeaderSecret | None = Field(
         default=None,
-        description="Another secret for the same endpoint, valid while RINGBACK_VAPI_SECRET "
+        description="The previous secret for the same endpoint, valid while RINGBACK_VAPI_SECRET "
         "replaces it.",
     )
 
@@ -81,7 +118,7 @@ class EndpointSettings(Settings):
     @classmethod
     def _is_an_org(cls, value: UUID) -> UUID:
         if not value.int:
-            raise ValueError(f"must not be {value}, the org of messages without one")
+            raise ValueError(f"must not be {value}, which is reserved for messages without an org")
         return value
 
     @field_validator("endpoints_file")
@@ -127,8 +164,8 @@ class EndpointSettings(Settings):
 
 def _others(text: SecretStr | None, file: Path | None) -> tuple[Endpoint, ...]:
     if text is not None:
-        return endpoints_in(text.get_secret_value())
-    return endpoints_in_file(file) if file is not None else ()
+        return parse_endpoints(text.get_secret_value())
+    return read_endpoints_file(file) if file is not None else ()
 
 
 class GatewaySettings(
@@ -143,7 +180,7 @@ class GatewaySettings(
 ):
     gateway_host: Host = Field(
         default="*",
-        description="Where the gateway listens for webhooks: addresses with commas between them, "
+        description="Where the gateway listens for webhooks: addresses separated by commas, "
         "or * for all of IPv4 and IPv6.",
     )
     gateway_port: int = Field(default=8080, ge=0, le=65535, description="The port for webhooks.")
@@ -154,61 +191,66 @@ class GatewaySettings(
         default=8 * _MIB,
         ge=1024,
         le=100 * _MIB,
-        description="The largest body taken. Reports of long calls reach megabytes.",
+        description="Maximum size of a body. Reports of long calls reach megabytes.",
     )
     body_timeout_s: float = Field(
-        default=10.0, gt=0, le=86400, description="Seconds in which a body must have arrived."
+        default=10.0, gt=0, le=86400, description="Timeout in seconds for receiving a body."
     )
     publish_timeout_s: float = Field(
-        default=2.0, gt=0, le=86400, description="Seconds in which the broker must have confirmed."
+        default=2.0, gt=0, le=86400, description="Timeout in seconds for a confirm from the broker."
     )
     max_connections: int = Field(
         default=10_000,
         ge=1,
-        description="Connections open at once, as far as the limit of open files allows. Beyond, "
-        "the one gives way that has waited longest without having brought a webhook.",
+        description="Maximum number of open connections, as far as the limit of open files allows. "
+        "At the maximum, a new connection closes the one that has been idle longest without an "
+        "accepted webhook.",
     )
     keepalive_timeout_s: float = Field(
         default=650.0,
         ge=1,
         le=86400,
-        description="Seconds for which a connection that has brought a webhook may be idle. More "
-        "than any proxy in front keeps its own idle connections: 60 s at nginx and AWS, 90 s at "
-        "Traefik, 600 s at Google, 3600 s at Envoy.",
+        description="Seconds that a connection may be idle after an accepted webhook. Should be "
+        "higher than the idle timeout of any proxy in front: nginx and AWS have 60 s, Traefik "
+        "90 s, Google 600 s, Envoy 3600 s.",
     )
     max_in_hand: int = Field(
-        default=1000, ge=1, description="Requests in hand at once; beyond, the answer is 503."
+        default=1000,
+        ge=1,
+        description="Maximum number of requests in flight. Above it the response is 503.",
     )
     max_in_hand_bytes: int = Field(
         default=32 * _MIB,
         ge=1024,
         validate_default=True,
-        description="Bytes of bodies in hand at once, likewise.",
+        description="Maximum number of body bytes in flight. Above it the response is 503.",
     )
 
     @field_validator("max_in_hand_bytes")
     @classmethod
     def _the_largest_body_fits(cls, value: int, info: ValidationInfo) -> int:
         if value < info.data.get("max_body_bytes", 0):
-            raise ValueError("must not be below RINGBACK_MAX_BODY_BYTES: such a body never fits")
+            raise ValueError(
+                "must not be below RINGBACK_MAX_BODY_BYTES, or such a body is always rejected"
+            )
         return value
 
     pending_rows: int = Field(
-        default=10_000, ge=1, description="Rows that wait for the delivery log at most."
+        default=10_000, ge=1, description="Maximum number of rows waiting for the delivery log."
     )
     pending_bytes: int = Field(
-        default=16 * _MIB, ge=1024, description="Bytes of those rows at most."
+        default=16 * _MIB, ge=1024, description="Maximum number of bytes of these rows."
     )
     pending_payloads_below: int = Field(
         default=16,
         ge=0,
-        description="Requests in hand below which those rows carry payloads. A busier gateway "
-        "leaves the payloads to the processor, which then writes them when it finishes.",
+        description="Rows include payloads while fewer requests than this are in flight. A busier "
+        "gateway leaves the payloads to the processor, which writes them when it finishes.",
     )
     gateway_drain_timeout_s: float = Field(
         default=5.0,
         gt=0,
         le=86400,
-        description="Seconds to finish the requests in hand when told to stop, and to answer one "
-        "more on each connection that is kept open.",
+        description="Seconds at shutdown to finish the requests in flight, and one more on each "
+        "open connection.",
     )

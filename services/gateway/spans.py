@@ -1,4 +1,4 @@
-"""The gateway's spans: one of each request, and one of each publish within it."""
+"""The gateway's spans: one for each request, and one for each publish within it."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,12 +12,9 @@ from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.telemetry.spans import Span
 from ringback.contract.trace_context import TraceContext, trace_context_of
 from ringback.runtime.tracing import OpenSpan, Shape, Tracer, Value, shape_of
-from services.gateway.endpoint import Endpoint
-from services.gateway.publish_outcome import PublishOutcome
-from services.gateway.refusal import Refusal
-from services.gateway.routes import PATH, route_of
-from services.gateway.seal import Sealed
-from services.gateway.storing import Stored, StoredIn
+from services.gateway.endpoints import PATH, Endpoint, match_route
+from services.gateway.http.rejection import Rejection
+from services.gateway.storage.result import PublishOutcome, StoreResult
 
 _KEY = routing_key(FIRST_ATTEMPT)
 _PUBLISH = shape_of(
@@ -34,25 +31,25 @@ _TRACEPARENT, _TRACESTATE = "traceparent", "tracestate"
 _METHODS = hdrs.METH_ALL
 _OTHER_METHOD = "_OTHER"
 _FIRST_ERROR = 500
-_LONGEST_TEXT = 200
+_MAX_TEXT_LENGTH = 200
 _NOT_TRIED = "breaker_open"
 
 
 class Spans:
-    """Never raises. What all requests to one endpoint share is made once."""
+    """Never raises. Attributes that all requests to one endpoint share are built once."""
 
     def __init__(self, tracer: Tracer, routes: Mapping[str, Endpoint]) -> None:
         self._tracer = tracer
         self._shapes = {path: _receive(path, endpoint) for path, endpoint in routes.items()}
 
     def receive(self, request: web.BaseRequest) -> OpenSpan:
-        """The span of a request, which continues the trace of its sender if it sent one."""
+        """Start the span of a request; it continues the sender's trace, if there is one."""
         headers = request.headers
         parent = _trace_in(request) if _TRACEPARENT in headers else None
         agent = headers.get(hdrs.USER_AGENT)
         attributes: dict[str, Value] = {Attribute.USER_AGENT: _short(agent)} if agent else {}
         if request.method == hdrs.METH_POST:
-            path = route_of(request, self._shapes)
+            path = match_route(request, self._shapes)
             if path is not None:
                 return self._tracer.start(self._shapes[path], parent=parent, attributes=attributes)
         attributes[Attribute.URL_PATH] = _short(request.path)
@@ -60,51 +57,52 @@ class Spans:
         if method not in _METHODS:
             attributes[Attribute.HTTP_METHOD_SENT] = _short(method)
             method = _OTHER_METHOD
-        path = route_of(request, self._shapes)
+        path = match_route(request, self._shapes)
         route = "" if path is None else _route(path)
         return self._tracer.start(_not_taken(method, route), parent=parent, attributes=attributes)
 
     @staticmethod
     def publish(receiving: OpenSpan) -> OpenSpan:
-        """The span whose context goes with the message."""
+        """Start the span whose context is sent with the message."""
         return receiving.child(_PUBLISH)
 
     @staticmethod
-    def published(publish: OpenSpan, sealed: Sealed, stored: Stored) -> None:
+    def published(publish: OpenSpan, result: StoreResult) -> None:
         if publish.is_recorded:
-            job_id = str(sealed.envelope.job_id)
+            job_id = str(result.webhook.envelope.job_id)
             publish.tell(
                 {
                     Attribute.MESSAGE_ID: job_id,
                     Attribute.JOB_ID: job_id,
-                    Attribute.MESSAGE_BODY_SIZE: len(sealed.body),
+                    Attribute.MESSAGE_BODY_SIZE: len(result.webhook.body),
                 }
             )
-            if stored.published is not PublishOutcome.CONFIRMED:
-                publish.failed(stored.published or _NOT_TRIED)
+            if result.published is not PublishOutcome.CONFIRMED:
+                publish.failed(result.published or _NOT_TRIED)
         publish.end()
 
     @staticmethod
-    def refused(receiving: OpenSpan, answer: Refusal) -> None:
+    def rejected(receiving: OpenSpan, rejection: Rejection) -> None:
         if receiving.is_recorded:
-            status = answer.status.value
-            receiving.tell({Attribute.HTTP_STATUS: status, Attribute.REFUSED_FOR: answer.reason})
+            status = rejection.status.value
+            receiving.tell({Attribute.HTTP_STATUS: status, Attribute.REFUSED_FOR: rejection.reason})
             if status >= _FIRST_ERROR:
-                receiving.failed(answer.reason)
+                receiving.failed(rejection.reason)
         receiving.end()
 
     @staticmethod
-    def accepted(receiving: OpenSpan, sealed: Sealed, place: StoredIn) -> None:
-        if receiving.is_recorded:
+    def accepted(receiving: OpenSpan, result: StoreResult) -> None:
+        if receiving.is_recorded and result.tier is not None:
+            webhook = result.webhook
             attributes: dict[str, Value] = {
                 Attribute.HTTP_STATUS: 200,
-                Attribute.HTTP_BODY_SIZE: len(sealed.body),
-                Attribute.JOB_ID: str(sealed.envelope.job_id),
-                Attribute.EVENT_TYPE: sealed.envelope.event_type,
-                Attribute.STORED_IN: place.value,
+                Attribute.HTTP_BODY_SIZE: len(webhook.body),
+                Attribute.JOB_ID: str(webhook.envelope.job_id),
+                Attribute.EVENT_TYPE: webhook.envelope.event_type,
+                Attribute.STORED_IN: result.tier.value,
             }
-            if sealed.call_id is not None:
-                attributes[Attribute.CALL_ID] = sealed.call_id
+            if webhook.call_id is not None:
+                attributes[Attribute.CALL_ID] = webhook.call_id
             receiving.tell(attributes)
         receiving.end()
 
@@ -125,7 +123,7 @@ def _receive(path: str, endpoint: Endpoint) -> Shape:
 
 @lru_cache(maxsize=3 * (len(_METHODS) + 1))
 def _not_taken(method: str, route: str) -> Shape:
-    """Of a request by another method than POST, or to no endpoint of ours, which has no route."""
+    """Build the shape for a request with another method than POST, or to an unknown path."""
     shared: dict[str, Value] = {Attribute.HTTP_METHOD: method, Attribute.URL_SCHEME: "http"}
     return shape_of(Span.RECEIVE, {**shared, Attribute.HTTP_ROUTE: route} if route else shared)
 
@@ -135,14 +133,14 @@ def _route(path: str) -> str:
 
 
 def _short(text: str) -> str:
-    return keepable(text[:_LONGEST_TEXT])
+    return keepable(text[:_MAX_TEXT_LENGTH])
 
 
 def _trace_in(request: web.BaseRequest) -> TraceContext | None:
-    """The sender's trace; None if it sent none that the standard allows."""
+    """The sender's trace; None if there is none, or if it is invalid."""
     parents = request.headers.getall(_TRACEPARENT)
-    # Several headers of state are one list, as the standard says; of several parents none is it.
+    # The standard joins several tracestate headers into one list, and allows one traceparent.
     states = request.headers.getall(_TRACESTATE, [])
     state = ",".join(states) if states else None
-    # A header may hold any byte; what is not text is not taken on.
+    # A header may contain any byte; `trace_context_of` rejects what is not text.
     return trace_context_of(parents[0], state) if len(parents) == 1 else None

@@ -12,7 +12,7 @@ from ringback.contract.telemetry.gateway_metrics import REFUSAL_REASONS
 from ringback.contract.telemetry.service_name import Service
 from ringback.local.ports import LocalPorts
 from ringback.local.prometheus_config import prometheus_config
-from services.gateway import refusal
+from services.gateway.http import rejection
 from tests.architecture.alert_rules import (
     PROMETHEUS,
     Rule,
@@ -101,7 +101,7 @@ def test_the_rules_of_objectives_are_what_the_program_writes() -> None:
 
 def test_availability_counts_what_is_our_fault() -> None:
     """Each reason of a 5xx, and none of a 4xx."""
-    told = {one for one in vars(refusal).values() if isinstance(one, refusal.Refusal)}
+    told = {one for one in vars(rejection).values() if isinstance(one, rejection.Rejection)}
     senders = {one.reason for one in told if one.status < 500}
     ours = {one.reason for one in told if one.status >= 500} & set(REFUSAL_REASONS)
 

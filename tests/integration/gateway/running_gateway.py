@@ -11,8 +11,8 @@ import aiohttp
 
 from ringback.local.ports import free_ports
 from ringback.runtime.settings import load
+from services.gateway.app import serve
 from services.gateway.settings import GatewaySettings
-from services.gateway.wire import serve
 from tests.support.eventually import eventually
 
 SECRET = "a-secret-of-tests"

@@ -202,6 +202,6 @@ async def test_more_than_is_taken_at_once_is_sent_away(
         refused = await gateway.send(b'{"type":"hang","y":"' + b"x" * 3000 + b'"}')
         accepted = await gateway.send(b'{"type": "hang"}')
 
-    assert_problem(refused, 503, "in hand")
+    assert_problem(refused, 503, "in flight")
     assert int(refused.headers["Retry-After"]) > 0
     assert accepted.status == 200

@@ -10,9 +10,8 @@ from aio_pika.abc import AbstractChannel
 from chaos.fault_proxy import FaultProxy
 from ringback.contract.topology import WORK_QUEUE
 from services.gateway.settings import GatewaySettings
-from services.gateway.spool.quarantine import State, kept_files
-from services.gateway.spool.spool import FILE_NAME
-from services.gateway.spool.spool_file import SpoolFile
+from services.gateway.storage.spool.file import FILE_NAME, SpoolFile
+from services.gateway.storage.spool.quarantine import State, kept_files
 from tests.integration.gateway.queue_reader import count_in
 from tests.integration.gateway.running_gateway import (
     NOBODY,
@@ -109,7 +108,7 @@ async def test_the_breaker_closes_although_the_spool_cannot_be_read(
     def broken(*_: object, **__: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(SpoolFile, "after", broken)
+    monkeypatch.setattr(SpoolFile, "read_after", broken)
     async with (
         FaultProxy.to(ready_amqp_url) as proxy,
         running(with_spool(proxy.through(ready_amqp_url), database_url, tmp_path)) as gateway,

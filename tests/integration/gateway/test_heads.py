@@ -93,4 +93,4 @@ async def test_a_body_whose_framing_breaks_is_refused_at_once(gateway: RunningGa
         answer = await gateway.send_raw(head, b"nonsense\r\n")
 
     assert answer.startswith(b"HTTP/1.1 400 "), answer
-    assert b"body broke off" in answer
+    assert b"body is incomplete" in answer

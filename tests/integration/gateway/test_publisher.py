@@ -6,9 +6,8 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from ringback.contract.topology import WORK_QUEUE
-from services.gateway.message import MessageProperties
-from services.gateway.publish_outcome import PublishOutcome
-from services.gateway.publisher import Publisher
+from services.gateway.storage.amqp.publisher import Publisher
+from services.gateway.storage.result import PublishOutcome
 from tests.integration.gateway.queue_reader import count_in
 from tests.support.eventually import eventually
 from tests.unit.gateway.envelopes import an_envelope
@@ -20,11 +19,11 @@ async def test_what_cannot_be_encoded_takes_no_confirm_away(
     """A tag that the broker never counted would give each webhook the confirm of the next."""
     unfit = replace(an_envelope(), event_type="x" * 300)
     async with Publisher(ready_amqp_url) as publisher:
-        await eventually(lambda: publisher.up)
+        await eventually(lambda: publisher.is_connected)
         with pytest.raises(ValueError, match="range"):
-            await publisher.publish(b"{}", MessageProperties(unfit), timeout_s=2.0)
+            await publisher.publish(unfit, b"{}", timeout_s=2.0)
 
-        outcome = await publisher.publish(b"{}", MessageProperties(an_envelope()), timeout_s=2.0)
+        outcome = await publisher.publish(an_envelope(), b"{}", timeout_s=2.0)
 
         assert outcome is PublishOutcome.CONFIRMED
     assert await count_in(channel, WORK_QUEUE) == 1

@@ -46,7 +46,7 @@ async def write_pending(connection: asyncpg.Connection, *job_ids: UUID) -> None:
     """Write as the gateway does, by its own statement."""
     count = len(job_ids)
     await connection.execute(
-        load("services.gateway", "insert_pending_rows.sql"),
+        load("services.gateway.log", "insert_pending_rows.sql"),
         list(job_ids),
         [ORG] * count,
         ["default"] * count,
@@ -70,7 +70,7 @@ async def test_the_gateway_writes_rows_and_its_ledger(
 
     await write_pending(gateway, first)
     await write_pending(gateway, first, second)
-    await gateway.execute(load("services.gateway", "insert_ledger.sql"), LIFE, 2)
+    await gateway.execute(load("services.gateway.log", "insert_ledger.sql"), LIFE, 2)
 
     rows = await connection.fetch("SELECT id, status FROM webhook_delivery_log ORDER BY id")
     assert [tuple(row) for row in rows] == [(first, "pending"), (second, "pending")]
@@ -163,7 +163,12 @@ async def test_the_gateway_adds_pending_rows_alone(
 
 
 @pytest.mark.parametrize(
-    ("role", "package"), [(GATEWAY, "services.gateway"), (PROCESSOR, "services.processor")]
+    ("role", "package"),
+    [
+        (GATEWAY, "services.gateway"),
+        (GATEWAY, "services.gateway.log"),
+        (PROCESSOR, "services.processor"),
+    ],
 )
 async def test_a_service_may_run_each_of_its_statements(
     connect_as: As, role: str, package: str

@@ -4,7 +4,7 @@ from collections import Counter
 
 from chaos.load.webhook import RESENT_EVERY, Kind, Mix, webhook
 from ringback.contract.event import Event, read_event
-from services.gateway.head import Head, read_head
+from services.gateway.events.metadata import EventMetadata, parse_metadata
 
 MANY = range(500)
 
@@ -25,8 +25,8 @@ def test_only_what_is_sent_again_has_the_same_key() -> None:
     heads: dict[str | None, str] = {}
     for number in MANY:
         sent = webhook("run", number, Mix())
-        head = read_head(sent.body)
-        assert isinstance(head, Head)
+        head = parse_metadata(sent.body)
+        assert isinstance(head, EventMetadata)
         assert heads.setdefault(head.dedup_key, sent.event) == sent.event
 
     assert len(heads) == len(MANY) - len(MANY) // RESENT_EVERY

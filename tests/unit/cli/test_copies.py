@@ -4,7 +4,7 @@ import pytest
 from ringback import samples
 from ringback.cli.copies import NotJsonObjectError, copy_id, template_of
 from ringback.contract.event import Event, read_event
-from services.gateway.dedup_key import dedup_key
+from services.gateway.events.dedup_key import dedup_key
 
 RUN, OTHER_RUN = "0123456789abcdef", "fedcba9876543210"
 START_MS = 1_800_000_000_000

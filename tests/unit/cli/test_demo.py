@@ -12,7 +12,7 @@ from ringback.contract.identity import created_at, new_job_id
 from ringback.contract.ladder import Ladder
 from ringback.contract.status import Status
 from ringback.handlers import Event, PermanentFailure
-from services.gateway.dedup_key import dedup_key
+from services.gateway.events.dedup_key import dedup_key
 
 LADDER = Ladder.parse("2s,4s,8s")
 RUN = "0123456789abcdef"

@@ -24,9 +24,8 @@ from ringback.contract.telemetry.log_fields import COMMON_FIELDS, ERROR_FIELD, L
 from ringback.contract.telemetry.metric_spec import Kind, MetricSpec, Open
 from ringback.contract.telemetry.metrics import all_metrics
 from ringback.contract.telemetry.metrics_service_metrics import GRPC_CODES
-from services.gateway import refusal
-from services.gateway.publish_outcome import PublishOutcome
-from services.gateway.spool.spool_outcome import SpoolOutcome
+from services.gateway.http import rejection
+from services.gateway.storage.result import PublishOutcome, SpoolOutcome
 
 
 @pytest.mark.parametrize(
@@ -102,8 +101,8 @@ def test_every_field_is_told_of() -> None:
 
 def test_the_reasons_of_refusals_are_those_of_the_gateway() -> None:
     """The contract lists the words that the gateway uses."""
-    fixed = {one.reason for one in vars(refusal).values() if isinstance(one, refusal.Refusal)}
-    reasons = fixed - {refusal.NOT_STORED.reason}
+    fixed = {one.reason for one in vars(rejection).values() if isinstance(one, rejection.Rejection)}
+    reasons = fixed - {rejection.NOT_STORED.reason}
     not_confirmed = {outcome.value for outcome in PublishOutcome} - {"confirmed"}
 
     not_spooled = {outcome.value for outcome in SpoolOutcome} - {"spooled"}

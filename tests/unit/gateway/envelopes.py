@@ -1,10 +1,11 @@
-"""Envelopes as a gateway makes them."""
+"""Envelopes and webhooks as the gateway creates them."""
 
 from uuid import UUID
 
 from ringback.contract.envelope import Envelope
 from ringback.contract.identity import created_at, new_job_id
 from ringback.contract.trace_context import new_trace_context
+from services.gateway.webhook import AcceptedWebhook
 
 ORG = UUID("00000000-0000-0000-0000-000000000001")
 
@@ -21,3 +22,7 @@ def an_envelope() -> Envelope:
         trace=new_trace_context(),
         dedup_key="hash|hang|1",
     )
+
+
+def a_webhook(body: bytes = b"{}") -> AcceptedWebhook:
+    return AcceptedWebhook(an_envelope(), call_id=None, body=body)

@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from ringback.contract.event import Unreadable, read_event
-from services.gateway.content_type import is_json
-from services.gateway.dedup_key import LONGEST_KEY
-from services.gateway.endpoint import Endpoint
-from services.gateway.head import Head, read_head
-from services.gateway.lenient_body import as_event
-from services.gateway.unpack import layers_in
+from services.gateway.endpoints import Endpoint
+from services.gateway.events.dedup_key import MAX_KEY_LENGTH
+from services.gateway.events.metadata import EventMetadata, parse_metadata
+from services.gateway.http.decompressor import compression_layers
+from services.gateway.http.lenient_body import is_json, recover_event
 from tests.unit.contract.json_documents import ANY_BYTES
 
 SECRETS = (b"the-first-secret", "ein zweites Geheimnis: ü".encode())
@@ -36,7 +35,7 @@ def test_a_guess_lets_nobody_in(headers: CIMultiDict[str]) -> None:
     """However near it is, whatever scheme it has, and however often it is made."""
     endpoint = Endpoint("default", UUID(int=1), SECRETS)
 
-    assert endpoint.refuses(headers) is not None
+    assert endpoint.authenticate(headers) is not None
 
 
 @given(headers=HEADERS, secret=st.sampled_from(SECRETS))
@@ -46,15 +45,15 @@ def test_the_secret_lets_in_beside_any_guess_of_another_header(
     """What else is sent takes nothing away."""
     headers["X-Vapi-Secret"] = secret.decode()
 
-    assert Endpoint("default", UUID(int=1), SECRETS).refuses(headers) is None
+    assert Endpoint("default", UUID(int=1), SECRETS).authenticate(headers) is None
 
 
 @given(text=st.none() | AS_READ | st.text(), body=ANY_BYTES)
 def test_any_content_type_and_encoding_is_decided(text: str | None, body: bytes) -> None:
     """With an answer, not with an error, beside any body."""
     assert is_json(text) in {True, False}
-    assert layers_in([] if text is None else [text]) in {None, 0, 1, 2, 3}
-    assert as_event(body, text) != body
+    assert compression_layers([] if text is None else [text]) in {None, 0, 1, 2, 3}
+    assert recover_event(body, text) != body
 
 
 def what_is_read(body: bytes) -> Any:
@@ -65,11 +64,11 @@ def what_is_read(body: bytes) -> Any:
 @given(body=ANY_BYTES)
 def test_any_body_has_a_head_or_a_reason(body: bytes) -> None:
     """The same that the full reading gives, and a key that the log can hold."""
-    head = read_head(body)
+    head = parse_metadata(body)
 
     assert (head if isinstance(head, Unreadable) else (head.type, head.call_id)) == what_is_read(
         body
     )
-    if isinstance(head, Head) and head.dedup_key is not None:
+    if isinstance(head, EventMetadata) and head.dedup_key is not None:
         assert head.dedup_key.isascii()
-        assert len(head.dedup_key) <= LONGEST_KEY
+        assert len(head.dedup_key) <= MAX_KEY_LENGTH

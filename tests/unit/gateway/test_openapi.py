@@ -9,16 +9,16 @@ import pytest
 
 from ringback import samples
 from ringback.contract.event import Unreadable
-from services.gateway import refusal
-from services.gateway.refusal import Refusal
-from services.gateway.routes import PATH
+from services.gateway.endpoints import PATH
+from services.gateway.http import rejection
+from services.gateway.http.rejection import Rejection
 
 DOCUMENT: dict[str, Any] = json.loads(
     (Path(__file__).parents[3] / "docs" / "gateway-openapi.json").read_text(encoding="utf-8")
 )
 ALL = [
-    *(one for one in vars(refusal).values() if isinstance(one, Refusal)),
-    *(refusal.unreadable(why) for why in Unreadable),
+    *(one for one in vars(rejection).values() if isinstance(one, Rejection)),
+    *(rejection.invalid_event(why) for why in Unreadable),
 ]
 
 
@@ -41,7 +41,7 @@ def test_every_refusal_is_described(path: str) -> None:
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.reason)
-def test_every_problem_has_the_form(one: Refusal) -> None:
+def test_every_problem_has_the_form(one: Rejection) -> None:
     validator("Problem").validate(json.loads(one.body()))
 
 

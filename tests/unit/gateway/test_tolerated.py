@@ -1,12 +1,12 @@
 from structlog.testing import capture_logs
 
-from services.gateway.tolerated import Deviation, ToleratedLog
+from services.gateway.instruments import Deviation, DeviationLog
 
 
 def test_a_line_for_the_first_and_one_a_minute() -> None:
     """Of each endpoint; no webhook is left out of the counts."""
     now_s = 0.0
-    log = ToleratedLog(lambda: now_s)
+    log = DeviationLog(lambda: now_s)
     with capture_logs() as lines:
         log.add("default", [Deviation.PATH])
         for _ in range(3):

@@ -1,0 +1,168 @@
+"""The composition root: builds the gateway's parts in order of their dependencies."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import asyncpg
+from prometheus_client import CollectorRegistry
+
+from ringback.contract.identity import new_job_id
+from ringback.contract.telemetry.service_name import Service
+from ringback.runtime import logs
+from ringback.runtime import settings as runtime_settings
+from ringback.runtime.connections import Connections
+from ringback.runtime.exemplars import Exemplars
+from ringback.runtime.exposition import Exposition
+from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.open_files import room_for_connections
+from ringback.runtime.postgres import open_pool
+from ringback.runtime.process_registry import process_registry
+from ringback.runtime.stop_deadline import end_in_time
+from ringback.runtime.tracing import Tracer, tracing
+from services.gateway.clock import Clock
+from services.gateway.endpoints import routes_to
+from services.gateway.handler import Limits, WebhookHandler
+from services.gateway.http.in_flight import InFlightLimiter
+from services.gateway.http.server import Server
+from services.gateway.instruments import GatewayInstruments, SpoolInstruments
+from services.gateway.log.delivery_log import DeliveryLog
+from services.gateway.log.pending_rows import PendingRows
+from services.gateway.settings import GatewaySettings
+from services.gateway.spans import Spans
+from services.gateway.storage.amqp.publisher import Publisher
+from services.gateway.storage.store import WebhookStore, build_store
+
+_FIRST_CONNECT_S = 3.0
+"""How long to wait at startup for the broker and the database before starting without them."""
+
+
+async def main(stop: asyncio.Event) -> None:
+    """Run the gateway with the settings of the environment until `stop` is set."""
+    settings = runtime_settings.load(GatewaySettings)
+    logs.configure("gateway", settings)
+    end_in_time(stop, drain_timeout_s=settings.gateway_drain_timeout_s)
+    await serve(settings, stop)
+
+
+async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
+    """Accept webhooks until `stop` is set.
+
+    Raises CannotStartError when the broker's topology is missing, or when a port cannot be used.
+    The gateway starts without a broker or a database: until they are available, webhooks are
+    spooled (or answered with 503 without a spool), and pending rows wait.
+
+    Shutdown runs in reverse order: not ready, no new requests, requests in flight, pending rows,
+    spool, broker, database, health, spans.
+    """
+    instance_id = new_job_id()
+    publisher = Publisher(settings.amqp_url.get_secret_value())
+    registry = process_registry(Service.GATEWAY)
+    async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(tracing("gateway"))
+        instruments = _instruments(registry, publisher, tracer)
+        store = build_store(settings, publisher, instruments, SpoolInstruments(registry))
+        exposition = _exposition(settings, registry, store)
+        await stack.enter_async_context(exposition)
+        pool = await stack.enter_async_context(open_pool(settings, "ringback-gateway", registry))
+        clock = await stack.enter_async_context(_clock(pool, instruments))
+        await stack.enter_async_context(publisher)
+        await _first_connect(publisher, clock)
+        await stack.enter_async_context(store)
+        delivery_log = DeliveryLog(
+            pool, instance_id, settings.ladder.max_attempts, settings.redaction
+        )
+        pending = await stack.enter_async_context(_pending(settings, delivery_log, instruments))
+        routes = routes_to(settings.all_endpoints())
+        handler = WebhookHandler(
+            routes=routes,
+            limits=_limits(settings),
+            limiter=InFlightLimiter(settings.max_in_hand, settings.max_in_hand_bytes),
+            store=store,
+            pending=pending,
+            instruments=instruments,
+            spans=Spans(tracer, routes),
+            instance_id=instance_id,
+            new_id=clock.new_job_id,
+        )
+        server = await stack.enter_async_context(_server(settings, handler, instruments))
+        exposition.started()
+        instruments.started(str(instance_id), port=server.port, endpoints=sorted(routes))
+        await stop.wait()
+        instruments.stopping()
+        exposition.drain()
+
+
+def _instruments(
+    registry: CollectorRegistry, publisher: Publisher, tracer: Tracer
+) -> GatewayInstruments:
+    exemplars = Exemplars(is_traced=tracer.is_on)
+    return GatewayInstruments(
+        registry, is_connected=lambda: publisher.is_connected, exemplars=exemplars
+    )
+
+
+def _exposition(
+    settings: GatewaySettings, registry: CollectorRegistry, store: WebhookStore
+) -> Exposition:
+    return Exposition(
+        host=settings.exposition_host,
+        port=settings.gateway_exposition_port,
+        registry=registry,
+        readiness={"storage": store.can_store},
+    )
+
+
+def _pending(
+    settings: GatewaySettings, delivery_log: DeliveryLog, instruments: GatewayInstruments
+) -> PendingRows:
+    return PendingRows(
+        delivery_log,
+        instruments,
+        max_rows=settings.pending_rows,
+        max_bytes=settings.pending_bytes,
+    )
+
+
+def _server(
+    settings: GatewaySettings, handler: WebhookHandler, instruments: GatewayInstruments
+) -> Server:
+    connections = Connections(
+        room_for_connections(settings.max_connections),
+        cut=instruments.connection_closed,
+        known_waits_s=settings.keepalive_timeout_s,
+    )
+    instruments.watch_connections(lambda: connections.count)
+    return Server(
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        handle=handler.handle,
+        connections=connections,
+        drain_timeout_s=settings.gateway_drain_timeout_s,
+    )
+
+
+def _limits(settings: GatewaySettings) -> Limits:
+    return Limits(
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
+        payloads_below=settings.pending_payloads_below,
+    )
+
+
+@asynccontextmanager
+async def _clock(
+    pool: asyncpg.Pool, instruments: GatewayInstruments
+) -> AsyncGenerator[Clock, None]:
+    clock = Clock()
+    instruments.watch_clock(lambda: clock.offset_s)
+    async with clock.following(pool):
+        yield clock
+
+
+async def _first_connect(publisher: Publisher, clock: Clock) -> None:
+    """Wait a moment for broker and database. Raises CannotStartError if the topology is missing."""
+    failure = await publisher.first_failure(within_s=_FIRST_CONNECT_S)
+    if isinstance(failure, CannotStartError):
+        raise failure
+    await clock.tried(within_s=_FIRST_CONNECT_S)

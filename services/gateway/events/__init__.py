@@ -1,0 +1,1 @@
+"""Events: their metadata and dedup keys."""

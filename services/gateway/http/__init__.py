@@ -1,0 +1,1 @@
+"""HTTP: the server, its limits, request bodies and error responses."""

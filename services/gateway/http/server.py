@@ -1,0 +1,151 @@
+"""The HTTP server: listens, passes requests to the handler and writes its responses."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from ringback.runtime.connections import Connections
+from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.listening import listen
+from services.gateway.http.connection import HttpConnection
+from services.gateway.http.rejection import SERVER, Rejection, problem_response
+from services.gateway.webhook import AcceptedWebhook
+
+Handle = Callable[[web.BaseRequest], Awaitable[AcceptedWebhook | Rejection]]
+
+_CHECK_SLOW_EVERY_S = 1.0
+_SHUTDOWN_TIMEOUT_S = 0.5
+"""How long requests that outlast the drain timeout have to finish after they are cancelled."""
+
+
+class _HttpServer(web.Server):
+    """Creates an HttpConnection for each connection.
+
+    This is aiohttp's low-level server: two paths need no router, and a body that announces too
+    large a size is rejected before `100 Continue`.
+    """
+
+    def __init__(
+        self, answer: Callable[[web.BaseRequest], Awaitable[web.Response]], limits: Connections
+    ) -> None:
+        super().__init__(answer, access_log=None)
+        self._limits = limits
+
+    def __call__(self) -> web.RequestHandler:
+        return HttpConnection(self, self._limits, **self._kwargs)
+
+
+class Server:
+    """Listens while entered.
+
+    Leaving stops listening and finishes the requests in flight. Connections stay open until each
+    has had one more response, with `Connection: close`, or until the drain timeout: a sender whose
+    request meets a closing connection would not learn whether its webhook was accepted.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        handle: Handle,
+        connections: Connections,
+        drain_timeout_s: float,
+    ) -> None:
+        self._address = (host, port)
+        self._handle = handle
+        self._drain_timeout_s = drain_timeout_s
+        self._connections = connections
+        self._runner: web.ServerRunner | None = None
+        self._slow_check: asyncio.Task[None] | None = None
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._draining = False
+
+    @property
+    def port(self) -> int:
+        """The port in use, also where the settings ask for any free one (0)."""
+        assert self._runner is not None
+        return int(self._runner.addresses[0][1])
+
+    async def __aenter__(self) -> Self:
+        server = _HttpServer(self._answer, self._connections)
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
+        await runner.setup()
+        try:
+            for listening in listen(*self._address, setting="RINGBACK_GATEWAY_PORT"):
+                await web.SockSite(runner, listening, backlog=1024).start()
+        except CannotStartError:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        self._slow_check = asyncio.create_task(self._close_slow_connections())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # aiohttp stops reading bodies once its cleanup has begun, so that is the last step.
+        assert self._runner is not None
+        assert self._slow_check is not None
+        self._draining = True
+        for site in self._runner.sites:
+            await site.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_timeout_s):
+                await self._connections.all_closed()
+                # A request is finished also when its sender has disconnected.
+                while self._in_flight:
+                    self._idle.clear()
+                    await self._idle.wait()
+        self._slow_check.cancel()
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        self._in_flight += 1
+        connection = request.protocol
+        assert isinstance(connection, HttpConnection)
+        self._connections.begins(connection)
+        accepted = False
+        try:
+            result = await self._handle(request)
+            accepted = isinstance(result, AcceptedWebhook)
+        finally:
+            self._connections.ends(connection, accepted=accepted)
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+        if isinstance(result, Rejection):
+            response = self._reject(result, connection, is_whole=request.content.is_eof())
+        else:
+            response = _accepted_response(result)
+        if connection.is_last(is_draining=self._draining):
+            response.force_close()
+        return response
+
+    def _reject(
+        self, rejection: Rejection, connection: HttpConnection, *, is_whole: bool
+    ) -> web.Response:
+        if not is_whole and not self._connections.may_linger(connection):
+            connection.skip_lingering()
+        return problem_response(rejection, close=not is_whole)
+
+    async def _close_slow_connections(self) -> None:
+        while True:
+            await asyncio.sleep(_CHECK_SLOW_EVERY_S)
+            self._connections.cut_slow()
+
+
+def _accepted_response(webhook: AcceptedWebhook) -> web.Response:
+    return web.Response(
+        body=b'{"success":true,"jobId":"%s"}' % str(webhook.envelope.job_id).encode(),
+        content_type="application/json",
+        headers=[SERVER],
+    )

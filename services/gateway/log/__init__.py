@@ -1,0 +1,1 @@
+"""The delivery log: pending rows and the ledger."""

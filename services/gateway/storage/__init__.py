@@ -1,0 +1,1 @@
+"""Durable storage: the broker first, then the local spool."""

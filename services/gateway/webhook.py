@@ -1,0 +1,54 @@
+"""The one type for a webhook on its way through the gateway."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+from uuid import UUID
+
+from ringback.contract.envelope import Envelope
+from ringback.contract.identity import JobId, created_at
+from ringback.contract.trace_context import TraceContext
+from services.gateway.endpoints import Endpoint
+from services.gateway.events.metadata import EventMetadata
+
+OVERHEAD_BYTES = 1024
+"""What a webhook takes in addition to its body, in memory and on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedWebhook:
+    """An event with its job id and envelope. The body is empty where the payload was left out."""
+
+    envelope: Envelope
+    call_id: str | None
+    body: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes, in memory and on disk."""
+        return len(self.body) + OVERHEAD_BYTES
+
+    def without_payload(self) -> Self:
+        return replace(self, body=b"")
+
+
+def accept(
+    metadata: EventMetadata,
+    body: bytes,
+    *,
+    job_id: JobId,
+    endpoint: Endpoint,
+    instance_id: UUID,
+    trace: TraceContext,
+) -> AcceptedWebhook:
+    """Put an event in its envelope. The org is the endpoint's, never the body's."""
+    envelope = Envelope(
+        job_id=job_id,
+        event_type=metadata.type,
+        org_id=endpoint.org_id,
+        endpoint_id=endpoint.id,
+        received_at=created_at(job_id),
+        gateway_life=instance_id,
+        trace=trace,
+        dedup_key=metadata.dedup_key,
+    )
+    return AcceptedWebhook(envelope, metadata.call_id, body)

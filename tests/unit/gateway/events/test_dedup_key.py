@@ -1,0 +1,393 @@
+"""What makes two webhooks the same event, type by type."""
+
+import json
+import re
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringback import samples
+from ringback.contract.event import Event, read_event
+from ringback.contract.telemetry import KNOWN_EVENT_TYPES
+from services.gateway.events.dedup_key import MAX_KEY_LENGTH, dedup_key
+from tests.unit.gateway.events.dedup_rows import CALL, ROWS, tool_call
+
+HEX = set(string.hexdigits.lower())
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def event(event_type: str, **message: Any) -> Event:
+    read = read_event(json.dumps({"message": {"type": event_type, **message}}).encode())
+    assert isinstance(read, Event)
+    return read
+
+
+def key(event_type: str, **message: Any) -> str | None:
+    read = event(event_type, **message)
+    return dedup_key(read.type, read.message)
+
+
+WITHOUT_KEY = ["call.endpointing.request", "model-output", "voice-input", "voice-request"]
+
+
+@pytest.mark.parametrize(("event_type", "message", "others"), ROWS, ids=[row[0] for row in ROWS])
+def test_key_tells_events_apart_and_finds_copies(
+    event_type: str, message: dict[str, Any], others: list[dict[str, Any]]
+) -> None:
+    """A copy with another snapshot and other links has the same key, another event has not."""
+    copy = {**message, "artifact": {"presignedUrl": "x"}, "assistant": {"name": "changed"}}
+    if message.get("call"):
+        copy["call"] = {**message["call"], "status": "ended", "updatedAt": "later"}
+
+    first = key(event_type, **message)
+
+    assert first is not None
+    assert first.startswith(f"{event_type}|")
+    assert first == key(event_type, **copy)
+    assert first not in {key(event_type, **(message | other)) for other in others}
+
+
+@pytest.mark.parametrize("event_type", WITHOUT_KEY)
+def test_types_without_a_key(event_type: str) -> None:
+    """Messages per token, and those on the path of the voice, have no key."""
+    assert key(event_type, call=CALL, timestamp=1) is None
+
+
+def test_every_documented_type_is_decided() -> None:
+    """The table covers what Vapi documents."""
+    decided = {row[0] for row in ROWS} | set(WITHOUT_KEY)
+
+    assert decided == KNOWN_EVENT_TYPES
+
+
+def test_the_documentation_lists_every_type() -> None:
+    """The page and the table have the same types."""
+    page = (Path(__file__).parents[4] / "docs" / "dedup-keys.md").read_text(encoding="utf-8")
+    first_cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    listed = {name for cell in first_cells for name in re.findall(r"`([^`]+)`", cell)}
+
+    assert listed - {"ended"} == KNOWN_EVENT_TYPES
+
+
+def test_a_call_ends_once() -> None:
+    """The end of a call is one event whenever it is said, unlike other statuses."""
+    assert key("status-update", call=CALL, status="ended", timestamp=1) == key(
+        "status-update", call=CALL, status="ended", timestamp=2
+    )
+
+
+def test_the_bracketed_type_is_the_plain_one() -> None:
+    """`transcript[transcriptType="final"]` is a final transcript."""
+    message = {"call": CALL, "role": "user", "transcript": "Hi.", "timestamp": 1}
+
+    assert key('transcript[transcriptType="final"]', **message) == key(
+        "transcript", transcriptType="final", **message
+    )
+
+
+FUNCTION = {"name": "book", "arguments": {"day": "Monday", "hour": 9}}
+FLAT = {"name": "book", "arguments": {"day": "Monday", "hour": 9}}
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        {"toolCallList": [{"id": "a", "type": "function", "function": FUNCTION}]},
+        {"toolCalls": [{"id": "a", "function": FUNCTION}]},
+        {"toolCallList": [{"id": "a", **FLAT}]},
+        {"toolCallList": [{"id": "a", "name": "book", "parameters": FLAT["arguments"]}]},
+        {"toolCallList": [{"id": "a", "name": "book", "arguments": '{"hour": 9, "day":"Monday"}'}]},
+        {"toolWithToolCallList": [{"toolCall": {"id": "a", "function": FUNCTION}}]},
+        {
+            "toolWithToolCallList": [
+                {"name": "book", "toolCall": {"id": "a", "parameters": FLAT["arguments"]}}
+            ]
+        },
+    ],
+)
+def test_a_tool_call_has_one_key_in_every_shape(calls: dict[str, Any]) -> None:
+    """The shapes coexist; arguments may be an object or its JSON text, in any order."""
+    expected = key("tool-calls", call=CALL, toolCallList=[{"id": "a", "function": FUNCTION}])
+
+    assert expected is not None
+    assert key("tool-calls", call=CALL, **calls) == expected
+
+
+def test_the_order_of_tool_calls_does_not_matter() -> None:
+    """A turn that calls two tools is one event."""
+    one, two = tool_call("call_0"), tool_call("call_1", "book_appointment")
+
+    assert key("tool-calls", call=CALL, toolCallList=[one, two]) == key(
+        "tool-calls", call=CALL, toolCallList=[two, one]
+    )
+
+
+@pytest.mark.parametrize("timestamp", [{}, {"timestamp": 1}])
+def test_a_tool_call_id_that_a_model_uses_again_is_another_event(
+    timestamp: dict[str, int],
+) -> None:
+    """`call_0` checks availability, and in the next turn `call_0` books. A retry is a copy."""
+    first = key("tool-calls", call=CALL, toolCallList=[tool_call()], **timestamp)
+    retry = key("tool-calls", call=CALL, toolCallList=[tool_call()], **timestamp)
+    second = key(
+        "tool-calls", call=CALL, toolCallList=[tool_call(name="book_appointment")], **timestamp
+    )
+
+    assert first == retry
+    assert first != second
+
+
+def test_the_same_tool_call_nine_seconds_later_is_another_event() -> None:
+    """A caller may ask the same thing twice, and some models number each turn from zero."""
+    assert key("tool-calls", call=CALL, toolCallList=[tool_call()], timestamp=1) != key(
+        "tool-calls", call=CALL, toolCallList=[tool_call()], timestamp=9_001
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "no JSON", "[" * 1000 + "]" * 1000, "[" * 300 + "]" * 300, "1e400", 5, True]
+)
+def test_arguments_of_any_kind_have_a_key(arguments: Any) -> None:
+    """What a model writes for arguments need not be what it was asked for."""
+    call = {"id": "a", "name": "book", "arguments": arguments}
+
+    assert key("tool-calls", call=CALL, toolCallList=[call])
+    assert key("tool-calls", call=CALL, toolCallList=[call]) != key(
+        "tool-calls", call=CALL, toolCallList=[{**call, "arguments": "other"}]
+    )
+
+
+@pytest.mark.parametrize(
+    ("event_type", "message"),
+    [
+        ("campaign.started", {"campaignId": "c"}),
+        ("never.heard.of", {}),
+        ("never.heard.of", {"timestamp": None, "createdAt": "2026-01-01T00:00:00Z"}),
+        ("end-of-call-report", {"call": None}),
+        ("end-of-call-report", {"call": {"id": ""}}),
+        ("end-of-call-report", {"call": {"id": {"nested": True}}}),
+        ("hang", {"call": CALL}),
+        ("function-call", {"call": CALL, "functionCall": {"name": "f", "parameters": {}}}),
+        ("function-call", {"functionCall": {"name": "f", "parameters": {}}, "timestamp": 1}),
+        ("transcript", {"call": CALL, "role": "user", "transcript": "Yes."}),
+        ("transcript", {"role": "user", "transcript": "Yes.", "timestamp": 1}),
+        ("user-interrupted", {"call": CALL}),
+        ("user-interrupted", {"call": CALL, "turnId": "t"}),
+        ("user-interrupted", {"turnId": "t", "timestamp": 1}),
+        ("phone-call-control", {"call": CALL, "request": "hang-up"}),
+        ("conversation-update", {"call": CALL, "messagesOpenAIFormatted": [{"role": "user"}]}),
+        ("status-update", {"call": CALL, "status": "forwarding"}),
+        ("session.updated", {"session": {"id": "s"}, "timestamp": 1}),
+        ("campaign.predial", {"campaignId": "c", "contact": {"id": "k"}}),
+        ("tool-calls", {"call": CALL, "toolCallList": []}),
+        ("tool-calls", {"call": CALL, "toolCallList": [{"id": "a"}, "b"]}),
+        ("tool-calls", {"toolCallList": [{"id": "a"}], "timestamp": 1}),
+        ("x" * 255, {}),
+    ],
+)
+def test_without_an_id_and_a_time_nothing_is_a_duplicate(
+    event_type: str, message: dict[str, Any]
+) -> None:
+    """Two equal messages may be two events; to run one twice is better than to lose one."""
+    assert key(event_type, **message) is None
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [0, -1, "0", "", "soon", True, [1], {}, "0001-01-01T00:00:00Z", "1970-01-01T00:00:00.000Z",
+     "2026-01-01"],
+)  # fmt: skip
+def test_what_is_no_time_makes_no_key(timestamp: Any) -> None:
+    """The zero of a clock, or a date alone, is the same for many events."""
+    assert key("hang", call=CALL, timestamp=timestamp) is None
+    assert key("never.heard.of", timestamp=timestamp) is None
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [1, 1_728_393_715_369, 1_728_393_715_369.5, "1728393715369", "2024-07-01T10:00:00.123Z",
+     "2024-07-01T10:00:00+02:00"],
+)  # fmt: skip
+def test_times_make_a_key(timestamp: Any) -> None:
+    """Vapi has sent epoch milliseconds and ISO 8601."""
+    assert key("hang", call=CALL, timestamp=timestamp)
+    assert key("never.heard.of", timestamp=timestamp)
+
+
+def test_an_unlisted_type_is_known_by_its_hash() -> None:
+    """Its key says so."""
+    found = key("campaign.started", campaignId="c", timestamp=1)
+
+    assert found is not None
+    assert found.startswith("hash|campaign.started|")
+    assert set(found.rpartition("|")[2]) <= HEX
+
+
+ONCE = {
+    "assistant-request",
+    "call.deleted",
+    "chat.created",
+    "chat.deleted",
+    "end-of-call-report",
+    "session.created",
+    "session.deleted",
+}
+TIMES = st.none() | st.integers(-1, 3) | st.sampled_from(["2026-01-01T00:00:00Z", "x", ""])
+IDS = st.none() | st.sampled_from(["a", "b", "a|b", "", "-"])
+
+
+@st.composite
+def identified(draw: st.DrawFn) -> dict[str, Any]:
+    """A message of nothing but ids and times, each of which may be absent."""
+    message: dict[str, Any] = {"timestamp": draw(TIMES), "campaignId": draw(IDS)}
+    message |= {name: {"id": draw(IDS)} for name in ("call", "chat", "contact")}
+    message["session"] = {"id": draw(IDS), "updatedAt": draw(TIMES)}
+    message["turnId"] = draw(IDS)
+    message["toolCallList"] = [{"id": draw(IDS), "name": "f"}]
+    return message
+
+
+def ids_and_times(event_type: str, message: dict[str, Any]) -> list[Any]:
+    """What must differ between two events of a type for them not to be copies."""
+    once = event_type in ONCE
+    return [
+        None if once else message["timestamp"],
+        {
+            "campaign.predial": [message["campaignId"], message["contact"]],
+            "session.updated": message["session"],
+            "user-interrupted": [message["call"], message["turnId"]],
+            "tool-calls": [message["call"]["id"] or message["chat"]["id"], message["toolCallList"]],
+        }.get(event_type, message[_owner(event_type)].get("id")),
+    ]
+
+
+def _owner(event_type: str) -> str:
+    """The object that a message of this type is about."""
+    first = event_type.partition(".")[0]
+    return first if first in {"chat", "session"} else "call"
+
+
+@given(st.sampled_from(sorted(KNOWN_EVENT_TYPES)), identified(), identified())
+@settings(max_examples=500)
+def test_events_that_differ_in_an_id_or_a_time_never_share_a_key(
+    event_type: str, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """Whatever is absent. What happens once per call, chat or session has that id alone."""
+    keys = key(event_type, **one), key(event_type, **other)
+
+    if ids_and_times(event_type, one) != ids_and_times(event_type, other):
+        assert keys[0] is None or keys[0] != keys[1]
+
+
+@given(st.sampled_from([*sorted(KNOWN_EVENT_TYPES), "new.type"]), st.data())
+def test_no_id_and_no_time_is_no_key(event_type: str, data: st.DataObject) -> None:
+    """Whatever else a message holds."""
+    message = data.draw(
+        st.dictionaries(
+            st.sampled_from(["status", "role", "transcript", "messages", "turn", "text", "other"]),
+            json_values,
+        )
+    )
+
+    assert key(event_type, **message) is None
+
+
+def test_two_events_of_one_moment_differ_by_their_time() -> None:
+    """The time stays in the weak key: two real events may be equal in all else."""
+    assert key("new.type", timestamp=1) != key("new.type", timestamp=2)
+
+
+@pytest.mark.parametrize("part", ["a|b", "x" * 300, "naïve", "a\u0000b", "\ud800"])
+def test_keys_are_short_and_plain(part: str) -> None:
+    """Whatever ids hold, a key is ASCII without spaces, and at most 200 characters."""
+    found = key("speech-update", call={"id": part[:255]}, turn=part, role=part, timestamp=1)
+
+    assert found is not None
+    assert len(found) <= MAX_KEY_LENGTH
+    assert found.isascii()
+    assert found.isprintable()
+
+
+def test_parts_cannot_be_shifted() -> None:
+    """The separator within a part does not make it two."""
+    one = key("campaign.predial", campaignId="a|b", contact={"id": "c"}, timestamp=1)
+    other = key("campaign.predial", campaignId="a", contact={"id": "b|c"}, timestamp=1)
+
+    assert one != other
+
+
+def test_every_documented_type_has_a_sample() -> None:
+    """So each is tried out in the tests of all services."""
+    events = [read_event(samples.sample(name)) for name in samples.names()]
+
+    assert {one.type for one in events if isinstance(one, Event)} == KNOWN_EVENT_TYPES
+
+
+@pytest.mark.parametrize("name", sorted({*samples.names()} - {*WITHOUT_KEY}))
+def test_every_sample_has_a_strong_key(name: str) -> None:
+    """What Vapi really sends is known by its parts, not by its hash."""
+    read = read_event(samples.sample(name))
+    assert isinstance(read, Event)
+
+    found = dedup_key(read.type, read.message)
+
+    assert found is not None
+    assert not found.startswith("hash|")
+
+
+def test_a_document_at_the_limit_of_depth_has_a_key() -> None:
+    """Nesting that can be read can be hashed."""
+    body = b'{"type":"new","timestamp":1,"y":' + b"[" * 250 + b'"\\ud800"' + b"]" * 250 + b"}"
+    read = read_event(body)
+    assert isinstance(read, Event)
+
+    assert dedup_key(read.type, read.message)
+
+
+def reordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: reordered(value[name]) for name in reversed(value)}
+    return [reordered(item) for item in value] if isinstance(value, list) else value
+
+
+@given(
+    message=st.dictionaries(
+        st.text().filter(lambda name: name not in {"type", "event_type"}), json_values, max_size=5
+    ),
+    links=st.dictionaries(st.from_regex(r"presigned[A-Za-z]{1,9}", fullmatch=True), st.text()),
+    snapshot=json_values,
+)
+def test_the_weak_key_knows_a_copy(
+    message: dict[str, Any], links: dict[str, Any], snapshot: Any
+) -> None:
+    """The order of keys, links made anew and other snapshots do not change the weak key."""
+    original = {
+        **message,
+        "timestamp": 1,
+        "artifact": {"a": 1},
+        "call": {"id": "c", "x": 1},
+        "assistant": 1,
+    }
+    copy = {
+        **original,
+        "artifact": {**links, "a": 1},
+        "call": {"x": snapshot, "id": "c"},
+        "assistant": snapshot,
+    }
+
+    assert key("new.type", **original) is not None
+    assert key("new.type", **original) == key("new.type", **reordered(copy))

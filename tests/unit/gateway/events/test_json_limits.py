@@ -1,0 +1,57 @@
+"""What is too many and what is too deep, told without building it."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ringback.contract.event import Unreadable
+from services.gateway.events.metadata import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    has_too_many_values,
+    is_too_deep,
+    parse_metadata,
+)
+
+TEXTS = st.text(st.sampled_from('[]{}"\\,a'), max_size=8)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    TEXTS | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def depth(value: Any) -> int:
+    children = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(depth, children), default=0) if isinstance(value, dict | list) else 0
+
+
+@given(VALUES, st.integers(200, 300), st.sampled_from([b"[", b'{"]":']))
+@example("]" * 400, 254, b"[")
+def test_depth_is_that_of_the_document(value: Any, levels: int, opening: bytes) -> None:
+    """Whatever its texts hold: braces in them are no braces."""
+    closing = b"]" if opening == b"[" else b"}"
+    filler = b"[[]]" * MAX_DEPTH
+    body = b"[" + opening * levels + json.dumps(value).encode() + closing * levels
+    body += b"," + filler.replace(b"][", b"],[") + b"]"
+
+    assert is_too_deep(body) == (max(1 + levels + depth(value), 3) > MAX_DEPTH)
+
+
+@pytest.mark.parametrize("piece", [b"{},", b"1,", b'"a",', b"[[[]]],"])
+def test_more_values_than_any_event_has_are_refused(piece: bytes) -> None:
+    """By the gateway, before anybody builds them."""
+    body = b'{"type":"hang","x":[' + piece * MAX_VALUES + b"0]}"
+
+    assert has_too_many_values(body)
+    assert parse_metadata(body) is Unreadable.TOO_MANY_VALUES
+
+
+def test_a_long_text_is_one_value() -> None:
+    """A transcript may hold as many commas and braces as people say."""
+    body = b'{"type":"hang","x":"' + b'[{,\\"' * MAX_VALUES + b'"}'
+
+    assert not has_too_many_values(body)

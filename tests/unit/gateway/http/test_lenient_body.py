@@ -1,0 +1,57 @@
+import codecs
+
+import pytest
+
+from services.gateway.http.lenient_body import recover_event
+
+EVENT = '{"type":"hang","y":"ä€"}'
+LATIN = '{"type":"hang","y":"ä"}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(codecs.BOM_UTF8 + EVENT.encode(), id="UTF-8 with a mark"),
+        pytest.param(EVENT.encode("utf-16"), id="UTF-16 with a mark"),
+        pytest.param(EVENT.encode("utf-16-le"), id="UTF-16-LE"),
+        pytest.param(EVENT.encode("utf-16-be"), id="UTF-16-BE"),
+        pytest.param(EVENT.encode("utf-32"), id="UTF-32 with a mark"),
+        pytest.param(EVENT.encode("utf-32-be"), id="UTF-32-BE"),
+        pytest.param(EVENT.encode() + b"\0", id="NUL at the end"),
+        pytest.param(b"[" + EVENT.encode() + b"]\n", id="list of one"),
+        pytest.param(b'"' + EVENT.replace('"', '\\"').encode() + b'"', id="JSON in a string"),
+    ],
+)
+def test_an_event_is_found(body: bytes) -> None:
+    assert recover_event(body, "application/json") == EVENT.encode()
+
+
+@pytest.mark.parametrize(
+    ("charset", "text"),
+    [("iso-8859-1", LATIN), ('"Windows-1252"', EVENT), ("latin1", LATIN), ("utf-16-le", EVENT)],
+)
+def test_the_charset_of_the_content_type_counts(charset: str, text: str) -> None:
+    """Where the bytes themselves do not say more."""
+    body = text.encode(charset.strip('"'))
+
+    assert recover_event(body, f"application/json; Charset={charset}") == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"", None),
+        (b"{", "application/json"),
+        (b'{"type":"x","y":"\xff"}', "application/json"),
+        (b'{"type":"x","y":"\xff"}', "application/json; charset=rot13"),
+        (b'{"type":"x","y":"\xff"}', "application/json; charset=nothing"),
+        (b'"\\ud800"', "application/json"),
+    ],
+)
+def test_nothing_is_made_up(body: bytes, content_type: str | None) -> None:
+    assert recover_event(body, content_type) is None
+
+
+def test_a_list_of_two_is_no_event() -> None:
+    """Without its brackets it is no JSON."""
+    assert recover_event(b"[{},{}]", None) == b"{},{}"

@@ -1,0 +1,166 @@
+"""Rows are gathered, written in order, kept through an outage, and bounded."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ringback.contract.identity import new_job_id
+from ringback.contract.trace_context import new_trace_context
+from ringback.runtime.exemplars import Exemplars
+from services.gateway.endpoints import Endpoint
+from services.gateway.events.metadata import EventMetadata, parse_metadata
+from services.gateway.instruments import GatewayInstruments
+from services.gateway.log.pending_rows import PendingRows
+from services.gateway.webhook import AcceptedWebhook, accept
+from tests.support.eventually import eventually
+
+LIFE = UUID(int=1)
+
+
+class MemoryLog:
+    """A log in memory, which can be away, can hang, and can be broken."""
+
+    def __init__(self) -> None:
+        self.rows: list[AcceptedWebhook] = []
+        self.batches: list[int] = []
+        self.ledger: list[int] = []
+        self.away = False
+        self.poison: AcceptedWebhook | None = None
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def write(self, rows: Sequence[AcceptedWebhook], *, accepted: int | None) -> int:
+        await self.answers.wait()
+        if self.away:
+            raise ConnectionRefusedError
+        if self.poison in rows:
+            raise ZeroDivisionError
+        self.rows.extend(rows)
+        self.batches.append(len(rows))
+        if accepted is not None:
+            self.ledger.append(accepted)
+        return 0
+
+
+def row(text: str = "") -> AcceptedWebhook:
+    body = b'{"type":"hang","y":"%s"}' % text.encode()
+    metadata = parse_metadata(body)
+    assert isinstance(metadata, EventMetadata)
+    return accept(
+        metadata,
+        body,
+        job_id=new_job_id(),
+        endpoint=Endpoint("default", LIFE),
+        instance_id=LIFE,
+        trace=new_trace_context(),
+    )
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+def pending(log: MemoryLog, registry: CollectorRegistry, *, max_rows: int = 100) -> PendingRows:
+    instruments = GatewayInstruments(
+        registry, is_connected=lambda: True, exemplars=Exemplars(is_traced=False)
+    )
+    return PendingRows(log, instruments, max_rows=max_rows, max_bytes=100_000)
+
+
+def _has_rows(log: MemoryLog, count: int) -> bool:
+    return len(log.rows) == count
+
+
+def counted(registry: CollectorRegistry, outcome: str) -> float | None:
+    return registry.get_sample_value("webhook_pending_rows_total", {"outcome": outcome})
+
+
+async def test_rows_of_one_moment_are_one_batch(registry: CollectorRegistry) -> None:
+    """One write for many rows, in the order in which they came."""
+    log = MemoryLog()
+    rows = [row() for _ in range(10)]
+
+    async with pending(log, registry) as rows_pending:
+        for one in rows:
+            rows_pending.add(one)
+        await eventually(lambda: log.rows == rows)
+
+    assert log.batches[0] == 10
+    assert counted(registry, "written") == 10
+
+
+async def test_a_row_without_room_is_dropped_and_counted(registry: CollectorRegistry) -> None:
+    """The room is bounded in rows and in bytes; the ledger counts every webhook."""
+    log = MemoryLog()
+    log.answers.clear()
+
+    async with pending(log, registry, max_rows=3) as rows_pending:
+        rows_pending.add(row("x" * 200_000))
+        for _ in range(5):
+            rows_pending.add(row())
+        assert counted(registry, "dropped") == 3
+
+        log.answers.set()
+
+    assert len(log.rows) == 3
+    assert log.ledger[-1] == 6
+
+
+async def test_rows_outlast_an_outage(registry: CollectorRegistry) -> None:
+    """What could not be written is written when the database is back, once."""
+    log = MemoryLog()
+    log.away = True
+    one = row()
+
+    async with pending(log, registry) as rows_pending:
+        rows_pending.add(one)
+        await asyncio.sleep(0.1)
+        log.away = False
+        await eventually(lambda: log.rows == [one])
+
+    assert counted(registry, "dropped") == 0
+
+
+async def test_leaving_does_not_wait_for_a_dead_database(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that cannot be written in time are dropped and counted, and leaving ends."""
+    monkeypatch.setattr("services.gateway.log.pending_rows._FLUSH_TIMEOUT_S", 0.1)
+    log = MemoryLog()
+    log.answers.clear()
+
+    async with asyncio.timeout(2), pending(log, registry) as rows_pending:
+        rows_pending.add(row())
+
+    assert counted(registry, "dropped") == 1
+
+
+async def test_the_ledger_is_written_once_in_a_while(registry: CollectorRegistry) -> None:
+    """Many batches, few ledger rows, and the last of them says it all."""
+    log = MemoryLog()
+
+    async with pending(log, registry) as rows_pending:
+        for count in range(1, 6):
+            rows_pending.add(row())
+            await eventually(partial(_has_rows, log, count))
+
+    assert len(log.batches) >= 5
+    assert log.ledger == [1, 5]
+
+
+async def test_a_bug_in_the_log_does_not_end_the_writing(registry: CollectorRegistry) -> None:
+    """An error that nobody foresaw costs its batch, and later rows are written."""
+    log = MemoryLog()
+    log.poison = row()
+    later = row()
+
+    async with pending(log, registry) as rows_pending:
+        rows_pending.add(log.poison)
+        await eventually(lambda: counted(registry, "dropped") == 1)
+        rows_pending.add(later)
+        await eventually(lambda: log.rows == [later])

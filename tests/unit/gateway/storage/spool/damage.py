@@ -1,0 +1,69 @@
+"""Ways in which a disk or a person damages a spool."""
+
+import sqlite3
+from pathlib import Path
+
+from services.gateway.storage.spool.file import SpoolFile
+from tests.unit.gateway.envelopes import an_envelope
+
+PAGE_BYTES = 4096
+
+OLD_LAYOUT = """
+CREATE TABLE spooled (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL,
+    spooled_at_s REAL NOT NULL
+);
+"""
+"""The table of a spool before rows had a checksum."""
+
+ROW_DAMAGES = {
+    "a header cut by a byte": "UPDATE spooled SET headers = substr(headers, 2) WHERE seq = ?",
+    "headers that are no object": "UPDATE spooled SET headers = '[1]' WHERE seq = ?",
+    "headers that are not UTF-8": (
+        "UPDATE spooled SET headers = CAST(X'ff7b7d' AS TEXT) WHERE seq = ?"
+    ),
+    "a job id that is not UTF-8": "UPDATE spooled SET job_id = CAST(X'ff' AS TEXT) WHERE seq = ?",
+    "an event type that is too long": (
+        "UPDATE spooled SET event_type = CAST(zeroblob(300) AS TEXT) WHERE seq = ?"
+    ),
+    "a body cut by a byte": "UPDATE spooled SET body = substr(body, 2) WHERE seq = ?",
+    "a body that is another type": "UPDATE spooled SET body = 7 WHERE seq = ?",
+}
+
+
+def change_row(path: Path, statement: str, sequence: int) -> None:
+    """Run a statement about one row, as if the disk had changed its bytes."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    assert connection.execute(statement, (sequence,)).rowcount == 1
+    connection.close()
+
+
+def overwrite(path: Path, offset: int, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(content)
+
+
+def create_spool(
+    path: Path, count: int, body: bytes = b'{"message": {"type": "hang"}}'
+) -> list[str]:
+    """Fill a spool and close it; return the job ids."""
+    file = SpoolFile(path)
+    file.open()
+    envelopes = [an_envelope() for _ in range(count)]
+    for envelope in envelopes:
+        file.append([(envelope, body)])
+    file.close()
+    return [str(envelope.job_id) for envelope in envelopes]
+
+
+def copy_of_open_files(path: Path, folder: Path) -> Path:
+    """Copy a spool that is in use, as a power cut leaves it: with its -wal."""
+    folder.mkdir()
+    for part in path.parent.glob(f"{path.name}*"):
+        (folder / part.name).write_bytes(part.read_bytes())
+    return folder / path.name

@@ -1,0 +1,144 @@
+"""A damaged row is set aside alone: the webhooks before and behind it are read as before."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from ringback.contract.envelope import Envelope
+from services.gateway.storage.spool.file import SpoolFile
+from services.gateway.storage.spool.row import SpooledWebhook
+from tests.unit.gateway.envelopes import an_envelope
+from tests.unit.gateway.storage.spool.damage import (
+    OLD_LAYOUT,
+    ROW_DAMAGES,
+    change_row,
+    create_spool,
+)
+
+ALL = {"most": 100, "max_bytes": 10**9}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "spool.sqlite3"
+
+
+def job_ids(webhooks: list[SpooledWebhook]) -> list[str]:
+    return [str(webhook.envelope.job_id) for webhook in webhooks]
+
+
+@pytest.mark.parametrize("damage", ROW_DAMAGES.values(), ids=ROW_DAMAGES)
+@pytest.mark.parametrize("sequence", [1, 3, 5], ids=["first", "middle", "last"])
+def test_others_are_read_and_the_damaged_row_is_kept(
+    path: Path, damage: str, sequence: int
+) -> None:
+    """It is reported once, stays in the file with its bytes, and does not come again."""
+    written = create_spool(path, 5)
+    change_row(path, damage, sequence)
+    file = SpoolFile(path)
+    assert file.open() is None
+
+    found, damaged = file.read_after(0, **ALL)
+    again, damaged_again = file.read_after(0, **ALL)
+    counts = (file.count, file.damaged)
+    file.close()
+
+    assert job_ids(found) == job_ids(again) == written[: sequence - 1] + written[sequence:]
+    assert [row.sequence for row in damaged] == [sequence]
+    assert damaged_again == []
+    assert counts == (4, 1)
+    [(kept,)] = sqlite3.connect(path).execute("SELECT count(*) FROM damaged WHERE length(body) > 0")
+    assert kept == 1
+
+
+def test_a_batch_of_damaged_rows_does_not_end_the_line(path: Path) -> None:
+    """A reader that gets nothing believes that there is nothing more."""
+    written = create_spool(path, 10)
+    for sequence in range(1, 9):
+        change_row(path, ROW_DAMAGES["a body cut by a byte"], sequence)
+    file = SpoolFile(path)
+    file.open()
+
+    found, damaged = file.read_after(0, max_count=2, max_bytes=10**9)
+    file.close()
+
+    assert (job_ids(found), len(damaged)) == (written[8:], 8)
+
+
+def test_the_next_life_counts_what_is_kept(path: Path) -> None:
+    """A damaged row is no webhook that waits."""
+    create_spool(path, 3)
+    change_row(path, ROW_DAMAGES["a body cut by a byte"], 2)
+    file = SpoolFile(path)
+    file.open()
+    file.read_after(0, **ALL)
+    file.close()
+
+    file.open()
+    counts = (file.count, file.damaged)
+    file.close()
+
+    assert counts == (2, 1)
+
+
+@pytest.mark.parametrize("is_damaged", [False, True], ids=["whole", "one damaged"])
+def test_a_file_of_the_last_version_is_read(path: Path, *, is_damaged: bool) -> None:
+    """Its rows have no checksum; what can be checked of them is checked. New rows have one."""
+    rows = [an_envelope() for _ in range(3)]
+    write_old(path, rows)
+    if is_damaged:
+        change_row(path, ROW_DAMAGES["a body cut by a byte"], 2)
+    file = SpoolFile(path)
+    assert file.open() is None
+    file.append([(an_envelope(), b"{}")])
+
+    found, damaged = file.read_after(0, **ALL)
+    file.close()
+
+    expected = [row for sequence, row in enumerate(rows, 1) if sequence != 2 or not is_damaged]
+    assert [webhook.envelope for webhook in found[:-1]] == expected
+    assert [row.sequence for row in damaged] == ([2] if is_damaged else [])
+    checksums = sqlite3.connect(path).execute("SELECT checksum IS NULL FROM spooled ORDER BY seq")
+    assert [is_old for (is_old,) in checksums] == [1] * len(expected) + [0]
+
+
+def test_the_last_version_can_still_write_to_the_file(path: Path) -> None:
+    """An upgrade can be taken back, and made again, without a look at the spool."""
+    create_spool(path, 1)
+    connection = sqlite3.connect(path, isolation_level=None)
+    insert_old(connection, [an_envelope()])
+    connection.close()
+    file = SpoolFile(path)
+    file.open()
+
+    found, damaged = file.read_after(0, **ALL)
+    file.close()
+
+    assert (len(found), damaged) == (2, [])
+
+
+def write_old(path: Path, rows: list[Envelope]) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(OLD_LAYOUT)
+    insert_old(connection, rows)
+    connection.close()
+
+
+def insert_old(connection: sqlite3.Connection, rows: list[Envelope]) -> None:
+    connection.executemany(
+        "INSERT INTO spooled (job_id, event_type, headers, body, spooled_at_s)"
+        " VALUES (?, ?, ?, ?, ?)",
+        [
+            (
+                str(row.job_id),
+                row.event_type,
+                json.dumps(row.headers()),
+                b'{"message": {"type": "hang"}}',
+                1.5,
+            )
+            for row in rows
+        ],
+    )

@@ -1,0 +1,115 @@
+"""A damaged spool brings back by itself what can be read, beside the webhooks that come."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from services.gateway.storage.spool.file import FILE_NAME, SpoolFile
+from services.gateway.storage.spool.quarantine import State, kept_files
+from services.gateway.storage.spool.salvage import Salvager
+from services.gateway.storage.spool.spool import Spool, SpoolBounds
+from tests.support.eventually import eventually
+from tests.unit.gateway.envelopes import a_webhook, an_envelope
+from tests.unit.gateway.storage.spool.damage import PAGE_BYTES, create_spool, overwrite
+
+MIB = 1024 * 1024
+
+
+@dataclass
+class FakeInstruments:
+    salvaged: list[int] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
+
+    def spool_opened(self, *, path: str, waiting: int) -> None: ...
+    def file_quarantined(self, *, path: str, missing: int) -> None: ...
+    def row_quarantined(self, *, sequence: int, reason: str) -> None: ...
+
+    def spool_failed(self, error: BaseException) -> None:
+        self.failures.append(error)
+
+    def spool_salvaged(self, *, path: str, count: int, unreadable: int) -> None:
+        assert f".{State.SALVAGED}-" in path
+        assert unreadable >= 0
+        self.salvaged.append(count)
+
+    def failed(self) -> None:
+        raise AssertionError
+
+
+def spool_in(folder: Path, instruments: FakeInstruments) -> Spool:
+    return Spool(folder, SpoolBounds(max_bytes=64 * MIB, free_bytes=0, timeout_s=5.0), instruments)
+
+
+@pytest.mark.parametrize("page", [0, 1, 5], ids=["first", "root", "another"])
+async def test_the_readable_rows_of_a_damaged_file_are_in_the_spool_again(
+    tmp_path: Path, page: int
+) -> None:
+    """In front of those that came since, and the file is kept under a name that says so."""
+    written = create_spool(tmp_path / FILE_NAME, 400)
+    overwrite(tmp_path / FILE_NAME, page * PAGE_BYTES, b"\xff" * PAGE_BYTES)
+    instruments = FakeInstruments()
+    async with spool_in(tmp_path, instruments) as spool:
+        newest = a_webhook()
+        await spool.store(newest)
+        async with Salvager(spool, spool.path, instruments) as salvager:
+            await eventually(lambda: bool(instruments.salvaged))
+        found = await spool.read_after(0, max_count=500, max_bytes=MIB * 100)
+        count = spool.count
+
+    ids = [str(one.envelope.job_id) for one in found]
+    assert instruments.failures == []
+    assert instruments.salvaged[0] >= 380
+    assert count == instruments.salvaged[0] + 1
+    assert set(ids) <= {*written, str(newest.envelope.job_id)}
+    assert salvager.kept == 1
+    assert [one.state for one in kept_files(tmp_path / FILE_NAME)] == [State.SALVAGED]
+
+
+async def test_a_salvage_that_was_broken_off_is_done_by_the_next_life(tmp_path: Path) -> None:
+    """Nothing comes twice."""
+    create_spool(tmp_path / FILE_NAME, 50)
+    overwrite(tmp_path / FILE_NAME, PAGE_BYTES, b"\xff" * PAGE_BYTES)
+    instruments = FakeInstruments()
+    async with spool_in(tmp_path, instruments):
+        pass
+
+    for _ in range(2):
+        async with (
+            spool_in(tmp_path, instruments) as spool,
+            Salvager(spool, spool.path, instruments),
+        ):
+            await eventually(lambda: len(instruments.salvaged) == 1)
+            count = spool.count
+
+    assert count == instruments.salvaged[0] > 0
+
+
+async def test_files_that_an_earlier_version_left_are_for_a_person(tmp_path: Path) -> None:
+    """Nobody knows whether somebody has brought their webhooks back already."""
+    create_spool(tmp_path / FILE_NAME, 5)
+    (tmp_path / f"{FILE_NAME}-mark").unlink()
+    (tmp_path / FILE_NAME).rename(tmp_path / f"{FILE_NAME}.corrupt-123")
+    instruments = FakeInstruments()
+    async with (
+        spool_in(tmp_path, instruments) as spool,
+        Salvager(spool, spool.path, instruments) as salvager,
+    ):
+        await eventually(lambda: salvager.kept == 1)
+
+        assert spool.count == 0
+
+
+async def test_a_wal_alone_is_salvaged(tmp_path: Path) -> None:
+    """A gateway that dies while it renames the three files leaves two names."""
+    other = SpoolFile(tmp_path / "other")
+    other.open()
+    other.append([(an_envelope(), b"{}")])
+    wal = (tmp_path / "other-wal").read_bytes()
+    (tmp_path / f"{FILE_NAME}.quarantined-5-wal").write_bytes(wal)
+    other.close()
+    instruments = FakeInstruments()
+    async with spool_in(tmp_path, instruments) as spool, Salvager(spool, spool.path, instruments):
+        await eventually(lambda: bool(instruments.salvaged))
+
+    assert instruments.salvaged == [1]

@@ -1,0 +1,119 @@
+"""The spool's file: what is committed is there, in order, whatever happened to the process."""
+
+from pathlib import Path
+
+import pytest
+
+from services.gateway.storage.spool.file import SpoolFile
+from services.gateway.storage.spool.row import SpooledWebhook
+from tests.unit.gateway.envelopes import an_envelope
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "spool.sqlite3"
+
+
+def opened(path: Path) -> SpoolFile:
+    file = SpoolFile(path)
+    assert file.open() is None
+    return file
+
+
+def waiting(
+    file: SpoolFile, sequence: int = 0, max_count: int = 10, max_bytes: int = 10**9
+) -> list[SpooledWebhook]:
+    found, damaged = file.read_after(sequence, max_count=max_count, max_bytes=max_bytes)
+    assert not damaged
+    return found
+
+
+def test_gives_back_what_it_took(path: Path) -> None:
+    """Envelopes are the same, bodies the same bytes, in the order of their coming."""
+    webhooks = [(an_envelope(), f'{{"n": {n}}}\x00\xff'.encode("latin-1")) for n in range(5)]
+    file = opened(path)
+
+    file.append(webhooks)
+    file.close()
+    again = opened(path)
+
+    found = waiting(again)
+    assert [(one.envelope, one.body) for one in found] == webhooks
+    assert (again.count, again.size_bytes) == (5, sum(len(body) for _, body in webhooks))
+    assert again.oldest_s is not None
+    again.close()
+
+
+def test_reads_no_more_than_asked_for(path: Path) -> None:
+    """Both bounds hold, but one webhook is always given."""
+    file = opened(path)
+    file.append([(an_envelope(), bytes(100)) for _ in range(5)])
+
+    by_count = waiting(file, max_count=2)
+    by_bytes = waiting(file, max_bytes=250)
+    one_too_large = waiting(file, max_bytes=1)
+    behind = waiting(file, by_count[-1].sequence)
+    file.close()
+
+    assert [len(by_count), len(by_bytes), len(one_too_large), len(behind)] == [2, 2, 1, 3]
+
+
+def test_places_are_never_given_again(path: Path) -> None:
+    """Who has read up to a sequence will not miss one that comes after everything was deleted."""
+    file = opened(path)
+    file.append([(an_envelope(), b"{}")])
+    [first] = waiting(file)
+    file.delete([first])
+    file.shrink()
+
+    file.append([(an_envelope(), b"{}")])
+
+    [second] = waiting(file, first.sequence)
+    assert second.sequence > first.sequence
+    file.close()
+
+
+def test_an_emptied_spool_gives_the_disk_back(path: Path) -> None:
+    """A long outage does not leave a large file behind for good."""
+    file = opened(path)
+    file.append([(an_envelope(), bytes(1_000_000)) for _ in range(20)])
+    file.delete(waiting(file, max_count=20))
+
+    file.shrink()
+
+    assert path.stat().st_size < 100_000
+    file.close()
+
+
+@pytest.mark.parametrize("damage_at", [0, 4096 + 20], ids=["its head", "a page"])
+def test_a_corrupt_file_is_set_aside(path: Path, damage_at: int) -> None:
+    """It is kept as it is under another name, and an empty one is begun."""
+    file = opened(path)
+    file.append([(an_envelope(), bytes(9_000)) for _ in range(20)])
+    file.close()
+    with path.open("r+b") as damaged:
+        damaged.seek(damage_at)
+        damaged.write(b"\xff" * 4096)
+    content = path.read_bytes()
+
+    file = SpoolFile(path)
+    aside = file.open()
+
+    assert aside is not None
+    assert aside.path.read_bytes() == content
+    assert (file.count, file.size_bytes) == (0, 0)
+    file.append([(an_envelope(), b"{}")])
+    file.close()
+
+
+def test_the_files_are_for_their_own_user_alone(path: Path) -> None:
+    """They hold webhooks with their credentials; also one that an earlier version left open."""
+    path.touch(mode=0o644)
+    file = SpoolFile(path)
+    file.open()
+
+    modes = {one.name: one.stat().st_mode & 0o777 for one in path.parent.iterdir()}
+
+    file.close()
+    assert set(modes.values()) == {0o600}
+    assert f"{path.name}-wal" in modes

@@ -1,0 +1,80 @@
+from dataclasses import dataclass
+
+import pytest
+
+from services.gateway.storage.breaker import PROBE_AFTER_S, Breaker
+from services.gateway.storage.result import PublishOutcome
+
+TIMEOUT, CONFIRMED = PublishOutcome.TIMEOUT, PublishOutcome.CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "is_open"),
+    [
+        ([], False),
+        ([TIMEOUT], True),
+        ([TIMEOUT, TIMEOUT], True),
+        ([TIMEOUT, CONFIRMED], False),
+        ([CONFIRMED, TIMEOUT], True),
+        ([TIMEOUT, PublishOutcome.LINK_DOWN, PublishOutcome.BLOCKED], True),
+        # These fail at once: nobody waits, so there is nothing to spare anyone.
+        ([PublishOutcome.LINK_DOWN], False),
+        ([PublishOutcome.BLOCKED], False),
+        ([PublishOutcome.LINK_LOST], False),
+        ([PublishOutcome.REFUSED], False),
+    ],
+)
+def test_opens_on_a_timeout_until_a_confirm(
+    *, outcomes: list[PublishOutcome], is_open: bool
+) -> None:
+    """Only waiting in vain opens it, and only a confirm closes it."""
+    breaker = Breaker()
+
+    for outcome in outcomes:
+        breaker.record(outcome)
+
+    assert breaker.is_open(spooled=1) is is_open
+
+
+@dataclass
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_one_new_webhook_is_tried_where_nothing_is_heard() -> None:
+    """A spool that cannot be drained would keep it open for ever beside a healthy broker."""
+    clock = Clock()
+    breaker = Breaker(clock)
+    breaker.record(TIMEOUT)
+    at_once = breaker.allows_publish(spooled=1)
+
+    clock.now += PROBE_AFTER_S
+    admitted = [breaker.allows_publish(spooled=1) for _ in range(3)]
+    breaker.record(CONFIRMED)
+
+    assert not at_once
+    assert admitted == [True, False, False]
+    assert breaker.allows_publish(spooled=1)
+
+
+def test_nobody_waits_while_the_spool_is_tried() -> None:
+    """What is published from it, and times out, is as good as a probe."""
+    clock = Clock()
+    breaker = Breaker(clock)
+    for _ in range(10):
+        breaker.record(TIMEOUT)
+        clock.now += PROBE_AFTER_S / 2
+
+        assert not breaker.allows_publish(spooled=1)
+
+
+def test_is_closed_while_nothing_is_spooled() -> None:
+    """Without a spooled webhook nobody else would find out that the broker is back."""
+    breaker = Breaker()
+
+    breaker.record(TIMEOUT)
+
+    assert not breaker.is_open(spooled=0)

@@ -1,0 +1,69 @@
+"""Who may send: secrets, where they stand, and which endpoint a path means."""
+
+from uuid import UUID
+
+import pytest
+from multidict import CIMultiDict
+
+from services.gateway.endpoints import DEFAULT_ENDPOINT_ID, PATH, Endpoint, routes_to
+from services.gateway.http.rejection import NO_SECRET, WRONG_SECRET, Rejection
+
+ORG = UUID("00000000-0000-0000-0000-000000000001")
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, NO_SECRET),
+        ({"X-Vapi-Secret": ""}, NO_SECRET),
+        ({"X-Vapi-Secret": "  "}, NO_SECRET),
+        ({"Authorization": "Bearer"}, NO_SECRET),
+        ({"Authorization": "Basic bmV3"}, NO_SECRET),
+        ({"X-Vapi-Secret": "ne"}, WRONG_SECRET),
+        ({"X-Vapi-Secret": "new "}, None),
+        ({"x-vapi-secret": "old"}, None),
+        ({"Authorization": "BEARER new"}, None),
+        ({"Authorization": "new"}, None),
+        ({"Authorization": " Bearer   new "}, None),
+        ({"X-Vapi-Secret": "Bearer new"}, None),
+        ({"X-Vapi-Secret": "Bearer"}, NO_SECRET),
+        ({"X-Vapi-Secret": "Basic new"}, WRONG_SECRET),
+        ([("X-Vapi-Secret", ""), ("X-Vapi-Secret", "new")], None),
+        ([("Authorization", "Basic x"), ("Authorization", "Bearer new")], None),
+        ({"X-Vapi-Secret": "wrong", "Authorization": "Bearer new"}, None),
+        ({"X-Vapi-Secret": "\udcff\udcfe"}, WRONG_SECRET),
+    ],
+)
+def test_either_header_with_either_secret_will_do(
+    headers: dict[str, str] | list[tuple[str, str]], expected: Rejection | None
+) -> None:
+    """An empty value counts as absent; one valid secret in one of the headers is enough."""
+    endpoint = Endpoint("acme", ORG, (b"new", b"old"))
+
+    assert endpoint.authenticate(CIMultiDict(headers)) is expected
+
+
+def test_a_secret_may_look_like_a_header() -> None:
+    """One that was copied with its scheme is compared as it is, too."""
+    endpoint = Endpoint("acme", ORG, (b"Bearer new", b"two words"))
+
+    for value in ("Bearer new", "two words"):
+        assert endpoint.authenticate(CIMultiDict({"X-Vapi-Secret": value})) is None
+    assert endpoint.authenticate(CIMultiDict({"Authorization": "Bearer new"})) is None
+
+
+def test_an_endpoint_does_not_show_its_secrets() -> None:
+    """What is logged of an endpoint has no secret in it."""
+    assert "hush" not in repr(Endpoint("acme", ORG, (b"hush",)))
+
+
+def test_the_default_endpoint_has_the_short_path_too() -> None:
+    """Both URLs of the default endpoint mean it; another endpoint has its own alone."""
+    default, acme = Endpoint(DEFAULT_ENDPOINT_ID, ORG), Endpoint("acme", ORG)
+
+    assert routes_to([default, acme]) == {
+        PATH: default,
+        f"{PATH}/default": default,
+        f"{PATH}/acme": acme,
+    }
+    assert routes_to([acme]) == {f"{PATH}/acme": acme}
