@@ -17,7 +17,7 @@ from tests.unit.gateway.storage.spool.damage import (
     create_spool,
 )
 
-ALL = {"most": 100, "max_bytes": 10**9}
+ALL = {"max_count": 100, "max_bytes": 10**9}
 
 
 @pytest.fixture
