@@ -1,1 +1,1 @@
-"""Takes webhooks, has each on the broker's disk before it answers, and touches nothing else."""
+"""Accepts webhooks: stores each durably before it responds, and does nothing else."""

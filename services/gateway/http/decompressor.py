@@ -1,6 +1,6 @@
 """Decompresses a body piece by piece, so that its full size never has to be in memory at once.
 
-The header only says that a body is compressed; its first bytes show how. Some senders confuse zlib
+The header only shows that a body is compressed; its first bytes show how. Some senders confuse zlib
 with raw deflate, and some proxies decompress a body and keep the header.
 """
 

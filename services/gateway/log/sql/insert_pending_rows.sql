@@ -1,5 +1,5 @@
--- The webhooks of one batch, sorted by id. Without a conflict target this needs INSERT alone.
--- A row that the processor has written already is the newer one and stays.
+-- The webhooks of one batch, sorted by id. Without a conflict target only INSERT permission is needed.
+-- A row that the processor has already written is newer and is kept.
 INSERT INTO webhook_delivery_log
     (id, org_id, endpoint_id, event_type, event_data, altered, created_at, call_id, dedup_key,
      status, max_attempts, gateway_life)

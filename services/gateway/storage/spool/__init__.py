@@ -1,1 +1,1 @@
-"""Where webhooks wait on this machine's own disk while the broker cannot confirm them."""
+"""The local spool: webhooks wait on this machine's disk while the broker cannot confirm them."""

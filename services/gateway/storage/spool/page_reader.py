@@ -170,7 +170,7 @@ def _value(payload: bytes, position: int, kind: int) -> tuple[Any, int]:
         count = 8 if kind == _REAL else _INTEGER_BYTES[kind]
     raw = payload[position : position + count]
     if len(raw) < count:
-        raise ValueError("shorter than its header says")
+        raise ValueError("truncated")
     if kind >= _FIRST_BLOB:
         return raw, position + count
     if kind == _REAL:

@@ -1,2 +1,2 @@
--- What a file of an earlier version lacks.
+-- Upgrades a file of layout version 0.
 ALTER TABLE spooled ADD COLUMN checksum INTEGER

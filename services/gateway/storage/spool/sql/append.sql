@@ -1,3 +1,3 @@
--- One webhook, behind all others.
+-- Appends one webhook.
 INSERT INTO spooled (job_id, event_type, headers, body, spooled_at_s, checksum)
 VALUES (?, ?, ?, ?, ?, ?)

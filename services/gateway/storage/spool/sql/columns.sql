@@ -1,2 +1,2 @@
--- The columns that this file's table of webhooks has.
+-- The columns of this file's table of webhooks.
 SELECT name FROM pragma_table_info('spooled')

@@ -1,2 +1,2 @@
--- Where the line begins that takes the place of a quarantined file: behind all positions of that.
+-- Continues the sequence numbers of a quarantined file in the file that replaces it.
 INSERT INTO sqlite_sequence (name, seq) VALUES ('spooled', ?)

@@ -1,4 +1,4 @@
--- Rows that are not what was written. They stay here as they are, until a person discards them.
+-- Rows that differ from what was written. They are kept until someone discards them.
 CREATE TABLE IF NOT EXISTS damaged (
     seq INTEGER PRIMARY KEY,
     reason TEXT NOT NULL,

@@ -1,2 +1,2 @@
--- A webhook that the broker has confirmed.
+-- Deletes a webhook that the broker has confirmed.
 DELETE FROM spooled WHERE seq = ?

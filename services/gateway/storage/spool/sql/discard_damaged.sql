@@ -1,2 +1,2 @@
--- A damaged row that a person has looked at.
+-- Deletes a damaged row.
 DELETE FROM damaged WHERE seq = ?

@@ -1,4 +1,4 @@
--- The oldest webhook: its position, and when it came; and the last position that was given.
+-- The sequence number and time of the oldest webhook, and the last assigned sequence number.
 SELECT
     (SELECT seq FROM spooled ORDER BY seq LIMIT 1),
     (SELECT spooled_at_s FROM spooled ORDER BY seq LIMIT 1),

@@ -1,2 +1,2 @@
--- Whether a position is taken by this webhook.
+-- Whether this webhook is stored at this sequence number.
 SELECT count(*) FROM spooled WHERE seq = ? AND job_id = ?

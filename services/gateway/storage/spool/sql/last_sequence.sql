@@ -1,2 +1,2 @@
--- The position of the webhook that was stored last on this connection.
+-- The sequence number of the webhook that this connection stored last.
 SELECT last_insert_rowid()

@@ -1,4 +1,4 @@
--- A row as it is, with all of its bytes, and why it cannot be published.
+-- Keeps a damaged row unchanged, with the reason why it cannot be published.
 INSERT OR REPLACE INTO damaged (
     reason, seq, job_id, event_type, headers, body, spooled_at_s, checksum
 )

@@ -1,5 +1,5 @@
--- Webhooks in the order in which they were accepted. `checksum` is over the columns before it; it is
--- NULL in rows of an earlier version.
+-- Webhooks in the order in which they were accepted. `checksum` covers the columns before it; it is
+-- NULL in rows of layout version 0.
 CREATE TABLE IF NOT EXISTS spooled (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id TEXT NOT NULL,

@@ -1,4 +1,4 @@
--- What the file holds: how many webhooks, the bytes of their bodies, and how many damaged rows.
+-- The number of webhooks, the total size of their bodies, and the number of damaged rows.
 SELECT
     (SELECT count(*) FROM spooled),
     (SELECT coalesce(sum(length(body)), 0) FROM spooled),
