@@ -11,14 +11,14 @@ from tests.integration.gateway.running_gateway import RunningGateway, running, s
 
 @pytest.fixture
 async def ready_amqp_url(amqp_url: str) -> str:
-    """A virtual host of this test alone, with the topology."""
+    """A virtual host for this test, with the topology."""
     await topology.apply(amqp_url, Ladder.parse("2s,4s,8s"))
     return amqp_url
 
 
 @pytest.fixture
 async def gateway(ready_amqp_url: str, database_url: str) -> AsyncIterator[RunningGateway]:
-    """A gateway with one endpoint, on a broker and a database of this test alone."""
+    """A gateway with one endpoint, with a broker and a database for this test."""
     async with running(settings_for(ready_amqp_url, database_url)) as started:
         yield started
 

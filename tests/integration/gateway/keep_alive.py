@@ -1,4 +1,4 @@
-"""Connections that senders keep open between their webhooks."""
+"""Connections that senders keep open between webhooks."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -17,7 +17,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @asynccontextmanager
 async def keep_alive(port: int, count: int) -> AsyncGenerator[list[Connection]]:
-    """Connections that each brought a webhook and are idle."""
+    """Idle connections that each had a webhook accepted."""
     opened = []
     try:
         for _ in range(count):
@@ -30,7 +30,7 @@ async def keep_alive(port: int, count: int) -> AsyncGenerator[list[Connection]]:
 
 
 async def last_header(connection: Connection) -> str | None:
-    """Send a webhook; the Connection header of its 200."""
+    """Send a webhook; return the Connection header of its 200 response."""
     reader, writer = connection
     writer.write(GOOD)
     head = (await reader.readuntil(b"\r\n\r\n")).decode()

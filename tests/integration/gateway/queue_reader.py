@@ -1,4 +1,4 @@
-"""What a queue holds, read by a client of its own."""
+"""Reads queues with a separate client."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ async def channel_to(amqp_url: str) -> AsyncGenerator[AbstractChannel]:
 
 
 async def take_one(channel: AbstractChannel, queue_name: str) -> AbstractIncomingMessage:
-    """The oldest message of a queue, taken away; waits until there is one."""
+    """Wait for the oldest message of a queue, and remove it."""
     queue = await channel.get_queue(queue_name)
     return await eventually(lambda: _get(queue))
 

@@ -1,4 +1,4 @@
-"""Bytes that strangers might send to an HTTP port: requests that are nearly right, and garbage."""
+"""Bytes that anyone might send to an HTTP port: almost valid requests, and garbage."""
 
 import zlib
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ ODD_HEADERS = st.lists(st.tuples(ODD_NAMES, ODD_VALUES), max_size=4)
 
 @dataclass(frozen=True)
 class Framing:
-    """How the end of a body is told."""
+    """How the end of a body is marked."""
 
     headers: list[tuple[bytes, bytes]]
     body: bytes

@@ -1,4 +1,4 @@
-"""A gateway that runs in the event loop of a test, and a client for it."""
+"""A gateway in the event loop of a test, and a client for it."""
 
 import asyncio
 import time
@@ -54,7 +54,7 @@ class RunningGateway:
         secret: str | None = SECRET,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send a body as JSON with the right secret, unless told otherwise; a None takes away."""
+        """Send a body as JSON with the right secret; a header that is None is left out."""
         sent = {"Content-Type": "application/json", "X-Vapi-Secret": secret, **(headers or {})}
         kept = {name: value for name, value in sent.items() if value is not None}
         skipped = ["Content-Type"] if "Content-Type" not in kept else []
@@ -70,7 +70,7 @@ class RunningGateway:
             return Answer(got.status, got.headers, content, time.monotonic() - began)
 
     async def send_raw(self, *pieces: bytes) -> bytes:
-        """Send bytes as they are and return all that comes back until the other side closes."""
+        """Send bytes unchanged, and return the response until the other side closes."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             for data in pieces:
@@ -82,7 +82,7 @@ class RunningGateway:
             await writer.wait_closed()
 
     async def ends(self) -> None:
-        """Tell it to stop, with no connection left on which it would wait for more."""
+        """Stop the gateway; close all connections first, so that it does not wait for them."""
         await self.session.close()
         self.stop.set()
         await self.task
@@ -92,7 +92,7 @@ class RunningGateway:
             return got.status == 200
 
     async def metric(self, name: str, **labels: str) -> float:
-        """The value of a metric now; 0 for one that has not been counted."""
+        """The current value of a metric; 0 if it has no value yet."""
         async with self.session.get(f"http://127.0.0.1:{self.health_port}/metrics") as got:
             lines = (await got.text()).splitlines()
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
@@ -119,7 +119,7 @@ def settings_for(amqp_url: str, database_url: str, **more: str) -> GatewaySettin
 
 @asynccontextmanager
 async def running(settings: GatewaySettings) -> AsyncGenerator[RunningGateway]:
-    """A gateway that listens. It is told to stop at the end, if it has not ended before."""
+    """A gateway that listens. It is stopped at the end, unless it has stopped before."""
     stop = asyncio.Event()
     task = asyncio.create_task(serve(settings, stop))
     async with aiohttp.ClientSession() as session:

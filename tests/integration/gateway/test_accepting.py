@@ -1,4 +1,4 @@
-"""What is answered with 200 is on the broker's disk, whole, under the org of its endpoint."""
+"""A webhook with a 200 response is on the broker's disk, unchanged, with its endpoint's org."""
 
 import json
 from uuid import UUID
@@ -28,10 +28,10 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.mark.parametrize("name", samples.names())
-async def test_stores_the_exact_bytes_before_it_answers(
+async def test_stores_the_exact_bytes_before_it_responds(
     gateway: RunningGateway, channel: AbstractChannel, name: str
 ) -> None:
-    """Each sample is answered with its job id and lies in the work queue as it was sent."""
+    """Each sample gets its job id and is in the work queue unchanged."""
     answer = await gateway.send(samples.sample(name))
 
     assert answer.status == 200
@@ -47,7 +47,7 @@ async def test_stores_the_exact_bytes_before_it_answers(
 async def test_publishes_an_envelope_that_the_processor_can_open(
     gateway: RunningGateway, channel: AbstractChannel
 ) -> None:
-    """The properties and headers say type, org, endpoint, time, life, key and trace."""
+    """Properties and headers contain type, org, endpoint, time, instance, key and trace."""
     await gateway.send(
         samples.sample("end-of-call-report"),
         headers={"traceparent": TRACEPARENT, "tracestate": "a=b"},
@@ -78,8 +78,8 @@ async def test_publishes_an_envelope_that_the_processor_can_open(
     ],
     ids=["unknown type", "older shape", "bracketed type", "message is no object"],
 )
-async def test_accepts_every_shape_in_use(gateway: RunningGateway, body: bytes) -> None:
-    """Both shapes are taken, and types that nobody has heard of."""
+async def test_accepts_every_format_in_use(gateway: RunningGateway, body: bytes) -> None:
+    """Both formats, and unknown types."""
     answer = await gateway.send(body)
 
     assert answer.status == 200
@@ -91,7 +91,7 @@ async def test_accepts_every_shape_in_use(gateway: RunningGateway, body: bytes) 
 async def test_accepts_json_under_its_other_names(
     gateway: RunningGateway, content_type: str
 ) -> None:
-    """Parameters, other */*+json types and capitals are no reason to refuse."""
+    """Parameters, other */*+json types and capitals are accepted."""
     answer = await gateway.send(b'{"type": "hang"}', headers={"Content-Type": content_type})
 
     assert answer.status == 200
@@ -108,10 +108,10 @@ async def test_accepts_json_under_its_other_names(
     ],
     ids=["secret", "bearer", "bearer, sloppy", "bearer beside an empty secret", "not ASCII"],
 )
-async def test_takes_any_valid_secret_for_the_org_of_the_endpoint(
+async def test_accepts_any_valid_secret_for_the_org_of_the_endpoint(
     ready_amqp_url: str, database_url: str, channel: AbstractChannel, headers: dict[str, str]
 ) -> None:
-    """Old and new secret are valid during a change; the org is the endpoint's, not the body's."""
+    """Old and new secrets are valid; the org is the endpoint's, not the body's."""
     endpoints = {"acme": {"org_id": OTHER_ORG, "secret": ["new", "old", "naïve-ключ"]}}
     settings = settings_for(ready_amqp_url, database_url, endpoints=json.dumps(endpoints))
     body = json.dumps({"message": {"type": "hang", "org_id": DEFAULT_ORG}}).encode()
@@ -125,7 +125,7 @@ async def test_takes_any_valid_secret_for_the_org_of_the_endpoint(
     assert message.headers["endpoint_id"] == "acme"
 
 
-async def test_takes_everything_when_told_to(ready_amqp_url: str, database_url: str) -> None:
+async def test_accepts_everything_if_allowed(ready_amqp_url: str, database_url: str) -> None:
     """RINGBACK_ALLOW_UNAUTHENTICATED opens an endpoint without a secret."""
     settings = settings_for(
         ready_amqp_url, database_url, vapi_secret=" ", allow_unauthenticated="true"
@@ -137,8 +137,8 @@ async def test_takes_everything_when_told_to(ready_amqp_url: str, database_url: 
     assert answer.status == 200
 
 
-async def test_a_header_that_is_no_text_does_not_stop_a_webhook(gateway: RunningGateway) -> None:
-    """Bytes that are not UTF-8 in a trace header are replaced, not answered with an error."""
+async def test_a_binary_trace_header_is_ignored(gateway: RunningGateway) -> None:
+    """Bytes that are not UTF-8 in a trace header are no error."""
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         f"X-Vapi-Secret: {SECRET}\r\nTraceparent: {TRACEPARENT}\r\nContent-Length: 15\r\n"
@@ -153,7 +153,7 @@ async def test_a_header_that_is_no_text_does_not_stop_a_webhook(gateway: Running
 async def test_writes_the_pending_row_and_the_ledger(
     gateway: RunningGateway, database_url: str
 ) -> None:
-    """Soon after the answer the log has a pending row without credentials, the ledger a count."""
+    """Soon after the response there are a pending row without credentials and a ledger count."""
     answer = await gateway.send(samples.sample("status-update-ended"))
 
     database = await asyncpg.connect(database_url)
@@ -185,8 +185,8 @@ async def test_writes_the_pending_row_and_the_ledger(
     await eventually(lambda: gateway.metric("webhook_pending_rows_total", outcome="written"))
 
 
-async def test_counts_what_it_accepted_by_type(gateway: RunningGateway) -> None:
-    """webhook_total has a series per known type; strangers' types share one."""
+async def test_counts_accepted_webhooks_by_type(gateway: RunningGateway) -> None:
+    """webhook_total has a series per known type; unknown types share one."""
     await gateway.send(samples.sample("hang"))
     await gateway.send(b'{"type": "stranger"}')
     await gateway.send(b'{"type": "stranger-still"}')
@@ -196,10 +196,10 @@ async def test_counts_what_it_accepted_by_type(gateway: RunningGateway) -> None:
     assert await gateway.metric("broker_link_up") == 1
 
 
-async def test_nothing_reaches_the_dead_letters_by_itself(
+async def test_webhooks_do_not_go_to_the_dead_letters(
     gateway: RunningGateway, channel: AbstractChannel
 ) -> None:
-    """What is published is routed to the work queue, not to the alternate exchange."""
+    """They are routed to the work queue, not to the alternate exchange."""
     await gateway.send(samples.sample("hang"))
 
     await take_one(channel, WORK_QUEUE)

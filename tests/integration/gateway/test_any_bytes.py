@@ -1,4 +1,4 @@
-"""Whatever bytes arrive at the port, what goes back are answers of ours, and the gateway lives."""
+"""Any bytes get valid HTTP responses, and the gateway survives."""
 
 import json
 import re
@@ -38,7 +38,7 @@ fuzzed = settings(
 
 @pytest.fixture(scope="module")
 def port(broker: PrivateBroker, database: PrivateDatabase) -> Iterator[int]:
-    """That of a gateway that all these examples are sent to."""
+    """The port of a gateway that receives all these examples."""
     nodes = LoopThread()
     stack = AsyncExitStack()
     name = f"test_{uuid.uuid4().hex}"
@@ -60,8 +60,8 @@ def port(broker: PrivateBroker, database: PrivateDatabase) -> Iterator[int]:
     nodes.close()
 
 
-def said_to(port: int, data: bytes) -> bytes:
-    """All that comes back for these bytes, once the sender has said that there are no more."""
+def responses_to(port: int, data: bytes) -> bytes:
+    """Everything that the gateway sends back until the sender has closed its side."""
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         try:
@@ -75,7 +75,7 @@ def said_to(port: int, data: bytes) -> bytes:
 
 
 def statuses_in(received: bytes) -> list[int]:
-    """Of each answer in turn. All are whole, and each but 100 and 200 is a problem document."""
+    """The status of each response. All are complete; all but 100 and 200 are problem documents."""
     statuses = []
     while received:
         head = ANSWER.match(received)
@@ -87,7 +87,7 @@ def statuses_in(received: bytes) -> list[int]:
         statuses.append(status)
         length = LENGTH.search(head[2])
         assert length, head[2]
-        # An answer to HEAD has the length of a body, and no body.
+        # A response to HEAD has a Content-Length, but no body.
         if received[:1] != b"{":
             continue
         body, received = received[: int(length[1])], received[int(length[1]) :]
@@ -106,23 +106,23 @@ def statuses_in(received: bytes) -> list[int]:
 @example(
     data=b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n" + GOOD
 )
-def test_any_bytes_get_answers_of_ours(port: int, data: bytes) -> None:
-    """200, or a refusal with its reason; nothing has failed, and no answer is half an answer."""
-    assert set(statuses_in(said_to(port, data))) <= REFUSALS | {200}
+def test_any_bytes_get_a_valid_response(port: int, data: bytes) -> None:
+    """200, or a rejection with its reason; nothing fails, and no response is truncated."""
+    assert set(statuses_in(responses_to(port, data))) <= REFUSALS | {200}
 
 
 @fuzzed
 @given(data=WHOLE)
-def test_a_whole_request_gets_one_answer(port: int, data: bytes) -> None:
-    """Whatever its headers and its body hold."""
-    assert len(statuses_in(said_to(port, data))) == 1
+def test_a_complete_request_gets_one_response(port: int, data: bytes) -> None:
+    """Whatever its headers and its body contain."""
+    assert len(statuses_in(responses_to(port, data))) == 1
 
 
-def test_requests_in_one_write_are_answered_in_turn(port: int) -> None:
-    """Also when their sender has said that there are no more."""
-    assert statuses_in(said_to(port, GOOD * 20)) == [200] * 20
+def test_pipelined_requests_are_answered_in_order(port: int) -> None:
+    """Also after the sender has closed its side."""
+    assert statuses_in(responses_to(port, GOOD * 20)) == [200] * 20
 
 
-def test_after_all_of_this_it_takes_webhooks(port: int) -> None:
-    """Nothing that was sent before has hurt it."""
-    assert statuses_in(said_to(port, GOOD)) == [200]
+def test_it_still_accepts_webhooks(port: int) -> None:
+    """Nothing that was sent before did any harm."""
+    assert statuses_in(responses_to(port, GOOD)) == [200]

@@ -1,4 +1,4 @@
-"""What a body may not be, and what it may be although the log has trouble with it."""
+"""Bodies that are rejected, and bodies that are accepted although PostgreSQL cannot store them."""
 
 import asyncio
 import json
@@ -47,8 +47,8 @@ from tests.integration.gateway.running_gateway import RunningGateway, assert_pro
         pytest.param(b'"type"', "not a JSON object", id="text"),
     ],
 )
-async def test_refuses_what_is_no_event(gateway: RunningGateway, body: bytes, detail: str) -> None:
-    """A body that is no event is answered with 400 and the sentence that says why."""
+async def test_rejects_invalid_events(gateway: RunningGateway, body: bytes, detail: str) -> None:
+    """With 400 and a reason."""
     answer = await gateway.send(body)
 
     assert_problem(answer, 400, detail)
@@ -82,10 +82,10 @@ async def test_refuses_what_is_no_event(gateway: RunningGateway, body: bytes, de
         ),
     ],
 )
-async def test_accepts_what_only_the_log_has_trouble_with(
+async def test_accepts_what_only_the_log_cannot_store(
     gateway: RunningGateway, channel: AbstractChannel, body: bytes
 ) -> None:
-    """What PostgreSQL cannot hold is stored by the broker as it came, and its row is written."""
+    """The broker stores it unchanged, and its row is written."""
     answer = await gateway.send(body)
 
     assert answer.status == 200

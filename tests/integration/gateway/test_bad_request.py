@@ -1,4 +1,4 @@
-"""No request whatsoever gets a 500; each refusal is a problem document with its reason."""
+"""No request gets a 500; each rejection is a problem document with its reason."""
 
 import asyncio
 import gzip
@@ -30,10 +30,10 @@ MIB = 1024 * 1024
         ("application/octet-stream", b"\x80\x81"),
     ],
 )
-async def test_refuses_what_is_no_json_and_does_not_say_so(
+async def test_rejects_other_content_types(
     gateway: RunningGateway, content_type: str, body: bytes
 ) -> None:
-    """Form data and the like are answered with 415."""
+    """Form data and the like get 415."""
     answer = await gateway.send(body, headers={"Content-Type": content_type})
 
     assert_problem(answer, 415, "content type")
@@ -52,10 +52,10 @@ async def test_refuses_what_is_no_json_and_does_not_say_so(
         ({"Authorization": "Bearer ключ", "X-Vapi-Secret": ""}, "not valid for"),
     ],
 )
-async def test_refuses_who_does_not_know_the_secret(
+async def test_rejects_requests_without_the_secret(
     gateway: RunningGateway, headers: dict[str, str], detail: str
 ) -> None:
-    """Without the secret the answer is 401 and names the scheme, whatever the body is."""
+    """With 401 and the scheme, whatever the body is."""
     answer = await gateway.send(b"not read", headers=headers)
 
     assert_problem(answer, 401, detail)
@@ -66,16 +66,16 @@ async def test_refuses_who_does_not_know_the_secret(
     "path",
     ["/", PATH + "/unknown", "/api/webhooks", PATH + "%00", "/%ff", "/metrics", PATH.upper()],
 )
-async def test_knows_no_other_path(gateway: RunningGateway, path: str) -> None:
-    """A path that is no endpoint is answered with 404, whatever the secret."""
+async def test_rejects_other_paths(gateway: RunningGateway, path: str) -> None:
+    """With 404, whatever the secret."""
     answer = await gateway.send(b'{"type": "x"}', path=path)
 
     assert_problem(answer, 404, "no such endpoint")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD"])
-async def test_takes_webhooks_by_post_alone(gateway: RunningGateway, method: str) -> None:
-    """Another method is answered with 405 and told which one is right."""
+async def test_rejects_other_methods(gateway: RunningGateway, method: str) -> None:
+    """With 405 and the allowed method."""
     answer = await gateway.send(method=method)
 
     assert answer.status == 405
@@ -83,10 +83,8 @@ async def test_takes_webhooks_by_post_alone(gateway: RunningGateway, method: str
 
 
 @pytest.mark.parametrize("path", [PATH, "/elsewhere"])
-async def test_refuses_an_announced_size_before_anything_else(
-    gateway: RunningGateway, path: str
-) -> None:
-    """9 MiB announced are refused without secret, path or body being looked at."""
+async def test_rejects_an_announced_size_first(gateway: RunningGateway, path: str) -> None:
+    """9 MiB are rejected before the secret, the path or the body is checked."""
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {9 * MIB}\r\nConnection: close\r\n"
 
     answer = await gateway.send_raw(head.encode() + b"Expect: 100-continue\r\n\r\n")
@@ -95,15 +93,15 @@ async def test_refuses_an_announced_size_before_anything_else(
     assert b"application/problem+json" in answer
 
 
-async def test_refuses_nine_mebibytes(gateway: RunningGateway) -> None:
-    """A sender that sends them all at once gets to see the 413."""
+async def test_rejects_nine_mebibytes(gateway: RunningGateway) -> None:
+    """A sender that sends them all at once sees the 413."""
     answer = await gateway.send(io.BytesIO(b"x" * 9 * MIB))
 
     assert_problem(answer, 413, "larger")
 
 
-async def test_cuts_a_chunked_body_that_grows_too_large(gateway: RunningGateway) -> None:
-    """A body without an announced size is refused as soon as it is too large."""
+async def test_rejects_a_chunked_body_that_grows_too_large(gateway: RunningGateway) -> None:
+    """As soon as it is too large."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(9 * 16):
@@ -115,8 +113,8 @@ async def test_cuts_a_chunked_body_that_grows_too_large(gateway: RunningGateway)
     assert_problem(answer, 413, "larger")
 
 
-async def test_a_bomb_is_cut_by_its_real_size(gateway: RunningGateway) -> None:
-    """A compressed body counts by what it unpacks to."""
+async def test_a_bomb_is_limited_by_its_real_size(gateway: RunningGateway) -> None:
+    """The limit applies to the decompressed size."""
     bomb = gzip.compress(b"x" * 64 * MIB)
 
     answer = await gateway.send(bomb, headers={"Content-Encoding": "gzip"})
@@ -124,23 +122,23 @@ async def test_a_bomb_is_cut_by_its_real_size(gateway: RunningGateway) -> None:
     assert_problem(answer, 413, "larger")
 
 
-async def test_refuses_a_body_that_is_not_compressed_as_it_says(gateway: RunningGateway) -> None:
-    """A Content-Encoding that does not hold is the sender's mistake, not ours."""
+async def test_rejects_an_invalid_compressed_body(gateway: RunningGateway) -> None:
+    """A wrong Content-Encoding is the sender's error."""
     answer = await gateway.send(b"\x1f\x8b garbage", headers={"Content-Encoding": "gzip"})
 
     assert_problem(answer, 400, "encoding")
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "compress"])
-async def test_refuses_other_content_encodings(gateway: RunningGateway, coding: str) -> None:
-    """Those that cannot be undone are answered with 415."""
+async def test_rejects_other_content_encodings(gateway: RunningGateway, coding: str) -> None:
+    """With 415."""
     answer = await gateway.send(b"\x8b\x07\x80", headers={"Content-Encoding": coding})
 
     assert_problem(answer, 415, "encoding")
 
 
 async def test_accepts_a_compressed_body(gateway: RunningGateway) -> None:
-    """What a proxy has compressed is unpacked first."""
+    """It is decompressed first."""
     body = gzip.compress(b'{"type": "hang"}')
 
     answer = await gateway.send(body, headers={"Content-Encoding": "gzip"})
@@ -149,7 +147,7 @@ async def test_accepts_a_compressed_body(gateway: RunningGateway) -> None:
 
 
 async def test_does_not_wait_long_for_a_slow_body(ready_amqp_url: str, database_url: str) -> None:
-    """A body that does not arrive in time is answered with 408, and the connection is closed."""
+    """It gets 408, and the connection is closed."""
     settings = settings_for(ready_amqp_url, database_url, body_timeout_s="0.2")
 
     async with running(settings) as gateway:
@@ -162,8 +160,8 @@ async def test_does_not_wait_long_for_a_slow_body(ready_amqp_url: str, database_
     assert b"application/problem+json" in answer
 
 
-async def test_what_is_not_http_is_a_problem_too(gateway: RunningGateway) -> None:
-    """The answers of aiohttp itself take the same form and repeat nothing of what was sent."""
+async def test_invalid_http_gets_a_problem(gateway: RunningGateway) -> None:
+    """The errors of aiohttp have the same form, and repeat nothing of the request."""
     answer = await gateway.send_raw(b"<script>alert(1)</script>\r\n\r\n")
 
     assert answer.startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 "))
@@ -171,8 +169,8 @@ async def test_what_is_not_http_is_a_problem_too(gateway: RunningGateway) -> Non
     assert b"script" not in answer
 
 
-async def test_tells_a_sender_who_asks_to_go_on(gateway: RunningGateway) -> None:
-    """`Expect: 100-continue` is answered when the head is accepted, then the body is taken."""
+async def test_continues_when_asked(gateway: RunningGateway) -> None:
+    """`Expect: 100-continue` is answered once the headers are accepted."""
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\nConnection: close\r\n"
         "Content-Type: application/json\r\nContent-Length: 15\r\nExpect: 100-continue\r\n\r\n"
@@ -183,8 +181,8 @@ async def test_tells_a_sender_who_asks_to_go_on(gateway: RunningGateway) -> None
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
 
 
-async def test_a_refusal_is_counted_by_its_reason(gateway: RunningGateway) -> None:
-    """webhook_refused_total says why webhooks were lost for their senders."""
+async def test_a_rejection_is_counted_by_its_reason(gateway: RunningGateway) -> None:
+    """In webhook_refused_total."""
     await gateway.send(b"{")
     await gateway.send(b"{}", secret="wrong")
 
@@ -192,10 +190,10 @@ async def test_a_refusal_is_counted_by_its_reason(gateway: RunningGateway) -> No
     assert await gateway.metric("webhook_refused_total", reason="wrong_secret") == 1
 
 
-async def test_more_than_is_taken_at_once_is_sent_away(
+async def test_too_many_bytes_in_flight_are_rejected(
     ready_amqp_url: str, database_url: str
 ) -> None:
-    """Bytes beyond the limit of what is in hand are answered with 503, and room comes back."""
+    """With 503, until there is room again."""
     settings = settings_for(ready_amqp_url, database_url, max_in_hand_bytes="2048")
 
     async with running(settings) as gateway:

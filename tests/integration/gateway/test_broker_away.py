@@ -1,4 +1,4 @@
-"""Without the broker's confirm there is no 200: an honest 503 at once, and a cure by itself."""
+"""Without a confirm from the broker there is no 200: a 503 at once, and automatic recovery."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -24,8 +24,8 @@ async def _accepts(gateway: RunningGateway) -> bool:
     return (await gateway.send(HANG)).status == 200
 
 
-async def test_starts_without_a_broker_and_says_so(database_url: str) -> None:
-    """A broker that is away at the start stops nothing: 503 with Retry-After, and not ready."""
+async def test_starts_without_a_broker(database_url: str) -> None:
+    """Webhooks get 503 with Retry-After, and the gateway is not ready."""
     nobody = f"amqp://guest:guest@127.0.0.1:{free_ports(1)[0]}/"
 
     async with running(settings_for(nobody, database_url)) as gateway:
@@ -38,17 +38,17 @@ async def test_starts_without_a_broker_and_says_so(database_url: str) -> None:
     assert not ready
 
 
-async def test_refuses_to_start_without_the_topology(amqp_url: str, database_url: str) -> None:
-    """An exchange that is missing is a mistake of the installation, and named as one."""
+async def test_does_not_start_without_the_topology(amqp_url: str, database_url: str) -> None:
+    """The error names the missing exchange."""
     with pytest.raises(CannotStartError, match="ringback topology apply"):
         async with running(settings_for(amqp_url, database_url)):
             pass
 
 
-async def test_is_not_ready_when_the_work_queue_goes_away(
+async def test_is_not_ready_without_the_work_queue(
     gateway: RunningGateway, channel: AbstractChannel
 ) -> None:
-    """Readiness asks for exchange and queue each time."""
+    """Each readiness check looks for exchange and queue."""
     assert await gateway.ready()
 
     await channel.queue_delete(WORK_QUEUE)
@@ -56,10 +56,10 @@ async def test_is_not_ready_when_the_work_queue_goes_away(
     assert not await gateway.ready()
 
 
-async def test_refuses_when_the_exchange_goes_away(
+async def test_rejects_webhooks_without_the_exchange(
     gateway: RunningGateway, channel: AbstractChannel, ready_amqp_url: str
 ) -> None:
-    """A publish to nowhere is a 503; once the exchange is back webhooks are accepted again."""
+    """With 503; once the exchange is back, webhooks are accepted."""
     await channel.exchange_delete(WEBHOOKS)
 
     answer = await gateway.send(HANG)
@@ -72,7 +72,7 @@ async def test_refuses_when_the_exchange_goes_away(
 async def test_a_lost_binding_loses_no_webhook(
     gateway: RunningGateway, channel: AbstractChannel
 ) -> None:
-    """Without the binding the alternate exchange takes webhooks to the dead letters."""
+    """Without the binding, the alternate exchange routes webhooks to the dead letters."""
     queue = await channel.get_queue(WORK_QUEUE)
     await queue.unbind(WEBHOOKS, "attempt.*")
 
@@ -82,10 +82,8 @@ async def test_a_lost_binding_loses_no_webhook(
     assert await count_in(channel, DEAD_LETTER_QUEUE) == 1
 
 
-async def test_a_broker_that_says_no_is_a_503(
-    gateway: RunningGateway, channel: AbstractChannel
-) -> None:
-    """A queue that refuses the message makes the broker answer nack, and us 503."""
+async def test_a_nack_is_a_503(gateway: RunningGateway, channel: AbstractChannel) -> None:
+    """A queue that rejects the message makes the broker send a nack."""
     queue = await channel.declare_queue(
         "full", durable=True, arguments={"x-max-length": 0, "x-overflow": "reject-publish"}
     )
@@ -97,10 +95,10 @@ async def test_a_broker_that_says_no_is_a_503(
     assert await gateway.metric("webhook_refused_total", reason="refused") == 1
 
 
-async def test_a_silent_connection_costs_one_deadline(
+async def test_a_silent_connection_is_replaced(
     ready_amqp_url: str, database_url: str, channel: AbstractChannel
 ) -> None:
-    """A link that passes nothing on is given up after the deadline, and made anew."""
+    """After one timeout the gateway connects again."""
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(FaultProxy.to(ready_amqp_url))
         settings = settings_for(
@@ -121,10 +119,10 @@ async def test_a_silent_connection_costs_one_deadline(
     assert await count_in(channel, WORK_QUEUE) >= 2
 
 
-async def test_a_confirm_counts_also_when_the_sender_has_gone(
+async def test_a_confirm_counts_after_the_sender_has_disconnected(
     ready_amqp_url: str, database_url: str, channel: AbstractChannel
 ) -> None:
-    """A sender that hangs up during the publish does not cut it, nor confuses later confirms."""
+    """Disconnecting does not cancel the publish, or confuse later confirms."""
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(FaultProxy.to(ready_amqp_url))
         gateway = await stack.enter_async_context(
@@ -147,10 +145,8 @@ async def _has_accepted(gateway: RunningGateway, count: int) -> bool:
     return await gateway.metric("webhook_total", event_type="hang") == count
 
 
-async def test_survives_the_death_of_the_broker(
-    own_broker: PrivateBroker, database_url: str
-) -> None:
-    """Killed and started again, the broker is found again, and holds all that was accepted."""
+async def test_survives_a_killed_broker(own_broker: PrivateBroker, database_url: str) -> None:
+    """After its restart the broker has everything that was accepted."""
     url = own_broker.amqp_url()
     await topology.apply(url, Ladder.parse("2s"))
     # A quorum queue younger than some seconds may not survive a kill.
@@ -171,10 +167,8 @@ async def test_survives_the_death_of_the_broker(
         assert await gateway.metric("webhook_total", event_type="hang") == accepted
 
 
-async def test_a_blocked_broker_is_known_as_blocked(
-    own_broker: PrivateBroker, database_url: str
-) -> None:
-    """While the broker is short of memory the answer is 503 at once; after it, 200 again."""
+async def test_a_blocked_broker_is_a_503(own_broker: PrivateBroker, database_url: str) -> None:
+    """At once, while the broker is short of memory; after that, 200 again."""
     url = own_broker.amqp_url()
     await topology.apply(url, Ladder.parse("2s"))
 
@@ -185,7 +179,7 @@ async def test_a_blocked_broker_is_known_as_blocked(
         assert await _accepts(gateway)
 
         await set_watermark("0.00001")
-        # The broker tells only those who publish.
+        # The broker notifies only connections that publish.
         await eventually(lambda: _is_refused_for(gateway, "blocked"))
         again = await gateway.send(HANG)
         ready = await gateway.ready()

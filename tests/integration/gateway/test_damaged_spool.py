@@ -1,4 +1,4 @@
-"""What a disk does to the spool stops neither the webhooks behind it nor the new ones."""
+"""A damaged spool blocks neither the other webhooks in it nor new ones."""
 
 import asyncio
 import sqlite3
@@ -38,7 +38,7 @@ def with_spool(amqp_url: str, database_url: str, folder: Path) -> GatewaySetting
 
 
 async def spool_some(folder: Path, database_url: str) -> set[str]:
-    """Accept webhooks without a broker, and return their job ids in no order."""
+    """Accept webhooks without a broker, and return their job ids in any order."""
     async with running(with_spool(f"amqp://{NOBODY}/", database_url, folder)) as gateway:
         answers = [await gateway.send(HANG) for _ in range(COUNT)]
     assert {answer.status for answer in answers} == {200}
@@ -57,10 +57,10 @@ async def is_empty(gateway: RunningGateway) -> bool:
 
 
 @pytest.mark.parametrize("damage", ROW_DAMAGES.values(), ids=ROW_DAMAGES)
-async def test_all_but_the_damaged_row_is_published(
+async def test_all_but_the_damaged_row_are_published(
     tmp_path: Path, ready_amqp_url: str, database_url: str, channel: AbstractChannel, damage: str
 ) -> None:
-    """Also where it is the first one; it is counted, and what comes now goes to the broker."""
+    """Even if it is the first one; it is counted, and new webhooks go to the broker."""
     accepted = await spool_some(tmp_path, database_url)
     database = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
     assert database.execute(damage).rowcount == 1
@@ -79,10 +79,10 @@ async def test_all_but_the_damaged_row_is_published(
     assert new in found
 
 
-async def test_what_can_be_read_of_a_damaged_file_is_published(
+async def test_the_readable_webhooks_of_a_damaged_file_are_published(
     tmp_path: Path, ready_amqp_url: str, database_url: str, channel: AbstractChannel
 ) -> None:
-    """The first page holds no webhook: all are published. The file is kept, and counted."""
+    """The first page contains no webhook, so all are published. The file is kept and counted."""
     accepted = await spool_some(tmp_path, database_url)
     with (tmp_path / FILE_NAME).open("r+b") as file:
         file.write(b"\xff" * 4096)
@@ -103,7 +103,7 @@ async def test_the_breaker_closes_although_the_spool_cannot_be_read(
     channel: AbstractChannel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The broker is silent for a while, and the drainer fails: new webhooks are the probe."""
+    """After a silent broker and a failing drainer, new webhooks are the probe."""
 
     def broken(*_: object, **__: object) -> None:
         raise ValueError("a bug")

@@ -1,4 +1,4 @@
-"""What becomes of connections that are kept open when the gateway is told to stop."""
+"""Open connections while the gateway shuts down."""
 
 import asyncio
 
@@ -13,10 +13,10 @@ from tests.integration.gateway.running_gateway import (
 from tests.support.eventually import eventually
 
 
-async def test_idle_connections_are_answered_once_more(
+async def test_idle_connections_get_one_more_response(
     ready_amqp_url: str, database_url: str
 ) -> None:
-    """While it drains; then it ends, without waiting for the rest of the time."""
+    """During the drain; then it ends without waiting for the timeout."""
     settings = settings_for(ready_amqp_url, database_url, gateway_drain_timeout_s="60")
 
     async with running(settings) as gateway, keep_alive(gateway.port, 10) as idle:
@@ -32,8 +32,8 @@ async def test_idle_connections_are_answered_once_more(
             await gateway.task
 
 
-async def test_requests_that_are_here_are_answered(ready_amqp_url: str, database_url: str) -> None:
-    """Several that came in one write, of which the last one closes."""
+async def test_received_requests_are_answered(ready_amqp_url: str, database_url: str) -> None:
+    """All requests of one write; the last response closes the connection."""
     settings = settings_for(ready_amqp_url, database_url, gateway_drain_timeout_s="60")
 
     async with running(settings) as gateway, keep_alive(gateway.port, 1) as [(reader, writer)]:
@@ -46,10 +46,10 @@ async def test_requests_that_are_here_are_answered(ready_amqp_url: str, database
     assert answers.lower().count(b"connection: close") == 1
 
 
-async def test_who_says_nothing_more_is_not_waited_for_longer(
+async def test_the_drain_does_not_wait_for_silent_connections(
     ready_amqp_url: str, database_url: str
 ) -> None:
-    """The drain has an end."""
+    """It ends at its timeout."""
     settings = settings_for(ready_amqp_url, database_url, gateway_drain_timeout_s="0.5")
 
     async with running(settings) as gateway, keep_alive(gateway.port, 2) as [(reader, _), _]:
@@ -59,10 +59,10 @@ async def test_who_says_nothing_more_is_not_waited_for_longer(
         assert await reader.read() == b""
 
 
-async def test_idle_connections_stay_as_long_as_the_setting_says(
+async def test_the_setting_limits_idle_connections(
     ready_amqp_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that have brought a webhook; others go after the short time."""
+    """After an accepted webhook; other connections have the shorter limit."""
     monkeypatch.setattr("ringback.runtime.connections.STRANGER_WAITS_S", 0.1)
     settings = settings_for(ready_amqp_url, database_url, keepalive_timeout_s="3")
 
@@ -75,10 +75,10 @@ async def test_idle_connections_stay_as_long_as_the_setting_says(
         writer.close()
 
 
-async def test_idle_senders_keep_no_other_sender_out(
+async def test_idle_senders_do_not_block_others(
     ready_amqp_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Connections that may be idle for long give way where there is no room for new ones."""
+    """Connections that may be idle for long are evicted for new ones."""
     monkeypatch.setattr("ringback.runtime.connections.STRANGER_WAITS_S", 0.5)
     settings = settings_for(ready_amqp_url, database_url, max_connections="10")
 
@@ -86,7 +86,7 @@ async def test_idle_senders_keep_no_other_sender_out(
         await asyncio.sleep(0.6)
         async with keep_alive(gateway.port, 8) as second:
             assert await gateway.metric("webhook_connections") <= 10
-            # Those that were idle for longest had to go.
+            # Those idle longest were evicted.
             for (reader, _), _ in zip(first, second, strict=False):
                 assert await reader.read() == b""
             assert await last_header(second[0]) is None

@@ -1,4 +1,4 @@
-"""Heads up to 32 KiB and 200 headers are taken; beyond, the sender gets to see why not."""
+"""Heads of up to 32 KiB and 200 headers are accepted; others get a visible error."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ TOO_LARGE = b"HTTP/1.1 431 "
 
 
 def head_of(size_bytes: int, *, start: bytes = START, line_bytes: int = 200) -> bytes:
-    """One that is exactly so large, of lines that are at least so long."""
+    """A head of exactly this size, with lines of at least this size."""
     head, left = start, size_bytes - len(start) - 2
     while left:
         length = line_bytes if left >= 2 * line_bytes else left
@@ -23,8 +23,8 @@ def head_of(size_bytes: int, *, start: bytes = START, line_bytes: int = 200) -> 
     return head + b"\r\n"
 
 
-async def test_a_large_head_is_taken(gateway: RunningGateway) -> None:
-    """Of many headers, of a long one, with a long query; in one piece and in two."""
+async def test_a_large_head_is_accepted(gateway: RunningGateway) -> None:
+    """Many headers, a long header or a long query; in one piece and in two."""
     long_query = START.replace(PATH.encode(), PATH.encode() + b"?" + b"q" * 30_000)
     for head in (
         head_of(32 * KIB),
@@ -37,8 +37,8 @@ async def test_a_large_head_is_taken(gateway: RunningGateway) -> None:
             assert answer.startswith(b"HTTP/1.1 200 "), (head[-50:], cut, answer)
 
 
-async def test_a_larger_one_is_answered_with_431(gateway: RunningGateway) -> None:
-    """However it comes; the answer is not lost in a reset while the sender is still sending."""
+async def test_a_larger_head_gets_431(gateway: RunningGateway) -> None:
+    """However it arrives; no reset hides the response while the sender is sending."""
     heads = [
         head_of(32 * KIB + 1),
         head_of(40 * KIB, line_bytes=39_000),
@@ -59,7 +59,7 @@ async def test_a_larger_one_is_answered_with_431(gateway: RunningGateway) -> Non
 
 
 async def test_an_earlier_request_is_answered_first(gateway: RunningGateway) -> None:
-    """Also when the head that follows it is too large, whole or not."""
+    """Also if the next head is too large, complete or not."""
     first = START.replace(b"Connection: close\r\n", b"") + b"\r\n" + BODY
     for following in (head_of(33 * KIB), head_of(3000 * KIB)[:-2]):
         answer = await gateway.send_raw(first, following)
@@ -67,23 +67,23 @@ async def test_an_earlier_request_is_answered_first(gateway: RunningGateway) -> 
         assert b"HTTP/1.1 431 " in answer or b"HTTP/1.0 431 " in answer
 
 
-async def test_several_that_are_too_large_get_one_answer(gateway: RunningGateway) -> None:
-    """They came in one write; after the first nothing more is read."""
+async def test_several_large_heads_get_one_response(gateway: RunningGateway) -> None:
+    """After the first one in a write, the rest is ignored."""
     kept_alive = START.replace(b"Connection: close\r\n", b"")
     answer = await gateway.send_raw((head_of(33 * KIB, start=kept_alive) + BODY) * 3)
 
     assert answer.count(b"HTTP/1.") == answer.count(b" 431 ") == 1, answer
 
 
-async def test_who_is_refused_while_sending_gets_to_see_it(gateway: RunningGateway) -> None:
-    """Something that is not HTTP at all, of 3 MB."""
+async def test_a_sender_sees_its_rejection_while_sending(gateway: RunningGateway) -> None:
+    """3 MB of something that is not HTTP."""
     answer = await gateway.send_raw(b"\x16\x03\x01" + b"x" * 3_000_000)
 
     assert b"application/problem+json" in answer
 
 
-async def test_a_body_whose_framing_breaks_is_refused_at_once(gateway: RunningGateway) -> None:
-    """Nothing more can come of it, so nobody waits for the rest."""
+async def test_a_body_with_broken_framing_is_rejected_at_once(gateway: RunningGateway) -> None:
+    """There is nothing left to wait for."""
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\n"
         "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"

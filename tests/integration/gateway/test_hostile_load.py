@@ -1,4 +1,4 @@
-"""A good client is answered while others hold what they can hold; small versions of the attacks."""
+"""Small versions of attacks: a good client is served during each."""
 
 import asyncio
 import gzip
@@ -29,7 +29,7 @@ GOOD = f"{KNOWN}Content-Length: 15\r\n\r\n".encode() + HANG
 async def connections(
     gateway: RunningGateway, count: int, data: bytes
 ) -> AsyncGenerator[list[asyncio.StreamReader]]:
-    """So many connections that have sent this, and send no more."""
+    """Connections that have sent these bytes, and send no more."""
     opened = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(count)]
     for _, writer in opened:
         writer.write(data)
@@ -43,13 +43,13 @@ async def connections(
 
 
 async def closed(readers: list[asyncio.StreamReader]) -> int:
-    """How many of them the gateway has closed by now."""
+    """How many of them the gateway has closed."""
     await asyncio.sleep(0)
     return sum(reader.at_eof() or reader.exception() is not None for reader in readers)
 
 
-async def test_idle_connections_keep_nobody_out(ready_amqp_url: str, database_url: str) -> None:
-    """Those that have waited longest give way, and not those that have brought a webhook."""
+async def test_idle_connections_do_not_block_others(ready_amqp_url: str, database_url: str) -> None:
+    """Those idle longest are evicted, but not those with an accepted webhook."""
     settings = settings_for(ready_amqp_url, database_url, max_connections="20")
 
     async with running(settings) as gateway:
@@ -68,8 +68,8 @@ async def at_least(gateway: RunningGateway, reason: str, count: int) -> bool:
     return await gateway.metric("webhook_connections_cut_total", reason=reason) >= count
 
 
-async def test_a_head_may_not_grow_without_end(gateway: RunningGateway) -> None:
-    """It is answered with 431 before it is whole."""
+async def test_a_growing_head_is_rejected(gateway: RunningGateway) -> None:
+    """With 431, before it is complete."""
     lines = "".join(f"X-{number}: {'x' * 8000}\r\n" for number in range(10))
 
     async with connections(gateway, 1, (HEAD + lines).encode()) as [reader]:
@@ -79,10 +79,10 @@ async def test_a_head_may_not_grow_without_end(gateway: RunningGateway) -> None:
     assert b"application/problem+json" in answer
 
 
-async def test_a_head_may_not_take_its_time(
+async def test_a_slow_head_is_rejected(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is answered with 408; who has said nothing at all is closed without a word."""
+    """With 408; a connection that has sent nothing is closed without a response."""
     monkeypatch.setattr("ringback.runtime.connections.STRANGER_WAITS_S", 0.1)
 
     async with (
@@ -95,21 +95,21 @@ async def test_a_head_may_not_take_its_time(
 
 
 async def test_slow_bodies_leave_room(ready_amqp_url: str, database_url: str) -> None:
-    """Of senders who know the secret: the last quarter of the places is for what is here whole."""
+    """Even with the secret, slow bodies may not use the last quarter of the requests."""
     settings = settings_for(ready_amqp_url, database_url, max_in_hand="8")
 
     async with running(settings) as gateway:
         slow = f"{KNOWN}Content-Length: 100\r\n\r\n{{".encode()
         async with connections(gateway, 6, slow):
-            refused = await eventually(lambda: refused_as_busy(gateway, slow))
+            refused = await eventually(lambda: rejected_as_busy(gateway, slow))
             accepted = await gateway.send(HANG)
 
     assert refused
     assert accepted.status == 200
 
 
-async def refused_as_busy(gateway: RunningGateway, slow: bytes) -> bool:
-    """Whether one more that is slow finds no place."""
+async def rejected_as_busy(gateway: RunningGateway, slow: bytes) -> bool:
+    """Whether one more slow request is rejected."""
     async with connections(gateway, 1, slow) as [reader]:
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
@@ -118,18 +118,18 @@ async def refused_as_busy(gateway: RunningGateway, slow: bytes) -> bool:
 
 
 async def test_large_bodies_leave_room(gateway: RunningGateway) -> None:
-    """Three of 8 MiB are in hand: a fourth is refused at once, a small one is taken."""
+    """With three of 8 MiB in flight, a fourth is rejected at once and a small one is accepted."""
     large = f"{KNOWN}Content-Length: {8 * MIB}\r\n\r\n{{".encode()
 
     async with connections(gateway, 3, large):
-        await eventually(lambda: refused_as_busy(gateway, large))
+        await eventually(lambda: rejected_as_busy(gateway, large))
         accepted = await gateway.send(HANG)
 
     assert accepted.status == 200
 
 
-async def test_a_bomb_of_a_stranger_is_not_unpacked(gateway: RunningGateway) -> None:
-    """He gets his 401; and one that is whole is cut at the limit."""
+async def test_a_bomb_without_the_secret_is_not_decompressed(gateway: RunningGateway) -> None:
+    """It gets 401; with the secret it is rejected at the size limit."""
     bomb = zlib.compress(b"x" * 64 * MIB)
     packed = {"Content-Encoding": "deflate"}
 

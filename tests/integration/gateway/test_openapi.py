@@ -1,4 +1,4 @@
-"""The gateway does what docs/gateway-openapi.json says, whatever schemathesis thinks of."""
+"""The gateway behaves as docs/gateway-openapi.json describes (schemathesis)."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from tests.support.schemathesis_run import tried
 DOCUMENT = Path(__file__).parents[3] / "docs" / "gateway-openapi.json"
 CONFIG = """
 [generation]
-# In ASCII as many letters as bytes; JSON Schema cannot bound bytes.
+# ASCII only: JSON Schema limits characters, not bytes.
 codec = "ascii"
 database = "none"
 deterministic = true
@@ -29,8 +29,10 @@ parameters = { "path.endpointId" = "acme" }
 
 
 @pytest.mark.slow
-async def test_it_does_what_it_says(ready_amqp_url: str, database_url: str, tmp_path: Path) -> None:
-    """What it says it takes it takes, what it does not it refuses in the form that is described."""
+async def test_it_behaves_as_described(
+    ready_amqp_url: str, database_url: str, tmp_path: Path
+) -> None:
+    """It accepts what the document allows, and rejects the rest in the described form."""
     acme = {"acme": {"org_id": DEFAULT_ORG, "secret": SECRET}}
     settings = settings_for(ready_amqp_url, database_url, endpoints=json.dumps(acme))
 

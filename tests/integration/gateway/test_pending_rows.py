@@ -1,4 +1,4 @@
-"""The log's pending rows cost no answer, whatever the database does."""
+"""Pending rows never delay or fail a response, whatever the database does."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ async def _count(database_url: str) -> int:
 
 
 async def _deficit(database_url: str) -> int | None:
-    """What the ledger says was accepted, less the rows of that life."""
+    """The ledger's count of accepted webhooks, minus the rows of that instance."""
     database = await asyncpg.connect(database_url)
     try:
         deficit: int | None = await database.fetchval(
@@ -37,7 +37,7 @@ async def _deficit(database_url: str) -> int | None:
 
 
 async def test_accepts_without_a_database(ready_amqp_url: str) -> None:
-    """A database that is away costs no webhook its answer, and stops neither start nor end."""
+    """Without a database, webhooks are accepted, and the gateway starts and stops."""
     nobody = f"postgresql://postgres@127.0.0.1:{free_ports(1)[0]}/ringback"
 
     async with running(settings_for(ready_amqp_url, nobody)) as gateway:
@@ -49,10 +49,10 @@ async def test_accepts_without_a_database(ready_amqp_url: str) -> None:
     assert ready
 
 
-async def test_rows_wait_for_the_database_as_long_as_there_is_room(
+async def test_rows_wait_for_the_database_within_limits(
     ready_amqp_url: str, own_database: PrivateDatabase
 ) -> None:
-    """After an outage the rows that had room are written; the ledger shows those that had not."""
+    """After an outage the waiting rows are written; the ledger shows the dropped ones."""
     url = own_database.url()
     await migrate(url)
     settings = settings_for(ready_amqp_url, url, pending_rows="3")
@@ -72,10 +72,10 @@ async def _has(url: str, *, rows: int, deficit: int) -> bool:
     return await _count(url) == rows and await _deficit(url) == deficit
 
 
-async def test_a_row_that_is_refused_costs_the_others_nothing(
+async def test_a_rejected_row_does_not_affect_others(
     ready_amqp_url: str, database_url: str
 ) -> None:
-    """Rows are written one by one when PostgreSQL refuses one of a batch, and it is counted."""
+    """If PostgreSQL rejects a row, its batch is written row by row, and the row is counted."""
     database = await asyncpg.connect(database_url)
     await database.execute("ALTER TABLE webhook_delivery_log ADD CHECK (event_type <> 'unwelcome')")
     await database.close()
@@ -90,8 +90,8 @@ async def test_a_row_that_is_refused_costs_the_others_nothing(
         assert await gateway.metric("webhook_pending_rows_total", outcome="dropped") == 1
 
 
-async def test_a_slow_database_delays_no_answer(ready_amqp_url: str, database_url: str) -> None:
-    """With the log locked by another session webhooks are answered, and their rows come later."""
+async def test_a_slow_database_delays_no_response(ready_amqp_url: str, database_url: str) -> None:
+    """With the table locked, webhooks are accepted, and their rows are written later."""
     database = await asyncpg.connect(database_url)
     try:
         async with running(settings_for(ready_amqp_url, database_url)) as gateway:
@@ -106,18 +106,16 @@ async def test_a_slow_database_delays_no_answer(ready_amqp_url: str, database_ur
         await database.close()
 
 
-async def test_what_was_accepted_is_written_at_the_end(
-    ready_amqp_url: str, database_url: str
-) -> None:
-    """Stopped right after its answers, the gateway writes their rows and its last count."""
+async def test_rows_are_written_at_shutdown(ready_amqp_url: str, database_url: str) -> None:
+    """Stopped right after its responses, the gateway writes their rows and its last count."""
     async with running(settings_for(ready_amqp_url, database_url)) as gateway:
         await asyncio.gather(*(gateway.send(HANG) for _ in range(100)))
 
     assert await _has(database_url, rows=100, deficit=0)
 
 
-async def test_needs_no_right_but_to_insert(ready_amqp_url: str, database_url: str) -> None:
-    """A login that may be nobody but the gateway's role is enough; that role may only insert."""
+async def test_it_needs_only_insert_permission(ready_amqp_url: str, database_url: str) -> None:
+    """The gateway's role may only insert."""
     database = await asyncpg.connect(database_url)
     try:
         password = urlsplit(database_url).password

@@ -1,4 +1,4 @@
-"""The gateway as a process: how it starts, what it says when it cannot, how it ends."""
+"""The gateway as a process: how it starts, fails to start, and stops."""
 
 import asyncio
 import json
@@ -53,17 +53,17 @@ async def gateway_process(
         await process.communicate()
 
 
-async def _said(environment: Mapping[str, str]) -> tuple[int | None, str]:
-    """How the process ended by itself, and what it wrote to a person."""
+async def _output_of(environment: Mapping[str, str]) -> tuple[int | None, str]:
+    """The exit status and the error output of the process."""
     async with gateway_process(environment) as process:
         async with asyncio.timeout(60):
             _, errors = await process.communicate()
         return process.returncode, errors.decode()
 
 
-async def test_names_every_setting_that_is_wrong() -> None:
+async def test_reports_every_invalid_setting() -> None:
     """Missing and malformed variables are listed at once, without a traceback."""
-    status, said = await _said(
+    status, said = await _output_of(
         {"PATH": os.environ["PATH"], "RINGBACK_GATEWAY_PORT": "many", "RINGBACK_AMQP_URL": "x"}
     )
 
@@ -73,15 +73,15 @@ async def test_names_every_setting_that_is_wrong() -> None:
         assert f"RINGBACK_{variable}: " in said
 
 
-async def test_says_that_its_port_is_taken(ready_amqp_url: str) -> None:
-    """A port in use is one sentence and exit status 1."""
+async def test_reports_that_its_port_is_in_use(ready_amqp_url: str) -> None:
+    """In one sentence, with exit status 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         environment = gateway_environment(
             ready_amqp_url, f"postgresql://{NOBODY}/x", port, free_ports(1)[0]
         )
 
-        status, said = await _said(environment)
+        status, said = await _output_of(environment)
 
     assert status == 1
     assert said.strip().splitlines() == [
@@ -89,8 +89,8 @@ async def test_says_that_its_port_is_taken(ready_amqp_url: str) -> None:
     ]
 
 
-async def test_is_reached_by_both_families(ready_amqp_url: str, database_url: str) -> None:
-    """IPv4 and IPv6, on both ports, where no setting says otherwise."""
+async def test_listens_on_both_families(ready_amqp_url: str, database_url: str) -> None:
+    """IPv4 and IPv6, on both ports, by default."""
     ports = free_ports(2)
     environment = gateway_environment(ready_amqp_url, database_url, *ports)
     for name in ("RINGBACK_GATEWAY_HOST", "RINGBACK_EXPOSITION_HOST"):
@@ -103,21 +103,21 @@ async def test_is_reached_by_both_families(ready_amqp_url: str, database_url: st
                 writer.close()
 
 
-async def test_says_that_the_topology_is_missing(amqp_url: str) -> None:
-    """A broker without exchange and queue is one sentence that names the cure."""
+async def test_reports_a_missing_topology(amqp_url: str) -> None:
+    """In one sentence that names the fix."""
     environment = gateway_environment(amqp_url, f"postgresql://{NOBODY}/x", *free_ports(2))
 
-    status, said = await _said(environment)
+    status, said = await _output_of(environment)
 
     assert status == 1
     assert "`ringback topology apply`" in said
     assert len(said.strip().splitlines()) == 1
 
 
-async def test_finishes_what_it_has_begun_when_told_to_stop(
+async def test_finishes_requests_in_flight_at_sigterm(
     ready_amqp_url: str, database_url: str
 ) -> None:
-    """On SIGTERM requests in hand are answered, rows are written, and the status is 0."""
+    """They get their responses, rows are written, and the exit status is 0."""
     port, health_port = free_ports(2)
     url = f"http://127.0.0.1:{port}{PATH}"
     headers = {"X-Vapi-Secret": SECRET, "Content-Type": "application/json"}
@@ -187,10 +187,8 @@ async def _send_until_closed(connection: Connection) -> None:
         pass
 
 
-async def test_more_connections_than_it_may_have_files(
-    ready_amqp_url: str, database_url: str
-) -> None:
-    """Strangers that hold connections leave files for links, health and good senders."""
+async def test_more_connections_than_open_files(ready_amqp_url: str, database_url: str) -> None:
+    """Idle connections leave files for the broker, the database, health and good senders."""
     port, health_port = free_ports(2)
     url = f"http://127.0.0.1:{port}{PATH}"
     headers = {"X-Vapi-Secret": SECRET, "Content-Type": "application/json", "Connection": "close"}

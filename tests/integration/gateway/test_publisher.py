@@ -1,4 +1,4 @@
-"""Each confirm is for the webhook that it is taken for, whatever was to be published before."""
+"""Each confirm belongs to the right webhook, whatever was published before."""
 
 from dataclasses import replace
 
@@ -13,10 +13,10 @@ from tests.support.eventually import eventually
 from tests.unit.gateway.envelopes import an_envelope
 
 
-async def test_what_cannot_be_encoded_takes_no_confirm_away(
+async def test_an_encoding_error_does_not_shift_confirms(
     ready_amqp_url: str, channel: AbstractChannel
 ) -> None:
-    """A tag that the broker never counted would give each webhook the confirm of the next."""
+    """A tag unknown to the broker would assign each confirm to the wrong webhook."""
     unfit = replace(an_envelope(), event_type="x" * 300)
     async with Publisher(ready_amqp_url) as publisher:
         await eventually(lambda: publisher.is_connected)

@@ -1,4 +1,4 @@
-"""While the broker cannot confirm, webhooks get their 200 and wait on the gateway's own disk."""
+"""While the broker cannot confirm, webhooks get 200 and wait on the gateway's own disk."""
 
 import asyncio
 import os
@@ -52,7 +52,7 @@ async def is_drained(gateway: RunningGateway, count: int) -> bool:
 
 
 async def test_without_a_broker_webhooks_are_spooled(tmp_path: Path, database_url: str) -> None:
-    """They are answered at once, counted, and the gateway is ready for more."""
+    """They get their response at once and are counted, and the gateway is ready for more."""
     async with running(with_spool(f"amqp://{NOBODY}/", database_url, tmp_path)) as gateway:
         answers = await send(gateway, 20)
 
@@ -65,10 +65,10 @@ async def test_without_a_broker_webhooks_are_spooled(tmp_path: Path, database_ur
         assert await gateway.metric("webhook_total", event_type="hang") == 20
 
 
-async def test_the_next_life_publishes_them_in_order(
+async def test_they_are_published_in_order_after_a_restart(
     tmp_path: Path, ready_amqp_url: str, database_url: str, channel: AbstractChannel
 ) -> None:
-    """With their own ids and properties, as if the broker had been there."""
+    """With their own ids and properties."""
     async with running(with_spool(f"amqp://{NOBODY}/", database_url, tmp_path)) as first:
         answers = [await first.send(HANG) for _ in range(30)]
 
@@ -82,10 +82,10 @@ async def test_the_next_life_publishes_them_in_order(
     assert all(one.headers["org_id"] and one.headers["gateway_life"] for one in messages)
 
 
-async def test_killed_at_any_moment_it_keeps_what_it_answered(
+async def test_accepted_webhooks_survive_a_kill(
     tmp_path: Path, ready_amqp_url: str, database_url: str, channel: AbstractChannel
 ) -> None:
-    """SIGKILL in the middle of a burst: every id that was answered is published by the next."""
+    """After a SIGKILL during a burst, every accepted id is published by the next process."""
     port, health_port = free_ports(2)
     process = await asyncio.create_subprocess_exec(
         *[sys.executable, "-m", "services.gateway"],
@@ -143,10 +143,10 @@ async def _is_empty(gateway: RunningGateway) -> bool:
     return drained > 0 and await spooled(gateway) == 0
 
 
-async def test_an_outage_of_the_broker_refuses_nothing(
+async def test_an_outage_of_the_broker_rejects_nothing(
     tmp_path: Path, own_broker: PrivateBroker, database_url: str
 ) -> None:
-    """Killed under load and started again: every answer is 200, and every webhook arrives."""
+    """Killed and restarted under load: every response is 200, and every webhook arrives."""
     url = own_broker.amqp_url()
     await topology.apply(url, Ladder.parse("2s"))
     # A quorum queue younger than some seconds may not survive a kill.
@@ -174,10 +174,10 @@ async def test_an_outage_of_the_broker_refuses_nothing(
         assert await gateway.metric("webhook_total", event_type="hang") == len(answers)
 
 
-async def test_a_silent_link_costs_few_senders_a_wait(
+async def test_a_silent_connection_delays_few_senders(
     tmp_path: Path, ready_amqp_url: str, database_url: str, channel: AbstractChannel
 ) -> None:
-    """Who waits for a confirm that does not come waits once; those who come later do not."""
+    """Only those wait whose confirm is already pending."""
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(FaultProxy.to(ready_amqp_url))
         settings = with_spool(
@@ -198,13 +198,13 @@ async def test_a_silent_link_costs_few_senders_a_wait(
     assert await count_in(channel, WORK_QUEUE) >= 26
 
 
-async def test_a_broker_that_says_no_is_asked_again(
+async def test_a_rejected_webhook_is_published_again(
     tmp_path: Path,
     ready_amqp_url: str,
     database_url: str,
     channel: AbstractChannel,
 ) -> None:
-    """What a full queue refuses waits in the spool until the queue takes it."""
+    """A webhook that a full queue rejects waits in the spool until the queue accepts it."""
     async with running(with_spool(ready_amqp_url, database_url, tmp_path)) as gateway:
         full = await channel.declare_queue(
             "full", durable=True, arguments={"x-max-length": 0, "x-overflow": "reject-publish"}
@@ -219,7 +219,7 @@ async def test_a_broker_that_says_no_is_asked_again(
 
 
 async def test_a_full_spool_is_a_503(tmp_path: Path, database_url: str) -> None:
-    """With the broker away too there is no disk left; the sender is told when to come again."""
+    """With Retry-After, if the broker is unavailable, too."""
     settings = with_spool(f"amqp://{NOBODY}/", database_url, tmp_path, spool_bytes=str(1024 * 1024))
     body = b'{"type": "hang", "text": "' + b"x" * 700_000 + b'"}'
     async with running(settings) as gateway:
@@ -231,7 +231,7 @@ async def test_a_full_spool_is_a_503(tmp_path: Path, database_url: str) -> None:
         assert await gateway.metric("webhook_refused_total", reason="spool_full") == 1
 
 
-async def test_a_folder_in_use_stops_the_start(
+async def test_a_folder_in_use_prevents_the_start(
     tmp_path: Path, ready_amqp_url: str, database_url: str
 ) -> None:
     """Two gateways on one spool would publish each other's webhooks."""

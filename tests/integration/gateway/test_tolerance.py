@@ -1,4 +1,4 @@
-"""What senders get wrong on the way to an event that can be stored: they never send it again."""
+"""Deviations that are tolerated, because senders never retry a rejected webhook."""
 
 import asyncio
 import codecs
@@ -53,7 +53,7 @@ def request(
 
 
 async def stored(gateway: RunningGateway, channel: AbstractChannel, data: bytes) -> bytes | str:
-    """The body that was stored for these bytes, or the answer if nothing was."""
+    """The body that was stored for these bytes, or the response if none was."""
     answer = await gateway.send_raw(data)
     if not ANSWER_OK.search(answer):
         return answer.decode(errors="replace")
@@ -62,7 +62,7 @@ async def stored(gateway: RunningGateway, channel: AbstractChannel, data: bytes)
 
 @pytest.fixture
 async def acme_gateway(ready_amqp_url: str, database_url: str) -> AsyncIterator[RunningGateway]:
-    """One with a second endpoint."""
+    """A gateway with a second endpoint."""
     acme = {"acme": {"org_id": DEFAULT_ORG, "secret": SECRET}}
     settings = settings_for(ready_amqp_url, database_url, endpoints=json.dumps(acme))
     async with running(settings) as started:
@@ -100,10 +100,10 @@ async def acme_gateway(ready_amqp_url: str, database_url: str) -> AsyncIterator[
         ),
     ],
 )
-async def test_a_path_is_the_endpoint_that_it_means(
+async def test_variants_of_a_path_are_accepted(
     acme_gateway: RunningGateway, channel: AbstractChannel, endpoint: str, paths: list[str]
 ) -> None:
-    """Slashes too many, percent-encoding, a query and the form for proxies change nothing."""
+    """Extra slashes, percent-encoding, a query and the absolute form."""
     for path in paths:
         answer = await acme_gateway.send_raw(request(line=f"POST {path} HTTP/1.1"))
 
@@ -130,10 +130,10 @@ CONTENT_TYPES = [
 ]
 
 
-async def test_a_content_type_is_no_reason(
+async def test_any_content_type_is_accepted_for_an_event(
     gateway: RunningGateway, channel: AbstractChannel
 ) -> None:
-    """What is a JSON event is taken, whatever it is called."""
+    """A JSON event is accepted whatever its content type."""
     for content_type in CONTENT_TYPES:
         data = request(content_type=content_type)
         assert await stored(gateway, channel, data) == HANG, content_type
@@ -153,10 +153,10 @@ BODIES = [
 ]
 
 
-async def test_the_event_in_a_body_is_stored(
+async def test_a_recovered_event_is_stored(
     gateway: RunningGateway, channel: AbstractChannel
 ) -> None:
-    """As the JSON object in UTF-8 that processors read."""
+    """As a JSON object in UTF-8, which processors can read."""
     for body, content_type, meant in BODIES:
         data = request(body, content_type=content_type)
         assert await stored(gateway, channel, data) == meant, body
@@ -183,10 +183,10 @@ CODINGS = [
 ]
 
 
-async def test_a_body_is_unpacked_as_it_is_packed(
+async def test_the_bytes_show_the_compression(
     gateway: RunningGateway, channel: AbstractChannel
 ) -> None:
-    """The header says that it is; how, the bytes say. gzip is known without a header."""
+    """The header only shows that there is one. gzip is detected without a header."""
     for coding, body in CODINGS:
         data = request(body, headers=f"Content-Encoding: {coding}\r\n")
         assert await stored(gateway, channel, data) == HANG, (coding, body)
@@ -210,7 +210,7 @@ async def test_a_secret_is_found(gateway: RunningGateway, channel: AbstractChann
 
 
 async def test_an_expectation_is_met_or_ignored(gateway: RunningGateway) -> None:
-    """A sender of HTTP/1.0 would take the interim answer for the answer."""
+    """An HTTP/1.0 sender would take the interim response for the final one."""
     interim = b"HTTP/1.1 100 Continue\r\n\r\n"
     for version, expect, goes_on in (
         ("1.1", "100-Continue", True),
@@ -228,7 +228,7 @@ async def test_an_expectation_is_met_or_ignored(gateway: RunningGateway) -> None
 
 
 async def test_http_1_0_without_a_host_is_kept_alive(gateway: RunningGateway) -> None:
-    """Where its sender asks for it."""
+    """If its sender asks for it."""
     line = f"POST {PATH} HTTP/1.0"
     first = request(line=line, host="").replace(b"Connection: close", b"Connection: keep-alive")
 
@@ -238,7 +238,7 @@ async def test_http_1_0_without_a_host_is_kept_alive(gateway: RunningGateway) ->
 
 
 async def test_requests_that_follow_a_body_in_pieces_are_answered(gateway: RunningGateway) -> None:
-    """Several in one write, of which the first bytes end the body before."""
+    """Several in one write, which starts with the end of an earlier body."""
     kept_alive = request().replace(b"Connection: close\r\n", b"")
 
     answer = await gateway.send_raw(kept_alive[:-5], kept_alive[-5:] + kept_alive * 2 + request())
@@ -253,7 +253,7 @@ CHUNKED = (
 
 
 async def test_trailers_are_ignored(gateway: RunningGateway, channel: AbstractChannel) -> None:
-    """Also by the next request: one of them would make it invalid."""
+    """Also for the next request, which a trailer would make invalid."""
     chunks = CHUNKED + b'5;a=b\r\n{"typ\r\na\r\ne":"hang"}\r\n0\r\nX-A: b\r\nHost: y\r\n\r\n'
 
     answer = await gateway.send_raw(chunks, request())
@@ -267,7 +267,7 @@ async def test_trailers_are_ignored(gateway: RunningGateway, channel: AbstractCh
 async def test_a_chunked_body_without_trailers_keeps_the_connection(
     gateway: RunningGateway,
 ) -> None:
-    """In one piece, and with its end apart, as most senders write it."""
+    """In one piece, and with its end sent separately, as most senders do."""
     pieces = (b'f\r\n{"type":"hang"}\r\n', b"0\r\n\r\n")
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     for writes in ([CHUNKED + b"".join(pieces)], [CHUNKED, *pieces]) * 2:
@@ -281,8 +281,8 @@ async def test_a_chunked_body_without_trailers_keeps_the_connection(
     writer.close()
 
 
-async def test_trailers_may_be_cut_anywhere(gateway: RunningGateway) -> None:
-    """No cut makes a trailer look like the end."""
+async def test_trailers_may_be_split_anywhere(gateway: RunningGateway) -> None:
+    """No split makes a trailer look like the end."""
     body = b'f\r\n{"type":"hang"}\r\n0\r\nX: 0\r\n\r\n'
     for cut in range(len(body) - 10, len(body)):
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -295,19 +295,19 @@ async def test_trailers_may_be_cut_anywhere(gateway: RunningGateway) -> None:
         writer.close()
 
 
-async def test_a_good_request_is_not_refused_for_what_follows_it(
+async def test_a_valid_request_is_accepted_whatever_follows_it(
     gateway: RunningGateway, channel: AbstractChannel
 ) -> None:
-    """In the same write; the answer says that the connection ends here."""
+    """In the same write; the response closes the connection."""
     kept_alive = request().replace(b"Connection: close\r\n", b"")
     for data in (kept_alive + b"\0", request() + b"more", kept_alive + b"POST /\n\n"):
         assert await stored(gateway, channel, data) == HANG, data
 
 
-async def test_headers_that_a_proxy_wrote_twice(
+async def test_duplicate_headers_of_a_proxy_are_accepted(
     gateway: RunningGateway, channel: AbstractChannel
 ) -> None:
-    """Those without a part in where a request ends; the connection goes on."""
+    """Only headers that do not affect where a request ends; the connection stays open."""
     twice = (
         "User-Agent: a\r\nuser-agent: b\r\nContent-Type: application/json\r\nETag: x\r\nETag: y\r\n"
     )
@@ -320,10 +320,10 @@ async def test_headers_that_a_proxy_wrote_twice(
     assert answer.count(b"HTTP/1.1 200 ") == 2, answer
 
 
-async def test_what_is_tolerated_is_counted_and_logged(
+async def test_deviations_are_counted_and_logged(
     gateway: RunningGateway, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """By what was wrong; with one line for many."""
+    """By kind, with one line for many."""
     for _ in range(3):
         await gateway.send(HANG, headers={"Content-Type": "text/plain"}, path=PATH + "/")
     await gateway.send(codecs.BOM_UTF8 + HANG, headers={"Content-Encoding": "utf-8"})
@@ -352,8 +352,8 @@ async def test_what_is_tolerated_is_counted_and_logged(
         pytest.param("Content-Length: 15\r\nX: a\x00b\r\n", id="NUL in a header"),
     ],
 )
-async def test_a_head_of_two_meanings_is_refused(gateway: RunningGateway, head: str) -> None:
-    """A proxy may have read the other one: where a request ends must be beyond doubt."""
+async def test_an_ambiguous_head_is_rejected(gateway: RunningGateway, head: str) -> None:
+    """A proxy may have read it differently: the end of a request must be certain."""
     start = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\n"
 
     answer = await gateway.send_raw(f"{start}{head}\r\n".encode() + HANG)

@@ -1,4 +1,4 @@
-"""The spans of requests: their shape, whose trace they continue, and how they end."""
+"""The spans of requests: their attributes, parents and ends."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ _LEAVES_WITHIN_S = 6.0
 
 @pytest.fixture
 def trace_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where gateways that start after this write their spans when they end."""
+    """Where gateways that are started later write their spans when they stop."""
     path = tmp_path / "traces.jsonl"
     monkeypatch.setenv("RINGBACK_TRACE_FILE", str(path))
     return path
@@ -45,15 +45,15 @@ async def traced(
     trace_file: Path, ready_amqp_url: str, database_url: str
 ) -> AsyncIterator[RunningGateway]:
     """A gateway that writes its spans to the file."""
-    del trace_file  # It is named in the environment by now.
+    del trace_file  # The environment names it by now.
     async with running(settings_for(ready_amqp_url, database_url)) as started:
         yield started
 
 
 async def spans_after(gateway: RunningGateway, path: Path) -> list[TracedSpan]:
-    """All spans of posts, once the gateway has ended."""
+    """All spans of POST requests, once the gateway has stopped."""
     await gateway.ends()
-    # Others are of the fixture, which asks until the gateway listens.
+    # Others are from the fixture, which polls until the gateway listens.
     posts = [one for one in spans_in(path) if one.attributes.get("http.request.method") != "GET"]
     declared = {str(one) for spec in (Span.RECEIVE, Span.PUBLISH) for one in spec.attributes}
     assert {key for one in posts for key in one.attributes} <= declared
@@ -70,7 +70,7 @@ async def header_of_message(channel: AbstractChannel, name: str) -> object:
 async def test_an_accepted_webhook_is_two_spans(
     traced: RunningGateway, trace_file: Path, channel: AbstractChannel
 ) -> None:
-    """The request and its publish, which the message names as its origin."""
+    """The request and its publish, which is the parent in the message."""
     answer = await traced.send(HANG, headers={"User-Agent": "Vapi/1.0"})
     traceparent = await header_of_message(channel, "traceparent")
 
@@ -111,7 +111,7 @@ async def test_an_accepted_webhook_is_two_spans(
 async def test_the_senders_trace_is_continued(
     traced: RunningGateway, trace_file: Path, channel: AbstractChannel
 ) -> None:
-    """Its trace id and its state go on to the message; what it sent is above our first span."""
+    """The message has its trace id and state; the sender's span is the parent of ours."""
     await traced.send(HANG, headers={"traceparent": SENT, "tracestate": "vendor=1"})
     tracestate = await header_of_message(channel, "tracestate")
 
@@ -125,7 +125,7 @@ async def test_the_senders_trace_is_continued(
 async def test_a_sender_that_does_not_record_is_followed(
     traced: RunningGateway, trace_file: Path, channel: AbstractChannel
 ) -> None:
-    """No span is kept, and the message says so to whoever comes next."""
+    """No span is recorded, and the message's trace is not sampled either."""
     await traced.send(HANG, headers={"traceparent": f"{SENT[:-2]}00"})
     traceparent = str(await header_of_message(channel, "traceparent"))
 
@@ -135,10 +135,10 @@ async def test_a_sender_that_does_not_record_is_followed(
 
 
 @pytest.mark.parametrize("sent", ["", "x", f"00-{'0' * 32}-{SPAN_ID}-01", SENT.upper(), f"{SENT}-"])
-async def test_an_invalid_trace_is_as_good_as_none(
+async def test_an_invalid_trace_is_ignored(
     traced: RunningGateway, trace_file: Path, sent: str
 ) -> None:
-    """The webhook is accepted, in a trace of our own."""
+    """The webhook is accepted with a new trace."""
     answer = await traced.send(HANG, headers={"traceparent": sent, "tracestate": "vendor=1"})
 
     receive, _ = await spans_after(traced, trace_file)
@@ -146,10 +146,10 @@ async def test_an_invalid_trace_is_as_good_as_none(
     assert (receive.parent_id, receive.trace_id == TRACE_ID) == ("", False)
 
 
-async def test_refusals_are_spans_without_an_error(
+async def test_rejections_are_spans_without_an_error(
     traced: RunningGateway, trace_file: Path
 ) -> None:
-    """What the sender did wrong is told by status and reason, and is no failure of ours."""
+    """Status and reason show the sender's error; the gateway did not fail."""
     await traced.send(HANG, secret="wrong")
     await traced.send(b"{", path=f"{PATH}?x=1")
     await traced.send(HANG, path="/elsewhere/" + "x" * 300)
@@ -178,8 +178,8 @@ async def test_refusals_are_spans_without_an_error(
     assert spans[4].attributes["http.request.method_original"] == "PROPFIND"
 
 
-async def test_a_broker_that_is_away_is_an_error(trace_file: Path, database_url: str) -> None:
-    """Both spans say why nothing was stored."""
+async def test_an_unavailable_broker_is_an_error(trace_file: Path, database_url: str) -> None:
+    """Both spans have the reason."""
     nobody = f"amqp://guest:guest@127.0.0.1:{free_ports(1)[0]}/"
     async with running(settings_for(nobody, database_url)) as gateway:
         await gateway.send(HANG)
@@ -191,10 +191,10 @@ async def test_a_broker_that_is_away_is_an_error(trace_file: Path, database_url:
     assert publish.attributes["error.type"] == "link_down"
 
 
-async def test_a_broker_that_says_no_is_an_error(
+async def test_a_nack_is_an_error(
     traced: RunningGateway, trace_file: Path, channel: AbstractChannel
 ) -> None:
-    """A nack is told as such."""
+    """The span shows the nack."""
     queue = await channel.declare_queue(
         "full", durable=True, arguments={"x-max-length": 0, "x-overflow": "reject-publish"}
     )
@@ -206,21 +206,21 @@ async def test_a_broker_that_says_no_is_an_error(
     assert [one.attributes["error.type"] for one in (receive, publish)] == ["refused", "refused"]
 
 
-async def test_a_sender_that_hangs_up_ends_its_span(
+async def test_a_sender_that_disconnects_ends_its_span(
     traced: RunningGateway, trace_file: Path
 ) -> None:
-    """A body that breaks off is a refusal that nobody reads, and no publish."""
-    await hang_up_after_the_head(traced)
+    """An incomplete body is a rejection that nobody reads, and is not published."""
+    await disconnect_after_the_head(traced)
 
     [receive] = await spans_after(traced, trace_file)
 
     assert receive.attributes["ringback.refused_for"] == "broken_body"
 
 
-async def test_a_request_that_outlives_the_draining_ends_its_spans(
+async def test_a_request_that_outlasts_the_drain_ends_its_spans(
     trace_file: Path, ready_amqp_url: str, database_url: str
 ) -> None:
-    """What our own end cuts short is kept, as an error without a status."""
+    """Cancelled requests are recorded as errors without a status."""
     async with FaultProxy.to(ready_amqp_url) as proxy:
         settings = settings_for(
             proxy.through(ready_amqp_url),
@@ -232,7 +232,7 @@ async def test_a_request_that_outlives_the_draining_ends_its_spans(
             assert (await gateway.send(HANG)).status == 200
             proxy.silence()
             cut = asyncio.create_task(gateway.send(HANG))
-            # Two answers later the request, which was sent before, is in hand.
+            # After two responses, the request that was sent before them is in flight.
             for _ in range(2):
                 assert await gateway.metric("webhook_total", event_type="hang") == 1
             gateway.stop.set()
@@ -246,8 +246,8 @@ async def test_a_request_that_outlives_the_draining_ends_its_spans(
     assert "http.response.status_code" not in receive.attributes
 
 
-async def hang_up_after_the_head(gateway: RunningGateway) -> None:
-    """Send a head, be told to go on, and go away."""
+async def disconnect_after_the_head(gateway: RunningGateway) -> None:
+    """Send the headers, receive `100 Continue`, and disconnect."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(
         f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\nExpect: 100-continue\r\n"
@@ -259,13 +259,13 @@ async def hang_up_after_the_head(gateway: RunningGateway) -> None:
 
 
 @pytest.mark.parametrize("collector_is", ["away", "hanging"])
-async def test_answers_do_not_wait_for_the_collector(
+async def test_responses_do_not_wait_for_the_collector(
     ready_amqp_url: str,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
     collector_is: str,
 ) -> None:
-    """Webhooks are accepted as ever, the end comes in time, and the log has two lines at most."""
+    """Webhooks are accepted, shutdown is in time, and the log has at most two lines."""
     async with collecting(Collector()) as collector:
         url = collector.url if collector_is == "hanging" else f"http://{NOBODY}"
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)

@@ -38,10 +38,10 @@ async def _offset(session: aiohttp.ClientSession, port: int) -> float:
 
 
 @pytest.mark.parametrize(("offset", "days"), [("-3d", -3), ("+9d", 9)])
-async def test_its_webhooks_are_of_today(
+async def test_its_webhooks_have_the_right_time(
     ready_amqp_url: str, database_url: str, offset: str, days: int
 ) -> None:
-    """From the first one on: ids carry the database's time, rows have their day, a gauge tells."""
+    """From the first one on: ids use the database's time, and a gauge shows the offset."""
     port, health_port = free_ports(2)
     environment = gateway_environment(ready_amqp_url, database_url, port, health_port)
 
@@ -65,8 +65,8 @@ async def test_its_webhooks_are_of_today(
     assert row["created_at"] == created_at(job_id)
 
 
-async def test_without_the_database_it_takes_webhooks_by_its_own_clock(ready_amqp_url: str) -> None:
-    """A dependency that is away stops no intake; processors make the day that is missing."""
+async def test_without_the_database_it_uses_its_own_clock(ready_amqp_url: str) -> None:
+    """Webhooks are accepted; processors create the missing partition."""
     port, health_port = free_ports(2)
     away = f"postgresql://{NOBODY}/ringback"
     environment = gateway_environment(ready_amqp_url, away, port, health_port)

@@ -1,4 +1,4 @@
-"""The time in job ids: this machine's, or the database's where this machine's is far off."""
+"""The time in job ids: this machine's, or the database's if this machine's is wrong."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ DAY = 86_400.0
 
 
 class World:
-    """Three clocks, and a database that takes its time to answer."""
+    """Three clocks, and a database that takes time to respond."""
 
     def __init__(self, machine_s: float) -> None:
         self.machine_s = machine_s
@@ -49,8 +49,8 @@ class World:
 
 
 @pytest.mark.parametrize("days", [-3, 9, 20_000, -19_000])
-async def test_a_clock_that_is_far_off_is_corrected(days: int) -> None:
-    """Whichever way, also as the time passes."""
+async def test_a_wrong_clock_is_corrected(days: int) -> None:
+    """In both directions, and as time passes."""
     world = World(NOW + days * DAY)
 
     await world.clock.compare(world)  # type: ignore[arg-type]
@@ -60,18 +60,18 @@ async def test_a_clock_that_is_far_off_is_corrected(days: int) -> None:
     assert world.clock.offset_s == pytest.approx(days * DAY, abs=0.1)
 
 
-async def test_a_clock_that_is_about_right_is_used() -> None:
-    """Ids then carry the very present, not one that a round trip has blurred."""
+async def test_a_correct_clock_is_used() -> None:
+    """It is more precise than a time read over the network."""
     world = World(NOW + MAX_OFFSET_S - 1)
 
     await world.clock.compare(world)  # type: ignore[arg-type]
 
-    # The id is of the real present: neither of the world's clocks was asked.
+    # The id has the real time, not that of one of the fake clocks.
     assert abs(world.made_at - world.machine_s) > DAY
 
 
-async def test_one_that_is_set_right_while_the_database_is_away_is_used() -> None:
-    """What is remembered is the time of the database, not the difference."""
+async def test_a_clock_fixed_during_an_outage_is_used() -> None:
+    """What is stored is the database's time, not the difference."""
     world = World(NOW + 9 * DAY)
     await world.clock.compare(world)  # type: ignore[arg-type]
     world.is_away = True
@@ -82,8 +82,8 @@ async def test_one_that_is_set_right_while_the_database_is_away_is_used() -> Non
     assert world.clock.offset_s == pytest.approx(0, abs=0.1)
 
 
-async def test_an_answer_that_took_long_is_not_used() -> None:
-    """A busy database says nothing about the clock."""
+async def test_a_slow_response_is_ignored() -> None:
+    """It is imprecise."""
     world = World(NOW)
     world.answer_takes_s = 60
 
@@ -92,8 +92,8 @@ async def test_an_answer_that_took_long_is_not_used() -> None:
     assert world.clock.offset_s == 0
 
 
-async def test_a_database_that_is_away_holds_nobody_up() -> None:
-    """The first attempt is over with its error; ids are made by the own clock."""
+async def test_an_unavailable_database_delays_nothing() -> None:
+    """The first attempt ends with its error; ids use this machine's clock."""
     world = World(NOW)
     world.is_away = True
 
@@ -105,7 +105,7 @@ async def test_a_database_that_is_away_holds_nobody_up() -> None:
         assert world.clock.new_job_id().version == 7
 
 
-async def test_it_compares_while_it_is_entered() -> None:
+async def test_it_compares_while_entered() -> None:
     """The first time at once."""
     world = World(NOW + DAY)
 

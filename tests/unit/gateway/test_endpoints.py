@@ -1,4 +1,4 @@
-"""Who may send: secrets, where they stand, and which endpoint a path means."""
+"""Authentication, and the endpoint of a path."""
 
 from uuid import UUID
 
@@ -34,7 +34,7 @@ ORG = UUID("00000000-0000-0000-0000-000000000001")
         ({"X-Vapi-Secret": "\udcff\udcfe"}, WRONG_SECRET),
     ],
 )
-def test_either_header_with_either_secret_will_do(
+def test_either_header_with_any_secret_is_accepted(
     headers: dict[str, str] | list[tuple[str, str]], expected: Rejection | None
 ) -> None:
     """An empty value counts as absent; one valid secret in one of the headers is enough."""
@@ -44,7 +44,7 @@ def test_either_header_with_either_secret_will_do(
 
 
 def test_a_secret_may_look_like_a_header() -> None:
-    """One that was copied with its scheme is compared as it is, too."""
+    """A secret that starts with a scheme is also compared unchanged."""
     endpoint = Endpoint("acme", ORG, (b"Bearer new", b"two words"))
 
     for value in ("Bearer new", "two words"):
@@ -53,12 +53,12 @@ def test_a_secret_may_look_like_a_header() -> None:
 
 
 def test_an_endpoint_does_not_show_its_secrets() -> None:
-    """What is logged of an endpoint has no secret in it."""
+    """Its repr contains no secret."""
     assert "hush" not in repr(Endpoint("acme", ORG, (b"hush",)))
 
 
 def test_the_default_endpoint_has_the_short_path_too() -> None:
-    """Both URLs of the default endpoint mean it; another endpoint has its own alone."""
+    """It has two URLs; any other endpoint has one."""
     default, acme = Endpoint(DEFAULT_ENDPOINT_ID, ORG), Endpoint("acme", ORG)
 
     assert routes_to([default, acme]) == {

@@ -1,4 +1,4 @@
-"""docs/gateway-openapi.json knows every answer that the gateway can give."""
+"""docs/gateway-openapi.json describes every response of the gateway."""
 
 import json
 from pathlib import Path
@@ -29,8 +29,8 @@ def validator(schema: str) -> Any:
 
 
 @pytest.mark.parametrize("path", [PATH, f"{PATH}/{{endpointId}}"])
-def test_every_refusal_is_described(path: str) -> None:
-    """By its status; with the headers that it has, and no others."""
+def test_every_rejection_is_described(path: str) -> None:
+    """By its status, with exactly its headers."""
     responses = DOCUMENT["paths"][path]["post"]["responses"]
 
     assert {str(one.status.value) for one in ALL} == responses.keys() - {"200"}
@@ -41,11 +41,11 @@ def test_every_refusal_is_described(path: str) -> None:
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.reason)
-def test_every_problem_has_the_form(one: Rejection) -> None:
+def test_every_problem_matches_the_schema(one: Rejection) -> None:
     validator("Problem").validate(json.loads(one.body()))
 
 
 @pytest.mark.parametrize("name", samples.names())
 def test_what_vapi_sends_is_an_event(name: str) -> None:
-    """The description takes what is really sent."""
+    """The schema accepts what Vapi really sends."""
     validator("Event").validate(json.loads(samples.sample(name)))

@@ -1,4 +1,4 @@
-"""What the gateway starts with, and what it does not start with."""
+"""Settings that the gateway accepts and rejects."""
 
 import json
 from pathlib import Path
@@ -37,20 +37,20 @@ def test_a_secret_from_a_file_is_the_one_that_vapi_sends() -> None:
 
 
 def test_a_previous_secret_stays_valid() -> None:
-    """While a secret is being replaced both are taken."""
+    """Both secrets are valid while one is being replaced."""
     (endpoint,) = loaded(vapi_secret="new", vapi_secret_previous="old").all_endpoints()
 
     assert endpoint.secrets == (b"new", b"old")
 
 
-def test_a_previous_secret_alone_opens_nothing() -> None:
-    """Without a present secret the service does not start, whatever was valid before."""
+def test_a_previous_secret_alone_is_rejected() -> None:
+    """Without a current secret the gateway does not start."""
     with pytest.raises(SettingsError, match="RINGBACK_VAPI_SECRET: is required"):
         loaded(vapi_secret_previous="old")
 
 
 def test_other_endpoints_need_no_default_one(tmp_path: Path) -> None:
-    """With endpoints of its own an installation has no default endpoint unless it wants one."""
+    """With other endpoints, the default endpoint is optional."""
     file = tmp_path / "endpoints.json"
     file.write_text(json.dumps({"acme": {"org_id": ORG, "secret": ["new", "old"]}}))
 
@@ -89,21 +89,21 @@ def test_other_endpoints_need_no_default_one(tmp_path: Path) -> None:
         ({"vapi_secret": "s", "max_body_bytes": "1"}, "MAX_BODY_BYTES: "),
     ],
 )
-def test_refuses_what_would_not_be_safe(environ: dict[str, str], sentence: str) -> None:
-    """Each mistake is a sentence with the variable's name, and no secret is ever shown."""
+def test_unsafe_settings_are_rejected(environ: dict[str, str], sentence: str) -> None:
+    """Each error names the variable, and never shows a secret."""
     with pytest.raises(SettingsError, match=sentence) as caught:
         loaded(**environ)
 
     assert "hush" not in str(caught.value)
 
 
-def test_runs_open_only_when_told_to() -> None:
-    """RINGBACK_ALLOW_UNAUTHENTICATED makes an endpoint without secrets."""
+def test_an_open_endpoint_must_be_allowed() -> None:
+    """RINGBACK_ALLOW_UNAUTHENTICATED creates an endpoint without secrets."""
     (endpoint,) = loaded(allow_unauthenticated="true").all_endpoints()
 
     assert endpoint.secrets == ()
 
 
 def test_every_setting_is_described() -> None:
-    """The reference of settings is made from the descriptions."""
+    """The reference of settings is generated from the descriptions."""
     assert all(field.description for field in GatewaySettings.model_fields.values())

@@ -4,7 +4,7 @@ from services.gateway.instruments import Deviation, DeviationLog
 
 
 def test_a_line_for_the_first_and_one_a_minute() -> None:
-    """Of each endpoint; no webhook is left out of the counts."""
+    """For each endpoint; the counts include every webhook."""
     now_s = 0.0
     log = DeviationLog(lambda: now_s)
     with capture_logs() as lines:

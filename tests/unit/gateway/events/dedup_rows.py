@@ -1,4 +1,4 @@
-"""For each type a message, and changes to it that make it another event."""
+"""For each type, a message and changes that make it another event."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ CALL = {"id": "call-1", "orgId": "o", "status": "ringing"}
 def tool_call(
     call_id: str = "call_0", name: str = "check_availability", day: str = "Monday"
 ) -> dict[str, Any]:
-    """A tool call as models make it: many use the id `call_0` in every turn."""
+    """A tool call as models write it: many use the id `call_0` in every turn."""
     return {
         "id": call_id,
         "type": "function",

@@ -1,4 +1,4 @@
-"""What makes two webhooks the same event, type by type."""
+"""Which webhooks are the same event, by type."""
 
 import json
 import re
@@ -45,10 +45,10 @@ WITHOUT_KEY = ["call.endpointing.request", "model-output", "voice-input", "voice
 
 
 @pytest.mark.parametrize(("event_type", "message", "others"), ROWS, ids=[row[0] for row in ROWS])
-def test_key_tells_events_apart_and_finds_copies(
+def test_a_copy_has_the_same_key_and_another_event_has_not(
     event_type: str, message: dict[str, Any], others: list[dict[str, Any]]
 ) -> None:
-    """A copy with another snapshot and other links has the same key, another event has not."""
+    """Other snapshots and links do not change the key."""
     copy = {**message, "artifact": {"presignedUrl": "x"}, "assistant": {"name": "changed"}}
     if message.get("call"):
         copy["call"] = {**message["call"], "status": "ended", "updatedAt": "later"}
@@ -63,12 +63,12 @@ def test_key_tells_events_apart_and_finds_copies(
 
 @pytest.mark.parametrize("event_type", WITHOUT_KEY)
 def test_types_without_a_key(event_type: str) -> None:
-    """Messages per token, and those on the path of the voice, have no key."""
+    """Messages per token, and requests during speech, have no key."""
     assert key(event_type, call=CALL, timestamp=1) is None
 
 
 def test_every_documented_type_is_decided() -> None:
-    """The table covers what Vapi documents."""
+    """The table covers every type that Vapi documents."""
     decided = {row[0] for row in ROWS} | set(WITHOUT_KEY)
 
     assert decided == KNOWN_EVENT_TYPES
@@ -84,7 +84,7 @@ def test_the_documentation_lists_every_type() -> None:
 
 
 def test_a_call_ends_once() -> None:
-    """The end of a call is one event whenever it is said, unlike other statuses."""
+    """The end of a call is one event, unlike other statuses."""
     assert key("status-update", call=CALL, status="ended", timestamp=1) == key(
         "status-update", call=CALL, status="ended", timestamp=2
     )
@@ -119,8 +119,8 @@ FLAT = {"name": "book", "arguments": {"day": "Monday", "hour": 9}}
         },
     ],
 )
-def test_a_tool_call_has_one_key_in_every_shape(calls: dict[str, Any]) -> None:
-    """The shapes coexist; arguments may be an object or its JSON text, in any order."""
+def test_a_tool_call_has_one_key_in_every_format(calls: dict[str, Any]) -> None:
+    """Arguments may be an object or its JSON text, in any order."""
     expected = key("tool-calls", call=CALL, toolCallList=[{"id": "a", "function": FUNCTION}])
 
     assert expected is not None
@@ -162,7 +162,7 @@ def test_the_same_tool_call_nine_seconds_later_is_another_event() -> None:
     "arguments", ["", "no JSON", "[" * 1000 + "]" * 1000, "[" * 300 + "]" * 300, "1e400", 5, True]
 )
 def test_arguments_of_any_kind_have_a_key(arguments: Any) -> None:
-    """What a model writes for arguments need not be what it was asked for."""
+    """Models may write arguments of any type."""
     call = {"id": "a", "name": "book", "arguments": arguments}
 
     assert key("tool-calls", call=CALL, toolCallList=[call])
@@ -202,7 +202,7 @@ def test_arguments_of_any_kind_have_a_key(arguments: Any) -> None:
 def test_without_an_id_and_a_time_nothing_is_a_duplicate(
     event_type: str, message: dict[str, Any]
 ) -> None:
-    """Two equal messages may be two events; to run one twice is better than to lose one."""
+    """Two equal messages may be two events; processing one twice is better than losing one."""
     assert key(event_type, **message) is None
 
 
@@ -211,8 +211,8 @@ def test_without_an_id_and_a_time_nothing_is_a_duplicate(
     [0, -1, "0", "", "soon", True, [1], {}, "0001-01-01T00:00:00Z", "1970-01-01T00:00:00.000Z",
      "2026-01-01"],
 )  # fmt: skip
-def test_what_is_no_time_makes_no_key(timestamp: Any) -> None:
-    """The zero of a clock, or a date alone, is the same for many events."""
+def test_an_invalid_time_makes_no_key(timestamp: Any) -> None:
+    """The epoch, or a date without a time, is the same for many events."""
     assert key("hang", call=CALL, timestamp=timestamp) is None
     assert key("never.heard.of", timestamp=timestamp) is None
 
@@ -228,8 +228,8 @@ def test_times_make_a_key(timestamp: Any) -> None:
     assert key("never.heard.of", timestamp=timestamp)
 
 
-def test_an_unlisted_type_is_known_by_its_hash() -> None:
-    """Its key says so."""
+def test_an_unlisted_type_has_a_hash_as_its_key() -> None:
+    """The key starts with `hash|`."""
     found = key("campaign.started", campaignId="c", timestamp=1)
 
     assert found is not None
@@ -252,7 +252,7 @@ IDS = st.none() | st.sampled_from(["a", "b", "a|b", "", "-"])
 
 @st.composite
 def identified(draw: st.DrawFn) -> dict[str, Any]:
-    """A message of nothing but ids and times, each of which may be absent."""
+    """A message of ids and times only, each of which may be absent."""
     message: dict[str, Any] = {"timestamp": draw(TIMES), "campaignId": draw(IDS)}
     message |= {name: {"id": draw(IDS)} for name in ("call", "chat", "contact")}
     message["session"] = {"id": draw(IDS), "updatedAt": draw(TIMES)}
@@ -262,7 +262,7 @@ def identified(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def ids_and_times(event_type: str, message: dict[str, Any]) -> list[Any]:
-    """What must differ between two events of a type for them not to be copies."""
+    """What must differ between two events of a type."""
     once = event_type in ONCE
     return [
         None if once else message["timestamp"],
@@ -286,7 +286,7 @@ def _owner(event_type: str) -> str:
 def test_events_that_differ_in_an_id_or_a_time_never_share_a_key(
     event_type: str, one: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    """Whatever is absent. What happens once per call, chat or session has that id alone."""
+    """Also if fields are absent. Events that happen once per call, chat or session use its id."""
     keys = key(event_type, **one), key(event_type, **other)
 
     if ids_and_times(event_type, one) != ids_and_times(event_type, other):
@@ -295,7 +295,7 @@ def test_events_that_differ_in_an_id_or_a_time_never_share_a_key(
 
 @given(st.sampled_from([*sorted(KNOWN_EVENT_TYPES), "new.type"]), st.data())
 def test_no_id_and_no_time_is_no_key(event_type: str, data: st.DataObject) -> None:
-    """Whatever else a message holds."""
+    """Other fields do not matter."""
     message = data.draw(
         st.dictionaries(
             st.sampled_from(["status", "role", "transcript", "messages", "turn", "text", "other"]),
@@ -306,14 +306,14 @@ def test_no_id_and_no_time_is_no_key(event_type: str, data: st.DataObject) -> No
     assert key(event_type, **message) is None
 
 
-def test_two_events_of_one_moment_differ_by_their_time() -> None:
-    """The time stays in the weak key: two real events may be equal in all else."""
+def test_the_weak_key_includes_the_time() -> None:
+    """Two real events may be equal in everything else."""
     assert key("new.type", timestamp=1) != key("new.type", timestamp=2)
 
 
 @pytest.mark.parametrize("part", ["a|b", "x" * 300, "naïve", "a\u0000b", "\ud800"])
 def test_keys_are_short_and_plain(part: str) -> None:
-    """Whatever ids hold, a key is ASCII without spaces, and at most 200 characters."""
+    """A key is ASCII without spaces, with at most 200 characters, whatever the ids contain."""
     found = key("speech-update", call={"id": part[:255]}, turn=part, role=part, timestamp=1)
 
     assert found is not None
@@ -322,8 +322,8 @@ def test_keys_are_short_and_plain(part: str) -> None:
     assert found.isprintable()
 
 
-def test_parts_cannot_be_shifted() -> None:
-    """The separator within a part does not make it two."""
+def test_a_separator_in_a_part_does_not_shift_parts() -> None:
+    """A part that contains the separator still counts as one."""
     one = key("campaign.predial", campaignId="a|b", contact={"id": "c"}, timestamp=1)
     other = key("campaign.predial", campaignId="a", contact={"id": "b|c"}, timestamp=1)
 
@@ -339,7 +339,7 @@ def test_every_documented_type_has_a_sample() -> None:
 
 @pytest.mark.parametrize("name", sorted({*samples.names()} - {*WITHOUT_KEY}))
 def test_every_sample_has_a_strong_key(name: str) -> None:
-    """What Vapi really sends is known by its parts, not by its hash."""
+    """Real events are identified by their fields, not by their hash."""
     read = read_event(samples.sample(name))
     assert isinstance(read, Event)
 
@@ -350,7 +350,7 @@ def test_every_sample_has_a_strong_key(name: str) -> None:
 
 
 def test_a_document_at_the_limit_of_depth_has_a_key() -> None:
-    """Nesting that can be read can be hashed."""
+    """Any depth that can be parsed can be hashed."""
     body = b'{"type":"new","timestamp":1,"y":' + b"[" * 250 + b'"\\ud800"' + b"]" * 250 + b"}"
     read = read_event(body)
     assert isinstance(read, Event)
@@ -371,10 +371,10 @@ def reordered(value: Any) -> Any:
     links=st.dictionaries(st.from_regex(r"presigned[A-Za-z]{1,9}", fullmatch=True), st.text()),
     snapshot=json_values,
 )
-def test_the_weak_key_knows_a_copy(
+def test_copies_have_the_same_weak_key(
     message: dict[str, Any], links: dict[str, Any], snapshot: Any
 ) -> None:
-    """The order of keys, links made anew and other snapshots do not change the weak key."""
+    """The order of keys, new links and other snapshots do not change it."""
     original = {
         **message,
         "timestamp": 1,

@@ -1,4 +1,4 @@
-"""What is too many and what is too deep, told without building it."""
+"""Limits of depth and number of values, checked without parsing."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ def depth(value: Any) -> int:
 @given(VALUES, st.integers(200, 300), st.sampled_from([b"[", b'{"]":']))
 @example("]" * 400, 254, b"[")
 def test_depth_is_that_of_the_document(value: Any, levels: int, opening: bytes) -> None:
-    """Whatever its texts hold: braces in them are no braces."""
+    """Braces within strings do not count."""
     closing = b"]" if opening == b"[" else b"}"
     filler = b"[[]]" * MAX_DEPTH
     body = b"[" + opening * levels + json.dumps(value).encode() + closing * levels
@@ -42,8 +42,8 @@ def test_depth_is_that_of_the_document(value: Any, levels: int, opening: bytes) 
 
 
 @pytest.mark.parametrize("piece", [b"{},", b"1,", b'"a",', b"[[[]]],"])
-def test_more_values_than_any_event_has_are_refused(piece: bytes) -> None:
-    """By the gateway, before anybody builds them."""
+def test_too_many_values_are_rejected(piece: bytes) -> None:
+    """The gateway rejects them before anything parses them."""
     body = b'{"type":"hang","x":[' + piece * MAX_VALUES + b"0]}"
 
     assert has_too_many_values(body)
@@ -51,7 +51,7 @@ def test_more_values_than_any_event_has_are_refused(piece: bytes) -> None:
 
 
 def test_a_long_text_is_one_value() -> None:
-    """A transcript may hold as many commas and braces as people say."""
+    """A transcript may contain any number of commas and braces."""
     body = b'{"type":"hang","x":"' + b'[{,\\"' * MAX_VALUES + b'"}'
 
     assert not has_too_many_values(body)

@@ -20,9 +20,9 @@ from services.gateway.http.lenient_body import is_json
         ("application/json;" + "x" * 238, True),  # 255 bytes
         ("application/json;" + "x" * 239, False),
         ("application/json;" + "\u00e4" * 120, False),  # 257 bytes
-        ("application/json;\udcff", True),  # What a parameter holds is nobody's concern.
+        ("application/json;\udcff", True),  # Parameters are not checked.
     ],
 )
 def test_is_json(content_type: str | None, expected: bool) -> None:  # ruff: ignore[boolean-type-hint-positional-argument]  # a column of the table
-    """JSON under any of its names, with parameters, in any case, and 255 bytes at most."""
+    """JSON under any of its names, with parameters, in any case, up to 255 bytes."""
     assert is_json(content_type) is expected

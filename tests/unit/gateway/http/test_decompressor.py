@@ -18,7 +18,7 @@ def raw_deflate(body: bytes) -> bytes:
 
 
 def members(body: bytes) -> bytes:
-    """Gzip as tools write it that compress in parallel, with the padding of a tape."""
+    """Gzip as parallel tools write it, with the padding of a tape."""
     middle = len(body) // 2
     return gzip.compress(body[:middle]) + b"\0\0" + gzip.compress(body[middle:]) + b"\0" * 512
 
@@ -42,10 +42,8 @@ def decompressed(*compressed: bytes, layers: int = 1) -> bytes:
 
 
 @given(BODIES, st.sampled_from(COMPRESS), st.integers(0))
-def test_what_was_packed_comes_out(
-    body: bytes, compress: Callable[[bytes], bytes], cut: int
-) -> None:
-    """In pieces of 64 KiB at most, wherever the compressed bytes are cut in two."""
+def test_a_body_is_restored(body: bytes, compress: Callable[[bytes], bytes], cut: int) -> None:
+    """In pieces of up to 64 KiB, wherever the compressed bytes are split."""
     compressed = compress(body)
     middle = cut % (len(compressed) + 1)
 
@@ -53,10 +51,10 @@ def test_what_was_packed_comes_out(
 
 
 @given(BODIES, st.sampled_from(WITH_A_MARK), st.sampled_from(WITH_A_MARK))
-def test_one_in_another_comes_out(
+def test_two_layers_are_removed(
     body: bytes, inner: Callable[[bytes], bytes], outer: Callable[[bytes], bytes]
 ) -> None:
-    """Also where one of the layers was taken away on the way."""
+    """Also if a proxy has already removed one of them."""
     small = body[:60_000]
     assert decompressed(outer(inner(small)), layers=2) == small
 
@@ -69,7 +67,7 @@ def test_bytes_one_by_one(body: bytes, compress: Callable[[bytes], bytes]) -> No
 
 @given(st.binary(min_size=1))
 def test_garbage_raises_one_error(garbage: bytes) -> None:
-    """Whatever it is: it is no whole compressed body, or it is one by chance."""
+    """Random bytes either raise DecompressionError or are valid by chance."""
     try:
         decompressed(garbage)
     except DecompressionError:
@@ -77,10 +75,8 @@ def test_garbage_raises_one_error(garbage: bytes) -> None:
 
 
 @given(BODIES, st.sampled_from(COMPRESS[:3]))
-def test_a_body_that_breaks_off_is_an_error(
-    body: bytes, compress: Callable[[bytes], bytes]
-) -> None:
-    """A second member that breaks off is one, too."""
+def test_an_incomplete_body_is_an_error(body: bytes, compress: Callable[[bytes], bytes]) -> None:
+    """An incomplete second member, too."""
     with pytest.raises(DecompressionError):
         decompressed(compress(body)[:-1])
     with pytest.raises(DecompressionError):
@@ -88,13 +84,13 @@ def test_a_body_that_breaks_off_is_an_error(
 
 
 @given(BODIES, st.sampled_from(COMPRESS))
-def test_what_follows_the_end_is_nothing(body: bytes, compress: Callable[[bytes], bytes]) -> None:
-    """What was decompressed is whole, by its checksum or its end mark."""
+def test_bytes_after_the_end_are_ignored(body: bytes, compress: Callable[[bytes], bytes]) -> None:
+    """A checksum or an end mark shows that the body is complete."""
     assert decompressed(compress(body), b"x", b"and more") == body
 
 
-def test_members_have_a_bound() -> None:
-    """Each takes memory and time, and an empty one is 20 bytes."""
+def test_the_number_of_members_is_limited() -> None:
+    """Each takes memory and time, and an empty one has only 20 bytes."""
     with pytest.raises(DecompressionError):
         decompressed(gzip.compress(b"") * 1001)
 
@@ -119,5 +115,5 @@ def test_members_have_a_bound() -> None:
         (["utf-8"], None),
     ],
 )
-def test_the_headers_say_how_often(headers: list[str], layers: int | None) -> None:
+def test_the_headers_give_the_number_of_layers(headers: list[str], layers: int | None) -> None:
     assert compression_layers(headers) == layers

@@ -25,8 +25,8 @@ def test_the_first_request_is_found(data: bytes, found: tuple[bytes, bool] | Non
 
 
 @pytest.mark.parametrize("line", [b"Host: y", b"Content-Length: 3", b"Transfer-Encoding: chunked"])
-def test_where_a_request_ends_is_not_put_right(line: bytes) -> None:
-    """Such lines stay, and the parser refuses them again."""
+def test_headers_that_affect_where_a_request_ends_are_kept(line: bytes) -> None:
+    """The parser rejects such a request again."""
     found = extract_first_request(HEAD + line + b"\r\n\r\n{}+")
 
     assert found is None or line in found[0]

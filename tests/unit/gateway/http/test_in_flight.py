@@ -1,4 +1,4 @@
-"""What is in hand is bounded in number and in bytes, and given back whatever happens."""
+"""Requests and body bytes in flight are limited, and always released."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from services.gateway.http.in_flight import SMALL_BYTES, InFlightLimiter
 MIB = 1024 * 1024
 
 
-def test_refuses_one_more_than_it_holds() -> None:
-    """A lease is free again as soon as it is left."""
+def test_rejects_one_request_too_many() -> None:
+    """Leaving a lease makes room for the next request."""
     limiter = InFlightLimiter(max_requests=1, max_bytes=100)
 
     with limiter.lease() as first, limiter.lease() as second:
@@ -18,8 +18,8 @@ def test_refuses_one_more_than_it_holds() -> None:
         assert third.admit(is_whole=True)
 
 
-def test_refuses_bytes_beyond_its_limit_and_keeps_count() -> None:
-    """Bytes that were refused are not held; those that were taken are given back at the end."""
+def test_rejects_bytes_above_the_limit() -> None:
+    """Rejected bytes are not counted; reserved bytes are released at the end."""
     limiter = InFlightLimiter(max_requests=10, max_bytes=100)
 
     with limiter.lease() as lease:
@@ -33,8 +33,8 @@ def test_refuses_bytes_beyond_its_limit_and_keeps_count() -> None:
     assert (limiter.count, limiter.size_bytes) == (0, 0)
 
 
-def test_bodies_that_are_arriving_leave_places_to_those_that_are_here() -> None:
-    """However many dribble, one that came at once is taken."""
+def test_arriving_bodies_leave_room_for_complete_ones() -> None:
+    """Slow bodies cannot use the last quarter of the requests."""
     limiter = InFlightLimiter(max_requests=4, max_bytes=100)
     slow = [limiter.lease() for _ in range(4)]
 
@@ -43,7 +43,7 @@ def test_bodies_that_are_arriving_leave_places_to_those_that_are_here() -> None:
 
 
 def test_large_bodies_leave_bytes_to_small_ones() -> None:
-    """Three quarters are theirs; a small one finds room in the last."""
+    """Large bodies may use three quarters; a small one still fits."""
     limiter = InFlightLimiter(max_requests=10, max_bytes=32 * MIB)
     large = [limiter.lease() for _ in range(4)]
     assert all(lease.admit(is_whole=False) for lease in large)
@@ -55,8 +55,8 @@ def test_large_bodies_leave_bytes_to_small_ones() -> None:
     assert not small.reserve(SMALL_BYTES + 1)
 
 
-def test_a_large_body_that_is_alone_may_have_it_all() -> None:
-    """Or the largest that is taken would never be taken."""
+def test_a_single_large_body_may_use_all_bytes() -> None:
+    """Otherwise a body of the maximum size would always be rejected."""
     limiter = InFlightLimiter(max_requests=10, max_bytes=8 * MIB)
 
     with limiter.lease() as lease:
@@ -65,8 +65,8 @@ def test_a_large_body_that_is_alone_may_have_it_all() -> None:
         assert not lease.reserve(8 * MIB + 1)
 
 
-def test_an_error_gives_the_place_back() -> None:
-    """A request that ends in an error holds nothing afterwards."""
+def test_an_error_releases_the_lease() -> None:
+    """A failed request leaves nothing reserved."""
     limiter = InFlightLimiter(max_requests=1, max_bytes=1)
 
     def break_off() -> None:

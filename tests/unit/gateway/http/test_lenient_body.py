@@ -22,7 +22,7 @@ LATIN = '{"type":"hang","y":"ä"}'
         pytest.param(b'"' + EVENT.replace('"', '\\"').encode() + b'"', id="JSON in a string"),
     ],
 )
-def test_an_event_is_found(body: bytes) -> None:
+def test_an_event_is_recovered(body: bytes) -> None:
     assert recover_event(body, "application/json") == EVENT.encode()
 
 
@@ -30,8 +30,8 @@ def test_an_event_is_found(body: bytes) -> None:
     ("charset", "text"),
     [("iso-8859-1", LATIN), ('"Windows-1252"', EVENT), ("latin1", LATIN), ("utf-16-le", EVENT)],
 )
-def test_the_charset_of_the_content_type_counts(charset: str, text: str) -> None:
-    """Where the bytes themselves do not say more."""
+def test_the_charset_of_the_content_type_is_used(charset: str, text: str) -> None:
+    """Unless the bytes themselves show the charset."""
     body = text.encode(charset.strip('"'))
 
     assert recover_event(body, f"application/json; Charset={charset}") == text.encode()
@@ -48,10 +48,10 @@ def test_the_charset_of_the_content_type_counts(charset: str, text: str) -> None
         (b'"\\ud800"', "application/json"),
     ],
 )
-def test_nothing_is_made_up(body: bytes, content_type: str | None) -> None:
+def test_nothing_is_invented(body: bytes, content_type: str | None) -> None:
     assert recover_event(body, content_type) is None
 
 
-def test_a_list_of_two_is_no_event() -> None:
-    """Without its brackets it is no JSON."""
+def test_a_list_of_two_is_not_an_event() -> None:
+    """Without its brackets it is not JSON."""
     assert recover_event(b"[{},{}]", None) == b"{},{}"

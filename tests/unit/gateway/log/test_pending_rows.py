@@ -1,4 +1,4 @@
-"""Rows are gathered, written in order, kept through an outage, and bounded."""
+"""Pending rows are batched, written in order, kept during outages, and limited."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ LIFE = UUID(int=1)
 
 
 class MemoryLog:
-    """A log in memory, which can be away, can hang, and can be broken."""
+    """A log in memory that can be unavailable, hang or fail."""
 
     def __init__(self) -> None:
         self.rows: list[AcceptedWebhook] = []
@@ -80,8 +80,8 @@ def counted(registry: CollectorRegistry, outcome: str) -> float | None:
     return registry.get_sample_value("webhook_pending_rows_total", {"outcome": outcome})
 
 
-async def test_rows_of_one_moment_are_one_batch(registry: CollectorRegistry) -> None:
-    """One write for many rows, in the order in which they came."""
+async def test_rows_are_batched(registry: CollectorRegistry) -> None:
+    """One write for many rows, in their order."""
     log = MemoryLog()
     rows = [row() for _ in range(10)]
 
@@ -94,8 +94,8 @@ async def test_rows_of_one_moment_are_one_batch(registry: CollectorRegistry) -> 
     assert counted(registry, "written") == 10
 
 
-async def test_a_row_without_room_is_dropped_and_counted(registry: CollectorRegistry) -> None:
-    """The room is bounded in rows and in bytes; the ledger counts every webhook."""
+async def test_a_row_above_the_limits_is_dropped_and_counted(registry: CollectorRegistry) -> None:
+    """Rows and bytes are limited; the ledger counts every webhook."""
     log = MemoryLog()
     log.answers.clear()
 
@@ -112,7 +112,7 @@ async def test_a_row_without_room_is_dropped_and_counted(registry: CollectorRegi
 
 
 async def test_rows_outlast_an_outage(registry: CollectorRegistry) -> None:
-    """What could not be written is written when the database is back, once."""
+    """They are written once, when the database is available again."""
     log = MemoryLog()
     log.away = True
     one = row()
@@ -129,7 +129,7 @@ async def test_rows_outlast_an_outage(registry: CollectorRegistry) -> None:
 async def test_leaving_does_not_wait_for_a_dead_database(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows that cannot be written in time are dropped and counted, and leaving ends."""
+    """Rows that cannot be written in time are dropped and counted."""
     monkeypatch.setattr("services.gateway.log.pending_rows._FLUSH_TIMEOUT_S", 0.1)
     log = MemoryLog()
     log.answers.clear()
@@ -140,8 +140,8 @@ async def test_leaving_does_not_wait_for_a_dead_database(
     assert counted(registry, "dropped") == 1
 
 
-async def test_the_ledger_is_written_once_in_a_while(registry: CollectorRegistry) -> None:
-    """Many batches, few ledger rows, and the last of them says it all."""
+async def test_the_ledger_is_written_at_intervals(registry: CollectorRegistry) -> None:
+    """Many batches, few ledger rows, and the last one has the final count."""
     log = MemoryLog()
 
     async with pending(log, registry) as rows_pending:
@@ -154,7 +154,7 @@ async def test_the_ledger_is_written_once_in_a_while(registry: CollectorRegistry
 
 
 async def test_a_bug_in_the_log_does_not_end_the_writing(registry: CollectorRegistry) -> None:
-    """An error that nobody foresaw costs its batch, and later rows are written."""
+    """An unexpected error loses its batch; later rows are written."""
     log = MemoryLog()
     log.poison = row()
     later = row()

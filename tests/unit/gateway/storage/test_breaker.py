@@ -17,7 +17,7 @@ TIMEOUT, CONFIRMED = PublishOutcome.TIMEOUT, PublishOutcome.CONFIRMED
         ([TIMEOUT, CONFIRMED], False),
         ([CONFIRMED, TIMEOUT], True),
         ([TIMEOUT, PublishOutcome.LINK_DOWN, PublishOutcome.BLOCKED], True),
-        # These fail at once: nobody waits, so there is nothing to spare anyone.
+        # These fail at once, without a timeout to avoid.
         ([PublishOutcome.LINK_DOWN], False),
         ([PublishOutcome.BLOCKED], False),
         ([PublishOutcome.LINK_LOST], False),
@@ -27,7 +27,7 @@ TIMEOUT, CONFIRMED = PublishOutcome.TIMEOUT, PublishOutcome.CONFIRMED
 def test_opens_on_a_timeout_until_a_confirm(
     *, outcomes: list[PublishOutcome], is_open: bool
 ) -> None:
-    """Only waiting in vain opens it, and only a confirm closes it."""
+    """Only a timeout opens it, and only a confirm closes it."""
     breaker = Breaker()
 
     for outcome in outcomes:
@@ -44,8 +44,8 @@ class Clock:
         return self.now
 
 
-def test_one_new_webhook_is_tried_where_nothing_is_heard() -> None:
-    """A spool that cannot be drained would keep it open for ever beside a healthy broker."""
+def test_one_new_webhook_is_tried_without_recent_outcomes() -> None:
+    """Otherwise a spool that cannot be drained would keep it open forever."""
     clock = Clock()
     breaker = Breaker(clock)
     breaker.record(TIMEOUT)
@@ -60,8 +60,8 @@ def test_one_new_webhook_is_tried_where_nothing_is_heard() -> None:
     assert breaker.allows_publish(spooled=1)
 
 
-def test_nobody_waits_while_the_spool_is_tried() -> None:
-    """What is published from it, and times out, is as good as a probe."""
+def test_no_new_webhook_is_tried_while_the_spool_is_drained() -> None:
+    """A publish from the spool that times out is as good as a probe."""
     clock = Clock()
     breaker = Breaker(clock)
     for _ in range(10):
@@ -71,8 +71,8 @@ def test_nobody_waits_while_the_spool_is_tried() -> None:
         assert not breaker.allows_publish(spooled=1)
 
 
-def test_is_closed_while_nothing_is_spooled() -> None:
-    """Without a spooled webhook nobody else would find out that the broker is back."""
+def test_it_is_closed_while_the_spool_is_empty() -> None:
+    """Without spooled webhooks, only new ones can show that the broker has recovered."""
     breaker = Breaker()
 
     breaker.record(TIMEOUT)

@@ -1,4 +1,4 @@
-"""What is published is what pamqp would have published."""
+"""Message properties are encoded as pamqp encodes them."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -33,7 +33,7 @@ def test_bytes_are_those_of_pamqp(
     tracestate: str | None,
     received_at: datetime,
 ) -> None:
-    """Each property and header has the bytes that the library gives it."""
+    """Each property and header has the same bytes."""
     envelope = Envelope(
         job_id=JobId(job_id),
         event_type=event_type,

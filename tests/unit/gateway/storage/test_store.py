@@ -1,4 +1,4 @@
-"""Which disk an accepted webhook is brought to, for all that broker and spool may do."""
+"""Where a webhook is stored, for all outcomes of broker and spool."""
 
 from dataclasses import dataclass, field
 
@@ -74,8 +74,8 @@ async def store(broker: ScriptedBroker, spool: ScriptedSpool | None) -> StoreRes
     return await webhook_store(broker, spool).store(a_webhook(BODY))
 
 
-async def test_what_the_broker_confirms_is_with_the_broker() -> None:
-    """The spool is not asked."""
+async def test_a_confirmed_webhook_is_not_spooled() -> None:
+    """The spool is not used."""
     broker, spool = ScriptedBroker(PublishOutcome.CONFIRMED), ScriptedSpool()
 
     stored = await store(broker, spool)
@@ -84,8 +84,8 @@ async def test_what_the_broker_confirms_is_with_the_broker() -> None:
 
 
 @pytest.mark.parametrize("outcome", NOT_CONFIRMED)
-async def test_what_the_broker_does_not_confirm_is_spooled(outcome: PublishOutcome) -> None:
-    """Whatever the reason."""
+async def test_an_unconfirmed_webhook_is_spooled(outcome: PublishOutcome) -> None:
+    """For any outcome."""
     spool = ScriptedSpool()
 
     stored = await store(ScriptedBroker(outcome), spool)
@@ -94,8 +94,8 @@ async def test_what_the_broker_does_not_confirm_is_spooled(outcome: PublishOutco
 
 
 @pytest.mark.parametrize("spooled", NOT_SPOOLED)
-async def test_what_neither_takes_is_nowhere(spooled: SpoolOutcome) -> None:
-    """The reason is the spool's, which was the last hope."""
+async def test_a_webhook_may_be_stored_nowhere(spooled: SpoolOutcome) -> None:
+    """The reason is the spool's, which was tried last."""
     stored = await store(ScriptedBroker(PublishOutcome.LINK_DOWN), ScriptedSpool(spooled))
 
     assert (stored.tier, stored.reason) == (None, spooled.value)
@@ -103,10 +103,10 @@ async def test_what_neither_takes_is_nowhere(spooled: SpoolOutcome) -> None:
 
 @pytest.mark.parametrize("outcome", NOT_CONFIRMED)
 @pytest.mark.parametrize("spool", [None, ScriptedSpool(room=False)], ids=["none", "full"])
-async def test_without_room_in_a_spool_the_broker_decides(
+async def test_without_a_usable_spool_the_broker_decides(
     spool: ScriptedSpool | None, outcome: PublishOutcome
 ) -> None:
-    """It is waited for as long as a sender can wait."""
+    """The longer timeout applies."""
     broker = ScriptedBroker(outcome)
 
     stored = await store(broker, spool)
@@ -115,8 +115,8 @@ async def test_without_room_in_a_spool_the_broker_decides(
     assert broker.timeouts_s == [2.0]
 
 
-async def test_nobody_waits_for_a_broker_that_was_too_slow() -> None:
-    """After one timeout the broker is not asked, as long as the spool holds what it left."""
+async def test_the_breaker_skips_a_slow_broker() -> None:
+    """After one timeout the broker is not tried while webhooks are in the spool."""
     broker, spool = ScriptedBroker(PublishOutcome.TIMEOUT), ScriptedSpool()
     subject = webhook_store(broker, spool)
 

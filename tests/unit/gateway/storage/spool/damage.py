@@ -1,4 +1,4 @@
-"""Ways in which a disk or a person damages a spool."""
+"""Ways in which a disk or a person can damage a spool."""
 
 import sqlite3
 from pathlib import Path
@@ -36,7 +36,7 @@ ROW_DAMAGES = {
 
 
 def change_row(path: Path, statement: str, sequence: int) -> None:
-    """Run a statement about one row, as if the disk had changed its bytes."""
+    """Change one row with a statement, as if the disk had changed its bytes."""
     connection = sqlite3.connect(path, isolation_level=None)
     assert connection.execute(statement, (sequence,)).rowcount == 1
     connection.close()
@@ -62,7 +62,7 @@ def create_spool(
 
 
 def copy_of_open_files(path: Path, folder: Path) -> Path:
-    """Copy a spool that is in use, as a power cut leaves it: with its -wal."""
+    """Copy a spool that is in use with its -wal, as a power cut leaves it."""
     folder.mkdir()
     for part in path.parent.glob(f"{path.name}*"):
         (folder / part.name).write_bytes(part.read_bytes())

@@ -1,4 +1,4 @@
-"""`ringback spool` on a folder whose gateway is stopped, and beside one that runs."""
+"""`ringback spool` with its gateway stopped, and beside a running one."""
 
 from pathlib import Path
 
@@ -36,10 +36,10 @@ def count_in(path: Path) -> int:
     return count
 
 
-def test_list_shows_what_waits_and_what_is_damaged(
+def test_list_shows_waiting_and_damaged_webhooks(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A damaged row with what can be read of it, and nothing that a terminal would obey."""
+    """Damaged rows are shown as far as readable, without terminal control characters."""
     written = create_spool(path, 3)
     change_row(path, ROW_DAMAGES["a body cut by a byte"], 1)
     change_row(path, "UPDATE spooled SET event_type = '[/x]' || char(27) WHERE seq = ?", 2)
@@ -57,7 +57,7 @@ def test_list_shows_what_waits_and_what_is_damaged(
     assert shown.count("checksum does not match") == 2
 
 
-def test_salvage_replaces_a_damaged_file_and_brings_back_its_rows(
+def test_salvage_replaces_a_damaged_file_and_restores_its_rows(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the gateway stopped; nothing is salvaged twice."""
@@ -75,10 +75,10 @@ def test_salvage_replaces_a_damaged_file_and_brings_back_its_rows(
     assert count_in(path) == 400
 
 
-def test_salvage_works_beside_a_gateway_that_runs(
+def test_salvage_works_beside_a_running_gateway(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On the file of an earlier version, whose webhooks nobody brought back."""
+    """With a file of an earlier version that was never salvaged."""
     create_spool(path, 5)
     path.rename(path.with_name(f"{path.name}.corrupt-1"))
     path.with_name(f"{path.name}-mark").unlink()
@@ -100,7 +100,7 @@ def test_salvage_works_beside_a_gateway_that_runs(
 
 
 def test_a_running_gateway_keeps_its_file(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It has the damaged file open, and replaces it itself."""
+    """The gateway has the damaged file open, and replaces it itself."""
     create_spool(path, 400)
     overwrite(path, 0, b"\xff" * PAGE_BYTES)
     lock = FolderLock(path.parent)
@@ -114,10 +114,10 @@ def test_a_running_gateway_keeps_its_file(path: Path, capsys: pytest.CaptureFixt
     assert kept_files(path) == []
 
 
-def test_salvage_takes_a_file_from_anywhere(
+def test_salvage_accepts_any_path(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One from a backup, for example."""
+    """A backup, for example."""
     (tmp_path / "backup").mkdir()
     backup = tmp_path / "backup" / "spool.sqlite3"
     create_spool(backup, 4)
@@ -126,10 +126,8 @@ def test_salvage_takes_a_file_from_anywhere(
     assert (count_in(path), backup.exists()) == (4, True)
 
 
-def test_discard_deletes_what_a_person_has_looked_at(
-    path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Rows by number, files by name with all that belongs to them."""
+def test_discard_deletes_rows_and_files(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows by number, files by name with all their parts."""
     create_spool(path, 3)
     change_row(path, ROW_DAMAGES["a body cut by a byte"], 1)
     file = SpoolFile(path)
@@ -162,7 +160,7 @@ def test_discard_deletes_what_a_person_has_looked_at(
         (["list", "--folder", "/nowhere"], "no folder /nowhere"),
     ],
 )
-def test_what_cannot_be_done_is_a_sentence(
+def test_errors_are_sentences(
     path: Path, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     create_spool(path, 1)

@@ -1,4 +1,4 @@
-"""A damaged row is set aside alone: the webhooks before and behind it are read as before."""
+"""A damaged row is quarantined; the webhooks before and after it are read."""
 
 import json
 import sqlite3
@@ -34,7 +34,7 @@ def job_ids(webhooks: list[SpooledWebhook]) -> list[str]:
 def test_others_are_read_and_the_damaged_row_is_kept(
     path: Path, damage: str, sequence: int
 ) -> None:
-    """It is reported once, stays in the file with its bytes, and does not come again."""
+    """It is reported once, kept with its bytes, and not read again."""
     written = create_spool(path, 5)
     change_row(path, damage, sequence)
     file = SpoolFile(path)
@@ -53,8 +53,8 @@ def test_others_are_read_and_the_damaged_row_is_kept(
     assert kept == 1
 
 
-def test_a_batch_of_damaged_rows_does_not_end_the_line(path: Path) -> None:
-    """A reader that gets nothing believes that there is nothing more."""
+def test_a_batch_of_damaged_rows_does_not_end_the_reading(path: Path) -> None:
+    """An empty result would mean that there are no more webhooks."""
     written = create_spool(path, 10)
     for sequence in range(1, 9):
         change_row(path, ROW_DAMAGES["a body cut by a byte"], sequence)
@@ -67,8 +67,8 @@ def test_a_batch_of_damaged_rows_does_not_end_the_line(path: Path) -> None:
     assert (job_ids(found), len(damaged)) == (written[8:], 8)
 
 
-def test_the_next_life_counts_what_is_kept(path: Path) -> None:
-    """A damaged row is no webhook that waits."""
+def test_damaged_rows_are_counted_after_a_restart(path: Path) -> None:
+    """A damaged row is not a waiting webhook."""
     create_spool(path, 3)
     change_row(path, ROW_DAMAGES["a body cut by a byte"], 2)
     file = SpoolFile(path)
@@ -85,7 +85,7 @@ def test_the_next_life_counts_what_is_kept(path: Path) -> None:
 
 @pytest.mark.parametrize("is_damaged", [False, True], ids=["whole", "one damaged"])
 def test_a_file_of_the_last_version_is_read(path: Path, *, is_damaged: bool) -> None:
-    """Its rows have no checksum; what can be checked of them is checked. New rows have one."""
+    """Its rows have no checksum and are checked as far as possible. New rows have one."""
     rows = [an_envelope() for _ in range(3)]
     write_old(path, rows)
     if is_damaged:
@@ -105,7 +105,7 @@ def test_a_file_of_the_last_version_is_read(path: Path, *, is_damaged: bool) -> 
 
 
 def test_the_last_version_can_still_write_to_the_file(path: Path) -> None:
-    """An upgrade can be taken back, and made again, without a look at the spool."""
+    """An upgrade can be rolled back and repeated."""
     create_spool(path, 1)
     connection = sqlite3.connect(path, isolation_level=None)
     insert_old(connection, [an_envelope()])

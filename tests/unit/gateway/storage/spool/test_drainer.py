@@ -1,4 +1,4 @@
-"""The pace of the drainer, before a broker that takes its time."""
+"""The rate of the drainer, and webhooks that the broker does not accept."""
 
 # ruff: file-ignore[unused-method-argument] - stand-ins that look at little of what they are given.
 
@@ -36,7 +36,7 @@ def waiting(sequence: int) -> SpooledWebhook:
 
 
 class FullSpool:
-    """Holds so many webhooks, and notes when some are forgotten."""
+    """Contains webhooks, and records when some are deleted."""
 
     def __init__(self, count: int) -> None:
         self._left = [waiting(sequence) for sequence in range(1, count + 1)]
@@ -77,7 +77,7 @@ class SlowBroker:
 
 
 class RejectingBroker:
-    """A broker that ends the link at one webhook: it is too large for it."""
+    """Closes the connection at one webhook that is too large."""
 
     is_connected = True
 
@@ -103,8 +103,8 @@ class NoInstruments:
 
 
 @pytest.mark.parametrize("takes_s", [0.0, 0.06])
-async def test_it_keeps_its_pace_however_long_publishing_takes(takes_s: float) -> None:
-    """A tenth of a second from batch to batch, no less; and no more for a broker's sake."""
+async def test_the_rate_does_not_depend_on_the_broker(takes_s: float) -> None:
+    """A tenth of a second from batch to batch, however long publishing takes."""
     spool = FullSpool(6 * BATCH)
     drainer = Drainer(
         spool=spool,
@@ -122,14 +122,14 @@ async def test_it_keeps_its_pace_however_long_publishing_takes(takes_s: float) -
         for earlier, later in zip(spool.deleted_at, spool.deleted_at[1:], strict=False)
     )
     assert sum(between_s) >= 0.1 * len(between_s) - 0.05
-    # The quickest: a busy machine may hold up the others.
+    # The shortest: a busy machine may delay the others.
     assert between_s[0] < 0.15
 
 
-async def test_a_webhook_that_ends_the_link_does_not_hold_up_those_behind_it(
+async def test_a_webhook_that_loses_the_connection_does_not_block_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It stays, and is tried again and again; the others are published meanwhile."""
+    """It stays and is tried again; the others are published."""
     monkeypatch.setattr("services.gateway.storage.spool.drainer._PROBE_WAIT_S", 0.01)
     spool = FullSpool(3)
     [first, *others] = await spool.read_after(0, max_count=3, max_bytes=10**9)

@@ -1,4 +1,4 @@
-"""What is left of a damaged spool file is found, whatever of it is damaged."""
+"""The readable rows of a damaged spool file are found."""
 
 import random
 import sqlite3
@@ -35,7 +35,7 @@ def salvaged(path: Path) -> tuple[list[str], Salvage]:
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
-def test_a_whole_file_gives_all(path: Path, body: bytes) -> None:
+def test_all_rows_of_an_intact_file_are_found(path: Path, body: bytes) -> None:
     """Each webhook once, with overflow pages or without."""
     written = create_spool(path, 300, body)
 
@@ -46,8 +46,8 @@ def test_a_whole_file_gives_all(path: Path, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
-def test_any_one_damaged_page_costs_only_what_lies_on_it(path: Path, body: bytes) -> None:
-    """The first page, an inner page, any other: the rest is found. Nothing false is found."""
+def test_a_damaged_page_loses_only_its_own_rows(path: Path, body: bytes) -> None:
+    """The first page, an inner page or any other. Nothing wrong is found."""
     written = create_spool(path, 60, body)
     whole = path.read_bytes()
     rows_on_a_page = PAGE_BYTES // 300
@@ -72,8 +72,8 @@ def test_a_file_cut_in_half_gives_its_first_half(path: Path) -> None:
     assert set(found) <= set(written)
 
 
-def test_a_damaged_wal_is_read_behind_the_damage(path: Path, tmp_path: Path) -> None:
-    """SQLite stops at the first damaged frame, and overwrites all behind it."""
+def test_a_damaged_wal_is_read_after_the_damage(path: Path, tmp_path: Path) -> None:
+    """SQLite stops at the first damaged frame, and overwrites all frames after it."""
     file = SpoolFile(path)
     file.open()
     envelopes = [an_envelope() for _ in range(200)]
@@ -96,8 +96,8 @@ def test_a_damaged_wal_is_read_behind_the_damage(path: Path, tmp_path: Path) -> 
     assert set(found) == {str(envelope.job_id) for envelope in envelopes}
 
 
-def test_what_was_published_is_not_found_again(path: Path, tmp_path: Path) -> None:
-    """Old versions of pages show it; the mark tells that it is done."""
+def test_published_webhooks_are_skipped(path: Path, tmp_path: Path) -> None:
+    """Old page versions still contain them; the mark shows that they are published."""
     file = SpoolFile(path)
     file.open()
     file.append([(an_envelope(), SMALL) for _ in range(100)])
@@ -112,7 +112,7 @@ def test_what_was_published_is_not_found_again(path: Path, tmp_path: Path) -> No
     assert found == [str(webhook.envelope.job_id) for webhook in left]
 
 
-def test_a_damaged_row_is_counted_and_not_brought_back(path: Path) -> None:
+def test_a_damaged_row_is_counted_and_not_restored(path: Path) -> None:
     written = create_spool(path, 5)
     change_row(path, ROW_DAMAGES["a body cut by a byte"], 2)
 
@@ -123,8 +123,8 @@ def test_a_damaged_row_is_counted_and_not_brought_back(path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_rubbish_is_no_file(path: Path, seed: int) -> None:
-    """Random bytes, whole and as the pages of a file that was one, raise nothing."""
+def test_random_bytes_raise_nothing(path: Path, seed: int) -> None:
+    """As the whole file, or as pages of a valid one."""
     rubbish = random.Random(seed)
     path.write_bytes(rubbish.randbytes(50 * PAGE_BYTES))
     assert salvaged(path)[0] == []
@@ -137,8 +137,8 @@ def test_rubbish_is_no_file(path: Path, seed: int) -> None:
     salvaged(path)
 
 
-def test_a_lost_wal_is_found_out(path: Path, tmp_path: Path) -> None:
-    """SQLite finds the file in order; the mark knows how many it lacks."""
+def test_a_lost_wal_is_detected(path: Path, tmp_path: Path) -> None:
+    """SQLite reports no error; the mark shows how many webhooks are missing."""
     file = SpoolFile(path)
     file.open()
     file.append([(an_envelope(), SMALL) for _ in range(50)])
@@ -155,8 +155,8 @@ def test_a_lost_wal_is_found_out(path: Path, tmp_path: Path) -> None:
     assert [one.state for one in kept_files(copy)] == [State.QUARANTINED]
 
 
-def test_a_cut_wal_is_kept_as_it_is(path: Path, tmp_path: Path) -> None:
-    """Closing the file would overwrite what SQLite does not read of it."""
+def test_a_truncated_wal_is_kept_unchanged(path: Path, tmp_path: Path) -> None:
+    """Closing the file would overwrite what SQLite does not read."""
     file = SpoolFile(path)
     file.open()
     for _ in range(50):
@@ -176,8 +176,8 @@ def test_a_cut_wal_is_kept_as_it_is(path: Path, tmp_path: Path) -> None:
     assert kept.path.with_name(f"{kept.path.name}-wal").read_bytes() == cut
 
 
-def test_an_emptied_spool_that_is_removed_is_no_loss(path: Path) -> None:
-    """A person may clear the folder of a gateway that has nothing in its spool."""
+def test_removing_an_empty_spool_is_not_a_loss(path: Path) -> None:
+    """Someone may clear the folder while the spool is empty."""
     create_spool(path, 3)
     file = SpoolFile(path)
     file.open()
@@ -201,8 +201,8 @@ def test_a_removed_file_with_webhooks_is_a_loss(path: Path) -> None:
     assert kept.missing == 3
 
 
-def test_bringing_back_again_adds_nothing(path: Path, tmp_path: Path) -> None:
-    """A salvage that was broken off is begun again."""
+def test_restoring_again_adds_nothing(path: Path, tmp_path: Path) -> None:
+    """An interrupted salvage starts again."""
     written = create_spool(path, 20)
     kept = path.rename(tmp_path / "kept")
     file = SpoolFile(path)
@@ -216,8 +216,8 @@ def test_bringing_back_again_adds_nothing(path: Path, tmp_path: Path) -> None:
     assert [str(one.envelope.job_id) for one in found] == written
 
 
-def test_the_file_of_another_spool_takes_nobodys_place(path: Path, tmp_path: Path) -> None:
-    """Two spools count from 1; what is here stays."""
+def test_restoring_another_spool_overwrites_nothing(path: Path, tmp_path: Path) -> None:
+    """Both spools count from 1."""
     written = create_spool(tmp_path / "other.sqlite3", 20)
     here = create_spool(path, 5)
     file = SpoolFile(path)

@@ -1,4 +1,4 @@
-"""A damaged spool brings back by itself what can be read, beside the webhooks that come."""
+"""The gateway salvages damaged files automatically, beside live webhooks."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,10 +42,8 @@ def spool_in(folder: Path, instruments: FakeInstruments) -> Spool:
 
 
 @pytest.mark.parametrize("page", [0, 1, 5], ids=["first", "root", "another"])
-async def test_the_readable_rows_of_a_damaged_file_are_in_the_spool_again(
-    tmp_path: Path, page: int
-) -> None:
-    """In front of those that came since, and the file is kept under a name that says so."""
+async def test_the_readable_rows_of_a_damaged_file_are_restored(tmp_path: Path, page: int) -> None:
+    """They come before newer webhooks, and the file is renamed."""
     written = create_spool(tmp_path / FILE_NAME, 400)
     overwrite(tmp_path / FILE_NAME, page * PAGE_BYTES, b"\xff" * PAGE_BYTES)
     instruments = FakeInstruments()
@@ -66,8 +64,8 @@ async def test_the_readable_rows_of_a_damaged_file_are_in_the_spool_again(
     assert [one.state for one in kept_files(tmp_path / FILE_NAME)] == [State.SALVAGED]
 
 
-async def test_a_salvage_that_was_broken_off_is_done_by_the_next_life(tmp_path: Path) -> None:
-    """Nothing comes twice."""
+async def test_an_interrupted_salvage_is_done_after_a_restart(tmp_path: Path) -> None:
+    """No webhook is restored twice."""
     create_spool(tmp_path / FILE_NAME, 50)
     overwrite(tmp_path / FILE_NAME, PAGE_BYTES, b"\xff" * PAGE_BYTES)
     instruments = FakeInstruments()
@@ -85,8 +83,8 @@ async def test_a_salvage_that_was_broken_off_is_done_by_the_next_life(tmp_path: 
     assert count == instruments.salvaged[0] > 0
 
 
-async def test_files_that_an_earlier_version_left_are_for_a_person(tmp_path: Path) -> None:
-    """Nobody knows whether somebody has brought their webhooks back already."""
+async def test_files_of_an_earlier_version_are_not_salvaged(tmp_path: Path) -> None:
+    """Someone may have restored their webhooks already."""
     create_spool(tmp_path / FILE_NAME, 5)
     (tmp_path / f"{FILE_NAME}-mark").unlink()
     (tmp_path / FILE_NAME).rename(tmp_path / f"{FILE_NAME}.corrupt-123")
@@ -101,7 +99,7 @@ async def test_files_that_an_earlier_version_left_are_for_a_person(tmp_path: Pat
 
 
 async def test_a_wal_alone_is_salvaged(tmp_path: Path) -> None:
-    """A gateway that dies while it renames the three files leaves two names."""
+    """A gateway that dies while it renames the files leaves only some of them."""
     other = SpoolFile(tmp_path / "other")
     other.open()
     other.append([(an_envelope(), b"{}")])

@@ -1,4 +1,4 @@
-"""The spool as the gateway uses it: on a real disk, with everything that a disk may do."""
+"""The spool on a real disk, with all its failures."""
 
 import asyncio
 import sqlite3
@@ -60,10 +60,10 @@ async def all_of(spool: Spool) -> list[SpooledWebhook]:
     return await spool.read_after(0, max_count=1_000, max_bytes=1_000 * MIB)
 
 
-async def test_what_is_stored_at_once_shares_commits(
+async def test_concurrent_webhooks_share_commits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two hundred webhooks at once are few commits, and all are there in their order."""
+    """200 concurrent webhooks need few commits and keep their order."""
     sizes: list[int] = []
     append = SpoolFile.append
 
@@ -84,8 +84,8 @@ async def test_what_is_stored_at_once_shares_commits(
     assert len(sizes) <= 3
 
 
-async def test_an_earlier_life_left_what_it_had(tmp_path: Path) -> None:
-    """The next one knows how much, how old, and deletes what it has brought away."""
+async def test_webhooks_survive_a_restart(tmp_path: Path) -> None:
+    """The next process knows their number and age, and deletes what it has published."""
     async with spool_in(tmp_path) as first:
         for _ in range(3):
             await first.store(a_webhook(bytes(1000)))
@@ -105,8 +105,8 @@ async def test_an_earlier_life_left_what_it_had(tmp_path: Path) -> None:
     assert after == (0, 0, 0.0)
 
 
-async def test_takes_no_more_than_its_bound(tmp_path: Path) -> None:
-    """Full is said at once; what is brought away makes room again."""
+async def test_the_size_is_limited(tmp_path: Path) -> None:
+    """A full spool rejects at once; deleting webhooks makes room."""
     async with spool_in(tmp_path, max_bytes=MIB) as spool:
         first = await spool.store(a_webhook(bytes(MIB // 2)))
         second = await spool.store(a_webhook(bytes(MIB // 2)))
@@ -118,16 +118,18 @@ async def test_takes_no_more_than_its_bound(tmp_path: Path) -> None:
     assert room_for_a_small_one
 
 
-async def test_leaves_the_disk_its_free_bytes(tmp_path: Path) -> None:
-    """A disk that others need is not create_spool."""
+async def test_it_leaves_free_bytes_on_the_disk(tmp_path: Path) -> None:
+    """Others may need the disk."""
     async with spool_in(tmp_path, free_bytes=2**60) as spool:
         outcome = await spool.store(a_webhook())
 
         assert (outcome, spool.count) == (SpoolOutcome.FULL, 0)
 
 
-async def test_a_full_disk_is_told_as_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite's own word for it reaches the caller as no failure of the spool."""
+async def test_a_full_disk_is_reported_as_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's error for it is not a failure of the spool."""
     instruments = FakeInstruments()
 
     def append(self: SpoolFile, webhooks: object) -> None:
@@ -144,7 +146,7 @@ async def test_a_full_disk_is_told_as_full(tmp_path: Path, monkeypatch: pytest.M
 
 
 async def test_a_folder_serves_one_gateway(tmp_path: Path) -> None:
-    """The second one is instruments whose it is; once the first has gone it may have it."""
+    """A second one cannot start until the first has stopped."""
     async with spool_in(tmp_path):
         with pytest.raises(CannotStartError, match="RINGBACK_SPOOL_DIR"):
             async with spool_in(tmp_path):
@@ -154,8 +156,8 @@ async def test_a_folder_serves_one_gateway(tmp_path: Path) -> None:
         assert await later.store(a_webhook()) is SPOOLED
 
 
-async def test_a_place_that_cannot_be_used_fails_no_start(tmp_path: Path) -> None:
-    """Each webhook is instruments; when the sequence is there, the next one finds it."""
+async def test_an_unusable_folder_does_not_prevent_the_start(tmp_path: Path) -> None:
+    """Each webhook is rejected; once the folder is usable, the next one is stored."""
     folder = tmp_path / "spool"
     folder.write_text("a file where a folder should be")
     instruments = FakeInstruments()
@@ -171,10 +173,10 @@ async def test_a_place_that_cannot_be_used_fails_no_start(tmp_path: Path) -> Non
     assert "FileExistsError" in instruments.failures
 
 
-async def test_a_file_that_breaks_while_in_use_is_set_aside(
+async def test_a_file_that_becomes_corrupt_is_quarantined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The webhook at which it is found out is stored nevertheless, in a new file."""
+    """The webhook that reveals it is stored in a new file."""
     instruments = FakeInstruments()
     append = SpoolFile.append
 
@@ -199,10 +201,8 @@ async def test_a_file_that_breaks_while_in_use_is_set_aside(
     kept.close()
 
 
-async def test_a_disk_that_hangs_costs_one_deadline(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The sender is instruments in time, and what was stored after all is counted."""
+async def test_a_hanging_disk_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller gets an outcome in time, and a webhook stored late is counted."""
     bounds = SpoolBounds(max_bytes=MIB, free_bytes=0, timeout_s=0.05)
     async with Spool(tmp_path, bounds, FakeInstruments()) as spool:
         append, let_go = SpoolFile.append, asyncio.Event()
@@ -221,10 +221,10 @@ async def test_a_disk_that_hangs_costs_one_deadline(
         assert len(found) == 1
 
 
-async def test_a_corrupt_file_is_replaced_once_for_all_who_find_out(
+async def test_a_corrupt_file_is_replaced_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was asked of the old file meanwhile must not replace the new one."""
+    """Pending calls for the old file must not replace the new one."""
     instruments = FakeInstruments()
     async with spool_in(tmp_path, instruments) as spool:
         await spool.store(a_webhook())
@@ -236,7 +236,7 @@ async def test_a_corrupt_file_is_replaced_once_for_all_who_find_out(
     assert [type(end) for end in ends] == [sqlite3.DatabaseError, list, list]
 
 
-async def test_a_commit_that_fails_without_reason_does_not_end_those_behind_it(
+async def test_a_failed_commit_does_not_stop_later_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever one batch raises, the next one is stored."""
@@ -250,10 +250,8 @@ async def test_a_commit_that_fails_without_reason_does_not_end_those_behind_it(
     assert (first, second) == (SpoolOutcome.BROKEN, SPOOLED)
 
 
-async def test_readiness_tells_what_the_disk_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a failed commit it is tried by writing, without a webhook."""
+async def test_readiness_reflects_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failed commit, readiness tries to write."""
     async with spool_in(tmp_path) as spool:
         before = await spool.can_store()
         with monkeypatch.context() as broken:
@@ -266,15 +264,15 @@ async def test_readiness_tells_what_the_disk_does(
     assert (before, meanwhile, after) == (True, False, True)
 
 
-async def test_a_disk_without_room_is_not_ready(tmp_path: Path) -> None:
-    """Nor does it say so only once a webhook was refused."""
+async def test_a_full_disk_is_not_ready(tmp_path: Path) -> None:
+    """Even before a webhook is rejected."""
     async with spool_in(tmp_path, free_bytes=2**60) as spool:
         assert spool.has_room()
         assert not await spool.can_store()
 
 
-async def test_a_folder_that_comes_later_is_used(tmp_path: Path) -> None:
-    """A refresh opens it; no webhook has to find out."""
+async def test_a_folder_that_becomes_usable_is_used(tmp_path: Path) -> None:
+    """A refresh opens it."""
     folder = tmp_path / "spool"
     folder.write_text("a file where a folder should be")
     async with spool_in(folder) as spool:
@@ -284,8 +282,8 @@ async def test_a_folder_that_comes_later_is_used(tmp_path: Path) -> None:
         assert spool.has_room()
 
 
-async def test_what_another_process_stores_is_seen(tmp_path: Path) -> None:
-    """A person who salvages a file writes beside a gateway that runs."""
+async def test_webhooks_of_another_process_are_counted(tmp_path: Path) -> None:
+    """`ringback spool salvage` writes beside a running gateway."""
     async with spool_in(tmp_path) as spool:
         other = SpoolFile(tmp_path / FILE_NAME)
         other.open()
@@ -298,7 +296,7 @@ async def test_what_another_process_stores_is_seen(tmp_path: Path) -> None:
 
 
 async def test_a_damaged_row_is_reported_once(tmp_path: Path) -> None:
-    """And is counted apart from those that wait."""
+    """It is counted separately from waiting webhooks."""
     create_spool(tmp_path / FILE_NAME, 3)
     change_row(tmp_path / FILE_NAME, ROW_DAMAGES["a body cut by a byte"], 2)
     instruments = FakeInstruments()

@@ -1,4 +1,4 @@
-"""The spool's file: what is committed is there, in order, whatever happened to the process."""
+"""Committed webhooks are in the file, in order, even if the process is killed."""
 
 from pathlib import Path
 
@@ -28,8 +28,8 @@ def waiting(
     return found
 
 
-def test_gives_back_what_it_took(path: Path) -> None:
-    """Envelopes are the same, bodies the same bytes, in the order of their coming."""
+def test_webhooks_are_read_as_written(path: Path) -> None:
+    """The same envelopes and bytes, in the same order."""
     webhooks = [(an_envelope(), f'{{"n": {n}}}\x00\xff'.encode("latin-1")) for n in range(5)]
     file = opened(path)
 
@@ -44,8 +44,8 @@ def test_gives_back_what_it_took(path: Path) -> None:
     again.close()
 
 
-def test_reads_no_more_than_asked_for(path: Path) -> None:
-    """Both bounds hold, but one webhook is always given."""
+def test_reading_is_limited(path: Path) -> None:
+    """Both limits apply, but at least one webhook is returned."""
     file = opened(path)
     file.append([(an_envelope(), bytes(100)) for _ in range(5)])
 
@@ -58,8 +58,8 @@ def test_reads_no_more_than_asked_for(path: Path) -> None:
     assert [len(by_count), len(by_bytes), len(one_too_large), len(behind)] == [2, 2, 1, 3]
 
 
-def test_places_are_never_given_again(path: Path) -> None:
-    """Who has read up to a sequence will not miss one that comes after everything was deleted."""
+def test_sequence_numbers_are_never_reused(path: Path) -> None:
+    """A reader does not miss webhooks stored after everything was deleted."""
     file = opened(path)
     file.append([(an_envelope(), b"{}")])
     [first] = waiting(file)
@@ -73,8 +73,8 @@ def test_places_are_never_given_again(path: Path) -> None:
     file.close()
 
 
-def test_an_emptied_spool_gives_the_disk_back(path: Path) -> None:
-    """A long outage does not leave a large file behind for good."""
+def test_an_empty_spool_frees_its_disk_space(path: Path) -> None:
+    """A long outage does not leave a large file behind."""
     file = opened(path)
     file.append([(an_envelope(), bytes(1_000_000)) for _ in range(20)])
     file.delete(waiting(file, max_count=20))
@@ -86,8 +86,8 @@ def test_an_emptied_spool_gives_the_disk_back(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage_at", [0, 4096 + 20], ids=["its head", "a page"])
-def test_a_corrupt_file_is_set_aside(path: Path, damage_at: int) -> None:
-    """It is kept as it is under another name, and an empty one is begun."""
+def test_a_corrupt_file_is_quarantined(path: Path, damage_at: int) -> None:
+    """It is kept unchanged under another name, and an empty one is started."""
     file = opened(path)
     file.append([(an_envelope(), bytes(9_000)) for _ in range(20)])
     file.close()
@@ -106,8 +106,8 @@ def test_a_corrupt_file_is_set_aside(path: Path, damage_at: int) -> None:
     file.close()
 
 
-def test_the_files_are_for_their_own_user_alone(path: Path) -> None:
-    """They hold webhooks with their credentials; also one that an earlier version left open."""
+def test_only_the_owner_can_read_the_files(path: Path) -> None:
+    """They contain credentials. Also fixes the mode of a file of an earlier version."""
     path.touch(mode=0o644)
     file = SpoolFile(path)
     file.open()
