@@ -104,15 +104,14 @@ async def test_accepts_json_under_its_other_names(
         {"Authorization": "Bearer new"},
         {"Authorization": "bearer  new "},
         {"X-Vapi-Secret": "", "Authorization": "Bearer old"},
-        {"X-Vapi-Secret": "naïve-ключ"},
     ],
-    ids=["secret", "bearer", "bearer, sloppy", "bearer beside an empty secret", "not ASCII"],
+    ids=["secret", "bearer", "bearer, sloppy", "bearer beside an empty secret"],
 )
 async def test_accepts_any_valid_secret_for_the_org_of_the_endpoint(
     ready_amqp_url: str, database_url: str, channel: AbstractChannel, headers: dict[str, str]
 ) -> None:
     """Old and new secrets are valid; the org is the endpoint's, not the body's."""
-    endpoints = {"acme": {"org_id": OTHER_ORG, "secret": ["new", "old", "naïve-ключ"]}}
+    endpoints = {"acme": {"org_id": OTHER_ORG, "secret": ["new", "old"]}}
     settings = settings_for(ready_amqp_url, database_url, endpoints=json.dumps(endpoints))
     body = json.dumps({"message": {"type": "hang", "org_id": DEFAULT_ORG}}).encode()
 

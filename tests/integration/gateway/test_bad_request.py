@@ -15,6 +15,7 @@ from tests.integration.gateway.running_gateway import (
     running,
     settings_for,
 )
+from tests.support.eventually import eventually
 
 MIB = 1024 * 1024
 
@@ -194,12 +195,22 @@ async def test_too_many_bytes_in_flight_are_rejected(
     ready_amqp_url: str, database_url: str
 ) -> None:
     """With 503, until there is room again."""
-    settings = settings_for(ready_amqp_url, database_url, max_in_hand_bytes="2048")
+    limits = {"max_body_bytes": "4096", "max_in_hand_bytes": "4096"}
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\nContent-Length: 4000\r\n"
+    body = b'{"type":"hang","y":"' + b"x" * 3000 + b'"}'
 
-    async with running(settings) as gateway:
-        refused = await gateway.send(b'{"type":"hang","y":"' + b"x" * 3000 + b'"}')
-        accepted = await gateway.send(b'{"type": "hang"}')
+    async with running(settings_for(ready_amqp_url, database_url, **limits)) as gateway:
 
-    assert_problem(refused, 503, "in flight")
-    assert int(refused.headers["Retry-After"]) > 0
-    assert accepted.status == 200
+        async def status_is(status: int) -> bool:
+            return (await gateway.send(body)).status == status
+
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(head.encode() + b"\r\n{")
+        await eventually(lambda: status_is(503))
+        rejected = await gateway.send(body)
+        writer.close()
+        await writer.wait_closed()
+        await eventually(lambda: status_is(200))
+
+    assert_problem(rejected, 503, "in flight")
+    assert int(rejected.headers["Retry-After"]) > 0
