@@ -128,7 +128,7 @@ def build_store(
     """Build the store with its spool, if the settings name a folder for one."""
     breaker = Breaker()
     spool = _spool(settings, spool_instruments)
-    salvager = Salvager(spool, spool.path, spool_instruments) if spool else None
+    salvager = Salvager(spool, spool_instruments) if spool else None
     spool_instruments.watch(
         count=lambda: spool.count if spool else 0,
         size_bytes=lambda: spool.size_bytes if spool else 0,

@@ -12,6 +12,7 @@ from services.gateway.storage.spool.database import SPOOL_ERRORS
 from services.gateway.storage.spool.page_reader import PageReader
 from services.gateway.storage.spool.quarantine import State, kept_files, mark_salvaged, read_mark
 from services.gateway.storage.spool.row import Rows, SpooledWebhook, Values, read_row
+from services.gateway.storage.spool.spool import Spool
 
 _SCAN_EVERY_S = 5.0
 _CHUNK_ROWS = 100
@@ -79,12 +80,6 @@ def _as_written(values: Values) -> Values:
     return (job_id.decode(), event_type.decode(), headers.decode(), *others)
 
 
-class Spool(Protocol):
-    async def refresh(self) -> None: ...
-
-    async def restore(self, rows: Rows) -> int: ...
-
-
 class Instruments(Protocol):
     def spool_salvaged(self, *, path: str, count: int, unreadable: int) -> None: ...
     def spool_failed(self, error: BaseException) -> None: ...
@@ -98,9 +93,8 @@ class Salvager:
     a webhook that is restored twice is processed once.
     """
 
-    def __init__(self, spool: Spool, path: Path, instruments: Instruments) -> None:
+    def __init__(self, spool: Spool, instruments: Instruments) -> None:
         self._spool = spool
-        self._path = path
         self._instruments = instruments
         self._task: asyncio.Task[None] | None = None
         self.kept = 0
@@ -131,7 +125,7 @@ class Salvager:
 
     async def _scan(self) -> None:
         await self._spool.refresh()
-        kept = await asyncio.to_thread(kept_files, self._path)
+        kept = await asyncio.to_thread(kept_files, self._spool.path)
         self.kept = len(kept)
         for file in kept:
             if file.state is State.QUARANTINED:

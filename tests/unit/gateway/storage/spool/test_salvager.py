@@ -50,7 +50,7 @@ async def test_the_readable_rows_of_a_damaged_file_are_restored(tmp_path: Path, 
     async with spool_in(tmp_path, instruments) as spool:
         newest = a_webhook()
         await spool.store(newest)
-        async with Salvager(spool, spool.path, instruments) as salvager:
+        async with Salvager(spool, instruments) as salvager:
             await eventually(lambda: bool(instruments.salvaged))
         found = await spool.read_after(0, max_count=500, max_bytes=MIB * 100)
         count = spool.count
@@ -75,7 +75,7 @@ async def test_an_interrupted_salvage_is_done_after_a_restart(tmp_path: Path) ->
     for _ in range(2):
         async with (
             spool_in(tmp_path, instruments) as spool,
-            Salvager(spool, spool.path, instruments),
+            Salvager(spool, instruments),
         ):
             await eventually(lambda: len(instruments.salvaged) == 1)
             count = spool.count
@@ -91,7 +91,7 @@ async def test_files_of_an_earlier_version_are_not_salvaged(tmp_path: Path) -> N
     instruments = FakeInstruments()
     async with (
         spool_in(tmp_path, instruments) as spool,
-        Salvager(spool, spool.path, instruments) as salvager,
+        Salvager(spool, instruments) as salvager,
     ):
         await eventually(lambda: salvager.kept == 1)
 
@@ -107,7 +107,7 @@ async def test_a_wal_alone_is_salvaged(tmp_path: Path) -> None:
     (tmp_path / f"{FILE_NAME}.quarantined-5-wal").write_bytes(wal)
     other.close()
     instruments = FakeInstruments()
-    async with spool_in(tmp_path, instruments) as spool, Salvager(spool, spool.path, instruments):
+    async with spool_in(tmp_path, instruments) as spool, Salvager(spool, instruments):
         await eventually(lambda: bool(instruments.salvaged))
 
     assert instruments.salvaged == [1]
