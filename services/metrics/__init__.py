@@ -1,1 +1,1 @@
-"""Tells where the webhooks are: gauges for Prometheus, and answers for other services."""
+"""Reports the state of webhooks: gauges for Prometheus, and an API for other services."""

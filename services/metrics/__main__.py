@@ -3,7 +3,7 @@ import sys
 from ringback.runtime.end_by_signal import end_by_sigterm
 
 if __name__ == "__main__":
-    # Before the rest, which takes a second or two to load, and reads OTEL_ variables.
+    # Before the other imports, which take a second or two and read OTEL_ variables.
     end_by_sigterm()
 
     from ringback.runtime.otel_variables import drop_unusable

@@ -1,7 +1,7 @@
-"""The way to the database for one call: in a transaction, as the role that the caller has there.
+"""Database access for one call: a transaction under the caller's database role.
 
-What a tenant may see is decided by row level security, not by our statements. The pool's own role
-has no rights but to become one of these.
+Row level security decides what a tenant sees, not our statements. The pool's own role may only
+switch to one of these roles.
 """
 
 import asyncio
@@ -44,15 +44,15 @@ class Access:
     async def reading(self, call: Call) -> AsyncGenerator[Connection, None]:
         """A read-only transaction that sees what the caller may see.
 
-        Statements end at the call's deadline. Raises ApiError DEADLINE_EXCEEDED, or UNAVAILABLE
-        when the database cannot be reached; whatever else a statement raises, as it is.
+        Statements stop at the call's deadline. Raises ApiError DEADLINE_EXCEEDED, or UNAVAILABLE
+        when the database cannot be reached; any other error of a statement is raised unchanged.
         """
         async with self._as(call, _READER[call.principal.role], readonly=True) as connection:
             yield connection
 
     @asynccontextmanager
     async def changing(self, call: Call) -> AsyncGenerator[Connection, None]:
-        """A transaction that may change what the caller may change; commits on leaving."""
+        """A transaction that may change what the caller may change; commits on exit."""
         async with self._as(call, _OPERATOR[call.principal.role], readonly=False) as connection:
             yield connection
 
@@ -60,9 +60,10 @@ class Access:
     async def as_service(
         self, timeout_s: float, span: OpenSpan | None = None
     ) -> AsyncGenerator[Connection, None]:
-        """A read-only transaction that sees everything, for our own work behind the calls.
+        """A read-only transaction that sees everything, for background work.
 
-        Without a span it is not traced. Raises one of DATABASE_AWAY, TimeoutError among them.
+        It is not traced unless a span is given. Raises one of DATABASE_AWAY, which includes
+        TimeoutError.
         """
         become = _Become(_READER[Role.SERVICE], None, timeout_s, span or untraced())
         async with self._transaction(become, readonly=True) as connection:

@@ -11,7 +11,7 @@ class DeadLetterCount:
         self._pool = pool
 
     async def read(self, timeout_s: float) -> int | None:
-        """Dead letters in the log that nobody has resolved; None if it does not answer in time."""
+        """Count the unresolved dead letters in the log; None if it does not answer in time."""
         query = load("services.metrics", "unresolved_dead_letters.sql")
         try:
             async with asyncio.timeout(timeout_s):

@@ -23,22 +23,22 @@ _MOST_CALLS = 500
 _MOST_CONNECTIONS = 1000
 _MIB = 1024 * 1024
 _OPTIONS = (
-    # By default several servers may share a port in silence; callers reach now one, now another.
+    # By default several servers may share a port without an error, and callers reach either one.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", _MIB),
     # The largest event, as JSON with its spaces.
     ("grpc.max_send_message_length", 32 * _MIB),
     # A long token fits.
     ("grpc.max_metadata_size", 16 * 1024),
-    # Callers that went away without a word are noticed; those that ask too often are sent away.
+    # Detect dead connections, and close those that send too many pings.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
-    # Callers connect anew now and then, and so find replicas that were added. Calls that run on
-    # the old connection, also streams, end in their own time.
+    # Clients reconnect now and then, and so find new replicas. Calls on the old connection,
+    # including streams, may finish.
     ("grpc.max_connection_age_ms", 30 * 60_000),
-    # Who connects and says nothing is sent away.
+    # Close idle connections.
     ("grpc.server_handshake_timeout_ms", 10_000),
 )
 
@@ -54,11 +54,11 @@ async def grpc_server(
     drain_timeout_s: float,
     max_connections: int = _MOST_CONNECTIONS,
 ) -> AsyncGenerator[None, None]:
-    """Serve while it is entered; the health service says SERVING while `is_ready` says yes.
+    """Serve inside this context; the health service is SERVING while `is_ready` returns true.
 
-    It says so for the server (an empty name) and for each service. Leaving says NOT_SERVING, then
-    finishes the calls in hand, for `drain_timeout_s` at most: streams end when the dispatcher's
-    `stopping` is set. Raises CannotStartError when an address cannot be used.
+    This applies to the server (an empty name) and to each service. On exit it reports NOT_SERVING,
+    then finishes the calls in flight, for `drain_timeout_s` at most: streams end when the
+    dispatcher's `stopping` is set. Raises CannotStartError when it cannot bind an address.
     """
     services = tuple(dict.fromkeys(method.service for method in dispatcher.methods))
     server = grpc.aio.server(
@@ -72,7 +72,7 @@ async def grpc_server(
     reflection.enable_server_reflection(
         (*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
-    # gRPC listens on IPv4 as well where it is told to on all of IPv6.
+    # For the IPv6 wildcard address gRPC listens on IPv4 as well.
     for host in addresses_in(hosts.replace(ALL_ADDRESSES, "::")):
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
@@ -111,5 +111,5 @@ async def _ask(ping: Ping) -> bool:
     try:
         async with asyncio.timeout(_PING_TIMEOUT_S):
             return await ping()
-    except Exception:  # ruff: ignore[blind-except]  # whatever a ping raises, the answer is no
+    except Exception:  # ruff: ignore[blind-except]  # any failed ping means not ready
         return False

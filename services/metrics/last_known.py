@@ -1,4 +1,4 @@
-"""What was read last, for as long as it may still be told."""
+"""The last reading, for as long as it is fresh."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ class Reading:
 
 @dataclass(slots=True)
 class LastKnown:
-    """The newest reading under each name. One older than `max_age_s` is not told any more."""
+    """The newest reading under each name. One older than `max_age_s` is no longer reported."""
 
     max_age_s: float
     _readings: dict[str, Reading] = field(default_factory=dict, init=False)

@@ -1,4 +1,4 @@
-"""What the log says of itself that no call asks for, only Prometheus."""
+"""Figures of the log that only Prometheus needs."""
 
 import asyncio
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from services.metrics.access import Access
 
 @dataclass(frozen=True, slots=True)
 class LogFigures:
-    """At one moment. The six kinds are webhooks of the last 24 hours; ages are in seconds.
+    """A snapshot. The six kinds are webhooks of the last 24 hours; ages are in seconds.
 
-    `unfinished` are those that are pending or being processed. `days_ahead`: days after today
-    with partitions. `extra_days`: days that were made because a webhook needed them.
+    `unfinished` are those that are pending or being processed. `days_ahead`: days after today with
+    partitions. `extra_days`: days created because a webhook needed them.
     """
 
     accepted: int
@@ -41,6 +41,6 @@ class LogFiguresReader:
                 row = await connection.fetchrow(query)
         except DATABASE_AWAY:
             return None
-        # Its parts give one row each, whatever the tables hold.
+        # Each part returns one row, even from empty tables.
         assert row is not None
         return LogFigures(**row)

@@ -1,4 +1,4 @@
-"""The broker's management API, for what AMQP does not tell: how much is unacknowledged."""
+"""The broker's management API, for what AMQP does not report: unacknowledged messages."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Iterator
@@ -21,9 +21,9 @@ _READ_TIMEOUT_S = 4.0
 
 
 class ManagementApi:
-    """Asks while it is entered, with the user and the virtual host of the AMQP URL.
+    """Client of the API, with the user and the virtual host of the AMQP URL.
 
-    `url` is where the API is, such as http://rabbitmq:15672; credentials in it come first.
+    `url` is the API's address, such as http://rabbitmq:15672; credentials in it take precedence.
     """
 
     def __init__(self, url: str, amqp_url: str, queues: Iterable[str]) -> None:
@@ -34,7 +34,7 @@ class ManagementApi:
         self._is_away = False
 
     async def unacked(self, timeout_s: float) -> dict[str, int] | None:
-        """Unacknowledged messages by queue; None when the API does not say. Raises nothing."""
+        """Unacknowledged messages by queue; None if the API does not answer. Raises nothing."""
         assert self._session is not None
         try:
             async with (
@@ -47,7 +47,7 @@ class ManagementApi:
                 told = _unacked_in(await answer.json())
         except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
             if not self._is_away:
-                # Never the error's text: it holds the URL.
+                # Never log the error's text: it contains the URL.
                 log.warning(LogEvent.MANAGEMENT_API_AWAY, reason=type(exc).__name__)
             self._is_away = True
             return None
@@ -71,7 +71,7 @@ class ManagementApi:
 def keep_reading_unacked(
     settings: MetricsSettings, observer: Observer
 ) -> Iterator[Coroutine[None, None, None]]:
-    """The work of telling the observer, for ever; none where the settings name no API."""
+    """Report to the observer until cancelled; return at once if no API is configured."""
     if settings.rabbitmq_management_url is not None:
         names = (queue.name for queue in topology(settings.ladder).queues)
         url = settings.rabbitmq_management_url.get_secret_value()
@@ -89,7 +89,7 @@ async def _keep_reading(api: ManagementApi, observer: Observer, interval_s: floa
 
 
 def _unacked_in(told: object) -> dict[str, int]:
-    """Raises ValueError for what the API never says. A queue without a leader says no number."""
+    """Raises ValueError for an invalid answer. A queue without a leader has no number."""
     if not isinstance(told, list):
         raise ValueError("no list of queues")  # ruff: ignore[type-check-without-type-error]  # it came from outside
     return {

@@ -1,4 +1,4 @@
-"""The gauges of the metrics service. What is not known is absent: a gauge never lies."""
+"""The gauges of the metrics service. An unknown value is absent, never stale or guessed."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -66,7 +66,7 @@ class Observer(Collector):
         self._log.note({_UNRESOLVED: unresolved}, self._clock())
 
     def in_hand_read(self, in_hand: int) -> None:
-        """How many webhooks the processors say they have in hand."""
+        """Record how many webhooks the processors report in flight."""
         self._log.note({_IN_HAND: in_hand}, self._clock())
 
     def figures_read(self, figures: LogFigures) -> None:
@@ -91,7 +91,7 @@ class Observer(Collector):
 
 
 def _deliveries(log: Mapping[str, float]) -> dict[Status, float]:
-    """Processors say how many they have in hand; what else is unfinished waits."""
+    """Processors report how many are in flight; the other unfinished ones are waiting."""
     told = {status: log[name] for status, name in _ENDED.items() if name in log}
     if "unfinished" in log and _IN_HAND in log:
         in_hand = min(log[_IN_HAND], log["unfinished"])

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """What the broker says of a queue: messages that are ready, and those who consume it."""
+    """The broker's counts for a queue: ready messages, and consumers."""
 
     messages: int
     consumers: int

@@ -1,4 +1,4 @@
-"""How deep each queue is, as the broker says."""
+"""The depth of each queue, as the broker reports it."""
 
 import asyncio
 from typing import Self
@@ -17,10 +17,10 @@ from services.metrics.queue_depth import QueueDepth
 
 
 class QueueDepths(Linked):
-    """Asks the broker while it is entered, by passive declares: they need no right but to read.
+    """Reads depths by passive declares, which need only read permission.
 
-    Entering raises CannotStartError when the broker answers but lacks a queue or an exchange.
-    A broker that is away, then or later, is waited for in the background.
+    Entering raises CannotStartError when the broker answers but a queue or an exchange is missing.
+    If the broker is unavailable, then or later, it reconnects in the background.
     """
 
     def __init__(self, amqp_url: str, ladder: Ladder) -> None:
@@ -35,7 +35,7 @@ class QueueDepths(Linked):
         return self._link.up
 
     async def answers(self) -> bool:
-        """Whether the broker opens a channel for us. Raises one of BROKER_AWAY if it does not."""
+        """Whether the broker opens a channel for us. Raises one of BROKER_AWAY if not."""
         if self._connection is None or not self._link.up:
             return False
         with broken_off_as_error():
@@ -44,9 +44,9 @@ class QueueDepths(Linked):
         return True
 
     async def read(self, timeout_s: float) -> dict[str, QueueDepth]:
-        """The depth of each queue by its name. One that does not answer in time is left out.
+        """The depth of each queue by name, without those that do not answer in time.
 
-        Empty while the broker is away. When no queue answers, the connection is made anew.
+        Empty while the broker is unavailable. When no queue answers, it reconnects.
         """
         connection = self._connection
         if connection is None or not self._link.up:
@@ -60,7 +60,7 @@ class QueueDepths(Linked):
         return {name: depth for name, depth in told.items() if depth is not None}
 
     async def depth_of(self, queue: str, timeout_s: float) -> QueueDepth | None:
-        """The depth of one queue; None when the broker does not say it in time."""
+        """The depth of one queue; None when the broker does not answer in time."""
         connection = self._connection
         if connection is None or not self._link.up:
             return None
@@ -75,8 +75,8 @@ class QueueDepths(Linked):
         return self
 
     async def _on_open(self, connection: AbstractConnection) -> None:
-        # Later a queue may be missing because the ladder is being changed; that is no reason to
-        # stop telling about the others.
+        # Later a queue may be missing while the retry schedule is being changed; the others are
+        # still reported.
         absent = [] if self._has_opened else await missing(connection, self._ladder)
         if absent:
             raise CannotStartError(
@@ -87,7 +87,7 @@ class QueueDepths(Linked):
 
 
 async def _depth(connection: AbstractConnection, name: str, timeout_s: float) -> QueueDepth | None:
-    """On a channel of its own: asking in vain, or for a queue that is absent, closes it."""
+    """Uses its own channel: a timeout or a missing queue closes it."""
     try:
         async with asyncio.timeout(timeout_s):
             with broken_off_as_error():
@@ -100,7 +100,7 @@ async def _depth(connection: AbstractConnection, name: str, timeout_s: float) ->
 
 
 async def _channel(connection: AbstractConnection) -> Channel:
-    """One of aiormq. Each of aio-pika's own would leave 5 kB behind when it is closed."""
+    """A channel of aiormq. Each closed channel of aio-pika would leak 5 kB."""
     transport = connection.transport
     if transport is None:
         raise ConnectionError("The connection is closed.")

@@ -1,4 +1,4 @@
-"""What the metrics service must have at hand to answer."""
+"""What the metrics service needs to answer calls."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from services.metrics.queue_depths import QueueDepths
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Each check says yes, says no, or raises because it cannot ask; it has no deadline itself."""
+    """Each check returns whether it passes, or raises if it cannot run; it has no own deadline."""
 
     pool: asyncpg.Pool
     queues: QueueDepths

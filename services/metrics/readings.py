@@ -1,4 +1,4 @@
-"""Reads the queues and the log in the background: neither a scrape nor a call waits for them."""
+"""Reads the queues and the log in the background, so that no scrape or call waits for them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -23,16 +23,16 @@ log = structlog.get_logger()
 
 
 def count_max_age_s(interval_s: float) -> float:
-    """How old a count may be that is read every `interval_s`.
+    """The maximum age of a count that is read every `interval_s`.
 
-    One reading may fail without the answer going away; two in a row may not.
+    After one failed reading the answer is still fresh; after two it is not.
     """
     return 2 * (interval_s + READ_TIMEOUT_S)
 
 
 @dataclass(slots=True)
 class Readings:
-    """Tells gauges and snapshot what it reads. What is away stays as it was, and grows old."""
+    """Updates gauges and the snapshot. Without a new reading, the last one stays and ages."""
 
     queues: QueueDepths
     log_state: LogState
@@ -45,7 +45,7 @@ class Readings:
     def loops(self, *, interval_s: float) -> Iterator[Coroutine[Any, Any, None]]:
         """Until cancelled: queues and processing each second, the rest every `interval_s`.
 
-        Each reading has a deadline of its own, and none waits for another.
+        Each reading has its own deadline, and waits for no other.
         """
         quick_s = min(interval_s, _QUICK_S)
         yield _every(quick_s, self._read_queues)

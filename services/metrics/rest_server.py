@@ -29,10 +29,10 @@ async def rest_server(
     connections: Connections,
     most_calls: int = MOST_CALLS,
 ) -> AsyncGenerator[None, None]:
-    """Serve while it is entered.
+    """Serve inside this context.
 
-    Leaving finishes the calls in hand, for `drain_timeout_s` at most: streams end when the
-    dispatcher's `stopping` is set. Raises CannotStartError when the address cannot be used.
+    On exit it finishes the calls in flight, for `drain_timeout_s` at most: streams end when the
+    dispatcher's `stopping` is set. Raises CannotStartError when it cannot bind the address.
     """
     openapi = files("ringback.metrics.v1").joinpath("openapi.json").read_bytes()
     binding = RestBinding(dispatcher, openapi, spans, most_calls=most_calls)
@@ -40,10 +40,10 @@ async def rest_server(
         binding.answer,
         connections,
         handler=_ProblemHandler,
-        # A caller who goes away ends the call.
+        # A call ends when its caller disconnects.
         handler_cancellation=True,
     ) as server:
-        # aiohttp waits so long for a call to end, and once more after it has cut what is left.
+        # aiohttp waits this long for a call to end, and again after it has cancelled the rest.
         runner = web.ServerRunner(server, shutdown_timeout=drain_timeout_s / 2)
         await runner.setup()
         try:
@@ -55,7 +55,7 @@ async def rest_server(
 
 
 class _ProblemHandler(BoundedHandler):
-    """Makes also aiohttp's own answers, those to what is not HTTP, problems like all others."""
+    """Turns aiohttp's own answers, those to invalid HTTP, into problems as well."""
 
     __slots__ = ()
 
@@ -66,7 +66,7 @@ class _ProblemHandler(BoundedHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        del request, exc, message  # They may hold what the caller sent.
+        del request, exc, message  # They may contain what the caller sent.
         answer = refused(BAD_HTTP if status < _SERVER_ERROR else internal())
         answer.force_close()
         return answer

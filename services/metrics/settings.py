@@ -30,7 +30,7 @@ def _key_set(path: Path) -> Path:
 
 
 class TokenSettings(Settings):
-    """What tokens are checked with: exactly one key setting, the audience, and maybe the issuer."""
+    """How tokens are verified: exactly one key setting, the audience, optionally the issuer."""
 
     jwt_public_key_file: Annotated[Path, AfterValidator(_public_key)] | None = Field(
         default=None,
@@ -62,7 +62,7 @@ class TokenSettings(Settings):
         if value is not None:
             secret_key(value.get_secret_value())
         if not all(name in info.data for name in files):
-            # One is named already as not good.
+            # One of them is already reported as invalid.
             return value
         given = {**info.data, "jwt_secret": value}
         named = [
@@ -78,7 +78,7 @@ class TokenSettings(Settings):
         return value
 
     def token_keys(self) -> Keys:
-        """Reads the file anew. Raises ValueError when it is not good any more."""
+        """Reads the file again. Raises ValueError when it is no longer valid."""
         if self.jwt_secret is not None:
             return secret_key(self.jwt_secret.get_secret_value())
         if self.jwt_public_key_file is not None:

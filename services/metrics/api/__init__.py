@@ -1,1 +1,1 @@
-"""How calls come in, by gRPC and by REST, and how their answers and errors go out."""
+"""Receive calls by gRPC and REST, and send their answers and errors."""

@@ -1,4 +1,4 @@
-"""Who sends a request, as the bearer token in its Authorization header says."""
+"""Identify the caller by the bearer token in the Authorization header."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,16 +17,16 @@ BAD_ROLE = "The token's role is none that may call."
 LONGEST_TOKEN = 8192
 _LEEWAY_S = 5
 _LONGEST_SUBJECT = 255
-#: The first means nobody; under the last one statistics keep the total of all organisations.
+#: The first means no organisation; the last is the key of the totals of all organisations.
 _RESERVED_ORGS = {UUID(int=0), UUID(int=2**128 - 1)}
 
 
 class TokenRefusedError(Exception):
-    """Why, for the log. It holds nothing of the token but names."""
+    """Why a token was refused, for the log. Of the token it contains only names."""
 
 
 class Authenticator:
-    """Takes tokens that one of `keys` signed for `audience`, and by `issuer` if it is given."""
+    """Accepts tokens signed by one of `keys` for `audience`, and by `issuer` if one is given."""
 
     def __init__(self, keys: Keys, audience: str, issuer: str | None) -> None:
         self._keys = keys
@@ -34,17 +34,17 @@ class Authenticator:
         self._issuer = issuer
 
     def authenticate(self, authorization: str | None) -> Principal:
-        """The caller, by the header `Authorization: Bearer ...`.
+        """Return the caller named by the header `Authorization: Bearer ...`.
 
-        Raises ApiError: PERMISSION_DENIED for a good token with a role we do not know, else
-        UNAUTHENTICATED, always with the same sentence. Its cause says what is wrong.
+        Raises ApiError: PERMISSION_DENIED for a good token with an unknown role, else
+        UNAUTHENTICATED, always with the same text. Its cause has the details.
         """
         if not authorization:
             raise unauthenticated(NO_TOKEN)
         try:
             claims = self._claims(_token(authorization))
             org_id, subject = _org(claims), _subject(claims)
-        except Exception as exc:  # whatever a stranger's token sets off, it is refused
+        except Exception as exc:  # any failure on an untrusted token is a refusal
             raise unauthenticated(BAD_TOKEN) from exc
         role = _role(claims)
         if role is Role.SERVICE:
@@ -60,7 +60,7 @@ class Authenticator:
         return jwt.decode(
             token,
             found.key,
-            # Ours, not the one that the token names.
+            # The algorithm of our key, not the one that the token names.
             algorithms=[found.algorithm],
             audience=self._audience,
             issuer=self._issuer,
@@ -79,7 +79,7 @@ def _token(authorization: str) -> str:
 
 
 def _org(claims: Mapping[str, Any]) -> UUID | None:
-    """None if there is none. Raises TokenRefusedError for what is no organisation."""
+    """None if the claim is absent. Raises TokenRefusedError for an invalid organisation."""
     text = claims.get("org_id")
     if text is None:
         return None
@@ -95,7 +95,7 @@ def _org(claims: Mapping[str, Any]) -> UUID | None:
 
 
 def _subject(claims: Mapping[str, Any]) -> str:
-    """Who it is stands in the audit for good: a line of text, not blank."""
+    """The audit keeps the subject forever, so it must be one line of text and not blank."""
     subject = claims["sub"]
     if not isinstance(subject, str) or not subject.strip():
         raise TokenRefusedError("sub is empty")

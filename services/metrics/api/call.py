@@ -1,4 +1,4 @@
-"""One call, as those who answer it see it."""
+"""One call, as its implementation sees it."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ from services.metrics.api.principal import Principal
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`deadline` is a time of the running loop's clock; nobody waits for an answer after it.
+    """`deadline` is a time of the running loop's clock, after which no answer is awaited.
 
-    `stopping` is set when the process is told to stop: a stream then ends by itself. What is done
-    for the call is a child of `span`, and may end after it.
+    `stopping` is set when the process shuts down: a stream then ends. Work for the call is a child
+    of `span`, and may end after it.
     """
 
     principal: Principal
@@ -21,5 +21,5 @@ class Call:
     span: OpenSpan = field(default_factory=untraced)
 
     def remaining_s(self) -> float:
-        """Seconds until the deadline; never less than 0."""
+        """Seconds until the deadline; never negative."""
         return max(0.0, self.deadline - asyncio.get_running_loop().time())

@@ -1,4 +1,4 @@
-"""The span of each call, by whatever protocol it came."""
+"""The server span of each call, for gRPC and REST."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -26,11 +26,11 @@ _OUR_FAULT = frozenset(
         grpc.StatusCode.DATA_LOSS,
     }
 )
-"""What makes a span of a server an error, by OpenTelemetry; all else is the caller's affair."""
+"""Status codes that mark a server span as an error, by OpenTelemetry."""
 
 
 class CallSpans:
-    """Begins them. A caller who sent a trace has the call in it."""
+    """Starts the spans. If the caller sent a trace, the span continues it."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
@@ -41,7 +41,7 @@ class CallSpans:
     def by_rest(
         self, request: web.BaseRequest, template: str | None, method: Method | None
     ) -> OpenSpan:
-        """`template` is the path with its variables; None where there is nothing at the path."""
+        """`template` is the path with its variables; None when no route has this path."""
         verb = request.method if request.method in hdrs.METH_ALL else _OTHER_METHOD
         return self._tracer.start(
             _shape_of_rest(verb, template, method and _rpc_method(method)),
@@ -67,7 +67,7 @@ def tell_ending(
 
 
 def tell_answer(span: OpenSpan, status: int, error: ApiError | None) -> None:
-    """What HTTP answered, also to what is no call of the contract."""
+    """Record the HTTP status, also for a request that matches no method."""
     if span.is_recorded:
         span.tell({Attribute.HTTP_STATUS: status})
         if error:

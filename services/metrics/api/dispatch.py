@@ -1,4 +1,4 @@
-"""The one way of every call, by whatever protocol it came: who calls, may they, what came of it."""
+"""The path of every call, by gRPC or REST: authenticate, authorize, run, record."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
@@ -27,22 +27,22 @@ from services.metrics.api.request_check import violations
 DEFAULT_TIMEOUT_S = 10.0
 LONGEST_TIMEOUT_S = 60.0
 LONGEST_STREAM_S = 86_400.0
-"""Longer than the longest run of retries. A caller that says nothing has so long."""
+"""The default deadline. Longer than the longest run of retries."""
 
 Request = Message | Callable[[], Awaitable[Message]]
-"""The request, or what reads it: that is called once the caller is known and may call the method.
+"""The request, or a function that parses it, which runs after the caller is authorized.
 
-It raises ApiError (`invalid`) when what it reads is no request.
+It raises ApiError (`invalid`) for an invalid request.
 """
 
 
 class Authenticates(Protocol):
     def authenticate(self, authorization: str | None) -> Principal:
-        """Who sends this Authorization header. Raises ApiError."""
+        """Return the caller who sent this Authorization header. Raises ApiError."""
 
 
 class Dispatcher:
-    """`implementations`: the full name of a service, and what implements it.
+    """`implementations` maps the full name of a service to its implementation.
 
     Raises CannotStartError when a method is not implemented.
     """
@@ -74,10 +74,10 @@ class Dispatcher:
         peer: Peer,
         span: OpenSpan,
     ) -> Message:
-        """The answer. Raises ApiError, and nothing else but CancelledError.
+        """Return the answer. Raises ApiError, and nothing else but CancelledError.
 
-        `authorization` is the header's value; `timeout_s` is how long the caller waits, None if
-        the caller did not say. `span` is told how the call ended; whoever began it ends it.
+        `authorization` is the header's value; `timeout_s` is how long the caller waits, None if it
+        set no timeout. The result is recorded on `span`; the code that started the span ends it.
         """
         with self._observed(method, peer, span) as ending:
             call = self._admit(method, authorization, timeout_s, ending)
@@ -97,10 +97,10 @@ class Dispatcher:
         peer: Peer,
         span: OpenSpan,
     ) -> AsyncGenerator[Message, None]:
-        """The answers, as they come. Nothing happens before the first is asked for.
+        """Yield the answers as they arrive. Nothing happens before the first is requested.
 
-        Raises ApiError, at the first answer (a bad token, say) or at any later one. Whoever stops
-        asking before the end closes it (`contextlib.aclosing`).
+        Raises ApiError, at the first answer (for a bad token, for example) or at any later one. A
+        caller that stops early closes the generator (`contextlib.aclosing`).
         """
         with self._observed(method, peer, span) as ending:
             call = self._admit(method, authorization, timeout_s, ending)
@@ -119,7 +119,7 @@ class Dispatcher:
     def _admit(
         self, method: Method, authorization: str | None, timeout_s: float | None, ending: Ending
     ) -> Call:
-        """The call of somebody who may make it. Raises ApiError."""
+        """Return the call of an authorized caller. Raises ApiError."""
         principal = self._authenticator.authenticate(authorization)
         ending.principal = principal
         if method.least_role is Role.SERVICE and principal.role is not Role.SERVICE:
@@ -132,7 +132,7 @@ class Dispatcher:
     def _observed(
         self, method: Method, peer: Peer, span: OpenSpan
     ) -> Generator[Ending, None, None]:
-        """Tells of the call when it has ended, and turns what nobody foresaw into INTERNAL."""
+        """Record how the call ended, and turn an unexpected error into INTERNAL."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         ending = Ending(method, peer, span)
@@ -177,7 +177,7 @@ async def _checked(method: Method, request: Request) -> Message:
 
 @asynccontextmanager
 async def _until(deadline: float) -> AsyncGenerator[None, None]:
-    """Raises ApiError DEADLINE_EXCEEDED when it is left at, or cut off by, the deadline."""
+    """Raise ApiError DEADLINE_EXCEEDED when the deadline passes or interrupts the block."""
     limit = asyncio.timeout_at(deadline)
     try:
         async with limit:

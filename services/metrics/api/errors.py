@@ -1,6 +1,6 @@
-"""What a call can end as instead of an answer.
+"""The errors that a call can end with.
 
-The texts are for callers: no SQL, no host, no secret.
+Callers see the texts: no SQL, no host, no secret.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What the error is about: `delivery` and a job id, say."""
+    """What the error is about: for example `delivery` and a job id."""
 
     type: str
     name: str
@@ -55,7 +55,7 @@ def invalid(*violations: Violation) -> ApiError:
 
 
 def no_such_delivery(job_id: UUID | str) -> ApiError:
-    """There is none, or it is another organisation's: the caller cannot tell which."""
+    """It does not exist or belongs to another organisation: the caller cannot see which."""
     return ApiError(
         grpc.StatusCode.NOT_FOUND,
         "DELIVERY_NOT_FOUND",
@@ -84,7 +84,7 @@ def permission_denied(message: str) -> ApiError:
 
 
 def unavailable(reason: str, message: str) -> ApiError:
-    """Something we need is away for now; the same call may succeed later."""
+    """A dependency is unavailable; the same call may succeed later."""
     return ApiError(grpc.StatusCode.UNAVAILABLE, reason, message)
 
 
@@ -97,7 +97,7 @@ def deadline_exceeded() -> ApiError:
 
 
 def internal() -> ApiError:
-    """Something that nobody foresaw. What it was is for our log, not for the caller."""
+    """An unexpected error. Its details go to our log, not to the caller."""
     return ApiError(
         grpc.StatusCode.INTERNAL, "INTERNAL", "Something went wrong here; it has been written down."
     )

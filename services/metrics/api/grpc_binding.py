@@ -1,4 +1,4 @@
-"""The methods of the contract as gRPC calls; what they do is the dispatcher's."""
+"""The methods of the contract as gRPC calls; the dispatcher runs them."""
 
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -20,7 +20,7 @@ Context = grpc.aio.ServicerContext[bytes, Message]
 
 
 def grpc_handlers(dispatcher: Dispatcher, spans: CallSpans) -> tuple[grpc.GenericRpcHandler, ...]:
-    """One handler for each service, to be added to a server."""
+    """One handler per service, to add to a server."""
     handlers: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = defaultdict(dict)
     for method in dispatcher.methods:
         make = (
@@ -67,7 +67,7 @@ def _stream(dispatcher: Dispatcher, method: Method, spans: CallSpans) -> Callabl
 
 
 def _reader(method: Method, request: bytes) -> Callable[[], Awaitable[Message]]:
-    """Bytes are taken apart only for somebody who may call; gRPC would do it for anybody."""
+    """Parse bytes only for authorized callers; gRPC would parse them for anyone."""
 
     async def read() -> Message:  # ruff: ignore[unused-async]  # REST awaits a body here
         try:
@@ -88,7 +88,7 @@ def _terms(context: Context) -> dict[str, Any]:
 
 
 def _metadata(context: Context) -> dict[str, str]:
-    """Two values of one name are one that no token and no trace is."""
+    """A name with two values gets a value that is no valid token or trace."""
     found: dict[str, str] = {}
     for name, value in context.invocation_metadata() or ():
         text = value if isinstance(value, str) else value.decode(errors="replace")

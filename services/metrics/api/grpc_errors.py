@@ -1,4 +1,4 @@
-"""An error as gRPC tells it: the status, and beside it what programs branch on."""
+"""An error as gRPC sends it: the status, and details that programs branch on."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,8 +11,11 @@ from grpc_status import rpc_status
 from services.metrics.api.errors import DOMAIN, ApiError, Violation
 
 _MOST_TEXT = 250
-"""Characters of a text: it may quote the caller, and all of a status must fit into the trailers of
-an answer. Callers take 8 KiB of those, in which a character may need 12 bytes."""
+"""The longest text, in characters.
+
+It may quote the caller, and the whole status must fit into the response trailers. Clients accept 8
+KiB of trailers, and a character may need 12 bytes there.
+"""
 _MOST_VIOLATION_BYTES = 1500
 
 
@@ -41,7 +44,7 @@ def _details(error: ApiError) -> Iterator[Message]:
 def _first(
     violations: Iterable[Violation],
 ) -> Iterator[error_details_pb2.BadRequest.FieldViolation]:
-    """As many as there is room for; the first one in any case."""
+    """As many as fit; the first one always."""
     room = _MOST_VIOLATION_BYTES
     for violation in violations:
         told = error_details_pb2.BadRequest.FieldViolation(

@@ -1,4 +1,4 @@
-"""Where a method of the contract is in REST, as its `google.api.http` option says."""
+"""The REST route of a method, from its `google.api.http` option."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 class HttpRule:
     """`template` is a path such as `/deliveries/{job_id}:retry`; a variable is a field.
 
-    All fields that are no variables are in the body where `has_body`, else in the query.
+    The other fields are in the body if `has_body`, else in the query.
     """
 
     verb: str

@@ -20,11 +20,11 @@ from services.metrics.api.violations import Violations
 
 
 def read_body(body: bytes, message: Message, *, elsewhere: frozenset[str] = frozenset()) -> None:
-    """Fill `message` from a document; no body at all says nothing of any field.
+    """Fill `message` from a document; an empty body sets no field.
 
-    Names are taken as the contract writes them and in camelCase; null says nothing of a field.
-    `elsewhere` are names of fields that the body must not give. Raises ApiError INVALID_ARGUMENT
-    that names each field that is wrong.
+    Names are accepted as the contract writes them and in camelCase; null leaves a field unset.
+    `elsewhere` are names of fields that the body must not contain. Raises ApiError INVALID_ARGUMENT
+    that names each invalid field.
     """
     try:
         given = orjson.loads(body) if body.strip() else {}

@@ -1,4 +1,4 @@
-"""One value of a JSON document, or of a query, as the value of a field."""
+"""Convert one value of a JSON document, or of a query, to the type of a field."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -32,9 +32,9 @@ class MisfitError(ValueError):
 
 
 def from_json(field: FieldDescriptor, value: Any) -> Any:
-    """What the field, or one element of it, takes. Raises MisfitError.
+    """Return the value for the field, or for one element of it. Raises MisfitError.
 
-    The field is no message but a Timestamp. `value` is not None.
+    The field is not a message, except a Timestamp. `value` is not None.
     """
     if field.cpp_type in _INTEGERS:
         return _integer(field, value)

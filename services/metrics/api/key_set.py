@@ -1,4 +1,4 @@
-"""A file with the public keys of whoever makes the tokens (JWKS, RFC 7517)."""
+"""A file with the public keys of the token issuer (JWKS, RFC 7517)."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -23,10 +23,10 @@ KeysById = Mapping[str, VerificationKey]
 
 
 class KeySetFile:
-    """The keys of a file by their `kid`. Raises ValueError when it is not good at the start.
+    """The keys of a file by their `kid`. Raises ValueError when it is invalid at the start.
 
-    Where the file changes it is read again, within a second or so. While what it then holds is
-    not good, the keys from before stay.
+    When the file changes, it is read again within about a second. While the new content is invalid,
+    the previous keys stay in use.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -84,7 +84,7 @@ def keys_in_file(path: Path) -> KeysById:
 
 
 def _key(path: Path, entry: dict[str, Any]) -> VerificationKey | None:
-    """None for a key that is there for something else: a key set may hold such keys."""
+    """None for a key with another purpose: a key set may contain such keys."""
     if "d" in entry or entry.get("kty") == "oct":
         raise ValueError(f"{path} holds a private key or a secret; only public keys belong here")
     known = _ALGORITHMS.get(str(entry.get("kty")))
@@ -94,7 +94,7 @@ def _key(path: Path, entry: dict[str, Any]) -> VerificationKey | None:
         return None
     try:
         key = PyJWK(entry)
-    except Exception:  # ruff: ignore[blind-except]  # whatever is wrong with it, it checks nothing
+    except Exception:  # ruff: ignore[blind-except]  # whatever is wrong with it, it is unusable
         return None
     if key.algorithm_name not in known or algorithm_of(key.key) is None:
         return None

@@ -1,4 +1,4 @@
-"""The keys that tokens are checked with. Each has one algorithm, whatever a token says of it."""
+"""The keys that verify tokens. Each has one algorithm, whatever a token claims."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ class VerificationKey:
 
 class Keys(Protocol):
     def key_of(self, key_id: object) -> VerificationKey | None:
-        """The key for a token whose header has this `kid` (anything, None if absent)."""
+        """The key for a token whose header has this `kid` (any value, None if absent)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class OneKey:
 
 
 def secret_key(secret: str) -> OneKey:
-    """The key for HS256. Raises ValueError, whose text does not hold the secret."""
+    """The key for HS256. Raises ValueError, whose text does not contain the secret."""
     if "-----BEGIN" in secret:
         raise ValueError(
             "is a PEM file; RINGBACK_JWT_PUBLIC_KEY_FILE takes the path of a public key"
@@ -51,7 +51,7 @@ def secret_key(secret: str) -> OneKey:
 
 
 def public_key_file(path: Path) -> OneKey:
-    """The key of a PEM file; its kind says which algorithm. Raises ValueError with a sentence."""
+    """The key of a PEM file; its type decides the algorithm. Raises ValueError with a sentence."""
     try:
         text = path.read_bytes()
     except OSError as exc:
@@ -72,7 +72,7 @@ def public_key_file(path: Path) -> OneKey:
 
 
 def algorithm_of(key: object) -> str | None:
-    """What a public key of the library `cryptography` is used with; None if it is not good."""
+    """The algorithm for a public key of the library `cryptography`; None if it is unsuitable."""
     match key:
         case RSAPublicKey(key_size=bits) if bits >= LEAST_RSA_BITS:
             return "RS256"

@@ -1,4 +1,4 @@
-"""The methods of the contract, read from its descriptors: nothing about them is written twice."""
+"""The methods of the contract, read from its descriptors, so that nothing is repeated here."""
 
 import re
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Method:
 
     @property
     def python_name(self) -> str:
-        """What implements it is called so: `GetDelivery` is `get_delivery`."""
+        """The name of the implementing method: `GetDelivery` is `get_delivery`."""
         return _HUMP.sub("_", self.name).lower()
 
     @property
@@ -52,9 +52,9 @@ class Method:
 
 
 def methods_of(*services: ServiceDescriptor) -> tuple[Method, ...]:
-    """All methods of `services`, by default of both of the contract.
+    """All methods of `services`, by default of both services of the contract.
 
-    Raises CannotStartError when one states no least role or no HTTP rule.
+    Raises CannotStartError when a method declares no minimum role or no HTTP rule.
     """
     return tuple(
         _method(service, method) for service in services or SERVICES for method in service.methods

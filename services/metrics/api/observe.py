@@ -1,4 +1,4 @@
-"""By which the calls of the API are observed: metrics, one log line and one span per call."""
+"""Instruments of the API calls: metrics, one log line and one span per call."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from services.metrics.api.principal import Principal
 _MOST_CAUSE = 300
 
 _CODES = frozenset(grpc.StatusCode) - {
-    # Nothing of ours ends so; if it does, the series begins then.
+    # Our code ends no call like this; if one does, its series starts then.
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.ALREADY_EXISTS,
@@ -38,7 +38,7 @@ _WORTH_A_LOOK = {
 
 @dataclass(slots=True)
 class Ending:
-    """What is known of a call when it ends. `principal` is None when nobody was let in."""
+    """What is known of a call when it ends. `principal` is None when authentication failed."""
 
     method: Method
     peer: Peer
@@ -50,7 +50,7 @@ class Ending:
 
 
 class CallObserver:
-    """Counts and tells. It never raises and never waits; no token and no event passes it."""
+    """Counts and logs. It never raises or waits, and receives no token and no event."""
 
     def __init__(self, registry: CollectorRegistry, methods: Iterable[Method]) -> None:
         self._log = structlog.get_logger()

@@ -14,5 +14,5 @@ class Peer:
     """The other end of the connection, for the log."""
 
     protocol: Protocol
-    #: As the socket says, e.g. `127.0.0.1:41234`.
+    #: From the socket, for example `127.0.0.1:41234`.
     address: str

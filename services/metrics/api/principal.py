@@ -1,4 +1,4 @@
-"""Who calls."""
+"""The authenticated caller."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from uuid import UUID
 class Role(StrEnum):
     """The words of the claim `role`."""
 
-    #: One organisation: sees and changes what is its own.
+    #: One organisation: sees and changes only its own data.
     TENANT = "tenant"
     #: A service or a person of the installation: sees and changes everything.
     SERVICE = "service"
@@ -16,9 +16,9 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose token was found good. A tenant has an org; a service has none."""
+    """A caller with a valid token. A tenant has an org; a service has none."""
 
     role: Role
     org_id: UUID | None
-    #: The claim `sub`, for the audit: who did it.
+    #: The claim `sub`, for the audit.
     subject: str

@@ -1,4 +1,4 @@
-"""An error as REST tells it: a problem as RFC 9457 describes it, with what programs branch on."""
+"""An error as REST sends it: an RFC 9457 problem, with details that programs branch on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ CONTENT_TYPE = "application/problem+json"
 
 _RETRY_AFTER_S = 2
 
-#: As google.rpc.Code maps them; what is not here is 500.
+#: The mapping of google.rpc.Code; all others are 500.
 _STATUSES: Mapping[grpc.StatusCode, HTTPStatus] = {
     grpc.StatusCode.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
     grpc.StatusCode.FAILED_PRECONDITION: HTTPStatus.BAD_REQUEST,
@@ -32,7 +32,7 @@ _STATUSES: Mapping[grpc.StatusCode, HTTPStatus] = {
 
 @dataclass(eq=False, kw_only=True)
 class HttpError(ApiError):
-    """What only HTTP knows of, with a status of its own and the headers that it asks for."""
+    """An error that exists only in HTTP, with its own status and the headers it needs."""
 
     status: HTTPStatus
     headers: tuple[tuple[str, str], ...] = ()
@@ -45,7 +45,7 @@ def status_of(error: ApiError) -> HTTPStatus:
 
 
 def headers_of(error: ApiError) -> tuple[tuple[str, str], ...]:
-    """Those that the status of the error asks for."""
+    """The headers that the status of the error needs."""
     if isinstance(error, HttpError):
         return error.headers
     match status_of(error):

@@ -24,9 +24,9 @@ def read_query(
 ) -> None:
     """Fill `message` from decoded parameters: `limit=20`, `filter.eventType=call.ended`.
 
-    Names are taken as the contract writes them and in camelCase; a list is its parameter, several
-    times. `elsewhere` are names of fields that the query must not give. Raises ApiError
-    INVALID_ARGUMENT that names each parameter that is wrong.
+    Names are accepted as the contract writes them and in camelCase; a list repeats its parameter.
+    `elsewhere` are names of fields that the query must not contain. Raises ApiError
+    INVALID_ARGUMENT that names each invalid parameter.
     """
     violations = Violations()
     seen: set[str] = set()
@@ -57,7 +57,7 @@ def read_path(variables: Mapping[str, str], message: Message) -> None:
 
 
 def _find(message: Message, name: str) -> tuple[Message, FieldDescriptor, str] | None:
-    """The message that has the field, the field, and its path; None if there is no such one."""
+    """The message that has the field, the field, and its path; None if there is no such field."""
     *parents, last = name.split(".")
     part = message
     path = ""

@@ -1,6 +1,6 @@
-"""What is wrong with a request by what the contract says of its fields.
+"""Check a request against the rules of the contract for its fields.
 
-Their patterns (`Shape.pattern`) are left to whoever answers, who says better what is meant.
+Patterns (`Shape.pattern`) are left to the implementation, which has clearer error texts.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The methods of the contract as REST calls; what they do is the dispatcher's."""
+"""The methods of the contract as REST calls; the dispatcher runs them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -36,17 +36,17 @@ from services.metrics.api.rest_routes import Found, NoSuchPath, RestRoutes, Rout
 TIMEOUT_HEADER = "X-Request-Timeout"
 OPENAPI_PATH = "/openapi.json"
 MOST_CALLS = 500
-"""At once, streams with them; as many as by gRPC."""
+"""Concurrent calls, including streams; as many as by gRPC."""
 
 _LINES = "application/x-ndjson"
 _HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    # aiohttp would tell its version.
+    # By default aiohttp reveals its version.
     "Server": "ringback",
 }
 _TAKE_S = 30.0
-"""A reader of a stream who takes nothing for so long has gone away."""
+"""A stream's reader that reads nothing for this long is disconnected."""
 
 _DIGITS = 20
 
@@ -54,7 +54,7 @@ _DIGITS = 20
 class RestBinding:
     """Answers requests. `openapi` is the document that describes all of them.
 
-    Raises CannotStartError for a method whose HTTP rule cannot be served.
+    Raises CannotStartError for a method whose HTTP rule is unsupported.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class RestBinding:
         self._in_hand = 0
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The answer, whatever it is; raises CancelledError when the caller goes away."""
+        """Return a response in every case; raises CancelledError when the caller disconnects."""
         raw_path = request.rel_url.raw_path
         found = self._routes.find(request.method, raw_path)
         route = found if isinstance(found, Route) else None
@@ -89,7 +89,7 @@ class RestBinding:
                 response = refused(error)
                 tell_answer(span, response.status, error)
             except asyncio.CancelledError:
-                # To go away is the caller's right, and the usual end of a stream.
+                # A caller may disconnect, and most streams end this way.
                 span.end()
                 raise
             finally:
@@ -133,7 +133,7 @@ class RestBinding:
             route.method, _reader(request, route), **_terms(request), span=span
         )
         async with aclosing(answers):
-            # Until here an error still has a status.
+            # Up to here an error can still set the status.
             first = await anext(answers, None)
             response = web.StreamResponse(headers={**_HEADERS, hdrs.CONTENT_TYPE: _LINES})
             await response.prepare(request)
@@ -205,7 +205,7 @@ async def _body(request: web.BaseRequest) -> bytes:
 
 
 def _is_json(content_type: str | None) -> bool:
-    """Whether the body may be JSON: it says so, or says nothing."""
+    """Whether the body may be JSON: its type is JSON or absent."""
     if content_type is None:
         return True
     kind = content_type.partition(";")[0].strip().lower()
@@ -215,7 +215,7 @@ def _is_json(content_type: str | None) -> bool:
 def _terms(request: web.BaseRequest) -> dict[str, Any]:
     authorizations = request.headers.getall(hdrs.AUTHORIZATION, [])
     return {
-        # Two are one that no token is.
+        # Two headers together form no valid token.
         "authorization": ", ".join(authorizations) or None,
         "timeout_s": _timeout_s(request.headers.get(TIMEOUT_HEADER)),
         "peer": Peer(Protocol.REST, _address(request)),

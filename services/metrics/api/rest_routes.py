@@ -11,7 +11,7 @@ from services.metrics.api.methods import Method
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method, its rule, and the variables that the path holds, decoded."""
+    """A method, its rule, and the decoded variables of the path."""
 
     method: Method
     rule: HttpRule
@@ -25,7 +25,7 @@ class NoSuchPath:
 
 @dataclass(frozen=True, slots=True)
 class WrongVerb:
-    """`allowed` are the verbs that the path takes."""
+    """`allowed` are the verbs that the path accepts."""
 
     allowed: tuple[str, ...]
 
@@ -34,7 +34,7 @@ Found = Route | NoSuchPath | WrongVerb
 
 
 class RestRoutes:
-    """Raises CannotStartError for a method whose rule cannot be served."""
+    """Raises CannotStartError for a method whose rule is unsupported."""
 
     def __init__(self, methods: Iterable[Method]) -> None:
         rules = [(method, http_rule(method)) for method in methods]
@@ -43,7 +43,7 @@ class RestRoutes:
         self._known = [(method, rule, rule.shape) for method, rule in rules]
 
     def find(self, verb: str, raw_path: str) -> Found:
-        """`raw_path` is percent-encoded. HEAD means what GET does, where that is one answer."""
+        """`raw_path` is percent-encoded. HEAD acts as GET for a method with one answer."""
         fitting = [
             (method, rule, match)
             for method, rule, shape in self._known

@@ -1,4 +1,4 @@
-"""What is wrong with a request, field by field."""
+"""Collect what is wrong with a request, field by field."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -6,26 +6,26 @@ from contextlib import contextmanager
 from services.metrics.api.errors import Violation, invalid
 from services.metrics.api.json_value import MisfitError
 
-#: A caller repairs a few fields at a time; a megabyte of wrong ones is no answer.
+#: A caller fixes a few fields at a time, and a megabyte of violations helps no one.
 _MOST = 20
 _LONGEST_NAME = 80
 
 
 class Violations:
-    """Collects; the first twenty are told."""
+    """Collects violations and reports the first twenty."""
 
     def __init__(self) -> None:
         self._found: list[Violation] = []
 
     def add(self, field: str, what: str) -> None:
-        """`what` ends the sentence that begins with the field's name."""
+        """`what` is the end of a sentence that starts with the field's name."""
         if len(self._found) < _MOST:
             name = field if len(field) <= _LONGEST_NAME else f"{field[:_LONGEST_NAME]}..."
             self._found.append(Violation(name, f"`{name}` {what}."))
 
     @contextmanager
     def of(self, field: str) -> Generator[None, None, None]:
-        """Take a MisfitError within as what is wrong with the field."""
+        """Record a MisfitError raised inside as a violation of the field."""
         try:
             yield
         except MisfitError as exc:

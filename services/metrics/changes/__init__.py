@@ -1,1 +1,1 @@
-"""What people change: a dead letter put to work again or discarded, processing paused."""
+"""The changes people make: retry or discard a dead letter, pause processing."""

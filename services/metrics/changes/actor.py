@@ -2,5 +2,5 @@ from services.metrics.api.principal import Principal
 
 
 def actor_of(principal: Principal) -> str:
-    """Who did it, for the audit: what the token calls the caller, else its role."""
+    """Who made the change, for the audit: the token's subject, else the caller's role."""
     return principal.subject.strip() or principal.role.value

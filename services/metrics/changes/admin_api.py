@@ -39,7 +39,7 @@ _FINISH_S = 3.0
 
 
 class AdminApi:
-    """Leaving it waits for what goes on behind the calls: a publish, a line of the audit."""
+    """Leaving it waits for background work: a publish, a line of the audit."""
 
     def __init__(
         self, access: Access, outbox: RetryOutbox, waiting: Waiting, *, max_attempts: int

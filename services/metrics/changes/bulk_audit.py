@@ -1,4 +1,4 @@
-"""The lines of the audit for a run of retries as a whole. Each retry has its own."""
+"""The audit lines of a bulk retry as a whole. Each retry has its own line."""
 
 import asyncio
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ class BulkAudit:
         await self._write("bulk_retry", self._call, details)
 
     async def ended(self, how: Mapping[str, Any]) -> None:
-        """Whether or not the caller still waits. Raises nothing: what was done stays done."""
+        """Runs even if the caller has left. Raises nothing: completed retries stay completed."""
         soon = asyncio.get_running_loop().time() + _ENDING_S
         try:
             await self._write("bulk_retry_ended", replace(self._call, deadline=soon), how)

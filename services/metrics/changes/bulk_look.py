@@ -1,4 +1,4 @@
-"""What a run of retries must know of the database and the broker."""
+"""What a bulk retry reads from the database and the broker."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,7 +36,8 @@ class BulkLook:
         self._waiting = waiting
         self._order = order
         self._call = call
-        #: What becomes a dead letter from now on, our own retries among it, is not for this run.
+        #: This run ignores dead letters that appear from now on, including those of its own
+        #: retries.
         self._until = new_job_id()
         self._after = _FIRST
 
@@ -54,7 +55,7 @@ class BulkLook:
         return ids
 
     async def outcomes(self, ids: Sequence[UUID]) -> list[Outcome]:
-        """How these webhooks stand. Raises ApiError."""
+        """The current states of these webhooks. Raises ApiError."""
         rows = await self._see("retry_outcomes.sql", ids) if ids else []
         return [Outcome(row["id"], Status(row["status"]), row["attempts"]) for row in rows]
 
@@ -83,6 +84,6 @@ class BulkLook:
 
 
 def in_a_step(call: Call) -> Call:
-    """The same call with the time of one step: a run takes hours, a statement must not."""
+    """The same call with the deadline of one step: a run takes hours, a statement must not."""
     soon = asyncio.get_running_loop().time() + _STEP_S
     return replace(call, deadline=min(call.deadline, soon))

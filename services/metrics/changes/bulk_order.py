@@ -1,4 +1,4 @@
-"""What a run of retries is asked to do."""
+"""The request of a bulk retry."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ DEFAULT_STOP_AFTER = 3
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Dead letters that match all that is not None. `before` itself is not in it."""
+    """Dead letters that match every value that is not None. `before` is exclusive."""
 
     event_type: str | None = None
     error_class: str | None = None
@@ -27,7 +27,7 @@ class Matching:
 
 @dataclass(frozen=True, slots=True)
 class BulkOrder:
-    """`org_id` is None for all that the caller may change."""
+    """`org_id` is None for everything that the caller may change."""
 
     matching: Matching
     org_id: UUID | None

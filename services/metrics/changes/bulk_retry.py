@@ -1,4 +1,4 @@
-"""Puts all dead letters that match to work again, and tells how it goes."""
+"""Retries all dead letters that match, and reports the progress."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -31,7 +31,7 @@ _CALLER_GONE = "Stopped: the caller went away."
 
 
 class BulkRetry:
-    """`waiting` says how many messages are in the work queue; None when the broker does not."""
+    """`waiting` returns the number of messages in the work queue; None when it is unknown."""
 
     def __init__(self, access: Access, retry_one: RetryOne, waiting: Waiting) -> None:
         self._access = access
@@ -42,9 +42,9 @@ class BulkRetry:
     async def run(
         self, order: BulkOrder, call: Call
     ) -> AsyncGenerator[RetryDeliveriesResponse, None]:
-        """Raises ApiError only before anything is changed; later the last answer says why it ended.
+        """Raise ApiError only before anything is changed; later the last answer has the reason.
 
-        When the caller goes away, it ends where it is; the audit says so.
+        When the caller disconnects, the run ends where it is; the audit records this.
         """
         look = BulkLook(self._access, self._waiting, order, call)
         matched = await look.count()
@@ -72,12 +72,12 @@ class BulkRetry:
         yield last
 
     async def finish(self, timeout_s: float) -> None:
-        """Wait for what is still being written."""
+        """Wait for audit lines that are still being written."""
         if self._endings:
             await asyncio.wait(self._endings, timeout=timeout_s)
 
     async def _write_end(self, audit: BulkAudit, last: RetryDeliveriesResponse) -> None:
-        """It is written also when we are cancelled in it, or were before."""
+        """The line is written even when this task was cancelled."""
         how = {
             "state": RetryRunState.Name(last.state).removeprefix("RETRY_RUN_STATE_").lower(),
             "message": last.message,
@@ -93,7 +93,7 @@ class BulkRetry:
 
 
 async def _stepped(run: BulkRun, matched: int) -> RetryDeliveriesResponse | None:
-    """Make one step of the run; the last answer, if it was the last step."""
+    """Make one step of the run; return the last answer if it was the last step."""
     try:
         if await run.step():
             return None

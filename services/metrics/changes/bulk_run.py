@@ -1,4 +1,4 @@
-"""One run of retries, step by step: look around, then retry for a moment."""
+"""One bulk retry, step by step: read the conditions, then retry for a moment."""
 
 import asyncio
 from collections import deque
@@ -18,17 +18,17 @@ from services.metrics.changes.retry_one import RetryOne, RetryOrder
 
 LOOK_EVERY_S = 0.5
 SETTLE_S = 30.0
-"""How long a run that has retried all waits to tell what became of it."""
+"""How long a run whose retries are all made waits to report their results."""
 
 _SKIPPED = frozenset({grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND})
 
 
 class RunStoppedError(Exception):
-    """The run ends before its end; the text is a sentence that says why."""
+    """The run ends early; the text is a sentence with the reason."""
 
 
 class BulkRun:
-    """`rate_per_second` is what is allowed now; `held` says why nothing is retried, if it is so."""
+    """`rate_per_second` is the rate allowed now; `held` is why nothing is retried, if so."""
 
     def __init__(
         self, look: BulkLook, retry_one: RetryOne, order: BulkOrder, call: Call, run: str
@@ -48,7 +48,10 @@ class BulkRun:
         self.tally = Tally()
 
     async def step(self) -> bool:
-        """False when all is done. Raises RunStoppedError, or ApiError when the database is away."""
+        """False when all is done.
+
+        Raises RunStoppedError, or ApiError if the database is unavailable.
+        """
         await self.note_outcomes()
         if self._has_retried_all:
             return await self._settle()
@@ -96,7 +99,7 @@ class BulkRun:
             raise RunStoppedError(reason)
 
     async def _retry_until(self, look_at: float) -> None:
-        """Retry one after another, each in its turn, until it is time to look around."""
+        """Retry one after another, at the allowed rate, until the next look at the conditions."""
         while self._turn_at < look_at and len(self.tally.unfinished) < MOST_UNFINISHED:
             await self._pause(self._turn_at - self._clock())
             self._stop_if_told()

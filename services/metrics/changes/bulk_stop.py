@@ -1,4 +1,4 @@
-"""Whether a run of retries ends before its end."""
+"""Whether a bulk retry ends early."""
 
 from services.metrics.api.errors import ApiError
 
@@ -6,7 +6,7 @@ from services.metrics.api.errors import ApiError
 def why_stop(
     *, failed_again: int, stop_after: int, broker_is_there: bool, is_stopping: bool
 ) -> str | None:
-    """Why nothing more is retried, in a sentence; None to go on."""
+    """Why nothing more is retried, as a sentence; None to continue."""
     if failed_again >= stop_after:
         return f"Stopped: {failed_again} of the webhooks that were retried failed again."
     if not broker_is_there:
@@ -17,5 +17,5 @@ def why_stop(
 
 
 def why_stop_after(error: ApiError) -> str:
-    """The same for an error that a run cannot go on after."""
+    """The same for an error after which a run cannot continue."""
     return f"Stopped: {error.message}"

@@ -1,4 +1,4 @@
-"""What became of the webhooks that a run of retries made."""
+"""Results of the webhooks that a bulk retry created."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ _FAILING = frozenset({Status.FAILED, Status.DEAD_LETTER})
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A row of the log: how it stands, and how many attempts have ended."""
+    """A row of the log: its status, and how many attempts have ended."""
 
     id: UUID
     status: Status
@@ -24,7 +24,7 @@ class Outcome:
 
     @property
     def has_failed(self) -> bool:
-        """Whether an attempt failed, also when a later one did not."""
+        """Whether any attempt failed, even if a later one succeeded."""
         succeeded = self.has_ended and self.status not in _FAILING
         return self.status in _FAILING or self.attempts > int(succeeded)
 
@@ -52,7 +52,7 @@ class Tally:
         self._unfinished.add(new_id)
 
     def note(self, outcomes: Iterable[Outcome]) -> None:
-        """How some of the unfinished stand now."""
+        """Record the current states of some of the unfinished webhooks."""
         for outcome in outcomes:
             if outcome.id not in self._unfinished:
                 continue

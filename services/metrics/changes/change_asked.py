@@ -8,7 +8,7 @@ LONGEST_REASON = 500
 
 
 class ChangeAsked(Asked):
-    """Reads what a change asks for. `prefix` is the way to a message within the request."""
+    """Reads the fields of a change request. `prefix` is the path to a message in the request."""
 
     def __init__(self, request: Message, prefix: str = "") -> None:
         super().__init__(request)
@@ -18,7 +18,7 @@ class ChangeAsked(Asked):
         super().refuse(f"{self._prefix}{field}", what_is_wrong)
 
     def job_id(self) -> UUID:
-        """The stand-in is of no webhook; `accept` then refuses it."""
+        """The placeholder matches no webhook; `accept` then refuses the request."""
         job_id = self.uuid("job_id")
         if job_id is None and not self.text("job_id"):
             self.refuse("job_id", "is required.")

@@ -14,7 +14,7 @@ class Discard:
         self._access = access
 
     async def discard(self, job_id: UUID, reason: str, call: Call) -> None:
-        """Its event and attempts stay in the log. Raises ApiError; then nothing was changed."""
+        """The event and the attempts stay in the log. Raises ApiError; then nothing was changed."""
         principal = call.principal
         async with self._access.changing(call) as connection:
             [found] = await connection.fetch(

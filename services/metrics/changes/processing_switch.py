@@ -12,7 +12,7 @@ class ProcessingSwitch:
         self._access = access
 
     async def turn(self, *, paused: bool, reason: str, call: Call) -> ProcessingState:
-        """How it stands then. To pause what is paused changes nothing. Raises ApiError."""
+        """Return the resulting state. Pausing twice changes nothing. Raises ApiError."""
         principal = call.principal
         async with self._access.changing(call) as connection:
             [row] = await connection.fetch(

@@ -6,10 +6,10 @@ from services.metrics.api.errors import ApiError, no_such_delivery, precondition
 
 
 def refusal(verdict: str, job_id: UUID, new_id: UUID | None) -> ApiError:
-    """`verdict` is a word of `retry_webhook`, `run_duplicate_webhook` and `discard_webhook`.
+    """`verdict` is a result of `retry_webhook`, `run_duplicate_webhook` or `discard_webhook`.
 
-    `new_id` is the webhook that was made of this one, if it was retried. Raises ValueError for a
-    word that they do not have.
+    `new_id` is the webhook that the retry created, if there was one. Raises ValueError for an
+    unknown verdict.
     """
     match verdict:
         case "not_found":

@@ -5,13 +5,13 @@ from ringback.runtime.instruments import Instruments
 
 
 class RetryCounter:
-    """Counts the retries that were committed, by what is known of their publish."""
+    """Counts committed retries, by whether their publish is confirmed."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._retries = Instruments(registry).counter(Metric.RETRIES)
 
     def retried(self, *, is_published: bool) -> None:
-        """One that its own call has published, or has left to the sweeper."""
+        """Count a retry that its own call published, or left to the sweeper."""
         self._retries.labels("published" if is_published else "queued").inc()
 
     def swept(self, count: int) -> None:

@@ -1,4 +1,4 @@
-"""The connection by which retries are published."""
+"""The connection that publishes retries."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -24,6 +24,6 @@ async def retry_outbox(
         timeout_s=_PUBLISH_TIMEOUT_S,
     )
     async with publisher:
-        # Or the first retries would be told that the broker is away.
+        # Otherwise the first retries would fail as if the broker were unavailable.
         await publisher.tried(within_s=_PUBLISH_TIMEOUT_S)
         yield RetryOutbox(access, publisher, counter, spans)

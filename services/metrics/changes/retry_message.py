@@ -8,10 +8,10 @@ from ringback.contract.trace_context import TraceContext
 
 
 def message_of(row: asyncpg.Record, trace: TraceContext, origin: TraceContext | None) -> Message:
-    """Made of a row of `retry_message.sql`. `trace` is the span of the publish.
+    """Build the message from a row of `retry_message.sql`. `trace` is the span of the publish.
 
-    The body is what the log holds: the same JSON by meaning, not the same bytes. It was received
-    when its event was, however often it was retried: handlers order events by that.
+    The body comes from the log: the same JSON value, not the same bytes. Its receive time is that
+    of the original event, however often it was retried: handlers order events by it.
     """
     envelope = Envelope(
         job_id=row["id"],

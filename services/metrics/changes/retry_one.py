@@ -1,4 +1,4 @@
-"""Puts one webhook to work again: a dead letter, or a duplicate that was none."""
+"""Retries one webhook: a dead letter, or an event wrongly taken for a duplicate."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from services.metrics.changes.retry_outbox import RetryOutbox
 from services.metrics.reads.shown_event import is_redacted
 
 _PUBLISHING_S = 10.0
-"""More than a publish and its mark take. The caller may be gone by then."""
+"""Longer than a publish and its mark take. The caller may have left by then."""
 
 _PACKAGE = "services.metrics"
 _HAS_BEEN_DONE = frozenset({"retried", "repeated"})
@@ -43,10 +43,10 @@ class RetryOrder:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """`is_published` is false while it is not known that the broker has it.
+    """`is_published` is false until the broker has confirmed it.
 
-    `redacted`: it carries the copy of the log, which lacks what was taken out of the original.
-    `duplicate_of` is the webhook of which a duplicate was taken for a copy.
+    `redacted`: it carries the log's copy, without what was redacted from the original.
+    `duplicate_of` is the webhook that it was taken for a duplicate of.
     """
 
     new_id: UUID
@@ -57,7 +57,7 @@ class Retried:
 
 
 class RetryOne:
-    """Publishing goes on when its caller is gone; `finish` waits for what is being published."""
+    """Publishing continues when its caller has left; `finish` waits for it."""
 
     def __init__(self, access: Access, outbox: RetryOutbox, max_attempts: int) -> None:
         self._access = access
@@ -67,7 +67,7 @@ class RetryOne:
 
     @property
     def is_possible(self) -> bool:
-        """Whether the broker is known to be there, and takes messages."""
+        """Whether the broker is connected and accepts messages."""
         return self._outbox.is_open
 
     def require_broker(self) -> None:
@@ -78,8 +78,8 @@ class RetryOne:
     async def retry(self, order: RetryOrder, call: Call) -> Retried:
         """Commit the retry, then publish it. Raises ApiError; then nothing was changed.
 
-        There is one exception: a commit whose answer was lost is UNAVAILABLE and may have been
-        done. The sweeper then publishes it, and the same request id finds it.
+        There is one exception: a commit whose answer was lost is UNAVAILABLE although it may have
+        succeeded. The sweeper then publishes it, and a call with the same request id finds it.
         """
         self.require_broker()
         done, row = await self._commit(order, call)
@@ -94,12 +94,12 @@ class RetryOne:
         return replace(done, is_published=is_published)
 
     async def finish(self, timeout_s: float) -> None:
-        """Wait for what is being published; the sweeper publishes what is cut off."""
+        """Wait for publishes in flight; the sweeper repeats those that are interrupted."""
         if self._publishing:
             await asyncio.wait(self._publishing, timeout=timeout_s)
 
     async def _commit(self, order: RetryOrder, call: Call) -> tuple[Retried, asyncpg.Record | None]:
-        """What there is now, and what the message is made of unless it was there before."""
+        """Return the retry, and the parts of its message unless it existed before."""
         async with self._access.changing(call) as connection:
             [found] = await connection.fetch(
                 load(_PACKAGE, order.statement),

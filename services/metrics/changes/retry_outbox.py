@@ -1,4 +1,4 @@
-"""Brings retries that are committed to the broker."""
+"""Publishes committed retries to the broker."""
 
 from typing import Protocol
 
@@ -42,14 +42,14 @@ class RetryOutbox:
 
     @property
     def is_open(self) -> bool:
-        """Whether the broker is known to be there, and takes messages."""
+        """Whether the broker is connected and accepts messages."""
         return self._publisher.is_up
 
     async def publish(self, row: asyncpg.Record, within: OpenSpan | None = None) -> bool:
         """Publish the retry of this row (`retry_message.sql`) as a first attempt.
 
-        True once it is confirmed. False when that is not known: the broker may have it. The message
-        carries the span of its publish, which is a part of `within` or a trace of its own.
+        True once it is confirmed. False when that is unknown: the broker may have it. The message
+        carries its publish span, which is a child of `within` or starts a trace.
         """
         origin = self._spans.origin_of(row)
         with self._spans.publish(row, origin, within) as span:
@@ -65,9 +65,9 @@ class RetryOutbox:
         return True
 
     async def publish_and_mark(self, row: asyncpg.Record, call: Call) -> bool:
-        """As `publish`, and note in the database that it was confirmed.
+        """Publish as `publish` does, and record the confirm in the database.
 
-        Without the note the sweeper publishes it once more under its id, which does no harm.
+        Without the record the sweeper publishes it again under its id, which does no harm.
         """
         if not await self.publish(row, call.span):
             return False

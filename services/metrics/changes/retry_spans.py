@@ -1,4 +1,4 @@
-"""The span of each publish of a retry, and its place among the traces of the webhook."""
+"""The publish span of each retry, and how it links to the webhook's other traces."""
 
 from typing import Final
 
@@ -30,9 +30,9 @@ class RetrySpans:
         self._tracer = tracer
 
     def origin_of(self, row: asyncpg.Record) -> TraceContext | None:
-        """The first attempt of the webhook that is retried; None if none was recorded.
+        """The first attempt of the retried webhook; None if none was recorded.
 
-        The log does not tell whether it was kept. It is as if the sampler had been asked again.
+        The log does not record whether the trace was sampled, so the sampler decides again.
         """
         trace_id, span_id = row["trace_id"], row["span_id"]
         if not (trace_id and span_id):
@@ -43,7 +43,7 @@ class RetrySpans:
     def publish(
         self, row: asyncpg.Record, origin: TraceContext | None, within: OpenSpan | None
     ) -> OpenSpan:
-        """Within a call, or, where nobody waits for it, a trace of its own."""
+        """Start a child of the call's span, or a new trace when no call waits."""
         links = [Link(origin, _ORIGIN)] if origin else []
         attributes: dict[str, Value] = {
             Attribute.MESSAGE_ID: str(row["id"]),

@@ -1,4 +1,4 @@
-"""Publishes the retries that were committed and of which no confirm is known."""
+"""Publishes committed retries that have no recorded confirm."""
 
 import asyncio
 from datetime import timedelta
@@ -26,9 +26,9 @@ log = structlog.get_logger()
 
 
 class RetrySweeper:
-    """Several may sweep at once: each holds what it publishes, and the others pass over that.
+    """Several sweepers may run at once: each locks its rows, and the others skip them.
 
-    `min_age_s` is how old a retry must be: its own call publishes it within less.
+    `min_age_s` is how old a retry must be: its own call publishes it sooner than that.
     """
 
     def __init__(
@@ -40,10 +40,11 @@ class RetrySweeper:
         self._min_age = timedelta(seconds=min_age_s)
 
     async def sweep(self) -> bool:
-        """Publish some, the oldest first; true if there may be more to publish now.
+        """Publish some, oldest first; return true if more may be due.
 
-        A process that dies here has published some of them and marked none: they are published
-        again under their ids, and the log knows them. Raises ApiError when the database is away.
+        If the process dies here, it has published some of them and marked none: they are published
+        again under their ids, which the log recognizes. Raises ApiError when the database is
+        unavailable.
         """
         deadline = asyncio.get_running_loop().time() + _SWEEP_S
         call = Call(_OURSELVES, deadline, self._stopping)
@@ -64,7 +65,7 @@ class RetrySweeper:
         return len(published) == _MOST
 
     async def keep_sweeping(self, *, interval_s: float = 1.0) -> None:
-        """Sweep every `interval_s` until cancelled. What is away is waited for."""
+        """Sweep every `interval_s` until cancelled, and wait out any outage."""
         while True:
             try:
                 while self._outbox.is_open and await self.sweep():
@@ -75,7 +76,7 @@ class RetrySweeper:
 
 
 async def keep_pruning_retries(pool: asyncpg.Pool) -> None:
-    """Every hour forget the retries whose webhooks the log has forgotten, until cancelled."""
+    """Delete retries hourly, once the log has deleted their webhooks, until cancelled."""
     while True:
         try:
             while await pool.fetchval(load(_PACKAGE, "retry_prune.sql"), _MOST_PRUNED):

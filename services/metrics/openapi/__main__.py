@@ -12,7 +12,7 @@ from services.metrics.openapi.description import description_of
 
 
 def main(descriptor_set: Path, openapi: Path) -> None:
-    """`descriptor_set`: what protoc makes by --descriptor_set_out and --include_source_info."""
+    """`descriptor_set`: the output of protoc --descriptor_set_out --include_source_info."""
     files = FileDescriptorSet.FromString(descriptor_set.read_bytes())
     description = description_of(methods_of(), comments_of(files))
     openapi.write_bytes(orjson.dumps(description, option=orjson.OPT_INDENT_2) + b"\n")

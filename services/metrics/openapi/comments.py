@@ -1,4 +1,4 @@
-"""The comments of the contract, by the full names of what they stand above."""
+"""The comments of the contract, by the full names of what they describe."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -19,7 +19,7 @@ name. The header `{TIMEOUT_HEADER}` says how many seconds the caller waits for a
 
 
 def description_of(methods: Iterable[Method], comments: Mapping[str, str]) -> dict[str, Any]:
-    """`comments`: what the contract says of everything, by its full name."""
+    """`comments`: the contract's comments by full name."""
     schemas = Schemas(comments)
     paths: dict[str, dict[str, Any]] = {}
     tags: dict[str, str] = {}

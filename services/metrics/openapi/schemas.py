@@ -24,14 +24,14 @@ _PLAIN: Mapping[int, Schema] = {
 
 
 class Schemas:
-    """Collects the schemas of all messages and enums that it was asked for, by their names."""
+    """Collects the schemas of all requested messages and enums by name."""
 
     def __init__(self, comments: Mapping[str, str]) -> None:
         self._comments = comments
         self.collected: dict[str, Schema] = {}
 
     def answer(self, message: Descriptor) -> Schema:
-        """A reference. In an answer every field is there; what can be unset may be null."""
+        """A reference. An answer has every field; those that can be unset may be null."""
         if message.name not in self.collected:
             self.collected[message.name] = {}
             properties = {
@@ -45,9 +45,9 @@ class Schemas:
         return _reference(message.name)
 
     def request(self, message: Descriptor, *, without: tuple[str, ...] = ()) -> Schema:
-        """A reference. In a request nothing else may stand, and null says nothing of a field.
+        """A reference. A request allows no other fields, and null leaves a field unset.
 
-        `without` are the fields that stand in the path.
+        `without` are the fields that the path contains.
         """
         if message.name not in self.collected:
             fields = [field for field in message.fields if field.name not in without]
@@ -65,7 +65,7 @@ class Schemas:
         return _reference(message.name)
 
     def parameter(self, field: FieldDescriptor) -> Schema:
-        """A value in a query or in a path, by itself."""
+        """A single value in a query or in a path."""
         return self._enum(field.enum_type) if field.enum_type else _asked(field)
 
     def comment(self, full_name: str) -> str:
@@ -125,7 +125,7 @@ def is_required(field: FieldDescriptor) -> bool:
 
 
 def _asked(field: FieldDescriptor) -> Schema:
-    """What a caller may send as the value of a field that is neither a part nor an enum."""
+    """What a caller may send as the value of a field that is neither a message nor an enum."""
     if is_time(field):
         return {"type": "string", "format": "date-time"}
     schema = dict(_PLAIN[field.cpp_type])
@@ -134,7 +134,7 @@ def _asked(field: FieldDescriptor) -> Schema:
     elif schema["type"] == "string":
         schema["maxLength"] = LONGEST_TEXT
         if is_required(field):
-            # Blanks alone say nothing.
+            # A blank text counts as missing.
             schema |= {"minLength": 1, "pattern": r"\S"}
     told = field.GetOptions().Extensions[shape]
     schema |= {each.json_name: _whole(value) for each, value in told.ListFields()}
@@ -147,7 +147,7 @@ def _whole(value: float | str) -> float | str:
 
 
 def _or_empty(schema: Schema) -> Schema:
-    """To the contract a text that is empty is one that is absent."""
+    """The contract treats an empty text as absent."""
     for name in ("format", "pattern"):
         if schema["type"] == "string" and name in schema:
             schema["anyOf"] = [{name: schema.pop(name)}, {"maxLength": 0}]

@@ -1,1 +1,1 @@
-"""What the metrics service answers from the log and the queues; nothing here changes anything."""
+"""The read-only calls: answers from the log and the queues."""

@@ -1,4 +1,4 @@
-"""Reads what a request asks for, and says at once everything that is wrong with it."""
+"""Parses the fields of a request, and reports all violations together."""
 
 from uuid import UUID
 
@@ -12,10 +12,10 @@ _UUID_BYTES = 16
 
 
 class Asked:
-    """Each reading gives a value that can be used, or notes a violation and gives a stand-in.
+    """Each method returns a valid value, or records a violation and returns a placeholder.
 
-    The names of fields are those of the contract. `accept` comes last and raises ApiError
-    INVALID_ARGUMENT with every violation that was noted.
+    Field names are those of the contract. Call `accept` last: it raises ApiError INVALID_ARGUMENT
+    with every recorded violation.
     """
 
     def __init__(self, request: Message) -> None:
@@ -68,7 +68,7 @@ class Asked:
         return UUID(bytes=key) if key else None
 
     def page_pair(self) -> tuple[str, str] | tuple[None, None]:
-        """As `page_key`, where the key is two texts with U+0000 between them: none holds it."""
+        """Like `page_key`, for a key of two texts joined by U+0000, which neither can contain."""
         key = self.page_key()
         if key is None:
             return None, None

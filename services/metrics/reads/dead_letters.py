@@ -19,11 +19,11 @@ from services.metrics.reads.shown_event import is_redacted, shown_event
 DEFAULT_PAGE = 50
 MOST = 100
 MOST_EVENT_BYTES = 3_000_000
-"""Events in one answer. A gRPC client takes answers of 4 MiB unless it is told otherwise."""
+"""Bytes of events in one answer. A gRPC client accepts answers of 4 MiB by default."""
 
 
 class DeadLetters:
-    """Dead letters that nobody has resolved, with their events."""
+    """Unresolved dead letters, with their events."""
 
     def __init__(
         self,

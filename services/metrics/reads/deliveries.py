@@ -20,7 +20,7 @@ _STATUS_WORDS = words_of(delivery_pb2.DeliveryStatus.DESCRIPTOR)
 
 
 class Deliveries:
-    """Webhooks that match all that is given."""
+    """Webhooks that match all given filters."""
 
     def __init__(self, access: Access) -> None:
         self._pages = DeliveryPages(access)

@@ -1,4 +1,4 @@
-"""Rows of the log as messages of the contract; the one place that knows both."""
+"""Converts rows of the log to messages of the contract; the only place that knows both."""
 
 from datetime import datetime
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ from ringback.metrics.v1 import delivery_pb2 as pb
 
 
 class Row(Protocol):
-    """A row of an answer of the database, by the names of its columns."""
+    """A row from the database, by column name."""
 
     def __getitem__(self, name: str, /) -> Any: ...
 

@@ -1,4 +1,4 @@
-"""One page of the log, found by looking at a bounded number of webhooks."""
+"""One page of the log, found by reading a bounded number of webhooks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,9 +37,9 @@ class DeliveryPages:
 async def find_page(
     connection: Connection, search: Search, size: int, org_id: UUID | None
 ) -> DeliveryPage:
-    """As `DeliveryPages.find`, in a transaction that sees what the caller may see.
+    """Like `DeliveryPages.find`, in a transaction that sees what the caller may see.
 
-    `org_id` is the caller's: it grants nothing, but makes it fast.
+    `org_id` is the caller's: it grants nothing, but makes the query fast.
     """
     if search.call_id is None:
         await connection.execute(load("services.metrics", "in_order.sql"))
@@ -49,7 +49,7 @@ async def find_page(
         search.below_id,
         search.from_id,
         looked_at,
-        # One more tells whether there is a next page.
+        # One extra row shows whether there is a next page.
         size + 1,
         list(search.statuses) or None,
         search.unresolved_only,
@@ -65,7 +65,7 @@ async def find_page(
 
 
 def page_of(rows: Sequence[Row], size: int, looked_at: int) -> DeliveryPage:
-    """The page from rows of `deliveries.sql`: newest first, the last one looked at among them."""
+    """The page from rows of `deliveries.sql`: newest first, including the last row read."""
     found = tuple(row for row in rows if row["matches"])
     if len(found) > size:
         return DeliveryPage(found[:size], found[size - 1]["id"])

@@ -1,4 +1,4 @@
-"""What became of the webhooks that were created in a range of time."""
+"""Results of the webhooks that were created in a range of time."""
 
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
@@ -22,7 +22,7 @@ from services.metrics.reads.scope import seen_by
 from services.metrics.reads.window import BadRange, Window
 
 ALL_ORGS = UUID(int=2**128 - 1)
-"""Under this id the database keeps the statistics of all organisations together."""
+"""The database keeps the totals of all organisations under this id."""
 
 DEFAULT_RANGE = "24h"
 MOST_TYPES = 100
@@ -45,7 +45,7 @@ class Counts:
 
     @property
     def finished(self) -> int:
-        """Those of which the end, or the failure of the last attempt, is known."""
+        """Those that have ended or whose last attempt failed."""
         return self.completed + self.failed + self.dead_letter
 
     @property
@@ -59,7 +59,7 @@ class DeliveryStats:
         self._access = access
 
     async def get(self, request: GetDeliveryStatsRequest, call: Call) -> GetDeliveryStatsResponse:
-        """Exact at the moment of its one statement. Raises ApiError."""
+        """Exact at the moment of its only statement. Raises ApiError."""
         asked = Asked(request)
         org_id = asked.uuid("org_id")
         window = _window_of(request, asked)
@@ -81,7 +81,7 @@ class DeliveryStats:
 
 
 def response_of(asked: str, window: Window, by_type: dict[str, Counts]) -> GetDeliveryStatsResponse:
-    """The answer to a range, from what the database counted by event type."""
+    """The answer for a range, from the database's counts by event type."""
     response = GetDeliveryStatsResponse(
         time_range=asked,
         summary=summary_of(_sum(by_type.values())),
@@ -93,7 +93,7 @@ def response_of(asked: str, window: Window, by_type: dict[str, Counts]) -> GetDe
 
 
 def summary_of(counts: Counts) -> DeliverySummary:
-    """Where nothing is finished yet there is no rate: it is given as 0, and `total` tells why."""
+    """While nothing has finished there is no rate: it is 0, and `total` shows why."""
     success = counts.completed / counts.finished if counts.finished else 0.0
     average = counts.attempts / counts.finished if counts.finished else 0.0
     return DeliverySummary(

@@ -1,4 +1,4 @@
-"""Which events of a page of dead letters go into one answer."""
+"""Chooses which events of a page of dead letters fit into one answer."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """`fits`: as it is stored, beside those before it. `text`: None if it was not read."""
+    """`fits`: its stored size, beside those before it, fits. `text`: None if it was not read."""
 
     size_bytes: int
     fits: bool
@@ -28,10 +28,10 @@ class Fitting:
 
 
 def fit(ids: Iterable[UUID], events: Mapping[UUID, StoredEvent], most_bytes: int) -> Fitting:
-    """As many of `ids` as hold at most `most_bytes` of events together, and at least the first.
+    """The first of `ids` whose events fit into `most_bytes` together; at least one.
 
-    An event that alone is larger is left out and takes no room. A webhook that is not among
-    `events` has vanished from the log since it was found, and is passed over.
+    An event that is too large alone is left out and uses no room. A webhook missing from `events`
+    was deleted from the log since it was found, and is skipped.
     """
     fitting: list[UUID] = []
     omitted: set[UUID] = set()

@@ -10,7 +10,7 @@ FEWEST_CONSUMERS = 1
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`value` was measured, `limit` is published; `message` says in a sentence how they compare."""
+    """`value` was measured, `limit` is published; `message` compares them in a sentence."""
 
     name: str
     ok: bool
@@ -20,7 +20,7 @@ class Check:
 
 
 def checks_of(state: QueueState) -> tuple[Check, ...]:
-    """All of them, in the order of the contract, whether they hold or not."""
+    """All checks, in the order of the contract, passed or not."""
     return (_waiting(state), _failure_rate(state), _dead_letters(state), _consumers(state))
 
 

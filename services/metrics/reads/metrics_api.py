@@ -1,4 +1,4 @@
-"""Answers every call of MetricsService; each by the file that is named for it."""
+"""Implements every call of MetricsService; each has a file named after it."""
 
 from collections.abc import AsyncGenerator
 
@@ -17,7 +17,7 @@ from services.metrics.reads.recent_failures import RecentFailures
 
 
 class MetricsApi:
-    """Each method raises ApiError, and nothing else on purpose."""
+    """Each method deliberately raises only ApiError."""
 
     def __init__(
         self,

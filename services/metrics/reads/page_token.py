@@ -1,8 +1,8 @@
-"""Where the next page begins, as a text that callers hand back unread.
+"""The start of the next page, as an opaque text.
 
-A token holds the last key of its page and a checksum over that key and over the request, without
-what may change between pages. So garbage, and a token of another request, are told apart from ours.
-It is no secret and grants nothing: whoever makes one up sees another part of what is theirs anyway.
+A token contains the last key of its page and a checksum of that key and of the request, without the
+fields that may change between pages. This detects garbage and tokens of other requests. It is no
+secret and grants nothing: a forged token shows another part of the caller's own data.
 """
 
 import base64
@@ -16,7 +16,7 @@ _MAY_CHANGE = ("page_token", "page_size", "limit")
 
 
 class BadPageToken(ValueError):  # ruff: ignore[error-suffix-on-exception-name]  # it names what is bad
-    """The text is no token of this request; the message says so in a sentence for the caller."""
+    """The text is no token of this request; the message tells the caller why."""
 
 
 def token_after(key: bytes, request: Message) -> str:
@@ -25,10 +25,10 @@ def token_after(key: bytes, request: Message) -> str:
 
 
 def key_of(token: str, request: Message) -> bytes:
-    """The key after which the page begins that `request` asks for by `token`.
+    """The key after which the page that `request` asks for by `token` begins.
 
-    Raises BadPageToken, also when other fields than the size of the page differ from those of the
-    request that the token answered.
+    Raises BadPageToken, also when a field other than the page size differs from the request that
+    returned the token.
     """
     try:
         padded = token + "=" * (-len(token) % 4)

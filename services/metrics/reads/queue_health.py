@@ -25,13 +25,13 @@ LONGEST_INTERVAL_S = 60.0
 
 
 class QueueHealth:
-    """How the queues are, from what was read of them last."""
+    """The health of the queues, from the last readings."""
 
     def __init__(self, snapshot: QueueSnapshot) -> None:
         self._snapshot = snapshot
 
     async def answer(self, _request: GetQueueHealthRequest, _call: Call) -> GetQueueHealthResponse:
-        """Raises ApiError UNAVAILABLE where the numbers are too old to be told."""
+        """Raises ApiError UNAVAILABLE when the numbers are too old."""
         return health_of(self._snapshot.state())
 
     async def watch(

@@ -1,4 +1,4 @@
-"""How the queues were when they were last read, for as long as that may be told."""
+"""The last reading of the queues, for as long as it is fresh."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from services.metrics.queue_depth import QueueDepth
 from services.metrics.reads.queue_state import LastDay, Processing, QueueState
 
 MAX_AGE_S = 10.0
-"""Of what is read every second."""
+"""For what is read every second."""
 
 _NEEDED = frozenset({WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE})
 
@@ -27,7 +27,7 @@ class _Reading(Generic[T]):
 
 
 class QueueSnapshot:
-    """Answers from memory, so that asking costs nothing and waits for nobody.
+    """Answers from memory, so a call costs nothing and waits for nothing.
 
     `count_max_age_s` is how old the count of dead letters may be: it is read less often.
     """
@@ -47,7 +47,7 @@ class QueueSnapshot:
         self._unresolved: _Reading[int] | None = None
 
     def queues_read(self, queues: Mapping[str, QueueDepth]) -> None:
-        """A rung may be absent while the ladder is changed; without the others nothing is known."""
+        """A retry queue may be absent while the schedule changes; the other queues are required."""
         if queues.keys() >= _NEEDED:
             self._queues = self._taken(queues)
 

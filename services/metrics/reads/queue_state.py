@@ -1,4 +1,4 @@
-"""How the queues are at one moment, and what the contract calls it. No clock, no database."""
+"""The state of the queues at one moment, in terms of the contract. No clock, no database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _NO_RUNGS = frozenset({WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE})
 
 @dataclass(frozen=True, slots=True)
 class Processing:
-    """Whether processors may take work, since when, by whom and why; and who they are."""
+    """Whether processors may consume, since when, by whom and why; and which processors run."""
 
     paused: bool
     changed_at: datetime | None
@@ -20,7 +20,7 @@ class Processing:
     reason: str | None
     processors: int
     processors_paused: int
-    #: Webhooks in the hands of all of them; none holds more than its prefetch.
+    #: Webhooks in flight in all of them; each has at most its prefetch.
     in_hand: int
 
 
@@ -44,7 +44,7 @@ class QueueState:
 
     @property
     def waiting(self) -> int:
-        """Ready to be taken by a processor."""
+        """Ready for a processor."""
         return self.queues[WORK_QUEUE].messages + self.queues[SUSPECT_QUEUE].messages
 
     @property
@@ -53,12 +53,12 @@ class QueueState:
 
     @property
     def delayed(self) -> int:
-        """On the rungs of the ladder."""
+        """In the retry queues."""
         return sum(queue.messages for name, queue in self.queues.items() if name not in _NO_RUNGS)
 
     @property
     def dead_letters(self) -> int:
-        """Those nobody has resolved, and those that wait to be recorded."""
+        """Unresolved dead letters, and those that wait to be recorded."""
         return self.unresolved + self.queues[DEAD_LETTER_QUEUE].messages
 
     @property
@@ -67,6 +67,6 @@ class QueueState:
 
     @property
     def failure_ratio(self) -> float:
-        """Of the last 24 hours; 0 where nothing was finished."""
+        """Of the last 24 hours; 0 when nothing has finished."""
         finished = self.last_day.completed + self.last_day.failed
         return self.last_day.failed / finished if finished else 0.0

@@ -1,4 +1,4 @@
-"""Whose webhooks a call sees."""
+"""Which organisation's webhooks a call sees."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -8,10 +8,10 @@ from services.metrics.api.principal import Principal, Role
 
 
 def seen_by(call: Call, org_id: UUID | None) -> Call | None:
-    """The call as one that sees only `org_id` (None: all it may see); None if it then sees nothing.
+    """Restrict the call to `org_id` (None: no restriction); None if it then sees nothing.
 
-    A service that asks for one organisation looks with the eyes of that tenant. So what an
-    organisation may see is decided, and made fast, in one place: row level security.
+    A service that asks for one organisation reads as that tenant. So row level security is the one
+    place that decides what an organisation sees, and makes it fast.
     """
     principal = call.principal
     if org_id is None or org_id == principal.org_id:

@@ -1,4 +1,4 @@
-"""What to look for in the log, where to begin, and by which statement."""
+"""What to search in the log, where to start, and which statement to use."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,12 +8,12 @@ from ringback.contract.status import Status
 
 FIRST_ID = UUID(int=0)
 AFTER_LAST_ID = UUID(int=2**128 - 1)
-"""Below it is every job id: it is none itself."""
+"""Lower than every job id, and not a job id itself."""
 
 MOST_LOOKED_AT = 20_000
-"""Webhooks that one call looks at: 15 ms when they are in memory."""
+"""Webhooks that one call reads: 15 ms when they are in memory."""
 MOST_ERRORS_LOOKED_AT = 5_000
-"""Those with an error lie far apart, so the same time holds fewer."""
+"""Those with an error are far apart, so the same time covers fewer."""
 
 _WITH_ERROR = frozenset({Status.FAILED, Status.DEAD_LETTER})
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00Z")
@@ -23,7 +23,7 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """Webhooks that match all that is given. An empty tuple of statuses stands for all of them."""
+    """Webhooks that match all given filters. An empty tuple of statuses means any status."""
 
     statuses: tuple[Status, ...] = ()
     unresolved_only: bool = False
@@ -32,7 +32,7 @@ class Search:
     call_id: str | None = None
     start: datetime | None = None
     end: datetime | None = None
-    #: Only those with smaller ids: the last one of the page before.
+    #: Only smaller ids: the last id of the previous page.
     before: UUID = AFTER_LAST_ID
 
     @property
@@ -59,15 +59,15 @@ class Search:
 
     @property
     def below_id(self) -> UUID:
-        """A bound that leaves out the days after `end`, and what earlier pages gave."""
+        """A bound that excludes the days after `end`, and earlier pages."""
         if self.end is None:
             return self.before
-        # An id tells milliseconds, and the last of them may have begun before `end`.
+        # An id has milliseconds, and the last one may have started before `end`.
         return min(self.before, first_id_at(self.end, later_ms=1))
 
     @property
     def from_id(self) -> UUID:
-        """A bound that leaves out the days before `start`."""
+        """A bound that excludes the days before `start`."""
         return FIRST_ID if self.start is None else first_id_at(self.start)
 
 

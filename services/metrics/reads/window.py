@@ -1,4 +1,4 @@
-"""The range of time that statistics are asked for."""
+"""The time range of statistics."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Self
 SHORTEST = timedelta(minutes=15)
 LONGEST = timedelta(days=30)
 FINEST = timedelta(hours=47)
-"""Minutes are kept for 48 hours. A window that reaches back further than this begins at an hour."""
+"""Minutes are kept for 48 hours. A window that reaches further back starts at an hour."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANGE = re.compile(r"([0-9]{1,5})([mhd])")
@@ -16,7 +16,10 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 
 
 class BadRange(ValueError):  # ruff: ignore[error-suffix-on-exception-name]  # it names what is bad
-    """The text is no range. The message says why, as the end of a sentence about the field."""
+    """The text is no range.
+
+    The message has the reason, as the end of a sentence about the field.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,8 @@ class Window:
     def back(cls, text: str, now: datetime) -> Self:
         """The window of a range such as `15m`, `24h` or `30d` that ends at `now`.
 
-        It begins at the last minute, or beyond 47 hours at the last hour of UTC, that leaves
-        nothing of the range out. `now` knows its time zone. Raises BadRange.
+        It begins at the last minute (over 47 hours: the last hour, in UTC) that leaves out no part
+        of the range. `now` has a time zone. Raises BadRange.
         """
         span = _span(text)
         grain = timedelta(minutes=1) if span <= FINEST else timedelta(hours=1)
