@@ -1,4 +1,4 @@
-"""Moves what statements counted into the buckets that the statistics are read from."""
+"""Moves the counts that statements recorded into the buckets that statistics are read from."""
 
 import asyncio
 
@@ -18,10 +18,10 @@ log = structlog.get_logger()
 
 
 async def keep_folding(pool: asyncpg.Pool, *, interval_s: float = 1.0) -> None:
-    """Fold every `interval_s` until cancelled; once an hour also delete what is too old.
+    """Fold every `interval_s` until cancelled; once an hour also delete expired data.
 
-    Of several services one folds at a time. Answers are exact whether or not anybody folds, but
-    reading them takes the longer the more there is to fold. A database that is away is asked again.
+    Of several services one folds at a time. Answers are exact even without folding, but more
+    unfolded deltas make reading slower. An unavailable database is tried again.
     """
     clock = asyncio.get_running_loop().time
     prune_at = clock()
@@ -43,7 +43,7 @@ async def keep_folding(pool: asyncpg.Pool, *, interval_s: float = 1.0) -> None:
 
 
 async def fold_all(pool: asyncpg.Pool) -> None:
-    """Fold in batches until nothing is left, or another service is at it."""
+    """Fold in batches until none is left, or another service is folding."""
     statement = load("services.metrics", "fold_statistics.sql")
     while await pool.fetchval(statement, _MOST) >= _MOST:
         pass

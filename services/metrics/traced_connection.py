@@ -1,4 +1,4 @@
-"""A connection whose statements are told to whoever looks at traces."""
+"""A connection that records its statements in traces."""
 
 from functools import lru_cache
 from typing import Any

@@ -1,4 +1,4 @@
-"""Puts the metrics service together, in the order in which it comes to life."""
+"""Composition root of the metrics service, in startup order."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
@@ -56,13 +56,13 @@ log = structlog.get_logger()
 
 _DEPTH_TIMEOUT_S = 1.0
 _MOST_CONNECTIONS = 2000
-"""By gRPC and REST together, where the process may have so many files."""
+"""Concurrent calls by gRPC and REST together, if the process may have so many files."""
 
 Background = set[asyncio.Task[None]]
 
 
 async def serve(stop: asyncio.Event) -> None:
-    """Tell where the webhooks are until `stop` is set, then finish the calls in hand."""
+    """Serve until `stop` is set, then finish the calls in flight."""
     settings = load(MetricsSettings)
     logs.configure("metrics", settings)
     end_in_time(stop, drain_timeout_s=settings.metrics_drain_timeout_s)
@@ -77,7 +77,7 @@ async def serve(stop: asyncio.Event) -> None:
         told.cancel()
         log.info(LogEvent.METRICS_STOPPING)
         exposition.drain()
-        # Streams end by it, also when it was not a signal that ended us.
+        # This ends streams, also when no signal caused the shutdown.
         stop.set()
         for task in ended & background:
             task.result()
@@ -86,7 +86,7 @@ async def serve(stop: asyncio.Event) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What most of the service is made of."""
+    """The parts that most of the service uses."""
 
     settings: MetricsSettings
     registry: CollectorRegistry
@@ -145,7 +145,7 @@ async def _metrics(
 
 
 def _work(parts: _Parts) -> Iterator[Coroutine[Any, Any, None]]:
-    """What goes on behind the calls for as long as we live."""
+    """Background work for the whole life of the process."""
     settings, pool, access = parts.settings, parts.pool, parts.access
     readings = Readings(
         queues=parts.queues,
@@ -219,7 +219,7 @@ async def _listen(
 
 
 def _in_background(stack: AsyncExitStack, *work: Coroutine[Any, Any, None]) -> Background:
-    """The work as tasks, which end before whatever the stack holds already."""
+    """The work as tasks, which end before the resources already on the stack."""
     tasks = {asyncio.create_task(one) for one in work}
     stack.push_async_callback(end, *tasks)
     return tasks

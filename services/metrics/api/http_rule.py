@@ -39,7 +39,7 @@ class HttpRule:
 
 
 def http_rule(method: Method) -> HttpRule:
-    """Raises CannotStartError where the contract says what this service does not know how to do."""
+    """Raises CannotStartError when the contract uses an option that is not supported here."""
     rule = method.http_rule
     verb = rule.WhichOneof("pattern") or ""
     template = getattr(rule, verb, "")

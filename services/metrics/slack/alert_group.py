@@ -5,9 +5,9 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertGroup:
-    """The dead letters of one organisation, event type and error class since they were last quiet.
+    """The dead letters of one organisation, event type and error class since the last quiet time.
 
-    Of `told` people have heard, of `untold` not yet. `example` is the job id of the newest one.
+    `told` are announced, `untold` not yet. `example` is the job id of the newest one.
     """
 
     org_id: UUID

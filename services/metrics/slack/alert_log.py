@@ -18,9 +18,9 @@ _READ_TIMEOUT_S = 5.0
 
 
 class AlertLog:
-    """What people are to be told, in the database. Everything raises one of DATABASE_AWAY.
+    """The pending announcements, in the database. Every method raises one of DATABASE_AWAY.
 
-    `holder` is the process, among all that may tell.
+    `holder` identifies this process among all that may send.
     """
 
     def __init__(self, pool: asyncpg.Pool, access: Access, holder: UUID) -> None:
@@ -29,7 +29,7 @@ class AlertLog:
         self._holder = holder
 
     async def fold(self) -> int:
-        """Put what became dead letters into its groups; of how many there was no room to tell."""
+        """Move new dead letters into their groups; return for how many there was no room."""
         forgotten = 0
         moved = _MOST_FOLDED
         while moved >= _MOST_FOLDED:
@@ -40,15 +40,15 @@ class AlertLog:
         return forgotten
 
     async def groups(self) -> tuple[list[AlertGroup], datetime | None]:
-        """The groups, and the time by the clock of theirs; without groups there is none."""
+        """The groups, and the time by the same clock as theirs; None without groups."""
         rows = await self._read("alert_groups.sql")
         now = rows[0]["now"] if rows else None
         return [_group(row) for row in rows], now
 
     async def take_turn(self, lease: timedelta) -> int | None:
-        """Be the one who sends: how many sends failed in a row.
+        """Become the sender: return how many sends failed in a row.
 
-        None while it is another's turn, and while the channel is to be left alone.
+        None while another process is the sender, and while the channel is backing off.
         """
         failures: int | None = await self._pool.fetchval(
             load(_PACKAGE, "alert_take_turn.sql"), self._holder, lease
@@ -56,25 +56,25 @@ class AlertLog:
         return failures
 
     async def end_turn(self, failures: int, pause: timedelta) -> None:
-        """Nobody sends for so long."""
+        """Release the turn; nobody sends until the wait is over."""
         await self._pool.execute(
             load(_PACKAGE, "alert_end_turn.sql"), self._holder, failures, pause
         )
 
     async def example(self, group: AlertGroup) -> Example | None:
-        """The newest of a group; None where the log has it no more."""
+        """The newest dead letter of a group; None if the log no longer has it."""
         rows = await self._read("alert_example.sql", group.example)
         return Example(**rows[0]) if rows else None
 
     async def unresolved(self, groups: Sequence[AlertGroup]) -> dict[GroupKey, int]:
-        """How many dead letters wait for a person, by group."""
+        """How many dead letters are unresolved, by group."""
         rows = await self._read("alert_unresolved.sql", *_keys(groups))
         return {
             (row["org_id"], row["event_type"], row["error_class"]): row["waiting"] for row in rows
         }
 
     async def settle(self, groups: Sequence[AlertGroup]) -> None:
-        """People know of these groups' untold dead letters, as many as there are here."""
+        """Mark the untold dead letters of these groups as announced, as many as counted here."""
         letters = [group.untold for group in groups]
         await self._pool.execute(
             load(_PACKAGE, "alert_settle.sql"), self._holder, *_keys(groups), letters
@@ -88,7 +88,7 @@ class AlertLog:
         )
 
     async def prune(self) -> None:
-        """Forget what is old, where nobody is told."""
+        """Delete old notices when no channel is configured."""
         while await self._pool.fetchval(load(_PACKAGE, "alert_prune.sql"), _MOST_PRUNED):
             pass
 

@@ -1,4 +1,4 @@
-"""Tells people of dead letters, from what is committed in the database. Nobody waits for it."""
+"""Announces committed dead letters in the channel. Nothing waits for it."""
 
 import asyncio
 import random
@@ -18,10 +18,13 @@ from services.metrics.slack.next_step import GiveUp, Pace, Step, Tell, TellQuiet
 from services.metrics.slack.observe import AlertObserver
 
 _LEASE = timedelta(seconds=30)
-"""Longer than a send and its reads may take. Whoever dies with the turn holds it for as long."""
+"""Longer than a send and its reads may take.
+
+A process that dies with the turn blocks it this long.
+"""
 
 _BETWEEN_MESSAGES_S = 1.0
-"""Slack takes one message a second for a channel."""
+"""Slack accepts one message a second per channel."""
 
 _FINISH_S = 4.0
 
@@ -29,10 +32,10 @@ Jitter = Callable[[], float]
 
 
 class AlertSender:
-    """One of several in as many processes: each message is sent by the one whose turn it is.
+    """Runs in several processes: only the one that has the turn sends.
 
-    A process that dies between a send and its note in the database leaves the message to the next
-    one, who sends it again.
+    If a process dies between a send and its record in the database, the next one sends the message
+    again.
     """
 
     def __init__(
@@ -53,10 +56,10 @@ class AlertSender:
         self._jitter = jitter
 
     async def keep_telling(self, *, interval_s: float = 1.0) -> None:
-        """Look every `interval_s` for what people are to be told, until cancelled.
+        """Check every `interval_s` for something to announce, until cancelled.
 
-        A message in hand is finished first, if that takes no longer than four seconds. A database
-        that is away is asked again.
+        A message in flight is finished first, if that takes at most four seconds. An unavailable
+        database is tried again.
         """
         while True:
             telling = asyncio.create_task(self.tell_next())
@@ -75,7 +78,7 @@ class AlertSender:
             await asyncio.sleep(interval_s)
 
     async def tell_next(self) -> None:
-        """Do the one thing that is due, if it is our turn. Raises one of DATABASE_AWAY."""
+        """Do the one thing that is due, if we have the turn. Raises one of DATABASE_AWAY."""
         forgotten = await self._alerts.fold()
         if forgotten:
             self._observer.no_room(forgotten)
@@ -84,7 +87,7 @@ class AlertSender:
         failures = await self._alerts.take_turn(_LEASE)
         if failures is None:
             return
-        # Another one may have told people since we looked.
+        # Another process may have announced them since we looked.
         step = await self._next_step()
         pause_s = 0.0
         if step is not None:
@@ -96,7 +99,7 @@ class AlertSender:
         return None if now is None else next_step(groups, now, self._pace)
 
     async def _take(self, step: Step, failures: int) -> tuple[int, float]:
-        """How many sends have failed in a row after it, and for how long nobody sends."""
+        """How many sends have failed in a row after it, and how long all senders pause."""
         if isinstance(step, GiveUp):
             await self._alerts.end(step.groups)
             self._observer.expired(len(step.groups), _untold(step.groups))
@@ -127,7 +130,7 @@ class AlertSender:
                 assert_never(step)
 
     async def _unresolved(self, groups: Sequence[AlertGroup]) -> dict[GroupKey, int] | None:
-        """None where counting them takes too long; that they are over is news without it."""
+        """None if counting takes too long; that a group is quiet is news without the count."""
         try:
             return await self._alerts.unresolved(groups)
         except DATABASE_AWAY:

@@ -1,4 +1,4 @@
-"""What an answer of Slack means for the message. Pure."""
+"""What Slack's answer means for the message. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ PASSING = frozenset(
         "team_added_to_org",
     }
 )
-"""What Slack says of failures that pass by themselves."""
+"""Slack's codes for temporary failures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class TryLater:
-    """Not now: Slack is away, slow, or limits the rate."""
+    """Try again later: Slack is unavailable, slow, or limits the rate."""
 
     reason: str
     retry_after_s: float | None = None
@@ -42,7 +42,7 @@ class TryLater:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Slack will not take this message by this way, however often it is sent."""
+    """Slack will never accept this message on this channel."""
 
     reason: str
 
@@ -51,7 +51,7 @@ Answer = Sent | TryLater | Refused
 
 
 def answer_of(status: int, said: str, retry_after_s: float | None) -> Answer:
-    """`said` is the word with which Slack explains itself, SENT_WORD for all being well."""
+    """`said` is Slack's result text; SENT_WORD means success."""
     is_word = _WORD.fullmatch(said) is not None
     reason = said if is_word else f"status_{status}"
     if status == _TOO_MANY or said in {"ratelimited", "rate_limited"}:
@@ -60,7 +60,7 @@ def answer_of(status: int, said: str, retry_after_s: float | None) -> Answer:
         return TryLater(reason, retry_after_s)
     if status in _OK and said == SENT_WORD:
         return Sent()
-    # Somebody else answered in Slack's place.
+    # Something other than Slack answered, such as a proxy.
     if status in _OK and not is_word:
         return TryLater(reason)
     return Refused(reason)

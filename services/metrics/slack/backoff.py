@@ -24,8 +24,8 @@ def wait_s(failures: int, *, retry_after_s: float | None, jitter: float) -> floa
 
 
 def retry_after_s(header: str | None) -> float | None:
-    """What the header asks for, in seconds; None where it is absent or no number of seconds."""
-    # A long row of digits is no time either, and overflows.
+    """Seconds that the header asks for; None when it is absent or not a number."""
+    # A long row of digits is not a delay either, and overflows.
     if header is None or not header.strip().isdecimal() or len(header.strip()) > _MOST_DIGITS:
         return None
     return float(header)

@@ -35,7 +35,7 @@ class Bot:
 def _answer_in(error: SlackApiError) -> Answer:
     response = error.response
     headers = {name.lower(): value for name, value in response.headers.items()}
-    # An answer that is no JSON comes as another kind of response.
+    # An answer that is not JSON arrives as another kind of response.
     data = getattr(response, "data", None)
     said = str(data.get("error")) if isinstance(data, dict) else ""
     status = getattr(response, "status_code", None) or response.status

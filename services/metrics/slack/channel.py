@@ -7,7 +7,7 @@ SEND_TIMEOUT_S = 5
 
 
 class Channel(Protocol):
-    """A place where people read."""
+    """A Slack channel."""
 
     async def send(self, message: Message) -> Answer:
-        """Try once, for SEND_TIMEOUT_S at most. Whatever happens there is an answer."""
+        """Try once, for at most SEND_TIMEOUT_S. Every failure is returned as an answer."""

@@ -8,13 +8,13 @@ _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where people find more. What is not configured is left out of messages."""
+    """Links in messages. Those that are not configured are left out."""
 
     trace_url_template: str | None = None
     dashboard_url: str | None = None
 
     def trace_of(self, trace_id: str | None) -> str | None:
-        """The address of a trace; None where there is no trace, or no place to see it."""
+        """The URL of a trace; None without a trace or a trace viewer."""
         if self.trace_url_template is None or not trace_id or not _TRACE_ID.fullmatch(trace_id):
             return None
         return self.trace_url_template.replace(TRACE_ID_PLACE, trace_id)

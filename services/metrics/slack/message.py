@@ -1,4 +1,4 @@
-"""Builds what Slack is sent. Pure."""
+"""Builds Slack messages. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +13,9 @@ from services.metrics.slack.redaction import without_secrets
 _LONGEST_NAME = 80
 _LONGEST_ERROR = 300
 _MOST_LINES = 10
-# Slack takes 3,000 characters in one text.
+# Slack accepts 3,000 characters in one text.
 _LONGEST_LIST = 2_500
-# What a shell takes as it is: a command is there to be copied.
+# Characters that need no quoting in a shell: people copy the command.
 _PLAIN = re.compile(r"[\w.:-]+", re.ASCII)
 
 Block = dict[str, Any]
@@ -23,7 +23,7 @@ Block = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`text` is what notifications show; `blocks` are what the channel shows."""
+    """`text` appears in notifications; `blocks` appear in the channel."""
 
     text: str
     blocks: list[Block]
@@ -31,7 +31,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One dead letter, as the log has it."""
+    """One dead letter from the log."""
 
     attempts: int
     max_attempts: int
@@ -40,7 +40,7 @@ class Example:
 
 
 def about_one(group: AlertGroup, example: Example | None, links: Links) -> Message:
-    """Tells of the dead letters of a group. Without an example where the log has forgotten it."""
+    """Announce the dead letters of a group; without an example if the log no longer has it."""
     headline = f"{_dead_letters(group.untold)}: {_name(group)}"
     blocks = [
         _section(f":rotating_light: *{_dead_letters(group.untold)}*"),
@@ -54,7 +54,7 @@ def about_one(group: AlertGroup, example: Example | None, links: Links) -> Messa
 
 
 def about_many(groups: Sequence[AlertGroup], links: Links) -> Message:
-    """Tells of many groups at once, of the largest by name."""
+    """Announce many groups at once, the largest ones by name."""
     total = sum(group.untold for group in groups)
     headline = f"{_dead_letters(total)}, in {len(groups):,} groups"
     by_size = sorted(groups, key=lambda group: -group.untold)
@@ -70,9 +70,9 @@ def about_many(groups: Sequence[AlertGroup], links: Links) -> Message:
 def about_quiet(
     groups: Sequence[AlertGroup], waiting: Mapping[GroupKey, int] | None, links: Links
 ) -> Message:
-    """Tells that no more come.
+    """Announce that a group is quiet.
 
-    `waiting` counts, by group, those that nobody has resolved; None where that is not known.
+    `waiting` counts the unresolved dead letters by group; None when that is unknown.
     """
     headline = "No more dead letters"
     if len(groups) == 1:

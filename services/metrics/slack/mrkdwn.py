@@ -1,4 +1,4 @@
-"""Text as Slack takes it: what strangers wrote must neither format, link nor call anybody."""
+"""Escapes text for Slack: untrusted text must not format, link or mention anyone."""
 
 from datetime import datetime
 from urllib.parse import quote
@@ -7,12 +7,12 @@ from services.metrics.slack.redaction import without_secrets
 
 
 def shown(text: str, *, most: int) -> str:
-    """A stranger's text in one line, without secrets, at most so long, and escaped."""
+    """Untrusted text on one line, without secrets, shortened and escaped."""
     return escaped(shortened(without_secrets(text), most=most))
 
 
 def code(text: str, *, most: int) -> str:
-    """As `shown`, as code: nothing in it is taken for formatting."""
+    """Like `shown`, as code: nothing in it is formatting."""
     inner = shown(text.replace("`", "'"), most=most)
     return f"`{inner or ' '}`"
 
@@ -27,12 +27,12 @@ def shortened(text: str, *, most: int) -> str:
 
 
 def escaped(text: str) -> str:
-    """The three characters that Slack gives a meaning; `<!channel>` then calls nobody."""
+    """Escape the three characters that are special in Slack, which also disables `<!channel>`."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def link(url: str, label: str) -> str:
-    """`label` is ours. Of the address nothing can end the link."""
+    """`label` is trusted. Nothing in the address can end the link."""
     return f"<{escaped(quote(url, safe=_OF_ADDRESSES))}|{label}>"
 
 

@@ -1,4 +1,4 @@
-"""Decides what people are told next. Pure: the groups and the time are given."""
+"""Decides what to announce next. Pure: groups and time are arguments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from datetime import datetime, timedelta
 from services.metrics.slack.alert_group import AlertGroup
 
 MOST_APART = 20
-"""When more groups than this are due at once, one message tells of them all."""
+"""When more groups than this are due at once, one message covers all of them."""
 
 MOST_MESSAGES = 20
-"""In one interval, however many groups there are."""
+"""Messages in one interval, for any number of groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How long what waits.
+    """The waits between announcements.
 
-    `gather`: the first dead letters of a group for others, and the end of a group for other ends.
-    `interval`: between two messages about a group. `quiet`: without another one for so long, it is
-    over. `give_up`: what could not be told for so long is not told any more.
+    `gather`: how long the first dead letters of a group wait for others, and a quiet group for
+    other quiet groups. `interval`: between two messages about a group. `quiet`: without a new one
+    for this long, a group is over. `give_up`: what could not be announced for this long is dropped.
     """
 
     gather: timedelta
@@ -30,21 +30,21 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Tell of the dead letters of these groups, in one message."""
+    """Announce the dead letters of these groups, in one message."""
 
     groups: tuple[AlertGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TellQuiet:
-    """Tell that these groups are quiet, in one message."""
+    """Announce that these groups are quiet, in one message."""
 
     groups: tuple[AlertGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """These groups are too old to be told of."""
+    """These groups are too old to announce."""
 
     groups: tuple[AlertGroup, ...]
 
@@ -53,7 +53,7 @@ Step = Tell | TellQuiet | GiveUp
 
 
 def next_step(groups: Sequence[AlertGroup], now: datetime, pace: Pace) -> Step | None:
-    """The one thing to do now, if there is one. What has waited longest comes first."""
+    """The one thing to do now, if there is one. The longest wait comes first."""
     too_old = tuple(group for group in groups if _is_too_old(group, now, pace))
     if too_old:
         return GiveUp(too_old)
@@ -75,7 +75,7 @@ def _is_due(group: AlertGroup, now: datetime, pace: Pace) -> bool:
 
 
 def _messages(groups: Sequence[AlertGroup], now: datetime, pace: Pace) -> int:
-    """How many told of these groups in the last interval; of what one told, the times are one."""
+    """How many messages covered these groups in the last interval. One message has one time."""
     times = {group.told_at for group in groups if group.told_at is not None}
     return sum(now - told_at < pace.interval for told_at in times)
 

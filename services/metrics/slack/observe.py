@@ -1,4 +1,4 @@
-"""What the sending of alerts tells: a count of messages by what became of them, and log lines."""
+"""Instruments of the alerts: a count of messages by outcome, and log lines."""
 
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 
 class Outcome(StrEnum):
-    """Of one message, or of one try to send it."""
+    """The outcome of one message, or of one attempt to send it."""
 
     SENT = "sent"
     RATE_LIMITED = "rate_limited"
@@ -46,7 +46,7 @@ class AlertObserver:
         self._dropped(Outcome.EXPIRED, "expired", groups, dead_letters)
 
     def no_room(self, dead_letters: int) -> None:
-        """There are too many groups: of these dead letters people are not told."""
+        """Log that there are too many groups: these dead letters are not announced."""
         self._dropped(Outcome.NO_ROOM, "no_room", 0, dead_letters)
 
     def database_is_away(self, reason: str) -> None:

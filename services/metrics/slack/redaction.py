@@ -1,7 +1,7 @@
-"""Takes out of an error message what may be a secret or a piece of a payload. Pure.
+"""Removes possible secrets and payload data from an error message. Pure.
 
-A handler's error says whatever its author, or a library, put into it. What people need at a glance
-is its shape; the whole text is in the log, behind a token.
+A handler's error may contain anything that its author or a library put into it. A reader needs its
+shape at a glance; the full text is in the log, behind a token.
 """
 
 import re
@@ -9,7 +9,7 @@ import re
 from ringback.contract.redaction.secret_names import Name, judge
 
 _LONGEST = 1_000
-"""Characters looked at. Nobody is shown more."""
+"""Characters that are examined. No message shows more."""
 
 _HIDDEN = "***"
 
@@ -19,7 +19,7 @@ _VALUE = re.compile(
     r"(?:(?:bearer|basic)\s+)?(?:'[^']*'?|\"[^\"]*\"?|[^\s,;)]+)",
     re.IGNORECASE,
 )
-# "secret hunter2" is one; "token expired" and "password is wrong" are none.
+# "secret hunter2" contains one; "token expired" and "password is wrong" do not.
 _SAID = re.compile(
     r"\b((?:secret|token|password|pwd|(?:api|access|private)[-_ ]?key|signature|credentials?)\s+"
     r"(?:is\s+|was\s+)?)(?=\S*\d)\S+",
@@ -38,14 +38,14 @@ _NUMBER = re.compile(r"\+?\d[\d ()-]{5,}\d")
 
 
 def without_secrets(text: str) -> str:
-    """One line of the text, without what may be a secret or of a payload.
+    """One line of the text, without possible secrets or payload data.
 
-    Credentials, the details of addresses, quoted values, nested data, mail addresses and long
-    numbers are replaced.
+    Replaces credentials, the details of addresses, quoted values, nested data, mail addresses and
+    long numbers.
     """
     line = " ".join(_printable(text[: 2 * _LONGEST]).split())
     if len(line) > _LONGEST:
-        # Half a secret may not look like one.
+        # Half a secret may not be recognizable.
         line = line[:_LONGEST].rpartition(" ")[0]
     line = _KEY_FILE.sub(_HIDDEN, line)
     line = _ADDRESS.sub(_host_alone, line)
@@ -61,12 +61,12 @@ def without_secrets(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without what moves the cursor, turns the direction of writing, or cannot be encoded."""
+    """Remove cursor movement, changes of writing direction, and what cannot be encoded."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _host_alone(found: re.Match[str]) -> str:
-    # A password may hold a slash, so what is before the last @ goes, wherever it stands.
+    # A password may contain a slash, so everything up to the last @ is removed.
     rest = found[2].rpartition("@")[2]
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
     return f"{found[1]}://{host if _HOST.fullmatch(host) else _HIDDEN}/…"

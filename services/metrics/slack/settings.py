@@ -39,7 +39,7 @@ def _trace_template(value: str) -> str:
 
 
 class SlackSettings(Settings):
-    """Where people are told of dead letters, if anywhere, and how often."""
+    """Where dead letters are announced, if anywhere, and how often."""
 
     slack_webhook_url: Annotated[SecretStr, AfterValidator(_secret_address)] | None = Field(
         default=None,
@@ -90,7 +90,7 @@ class SlackSettings(Settings):
     @classmethod
     def _one_way_and_whole(cls, value: str | None, info: ValidationInfo) -> str | None:
         if "slack_webhook_url" not in info.data or "slack_bot_token" not in info.data:
-            # One is named already as not good.
+            # One of them is already reported as invalid.
             return value
         if info.data["slack_bot_token"] is None:
             if value is not None:

@@ -1,4 +1,4 @@
-"""Puts together what tells people of dead letters."""
+"""Assembles the announcements of dead letters."""
 
 import asyncio
 from datetime import timedelta
@@ -25,7 +25,7 @@ _PRUNE_EVERY_S = 60.0
 async def keep_telling(
     settings: SlackSettings, pool: asyncpg.Pool, access: Access, registry: CollectorRegistry
 ) -> None:
-    """Tell people of dead letters until cancelled; where nobody is to be told, forget old ones."""
+    """Announce dead letters until cancelled; without a channel, delete old notices."""
     observer = AlertObserver(registry)
     alerts = AlertLog(pool, access, uuid4())
     channel = _channel(settings)

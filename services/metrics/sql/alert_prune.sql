@@ -1,2 +1,2 @@
--- Forget old notices where nobody is to be told, at most $1; how many were forgotten.
+-- Delete at most $1 old notices, when no channel is configured; returns how many were deleted.
 SELECT prune_webhook_alerts($1)

@@ -1,4 +1,4 @@
--- How many dead letters of each group of $1 to $3 wait for a person; a group without one is left out.
+-- How many dead letters of each group of $1 to $3 are unresolved; groups without one are left out.
 SELECT log.org_id, log.event_type, left(log.error_class, 200) AS error_class, count(*) AS waiting
 FROM webhook_delivery_log AS log
 JOIN unnest($1::uuid[], $2::text[], $3::text[]) AS told (org_id, event_type, error_class)

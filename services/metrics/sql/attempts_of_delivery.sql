@@ -1,4 +1,4 @@
--- The attempts of one webhook that ended, in their order.
+-- The ended attempts of one webhook, in order.
 SELECT attempt, outcome, started_at, ended_at, duration_ms, error_class, error_message,
        trace_id, span_id
 FROM webhook_delivery_attempts

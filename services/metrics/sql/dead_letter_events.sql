@@ -1,6 +1,6 @@
--- The events of $1, of which the ids lie between $2 and $3, newest first, as far as they fit into $4
--- bytes together; one that alone does not fit takes no room. What does not fit is not read: the size
--- of a stored value is known unread. As a text it may be larger.
+-- The events of $1 with ids between $2 and $3, newest first, as many as fit into $4 bytes together.
+-- An event that is too large alone is skipped. Events that do not fit are not read: the size of a
+-- stored value is known without reading it. As text it may be larger.
 SELECT id, size_bytes, before_bytes + size_bytes <= $4 AS fits,
        CASE WHEN webhook_has_payload(event_data) AND before_bytes + size_bytes <= $4
             THEN event_data::text END AS event_data

@@ -1,11 +1,11 @@
--- Webhooks with ids below $1 and not below $2, newest first, that match all that is given (null or
--- false: whatever it is): statuses, unresolved, event type, error class, call, created from, created
--- before. It looks at $3 of them at most and answers $4 at most. The last that it may look at is
--- answered also where it does not match, for the next page begins after it.
---
--- Of a tenant, $12 and $13 are its organisation. Row level security says so already, but the planner
--- then guesses that every organisation has its share, and might look for a small one's webhooks among
--- those of all. A range is guessed to be narrow, so it takes the index that begins with it.
+-- Webhooks with ids from $2 up to below $1, newest first, that match every given filter (null or
+-- false: no filter): statuses, unresolved, event type, error class, call, created from, created
+-- before. It reads at most $3 of them and returns at most $4. The last row it may read is returned
+-- even if it does not match, because the next page begins after it.
+-- For a tenant, $12 and $13 are its organisation. Row level security has the same condition, but
+-- with it alone the planner assumes that all organisations are of equal size, and might search for
+-- a small one's webhooks among everyone's. It assumes that a range is narrow, so it uses the index
+-- that begins with the organisation.
 SELECT *
 FROM (
     SELECT looked_at.*, (

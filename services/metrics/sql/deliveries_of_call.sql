@@ -1,6 +1,6 @@
--- As `deliveries.sql`, looking only at those of one call. They are few, so they are all read by the
--- index of calls, of every day, and then sorted. Any other condition beside the call would tempt the
--- planner to another index.
+-- Like `deliveries.sql`, for one call only. A call has few webhooks, so all of them are read by the
+-- index of calls, from every day, and then sorted. Any other condition might lead the planner to
+-- another index.
 WITH of_call AS MATERIALIZED (
     SELECT id, org_id, endpoint_id, event_type, status, attempts, max_attempts, created_at,
            last_attempt_at, completed_at, error_class, error_message, call_id, duplicate_of,

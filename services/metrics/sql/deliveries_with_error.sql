@@ -1,4 +1,4 @@
--- As `deliveries.sql`, looking only at those with an error: they have an index of their own.
+-- Like `deliveries.sql`, only those with an error: they have their own index.
 SELECT *
 FROM (
     SELECT looked_at.*, (

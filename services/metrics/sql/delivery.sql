@@ -1,4 +1,4 @@
--- One webhook, with its event unless that is still on its way from the broker.
+-- One webhook, with its event unless that has not arrived from the broker yet.
 SELECT id, org_id, endpoint_id, event_type, status, attempts, max_attempts, created_at,
        last_attempt_at, completed_at, error_class, error_message, call_id, duplicate_of,
        retry_of, retried_as, resolution, resolved_at, altered,

@@ -1,5 +1,5 @@
 -- Unresolved dead letters by event type and error class, after the group ($1, $2); null: from the
--- first one. $3 groups at most, each with its newest webhook.
+-- first one. At most $3 groups, each with its newest webhook.
 WITH page AS (
     SELECT event_type, error_class, count(*) AS count, min(created_at) AS first_seen,
            max(created_at) AS last_seen, max(job_id COLLATE "C")::uuid AS latest

@@ -1,2 +1,2 @@
--- Sums up what statements counted of each gateway's life.
+-- Add up the counts of each gateway instance.
 SELECT fold_webhook_gateway_rows()

@@ -1,7 +1,8 @@
--- For the rest of this transaction: read an index in its order and stop when there is enough, and of
--- two indexes take that with fewer rows, however few pages the other has. What an organisation has is
--- guessed as an average; of a large one everything would be read and sorted. The plan is the same for
--- all values, so it is made once per connection and not over all days each time.
+-- For the rest of this transaction: read an index in its order and stop when there are enough rows,
+-- and of two indexes use the one with fewer rows, however few pages the other has. The planner
+-- assumes an average size for every organisation; for a large one it would read and sort
+-- everything. The plan is the same for all values, so it is made once per connection, not over all
+-- days each time.
 SELECT set_config('enable_sort', 'off', true),
        set_config('enable_bitmapscan', 'off', true),
        set_config('enable_seqscan', 'off', true),

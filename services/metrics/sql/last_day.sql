@@ -1,4 +1,4 @@
--- What became of the webhooks of the last 24 hours, of all organisations. Without an end: a
+-- Results of the webhooks of the last 24 hours, of all organisations. There is no upper limit: a
 -- gateway's clock may be ahead of ours.
 SELECT coalesce(sum(completed), 0)::bigint AS completed,
        coalesce(sum(failed + dead_letter), 0)::bigint AS failed

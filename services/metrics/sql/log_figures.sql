@@ -1,6 +1,6 @@
--- What the log says of itself in one look: the ledger, the statuses of the last 24 hours (pending
--- still holds what is being processed), the oldest ages in seconds, the days made ahead,
--- and the extra days.
+-- Figures of the log from one read: the ledger, the statuses of the last 24 hours (pending includes
+-- those being processed), the oldest ages in seconds, the partitions created ahead, and the extra
+-- days.
 SELECT ledger.accepted, ledger.deficit,
        ages.pending AS oldest_pending_s, ages.failed AS oldest_failed_s,
        webhook_partition_days_ahead() AS days_ahead, webhook_extra_day_count() AS extra_days,

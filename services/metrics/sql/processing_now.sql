@@ -1,4 +1,4 @@
--- Whether processing is paused, and what the processors that were heard of in ten seconds say.
+-- Whether processing is paused, and the reports of processors from the last ten seconds.
 SELECT coalesce(processing.paused, false) AS paused, processing.changed_at, processing.changed_by,
        processing.reason, living.processors, living.processors_paused, living.in_hand
 FROM (

@@ -1,5 +1,5 @@
--- The retry that a webhook is, and the retry that was made of it. Where the original was a duplicate:
--- of which webhook.
+-- Whether this webhook is a retry, and the retry made from it. If the original was a duplicate: of
+-- which webhook.
 SELECT retry.original, retry.new_id, retry.actor, retry.reason, retry.created_at,
        retry.published_at, before.duplicate_of
 FROM webhook_retries AS retry

@@ -1,5 +1,6 @@
--- Whether processors take work, and how many webhooks of all organisations (their statistics are
--- under $1) arrived per second in this minute and the one before. Retries are no arrivals.
+-- Whether processors consume, and how many webhooks of all organisations (their statistics are
+-- under $1) arrived per second in this minute and the previous one. Retries do not count as
+-- arrivals.
 WITH span AS (
     SELECT date_trunc('minute', clock_timestamp(), 'UTC') - interval '1 minute' AS beginning,
            clock_timestamp() AS now

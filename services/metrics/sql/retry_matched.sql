@@ -1,2 +1,2 @@
--- How many dead letters a run of retries would look at.
+-- How many dead letters a bulk retry would read.
 SELECT count(*) FROM matching_dead_letters($1, $2, $3, $4, $5, $6, $7)

@@ -1,4 +1,4 @@
--- What the message of one retry is made of, and where the webhook that is retried was first traced.
+-- The parts of one retry's message, and the first trace of the webhook that is retried.
 SELECT log.id, log.org_id, log.endpoint_id, log.event_type, log.event_data::text AS body,
        log.dedup_key, log.gateway_life, retry.original, retry.received_at,
        first.trace_id, first.span_id

@@ -1,2 +1,2 @@
--- What became of webhooks that were made from dead letters.
+-- Results of webhooks that were created from dead letters.
 SELECT id, status, attempts FROM webhook_delivery_log WHERE id = ANY ($1::uuid[])

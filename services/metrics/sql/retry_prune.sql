@@ -1,2 +1,2 @@
--- Forgets retries whose webhooks the log has forgotten, at most so many; says how many.
+-- Delete at most so many retries whose webhooks the log has deleted; returns how many.
 SELECT prune_webhook_retries($1)

@@ -1,3 +1,3 @@
--- The beginning or the end of a run of retries.
+-- The start or the end of a bulk retry.
 INSERT INTO webhook_audit (actor, role, org_id, action, reason, details)
 VALUES ($1, $2, $3, $4, $5, $6::jsonb)

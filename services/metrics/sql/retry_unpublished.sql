@@ -1,5 +1,5 @@
--- Retries that are older than $1 and of which no confirm is known, oldest first, $2 at most. They are
--- locked until the end of the transaction: another sweeper takes others.
+-- Retries older than $1 without a recorded confirm, oldest first, $2 at most. They are locked until
+-- the end of the transaction, so another sweeper skips them.
 SELECT log.id, log.org_id, log.endpoint_id, log.event_type, log.event_data::text AS body,
        log.dedup_key, log.gateway_life, retry.original, retry.received_at,
        first.trace_id, first.span_id

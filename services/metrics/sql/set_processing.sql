@@ -1,4 +1,5 @@
--- Pause or resume, and how processing stands then. A processor not heard of for 10 s is none.
+-- Pause or resume, and return the resulting state. A processor without a report for 10 s is not
+-- counted.
 SELECT standing.paused, standing.changed_at, standing.changed_by, standing.reason,
        processors.all_of_them, processors.paused_of_them
 FROM set_webhook_processing($1, $2, $3, $4) AS standing

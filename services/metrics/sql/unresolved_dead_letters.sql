@@ -1,2 +1,2 @@
--- Dead letters that wait for a person. A function, because the service's own role sees no webhook.
+-- Unresolved dead letters. A function, because the service's own role cannot see webhooks.
 SELECT count_unresolved_dead_letters()
