@@ -1,1 +1,1 @@
-"""Makes the attempts: takes webhooks from the broker, runs their handlers, writes down the end."""
+"""Attempt webhooks: receive them from the broker, run their handlers and record the results."""

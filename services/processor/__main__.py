@@ -3,7 +3,7 @@ import sys
 from ringback.runtime.end_by_signal import end_by_sigterm
 
 if __name__ == "__main__":
-    # Before the rest, which takes a second or two to load, and reads OTEL_ variables.
+    # Import this first: the rest takes a second or two to load, and reads OTEL_ variables.
     end_by_sigterm()
 
     from ringback.runtime.otel_variables import drop_unusable

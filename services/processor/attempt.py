@@ -1,4 +1,4 @@
-"""One attempt, from the webhook in hand to the outcome that stands in the log."""
+"""One attempt, from the webhook in flight to the outcome recorded in the log."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from services.processor.transaction_attempt import complete_in_transaction
 
 @dataclass(frozen=True, slots=True)
 class Commits:
-    """Where attempts that begin and end at the same time meet."""
+    """The group commits that combine attempts beginning or ending at the same time."""
 
     begin: GroupCommit[Attempting, Begun]
     finish: GroupCommit[Ended, Recorded]
@@ -38,7 +38,7 @@ _TRANSACTION_LOST: tuple[type[BaseException], ...] = (*STATEMENT_ERRORS, Transac
 
 
 class Attempts:
-    """Makes attempts. An outcome is in the log, for good, before it is returned."""
+    """Make attempts. An outcome is committed to the log before it is returned."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class Attempts:
         self._turns = OneAtATime()
 
     async def make(self, delivery: Delivery, span: MessageSpan) -> AttemptOutcome:
-        """Run the handlers of a webhook and record what they came to, in the span of its message.
+        """Run the handlers of a webhook and record the outcome, in the span of its message.
 
-        A redelivery runs nothing: the recorded outcome is returned again. One that comes while
-        its webhook is in hand, as after a lost connection, waits for that outcome. Raises
-        DatabaseAwayError when nothing could be recorded; the webhook is then to be returned. Raises
-        TransactionLostError when nothing was recorded although the database is there.
+        A redelivery runs nothing: the recorded outcome is returned again. If it arrives while its
+        webhook is still in flight, for example after a lost connection, it waits for that outcome.
+        Raises DatabaseAwayError when nothing could be recorded; the caller then requeues it.
+        Raises TransactionLostError when nothing was recorded although the database is available.
         """
         async with self._turns.turn(delivery.envelope.job_id):
             attempting = Attempting(delivery, span, self._now())
@@ -113,7 +113,7 @@ class Attempts:
                 effects=outcome.effects,
             )
         except _TRANSACTION_LOST as exc:
-            # The connection may have ended for a reason of its own. Only another one can tell.
+            # The connection may have ended for its own reason. Only another one can find out.
             if await self._watch.is_answering():
                 raise TransactionLostError(f"{type(exc).__qualname__}: {exc}") from exc
             self._watch.failed(exc)
@@ -128,7 +128,7 @@ class Attempts:
         return completed(_effects(chosen, _redacted(event, attempting), span))
 
     def _duplicate(self, chosen: Chosen, attempting: Attempting) -> Outcome:
-        """A duplicate, for which no handler runs. A second report of a call may hold more."""
+        """Record a duplicate; no handler runs. A second report of a call may contain more."""
         event = self._event(attempting)
         if not ends_call(event.type, event.message):
             return DUPLICATE
@@ -139,7 +139,7 @@ class Attempts:
         try:
             return await self._finish_as(attempting, outcome)
         except DATA_REFUSED as exc:
-            # The effects cannot be stored. That is the event's own failure, and is told as such.
+            # The effects cannot be stored. That is the event's own failure, recorded as such.
             unstorable = failed(
                 type(exc).__qualname__, "The effects of the event cannot be stored."
             )
@@ -171,7 +171,7 @@ class Attempts:
 
 
 def _redacted(event: Event, attempting: Attempting) -> Event:
-    """The event as it may be written to our own tables, which the built-in handler does."""
+    """The event as it may be written to our own tables, which is the built-in handler's job."""
     return replace(event, message=message_in(attempting.delivery.redacted.value))
 
 

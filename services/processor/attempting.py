@@ -8,7 +8,7 @@ from services.processor.stopwatch import Stopwatch
 
 @dataclass(frozen=True, slots=True)
 class Attempting:
-    """An attempt under way; `handling` runs while handlers do."""
+    """An attempt in progress; `handling` measures the time while handlers run."""
 
     delivery: Delivery
     span: MessageSpan

@@ -1,13 +1,13 @@
-"""Whether the work queue still gets what is published."""
+"""Checks that the work queue still receives what is published."""
 
 from ringback.contract.topology import WEBHOOKS, WORK_BINDING
 from ringback.runtime.management_api import ManagementError, management_api
 
 
 class BindingWatch:
-    """Asks the broker's management API: AMQP does not tell bindings.
+    """Ask the broker's management API, because AMQP cannot list bindings.
 
-    Without its binding the queue stays empty, and all that is published goes to the dead letters.
+    Without its binding the queue stays empty, and everything published becomes a dead letter.
     """
 
     def __init__(self, url: str | None, amqp_url: str) -> None:
@@ -15,7 +15,7 @@ class BindingWatch:
         self._amqp_url = amqp_url
 
     async def is_bound(self) -> bool:
-        """False only if the API says that it is not. One that is not set, or away, says nothing."""
+        """False only if the API reports no binding. A missing or unreachable API proves nothing."""
         if self._url is None:
             return True
         try:

@@ -28,24 +28,24 @@ T = TypeVar("T")
 
 
 class Reading(NamedTuple):
-    """A column's value. It is `derived` where the event states something else that implies it."""
+    """A column's value. It is `derived` if the event states something else that implies it."""
 
     value: Value
     derived: bool = False
 
 
 def ends_call(event_type: str, message: Message) -> bool:
-    """Whether an event is sent once, when its call has ended: a second one may hold more."""
+    """Whether an event is sent once, after its call ended: a second one may contain more."""
     return event_type == REPORT or (
         event_type == STATUS_UPDATE and message.get("status") == "ended"
     )
 
 
 def columns_of(event: Event) -> dict[str, Reading]:
-    """What an event says of its call, by column. Of several places the first is trusted most.
+    """The columns that an event gives for its call. The first of several places is trusted most.
 
     The `call` object is often a snapshot from the call's creation, so the message itself comes
-    before it. Costs and transcripts are read from the events that have them when they are final.
+    before it. Costs and transcripts are read from the events in which they are final.
     """
     message = event.message
     started_at, ended_at = _started_at(event), _ended_at(event)
@@ -81,7 +81,7 @@ def columns_of(event: Event) -> dict[str, Reading]:
 
 
 def _first(read: Callable[[Any], T | None], message: Message, *paths: str) -> T | None:
-    """What is read from the first of these places that holds something to read."""
+    """The value of the first of these places that has one."""
     for path in paths:
         value = read(value_at(message, path))
         if value is not None:
@@ -102,7 +102,7 @@ def _ended_at(event: Event) -> Reading:
 
 
 def _time(event: Event, name: str, status: str) -> Reading:
-    """A time as stated, or that of the status update that says it happened."""
+    """A stated time, or that of the status update that reports the change."""
 
     def read(value: Any) -> datetime | None:
         return time_of(value, event.received_at)
@@ -136,7 +136,7 @@ def _cost(message: Message) -> float | None:
     known = [part for part in parts if part is not None]
     if known:
         return math.fsum(known)
-    # A snapshot says 0, which nobody was charged.
+    # A snapshot contains 0, which nobody was charged.
     return _first(
         lambda value: read(value) or None, message, "call.cost", "call.costBreakdown.total"
     )
@@ -163,7 +163,7 @@ def _transcript(event: Event) -> Reading:
 
 
 def _spoken(messages: Any) -> str | None:
-    """The messages of a conversation in the form of Vapi's transcripts, a line for each."""
+    """The messages of a conversation in the form of Vapi's transcripts, one line each."""
     lines = []
     for message in messages if isinstance(messages, list) else ():
         role = value_at(message, "role")

@@ -1,4 +1,4 @@
-"""Keeps `sys.exit()` in a task that a handler started from ending the process."""
+"""Stops `sys.exit()` in a task that a handler started from ending the process."""
 
 import asyncio
 from collections.abc import Coroutine, Generator
@@ -23,9 +23,9 @@ def _as_error() -> Generator[None, None, None]:
 
 
 class _Contained(Coroutine[Any, Any, Any]):
-    """A coroutine that raises HandlerExitError where the one within asks the process to end.
+    """Wrap a coroutine so that a request to end the process raises HandlerExitError.
 
-    asyncio raises those two errors out of the event loop, whoever waits for the task.
+    asyncio lets those two errors leave the event loop, even if another task awaits this one.
     """
 
     def __init__(self, inner: Coroutine[Any, Any, Any]) -> None:
@@ -47,7 +47,7 @@ class _Contained(Coroutine[Any, Any, Any]):
 
 
 def contain_exits(loop: asyncio.AbstractEventLoop) -> None:
-    """Have the loop contain the tasks that handlers start from now on; once is enough."""
+    """Make the loop contain the tasks that handlers start from now on. Call it once."""
     if loop.get_task_factory() is not _new_task:
         loop.set_task_factory(_new_task)
 

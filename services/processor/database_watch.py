@@ -1,4 +1,4 @@
-"""Knows since when the database is away, and until when webhooks are held for it."""
+"""Knows since when the database is unavailable, and until when webhooks wait for it."""
 
 import asyncio
 import time
@@ -19,10 +19,10 @@ _LACKING: tuple[type[BaseException], ...] = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
     asyncpg.UndefinedFunctionError,
-    # No more extra days may be made.
+    # The limit of extra days is reached.
     asyncpg.ConfigurationLimitExceededError,
 )
-"""What waiting does not mend: a right that was not granted, a migration that was not applied."""
+"""Errors that waiting does not fix: a missing grant, or a migration that was not applied."""
 _REMEDY = (
     "Run `ringback migrate`, grant the right to the processor's database role, "
     "or see docs/runbooks/RingbackExtraDays.md."
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class DatabaseWatch:
-    """Those who use the database tell it how that went; those who take webhooks ask it."""
+    """Users of the database report how it went; the queue consumers ask for the result."""
 
     def __init__(
         self,
@@ -55,12 +55,12 @@ class DatabaseWatch:
 
     @property
     def was_away_recently(self) -> bool:
-        """Whether messages may have been returned for the database's sake, not for their own."""
+        """Whether messages may have been requeued because of the database."""
         return self._last_away is not None and self._clock() - self._last_away < _RECENTLY_S
 
     @property
     def is_lacking(self) -> bool:
-        """Whether the database refuses us for want of a right, or of something in its schema."""
+        """Whether the database refuses us because a grant or a part of its schema is missing."""
         return self._last_lack is not None and self._clock() - self._last_lack < _STILL_LACKING_S
 
     def failed(self, exc: BaseException) -> None:
@@ -85,25 +85,25 @@ class DatabaseWatch:
         self._lack, self._last_lack = what, self._clock()
 
     def held_long_enough(self) -> bool:
-        """Whether the database has been away for as long as webhooks are held for it."""
+        """Whether the database has been unavailable for as long as webhooks wait for it."""
         return self._away_since is not None and self._clock() - self._away_since >= self._hold_s
 
     async def is_answering(self) -> bool:
-        """Ask the database now, on a connection of its own; changes nothing here."""
+        """Ping the database now, on its own connection; the state here does not change."""
         try:
             async with asyncio.timeout(_PING_TIMEOUT_S):
                 await self._ping()
-        except Exception:  # ruff: ignore[blind-except]  # whatever it is, nobody could work with it
+        except Exception:  # ruff: ignore[blind-except]  # any error means that the database cannot be used
             return False
         return True
 
     async def until_it_answers(self) -> None:
-        """Return once the database answers a ping, and so has all that a ping asks for."""
+        """Return once the database answers a ping, and with it everything that the ping checks."""
         while True:
             try:
                 async with asyncio.timeout(_PING_TIMEOUT_S):
                     await self._ping()
-            except Exception as exc:  # ruff: ignore[blind-except]  # else nothing would ever be taken again
+            except Exception as exc:  # ruff: ignore[blind-except]  # otherwise consuming would never resume
                 self.failed(exc)
                 await asyncio.sleep(_PING_WAIT_S)
             else:

@@ -1,4 +1,4 @@
-"""What a message of the dead-letter queue says about itself. Pure; any message gives an answer."""
+"""Reads a message of the dead-letter queue. Pure; any message gives a result."""
 
 import base64
 import hashlib
@@ -26,17 +26,17 @@ from services.processor.log_rows import LogRow
 from services.processor.policy import CRASHED, Failure, Forward, bury
 
 NOBODYS_ORG = UUID(int=0)
-"""The org of messages that no gateway of ours published. No endpoint may have it."""
+"""The org of messages that no gateway published. No endpoint may have it."""
 
 _LONGEST_TYPE = 255
 
-#: In the place of bytes that are no event and may hold credentials: nobody could take those out.
+#: Replaces bytes that are no event and may contain credentials: they cannot be redacted.
 _WITHHELD = orjson.dumps({"unreadable_base64": REDACTED}).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A row of the log to be. `failure` is None where the log's last attempt tells the reason."""
+    """A future row of the log. `failure` is None if the log's last attempt has the reason."""
 
     row: LogRow
     attempt: Attempt
@@ -44,7 +44,7 @@ class DeadLetter:
 
 
 def fingerprint(message: Message) -> str:
-    """Names a message by its content, for one that carries no id of ours."""
+    """A hash of the content, which names a message without a job id."""
     digest = hashlib.sha256(repr(message.message_id).encode() + b"\0" + message.body)
     return f"orphan:{digest.hexdigest()}"
 
@@ -58,7 +58,7 @@ def job_id_in(message: Message) -> JobId | None:
 def dead_letter_of(
     message: Message, max_attempts: int, adopted_id: JobId | None, redaction: Redaction
 ) -> DeadLetter:
-    """Read a dead letter. `adopted_id` is given where the message has no id of ours."""
+    """Read a dead letter. `adopted_id` is for messages without a job id."""
     attempt = attempt_due(message)
     event = read_event(message.body)
     redacted = redaction.of(event.document) if isinstance(event, Event) else None
@@ -77,7 +77,7 @@ def dead_letter_of(
 
 
 def reason_of(failure: Failure | None, last: AttemptOutcome | None) -> DeadReason:
-    """Why it is dead; `last` is how its last attempt ended, None if it never had one."""
+    """Why the message is dead; `last` is its last attempt's outcome, or None."""
     if failure == CRASHED:
         return DeadReason.PROCESS_CRASH
     if last is None or (failure is not None and last is AttemptOutcome.FAILED):
@@ -87,13 +87,13 @@ def reason_of(failure: Failure | None, last: AttemptOutcome | None) -> DeadReaso
 
 
 def with_raw_body(letter: DeadLetter) -> DeadLetter:
-    """The same letter with its event in a form that any store holds."""
+    """The same letter with its event in a form that any store accepts."""
     raw = _raw(letter.row.event_data.encode())
     return replace(letter, row=replace(letter.row, event_data=raw, altered=True))
 
 
 def renewed(message: Message, returns: int) -> Forward:
-    """A copy for the end of the queue, with what only the broker's headers said."""
+    """A copy for the end of the queue, with the facts that only the broker's headers contain."""
     failure = _failure(message.headers, ())
     headers = dict(bury(attempt_due(message), failure).headers) | {Header.RETURNS.value: returns}
     return Forward(DEFAULT_EXCHANGE, DEAD_LETTER_QUEUE, MappingProxyType(headers))
@@ -135,7 +135,7 @@ def _failure(headers: Mapping[str, Any], hidden: Sequence[str]) -> Failure | Non
 
 
 def _stopped_as_suspect(deaths: Any) -> bool:
-    """Whether the broker gave up on it, as a suspect, after three deliveries without an answer."""
+    """Whether the queue of suspects dead-lettered it because of its delivery limit."""
     newest = deaths[0] if isinstance(deaths, list) and deaths else None
     return (
         isinstance(newest, dict)

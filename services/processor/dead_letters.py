@@ -1,4 +1,4 @@
-"""Writes down each dead letter in the log, and only then takes it from its queue."""
+"""Records each dead letter in the log, and only then removes it from its queue."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -49,31 +49,31 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Became:
-    """A webhook that is a dead letter from now on, and why."""
+    """A webhook that has just become a dead letter, and why."""
 
     attempts: int
     error_class: str
     error_message: str
     last: AttemptOutcome | None
-    """How its last attempt ended; None if it never had one."""
+    """The outcome of its last attempt; None if it never had one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Burial:
-    """A dead letter to be recorded, and the span of its message."""
+    """A dead letter to record, and the span of its message."""
 
     letter: DeadLetter
     span: MessageSpan
 
 
 class DeadLetterLog:
-    """The dead letters' side of the delivery log."""
+    """The part of the delivery log that dead letters need."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
     async def record(self, burials: Sequence[Burial]) -> list[Became | None]:
-        """Move webhooks to the dead letters; None for one that was there, or is finished."""
+        """Record webhooks as dead letters; None for one that is one already, or is finished."""
         rows = [burial.letter.row for burial in burials]
         failures = [burial.letter.failure for burial in burials]
         spans = [burial.span for burial in burials]
@@ -101,7 +101,7 @@ class DeadLetterLog:
         return [by_id.get(row.id) for row in rows]
 
     async def adopt(self, name: str, span: MessageSpan) -> JobId:
-        """An id for a message that has none of ours; the same one each time it is delivered."""
+        """Get an id for a message without one; every delivery of it gets the same id."""
         with shared_query("adopt_message", [span]):
             owner = await self._pool.fetchval(
                 load(_PACKAGE, "adopt_message.sql"), new_job_id(), NOBODYS_ORG, name
@@ -158,10 +158,10 @@ class DeadLetterRecorder:
     async def _return(
         self, incoming: AbstractIncomingMessage, message: Message, span: MessageSpan
     ) -> None:
-        """Try it again later, behind the others. It stays a message until it is recorded."""
+        """Retry it later, behind the others. It stays a message until it is recorded."""
         returns = message.returns + 1
         self._observer.returned(message.message_id, returns, DEAD_LETTER_QUEUE)
-        # Those that wait here keep places of the queue. Half of these are for the others.
+        # Messages that wait here use the prefetch. Half of it stays free for the others.
         doublings = min(returns - 1, 5) if self._waiting < _WAITING_LONG else 0
         self._waiting += 1
         try:

@@ -1,4 +1,4 @@
-"""From a message of the broker to a webhook in hand, or to the reason why it is none."""
+"""Turns a message of the broker into a webhook to attempt, or into the reason why it is none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ringback.contract.redaction.redaction import Redacted, Redaction
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What the broker says of a message, without the broker's library."""
+    """A message without the broker's library."""
 
     body: bytes
     routing_key: str
@@ -23,17 +23,17 @@ class Message:
 
     @property
     def deliveries_before(self) -> int:
-        """How often the broker had delivered it before, without getting an answer."""
+        """How often the broker delivered it before without an answer."""
         return self._count("x-delivery-count")
 
     @property
     def crashes(self) -> int:
-        """How often it was left unanswered as a suspect, in copies before and in this one."""
+        """How often it was left unanswered as a suspect, in earlier copies and this one."""
         return self._count(Header.CRASHES) + self.deliveries_before
 
     @property
     def returns(self) -> int:
-        """How often it was returned without an attempt, the database being there."""
+        """How often it was returned without an attempt while the database was available."""
         return self._count(Header.RETURNS)
 
     def _count(self, header: str) -> int:
@@ -43,9 +43,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A webhook in hand, and the attempt that is due.
+    """A webhook in flight, and the attempt that is due.
 
-    `event` is for the handlers; `redacted` is what may be written down of it.
+    `event` is for the handlers; `redacted` is the form that may be stored.
     """
 
     envelope: Envelope
@@ -62,7 +62,7 @@ class Undeliverable:
 
 
 def open_delivery(message: Message, redaction: Redaction) -> Delivery | Undeliverable:
-    """Read a message. Never raises, whatever it holds."""
+    """Read a message. Never raises, whatever it contains."""
     envelope = open_envelope(
         message_id=message.message_id, event_type=message.type, headers=message.headers
     )
@@ -80,12 +80,12 @@ def open_delivery(message: Message, redaction: Redaction) -> Delivery | Undelive
 
 
 def attempt_due(message: Message) -> Attempt:
-    """The attempt that a message stands for: by its routing key, else by the header beside it."""
+    """The attempt that is due: by the routing key, otherwise by the header."""
     by_key = attempt_of(message.routing_key)
     if by_key is not None:
         return by_key
     by_header = message.headers.get(Header.ATTEMPT)
     if not isinstance(by_header, int):
         return FIRST_ATTEMPT
-    # As a key it has the bounds of a key: what is beyond them could not be recorded.
+    # The bounds of a routing key apply: a number beyond them could not be recorded.
     return attempt_of(routing_key(Attempt(by_header))) or FIRST_ATTEMPT

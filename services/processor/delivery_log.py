@@ -1,4 +1,4 @@
-"""The delivery log in PostgreSQL: how attempts begin and end there."""
+"""The delivery log in PostgreSQL: how attempts begin and end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _PACKAGE = "services.processor"
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Whether an attempt may run: not when its outcome is recorded, nor when it is a duplicate."""
+    """Whether an attempt may run. It may not if its outcome is recorded, or for a duplicate."""
 
     recorded: AttemptOutcome | None
     duplicate_of: UUID | None
@@ -34,7 +34,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class BegunTransaction:
-    """An attempt that began in a transaction: which one it is, and what its names mean there."""
+    """An attempt that began in a transaction: that transaction, and what names mean in it."""
 
     begun: Begun
     transaction_id: str
@@ -44,7 +44,7 @@ class BegunTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An attempt, with what its handlers came to."""
+    """An attempt, with the result of its handlers."""
 
     attempting: Attempting
     outcome: Outcome
@@ -53,7 +53,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the log holds of an attempt now. `is_fresh` is false where it held it before."""
+    """The recorded result of an attempt. `is_fresh` is false if it was recorded before."""
 
     outcome: AttemptOutcome
     is_fresh: bool
@@ -61,14 +61,14 @@ class Recorded:
 
 
 class DeliveryLog:
-    """Each method is one transaction over all that it is given; no webhook may be in it twice."""
+    """Each method is one transaction for all its items; no webhook may occur in it twice."""
 
     def __init__(self, pool: asyncpg.Pool, max_attempts: int) -> None:
         self._pool = pool
         self._max_attempts = max_attempts
 
     async def begin(self, attempts: Sequence[Attempting]) -> list[Begun]:
-        """Claim the events and note that they are processing."""
+        """Claim the events and set their status to `processing`."""
         rows = [log_row(attempt.delivery, self._max_attempts) for attempt in attempts]
         org_ids, *others = columns(rows)
         with shared_query("begin_attempts", [attempt.span for attempt in attempts]):
@@ -88,7 +88,7 @@ class DeliveryLog:
         return [by_id[row.id] for row in rows]
 
     async def finish(self, ended: Sequence[Ended]) -> list[Recorded]:
-        """Write the attempts down, with their effects and statuses."""
+        """Record the attempts, with their effects and statuses."""
         if not any(attempt.outcome.effects or reports_end(attempt.attempting) for attempt in ended):
             async with self._pool.acquire() as connection:
                 await link_previous_attempts(connection, _with_those_before(ended))
@@ -125,7 +125,7 @@ class DeliveryLog:
     async def begin_transaction(
         self, connection: HandlerConnection, attempting: Attempting
     ) -> BegunTransaction:
-        """Begin an attempt in the transaction that is to finish it, on an untouched connection."""
+        """Begin an attempt in the transaction that will finish it, on an untouched connection."""
         ours = connection.ours
         await link_previous_attempts(ours, _with_those_before([_completed(attempting)]))
         await connection.begin()
@@ -150,10 +150,10 @@ class DeliveryLog:
         begun: BegunTransaction,
         ended: Ended,
     ) -> Recorded:
-        """Complete the attempt with its effects, if the transaction is the one that began it.
+        """Complete the attempt with its effects, if this transaction began it.
 
-        What is answered holds once it is committed, and must be rolled back unless it is fresh and
-        complete. Raises what a statement can raise.
+        The answer is valid once committed. Roll back unless it is fresh and complete. Raises
+        whatever a statement can raise.
         """
         [recorded] = await self._finish(
             connection.ours,
@@ -169,7 +169,7 @@ class DeliveryLog:
         return recorded
 
     async def reach_transactions(self) -> None:
-        """Do what `begin_transaction` does, for no webhook. Raises what it would raise."""
+        """Do what `begin_transaction` does, without a webhook. Raises what it would raise."""
         nothing = columns(())
         await self._pool.fetch(load(_PACKAGE, "begin_transaction.sql"), [], [], *nothing)
 
@@ -177,7 +177,7 @@ class DeliveryLog:
         return HandlerConnection(self._pool, await self._pool.acquire())
 
     async def fate(self, transaction_id: str) -> str | None:
-        """`committed`, `aborted`, or `in progress`; None where that is long ago."""
+        """`committed`, `aborted` or `in progress`; None if that is too long ago."""
         found = await self._pool.fetchrow(load(_PACKAGE, "transaction_fate.sql"), transaction_id)
         return found["fate"] if found else None
 

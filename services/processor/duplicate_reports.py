@@ -1,4 +1,4 @@
-"""Second reports of a call's end: whether they hold more than the first."""
+"""Compares second reports of a call's end with the first."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -21,7 +21,7 @@ def reports_end(attempting: Attempting) -> bool:
 async def unchanged_duplicates(
     connection: PoolConnectionProxy, duplicates: Sequence[Attempting]
 ) -> set[UUID]:
-    """Those that hold what their first one holds. The others are marked in the log."""
+    """The duplicates that add nothing to their first. The others are marked in the log."""
     reports = [attempting for attempting in duplicates if reports_end(attempting)]
     if not reports:
         return set()

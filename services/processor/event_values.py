@@ -1,4 +1,4 @@
-"""Reads single values of an event. Any of them may be missing, null, hostile or of a wrong type."""
+"""Reads single values of an event. Any may be missing, null, hostile or of a wrong type."""
 
 import math
 import re
@@ -14,12 +14,12 @@ _LONGEST_NUMBER = 40
 _NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST_AFTER_NOW = timedelta(days=2)
-#: The units of an epoch time in a second, and the number below which a time is in that unit.
+#: The units of an epoch time per second, and the number below which a time has that unit.
 _EPOCH_UNITS = ((1, 1e11), (1e3, 1e14), (1e6, 1e17), (1e9, 1e20))
 
 
 def value_at(message: Mapping[str, Any], path: str) -> Any:
-    """The value at a path such as `call.customer.number`; None where there is none."""
+    """The value at a path such as `call.customer.number`, or None."""
     value: Any = message
     for name in _names_in(path):
         if not isinstance(value, dict):
@@ -67,7 +67,7 @@ def number_of(value: Any, *, most: float = math.inf) -> float | None:
 def time_of(value: Any, now: datetime) -> datetime | None:
     """A time from the year 2000 to two days after `now`: ISO 8601, or a time since the epoch.
 
-    The size of a number tells whether it counts seconds, or thousandths, millionths or billionths.
+    The size of a number shows whether it counts seconds, or thousandths, millionths or billionths.
     """
     number = number_of(value)
     moment = None if number is None else _epoch_time(number)

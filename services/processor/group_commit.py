@@ -1,4 +1,4 @@
-"""Webhooks in hand share a commit: one fsync, one round trip, for all that end together."""
+"""Combines webhooks that end together into one commit: one fsync, one round trip."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -16,16 +16,16 @@ _RETRY_WAIT_S = 0.25
 
 
 class DatabaseAwayError(Exception):
-    """The database has been away for longer than webhooks are held."""
+    """The database has been unavailable for longer than webhooks wait for it."""
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Collects items while earlier ones are being committed, and commits them together.
+    """Collect items while earlier ones are being committed, and commit them together.
 
-    Two lanes overlap: while one waits for its commit, the other collects. No two items of one key
-    are in the same commit, nor in two at once. `commit` gets items and returns their results in
-    the same order; it must be safe to repeat, because a commit whose answer was lost is repeated.
-    Whoever still waits when it is left is cancelled.
+    Two lanes overlap: while one waits for its commit, the other collects. Items with the same key
+    are never in the same commit, nor in two at once. `commit` gets items and returns their results
+    in the same order. It must be safe to repeat, because a commit whose answer was lost is
+    repeated. On exit, all waiting callers are cancelled.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class GroupCommit(Generic[Item, Result]):
             future.cancel()
 
     async def submit(self, item: Item) -> Result:
-        """Commit an item, in company. Raises one of DATA_REFUSED, or DatabaseAwayError."""
+        """Commit an item together with others. Raises one of DATA_REFUSED, or DatabaseAwayError."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting[future] = item
         self._submitted.add(future)
@@ -99,7 +99,7 @@ class GroupCommit(Generic[Item, Result]):
         return batch
 
     async def _settle(self, batch: dict[asyncio.Future[Result], Item]) -> None:
-        """Give each future its result or its error. Bad data of one costs no other its commit."""
+        """Give each future its result or its error. Bad data of one item fails no other."""
         try:
             results = await self._persist(list(batch.values()))
         except DATA_REFUSED as exc:
@@ -108,7 +108,7 @@ class GroupCommit(Generic[Item, Result]):
                 return
             for future, item in batch.items():
                 await self._settle({future: item})
-        except Exception as exc:  # ruff: ignore[blind-except]  # whatever it is, the one who waits must hear it
+        except Exception as exc:  # ruff: ignore[blind-except]  # whatever it is, the waiting caller must get it
             _fail(batch, exc)
         else:
             for future, result in zip(batch, results, strict=True):
@@ -116,7 +116,7 @@ class GroupCommit(Generic[Item, Result]):
                     future.set_result(result)
 
     async def _persist(self, items: Sequence[Item]) -> Sequence[Result]:
-        """Commit, again and again while the database is away, for as long as webhooks are held."""
+        """Commit, and repeat it while the database is unavailable, for as long as webhooks wait."""
         while True:
             try:
                 results = await self._commit(items)

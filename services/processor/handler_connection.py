@@ -1,4 +1,4 @@
-"""A connection of the pool that handlers may use for one attempt, and that may not survive it."""
+"""A pooled connection that handlers may use for one attempt, and that may end with it."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,20 +19,20 @@ STATEMENT_ERRORS: tuple[type[BaseException], ...] = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
-"""Everything that a statement can raise, whosever fault it is."""
+"""Everything that a statement can raise, whatever caused it."""
 
 _SERVER_ERRORS = ("08", "53", "57P", "58", "XX")
 """Beginnings of the SQLSTATEs by which a server reports that it stops, is full or broken."""
 
 
 class TransactionLostError(Exception):
-    """The transaction ended, or its connection did, and the handler may not be the reason."""
+    """The transaction or its connection ended, and the handler may not be the reason."""
 
 
 class LentConnection(PoolConnectionProxy):
-    """A connection as a handler gets it. It cannot close it, and loses it when it returns.
+    """A handler's view of a connection. It cannot close it, and loses it when it returns.
 
-    It notes what makes the connection unfit for others.
+    The view records what makes the connection unfit for others.
     """
 
     def __init__(self, holder: Any, raw: asyncpg.Connection) -> None:
@@ -44,7 +44,7 @@ class LentConnection(PoolConnectionProxy):
 
     @property
     def _con(self) -> asyncpg.Connection | None:
-        """What asyncpg asks for at each call: the moment to see how the call before has ended."""
+        """The connection. asyncpg reads it at each call, when the previous call can be checked."""
         raw = self._raw
         if raw is not None and not raw.is_closed() and not raw.is_in_transaction():
             self.has_ended = True
@@ -54,7 +54,7 @@ class LentConnection(PoolConnectionProxy):
     def _con(self, raw: asyncpg.Connection | None) -> None:
         self._raw = raw
 
-    async def close(self, *, timeout: float | None = None) -> None:  # ruff: ignore[async-function-with-timeout]  # as asyncpg has it
+    async def close(self, *, timeout: float | None = None) -> None:  # ruff: ignore[async-function-with-timeout]  # asyncpg's signature
         del timeout
         self._refuse()
 
@@ -83,9 +83,9 @@ def _detach(proxy: Any) -> None:
 
 
 class HandlerConnection:
-    """First it is ours, with a transaction; then the handlers' by `lend`; then ours again.
+    """Open a transaction, `lend` the connection to the handlers, then finish the transaction.
 
-    However it goes, `close` must be called: unless it was given back, the connection ends.
+    Always call `close`: it ends the connection unless it goes back to the pool.
     """
 
     def __init__(self, pool: asyncpg.Pool, acquired: PoolConnectionProxy) -> None:
@@ -118,9 +118,9 @@ class HandlerConnection:
         return self._lent
 
     def take_back(self) -> None:
-        """From here on every call of the handlers on it fails.
+        """Make every later call of the handlers on this connection fail.
 
-        Raises TransactionLostError if the connection has ended, which a handler cannot bring about.
+        Raises TransactionLostError if the connection has ended, which a handler cannot cause.
         """
         assert self._lent is not None
         _detach(self._lent)
@@ -129,24 +129,23 @@ class HandlerConnection:
         self.ours = self._holder._proxy = PoolConnectionProxy(self._holder, self._raw)  # ruff: ignore[private-member-access]  # as above
 
     async def take_settings_back(self) -> None:
-        """Undo what the handler set, as far as it bears on the statements that follow."""
+        """Undo the handler's settings that affect the statements that follow."""
         await self.ours.execute(load(_PACKAGE, "own_settings.sql"))
 
     async def commit(self) -> None:
-        """Commit, and take back what the handler left in the session, in one round trip."""
+        """Commit, and reset what the handler left in the session, in one round trip."""
         done = await self.ours.execute(load(_PACKAGE, "commit_and_reset.sql"))
         # ruff: ignore[private-member-access]  # as a commit of asyncpg's, and as its cache of statements
         self._raw._top_xact, cached = None, len(self._raw._stmt_cache)
-        # The server says "SELECT 5". A handler that deallocated what asyncpg prepared spoiled it.
+        # The server answers "SELECT 5". A handler that deallocated asyncpg's statements broke it.
         self._is_committed = True
         self._is_reset = int(done.rpartition(" ")[2]) >= cached
 
     async def roll_back(self, transaction_id: str, role_name: str) -> str | None:
-        """End the transaction without its changes.
+        """Roll the transaction back.
 
-        Returns how it ended, `aborted` or `committed`, or None where this session cannot say so or
-        is not as it was: it must not be used again. Raises TransactionLostError where the server
-        does not answer.
+        Returns how it ended, `aborted` or `committed`. Returns None if this session cannot know or
+        was changed: do not use it again. Raises TransactionLostError if the server does not answer.
         """
         try:
             async with asyncio.timeout(_ANSWERS_WITHIN_S):
@@ -154,30 +153,30 @@ class HandlerConnection:
                 found = await self.ours.fetchrow(
                     load(_PACKAGE, "transaction_fate.sql"), transaction_id
                 )
-        except Exception as exc:  # with codecs of a handler's own, asyncpg and we raise anything
+        except Exception as exc:  # with a handler's own codecs, asyncpg and we can raise anything
             if self.is_lost(exc):
                 raise TransactionLostError(
                     "The connection of the handler does not answer."
                 ) from exc
             return None
         if self.has_ended:
-            # Between its transactions it may have done what no reset takes back.
+            # Between its transactions it may have done what no reset can undo.
             return None
         return found["fate"] if found and found["role_name"] == role_name else None
 
     def is_lost(self, exc: BaseException) -> bool:
-        """Whether an error of our own statement says that the server or the way to it failed."""
+        """Whether an error of our own statement means that the server or the network failed."""
         if isinstance(exc, OSError | TimeoutError | asyncpg.InternalClientError):
             return True
         state = str(exc.sqlstate) if isinstance(exc, asyncpg.PostgresError) else ""
         return self._raw.is_closed() or state.startswith(_SERVER_ERRORS)
 
     async def give_back(self) -> None:
-        """Return it to the pool as if no handler had used it, or let it end where that fails."""
+        """Return it to the pool as if no handler had used it, or end it if that fails."""
         if self._lent is not None:
             try:
                 async with asyncio.timeout(_ANSWERS_WITHIN_S):
-                    await self._raw._reset()  # ruff: ignore[private-member-access]  # asks no server
+                    await self._raw._reset()  # ruff: ignore[private-member-access]  # does not ask the server
                     if not self._is_committed:
                         await self.commit()
             except Exception:  # ruff: ignore[blind-except]  # as above

@@ -1,4 +1,4 @@
-"""Which handlers there are, and what kind of finishing those of one event type need."""
+"""Finds the handlers, and what kind of finishing each event type needs."""
 
 import importlib
 from collections.abc import Callable, Iterable
@@ -15,8 +15,8 @@ EffectsOf = Callable[[Event], tuple[Effect, ...]]
 class Chosen:
     """The handlers of one event type, in the order of their modules.
 
-    `plain` act outside the database, `transactional` inside the finishing transaction, and
-    `effects_of` only say what is to be written with it.
+    `plain` ones act outside the database, `transactional` ones inside the finishing transaction.
+    `effects_of` only return what to write in it.
     """
 
     plain: tuple[Handler, ...]
@@ -42,7 +42,7 @@ def import_handlers(modules: str) -> list[Handler]:
     """The handlers that the modules declare, in the order of their names and lines.
 
     `modules` is comma separated. Raises CannotStartError with a sentence for a module that cannot
-    be imported, or that declares none.
+    be imported, or that declares no handler.
     """
     handlers: list[Handler] = []
     for name in filter(None, (part.strip() for part in modules.split(","))):

@@ -9,7 +9,7 @@ from services.processor.span_shapes import handle_shape
 
 
 class HandlerSpan:
-    """At most one is open at a time. Ending is for whoever knows first why, and counts once."""
+    """At most one is open at a time. The first call that ends it counts, later ones do nothing."""
 
     def __init__(self, message_span: MessageSpan) -> None:
         self._message_span = message_span
@@ -20,7 +20,7 @@ class HandlerSpan:
         return self._open
 
     def end(self, error_type: str | None = None) -> None:
-        """It has ended, well or by this error."""
+        """End the span, successfully or with this error."""
         if self._open is None:
             return
         if error_type is not None:
@@ -30,6 +30,6 @@ class HandlerSpan:
 
 
 def name_of(handler: Callable[..., Any]) -> str:
-    """A handler's module and name; of what has none, those of its type."""
+    """A handler's module and name; if it has none, those of its type."""
     named = handler if hasattr(handler, "__qualname__") else type(handler)
     return f"{named.__module__}.{named.__qualname__}"

@@ -1,4 +1,4 @@
-"""Says in the database, once a second, that this processor lives and what it has in hand."""
+"""Reports once a second in the database that this processor runs and what is in flight."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,10 +22,10 @@ log = structlog.get_logger()
 
 
 class Heartbeat:
-    """Keeps a row under an id of its own while it runs, and deletes it at the end.
+    """Keep a row under an id of its own while it runs, and delete it at the end.
 
-    It borrows a connection for one statement and gives up after two seconds: those who finish
-    webhooks come first. A beat that fails is left out; the next one says all there is to say.
+    It borrows a connection for one statement and stops waiting after two seconds, because
+    finishing webhooks matters more. After a failed beat, the next one contains everything.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Heartbeat:
                 "note_processor.sql",
                 self._id,
                 self._prefetch,
-                # A suspect, and what a lost connection left in hand, come on top of it.
+                # A suspect, and work that a lost connection left in flight, are added to it.
                 min(self._in_hand(), self._prefetch),
                 self._is_paused(),
                 self._started_at,

@@ -1,4 +1,4 @@
-"""Makes the days of the log ahead, and drops the days behind."""
+"""Creates the log's days ahead, and drops expired ones."""
 
 import asyncio
 from datetime import UTC, date, datetime
@@ -23,7 +23,7 @@ class Housekeeping:
         self._cleaned_on: date | None = None
 
     async def run(self) -> None:
-        """Keep house every hour, until cancelled. A database that is away is asked again soon."""
+        """Run every hour, until cancelled. If the database is unavailable, retry soon."""
         while True:
             try:
                 await self._keep()

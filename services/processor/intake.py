@@ -1,4 +1,4 @@
-"""The processor's connection to the broker: three queues, and what can keep them shut."""
+"""The processor's connection to the broker: three queues, and the reasons to pause them."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -22,7 +22,7 @@ from services.processor.tap import OnMessage, Tap
 _WATCH_EVERY_S = 10.0
 _DEAD_LETTERS_AT_ONCE = 20
 
-# The reasons for which a queue is shut.
+# The reasons for which a queue is paused.
 _AWAY = "database"
 _PAUSED = "paused"
 _SUSPECT = "suspect"
@@ -32,10 +32,10 @@ log = structlog.get_logger()
 
 
 class Intake:
-    """Takes webhooks while it is entered and the database answers.
+    """Consume webhooks while it is entered and the database answers.
 
-    It begins shut: until the database has answered once, nobody could record what was taken, nor
-    knows whether processing is paused. Dead letters are recorded during a pause as well.
+    It begins paused: until the database has answered once, nothing could be recorded, and it is
+    unknown whether processing is paused. Dead letters are recorded during a pause as well.
     """
 
     def __init__(self, amqp_url: str, ladder: Ladder, prefetch: int, watch: DatabaseWatch) -> None:
@@ -50,7 +50,7 @@ class Intake:
         self._reopening = False
 
     def take(self, *, work: OnMessage, suspect: OnMessage, dead_letter: OnMessage) -> None:
-        """Say who gets the messages of each queue; once, before it is entered."""
+        """Set the receiver of each queue's messages; once, before it is entered."""
         self._work = self._tap(WORK_QUEUE, self._prefetch, work, _AWAY, _PAUSED)
         suspects = self._tap(SUSPECT_QUEUE, 1, suspect, _AWAY, _PAUSED)
         dead_letters = self._tap(DEAD_LETTER_QUEUE, _DEAD_LETTERS_AT_ONCE, dead_letter, _AWAY)
@@ -67,7 +67,7 @@ class Intake:
         return sum(tap.in_hand for tap in self._attempted)
 
     async def answers(self) -> bool:
-        """Whether the broker knows our consumers. Raises one of BROKER_AWAY when it is away."""
+        """Whether the broker knows our consumers. Raises one of BROKER_AWAY without an answer."""
         return self._link.up and all([await tap.is_consuming() for tap in self._taps])
 
     async def __aenter__(self) -> Self:
@@ -90,24 +90,24 @@ class Intake:
         await self._link.__aexit__(kind, error, traceback)
 
     async def database_away(self) -> None:
-        """Take no more until the database answers again."""
+        """Stop consuming until the database answers again."""
         for tap in self._taps:
             await tap.shut(_AWAY)
         if not self._reopening:
             self._spawn(self._reopen())
 
     async def pause(self) -> None:
-        """Take no more webhooks to attempt. What is in hand goes on."""
+        """Stop consuming webhooks to attempt. Work in flight continues."""
         for tap in self._attempted:
             await tap.shut(_PAUSED)
 
     async def resume(self) -> None:
-        """Processing is not paused, as far as the pause goes."""
+        """End the pause. Other reasons may still keep the queues paused."""
         for tap in self._attempted:
             await tap.open(_PAUSED)
 
     async def drain(self, timeout_s: float) -> None:
-        """Take no more, for good; finish what is in hand in time, and leave the rest unanswered."""
+        """Stop consuming for good; finish work in flight in time, and leave the rest unanswered."""
         for tap in self._taps:
             await tap.shut(_DRAINING)
         with suppress(TimeoutError):
@@ -122,7 +122,7 @@ class Intake:
 
     @asynccontextmanager
     async def alone(self) -> AsyncGenerator[None, None]:
-        """While it is entered, no webhook of the work queue is in hand, or taken."""
+        """While entered, no webhook of the work queue is consumed or in flight."""
         assert self._work is not None
         await self._work.shut(_SUSPECT)
         try:
@@ -158,7 +158,7 @@ class Intake:
             await tap.open(_AWAY)
 
     async def _watch_consumers(self) -> None:
-        """A consumer can vanish while its connection looks well. Then everything is made anew."""
+        """A consumer can vanish while its connection looks healthy. Then open everything again."""
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
             if not self._link.up:

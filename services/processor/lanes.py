@@ -1,4 +1,4 @@
-"""From a message to its settlement, for the two queues by which webhooks are attempted."""
+"""Handle a message until it is settled, for the two queues whose webhooks are attempted."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -91,7 +91,7 @@ class Lanes:
         self._spans = spans
 
     async def work(self, incoming: AbstractIncomingMessage) -> None:
-        """Attempt a webhook, or set it aside when it may be what kills the process."""
+        """Attempt a webhook, or quarantine it if it may be what kills the process."""
         message = self._received(incoming)
         with self._spans.begin(message, WORK_QUEUE) as span:
             try:
@@ -107,7 +107,7 @@ class Lanes:
                 await self._return(incoming, message, Lane.WORK, exc, span)
 
     async def suspect(self, incoming: AbstractIncomingMessage) -> None:
-        """Attempt a webhook while nothing else is in hand that a crash could take along."""
+        """Attempt a webhook while nothing else is in flight that a crash would affect."""
         message = self._received(incoming)
         anew = set_aside(attempt_due(message))
         with self._spans.begin(message, SUSPECT_QUEUE) as span:
@@ -115,7 +115,7 @@ class Lanes:
                 verdict = await self._suspect_verdict(message, span)
                 await self._settle(incoming, verdict, span)
             except DatabaseAwayError as exc:
-                # Returned, it would count as one of the three crashes; as a new copy it does not.
+                # Requeued, it would count as one of the three crashes; a new copy does not count.
                 span.failed(type(exc).__qualname__)
                 await self._on_database_away()
                 await settle(incoming, anew, self._publisher, span)
@@ -133,7 +133,7 @@ class Lanes:
         exc: BaseException,
         span: MessageSpan,
     ) -> None:
-        """Return what could not be attempted although the database is there, with a count."""
+        """Return, with a count, what could not be attempted despite an available database."""
         span.failed(type(exc).__qualname__)
         if not isinstance(exc, TransactionLostError):
             log.error(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id, exc_info=exc)
@@ -163,7 +163,7 @@ class Lanes:
     async def _set_aside_anew(
         self, incoming: AbstractIncomingMessage, anew: Forward, span: MessageSpan
     ) -> None:
-        """Our own end cuts it short. As a new copy it does not count that as one of the crashes."""
+        """Our own stop interrupted it. A new copy does not count that as one of the crashes."""
         try:
             async with asyncio.timeout(_LAST_WORD_S):
                 await settle(incoming, anew, self._publisher, span)
@@ -198,12 +198,12 @@ class Lanes:
         await self._need_day(delivery.envelope.job_id)
         outcome = await self._attempts.make(delivery, span)
         if attempt_of(message.routing_key) is None:
-            # A copy of ours: it came by the name of its queue, so the broker cannot find its rung.
+            # A copy has a queue's name as routing key, so the broker cannot find its retry queue.
             lane = Lane.SUSPECT
         return decide(outcome, lane=lane, attempt=delivery.attempt, ladder=self._ladder)
 
 
 def _is_cut_short(exc: BaseException) -> bool:
-    """Whether our own stop cancels this task. Any other cancellation is an error like others."""
+    """Whether our own stop cancels this task. Any other cancellation is an ordinary error."""
     task = asyncio.current_task()
     return isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling() > 0

@@ -1,4 +1,4 @@
-"""Which days the log has partitions for. One that is missing is made when a webhook needs it."""
+"""Knows the days for which the log has partitions, and makes a missing one when it is needed."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -22,11 +22,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 NeedDay = Callable[[JobId], Awaitable[None]]
-"""Return once the log has a partition for this id. Raises DatabaseAwayError after the hold."""
+"""Return once the log has a partition for this id. Raises DatabaseAwayError after the wait."""
 
 
 class LogDays:
-    """The days (UTC) that the log holds, as far as the database was asked."""
+    """The days (UTC) with a partition, as of the last query."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
@@ -37,16 +37,16 @@ class LogDays:
         return day in self._known
 
     async def ensure(self, days: Sequence[date]) -> list[None]:
-        """Make sure that the log holds these days. Raises one of DATABASE_AWAY.
+        """Make sure that the log has these days. Raises one of DATABASE_AWAY.
 
-        Days that could not be made are remembered, and `learn` raises until they are there.
+        Days that could not be made are remembered, and `learn` raises until they exist.
         """
         self._needed.update(days)
         await self.learn()
         return [None] * len(days)
 
     async def learn(self) -> bool:
-        """Read the days again, and make what is needed and missing. Raises one of DATABASE_AWAY."""
+        """Read the days again, and make those needed and missing. Raises one of DATABASE_AWAY."""
         needed = set(self._needed)
         missing = needed - await self._read()
         if missing:
@@ -65,14 +65,14 @@ class LogDays:
 async def making_days(
     days: LogDays, watch: DatabaseWatch, hold_s: float
 ) -> AsyncGenerator[NeedDay, None]:
-    """One maker at a time, for all who need a day."""
+    """Combine all requests for a day, so that one maker runs at a time."""
 
     async def need(job_id: JobId) -> None:
         day = created_at(job_id).date()
         if days.hold(day):
             return
         try:
-            # Also while the commits of other days succeed, and the database counts as there.
+            # Commits of other days may succeed meanwhile, so the database counts as available.
             async with asyncio.timeout(hold_s + _MAKING_TIMEOUT_S):
                 await making.submit(day)
         except TimeoutError as exc:
@@ -84,7 +84,7 @@ async def making_days(
 
 @dataclass(frozen=True, slots=True)
 class CommitsOfDays:
-    """Group commits that make a day again where it was dropped since it was known."""
+    """Group commits that make a day again if it was dropped since it was read."""
 
     days: LogDays
     watch: DatabaseWatch

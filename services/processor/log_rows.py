@@ -9,7 +9,7 @@ from services.processor.delivery import Delivery
 
 @dataclass(frozen=True, slots=True)
 class LogRow:
-    """What the log must know of a webhook if the gateway's row is not there."""
+    """What the log needs to know of a webhook if the gateway's row is missing."""
 
     id: UUID
     org_id: UUID

@@ -1,4 +1,4 @@
-"""The span of one message in hand, and the spans of what is done with it."""
+"""The span of one message in flight, and the spans of its steps."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -21,10 +21,10 @@ _NOTHING: Mapping[str, Value] = {}
 
 
 class MessageSpan:
-    """From our hand to the settlement. Never raises; every span within tells whose webhook it is.
+    """From receipt to settlement. Never raises; every span within names its webhook.
 
-    What is raised inside is its failure, also our own shutdown. It may be told things after its
-    end: they are forgotten.
+    An error raised inside marks it as failed, and so does our own shutdown. Calls after its end
+    have no effect.
     """
 
     __slots__ = ("_about", "_has_previous", "_id", "_is_open", "_message", "_queue", "_span")
@@ -44,12 +44,12 @@ class MessageSpan:
 
     @property
     def context(self) -> TraceContext:
-        """What the log holds of the attempt, and what others continue."""
+        """The recorded attempt, and the parents and links of its trace."""
         return self._span.context
 
     @property
     def wants_previous(self) -> bool:
-        """Whether it is of use to look for the attempt before."""
+        """Whether it is useful to look for the attempt before."""
         return self._is_open and not self._has_previous
 
     def __enter__(self) -> Self:
@@ -71,7 +71,7 @@ class MessageSpan:
         self._tell(self._about)
 
     def opened(self, delivery: Delivery) -> None:
-        """The message holds this webhook."""
+        """Set the webhook that the message contains."""
         if not self._is_open:
             return
         envelope, event = delivery.envelope, delivery.event
@@ -87,7 +87,7 @@ class MessageSpan:
         self._tell(attributes)
 
     def holds(self, row: LogRow) -> None:
-        """The message is of this webhook, whatever it holds."""
+        """Set the webhook's id, whatever the message contains."""
         if not self._is_open:
             return
         self.belongs_to(str(row.id))
@@ -102,7 +102,7 @@ class MessageSpan:
     def ended(
         self, outcome: AttemptOutcome, *, is_fresh: bool, duplicate_of: UUID | None = None
     ) -> None:
-        """The log holds this outcome."""
+        """Set the recorded outcome."""
         attributes: dict[str, Value] = {Attribute.OUTCOME: outcome.value}
         if not is_fresh:
             attributes[Attribute.IS_REPEATED] = True
@@ -115,7 +115,7 @@ class MessageSpan:
             self._span.failed(error_type)
 
     def link_previous(self, attempt: TraceContext) -> None:
-        """Say where the attempt before was traced. Only the first call counts."""
+        """Link to the span of the attempt before. Only the first call counts."""
         if self.wants_previous:
             self._has_previous = True
             self._span.link(Link(attempt, PREVIOUS_ATTEMPT))
@@ -123,7 +123,7 @@ class MessageSpan:
     def child(
         self, shape: Shape, attributes: Mapping[str, Value] = _NOTHING, *, began_ns: int = 0
     ) -> OpenSpan:
-        """A part of it, to be ended by whoever asked for it; it may outlive the whole."""
+        """A child span. The caller ends it; it may outlive this one."""
         if not self._span.is_recorded:
             return self._span
         return self._span.child(shape, {**self._about, **attributes}, began_ns=began_ns)
@@ -135,7 +135,7 @@ class MessageSpan:
         return self.child(shape, {Attribute.MESSAGE_ID: self._id})
 
     def moving(self, move: Move) -> OpenSpan:
-        """The message goes to another queue: by a copy that we publish, or by our rejection."""
+        """The message moves to another queue: by our copy, or by our rejection."""
         attributes: dict[str, Value] = {
             Attribute.MESSAGE_ID: self._id,
             Attribute.ATTEMPT: attempt_due(self._message),

@@ -1,4 +1,4 @@
-"""Everything by which the processor is observed, as verbs."""
+"""All metrics and log events of the processor, as verbs."""
 
 import time
 from collections.abc import Callable, Generator
@@ -62,7 +62,7 @@ class Observer:
 
     @contextmanager
     def attempt(self, attempting: Attempting) -> Generator[ObservedAttempt, None, None]:
-        """Watch one attempt. One that is cut short by our shutdown is not told of: it was none."""
+        """Measure one attempt. One that our shutdown interrupts does not count."""
         observed = ObservedAttempt()
         begun = time.perf_counter()
         self._in_flight.inc()
@@ -143,7 +143,7 @@ class Observer:
         log.warning(LogEvent.PAUSE_UNKNOWN, reason=type(exc).__name__, detail=str(exc)[:200])
 
     def dead_letter(self, reason: DeadReason, accepted_as: JobId | None, **fields: object) -> None:
-        """`accepted_as` is the id that a gateway gave it; None for retries and for strangers."""
+        """`accepted_as` is the id from a gateway; None for retries and for foreign messages."""
         self._dead_letters.labels(reason.value).inc()
         if accepted_as is not None:
             self._finished(Status.DEAD_LETTER, accepted_as)
@@ -154,5 +154,5 @@ class Observer:
 
 
 def _age_s(job_id: JobId) -> float:
-    """Since a gateway took it; the clocks of two machines may differ."""
+    """The time since a gateway accepted it; the clocks of two machines may differ."""
     return max(0.0, time.time() - created_at(job_id).timestamp())

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 
 class OneAtATime:
-    """Of those who take a turn under the same key, each waits until the one before has left."""
+    """A lock per key: each caller waits until the one before it has left."""
 
     def __init__(self) -> None:
         self._left: dict[Hashable, asyncio.Event] = {}

@@ -1,4 +1,4 @@
-"""What the handlers of one attempt came to."""
+"""The results of one attempt's handlers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +16,8 @@ class Effect:
     """A statement that commits with the attempt, or not at all.
 
     `order` sorts the effects of one commit, so that two commits lock rows in the same order. `when`
-    is the outcome with which it commits. An effect of a duplicate does so only if the webhook
-    differs from the one that it is a duplicate of.
+    is the outcome with which it commits. An effect of a duplicate commits only if the webhook
+    differs from its first one.
     """
 
     statement: str
@@ -42,7 +42,7 @@ def completed(effects: tuple[Effect, ...] = ()) -> Outcome:
 
 
 def failed(error_class: str, error_message: str, *, permanent: bool = False) -> Outcome:
-    """An attempt that came to nothing. Its texts are cut and cleaned: any store holds them."""
+    """A failed attempt. Its texts are cut and cleaned, so any store accepts them."""
     return Outcome(
         AttemptOutcome.PERMANENT if permanent else AttemptOutcome.FAILED,
         error_class=keepable(error_class)[:_LONGEST_CLASS],
@@ -51,13 +51,13 @@ def failed(error_class: str, error_message: str, *, permanent: bool = False) -> 
 
 
 def with_note(outcome: Outcome, note: str) -> Outcome:
-    """The outcome with a sentence behind its error message, which is cut to make room for it."""
+    """The outcome with a sentence after its error message, which is cut to make room for it."""
     message = (outcome.error_message or "")[: _LONGEST_MESSAGE - len(note) - 1]
     return replace(outcome, error_message=f"{message} {note}")
 
 
 def without_hidden(outcome: Outcome, hidden: Sequence[str]) -> Outcome:
-    """The outcome with nothing in its message that redaction took out of the event."""
+    """The outcome without anything in its message that redaction removed from the event."""
     if outcome.error_message is None or not hidden:
         return outcome
     message = without_quotations(outcome.error_message, hidden)

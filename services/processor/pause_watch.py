@@ -1,4 +1,4 @@
-"""Learns whether processing is paused: by word of each change, and by asking again and again."""
+"""Learns whether processing is paused: from notifications, and by regular queries."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -20,18 +20,18 @@ _CLOSE_TIMEOUT_S = 1.0
 
 class Pausable(Protocol):
     async def pause(self) -> None:
-        """Take no more."""
+        """Stop consuming."""
 
     async def resume(self) -> None:
-        """Take what there is."""
+        """Resume consuming."""
 
 
 class PauseWatch:
-    """Tells of a pause and of its end.
+    """Report a pause and its end.
 
-    It has a connection of its own: word of a change reaches only the session that listens. Asking
-    finds out what a lost word would have said, and that the connection is dead. While the database
-    is away the last answer holds; before the first one nobody knows, and nothing may be taken.
+    It has its own connection, because only the session that listens gets notifications. Queries
+    make up for a lost notification and detect a dead connection. While the database is unavailable
+    the last answer is valid; before the first answer, nothing may be consumed.
     """
 
     def __init__(self, database_url: str, taker: Pausable, observer: Observer) -> None:
@@ -43,15 +43,15 @@ class PauseWatch:
 
     @property
     def is_paused(self) -> bool:
-        """Whether a pause is known of, and those who take webhooks have been told."""
+        """Whether a pause is known, and the consumers were notified."""
         return self._paused is True
 
     async def knows(self) -> bool:
-        """Whether the database has told at least once."""
+        """Whether the database has answered at least once."""
         return self._paused is not None
 
     async def run(self) -> None:
-        """Watch until cancelled. A lost connection is made anew."""
+        """Watch until cancelled. A lost connection is opened again."""
         while True:
             try:
                 await self._listen()
@@ -62,11 +62,11 @@ class PauseWatch:
             await asyncio.sleep(_CONNECT_AGAIN_S)
 
     async def _listen(self) -> None:
-        """Ask after each word, and now and then; raises one of DATABASE_AWAY."""
+        """Query after each notification, and at intervals; raises one of DATABASE_AWAY."""
         word = asyncio.Event()
         async with self._connection() as connection:
             connection.add_termination_listener(lambda _: word.set())
-            # First listen, then ask: what is changed in between is heard of.
+            # Listen before the query: then a change in between sends a notification.
             await connection.add_listener(_CHANNEL, lambda *_: word.set())
             while True:
                 word.clear()

@@ -1,4 +1,4 @@
-"""The one place that decides what becomes of a message."""
+"""The one place that decides what happens to a message."""
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -20,25 +20,25 @@ from ringback.contract.topology import (
 from services.processor.outcome import failed
 
 SUSPECT_AFTER = 3
-"""Deliveries without an answer after which a message is run alone: it may be what kills us."""
+"""Deliveries without an answer before a message is quarantined: it may be what kills us."""
 
 MAX_DELIVERIES = 10
-"""Deliveries after which a message is replaced by a copy, which the broker counts from 0.
+"""Deliveries before a message is replaced by a copy, which the broker counts from 0.
 
-Every way back to a queue counts there: our returns while the database is away, lost connections,
-stops and crashes. The broker's own limit (100 on the work queue, 20 on the dead letters' by default
-of RabbitMQ 4) would lose the message or hold it for good.
+Every way back to a queue counts there: our returns while the database is unavailable, lost
+connections, stops and crashes. The broker's own limit (100 on the work queue, 20 on the dead
+letters' by default of RabbitMQ 4) would lose the message or keep it forever.
 """
 
 MAX_RETURNS = 10
-"""Returns without an attempt, the database being there, after which a message is run alone."""
+"""Returns without an attempt, despite an available database, before a message is quarantined."""
 
 _FIRST_WAIT_MS = 1_000
 _MAX_WAIT_MS = 64_000
 
 
 class Lane(StrEnum):
-    """The queue that a message came by."""
+    """The queue that a message was consumed from."""
 
     WORK = "work"
     SUSPECT = "suspect"
@@ -46,26 +46,26 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """It is finished."""
+    """The message is finished."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The attempt failed. The broker moves it to its rung, or without one to the dead letters."""
+    """The attempt failed. The broker moves it to its retry queue, or to the dead letters."""
 
     rung: Rung | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Publish it elsewhere, and acknowledge it once that is confirmed."""
+    """Publish a copy elsewhere, and acknowledge the message once that is confirmed."""
 
     exchange: str
     routing_key: str
     headers: MappingProxyType[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
     rung: Rung | None = None
     wait_ms: int | None = None
-    """After which the broker moves it on; for the queue of returned messages."""
+    """The time after which the broker moves it on; for the queue of returned messages."""
 
 
 Verdict = Acknowledge | Reject | Forward
@@ -73,7 +73,7 @@ Verdict = Acknowledge | Reject | Forward
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """To which queue a message goes, and how long it waits there if that is known."""
+    """The queue that a message moves to, and how long it waits there if that is known."""
 
     queue: str
     delay_ms: int | None = None
@@ -81,23 +81,23 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why something failed, in the words of the log."""
+    """Why something failed, as recorded in the log."""
 
     error_class: str
     error_message: str
 
 
 UNDELIVERABLE = "undeliverable"
-"""The error class of what could not be attempted."""
+"""The error class of messages that could not be attempted."""
 
 CRASHED = Failure("process_crash", "The process died each time it ran this webhook, also alone.")
 
 
 def decide(outcome: AttemptOutcome, *, lane: Lane, attempt: Attempt, ladder: Ladder) -> Verdict:
-    """What becomes of a message whose attempt has this outcome, now or in an earlier delivery.
+    """What happens to a message whose attempt has this outcome, now or in an earlier delivery.
 
-    `lane` is WORK only if its routing key is that of its attempt: by it the broker finds the rung.
-    The reason of a failure is in the log by now, so nothing carries it along.
+    `lane` is WORK only if its routing key is that of its attempt: the broker needs it to find the
+    retry queue. The log already has the reason of a failure, so no header carries it.
     """
     match outcome:
         case AttemptOutcome.COMPLETED | AttemptOutcome.DUPLICATE:
@@ -112,7 +112,7 @@ def decide(outcome: AttemptOutcome, *, lane: Lane, attempt: Attempt, ladder: Lad
 
 
 def bury(attempt: Attempt, failure: Failure | None = None) -> Forward:
-    """Send a message to the dead letters; with a reason beside it where the log has none."""
+    """Dead-letter a message, with a reason in its headers if the log has none."""
     headers: dict[str, str | int] = {Header.ATTEMPT.value: attempt}
     if failure is not None:
         headers[Header.ERROR_CLASS.value] = failure.error_class
@@ -121,7 +121,7 @@ def bury(attempt: Attempt, failure: Failure | None = None) -> Forward:
 
 
 def move_of(verdict: Reject | Forward) -> Move:
-    """Where a message goes by this verdict, if the broker stands as the ladder says."""
+    """Where this verdict moves a message, if the broker's topology is up to date."""
     if verdict.rung is not None:
         return Move(verdict.rung.queue_name, verdict.rung.delay_ms)
     if isinstance(verdict, Forward) and verdict.exchange == DEFAULT_EXCHANGE:
@@ -130,25 +130,25 @@ def move_of(verdict: Reject | Forward) -> Move:
 
 
 def is_suspect(deliveries_before: int, *, database_was_away: bool) -> bool:
-    """Whether a message of the work queue is to be run alone.
+    """Whether to quarantine a message of the work queue.
 
-    While the database is away we return messages ourselves, and those returns count as well.
+    While the database is unavailable we return messages ourselves, and those returns count as well.
     """
     return deliveries_before >= SUSPECT_AFTER and not database_was_away
 
 
 def is_worn(deliveries_before: int) -> bool:
-    """Whether a message must be replaced by a copy before the broker's limit ends it."""
+    """Whether to replace a message by a copy before the broker's limit applies."""
     return deliveries_before >= MAX_DELIVERIES
 
 
 def is_hopeless(crashes: int) -> bool:
-    """Whether a message of the suspects' queue has been run alone often enough."""
+    """Whether a quarantined message has crashed its process too often."""
     return crashes >= SUSPECT_DELIVERY_LIMIT
 
 
 def set_aside(attempt: Attempt, crashes: int = 0) -> Forward:
-    """Move a suspect to its own queue, or to the end of it."""
+    """Quarantine a message, or move it to the end of the quarantine."""
     counted = {Header.CRASHES.value: crashes} if crashes else {}
     return _copy(SUSPECT_QUEUE, {Header.ATTEMPT.value: attempt, **counted})
 
@@ -159,10 +159,10 @@ def renew(attempt: Attempt) -> Forward:
 
 
 def give_up_turn(returns: int, *, lane: Lane, attempt: Attempt, failure: Failure) -> Forward:
-    """What becomes of a message that could not be attempted, the database being there.
+    """What happens to a message that could not be attempted despite an available database.
 
-    `returns` counts this one. It comes again later and later, then it is run alone, and then it is
-    a dead letter with the failure for its reason.
+    `returns` includes this one. It comes back after longer and longer waits, then it is
+    quarantined, and after the next return it is a dead letter with the failure as its reason.
     """
     headers: dict[str, str | int] = {Header.ATTEMPT.value: attempt, Header.RETURNS.value: returns}
     if returns <= MAX_RETURNS:
@@ -172,7 +172,7 @@ def give_up_turn(returns: int, *, lane: Lane, attempt: Attempt, failure: Failure
 
 
 def failure_of(exc: BaseException) -> Failure:
-    """The failure that an error of ours is, cut and cleaned for a header and for the log."""
+    """The failure for an error of our code, cut and cleaned for a header and for the log."""
     outcome = failed(type(exc).__qualname__, str(exc) or "There is no message.")
     return Failure(str(outcome.error_class), str(outcome.error_message))
 
@@ -182,5 +182,5 @@ def _copy(queue: str, headers: dict[str, str | int]) -> Forward:
 
 
 def _climb(attempt: Attempt, rung: Rung | None) -> Forward:
-    """Send a suspect to its rung by hand: what its own queue rejects goes to the dead letters."""
+    """Publish a copy to the retry queue, because rejecting here would dead-letter the message."""
     return bury(attempt) if rung is None else Forward(DEFAULT_EXCHANGE, rung.queue_name, rung=rung)

@@ -1,8 +1,7 @@
-"""Links attempts to those before them, by what the log holds of these.
+"""Links attempts to those before them, using the log.
 
-The log is asked, and not the message, because nothing else survives: a message that is rejected is
-moved by the broker as it stands, with no header of ours, and the row of an attempt is committed
-before its message is answered, so that it is there for whoever attempts the webhook next.
+The message cannot carry the link: the broker moves a rejected message without changes. The row of
+an attempt is committed before its message is answered, so the next attempt always finds it.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ _PACKAGE = "services.processor"
 async def link_previous_attempts(
     connection: PoolConnectionProxy, asked: Sequence[tuple[MessageSpan, Before | None]]
 ) -> None:
-    """Tell each span of the attempt before it, if somebody keeps the span and there was one.
+    """Link each span to the attempt before it, if the span is sampled and there was one.
 
     Not inside a transaction: a failure costs the links and nothing else.
     """
@@ -38,7 +37,7 @@ async def link_previous_attempts(
             timeout=_TIMEOUT_S,
         )
         for record in found:
-            # Whether it was kept stands nowhere; that of the origin has decided by now.
+            # Whether it was sampled is not recorded; the origin's sampling already decided.
             context = trace_context_of(f"00-{record['trace_id']}-{record['span_id']}-00", None)
             if context is not None:
                 wanted[record["place"] - 1][0].link_previous(context)

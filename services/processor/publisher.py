@@ -1,4 +1,4 @@
-"""Publishes copies of messages, on a connection of its own: it alone is blocked by an alarm."""
+"""Publishes copies of messages on its own connection, because an alarm blocks whole connections."""
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
@@ -13,7 +13,7 @@ _NO_ID = "none"
 
 
 class CopyPublisher:
-    """Lives as long as the publisher that it is given is entered."""
+    """Usable while the given publisher is entered."""
 
     def __init__(self, publisher: ConfirmedPublisher) -> None:
         self._publisher = publisher
@@ -29,7 +29,7 @@ class CopyPublisher:
             headers=headers_onward(message, forward),  # type: ignore[arg-type]  # as they came
             content_type=message.content_type,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            # Where there is none the library makes one up, and copies would seem to be strangers.
+            # Otherwise the library creates an id, and copies would look like foreign messages.
             message_id=message.message_id or _NO_ID,
             timestamp=message.timestamp,
             type=message.type,
@@ -41,5 +41,5 @@ class CopyPublisher:
 
 
 def publishing_connection(amqp_url: str) -> ConfirmedPublisher:
-    """What a `CopyPublisher` needs, to be entered by whoever owns it."""
+    """The publisher that a `CopyPublisher` uses; its owner enters it."""
     return ConfirmedPublisher(amqp_url, "ringback-processor-publish", timeout_s=_PUBLISH_TIMEOUT_S)

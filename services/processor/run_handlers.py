@@ -1,4 +1,4 @@
-"""Runs handlers, for a limited time, and turns whatever they do into an outcome."""
+"""Runs handlers for a limited time, and turns any result into an outcome."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _TIMEOUT = "timeout"
 
 log = structlog.get_logger()
 
-#: Handlers that ignored their cancellation. Kept, or the garbage collector would break them off.
+#: Handlers that ignored their cancellation. Without a reference, they could be collected.
 _abandoned: set[asyncio.Task[BaseException | None]] = set()
 
 
@@ -36,10 +36,10 @@ async def run_handlers(
 ) -> Outcome:
     """Call each handler with the event and `arguments`, in turn; the first error ends it.
 
-    Each has a span within `span`, and an event that tells it.
+    Each has a span within `span`, and an event object that names it.
 
-    A handler that is cut at the timeout gets a second to clean up. Being cancelled from outside
-    cancels the handler and is no outcome: work cut short by our own shutdown is not an attempt.
+    A handler that is cut at the timeout gets a second to clean up. Cancelling from outside
+    cancels the handler and gives no outcome: our own shutdown does not count as an attempt.
     """
     handling = HandlerSpan(span)
     contain_exits(asyncio.get_running_loop())
@@ -80,7 +80,7 @@ def _said_by(error: BaseException) -> str:
 async def _in_turn(
     handlers: Sequence[Handler], event: Event, *arguments: object, handling: HandlerSpan
 ) -> BaseException | None:
-    """Run the handlers. An error that asks the process to end is returned: no task may raise it."""
+    """Run the handlers. Return an error that asks the process to end: no task may raise it."""
     in_handler.set(True)
     for handler in handlers:
         context = handling.begin(handler).context
@@ -112,4 +112,4 @@ async def _cut(task: asyncio.Task[BaseException | None], event: Event) -> None:
 def _forget(task: asyncio.Task[BaseException | None]) -> None:
     _abandoned.discard(task)
     if not task.cancelled():
-        task.exception()  # looked at, or the loop reports it as forgotten
+        task.exception()  # read it, or the loop reports it as never retrieved

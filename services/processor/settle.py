@@ -34,10 +34,10 @@ class Publisher(Protocol):
 async def settle(
     message: AbstractIncomingMessage, verdict: Verdict, publisher: Publisher, span: MessageSpan
 ) -> bool:
-    """Do what was decided; true if the broker was told.
+    """Carry out the verdict; true if the broker was answered.
 
-    False when the message's channel is gone: the broker delivers the message again, and the log
-    then repeats what was decided. A message of a closed channel must not be answered on another.
+    False when the message's channel is gone: the broker delivers the message again, and the
+    recorded verdict is repeated. A message must not be answered on a channel other than its own.
     """
     try:
         match verdict:
@@ -59,7 +59,7 @@ async def settle(
 
 
 async def give_back(message: AbstractIncomingMessage, span: MessageSpan) -> None:
-    """Return a message to its queue, to be delivered again."""
+    """Requeue a message, to be delivered again."""
     try:
         await _reject(message, span, requeue=True)
     except BROKER_AWAY as exc:
@@ -67,9 +67,9 @@ async def give_back(message: AbstractIncomingMessage, span: MessageSpan) -> None
 
 
 async def give_back_after_a_bug(message: AbstractIncomingMessage, span: MessageSpan) -> None:
-    """Return a message that we could not even return with a count, but not at once.
+    """Requeue a message that we could not even return with a count, after a pause.
 
-    The broker counts its deliveries, so it ends among the suspects and then among the dead letters.
+    The broker counts its deliveries, so it is quarantined and then dead-lettered in the end.
     """
     await asyncio.sleep(_AFTER_A_BUG_S)
     await give_back(message, span)
@@ -98,7 +98,7 @@ async def _reject(message: AbstractIncomingMessage, span: MessageSpan, *, requeu
 async def _forwarded(
     message: AbstractIncomingMessage, forward: Forward, publisher: Publisher
 ) -> None:
-    """Publish until it is confirmed. A message in hand is safe, so a blocked broker only delays."""
+    """Publish until it is confirmed. The message stays safe, so a blocked broker only delays."""
     while True:
         if message.channel.is_closed:
             raise ConnectionError("The channel of the message is closed.")

@@ -1,4 +1,4 @@
-"""Spans of statements: each webhook that shared one has its own."""
+"""Gives each webhook its own span of a statement that several share."""
 
 import time
 from collections.abc import Generator, Iterable
@@ -12,9 +12,9 @@ from services.processor.span_shapes import query_shape
 
 @contextmanager
 def shared_query(name: str, spans: Iterable[MessageSpan]) -> Generator[None, None, None]:
-    """What is executed inside is the statement `name`, for the webhooks of these spans.
+    """Trace the statement `name`, executed inside, in the spans of these webhooks.
 
-    It says how many they are where there are several. What is raised inside is its failure.
+    The spans contain the number of webhooks if it is above 1. An error inside marks them failed.
     """
     began_ns = time.time_ns()
     error_type = ""

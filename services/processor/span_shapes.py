@@ -1,4 +1,4 @@
-"""What all spans of one kind and one place share: made once, however many messages pass."""
+"""The common parts of spans of one kind and one queue: made once, however many messages pass."""
 
 from functools import lru_cache
 
@@ -39,7 +39,7 @@ def query_shape(name: str) -> Shape:
 
 
 def _of_message(spec: SpanSpec, operation: str, kind: str, place: tuple[str, str, str]) -> Shape:
-    """A key that is not ours may hold anything, so it is no part of a name."""
+    """A foreign routing key may contain anything, so it is not part of a name."""
     exchange, routing_key, queue = place
     key = routing_key if attempt_of(routing_key) is not None else ""
     attributes: dict[str, Value] = {

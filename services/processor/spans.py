@@ -1,4 +1,4 @@
-"""Begins the processor's spans: one for each message in hand."""
+"""Begins the processor's spans: one for each message in flight."""
 
 from ringback.runtime.tracing import Tracer
 from services.processor.delivery import Message
@@ -8,13 +8,13 @@ from services.processor.trace_links import ancestry_of
 
 
 class Spans:
-    """Never raises. With the tracer off, the context that came with a message goes on."""
+    """Never raises. With the tracer off, the context of the message is passed on."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
     def begin(self, message: Message, queue: str, *, is_dead_letter: bool = False) -> MessageSpan:
-        """The span of a message that came by this queue."""
+        """The span of a message from this queue."""
         ancestry = ancestry_of(message, is_dead_letter=is_dead_letter)
         span = self._tracer.start(
             process_shape(message.exchange, message.routing_key, queue),

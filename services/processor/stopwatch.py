@@ -4,7 +4,7 @@ from typing import Self
 
 
 class Stopwatch:
-    """Adds up how long it is entered. `seconds` is None until it has been."""
+    """Adds up the time while it is entered. `seconds` is None until the first time."""
 
     __slots__ = ("_began", "seconds")
 

@@ -20,8 +20,9 @@ from services.processor.log_days import CommitsOfDays, LogDays, NeedDay, making_
 from services.processor.settings import ProcessorSettings
 
 _COMMAND_TIMEOUT_S = 10.0
-"""A commit takes milliseconds. One that is cut is made again, so a lock may take longer than this;
-a connection that is dead and does not say so may not."""
+"""A commit takes milliseconds. A cut one is repeated, so waiting for a lock may take longer than
+this; a dead connection may not.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Store:
 
     @property
     def checks(self) -> dict[str, Ping]:
-        """What must be true of the database before webhooks are taken, by name."""
+        """What must be true of the database before webhooks are consumed, by name."""
         return {"database": self.answers, "database_writable": self.takes_changes}
 
 
@@ -55,7 +56,7 @@ def _pool(
         "ringback-processor",
         registry,
         command_timeout_s=_COMMAND_TIMEOUT_S,
-        # A handler that is given the transaction may do other things in it, until it is cut.
+        # A handler with the transaction may do other things in it, until it is cut.
         idle_in_transaction_s=settings.attempt_timeout_s + _COMMAND_TIMEOUT_S,
     )
 
@@ -64,7 +65,7 @@ def _pool(
 async def open_store(
     settings: ProcessorSettings, registry: CollectorRegistry
 ) -> AsyncGenerator[Store, None]:
-    """Everything that writes to the database. Opens while the database is away, too."""
+    """Everything that writes to the database. Opens while the database is unavailable, too."""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(_pool(settings, registry))
         days = LogDays(pool)
@@ -72,7 +73,7 @@ async def open_store(
         dead_letter_log = DeadLetterLog(pool)
 
         async def ping_all() -> bool:
-            """Do all that the work does, with nothing in hand: what would be refused is refused."""
+            """Run each statement of the work without data, so that any refusal shows now."""
             await delivery_log.begin(())
             await delivery_log.reach_transactions()
             await delivery_log.finish(())

@@ -1,4 +1,4 @@
-"""Takes messages from one queue, for as long as nothing keeps it shut."""
+"""Consumes messages from one queue while no reason pauses it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -23,12 +23,12 @@ log = structlog.get_logger()
 
 
 class Tap:
-    """At most `prefetch` messages are in hand at once, also across a reconnection.
+    """At most `prefetch` messages are in flight at once, also across a reconnection.
 
-    Several parties may shut it, each for its own reason, also from its beginning; it runs again
-    when all have opened it.
-    Each message is a task of ours, not of the channel: work in hand goes on to its commit when
-    the connection is lost, and the log repeats its outcome when the message comes again.
+    Several callers may pause it, each for its own reason, also from the beginning. It resumes
+    when the last reason is withdrawn.
+    Our own task handles each message, not the channel's: when the connection is lost, work in
+    flight continues to its commit, and the log repeats its outcome when the message comes again.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Tap:
         return len(self._in_hand)
 
     async def attach(self, connection: AbstractConnection) -> None:
-        """Take from this connection from now on. What was in hand before stays in hand."""
+        """Consume from this connection from now on. Work in flight continues."""
         channel = await connection.channel(publisher_confirms=False)
         await channel.set_qos(prefetch_count=self._prefetch)
         underlay = await channel.get_underlay_channel()
@@ -75,22 +75,22 @@ class Tap:
         await self._turn()
 
     async def shut(self, reason: str) -> None:
-        """Take no more. What is in hand goes on."""
+        """Stop consuming. Work in flight continues."""
         self._reasons.add(reason)
         await self._turn()
 
     async def open(self, reason: str) -> None:
-        """Withdraw a reason to be shut."""
+        """Withdraw a reason to pause."""
         self._reasons.discard(reason)
         await self._turn()
 
     async def emptied(self) -> None:
-        """Wait until nothing is in hand."""
+        """Wait until nothing is in flight."""
         while self._in_hand:
             await asyncio.wait(set(self._in_hand))
 
     async def drop_all(self) -> None:
-        """Break off what is in hand, unanswered: the broker delivers it again."""
+        """Cancel the work in flight, unanswered: the broker delivers it again."""
         self._is_dropping = True
         tasks = set(self._in_hand)
         for task in tasks:
@@ -99,7 +99,7 @@ class Tap:
             await asyncio.wait(tasks)
 
     async def is_consuming(self) -> bool:
-        """Ask the broker whether it still knows a consumer of this queue; true while shut."""
+        """Ask the broker whether it still knows a consumer of this queue; true while paused."""
         if self._channel is None or self._consumer_tag is None:
             return bool(self._reasons)
         async with asyncio.timeout(_RPC_TIMEOUT_S):
@@ -143,5 +143,5 @@ class Tap:
                 await self._on_message(message)
             except asyncio.CancelledError:
                 if not self._is_dropping:
-                    # A handler cancelled each task it found. A new session brings it again.
+                    # A handler cancelled every task. A new session receives the message again.
                     self._on_lost()

@@ -1,4 +1,4 @@
-"""What the trace of a message continues, and what it only points at. Pure; any message will do."""
+"""The parent and the links of a message's trace. Pure; any message gives a result."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -37,10 +37,10 @@ class Before:
 
 
 def ancestry_of(message: Message, *, is_dead_letter: bool = False) -> Ancestry:
-    """The first attempt of a webhook that came by the gateway is a child of its publish.
+    """Make a webhook's first attempt a child of its publish, if a gateway published it.
 
-    Whatever waited in between begins a trace: minutes of a delay, or days until a person retried,
-    would else stand in one trace that no backend keeps open for so long.
+    Anything that waited in between begins a new trace. Otherwise minutes of a delay, or days until
+    a person retried, would be in one trace, and no backend keeps one open for so long.
     """
     published = _context(message, Header.TRACEPARENT)
     if published is None:
@@ -54,9 +54,9 @@ def ancestry_of(message: Message, *, is_dead_letter: bool = False) -> Ancestry:
 
 
 def before_attempt(job_id: JobId, attempt: Attempt, retry_of: JobId | None) -> Before | None:
-    """Where to look for the attempt before this one; None where there was none.
+    """Where to look for the attempt before this one; None if there was none.
 
-    The first attempt of a retry comes after the last one of the webhook that was retried.
+    The first attempt of a retry follows the last one of the webhook that was retried.
     """
     if attempt > FIRST_ATTEMPT:
         return Before(job_id, attempt)

@@ -18,10 +18,10 @@ from services.processor.run_handlers import run_handlers
 _ENDS_WITHIN_S = 5.0
 _POLL_S = 0.05
 _MISUSED = "RB001"
-"""The SQLSTATE by which `finish_webhook_transaction` says what a handler changed."""
+"""The SQLSTATE by which `finish_webhook_transaction` reports what a handler changed."""
 
 MISUSE = "ConnectionMisuse"
-"""The error class of a handler that left its connection in a state that no attempt can end in."""
+"""The error class of a handler that left its connection unusable for finishing the attempt."""
 
 _KEPT = "The handler ended its transaction by itself, so what it wrote may have been kept."
 
@@ -30,7 +30,7 @@ _REFUSED_WRITES: tuple[type[BaseException], ...] = (
     asyncpg.InFailedSQLTransactionError,
     asyncpg.IntegrityConstraintViolationError,
 )
-"""Errors of a finishing transaction that say by their class what is wrong with the writes in it."""
+"""Errors of a finishing transaction whose class shows what is wrong with its writes."""
 
 
 async def complete_in_transaction(
@@ -45,10 +45,10 @@ async def complete_in_transaction(
 ) -> Recorded | Outcome:
     """Run the handlers inside the finishing transaction.
 
-    Returns what the log holds once it committed, or what it held before. Returns the outcome of
+    Returns what is recorded after its commit, or what was recorded before. Returns the outcome of
     handlers that failed, or that misused their connection: their transaction is rolled back, and
-    the failure is still to be recorded. Raises one of STATEMENT_ERRORS for a statement on a
-    connection that no handler had, and TransactionLostError when the connection went away.
+    the caller still has to record the failure. Raises one of STATEMENT_ERRORS for a statement on a
+    connection that no handler had, and TransactionLostError when the connection was lost.
     """
     connection = await delivery_log.connect()
     try:
@@ -73,7 +73,7 @@ async def complete_in_transaction(
 
 
 def _known(begun: BegunTransaction) -> Recorded | Outcome | None:
-    """The result where no handler is to run."""
+    """The result if no handler is to run."""
     recorded, duplicate_of = begun.begun.recorded, begun.begun.duplicate_of
     if recorded is not None:
         return Recorded(recorded, is_fresh=False, duplicate_of=duplicate_of)
@@ -89,7 +89,7 @@ def _closed(connection: HandlerConnection) -> Outcome | None:
 async def _commit(
     delivery_log: DeliveryLog, connection: HandlerConnection, begun: BegunTransaction, ended: Ended
 ) -> Recorded | Outcome:
-    """Finish the attempt. What is neither fresh nor complete is still to be rolled back."""
+    """Finish the attempt. The caller rolls back unless the result is fresh and complete."""
     try:
         await connection.take_settings_back()
         recorded = await delivery_log.finish_transaction(connection, begun, ended)
@@ -100,7 +100,7 @@ async def _commit(
         await connection.commit()
     except _REFUSED_WRITES as exc:
         return failed(type(exc).__qualname__, str(exc))
-    except Exception as exc:  # with codecs of a handler's own, asyncpg and we raise anything
+    except Exception as exc:  # with a handler's own codecs, asyncpg and we can raise anything
         if connection.is_lost(exc):
             raise TransactionLostError("The connection of the handler has ended.") from exc
         return failed(MISUSE, _misuse(exc))
@@ -122,7 +122,7 @@ async def _end(
     begun: BegunTransaction,
     result: Recorded | Outcome,
 ) -> Recorded | Outcome:
-    """Be done with the connection, and with the transaction if it is not committed."""
+    """Release the connection, and roll back the transaction if it is not committed."""
     if isinstance(result, Recorded) and result.is_fresh:
         await connection.give_back()
         return result
@@ -140,11 +140,11 @@ async def _end(
 async def _ended_fate(delivery_log: DeliveryLog, transaction_id: str) -> str | None:
     """How the transaction ended, once the server has noticed that its connection did.
 
-    Until then it holds the webhook's row, and whoever records the failure would wait for that.
+    Until then it locks the webhook's row, and recording the failure would wait for that.
     """
     try:
         async with asyncio.timeout(_ENDS_WITHIN_S):
-            # ruff: ignore[async-busy-wait]  # the server tells nobody
+            # ruff: ignore[async-busy-wait]  # the server sends no notification
             while (fate := await delivery_log.fate(transaction_id)) == "in progress":
                 await asyncio.sleep(_POLL_S)
     except TimeoutError as exc:

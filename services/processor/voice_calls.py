@@ -1,7 +1,7 @@
 """The built-in handler: keeps one row per call in `voice_calls`. Pure; it only reads the event.
 
-Each value goes to the database with a rank: a number that is higher, the more its source is to be
-trusted. The statement keeps the value of the highest rank, so events may come in any order.
+Each value goes to the database with a rank, which is higher the more its source is trusted. The
+statement keeps the value of the highest rank, so events may come in any order.
 docs/voice-calls.md describes the columns, their places and the ranks.
 """
 
@@ -39,10 +39,10 @@ _TIME_UNIT, _DELAY_UNIT = timedelta(milliseconds=1), timedelta(milliseconds=100)
 
 
 def effects_of(event: Event) -> tuple[Effect, ...]:
-    """The change that an event makes to its call; none for an event of no call.
+    """The change that an event makes to its call; empty for an event without a call.
 
-    A second report of a call is a duplicate. Where it differs from the first one, its values are
-    merged all the same, but it is not counted as an event.
+    A second report of a call is a duplicate. If it differs from the first one, its values are
+    merged, but it is not counted as an event.
     """
     if event.call_id is None:
         return ()

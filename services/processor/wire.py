@@ -1,4 +1,4 @@
-"""Puts the processor together, in the order in which it comes to life."""
+"""Puts the processor together, in the order in which its parts start."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ log = structlog.get_logger()
 
 
 async def serve(stop: asyncio.Event) -> None:
-    """Process webhooks until `stop` is set, then finish what is in hand."""
+    """Process webhooks until `stop` is set, then finish the work in flight."""
     settings = load(ProcessorSettings)
     logs.configure("processor", settings)
     end_in_time(stop, drain_timeout_s=settings.drain_timeout_s)
@@ -53,7 +53,7 @@ async def serve(stop: asyncio.Event) -> None:
         await intake.drain(settings.drain_timeout_s)
     log.info(LogEvent.PROCESSOR_STOPPED)
     if are_abandoned():
-        # The event loop would wait for them, for as long as they like. Nothing of ours is open.
+        # The event loop would wait for them without a limit. All our own resources are closed.
         sys.stdout.flush()
         os._exit(0)
 
@@ -198,7 +198,7 @@ def _recorder(  # ruff: ignore[too-many-positional-arguments]  # the parts of th
 async def _in_background(
     work: Coroutine[None, None, None], stop: asyncio.Event
 ) -> AsyncGenerator[None, None]:
-    """Work beside. Should it end by itself the process stops in good order, and says why."""
+    """Run beside the main work. If it ends early, the process stops cleanly and logs why."""
     task = asyncio.create_task(work)
     task.add_done_callback(lambda _: stop.set())
     try:

@@ -1,2 +1,2 @@
--- Give a message that carries no id of ours an id, the same one each time it is seen.
+-- Give a message without a job id an id, the same one each time it is seen.
 SELECT owner_id FROM claim_webhook_events(ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$3::text])

@@ -1,4 +1,4 @@
--- Commit, and take back what a handler may leave in a session. Answers the statements that remain prepared.
+-- Commit, and reset what a handler may leave in a session. Returns the statements that remain prepared.
 COMMIT;
 SELECT pg_catalog.pg_advisory_unlock_all();
 CLOSE ALL;

@@ -1,4 +1,4 @@
--- Mark the duplicates that differ from their first, and answer those that do or may do so: a light
+-- Mark the duplicates that differ from their first, and return those that do or may do so: a light
 -- row of the first has no content yet.
 UPDATE webhook_delivery_log AS copy
 SET duplicate_differs = CASE

@@ -1,4 +1,4 @@
--- End the attempt, in the transaction in which it began and nowhere else.
+-- End the attempt, in the same transaction in which it began.
 SELECT delivery_id, final_outcome, is_fresh, duplicate_of
 FROM public.finish_webhook_transaction(
     $20, $21, $22,

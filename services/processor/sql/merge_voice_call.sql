@@ -1,5 +1,5 @@
--- Merge what one event says of its call. The value of the highest rank stays, so the order of the
--- events does not matter. Equal ranks are decided by the values themselves.
+-- Merge the values of one event into its call. The value of the highest rank stays, so the order of
+-- the events does not matter. Equal ranks are decided by the values themselves.
 INSERT INTO voice_calls AS v (
     org_id, call_id, call_type, status, started_at, ended_at, ended_reason, duration_seconds, cost,
     customer_number, assistant_id, phone_number_id, summary, transcript, ranks,

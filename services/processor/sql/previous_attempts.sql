@@ -1,4 +1,4 @@
--- Where the last attempt below a number was traced, for each webhook that is asked for by its place.
+-- For each webhook of the list: where its last attempt below a number was traced.
 SELECT asked.place, before.trace_id, before.span_id
 FROM unnest($1::uuid[], $2::integer[]) WITH ORDINALITY AS asked (delivery_id, attempt, place)
 CROSS JOIN LATERAL (

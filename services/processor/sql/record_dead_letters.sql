@@ -1,4 +1,4 @@
--- Move webhooks to the dead letters; answers those that were not there before.
+-- Move webhooks to the dead letters; returns those that were not there before.
 SELECT dead.delivery_id, dead.attempts, dead.error_class, dead.error_message,
        (SELECT made.outcome
         FROM webhook_delivery_attempts AS made
