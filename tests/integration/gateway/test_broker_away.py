@@ -180,7 +180,7 @@ async def test_a_blocked_broker_is_a_503(own_broker: PrivateBroker, database_url
 
         await set_watermark("0.00001")
         # The broker notifies only connections that publish.
-        await eventually(lambda: _is_refused_for(gateway, "blocked"))
+        await eventually(lambda: _is_rejected_for(gateway, "blocked"))
         again = await gateway.send(HANG)
         ready = await gateway.ready()
         await set_watermark("0.9")
@@ -191,6 +191,6 @@ async def test_a_blocked_broker_is_a_503(own_broker: PrivateBroker, database_url
         await eventually(lambda: _accepts(gateway), deadline_s=20)
 
 
-async def _is_refused_for(gateway: RunningGateway, reason: str) -> bool:
+async def _is_rejected_for(gateway: RunningGateway, reason: str) -> bool:
     await gateway.send(HANG)
     return await gateway.metric("webhook_refused_total", reason=reason) > 0

@@ -21,7 +21,7 @@ async def test_idle_connections_get_one_more_response(
 
     async with running(settings) as gateway, keep_alive(gateway.port, 10) as idle:
         gateway.stop.set()
-        await eventually(lambda: refuses_connections(gateway))
+        await eventually(lambda: rejects_connections(gateway))
         assert not gateway.task.done()
 
         for connection in idle:
@@ -38,7 +38,7 @@ async def test_received_requests_are_answered(ready_amqp_url: str, database_url:
 
     async with running(settings) as gateway, keep_alive(gateway.port, 1) as [(reader, writer)]:
         gateway.stop.set()
-        await eventually(lambda: refuses_connections(gateway))
+        await eventually(lambda: rejects_connections(gateway))
         writer.write(GOOD * 5)
         answers = await reader.read()
 
@@ -66,12 +66,12 @@ async def test_the_setting_limits_idle_connections(
     monkeypatch.setattr("ringback.runtime.connections.STRANGER_WAITS_S", 0.1)
     settings = settings_for(ready_amqp_url, database_url, keepalive_timeout_s="3")
 
-    async with running(settings) as gateway, keep_alive(gateway.port, 1) as [known]:
-        stranger, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-        assert await stranger.read() == b""
-        assert await last_header(known) is None
+    async with running(settings) as gateway, keep_alive(gateway.port, 1) as [trusted]:
+        untrusted, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        assert await untrusted.read() == b""
+        assert await last_header(trusted) is None
         async with asyncio.timeout(30):
-            assert await known[0].read() == b""
+            assert await trusted[0].read() == b""
         writer.close()
 
 
@@ -92,7 +92,7 @@ async def test_idle_senders_do_not_block_others(
             assert await last_header(second[0]) is None
 
 
-async def refuses_connections(gateway: RunningGateway) -> bool:
+async def rejects_connections(gateway: RunningGateway) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     except OSError:

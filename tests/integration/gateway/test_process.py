@@ -63,14 +63,14 @@ async def _output_of(environment: Mapping[str, str]) -> tuple[int | None, str]:
 
 async def test_reports_every_invalid_setting() -> None:
     """Missing and malformed variables are listed at once, without a traceback."""
-    status, said = await _output_of(
+    status, output = await _output_of(
         {"PATH": os.environ["PATH"], "RINGBACK_GATEWAY_PORT": "many", "RINGBACK_AMQP_URL": "x"}
     )
 
     assert status == 2
-    assert "Traceback" not in said
+    assert "Traceback" not in output
     for variable in ("AMQP_URL", "DATABASE_URL", "GATEWAY_PORT", "VAPI_SECRET"):
-        assert f"RINGBACK_{variable}: " in said
+        assert f"RINGBACK_{variable}: " in output
 
 
 async def test_reports_that_its_port_is_in_use(ready_amqp_url: str) -> None:
@@ -81,10 +81,10 @@ async def test_reports_that_its_port_is_in_use(ready_amqp_url: str) -> None:
             ready_amqp_url, f"postgresql://{NOBODY}/x", port, free_ports(1)[0]
         )
 
-        status, said = await _output_of(environment)
+        status, output = await _output_of(environment)
 
     assert status == 1
-    assert said.strip().splitlines() == [
+    assert output.strip().splitlines() == [
         f"Port {port} on 127.0.0.1 (RINGBACK_GATEWAY_PORT) cannot be used: Address already in use."
     ]
 
@@ -107,11 +107,11 @@ async def test_reports_a_missing_topology(amqp_url: str) -> None:
     """In one sentence that names the fix."""
     environment = gateway_environment(amqp_url, f"postgresql://{NOBODY}/x", *free_ports(2))
 
-    status, said = await _output_of(environment)
+    status, output = await _output_of(environment)
 
     assert status == 1
-    assert "`ringback topology apply`" in said
-    assert len(said.strip().splitlines()) == 1
+    assert "`ringback topology apply`" in output
+    assert len(output.strip().splitlines()) == 1
 
 
 async def test_finishes_requests_in_flight_at_sigterm(
@@ -196,13 +196,13 @@ async def test_more_connections_than_open_files(ready_amqp_url: str, database_ur
     environment = gateway_environment(ready_amqp_url, database_url, port, health_port)
     async with gateway_process(environment, *few_files), aiohttp.ClientSession() as session:
         await eventually(lambda: _is_open(port))
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
         for _ in range(3):
             async with session.post(url, data=HANG, headers=headers) as answer:
                 assert answer.status == 200
         async with session.get(f"http://127.0.0.1:{health_port}/readyz") as ready:
             assert ready.status == 200
-        for _, writer in held:
+        for _, writer in idle:
             writer.close()
 
 

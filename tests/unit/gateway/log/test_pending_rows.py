@@ -18,7 +18,7 @@ from services.gateway.log.pending_rows import PendingRows
 from services.gateway.webhook import AcceptedWebhook, accept
 from tests.support.eventually import eventually
 
-LIFE = UUID(int=1)
+INSTANCE_ID = UUID(int=1)
 
 
 class MemoryLog:
@@ -28,14 +28,14 @@ class MemoryLog:
         self.rows: list[AcceptedWebhook] = []
         self.batches: list[int] = []
         self.ledger: list[int] = []
-        self.away = False
+        self.is_unavailable = False
         self.poison: AcceptedWebhook | None = None
         self.answers = asyncio.Event()
         self.answers.set()
 
     async def write(self, rows: Sequence[AcceptedWebhook], *, accepted: int | None) -> int:
         await self.answers.wait()
-        if self.away:
+        if self.is_unavailable:
             raise ConnectionRefusedError
         if self.poison in rows:
             raise ZeroDivisionError
@@ -54,8 +54,8 @@ def row(text: str = "") -> AcceptedWebhook:
         metadata,
         body,
         job_id=new_job_id(),
-        endpoint=Endpoint("default", LIFE),
-        instance_id=LIFE,
+        endpoint=Endpoint("default", INSTANCE_ID),
+        instance_id=INSTANCE_ID,
         trace=new_trace_context(),
     )
 
@@ -114,13 +114,13 @@ async def test_a_row_above_the_limits_is_dropped_and_counted(registry: Collector
 async def test_rows_outlast_an_outage(registry: CollectorRegistry) -> None:
     """They are written once, when the database is available again."""
     log = MemoryLog()
-    log.away = True
+    log.is_unavailable = True
     one = row()
 
     async with pending(log, registry) as rows_pending:
         rows_pending.add(one)
         await asyncio.sleep(0.1)
-        log.away = False
+        log.is_unavailable = False
         await eventually(lambda: log.rows == [one])
 
     assert counted(registry, "dropped") == 0

@@ -24,7 +24,7 @@ SPOOLED = SpoolOutcome.SPOOLED
 @dataclass
 class FakeInstruments:
     opened: list[int] = field(default_factory=list)
-    aside: list[str] = field(default_factory=list)
+    quarantined: list[str] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class FakeInstruments:
         self.opened.append(waiting)
 
     def file_quarantined(self, *, path: str, missing: int) -> None:
-        self.aside.append(path)
+        self.quarantined.append(path)
         self.missing.append(missing)
 
     def row_quarantined(self, *, sequence: int, reason: str) -> None:
@@ -181,7 +181,7 @@ async def test_a_file_that_becomes_corrupt_is_quarantined(
     append = SpoolFile.append
 
     def broken(self: SpoolFile, webhooks: object) -> None:
-        if not instruments.aside and not list(tmp_path.glob("*.quarantined-*")):
+        if not instruments.quarantined and not list(tmp_path.glob("*.quarantined-*")):
             error = sqlite3.DatabaseError("database disk image is malformed")
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
@@ -194,8 +194,8 @@ async def test_a_file_that_becomes_corrupt_is_quarantined(
         outcome = await spool.store(a_webhook())
 
         assert (outcome, spool.count, len(await all_of(spool))) == (SPOOLED, 1, 1)
-    assert len(instruments.aside) == 1
-    kept = SpoolFile(Path(instruments.aside[0]))
+    assert len(instruments.quarantined) == 1
+    kept = SpoolFile(Path(instruments.quarantined[0]))
     kept.open()
     assert kept.count == 1
     kept.close()
@@ -232,7 +232,7 @@ async def test_a_corrupt_file_is_replaced_once(
         asked = [spool.read_after(0, max_count=1, max_bytes=1) for _ in range(3)]
         ends = await asyncio.gather(*asked, return_exceptions=True)
 
-    assert len(instruments.aside) == 1
+    assert len(instruments.quarantined) == 1
     assert [type(end) for end in ends] == [sqlite3.DatabaseError, list, list]
 
 

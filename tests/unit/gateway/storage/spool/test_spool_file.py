@@ -97,10 +97,10 @@ def test_a_corrupt_file_is_quarantined(path: Path, damage_at: int) -> None:
     content = path.read_bytes()
 
     file = SpoolFile(path)
-    aside = file.open()
+    quarantined = file.open()
 
-    assert aside is not None
-    assert aside.path.read_bytes() == content
+    assert quarantined is not None
+    assert quarantined.path.read_bytes() == content
     assert (file.count, file.size_bytes) == (0, 0)
     file.append([(an_envelope(), b"{}")])
     file.close()
