@@ -1,1 +1,1 @@
-"""How a process of ours lives: settings, logs, health, shutdown, links to broker and database."""
+"""How a process runs: settings, logs, health, shutdown, connections to broker and database."""

@@ -5,9 +5,10 @@ from aiormq.abc import AbstractConnection
 
 
 def is_blocked(connection: AbstractConnection) -> bool:
-    """Whether the broker has said that it takes nothing on this connection.
+    """Whether the broker has blocked this connection.
 
-    aiormq tells this only by a coroutine that waits until it is over, so we look whether it would.
+    aiormq exposes this only as a coroutine that waits until the block ends, so we check whether it
+    would wait.
     """
     ready: Coroutine[Any, Any, None] = connection.ready()
     try:

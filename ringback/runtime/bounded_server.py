@@ -1,4 +1,4 @@
-"""An HTTP server of aiohttp whose connections are bounded, and wait for a request only so long."""
+"""An aiohttp HTTP server with limits on its connections and on how long they wait for a request."""
 
 import asyncio
 import logging
@@ -14,12 +14,12 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _SWEEP_S = 1.0
 _FAR_AWAY_S = 86_400.0
-"""`Connections` says how long a connection may wait; aiohttp is not to."""
+"""Disable aiohttp's own keep-alive limit: `Connections` decides how long a connection may wait."""
 _BAD_REQUEST = 400
 
 
 class BoundedHandler(web.RequestHandler):
-    """One connection. It reports to `Connections` what it does, and can be cut."""
+    """One connection. It reports its progress to `Connections`, which may close it."""
 
     __slots__ = ("_body", "_limits")
 
@@ -48,7 +48,7 @@ class BoundedHandler(web.RequestHandler):
             self._limits.head_grows(self, len(data))
 
     def cut(self, why: CutFor) -> None:
-        del why  # Those who bring no request get no answer.
+        del why  # A connection that sends no request gets no answer.
         if self.transport is not None:
             self.transport.abort()
 
@@ -61,7 +61,7 @@ async def bounded_server(
     handler: type[BoundedHandler] = BoundedHandler,
     handler_cancellation: bool = False,
 ) -> AsyncGenerator[web.Server, None]:
-    """A server whose slow connections are cut while it is entered.
+    """Run a server that closes slow connections.
 
     A connection is trusted once one of its requests was answered with a status below 400.
     """

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def broken_off_as_error() -> Generator[None, None, None]:
-    """Around what is asked of the broker: tell a closed connection from a cancellation.
+    """Tell a closed broker connection from a real cancellation.
 
-    The library cancels its own futures when a connection is closed, and whoever awaits one of them
-    gets a CancelledError although nobody has cancelled it: that becomes a ConnectionError. And
-    when somebody does cancel, the library may raise an error of its own instead, or return: that
-    becomes a CancelledError, or a loop that survives errors would never end.
+    The library cancels its own futures when a connection is closed, so a task that awaits one of
+    them gets a CancelledError although nobody cancelled the task. This becomes a ConnectionError.
+    When the task really is cancelled, the library may raise its own error or return instead. This
+    becomes a CancelledError; otherwise a loop that survives errors would never end.
     """
     before = _cancellations()
     try:
@@ -28,6 +28,6 @@ def broken_off_as_error() -> Generator[None, None, None]:
 
 
 def _cancellations() -> int:
-    """How often the present task was told to end."""
+    """How often the current task was cancelled."""
     task = asyncio.current_task()
     return task.cancelling() if task is not None else 0

@@ -1,4 +1,4 @@
-"""Publishes one message at a time, on a connection of its own: it alone is blocked by an alarm."""
+"""Publishes one message at a time, on its own connection, so that an alarm blocks only this one."""
 
 import asyncio
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class _Session:
 
 
 class ConfirmedPublisher(Linked):
-    """`timeout_s` is how long one publish may take, until it is confirmed."""
+    """`timeout_s` limits one publish, including its confirm."""
 
     def __init__(self, amqp_url: str, name: str, *, timeout_s: float) -> None:
         super().__init__(amqp_url, name)
@@ -32,13 +32,13 @@ class ConfirmedPublisher(Linked):
 
     @property
     def is_up(self) -> bool:
-        """Whether a publish has a chance now: connected, and the broker takes messages."""
+        """Whether a publish can succeed now: connected, and not blocked by the broker."""
         return self._usable() is not None
 
     async def answers(self, exchange: str) -> bool:
-        """Whether the broker answers on the publishing channel, and has this exchange.
+        """Whether the broker answers on the publishing channel and has this exchange.
 
-        Raises one of BROKER_AWAY when it does not.
+        Raises one of BROKER_AWAY if it does not answer.
         """
         session = self._usable()
         if session is None:
@@ -48,10 +48,12 @@ class ConfirmedPublisher(Linked):
         return True
 
     async def publish(self, message: Message, *, exchange: str, routing_key: str) -> None:
-        """Return once the broker has it on disk. Raises one of BROKER_AWAY when that is not known.
+        """Return once the broker has the message on disk.
 
-        After a timeout the channel cannot be trusted with confirms, so the connection is made anew.
-        A blocked one is kept: it alone will hear when the broker takes messages again.
+        Raises one of BROKER_AWAY if that is unknown.
+
+        After a timeout the channel's confirms cannot be trusted, so the connection is replaced. A
+        blocked connection is kept, because only it learns when the broker accepts messages again.
         """
         session = self._usable()
         if session is None:
@@ -79,6 +81,6 @@ class ConfirmedPublisher(Linked):
         self._session = session
 
     def _end(self, session: _Session) -> None:
-        """A channel can close late, when another session has begun."""
+        """A channel can close late, after another session has begun."""
         if session is self._session:
             self._link.lost()

@@ -1,4 +1,4 @@
-"""Which connections are open, which of them wait for a request, and which of those give way."""
+"""Which connections are open, which wait for a request, and which are closed first when full."""
 
 import asyncio
 import time
@@ -9,23 +9,23 @@ from typing import Protocol
 _MIB = 1024 * 1024
 
 LONGEST_HEAD_BYTES = 32 * 1024
-"""Vapi's have about 1 kB; proxies add cookies, certificates and traces."""
+"""Vapi's headers have about 1 kB; proxies add cookies, certificates and traces."""
 
 MOST_HEAD_BYTES = 16 * _MIB
-"""What all unfinished heads may hold together."""
+"""The limit for all unfinished heads together."""
 
 MOST_LINGERING = 32
-"""Connections at once of which what is left of a refused body is read, to be thrown away."""
+"""How many connections at once may have the rest of a refused body read and discarded."""
 
 STRANGER_WAITS_S = 10.0
-"""How long an untrusted connection may wait, and a trusted one before it gives way to others."""
+"""How long an untrusted connection may wait, and a trusted one before it can be evicted."""
 
 KNOWN_WAITS_S = 650.0
 """Longer than load balancers keep idle connections; Google's keep them for 600 s."""
 
 
 class CutFor(StrEnum):
-    """Why a connection was closed from our side before it brought a request."""
+    """Why we closed a connection before it sent a request."""
 
     SLOW = "slow"
     LARGE_HEAD = "large_head"
@@ -34,17 +34,17 @@ class CutFor(StrEnum):
 
 class Connection(Protocol):
     def cut(self, why: CutFor) -> None:
-        """Close, whatever the other side reads or does not read."""
+        """Close, whether or not the other side reads."""
 
 
 class Connections:
-    """Bounds how many there are, how long they wait, and what their unfinished heads hold.
+    """Limits the number of connections, their waiting time, and the size of their unfinished heads.
 
-    A connection is known once it has brought a webhook that was accepted. All others are
-    strangers: they get 10 s for the head of each request, and where there is no room the one
-    that has waited longest gives way to a new one. So whoever holds thousands of connections
-    without a secret keeps nobody out. A known one that has been idle for 10 s gives way where there
-    are no strangers. One with a request in hand never gives way.
+    A connection is trusted once it has delivered a webhook that was accepted. All others are
+    untrusted: they get 10 s for the head of each request, and when the server is full, the one that
+    has waited longest is closed for a new one. So thousands of connections without a secret cannot
+    keep other clients out. If there are no untrusted connections, a trusted one that has been idle
+    for 10 s is closed instead. A connection with a request in flight is never closed.
     """
 
     def __init__(
@@ -75,7 +75,10 @@ class Connections:
         return len(self._open)
 
     def opened(self, connection: Connection) -> None:
-        """Wait for its first request; where there is no room, somebody is cut, perhaps itself."""
+        """Wait for the first request.
+
+        When the server is full, close one connection, perhaps this one.
+        """
         self._open.add(connection)
         if len(self._open) > self._most:
             self._cut(self._first_to_go() or connection, CutFor.CROWDED)
@@ -83,7 +86,7 @@ class Connections:
             self._strangers_since[connection] = self._clock()
 
     def _first_to_go(self) -> Connection | None:
-        """The stranger that has waited longest, or else the known one that has."""
+        """The untrusted connection that has waited longest, or else the trusted one."""
         stranger = next(iter(self._strangers_since), None)
         if stranger is not None:
             return stranger
@@ -105,24 +108,24 @@ class Connections:
             await self._none_open.wait()
 
     def begins(self, connection: Connection) -> None:
-        """It has brought the whole head of a request."""
+        """The connection has received the whole head of a request."""
         self._strangers_since.pop(connection, None)
         self._known_since.pop(connection, None)
         if self._head_bytes:
             self._all_head_bytes -= self._head_bytes.pop(connection, 0)
 
     def ends(self, connection: Connection, *, accepted: bool) -> None:
-        """Its request is answered, so that it may bring the next one."""
+        """The request is answered, so the connection may send the next one."""
         if connection not in self._open:
             return
-        self.begins(connection)  # It may have waited already; now it waits anew.
+        self.begins(connection)  # It may have waited already; restart its wait.
         if accepted:
             self._known.add(connection)
         waiting = self._known_since if connection in self._known else self._strangers_since
         waiting[connection] = self._clock()
 
     def head_grows(self, connection: Connection, size_bytes: int) -> None:
-        """A part of a head has come. Where all are too large together, the oldest goes."""
+        """Part of a head has arrived. If all heads together are too large, close the oldest."""
         held = self._head_bytes.get(connection, 0) + size_bytes
         self._head_bytes[connection] = held
         self._all_head_bytes += size_bytes
@@ -133,14 +136,14 @@ class Connections:
             self._cut(next(iter(self._head_bytes)), CutFor.CROWDED)
 
     def has_in_hand(self, connection: Connection) -> bool:
-        """Whether it has brought a request of which the answer is not decided yet."""
+        """Whether it sent a request whose answer is not decided yet."""
         waiting = connection in self._strangers_since or connection in self._known_since
         return connection in self._open and not waiting
 
     def may_linger(self, connection: Connection) -> bool:
-        """Whether a sender that is refused in the middle of a body is read to its end.
+        """Whether to read the rest of a body after refusing it.
 
-        It is a courtesy: without it the sender may see a reset instead of the answer.
+        This is a courtesy: without it the sender may see a reset instead of the answer.
         """
         if len(self._lingering) >= MOST_LINGERING:
             return False
@@ -148,13 +151,13 @@ class Connections:
         return True
 
     def cut_slow(self) -> None:
-        """Close those that have waited for too long. To be called once in a while."""
+        """Close connections that have waited too long. Call this regularly."""
         now = self._clock()
         for since, longest_s in (
             (self._strangers_since, STRANGER_WAITS_S),
             (self._known_since, self._known_waits_s),
         ):
-            # The oldest stand first.
+            # The oldest come first.
             while since and now - next(iter(since.values())) > longest_s:
                 self._cut(next(iter(since)), CutFor.SLOW)
 
@@ -162,7 +165,7 @@ class Connections:
         self._cut_counter(why)
 
     def has_begun(self, connection: Connection) -> bool:
-        """Whether a part of a head has come."""
+        """Whether part of a head has arrived."""
         return connection in self._head_bytes
 
     def _cut(self, connection: Connection, why: CutFor) -> None:

@@ -1,8 +1,8 @@
-"""How a signal ends a process at once, also the first process of a container.
+"""How a signal ends a process at once, even if it is the first process of a container.
 
-The kernel does nothing to a PID 1 for a signal that it does not handle: told to stop while it is
-still loading, a container would run on until it is killed. This module imports next to nothing, so
-that it can come before all that takes time to load.
+The kernel ignores a signal to PID 1 that the process does not handle, so a container that is
+stopped while it is still loading would run until it is killed. This module imports almost nothing,
+so that it can be imported before anything that loads slowly.
 """
 
 import os
@@ -10,12 +10,12 @@ import signal
 
 
 def end_by(number: int) -> None:
-    """End at once: by the signal itself, or where that does nothing with 128 and its number."""
+    """End at once, by the signal or, if that has no effect, with status 128 plus its number."""
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
     os._exit(128 + number)
 
 
 def end_by_sigterm() -> None:
-    """From now on SIGTERM ends this process, until a loop takes the signal over."""
+    """Let SIGTERM end this process, until an event loop handles the signal."""
     signal.signal(signal.SIGTERM, lambda number, _: end_by(number))

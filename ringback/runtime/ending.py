@@ -1,17 +1,17 @@
-"""Ends tasks, also those that lose a cancellation."""
+"""Ends tasks, even if a cancellation gets lost."""
 
 import asyncio
 
 _CANCEL_AGAIN_S = 5.0
-"""More than any task takes to clean up behind itself."""
+"""Longer than any task needs to clean up."""
 
 
 async def end(*tasks: asyncio.Task[None]) -> None:
     """Cancel tasks and return when all have ended. Raises the first error that one ended with.
 
-    They are cancelled again while they go on: a cancellation can get lost. `asyncio.wait_for` of
-    Python 3.11 returns instead when what it waits for is done at that moment, and a library may
-    raise an error of its own in the place of CancelledError.
+    Tasks that continue are cancelled again, because a cancellation can get lost. `asyncio.wait_for`
+    of Python 3.11 returns normally if its task is done at that moment, and a library may raise its
+    own error instead of CancelledError.
     """
     pending = {task for task in tasks if not task.done()}
     while pending:

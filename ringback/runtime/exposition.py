@@ -1,4 +1,4 @@
-"""The port apart: /metrics for Prometheus, /livez and /readyz for whoever runs the process."""
+"""A separate port for /metrics (Prometheus), /livez and /readyz (the orchestrator)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,9 +27,9 @@ _MOST_CONNECTIONS = 50
 class Exposition:
     """Serves health and metrics while it is entered.
 
-    `/livez` answers 200 as long as the event loop turns. `/readyz` answers 200 when the process
-    has started, every ping says yes within 2 s and it is not draining; else 503. Its body names
-    what is not ready, and never why: an error text may hold hosts and secrets.
+    `/livez` answers 200 while the event loop runs. `/readyz` answers 200 if the process has
+    started, is not draining, and every ping succeeds within 2 s; otherwise 503. Its body names what
+    is not ready but never why, because error texts may contain hosts and secrets.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Exposition:
         self._stack = AsyncExitStack()
 
     def started(self) -> None:
-        """All is open that takes work; before, only its health could be asked."""
+        """Mark the start as finished; until now only health could be queried."""
         self._started = True
 
     def drain(self) -> None:
-        """From now on the process is not ready: whoever sends it work should send it elsewhere."""
+        """Report the process as not ready from now on, so that new work goes elsewhere."""
         self._draining = True
 
     async def __aenter__(self) -> Self:

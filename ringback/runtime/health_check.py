@@ -1,7 +1,7 @@
-"""Ask the service beside us how it is, with the standard library alone: for a container's health.
+"""Ask the service in this container for its health, with only the standard library.
 
-python -m ringback.runtime.health_check gateway            does its event loop turn?
-python -m ringback.runtime.health_check gateway --ready    and does it take work?
+python -m ringback.runtime.health_check gateway            is its event loop running?
+python -m ringback.runtime.health_check gateway --ready    does it accept work?
 """
 
 import http.client
@@ -12,8 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 DEFAULT_PORTS = {"gateway": 9101, "processor": 9102, "metrics": 9103}
-"""Where /livez and /readyz are unless the settings say otherwise. These are not imported: reading
-them takes more time than the question, which is put every few seconds."""
+"""Default ports of /livez and /readyz.
+
+They are not imported from the settings, because the import takes longer than the check, which runs
+every few seconds.
+"""
 
 EXIT_HEALTHY = 0
 EXIT_UNHEALTHY = 1
@@ -30,7 +33,7 @@ class Question(NamedTuple):
 
 
 def question(arguments: Sequence[str], environ: Mapping[str, str]) -> Question:
-    """What to ask for these arguments, where the settings in `environ` say. Raises ValueError."""
+    """What to ask for these arguments, at the address in `environ`. Raises ValueError."""
     if not arguments or arguments[0] not in DEFAULT_PORTS or arguments[1:] not in ([], ["--ready"]):
         raise ValueError(_USAGE)
     service = arguments[0]
@@ -44,7 +47,7 @@ def question(arguments: Sequence[str], environ: Mapping[str, str]) -> Question:
 
 
 def _to_ask(listens_on: str) -> str:
-    """Where a server can be reached that listens on this; every address includes loopback."""
+    """An address that reaches a server listening on this one; every address includes loopback."""
     listens_on = listens_on.partition(",")[0].strip().strip("[]")
     if listens_on in {"", "*"}:
         return "127.0.0.1"
@@ -58,7 +61,7 @@ def _to_ask(listens_on: str) -> str:
 
 
 def ask(asked: Question) -> tuple[int, str]:
-    """The exit status, and the sentence that says why."""
+    """The exit status, and a sentence that explains it."""
     connection = http.client.HTTPConnection(asked.host, asked.port, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", asked.path)

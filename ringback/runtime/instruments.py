@@ -14,15 +14,15 @@ from ringback.contract.telemetry.metric_spec import Kind, MetricSpec, Open
 
 
 class Instruments:
-    """Makes instruments of prometheus-client from the declarations of the contract.
+    """Creates prometheus-client instruments from the declarations of the contract.
 
-    Each series that is known ahead is exported at 0. Which they are, the declared label values say;
-    `known` says it for a label that is open, and may leave out values that hardly ever come.
+    Each series that is known in advance is exported at 0. The declared label values define which
+    these are. `known` defines them for an open label, and may leave out rare values.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        # The client would add a series of its own to each of ours: when it began.
+        # Otherwise the client adds a creation-time series to each of ours.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the client gives it no type
 
     def counter(self, spec: MetricSpec, **known: Iterable[str]) -> Counter:
@@ -52,7 +52,7 @@ class Instruments:
 
 
 def gauge_family(spec: MetricSpec) -> GaugeMetricFamily:
-    """For gauges that are absent while their value is not known; a collector yields them."""
+    """For gauges that are absent while their value is unknown; a collector yields them."""
     assert spec.kind is Kind.GAUGE, spec.name
     return GaugeMetricFamily(spec.name, spec.help, labels=tuple(spec.labels))
 

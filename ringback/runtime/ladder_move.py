@@ -1,9 +1,9 @@
-"""Moves a running system to another ladder, in steps that may be cut short and done again.
+"""Changes the retry schedule of a running system, in steps that can be interrupted and repeated.
 
-Nothing may be rejected while the bindings are swapped: with two rungs bound to an attempt a message
-is copied, with none it is a dead letter too early. So processing rests meanwhile. Each step finds
-out by itself what is left to do; whoever dies in the middle leaves processing at rest, and a second
-run goes on.
+Nothing may be rejected while the bindings change: with two retry queues bound to an attempt a
+message is copied, and with no queue it becomes a dead letter too early. So processing is paused
+meanwhile. Each step finds out what is left to do. If the command dies halfway, processing stays
+paused, and a second run continues.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from ringback.runtime.rabbit import BROKER_AWAY
 from ringback.runtime.topology import TopologyError, bound_rungs, connected, declare
 
 SETTLE_S = 12.0
-"""For how long nothing may be seen to move: the broker's figures can be ten seconds old."""
+"""How long no movement must be seen: the broker's figures can be ten seconds old."""
 
 _LOCK_QUEUE = "webhooks.topology-lock"
 _LOOK_EVERY_S = 0.5
@@ -33,7 +33,7 @@ _BIND_TIMEOUT_S = 20.0
 
 
 class Step(StrEnum):
-    """What has been done."""
+    """A finished step."""
 
     DECLARED = "declared"
     PAUSED = "paused"
@@ -44,40 +44,40 @@ class Step(StrEnum):
 
 
 class Processing(Protocol):
-    """Those who take webhooks from the work queue, all of them."""
+    """All consumers of the work queue."""
 
     async def pause(self) -> None:
-        """They are to take no more. Done already, it changes nothing."""
+        """Stop consuming. Repeating this changes nothing."""
 
     async def in_hand(self) -> int | None:
-        """How many webhooks they still hold; None while not all of them have noticed the pause."""
+        """How many webhooks are in flight; None until every processor has noticed the pause."""
 
     async def resume(self) -> None:
-        """End a pause of a move, also of one that was cut short; anybody else's pause stays."""
+        """End the pause of this or an interrupted change of the schedule; other pauses stay."""
 
 
 class NobodyProcesses:
-    """For a system whose processors are stopped: the broker's word that nobody consumes is all."""
+    """For a system whose processors are stopped: it is enough that the broker has no consumers."""
 
     async def pause(self) -> None:
-        """There is nobody to be told."""
+        """There is nothing to pause."""
 
     async def in_hand(self) -> int | None:
         return 0
 
     async def resume(self) -> None:
-        """There is nobody to be told."""
+        """There is nothing to resume."""
 
 
 def _ignore(_: str) -> None:
-    """Nobody wants to know."""
+    """No progress is reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a move is asked for. Without `management_url`, `old` must be the ladder that is bound.
+    """The parameters of a change. Without `management_url`, `old` must be the bound schedule.
 
-    `done` hears of each step, `waits` what is waited for, each time that it changes.
+    `done` is called after each step, `waits` whenever the reason for waiting changes.
     """
 
     amqp_url: str
@@ -90,15 +90,15 @@ class Asked:
 
 
 async def planned(asked: Asked) -> LadderMove:
-    """What a move would change now. Raises TopologyError where nobody knows what is bound."""
+    """What a change would do now. Raises TopologyError if the bindings are unknown."""
     return ladder_move(await _bound(asked), asked.to)
 
 
 async def move(asked: Asked, processing: Processing) -> LadderMove:
-    """Move to the ladder `asked.to` and return what was changed; a second run changes nothing.
+    """Change to the schedule `asked.to` and return the changes; a second run changes nothing.
 
-    The rungs of the old ladder stay, unbound, until their messages have gone on. Raises
-    TopologyError, with processing at rest when it had been paused.
+    The retry queues of the old schedule stay, unbound, until their messages have left. Raises
+    TopologyError; processing stays paused if it was paused.
     """
     try:
         async with connected(asked.amqp_url) as connection, alone(connection):
@@ -159,7 +159,7 @@ async def _bound(asked: Asked) -> frozenset[Binding]:
 
 
 def _refuse_wrong_memory(asked: Asked, bound: frozenset[Binding]) -> None:
-    """In the middle of a move some rungs are bound of neither ladder, and that is no mistake."""
+    """Halfway through, retry queues of neither schedule may be bound. That is not an error."""
     if asked.old is None:
         return
     known = {*rung_bindings(asked.old), *rung_bindings(asked.to)}
@@ -169,7 +169,7 @@ def _refuse_wrong_memory(asked: Asked, bound: frozenset[Binding]) -> None:
 
 
 async def _settled(asked: Asked, processing: Processing, channel: AbstractChannel) -> None:
-    """Wait until nothing has been in hand, or on its way to a rung, for `settle_s`."""
+    """Wait until nothing has been in flight, or on its way to a retry queue, for `settle_s`."""
     still_since: float | None = None
     said = ""
     while still_since is None or time.monotonic() - still_since < asked.settle_s:
@@ -186,12 +186,13 @@ async def _settled(asked: Asked, processing: Processing, channel: AbstractChanne
 
 
 async def _what_moves(asked: Asked, processing: Processing, channel: AbstractChannel) -> str:
-    """A sentence; empty when nothing does."""
+    """What is still moving, as a sentence; empty if nothing is."""
     for name in (WORK_QUEUE, SUSPECT_QUEUE):
         queue = await channel.declare_queue(name, passive=True)
         consumers = queue.declaration_result.consumer_count
         if consumers:
-            # Counted are also those that take no more and have not answered all that they took.
+            # This includes processors that stopped consuming but have not answered all their
+            # messages.
             return f"{consumers} of those who take from {name} are not done."
     in_hand = await processing.in_hand()
     if in_hand is None:
@@ -218,7 +219,7 @@ async def _what_the_broker_moves(asked: Asked) -> str:
 
 @asynccontextmanager
 async def alone(connection: AbstractConnection) -> AsyncGenerator[None, None]:
-    """Two moves at once could bind two ladders. The broker keeps the second out until we end.
+    """Keep a second change out until this one ends: two at once could bind two schedules.
 
     Raises TopologyError for the second.
     """
@@ -230,6 +231,6 @@ async def alone(connection: AbstractConnection) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        # It goes with the connection as well, but a moment later.
+        # Closing the connection removes it too, but a moment later.
         with suppress(*BROKER_AWAY):
             await lock.delete(if_unused=False, if_empty=False)

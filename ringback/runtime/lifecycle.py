@@ -16,24 +16,24 @@ from ringback.runtime.settings import SettingsError
 ServiceMain = Callable[[asyncio.Event], Awaitable[None]]
 
 _YOUNG_OBJECTS = 20_000
-"""How many objects are made before the youngest are looked through; Python's own 700 is for
-programs that make fewer."""
+"""Objects allocated before a young collection; Python's default of 700 is for smaller programs."""
 
 EXIT_FAILED = 1
 EXIT_BAD_SETTINGS = 2
 
 
 class CannotStartError(Exception):
-    """What the service needs is not as it must be; the text says it in a sentence."""
+    """A precondition of the service is not met; the text is a sentence that explains it."""
 
 
 def run(service_main: ServiceMain) -> int:
-    """Run a service until it ends or is told to stop, and return its exit status.
+    """Run a service until it ends or is stopped, and return its exit status.
 
-    SIGTERM and SIGINT set the event that `service_main` gets; it then stops in its own order.
-    A second signal ends the process at once. Errors that a person can mend are one sentence.
+    SIGTERM and SIGINT set the event that `service_main` gets; it then stops in its own order. A
+    second signal ends the process at once. Errors that an operator can fix are printed as one
+    sentence.
     """
-    # What is loaded by now stays; looking at it in each collection costs a tenth of the time.
+    # Objects loaded by now stay; scanning them in each collection takes a tenth of the time.
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 50, 100)
     try:

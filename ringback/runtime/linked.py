@@ -1,4 +1,4 @@
-"""What lives on a connection to the broker: entering it opens the link, leaving it closes it."""
+"""A base for objects on a broker connection: entering opens the connection, leaving closes it."""
 
 import asyncio
 from contextlib import suppress
@@ -11,7 +11,7 @@ from ringback.runtime.rabbit import Link
 
 
 class Linked:
-    """Whoever derives from it says in `_on_open` what it needs of each new connection."""
+    """A subclass sets up each new connection in `_on_open`."""
 
     def __init__(self, amqp_url: str, name: str) -> None:
         self._link = Link(amqp_url, name, self._on_open)
@@ -29,11 +29,11 @@ class Linked:
         await self._link.__aexit__(kind, error, traceback)
 
     async def tried(self, *, within_s: float) -> None:
-        """Wait until the first session is up or has failed, but no longer."""
+        """Wait until the first session is up or has failed, but no longer than this."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._link.tried()
 
     async def _on_open(self, connection: AbstractConnection) -> None:
-        """Set up what is needed of a connection that was just opened. Raises what `Link` says."""
+        """Set up a connection that was just opened. Raises the errors that `Link` documents."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Where a service listens: on every address of IPv4 and IPv6, or on those that a setting names."""
+"""Where a service listens: on all IPv4 and IPv6 addresses, or on those in a setting."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ _BACKLOG = 1024
 def addresses_in(hosts: str) -> list[str]:
     """The addresses of a setting such as `127.0.0.1, ::1`.
 
-    Without those of IPv6 on a machine that has none, unless there are no others.
+    IPv6 addresses are left out on a machine without IPv6, unless there are no others.
     """
     named = [host.strip().strip("[]") for host in hosts.split(",") if host.strip()]
     usable = [host for host in named if ":" not in host or _can_bind(host)]
@@ -21,9 +21,9 @@ def addresses_in(hosts: str) -> list[str]:
 
 
 def listen(hosts: str, port: int, *, setting: str) -> list[socket.socket]:
-    """Sockets that listen at one port of all these addresses; for 0, at a free one.
+    """Open sockets that listen at one port of all these addresses; 0 means any free port.
 
-    Raises CannotStartError, with the name of the setting for the port.
+    Raises CannotStartError, which names the setting of the port.
     """
     sockets: list[socket.socket] = []
     try:
@@ -64,7 +64,7 @@ def _can_bind(host: str) -> bool:
 
 
 def _why(error: OSError) -> str:
-    """The system's own words, without the address in front of them once more."""
+    """The system's error text, without the repeated address in front."""
     if error.errno is None or isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     return os.strerror(error.errno)

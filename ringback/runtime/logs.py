@@ -1,4 +1,4 @@
-"""Logs are JSON lines on stdout. Lines of libraries take the same way."""
+"""Logs are JSON lines on stdout. Library logs are formatted the same way."""
 
 import json
 import logging
@@ -19,11 +19,11 @@ def configure(service: str, settings: LogSettings, stream: TextIO | None = None)
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     stream = stream or sys.stdout
     if isinstance(stream, TextIOWrapper):
-        # A line that cannot be encoded must not end the work that it tells of.
+        # A line that cannot be encoded must not stop the work that it reports.
         stream.reconfigure(errors="backslashreplace")
 
     def name_service(_logger: Any, _method: str, event: EventDict) -> EventDict:
-        # Not bound to the context: lines of threads have another one.
+        # Not bound to the context, because threads have another one.
         return {**event, "service": service}
 
     shared: list[Processor] = [
@@ -55,7 +55,7 @@ def _take_in_libraries(stream: TextIO, formatter: logging.Formatter, level: int)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # It reports each lost connection with a stack, and our own link says the same in one line.
+    # It logs each lost connection with a stack, and our own connection logs the same in one line.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
 
@@ -64,5 +64,5 @@ def _json(event: Mapping[str, Any], **_: Any) -> str:
     try:
         return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:
-        # It refuses lone surrogates and integers beyond 64 bits, which strangers may send.
+        # It rejects lone surrogates and integers beyond 64 bits, which untrusted senders may send.
         return json.dumps(event, default=str, skipkeys=True)

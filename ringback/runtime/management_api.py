@@ -1,4 +1,4 @@
-"""The broker's management API, for what AMQP does not tell: bindings, and what is on its way."""
+"""The broker's management API, for what AMQP cannot show: bindings and unconfirmed messages."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -18,22 +18,22 @@ _REFUSED = frozenset({401, 403})
 
 
 class ManagementError(Exception):
-    """The management API does not tell; the text says why, in a sentence without its URL."""
+    """The management API does not answer; the text explains why, without its URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class ManagementPlace:
-    """Where the API is, for whom, and which virtual host is asked about."""
+    """The API's address, the credentials, and the virtual host."""
 
     base_url: str
     vhost: str
-    """Quoted, to be part of a path."""
+    """Quoted for use in a path."""
     authorization: str = field(repr=False)
-    """The value of the header."""
+    """The value of the Authorization header."""
 
     @classmethod
     def of(cls, url: str, amqp_url: str) -> "ManagementPlace":
-        """User and virtual host are those of the AMQP URL; credentials in `url` come first."""
+        """User and virtual host come from the AMQP URL; credentials in `url` take precedence."""
         place, amqp = urlsplit(url), urlsplit(amqp_url)
         user, password = place.username or amqp.username, place.password or amqp.password
         host = place.netloc.rpartition("@")[2]
@@ -46,13 +46,13 @@ class ManagementPlace:
         )
 
     def session(self) -> aiohttp.ClientSession:
-        """A session of that user, to be entered by whoever asks for it."""
+        """A session with these credentials; the caller enters it."""
         return aiohttp.ClientSession(headers={"Authorization": self.authorization})
 
 
 @dataclass(frozen=True, slots=True)
 class QueueFigures:
-    """Some seconds old: the broker gathers them every five."""
+    """Some seconds old: the broker collects them every five."""
 
     messages: int
     ready: int
@@ -60,19 +60,19 @@ class QueueFigures:
 
     @property
     def on_their_way(self) -> int:
-        """Rejected, and not yet confirmed by the queue that they are moved to."""
+        """Rejected, and not yet confirmed by the target queue."""
         return max(0, self.messages - self.ready - self.unacknowledged)
 
 
 class ManagementApi:
-    """Made by `management_api`, and asked while that is entered."""
+    """Created by `management_api`; usable while that is entered."""
 
     def __init__(self, place: ManagementPlace, session: aiohttp.ClientSession) -> None:
         self._place = place
         self._session = session
 
     async def bindings_from(self, exchange: str) -> frozenset[Binding]:
-        """The queues that an exchange leads to; none where the exchange does not exist.
+        """The queues bound to an exchange; empty if the exchange does not exist.
 
         Raises ManagementError.
         """
@@ -84,7 +84,7 @@ class ManagementApi:
         )
 
     async def queues(self) -> dict[str, QueueFigures | None]:
-        """Every queue by its name; None for one that has no figures yet. Raises ManagementError."""
+        """All queues by name; None for a queue without figures yet. Raises ManagementError."""
         return {
             str(told["name"]): _figures(told)
             for told in await self._list(f"queues/{self._place.vhost}")
@@ -112,7 +112,7 @@ class ManagementApi:
 
 @asynccontextmanager
 async def management_api(url: str, amqp_url: str) -> AsyncGenerator[ManagementApi, None]:
-    """`url` is where the API is, such as http://rabbitmq:15672. Entering asks nothing yet."""
+    """`url` is the API's address, such as http://rabbitmq:15672. Entering sends no request."""
     place = ManagementPlace.of(url, amqp_url)
     async with place.session() as session:
         yield ManagementApi(place, session)

@@ -1,4 +1,4 @@
-"""Plain SQL files, applied in the order of their names, each once, by one runner at a time."""
+"""Plain SQL files, applied once each in the order of their names, by one runner at a time."""
 
 import hashlib
 import re
@@ -14,14 +14,14 @@ from ringback.runtime.queries import load
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 SNAPSHOT_NAME = "schema.sql"
-"""What the migrations make, for reading. It is no migration."""
+"""The resulting schema, for reading. It is not a migration."""
 
 _FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _CONNECT_TIMEOUT_S = 10.0
 
 
 class MigrationError(Exception):
-    """The database cannot be brought to this version; the text says why, in a sentence."""
+    """The database cannot be migrated to this version; the text is a sentence that explains why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Migration:
 
 
 def migrations_in(directory: Path) -> list[Migration]:
-    """The files of a directory in order. Raises MigrationError for a name out of the scheme."""
+    """The files of a directory in order. Raises MigrationError for an invalid name."""
     found = []
     for path in sorted(set(directory.glob("*.sql")) - {directory / SNAPSHOT_NAME}):
         match = _FILE_NAME.fullmatch(path.name)
@@ -52,10 +52,10 @@ def migrations_in(directory: Path) -> list[Migration]:
 
 
 async def migrate(database_url: str, *, directory: Path = MIGRATIONS) -> list[str]:
-    """Bring the database to the newest version and return the names of what was applied.
+    """Migrate the database to the newest version and return the names of the applied files.
 
     Each file is one transaction. A second runner waits for the first and then finds nothing to do.
-    Raises MigrationError when an applied file was changed since, or when PostgreSQL refuses one.
+    Raises MigrationError if an applied file has changed since, or if PostgreSQL rejects one.
     """
     migrations = migrations_in(directory)
     async with _locked(database_url) as connection:
@@ -97,7 +97,7 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
 
 @asynccontextmanager
 async def _locked(database_url: str) -> AsyncGenerator[asyncpg.Connection, None]:
-    """A connection that alone may migrate. The lock ends with the connection, whatever happens."""
+    """A connection with the migration lock. The lock ends with the connection in any case."""
     try:
         connection = await asyncpg.connect(database_url, timeout=_CONNECT_TIMEOUT_S)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:

@@ -1,4 +1,4 @@
-"""Whether the database is at the version of this code. Any role of a service may ask."""
+"""Whether the database is at the version of this code. Every service role may check this."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from ringback.runtime.queries import load
 
 
 async def lacks(database_url: str, *, directory: Path = MIGRATIONS) -> str:
-    """Say in a sentence why the database cannot be used yet; empty when it can.
+    """Explain in a sentence why the database is not usable yet; empty if it is.
 
-    One that is newer is good, too: migrations only add what the version before does not need.
+    A newer schema is fine: migrations only add what the version before does not need.
     """
     versions = [migration.version for migration in migrations_in(directory)]
     try:
@@ -22,7 +22,7 @@ async def lacks(database_url: str, *, directory: Path = MIGRATIONS) -> str:
     except (OSError, TimeoutError, ValueError, asyncpg.InterfaceError) as exc:
         return f"The database cannot be reached ({type(exc).__name__})."
     except asyncpg.PostgresError as exc:
-        # Before the first migration there is no role that a service could become.
+        # Before the first migration, the role that a service uses does not exist.
         return f"The database refuses us ({type(exc).__name__})."
     try:
         there = await connection.fetchval(load("ringback.runtime", "schema_has.sql"), versions)

@@ -1,15 +1,15 @@
-"""How many files this process may have open: connections are files."""
+"""How many files this process may open; connections count as files."""
 
 import resource
 
 _RESERVED = 128
-"""Files that are no connections of senders or callers: broker, database, spool, probes, logs."""
+"""Files other than client connections: broker, database, spool, probes, logs."""
 
 
 def room_for_connections(wanted: int) -> int:
-    """Raise the soft limit of the process to its hard one; return how many connections fit.
+    """Raise the soft limit of the process to its hard limit; return how many connections fit.
 
-    At the limit nothing could be accepted, and no link to the broker be made either.
+    At the limit the process could not accept connections or connect to the broker.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

@@ -1,7 +1,7 @@
-"""Ignore OTEL_ variables that are not usable, as the specification asks: telemetry stops nothing.
+"""Ignore unusable OTEL_ variables, as the specification asks: telemetry must not stop a service.
 
-The libraries read some of them when they are imported and raise an error, so this module comes
-before them and imports none of them.
+The libraries read some of the variables at import and raise errors, so this module is imported
+before them and imports no telemetry library.
 """
 
 import math
@@ -23,11 +23,11 @@ _DETECTORS = {"*", "host", "os", "otel", "process", "service_instance"}
 _HEADER = re.compile(r"\s*[\w!#$%&'*+.^`|~-]+\s*=[\x20-\x7e]*")
 
 dropped: dict[str, str] = {}
-"""What was ignored in this process, by variable, and why. No value is in it: it may be secret."""
+"""Variables that were ignored in this process, and why. No values, because they may be secret."""
 
 
 def drop_unusable() -> None:
-    """Take what is not usable out of the environment of this process."""
+    """Remove unusable variables from the environment of this process."""
     for name, reason in unusable(os.environ).items():
         del os.environ[name]
         if reason:
@@ -38,7 +38,10 @@ def drop_unusable() -> None:
 
 
 def unusable(environ: Mapping[str, str]) -> dict[str, str]:
-    """List variables to ignore, and why. The reason is empty where the default is what is asked."""
+    """List the variables to ignore, and why.
+
+    The reason is empty if the variable asks for the default.
+    """
     found = {}
     for name, text in environ.items():
         if not name.startswith("OTEL_"):

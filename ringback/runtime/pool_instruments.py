@@ -6,7 +6,7 @@ from ringback.runtime.instruments import Instruments
 
 
 class PoolInstruments:
-    """Measures a pool of connections: its size at each scrape, and each wait for one of them."""
+    """Measures a connection pool: its size at each scrape, and each wait for a connection."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         instruments = Instruments(registry)
@@ -22,5 +22,5 @@ class PoolInstruments:
         )
 
     def waited(self, seconds: float) -> None:
-        """For a connection, also in vain."""
+        """Time spent waiting for a connection, including failed waits."""
         self._wait.observe(seconds)

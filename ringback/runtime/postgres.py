@@ -1,4 +1,4 @@
-"""The pool of connections to PostgreSQL, also while PostgreSQL is away."""
+"""The pool of connections to PostgreSQL, usable while PostgreSQL is unavailable."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -19,19 +19,19 @@ DATA_REFUSED: tuple[type[BaseException], ...] = (
     asyncpg.DataError,
     asyncpg.ProgramLimitExceededError,
 )
-"""What asyncpg raises when a value itself cannot be stored. Trying again does not help."""
+"""asyncpg's errors for a value that cannot be stored. Trying again does not help."""
 
 DATABASE_AWAY: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    # A session that the server ended while a statement was on its way to it.
+    # The server ended the session while a statement was on its way to it.
     asyncpg.InternalClientError,
 )
-"""Everything else that asyncpg raises: the server is away, overloaded, not migrated, read-only.
+"""All other asyncpg errors: the server is unavailable, overloaded, not migrated or read-only.
 
-None of that is the fault of the data in hand. It holds DATA_REFUSED too, so catch that first.
+These are not caused by the data being written. DATA_REFUSED is included, so catch that first.
 """
 
 CONNECT_TIMEOUT_S = 5.0
@@ -39,15 +39,15 @@ COMMAND_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 3.0
 _IDLE_IN_TRANSACTION_S = 60.0
 _CANCELLED_WITHIN_S = 2.0
-"""How soon a server that can be reached has said that it cancelled a statement."""
+"""How soon a reachable server confirms that it cancelled a statement."""
 _MOST_QUERIES = 50_000
-"""After which a connection is made anew; asyncpg's own figure."""
+"""Age at which a connection is replaced; asyncpg's own default."""
 
 
 class _WatchedPool(asyncpg.Pool):
-    """Takes the time of every way to a connection, and gives up those that have gone mute.
+    """Measures every wait for a connection, and drops connections that stopped responding.
 
-    All ways to a connection come by `_acquire`.
+    Every method that gets a connection uses `_acquire`.
     """
 
     def __init__(self, url: str, *, instruments: PoolInstruments, **options: Any) -> None:
@@ -68,7 +68,7 @@ class _WatchedPool(asyncpg.Pool):
         try:
             connection = await super()._acquire(timeout)  # type: ignore[misc]  # the stubs lack it
             if _is_read_only(connection):
-                # Opened while the database took no changes: it would take none for ever after.
+                # Opened while the database was read-only: it would stay read-only forever.
                 await self.expire_connections()
                 await self.release(connection)
                 connection = await super()._acquire(timeout)  # type: ignore[misc]  # likewise
@@ -82,13 +82,15 @@ class _WatchedPool(asyncpg.Pool):
         *,
         timeout: float | None = None,  # ruff: ignore[async-function-with-timeout]  # as asyncpg has it
     ) -> None:
-        """As asyncpg has it, but without waiting for a connection that is dead and does not say so.
+        """Release as asyncpg does, but without waiting for a connection that is dead.
 
-        One on which a statement was cut and not even that is confirmed was lost on its way, as when
-        a firewall forgot it. The idle ones went that way too, and would each cost a timeout.
+        If a statement was cancelled and even the cancellation is not confirmed, the connection was
+        lost silently, for example because a firewall dropped it. The idle connections were lost the
+        same way, and would each cost a timeout.
 
-        asyncpg has ended such a connection by then. Its error is not raised: it would stand in the
-        place of the one that cut the statement, and a cancellation would be taken for an outage.
+        asyncpg has closed such a connection by then. Its error is not raised, because it would
+        replace the error that cancelled the statement, and a cancellation would look like an
+        outage.
         """
         try:
             await super().release(connection, timeout=timeout or _CANCELLED_WITHIN_S)
@@ -111,11 +113,11 @@ async def open_pool(
     command_timeout_s: float = COMMAND_TIMEOUT_S,
     idle_in_transaction_s: float = _IDLE_IN_TRANSACTION_S,
 ) -> AsyncGenerator[asyncpg.Pool, None]:
-    """A pool whose connections carry `name` as application_name, measured in `registry`.
+    """A pool with `name` as application_name of its connections, measured in `registry`.
 
-    It opens without a server: each acquire connects when it must, and raises one of DATABASE_AWAY
-    when it cannot. The least number of connections is opened in the background. A statement that
-    takes longer than `command_timeout_s` is cut. The server ends a session that idles in a
+    It opens without a server: each acquire connects if necessary, and raises one of DATABASE_AWAY
+    if it cannot. The minimum number of connections is opened in the background. A statement that
+    takes longer than `command_timeout_s` is cancelled. The server ends a session that is idle in a
     transaction for `idle_in_transaction_s`, or whose client's machine does not answer for 25 s.
     """
     instruments = PoolInstruments(registry or CollectorRegistry())
@@ -148,8 +150,8 @@ def _session(name: str, idle_in_transaction_s: float) -> dict[str, str]:
     return {
         "application_name": name,
         "jit": "off",
-        # A process that was killed in a statement must not hold its locks until the end of it, nor
-        # one of which the network forgot to tell the server that it is gone.
+        # A process that was killed in a statement must not keep its locks until the statement ends.
+        # The same goes for a process that the network disconnected without notifying the server.
         "client_connection_check_interval": "1s",
         "tcp_keepalives_idle": "10",
         "tcp_keepalives_interval": "5",
@@ -159,34 +161,37 @@ def _session(name: str, idle_in_transaction_s: float) -> dict[str, str]:
 
 
 async def ping(pool: asyncpg.Pool) -> bool:
-    """Whether the database answers a statement. Raises one of DATABASE_AWAY when it does not."""
+    """Whether the database answers a statement. Raises one of DATABASE_AWAY if it does not."""
     return bool(await pool.fetchval("SELECT true"))
 
 
 async def takes_changes(pool: asyncpg.Pool) -> bool:
-    """Whether the database can be written to, as a standby and one set to read only cannot.
+    """Whether the database can be written to, unlike a standby or a read-only server.
 
-    Raises one of DATABASE_AWAY when it does not answer.
+    Raises one of DATABASE_AWAY if it does not answer.
     """
     return bool(await pool.fetchval(load("ringback.runtime", "takes_changes.sql")))
 
 
 def _is_read_only(connection: PoolConnectionProxy) -> bool:
-    """What the server has reported of this session, which costs no statement."""
+    """What the server reported about this session, without a statement."""
     reported = connection.get_settings()
     names = ("default_transaction_read_only", "in_hot_standby")
     return any(getattr(reported, name, "off") == "on" for name in names)
 
 
 async def _keep_session(_: object) -> None:
-    """Save the round trip that resets a session on its return: ours leave nothing behind in it.
+    """Skip the reset when a connection is returned; our code leaves no session state behind.
 
-    Whoever lends a connection to code that is not ours resets it.
+    Code that lends a connection to foreign code must reset it.
     """
 
 
 async def _warm(pool: asyncpg.Pool, size: int) -> None:
-    """Open `size` connections by holding them all at once. A database that is away is no error."""
+    """Open `size` connections by acquiring them all at once.
+
+    An unavailable database is no error.
+    """
     connections = []
     try:
         for _ in range(min(size, pool.get_max_size())):

@@ -12,9 +12,9 @@ from ringback.runtime.instruments import Instruments
 
 
 def process_registry(service: Service) -> CollectorRegistry:
-    """A registry for the metrics of a process, with what every process of ours tells of itself.
+    """A metrics registry for a process, with the metrics that every process exports.
 
-    That is its version, and the client's own `process_*` and `python_*`.
+    Those are its version and the client's `process_*` and `python_*`.
     """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)

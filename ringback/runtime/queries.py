@@ -9,12 +9,15 @@ _NAMES: dict[str, str] = {}
 
 @cache
 def load(package: str, name: str) -> str:
-    """The statement in `sql/<name>` of a package. Raises FileNotFoundError where there is none."""
+    """Load the statement in `sql/<name>` of a package.
+
+    Raises FileNotFoundError if there is no file.
+    """
     statement = files(package).joinpath("sql", name).read_text(encoding="utf-8")
     _NAMES[statement] = PurePath(name).stem
     return statement
 
 
 def name_of(statement: str) -> str:
-    """The name of the file that `load` took it from, as in `delivery`; empty for another one."""
+    """The name of the file that `load` read it from, as in `delivery`; else empty."""
     return _NAMES.get(statement, "")

@@ -1,8 +1,8 @@
-"""One connection to RabbitMQ that is made anew whenever it is lost.
+"""One connection to RabbitMQ that is replaced whenever it is lost.
 
 aio-pika's robust connection is not used: a publish on it waits for the reconnection outside its
-timeout, and consumers can be missing after it. Here every session starts from nothing: what a
-service needs of a connection it sets up in `on_open`, each time.
+timeout, and consumers can be missing after a reconnection. Here every session starts from scratch:
+a service sets up its connection in `on_open` each time.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ BROKER_AWAY: tuple[type[BaseException], ...] = (
     aio_pika.exceptions.AMQPError,
     aio_pika.exceptions.ChannelInvalidStateError,
 )
-"""What aio-pika raises when the broker cannot be reached, or refuses for now."""
+"""aio-pika's errors when the broker is unreachable or temporarily refuses."""
 
 HEARTBEAT_S = 10
 _CONNECT_TIMEOUT_S = 10.0
@@ -43,7 +43,8 @@ def refuse_broken_broker(version: str) -> None:
     """Raise CannotStartError for a RabbitMQ that loses messages in a cycle of dead-lettering.
 
     3.13.0 to 3.13.2 drop a message that is dead-lettered to the same queue twice, although it was
-    rejected in between (github.com/rabbitmq/rabbitmq-server/issues/11159). Our ladder is that.
+    rejected in between (github.com/rabbitmq/rabbitmq-server/issues/11159). Our retry schedule does
+    exactly that.
     """
     if version in {"3.13.0", "3.13.1", "3.13.2"}:
         raise CannotStartError(
@@ -54,7 +55,7 @@ def refuse_broken_broker(version: str) -> None:
 class Link:
     """Keeps a session with the broker. `up` is true while `on_open` has run on a live connection.
 
-    A session ends when its connection closes, when `on_open` fails, or by `lost()`; the next one
+    A session ends when its connection closes, when `on_open` fails, or by `lost()`. The next one
     follows after 0.1 s, doubling to 2 s while attempts fail.
     """
 
@@ -69,11 +70,11 @@ class Link:
         self.failure: BaseException | None = None
 
     def lost(self) -> None:
-        """Give this session up and begin another one."""
+        """End this session and begin another one."""
         self._ended.set()
 
     async def tried(self) -> None:
-        """Wait until the first session is up or has failed; `failure` then says why."""
+        """Wait until the first session is up or has failed; `failure` then contains the reason."""
         await self._first_try.wait()
 
     async def __aenter__(self) -> Self:
@@ -114,7 +115,7 @@ class Link:
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
     async def _session(self) -> None:
-        """Hold one connection from its opening to its end."""
+        """Run one connection from opening to closing."""
         self._ended.clear()
         connection = await _connected(self._url, self._name)
         connection.close_callbacks.add(self._on_close)
@@ -136,7 +137,7 @@ class Link:
 
 
 async def _connected(url: str, name: str) -> AbstractConnection:
-    """Open a connection, or leave none behind. Raises TimeoutError and the rest of BROKER_AWAY."""
+    """Open a connection, or leave nothing open. Raises TimeoutError and the rest of BROKER_AWAY."""
     opening: asyncio.Future[AbstractConnection] = asyncio.ensure_future(
         aio_pika.connect(url, heartbeat=HEARTBEAT_S, client_properties={"connection_name": name})
     )
@@ -149,10 +150,11 @@ async def _connected(url: str, name: str) -> AbstractConnection:
 
 
 async def _leave(opening: asyncio.Future[AbstractConnection]) -> None:
-    """End what is being opened.
+    """Abort an opening connection.
 
     The library loses a connection whose opening is cancelled in its last step: it would stay open
-    for good, heartbeats included. So the step is awaited, and what came of it is closed.
+    forever, including its heartbeats. So this step is awaited, and the resulting connection is
+    closed.
     """
     done, _ = await asyncio.wait({opening}, timeout=_LEAVE_TIMEOUT_S)
     if not done:
@@ -168,7 +170,7 @@ def _version_of(connection: AbstractConnection) -> str:
 
 
 async def _close(connection: AbstractConnection) -> None:
-    """Close politely, but not for long: the other side may be gone."""
+    """Close cleanly, but wait only briefly: the other side may be gone."""
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await connection.close()
@@ -180,10 +182,10 @@ async def _close(connection: AbstractConnection) -> None:
 
 
 def _is_told_to_end() -> bool:
-    """Whether somebody cancelled this task.
+    """Whether this task was cancelled from outside.
 
-    A CancelledError alone does not say so: the library cancels its own futures when a connection
-    ends, and whoever awaits one of them gets it.
+    A CancelledError alone does not show this: the library cancels its own futures when a connection
+    ends, and a task that awaits one of them gets the error.
     """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,4 +1,4 @@
-"""Deletes the rungs of ladders that are no more, once the last of their messages has gone on."""
+"""Deletes the retry queues of former schedules once their last message has left."""
 
 import asyncio
 import time
@@ -18,15 +18,15 @@ _DELETE_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class OldRungs:
-    """Rungs that are not bound: those without a message, and those that hold some, or may."""
+    """Unbound retry queues: empty ones, and those that contain or may contain messages."""
 
     empty: tuple[str, ...]
     held: dict[str, int | None]
-    """How many messages; None where the broker does not say."""
+    """How many messages; None if the broker does not report it."""
 
 
 async def old_rungs(amqp_url: str, management_url: str) -> OldRungs:
-    """What could be deleted now, by figures that are some seconds old. Raises TopologyError."""
+    """What could be deleted now, from figures that are some seconds old. Raises TopologyError."""
     try:
         async with management_api(management_url, amqp_url) as api:
             return await _old_rungs(api)
@@ -41,10 +41,10 @@ async def remove_old_rungs(
     settle_s: float = SETTLE_S,
     waits: Callable[[str], None] = lambda _: None,
 ) -> OldRungs:
-    """Delete the rungs that are not bound and have been empty for `settle_s`; the others stay.
+    """Delete unbound retry queues that have been empty for `settle_s`; the others stay.
 
-    `empty` of the result are those that are gone. AMQP's own "delete if empty" does not exist for
-    quorum queues, and would not see a message that is on its way out. Raises TopologyError.
+    `empty` of the result lists the deleted ones. AMQP's own "delete if empty" does not exist for
+    quorum queues, and would miss a message that is on its way out. Raises TopologyError.
     """
     try:
         async with (

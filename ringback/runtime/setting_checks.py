@@ -1,4 +1,4 @@
-"""Checks of settings. Their errors are sentences that do not quote the value: it may be secret."""
+"""Checks of settings. Their errors do not quote the value, which may be secret."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ _MAX_DIGITS = 18
 
 
 def without_slips(text: str, kinds: set[Any]) -> str | Path:
-    """Drop what files and shells add to a value. Raises ValueError for what was hardly meant."""
+    """Remove what files and shells add to a value. Raises ValueError for likely mistakes."""
     line = text.strip("\r\n")
     stripped = line.strip()
     if stripped[:1] in {"'", '"'} and stripped[0] == stripped[-1]:
@@ -29,13 +29,13 @@ def without_slips(text: str, kinds: set[Any]) -> str | Path:
 
 
 def kinds_in(annotation: Any) -> set[Any]:
-    """List the types that an annotation is made of."""
+    """List the types in an annotation."""
     parts = [kinds_in(part) for part in get_args(annotation)]
     return {annotation}.union(*parts)
 
 
 def expanded(path: str) -> Path:
-    """Replace `~` at the beginning, as a shell does."""
+    """Expand a leading `~`, as a shell does."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -59,7 +59,7 @@ def url_parts(text: str, schemes: tuple[str, ...]) -> SplitResult:
 
 
 def server_url(value: SecretStr, *schemes: str, needs_host: bool = True) -> SecretStr:
-    """Check the URL of a server with user and password in it. Raises ValueError."""
+    """Check a server URL that contains user and password. Raises ValueError."""
     parts = url_parts(value.get_secret_value(), schemes)
     if needs_host and not parts.hostname:
         raise ValueError("must be a URL with a host")
@@ -71,7 +71,7 @@ def server_url(value: SecretStr, *schemes: str, needs_host: bool = True) -> Secr
 
 
 def header_value(text: str) -> str:
-    """Check that a header can carry it. Raises ValueError."""
+    """Check that a header can contain it. Raises ValueError."""
     if not text.isascii() or not text.isprintable() or text != text.strip():
         raise ValueError(
             "must be letters, digits and signs of ASCII: a header carries nothing else"
@@ -82,7 +82,7 @@ def header_value(text: str) -> str:
 
 
 def host(value: str) -> str:
-    """Check what a server listens on. Raises ValueError."""
+    """Check the address that a server listens on. Raises ValueError."""
     if not all(re.fullmatch(r"\s*[^\s/@?#]+\s*", part) for part in value.split(",")):
         raise ValueError("must be addresses or host names to listen on, without a port, or *")
     return value

@@ -1,4 +1,4 @@
-"""Settings come from the environment, once, and are refused with every mistake named at once."""
+"""Settings are read from the environment once; one error lists all mistakes."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ PREFIX = "RINGBACK_"
 
 
 class SettingsError(Exception):
-    """The environment is not usable; the text names each variable and what is wrong with it."""
+    """The environment is not usable; the text names each variable and its problem."""
 
 
 class Settings(BaseModel):
@@ -44,7 +44,7 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _without_slips(cls, value: object, info: ValidationInfo) -> object:
-        """Drop what files and shells add to a value. Refuse what was hardly meant."""
+        """Remove what files and shells add to a value. Refuse likely mistakes."""
         if not isinstance(value, str):
             return value
         kinds = kinds_in(cls.model_fields[info.field_name or ""].annotation)
@@ -52,7 +52,7 @@ class Settings(BaseModel):
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment without line ends around our variables, and without empty ones."""
+    """The environment without line ends around our variables, and without empty ones."""
     return {
         name: value.strip("\r\n") if name.upper().startswith(PREFIX) else value
         for name, value in environ.items()
@@ -65,7 +65,7 @@ def _amqp_url(value: SecretStr) -> SecretStr:
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    # Without a host it is a socket of this machine.
+    # Without a host it is a socket on this machine.
     return server_url(value, "postgresql", "postgres", needs_host=False)
 
 
@@ -195,7 +195,7 @@ S = TypeVar("S", bound=Settings)
 
 
 def load(kind: type[S], environ: Mapping[str, str] | None = None) -> S:
-    """Read `kind` from the environment. Raises SettingsError with all that is wrong."""
+    """Read `kind` from the environment. Raises SettingsError with all problems."""
     source = os.environ if environ is None else environ
     names = {f"{PREFIX}{name}".upper(): name for name in kind.model_fields}
     values = {

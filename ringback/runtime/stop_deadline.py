@@ -1,4 +1,4 @@
-"""A service that was told to stop and does not end says what it is at, and ends."""
+"""A service that was stopped and does not end logs what it is doing, and ends."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from ringback.contract.telemetry import LogEvent
 
 EXIT_OVERDUE = 1
 _AFTER_DRAIN_S = 12.0
-"""Behind the work in flight: pending rows, connections to broker and database, spans."""
+"""Time after the work in flight: pending rows, connections to broker and database, spans."""
 _LOG_TIMEOUT_S = 2.0
 _MOST_TASKS = 50
 
@@ -23,14 +23,14 @@ log = structlog.get_logger()
 
 
 def end_in_time(stop: asyncio.Event, *, drain_timeout_s: float) -> None:
-    """From now on, end the process with status 1 if it still runs too long after `stop` is set.
+    """End the process with status 1 if it still runs too long after `stop` is set.
 
-    That is 12 s after the time it has to finish its work. The log line holds the tasks that still
-    run, each with its stack: files, lines and functions, and no values.
+    The limit is 12 s after the time it has to finish its work. The log line contains the tasks that
+    still run, each with its stack: files, lines and functions, but no values.
     """
     within_s = drain_timeout_s + _AFTER_DRAIN_S
     watch = asyncio.get_running_loop().create_task(_watch(stop, within_s))
-    # The loop keeps a weak reference only.
+    # The loop keeps only a weak reference.
     watch.add_done_callback(lambda done: None if done.cancelled() else done.result())
     _watches.add(watch)
     watch.add_done_callback(_watches.discard)
@@ -41,7 +41,7 @@ _watches: set[asyncio.Task[None]] = set()
 
 async def _watch(stop: asyncio.Event, within_s: float) -> None:
     await stop.wait()
-    # A thread, because what does not end may be the loop itself.
+    # A thread, because the loop itself may be what does not end.
     timer = threading.Timer(
         within_s, _end_now, (asyncio.get_running_loop(), threading.get_ident(), within_s)
     )
@@ -50,7 +50,7 @@ async def _watch(stop: asyncio.Event, within_s: float) -> None:
 
 
 def _end_now(loop: asyncio.AbstractEventLoop, loop_thread: int, within_s: float) -> None:
-    # Nobody may read what we write.
+    # The log's reader may be gone.
     last = threading.Timer(_LOG_TIMEOUT_S, os._exit, (EXIT_OVERDUE,))
     last.daemon = True
     last.start()
@@ -70,7 +70,7 @@ def _running(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
 
 
 def _stack_of_task(task: asyncio.Task[Any]) -> list[str]:
-    """From the task's own coroutine down to what it waits for."""
+    """From the task's own coroutine down to what it awaits."""
     stack = []
     awaited: Any = task.get_coro()
     while awaited is not None:
@@ -88,7 +88,7 @@ def _stack_of_task(task: asyncio.Task[Any]) -> list[str]:
 
 
 def _stack_of_frame(frame: FrameType | None) -> Iterator[str]:
-    """From where the thread is now up to where it began."""
+    """From the thread's current frame up to its first."""
     while frame is not None:
         yield _place(frame)
         frame = frame.f_back

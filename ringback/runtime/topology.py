@@ -1,4 +1,4 @@
-"""Declares the topology, and checks that it stands. Only `ringback topology apply` declares."""
+"""Declares the topology and checks it. Only `ringback topology apply` declares."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -22,7 +22,7 @@ _AWAY: tuple[type[BaseException], ...] = (*BROKER_AWAY, ManagementError)
 
 
 class TopologyError(Exception):
-    """The topology cannot be declared; the text says why, in a sentence."""
+    """The topology cannot be declared; the text is a sentence that explains why."""
 
 
 class BrokerAwayError(TopologyError):
@@ -30,16 +30,16 @@ class BrokerAwayError(TopologyError):
 
 
 class OtherLadderError(TopologyError):
-    """Another ladder is bound. To bind this one beside it would copy every message that fails."""
+    """Another schedule is bound. Binding this one too would copy every message that fails."""
 
 
 async def apply(amqp_url: str, ladder: Ladder, *, management_url: str | None = None) -> None:
     """Declare every exchange, queue and binding. Declaring again changes nothing.
 
-    Right after a broker's port opens a declare can fail although nothing is wrong, so it is tried
-    for some seconds. Raises TopologyError when an object stands with other arguments, or when the
-    broker stays away; OtherLadderError, before anything is changed, when rungs of another ladder
-    are bound. Without the management API nobody can tell that.
+    Right after a broker's port opens, a declare can fail although nothing is wrong, so it is
+    retried for some seconds. Raises TopologyError if an object exists with other arguments, or if
+    the broker stays unavailable. Raises OtherLadderError, before anything is changed, if retry
+    queues of another schedule are bound. Without the management API this cannot be detected.
     """
     wanted = topology(ladder)
     for tries_left in reversed(range(_TRIES)):
@@ -75,17 +75,17 @@ async def _refuse_other_ladder(amqp_url: str, ladder: Ladder, management_url: st
 
 
 async def check(amqp_url: str, ladder: Ladder, *, management_url: str | None = None) -> list[str]:
-    """What differs from the topology of this ladder, one sentence each; empty when it stands.
+    """What differs from the topology of this schedule, one sentence each; empty if nothing does.
 
-    Compares arguments by declaring again what exists, so it needs the right to configure.
-    Bindings cannot be read by AMQP: the management API tells of rungs of another ladder.
+    It compares arguments by declaring existing objects again, so it needs the configure permission.
+    AMQP cannot list bindings: the management API shows retry queues of another schedule.
     """
     try:
         async with connected(amqp_url) as connection:
             bound = await bound_rungs(amqp_url, management_url) if management_url else ()
             others = other_ladder(bound, ladder)
             absent = await missing(connection, ladder)
-            # To declare is to bind, and that beside another ladder copies messages.
+            # Declaring includes binding, which beside another schedule would copy messages.
             return others + (absent or ([] if others else await _differing(connection, ladder)))
     except ManagementError as exc:
         raise TopologyError(str(exc)) from exc
@@ -94,9 +94,11 @@ async def check(amqp_url: str, ladder: Ladder, *, management_url: str | None = N
 
 
 async def absent(amqp_url: str, wanted: Topology) -> list[str]:
-    """What of these does not exist, one sentence each. Only reads; any user of the broker may.
+    """Which of these do not exist, one sentence each.
 
-    Raises BrokerAwayError when the broker does not answer.
+    Only reads; any user of the broker may call it.
+
+    Raises BrokerAwayError if the broker does not answer.
     """
     try:
         async with connected(amqp_url) as connection:
@@ -106,7 +108,7 @@ async def absent(amqp_url: str, wanted: Topology) -> list[str]:
 
 
 async def missing(connection: AbstractConnection, ladder: Ladder) -> list[str]:
-    """As `check`, on a connection that is open. Only reads; any user of the broker may."""
+    """As `check`, on an open connection. Only reads; any user of the broker may call it."""
     return await _absent(connection, topology(ladder))
 
 
@@ -123,7 +125,7 @@ async def _absent(connection: AbstractConnection, wanted: Topology) -> list[str]
 
 
 async def declare(connection: AbstractConnection, wanted: Topology) -> None:
-    """Make what is not there. Raises one of BROKER_AWAY."""
+    """Create what is missing. Raises one of BROKER_AWAY."""
     async with asyncio.timeout(_DECLARE_TIMEOUT_S):
         channel = await connection.channel()
         for exchange in wanted.exchanges:
@@ -163,7 +165,7 @@ async def _passive_queue(channel: AbstractChannel, name: str) -> object:
 async def _sentence_if_absent(
     connection: AbstractConnection, kind: str, name: str, declare: Passive
 ) -> str | None:
-    """A passive declare of what is absent closes its channel, so each has a channel of its own."""
+    """A passive declare of a missing object closes its channel, so each check uses its own."""
     async with asyncio.timeout(_DECLARE_TIMEOUT_S):
         channel = await connection.channel()
         try:

@@ -1,4 +1,4 @@
-"""Spans of our own making: light to begin, encoded in a thread, exported by OTLP or to a file."""
+"""Our own spans: cheap to begin, encoded in a thread, exported by OTLP or to a file."""
 
 from ringback.runtime.tracing.lifetime import tracing
 from ringback.runtime.tracing.shape import Shape, Value, shape_of

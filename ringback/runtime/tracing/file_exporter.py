@@ -24,7 +24,7 @@ _LARGEST_BYTES = 64 * 1024 * 1024
 
 
 class FileExporter:
-    """Several processes may append to one file. A full one is kept beside it, with `.1`."""
+    """Several processes may append to one file. A full file is renamed with the suffix `.1`."""
 
     def __init__(
         self, path: Path, resource: Mapping[str, Value], *, largest_bytes: int = _LARGEST_BYTES
@@ -56,7 +56,7 @@ class FileExporter:
         """Nothing is open between two exports."""
 
     def _append(self, line: bytes) -> None:
-        """All of it or nothing, whoever else appends, and whatever room the disk has."""
+        """Append everything or nothing, even if others append or the disk is full."""
         file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -66,7 +66,7 @@ class FileExporter:
             except OSError:
                 os.ftruncate(file, before.st_size)
                 raise
-            # Another process may have put it aside while this one waited for the lock.
+            # Another process may have rotated it while this one waited for the lock.
             if before.st_size + len(line) > self._largest_bytes and self._is_still(before):
                 self._path.replace(f"{self._path}.1")
         finally:

@@ -1,4 +1,4 @@
-"""Tracing for as long as a process lives."""
+"""Tracing for the lifetime of a process."""
 
 import asyncio
 import os
@@ -23,11 +23,11 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def tracing(service: str) -> AsyncGenerator[Tracer, None]:
-    """A tracer as OTEL_ variables and RINGBACK_TRACE_FILE ask for it.
+    """A tracer configured by the OTEL_ variables and RINGBACK_TRACE_FILE.
 
-    Raises SettingsError for an unusable RINGBACK_TRACE_FILE; OTEL_ variables that are not usable
-    are ignored with a line in the log. Leaving exports what waits, for three seconds at most. A
-    collector that is away costs its spans, and nothing else.
+    Raises SettingsError for an unusable RINGBACK_TRACE_FILE; unusable OTEL_ variables are ignored
+    and logged. Leaving exports queued spans, for three seconds at most. If the collector is
+    unavailable, only spans are lost.
     """
     drop_unusable()
     for variable, reason in dropped.items():
@@ -48,7 +48,7 @@ def _exporters(service: str, asked: Tracing) -> list[Exporter]:
     resource = resource_of(service)
     exporters: list[Exporter] = []
     if asked.by_otlp:
-        # It brings gRPC and protobuf along: 20 MB that a process without a collector does not need.
+        # It imports gRPC and protobuf: 20 MB that a process without a collector does not need.
         from ringback.runtime.tracing.otlp_exporter import OtlpExporter  # ruff: ignore[import-outside-top-level]
 
         try:

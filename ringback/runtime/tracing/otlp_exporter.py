@@ -18,7 +18,7 @@ _THEIR_LOG = "opentelemetry.exporter.otlp.proto.grpc"
 
 
 class OtlpExporter:
-    """Configured by the OTEL_EXPORTER_OTLP_ variables of the process, all of which it heeds."""
+    """Configured by all OTEL_EXPORTER_OTLP_ variables of the process."""
 
     def __init__(self, resource: Mapping[str, Value]) -> None:
         self._resource = resource
@@ -59,7 +59,7 @@ class _RequestExporter(OTLPSpanExporter):
 
 
 class _EncodedStub:
-    """The one call of the collector, for a request that is bytes by now."""
+    """The collector's one call, for a request that is already encoded."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self.Export: Callable[..., Any] = channel.unary_unary(
@@ -69,7 +69,7 @@ class _EncodedStub:
 
 
 class _LastSaid(logging.Handler):
-    """Keeps the last thing that the exporter said, which it would say for each batch."""
+    """Keeps the exporter's last log message, which it would otherwise repeat for each batch."""
 
     text = ""
 
@@ -81,6 +81,6 @@ class _LastSaid(logging.Handler):
         said = cls()
         logger = logging.getLogger(_THEIR_LOG)
         logger.handlers, logger.propagate = [said], False
-        # It keeps back what was said a minute before; here that is for the queue to decide.
+        # It suppresses messages repeated within a minute; here the queue decides that.
         logging.getLogger(f"{_THEIR_LOG}.exporter").filters.clear()
         return said

@@ -1,8 +1,8 @@
-"""Spans as OTLP has them, in protobuf, already in their wire format.
+"""Spans as OTLP protobuf, encoded directly in the wire format.
 
-Through the library a span costs twice as much to encode, through the SDK five times: what the
-spans of a shape share would be encoded for each, and every field is a call. Whatever is rare or
-long goes through the library all the same. A test holds the two together.
+The protobuf library takes twice as long per span, the SDK five times as long: they encode the
+shared parts of a shape for each span, and every field is a call. Rare or long values still use the
+library. A test checks that both encodings agree.
 """
 
 import time
@@ -28,7 +28,7 @@ _FIXED = Struct("<2s16s2s8scQcQ2sI").pack
 """trace_id, span_id, start_time_unix_nano, end_time_unix_nano and flags, each after its tag."""
 
 _LONGEST_SHORT = 60
-"""Bytes of a text, and of an encoded key, up to which each length that holds it is one byte."""
+"""Sizes of a text and of an encoded key up to which each enclosing length is one byte."""
 
 _LARGEST_INT = 2**63 - 1
 
@@ -36,11 +36,11 @@ _BYTE, _MORE = 0x80, 0x7F
 
 
 def request_of(spans: Sequence[RecordedSpan], resource: Mapping[str, Value]) -> bytes:
-    """One ExportTraceServiceRequest. Meant for a thread: it lets others run now and then."""
+    """One ExportTraceServiceRequest. Runs in a thread and yields to others now and then."""
     parts = [b"\x0a", _sized(_SCOPE)]
     for place, span in enumerate(spans):
         if place % _AT_ONCE == 0:
-            # Without it the event loop would get to wait until its turn is forced, for 5 ms.
+            # Otherwise the event loop would wait until the thread is forced to yield, after 5 ms.
             time.sleep(0)
         parts += (b"\x12", _sized(_span(span)))
     of_resource = Resource(attributes=_key_values(resource)).SerializeToString()
@@ -51,7 +51,7 @@ def request_of(spans: Sequence[RecordedSpan], resource: Mapping[str, Value]) -> 
 def _span(span: RecordedSpan) -> bytes:
     own = span.attributes
     parts = [
-        # OTLP allows a key once; what a span itself was told goes before what its shape says.
+        # OTLP allows a key once; an attribute of the span overrides that of its shape.
         _shared(span.shape) if own.keys().isdisjoint(span.shape.attributes) else _mixed(span),
         _FIXED(
             *(b"\x0a\x10", bytes.fromhex(span.trace_id), b"\x12\x08", bytes.fromhex(span.span_id)),

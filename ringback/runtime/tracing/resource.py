@@ -1,4 +1,4 @@
-"""Who makes the spans: the attributes that all spans of a process share."""
+"""The attributes that all spans of a process share."""
 
 from opentelemetry.sdk.resources import Resource
 
@@ -10,7 +10,7 @@ SCOPE = "ringback"
 
 
 def resource_of(service: str) -> dict[str, Value]:
-    """OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME of the environment go before ours."""
+    """OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME in the environment override ours."""
     ours = {
         "service.namespace": NAMESPACE,
         "service.name": f"{NAMESPACE}-{service}",

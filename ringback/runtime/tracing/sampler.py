@@ -21,7 +21,7 @@ _DEFAULT = "parentbased_always_on"
 
 
 class LinkedSampler(Sampler):
-    """Keeps a new trace when one that it links to is kept, so that no retry is missing in it.
+    """Keeps a new trace if it links to a kept one, so that no retry is missing.
 
     Everything else is decided by `others`, which also decides alone for a span with a parent.
     """
@@ -51,9 +51,9 @@ class LinkedSampler(Sampler):
 
 
 def sampler_of(environ: Mapping[str, str]) -> Sampler:
-    """Make what OTEL_TRACES_SAMPLER and its _ARG ask for.
+    """Create the sampler that OTEL_TRACES_SAMPLER and its _ARG ask for.
 
-    A sampler that heeds what a parent decided heeds what links decided as well.
+    A sampler that respects the parent's decision also respects the decision of links.
     """
     name = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() or _DEFAULT
     sampler = _SAMPLERS[name](environ)

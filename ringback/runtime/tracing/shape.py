@@ -9,14 +9,17 @@ from opentelemetry.trace import SpanKind
 from ringback.contract.telemetry.span_spec import SpanSpec
 
 Value = str | int | float | bool
-"""What an attribute may hold here; no lists."""
+"""The types of an attribute's value; no lists."""
 
 _PLACE = re.compile(r"\{([^}]+)\}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """Made once and used for many spans: its encoding is kept. `attributes` are on each of them."""
+    """Created once and used for many spans: its encoding is kept.
+
+    `attributes` are on each of them.
+    """
 
     name: str
     kind: SpanKind
@@ -24,7 +27,7 @@ class Shape:
 
 
 def shape_of(spec: SpanSpec, attributes: Mapping[str, Value]) -> Shape:
-    """A shape whose name is made of these attributes; one that is absent leaves its place empty.
+    """A shape whose name is built from these attributes; a missing one leaves its place empty.
 
     Raises KeyError for an attribute that is not declared.
     """

@@ -1,4 +1,4 @@
-"""One piece of work, as it is told to whoever looks at traces."""
+"""One piece of work in a trace."""
 
 import random
 import time
@@ -13,12 +13,12 @@ from ringback.runtime.tracing.shape import Shape, Value
 NOTHING: Mapping[str, Value] = MappingProxyType({})
 
 _HAS_IS_REMOTE, _IS_REMOTE = 0x100, 0x200
-"""Flags of OTLP beside those of W3C: it is known whether the other span is remote, and it is."""
+"""OTLP flags beside those of W3C: it is known whether the other span is remote, and it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Another span that this one belongs to without being its child; `relation` says how."""
+    """A related span that is not the parent; `relation` names the relation."""
 
     context: TraceContext
     relation: str
@@ -29,7 +29,7 @@ class Link:
 
 
 class OpenSpan:
-    """A span from its beginning to its end. What it is told goes nowhere if it is not recorded."""
+    """A span from beginning to end. If it is not recorded, its data is discarded."""
 
     __slots__ = ()
 
@@ -37,7 +37,7 @@ class OpenSpan:
 
     @property
     def context(self) -> TraceContext:
-        """What others continue: this span, or the nearest that is known to someone."""
+        """The context that others continue: this span, or the nearest recorded one."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -49,7 +49,7 @@ class OpenSpan:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End it; what is raised inside is its failure."""
+        """End the span; an exception inside is recorded as its failure."""
         if error is not None:
             self.failed(type(error).__qualname__)
         self.end()
@@ -57,7 +57,7 @@ class OpenSpan:
     def child(
         self, shape: Shape, attributes: Mapping[str, Value] = NOTHING, *, began_ns: int = 0
     ) -> "OpenSpan":
-        """A part of this work, which may end after it. `began_ns` is given where it is not now."""
+        """A part of this work, which may end after it. `began_ns` is given if it began earlier."""
         del shape, attributes, began_ns
         return self
 
@@ -65,17 +65,17 @@ class OpenSpan:
         """Add attributes."""
 
     def link(self, link: Link) -> None:
-        """Add a link to what became known only after the beginning."""
+        """Add a link to something that became known after the beginning."""
 
     def failed(self, error_type: str, description: str = "") -> None:
-        """Say that it came to nothing. `error_type` is one of few words."""
+        """Mark the span as failed. `error_type` is one of a few words."""
 
     def end(self, ended_ns: int = 0) -> None:
-        """It has ended, now or then, and is kept as it stands. Only the first call counts."""
+        """End the span, now or at the given time, and keep it. Only the first call counts."""
 
 
 class UnrecordedSpan(OpenSpan):
-    """A span of which nobody keeps a record: everything it is told is forgotten."""
+    """A span that is not recorded: its data is discarded."""
 
     __slots__ = ("_context",)
 
@@ -88,7 +88,7 @@ class UnrecordedSpan(OpenSpan):
 
 
 def untraced() -> OpenSpan:
-    """The span of work that nobody traces."""
+    """The span of work that is not traced."""
     return UnrecordedSpan(new_trace_context())
 
 

@@ -1,4 +1,4 @@
-"""Takes ended spans off the hands of the event loop, and exports them from a thread."""
+"""Takes ended spans from the event loop, and exports them in a thread."""
 
 import threading
 from collections import deque
@@ -16,21 +16,21 @@ _TOO_MANY = "More spans end than can be exported."
 
 
 class ExportError(Exception):
-    """The spans of a batch are lost; the text says why in a few words."""
+    """The spans of a batch are lost; the text gives the reason in a few words."""
 
 
 class Exporter(Protocol):
     def export(self, spans: Sequence[RecordedSpan]) -> None:
-        """Bring the spans to where they are kept. Raises ExportError."""
+        """Export the spans. Raises ExportError."""
 
     def close(self) -> None:
-        """Break off an export that another thread waits for, and let go of everything."""
+        """Abort an export that another thread waits for, and release everything."""
 
 
 class SpanQueue:
-    """Holds `most` spans at most; those that find no room are dropped and counted.
+    """Queues up to `most` spans; further spans are dropped and counted.
 
-    An outage of the exporter costs nothing but its spans, and one log line at each end of it.
+    An outage of the exporter costs only its spans, and one log line at its beginning and its end.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class SpanQueue:
         self._batch = batch
         self._delay_s = delay_s
         self._waiting: deque[RecordedSpan] = deque()
-        # One thread alone writes each of these; that of `put` writes the first.
+        # Each of these is written by only one thread; the first by the thread of `put`.
         self._dropped = 0
         self._dropped_before = 0
         self._failed = 0
@@ -55,7 +55,7 @@ class SpanQueue:
         self._thread.start()
 
     def put(self, span: RecordedSpan) -> None:
-        """Never waits and never raises. For one thread, that of the event loop."""
+        """Never waits and never raises. Only for the event loop's thread."""
         count = len(self._waiting)
         if count >= self._most:
             self._dropped += 1
@@ -65,7 +65,7 @@ class SpanQueue:
             self._wake.set()
 
     def close(self, *, within_s: float) -> None:
-        """Export what waits, within a deadline; what is left then is lost. Blocks."""
+        """Export what is queued, within a deadline; the rest is lost. Blocks."""
         self._closing = True
         self._wake.set()
         self._thread.join(within_s)
@@ -83,7 +83,7 @@ class SpanQueue:
         self._export_all()
 
     def _export_all(self) -> None:
-        """Export what waited when this began; what comes meanwhile is for the next time."""
+        """Export what was queued when this began; later spans wait for the next run."""
         for _ in range(-(-len(self._waiting) // self._batch)):
             if self._closed:
                 return
@@ -98,7 +98,7 @@ class SpanQueue:
             self._tell(reason)
 
     def _export(self, batch: list[RecordedSpan]) -> str | None:
-        """Why it came to nothing; None if it did not."""
+        """The reason of the failure; None on success."""
         try:
             self._exporter.export(batch)
         except ExportError as exc:

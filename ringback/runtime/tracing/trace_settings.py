@@ -1,4 +1,4 @@
-"""What the standard variables ask for, and the file of ours."""
+"""The tracing settings: the standard variables, and our file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Tracing:
 def tracing_asked_for(environ: Mapping[str, str]) -> Tracing:
     """Read an environment without unusable OTEL_ variables (`drop_unusable`).
 
-    Without OTEL_TRACES_EXPORTER, spans go out by OTLP where an endpoint is set, else nowhere.
+    Without OTEL_TRACES_EXPORTER, spans are exported by OTLP if an endpoint is set, else not at all.
     Raises SettingsError for an unusable RINGBACK_TRACE_FILE.
     """
     if _text(environ, "OTEL_SDK_DISABLED").lower() == "true":
@@ -53,7 +53,7 @@ def _is_otlp(environ: Mapping[str, str]) -> bool:
         ((text, name) for name in _PROTOCOLS if (text := _text(environ, name))), ("grpc", "")
     )
     if protocol != "grpc":
-        # By gRPC nothing would arrive where another protocol is spoken.
+        # With gRPC nothing would arrive at a server that uses another protocol.
         _warn(name, "must be grpc, the only protocol there is; no span is sent by OTLP")
     return protocol == "grpc"
 

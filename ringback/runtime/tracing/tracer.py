@@ -23,9 +23,9 @@ _NO_PARENT = Context()
 
 
 class Tracer:
-    """Asks the sampler once for what arrives; parts of it are decided with it.
+    """Asks the sampler once for each incoming span; child spans share its decision.
 
-    With `keep` None nothing is traced, and each span passes on the context that came.
+    If `keep` is None nothing is traced, and each span passes on the incoming context.
     """
 
     def __init__(self, sampler: Sampler, keep: Callable[[RecordedSpan], None] | None) -> None:
@@ -45,9 +45,9 @@ class Tracer:
         attributes: Mapping[str, Value] = NOTHING,
         began_ns: int = 0,
     ) -> OpenSpan:
-        """A span that continues what another process did, or a new trace where there is no parent.
+        """A span that continues another process's work, or a new trace if there is no parent.
 
-        It is the beginning of this process's part; what happens within is its `child`.
+        It is the beginning of this process's part; work inside it is its `child`.
         """
         if self._keep is None:
             return UnrecordedSpan(parent or new_trace_context())
@@ -75,7 +75,7 @@ class Tracer:
         return span
 
     def keeps_trace(self, trace_id: str) -> bool:
-        """Whether a trace with this id, begun here by nobody's wish, is kept."""
+        """Whether a trace with this id, begun here without a request to sample it, is kept."""
         if self._keep is None:
             return False
         result = self._sampler.should_sample(_NO_PARENT, int(trace_id, 16), "")
