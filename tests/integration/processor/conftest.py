@@ -48,7 +48,7 @@ def shared_place(
 
 @pytest.fixture
 async def shared(shared_place: Place) -> AsyncIterator[Stage]:
-    """A stage before the session's processor: ladder 200ms,400ms; attempts end after 1.5 s."""
+    """A stage for the session's processor: retries after 200ms,400ms; attempts end after 1.5 s."""
     async with opened(shared_place) as stage:
         yield stage
 
@@ -69,7 +69,7 @@ async def stage(place: Place) -> AsyncIterator[Stage]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Starter]:
-    """A function that starts a processor in a place; all are gone when the test ends."""
+    """A function that starts a processor in a place; all are stopped when the test ends."""
     processes: list[ProcessorProcess] = []
 
     def started(place: Place, **settings: str) -> ProcessorProcess:
@@ -84,6 +84,6 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
 @pytest.fixture
 async def proxy(broker: PrivateBroker) -> AsyncIterator[FaultProxy]:
-    """A way to the session's broker that can be cut, and that can hold back what is sent."""
+    """A proxy to the session's broker that can be cut, and that can delay sent data."""
     async with FaultProxy(broker.ports.amqp) as proxy:
         yield proxy

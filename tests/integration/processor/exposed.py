@@ -6,7 +6,7 @@ import aiohttp
 
 
 class Exposed:
-    """The port of a processor that Prometheus and the orchestrator ask."""
+    """The port of a processor that Prometheus and the orchestrator query."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -19,7 +19,7 @@ class Exposed:
             return False
 
     async def is_unready_for(self, check: str) -> bool:
-        """Whether this check says no."""
+        """Whether this check fails."""
         try:
             async with self._session.get("/readyz") as answer:
                 body = await answer.json()
@@ -28,7 +28,7 @@ class Exposed:
             return False
 
     async def is_live(self, *, within_s: float) -> bool:
-        """Ask as the orchestrator does, which waits for so long."""
+        """Query with the orchestrator's timeout."""
         try:
             async with asyncio.timeout(within_s), self._session.get("/livez") as answer:
                 return answer.status == 200
@@ -36,7 +36,7 @@ class Exposed:
             return False
 
     async def has(self, sample: str) -> bool:
-        """Whether this line stands in the metrics."""
+        """Whether the metrics contain this line."""
         async with self._session.get("/metrics") as answer:
             return sample in (await answer.text()).splitlines()
 

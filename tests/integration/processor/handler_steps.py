@@ -1,4 +1,4 @@
-"""What a handler may do to its connection, by name."""
+"""Things that a handler may do to its connection, by name."""
 
 import asyncio
 import sys
@@ -15,11 +15,11 @@ _left: set[asyncio.Task[object]] = set()
 
 
 class OwnBaseError(BaseException):
-    """No Exception."""
+    """Not a subclass of Exception."""
 
 
 async def perform(step: str, event: Event, connection: Any) -> None:
-    """Execute a statement, or take the step of this name. `?` before it hides its error."""
+    """Execute a statement, or the step of this name. A leading `?` hides its error."""
     if step.startswith("?"):
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError):
             await perform(step[1:], event, connection)
@@ -86,7 +86,7 @@ def _leave(coroutine: Awaitable[object]) -> None:
 
 
 async def _cursor(_: Event, connection: Any) -> None:
-    """Left in the middle of a read, by a task that goes on with it."""
+    """Leave the connection in the middle of a read, with a task that continues to use it."""
     cursor = await connection.cursor("SELECT pg_sleep(0.05) FROM generate_series(1, 100)")
     await cursor.fetch(1)
     _leave(cursor.fetch(50))
@@ -134,7 +134,7 @@ async def _cancel_all(_: Event, __: Any) -> None:
 
 
 async def _other_database(_: Event, __: Any) -> None:
-    """A pool of its own, to a server that is not there."""
+    """A handler's own pool, to a server that does not exist."""
     await asyncpg.connect("postgresql://127.0.0.1:1/nowhere", timeout=2)
 
 

@@ -1,4 +1,4 @@
-"""Handlers for the end of a call: each leaves a row for every run."""
+"""Handlers for the end of a call: each writes a row for every run."""
 
 import os
 

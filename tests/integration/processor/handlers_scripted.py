@@ -1,4 +1,4 @@
-"""Handlers that do what the event says, and leave a trace of each run outside its transaction."""
+"""Handlers that do what the event says, and record each run outside its transaction."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ async def transactional(event: Event, connection: asyncpg.Connection) -> None:
 
 
 async def _hold(connection: asyncpg.Connection) -> None:
-    """Be in a statement when nobody waits for it any more, whoever cancels it."""
+    """Run a statement when its caller has stopped waiting, whoever cancels it."""
     statement = asyncio.ensure_future(connection.execute("SELECT pg_sleep(2)"))
     while not statement.done():
         try:
@@ -60,7 +60,7 @@ async def _hold(connection: asyncpg.Connection) -> None:
 
 
 async def _noted(event: Event, kind: str, backend: int | None = None) -> int:
-    """Note this run; give its number for this webhook, from 1."""
+    """Record this run; return its number for this webhook, from 1."""
     connection = await asyncpg.connect(os.environ["RINGBACK_DATABASE_URL"])
     try:
         await connection.execute(
@@ -89,7 +89,7 @@ async def _act(event: Event, run: int) -> None:
     if script.get("stubborn"):
         await _ignore_cancellation()
     if "block_s" in script and run == 1:
-        time.sleep(script["block_s"])  # ruff: ignore[blocking-sleep-in-async-function]  # the mistake that is to be noticed
+        time.sleep(script["block_s"])  # ruff: ignore[blocking-sleep-in-async-function]  # the mistake that must be detected
     if "gate" in script:
         gate = Path(script["gate"])
         gate.with_name(f"{gate.name}.{event.job_id}").touch()

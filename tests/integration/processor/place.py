@@ -36,7 +36,7 @@ class Place:
         return Ladder.parse(self.retry_ladder)
 
     async def prepare(self) -> None:
-        """Declare the topology, and the tables in which scripted handlers leave their traces."""
+        """Declare the topology, and the tables in which scripted handlers record their runs."""
         await apply(self.amqp_url, self.ladder)
         connection = await asyncpg.connect(self.database_url)
         await connection.execute(_TABLES)
@@ -93,13 +93,13 @@ class ProcessorProcess:
         self._process.terminate()
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kill it, like a power failure."""
         if self.exit_code is None:
             self._process.kill()
         self._process.wait()
 
     async def ended(self, *, deadline_s: float = 15) -> int:
-        """Wait for its end, and give its exit status."""
+        """Wait until it ends, and return its exit status."""
         deadline = time.monotonic() + deadline_s
         await eventually(lambda: self.exit_code is not None, deadline_s=deadline - time.monotonic())
         code = self.exit_code

@@ -15,7 +15,7 @@ class Restarted:
         self.deaths = 0
 
     def has_died(self, times: int) -> bool:
-        """Start it again if it is dead; whether it has died so often."""
+        """Start it again if it is dead; return whether it has died this often."""
         if self.process.exit_code is not None:
             assert self.process.exit_code == 9, self.process.output()
             self.deaths += 1

@@ -1,4 +1,4 @@
-"""Does what a gateway does, and looks where the processor writes."""
+"""Acts as a gateway, and reads what the processor writes."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ FIRST_KEY = routing_key(FIRST_ATTEMPT)
 
 
 def scripted(kind: str, **script: object) -> dict[str, Any]:
-    """An event that tells the scripted handler of its type what to do."""
+    """An event whose script the scripted handler of its type follows."""
     return {"message": {"type": f"test.{kind}", "script": script}}
 
 
@@ -90,7 +90,7 @@ class Stage:
         )
 
     async def until(self, job_id: UUID, status: str, *, deadline_s: float = 15) -> asyncpg.Record:
-        """Wait until a webhook has a status, and give its row."""
+        """Wait until a webhook has a status, and return its row."""
 
         async def there() -> asyncpg.Record | None:
             row = await self.row(job_id)
@@ -101,7 +101,7 @@ class Stage:
         return await eventually(there, deadline_s=deadline_s)
 
     async def until_finished(self, count: int) -> None:
-        """Wait until so many webhooks have ended, in whatever way."""
+        """Wait until this many webhooks have ended, with any status."""
 
         async def there() -> bool:
             ended = await self.database.fetchval(
@@ -143,7 +143,7 @@ class Stage:
         return declared.declaration_result.message_count or 0
 
     async def until_waiting(self, queue: str, count: int) -> None:
-        """Wait until so many messages of a queue wait to be delivered."""
+        """Wait until this many messages of a queue wait to be delivered."""
 
         async def there() -> bool:
             waiting = await self.depth(queue)

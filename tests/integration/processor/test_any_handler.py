@@ -1,4 +1,4 @@
-"""Whatever handlers do in their transaction, each webhook ends once, and its effects as it says."""
+"""Random handler steps: each webhook ends once, with the effects that its outcome promises."""
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -69,7 +69,7 @@ def sequences() -> list[list[str]]:
 
 
 def effects_of(steps: list[str]) -> int:
-    """What is left of the first effect and those of the steps, where the handler succeeded."""
+    """The remaining effects, the first and those of the steps, if the handler succeeded."""
     count, is_aborted, saved = 1, False, list[int]()
     for step in steps:
         if step == "effect":
@@ -87,7 +87,7 @@ def effects_of(steps: list[str]) -> int:
 
 
 async def test_each_webhook_ends_once_and_its_effects_match(stage: Stage, start: Starter) -> None:
-    """Completed with all effects, or dead with none, unless the error says that some are kept."""
+    """Completed with all effects, or dead without any, unless the error reports kept ones."""
     process = start(stage.place, attempt_timeout_s="20")
     asked = sequences()
     sent = [(steps, await stage.send(scripted("transaction", steps=steps))) for steps in asked]

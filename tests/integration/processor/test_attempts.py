@@ -1,4 +1,4 @@
-"""What becomes of a webhook whose handler succeeds, fails, or does not end."""
+"""Webhooks whose handler succeeds, fails, or does not end."""
 
 import re
 from itertools import pairwise
@@ -27,7 +27,7 @@ async def test_a_first_success_is_completed_at_once(shared: Stage) -> None:
 
 
 async def test_an_event_without_a_handler_of_ours_is_completed(shared: Stage) -> None:
-    """Storing it is all that there is to do."""
+    """The webhook is only stored."""
     job_id = await shared.send({"message": {"type": "nobody.wants-this"}})
 
     row = await shared.until(job_id, "completed")
@@ -47,7 +47,7 @@ async def test_a_plain_handler_runs_while_the_log_says_processing(shared: Stage)
 
 @pytest.mark.parametrize("kind", ["plain", "transaction"])
 async def test_failures_climb_the_ladder_until_one_succeeds(shared: Stage, kind: str) -> None:
-    """Attempts 1 and 2 fail, 3 succeeds; each waits its rung, and each has its row."""
+    """Attempts 1 and 2 fail, 3 succeeds; each waits in its retry queue, and each has its row."""
     job_id = await shared.send(scripted(kind, fail_times=2))
 
     row = await shared.until(job_id, "completed")
@@ -68,7 +68,7 @@ async def test_failures_climb_the_ladder_until_one_succeeds(shared: Stage, kind:
 
 
 async def test_the_last_failure_makes_a_dead_letter(shared: Stage) -> None:
-    """After the last rung it is a dead letter with the last error, and its queue is empty again."""
+    """After the last retry it is a dead letter with the last error; its queue is empty again."""
     job_id = await shared.send(scripted("plain", fail_times=99))
 
     row = await shared.until(job_id, "dead_letter")
@@ -106,7 +106,7 @@ async def test_a_handler_that_does_not_end_in_time_has_failed(shared: Stage) -> 
 
 
 async def test_an_error_that_cannot_be_printed_is_a_failure_like_any_other(shared: Stage) -> None:
-    """The attempt counts, and says of which class the error was."""
+    """The attempt counts, and has the class of the error."""
     job_id = await shared.send(scripted("plain", unprintable=True))
 
     row = await shared.until(job_id, "dead_letter")

@@ -13,7 +13,7 @@ from tests.support.eventually import eventually
 async def test_it_is_not_ready_without_the_binding_of_its_queue(
     stage: Stage, start: Starter, broker: PrivateBroker
 ) -> None:
-    """Nothing would ever come to it. It goes on, and is ready again when it is bound."""
+    """It would receive nothing. The processor keeps running, and is ready once bound again."""
     [port] = free_ports(1)
     process = start(
         stage.place,
@@ -31,7 +31,7 @@ async def test_it_is_not_ready_without_the_binding_of_its_queue(
 
 
 async def test_what_nobody_can_tell_makes_nobody_unready() -> None:
-    """No management API, or one that is away."""
+    """There is no management API, or it does not answer."""
     amqp_url = "amqp://guest:guest@127.0.0.1/"
     [nobody] = free_ports(1)
 

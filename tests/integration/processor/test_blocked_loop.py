@@ -1,4 +1,4 @@
-"""A handler that lets nobody else have the event loop."""
+"""A handler that blocks the event loop."""
 
 from ringback.local.ports import free_ports
 from tests.integration.processor.conftest import Starter
@@ -11,7 +11,7 @@ _PROBE_S = 1.0
 
 
 async def test_a_blocked_event_loop_is_found_by_its_liveness(stage: Stage, start: Starter) -> None:
-    """It says nothing any more; restarted for that, it finishes the webhook at its first try."""
+    """It stops answering; after a restart, it finishes the webhook at its first attempt."""
     [port] = free_ports(1)
     process = start(stage.place, processor_exposition_port=str(port))
     await process.ready()

@@ -1,4 +1,4 @@
-"""The connection to the broker is lost, in all kinds of moments."""
+"""The connection to the broker is lost, at many moments."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ async def test_no_more_than_the_prefetch_is_in_hand_with_many_waiting(shared: St
 async def test_no_more_than_the_prefetch_is_in_hand_across_a_reconnection(
     stage: Stage, start: Starter, proxy: FaultProxy
 ) -> None:
-    """What was in hand when the connection was lost still counts, and does not run twice."""
+    """Work that was in flight when the connection was lost counts, and does not run twice."""
     process = start(Place(proxy.through(stage.place.amqp_url), stage.place.database_url))
     await process.ready()
     jobs = [await stage.send(scripted("plain", sleep_s=0.4)) for _ in range(30)]
@@ -49,7 +49,7 @@ async def test_no_more_than_the_prefetch_is_in_hand_across_a_reconnection(
 async def test_a_lost_connection_costs_no_attempt_and_no_second_run(
     stage: Stage, start: Starter, proxy: FaultProxy
 ) -> None:
-    """A handler goes on while the connection is made anew; its webhook then waits for it."""
+    """A handler continues during the reconnection; its redelivered webhook then waits for it."""
     process = start(Place(proxy.through(stage.place.amqp_url), stage.place.database_url))
     await process.ready()
     job_id = await stage.send(scripted("plain", sleep_s=2))
@@ -68,7 +68,7 @@ async def test_a_lost_connection_costs_no_attempt_and_no_second_run(
 async def test_connections_lost_while_dead_letters_are_published_lose_none(
     stage: Stage, start: Starter, proxy: FaultProxy
 ) -> None:
-    """A publish that was broken off is made again, and its message is answered in the end."""
+    """An interrupted publish is repeated, and its message is answered in the end."""
     process = start(Place(proxy.through(stage.place.amqp_url), stage.place.database_url))
     await stage.until(await stage.send(scripted("plain")), "completed")
     proxy.withhold()
@@ -91,7 +91,7 @@ async def test_connections_lost_while_dead_letters_are_published_lose_none(
 async def test_a_broker_that_restarts_costs_no_webhook(
     own_broker: PrivateBroker, database_url: str, start: Starter
 ) -> None:
-    """With work in hand and on every rung, all of it finishes once when the broker is back."""
+    """Work in flight and in every retry queue finishes once when the broker is back."""
     place = Place(own_broker.amqp_url(), database_url, retry_ladder="1s,2s")
     await place.prepare()
     # A queue that is younger than about a second can lose its leader for good when killed.

@@ -1,4 +1,4 @@
-"""Consumers that the broker no longer knows, on a connection that looks well."""
+"""Consumers that the broker no longer knows, on a connection that looks healthy."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from tests.support.eventually import eventually
 
 
 class Taken:
-    """An intake, and the webhooks that it has taken."""
+    """A consumer group, and the webhooks that it received."""
 
     def __init__(self, stage: Stage, amqp_url: str) -> None:
         watch = DatabaseWatch(self._answers, hold_s=60)
@@ -27,7 +27,7 @@ class Taken:
 
     @property
     def work_tag(self) -> str:
-        """By what the broker knows the consumer of the work queue."""
+        """The broker's name for the consumer of the work queue."""
         tag = self.intake._taps[0]._consumer_tag
         assert tag is not None
         return tag
@@ -42,7 +42,7 @@ class Taken:
 
 @asynccontextmanager
 async def taking(stage: Stage, amqp_url: str) -> AsyncGenerator[Taken, None]:
-    """An intake that takes what is sent, and has shown it."""
+    """A running consumer group that has already received a message."""
     taken = Taken(stage, amqp_url)
     async with taken.intake:
         await taken.intake.resume()
@@ -53,18 +53,18 @@ async def taking(stage: Stage, amqp_url: str) -> AsyncGenerator[Taken, None]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes ten seconds each takes less than one."""
+    """Each takes ten seconds, all together take less than one."""
     monkeypatch.setattr(intake_module, "_WATCH_EVERY_S", 0.2)
     monkeypatch.setattr(tap_module, "_RPC_TIMEOUT_S", 0.5)
 
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_mute_connection_is_given_up(stage: Stage, proxy: FaultProxy) -> None:
-    """A broker that does not say whether it knows us is asked by a new connection."""
+    """If a broker does not report whether it knows us, a new connection asks."""
     async with taking(stage, proxy.through(stage.place.amqp_url)) as taken:
         proxy.strand()
 
-        # The broker hands some to the dead one until it gives that up itself.
+        # The broker gives the dead connection some until it drops that itself.
         jobs = [str(await stage.send(scripted("plain"))) for _ in range(20)]
 
         await eventually(lambda: bool(taken.ids & set(jobs)), deadline_s=20)
@@ -72,7 +72,7 @@ async def test_a_mute_connection_is_given_up(stage: Stage, proxy: FaultProxy) ->
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_consumer_that_vanished_is_made_anew(stage: Stage) -> None:
-    """The connection is well, the channel too, and the broker knows of no consumer."""
+    """The connection and the channel are healthy, but the broker knows no consumer."""
     async with taking(stage, stage.place.amqp_url) as taken:
         channel = taken.intake._taps[0]._channel
         assert channel is not None
@@ -85,5 +85,5 @@ async def test_a_consumer_that_vanished_is_made_anew(stage: Stage) -> None:
 
 
 def test_both_are_noticed_in_half_a_minute() -> None:
-    """A question that is not answered costs its time on top of the time between two."""
+    """An unanswered question takes its own time on top of the interval."""
     assert intake_module._WATCH_EVERY_S + tap_module._RPC_TIMEOUT_S <= 25

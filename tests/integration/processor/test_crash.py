@@ -1,4 +1,4 @@
-"""A process that dies at the worst moment: what it had committed is repeated to the broker."""
+"""A process that dies at the worst moment: committed results are repeated to the broker."""
 
 import orjson
 import pytest
@@ -10,7 +10,7 @@ from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import Stage, scripted
 
-#: Where a webhook stands for good once it was attempted as this script says.
+#: The final place of a webhook after an attempt with this script.
 ENDS: dict[str, dict[str, object]] = {
     "completed": {},
     "failed": {"fail_times": 1},
@@ -47,7 +47,7 @@ async def test_killed_between_commit_and_answer_it_runs_no_attempt_again(
 async def test_killed_while_a_handler_runs_the_attempt_is_made_again(
     stage: Stage, start: Starter
 ) -> None:
-    """What was not committed did not happen; a webhook is never lost with its process."""
+    """Uncommitted work did not happen; a webhook is never lost with its process."""
     first = start(stage.place)
     plain = await stage.send(scripted("plain", sleep_s=1))
     transactional = await stage.send(scripted("transaction", sleep_s=1))

@@ -1,4 +1,4 @@
-"""The database goes away and comes back: no webhook loses an attempt by it."""
+"""The database stops answering and returns: this costs no webhook an attempt."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.support.eventually import eventually
 
 @pytest.fixture
 async def way(database: PrivateDatabase) -> AsyncIterator[FaultProxy]:
-    """A way to the session's database that can be closed."""
+    """A proxy to the session's database that can be closed."""
     async with FaultProxy(database.port) as proxy:
         yield proxy
 
@@ -26,7 +26,7 @@ async def way(database: PrivateDatabase) -> AsyncIterator[FaultProxy]:
 async def test_a_restart_of_the_database_is_waited_for(
     amqp_url: str, own_database: PrivateDatabase, start: Starter, tmp_path: Path
 ) -> None:
-    """Webhooks in hand are held meanwhile: each runs once and is completed at its first attempt."""
+    """Webhooks in flight wait meanwhile: each runs once and completes at its first attempt."""
     await migrate(own_database.url())
     place = Place(amqp_url, own_database.url())
     await place.prepare()
@@ -53,7 +53,7 @@ async def test_a_restart_of_the_database_is_waited_for(
 async def test_held_for_too_long_it_is_returned_and_costs_no_attempt(
     stage: Stage, start: Starter, way: FaultProxy, kind: str
 ) -> None:
-    """After the hold the broker has it again; the processor goes on by itself, as if new."""
+    """After the wait they are back at the broker; the processor continues without help."""
     process = start(
         Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0.5"
     )
@@ -75,7 +75,7 @@ async def test_held_for_too_long_it_is_returned_and_costs_no_attempt(
 async def test_a_shutdown_while_the_database_is_away_loses_nothing(
     stage: Stage, start: Starter, way: FaultProxy, hold_s: str
 ) -> None:
-    """It ends when it is told to, and the next process finds all of it, also those begun."""
+    """It stops on request, and the next process finds all webhooks, also those begun."""
     place = Place(stage.place.amqp_url, way.through(stage.place.database_url))
     process = start(place, database_hold_s=hold_s, drain_timeout_s="1")
     await stage.until(await stage.send(scripted("plain")), "completed")
@@ -100,7 +100,7 @@ async def test_a_shutdown_while_the_database_is_away_loses_nothing(
 
 
 async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: FaultProxy) -> None:
-    """A webhook that was returned for the database's sake again and again is not set aside."""
+    """A webhook that was returned again and again because of the database is not quarantined."""
     process = start(
         Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0"
     )
@@ -108,7 +108,7 @@ async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: F
     way.refuse()
     jobs = [await stage.send({"message": {"type": "hang"}}) for _ in range(5)]
 
-    # While another writes these attempts, the database answers and yet none can be recorded.
+    # While another session writes these attempts, the database answers but records none.
     holder = await asyncpg.connect(stage.place.database_url)
     writing = holder.transaction()
     await writing.start()
@@ -122,12 +122,12 @@ async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: F
     for outages in range(1, 6):
         await stage.until_waiting(WORK_QUEUE, 5)
         way.accept()
-        # A ping that was on its way when the link was cut may take its whole 5 s.
+        # A ping in progress when the link was cut may take its whole 5 s.
         await eventually(
             lambda n=outages: len(process.lines("database.back")) >= n,  # type: ignore[misc]
             deadline_s=30,
         )
-        # Cut before they are taken, the link would be back before anybody had missed it.
+        # If cut before they are consumed, the link would be back before anything noticed.
         await stage.until_waiting(WORK_QUEUE, 0)
         way.refuse()
     await writing.rollback()
@@ -144,7 +144,7 @@ async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: F
 async def test_dead_letters_wait_for_the_database(
     stage: Stage, start: Starter, way: FaultProxy
 ) -> None:
-    """What is in the dead-letter queue stays there until it can be written down."""
+    """Messages of the dead-letter queue stay there until they can be recorded."""
     process = start(
         Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0.2"
     )
@@ -161,7 +161,7 @@ async def test_dead_letters_wait_for_the_database(
 async def test_a_database_that_is_away_at_the_start_is_waited_for(
     stage: Stage, start: Starter, way: FaultProxy
 ) -> None:
-    """The processor starts, takes nothing, and begins when the database answers."""
+    """The processor starts, consumes nothing, and begins when the database answers."""
     way.refuse()
     process = start(Place(stage.place.amqp_url, way.through(stage.place.database_url)))
     job_id = await stage.send(scripted("plain"))

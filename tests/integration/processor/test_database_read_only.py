@@ -1,4 +1,4 @@
-"""The database takes no changes for a while: no webhook loses an attempt, and /readyz says so."""
+"""The database is read-only for a while: no webhook loses an attempt, and /readyz reports it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -20,14 +20,14 @@ from tests.support.eventually import eventually
 
 
 async def _all_sessions(admin: asyncpg.Connection, *, read_only: bool) -> None:
-    """As an administrator or a disk watchdog does it: sessions that are open follow at once."""
+    """As an administrator or a disk watchdog does it: open sessions follow at once."""
     value = "on" if read_only else "off"
     await admin.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
     await admin.execute("SELECT pg_reload_conf()")
 
 
 async def _new_sessions(admin: asyncpg.Connection, *, read_only: bool) -> None:
-    """As after a failover: what is open ends, and what is opened meanwhile stays read-only."""
+    """As after a failover: open sessions end, and those opened meanwhile stay read-only."""
     value = "on" if read_only else "off"
     await admin.execute(f"ALTER DATABASE ringback SET default_transaction_read_only = {value}")
     if read_only:
@@ -55,7 +55,7 @@ async def test_nothing_is_taken_and_no_attempt_is_used(
     switch: Callable[..., Awaitable[None]],
     tmp_path: Path,
 ) -> None:
-    """Also the webhooks whose handlers run while it begins are completed at their first attempt."""
+    """Webhooks whose handlers run when it begins also complete at their first attempt."""
     await migrate(own_database.url())
     place = Place(amqp_url, own_database.url())
     await place.prepare()
@@ -85,7 +85,7 @@ async def test_nothing_is_taken_and_no_attempt_is_used(
 async def test_no_session_of_a_pool_stays_read_only(
     own_database: PrivateDatabase, admin: asyncpg.Connection
 ) -> None:
-    """A session keeps what it was opened with; those of a pool are opened again."""
+    """A session keeps the mode it was opened with; those of a pool are opened again."""
     settings = DatabaseSettings(database_url=own_database.url(), database_pool_min=0)
     async with open_pool(settings, "test") as pool:
         await _new_sessions(admin, read_only=True)

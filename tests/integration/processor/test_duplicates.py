@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 
 @pytest.mark.parametrize("kind", ["plain", "transaction", "data"])
 async def test_a_second_copy_completes_as_a_duplicate(shared: Stage, kind: str) -> None:
-    """It says whose duplicate it is, runs nothing, and is no failure."""
+    """Its row names the original, it runs nothing, and is no failure."""
     key = f"second-copy-{kind}"
     first = await shared.send(scripted(kind), dedup_key=key)
     await shared.until(first, "completed")
@@ -59,7 +59,7 @@ async def test_two_copies_at_one_moment_run_a_plain_handler_once(
 async def test_two_copies_at_one_moment_commit_one_effect_of_a_transaction(
     shared: Stage, tmp_path: Path
 ) -> None:
-    """The copy that comes second waits for the first, and then writes nothing."""
+    """The second copy waits for the first, and then writes nothing."""
     gate = tmp_path / "gate"
     event = scripted("transaction", gate=str(gate))
     jobs = [await shared.send(event, dedup_key="transaction-at-once") for _ in range(4)]
@@ -75,7 +75,7 @@ async def test_two_copies_at_one_moment_commit_one_effect_of_a_transaction(
 async def test_a_copy_takes_over_when_the_first_transaction_fails(
     shared: Stage, tmp_path: Path
 ) -> None:
-    """A claim that was rolled back is nobody's; exactly one of the copies has the effect."""
+    """A rolled-back claim has no owner; exactly one of the copies has the effect."""
     gate = tmp_path / "gate"
     key = "transaction-fails-beside"
     failing = await shared.send(
@@ -108,7 +108,7 @@ async def test_many_copies_at_one_moment_count_once_in_the_call(shared: Stage) -
 
 @pytest.mark.parametrize("kind", ["plain", "transaction", "data"])
 async def test_the_same_message_twice_at_one_moment_runs_once(shared: Stage, kind: str) -> None:
-    """A message that the broker holds twice is one webhook, attempted once."""
+    """A message that the broker has twice is one webhook, attempted once."""
     event = scripted(kind, sleep_s=0.1)
     event["message"]["call"] = {"id": f"message-twice-{kind}"}
     job_id = new_job_id()

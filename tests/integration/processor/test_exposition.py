@@ -1,4 +1,4 @@
-"""What the processor tells those who watch it."""
+"""The processor's metrics and health checks."""
 
 import aiohttp
 
@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 async def test_it_is_ready_and_counts_each_end_once(stage: Stage, start: Starter) -> None:
     """Ready with database, consumers and publisher; a duplicate is no completion.
 
-    What a person retries was accepted long before, so how soon it ends is not counted.
+    A retried webhook was accepted long before, so its completion time is not counted.
     """
     [port] = free_ports(1)
     process = start(stage.place, processor_exposition_port=str(port))

@@ -1,4 +1,4 @@
-"""A second report or end of a call that holds more than the first."""
+"""A second report or end of a call with more content than the first."""
 
 from typing import Any
 from uuid import UUID
@@ -45,7 +45,7 @@ async def sent_twice(
 
 
 async def test_a_fuller_report_is_merged_once(shared: Stage) -> None:
-    """It stays a duplicate, runs no handler and counts as no event; what it adds is in the call."""
+    """It stays a duplicate, runs no handler, counts as no event; its additions are in the call."""
     more = {"analysis": {"summary": "Booked."}, "cost": 0.25, "timestamp": 1_767_225_660_000}
 
     before, copy, after = await sent_twice(
@@ -62,7 +62,7 @@ async def test_a_fuller_report_is_merged_once(shared: Stage) -> None:
 
 
 async def test_a_fuller_end_is_merged(shared: Stage) -> None:
-    """Some statuses name the reason only in the second message."""
+    """Some statuses give the reason only in the second message."""
     message = {"type": "status-update", "status": "ended", "call": {"id": "call-end"}}
     reason = {"endedReason": "assistant-ended-call"}
 
@@ -98,7 +98,7 @@ async def test_other_duplicates_are_not_compared(shared: Stage) -> None:
 
 
 async def test_two_reports_at_one_moment_are_both_in_the_call(shared: Stage) -> None:
-    """Whichever of them is the first, and also when they are delivered once more."""
+    """Either may be the first, and both may be delivered once more."""
     bodies = [
         report("call-at-once", cost=0.5),
         report("call-at-once", analysis={"summary": "Booked."}),
@@ -118,7 +118,7 @@ async def test_two_reports_at_one_moment_are_both_in_the_call(shared: Stage) -> 
 
 
 async def test_handlers_do_not_run_for_it(stage: Stage, start: Starter) -> None:
-    """Neither one that acts outside the database nor one in the finishing transaction."""
+    """Neither a handler outside the database runs, nor one in the finishing transaction."""
     start(stage.place, handlers="tests.integration.processor.handlers_of_ends")
     ended = {"type": "status-update", "status": "ended", "call": {"id": "call-2"}}
     reason = {"endedReason": "assistant-ended-call"}
@@ -137,7 +137,7 @@ async def test_handlers_do_not_run_for_it(stage: Stage, start: Starter) -> None:
 
 
 async def test_it_is_marked_without_the_built_in_handler(stage: Stage, start: Starter) -> None:
-    """The log tells of it also where nobody keeps calls."""
+    """The log marks it also if no calls are kept."""
     start(stage.place, voice_calls="false")
     key = "report|call-1"
     await stage.until(await stage.send(report("call-1"), dedup_key=key), "completed")

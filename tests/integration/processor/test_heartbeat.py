@@ -1,4 +1,4 @@
-"""Each processor says in the database that it lives, and what it has in hand."""
+"""Each processor reports in the database that it runs, and what is in flight."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -19,7 +19,7 @@ from tests.support.eventually import eventually
 
 @pytest.fixture
 async def way(database: PrivateDatabase) -> AsyncIterator[FaultProxy]:
-    """A way to the session's database that can be closed."""
+    """A proxy to the session's database that can be closed."""
     async with FaultProxy(database.port) as proxy:
         yield proxy
 
@@ -29,7 +29,7 @@ async def rows(stage: Stage) -> list[asyncpg.Record]:
 
 
 async def until_row(stage: Stage, **values: object) -> asyncpg.Record:
-    """Wait until the one processor says this of itself."""
+    """Wait until the only processor reports this."""
 
     async def said() -> asyncpg.Record:
         there = await rows(stage)
@@ -43,7 +43,7 @@ async def until_row(stage: Stage, **values: object) -> asyncpg.Record:
 async def test_a_row_tells_what_is_in_hand_and_goes_at_the_end(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
-    """The same row all the time, renewed every second; none is left by one that stopped."""
+    """One row, renewed every second; a processor that stopped leaves no row."""
     process = start(stage.place, prefetch="3")
     first = await eventually(lambda: rows(stage))
     gate = tmp_path / "gate"
@@ -69,7 +69,7 @@ async def test_a_row_tells_what_is_in_hand_and_goes_at_the_end(
 async def test_one_that_was_killed_falls_silent_and_its_successor_has_a_row_of_its_own(
     stage: Stage, start: Starter
 ) -> None:
-    """Nobody takes the one for the other. What is silent for a day is deleted."""
+    """Each has its own row. A row that is silent for a day is deleted."""
     process = start(stage.place)
     [killed] = await eventually(lambda: rows(stage))
     process.kill()
@@ -91,7 +91,7 @@ async def test_one_that_was_killed_falls_silent_and_its_successor_has_a_row_of_i
 async def test_while_the_database_is_away_it_waits_and_says_so_once(
     stage: Stage, start: Starter, way: FaultProxy
 ) -> None:
-    """It goes on under the same id when the database is back."""
+    """It continues under the same id when the database is back."""
     process = start(Place(stage.place.amqp_url, way.through(stage.place.database_url)))
     [before] = await eventually(lambda: rows(stage))
 
@@ -106,7 +106,7 @@ async def test_while_the_database_is_away_it_waits_and_says_so_once(
 
 
 async def test_it_never_keeps_anybody_from_work(stage: Stage, start: Starter) -> None:
-    """With its table locked, and one connection for all, webhooks are completed as ever."""
+    """With its table locked, and one connection for all, webhooks still complete."""
     process = start(stage.place, database_pool_max="1")
     await eventually(lambda: rows(stage))
     async with stage.database.transaction():

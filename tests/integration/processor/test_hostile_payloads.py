@@ -1,4 +1,4 @@
-"""Bodies that JSONB cannot hold as they are: processed all the same, and marked as altered."""
+"""Bodies that JSONB cannot store unchanged: processed anyway, and marked as altered."""
 
 import orjson
 import pytest
@@ -22,7 +22,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_hostile_body_is_completed_and_marked(shared: Stage, name: str) -> None:
-    """No pending row is there to help: the processor itself stores what can be stored."""
+    """There is no pending row: the processor itself stores what can be stored."""
     job_id = await shared.send(HOSTILE[name].encode())
 
     row = await shared.until(job_id, "completed")
@@ -35,7 +35,7 @@ async def test_a_hostile_body_is_completed_and_marked(shared: Stage, name: str) 
 
 
 async def test_hostile_values_in_every_place_that_is_kept(shared: Stage) -> None:
-    """The texts that go into columns of their own are cleaned too."""
+    """The texts for separate columns are cleaned too."""
     nasty = r"x\u0000\ud800y"
     body = (
         f'{{"message":{{"type":"end-of-call-report","call":{{"id":"{nasty}","type":"{nasty}"}},'

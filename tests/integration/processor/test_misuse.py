@@ -1,4 +1,4 @@
-"""A handler may do anything to its connection: it is a failed attempt, and nobody else's."""
+"""A handler may do anything to its connection: only its own attempt fails."""
 
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
@@ -17,7 +17,7 @@ BUSY = "another operation is in progress"
 LEFT = "The handler left its connection in a state in which the attempt cannot be finished"
 RAISES = "raise RuntimeError"
 
-#: What is done after one effect was written; the error of it; how many effects each attempt keeps.
+#: What is done after one effect was written; its error; how many effects each attempt keeps.
 CASES: list[tuple[list[str], str, str, int]] = [
     (["?SELECT 1 / 0", "ROLLBACK"], MISUSE, ENDED, 0),
     (["ROLLBACK"], MISUSE, ENDED, 0),
@@ -70,7 +70,7 @@ CASES: list[tuple[list[str], str, str, int]] = [
     (["exit in a group"], "ExceptionGroup", "TaskGroup", 0),
 ]
 
-#: What a reset takes back, or what ends with the transaction.
+#: What a reset undoes, or what ends with the transaction.
 HARMLESS = [
     ["SET statement_timeout = 1"],
     ["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"],
@@ -88,7 +88,7 @@ HARMLESS = [
 
 
 async def test_misuse_is_a_failed_attempt(stage: Stage, start: Starter) -> None:
-    """Each attempt fails with an error that says what was done; neighbours are not disturbed."""
+    """Each attempt fails with an error that names the misuse; neighbours are not disturbed."""
     process = start(stage.place)
     misused = []
     others = []
@@ -116,7 +116,7 @@ async def test_misuse_is_a_failed_attempt(stage: Stage, start: Starter) -> None:
 
 
 async def test_what_can_be_taken_back_is_no_misuse(stage: Stage, start: Starter) -> None:
-    """The attempt is completed, and the next one on the same connection finds nothing of it."""
+    """The attempt is completed, and the next one on the same connection finds no trace of it."""
     start(stage.place, database_pool_max="1", database_pool_min="1")
     for steps in HARMLESS * 2:
         job_id = await stage.send(scripted("transaction", steps=steps))
@@ -132,7 +132,7 @@ async def test_what_can_be_taken_back_is_no_misuse(stage: Stage, start: Starter)
 async def test_a_plain_handler_that_asks_the_process_to_end_has_failed(
     stage: Stage, start: Starter
 ) -> None:
-    """`sys.exit()` and its like, also in a task group, end the attempt and nothing else."""
+    """`sys.exit()` and similar calls, also in a task group, end only the attempt."""
     process = start(stage.place)
     raised = {
         "raise exit": "SystemExit",
@@ -153,7 +153,7 @@ async def test_a_plain_handler_that_asks_the_process_to_end_has_failed(
 async def test_a_handler_that_cancels_what_it_finds_is_tried_again(
     stage: Stage, start: Starter
 ) -> None:
-    """Also the tasks of its neighbours: all of them come again, and none is left unanswered."""
+    """It cancels its neighbours' tasks, too: all are delivered again, and each is answered."""
     start(stage.place)
     others = [await stage.send(scripted("transaction", sleep_s=0.5)) for _ in range(3)]
     for job_id in others:

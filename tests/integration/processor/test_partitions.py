@@ -1,4 +1,4 @@
-"""The days for which the log has partitions: made ahead, dropped behind, with gaps."""
+"""The days for which the log has partitions: made ahead, dropped when expired, with gaps."""
 
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
@@ -69,7 +69,7 @@ async def test_a_dead_letter_of_any_day_keeps_its_id_and_can_be_retried(
 async def test_what_no_attempt_was_made_of_keeps_its_id_on_any_day(
     stage: Stage, start: Starter
 ) -> None:
-    """Also what comes to the dead-letter queue by itself, and what is no event."""
+    """This includes messages that came directly to the dead-letter queue, and invalid events."""
     await start(stage.place).ready()
     unbound = await stage.send(scripted("plain"), key="elsewhere", job_id=ANY_DAYS["1970"])
     unreadable = await stage.send(b"no event", job_id=ANY_DAYS["9999"])
@@ -79,7 +79,7 @@ async def test_what_no_attempt_was_made_of_keeps_its_id_on_any_day(
 
 
 async def test_days_made_beside_a_running_processor_are_seen(stage: Stage, start: Starter) -> None:
-    """Where a job makes the days, and the processor may not: it looks again before it judges."""
+    """If a job makes the days, and the processor may not: it reads them again before it decides."""
     day = TODAY + timedelta(days=30)
     process = await _started_without_the_right_to_make_days(stage, start)
     await stage.database.execute("SELECT ensure_webhook_partitions($1, $1)", day)
@@ -92,7 +92,7 @@ async def test_days_made_beside_a_running_processor_are_seen(stage: Stage, start
 
 
 async def test_a_day_that_cannot_be_made_is_waited_for(stage: Stage, start: Starter) -> None:
-    """Not ready, one line that names it, all returned, nothing taken; then all is completed."""
+    """Not ready, one line that names it, all returned, nothing consumed; then all is completed."""
     day = TODAY + timedelta(days=30)
     [port] = free_ports(1)
     process = await _started_without_the_right_to_make_days(
@@ -116,7 +116,7 @@ async def test_a_day_that_cannot_be_made_is_waited_for(stage: Stage, start: Star
 
 
 async def test_too_many_extra_days_are_named_and_waited_for(stage: Stage, start: Starter) -> None:
-    """The hundredth is made; for one more a person is needed, and no webhook is given up."""
+    """The hundredth is made; for one more a person is needed, and no webhook is dead-lettered."""
     first = TODAY + timedelta(days=100)
     await stage.database.execute(
         "SELECT ensure_webhook_days(array_agg($1::date + n)) FROM generate_series(0, 99) AS n",
@@ -146,7 +146,7 @@ async def test_too_many_extra_days_are_named_and_waited_for(stage: Stage, start:
 async def test_a_known_day_that_is_dropped_is_made_again(
     stage: Stage, start: Starter, kind: str
 ) -> None:
-    """The processor knew the day; it does not wait for the end of its hold to find out."""
+    """The processor knew the day; it finds out without waiting for the whole hold time."""
     day = TODAY + timedelta(days=5)
     process = start(stage.place, database_hold_s="60")
     await process.ready()
@@ -178,7 +178,7 @@ async def _started_without_the_right_to_make_days(
 async def test_housekeeping_makes_days_ahead_and_drops_finished_ones(
     stage: Stage, start: Starter
 ) -> None:
-    """Tomorrow is there before it comes; a finished day of long ago goes, one with work stays."""
+    """Tomorrow is made ahead; an old finished day is dropped, one with open work stays."""
     today = datetime.now(UTC).date()
     finished, unfinished = today - timedelta(days=60), today - timedelta(days=50)
     tomorrow = today + timedelta(days=1)

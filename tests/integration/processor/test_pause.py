@@ -1,4 +1,4 @@
-"""A pause: processors finish what they have in hand and take no more, until it ends."""
+"""A pause: processors finish work in flight and consume nothing more until it ends."""
 
 import time
 from pathlib import Path
@@ -22,7 +22,7 @@ async def set_paused(stage: Stage, *, paused: bool) -> None:
 
 
 async def listening(stage: Stage) -> int | None:
-    """The backend of the connection by which the one processor of this place listens."""
+    """The backend of the connection by which the only processor of this place listens."""
     pid: int | None = await stage.database.fetchval(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
         "AND application_name = 'ringback-processor-pause' "
@@ -34,7 +34,7 @@ async def listening(stage: Stage) -> int | None:
 async def test_in_hand_is_finished_and_the_rest_waits_for_the_end_of_the_pause(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
-    """Five end well, the sixth is not taken; it is, within a second of the end."""
+    """Five end well, the sixth waits; it is consumed within a second after the pause ends."""
     process = start(stage.place)
     gate = tmp_path / "gate"
     in_hand = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(5)]
@@ -58,7 +58,7 @@ async def test_in_hand_is_finished_and_the_rest_waits_for_the_end_of_the_pause(
 
 
 async def test_dead_letters_are_recorded_during_a_pause(stage: Stage, start: Starter) -> None:
-    """Who looks into what went wrong sees all of it."""
+    """An investigator sees all of it."""
     await set_paused(stage, paused=True)
     start(stage.place)
 
@@ -71,7 +71,7 @@ async def test_dead_letters_are_recorded_during_a_pause(stage: Stage, start: Sta
 async def test_a_pause_outlives_the_processor_and_leaves_it_ready(
     stage: Stage, start: Starter
 ) -> None:
-    """One that starts into a pause takes nothing; nobody is to start it anew for that."""
+    """A processor that starts during a pause consumes nothing, and needs no restart."""
     await set_paused(stage, paused=True)
     job_id = await stage.send(HANG)
     [port] = free_ports(1)
@@ -103,7 +103,7 @@ async def test_a_change_without_a_word_is_noticed(stage: Stage, start: Starter) 
 
 
 async def test_a_lost_connection_is_made_anew(stage: Stage, start: Starter) -> None:
-    """What changed meanwhile is asked for, and the next word is heard."""
+    """Changes in between are queried, and the next notification arrives."""
     process = start(stage.place)
     before = await eventually(lambda: listening(stage))
     await stage.database.execute("SELECT pg_terminate_backend($1)", before)
@@ -124,7 +124,7 @@ async def test_a_lost_connection_is_made_anew(stage: Stage, start: Starter) -> N
 async def test_told_to_stop_during_a_pause_it_finishes_what_it_has(
     stage: Stage, start: Starter, tmp_path: Path, *, paused: bool
 ) -> None:
-    """The rest is left for later, also when the pause ends while it drains."""
+    """The rest is left for later, also when the pause ends during the drain."""
     process = start(stage.place)
     gate = tmp_path / "gate"
     in_hand = await stage.send(scripted("plain", gate=str(gate)))

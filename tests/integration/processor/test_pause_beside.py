@@ -1,4 +1,4 @@
-"""A pause beside the other things that keep a processor from taking webhooks."""
+"""A pause together with the other reasons that keep a processor from consuming."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,13 +19,13 @@ from tests.support.eventually import eventually
 
 @pytest.fixture
 async def way(database: PrivateDatabase) -> AsyncIterator[FaultProxy]:
-    """A way to the session's database that can be closed."""
+    """A proxy to the session's database that can be closed."""
     async with FaultProxy(database.port) as proxy:
         yield proxy
 
 
 async def accuse(stage: Stage) -> None:
-    """Move the one message of the work queue to the suspects."""
+    """Move the only message of the work queue to the suspects."""
     queue = await stage.channel.get_queue(WORK_QUEUE, ensure=False)
     taken = await queue.get()
     copy = aio_pika.Message(
@@ -41,7 +41,7 @@ async def accuse(stage: Stage) -> None:
 async def test_a_suspect_that_runs_alone_is_finished_and_the_next_one_waits(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
-    """Its end does not open what the pause keeps shut; the end of the pause opens both queues."""
+    """Its end does not resume what the pause stops; the end of the pause resumes both queues."""
     gate = tmp_path / "gate"
     alone = await stage.send(scripted("plain", gate=str(gate)))
     await stage.until_waiting(WORK_QUEUE, 1)
@@ -68,7 +68,7 @@ async def test_a_suspect_that_runs_alone_is_finished_and_the_next_one_waits(
 async def test_the_end_of_a_pause_does_not_disturb_who_runs_alone(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
-    """Nothing is taken beside a suspect, also when a pause began and ended meanwhile."""
+    """Nothing is consumed beside a suspect, also if a pause began and ended meanwhile."""
     gate = tmp_path / "gate"
     alone = await stage.send(scripted("plain", gate=str(gate)))
     await stage.until_waiting(WORK_QUEUE, 1)
@@ -93,7 +93,7 @@ async def test_the_end_of_a_pause_does_not_disturb_who_runs_alone(
 async def test_while_the_database_is_away_the_last_answer_holds(
     stage: Stage, start: Starter, way: FaultProxy, *, paused: bool
 ) -> None:
-    """What is changed meanwhile is known when it is back, and until then nothing is taken."""
+    """Changes made meanwhile are known when it is back; until then nothing is consumed."""
     process = start(
         Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0"
     )

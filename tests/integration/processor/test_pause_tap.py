@@ -1,4 +1,4 @@
-"""A queue is taken from as long as nobody has a reason against it, whoever came and went."""
+"""A queue is consumed while there is no reason to pause it, whatever the order of reasons."""
 
 from itertools import permutations
 
@@ -16,7 +16,7 @@ REASONS = ("database", "paused", "suspect", "draining")
 
 
 async def untouched(_: AbstractIncomingMessage) -> None:
-    """Nobody sends anything here."""
+    """No message is sent here."""
 
 
 def not_lost() -> None:
@@ -28,7 +28,7 @@ def tap(*shut_for: str) -> Tap:
 
 
 async def test_it_runs_when_the_last_reason_is_withdrawn(place: Place) -> None:
-    """In whatever order; and the first one to come shuts it."""
+    """The order does not matter, and the first reason pauses it."""
     under_test = tap(*REASONS)
     async with await aio_pika.connect(place.amqp_url) as connection:
         await under_test.attach(connection)
@@ -43,7 +43,7 @@ async def test_it_runs_when_the_last_reason_is_withdrawn(place: Place) -> None:
 
 
 async def test_one_reason_is_one_however_often_it_is_given(place: Place) -> None:
-    """Two pauses end with one resumption, and to withdraw what was never said does no harm."""
+    """Two pauses end with one resumption, and withdrawing a missing reason does no harm."""
     under_test = tap()
     async with await aio_pika.connect(place.amqp_url) as connection:
         await under_test.attach(connection)
@@ -59,7 +59,7 @@ async def test_one_reason_is_one_however_often_it_is_given(place: Place) -> None
 
 
 async def test_shut_before_it_has_a_connection_it_stays_shut(stage: Stage) -> None:
-    """The broker hears of no consumer; a new connection changes nothing of that."""
+    """The broker has no consumer; a new connection does not change that."""
     under_test = tap("paused")
     async with await aio_pika.connect(stage.place.amqp_url) as connection:
         await under_test.attach(connection)

@@ -1,4 +1,4 @@
-"""The gateway's pending row is there, is missing, or is just being written: the end is the same."""
+"""The gateway's pending row exists, is missing, or is being written: the end is the same."""
 
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ CASES = [("plain", "completed"), ("transaction", "completed"), ("data", "complet
 
 @pytest.mark.parametrize(("kind", "end"), CASES)
 async def test_the_row_of_the_gateway_is_carried_on(shared: Stage, kind: str, end: str) -> None:
-    """What the gateway wrote stays; its state moves."""
+    """The gateway's values stay; only the status changes."""
     event, job_id = scripted(kind), new_job_id()
     await _write(shared.database, job_id, event)
     pending = await shared.row(job_id)
@@ -44,7 +44,7 @@ async def test_the_row_of_the_gateway_is_carried_on(shared: Stage, kind: str, en
 async def test_a_row_that_is_not_yet_committed_is_waited_for(
     shared: Stage, kind: str, end: str
 ) -> None:
-    """An update alone would meet no row and change nothing; the webhook would stay pending."""
+    """An update alone would find no row and change nothing; the webhook would stay pending."""
     event, job_id = scripted(kind), new_job_id()
     gateway = await asyncpg.connect(shared.place.database_url)
     writing = gateway.transaction()
@@ -61,7 +61,7 @@ async def test_a_row_that_is_not_yet_committed_is_waited_for(
 
 
 async def test_a_row_that_comes_last_changes_nothing(shared: Stage) -> None:
-    """The gateway inserts where nothing is; a webhook that was completed before stays so."""
+    """The gateway inserts only if there is no row; a completed webhook stays completed."""
     event = scripted("plain")
     job_id = await shared.send(event)
     before = await shared.until(job_id, "completed")

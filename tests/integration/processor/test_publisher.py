@@ -43,7 +43,7 @@ async def incoming(stage: Stage) -> AbstractIncomingMessage:
 async def test_a_confirmed_copy_is_in_its_queue(
     stage: Stage, publisher: CopyPublisher, incoming: AbstractIncomingMessage
 ) -> None:
-    """With all that the message carried, except what the broker wrote on its way."""
+    """The copy has all that the message carried, except the broker's headers."""
     await publisher.publish(incoming, DEAD)
 
     queue = await stage.channel.get_queue(DEAD_LETTER_QUEUE)
@@ -59,7 +59,7 @@ async def test_a_confirmed_copy_is_in_its_queue(
 async def test_a_broker_that_does_not_confirm_in_time_is_away_for_all_who_wait(
     publisher: CopyPublisher, proxy: FaultProxy, incoming: AbstractIncomingMessage
 ) -> None:
-    """One gives up and the connection is made anew; the others hear of it, and can try again."""
+    """One times out and the connection is opened again; the others get an error and can retry."""
     proxy.withhold()
     first = asyncio.create_task(publisher.publish(incoming, DEAD))
     await asyncio.sleep(0.3)
@@ -78,7 +78,7 @@ async def test_after_a_lost_connection_it_publishes_on_the_next(
     proxy: FaultProxy,
     incoming: AbstractIncomingMessage,
 ) -> None:
-    """Without anybody's help."""
+    """It reconnects without help."""
     proxy.cut()
 
     async def published() -> bool:

@@ -1,4 +1,4 @@
-"""By no way back to a queue does a message reach the broker's limit of deliveries."""
+"""A message never reaches the broker's delivery limit, however it returns to a queue."""
 
 import ast
 import asyncio
@@ -38,7 +38,7 @@ async def _close(channel: AbstractChannel, _: AbstractIncomingMessage) -> None:
 
 
 LIMITS = {WORK_QUEUE: WORK_DELIVERY_LIMIT, SUSPECT_QUEUE: SUSPECT_DELIVERY_LIMIT}
-#: Of RabbitMQ 4, where a queue has none.
+#: The default of RabbitMQ 4 for a queue without a limit.
 DEFAULT_LIMIT = 20
 
 #: Every path on which a message goes back to a queue: how many deliveries the broker can count.
@@ -63,7 +63,7 @@ PATHS = {
 
 
 def test_no_path_reaches_a_limit() -> None:
-    """A message that was counted so often is replaced by a copy, and counted from 0 again."""
+    """A message with this count is replaced by a copy, which is counted from 0 again."""
     for (queue, _), counted in PATHS.items():
         assert counted < LIMITS.get(queue, DEFAULT_LIMIT)
 
@@ -94,11 +94,11 @@ WAYS: dict[str, Callable[[AbstractChannel, AbstractIncomingMessage], Awaitable[N
     "we return it, the database being away": _reject,
     "a connection is lost, a consumer is cancelled, a processor stops or dies": _close,
 }
-"""How the broker comes to count a delivery. All else that we return is a copy, counted from 0."""
+"""How the broker counts a delivery. Every other return is a copy, counted from 0."""
 
 
 async def taken(source: AbstractQueue) -> AbstractIncomingMessage:
-    """The next message of a queue; nothing more is taken."""
+    """The next message of a queue; no further message is taken."""
     messages: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     await source.channel.set_qos(prefetch_count=1)
     tag = await source.consume(messages.put)
@@ -108,7 +108,7 @@ async def taken(source: AbstractQueue) -> AbstractIncomingMessage:
 
 
 async def returned(stage: Stage, queue: str, times: int) -> int:
-    """Take the only message of a queue and bring it back, by each way in turn; its count."""
+    """Take the only message of a queue and return it, by each way in turn; return its count."""
     count = 0
     async with await aio_pika.connect(stage.place.amqp_url) as connection:
         for number in range(times + 1):
@@ -124,7 +124,7 @@ async def returned(stage: Stage, queue: str, times: int) -> int:
 async def test_a_worn_webhook_is_replaced_by_a_copy(
     stage: Stage, start: Starter, database: PrivateDatabase
 ) -> None:
-    """Also where no crash is suspected, because the database was away. The copy keeps its place."""
+    """This applies also without a suspected crash, if the database was unavailable."""
     job_id = await stage.send(scripted("plain", fail_times=1))
     counted = await returned(stage, WORK_QUEUE, MAX_DELIVERIES)
     async with FaultProxy(database.port) as way:
@@ -142,7 +142,7 @@ async def test_a_worn_webhook_is_replaced_by_a_copy(
 
 
 async def test_a_suspect_carries_its_count_in_a_copy(stage: Stage, start: Starter) -> None:
-    """The limit of its queue is three; two returns and then a run alone complete it."""
+    """The limit of its queue is three; two returns and then an exclusive run complete it."""
     job_id = await stage.send(scripted("plain"))
     await returned(stage, WORK_QUEUE, 3)
     message = await taken(await stage.channel.get_queue(WORK_QUEUE))
@@ -164,7 +164,7 @@ async def test_a_suspect_carries_its_count_in_a_copy(stage: Stage, start: Starte
 
 
 async def test_a_dead_letter_that_cannot_be_recorded_is_kept(stage: Stage, start: Starter) -> None:
-    """RabbitMQ 4 drops what was returned 20 times. Ours is a copy before, and others go on."""
+    """RabbitMQ 4 drops a message after 20 returns. Ours is copied before, and others continue."""
     await stage.database.execute(
         """
         CREATE FUNCTION curse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -196,7 +196,7 @@ async def test_a_dead_letter_that_cannot_be_recorded_is_kept(stage: Stage, start
 async def test_what_is_returned_again_and_again_is_a_dead_letter_with_its_reason(
     stage: Stage, start: Starter
 ) -> None:
-    """A handler whose session ends each time uses no attempt: after ten returns it runs alone."""
+    """A handler whose session ends each time uses no attempt; ten returns later it runs alone."""
     body = b'{"message": {"type": "test.transaction", "script": {"steps": ["end the session"]}}}'
     envelope = envelope_of(body)
     headers = {**envelope.headers(), Header.RETURNS.value: MAX_RETURNS}

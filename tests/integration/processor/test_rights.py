@@ -1,4 +1,4 @@
-"""The processor works with the rights of its own role, and says which one it lacks."""
+"""The processor works with the rights of its own role, and logs a missing one."""
 
 from collections.abc import AsyncIterator
 
@@ -68,7 +68,7 @@ async def test_its_role_is_enough_for_all_that_it_does(
 async def test_a_right_that_is_taken_away_is_named_and_costs_no_attempt(
     stage: Stage, start: Starter, port: tuple[int, Exposed], right: str, named: str
 ) -> None:
-    """Not ready, one clear line, nothing taken until the right is back; then all goes on."""
+    """Not ready, one clear line, nothing consumed until the right is back; then all continue."""
     number, probe = port
     process = start_as_role(start, stage, number)
     await stage.until(await stage.send(STATUS), "completed")
@@ -91,7 +91,7 @@ async def test_a_right_that_is_taken_away_is_named_and_costs_no_attempt(
 async def test_one_that_may_not_ask_for_a_pause_takes_nothing(
     stage: Stage, start: Starter, port: tuple[int, Exposed]
 ) -> None:
-    """It cannot know, so it is not ready, and names what it would have to read."""
+    """It cannot read it, so it is not ready, and names the right that is missing."""
     number, probe = port
     await stage.database.execute("REVOKE SELECT ON webhook_processing FROM ringback_processor")
 

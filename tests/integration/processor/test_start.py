@@ -1,4 +1,4 @@
-"""What cannot start says why in a sentence, and ends with a status that is not 0."""
+"""A processor that cannot start prints why in a sentence, and ends with a status that is not 0."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ NOWHERE = Place("amqp://guest:secret@127.0.0.1:1/", "postgresql://me:secret@127.
 async def test_a_broker_without_topology_is_refused(
     amqp_url: str, database_url: str, start: Starter
 ) -> None:
-    """It names what is missing and what to do."""
+    """It names what is missing and the next step."""
     process = start(Place(amqp_url, database_url))
 
     assert await process.ended() == 1
@@ -28,7 +28,7 @@ async def test_a_broker_without_topology_is_refused(
 async def test_another_ladder_than_that_of_the_broker_is_refused(
     stage: Stage, start: Starter
 ) -> None:
-    """A rung that is missing would send failures to the dead letters."""
+    """A missing retry queue would send failures to the dead letters."""
     process = start(stage.place, retry_ladder="200ms,3s")
 
     assert await process.ended() == 1
@@ -50,7 +50,7 @@ async def test_another_ladder_than_that_of_the_broker_is_refused(
 async def test_handlers_that_cannot_be_used_are_one_sentence(
     start: Starter, tmp_path: Path, source: str | None, sentence: str
 ) -> None:
-    """Before anything is connected; the module is named."""
+    """This is checked before anything is connected; the module is named."""
     if source is not None:
         (tmp_path / "my_handlers.py").write_text(source, encoding="utf-8")
 
@@ -66,7 +66,7 @@ async def test_handlers_that_cannot_be_used_are_one_sentence(
 async def test_a_module_of_strange_objects_is_searched_all_the_same(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
-    """An object that answers every question with an error is no handler, and no obstacle."""
+    """An object that answers every question with an error is no handler, and does no harm."""
     (tmp_path / "my_handlers.py").write_text(
         "class Proxy:\n"
         "    def __getattr__(self, name):\n"
@@ -97,7 +97,7 @@ async def test_settings_that_cannot_be_used_are_named_together(start: Starter) -
 async def test_a_broker_that_is_away_at_the_start_is_waited_for(
     database_url: str, start: Starter
 ) -> None:
-    """The processor starts, says so, and shows no secret."""
+    """The processor starts, logs that, and shows no secret."""
     process = start(Place(NOWHERE.amqp_url, database_url))
 
     await process.ready()
@@ -109,6 +109,6 @@ async def test_a_broker_that_is_away_at_the_start_is_waited_for(
 
 
 def _said(output: str) -> str:
-    """What is for a person: the lines that are no log lines. It is one."""
+    """The lines for a person, which are not log lines. There is one."""
     [line] = [line for line in output.splitlines() if not line.startswith("{")]
     return line

@@ -1,4 +1,4 @@
-"""Told to stop, the processor finishes what it has in hand and leaves the rest to the next one."""
+"""On a stop request, the processor finishes work in flight and leaves the rest to the next one."""
 
 from ringback.contract.topology import WORK_QUEUE
 from tests.integration.processor.conftest import Starter
@@ -8,7 +8,7 @@ from tests.integration.processor.stage import Stage, scripted
 async def test_what_is_in_hand_is_finished_and_the_rest_is_left(
     stage: Stage, start: Starter
 ) -> None:
-    """Five are in hand and end well; ten wait on, untouched; the exit status is 0."""
+    """Five are in flight and end well; ten wait untouched; the exit status is 0."""
     process = start(stage.place)
     jobs = [await stage.send(scripted("plain", sleep_s=0.7)) for _ in range(15)]
     await stage.until_run(jobs[4])
@@ -26,7 +26,7 @@ async def test_what_is_in_hand_is_finished_and_the_rest_is_left(
 async def test_a_handler_longer_than_the_deadline_makes_no_attempt(
     stage: Stage, start: Starter
 ) -> None:
-    """It is cut, nothing is written of it, and the next process begins the attempt anew."""
+    """It is cut, nothing is written about it, and the next process begins the attempt again."""
     process = start(stage.place, drain_timeout_s="0.3")
     jobs = [await stage.send(scripted(kind, sleep_s=1.2)) for kind in ("plain", "transaction")]
     for job_id in jobs:
@@ -47,7 +47,7 @@ async def test_a_handler_longer_than_the_deadline_makes_no_attempt(
 async def test_a_handler_that_ignores_its_end_does_not_keep_the_process(
     stage: Stage, start: Starter
 ) -> None:
-    """It cannot hold its webhook when its time is over, nor the process when it is told to stop."""
+    """It cannot keep its webhook after its timeout, nor the process after a stop request."""
     process = start(stage.place, drain_timeout_s="0.1", attempt_timeout_s="0.2")
     job_id = await stage.send(scripted("plain", stubborn=True))
     await stage.until_run(job_id, times=2)

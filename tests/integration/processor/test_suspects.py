@@ -1,4 +1,4 @@
-"""A webhook that may be what kills the process is run alone; its neighbours finish."""
+"""A webhook that may be what kills the process runs exclusively; its neighbours finish."""
 
 from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
 from tests.integration.processor.conftest import Starter
@@ -10,7 +10,7 @@ from tests.support.eventually import eventually
 async def test_what_kills_the_process_each_time_ends_as_a_dead_letter(
     stage: Stage, start: Starter
 ) -> None:
-    """Three crashes in company, three alone, then it is dead; its neighbours have finished."""
+    """Three crashes beside others, three in quarantine, then it is dead; neighbours finished."""
     processor = Restarted(start, stage)
     neighbours = [await stage.send(scripted("plain", sleep_s=0.2)) for _ in range(2)]
     killer = await stage.send(scripted("plain", crash_times=99))
@@ -29,7 +29,7 @@ async def test_what_kills_the_process_each_time_ends_as_a_dead_letter(
 
 
 async def test_a_suspect_that_succeeds_is_completed(stage: Stage, start: Starter) -> None:
-    """To be run alone is no sentence; nothing else runs in this process meanwhile."""
+    """Quarantine does not dead-letter it; nothing else runs in this process meanwhile."""
     processor = Restarted(start, stage)
     suspect = await stage.send(scripted("plain", crash_times=3, sleep_s=0.3))
     await eventually(lambda: processor.has_died(3), deadline_s=20)
@@ -46,7 +46,7 @@ async def test_a_suspect_that_succeeds_is_completed(stage: Stage, start: Starter
 
 
 async def test_a_suspect_that_fails_climbs_to_its_rung(stage: Stage, start: Starter) -> None:
-    """Its failed attempt counts, and the next one is made after the delay, in company again."""
+    """Its failed attempt counts, and the next one is made after the delay, beside others again."""
     processor = Restarted(start, stage)
     suspect = await stage.send(scripted("plain", crash_times=3, fail_times=2))
 

@@ -1,4 +1,4 @@
-"""A suspect that is cut short by an orderly stop has not killed anybody."""
+"""A suspect that an orderly stop interrupts has not crashed anything."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.integration.processor.test_pause_beside import accuse
 async def test_stops_do_not_make_a_dead_letter_of_it(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
-    """However often it is stopped, it is run again, and completed at its first attempt."""
+    """However often it is stopped, it runs again, and completes at its first attempt."""
     gate = tmp_path / "gate"
     job_id = await stage.send(scripted("plain", gate=str(gate)))
     await stage.until_waiting(WORK_QUEUE, 1)

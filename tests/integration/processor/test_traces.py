@@ -1,4 +1,4 @@
-"""What a processor tells of attempts that were cut short, repeated or set aside."""
+"""Spans of attempts that were interrupted, repeated or quarantined."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def trace_file(tmp_path: Path) -> Path:
 
 
 async def processes(path: Path, job_id: object, count: int) -> list[TracedSpan]:
-    """The spans of a webhook's messages, once there are so many."""
+    """The spans of a webhook's messages, once there are this many."""
 
     def there() -> list[TracedSpan] | None:
         found = [one for one in spans_of(path, job_id) if one.kind == "CONSUMER"]
@@ -43,7 +43,7 @@ async def processes(path: Path, job_id: object, count: int) -> list[TracedSpan]:
 async def test_after_a_crash_the_retry_still_knows_the_attempt_before(
     stage: Stage, start: Starter, trace_file: Path
 ) -> None:
-    """Killed in its second attempt, it leaves no span of it; the next process links as it would."""
+    """Killed in its second attempt, it leaves no span of it; the next process links as usual."""
     first = start(stage.place, trace_file=str(trace_file))
     published = envelope_of(b"{}").trace
     job_id = await stage.send(scripted("plain", fail_times=1, sleep_s=1), trace=published)
@@ -72,7 +72,7 @@ async def test_after_a_crash_the_retry_still_knows_the_attempt_before(
 async def test_a_redelivered_first_attempt_stays_in_its_trace(
     stage: Stage, start: Starter, trace_file: Path
 ) -> None:
-    """Both spans are children of the publish; the second says that it only repeated."""
+    """Both spans are children of the publish; the second shows that it only repeated."""
     start(stage.place, trace_file=str(trace_file))
     body, job_id, published = b'{"message":{"type":"other"}}', new_job_id(), envelope_of(b"").trace
     for _ in range(2):
@@ -113,7 +113,7 @@ async def test_a_retry_by_a_person_links_to_its_request_and_to_what_was_retried(
 async def test_our_stop_ends_the_spans_of_what_it_cuts_short(
     stage: Stage, start: Starter, trace_file: Path
 ) -> None:
-    """The attempt, which was none, and its handler say that they were cancelled."""
+    """The attempt, which does not count, and its handler are marked as cancelled."""
     processor = start(stage.place, trace_file=str(trace_file), drain_timeout_s="0.2")
     await processor.ready()
     job_id = await stage.send(scripted("plain", sleep_s=60))
@@ -131,7 +131,7 @@ async def test_our_stop_ends_the_spans_of_what_it_cuts_short(
 async def test_a_handler_that_is_cut_at_the_timeout_says_so(
     stage: Stage, start: Starter, trace_file: Path
 ) -> None:
-    """Its span ends when its time does, though it ignores that it is cancelled."""
+    """Its span ends at its timeout, though it ignores its cancellation."""
     start(stage.place, trace_file=str(trace_file), attempt_timeout_s="0.3")
     job_id = await stage.send(scripted("plain", stubborn=True))
 
@@ -145,7 +145,7 @@ async def test_a_handler_that_is_cut_at_the_timeout_says_so(
 async def test_a_suspect_moves_aside_in_its_trace(
     stage: Stage, start: Starter, trace_file: Path
 ) -> None:
-    """The spans of the processes that it killed are lost; that it was set aside is told."""
+    """The spans of the killed processes are lost; the quarantine has a span."""
     processor = Restarted(start, stage, trace_file=str(trace_file))
     job_id = await stage.send(scripted("plain", crash_times=3))
 
@@ -161,7 +161,7 @@ async def test_a_suspect_moves_aside_in_its_trace(
 async def test_what_is_no_webhook_is_traced_to_its_burial(
     stage: Stage, start: Starter, trace_file: Path
 ) -> None:
-    """Two roots: one that moves it, and one that writes it down under an id of its own."""
+    """Two roots: one that moves it, and one that records it under its own id."""
     start(stage.place, trace_file=str(trace_file))
     await stage.publish(b"what somebody else published")
     await stage.until_waiting(DEAD_LETTER_QUEUE, 0)

@@ -1,4 +1,4 @@
-"""A handler that writes in the finishing transaction: its effect and the status are one."""
+"""A handler that writes in the finishing transaction: its effect and the status commit together."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.support.eventually import eventually
 
 
 async def test_the_effect_commits_with_the_status(shared: Stage, tmp_path: Path) -> None:
-    """Before the handler has returned, nobody sees its effect; then both are there."""
+    """Before the handler has returned, its effect is invisible; then both are visible."""
     gate = tmp_path / "gate"
     job_id = await shared.send(scripted("transaction", gate=str(gate)))
     await shared.until_run(job_id)
@@ -40,7 +40,7 @@ async def test_the_effect_commits_with_the_status(shared: Stage, tmp_path: Path)
 async def test_a_failure_rolls_back_and_counts(
     shared: Stage, script: dict[str, object], error_class: str
 ) -> None:
-    """Also one that the handler hid, and one that only the commit finds."""
+    """This includes an error that the handler hid, and one that only the commit finds."""
     job_id = await shared.send(scripted("transaction", **script))
 
     end = "completed" if "fail_times" in script else "dead_letter"
@@ -55,7 +55,7 @@ async def test_a_failure_rolls_back_and_counts(
 async def test_a_handler_that_is_cut_rolls_back_and_disturbs_nobody(
     stage: Stage, start: Starter
 ) -> None:
-    """Wherever it is when its time is over, and also when it does not let go of its connection."""
+    """It may be anywhere when its time is over, and may keep using its connection."""
     process = start(stage.place, attempt_timeout_s="0.5")
     scripts: list[dict[str, object]] = [
         {"sql": "SELECT pg_sleep(30)"},
@@ -105,7 +105,7 @@ async def test_a_connection_that_goes_mute_costs_no_attempt(
         [run, *_] = await stage.until_run(job_id)
         way.strand()
         await eventually(lambda: bool(process.lines("message.returned")), deadline_s=30)
-        # The server would notice by itself, but later.
+        # The server would notice without help, but later.
         await stage.database.execute("SELECT pg_terminate_backend($1)", run["backend"])
 
         row = await stage.until(job_id, "completed", deadline_s=30)

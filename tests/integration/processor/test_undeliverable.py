@@ -1,4 +1,4 @@
-"""Messages that cannot be attempted: they become dead letters, once, and hold nobody up."""
+"""Messages that cannot be attempted become dead letters, once, and delay no others."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,7 +54,7 @@ STRANGERS: dict[str, tuple[bytes, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", STRANGERS)
 async def test_a_message_that_is_not_ours_is_recorded_once(shared: Stage, name: str) -> None:
-    """It gets a row of nobody's org with its body and the reason, also when it comes twice."""
+    """It gets a row of no real org with its body and the reason, also when it comes twice."""
     body, properties = STRANGERS[name]
     before = await _strangers(shared)
 
@@ -75,7 +75,7 @@ async def test_a_message_that_is_not_ours_is_recorded_once(shared: Stage, name: 
 async def test_a_message_without_any_property_is_recorded_once(
     shared: Stage, broker: PrivateBroker
 ) -> None:
-    """Such a one is told from others by its body alone."""
+    """Only its body distinguishes such a message from others."""
     before = await _strangers(shared)
 
     for _ in range(2):
@@ -105,7 +105,7 @@ async def test_a_body_that_is_no_event_keeps_its_id_and_org(shared: Stage, body:
 
 
 async def test_a_body_that_is_no_json_can_be_had_back(shared: Stage) -> None:
-    """It is kept as base64, and the row says that it was altered."""
+    """It is kept as base64, and the row shows that it was altered."""
     envelope = envelope_of(b"\xff\x00 not json")
 
     await shared.publish(b"\xff\x00 not json", **properties_of(envelope))
@@ -116,7 +116,7 @@ async def test_a_body_that_is_no_json_can_be_had_back(shared: Stage) -> None:
 
 
 async def test_a_message_without_a_binding_is_no_secret(shared: Stage) -> None:
-    """What the exchange of webhooks cannot route is a dead letter that nobody has tried."""
+    """A message that the exchange of webhooks cannot route is a dead letter without an attempt."""
     job_id = await shared.send(scripted("plain"), key="elsewhere")
 
     row = await shared.until(job_id, "dead_letter")
@@ -127,7 +127,7 @@ async def test_a_message_without_a_binding_is_no_secret(shared: Stage) -> None:
 
 @pytest.mark.parametrize("attempt", [2**40, -1, 0, "2", True, 1.5])
 async def test_an_attempt_that_cannot_be_is_no_obstacle(shared: Stage, attempt: object) -> None:
-    """A dead letter is recorded whatever stands beside it as its attempt."""
+    """A dead letter is recorded whatever its attempt header contains."""
     envelope = envelope_of(BODY)
     headers = envelope.headers() | {"attempt": attempt}
 
@@ -138,7 +138,7 @@ async def test_an_attempt_that_cannot_be_is_no_obstacle(shared: Stage, attempt: 
 
 
 async def test_an_attempt_beyond_the_ladder_runs_once_and_is_the_last(shared: Stage) -> None:
-    """When the ladder was made shorter, what had come further gets this attempt and no other."""
+    """After the retry schedule was shortened, webhooks beyond it get this attempt and no other."""
     fails = await shared.send(scripted("plain", fail_times=99), key="attempt.9")
     succeeds = await shared.send(scripted("plain"), key="attempt.9")
 
@@ -151,7 +151,7 @@ async def test_an_attempt_beyond_the_ladder_runs_once_and_is_the_last(shared: St
 
 
 async def _publish_bare(broker: PrivateBroker, place: Place, body: str) -> None:
-    """Publish by the management API: a client of AMQP makes up an id where there is none."""
+    """Publish by the management API: an AMQP client creates an id if there is none."""
     vhost = urlsplit(place.amqp_url).path.removeprefix("/")
     async with (
         broker.management() as api,
@@ -184,6 +184,6 @@ async def _added(stage: Stage, before: set[UUID]) -> list[asyncpg.Record]:
 
 
 async def _everything_is_settled(stage: Stage) -> None:
-    """See that a later message goes all the way; the earlier ones have gone theirs by then."""
+    """Check that a later message completes; the earlier ones are settled by then."""
     last = await stage.send(b"no event")
     await stage.until(last, "dead_letter")

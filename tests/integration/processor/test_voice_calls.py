@@ -1,4 +1,4 @@
-"""One row per call, the same whatever the order in which its events are processed."""
+"""One row per call, the same in whatever order its events are processed."""
 
 import random
 from collections.abc import AsyncIterator, Sequence
@@ -63,9 +63,9 @@ async def row_after(
     *,
     when: AttemptOutcome = AttemptOutcome.COMPLETED,
 ) -> asyncpg.Record:
-    """The call's row after these events, in this order; nothing of it stays.
+    """The call's row after these events, in this order; all is rolled back.
 
-    All but the first are of this outcome.
+    All but the first have this outcome.
     """
     trial = connection.transaction()
     await trial.start()
@@ -113,7 +113,7 @@ _ADVERSE = st.fixed_dictionaries(
 async def test_the_samples_give_one_row_in_any_order(
     connection: asyncpg.Connection, order: list[int]
 ) -> None:
-    """Through the real statement, in any permutation."""
+    """Any permutation goes through the real statement."""
     expected = await row_after(connection, SAMPLES)
 
     row = await row_after(connection, [SAMPLES[place] for place in order])
@@ -130,7 +130,7 @@ async def test_the_samples_give_one_row_in_any_order(
 async def test_events_that_contradict_give_one_row_in_any_order(
     connection: asyncpg.Connection, messages: list[dict[str, Any]], seed: random.Random
 ) -> None:
-    """Whatever they say, the order in which they say it decides nothing."""
+    """The order of contradicting events decides nothing."""
     events = [
         event_of({"message": message | {"call": {"id": CALL}}}, after_s=place // 2)
         for place, message in enumerate(messages)
@@ -142,7 +142,7 @@ async def test_events_that_contradict_give_one_row_in_any_order(
 
 
 def said(kind: str, *, at: int | None, after_s: float = 0, **message: Any) -> Event:
-    """An event of the call, sent so many milliseconds after the others were received."""
+    """An event of the call, sent this many milliseconds after the others were received."""
     when = {} if at is None else {"timestamp": _RECEIVED.timestamp() * 1000 + at}
     document = {"message": {"type": kind, **when, **message, "call": {"id": CALL}}}
     return event_of(document, after_s=after_s)
@@ -212,7 +212,7 @@ CONTRADICTIONS = [
 async def test_the_value_of_the_most_trusted_event_stays(
     connection: asyncpg.Connection, events: list[Event], values: dict[str, Any]
 ) -> None:
-    """In every order."""
+    """This is true in every order."""
     for order in permutations(events):
         row = await row_after(connection, order)
 
@@ -220,7 +220,7 @@ async def test_the_value_of_the_most_trusted_event_stays(
 
 
 async def test_a_row_of_the_version_before_is_corrected(connection: asyncpg.Connection) -> None:
-    """Its values have no rank, so any event's are trusted more; what no event states stays."""
+    """Its values have no rank, so any event's are trusted more; values without an event stay."""
     await connection.execute(
         "INSERT INTO voice_calls (org_id, call_id, started_at, ended_reason, summary, events,"
         " first_event_at, last_event_at) VALUES ($1, $2, '-infinity', 'zzz', 'Kept.', 3, $3, $3)",
@@ -254,7 +254,7 @@ async def test_an_equal_duplicate_changes_nothing(connection: asyncpg.Connection
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_each_event_counts_once_through_the_processor(shared: Stage, seed: int) -> None:
-    """Also when each message is delivered three times, at one moment and shuffled."""
+    """This also works if each message is delivered three times, at one moment and shuffled."""
     org_id = uuid4()
     sent = [(new_job_id(), of_one_call(sample(name))) for name in call_names()] * 3
     random.Random(seed).shuffle(sent)

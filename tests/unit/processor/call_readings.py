@@ -24,7 +24,7 @@ def read(event_type: str, message: dict[str, Any], **changes: Any) -> dict[str, 
 
 
 def rank(column: str, event_type: str, message: dict[str, Any], **changes: Any) -> int:
-    """How far the value of a column is to be trusted."""
+    """The rank of a column's value."""
     values = read(event_type, message, **changes)
     ranks: list[int] = values["ranks"]
     return ranks[COLUMNS.index(column) - 2]

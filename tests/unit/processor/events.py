@@ -1,4 +1,4 @@
-"""What the unit tests of the processor hand around."""
+"""Events and spans for the unit tests of the processor."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -59,5 +59,5 @@ def event(**changes: Any) -> Event:
 
 
 def untraced() -> MessageSpan:
-    """The span of a message that nobody traces."""
+    """The span of a message that is not traced."""
     return Spans(Tracer(ALWAYS_OFF, None)).begin(message(), "webhooks.work")

@@ -1,4 +1,4 @@
-"""Messages as strangers, or a broken client, might publish them."""
+"""Messages as a foreign or broken client might publish them."""
 
 from typing import Any
 

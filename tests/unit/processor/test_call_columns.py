@@ -1,4 +1,4 @@
-"""Which places of an event the columns of a call are read from, and what is read there."""
+"""The places of an event from which the columns of a call are read."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ NO_TIMES: list[object] = [
 def test_times_are_iso_or_since_the_epoch_in_any_unit(
     place: str, value: object, moment: datetime
 ) -> None:
-    """The platform writes both. A number of seconds is not taken for milliseconds of 1970."""
+    """The platform writes both. A number of seconds is not read as milliseconds of 1970."""
     column = {"startedAt": "started_at", "endedAt": "ended_at"}[place]
 
     assert read("end-of-call-report", {place: value})[column] == moment
@@ -57,7 +57,7 @@ def test_times_are_iso_or_since_the_epoch_in_any_unit(
 
 @pytest.mark.parametrize("value", NO_TIMES)
 def test_what_is_no_time_of_a_call_is_missing(value: object) -> None:
-    """Zero times of clocks and of languages, and what is before 2000 or days ahead."""
+    """Zero times of clocks and of languages, times before 2000 and times days ahead."""
     values = read("end-of-call-report", {"startedAt": value, "endedAt": value, "timestamp": value})
 
     assert (values["started_at"], values["ended_at"]) == (None, None)
@@ -66,7 +66,7 @@ def test_what_is_no_time_of_a_call_is_missing(value: object) -> None:
 
 @pytest.mark.parametrize("value", [12.5, "12.5", " 12.5 ", "1.25e1", "+12.50"])
 def test_numbers_may_be_text(value: object) -> None:
-    """Some senders quote them."""
+    """Some senders write numbers as text."""
     values = read("end-of-call-report", {"cost": value, "durationSeconds": value})
 
     assert (values["cost"], values["duration_seconds"]) == (12.5, 12.5)
@@ -78,7 +78,7 @@ def test_numbers_may_be_text(value: object) -> None:
      1e300, -1, "-1", "9" * 5000, "1e999"],
 )  # fmt: skip
 def test_a_number_that_is_none_is_missing(value: object) -> None:
-    """A wrong type, or a size that no call has, is no reason to fail an event."""
+    """A wrong type, or a size that no call has, doesn't fail an event."""
     values = read("end-of-call-report", {"cost": value, "durationSeconds": value})
 
     assert (values["cost"], values["duration_seconds"]) == (None, None)
@@ -127,7 +127,7 @@ PLACES: list[tuple[str, str, dict[str, Any], Any]] = [
 def test_each_column_is_read_from_every_documented_place(
     column: str, kind: str, message: dict[str, Any], value: object
 ) -> None:
-    """In the order in which the places are trusted."""
+    """The places are in the order of trust."""
     assert read(kind, message)[column] == value
 
 
@@ -145,20 +145,20 @@ def test_each_column_is_read_from_every_documented_place(
     ],
 )  # fmt: skip
 def test_without_a_transcript_the_messages_make_one(messages: dict[str, Any]) -> None:
-    """In the form that Vapi gives its own. A transcript that is stated is trusted more."""
+    """The text has the form of Vapi's own. A stated transcript is trusted more."""
     assert read(REPORT, messages)["transcript"] == "AI: Hello.\nUser: Hi.\n"
     assert rank("transcript", REPORT, messages) < rank("transcript", REPORT, {"transcript": "x"})
 
 
 def test_a_word_that_is_too_long_is_none() -> None:
-    """Statuses and reasons are words; a page of text in their place is kept out of the row."""
+    """Statuses and reasons are words; a page of text instead is not stored in the row."""
     assert read("hang", {"endedReason": "x" * 501})["ended_reason"] is None
     assert read("hang", {"endedReason": "x" * 500})["ended_reason"] == "x" * 500
 
 
 @pytest.mark.parametrize("size", [10_000_000])
 def test_texts_of_ten_megabytes_make_no_event_fail(size: int) -> None:
-    """What is no word is missing; a transcript may be as long as it is."""
+    """A status that is not a word is missing; a transcript may have any length."""
     vast = "9" * size
     names = [
         "transcript", "cost", "durationSeconds", "startedAt", "endedReason", "timestamp", "status",

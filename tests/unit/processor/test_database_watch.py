@@ -1,4 +1,4 @@
-"""Since when the database is away, and for how long webhooks are held for it."""
+"""Since when the database is unavailable, and for how long webhooks wait for it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ async def answers() -> bool:
 
 
 def test_it_begins_with_a_database_that_is_there() -> None:
-    """Nobody has said otherwise."""
+    """Without a report, the database counts as available."""
     watch = DatabaseWatch(answers, hold_s=60, clock=Clock())
 
     assert not watch.is_away
@@ -36,7 +36,7 @@ def test_it_begins_with_a_database_that_is_there() -> None:
 
 
 def test_webhooks_are_held_from_the_first_failure_on() -> None:
-    """Later failures of the same outage do not begin the time anew; an answer ends it."""
+    """Later failures of the same outage do not restart the time; an answer ends it."""
     clock = Clock()
     watch = DatabaseWatch(answers, hold_s=60, clock=clock)
 
@@ -54,7 +54,7 @@ def test_webhooks_are_held_from_the_first_failure_on() -> None:
 
 
 def test_a_new_outage_is_held_anew() -> None:
-    """The time of an earlier one is not counted."""
+    """The time of an earlier outage is not counted."""
     clock = Clock()
     watch = DatabaseWatch(answers, hold_s=60, clock=clock)
     watch.failed(AWAY)
@@ -68,7 +68,7 @@ def test_a_new_outage_is_held_anew() -> None:
 
 
 def test_an_outage_is_recent_for_five_minutes_after_its_last_sign() -> None:
-    """What was returned meanwhile comes back with a count that is not its own fault."""
+    """A message returned meanwhile comes back with a count that it did not cause."""
     clock = Clock()
     watch = DatabaseWatch(answers, hold_s=60, clock=clock)
     watch.failed(AWAY)
@@ -85,7 +85,7 @@ def test_an_outage_is_recent_for_five_minutes_after_its_last_sign() -> None:
 
 
 async def test_it_asks_until_the_database_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each refusal is a sign of the outage; the answer is its end."""
+    """Each refusal is a sign of the outage; the answer ends it."""
     monkeypatch.setattr(module, "_PING_WAIT_S", 0.001)
     ended = asyncpg.InternalClientError("cannot switch to state 12")
     ends: Iterator[BaseException | None] = iter(
@@ -112,7 +112,7 @@ async def test_it_asks_until_the_database_answers(monkeypatch: pytest.MonkeyPatc
 async def test_a_ping_that_is_not_answered_at_all_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A server that takes the question and says nothing is away as well."""
+    """A server that accepts the question and does not answer is unavailable as well."""
     monkeypatch.setattr(module, "_PING_WAIT_S", 0.001)
     monkeypatch.setattr(module, "_PING_TIMEOUT_S", 0.01)
     asked = 0
@@ -132,7 +132,7 @@ async def test_a_ping_that_is_not_answered_at_all_is_asked_again(
 
 
 def test_what_waiting_does_not_mend_is_named_once() -> None:
-    """A right that is missing is no outage: the line says what is missing and what to do."""
+    """A missing right is no outage: the line names what is missing and the next step."""
     watch = DatabaseWatch(answers, hold_s=60, clock=Clock())
 
     with capture_logs() as lines:
@@ -147,7 +147,7 @@ def test_what_waiting_does_not_mend_is_named_once() -> None:
 
 
 def test_another_right_that_is_missing_is_named_as_well() -> None:
-    """Who grants the first one learns of the second."""
+    """After the first grant, the log names the second."""
     watch = DatabaseWatch(answers, hold_s=60, clock=Clock())
 
     with capture_logs() as lines:
@@ -161,7 +161,7 @@ def test_another_right_that_is_missing_is_named_as_well() -> None:
 
 
 def test_a_lack_that_nobody_met_for_a_while_is_over() -> None:
-    """Whether it is mended is known only to those who use the right."""
+    """Only the users of the right can find out whether it was granted."""
     clock = Clock()
     watch = DatabaseWatch(answers, hold_s=60, clock=clock)
     watch.failed(asyncpg.UndefinedColumnError('column "x" does not exist'))
@@ -175,7 +175,7 @@ def test_a_lack_that_nobody_met_for_a_while_is_over() -> None:
 
 
 async def test_a_lack_is_over_when_all_that_is_asked_for_is_there() -> None:
-    """The ping asks for all of it, so its answer is the proof."""
+    """The ping checks all of it, so its answer is the proof."""
     watch = DatabaseWatch(answers, hold_s=60, clock=Clock())
     watch.failed(asyncpg.UndefinedFunctionError("function begin() does not exist"))
 
@@ -186,7 +186,7 @@ async def test_a_lack_is_over_when_all_that_is_asked_for_is_there() -> None:
 
 
 def test_a_server_that_is_away_lacks_nothing() -> None:
-    """It is waited for, and nobody is told to grant anything."""
+    """The processor waits for it, and the log asks for no grant."""
     watch = DatabaseWatch(answers, hold_s=60, clock=Clock())
 
     with capture_logs() as lines:

@@ -1,4 +1,4 @@
-"""What a message of the dead-letter queue says about itself."""
+"""Reading a message of the dead-letter queue."""
 
 import base64
 from uuid import UUID
@@ -32,7 +32,7 @@ REJECTED = {"queue": "webhooks.work", "reason": "rejected", "count": 1}
 @pytest.mark.parametrize(
     ("beside", "failure"),
     [
-        # The log's last attempt tells the reason.
+        # The log's last attempt has the reason.
         ({}, None),
         ({"x-death": [REJECTED]}, None),
         ({"x-death": [REJECTED, LIMIT]}, None),
@@ -41,11 +41,11 @@ REJECTED = {"queue": "webhooks.work", "reason": "rejected", "count": 1}
         ({"x-death": []}, None),
         ({"x-death": [7]}, None),
         ({"error_class": 7}, None),
-        # A processor of ours wrote the reason beside it.
+        # A processor wrote the reason into the headers.
         ({"error_class": "undeliverable", "error_message": "So."}, Failure("undeliverable", "So.")),
         ({"error_class": "a\x00", "error_message": 7}, Failure("a�", "7")),
         ({"error_class": "a", "error_message": "b", "x-death": [LIMIT]}, Failure("a", "b")),
-        # The broker gave it up.
+        # The broker dead-lettered it.
         ({"x-death": [LIMIT]}, CRASHED),
         ({"x-death": [LIMIT, REJECTED]}, CRASHED),
     ],
@@ -53,7 +53,7 @@ REJECTED = {"queue": "webhooks.work", "reason": "rejected", "count": 1}
 def test_the_reason_is_ours_or_the_brokers_or_in_the_log(
     beside: dict[str, object], failure: Failure | None
 ) -> None:
-    """Only what died of the suspects' limit last has crashed."""
+    """Only a message whose last death was the suspects' limit counts as crashed."""
     letter = dead_letter_of(
         message(headers=ENVELOPE.headers() | beside), 4, None, DEFAULT_REDACTION
     )
@@ -73,7 +73,7 @@ def test_a_webhook_of_ours_keeps_all_that_is_known_of_it() -> None:
 
 
 def test_a_message_without_an_id_of_ours_is_nobodys() -> None:
-    """It gets the id that it was adopted under, and nothing that its headers claim."""
+    """It gets its adopted id, and ignores everything that its headers claim."""
     letter = dead_letter_of(message(type="x" * 999), 4, JOB, DEFAULT_REDACTION)
 
     assert (letter.row.id, letter.row.org_id) == (JOB, NOBODYS_ORG)
@@ -83,7 +83,7 @@ def test_a_message_without_an_id_of_ours_is_nobodys() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[1]", b'{"a":1}'])
 def test_a_body_that_is_no_event_is_kept_as_base64(body: bytes) -> None:
-    """The row says that it differs from what arrived."""
+    """The row shows that it differs from the message that arrived."""
     row = dead_letter_of(message(body=body), 4, None, DEFAULT_REDACTION).row
 
     assert list(orjson.loads(row.event_data)) == ["unreadable_base64"]
@@ -92,7 +92,7 @@ def test_a_body_that_is_no_event_is_kept_as_base64(body: bytes) -> None:
 
 
 def test_a_body_that_the_store_refuses_can_be_kept_all_the_same() -> None:
-    """As base64, whatever it was."""
+    """Any bytes are kept as base64."""
     letter = dead_letter_of(message(), 4, None, DEFAULT_REDACTION)
 
     raw = with_raw_body(letter)
@@ -104,7 +104,7 @@ def test_a_body_that_the_store_refuses_can_be_kept_all_the_same() -> None:
 
 
 def test_a_dead_letter_is_without_the_credentials_of_its_event() -> None:
-    """Neither its event nor the error beside it holds them, also not in base64."""
+    """Neither its event nor its error contains them, also not in base64."""
     body = b'{"message":{"type":"hang","server":{"secret":"canary-1234"}}}'
     beside = {"error_class": "E", "error_message": "the secret is canary-1234"}
     letter = dead_letter_of(
@@ -119,14 +119,14 @@ def test_a_dead_letter_is_without_the_credentials_of_its_event() -> None:
 
 @pytest.mark.parametrize("body", [b'{"secret":"canary-1234', rb'{"secr\u0065t":"canary-1234'])
 def test_bytes_that_nobody_can_redact_are_withheld(body: bytes) -> None:
-    """They are no event, and name what may be a credential."""
+    """Header values are no event, and may contain a credential."""
     row = dead_letter_of(message(body=body), 4, None, DEFAULT_REDACTION).row
 
     assert orjson.loads(row.event_data) == {"unreadable_base64": REDACTED}
 
 
 def test_a_fingerprint_names_a_message_by_its_id_and_body() -> None:
-    """The same for each copy of it, and another for any other message."""
+    """Each copy of a message has the same name, and every other message another."""
     copies = {fingerprint(message(routing_key=key, headers={})) for key in ("attempt.1", "")}
     others = {
         fingerprint(message(message_id=None)),
@@ -139,7 +139,7 @@ def test_a_fingerprint_names_a_message_by_its_id_and_body() -> None:
 
 
 def test_the_id_of_a_valid_envelope_is_kept() -> None:
-    """Whatever its day is. Without a job id, or without the headers, it has none."""
+    """Its day does not matter. Without a job id, or without the headers, it has no id."""
     assert job_id_in(message()) == JOB
     assert job_id_in(message(message_id=LATEST)) == UUID(LATEST)
     assert job_id_in(message(message_id="7")) is None
@@ -148,7 +148,7 @@ def test_the_id_of_a_valid_envelope_is_kept() -> None:
 
 @given(hostile=HOSTILE_MESSAGES)
 def test_no_message_makes_its_dead_letter_fail(hostile: Message) -> None:
-    """Whatever it holds, there is a row that PostgreSQL takes."""
+    """Any content gives a row that PostgreSQL accepts."""
     own_id = job_id_in(hostile)
     adopted = None if own_id else JOB
 
@@ -179,5 +179,5 @@ def test_no_message_makes_its_dead_letter_fail(hostile: Message) -> None:
 def test_each_dead_letter_has_one_reason(
     failure: Failure | None, last: AttemptOutcome | None, reason: DeadReason
 ) -> None:
-    """What was never attempted could not be delivered, unless the process died of it."""
+    """A message that was never attempted was undeliverable, unless the process died of it."""
     assert reason_of(failure, last) is reason

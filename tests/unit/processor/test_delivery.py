@@ -1,4 +1,4 @@
-"""From a message to a webhook in hand."""
+"""Reading a message into a webhook."""
 
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from tests.unit.processor.hostile_messages import HOSTILE_MESSAGES
 
 
 def test_a_message_of_the_gateway_is_a_delivery() -> None:
-    """Everything that the gateway said of it is there, and the event is read."""
+    """All metadata from the gateway is there, and the event is read."""
     delivery = open_delivery(message(routing_key="attempt.3"), DEFAULT_REDACTION)
 
     assert isinstance(delivery, Delivery)
@@ -50,7 +50,7 @@ def test_what_cannot_be_attempted_says_why(changes: dict[str, Any], reason: str)
     [
         ("attempt.1", None, 1),
         ("attempt.4", None, 4),
-        # The key is the broker's word, so it goes before the header.
+        # The broker sets the key, so it comes before the header.
         ("attempt.2", 3, 2),
         ("webhooks.suspect", 3, 3),
         ("", None, 1),
@@ -67,7 +67,7 @@ def test_what_cannot_be_attempted_says_why(changes: dict[str, Any], reason: str)
 def test_the_attempt_is_told_by_the_key_or_else_by_the_header(
     key: str, header: object, attempt: int
 ) -> None:
-    """What makes no sense is a first attempt."""
+    """An invalid attempt number counts as a first attempt."""
     headers = {} if header is None else {"attempt": header}
 
     assert attempt_due(message(routing_key=key, headers=headers)) == attempt
@@ -77,13 +77,13 @@ def test_the_attempt_is_told_by_the_key_or_else_by_the_header(
 def test_deliveries_without_an_answer_are_counted_by_the_broker(
     count: object, deliveries: int
 ) -> None:
-    """A count that is none is no reason to suspect anybody."""
+    """An invalid count does not make a message a suspect."""
     assert message(headers={"x-delivery-count": count}).deliveries_before == deliveries
 
 
 @given(hostile=HOSTILE_MESSAGES)
 def test_no_message_makes_reading_it_fail(hostile: Message) -> None:
-    """Whatever it holds, it is a delivery that can be stored, or has a reason not to be one."""
+    """Any content gives a delivery that can be stored, or the reason why it cannot."""
     got = open_delivery(hostile, DEFAULT_REDACTION)
 
     assert hostile.deliveries_before is not None

@@ -1,4 +1,4 @@
-"""Webhooks in hand share a commit."""
+"""Webhooks that end together share a commit."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -15,7 +15,7 @@ from tests.support.eventually import eventually
 
 
 class Store:
-    """Stands in for the database: notes each commit, and answers as it is told to."""
+    """A fake database that records each commit, and answers as configured."""
 
     def __init__(self) -> None:
         self.commits: list[list[str]] = []
@@ -74,7 +74,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_those_that_come_during_a_commit_share_the_next() -> None:
-    """Each gets its own result."""
+    """Each caller gets its own result."""
     store = Store()
     store.open.clear()
     async with committing(store, lanes=1) as group:
@@ -91,7 +91,7 @@ async def test_those_that_come_during_a_commit_share_the_next() -> None:
 
 
 async def test_two_lanes_overlap() -> None:
-    """While one waits for its commit the other takes what has come."""
+    """While one lane waits for its commit, the other takes what has arrived."""
     store = Store()
     store.open.clear()
     async with committing(store) as group:
@@ -106,7 +106,7 @@ async def test_two_lanes_overlap() -> None:
 
 
 async def test_a_commit_has_a_bound() -> None:
-    """A backlog is cut into commits of the greatest size."""
+    """A backlog is cut into commits of the maximum size."""
     store = Store()
     async with committing(store, most_items=2) as group:
         results = await asyncio.gather(*(group.submit(item) for item in "abcde"))
@@ -116,7 +116,7 @@ async def test_a_commit_has_a_bound() -> None:
 
 
 async def test_one_key_is_never_in_hand_twice() -> None:
-    """Neither in one commit nor in two at once; the later ones follow."""
+    """Equal keys are neither in one commit nor in two at once; the later ones follow."""
     store = Store()
     async with committing(store) as group:
         items = [f"{key}{number}" for number in range(5) for key in "abc"]
@@ -127,7 +127,7 @@ async def test_one_key_is_never_in_hand_twice() -> None:
 
 
 async def test_data_that_is_refused_costs_no_other_its_commit() -> None:
-    """The one that the store refuses gets the error; its company is committed without it."""
+    """The refused item gets the error; the others are committed without it."""
     store = Store()
     store.open.clear()
     async with committing(store, lanes=1) as group:
@@ -144,7 +144,7 @@ async def test_data_that_is_refused_costs_no_other_its_commit() -> None:
 
 
 async def test_an_error_of_ours_reaches_those_who_wait_and_no_others() -> None:
-    """The lanes go on."""
+    """The lanes continue."""
     store = Store()
     async with committing(store, lanes=1) as group:
         with pytest.raises(KeyError):
@@ -167,7 +167,7 @@ async def test_an_outage_is_waited_for() -> None:
 
 @pytest.mark.usefixtures("quick")
 async def test_an_outage_that_lasts_is_told() -> None:
-    """After the hold each waiting item gets DatabaseAwayError; later ones are tried again."""
+    """After the wait, each waiting item gets DatabaseAwayError; later ones are tried again."""
     store, clock = Store(), Clock()
     store.away = 10_000
     async with committing(store, clock=clock) as group:
@@ -183,7 +183,7 @@ async def test_an_outage_that_lasts_is_told() -> None:
 
 
 async def test_one_who_no_longer_waits_disturbs_nobody() -> None:
-    """Neither while it waits for its commit, nor during it."""
+    """An item can be cancelled while it waits for its commit and during it."""
     store = Store()
     store.open.clear()
     async with committing(store, lanes=1) as group:
@@ -206,7 +206,7 @@ async def test_one_who_no_longer_waits_disturbs_nobody() -> None:
 
 
 async def test_whoever_still_waits_when_it_ends_is_cancelled() -> None:
-    """Nobody waits for ever for lanes that are gone."""
+    """No caller waits forever for lanes that have ended."""
     store = Store()
     store.open.clear()
     async with committing(store, lanes=1) as group:

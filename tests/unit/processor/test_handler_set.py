@@ -1,4 +1,4 @@
-"""Which handlers there are, and in which order they run."""
+"""The handlers and their order."""
 
 from pathlib import Path
 
@@ -13,25 +13,25 @@ HEAD = "from ringback.handlers import handles\n"
 
 @handles("a", "b")
 async def of_two(_: Event) -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 @handles("*")
 async def of_all(_: Event) -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 @handles("a", transaction=True)
 async def in_transaction(_: Event, __: object) -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 async def undeclared(_: Event) -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 def test_a_type_gets_its_handlers_in_the_order_of_their_declaration() -> None:
-    """Plain and transactional ones apart; `*` is every type."""
+    """Plain and transactional handlers are separate; `*` matches every type."""
     handlers = HandlerSet([of_all, in_transaction, of_two], [lambda _: ()])
 
     chosen = handlers.for_type("a")
@@ -45,7 +45,7 @@ def test_a_type_gets_its_handlers_in_the_order_of_their_declaration() -> None:
 
 
 def test_a_function_that_is_not_declared_is_refused() -> None:
-    """It is a mistake in the program, and is told at once."""
+    """It is a programming error, and is reported at once."""
     with pytest.raises(TypeError, match="not declared"):
         HandlerSet([undeclared])
 
@@ -53,7 +53,7 @@ def test_a_function_that_is_not_declared_is_refused() -> None:
 def test_modules_are_imported_in_order_and_each_handler_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A handler that a second module imports from the first stays one."""
+    """A handler that a second module imports from the first counts once."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "order_one.py").write_text(
         HEAD + "@handles('a')\nasync def second(e): ...\n@handles('a')\nasync def first(e): ...\n"
@@ -68,7 +68,7 @@ def test_modules_are_imported_in_order_and_each_handler_once(
 
 
 def test_no_modules_are_no_handlers() -> None:
-    """Ringback is of use without any."""
+    """Ringback works without handlers."""
     assert import_handlers("") == import_handlers(" , ") == []
 
 
@@ -87,7 +87,7 @@ def test_no_modules_are_no_handlers() -> None:
 def test_a_module_that_cannot_be_used_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str | None, sentence: str
 ) -> None:
-    """The module is named, and what is wrong with it."""
+    """The error names the module and the problem."""
     monkeypatch.syspath_prepend(tmp_path)
     if source is not None:
         (tmp_path / f"{name}.py").write_text(source)

@@ -6,7 +6,7 @@ from services.processor.one_at_a_time import OneAtATime
 
 
 async def test_those_of_one_key_follow_one_another() -> None:
-    """Also when one is cancelled while it waits, or fails while it has its turn."""
+    """This also works if one is cancelled while it waits, or fails during its turn."""
     turns = OneAtATime()
     inside: list[str] = []
     most = 0
@@ -37,7 +37,7 @@ async def test_those_of_one_key_follow_one_another() -> None:
 
 
 async def test_those_of_other_keys_do_not_wait() -> None:
-    """A slow webhook holds up only its own copies."""
+    """A slow webhook delays only its own copies."""
     turns = OneAtATime()
 
     async with turns.turn("a"), asyncio.timeout(1):

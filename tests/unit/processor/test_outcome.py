@@ -10,7 +10,7 @@ def test_the_texts_of_a_failure_are_cut() -> None:
 
 
 def test_the_texts_of_a_failure_are_cleaned() -> None:
-    """What PostgreSQL cannot hold is replaced, so that every failure can be recorded."""
+    """Text that PostgreSQL cannot store is replaced, so that every failure can be recorded."""
     outcome = failed("a\x00b", "c\ud800d")
 
     assert (outcome.error_class, outcome.error_message) == ("a�b", "c�d")

@@ -36,14 +36,14 @@ BOTH, NONE = Ladder.parse("2s,4s"), Ladder.parse("")
 def test_what_is_finished_is_acknowledged(
     outcome: AttemptOutcome, lane: Lane, attempt: int, ladder: Ladder
 ) -> None:
-    """In any lane, at any attempt."""
+    """This is the same in any lane, at any attempt."""
     assert decide(outcome, lane=lane, attempt=Attempt(attempt), ladder=ladder) == Acknowledge()
 
 
 @pytest.mark.parametrize("lane", Lane)
 @pytest.mark.parametrize("attempt", [1, 3, 9])
 def test_a_permanent_failure_goes_to_the_dead_letters(lane: Lane, attempt: int) -> None:
-    """With its attempt beside it, and without a reason: the log has that."""
+    """The header has its attempt, and no reason: the log has that."""
     verdict = decide(AttemptOutcome.PERMANENT, lane=lane, attempt=Attempt(attempt), ladder=BOTH)
 
     assert verdict == bury(Attempt(attempt))
@@ -54,13 +54,13 @@ def test_a_permanent_failure_goes_to_the_dead_letters(lane: Lane, attempt: int) 
 @pytest.mark.parametrize(
     ("lane", "attempt", "ladder", "verdict"),
     [
-        # The broker moves what the work queue rejects, also where no rung is left.
+        # The broker moves what the work queue rejects, also if no retry queue is left.
         (Lane.WORK, 1, BOTH, Reject(BOTH.rungs[0])),
         (Lane.WORK, 2, BOTH, Reject(BOTH.rungs[1])),
         (Lane.WORK, 3, BOTH, Reject()),
         (Lane.WORK, 9, BOTH, Reject()),
         (Lane.WORK, 1, NONE, Reject()),
-        # A suspect is sent to its rung by hand.
+        # The processor publishes a suspect to its retry queue itself.
         (Lane.SUSPECT, 1, BOTH, Forward("", "webhooks.retry.1.2s", rung=BOTH.rungs[0])),
         (Lane.SUSPECT, 2, BOTH, Forward("", "webhooks.retry.2.4s", rung=BOTH.rungs[1])),
         (Lane.SUSPECT, 3, BOTH, bury(Attempt(3))),
@@ -71,7 +71,7 @@ def test_a_permanent_failure_goes_to_the_dead_letters(lane: Lane, attempt: int) 
 def test_a_failure_waits_on_its_rung_or_is_dead(
     lane: Lane, attempt: int, ladder: Ladder, verdict: Verdict
 ) -> None:
-    """Attempts beyond the ladder are the last."""
+    """Attempts beyond the retry schedule are the last."""
     got = decide(AttemptOutcome.FAILED, lane=lane, attempt=Attempt(attempt), ladder=ladder)
 
     assert got == verdict
@@ -96,7 +96,7 @@ def test_a_reason_goes_beside_what_the_log_does_not_know() -> None:
 
 
 def test_a_suspect_keeps_its_attempt() -> None:
-    """By way of the default exchange its routing key no longer tells it."""
+    """The default exchange replaces its routing key, so the attempt is in a header."""
     assert set_aside(Attempt(3)) == Forward("", "webhooks.suspect", bury(Attempt(3)).headers)
 
 
@@ -110,7 +110,7 @@ def test_three_deliveries_without_an_answer_make_a_suspect(
     away: bool,
     suspect: bool,
 ) -> None:
-    """Unless we returned it ourselves because the database was away."""
+    """This does not apply if we returned it ourselves because the database was unavailable."""
     assert is_suspect(deliveries, database_was_away=away) is suspect
 
 
@@ -120,7 +120,7 @@ def test_three_deliveries_alone_without_an_answer_are_the_last(
     *,
     hopeless: bool,
 ) -> None:
-    """What killed the process three times alone does not get a fourth chance."""
+    """A message that killed the process three times in quarantine gets no fourth chance."""
     assert is_hopeless(deliveries) is hopeless
 
 
@@ -128,7 +128,7 @@ FAILURE = Failure("TransactionLostError", "The connection has ended.")
 
 
 def test_a_return_waits_longer_each_time() -> None:
-    """From one second to about a minute, in a queue of its own, and counted."""
+    """The waits grow from one second to about a minute, in their own queue, and are counted."""
     turns = [
         give_up_turn(returns, lane=Lane.WORK, attempt=Attempt(2), failure=FAILURE)
         for returns in range(1, 11)
@@ -143,7 +143,7 @@ def test_a_return_waits_longer_each_time() -> None:
 
 
 def test_ten_returns_are_run_alone_and_then_dead() -> None:
-    """With the reason of the last one; it is never the broker that gives up."""
+    """The dead letter has the last reason; the broker never ends the message itself."""
     work = give_up_turn(11, lane=Lane.WORK, attempt=Attempt(2), failure=FAILURE)
     alone = give_up_turn(12, lane=Lane.SUSPECT, attempt=Attempt(2), failure=FAILURE)
 
@@ -155,7 +155,7 @@ def test_ten_returns_are_run_alone_and_then_dead() -> None:
 
 
 def test_a_copy_comes_before_the_limits_of_the_broker() -> None:
-    """100 on the work queue, 3 on the suspects', and 20 where none is set, by RabbitMQ 4."""
+    """100 on the work queue, 3 on the suspects', and RabbitMQ 4's default of 20 elsewhere."""
     assert not is_worn(MAX_DELIVERIES - 1)
     assert is_worn(MAX_DELIVERIES)
     assert min(20, WORK_DELIVERY_LIMIT) > MAX_DELIVERIES

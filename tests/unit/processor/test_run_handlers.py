@@ -1,4 +1,4 @@
-"""Whatever handlers do, it is an outcome, and in time."""
+"""Whatever handlers do gives an outcome, in time."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ SOON_S = 0.05
 
 
 async def test_handlers_run_in_turn_with_the_event_and_the_arguments() -> None:
-    """They get what is given, and their return completes the attempt."""
+    """They get the arguments, and their return completes the attempt."""
     seen: list[tuple[object, ...]] = []
 
     async def one(*arguments: object) -> None:
@@ -63,7 +63,7 @@ async def test_the_first_error_ends_the_attempt() -> None:
 async def test_an_error_is_an_outcome(
     error: BaseException, kind: AttemptOutcome, message: str
 ) -> None:
-    """With the class and the text of the error."""
+    """The outcome has the class and the text of the error."""
 
     async def fails(_: Event) -> None:
         await asyncio.sleep(0)
@@ -76,7 +76,7 @@ async def test_an_error_is_an_outcome(
 
 
 async def test_an_error_that_cannot_be_printed_is_an_outcome() -> None:
-    """Its class is told."""
+    """The outcome names its class."""
 
     class UnprintableError(Exception):
         def __str__(self) -> str:
@@ -111,7 +111,7 @@ async def test_a_handler_is_cut_at_its_timeout_and_may_clean_up() -> None:
 
 
 async def test_an_error_after_the_timeout_is_still_a_timeout() -> None:
-    """What a handler raises while it is being cut is nobody's concern."""
+    """An error that a handler raises while it is being cut is ignored."""
 
     async def fails_late(_: Event) -> None:
         try:
@@ -127,7 +127,7 @@ async def test_an_error_after_the_timeout_is_still_a_timeout() -> None:
 async def test_a_handler_that_ignores_its_cancellation_is_left_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The attempt ends; the handler is known as abandoned until it ends, in whatever way."""
+    """The attempt ends; the handler counts as abandoned until it ends in any way."""
     monkeypatch.setattr(module, "_CANCEL_WAIT_S", SOON_S)
     let_go = asyncio.Event()
 
@@ -149,7 +149,7 @@ async def test_a_handler_that_ignores_its_cancellation_is_left_behind(
 
 
 async def test_to_be_cancelled_from_outside_cancels_the_handler_and_is_no_outcome() -> None:
-    """Work that our shutdown cuts short is not an attempt."""
+    """Work that our shutdown interrupts is not an attempt."""
     began, cancelled = asyncio.Event(), asyncio.Event()
 
     async def hangs(_: Event) -> None:

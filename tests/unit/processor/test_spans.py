@@ -1,4 +1,4 @@
-"""What the spans of a message tell, and to whom."""
+"""The content of a message's spans, and where they are sent."""
 
 import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
@@ -31,7 +31,7 @@ def begun(kept: list[RecordedSpan], came: Message | None = None) -> MessageSpan:
 
 
 def test_with_the_tracer_off_the_context_that_came_goes_on() -> None:
-    """Log lines of a webhook then share the trace id that its message carries, at any attempt."""
+    """Log lines of a webhook share the trace id of its message, at any attempt."""
     spans = Spans(Tracer(ALWAYS_ON, None))
 
     for key in ("attempt.1", "attempt.2"):
@@ -39,7 +39,7 @@ def test_with_the_tracer_off_the_context_that_came_goes_on() -> None:
 
 
 def test_a_trace_that_is_not_kept_has_ids_of_its_own() -> None:
-    """The log tells attempts apart by them, and what a handler calls decides alike."""
+    """The log needs them to distinguish attempts, and called services sample alike."""
     spans = Spans(Tracer(ALWAYS_OFF, print))
 
     first = spans.begin(message(), "webhooks.work").context
@@ -54,7 +54,7 @@ def test_a_trace_that_is_not_kept_has_ids_of_its_own() -> None:
 def test_a_message_of_nobody_is_a_span_without_its_key_in_the_name(
     kept: list[RecordedSpan],
 ) -> None:
-    """Names are few, whatever others publish."""
+    """There are few names, whatever others publish."""
     with begun(kept, Message(b"x", "any key", None, None, {}, exchange="webhooks")):
         pass
 
@@ -64,7 +64,7 @@ def test_a_message_of_nobody_is_a_span_without_its_key_in_the_name(
 
 
 def test_what_is_raised_inside_ends_it_as_a_failure(kept: list[RecordedSpan]) -> None:
-    """Also when nobody foresaw it."""
+    """This includes unexpected errors."""
     with pytest.raises(KeyError), begun(kept):
         raise KeyError
 
@@ -72,7 +72,7 @@ def test_what_is_raised_inside_ends_it_as_a_failure(kept: list[RecordedSpan]) ->
 
 
 def test_what_is_told_after_the_end_is_forgotten(kept: list[RecordedSpan]) -> None:
-    """A commit may outlive the attempt that asked for it; an exported span stays as it was."""
+    """A commit may outlive the attempt that asked for it; an exported span is unchanged."""
     with begun(kept) as span:
         pass
     attributes = dict(kept[0].attributes)
@@ -87,7 +87,7 @@ def test_what_is_told_after_the_end_is_forgotten(kept: list[RecordedSpan]) -> No
 
 
 def test_the_attempt_before_is_linked_once(kept: list[RecordedSpan]) -> None:
-    """A commit whose answer was lost is repeated, and looks again."""
+    """A commit whose answer was lost is repeated, and looks up again."""
     with begun(kept) as span:
         span.link_previous(BEFORE)
         span.link_previous(ENVELOPE.trace)
@@ -98,7 +98,7 @@ def test_the_attempt_before_is_linked_once(kept: list[RecordedSpan]) -> None:
 
 
 def test_each_webhook_has_its_own_span_of_a_shared_statement(kept: list[RecordedSpan]) -> None:
-    """With one time, one batch size, and each below its own message."""
+    """They have one time and one batch size, and each is a child of its own message."""
     one, two = begun(kept), begun(kept, message(routing_key="attempt.2"))
 
     with shared_query("finish_attempts", [one, two]):
@@ -112,7 +112,7 @@ def test_each_webhook_has_its_own_span_of_a_shared_statement(kept: list[Recorded
 
 
 def test_a_statement_that_fails_says_how_and_raises(kept: list[RecordedSpan]) -> None:
-    """A webhook alone has no batch size."""
+    """A single webhook has no batch size."""
     with pytest.raises(TimeoutError), shared_query("begin_attempts", [begun(kept)]):
         raise TimeoutError
 
@@ -122,7 +122,7 @@ def test_a_statement_that_fails_says_how_and_raises(kept: list[RecordedSpan]) ->
 
 
 def test_a_move_tells_how_long_it_waits(kept: list[RecordedSpan]) -> None:
-    """Where that is known: the dead letters wait for nobody."""
+    """The wait is set if it is known: dead letters wait without a limit."""
     span = begun(kept)
 
     span.moving(Move("webhooks.retry.1.2s", 2_000)).end()
@@ -133,7 +133,7 @@ def test_a_move_tells_how_long_it_waits(kept: list[RecordedSpan]) -> None:
 
 
 async def test_a_handler_gets_the_context_of_its_own_span(kept: list[RecordedSpan]) -> None:
-    """What it passes on makes the services that it calls children of it."""
+    """The services that it calls become its children through the context that it passes on."""
     seen: list[TraceContext] = []
 
     async def calls(event: Event) -> None:  # ruff: ignore[unused-async]  # handlers are async
@@ -147,7 +147,7 @@ async def test_a_handler_gets_the_context_of_its_own_span(kept: list[RecordedSpa
 
 
 def test_the_first_end_of_a_handler_counts(kept: list[RecordedSpan]) -> None:
-    """A handler that was cut at the timeout is cancelled afterwards, and ends once more."""
+    """A handler that was cut at the timeout is cancelled afterwards, and ends a second time."""
     handling = HandlerSpan(begun(kept))
     handling.begin(test_the_first_end_of_a_handler_counts)
 

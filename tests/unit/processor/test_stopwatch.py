@@ -6,7 +6,7 @@ from services.processor.stopwatch import Stopwatch
 
 
 def test_it_adds_up_and_knows_whether_it_ran() -> None:
-    """An attempt that ran no handler has no time in handlers, and none is counted as 0."""
+    """An attempt that ran no handler has no handler time, and no 0 is counted."""
     stopwatch = Stopwatch()
 
     before = stopwatch.seconds

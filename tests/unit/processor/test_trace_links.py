@@ -27,7 +27,7 @@ def carrying(routing_key: str = "attempt.1", **headers: Any) -> Message:
 
 
 def told(ancestry: Ancestry) -> tuple[str | None, list[tuple[str, str]]]:
-    """The parent, and the links, as texts."""
+    """The parent and the links, as texts."""
     return (
         ancestry.parent.traceparent if ancestry.parent else None,
         [(link.relation, link.context.traceparent) for link in ancestry.links],
@@ -44,7 +44,7 @@ def told(ancestry: Ancestry) -> tuple[str | None, list[tuple[str, str]]]:
         (carrying("attempt.2"), None, [("origin", PUBLISHED)]),
         (carrying("attempt.9"), None, [("origin", PUBLISHED)]),
         (carrying("webhooks.suspect", attempt=2), None, [("origin", PUBLISHED)]),
-        # So it does when a person retries. What was retried may be unknown.
+        # A retry by a person begins one, too. The retried webhook may be unknown.
         (
             carrying(retry_of=str(JOB), origin_traceparent=ORIGIN),
             None,
@@ -56,7 +56,7 @@ def told(ancestry: Ancestry) -> tuple[str | None, list[tuple[str, str]]]:
             None,
             [("retry_request", PUBLISHED), ("origin", ORIGIN)],
         ),
-        # A message of nobody's, or with anything in its headers.
+        # A foreign message, or one with any headers.
         (message(headers={}), None, []),
         (carrying(traceparent="no trace"), None, []),
         (carrying(traceparent=7, tracestate=[]), None, []),
@@ -70,13 +70,13 @@ def told(ancestry: Ancestry) -> tuple[str | None, list[tuple[str, str]]]:
 def test_what_a_message_continues(
     came: Message, parent: str | None, links: list[tuple[str, str]]
 ) -> None:
-    """Nothing but a first attempt that came by the gateway has a parent; the rest has links."""
+    """Only a first attempt that a gateway published has a parent; all others have links."""
     assert told(ancestry_of(came)) == (parent, links)
 
 
 @pytest.mark.parametrize("key", ["attempt.1", "attempt.4"])
 def test_a_dead_letter_begins_a_trace(key: str) -> None:
-    """Whatever its attempt was, it may have waited for long."""
+    """It may have waited for long, at any attempt."""
     assert told(ancestry_of(carrying(key), is_dead_letter=True)) == (None, [("origin", PUBLISHED)])
 
 
@@ -86,12 +86,12 @@ def test_a_dead_letter_begins_a_trace(key: str) -> None:
         (1, None, None),
         (2, None, Before(JOB, 2)),
         (9, RETRIED, Before(JOB, 9)),
-        # A retry follows the last attempt of what was retried.
+        # A retry follows the last attempt of the retried webhook.
         (1, RETRIED, before_burial(RETRIED)),
     ],
 )
 def test_where_the_attempt_before_stands(
     attempt: int, retry_of: JobId | None, before: Before | None
 ) -> None:
-    """A first attempt has none, unless it is one of a retry."""
+    """A first attempt has no previous one, unless it is the first of a retry."""
     assert before_attempt(JOB, Attempt(attempt), retry_of) == before

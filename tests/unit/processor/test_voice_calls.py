@@ -1,4 +1,4 @@
-"""What the built-in handler reads from an event."""
+"""The changes that the built-in handler makes to a call."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ from tests.unit.processor.events import ORG, RECEIVED, event
 
 @pytest.mark.parametrize("name", names())
 def test_every_sample_is_an_event_of_its_call(name: str) -> None:
-    """With a time, and without anything that cannot be kept."""
+    """The row has a time, and nothing that cannot be stored."""
     body = read_event(sample(name))
     assert isinstance(body, Read)
 
@@ -40,7 +40,7 @@ def test_every_sample_is_an_event_of_its_call(name: str) -> None:
 
 
 def test_the_report_tells_how_the_call_ended() -> None:
-    """It is the one event that has cost, transcript and summary."""
+    """Only this event has cost, transcript and summary."""
     body = read_event(sample("end-of-call-report"))
     assert isinstance(body, Read)
 
@@ -56,7 +56,7 @@ def test_the_report_tells_how_the_call_ended() -> None:
 
 
 def test_only_a_status_update_tells_a_status() -> None:
-    """The platform's call object is a snapshot of the call's creation; its status says nothing."""
+    """The platform's call object is a snapshot of the call's creation; its status means nothing."""
     snapshot = {"call": {"status": "queued", "id": "call-1"}}
 
     assert read("status-update", snapshot | {"status": "in-progress"})["status"] == "in-progress"
@@ -64,12 +64,12 @@ def test_only_a_status_update_tells_a_status() -> None:
 
 
 def test_an_event_of_no_call_changes_no_call() -> None:
-    """There is no row that it could be about."""
+    """There is no call to write a row for."""
     assert effects_of(event(call_id=None)) == ()
 
 
 def test_a_report_is_trusted_more_than_a_status_update_and_that_more_than_others() -> None:
-    """Whatever their times are."""
+    """This is independent of their times."""
     late, early = {"timestamp": RECEIVED.isoformat()}, {"timestamp": START}
     said = {"endedReason": "customer-ended-call"}
     kinds = [(REPORT, early), (STATUS, late), ("hang", late)]
@@ -82,7 +82,7 @@ def test_a_report_is_trusted_more_than_a_status_update_and_that_more_than_others
 
 
 def test_the_later_of_two_events_is_trusted_more() -> None:
-    """By the time in the event; where that is equal or missing, by the time of arrival."""
+    """The event's time decides; if that is equal or missing, the time of arrival."""
     said = {"endedReason": "customer-ended-call"}
     later = RECEIVED + timedelta(seconds=1)
 
@@ -111,7 +111,7 @@ def test_a_call_may_come_back_from_a_transfer_but_not_from_its_end() -> None:
 
 
 def test_no_value_has_no_rank() -> None:
-    """So it never hides one."""
+    """So it never hides another status."""
     values = read("hang", {})
 
     assert values["ranks"] == [0] * 12
@@ -127,7 +127,7 @@ def test_a_duplicate_of_the_end_is_merged_but_not_counted(
     message: dict[str, Any],
     is_merged: bool,  # ruff: ignore[boolean-type-hint-positional-argument]
 ) -> None:
-    """A second report may hold what the first did not."""
+    """A second report may contain more than the first."""
     [completed, *duplicates] = effects_of(event(type=kind, message=message))
 
     assert completed.when is AttemptOutcome.COMPLETED
@@ -162,7 +162,7 @@ _MESSAGES = st.dictionaries(
     message=_MESSAGES, kind=st.sampled_from(["status-update", "end-of-call-report", "hang", "x"])
 )
 def test_no_value_of_any_type_makes_it_fail(message: dict[str, Any], kind: str) -> None:
-    """Every value that it gives can be stored."""
+    """Every value that it returns can be stored."""
     values = read(kind, message)
 
     assert all(0 <= found < 2**63 for found in values.pop("ranks"))
