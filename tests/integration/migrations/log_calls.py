@@ -1,4 +1,4 @@
-"""The functions of the delivery log, called by hand: one webhook, one argument each."""
+"""The functions of the delivery log, called directly: one webhook, one argument each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ LIFE = UUID(int=2)
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """What a message says, as the functions take it."""
+    """A message's data, as the functions take it."""
 
     id: UUID = field(default_factory=new_job_id)
     dedup_key: str | None = None
@@ -44,7 +44,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an attempt of a webhook ended."""
+    """The result of a webhook's attempt."""
 
     webhook: Webhook
     outcome: str = "completed"
@@ -65,7 +65,7 @@ def _call(function: str, count: int) -> str:
 async def begin(
     connection: asyncpg.Connection, *webhooks: Webhook, attempt: int = 1
 ) -> dict[UUID, tuple[str | None, UUID | None]]:
-    """By webhook: the recorded outcome, and whose duplicate it is."""
+    """By webhook: the recorded outcome, and the webhook that it is a duplicate of."""
     arrays = _arrays([(w.id, attempt, *w.columns()) for w in webhooks])
     rows = await connection.fetch(_call("begin_webhook_attempts", len(arrays)), *arrays)
     return {row["delivery_id"]: (row["recorded_outcome"], row["duplicate_of"]) for row in rows}
@@ -74,7 +74,7 @@ async def begin(
 async def finish(
     connection: asyncpg.Connection, *ends: End
 ) -> dict[UUID, tuple[str, bool, UUID | None]]:
-    """By webhook: the outcome that stands, whether it is new, and whose duplicate it is."""
+    """By webhook: the recorded outcome, whether it is new, and the webhook that it duplicates."""
     arrays = _arrays(
         [
             (
@@ -119,7 +119,7 @@ async def accept(
     status: str = "pending",
     data: str | None = None,
 ) -> None:
-    """Write the rows as a gateway does; `data` instead of the payload when it is in a hurry."""
+    """Write the rows as a gateway does; a busy one writes `data` instead of the payload."""
     await connection.executemany(
         "INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data,"
         " altered, max_attempts, call_id, dedup_key, gateway_life, retry_of, status, created_at)"
@@ -151,7 +151,7 @@ async def attempts_of(connection: asyncpg.Connection, webhook: Webhook) -> list[
 async def owner_of(
     connection: asyncpg.Connection, dedup_key: str, org_id: UUID = ORG
 ) -> UUID | None:
-    """Who holds the claim of an event."""
+    """The webhook that has the claim of an event."""
     owner: UUID | None = await connection.fetchval(
         "SELECT delivery_id FROM webhook_inbox WHERE org_id = $1 AND dedup_key = $2",
         org_id,

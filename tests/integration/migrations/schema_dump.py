@@ -63,7 +63,7 @@ async def _roles(database_url: str) -> str:
 
 
 def _normalised(dumped: str) -> str:
-    """Without comments and settings, which hold versions and the names of the machine."""
+    """Without comments and settings, which contain versions and the names of the machine."""
     lines = [line for line in dumped.splitlines() if not _NOISE.match(line)]
     kept = "\n".join(lines)
     assert not _DAY.search(kept)
@@ -71,7 +71,7 @@ def _normalised(dumped: str) -> str:
 
 
 async def renew() -> None:
-    """Migrate an empty database of our own and write its schema down."""
+    """Migrate our own empty database and write its schema to the file."""
     with tempfile.TemporaryDirectory(prefix="ringback-schema-") as folder:
         database = PrivateDatabase(Path(folder) / "database", free_ports(1)[0], durable=False)
         await database.start()

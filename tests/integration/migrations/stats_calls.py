@@ -1,4 +1,4 @@
-"""The statistics and the log, asked by hand."""
+"""Direct queries of the statistics and the log."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-#: Under this id stands what all organisations have together.
+#: The id for the sum of all organisations.
 ALL = UUID(int=2**128 - 1)
 
 _RECOUNT = """
@@ -46,7 +46,7 @@ def _by_type(rows: list[asyncpg.Record]) -> dict[str, Counts]:
 async def told(
     connection: asyncpg.Connection, org_id: UUID, start: datetime, end: datetime
 ) -> dict[str, Counts]:
-    """What the statistics say of the webhooks created in a range, by event type."""
+    """The statistics of the webhooks created in a range, by event type."""
     return _by_type(
         await connection.fetch("SELECT * FROM webhook_stats_of($1, $2, $3)", org_id, start, end)
     )
@@ -55,7 +55,7 @@ async def told(
 async def recounted(
     connection: asyncpg.Connection, org_id: UUID, start: datetime, end: datetime
 ) -> dict[str, Counts]:
-    """What the log itself says of them."""
+    """The same numbers, counted in the log."""
     return _by_type(await connection.fetch(_RECOUNT, org_id, start, end))
 
 

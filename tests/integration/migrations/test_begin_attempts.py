@@ -22,7 +22,7 @@ ERROR = ("TimeoutError", "It took too long.")
 async def test_a_webhook_that_begins_is_processing(
     connection: asyncpg.Connection, *, accepted: bool
 ) -> None:
-    """Whether the gateway's row is there or not; and its event is claimed."""
+    """The gateway's row may exist or not; the event is claimed."""
     webhook = Webhook(dedup_key="k")
     if accepted:
         await accept(connection, webhook)
@@ -37,7 +37,7 @@ async def test_a_webhook_that_begins_is_processing(
 
 
 async def test_beginning_twice_is_beginning(connection: asyncpg.Connection) -> None:
-    """A process that died while it ran leaves `processing` behind, and its own claim."""
+    """A process that died while it ran leaves `processing` and its own claim."""
     webhook = Webhook(dedup_key="k")
 
     answers = [await begin(connection, webhook) for _ in range(2)]
@@ -49,7 +49,7 @@ async def test_beginning_twice_is_beginning(connection: asyncpg.Connection) -> N
 async def test_an_attempt_that_ended_is_not_begun(
     connection: asyncpg.Connection, outcome: str
 ) -> None:
-    """Its outcome is to be repeated; the row keeps its status."""
+    """The caller must repeat its outcome; the row keeps its status."""
     webhook = Webhook()
     await finish(connection, End(webhook, outcome, error=ERROR))
     before = (await row_of(connection, webhook))["status"]
@@ -72,7 +72,7 @@ async def test_the_next_attempt_of_a_failed_one_begins(connection: asyncpg.Conne
 
 
 async def test_a_finished_webhook_is_never_run_again(connection: asyncpg.Connection) -> None:
-    """Not under another attempt either: the broker may have copied the message."""
+    """This applies to another attempt, too: the broker may have copied the message."""
     webhook = Webhook()
     await finish(connection, End(webhook, "completed", 2))
 
@@ -82,7 +82,7 @@ async def test_a_finished_webhook_is_never_run_again(connection: asyncpg.Connect
 
 
 async def test_a_claimed_event_is_not_run(connection: asyncpg.Connection) -> None:
-    """The caller hears whose duplicate it is before the handler acts."""
+    """The caller learns whose duplicate it is before the handler acts."""
     first, second = Webhook(dedup_key="k"), Webhook(dedup_key="k")
 
     answers = [await begin(connection, first), await begin(connection, second)]
@@ -91,7 +91,7 @@ async def test_a_claimed_event_is_not_run(connection: asyncpg.Connection) -> Non
 
 
 async def test_a_dead_letter_is_not_called_processing(connection: asyncpg.Connection) -> None:
-    """Whatever message comes late, a person is already looking at it."""
+    """Late messages change nothing: a person is already looking at it."""
     webhook = Webhook()
     await bury(connection, webhook)
 
@@ -103,7 +103,7 @@ async def test_a_dead_letter_is_not_called_processing(connection: asyncpg.Connec
 async def test_a_batch_is_answered_one_by_one(
     connection: asyncpg.Connection, connect: Connect
 ) -> None:
-    """Each webhook of a call has its own answer, and what began is seen by others at once."""
+    """Each webhook of a call has its own answer, and others see at once what began."""
     ended, twin, fresh = Webhook(dedup_key="a"), Webhook(dedup_key="a"), Webhook(dedup_key="b")
     await finish(connection, End(ended))
 

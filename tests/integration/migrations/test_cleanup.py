@@ -1,4 +1,4 @@
-"""Tests for cleanup_old_webhook_logs: what is finished goes, what waits for somebody stays."""
+"""Tests for cleanup_old_webhook_logs: finished webhooks are deleted, open ones stay."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ async def old_webhooks(
 
 
 async def left(connection: asyncpg.Connection, age_days: int = 40) -> tuple[int, int] | None:
-    """Rows and attempts of a day, or None if it is gone."""
+    """Rows and attempts of a day, or None if it was dropped."""
     suffix = f"{TODAY - timedelta(days=age_days):%Y%m%d}"
     names = [f"webhook_delivery_log_{suffix}", f"webhook_delivery_attempts_{suffix}"]
     there = [
@@ -50,7 +50,7 @@ async def clean(
 
 
 async def test_a_finished_day_is_dropped(connection: asyncpg.Connection) -> None:
-    """With its attempts; days within the retention stay, the youngest of them to the day."""
+    """Its attempts are dropped too; days within the retention stay, exact to the day."""
     done, twin, resolved = await old_webhooks(connection, 3)
     [kept] = await old_webhooks(connection, 1, age_days=30)
     [border] = await old_webhooks(connection, 1, age_days=31)
@@ -69,7 +69,7 @@ async def test_a_finished_day_is_dropped(connection: asyncpg.Connection) -> None
 
 @pytest.mark.parametrize("batch", [1, 3, 5_000])
 async def test_what_is_unfinished_stays(connection: asyncpg.Connection, batch: int) -> None:
-    """Of its day the finished rows go, with their attempts, however many fit in a batch."""
+    """The finished rows of its day are deleted with their attempts, in any number of batches."""
     webhooks = await old_webhooks(connection, 14)
     pending, failed, dead, *done = webhooks
     await accept(connection, pending)
@@ -86,7 +86,7 @@ async def test_what_is_unfinished_stays(connection: asyncpg.Connection, batch: i
 
 
 async def test_cleaning_again_changes_nothing(connection: asyncpg.Connection) -> None:
-    """It may run every hour, and by several processes."""
+    """It may run every hour, and in several processes."""
     waiting, done = await old_webhooks(connection, 2)
     await accept(connection, waiting)
     await finish(connection, End(done))
@@ -98,7 +98,7 @@ async def test_cleaning_again_changes_nothing(connection: asyncpg.Connection) ->
 
 
 async def test_several_clean_at_once(connection: asyncpg.Connection, connect: Connect) -> None:
-    """Each processor cleans; none of them fails over what another has removed."""
+    """Each processor cleans; a row that another has removed makes none fail."""
     for age in range(40, 46):
         webhooks = await old_webhooks(connection, 30, age_days=age)
         await finish(connection, *(End(w) for w in webhooks[1:]))
@@ -115,13 +115,13 @@ async def test_several_clean_at_once(connection: asyncpg.Connection, connect: Co
 async def test_nonsense_is_refused(
     connection: asyncpg.Connection, retention: int, batch: int
 ) -> None:
-    """A slip of the pen does not empty the log, nor run for ever."""
+    """A wrong argument does not empty the log, and does not run forever."""
     with pytest.raises(asyncpg.RaiseError, match="at least 1"):
         await clean(connection, retention, batch)
 
 
 async def test_claims_are_kept_for_a_week(connection: asyncpg.Connection) -> None:
-    """After that a copy of an event is an event of its own."""
+    """After that a copy of an event is its own event."""
     await connection.executemany(
         "INSERT INTO webhook_inbox VALUES ($1, $2, $3, now() - $4::interval)",
         [(ORG, f"{days}", Webhook().id, timedelta(days=days)) for days in (0, 6, 8, 20, 400)],
@@ -134,7 +134,7 @@ async def test_claims_are_kept_for_a_week(connection: asyncpg.Connection) -> Non
 
 
 async def test_the_ledger_keeps_the_whole_count_of_a_life(connection: asyncpg.Connection) -> None:
-    """The newest row of a life says all; the others go after a day."""
+    """The newest row of a gateway's life has the totals; the others are deleted after a day."""
     await connection.executemany(
         "INSERT INTO webhook_gateway_ledger VALUES ($1, now() - $2::interval, $3)",
         [
@@ -193,7 +193,7 @@ async def test_a_reader_stops_neither_the_writers_nor_the_cleaning(
 async def test_a_drop_waits_for_a_short_reader(
     connection: asyncpg.Connection, connect: Connect
 ) -> None:
-    """Who reads for a moment only delays it."""
+    """A short read only delays it."""
     [read] = await old_webhooks(connection, 1)
     await finish(connection, End(read))
     reader, cleaner = await connect(), await connect()

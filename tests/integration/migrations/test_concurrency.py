@@ -43,7 +43,7 @@ async def act(
 
 @pytest.fixture
 async def connections(connect: Connect) -> list[asyncpg.Connection]:
-    """Connections that give a deadlock the time to form, and find it at once."""
+    """Connections that give a deadlock time to form, and detect it at once."""
     opened = [await connect() for _ in range(CONNECTIONS)]
     for connection in opened:
         await connection.execute("SET deadlock_timeout = '100ms'")
@@ -72,7 +72,7 @@ async def test_batches_never_wait_in_a_circle(
 
 
 async def check_consistency(connection: asyncpg.Connection) -> None:
-    """The log, the attempts and the claims tell one story."""
+    """The log, the attempts and the claims agree."""
     assert (
         await connection.fetch(
             "SELECT id FROM webhook_delivery_log AS log WHERE NOT EXISTS"
@@ -88,7 +88,7 @@ async def check_consistency(connection: asyncpg.Connection) -> None:
         )
         == []
     )
-    # A duplicate is one of a webhook that holds the claim.
+    # The first of a duplicate has the claim.
     assert (
         await connection.fetch(
             "SELECT log.id FROM webhook_delivery_log AS log"

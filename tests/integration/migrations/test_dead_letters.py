@@ -1,4 +1,4 @@
-"""Tests for record_webhook_dead_letters: what no attempt can help is put before a person."""
+"""Tests for record_webhook_dead_letters: webhooks without a further attempt wait for a person."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ ERROR = ("TimeoutError", "It took too long.")
 
 
 async def test_the_last_attempt_gives_the_reason(connection: asyncpg.Connection) -> None:
-    """The broker moved it here without a word."""
+    """The broker moved it here without a reason."""
     webhook = Webhook()
     await finish(connection, End(webhook, "failed", 4, ERROR))
 
@@ -34,7 +34,7 @@ async def test_the_last_attempt_gives_the_reason(connection: asyncpg.Connection)
 
 
 async def test_a_given_reason_is_the_newer_one(connection: asyncpg.Connection) -> None:
-    """Who sent it here knows more than the attempts before."""
+    """The reason of the sender is better than that of the attempts before."""
     webhook = Webhook()
     await finish(connection, End(webhook, "failed", 1, ERROR))
 
@@ -47,7 +47,7 @@ async def test_a_given_reason_is_the_newer_one(connection: asyncpg.Connection) -
 async def test_a_dead_letter_without_an_attempt_has_a_reason_too(
     connection: asyncpg.Connection, *, accepted: bool
 ) -> None:
-    """Also where no gateway's row is: nothing in the queue is forgotten."""
+    """This works without the gateway's row, too: every message of the queue is recorded."""
     webhook = Webhook(event_data='{"type":"hang","n":1}')
     if accepted:
         await accept(connection, webhook, data="{}")
@@ -61,7 +61,7 @@ async def test_a_dead_letter_without_an_attempt_has_a_reason_too(
 
 
 async def test_a_redelivery_is_no_second_dead_letter(connection: asyncpg.Connection) -> None:
-    """Nobody is alarmed twice for one webhook, and the row stays as it was."""
+    """One webhook raises one alarm, and the row stays unchanged."""
     webhook, other = Webhook(), Webhook()
     await bury(connection, webhook)
     before = await row_of(connection, webhook)
@@ -87,7 +87,7 @@ async def test_what_was_finished_after_all_is_none(
 
 
 async def test_recording_at_once_is_recording_once(connect: Connect) -> None:
-    """Two processors with copies of the same letters answer for each letter once."""
+    """Two processors with copies of the same letters report each letter once."""
     letters = [Webhook() for _ in range(20)]
     one, two = await connect(), await connect()
 

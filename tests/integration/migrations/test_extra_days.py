@@ -1,4 +1,4 @@
-"""Tests for ensure_webhook_days: a missing day is made when it is needed, and goes again."""
+"""Tests for ensure_webhook_days: a missing day is made when it is needed, and dropped later."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
@@ -36,7 +36,7 @@ async def webhook_of(connection: asyncpg.Connection, day: date) -> Webhook:
 
 
 async def age(connection: asyncpg.Connection, days: int) -> None:
-    """Let the extra days have been made so many days ago."""
+    """Backdate the creation of the extra days by this many days."""
     await connection.execute(
         "UPDATE webhook_extra_days SET made_at = made_at - make_interval(days => $1)", days
     )
@@ -61,7 +61,7 @@ async def test_only_days_that_are_missing_are_made_and_noted(
 
 @pytest.mark.parametrize("job_id", [EARLIEST, LATEST])
 async def test_every_id_has_a_day(connection: asyncpg.Connection, job_id: UUID) -> None:
-    """From the first to the last that 48 bits can tell, as SQL and Python see it."""
+    """From the first to the last that 48 bits can express, in SQL and Python."""
     known = job_id_of(str(job_id))
     assert known is not None
     await ensure(connection, created_at(known).date())
@@ -74,7 +74,7 @@ async def test_every_id_has_a_day(connection: asyncpg.Connection, job_id: UUID) 
 
 
 async def test_many_at_once_make_each_day_once(connect: Connect) -> None:
-    """Each processor asks for what it needs; none fails because another was faster."""
+    """Each processor requests what it needs; none fails because another was faster."""
     connections = [await connect() for _ in range(5)]
 
     await asyncio.gather(*(ensure(one, PAST, FUTURE) for one in connections))
@@ -83,7 +83,7 @@ async def test_many_at_once_make_each_day_once(connect: Connect) -> None:
 
 
 async def test_an_extra_day_is_as_closed_as_all_others(connection: asyncpg.Connection) -> None:
-    """Row level security is forced on its partitions, and nobody has grants on them."""
+    """Row level security is forced on its partitions, and no role has grants on them."""
     await ensure(connection, PAST)
 
     rows = await connection.fetch(
@@ -96,7 +96,7 @@ async def test_an_extra_day_is_as_closed_as_all_others(connection: asyncpg.Conne
 
 
 async def test_there_are_100_extra_days_at_most(connection: asyncpg.Connection) -> None:
-    """One more is refused with its name; those that exist can still be asked for."""
+    """One more is refused with its name; existing ones can still be requested."""
     days = [FUTURE + timedelta(days=n) for n in range(100)]
     await ensure(connection, *days)
 
@@ -122,7 +122,7 @@ async def test_one_that_was_dropped_by_hand_does_not_count(connection: asyncpg.C
 async def test_it_is_dropped_when_the_retention_has_passed_since_it_was_made(
     connection: asyncpg.Connection, day: date
 ) -> None:
-    """Not before: what was finished in it is not run again when it is delivered again."""
+    """It stays until then: finished webhooks in it are not run again when they are redelivered."""
     await ensure(connection, day)
     await finish(connection, End(await webhook_of(connection, day)))
     await connection.execute("CALL cleanup_old_webhook_logs(30)")
@@ -140,7 +140,7 @@ async def test_it_is_dropped_when_the_retention_has_passed_since_it_was_made(
 async def test_it_stays_while_somebody_must_decide(
     connection: asyncpg.Connection, day: date
 ) -> None:
-    """An unresolved dead letter of it stays; the finished ones go."""
+    """An unresolved dead letter of it stays; the finished rows are deleted."""
     await ensure(connection, day)
     letter = await webhook_of(connection, day)
     done = Webhook(id=UUID(int=letter.id.int + 1))
@@ -157,7 +157,7 @@ async def test_it_stays_while_somebody_must_decide(
 
 
 async def test_statistics_and_ledger_agree_about_any_day(connection: asyncpg.Connection) -> None:
-    """What the triggers counted is what a recount of the log gives, and no row is missing."""
+    """The triggers' counts equal a recount of the log, and no row is missing."""
     for day in (TODAY - timedelta(days=10), PAST, TODAY + timedelta(days=9), FUTURE):
         await ensure(connection, day)
         await finish(connection, End(await webhook_of(connection, day)))
@@ -173,7 +173,7 @@ async def test_statistics_and_ledger_agree_about_any_day(connection: asyncpg.Con
 
 
 async def test_a_writer_waits_for_no_day(connect: Connect) -> None:
-    """A maker that waits for its lock gives up after two seconds, and stops nobody meanwhile."""
+    """A maker that waits for its lock stops after two seconds, and blocks no one meanwhile."""
     blocker, maker, writer = await connect(), await connect(), await connect()
     blocking = blocker.transaction()
     await blocking.start()

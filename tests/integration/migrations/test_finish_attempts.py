@@ -28,7 +28,7 @@ ERROR = ("TimeoutError", "It took too long.")
 async def test_a_completed_attempt_completes_its_webhook(
     connection: asyncpg.Connection, *, accepted: bool
 ) -> None:
-    """Whether the gateway's row is there or not, the row says afterwards what happened."""
+    """The gateway's row may exist or not; afterwards the row has the result."""
     webhook = Webhook(dedup_key="k", altered=True, retry_of=Webhook().id)
     if accepted:
         await accept(connection, webhook)
@@ -52,7 +52,7 @@ async def test_a_completed_attempt_completes_its_webhook(
 async def test_a_failed_attempt_leaves_its_error(
     connection: asyncpg.Connection, outcome: str
 ) -> None:
-    """The row is `failed` either way; the attempt tells which."""
+    """The row is `failed` either way; the attempt has the difference."""
     webhook = Webhook()
 
     answer = await finish(connection, End(webhook, outcome, error=ERROR))
@@ -65,7 +65,7 @@ async def test_a_failed_attempt_leaves_its_error(
 
 
 async def test_a_success_after_failures_clears_the_error(connection: asyncpg.Connection) -> None:
-    """The row tells the present, the attempts tell the past."""
+    """The row has the present state, the attempts have the history."""
     webhook = Webhook()
 
     await finish(connection, End(webhook, "failed", 1, ERROR))
@@ -83,7 +83,7 @@ async def test_a_success_after_failures_clears_the_error(connection: asyncpg.Con
 async def test_a_redelivery_repeats_what_is_recorded(
     connection: asyncpg.Connection, recorded: str
 ) -> None:
-    """Whatever it came to this time, the first answer stands and no row is touched."""
+    """Whatever the new result is, the first answer is kept and no row is touched."""
     webhook = Webhook()
     await finish(connection, End(webhook, recorded, error=ERROR))
     before = await row_of(connection, webhook), await attempts_of(connection, webhook)
@@ -100,7 +100,7 @@ async def test_a_redelivery_repeats_what_is_recorded(
 async def test_fresh_and_repeated_are_told_apart_in_one_call(
     connection: asyncpg.Connection,
 ) -> None:
-    """A batch holds what is new beside what was seen."""
+    """A batch may contain new and known attempts."""
     seen, new = Webhook(), Webhook()
     await finish(connection, End(seen, "failed", error=ERROR))
 
@@ -113,7 +113,7 @@ async def test_fresh_and_repeated_are_told_apart_in_one_call(
 async def test_an_event_that_came_before_is_a_duplicate(
     connection: asyncpg.Connection, outcome: str
 ) -> None:
-    """Whatever its handler did, the later webhook says whose duplicate it is, and has no error."""
+    """Whatever its handler did, the later webhook names its original, and has no error."""
     first, second = Webhook(dedup_key="k"), Webhook(dedup_key="k")
     await finish(connection, End(first))
 
@@ -159,7 +159,7 @@ async def test_orgs_do_not_share_events(connection: asyncpg.Connection) -> None:
 
 
 async def test_without_a_key_nothing_is_a_duplicate(connection: asyncpg.Connection) -> None:
-    """Of such events no copy can be told from another."""
+    """Copies of such events cannot be recognised."""
     answer = await finish(connection, End(Webhook()), End(Webhook()))
 
     assert {outcome for outcome, _, _ in answer.values()} == {"completed"}
@@ -170,7 +170,7 @@ async def test_without_a_key_nothing_is_a_duplicate(connection: asyncpg.Connecti
 async def test_what_is_finished_is_not_overwritten(
     connection: asyncpg.Connection, status: str
 ) -> None:
-    """An attempt that comes late is written down, and the row stays."""
+    """A late attempt is recorded, and the row stays."""
     webhook = Webhook()
     await accept(connection, webhook, status=status)
     before = await row_of(connection, webhook)
@@ -219,7 +219,7 @@ async def test_a_row_whose_writer_fails_is_written(
 
 
 async def test_a_late_pending_row_changes_nothing(connection: asyncpg.Connection) -> None:
-    """The gateway may write after all is over."""
+    """The gateway may write after everything is finished."""
     webhook = Webhook()
     await finish(connection, End(webhook))
     before = await row_of(connection, webhook)
@@ -230,7 +230,7 @@ async def test_a_late_pending_row_changes_nothing(connection: asyncpg.Connection
 
 
 async def test_a_payload_that_was_left_out_is_put_in(connection: asyncpg.Connection) -> None:
-    """A busy gateway writes an empty object; a payload that is there is not written again."""
+    """A busy gateway writes an empty object; an existing payload is not written again."""
     hurried = Webhook(event_data='{"type":"hang","long":"%s"}' % ("x" * 5_000), altered=True)
     tiny = Webhook(event_data='{"a":1}')
     await accept(connection, hurried, data="{}")
@@ -245,7 +245,7 @@ async def test_a_payload_that_was_left_out_is_put_in(connection: asyncpg.Connect
 
 
 async def test_the_same_event_at_once_is_one_completion(connect: Connect) -> None:
-    """Whoever claims first keeps it; the one that ran beside it is a duplicate."""
+    """The first claim wins; the webhook that ran beside it is a duplicate."""
     webhooks = [Webhook(dedup_key="k") for _ in range(6)]
     connections = [await connect() for _ in webhooks]
 
@@ -260,7 +260,7 @@ async def test_the_same_event_at_once_is_one_completion(connect: Connect) -> Non
 
 
 async def test_a_rolled_back_attempt_never_was(connection: asyncpg.Connection) -> None:
-    """In a transaction of the caller nothing stays of it: no row, no attempt, no claim."""
+    """Rolling back the caller's transaction removes all of it: row, attempt and claim."""
     webhook = Webhook(dedup_key="k")
     transaction = connection.transaction()
     await transaction.start()

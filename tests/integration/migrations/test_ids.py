@@ -1,4 +1,4 @@
-"""Tests for webhook_id_at and webhook_created_at: SQL and Python tell the same time of an id."""
+"""Tests for webhook_id_at and webhook_created_at: SQL and Python read the same time of an id."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ MOMENTS = [
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Pacific/Auckland"])
 async def test_a_moment_comes_back(connection: asyncpg.Connection, zone: str) -> None:
-    """To the millisecond, whatever the zone of the session is."""
+    """It is exact to the millisecond, in any time zone of the session."""
     await connection.execute(f"SET timezone = '{zone}'")
 
     rows = await connection.fetch(
@@ -75,7 +75,7 @@ async def test_an_id_is_the_least_of_its_millisecond(connection: asyncpg.Connect
 
 
 async def test_less_than_a_millisecond_is_cut(connection: asyncpg.Connection) -> None:
-    """A border within a millisecond leaves none of its ids out."""
+    """A border within a millisecond excludes no id of that millisecond."""
     is_one = await connection.fetchval(
         "SELECT webhook_id_at('2026-01-01 00:00:00.0019Z')"
         " = webhook_id_at('2026-01-01 00:00:00.001Z')"

@@ -1,4 +1,4 @@
-"""The ledger: what gateways accepted beside the rows of the log, for every life by itself."""
+"""The ledger: webhooks that gateways accepted, compared with the log, for each life separately."""
 
 import random
 from collections import Counter
@@ -51,7 +51,7 @@ async def test_an_empty_ledger_has_no_deficit(connection: asyncpg.Connection) ->
 
 
 async def test_what_has_no_row_is_the_deficit(connection: asyncpg.Connection) -> None:
-    """Whether or not anybody has folded, before and after."""
+    """This is true with and without folding, before and after."""
     life = new_job_id()
     await accept(connection, *(OfLife(life=life) for _ in range(7)))
     await say(connection, life, 5)
@@ -65,7 +65,7 @@ async def test_what_has_no_row_is_the_deficit(connection: asyncpg.Connection) ->
 
 
 async def test_a_row_counts_once_whoever_writes_it(connection: asyncpg.Connection) -> None:
-    """The gateway, or the processor that found none, or the recorder of dead letters."""
+    """The gateway, the processor that found no row, or the recorder of dead letters."""
     life = new_job_id()
     by_gateway, by_attempt, by_end, dead = (OfLife(life=life, dedup_key=k) for k in "abcd")
     await accept(connection, by_gateway)
@@ -89,7 +89,7 @@ async def test_manual_retries_make_up_for_nothing(connection: asyncpg.Connection
 
 
 async def test_each_life_is_held_against_itself(connection: asyncpg.Connection) -> None:
-    """A life that died before it said how much it accepted does not cover another's loss."""
+    """A life that died before it reported its count does not hide another's loss."""
     silent, lossy = new_job_id(), new_job_id()
     await accept(connection, *(OfLife(life=silent) for _ in range(5)))
     await say(connection, silent, 1)
@@ -100,7 +100,7 @@ async def test_each_life_is_held_against_itself(connection: asyncpg.Connection) 
 
 
 async def test_lives_of_the_past_are_no_alarm(connection: asyncpg.Connection) -> None:
-    """A loss is told for 48 hours after the last word of its life."""
+    """A loss is reported for 48 hours after the last report of its life."""
     await say(connection, new_job_id(), 100, ago="49 hours")
     await say(connection, new_job_id(), 10, ago="47 hours")
 
@@ -108,7 +108,7 @@ async def test_lives_of_the_past_are_no_alarm(connection: asyncpg.Connection) ->
 
 
 async def test_a_dropped_day_is_no_loss(connection: asyncpg.Connection) -> None:
-    """Rows that the cleaning has removed stay counted; a long life needs no row of its youth."""
+    """Rows that the cleanup removed stay counted; a long life needs no row of its beginning."""
     life, day = new_job_id(), datetime.now(UTC) - timedelta(days=40)
     await connection.execute("SELECT ensure_webhook_partitions($1, $1)", day.date())
     old_id = UUID(int=int(day.timestamp() * 1000) << 80 | new_job_id().int % (1 << 80))
@@ -165,7 +165,7 @@ async def test_the_deficit_is_what_was_lost(connect: Connect, seed: int) -> None
 
 
 async def test_days_ahead_are_counted_to_the_first_gap(connection: asyncpg.Connection) -> None:
-    """A missing day ends the count, whatever days come behind it; -1 says that today is missing."""
+    """A missing day ends the count, whatever days follow; -1 means that today is missing."""
     today = datetime.now(UTC).date()
     ahead = "SELECT webhook_partition_days_ahead()"
     await connection.execute(

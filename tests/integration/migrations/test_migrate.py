@@ -41,7 +41,7 @@ async def tables(url: str) -> list[str]:
 
 
 async def test_an_empty_database_gets_them_all(empty_url: str) -> None:
-    """In order, each once; the second run finds nothing to do."""
+    """They run in order, each once; the second run finds nothing to do."""
     first = await migrate(empty_url)
     second = await migrate(empty_url)
 
@@ -58,7 +58,7 @@ async def test_two_at_once_apply_each_once(empty_url: str) -> None:
 
 
 async def test_a_newer_file_is_applied_alone(empty_url: str, directory: Path) -> None:
-    """What stands is left; only what is new is run."""
+    """Applied migrations are skipped; only new ones run."""
     await migrate(empty_url, directory=directory)
     (directory / "0003_third.sql").write_text("CREATE TABLE third ();", encoding="utf-8")
 
@@ -66,7 +66,7 @@ async def test_a_newer_file_is_applied_alone(empty_url: str, directory: Path) ->
 
 
 async def test_a_changed_file_is_refused(empty_url: str, directory: Path) -> None:
-    """What was applied is history; a change of it would never reach this database."""
+    """A change of an applied migration would never reach this database."""
     await migrate(empty_url, directory=directory)
     (directory / "0001_first.sql").write_text("CREATE TABLE first (n int);", encoding="utf-8")
 
@@ -75,7 +75,7 @@ async def test_a_changed_file_is_refused(empty_url: str, directory: Path) -> Non
 
 
 async def test_a_newer_database_is_refused(empty_url: str, directory: Path) -> None:
-    """Old code does not work on what it does not know."""
+    """Old code does not work on an unknown schema."""
     await migrate(empty_url, directory=directory)
     (directory / "0002_second.sql").unlink()
 
@@ -84,7 +84,7 @@ async def test_a_newer_database_is_refused(empty_url: str, directory: Path) -> N
 
 
 async def test_a_file_that_fails_leaves_nothing(empty_url: str, directory: Path) -> None:
-    """What came before it stays; when it is mended, the run goes on from there."""
+    """The migrations before it stay; once it is fixed, the run continues from there."""
     second = directory / "0002_second.sql"
     second.write_text("CREATE TABLE second (); SELECT 1/0;", encoding="utf-8")
 
@@ -100,7 +100,7 @@ async def test_a_file_that_fails_leaves_nothing(empty_url: str, directory: Path)
     "name", ["1_first.sql", "0001-first.sql", "0001_First.sql", "first.sql", "0001_.sql"]
 )
 def test_a_name_out_of_the_scheme_is_refused(tmp_path: Path, name: str) -> None:
-    """It would be applied in an order that nobody meant, or not at all."""
+    """It would be applied in an unintended order, or not at all."""
     (tmp_path / name).write_text("SELECT 1", encoding="utf-8")
 
     with pytest.raises(MigrationError, match="is not named like"):
@@ -108,7 +108,7 @@ def test_a_name_out_of_the_scheme_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_number_stands_once(directory: Path) -> None:
-    """Two branches that were merged may bring the same number."""
+    """Two merged branches may have the same number."""
     shutil.copy(directory / "0001_first.sql", directory / "0001_other.sql")
 
     with pytest.raises(MigrationError, match="same number"):
@@ -116,7 +116,7 @@ def test_a_number_stands_once(directory: Path) -> None:
 
 
 def test_a_folder_without_migrations_is_refused(tmp_path: Path) -> None:
-    """An installation that forgot them must not look like one that has nothing to do."""
+    """An installation that forgot them must not look like one without anything to do."""
     with pytest.raises(MigrationError, match="There are no migrations"):
         migrations_in(tmp_path)
 
@@ -141,6 +141,6 @@ def test_ours_are_numbered_each_once() -> None:
     ],
 )
 async def test_a_database_that_is_away_is_a_sentence(url: str) -> None:
-    """Also when its address is nonsense."""
+    """The same happens if its address is invalid."""
     with pytest.raises(MigrationError, match=r"cannot be reached \(\w+\)\.$"):
         await migrate(url)

@@ -1,4 +1,4 @@
-"""Tests for ensure_webhook_partitions: days are made ahead, and every row lands in its own."""
+"""Tests for ensure_webhook_partitions: days are made ahead, and every row goes into its own."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
@@ -25,7 +25,7 @@ async def partitions(connection: asyncpg.Connection) -> set[str]:
 
 
 async def test_a_week_is_there_from_the_start(connection: asyncpg.Connection) -> None:
-    """Yesterday, today and seven days ahead, for both tables; asking again makes none."""
+    """Yesterday, today and seven days ahead, for both tables; a second call makes none."""
     today = datetime.now(UTC).date()
     days = [today + timedelta(days=n) for n in range(-1, 8)]
 
@@ -40,7 +40,7 @@ async def test_a_week_is_there_from_the_start(connection: asyncpg.Connection) ->
 
 
 async def test_only_what_is_missing_is_made(connection: asyncpg.Connection) -> None:
-    """A day that is there is left alone."""
+    """An existing day is unchanged."""
     first = await ensured(connection, DAY, DAY + timedelta(days=1))
     more = await ensured(connection, DAY - timedelta(days=1), DAY + timedelta(days=2))
 
@@ -83,13 +83,13 @@ async def test_every_row_lands_in_its_day(connection: asyncpg.Connection, zone: 
 
 
 async def test_a_row_of_no_day_is_refused(connection: asyncpg.Connection) -> None:
-    """No default partition hides that a day was not made."""
+    """There is no default partition that would hide a missing day."""
     with pytest.raises(asyncpg.CheckViolationError, match="no partition"):
         await accept(connection, Webhook(id=UUID("0195f9ce-1234-7abc-8def-0123456789ab")))
 
 
 async def test_partitions_are_like_their_parent(connection: asyncpg.Connection) -> None:
-    """Storage, room for updates, checks, generated columns and every index are there."""
+    """Storage, room for updates, checks, generated columns and every index exist."""
     await ensured(connection, DAY, DAY)
 
     storage = await connection.fetchval(
@@ -115,7 +115,7 @@ async def test_partitions_are_like_their_parent(connection: asyncpg.Connection) 
 
 
 async def test_a_reader_holds_up_neither_the_maker_nor_the_writers(connect: Connect) -> None:
-    """A report that runs for an hour does not stop a day from being made, nor any webhook."""
+    """A report that runs for an hour blocks neither making a day nor any webhook."""
     reader, maker, writer = await connect(), await connect(), await connect()
     reading = reader.transaction()
     await reading.start()

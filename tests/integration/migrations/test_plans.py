@@ -44,7 +44,7 @@ class Plans:
         self._walk(json.loads(text[text.index("{") : text.rindex("}") + 1])["Plan"])
 
     def _walk(self, node: dict[str, object]) -> None:
-        """Note the days that were really read: a pruned one is absent, or never executed."""
+        """Collect the days that were really read: a pruned one is absent, or never executed."""
         table = str(node.get("Relation Name", ""))
         if table and node.get("Actual Loops") and "Scan" in str(node["Node Type"]):
             self.most_rows_read[table] = max(self.most_rows_read.get(table, 0), _rows_read(node))
@@ -55,7 +55,7 @@ class Plans:
 
 
 def _rows_read(node: dict[str, object]) -> int:
-    """How many rows a scan looked at, also those that it passed over."""
+    """How many rows a scan read, including those that it skipped."""
     looked_at = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
     rows = sum(float(str(node.get(name, 0))) for name in looked_at)
     return round(rows * float(str(node["Actual Loops"])))
@@ -64,7 +64,7 @@ def _rows_read(node: dict[str, object]) -> int:
 async def test_a_plan_that_was_made_early_reads_no_more_later(
     connection: asyncpg.Connection,
 ) -> None:
-    """Made with empty tables, and before the server has counted them, it goes by the indexes."""
+    """A plan made with empty tables, before the server counted them, uses the indexes."""
     await connection.execute("ALTER TABLE webhook_inbox SET (autovacuum_enabled = false)")
     first, *later = [Webhook(dedup_key=f"{n}") for n in range(1501)]
     for batch in ([first], *(later[start : start + 100] for start in range(0, 1500, 100))):
@@ -104,7 +104,7 @@ async def test_only_the_day_of_the_webhooks_is_read(connection: asyncpg.Connecti
 
 
 async def test_a_range_of_time_reads_its_days(connection: asyncpg.Connection) -> None:
-    """Who asks for a time gives it as ids too, and then other days are left out."""
+    """A query for a time passes ids too, and then other days are pruned."""
     now = datetime.now(UTC)
 
     explained = await connection.fetch(
@@ -137,7 +137,7 @@ async def test_a_successful_attempt_is_a_hot_update(connection: asyncpg.Connecti
         return done if done[0] >= 120 else None
 
     every, hot = await eventually(counted)
-    # The server may vacuum or analyze meanwhile, and what it looks at cannot make room in its page.
+    # The server may vacuum or analyze meanwhile, and a page that it reads cannot be cleaned up.
     assert every == 120
     assert hot >= 115
     assert await _payload_bytes(connection, table) == stored

@@ -1,4 +1,4 @@
-"""What the database says of a pause, of who ordered it, and of the processors that live."""
+"""The database's record of a pause, of who ordered it, and of the running processors."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ async def change(
 async def note(
     connection: asyncpg.Connection, processor: UUID, *, in_hand: int, is_paused: bool
 ) -> list[asyncpg.Record]:
-    """Let a processor say so, and give all rows that there are then."""
+    """Write a processor's report, and return all rows after it."""
     await connection.execute(
         "SELECT note_webhook_processor($1, 5, $2, $3, $4)",
         processor,
@@ -39,7 +39,7 @@ async def note(
 async def test_at_first_nothing_is_paused_and_nobody_has_changed_it(
     connection: asyncpg.Connection,
 ) -> None:
-    """One row, also for those who try to add another."""
+    """There is one row, also after an attempt to add another."""
     rows = await connection.fetch("SELECT * FROM webhook_processing")
 
     assert [tuple(row) for row in rows] == [(True, False, None, None, None)]
@@ -48,7 +48,7 @@ async def test_at_first_nothing_is_paused_and_nobody_has_changed_it(
 
 
 async def test_a_change_is_audited_and_told(connection: asyncpg.Connection) -> None:
-    """The row, the audit and the word are one transaction."""
+    """The row, the audit and the notification are one transaction."""
     told = asyncio.Event()
     await connection.add_listener("webhook_processing", lambda *_: told.set())
 
@@ -76,7 +76,7 @@ async def test_a_change_is_audited_and_told(connection: asyncpg.Connection) -> N
 
 
 async def test_to_pause_what_is_paused_changes_nothing(connection: asyncpg.Connection) -> None:
-    """The row goes on saying who it was, and why."""
+    """The row keeps who it was, and why."""
     first = await change(connection, "ada", "a migration", paused=True)
 
     second = await change(connection, "bob", "to be sure", paused=True)
@@ -118,6 +118,6 @@ async def test_a_processor_has_one_row(connection: asyncpg.Connection) -> None:
 
 
 async def test_more_in_hand_than_prefetched_is_refused(connection: asyncpg.Connection) -> None:
-    """`active` never exceeds processors times prefetch, by the table itself."""
+    """The table itself ensures that `active` never exceeds processors times prefetch."""
     with pytest.raises(asyncpg.CheckViolationError):
         await note(connection, uuid4(), in_hand=6, is_paused=False)

@@ -1,4 +1,4 @@
-"""Tests for the making of roles: once for a server, whoever migrates and however many at a time."""
+"""Tests for making roles: once per server, whoever migrates and however many at a time."""
 
 import asyncio
 import uuid
@@ -63,7 +63,7 @@ async def test_each_role_is_there_and_nobody_can_log_in_as_one(database_url: str
 async def test_many_databases_of_one_server_are_migrated_at_once(
     own_database: PrivateDatabase, session: Session
 ) -> None:
-    """Roles belong to the server: each migration may find them there, or being made."""
+    """Roles belong to the server: a migration may find them there, or being made."""
     names = [f"one_of_many_{n}" for n in range(6)]
     for name in names:
         await own_database.create_database(name)
@@ -78,8 +78,8 @@ async def test_many_databases_of_one_server_are_migrated_at_once(
 async def test_an_owner_who_may_make_roles_keeps_house(
     own_database: PrivateDatabase, session: Session
 ) -> None:
-    """Row level security holds for the owner of the tables, too, so a policy lets it work: it
-    takes webhooks, finishes them, makes days, counts, and cleans.
+    """Row level security applies to the owner of the tables, too, so a policy lets it work: it
+    inserts webhooks, finishes them, makes days, counts, and cleans.
     """
     url = await owned_by_keeper(own_database, session, "CREATEROLE")
 
@@ -122,7 +122,7 @@ async def test_an_owner_becomes_each_role_that_it_made(
 async def test_an_owner_without_the_right_uses_the_roles_that_are_there(
     own_database: PrivateDatabase, session: Session
 ) -> None:
-    """An administrator has made them; the migration asks for no more than its own database."""
+    """An administrator has made them; the migration needs no more than its own database."""
     await migrate(own_database.url())
     url = await owned_by_keeper(own_database, session, "NOCREATEROLE")
 
@@ -171,7 +171,7 @@ async def test_a_database_of_another_owner_can_be_migrated(
 async def test_an_owner_without_the_right_needs_the_roles(
     own_database: PrivateDatabase, session: Session
 ) -> None:
-    """Where they are missing and may not be made, the migration says so and leaves nothing."""
+    """If they are missing and may not be made, the migration fails clearly and changes nothing."""
     url = await owned_by_keeper(own_database, session, "NOCREATEROLE")
 
     with pytest.raises(MigrationError, match=r"0008_roles\.sql was refused .* create role"):

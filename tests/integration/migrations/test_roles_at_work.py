@@ -1,4 +1,4 @@
-"""The services' own statements, run as the services' roles: all that they need, and no more."""
+"""The services' own statements, run as the services' roles: all rights they need, no more."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -43,7 +43,7 @@ async def connect_as(database_url: str) -> AsyncIterator[As]:
 
 
 async def write_pending(connection: asyncpg.Connection, *job_ids: UUID) -> None:
-    """Write as the gateway does, by its own statement."""
+    """Write as the gateway does, with its own statement."""
     count = len(job_ids)
     await connection.execute(
         load("services.gateway.log", "insert_pending_rows.sql"),
@@ -102,7 +102,7 @@ async def test_the_gateway_writes_rows_and_its_ledger(
     ],
 )
 async def test_the_gateway_does_nothing_else(connect_as: As, statement: str) -> None:
-    """Who breaks into it can add webhooks, and learns nothing of those that are there."""
+    """An intruder can add webhooks, but learns nothing about existing ones."""
     gateway = await connect_as(GATEWAY)
 
     with pytest.raises(REFUSED):
@@ -152,7 +152,7 @@ def row_with(**changed: str) -> str:
 async def test_the_gateway_adds_pending_rows_alone(
     connect_as: As, connection: asyncpg.Connection, changed: dict[str, str]
 ) -> None:
-    """No state that only a processor or a person can bring about."""
+    """It cannot set a state that belongs to a processor or a person."""
     gateway = await connect_as(GATEWAY)
     await gateway.execute(row_with())
 
@@ -173,7 +173,7 @@ async def test_the_gateway_adds_pending_rows_alone(
 async def test_a_service_may_run_each_of_its_statements(
     connect_as: As, role: str, package: str
 ) -> None:
-    """Also one that is written next year."""
+    """This includes statements written in the future."""
     connection = await connect_as(role)
     statements = [
         path.read_text(encoding="utf-8")
@@ -185,12 +185,12 @@ async def test_a_service_may_run_each_of_its_statements(
     for statement in statements:
         # A script of several statements sets and resets what needs no right.
         if "\nCALL " not in statement and statement.count(";") < 2:
-            # To explain a statement asks for the same rights as to run it.
+            # EXPLAIN needs the same rights as running the statement.
             await connection.execute(f"EXPLAIN (GENERIC_PLAN) {statement}")
 
 
 async def test_the_processor_takes_a_webhook_to_each_of_its_ends(connect_as: As) -> None:
-    """Begun, failed, completed, told apart as a duplicate, buried; with its row or without."""
+    """Begun, failed, completed, marked as a duplicate, dead-lettered; with its row or without."""
     processor = await connect_as(PROCESSOR)
     done, twin, dead = Webhook(dedup_key="a"), Webhook(dedup_key="a"), Webhook()
     await accept(processor, done)
@@ -206,7 +206,7 @@ async def test_the_processor_takes_a_webhook_to_each_of_its_ends(connect_as: As)
 
 
 async def test_the_processor_makes_days_and_cleans_them(connect_as: As) -> None:
-    """Days, claims and the ledger: by the functions alone, which keep what waits for somebody."""
+    """Days, claims and the ledger: only by the functions, which keep unfinished work."""
     processor = await connect_as(PROCESSOR)
     [gone] = await old_webhooks(processor, 1, age_days=41)
     waiting, done = await old_webhooks(processor, 2)
@@ -241,7 +241,7 @@ async def test_the_processor_makes_days_and_cleans_them(connect_as: As) -> None:
 async def test_the_processor_does_nothing_else(
     connect_as: As, statement: str, refusal: str
 ) -> None:
-    """It removes nothing by itself, and what people decide is not its business."""
+    """It deletes nothing itself, and does not touch what people decide."""
     processor = await connect_as(PROCESSOR)
 
     with pytest.raises(REFUSED, match=refusal):
@@ -252,7 +252,7 @@ async def test_the_processor_does_nothing_else(
     "function", ["drop_finished_webhook_day($1)", "delete_finished_webhooks($1, 10)"]
 )
 async def test_today_is_not_cleaned_by_a_slip(connect_as: As, function: str) -> None:
-    """The steps of the cleaning can be called alone, and refuse a day that is not past."""
+    """The steps of the cleanup can be called alone, and refuse a day that is not past."""
     processor = await connect_as(PROCESSOR)
 
     with pytest.raises(asyncpg.RaiseError, match="is not past"):
@@ -260,7 +260,7 @@ async def test_today_is_not_cleaned_by_a_slip(connect_as: As, function: str) -> 
 
 
 async def test_a_day_with_unfinished_webhooks_is_not_dropped(connect_as: As) -> None:
-    """Whoever asks for it, in whatever order."""
+    """Any caller can request it, in any order."""
     processor = await connect_as(PROCESSOR)
     [waiting] = await old_webhooks(processor, 1)
     await accept(processor, waiting)
@@ -275,7 +275,7 @@ async def test_a_day_with_unfinished_webhooks_is_not_dropped(connect_as: As) -> 
 async def test_the_metrics_service_keeps_the_statistics_without_seeing_a_webhook(
     connect_as: As, connection: asyncpg.Connection
 ) -> None:
-    """Its own role folds, prunes and counts; what the rows say it learns as its caller."""
+    """Its own role folds, prunes and counts; it reads the rows as its caller."""
     metrics = await connect_as(METRICS)
     dead = Webhook()
     await finish(connection, End(dead, "permanent", 1, ("E", "e")))

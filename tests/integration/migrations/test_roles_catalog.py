@@ -1,4 +1,4 @@
-"""What the catalog must say, also of tables and functions that nobody has thought of yet."""
+"""Rules for the catalog, which future tables and functions must follow, too."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -55,7 +55,7 @@ async def test_every_table_of_organisations_is_closed_and_shared(
     connection: asyncpg.Connection,
 ) -> None:
     """Row level security is on and forced, with one policy for each kind of role, and on the log
-    one for the gateway. Whoever adds a table decides here whether it is one of them.
+    one for the gateway. The author of a new table decides here whether it is one of them.
     """
     tables = [row for row in await connection.fetch(TABLES) if not row["relispartition"]]
 
@@ -72,7 +72,7 @@ async def test_every_table_of_organisations_is_closed_and_shared(
 async def test_every_day_is_closed_to_all_also_one_made_later(
     connection: asyncpg.Connection,
 ) -> None:
-    """Nobody has grants on a day, and none of its policies is for a role but its owner's."""
+    """No role has grants on a day, and its only policies are for its owner's role."""
     later = datetime.now(UTC).date() + timedelta(days=50)
     await connection.fetchval("SELECT ensure_webhook_partitions($1, $1)", later)
 
@@ -85,7 +85,7 @@ async def test_every_day_is_closed_to_all_also_one_made_later(
 
 
 async def test_the_owner_s_policy_is_the_owner_s(connection: asyncpg.Connection) -> None:
-    """Where it named another, a forced policy would shut out the owner who makes and cleans."""
+    """If it named another, a forced policy would shut out the owner who makes and cleans days."""
     strangers = await connection.fetchval(
         "SELECT count(*) FROM pg_policy JOIN pg_class AS c ON c.oid = polrelid"
         " WHERE polname = 'owner' AND polroles <> ARRAY[relowner]"
@@ -97,7 +97,7 @@ async def test_the_owner_s_policy_is_the_owner_s(connection: asyncpg.Connection)
 async def test_a_tenant_s_policy_holds_for_reading_and_for_writing(
     connection: asyncpg.Connection,
 ) -> None:
-    """For all commands, with one condition for what is seen and what is written."""
+    """They cover all commands, with one condition for reading and writing."""
     rows = await connection.fetch(
         "SELECT DISTINCT polcmd, polpermissive, pg_get_expr(polqual, polrelid) AS condition,"
         " polwithcheck IS NULL AS checks_the_same,"
@@ -119,7 +119,7 @@ async def test_a_tenant_s_policy_holds_for_reading_and_for_writing(
 async def test_functions_with_rights_of_their_own_are_pinned_and_not_for_everybody(
     connection: asyncpg.Connection,
 ) -> None:
-    """Else whoever may make a table could put it where such a function looks for ours."""
+    """Otherwise anyone who can create a table could put it where such a function looks for ours."""
     rows = await connection.fetch(
         "SELECT proname, proconfig, prorettype = 'trigger'::regtype AS is_trigger,"
         " has_function_privilege('pg_monitor', oid, 'EXECUTE') AS is_for_everybody"
@@ -134,8 +134,8 @@ async def test_functions_with_rights_of_their_own_are_pinned_and_not_for_everybo
 
 
 async def test_no_function_is_for_everybody(connection: asyncpg.Connection) -> None:
-    """PostgreSQL lets everybody call a new one: its migration has to revoke that, and say whose
-    it is.
+    """Anyone may call a new function in PostgreSQL: its migration has to revoke that, and grant it
+    to the roles that need it.
     """
     rows = await connection.fetch(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
@@ -148,7 +148,7 @@ async def test_no_function_is_for_everybody(connection: asyncpg.Connection) -> N
 async def test_who_may_call_what_runs_with_the_rights_of_its_caller(
     connection: asyncpg.Connection,
 ) -> None:
-    """The gateway none, and the metrics service itself none: it becomes the role of its caller."""
+    """The gateway may call none, nor may the metrics service: it becomes its caller's role."""
     rows = await connection.fetch(
         "SELECT role, array_agg(DISTINCT proname::text) AS functions FROM pg_proc,"
         " unnest($1::text[]) AS role WHERE NOT prosecdef AND pronamespace = 'public'::regnamespace"
@@ -171,7 +171,7 @@ async def test_who_may_call_what_runs_with_the_rights_of_its_caller(
 
 
 async def test_who_may_run_what_has_rights_of_its_own(connection: asyncpg.Connection) -> None:
-    """Those who call the metrics service, none of it; the gateway may ask for the version."""
+    """Callers of the metrics service may call none of it; the gateway may ask for the version."""
     rows = await connection.fetch(
         "SELECT role, array_agg(proname::text ORDER BY proname) AS functions"
         " FROM pg_proc, unnest($1::text[]) AS role WHERE prosecdef AND prorettype <>"
@@ -214,7 +214,7 @@ async def test_who_may_run_what_has_rights_of_its_own(connection: asyncpg.Connec
 async def test_only_the_processor_s_own_table_can_be_deleted_from(
     connection: asyncpg.Connection,
 ) -> None:
-    """Nobody else has DELETE or TRUNCATE on anything, nor the right to give rights."""
+    """No other role has DELETE or TRUNCATE on anything, nor the right to give rights."""
     rows = await connection.fetch(
         "SELECT relname, grantee::regrole::text, privilege_type FROM pg_class,"
         " aclexplode(relacl) WHERE relnamespace = 'public'::regnamespace AND grantee <> relowner"
@@ -225,7 +225,7 @@ async def test_only_the_processor_s_own_table_can_be_deleted_from(
 
 
 async def test_the_gateway_reads_nothing(connection: asyncpg.Connection) -> None:
-    """No table, no column; and it fills the columns of a pending row and of the ledger alone."""
+    """It reads no table and no column; it fills only columns of a pending row and of the ledger."""
     readable = await connection.fetchval(
         "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p')"
         " AND relnamespace = 'public'::regnamespace AND"
@@ -264,7 +264,7 @@ async def test_the_gateway_reads_nothing(connection: asyncpg.Connection) -> None
 async def test_who_asks_changes_nothing_and_who_changes_cannot_rewrite_history(
     connection: asyncpg.Connection,
 ) -> None:
-    """Of a webhook an operator writes its resolution alone; a retry is marked as published."""
+    """An operator writes only a webhook's resolution; a retry is marked as published."""
     rows = await connection.fetch(
         "SELECT role, relname, array_agg(attname::text ORDER BY attname) AS columns"
         " FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0,"

@@ -1,4 +1,4 @@
-"""What row level security costs: a tenant reads by its index and by days, the others as before."""
+"""The cost of row level security: a tenant reads by its index and by days, others as before."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ FINISHING = (
 
 
 async def plan(connection: asyncpg.Connection, role: str, statement: str) -> str:
-    """What would be done, as a role. No sequential scan: empty tables are read whole otherwise."""
+    """The plan, as a role. No sequential scan: empty tables are read whole otherwise."""
     async with connection.transaction():
         await connection.execute(
             f"SET LOCAL enable_seqscan = off; SET LOCAL ringback.org_id = '{ORG}';"
@@ -40,7 +40,7 @@ async def plan(connection: asyncpg.Connection, role: str, statement: str) -> str
 async def test_a_tenant_reads_its_part_of_the_index(
     connection: asyncpg.Connection, role: str
 ) -> None:
-    """Each day is entered at the organisation, newest first, and nothing is sorted."""
+    """Each day is read from the organisation's place in the index, newest first, without a sort."""
     explained = await plan(connection, role, NEWEST)
 
     assert "Sort" not in explained
@@ -53,14 +53,14 @@ async def test_a_tenant_reads_its_part_of_the_index(
 async def test_the_organisation_is_found_once(
     connection: asyncpg.Connection, statement: str
 ) -> None:
-    """For a statement, not for each row."""
+    """It runs once per statement, not for each row."""
     explained = await plan(connection, TENANT, statement)
 
     assert explained.count("current_setting") == 1
 
 
 async def test_a_tenant_s_range_of_time_reads_its_days(connection: asyncpg.Connection) -> None:
-    """The condition on the organisation leaves the pruning as it is."""
+    """The condition on the organisation does not prevent pruning."""
     noon = datetime.now(UTC).replace(hour=12)
     statement = OF_AN_HOUR.format(first=noon, last=noon + timedelta(hours=1))
 
@@ -75,7 +75,7 @@ async def test_a_tenant_s_range_of_time_reads_its_days(connection: asyncpg.Conne
 async def test_who_may_see_all_pays_nothing(
     connection: asyncpg.Connection, role: str, statement: str
 ) -> None:
-    """Its plans are those of a superuser, whom no policy binds."""
+    """Its plans are those of a superuser, to whom no policy applies."""
     unbound = await plan(connection, "postgres", statement)
     if statement == FINISHING:
         await connection.execute(f"GRANT UPDATE ON webhook_delivery_log TO {SERVICE}, {OPERATOR}")

@@ -1,4 +1,4 @@
-"""What a webhook takes of the disk beside its payload."""
+"""The disk space of a webhook without its payload."""
 
 import asyncpg
 
@@ -20,7 +20,7 @@ SIZE = """
 async def test_a_webhook_takes_about_a_kilobyte_beside_its_payload(
     connection: asyncpg.Connection,
 ) -> None:
-    """Its row with all indexes; its attempt and its claim are half as much again."""
+    """Its row with all indexes; its attempt and its claim add half as much again."""
     payload = '{"type":"hang"}'
     row_before = await connection.fetchval(SIZE, LOG)
     all_before = await connection.fetchval(SIZE, ALL)

@@ -1,4 +1,4 @@
-"""migrations/schema.sql shows what the migrations make."""
+"""The file migrations/schema.sql shows what the migrations make."""
 
 from tests.integration.migrations.schema_dump import SNAPSHOT, dump
 

@@ -1,4 +1,4 @@
-"""The statistics: what they say is what a recount of the log says, at every moment."""
+"""The statistics equal a recount of the log at every moment."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -41,7 +41,7 @@ async def make_days(connection: asyncpg.Connection, *ages: timedelta) -> None:
 
 
 async def test_each_status_has_its_kind(connection: asyncpg.Connection) -> None:
-    """Attempts are those of what is completed, failed or dead; who is processed is pending."""
+    """Attempts of completed, failed and dead webhooks count; a processing webhook is pending."""
     new, running, done, failed, dead, twin = (Webhook(dedup_key=key) for key in [*"abcde", "c"])
     await accept(connection, new, running, done, failed)
     await begin(connection, running)
@@ -59,7 +59,7 @@ async def test_each_status_has_its_kind(connection: asyncpg.Connection) -> None:
 
 
 async def test_what_changes_nothing_leaves_no_delta(connection: asyncpg.Connection) -> None:
-    """A redelivery, a row that is there already, and one that begins to be processed."""
+    """A redelivery, an existing row, and a webhook that begins to be processed."""
     webhook, other = Webhook(), Webhook()
     await accept(connection, webhook, other)
     await finish(connection, End(webhook))
@@ -97,7 +97,7 @@ async def test_folding_changes_no_answer(connection: asyncpg.Connection) -> None
 async def test_a_folding_that_is_undone_is_done_again(
     connection: asyncpg.Connection, connect: Connect
 ) -> None:
-    """A folder that dies before its commit has changed nothing and holds nobody up."""
+    """A folder that dies before its commit has changed nothing and blocks no one."""
     webhooks = webhooks_of(timedelta(minutes=5), 3)
     await accept(connection, *webhooks)
     await finish(connection, End(webhooks[0]))
@@ -177,7 +177,7 @@ async def test_pruning_takes_what_no_reading_needs(connection: asyncpg.Connectio
 
 
 async def test_cleaning_the_log_uncounts_nothing(connection: asyncpg.Connection) -> None:
-    """The cleaning takes webhooks out of their day, which fires no trigger."""
+    """The cleanup removes webhooks from their day, which fires no trigger."""
     age = timedelta(days=40)
     await make_days(connection, age)
     waiting, *done = webhooks_of(age, 4)
@@ -192,7 +192,7 @@ async def test_cleaning_the_log_uncounts_nothing(connection: asyncpg.Connection)
 
 
 async def test_a_rebuilding_comes_to_the_same(connection: asyncpg.Connection) -> None:
-    """From the log alone come the buckets that folding made, and no delta is left."""
+    """The log alone gives the same buckets as folding, and no delta is left."""
     ages = [timedelta(minutes=3), timedelta(hours=30), timedelta(hours=60), timedelta(days=20)]
     await make_days(connection, *ages)
     for age in ages:
@@ -213,8 +213,8 @@ async def test_a_rebuilding_comes_to_the_same(connection: asyncpg.Connection) ->
 async def test_a_filled_log_is_rebuilt_beside_its_writers(
     connection: asyncpg.Connection, connect: Connect
 ) -> None:
-    """What a filling without triggers left uncounted is counted; a writer's open transaction is
-    neither waited for nor lost.
+    """It counts rows that were inserted without triggers; it neither waits for a writer's open
+    transaction nor loses it.
     """
     await connection.execute("SET session_replication_role = replica")
     await accept(connection, *webhooks_of(timedelta(minutes=10), 20))
@@ -233,7 +233,7 @@ async def test_a_filled_log_is_rebuilt_beside_its_writers(
 
 
 async def test_hours_are_those_of_utc(connection: asyncpg.Connection) -> None:
-    """Wherever the session says it is: some places are half an hour off."""
+    """This works in any time zone of the session: some places are half an hour off."""
     await connection.execute("SET TimeZone = 'Asia/Kolkata'")
     await accept(connection, *webhooks_of(timedelta(minutes=1)), *webhooks_of(timedelta(hours=3)))
     await fold(connection)

@@ -1,4 +1,4 @@
-"""The statistics beside a recount of the log, while all that writes it is at work."""
+"""The statistics compared with a recount of the log, while all its writers are at work."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ ORGS = [UUID(int=n) for n in (1, 2, 3)]
 TYPES = ["call.started", "call.ended", "hang"]
 ERROR = ("TimeoutError", "It took too long.")
 NOW = datetime.now(UTC)
-#: How long ago webhooks were created: the present above all, and both sides of every border.
+#: How long ago webhooks were created: mostly just now, and both sides of every border.
 AGES = [timedelta(hours=hours) for hours in (0, 0, 0, 0, 1, 46, 47, 48, 49, 24 * 29)]
 
 
@@ -49,7 +49,7 @@ def some_webhook(chance: random.Random) -> Webhook:
 
 
 async def write(connection: asyncpg.Connection, chance: random.Random) -> None:
-    """What gateways and processors do, with webhooks that others work on too; some give up."""
+    """Work of gateways and processors, on webhooks that others use too; some roll back."""
     while True:
         webhooks = [some_webhook(chance) for _ in range(6)]
         for act in chance.choices(["accept", "begin", "finish", "fail", "bury"], k=4):
@@ -93,7 +93,7 @@ def some_window(chance: random.Random) -> tuple[datetime, datetime]:
 
 
 async def compare(connection: asyncpg.Connection, chance: random.Random) -> int:
-    """Hold both against each other at one moment; how many event types there were."""
+    """Compare both at one moment; return how many event types there were."""
     org_id, (start, end) = chance.choice([ALL, *ORGS]), some_window(chance)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         counted = await told(connection, org_id, start, end)
@@ -104,7 +104,7 @@ async def compare(connection: asyncpg.Connection, chance: random.Random) -> int:
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_a_recount_finds_no_difference(connect: Connect, seed: int) -> None:
-    """At any moment, in any window that may be asked for, for one organisation and for all."""
+    """This is true at any moment, in any allowed window, for one organisation and for all."""
     chance = random.Random(seed)
     reader = await connect()
     for age in set(AGES) | {age + timedelta(hours=1) for age in AGES}:
@@ -123,7 +123,7 @@ async def test_a_recount_finds_no_difference(connect: Connect, seed: int) -> Non
     for task in tasks:
         task.cancel()
     ended = await asyncio.gather(*tasks, return_exceptions=True)
-    # One that was cancelled within its transaction still holds what it took.
+    # A writer that was cancelled within its transaction keeps its locks.
     for worker in workers:
         await worker.close()
 
