@@ -1,4 +1,4 @@
-"""What a module of handlers imports. Name the module in RINGBACK_HANDLERS.
+"""The API for handlers. Name the module in RINGBACK_HANDLERS.
 
     from ringback.handlers import Event, PermanentFailure, handles
 
@@ -8,12 +8,13 @@
             raise PermanentFailure("A report without an artifact cannot be booked.")
         await crm.book(event.call_id, idempotency_key=str(event.job_id))
 
-A handler that returns has finished the event. One that raises is tried again after the next delay
-of the ladder. A process can die between a handler's effect and the record of it, so a handler that
-acts outside the database may run twice for one event: pass `job_id` on as an idempotency key.
+A handler that returns has finished the event. If it raises, it is tried again after the next delay
+of the retry schedule. A process can die between a handler's effect and the record of it, so a
+handler that acts outside the database may run twice for one event: pass `job_id` on as an
+idempotency key.
 
 To see the services that a handler calls in the event's trace, send `event.trace.traceparent` to
-them as the header `traceparent`. With the OpenTelemetry SDK of your own, spans begin in the context
+them as the header `traceparent`. With your own OpenTelemetry SDK, spans begin in the context
 that `TraceContextTextMapPropagator().extract({"traceparent": event.trace.traceparent})` gives.
 """
 
@@ -33,15 +34,15 @@ _MARK = "__ringback_handles__"
 
 
 class PermanentFailure(Exception):  # ruff: ignore[error-suffix-on-exception-name]  # the name that handlers raise; it is no bug
-    """No attempt can help: the event goes straight to the dead letters."""
+    """No attempt can help: the event becomes a dead letter at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event of a call, as a handler gets it.
 
-    `message` is the object that carries the type, parsed. `attempt` is 1 on the first. `trace` is
-    the span of this handler with this event.
+    `message` is the parsed object that contains the type. `attempt` is 1 for the first. `trace` is
+    the span of this handler run.
     """
 
     job_id: JobId
@@ -62,7 +63,7 @@ H = TypeVar("H", bound=Handler)
 
 @dataclass(frozen=True, slots=True)
 class Handles:
-    """What a handler was declared for."""
+    """The event types and options of a handler."""
 
     types: tuple[str, ...]
     transaction: bool
@@ -72,17 +73,16 @@ class Handles:
 
 
 def handles(*types: str, transaction: bool = False) -> Callable[[H], H]:
-    """Declare a coroutine function as the handler of event types; `*` stands for all.
+    """Declare a coroutine function as the handler of event types; `*` means all types.
 
-    With `transaction` it is called with an asyncpg connection as its second argument, inside the
-    transaction that finishes the event: what it writes there commits exactly once, with the
-    event's status, or not at all. A statement on it is cut after 10 s, unless it is given a
-    `timeout` of its own, and then the handler has failed. It may use savepoints, settings,
-    temporary tables and locks. The attempt fails if the handler commits or rolls back that
-    transaction, closes the connection, leaves a statement running on it, or returns with another
-    role or search_path.
+    With `transaction`, the second argument is an asyncpg connection inside the transaction that
+    finishes the event: what the handler writes there commits exactly once together with the event's
+    status, or not at all. A statement on it is cancelled after 10 s, unless it sets its own
+    `timeout`, and then the handler has failed. It may use savepoints, settings, temporary tables
+    and locks. The attempt fails if the handler commits or rolls back that transaction, closes the
+    connection, leaves a statement running on it, or returns with another role or search_path.
 
-    Raises TypeError for a function that is not `async def`, or without types.
+    Raises TypeError for a function that is not `async def`, or for missing types.
     """
     if not types or not all(types) or any(callable(name) for name in types):
         raise TypeError('handles() takes the event types, e.g. @handles("end-of-call-report")')
@@ -98,7 +98,7 @@ def handles(*types: str, transaction: bool = False) -> Callable[[H], H]:
 
 
 def declared(function: object) -> Handles | None:
-    """What a function was declared for; None for what is no handler."""
-    # Not getattr: what stands in a module may answer that with anything, or with an error.
+    """The declaration of a function; None if it is not a handler."""
+    # Not getattr: an object in a module may answer that with anything, or with an error.
     mark = inspect.getattr_static(function, _MARK, None)
     return mark if isinstance(mark, Handles) else None

@@ -1,1 +1,1 @@
-"""What crosses the border of a process: names, formats, states. Nothing here does I/O."""
+"""What crosses a process border: names, formats, states. There is no I/O here."""

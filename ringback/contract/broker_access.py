@@ -1,8 +1,7 @@
-"""Who may do what at the broker: a user for each service, and one that alone may declare.
+"""Permissions at the broker: a user for each service, and one that may declare.
 
-As RabbitMQ has it: a user may configure, write to and read from what three patterns name. To
-publish is to write to an exchange, to consume is to read from a queue; to look passively needs no
-right at all.
+In RabbitMQ a user may configure, write to and read from what three patterns match. Publishing is
+writing to an exchange, consuming is reading from a queue. A passive declare needs no permission.
 """
 
 import base64
@@ -22,7 +21,10 @@ from ringback.contract.topology import (
 VHOST = "ringback"
 
 _DEFAULT_EXCHANGE = "amq.default"
-"""Its name in permissions. Whoever may write to it may publish to any queue."""
+"""The default exchange's name in permissions.
+
+A user that may write to it may publish to any queue.
+"""
 
 _EVERYTHING_OF_OURS = rf"^{re.escape(WEBHOOKS)}(\..+)?$"
 
@@ -37,7 +39,7 @@ class BrokerUser:
 
 
 def _only(*names: str) -> str:
-    """The pattern of exactly these; of nothing, if there are none."""
+    """A pattern that matches exactly these names; nothing if there are none."""
     return f"^({'|'.join(map(re.escape, names))})$" if names else "^$"
 
 
@@ -45,7 +47,7 @@ GATEWAY = BrokerUser("gateway", configure=_only(), write=_only(WEBHOOKS), read=_
 PROCESSOR = BrokerUser(
     "processor",
     configure=_only(),
-    # What fails for good goes to the dead letters; what kills processes, to the suspects.
+    # Permanent failures go to the dead letters, crashing messages to quarantine.
     write=_only(DEAD, _DEFAULT_EXCHANGE),
     read=_only(WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE),
     # It asks the management API whether the work queue is still bound.
@@ -56,35 +58,35 @@ METRICS = BrokerUser(
     configure=_only(),
     write=_only(WEBHOOKS),
     read=_only(),
-    # It asks the management API how much is unacknowledged.
+    # It asks the management API how many messages are unacknowledged.
     tags=("monitoring",),
 )
 TOPOLOGY = BrokerUser(
     "topology",
     configure=_EVERYTHING_OF_OURS,
-    # To bind and to dead-letter is to write at one end and to read at the other.
+    # Binding and dead-lettering write at one end and read at the other.
     write=_EVERYTHING_OF_OURS,
     read=_EVERYTHING_OF_OURS,
-    # It asks the management API which ladder is bound.
+    # It asks the management API which schedule is bound.
     tags=("management",),
 )
 ADMINISTRATOR = BrokerUser(
     "administrator", configure=".*", write=".*", read=".*", tags=("administrator",)
 )
-"""For a person, at the management pages. No program of ours needs it."""
+"""For a person who uses the management pages. Our programs don't need it."""
 
 USERS = {user.name: user for user in (GATEWAY, PROCESSOR, METRICS, TOPOLOGY, ADMINISTRATOR)}
 
 
 def password_hash(password: str, salt: bytes) -> str:
-    """What RabbitMQ keeps of a password, by SHA-256; the salt has 4 bytes."""
+    """The password hash that RabbitMQ stores, with SHA-256; the salt has 4 bytes."""
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
 def definitions(hashes: Mapping[str, str], vhost: str = VHOST) -> dict[str, object]:
-    """A document that RabbitMQ imports: a virtual host, and the users of which there is a hash.
+    """Definitions for RabbitMQ to import: a virtual host, and each user with a hash.
 
-    Importing it again changes passwords and permissions to these, and removes nobody.
+    Importing them again resets passwords and permissions to these, and removes no user.
     """
     users = [USERS[name] for name in hashes]
     return {

@@ -4,12 +4,12 @@ from enum import StrEnum
 class DeadReason(StrEnum):
     """Why a webhook became a dead letter."""
 
-    #: The last attempt of the ladder failed.
+    #: The last attempt of the schedule failed.
     LADDER_EXHAUSTED = "ladder_exhausted"
-    #: A handler said that no attempt can help.
+    #: A handler reported that no attempt can help.
     PERMANENT = "permanent"
-    #: The process died each time it ran it.
+    #: The process crashed each time it processed the webhook.
     PROCESS_CRASH = "process_crash"
-    #: It could not be attempted: no webhook of ours, lost on its way to the work queue, or returned
-    #: without an attempt again and again.
+    #: It could not be attempted: it is not a valid webhook, was lost on its way to the work queue,
+    #: or was returned without an attempt too often.
     UNDELIVERABLE = "undeliverable"

@@ -1,4 +1,4 @@
-"""A webhook as a message: the body is the exact bytes that arrived, the rest is properties."""
+"""A webhook as a message: the body is the exact bytes that arrived, the rest are properties."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ CONTENT_TYPE = "application/json"
 
 _LONGEST_TEXT_BYTES = 2_000
 
-#: Written by the broker on each dead-lettering. A client that publishes them again can have the
-#: broker drop the message as a cycle (RabbitMQ before 4.0.1), so every republish strips them.
+#: The broker adds these when it dead-letters. If a client publishes them again, the broker
+#: (RabbitMQ before 4.0.1) may drop the message as a cycle, so every republish removes them.
 BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
 
 
@@ -29,26 +29,26 @@ class Header(StrEnum):
     TRACEPARENT = "traceparent"
     TRACESTATE = "tracestate"
     RETRY_OF = "retry_of"
-    #: Beside a retry by a person: the trace of the webhook that was retried.
+    #: On a manual retry: the trace of the retried webhook.
     ORIGIN = "origin_traceparent"
-    #: Beside a message whose routing key no longer tells its attempt: suspects, dead letters.
+    #: On a message whose routing key is no longer its attempt: quarantined messages, dead letters.
     ATTEMPT = "attempt"
-    #: Beside a message that was sent to the dead letters by a processor: why.
+    #: On a message that a processor dead-lettered: the reason.
     ERROR_CLASS = "error_class"
     ERROR_MESSAGE = "error_message"
-    #: Beside a message that was returned without an attempt, the database being there: how often.
+    #: On a message that was returned without an attempt although the database answered: how often.
     RETURNS = "returns"
-    #: Beside a suspect: how often it was left without an answer while it ran alone.
+    #: On a quarantined message: how often it got no answer while it ran alone.
     CRASHES = "crashes"
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Everything that travels with a body.
+    """All metadata that travels with a body.
 
-    `dedup_key` is None for an event of which no copy can be told from another. `trace` is the span
-    that published the message. `origin` is told of a retry only: where the first attempt of the
-    webhook was traced that a person retried.
+    `dedup_key` is None if duplicates of the event cannot be recognised. `trace` is the span that
+    published the message. `origin` is set only for a retry: the trace of the first attempt of the
+    retried webhook.
     """
 
     job_id: JobId
@@ -63,7 +63,7 @@ class Envelope:
     origin: TraceContext | None = None
 
     def headers(self) -> dict[str, Any]:
-        """The message headers. Absent values have no header."""
+        """The message headers. Missing values have no header."""
         headers: dict[str, Any] = {
             Header.ORG_ID.value: str(self.org_id),
             Header.ENDPOINT_ID.value: self.endpoint_id,
@@ -84,7 +84,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class NotOurs:
-    """A message that no gateway of ours can have published; `reason` is a sentence."""
+    """A message that our gateway cannot have published; `reason` is a sentence."""
 
     reason: str
 
@@ -92,7 +92,7 @@ class NotOurs:
 def open_envelope(
     *, message_id: str | None, event_type: str | None, headers: Mapping[str, Any]
 ) -> Envelope | NotOurs:
-    """Read what a message says about its body. Never raises, whatever the message holds."""
+    """Read a message's metadata. Never raises, whatever the message contains."""
     job_id = job_id_of(message_id or "")
     org_id = _uuid(headers.get(Header.ORG_ID))
     life = _uuid(headers.get(Header.GATEWAY_LIFE))
@@ -135,7 +135,7 @@ def _as_text(moment: datetime) -> str:
 
 
 def _text(value: Any) -> str | None:
-    """A text that PostgreSQL can hold, also in an index."""
+    """A text that PostgreSQL can store, also in an index."""
     if not isinstance(value, str) or keepable(value) != value:
         return None
     return value if 0 < len(value.encode()) <= _LONGEST_TEXT_BYTES else None

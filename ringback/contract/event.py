@@ -1,4 +1,4 @@
-"""What Ringback must know of an event to carry it: its type and its call."""
+"""The parts of an event that Ringback needs: its type and its call."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,13 +7,13 @@ from typing import Any
 from ringback.contract.json_text import JsonText, NotJsonError, TooDeepError, keepable, read_json
 
 LONGEST_TYPE_BYTES = 255
-"""What a short string of AMQP holds."""
+"""The limit of an AMQP short string."""
 
 _LONGEST_CALL_ID = 255
 
 
 class Unreadable(StrEnum):
-    """Why a body is no event. The value is the sentence that the sender gets."""
+    """Why a body is not an event. The value is the sentence that the sender gets."""
 
     NOT_JSON = "The body is not a JSON document in UTF-8."
     TOO_DEEP = "The body is nested too deeply."
@@ -26,9 +26,9 @@ class Unreadable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a call, read from the bytes that the platform sent.
+    """One event of a call, parsed from the bytes that arrived.
 
-    `message` is the object that carries the type. `document` is the whole body.
+    `message` is the object that contains the type. `document` is the whole body.
     """
 
     type: str
@@ -38,7 +38,10 @@ class Event:
 
 
 def read_event(body: bytes) -> Event | Unreadable:
-    """Read `{"message": {"type": …}}`, or the older `{"type": …}`. Unknown types are events too."""
+    """Parse `{"message": {"type": …}}`, or the older `{"type": …}`.
+
+    Unknown types are events too.
+    """
     try:
         document = read_json(body)
     except NotJsonError:
@@ -55,7 +58,7 @@ def read_event(body: bytes) -> Event | Unreadable:
 
 
 def call_id_in(message: dict[str, Any]) -> str | None:
-    """The id of the call that a message belongs to; None where there is none to trust."""
+    """The call id of a message; None if there is no valid one."""
     call = message.get("call")
     call_id = call.get("id") if isinstance(call, dict) else None
     if not isinstance(call_id, str) or not 0 < len(call_id) <= _LONGEST_CALL_ID:
@@ -64,7 +67,7 @@ def call_id_in(message: dict[str, Any]) -> str | None:
 
 
 def message_in(document: dict[str, Any]) -> dict[str, Any]:
-    """The object of a body that carries the type."""
+    """The object in a body that contains the type."""
     message = document.get("message")
     return message if isinstance(message, dict) and "type" in message else document
 

@@ -10,19 +10,19 @@ JobId = NewType("JobId", UUID)
 
 _VERSION = 7
 
-#: 9999-12-30. The 48 bits of an id reach further than a datetime; asyncpg takes 12-31 for infinity.
+#: 9999-12-30. An id can contain a later time than a datetime; asyncpg takes 12-31 for infinity.
 _LAST_DAY_MS = 253_402_128_000_000
 
 
 def new_job_id(*, at_s: float | None = None) -> JobId:
-    """A fresh id that carries the present time, or `at_s` in seconds since 1970."""
+    """A new id that contains the current time, or `at_s` in seconds since 1970."""
     if at_s is None:
         return JobId(compat.uuid7())
     return JobId(compat.uuid7(nanoseconds=max(0, int(at_s * 1_000_000_000))))
 
 
 def created_at(job_id: JobId) -> datetime:
-    """The time that an id carries, in UTC, to the millisecond; 9999-12-30 if it is later."""
+    """The time in an id, in UTC, to the millisecond; 9999-12-30 if it is later."""
     milliseconds = min(job_id.int >> 80, _LAST_DAY_MS)
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 

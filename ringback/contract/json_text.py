@@ -1,9 +1,8 @@
-r"""Reading JSON as strangers send it, and the text of it that PostgreSQL can keep.
+r"""Parses untrusted JSON, and converts it to a text that PostgreSQL can store.
 
 JSONB refuses `\u0000` and lone surrogates, turns `1e130000` into a hundred thousand digits, and
-keeps only the last of two equal keys. None of that may make a webhook impossible to process or a
-page of dead letters impossible to read, so such a document is kept with the part replaced and is
-marked as altered.
+keeps only the last of two equal keys. A webhook must still be processed, and a page of dead letters
+must still be readable, so such a document is stored with the part replaced and marked as altered.
 """
 
 import json
@@ -20,7 +19,7 @@ _MOST_DIGITS = 300
 #: JSONB prints an exponent as zeros: `1e30` has 31 digits, and a body can be full of such numbers.
 _LARGEST_EXPONENT = 30
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)$")
-#: As orjson ends a number; most hyphens after an `e` are those of a UUID.
+#: How orjson ends a number; most hyphens after an `e` are those of a UUID.
 _SMALL_EXPONENT = re.compile(rb"-(?<=e-)[0-9]{2,}(?:[],}]|$)")
 _MOST_LEVELS = 254
 _ESCAPE = re.compile(r"\\(u0000|.)", re.DOTALL)
@@ -32,16 +31,15 @@ class NotJsonError(ValueError):
 
 
 class TooDeepError(ValueError):
-    """The document is nested more deeply than 254 levels."""
+    """The document is nested more than 254 levels deep."""
 
 
 @dataclass(frozen=True, slots=True)
 class JsonText:
-    """A document, and the text under which it is kept.
+    """A document, and the text under which it is stored.
 
-    `altered` says that the text differs in meaning from what arrived. `value` is what the text
-    says, so nothing in it is impossible to keep either. `is_compact`: orjson writes the value as
-    exactly this text.
+    `altered` means that the text differs in meaning from what arrived. `value` is the parsed text,
+    so it can always be stored too. `is_compact`: orjson writes the value as exactly this text.
     """
 
     value: Any
@@ -51,7 +49,7 @@ class JsonText:
 
 
 def read_json(body: bytes) -> JsonText:
-    """Read a document of any origin. Raises NotJsonError or TooDeepError, and nothing else."""
+    """Parse an untrusted document. Raises only NotJsonError or TooDeepError."""
     try:
         value = orjson.loads(body)
         rendered = orjson.dumps(value)
@@ -65,12 +63,12 @@ def read_json(body: bytes) -> JsonText:
 
 
 def keepable(text: str) -> str:
-    """The same text with what PostgreSQL and AMQP cannot hold replaced by U+FFFD."""
+    """The same text, with everything that PostgreSQL and AMQP cannot store replaced by U+FFFD."""
     return _UNKEEPABLE.sub(REPLACEMENT, text)
 
 
 def _is_keepable(rendered: bytes) -> bool:
-    """Whether a compact document, rendered by orjson, holds nothing that JSONB cannot.
+    """Whether a compact document from orjson contains only what JSONB can store.
 
     It writes every large exponent as `e+`, and NUL only as an escape.
     """
@@ -82,7 +80,7 @@ def _is_keepable(rendered: bytes) -> bool:
 
 
 class _Reader:
-    """Reads number by number and object by object, and notes what cannot be kept as it is."""
+    """Parses number by number and object by object, and notes what cannot be stored unchanged."""
 
     def __init__(self) -> None:
         self.altered = False
@@ -133,7 +131,7 @@ def _read_slowly(body: bytes) -> JsonText:
         raise TooDeepError
     cleaned = _without_unkeepable(rendered)
     if reader.altered or cleaned != rendered:
-        # Read once more, because two keys can be equal only now.
+        # Parsed again, because two keys may have become equal.
         value = json.loads(cleaned)
         return JsonText(value=value, text=_render(value), altered=True)
     return JsonText(value=value, text=text, altered=False)

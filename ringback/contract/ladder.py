@@ -2,7 +2,7 @@
 
     attempt   1 ──fail──▶ rung 1 (2 s) ──▶ attempt 2 ──fail──▶ rung 2 (4 s) ──▶ attempt 3 …
 
-The number of rungs is the retry limit: three rungs make four attempts.
+Each rung is a retry queue. Their number is the retry limit: three make four attempts.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NewType, Self
 
 Attempt = NewType("Attempt", int)
-"""The number of an attempt. The first is 1, everywhere."""
+"""The number of an attempt. The first is always 1."""
 
 FIRST_ATTEMPT = Attempt(1)
 
@@ -22,12 +22,12 @@ _MOST_RUNGS = 20
 
 
 class BadLadderError(ValueError):
-    """The ladder is not a list of delays such as `2s,4s,8s`."""
+    """The retry schedule is not a list of delays such as `2s,4s,8s`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One wait: what failed `attempt` waits here for `delay_ms`, then is tried again."""
+    """One retry queue: what failed `attempt` waits there for `delay_ms`, then is tried again."""
 
     attempt: Attempt
     delay_ms: int
@@ -35,22 +35,22 @@ class Rung:
 
     @property
     def queue_name(self) -> str:
-        """The delay is part of the name, so that another delay is another queue."""
+        """The delay is part of the name, so another delay means another queue."""
         return f"webhooks.retry.{self.attempt}.{self.label}"
 
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """The rungs in order. The rung of attempt n is where a message waits after attempt n failed."""
+    """The delays in order. After attempt n fails, a message waits in rung n."""
 
     rungs: tuple[Rung, ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `2s,4s,8s` (units ms, s, m, h; at most 20 rungs of at most 24 h each).
+        """Parse `2s,4s,8s` (units ms, s, m, h; at most 20 delays of at most 24 h each).
 
-        An empty text is a ladder without rungs: one attempt, no retry.
-        Raises BadLadderError with a sentence that names the part that is wrong.
+        An empty text is a schedule without delays: one attempt, no retry. Raises BadLadderError
+        with a sentence that names the wrong part.
         """
         parts = [part.strip() for part in text.split(",")] if text.strip() else []
         if len(parts) > _MOST_RUNGS:
@@ -62,7 +62,7 @@ class Ladder:
         return len(self.rungs) + 1
 
     def rung_after(self, attempt: Attempt) -> Rung | None:
-        """The rung where a message waits after this attempt failed; None when it was the last."""
+        """The retry queue after this attempt failed; None if it was the last."""
         return self.rungs[attempt - 1] if attempt <= len(self.rungs) else None
 
     def __str__(self) -> str:
@@ -80,11 +80,11 @@ def _rung(attempt: Attempt, text: str) -> Rung:
 
 
 def routing_key(attempt: Attempt) -> str:
-    """The routing key under which the broker delivers this attempt."""
+    """The routing key of messages for this attempt."""
     return f"attempt.{attempt}"
 
 
 def attempt_of(key: str) -> Attempt | None:
-    """The attempt that a routing key stands for; None for a key that is not ours."""
+    """The attempt of a routing key; None if the key is not ours."""
     match = _ROUTING_KEY.fullmatch(key)
     return Attempt(int(match[1])) if match else None

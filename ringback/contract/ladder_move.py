@@ -1,6 +1,7 @@
-"""What to bind and to unbind so that failed attempts climb another ladder. A function of values.
+"""What to bind and unbind to change the retry schedule, as a pure function.
 
-Old rungs keep their messages: each goes on to the work queue by its own delay, bound or not.
+Old retry queues keep their messages: each returns to the work queue after its own delay, whether
+the queue is bound or not.
 """
 
 from collections.abc import Collection, Iterator
@@ -14,7 +15,7 @@ _RUNG_PREFIX = "webhooks.retry."
 
 @dataclass(frozen=True, slots=True)
 class LadderMove:
-    """`unbind` comes first: two rungs bound to one attempt copy every message."""
+    """`unbind` comes first: two retry queues bound to one attempt copy every message."""
 
     unbind: tuple[Binding, ...]
     bind: tuple[Binding, ...]
@@ -25,19 +26,19 @@ class LadderMove:
 
 
 def is_rung(queue: str) -> bool:
-    """Whether a queue is a rung, of this ladder or of another."""
+    """Whether a queue is a retry queue, of this schedule or another."""
     return queue.startswith(_RUNG_PREFIX)
 
 
 def rung_bindings(ladder: Ladder) -> tuple[Binding, ...]:
-    """What binds the rungs of a ladder, and nothing else."""
+    """The bindings of a schedule's retry queues, and nothing else."""
     return tuple(
         Binding(FAILED, rung.queue_name, routing_key(rung.attempt)) for rung in ladder.rungs
     )
 
 
 def ladder_move(bound: Collection[Binding], to: Ladder) -> LadderMove:
-    """From what is bound to `webhooks.failed` to the ladder `to`; other queues are left alone."""
+    """From the bindings of `webhooks.failed` to the schedule `to`; other queues are left alone."""
     wanted = rung_bindings(to)
     return LadderMove(
         unbind=tuple(sorted(_foreign(bound, to), key=lambda binding: binding.queue)),
@@ -46,9 +47,9 @@ def ladder_move(bound: Collection[Binding], to: Ladder) -> LadderMove:
 
 
 def other_ladder(bound: Collection[Binding], wanted: Ladder) -> list[str]:
-    """A sentence for each rung that is bound and is none of this ladder; empty: none is.
+    """A sentence for each bound retry queue that is not part of this schedule.
 
-    Where there is one, to bind this ladder beside it would copy messages, or lengthen the ladder.
+    If there is one, binding this schedule too would copy messages, or add retries.
     """
     return [
         f"The queue {binding.queue} of another ladder is bound to {binding.routing_key}."

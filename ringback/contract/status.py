@@ -1,23 +1,23 @@
-"""The words for where a webhook is, and for how an attempt ended."""
+"""The states of a webhook, and the outcomes of an attempt."""
 
 from enum import StrEnum
 from types import MappingProxyType
 
 
 class Status(StrEnum):
-    """Where a webhook is. The words stand in the database and in every answer."""
+    """The state of a webhook. The values are used in the database and in every answer."""
 
     #: Accepted and on the broker's disk; no attempt has begun.
     PENDING = "pending"
     #: An attempt is running, or was running when its process died.
     PROCESSING = "processing"
-    #: A handler finished it. It is never run again.
+    #: A handler finished it. It never runs again.
     COMPLETED = "completed"
-    #: An attempt failed; the next one, or the dead letters, is coming.
+    #: An attempt failed; the next one follows, or the webhook becomes a dead letter.
     FAILED = "failed"
-    #: No attempt is left, or a handler said that none can help. A person decides.
+    #: No attempt is left, or a handler reported that none can help. A person decides.
     DEAD_LETTER = "dead_letter"
-    #: The same event had arrived before; `duplicate_of` says which webhook carried it.
+    #: The same event had arrived before; `duplicate_of` is the webhook that carried it.
     DUPLICATE = "duplicate"
 
 
@@ -54,23 +54,23 @@ TRANSITIONS = MappingProxyType(
         Status.DEAD_LETTER: frozenset[Status](),
     }
 )
-"""Where each status may lead. `docs/state_machine.md` draws it."""
+"""The next states of each status. `docs/state_machine.md` draws them."""
 
 
 class AttemptOutcome(StrEnum):
-    """How one attempt ended. Written once per attempt; a redelivery repeats what it says."""
+    """How one attempt ended. Written once per attempt; a redelivery repeats it."""
 
     COMPLETED = "completed"
     #: The handler failed; another attempt may help.
     FAILED = "failed"
-    #: The handler said that no attempt can help.
+    #: The handler reported that no attempt can help.
     PERMANENT = "permanent"
     DUPLICATE = "duplicate"
 
     @property
     def status(self) -> Status:
-        """The status of a webhook right after an attempt of this outcome.
+        """The status of a webhook right after an attempt with this outcome.
 
-        A permanent failure is `failed` until the dead-letter recorder has it in hand.
+        A permanent failure is `failed` until it is recorded as a dead letter.
         """
         return Status.FAILED if self is AttemptOutcome.PERMANENT else Status(self.value)

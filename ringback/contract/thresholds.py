@@ -1,4 +1,4 @@
-"""Where well ends: the metrics API judges by these, alerts fire by them, dashboards draw them."""
+"""Health thresholds, shared by the metrics API, the alerts and the dashboards."""
 
 from typing import Final
 
@@ -6,19 +6,19 @@ WAITING: Final = 100
 """Webhooks ready to be processed. Fewer are healthy, more raise an alert."""
 
 FAILURE_RATIO: Final = 0.05
-"""Of the webhooks of a day that were tried. Less is healthy, more raises an alert."""
+"""Share of a day's attempted webhooks. Less is healthy, more raises an alert."""
 
 DEAD_LETTERS: Final = 10
-"""Dead letters that nobody has resolved. At most as many are healthy, more raise an alert."""
+"""Unresolved dead letters. This many or fewer are healthy, more raise an alert."""
 
 FINISH_SECONDS: Final = 60.0
-"""From the acceptance of a webhook to its end; so soon it is to be finished."""
+"""Target time from the acceptance of a webhook to its end."""
 
 SUCCESS_RATIO: Final = 0.95
-"""Of the webhooks that ended in an hour. More is healthy, less raises an alert."""
+"""Share of the webhooks that ended in an hour. More is healthy, less raises an alert."""
 
 ATTEMPTS: Final = 2.0
-"""Per webhook that ended in an hour, on average. Fewer are healthy, more raise an alert."""
+"""Average per webhook that ended in an hour. Fewer are healthy, more raise an alert."""
 
 OLDEST_SECONDS: Final = 600
-"""Since the acceptance of a webhook that is not finished. Less is healthy, more raises an alert."""
+"""Time since the acceptance of an unfinished webhook. Less is healthy, more raises an alert."""

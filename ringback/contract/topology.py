@@ -8,8 +8,8 @@
 
     webhooks.returned ──message's TTL──▶ webhooks.work
 
-A rung has no length limit: the broker's dead-letter worker serves all rungs of a source, and one
-that refuses stalls them all.
+Rung n is the retry queue of attempt n. It has no length limit: the broker's dead-letter worker
+serves all retry queues of a source, and one that refuses a message blocks them all.
 """
 
 from collections.abc import Mapping
@@ -25,17 +25,20 @@ WORK_QUEUE = "webhooks.work"
 SUSPECT_QUEUE = "webhooks.suspect"
 DEAD_LETTER_QUEUE = "webhooks.dlq"
 RETURNED_QUEUE = "webhooks.returned"
-"""Where a message waits that a processor returned without an attempt: each for its own time."""
+"""Messages that a processor returned without an attempt wait here, each for its own time."""
 
 RETURNED_KEY = "attempt.returned"
-"""By which it comes back to the work queue. A header holds its attempt."""
+"""Routing key for the way back to the work queue. A header contains the attempt."""
 
 DEFAULT_EXCHANGE = ""
-"""Its routing keys are names of queues."""
+"""Its routing keys are queue names."""
 
 WORK_DELIVERY_LIMIT = 100
-"""High on purpose. A message that the limit dead-letters into a rung comes back without a
-rejection in its cycle, and the broker then holds it for good."""
+"""Deliberately high.
+
+A message that the limit dead-letters into a retry queue comes back without a rejection in its
+cycle, and the broker then never delivers it.
+"""
 
 SUSPECT_DELIVERY_LIMIT = 3
 
@@ -67,7 +70,7 @@ class Binding:
 
 
 WORK_BINDING = Binding(WEBHOOKS, WORK_QUEUE, "attempt.*")
-"""By what a webhook comes to be attempted, from the gateway or from a rung."""
+"""The bindings that bring webhooks to an attempt, from the gateway or a retry queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class Topology:
 
 
 def topology(ladder: Ladder) -> Topology:
-    """All that must stand on the broker for this ladder, in the order in which to declare it."""
+    """Everything that must exist on the broker for this schedule, in the order of declaration."""
     return Topology(
         exchanges=(
             Exchange(DEAD, "fanout"),
@@ -101,7 +104,7 @@ def topology(ladder: Ladder) -> Topology:
 
 
 def for_accepting(whole: Topology) -> Topology:
-    """The part without which nothing can be accepted: where webhooks go, and where they wait."""
+    """What accepting webhooks needs: the exchange they go to, and the queue they wait in."""
     return Topology(
         exchanges=tuple(one for one in whole.exchanges if one.name == WEBHOOKS),
         queues=tuple(one for one in whole.queues if one.name == WORK_QUEUE),

@@ -1,4 +1,4 @@
-"""W3C trace context, as far as Ringback itself must understand it (w3.org/TR/trace-context)."""
+"""W3C trace context, as far as Ringback must understand it (w3.org/TR/trace-context)."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from random import Random
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}"
 )
-#: Printable ASCII: what is in no standard may be in no header that the broker could store either.
+#: Printable ASCII: other characters are not allowed, and the broker could not store them in a
+#: header.
 _TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
 _IDS = Random()  # ruff: ignore[suspicious-non-cryptographic-random-usage]  # seeded by the kernel, and no secret
 
@@ -31,12 +32,12 @@ class TraceContext:
 
     @property
     def is_sampled(self) -> bool:
-        """Whether the one that made it keeps a record. Other flags may stand beside that one."""
+        """Whether the creator recorded it. Other flags may be set too."""
         return bool(self.flags & 1)
 
 
 def trace_context_of(traceparent: str | None, tracestate: str | None) -> TraceContext | None:
-    """The context that a caller sent; None if it sent none or one that the standard forbids."""
+    """The context that a caller sent; None if it sent none or an invalid one."""
     if traceparent is None or not _TRACEPARENT.fullmatch(traceparent):
         return None
     kept = _TRACESTATE.fullmatch(tracestate or "")
@@ -44,7 +45,7 @@ def trace_context_of(traceparent: str | None, tracestate: str | None) -> TraceCo
 
 
 def new_trace_context() -> TraceContext:
-    """A context for a webhook whose caller sent none, so that its log lines share one trace id."""
+    """A context for a webhook without one, so that its log lines share one trace id."""
     # Ids must be unlikely to collide, not hard to guess; asking the kernel costs ten times as much.
     trace_id, span_id = _IDS.getrandbits(128) or 1, _IDS.getrandbits(64) or 1
     return TraceContext(traceparent=f"00-{trace_id:032x}-{span_id:016x}-01")

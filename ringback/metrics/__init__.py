@@ -1,4 +1,4 @@
-"""The metrics API for those who call it: the contract's generated code, and a client over it."""
+"""The metrics API for callers: generated code, and a client that uses it."""
 
 from ringback.metrics.client import MetricsClient
 from ringback.metrics.errors import (

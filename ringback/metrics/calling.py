@@ -1,4 +1,4 @@
-"""One call: with the caller's token, a deadline, and errors of our own."""
+"""Makes one call, with the caller's token, a deadline, and our own errors."""
 
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from ringback.metrics.errors import metrics_error
 
 TokenSource = Callable[[], str | Awaitable[str]]
-"""Gives the token for a call. It is asked before each, so it keeps what is still good."""
+"""Returns the token for a call. It is called before each call, so it should cache valid tokens."""
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer", bound=Message)
@@ -42,9 +42,9 @@ class Caller:
     async def follow(
         self, method: "grpc.aio.UnaryStreamMultiCallable[Request, Answer]", request: Request
     ) -> AsyncGenerator[Answer, None]:
-        """Each answer as it comes, for as long as it takes. Raises MetricsError.
+        """Each answer as it arrives, without a time limit. Raises MetricsError.
 
-        Closing it ends the call; the service sees that.
+        Closing it ends the call; the service notices.
         """
         call = method(request, metadata=await self._metadata())
         try:

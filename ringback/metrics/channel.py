@@ -1,4 +1,4 @@
-"""The connection to a metrics service: what it repeats, and how a dead one is noticed."""
+"""The connection to a metrics service: which calls it repeats, how it detects a dead connection."""
 
 import json
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ _LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 _ADMIN = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"]
 _METRICS = metrics_service_pb2.DESCRIPTOR.services_by_name["MetricsService"]
 
-#: A repeat changes nothing more: by the request id that we send, or because it sets a state. The
-#: others are not repeated: a discarded webhook cannot be told from one that somebody else
-#: discarded, and nobody knows how far a run of retries came.
+#: Repeating these has no further effect: they carry our request id, or they set a state. Other
+#: calls are not repeated: a discarded webhook looks the same as one that somebody else discarded,
+#: and the progress of a bulk retry is unknown.
 _REPEATABLE_CHANGES = ("RetryDelivery", "RunDuplicate", "PauseProcessing", "ResumeProcessing")
 
-#: gRPC repeats by itself, after about 0.1, 0.2, 0.4 and 0.8 s, each by chance a bit more or less.
+#: gRPC repeats after about 0.1, 0.2, 0.4 and 0.8 s, each varied randomly.
 _RETRY_POLICY = {
     "maxAttempts": 5,
     "initialBackoff": "0.1s",
@@ -38,7 +38,7 @@ def service_config() -> Mapping[str, Any]:
     ]
     return {
         "methodConfig": [{"name": names, "retryPolicy": _RETRY_POLICY}],
-        # A service that is down is not asked five times for each call of a busy client.
+        # While a service is down, a busy client does not send each call five times.
         "retryThrottling": {"maxTokens": 20, "tokenRatio": 0.5},
     }
 
@@ -46,16 +46,16 @@ def service_config() -> Mapping[str, Any]:
 def open_channel(address: str, *, tls: bool, root_certificates: Path | None) -> grpc.aio.Channel:
     """A channel to `host:port`; it connects with the first call.
 
-    With TLS the service is known by `root_certificates`, a PEM file, or by the authorities that
-    gRPC trusts. Raises OSError when the file cannot be read.
+    With TLS, the service is verified by `root_certificates`, a PEM file, or by the authorities that
+    gRPC trusts. Raises OSError if the file cannot be read.
     """
     options = (
         ("grpc.service_config", json.dumps(service_config())),
         ("grpc.max_receive_message_length", _LARGEST_ANSWER_BYTES),
-        # A connection that died without a word is noticed while a call waits on it.
+        # A connection that died silently is noticed while a call waits on it.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
-        # After an outage the next call finds the service again within seconds, not minutes.
+        # After an outage the next call reconnects within seconds, not minutes.
         ("grpc.max_reconnect_backoff_ms", 5_000),
     )
     if not tls and root_certificates is None:

@@ -21,8 +21,9 @@ from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 class MetricsClient:
     """The metrics API for Python: a method for each call of the contract.
 
-    Every method raises MetricsError, by its kind, and nothing else of gRPC's. Reads, RetryDelivery,
-    RunDuplicate and pausing are repeated for about two seconds while the service is unavailable.
+    Every method raises only MetricsError and its subclasses, never gRPC's errors. Reads,
+    RetryDelivery, RunDuplicate and pausing are repeated for about two seconds while the service is
+    unavailable.
     """
 
     def __init__(
@@ -37,10 +38,10 @@ class MetricsClient:
     ) -> None:
         """Prepare for the service at `address` (host:port); the first call connects.
 
-        A `token` that may run out is better given as a function. `timeout_s` is for each call, but
-        streams have no limit. `root_certificates`, a PEM file, is for a service with TLS whose
-        authority the machine does not know. `received` is called with each answer, and may change
-        it, before the caller gets it.
+        Pass a `token` that may expire as a function. `timeout_s` is for each call, but streams have
+        no limit. `root_certificates`, a PEM file, is for a service with TLS whose authority the
+        machine does not trust. `received` is called with each answer before the caller gets it, and
+        may change it.
         """
         self._channel = open_channel(address, tls=tls, root_certificates=root_certificates)
         self._caller = Caller(token, timeout_s, received)
@@ -59,7 +60,7 @@ class MetricsClient:
         await self.close()
 
     async def close(self) -> None:
-        """Break off what is under way, and hang up."""
+        """Cancel running calls and close the connection."""
         await self._channel.close()
 
     async def queue_health(self) -> metrics.GetQueueHealthResponse:
@@ -76,7 +77,7 @@ class MetricsClient:
     async def delivery_stats(
         self, time_range: str = "24h", *, org_id: str = ""
     ) -> metrics.GetDeliveryStatsResponse:
-        """What became of the webhooks of the last `time_range`: from `15m` to `30d`."""
+        """Statistics of the webhooks of the last `time_range`: from `15m` to `30d`."""
         request = metrics.GetDeliveryStatsRequest(range=time_range, org_id=org_id)
         return await self._caller.ask(self._metrics.GetDeliveryStats, request)
 
@@ -132,7 +133,7 @@ class MetricsClient:
         org_id: str = "",
         page_size: int = 0,
     ) -> Pages[metrics.ListDeliveriesResponse, Delivery]:
-        """Webhooks that match all that is given, newest first. Times have a time zone."""
+        """Webhooks that match all filters, newest first. Times have a time zone."""
 
         async def fetch(page_token: str) -> metrics.ListDeliveriesResponse:
             request = metrics.ListDeliveriesRequest(
@@ -166,10 +167,11 @@ class MetricsClient:
     async def retry_delivery(
         self, job_id: str, *, reason: str = "", request_id: str | None = None
     ) -> admin.RetryDeliveryResponse:
-        """Put a dead letter to work again.
+        """Retry a dead letter.
 
-        When the outcome is unknown (DeadlineError, say), call again with the same `request_id`, a
-        UUID: a retry that was made is then answered, not refused. Without one, it makes its own.
+        If the outcome is unknown (DeadlineError, for example), call again with the same
+        `request_id`, a UUID: a retry that was made is then returned, not refused. Without one, the
+        client creates an id.
         """
         request = admin.RetryDeliveryRequest(
             job_id=job_id, reason=reason, request_id=request_id or str(uuid.uuid4())
@@ -179,9 +181,9 @@ class MetricsClient:
     def retry_deliveries(
         self, request: admin.RetryDeliveriesRequest
     ) -> AsyncGenerator[admin.RetryDeliveriesResponse, None]:
-        """Put all dead letters that match to work again, and tell how it goes; never repeated.
+        """Retry all matching dead letters, and yield the progress; never repeated.
 
-        Closing the generator stops the run. What was retried by then stays retried.
+        Closing the generator stops the run. Webhooks that were already retried stay retried.
         """
         return self._caller.follow(self._admin.RetryDeliveries, request)
 
@@ -194,7 +196,7 @@ class MetricsClient:
     async def run_duplicate(
         self, job_id: str, *, reason: str, request_id: str | None = None
     ) -> admin.RunDuplicateResponse:
-        """Run a webhook that was wrongly taken for a copy of another one.
+        """Run a webhook that was wrongly detected as a duplicate.
 
         `request_id` is as in `retry_delivery`.
         """
@@ -204,7 +206,7 @@ class MetricsClient:
         return await self._caller.ask(self._admin.RunDuplicate, request)
 
     async def pause_processing(self, *, reason: str) -> ProcessingState:
-        """Processors finish what they have and take no more, until `resume_processing`."""
+        """Let processors finish their webhooks and consume no more, until `resume_processing`."""
         request = admin.PauseProcessingRequest(reason=reason)
         return (await self._caller.ask(self._admin.PauseProcessing, request)).processing
 

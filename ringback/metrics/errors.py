@@ -1,4 +1,4 @@
-"""What a call of the metrics API can end as instead of an answer."""
+"""The errors of metrics API calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ _DETAILS_KEY = "grpc-status-details-bin"
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One field of the request, by its name in the contract, and what is wrong with it."""
+    """One field of the request, by its name in the contract, and its problem."""
 
     field: str
     description: str
@@ -20,10 +20,11 @@ class FieldViolation:
 
 @dataclass(eq=False)
 class MetricsError(Exception):
-    """A call failed. `message` is a sentence; programs branch on the class, or on `reason`.
+    """A call failed. `message` is a sentence; programs use the class or `reason`.
 
-    `reason` is UPPER_SNAKE_CASE and stable; it is empty when no metrics service spoke, as when
-    nobody listens at the address. `metadata` says more: `newJobId` with ALREADY_RETRIED, say.
+    `reason` is UPPER_SNAKE_CASE and stable. It is empty if no metrics service answered, for example
+    if nothing listens at the address. `metadata` has details, such as `newJobId` with
+    ALREADY_RETRIED.
     """
 
     code: grpc.StatusCode
@@ -37,7 +38,7 @@ class MetricsError(Exception):
 
 
 class InvalidRequestError(MetricsError):
-    """The request cannot be meant; `violations` names each field that is wrong."""
+    """The request is invalid; `violations` names each wrong field."""
 
 
 class UnauthenticatedError(MetricsError):
@@ -45,23 +46,23 @@ class UnauthenticatedError(MetricsError):
 
 
 class PermissionDeniedError(MetricsError):
-    """The token is good, but its role may not do this."""
+    """The token is valid, but its role may not do this."""
 
 
 class NotFoundError(MetricsError):
-    """There is no such thing, or none that the caller may see."""
+    """It does not exist, or the caller may not see it."""
 
 
 class PreconditionError(MetricsError):
-    """The webhook is not in a state in which this can be done; `reason` says which it is in."""
+    """The webhook is in a state that does not allow this; `reason` names the state."""
 
 
 class UnavailableError(MetricsError):
-    """The service, or something that it needs, cannot be reached. Later it may go."""
+    """The service, or something that it needs, cannot be reached. A later call may succeed."""
 
 
 class DeadlineError(MetricsError):
-    """No answer came in time. Whether a change was made is not known."""
+    """No answer came in time. Whether a change was made is unknown."""
 
 
 _KINDS: Mapping[grpc.StatusCode, type[MetricsError]] = {
@@ -76,7 +77,7 @@ _KINDS: Mapping[grpc.StatusCode, type[MetricsError]] = {
 
 
 def metrics_error(failed: grpc.aio.AioRpcError) -> MetricsError:
-    """The error of this package for one of gRPC's, with the details that came with it."""
+    """Convert an error of gRPC, with its details."""
     reason, metadata = "", dict[str, str]()
     violations: list[FieldViolation] = []
     for detail in _details(failed):
@@ -92,7 +93,7 @@ def metrics_error(failed: grpc.aio.AioRpcError) -> MetricsError:
 
 
 def _details(failed: grpc.aio.AioRpcError) -> list[Message]:
-    """The details of the status (google.rpc.Status) that we know; an unreadable one has none."""
+    """The known details of the status (google.rpc.Status); an unreadable one has none."""
     status = status_pb2.Status()
     try:
         for key, value in failed.trailing_metadata():

@@ -1,4 +1,4 @@
-"""The kinds of fields that a message can have, for those who walk over them."""
+"""The kinds of message fields, for code that walks over them."""
 
 from typing import Any, cast
 
@@ -9,12 +9,12 @@ _TIME = "google.protobuf.Timestamp"
 
 
 def descriptor_of(message: Message) -> Descriptor:
-    # The stubs know a second class, which answers the same.
+    # The stubs have a second class with the same attributes.
     return cast("Descriptor", message.DESCRIPTOR)
 
 
 def field_named(message: Message, name: str) -> FieldDescriptor | None:
-    """The field of that name, as the contract writes it or in camelCase."""
+    """The field with that name, in the contract's spelling or in camelCase."""
     descriptor = descriptor_of(message)
     field = descriptor.fields_by_name.get(name)
     return descriptor.fields_by_camelcase_name.get(name) if field is None else field
@@ -25,12 +25,12 @@ def is_time(field: FieldDescriptor) -> bool:
 
 
 def is_part(field: FieldDescriptor) -> bool:
-    """Whether it is, or its elements are, a message with fields of its own."""
+    """Whether it is a message with its own fields, or a list of them."""
     return field.message_type is not None and not is_time(field)
 
 
 def map_value(field: FieldDescriptor) -> FieldDescriptor | None:
-    """What the values of a map are; None if the field is no map."""
+    """The type of a map's values; None if the field is not a map."""
     entry = field.message_type
     if entry is None or not entry.GetOptions().map_entry:
         return None
@@ -38,7 +38,7 @@ def map_value(field: FieldDescriptor) -> FieldDescriptor | None:
 
 
 def set_value(message: Message, field: FieldDescriptor, value: Any) -> None:
-    """Set a field that is neither a part, nor a list, nor a map."""
+    """Set a field that is not a message, a list or a map."""
     if is_time(field):
         getattr(message, field.name).CopyFrom(value)
     else:

@@ -3,7 +3,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Page(Protocol):
-    """What the answers of all calls that list have in common."""
+    """The common part of all list answers."""
 
     @property
     def next_page_token(self) -> str: ...
@@ -14,10 +14,10 @@ Item = TypeVar("Item")
 
 
 class Pages(Generic[Answer, Item]):
-    """A list that comes in pages; each is fetched when the one before is used up.
+    """A list in pages; each page is fetched when the one before is used up.
 
-    `async for item in pages` goes over all items, `async for page in pages.by_page()` over the
-    answers. It can be gone over again, and is then fetched again.
+    `async for item in pages` iterates over all items, `async for page in pages.by_page()` over the
+    answers. Iterating again fetches again.
     """
 
     def __init__(

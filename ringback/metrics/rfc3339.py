@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: The first and the last second that a Timestamp may hold: of the years 1 and 9999.
+#: The first and the last second of a Timestamp: of the years 1 and 9999.
 _FIRST_S = -62_135_596_800
 _LAST_S = 253_402_300_799
 _SHAPE = re.compile(
@@ -20,7 +20,7 @@ _SHAPE = re.compile(
 
 
 def time_text(moment: Timestamp) -> str:
-    """Milliseconds; microseconds or nanoseconds where they are not 0."""
+    """Milliseconds; microseconds or nanoseconds if they are not 0."""
     whole = (_EPOCH + timedelta(seconds=moment.seconds)).isoformat().removesuffix("+00:00")
     fraction = f"{moment.nanos:09d}"
     while len(fraction) > len("000") and fraction.endswith("000"):
@@ -29,7 +29,7 @@ def time_text(moment: Timestamp) -> str:
 
 
 def read_time(text: str) -> Timestamp | None:
-    """The moment; None if the text is not a time, or one outside of the years 1 to 9999."""
+    """The moment; None if the text is not a time, or is outside the years 1 to 9999."""
     match = _SHAPE.fullmatch(text)
     if match is None:
         return None

@@ -1,1 +1,1 @@
-"""What of an event is not written down: the values at listed paths."""
+"""What is hidden before an event is stored: the values at listed paths."""

@@ -1,4 +1,4 @@
-"""Read and write JSON with the digits of its numbers as they are."""
+"""Read and write JSON without changing the digits of its numbers."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Digits:
 
 
 def read(text: str) -> tuple[Any, bool]:
-    """Read JSON and say whether two keys of an object are equal, so that the value lacks one.
+    """Parse JSON and report whether an object has two equal keys, so that a value is lost.
 
     Numbers keep their digits. Raises ValueError or RecursionError.
     """
@@ -34,7 +34,7 @@ def read(text: str) -> tuple[Any, bool]:
 
 
 def read_exactly(text: str) -> tuple[Any, bool]:
-    """Read JSON of any spelling, as `read` does. Raises ValueError or RecursionError."""
+    """Parse JSON in any spelling, as `read` does. Raises ValueError or RecursionError."""
     try:
         return _UNIQUE_KEYS.decode(text), False
     except _EqualKeysError:
@@ -66,5 +66,5 @@ _UNIQUE_KEYS, _ANY_KEYS = _decoder(_members), _decoder(dict)
 
 
 def written(value: Any) -> str:
-    """Write JSON; `Digits` as they were. Raises orjson.JSONEncodeError."""
+    """Write JSON; `Digits` are unchanged. Raises orjson.JSONEncodeError."""
     return orjson.dumps(value, default=lambda digits: orjson.Fragment(str(digits))).decode()

@@ -1,4 +1,4 @@
-"""Decide from a key whether the value under it is hidden, and remember what was decided."""
+"""Decides from a key whether its value is hidden, and caches the decision."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,12 +8,12 @@ from ringback.contract.redaction.secret_names import Name, flat
 
 _MAX_KEYS = 5_000
 _MAX_KEY_LENGTH = 64
-#: `{"name": "api_key", "value": "..."}`: what the value is stands beside it.
+#: `{"name": "api_key", "value": "..."}`: the kind of value is in the field beside it.
 _VALUE_KEY = "value"
 
 
 class KeyRule(NamedTuple):
-    """What a key says about the value under it. An ordinary key has no rule at all."""
+    """What a key reveals about its value. An ordinary key has no rule."""
 
     name: Name
     paths: tuple[Path, ...]
@@ -27,7 +27,7 @@ _SHARED: dict[KeyRule, KeyRule | None] = {_NO_RULE: None, SECRET: SECRET}
 
 
 class KeyRules:
-    """The rule of each key. It is remembered: the keys of events are a few hundred words."""
+    """The rule of each key. It is cached, because events use only a few hundred keys."""
 
     def __init__(self, rules: Rules) -> None:
         self.known: dict[str, KeyRule | None] = {}

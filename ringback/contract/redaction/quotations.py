@@ -1,4 +1,4 @@
-"""Takes hidden values out of a text that may quote them, such as the message of an error."""
+"""Removes hidden values from a text that may quote them, such as an error message."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -7,14 +7,14 @@ from urllib.parse import quote
 from ringback.contract.redaction.mark import REDACTED
 
 _SHORTEST = 4
-"""Shorter values say little, and would cut up any text."""
+"""Shorter values reveal little, and removing them would cut up any text."""
 
 _END = 8
-"""So much of the beginning or the end of a value counts as a quotation of it: texts are cut."""
+"""This much of the beginning or end of a value counts as a quotation, because texts are cut."""
 
 
 def without_quotations(text: str, hidden: Sequence[str]) -> str:
-    """The text without the hidden values, whole or cut, as they are or as a program prints them."""
+    """The text without the hidden values, whole or cut, raw or as a program prints them."""
     for value in sorted(_written(hidden), key=len, reverse=True):
         text = text.replace(value, REDACTED)
         if len(value) > _END:

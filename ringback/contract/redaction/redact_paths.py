@@ -1,7 +1,7 @@
-"""Read which values of an event are hidden, as the setting lists them.
+"""Parses the setting that lists which values of an event are hidden.
 
-A path is names with dots between them, and matches wherever an event ends so: `customer.number` is
-each `number` within a `customer`. Names match without regard to case, `_` and `-`.
+A path is names separated by dots, and matches any position in an event that ends with it:
+`customer.number` is each `number` within a `customer`. Case, `_` and `-` are ignored in names.
 """
 
 import re
@@ -22,7 +22,7 @@ _SEGMENT = re.compile(r"\*\*|\*|[^*\s]+\*?")
 
 Path = tuple[str, ...]
 
-#: The keys and indices that lead to a value, the last one first: `("number", ("customer", None))`.
+#: The keys and indices that lead to a value, last one first: `("number", ("customer", None))`.
 Way = tuple[str | int, "Way"] | None
 
 
@@ -32,7 +32,7 @@ class BadPathError(ValueError):
 
 @dataclass(frozen=True)
 class Rules:
-    """What to hide: secrets by their names, and `paths`. `excepts` come before both."""
+    """What to hide: secrets by name, and `paths`. `excepts` override both."""
 
     by_name: bool
     paths: tuple[Path, ...] = ()
@@ -44,7 +44,7 @@ class Rules:
 
 
 def rules_in(text: str) -> Rules:
-    """Read paths with commas between them. The word `defaults` stands for secrets by name.
+    """Parse paths separated by commas. The word `defaults` means secrets by name.
 
     A path after `-` is an exception. `none` alone hides nothing. Raises BadPathError.
     """
@@ -65,7 +65,7 @@ def may_end_in(path: Path, key: str) -> bool:
 
 
 def fits(path: Path, way: Way) -> bool:
-    """Whether the way to a value ends as the path does. Indices count only for `*`."""
+    """Whether the way to a value ends with the path. Indices match only `*`."""
     left = _open(path, {len(path)})
     while 0 not in left:
         if way is None:
@@ -77,7 +77,7 @@ def fits(path: Path, way: Way) -> bool:
 
 
 def _open(path: Path, left: set[int]) -> set[int]:
-    """Add what `**` leaves when it stands for nothing. A number is that of the segments left."""
+    """Add the paths in which `**` matches nothing. A number is the count of remaining segments."""
     found = set(left)
     for count in range(max(left, default=0), 0, -1):
         if count in found and path[count - 1] == ANY_DEPTH:
@@ -86,7 +86,7 @@ def _open(path: Path, left: set[int]) -> set[int]:
 
 
 def names_in(paths: tuple[Path, ...]) -> Iterator[str]:
-    """The last name of each path, or the whole of it where that is `*`."""
+    """The last name of each path, or the whole path if that is `*`."""
     for path in paths:
         yield from (flat(segment) for segment in path[-1:] if segment.strip(ANY))
 

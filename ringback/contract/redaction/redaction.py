@@ -1,4 +1,4 @@
-"""Hide the secrets in a document. Pure; the document itself stays as it is."""
+"""Hides the secrets in a document. Pure; the document itself is not changed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from ringback.contract.redaction.walk import Walk
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """A document as it may be stored and shown; `hidden` are the texts that it lacks."""
+    """A document that may be stored and shown; `hidden` contains the removed texts."""
 
     value: Any
     text: str
@@ -29,9 +29,9 @@ class Redaction:
         self._by_key = KeyRules(rules)
 
     def of(self, document: JsonText) -> Redacted:
-        """Return the document without the secrets; of an object or a list all within it.
+        """Return the document without the secrets; a hidden object or list is hidden entirely.
 
-        Their keys and shapes stay, and so does null. All else stays as it is, to the last digit.
+        Keys, shapes and nulls stay. Everything else is unchanged, to the last digit.
         """
         if self._rules.is_empty:
             return Redacted(document.value, document.text, document.altered, ())
@@ -43,7 +43,7 @@ class Redaction:
         return Redacted(value, text, document.altered, tuple(dict.fromkeys(walk.hidden)))
 
     def may_be_in(self, body: bytes) -> bool:
-        """Whether bytes of any kind, JSON or not, name a secret. Escaped letters spell any name."""
+        """Whether any bytes, JSON or not, name a secret. Escaped letters may spell any name."""
         if self._rules.is_empty:
             return False
         text = body.lower().translate(None, b"_- \0").decode("latin-1")
@@ -55,13 +55,13 @@ class Redaction:
     def _text(self, document: JsonText, value: Any) -> str:
         if document.is_compact:
             return orjson.dumps(value).decode()
-        # The value holds numbers as Python rounds them; here each keeps its own digits.
+        # The value contains numbers as Python rounds them; here each keeps its own digits.
         exact, _ = read_exactly(document.text)
         return written(Walk(self._by_key).value(exact, None))
 
 
 def redaction_by(text: str) -> Redaction:
-    """Return the redaction that a setting asks for. Raises BadPathError."""
+    """Return the redaction that a setting describes. Raises BadPathError."""
     return Redaction(rules_in(text))
 
 

@@ -41,7 +41,7 @@ _PAIRS = frozenset(
     | {(word, "code") for word in _CODES}
 )
 _TRIPLES = frozenset({("access", "key", "id")})
-#: Written as one word, such as `apikey`, the rest of the word must be one of these.
+#: In a name written as one word, such as `apikey`, the rest must be one of these.
 _BEFORE_IN_ONE_WORD = {
     "key": _KEYS,
     "pass": _words("admin auth db ftp mail proxy root sip smtp user"),
@@ -50,7 +50,7 @@ _BEFORE_IN_ONE_WORD = {
 }
 
 _ADDRESSES = _words("endpoint host link path ref uri url")
-#: Names that end so are about a secret and do not hold one.
+#: Names with these endings describe a secret and do not contain one.
 _HARMLESS_AT_THE_END = _ADDRESSES | _words(
     "age algorithm allowed amount arn at audience available budget category changed class consent"
     " cost count created date day days disabled duration enabled encoding exists expiration expired"
@@ -68,13 +68,13 @@ _COUNTS = _words(
 _COUNTS_OF_ONE = _words("eos max min per stop")
 _HARMLESS = frozenset({"signatureheader"})
 
-#: Each name of a secret holds one of these when it is `flat`, in JSON with its closing quote.
+#: Each name of a secret contains one of these when it is `flat`, in JSON with its closing quote.
 MARKS = _SECRETS | _words(
     'accountsid auth code" connectionstring controlurl headers hmac key listenurl pass" pin"'
     ' presigned psk" pw" sig"'
 )
 
-#: In small letters, each name of a secret has one of these, without a separator within it.
+#: In lower case, each name of a secret contains one of these, without a separator in it.
 _HINT = re.compile(
     r"secret|token|pass|key|auth|cred|cookie|jwt|otp|pwd|sig|bearer|headers|hmac|pin|psk|pw|sid"
     r"|string|url|code"
@@ -89,19 +89,19 @@ def flat(name: str) -> str:
 
 
 def may_be_secret(name: str) -> bool:
-    """Judge at a glance: False is certain, True may be wrong."""
+    """Check quickly: False is certain, True may be wrong."""
     return _HINT.search((name if name.isascii() else normalize("NFKC", name)).lower()) is not None
 
 
 @lru_cache(maxsize=4096)
 def judge(name: str) -> Name:
-    """Say what is under this name, in any spelling."""
+    """Return the kind of value under this name, in any spelling."""
     if not may_be_secret(name):
         return Name.ORDINARY
     name = normalize("NFKC", name)
     if flat(name) in _HARMLESS:
         return Name.ORDINARY
-    # `PassWord` and `sEcReT` are words only without regard to case.
+    # `PassWord` and `sEcReT` are words only if case is ignored.
     for pattern in (_WORDS, _SEPARATED):
         words = [part for word in pattern.findall(name) for part in _parts(word.lower())]
         if _names_a_secret(words):

@@ -1,4 +1,4 @@
-"""Hide what URLs within a text carry as credentials: the user, and values of the query."""
+"""Hides credentials in URLs within a text: the user, and values of the query."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _URL = re.compile(rf"(?<=://)(?:[^\s\"<>\[]+|{_MARK}|\[)+")
 _PARAMETER = re.compile(rf"([?&;#])([^=&;#?]+)=({_MARK}|[^&;#]*)")
 _AUTHORITY = re.compile(rf"(?:[^/?#\[]+|{_MARK}|\[)*")
 _HOST = re.compile(r"(?:[^:]*|\[.*\])(?::\d{0,5})?")
-#: In a query these are secrets without a word beside them: `?key=AIza...`, `?sig=...`.
+#: In a query these are secrets even without another word: `?key=AIza...`, `?sig=...`.
 _IN_A_QUERY = frozenset({"key", "sign"})
 _ENCODED_MARK = quote(REDACTED, safe="")
 _MAX_URLS_WITHIN_URLS = 4
@@ -22,7 +22,7 @@ Judge = Callable[[str], Name]
 
 
 def without_url_secrets(text: str, hidden: list[str], judge: Judge) -> str:
-    """Return the same object where there is none. Adds what it hides to `hidden`."""
+    """Return the same object if nothing is hidden. Adds what it hides to `hidden`."""
     return _text(text, hidden, judge, _MAX_URLS_WITHIN_URLS)
 
 
@@ -43,7 +43,7 @@ def _url(rest: str, hidden: list[str], judge: Judge, levels: int) -> str:
 def _without_user(rest: str, hidden: list[str]) -> str:
     matched = _AUTHORITY.match(rest)
     authority = matched[0] if matched else ""
-    # A password may hold a slash that should have been encoded.
+    # A password may contain a slash that should have been encoded.
     if "@" not in authority and not _HOST.fullmatch(authority):
         authority = rest
     user, at, _ = authority.rpartition("@")

@@ -1,4 +1,4 @@
-"""Walk through a document once and hide the secrets in it."""
+"""Walks through a document once and hides the secrets in it."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,7 +23,7 @@ _NAME_KEYS = ("name", "key", "header")
 
 
 class Walk:
-    """One pass over a document. Each method returns the same object where nothing is hidden."""
+    """One pass over a document. Each method returns the same object if nothing is hidden."""
 
     __slots__ = ("_by_key", "_judged", "_texts_within", "hidden")
 
@@ -55,12 +55,12 @@ class Walk:
             if rule is not None and (
                 rule is SECRET or self._is_hidden(rule, child, (key, way), members)
             ):
-                # A boolean under the name of a secret says something about it.
+                # A boolean under the name of a secret describes the secret.
                 if child is None or (kind is bool and rule is SECRET):
                     continue
                 new = self._hide(child, (key, way))
             elif kind is str:
-                # Most values are short texts with nothing in them: no call for those.
+                # Most values are short texts without secrets: skip the call for those.
                 if ("://" not in child or ("=" not in child and "@" not in child)) and (
                     not child or child[0] not in may_begin_json
                 ):
@@ -120,7 +120,7 @@ class Walk:
         return self._by_key.find(key, self._judge, remember=self._judged < _MAX_JUDGED)
 
     def _judge(self, name: str) -> Name:
-        """Judge carefully, but after many names in one document only at a glance: time is short."""
+        """Check exactly, but only quickly after many names in one document, to save time."""
         self._judged += 1
         name = name[-_MAX_NAME_LENGTH:]
         if self._judged <= _MAX_JUDGED:
@@ -157,7 +157,7 @@ class Walk:
         return hidden
 
     def _remember(self, text: str) -> None:
-        """Keep what is hidden, and where it is JSON also the texts within it."""
+        """Record what is hidden, and if it is JSON also the texts in it."""
         if text in {"", REDACTED}:
             return
         self.hidden.append(text)
@@ -171,7 +171,7 @@ class Walk:
             try:
                 return self._json(text, way)
             except (RecursionError, orjson.JSONEncodeError):
-                # It is nested too deeply to look into, or cannot be written again.
+                # It is nested too deeply to search, or cannot be written again.
                 self.hidden.append(text)
                 return REDACTED
             except ValueError:

@@ -1,4 +1,4 @@
-"""All by which Ringback is observed, declared once: metrics, log lines, spans, attributes."""
+"""All telemetry of Ringback, declared once: metrics, log lines, spans, attributes."""
 
 from ringback.contract.telemetry.event_types import (
     EVENT_TYPE_LABELS,

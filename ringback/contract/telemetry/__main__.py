@@ -1,4 +1,4 @@
-"""Prints the page of all telemetry; `make generate` keeps it in `docs/telemetry.md`."""
+"""Prints the page of all telemetry; `make generate` writes it to `docs/telemetry.md`."""
 
 import sys
 

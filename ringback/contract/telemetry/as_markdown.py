@@ -114,7 +114,7 @@ def _log_lines() -> Iterator[str]:
 
 
 def _by_services(emitted: Iterable[_Emitted]) -> Iterator[tuple[str, list[_Emitted]]]:
-    """What is emitted by the same services, under their names."""
+    """What the same services emit, under their names."""
     groups: dict[tuple[Service, ...], list[_Emitted]] = {}
     for one in emitted:
         groups.setdefault(one.services, []).append(one)

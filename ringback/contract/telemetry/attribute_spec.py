@@ -2,7 +2,7 @@ from typing import Self
 
 
 class AttributeSpec(str):  # ruff: ignore[subclass-builtin]  # OpenTelemetry takes a text as it is
-    """The name of an attribute of a span; as a text it is what stands in the span."""
+    """The name of a span attribute; as a text it is the name in the span."""
 
     __slots__ = ("means",)
     means: str

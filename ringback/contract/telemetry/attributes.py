@@ -1,6 +1,6 @@
 """The attributes of spans.
 
-Names without `ringback.` are those of OpenTelemetry's semantic conventions, and mean what they say.
+Names without `ringback.` are from OpenTelemetry's semantic conventions, with their meaning.
 """
 
 from typing import Final

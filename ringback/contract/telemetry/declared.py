@@ -4,7 +4,7 @@ _Declaration = TypeVar("_Declaration")
 
 
 def declared(holder: type, kind: type[_Declaration]) -> dict[str, _Declaration]:
-    """The declarations of `kind` that a class and its bases hold, by their Python names."""
+    """The declarations of `kind` in a class and its bases, by their Python names."""
     return {
         name: value
         for base in reversed(holder.__mro__)

@@ -1,4 +1,4 @@
-"""The types of events that are told apart in metrics."""
+"""The event types that metrics distinguish."""
 
 from typing import Final
 
@@ -39,13 +39,13 @@ KNOWN_EVENT_TYPES: Final = frozenset(
         "voice-request",
     }
 )
-"""The types that Vapi documents. Others are accepted as well; as a label they are `other`."""
+"""The types that Vapi documents. Other types are accepted too; as a label they are `other`."""
 
 
 EVENT_TYPE_LABELS: Final = (*sorted(KNOWN_EVENT_TYPES), OTHER_EVENT_TYPE)
 
 
 def event_type_label(event_type: str) -> str:
-    """A label of bounded cardinality: strangers choose types, and each would be a series."""
+    """A label of bounded cardinality: untrusted senders choose types, and each is a series."""
     base = event_type.partition("[")[0]
     return base if base in KNOWN_EVENT_TYPES else OTHER_EVENT_TYPE

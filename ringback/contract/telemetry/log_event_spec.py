@@ -5,9 +5,9 @@ from ringback.contract.telemetry.service_name import Service
 
 
 class LogEventSpec(str):  # ruff: ignore[subclass-builtin]  # the logger and JSON take a text as it is
-    """The name of a kind of log line; as a text it is what stands in the line.
+    """The name of a kind of log line; as a text it is the name in the line.
 
-    `fields` are all that such a line may hold beside those that every line has.
+    `fields` are all fields that such a line may have beside those of every line.
     """
 
     __slots__ = ("fields", "services", "tells")

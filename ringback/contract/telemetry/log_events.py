@@ -7,7 +7,7 @@ from ringback.contract.telemetry.shared_log_events import SharedLogEvent
 
 
 class LogEvent(GatewayLogEvent, ProcessorLogEvent, MetricsServiceLogEvent, SharedLogEvent):
-    """Every kind of log line. One wide line per webhook, one per attempt, one per call."""
+    """Every kind of log line. There is one wide line per webhook, attempt and call."""
 
 
 def all_log_events() -> tuple[LogEventSpec, ...]:

@@ -10,10 +10,10 @@ COMMON_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "service": "Who writes.",
     }
 )
-"""What every line has."""
+"""The fields of every line."""
 
 ERROR_FIELD: Final = "exception"
-"""Lines about an error that nobody foresaw have it as well: the traceback."""
+"""Lines about an unexpected error also have this field: the traceback."""
 
 LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -90,4 +90,4 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "within_s": "How many seconds it had.",
     }
 )
-"""What the fields mean that stand in some lines."""
+"""The meaning of the fields that some lines have."""

@@ -6,7 +6,7 @@ from ringback.contract.telemetry.service_name import Service
 
 
 class Kind(StrEnum):
-    """The words are those of Prometheus."""
+    """Prometheus's names for the types."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -15,7 +15,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """What the values of a label are, where the contract cannot list them. They are few."""
+    """A label whose values the contract cannot list. There are few of them."""
 
     means: str
 
@@ -25,9 +25,9 @@ LabelValues = tuple[str, ...] | Open
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MetricSpec:
-    """One family of series: what it measures, its labels with all values they may take.
+    """One family of series: what it measures, and its labels with all possible values.
 
-    The name ends in its unit. `buckets` are the upper bounds of a histogram, without the infinite.
+    The name ends in its unit. `buckets` are the upper bounds of a histogram, without infinity.
     """
 
     name: str

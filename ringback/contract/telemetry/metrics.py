@@ -7,9 +7,9 @@ from ringback.contract.telemetry.shared_metrics import SharedMetric
 
 
 class Metric(GatewayMetric, ProcessorMetric, MetricsServiceMetric, SharedMetric):
-    """Every metric there is.
+    """Every metric.
 
-    Four names are older than Ringback, and dashboards out there use them: `webhook_total`,
+    Four names are older than Ringback and used by existing dashboards: `webhook_total`,
     `webhook_completed_total`, `webhook_processing_duration_seconds` and
     `webhook_dead_letter_queue_size`.
     """

@@ -188,4 +188,4 @@ class _WorkLogEvent:
 
 
 class ProcessorLogEvent(_LifeLogEvent, _WorkLogEvent):
-    """Of the process itself, and of what it has in hand."""
+    """About the process itself, and its webhooks in flight."""

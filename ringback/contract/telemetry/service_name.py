@@ -2,7 +2,7 @@ from enum import StrEnum
 
 
 class Service(StrEnum):
-    """Who emits. The word stands in each log line, and is the job of Prometheus."""
+    """The emitting service. The value is in each log line, and is the Prometheus job."""
 
     GATEWAY = "gateway"
     PROCESSOR = "processor"

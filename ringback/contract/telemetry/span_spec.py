@@ -6,7 +6,7 @@ from ringback.contract.telemetry.service_name import Service
 
 
 class SpanKind(StrEnum):
-    """The words are those of OpenTelemetry."""
+    """OpenTelemetry's names for the kinds."""
 
     SERVER = "SERVER"
     CLIENT = "CLIENT"
