@@ -22,7 +22,7 @@ _FOUND, _NOT_AUDITED = 1, 3
 
 
 def asked(requirements: Path) -> Verdict | None:
-    """What the service of PyPI says of all that is pinned; None where it does not answer."""
+    """PyPI's report on all pinned packages; None when it does not answer."""
     program = str(Path(sys.executable).with_name("pip-audit"))
     command = [program, "--require-hashes", "--disable-pip"]
     options = ["--requirement", str(requirements), "--format", "json", "--progress-spinner", "off"]
@@ -36,7 +36,7 @@ def asked(requirements: Path) -> Verdict | None:
 
 
 def told(verdict: Verdict | None) -> tuple[int, str]:
-    """The exit status, and what a person reads."""
+    """The exit status and the text for a person."""
     if verdict is None or not verdict.audited:
         return _NOT_AUDITED, "NOT AUDITED: the vulnerability service of PyPI cannot be reached."
     if verdict.found:

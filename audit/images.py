@@ -1,6 +1,6 @@
-"""Whether the images that `deploy/` pins are still supported, by what is declared here.
+"""Whether the images that `deploy/` pins are still supported, by the table in this file.
 
-Nobody is asked: a version is looked up in the table, which says where its date comes from. A new
+It makes no request: a version is looked up in the table, which names the source of each date. A new
 image or a new series needs a line.
 """
 
@@ -18,7 +18,7 @@ _OWN = "ringback"
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """`until` is the last day of fixes; None where the project names none."""
+    """`until` is the last day of fixes; None if the project publishes no date."""
 
     until: date | None
     source: str
@@ -26,7 +26,7 @@ class Support:
 
 _POSTGRESQL_18 = Support(date(2030, 11, 14), "https://www.postgresql.org/support/versioning/")
 
-#: By image and series: the major version where that is what is supported, else major and minor.
+#: By image and series: the major version if support is by major version, else major and minor.
 SUPPORTED = {
     ("postgres", "18"): _POSTGRESQL_18,
     ("ghcr.io/cloudnative-pg/postgresql", "18"): _POSTGRESQL_18,
@@ -58,7 +58,7 @@ def pinned_images(folder: Path) -> set[tuple[str, str, str]]:
 
 
 def warnings(images: Iterable[tuple[str, str, str]], today: date) -> Iterator[str]:
-    """A line for each image that is past its end, or of which that is not known."""
+    """A line for each image that is out of support, or whose support is unknown."""
     for name, major, minor in sorted(images):
         version = f"{major}.{minor}"
         support = SUPPORTED.get((name, version)) or SUPPORTED.get((name, major))

@@ -1,4 +1,4 @@
-"""What pip-audit's report means."""
+"""The result of pip-audit's report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How many packages were looked up, a line for each weakness, and who was not looked up.
+    """How many packages were checked, a line for each weakness, and which were not checked.
 
-    pip-audit itself calls a report without weaknesses good, also where nothing was looked up.
+    pip-audit itself passes a report without weaknesses, even if it checked nothing.
     """
 
     audited: int

@@ -1,1 +1,1 @@
-"""Proves that nothing accepted is lost: a load with a ledger, faults, and a verdict on each."""
+"""Tests that no accepted webhook is lost: a load with a ledger, faults, and a verdict on each."""

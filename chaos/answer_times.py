@@ -1,4 +1,4 @@
-"""How long clients waited for the answers that said yes. Pure."""
+"""How long clients waited until a webhook was accepted. Pure."""
 
 import math
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ def percentile_s(
     since: float = -math.inf,
     until: float = math.inf,
 ) -> float | None:
-    """Give the time in which so many per cent of the accepted were answered; None if none was.
+    """Give the answer time below which this percentage of accepted requests is; None without any.
 
-    Of those that were sent between the two moments, in seconds since 1970.
+    Only those sent between the two moments, in seconds since 1970.
     """
     waits = sorted(
         offer.answered_at - offer.sent_at

@@ -27,7 +27,7 @@ _EXAMPLES = """Examples:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit status; errors that a person can mend are a sentence."""
+    """Run one command and return its exit status; errors that a person can fix are a sentence."""
     app = App(
         name="python -m chaos",
         help="Prove that nothing accepted is lost, here or on an installation of your own.",

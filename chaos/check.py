@@ -71,7 +71,7 @@ async def _from_database(
 ) -> tuple[list[Logged], Mapping[str, int] | None]:
     rows = await database_log.logged(connection, offers)
     effects = await database_log.effects(connection, offers)
-    # A table without any of them says that other handlers ran.
+    # A table without any of them means that other handlers ran.
     return rows, effects or None
 
 

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 async def logged(connection: asyncpg.Connection, offers: Sequence[Offered]) -> list[Logged]:
-    """Read what the log holds of the events that were offered."""
+    """Read the log's rows for the events that were offered."""
     found = []
     for events in _parts(sorted({offer.event for offer in offers})):
         found += await connection.fetch(load("chaos", "logged.sql"), events)
@@ -26,7 +26,7 @@ async def logged(connection: asyncpg.Connection, offers: Sequence[Offered]) -> l
 async def effects(
     connection: asyncpg.Connection, offers: Sequence[Offered]
 ) -> Mapping[str, int] | None:
-    """Count the effects of each event; None where the suite's table was never made."""
+    """Count the effects of each event; None if the suite's table does not exist."""
     if not await connection.fetchval(load("chaos", "has_effects.sql")):
         return None
     found = []
@@ -36,12 +36,12 @@ async def effects(
 
 
 def accepted_ids(offers: Sequence[Offered]) -> list[UUID]:
-    """Give the job ids of what was accepted, in the order of their making."""
+    """Give the job ids of the accepted webhooks, in creation order."""
     return sorted(UUID(offer.job_id) for offer in offers if offer.is_accepted and offer.job_id)
 
 
 async def unfinished(connection: asyncpg.Connection, ids: Sequence[UUID]) -> list[UUID]:
-    """Give those of these webhooks, sorted, that have not come to their end, sorted too."""
+    """Give those of these webhooks that have not ended. Input and result are sorted."""
     left: list[UUID] = []
     for part in _parts(ids):
         rows = await connection.fetch(load("chaos", "unfinished.sql"), part, part[0], part[-1])

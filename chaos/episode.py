@@ -1,4 +1,4 @@
-"""One fault under a load of its own, from the first webhook to the verdict."""
+"""One fault under its own load, from the first webhook to the verdict."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ _POLL_OF_ONE_S = 0.0003
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one fault came to. `broken` has a sentence for each promise that was not kept."""
+    """The result of one fault. `broken` has a sentence for each broken promise."""
 
     fault: Fault
     verdict: Verdict
@@ -36,9 +36,9 @@ class Outcome:
 async def play(
     stage: Stage, fault: Fault, *, per_s: float, until_recovered: bool = False
 ) -> Outcome:
-    """Put the fault while webhooks come, take it away, wait for all to finish, and judge.
+    """Start the fault under load, end it, wait for all webhooks to finish, and judge.
 
-    With `until_recovered` they come until all that was accepted before is finished.
+    With `until_recovered` the load lasts until all that was accepted before is finished.
     """
     began = time.monotonic()
     stage.complaints.clear()
@@ -82,11 +82,11 @@ async def _judged(
 
 
 async def _until_finished(stage: Stage, offers: Sequence[Offered]) -> None:
-    """Wait for as long as it may take; what is not finished by then counts as lost."""
+    """Wait for as long as is allowed; what is not finished by then counts as lost."""
     deadline = time.monotonic() + _FINISHED_WITHIN_S
     left = database_log.accepted_ids(offers)
     async with stage.connection() as connection:
         while left and time.monotonic() < deadline:
-            # To ask for many takes the database its time, which others wait for.
+            # A query for many ids keeps the database busy, and others wait.
             await asyncio.sleep(max(_POLL_S, len(left) * _POLL_OF_ONE_S))
             left = await database_log.unfinished(connection, left)

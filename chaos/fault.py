@@ -1,4 +1,4 @@
-"""What a fault is: how it is put and taken away, and what must hold meanwhile."""
+"""What a fault is: how it starts and ends, and what must be true meanwhile."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -10,15 +10,14 @@ from chaos.load.webhook import Mix
 from chaos.stage import Stage
 
 Strike: TypeAlias = Callable[[Stage], AbstractAsyncContextManager[None]]
-"""Entering puts the fault, leaving takes it away and brings back what it broke.
+"""Entering starts the fault, leaving ends it and repairs what it broke.
 
-What a fault promises beyond the counts it looks at itself: a sentence in `stage.complaints` for
-each that was broken.
+It may check more promises than the counts: each broken one is a sentence in `stage.complaints`.
 """
 
 
 class Part(StrEnum):
-    """What a fault lays hands on. In the mix no two faults hold the same part at once."""
+    """What a fault affects. In the mix no two faults affect the same part at once."""
 
     GATEWAY = "gateway"
     PROCESSOR = "processor"
@@ -31,14 +30,14 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong. What it may cost stands here; all else must be 0."""
+    """One thing that goes wrong, with what it may cost; all other costs must be 0."""
 
     name: str
     sentence: str
     part: Part
     strike: Strike
     hold_s: float = 0.0
-    """How long it stays. Some take their own time to be put or taken away."""
+    """How long it lasts. Some take extra time to start or end."""
     may_refuse: bool = False
     """Whether webhooks may be refused: only where the spool itself cannot work."""
     may_not_answer: bool = False
@@ -48,7 +47,7 @@ class Fault:
     may_burn: bool = False
     """Whether webhooks may need more attempts than their payloads ask for."""
     resumes_within_s: float | None = None
-    """How soon after its end something must have been finished again."""
+    """How soon after its end a webhook must finish again."""
     mix: Mix = field(default_factory=Mix)
     is_mixed: bool = True
-    """Whether it can come at any moment, beside others."""
+    """Whether it can start at any moment, beside others."""

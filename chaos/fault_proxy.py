@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that does to connections what networks do to them."""
+"""A TCP proxy on loopback that simulates network faults."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ _TURNS_TO_BE_SERVED = 10
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 _Line: TypeAlias = "asyncio.Queue[tuple[float, bytes]]"
-"""What is under way in one direction, with the moment at which it arrives; b"" is its end."""
+"""Data in transit in one direction, with the time at which it arrives; b"" is the end."""
 
 
 def _set() -> asyncio.Event:
@@ -29,7 +29,7 @@ def _set() -> asyncio.Event:
 
 @dataclass(slots=True, eq=False)
 class _Passage:
-    """One connection through us: a client's end and the server's."""
+    """One connection through the proxy: the client's end and the server's."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -43,9 +43,9 @@ class _Passage:
 
 
 class FaultProxy:
-    """Passes bytes to a port on loopback while it is entered, and no better than it is told to.
+    """Forwards bytes to a port on loopback inside this context, with the faults it is set to.
 
-    A side that ends its connection ends the other side's, as soon as that word passes.
+    When one side closes its connection, the other side's is closed as soon as the end arrives.
     """
 
     def __init__(self, port: int) -> None:
@@ -72,7 +72,7 @@ class FaultProxy:
         return int(self._server.sockets[0].getsockname()[1])
 
     def through(self, url: str) -> str:
-        """The same URL by way of this proxy."""
+        """The same URL through this proxy."""
         parts = urlsplit(url)
         netloc = parts.netloc.replace(f":{parts.port}", f":{self.port}")
         return urlunsplit(parts._replace(netloc=netloc))
@@ -88,7 +88,7 @@ class FaultProxy:
             passage.abort(with_reset=True)
 
     def refuse(self) -> None:
-        """End every connection, and take no new one until `accept`."""
+        """Close every connection, and refuse new ones until `accept`."""
         self._refusing = True
         self.cut()
 
@@ -96,31 +96,31 @@ class FaultProxy:
         self._refusing = False
 
     def withhold(self) -> None:
-        """From now on nothing that a client sends reaches the server. What comes back does."""
+        """From now on nothing from clients reaches the server. Answers still arrive."""
         self._onward.clear()
 
     def silence(self) -> None:
-        """From now on nothing passes either way, not even an end. Connections can be made."""
+        """From now on nothing passes either way, not even a close. Connections can be made."""
         self._onward.clear()
         self._back.clear()
 
     def release(self) -> None:
-        """What was withheld passes, and all that follows."""
+        """Forward what was withheld, and everything that follows."""
         self._onward.set()
         self._back.set()
 
     def strand(self) -> None:
-        """Nothing ever passes again on the connections that there are; new ones are served.
+        """Nothing passes again on the existing connections; new ones work.
 
-        So it is when a firewall has forgotten them: neither side is told.
+        This is what happens when a firewall has dropped its state: neither side is notified.
         """
         for passage in self._passages:
             passage.passes.clear()
 
     def lose_stranded(self) -> None:
-        """The server is told of the end of what is stranded, as by a keepalive without an answer.
+        """Close stranded connections on the server's side, like a keepalive without an answer.
 
-        Its clients are not.
+        Their clients are not notified.
         """
         for passage in self._passages:
             if not passage.passes.is_set():
@@ -138,8 +138,8 @@ class FaultProxy:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        # Who is at the door at this moment would otherwise be served after the end, or let in and
-        # left there: it takes the loop some turns to bring him to `_serve`.
+        # A connection arriving at this moment would otherwise be served after the end, or be
+        # accepted and left open: the loop needs some turns before it calls `_serve`.
         self.refuse()
         for _ in range(_TURNS_TO_BE_SERVED):
             await asyncio.sleep(0)
@@ -183,7 +183,7 @@ class FaultProxy:
             asyncio.ensure_future(_give(back, passage.client, self._back, passage.passes)),
         ]
         try:
-            # Who gives ends by an error; who takes waits until that.
+            # The writer ends with an error; the reader waits until then.
             await asyncio.gather(*parts)
         finally:
             for part in parts:
@@ -205,7 +205,7 @@ class FaultProxy:
 async def _give(
     line: _Line, writer: asyncio.StreamWriter, flows: asyncio.Event, passes: asyncio.Event
 ) -> None:
-    """Hand on what is due while both allow it. Raises ConnectionError at its end."""
+    """Forward what is due while both ends allow it. Raises ConnectionError at its end."""
     loop = asyncio.get_running_loop()
     while True:
         due, chunk = await line.get()

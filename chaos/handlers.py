@@ -34,7 +34,7 @@ class PlannedFailure(Exception):  # ruff: ignore[error-suffix-on-exception-name]
 
 @handles(Kind.WRITTEN, transaction=True)
 async def leave_effect(event: Event, connection: asyncpg.Connection) -> None:
-    """Write the effect, then do as the payload asks: what fails takes its effect with it."""
+    """Write the effect, then do as the payload asks: a failure rolls its effect back."""
     plan = event.message["chaos"]
     if event.attempt < plan.get("misusesUntilAttempt", 1):
         await _misuse(int(plan["misuse"]), connection)
@@ -57,7 +57,7 @@ async def _misuse(number: int, connection: asyncpg.Connection) -> None:
 
 @handles(Kind.PLAIN)
 async def act_outside(event: Event) -> None:
-    """Take the way of a handler that acts outside the database."""
+    """Act like a handler with effects outside the database."""
     await _as_asked(event)
 
 
@@ -66,7 +66,7 @@ async def _as_asked(event: Event) -> None:
     if plan.get("killsProcess"):
         os.kill(os.getpid(), signal.SIGKILL)
     if "blocksUntil" in plan:
-        # ruff: ignore[blocking-sleep-in-async-function]  # the mistake that is to be shown
+        # ruff: ignore[blocking-sleep-in-async-function]  # the mistake under test
         time.sleep(max(0.0, plan["blocksUntil"] - time.time()))
     if event.attempt < plan.get("hangsUntilAttempt", 1):
         await asyncio.Event().wait()

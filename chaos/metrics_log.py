@@ -1,4 +1,4 @@
-"""How webhooks ended, read through the metrics API: for who has no way to the database."""
+"""How webhooks ended, from the metrics API: for use without access to the database."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _AT_ONCE = 16
 
 
 async def logged(client: MetricsClient, offers: Sequence[Offered]) -> list[Logged]:
-    """Ask for each accepted webhook. Raises MetricsError."""
+    """Query each accepted webhook. Raises MetricsError."""
     gate = asyncio.Semaphore(_AT_ONCE)
     accepted = [offer for offer in offers if offer.is_accepted]
     found = await asyncio.gather(*(_ask(client, offer, gate) for offer in accepted))

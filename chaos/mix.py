@@ -1,4 +1,4 @@
-"""Which faults come when, in a mix: the same seed gives the same plan. Pure."""
+"""Which faults start when in a mix: the same seed gives the same plan. Pure."""
 
 import random
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from chaos.fault import Fault, Part
 
 _LONGEST_PAUSE_S = 6.0
 _SETTLES_S = 12.0
-"""How long a part is left alone after its fault: a node that was killed needs that to come back."""
+"""How long a part rests after its fault: a killed node needs that to recover."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """One fault, so many seconds after the beginning, for so long."""
+    """One fault: its start in seconds after the beginning, and its duration."""
 
     fault: Fault
     at_s: float
@@ -21,7 +21,7 @@ class Strike:
 
 
 def plan(faults: Sequence[Fault], *, seed: int, seconds: float) -> list[Strike]:
-    """Spread faults over the time, so that up to two parts are hit at once, none twice at once."""
+    """Spread faults over the time: at most two parts at once, and no part twice at once."""
     # ruff: ignore[suspicious-non-cryptographic-random-usage]  # a plan to be repeated is no secret
     chance = random.Random(seed)
     mixed = [fault for fault in faults if fault.is_mixed]
@@ -33,7 +33,7 @@ def plan(faults: Sequence[Fault], *, seed: int, seconds: float) -> list[Strike]:
         if now >= seconds:
             return strikes
         free = [fault for fault in mixed if busy_until.get(fault.part, 0.0) <= now]
-        # Two at once: the next one waits for a place.
+        # Two are running: the next one waits.
         if sum(until - _SETTLES_S > now for until in busy_until.values()) > 1 or not free:
             continue
         fault = chance.choice(free)

@@ -1,4 +1,4 @@
-"""The mix as one fault: its strike carries out a plan."""
+"""The mix as one fault that runs a plan."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -11,7 +11,7 @@ from chaos.stage import Stage
 
 
 def mixed(faults: Sequence[Fault], *, seed: int, seconds: float) -> Fault:
-    """Give a fault that puts the faults of a plan; it may cost what any of them may."""
+    """Give a fault that runs the faults of a plan; it may cost what any of them may."""
     strikes = plan(faults, seed=seed, seconds=seconds)
     struck = [strike.fault for strike in strikes]
 

@@ -14,7 +14,7 @@ from ringback.local.ports import BrokerPorts, ServicePorts, free_ports, named_po
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nodes:
-    """What runs before the services do, and the ports that are left for them."""
+    """The nodes that run before the services start, and the ports left for the services."""
 
     broker: PrivateBroker
     database: PrivateDatabase
@@ -23,7 +23,7 @@ class Nodes:
     service_ports: ServicePorts
 
     def urls_through_links(self) -> tuple[str, str]:
-        """Broker and database, by way of the proxies."""
+        """Broker and database, through the proxies."""
         return (
             self.broker_link.through(self.broker.amqp_url()),
             self.database_link.through(self.database.url()),

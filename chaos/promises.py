@@ -1,4 +1,4 @@
-"""What must hold of a fault's verdict. Pure."""
+"""What must be true of a fault's verdict. Pure."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Several of one service over one broker and one database, each on ports of its own."""
+"""Several replicas of one service with one broker and one database, on different ports."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -35,9 +35,9 @@ class Replica:
 async def replicas(
     name: str, count: int, around: Surroundings, **variables: str
 ) -> AsyncGenerator[tuple[Replica, ...], None]:
-    """Run `count` of the service `name`; all are ready. They have ended when the context is left.
+    """Run `count` replicas of the service `name`, all ready. They end with the context.
 
-    `variables` are added to their environment. Each has a folder of its own, for its spool.
+    `variables` are added to their environment. Each has its own folder, for its spool.
     """
     async with AsyncExitStack() as stack:
         found = [

@@ -1,4 +1,4 @@
-"""Whether what is counted beside the log is what the log holds: statistics, ledger, partitions."""
+"""Whether the counts beside the log match the log: statistics, ledger, partitions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,9 +16,9 @@ _DAYS_AHEAD = 7
 async def rollup_faults(
     connection: asyncpg.Connection, clients: Sequence[MetricsClient], accepted: int
 ) -> list[str]:
-    """A sentence for each count that is not right; empty: all are. All must be finished by now.
+    """A sentence for each wrong count; empty if all are right. Run it when all is finished.
 
-    Each metrics service is asked. `accepted` is how often clients were answered 200.
+    Each metrics service is queried. `accepted` is how often clients were answered 200.
     """
     summaries = [(await client.delivery_stats("24h")).summary for client in clients]
     totals = await connection.fetchrow(load("chaos", "totals.sql"))
@@ -28,7 +28,7 @@ async def rollup_faults(
 def faults(
     totals: Mapping[str, Any], summaries: Sequence[DeliverySummary], accepted: int
 ) -> Iterator[str]:
-    """Hold the totals of the log against the summaries and against what was accepted. Pure."""
+    """Compare the totals of the log with the summaries and with the accepted count. Pure."""
     for number, summary in enumerate(summaries, start=1):
         for name in _COUNTED:
             told = getattr(summary, name)

@@ -23,7 +23,7 @@ from ringback.cli.failure import BadInputError
 from ringback.cli.terminal import EXIT_FAILED, out
 
 _SETTLED_S = 5.0
-"""A quorum queue that is killed right after its making may stay without a leader."""
+"""A quorum queue that is killed right after its creation may stay without a leader."""
 
 _MIX = "mix"
 
@@ -71,7 +71,7 @@ def _run(
 
 
 async def _until_told(work: Coroutine[None, None, int]) -> int:
-    """Clear away what was started also when we are terminated."""
+    """Clean up what was started also when this process is terminated."""
     task = asyncio.ensure_future(work)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await task
@@ -99,14 +99,14 @@ async def _play_all(
 
 
 def _progress(console: Console, place: str, fault: Fault) -> AbstractContextManager[object]:
-    """Say which fault is on, where a person looks; elsewhere rows alone."""
+    """Show the current fault, if a person is watching; otherwise only rows."""
     if not console.is_terminal:
         return nullcontext()
     return console.status(f"{place}  [bold]{fault.name}[/]  {fault.sentence}")
 
 
 def _write(results: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write after each fault, so that a run that is broken off leaves what it found."""
+    """Write after each fault, so that an interrupted run leaves its results."""
     results.write_text(markdown(outcomes), encoding="utf-8")
 
 

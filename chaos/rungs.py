@@ -1,4 +1,4 @@
-"""What waits on the rungs of the ladder."""
+"""The messages that wait in the retry queues."""
 
 import asyncio
 import time
@@ -10,11 +10,11 @@ from chaos.stage import LADDER, Stage
 _WITHIN_S = 15.0
 _POLL_S = 0.1
 _TRIED = 2
-"""How many rungs the webhooks of a load climb."""
+"""How many retry queues the webhooks of a load use."""
 
 
 async def something_on_each(stage: Stage) -> None:
-    """Wait until something waits on each rung that webhooks of the load climb, or complain."""
+    """Wait until each retry queue that the load uses has a message, or complain."""
     async with await aio_pika.connect(stage.broker.amqp_url()) as connection:
         channel = await connection.channel()
         deadline = time.monotonic() + _WITHIN_S

@@ -42,7 +42,7 @@ async def offer(stage: Stage, body: bytes) -> tuple[int, str | None]:
 async def ended(
     stage: Stage, job_ids: Sequence[str], *, within_s: float
 ) -> Mapping[str, tuple[str, str]]:
-    """Wait for their ends, and give status and error class of each that has one by then."""
+    """Wait for them to end, and give status and error class of each that has."""
     deadline = time.monotonic() + within_s
     while True:
         async with stage.connection() as connection:

@@ -11,7 +11,7 @@ from ringback.local.run_to_end import run_to_end
 
 _SIZE = "64m"
 _BROKER_BYTES = 1024 * 1024 * 1024
-"""What the broker needs, and what its alarm wants to be free."""
+"""What the broker needs, and the free space that its alarm requires."""
 
 _MOUNT_S = 10.0
 _CHUNK = b"\0" * 65_536
@@ -27,9 +27,9 @@ def spool_settings(disk: "SpoolDisk") -> Mapping[str, str]:
 
 
 class SpoolDisk:
-    """While it is entered, `folder` is a file system of its own, if this user may mount one.
+    """Inside this context `folder` is its own file system, if this user may mount one.
 
-    It lies in memory: it shows what becomes of a full disk, not how fast a disk is.
+    It is in memory: it shows the effects of a full disk, not the speed of a disk.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +37,7 @@ class SpoolDisk:
         self.is_own = False
 
     def fill(self) -> None:
-        """Leave no byte free. Only on a file system of its own."""
+        """Leave no byte free. Only on its own file system."""
         assert self.is_own, "nobody else's disk is filled"
         handle = os.open(self.folder / _FILLER, os.O_CREAT | os.O_WRONLY)
         try:
@@ -70,9 +70,9 @@ class SpoolDisk:
 
 
 class BrokerDisk:
-    """While it is entered, `folder` is a file system of its own in a sparse file, where that works.
+    """Inside this context `folder` is its own file system in a sparse file, if possible.
 
-    Not one in memory: to fill it would take as much of that.
+    Not one in memory: filling it would use as much memory.
     """
 
     def __init__(self, folder: Path, image: Path) -> None:
@@ -81,7 +81,7 @@ class BrokerDisk:
         self._image = image
 
     def fill(self) -> None:
-        """Leave no block free. Only on a file system of its own."""
+        """Leave no block free. Only on its own file system."""
         assert self.is_own, "nobody else's disk is filled"
         handle = os.open(self.folder / _FILLER, os.O_CREAT | os.O_WRONLY)
         try:

@@ -1,4 +1,4 @@
-"""All of Ringback with a broker and a database of its own, for faults to be put against."""
+"""All of Ringback with its own broker and database, ready for faults."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ JWT_SECRET = "a secret of the chaos suite and of nobody else"  # ruff: ignore[ha
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """What runs. Each service is started again when it dies; the nodes are left to the faults."""
+    """What runs. Each service is restarted when it dies; the nodes are left to the faults."""
 
     broker: PrivateBroker
     database: PrivateDatabase
@@ -55,9 +55,9 @@ class Stage:
     spool_disk: SpoolDisk
     broker_disk: BrokerDisk
     complaints: list[str]
-    """What faults found that should not be; emptied for each."""
+    """Problems that faults found; emptied for each fault."""
     declared_at: float
-    """When the queues were made, by the monotonic clock."""
+    """When the queues were created, by the monotonic clock."""
 
     @property
     def services(self) -> tuple[Supervised, ...]:
@@ -78,7 +78,7 @@ class Stage:
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[asyncpg.Connection, None]:
-        """A connection to the database, as its owner. One that is away is waited for."""
+        """A connection to the database, as its owner. It waits while the database is down."""
         connection = await _connection(self.database.url())
         try:
             yield connection
@@ -99,10 +99,10 @@ async def _connection(url: str) -> asyncpg.Connection:
 
 @asynccontextmanager
 async def running_stage(folder: Path, *, is_measured: bool = False) -> AsyncGenerator[Stage, None]:
-    """Start everything below `folder`; all of it has ended when the context is left.
+    """Start everything below `folder`; all of it has ended when the context ends.
 
-    With `is_measured` the services use both nodes and the disk as those of users do. Else links can
-    be spoiled, by proxies of ours, and the disk of the spool be filled.
+    With `is_measured` the services use both nodes and the disk as users' services do. Otherwise
+    proxies can disturb the links, and the disk of the spool can be filled.
     """
     async with AsyncExitStack() as stack:
         broker_disk = BrokerDisk(folder / "broker" / "data", folder / "broker.ext4")
@@ -149,7 +149,7 @@ async def _prepare(nodes: Nodes) -> None:
 
 
 async def install(database_url: str) -> None:
-    """Make the suite's table of effects; one that is there stays as it is."""
+    """Create the suite's table of effects; an existing one is left unchanged."""
     connection = await asyncpg.connect(database_url, timeout=10, command_timeout=60)
     try:
         await connection.execute(load("chaos", "install.sql"))

@@ -19,7 +19,7 @@ _LIVE_WITHIN_S = 1.0
 
 
 class Supervised:
-    """Runs a service while it is entered. It is restarted half a second after its end."""
+    """Runs a service inside this context. It is restarted half a second after its end."""
 
     def __init__(self, spec: ServiceSpec, env: Mapping[str, str], log_dir: Path) -> None:
         self.spec = spec
@@ -45,7 +45,7 @@ class Supervised:
         self._watch.cancel()
         with suppress(asyncio.CancelledError):
             await self._watch
-        # One that is frozen would not hear that it is to stop.
+        # A frozen process would not receive the signal to stop.
         self.thaw()
         await self.running.stop()
 
@@ -61,12 +61,12 @@ class Supervised:
         await child.ended(_DIES_WITHIN_S)
 
     async def restart(self, changes: Mapping[str, str]) -> None:
-        """Kill it; from now on it runs with these variables besides its own."""
+        """Kill it; from now on it runs with these additional variables."""
         self._changes = changes
         await self.kill()
 
     def freeze(self) -> None:
-        """Stop it where it stands: its connections stay open, and nobody is there."""
+        """Freeze the process: its connections stay open, and nothing answers."""
         self.running.child.send_group(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -76,11 +76,11 @@ class Supervised:
         return await is_ready(self.spec.exposition_port)
 
     async def is_live(self) -> bool:
-        """Ask what a cluster asks; a process that does not answer in a second is not."""
+        """Probe liveness as a cluster does: it fails if the process does not answer in a second."""
         return await answers_ok(self.spec.exposition_port, "/livez", timeout_s=_LIVE_WITHIN_S)
 
     async def ready(self, *, within_s: float) -> None:
-        """Wait until it says that it is ready, in this life or a later one; LocalStackError."""
+        """Wait until it is ready, in this run or a later one; raises LocalStackError."""
         deadline = time.monotonic() + within_s
         while not await self.is_ready():
             if time.monotonic() > deadline:

@@ -48,7 +48,7 @@ _WIDTH = 9
 
 
 def headings_text() -> str:
-    """Give the head of the table for a terminal; rows come one by one, so widths are fixed."""
+    """Give the header for a terminal; rows are printed one by one, so widths are fixed."""
     return _columns(_SHORT)
 
 
@@ -61,7 +61,7 @@ def _columns(parts: Sequence[str]) -> str:
 
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
-    """Give the whole table, and below it what was not as promised."""
+    """Give the whole table, and below it every broken promise."""
     rows = [cells(outcome) for outcome in outcomes]
     lines = [_line(HEADINGS), _line(["---", *["---:"] * (len(HEADINGS) - 1)]), *map(_line, rows)]
     broken = [

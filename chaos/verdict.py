@@ -1,4 +1,4 @@
-"""What became of what was offered: the ledger held against the log and the effects. Pure."""
+"""Compares the ledger of offered webhooks with the log and the effects. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ FINAL = frozenset({COMPLETED, DEAD_LETTER, DUPLICATE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
-    """What the delivery log holds of one webhook."""
+    """The delivery log's data about one webhook."""
 
     job_id: str
     event: str
@@ -42,15 +42,15 @@ class Verdict:
     duplicates: int
     dead_letters: int
     burned: int
-    """Attempts beyond those that the payloads asked for, of webhooks that completed."""
+    """Attempts of completed webhooks beyond those that the payloads asked for."""
     gap_s: float
     """The longest time in which nothing was accepted while webhooks were offered."""
     p99_s: float | None
     """In which 99 of 100 of the accepted were answered, from the fault's beginning on."""
     resumed_s: float | None
-    """From the end of the fault until the next webhook was finished; None if none was."""
+    """From the end of the fault until the next webhook finished; None if none did."""
     recovered_s: float | None
-    """From the end of the fault until all that was accepted before it was finished."""
+    """From the end of the fault until everything accepted before it was finished."""
 
 
 def judge(
@@ -61,10 +61,10 @@ def judge(
     fault_began_at: float | None = None,
     fault_ended_at: float | None = None,
 ) -> Verdict:
-    """Hold the ledger against what the log holds of its events.
+    """Compare the ledger with the log's rows of its events.
 
-    `effects` counts the effects of each event whose handler writes one; None where nobody counts
-    them. `logged` may hold webhooks whose answer the client never saw: they may be finished, but
+    `effects` counts the effects of each event whose handler writes one; None if they are not
+    counted. `logged` may have webhooks whose answer the client never saw: they may be finished, but
     not twice.
     """
     rows = {row.job_id: row for row in logged}
@@ -104,7 +104,7 @@ class _Events:
         self._effects = effects
 
     def has_no_end(self, offer: Offered) -> bool:
-        """Say whether nobody finished the event, or its effect is missing."""
+        """Return whether the event is unfinished, or its effect is missing."""
         ends = {row.status for row in self._rows.get(offer.event, [])}
         if COMPLETED in ends:
             is_counted = self._effects is not None and offer.is_written
@@ -159,7 +159,7 @@ def _resumed_s(rows: Iterable[Logged], fault_ended_at: float | None) -> float | 
 def _recovered_s(
     accepted: Iterable[Offered], rows: Mapping[str, Logged], fault_ended_at: float | None
 ) -> float | None:
-    """Leave out what waits on the ladder by its own wish; None where something has no end."""
+    """Ignore webhooks whose payload asks for retries; None if something has not ended."""
     if fault_ended_at is None:
         return None
     rows_then = [
@@ -169,6 +169,6 @@ def _recovered_s(
     ]
     if any(row is None or row.status not in FINAL for row in rows_then):
         return None
-    # A dead letter that nobody tried has no time.
+    # A dead letter without an attempt has no time.
     ends = [row.finished_at for row in rows_then if row and row.finished_at is not None]
     return max(0.0, max(ends, default=fault_ended_at) - fault_ended_at)

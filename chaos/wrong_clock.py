@@ -14,7 +14,7 @@ def is_available() -> bool:
 
 
 def off_by(offset: str) -> dict[str, str]:
-    """Give the variables for a process whose clock is off, as by `+9d` or `-3d`."""
+    """Give the variables for a process with a wrong clock, by `+9d` or `-3d` for example."""
     return {
         "LD_PRELOAD": str(_LIBRARIES[0]),
         "FAKETIME": offset,

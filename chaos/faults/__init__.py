@@ -1,1 +1,1 @@
-"""The faults, a file for each family. A file's `FAULTS` is what the registry reads."""
+"""The faults, one file per family. The registry reads `FAULTS` of each file."""

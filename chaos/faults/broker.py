@@ -84,9 +84,9 @@ async def _some_service_says_so(stage: Stage) -> None:
 
 @asynccontextmanager
 async def _consumer_timeout(stage: Stage) -> AsyncGenerator[None, None]:
-    """Handlers take 6 s where the broker waits 2: it closes the channel of all that is in hand."""
+    """Handlers take 6 s but the broker waits 2: it closes the channel of all in-flight webhooks."""
     await _give_up_after(stage, timeout_ms=2_000, look_every_ms=500)
-    # A channel keeps the timeout that it began with.
+    # A channel keeps the timeout that it was opened with.
     await stage.processor.kill()
     await stage.processor.ready(within_s=30)
     try:

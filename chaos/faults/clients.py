@@ -1,4 +1,4 @@
-"""Clients that hang up while their webhook is stored, and a webhook that kills who works on it."""
+"""Clients that hang up while their webhook is stored, and a webhook that kills its processor."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ _ENDS_WITHIN_S = 90.0
 
 @asynccontextmanager
 async def _hanging_up(stage: Stage) -> AsyncGenerator[None, None]:
-    """Requests whose sender hangs up at another moment each: nobody is told what became of them."""
+    """Requests whose senders hang up at different moments: they get no answer."""
     events = [f"hung-up-{time.time_ns()}-{number}" for number in range(_HANG_UPS)]
     gate = asyncio.Semaphore(_AT_ONCE)
     async with asyncio.TaskGroup() as group:
@@ -65,7 +65,7 @@ async def _hang_up(stage: Stage, event: str, patience_s: float, gate: asyncio.Se
 
 @asynccontextmanager
 async def _poison(stage: Stage) -> AsyncGenerator[None, None]:
-    """One webhook of five kills the process each time, as a fault of the interpreter would."""
+    """One webhook in five kills the process each time, as an interpreter crash would."""
     event = f"poison-{time.time_ns()}"
     bodies = [special(f"{event}-{number}", Kind.WRITTEN) for number in range(5)]
     bodies[2] = special(event, Kind.WRITTEN, killsProcess=True)

@@ -1,4 +1,4 @@
-"""A PostgreSQL that restarts, throws its clients out, has no room for them, or holds a lock."""
+"""A PostgreSQL that restarts, closes its connections, has no free ones, or holds a lock."""
 
 import asyncio
 import time
@@ -45,7 +45,7 @@ async def _terminate_again_and_again(connection: asyncpg.Connection) -> None:
 
 @asynccontextmanager
 async def _full(stage: Stage) -> AsyncGenerator[None, None]:
-    """Take every connection that the server has, and throw out who had one before."""
+    """Take every connection that the server has, and close the existing ones."""
     hog = _Hog(stage.database.url())
     async with stage.connection() as connection, AsyncExitStack() as stack:
         stack.callback(hog.let_go)
@@ -60,7 +60,7 @@ async def _full(stage: Stage) -> AsyncGenerator[None, None]:
 
 
 class _Hog:
-    """Holds connections, for nothing but that nobody else has them."""
+    """Holds connections only so that no other client can have them."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -68,7 +68,7 @@ class _Hog:
         self._is_full = False
 
     async def take_all(self, connection: asyncpg.Connection) -> bool:
-        """Say whether none is left in the end."""
+        """Return whether no connection is free in the end."""
         deadline = time.monotonic() + _FULL_WITHIN_S
         while not self._is_full and time.monotonic() < deadline:
             await self._take_some()

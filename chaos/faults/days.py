@@ -1,4 +1,4 @@
-"""Clocks that are wrong, and days that the log does not hold."""
+"""Wrong clocks, and days without a partition in the log."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ _AWAY = {"RINGBACK_DATABASE_URL": "postgresql://127.0.0.1:1/ringback"}
 
 
 def _gateway_off_by(offset: str, *, can_correct: bool) -> Strike:
-    """One that cannot ask the database gives its webhooks the wrong time."""
+    """One that cannot reach the database gives its webhooks the wrong time."""
 
     @asynccontextmanager
     async def strike(stage: Stage) -> AsyncGenerator[None, None]:

@@ -1,4 +1,4 @@
-"""A disk without room: that of the spool while the broker is away, or the broker's own."""
+"""A full disk: the spool's while the broker is down, or the broker's own."""
 
 import asyncio
 import time
@@ -44,10 +44,10 @@ async def _full(stage: Stage) -> AsyncGenerator[None, None]:
 
 @asynccontextmanager
 async def _broker_full(stage: Stage) -> AsyncGenerator[None, None]:
-    """RabbitMQ does not come back by itself when there is room: it must be restarted.
+    """RabbitMQ does not recover on its own when there is room: it must be restarted.
 
-    Its quorum queues share one log, which gives up at the second write that finds no room.
-    Where its disk is not ours to fill, its alarm stands for that.
+    Its quorum queues share one log, which fails at the second write without room. If we cannot fill
+    its disk, its disk alarm is used instead.
     """
     if stage.broker_disk.is_own:
         await asyncio.to_thread(stage.broker_disk.fill)
@@ -62,7 +62,7 @@ async def _broker_full(stage: Stage) -> AsyncGenerator[None, None]:
 
 
 async def _fill(stage: Stage, job_ids: list[str]) -> None:
-    """Where the spool has no disk of its own, large webhooks bring it to its own bound instead."""
+    """If the spool has no disk of its own, large webhooks fill it to its own limit instead."""
     if stage.spool_disk.is_own:
         stage.spool_disk.fill()
     else:
@@ -79,7 +79,7 @@ async def _fill_by_webhooks(stage: Stage, job_ids: list[str]) -> None:
 
 
 async def _until(stage: Stage, wanted: int, job_ids: list[str], *, otherwise: str) -> None:
-    """Offer webhooks of our own until one is answered so; those accepted are noted."""
+    """Offer extra webhooks until one gets this answer; those accepted are recorded."""
     deadline = time.monotonic() + _CHANGES_WITHIN_S
     while True:
         body = special(f"full-{time.time_ns()}", Kind.WRITTEN)

@@ -22,7 +22,7 @@ _POLL_S = 0.3
 
 @asynccontextmanager
 async def _all_hang(stage: Stage) -> AsyncGenerator[None, None]:
-    """As many handlers as there may be hang at once; each is cut at the timeout of an attempt."""
+    """Every handler slot hangs at once; each attempt is cancelled at its timeout."""
     event = f"hung-{time.time_ns()}"
     kinds = (Kind.WRITTEN, Kind.PLAIN)
     bodies = [
@@ -49,7 +49,7 @@ async def _blocked(stage: Stage) -> AsyncGenerator[None, None]:
 
 @asynccontextmanager
 async def _misused(stage: Stage) -> AsyncGenerator[None, None]:
-    """Each way comes several times, amid the load, and each second attempt is a good one."""
+    """Each misuse happens several times under load, and each second attempt is a good one."""
     event = f"misuses-{time.time_ns()}"
     bodies = [
         special(

@@ -1,4 +1,4 @@
-"""The ladder is moved while webhooks wait on every rung, and moved back."""
+"""The retry schedule is changed while webhooks wait in every retry queue, and changed back."""
 
 import asyncio
 import os

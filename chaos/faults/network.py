@@ -1,4 +1,4 @@
-"""Links to the broker and to the database that are cut, reset, slow, or mute on one side."""
+"""Links to the broker and to the database that are cut, reset, slow, or silent on one side."""
 
 import asyncio
 import time
@@ -18,9 +18,9 @@ _LATENCY_S = 0.1
 _RESTORED_WITHIN_S = 30.0
 _RESUMES_WITHIN_S = 5.0
 _HEARTBEAT_S = 2.0 * HEARTBEAT_S
-"""When RabbitMQ gives up a client that does not answer its heartbeats, at the latest."""
+"""When RabbitMQ drops a client that does not answer its heartbeats, at the latest."""
 _KEEPALIVE_S = 25.0
-"""When PostgreSQL's machine does, by what our sessions ask of it. A proxy would answer that."""
+"""When PostgreSQL's machine does, by our sessions' settings. A proxy would answer for it."""
 
 Which = Callable[[Stage], FaultProxy]
 
@@ -77,7 +77,7 @@ def _slow(which: Which) -> Callable[[Stage], AsyncGenerator[None, None]]:
 def _half_open(
     which: Which, server_notices_after_s: float
 ) -> Callable[[Stage], AsyncGenerator[None, None]]:
-    """What the services hold is mute for good: they must notice by themselves."""
+    """The services' connections are silent for good: they must notice that themselves."""
 
     async def strike(stage: Stage) -> AsyncGenerator[None, None]:
         began = time.monotonic()

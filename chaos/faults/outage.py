@@ -1,4 +1,4 @@
-"""The two long outages whose figures the suite measures: a node that is stopped for a while."""
+"""The two long outages that the suite measures: a node that is stopped for a while."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Processes that die, and processes that stand still with their connections open."""
+"""Processes that die, and processes that freeze with their connections open."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager

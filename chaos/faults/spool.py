@@ -1,7 +1,7 @@
 """The spool's file is damaged while webhooks wait in it.
 
-Nothing brings back bytes that are destroyed, so each of these destroys what no webhook of the load
-is made of alone: a row that was copied before, the first page, or the head of the -wal.
+Destroyed bytes cannot be recovered, so each of these faults destroys only what no webhook of the
+load depends on: a row that was copied before, the first page, or the head of the -wal.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _HOLD_S = 2.0
 async def _damaged(
     stage: Stage, kind: str, damage: Callable[[Path], None]
 ) -> AsyncGenerator[None, None]:
-    """Let webhooks come into the spool, damage it, and let the broker take them again."""
+    """Fill the spool with webhooks, damage it, and let the broker accept them again."""
     before = await _kept(stage, kind)
     stage.broker_link.refuse()
     try:
@@ -50,7 +50,7 @@ async def _damaged(
 
 @asynccontextmanager
 async def _without_gateway(stage: Stage) -> AsyncGenerator[None, None]:
-    """Kill the gateway, and keep it from starting by having its folder."""
+    """Kill the gateway, and prevent its restart by locking its folder."""
     lock = FolderLock(stage.spool_disk.folder)
     while True:
         await stage.gateway.kill()
@@ -74,7 +74,7 @@ def _damage_row(path: Path) -> None:
 
 def _damage_first_page(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        # Else its newest version is in the -wal, and the one in the file is never read.
+        # Otherwise its newest version is in the -wal, and the one in the file is never read.
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
     _overwrite(path, _PAGE_BYTES)
 
@@ -118,7 +118,7 @@ async def _until_kept(stage: Stage, kind: str, *, more_than: float) -> None:
 
 
 async def _kept(stage: Stage, kind: str) -> float:
-    """Read from the gateway how many damaged rows or files it keeps."""
+    """Ask the gateway how many damaged rows or files it keeps."""
     url = f"http://{LOOPBACK}:{stage.gateway.spec.exposition_port}/metrics"
     try:
         async with aiohttp.ClientSession() as client, client.get(url) as answer:

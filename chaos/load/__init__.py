@@ -1,1 +1,1 @@
-"""The client: unique webhooks at an even rate, and a ledger of what each was answered."""
+"""The client: unique webhooks at an even rate, and a ledger of the answer to each."""

@@ -88,7 +88,7 @@ def _ledger(path: Path, plan: Load) -> LedgerWriter:
 
 @contextmanager
 def _shown(sending: Sending) -> Generator[Callable[[], None], None, None]:
-    """Show a line that follows the sending, where a person looks."""
+    """Show a line that is updated while sending, if a person is watching."""
     console = err()
     if not console.is_terminal:
         yield lambda: None

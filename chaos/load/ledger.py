@@ -1,8 +1,8 @@
-"""The client's own record of what it sent and what it was answered.
+"""The client's own record of what it sent and which answers it got.
 
-A file of JSON lines: one when a request is sent, one when its end is known. Each line is handed to
-the system as it is written, so the ledger outlives the client, however that dies. A request without
-a second line got no answer.
+A file of JSON lines: one when a request is sent, one when its result is known. Each line is passed
+to the system as it is written, so the ledger survives any death of the client. A request without a
+second line got no answer.
 """
 
 import time
@@ -21,19 +21,19 @@ _VERSION = 1
 
 
 class NoLedgerError(Exception):
-    """The file is no ledger; the text is a sentence that says so."""
+    """The file is no ledger; the text is a sentence about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
-    """One request: what it carried, and how it ended. Times are seconds since 1970."""
+    """One request: what it contained, and how it ended. Times are seconds since 1970."""
 
     number: int
     event: str
     is_written: bool
     """Whether a handler of the chaos suite leaves an effect of it."""
     attempts: int
-    """How many attempts it takes if nothing but the payload makes one fail."""
+    """How many attempts it needs if only the payload causes failures."""
     sent_at: float
     answered_at: float | None = None
     status: int | None = None
@@ -46,12 +46,12 @@ class Offered:
 
     @property
     def is_refused(self) -> bool:
-        """Whether an answer came that was no acceptance."""
+        """Whether it got an answer other than an acceptance."""
         return self.status is not None and not self.is_accepted
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether nobody told the client what became of it: it may have been stored, or not."""
+        """Whether the client got no answer: the webhook may have been stored, or not."""
         return self.status is None
 
 
@@ -88,7 +88,7 @@ class LedgerWriter:
         self._write({"n": number, "answered": time.time(), "status": status, "job": job_id})
 
     def failed(self, number: int, error: str) -> None:
-        """Told when it is known that no answer will come."""
+        """Record that no answer will arrive."""
         self._write({"n": number, "error": error})
 
     def _write(self, line: Mapping[str, Any]) -> None:
@@ -96,7 +96,7 @@ class LedgerWriter:
 
 
 def read_ledger(path: Path) -> list[Offered]:
-    """Read what was offered, in the order of sending. A torn last line is passed over.
+    """Read what was offered, in the order of sending. A torn last line is skipped.
 
     Raises NoLedgerError.
     """
@@ -105,7 +105,7 @@ def read_ledger(path: Path) -> list[Offered]:
             lines = file.read().split(b"\n")
     except OSError as exc:
         raise NoLedgerError(f"The ledger {path} cannot be read: {exc.strerror}.") from exc
-    # What follows the last line break was not wholly written.
+    # Whatever follows the last line break is incomplete.
     parsed = [_parse(path, line) for line in lines[:-1]]
     if not parsed or parsed[0].get("ledger") != _VERSION:
         raise NoLedgerError(f"The file {path} is no ledger that this version can read.")

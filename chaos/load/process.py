@@ -1,4 +1,4 @@
-"""The client as a process of its own, so that what judges does not slow what sends."""
+"""The client as a separate process, so that judging does not slow down sending."""
 
 import asyncio
 import os

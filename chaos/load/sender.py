@@ -46,9 +46,9 @@ async def send_all(
     sending: Sending,
     on_progress: Callable[[], None] = lambda: None,
 ) -> None:
-    """Send until the time is over or `stop` is set, then wait for the answers that are due.
+    """Send until the time is over or `stop` is set, then wait for the missing answers.
 
-    Every request is of its own task: those that hang do not keep the next from being sent.
+    Every request has its own task: those that hang do not delay the next one.
     """
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
@@ -71,7 +71,7 @@ async def send_all(
 
 
 async def _is_set(stop: asyncio.Event, until: float) -> bool:
-    """Wait until a moment of the monotonic clock, or for `stop`, and say whether that is set."""
+    """Wait until a moment of the monotonic clock, or for `stop`; return whether that is set."""
     left_s = until - time.monotonic()
     if left_s > 0:
         try:
@@ -110,7 +110,7 @@ async def _send(
 
 
 def job_id_in(text: bytes) -> str | None:
-    """Read the job id of an acceptance; None where there is none."""
+    """Read the job id of an acceptance; None if there is none."""
     try:
         answer = orjson.loads(text)
     except orjson.JSONDecodeError:

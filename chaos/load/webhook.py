@@ -1,4 +1,4 @@
-"""What the load sends. Pure: the same run and number give the same bytes."""
+"""The webhooks of the load. Pure: the same run and number give the same bytes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ class Kind(StrEnum):
     WRITTEN = "ringback.chaos.written"
     #: Its handler acts outside the database.
     PLAIN = "ringback.chaos.plain"
-    #: Nobody handles it.
+    #: It has no handler.
     LIGHT = "ringback.chaos.light"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """What the webhooks are like. Of every ten, `failing_in_ten` fail twice before they succeed."""
+    """The kinds of webhooks. Of every ten, `failing_in_ten` fail twice before they succeed."""
 
     failing_in_ten: int = 1
     is_resending: bool = True
@@ -43,7 +43,7 @@ class Webhook:
 
 
 def special(event: str, kind: Kind, *, padding_bytes: int = 0, **plan: float) -> bytes:
-    """The body of one event that asks its handler for more than to fail, or is a large one."""
+    """The body of one event with a special task for its handler, or of a large one."""
     return _body(event, kind, plan, padding="x" * padding_bytes or _PADDING)
 
 

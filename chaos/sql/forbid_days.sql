@@ -1,2 +1,2 @@
--- Let days be made by somebody else than the processor.
+-- Let a role other than the processor create the days.
 REVOKE EXECUTE ON FUNCTION ensure_webhook_days, ensure_webhook_partitions FROM ringback_processor

@@ -1,2 +1,2 @@
--- Lock what has not come to its end, as a careless script would.
+-- Lock unfinished webhooks, as a careless script would.
 SELECT id FROM webhook_delivery_log WHERE status IN ('pending', 'processing', 'failed') FOR UPDATE

@@ -1,4 +1,4 @@
--- What the log holds of these events, whether or not their senders were answered.
+-- The log's rows for these events, whether or not their senders got an answer.
 SELECT log.job_id, log.call_id AS event, log.status, log.attempts, made.completions,
        extract(epoch FROM coalesce(log.completed_at, log.last_attempt_at))::float8 AS finished_at
 FROM webhook_delivery_log AS log

@@ -1,2 +1,2 @@
--- A handler commits before its attempt is finished, and begins a transaction of its own.
+-- A handler commits before its attempt is finished, and begins its own transaction.
 COMMIT; BEGIN

@@ -1,2 +1,2 @@
--- A handler changes what names mean to whoever uses the connection next.
+-- A handler changes what names mean to the next user of the connection.
 SET search_path = pg_catalog

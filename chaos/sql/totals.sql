@@ -1,4 +1,4 @@
--- What the log itself holds, for the counts that are kept beside it to be held against.
+-- The log's own totals, to compare with the counts that are stored beside it.
 SELECT count(*) FILTER (WHERE status = 'completed') AS completed,
        count(*) FILTER (WHERE status = 'failed') AS failed,
        count(*) FILTER (WHERE status = 'dead_letter') AS dead_letter,

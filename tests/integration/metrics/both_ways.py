@@ -1,4 +1,4 @@
-"""One call by gRPC and by REST, and both outcomes in one form."""
+"""One call by gRPC and by REST, and both results in one form."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from tests.integration.metrics.metrics_process import MetricsProcess
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An error, as far as both ways tell it."""
+    """An error, with the parts that both transports report."""
 
     code: str
     message: str
@@ -33,7 +33,7 @@ class Refused:
     resource: tuple[str, str] | None
 
 
-#: The answers of one call; of a stream that does not end the first one.
+#: The answers of one call; of an endless stream only the first one.
 Outcome = tuple[Message, ...] | Refused
 
 
@@ -91,7 +91,7 @@ def _message(method: Method, body: bytes) -> Message:
 
 
 def _said(values: dict[str, Any]) -> dict[str, Any]:
-    """Without what is absent."""
+    """Without absent values."""
     return {
         name: _said(value) if isinstance(value, dict) else value
         for name, value in values.items()
@@ -138,7 +138,7 @@ def _problem(problem: dict[str, Any]) -> Refused:
 
 
 def comparable(outcome: Outcome, *volatile: str) -> Any:
-    """The same without the fields of these names, and JSON texts by what they mean."""
+    """The same without the fields of these names, and JSON texts parsed."""
     if isinstance(outcome, Refused):
         return outcome
     return [_without(answer, volatile) for answer in outcome]

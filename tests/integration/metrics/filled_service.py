@@ -22,7 +22,7 @@ from tests.support.session_nodes import TEMPLATE
 
 OURS = UUID("0198a000-0000-7000-8000-00000000000a")
 THEIRS = UUID("0198a000-0000-7000-8000-00000000000b")
-#: What JSON can hold and binary floats cannot, and what has to be escaped.
+#: What JSON can represent and binary floats cannot, and what needs escaping.
 EVENT = '{"message": {"type": "call.ended", "n": 12345678901234567890.10, "text": "\\u00fc\\"\\n"}}'
 
 _INSERT = """
@@ -41,7 +41,7 @@ _INSERT_ATTEMPT = """
 
 @dataclass(frozen=True, slots=True)
 class FilledService:
-    """Two webhooks of ours for each change that is made once; one dead letter of theirs."""
+    """Two webhooks of our org for each change that runs once; one dead letter of another org."""
 
     process: MetricsProcess
     database_url: str
@@ -101,7 +101,7 @@ async def fill(process: MetricsProcess, database_url: str) -> FilledService:
 async def filled_service(
     broker: PrivateBroker, database: PrivateDatabase, tmp_path: Path
 ) -> AsyncGenerator[FilledService, None]:
-    """It is ready, and has read what it is filled with."""
+    """The service is ready, and has read its data."""
     name = f"test_{uuid.uuid4().hex}"
     await broker.create_vhost(name)
     await database.create_database(name, TEMPLATE)
@@ -122,5 +122,5 @@ async def filled_service(
 
 
 def plain(text: str) -> object:
-    """A JSON document with its numbers as they are written."""
+    """A JSON document with its numbers as written."""
     return json.loads(text, parse_float=str, parse_int=str)

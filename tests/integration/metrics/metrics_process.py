@@ -1,4 +1,4 @@
-"""The metrics service as a process of its own, as in production."""
+"""The metrics service as its own process, as in production."""
 
 # ruff: file-ignore[suspicious-subprocess-import] - starting the service is what this file is for.
 import os
@@ -31,7 +31,7 @@ class MetricsProcess:
     log_path: Path
 
     async def samples(self) -> dict[str, float]:
-        """The gauges of ours, as Prometheus would scrape them."""
+        """Our gauges, as Prometheus would scrape them."""
         async with (
             aiohttp.ClientSession() as client,
             client.get(f"http://127.0.0.1:{self.exposition_port}/metrics") as answer,
@@ -62,7 +62,7 @@ class MetricsProcess:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self) -> int:
-        """Tell it to end, and give its exit status."""
+        """Stop the process, and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         await eventually(lambda: self.process.poll() is not None)
         return self.process.returncode

@@ -31,7 +31,7 @@ def id_at(moment: datetime) -> UUID:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRow:
-    """A webhook as it stands in the log; `ago_s` is how long it has been there."""
+    """A webhook in the log; `ago_s` is its age."""
 
     ago_s: float = 0.0
     org_id: UUID = OURS
@@ -55,7 +55,7 @@ class LogRow:
 
 
 def dead(ago_s: float = 0.0, **more: object) -> LogRow:
-    """A dead letter that nobody has resolved, unless `more` says otherwise."""
+    """An unresolved dead letter, unless `more` overrides that."""
     given = {"error_class": "TimeoutError", "error_message": "It took too long."} | more
     return LogRow(ago_s=ago_s, status="dead_letter", **given)  # type: ignore[arg-type]  # as a row has them
 

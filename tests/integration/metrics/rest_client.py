@@ -1,4 +1,4 @@
-"""The REST server in front of methods that do what a test says, and a client of it."""
+"""The REST server in front of methods that a test defines, and a client for it."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

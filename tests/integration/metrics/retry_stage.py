@@ -1,4 +1,4 @@
-"""Dead letters, and the calls that decide about them, before a real broker and a real database."""
+"""Dead letters, and the calls that resolve them, with a real broker and a real database."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -163,7 +163,7 @@ async def retry_stage(place: Place, proxy: FaultProxy) -> AsyncGenerator[RetrySt
 
 @pytest.fixture
 async def proxy(broker: PrivateBroker) -> AsyncIterator[FaultProxy]:
-    """A way to the broker that can be cut, and that can hold back what is sent."""
+    """A proxy to the broker that can cut connections and delay what is sent."""
     async with FaultProxy(broker.ports.amqp) as proxy:
         yield proxy
 

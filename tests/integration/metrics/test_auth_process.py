@@ -120,7 +120,7 @@ async def test_a_public_key_lets_in_what_its_owner_signed(
     ids=["none", "short", "no file"],
 )
 async def test_it_does_not_start_without_a_good_key(environ: dict[str, str], sentence: str) -> None:
-    """One sentence says which setting, and the exit status that it is a setting."""
+    """One sentence names the setting, and the exit status means a wrong setting."""
     needed = {
         "RINGBACK_AMQP_URL": "amqp://localhost",
         "RINGBACK_DATABASE_URL": "postgresql://localhost/ringback",

@@ -1,4 +1,4 @@
-"""Many dead letters are put to work again, slowly, and it ends by itself when it should."""
+"""A bulk retry runs slowly, and ends early when it should."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -59,7 +59,7 @@ def run(
 
 
 async def last_of(answers: AsyncGenerator[RetryDeliveriesResponse, None]) -> Any:
-    """The last answer, which alone says how it ended."""
+    """The last answer, which alone has the reason for the end."""
     told = [answer async for answer in answers]
     ends = {RETRY_RUN_STATE_DRY_RUN, RETRY_RUN_STATE_FINISHED, RETRY_RUN_STATE_STOPPED}
     assert [answer.state in ends for answer in told] == [False] * (len(told) - 1) + [True]
@@ -79,7 +79,7 @@ async def ended(retrying: RetryStage) -> asyncpg.Record:
 async def test_all_that_match_are_retried_oldest_first(
     retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
 ) -> None:
-    """Each by itself with its line in the audit, and the run with two; all have the run's id."""
+    """Each retry has an audit line, and the run has two; all have the run's id."""
     start_processor()
     letters = [await retrying.bury() for _ in range(5)]
     other = await retrying.bury(error_class="ValueError")
@@ -156,7 +156,7 @@ async def test_it_goes_by_the_time_of_creation(retrying: RetryStage) -> None:
 
 
 async def test_the_limit_is_of_those_retried(retrying: RetryStage) -> None:
-    """What cannot be retried is passed over, and counted apart."""
+    """A dead letter that cannot be retried is skipped, and counted separately."""
     await retrying.bury(gateway_life=None)
     letters = [await retrying.bury() for _ in range(3)]
     settling = asyncio.create_task(last_of(run(retrying, limit=2)))
@@ -196,7 +196,7 @@ async def test_it_stops_when_what_it_retries_fails_again(
 async def test_its_own_failures_are_not_for_the_same_run(
     retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
 ) -> None:
-    """Or it would never end."""
+    """Otherwise it would never end."""
     start_processor()
     for _ in range(2):
         await retrying.bury(FAILS)
@@ -208,7 +208,7 @@ async def test_its_own_failures_are_not_for_the_same_run(
 
 
 async def test_it_holds_while_processing_is_paused(retrying: RetryStage) -> None:
-    """Nothing is retried until processing is resumed."""
+    """Nothing is retried until processing resumes."""
     await retrying.bury()
     await retrying.database.execute("UPDATE webhook_processing SET paused = true")
 
@@ -229,7 +229,7 @@ async def test_it_holds_while_processing_is_paused(retrying: RetryStage) -> None
 async def test_it_never_is_far_ahead_of_the_processors(
     retrying: RetryStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With fifty retries unfinished, or as many webhooks waiting, it holds."""
+    """With fifty unfinished retries, or as many waiting webhooks, it pauses."""
     monkeypatch.setattr(bulk_pace, "LEAST_RATE", 100)
     for _ in range(60):
         await retrying.bury()
@@ -244,7 +244,7 @@ async def test_it_never_is_far_ahead_of_the_processors(
 
 
 async def test_it_ends_when_its_caller_goes_away(retrying: RetryStage) -> None:
-    """What was retried stays so, nothing more is, and the audit says how far it came."""
+    """Completed retries stay, no more are made, and the audit records how far it came."""
     for _ in range(30):
         await retrying.bury()
 
@@ -261,7 +261,7 @@ async def test_it_ends_when_its_caller_goes_away(retrying: RetryStage) -> None:
 
 
 async def test_it_ends_when_the_service_is_stopped(retrying: RetryStage) -> None:
-    """With an answer that says so."""
+    """With a last answer that has the reason."""
     for _ in range(30):
         await retrying.bury()
     running = asyncio.create_task(last_of(run(retrying, rate_per_second=1)))
@@ -306,7 +306,7 @@ async def test_a_broker_that_is_away_at_the_beginning_refuses(retrying: RetrySta
 
 
 async def test_a_tenant_retries_its_own(retrying: RetryStage) -> None:
-    """Whatever the filter says."""
+    """Whatever the filter."""
     await retrying.bury()
     mine = await retrying.bury(org_id=THEIRS)
     chosen = DeadLetterFilter(org_id=str(TENANT.org_id))
@@ -334,7 +334,7 @@ async def test_a_tenant_retries_its_own(retrying: RetryStage) -> None:
 async def test_a_request_that_cannot_be_meant_is_refused_by_field(
     retrying: RetryStage, fields: dict[str, Any], named: set[str]
 ) -> None:
-    """Before anything is looked at."""
+    """Before anything is read."""
     with pytest.raises(ApiError) as caught:
         await last_of(run(retrying, **fields))
 

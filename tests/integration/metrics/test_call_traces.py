@@ -1,4 +1,4 @@
-"""What the metrics service tells of its calls to whoever looks at traces, by gRPC and by REST."""
+"""The traces of the metrics service's calls, by gRPC and by REST."""
 
 import json
 from collections.abc import AsyncIterator
@@ -75,7 +75,7 @@ class Traced:
             return answer.status
 
     async def call(self, name: str) -> list[TracedSpan]:
-        """The span of the one call with this name, and what is below it, once it is there."""
+        """The span of the only call with this name, and its children, once they are written."""
 
         def told() -> list[TracedSpan]:
             spans = spans_in(self.path)
@@ -111,7 +111,7 @@ async def traced(amqp_url: str, database_url: str, tmp_path: Path) -> AsyncItera
 
 
 async def buried(database_url: str) -> str:
-    """A dead letter of one attempt, which was traced."""
+    """A dead letter of one traced attempt."""
     job_id = new_job_id()
     connection = await asyncpg.connect(database_url)
     await connection.execute(
@@ -139,7 +139,7 @@ async def buried(database_url: str) -> str:
 
 
 async def test_a_call_by_grpc_is_in_the_trace_of_its_caller(traced: Traced) -> None:
-    """Its span continues what the metadata say, and holds a span of each statement."""
+    """Its span continues the metadata's trace, and contains a span of each statement."""
     await traced.reads.GetDelivery(GetDeliveryRequest(job_id=traced.dead), metadata=METADATA)
 
     name = "ringback.metrics.v1.MetricsService/GetDelivery"
@@ -182,7 +182,7 @@ async def test_a_call_by_rest_is_in_the_trace_of_its_caller(traced: Traced) -> N
 
 
 async def test_the_fault_of_a_caller_is_no_error(traced: Traced) -> None:
-    """What is not there, or not allowed, is told by its status; our own record is clean."""
+    """A missing or forbidden thing shows in the status; the span is no error."""
     request = GetDeliveryRequest(job_id=str(new_job_id()))
     with pytest.raises(grpc.aio.AioRpcError):
         await traced.reads.GetDelivery(request, metadata=METADATA)
@@ -204,7 +204,7 @@ async def test_the_fault_of_a_caller_is_no_error(traced: Traced) -> None:
 
 
 async def test_a_fault_of_ours_is_an_error(traced: Traced, amqp_url: str, tmp_path: Path) -> None:
-    """A rich error by gRPC and a problem by REST say the same of a database that is away."""
+    """A rich error by gRPC and a problem by REST agree when the database is down."""
     path = f"/api/webhook-metrics/deliveries/{traced.dead}"
     spans_path = tmp_path / "away.jsonl"
     async with metrics_process(
@@ -233,7 +233,7 @@ async def test_a_fault_of_ours_is_an_error(traced: Traced, amqp_url: str, tmp_pa
 
 
 async def test_a_stream_ends_with_its_reader(traced: Traced) -> None:
-    """Whoever stops watching ends the span, which is no error."""
+    """A caller that stops watching ends the span, which is no error."""
     await eventually(lambda: _tells_of_queues(traced))
     watching = traced.reads.WatchQueueHealth(WatchQueueHealthRequest(), metadata=METADATA)
     await anext(aiter(watching))
@@ -269,7 +269,7 @@ async def test_a_retry_carries_its_publish_and_points_at_its_origin(
 
 
 async def taken(amqp_url: str) -> dict[str, Any]:
-    """The headers of the one message that waits for its first attempt."""
+    """The headers of the only message that waits for its first attempt."""
     connection = await aio_pika.connect(amqp_url)
     async with connection:
         channel = await connection.channel()
@@ -280,7 +280,7 @@ async def taken(amqp_url: str) -> dict[str, Any]:
 
 
 async def test_what_is_done_at_every_tick_is_not_traced(traced: Traced) -> None:
-    """Readings, folding and sweeping go on by themselves, and would bury the calls."""
+    """Readings, folding and sweeping run on their own, and would hide the calls."""
     assert await traced.get("/openapi.json") == 200
 
     await traced.call("GET /openapi.json")

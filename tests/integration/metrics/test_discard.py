@@ -1,4 +1,4 @@
-"""A dead letter that is not needed is resolved, and stays in the log."""
+"""A discarded dead letter is resolved, and stays in the log."""
 
 import asyncio
 from uuid import UUID
@@ -49,7 +49,7 @@ async def retry(retrying: RetryStage, job_id: UUID) -> str:
 
 
 async def test_it_is_resolved_and_audited(retrying: RetryStage) -> None:
-    """With who did it and why; its event and its claim are as they were."""
+    """With who did it and why; its event and its claim are unchanged."""
     letter = await retrying.bury()
     before = await retrying.row(letter)
 
@@ -67,7 +67,7 @@ async def test_it_is_resolved_and_audited(retrying: RetryStage) -> None:
 
 
 async def test_also_what_could_not_be_retried(retrying: RetryStage) -> None:
-    """To discard needs nothing of it."""
+    """Discarding does not need the broker."""
     letter = await retrying.bury({"unreadable_base64": "AA=="}, org_id=UUID(int=0))
 
     assert (await discard(retrying, letter)).success
@@ -92,7 +92,7 @@ async def test_what_is_decided_stays_so(retrying: RetryStage) -> None:
 
 
 async def test_retried_and_discarded_at_once_it_is_one_of_them(retrying: RetryStage) -> None:
-    """Whoever is first; the other is told."""
+    """The first one wins; the other gets an error."""
     for _ in range(5):
         letter = await retrying.bury()
 
@@ -107,14 +107,14 @@ async def test_retried_and_discarded_at_once_it_is_one_of_them(retrying: RetrySt
 
 
 async def test_what_is_not_dead_is_not_discarded(retrying: RetryStage) -> None:
-    """Its attempts go on."""
+    """Its attempts continue."""
     assert (await refused(retrying, await retrying.bury(status="failed"))).reason == (
         "NOT_A_DEAD_LETTER"
     )
 
 
 async def test_another_organisation_s_is_not_there(retrying: RetryStage) -> None:
-    """As one that never was."""
+    """Like one that never existed."""
     letter, missing = await retrying.bury(), new_job_id()
 
     hidden = await refused(retrying, letter, STRANGER)
@@ -127,7 +127,7 @@ async def test_another_organisation_s_is_not_there(retrying: RetryStage) -> None
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
 async def test_it_needs_a_reason_of_some_length(retrying: RetryStage, reason: str) -> None:
-    """For those who look later."""
+    """For later readers."""
     error = await refused(retrying, await retrying.bury(), reason=reason)
 
     assert error.code == grpc.StatusCode.INVALID_ARGUMENT

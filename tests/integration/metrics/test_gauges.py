@@ -133,7 +133,7 @@ async def test_unacked_messages_are_told_by_the_management_api(
 async def test_without_the_management_api_the_service_lives(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
-    """One that is away is said once, without its address, and has no gauges."""
+    """An outage is logged once, without the address, and the gauges are absent."""
     await topology.apply(amqp_url, LADDER)
     away = "http://user:hidden-password@127.0.0.1:1"
     settings = {
@@ -156,7 +156,7 @@ async def test_without_the_management_api_the_service_lives(
 async def test_it_serves_health_while_ready_and_stops_in_order(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
-    """The gRPC health service says SERVING once it is ready, and SIGTERM ends it with status 0."""
+    """The gRPC health service is SERVING once it is ready, and SIGTERM ends it with status 0."""
     await topology.apply(amqp_url, LADDER)
 
     async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as metrics:
@@ -169,7 +169,7 @@ async def test_it_serves_health_while_ready_and_stops_in_order(
 async def test_it_refuses_a_broker_without_our_queues(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
-    """A broker that is not set up ends it with a sentence that says what to do."""
+    """Without the topology it exits with a sentence that says what to do."""
     async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as metrics:
         await eventually(lambda: metrics.process.poll() is not None)
 
@@ -199,7 +199,7 @@ async def test_a_taken_port_is_said_and_not_shared(
 async def test_what_is_not_known_is_not_told_and_comes_back(
     own_broker: PrivateBroker, own_database: PrivateDatabase, tmp_path: Path
 ) -> None:
-    """With the database or the broker away its gauges go, readiness with them; both come back."""
+    """Without the database or the broker its gauges and readiness go; both return."""
     await migrate.migrate(own_database.url())
     await topology.apply(own_broker.amqp_url(), LADDER)
     urls = {"amqp_url": own_broker.amqp_url(), "database_url": own_database.url()}

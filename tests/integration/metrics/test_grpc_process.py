@@ -30,7 +30,7 @@ NO_JOB = "01900000-0000-7000-8000-000000000000"
 
 
 async def buried(database_url: str, count: int) -> list[str]:
-    """As many dead letters of one org; their job ids."""
+    """This many dead letters of one org; returns their job ids."""
     job_ids = [new_job_id() for _ in range(count)]
     connection = await asyncpg.connect(database_url)
     await connection.executemany(
@@ -67,7 +67,7 @@ async def duplicated(database_url: str, first: str) -> str:
 async def metrics(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> AsyncIterator[MetricsProcess]:
-    """The service, ready, with its first readings taken."""
+    """The service, ready, with its first readings done."""
     await topology.apply(amqp_url, LADDER)
     async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as process:
         await eventually(process.is_ready)
@@ -164,7 +164,7 @@ async def test_every_method_answers(metrics: MetricsProcess, database_url: str) 
 
 
 async def test_every_method_refuses_strangers(metrics: MetricsProcess) -> None:
-    """Also those that change something; and a tenant may not call what is the service's."""
+    """Including changes; a tenant may not make calls that need a service."""
     requests: dict[str, dict[str, Any]] = {method.name: {} for method in methods_of()}
 
     forged = token(secret="a secret that somebody else made up, and long")
@@ -180,7 +180,7 @@ async def test_every_method_refuses_strangers(metrics: MetricsProcess) -> None:
 async def test_what_is_another_org_s_is_not_there(
     metrics: MetricsProcess, database_url: str
 ) -> None:
-    """For another tenant the answer is that of a job that never was."""
+    """Another tenant gets the same answer as for a job that never existed."""
     [job_id] = await buried(database_url, 1)
     another = token("tenant", uuid.uuid4())
     own = token("tenant", ORG)
@@ -198,7 +198,7 @@ async def test_what_is_another_org_s_is_not_there(
 
 
 async def test_a_watch_ends_in_order_when_the_service_stops(metrics: MetricsProcess) -> None:
-    """Without an error, and it does not hold up the end."""
+    """Without an error, and without delaying the shutdown."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{metrics.grpc_port}") as channel:
         reads: Any = MetricsServiceStub(channel)
         request = WatchQueueHealthRequest(interval_s=60)
@@ -214,7 +214,7 @@ async def test_a_watch_ends_in_order_when_the_service_stops(metrics: MetricsProc
 
 
 async def test_health_is_told_for_each_service(metrics: MetricsProcess) -> None:
-    """To those who ask without a token."""
+    """For clients without a token."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{metrics.grpc_port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
 

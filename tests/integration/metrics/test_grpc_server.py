@@ -1,4 +1,4 @@
-"""The gRPC server in front of methods that do what a test says."""
+"""The gRPC server in front of methods that a test defines."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -89,7 +89,7 @@ async def failure(call: Any) -> grpc.aio.AioRpcError:
 
 
 def details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
-    """What stands beside the status, by its kind."""
+    """The details beside the status, by kind."""
     status = rpc_status.from_call(error)
     assert status is not None
     found = {}
@@ -141,7 +141,7 @@ async def test_a_stranger_is_told_so(served: Served) -> None:
 
 
 async def test_a_stranger_s_stream_has_no_answer(served: Served) -> None:
-    """The error comes instead of the first one."""
+    """The error replaces the first one."""
     stream = served.reads.WatchQueueHealth(WatchQueueHealthRequest())
 
     error = await failure(anext(aiter(stream)))
@@ -150,7 +150,7 @@ async def test_a_stranger_s_stream_has_no_answer(served: Served) -> None:
 
 
 async def test_an_error_tells_programs_what_it_is(served: Served) -> None:
-    """Reason, metadata and resource stand beside the sentence."""
+    """Reason, metadata and resource accompany the message."""
     job_id = new_job_id()
 
     async def refuse(_request: Message, _call: Call) -> Message:
@@ -193,7 +193,7 @@ async def test_bytes_that_are_no_request_are_refused(served: Served) -> None:
 
 
 async def test_a_stream_may_break_off_with_an_error(served: Served) -> None:
-    """The answers before it arrive, then the error with its details."""
+    """The earlier answers arrive, then the error with its details."""
 
     async def break_off(_request: Message, _call: Call) -> AsyncGenerator[Message, None]:
         await asyncio.sleep(0)
@@ -212,18 +212,18 @@ async def test_a_stream_may_break_off_with_an_error(served: Served) -> None:
 
 
 async def test_the_caller_s_deadline_is_the_call_s(served: Served) -> None:
-    """What answers knows how long anybody waits."""
+    """The method knows how long the caller waits."""
     loop = asyncio.get_running_loop()
 
     await served.reads.GetQueueHealth(GetQueueHealthRequest(), metadata=GOOD, timeout=7)
 
     _, _, call = served.api.calls[0]
-    # The library rounds what is left up to its own clock's tick.
+    # The library rounds the rest up to its own clock's tick.
     assert 5 < call.deadline - loop.time() < 7.1
 
 
 async def test_a_caller_that_goes_away_ends_its_stream(served: Served) -> None:
-    """At once, and what makes the answers is closed."""
+    """Immediately, and the generator of the answers is closed."""
     closed = asyncio.Event()
 
     async def watch(_request: Message, _call: Call) -> AsyncGenerator[Message, None]:
@@ -246,7 +246,7 @@ async def test_a_caller_that_goes_away_ends_its_stream(served: Served) -> None:
 
 
 async def test_the_largest_event_fits(served: Served) -> None:
-    """An answer may hold what the gateway took."""
+    """An answer may contain any event that the gateway accepted."""
 
     async def large(_request: Message, _call: Call) -> Message:
         await asyncio.sleep(0)
@@ -260,7 +260,7 @@ async def test_the_largest_event_fits(served: Served) -> None:
 
 
 async def test_a_request_of_megabytes_is_not_taken_in(served: Served) -> None:
-    """Nothing that is asked for needs so many words."""
+    """No request needs to be that large."""
     request = ListDeliveriesRequest(event_type="x" * 1024 * 1024)
 
     error = await failure(served.reads.ListDeliveries(request, metadata=GOOD))
@@ -285,7 +285,7 @@ async def test_a_long_token_and_a_long_error_arrive(served: Served) -> None:
 
 
 async def test_health_is_told_for_the_server_and_each_service(served: Served) -> None:
-    """Without a token: whoever runs the process asks, not whoever calls it."""
+    """Without a token: the operator of the process asks, not a caller."""
     stub = health_pb2_grpc.HealthStub(served.channel)
 
     async def all_serving() -> bool:
@@ -297,7 +297,7 @@ async def test_health_is_told_for_the_server_and_each_service(served: Served) ->
 
 
 async def test_streams_end_in_order_when_it_stops() -> None:
-    """One that looks at `stopping` ends without an error; health says NOT_SERVING meanwhile."""
+    """One that watches `stopping` ends without an error; health is NOT_SERVING meanwhile."""
     api = ScriptedApi()
     told = asyncio.Event()
 
@@ -334,7 +334,7 @@ async def test_streams_end_in_order_when_it_stops() -> None:
 
 
 async def until(healths: Any, status: int) -> None:
-    """Read what a watch of the health says, until it says so."""
+    """Read a watch of the health service until it reports this status."""
     async with asyncio.timeout(60):
         while (await healths.read()).status != status:
             pass

@@ -1,4 +1,4 @@
-"""Processing is paused and resumed by call; the real processor notices."""
+"""Processing is paused and resumed by a call; the real processor notices."""
 
 from collections.abc import Callable
 
@@ -35,7 +35,7 @@ async def resume(retrying: RetryStage, reason: str = "") -> ProcessingState:
 async def test_a_paused_processor_takes_nothing_until_it_is_resumed(
     retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
 ) -> None:
-    """The answers say who paused it and why, and how many processors have noticed."""
+    """The answers show who paused it and why, and how many processors have noticed."""
     await start_processor().ready()
 
     paused = await pause(retrying)
@@ -56,7 +56,7 @@ async def test_a_paused_processor_takes_nothing_until_it_is_resumed(
 
 
 async def test_each_change_is_audited_once(retrying: RetryStage) -> None:
-    """To pause what is paused changes nothing, and the first reason stays."""
+    """Pausing twice changes nothing, and the first reason stays."""
     await pause(retrying, "First.")
     again = await pause(retrying, "Second.")
     await resume(retrying)
@@ -73,7 +73,7 @@ async def test_each_change_is_audited_once(retrying: RetryStage) -> None:
 
 
 async def test_a_pause_needs_a_reason(retrying: RetryStage) -> None:
-    """For those who wonder why nothing moves."""
+    """For anyone who wonders why nothing moves."""
     with pytest.raises(ApiError) as caught:
         await pause(retrying, " ")
 

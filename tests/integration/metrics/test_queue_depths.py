@@ -1,4 +1,4 @@
-"""How deep queues are is asked every second, for as long as the service lives."""
+"""Queue depths are read every second, for as long as the service runs."""
 
 import gc
 

@@ -44,7 +44,7 @@ INTERVAL_S = 0.1
 
 @asynccontextmanager
 async def reading(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi, None]:
-    """The reads, with what they tell from being read all the time."""
+    """The reads, fed by continuous readings."""
     settings = DatabaseSettings(database_url=url_as(database_url, METRICS), database_pool_min=1)
     async with (
         open_pool(settings, "test") as pool,
@@ -75,7 +75,7 @@ async def api(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi, No
 
 
 async def keep(_message: object) -> None:
-    """Take it and do nothing."""
+    """Accept it and do nothing."""
 
 
 async def health(api: MetricsApi) -> GetQueueHealthResponse:
@@ -83,7 +83,7 @@ async def health(api: MetricsApi) -> GetQueueHealthResponse:
 
 
 async def reason(api: MetricsApi) -> str:
-    """With what code and why there is no answer; empty if there is one."""
+    """The code and the reason of the missing answer; empty if there is an answer."""
     try:
         await health(api)
     except ApiError as exc:
@@ -133,7 +133,7 @@ async def test_it_tells_what_is_where(
 async def test_a_consumer_and_a_pause_are_seen(
     api: MetricsApi, log: asyncpg.Connection, amqp_url: str
 ) -> None:
-    """With a consumer it is healthy; while paused what waits is told as paused, and who did it."""
+    """With a consumer it is healthy; when paused, it counts as paused, with who did it."""
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         queue = await channel.get_queue("webhooks.work")
@@ -165,7 +165,7 @@ async def test_what_is_away_is_named_and_comes_back(
     own_database: PrivateDatabase,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No number is told that is too old; the answer says which part is missing."""
+    """No stale number is reported; the error names the missing part."""
     monkeypatch.setattr(queue_snapshot, "MAX_AGE_S", 1.0)
     await migrate.migrate(own_database.url())
     await topology.apply(own_broker.amqp_url(), LADDER)

@@ -34,7 +34,7 @@ EVENT = {"type": "hang", "text": 'ünïcödé \\ "quoted" \u0001', "n": [1, 2.5,
 async def test_unresolved_dead_letters_come_with_their_events(
     api: MetricsApi, log: asyncpg.Connection
 ) -> None:
-    """As JSON that says what was stored; resolved ones, and failures that go on, are not there."""
+    """As JSON equal to what was stored; without resolved ones and failures that are retried."""
     letter = dead(1, event=EVENT, call_id="c-1")
     await write(
         log,
@@ -57,7 +57,7 @@ async def test_unresolved_dead_letters_come_with_their_events(
 async def test_dead_letters_of_a_type_and_an_error_class(
     api: MetricsApi, log: asyncpg.Connection
 ) -> None:
-    """Both filters hold."""
+    """Both filters apply."""
     rows = [
         dead(n, event_type=event_type, error_class=error_class)
         for n, (event_type, error_class) in enumerate(
@@ -79,7 +79,7 @@ async def test_dead_letters_of_a_type_and_an_error_class(
 async def test_a_page_holds_a_bounded_number_of_bytes(
     access: Access, log: asyncpg.Connection
 ) -> None:
-    """It ends where the next event does not fit; one that never fits is named without its event."""
+    """It ends where the next event does not fit; one that never fits comes without its event."""
     sizes = [400, 500, 5000, 300, 900, 100]
     rows = [dead(n, event={"pad": "x" * size}) for n, size in enumerate(sizes)]
     await write(log, *rows)
@@ -101,7 +101,7 @@ async def test_a_page_holds_a_bounded_number_of_bytes(
 async def test_an_event_that_grows_as_text_is_counted_as_text(
     access: Access, log: asyncpg.Connection
 ) -> None:
-    """Control characters are stored as one byte and told as six."""
+    """Control characters are stored as one byte and sent as six."""
     await write(log, dead(1, event={"pad": "\x01" * 500}), dead(2))
 
     page = await DeadLetters(access, most_event_bytes=1000).answer(
@@ -114,7 +114,7 @@ async def test_an_event_that_grows_as_text_is_counted_as_text(
 async def test_an_event_that_has_not_arrived_is_absent(
     api: MetricsApi, log: asyncpg.Connection
 ) -> None:
-    """A busy gateway writes an empty object in its place; that is no event."""
+    """A busy gateway stores an empty object instead; that is no event."""
     await write(log, dead(1, event={}))
 
     page = await api.list_dead_letters(ListDeadLettersRequest(), as_org(OURS))
@@ -154,7 +154,7 @@ async def test_groups_count_what_waits(api: MetricsApi, log: asyncpg.Connection)
 
 
 async def test_groups_come_in_pages(api: MetricsApi, log: asyncpg.Connection) -> None:
-    """Each group once, in order; another organisation's id is as if there were none."""
+    """Each group once, in order; another organisation's id finds nothing."""
     names = [("a", "é"), ("a", "z"), ("b", ""), ("b", "a"), ("ü", "x")]
     await write(
         log, *(dead(n, event_type=kind, error_class=cls) for n, (kind, cls) in enumerate(names))

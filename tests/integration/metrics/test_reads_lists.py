@@ -77,7 +77,7 @@ def names(*rows: LogRow) -> list[str]:
 async def test_pages_hold_every_webhook_once_newest_first(
     api: MetricsApi, log: asyncpg.Connection
 ) -> None:
-    """Over days, whatever the size of the page; what comes meanwhile shifts nothing."""
+    """Over days, for any page size; new webhooks meanwhile shift nothing."""
     rows = [LogRow(ago_s=n * HOUR) for n in range(60)]
     await write(log, *rows)
 
@@ -96,7 +96,7 @@ async def test_pages_hold_every_webhook_once_newest_first(
 async def test_each_filter_and_all_of_them_together(
     api: MetricsApi, log: asyncpg.Connection
 ) -> None:
-    """What matches all that is given, and nothing else."""
+    """What matches every filter, and nothing else."""
     failed = {"status": "failed", "error_class": "E"}
     plain = LogRow(ago_s=10, call_id="c-1")
     typed = LogRow(ago_s=20, event_type="transcript", call_id="c-1")
@@ -139,7 +139,7 @@ async def test_a_range_of_time_is_half_open(api: MetricsApi, log: asyncpg.Connec
 async def test_a_call_looks_at_a_bounded_number(
     api: MetricsApi, log: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page may be short or empty and still have a next one; nothing is passed over."""
+    """A page may be short or empty and still have a next one; nothing is skipped."""
     monkeypatch.setattr(search, "MOST_LOOKED_AT", 10)
     rows = [LogRow(ago_s=n, event_type="rare" if n % 17 == 0 else "hang") for n in range(60)]
     await write(log, *rows)
@@ -151,7 +151,7 @@ async def test_a_call_looks_at_a_bounded_number(
 
 
 async def test_an_organisation_sees_its_own(api: MetricsApi, log: asyncpg.Connection) -> None:
-    """A service sees all, or one; a tenant sees nothing of another, whatever it asks for."""
+    """A service sees all, or one; a tenant sees nothing of another, whatever it requests."""
     ours, theirs = dead(10), dead(20, org_id=THEIRS)
     await write(log, ours, theirs)
 
@@ -166,7 +166,7 @@ async def test_an_organisation_sees_its_own(api: MetricsApi, log: asyncpg.Connec
 async def test_a_token_of_another_tenant_shows_nothing_of_it(
     api: MetricsApi, log: asyncpg.Connection
 ) -> None:
-    """It only says where to go on."""
+    """It only marks where to continue."""
     ours, theirs = [dead(n) for n in range(4)], [dead(n, org_id=THEIRS) for n in range(4)]
     await write(log, *ours, *theirs)
     request = ListDeadLettersRequest(page_size=1)
@@ -182,7 +182,7 @@ async def test_a_token_of_another_tenant_shows_nothing_of_it(
 async def test_recent_failures_are_failed_and_dead_letters(
     api: MetricsApi, log: asyncpg.Connection
 ) -> None:
-    """Resolved or not; what failed once and was completed then is no failure."""
+    """Resolved or not; a failure that completed later does not count."""
     rows = [
         dead(1),
         LogRow(ago_s=2, status="failed", error_class="E", error_message="no"),
@@ -215,7 +215,7 @@ async def test_recent_failures_are_failed_and_dead_letters(
 async def test_a_request_that_cannot_be_meant_is_refused(
     api: MetricsApi, request_: ListDeliveriesRequest
 ) -> None:
-    """With the field by its name, before the database is asked."""
+    """With the field's name, before the database is queried."""
     with pytest.raises(ApiError) as refused:
         await api.list_deliveries(request_, as_org(OURS))
 

@@ -1,4 +1,4 @@
-"""One webhook with all that is known of it, on a real database."""
+"""One webhook with all its data, on a real database."""
 
 import json
 from uuid import UUID
@@ -30,7 +30,7 @@ __all__ = ["access", "api", "log"]  # fixtures
 async def test_a_retried_dead_letter_tells_its_whole_way(
     api: MetricsApi, log: asyncpg.Connection
 ) -> None:
-    """Every attempt with its trace, its event, its retry; and the retry tells of it."""
+    """Every attempt with its trace, its event, its retry; and the retry links back."""
     webhook = Webhook(org_id=OURS, event_data='{"type": "hang", "n": 1}', call_id="c-9")
     for attempt in (1, 2):
         await finish(log, End(webhook, "failed", attempt, ("TimeoutError", f"try {attempt}")))
@@ -95,7 +95,7 @@ async def test_a_duplicate_that_was_run_says_of_what_it_was_taken_for_a_copy(
 async def test_a_pending_webhook_without_its_payload_has_no_event(
     api: MetricsApi, log: asyncpg.Connection
 ) -> None:
-    """What is not known is absent: the times, the error, the event."""
+    """Unknown values are absent: the times, the error, the event."""
     row = LogRow(status="pending", event={})
     await write(log, row)
 
@@ -111,7 +111,7 @@ async def test_a_pending_webhook_without_its_payload_has_no_event(
 async def test_another_s_webhook_is_as_if_it_did_not_exist(
     api: MetricsApi, log: asyncpg.Connection
 ) -> None:
-    """The same answer as for an id that nobody ever made."""
+    """The same answer as for an id that never existed."""
     row = LogRow(org_id=THEIRS)
     await write(log, row)
 

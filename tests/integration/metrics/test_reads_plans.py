@@ -1,4 +1,4 @@
-"""What the reads cost the database: the days and the indexes that they touch."""
+"""The cost of the reads in the database: the days and the indexes that they use."""
 
 import json
 import re
@@ -41,9 +41,9 @@ FULL_DAYS = {f"{MIDNIGHT - timedelta(days=n):%Y%m%d}" for n in (1, 2)}
 
 
 class Plans:
-    """The scans of days that were executed, as pairs of the day and the index (None: none).
+    """The scans of days that were executed, as pairs of the day and the index (None: no index).
 
-    Only of the days that hold something: the others cost nothing however they are read.
+    Only of days with data: the others cost nothing however they are read.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Plans:
 
 @pytest.fixture
 async def full(log: asyncpg.Connection) -> asyncpg.Connection:
-    """Two days of two organisations, one of them large, and known to the planner."""
+    """Two days of two organisations, one of them large, with planner statistics."""
     since_midnight_s = (NOW - MIDNIGHT).total_seconds()
     for org_id, per_day in ((OURS, 1500), (THEIRS, 10)):
         rows = [
@@ -103,7 +103,7 @@ def plans() -> Plans:
 
 
 class OneConnection:
-    """A pool of one connection that keeps its listeners when it is given back."""
+    """A pool of one connection that keeps its listeners after release."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
@@ -127,7 +127,7 @@ async def watched(
 
 
 async def settled(plans: Plans) -> list[tuple[str, str | None]]:
-    """What was scanned since the last time; messages of the server may come a moment later."""
+    """Scans since the last call; the server's messages may arrive a moment later."""
     await eventually(lambda: plans.count > 0)
     scans = plans.scans
     plans.clear()
@@ -136,7 +136,7 @@ async def settled(plans: Plans) -> list[tuple[str, str | None]]:
 
 @pytest.mark.parametrize("caller", [None, OURS, THEIRS])
 async def test_a_job_id_reads_one_day(watched: MetricsApi, plans: Plans, caller: Any) -> None:
-    """Of the log and of the attempts, by their keys; whoever asks."""
+    """Of the log and of the attempts, by their keys; for any caller."""
     page = await watched.list_deliveries(ListDeliveriesRequest(page_size=1), as_org(caller))
     [newest] = page.deliveries
     await settled(plans)
@@ -152,7 +152,7 @@ async def test_a_job_id_reads_one_day(watched: MetricsApi, plans: Plans, caller:
 
 @pytest.fixture
 async def columns(full: asyncpg.Connection) -> dict[str | None, str]:
-    """By index: what it is on, and under which condition."""
+    """By index: its columns, and its condition."""
     rows = await full.fetch(
         "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
     )

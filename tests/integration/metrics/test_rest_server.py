@@ -1,4 +1,4 @@
-"""The REST server in front of methods that do what a test says: requests, answers, refusals."""
+"""The REST server in front of methods that a test defines: requests, answers, refusals."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ async def client(api: ScriptedApi) -> AsyncIterator[RestClient]:
 
 
 def asked(api: ScriptedApi) -> tuple[str, Message]:
-    """The one call that a method was asked."""
+    """The only call that a method received."""
     [(name, request, _)] = api.calls
     return name, request
 
@@ -63,7 +63,7 @@ async def test_a_query_is_a_request(api: ScriptedApi, client: RestClient) -> Non
 
 
 async def test_a_body_and_a_path_are_a_request(api: ScriptedApi, client: RestClient) -> None:
-    """What is not in the path is in the body; without one the fields have their defaults."""
+    """What is not in the path is in the body; without a body the fields have their defaults."""
     with_body = await client.ask("POST", f"/retry-failed/{JOB}", json={"reason": "fixed"})
     without = await client.ask("POST", f"/retry-failed/{JOB}")
 
@@ -75,7 +75,7 @@ async def test_a_body_and_a_path_are_a_request(api: ScriptedApi, client: RestCli
 
 
 async def test_an_answer_is_json_that_nobody_keeps(client: RestClient) -> None:
-    """It may hold what callers said: no cache keeps it, and no browser guesses what it is."""
+    """It may contain callers' words: no cache stores it, and no browser guesses its type."""
     good = await client.ask("GET", "/queue-health")
     bad = await client.ask("GET", "/nothing")
 
@@ -101,7 +101,7 @@ async def test_head_is_get_without_the_answer(client: RestClient) -> None:
         ("GET", "/queue-health", {"token": None}, 401, "UNAUTHENTICATED"),
         ("GET", "/queue-health", {"token": "Bearer nonsense"}, 401, "UNAUTHENTICATED"),
         ("GET", "/queue-health", {"token": bearer("tenant", ORG)}, 403, "PERMISSION_DENIED"),
-        # Nobody learns what is wrong with a request before it is known who asks.
+        # No caller learns what is wrong with a request before authentication.
         ("POST", "/processing:pause", {"token": None, "data": b"{"}, 401, "UNAUTHENTICATED"),
         ("GET", "/queue-health?color=red", {}, 400, "INVALID_REQUEST"),
         ("GET", "/deliveries?pageSize=many", {}, 400, "INVALID_REQUEST"),
@@ -166,7 +166,7 @@ async def test_a_violation_names_the_field(client: RestClient) -> None:
 
 
 async def test_an_error_of_a_method_is_a_problem(api: ScriptedApi, client: RestClient) -> None:
-    """With all that gRPC tells in its details; what nobody foresaw tells nothing."""
+    """With all details that gRPC sends; an unexpected error has no details."""
 
     async def retried(_request: Any, _call: Call) -> Message:
         await asyncio.sleep(0)
@@ -190,7 +190,7 @@ async def test_an_error_of_a_method_is_a_problem(api: ScriptedApi, client: RestC
 
 
 async def test_a_caller_may_say_how_long_it_waits(api: ScriptedApi, client: RestClient) -> None:
-    """The method is told, and the caller gets a problem in time."""
+    """The method is cancelled, and the caller gets a problem in time."""
 
     async def slow(_request: Any, call: Call) -> Message:
         assert 0 < call.remaining_s() <= 0.2
@@ -204,7 +204,7 @@ async def test_a_caller_may_say_how_long_it_waits(api: ScriptedApi, client: Rest
 
 
 async def test_a_caller_who_goes_away_ends_the_call(api: ScriptedApi, client: RestClient) -> None:
-    """Nobody works for nobody."""
+    """No work continues without a caller."""
     began, ended = asyncio.Event(), asyncio.Event()
 
     async def endless(_request: Any, _call: Call) -> Message:
@@ -226,7 +226,7 @@ async def test_a_caller_who_goes_away_ends_the_call(api: ScriptedApi, client: Re
 
 
 async def test_what_is_no_http_is_told_so_in_the_same_form(client: RestClient) -> None:
-    """Also an answer that aiohttp makes is a problem, and repeats nothing of what was sent."""
+    """Answers that aiohttp makes are problems, too, and repeat nothing of the request."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(b"GET / HTTP/1.1\r\nbad header secret\r\n\r\n")
 
@@ -240,7 +240,7 @@ async def test_what_is_no_http_is_told_so_in_the_same_form(client: RestClient) -
 
 
 async def test_a_body_is_asked_for_only_when_it_is_wanted(client: RestClient) -> None:
-    """A client that waits to be told to go on is told so, or is refused at once."""
+    """A client that expects 100-continue gets it, or is refused immediately."""
     async with client.session.post(
         client.url("/api/webhook-metrics/processing:resume"),
         json={"reason": "x"},
@@ -251,7 +251,7 @@ async def test_a_body_is_asked_for_only_when_it_is_wanted(client: RestClient) ->
 
 
 async def test_the_description_needs_no_token(client: RestClient) -> None:
-    """Who has no token yet reads how to use one."""
+    """A caller without a token reads how to use one."""
     async with client.session.get(client.url("/openapi.json")) as answer:
         document = await answer.json()
     async with client.session.post(client.url("/openapi.json")) as refused:
@@ -272,7 +272,7 @@ async def test_a_taken_port_is_said(api: ScriptedApi) -> None:
 
 
 async def test_leaving_finishes_what_is_in_hand(api: ScriptedApi) -> None:
-    """A call that has begun gets its answer; a new one is not taken."""
+    """A running call gets its answer; a new one is refused."""
     began, may_end = asyncio.Event(), asyncio.Event()
 
     async def slow(_request: Any, _call: Call) -> Message:
@@ -321,7 +321,7 @@ async def test_too_many_calls_at_once_are_told_to_come_again(api: ScriptedApi) -
 async def test_another_organisations_webhook_is_not_found(
     api: ScriptedApi, client: RestClient
 ) -> None:
-    """404 with the words of one that does not exist."""
+    """404 with the same text as for one that does not exist."""
 
     async def absent(request: metrics.GetDeliveryRequest, _call: Call) -> Message:
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Streams over REST: lines as they come, how they end, and who is told."""
+"""Streams over REST: lines as they come, how they end, and who sees that."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ async def test_a_line_comes_when_it_is_made(api: ScriptedApi, client: RestClient
 async def test_an_error_before_the_first_line_has_its_status(
     client: RestClient, token: str | None, query: str, status: int
 ) -> None:
-    """As every other call; nothing has been said yet."""
+    """Like every other call; no status has been sent yet."""
     answer = await client.ask("GET", f"/queue-health:watch{query}", token=token)
 
     assert (answer.status, answer.json["status"]) == (status, status)
@@ -82,7 +82,7 @@ async def test_an_error_before_the_first_line_has_its_status(
 async def test_an_error_after_the_first_line_is_the_last_line(
     api: ScriptedApi, client: RestClient
 ) -> None:
-    """The status is said already; the reader still learns that this is not the end."""
+    """The status is already sent; the reader still learns that the stream is incomplete."""
 
     async def watch(_request: Any, _call: Call) -> AsyncGenerator[Message, None]:
         await asyncio.sleep(0)
@@ -101,7 +101,7 @@ async def test_an_error_after_the_first_line_is_the_last_line(
 
 
 async def test_no_answer_at_all_is_an_empty_stream(api: ScriptedApi, client: RestClient) -> None:
-    """Nothing to tell is no error."""
+    """An empty stream is no error."""
 
     async def watch(_request: Any, _call: Call) -> AsyncGenerator[Message, None]:
         await asyncio.sleep(0)

@@ -51,7 +51,7 @@ def holds(document: dict[str, Any], shape: dict[str, Any]) -> None:
             assert isinstance(value, str), name
             assert expected.fullmatch(value), (name, value)
         else:
-            # 1 == 1.0 == True to Python, and not to who reads the document.
+            # 1 == 1.0 == True in Python, but not in the document.
             assert (type(value), value) == (type(expected), expected), name
 
 
@@ -106,7 +106,7 @@ async def test_delivery_stats(client: RestClient) -> None:
 
 
 async def test_recent_failures(client: RestClient, service: FilledService) -> None:
-    """The newest first, as many as were asked for."""
+    """The newest first, as many as requested."""
     recent = await ask(client, "/recent-failures?limit=2")
 
     assert recent["count"] == len(recent["failures"]) == 2
@@ -128,7 +128,7 @@ async def test_recent_failures(client: RestClient, service: FilledService) -> No
 
 
 async def test_dead_letter_queue(client: RestClient, service: FilledService) -> None:
-    """All of them, each with its event as JSON, not as a text that holds JSON."""
+    """All of them, each with its event as JSON, not as a text that contains JSON."""
     queue = await ask(client, "/dead-letter-queue")
 
     assert queue["count"] == len(queue["deadLetters"]) == 7

@@ -1,4 +1,4 @@
-"""A dead letter is put to work again: once, by whoever may, with everything that belongs to it."""
+"""A dead letter is retried once, by an authorized caller, with all its data."""
 
 import asyncio
 from collections.abc import Callable
@@ -102,7 +102,7 @@ async def test_an_event_without_a_key_is_retried(
 
 
 async def test_the_message_is_as_a_gateway_would_publish_it(retrying: RetryStage) -> None:
-    """The same event under a new id, received when the original was, with a trace of its own."""
+    """The same event under a new id, with the original's receive time and its own trace."""
     original = await retrying.bury()
     row = await retrying.row(original)
 
@@ -129,7 +129,7 @@ async def test_the_message_is_as_a_gateway_would_publish_it(retrying: RetryStage
 
 
 async def test_pressed_twice_it_is_one_retry_and_says_so(retrying: RetryStage) -> None:
-    """The second press is told as what it was retried; nothing else is changed."""
+    """The second request is answered with the first retry; nothing else is changed."""
     original = await retrying.bury()
     answer = await press(retrying, original)
     before = await retrying.snapshot()
@@ -145,7 +145,7 @@ async def test_pressed_twice_it_is_one_retry_and_says_so(retrying: RetryStage) -
 
 
 async def test_presses_at_once_make_one_new_webhook(retrying: RetryStage) -> None:
-    """One is answered with it, the others are told of it."""
+    """One is answered with it, the others get an error that names it."""
     original = await retrying.bury()
 
     answers = await asyncio.gather(
@@ -161,7 +161,7 @@ async def test_presses_at_once_make_one_new_webhook(retrying: RetryStage) -> Non
 
 
 async def test_the_same_request_gets_the_same_answer(retrying: RetryStage) -> None:
-    """A call whose answer was lost is repeated with its id; another id is another press."""
+    """A call whose answer was lost is repeated with its id; another id is another request."""
     original = await retrying.bury()
     request_id = str(uuid4())
 
@@ -177,7 +177,7 @@ async def test_the_same_request_gets_the_same_answer(retrying: RetryStage) -> No
 async def test_a_retry_of_a_retry_works(
     retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
 ) -> None:
-    """Each dead letter is retried once; the last one says when the event first arrived."""
+    """Each dead letter is retried once; the last one has the event's first receive time."""
     start_processor()
     original = await retrying.bury(FAILS, altered=True)
 
@@ -222,7 +222,7 @@ async def test_what_is_not_dead_is_not_retried(retrying: RetryStage, status: str
 async def test_what_could_not_be_processed_is_not_retried(
     retrying: RetryStage, changes: dict[str, object]
 ) -> None:
-    """There is nothing that a processor could take."""
+    """There is nothing that a processor could consume."""
     job_id = await retrying.bury(**changes)  # type: ignore[arg-type]  # of one or the other kind
     before = await retrying.snapshot()
 
@@ -235,7 +235,7 @@ async def test_what_could_not_be_processed_is_not_retried(
 async def test_another_organisation_s_job_is_as_one_that_is_not_there(
     retrying: RetryStage,
 ) -> None:
-    """The answer differs in the id that was asked for, and in nothing else."""
+    """The answer differs only in the requested id."""
     theirs, missing = await retrying.bury(), new_job_id()
     before = await retrying.snapshot()
 
@@ -267,7 +267,7 @@ async def test_a_broker_that_is_away_refuses_first(retrying: RetryStage) -> None
 async def test_a_broker_that_takes_nothing_refuses_first(
     own_broker: PrivateBroker, database_url: str
 ) -> None:
-    """A broker that is short of memory is connected and blocked: that is away, too."""
+    """A broker that is short of memory is connected and blocked: that is unavailable, too."""
     place = Place(own_broker.amqp_url(), database_url)
     await place.prepare()
 
@@ -277,7 +277,7 @@ async def test_a_broker_that_takes_nothing_refuses_first(
     async with FaultProxy(own_broker.ports.amqp) as proxy, retry_stage(place, proxy) as retrying:
         first, second = await retrying.bury(), await retrying.bury()
         await set_watermark("0.00001")
-        # The broker tells only those who publish: the first one cannot know.
+        # The broker blocks only publishers: the first one cannot know.
         assert (await press(retrying, first)).state == RETRY_STATE_QUEUED
         before = await retrying.snapshot()
 
@@ -315,7 +315,7 @@ async def test_an_unknown_outcome_is_queued_and_is(
 
 
 async def test_a_claim_that_was_pruned_is_made_anew(retrying: RetryStage) -> None:
-    """So that a copy of the event that comes meanwhile is a duplicate of the retry."""
+    """So that a copy of the event that arrives meanwhile is a duplicate of the retry."""
     original = await retrying.bury()
     key = (await retrying.row(original))["dedup_key"]
     await retrying.database.execute("DELETE FROM webhook_inbox")
@@ -328,7 +328,7 @@ async def test_a_claim_that_was_pruned_is_made_anew(retrying: RetryStage) -> Non
 async def test_a_claim_that_another_webhook_made_since_stays(
     retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
 ) -> None:
-    """That one carried the event, so the retry ends as its duplicate and runs nothing."""
+    """The other one carried the event, so the retry ends as its duplicate and runs nothing."""
     start_processor()
     original, other = await retrying.bury(), new_job_id()
     await retrying.database.execute("UPDATE webhook_inbox SET delivery_id = $1", other)
@@ -342,7 +342,7 @@ async def test_a_claim_that_another_webhook_made_since_stays(
 async def test_a_caller_who_leaves_while_it_is_published_changes_nothing_of_it(
     retrying: RetryStage,
 ) -> None:
-    """The publish goes on, and is noted."""
+    """The publish continues, and is recorded."""
     original = await retrying.bury()
     retrying.proxy.withhold()
     leaving = asyncio.create_task(press(retrying, original))
@@ -374,7 +374,7 @@ async def test_a_caller_who_leaves_while_it_is_published_changes_nothing_of_it(
 async def test_a_request_that_cannot_be_meant_is_refused_by_field(
     retrying: RetryStage, fields: dict[str, Any], named: set[str]
 ) -> None:
-    """All that is wrong is said at once."""
+    """All violations are reported together."""
     with pytest.raises(ApiError) as caught:
         await retrying.api.retry_delivery(RetryDeliveryRequest(**fields), retrying.call())
 

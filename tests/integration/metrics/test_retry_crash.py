@@ -38,7 +38,7 @@ _AT_THE_GATE = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NO
 
 
 class Gate:
-    """Statements of one kind on one table wait at it, until it is opened."""
+    """Blocks statements of one kind on one table until it is opened."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
@@ -70,7 +70,7 @@ async def service(
     ladder = {"RINGBACK_RETRY_LADDER": place.retry_ladder}
     async with metrics_process(tmp_path, **urls, **ladder) as process:
         await eventually(process.is_ready, deadline_s=20)
-        # Ready to read is not yet ready to publish, which has a connection of its own.
+        # Ready to read is not yet ready to publish, which uses another connection.
         await eventually(lambda: process.told("broker.connected") == _CONNECTIONS)
         address = f"127.0.0.1:{process.grpc_port}"
         async with MetricsClient(address, token=token()) as client:
@@ -106,7 +106,7 @@ async def test_killed_in_the_transaction_it_has_changed_nothing(
     tmp_path: Path,
     start_processor: Callable[[], ProcessorProcess],
 ) -> None:
-    """The dead letter waits as before, and the next press retries it."""
+    """The dead letter waits as before, and the next request retries it."""
     original, gate = await retrying.bury(), Gate(retrying.database)
     before = await retrying.snapshot()
     await gate.shut("webhook_audit", "INSERT")
@@ -129,7 +129,7 @@ async def test_killed_after_the_commit_another_service_publishes_it(
     tmp_path: Path,
     start_processor: Callable[[], ProcessorProcess],
 ) -> None:
-    """What was committed reaches the broker, although nobody was told of it."""
+    """A committed retry reaches the broker, although no caller got an answer."""
     original = await retrying.bury()
     start_processor()
     through = retrying.proxy.through(place.amqp_url)
@@ -154,7 +154,7 @@ async def test_killed_before_the_mark_it_is_published_again_and_run_once(
     tmp_path: Path,
     start_processor: Callable[[], ProcessorProcess],
 ) -> None:
-    """The second message has the id of the first, and the log repeats what it knows of it."""
+    """The second message has the id of the first, and the log recognizes it."""
     original, gate = await retrying.bury(), Gate(retrying.database)
     await gate.shut("webhook_retries", "UPDATE")
     async with service(place, tmp_path) as (process, client), pressed(client, original):
@@ -176,7 +176,7 @@ async def test_killed_before_the_mark_it_is_published_again_and_run_once(
 async def test_killed_before_the_answer_the_same_request_finds_it(
     retrying: RetryStage, place: Place, tmp_path: Path
 ) -> None:
-    """A caller that repeats its request with its id is told what was made of it."""
+    """A caller that repeats its request with its id gets the retry that was made."""
     original = await retrying.bury()
     request_id = "0198a000-0000-7000-8000-00000000000c"
     through = retrying.proxy.through(place.amqp_url)

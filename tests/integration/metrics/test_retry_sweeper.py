@@ -1,4 +1,4 @@
-"""What was committed and not published is published, by whichever service comes first."""
+"""A committed, unpublished retry is published by the first service that finds it."""
 
 import asyncio
 from uuid import UUID
@@ -21,7 +21,7 @@ __all__ = ["place", "proxy", "retrying"]  # fixtures
 
 
 class Unlucky:
-    """A publisher that is asked and confirms nothing, until it is told to."""
+    """A publisher that confirms nothing until the test allows it."""
 
     def __init__(self) -> None:
         self.is_up = True
@@ -37,7 +37,7 @@ class Unlucky:
 
 @pytest.fixture
 async def unpublished(retrying: RetryStage) -> list[UUID]:
-    """Three retries that were committed while the broker confirmed nothing, the oldest first."""
+    """Three retries that were committed while the broker confirmed nothing, oldest first."""
     outbox = RetryOutbox(
         retrying.access, Unlucky(), RetryCounter(CollectorRegistry()), RetrySpans(NO_TRACES)
     )
@@ -60,7 +60,7 @@ def sweeper_with(retrying: RetryStage, publisher: Unlucky) -> RetrySweeper:
 async def test_it_publishes_the_oldest_first_and_each_once(
     retrying: RetryStage, unpublished: list[UUID]
 ) -> None:
-    """Under the ids that they were given, and no more once they are marked."""
+    """Under the ids that they have, and not again once they are marked."""
     await retrying.sweeper().sweep()
     await retrying.sweeper().sweep()
 
@@ -71,7 +71,7 @@ async def test_it_publishes_the_oldest_first_and_each_once(
 
 
 async def test_two_at_once_publish_each_once(retrying: RetryStage, unpublished: list[UUID]) -> None:
-    """What one holds the other passes over."""
+    """One skips the rows that the other has locked."""
     await asyncio.gather(*(retrying.sweeper().sweep() for _ in range(4)))
 
     await retrying.stage.until_waiting(WORK_QUEUE, len(unpublished))
@@ -92,7 +92,7 @@ async def test_what_is_young_is_left_to_its_own_call(
 async def test_what_is_not_confirmed_is_published_again(
     retrying: RetryStage, unpublished: list[UUID]
 ) -> None:
-    """One that fails does not keep the others back."""
+    """One that fails does not delay the others."""
     publisher = Unlucky()
     sweeper = sweeper_with(retrying, publisher)
 

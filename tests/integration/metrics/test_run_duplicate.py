@@ -1,4 +1,4 @@
-"""A webhook that was wrongly taken for a copy is run after all: once, by those who may."""
+"""A webhook wrongly taken for a copy is run after all: once, by authorized callers."""
 
 import asyncio
 from collections.abc import Callable
@@ -76,7 +76,7 @@ async def duplicate(retrying: RetryStage, **changes: object) -> UUID:
 async def test_the_swallowed_event_is_run_and_both_rows_know_each_other(
     retrying: RetryStage, start_processor: Callable[[], ProcessorProcess], kind: str
 ) -> None:
-    """By every kind of handler. The first webhook keeps its claim and is not touched."""
+    """By every kind of handler. The first webhook keeps its claim and is not changed."""
     start_processor()
     event = scripted(kind)
     first = await retrying.stage.send(event, org_id=OURS, dedup_key=KEY)
@@ -157,7 +157,7 @@ async def test_the_same_request_gets_the_same_answer(retrying: RetryStage) -> No
 async def test_a_run_that_was_not_confirmed_is_swept(
     retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
 ) -> None:
-    """What is committed reaches the broker under its id, and is run once."""
+    """A committed run reaches the broker under its id, and runs once."""
     swallowed = await duplicate(retrying)
     retrying.proxy.withhold()
 
@@ -227,7 +227,7 @@ async def test_a_duplicate_is_neither_retried_nor_discarded(retrying: RetryStage
 async def test_what_could_not_be_processed_is_refused(
     retrying: RetryStage, changes: dict[str, object]
 ) -> None:
-    """A sentence says why, and nothing is changed."""
+    """A sentence gives the reason, and nothing is changed."""
     swallowed = await duplicate(retrying, **changes)
     before = await retrying.snapshot()
 
@@ -254,7 +254,7 @@ async def test_another_organisation_s_duplicate_is_as_one_that_is_not_there(
 
 
 async def test_a_reason_is_needed(retrying: RetryStage) -> None:
-    """The dispatcher checks what is required; the call checks blanks and length."""
+    """The dispatcher checks required fields; the call checks blanks and length."""
     swallowed = await duplicate(retrying)
 
     for reason in ("", " ", "x" * 501):

@@ -28,7 +28,7 @@ from tests.integration.metrics.filled_service import (
 )
 from tests.support.tokens import bearer
 
-# One service for all of them: they leave each other's webhooks alone.
+# One service for all of them: they use different webhooks.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 METHODS = {method.name: method for method in methods_of()}
@@ -54,7 +54,7 @@ async def both(
     *,
     authorization: str | None = SERVICE,
 ) -> tuple[Outcome, Outcome]:
-    """What changes something is asked for two webhooks that are alike, one each."""
+    """A change is requested for two equal webhooks, one by each transport."""
     method = METHODS[name]
     rest_request = request if rest_request is None else rest_request
     return (
@@ -71,7 +71,7 @@ def one(outcome: Outcome) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A call that changes nothing, and the fields of its answer that are of the moment."""
+    """A call that changes nothing, and the fields of its answer that vary between calls."""
 
     name: str
     request: Callable[[FilledService], Message]
@@ -137,7 +137,7 @@ READS = [
 async def test_a_read_answers_the_same(
     service: FilledService, read: Read, authorization: str
 ) -> None:
-    """Field by field, for a service and for a tenant; REST says all of the message."""
+    """Field by field, for a service and for a tenant; REST has the whole message."""
     grpc_told, rest_told = await both(
         service, read.name, read.request(service), authorization=authorization
     )
@@ -148,7 +148,7 @@ async def test_a_read_answers_the_same(
 
 
 async def test_a_page_goes_on_by_either_way(service: FilledService) -> None:
-    """A token that one gave is taken by the other."""
+    """A token from one transport works with the other."""
     first, same_first = await both(
         service, "ListDeadLetters", metrics.ListDeadLettersRequest(page_size=2)
     )
@@ -165,7 +165,7 @@ async def test_a_page_goes_on_by_either_way(service: FilledService) -> None:
 
 
 async def test_an_event_is_the_same_to_the_last_digit(service: FilledService) -> None:
-    """REST shows as JSON what gRPC holds as text."""
+    """REST shows as JSON what gRPC sends as text."""
     asked = metrics.GetDeliveryRequest(job_id=str(service.completed))
     answer = await by_grpc(service.process, METHODS["GetDelivery"], asked, authorization=SERVICE)
     text = one(answer).delivery.event_data
@@ -182,7 +182,7 @@ async def test_an_event_is_the_same_to_the_last_digit(service: FilledService) ->
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A call that is made for one webhook, and then for it again."""
+    """A call that is made for one webhook, and then again for the same one."""
 
     name: str
     request: Callable[[str], Message]
@@ -210,7 +210,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
 async def test_a_change_does_and_refuses_the_same(service: FilledService, change: Change) -> None:
-    """Done for one of two that are alike by each way, and refused the second time."""
+    """Done for one of two equal webhooks by each transport, and refused the second time."""
     first = 2 * CHANGES.index(change)
     is_run = change.name == "RunDuplicate"
     pair = service.duplicates if is_run else service.dead[first : first + 2]
@@ -247,7 +247,7 @@ async def test_a_pause_is_the_same(service: FilledService) -> None:
 async def test_a_stranger_is_refused_the_same(
     service: FilledService, name: str, authorization: str | None
 ) -> None:
-    """By every call, in the same words."""
+    """By every call, with the same text."""
     request = METHODS[name].request_class(**({"job_id": NOWHERE} if _has_job(name) else {}))
 
     grpc_told, rest_told = await both(service, name, request, authorization=authorization)

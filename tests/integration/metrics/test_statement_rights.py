@@ -51,7 +51,7 @@ CHANGES = {
 
 
 def roles_of(name: str) -> tuple[str, ...]:
-    """Who runs a statement. One that is not named here is a reading for callers."""
+    """The roles that run a statement. An unlisted one is a read for callers."""
     if name in OWN_WORK:
         return (METRICS,)
     if name in OWN_READINGS:
@@ -63,11 +63,11 @@ def roles_of(name: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("path", STATEMENTS, ids=lambda path: path.name)
 async def test_it_may_be_run_by_those_for_whom_it_is(database_url: str, path: Path) -> None:
-    """A right that is missing shows here, not as a database that seems to be away."""
+    """A missing right fails here, and does not look like an unavailable database."""
     for role in roles_of(path.name):
         session = await asyncpg.connect(url_as(database_url, role))
 
-        # To explain a statement asks for the same rights as to run it.
+        # EXPLAIN needs the same rights as running the statement.
         await session.execute(f"EXPLAIN (GENERIC_PLAN) {load('services.metrics', path.name)}")
 
         await session.close()

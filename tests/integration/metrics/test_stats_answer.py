@@ -62,7 +62,7 @@ async def ask(
 
 
 async def test_a_service_is_told_of_all_or_of_one(stats: DeliveryStats) -> None:
-    """Without an organisation it is told of everything, with one of that."""
+    """Without an organisation it gets everything, with one only that."""
     everything = await ask(stats, None)
     one = await ask(stats, None, org_id=str(ONE))
 
@@ -77,7 +77,7 @@ async def test_a_service_is_told_of_all_or_of_one(stats: DeliveryStats) -> None:
 
 @pytest.mark.parametrize(("caller", "total"), [(ONE, 4), (TWO, 2), (NOBODY, 0)])
 async def test_a_tenant_is_told_of_its_own(stats: DeliveryStats, caller: UUID, total: int) -> None:
-    """Whether it names itself or nobody; of another, and of all together, nothing is told."""
+    """With its own organisation or without; it gets nothing of another, nor of all together."""
     for asked in ("", str(caller)):
         assert (await ask(stats, caller, org_id=asked)).summary.total == total
     for other in {ONE, TWO, EVERYBODY} - {caller}:
@@ -104,7 +104,7 @@ async def test_the_database_keeps_tenants_apart(access: Access, caller: UUID) ->
 
 
 async def test_the_window_is_told(stats: DeliveryStats) -> None:
-    """A day if none is asked for; the range comes back as it was given."""
+    """A day by default; the range is returned as it was sent."""
     before = datetime.now(UTC)
 
     day = await ask(stats, None)

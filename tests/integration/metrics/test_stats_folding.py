@@ -1,4 +1,4 @@
-"""Folding in the background, beside a real database that comes and goes."""
+"""Folding in the background, with a real database that comes and goes."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -39,7 +39,7 @@ async def until_folded(connection: asyncpg.Connection) -> None:
 
 
 async def test_several_services_fold_and_prune(database_url: str) -> None:
-    """Each delta is folded once, whichever service is at it; what is too old goes."""
+    """Each delta is folded once, by whichever service; expired data is deleted."""
     connection = await asyncpg.connect(database_url)
     start = hour_of(datetime.now(UTC))
     long_ago = start - timedelta(days=33)

@@ -1,4 +1,4 @@
-"""What is asked of the broker again and again ends when it is told to."""
+"""Repeated reads from the broker end when they are stopped."""
 
 import asyncio
 import random

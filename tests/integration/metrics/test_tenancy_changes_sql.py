@@ -1,4 +1,4 @@
-"""What a tenant changes of another in the database, tried as the real roles: nothing."""
+"""A tenant can change nothing of another in the database, tried with the real roles."""
 
 import asyncpg
 import pytest
@@ -43,7 +43,7 @@ WRITTEN_BY_TENANTS = {
 async def test_another_s_dead_letter_is_not_there(
     calling: Caller, connection: asyncpg.Connection, ours: Letters, theirs: Letters
 ) -> None:
-    """To decide about it answers as for an id that never was; one's own can be decided."""
+    """Resolving it answers as for an unknown id; the tenant's own can be resolved."""
     session = await calling(TENANT_OPERATOR, OURS)
     theirs_before = await connection.fetch(
         "SELECT log::text FROM webhook_delivery_log AS log WHERE org_id = $1 ORDER BY id", THEIRS
@@ -85,7 +85,7 @@ async def test_nobody_else_pauses(calling: Caller, role: str) -> None:
 
 @pytest.mark.parametrize("role", [TENANT, SERVICE])
 async def test_who_reads_cannot_change(calling: Caller, ours: Letters, role: str) -> None:
-    """Not even what is its own."""
+    """Not even its own rows."""
     session = await calling(role, OURS)
 
     with pytest.raises(REFUSED):
@@ -103,7 +103,7 @@ async def test_who_reads_runs_no_duplicate(calling: Caller, ours: Letters, role:
 
 @pytest.mark.parametrize("table", WRITTEN_BY_TENANTS)
 async def test_a_tenant_writes_nothing_in_another_s_name(calling: Caller, table: str) -> None:
-    """Nor in nobody's."""
+    """Nor in rows without an organisation."""
     for org_id in (THEIRS, ALL):
         session = await calling(TENANT_OPERATOR, OURS)
 
@@ -160,7 +160,7 @@ async def test_a_tenant_s_change_of_everything_changes_nothing_of_another(
     ],
 )
 async def test_what_has_happened_stays(calling: Caller, role: str, statement: str) -> None:
-    """Who may decide about a dead letter may not change what the log and the audit tell."""
+    """A role that may resolve a dead letter may not change the log or the audit."""
     session = await calling(role, OURS)
 
     with pytest.raises(REFUSED):

@@ -1,4 +1,4 @@
-"""What a tenant sees of another in the database, tried as the real roles: nothing."""
+"""A tenant sees nothing of another in the database, tried with the real roles."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -50,7 +50,7 @@ async def orgs_in(session: asyncpg.Connection, table: str) -> set[UUID]:
 @pytest.mark.parametrize("role", TENANTS)
 @pytest.mark.usefixtures("ours", "theirs")
 async def test_a_tenant_sees_its_own_and_nothing_else(calling: Caller, role: str) -> None:
-    """In every table that it may ask, without a condition in the question."""
+    """In every table that it may read, with a query without a condition."""
     for org_id in (OURS, THEIRS):
         session = await calling(role, org_id)
 
@@ -61,7 +61,7 @@ async def test_a_tenant_sees_its_own_and_nothing_else(calling: Caller, role: str
 @pytest.mark.usefixtures("ours", "theirs")
 @pytest.mark.parametrize("role", [SERVICE, OPERATOR])
 async def test_a_service_sees_all(calling: Caller, role: str) -> None:
-    """Also the sum that the statistics keep."""
+    """Also the total that the statistics keep."""
     session = await calling(role)
 
     for table in SEEN_BY_TENANTS:
@@ -71,7 +71,7 @@ async def test_a_service_sees_all(calling: Caller, role: str) -> None:
 
 @pytest.mark.usefixtures("ours", "theirs")
 async def test_a_grant_by_mistake_shows_nothing_of_others(connection: asyncpg.Connection) -> None:
-    """With rights on all there is, a tenant sees its own rows, and nothing in a day itself."""
+    """With rights on everything, a tenant sees its own rows, and nothing in a day itself."""
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute(
@@ -90,7 +90,7 @@ async def test_a_grant_by_mistake_shows_nothing_of_others(connection: asyncpg.Co
 @pytest.mark.parametrize("role", CALLERS)
 @pytest.mark.parametrize("parent", ["webhook_delivery_log", "webhook_delivery_attempts"])
 async def test_nobody_reads_a_day_itself(calling: Caller, role: str, parent: str) -> None:
-    """The policies of the log do not hold for one who names its days."""
+    """The policies of the log do not apply when a query names its days."""
     session = await calling(role, OURS)
 
     with pytest.raises(REFUSED, match="permission denied"):
@@ -100,7 +100,7 @@ async def test_nobody_reads_a_day_itself(calling: Caller, role: str, parent: str
 @pytest.mark.usefixtures("ours")
 @pytest.mark.parametrize("role", TENANTS)
 async def test_without_an_organisation_there_is_nothing(calling: Caller, role: str) -> None:
-    """A setting that is empty, or was never made, is nobody's."""
+    """An empty or missing setting matches no organisation."""
     session = await calling(role)
 
     assert [await orgs_in(session, table) for table in SEEN_BY_TENANTS] == [set()] * 6
@@ -109,7 +109,7 @@ async def test_without_an_organisation_there_is_nothing(calling: Caller, role: s
 @pytest.mark.usefixtures("ours")
 @pytest.mark.parametrize("role", TENANTS)
 async def test_a_setting_that_was_never_made_is_nobody_s(database_url: str, role: str) -> None:
-    """A session that was not told whose it is sees nothing."""
+    """A session without an organisation sees nothing."""
     session = await asyncpg.connect(url_as(database_url, role))
 
     seen = [await orgs_in(session, table) for table in SEEN_BY_TENANTS]
@@ -130,7 +130,7 @@ async def test_a_malformed_organisation_is_an_error(calling: Caller, malformed: 
 
 @pytest.mark.usefixtures("ours")
 async def test_the_sum_of_all_is_no_organisation(calling: Caller) -> None:
-    """Whoever came to carry its id would read the statistics of everybody."""
+    """An organisation with its id would read everyone's statistics."""
     for spelled in (str(ALL), str(ALL).upper(), f"{{{ALL}}}"):
         session = await calling(TENANT, spelled)
 

@@ -1,4 +1,4 @@
-"""Those who connect and bring no request keep nobody else out."""
+"""Connections without a request keep no one else out."""
 
 import asyncio
 import resource
@@ -19,7 +19,7 @@ _BEGUN = b"GET / HTTP/1.1\r\nHost: x\r\n"
 
 
 async def _hold(port: int, count: int) -> list[asyncio.StreamWriter]:
-    """Begin so many requests, and end none."""
+    """Begin this many requests, and finish none."""
     writers = []
     for _ in range(count):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -29,7 +29,7 @@ async def _hold(port: int, count: int) -> list[asyncio.StreamWriter]:
 
 
 async def test_one_that_is_slow_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A head that does not come in time ends its connection."""
+    """A head that does not arrive in time closes its connection."""
     monkeypatch.setattr(connections, "STRANGER_WAITS_S", 0.1)
     async with served(ScriptedApi()) as client:
         reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
@@ -40,7 +40,7 @@ async def test_one_that_is_slow_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_where_there_is_no_room_the_oldest_gives_way() -> None:
-    """Also while nobody has waited for long."""
+    """Also while no connection has waited for long."""
     room = Connections(5, cut=lambda _: None)
     async with served(ScriptedApi(), connections=room) as client:
         held = await _hold(client.port, 30)

@@ -16,7 +16,7 @@ from tests.support.database_roles import METRICS, url_as
 OURS = UUID("0198a000-0000-7000-8000-00000000000a")
 THEIRS = UUID("0198a000-0000-7000-8000-00000000000b")
 ALL = UUID(int=2**128 - 1)
-"""Under this id the statistics keep the sum of all organisations."""
+"""The statistics keep the total of all organisations under this id."""
 
 STATEMENT_TIMEOUT_MS = "30000"
 Caller = Callable[..., Awaitable[asyncpg.Connection]]

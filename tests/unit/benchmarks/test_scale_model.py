@@ -30,7 +30,7 @@ from tests.architecture.source import ROOT
     [(1, 0.5, 0.5), (2, 1.0, 1 / 3), (3, 2.0, 4 / 9), (10, 8.0, 0.4092), (5, 5.0, 1.0)],
 )
 def test_erlang_c_has_its_known_values(slots: int, load: float, expected: float) -> None:
-    """Those of the textbooks; with one slot it is the utilisation."""
+    """The values of the textbooks; with one slot it is the utilisation."""
     assert waiting_probability(slots, load) == pytest.approx(expected, abs=1e-4)
 
 
@@ -45,7 +45,7 @@ def test_one_slot_waits_as_m_m_1_does() -> None:
 def test_the_slots_that_are_needed_are_the_fewest(
     per_s: float, service_s: float, within_s: float
 ) -> None:
-    """With one less, more than one of a hundred would wait for longer."""
+    """With one less, more than one of a hundred would wait longer."""
     slots = slots_needed(per_s, service_s, within_s)
 
     assert waiting_s(slots, per_s, service_s) <= within_s
@@ -54,7 +54,7 @@ def test_the_slots_that_are_needed_are_the_fewest(
 
 @given(per_s=st.floats(0.1, 1e6), cost_ms=st.floats(0.01, 100))
 def test_no_replica_is_busier_than_it_may_be(per_s: float, cost_ms: float) -> None:
-    """And with one less, all would be."""
+    """With one less, all of them would be."""
     count = replicas(per_s, cost_ms, busy=0.6)
 
     assert per_s * cost_ms / 1000 / count <= 0.6 * (1 + 1e-9)
@@ -62,7 +62,7 @@ def test_no_replica_is_busier_than_it_may_be(per_s: float, cost_ms: float) -> No
 
 
 def test_slow_handlers_need_more_processors() -> None:
-    """Slots are what is short then, not processor time."""
+    """Then the slots are the bottleneck, not processor time."""
     demands = read()
     quick, slow = (processors(1_000, handler_s, demands) for handler_s in (0.0, 0.5))
 
@@ -92,7 +92,7 @@ def test_what_is_full_first_comes_first_and_can_be_turned() -> None:
 
 
 def test_no_installation_is_full() -> None:
-    """And with one less, each would be."""
+    """With one less, each of them would be."""
     demands, place = read(), Place()
     count = installations(10_000, 100_000, place, demands)
 

@@ -1,4 +1,4 @@
-"""Offers and rows of the log for tests of the verdict, with what a test does not name filled in."""
+"""Offers and rows of the log for tests of the verdict, with defaults."""
 
 from chaos.load.ledger import Offered
 from chaos.verdict import Logged

@@ -1,4 +1,4 @@
-"""What a person at the terminal is told."""
+"""What `python -m chaos` prints."""
 
 from pathlib import Path
 
@@ -50,5 +50,5 @@ def test_the_list_names_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_names_of_faults_are_unique() -> None:
-    """Each is asked for by its name."""
+    """Each is selected by its name."""
     assert len({fault.name for fault in ALL}) == len(ALL)

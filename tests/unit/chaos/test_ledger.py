@@ -11,7 +11,7 @@ RUN = "chaos-test"
 
 
 def written(path: Path) -> bytes:
-    """A ledger with one request of each end, and one that is under way."""
+    """A ledger with one request of each end, and one in flight."""
     with LedgerWriter(path, run=RUN, url="http://gateway/") as ledger:
         for number in range(4):
             ledger.sent(number, webhook(RUN, number, Mix()))
@@ -22,7 +22,7 @@ def written(path: Path) -> bytes:
 
 
 def test_it_tells_how_each_request_ended(tmp_path: Path) -> None:
-    """One that has no second line is one without an answer."""
+    """A request without a second line has no answer."""
     path = tmp_path / "ledger.jsonl"
     written(path)
 
@@ -36,7 +36,7 @@ def test_it_tells_how_each_request_ended(tmp_path: Path) -> None:
 
 
 def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
-    """Cut off at any byte after its head, it tells all that stands before."""
+    """Cut off at any byte after its header, it still yields all complete lines."""
     path = tmp_path / "ledger.jsonl"
     whole = written(path)
     head = whole.index(b"\n") + 1
@@ -48,13 +48,13 @@ def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
 
 
 def _is_whole_sent(whole: bytes, end: int) -> bool:
-    """Whether the last line before `end` is not the torn beginning of a sending."""
+    """Whether the last line before `end` is not a torn line of a request."""
     torn = whole[:end].rpartition(b"\n")[2]
     return b'"sent":' not in torn
 
 
 def test_a_line_is_with_the_system_as_soon_as_it_is_written(tmp_path: Path) -> None:
-    """Another process reads it while the ledger is open: a client that is killed loses none."""
+    """Another process reads it while it is open: a killed client loses no request."""
     path = tmp_path / "ledger.jsonl"
 
     with LedgerWriter(path, run=RUN, url="http://gateway/") as ledger:
@@ -73,7 +73,7 @@ def test_a_line_is_with_the_system_as_soon_as_it_is_written(tmp_path: Path) -> N
     ],
 )
 def test_another_file_is_no_ledger(tmp_path: Path, content: bytes) -> None:
-    """It says so, and names the file."""
+    """The error says so, and names the file."""
     path = tmp_path / "other.txt"
     path.write_bytes(content)
 
@@ -82,7 +82,7 @@ def test_another_file_is_no_ledger(tmp_path: Path, content: bytes) -> None:
 
 
 def test_two_runs_are_never_mixed(tmp_path: Path) -> None:
-    """A file that is there is not written to."""
+    """An existing file is not overwritten."""
     path = tmp_path / "ledger.jsonl"
     written(path)
 

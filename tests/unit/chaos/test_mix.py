@@ -17,7 +17,7 @@ def test_the_same_seed_gives_the_same_plan(seed: int) -> None:
 
 @given(seed=SEEDS)
 def test_a_part_is_hit_by_one_fault_at_a_time(seed: int) -> None:
-    """A node that is killed must be back before something else is done to it."""
+    """A killed node must be back before its next fault."""
     strikes = plan(ALL, seed=seed, seconds=120)
 
     assert strikes
@@ -29,7 +29,7 @@ def test_a_part_is_hit_by_one_fault_at_a_time(seed: int) -> None:
 
 @given(seed=SEEDS)
 def test_it_ends_with_the_time(seed: int) -> None:
-    """And what cannot come at any moment is not in it."""
+    """A fault that cannot come at any moment is not in the mix."""
     strikes = plan(ALL, seed=seed, seconds=60)
 
     assert all(strike.at_s + strike.hold_s <= 60.001 for strike in strikes)

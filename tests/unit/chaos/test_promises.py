@@ -1,4 +1,4 @@
-"""What a verdict must be for a fault to have cost nothing."""
+"""When a verdict means that a fault cost nothing."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -38,7 +38,7 @@ WELL = Verdict(
 
 
 def test_all_is_well() -> None:
-    """Then there is nothing to say."""
+    """Then there is no complaint."""
     assert broken_promises(FAULT, WELL) == []
 
 
@@ -55,7 +55,7 @@ def test_all_is_well() -> None:
     ],
 )
 def test_each_count_is_looked_at(verdict: Verdict, words: str) -> None:
-    """What must be 0 is named where it is not."""
+    """A count that must be 0 and is not appears in a complaint."""
     [sentence] = broken_promises(FAULT, verdict)
 
     assert sentence.startswith(words)
@@ -66,7 +66,7 @@ def test_each_count_is_looked_at(verdict: Verdict, words: str) -> None:
     [(None, "It went on never"), (5.1, "It went on after 5.1 s, not within 5 s")],
 )
 def test_what_must_go_on_soon_is_looked_at(resumed_s: float | None, words: str) -> None:
-    """Where the fault says within which time."""
+    """Within the time that the fault declares."""
     fault, verdict = replace(FAULT, resumes_within_s=5), replace(WELL, resumed_s=resumed_s)
 
     [sentence] = broken_promises(fault, verdict)

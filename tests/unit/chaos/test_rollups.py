@@ -1,4 +1,4 @@
-"""Tests for chaos.rollups: each count that is wrong is told, and none that is right."""
+"""Tests for chaos.rollups: it reports each wrong count and no right one."""
 
 from typing import Any
 

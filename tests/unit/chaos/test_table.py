@@ -44,7 +44,7 @@ def test_what_never_was_is_told_as_such() -> None:
 
 
 def test_rows_stand_below_their_headings_on_a_terminal() -> None:
-    """They come one by one, so each has the widths of the first."""
+    """Rows are printed one by one, with the widths of the header."""
     assert len(headings_text()) == len(as_text(OUTCOME)) == len(as_text(NEVER))
 
 

@@ -1,4 +1,4 @@
-"""The ledger held against the log."""
+"""The comparison of the ledger with the log."""
 
 from collections.abc import Mapping
 
@@ -69,7 +69,7 @@ def test_what_is_lost_and_what_is_twice(
     lost: tuple[str, ...],
     twice: tuple[str, ...],
 ) -> None:
-    """An accepted webhook must end, its event once, and its effect must be there once."""
+    """An accepted webhook must end, its event once, and its effect must exist once."""
     verdict = judge(offers, rows, effects)
 
     assert verdict.lost == lost
@@ -77,7 +77,7 @@ def test_what_is_lost_and_what_is_twice(
 
 
 def test_the_counts() -> None:
-    """Each request is of one kind, and each end is counted under its name."""
+    """Each request has one kind, and each result is counted under its name."""
     offers = [accepted(1), accepted(2), accepted(3, event="e1"), refused(4), unanswered(5)]
     rows = [row(1, attempts=3), row(2, "dead_letter"), row(3, "duplicate", event="e1"), row(5)]
 
@@ -122,7 +122,7 @@ def test_the_longest_time_without_accepting(
 
 
 def test_the_time_to_recover_is_of_what_came_before_the_end_of_the_fault() -> None:
-    """What came later, and what waits on the ladder by its own wish, says nothing of it."""
+    """Webhooks that came later, or whose payload asks for retries, do not count."""
     offers = [accepted(1), accepted(2), accepted(3, attempts=3), accepted(9)]
     rows = [row(1, finished_at=2.0), row(2, finished_at=7.5), row(3, finished_at=30.0)]
     rows.append(row(9, finished_at=40.0))
@@ -133,7 +133,7 @@ def test_the_time_to_recover_is_of_what_came_before_the_end_of_the_fault() -> No
 
 
 def test_it_went_on_with_the_first_end_after_the_fault() -> None:
-    """Whoever's end it was; what ended before says nothing."""
+    """Any webhook counts; one that ended earlier does not."""
     offers = [accepted(1), accepted(2, attempts=3), accepted(9)]
     rows = [row(1, finished_at=2.0), row(9, finished_at=8.0), row(2, finished_at=6.5)]
 

@@ -1,4 +1,4 @@
-"""What the load sends."""
+"""The webhooks that the load sends."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ MANY = range(500)
 
 
 def test_every_request_carries_an_event_that_the_gateway_can_read() -> None:
-    """Its call id is the name under which the log is asked."""
+    """Its call id is the name to look it up by in the log."""
     for number in MANY:
         sent = webhook("run", number, Mix())
         event = read_event(sent.body)
@@ -21,7 +21,7 @@ def test_every_request_carries_an_event_that_the_gateway_can_read() -> None:
 
 
 def test_only_what_is_sent_again_has_the_same_key() -> None:
-    """Two events are never taken for one, and a repeated one is always known."""
+    """Two events never count as one, and a repeated event is always recognized."""
     heads: dict[str | None, str] = {}
     for number in MANY:
         sent = webhook("run", number, Mix())
@@ -33,7 +33,7 @@ def test_only_what_is_sent_again_has_the_same_key() -> None:
 
 
 def test_every_kind_comes_and_some_fail_first() -> None:
-    """What nobody handles cannot fail."""
+    """An event without a handler cannot fail."""
     sent = [webhook("run", number, Mix(failing_in_ten=2)) for number in MANY]
 
     assert set(Counter(one.kind for one in sent)) == set(Kind)
@@ -42,5 +42,5 @@ def test_every_kind_comes_and_some_fail_first() -> None:
 
 
 def test_without_failing_none_fails() -> None:
-    """As on an installation whose handlers know nothing of the suite."""
+    """As on an installation without the suite's handlers."""
     assert {webhook("run", number, Mix(failing_in_ten=0)).attempts for number in MANY} == {1}

@@ -1,4 +1,4 @@
-"""Tests for the answer that is made from counts by event type."""
+"""Tests for the answer that is computed from counts by event type."""
 
 from datetime import UTC, datetime
 
@@ -65,7 +65,7 @@ def test_parts_make_the_whole(by_type: dict[str, Counts]) -> None:
 
 
 def test_many_types_end_in_other() -> None:
-    """The hundred largest keep their names; whatever is left is one, and nothing is lost."""
+    """The hundred largest keep their names; the rest is summed up, and nothing is lost."""
     by_type = {f"t{n:03}": Counts(completed=n + 1, attempts=1) for n in range(150)}
 
     response = response_of("24h", WINDOW, by_type)

@@ -57,7 +57,7 @@ def test_dead_letters_are_those_of_the_log_and_of_the_queue(
 def test_a_stale_reading_is_dropped(
     observer: Observer, registry: CollectorRegistry, clock: Clock
 ) -> None:
-    """What is older than its longest age is absent; what was read since stays."""
+    """A reading above its maximum age is absent; newer readings stay."""
     observer.queues_read({"webhooks.dlq": QueueDepth(2, 1), "webhooks.work": QueueDepth(7, 1)})
     observer.dead_letters_counted(3)
     clock.now_s += 8
@@ -76,7 +76,7 @@ def figures(**told: float) -> LogFigures:
 def test_what_is_unfinished_waits_or_is_in_hand(
     observer: Observer, registry: CollectorRegistry
 ) -> None:
-    """Processors say what they have in hand; the six statuses together are all webhooks."""
+    """Processors report their webhooks in flight; the six statuses together are all webhooks."""
     observer.figures_read(figures(completed=10, failed=1, dead_letter=2, unfinished=7, duplicate=3))
     before = registry.get_sample_value("webhook_deliveries", {"status": "pending"})
     observer.in_hand_read(5)
@@ -96,7 +96,7 @@ def test_what_is_unfinished_waits_or_is_in_hand(
 
 
 def test_no_status_falls_below_zero(observer: Observer, registry: CollectorRegistry) -> None:
-    """Both are read at moments of their own, so more may be in hand than is unfinished."""
+    """The two are read at different moments, so more may be in flight than is unfinished."""
     observer.figures_read(figures(unfinished=3))
     observer.in_hand_read(5)
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what it says holds for what is answered."""
+"""The OpenAPI document: the answers match it."""
 
 from importlib.resources import files
 from typing import Any
@@ -39,7 +39,7 @@ def test_it_describes_every_call() -> None:
 
 
 def test_it_describes_every_field_by_the_comment_above_it() -> None:
-    """A comment that takes two lines is one sentence."""
+    """A comment on two lines becomes one sentence."""
     schemas = DOCUMENT["components"]["schemas"]
 
     assert schemas["Delivery"]["properties"]["altered"] == {
@@ -66,7 +66,7 @@ def test_it_says_what_the_contract_says_of_values() -> None:
 
 
 def test_what_stands_in_the_path_stands_nowhere_else() -> None:
-    """A body that said it too could say something else."""
+    """A field in both could have two values."""
     body = DOCUMENT["components"]["schemas"]["RetryDeliveryRequest"]
 
     assert sorted(body["properties"]) == ["reason", "requestId"]
@@ -76,7 +76,7 @@ def test_what_stands_in_the_path_stands_nowhere_else() -> None:
 @given(data=st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_answer_is_as_it_says(method: Method, data: st.DataObject) -> None:
-    """Whatever the message, its document is one of the schema."""
+    """The document of any message matches the schema."""
     content = OPERATIONS[method.name]["responses"]["200"]["content"]
     [described] = content.values()
     message = data.draw(messages(method.response_class))
@@ -94,7 +94,7 @@ def test_every_answer_is_as_it_says(method: Method, data: st.DataObject) -> None
     ids=lambda error: error.reason,
 )
 def test_every_problem_is_as_it_says(error: Any) -> None:
-    """Also those that only HTTP knows of."""
+    """Including those that exist only in HTTP."""
     document = orjson.loads(orjson.dumps(problem.problem(error)))
 
     validator({"$ref": "#/components/schemas/Problem"}).validate(document)

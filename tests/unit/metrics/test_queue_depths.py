@@ -1,4 +1,4 @@
-"""What a broker that closes its connection does to those who ask it for depths."""
+"""How reading depths reacts when the broker closes the connection."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from services.metrics.queue_depths import QueueDepths
 
 
 class ClosedConnection:
-    """As aiormq has it: whoever waits for an answer gets CancelledError, cancelled by nobody."""
+    """As in aiormq: a waiting call gets CancelledError although no one cancelled it."""
 
     @property
     def transport(self) -> Any:
@@ -35,13 +35,13 @@ def depths() -> QueueDepths:
 
 
 async def test_a_reading_goes_on(depths: QueueDepths) -> None:
-    """Else its loop would end in silence, and gauges would stay as they are."""
+    """Otherwise its loop would end silently, and gauges would keep their old values."""
     assert await depths.read(5) == {}
     assert await depths.depth_of("webhooks.work", 5) is None
 
 
 async def test_a_check_is_refused(depths: QueueDepths) -> None:
-    """It raises an error that says no, and does not end the task that asks."""
+    """It raises an unavailable error, and does not end the calling task."""
     with pytest.raises(ConnectionError):
         await depths.answers()
 
@@ -49,7 +49,7 @@ async def test_a_check_is_refused(depths: QueueDepths) -> None:
 async def test_a_real_cancellation_is_one(
     depths: QueueDepths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever ends the reading does end it."""
+    """A real cancellation ends it."""
 
     async def never(_connection: object) -> Any:
         await asyncio.Event().wait()

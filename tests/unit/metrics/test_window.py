@@ -1,4 +1,4 @@
-"""Tests for the ranges of time that statistics are asked for."""
+"""Tests for the time ranges of statistics."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -62,13 +62,13 @@ def test_windows_move_on_with_time(text: str, seconds: int, now: datetime) -> No
     ],
 )
 def test_known_ranges(text: str, start: datetime) -> None:
-    """Minutes, hours and days are told apart, and rounded down each in its way."""
+    """Minutes, hours and days are distinguished, and each is rounded down its own way."""
     assert Window.back(text, NOW) == Window(start, NOW)
 
 
 @given(text=st.one_of(st.text(max_size=8), st.from_regex(r"-?[0-9.,]{0,9} ?[mhdswy]?")))
 def test_any_text_is_a_range_within_the_bounds_or_refused(text: str) -> None:
-    """Nothing else comes of it."""
+    """It raises nothing else."""
     try:
         window = Window.back(text, NOW)
     except BadRange:

@@ -1,4 +1,4 @@
-"""Dead letters in a real database, a server in Slack's place, and what brings them together."""
+"""Dead letters in a real database, a server in Slack's place, and the sender between them."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from tests.integration.migrations.log_calls import ORG, Webhook, bury
 from tests.support.database_roles import METRICS, PROCESSOR, url_as
 from tests.support.local_slack import LocalSlack, local_slack
 
-#: Everything is due at once; nothing is ever over.
+#: Everything is due at once; no group ever ends.
 AT_ONCE = Pace(gather=timedelta(0), interval=timedelta(0), quiet=timedelta(hours=1))
 LEASE = timedelta(seconds=30)
 
@@ -49,11 +49,11 @@ class Place:
         return webhooks
 
     def alerts(self) -> AlertLog:
-        """Those of one more process."""
+        """The alert log of another process."""
         return AlertLog(self.pool, Access(self.pool), uuid4())
 
     def sender(self, slack: LocalSlack, pace: Pace = AT_ONCE) -> AlertSender:
-        """That of one more process; all of them count together."""
+        """The sender of another process; all of them count together."""
         return AlertSender(
             self.alerts(),
             IncomingWebhook(slack.url, timeout_s=1),
@@ -67,7 +67,7 @@ class Place:
         return self.registry.get_sample_value("slack_messages_total", {"outcome": outcome})
 
     async def let_time_pass(self, seconds: float) -> None:
-        """What stands in the database is older by so much."""
+        """Make the rows in the database older by this much."""
         passed = timedelta(seconds=seconds)
         await self.admin.execute(
             "UPDATE webhook_alerts SET opened_at = opened_at - $1::interval,"

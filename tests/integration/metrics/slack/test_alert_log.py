@@ -34,7 +34,7 @@ async def test_a_statement_leaves_a_notice_for_each_group(place: Place) -> None:
 
 
 async def test_what_is_a_dead_letter_already_is_not_noted_again(place: Place) -> None:
-    """The DLQ hands over a message more than once; people hear of it once."""
+    """The DLQ may deliver a message more than once; it is announced once."""
     [dead] = await place.die()
     await bury(place.processor, dead, error=("E", "again"))
 
@@ -52,14 +52,14 @@ async def test_what_is_not_committed_is_not_noted(place: Place) -> None:
 
 
 async def test_attempts_leave_no_notice(place: Place) -> None:
-    """Only dead letters pay: what completes or fails an attempt writes nothing more."""
+    """Only dead letters cost this write; completing or failing an attempt adds none."""
     await finish(place.processor, End(Webhook()), End(Webhook(), "failed", 1, ("E", "e")))
 
     assert await place.admin.fetch(_NOTICES) == []
 
 
 async def test_several_processes_fold_each_notice_once(place: Place) -> None:
-    """They find each other at it, while more dead letters come."""
+    """They run at the same time, while more dead letters arrive."""
     async with asyncio.TaskGroup() as both:
         both.create_task(place.die(500))
         for _ in range(20):
@@ -72,7 +72,7 @@ async def test_several_processes_fold_each_notice_once(place: Place) -> None:
 
 
 async def test_a_name_of_any_length_is_a_group(place: Place) -> None:
-    """An error class is cut for the key of its group, and found again by that."""
+    """An error class is shortened for the key of its group, and found again by that."""
     await place.die(error="E" * 5_000)
 
     groups = await _folded(place)
@@ -82,7 +82,7 @@ async def test_a_name_of_any_length_is_a_group(place: Place) -> None:
 
 
 async def test_there_is_no_room_for_more_than_a_thousand_groups(place: Place) -> None:
-    """The dead letters beyond are counted, and groups that are there still grow."""
+    """The dead letters beyond are counted, and existing groups still grow."""
     await place.admin.execute(
         "INSERT INTO webhook_dead_letter_notices SELECT $1, 'hang', 'E' || n, 1, $2"
         " FROM generate_series(1, 1002) AS n",
@@ -127,7 +127,7 @@ async def test_all_leave_slack_alone_together(place: Place) -> None:
 
 
 async def test_what_comes_while_a_message_goes_out_stays_untold(place: Place) -> None:
-    """The message said how many, and no more than that is settled."""
+    """The message had a count, and no more than that is settled."""
     ours = place.alerts()
     await place.die(3)
     groups = await _folded(place)
@@ -143,7 +143,7 @@ async def test_what_comes_while_a_message_goes_out_stays_untold(place: Place) ->
 
 
 async def test_who_has_lost_its_turn_settles_nothing(place: Place) -> None:
-    """It slept for longer than its lease; another one has told people, and settled that."""
+    """It slept longer than its lease; another process has announced and settled them."""
     ours, theirs = place.alerts(), place.alerts()
     await place.die(3)
     groups = await _folded(place)
@@ -162,7 +162,7 @@ async def test_who_has_lost_its_turn_settles_nothing(place: Place) -> None:
 
 
 async def test_a_group_that_grew_does_not_end(place: Place) -> None:
-    """What came after the message that it is over begins nothing new: the group goes on."""
+    """Dead letters after the quiet message continue the group."""
     ours = place.alerts()
     await place.die(error="Grows")
     await place.die(error="Ends")
@@ -177,7 +177,7 @@ async def test_a_group_that_grew_does_not_end(place: Place) -> None:
 
 
 async def test_where_nobody_is_told_old_notices_go(place: Place) -> None:
-    """Without Slack nothing piles up; the last minutes stay for whoever turns it on."""
+    """Without Slack nothing piles up; the last minutes stay for when it is turned on."""
     await place.die(error="Old")
     await place.admin.execute(
         "UPDATE webhook_dead_letter_notices SET noted_at = now() - interval '11 minutes'"
@@ -191,7 +191,7 @@ async def test_where_nobody_is_told_old_notices_go(place: Place) -> None:
 
 @pytest.mark.parametrize("role", [GATEWAY, PROCESSOR, *CALLERS])
 async def test_nobody_else_sees_the_groups(database_url: str, role: str) -> None:
-    """They are of all organisations; the tables of others' dead letters are no tenant's."""
+    """They cover all organisations; no tenant may read these tables."""
     session = await asyncpg.connect(url_as(database_url, role))
 
     for table in ("webhook_alerts", "webhook_dead_letter_notices", "webhook_alert_turn"):

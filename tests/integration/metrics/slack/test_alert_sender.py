@@ -1,4 +1,4 @@
-"""People hear of dead letters: grouped, once, late when Slack is late, and when it is over."""
+"""Alerts of dead letters: grouped, sent once, late when Slack is late, and when it is over."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ async def test_a_burst_is_one_message(place: Place, slack: LocalSlack) -> None:
 
 
 async def test_what_goes_on_is_a_message_a_minute(place: Place, slack: LocalSlack) -> None:
-    """Each says how many came since the last one."""
+    """Each has the number since the last one."""
     sender = place.sender(slack, USUAL)
     for _ in range(10):
         await place.die(10, error="TimeoutError")
@@ -54,7 +54,7 @@ async def test_what_goes_on_is_a_message_a_minute(place: Place, slack: LocalSlac
 
 
 async def test_groups_are_of_organisation_type_and_error(place: Place, slack: LocalSlack) -> None:
-    """Each has its message, and tells of its own."""
+    """Each has its message, with its own numbers."""
     sender = place.sender(slack)
     await place.die(2, org_id=UUID(int=1), error="A")
     await place.die(3, org_id=UUID(int=2), error="A")
@@ -97,8 +97,9 @@ async def test_the_message_shows_no_payload_and_no_secret(place: Place, slack: L
 
 
 async def test_the_end_is_told_once(place: Place, slack: LocalSlack) -> None:
-    """Five minutes without another one; the note says how many still wait for a person. The next
-    dead letter after that begins anew.
+    """Five minutes without another one; the note counts those still unresolved.
+
+    The next dead letter after that starts again.
     """
     sender = place.sender(slack, USUAL)
     [dead, *_] = await place.die(3)
@@ -128,7 +129,7 @@ async def test_the_end_is_told_once(place: Place, slack: LocalSlack) -> None:
 
 
 async def test_the_end_is_told_also_when_nobody_can_count(place: Place, slack: LocalSlack) -> None:
-    """Among millions of dead letters that may take too long; the note then says no number."""
+    """Among millions of dead letters that may take too long; the note then has no number."""
     sender = place.sender(slack, USUAL)
     await place.die(3)
     for _ in range(2):
@@ -144,7 +145,7 @@ async def test_the_end_is_told_also_when_nobody_can_count(place: Place, slack: L
 
 
 async def test_slack_says_when_to_come_back(place: Place, slack: LocalSlack) -> None:
-    """Until then nobody tries, not even another process; then all that came is one message."""
+    """Until then no process tries; then one message covers everything that came."""
     slack.answers.append(Said(429, "rate_limited", "30"))
     ours, theirs = place.sender(slack), place.sender(slack)
     await place.die(3)
@@ -167,7 +168,7 @@ async def test_slack_says_when_to_come_back(place: Place, slack: LocalSlack) -> 
 async def test_a_slack_that_fails_is_tried_less_and_less(
     place: Place, slack: LocalSlack, said: Said
 ) -> None:
-    """After 1, 2 and 4 seconds; nothing is lost by it, and a success begins anew."""
+    """After 1, 2 and 4 seconds; nothing is lost, and a success resets the backoff."""
     slack.answers.extend([said] * 3)
     sender = place.sender(slack)
     await place.die(3)
@@ -186,7 +187,7 @@ async def test_a_slack_that_fails_is_tried_less_and_less(
 async def test_what_slack_refuses_is_dropped_and_counted(
     place: Place, slack: LocalSlack, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is not sent again, it is said, and it keeps nothing else from being sent."""
+    """It is not sent again, it is logged, and it does not block other messages."""
     slack.answers.append(Said(400, word))
     sender = place.sender(slack)
     await place.die(3)
@@ -203,7 +204,7 @@ async def test_what_slack_refuses_is_dropped_and_counted(
 
 
 async def test_news_of_yesterday_is_dropped_and_counted(place: Place, slack: LocalSlack) -> None:
-    """Slack was away for a day: what is older is given up, what is new is told."""
+    """Slack was down for a day: older groups are dropped, newer ones are announced."""
     slack.always = Said(503, "")
     sender = place.sender(slack)
     await place.die(3, error="Old")
@@ -221,7 +222,7 @@ async def test_news_of_yesterday_is_dropped_and_counted(place: Place, slack: Loc
 
 
 async def test_groups_without_room_are_counted(place: Place, slack: LocalSlack) -> None:
-    """Strangers who make up names fill no memory."""
+    """Invented names from untrusted callers fill no memory."""
     await place.admin.execute(
         "INSERT INTO webhook_dead_letter_notices SELECT $1, 'hang', 'E' || n, 1, $1"
         " FROM generate_series(1, 1005) AS n",
@@ -235,7 +236,7 @@ async def test_groups_without_room_are_counted(place: Place, slack: LocalSlack) 
 
 
 async def test_many_senders_send_each_message_once(place: Place, slack: LocalSlack) -> None:
-    """However they fall over each other, each dead letter is told once."""
+    """However they collide, each dead letter is announced once."""
     senders = [place.sender(slack) for _ in range(4)]
     total = 0
 
@@ -269,7 +270,7 @@ async def test_a_stop_waits_for_the_message_in_hand(place: Place, slack: LocalSl
 async def test_a_database_that_is_away_is_asked_again(
     place: Place, slack: LocalSlack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line for the outage, and then people hear of what there is."""
+    """One log line for the outage, and then the pending dead letters are announced."""
     await place.admin.execute("ALTER TABLE webhook_alerts RENAME TO mislaid")
     telling = asyncio.create_task(place.sender(slack).keep_telling(interval_s=0.01))
     said = ""

@@ -26,7 +26,7 @@ THREE = "3 webhooks became dead letters: hang, E"
 async def replicas(
     number: int, tmp_path: Path, amqp_url: str, database_url: str, **settings: str
 ) -> AsyncGenerator[list[MetricsProcess], None]:
-    """So many metrics services that are ready, on one database."""
+    """This many ready metrics services on one database."""
     await topology.apply(amqp_url, Ladder.parse("2s,4s,8s"))
     shared = {"RINGBACK_SLACK_GATHER_S": "0.5", "RINGBACK_SLACK_QUIET_S": "3600"} | settings
     async with AsyncExitStack() as stack:
@@ -63,7 +63,7 @@ async def test_two_replicas_send_each_message_once(
 async def test_who_dies_while_it_sends_is_followed_by_another(
     place: Place, slack: LocalSlack, tmp_path: Path, amqp_url: str, database_url: str
 ) -> None:
-    """Slack took the message and nobody noted it, so it is sent once more, and no more often."""
+    """Slack received it but no process recorded that, so it is sent exactly once more."""
     slack.hold = asyncio.Event()
     settings = {
         "RINGBACK_SLACK_BOT_TOKEN": TOKEN,
@@ -90,7 +90,7 @@ async def test_who_dies_while_it_sends_is_followed_by_another(
 async def test_what_died_while_no_service_ran_is_told_by_the_next(
     place: Place, slack: LocalSlack, tmp_path: Path, amqp_url: str, database_url: str
 ) -> None:
-    """Before a stop, during it and after it: each dead letter is told once."""
+    """Before a stop, during it and after it: each dead letter is announced once."""
     settings = {"RINGBACK_SLACK_WEBHOOK_URL": slack.url, "RINGBACK_SLACK_INTERVAL_S": "1"}
     async with replicas(1, tmp_path, amqp_url, database_url, **settings) as [service]:
         await place.die(3)
@@ -109,7 +109,7 @@ async def test_what_died_while_no_service_ran_is_told_by_the_next(
 async def test_nobody_notices_a_slack_that_hangs(
     place: Place, slack: LocalSlack, tmp_path: Path, amqp_url: str, database_url: str
 ) -> None:
-    """The service is ready, dead letters are written, and it stops in time."""
+    """The service is ready, dead letters are recorded, and it stops in time."""
     slack.always = HANGS
     settings = {"RINGBACK_SLACK_WEBHOOK_URL": slack.url}
     async with replicas(1, tmp_path, amqp_url, database_url, **settings) as [service]:
@@ -126,7 +126,7 @@ async def test_nobody_notices_a_slack_that_hangs(
 async def test_without_slack_nobody_is_told(
     place: Place, tmp_path: Path, amqp_url: str, database_url: str
 ) -> None:
-    """It is off when nothing is set; the counters are there, at 0."""
+    """It is off by default; the counters exist, at 0."""
     async with replicas(1, tmp_path, amqp_url, database_url) as [service]:
         await place.die(3)
         samples = await eventually(lambda: _samples_with(service, SENT))
@@ -152,7 +152,7 @@ async def test_without_slack_nobody_is_told(
 async def test_a_wrong_setting_is_said_at_the_start(
     tmp_path: Path, settings: dict[str, str], sentence: str
 ) -> None:
-    """In one sentence, and the service does not begin."""
+    """With one sentence, and the service does not start."""
     urls = {"amqp_url": "amqp://nowhere/", "database_url": "postgresql://nowhere/x"}
     async with metrics_process(tmp_path, **urls, **settings) as service:
         await eventually(lambda: service.process.poll() is not None, deadline_s=20)

@@ -21,7 +21,7 @@ _OTHERS: dict[int, st.SearchStrategy[Any]] = {
     FieldDescriptor.CPPTYPE_BOOL: st.booleans(),
     FieldDescriptor.CPPTYPE_STRING: st.text(max_size=20),
 }
-#: An event is an object; null would say that there is none.
+#: An event is an object; null would mean that there is no event.
 _DOCUMENTS = st.dictionaries(
     st.text(max_size=5),
     st.recursive(

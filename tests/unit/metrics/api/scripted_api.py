@@ -1,4 +1,4 @@
-"""A dispatcher whose methods do what a test says."""
+"""A dispatcher whose methods a test defines."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -24,7 +24,7 @@ Stream = Callable[[Any, Call], AsyncGenerator[Message, None]]
 
 
 class ScriptedApi:
-    """Implements both services: each method as it was set, or with one empty answer."""
+    """Implements both services: each method as the test set it, or with one empty answer."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -55,7 +55,7 @@ class ScriptedApi:
         authorization: str | None = "",
         timeout_s: float | None = None,
     ) -> list[Message]:
-        """All answers. The token is a service's, if none is given."""
+        """All answers. The default token is a service's."""
         method = METHODS[name]
         terms: dict[str, Any] = {
             "authorization": bearer() if not authorization and authorization is not None

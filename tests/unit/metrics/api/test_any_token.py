@@ -1,4 +1,4 @@
-"""Whatever somebody brings for a token, it is refused in our words, or it is a good one."""
+"""Any token is either valid, or refused with our own error."""
 
 import base64
 import hashlib
@@ -57,7 +57,7 @@ def decided(authorization: str | None) -> Principal | ApiError:
 
 @given(authorization=st.none() | st.text() | st.text().map(lambda text: f"Bearer {text}"))
 def test_any_text_is_refused(authorization: str | None) -> None:
-    """Nobody signs by chance."""
+    """Random bytes never make a valid signature."""
     refused = decided(authorization)
 
     assert isinstance(refused, ApiError)
@@ -67,7 +67,7 @@ def test_any_text_is_refused(authorization: str | None) -> None:
 
 @given(header=HEADER_CHANGES, changes=CHANGES)
 def test_what_another_signed_is_refused(header: dict[str, Any], changes: dict[str, Any]) -> None:
-    """Whatever it claims, and whatever its header says of algorithm and key."""
+    """Whatever its claims, and whatever algorithm and key its header names."""
     head = {"alg": "HS256", "typ": "JWT"} | header
 
     refused = decided("Bearer " + _signed(head, good_claims() | changes, JWT_SECRET + "x"))
@@ -80,7 +80,7 @@ def test_what_another_signed_is_refused(header: dict[str, Any], changes: dict[st
 def test_what_we_signed_is_refused_in_words_or_is_a_caller(
     header: dict[str, Any], changes: dict[str, Any]
 ) -> None:
-    """No claim raises anything else; and a tenant without an organisation is never let in."""
+    """No claim raises anything else; a tenant without an organisation is never accepted."""
     head = {"alg": "HS256", "typ": "JWT"} | header
 
     found = decided("Bearer " + _signed(head, good_claims() | changes, JWT_SECRET))
@@ -106,7 +106,7 @@ def test_a_token_with_another_letter_is_refused(place: int, letter: str) -> None
 
 
 def test_the_good_token_is_good() -> None:
-    """Or all the others prove nothing."""
+    """Otherwise the other tests would prove nothing."""
     assert isinstance(decided(f"Bearer {token()}"), Principal)
     with pytest.raises(ApiError):
         AUTHENTICATOR.authenticate("Bearer x")

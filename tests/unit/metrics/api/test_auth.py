@@ -1,4 +1,4 @@
-"""Tests for services.metrics.api.auth: which tokens are refused, and what is said of them."""
+"""Tests for services.metrics.api.auth: which tokens are refused, and with which text."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ from tests.support.tokens import JWT_SECRET, bearer, token
 ORG = UUID("0190f5c4-0000-7000-8000-000000000001")
 NIL = "00000000-0000-0000-0000-000000000000"
 MAX = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-# In seconds since 1970. The names of the tests hold them, so they are the same in every process.
+# In seconds since 1970. Test names contain them, so they are the same in every process.
 LONG_AGO = 1_000_000_000.5
 FAR_AHEAD = 4_000_000_000.5
 
@@ -57,7 +57,7 @@ def claims(**changed: Any) -> dict[str, Any]:
 
 
 def test_a_tenant_is_let_in_with_its_org(authenticator: Authenticator) -> None:
-    """What the token says of its bearer is what the call knows."""
+    """The call knows the caller as the token describes it."""
     found = authenticator.authenticate(bearer("tenant", ORG, subject="ops@example.com"))
 
     assert found == Principal(Role.TENANT, ORG, "ops@example.com")
@@ -78,7 +78,7 @@ def test_the_scheme_may_be_written_in_any_case(authenticator: Authenticator) -> 
 def test_without_a_token_nobody_is_let_in(
     authenticator: Authenticator, nothing: str | None
 ) -> None:
-    """And the sentence says what to bring."""
+    """The text says what to send."""
     error = refusal(authenticator, nothing)
 
     assert error.code is grpc.StatusCode.UNAUTHENTICATED
@@ -117,7 +117,7 @@ def test_without_a_token_nobody_is_let_in(
     ],
 )
 def test_what_is_no_good_token_is_refused(authenticator: Authenticator, authorization: str) -> None:
-    """Always with the same words: whoever tries learns nothing of what is wrong."""
+    """Always with the same text: an attacker learns nothing about the cause."""
     error = refusal(authenticator, authorization)
 
     assert error.code is grpc.StatusCode.UNAUTHENTICATED
@@ -172,14 +172,14 @@ def test_signed_claims_that_cannot_be_meant_are_refused(
 def test_a_role_that_is_none_of_ours_may_call_nothing(
     authenticator: Authenticator, role: object
 ) -> None:
-    """We know who it is, and it has no business here."""
+    """The caller is known, but may not call the API."""
     error = refusal(authenticator, signed({"alg": "HS256"}, claims(role=role)))
 
     assert error.code is grpc.StatusCode.PERMISSION_DENIED
 
 
 def test_a_clock_may_be_a_little_off(authenticator: Authenticator) -> None:
-    """A token that ended two seconds ago, or begins in two, is taken."""
+    """A token that expired two seconds ago, or starts in two, is accepted."""
     now = time.time()
 
     for header in (bearer(exp=now - 2), bearer(nbf=now + 2, iat=now + 2)):
@@ -192,7 +192,7 @@ def test_an_audience_may_stand_among_others(authenticator: Authenticator) -> Non
 
 
 def test_the_issuer_counts_when_one_is_set() -> None:
-    """Another's token is refused, and so is one of nobody."""
+    """A token for another audience is refused, and so is one without an audience."""
     picky = Authenticator(secret_key(JWT_SECRET), "ringback", "https://id.example")
 
     assert picky.authenticate(bearer(iss="https://id.example")).role is Role.SERVICE
@@ -203,7 +203,7 @@ def test_the_issuer_counts_when_one_is_set() -> None:
 
 
 def test_a_public_key_is_no_secret() -> None:
-    """Whoever signs with the public key by HS256 is refused: the algorithm is the key's."""
+    """A token signed with the public key by HS256 is refused: the key decides the algorithm."""
     key = rsa.generate_private_key(65537, 2048).public_key()
     checks = Authenticator(OneKey(VerificationKey(key, "RS256")), "ringback", None)
     for encoding, form in (
@@ -219,7 +219,7 @@ def test_a_public_key_is_no_secret() -> None:
 
 
 def test_the_reason_is_for_the_log_and_holds_no_token(authenticator: Authenticator) -> None:
-    """The cause names what is wrong; neither it nor the answer repeats what was sent."""
+    """The cause names the problem; neither it nor the answer repeats the token."""
     sent = bearer("tenant", "sesame")
 
     error = refusal(authenticator, sent)

@@ -1,4 +1,4 @@
-"""Tests for services.metrics.api.dispatch: what is done once for every call."""
+"""Tests for services.metrics.api.dispatch: what happens once for every call."""
 
 import asyncio
 import re
@@ -65,7 +65,7 @@ async def test_nobody_calls_anything_without_a_token(api: ScriptedApi, name: str
 
 @pytest.mark.parametrize("name", METHODS)
 async def test_a_tenant_calls_what_the_contract_lets_it_call(api: ScriptedApi, name: str) -> None:
-    """Its org comes with the call; the rest is PERMISSION_DENIED."""
+    """Its org comes with the call; the other methods are PERMISSION_DENIED."""
     tenant = bearer("tenant", ORG)
 
     if METHODS[name].least_role is Role.TENANT:
@@ -81,7 +81,7 @@ async def test_a_tenant_calls_what_the_contract_lets_it_call(api: ScriptedApi, n
 
 
 async def test_a_request_is_read_only_for_those_who_may_call(api: ScriptedApi) -> None:
-    """A stranger cannot make us take a body in."""
+    """An untrusted caller cannot make us parse a body."""
     read = []
 
     async def reader() -> Message:
@@ -108,7 +108,7 @@ async def test_every_missing_field_is_named(api: ScriptedApi) -> None:
 
 
 async def test_a_call_has_a_deadline_of_ours_if_it_has_none(api: ScriptedApi) -> None:
-    """Ten seconds, or what the caller says, up to a minute."""
+    """Ten seconds by default, or what the caller sets, up to a minute."""
     now = asyncio.get_running_loop().time()
     for timeout_s in (None, 3, 3600):
         await api.ask("GetQueueHealth", timeout_s=timeout_s)
@@ -121,7 +121,7 @@ async def test_a_call_has_a_deadline_of_ours_if_it_has_none(api: ScriptedApi) ->
 
 @pytest.mark.parametrize("timeout_s", [0.05, 0, -1])
 async def test_a_call_that_takes_too_long_is_cut(api: ScriptedApi, timeout_s: float) -> None:
-    """What answers it is cancelled, and the caller is told."""
+    """The method is cancelled, and the caller gets the error."""
     cut = asyncio.Event()
 
     async def hang(_request: Message, _call: Call) -> Message:
@@ -140,7 +140,7 @@ async def test_a_call_that_takes_too_long_is_cut(api: ScriptedApi, timeout_s: fl
 
 
 async def test_a_stream_is_cut_at_its_deadline(api: ScriptedApi) -> None:
-    """Between two answers too; those before it arrive."""
+    """Also between two answers; the earlier ones arrive."""
     closed = asyncio.Event()
 
     async def once(_request: Message, _call: Call) -> AsyncGenerator[Message, None]:
@@ -175,7 +175,7 @@ def stream(api: ScriptedApi, timeout_s: float | None = None) -> AsyncGenerator[M
 
 
 async def test_a_stream_that_nobody_reads_further_is_closed(api: ScriptedApi) -> None:
-    """What makes the answers ends with it."""
+    """The generator of the answers ends as well."""
     closed = asyncio.Event()
 
     async def ever(_request: Message, _call: Call) -> AsyncGenerator[Message, None]:
@@ -195,7 +195,7 @@ async def test_a_stream_that_nobody_reads_further_is_closed(api: ScriptedApi) ->
 
 
 async def test_a_caller_that_goes_away_cancels(api: ScriptedApi) -> None:
-    """Nobody goes on with what nobody waits for."""
+    """No work continues without a caller."""
     began, cut = asyncio.Event(), asyncio.Event()
 
     async def hang(_request: Message, _call: Call) -> Message:
@@ -273,7 +273,7 @@ async def test_what_nobody_foresaw_is_not_shown(api: ScriptedApi, raised: Except
 
 
 async def test_each_call_is_one_wide_line(api: ScriptedApi) -> None:
-    """Who called what, what came of it and why, without the token."""
+    """Who called what, how it ended and why, without the token."""
 
     async def nothing_there(_request: Message, _call: Call) -> Message:
         await asyncio.sleep(0)
@@ -329,7 +329,7 @@ async def test_known_series_are_there_from_the_start(api: ScriptedApi) -> None:
 
 
 async def test_streams_do_not_count_as_slow(api: ScriptedApi) -> None:
-    """How long one lasts is the caller's will."""
+    """The caller decides how long a stream lasts."""
     await api.ask("WatchQueueHealth")
 
     labels = {"method": METHODS["WatchQueueHealth"].full_name, "protocol": "rest"}
@@ -350,7 +350,7 @@ def test_a_method_that_nothing_implements_stops_the_start(api: ScriptedApi) -> N
 
 
 async def test_a_call_knows_when_we_are_told_to_stop(api: ScriptedApi) -> None:
-    """So that a stream can end by itself."""
+    """So that a stream can end early."""
     await api.ask("PauseProcessing", PauseProcessingRequest(reason="why"))
 
     assert api.calls[0][2].stopping is api.stopping

@@ -39,7 +39,7 @@ def test_a_document_says_all_of_a_message(kind: type[Message], data: st.DataObje
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.DESCRIPTOR.name)
 def test_every_field_is_always_there(kind: type[Message]) -> None:
-    """A client never asks whether a member exists."""
+    """A client never has to check whether a member exists."""
     document = json.loads(json_bytes(kind()))
 
     assert list(document) == [field.json_name for field in kind.DESCRIPTOR.fields]
@@ -74,7 +74,7 @@ def test_numbers_are_numbers_and_enums_are_words() -> None:
 
 
 def test_an_event_is_shown_byte_for_byte() -> None:
-    """It is not read on its way: numbers keep their digits, keys their order and their copies."""
+    """It is passed through unparsed: numbers keep their digits, keys their order and duplicates."""
     text = '{"b": 1e400, "a": 0.10, "a": [1234567890123456789012345678901234567890]}'
 
     document = json_bytes(delivery.Delivery(event_data=text))

@@ -1,4 +1,4 @@
-"""Bodies of requests: what is taken, and in which words the rest is refused."""
+"""Request bodies: which are accepted, and the errors for the others."""
 
 from contextlib import suppress
 from typing import Any
@@ -74,7 +74,7 @@ def test_a_time_is_taken_with_any_offset(text: str) -> None:
 
 
 def test_null_says_nothing_of_a_field() -> None:
-    """A client may send what it does not know as null."""
+    """A client may send null for a value that it does not know."""
     assert read({"reason": None, "filter": None}) == admin.RetryDeliveriesRequest()
 
 
@@ -159,7 +159,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 
 def test_the_words_that_are_taken_are_told() -> None:
-    """A caller who misspells a status reads which there are."""
+    """A caller who misspells a status gets the list of statuses."""
     error = refusal({"status": "dead"}, metrics.ListDeliveriesRequest())
 
     assert error.message == (
@@ -169,7 +169,7 @@ def test_the_words_that_are_taken_are_told() -> None:
 
 
 def test_all_that_is_wrong_is_told_at_once_and_no_more_than_twenty() -> None:
-    """One call tells a careless caller enough, and a malicious one gets no large answer."""
+    """Enough for a careless caller, and no large answer for a malicious one."""
     two = refusal({"limit": "x", "dryRun": 1})
     many = refusal({f"{number}{'x' * 1000}": 1 for number in range(900)})
 

@@ -64,7 +64,7 @@ def is_taken(keys: Keys, key: Any, algorithm: str, kid: str | None = None) -> bo
 def test_a_public_key_has_the_algorithm_of_its_kind(
     tmp_path: Path, key: PrivateKey, algorithm: str
 ) -> None:
-    """A token that its owner signed so is taken."""
+    """A token that its owner signed with it is accepted."""
     path = tmp_path / "key.pem"
     path.write_bytes(pem(key))
 
@@ -72,7 +72,7 @@ def test_a_public_key_has_the_algorithm_of_its_kind(
 
 
 def test_a_public_key_has_no_other_algorithm(tmp_path: Path) -> None:
-    """Not even one that its owner signed by."""
+    """Not even one that its owner signed with it."""
     path = tmp_path / "key.pem"
     path.write_bytes(pem(RSA))
     keys = public_key_file(path)
@@ -108,7 +108,7 @@ def test_a_file_that_is_no_good_key_is_refused(tmp_path: Path, content: bytes, w
 
 @pytest.mark.parametrize("variable", ["RINGBACK_JWT_PUBLIC_KEY_FILE", "RINGBACK_JWT_JWKS_FILE"])
 def test_a_file_that_is_not_there_is_said(tmp_path: Path, variable: str) -> None:
-    """One line, that names both."""
+    """One line that names both."""
     path = tmp_path / "nothing"
 
     with pytest.raises(SettingsError) as caught:
@@ -118,7 +118,7 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path, variable: str) -> None
 
 
 def test_a_key_set_tells_keys_apart(tmp_path: Path) -> None:
-    """Each token is checked by the key that its `kid` names, and by that key's own algorithm."""
+    """Each token is verified by the key that its `kid` names, with that key's own algorithm."""
     curve = ec.generate_private_key(ec.SECP256R1())
     edwards = ed25519.Ed25519PrivateKey.generate()
     path = tmp_path / "jwks.json"
@@ -174,7 +174,7 @@ def test_a_key_set_that_is_not_good_is_refused(tmp_path: Path, content: str, wor
 
 
 def test_a_key_set_is_read_again_when_it_changes(tmp_path: Path) -> None:
-    """A new key counts within a second; a broken file changes nothing."""
+    """A new key is used within a second; a broken file changes nothing."""
     now_s = 100.0
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps({"keys": [jwk(RSA, "RS256", kid="old")]}), encoding="utf-8")
@@ -199,7 +199,7 @@ def test_a_key_set_is_read_again_when_it_changes(tmp_path: Path) -> None:
 
 
 def replace(path: Path, content: str) -> None:
-    """As whoever mounts a secret does."""
+    """Replace the file as a mounted secret is replaced."""
     beside = path.with_suffix(".new")
     beside.write_text(content, encoding="utf-8")
     Path(beside).replace(path)
@@ -227,7 +227,7 @@ def replace(path: Path, content: str) -> None:
     ids=["none", "short", "pem"],
 )
 def test_a_key_must_be_set(environ: dict[str, str], sentence: str) -> None:
-    """And what is wrong with the setting is one sentence, without the secret."""
+    """The error of the setting is one sentence, without the secret."""
     with pytest.raises(SettingsError) as caught:
         load(TokenSettings, environ)
 
@@ -235,7 +235,7 @@ def test_a_key_must_be_set(environ: dict[str, str], sentence: str) -> None:
 
 
 def test_one_key_is_enough(tmp_path: Path) -> None:
-    """Of the three settings any two are refused, by the names of what is set."""
+    """Any two of the three settings are refused, with the names of those that are set."""
     key, key_set = tmp_path / "key.pem", tmp_path / "jwks.json"
     key.write_bytes(pem(RSA))
     key_set.write_text(json.dumps({"keys": [jwk(RSA, "RS256", kid="a")]}), encoding="utf-8")

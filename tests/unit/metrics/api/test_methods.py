@@ -1,4 +1,4 @@
-"""Tests for services.metrics.api.methods: the contract says all that is needed to serve it."""
+"""Tests for services.metrics.api.methods: the contract has all that is needed to serve it."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def test_every_method_of_the_contract_is_served() -> None:
 
 
 def test_a_method_is_read_from_its_descriptor() -> None:
-    """Names, classes, role and required fields are what the contract says."""
+    """Names, classes, role and required fields come from the contract."""
     [method] = [one for one in methods_of() if one.name == "DiscardDeadLetter"]
 
     assert method.full_name == f"{PACKAGE}.AdminService.DiscardDeadLetter"
@@ -50,7 +50,7 @@ def test_a_method_is_read_from_its_descriptor() -> None:
 
 
 def test_what_concerns_all_organisations_is_for_the_service_role() -> None:
-    """The queues and the pause are nobody's own."""
+    """The queues and the pause belong to no organisation."""
     for_service = {one.name for one in methods_of() if one.least_role is Role.SERVICE}
 
     assert for_service == {
@@ -62,13 +62,13 @@ def test_what_concerns_all_organisations_is_for_the_service_role() -> None:
 
 
 def test_two_methods_of_one_service_are_two_services() -> None:
-    """Permission can be given by service: one reads, one changes."""
+    """Permissions can be granted per service: one reads, one changes."""
     assert {one.service for one in methods_of(METRICS_SERVICE)} == {METRICS_SERVICE.full_name}
     assert {one.service for one in methods_of(ADMIN_SERVICE)} == {ADMIN_SERVICE.full_name}
 
 
 def test_no_required_field_is_overlooked() -> None:
-    """Only fields of a request itself are looked after; none below states that it is required."""
+    """Only the request's own fields are checked; no nested one is required by the contract."""
 
     def below(message: Any, seen: set[str]) -> list[str]:
         if message.full_name in seen:
@@ -96,7 +96,7 @@ def test_no_required_field_is_overlooked() -> None:
     ],
 )
 def test_a_method_that_does_not_state_all_is_refused(stated: str, sentence: str) -> None:
-    """The service does not start with a method that anybody might call, or nobody by REST."""
+    """The service does not start with a method without a role or without a REST route."""
     file = descriptor_pb2.FileDescriptorProto(name="bare.proto", package="bare", syntax="proto3")
     file.message_type.add(name="Nothing")
     method = file.service.add(name="Bare").method.add(

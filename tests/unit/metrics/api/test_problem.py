@@ -1,4 +1,4 @@
-"""Errors as REST tells them."""
+"""Errors as REST sends them."""
 
 import grpc
 import orjson
@@ -58,12 +58,12 @@ def test_a_code_of_grpc_has_a_status(error: ApiError, status: int) -> None:
 
 @pytest.mark.parametrize("code", list(grpc.StatusCode), ids=lambda code: code.name)
 def test_every_code_has_a_status_that_is_an_error(code: grpc.StatusCode) -> None:
-    """Whatever an error is, it is not told as an answer."""
+    """No error has a status of success."""
     assert status_of(ApiError(code, "R", "Sentence.")) >= 400
 
 
 def test_a_problem_tells_all_of_an_error() -> None:
-    """What gRPC tells in its details is here in members."""
+    """The details of gRPC appear as members here."""
     error = ApiError(
         grpc.StatusCode.FAILED_PRECONDITION,
         "ALREADY_RETRIED",
@@ -90,7 +90,7 @@ def test_a_problem_tells_all_of_an_error() -> None:
 
 @pytest.mark.parametrize("error", [*OWN, internal()], ids=lambda error: error.reason)
 def test_every_member_is_always_there(error: ApiError) -> None:
-    """A client never asks whether one exists; the sentence ends."""
+    """A client never has to check whether one exists; the sentence is complete."""
     document = problem.problem(error)
 
     assert list(document) == MEMBERS
@@ -108,5 +108,5 @@ def test_every_member_is_always_there(error: ApiError) -> None:
 def test_a_status_has_the_headers_that_http_asks_for(
     error: ApiError, header: tuple[str, str]
 ) -> None:
-    """RFC 9110: how to authenticate, when to come again, which verbs there are."""
+    """RFC 9110: how to authenticate, when to retry, which verbs are allowed."""
     assert headers_of(error) == (header,)

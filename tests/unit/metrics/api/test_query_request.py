@@ -1,4 +1,4 @@
-"""Parameters of queries and paths: what is taken, and in which words the rest is refused."""
+"""Parameters of queries and paths: which are accepted, and the errors for the others."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,7 +28,7 @@ def read(*pairs: tuple[str, str], message: Message | None = None) -> Any:
 
 
 def parameters(values: dict[str, Any], within: str = "") -> Iterator[tuple[str, str]]:
-    """A document as a query says it."""
+    """A document as query parameters."""
     for name, value in values.items():
         if isinstance(value, dict):
             yield from parameters(value, f"{within}{name}.")
@@ -41,7 +41,7 @@ def parameters(values: dict[str, Any], within: str = "") -> Iterator[tuple[str, 
 @given(data=st.data())
 @settings(max_examples=50, deadline=None)
 def test_a_query_can_say_all_of_a_request(kind: type[Message], data: st.DataObject) -> None:
-    """What a document says a query says; only an empty part cannot be told from an absent one."""
+    """A query can express what a document can, except an empty part, which looks absent."""
     message = data.draw(messages(kind))
 
     read_again = read(*parameters(document(message)), message=kind())
@@ -53,7 +53,7 @@ def test_a_query_can_say_all_of_a_request(kind: type[Message], data: st.DataObje
 
 
 def test_both_spellings_and_parts_are_taken() -> None:
-    """Names of REST and of the contract, words likewise, and the fields of a part by a dot."""
+    """Names of REST and of the contract, words likewise, and nested fields with a dot."""
     listed = read(("pageSize", "7"), ("status", "DELIVERY_STATUS_FAILED"), ("event_type", "hang"))
     retried = read(
         ("filter.eventType", "hang"),
@@ -87,7 +87,7 @@ def test_both_spellings_and_parts_are_taken() -> None:
     ],
 )
 def test_what_cannot_be_meant_is_said(name: str, text: str, sentence: str) -> None:
-    """Each refusal names the parameter, as the contract does where it knows it."""
+    """Each error names the parameter, by its contract name if it has one."""
     with pytest.raises(ApiError) as raised:
         read((name, text))
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_meant_is_said(name: str, text: str, sentence: str) -> No
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "1e999", "0x1", "1_0", "", "1" * 500])
 def test_what_is_no_finite_number_is_refused(text: str) -> None:
-    """Python would take some of these."""
+    """Python would accept some of these."""
     with pytest.raises(ApiError, match="`interval_s` must be a finite number"):
         read(("intervalS", text), message=metrics.WatchQueueHealthRequest())
 
@@ -109,7 +109,7 @@ def test_a_part_alone_is_no_parameter(name: str) -> None:
 
 
 def test_a_parameter_is_given_once() -> None:
-    """The two could differ, and by two spellings they are still the same."""
+    """The two could differ; two spellings are still the same parameter."""
     with pytest.raises(ApiError, match="`page_size` is given more than once"):
         read(("pageSize", "1"), ("page_size", "2"))
 

@@ -30,7 +30,7 @@ def found(request: Message) -> list[tuple[str, str]]:
 
 
 def test_a_good_request_has_no_violation() -> None:
-    """All fields filled with what they are for."""
+    """All fields with suitable values."""
     request = ListDeliveriesRequest(
         page_size=7,
         page_token="abc",
@@ -64,13 +64,13 @@ def test_a_good_request_has_no_violation() -> None:
     ],
 )
 def test_what_no_field_can_hold_is_named(fields: dict[str, Any], path: str, words: str) -> None:
-    """Before anybody makes a query of it."""
+    """Before it is used in a query."""
     assert found(ListDeliveriesRequest(**fields)) == [(path, f"{path} {words}")]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_number_is_a_number(value: float) -> None:
-    """An interval that is none would wait for ever, or never."""
+    """An invalid interval would wait forever, or never."""
     assert found(WatchQueueHealthRequest(interval_s=value)) == [
         ("interval_s", "interval_s is no number.")
     ]
@@ -100,7 +100,7 @@ def test_parts_of_a_request_are_looked_at_too() -> None:
     ],
 )
 def test_the_shape_that_the_contract_states_holds(request_: Message, path: str, words: str) -> None:
-    """What the OpenAPI document says of a field is what is taken."""
+    """A value is accepted as the OpenAPI document describes it."""
     assert found(request_) == [(path, f"{path} {words}")]
 
 

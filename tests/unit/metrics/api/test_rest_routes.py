@@ -35,9 +35,9 @@ API = "/api/webhook-metrics"
         ("POST", "/deliveries/0190:run", "RunDuplicate", {"job_id": "0190"}),
         ("POST", "/processing:pause", "PauseProcessing", {}),
         ("POST", "/processing:resume", "ResumeProcessing", {}),
-        # What is encoded in a variable is decoded, once.
+        # An encoded variable is decoded, once.
         ("GET", "/deliveries/a%2Fb%2520", "GetDelivery", {"job_id": "a/b%20"}),
-        # A custom verb ends the path; before it there may be colons.
+        # A custom verb ends the path; colons may precede it.
         ("POST", "/dead-letter-queue/a:b:discard", "DiscardDeadLetter", {"job_id": "a:b"}),
         ("HEAD", "/deliveries", "ListDeliveries", {}),
     ],
@@ -68,7 +68,7 @@ def test_a_path_means_a_method(
     ],
 )
 def test_another_path_means_nothing(path: str) -> None:
-    """Paths are whole, and a variable is one segment that is not empty."""
+    """Paths match as a whole, and a variable is one segment that is not empty."""
     assert ROUTES.find("GET", path) == NoSuchPath()
 
 
@@ -109,7 +109,7 @@ def test_any_text_is_answered(verb: str, path: str) -> None:
     ],
 )
 def test_a_rule_that_cannot_be_served_stops_the_start(rule: dict[str, Any]) -> None:
-    """Nothing of the contract is left out in silence."""
+    """No method of the contract is left out silently."""
     method = replace(METHODS["GetDelivery"], http_rule=http_pb2.HttpRule(**rule))
 
     with pytest.raises(CannotStartError, match=r"v1\.MetricsService\.GetDelivery"):

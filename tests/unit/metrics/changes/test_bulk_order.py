@@ -14,7 +14,7 @@ def test_what_is_not_asked_has_a_default() -> None:
 
 
 def test_more_than_is_allowed_is_made_less() -> None:
-    """A run is never faster or longer than the contract says."""
+    """A run is never faster or longer than the contract allows."""
     order = order_of(
         RetryDeliveriesRequest(reason="Mended.", limit=2_000_000, rate_per_second=5_000)
     )

@@ -21,7 +21,7 @@ RATES = st.floats(min_value=0.001, max_value=100)
 def test_it_is_never_faster_than_asked_and_leaves_live_traffic_its_share(
     asked: float, live: float, waiting: int
 ) -> None:
-    """Half of what arrives, but always a little; nothing while webhooks queue up."""
+    """Half of the arrivals, but at least a little; zero while webhooks queue up."""
     rate = allowed_rate(asked, Conditions(waiting, live, is_paused=False))
 
     assert rate <= asked
@@ -30,18 +30,18 @@ def test_it_is_never_faster_than_asked_and_leaves_live_traffic_its_share(
 
 
 def test_a_quiet_night_allows_a_little() -> None:
-    """Also when nothing arrives at all."""
+    """Even when no webhooks arrive."""
     assert allowed_rate(100, QUIET) == LEAST_RATE
     assert allowed_rate(2, QUIET) == 2
 
 
 def test_half_of_the_live_traffic_is_allowed() -> None:
-    """As long as nobody waits."""
+    """As long as no webhooks wait."""
     assert allowed_rate(100, replace(QUIET, live_per_second=60)) == 30
 
 
 def test_it_holds_for_each_reason_and_names_it() -> None:
-    """So that who looks on knows what it waits for."""
+    """So that an observer knows what it waits for."""
     assert why_held(QUIET, unfinished=MOST_UNFINISHED - 1) is None
     assert "paused" in str(why_held(replace(QUIET, is_paused=True), unfinished=0))
     assert "broker" in str(why_held(replace(QUIET, waiting=None), unfinished=0))
@@ -51,7 +51,7 @@ def test_it_holds_for_each_reason_and_names_it() -> None:
 
 @given(last=st.floats(0, 1e6), now=st.floats(0, 1e6), rate=RATES)
 def test_a_turn_is_never_early_and_never_past(last: float, now: float, rate: float) -> None:
-    """What was missed while it was held is not made up for."""
+    """Turns missed while it was paused are not made up for."""
     turn = next_turn(last, now, rate)
 
     assert turn >= now

@@ -16,7 +16,7 @@ from services.metrics.changes.bulk_stop import why_stop, why_stop_after
 def test_it_stops_for_each_reason_and_names_it(
     *, failed_again: int, broker_is_there: bool, is_stopping: bool, word: str | None
 ) -> None:
-    """And for none it goes on."""
+    """For no other reason does it end."""
     reason = why_stop(
         failed_again=failed_again,
         stop_after=3,
@@ -28,5 +28,5 @@ def test_it_stops_for_each_reason_and_names_it(
 
 
 def test_an_error_says_why_in_its_own_words() -> None:
-    """It ends the run with an answer, not with an error: what was retried is told."""
+    """The run ends with an answer, not with an error, and reports what was retried."""
     assert why_stop_after(deadline_exceeded()) == "Stopped: The answer was not ready in time."

@@ -30,7 +30,7 @@ OUTCOMES = st.builds(
 def test_what_a_row_says_of_its_webhook(
     status: Status, attempts: int, *, has_ended: bool, has_failed: bool
 ) -> None:
-    """A failure that a later attempt made good is one, and no ending of its own."""
+    """A failed attempt counts even if a later one succeeded; it is no result."""
     outcome = Outcome(IDS[0], status, attempts)
 
     assert (outcome.has_ended, outcome.has_failed) == (has_ended, has_failed)

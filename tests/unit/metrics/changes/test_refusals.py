@@ -28,17 +28,17 @@ def test_each_verdict_has_its_reason(verdict: str, reason: str) -> None:
 
 
 def test_only_a_retry_tells_a_new_job() -> None:
-    """As what it was retried."""
+    """With the id of the retry."""
     assert refusal("already_retried", JOB, NEW).metadata == {"newJobId": str(NEW)}
     assert refusal("discarded", JOB, None).metadata == {}
 
 
 def test_what_is_not_there_is_not_found() -> None:
-    """With the id that was asked for."""
+    """With the requested id."""
     assert refusal("not_found", JOB, None).code == grpc.StatusCode.NOT_FOUND
 
 
 def test_a_word_that_nobody_knows_is_a_mistake_of_ours() -> None:
-    """Not one of the caller's."""
+    """It is our error, not the caller's."""
     with pytest.raises(ValueError, match="perhaps"):
         refusal("perhaps", JOB, None)

@@ -1,4 +1,4 @@
-"""States of the queues for tests: healthy, but for what a test says."""
+"""States of the queues for tests: healthy, except for what a test sets."""
 
 from datetime import UTC, datetime
 

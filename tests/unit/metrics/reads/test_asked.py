@@ -35,7 +35,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         (0, 50),  # absent: the default
         (1, 1),
         (100, 100),
-        (101, 100),  # beyond the most: made smaller, as the contract says
+        (101, 100),  # above the maximum: reduced, as the contract says
         (2**31 - 1, 100),
     ],
 )
@@ -64,7 +64,7 @@ def test_a_uuid_is_read(value: UUID) -> None:
     ["acme", "{0190f3c5-0000-7000-8000-000000000000}", "0190f3c500007000800000000000000", " ", "'"],
 )
 def test_what_is_no_uuid_is_refused(text: str) -> None:
-    """Also what Python would read as one."""
+    """Also what Python would parse as one."""
     asked = Asked(ListDeliveriesRequest(org_id=text))
 
     assert asked.uuid("org_id") is None
@@ -74,7 +74,7 @@ def test_what_is_no_uuid_is_refused(text: str) -> None:
 
 @given(st.binary(min_size=1, max_size=40).filter(lambda key: len(key) != 16))
 def test_a_token_with_another_kind_of_key_is_refused(key: bytes) -> None:
-    """Whoever computes a checksum of its own gets no further than an honest caller."""
+    """A forged checksum opens nothing that an honest caller could not read."""
     request = ListDeadLettersRequest()
     request.page_token = token_after(key, request)
     asked = Asked(request)
@@ -86,7 +86,7 @@ def test_a_token_with_another_kind_of_key_is_refused(key: bytes) -> None:
 
 @given(st.binary(min_size=1, max_size=40))
 def test_a_pair_is_two_texts_that_the_database_can_compare(key: bytes) -> None:
-    """Or it is refused; U+0000 never gets through."""
+    """Otherwise it is refused; U+0000 never gets through."""
     request = ListFailureGroupsRequest()
     request.page_token = token_after(key, request)
     asked = Asked(request)

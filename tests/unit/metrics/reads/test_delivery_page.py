@@ -15,9 +15,9 @@ def row(number: int, *, place: int, matches: bool = True) -> dict[str, Any]:
     [
         ([], [], None),
         ([row(9, place=1), row(8, place=2)], [9, 8], None),
-        # One more than the page holds: there is a next page.
+        # One more than fits on the page: there is a next page.
         ([row(9, place=1), row(8, place=2), row(7, place=3)], [9, 8], 8),
-        # The last that was looked at matches no filter: the next page goes on behind it.
+        # The last row read matches no filter: the next page continues after it.
         ([row(9, place=1), row(5, place=5, matches=False)], [9], 5),
         ([row(5, place=5, matches=False)], [], 5),
         # It matches: it is on the page as well.
@@ -28,7 +28,7 @@ def row(number: int, *, place: int, matches: bool = True) -> dict[str, Any]:
 def test_pages_of_two_after_looking_at_five(
     rows: list[dict[str, Any]], found: list[int], next_after: int | None
 ) -> None:
-    """What matches is on the page, and nothing that was not looked at is passed over."""
+    """The page has what matches, and skips no unread row."""
     page = page_of(rows, 2, 5)
 
     assert [one["id"].int for one in page.rows] == found

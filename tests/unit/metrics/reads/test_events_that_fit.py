@@ -25,14 +25,14 @@ def test_a_page_ends_where_the_next_event_does_not_fit() -> None:
 
 
 def test_an_event_that_never_fits_is_left_out_and_passed() -> None:
-    """Or no page would ever come behind it."""
+    """Otherwise no page would ever follow it."""
     fitting = fit((A, B, C), {A: unread(101), B: read(60), C: read(40)}, ROOM)
 
     assert fitting == Fitting((A, B, C), frozenset({A}))
 
 
 def test_a_text_that_is_larger_than_what_is_stored_counts_as_it_is() -> None:
-    """Escapes make six bytes of one."""
+    """An escape makes six bytes of one."""
     escaped = StoredEvent(30, fits=True, text="\\u0001" * 15)
     larger = StoredEvent(30, fits=True, text="\\u0001" * 17)
 
@@ -41,20 +41,20 @@ def test_a_text_that_is_larger_than_what_is_stored_counts_as_it_is() -> None:
 
 
 def test_what_was_not_read_is_never_told_as_if_it_were_absent() -> None:
-    """Its text may be small enough, but nobody has it."""
+    """Its text may be small enough, but it was not read."""
     small_text = StoredEvent(90, fits=True, text="x")
 
     assert fit((A, B), {A: small_text, B: unread(10)}, ROOM).ids == (A,)
 
 
 def test_what_has_vanished_is_passed_over() -> None:
-    """A cleaning between two statements is no error."""
+    """A cleanup between two statements is no error."""
     assert fit((A, B), {B: read(1)}, ROOM).ids == (B,)
 
 
 @given(st.lists(st.tuples(st.integers(0, 150), st.integers(0, 150)), min_size=1, max_size=20))
 def test_every_answer_gets_further_and_stays_within_its_room(sizes: list[tuple[int, int]]) -> None:
-    """At least one webhook, never more bytes than there is room for."""
+    """At least one webhook, and never more bytes than fit."""
     ids = [UUID(int=len(sizes) - n) for n in range(len(sizes))]
     events, before = {}, 0
     for job_id, (stored, text) in zip(ids, sizes, strict=True):

@@ -47,7 +47,7 @@ def test_a_check(name: str, given: QueueState, value: float, message: str, *, ok
 
 
 def test_all_are_told_in_the_order_of_the_contract() -> None:
-    """Those that hold, too, so that a caller sees what is being watched."""
+    """Including those that pass, so that a caller sees what is checked."""
     checks = checks_of(state())
 
     assert [check.name for check in checks] == [

@@ -17,7 +17,7 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
 
 @given(KEYS, TEXTS, st.integers(0, 100), st.integers(0, 100))
 def test_a_token_gives_its_key_back(key: bytes, event_type: str, first: int, second: int) -> None:
-    """For the same request, whatever the token before and the size of the page are."""
+    """For the same request, whatever the previous token and the page size."""
     asked = ListDeadLettersRequest(event_type=event_type, page_size=first)
 
     token = token_after(key, asked)
@@ -45,14 +45,14 @@ def test_a_token_of_another_request_is_refused(key: bytes, one: str, other: str)
 
 @given(st.one_of(st.text(), st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode())))
 def test_garbage_is_refused(token: str) -> None:
-    """Whatever is handed in raises BadPageToken and nothing else."""
+    """Any text raises BadPageToken and nothing else."""
     with pytest.raises(BadPageToken):
         key_of(token, ListDeliveriesRequest())
 
 
 @given(KEYS, st.data())
 def test_a_changed_token_is_refused(key: bytes, data: st.DataObject) -> None:
-    """One other byte is enough."""
+    """One changed byte is enough."""
     token = token_after(key, ListDeliveriesRequest())
     raw = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     place = data.draw(st.integers(0, len(raw) - 1))
@@ -63,7 +63,7 @@ def test_a_changed_token_is_refused(key: bytes, data: st.DataObject) -> None:
 
 
 def test_a_token_is_fit_for_a_url() -> None:
-    """It can stand in a query without being escaped."""
+    """It needs no escaping in a query."""
     token = token_after(bytes(range(256)), ListDeliveriesRequest())
 
     assert token.replace("-", "").replace("_", "").isalnum()

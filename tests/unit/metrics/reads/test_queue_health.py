@@ -1,4 +1,4 @@
-"""What the numbers of the answer mean."""
+"""The meaning of the numbers in the answer."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ def snapshot() -> QueueSnapshot:
 
 
 def test_the_numbers_of_the_published_example() -> None:
-    """Totals are of what is waiting, active and delayed; the rate is of what is finished."""
+    """Totals count waiting, active and delayed; the rate counts finished ones."""
     depths = queues(work=4, suspect=1, rungs=(2, 0, 1), dlq=1)
 
     health = health_of(state(depths, in_hand=2, completed=1247, failed=3, unresolved=2))
@@ -45,7 +45,7 @@ def test_the_numbers_of_the_published_example() -> None:
 
 
 def test_while_paused_what_waits_is_paused() -> None:
-    """It is told under both names, and the state says who did it."""
+    """It appears under both names, and the state names who did it."""
     health = health_of(state(queues(work=7, consumers=0), paused=True))
 
     assert (health.metrics.waiting, health.metrics.paused) == (7, 7)
@@ -63,7 +63,7 @@ def test_a_pause_that_never_was_has_no_time() -> None:
 
 
 async def test_a_watch_goes_on_until_the_process_stops(snapshot: QueueSnapshot) -> None:
-    """It then ends by itself, without waiting for its interval."""
+    """It then ends early, without waiting for its interval."""
     call = call_for(60)
     answers = []
 

@@ -69,7 +69,7 @@ def test_nothing_is_told_before_all_was_read(snapshot: QueueSnapshot) -> None:
 def test_old_numbers_are_not_told_and_say_who_is_away(
     snapshot: QueueSnapshot, clock: Clock
 ) -> None:
-    """Ten seconds are the most; the count of dead letters has its own bound."""
+    """The maximum is ten seconds; the count of dead letters has its own."""
     read_all(snapshot)
     clock.now_s += 10
     snapshot.state()
@@ -88,7 +88,7 @@ def test_old_numbers_are_not_told_and_say_who_is_away(
 
 
 def test_without_the_work_queue_nothing_was_read(snapshot: QueueSnapshot) -> None:
-    """An answer of the broker that lacks it leaves the last one standing; a rung may be absent."""
+    """An answer without it keeps the last one; a retry queue may be absent."""
     read_all(snapshot)
     told = queues(work=9)
     del told["webhooks.work"]

@@ -21,20 +21,20 @@ def call_of(role: Role, org_id: UUID | None) -> Call:
         (Role.SERVICE, None, ONE, (Role.TENANT, ONE)),  # with the eyes of that tenant
         (Role.TENANT, ONE, None, (Role.TENANT, ONE)),
         (Role.TENANT, ONE, ONE, (Role.TENANT, ONE)),
-        (Role.TENANT, ONE, TWO, None),  # another's: nothing is there
+        (Role.TENANT, ONE, TWO, None),  # another's: nothing to see
     ],
 )
 def test_whose_webhooks_are_seen(
     role: Role, own: UUID | None, asked: UUID | None, seen: tuple[Role, UUID | None] | None
 ) -> None:
-    """Asking for an organisation never shows more than not asking."""
+    """Filtering by an organisation never shows more than no filter."""
     call = seen_by(call_of(role, own), asked)
 
     assert (None if call is None else (call.principal.role, call.principal.org_id)) == seen
 
 
 def test_the_rest_of_the_call_stays() -> None:
-    """The deadline and the end of the process hold for it as before."""
+    """The deadline and the shutdown signal stay the same."""
     call = call_of(Role.SERVICE, None)
 
     seen = seen_by(call, ONE)

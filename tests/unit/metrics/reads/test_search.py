@@ -20,7 +20,7 @@ DEAD = (Status.DEAD_LETTER,)
         (Search(statuses=(Status.COMPLETED,)), "deliveries.sql"),
         (Search(statuses=(Status.FAILED,)), "deliveries_with_error.sql"),
         (Search(statuses=(Status.FAILED, Status.DEAD_LETTER)), "deliveries_with_error.sql"),
-        # A completed webhook has no error class, but this asks for those without one, too.
+        # A completed webhook has no error class, but this filter matches those without one, too.
         (Search(statuses=(Status.FAILED, Status.COMPLETED)), "deliveries.sql"),
         (Search(error_class="E"), "deliveries_with_error.sql"),
         (Search(statuses=DEAD, unresolved_only=True), "deliveries_unresolved.sql"),
@@ -30,13 +30,13 @@ DEAD = (Status.DEAD_LETTER,)
     ],
 )
 def test_the_statement_reads_the_smallest_index(search: Search, statement: str) -> None:
-    """That holds all that can match."""
+    """The statement whose index has all possible matches."""
     assert search.statement == statement
 
 
 @given(MOMENTS)
 def test_ids_of_a_moment_lie_within_its_bounds(moment: datetime) -> None:
-    """Whatever was created from `start` on, and before `end`, has an id within the bounds."""
+    """Every webhook created from `start` on and before `end` has an id within the bounds."""
     whole_ms = moment - timedelta(microseconds=moment.microsecond % 1000)
     earliest = first_id_at(whole_ms)
 
@@ -53,7 +53,7 @@ def test_an_id_made_now_lies_at_its_time() -> None:
 
 
 def test_the_page_before_bounds_as_well() -> None:
-    """Of the end and the last id of the page before, the smaller one holds."""
+    """The smaller one of the end and the last id of the previous page applies."""
     end = datetime(2026, 1, 27, tzinfo=UTC)
     newer, older = first_id_at(end + timedelta(days=1)), first_id_at(end - timedelta(days=1))
 
@@ -64,7 +64,7 @@ def test_the_page_before_bounds_as_well() -> None:
 
 
 def test_the_last_moment_of_the_calendar_is_a_bound() -> None:
-    """A caller may say that there is no end by the last one it can write."""
+    """A caller may send the last possible time to mean no end."""
     end = datetime.max.replace(tzinfo=UTC)
 
     assert first_id_at(end) < Search(end=end).below_id < AFTER_LAST_ID

@@ -18,7 +18,7 @@ from services.metrics.slack.answer import Answer, Refused, Sent, TryLater, answe
         (503, "<html>", TryLater("status_503", 7)),
         (408, "", TryLater("status_408", 7)),
         (200, "internal_error", TryLater("internal_error", 7)),
-        # Not Slack, but something between: a page that asks for a login.
+        # Not Slack, but a proxy: a page that asks for a login.
         (200, "<html>", TryLater("status_200")),
         # Never.
         (400, "invalid_payload", Refused("invalid_payload")),
@@ -32,5 +32,5 @@ from services.metrics.slack.answer import Answer, Refused, Sent, TryLater, answe
     ],
 )
 def test_an_answer_says_whether_to_try_again(status: int, said: str, means: Answer) -> None:
-    """What passes by itself is tried again; what a person has to mend is not."""
+    """Temporary failures are tried again; those that need a person are not."""
     assert answer_of(status, said, 7) == means

@@ -48,5 +48,5 @@ def test_a_wait_is_never_shorter_than_asked(
 def test_a_header_that_is_no_number_asks_for_nothing(
     header: str | None, asked: float | None
 ) -> None:
-    """Whatever stands there, it raises nothing."""
+    """No value of the header raises."""
     assert retry_after_s(header) == asked

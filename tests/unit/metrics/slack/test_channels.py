@@ -36,7 +36,7 @@ async def slack() -> AsyncIterator[LocalSlack]:
 
 @BOTH
 async def test_a_message_arrives_as_it_was_built(slack: LocalSlack, way: Way) -> None:
-    """Its text, its blocks, and no preview of what it links to."""
+    """Its text, its blocks, and no preview of its links."""
     assert await way(slack).send(MESSAGE) == Sent()
 
     [taken] = slack.taken
@@ -59,7 +59,7 @@ async def test_a_message_arrives_as_it_was_built(slack: LocalSlack, way: Way) ->
 async def test_an_answer_is_understood(
     slack: LocalSlack, way: Way, said: Said, means: Answer
 ) -> None:
-    """One try, one answer, whatever Slack does; nothing is raised."""
+    """One attempt, one answer, whatever Slack does; it never raises."""
     slack.answers.append(said)
 
     assert await way(slack).send(MESSAGE) == means
@@ -76,7 +76,7 @@ async def test_an_answer_is_understood(
 async def test_a_bot_that_is_set_up_wrongly_is_refused(
     slack: LocalSlack, token: str, channel: str, means: Answer
 ) -> None:
-    """Slack says so with the status 200."""
+    """Slack reports this with the status 200."""
     assert await Bot(token, channel, slack.api_url).send(MESSAGE) == means
 
 
@@ -84,7 +84,7 @@ async def test_a_bot_that_is_set_up_wrongly_is_refused(
 async def test_a_slack_that_is_not_there_is_no_error(
     slack: LocalSlack, way: Way, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A refused connection is tried again later, and no secret stands in what is said of it."""
+    """A refused connection is tried again later, and its error contains no secret."""
     caplog.set_level(logging.INFO)
     [port] = free_ports(1)
     slack.url = f"http://127.0.0.1:{port}/services/{SECRET}"
@@ -97,7 +97,7 @@ async def test_a_slack_that_is_not_there_is_no_error(
 
 
 async def test_an_address_without_its_last_slash_is_as_good(slack: LocalSlack) -> None:
-    """RINGBACK_SLACK_API_URL is what people type."""
+    """RINGBACK_SLACK_API_URL is typed by people."""
     assert await Bot(TOKEN, CHANNEL, slack.api_url.rstrip("/")).send(MESSAGE) == Sent()
 
 

@@ -48,7 +48,7 @@ def as_sent(message: Message) -> dict[str, Any]:
     ],
 )
 def test_a_message_is_as_pinned(name: str, message: Message) -> None:
-    """A change of what people read is seen in review. Each is one that Slack takes."""
+    """Changes of the text show up in review. Slack accepts each of these messages."""
     pinned = json.loads((PINNED / f"{name}.json").read_text(encoding="utf-8"))
 
     assert as_sent(message) == pinned
@@ -83,7 +83,7 @@ def test_a_name_that_a_shell_would_take_apart_stands_in_no_command() -> None:
 
 
 def test_a_trace_id_that_is_none_is_no_link() -> None:
-    """What stands in the log need not be one."""
+    """The value in the log need not be one."""
     for trace_id in (None, "", "t" * 32, "0" * 31, "../" * 10):
         assert LINKS.trace_of(trace_id) is None
 
@@ -113,7 +113,7 @@ def test_slack_takes_every_message(groups: list[AlertGroup], error: str) -> None
 
 
 def test_messages_at_their_longest_are_taken() -> None:
-    """Every letter of every name is one that takes five when it is escaped."""
+    """Every letter of every name takes five characters when escaped."""
     groups = [group(event_type="&" * 255, error_class="&" * 200) for _ in range(60)]
     example = Example(attempts=4, max_attempts=4, error_message="&" * 3_000, trace_id=None)
 

@@ -1,4 +1,4 @@
-"""What people are told next, and when."""
+"""What is announced next, and when."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -31,7 +31,7 @@ def many(number: int, one: AlertGroup) -> list[AlertGroup]:
 
 
 def test_nothing_is_due_without_groups() -> None:
-    """People hear nothing while nothing is wrong."""
+    """No message while nothing is wrong."""
     assert next_step([], NOW, PACE) is None
 
 
@@ -44,12 +44,12 @@ def test_nothing_is_due_without_groups() -> None:
         # Those that follow wait for the interval since the last message, however old they are.
         (group(untold_for_s=59, told=5, told_before_s=59.9), False),
         (group(untold_for_s=1, told=5, told_before_s=60), True),
-        # Of what everybody knows nothing is said twice.
+        # Nothing is announced twice.
         (group(untold=0, untold_for_s=None, told=5, told_before_s=200), False),
     ],
 )
 def test_a_group_is_told_once_an_interval(one: AlertGroup, *, is_told: bool) -> None:
-    """A burst is one message, and what goes on is one message a minute."""
+    """A burst is one message, and after that there is one message a minute."""
     assert next_step([one], NOW, PACE) == (Tell((one,)) if is_told else None)
 
 
@@ -72,7 +72,7 @@ def test_many_groups_are_told_of_in_one_message() -> None:
 
 
 def test_messages_of_an_interval_are_bounded() -> None:
-    """Groups that begin one by one have to wait once there were many messages in this interval."""
+    """New groups wait once there were many messages in this interval."""
     told = [
         replace(one, told_at=ago(n + 1), untold=0, untold_since=None)
         for n, one in enumerate(many(MOST_MESSAGES, group(told=1)))
@@ -84,7 +84,7 @@ def test_messages_of_an_interval_are_bounded() -> None:
 
 
 def test_groups_of_one_message_count_as_one() -> None:
-    """A message about a hundred groups uses up one place, not a hundred."""
+    """A message about a hundred groups counts once, not a hundred times."""
     told = many(100, quiet_for(5))
     waiting = group(event_type="late")
 
@@ -92,7 +92,7 @@ def test_groups_of_one_message_count_as_one() -> None:
 
 
 def test_the_end_is_told_once_none_came_for_a_while() -> None:
-    """A group that is over waits a little for others to end, and then all are told in one."""
+    """A quiet group waits a little for others, and then one message covers all."""
     ended, ends_soon, goes_on = quiet_for(310), quiet_for(300), quiet_for(299)
 
     assert next_step([ends_soon, goes_on], NOW, PACE) is None
@@ -101,7 +101,7 @@ def test_the_end_is_told_once_none_came_for_a_while() -> None:
 
 @pytest.mark.parametrize("one", [group(untold_for_s=DAY_S), quiet_for(DAY_S + 300)])
 def test_what_could_not_be_told_for_a_day_is_given_up(one: AlertGroup) -> None:
-    """The queue has an end: news of yesterday helps nobody."""
+    """Old announcements are dropped: yesterday's news helps no one."""
     assert next_step([one, group()], NOW, PACE) == GiveUp((one,))
 
 
@@ -119,7 +119,7 @@ def test_what_could_not_be_told_for_a_day_is_given_up(one: AlertGroup) -> None:
     )
 )
 def test_a_step_is_about_some_group_that_there_is(groups: list[AlertGroup]) -> None:
-    """No empty message, and no group that is told of something that is not so."""
+    """No empty message, and no group in a message that does not apply to it."""
     step = next_step(groups, NOW, PACE)
 
     if step is not None:

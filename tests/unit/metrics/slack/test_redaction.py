@@ -1,4 +1,4 @@
-"""What of an error people are shown in a channel: its shape, and no secret and no payload."""
+"""What a channel shows of an error: its shape, and no secret and no payload."""
 
 import json
 import string
@@ -13,7 +13,7 @@ from services.metrics.slack.redaction import without_secrets
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        # What helps stays.
+        # Useful parts stay.
         ("The demo asked attempt 4 to fail.", "The demo asked attempt 4 to fail."),
         ("[Errno 111] Connection refused", "[Errno 111] Connection refused"),
         (
@@ -31,7 +31,7 @@ from services.metrics.slack.redaction import without_secrets
         ),
         ("amqp://user:pass word@host", "amqp://***/… ***"),
         ("401 for https://api.crm.io/v1/ada?api_key=1", "401 for https://api.crm.io/…"),
-        # Credentials, as they are said.
+        # Credentials in their usual forms.
         ("Authorization: Bearer abc", "Authorization: ***"),
         ("sent Basic QWxhZGRpbg==", "sent Basic ***"),
         ("password=hunter user=bob", "password=*** user=bob"),
@@ -90,7 +90,7 @@ _WORDS = st.lists(
 @settings(max_examples=500)
 @given(st.data(), _WORDS, _WORDS)
 def test_no_secret_is_shown(data: st.DataObject, before: str, after: str) -> None:
-    """However it is told, wherever it stands, and wherever the text is cut off."""
+    """In any form, in any position, and wherever the text is cut off."""
     carrier = data.draw(_CARRIER)
     secrets = [word for word in _words_of(carrier) if not word.isalpha() and len(word) >= 8]
 
@@ -128,6 +128,6 @@ def test_whatever_it_is_one_line_that_can_be_encoded(text: str) -> None:
 
 @pytest.mark.parametrize("letter", list("\"'[{(:=@-.a1 `/"))
 def test_no_text_takes_long(letter: str) -> None:
-    """The expressions do not go wild on what repeats itself."""
+    """The expressions do not backtrack without bound on repetitive text."""
     for text in (letter * 2_000, f"a{letter}" * 1_000, f"password{letter}" * 200):
         assert len(without_secrets(text)) <= 2_000

@@ -1,4 +1,4 @@
-"""Where people are told, as it is set: a mistake is one sentence when the service starts."""
+"""The settings of the channel: a mistake is one sentence when the service starts."""
 
 import pytest
 
@@ -14,7 +14,7 @@ URL = "https://hooks.slack.com/services/T0/B0/verysecret"
 
 
 def test_nothing_is_needed() -> None:
-    """Without settings nobody is told, and that is no mistake."""
+    """Without settings there are no announcements, and that is valid."""
     settings = load(SlackSettings, {})
 
     assert settings.slack_webhook_url is None
@@ -72,7 +72,7 @@ def test_nothing_is_needed() -> None:
 def test_a_mistake_is_one_sentence_without_the_secret(
     environ: dict[str, str], sentence: str
 ) -> None:
-    """It names the variable, and shows nothing of a secret."""
+    """It names the variable, and shows no part of a secret."""
     with pytest.raises(SettingsError) as refused:
         load(SlackSettings, environ)
 
@@ -81,7 +81,7 @@ def test_a_mistake_is_one_sentence_without_the_secret(
 
 
 def test_secrets_do_not_show() -> None:
-    """Not even by printing all settings."""
+    """Not even when all settings are printed."""
     settings = load(SlackSettings, {"RINGBACK_SLACK_WEBHOOK_URL": URL})
 
     assert "verysecret" not in repr(settings)
