@@ -1,4 +1,4 @@
-"""How many webhooks a second are accepted: Ringback's gateway and the plain handler, in turn."""
+"""How many webhooks a second are accepted: by Ringback's gateway and a plain handler, in turn."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ class AcceptOptions:
 async def measure_accepting(
     stack: BenchStack, options: AcceptOptions, say: Callable[[str], None]
 ) -> Accepted:
-    """Load the two in turn. What the gateway's last round accepted is left on the work queue."""
+    """Load the two in turn. The gateway's last round stays on the work queue."""
     (plain_port,) = free_ports(1)
     plain_url = f"http://127.0.0.1:{plain_port}/"
     gateway, gateway_url = _gateway(stack)

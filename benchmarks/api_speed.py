@@ -41,7 +41,7 @@ Ask = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One kind of call. Times are from the moment at which the call was due."""
+    """One kind of call. Times start at the moment when the call was due."""
 
     call: str
     caller: str
@@ -59,7 +59,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Calls with the token of one role."""
+    """Makes calls with the token of one role."""
 
     name: str
     stub: MetricsServiceStub
@@ -72,7 +72,7 @@ class Caller:
 
 
 async def measure(call: str, caller: str, ask: Ask, *, seconds: float, limit_ms: float) -> Measure:
-    """Make calls at a steady rate, whether or not the ones before have been answered."""
+    """Make calls at a steady rate, whether or not the earlier ones have been answered."""
     # Together, so that every connection of the service has made its plans.
     for _ in range(_WARM_UPS):
         await asyncio.gather(*(ask() for _ in range(_WARM_UP_CALLS)))
@@ -107,7 +107,7 @@ async def measure(call: str, caller: str, ask: Ask, *, seconds: float, limit_ms:
 
 
 async def _far_token(caller: Caller) -> str:
-    """The token with which the 500th page of dead letters is asked for."""
+    """The token of the 500th page of dead letters."""
     token = ""
     for _ in range(_FAR_PAGE - 1):
         page = await caller.ask("ListDeadLetters", pb.ListDeadLettersRequest(page_token=token))
@@ -144,7 +144,7 @@ async def _measures(
 
 @asynccontextmanager
 async def _callers(stack: BenchStack) -> AsyncGenerator[list[Caller], None]:
-    """The metrics service, and two who may ask it."""
+    """The metrics service, and two callers."""
     grpc_port, rest_port, exposition_port = free_ports(3)
     secret = secrets.token_hex(32)
     service = stack.process(

@@ -1,4 +1,4 @@
-"""A broker, a database and the processes under test, started for one run and gone after it."""
+"""A broker, a database and the processes under test, for one run only."""
 
 import asyncio
 import os
@@ -57,7 +57,7 @@ class BenchStack:
             await child.stop(signal.SIGTERM, within_s=_STOP_WITHIN_S)
 
     async def depth(self, queue: str) -> int:
-        """How many messages a queue holds, once the broker has counted them all."""
+        """How many messages a queue has, once the broker has counted them all."""
         async with await aio_pika.connect(self.amqp_url) as connection:
             channel = await connection.channel()
             found = await channel.declare_queue(queue, passive=True)
@@ -71,9 +71,9 @@ class BenchStack:
 
 @asynccontextmanager
 async def bench_stack(data: Path | None = None) -> AsyncGenerator[BenchStack, None]:
-    """Start a private broker and database, migrated and declared, in a folder of their own.
+    """Start a private broker and database, migrated and declared, in a temporary folder.
 
-    The database is in `data` instead, and stays there, if that is given.
+    If `data` is given, the database is there instead, and stays after the run.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ringback-bench-")))
@@ -98,7 +98,7 @@ async def _answers(url: str, child: Child) -> None:
                 raise SystemExit(f"{child.name} ended with {child.exit_code} before it was ready.")
             try:
                 async with session.get(url) as answer:
-                    # The yardstick has no health check; that it answers at all is its readiness.
+                    # The plain server has no health check; it is ready when it answers at all.
                     if answer.status in {200, 404, 405}:
                         return
             except aiohttp.ClientConnectionError:

@@ -33,7 +33,7 @@ _SIZES = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demands:
-    """Of one webhook with a body of `body_bytes`, without handlers of one's own, on `machine`."""
+    """Of one webhook with a body of `body_bytes`, without user handlers, on `machine`."""
 
     machine: str
     measured_on: str

@@ -28,7 +28,7 @@ _AFTERWARDS = (
     "VACUUM ANALYZE",
     "SELECT rebuild_webhook_stats()",
     "VACUUM ANALYZE webhook_stats",
-    # Or the disk would still be busy with the filling while the readings are timed.
+    # Otherwise the disk would still be busy with the filling during the timed reads.
     "CHECKPOINT",
 )
 
@@ -56,7 +56,7 @@ def slices_of(rows: int, now: datetime) -> list[Slice]:
 
 
 async def fill(database_url: str, rows: int, filled: Callable[[int], None]) -> None:
-    """Fill with the triggers off, then count it all at once; `filled` hears of each share."""
+    """Fill with the triggers off, then count it all at once; call `filled` after each share."""
     async with asyncpg.create_pool(
         database_url,
         min_size=_AT_ONCE,
@@ -89,7 +89,7 @@ async def fill(database_url: str, rows: int, filled: Callable[[int], None]) -> N
 
 
 async def fill_visibly(database_url: str, rows: int, console: Console) -> None:
-    """Fill it, and show how far that is."""
+    """Fill it, and show the progress."""
     begun = time.monotonic()
     columns = (TextColumn("filling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:

@@ -1,4 +1,4 @@
-"""How many webhooks a second are finished: taken, attempted, logged and committed."""
+"""How many webhooks a second are finished: received, attempted, logged and committed."""
 
 import asyncio
 import time
@@ -39,7 +39,7 @@ class Finished:
 async def measure_finishing(
     stack: BenchStack, name: str, sent: list[str], prefetch: int, say: Callable[[str], None]
 ) -> Finished:
-    """Let a processor with no handlers finish what waits, and hold the log against the ids sent."""
+    """Let a processor without handlers finish what waits, and compare the log with the ids sent."""
     (port,) = free_ports(1)
     connection = await asyncpg.connect(stack.database_url)
     processor = stack.process(

@@ -32,7 +32,7 @@ class Tally:
 
 
 class Poster(asyncio.Protocol):
-    """One connection. A request is one write, an answer is read as soon as it is whole."""
+    """One connection. A request is one write, an answer is read as soon as it is complete."""
 
     def __init__(self, path: str, host: str, until: float, tally: Tally) -> None:
         body = sample("end-of-call-report")

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-#: A word of the command line, and whose it is. PostgreSQL's own processes rename themselves.
+#: A word of the command line, and the part it identifies. PostgreSQL's processes rename themselves.
 _PARTS = {
     "services.gateway": "gateway",
     "services.processor": "processor",
@@ -43,5 +43,5 @@ def _below(root: int) -> set[int]:
 
 
 def _fields(pid: int) -> list[str]:
-    """What follows the name of a process, which may hold anything."""
+    """The fields after a process's name, which may contain anything."""
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()

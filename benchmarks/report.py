@@ -1,4 +1,4 @@
-"""What a run found, as a table for people and as JSON for comparing."""
+"""The results of a run, as a table for people and as JSON for comparing."""
 
 import json
 import os

@@ -63,7 +63,7 @@ async def measure(
     options: argparse.Namespace,
     accepted_before: int,
 ) -> Size:
-    """Run one size. Of earlier ones, `accepted_before` webhooks stand in the same log."""
+    """Run one size. `accepted_before` webhooks of earlier sizes are in the same log."""
     around = surroundings(stack)
     async with AsyncExitStack() as running:
         enter = running.enter_async_context
@@ -92,7 +92,7 @@ async def measure(
 async def loaded(
     stack: BenchStack, gateways: Sequence[Replica], options: argparse.Namespace
 ) -> tuple[list[str], float]:
-    """Post to all gateways at once, over so many connections together."""
+    """Post to all gateways at once, over this many connections together."""
     files = [stack.folder / f"scale-{number}.txt" for number in range(len(gateways))]
     clients = [
         await asyncio.create_subprocess_exec(
@@ -126,7 +126,7 @@ async def finished(connection: asyncpg.Connection, ids: list[str]) -> asyncpg.Re
 async def _wrong_counts(
     connection: asyncpg.Connection, metrics: Sequence[Replica], accepted: int
 ) -> tuple[str, ...]:
-    """What is counted beside the log follows it within a second or two."""
+    """The counts beside the log follow it within a second or two."""
     deadline = time.monotonic() + _RIGHT_WITHIN_S
     async with AsyncExitStack() as clients:
         asked = [
@@ -149,12 +149,12 @@ def _token() -> str:
 
 
 def body_bytes() -> int:
-    """The size of what is posted."""
+    """The size of the posted bodies."""
     return len(sample("end-of-call-report"))
 
 
 def surroundings(stack: BenchStack) -> Surroundings:
-    """What replicas need to know of the nodes."""
+    """The variables that replicas need to reach the nodes."""
     return Surroundings(
         environ=os.environ | {"RINGBACK_HANDLERS": "", "RINGBACK_TRACE_FILE": ""},
         amqp_url=stack.amqp_url,

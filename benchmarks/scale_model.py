@@ -29,21 +29,21 @@ RETENTION_DAYS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What one installation has. Not measured: put in what yours has."""
+    """The capacities of one installation. Not measured: enter your own."""
 
     database_cores: float = 16
     broker_cores: float = 8
     wal_mb_per_s: float = 200.0
     stored_tb: float = 10.0
     queue_per_s: float = 4_000.0
-    """What one quorum queue takes: benchmarks/README.md saw it take so much on two cores."""
+    """Webhooks per second in one quorum queue: benchmarks/README.md measured this on two cores."""
     buckets_bytes: float = 50e9
     """Of statistics by the minute, so that folding them stays in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What is full at which rate, and what to turn then."""
+    """Which part is full at which rate, and which setting to change then."""
 
     what: str
     per_webhook: str
@@ -57,9 +57,9 @@ def replicas(per_s: float, cost_ms: float, busy: float = BUSY) -> int:
 
 
 def waiting_probability(slots: int, load: float) -> float:
-    """Erlang C: how likely it is that all slots are taken; `load` is arrivals times service time.
+    """Erlang C: how likely it is that all slots are busy; `load` is arrivals times service time.
 
-    1.0 where the slots are not enough at all.
+    1.0 if there are not enough slots at all.
     """
     if load >= slots:
         return 1.0
@@ -71,7 +71,7 @@ def waiting_probability(slots: int, load: float) -> float:
 
 
 def waiting_s(slots: int, per_s: float, service_s: float, share: float = 0.99) -> float:
-    """Within which wait this share of the arrivals has its slot; infinite where it has none."""
+    """The wait within which this share of the arrivals gets a slot; infinite if it never does."""
     load = per_s * service_s
     if load >= slots:
         return math.inf
@@ -99,7 +99,7 @@ def processors(per_s: float, handler_s: float, demands: Demands, within_s: float
 def buckets(per_s: float, organisations: int) -> float:
     """How many buckets of statistics by the minute there are at a time, traffic spread evenly.
 
-    A bucket is made by the first webhook of an organisation and a type in a minute.
+    The first webhook of an organisation and a type in a minute creates a bucket.
     """
     pairs = organisations * EVENT_TYPES
     hit = -math.expm1(-per_s * 60 / pairs)
@@ -107,7 +107,7 @@ def buckets(per_s: float, organisations: int) -> float:
 
 
 def limits(place: Place, organisations: int, demands: Demands) -> list[Limit]:
-    """All limits of one installation, the one that is met first at the beginning."""
+    """All limits of one installation, the first one reached at the beginning."""
     per_day = demands.stored_bytes * SECONDS_PER_DAY * RETENTION_DAYS
     found = [
         *_server_limits(place, demands),
@@ -158,14 +158,14 @@ def _server_limits(place: Place, demands: Demands) -> list[Limit]:
 
 
 def rate_of_buckets(most: float, organisations: int) -> float:
-    """At which rate there are so many buckets; infinite where there never are."""
+    """At which rate there are so many buckets; infinite if there never are."""
     pairs = organisations * EVENT_TYPES
     share = most / (pairs * MINUTES_KEPT)
     return math.inf if share >= 1 else -math.log1p(-share) * pairs / 60
 
 
 def installations(per_s: float, organisations: int, place: Place, demands: Demands) -> int:
-    """How many installations, each with its share of the organisations, so that none is full."""
+    """How many installations are needed so that none is full, if they share the organisations."""
     count = 1
     while per_s / count > limits(place, organisations // count, demands)[0].full_at_per_s:
         count += 1

@@ -30,7 +30,7 @@ _OFF = {"OTEL_TRACES_EXPORTER": "none"}
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One round, and the processor time that each of its requests cost the gateway."""
+    """One round, and the gateway's processor time per request."""
 
     round: Round
     cpu_us: float
@@ -60,7 +60,7 @@ async def measure(
     pairs = []
     async with sink:
         for number in range(1, options.rounds + 1):
-            # Whatever grows slowly in a broker or a database is not always to one side's cost.
+            # Slow growth in a broker or a database must not always affect the same side.
             first, second = (_OFF, on) if number % 2 else (on, _OFF)
             costs = [await _cost(stack, options, env) for env in (first, second)]
             pairs.append(Pair(*(costs if first is _OFF else reversed(costs))))
@@ -93,7 +93,7 @@ async def _cost(stack: BenchStack, options: AcceptOptions, env: dict[str, str]) 
 
 
 def _cpu_s(pid: int) -> float:
-    """What a process has spent, in itself and in the kernel, with all of its threads."""
+    """A process's processor time, user and kernel, with all of its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -20,11 +20,11 @@ from benchmarks.hostile.open_files import raise_open_files
 
 _SECRET = "RINGBACK_VAPI_SECRET"  # ruff: ignore[hardcoded-password-string]  # the name of a variable
 _CONNECTING = 200
-"""How many connections are being made at once."""
+"""How many connections may be opening at once."""
 
 
 async def attack(what: Attack, target: Target, connections: int, seconds: float) -> Counter[str]:
-    """Keep so many attackers busy for so long. One that is closed comes again."""
+    """Keep this many attackers busy for this long. A closed connection is opened again."""
     answers: Counter[str] = Counter()
     gate = asyncio.Semaphore(_CONNECTING)
 

@@ -1,4 +1,4 @@
-"""What each attacker does on one connection, again and again until the time is over."""
+"""What each attacker does on one connection, repeatedly until the time is over."""
 
 import asyncio
 import zlib
@@ -32,7 +32,7 @@ class Target:
 
 
 async def idle(connection: Connection, _target: Target) -> None:
-    """Connect and say nothing."""
+    """Connect and send nothing."""
     await connection.closed.wait()
 
 
@@ -43,7 +43,7 @@ async def slow_heads(connection: Connection, target: Target) -> None:
 
 
 async def large_heads(connection: Connection, target: Target) -> None:
-    """As many header lines as fit, as long as they may be, and never the last one."""
+    """The maximum number of header lines of the maximum length, and never the last one."""
     await connection.send(target.head() + b"\r\n")
     for number in range(_MOST_LINES):
         if not await connection.send(b"X-%d: %s\r\n" % (number, b"x" * _LONGEST_LINE)):

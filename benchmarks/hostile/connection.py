@@ -1,4 +1,4 @@
-"""One connection of somebody who means no good: it notes what it is answered."""
+"""One attacker's connection, which records the answers."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ NOT_CONNECTED = "not connected"
 
 
 class Connection(asyncio.Protocol):
-    """Counts the status of each answer, and an end that came without one."""
+    """Counts the status of each answer, and a close without one."""
 
     def __init__(self, answers: Counter[str]) -> None:
         self._answers = answers
@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
         return not self.closed.is_set()
 
     async def answers(self, count: int) -> bool:
-        """Return once so many answers have come in all; False when it was closed before."""
+        """Return once this many answers have arrived in all; False if it was closed before."""
         while self._answered < count and not self.closed.is_set():
             self._news.clear()
             await self._news.wait()
@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
 
 
 async def connect(host: str, port: int, answers: Counter[str]) -> Connection | None:
-    """A connection, or None, counted, where the other side takes none."""
+    """A connection, or None, counted, if the other side accepts none."""
     loop = asyncio.get_running_loop()
     try:
         _, connection = await loop.create_connection(lambda: Connection(answers), host, port)

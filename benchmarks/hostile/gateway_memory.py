@@ -1,4 +1,4 @@
-"""What the kernel says of a process's memory and files."""
+"""A process's memory and open files, from the kernel."""
 
 from pathlib import Path
 

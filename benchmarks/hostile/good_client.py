@@ -1,4 +1,4 @@
-"""Somebody who sends webhooks as ever, while others attack."""
+"""A client that sends webhooks as usual during an attack."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ _NEW_EVERY = 4
 
 @dataclass(slots=True)
 class Told:
-    """What the good client was answered, and how long each answer took."""
+    """Which answers the good client got, and how long each took."""
 
     answers: Counter[str] = field(default_factory=Counter)
     took_s: list[float] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Told:
 
 
 async def send_webhooks(url: str, secret: str, seconds: float) -> Told:
-    """Send 20 a second, each fourth over a new connection, whether answers come or not."""
+    """Send 20 a second, each fourth over a new connection, whether or not answers arrive."""
     told = Told()
     headers = {"X-Vapi-Secret": secret, "Content-Type": "application/json"}
     timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)

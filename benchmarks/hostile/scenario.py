@@ -1,11 +1,11 @@
-"""Which attacks are tried, and by how many at once."""
+"""Which attacks are tried, and how many attackers run at once."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`attack` is a word of `attacks.ATTACKS`. A longer one waits for our timeouts."""
+    """`attack` is a key of `attacks.ATTACKS`. A longer one waits for our timeouts."""
 
     attack: str
     connections: int

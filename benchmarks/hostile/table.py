@@ -10,7 +10,7 @@ _HEADINGS = ("attack", "at once", "before", "peak MiB", "good client", "p50 ms",
 
 
 def show(tried: Sequence[Tried], console: Console) -> None:
-    """A row for each scenario: memory, what good clients were told, and what attackers were."""
+    """A row for each scenario: memory, and the answers to good clients and to attackers."""
     table = Table(title="Under attack")
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading == "attack" else "right")

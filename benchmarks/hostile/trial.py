@@ -1,4 +1,4 @@
-"""One scenario: a gateway, a good client, and in the middle of its time an attack."""
+"""One scenario: a gateway, a good client, and an attack in the middle of the time."""
 
 import asyncio
 import json

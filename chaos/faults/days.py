@@ -31,7 +31,7 @@ def _gateway_off_by(offset: str, *, can_correct: bool) -> Strike:
 
 @asynccontextmanager
 async def _made_beside(stage: Stage) -> AsyncGenerator[None, None]:
-    """The day of all webhooks is missing, the processor may not make it, and somebody else does."""
+    """The webhooks' day has no partition: the processor may not create it, another role does."""
     async with stage.connection() as connection:
         await connection.execute(load("chaos", "forbid_days.sql"))
         try:

@@ -26,7 +26,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to build of what. `registry` is what stands before the names, with its slash."""
+    """Which images to build from what. `registry` is the prefix of the names, with its slash."""
 
     base: str = BASE
     registry: str = ""
@@ -46,7 +46,7 @@ def image_name(plan: Plan, target: str) -> str:
 
 
 def refusals(plan: Plan) -> Iterator[str]:
-    """Why this cannot be a release: nobody could say later what is in it."""
+    """Why this cannot be a release: its contents could not be identified later."""
     if not plan.release:
         return
     if not _BY_DIGEST.fullmatch(plan.base):
@@ -62,7 +62,7 @@ def refusals(plan: Plan) -> Iterator[str]:
 
 
 def command(plan: Plan, target: str) -> list[str]:
-    """What builds the image of one target."""
+    """The command that builds the image of one target."""
     arguments = {
         "PYTHON_IMAGE": plan.base,
         "VERSION": plan.version,
@@ -80,7 +80,7 @@ def command(plan: Plan, target: str) -> list[str]:
 
 def _builder(plan: Plan) -> list[str]:
     if plan.builder == "buildah":
-        # The format of OCI has no place for a health check.
+        # The OCI format does not support health checks.
         return ["buildah", "build", "--layers", "--format", "docker"]
     if plan.release:
         return ["docker", "buildx", "build", "--sbom=true", "--provenance=mode=max", "--push"]
@@ -119,7 +119,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _git(*words: str) -> str:
-    """What git says; nothing where there is none, or no commit."""
+    """The output of git; empty without git or a commit."""
     environ = {"TZ": "UTC", "PATH": "/usr/local/bin:/usr/bin:/bin"}
     try:
         done = subprocess.run(

@@ -13,10 +13,10 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping
 
-#: How each default of compose.yaml begins; whoever has the repository knows them all.
+#: How each default of compose.yaml begins; anyone with the repository knows them all.
 KNOWN = "local-only-"
 
-#: Passwords that stand in addresses, so of letters, digits, and what an address takes as it is.
+#: Passwords in URLs, so only letters, digits, and characters that need no escaping there.
 PASSWORDS = (
     "DATABASE_PASSWORD",
     "GATEWAY_PASSWORD",
@@ -33,7 +33,7 @@ _BYTES = 32
 
 
 def refusals(environ: Mapping[str, str]) -> Iterator[str]:
-    """A sentence for each thing with which nothing may start."""
+    """A sentence for each problem that must prevent the start."""
     for name in PASSWORDS:
         if not _FITS_AN_ADDRESS.fullmatch(environ.get(name, "")):
             yield f"{name} must be of letters, digits, dots, dashes, underscores and tildes."

@@ -15,7 +15,7 @@ FOLDER: Final = Path(__file__).parent / "dashboards"
 
 
 def generated() -> dict[str, str]:
-    """The text of every dashboard, by the name of its file."""
+    """The text of every dashboard, by file name."""
     boards = [make().build() for make in (overview, queues, tenant, runtime)]
     return {
         f"{board.uid}.json": json.dumps(board, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"

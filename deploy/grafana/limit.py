@@ -12,7 +12,7 @@ BAD = "red"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """Colours from one value on; the first has no lower end."""
+    """Colours from a value upwards; the first has no lower end."""
 
     below: str
     value: float
@@ -40,5 +40,5 @@ class Limit:
 
 
 def plain_steps() -> ThresholdsConfig:
-    """A panel without a limit says nothing about good or bad."""
+    """A panel without a limit has a neutral colour."""
     return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps([Threshold(color="text")])

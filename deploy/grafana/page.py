@@ -1,4 +1,4 @@
-"""What all dashboards share: links to each other, the alerts that fire, the time."""
+"""What all dashboards share: links to each other, firing alerts, the time range."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -15,7 +15,7 @@ from deploy.grafana.sources import PROMETHEUS
 
 TAG: Final = "ringback"
 REPOSITORY: Final = ""
-"""Where the files of this repository can be read; an installation sets its own in the address."""
+"""Where the files of this repository can be read; an installation sets its own URL."""
 
 Rows = Mapping[str, Iterable[Builder[Panel]]]
 

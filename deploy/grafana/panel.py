@@ -38,7 +38,7 @@ _Kind = stat.Panel | timeseries.Panel | bargauge.Panel | table.Panel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What every panel has. `width` is in columns of 24; `words` stand for values."""
+    """What every panel has. `width` is in columns of 24; `words` replace values."""
 
     title: str
     says: str
@@ -53,7 +53,7 @@ class Shown:
     decimals: int | None = None
 
     def on(self, panel: _Kind) -> None:
-        """Put on a panel what all kinds have."""
+        """Set on a panel what all kinds have."""
         panel.title(self.title).description(self.says).unit(self.unit)
         panel.span(self.width).height(self.height).datasource(self.asks[0].source)
         for place, ask in enumerate(self.asks):
@@ -105,7 +105,7 @@ def bars(shown: Shown) -> bargauge.Panel:
 
 
 def rows(shown: Shown) -> table.Panel:
-    """A table. Of a series its labels are shown; when and how much says nothing there."""
+    """A table. Series are shown by their labels, without time and value."""
     panel = table.Panel().transformations(
         [
             DataTransformerConfig(

@@ -6,7 +6,7 @@ WINDOW = "$__rate_interval"
 
 
 def rate(metric: MetricSpec, *, by: str = "", where: str = "") -> str:
-    """What is counted in a second, over all replicas."""
+    """Events per second, over all replicas."""
     return f"sum{_by(by)}(rate({metric.name}{_where(where)}[{WINDOW}]))"
 
 

@@ -1,4 +1,4 @@
-"""What a panel asks, of Prometheus or of PostgreSQL."""
+"""The queries of a panel, for Prometheus or PostgreSQL."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,9 @@ SQL: Final = Path(__file__).parent / "sql"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One PromQL expression, and how its series are called in the legend.
+    """One PromQL expression, and the name of its series in the legend.
 
-    `exemplars` shows the traces behind a histogram; `instant` asks only for the end of the range.
+    `exemplars` shows the traces behind a histogram; `instant` queries only the end of the range.
     """
 
     promql: str

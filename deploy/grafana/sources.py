@@ -1,4 +1,4 @@
-"""The data sources, by the uids under which `provisioning/datasources` makes them."""
+"""The data sources, by their uids in `provisioning/datasources`."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The users of the broker, and what each may do, as objects for its operator."""
+"""The broker's users and their permissions, as objects for its operator."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -17,7 +17,7 @@ Document = dict[str, Any]
 AUTOSCALER: Final = BrokerUser(
     "autoscaler", configure="^$", write="^$", read="^$", tags=("monitoring",)
 )
-"""KEDA, which asks the management API for the length of a queue."""
+"""KEDA, which reads the length of a queue from the management API."""
 
 USERS: Final = (GATEWAY, PROCESSOR, METRICS, TOPOLOGY, AUTOSCALER)
 
@@ -25,7 +25,7 @@ USERS: Final = (GATEWAY, PROCESSOR, METRICS, TOPOLOGY, AUTOSCALER)
 def broker_objects(cluster: str) -> Iterator[Document]:
     """Objects for the Messaging Topology Operator.
 
-    The name and the password of a user stand in the Secret `<name>-broker`.
+    A user's name and password are in the Secret `<name>-broker`.
     """
     at = {"rabbitmqClusterReference": {"name": cluster}}
     # All queues go with a virtual host: it outlives the object that made it.

@@ -1,5 +1,5 @@
 # ruff: file-ignore[implicit-namespace-package] - read by a program that is no package.
-"""What Ringback promises, as bad events among all."""
+"""Ringback's service level objectives, as ratios of bad events to all events."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ OUR_FAULTS: Final = ("busy", "our_fault", *NOT_CONFIRMED, *NOT_SPOOLED)
 """Why a good webhook is refused: these are answered by 503 or 500, the others by 4xx."""
 
 Sum = Callable[[str, str], str]
-"""PromQL that counts events: takes `rate` or `increase`, and a window such as `5m`."""
+"""PromQL that counts events: the arguments are `rate` or `increase`, and a window such as `5m`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ RULES: Final = Path(__file__).parent / "rules" / "slo.yml"
 PERIOD_DAYS: Final = 30
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 FEWEST_BAD: Final = 5
-"""An alert needs as many bad events: of ten webhooks a night, one is no trend."""
+"""An alert needs this many bad events: of ten webhooks a night, one is no trend."""
 
 _HEAD: Final = """\
 # Written by `.venv/bin/python -m deploy.prometheus.slo_rules` from deploy/prometheus/objectives.py.

@@ -43,7 +43,7 @@ async def accounts_on(broker: PrivateBroker) -> AsyncGenerator[None, None]:
 
 
 async def make_logins(database: PrivateDatabase) -> None:
-    """What the image of PostgreSQL does when it starts first: a superuser, then our file."""
+    """What the PostgreSQL image does at its first start: create a superuser, then run our file."""
     admin = await asyncpg.connect(database.url())
     await admin.execute("CREATE ROLE ringback_owner LOGIN SUPERUSER PASSWORD 'dev-only-owner'")
     await admin.close()
@@ -71,7 +71,7 @@ class Stage:
     ladder: str = "100ms,200ms"
 
     def environment(self, container: Manifest) -> dict[str, str]:
-        """That of a container, with our places for those of the cluster, and a short ladder."""
+        """A container's environment, with local addresses and a short retry schedule."""
         found = environment(container, overlay("dev"))
         places = {
             "@rabbitmq:5672": f"@{LOOPBACK}:{self.broker.ports.amqp}",

@@ -1,4 +1,4 @@
-"""What the validators of npm say of manifests. They are made of the operators' own definitions."""
+"""Validate manifests with npm packages, which are built from the operators' definitions."""
 
 # ruff: file-ignore[suspicious-subprocess-import] - Node is a program.
 import json
@@ -21,13 +21,13 @@ GROUPS: Final = frozenset({"external-secrets.io", "keda.sh", "monitoring.coreos.
 
 
 def are_here() -> bool:
-    """Whether those are installed that the file with their hashes asks for."""
+    """Whether the packages of the lock file are installed."""
     made = INSTALLED / "installed.json"
     return made.is_file() and made.read_bytes() == (HERE / "package-lock.json").read_bytes()
 
 
 def problems_by_npm(manifests: Sequence[Manifest]) -> list[list[str] | None]:
-    """What is wrong with each of them, in their order; None for a kind that nobody knows."""
+    """The problems of each manifest, in order; None for a kind without a validator."""
     done = subprocess.run(
         [NODE, HERE / "validate.mjs", INSTALLED / "node_modules"],
         input=json.dumps(manifests),

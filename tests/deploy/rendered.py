@@ -1,4 +1,4 @@
-"""What kustomize makes of the manifests."""
+"""The manifests that kustomize renders."""
 
 # ruff: file-ignore[suspicious-subprocess-import] - kubectl is a program.
 import json
@@ -30,7 +30,7 @@ _KUBECTL = Path(sys.executable).parent / "kubectl"
 
 @cache
 def overlay(name: str) -> Manifests:
-    """An overlay as it is applied. Nobody changes what this gives: it is given again."""
+    """An overlay as it is applied. The result is cached: do not change it."""
     return _built(K8S / "overlays" / name)
 
 
@@ -38,7 +38,7 @@ def overlay(name: str) -> Manifests:
 def component(name: str) -> Manifests:
     """The base with one component, which has to work without the others."""
     with tempfile.TemporaryDirectory(prefix="ringback-k8s-") as folder:
-        # kustomize takes no absolute path, and no way through a link.
+        # kustomize accepts no absolute path, and no path through a link.
         here = Path(folder).resolve()
         document = {
             "namespace": "ringback",
@@ -69,7 +69,7 @@ def of_kind(manifests: Iterable[Manifest], *kinds: str) -> Iterator[Manifest]:
 
 @dataclass(frozen=True)
 class Workload:
-    """What runs pods, of whatever kind."""
+    """Any object that runs pods."""
 
     manifest: Manifest
     template: dict[str, Any]
@@ -117,7 +117,7 @@ def workloads(manifests: Iterable[Manifest]) -> list[Workload]:
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    """Whether a selector of labels takes these; ours have `matchLabels` alone."""
+    """Whether a label selector matches these labels; ours use only `matchLabels`."""
     assert set(selector) <= {"matchLabels"}, selector
     wanted: dict[str, str] = selector.get("matchLabels", {})
     return all(labels.get(key) == value for key, value in wanted.items())

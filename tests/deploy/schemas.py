@@ -13,7 +13,7 @@ from tests.deploy.rendered import Manifest, name_of
 
 VERSIONS: Final = tuple(f"1.{minor}" for minor in range(30, 38))
 _POD: Final = "https://kubernetes.io/api/_definitions.json#/$defs/io.k8s.api.core.v1.PodSpec"
-#: Groups whose schemas are with their operators, not with Kubernetes.
+#: Groups whose schemas come from their operators, not from Kubernetes.
 _OPERATORS: Final = frozenset(
     {
         "barmancloud.cnpg.io",
@@ -27,7 +27,7 @@ _OPERATORS: Final = frozenset(
 
 
 def schema_problems(manifest: Manifest, version: str) -> list[str]:
-    """Return what is wrong with a manifest in this version of Kubernetes; an unknown kind is.
+    """Return what is wrong with a manifest in this version of Kubernetes, or its unknown kind.
 
     Of an operator's object only the pods in it are checked.
     """

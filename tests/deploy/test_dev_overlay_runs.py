@@ -1,4 +1,4 @@
-"""What the containers of the dev overlay get carries webhooks, on a real broker and database."""
+"""The dev overlay's environment processes webhooks, on a real broker and database."""
 
 # ruff: file-ignore[suspicious-subprocess-import] - starting services is what this file is for.
 import asyncio
@@ -40,7 +40,7 @@ async def stage(
 
 
 async def run_containers(stage: Stage, name: str, *more: str, of: str) -> None:
-    """Run those of a job, or those that come first in a pod, in their order; each must end well."""
+    """Run a job's containers, or a pod's init containers, in order; each must succeed."""
     pod = workload(name).pod
     for container in pod.get("initContainers", []) + (pod["containers"] if of == "job" else []):
         environ = stage.environment(container)
@@ -104,16 +104,16 @@ async def test_webhooks_are_carried_with_what_the_containers_get(stage: Stage) -
 
 
 async def another_ladder(stage: Stage) -> None:
-    """The job of a release refuses to bind it beside the old one; the job that moves would."""
+    """A release's job refuses to bind it beside the old one; the job that moves would do it."""
     refused = stage.environment(workload("Job/setup-0-1-0").containers[0])
     assert (await ringback("topology", "apply", cwd=stage.folder, **refused)).status == 1
-    # To move takes a broker's figures, which take long; the command has tests of its own.
+    # The move uses the broker's statistics, which are slow; the command has its own tests.
     await run_containers(stage, "CronJob/move-ladder", "--dry-run", of="job")
     await run_containers(stage, "CronJob/prune-ladder", of="job")
 
 
 async def post(http: aiohttp.ClientSession, environ: dict[str, str], **asked: object) -> str:
-    """Send an event that is to fail as asked; its job id."""
+    """Send an event that fails as requested; returns its job id."""
     async with http.post(
         f"http://127.0.0.1:{environ['RINGBACK_GATEWAY_PORT']}/api/webhooks/vapi",
         json={"message": {"type": "ringback.demo", **asked}},

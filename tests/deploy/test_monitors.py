@@ -1,4 +1,4 @@
-"""What Prometheus makes of the monitors is what the rules and the dashboards ask for."""
+"""The labels that Prometheus gets from the monitors are those that rules and dashboards use."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def monitors() -> list[Manifest]:
 
 
 def jobs_of(monitor: Manifest) -> set[str]:
-    """The label `job` of its targets: what an endpoint sets, else a label of what is found."""
+    """The label `job` of its targets: set by an endpoint, or else a label of the target."""
     spec = monitor["spec"]
     if monitor["kind"] == "ServiceMonitor":
         services = of_kind(overlay("production"), "Service")
@@ -41,7 +41,7 @@ def jobs_of(monitor: Manifest) -> set[str]:
 
 
 def test_jobs_are_named_as_in_the_configuration_of_prometheus() -> None:
-    """One for each monitor, of its name; those of deploy/prometheus are among them."""
+    """One for each monitor, with its name; those of deploy/prometheus are among them."""
     found = {one["metadata"]["name"]: jobs_of(one) for one in monitors()}
     configured = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
 
@@ -62,7 +62,7 @@ def test_rules_and_dashboards_ask_for_jobs_that_there_are() -> None:
 
 @pytest.mark.parametrize("monitor", monitors(), ids=lambda one: one["metadata"]["name"])
 def test_no_label_of_ours_gives_way_to_one_of_a_target(monitor: Manifest) -> None:
-    """Else it is called `exported_…`, and who asks for it gets the target's, or nothing."""
+    """Otherwise it is renamed to `exported_…`, and queries get the target's label, or nothing."""
     [endpoint] = monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]
     taken = ADDED[monitor["kind"]]
     given_way = {
@@ -76,7 +76,7 @@ def test_no_label_of_ours_gives_way_to_one_of_a_target(monitor: Manifest) -> Non
 
 
 def test_a_label_that_gives_way_is_seen() -> None:
-    """The gateway's monitor needs what it has: one of its metrics has a label `service`."""
+    """The gateway's monitor needs it: one of its metrics has a label `service`."""
     named_so = [one.name for one in all_metrics() if "service" in one.labels]
 
     assert named_so == ["ringback_build_info"]

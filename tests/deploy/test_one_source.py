@@ -1,4 +1,4 @@
-"""What stands elsewhere is taken from there, or is compared with it."""
+"""Repeated facts are copied from their source, or compared with it."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def test_what_is_made_is_fresh() -> None:
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_the_version_is_ours(name: str) -> None:
-    """Images of ours have it, and the job, which is done once for each."""
+    """Our images have it, and the job, which runs once per version."""
     manifests = overlay(name)
     images = {
         one["image"]
@@ -59,7 +59,7 @@ def test_the_version_is_ours(name: str) -> None:
 
 
 def test_parts_of_others_have_the_versions_of_compose() -> None:
-    """What is tried on one machine is what runs in a cluster, down to the last number."""
+    """What is tested on one machine is what runs in a cluster, down to the last number."""
     compose = yaml.safe_load((ROOT / "deploy" / "docker" / "compose.yaml").read_text("utf-8"))
     known = dict(
         one["image"].rsplit(":", 1) for one in compose["services"].values() if "image" in one
@@ -96,7 +96,7 @@ def test_the_broker_takes_what_the_services_do() -> None:
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_a_job_does_not_change_with_the_settings(name: str) -> None:
-    """Its template cannot be changed, so nothing that it names may have a name with a hash."""
+    """Its template is immutable, so it may not refer to a name with a hash."""
     [job] = of_kind(overlay(name), "Job")
 
     assert not re.search(r'"name": "[\w-]+-[bcdfghkmt2456789]{10}"', json.dumps(job))
@@ -104,7 +104,7 @@ def test_a_job_does_not_change_with_the_settings(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_a_component_says_what_it_needs(name: str) -> None:
-    """In a page of its own, to which the page of all points."""
+    """On its own page, which the page of all components links."""
     page = (HERE / "components" / name / "README.md").read_text(encoding="utf-8")
 
     assert page.startswith(f"# {name}\n")
@@ -144,7 +144,7 @@ def test_promtool_takes_the_rules(tmp_path: Path) -> None:
 
 
 def test_dashboards_are_those_of_grafana() -> None:
-    """Each as it stands, in a ConfigMap that the sidecar finds."""
+    """Each unchanged, in a ConfigMap that the sidecar finds."""
     found: dict[str, str] = {}
     for one in of_kind(component("prometheus-operator"), "ConfigMap"):
         if one["metadata"].get("labels", {}).get("grafana_dashboard") == "1":
@@ -156,7 +156,7 @@ def test_dashboards_are_those_of_grafana() -> None:
 
 
 def test_the_scaler_looks_at_the_work_queue() -> None:
-    """Not at a rung, where messages wait whatever is done."""
+    """Not by a retry queue, where messages wait in any case."""
     [scaled] = of_kind(component("keda"), "ScaledObject")
     [trigger] = scaled["spec"]["triggers"]
 
@@ -164,7 +164,7 @@ def test_the_scaler_looks_at_the_work_queue() -> None:
 
 
 def test_processors_go_no_faster_than_they_end() -> None:
-    """In the time that one may take to end, one at most is told to."""
+    """While one may still be stopping, at most one more is stopped."""
     [scaled] = of_kind(component("keda"), "ScaledObject")
     down = scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
     [processor] = [
@@ -178,7 +178,7 @@ def test_processors_go_no_faster_than_they_end() -> None:
 
 
 def test_the_collector_asks_for_attributes_that_are_there() -> None:
-    """And waits for longer than an attempt may take, before it decides."""
+    """It waits longer than an attempt may take before it decides."""
     config = _collector()
     sampling = config["processors"]["tail_sampling"]
     asked = {
@@ -194,7 +194,7 @@ def test_the_collector_asks_for_attributes_that_are_there() -> None:
 
 
 def test_the_collector_uses_what_it_declares() -> None:
-    """A pipeline names receivers, processors and exporters that are there; none is left over."""
+    """A pipeline names existing receivers, processors and exporters; all of them are used."""
     config = _collector()
     [pipeline] = config["service"]["pipelines"].values()
 
@@ -210,7 +210,7 @@ def test_the_database_has_room_for_all_connections() -> None:
     [scaled] = of_kind(manifests, "ScaledObject")
     [autoscaler] = of_kind(manifests, "HorizontalPodAutoscaler")
     metrics = [one for one in workloads(manifests) if one.name == "Deployment/metrics"]
-    # During an update there is one more of each, and each processor listens apart from its pool.
+    # During an update there is one more of each, and each processor listens outside its pool.
     most = {
         "gateway": autoscaler["spec"]["maxReplicas"] + 1,
         "processor": scaled["spec"]["maxReplicaCount"] + 1,

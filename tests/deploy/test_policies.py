@@ -1,4 +1,4 @@
-"""What the manifests must have beyond what the API server asks, and that each lack is seen."""
+"""Rules for the manifests beyond the API server's, and tests that each violation is found."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ OF_PODS: tuple[Policy, ...] = (
     settings.paths,
     settings.disks,
 )
-#: Of a whole: a component by itself names what others bring.
+#: For a complete overlay: a component alone names objects of others.
 OF_A_WHOLE: tuple[Policy, ...] = (
     reach.selectors,
     reach.both_ends,
@@ -55,7 +55,7 @@ def test_an_overlay_keeps(policy: Policy, name: str) -> None:
 
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_a_component_keeps(name: str) -> None:
-    """On the base alone: it can be taken without the others."""
+    """With only the base: it can be used without the others."""
     manifests = component(name)
 
     assert [text for policy in OF_PODS for text in policy(manifests)] == []
@@ -186,7 +186,7 @@ BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
         "CronJob/housekeeping may not enter postgresql by 5432",
     ),
     (
-        # The operator has a value of its own for this label.
+        # The operator has its own value for this label.
         reach.both_ends,
         "NetworkPolicy/processor",
         lambda m: m["spec"]["egress"][1]["to"][0].update(
@@ -403,5 +403,5 @@ def test_what_is_broken_is_seen(policy: Policy, name: str, breaks: Break, told: 
 
 
 def test_each_policy_is_seen_to_catch_something() -> None:
-    """A policy that nothing breaks may hold nothing."""
+    """A policy that nothing violates may check nothing."""
     assert {policy for policy, *_ in BROKEN} == {*OF_PODS, *OF_A_WHOLE}

@@ -1,4 +1,4 @@
-"""The logins that the operator of PostgreSQL makes are enough, and none is more than it must be."""
+"""The logins that the PostgreSQL operator creates are sufficient, and have minimal rights."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ COMMANDS = (
 
 
 async def make_roles(database: PrivateDatabase) -> None:
-    """As CloudNativePG does: an owner who may make no roles, and then those that it manages."""
+    """As CloudNativePG does: an owner who may create no roles, then the roles that it manages."""
     [cluster] = of_kind(overlay("production"), "Cluster")
     owner = cluster["spec"]["bootstrap"]["initdb"]["owner"]
     admin = await asyncpg.connect(database.url())
@@ -40,7 +40,7 @@ def _statement(role: dict[str, Any], password: str) -> str:
 
 
 def as_login(container: Manifest, login: str, database: PrivateDatabase) -> dict[str, str]:
-    """What a container gets, with our place and without TLS: the server here has no certificate."""
+    """A container's environment, with our address; without TLS: this server has no certificate."""
     found = environment(container, overlay("production"))
     url = found["RINGBACK_DATABASE_URL"].replace(found["DATABASE_OPTIONS"], "")
     url = url.replace(
@@ -53,7 +53,7 @@ def as_login(container: Manifest, login: str, database: PrivateDatabase) -> dict
 async def test_the_roles_of_the_operator_carry_the_jobs(
     own_database: PrivateDatabase, tmp_path: Path
 ) -> None:
-    """An owner who is no superuser migrates, the services see it, and house is kept."""
+    """An owner who is no superuser migrates, the services work, and housekeeping runs."""
     await make_roles(own_database)
 
     for place, name, login in COMMANDS:

@@ -23,7 +23,7 @@ from tests.deploy.rendered import (
 
 CHECKOV: Final = Path(sys.prefix) / "scanner" / "bin" / "checkov"
 
-#: The checks that these manifests do not follow, each by decision.
+#: The checks that these manifests deliberately do not follow.
 EXCEPT: Final = {
     "CKV_K8S_11": "a CPU limit throttles a service that has work while the node is idle",
     "CKV_K8S_15": "a version tag does not change; a node with the image needs no registry",
@@ -71,7 +71,7 @@ def test_the_components_pass(tmp_path: Path) -> None:
 
 
 def test_a_pod_that_is_not_hardened_is_refused(tmp_path: Path) -> None:
-    """The scanner sees these manifests and knows these rules."""
+    """The scanner reads these manifests and knows these rules."""
     manifests = copy.deepcopy(overlay("production"))
     [processor] = [one for one in manifests if name_of(one) == "Deployment/processor"]
     pod: Manifest = processor["spec"]["template"]["spec"]

@@ -1,4 +1,4 @@
-"""Every manifest is what the API server, or an operator, understands."""
+"""Every manifest is valid for the API server, or for an operator."""
 
 import copy
 import json
@@ -12,7 +12,7 @@ from tests.deploy.schemas import VERSIONS, schema_problems
 
 @cache
 def every_manifest() -> tuple[Manifest, ...]:
-    """Of all overlays and components, each that differs once."""
+    """Of all overlays and components, without repetitions."""
     rendered = [overlay(name) for name in OVERLAYS] + [component(name) for name in COMPONENTS]
     return tuple({repr(one): one for manifests in rendered for one in manifests}.values())
 
@@ -38,7 +38,7 @@ def test_every_manifest_is_understood(version: str) -> None:
 
 
 def test_no_manifest_is_too_large_to_be_applied() -> None:
-    """`kubectl apply` keeps a copy of it in an annotation, and annotations end at 256 KiB."""
+    """`kubectl apply` copies it into an annotation, and annotations are limited to 256 KiB."""
     sizes = {name_of(one): len(json.dumps(one)) for one in every_manifest()}
 
     assert {name: size for name, size in sizes.items() if size > 200 * 1024} == {}
@@ -55,7 +55,7 @@ def test_a_field_that_does_not_exist_is_caught(version: str) -> None:
 
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
 def test_a_field_that_a_pod_of_an_operator_does_not_have_is_caught(version: str) -> None:
-    """What is laid over the pods of the broker is Kubernetes' own."""
+    """The overrides of the broker's pods are valid for Kubernetes."""
     manifest = find("RabbitmqCluster/rabbitmq")
     pod = manifest["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"]
     pod["topologySpread"] = pod.pop("topologySpreadConstraints")

@@ -1,4 +1,4 @@
-"""Objects of operators are valid by the operators' own definitions, as npm has them."""
+"""Operators' objects are valid by the operators' own definitions, from npm."""
 
 import copy
 import json
@@ -22,7 +22,7 @@ needs_npm = pytest.mark.skipif(
 
 
 def known() -> list[Manifest]:
-    """Each manifest of all overlays and components of which there is a validator, once."""
+    """Each manifest of all overlays and components that has a validator, once."""
     rendered = [overlay(name) for name in OVERLAYS] + [component(name) for name in COMPONENTS]
     distinct = {json.dumps(one): one for manifests in rendered for one in manifests}
     return [one for one in distinct.values() if one["apiVersion"].partition("/")[0] in GROUPS]
@@ -30,7 +30,7 @@ def known() -> list[Manifest]:
 
 @needs_npm
 def test_all_objects_are_valid() -> None:
-    """Nothing is passed over: a kind that is not known there is a fault, too."""
+    """No manifest is skipped: a kind unknown there is an error, too."""
     manifests = known()
     said = zip(map(name_of, manifests), problems_by_npm(manifests), strict=True)
 
@@ -105,7 +105,7 @@ def test_a_kind_that_is_not_known_is_no_valid_one() -> None:
 
 
 def test_each_package_is_pinned_by_its_hash_and_by_no_address() -> None:
-    """So another registry gives the same, or nothing."""
+    """So another registry serves the same, or nothing."""
     text = (HERE / "package-lock.json").read_text(encoding="utf-8")
     packages = {name: one for name, one in json.loads(text)["packages"].items() if name}
 

@@ -1,4 +1,4 @@
-"""What waits where, what is tried again, and why webhooks are given up."""
+"""What waits where, what is retried, and why webhooks become dead letters."""
 
 from collections.abc import Iterator
 

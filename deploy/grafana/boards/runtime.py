@@ -1,4 +1,4 @@
-"""The processes, and what they stand on."""
+"""The processes and their dependencies."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""One organisation. Prometheus knows none, so this asks the database."""
+"""One organisation. Prometheus has no organisations, so this queries the database."""
 
 from collections.abc import Iterator
 from pathlib import Path

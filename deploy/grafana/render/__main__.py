@@ -23,7 +23,7 @@ _COLUMNS = 24
 
 
 async def render(asking: Asking, board: Mapping[str, Any], to: Path) -> None:
-    """Draw one dashboard into a PNG, its panels where its grid says."""
+    """Draw one dashboard as a PNG, with its panels at their grid positions."""
     rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in board["panels"]) + 1.5
     page = Figure(figsize=(_WIDTH_INCHES, rows * _ROW_INCHES), facecolor=palette.PAGE)
     page.text(0.01, 1 - 0.75 / rows, board["title"], color=palette.TEXT, fontsize=15, va="center")

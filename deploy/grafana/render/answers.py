@@ -1,4 +1,4 @@
-"""What a panel's queries gave: series over time, or the rows of a table."""
+"""The results of a panel's queries: series over time, or the rows of a table."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""Asks Prometheus and PostgreSQL what a panel of a dashboard asks."""
+"""Runs the queries of a dashboard's panel on Prometheus and PostgreSQL."""
 
 import json
 import re
@@ -19,7 +19,7 @@ _NOT_SHOWN = {"__name__"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """`since` and `until` in seconds since 1970; `rate_interval` stands for Grafana's variable."""
+    """`since` and `until` in seconds since 1970; `rate_interval` replaces Grafana's variable."""
 
     prometheus: str
     database: asyncpg.Connection

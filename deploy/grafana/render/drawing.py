@@ -1,4 +1,4 @@
-"""Draws one panel of a dashboard, by its kind, into its place."""
+"""Draws one panel of a dashboard, by its type, at its position."""
 
 import math
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _SMALL = 7.5
 
 
 def draw(axes: Axes, panel: Mapping[str, Any], answers: Answers) -> None:
-    """Draw the answers as the panel's type; a panel without any says so."""
+    """Draw the results as the panel's type; a panel without any shows a note."""
     if not answers.series and not answers.rows:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "none", color=palette.QUIET, ha="center", va="center", fontsize=11)

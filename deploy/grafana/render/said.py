@@ -1,4 +1,4 @@
-"""How a figure is said in its unit, as Grafana says it."""
+"""Formats a figure in its unit, as Grafana does."""
 
 import math
 
@@ -9,7 +9,7 @@ _BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 
 
 def said(value: float, unit: str, decimals: int | None = None) -> str:
-    """A figure with its unit: `1.5 min` for 90 of the unit `s`; a dash for what is no number."""
+    """A figure with its unit: `1.5 min` for 90 of the unit `s`; a dash if it is not a number."""
     if math.isnan(value):
         return "-"
     if unit == "percentunit":
@@ -24,7 +24,7 @@ def said(value: float, unit: str, decimals: int | None = None) -> str:
 
 
 def _short(value: float, decimals: int | None) -> str:
-    """Three digits at most, or as many decimals as are asked for."""
+    """Three digits at most, or the requested number of decimals."""
     if decimals is not None:
         return f"{value:.{decimals}f}"
     return f"{value:.0f}" if abs(value) >= _THREE_DIGITS else f"{value:.3g}"

@@ -8,7 +8,7 @@ Labels = dict[str, str]
 
 
 def operators_pods(manifests: Manifests) -> list[Labels]:
-    """What is set in an object comes first, then what its operator has a value of its own for."""
+    """Values in an object take precedence over its operator's defaults."""
     return [
         *_rabbitmq(manifests),
         *_postgresql(manifests),
@@ -36,7 +36,7 @@ def _postgresql(manifests: Manifests) -> Iterator[Labels]:
             "app.kubernetes.io/component": "database",
             "app.kubernetes.io/managed-by": "cloudnative-pg",
         }
-        # An instance, and a job that makes one: what is inherited does not reach its pod.
+        # An instance, and a job that creates one: what is inherited does not reach its pod.
         yield one["spec"]["inheritedMetadata"]["labels"] | own | {"cnpg.io/podRole": "instance"}
         yield own
 

@@ -1,4 +1,4 @@
-"""Rules for pods that no general scanner knows."""
+"""Rules for pods that no general scanner checks."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def without_service_links(manifests: Manifests) -> Iterator[str]:
 
 
 def probes(manifests: Manifests) -> Iterator[str]:
-    """A probe asks a port of its container; liveness does not depend on the broker."""
+    """A probe uses a port of its container; liveness does not depend on the broker."""
     for workload in workloads(manifests):
         for container in workload.containers if workload.is_served else ():
             yield from _probe_ports(workload, container)

@@ -1,16 +1,16 @@
-"""Who is chosen by what: selectors, budgets, policies of the network, and scalers."""
+"""What selectors, disruption budgets, network policies and scalers select."""
 
 from collections.abc import Iterator
 
 from tests.deploy.policies.operators import operators_pods
 from tests.deploy.rendered import Manifest, Manifests, Workload, of_kind, selects, workloads
 
-#: The broker and the database: whoever may leave for them has to arrive.
+#: The broker and the database: a pod that may connect to them must be let in there.
 _ALWAYS_THERE = {5672, 5432}
 
 
 def selectors(manifests: Manifests) -> Iterator[str]:
-    """What a budget or a policy chooses is there, and a workload chooses its own pods alone."""
+    """A budget or a policy selects existing pods, and a workload selects only its own pods."""
     running = workloads(manifests)
     pods = [*(one.labels for one in running), *operators_pods(manifests)]
     for workload in running:
@@ -29,7 +29,7 @@ def selectors(manifests: Manifests) -> Iterator[str]:
 
 
 def spread(manifests: Manifests) -> Iterator[str]:
-    """What runs more than once is spread over zones and nodes, and can always come back."""
+    """Replicas are spread over zones and nodes, and can always be rescheduled."""
     for workload in workloads(manifests):
         constraints = workload.pod.get("topologySpreadConstraints", [])
         keys = {one["topologyKey"] for one in constraints}
@@ -42,7 +42,7 @@ def spread(manifests: Manifests) -> Iterator[str]:
             if "volumeClaimTemplates" in workload.manifest["spec"] and (
                 "matchLabelKeys" in constraint
             ):
-                # A new revision counts from nothing: the zone of its volume may be full for it.
+                # A new revision starts counting at zero: the zone of its volume may be full for it.
                 yield f"{workload.name} may not return to the zone of its volume"
 
 
@@ -61,7 +61,7 @@ def both_families(manifests: Manifests) -> Iterator[str]:
 
 
 def budgets(manifests: Manifests) -> Iterator[str]:
-    """A drain of nodes takes one of several at a time, and never waits for ever."""
+    """Draining nodes evicts one of several at a time, and never waits forever."""
     found = [*of_kind(manifests, "PodDisruptionBudget")]
     for workload in workloads(manifests):
         replicas = workload.manifest["spec"].get("replicas", 2)
@@ -75,7 +75,7 @@ def budgets(manifests: Manifests) -> Iterator[str]:
 
 
 def network(manifests: Manifests) -> Iterator[str]:
-    """Nothing is open but what a policy of its own opens, both ways, and names are asked for."""
+    """Only what a policy opens is open, both ways, and every pod may resolve names."""
     policies = [*of_kind(manifests, "NetworkPolicy")]
     everybody = [one for one in policies if one["spec"]["podSelector"] == {}]
     if not any(_denies_all(one) for one in everybody):
@@ -95,7 +95,7 @@ def network(manifests: Manifests) -> Iterator[str]:
 
 
 def both_ends(manifests: Manifests) -> Iterator[str]:
-    """Where one pod may reach another one of the namespace, the other one lets it in."""
+    """If one pod may connect to another one of the namespace, the other one lets it in."""
     policies = [
         one for one in of_kind(manifests, "NetworkPolicy") if one["spec"]["podSelector"] != {}
     ]
@@ -150,7 +150,7 @@ def _opens(policy: Manifest, port: int, protocol: str) -> bool:
 
 
 def scalers(manifests: Manifests) -> Iterator[str]:
-    """What is scaled is there, has no number of its own that an apply would set, and never none."""
+    """A scaled workload exists, declares no replica count, and is never scaled to zero."""
     targets = {
         (one.manifest["kind"], one.manifest["metadata"]["name"]): one
         for one in workloads(manifests)

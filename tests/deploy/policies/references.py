@@ -6,9 +6,9 @@ from typing import Any
 from tests.deploy.policies.operators import operators_pods
 from tests.deploy.rendered import Manifest, Manifests, Workload, of_kind, selects, workloads
 
-#: Made by operators, with their keys.
+#: Created by operators, with their keys.
 MADE_IN_THE_CLUSTER = {
-    # By CloudNativePG, of the Cluster `database`.
+    # By CloudNativePG, from the Cluster `database`.
     "database-ca": {"ca.crt"},
     # By cert-manager, for the Ingress.
     "webhooks-tls": {"tls.crt", "tls.key"},
@@ -35,7 +35,7 @@ def secrets(manifests: Manifests) -> Keys:
 
 
 def variables(manifests: Manifests) -> Iterator[str]:
-    """Each key of a ConfigMap or Secret that a variable is taken from, unless it is optional."""
+    """Each key of a ConfigMap or Secret that a variable uses exists, unless it is optional."""
     there = {"configMapKeyRef": config_maps(manifests), "secretKeyRef": secrets(manifests)}
     for workload in workloads(manifests):
         for name, kind, reference in _taken(workload):
@@ -51,7 +51,7 @@ def variables(manifests: Manifests) -> Iterator[str]:
 
 
 def _taken(workload: Workload) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """The variables that are taken from somewhere and must be, with from where."""
+    """The required variables with a source, and their sources."""
     for container in workload.all_containers:
         for variable in container.get("env", []):
             for kind, reference in variable.get("valueFrom", {}).items():
@@ -60,7 +60,7 @@ def _taken(workload: Workload) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def files(manifests: Manifests) -> Iterator[str]:
-    """Each volume that is mounted, and each ConfigMap and Secret that one is made of."""
+    """Each volume that is mounted, and each ConfigMap and Secret that a volume uses, exists."""
     for workload in workloads(manifests):
         volumes = {volume["name"]: volume for volume in workload.pod.get("volumes", [])}
         claims = workload.manifest["spec"].get("volumeClaimTemplates", [])
@@ -95,7 +95,7 @@ def _volume_source(workload: Workload, volume: Manifest, manifests: Manifests) -
 
 
 def operators_secrets(manifests: Manifests) -> Iterator[str]:
-    """Those that an object of an operator names, with the keys that the operator asks for."""
+    """Secrets named by operators' objects exist, with the keys that the operator needs."""
     there = secrets(manifests)
     for owner, name, keys in _asked_by_operators(manifests):
         if not keys <= there.get(name, set()):
@@ -128,7 +128,7 @@ def _of_cluster(spec: Manifest) -> Iterator[str]:
 
 
 def ports(manifests: Manifests) -> Iterator[str]:
-    """Each port that a Service, an Ingress or a monitor names is one of what it leads to."""
+    """Each port that a Service, an Ingress or a monitor names exists in its target."""
     for service in of_kind(manifests, "Service"):
         yield from _ports_of_service(service, workloads(manifests))
     for ingress in of_kind(manifests, "Ingress"):

@@ -1,4 +1,4 @@
-"""What a container gets as its environment, and whether its service starts with it."""
+"""The environment of a container, and whether its service starts with it."""
 
 import base64
 import re
@@ -26,18 +26,18 @@ _OTEL: Final = {
     "OTEL_RESOURCE_ATTRIBUTES",
 }
 
-#: Beside what is drained: rows, links, pools, spans, and a busy node.
+#: Beside the drain: rows, links, pools, spans, and a busy node.
 _ENDING_S: Final = 10.0
 
 
 def kind_of(container: Manifest) -> type[Settings] | None:
-    """The settings that a container of ours reads; None for another one's image."""
+    """The settings that one of our containers reads; None for another image."""
     image = container["image"].partition(":")[0]
     return _OF_THE_COMMAND if image == "ringback" else OF_SERVICES.get(image)
 
 
 def environment(container: Manifest, manifests: Manifests) -> dict[str, str]:
-    """As the kubelet makes it. A Secret that is not written out gives a text of some length."""
+    """As the kubelet builds it. A Secret that is not written out becomes a text of some length."""
     config = {
         one["metadata"]["name"]: one.get("data", {}) for one in of_kind(manifests, "ConfigMap")
     }
@@ -60,7 +60,7 @@ def environment(container: Manifest, manifests: Manifests) -> dict[str, str]:
 
 
 def expanded(text: str, environ: Mapping[str, str]) -> str:
-    """With what stands in `$(…)` in its place; a name that is not there stays as it is."""
+    """Replace `$(…)` by the values; an unknown name is left unchanged."""
     return _REFERENCE.sub(lambda name: environ.get(name[1], name[0]), text)
 
 
@@ -94,14 +94,14 @@ def names(manifests: Manifests) -> Iterator[str]:
         for name in (one["name"] for one in container.get("env", [])):
             if name not in known | parts:
                 yield f"{workload.name} {container['name']} sets {name}, which nobody reads"
-        # What they share may be the setting of one of them.
+        # A shared variable may be the setting of only one of them.
         for name in environment(container, manifests):
             if name not in known | parts | every:
                 yield f"{workload.name} {container['name']} gets {name}, which nobody reads"
 
 
 def values(manifests: Manifests) -> Iterator[str]:
-    """Each service, and each command, starts with what it gets."""
+    """Each service, and each command, starts with its environment."""
     for workload, container, kind in _ours(manifests):
         environ = environment(container, manifests)
         arguments = [expanded(text, environ) for text in container.get("args", [])]
@@ -119,7 +119,7 @@ def values(manifests: Manifests) -> Iterator[str]:
 
 
 def grace_periods(manifests: Manifests) -> Iterator[str]:
-    """Long enough for the hook before the end, for what is in hand, and for closing."""
+    """Long enough for the preStop hook, for work in flight, and for closing."""
     for workload, container, kind in _ours(manifests):
         if container not in workload.containers or kind is _OF_THE_COMMAND:
             continue
@@ -157,7 +157,7 @@ def _is_behind_a_service(workload: Workload, manifests: Manifests) -> bool:
 
 
 def listening(manifests: Manifests) -> Iterator[str]:
-    """A container shows the ports on which its service listens by its settings."""
+    """A container declares the ports on which its service listens by its settings."""
     for workload, container, kind in _ours(manifests):
         if container not in workload.containers or kind is _OF_THE_COMMAND:
             continue
@@ -180,7 +180,7 @@ def paths(manifests: Manifests) -> Iterator[str]:
 
 
 def disks(manifests: Manifests) -> Iterator[str]:
-    """What a service writes is on a volume: its spool on one that stays and is large enough."""
+    """A service writes only to volumes: its spool is on a persistent one that is large enough."""
     for workload, container, kind in _ours(manifests):
         if kind is not GatewaySettings:
             continue
@@ -193,7 +193,7 @@ def disks(manifests: Manifests) -> Iterator[str]:
             for claim in claims
             if str(settings.spool_dir).startswith(f"{mounts.get(claim['metadata']['name'])}/")
         ]
-        # SQLite's log may grow as large as what it is the log of.
+        # SQLite's log may grow as large as its database.
         needed = 2 * settings.spool_bytes + settings.spool_free_bytes
         if not any(size >= needed for size in sizes):
             yield f"{workload.name} has no room for its spool"

@@ -1,5 +1,5 @@
-# Read by the image at its first start: a login for each service, which may become its role and
-# nothing else. The migrations find the roles and give them their rights.
+# Run by the image at its first start: a login for each service, which may only switch to its role.
+# The migrations find the roles and grant their rights.
 psql --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" \
     --set gateway="$GATEWAY_PASSWORD" --set processor="$PROCESSOR_PASSWORD" \
     --set metrics="$METRICS_PASSWORD" <<'SQL'
