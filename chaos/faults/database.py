@@ -76,7 +76,7 @@ class _Hog:
         return self._is_full
 
     async def keep_all(self, connection: asyncpg.Connection) -> None:
-        """Also those that somebody else gets in between."""
+        """Also those that another client gets in between."""
         while True:
             await self._throw_out(connection)
             await asyncio.sleep(_TERMINATE_EVERY_S)

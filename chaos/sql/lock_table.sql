@@ -1,2 +1,2 @@
--- As a change of the table would that somebody forgot to commit.
+-- As an uncommitted change of the table would.
 LOCK TABLE webhook_delivery_log IN ACCESS EXCLUSIVE MODE

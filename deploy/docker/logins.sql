@@ -1,12 +1,13 @@
 -- The logins of compose.yaml: one for each service and one for Grafana, with the passwords of the
--- environment. By psql, after the migrations, which make the roles. Run again it sets the passwords.
+-- environment. Run by psql after the migrations, which create the roles. Another run sets the
+-- passwords again.
 \set ON_ERROR_STOP on
 \getenv gateway_password GATEWAY_PASSWORD
 \getenv processor_password PROCESSOR_PASSWORD
 \getenv metrics_password METRICS_PASSWORD
 \getenv grafana_reader_password GRAFANA_READER_PASSWORD
 
--- The server's log shows no statement with a password, also when one is refused.
+-- The server's log shows no statement with a password, even if it is refused.
 SET log_statement = 'none';
 SET log_min_error_statement = 'panic';
 

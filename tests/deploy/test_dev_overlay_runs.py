@@ -74,9 +74,11 @@ async def all_ready(http: aiohttp.ClientSession, environs: dict[str, dict[str, s
 
 
 async def test_webhooks_are_carried_with_what_the_containers_get(stage: Stage) -> None:
-    """The job sets up, the first containers find that it has, the services start with their own
-    logins, a webhook climbs the ladder, one is buried and retried by a person, and the cron job
-    keeps house: each with no more rights than its account has.
+    """Each step works with only the rights of its account.
+
+    The job sets up, the init containers find the result, the services start with their own logins,
+    a webhook passes the retry queues, one is dead-lettered and retried by a person, and the cron
+    job does its housekeeping.
     """
     await run_containers(stage, "Job/setup-0-1-0", of="job")
     environs: dict[str, dict[str, str]] = {}

@@ -64,7 +64,7 @@ def test_an_overlay_passes(tmp_path: Path, name: str) -> None:
 
 
 def test_the_components_pass(tmp_path: Path) -> None:
-    """Each on the base alone."""
+    """Each on top of the base only."""
     refused, _ = failures(tmp_path, distinct([component(name) for name in COMPONENTS]))
 
     assert refused == []

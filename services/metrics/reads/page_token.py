@@ -16,7 +16,7 @@ _MAY_CHANGE = ("page_token", "page_size", "limit")
 
 
 class BadPageToken(ValueError):  # ruff: ignore[error-suffix-on-exception-name]  # it names what is bad
-    """The text is no token of this request; the message tells the caller why."""
+    """The text is no token of this request; the message is for the caller."""
 
 
 def token_after(key: bytes, request: Message) -> str:

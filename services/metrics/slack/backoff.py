@@ -1,4 +1,4 @@
-"""How long Slack is left alone after a send that failed. Pure."""
+"""How long to pause after a failed send to Slack. Pure."""
 
 import math
 

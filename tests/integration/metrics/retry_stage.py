@@ -82,7 +82,7 @@ class RetryStage:
         return RetrySweeper(self.access, self.outbox, self.stopping, min_age_s=min_age_s)
 
     async def bury(self, event: dict[str, Any] | None = None, **changes: Any) -> UUID:
-        """A dead letter as the processor leaves it: with its claim."""
+        """A dead letter as the processor stores it: with its claim."""
         job_id = changes.pop("job_id", None) or new_job_id()
         event = WORKS if event is None else event
         row = {

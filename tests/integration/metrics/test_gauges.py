@@ -104,7 +104,7 @@ async def test_gauges_tell_the_log_by_its_statuses_and_its_ledger(
 async def test_unacked_messages_are_told_by_the_management_api(
     amqp_url: str, database_url: str, tmp_path: Path, broker: PrivateBroker
 ) -> None:
-    """Where it is named. Messages in somebody's hand are in no other figure of a queue."""
+    """In the gauge of their name. No other figure of a queue includes messages in flight."""
     await topology.apply(amqp_url, LADDER)
     await publish(amqp_url, "webhooks.work", 3)
     settings = {

@@ -94,8 +94,9 @@ async def reason(api: MetricsApi) -> str:
 async def test_it_tells_what_is_where(
     api: MetricsApi, log: asyncpg.Connection, amqp_url: str
 ) -> None:
-    """Queues as the broker counts them, processors as they say, the last day as it stands in the
-    log; what each check found, and which one is broken.
+    """Queues from the broker's counts, processors from their reports, the last day from the log.
+
+    The answer also has the value of each check, and which one has failed.
     """
     done = [LogRow(ago_s=n) for n in range(6)]
     old = [LogRow(ago_s=90_000 + n, status="failed", error_class="E") for n in range(5)]

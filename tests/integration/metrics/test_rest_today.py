@@ -42,7 +42,7 @@ async def ask(client: RestClient, path: str, verb: str = "GET") -> Any:
 
 
 def holds(document: dict[str, Any], shape: dict[str, Any]) -> None:
-    """Each member of the shape is there: an exact value with its type, or a pattern of a text."""
+    """Each member of the shape exists: an exact value with its type, or a pattern of a text."""
     for name, expected in shape.items():
         value = document[name]
         if isinstance(expected, dict):

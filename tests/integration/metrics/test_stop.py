@@ -12,8 +12,10 @@ LADDER = Ladder.parse("1s")
 
 
 async def test_a_check_that_is_cancelled_at_any_moment_is_cancelled(amqp_url: str) -> None:
-    """The broker's library may answer with an error of its own; the loop behind the health of the
-    gRPC server took it for a no and went on, and the service did not end.
+    """A cancelled check ends as cancelled, even if the broker's library raises its own error.
+
+    The loop behind the health of the gRPC server once took that error for a failed check and
+    continued, so the service did not end.
     """
     await topology.apply(amqp_url, LADDER)
     chance = random.Random(7)

@@ -139,8 +139,10 @@ async def test_the_sum_of_all_is_no_organisation(calling: Caller) -> None:
 
 @pytest.mark.usefixtures("ours", "theirs")
 async def test_the_statistics_of_others_are_empty(calling: Caller) -> None:
-    """The function answers with the rights of who asks: who asks for the sum of all finds the
-    changes of its own that no bucket holds yet.
+    """The function runs with the caller's rights.
+
+    A caller that queries the total of all organisations sees only its own changes that are not in a
+    bucket yet.
     """
     session = await calling(TENANT, OURS)
 

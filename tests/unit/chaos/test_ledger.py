@@ -73,7 +73,7 @@ def test_a_line_is_with_the_system_as_soon_as_it_is_written(tmp_path: Path) -> N
     ],
 )
 def test_another_file_is_no_ledger(tmp_path: Path, content: bytes) -> None:
-    """The error says so, and names the file."""
+    """The error explains that, and names the file."""
     path = tmp_path / "other.txt"
     path.write_bytes(content)
 

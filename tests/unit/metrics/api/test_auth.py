@@ -78,7 +78,7 @@ def test_the_scheme_may_be_written_in_any_case(authenticator: Authenticator) -> 
 def test_without_a_token_nobody_is_let_in(
     authenticator: Authenticator, nothing: str | None
 ) -> None:
-    """The text says what to send."""
+    """The text explains what to send."""
     error = refusal(authenticator, nothing)
 
     assert error.code is grpc.StatusCode.UNAUTHENTICATED

@@ -338,7 +338,7 @@ async def test_streams_do_not_count_as_slow(api: ScriptedApi) -> None:
 
 
 def test_a_method_that_nothing_implements_stops_the_start(api: ScriptedApi) -> None:
-    """It is found when the service starts, not when somebody calls."""
+    """It is found when the service starts, not at the first call."""
     with pytest.raises(CannotStartError, match=r"^Nothing implements .*GetQueueHealth\.$"):
         Dispatcher(
             methods_of(),

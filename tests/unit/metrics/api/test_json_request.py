@@ -152,7 +152,7 @@ def test_what_cannot_be_meant_is_said(
     ],
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
-    """Dates alone, local times, days that no calendar has, and years beyond 1 to 9999."""
+    """Dates without a time, local times, impossible days, and years outside 1 to 9999."""
     error = refusal({"filter": {"startTime": text}})
 
     assert [violation.field for violation in error.violations] == ["filter.start_time"]

@@ -35,7 +35,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         (0, 50),  # absent: the default
         (1, 1),
         (100, 100),
-        (101, 100),  # above the maximum: reduced, as the contract says
+        (101, 100),  # above the maximum: reduced, by the contract
         (2**31 - 1, 100),
     ],
 )

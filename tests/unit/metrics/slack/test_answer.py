@@ -10,7 +10,7 @@ from services.metrics.slack.answer import Answer, Refused, Sent, TryLater, answe
     [
         (200, "ok", Sent()),
         (201, "ok", Sent()),
-        # Try again, when Slack says so.
+        # Try again, after the time that Slack gives.
         (429, "rate_limited", TryLater("rate_limited", 7)),
         (429, "", TryLater("rate_limited", 7)),
         (200, "ratelimited", TryLater("rate_limited", 7)),

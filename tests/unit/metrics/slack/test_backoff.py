@@ -1,4 +1,4 @@
-"""How long Slack is left alone."""
+"""How long we pause after a failed send."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ def test_the_wait_doubles_up_to_a_minute(failures: int, waits_s: float) -> None:
 
 @pytest.mark.parametrize(("asked", "waits_s"), [(0, 1), (7, 7), (3600, 3600), (999_999_999, 3600)])
 def test_what_slack_asks_for_is_kept_to(asked: float, waits_s: float) -> None:
-    """Up to an hour: a typing error of somebody's does not silence us for good."""
+    """Up to an hour: a typing error must not silence us for good."""
     assert wait_s(1, retry_after_s=asked, jitter=0) == waits_s
 
 
