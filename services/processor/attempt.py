@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import asyncpg
+
 from ringback.contract.event import message_in
 from ringback.contract.ladder import Ladder
 from ringback.contract.status import AttemptOutcome
@@ -15,7 +17,11 @@ from services.processor.database_watch import DatabaseWatch
 from services.processor.delivery import Delivery
 from services.processor.delivery_log import Begun, DeliveryLog, Ended, Recorded
 from services.processor.group_commit import DatabaseAwayError, GroupCommit
-from services.processor.handler_connection import STATEMENT_ERRORS, TransactionLostError
+from services.processor.handler_connection import (
+    STATEMENT_ERRORS,
+    ServerRefusesError,
+    TransactionLostError,
+)
 from services.processor.handler_set import Chosen, HandlerSet
 from services.processor.handler_span import HandlerSpan
 from services.processor.message_span import MessageSpan
@@ -115,7 +121,7 @@ class Attempts:
         except _TRANSACTION_LOST as exc:
             # The connection may have ended for its own reason. Only another one can find out.
             if await self._watch.is_answering():
-                raise TransactionLostError(f"{type(exc).__qualname__}: {exc}") from exc
+                raise _lost(exc) from exc
             self._watch.failed(exc)
             raise DatabaseAwayError from exc
 
@@ -168,6 +174,15 @@ class Attempts:
             received_at=envelope.received_at,
             trace=attempting.span.context,
         )
+
+
+def _lost(exc: BaseException) -> TransactionLostError:
+    """Errors of a statement before any handler ran are the server's, but for those of the data."""
+    if isinstance(exc, TransactionLostError):
+        return type(exc)(str(exc))
+    is_of_data = isinstance(exc, asyncpg.IntegrityConstraintViolationError)
+    kind = TransactionLostError if is_of_data else ServerRefusesError
+    return kind(f"{type(exc).__qualname__}: {exc}")
 
 
 def _redacted(event: Event, attempting: Attempting) -> Event:

@@ -25,8 +25,16 @@ _SERVER_ERRORS = ("08", "53", "57P", "58", "XX")
 """Beginnings of the SQLSTATEs by which a server reports that it stops, is full or broken."""
 
 
+_LACKS = ("53", "58")
+"""Of those, the ones by which it reports that its disk, its memory or its system fails it."""
+
+
 class TransactionLostError(Exception):
     """The transaction or its connection ended, and the handler may not be the reason."""
+
+
+class ServerRefusesError(TransactionLostError):
+    """The server refused a statement of ours for a reason that is none of the handler's."""
 
 
 class LentConnection(PoolConnectionProxy):
@@ -170,6 +178,12 @@ class HandlerConnection:
             return True
         state = str(exc.sqlstate) if isinstance(exc, asyncpg.PostgresError) else ""
         return self._raw.is_closed() or state.startswith(_SERVER_ERRORS)
+
+    def lost(self, exc: BaseException) -> TransactionLostError:
+        """What an error of our own statement comes to, for which `is_lost` holds."""
+        if isinstance(exc, asyncpg.PostgresError) and str(exc.sqlstate).startswith(_LACKS):
+            return ServerRefusesError(f"{type(exc).__qualname__}: {exc}")
+        return TransactionLostError("The connection of the handler has ended.")
 
     async def give_back(self) -> None:
         """Return it to the pool as if no handler had used it, or end it if that fails."""

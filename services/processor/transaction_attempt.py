@@ -102,7 +102,7 @@ async def _commit(
         return failed(type(exc).__qualname__, str(exc))
     except Exception as exc:  # with a handler's own codecs, asyncpg and we can raise anything
         if connection.is_lost(exc):
-            raise TransactionLostError("The connection of the handler has ended.") from exc
+            raise connection.lost(exc) from exc
         return failed(MISUSE, _misuse(exc))
     return recorded
 
