@@ -48,6 +48,7 @@ class Intake:
         self._work: Tap | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._reopening = False
+        self._is_stopping = False
 
     def take(self, *, work: OnMessage, suspect: OnMessage, dead_letter: OnMessage) -> None:
         """Set the receiver of each queue's messages; once, before it is entered."""
@@ -65,6 +66,10 @@ class Intake:
     def in_hand(self) -> int:
         """How many webhooks are being attempted, or wait for their turn here."""
         return sum(tap.in_hand for tap in self._attempted)
+
+    def is_stopping(self) -> bool:
+        """Whether it has stopped consuming for good, and may cancel work in flight."""
+        return self._is_stopping
 
     async def answers(self) -> bool:
         """Whether the broker knows our consumers. Raises one of BROKER_AWAY without an answer."""
@@ -108,6 +113,7 @@ class Intake:
 
     async def drain(self, timeout_s: float) -> None:
         """Stop consuming for good; finish work in flight in time, and leave the rest unanswered."""
+        self._is_stopping = True
         for tap in self._taps:
             await tap.shut(_DRAINING)
         with suppress(TimeoutError):

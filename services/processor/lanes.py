@@ -20,12 +20,13 @@ from services.processor.delivery import (
     open_delivery,
 )
 from services.processor.group_commit import DatabaseAwayError
-from services.processor.handler_connection import TransactionLostError
+from services.processor.handler_connection import ServerRefusesError, TransactionLostError
 from services.processor.log_days import NeedDay
 from services.processor.message_span import MessageSpan
 from services.processor.observe import Observer
 from services.processor.policy import (
     CRASHED,
+    MAX_RETURNS,
     UNDELIVERABLE,
     Acknowledge,
     Failure,
@@ -75,6 +76,7 @@ class Lanes:
         publisher: Publisher,
         watch: DatabaseWatch,
         alone: Alone,
+        is_stopping: Callable[[], bool],
         on_database_away: Callable[[], Awaitable[None]],
         observer: Observer,
         spans: Spans,
@@ -86,6 +88,7 @@ class Lanes:
         self._publisher = publisher
         self._watch = watch
         self._alone = alone
+        self._is_stopping = is_stopping
         self._on_database_away = on_database_away
         self._observer = observer
         self._spans = spans
@@ -121,7 +124,9 @@ class Lanes:
                 await settle(incoming, anew, self._publisher, span)
             except (Exception, asyncio.CancelledError) as exc:
                 if _is_cut_short(exc):
-                    await self._set_aside_anew(incoming, anew, span)
+                    # If we do not stop, a handler cancelled what it found. That counts as a crash.
+                    if self._is_stopping():
+                        await self._set_aside_anew(incoming, anew, span)
                     raise
                 await self._return(incoming, message, Lane.SUSPECT, exc, span)
 
@@ -137,9 +142,13 @@ class Lanes:
         span.failed(type(exc).__qualname__)
         if not isinstance(exc, TransactionLostError):
             log.error(LogEvent.MESSAGE_NOT_PROCESSED, job_id=incoming.message_id, exc_info=exc)
-        self._observer.returned(message.message_id, message.returns + 1, type(exc).__qualname__)
+        returns = message.returns + 1
+        if isinstance(exc, ServerRefusesError):
+            # An outage, however long it lasts, is not what makes a webhook a dead letter.
+            returns = min(returns, MAX_RETURNS)
+        self._observer.returned(message.message_id, returns, type(exc).__qualname__)
         verdict = give_up_turn(
-            message.returns + 1, lane=lane, attempt=attempt_due(message), failure=failure_of(exc)
+            returns, lane=lane, attempt=attempt_due(message), failure=failure_of(exc)
         )
         try:
             await self._settle(incoming, verdict, span)
@@ -204,6 +213,6 @@ class Lanes:
 
 
 def _is_cut_short(exc: BaseException) -> bool:
-    """Whether our own stop cancels this task. Any other cancellation is an ordinary error."""
+    """Whether our own stop, or a handler, cancels this task; else a cancellation is an error."""
     task = asyncio.current_task()
     return isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling() > 0

@@ -166,6 +166,7 @@ def _lanes(  # ruff: ignore[too-many-positional-arguments]  # the parts of the w
         publisher=publisher,
         watch=store.watch,
         alone=intake.alone,
+        is_stopping=intake.is_stopping,
         on_database_away=intake.database_away,
         observer=observer,
         spans=spans,

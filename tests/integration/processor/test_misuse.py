@@ -1,5 +1,7 @@
 """A handler may do anything to its connection: only its own attempt fails."""
 
+import pytest
+
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
     RETURNED_QUEUE,
@@ -150,8 +152,9 @@ async def test_a_plain_handler_that_asks_the_process_to_end_has_failed(
     assert process.exit_code is None
 
 
+@pytest.mark.parametrize("kind", ["transaction", "plain"])
 async def test_a_handler_that_cancels_what_it_finds_is_tried_again(
-    stage: Stage, start: Starter
+    stage: Stage, start: Starter, kind: str
 ) -> None:
     """It cancels its neighbours' tasks, too: all are delivered again, and each is answered."""
     start(stage.place)
@@ -159,7 +162,7 @@ async def test_a_handler_that_cancels_what_it_finds_is_tried_again(
     for job_id in others:
         await stage.until_run(job_id)
 
-    cancels = await stage.send(scripted("transaction", steps=["cancel all"]))
+    cancels = await stage.send(scripted(kind, steps=["cancel all"], sleep_s=0.1))
 
     for job_id in others:
         await stage.until(job_id, "completed", deadline_s=60)
