@@ -6,7 +6,7 @@ from ringback.cli.terminal import EXIT_CLOSED_PIPE, forget_stdout
 
 
 def main() -> None:
-    # A script that starts us in the background has us ignore it; sent to us, it must end us.
+    # A script that starts us in the background makes us ignore SIGINT; it must end us all the same.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     status = run(sys.argv[1:])
     try:

@@ -1,4 +1,4 @@
-"""Where Ringback is: what the environment says, else where the local stack would be."""
+"""Where Ringback runs: addresses from the environment, or those of the local stack."""
 
 import os
 from collections.abc import Mapping
@@ -44,14 +44,14 @@ class Addresses(BrokerSettings, ManagementSettings, DatabaseSettings, RetentionS
     def from_env(
         cls, environ: Mapping[str, str] = os.environ, state_dir: Path = Path(".ringback")
     ) -> Self:
-        """Read the environment, and for what it leaves open the stack that runs in `state_dir`.
+        """Read the environment, and fill the gaps from the stack that runs in `state_dir`.
 
         Raises SettingsError, or LocalStackError for a bad port, with a sentence for each.
         """
         given = {name: value for name, value in environ.items() if value.strip()}
         local = _local(local_ports(environ, state_dir), state_dir)
         if "RINGBACK_AMQP_URL" in given:
-            # The local broker's API would tell of another broker.
+            # The local broker's API would describe another broker.
             del local["RINGBACK_RABBITMQ_MANAGEMENT_URL"]
         return load(cls, local | given)
 
@@ -77,7 +77,7 @@ class Addresses(BrokerSettings, ManagementSettings, DatabaseSettings, RetentionS
 def local_ports(
     environ: Mapping[str, str] = os.environ, state_dir: Path = Path(".ringback")
 ) -> LocalPorts:
-    """The ports of the stack that runs, or those on which one would run."""
+    """The ports of the running stack, or those that it would use."""
     running = find_running(state_dir)
     return running.ports if running else LocalPorts.from_env(environ)
 

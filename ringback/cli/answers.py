@@ -1,4 +1,4 @@
-"""Answers of the metrics API, made ready for a screen."""
+"""Prepares answers of the metrics API for a screen."""
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -8,7 +8,7 @@ from ringback.metrics.message_field import is_part, map_value
 
 
 def make_printable(answer: Message) -> None:
-    """Put every text of an answer on one line. The keys of maps stay: equal ones would be lost."""
+    """Put every text of an answer on one line. Map keys stay, because equal ones would be lost."""
     for field, value in answer.ListFields():
         if map_value(field) is not None:
             for part in value.values():

@@ -1,4 +1,4 @@
-"""The `ringback` command as a whole: which commands there are, and how a failure is told."""
+"""The `ringback` command: its subcommands, and how failures are reported."""
 
 import asyncio
 import logging
@@ -91,7 +91,7 @@ def build_app(arguments: Sequence[str] = ()) -> App:
     for place, (title, commands) in enumerate(_COMMANDS.items()):
         group = Group(title, sort_key=place)
         for row, (name, path, sentence) in enumerate(commands):
-            # In the list a command has its short sentence; asked for itself, it tells more.
+            # The list shows a command's short sentence; its own help shows more.
             told = None if name in arguments[:1] else sentence
             app.command(path, name=name, help=told, sort_key=row, group=group)
     app["--help"].group = app["--version"].group = Group("Other", sort_key=len(_COMMANDS))
@@ -99,9 +99,9 @@ def build_app(arguments: Sequence[str] = ()) -> App:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit status. Whatever happens, nobody sees a traceback.
+    """Run one command and return its exit status. No error prints a traceback.
 
-    Set RINGBACK_DEBUG to see it after all.
+    Set RINGBACK_DEBUG to print it.
     """
     never_fail_to_encode()
     try:
@@ -121,7 +121,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _failed(exc: Exception) -> int:
-    # Imported here: what these come from is slow to import, and most commands do not fail.
+    # Imported here: these modules are slow to import, and most commands do not fail.
     from ringback.local.errors import LocalStackError  # ruff: ignore[import-outside-top-level]
     from ringback.runtime.migrate import MigrationError  # ruff: ignore[import-outside-top-level]
     from ringback.runtime.settings import SettingsError  # ruff: ignore[import-outside-top-level]
@@ -156,7 +156,7 @@ def _hint(sentence: str) -> str:
 
 
 def _quiet_libraries() -> None:
-    """They log what they raise as well, and what they raise we tell in a sentence."""
+    """They also log what they raise, and we report that in a sentence."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for name in ("aiormq", "aio_pika", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -6,12 +6,12 @@ from ringback.metrics.json_document import json_bytes
 
 
 def print_json(message: Message) -> None:
-    """An answer as the REST API gives it, on one line of stdout, at once: somebody may follow."""
+    """Print an answer as the REST API does, on one line of stdout, unbuffered."""
     write_json(json_bytes(message))
 
 
 def write_json(document: bytes) -> None:
-    """In UTF-8, whatever the terminal's encoding is: programs read it."""
+    """In UTF-8, whatever the terminal's encoding is, because programs read it."""
     sys.stdout.flush()
     sys.stdout.buffer.write(document + b"\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Puts many dead letters to work again: counts them, asks, then follows how it goes."""
+"""Retries many dead letters: counts them, asks, then shows the progress."""
 
 import asyncio
 import sys
@@ -29,7 +29,7 @@ from ringback.metrics.v1.admin_service_pb2 import (
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """Dead letters that match all that is given; texts as on the command line."""
+    """Dead letters that match all filters; texts as on the command line."""
 
     event_type: str = ""
     error_class: str = ""
@@ -51,7 +51,7 @@ class Bulk:
 
 
 async def retry_many(bulk: Bulk, state_dir: Path) -> int:
-    """The exit status: 0 when all that matched were retried, up to the limit."""
+    """The exit status: 0 if all matches were retried, up to the limit."""
     request = _request(bulk, datetime.now(UTC))
     if not bulk.dry_run and not bulk.reason:
         raise BadInputError('Say why, for those who look later: --reason "...".')
@@ -77,7 +77,7 @@ async def _count(client: MetricsClient, request: RetryDeliveriesRequest) -> Retr
     asked = RetryDeliveriesRequest()
     asked.CopyFrom(request)
     asked.dry_run = True
-    # The contract wants a reason of every call, also of one that only counts.
+    # The contract requires a reason for every call, even for one that only counts.
     asked.reason = request.reason or "counting"
     async with aclosing(client.retry_deliveries(asked)) as answers:
         async for answer in answers:
@@ -88,7 +88,7 @@ async def _count(client: MetricsClient, request: RetryDeliveriesRequest) -> Retr
 async def _follow(
     answers: AsyncGenerator[RetryDeliveriesResponse, None], bulk: Bulk, stop: asyncio.Event
 ) -> int:
-    """Show each answer until the last, or until Ctrl-C: then the run is ended, and summed up."""
+    """Show each answer until the last or until Ctrl-C, which ends the run, and print a summary."""
     latest = RetryDeliveriesResponse()
     with progress_bar(*bulk_figures()) as bar:
         task = bar.add_task("Retrying", total=None, done=0, failed="", words="")
@@ -118,7 +118,7 @@ async def _follow(
 async def _until(
     stop: asyncio.Event, answers: AsyncGenerator[RetryDeliveriesResponse, None]
 ) -> AsyncGenerator[RetryDeliveriesResponse, None]:
-    """The answers, to the last or to `stop`; either way the call has ended then."""
+    """The answers, until the last or until `stop`; then the call has ended."""
     told_to_stop = asyncio.create_task(stop.wait())
     try:
         while True:

@@ -14,7 +14,7 @@ import orjson
 
 TIME_SLOT = -1
 
-#: Below this length an id is replaced only where it stands alone: it may be part of any word.
+#: A shorter id is replaced only as a whole word: it may be part of any word.
 _SHORTEST_ID_INSIDE_TEXT = 8
 _ID_PATHS = (
     ("call", "id"),
@@ -38,9 +38,9 @@ class Template:
     slots: tuple[int, ...]
 
     def copy(self, number: int, *, run: str, start_ms: int) -> bytes:
-        """Copy `number` of a run. `run` is 16 hex digits; another run gives other events.
+        """Copy `number` of a run. `run` is 16 hex digits; another run makes other events.
 
-        Its time is `start_ms` and a millisecond for each copy before it.
+        Its time is `start_ms` plus a millisecond for each copy before it.
         """
         parts = [self.pieces[0]]
         for slot, piece in zip(self.slots, self.pieces[1:], strict=True):
@@ -51,15 +51,14 @@ class Template:
 
 
 def copy_id(number: int, slot: int, run: str) -> str:
-    """The id, shaped like a UUID, that stands in place of the payload's id number `slot`."""
+    """The id, shaped like a UUID, that replaces the payload's id number `slot`."""
     return f"{run[:8]}-{run[8:12]}-4{run[12:15]}-8{slot % 4096:03x}-{number:012x}"
 
 
 def template_of(payload: bytes) -> Template:
-    """Cut a payload where copies differ. Raises NotJsonObjectError.
+    """Cut a payload at the parts that differ between copies. Raises NotJsonObjectError.
 
-    An id is replaced wherever it stands in a value. A payload without ids gets one, under a name
-    that nobody reads.
+    An id is replaced everywhere in values. A payload without ids gets one, under an unused name.
     """
     try:
         document = orjson.loads(payload)
@@ -75,7 +74,7 @@ def template_of(payload: bytes) -> Template:
         message["ringbackCopy"] = f"<{mark}:0>"
     message["timestamp"] = f"<{mark}:{TIME_SLOT}>"
     marked = orjson.dumps(_marked(document, marks))
-    # The time is a number: the quotes around its mark go.
+    # The time is a number, so the quotes around its mark are removed.
     cuts = re.split(rf'"<{mark}:{TIME_SLOT}>"|<{mark}:(\d+)>'.encode(), marked)
     slots = tuple(TIME_SLOT if slot is None else int(slot) for slot in cuts[1::2])
     return Template(tuple(cuts[0::2]), slots)

@@ -1,4 +1,4 @@
-"""The commands' way to PostgreSQL: one connection, and a sentence when it cannot be had."""
+"""Connects commands to PostgreSQL, and turns its errors into sentences."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ _COMMAND_TIMEOUT_S = 30.0
 async def database(database_url: str) -> AsyncGenerator[asyncpg.Connection, None]:
     """A connection that is closed with the context.
 
-    Whatever PostgreSQL refuses inside the context is a CommandError, too.
+    Any PostgreSQL error inside the context becomes a CommandError.
     """
     where = _where(database_url)
     try:
@@ -45,7 +45,7 @@ async def database(database_url: str) -> AsyncGenerator[asyncpg.Connection, None
 
 
 def _where(database_url: str) -> str:
-    """Host or socket, port and name of a database: what may be shown of its URL."""
+    """Host or socket, port and name of a database: the parts of its URL that may be shown."""
     parts = urlsplit(database_url)
     query = dict(parse_qsl(parts.query))
     host = parts.hostname or query.get("host", "localhost")

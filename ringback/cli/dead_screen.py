@@ -1,4 +1,4 @@
-"""What the commands about dead letters show."""
+"""The output of the commands about dead letters."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -75,7 +75,7 @@ def retried_lines(answer: RetryDeliveryResponse | RunDuplicateResponse) -> Text:
 
 
 def question(matched: int, limit: int, rate_per_s: float) -> Text:
-    """What is about to be done, before somebody says yes to it."""
+    """A description of the retries before the person confirms them."""
     if not matched:
         return Text("No dead letter matches.")
     count = min(matched, limit)
@@ -87,7 +87,7 @@ def question(matched: int, limit: int, rate_per_s: float) -> Text:
 
 
 def bulk_figures() -> tuple[tuple[str, str], ...]:
-    """What stands behind the bar while retries run."""
+    """The text behind the progress bar while retries run."""
     return (
         ("{task.fields[done]:,} completed", "green"),
         ("{task.fields[failed]}", "red"),

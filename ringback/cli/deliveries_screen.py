@@ -1,4 +1,4 @@
-"""Webhooks as a list: two lines each, so that a job id can be copied and an error be read."""
+"""A list of webhooks with two lines each, so that job ids can be copied and errors read."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -22,7 +22,7 @@ def print_deliveries(console: Console, deliveries: Iterable[Delivery], now: date
 
 
 def print_line(console: Console, line: Text) -> None:
-    """On a terminal it is cut to the width; in a file or a pipe it is whole."""
+    """Cut to the terminal's width; complete in a file or a pipe."""
     if console.is_terminal:
         console.print(line, no_wrap=True, overflow="ellipsis")
     else:

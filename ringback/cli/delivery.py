@@ -88,5 +88,5 @@ def print_delivery(found: GetDeliveryResponse, *, with_event: bool) -> None:
         console.print(line, soft_wrap=not console.is_terminal)
     if with_event:
         console.print()
-        # Whole lines, so that what is copied is JSON still.
+        # Whole lines, so that the copied text is still JSON.
         console.print(event_text(found.delivery), soft_wrap=True)

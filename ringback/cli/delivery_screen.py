@@ -1,4 +1,4 @@
-"""What `ringback delivery show` shows: one webhook, from its arrival to where it is now."""
+"""The output of `ringback delivery show`: one webhook, from its arrival until now."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -68,9 +68,9 @@ def facts_table(delivery: Delivery) -> RenderableType:
 
 
 def timeline(found: GetDeliveryResponse) -> Iterator[Text]:
-    """A line or two for each thing that happened, in order, with the time between them.
+    """A line or two per entry, in order, with the time between entries.
 
-    Times are UTC. The day stands where it begins.
+    Times are UTC. The date is shown where a new day begins.
     """
     moments = sorted(_moments(found), key=itemgetter(0))
     before: datetime | None = None
@@ -107,7 +107,7 @@ def _moments(found: GetDeliveryResponse) -> Iterator[_Moment]:
     yield moment(delivery.created_at), accepted
     trace_id = ""
     for attempt in found.attempts:
-        # The attempts of a webhook mostly share a trace, which is then told once.
+        # The attempts of a webhook usually share a trace, which is then shown once.
         yield moment(attempt.started_at), list(_attempt(attempt, told=trace_id))
         trace_id = attempt.trace_id
     if delivery.status == DeliveryStatus.DELIVERY_STATUS_DEAD_LETTER and found.attempts:

@@ -69,7 +69,7 @@ async def _play(addresses: Addresses) -> int:
 async def _send(
     addresses: Addresses, acts: Sequence[Act], tally: Tally, stop: asyncio.Event
 ) -> None:
-    """Send one after the other, so that the job ids stand in the order of the acts."""
+    """Send them one after the other, so that the job ids have the order of the steps."""
     plan = Plan(
         url=addresses.gateway_url,
         headers=addresses.secret_headers,
@@ -92,7 +92,7 @@ async def _watch(
     ladder: Ladder,
     until: tuple[asyncio.Event, asyncio.Task[None]],
 ) -> dict[str, Sighting]:
-    """Show where they are until all are settled, for as long as the ladder can take."""
+    """Show their states until all are settled, for at most the length of the retry schedule."""
     stop, sending = until
     patience_s = _PATIENCE_S + 1.5 * sum(rung.delay_ms for rung in ladder.rungs) / 1000
     deadline = time.monotonic() + patience_s

@@ -17,7 +17,7 @@ class DemoFailure(Exception):  # ruff: ignore[error-suffix-on-exception-name]  #
 
 @handles(DEMO_TYPE)
 async def fail_on_demand(event: Event) -> None:  # ruff: ignore[unused-async]  # handlers are async
-    """Fail as the payload asks. A payload that asks for nothing succeeds."""
+    """Fail as the payload asks. Other payloads succeed."""
     if event.message.get("failForGood") is True:
         raise PermanentFailure("The demo asked for a failure that no attempt can mend.")
     until = event.message.get("failUntilAttempt")

@@ -1,4 +1,4 @@
-"""What `ringback demo` plays, and what it promises of each webhook."""
+"""The webhooks of `ringback demo`, and the expected result of each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _MEANING = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """One webhook, how it is to end, and the paragraph that explains this end."""
+    """One webhook, its expected end, and a paragraph that explains it."""
 
     event_type: str
     shows: str
@@ -39,7 +39,7 @@ class Act:
 
 
 def acts_of(ladder: Ladder, *, run: str, now_ms: int) -> list[Act]:
-    """The whole demo in order. `run` is 16 hex digits and makes its events new ones."""
+    """The whole demo in order. `run` is 16 hex digits and makes its events new."""
     return list(
         chain(
             _call(run, now_ms),
@@ -50,7 +50,7 @@ def acts_of(ladder: Ladder, *, run: str, now_ms: int) -> list[Act]:
 
 
 def call_id_of(acts: list[Act]) -> str:
-    """The id of the call that the demo plays."""
+    """The id of the demo's call."""
     event = read_event(acts[0].body)
     assert isinstance(event, Event)
     assert event.call_id is not None
@@ -58,7 +58,7 @@ def call_id_of(acts: list[Act]) -> str:
 
 
 def _call(run: str, now_ms: int) -> Iterator[Act]:
-    """Every sample, as one call that ends now, in the order in which a call sends them."""
+    """Every sample, as one call that ends now, in the order of a real call."""
     recorded = sorted((samples.sample(name) for name in samples.call_names()), key=sent_at_ms)
     for body in recorded:
         event = read_event(body)
@@ -123,7 +123,7 @@ def _troubled(ladder: Ladder, run: str, now_ms: int) -> Iterator[Act]:
 
 
 def _of_this_run(body: bytes, last_body: bytes, run: str, now_ms: int) -> bytes:
-    """The same event of another call: all samples share one call id, so they still do."""
+    """The same event in another call: all samples share one call id, and still do."""
     shifted = moved(body, now_ms - sent_at_ms(last_body))
     return template_of(shifted).copy(0, run=run, start_ms=sent_at_ms(shifted))
 

@@ -1,4 +1,4 @@
-"""What `ringback demo` shows."""
+"""The output of `ringback demo`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -29,14 +29,14 @@ _CALL_TITLE = "What the events made of the call: its row in voice_calls"
 
 
 def short_id(job_id: str) -> str:
-    """The end of a job id: its beginning is the time, and the same for all of a minute."""
+    """The end of a job id: its beginning is the time, which is the same for a whole minute."""
     return job_id[-_ID_LENGTH:]
 
 
 def deliveries_table(
     acts: Sequence[Act], job_ids: Sequence[str], seen: Mapping[str, Sighting], ladder: Ladder
 ) -> Table:
-    """A line for each webhook of the demo, also for those that are not sent yet."""
+    """A line for each webhook of the demo, including unsent ones."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("job", no_wrap=True, width=_ID_LENGTH)
     table.add_column("event type", no_wrap=True, width=18)
@@ -59,7 +59,7 @@ def deliveries_table(
 def explanations(
     acts: Sequence[Act], job_ids: Sequence[str], seen: Mapping[str, Sighting]
 ) -> list[RenderableType]:
-    """A paragraph for each webhook; neighbours of which the same is to be said share theirs."""
+    """A paragraph for each webhook; neighbours with the same explanation share one."""
     told = [
         (_head(act, job_id, seen), _paragraph(act, seen.get(job_id)))
         for act, job_id in zip(acts, job_ids, strict=True)

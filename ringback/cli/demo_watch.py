@@ -1,4 +1,4 @@
-"""Follows the demo's webhooks in the delivery log until each has come to its end."""
+"""Follows the demo's webhooks in the delivery log until each has ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from ringback.runtime.queries import load
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """Where a webhook is at the moment `now`, by the database's clock."""
+    """The state of a webhook at `now`, by the database's clock."""
 
     job_id: UUID
     org_id: UUID
@@ -39,7 +39,7 @@ class Sighting:
         return ((ended or self.now) - created_at(JobId(self.job_id))).total_seconds()
 
     def next_attempt_in_s(self, ladder: Ladder) -> float | None:
-        """Seconds until the next attempt; None where none is waited for."""
+        """Seconds until the next attempt; None if there is none."""
         if self.status is not Status.FAILED or self.last_attempt_at is None:
             return None
         rung = ladder.rung_after(Attempt(self.attempts))
@@ -57,7 +57,7 @@ class Sighting:
 async def look(
     connection: asyncpg.Connection, job_ids: Sequence[str], max_attempts: int
 ) -> dict[str, Sighting]:
-    """The webhooks that the log knows by now, by job id. The gateway writes rows in batches."""
+    """The webhooks in the log so far, by job id. The gateway writes rows in batches."""
     if not job_ids:
         return {}
     ids = sorted(UUID(job_id) for job_id in job_ids)
@@ -72,7 +72,7 @@ def _sighting(row: asyncpg.Record, max_attempts: int) -> Sighting:
         org_id=row["org_id"],
         status=Status(row["status"]),
         attempts=row["attempts"],
-        # A row of the gateway's knows the limit only once an attempt was made.
+        # A row from the gateway has no limit until an attempt was made.
         max_attempts=row["max_attempts"] or max_attempts,
         last_attempt_at=row["last_attempt_at"],
         error=printable(error) if error else None,

@@ -1,6 +1,6 @@
 class CommandError(Exception):
-    """The command cannot do what was asked; the text is a sentence for the person who asked."""
+    """The command cannot do this; the text is a sentence for its user."""
 
 
 class BadInputError(CommandError):
-    """What was asked cannot be meant; the text says what can."""
+    """The input is invalid; the text names the valid forms."""

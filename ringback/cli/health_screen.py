@@ -1,4 +1,4 @@
-"""What `ringback health` shows, and `pause`, `resume` and `watch` with it."""
+"""The output of `ringback health`, also used by `pause`, `resume` and `watch`."""
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -46,7 +46,7 @@ def figures_table(health: GetQueueHealthResponse) -> RenderableType:
 
 
 def processing_line(state: ProcessingState) -> Text:
-    """Whether processors take work, and who last decided that."""
+    """Whether processors consume webhooks, and who decided that last."""
     if not state.paused:
         heard = plural(state.processors, "processor") if state.processors else "no processor"
         return Text(f"Processing runs, on {heard}.")

@@ -1,4 +1,4 @@
-"""The commands' way to the metrics API: a client, and a sentence for whatever goes wrong."""
+"""Connects commands to the metrics API, and turns its errors into sentences."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -27,13 +27,13 @@ from ringback.metrics import (
 _TIMEOUT_S = 15.0
 
 Words = Annotated[str, Parameter(show_default=False)]
-"""An option that is a text, and may be left out."""
+"""An optional text option."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What each command of the metrics API can be asked for."""
+    """The options of every command that uses the metrics API."""
 
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False
     """Print the answer as JSON, as the REST API gives it."""
@@ -46,11 +46,11 @@ USUAL = Asked()
 
 @asynccontextmanager
 async def metrics_client(asked: Asked) -> AsyncGenerator[MetricsClient, None]:
-    """A client of the place that the environment names, else of the local stack.
+    """A client for the address in the environment, else for the local stack.
 
-    Its answers are ready for a screen, unless JSON was asked for: that is written as it came.
-    Whatever the service refuses inside the context is a CommandError. Raises what
-    `MetricsPlace.from_env` raises.
+    Its answers are prepared for a screen, except for JSON output, which is unchanged. Any error of
+    the service inside the context becomes a CommandError. Raises what `MetricsPlace.from_env`
+    raises.
     """
     place = MetricsPlace.from_env(asked.data)
     try:
@@ -72,7 +72,7 @@ async def metrics_client(asked: Asked) -> AsyncGenerator[MetricsClient, None]:
 
 
 def told(failed: MetricsError, place: MetricsPlace) -> CommandError:
-    """What a person at the terminal is told of it."""
+    """The sentence for the user."""
     message = printable(failed.message)
     service = f"The metrics service at {place.address}"
     match failed:

@@ -1,4 +1,4 @@
-"""Where the metrics service is, and who we are to it."""
+"""The address of the metrics service, and our token for it."""
 
 import os
 import re
@@ -41,13 +41,13 @@ class MetricsPlace:
     root_certificates: Path | None
     token: Callable[[], str]
     token_source: str
-    """Where the token comes from, for a person whose token is not accepted."""
+    """Where the token came from, for a user whose token is rejected."""
 
     @classmethod
     def from_env(cls, state_dir: Path, environ: Mapping[str, str] = os.environ) -> "MetricsPlace":
-        """The place that the environment names, else the local stack's in `state_dir`.
+        """The address in the environment, else that of the local stack in `state_dir`.
 
-        Raises SettingsError, or BadInputError when there is neither a token nor a key for one.
+        Raises SettingsError, or BadInputError if there is neither a token nor a key for one.
         """
         settings = load(MetricsPlaceSettings, environ)
         given = _ADDRESS.fullmatch(settings.metrics_url) if settings.metrics_url else None

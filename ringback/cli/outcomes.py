@@ -17,7 +17,7 @@ _AT_ONCE = 5000
 
 @dataclass(slots=True)
 class Outcomes:
-    """How the webhooks of `job_ids` ended, as far as it is known."""
+    """How the webhooks of `job_ids` ended, as far as known."""
 
     accepted: int
     given_twice: int
@@ -33,7 +33,10 @@ class Outcomes:
 
     @property
     def all_well(self) -> bool:
-        """Whether each webhook ended, and none was done twice. A dead letter is an end, too."""
+        """Whether each webhook ended, and no webhook was completed twice.
+
+        A dead letter counts as an end.
+        """
         once = not (self.completed_twice or self.given_twice)
         return once and self.finished == self.accepted
 
@@ -46,7 +49,7 @@ async def wait_for_outcomes(
     stop: asyncio.Event,
     on_progress: Callable[[Outcomes], None],
 ) -> Outcomes:
-    """Ask the log until every webhook has ended, `within_s` has passed or `stop` is set."""
+    """Query the log until every webhook has ended, `within_s` has passed or `stop` is set."""
     ids = sorted({UUID(job_id) for job_id in job_ids})
     outcomes = Outcomes(accepted=len(job_ids), given_twice=len(job_ids) - len(ids))
     open_ids = ids
@@ -67,7 +70,7 @@ async def wait_for_outcomes(
 async def _ask(
     connection: asyncpg.Connection, open_ids: list[UUID], outcomes: Outcomes
 ) -> list[UUID]:
-    """Count what has ended since, and return what has not."""
+    """Count the webhooks that ended since, and return the others."""
     still_open: list[UUID] = []
     for chunk in _chunks(open_ids):
         query = load("ringback.cli", "settled_deliveries.sql")
@@ -81,5 +84,5 @@ async def _ask(
 
 
 def _chunks(ids: list[UUID]) -> list[list[UUID]]:
-    """Parts of a sorted list; the first and the last id of a part bound the days to read."""
+    """Parts of a sorted list; the first and last id of a part limit the days to read."""
     return [ids[place : place + _AT_ONCE] for place in range(0, len(ids), _AT_ONCE)]

@@ -1,4 +1,4 @@
-"""Looking again and again until nothing is lacking, for a while."""
+"""Polls until nothing is missing, for a limited time."""
 
 import asyncio
 import time
@@ -11,15 +11,15 @@ from cyclopts.validators import Number
 from ringback.cli.terminal import EXIT_FAILED, complain, err
 
 Within = Annotated[float, Parameter(validator=Number(gte=0))]
-"""Seconds to wait at most; with 0 it is looked once."""
+"""Maximum seconds to wait; with 0 it checks once."""
 
 _LOOK_EVERY_S = 1.0
 
 
 async def until_nothing_lacks(look: Callable[[], Awaitable[str]], within_s: float) -> int:
-    """Look each second; the exit status, 1 when something is lacking at the end.
+    """Check each second; the exit status is 1 if something is missing at the end.
 
-    Each sentence of what is lacking is told once, when it begins to hold.
+    Each sentence about a missing object is printed once, when it first applies.
     """
     deadline = time.monotonic() + within_s
     told = ""

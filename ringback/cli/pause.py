@@ -65,7 +65,7 @@ async def _do_resume(reason: str, asked: Asked) -> None:
 
 
 async def _noticed(client: MetricsClient, state: ProcessingState) -> ProcessingState:
-    """The state once every processor has stopped taking work, or after a few seconds."""
+    """The state once every processor has stopped consuming, or after a few seconds."""
     deadline = time.monotonic() + _NOTICED_WITHIN_S
     while state.processors_paused < state.processors and time.monotonic() < deadline:
         await asyncio.sleep(_LOOK_EVERY_S)

@@ -1,4 +1,4 @@
-"""Lets processing rest for a move of the ladder, by the metrics API."""
+"""Pauses processing through the metrics API, for a change of the retry schedule."""
 
 from ringback.contract.ladder import Ladder
 from ringback.metrics import MetricsClient
@@ -8,9 +8,9 @@ _REASON = "The retry ladder moves"
 
 
 class PausedByApi:
-    """A pause that a move has set is known by its reason: another run of the move may end it.
+    """A pause of this command is recognised by its reason, so another run may end it.
 
-    What the API tells of processors can be a second old, and was written after what it tells of.
+    The API's data about processors can be a second old, and is written after what it describes.
     """
 
     def __init__(self, client: MetricsClient, to: Ladder) -> None:
@@ -28,7 +28,7 @@ class PausedByApi:
             self._has_paused = True
 
     async def in_hand(self) -> int | None:
-        """What processors hold; None while not all of them have noticed the pause."""
+        """The webhooks in flight; None until every processor has noticed the pause."""
         health = await self._client.queue_health()
         state = health.processing
         if not state.paused or state.processors_paused < state.processors:
@@ -36,7 +36,7 @@ class PausedByApi:
         return health.metrics.active
 
     async def resume(self) -> None:
-        """End a pause of ours, or of a move that was cut short."""
+        """End our pause, or that of an interrupted change."""
         if self._has_paused or _is_of_a_move((await self._client.queue_health()).processing):
             await self._client.resume_processing(reason="The retry ladder has moved")
 

@@ -1,4 +1,4 @@
-"""What `ringback send` is asked to send."""
+"""The payload for `ringback send`."""
 
 import difflib
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Payload:
 
 
 def payload_of(what: str) -> Payload:
-    """The payload of a sample's name or of a file. Raises BadInputError that lists the names."""
+    """The payload of a sample or a file. Raises BadInputError, which lists the names."""
     if what in samples.names():
         return Payload(what, samples.sample(what), is_sample=True)
     path = Path(what)

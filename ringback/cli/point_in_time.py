@@ -7,7 +7,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def point_in_time(text: str, now: datetime) -> datetime:
-    """What a person means by `2h` (so long before `now`) or `2026-01-27T06:30`, else UTC.
+    """Parse `2h` (that long before `now`) or `2026-01-27T06:30`, by default in UTC.
 
     Raises BadInputError.
     """

@@ -1,4 +1,4 @@
-"""Posts webhooks to a gateway, many at a time, and counts what it answers."""
+"""Posts webhooks to a gateway, many at a time, and counts the answers."""
 
 import asyncio
 import io
@@ -17,7 +17,7 @@ from ringback.cli.tally import Tally
 from ringback.local.console import printable
 
 _OK = 200
-#: aiohttp warns when larger bytes are given at once, and takes a file instead.
+#: aiohttp warns about larger bytes, and accepts a file instead.
 _LARGEST_BYTES = 1024 * 1024
 _AFTER_ERROR_S = 0.1
 _LONGEST_REASON = 200
@@ -27,7 +27,7 @@ Bodies = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How to post. Without `rate_per_s`, each of the `concurrency` posts as soon as it may."""
+    """How to post. Without `rate_per_s`, each of the `concurrency` tasks posts without pause."""
 
     url: str
     headers: Mapping[str, str]
@@ -40,8 +40,9 @@ class Plan:
 async def post_all(plan: Plan, bodies: Bodies, tally: Tally, stop: asyncio.Event) -> None:
     """Post `bodies(0)`, `bodies(1)`, … until `plan.count` or `stop`, and count into `tally`.
 
-    With a rate, posts are due at even times whatever the answers do, and the time of an answer
-    counts from when its post was due. Raises CommandError if the gateway cannot be reached at all.
+    With a rate, posts are due at even intervals, independent of the answers, and the time of an
+    answer counts from when its post was due. Raises CommandError if the gateway cannot be reached
+    at all.
     """
     connector = aiohttp.TCPConnector(limit=plan.concurrency)
     headers = {"Content-Type": "application/json", **plan.headers}
@@ -95,7 +96,7 @@ class _Poster:
             await self._post(self._bodies(number), due)
 
     async def _due(self, number: int, began: float) -> float:
-        """Wait until a post is due, or we are told to stop; the time from which it counts."""
+        """Wait until a post is due or `stop` is set; return the time from which it counts."""
         now = time.perf_counter()
         if self._plan.rate_per_s is None:
             return now
@@ -129,7 +130,7 @@ class _Poster:
             self._answered(answer.status, text)
 
     def _require_reached(self, exc: aiohttp.ClientConnectorError) -> None:
-        """A gateway that never answered is not there; one that went away may come back."""
+        """A gateway that never answered is not there; one that disappeared may come back."""
         if not self._tally.answered:
             self._tally.errors["not connected"] += 1
             number = exc.os_error.errno
@@ -169,7 +170,7 @@ def _job_id(text: bytes) -> str | None:
 
 
 def _reason(text: bytes) -> str:
-    """What the gateway says in its problem document (RFC 9457)."""
+    """The message in the gateway's problem document (RFC 9457)."""
     try:
         problem = orjson.loads(text)
     except orjson.JSONDecodeError:

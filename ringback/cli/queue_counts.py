@@ -1,4 +1,4 @@
-"""What waits in the queues, as the broker says."""
+"""The messages waiting in the queues, from the broker."""
 
 import asyncio
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class QueueCount:
-    """`ready` messages wait, `consumers` take them. Both are None for a queue that is absent."""
+    """`ready` messages wait for `consumers`. Both are None if the queue is missing."""
 
     name: str
     ready: int | None
@@ -29,9 +29,10 @@ class QueueCount:
 
 
 async def queue_counts(amqp_url: str, ladder: Ladder) -> list[QueueCount]:
-    """Count each queue of this ladder, in the order in which a webhook meets them.
+    """Count each queue of this schedule, in the order in which a webhook passes them.
 
-    Passive declares need no right but to read. Raises CommandError if the broker is away.
+    Passive declares need only the read permission. Raises CommandError if the broker is
+    unavailable.
     """
     rungs = (rung.queue_name for rung in ladder.rungs)
     names = (WORK_QUEUE, *rungs, RETURNED_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE)
@@ -45,7 +46,7 @@ async def queue_counts(amqp_url: str, ladder: Ladder) -> list[QueueCount]:
 
 
 async def _count(connection: AbstractConnection, name: str) -> QueueCount:
-    """On a channel of its own: asking for what is absent closes it."""
+    """On its own channel: asking for a missing queue closes it."""
     channel = await connection.channel()
     try:
         queue = await channel.declare_queue(name, passive=True)

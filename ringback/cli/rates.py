@@ -1,4 +1,4 @@
-"""How many webhooks come and end in a second, from counts that are read now and then."""
+"""Webhooks that arrive and end per second, from counts read at intervals."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from typing import Self
 
 from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryStatsResponse
 
-#: Rates are those of the last so many seconds.
+#: Rates cover this many seconds.
 _SPAN_S = 12.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Counts of the webhooks that were created since `start`, read at `at_s` of some clock."""
+    """Counts of the webhooks created since `start`, read at `at_s` of some clock."""
 
     at_s: float
     start: float
@@ -37,7 +37,7 @@ class Rates:
     _samples: deque[Sample] = field(default_factory=deque)
 
     def add(self, sample: Sample | None) -> None:
-        """None, where the counts could not be had, changes nothing."""
+        """None, if the counts were not available, changes nothing."""
         if sample is None:
             return
         self._samples.append(sample)
@@ -47,8 +47,8 @@ class Rates:
     def per_second(self, name: str) -> float | None:
         """None until two readings can be compared.
 
-        When the range moves on, with every minute, its oldest webhooks leave the counts: such a
-        pair of readings says nothing about what came in between.
+        When the range advances, every minute, its oldest webhooks leave the counts, so such a pair
+        of readings does not show how many arrived in between.
         """
         grown, elapsed_s = 0, 0.0
         for before, after in pairwise(self._samples):

@@ -1,4 +1,4 @@
-"""Moves a recorded payload in time, so that a call of last summer happens now."""
+"""Shifts the times of a recorded payload, so that an old call happens now."""
 
 import re
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ _EPOCH_MS = range(1_400_000_000_000, 2_000_000_000_000)
 
 
 def moved(payload: bytes, by_ms: int) -> bytes:
-    """The same JSON with every time in it later by `by_ms`."""
+    """The same JSON with every time in it shifted by `by_ms`."""
     return orjson.dumps(_moved(orjson.loads(payload), by_ms))
 
 

@@ -38,7 +38,7 @@ send = App(name="send", help_epilogue=_EXAMPLES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What was asked for on the command line."""
+    """The options on the command line."""
 
     payload: Payload
     plan: Plan

@@ -1,4 +1,4 @@
-"""What `ringback send` shows: how it goes, and what became of it."""
+"""The output of `ringback send`: progress and results."""
 
 from http import HTTPStatus
 
@@ -23,9 +23,9 @@ _STATUS_STYLES = {"completed": _GOOD, "duplicate": "cyan", "dead_letter": "yello
 
 
 def progress_bar(*figures: tuple[str, str]) -> Progress:
-    """A bar on stderr with figures, such as `{task.fields[rate]}` and its style, behind it.
+    """A progress bar on stderr, followed by figures such as `{task.fields[rate]}` with a style.
 
-    It shows nothing where nobody looks: on a stderr that is no terminal.
+    It is hidden if stderr is not a terminal.
     """
     console = err()
     columns: list[ProgressColumn] = [
@@ -39,7 +39,7 @@ def progress_bar(*figures: tuple[str, str]) -> Progress:
 
 
 def sent_table(name: str, tally: Tally) -> RenderableType:
-    """The figures of a run, each on its line, then why webhooks were refused."""
+    """The figures of a run, one per line, then the reasons of rejections."""
     table = _figures()
     table.add_row("payload", Text(name))
     table.add_row("offered", f"{tally.offered:,}")
@@ -49,7 +49,7 @@ def sent_table(name: str, tally: Tally) -> RenderableType:
     for words, count in sorted(tally.errors.items()):
         table.add_row("error", Text(f"{count:,}  {words}", _BAD))
     table.add_row("took", _took(tally))
-    # Of one answer there is nothing to tell but how long the whole took.
+    # For a single answer, only the total time is useful.
     for percent in (50, 99) if tally.offered > 1 else ():
         latency_ms = percentile(tally.latencies_ms, percent)
         if latency_ms is not None:

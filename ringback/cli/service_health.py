@@ -1,4 +1,4 @@
-"""What a service says of itself at /readyz."""
+"""A service's answer at /readyz."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ _TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class ServiceHealth:
-    """`missing` names the checks that fail; a service that does not answer has no checks."""
+    """`missing` names the failed checks; a service that does not answer has no checks."""
 
     name: str
     url: str
@@ -22,7 +22,7 @@ class ServiceHealth:
 
 
 async def service_health(name: str, url: str) -> ServiceHealth:
-    """Ask one service at its exposition's address, such as http://127.0.0.1:9101."""
+    """Ask one service at its observability port, such as http://127.0.0.1:9101."""
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
         async with (

@@ -1,4 +1,4 @@
-"""Tokens for the metrics API, made here: with the configured key, or the local stack's own."""
+"""Creates tokens for the metrics API, with the configured key or the local stack's own."""
 
 import getpass
 import socket
@@ -26,7 +26,7 @@ _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
 class SigningSettings(Settings):
-    """`jwt_private_key_file` is read by commands only; the services never have it."""
+    """Only commands read `jwt_private_key_file`; the services never have it."""
 
     jwt_secret: SecretStr | None = Field(default=None, description="Signs with HS256.")
     jwt_private_key_file: Path | None = Field(default=None, description="A private key as PEM.")
@@ -36,7 +36,7 @@ class SigningSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Who the token speaks for. A tenant has an org, the service role has none."""
+    """The identity in the token. A tenant has an org, the service role has none."""
 
     role: Literal["service", "tenant"]
     org_id: str | None
@@ -48,15 +48,15 @@ class Claims:
 class Signer:
     key: Any
     algorithm: str
-    """As JWT names it: HS256, ES256."""
+    """The name in JWT: HS256, ES256."""
     source: str
-    """Where the key came from, for a person."""
+    """Where the key came from, as a text."""
     audience: str
     issuer: str | None
     key_id: str | None = None
 
     def token(self, claims: Claims) -> str:
-        """A token that is good from now for `claims.ttl_s` seconds."""
+        """A token that is valid from now for `claims.ttl_s` seconds."""
         now = int(time.time())
         payload = {
             "sub": claims.subject,
@@ -73,9 +73,9 @@ class Signer:
 
 
 def signer(environ: Mapping[str, str], state_dir: Path, *, key_id: str | None = None) -> Signer:
-    """What signs: the environment's private key or secret, else the local stack's secret.
+    """The signing key: the environment's private key or secret, else the local stack's secret.
 
-    Raises BadInputError when there is none, or none that can sign, and SettingsError.
+    Raises BadInputError if there is none, or none that can sign, and SettingsError.
     """
     settings = load(SigningSettings, environ)
     if settings.jwt_private_key_file is not None:
@@ -88,7 +88,7 @@ def signer(environ: Mapping[str, str], state_dir: Path, *, key_id: str | None = 
 
 
 def whoami() -> str:
-    """The person at this terminal, as the audit will know them: `anna@laptop`."""
+    """The user of this terminal, as the audit log shows them: `anna@laptop`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

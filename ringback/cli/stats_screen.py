@@ -1,4 +1,4 @@
-"""What `ringback stats` shows."""
+"""The output of `ringback stats`."""
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -52,7 +52,7 @@ def types_table(stats: GetDeliveryStatsResponse) -> RenderableType:
 
 
 def _counts(counts: EventTypeStats) -> tuple[Text, ...]:
-    # Here as in REST, `failed` of an event type is with its dead letters; on a screen they differ.
+    # As in REST, `failed` of an event type includes its dead letters; the output separates them.
     return (
         _count(counts.total),
         _count(counts.completed, "green"),
@@ -68,7 +68,7 @@ def _count(count: int, style: str = "") -> Text:
 
 
 def _table(title: str | Text, *, show_header: bool = True) -> Table:
-    # With the seven columns of the types, a line of 80 still holds the longest type that Vapi has.
+    # With the seven columns of the types, a line of 80 fits the longest type that Vapi has.
     table = Table(
         box=None, padding=(0, 1, 0, 0), title=title, title_justify="left", show_header=show_header
     )

@@ -1,4 +1,4 @@
-"""What `ringback status` shows."""
+"""The output of `ringback status`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What became of the webhooks that were offered."""
+"""The results of the webhooks that were sent."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Tally:
-    """Counted while sending. `offered` is the sum of the three others once nothing is under way."""
+    """Counted while sending.
+
+    When nothing is in flight, `offered` is the sum of the three others.
+    """
 
     offered: int = 0
     accepted: int = 0
     refused: Counter[int] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     reasons: dict[int, str] = field(default_factory=dict)
-    """What the gateway said with the first refusal of each status."""
+    """The gateway's message with the first rejection of each status."""
     latencies_ms: list[float] = field(default_factory=list)
-    """Of every answer, accepted or refused."""
+    """Of every answer, accepted or rejected."""
     job_ids: list[str] = field(default_factory=list)
     elapsed_s: float = 0.0
 
@@ -35,7 +38,7 @@ class Tally:
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
-    """The smallest value that `percent` of all do not exceed; None of none."""
+    """The smallest value that `percent` of all do not exceed; None for no values."""
     if not values:
         return None
     ordered = sorted(values)

@@ -1,4 +1,4 @@
-"""What a command prints: results on stdout, progress and complaints on stderr."""
+"""A command's output: results on stdout, progress and errors on stderr."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ EXIT_CLOSED_PIPE = 128 + signal.SIGPIPE
 
 
 def out() -> Console:
-    """The console for results. Made when needed, so that it sees the stdout of that moment."""
+    """The console for results. Created when needed, so that it uses the current stdout."""
     return TextConsole()
 
 
@@ -29,5 +29,5 @@ def complain(sentence: str) -> None:
 
 
 def forget_stdout() -> None:
-    """Nobody reads our output any more; flushing the rest at exit must not fail."""
+    """The output's reader is gone; flushing the rest at exit must not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

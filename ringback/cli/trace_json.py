@@ -1,4 +1,4 @@
-"""What `ringback trace --json` prints."""
+"""The output of `ringback trace --json`."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from ringback.cli.trace_story import Chapter, SpanTree
 
 
 def story_document(job_id: str, chapters: Sequence[Chapter]) -> dict[str, Any]:
-    """As values for orjson. `traces` are in time order; one trace may be there more than once."""
+    """As values for orjson. `traces` are in time order; one trace may occur more than once."""
     return {
         "jobId": job_id,
         "jobIds": list(dict.fromkeys(one.job_id for one in chapters if one.job_id)),

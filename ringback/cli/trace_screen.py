@@ -1,4 +1,4 @@
-"""What `ringback trace` shows: a webhook's spans as trees, in the order in which it happened."""
+"""The output of `ringback trace`: a webhook's spans as trees, in time order."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ _LONGEST_DESCRIPTION = 120
 
 
 def headline(job_id: str, chapters: Sequence[Chapter]) -> Text:
-    """The webhook, what it is, and how it stands by what was traced."""
+    """The webhook, its type, and its state according to the traces."""
     own = [span for one in chapters if one.job_id == job_id for span in one.tree.all_spans()]
     types = (span.attributes.get(Attribute.EVENT_TYPE) for span in own)
     attempts = [span for span in own if _is_attempt(span)]
@@ -45,7 +45,7 @@ def headline(job_id: str, chapters: Sequence[Chapter]) -> Text:
 
 
 def story_table(job_id: str, chapters: Sequence[Chapter]) -> Table:
-    """Times are UTC, to the millisecond. Where another webhook is told of, its id stands before."""
+    """Times are UTC, to the millisecond. Entries of another webhook begin with its id."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

@@ -23,7 +23,7 @@ class LinkedSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSpan:
-    """Times are nanoseconds since 1970. `service` is that of the process that told of it."""
+    """Times are nanoseconds since 1970. `service` is the process that wrote the span."""
 
     name: str
     kind: str
@@ -54,14 +54,14 @@ class ReadSpan:
 
 
 def trace_files(path: Path) -> list[Path]:
-    """The files that hold spans, the older one first: a full one is kept beside the other."""
+    """The files that contain spans, older first: a full one is kept beside the current one."""
     return [one for one in (path.with_name(f"{path.name}.1"), path) if one.is_file()]
 
 
 def read_spans(path: Path) -> Iterator[ReadSpan]:
-    """Every span of the file. A line that is no document of spans is passed over.
+    """Every span of the file. A line that is not a document of spans is skipped.
 
-    The last line may be cut off: somebody is writing it. Raises OSError.
+    The last line may be incomplete while a process writes it. Raises OSError.
     """
     with path.open("rb") as lines:
         for line in lines:

@@ -1,4 +1,4 @@
-"""What the spans of many webhooks tell of one of them, in the order in which it happened. Pure."""
+"""Selects the spans of one webhook from those of many, in time order. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,14 +10,14 @@ from ringback.contract.telemetry.attributes import Attribute
 
 @dataclass(frozen=True, slots=True)
 class SpanTree:
-    """A span, and what happened within it, in the order of their beginnings."""
+    """A span and its children, in the order of their beginnings."""
 
     span: ReadSpan
     children: tuple["SpanTree", ...]
 
     @property
     def ended_ns(self) -> int:
-        """When the last part of it had ended: a publish outlives its request."""
+        """When its last part ended: a publish outlives its request."""
         return max((self.span.ended_ns, *(child.ended_ns for child in self.children)))
 
     def all_spans(self) -> Iterable[ReadSpan]:
@@ -30,7 +30,7 @@ class SpanTree:
 class Chapter:
     """One tree, and the webhook that it is about.
 
-    `waited_ns` passed since all before it had ended, in the queue `waited_in` if that is known.
+    `waited_ns` is the time since all earlier trees ended, in the queue `waited_in` if known.
     """
 
     tree: SpanTree
@@ -40,7 +40,7 @@ class Chapter:
 
 
 def jobs_that_begin_with(prefix: str, spans: Iterable[ReadSpan]) -> list[str]:
-    """The ids of webhooks; only the one that is exactly this where it is there."""
+    """The ids of webhooks with this beginning; only the exact one if it exists."""
     found = {job_id for span in spans if (job_id := job_of(span)).startswith(prefix) and job_id}
     return [prefix] if prefix in found else sorted(found)
 
@@ -62,9 +62,9 @@ def family_of(job_id: str, spans: Iterable[ReadSpan]) -> frozenset[str]:
 
 
 def story_of(family: frozenset[str], spans: Sequence[ReadSpan]) -> list[Chapter]:
-    """All that was done about these webhooks.
+    """All spans of these webhooks.
 
-    Of a trace that is about others as well, as that of a run of retries, only our part is told.
+    Of a trace that covers other webhooks too, such as a bulk retry, only our part is included.
     """
     ours = _ours(family, spans)
     below: dict[str, list[ReadSpan]] = defaultdict(list)
@@ -107,7 +107,7 @@ def _ours(family: frozenset[str], spans: Sequence[ReadSpan]) -> dict[str, ReadSp
 def _add_ancestors(
     span: ReadSpan, by_id: Mapping[str, ReadSpan], ours: dict[str, ReadSpan]
 ) -> None:
-    """As far as they are nobody else's."""
+    """The parts that belong to no other webhook."""
     parent = by_id.get(span.parent_id)
     while parent is not None and parent.span_id not in ours and not job_of(parent):
         ours[parent.span_id] = parent

@@ -18,7 +18,7 @@ from ringback.metrics import MetricsClient, UnavailableError
 from ringback.metrics.v1.metrics_service_pb2 import GetQueueHealthResponse
 
 _AFTER_OUTAGE_S = 1.0
-#: Statistics of so long a range are those of the last minutes, and cheap.
+#: Statistics of such a range cover the last minutes and are cheap.
 _RANGE = "15m"
 
 watch = App(name="watch", help_epilogue="")
@@ -83,7 +83,7 @@ async def _lines(client: MetricsClient, every_s: float, console: Console) -> Non
 async def _looks(
     client: MetricsClient, every_s: float
 ) -> AsyncGenerator[GetQueueHealthResponse | None, None]:
-    """The health, again and again; None while the service is away, if it ever was there."""
+    """The health, repeatedly; None while the service is unavailable, after its first answer."""
     was_there = False
     while True:
         try:

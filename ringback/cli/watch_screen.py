@@ -1,4 +1,4 @@
-"""What `ringback watch` shows."""
+"""The output of `ringback watch`."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,7 +13,7 @@ from ringback.metrics.v1.metrics_service_pb2 import GetQueueHealthResponse
 _RATES = ("accepted", "completed", "dead letters", "duplicates")
 _STYLES = {"completed": "green", "dead letters": "red", "duplicates": "cyan"}
 _BAR_WIDTH = 30
-#: In the order in which a webhook may see them; the rungs of the ladder come second.
+#: In the order in which a webhook may pass them; the retry queues come second.
 _ORDER = {WORK_QUEUE: 0, SUSPECT_QUEUE: 2, DEAD_LETTER_QUEUE: 3}
 
 
@@ -32,7 +32,7 @@ def screen(health: GetQueueHealthResponse, rates: Rates) -> RenderableType:
 
 
 def one_line(health: GetQueueHealthResponse, rates: Rates) -> Text:
-    """The same in short, for a file or a pipe."""
+    """The same as a short line, for a file or a pipe."""
     metrics = health.metrics
     parts = [
         f"{moment(health.timestamp):%H:%M:%S}",

@@ -1,4 +1,4 @@
-"""How values of the metrics API are said on a screen."""
+"""Formats values of the metrics API for a screen."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -63,7 +63,7 @@ def duration(span: timedelta) -> str:
 
 
 def error_words(error_class: str, message: str) -> str:
-    """The kind of a failure and what it said, on one line; the kind is not said twice."""
+    """The class and message of a failure, on one line; the class is not repeated."""
     one_line = " ".join(printable(message).split())
     if not error_class or one_line.startswith(error_class):
         return one_line or error_class

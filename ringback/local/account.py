@@ -1,4 +1,4 @@
-"""The user that private nodes run as: ourselves, or one without rights when we are root."""
+"""The user that runs private nodes: ourselves, or one without rights if we are root."""
 
 import hashlib
 import os
@@ -11,30 +11,30 @@ from pathlib import Path
 from ringback.local.errors import LocalStackError
 from ringback.local.run_to_end import run_to_end
 
-# The packages make the first two. As nobody, files can be read by whatever else runs as nobody.
+# The packages create the first two. Other programs that run as nobody can read nobody's files.
 NAMES = ("rabbitmq", "postgres", "nobody")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Without a `name` it is the user who runs us."""
+    """Without a `name` it is the current user."""
 
     name: str = ""
     uid: int = -1
     gid: int = -1
     has_access_of_root: bool = False
-    """It may read and write every file, because it could not enter its folders otherwise."""
+    """It may read and write every file, because otherwise it could not enter its folders."""
 
     @property
     def remark(self) -> str:
-        """What a person should know of it, as the end of a line."""
+        """A note about the user, for the end of a line."""
         if not self.name:
             return ""
         access = ", with root's access to files, because it cannot enter this folder"
         return f" as user {self.name}{access if self.has_access_of_root else ''}"
 
     def command_prefix(self) -> list[str]:
-        """Give what stands before a command to run it as this user."""
+        """The command prefix that runs a command as this user."""
         if not self.name:
             return []
         # The capability lets it reach programs and data below /root without our changing
@@ -63,7 +63,7 @@ class Account:
             for _, folders, files, opened in os.fwalk(folder):
                 for name in (*folders, *files):
                     os.chown(name, self.uid, self.gid, dir_fd=opened, follow_symlinks=False)
-            # At the end, so that an interrupted walk is done again.
+            # At the end, so that an interrupted walk is repeated.
             os.chown(folder, self.uid, self.gid, follow_symlinks=False)
         folder.chmod(0o700)
 
@@ -86,7 +86,7 @@ def account_in(folder: Path, program: str = "/bin/true") -> Account:
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder` for this user alone; LocalStackError if it belongs to another one."""
+    """Make `folder` for this user alone; LocalStackError if it belongs to another user."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
         raise LocalStackError(f"The folder {folder} belongs to another user.")
@@ -94,14 +94,14 @@ def make_private(folder: Path) -> None:
 
 
 def close_to_others(folder: Path) -> None:
-    """Take from everybody else what is in `folder`, but for what nodes have: see to that later."""
+    """Remove other users' access to the contents of `folder`, except to nodes' files."""
     for path in folder.iterdir():
         if not path.is_symlink() and path.stat().st_uid == os.geteuid():
             path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def elsewhere(folder: Path) -> Path:
-    """Name a private folder with a short and plain path that stands for `folder`."""
+    """A private folder with a short and plain path, for use in place of `folder`."""
     mark = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
     return Path(tempfile.gettempdir(), f"ringback-{os.geteuid()}-{mark}")
 
@@ -116,7 +116,7 @@ def make_elsewhere(folder: Path, account: Account) -> Path:
 
 
 def _unprivileged() -> Account:
-    """Give ourselves, or the first of `NAMES` that is here when we are root."""
+    """Choose ourselves or, if we are root, the first of `NAMES` that exists."""
     for name in NAMES if os.geteuid() == 0 else ():
         try:
             found = pwd.getpwnam(name)

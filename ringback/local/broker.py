@@ -29,16 +29,16 @@ _OUTSIDE_OF_A_CONTAINER = frozenset({"amqp", "management", "broker_metrics"})
 
 @dataclass(slots=True)
 class PrivateBroker:
-    """A RabbitMQ node with data, ports, cookie and configuration of its own, on loopback only.
+    """A RabbitMQ node with its own data, ports, cookie and configuration, on loopback only.
 
-    It never touches the system's service. What it stores survives `stop`, `kill` and our death.
-    It has one user, whose password is made once and kept in `data_dir`.
+    It never touches the system's service. Its data survives `stop`, `kill` and our death. It has
+    one user, whose password is created once and kept in `data_dir`.
     """
 
     data_dir: Path
     ports: BrokerPorts = field(default_factory=BrokerPorts)
     settings: str = ""
-    """Lines for its configuration file, beside those that every such node gets."""
+    """Extra lines for its configuration file."""
     _node: Child | None = field(default=None, init=False)
     _epmd: Child | None = field(default=None, init=False)
     _container: str | None = field(default=None, init=False)
@@ -47,7 +47,7 @@ class PrivateBroker:
 
     @property
     def log_path(self) -> Path:
-        """What the node printed while it started, and why it could not."""
+        """The node's output during its start, including why it failed."""
         return self.data_dir / "broker.log"
 
     @property
@@ -56,7 +56,7 @@ class PrivateBroker:
 
     @property
     def exit_code(self) -> int | None:
-        """What the node ended with, or None while it runs or was never started."""
+        """The node's exit status, or None while it runs or was never started."""
         return self._node.exit_code if self._node else None
 
     @property
@@ -65,7 +65,7 @@ class PrivateBroker:
         return self._launched.account if self._launched else Account()
 
     def amqp_url(self, vhost: str = "/") -> str:
-        """Give the address of a virtual host, with the password; only after `start`."""
+        """The address of a virtual host, with the password; only after `start`."""
         return broker_url(self.ports.amqp, self._password, vhost)
 
     async def start(self, *, within_s: float = 90) -> None:
@@ -73,7 +73,7 @@ class PrivateBroker:
 
         LocalStackError, with the path of the log, if it ends or is not ready after `within_s`.
         """
-        # Erlang and the container engine want the path whole, whatever the caller's folder is.
+        # Erlang and the container engine need an absolute path.
         self.data_dir = self.data_dir.resolve()
         make_private(self.data_dir)
         self._password = kept_secret(password_path(self.data_dir))
@@ -96,7 +96,7 @@ class PrivateBroker:
             raise
 
     async def stop(self, *, within_s: float = 20) -> bool:
-        """End the node in good order, by force after `within_s`; True if no force was needed."""
+        """Stop the node cleanly, by force after `within_s`; True if no force was needed."""
         if self._node is None:
             return True
         try:
@@ -114,7 +114,7 @@ class PrivateBroker:
         self._node = self._epmd = self._container = None
 
     async def freeze(self) -> None:
-        """Let the node stand still, its connections open and silent, until `thaw`."""
+        """Freeze the node, with its connections open and silent, until `thaw`."""
         if self._container is not None:
             await _docker("pause", self._container)
         elif self._node is not None:
@@ -127,10 +127,10 @@ class PrivateBroker:
             self._node.send_group(signal.SIGCONT)
 
     async def control(self, *arguments: str) -> str:
-        """Run `rabbitmqctl` with these arguments and give what it printed.
+        """Run `rabbitmqctl` with these arguments and return its output.
 
-        LocalStackError with its words if it fails. It takes two seconds: it is an Erlang of its
-        own.
+        LocalStackError with that output if it fails. It takes two seconds, because it starts
+        Erlang.
         """
         assert self._launched is not None, "the node was never started"
         launch = self._launched
@@ -145,13 +145,13 @@ class PrivateBroker:
         return done.output
 
     async def create_vhost(self, name: str) -> None:
-        """Make a virtual host and wait until it takes connections."""
+        """Make a virtual host and wait until it accepts connections."""
         async with self.management() as api, api.put(f"/api/vhosts/{quote(name, safe='')}") as got:
             got.raise_for_status()
         await self._until_it_answers(name, time.monotonic() + PROBE_S)
 
     async def delete_vhost(self, name: str) -> None:
-        """Remove a virtual host with all that is in it; one that is not there is no error."""
+        """Remove a virtual host with its contents; a missing one is no error."""
         missing = 404
         path = f"/api/vhosts/{quote(name, safe='')}"
         async with self.management() as api, api.delete(path) as got:
@@ -159,7 +159,7 @@ class PrivateBroker:
                 got.raise_for_status()
 
     def management(self) -> aiohttp.ClientSession:
-        """Give a client of the management API, with every right."""
+        """A client of the management API, with all permissions."""
         return aiohttp.ClientSession(
             self.management_url,
             headers={"Authorization": aiohttp.encode_basic_auth(BROKER_USER, self._password)},
@@ -168,7 +168,7 @@ class PrivateBroker:
 
     async def _launch(self, launch: Launch) -> None:
         if launch.epmd is not None:
-            # Ours and in the foreground: the one Erlang would start stays behind as a daemon.
+            # In the foreground: one that Erlang starts would stay behind as a daemon.
             self._epmd = self._spawn("epmd", launch.epmd, launch)
         if launch.container is not None:
             await _docker("rm", "--force", launch.container)
@@ -197,7 +197,7 @@ class PrivateBroker:
             await asyncio.sleep(POLL_S)
 
     async def _answers(self, vhost: str) -> bool:
-        """Try what a client does first: an open port alone still refuses declare and consume."""
+        """Try a client's first steps: a node with an open port may still refuse to declare."""
         refused = (OSError, TimeoutError, aiormq.exceptions.AMQPError, aiohttp.ClientError)
         with contextlib.suppress(*refused):
             async with asyncio.timeout(PROBE_S):

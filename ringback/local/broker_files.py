@@ -1,4 +1,4 @@
-"""The files of a private RabbitMQ node: its users, its cookie, and a path that it can work with."""
+"""The files of a private RabbitMQ node: its users, its cookie, and a usable path."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from ringback.local.account import Account, make_elsewhere
 from ringback.local.errors import LocalStackError
 from ringback.local.node_urls import BROKER_USER
 
-# RabbitMQ gives its paths to a shell without quotes, where it measures the disk.
+# RabbitMQ passes its paths unquoted to a shell to measure the disk.
 _PLAIN = re.compile(r"[A-Za-z0-9/._+@-]+")
 
 
@@ -36,7 +36,7 @@ def definitions_of(password: str) -> dict[str, object]:
 
 
 def plain_path(folder: Path, account: Account) -> Path:
-    """Give `folder` itself, or a link to it where its path has other letters than plain ones."""
+    """Return `folder`, or a link to it if its path contains special characters."""
     if _PLAIN.fullmatch(str(folder)):
         return folder
     place = make_elsewhere(folder, account)

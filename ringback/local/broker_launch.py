@@ -32,14 +32,14 @@ log.file.level = info
 """
 
 _ON_LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
-# What a rung refused, or did not confirm, is moved again after this; RabbitMQ's own figure is three
-# minutes. Only when it starts does it read it, and there is no line for it in its configuration.
+# A message that a retry queue refused or did not confirm is moved again after this time. RabbitMQ's
+# default is three minutes, is read only at its start, and cannot be set in its configuration file.
 _SOONER_AGAIN = "-rabbit dead_letter_worker_publisher_confirm_timeout 30000"
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to run for one node; `epmd` is the name server it needs, if it is not in a container."""
+    """The command for one node; `epmd` is the name server it needs outside a container."""
 
     command: Sequence[str]
     env: Mapping[str, str]
@@ -51,9 +51,9 @@ class Launch:
 
 
 def prepare_launch(data_dir: Path, ports: BrokerPorts, password: str, settings: str = "") -> Launch:
-    """Write the node's files under `data_dir` and say how to start it.
+    """Write the node's files under `data_dir` and return how to start it.
 
-    LocalStackError where neither RabbitMQ nor a container engine is there.
+    LocalStackError if neither RabbitMQ nor a container engine is installed.
     """
     account = account_in(data_dir)
     definitions = data_dir / "definitions.json"
@@ -71,7 +71,7 @@ def prepare_launch(data_dir: Path, ports: BrokerPorts, password: str, settings: 
 
 
 def docker_answers() -> bool:
-    """Say whether a container engine is there and answers within a few seconds."""
+    """Whether a container engine is installed and answers within a few seconds."""
     return run_to_end(["docker", "info"], within_s=10).exit_code == 0
 
 
@@ -98,7 +98,7 @@ def _native(
         "RABBITMQ_DIST_PORT": str(ports.dist),
         "RABBITMQ_CONFIG_FILE": str(config),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
-        # What the machine's administrator set for the system's broker is not for this one.
+        # The administrator's settings for the system's broker do not apply to this one.
         "RABBITMQ_CONF_ENV_FILE": str(data_dir / "no-environment-file"),
         "RABBITMQ_CONFIG_FILES": str(data_dir / "no-conf.d"),
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(data_dir / "no-advanced.config"),

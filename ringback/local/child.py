@@ -17,7 +17,7 @@ POLL_S = 0.02
 
 @dataclass(slots=True)
 class Child:
-    """A running program, in a session of its own, so that a Ctrl-C at the terminal passes it by.
+    """A running program in its own session, so that a Ctrl-C at the terminal does not reach it.
 
     On Linux the kernel ends it when the *thread* that spawned it ends, so spawn it from a thread
     that lives as long as the child should.
@@ -48,7 +48,7 @@ class Child:
         with log_path.open("ab") as log:
             # ruff: ignore[subprocess-without-shell-equals-true] - the stack's own programs.
             process = subprocess.Popen(
-                # Changing the user makes the kernel forget the wish, so that comes first.
+                # Changing the user resets the parent-death signal, so that comes first.
                 [*become, *dying_with_us(orphan_signal), *command],
                 env=dict(env),
                 cwd=cwd,
@@ -65,7 +65,7 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with, or None while it runs."""
+        """Its exit status, or None while it runs."""
         return self.process.poll()
 
     def send(self, number: signal.Signals) -> None:
@@ -94,14 +94,14 @@ class Child:
             if await self.ended(within_s):
                 return True
         except asyncio.CancelledError:
-            # Somebody is in a hurry, and it must not stay behind.
+            # The caller is in a hurry, but it must not stay behind.
             self.send_group(signal.SIGKILL)
             raise
         await self.kill()
         return False
 
     async def kill(self) -> None:
-        """Kill it and its group at once, and wait until the kernel has let it go."""
+        """Kill it and its group at once, and wait until the kernel has released it."""
         self.send_group(signal.SIGKILL)
         await self.ended(within_s=10)
         if self.process.stdin is not None:
@@ -109,11 +109,11 @@ class Child:
 
 
 def dying_with_us(number: signal.Signals) -> list[str]:
-    """Give the command prefix that makes the kernel send `number` to the program when we die.
+    """The command prefix that makes the kernel send `number` to the program when we die.
 
-    Empty where the system has no such thing (it is Linux's).
+    Empty on systems other than Linux.
     """
-    # The program replaces setpriv, and the wish survives that; a preexec_fn could deadlock a
-    # process that has threads.
+    # The program replaces setpriv and keeps the setting; a preexec_fn could deadlock a process that
+    # has threads.
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", number.name.removeprefix("SIG"), "--"] if setpriv else []

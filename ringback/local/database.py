@@ -30,8 +30,8 @@ from ringback.local.ports import LOOPBACK, DatabasePorts, named_ports, require_f
 POLL_S = 0.05
 SETTINGS = {
     "listen_addresses": LOOPBACK,
-    # A burst of webhooks fits, so that finishing it does not read it back from the disk; and its
-    # log does not force a checkpoint every few seconds.
+    # A burst of webhooks fits, so finishing it does not read it back from the disk, and the WAL
+    # does not force a checkpoint every few seconds.
     "shared_buffers": "512MB",
     "max_wal_size": "4GB",
     "wal_compression": "on",
@@ -39,7 +39,7 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-# For tests that ask for it: commits outlive the server's death, but not the machine's.
+# For tests that request it: commits survive the server's death, but not the machine's.
 FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 
 
@@ -68,11 +68,11 @@ class PrivateDatabase:
 
     @property
     def exit_code(self) -> int | None:
-        """What the server ended with, or None while it runs or was never started."""
+        """The server's exit status, or None while it runs or was never started."""
         return self._server.exit_code if self._server else None
 
     def url(self, database: str = "ringback", user: str = SUPERUSER) -> str:
-        """Give the address of a database: of another user, and for tests, over TCP."""
+        """The address of a database, optionally for another user and, for tests, over TCP."""
         if user == SUPERUSER and not self.superuser_over_tcp:
             return superuser_url(self.data_dir, self.port, database)
         return self._tcp_url(database, user, self.password)
@@ -105,7 +105,7 @@ class PrivateDatabase:
             raise
 
     async def stop(self, *, within_s: float = 10) -> bool:
-        """End the server, clients or not, in good order; True if no force was needed."""
+        """Stop the server cleanly, even with clients; True if no force was needed."""
         if self._server is None:
             return True
         try:
@@ -114,7 +114,7 @@ class PrivateDatabase:
             await self.kill()
 
     async def restart(self) -> None:
-        """Stop in good order and start again on the same port."""
+        """Stop cleanly and start again on the same port."""
         await self.stop()
         await self.start()
 
@@ -131,7 +131,7 @@ class PrivateDatabase:
         self._server = None
 
     def freeze(self) -> None:
-        """Let the server stand still, its connections open and silent, until `thaw`."""
+        """Freeze the server, with its connections open and silent, until `thaw`."""
         self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -159,7 +159,7 @@ class PrivateDatabase:
             await self.create_database(name)
 
     async def drop_database(self, name: str) -> None:
-        """Remove a database and cut off whoever is connected; a missing one is no error."""
+        """Remove a database and disconnect its clients; a missing one is no error."""
         async with self._administration() as connection:
             statement = await connection.fetchval(query("drop_database"), name)
             await connection.execute(statement)
@@ -167,9 +167,9 @@ class PrivateDatabase:
     async def service_urls(
         self, names: Iterable[str], database: str = "ringback"
     ) -> dict[str, str]:
-        """Give each service the address of a login that may become its role, and nothing else.
+        """Give each service the address of a login that may only become its role.
 
-        The migrations must have made the roles. The passwords are new each time.
+        The migrations must have created the roles. The passwords are new each time.
         """
         urls = {}
         async with self._administration() as connection:
@@ -226,7 +226,7 @@ class PrivateDatabase:
 
 
 def _children(pid: int) -> list[int]:
-    """List what `pid` started, where the system tells; elsewhere those end by themselves."""
+    """List the children of `pid`, if the system reports them; elsewhere they end automatically."""
     try:
         listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     except OSError:

@@ -69,7 +69,7 @@ def clear_after_crash(cluster: Path, sockets: Path, port: int) -> None:
 
 
 def _is_server_of(pid: int, cluster: Path) -> bool:
-    """Say whether process `pid` works in this data directory, as every PostgreSQL process does."""
+    """Whether process `pid` works in this data directory, as every PostgreSQL process does."""
     if Path("/proc/self/cwd").exists():
         try:
             return Path(f"/proc/{pid}/cwd").resolve(strict=True) == cluster.resolve()

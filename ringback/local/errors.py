@@ -1,2 +1,2 @@
 class LocalStackError(Exception):
-    """The local stack cannot do what was asked; the message is one sentence for the terminal."""
+    """The local stack cannot do this; the message is one sentence for the terminal."""

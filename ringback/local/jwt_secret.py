@@ -1,4 +1,4 @@
-"""The local stack's own secrets, such as its key for tokens: made once, and kept with its data."""
+"""The local stack's own secrets, such as its token key: created once, kept with its data."""
 
 import os
 import secrets
@@ -13,7 +13,7 @@ _SHORTEST = 32
 
 
 def has_key(environ: Mapping[str, str]) -> bool:
-    """Whether the environment says by which key the metrics service knows its callers."""
+    """Whether the environment sets the key by which the metrics service verifies tokens."""
     return any(environ.get(name, "").strip() for name in _KEY_SETTINGS)
 
 
@@ -39,7 +39,7 @@ def kept_secret(path: Path) -> str:
     Raises LocalStackError when what is there is no secret.
     """
     if not path.exists():
-        # Written apart, then named: whoever finds it finds all of it.
+        # Written under a temporary name, then renamed, so that readers find it complete.
         unfinished = path.with_name(f"{path.name}.{os.getpid()}")
         unfinished.unlink(missing_ok=True)
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,4 +1,4 @@
-"""What of the services' logs a person at the terminal wants to see."""
+"""Selects the lines of the services' logs that are shown on the terminal."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 from ringback.contract.telemetry import LogEvent
 from ringback.local.console import printable
 
-# For a search through the log, not for a person who reads along.
+# Useful for searching the log, not for reading along.
 HIDDEN = frozenset(
     {"event", "level", "ts", "service", "trace_id", "span_id", "exception", "org_id", "endpoint_id"}
 )
@@ -25,11 +25,11 @@ class Shown:
 
 
 def worth_showing(service: str, line: str) -> Shown | None:
-    """Choose what became of a webhook, and what warns; None for every other line."""
+    """Select results of webhooks and warnings; None for every other line."""
     try:
         told = json.loads(line)
     except ValueError:
-        # Not ours: a traceback, or a library that prints. Its log holds it.
+        # A traceback, or a library that prints. The log file contains it.
         return None
     if not isinstance(told, dict):
         return None
@@ -42,7 +42,7 @@ def worth_showing(service: str, line: str) -> Shown | None:
 
 
 def _attempt(told: Mapping[str, Any]) -> str:
-    """What became of a webhook: the one line a newcomer waits for."""
+    """The result of a webhook: the line that a newcomer waits for."""
     kind, outcome = told.get("event_type"), told.get("outcome")
     attempts, duration_ms = told.get("attempts"), told.get("duration_ms")
     return f"{kind} {outcome}, attempt {attempts}, {duration_ms} ms, job {told.get('job_id')}"

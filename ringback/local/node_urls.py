@@ -1,4 +1,4 @@
-"""How the private nodes are reached by who runs them."""
+"""The addresses of the private nodes for their owner."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ def broker_url(port: int, password: str, vhost: str = "/") -> str:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Say where the unix socket is: in `data_dir`, elsewhere if clients could not use that path."""
+    """The folder of the unix socket: `data_dir`, or another if clients could not use its path."""
     folder = data_dir.resolve() / "socket"
     # A comma separates hosts in a client's URL.
     usable = len(os.fsencode(folder)) <= LONGEST_SOCKET_DIR and "," not in str(folder)

@@ -1,4 +1,4 @@
-"""Which ports the local stack listens on, and who to blame when one is taken."""
+"""The ports of the local stack, and what uses a port that is taken."""
 
 import random
 import socket
@@ -46,7 +46,7 @@ class PrometheusPorts:
 
 
 def port_setting(name: str) -> str:
-    """Name the environment variable that moves the port called `name`."""
+    """The environment variable that changes the port called `name`."""
     # A service has a setting for its port anyway; the private nodes are the local stack's alone.
     of_a_service = name in {field.name for field in fields(ServicePorts)}
     return f"RINGBACK_{'' if of_a_service else 'LOCAL_'}{name.upper()}_PORT"
@@ -78,7 +78,7 @@ def named_ports(
 
 
 def require_free(ports: Mapping[str, int]) -> None:
-    """Raise LocalStackError, naming the port and the setting that moves it, if one is taken."""
+    """Raise LocalStackError, with the port and its setting, if one is taken."""
     for name, port in ports.items():
         if port_in_use(port):
             raise LocalStackError(
@@ -88,7 +88,7 @@ def require_free(ports: Mapping[str, int]) -> None:
 
 
 def port_in_use(port: int) -> bool:
-    """Say whether anybody listens on the loopback address at this port."""
+    """Whether anything listens on the loopback address at this port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # A port whose last connections are in TIME_WAIT is free for a server; servers bind so too.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

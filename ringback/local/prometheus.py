@@ -1,4 +1,4 @@
-"""A private Prometheus, where its program is there. Nothing of Ringback needs it."""
+"""A private Prometheus, if it is installed. No part of Ringback needs it."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ class PrivatePrometheus:
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with, or None while it runs or was never started."""
+        """Its exit status, or None while it runs or was never started."""
         return self._child.exit_code if self._child else None
 
     async def start(self, *, within_s: float = 20) -> None:
@@ -80,7 +80,7 @@ class PrivatePrometheus:
             raise
 
     async def stop(self, *, within_s: float = 10) -> bool:
-        """End it in good order, by force after `within_s`; True if no force was needed."""
+        """Stop it cleanly, by force after `within_s`; True if no force was needed."""
         return self._child is None or await self._child.stop(signal.SIGTERM, within_s=within_s)
 
     async def kill(self) -> None:

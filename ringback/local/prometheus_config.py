@@ -1,4 +1,4 @@
-"""What the local Prometheus is told: whom it asks, and by which rules it judges."""
+"""The configuration of the local Prometheus: its targets and its rules."""
 
 import json
 from pathlib import Path
@@ -14,10 +14,10 @@ GRAFANA_URL = "http://localhost:3000"
 
 
 def prometheus_config(ports: LocalPorts, *, scrapes_broker: bool) -> str:
-    """The configuration file, as JSON, which is YAML too.
+    """The configuration file, as JSON, which is valid YAML.
 
-    The names of the jobs are those for which the rules and the dashboards ask. The external labels
-    are where alerts find what they link to.
+    The rules and the dashboards use these job names. Alerts read the addresses for their links from
+    the external labels.
     """
     services = ports.services
     targets = {

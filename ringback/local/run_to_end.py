@@ -16,9 +16,9 @@ class Outcome:
 def run_to_end(
     command: Sequence[str], *, within_s: float, env: Mapping[str, str] | None = None
 ) -> Outcome:
-    """Run `command` outside any folder of ours and give what it printed.
+    """Run `command` outside our folders and return its output.
 
-    One that cannot be started or does not end in time has an exit code as a shell would give it.
+    One that cannot be started or does not end in time has an exit code as in a shell.
     """
     try:
         # ruff: ignore[subprocess-without-shell-equals-true] - callers choose the program.

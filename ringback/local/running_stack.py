@@ -23,7 +23,7 @@ class StackStatus:
     uptime_s: float
     ports: LocalPorts
     ready: Mapping[str, bool]
-    """Each service by name, and whether it says that it is ready."""
+    """Each service by name, and whether it reports itself as ready."""
     prometheus_url: str | None
     """None where no Prometheus answers."""
 
@@ -57,7 +57,7 @@ async def stop_running_stack(
     stack = find_running(state_dir)
     if stack is None:
         return None
-    # Killed, it takes its children with it: the kernel ends them.
+    # Killing it also kills its children, through the kernel.
     for number, patience_s in ((signal.SIGTERM, within_s), (signal.SIGKILL, 10.0)):
         if _send(stack.pid, number) and await _gone(state_dir, patience_s):
             break

@@ -35,7 +35,7 @@ class Screen:
     def ready(
         self, rows: list[tuple[str, str]], gateway_port: int, database_url: str | None
     ) -> None:
-        """Say what is where; `database_url` is that of a private database."""
+        """Print the addresses; `database_url` is that of a private database."""
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for name, where in rows:
             table.add_row(name, where)

@@ -41,10 +41,10 @@ async def run_stack(
     screen: Screen | None = None,
     services: Sequence[ServiceSpec] | None = None,
 ) -> None:
-    """Start everything, print where it is, and stay until Ctrl-C, SIGTERM or SIGHUP.
+    """Start everything, print the addresses, and run until Ctrl-C, SIGTERM or SIGHUP.
 
-    LocalStackError, a sentence for the terminal, if it cannot start or a part of it ends by
-    itself; everything is stopped by then. Each further Ctrl-C cuts the current wait short.
+    LocalStackError, a sentence for the terminal, if it cannot start or a part of it ends
+    unexpectedly; everything is stopped by then. Each further Ctrl-C cuts the current wait short.
     """
     # Logs, traces and data are for this user alone.
     os.umask(0o077)
@@ -79,7 +79,7 @@ class _Stack:
     _prometheus: PrivatePrometheus | None = field(default=None, init=False)
 
     async def run(self) -> None:
-        """Live until cancelled; what was entered last is stopped first."""
+        """Run until cancelled; what was started last is stopped first."""
         async with AsyncExitStack() as stopping:
             amqp_url, database_url = await self._nodes(stopping)
             await self._prepare(amqp_url, database_url)
@@ -112,7 +112,7 @@ class _Stack:
         amqp_url = self.environ.get("RINGBACK_AMQP_URL", "")
         database_url = self.environ.get("RINGBACK_DATABASE_URL", "")
         require_free(named_ports(self.ports.services))
-        # First, so that it stops last and sees all others go.
+        # Started first, so that it stops last and sees all others stop.
         stopping.push_async_callback(self._stop_prometheus)
         starts: list[Coroutine[Any, Any, None]] = []
         if not database_url:
@@ -163,7 +163,7 @@ class _Stack:
         return running
 
     async def _start_prometheus(self) -> None:
-        """Start it if it can be: without it only its link is missing."""
+        """Start it if possible; without it only its link is missing."""
         prometheus = PrivatePrometheus(
             self.state_dir / "prometheus", self.ports, scrapes_broker=self._broker is not None
         )
@@ -206,7 +206,7 @@ class _Stack:
 
 
 async def _together(*work: Coroutine[Any, Any, None]) -> None:
-    """Do all of it at once; the first that fails cancels the others and is what is raised."""
+    """Run all of it at once; the first failure cancels the others and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for part in work:
@@ -216,7 +216,7 @@ async def _together(*work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _until_told(work: Awaitable[Any]) -> None:
-    """Do `work` until it ends or a signal asks us to; every signal cancels it once."""
+    """Run `work` until it ends or a signal arrives; every signal cancels it once."""
     task = asyncio.ensure_future(work)
     with _cancelling(task) as told:
         try:
@@ -233,7 +233,7 @@ def _cancelling(task: asyncio.Future[Any]) -> Generator[list[signal.Signals], No
     loop = asyncio.get_running_loop()
     told: list[signal.Signals] = []
     numbers = [signal.SIGINT, signal.SIGTERM]
-    # Who starts us with nohup wants us to outlive the terminal.
+    # A stack that was started with nohup must outlive the terminal.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
 

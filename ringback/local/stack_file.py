@@ -1,4 +1,4 @@
-"""The file that says which stack runs in a folder; its lock says whether it still does."""
+"""A file that identifies the stack in a folder; its lock shows whether it still runs."""
 
 import fcntl
 import json
@@ -30,13 +30,13 @@ class RunningStack:
 
 @contextmanager
 def claimed(state_dir: Path, ports: LocalPorts) -> Generator[None, None, None]:
-    """Make and hold `state_dir` for this process; LocalStackError if another one holds it.
+    """Create and lock `state_dir` for this process; LocalStackError if another one has the lock.
 
-    What an earlier version left open to other users is closed.
+    Files that an earlier version left readable for other users are closed.
     """
     make_private(state_dir)
     path = _path(state_dir)
-    # The kernel drops the lock when we end, however we end: no stale file can say we run.
+    # The kernel releases the lock when we end, however we end, so a stale file is recognised.
     with path.open("a+", encoding="utf-8") as file:
         if not _lock(file.fileno()):
             running = _parse(path)
@@ -80,7 +80,7 @@ def _lock(descriptor: int, *, shared: bool = False) -> bool:
 
 
 def _parse(path: Path) -> RunningStack | None:
-    """None in the moment between the lock and the words."""
+    """None in the moment between locking and writing."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         ports = told["ports"]

@@ -11,9 +11,9 @@ _SETTLE_S = 0.2
 async def declare_ladder(
     amqp_url: str, ladder: Ladder, environ: Mapping[str, str], *, own_management_url: str | None
 ) -> None:
-    """Declare everything. A node of our own is moved to another ladder: nobody works on it yet.
+    """Declare everything. A private node changes to a new schedule, as nothing uses it yet.
 
-    On a broker of others another ladder is refused: who works there is not known. Raises
+    At an external broker another schedule is an error, because its users are unknown. Raises
     TopologyError.
     """
     management_url = own_management_url or environ.get("RINGBACK_RABBITMQ_MANAGEMENT_URL") or None

@@ -19,14 +19,14 @@ from ringback.local.ports import LOOPBACK, LOOPBACK_OF_BOTH, ServicePorts, named
 POLL_S = 0.1
 TAIL_LINES = 12
 TRACE_FILE = "traces.jsonl"
-"""In the stack's folder: the spans of its services. A full one is kept beside it, with `.1`."""
+"""In the stack's folder: its services' spans. A full file is renamed with the suffix `.1`."""
 SERVICES = ("gateway", "processor", "metrics")
-DEMO_HANDLERS = "ringback.cli.demo_handlers"  # `ringback demo` sends what they make fail
+DEMO_HANDLERS = "ringback.cli.demo_handlers"  # `ringback demo` sends the webhooks that fail here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
-    """How to run one service, where it says that it is ready, and how long it may take to stop."""
+    """The command of a service, its readiness URL, and how long it may take to stop."""
 
     name: str
     command: Sequence[str]
@@ -47,7 +47,7 @@ class RunningService:
         return cls(spec, Child.spawn(spec.name, spec.command, env=env, log_path=log_path), log_path)
 
     async def ready(self, *, within_s: float) -> None:
-        """Wait until /readyz says yes; LocalStackError if it ends before, or says no for long."""
+        """Wait until /readyz answers 200; LocalStackError if it ends before, or takes too long."""
         deadline = time.monotonic() + within_s
         while not await is_ready(self.spec.exposition_port):
             self.require_running()
@@ -66,12 +66,12 @@ class RunningService:
             )
 
     async def stop(self) -> bool:
-        """Let it finish what it has in hand; True if no force was needed."""
+        """Let it finish its webhooks in flight; True if no force was needed."""
         return await self.child.stop(signal.SIGTERM, within_s=self.spec.stop_within_s)
 
 
 def service_specs(ports: ServicePorts) -> tuple[ServiceSpec, ...]:
-    """Give the services in the order in which they stop: what lets work in goes first."""
+    """The services in the order in which they stop: those that accept work come first."""
     return (
         _spec("gateway", ports.gateway_exposition, stop_within_s=20),
         _spec("processor", ports.processor_exposition, stop_within_s=35),
@@ -81,7 +81,7 @@ def service_specs(ports: ServicePorts) -> tuple[ServiceSpec, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the services of a stack share. Where the environment has a key, `jwt_secret` is None."""
+    """What the services of a stack share. If the environment has a key, `jwt_secret` is None."""
 
     environ: Mapping[str, str]
     amqp_url: str
@@ -94,15 +94,15 @@ class Surroundings:
 
 
 def urls_by_role(database_url: str) -> dict[str, str]:
-    """Let each service come by one address, and become the role that is made for it."""
+    """Let each service use one address, and become its own role."""
     return {name: f"{database_url}?role=ringback_{name}" for name in SERVICES}
 
 
 def service_environment(name: str, around: Surroundings) -> dict[str, str]:
-    """Give what one service reads: this machine's environment, and where the stack is."""
+    """The environment of one service: this machine's variables, and the stack's addresses."""
     environ = around.environ
     local = {
-        # Nobody but this machine can reach a gateway that asks for no secret.
+        # Only this machine can reach a gateway without a secret.
         "RINGBACK_GATEWAY_HOST": LOOPBACK_OF_BOTH,
         "RINGBACK_METRICS_HOST": LOOPBACK_OF_BOTH,
         "RINGBACK_EXPOSITION_HOST": LOOPBACK_OF_BOTH,
@@ -129,7 +129,7 @@ async def is_ready(exposition_port: int) -> bool:
 
 
 async def answers_ok(exposition_port: int, path: str, *, timeout_s: float) -> bool:
-    """Ask a service for a page of its exposition; no answer in time is a no."""
+    """Get a page of a service's observability port; no answer in time counts as a no."""
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s)) as client,
@@ -141,7 +141,7 @@ async def answers_ok(exposition_port: int, path: str, *, timeout_s: float) -> bo
 
 
 def tail(log_path: Path) -> str:
-    """Give the last lines of a log, without reading all of it."""
+    """The last lines of a log, without reading all of it."""
     far_enough = 16_384
     with log_path.open("rb") as log:
         log.seek(max(0, log.seek(0, os.SEEK_END) - far_enough))

@@ -47,7 +47,7 @@ class Emitted:
         }
 
     def families(self, service: str) -> dict[str, Family]:
-        """By the names in the exposition, without those that the Python client brings itself."""
+        """Exported metric names, without those of the Python client."""
         return {
             _name(family): family
             for family in text_string_to_metric_families(self.expositions[service])

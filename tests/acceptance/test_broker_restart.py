@@ -18,7 +18,7 @@ CALL_ID = b"0198a000-0000-7000-8000-0000000000c1"
 async def test_nothing_needs_a_restart_and_nothing_accepted_is_lost(
     own_broker: PrivateBroker, database_url: str, tmp_path: Path
 ) -> None:
-    """The same processes go on, each queue has its consumer, and every 200 was kept."""
+    """The same processes continue, each queue has its consumer, and every 200 was kept."""
     async with whole_ringback(own_broker.amqp_url(), database_url, tmp_path) as whole:
         ended = asyncio.Event()
         load = asyncio.create_task(_post_until(whole, ended))

@@ -45,7 +45,7 @@ ALL_DIE = Fault(
 
 
 async def checked(stage: Stage, *where: str) -> tuple[int | None, str]:
-    """Run the check as a person does; its exit status and what it says."""
+    """Run the check as a person does; return its exit status and its output."""
     ledger = stage.folder / f"{ALL_DIE.name}.jsonl"
     process = await asyncio.create_subprocess_exec(
         *[sys.executable, "-m", "chaos", "check", "--ledger", str(ledger), *where],

@@ -1,4 +1,4 @@
-"""The ladder is moved under webhooks that wait on every rung, by a command that is killed once."""
+"""The schedule changes while webhooks wait in every retry queue; the command is killed once."""
 
 import uuid
 from pathlib import Path
@@ -48,7 +48,7 @@ async def put(channel: AbstractChannel, attempt: int, what: bytes) -> str:
 
 
 async def fill_rungs(whole: Whole, channel: AbstractChannel) -> dict[str, tuple[int, int]]:
-    """Let webhooks fail onto each rung. By job id their first attempt here, and their last."""
+    """Let webhooks fail into each retry queue. By job id: their current and their last attempt."""
     sent: dict[str, tuple[int, int]] = {}
     for kind in KINDS * EACH:
         sent[await whole.accepted(body(kind, 3))] = (1, 3)
@@ -60,7 +60,7 @@ async def fill_rungs(whole: Whole, channel: AbstractChannel) -> dict[str, tuple[
 
 
 async def depths(channel: AbstractChannel) -> list[int]:
-    """What waits on each of the old rungs."""
+    """The messages in each of the old retry queues."""
     found = [await channel.declare_queue(rung.queue_name, passive=True) for rung in OLD.rungs]
     return [queue.declaration_result.message_count or 0 for queue in found]
 
@@ -80,9 +80,9 @@ async def ends(database: asyncpg.Pool, job_ids: list[str]) -> dict[str, asyncpg.
 async def test_nothing_on_any_rung_is_lost_or_doubled(
     amqp_url: str, database_url: str, broker: PrivateBroker, tmp_path: Path
 ) -> None:
-    """Each webhook ends once, with its effect once; the services keep the setting that they had.
+    """Each webhook ends once, with its effect once; the services keep their old setting.
 
-    Fewer rungs than before: what waited for attempt 4 runs once more, all else ends at 3.
+    The new schedule is shorter: what waited for attempt 4 runs once more, all others end at 3.
     """
     await install(database_url)
     settings = {"RINGBACK_RETRY_LADDER": str(OLD), "RINGBACK_HANDLERS": "chaos.handlers"}
@@ -123,7 +123,7 @@ async def test_nothing_on_any_rung_is_lost_or_doubled(
     assert again.status == 0, again.out + again.err
     assert "The old rungs are unbound." in again.out
     assert bound == set(rung_bindings(NEW))
-    # They waited there while the ladder was moved, and went on by themselves.
+    # They waited there during the change, and continued afterwards.
     assert on_old_rungs == full
     for job_id, (first, last) in sent.items():
         assert ended[job_id]["made"] == list(range(first, last + 1)), dict(ended[job_id])

@@ -28,7 +28,7 @@ async def test_a_whole_call_is_finished_and_its_copies_are_duplicates(whole: Who
 
 
 async def test_two_equal_events_without_a_time_are_two_events(whole: Whole) -> None:
-    """Nothing says that the second is a copy, so it is run as well."""
+    """Nothing shows that the second is a copy, so it is processed as well."""
     message = {"type": "function-call", "functionCall": {"name": "book", "parameters": {}}}
     body = json.dumps({"message": message | {"call": {"id": "call-of-two"}}}).encode()
 
@@ -65,7 +65,7 @@ async def test_a_tool_call_id_is_used_again(whole: Whole) -> None:
 
 
 async def test_a_webhook_that_fails_twice_is_completed(whole: Whole) -> None:
-    """Two failed attempts and one that succeeded stand in the log, one after the other."""
+    """The log has two failed attempts and a successful one, in order."""
     job_id = await whole.accepted(_demo(fail_until_attempt=3))
 
     [status] = await whole.settled([job_id])
@@ -81,7 +81,7 @@ async def test_a_webhook_that_fails_twice_is_completed(whole: Whole) -> None:
 
 
 async def test_a_webhook_that_fails_for_good_is_kept(whole: Whole) -> None:
-    """After the last rung it is a dead letter with four attempts, its event and its last error."""
+    """After the last retry it is a dead letter with four attempts, its event and its last error."""
     body = _demo(fail_until_attempt=99)
     job_id = await whole.accepted(body)
 

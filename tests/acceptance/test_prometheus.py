@@ -56,7 +56,7 @@ async def all_up(prometheus: RealPrometheus) -> bool:
 
 
 async def figures_come_out(prometheus: RealPrometheus) -> bool:
-    """The expressions that dashboards out there ask, as they stand there."""
+    """The expressions of existing dashboards, unchanged."""
     success, mean = await prometheus.value(SUCCESS), await prometheus.value(MEAN)
 
     assert success == pytest.approx(50, abs=5)

@@ -1,4 +1,4 @@
-"""The ladder that Ringback has by default, in its real time."""
+"""The default retry schedule, in real time."""
 
 from itertools import accumulate
 from pathlib import Path

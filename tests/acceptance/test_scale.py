@@ -91,7 +91,7 @@ async def dead_letter(gateway: Replica, kind: Kind, connection: asyncpg.Connecti
 
 
 async def restart(replica: Replica) -> None:
-    """As a new version does: told to stop, and started again."""
+    """Stopped and started again, as for a new version."""
     ended = replica.service.deaths
     assert await replica.service.running.stop()
     await eventually(lambda: replica.service.deaths > ended)

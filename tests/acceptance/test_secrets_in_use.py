@@ -1,4 +1,4 @@
-"""No secret is in anything that three services say while all goes wrong that can."""
+"""No secret is in any output of the three services, even when everything fails."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -68,7 +68,7 @@ async def no_longer_known(broker: PrivateBroker) -> None:
 
 
 async def shut_database(database_url: str) -> None:
-    """From now on it lets nobody in, and whoever was in is out."""
+    """From now on it refuses new connections and closes existing ones."""
     name = urlsplit(database_url).path[1:]
     connection = await asyncpg.connect(database_url.replace(name, "postgres"))
     try:
@@ -81,7 +81,7 @@ async def shut_database(database_url: str) -> None:
 
 
 async def answers_of(whole: Whole) -> list[str]:
-    """What each border says to a wrong secret, a right one, and to tokens of others."""
+    """Send a wrong secret, a right one and foreign tokens to each API, and return the answers."""
     said = []
     for secret, document in (
         (f"{CANARY}-guessed", PAYLOAD),
@@ -167,5 +167,5 @@ async def none_ready(whole: Whole) -> bool:
 
 
 def both_are_told(folder: Path) -> bool:
-    """Each service has lost the broker or the database, and says so."""
+    """Each service has lost the broker or the database, and reports it."""
     return all("broker." in (folder / f"{name}.log").read_text() for name in SERVICES)

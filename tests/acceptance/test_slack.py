@@ -1,4 +1,4 @@
-"""A webhook that fails for good, and what people read of it in Slack."""
+"""A webhook that fails permanently, and its message in Slack."""
 
 import json
 from pathlib import Path

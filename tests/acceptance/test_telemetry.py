@@ -43,7 +43,7 @@ MOST_OPEN_VALUES = 30
 #: Labels of which some values hardly ever come; their series begin when they do.
 BEGIN_LATER = {(Metric.RPC_CALLS.name, "code")}
 
-#: What tells of failures that the run does not make, or of webhooks that meet by chance.
+#: Failures that the run does not cause, or webhooks that meet by chance.
 NOT_DRIVEN = {
     str(Attribute.ERROR_TYPE),
     str(Attribute.IS_REPEATED),
@@ -51,7 +51,7 @@ NOT_DRIVEN = {
     str(Attribute.DB_BATCH_SIZE),
 }
 
-#: What the run makes happen; the other events tell of failures that it does not make.
+#: The events that the run causes; the others report failures that it does not cause.
 DRIVEN = (
     LogEvent.GATEWAY_STARTED,
     LogEvent.WEBHOOK_ACCEPTED,
@@ -179,14 +179,14 @@ def test_log_lines_are_those_that_are_declared(emitted: Emitted, service: str) -
 
 @pytest.mark.parametrize("event", DRIVEN, ids=str)
 def test_what_happened_was_told(emitted: Emitted, event: LogEventSpec) -> None:
-    """What the run did to the services stands in their logs, in each that declares the event."""
+    """Every service that declares an event caused by the run logs it."""
     for service in event.services:
         assert event in {line["event"] for line in emitted.lines[service]}, service
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_spans_are_those_that_are_declared(emitted: Emitted, service: str) -> None:
-    """Each service tells of all spans that it declares, and of no others."""
+    """Each service emits all the spans that it declares, and no others."""
     specs = [spec for spec in all_spans() if service in spec.services]
     spans = [span for span in emitted.spans if span.service == f"ringback-{service}"]
 
@@ -198,7 +198,7 @@ def test_spans_are_those_that_are_declared(emitted: Emitted, service: str) -> No
 
 @pytest.mark.parametrize("spec", all_spans(), ids=lambda spec: spec.name)
 def test_spans_have_all_their_attributes(emitted: Emitted, spec: SpanSpec) -> None:
-    """What is declared of a span stands in one of them, at least."""
+    """Each declared attribute is on at least one of the spans."""
     spans = [span for span in emitted.spans if span.is_of(spec)]
 
     found = {name for span in spans for name in span.attributes}

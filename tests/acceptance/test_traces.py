@@ -1,4 +1,4 @@
-"""The shape of traces, from a request to the last settlement, as the processes themselves tell."""
+"""The shape of traces, from a request to the last settlement, as the processes write them."""
 
 import json
 import os
@@ -134,7 +134,7 @@ def _demo(**asked: object) -> bytes:
 
 
 def test_a_success_is_one_trace(traced: Traced) -> None:
-    """The request, the publish, the attempt and all that it did stand below each other."""
+    """The request, the publish, the attempt and all its parts form one tree."""
     spans = traced.spans("success")
 
     assert outline(spans) == SUCCESS.splitlines()
@@ -153,7 +153,7 @@ def test_a_duplicate_says_of_what(traced: Traced) -> None:
 
 
 def test_a_retry_is_a_trace_of_its_own(traced: Traced) -> None:
-    """It links to the publish and to the attempt before, and says that it went well."""
+    """It links to the publish and to the previous attempt, and reports success."""
     first, second = traced.processes("retry")
 
     assert outline(traced.spans("retry")) == [*FAILURE.splitlines(), *RETRY.splitlines()]
@@ -211,7 +211,7 @@ def test_the_log_holds_the_span_of_each_attempt(traced: Traced, name: str) -> No
 
 
 def test_every_span_is_declared_and_of_a_webhook(traced: Traced) -> None:
-    """Each says whose it is, and its name, kind and attributes are those of a declaration."""
+    """Each names its service, and its name, kind and attributes are declared."""
     for span in spans_in(traced.path):
         assert span.attributes["ringback.job_id"] in traced.jobs.values(), span
         assert [spec for spec in all_spans() if span.is_of(spec)], span

@@ -79,7 +79,7 @@ class Whole:
             return False
 
     async def all_ready(self, *, deadline_s: float = _READY_WITHIN_S) -> None:
-        """Wait until all three are ready, none of them having ended."""
+        """Wait until all three are ready and still running."""
 
         async def ready() -> bool:
             ended = {name: one.poll() for name, one in self.processes.items()}
@@ -102,7 +102,7 @@ class Whole:
 async def whole_ringback(
     amqp_url: str, database_url: str, folder: Path, **variables: str
 ) -> AsyncGenerator[Whole, None]:
-    """Run the three services until the context is left; they are then told to stop, and must.
+    """Run the three services until the context ends; then they are stopped, and must end.
 
     `variables` are added to their environment.
     """

@@ -16,7 +16,7 @@ CASE_FILES = sorted((PROMETHEUS / "tests").glob("*.yml"))
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule, an alert or a recording, as it stands in its file."""
+    """One rule, an alert or a recording, as in its file."""
 
     file: Path
     said: dict[str, Any]

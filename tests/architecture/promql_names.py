@@ -1,4 +1,4 @@
-"""Which series and labels an expression of PromQL names. Good enough for ours; no parser."""
+"""Which series and labels a PromQL expression names. Good enough for our rules; not a parser."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What every alert has, and what stands behind it."""
+"""What every alert needs: labels, a runbook and test cases."""
 
 import re
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ def test_an_alert_says_what_a_person_needs(rule: Rule) -> None:
 
 @pytest.mark.parametrize("name", alert_names())
 def test_an_alert_has_a_runbook(name: str) -> None:
-    """It is named for the alert, tells the five things, and the list of all names it."""
+    """It is named after the alert, has the five sections, and is listed in the index."""
     page = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
     listed = (RUNBOOKS / "README.md").read_text(encoding="utf-8")
 
@@ -71,7 +71,7 @@ def test_an_alert_has_a_runbook(name: str) -> None:
 
 
 def test_a_runbook_has_an_alert() -> None:
-    """None tells of an alert that is gone."""
+    """No page describes a removed alert."""
     pages = {path.stem for path in RUNBOOKS.glob("*.md")} - {"README"}
 
     assert pages == set(alert_names())
@@ -79,7 +79,7 @@ def test_a_runbook_has_an_alert() -> None:
 
 @pytest.mark.parametrize("name", alert_names())
 def test_an_alert_is_tried_firing_and_silent(name: str) -> None:
-    """Promtool sees both, each with series that tell something."""
+    """Promtool tests both, each with meaningful series."""
     tried = [case for case in all_cases() if case.alert == name]
 
     assert all(case.has_series for case in tried)
@@ -95,12 +95,12 @@ def test_an_alert_has_the_threshold_of_health(name: str) -> None:
 
 
 def test_the_rules_of_objectives_are_what_the_program_writes() -> None:
-    """Nobody changed the file by hand, and nobody forgot to write it anew."""
+    """The file was not changed by hand, and is up to date."""
     assert RULES.read_text(encoding="utf-8") == slo_rules()
 
 
 def test_availability_counts_what_is_our_fault() -> None:
-    """Each reason of a 5xx, and none of a 4xx."""
+    """Each reason of a 5xx, and no reason of a 4xx."""
     told = {one for one in vars(rejection).values() if isinstance(one, rejection.Rejection)}
     senders = {one.reason for one in told if one.status < 500}
     ours = {one.reason for one in told if one.status >= 500} & set(REFUSAL_REASONS)

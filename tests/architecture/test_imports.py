@@ -1,4 +1,4 @@
-"""Who may import whom."""
+"""Which package may import which."""
 
 import sys
 
@@ -11,7 +11,7 @@ ADAPTERS = {"aio_pika", "aiormq", "aiohttp", "asyncpg", "grpc", "uvloop", "async
 
 
 def foreign(module: Module, *allowed: str) -> list[str]:
-    """The imports that are of none of these packages."""
+    """The imports from outside these packages."""
     return [
         name
         for name in module.imports()
@@ -26,7 +26,7 @@ def test_there_are_three_services() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_services_do_not_import_each_other(service: str) -> None:
-    """They meet at the broker, at the database and in what `ringback` says of them."""
+    """Services share only the broker, the database and `ringback`."""
     others = tuple(f"services.{other}" for other in SERVICES if other != service)
 
     for module in modules(f"services/{service}"):

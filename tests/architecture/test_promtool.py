@@ -1,4 +1,4 @@
-"""What promtool says of the rules. It comes with Debian's package prometheus."""
+"""Checks the rules with promtool, which is part of Debian's package prometheus."""
 
 # ruff: file-ignore[suspicious-subprocess-import] - promtool is a program.
 import shutil

@@ -1,4 +1,4 @@
-"""The rules ask for what the services tell, and for nothing else."""
+"""The rules use only series that the services export."""
 
 from collections.abc import Iterator
 

@@ -112,7 +112,7 @@ def loaded(kind: type[Settings], name: str, value: str) -> Any:
 
 
 def refusal(kind: type[Settings], name: str, value: str) -> str | None:
-    """What a start says, or None where it starts."""
+    """The error of a start, or None if it starts."""
     variable = f"{PREFIX}{name}".upper()
     try:
         loaded(kind, name, value)

@@ -1,4 +1,4 @@
-"""SQL stands in .sql files, where an editor and a person can read it."""
+"""SQL is in .sql files, where editors and people can read it."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ _STATEMENT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
-#: Statements that are a name and nothing else, where a file would say less than the line.
+#: Statements that consist only of a name, for which a file would be less clear.
 ALLOWED = {"SELECT true"}
 
 

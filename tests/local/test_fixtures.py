@@ -1,4 +1,4 @@
-"""The fixtures that other tests stand on keep what they promise."""
+"""The fixtures of other tests work as documented."""
 
 # ruff: file-ignore[suspicious-subprocess-import] - a child is what one test is about.
 import asyncio

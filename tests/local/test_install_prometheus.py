@@ -42,7 +42,7 @@ def machine(tmp_path: Path) -> Machine:
     made = Machine(tmp_path / "checkout", tmp_path / "programs")
     script = made.checkout / "ringback/local/install.sh"
     script.parent.mkdir(parents=True)
-    # The policy of this machine is none of that one's.
+    # The policy of this machine does not apply there.
     text = (ROOT / "ringback/local/install.sh").read_text(encoding="utf-8")
     assert POLICY in text
     script.write_text(text.replace(POLICY, str(tmp_path / "policy-rc.d")), encoding="utf-8")
@@ -55,7 +55,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_a_prometheus_that_is_there_is_left_alone(machine: Machine) -> None:
-    """Nothing is said and nothing is installed."""
+    """Nothing is printed and nothing is installed."""
     machine.has("prometheus", "exit 0")
     machine.has("apt-get", "exit 1")
 
@@ -63,7 +63,7 @@ def test_a_prometheus_that_is_there_is_left_alone(machine: Machine) -> None:
 
 
 def test_a_machine_without_apt_is_told_and_goes_on(machine: Machine) -> None:
-    """One sentence says what is missing."""
+    """One sentence names what is missing."""
     exit_code, said = machine.install()
 
     assert exit_code == 0

@@ -14,7 +14,7 @@ LOCK = "tests/deploy/validators/package-lock.json"
 
 @dataclass
 class Checkout:
-    """One with a Node that runs no npm, but says and does as it is told."""
+    """One with a Node that runs a scripted npm."""
 
     folder: Path
 

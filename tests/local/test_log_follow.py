@@ -11,7 +11,7 @@ from ringback.local.log_follow import Follower, Shown, worth_showing
 @pytest.mark.parametrize(
     ("level", "event", "shown"),
     [
-        ("info", "service.started", None),  # the table says so
+        ("info", "service.started", None),  # from the table
         ("info", "webhook.accepted", None),  # its attempt is about to be shown
         ("info", "webhook.refused", "webhook.refused job_id=7"),  # its sender waits
         ("debug", "webhook.refused", None),  # nobody asked for that much
@@ -20,7 +20,7 @@ from ringback.local.log_follow import Follower, Shown, worth_showing
     ],
 )
 def test_refusals_and_warnings_are_shown(level: str, event: str, shown: str | None) -> None:
-    """A newcomer sees what went wrong, and none of what is as it should be."""
+    """A newcomer sees problems, and no routine lines."""
     line = json.dumps({"ts": "now", "level": level, "event": event, "job_id": "7", "org_id": "1"})
 
     got = worth_showing("gateway", line)
@@ -29,7 +29,7 @@ def test_refusals_and_warnings_are_shown(level: str, event: str, shown: str | No
 
 
 def test_an_attempt_is_one_short_line() -> None:
-    """Each attempt says what kind of webhook it was, how it ended and how long it took."""
+    """Each attempt shows the webhook's type, its outcome and its duration."""
     line = json.dumps(
         {
             "level": "info",

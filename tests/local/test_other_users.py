@@ -96,7 +96,7 @@ def asked_by_nobody(*connection: str) -> str:
 
 
 def http_status(port: int, user: str) -> str:
-    """What the management API answers to nobody, who says that he is `user`."""
+    """The management API's answer to a client without a password that claims to be `user`."""
     return as_nobody(PYTHON, "-c", _WHOAMI, str(port), user).stdout.strip()
 
 
@@ -131,7 +131,7 @@ def nobody_gets_in(state: Path, settings: dict[str, str]) -> None:
 
 
 def its_owner_gets_in(stack: StackProcess, port: int) -> None:
-    """The superuser by the socket, also with psql; the broker's password is where it is said."""
+    """The superuser by the socket, also with psql; the broker's password is in the named file."""
     database = superuser_url(stack.state_dir / "postgres", port)
     query = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
     said = subprocess.run(

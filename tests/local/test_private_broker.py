@@ -23,7 +23,7 @@ async def test_confirmed_messages_survive_a_kill(own_broker: PrivateBroker) -> N
     connection = await aiormq.connect(own_broker.amqp_url())
     channel = await connection.channel()
     await channel.queue_declare("kept", durable=True, arguments={"x-queue-type": "quorum"})
-    # A queue that is younger than about a second can lose its leader for good when killed.
+    # A queue younger than about a second can lose its leader permanently when killed.
     await asyncio.sleep(1.5)
     await channel.basic_publish(b"hello", routing_key="kept", properties=DURABLE)
 
@@ -64,7 +64,7 @@ async def test_the_disk_is_measured_in_any_folder(tmp_path: Path, name: str) -> 
 
 
 async def test_a_taken_port_is_named(broker: PrivateBroker, tmp_path: Path) -> None:
-    """Where another program has the port, the error says which one and how to move it."""
+    """If another program has the port, the error names it and how to use another."""
     second = PrivateBroker(tmp_path, broker.ports)
 
     with pytest.raises(LocalStackError, match="RINGBACK_LOCAL_AMQP_PORT") as raised:

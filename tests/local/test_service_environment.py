@@ -25,7 +25,7 @@ def around(**environ: str) -> Surroundings:
 
 
 def test_each_service_has_its_own_role_on_a_private_database() -> None:
-    """None of them works as the superuser."""
+    """No service uses the superuser."""
     names = [spec.name for spec in service_specs(ServicePorts())]
 
     urls = [service_environment(name, around())["RINGBACK_DATABASE_URL"] for name in names]

@@ -40,7 +40,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
 @pytest.fixture
 def settings(amqp_url: str, database_url: str) -> dict[str, str]:
-    """A stack on the session's nodes: it starts none of its own."""
+    """A stack on the session's nodes: it starts no nodes."""
     urls = {"RINGBACK_AMQP_URL": amqp_url, "RINGBACK_DATABASE_URL": database_url}
     return free_port_settings() | urls
 
@@ -62,7 +62,7 @@ async def test_a_stack_is_found_and_stopped(start: Start, settings: dict[str, st
 
 
 async def test_a_second_stack_is_refused(start: Start, settings: dict[str, str]) -> None:
-    """A second `up` in the same folder says in one sentence that one runs, and harms nothing."""
+    """A second `up` in the same folder reports that one runs, and changes nothing."""
     first = start(settings)
     await first.ready()
     kept = first.output
@@ -164,7 +164,7 @@ async def test_prometheus_starts_and_stops_with_the_stack(
 async def test_a_missing_prometheus_costs_only_its_link(
     start: Start, settings: dict[str, str], tmp_path: Path, lacks: str
 ) -> None:
-    """A sentence says what is missing, and the stack runs."""
+    """A sentence names what is missing, and the stack runs."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -185,7 +185,7 @@ async def test_a_missing_prometheus_costs_only_its_link(
 async def test_a_prometheus_that_ends_does_not_end_the_stack(
     start: Start, settings: dict[str, str]
 ) -> None:
-    """The terminal says so once, and the stack runs on."""
+    """The terminal shows it once, and the stack continues."""
     stack = start(settings)
     await stack.ready()
 

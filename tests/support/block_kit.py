@@ -23,7 +23,7 @@ def texts(message: dict[str, Any]) -> list[str]:
 
 
 def unexpected_markup(text: str) -> list[str]:
-    """What Slack would take for a mention, a link or an entity and that is none of ours."""
+    """Text that Slack would read as a mention, link or entity, but that we did not write."""
     rest = _LINK.sub("", text)
     return re.findall(r"[<>]|&(?!amp;|lt;|gt;)", rest)
 

@@ -57,7 +57,7 @@ class Collector:
 
 @asynccontextmanager
 async def collecting(collector: Collector, *, port: int = 0) -> AsyncGenerator[Collector, None]:
-    """Listen until the context is left; `port` is a free one unless told."""
+    """Listen until the context ends; `port` defaults to a free one."""
     server = grpc.aio.server()
     handler = grpc.unary_unary_rpc_method_handler(
         collector.export,

@@ -10,12 +10,12 @@ import yaml
 FOLDER = Path(__file__).parents[2] / "deploy" / "docker"
 COMPOSE = FOLDER / "compose.yaml"
 
-#: `${NAME:-default}` is the only form that ours use: each variable has a default.
+#: `${NAME:-default}` is the only form in our files: each variable has a default.
 VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 
 
 def compose(path: Path = COMPOSE, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The document, with what `environ` says in it and else the defaults."""
+    """The document, with the values in `environ` or else the defaults."""
     given = environ or {}
 
     def fill_in(match: re.Match[str]) -> str:
@@ -29,7 +29,7 @@ def compose(path: Path = COMPOSE, environ: Mapping[str, str] | None = None) -> d
 
 
 def variables(path: Path = COMPOSE) -> Iterator[tuple[str, str]]:
-    """Each variable with its default, as often as it stands in the file."""
+    """Each variable with its default, as often as it occurs in the file."""
     for match in VARIABLE.finditer(path.read_text(encoding="utf-8")):
         yield match[1], match[2]
 

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 POLL_S = 0.02
 PATIENCE_S = 120.0
-"""No wait gives up earlier: how long things take says how busy the machine is, and no more."""
+"""No wait ends earlier: a duration only shows how busy the machine is."""
 
 
 @overload

@@ -1,4 +1,4 @@
-"""A server in Slack's place: takes messages as Slack does, and answers as it is told."""
+"""A local Slack server: accepts messages as Slack does, and answers as configured."""
 
 import asyncio
 import json

@@ -15,7 +15,7 @@ from tests.support.loop_thread import LoopThread
 TEMPLATE = "ringback_template"
 
 QUICK_FIGURES = "collect_statistics_interval = 500\n"
-"""The management API is asked by tests that wait for what it says."""
+"""Tests query the management API while they wait for its figures."""
 
 # Which fixtures need which node: what a session needs is started together at the first need.
 BROKER_FIXTURES = frozenset({"broker", "amqp_url"})

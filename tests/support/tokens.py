@@ -1,4 +1,4 @@
-"""Tokens as a caller of the metrics service brings them."""
+"""Tokens as a caller of the metrics service sends them."""
 
 import time
 from typing import Any
@@ -18,7 +18,7 @@ def token(
     subject: str = "a test",
     **claims: Any,
 ) -> str:
-    """A good token for an hour. `claims` are added, or replace those that stand there."""
+    """A token that is valid for an hour. `claims` are added, or replace the default ones."""
     standing: dict[str, Any] = {
         "role": role,
         "sub": subject,

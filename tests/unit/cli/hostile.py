@@ -1,4 +1,4 @@
-"""Values as a stranger may send them, in every text of an answer."""
+"""Untrusted values in every text of an answer."""
 
 from collections.abc import Iterator
 from typing import Any

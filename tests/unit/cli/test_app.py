@@ -43,7 +43,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--help` of a command tells more than the list does."""
+    """`--help` of a command shows more than the list does."""
     status = run([command, "--help"])
 
     assert status == 0
@@ -76,7 +76,7 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
 def test_bad_input_is_one_sentence(
     arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What cannot be meant ends with status 2 and says on stderr what is wrong with it."""
+    """Invalid input exits with status 2, and stderr names the problem."""
     status = run(arguments)
 
     told = capsys.readouterr()

@@ -59,7 +59,7 @@ def test_other_payloads_give_unique_copies_too(message: dict[str, object]) -> No
 
 
 def test_a_copy_differs_only_in_ids_and_time() -> None:
-    """All the rest of the payload is what it was, and an id that stood twice still does."""
+    """The rest of the payload is unchanged, and an id that occurred twice still does."""
     payload = {
         "message": {
             "type": "hang",

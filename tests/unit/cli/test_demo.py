@@ -95,7 +95,7 @@ def test_only_what_promises_to_be_a_duplicate_is_one() -> None:
 
 @pytest.mark.parametrize("ladder", ["", "2s", "2s,4s", "2s,4s,8s", "1s,1s,1s,1s,1s"])
 async def test_handlers_do_what_the_plan_promises(ladder: str) -> None:
-    """On any ladder each troubled webhook fails as often as its promise says, and no more."""
+    """With any schedule, each failing webhook fails exactly as often as announced."""
     limit = Ladder.parse(ladder).max_attempts
     acts = acts_of(Ladder.parse(ladder), run=RUN, now_ms=NOW_MS)
     works, fails, permanent = acts[-3:]
@@ -118,7 +118,7 @@ async def test_handlers_do_what_the_plan_promises(ladder: str) -> None:
 @pytest.mark.parametrize(
     ("status", "attempts", "since_attempt_s", "expected"),
     [
-        (Status.FAILED, 1, 0.5, 1.5),  # the first rung waits 2 s
+        (Status.FAILED, 1, 0.5, 1.5),  # the first delay is 2 s
         (Status.FAILED, 2, 1.0, 3.0),
         (Status.FAILED, 2, 9.0, 0.0),  # late, and no time is negative
         (Status.FAILED, 4, 0.0, None),  # the dead letters are next
@@ -128,7 +128,7 @@ async def test_handlers_do_what_the_plan_promises(ladder: str) -> None:
 def test_the_wait_for_the_next_attempt_is_known(
     status: Status, attempts: int, since_attempt_s: float, expected: float | None
 ) -> None:
-    """What failed waits on the rung of its attempt."""
+    """A failed webhook waits in the retry queue of its attempt."""
     seen = sighting(status, attempts, since_attempt_s=since_attempt_s)
 
     assert seen.next_attempt_in_s(LADDER) == expected

@@ -1,4 +1,4 @@
-"""Every screen shows what strangers sent as text, on every terminal, and fails at none."""
+"""Every view shows untrusted values as text, on every terminal, without failing."""
 
 import io
 import os
@@ -80,7 +80,7 @@ def paused(text: str) -> admin.PauseProcessingResponse:
     return answer
 
 
-#: What is asked for, by which command, and the answer. A page says that there is no other.
+#: The requests of each command, and the answers. A page has no next page.
 ASKED: dict[str, tuple[list[str], Callable[[str], Any]]] = {
     "health": ([], lambda text: hostile(metrics.GetQueueHealthResponse(), text)),
     "stats": ([], lambda text: hostile(metrics.GetDeliveryStatsResponse(), text)),
@@ -311,7 +311,7 @@ class _Hostile(BaseHTTPRequestHandler):
         self.wfile.write(self.body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -328,7 +328,7 @@ def server() -> Iterator[str]:
 def test_what_the_gateway_answers_is_text(
     printing: Printing, server: str, body: dict[str, str]
 ) -> None:
-    """A reason is shown; a job id that is none is no job id."""
+    """A reason is shown; an invalid job id is rejected."""
     _Hostile.body = orjson.dumps(body)
 
     status, told, _ = printing(lambda: run(["send", "hang", "--url", server]))
@@ -434,7 +434,7 @@ def test_a_fault_of_ours_is_text(
 def test_any_terminal_is_good_enough(
     service: ScriptedService, environment: dict[str, str], arguments: list[str]
 ) -> None:
-    """The command itself, as a process: it prints what the encoding lacks in another way."""
+    """The command as a process: it replaces characters that the encoding doesn't have."""
     service.answer = lambda request: (
         hostile(metrics.GetQueueHealthResponse())
         if isinstance(request, metrics.GetQueueHealthRequest)

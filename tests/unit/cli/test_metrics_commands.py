@@ -193,7 +193,7 @@ def test_a_second_retry_says_what_became_of_the_first(
 
 
 def test_a_duplicate_is_run_after_all(service: ScriptedService, capsys: Captured) -> None:
-    """The answer says of which webhook it was taken for a copy, and how to follow the run."""
+    """The answer names the original webhook, and how to follow the run."""
     service.answer = lambda _: admin.RunDuplicateResponse(
         success=True,
         message="Webhook re-queued for processing",
@@ -214,7 +214,7 @@ def test_a_duplicate_is_run_after_all(service: ScriptedService, capsys: Captured
 
 
 def test_a_run_duplicate_is_shown_on_both_sides(service: ScriptedService, capsys: Captured) -> None:
-    """The duplicate says as what it was run; the run says what it runs, and why."""
+    """The duplicate shows its run; the run shows its duplicate and the reason."""
     service.answer = lambda _: run_duplicate()
     run(["delivery", "show", DEAD])
     duplicate = capsys.readouterr().out
@@ -238,7 +238,7 @@ def progress(state: RetryRunState.ValueType, **numbers: int) -> admin.RetryDeliv
 
 
 class Run:
-    """A run of retries that ends as `last` says; a dry run counts 40."""
+    """A bulk retry that ends with `last`; a dry run counts 40."""
 
     def __init__(self, *answers: admin.RetryDeliveriesResponse) -> None:
         self.answers = iter(answers)
@@ -253,7 +253,7 @@ class Run:
 
 
 def test_a_dry_run_only_counts(service: ScriptedService, capsys: Captured) -> None:
-    """It needs no reason, and says how long a real run would take."""
+    """It needs no reason, and shows how long a real run would take."""
     service.answer = Run()
 
     status = run(["dead", "retry", "--error-class", "TimeoutError", "--dry-run"])
@@ -267,7 +267,7 @@ def test_a_dry_run_only_counts(service: ScriptedService, capsys: Captured) -> No
 
 
 def test_many_are_not_retried_unasked(service: ScriptedService, capsys: Captured) -> None:
-    """Where nobody can be asked, --yes must say it; a reason is needed in any case."""
+    """Without a terminal, --yes is required; a reason is required in any case."""
     service.answer = Run()
 
     unasked = run(["dead", "retry", "--all", "--reason", "All."])
@@ -288,14 +288,14 @@ def test_many_are_not_retried_unasked(service: ScriptedService, capsys: Captured
     ("state", "status"),
     [
         (RetryRunState.RETRY_RUN_STATE_FINISHED, 0),
-        # It stopped by itself: what it retried failed again.
+        # It stopped because its retries failed again.
         (RetryRunState.RETRY_RUN_STATE_STOPPED, 1),
     ],
 )
 def test_many_are_retried_and_summed_up(
     state: RetryRunState.ValueType, status: int, service: ScriptedService, capsys: Captured
 ) -> None:
-    """The status says whether all that matched were retried; the summary says the rest."""
+    """The status shows whether all matches were retried; the summary shows the rest."""
     running = progress(RetryRunState.RETRY_RUN_STATE_RUNNING, matched=40, retried=3)
     last = progress(state, matched=40, retried=7, completed=4, failed_again=3)
     service.answer = Run(running, last)
@@ -328,7 +328,7 @@ def test_json_follows_a_run_line_by_line(service: ScriptedService, capsys: Captu
 def test_pause_waits_until_processors_have_noticed(
     service: ScriptedService, capsys: Captured
 ) -> None:
-    """What is said is what is so: the processors stopped taking work, not that they will."""
+    """It reports the actual state: the processors stopped, not that they will."""
     noticed = iter([0, 1])
 
     def answer(request: Any) -> Any:
@@ -367,7 +367,7 @@ def test_pause_waits_until_processors_have_noticed(
 def test_a_refusal_is_one_sentence(
     code: grpc.StatusCode, status: int, sentence: str, service: ScriptedService, capsys: Captured
 ) -> None:
-    """Whatever the service says no with, a person reads it, and a script sees the status."""
+    """For every error of the service, a person gets a sentence and a script the status."""
 
     def refuse(_: Any) -> Any:
         raise RefusedError(code, "A_REASON", "So it is.")

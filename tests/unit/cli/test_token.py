@@ -31,7 +31,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_token_stands_alone_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    """With the key of the stack that `ringback up` started here; what is told is on stderr."""
+    """With the key of the stack that `ringback up` started here; explanations are on stderr."""
     Path(".ringback").mkdir()
     secret = local_secret(Path(".ringback"))
 
@@ -68,7 +68,7 @@ def test_a_configured_secret_comes_before_the_local_one(
 def test_a_private_key_signs_by_its_kind(
     algorithm: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The public half checks it; `--kid` says which key of a set it is."""
+    """The public half verifies it; `--kid` names the key of a set."""
     key = KEYS[algorithm]
     pem = key.private_bytes(
         serialization.Encoding.PEM,

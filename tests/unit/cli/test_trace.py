@@ -79,7 +79,7 @@ def attempt(number: int, ids: str, at_ms: int, took_ms: int, job_id: str, **told
     return span(name, ids, at_ms, took_ms, kind="CONSUMER", attributes=attributes, **told)
 
 
-#: Accepted, failed, failed for good, dead; retried by a run that retried another one as well.
+#: Accepted, failed, failed permanently, dead; retried by a run that also retried another one.
 LIFE = [
     span("POST /api", "a/1", 0, 4, kind="SERVER", attributes=of(JOB, event_type="hang")),
     span("publish webhooks:attempt.1", "a/2/1", 1, 2, kind="PRODUCER", attributes=of(JOB)),
@@ -193,7 +193,7 @@ def test_json_has_every_attribute(capsys: Captured) -> None:
 def test_what_is_not_one_webhook_is_said(
     recorded: Path, capsys: Captured, asked: str, status: int, sentence: str
 ) -> None:
-    """Too short a beginning names those that it could be; none says where it looked."""
+    """An ambiguous prefix lists the matches; an unknown one names the file."""
     ended = run(["trace", asked])
 
     told = capsys.readouterr()
@@ -206,7 +206,7 @@ def test_what_is_not_one_webhook_is_said(
 def test_a_file_that_is_absent_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    """The sentence says how there would be one."""
+    """The sentence explains how to get one."""
     monkeypatch.delenv("RINGBACK_TRACE_FILE", raising=False)
 
     status = run(["trace", JOB, "--data", str(tmp_path)])
@@ -218,7 +218,7 @@ def test_a_file_that_is_absent_is_told(
 
 
 def test_spans_of_the_file_before_are_there_too(recorded: Path, capsys: Captured) -> None:
-    """A file that was full stands beside the other; a webhook may have spans in both."""
+    """A full file is kept beside the other; a webhook may have spans in both."""
     recorded.with_name("traces.jsonl.1").write_bytes(line(*LIFE[:6]))
     recorded.write_bytes(line(*LIFE[6:]))
 

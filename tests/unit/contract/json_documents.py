@@ -1,4 +1,4 @@
-"""JSON as strangers send it, for the tests of json_text and event, here and against PostgreSQL."""
+"""Untrusted JSON for the tests of json_text and event, here and against PostgreSQL."""
 
 import json
 import random

@@ -135,7 +135,7 @@ def test_one_strange_header_beside_good_ones_makes_nothing_fail(
     ],
 )
 def test_a_message_with_a_bad_header_is_not_ours(bad: dict[str, Any]) -> None:
-    """It goes to the dead letters by itself, instead of failing the batch that it would be in."""
+    """It becomes a dead letter alone, and does not fail its batch."""
     opened = open_envelope(message_id=JOB_ID, event_type="hang", headers=good_headers() | bad)
 
     assert isinstance(opened, NotOurs)
@@ -167,5 +167,5 @@ def test_what_the_broker_wrote_is_not_published_again(name: str) -> None:
 
 @given(ENVELOPES)
 def test_what_we_wrote_is_published_again(envelope: Envelope) -> None:
-    """Stripping takes none of our own headers."""
+    """Stripping removes no header of ours."""
     assert without_broker_headers(envelope.headers()) == envelope.headers()

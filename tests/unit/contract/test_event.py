@@ -62,7 +62,7 @@ def test_every_form_of_the_type_is_found(body: bytes | str, event_type: str) -> 
     ],
 )
 def test_each_reason_to_refuse_has_its_sentence(body: bytes, reason: Unreadable) -> None:
-    """The sender is told what is wrong with the body."""
+    """The sender learns what is wrong with the body."""
     assert read_event(body) is reason
     assert reason.value.endswith(".")
 

@@ -1,4 +1,4 @@
-"""Tests for ringback.contract.json_text; what PostgreSQL says of the texts is tested beside it."""
+"""Tests for ringback.contract.json_text; a separate test checks the texts against PostgreSQL."""
 
 import json
 import math
@@ -121,7 +121,7 @@ def test_any_depth_is_refused_by_name(levels: int, opening: bytes) -> None:
 @given(ANY_BYTES)
 @example(b'{"a":"\\ud800')
 def test_nothing_else_is_raised(body: bytes) -> None:
-    """Whatever a stranger sends, the answer is a document or one of two errors."""
+    """For any input, the answer is a document or one of two errors."""
     try:
         document = read_json(body)
     except (NotJsonError, TooDeepError):

@@ -22,7 +22,7 @@ DELAYS = st.builds(
 @pytest.mark.parametrize(
     ("text", "delays_ms"),
     [
-        ("2s,4s,8s", [2_000, 4_000, 8_000]),  # the ladder that is set if nobody sets one
+        ("2s,4s,8s", [2_000, 4_000, 8_000]),  # the default schedule
         (" 500ms , 5m ,24h ", [500, 300_000, 86_400_000]),  # every unit, spaces, the longest delay
         ("2s,2s", [2_000, 2_000]),  # the same delay twice is two queues
         ("", []),  # one attempt, no retry
@@ -30,7 +30,7 @@ DELAYS = st.builds(
     ],
 )
 def test_a_ladder_is_read(text: str, delays_ms: list[int]) -> None:
-    """Each delay is a rung, in order, and one attempt more than rungs is made."""
+    """Each delay is a retry queue, in order, and there is one attempt more than delays."""
     ladder = Ladder.parse(text)
 
     assert [rung.delay_ms for rung in ladder.rungs] == delays_ms
@@ -76,7 +76,7 @@ def test_any_text_is_a_ladder_or_refused(text: str) -> None:
 
 @given(st.lists(DELAYS, max_size=20))
 def test_the_climb_visits_every_rung_once(delays: list[str]) -> None:
-    """From attempt 1 on, each rung is met once and in order, and then no rung is left."""
+    """From attempt 1 on, each retry queue is used once and in order, then none is left."""
     ladder = Ladder.parse(",".join(delays))
 
     climbed = [ladder.rung_after(Attempt(n)) for n in range(1, ladder.max_attempts)]
@@ -107,5 +107,5 @@ def test_a_routing_key_is_the_attempt(number: int) -> None:
      "attempt.\N{ARABIC-INDIC DIGIT ONE}", "attempt.1\n"],
 )  # fmt: skip
 def test_a_foreign_routing_key_is_no_attempt(key: str) -> None:
-    """A key that we do not write stands for nothing."""
+    """A key that we do not write has no attempt."""
     assert attempt_of(key) is None

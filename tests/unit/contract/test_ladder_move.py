@@ -1,4 +1,4 @@
-"""Tests for ringback.contract.ladder_move: from any bindings to any ladder, without a copy."""
+"""Tests for ringback.contract.ladder_move: from any bindings to any schedule, without a copy."""
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ def queues(bindings: tuple[Binding, ...]) -> list[str]:
 def test_only_what_differs_is_touched(
     old: str, to: str, unbound: list[str], bound: list[str]
 ) -> None:
-    """A rung that both ladders have stays bound all the while."""
+    """A retry queue of both schedules stays bound throughout."""
     move = ladder_move(rung_bindings(Ladder.parse(old)), Ladder.parse(to))
 
     assert queues(move.unbind) == [f"webhooks.retry.{name}" for name in unbound]
@@ -42,7 +42,7 @@ def test_only_what_differs_is_touched(
 def test_no_attempt_has_two_rungs_at_any_moment(
     old: Ladder, to: Ladder, data: st.DataObject
 ) -> None:
-    """Cut short after any number of bindings and planned anew, it arrives; nothing is copied."""
+    """Interrupted after any number of bindings, a new plan finishes; nothing is copied."""
     bound = set(rung_bindings(old))
     for is_cut_short in (True, False):
         move = ladder_move(bound, to)
@@ -68,7 +68,7 @@ def test_what_is_to_be_unbound_is_told(old: Ladder, to: Ladder) -> None:
 
 
 def test_queues_of_others_are_left_alone() -> None:
-    """Whoever listens to failed attempts goes on doing so."""
+    """Other consumers of failed attempts are not affected."""
     move = ladder_move([AUDIT, *rung_bindings(Ladder.parse("2s"))], Ladder.parse("4s"))
 
     assert queues(move.unbind) == ["webhooks.retry.1.2s"]

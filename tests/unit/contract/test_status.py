@@ -26,7 +26,7 @@ def test_from_anywhere_every_end_can_be_reached(status: Status) -> None:
 
 @pytest.mark.parametrize("status", list(Status))
 def test_nothing_becomes_pending_again(status: Status) -> None:
-    """`pending` says that no attempt has begun."""
+    """`pending` means that no attempt has begun."""
     assert Status.PENDING not in TRANSITIONS[status]
 
 
@@ -36,7 +36,7 @@ def test_nothing_becomes_pending_again(status: Status) -> None:
         (AttemptOutcome.COMPLETED, Status.COMPLETED),
         (AttemptOutcome.FAILED, Status.FAILED),
         (AttemptOutcome.DUPLICATE, Status.DUPLICATE),
-        # The dead letter is recorded by whoever has it in hand, not by the one that sent it there.
+        # The dead letter is recorded by its consumer, not by the processor that sent it there.
         (AttemptOutcome.PERMANENT, Status.FAILED),
     ],
 )

@@ -40,13 +40,13 @@ from services.gateway.storage.result import PublishOutcome, SpoolOutcome
     ],
 )
 def test_known_types_have_a_label(event_type: str, label: str) -> None:
-    """A type that the platform documents is told apart, its variants are not."""
+    """A type that Vapi documents has its own label, its variants don't."""
     assert event_type_label(event_type) == label
 
 
 @given(st.text())
 def test_labels_are_bounded(event_type: str) -> None:
-    """Whatever a stranger sends, it makes no new series."""
+    """No input creates a new series."""
     assert event_type_label(event_type) in KNOWN_EVENT_TYPES | {OTHER_EVENT_TYPE}
 
 
@@ -66,7 +66,7 @@ def test_the_old_names_stand() -> None:
     ],
 )
 def test_names_are_unique_and_of_one_shape(names: list[str], shape: str) -> None:
-    """A name stands for one thing, and is written as its readers expect."""
+    """A name has one meaning, and the form that its readers expect."""
     assert names
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(shape, name) for name in names)
@@ -84,7 +84,7 @@ def test_a_metric_is_named_for_its_unit_and_kind(metric: MetricSpec) -> None:
 
 @pytest.mark.parametrize("metric", all_metrics(), ids=lambda metric: metric.name)
 def test_labels_are_few(metric: MetricSpec) -> None:
-    """A label lists its values once each, or says what they are; none is of a webhook or tenant."""
+    """A label lists each value once, or describes them; none is per webhook or tenant."""
     for label, values in metric.labels.items():
         assert not label.endswith("_id")
         if not isinstance(values, Open):

@@ -86,7 +86,7 @@ def test_each_queue_has_exactly_its_arguments(name: str, arguments: dict[str, ob
 
 
 def test_there_is_nothing_else() -> None:
-    """Six queues for two rungs, three exchanges, and the bindings between them."""
+    """Six queues for two delays, three exchanges, and the bindings between them."""
     wanted = topology(Ladder.parse("2s,5m"))
 
     assert len(wanted.exchanges) == 3
@@ -101,7 +101,7 @@ def test_there_is_nothing_else() -> None:
 
 @given(LADDERS)
 def test_each_attempt_has_one_rung_and_leads_to_the_next(ladder: Ladder) -> None:
-    """Two rungs bound to one attempt would copy every message."""
+    """Two retry queues bound to one attempt would copy every message."""
     wanted = topology(ladder)
     rungs = [b for b in wanted.bindings if b.exchange == "webhooks.failed"]
     queues = {queue.name: queue.arguments for queue in wanted.queues}
@@ -131,6 +131,6 @@ def test_what_is_named_is_declared_before(ladder: Ladder) -> None:
 
 @given(LADDERS)
 def test_no_queue_has_a_length_limit(ladder: Ladder) -> None:
-    """A rung that refuses would stall all rungs, and the work queue that refuses loses webhooks."""
+    """A retry queue that refuses would block all, and a work queue that refuses loses webhooks."""
     for queue in topology(ladder).queues:
         assert not {"x-max-length", "x-max-length-bytes"} & set(queue.arguments)

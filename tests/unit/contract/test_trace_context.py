@@ -14,7 +14,7 @@ GOOD = f"00-{TRACE_ID}-{SPAN_ID}-01"
 
 @pytest.mark.parametrize("traceparent", [GOOD, GOOD[:-2] + "00", "cc" + GOOD[2:]])
 def test_a_good_traceparent_is_kept(traceparent: str) -> None:
-    """The caller's trace goes on in ours, sampled or not."""
+    """Our trace continues the caller's, sampled or not."""
     context = trace_context_of(traceparent, None)
 
     assert context == TraceContext(traceparent)

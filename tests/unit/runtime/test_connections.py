@@ -1,4 +1,4 @@
-"""How many connections there are, how long they wait, and which of them give way."""
+"""How many connections there are, how long they wait, and which are closed first."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -80,7 +80,7 @@ def test_who_has_a_request_in_hand_or_is_known_does_not_give_way(connections: Co
 
     assert not busy.why + known.why
     assert connections.count == 3
-    # Each took the place of the stranger before it.
+    # Each replaced the untrusted connection before it.
     assert [bool(one.why) for one in late] == [True, False]
 
 
@@ -110,7 +110,7 @@ def test_known_ones_that_are_idle_give_way_where_all_are_known(
 
     first, second = opened(connections, 2)
 
-    # One of them for the first; the second takes the place of the first, which is a stranger.
+    # One slot is for the first; the second replaces the first, which is untrusted.
     assert [bool(one.why) for one in all_known] == [False, True, False]
     assert first.why == [CutFor.CROWDED]
     assert not second.why
@@ -119,7 +119,7 @@ def test_known_ones_that_are_idle_give_way_where_all_are_known(
 def test_strangers_wait_less_long_than_those_that_are_known(
     connections: Connections, clock: Clock
 ) -> None:
-    """Each from its last answer on, and none while its request is in hand."""
+    """Each from its last answer on, and never while its request is in flight."""
     stranger, known, busy = opened(connections, 3)
     for one in (known, busy):
         connections.begins(one)

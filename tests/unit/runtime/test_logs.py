@@ -77,7 +77,7 @@ def test_the_least_level_is_kept() -> None:
 
 
 def test_lines_of_libraries_take_the_same_way() -> None:
-    """From warnings on, and they tell the service as well, in whatever thread they are written."""
+    """From warnings on, with the name of the service, from any thread."""
     stream = configured("debug")
     library = logging.getLogger("library")
 
@@ -123,7 +123,7 @@ def test_an_exception_is_part_of_its_line() -> None:
 def test_no_value_makes_the_logging_fail(
     shape: Literal["json", "console"], strange: object
 ) -> None:
-    """A line is never worth more than the work that it tells of."""
+    """A log line must not break the work that it reports."""
     stream = configured(shape=shape)
 
     structlog.get_logger().info("strange.value", value=strange)
@@ -148,7 +148,7 @@ def test_the_console_shows_the_exception(recwarn: pytest.WarningsRecorder) -> No
 
 
 def test_lost_connections_are_not_told_twice() -> None:
-    """The link says so in one line; the library's stacks stay out."""
+    """Our connection logs it in one line; the library's stacks are left out."""
     stream = configured()
 
     logging.getLogger("aiormq.connection").error("Unexpected connection close")

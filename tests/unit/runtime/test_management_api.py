@@ -24,7 +24,7 @@ from ringback.runtime.management_api import ManagementPlace, QueueFigures
 def test_the_place_is_that_of_the_amqp_url(
     url: str, amqp_url: str, base_url: str, vhost: str, user: tuple[str, str]
 ) -> None:
-    """Virtual host and user come from there; what the URL of the API says itself comes first."""
+    """Virtual host and user come from there; the API's own URL takes precedence."""
     place = ManagementPlace.of(url, amqp_url)
 
     assert (place.base_url, place.vhost) == (base_url, vhost)
@@ -33,6 +33,6 @@ def test_the_place_is_that_of_the_amqp_url(
 
 
 def test_what_is_neither_ready_nor_unacknowledged_is_on_its_way() -> None:
-    """A message that was rejected counts until its rung has confirmed it."""
+    """A rejected message counts until its retry queue has confirmed it."""
     assert QueueFigures(messages=10, ready=3, unacknowledged=2).on_their_way == 5
     assert QueueFigures(messages=4, ready=3, unacknowledged=2).on_their_way == 0

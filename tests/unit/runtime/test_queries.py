@@ -11,6 +11,6 @@ def test_a_statement_is_read_from_beside_its_code() -> None:
 
 
 def test_a_missing_statement_is_named() -> None:
-    """A slip of the pen shows in the first test that comes by."""
+    """A typo shows in the first test that uses the statement."""
     with pytest.raises(FileNotFoundError, match=r"nothing\.sql"):
         load("ringback.runtime", "nothing.sql")

@@ -69,7 +69,7 @@ def test_an_empty_variable_is_not_set(empty: str) -> None:
 
 
 def test_every_mistake_is_named_at_once() -> None:
-    """One start shows all that is to be mended, each with its variable."""
+    """One start reports all problems, each with its variable."""
     with pytest.raises(SettingsError) as caught:
         load(
             Example,
@@ -103,7 +103,7 @@ def test_every_mistake_is_named_at_once() -> None:
     [
         {"RINGBACK_AMQP_URL": "amqp+geheim://guest:geheim@localhost"},
         {"RINGBACK_AMQP_URL": "amqp://guest:geheim@[::1"},
-        # Of this the standard library says what is wrong with "guest:geheim…@host".
+        # The standard library's error for this quotes "guest:geheim…@host".
         {"RINGBACK_AMQP_URL": "amqp://guest:geheim℀@host"},
         {"RINGBACK_DATABASE_URL": "geheim"},
         {"RINGBACK_EXAMPLE_KEY": "geheim"},

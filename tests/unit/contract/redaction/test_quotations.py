@@ -43,5 +43,5 @@ def test_no_hidden_value_is_left(text: str, hidden: list[str]) -> None:
 
 
 def test_a_text_without_quotations_stays() -> None:
-    """Short values say nothing, and cut nothing up."""
+    """Short values reveal nothing, and are not removed."""
     assert without_quotations("The line is busy.", ["is", SECRET]) == "The line is busy."

@@ -270,7 +270,7 @@ def test_what_is_hidden_is_known_in_its_parts() -> None:
 
 @pytest.mark.parametrize("name", ["secret", "presignedAnythingUrl", r"secr\u0065t"])
 def test_an_escaped_or_new_name_is_not_a_way_around(name: str) -> None:
-    """A key is what it says, however it is spelled."""
+    """A key has the same meaning, however it is spelled."""
     body = f'{{"message":{{"artifact":{{"{name}":["canary",7]}}}}}}'.encode()
 
     after = DEFAULT_REDACTION.of(read_json(body))

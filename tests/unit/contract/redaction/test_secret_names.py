@@ -62,7 +62,7 @@ def test_a_name_that_looks_alike_stays_visible(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["tokens", "refreshTokens", "Tokens"])
 def test_tokens_are_a_count_or_secrets(name: str) -> None:
-    """The value says which."""
+    """The value decides."""
     assert judge(name) is Name.COUNT_OR_SECRET
 
 

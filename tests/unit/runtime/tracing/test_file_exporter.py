@@ -28,7 +28,7 @@ RESOURCE: dict[str, Value] = {"service.name": "ringback-tests"}
 def test_a_line_says_what_the_request_says(
     tmp_path_factory: pytest.TempPathFactory, shared: dict[str, Value], own: dict[str, Value]
 ) -> None:
-    """The two exporters tell the same of a span; only ids are written in another way."""
+    """The two exporters write the same span; only ids are encoded differently."""
     path = tmp_path_factory.mktemp("file") / "traces.jsonl"
     span = ended(
         Shape("a", SpanKind.SERVER, shared),
@@ -74,7 +74,7 @@ def test_a_full_file_is_put_aside(tmp_path: Path) -> None:
 
 
 def test_two_that_put_aside_at_once_keep_what_one_would(tmp_path: Path) -> None:
-    """Whoever finds that another was faster does not put the new file over the full one."""
+    """An exporter that loses the race does not rename the new file over the full one."""
     path = tmp_path / "traces.jsonl"
     FileExporter(path, RESOURCE).export([ended()])
     line_bytes = path.stat().st_size
@@ -86,7 +86,7 @@ def test_two_that_put_aside_at_once_keep_what_one_would(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_tears_no_line(tmp_path: Path) -> None:
-    """What does not fit is lost as a whole, and said; what fits later is whole again."""
+    """What does not fit is dropped entirely and reported; what fits later is complete."""
     path = tmp_path / "traces.jsonl"
     exporter = FileExporter(path, RESOURCE)
     exporter.export([ended()])
@@ -140,7 +140,7 @@ def as_request(line: str) -> object:
 
 
 def ordered(request: ExportTraceServiceRequest) -> ExportTraceServiceRequest:
-    """Attributes by their keys: their order says nothing."""
+    """Attributes by their keys, because their order has no meaning."""
     span = request.resource_spans[0].scope_spans[0].spans[0]
     attributes = sorted(span.attributes, key=lambda one: one.key)
     del span.attributes[:]

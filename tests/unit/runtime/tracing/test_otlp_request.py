@@ -1,4 +1,4 @@
-"""Our encoding is held against what the SDK makes of an equal span."""
+"""Our encoding is compared with the SDK's encoding of an equal span."""
 
 from collections.abc import Mapping
 
@@ -70,7 +70,7 @@ def test_a_span_is_what_the_sdk_makes_of_it(
 
 
 def test_many_spans_are_one_request() -> None:
-    """They stand in their order, under one resource and one scope."""
+    """They keep their order, under one resource and one scope."""
     spans = [ended(SHAPE, {"place": place}) for place in range(100)]
 
     request = ExportTraceServiceRequest.FromString(request_of(spans, RESOURCE))
@@ -82,7 +82,7 @@ def test_many_spans_are_one_request() -> None:
 
 
 def test_a_key_stands_once() -> None:
-    """What the span was told goes before what its shape says."""
+    """Attributes of the span override those of its shape."""
     span = ended(Shape("a", SpanKind.CLIENT, {"x": "shape", "y": 1}), {"x": "span"})
 
     encoded = only_span(ExportTraceServiceRequest.FromString(request_of([span], RESOURCE)))
@@ -99,7 +99,7 @@ def test_a_key_stands_once() -> None:
     key=st.sampled_from(["k", "k" * 80]),
 )
 def test_what_is_no_unicode_costs_no_span(text: str, key: str) -> None:
-    """A lone surrogate becomes `?`, wherever it stands; protobuf has no place for it."""
+    """A lone surrogate becomes `?` everywhere; protobuf cannot encode it."""
     span = ended(SHAPE, {key: text}, error_type=text, description=text)
 
     encoded = only_span(ExportTraceServiceRequest.FromString(request_of([span], RESOURCE)))
@@ -134,7 +134,7 @@ def comparable(request: ExportTraceServiceRequest) -> Mapping[str, object]:
         link.flags &= ~_W3C_FLAGS
         link.trace_state = ""
     if not span.status.code:
-        span.ClearField("status")  # The SDK writes also that there is none.
+        span.ClearField("status")  # The SDK also writes that there is none.
     attributes = sorted(span.attributes, key=lambda one: one.key)
     del span.attributes[:]
     span.attributes.extend(attributes)

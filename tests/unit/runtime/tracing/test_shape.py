@@ -28,7 +28,7 @@ def test_a_place_without_an_attribute_is_empty() -> None:
 
 
 def test_what_is_not_declared_is_refused() -> None:
-    """A shape cannot tell what the contract does not know."""
+    """A shape accepts only declared attributes."""
     with pytest.raises(KeyError, match=r"http\.secret"):
         shape_of(Span.RECEIVE, {"http.secret": "x"})
 

@@ -15,7 +15,7 @@ Kept = list[RecordedSpan]
 
 
 def test_a_span_of_nobodys_wish_begins_a_trace() -> None:
-    """It has no parent, ids of its own, and says that they are random."""
+    """It has no parent and new ids, and marks them as random."""
     kept: Kept = []
 
     with Tracer(ALWAYS_ON, kept.append).start(SHAPE, attributes={"a": 1}) as span:
@@ -42,7 +42,7 @@ def test_a_span_continues_the_trace_of_its_sender() -> None:
 
 
 def test_flags_do_not_say_more_than_the_sender_knew() -> None:
-    """A trace id of which nobody said that it is random is not called so."""
+    """A trace id that is not known to be random is not marked so."""
     parent = trace_context_of(f"00-{TRACE_ID}-{SPAN_ID}-01", None)
 
     span = Tracer(ALWAYS_ON, lambda _: None).start(SHAPE, parent=parent)
@@ -51,7 +51,7 @@ def test_flags_do_not_say_more_than_the_sender_knew() -> None:
 
 
 def test_a_part_ends_by_itself() -> None:
-    """A child stands below its span, in its trace, and may end after it."""
+    """A child is below its span, in the same trace, and may end after it."""
     kept: Kept = []
     span = Tracer(ALWAYS_ON, kept.append).start(SHAPE, parent=SAMPLED)
 
@@ -77,7 +77,7 @@ def test_only_the_first_end_counts() -> None:
 
 @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
 def test_what_is_raised_inside_is_its_failure(error: type[BaseException]) -> None:
-    """It ends, with the kind of the error and none of its text, and the error goes on."""
+    """It ends with the class of the error but not its text, and the error propagates."""
     kept: Kept = []
 
     with pytest.raises(error), Tracer(ALWAYS_ON, kept.append).start(SHAPE):
@@ -120,7 +120,7 @@ def test_a_span_that_is_not_kept_still_has_ids_to_pass_on() -> None:
 
 
 def test_without_tracing_the_senders_context_is_passed_on_as_it_came() -> None:
-    """Whoever traces next to us is not cut in two by our not tracing."""
+    """A trace of other services is not split because we do not record."""
     tracer = Tracer(ALWAYS_ON, None)
 
     passed = tracer.start(SHAPE, parent=SAMPLED).child(SHAPE).context
@@ -133,7 +133,7 @@ def test_without_tracing_the_senders_context_is_passed_on_as_it_came() -> None:
 
 @pytest.mark.parametrize(("name", "is_kept"), [("always_on", True), ("always_off", False)])
 def test_a_trace_id_tells_whether_it_is_kept(name: str, *, is_kept: bool) -> None:
-    """Who names a trace before it begins learns what the sampler will say."""
+    """A caller that names a trace in advance learns the sampler's decision."""
     tracer = Tracer(sampler_of({"OTEL_TRACES_SAMPLER": name}), lambda _: None)
 
     assert tracer.keeps_trace(TRACE_ID) is is_kept

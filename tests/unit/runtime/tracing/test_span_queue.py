@@ -17,7 +17,7 @@ _AT_LATEST_S = 10.0
 
 
 class ScriptedExporter:
-    """Keeps what it is given, or raises what it is told to; `open` lets exports go on."""
+    """Keeps its input, or raises as configured; `open` lets exports continue."""
 
     def __init__(self, *, is_open: bool = True) -> None:
         self.batches: list[int] = []
@@ -92,7 +92,7 @@ def test_leaving_exports_what_waits(lines: list[EventDict]) -> None:
 
 
 def test_a_queue_that_is_full_takes_no_more(lines: list[EventDict]) -> None:
-    """Whoever puts never waits; what found no room is counted in the end."""
+    """`put` never waits; dropped spans are counted at the end."""
     exporter = ScriptedExporter(is_open=False)
 
     with queue_of(exporter) as queue:
