@@ -1,4 +1,4 @@
-"""How webhooks ended, read from the database: all that was stored, answered or not."""
+"""How webhooks ended, from the database: everything stored, answered or not."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar

@@ -29,7 +29,7 @@ class Outcome:
     took_s: float
     offers: Sequence[Offered]
     began_at: float
-    """When the fault was put, in seconds since 1970."""
+    """When the fault started, in seconds since 1970."""
     ended_at: float
 
 

@@ -39,9 +39,9 @@ class Fault:
     hold_s: float = 0.0
     """How long it lasts. Some take extra time to start or end."""
     may_refuse: bool = False
-    """Whether webhooks may be refused: only where the spool itself cannot work."""
+    """Whether webhooks may be refused: only if the spool itself cannot work."""
     may_not_answer: bool = False
-    """Whether requests may go unanswered: where the only gateway is gone, or its link."""
+    """Whether requests may go unanswered: if the only gateway is down, or its link."""
     may_bury: bool = False
     """Whether webhooks of the load may end as dead letters."""
     may_burn: bool = False

@@ -78,12 +78,12 @@ class FaultProxy:
         return urlunsplit(parts._replace(netloc=netloc))
 
     def cut(self) -> None:
-        """End every connection that there is; new ones are served."""
+        """Close every existing connection; new ones are served."""
         for passage in list(self._passages):
             passage.abort()
 
     def reset(self) -> None:
-        """End every connection that there is with a RST; new ones are served."""
+        """Close every existing connection with a RST; new ones are served."""
         for passage in list(self._passages):
             passage.abort(with_reset=True)
 
@@ -220,7 +220,7 @@ async def _give(
 
 
 def _reset_on_close(end: asyncio.StreamWriter) -> None:
-    """Let the kernel send a RST when the connection is closed, not a good-bye."""
+    """Let the kernel send a RST when the connection is closed, not a FIN."""
     # Not every event loop lets the option be set on its own view of the socket.
     with suppress(OSError), socket.socket(fileno=os.dup(_fileno(end))) as twin:
         twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

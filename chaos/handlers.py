@@ -1,6 +1,6 @@
 """The handlers of a chaos run. Name them in RINGBACK_HANDLERS: `chaos.handlers`.
 
-The table that they write to is made by `python -m chaos install`.
+`python -m chaos install` creates the table that they write to.
 """
 
 import asyncio

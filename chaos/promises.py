@@ -9,7 +9,7 @@ _NAMED = 5
 
 
 def broken_promises(fault: Fault, verdict: Verdict) -> list[str]:
-    """Give a sentence for each count that is not as it must be; empty if all is well."""
+    """Give a sentence for each wrong count; empty if all are right."""
     broken = []
     if not verdict.accepted:
         broken.append("Nothing was accepted, so nothing was shown.")

@@ -1,4 +1,4 @@
-"""All faults there are. A new family is a file below `chaos/faults` and a line here."""
+"""The list of all faults. A new family is a file below `chaos/faults` and a line here."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ ALL: tuple[Fault, ...] = (
 
 
 class UnknownFaultError(Exception):
-    """No fault has this name; the text lists those there are."""
+    """No fault has this name; the text lists the existing ones."""
 
 
 def named(names: Sequence[str]) -> tuple[Fault, ...]:

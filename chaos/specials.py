@@ -1,4 +1,4 @@
-"""A few webhooks of a fault's own, beside the load: sent, and followed to their end."""
+"""A fault's own few webhooks, beside the load: sent, and followed to their end."""
 
 import asyncio
 import time

@@ -50,7 +50,7 @@ class Stage:
     ports: ServicePorts
     folder: Path
     broker_link: FaultProxy
-    """The way of the services to the broker."""
+    """The services' link to the broker."""
     database_link: FaultProxy
     spool_disk: SpoolDisk
     broker_disk: BrokerDisk
@@ -73,7 +73,7 @@ class Stage:
         await asyncio.gather(*(one.ready(within_s=_READY_WITHIN_S) for one in self.services))
 
     async def settled(self, seconds: float) -> None:
-        """Wait until the queues are so old that a node may be killed."""
+        """Wait until the queues are old enough for a node to be killed."""
         await asyncio.sleep(max(0.0, self.declared_at + seconds - time.monotonic()))
 
     @asynccontextmanager

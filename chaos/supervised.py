@@ -1,4 +1,4 @@
-"""A service that is started again when it dies, as a real deployment does."""
+"""A service that is restarted when it dies, as in a real deployment."""
 
 import asyncio
 import signal
@@ -55,7 +55,7 @@ class Supervised:
         return self._service
 
     async def kill(self) -> None:
-        """End it as a power cut would, and return when it is gone."""
+        """Kill it as a power cut would, and return when it is gone."""
         child = self.running.child
         child.send_group(signal.SIGKILL)
         await child.ended(_DIES_WITHIN_S)

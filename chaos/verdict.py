@@ -46,7 +46,7 @@ class Verdict:
     gap_s: float
     """The longest time in which nothing was accepted while webhooks were offered."""
     p99_s: float | None
-    """In which 99 of 100 of the accepted were answered, from the fault's beginning on."""
+    """The time in which 99 of 100 accepted webhooks were answered, from the start of the fault."""
     resumed_s: float | None
     """From the end of the fault until the next webhook finished; None if none did."""
     recovered_s: float | None
@@ -95,7 +95,7 @@ def judge(
 
 
 class _Events:
-    """The rows and effects of each event, under however many job ids it was stored."""
+    """The rows and effects of each event, under all job ids it was stored with."""
 
     def __init__(self, rows: Iterable[Logged], effects: Mapping[str, int] | None) -> None:
         self._rows: dict[str, list[Logged]] = {}

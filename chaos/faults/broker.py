@@ -1,4 +1,4 @@
-"""A broker that restarts, raises an alarm, refuses, gives consumers up, or lost a binding."""
+"""A broker that restarts, raises an alarm, rejects, drops consumers, or loses a binding."""
 
 import asyncio
 import time

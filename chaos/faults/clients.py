@@ -59,7 +59,7 @@ async def _hang_up(stage: Stage, event: str, patience_s: float, gate: asyncio.Se
             writer.write(head.encode() + body)
             await writer.drain()
             await asyncio.sleep(patience_s)
-            # A reset, not a good-bye.
+            # A reset, not an orderly close.
             writer.transport.abort()
 
 

@@ -102,7 +102,7 @@ class _Hog:
 
 
 def _locked(statement: str) -> Strike:
-    """A session that took a lock and sits idle in its transaction."""
+    """A session that took a lock and is idle in its transaction."""
 
     @asynccontextmanager
     async def strike(stage: Stage) -> AsyncGenerator[None, None]:

@@ -66,7 +66,7 @@ async def _without_gateway(stage: Stage) -> AsyncGenerator[None, None]:
 
 
 def _damage_row(path: Path) -> None:
-    """Damage the row in front of the line, after its webhook was copied to the end."""
+    """Damage the first row of the queue, after its webhook was copied to the end."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(load("chaos", "copy_spool_row.sql"))
         connection.execute(load("chaos", "damage_spool_row.sql"))

@@ -40,7 +40,7 @@ class RunningLoad:
             await asyncio.sleep(_POLL_S)
 
     async def stop(self) -> None:
-        """Let it send no more, and wait for the answers that are due."""
+        """Stop sending, and wait for the missing answers."""
         await self.child.stop(signal.SIGINT, within_s=_STOPS_WITHIN_S)
 
     def _is_steady(self) -> bool:
@@ -55,7 +55,7 @@ class RunningLoad:
 async def running_load(
     url: str, ledger: Path, mix: Mix, *, per_s: float
 ) -> AsyncGenerator[RunningLoad, None]:
-    """Send to `url` from here on; the process has ended when the context is left."""
+    """Send to `url` inside this context; the process has ended when the context ends."""
     child = Child.spawn(
         "load",
         [

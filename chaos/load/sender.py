@@ -1,4 +1,4 @@
-"""Sends webhooks at even times, whatever the answers do, and writes each into the ledger."""
+"""Sends webhooks at a fixed rate, however fast the answers are, and records each in the ledger."""
 
 import asyncio
 import itertools
@@ -30,7 +30,7 @@ class Load:
 
 @dataclass(slots=True)
 class Sending:
-    """How far it is."""
+    """The progress."""
 
     sent: int = 0
     accepted: int = 0
@@ -80,7 +80,7 @@ async def _is_set(stop: asyncio.Event, until: float) -> bool:
         except TimeoutError:
             pass
     else:
-        # A client that lags behind must hear the answers all the same.
+        # A client that is late must still read the answers.
         await asyncio.sleep(0)
     return stop.is_set()
 

@@ -14,11 +14,11 @@ _TIMESTAMP_MS = 1_767_225_600_000
 
 
 class Kind(StrEnum):
-    """The event types of a chaos run. No call ever sends them."""
+    """The event types of a chaos run. Calls never send them."""
 
     #: Its handler writes its effect in the finishing transaction.
     WRITTEN = "ringback.chaos.written"
-    #: Its handler acts outside the database.
+    #: Its handler has effects outside the database.
     PLAIN = "ringback.chaos.plain"
     #: It has no handler.
     LIGHT = "ringback.chaos.light"

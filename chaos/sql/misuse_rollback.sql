@@ -1,2 +1,2 @@
--- A handler ends its transaction, and with it the attempt.
+-- A handler rolls back its transaction, and so the attempt.
 ROLLBACK

@@ -1,2 +1,2 @@
--- A handler ends its transaction and forgets all that its session had.
+-- A handler ends its transaction and resets its session.
 ROLLBACK; SET statement_timeout = 1; SET default_transaction_read_only = on

@@ -1,4 +1,4 @@
-"""Where a figure stops being good: the thresholds that a panel draws."""
+"""The thresholds that a panel draws."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -135,7 +135,7 @@ def _words(words: dict[str, tuple[str, str]]) -> ValueMapping:
 
 
 class _RunbookLink(Builder[DashboardLink]):
-    """To the runbook of an alert, in the repository that the dashboard's variable names."""
+    """A link to an alert's runbook, in the repository that the dashboard's variable names."""
 
     def __init__(self, alert: str) -> None:
         self._alert = alert

@@ -15,7 +15,7 @@ def per_minute(metric: MetricSpec, *, by: str = "", where: str = "") -> str:
 
 
 def quantile(share: float, metric: MetricSpec, *, by: str = "") -> str:
-    """The seconds within which this share of a histogram lies."""
+    """The seconds within which this share of a histogram is."""
     labels = f"le, {by}" if by else "le"
     buckets = f"sum by ({labels}) (rate({metric.name}_bucket[{WINDOW}]))"
     return f"histogram_quantile({share}, {buckets})"

@@ -75,7 +75,7 @@ Query = Ask | Select
 
 
 class _SqlQuery(Dataquery):
-    """The library has no query of PostgreSQL."""
+    """The library has no query type for PostgreSQL."""
 
     def __init__(self, document: dict[str, object]) -> None:
         self._document = document

@@ -28,7 +28,7 @@ def broker_objects(cluster: str) -> Iterator[Document]:
     A user's name and password are in the Secret `<name>-broker`.
     """
     at = {"rabbitmqClusterReference": {"name": cluster}}
-    # All queues go with a virtual host: it outlives the object that made it.
+    # Deleting a virtual host deletes all its queues, so it outlives the object that made it.
     kept = {"defaultQueueType": "quorum", "deletionPolicy": "retain"}
     yield _object("Vhost", VHOST, {"name": VHOST, **kept, **at})
     for user in USERS:

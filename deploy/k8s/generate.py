@@ -1,4 +1,4 @@
-"""Makes the manifests that are made of other files: `python -m deploy.k8s.generate`."""
+"""Generates the manifests that come from other files: `python -m deploy.k8s.generate`."""
 
 import hashlib
 import json
@@ -48,7 +48,7 @@ def _rule_object(path: Path) -> dict[str, Any]:
 
 
 def _dev_definitions() -> str:
-    """With hashes of the overlay's passwords. A salt is of a name, and so the text is the same."""
+    """With hashes of the overlay's passwords. A salt depends on the name, so the text is stable."""
     hashes = {
         user.name: password_hash(
             _dev_password(user.name), hashlib.sha256(user.name.encode()).digest()[:4]

@@ -28,7 +28,7 @@ Connection = TracedConnection
 
 @dataclass(frozen=True, slots=True)
 class _Become:
-    """As whom, for whom, for how long, and for which work."""
+    """Parameters of a role switch, and the span of the work."""
 
     role: str
     org_id: UUID | None

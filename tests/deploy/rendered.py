@@ -80,7 +80,7 @@ class Workload:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Those of its pods."""
+        """The labels of its pods."""
         labels: dict[str, str] = self.template["metadata"].get("labels", {})
         return labels
 
@@ -100,7 +100,7 @@ class Workload:
 
     @property
     def is_served(self) -> bool:
-        """Whether it is to run all the time."""
+        """Whether it runs all the time."""
         return self.manifest["kind"] in {"Deployment", "StatefulSet"}
 
 

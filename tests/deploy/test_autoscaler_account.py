@@ -1,4 +1,4 @@
-"""KEDA gets its answer from the management API with the rights of its account, and no more."""
+"""KEDA can read the management API with only the rights of its account."""
 
 from urllib.parse import quote_plus, urlsplit
 
@@ -13,7 +13,7 @@ PASSWORD = "of-the-autoscaler"
 
 
 def asked_by_keda(metadata: Manifest, management_url: str) -> str:
-    """The address that its scaler `rabbitmq` makes of a trigger, at the broker that is here."""
+    """The URL that its scaler `rabbitmq` builds from a trigger, for the local broker."""
     host = urlsplit(metadata["host"])
     assert host.scheme == "http"
     assert host.path in {"", "/"}, "what stands there would be taken for the virtual host"

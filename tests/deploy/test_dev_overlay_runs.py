@@ -137,7 +137,7 @@ async def ends(database: asyncpg.Connection, job_id: str, status: str) -> None:
 
 
 async def retried(http: aiohttp.ClientSession, environ: dict[str, str], job_id: str) -> str:
-    """Retry a dead letter as a person does; the id of the new job."""
+    """Retry a dead letter as a person does; returns the id of the new job."""
     place = f"http://127.0.0.1:{environ['RINGBACK_METRICS_REST_PORT']}"
     async with http.post(
         f"{place}/api/webhook-metrics/retry-failed/{job_id}",

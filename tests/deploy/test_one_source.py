@@ -227,7 +227,7 @@ def test_the_database_has_room_for_all_connections() -> None:
 
 
 def test_the_operator_makes_the_roles_of_the_migrations() -> None:
-    """All of them, without a login; and a login for each service, which becomes its role alone."""
+    """All of them, without a login; and a login for each service, which may only use its role."""
     [cluster] = of_kind(component("cloudnative-pg"), "Cluster")
     roles = {one["name"]: one for one in cluster["spec"]["managed"]["roles"]}
 

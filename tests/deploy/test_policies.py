@@ -65,7 +65,7 @@ Break = Callable[[Manifest], object]
 
 
 def container(manifest: Manifest) -> Manifest:
-    """The first of its pods."""
+    """The first container of its pods."""
     found: Manifest = manifest["spec"]["template"]["spec"]["containers"][0]
     return found
 

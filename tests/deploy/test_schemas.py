@@ -18,7 +18,7 @@ def every_manifest() -> tuple[Manifest, ...]:
 
 
 def find(name: str) -> Manifest:
-    """A manifest of the overlay for production, to break."""
+    """A manifest of the production overlay, to break."""
     [found] = [one for one in overlay("production") if name_of(one) == name]
     return copy.deepcopy(found)
 
@@ -46,7 +46,7 @@ def test_no_manifest_is_too_large_to_be_applied() -> None:
 
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
 def test_a_field_that_does_not_exist_is_caught(version: str) -> None:
-    """Kubernetes itself would only warn of it, and leave it out."""
+    """Kubernetes itself would only warn about it, and drop it."""
     manifest = find("Deployment/processor")
     manifest["spec"]["template"]["spec"]["terminationGracePeriod"] = 60
 

@@ -53,7 +53,7 @@ class CallSpans:
 def tell_ending(
     span: OpenSpan, code: grpc.StatusCode, error: ApiError | None, principal: Principal | None
 ) -> None:
-    """How a call of the contract ended, and for whom it was."""
+    """Record how a call of the contract ended, and who made it."""
     if not span.is_recorded:
         return
     told: dict[str, Value] = {Attribute.RPC_STATUS: code.name}

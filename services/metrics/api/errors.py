@@ -45,7 +45,7 @@ class ApiError(Exception):
 
 
 def invalid(*violations: Violation) -> ApiError:
-    """The request cannot be meant; each violation names a field."""
+    """The request is invalid; each violation names a field."""
     return ApiError(
         grpc.StatusCode.INVALID_ARGUMENT,
         "INVALID_REQUEST",
@@ -65,7 +65,7 @@ def no_such_delivery(job_id: UUID | str) -> ApiError:
 
 
 def precondition(reason: str, message: str, job_id: UUID, **metadata: str) -> ApiError:
-    """The webhook is not in a state in which this can be done."""
+    """The webhook's state does not allow this."""
     return ApiError(
         grpc.StatusCode.FAILED_PRECONDITION,
         reason,

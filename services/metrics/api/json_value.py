@@ -21,14 +21,14 @@ _INTEGERS: Mapping[int, tuple[int, int]] = {
 }
 _REALS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
 
-#: More digits than any integer has, fewer than Python refuses to read.
+#: More digits than any integer has, fewer than Python refuses to parse.
 _INTEGER_TEXT = re.compile(r"-?[0-9]{1,40}")
 _REAL_TEXT = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?")
 _BOOLEANS = {"true": True, "false": False}
 
 
 class MisfitError(ValueError):
-    """The value cannot be the field's. The text ends a sentence: `must be true or false`."""
+    """The value does not fit the field. The text ends a sentence: `must be true or false`."""
 
 
 def from_json(field: FieldDescriptor, value: Any) -> Any:

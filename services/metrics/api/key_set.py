@@ -59,7 +59,7 @@ class KeySetFile:
 
 
 def keys_in_file(path: Path) -> KeysById:
-    """The keys of the file that can check a token. Raises ValueError with a sentence."""
+    """The keys of the file that can verify a token. Raises ValueError with a sentence."""
     try:
         document = orjson.loads(path.read_bytes())
     except OSError as exc:

@@ -30,7 +30,7 @@ class Keys(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OneKey:
-    """Checks every token, whatever its `kid`."""
+    """Verifies every token, whatever its `kid`."""
 
     key: VerificationKey
 

@@ -3,7 +3,7 @@ from enum import StrEnum
 
 
 class Protocol(StrEnum):
-    """How a call came in; a label of metrics."""
+    """The transport of a call; a label of metrics."""
 
     GRPC = "grpc"
     REST = "rest"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 
 class Role(StrEnum):
-    """The words of the claim `role`."""
+    """The values of the claim `role`."""
 
     #: One organisation: sees and changes only its own data.
     TENANT = "tenant"

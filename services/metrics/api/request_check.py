@@ -23,7 +23,7 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def violations(method: Method, request: Message) -> tuple[Violation, ...]:
-    """Empty for a request that can be looked at further."""
+    """Empty for a request that passes."""
     missing = {violation.field: violation for violation in _missing(method, request)}
     unusable = (one for one in _unusable(request, "") if one.field not in missing)
     return (*missing.values(), *unusable)

@@ -1,4 +1,4 @@
-"""Which method a request means."""
+"""Find the method for a request's verb and path."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -29,7 +29,7 @@ Waiting = Callable[[], Awaitable[int | None]]
 
 
 class BulkLook:
-    """Dead letters are seen as the caller sees them; how busy we are is the same for everybody."""
+    """Dead letters are those the caller may see; the load is the same for every caller."""
 
     def __init__(self, access: Access, waiting: Waiting, order: BulkOrder, call: Call) -> None:
         self._access = access
@@ -60,7 +60,7 @@ class BulkLook:
         return [Outcome(row["id"], Status(row["status"]), row["attempts"]) for row in rows]
 
     async def conditions(self) -> Conditions:
-        """How busy we are. Raises ApiError UNAVAILABLE."""
+        """The current load. Raises ApiError UNAVAILABLE."""
         try:
             async with self._access.as_service(_STEP_S, self._call.span) as connection:
                 [row] = await connection.fetch(load(_PACKAGE, "retry_conditions.sql"), ALL_ORGS)

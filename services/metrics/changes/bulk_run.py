@@ -127,7 +127,7 @@ class BulkRun:
             self.tally.made(done.new_id)
 
     async def _pause(self, seconds: float) -> None:
-        """Ends early when the service is to stop."""
+        """Ends early when the service stops."""
         if seconds > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):

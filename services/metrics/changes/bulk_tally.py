@@ -44,7 +44,7 @@ class Tally:
 
     @property
     def unfinished(self) -> frozenset[UUID]:
-        """Those that have not ended, as far as was noted."""
+        """Those that have not ended, by the last states recorded."""
         return frozenset(self._unfinished)
 
     def made(self, new_id: UUID) -> None:

@@ -25,7 +25,7 @@ class ChangeAsked(Asked):
         return job_id or UUID(int=0)
 
     def reason(self, *, required: bool) -> str:
-        """Why, without the blanks around it; empty if it may be, and is."""
+        """The reason, stripped; empty if it is optional and missing."""
         reason = (self.text("reason") or "").strip()
         if required and not reason:
             self.refuse("reason", "is required.")

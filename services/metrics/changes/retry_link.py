@@ -17,7 +17,7 @@ _PUBLISH_TIMEOUT_S = 2.0
 async def retry_outbox(
     settings: BrokerSettings, access: Access, counter: RetryCounter, spans: RetrySpans
 ) -> AsyncGenerator[RetryOutbox]:
-    """An outbox that is open as soon as the broker is there, which is not waited for long."""
+    """An outbox that opens as soon as the broker is available; it waits only briefly for that."""
     publisher = ConfirmedPublisher(
         settings.amqp_url.get_secret_value(),
         "ringback-metrics-publish",

@@ -127,5 +127,5 @@ class RetryOne:
 
 
 def _later(call: Call) -> Call:
-    """The same caller, with time enough whether or not it waits."""
+    """The same caller with a later deadline, whether or not the caller waits."""
     return replace(call, deadline=asyncio.get_running_loop().time() + _PUBLISHING_S)

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 class Publisher(Protocol):
     @property
     def is_up(self) -> bool:
-        """Whether a publish has a chance now."""
+        """Whether a publish may succeed now."""
 
     async def publish(self, message: Message, *, exchange: str, routing_key: str) -> None:
         """Return once it is confirmed. Raises one of BROKER_AWAY, within its own deadline."""

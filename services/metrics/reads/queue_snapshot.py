@@ -58,7 +58,7 @@ class QueueSnapshot:
         self._unresolved = self._taken(unresolved)
 
     def state(self) -> QueueState:
-        """Raises ApiError UNAVAILABLE, saying which part was not read lately."""
+        """Raises ApiError UNAVAILABLE that names the part without a recent reading."""
         if self._queues is None or self._is_stale(self._queues, MAX_AGE_S):
             raise unavailable("BROKER_AWAY", "The broker has not told of its queues lately.")
         if (

@@ -81,7 +81,7 @@ class AlertLog:
         )
 
     async def end(self, groups: Sequence[AlertGroup]) -> None:
-        """Forget these groups, but for those that have grown since."""
+        """Delete these groups, except those that have grown since."""
         last_ats = [group.last_at for group in groups]
         await self._pool.execute(
             load(_PACKAGE, "alert_end.sql"), self._holder, *_keys(groups), last_ats

@@ -134,7 +134,7 @@ def _more(trace: str | None, dashboard: str | None) -> Iterator[Block]:
 
 
 def _first(lines: Sequence[str]) -> list[str]:
-    """The first lines, as many as a message has room for."""
+    """The first lines, as many as fit into a message."""
     shown: list[str] = []
     for line in lines[:_MOST_LINES]:
         if sum(map(len, shown)) + len(line) > _LONGEST_LIST:

@@ -1,4 +1,4 @@
-"""Whatever a manifest names is there."""
+"""Everything that a manifest names exists."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -168,7 +168,7 @@ def listening(manifests: Manifests) -> Iterator[str]:
 
 
 def paths(manifests: Manifests) -> Iterator[str]:
-    """A file or a folder that a variable names is on something that is mounted there."""
+    """A file or a folder that a variable names is on a mounted volume."""
     for workload, container, _ in _ours(manifests):
         mounts = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
         for name, text in environment(container, manifests).items():
