@@ -27,7 +27,7 @@ from services.metrics.api.request_check import violations
 DEFAULT_TIMEOUT_S = 10.0
 LONGEST_TIMEOUT_S = 60.0
 LONGEST_STREAM_S = 86_400.0
-"""The default deadline. Longer than the longest run of retries."""
+"""The default for streams, too. Longer than the longest bulk retry."""
 
 Request = Message | Callable[[], Awaitable[Message]]
 """The request, or a function that parses it, which runs after the caller is authorized.
