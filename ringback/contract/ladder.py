@@ -41,7 +41,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """The delays in order. After attempt n fails, a message waits in rung n."""
+    """The delays in order. After attempt n fails, a message waits in retry queue n."""
 
     rungs: tuple[Rung, ...]
 

@@ -1,6 +1,7 @@
-"""The console of all commands: values from outside are text on it, whatever the terminal encodes.
+"""The console of all commands: it shows external values as text, in any terminal encoding.
 
-Rich reads markup in strings, terminals obey control characters, and an encoding may lack a sign.
+Rich reads markup in strings, terminals obey control characters, and an encoding may not have every
+character.
 """
 
 import codecs
@@ -42,7 +43,7 @@ def printable(text: str) -> str:
 
 
 def never_fail_to_encode() -> None:
-    """Have stdout and stderr replace the characters that their encoding lacks."""
+    """Make stdout and stderr replace characters that are not in their encoding."""
     codecs.register_error(_HANDLER, _replaced)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

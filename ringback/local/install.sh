@@ -70,7 +70,7 @@ allow_services() {
     $SUDO rm -f "$POLICY"
 }
 
-# Packages start a service for the whole machine; nobody asked for that one.
+# Packages start a service for the whole machine, which we don't want.
 forbid_services() {
     [ -e "$POLICY" ] && return
     trap allow_services EXIT
@@ -91,7 +91,7 @@ disable_services() {
     done
 }
 
-# install_without_service PACKAGE UNIT...: the units are those that the package brings.
+# install_without_service PACKAGE UNIT...: UNITs are the services that the package installs.
 install_without_service() {
     package=$1
     shift
@@ -132,7 +132,7 @@ need_prometheus() {
     [ -e "$NO_PROMETHEUS" ] && return
     if ! command -v apt-get >/dev/null 2>&1; then
         echo "Prometheus is not here; put its programs prometheus and promtool on the PATH to have it."
-    # In a subshell, because what it lacks ends it.
+    # In a subshell, because a missing part ends it.
     elif ! (install_without_service prometheus prometheus.service); then
         mkdir -p -m 700 .ringback
         touch "$NO_PROMETHEUS"
@@ -143,7 +143,7 @@ need_prometheus() {
 need_faketime() {
     ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 && return
     command -v apt-get >/dev/null 2>&1 || return 0
-    # In a subshell, because what it lacks ends it.
+    # In a subshell, because a missing part ends it.
     (become_root faketime && step "Installing the package faketime" apt_install faketime) || true
 }
 
@@ -176,7 +176,7 @@ need_environment() {
         .venv/bin/python -m pip install --disable-pip-version-check --no-deps \
         --no-build-isolation -e .
     touch ".venv/$1.stamp"
-    # What tests need holds what a run needs.
+    # The requirements of the tests include those of a run.
     [ "$1" = local ] || touch .venv/local.stamp
 }
 
@@ -211,7 +211,7 @@ need_validators() {
         return
     fi
     echo
-    # EINTEGRITY: other files than ours. EUSAGE: the two files of package names do not agree.
+    # EINTEGRITY: the files differ from ours. EUSAGE: the two files of package names disagree.
     if grep -q 'EINTEGRITY\|EUSAGE' "$made/npm.log"; then
         tail -n 15 "$made/npm.log" >&2
         fail "The validators of npm are not those that $asked/package-lock.json asks for."

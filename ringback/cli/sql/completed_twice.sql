@@ -1,4 +1,4 @@
--- How many of these webhooks have more than one attempt that completed. None ever should.
+-- How many of these webhooks have more than one completed attempt. This should always be 0.
 SELECT count(*) FROM (
     SELECT delivery_id
     FROM webhook_delivery_attempts

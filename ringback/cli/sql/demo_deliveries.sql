@@ -1,4 +1,4 @@
--- Where these webhooks are.
+-- The states of these webhooks.
 SELECT id, org_id, status, attempts, max_attempts, last_attempt_at, completed_at, error_class,
        error_message, clock_timestamp() AS now
 FROM webhook_delivery_log

@@ -1,4 +1,4 @@
--- Of these webhooks, the ones that have come to their end: their job id, status and attempts.
+-- The settled ones of these webhooks: job id, status and attempts.
 SELECT id, status, attempts
 FROM webhook_delivery_log
 WHERE id = ANY ($1::uuid[])

@@ -1,4 +1,4 @@
--- What the built-in handler has made of the events of one call.
+-- The row that the built-in handler wrote for one call.
 SELECT call_id, call_type, status, started_at, ended_at, ended_reason, duration_seconds, cost,
        customer_number, summary, transcript, events
 FROM voice_calls

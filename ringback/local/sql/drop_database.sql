@@ -1,2 +1,2 @@
--- Gives the statement that removes database $1 and cuts off whoever is connected.
+-- The statement that drops database $1 and disconnects its clients.
 SELECT format('DROP DATABASE IF EXISTS %I WITH (FORCE)', $1::text)

@@ -1,4 +1,4 @@
--- Gives the statements that make login $1, a member of role $2, unless it is there, and set its
+-- The statements that create login $1, a member of role $2, if it is missing, and set its
 -- password to $3.
 SELECT step, statement
 FROM (

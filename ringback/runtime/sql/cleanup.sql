@@ -1,2 +1,2 @@
--- Drop and delete what is older than the retention.
+-- Drop and delete finished webhooks older than the retention.
 CALL cleanup_old_webhook_logs($1)

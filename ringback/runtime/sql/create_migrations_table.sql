@@ -1,4 +1,4 @@
--- What was applied, and the checksum of the file it came from.
+-- The applied migrations, with the checksums of their files.
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version    text PRIMARY KEY,
     name       text NOT NULL,

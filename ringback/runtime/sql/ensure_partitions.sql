@@ -1,2 +1,2 @@
--- Make the days ahead.
+-- Create the partitions of the next days.
 SELECT ensure_webhook_partitions()

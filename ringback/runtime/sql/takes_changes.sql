@@ -1,2 +1,2 @@
--- Whether this session can change anything: a standby, and a database set to read only, cannot.
+-- Whether this session can write, unlike one on a standby or a read-only database.
 SELECT current_setting('transaction_read_only') = 'off'

@@ -1,4 +1,4 @@
-"""A metrics service in a thread, and the settings by which commands find it."""
+"""A metrics service in a thread, and the settings that lead commands to it."""
 
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -21,7 +21,7 @@ def loop_thread() -> Iterator[LoopThread]:
 def service(
     loop_thread: LoopThread, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[ScriptedService]:
-    """Commands ask this one, with a token that somebody gave them, on a wide terminal."""
+    """Commands call this service, with a given token, on a wide terminal."""
     stack = AsyncExitStack()
 
     async def start() -> tuple[ScriptedService, str]:

@@ -52,7 +52,7 @@ def _value(field: FieldDescriptor, text: str) -> Any:
 
 
 def forgeries(printed: str) -> Iterator[str]:
-    """What a person would take for the command's own: lines, control characters, links."""
+    """Text that could pass for the command's own output: lines, control characters, links."""
     for char in sorted(LEFT & set(printed)):
         yield f"the character {char!r} came through"
     for line in printed.splitlines():

@@ -1,4 +1,4 @@
-"""Answers of a metrics service, for the screens that show them."""
+"""Answers of a metrics service, for the views that show them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ ARRIVED = datetime(2026, 1, 27, 6, 30, tzinfo=UTC)
 
 
 def at(seconds: float) -> Timestamp:
-    """So long after the webhook arrived."""
+    """Time after the webhook arrived."""
     timestamp = Timestamp()
     timestamp.FromDatetime(ARRIVED + timedelta(seconds=seconds))
     return timestamp
@@ -55,7 +55,7 @@ def dead_letter() -> Delivery:
 
 
 def run_duplicate() -> metrics.GetDeliveryResponse:
-    """A duplicate that Anna ran after all."""
+    """A duplicate that Anna ran anyway."""
     answer = metrics.GetDeliveryResponse()
     delivery = answer.delivery
     delivery.job_id, delivery.event_type, delivery.duplicate_of = DEAD, "tool-calls", FIRST

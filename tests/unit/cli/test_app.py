@@ -116,7 +116,7 @@ def test_every_bad_setting_is_named(
 def test_what_is_not_there_is_one_sentence_and_a_hint(
     arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where nothing listens, the status is 1 and a newcomer learns what to start."""
+    """If nothing listens, the status is 1 and the error names what to start."""
     status = run(arguments)
 
     told = capsys.readouterr().err
@@ -129,7 +129,7 @@ def test_what_is_not_there_is_one_sentence_and_a_hint(
 def test_a_fault_of_ours_is_a_sentence_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody sees a traceback who has not asked for it."""
+    """Tracebacks are shown only on request."""
     monkeypatch.setattr("ringback.cli.send.payload_of", lambda _: 1 / 0)
 
     status = run(["send", "hang"])
@@ -141,7 +141,7 @@ def test_a_fault_of_ours_is_a_sentence_too(
 
 
 def test_down_says_when_nothing_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """Stopping nothing is no failure."""
+    """Stopping when nothing runs is not an error."""
     status = run(["down"])
 
     assert status == 0

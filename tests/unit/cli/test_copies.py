@@ -11,7 +11,7 @@ START_MS = 1_800_000_000_000
 
 
 def key_of(body: bytes) -> str | None:
-    """The key under which the gateway knows the event."""
+    """The key by which the gateway recognises the event."""
     event = read_event(body)
     assert isinstance(event, Event)
     return dedup_key(event.type, event.message)
@@ -40,13 +40,13 @@ def test_no_copy_of_a_sample_is_a_duplicate(name: str) -> None:
         {"type": "unheard-of", "timestamp": 1},  # no id at all
         {"type": "unheard-of", "timestamp": 1, "call": {"id": "x"}},
         {"type": "chat.created", "chat": {"id": "chat-0001"}},
-        # The time alone would not do: the ids are what this key is made of.
+        # The time alone is not enough: this key is made of the ids.
         {"type": "tool-calls", "chat": {"id": "chat-0001"}, "toolCallList": [{"id": "t"}]},
     ],
     ids="-".join,
 )
 def test_other_payloads_give_unique_copies_too(message: dict[str, object]) -> None:
-    """Whatever the key of a type is made of, copies differ in it; also across runs."""
+    """Whatever a type's key is made of, copies have different keys, also across runs."""
     template = template_of(orjson.dumps({"message": message}))
 
     keys = {
@@ -85,7 +85,7 @@ def test_a_copy_differs_only_in_ids_and_time() -> None:
 
 
 def test_a_short_id_is_replaced_only_where_it_stands_alone() -> None:
-    """An id such as `a` is no reason to change every word with an a."""
+    """A short id such as `a` must not change every word that contains it."""
     payload = b'{"type": "hang", "call": {"id": "a"}, "said": "a", "words": "a cat"}'
 
     copy = orjson.loads(template_of(payload).copy(0, run=RUN, start_ms=START_MS))
@@ -96,6 +96,6 @@ def test_a_short_id_is_replaced_only_where_it_stands_alone() -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"nope", b"[1]", b'"text"', b"\xff"])
 def test_what_is_no_json_object_is_refused(payload: bytes) -> None:
-    """There are no ids to replace in it."""
+    """It has no ids to replace."""
     with pytest.raises(NotJsonObjectError):
         template_of(payload)

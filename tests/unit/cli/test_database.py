@@ -12,7 +12,7 @@ from ringback.cli.failure import CommandError
     ],
 )
 async def test_a_database_that_is_away_is_named(url: str, named: str) -> None:
-    """By TCP or by a unix socket, and never with the password."""
+    """Over TCP or a unix socket, and never with the password."""
     with pytest.raises(CommandError, match=named) as raised:
         async with database(url):
             pass

@@ -26,7 +26,7 @@ def read(act: Act) -> ReadEvent:
 
 
 def key_of(act: Act) -> str | None:
-    """The key under which the gateway knows the event."""
+    """The key by which the gateway recognises the event."""
     event = read(act)
     return dedup_key(event.type, event.message)
 
@@ -82,7 +82,7 @@ def test_the_call_is_one_call_in_its_order() -> None:
 
 
 def test_only_what_promises_to_be_a_duplicate_is_one() -> None:
-    """The keys of the demo differ, but for the report that is sent twice; also from run to run."""
+    """The demo's keys differ, except for the report that is sent twice; also between runs."""
     acts = acts_of(LADDER, run=RUN, now_ms=NOW_MS)
     others = acts_of(LADDER, run="f" * 16, now_ms=NOW_MS)
 
@@ -135,13 +135,13 @@ def test_the_wait_for_the_next_attempt_is_known(
 
 
 def test_the_age_of_what_is_settled_stands_still() -> None:
-    """It counts to the last attempt once nothing more will happen, else to now."""
+    """It counts to the last attempt once the webhook is settled, else to now."""
     assert sighting(Status.COMPLETED, 1, since_attempt_s=60).age_s == 6
     assert sighting(Status.FAILED, 1, since_attempt_s=60).age_s == 66
 
 
 def test_a_promise_is_of_status_and_attempts() -> None:
-    """Ending well at another attempt than promised is not as promised."""
+    """Succeeding at another attempt than expected does not count as expected."""
     act = acts_of(LADDER, run=RUN, now_ms=NOW_MS)[-3]
 
     assert sighting(Status.COMPLETED, 3).keeps_promise_of(act)

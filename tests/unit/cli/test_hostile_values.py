@@ -98,7 +98,7 @@ ASKED: dict[str, tuple[list[str], Callable[[str], Any]]] = {
     "pause": (REASON, paused),
     "resume": ([], lambda text: hostile(admin.ResumeProcessingResponse(), text)),
 }
-#: Commands whose screens are walked below, or that print no value from outside.
+#: Commands whose views are tested below, or that print no external value.
 ELSEWHERE = {
     "down",
     "demo",
@@ -122,7 +122,7 @@ ELSEWHERE = {
     "up",
     "watch",
 }
-#: Modules with screens, each by a test below or by its commands above.
+#: Modules with views, each covered by a test below or by its commands above.
 SCREENS = {"dead", "deliveries", "delivery", "demo", "health", "send", "stats", "status", "trace"}
 SCREENS |= {"watch"}
 
@@ -137,7 +137,7 @@ def leaves(app: App, path: str = "") -> Iterator[str]:
 
 
 def test_no_command_and_no_screen_is_left_out() -> None:
-    """One that is added is walked here, too."""
+    """A new command must be tested here, too."""
     folder = Path(ringback.cli.__file__).parent
 
     assert set(leaves(build_app())) - ELSEWHERE == ASKED.keys()
@@ -145,7 +145,7 @@ def test_no_command_and_no_screen_is_left_out() -> None:
 
 
 class Printing:
-    """Runs something before terminals of one encoding: what it returned, and what they got."""
+    """Runs something on terminals of one encoding, and returns its result and its output."""
 
     def __init__(self, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self._encoding = encoding
@@ -200,7 +200,7 @@ def test_an_answer_is_text(service: ScriptedService, printing: Printing, command
 def test_a_long_word_is_no_fault(
     service: ScriptedService, monkeypatch: pytest.MonkeyPatch, command: str, columns: int
 ) -> None:
-    """However narrow the terminal is."""
+    """On any width of terminal."""
     monkeypatch.setenv("COLUMNS", str(columns))
     arguments, answer = ASKED[command]
     service.answer = lambda _: answer(LONG)
@@ -255,7 +255,7 @@ def test_a_refusal_is_text(service: ScriptedService, printing: Printing) -> None
 
 
 def test_many_retries_are_text(service: ScriptedService, printing: Printing) -> None:
-    """Also the figures behind the bar."""
+    """Including the figures behind the bar."""
     answer = admin.RetryDeliveriesResponse()
     hostile(answer)
     service.answer = stream(answer)
@@ -373,7 +373,7 @@ def test_what_the_demo_shows_is_text(printing: Printing) -> None:
 
 
 def test_names_of_queues_are_text(printing: Printing) -> None:
-    """Anybody with rights at the broker names them."""
+    """Any user with permissions at the broker can name them."""
     found = OldRungs(empty=(HOSTILE,), held={HOSTILE: 1})
 
     _, told, _ = printing(lambda: _told(out(), found, "deleted"))
@@ -402,7 +402,7 @@ def test_a_fault_of_ours_is_text(
     printing: Printing,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The text of an exception may hold anything; so may what was typed."""
+    """Exception texts and typed input may contain anything."""
 
     def broken(_: object) -> None:
         raise RuntimeError(HOSTILE)

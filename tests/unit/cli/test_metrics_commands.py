@@ -1,4 +1,4 @@
-"""What the commands of the metrics API ask for, show and end with."""
+"""What the commands of the metrics API request, show and return."""
 
 import re
 from typing import Any
@@ -32,7 +32,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 def test_health_names_what_is_broken(service: ScriptedService, capsys: Captured) -> None:
-    """The exit status is that of the queues: 1 when a threshold is passed."""
+    """The exit status reflects the queues: 1 when a threshold is exceeded."""
     service.answer = lambda _: health()
     good = run(["health"])
     told_good = capsys.readouterr().out
@@ -63,7 +63,7 @@ def test_json_is_the_document_of_rest(service: ScriptedService, capsys: Captured
 
 
 def test_stats_tell_failed_from_dead(service: ScriptedService, capsys: Captured) -> None:
-    """In the table a dead letter of a type is not counted among the failed ones, too."""
+    """The table does not count a dead letter among the failed webhooks of its type."""
     answer = metrics.GetDeliveryStatsResponse(time_range="7d", start_time=at(0), end_time=at(60))
     answer.summary.total, answer.summary.success_rate = 156, "98.08%"
     answer.by_event_type["hang"].total = 43
@@ -82,7 +82,7 @@ def test_stats_tell_failed_from_dead(service: ScriptedService, capsys: Captured)
 
 
 def test_failures_are_two_whole_lines_each(service: ScriptedService, capsys: Captured) -> None:
-    """A pipe gets whole job ids and errors; nothing in them commands the terminal."""
+    """A pipe gets whole job ids and errors, without terminal control characters."""
     service.answer = lambda _: metrics.ListRecentFailuresResponse(failures=[dead_letter()], count=1)
 
     status = run(["failures", "--limit", "5"])
@@ -119,7 +119,7 @@ def test_a_delivery_is_told_in_order(service: ScriptedService, capsys: Captured)
 
 
 def test_a_dead_letter_is_shown_with_its_event(service: ScriptedService, capsys: Captured) -> None:
-    """What is no dead letter is refused, with the command that shows it."""
+    """A webhook that is not a dead letter is refused, with the command that shows it."""
     service.answer = lambda _: retried_dead_letter()
     shown = run(["dead", "show", DEAD])
     told = capsys.readouterr().out
@@ -148,7 +148,7 @@ def test_all_dead_letters_come_one_per_line(service: ScriptedService, capsys: Ca
 
 
 def test_one_retry_gives_the_new_job(service: ScriptedService, capsys: Captured) -> None:
-    """And what is worth knowing of it: that it is on its way, that its event differs."""
+    """It also shows notes, for example that the webhook is on its way or its event differs."""
     service.answer = lambda _: admin.RetryDeliveryResponse(
         success=True,
         message="Webhook re-queued for processing",
@@ -384,7 +384,7 @@ def test_a_refusal_is_one_sentence(
 def test_watch_outlives_an_outage_of_the_service(
     service: ScriptedService, capsys: Captured
 ) -> None:
-    """A pipe gets a line each time; what ends it is a refusal, not a service that is away."""
+    """A pipe gets a line each time; a refusal ends it, an unavailable service does not."""
     away = RefusedError(grpc.StatusCode.UNAVAILABLE, "DATABASE_AWAY", "It is away.")
     refused = RefusedError(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "Too old.")
     looks = iter([None, None, away, None, refused])

@@ -20,12 +20,12 @@ NOW = datetime(2026, 1, 27, 6, 30, tzinfo=UTC)
     ],
 )
 def test_a_time_is_what_a_person_means(text: str, meant: datetime) -> None:
-    """So long ago, or a date; without a zone it is UTC."""
+    """A duration before now, or a date; without a zone it is UTC."""
     assert point_in_time(text, NOW) == meant
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2w", "h", "-2h", "2026-13-01"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    """With what would be one."""
+    """The error names valid forms."""
     with pytest.raises(BadInputError, match="2h for two hours ago"):
         point_in_time(text, NOW)

@@ -18,14 +18,14 @@ def rates_of(*samples: Sample | None) -> float | None:
     ("samples", "rate"),
     [
         ((), None),
-        # One reading is no rate.
+        # One reading is not a rate.
         ((sample(0, 100),), None),
         ((sample(0, 100), sample(2, 120)), 10),
-        # A reading that failed leaves a longer step.
+        # A failed reading leaves a longer step.
         ((sample(0, 100), None, sample(4, 140)), 10),
-        # The range moved on between 2 and 4: only the other steps count.
+        # The range advanced between 2 and 4: only the other steps count.
         ((sample(0, 100), sample(2, 120), sample(4, 30, start=60), sample(6, 50, start=60)), 10),
-        # What was long ago is forgotten.
+        # Old readings are dropped.
         ((sample(0, 0), sample(2, 9000), sample(20, 9000), sample(22, 9020)), 10),
     ],
 )

@@ -28,7 +28,7 @@ def test_times_move_and_nothing_else_does() -> None:
 
 
 def test_a_moved_sample_was_sent_at_the_wanted_time() -> None:
-    """Moving by the difference to now makes a sample happen now."""
+    """Shifting by the difference to now makes a sample happen now."""
     body = samples.sample("end-of-call-report")
 
     now = moved(body, 1_900_000_000_000 - sent_at_ms(body))

@@ -10,7 +10,7 @@ from ringback.cli.tally import Tally, percentile
     [
         ([], 50, None),
         ([7.0], 99, 7.0),
-        ([3.0, 1.0, 2.0, 4.0], 50, 2.0),  # half of them are not above it
+        ([3.0, 1.0, 2.0, 4.0], 50, 2.0),  # half of them are at or below it
         ([float(n) for n in range(1, 101)], 99, 99.0),
         ([float(n) for n in range(1, 101)], 100, 100.0),
     ],
@@ -32,5 +32,5 @@ def test_percentile_is_the_smallest_that_so_many_do_not_exceed(
     ],
 )
 def test_all_accepted_means_every_one(tally: Tally, expected: bool) -> None:  # ruff: ignore[boolean-type-hint-positional-argument]  # a parametrized value
-    """One refusal or one error is enough for a failure."""
+    """One rejection or one error makes a failure."""
     assert tally.all_accepted is expected

@@ -50,7 +50,7 @@ def test_the_token_stands_alone_on_stdout(capsys: pytest.CaptureFixture[str]) ->
 def test_a_configured_secret_comes_before_the_local_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the issuer and the subject that are asked for; the service has no organisation."""
+    """With the requested issuer and subject; the service role has no organisation."""
     Path(".ringback").mkdir()
     local_secret(Path(".ringback"))
     monkeypatch.setenv("RINGBACK_JWT_SECRET", SECRET)

@@ -1,4 +1,4 @@
-"""What `ringback trace` makes of recorded spans."""
+"""How `ringback trace` presents recorded spans."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -125,7 +125,7 @@ SHOWN = """\
 
 @pytest.fixture
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file with LIFE, in no order, and a last line that is being written."""
+    """A file with LIFE, unordered, and an incomplete last line."""
     path = tmp_path / "traces.jsonl"
     path.write_bytes(b"\n".join([line(*LIFE[6:]), line(*LIFE[:6]), b'{"resourceSpans":[{"res']))
     monkeypatch.setenv("RINGBACK_TRACE_FILE", str(path))
@@ -134,13 +134,13 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def words(text: str) -> list[str]:
-    """Each line without what only aligns it."""
+    """Each line without alignment."""
     return [" ".join(row.split()) for row in text.strip().splitlines()]
 
 
 @pytest.mark.usefixtures("recorded")
 def test_a_life_is_told_in_its_order(capsys: Captured) -> None:
-    """Attempts, waits, the dead letter and the retry follow each other, without anybody else's."""
+    """Attempts, waits, the dead letter and the retry in order, without other webhooks' spans."""
     status = run(["trace", JOB])
 
     assert status == 0
@@ -150,7 +150,7 @@ def test_a_life_is_told_in_its_order(capsys: Captured) -> None:
 @pytest.mark.usefixtures("recorded")
 @pytest.mark.parametrize("asked", [RETRY, RETRY[:14].upper()])
 def test_a_retry_leads_to_its_original(asked: str, capsys: Captured) -> None:
-    """Whichever of the two is asked for, by its whole id or the beginning, both are shown."""
+    """Asking for either of the two, by id or prefix, shows both."""
     status = run(["trace", asked])
 
     told = words(capsys.readouterr().out)
@@ -229,7 +229,7 @@ def test_spans_of_the_file_before_are_there_too(recorded: Path, capsys: Captured
 
 
 def test_what_strangers_sent_cannot_move_the_cursor(recorded: Path, capsys: Captured) -> None:
-    """The type of an event is a text of anybody."""
+    """The type of an event is untrusted text."""
     evil = span("POST", "f/1", 0, 1, kind="SERVER", attributes=of(JOB, event_type="\x1b[2Jhang"))
     recorded.write_bytes(line(evil))
 

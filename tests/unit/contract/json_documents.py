@@ -35,7 +35,7 @@ def _object(space: str, members: list[tuple[str, str]]) -> str:
     return "{" + space + ",".join(f"{name}:{space}{value}" for name, value in members) + "}"
 
 
-#: Texts of documents that are JSON by its grammar, of any content; keys may come twice.
+#: Texts that are JSON by grammar, with any content; keys may repeat.
 JSON_TEXTS: st.SearchStrategy[str] = st.recursive(
     st.sampled_from(["null", "true", "false", '""', "[]", "{}"]) | STRING_TEXTS | NUMBERS,
     lambda inner: (
@@ -56,5 +56,5 @@ def broken(text: str, seed: int) -> bytes:
     return bytes(body)
 
 
-#: Bytes that are mostly no JSON, and often nearly so.
+#: Bytes that are mostly not JSON, but often nearly.
 ANY_BYTES = st.binary(max_size=40) | st.builds(broken, JSON_TEXTS, st.integers(0, 2**32))

@@ -77,7 +77,7 @@ def good_headers() -> dict[str, Any]:
 
 @given(ENVELOPES)
 def test_what_is_written_is_read(envelope: Envelope) -> None:
-    """An envelope comes out of a message as it went in."""
+    """Reading a message returns the envelope that was written."""
     opened = open_envelope(
         message_id=str(envelope.job_id), event_type=envelope.event_type, headers=envelope.headers()
     )
@@ -87,7 +87,7 @@ def test_what_is_written_is_read(envelope: Envelope) -> None:
 
 @given(ENVELOPES)
 def test_headers_are_texts(envelope: Envelope) -> None:
-    """Every client of every language can read them; what is absent has no header."""
+    """Clients in every language can read them; a missing value has no header."""
     assert all(isinstance(value, str) and value for value in envelope.headers().values())
 
 
@@ -95,7 +95,7 @@ def test_headers_are_texts(envelope: Envelope) -> None:
 def test_no_message_makes_the_reading_fail(
     message_id: str | None, event_type: str | None, headers: dict[str, Any]
 ) -> None:
-    """Strange ids, types and headers give a sentence."""
+    """Invalid ids, types and headers give a sentence."""
     opened = open_envelope(message_id=message_id, event_type=event_type, headers=headers)
 
     assert not isinstance(opened, NotOurs) or opened.reason.endswith(".")
@@ -105,7 +105,7 @@ def test_no_message_makes_the_reading_fail(
 def test_one_strange_header_beside_good_ones_makes_nothing_fail(
     job_id: JobId, strange: dict[str, Any]
 ) -> None:
-    """What is opened can be written again: a retry publishes what it has read."""
+    """A read envelope can be written again: a retry publishes it."""
     opened = open_envelope(
         message_id=str(job_id), event_type="hang", headers=good_headers() | strange
     )

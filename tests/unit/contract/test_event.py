@@ -13,7 +13,7 @@ from tests.unit.contract.json_documents import ANY_BYTES, JSON_TEXTS, STRING_TEX
 
 
 def test_an_event_is_read() -> None:
-    """Type and call are those of the message; the document is the whole body."""
+    """Type and call are from the message; the document is the whole body."""
     body = b'{"message":{"type":"hang","call":{"id":"c-1"}},"extra":1}'
 
     event = read_event(body)
@@ -82,7 +82,7 @@ def test_each_reason_to_refuse_has_its_sentence(body: bytes, reason: Unreadable)
     ],
 )
 def test_a_call_id_is_found_where_there_is_one_to_trust(call: Any, call_id: str | None) -> None:
-    """What is no text of a sane length is no id."""
+    """Anything but a text of reasonable length is not an id."""
     assert call_id_in({"call": call}) == call_id
 
 
@@ -108,7 +108,7 @@ def test_what_is_read_fits_its_columns(event_type: str, call_id: str, more: str)
 
 @given(st.dictionaries(st.text(), st.text()))
 def test_the_text_of_an_event_is_the_body(extra: dict[str, str]) -> None:
-    """What can be kept is kept to the byte."""
+    """Storable documents are stored byte for byte."""
     body = orjson.dumps({name: text.replace("\x00", "") for name, text in extra.items()
                          if "\x00" not in name} | {"type": "hang"})  # fmt: skip
 

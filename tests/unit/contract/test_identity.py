@@ -11,7 +11,7 @@ from ringback.contract.identity import created_at, job_id_of, new_job_id
 
 
 def test_a_new_id_carries_the_present() -> None:
-    """The time of an id is the time at which it was made, to the millisecond."""
+    """The time of an id is when it was created, to the millisecond."""
     before = datetime.now(UTC)
 
     made = created_at(new_job_id())
@@ -21,7 +21,7 @@ def test_a_new_id_carries_the_present() -> None:
 
 
 def test_ids_sort_by_the_order_in_which_they_were_made() -> None:
-    """Also within one millisecond: batches are sorted by id."""
+    """Even within one millisecond: batches are sorted by id."""
     ids = [new_job_id() for _ in range(2_000)]
 
     assert ids == sorted(ids)
@@ -29,7 +29,7 @@ def test_ids_sort_by_the_order_in_which_they_were_made() -> None:
 
 
 def test_an_id_is_read_from_its_text() -> None:
-    """What was written is read, in capitals as well."""
+    """A written id can be parsed, in upper case as well."""
     job_id = new_job_id()
 
     assert job_id_of(str(job_id)) == job_id
@@ -67,7 +67,7 @@ def test_an_id_beyond_the_calendar_is_of_its_last_day() -> None:
 
 @given(st.integers(0, 2**128 - 1))
 def test_every_id_that_is_taken_has_a_time(number: int) -> None:
-    """A job id of any origin can be asked for its time."""
+    """Any job id has a time."""
     job_id = job_id_of(str(UUID(int=number & ~(0xF << 76) | 7 << 76)))
 
     if job_id is not None:

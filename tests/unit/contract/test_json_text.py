@@ -72,7 +72,7 @@ def test_what_cannot_be_kept_is_replaced_and_said(body: bytes, text: str) -> Non
     ],
 )  # fmt: skip
 def test_what_can_be_kept_is_kept_to_the_byte(body: bytes) -> None:
-    """The text is what arrived, spaces and digits and all."""
+    """The text is unchanged, including spaces and digits."""
     document = read_json(body)
 
     assert not document.altered
@@ -98,7 +98,7 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
 )
 @pytest.mark.parametrize("heart", [b"1", rb'"\ud800"', b"1e999", b" 1 "])
 def test_254_levels_are_read(opening: bytes, heart: bytes, closing: bytes) -> None:
-    """The limit is the same, whatever way a document is read."""
+    """The limit is the same for every way of parsing."""
     document = read_json(opening * 254 + heart + closing * 254)
 
     assert orjson.dumps(orjson.loads(document.text))
@@ -109,7 +109,7 @@ def test_254_levels_are_read(opening: bytes, heart: bytes, closing: bytes) -> No
 @pytest.mark.parametrize("levels", [900, 1_000, 1_100, 5_000, 200_000])
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'["\\ud800",'])
 def test_any_depth_is_refused_by_name(levels: int, opening: bytes) -> None:
-    """Whether it is closed or not, no depth exhausts the stack."""
+    """Closed or not, no depth exhausts the stack."""
     closing = b"}" if opening.startswith(b"{") else b"]"
 
     with pytest.raises(TooDeepError):
@@ -141,7 +141,7 @@ def test_every_json_document_is_read(text: str) -> None:
 
 @given(JSON_TEXTS)
 def test_what_is_handed_out_can_be_stored(text: str) -> None:
-    """Handlers write parts of a document into columns of their own."""
+    """Handlers write parts of a document into separate columns."""
     for part in parts_of(read_json(text.encode()).value):
         assert not isinstance(part, str) or keepable(part) == part
         assert not isinstance(part, float) or math.isfinite(part)
@@ -149,7 +149,7 @@ def test_what_is_handed_out_can_be_stored(text: str) -> None:
 
 @given(JSON_TEXTS)
 def test_reading_what_is_kept_alters_nothing_more(text: str) -> None:
-    """A retry publishes the text that is kept, and it is kept as it is."""
+    """A retry publishes the stored text, and storing it again changes nothing."""
     kept = read_json(text.encode())
 
     again = read_json(kept.text.encode())
@@ -159,7 +159,7 @@ def test_reading_what_is_kept_alters_nothing_more(text: str) -> None:
 
 @given(JSON_TEXTS)
 def test_the_quick_and_the_slow_way_agree(text: str) -> None:
-    """What is compact already takes a shorter way to the same answer."""
+    """An already compact document takes a shorter path to the same result."""
     try:
         compact = orjson.dumps(orjson.loads(text))
     except ValueError:
@@ -172,7 +172,7 @@ def test_the_quick_and_the_slow_way_agree(text: str) -> None:
 
 @given(st.text())
 def test_a_keepable_text_can_be_encoded_and_has_no_nul(text: str) -> None:
-    """Character by character, and nothing that can be kept is touched."""
+    """Character by character; storable characters are unchanged."""
     kept = keepable(text)
 
     assert kept.encode().decode() == kept

@@ -56,7 +56,7 @@ def test_a_ladder_is_read(text: str, delays_ms: list[int]) -> None:
     ],
 )
 def test_a_bad_ladder_is_refused_by_name(text: str, named: str) -> None:
-    """What is wrong is named in the sentence."""
+    """The error names what is wrong."""
     with pytest.raises(BadLadderError) as caught:
         Ladder.parse(text)
 
@@ -96,7 +96,7 @@ def test_a_rung_is_named_for_its_attempt_and_its_delay() -> None:
 
 @given(st.integers(1, 9_999))
 def test_a_routing_key_is_the_attempt(number: int) -> None:
-    """The attempt that was written into a key is read from it."""
+    """The attempt in a key can be parsed."""
     assert attempt_of(routing_key(Attempt(number))) == number
 
 

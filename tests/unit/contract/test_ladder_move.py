@@ -61,7 +61,7 @@ def test_no_attempt_has_two_rungs_at_any_moment(
 
 @given(LADDERS, LADDERS)
 def test_what_is_to_be_unbound_is_told(old: Ladder, to: Ladder) -> None:
-    """`apply` refuses exactly where a move would have to unbind something."""
+    """`apply` refuses exactly when a change would have to unbind something."""
     bound = rung_bindings(old)
 
     assert len(other_ladder(bound, to)) == len(ladder_move(bound, to).unbind)
@@ -77,7 +77,7 @@ def test_queues_of_others_are_left_alone() -> None:
 
 
 def test_a_rung_under_a_wrong_key_is_unbound() -> None:
-    """Right name, wrong attempt: it would take what is not its own."""
+    """Right name, wrong attempt: it would get messages of another attempt."""
     wrong = Binding(FAILED, "webhooks.retry.1.2s", "attempt.2")
 
     move = ladder_move([wrong], Ladder.parse("2s"))

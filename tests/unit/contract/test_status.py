@@ -8,13 +8,13 @@ FINISHED = {Status.COMPLETED, Status.DUPLICATE, Status.DEAD_LETTER}
 
 
 def test_every_status_has_its_transitions() -> None:
-    """The table knows each word once."""
+    """The table has each status once."""
     assert set(TRANSITIONS) == set(Status)
 
 
 @pytest.mark.parametrize("status", list(Status))
 def test_only_the_finished_lead_nowhere(status: Status) -> None:
-    """A finished webhook is never run again, and an unfinished one always has a way on."""
+    """A finished webhook never runs again, and an unfinished one always has a next state."""
     assert (not TRANSITIONS[status]) == (status in FINISHED)
 
 

@@ -51,7 +51,7 @@ def test_labels_are_bounded(event_type: str) -> None:
 
 
 def test_the_old_names_stand() -> None:
-    """Dashboards out there ask for these four."""
+    """Existing dashboards use these four."""
     assert Metric.ACCEPTED.name == "webhook_total"
     assert Metric.COMPLETED.name == "webhook_completed_total"
     assert Metric.PROCESSING_SECONDS.name == "webhook_processing_duration_seconds"
@@ -92,7 +92,7 @@ def test_labels_are_few(metric: MetricSpec) -> None:
 
 
 def test_every_field_is_told_of() -> None:
-    """The fields of log lines are those that have a meaning written down, no more and no less."""
+    """Exactly the fields with a documented meaning are used in log lines."""
     used = {name for event in all_log_events() for name in event.fields}
 
     assert used == set(LOG_FIELDS)

@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "telemetry.md"
 
 
 def test_the_page_is_that_of_the_declarations() -> None:
-    """Who changed a declaration has run `make generate`."""
+    """After changing a declaration, run `make generate`."""
     assert PAGE.read_text() == as_markdown(), "docs/telemetry.md is stale: run `make generate`"
 
 

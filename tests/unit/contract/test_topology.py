@@ -79,7 +79,7 @@ def test_each_exchange_is_as_designed(name: str, kind: str, arguments: dict[str,
     ],
 )
 def test_each_queue_has_exactly_its_arguments(name: str, arguments: dict[str, object]) -> None:
-    """One argument more or less is another queue for the broker, and some would lose messages."""
+    """One argument more or less is another queue for the broker, and might lose messages."""
     [queue] = [q for q in topology(Ladder.parse("2s,5m")).queues if q.name == name]
 
     assert dict(queue.arguments) == arguments
@@ -115,7 +115,7 @@ def test_each_attempt_has_one_rung_and_leads_to_the_next(ladder: Ladder) -> None
 
 @given(LADDERS)
 def test_what_is_named_is_declared_before(ladder: Ladder) -> None:
-    """Every exchange and queue that another object names is part of the topology itself."""
+    """Every exchange and queue that another object names is part of the topology."""
     wanted = topology(ladder)
     exchanges = [exchange.name for exchange in wanted.exchanges]
     queues = {queue.name for queue in wanted.queues}

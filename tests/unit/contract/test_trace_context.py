@@ -39,7 +39,7 @@ def test_a_good_traceparent_is_kept(traceparent: str) -> None:
     ],
 )
 def test_a_bad_traceparent_is_no_context(traceparent: str | None) -> None:
-    """What the standard forbids is as good as none, with its state."""
+    """An invalid context counts as none, including its state."""
     assert trace_context_of(traceparent, "vendor=1") is None
 
 
@@ -60,14 +60,14 @@ def test_a_bad_traceparent_is_no_context(traceparent: str | None) -> None:
 def test_a_state_is_kept_if_every_carrier_can_hold_it(
     tracestate: str | None, kept: str | None
 ) -> None:
-    """A bad state never costs the trace."""
+    """An invalid state does not lose the trace."""
     context = trace_context_of(GOOD, tracestate)
 
     assert context == TraceContext(GOOD, kept)
 
 
 def test_a_new_context_is_a_good_one() -> None:
-    """A trace of our own is one that others accept, and no two are the same."""
+    """Our own trace ids are valid for others, and unique."""
     first, second = new_trace_context(), new_trace_context()
 
     assert trace_context_of(first.traceparent, None) == first

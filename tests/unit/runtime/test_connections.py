@@ -16,7 +16,7 @@ from ringback.runtime.connections import (
 
 @dataclass(eq=False)
 class Cut:
-    """A connection that notes for what it was cut."""
+    """A connection that records why it was closed."""
 
     why: list[CutFor] = field(default_factory=list)
 
@@ -58,7 +58,7 @@ def opened(connections: Connections, count: int) -> list[Cut]:
 def test_the_stranger_that_waits_longest_gives_way(
     connections: Connections, cuts: Counter[CutFor]
 ) -> None:
-    """A new one is let in although all places are taken."""
+    """A new connection is accepted although all slots are used."""
     first, second, third, fourth = opened(connections, 4)
 
     assert first.why == [CutFor.CROWDED]
@@ -68,7 +68,7 @@ def test_the_stranger_that_waits_longest_gives_way(
 
 
 def test_who_has_a_request_in_hand_or_is_known_does_not_give_way(connections: Connections) -> None:
-    """Where nobody else is left the new one itself goes."""
+    """If there is no other candidate, the new one is closed."""
     busy, known, stranger = opened(connections, 3)
     connections.begins(busy)
     connections.begins(known)
@@ -85,7 +85,7 @@ def test_who_has_a_request_in_hand_or_is_known_does_not_give_way(connections: Co
 
 
 def test_a_new_one_goes_where_all_are_known(connections: Connections) -> None:
-    """A place is not taken from somebody trusted who has just used it."""
+    """A trusted connection that was just used is not evicted."""
     all_known = opened(connections, 3)
     for one in all_known:
         connections.begins(one)
@@ -101,7 +101,7 @@ def test_a_new_one_goes_where_all_are_known(connections: Connections) -> None:
 def test_known_ones_that_are_idle_give_way_where_all_are_known(
     connections: Connections, clock: Clock
 ) -> None:
-    """They may stay for long, so without this they would keep all others out."""
+    """They may stay open for long, so otherwise they would keep all others out."""
     all_known = opened(connections, 3)
     for one in all_known:
         connections.ends(one, accepted=True)
@@ -137,7 +137,7 @@ def test_strangers_wait_less_long_than_those_that_are_known(
 
 
 def test_a_known_one_stays_known(connections: Connections, clock: Clock) -> None:
-    """Also when a later webhook of it is refused."""
+    """Even if a later webhook on it is rejected."""
     [one] = opened(connections, 1)
     connections.ends(one, accepted=True)
     connections.ends(one, accepted=False)
@@ -149,7 +149,7 @@ def test_a_known_one_stays_known(connections: Connections, clock: Clock) -> None
 
 
 def test_a_head_that_grows_too_large_is_cut(connections: Connections) -> None:
-    """By all that has come of it."""
+    """The size includes everything that has arrived."""
     [large] = opened(connections, 1)
 
     connections.head_grows(large, LONGEST_HEAD_BYTES)
@@ -162,7 +162,7 @@ def test_a_head_that_grows_too_large_is_cut(connections: Connections) -> None:
 def test_heads_that_are_too_large_together_cost_the_oldest_its_place(
     connections: Connections,
 ) -> None:
-    """What was held is given back when a head is whole, or its sender has gone."""
+    """The memory is released when a head is complete, or its sender has left."""
     first, second, third = opened(connections, 3)
     connections.head_grows(first, LONGEST_HEAD_BYTES)
     connections.begins(first)

@@ -1,4 +1,4 @@
-"""Tasks are ended, also those that lose a cancellation."""
+"""Tasks end, even if a cancellation gets lost."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from ringback.runtime.ending import end
 async def test_tasks_that_go_on_after_a_cancellation_are_cancelled_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A library can answer a cancellation with an error of its own, which a loop then survives."""
+    """A library can replace a cancellation with its own error, which a loop then survives."""
     monkeypatch.setattr(ending, "_CANCEL_AGAIN_S", 0.01)
     lost = 0
 
@@ -60,7 +60,7 @@ async def test_an_error_is_raised() -> None:
 
 
 async def test_who_ends_others_can_be_cancelled() -> None:
-    """It does not take its own cancellation for theirs."""
+    """It does not mistake its own cancellation for theirs."""
 
     async def stubborn() -> None:
         try:

@@ -22,7 +22,7 @@ def test_only_a_trace_that_is_kept_here_is_named(
     flags: str,
     exemplar: dict[str, str] | None,
 ) -> None:
-    """A link to a trace that nobody kept would lead nowhere."""
+    """A link to an unrecorded trace would lead nowhere."""
     trace = TraceContext(f"00-{TRACE_ID}-00f067aa0ba902b7-{flags}")
 
     assert Exemplars(is_traced=is_traced).of(trace) == exemplar

@@ -1,4 +1,4 @@
-"""Tests for ringback.runtime.logs. Each line is what a collector of logs would get."""
+"""Tests for ringback.runtime.logs. Each line is what a log collector would get."""
 
 import io
 import logging
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("as_before")
 
 @pytest.fixture
 def as_before() -> Iterator[None]:
-    """What is configured is global; other tests get it as it was."""
+    """Logging configuration is global; restore it for other tests."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
@@ -33,7 +33,7 @@ def configured(
     level: Literal["debug", "info", "warning", "error"] = "info",
     shape: Literal["json", "console"] = "json",
 ) -> io.TextIOWrapper:
-    """Logging to a stream as strict about its encoding as stdout is."""
+    """Logging to a stream as strict about its encoding as stdout."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     logs.configure("gateway", LogSettings(log_level=level, log_format=shape), stream)
     return stream

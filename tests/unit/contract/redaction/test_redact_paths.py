@@ -10,7 +10,7 @@ from ringback.contract.redaction.redaction import redaction_by
 
 
 def test_the_word_defaults_stands_for_secrets_by_their_names() -> None:
-    """Paths are added to them, or are there instead of them, or there is nothing to hide."""
+    """Paths extend the defaults or replace them, or nothing is hidden."""
     assert rules_in("defaults") == Rules(by_name=True)
     assert rules_in("defaults, message.a.*") == Rules(by_name=True, paths=(("message", "a", "*"),))
     assert rules_in("a") == Rules(by_name=False, paths=(("a",),))
@@ -70,12 +70,12 @@ def way_of(*keys: str | int) -> Way:
     ],
 )
 def test_a_path_matches_the_end_of_a_way(path: str, keys: tuple[str, ...], expected: bool) -> None:  # ruff: ignore[boolean-type-hint-positional-argument]
-    """In any case and with any separators; places in a list do not count."""
+    """Case, separators and positions in a list are ignored."""
     assert fits(tuple(path.split(".")), way_of(*keys)) is expected
 
 
 def test_entangled_paths_take_no_time() -> None:
-    """The work grows with the depth times the segments."""
+    """The work grows with depth times segments."""
     path = ("**", "a") * 10
 
     assert not fits(("b", *path), way_of(*["a"] * 250))

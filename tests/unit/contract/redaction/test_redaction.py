@@ -62,7 +62,7 @@ def matches(segment: str, key: str | int) -> bool:
 
 
 def ends_as(path: Path, place: Place) -> bool:
-    """Whether the place ends as the path does. The plain definition, from the end backwards."""
+    """Whether the position ends with the path: the plain definition, from the end backwards."""
     if not path:
         return True
     if path[-1] == "**":
@@ -75,7 +75,7 @@ def ends_as(path: Path, place: Place) -> bool:
 
 
 def is_listed(path: Path, place: Place) -> bool:
-    """Whether the path names the place, or something that it is within."""
+    """Whether the path matches the position or one that contains it."""
     return any(ends_as(path, place[:end]) for end in range(1, len(place) + 1))
 
 
@@ -84,7 +84,7 @@ def is_listed(path: Path, place: Place) -> bool:
 def test_what_is_listed_goes_and_all_else_stays(
     document: Any, paths: list[Path], *, pretty: bool
 ) -> None:
-    """Leaf by leaf, as the plain definition has it; the original is not touched."""
+    """Leaf by leaf, by the plain definition; the original is not changed."""
     read = read_json(json.dumps(document, indent=2 if pretty else None).encode())
     before = deepcopy(read.value)
 
@@ -108,7 +108,7 @@ def digits_of(text: str) -> Any:
 
 @given(text=JSON_TEXTS)
 def test_numbers_keep_their_digits(text: str) -> None:
-    """What is beside a hidden value is written as it was, whatever Python makes of it."""
+    """Values beside a hidden one are written unchanged, whatever Python makes of them."""
     try:
         kept = read_json(f'{{"kept":{text},"gone":"x"}}'.encode())
     except (NotJsonError, TooDeepError):
@@ -121,7 +121,7 @@ def test_numbers_keep_their_digits(text: str) -> None:
 
 @given(document=DOCUMENTS, paths=st.lists(PATHS, max_size=4))
 def test_redacting_twice_changes_nothing_more(document: Any, paths: list[Path]) -> None:
-    """So a retry, and an event that is shown, stay as they were written."""
+    """So a retry, and an event that is shown, are unchanged."""
     redaction = Redaction(Rules(by_name=True, paths=tuple(paths)))
     once = redaction.of(read_json(json.dumps(document).encode()))
 
@@ -131,7 +131,7 @@ def test_redacting_twice_changes_nothing_more(document: Any, paths: list[Path]) 
     assert twice.hidden == ()
 
 
-#: Ways to put a value into a larger one: each keeps it readable for those who look.
+#: Ways to put a value into a larger one: each keeps it readable.
 WRAPS = st.sampled_from(
     [
         lambda inner: {"a": inner, "b": 1.50},
@@ -168,7 +168,7 @@ URLS = st.sampled_from(
 def test_a_secret_at_any_depth_under_any_name_is_hidden(
     name: str, url: str, wraps: list[Any], beside: Any, *, in_url: bool
 ) -> None:
-    """In objects, lists and JSON within texts, and in URLs; and once hidden it stays so."""
+    """In objects, lists and JSON within texts, and in URLs; redacting again changes nothing."""
     secret = {"value": url.replace("{}", CANARY)} if in_url else {name: CANARY, "beside": beside}
     document: Any = secret
     for wrap in wraps:
@@ -200,7 +200,7 @@ ORDINARY_DOCUMENTS = st.recursive(
 
 @given(document=ORDINARY_DOCUMENTS, indent=st.none() | st.just(1))
 def test_a_document_without_secrets_stays_byte_for_byte(document: Any, indent: int | None) -> None:
-    """And is not even copied."""
+    """The document is not even copied."""
     read = read_json(json.dumps(document, indent=indent).encode())
 
     after = DEFAULT_REDACTION.of(read)
@@ -280,7 +280,7 @@ def test_an_escaped_or_new_name_is_not_a_way_around(name: str) -> None:
 
 
 def test_what_is_too_deep_to_look_into_is_hidden() -> None:
-    """A text within texts within texts, or one of a thousand levels. Nothing fails."""
+    """A text nested in texts, or one of a thousand levels. Nothing fails."""
     texts: Any = {"secret": CANARY}
     for _ in range(12):
         texts = json.dumps(texts)
@@ -301,14 +301,14 @@ def test_what_is_too_deep_to_look_into_is_hidden() -> None:
 
 @given(name=st.sampled_from(SECRETS), value=st.text(max_size=5))
 def test_unreadable_bytes_may_name_a_secret(name: str, value: str) -> None:
-    """Such a body is not kept."""
+    """Such a body is not stored."""
     if name.isascii():
         assert DEFAULT_REDACTION.may_be_in(f'{{"{name}":{json.dumps(value)}'.encode())
     assert not DEFAULT_REDACTION.may_be_in(b'{"transcript":"Hello"')
 
 
 def test_new_keys_take_no_memory_and_no_time_for_ever() -> None:
-    """What is remembered is bounded, and many new names in one document get a short look."""
+    """The cache is bounded, and many new names in one document are checked only quickly."""
     redaction = redaction_by("defaults")
     many = {f"authorizationType{number}": number for number in range(9_000)}
     before = redaction.of(read_json(b'{"authorizationType8999":1}'))
@@ -322,7 +322,7 @@ def test_new_keys_take_no_memory_and_no_time_for_ever() -> None:
 
 
 def test_a_text_of_the_log_is_redacted_once_more() -> None:
-    """JSONB writes blanks between the members."""
+    """JSONB writes spaces between the members."""
     text = '{"a": {"secret": "x", "n": 1.10}}'
 
     after = DEFAULT_REDACTION.of(JsonText(value=orjson.loads(text), text=text, altered=False))

@@ -83,7 +83,7 @@ def test_case_does_not_matter(name: str, data: st.DataObject) -> None:
 
 @given(name=st.text(max_size=200) | st.text(string.ascii_letters + "_-", max_size=200))
 def test_each_name_gets_a_verdict(name: str) -> None:
-    """What is not a secret at a glance is not one at a second look."""
+    """The quick check never misses a secret."""
     verdict = judge(name)
 
     assert may_be_secret(name) or verdict is Name.ORDINARY
