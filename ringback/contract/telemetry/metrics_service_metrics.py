@@ -95,7 +95,7 @@ class MetricsServiceMetric:
         services=METRICS,
     )
     EXTRA_DAYS: Final = MetricSpec(
-        name="webhook_extra_days",
+        name="webhook_extra_partitions",
         kind=Kind.GAUGE,
         help="Days of the log that were made because a webhook needed them; 100 at most.",
         services=METRICS,

@@ -88,7 +88,7 @@ async def test_gauges_tell_the_log_by_its_statuses_and_its_ledger(
             assert samples.get("webhook_ledger_accepted") == 2
             assert samples["webhook_ledger_deficit"] == 2
             assert samples["webhook_partitions_ahead"] >= 1
-            assert samples["webhook_extra_days"] == 0
+            assert samples["webhook_extra_partitions"] == 0
             assert samples['webhook_oldest_age_seconds{status="pending"}'] == 0
             assert samples['webhook_oldest_age_seconds{status="failed"}'] == 0
             deliveries = {

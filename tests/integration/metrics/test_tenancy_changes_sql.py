@@ -27,7 +27,7 @@ WRITTEN_BY_TENANTS = {
     "webhook_delivery_log": """
         INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
             max_attempts, created_at)
-        VALUES ('01a20a21-a982-72d2-8694-47f1fbe86eb1', $1, 'default', 'hang', '{}', 'pending', 4,
+        VALUES ('NEW_ID', $1, 'default', 'hang', '{}', 'pending', 4,
             now())""",
     "webhook_inbox": "INSERT INTO webhook_inbox VALUES ($1, 'k', gen_random_uuid())",
     "webhook_retries": """
@@ -104,14 +104,15 @@ async def test_who_reads_runs_no_duplicate(calling: Caller, ours: Letters, role:
 @pytest.mark.parametrize("table", WRITTEN_BY_TENANTS)
 async def test_a_tenant_writes_nothing_in_another_s_name(calling: Caller, table: str) -> None:
     """Nor in rows without an organisation."""
+    statement = WRITTEN_BY_TENANTS[table].replace("NEW_ID", str(new_job_id()))
     for org_id in (THEIRS, ALL):
         session = await calling(TENANT_OPERATOR, OURS)
 
         with pytest.raises(REFUSED, match="row-level security"):
-            await session.execute(WRITTEN_BY_TENANTS[table], org_id)
+            await session.execute(statement, org_id)
 
     session = await calling(TENANT_OPERATOR, OURS)
-    await session.execute(WRITTEN_BY_TENANTS[table], OURS)
+    await session.execute(statement, OURS)
 
 
 async def test_a_tenant_audits_nothing_for_all(calling: Caller) -> None:

@@ -122,7 +122,7 @@ def test_the_figures_of_the_log_are_gauges(
         ("webhook_ledger_accepted", None): 9,
         ("webhook_ledger_deficit", None): 1,
         ("webhook_partitions_ahead", None): 7,
-        ("webhook_extra_days", None): 2,
+        ("webhook_extra_partitions", None): 2,
         ("webhook_oldest_age_seconds", "pending"): 60.5,
         ("webhook_oldest_age_seconds", "failed"): 2,
     }
