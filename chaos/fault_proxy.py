@@ -213,7 +213,7 @@ async def _give(
             await asyncio.sleep(due - loop.time())
         await flows.wait()
         await passes.wait()
-        if not chunk:
+        if not chunk or writer.transport.is_closing():
             raise ConnectionResetError
         writer.write(chunk)
         await writer.drain()
