@@ -183,4 +183,8 @@ def _copy(queue: str, headers: dict[str, str | int]) -> Forward:
 
 def _climb(attempt: Attempt, rung: Rung | None) -> Forward:
     """Publish a copy to the retry queue, because rejecting here would dead-letter the message."""
-    return bury(attempt) if rung is None else Forward(DEFAULT_EXCHANGE, rung.queue_name, rung=rung)
+    if rung is None:
+        return bury(attempt)
+    # The attempt was made, so the next one starts without the returns and crashes before it.
+    counts = MappingProxyType[str, str | int]({Header.RETURNS.value: 0, Header.CRASHES.value: 0})
+    return Forward(DEFAULT_EXCHANGE, rung.queue_name, counts, rung=rung)

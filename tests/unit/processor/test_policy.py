@@ -1,5 +1,6 @@
 """The table of verdicts."""
 
+from types import MappingProxyType
 from typing import cast
 
 import pytest
@@ -51,6 +52,9 @@ def test_a_permanent_failure_goes_to_the_dead_letters(lane: Lane, attempt: int) 
     assert (verdict.exchange, dict(verdict.headers)) == (TO_DEAD, {"attempt": attempt})
 
 
+ZERO = MappingProxyType[str, str | int]({"returns": 0, "crashes": 0})
+
+
 @pytest.mark.parametrize(
     ("lane", "attempt", "ladder", "verdict"),
     [
@@ -60,9 +64,9 @@ def test_a_permanent_failure_goes_to_the_dead_letters(lane: Lane, attempt: int) 
         (Lane.WORK, 3, BOTH, Reject()),
         (Lane.WORK, 9, BOTH, Reject()),
         (Lane.WORK, 1, NONE, Reject()),
-        # The processor publishes a suspect to its retry queue itself.
-        (Lane.SUSPECT, 1, BOTH, Forward("", "webhooks.retry.1.2s", rung=BOTH.rungs[0])),
-        (Lane.SUSPECT, 2, BOTH, Forward("", "webhooks.retry.2.4s", rung=BOTH.rungs[1])),
+        # The processor publishes a suspect to its retry queue itself; it counts from zero there.
+        (Lane.SUSPECT, 1, BOTH, Forward("", "webhooks.retry.1.2s", ZERO, rung=BOTH.rungs[0])),
+        (Lane.SUSPECT, 2, BOTH, Forward("", "webhooks.retry.2.4s", ZERO, rung=BOTH.rungs[1])),
         (Lane.SUSPECT, 3, BOTH, bury(Attempt(3))),
         (Lane.SUSPECT, 9, BOTH, bury(Attempt(9))),
         (Lane.SUSPECT, 1, NONE, bury(Attempt(1))),
