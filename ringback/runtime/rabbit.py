@@ -48,7 +48,7 @@ def refuse_broken_broker(version: str) -> None:
     """
     if version in {"3.13.0", "3.13.1", "3.13.2"}:
         raise CannotStartError(
-            f"RabbitMQ {version} drops messages on their way up the ladder. Use 3.13.3 or later."
+            f"RabbitMQ {version} loses messages in a retry schedule. Use 3.13.3 or later."
         )
 
 
