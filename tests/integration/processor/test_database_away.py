@@ -58,6 +58,8 @@ async def test_held_for_too_long_it_is_returned_and_costs_no_attempt(
         Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0.5"
     )
     await stage.until(await stage.send(scripted("plain")), "completed")
+    # The row is committed before the processor knows it.
+    await eventually(lambda: bool(process.lines("attempt.finished")))
     way.refuse()
 
     jobs = [await stage.send(scripted(kind)) for _ in range(8)]
