@@ -10,7 +10,7 @@ from ringback.contract.event import message_in
 from ringback.contract.ladder import Ladder
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
-from ringback.runtime.postgres import DATA_REFUSED
+from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
 from services.processor.attempting import Attempting
 from services.processor.call_columns import ends_call
 from services.processor.database_watch import DatabaseWatch
@@ -18,7 +18,6 @@ from services.processor.delivery import Delivery
 from services.processor.delivery_log import Begun, DeliveryLog, Ended, Recorded
 from services.processor.group_commit import DatabaseAwayError, GroupCommit
 from services.processor.handler_connection import (
-    STATEMENT_ERRORS,
     ServerRefusesError,
     TransactionLostError,
 )
@@ -40,7 +39,7 @@ class Commits:
     finish: GroupCommit[Ended, Recorded]
 
 
-_TRANSACTION_LOST: tuple[type[BaseException], ...] = (*STATEMENT_ERRORS, TransactionLostError)
+_TRANSACTION_LOST: tuple[type[BaseException], ...] = (*DATABASE_AWAY, TransactionLostError)
 
 
 class Attempts:

@@ -12,18 +12,8 @@ from ringback.runtime.queries import load
 _PACKAGE = "services.processor"
 _ANSWERS_WITHIN_S = 5.0
 
-STATEMENT_ERRORS: tuple[type[BaseException], ...] = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
-"""Everything that a statement can raise, whatever caused it."""
-
 _SERVER_ERRORS = ("08", "53", "57P", "58", "XX")
 """Beginnings of the SQLSTATEs by which a server reports that it stops, is full or broken."""
-
 
 _LACKS = ("53", "58")
 """Of those, the ones by which it reports that its disk, its memory or its system fails it."""

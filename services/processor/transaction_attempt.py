@@ -47,7 +47,7 @@ async def complete_in_transaction(
 
     Returns what is recorded after its commit, or what was recorded before. Returns the outcome of
     handlers that failed, or that misused their connection: their transaction is rolled back, and
-    the caller still has to record the failure. Raises one of STATEMENT_ERRORS for a statement on a
+    the caller still has to record the failure. Raises one of DATABASE_AWAY for a statement on a
     connection that no handler had, and TransactionLostError when the connection was lost.
     """
     connection = await delivery_log.connect()
