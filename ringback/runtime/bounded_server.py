@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from aiohttp import StreamReader, web
 
 from ringback.runtime.connections import Connections, CutFor
-from ringback.runtime.ending import end
+from ringback.runtime.ending import in_background
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -75,11 +75,8 @@ async def bounded_server(
             connections.ends(request.protocol, accepted=accepted)  # type: ignore[arg-type]  # ours
         return response
 
-    sweeping = asyncio.create_task(_keep_sweeping(connections))
-    try:
+    async with in_background(_keep_sweeping(connections)):
         yield _Server(answered, connections, handler, handler_cancellation=handler_cancellation)
-    finally:
-        await end(sweeping)
 
 
 class _Server(web.Server):

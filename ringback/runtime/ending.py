@@ -1,6 +1,8 @@
 """Ends tasks, even if a cancellation gets lost."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
 
 _CANCEL_AGAIN_S = 5.0
 """Longer than any task needs to clean up."""
@@ -21,3 +23,15 @@ async def end(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         if not task.cancelled():
             task.result()
+
+
+@asynccontextmanager
+async def in_background(
+    work: Coroutine[None, None, None],
+) -> AsyncGenerator[asyncio.Task[None], None]:
+    """Run `work` as a task while entered, then end it."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        await end(task)

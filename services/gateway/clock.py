@@ -10,7 +10,7 @@ import structlog
 
 from ringback.contract.identity import JobId, new_job_id
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.ending import end
+from ringback.runtime.ending import in_background
 from ringback.runtime.postgres import DATABASE_AWAY
 from ringback.runtime.queries import load
 
@@ -73,11 +73,8 @@ class Clock:
     @asynccontextmanager
     async def following(self, pool: asyncpg.Pool) -> AsyncGenerator[None, None]:
         """Compare once a minute while entered, and more often while the database is unavailable."""
-        task = asyncio.create_task(self._follow(pool))
-        try:
+        async with in_background(self._follow(pool)):
             yield
-        finally:
-            await end(task)
 
     async def tried(self, *, within_s: float) -> None:
         """Wait until the first comparison has succeeded, failed or timed out."""

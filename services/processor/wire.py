@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.service_name import Service
 from ringback.runtime import logs
-from ringback.runtime.ending import end
+from ringback.runtime.ending import in_background
 from ringback.runtime.exemplars import Exemplars
 from ringback.runtime.exposition import Exposition, Ping
 from ringback.runtime.process_registry import process_registry
@@ -91,10 +91,10 @@ async def _processor(
         )
         await stack.enter_async_context(exposition)
         if settings.housekeeping:
-            await stack.enter_async_context(_in_background(_housekeeping(settings, store), stop))
-        await stack.enter_async_context(_in_background(pause.run(), stop))
+            await stack.enter_async_context(_beside_main(_housekeeping(settings, store), stop))
+        await stack.enter_async_context(_beside_main(pause.run(), stop))
         await stack.enter_async_context(
-            _in_background(_heartbeat(settings, store, intake, pause).run(), stop)
+            _beside_main(_heartbeat(settings, store, intake, pause).run(), stop)
         )
         await stack.enter_async_context(intake)
         exposition.started()
@@ -196,13 +196,10 @@ def _recorder(  # ruff: ignore[too-many-positional-arguments]  # the parts of th
 
 
 @asynccontextmanager
-async def _in_background(
+async def _beside_main(
     work: Coroutine[None, None, None], stop: asyncio.Event
 ) -> AsyncGenerator[None, None]:
     """Run beside the main work. If it ends early, the process stops cleanly and logs why."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(lambda _: stop.set())
-    try:
+    async with in_background(work) as task:
+        task.add_done_callback(lambda _: stop.set())
         yield
-    finally:
-        await end(task)
