@@ -1,8 +1,10 @@
-"""Ends tasks, even if a cancellation gets lost."""
+"""Runs tasks in the background, and ends them even if a cancellation gets lost."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
 
 _CANCEL_AGAIN_S = 5.0
 """Longer than any task needs to clean up."""
@@ -35,3 +37,24 @@ async def in_background(
         yield task
     finally:
         await end(task)
+
+
+class BackgroundTask:
+    """Runs `_run` as a task while entered, then ends it."""
+
+    _task: asyncio.Task[None]
+
+    async def _run(self) -> None:
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await end(self._task)

@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from ringback.contract.envelope import Envelope
-from ringback.runtime.ending import end
+from ringback.runtime.ending import BackgroundTask
 from services.gateway.storage.breaker import Breaker
 from services.gateway.storage.result import PublishOutcome
 from services.gateway.storage.spool.database import SPOOL_ERRORS
@@ -54,7 +53,7 @@ class Instruments(Protocol):
     def failed(self) -> None: ...
 
 
-class Drainer:
+class Drainer(BackgroundTask):
     """Runs while entered. A webhook stays in the spool until the broker has confirmed it.
 
     `per_s` limits how many it publishes per second, since live webhooks come first. A webhook that
@@ -80,20 +79,6 @@ class Drainer:
         self._sequence = 0
         self._is_probing = False
         self._connections_lost = 0
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._task is not None
-        await end(self._task)
 
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time

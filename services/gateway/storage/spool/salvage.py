@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
-from ringback.runtime.ending import end
+from ringback.runtime.ending import BackgroundTask
 from services.gateway.storage.spool.database import SPOOL_ERRORS
 from services.gateway.storage.spool.page_reader import PageReader
 from services.gateway.storage.spool.quarantine import State, kept_files, mark_salvaged, read_mark
@@ -86,7 +85,7 @@ class Instruments(Protocol):
     def failed(self) -> None: ...
 
 
-class Salvager:
+class Salvager(BackgroundTask):
     """Runs while entered, beside the live webhooks.
 
     A file that was read completely is renamed, so that it is salvaged once. Failures are retried;
@@ -96,22 +95,8 @@ class Salvager:
     def __init__(self, spool: Spool, instruments: Instruments) -> None:
         self._spool = spool
         self._instruments = instruments
-        self._task: asyncio.Task[None] | None = None
         self.kept = 0
         """How many replaced files there are."""
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._task is not None
-        await end(self._task)
 
     async def _run(self) -> None:
         while True:
