@@ -26,37 +26,37 @@ def spool_settings(disk: "SpoolDisk") -> Mapping[str, str]:
     return {"RINGBACK_SPOOL_BYTES": str(_BOUND_BYTES)}
 
 
-class SpoolDisk:
-    """Inside this context `folder` is its own file system, if this user may mount one.
-
-    It is in memory: it shows the effects of a full disk, not the speed of a disk.
-    """
+class _Disk:
+    """Inside this context `folder` is its own file system, if this user may mount one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.is_own = False
 
     def fill(self) -> None:
-        """Leave no byte free. Only on its own file system."""
+        """Leave no room. Only on its own file system."""
         assert self.is_own, "nobody else's disk is filled"
         handle = os.open(self.folder / _FILLER, os.O_CREAT | os.O_WRONLY)
         try:
-            part = len(_CHUNK)
-            while part:
-                try:
-                    os.write(handle, _CHUNK[:part])
-                except OSError:
-                    part //= 2
+            self._fill(handle)
         finally:
             os.close(handle)
 
     def make_room(self) -> None:
         (self.folder / _FILLER).unlink(missing_ok=True)
 
+    def _fill(self, handle: int) -> None:
+        """Let the open file take all room."""
+        raise NotImplementedError
+
+    async def _mount(self) -> bool:
+        """Mount a file system on `folder`; False if that is impossible."""
+        raise NotImplementedError
+
     async def __aenter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            self.is_own = await _run("mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", self)
+            self.is_own = await self._mount()
         return self
 
     async def __aexit__(
@@ -66,59 +66,49 @@ class SpoolDisk:
         traceback: TracebackType | None,
     ) -> None:
         if self.is_own:
-            await _run("umount", "--lazy", self)
+            await _run("umount", "--lazy", str(self.folder))
 
 
-class BrokerDisk:
-    """Inside this context `folder` is its own file system in a sparse file, if possible.
+class SpoolDisk(_Disk):
+    """A file system in memory: it shows the effects of a full disk, not the speed of a disk."""
 
-    Not one in memory: filling it would use as much memory.
-    """
+    def _fill(self, handle: int) -> None:
+        part = len(_CHUNK)
+        while part:
+            try:
+                os.write(handle, _CHUNK[:part])
+            except OSError:
+                part //= 2
+
+    async def _mount(self) -> bool:
+        return await _run("mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(self.folder))
+
+
+class BrokerDisk(_Disk):
+    """A file system in a sparse file. Filling one in memory would use as much memory."""
 
     def __init__(self, folder: Path, image: Path) -> None:
-        self.folder = folder
-        self.is_own = False
+        super().__init__(folder)
         self._image = image
 
-    def fill(self) -> None:
-        """Leave no block free. Only on its own file system."""
-        assert self.is_own, "nobody else's disk is filled"
-        handle = os.open(self.folder / _FILLER, os.O_CREAT | os.O_WRONLY)
-        try:
-            part, size = _BROKER_BYTES, 0
-            while part >= os.fstatvfs(handle).f_frsize:
-                try:
-                    os.posix_fallocate(handle, size, part)
-                    size += part
-                except OSError:
-                    part //= 2
-        finally:
-            os.close(handle)
+    def _fill(self, handle: int) -> None:
+        part, size = _BROKER_BYTES, 0
+        while part >= os.fstatvfs(handle).f_frsize:
+            try:
+                os.posix_fallocate(handle, size, part)
+                size += part
+            except OSError:
+                part //= 2
 
-    def make_room(self) -> None:
-        (self.folder / _FILLER).unlink(missing_ok=True)
-
-    async def __aenter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            self._image.touch()
-            os.truncate(self._image, _BROKER_BYTES)
-            self.is_own = await _run("mkfs.ext4", "-q", "-m", "0", str(self._image)) and await _run(
-                "mount", "-o", "loop", str(self._image), self
-            )
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self.is_own:
-            await _run("umount", "--lazy", self)
+    async def _mount(self) -> bool:
+        image = str(self._image)
+        self._image.touch()
+        os.truncate(self._image, _BROKER_BYTES)
+        return await _run("mkfs.ext4", "-q", "-m", "0", image) and await _run(
+            "mount", "-o", "loop", image, str(self.folder)
+        )
 
 
-async def _run(*command: "str | SpoolDisk | BrokerDisk") -> bool:
-    words = [word if isinstance(word, str) else str(word.folder) for word in command]
-    done = await asyncio.to_thread(run_to_end, words, within_s=_MOUNT_S)
+async def _run(*command: str) -> bool:
+    done = await asyncio.to_thread(run_to_end, command, within_s=_MOUNT_S)
     return done.exit_code == 0
