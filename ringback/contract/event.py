@@ -1,7 +1,9 @@
 """The parts of an event that Ringback needs: its type and its call."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from ringback.contract.json_text import JsonText, NotJsonError, TooDeepError, keepable, read_json
@@ -64,6 +66,21 @@ def call_id_in(message: dict[str, Any]) -> str | None:
     if not isinstance(call_id, str) or not 0 < len(call_id) <= _LONGEST_CALL_ID:
         return None
     return keepable(call_id)
+
+
+def value_at(message: Mapping[str, Any], path: str) -> Any:
+    """The value at a path such as `call.customer.number`, or None."""
+    value: Any = message
+    for name in _names_in(path):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+@cache
+def _names_in(path: str) -> tuple[str, ...]:
+    return tuple(path.split("."))
 
 
 def message_in(document: dict[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
+from ringback.contract.event import value_at
 from ringback.handlers import Event
 from services.processor.event_values import (
     address_of,
     number_of,
     text_of,
     time_of,
-    value_at,
     word_of,
 )
 

@@ -2,9 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
 from ringback.contract.json_text import keepable
@@ -16,21 +14,6 @@ _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST_AFTER_NOW = timedelta(days=2)
 #: The units of an epoch time per second, and the number below which a time has that unit.
 _EPOCH_UNITS = ((1, 1e11), (1e3, 1e14), (1e6, 1e17), (1e9, 1e20))
-
-
-def value_at(message: Mapping[str, Any], path: str) -> Any:
-    """The value at a path such as `call.customer.number`, or None."""
-    value: Any = message
-    for name in _names_in(path):
-        if not isinstance(value, dict):
-            return None
-        value = value.get(name)
-    return value
-
-
-@cache
-def _names_in(path: str) -> tuple[str, ...]:
-    return tuple(path.split("."))
 
 
 def text_of(value: Any) -> str | None:

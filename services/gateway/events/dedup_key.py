@@ -17,6 +17,8 @@ from typing import Any
 
 import orjson
 
+from ringback.contract.event import value_at
+
 _SNAPSHOTS = ("call", "assistant", "phoneNumber")
 _PRESIGNED = "presigned"
 
@@ -66,14 +68,6 @@ Message = dict[str, Any]
 
 class MissingPartError(Exception):
     """A field that the key needs is missing in the message."""
-
-
-def value_at(message: Message, path: str) -> Any:
-    """The value at a path such as `call.id`, or None."""
-    value: Any = message
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
 
 
 def required(message: Message, *paths: str) -> str:
