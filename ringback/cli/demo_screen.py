@@ -25,7 +25,6 @@ _STYLES = {
 }
 _ID_LENGTH = 8
 _LONGEST_TEXT = 200
-_CALL_TITLE = "What the events made of the call: its row in voice_calls"
 
 
 def short_id(job_id: str) -> str:

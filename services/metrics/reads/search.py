@@ -18,7 +18,6 @@ MOST_ERRORS_LOOKED_AT = 5_000
 _WITH_ERROR = frozenset({Status.FAILED, Status.DEAD_LETTER})
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00Z")
 _MS = timedelta(milliseconds=1)
-_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
