@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.loop_thread import LoopThread
+from tests.unit.cli.hostile import Printing
 from tests.unit.metrics_client.scripted_service import ScriptedService, scripted_service
 
 
@@ -34,3 +35,9 @@ def service(
     monkeypatch.setenv("COLUMNS", "120")
     yield served
     loop_thread.run(stack.aclose())
+
+
+@pytest.fixture(params=["utf-8", "latin-1", "ascii"])
+def printing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Printing:
+    monkeypatch.setenv("COLUMNS", "3000")
+    return Printing(request.param, monkeypatch)

@@ -1,12 +1,17 @@
 """Untrusted values in every text of an answer."""
 
-from collections.abc import Iterator
+import io
+import re
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
+import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from ringback.local.console import never_fail_to_encode
 from ringback.metrics.message_field import descriptor_of, is_part, is_time, map_value
 from ringback.metrics.v1.annotations_pb2 import json_text
 from tests.unit.cli.metrics_answers import at
@@ -19,6 +24,7 @@ HOSTILE = f"{MARKUP} :smile: {ESCAPES}{DIRECTIONS}\u6f22\r\n{FORGED}\n{FORGED}"
 LONG = "w" * 10_000
 LEFT = {char for char in ESCAPES + DIRECTIONS if not char.isprintable()}
 _ITEMS = 2
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def hostile(message: Message, text: str = HOSTILE, *, deep: int = 4) -> Message:
@@ -58,3 +64,27 @@ def forgeries(printed: str) -> Iterator[str]:
     for line in printed.splitlines():
         if line.strip().startswith(FORGED):
             yield f"a line of its own: {line[:80]!r}"
+
+
+class Printing:
+    """Runs something on terminals of one encoding, and returns its result and its output."""
+
+    def __init__(self, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._encoding = encoding
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, act: Callable[[], object]) -> tuple[object, str, str]:
+        written = [io.BytesIO(), io.BytesIO()]
+        with self._monkeypatch.context() as patch:
+            for name, raw in zip(("stdout", "stderr"), written, strict=True):
+                patch.setattr(sys, name, io.TextIOWrapper(raw, self._encoding, write_through=True))
+            never_fail_to_encode()
+            returned = act()
+            told, complaint = (raw.getvalue().decode(self._encoding) for raw in written)
+        return returned, told, complaint
+
+
+def assert_harmless(text: str, *, shows: str = MARKUP) -> None:
+    plain = _STYLE.sub("", text)
+    assert not list(forgeries(plain))
+    assert shows in plain

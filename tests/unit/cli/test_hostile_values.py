@@ -2,16 +2,11 @@
 
 import io
 import os
-import re
 import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
-from uuid import UUID
 
 import grpc
 import orjson
@@ -20,37 +15,27 @@ from cyclopts import App
 
 import ringback.cli
 from ringback.cli.app import build_app, run
-from ringback.cli.demo_plan import acts_of
-from ringback.cli.demo_screen import call_table, deliveries_table, explanations
-from ringback.cli.demo_watch import Sighting, _sighting  # ruff: ignore[import-private-name]
-from ringback.cli.rates import Rates
-from ringback.cli.service_health import service_health
-from ringback.cli.status_screen import services_table
-from ringback.cli.terminal import complain, out
-from ringback.cli.topology_prune import _told  # ruff: ignore[import-private-name]
-from ringback.cli.watch_screen import screen
-from ringback.contract.ladder import Ladder
-from ringback.contract.status import Status
-from ringback.local.console import never_fail_to_encode
-from ringback.local.log_follow import worth_showing
-from ringback.local.screen import Screen
+from ringback.cli.terminal import complain
 from ringback.metrics.v1 import admin_service_pb2 as admin
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
 from ringback.metrics.v1.delivery_pb2 import DeliveryStatus
-from ringback.runtime.rung_removal import OldRungs
-from tests.support.loop_thread import LoopThread
-from tests.unit.cli.hostile import FORGED, HOSTILE, LONG, MARKUP, forgeries, hostile
-from tests.unit.cli.test_trace import JOB, attempt, line, of, span
+from tests.unit.cli.hostile import (
+    FORGED,
+    HOSTILE,
+    LONG,
+    MARKUP,
+    Printing,
+    assert_harmless,
+    hostile,
+)
+from tests.unit.cli.test_trace import JOB
 from tests.unit.metrics_client.scripted_service import (
     LastAnswerError,
     RefusedError,
     ScriptedService,
 )
 
-LADDER = Ladder.parse("2s,4s,8s")
-ENCODINGS = ["utf-8", "latin-1", "ascii"]
 REASON = ["--reason", "Why."]
-_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def stream(message: Any) -> Callable[[Any], Any]:
@@ -144,42 +129,12 @@ def test_no_command_and_no_screen_is_left_out() -> None:
     assert {path.stem.removesuffix("_screen") for path in folder.glob("*_screen.py")} == SCREENS
 
 
-class Printing:
-    """Runs something on terminals of one encoding, and returns its result and its output."""
-
-    def __init__(self, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._encoding = encoding
-        self._monkeypatch = monkeypatch
-
-    def __call__(self, act: Callable[[], object]) -> tuple[object, str, str]:
-        written = [io.BytesIO(), io.BytesIO()]
-        with self._monkeypatch.context() as patch:
-            for name, raw in zip(("stdout", "stderr"), written, strict=True):
-                patch.setattr(sys, name, io.TextIOWrapper(raw, self._encoding, write_through=True))
-            never_fail_to_encode()
-            returned = act()
-            told, complaint = (raw.getvalue().decode(self._encoding) for raw in written)
-        return returned, told, complaint
-
-
-@pytest.fixture(params=ENCODINGS)
-def printing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Printing:
-    monkeypatch.setenv("COLUMNS", "3000")
-    return Printing(request.param, monkeypatch)
-
-
 @pytest.fixture(params=["pipe", "terminal"])
 def _terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The output is a pipe, or a terminal with colours."""
     if request.param == "terminal":
         monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("TERM", "xterm")
-
-
-def assert_harmless(text: str, *, shows: str = MARKUP) -> None:
-    plain = _STYLE.sub("", text)
-    assert not list(forgeries(plain))
-    assert shows in plain
 
 
 @pytest.mark.usefixtures("_terminal")
@@ -261,138 +216,6 @@ def test_many_retries_are_text(service: ScriptedService, printing: Printing) -> 
     service.answer = stream(answer)
 
     _, told, _ = printing(lambda: run(["dead", "retry", "--all", "--yes", *REASON]))
-
-    assert_harmless(told)
-
-
-def test_what_watch_shows_is_text(printing: Printing) -> None:
-    """Names of queues, checks, and who paused."""
-    health = metrics.GetQueueHealthResponse()
-    hostile(health, MARKUP)
-    health.processing.paused = True
-
-    _, told, _ = printing(lambda: out().print(screen(health, Rates())))
-
-    assert_harmless(told)
-
-
-def test_spans_are_text(
-    printing: Printing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Names, attributes, ids and errors."""
-    attributes = of(JOB, event_type=HOSTILE, duplicate_of=HOSTILE)
-    spans = [
-        span(HOSTILE, "f/1", 0, 1, kind="SERVER", attributes=attributes, error=HOSTILE),
-        attempt(1, "f/2/1", 3, 10, JOB, outcome=HOSTILE),
-    ]
-    path = tmp_path / "spans.jsonl"
-    path.write_bytes(line(*spans))
-    monkeypatch.setenv("RINGBACK_TRACE_FILE", str(path))
-
-    status, told, _ = printing(lambda: run(["trace", JOB]))
-    refused, _, complaint = printing(lambda: run(["trace", HOSTILE]))
-
-    assert (status, refused) == (0, 1)
-    assert_harmless(told)
-    assert not list(forgeries(complaint))
-
-
-class _Hostile(BaseHTTPRequestHandler):
-    body = b""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        self.send_response(503 if self.path == "/readyz" or b"detail" in self.body else 200)
-        self.send_header("Content-Length", str(len(self.body)))
-        self.end_headers()
-        self.wfile.write(self.body)
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    """An HTTP server that answers with the body of its handler; its address."""
-    served = ThreadingHTTPServer(("127.0.0.1", 0), _Hostile)
-    Thread(target=served.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{served.server_port}"
-    served.shutdown()
-    served.server_close()
-
-
-@pytest.mark.parametrize("body", [{"detail": HOSTILE}, {"jobId": HOSTILE}])
-def test_what_the_gateway_answers_is_text(
-    printing: Printing, server: str, body: dict[str, str]
-) -> None:
-    """A reason is shown; an invalid job id is rejected."""
-    _Hostile.body = orjson.dumps(body)
-
-    status, told, _ = printing(lambda: run(["send", "hang", "--url", server]))
-
-    assert status == 1
-    assert_harmless(told, shows=MARKUP if "detail" in body else "200 without a job id")
-
-
-def test_the_checks_of_a_service_are_text(
-    printing: Printing, server: str, loop_thread: LoopThread
-) -> None:
-    """As `status` shows them."""
-    _Hostile.body = orjson.dumps({"checks": {HOSTILE: False}})
-    health = loop_thread.run(service_health("gateway", server))
-
-    _, told, _ = printing(lambda: out().print(services_table([health])))
-
-    assert_harmless(told)
-
-
-def test_what_the_demo_shows_is_text(printing: Printing) -> None:
-    """The last error, and the row of the call."""
-    acts = acts_of(LADDER, run="0" * 16, now_ms=1_795_478_400_000)
-    now = datetime.now(UTC)
-    row: dict[str, Any] = {
-        "id": UUID(JOB), "org_id": UUID(JOB), "status": Status.DEAD_LETTER, "attempts": 1,
-        "max_attempts": 4, "last_attempt_at": now, "error_class": HOSTILE,
-        "error_message": HOSTILE, "now": now,
-    }  # fmt: skip
-    seen: dict[str, Sighting] = {JOB: _sighting(row, 4)}  # type: ignore[arg-type]  # as a record
-    ids = [JOB] * len(acts)
-
-    parts = [
-        deliveries_table(acts, ids, seen, LADDER),
-        *explanations(acts, ids, seen),
-        call_table({"transcript": HOSTILE}),  # type: ignore[arg-type]  # as a record
-    ]
-
-    _, told, _ = printing(lambda: out().print(*parts))
-
-    assert_harmless(told)
-
-
-def test_names_of_queues_are_text(printing: Printing) -> None:
-    """Any user with permissions at the broker can name them."""
-    found = OldRungs(empty=(HOSTILE,), held={HOSTILE: 1})
-
-    _, told, _ = printing(lambda: _told(out(), found, "deleted"))
-
-    assert_harmless(told)
-
-
-def test_the_log_that_up_follows_is_text(printing: Printing) -> None:
-    """Event types and errors come from senders and handlers."""
-    failed = {"level": "warning", "event": "attempt.failed", "error": HOSTILE[:60], "n": MARKUP}
-    finished = {"level": "info", "event": "attempt.finished", "event_type": HOSTILE}
-
-    def follow() -> None:
-        for entry in (failed, finished):
-            shown = worth_showing("processor", orjson.dumps(entry).decode())
-            assert shown is not None
-            Screen().log(shown)
-
-    _, told, _ = printing(follow)
 
     assert_harmless(told)
 
