@@ -7,14 +7,11 @@ from contextlib import asynccontextmanager
 
 from aiohttp import StreamReader, web
 
-from ringback.runtime.connections import Connections, CutFor
+from ringback.runtime.connections import NO_IDLE_TIMEOUT_S, Connections, CutFor
 from ringback.runtime.ending import in_background
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-_SWEEP_S = 1.0
-_FAR_AWAY_S = 86_400.0
-"""Disable aiohttp's own keep-alive limit: `Connections` decides how long a connection may wait."""
 _BAD_REQUEST = 400
 
 
@@ -75,7 +72,7 @@ async def bounded_server(
             connections.ends(request.protocol, accepted=accepted)  # type: ignore[arg-type]  # ours
         return response
 
-    async with in_background(_keep_sweeping(connections)):
+    async with in_background(connections.keep_cutting_slow()):
         yield _Server(answered, connections, handler, handler_cancellation=handler_cancellation)
 
 
@@ -93,7 +90,7 @@ class _Server(web.Server):
             handler_cancellation=handler_cancellation,
             access_log=None,
             logger=logging.getLogger("ringback.http"),
-            keepalive_timeout=_FAR_AWAY_S,
+            keepalive_timeout=NO_IDLE_TIMEOUT_S,
         )
         self._limits = connections
         self._handler = handler
@@ -102,9 +99,3 @@ class _Server(web.Server):
         return self._handler(
             self, limits=self._limits, loop=asyncio.get_running_loop(), **self._kwargs
         )
-
-
-async def _keep_sweeping(connections: Connections) -> None:
-    while True:
-        await asyncio.sleep(_SWEEP_S)
-        connections.cut_slow()

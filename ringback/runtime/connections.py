@@ -24,6 +24,12 @@ KNOWN_WAITS_S = 650.0
 """Longer than load balancers keep idle connections; Google's keep them for 600 s."""
 
 
+NO_IDLE_TIMEOUT_S = 86_400.0
+"""For aiohttp's own idle timeout, because `Connections` decides how long a connection may wait."""
+
+_CUT_SLOW_EVERY_S = 1.0
+
+
 class CutFor(StrEnum):
     """Why we closed a connection before it sent a request."""
 
@@ -150,8 +156,14 @@ class Connections:
         self._lingering.add(connection)
         return True
 
+    async def keep_cutting_slow(self) -> None:
+        """Close slow connections once a second, until cancelled."""
+        while True:
+            await asyncio.sleep(_CUT_SLOW_EVERY_S)
+            self.cut_slow()
+
     def cut_slow(self) -> None:
-        """Close connections that have waited too long. Call this regularly."""
+        """Close connections that have waited too long."""
         now = self._clock()
         for since, longest_s in (
             (self._strangers_since, STRANGER_WAITS_S),

@@ -9,7 +9,12 @@ from itertools import islice
 
 from aiohttp import StreamReader, web
 
-from ringback.runtime.connections import LONGEST_HEAD_BYTES, Connections, CutFor
+from ringback.runtime.connections import (
+    LONGEST_HEAD_BYTES,
+    NO_IDLE_TIMEOUT_S,
+    Connections,
+    CutFor,
+)
 from services.gateway.http import rejection
 from services.gateway.http.rejection import Rejection, problem_response, raw_response
 from services.gateway.http.request_head import (
@@ -27,9 +32,6 @@ _Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _LINGER_S = 2.0
 """How long to read and discard the rest of a rejected body, so that a sender that is still sending
 sees the response."""
-
-_NEVER_S = 86_400.0
-"""Disables aiohttp's own idle timeout; `Connections` has it."""
 
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 """The end of a chunked body without trailers."""
@@ -58,7 +60,7 @@ class HttpConnection(web.RequestHandler):
             server,
             loop=asyncio.get_running_loop(),
             logger=logging.getLogger("ringback.http"),
-            keepalive_timeout=_NEVER_S,
+            keepalive_timeout=NO_IDLE_TIMEOUT_S,
             lingering_time=_LINGER_S,
             max_line_size=LONGEST_HEAD_BYTES,
             max_field_size=LONGEST_HEAD_BYTES,

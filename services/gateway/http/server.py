@@ -17,7 +17,6 @@ from services.gateway.webhook import AcceptedWebhook
 
 Handle = Callable[[web.BaseRequest], Awaitable[AcceptedWebhook | Rejection]]
 
-_CHECK_SLOW_EVERY_S = 1.0
 _SHUTDOWN_TIMEOUT_S = 0.5
 """How long requests that outlast the drain timeout have to finish after they are cancelled."""
 
@@ -83,7 +82,7 @@ class Server:
             await runner.cleanup()
             raise
         self._runner = runner
-        self._slow_check = asyncio.create_task(self._close_slow_connections())
+        self._slow_check = asyncio.create_task(self._connections.keep_cutting_slow())
         return self
 
     async def __aexit__(
@@ -136,11 +135,6 @@ class Server:
         if not is_whole and not self._connections.may_linger(connection):
             connection.skip_lingering()
         return problem_response(rejection, close=not is_whole)
-
-    async def _close_slow_connections(self) -> None:
-        while True:
-            await asyncio.sleep(_CHECK_SLOW_EVERY_S)
-            self._connections.cut_slow()
 
 
 def _accepted_response(webhook: AcceptedWebhook) -> web.Response:
