@@ -46,16 +46,16 @@ def _show(
 
 @delivery.command(name="run")
 def _run(job: str, /, *, reason: str, asked: Asked = USUAL) -> None:
-    """Run a webhook that ended as a duplicate, although it was not a copy, as a new webhook.
+    """Run a duplicate after all, as a new webhook, because it was not a copy.
 
-    The webhook of which it was taken for a copy stays as it is.
+    The first webhook does not change.
 
     Parameters
     ----------
     job
         The job id of the duplicate.
     reason
-        Why, for those who look later.
+        Why; it is recorded with the run.
     """
     asyncio.run(_run_duplicate(job, reason, asked))
 
