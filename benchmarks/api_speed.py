@@ -145,16 +145,16 @@ async def _measures(
 @asynccontextmanager
 async def _callers(stack: BenchStack) -> AsyncGenerator[list[Caller], None]:
     """The metrics service, and two callers."""
-    grpc_port, rest_port, exposition_port = free_ports(3)
+    grpc_port, rest_port, observability_port = free_ports(3)
     secret = secrets.token_hex(32)
     service = stack.process(
         "services.metrics",
-        ready_url=f"http://127.0.0.1:{exposition_port}/readyz",
+        ready_url=f"http://127.0.0.1:{observability_port}/readyz",
         RINGBACK_DATABASE_URL=f"{stack.database_url}?role=ringback_metrics",
         RINGBACK_METRICS_HOST="127.0.0.1",
         RINGBACK_METRICS_GRPC_PORT=str(grpc_port),
         RINGBACK_METRICS_REST_PORT=str(rest_port),
-        RINGBACK_METRICS_EXPOSITION_PORT=str(exposition_port),
+        RINGBACK_METRICS_OBSERVABILITY_PORT=str(observability_port),
         RINGBACK_JWT_SECRET=secret,
     )
     unlimited = [("grpc.max_receive_message_length", -1)]

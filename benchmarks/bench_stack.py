@@ -13,7 +13,7 @@ from pathlib import Path
 import aio_pika
 import aiohttp
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.child import Child
 from ringback.local.database import PrivateDatabase
@@ -87,7 +87,7 @@ async def bench_stack(data: Path | None = None) -> AsyncGenerator[BenchStack, No
         stack.push_async_callback(database.stop)
         await database.ensure_database("ringback")
         await migrate(database.url())
-        await topology.apply(broker.amqp_url(), Ladder.parse("2s,4s,8s"))
+        await topology.apply(broker.amqp_url(), RetrySchedule.parse("2s,4s,8s"))
         yield BenchStack(broker.amqp_url(), database.url(), folder)
 
 

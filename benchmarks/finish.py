@@ -44,7 +44,7 @@ async def measure_finishing(
     connection = await asyncpg.connect(stack.database_url)
     processor = stack.process(
         "services.processor",
-        RINGBACK_PROCESSOR_EXPOSITION_PORT=str(port),
+        RINGBACK_PROCESSOR_OBSERVABILITY_PORT=str(port),
         RINGBACK_PREFETCH=str(prefetch),
         RINGBACK_VOICE_CALLS="false",
     )

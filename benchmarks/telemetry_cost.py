@@ -73,12 +73,12 @@ async def measure(
 
 
 async def _cost(stack: BenchStack, options: AcceptOptions, env: dict[str, str]) -> Cost:
-    port, exposition_port = free_ports(2)
+    port, observability_port = free_ports(2)
     gateway = stack.process(
         "services.gateway",
-        ready_url=f"http://127.0.0.1:{exposition_port}/readyz",
+        ready_url=f"http://127.0.0.1:{observability_port}/readyz",
         RINGBACK_GATEWAY_PORT=str(port),
-        RINGBACK_GATEWAY_EXPOSITION_PORT=str(exposition_port),
+        RINGBACK_GATEWAY_OBSERVABILITY_PORT=str(observability_port),
         RINGBACK_ALLOW_UNAUTHENTICATED="true",
         **env,
     )

@@ -10,7 +10,7 @@ from chaos.faults import (
     days,
     disk,
     handlers,
-    ladder,
+    schedule,
     network,
     processes,
     spool,
@@ -19,7 +19,7 @@ from chaos.faults import (
 ALL: tuple[Fault, ...] = (
     *processes.FAULTS,
     *broker.FAULTS,
-    *ladder.FAULTS,
+    *schedule.FAULTS,
     *database.FAULTS,
     *days.FAULTS,
     *network.FAULTS,

@@ -23,8 +23,8 @@ class Replica:
         return f"http://{LOOPBACK}:{self.ports.gateway}/api/webhooks/vapi"
 
     @property
-    def exposition_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.service.spec.exposition_port}"
+    def observability_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.service.spec.observability_port}"
 
     @property
     def grpc_address(self) -> str:

@@ -15,7 +15,7 @@ from chaos.fault_proxy import FaultProxy
 from chaos.nodes import Nodes, running_nodes
 from chaos.spool_disk import BrokerDisk, SpoolDisk, spool_settings
 from chaos.supervised import Supervised
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import LOOPBACK, ServicePorts
@@ -29,7 +29,7 @@ from ringback.runtime import topology
 from ringback.runtime.migrate import migrate
 from ringback.runtime.queries import load
 
-LADDER = Ladder.parse("500ms,1s,2s")
+SCHEDULE = RetrySchedule.parse("500ms,1s,2s")
 ATTEMPT_TIMEOUT_S = 10.0
 _ROOT = Path(__file__).parents[1]
 _READY_WITHIN_S = 60.0
@@ -144,7 +144,7 @@ async def running_stage(folder: Path, *, is_measured: bool = False) -> AsyncGene
 async def _prepare(nodes: Nodes) -> None:
     await nodes.database.ensure_database("ringback")
     await migrate(nodes.database.url())
-    await topology.apply(nodes.broker.amqp_url(), LADDER)
+    await topology.apply(nodes.broker.amqp_url(), SCHEDULE)
     await install(nodes.database.url())
 
 
@@ -161,7 +161,7 @@ def _surroundings(folder: Path, nodes: Nodes, amqp_url: str, database_url: str) 
     foreign = {name: text for name, text in os.environ.items() if not name.startswith("RINGBACK_")}
     ours = {
         "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path]),
-        "RINGBACK_RETRY_LADDER": str(LADDER),
+        "RINGBACK_RETRY_SCHEDULE": str(SCHEDULE),
         "RINGBACK_HANDLERS": "chaos.handlers",
         "RINGBACK_ATTEMPT_TIMEOUT_S": f"{ATTEMPT_TIMEOUT_S:g}",
         "RINGBACK_TRACE_FILE": "",

@@ -73,11 +73,11 @@ class Supervised:
         self.running.child.send_group(signal.SIGCONT)
 
     async def is_ready(self) -> bool:
-        return await is_ready(self.spec.exposition_port)
+        return await is_ready(self.spec.observability_port)
 
     async def is_live(self) -> bool:
         """Probe liveness as a cluster does: it fails if the process does not answer in a second."""
-        return await answers_ok(self.spec.exposition_port, "/livez", timeout_s=_LIVE_WITHIN_S)
+        return await answers_ok(self.spec.observability_port, "/livez", timeout_s=_LIVE_WITHIN_S)
 
     async def ready(self, *, within_s: float) -> None:
         """Wait until it is ready, in this run or a later one; raises LocalStackError."""

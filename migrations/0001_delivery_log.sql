@@ -25,7 +25,7 @@ CREATE TABLE webhook_delivery_log (
     error_class     text,
     call_id         text,
     dedup_key       text,
-    gateway_life    uuid,
+    gateway_instance_id    uuid,
     duplicate_of    uuid,
     retry_of        uuid,
     retried_as      uuid,
@@ -80,9 +80,9 @@ CREATE INDEX webhook_inbox_claimed_at ON webhook_inbox USING brin (claimed_at);
 
 -- What each life of a gateway says it accepted, to be held against the rows of that life.
 CREATE TABLE webhook_gateway_ledger (
-    gateway_life uuid NOT NULL,
+    gateway_instance_id uuid NOT NULL,
     written_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     accepted     bigint NOT NULL
 );
 
-CREATE INDEX webhook_gateway_ledger_life ON webhook_gateway_ledger (gateway_life, accepted);
+CREATE INDEX webhook_gateway_ledger_instance ON webhook_gateway_ledger (gateway_instance_id, accepted);

@@ -1,5 +1,5 @@
 -- How an attempt begins and ends in the log. Each function takes parallel arrays, one element per
--- webhook in hand, no webhook twice, and is one transaction unless its caller has begun one.
+-- webhook in flight, no webhook twice, and is one transaction unless its caller has begun one.
 --
 -- Locks are taken in one order everywhere (attempts, claims, new rows of the log, rows that are
 -- there; each sorted), so that two batches never wait for each other in a circle.
@@ -12,7 +12,7 @@ SET LOCAL lock_timeout = '4s';
 
 -- A busy gateway writes its pending rows with an empty object for a payload, and whoever ends the
 -- attempt puts it in. No event is that small, and the size of a stored value is known unread.
-CREATE FUNCTION webhook_has_payload(event_data jsonb) RETURNS boolean
+CREATE FUNCTION webhook_has_payload(event_data jsonb) REQUEUES boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT pg_column_size(event_data) > 8
 $$;
@@ -21,19 +21,19 @@ $$;
 CREATE FUNCTION ensure_webhook_rows(
     ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[],
     altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[],
-    gateway_lives uuid[], retries_of uuid[],
+    gateway_instance_ids uuid[], retries_of uuid[],
     only_ids uuid[]
-) RETURNS void
+) REQUEUES void
 LANGUAGE sql AS $$
     INSERT INTO webhook_delivery_log (
         id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
-        created_at, call_id, dedup_key, gateway_life, retry_of)
+        created_at, call_id, dedup_key, gateway_instance_id, retry_of)
     SELECT w.id, w.org_id, w.endpoint_id, w.event_type, w.event_data::jsonb, w.altered, 'pending',
-           w.max_attempts, webhook_created_at(w.id), w.call_id, w.dedup_key, w.gateway_life, w.retry_of
+           w.max_attempts, webhook_created_at(w.id), w.call_id, w.dedup_key, w.gateway_instance_id, w.retry_of
     FROM unnest(ids, org_ids, endpoint_ids, event_types, event_data, altered, max_attempts,
-                call_ids, dedup_keys, gateway_lives, retries_of)
+                call_ids, dedup_keys, gateway_instance_ids, retries_of)
         AS w (id, org_id, endpoint_id, event_type, event_data, altered, max_attempts,
-              call_id, dedup_key, gateway_life, retry_of)
+              call_id, dedup_key, gateway_instance_id, retry_of)
     WHERE w.id = ANY (only_ids)
     ORDER BY w.id
     ON CONFLICT DO NOTHING
@@ -44,7 +44,7 @@ $$;
 --
 -- The owner is read by a second statement: in one, a claim committed a moment ago is not seen.
 CREATE FUNCTION claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[])
-RETURNS TABLE (delivery_id uuid, owner_id uuid)
+REQUEUES TABLE (delivery_id uuid, owner_id uuid)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     INSERT INTO webhook_inbox (org_id, dedup_key, delivery_id)
@@ -68,8 +68,8 @@ $$;
 CREATE FUNCTION begin_webhook_attempts(
     p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[],
     p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[],
-    p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]
-) RETURNS TABLE (delivery_id uuid, recorded_outcome text, duplicate_of uuid)
+    p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]
+) REQUEUES TABLE (delivery_id uuid, recorded_outcome text, duplicate_of uuid)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     first_id uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
@@ -83,7 +83,7 @@ BEGIN
 
     PERFORM ensure_webhook_rows(
         p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered, p_max_attempts,
-        p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of,
+        p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of,
         ARRAY(SELECT u FROM unnest(p_ids) AS u
               EXCEPT
               SELECT id FROM webhook_delivery_log
@@ -132,8 +132,8 @@ CREATE FUNCTION finish_webhook_attempts(
     p_trace_ids text[], p_span_ids text[],
     p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[],
     p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[],
-    p_gateway_lives uuid[], p_retries_of uuid[]
-) RETURNS TABLE (delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+    p_gateway_instance_ids uuid[], p_retries_of uuid[]
+) REQUEUES TABLE (delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     first_id   uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
@@ -185,7 +185,7 @@ BEGIN
     IF cardinality(missing) > 0 THEN
         PERFORM ensure_webhook_rows(
             p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
-            p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of, missing);
+            p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of, missing);
     END IF;
     PERFORM move_webhooks(
         fresh, duplicates, owners, p_ids, p_attempts, p_outcomes, p_ended_at,
@@ -209,7 +209,7 @@ CREATE FUNCTION move_webhooks(
     p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamptz[],
     p_error_classes text[], p_error_messages text[], p_max_attempts integer[],
     p_event_data text[], p_altered boolean[]
-) RETURNS void
+) REQUEUES void
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     first_id uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u LIMIT 1);
@@ -256,8 +256,8 @@ CREATE FUNCTION record_webhook_dead_letters(
     p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[],
     p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[],
     p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[],
-    p_gateway_lives uuid[], p_retries_of uuid[]
-) RETURNS TABLE (delivery_id uuid, attempts integer, error_class text, error_message text)
+    p_gateway_instance_ids uuid[], p_retries_of uuid[]
+) REQUEUES TABLE (delivery_id uuid, attempts integer, error_class text, error_message text)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     first_id uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
@@ -265,7 +265,7 @@ DECLARE
 BEGIN
     PERFORM ensure_webhook_rows(
         p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered, p_max_attempts,
-        p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of,
+        p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of,
         ARRAY(SELECT u FROM unnest(p_ids) AS u
               EXCEPT
               SELECT id FROM webhook_delivery_log

@@ -38,7 +38,7 @@ INSERT INTO webhook_processing DEFAULT VALUES;
 -- To pause what is paused changes nothing: the row still says who did it, when and why.
 CREATE FUNCTION set_webhook_processing(
     p_paused boolean, p_actor text, p_role text, p_reason text
-) RETURNS webhook_processing
+) REQUEUES webhook_processing
 LANGUAGE plpgsql AS $$
 DECLARE
     standing webhook_processing;
@@ -66,25 +66,25 @@ $$;
 CREATE UNLOGGED TABLE webhook_processors (
     id         uuid PRIMARY KEY,
     prefetch   integer NOT NULL CHECK (prefetch > 0),
-    in_hand    integer NOT NULL CHECK (in_hand BETWEEN 0 AND prefetch),
+    in_flight    integer NOT NULL CHECK (in_flight BETWEEN 0 AND prefetch),
     is_paused  boolean NOT NULL,
     started_at timestamptz NOT NULL,
     seen_at    timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
 COMMENT ON COLUMN webhook_processors.id IS 'One per life of a process.';
-COMMENT ON COLUMN webhook_processors.in_hand IS 'Webhooks taken from the broker and not answered yet.';
+COMMENT ON COLUMN webhook_processors.in_flight IS 'Webhooks taken from the broker and not answered yet.';
 COMMENT ON COLUMN webhook_processors.is_paused IS 'Whether it has noticed a pause.';
 
 -- Writes the row of a processor, and deletes what others left behind more than a day ago.
 CREATE FUNCTION note_webhook_processor(
-    p_id uuid, p_prefetch integer, p_in_hand integer, p_is_paused boolean, p_started_at timestamptz
-) RETURNS void
+    p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamptz
+) REQUEUES void
 LANGUAGE sql AS $$
-    INSERT INTO webhook_processors AS p (id, prefetch, in_hand, is_paused, started_at, seen_at)
-    VALUES (p_id, p_prefetch, p_in_hand, p_is_paused, p_started_at, clock_timestamp())
+    INSERT INTO webhook_processors AS p (id, prefetch, in_flight, is_paused, started_at, seen_at)
+    VALUES (p_id, p_prefetch, p_in_flight, p_is_paused, p_started_at, clock_timestamp())
     ON CONFLICT (id) DO UPDATE
-    SET in_hand = excluded.in_hand, is_paused = excluded.is_paused, seen_at = excluded.seen_at;
+    SET in_flight = excluded.in_flight, is_paused = excluded.is_paused, seen_at = excluded.seen_at;
 
     DELETE FROM webhook_processors WHERE id IN (
         SELECT id FROM webhook_processors WHERE seen_at < clock_timestamp() - interval '1 day'

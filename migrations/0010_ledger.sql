@@ -7,7 +7,7 @@
 SET LOCAL lock_timeout = '4s';
 
 CREATE TABLE webhook_gateway_rows_deltas (
-    gateway_life uuid NOT NULL,
+    gateway_instance_id uuid NOT NULL,
     inserted     integer NOT NULL
 ) WITH (
     autovacuum_vacuum_scale_factor = 0,
@@ -19,21 +19,21 @@ CREATE TABLE webhook_gateway_rows_deltas (
 );
 
 CREATE TABLE webhook_gateway_rows (
-    gateway_life uuid PRIMARY KEY,
+    gateway_instance_id uuid PRIMARY KEY,
     inserted     bigint NOT NULL
 ) WITH (fillfactor = 50);
 
 COMMENT ON TABLE webhook_gateway_rows IS
     'Rows of the log by the life of the gateway that accepted them, dropped ones included.';
 
-CREATE FUNCTION webhook_gateway_rows_after_insert() RETURNS trigger
+CREATE FUNCTION webhook_gateway_rows_after_insert() REQUEUES trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     INSERT INTO webhook_gateway_rows_deltas
-    SELECT gateway_life, count(*)
+    SELECT gateway_instance_id, count(*)
     FROM new_rows
-    WHERE retry_of IS NULL AND gateway_life IS NOT NULL
-    GROUP BY gateway_life;
+    WHERE retry_of IS NULL AND gateway_instance_id IS NOT NULL
+    GROUP BY gateway_instance_id;
     RETURN NULL;
 END
 $$;
@@ -43,7 +43,7 @@ REFERENCING NEW TABLE AS new_rows
 FOR EACH STATEMENT EXECUTE FUNCTION webhook_gateway_rows_after_insert();
 
 -- Moves all deltas into the sums; no more than one session at a time does. Lives are few.
-CREATE FUNCTION fold_webhook_gateway_rows() RETURNS void
+CREATE FUNCTION fold_webhook_gateway_rows() REQUEUES void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtext('fold_webhook_gateway_rows')) THEN
@@ -53,8 +53,8 @@ BEGIN
         DELETE FROM webhook_gateway_rows_deltas RETURNING *
     )
     INSERT INTO webhook_gateway_rows AS rows
-    SELECT gateway_life, sum(inserted) FROM folded GROUP BY gateway_life ORDER BY gateway_life
-    ON CONFLICT (gateway_life) DO UPDATE SET inserted = rows.inserted + excluded.inserted;
+    SELECT gateway_instance_id, sum(inserted) FROM folded GROUP BY gateway_instance_id ORDER BY gateway_instance_id
+    ON CONFLICT (gateway_instance_id) DO UPDATE SET inserted = rows.inserted + excluded.inserted;
 END
 $$;
 
@@ -63,30 +63,30 @@ $$;
 -- before it said so, does not make up for another.
 --
 -- From life to life by the index: the ledger has a row for each second in which one accepted.
-CREATE FUNCTION webhook_ledger() RETURNS TABLE (accepted bigint, deficit bigint)
+CREATE FUNCTION webhook_ledger() REQUEUES TABLE (accepted bigint, deficit bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH RECURSIVE lives AS (
-        (SELECT gateway_life FROM webhook_gateway_ledger ORDER BY gateway_life LIMIT 1)
+        (SELECT gateway_instance_id FROM webhook_gateway_ledger ORDER BY gateway_instance_id LIMIT 1)
         UNION ALL
-        SELECT (SELECT ledger.gateway_life FROM webhook_gateway_ledger AS ledger
-                WHERE ledger.gateway_life > lives.gateway_life
-                ORDER BY ledger.gateway_life LIMIT 1)
-        FROM lives WHERE lives.gateway_life IS NOT NULL
+        SELECT (SELECT ledger.gateway_instance_id FROM webhook_gateway_ledger AS ledger
+                WHERE ledger.gateway_instance_id > lives.gateway_instance_id
+                ORDER BY ledger.gateway_instance_id LIMIT 1)
+        FROM lives WHERE lives.gateway_instance_id IS NOT NULL
     ), said AS (
-        SELECT newest.gateway_life, newest.accepted
+        SELECT newest.gateway_instance_id, newest.accepted
         FROM lives
         CROSS JOIN LATERAL (
-            SELECT gateway_life, accepted, written_at FROM webhook_gateway_ledger AS ledger
-            WHERE ledger.gateway_life = lives.gateway_life
+            SELECT gateway_instance_id, accepted, written_at FROM webhook_gateway_ledger AS ledger
+            WHERE ledger.gateway_instance_id = lives.gateway_instance_id
             ORDER BY ledger.accepted DESC LIMIT 1
         ) AS newest
         WHERE newest.written_at > clock_timestamp() - interval '48 hours'
     ), counted AS (
         SELECT said.accepted,
                coalesce((SELECT rows.inserted FROM webhook_gateway_rows AS rows
-                         WHERE rows.gateway_life = said.gateway_life), 0)
+                         WHERE rows.gateway_instance_id = said.gateway_instance_id), 0)
                + coalesce((SELECT sum(delta.inserted) FROM webhook_gateway_rows_deltas AS delta
-                           WHERE delta.gateway_life = said.gateway_life), 0) AS inserted
+                           WHERE delta.gateway_instance_id = said.gateway_instance_id), 0) AS inserted
         FROM said
     )
     SELECT coalesce(sum(counted.accepted), 0)::bigint,
@@ -95,23 +95,23 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- The sums of a life are of use for as long as its ledger.
-CREATE OR REPLACE FUNCTION prune_webhook_ledger(retention_days integer) RETURNS void
+CREATE OR REPLACE FUNCTION prune_webhook_ledger(retention_days integer) REQUEUES void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     DELETE FROM webhook_gateway_ledger AS older
     USING webhook_gateway_ledger AS newer
-    WHERE newer.gateway_life = older.gateway_life AND newer.accepted > older.accepted
+    WHERE newer.gateway_instance_id = older.gateway_instance_id AND newer.accepted > older.accepted
       AND older.written_at < now() - interval '1 day';
     DELETE FROM webhook_gateway_ledger
     WHERE written_at < now() - make_interval(days => greatest(retention_days, 1));
     DELETE FROM webhook_gateway_rows AS rows
-    WHERE rows.gateway_life
+    WHERE rows.gateway_instance_id
               < webhook_id_at(now() - make_interval(days => greatest(retention_days, 2)))
       AND NOT EXISTS (SELECT FROM webhook_gateway_ledger AS ledger
-                      WHERE ledger.gateway_life = rows.gateway_life)
+                      WHERE ledger.gateway_instance_id = rows.gateway_instance_id)
 $$;
 
 -- How many days from tomorrow on have their partitions, without a gap; -1 when today has none.
-CREATE FUNCTION webhook_partition_days_ahead() RETURNS integer
+CREATE FUNCTION webhook_partition_days_ahead() REQUEUES integer
 LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
     SELECT coalesce(min(ahead) FILTER (
         WHERE to_regclass('webhook_delivery_log' || suffix) IS NULL
@@ -128,7 +128,7 @@ $$;
 -- attempt, have been there, in seconds; 0 where there is none. By the minute, beyond 47 hours by the
 -- hour: the log has no index on statuses.
 CREATE FUNCTION webhook_oldest_ages()
-RETURNS TABLE (pending double precision, failed double precision)
+REQUEUES TABLE (pending double precision, failed double precision)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH buckets AS (
         SELECT bucket + interval '1 minute' AS bucket_end, pending, failed FROM webhook_stats
@@ -158,6 +158,6 @@ TO ringback_service;
 
 -- Those of the past.
 INSERT INTO webhook_gateway_rows
-SELECT gateway_life, count(*) FROM webhook_delivery_log
-WHERE retry_of IS NULL AND gateway_life IS NOT NULL
-GROUP BY gateway_life;
+SELECT gateway_instance_id, count(*) FROM webhook_delivery_log
+WHERE retry_of IS NULL AND gateway_instance_id IS NOT NULL
+GROUP BY gateway_instance_id;

@@ -15,8 +15,8 @@ SET LOCAL lock_timeout = '4s';
 CREATE FUNCTION begin_webhook_transaction(
     p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[],
     p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[],
-    p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]
-) RETURNS TABLE (
+    p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]
+) REQUEUES TABLE (
     recorded_outcome text, duplicate_of uuid, transaction_id text, role_name text, search_path text)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -27,7 +27,7 @@ BEGIN
     SELECT b.duplicate_of INTO owner
     FROM begin_webhook_attempts(
         p_ids, p_attempts, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
-        p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of) AS b;
+        p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of) AS b;
 
     SELECT log.status INTO status_is
     FROM webhook_delivery_log AS log WHERE log.id = the_id FOR UPDATE;
@@ -50,8 +50,8 @@ CREATE FUNCTION finish_webhook_transaction(
     p_trace_ids text[], p_span_ids text[],
     p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[],
     p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[],
-    p_gateway_lives uuid[], p_retries_of uuid[]
-) RETURNS TABLE (delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+    p_gateway_instance_ids uuid[], p_retries_of uuid[]
+) REQUEUES TABLE (delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
 LANGUAGE plpgsql AS $$
 BEGIN
     IF pg_catalog.pg_current_xact_id_if_assigned()::text IS DISTINCT FROM p_transaction_id THEN
@@ -77,14 +77,14 @@ BEGIN
     FROM finish_webhook_attempts(
         p_ids, p_attempts, p_outcomes, p_started_at, p_ended_at, p_error_classes,
         p_error_messages, p_trace_ids, p_span_ids, p_org_ids, p_endpoint_ids, p_event_types,
-        p_event_data, p_altered, p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_lives,
+        p_event_data, p_altered, p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids,
         p_retries_of) AS f;
 END
 $$;
 
 -- Forgets the statements that a handler prepared by SQL, because the next handler may use the same
 -- names. Answers the names of those that its driver prepared, which the driver goes on to use.
-CREATE FUNCTION forget_prepared_statements() RETURNS SETOF text
+CREATE FUNCTION forget_prepared_statements() REQUEUES SETOF text
 LANGUAGE plpgsql AS $$
 DECLARE
     prepared record;

@@ -17,7 +17,7 @@ COMMENT ON TABLE webhook_retries IS
 
 -- As before, and a duplicate can be resolved, too.
 CREATE OR REPLACE FUNCTION resolve_webhook(p_id uuid, p_resolution text, p_retried_as uuid)
-RETURNS void
+REQUEUES void
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE webhook_delivery_log
@@ -36,7 +36,7 @@ $$;
 CREATE FUNCTION add_webhook_retry(
     p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer,
     p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb
-) RETURNS void
+) REQUEUES void
 LANGUAGE plpgsql AS $$
 DECLARE
     original webhook_delivery_log%ROWTYPE;
@@ -54,11 +54,11 @@ BEGIN
     PERFORM hand_webhook_claim(original.org_id, original.dedup_key, p_original, p_new_id);
     INSERT INTO webhook_delivery_log (
         id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
-        created_at, call_id, dedup_key, gateway_life, retry_of)
+        created_at, call_id, dedup_key, gateway_instance_id, retry_of)
     VALUES (
         p_new_id, original.org_id, original.endpoint_id, original.event_type, original.event_data,
         original.altered, 'pending', p_max_attempts, webhook_created_at(p_new_id),
-        original.call_id, original.dedup_key, original.gateway_life, p_original);
+        original.call_id, original.dedup_key, original.gateway_instance_id, p_original);
     PERFORM resolve_webhook(p_original, 'retried', p_new_id);
     INSERT INTO webhook_audit (actor, role, org_id, action, job_id, reason, details)
     VALUES (p_actor, p_role, original.org_id, p_action, p_original, nullif(p_reason, ''),
@@ -70,7 +70,7 @@ $$;
 CREATE OR REPLACE FUNCTION retry_webhook(
     p_original uuid, p_new_id uuid, p_max_attempts integer,
     p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb
-) RETURNS TABLE (verdict text, new_id uuid, altered boolean, published_at timestamptz)
+) REQUEUES TABLE (verdict text, new_id uuid, altered boolean, published_at timestamptz)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -93,7 +93,7 @@ BEGIN
             letter.retried_as, letter.altered, retry.published_at;
         RETURN;
     ELSIF reason_not IS NULL
-          AND NOT webhook_is_retryable(letter.org_id, letter.gateway_life, letter.event_data) THEN
+          AND NOT webhook_is_retryable(letter.org_id, letter.gateway_instance_id, letter.event_data) THEN
         reason_not := 'not_retryable';
     END IF;
     IF reason_not IS NOT NULL THEN
@@ -114,7 +114,7 @@ $$;
 CREATE FUNCTION run_duplicate_webhook(
     p_original uuid, p_new_id uuid, p_max_attempts integer,
     p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb
-) RETURNS TABLE (
+) REQUEUES TABLE (
     verdict text, new_id uuid, altered boolean, published_at timestamptz, duplicate_of uuid
 )
 LANGUAGE plpgsql AS $$
@@ -136,7 +136,7 @@ BEGIN
         WHEN original.status <> 'duplicate' THEN 'not_duplicate'
         WHEN original.resolution = 'retried' AND run.request_id = p_request_id THEN 'repeated'
         WHEN original.resolution = 'retried' THEN 'already_retried'
-        WHEN NOT webhook_is_retryable(original.org_id, original.gateway_life, original.event_data)
+        WHEN NOT webhook_is_retryable(original.org_id, original.gateway_instance_id, original.event_data)
             THEN 'not_retryable'
         ELSE 'retried'
     END;

@@ -8,9 +8,9 @@ SET LOCAL lock_timeout = '4s';
 
 REVOKE INSERT ON webhook_delivery_log, webhook_gateway_ledger FROM ringback_gateway;
 GRANT INSERT (id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
-              created_at, call_id, dedup_key, gateway_life)
+              created_at, call_id, dedup_key, gateway_instance_id)
     ON webhook_delivery_log TO ringback_gateway;
-GRANT INSERT (gateway_life, accepted) ON webhook_gateway_ledger TO ringback_gateway;
+GRANT INSERT (gateway_instance_id, accepted) ON webhook_gateway_ledger TO ringback_gateway;
 
 -- The gateway has a policy of its own on the log, and none elsewhere.
 DO $$
@@ -31,7 +31,7 @@ CREATE POLICY pending_rows ON webhook_delivery_log FOR INSERT TO ringback_gatewa
     WITH CHECK (status = 'pending');
 
 -- As before, without the gateway: a table that it writes to gets a policy for it.
-CREATE OR REPLACE FUNCTION share_webhook_table(closed regclass) RETURNS void
+CREATE OR REPLACE FUNCTION share_webhook_table(closed regclass) REQUEUES void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     EXECUTE format(

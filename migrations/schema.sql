@@ -13,7 +13,7 @@ GRANT ringback_service TO ringback_metrics;
 GRANT ringback_tenant TO ringback_metrics;
 GRANT ringback_tenant_operator TO ringback_metrics;
 
-CREATE FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) RETURNS void
+CREATE FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) REQUEUES void
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -32,11 +32,11 @@ BEGIN
     PERFORM hand_webhook_claim(original.org_id, original.dedup_key, p_original, p_new_id);
     INSERT INTO webhook_delivery_log (
         id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
-        created_at, call_id, dedup_key, gateway_life, retry_of)
+        created_at, call_id, dedup_key, gateway_instance_id, retry_of)
     VALUES (
         p_new_id, original.org_id, original.endpoint_id, original.event_type, original.event_data,
         original.altered, 'pending', p_max_attempts, webhook_created_at(p_new_id),
-        original.call_id, original.dedup_key, original.gateway_life, p_original);
+        original.call_id, original.dedup_key, original.gateway_instance_id, p_original);
     PERFORM resolve_webhook(p_original, 'retried', p_new_id);
     INSERT INTO webhook_audit (actor, role, org_id, action, job_id, reason, details)
     VALUES (p_actor, p_role, original.org_id, p_action, p_original, nullif(p_reason, ''),
@@ -44,7 +44,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, recorded_outcome text, duplicate_of uuid)
+CREATE FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) REQUEUES TABLE(delivery_id uuid, recorded_outcome text, duplicate_of uuid)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -60,7 +60,7 @@ BEGIN
 
     PERFORM ensure_webhook_rows(
         p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered, p_max_attempts,
-        p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of,
+        p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of,
         ARRAY(SELECT u FROM unnest(p_ids) AS u
               EXCEPT
               SELECT id FROM webhook_delivery_log
@@ -98,7 +98,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) RETURNS TABLE(recorded_outcome text, duplicate_of uuid, transaction_id text, role_name text, search_path text)
+CREATE FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) REQUEUES TABLE(recorded_outcome text, duplicate_of uuid, transaction_id text, role_name text, search_path text)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -110,7 +110,7 @@ BEGIN
     SELECT b.duplicate_of INTO owner
     FROM begin_webhook_attempts(
         p_ids, p_attempts, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
-        p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of) AS b;
+        p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of) AS b;
 
     SELECT log.status INTO status_is
     FROM webhook_delivery_log AS log WHERE log.id = the_id FOR UPDATE;
@@ -124,7 +124,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) RETURNS TABLE(delivery_id uuid, owner_id uuid)
+CREATE FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) REQUEUES TABLE(delivery_id uuid, owner_id uuid)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
@@ -195,7 +195,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.close_webhook_table(closed regclass) RETURNS void
+CREATE FUNCTION public.close_webhook_table(closed regclass) REQUEUES void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -207,7 +207,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.count_unresolved_dead_letters() RETURNS bigint
+CREATE FUNCTION public.count_unresolved_dead_letters() REQUEUES bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -216,7 +216,7 @@ CREATE FUNCTION public.count_unresolved_dead_letters() RETURNS bigint
     WHERE error_class IS NOT NULL AND status = 'dead_letter' AND resolution IS NULL
 $$;
 
-CREATE FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer) RETURNS boolean
+CREATE FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer) REQUEUES boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $_$
@@ -244,7 +244,7 @@ BEGIN
 END
 $_$;
 
-CREATE FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role text, p_reason text) RETURNS TABLE(verdict text, new_id uuid)
+CREATE FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role text, p_reason text) REQUEUES TABLE(verdict text, new_id uuid)
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -268,7 +268,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.drop_finished_webhook_day(old_day date) RETURNS text
+CREATE FUNCTION public.drop_finished_webhook_day(old_day date) REQUEUES text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET lock_timeout TO '500ms'
@@ -296,7 +296,7 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
-CREATE FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval) RETURNS void
+CREATE FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval) REQUEUES void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -306,7 +306,7 @@ CREATE FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures integer,
     WHERE holder = p_holder
 $$;
 
-CREATE FUNCTION public.end_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) RETURNS void
+CREATE FUNCTION public.end_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) REQUEUES void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -322,7 +322,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.ensure_webhook_days(wanted date[]) RETURNS void
+CREATE FUNCTION public.ensure_webhook_days(wanted date[]) REQUEUES void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -345,7 +345,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.ensure_webhook_partitions(first_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date - 1), last_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date + 7)) RETURNS integer
+CREATE FUNCTION public.ensure_webhook_partitions(first_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date - 1), last_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date + 7)) REQUEUES integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -361,24 +361,24 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_lives uuid[], retries_of uuid[], only_ids uuid[]) RETURNS void
+CREATE FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_instance_ids uuid[], retries_of uuid[], only_ids uuid[]) REQUEUES void
     LANGUAGE sql
     AS $$
     INSERT INTO webhook_delivery_log (
         id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
-        created_at, call_id, dedup_key, gateway_life, retry_of)
+        created_at, call_id, dedup_key, gateway_instance_id, retry_of)
     SELECT w.id, w.org_id, w.endpoint_id, w.event_type, w.event_data::jsonb, w.altered, 'pending',
-           w.max_attempts, webhook_created_at(w.id), w.call_id, w.dedup_key, w.gateway_life, w.retry_of
+           w.max_attempts, webhook_created_at(w.id), w.call_id, w.dedup_key, w.gateway_instance_id, w.retry_of
     FROM unnest(ids, org_ids, endpoint_ids, event_types, event_data, altered, max_attempts,
-                call_ids, dedup_keys, gateway_lives, retries_of)
+                call_ids, dedup_keys, gateway_instance_ids, retries_of)
         AS w (id, org_id, endpoint_id, event_type, event_data, altered, max_attempts,
-              call_id, dedup_key, gateway_life, retry_of)
+              call_id, dedup_key, gateway_instance_id, retry_of)
     WHERE w.id = ANY (only_ids)
     ORDER BY w.id
     ON CONFLICT DO NOTHING
 $$;
 
-CREATE FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+CREATE FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) REQUEUES TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -432,7 +432,7 @@ BEGIN
     IF cardinality(missing) > 0 THEN
         PERFORM ensure_webhook_rows(
             p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
-            p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of, missing);
+            p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of, missing);
     END IF;
     PERFORM move_webhooks(
         fresh, duplicates, owners, p_ids, p_attempts, p_outcomes, p_ended_at,
@@ -449,7 +449,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+CREATE FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) REQUEUES TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -476,12 +476,12 @@ BEGIN
     FROM finish_webhook_attempts(
         p_ids, p_attempts, p_outcomes, p_started_at, p_ended_at, p_error_classes,
         p_error_messages, p_trace_ids, p_span_ids, p_org_ids, p_endpoint_ids, p_event_types,
-        p_event_data, p_altered, p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_lives,
+        p_event_data, p_altered, p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids,
         p_retries_of) AS f;
 END
 $$;
 
-CREATE FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) RETURNS record
+CREATE FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) REQUEUES record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -529,7 +529,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.fold_webhook_gateway_rows() RETURNS void
+CREATE FUNCTION public.fold_webhook_gateway_rows() REQUEUES void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -541,12 +541,12 @@ BEGIN
         DELETE FROM webhook_gateway_rows_deltas RETURNING *
     )
     INSERT INTO webhook_gateway_rows AS rows
-    SELECT gateway_life, sum(inserted) FROM folded GROUP BY gateway_life ORDER BY gateway_life
-    ON CONFLICT (gateway_life) DO UPDATE SET inserted = rows.inserted + excluded.inserted;
+    SELECT gateway_instance_id, sum(inserted) FROM folded GROUP BY gateway_instance_id ORDER BY gateway_instance_id
+    ON CONFLICT (gateway_instance_id) DO UPDATE SET inserted = rows.inserted + excluded.inserted;
 END
 $$;
 
-CREATE FUNCTION public.fold_webhook_stats(p_most integer) RETURNS integer
+CREATE FUNCTION public.fold_webhook_stats(p_most integer) REQUEUES integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -596,7 +596,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.forget_prepared_statements() RETURNS SETOF text
+CREATE FUNCTION public.forget_prepared_statements() REQUEUES SETOF text
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -612,7 +612,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) RETURNS void
+CREATE FUNCTION public.hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) REQUEUES void
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -626,7 +626,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.lock_webhook_alerts(p_holder uuid) RETURNS boolean
+CREATE FUNCTION public.lock_webhook_alerts(p_holder uuid) REQUEUES boolean
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -636,13 +636,13 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.lock_webhook_decision(id uuid) RETURNS void
+CREATE FUNCTION public.lock_webhook_decision(id uuid) REQUEUES void
     LANGUAGE sql
     AS $$
     SELECT pg_advisory_xact_lock(hashtext('webhook_decision'), hashtext(id::text))
 $$;
 
-CREATE FUNCTION public.make_webhook_day(wanted date) RETURNS integer
+CREATE FUNCTION public.make_webhook_day(wanted date) REQUEUES integer
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -669,7 +669,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) RETURNS TABLE(id uuid)
+CREATE FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) REQUEUES TABLE(id uuid)
     LANGUAGE sql STABLE
     AS $$
     SELECT log.id FROM webhook_delivery_log AS log
@@ -682,19 +682,19 @@ CREATE FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event
       AND (p_created_before IS NULL OR log.created_at < p_created_before)
 $$;
 
-CREATE FUNCTION public.may_clean_webhook_logs() RETURNS boolean
+CREATE FUNCTION public.may_clean_webhook_logs() REQUEUES boolean
     LANGUAGE sql
     AS $$
     SELECT pg_try_advisory_xact_lock(hashtext('cleanup_old_webhook_logs'))
 $$;
 
-CREATE FUNCTION public.may_fold_webhook_stats() RETURNS boolean
+CREATE FUNCTION public.may_fold_webhook_stats() REQUEUES boolean
     LANGUAGE sql
     AS $$
     SELECT pg_try_advisory_xact_lock(hashtext('fold_webhook_stats'))
 $$;
 
-CREATE FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) RETURNS void
+CREATE FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) REQUEUES void
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -736,20 +736,20 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_hand integer, p_is_paused boolean, p_started_at timestamp with time zone) RETURNS void
+CREATE FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamp with time zone) REQUEUES void
     LANGUAGE sql
     AS $$
-    INSERT INTO webhook_processors AS p (id, prefetch, in_hand, is_paused, started_at, seen_at)
-    VALUES (p_id, p_prefetch, p_in_hand, p_is_paused, p_started_at, clock_timestamp())
+    INSERT INTO webhook_processors AS p (id, prefetch, in_flight, is_paused, started_at, seen_at)
+    VALUES (p_id, p_prefetch, p_in_flight, p_is_paused, p_started_at, clock_timestamp())
     ON CONFLICT (id) DO UPDATE
-    SET in_hand = excluded.in_hand, is_paused = excluded.is_paused, seen_at = excluded.seen_at;
+    SET in_flight = excluded.in_flight, is_paused = excluded.is_paused, seen_at = excluded.seen_at;
 
     DELETE FROM webhook_processors WHERE id IN (
         SELECT id FROM webhook_processors WHERE seen_at < clock_timestamp() - interval '1 day'
         FOR UPDATE SKIP LOCKED);
 $$;
 
-CREATE FUNCTION public.prune_webhook_alerts(p_most integer) RETURNS bigint
+CREATE FUNCTION public.prune_webhook_alerts(p_most integer) REQUEUES bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -767,7 +767,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.prune_webhook_inbox(batch_size integer) RETURNS bigint
+CREATE FUNCTION public.prune_webhook_inbox(batch_size integer) REQUEUES bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -782,24 +782,24 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.prune_webhook_ledger(retention_days integer) RETURNS void
+CREATE FUNCTION public.prune_webhook_ledger(retention_days integer) REQUEUES void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
     DELETE FROM webhook_gateway_ledger AS older
     USING webhook_gateway_ledger AS newer
-    WHERE newer.gateway_life = older.gateway_life AND newer.accepted > older.accepted
+    WHERE newer.gateway_instance_id = older.gateway_instance_id AND newer.accepted > older.accepted
       AND older.written_at < now() - interval '1 day';
     DELETE FROM webhook_gateway_ledger
     WHERE written_at < now() - make_interval(days => greatest(retention_days, 1));
     DELETE FROM webhook_gateway_rows AS rows
-    WHERE rows.gateway_life
+    WHERE rows.gateway_instance_id
               < webhook_id_at(now() - make_interval(days => greatest(retention_days, 2)))
       AND NOT EXISTS (SELECT FROM webhook_gateway_ledger AS ledger
-                      WHERE ledger.gateway_life = rows.gateway_life)
+                      WHERE ledger.gateway_instance_id = rows.gateway_instance_id)
 $$;
 
-CREATE FUNCTION public.prune_webhook_retries(p_most integer) RETURNS bigint
+CREATE FUNCTION public.prune_webhook_retries(p_most integer) REQUEUES bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -818,7 +818,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.prune_webhook_stats() RETURNS bigint
+CREATE FUNCTION public.prune_webhook_stats() REQUEUES bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -837,7 +837,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.rebuild_webhook_stats() RETURNS void
+CREATE FUNCTION public.rebuild_webhook_stats() REQUEUES void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -882,7 +882,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, attempts integer, error_class text, error_message text)
+CREATE FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) REQUEUES TABLE(delivery_id uuid, attempts integer, error_class text, error_message text)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -892,7 +892,7 @@ DECLARE
 BEGIN
     PERFORM ensure_webhook_rows(
         p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered, p_max_attempts,
-        p_call_ids, p_dedup_keys, p_gateway_lives, p_retries_of,
+        p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of,
         ARRAY(SELECT u FROM unnest(p_ids) AS u
               EXCEPT
               SELECT id FROM webhook_delivery_log
@@ -930,7 +930,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.require_past_webhook_day(old_day date) RETURNS void
+CREATE FUNCTION public.require_past_webhook_day(old_day date) REQUEUES void
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -940,7 +940,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.resolve_webhook(p_id uuid, p_resolution text, p_retried_as uuid) RETURNS void
+CREATE FUNCTION public.resolve_webhook(p_id uuid, p_resolution text, p_retried_as uuid) REQUEUES void
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -955,7 +955,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.retry_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) RETURNS TABLE(verdict text, new_id uuid, altered boolean, published_at timestamp with time zone)
+CREATE FUNCTION public.retry_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) REQUEUES TABLE(verdict text, new_id uuid, altered boolean, published_at timestamp with time zone)
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -979,7 +979,7 @@ BEGIN
             letter.retried_as, letter.altered, retry.published_at;
         RETURN;
     ELSIF reason_not IS NULL
-          AND NOT webhook_is_retryable(letter.org_id, letter.gateway_life, letter.event_data) THEN
+          AND NOT webhook_is_retryable(letter.org_id, letter.gateway_instance_id, letter.event_data) THEN
         reason_not := 'not_retryable';
     END IF;
     IF reason_not IS NOT NULL THEN
@@ -993,7 +993,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.run_duplicate_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) RETURNS TABLE(verdict text, new_id uuid, altered boolean, published_at timestamp with time zone, duplicate_of uuid)
+CREATE FUNCTION public.run_duplicate_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) REQUEUES TABLE(verdict text, new_id uuid, altered boolean, published_at timestamp with time zone, duplicate_of uuid)
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -1014,7 +1014,7 @@ BEGIN
         WHEN original.status <> 'duplicate' THEN 'not_duplicate'
         WHEN original.resolution = 'retried' AND run.request_id = p_request_id THEN 'repeated'
         WHEN original.resolution = 'retried' THEN 'already_retried'
-        WHEN NOT webhook_is_retryable(original.org_id, original.gateway_life, original.event_data)
+        WHEN NOT webhook_is_retryable(original.org_id, original.gateway_instance_id, original.event_data)
             THEN 'not_retryable'
         ELSE 'retried'
     END;
@@ -1042,7 +1042,7 @@ CREATE TABLE public.webhook_processing (
 
 COMMENT ON TABLE public.webhook_processing IS 'One row: whether processors take work. Null: never changed.';
 
-CREATE FUNCTION public.set_webhook_processing(p_paused boolean, p_actor text, p_role text, p_reason text) RETURNS public.webhook_processing
+CREATE FUNCTION public.set_webhook_processing(p_paused boolean, p_actor text, p_role text, p_reason text) REQUEUES public.webhook_processing
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -1065,7 +1065,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.settle_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) RETURNS void
+CREATE FUNCTION public.settle_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) REQUEUES void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1086,7 +1086,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.share_webhook_table(closed regclass) RETURNS void
+CREATE FUNCTION public.share_webhook_table(closed regclass) REQUEUES void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1100,7 +1100,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) RETURNS integer
+CREATE FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) REQUEUES integer
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1113,14 +1113,14 @@ CREATE FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) 
     RETURNING failures
 $$;
 
-CREATE FUNCTION public.voice_call_progress(status text) RETURNS integer
+CREATE FUNCTION public.voice_call_progress(status text) REQUEUES integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT coalesce(array_position(
         ARRAY['scheduled', 'queued', 'ringing', 'in-progress', 'forwarding', 'ended'], status), 0)
 $$;
 
-CREATE FUNCTION public.webhook_content(event_data jsonb) RETURNS jsonb
+CREATE FUNCTION public.webhook_content(event_data jsonb) REQUEUES jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $$
 DECLARE
@@ -1141,7 +1141,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.webhook_created_at(id uuid) RETURNS timestamp with time zone
+CREATE FUNCTION public.webhook_created_at(id uuid) REQUEUES timestamp with time zone
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT to_timestamp(least(
@@ -1149,7 +1149,7 @@ CREATE FUNCTION public.webhook_created_at(id uuid) RETURNS timestamp with time z
         253402128000000) / 1000.0)
 $$;
 
-CREATE FUNCTION public.webhook_days_to_clean(retention_days integer) RETURNS TABLE(day date)
+CREATE FUNCTION public.webhook_days_to_clean(retention_days integer) REQUEUES TABLE(day date)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1162,7 +1162,7 @@ CREATE FUNCTION public.webhook_days_to_clean(retention_days integer) RETURNS TAB
     ORDER BY known.day
 $$;
 
-CREATE FUNCTION public.webhook_decided(status text, resolution text) RETURNS text
+CREATE FUNCTION public.webhook_decided(status text, resolution text) REQUEUES text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT CASE
@@ -1172,7 +1172,7 @@ CREATE FUNCTION public.webhook_decided(status text, resolution text) RETURNS tex
     END
 $$;
 
-CREATE FUNCTION public.webhook_extra_day_count() RETURNS bigint
+CREATE FUNCTION public.webhook_extra_day_count() REQUEUES bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1180,73 +1180,73 @@ CREATE FUNCTION public.webhook_extra_day_count() RETURNS bigint
     WHERE to_regclass(format('%I', 'webhook_delivery_log' || to_char(day, '_YYYYMMDD'))) IS NOT NULL
 $$;
 
-CREATE FUNCTION public.webhook_gateway_rows_after_insert() RETURNS trigger
+CREATE FUNCTION public.webhook_gateway_rows_after_insert() REQUEUES trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     INSERT INTO webhook_gateway_rows_deltas
-    SELECT gateway_life, count(*)
+    SELECT gateway_instance_id, count(*)
     FROM new_rows
-    WHERE retry_of IS NULL AND gateway_life IS NOT NULL
-    GROUP BY gateway_life;
+    WHERE retry_of IS NULL AND gateway_instance_id IS NOT NULL
+    GROUP BY gateway_instance_id;
     RETURN NULL;
 END
 $$;
 
-CREATE FUNCTION public.webhook_has_payload(event_data jsonb) RETURNS boolean
+CREATE FUNCTION public.webhook_has_payload(event_data jsonb) REQUEUES boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT pg_column_size(event_data) > 8
 $$;
 
-CREATE FUNCTION public.webhook_id_at(moment timestamp with time zone) RETURNS uuid
+CREATE FUNCTION public.webhook_id_at(moment timestamp with time zone) REQUEUES uuid
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT (lpad(to_hex(floor(extract(epoch FROM moment) * 1000)::bigint), 12, '0')
             || '70008000000000000000')::uuid
 $$;
 
-CREATE FUNCTION public.webhook_is_finished(status text, resolution text) RETURNS boolean
+CREATE FUNCTION public.webhook_is_finished(status text, resolution text) REQUEUES boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT status IN ('completed', 'duplicate') OR (status = 'dead_letter' AND resolution IS NOT NULL)
 $$;
 
-CREATE FUNCTION public.webhook_is_retryable(org_id uuid, gateway_life uuid, event_data jsonb) RETURNS boolean
+CREATE FUNCTION public.webhook_is_retryable(org_id uuid, gateway_instance_id uuid, event_data jsonb) REQUEUES boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT org_id <> '00000000-0000-0000-0000-000000000000' AND gateway_life IS NOT NULL
+    SELECT org_id <> '00000000-0000-0000-0000-000000000000' AND gateway_instance_id IS NOT NULL
        AND webhook_has_payload(event_data)
        AND NOT (event_data ? 'unreadable_base64' AND NOT event_data ?| ARRAY['message', 'type'])
 $$;
 
-CREATE FUNCTION public.webhook_ledger() RETURNS TABLE(accepted bigint, deficit bigint)
+CREATE FUNCTION public.webhook_ledger() REQUEUES TABLE(accepted bigint, deficit bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
     WITH RECURSIVE lives AS (
-        (SELECT gateway_life FROM webhook_gateway_ledger ORDER BY gateway_life LIMIT 1)
+        (SELECT gateway_instance_id FROM webhook_gateway_ledger ORDER BY gateway_instance_id LIMIT 1)
         UNION ALL
-        SELECT (SELECT ledger.gateway_life FROM webhook_gateway_ledger AS ledger
-                WHERE ledger.gateway_life > lives.gateway_life
-                ORDER BY ledger.gateway_life LIMIT 1)
-        FROM lives WHERE lives.gateway_life IS NOT NULL
+        SELECT (SELECT ledger.gateway_instance_id FROM webhook_gateway_ledger AS ledger
+                WHERE ledger.gateway_instance_id > lives.gateway_instance_id
+                ORDER BY ledger.gateway_instance_id LIMIT 1)
+        FROM lives WHERE lives.gateway_instance_id IS NOT NULL
     ), said AS (
-        SELECT newest.gateway_life, newest.accepted
+        SELECT newest.gateway_instance_id, newest.accepted
         FROM lives
         CROSS JOIN LATERAL (
-            SELECT gateway_life, accepted, written_at FROM webhook_gateway_ledger AS ledger
-            WHERE ledger.gateway_life = lives.gateway_life
+            SELECT gateway_instance_id, accepted, written_at FROM webhook_gateway_ledger AS ledger
+            WHERE ledger.gateway_instance_id = lives.gateway_instance_id
             ORDER BY ledger.accepted DESC LIMIT 1
         ) AS newest
         WHERE newest.written_at > clock_timestamp() - interval '48 hours'
     ), counted AS (
         SELECT said.accepted,
                coalesce((SELECT rows.inserted FROM webhook_gateway_rows AS rows
-                         WHERE rows.gateway_life = said.gateway_life), 0)
+                         WHERE rows.gateway_instance_id = said.gateway_instance_id), 0)
                + coalesce((SELECT sum(delta.inserted) FROM webhook_gateway_rows_deltas AS delta
-                           WHERE delta.gateway_life = said.gateway_life), 0) AS inserted
+                           WHERE delta.gateway_instance_id = said.gateway_instance_id), 0) AS inserted
         FROM said
     )
     SELECT coalesce(sum(counted.accepted), 0)::bigint,
@@ -1254,7 +1254,7 @@ CREATE FUNCTION public.webhook_ledger() RETURNS TABLE(accepted bigint, deficit b
     FROM counted
 $$;
 
-CREATE FUNCTION public.webhook_oldest_ages() RETURNS TABLE(pending double precision, failed double precision)
+CREATE FUNCTION public.webhook_oldest_ages() REQUEUES TABLE(pending double precision, failed double precision)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1275,14 +1275,14 @@ CREATE FUNCTION public.webhook_oldest_ages() RETURNS TABLE(pending double precis
     FROM buckets
 $$;
 
-CREATE FUNCTION public.webhook_org() RETURNS uuid
+CREATE FUNCTION public.webhook_org() REQUEUES uuid
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     SELECT nullif(nullif(current_setting('ringback.org_id', true), '')::uuid,
                   'ffffffff-ffff-ffff-ffff-ffffffffffff')
 $$;
 
-CREATE FUNCTION public.webhook_partition_days() RETURNS TABLE(day date)
+CREATE FUNCTION public.webhook_partition_days() REQUEUES TABLE(day date)
     LANGUAGE sql STABLE
     AS $$
     -- Materialized, or a caller's condition on the day would be tried on every table there is.
@@ -1295,7 +1295,7 @@ CREATE FUNCTION public.webhook_partition_days() RETURNS TABLE(day date)
     SELECT to_date(right(relname, 8), 'YYYYMMDD') FROM partition ORDER BY 1
 $$;
 
-CREATE FUNCTION public.webhook_partition_days_ahead() RETURNS integer
+CREATE FUNCTION public.webhook_partition_days_ahead() REQUEUES integer
     LANGUAGE sql STABLE
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1310,14 +1310,14 @@ CREATE FUNCTION public.webhook_partition_days_ahead() RETURNS integer
     ) AS days
 $$;
 
-CREATE FUNCTION public.webhook_schema_has(versions text[]) RETURNS boolean
+CREATE FUNCTION public.webhook_schema_has(versions text[]) REQUEUES boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
     SELECT versions <@ ARRAY(SELECT version FROM schema_migrations)
 $$;
 
-CREATE FUNCTION public.webhook_stats_after_insert() RETURNS trigger
+CREATE FUNCTION public.webhook_stats_after_insert() REQUEUES trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1336,7 +1336,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.webhook_stats_after_update() RETURNS trigger
+CREATE FUNCTION public.webhook_stats_after_update() REQUEUES trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1364,19 +1364,19 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.webhook_stats_hours_from() RETURNS timestamp with time zone
+CREATE FUNCTION public.webhook_stats_hours_from() REQUEUES timestamp with time zone
     LANGUAGE sql
     AS $$
     SELECT date_trunc('day', clock_timestamp() - interval '31 days', 'UTC')
 $$;
 
-CREATE FUNCTION public.webhook_stats_minutes_from() RETURNS timestamp with time zone
+CREATE FUNCTION public.webhook_stats_minutes_from() REQUEUES timestamp with time zone
     LANGUAGE sql
     AS $$
     SELECT date_trunc('hour', clock_timestamp() - interval '48 hours', 'UTC')
 $$;
 
-CREATE FUNCTION public.webhook_stats_of(p_org uuid, p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(event_type text, completed bigint, failed bigint, dead_letter bigint, pending bigint, duplicates bigint, attempts bigint)
+CREATE FUNCTION public.webhook_stats_of(p_org uuid, p_from timestamp with time zone, p_to timestamp with time zone) REQUEUES TABLE(event_type text, completed bigint, failed bigint, dead_letter bigint, pending bigint, duplicates bigint, attempts bigint)
     LANGUAGE sql STABLE
     AS $$
     WITH edges AS (
@@ -1560,7 +1560,7 @@ CREATE TABLE public.webhook_delivery_log (
     error_class text,
     call_id text,
     dedup_key text,
-    gateway_life uuid,
+    gateway_instance_id uuid,
     duplicate_of uuid,
     retry_of uuid,
     retried_as uuid,
@@ -1588,13 +1588,13 @@ CREATE TABLE public.webhook_extra_days (
 COMMENT ON TABLE public.webhook_extra_days IS 'Days of the log that were made because a webhook needed them. Removed with their partitions.';
 
 CREATE TABLE public.webhook_gateway_ledger (
-    gateway_life uuid NOT NULL,
+    gateway_instance_id uuid NOT NULL,
     written_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     accepted bigint NOT NULL
 );
 
 CREATE TABLE public.webhook_gateway_rows (
-    gateway_life uuid NOT NULL,
+    gateway_instance_id uuid NOT NULL,
     inserted bigint NOT NULL
 )
 WITH (fillfactor='50');
@@ -1602,7 +1602,7 @@ WITH (fillfactor='50');
 COMMENT ON TABLE public.webhook_gateway_rows IS 'Rows of the log by the life of the gateway that accepted them, dropped ones included.';
 
 CREATE TABLE public.webhook_gateway_rows_deltas (
-    gateway_life uuid NOT NULL,
+    gateway_instance_id uuid NOT NULL,
     inserted integer NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='1000000');
@@ -1619,18 +1619,18 @@ ALTER TABLE ONLY public.webhook_inbox FORCE ROW LEVEL SECURITY;
 CREATE UNLOGGED TABLE public.webhook_processors (
     id uuid NOT NULL,
     prefetch integer NOT NULL,
-    in_hand integer NOT NULL,
+    in_flight integer NOT NULL,
     is_paused boolean NOT NULL,
     started_at timestamp with time zone NOT NULL,
     seen_at timestamp with time zone NOT NULL,
-    CONSTRAINT webhook_processors_check CHECK (((in_hand >= 0) AND (in_hand <= prefetch))),
+    CONSTRAINT webhook_processors_check CHECK (((in_flight >= 0) AND (in_flight <= prefetch))),
     CONSTRAINT webhook_processors_prefetch_check CHECK ((prefetch > 0))
 )
 WITH (fillfactor='50');
 
 COMMENT ON COLUMN public.webhook_processors.id IS 'One per life of a process.';
 
-COMMENT ON COLUMN public.webhook_processors.in_hand IS 'Webhooks taken from the broker and not answered yet.';
+COMMENT ON COLUMN public.webhook_processors.in_flight IS 'Webhooks taken from the broker and not answered yet.';
 
 COMMENT ON COLUMN public.webhook_processors.is_paused IS 'Whether it has noticed a pause.';
 
@@ -1715,7 +1715,7 @@ ALTER TABLE ONLY public.webhook_extra_days
     ADD CONSTRAINT webhook_extra_days_pkey PRIMARY KEY (day);
 
 ALTER TABLE ONLY public.webhook_gateway_rows
-    ADD CONSTRAINT webhook_gateway_rows_pkey PRIMARY KEY (gateway_life);
+    ADD CONSTRAINT webhook_gateway_rows_pkey PRIMARY KEY (gateway_instance_id);
 
 ALTER TABLE ONLY public.webhook_inbox
     ADD CONSTRAINT webhook_inbox_pkey PRIMARY KEY (org_id, dedup_key);
@@ -1747,7 +1747,7 @@ CREATE INDEX webhook_delivery_log_org_unresolved ON ONLY public.webhook_delivery
 
 CREATE INDEX webhook_delivery_log_unresolved ON ONLY public.webhook_delivery_log USING btree (id) WHERE ((error_class IS NOT NULL) AND (resolution IS NULL));
 
-CREATE INDEX webhook_gateway_ledger_life ON public.webhook_gateway_ledger USING btree (gateway_life, accepted);
+CREATE INDEX webhook_gateway_ledger_instance ON public.webhook_gateway_ledger USING btree (gateway_instance_id, accepted);
 
 CREATE INDEX webhook_inbox_claimed_at ON public.webhook_inbox USING brin (claimed_at);
 
@@ -1847,11 +1847,11 @@ REVOKE ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, 
 GRANT ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) TO ringback_tenant_operator;
 GRANT ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) TO ringback_operator;
 
-REVOKE ALL ON FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) TO ringback_processor;
@@ -1886,14 +1886,14 @@ GRANT ALL ON FUNCTION public.ensure_webhook_days(wanted date[]) TO ringback_proc
 REVOKE ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_lives uuid[], retries_of uuid[], only_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_lives uuid[], retries_of uuid[], only_ids uuid[]) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_instance_ids uuid[], retries_of uuid[], only_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_instance_ids uuid[], retries_of uuid[], only_ids uuid[]) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) TO ringback_metrics;
@@ -1933,8 +1933,8 @@ REVOKE ALL ON FUNCTION public.may_fold_webhook_stats() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_hand integer, p_is_paused boolean, p_started_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_hand integer, p_is_paused boolean, p_started_at timestamp with time zone) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamp with time zone) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.prune_webhook_alerts(p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prune_webhook_alerts(p_most integer) TO ringback_metrics;
@@ -1953,8 +1953,8 @@ GRANT ALL ON FUNCTION public.prune_webhook_stats() TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.rebuild_webhook_stats() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_lives uuid[], p_retries_of uuid[]) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.require_past_webhook_day(old_day date) FROM PUBLIC;
 
@@ -2035,9 +2035,9 @@ GRANT ALL ON FUNCTION public.webhook_id_at(moment timestamp with time zone) TO r
 
 REVOKE ALL ON FUNCTION public.webhook_is_finished(status text, resolution text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.webhook_is_retryable(org_id uuid, gateway_life uuid, event_data jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.webhook_is_retryable(org_id uuid, gateway_life uuid, event_data jsonb) TO ringback_tenant_operator;
-GRANT ALL ON FUNCTION public.webhook_is_retryable(org_id uuid, gateway_life uuid, event_data jsonb) TO ringback_operator;
+REVOKE ALL ON FUNCTION public.webhook_is_retryable(org_id uuid, gateway_instance_id uuid, event_data jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_is_retryable(org_id uuid, gateway_instance_id uuid, event_data jsonb) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.webhook_is_retryable(org_id uuid, gateway_instance_id uuid, event_data jsonb) TO ringback_operator;
 
 REVOKE ALL ON FUNCTION public.webhook_ledger() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.webhook_ledger() TO ringback_service;
@@ -2121,7 +2121,7 @@ GRANT INSERT(call_id) ON TABLE public.webhook_delivery_log TO ringback_gateway;
 
 GRANT INSERT(dedup_key) ON TABLE public.webhook_delivery_log TO ringback_gateway;
 
-GRANT INSERT(gateway_life) ON TABLE public.webhook_delivery_log TO ringback_gateway;
+GRANT INSERT(gateway_instance_id) ON TABLE public.webhook_delivery_log TO ringback_gateway;
 
 GRANT UPDATE(retried_as) ON TABLE public.webhook_delivery_log TO ringback_tenant_operator;
 GRANT UPDATE(retried_as) ON TABLE public.webhook_delivery_log TO ringback_operator;
@@ -2132,7 +2132,7 @@ GRANT UPDATE(resolution) ON TABLE public.webhook_delivery_log TO ringback_operat
 GRANT UPDATE(resolved_at) ON TABLE public.webhook_delivery_log TO ringback_tenant_operator;
 GRANT UPDATE(resolved_at) ON TABLE public.webhook_delivery_log TO ringback_operator;
 
-GRANT INSERT(gateway_life) ON TABLE public.webhook_gateway_ledger TO ringback_gateway;
+GRANT INSERT(gateway_instance_id) ON TABLE public.webhook_gateway_ledger TO ringback_gateway;
 
 GRANT INSERT(accepted) ON TABLE public.webhook_gateway_ledger TO ringback_gateway;
 

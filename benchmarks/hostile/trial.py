@@ -30,14 +30,14 @@ class Tried:
 
 async def try_out(stack: BenchStack, scenario: Scenario) -> Tried:
     """Attack a gateway that is new, so that its peak is this scenario's."""
-    port, exposition_port = free_ports(2)
+    port, observability_port = free_ports(2)
     url = f"http://127.0.0.1:{port}/api/webhooks/vapi"
     gateway = stack.process(
         "services.gateway",
-        ready_url=f"http://127.0.0.1:{exposition_port}/readyz",
+        ready_url=f"http://127.0.0.1:{observability_port}/readyz",
         RINGBACK_GATEWAY_PORT=str(port),
         RINGBACK_GATEWAY_HOST="127.0.0.1",
-        RINGBACK_GATEWAY_EXPOSITION_PORT=str(exposition_port),
+        RINGBACK_GATEWAY_OBSERVABILITY_PORT=str(observability_port),
         RINGBACK_VAPI_SECRET=SECRET,
         RINGBACK_SPOOL_DIR=str(stack.folder / "spool"),
     )

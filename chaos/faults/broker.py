@@ -7,22 +7,22 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 
-from chaos import rungs, specials
+from chaos import retry_queues, specials
 from chaos.fault import Fault, Part
 from chaos.load.webhook import Kind, Mix, special
-from chaos.stage import LADDER, Stage
+from chaos.stage import SCHEDULE, Stage
 from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
 
 _ALARM_S = 10.0
 _NOTICED_WITHIN_S = 15.0
 _POLL_S = 0.1
-_FIRST_RUNG = LADDER.rungs[0].queue_name
+_FIRST_RETRY_QUEUE = SCHEDULE.retry_queues[0].queue_name
 _ALL_ATTEMPTS = "attempt.*"
 
 
 @asynccontextmanager
-async def _restarted_on_every_rung(stage: Stage) -> AsyncGenerator[None, None]:
-    await rungs.something_on_each(stage)
+async def _restarted_on_every_retry_queue(stage: Stage) -> AsyncGenerator[None, None]:
+    await retry_queues.something_on_each(stage)
     await stage.broker.stop()
     try:
         yield
@@ -49,8 +49,8 @@ async def _disk_alarm(stage: Stage) -> AsyncGenerator[None, None]:
 
 
 @asynccontextmanager
-async def _rung_refuses(stage: Stage) -> AsyncGenerator[None, None]:
-    pattern = f"^{_FIRST_RUNG.replace('.', chr(92) + '.')}$"
+async def _retry_queue_refuses(stage: Stage) -> AsyncGenerator[None, None]:
+    pattern = f"^{_FIRST_RETRY_QUEUE.replace('.', chr(92) + '.')}$"
     await stage.broker.control(
         *["set_policy", "--apply-to", "queues", "chaos", pattern, '{"max-length": 1}']
     )
@@ -115,10 +115,10 @@ async def _give_up_after(stage: Stage, *, timeout_ms: int, look_every_ms: int) -
 
 FAULTS = (
     Fault(
-        name="broker-restarted-on-rungs",
-        sentence="RabbitMQ restarts while webhooks wait on the rungs of the ladder.",
+        name="broker-restarted-on-retry-queues",
+        sentence="RabbitMQ restarts while webhooks wait on the retry queues of the retry schedule.",
         part=Part.BROKER,
-        strike=_restarted_on_every_rung,
+        strike=_restarted_on_every_retry_queue,
         mix=Mix(failing_in_ten=8),
         is_mixed=False,
     ),
@@ -137,10 +137,10 @@ FAULTS = (
         hold_s=_ALARM_S,
     ),
     Fault(
-        name="rung-refuses",
-        sentence="The first rung takes no more than one message for 10 s.",
+        name="retry-queue-refuses",
+        sentence="The first retry queue takes no more than one message for 10 s.",
         part=Part.BROKER,
-        strike=_rung_refuses,
+        strike=_retry_queue_refuses,
         hold_s=_ALARM_S,
         mix=Mix(failing_in_ten=5),
     ),

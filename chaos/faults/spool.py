@@ -119,7 +119,7 @@ async def _until_kept(stage: Stage, kind: str, *, more_than: float) -> None:
 
 async def _kept(stage: Stage, kind: str) -> float:
     """Ask the gateway how many damaged rows or files it keeps."""
-    url = f"http://{LOOPBACK}:{stage.gateway.spec.exposition_port}/metrics"
+    url = f"http://{LOOPBACK}:{stage.gateway.spec.observability_port}/metrics"
     try:
         async with aiohttp.ClientSession() as client, client.get(url) as answer:
             lines = (await answer.text()).splitlines()

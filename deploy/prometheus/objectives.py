@@ -8,7 +8,7 @@ from typing import Final
 from ringback.contract.telemetry.gateway_metrics import NOT_CONFIRMED, NOT_SPOOLED
 from ringback.contract.thresholds import FINISH_SECONDS
 
-OUR_FAULTS: Final = ("busy", "our_fault", *NOT_CONFIRMED, *NOT_SPOOLED)
+OUR_FAULTS: Final = ("busy", "internal_error", *NOT_CONFIRMED, *NOT_SPOOLED)
 """Why a good webhook is refused: these are answered by 503 or 500, the others by 4xx."""
 
 Sum = Callable[[str, str], str]
@@ -38,7 +38,7 @@ class Objective:
 
 def _refused_by_our_fault(function: str, window: str) -> str:
     reasons = "|".join(OUR_FAULTS)
-    return f'sum({function}(webhook_refused_total{{reason=~"{reasons}"}}[{window}]))'
+    return f'sum({function}(webhook_rejected_total{{reason=~"{reasons}"}}[{window}]))'
 
 
 def _accepted_or_so_refused(function: str, window: str) -> str:

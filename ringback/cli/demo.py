@@ -18,7 +18,7 @@ from ringback.cli.interrupt import stop_on_interrupt
 from ringback.cli.posting import Plan, post_all
 from ringback.cli.tally import Tally
 from ringback.cli.terminal import EXIT_FAILED, EXIT_INTERRUPTED, out
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.runtime.queries import load
 
 _SENT_PER_S = 4.0
@@ -40,14 +40,14 @@ def _demo() -> int:
 
 
 async def _play(addresses: Addresses) -> int:
-    acts = acts_of(addresses.ladder, run=secrets.token_hex(8), now_ms=round(time.time() * 1000))
+    acts = acts_of(addresses.schedule, run=secrets.token_hex(8), now_ms=round(time.time() * 1000))
     tally = Tally()
     console = out()
     with stop_on_interrupt() as stop:
         async with database(addresses.database) as connection:
             sending = asyncio.create_task(_send(addresses, acts, tally, stop))
             try:
-                seen = await _watch(connection, acts, tally, addresses.ladder, (stop, sending))
+                seen = await _watch(connection, acts, tally, addresses.schedule, (stop, sending))
             finally:
                 sending.cancel()
             if stop.is_set():
@@ -89,18 +89,18 @@ async def _watch(
     connection: asyncpg.Connection,
     acts: Sequence[Act],
     tally: Tally,
-    ladder: Ladder,
+    schedule: RetrySchedule,
     until: tuple[asyncio.Event, asyncio.Task[None]],
 ) -> dict[str, Sighting]:
     """Show their states until all are settled, for at most the length of the retry schedule."""
     stop, sending = until
-    patience_s = _PATIENCE_S + 1.5 * sum(rung.delay_ms for rung in ladder.rungs) / 1000
+    patience_s = _PATIENCE_S + 1.5 * sum(retry_queue.delay_ms for retry_queue in schedule.retry_queues) / 1000
     deadline = time.monotonic() + patience_s
     seen: dict[str, Sighting] = {}
     with Live(console=out(), auto_refresh=False) as live:
         while not stop.is_set() and time.monotonic() < deadline:
-            seen = await look(connection, tally.job_ids, ladder.max_attempts)
-            table = deliveries_table(acts, tally.job_ids, seen, ladder)
+            seen = await look(connection, tally.job_ids, schedule.max_attempts)
+            table = deliveries_table(acts, tally.job_ids, seen, schedule)
             live.update(table, refresh=True)
             if sending.done():
                 sending.result()

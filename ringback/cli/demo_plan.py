@@ -11,7 +11,7 @@ from ringback.cli.copies import template_of
 from ringback.cli.demo_handlers import DEMO_TYPE
 from ringback.cli.retime import moved, sent_at_ms
 from ringback.contract.event import Event, read_event
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.status import Status
 
 _LAST_EVENT = "end-of-call-report"
@@ -38,13 +38,13 @@ class Act:
     explanation: str
 
 
-def acts_of(ladder: Ladder, *, run: str, now_ms: int) -> list[Act]:
+def acts_of(schedule: RetrySchedule, *, run: str, now_ms: int) -> list[Act]:
     """The whole demo in order. `run` is 16 hex digits and makes its events new."""
     return list(
         chain(
             _call(run, now_ms),
             _duplicate(run, now_ms),
-            _troubled(ladder, run, now_ms),
+            _troubled(schedule, run, now_ms),
         )
     )
 
@@ -89,10 +89,10 @@ def _duplicate(run: str, now_ms: int) -> Iterator[Act]:
     )
 
 
-def _troubled(ladder: Ladder, run: str, now_ms: int) -> Iterator[Act]:
-    failures = min(2, len(ladder.rungs))
-    last = ladder.max_attempts
-    waits = ", then ".join(rung.label for rung in ladder.rungs[:failures])
+def _troubled(schedule: RetrySchedule, run: str, now_ms: int) -> Iterator[Act]:
+    failures = min(2, len(schedule.retry_queues))
+    last = schedule.max_attempts
+    waits = ", then ".join(retry_queue.label for retry_queue in schedule.retry_queues[:failures])
     yield Act(
         event_type=DEMO_TYPE,
         shows=f"fails {_times(failures)}, then works",

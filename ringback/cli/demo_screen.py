@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ringback.cli.demo_plan import Act
 from ringback.cli.demo_watch import Sighting
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.local.console import printable
 
@@ -33,7 +33,7 @@ def short_id(job_id: str) -> str:
 
 
 def deliveries_table(
-    acts: Sequence[Act], job_ids: Sequence[str], seen: Mapping[str, Sighting], ladder: Ladder
+    acts: Sequence[Act], job_ids: Sequence[str], seen: Mapping[str, Sighting], schedule: RetrySchedule
 ) -> Table:
     """A line for each webhook of the demo, including unsent ones."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
@@ -49,7 +49,7 @@ def deliveries_table(
             short_id(job_id) if job_id else "",
             act.event_type,
             act.shows,
-            _where(job_id, sighting, ladder),
+            _where(job_id, sighting, schedule),
             _age(sighting.age_s) if sighting else "",
         )
     return table
@@ -98,7 +98,7 @@ def call_table(call: asyncpg.Record) -> Table:
     return table
 
 
-def _where(job_id: str | None, sighting: Sighting | None, ladder: Ladder) -> Text:
+def _where(job_id: str | None, sighting: Sighting | None, schedule: RetrySchedule) -> Text:
     if job_id is None:
         return Text("to be sent", "dim")
     if sighting is None or sighting.status is Status.PENDING:
@@ -107,7 +107,7 @@ def _where(job_id: str | None, sighting: Sighting | None, ladder: Ladder) -> Tex
     style = _STYLES.get(sighting.status, "")
     if sighting.status is Status.DUPLICATE:
         return Text(words, style)
-    next_s = sighting.next_attempt_in_s(ladder)
+    next_s = sighting.next_attempt_in_s(schedule)
     if next_s is not None:
         words = f"retry in {next_s:.0f} s"
     limit = sighting.max_attempts

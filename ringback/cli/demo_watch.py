@@ -9,7 +9,7 @@ import asyncpg
 
 from ringback.cli.demo_plan import Act
 from ringback.contract.identity import JobId, created_at
-from ringback.contract.ladder import Attempt, Ladder
+from ringback.contract.schedule import Attempt, RetrySchedule
 from ringback.contract.status import TRANSITIONS, Status
 from ringback.local.console import printable
 from ringback.runtime.queries import load
@@ -38,15 +38,15 @@ class Sighting:
         ended = self.last_attempt_at if self.is_settled else None
         return ((ended or self.now) - created_at(JobId(self.job_id))).total_seconds()
 
-    def next_attempt_in_s(self, ladder: Ladder) -> float | None:
+    def next_attempt_in_s(self, schedule: RetrySchedule) -> float | None:
         """Seconds until the next attempt; None if there is none."""
         if self.status is not Status.FAILED or self.last_attempt_at is None:
             return None
-        rung = ladder.rung_after(Attempt(self.attempts))
-        if rung is None:
+        retry_queue = schedule.retry_queue_after(Attempt(self.attempts))
+        if retry_queue is None:
             return None
         waited_s = (self.now - self.last_attempt_at).total_seconds()
-        return max(0.0, rung.delay_ms / 1000 - waited_s)
+        return max(0.0, retry_queue.delay_ms / 1000 - waited_s)
 
     def keeps_promise_of(self, act: Act) -> bool:
         return self.status is act.ends_as and (

@@ -11,7 +11,7 @@ down = App(name="down", help_epilogue="")
 
 @down.default
 def _down(*, data: Path = Path(".ringback")) -> None:
-    """Stop what `ringback up` started. Webhooks in hand are finished first; the data stays.
+    """Stop what `ringback up` started. Webhooks in flight are finished first; the data stays.
 
     Parameters
     ----------

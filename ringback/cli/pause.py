@@ -21,7 +21,7 @@ resume = App(name="resume", help_epilogue="")
 
 @pause.default
 def _pause(*, reason: str, asked: Asked = USUAL) -> None:
-    """Let processors finish what they have in hand and take no more, also after a restart.
+    """Let processors finish what they have in flight and take no more, also after a restart.
 
     The gateway goes on accepting: webhooks wait on the broker's disk until `ringback resume`.
 

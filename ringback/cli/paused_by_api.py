@@ -1,10 +1,10 @@
 """Pauses processing through the metrics API, for a change of the retry schedule."""
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.metrics import MetricsClient
 from ringback.metrics.v1.delivery_pb2 import ProcessingState
 
-_REASON = "The retry ladder moves"
+_REASON = "The retry schedule moves"
 
 
 class PausedByApi:
@@ -13,7 +13,7 @@ class PausedByApi:
     The API's data about processors can be a second old, and is written after what it describes.
     """
 
-    def __init__(self, client: MetricsClient, to: Ladder) -> None:
+    def __init__(self, client: MetricsClient, to: RetrySchedule) -> None:
         self._client = client
         self._reason = (
             f"{_REASON} to {to}. If that was cut short: `ringback topology move --to {to}`"
@@ -27,7 +27,7 @@ class PausedByApi:
             await self._client.pause_processing(reason=self._reason)
             self._has_paused = True
 
-    async def in_hand(self) -> int | None:
+    async def in_flight(self) -> int | None:
         """The webhooks in flight; None until every processor has noticed the pause."""
         health = await self._client.queue_health()
         state = health.processing
@@ -38,7 +38,7 @@ class PausedByApi:
     async def resume(self) -> None:
         """End our pause, or that of an interrupted change."""
         if self._has_paused or _is_of_a_move((await self._client.queue_health()).processing):
-            await self._client.resume_processing(reason="The retry ladder has moved")
+            await self._client.resume_processing(reason="The retry schedule has moved")
 
 
 def _is_of_a_move(state: ProcessingState) -> bool:

@@ -7,14 +7,14 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 
 from ringback.cli.failure import CommandError
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
-    RETURNED_QUEUE,
-    SUSPECT_QUEUE,
+    REQUEUED_QUEUE,
+    QUARANTINE_QUEUE,
     WORK_QUEUE,
 )
-from ringback.runtime.rabbit import BROKER_AWAY
+from ringback.runtime.rabbit import BROKER_UNAVAILABLE
 
 _TIMEOUT_S = 5.0
 
@@ -28,20 +28,20 @@ class QueueCount:
     consumers: int | None
 
 
-async def queue_counts(amqp_url: str, ladder: Ladder) -> list[QueueCount]:
+async def queue_counts(amqp_url: str, schedule: RetrySchedule) -> list[QueueCount]:
     """Count each queue of this schedule, in the order in which a webhook passes them.
 
     Passive declares need only the read permission. Raises CommandError if the broker is
     unavailable.
     """
-    rungs = (rung.queue_name for rung in ladder.rungs)
-    names = (WORK_QUEUE, *rungs, RETURNED_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE)
+    retry_queues = (retry_queue.queue_name for retry_queue in schedule.retry_queues)
+    names = (WORK_QUEUE, *retry_queues, REQUEUED_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE)
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             connection = await aio_pika.connect(amqp_url)
             async with connection:
                 return [await _count(connection, name) for name in names]
-    except BROKER_AWAY as exc:
+    except BROKER_UNAVAILABLE as exc:
         raise CommandError("The broker cannot be reached.") from exc
 
 

@@ -55,23 +55,23 @@ async def _show(data: Path) -> int:
 
 
 async def _services(ports: LocalPorts) -> list[ServiceHealth]:
-    expositions = {
-        "gateway": ports.services.gateway_exposition,
-        "processor": ports.services.processor_exposition,
-        "metrics": ports.services.metrics_exposition,
+    observability_ports = {
+        "gateway": ports.services.gateway_observability,
+        "processor": ports.services.processor_observability,
+        "metrics": ports.services.metrics_observability,
     }
     return await asyncio.gather(
-        *(service_health(name, f"http://{LOOPBACK}:{port}") for name, port in expositions.items())
+        *(service_health(name, f"http://{LOOPBACK}:{port}") for name, port in observability_ports.items())
     )
 
 
 async def _queues(addresses: Addresses) -> tuple[RenderableType, bool]:
     try:
-        queues = await queue_counts(addresses.amqp, addresses.ladder)
+        queues = await queue_counts(addresses.amqp, addresses.schedule)
     except CommandError as exc:
         return trouble(str(exc)), False
     all_there = all(queue.ready is not None for queue in queues)
-    return queues_table(queues, addresses.ladder), all_there
+    return queues_table(queues, addresses.schedule), all_there
 
 
 async def _counts(addresses: Addresses) -> tuple[RenderableType, bool]:

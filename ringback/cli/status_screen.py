@@ -9,12 +9,12 @@ from rich.text import Text
 
 from ringback.cli.queue_counts import QueueCount
 from ringback.cli.service_health import ServiceHealth
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
-    RETURNED_QUEUE,
-    SUSPECT_QUEUE,
+    REQUEUED_QUEUE,
+    QUARANTINE_QUEUE,
     WORK_QUEUE,
 )
 from ringback.local.running_stack import StackStatus
@@ -47,11 +47,11 @@ def services_table(services: Sequence[ServiceHealth]) -> RenderableType:
     return table
 
 
-def queues_table(queues: Sequence[QueueCount], ladder: Ladder) -> RenderableType:
+def queues_table(queues: Sequence[QueueCount], schedule: RetrySchedule) -> RenderableType:
     table = _table("Queues", "queue", "waiting", "consumers", "webhooks that")
     for column in (1, 2):
         table.columns[column].justify = "right"
-    words = _queue_words(ladder)
+    words = _queue_words(schedule)
     for queue in queues:
         if queue.ready is None:
             table.add_row(queue.name, Text("absent", "red"), "", "run `ringback topology apply`")
@@ -93,15 +93,15 @@ def _state(service: ServiceHealth) -> Text:
     return Text(f"not ready ({', '.join(service.missing)})", "yellow")
 
 
-def _queue_words(ladder: Ladder) -> dict[str, str]:
-    rungs = {
-        rung.queue_name: f"wait {rung.label} for attempt {rung.attempt + 1}"
-        for rung in ladder.rungs
+def _queue_words(schedule: RetrySchedule) -> dict[str, str]:
+    retry_queues = {
+        retry_queue.queue_name: f"wait {retry_queue.label} for attempt {retry_queue.attempt + 1}"
+        for retry_queue in schedule.retry_queues
     }
-    return rungs | {
+    return retry_queues | {
         WORK_QUEUE: "are to be processed",
-        RETURNED_QUEUE: "wait after a return without an attempt",
-        SUSPECT_QUEUE: "crashed a processor, run alone",
+        REQUEUED_QUEUE: "wait after a return without an attempt",
+        QUARANTINE_QUEUE: "crashed a processor, run alone",
         DEAD_LETTER_QUEUE: "failed for good, for the log",
     }
 

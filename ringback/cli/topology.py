@@ -15,7 +15,7 @@ from ringback.runtime import topology as broker
 topology = App(
     name="topology",
     help="Declare the exchanges, queues and bindings of Ringback on the broker, or check them; "
-    "move to another retry ladder.",
+    "move to another retry schedule.",
     help_epilogue="",
 )
 topology.command(move)
@@ -27,19 +27,19 @@ topology.command(access)
 def apply() -> None:
     """Declare every exchange, queue and binding. Declaring again changes nothing.
 
-    The waits between attempts come from RINGBACK_RETRY_LADDER, for example 2s,4s,8s. Where the
-    management API tells that another ladder is bound nothing is changed: see `topology move`.
+    The waits between attempts come from RINGBACK_RETRY_SCHEDULE, for example 2s,4s,8s. Where the
+    management API tells that another retry schedule is bound nothing is changed: see `topology move`.
     """
     addresses = Addresses.from_env()
     management_url = addresses.management
     if management_url is None:
         err().print(
-            "Without RINGBACK_RABBITMQ_MANAGEMENT_URL nobody can tell whether another ladder is "
+            "Without RINGBACK_RABBITMQ_MANAGEMENT_URL nobody can tell whether another retry schedule is "
             "bound. Two at once would copy messages.",
             soft_wrap=True,
         )
-    asyncio.run(broker.apply(addresses.amqp, addresses.ladder, management_url=management_url))
-    wanted = contract.topology(addresses.ladder)
+    asyncio.run(broker.apply(addresses.amqp, addresses.schedule, management_url=management_url))
+    wanted = contract.topology(addresses.schedule)
     out().print(
         f"Declared {len(wanted.exchanges)} exchanges, {len(wanted.queues)} queues and "
         f"{len(wanted.bindings)} bindings. {_attempts(addresses)}"
@@ -51,15 +51,15 @@ def check() -> int:
     """Tell what on the broker differs from what must be there; exit with 1 if anything does."""
     addresses = Addresses.from_env()
     differences = asyncio.run(
-        broker.check(addresses.amqp, addresses.ladder, management_url=addresses.management)
+        broker.check(addresses.amqp, addresses.schedule, management_url=addresses.management)
     )
     console = out()
     for sentence in differences:
         console.print(sentence, soft_wrap=True)
     if differences:
-        is_another = any("another ladder" in sentence for sentence in differences)
+        is_another = any("another retry schedule" in sentence for sentence in differences)
         console.print(
-            f"`ringback topology move --to {addresses.ladder}` changes the ladder."
+            f"`ringback topology move --to {addresses.schedule}` changes the retry schedule."
             if is_another
             else "`ringback topology apply` declares what is missing."
         )
@@ -84,7 +84,7 @@ def wait(service: Service, *, within: Within = 300.0) -> int:
         Seconds to wait at most.
     """
     addresses = Addresses.from_env()
-    whole = contract.topology(addresses.ladder)
+    whole = contract.topology(addresses.schedule)
     accepts = service is Service.GATEWAY
     wanted = contract.for_accepting(whole) if accepts else whole
 
@@ -101,6 +101,6 @@ def wait(service: Service, *, within: Within = 300.0) -> int:
 
 
 def _attempts(addresses: Addresses) -> str:
-    ladder = addresses.ladder
-    waits = f", after waits of {ladder}" if ladder.rungs else ""
-    return f"Attempts per webhook: {ladder.max_attempts}{waits}."
+    schedule = addresses.schedule
+    waits = f", after waits of {schedule}" if schedule.retry_queues else ""
+    return f"Attempts per webhook: {schedule.max_attempts}{waits}."

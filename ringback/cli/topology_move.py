@@ -11,18 +11,18 @@ from ringback.cli.failure import BadInputError
 from ringback.cli.metrics_call import Asked, metrics_client
 from ringback.cli.paused_by_api import PausedByApi
 from ringback.cli.terminal import err, out
-from ringback.contract.ladder import BadLadderError, Ladder
-from ringback.contract.ladder_move import LadderMove
+from ringback.contract.schedule import InvalidRetryScheduleError, RetrySchedule
+from ringback.contract.schedule_change import ScheduleChange
 from ringback.local.console import printable
-from ringback.runtime import ladder_move
-from ringback.runtime.ladder_move import SETTLE_S, NobodyProcesses, Step
+from ringback.runtime import schedule_change
+from ringback.runtime.schedule_change import SETTLE_S, NobodyProcesses, Step
 
 _SENTENCES = {
-    Step.DECLARED: "The new rungs exist.",
+    Step.DECLARED: "The new retry queues exist.",
     Step.PAUSED: "Processing is paused; the gateways go on accepting.",
-    Step.SETTLED: "Nothing is in hand.",
-    Step.UNBOUND: "The old rungs are unbound.",
-    Step.BOUND: "The new rungs are bound.",
+    Step.SETTLED: "Nothing is in flight.",
+    Step.UNBOUND: "The old retry queues are unbound.",
+    Step.BOUND: "The new retry queues are bound.",
     Step.RESUMED: "Processing goes on.",
 }
 
@@ -36,7 +36,7 @@ def move(
     settle: Annotated[float, Parameter(show_default=True)] = SETTLE_S,
     data: Path = Path(".ringback"),
 ) -> None:
-    """Move a running system to another retry ladder. None of its messages is lost or copied.
+    """Move a running system to another retry schedule. None of its messages is lost or copied.
 
     Processing is paused while the bindings are swapped. To run it again after it was cut short,
     at any moment, is safe, and finishes what was begun.
@@ -46,7 +46,7 @@ def move(
     to
         The new waits between attempts, such as 5s,1m,10m.
     from_
-        The ladder that is bound now. Needed only where RINGBACK_RABBITMQ_MANAGEMENT_URL is not
+        The retry schedule that is bound now. Needed only where RINGBACK_RABBITMQ_MANAGEMENT_URL is not
         set: AMQP does not tell bindings.
     dry_run
         Tell what would be changed, and change nothing.
@@ -66,17 +66,17 @@ def move(
         reached.append(step)
         console.print(_SENTENCES[step])
 
-    asked = ladder_move.Asked(
+    asked = schedule_change.Asked(
         amqp_url=addresses.amqp,
-        to=_ladder(to),
-        old=_ladder(from_) if from_ else None,
+        to=_schedule(to),
+        old=_schedule(from_) if from_ else None,
         management_url=addresses.management,
         settle_s=settle,
         done=done,
         waits=lambda sentence: err().print(Text(sentence, "dim"), soft_wrap=True),
     )
     if dry_run:
-        _tell_plan(console, asyncio.run(ladder_move.planned(asked)), asked.to)
+        _tell_plan(console, asyncio.run(schedule_change.planned(asked)), asked.to)
         return
     try:
         plan = asyncio.run(_move(asked, data, is_stopped=stopped))
@@ -87,26 +87,26 @@ def move(
     _tell_what_is_next(console, plan, asked.to)
 
 
-async def _move(asked: ladder_move.Asked, data: Path, *, is_stopped: bool) -> LadderMove:
+async def _move(asked: schedule_change.Asked, data: Path, *, is_stopped: bool) -> ScheduleChange:
     if is_stopped:
-        return await ladder_move.move(asked, NobodyProcesses())
+        return await schedule_change.move(asked, NobodyProcesses())
     async with metrics_client(Asked(data=data)) as client:
-        return await ladder_move.move(asked, PausedByApi(client, asked.to))
+        return await schedule_change.move(asked, PausedByApi(client, asked.to))
 
 
-def _ladder(text: str) -> Ladder:
+def _schedule(text: str) -> RetrySchedule:
     try:
-        ladder = Ladder.parse(text)
-    except BadLadderError as exc:
-        raise BadInputError(f"{text!r} is no ladder: {exc}.") from exc
-    if not ladder.rungs:
-        raise BadInputError("A ladder has at least one wait, such as 2s.")
-    return ladder
+        schedule = RetrySchedule.parse(text)
+    except InvalidRetryScheduleError as exc:
+        raise BadInputError(f"{text!r} is no retry schedule: {exc}.") from exc
+    if not schedule.retry_queues:
+        raise BadInputError("A retry schedule has at least one wait, such as 2s.")
+    return schedule
 
 
-def _tell_plan(console: Console, plan: LadderMove, to: Ladder) -> None:
+def _tell_plan(console: Console, plan: ScheduleChange, to: RetrySchedule) -> None:
     if plan.is_done:
-        console.print(f"The ladder {to} is bound: there is nothing to do.")
+        console.print(f"The retry schedule {to} is bound: there is nothing to do.")
     for binding in plan.unbind:
         console.print(
             f"would unbind  {printable(binding.queue)} from {printable(binding.routing_key)}"
@@ -117,13 +117,13 @@ def _tell_plan(console: Console, plan: LadderMove, to: Ladder) -> None:
         )
 
 
-def _tell_what_is_next(console: Console, plan: LadderMove, to: Ladder) -> None:
+def _tell_what_is_next(console: Console, plan: ScheduleChange, to: RetrySchedule) -> None:
     if plan.is_done:
-        console.print(f"The ladder {to} was bound already.")
+        console.print(f"The retry schedule {to} was bound already.")
         return
     console.print(
-        f"Now set RINGBACK_RETRY_LADDER={to} for processors, metrics services and gateways, and "
-        "restart them one after the other. Then `ringback topology prune` deletes old rungs that "
+        f"Now set RINGBACK_RETRY_SCHEDULE={to} for processors, metrics services and gateways, and "
+        "restart them one after the other. Then `ringback topology prune` deletes old retry queues that "
         "are empty.",
         soft_wrap=True,
     )

@@ -22,7 +22,7 @@ _OUTCOME_STYLES = {
 _NOTED = (
     (Attribute.HTTP_STATUS, "{}"),
     (Attribute.RPC_STATUS, "{}"),
-    (Attribute.REFUSED_FOR, "{}"),
+    (Attribute.REJECTION, "{}"),
     (Attribute.DUPLICATE_OF, "of {}"),
     (Attribute.DB_BATCH_SIZE, "shared by {}"),
 )

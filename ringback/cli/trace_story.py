@@ -136,5 +136,5 @@ def _job_in(tree: SpanTree, family: frozenset[str]) -> str:
 
 
 def _moved_to(tree: SpanTree) -> str:
-    moves = [span.attributes.get(Attribute.MOVED_TO, "") for span in tree.all_spans()]
+    moves = [span.attributes.get(Attribute.ROUTED_TO, "") for span in tree.all_spans()]
     return str(next(filter(None, reversed(moves)), ""))

@@ -7,14 +7,14 @@ from rich.text import Text
 from ringback.cli.health_screen import checks_table, headline, processing_line
 from ringback.cli.rates import Rates
 from ringback.cli.words import moment
-from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
+from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 from ringback.metrics.v1.metrics_service_pb2 import GetQueueHealthResponse
 
 _RATES = ("accepted", "completed", "dead letters", "duplicates")
 _STYLES = {"completed": "green", "dead letters": "red", "duplicates": "cyan"}
 _BAR_WIDTH = 30
 #: In the order in which a webhook may pass them; the retry queues come second.
-_ORDER = {WORK_QUEUE: 0, SUSPECT_QUEUE: 2, DEAD_LETTER_QUEUE: 3}
+_ORDER = {WORK_QUEUE: 0, QUARANTINE_QUEUE: 2, DEAD_LETTER_QUEUE: 3}
 
 
 def screen(health: GetQueueHealthResponse, rates: Rates) -> RenderableType:
@@ -61,7 +61,7 @@ def _queues_table(health: GetQueueHealthResponse) -> RenderableType:
         table.add_row(
             Text(queue.queue, style), Text(f"{queue.messages:,}", style), Text(bar, "blue")
         )
-    table.add_row("in hand", f"{health.metrics.active:,}", "")
+    table.add_row("in flight", f"{health.metrics.active:,}", "")
     return table
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ringback.contract.topology import (
     DEAD,
     DEAD_LETTER_QUEUE,
-    SUSPECT_QUEUE,
+    QUARANTINE_QUEUE,
     WEBHOOKS,
     WORK_QUEUE,
 )
@@ -49,7 +49,7 @@ PROCESSOR = BrokerUser(
     configure=_only(),
     # Permanent failures go to the dead letters, crashing messages to quarantine.
     write=_only(DEAD, _DEFAULT_EXCHANGE),
-    read=_only(WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE),
+    read=_only(WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE),
     # It asks the management API whether the work queue is still bound.
     tags=("management",),
 )

@@ -5,7 +5,7 @@ class DeadReason(StrEnum):
     """Why a webhook became a dead letter."""
 
     #: The last attempt of the schedule failed.
-    LADDER_EXHAUSTED = "ladder_exhausted"
+    RETRIES_EXHAUSTED = "retries_exhausted"
     #: A handler reported that no attempt can help.
     PERMANENT = "permanent"
     #: The process crashed each time it processed the webhook.

@@ -25,7 +25,7 @@ class Header(StrEnum):
     ENDPOINT_ID = "endpoint_id"
     DEDUP_KEY = "dedup_key"
     RECEIVED_AT = "received_at"
-    GATEWAY_LIFE = "gateway_life"
+    GATEWAY_INSTANCE_ID = "gateway_instance_id"
     TRACEPARENT = "traceparent"
     TRACESTATE = "tracestate"
     RETRY_OF = "retry_of"
@@ -37,7 +37,7 @@ class Header(StrEnum):
     ERROR_CLASS = "error_class"
     ERROR_MESSAGE = "error_message"
     #: On a message that was returned without an attempt although the database answered: how often.
-    RETURNS = "returns"
+    REQUEUES = "returns"
     #: On a quarantined message: how often it got no answer while it ran alone.
     CRASHES = "crashes"
 
@@ -56,7 +56,7 @@ class Envelope:
     org_id: UUID
     endpoint_id: str
     received_at: datetime
-    gateway_life: UUID
+    gateway_instance_id: UUID
     trace: TraceContext
     dedup_key: str | None = None
     retry_of: JobId | None = None
@@ -68,7 +68,7 @@ class Envelope:
             Header.ORG_ID.value: str(self.org_id),
             Header.ENDPOINT_ID.value: self.endpoint_id,
             Header.RECEIVED_AT.value: _as_text(self.received_at),
-            Header.GATEWAY_LIFE.value: str(self.gateway_life),
+            Header.GATEWAY_INSTANCE_ID.value: str(self.gateway_instance_id),
             Header.TRACEPARENT.value: self.trace.traceparent,
         }
         if self.dedup_key is not None:
@@ -95,7 +95,7 @@ def open_envelope(
     """Read a message's metadata. Never raises, whatever the message contains."""
     job_id = job_id_of(message_id or "")
     org_id = _uuid(headers.get(Header.ORG_ID))
-    life = _uuid(headers.get(Header.GATEWAY_LIFE))
+    life = _uuid(headers.get(Header.GATEWAY_INSTANCE_ID))
     received_at = _time(headers.get(Header.RECEIVED_AT))
     trace = trace_context_of(
         _text(headers.get(Header.TRACEPARENT)), _text(headers.get(Header.TRACESTATE))
@@ -117,7 +117,7 @@ def open_envelope(
         org_id=org_id,
         endpoint_id=endpoint_id,
         received_at=received_at,
-        gateway_life=life,
+        gateway_instance_id=life,
         trace=trace,
         dedup_key=dedup_key,
         retry_of=job_id_of(str(retry_of)) if retry_of else None,

@@ -1,14 +1,14 @@
 """Every exchange, queue and binding, as data.
 
-    webhooks ──attempt.*──▶ webhooks.work ──rejected──▶ webhooks.failed ──attempt.<n>──▶ rung n
-       ▲                                                      │ no rung left              │ TTL
+    webhooks ──attempt.*──▶ webhooks.work ──rejected──▶ webhooks.failed ──attempt.<n>──▶ retry queue n
+       ▲                                                      │ no retry queue left              │ TTL
        └────────────────────────── attempt.<n+1> ─────────────┼───────────────────────────┘
                                                               ▼
-                              webhooks.suspect ──▶ webhooks.dead ──▶ webhooks.dlq
+                              webhooks.quarantine ──▶ webhooks.dead ──▶ webhooks.dlq
 
-    webhooks.returned ──message's TTL──▶ webhooks.work
+    webhooks.requeued ──message's TTL──▶ webhooks.work
 
-Rung n is the retry queue of attempt n. It has no length limit: the broker's dead-letter worker
+Retry queue n is the retry queue of attempt n. It has no length limit: the broker's dead-letter worker
 serves all retry queues of a source, and one that refuses a message blocks them all.
 """
 
@@ -16,18 +16,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ringback.contract.ladder import Attempt, Ladder, Rung, routing_key
+from ringback.contract.schedule import Attempt, RetrySchedule, RetryQueue, routing_key
 
 WEBHOOKS = "webhooks"
 FAILED = "webhooks.failed"
 DEAD = "webhooks.dead"
 WORK_QUEUE = "webhooks.work"
-SUSPECT_QUEUE = "webhooks.suspect"
+QUARANTINE_QUEUE = "webhooks.quarantine"
 DEAD_LETTER_QUEUE = "webhooks.dlq"
-RETURNED_QUEUE = "webhooks.returned"
+REQUEUED_QUEUE = "webhooks.requeued"
 """Messages that a processor returned without an attempt wait here, each for its own time."""
 
-RETURNED_KEY = "attempt.returned"
+REQUEUED_KEY = "attempt.requeued"
 """Routing key for the way back to the work queue. A header contains the attempt."""
 
 DEFAULT_EXCHANGE = ""
@@ -40,7 +40,7 @@ A message that the limit dead-letters into a retry queue comes back without a re
 cycle, and the broker then never delivers it.
 """
 
-SUSPECT_DELIVERY_LIMIT = 3
+QUARANTINE_DELIVERY_LIMIT = 3
 
 Arguments = Mapping[str, str | int | bool]
 
@@ -80,7 +80,7 @@ class Topology:
     bindings: tuple[Binding, ...]
 
 
-def topology(ladder: Ladder) -> Topology:
+def topology(schedule: RetrySchedule) -> Topology:
     """Everything that must exist on the broker for this schedule, in the order of declaration."""
     return Topology(
         exchanges=(
@@ -90,14 +90,14 @@ def topology(ladder: Ladder) -> Topology:
         ),
         queues=(
             Queue(DEAD_LETTER_QUEUE, _arguments(x_queue_type="quorum")),
-            _dead_lettering(SUSPECT_QUEUE, DEAD, limit=SUSPECT_DELIVERY_LIMIT, single=True),
-            *(_rung_queue(rung) for rung in ladder.rungs),
-            Queue(RETURNED_QUEUE, _waiting(WEBHOOKS, RETURNED_KEY)),
+            _dead_lettering(QUARANTINE_QUEUE, DEAD, limit=QUARANTINE_DELIVERY_LIMIT, single=True),
+            *(_retry_queue_of(retry_queue) for retry_queue in schedule.retry_queues),
+            Queue(REQUEUED_QUEUE, _waiting(WEBHOOKS, REQUEUED_KEY)),
             _dead_lettering(WORK_QUEUE, FAILED, limit=WORK_DELIVERY_LIMIT),
         ),
         bindings=(
             Binding(DEAD, DEAD_LETTER_QUEUE),
-            *(Binding(FAILED, rung.queue_name, routing_key(rung.attempt)) for rung in ladder.rungs),
+            *(Binding(FAILED, retry_queue.queue_name, routing_key(retry_queue.attempt)) for retry_queue in schedule.retry_queues),
             WORK_BINDING,
         ),
     )
@@ -127,9 +127,9 @@ def _dead_lettering(name: str, exchange: str, *, limit: int, single: bool = Fals
     )
 
 
-def _rung_queue(rung: Rung) -> Queue:
-    next_key = routing_key(Attempt(rung.attempt + 1))
-    return Queue(rung.queue_name, _waiting(WEBHOOKS, next_key, x_message_ttl=rung.delay_ms))
+def _retry_queue_of(retry_queue: RetryQueue) -> Queue:
+    next_key = routing_key(Attempt(retry_queue.attempt + 1))
+    return Queue(retry_queue.queue_name, _waiting(WEBHOOKS, next_key, x_message_ttl=retry_queue.delay_ms))
 
 
 def _waiting(exchange: str, key: str, **ttl: int) -> Arguments:

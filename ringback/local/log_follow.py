@@ -34,7 +34,7 @@ def worth_showing(service: str, line: str) -> Shown | None:
     if not isinstance(told, dict):
         return None
     level, event = str(told.get("level", "info")), str(told.get("event", ""))
-    if level in LOUD or (level == "info" and event == LogEvent.WEBHOOK_REFUSED):
+    if level in LOUD or (level == "info" and event == LogEvent.WEBHOOK_REJECTED):
         return Shown(service, level, printable(" ".join([event, *_fields(told)])))
     if level == "info" and event == LogEvent.ATTEMPT_FINISHED:
         return Shown(service, level, printable(_attempt(told)))

@@ -29,9 +29,9 @@ class ServicePorts:
     gateway: int = 8080
     metrics_grpc: int = 50051
     metrics_rest: int = 8081
-    gateway_exposition: int = 9101
-    processor_exposition: int = 9102
-    metrics_exposition: int = 9103
+    gateway_observability: int = 9101
+    processor_observability: int = 9102
+    metrics_observability: int = 9103
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,9 @@ def prometheus_config(ports: LocalPorts, *, scrapes_broker: bool) -> str:
     """
     services = ports.services
     targets = {
-        "gateway": services.gateway_exposition,
-        "processor": services.processor_exposition,
-        "metrics": services.metrics_exposition,
+        "gateway": services.gateway_observability,
+        "processor": services.processor_observability,
+        "metrics": services.metrics_observability,
     }
     if scrapes_broker:
         targets["rabbitmq"] = ports.broker.broker_metrics

@@ -36,7 +36,7 @@ async def stack_status(state_dir: Path = Path(".ringback")) -> StackStatus | Non
     specs = service_specs(stack.ports.services)
     url = prometheus_url(stack.ports)
     has_prometheus, *answers = await asyncio.gather(
-        prometheus_answers(url), *(is_ready(spec.exposition_port) for spec in specs)
+        prometheus_answers(url), *(is_ready(spec.observability_port) for spec in specs)
     )
     return StackStatus(
         pid=stack.pid,

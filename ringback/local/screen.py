@@ -70,12 +70,12 @@ def addresses(
 ) -> list[tuple[str, str]]:
     """Give what is where, in the order a newcomer asks for it."""
     gateway = f"http://{LOOPBACK}:{ports.gateway}"
-    expositions = (ports.gateway_exposition, ports.processor_exposition, ports.metrics_exposition)
+    observability_ports = (ports.gateway_observability, ports.processor_observability, ports.metrics_observability)
     rows = [
         ("Webhooks", f"{gateway}/api/webhooks/vapi"),
         ("Metrics", f"http://{LOOPBACK}:{ports.metrics_rest}/api/webhook-metrics/queue-health"),
         ("Metrics (gRPC)", f"{LOOPBACK}:{ports.metrics_grpc}"),
-        ("Expositions", " ".join(f"http://{LOOPBACK}:{port}/metrics" for port in expositions)),
+        ("Scrapes", " ".join(f"http://{LOOPBACK}:{port}/metrics" for port in observability_ports)),
     ]
     if prometheus_url:
         rows.append(("Prometheus", f"{prometheus_url} (graphs and alerts)"))

@@ -19,7 +19,7 @@ from ringback.local.ports import LocalPorts, named_ports, require_free
 from ringback.local.prometheus import PrivatePrometheus
 from ringback.local.screen import Screen, addresses
 from ringback.local.stack_file import claimed
-from ringback.local.stack_ladder import declare_ladder
+from ringback.local.stack_schedule import declare_schedule
 from ringback.local.stack_service import (
     RunningService,
     ServiceSpec,
@@ -28,7 +28,7 @@ from ringback.local.stack_service import (
     service_specs,
 )
 from ringback.runtime import migrate, topology
-from ringback.runtime.settings import LadderSettings, SettingsError, clean_environment, load
+from ringback.runtime.settings import ScheduleSettings, SettingsError, clean_environment, load
 
 READY_S = 30.0
 WATCH_S = 0.2
@@ -142,10 +142,10 @@ class _Stack:
         self.screen.step(f"RabbitMQ runs{broker.account.remark}")
 
     async def _prepare(self, amqp_url: str, database_url: str) -> None:
-        ladder = load(LadderSettings, self.environ).ladder
+        schedule = load(ScheduleSettings, self.environ).schedule
         await migrate.migrate(database_url)
         own = self._broker.management_url if self._broker else None
-        await declare_ladder(amqp_url, ladder, self.environ, own_management_url=own)
+        await declare_schedule(amqp_url, schedule, self.environ, own_management_url=own)
         self.screen.step("Tables and queues are in place")
 
     async def _services(

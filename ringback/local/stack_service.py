@@ -30,7 +30,7 @@ class ServiceSpec:
 
     name: str
     command: Sequence[str]
-    exposition_port: int
+    observability_port: int
     stop_within_s: float
 
 
@@ -49,7 +49,7 @@ class RunningService:
     async def ready(self, *, within_s: float) -> None:
         """Wait until /readyz answers 200; LocalStackError if it ends before, or takes too long."""
         deadline = time.monotonic() + within_s
-        while not await is_ready(self.spec.exposition_port):
+        while not await is_ready(self.spec.observability_port):
             self.require_running()
             if time.monotonic() > deadline:
                 raise LocalStackError(
@@ -73,9 +73,9 @@ class RunningService:
 def service_specs(ports: ServicePorts) -> tuple[ServiceSpec, ...]:
     """The services in the order in which they stop: those that accept work come first."""
     return (
-        _spec("gateway", ports.gateway_exposition, stop_within_s=20),
-        _spec("processor", ports.processor_exposition, stop_within_s=35),
-        _spec("metrics", ports.metrics_exposition, stop_within_s=15),
+        _spec("gateway", ports.gateway_observability, stop_within_s=20),
+        _spec("processor", ports.processor_observability, stop_within_s=35),
+        _spec("metrics", ports.metrics_observability, stop_within_s=15),
     )
 
 
@@ -105,7 +105,7 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
         # Only this machine can reach a gateway without a secret.
         "RINGBACK_GATEWAY_HOST": LOOPBACK_OF_BOTH,
         "RINGBACK_METRICS_HOST": LOOPBACK_OF_BOTH,
-        "RINGBACK_EXPOSITION_HOST": LOOPBACK_OF_BOTH,
+        "RINGBACK_OBSERVABILITY_HOST": LOOPBACK_OF_BOTH,
         "RINGBACK_TRACE_FILE": str(around.state_dir.absolute() / TRACE_FILE),
         "RINGBACK_SPOOL_DIR": str(around.state_dir / "spool"),
         "PYTHONUNBUFFERED": "1",
@@ -123,17 +123,17 @@ def service_environment(name: str, around: Surroundings) -> dict[str, str]:
     return local | dict(environ) | ours | {"RINGBACK_HANDLERS": ",".join(modules)}
 
 
-async def is_ready(exposition_port: int) -> bool:
+async def is_ready(observability_port: int) -> bool:
     """Ask one service whether it is ready; one that does not answer is not."""
-    return await answers_ok(exposition_port, "/readyz", timeout_s=2)
+    return await answers_ok(observability_port, "/readyz", timeout_s=2)
 
 
-async def answers_ok(exposition_port: int, path: str, *, timeout_s: float) -> bool:
+async def answers_ok(observability_port: int, path: str, *, timeout_s: float) -> bool:
     """Get a page of a service's observability port; no answer in time counts as a no."""
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s)) as client,
-            client.get(f"http://{LOOPBACK}:{exposition_port}{path}") as answer,
+            client.get(f"http://{LOOPBACK}:{observability_port}{path}") as answer,
         ):
             return answer.ok
     except (OSError, TimeoutError, aiohttp.ClientError):
@@ -153,6 +153,6 @@ def _spec(name: str, port: int, *, stop_within_s: float) -> ServiceSpec:
     return ServiceSpec(
         name=name,
         command=[sys.executable, "-m", f"services.{name}"],
-        exposition_port=port,
+        observability_port=port,
         stop_within_s=stop_within_s,
     )

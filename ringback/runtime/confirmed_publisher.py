@@ -38,7 +38,7 @@ class ConfirmedPublisher(Linked):
     async def answers(self, exchange: str) -> bool:
         """Whether the broker answers on the publishing channel and has this exchange.
 
-        Raises one of BROKER_AWAY if it does not answer.
+        Raises one of BROKER_UNAVAILABLE if it does not answer.
         """
         session = self._usable()
         if session is None:
@@ -50,7 +50,7 @@ class ConfirmedPublisher(Linked):
     async def publish(self, message: Message, *, exchange: str, routing_key: str) -> None:
         """Return once the broker has the message on disk.
 
-        Raises one of BROKER_AWAY if that is unknown.
+        Raises one of BROKER_UNAVAILABLE if that is unknown.
 
         After a timeout the channel's confirms cannot be trusted, so the connection is replaced. A
         blocked connection is kept, because only it learns when the broker accepts messages again.

@@ -35,7 +35,7 @@ class CutFor(StrEnum):
 
     SLOW = "slow"
     LARGE_HEAD = "large_head"
-    CROWDED = "crowded"
+    EVICTED = "crowded"
 
 
 class Connection(Protocol):
@@ -87,7 +87,7 @@ class Connections:
         """
         self._open.add(connection)
         if len(self._open) > self._most:
-            self._cut(self._first_to_go() or connection, CutFor.CROWDED)
+            self._cut(self._first_to_go() or connection, CutFor.EVICTED)
         if connection in self._open:
             self._strangers_since[connection] = self._clock()
 
@@ -139,9 +139,9 @@ class Connections:
             self.begins(connection)  # It gets an answer, like a request.
             connection.cut(CutFor.LARGE_HEAD)
         while self._all_head_bytes > self._most_head_bytes:
-            self._cut(next(iter(self._head_bytes)), CutFor.CROWDED)
+            self._cut(next(iter(self._head_bytes)), CutFor.EVICTED)
 
-    def has_in_hand(self, connection: Connection) -> bool:
+    def has_in_flight(self, connection: Connection) -> bool:
         """Whether it sent a request whose answer is not decided yet."""
         waiting = connection in self._strangers_since or connection in self._known_since
         return connection in self._open and not waiting

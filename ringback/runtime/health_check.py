@@ -37,9 +37,9 @@ def question(arguments: Sequence[str], environ: Mapping[str, str]) -> Question:
     if not arguments or arguments[0] not in DEFAULT_PORTS or arguments[1:] not in ([], ["--ready"]):
         raise ValueError(_USAGE)
     service = arguments[0]
-    setting = f"RINGBACK_{service.upper()}_EXPOSITION_PORT"
+    setting = f"RINGBACK_{service.upper()}_OBSERVABILITY_PORT"
     port = environ.get(setting, "").strip() or str(DEFAULT_PORTS[service])
-    host = environ.get("RINGBACK_EXPOSITION_HOST", "").strip()
+    host = environ.get("RINGBACK_OBSERVABILITY_HOST", "").strip()
     path = "/readyz" if arguments[1:] else "/livez"
     if not port.isdecimal():
         raise ValueError(f"{setting}: must be the number of a port")

@@ -20,7 +20,7 @@ from ringback.runtime.lifecycle import CannotStartError
 
 OnOpen = Callable[[AbstractConnection], Awaitable[None]]
 
-BROKER_AWAY: tuple[type[BaseException], ...] = (
+BROKER_UNAVAILABLE: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
     aio_pika.exceptions.AMQPError,
@@ -96,10 +96,10 @@ class Link:
             try:
                 await self._session()
                 wait_s = _FIRST_WAIT_S
-            except BROKER_AWAY as exc:
+            except BROKER_UNAVAILABLE as exc:
                 self.failure = exc
                 if wait_s == _FIRST_WAIT_S:
-                    log.warning(LogEvent.BROKER_AWAY, link=self._name, reason=type(exc).__name__)
+                    log.warning(LogEvent.BROKER_UNAVAILABLE, link=self._name, reason=type(exc).__name__)
             except CannotStartError as exc:
                 self.failure = exc
                 log.error(LogEvent.BROKER_UNUSABLE, link=self._name, reason=str(exc))  # ruff: ignore[error-instead-of-exception]  # the sentence says it all
@@ -137,7 +137,7 @@ class Link:
 
 
 async def _connected(url: str, name: str) -> AbstractConnection:
-    """Open a connection, or leave nothing open. Raises TimeoutError and the rest of BROKER_AWAY."""
+    """Open a connection, or leave nothing open. Raises TimeoutError and the rest of BROKER_UNAVAILABLE."""
     opening: asyncio.Future[AbstractConnection] = asyncio.ensure_future(
         aio_pika.connect(url, heartbeat=HEARTBEAT_S, client_properties={"connection_name": name})
     )
@@ -174,7 +174,7 @@ async def _close(connection: AbstractConnection) -> None:
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await connection.close()
-    except BROKER_AWAY:
+    except BROKER_UNAVAILABLE:
         pass
     except asyncio.CancelledError:
         if _is_told_to_end():

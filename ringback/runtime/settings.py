@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.redaction.redact_paths import DEFAULTS
 from ringback.contract.redaction.redaction import Redaction, redaction_by
 from ringback.runtime.setting_checks import (
@@ -86,21 +86,21 @@ Host = Annotated[str, AfterValidator(host)]
 """Where a server listens."""
 
 
-def _ladder_text(value: str) -> str:
-    Ladder.parse(value)
+def _schedule_text(value: str) -> str:
+    RetrySchedule.parse(value)
     return value
 
 
-class LadderSettings(Settings):
-    retry_ladder: Annotated[str, AfterValidator(_ladder_text)] = Field(
+class ScheduleSettings(Settings):
+    retry_schedule: Annotated[str, AfterValidator(_schedule_text)] = Field(
         default="2s,4s,8s",
         description="Delays between attempts (ms, s, m, h). Their number is the retry limit. "
-        "Change it on a running system only as docs/how-to/change-the-ladder.md says.",
+        "Change it on a running system only as docs/how-to/change-the-retry-schedule.md says.",
     )
 
     @property
-    def ladder(self) -> Ladder:
-        return Ladder.parse(self.retry_ladder)
+    def schedule(self) -> RetrySchedule:
+        return RetrySchedule.parse(self.retry_schedule)
 
 
 def _redact_paths(value: str) -> str:
@@ -122,7 +122,7 @@ class RedactionSettings(Settings):
         return redaction_by(self.redact_paths)
 
 
-class BrokerSettings(LadderSettings):
+class BrokerSettings(ScheduleSettings):
     amqp_url: Annotated[SecretStr, AfterValidator(_amqp_url)] = Field(
         description="RabbitMQ, e.g. amqp://user:password@host:5672/vhost. amqps:// for TLS.",
     )
@@ -132,7 +132,7 @@ class ManagementSettings(Settings):
     rabbitmq_management_url: Annotated[SecretStr, AfterValidator(_http_url)] | None = Field(
         default=None,
         description="The broker's management API, such as http://rabbitmq:15672, to tell how many "
-        "messages are unacknowledged, which ladder is bound, and whether the work queue is. User "
+        "messages are unacknowledged, which retry schedule is bound, and whether the work queue is. User "
         "and virtual host are those of RINGBACK_AMQP_URL.",
     )
 
@@ -166,8 +166,8 @@ class RetentionSettings(Settings):
     )
 
 
-class ExpositionSettings(Settings):
-    exposition_host: Host = Field(
+class ObservabilitySettings(Settings):
+    observability_host: Host = Field(
         default="*",
         description="Where /metrics, /livez and /readyz listen: addresses with commas between "
         "them, or * for all of IPv4 and IPv6. Not for the public.",

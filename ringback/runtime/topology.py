@@ -8,17 +8,17 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from ringback.contract.ladder import Ladder
-from ringback.contract.ladder_move import other_ladder
+from ringback.contract.schedule import RetrySchedule
+from ringback.contract.schedule_change import foreign_retry_queues
 from ringback.contract.topology import FAILED, Binding, Topology, topology
 from ringback.runtime.management_api import ManagementError, management_api
-from ringback.runtime.rabbit import BROKER_AWAY
+from ringback.runtime.rabbit import BROKER_UNAVAILABLE
 
 _CONNECT_TIMEOUT_S = 10.0
 _DECLARE_TIMEOUT_S = 20.0
 _TRIES = 8
 _WAIT_S = 0.5
-_AWAY: tuple[type[BaseException], ...] = (*BROKER_AWAY, ManagementError)
+_AWAY: tuple[type[BaseException], ...] = (*BROKER_UNAVAILABLE, ManagementError)
 
 
 class TopologyError(Exception):
@@ -29,23 +29,23 @@ class BrokerAwayError(TopologyError):
     """The broker cannot be asked."""
 
 
-class OtherLadderError(TopologyError):
+class ForeignScheduleError(TopologyError):
     """Another schedule is bound. Binding this one too would copy every message that fails."""
 
 
-async def apply(amqp_url: str, ladder: Ladder, *, management_url: str | None = None) -> None:
+async def apply(amqp_url: str, schedule: RetrySchedule, *, management_url: str | None = None) -> None:
     """Declare every exchange, queue and binding. Declaring again changes nothing.
 
     Right after a broker's port opens, a declare can fail although nothing is wrong, so it is
     retried for some seconds. Raises TopologyError if an object exists with other arguments, or if
-    the broker stays unavailable. Raises OtherLadderError, before anything is changed, if retry
+    the broker stays unavailable. Raises ForeignScheduleError, before anything is changed, if retry
     queues of another schedule are bound. Without the management API this cannot be detected.
     """
-    wanted = topology(ladder)
+    wanted = topology(schedule)
     for tries_left in reversed(range(_TRIES)):
         try:
             async with connected(amqp_url) as connection:
-                await _refuse_other_ladder(amqp_url, ladder, management_url)
+                await _refuse_other_schedule(amqp_url, schedule, management_url)
                 await declare(connection, wanted)
         except aio_pika.exceptions.ChannelPreconditionFailed as exc:
             raise TopologyError(f"The broker holds an object with other arguments: {exc}") from exc
@@ -57,24 +57,24 @@ async def apply(amqp_url: str, ladder: Ladder, *, management_url: str | None = N
             return
 
 
-async def bound_rungs(amqp_url: str, management_url: str) -> frozenset[Binding]:
+async def bound_retry_queues(amqp_url: str, management_url: str) -> frozenset[Binding]:
     """What is bound to `webhooks.failed` now. Raises ManagementError."""
     async with management_api(management_url, amqp_url) as api:
         return await api.bindings_from(FAILED)
 
 
-async def _refuse_other_ladder(amqp_url: str, ladder: Ladder, management_url: str | None) -> None:
+async def _refuse_other_schedule(amqp_url: str, schedule: RetrySchedule, management_url: str | None) -> None:
     if management_url is None:
         return
-    others = other_ladder(await bound_rungs(amqp_url, management_url), ladder)
+    others = foreign_retry_queues(await bound_retry_queues(amqp_url, management_url), schedule)
     if others:
-        raise OtherLadderError(
-            f"{' '.join(others)} Two rungs for one attempt would copy every message, so nothing "
-            f"was changed. `ringback topology move --to {ladder}` changes the ladder."
+        raise ForeignScheduleError(
+            f"{' '.join(others)} Two retry queues for one attempt would copy every message, so nothing "
+            f"was changed. `ringback topology move --to {schedule}` changes the retry schedule."
         )
 
 
-async def check(amqp_url: str, ladder: Ladder, *, management_url: str | None = None) -> list[str]:
+async def check(amqp_url: str, schedule: RetrySchedule, *, management_url: str | None = None) -> list[str]:
     """What differs from the topology of this schedule, one sentence each; empty if nothing does.
 
     It compares arguments by declaring existing objects again, so it needs the configure permission.
@@ -82,14 +82,14 @@ async def check(amqp_url: str, ladder: Ladder, *, management_url: str | None = N
     """
     try:
         async with connected(amqp_url) as connection:
-            bound = await bound_rungs(amqp_url, management_url) if management_url else ()
-            others = other_ladder(bound, ladder)
-            absent = await missing(connection, ladder)
+            bound = await bound_retry_queues(amqp_url, management_url) if management_url else ()
+            others = foreign_retry_queues(bound, schedule)
+            absent = await missing(connection, schedule)
             # Declaring includes binding, which beside another schedule would copy messages.
-            return others + (absent or ([] if others else await _differing(connection, ladder)))
+            return others + (absent or ([] if others else await _differing(connection, schedule)))
     except ManagementError as exc:
         raise TopologyError(str(exc)) from exc
-    except BROKER_AWAY as exc:
+    except BROKER_UNAVAILABLE as exc:
         raise BrokerAwayError(f"The broker cannot be reached ({type(exc).__name__}).") from exc
 
 
@@ -103,13 +103,13 @@ async def absent(amqp_url: str, wanted: Topology) -> list[str]:
     try:
         async with connected(amqp_url) as connection:
             return await _absent(connection, wanted)
-    except BROKER_AWAY as exc:
+    except BROKER_UNAVAILABLE as exc:
         raise BrokerAwayError(f"The broker cannot be reached ({type(exc).__name__}).") from exc
 
 
-async def missing(connection: AbstractConnection, ladder: Ladder) -> list[str]:
+async def missing(connection: AbstractConnection, schedule: RetrySchedule) -> list[str]:
     """As `check`, on an open connection. Only reads; any user of the broker may call it."""
-    return await _absent(connection, topology(ladder))
+    return await _absent(connection, topology(schedule))
 
 
 async def _absent(connection: AbstractConnection, wanted: Topology) -> list[str]:
@@ -125,7 +125,7 @@ async def _absent(connection: AbstractConnection, wanted: Topology) -> list[str]
 
 
 async def declare(connection: AbstractConnection, wanted: Topology) -> None:
-    """Create what is missing. Raises one of BROKER_AWAY."""
+    """Create what is missing. Raises one of BROKER_UNAVAILABLE."""
     async with asyncio.timeout(_DECLARE_TIMEOUT_S):
         channel = await connection.channel()
         for exchange in wanted.exchanges:
@@ -143,9 +143,9 @@ async def declare(connection: AbstractConnection, wanted: Topology) -> None:
         await channel.close()
 
 
-async def _differing(connection: AbstractConnection, ladder: Ladder) -> list[str]:
+async def _differing(connection: AbstractConnection, schedule: RetrySchedule) -> list[str]:
     try:
-        await declare(connection, topology(ladder))
+        await declare(connection, topology(schedule))
     except aio_pika.exceptions.ChannelPreconditionFailed as exc:
         return [f"An object stands with other arguments: {exc}"]
     return []
@@ -178,7 +178,7 @@ async def _sentence_if_absent(
 
 @asynccontextmanager
 async def connected(amqp_url: str) -> AsyncGenerator[AbstractConnection, None]:
-    """A connection that is closed with the context. Raises one of BROKER_AWAY."""
+    """A connection that is closed with the context. Raises one of BROKER_UNAVAILABLE."""
     async with asyncio.timeout(_CONNECT_TIMEOUT_S):
         connection = await aio_pika.connect(amqp_url)
     try:

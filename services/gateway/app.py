@@ -13,7 +13,7 @@ from ringback.runtime import logs
 from ringback.runtime import settings as runtime_settings
 from ringback.runtime.connections import Connections
 from ringback.runtime.exemplars import Exemplars
-from ringback.runtime.exposition import Exposition
+from ringback.runtime.observability import ObservabilityServer
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.open_files import room_for_connections
 from ringback.runtime.postgres import open_pool
@@ -62,22 +62,22 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         tracer = await stack.enter_async_context(tracing("gateway"))
         instruments = _instruments(registry, publisher, tracer)
         store = build_store(settings, publisher, instruments, SpoolInstruments(registry))
-        exposition = _exposition(settings, registry, store)
-        await stack.enter_async_context(exposition)
+        observability = _observability(settings, registry, store)
+        await stack.enter_async_context(observability)
         pool = await stack.enter_async_context(open_pool(settings, "ringback-gateway", registry))
         clock = await stack.enter_async_context(_clock(pool, instruments))
         await stack.enter_async_context(publisher)
         await _first_connect(publisher, clock)
         await stack.enter_async_context(store)
         delivery_log = DeliveryLog(
-            pool, instance_id, settings.ladder.max_attempts, settings.redaction
+            pool, instance_id, settings.schedule.max_attempts, settings.redaction
         )
         pending = await stack.enter_async_context(_pending(settings, delivery_log, instruments))
         routes = routes_to(settings.all_endpoints())
         handler = WebhookHandler(
             routes=routes,
             limits=_limits(settings),
-            limiter=InFlightLimiter(settings.max_in_hand, settings.max_in_hand_bytes),
+            limiter=InFlightLimiter(settings.max_in_flight, settings.max_in_flight_bytes),
             store=store,
             pending=pending,
             instruments=instruments,
@@ -86,11 +86,11 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
             new_id=clock.new_job_id,
         )
         server = await stack.enter_async_context(_server(settings, handler, instruments))
-        exposition.started()
+        observability.started()
         instruments.started(str(instance_id), port=server.port, endpoints=sorted(routes))
         await stop.wait()
         instruments.stopping()
-        exposition.drain()
+        observability.drain()
 
 
 def _instruments(
@@ -102,12 +102,12 @@ def _instruments(
     )
 
 
-def _exposition(
+def _observability(
     settings: GatewaySettings, registry: CollectorRegistry, store: WebhookStore
-) -> Exposition:
-    return Exposition(
-        host=settings.exposition_host,
-        port=settings.gateway_exposition_port,
+) -> ObservabilityServer:
+    return ObservabilityServer(
+        host=settings.observability_host,
+        port=settings.gateway_observability_port,
         registry=registry,
         readiness={"storage": store.can_store},
     )

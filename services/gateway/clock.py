@@ -11,7 +11,7 @@ import structlog
 from ringback.contract.identity import JobId, new_job_id
 from ringback.contract.telemetry import LogEvent
 from ringback.runtime.ending import in_background
-from ringback.runtime.postgres import DATABASE_AWAY
+from ringback.runtime.postgres import DATABASE_UNAVAILABLE
 from ringback.runtime.queries import load
 
 MAX_OFFSET_S = 10.0
@@ -58,7 +58,7 @@ class Clock:
         return new_job_id(at_s=self._wall() - offset_s)
 
     async def compare(self, pool: asyncpg.Pool) -> None:
-        """Read the database's time. Raises one of DATABASE_AWAY.
+        """Read the database's time. Raises one of DATABASE_UNAVAILABLE.
 
         A slow response is ignored, because it is imprecise.
         """
@@ -87,7 +87,7 @@ class Clock:
             try:
                 await self.compare(pool)
                 wait_s = _COMPARE_EVERY_S
-            except DATABASE_AWAY:
+            except DATABASE_UNAVAILABLE:
                 wait_s = _RETRY_AFTER_S
             self._first_try.set()
             await asyncio.sleep(wait_s)
@@ -98,5 +98,5 @@ class Clock:
         if is_wrong and not self._is_wrong:
             log.error(LogEvent.CLOCK_OFF, offset_s=round(offset_s, 1))
         elif self._is_wrong and not is_wrong:
-            log.info(LogEvent.CLOCK_RIGHT, offset_s=round(offset_s, 1))
+            log.info(LogEvent.CLOCK_CORRECTED, offset_s=round(offset_s, 1))
         self._is_wrong = is_wrong

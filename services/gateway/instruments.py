@@ -82,7 +82,7 @@ class GatewayInstruments:
             duration_ms=round(duration_s * 1000, 2),
             call_id=webhook.call_id,
             dedup_key=envelope.dedup_key,
-            stored_in=str(result.tier),
+            storage_tier=str(result.tier),
             trace_id=envelope.trace.trace_id,
         )
 
@@ -99,7 +99,7 @@ class GatewayInstruments:
         self._rejected.labels(rejection.reason).inc()
         self._http_seconds[rejection.status // 100].observe(duration_s, self._exemplars.of(trace))
         self._log.warning(
-            LogEvent.WEBHOOK_REFUSED,
+            LogEvent.WEBHOOK_REJECTED,
             reason=rejection.reason,
             status=rejection.status.value,
             path=path.partition("?")[0][:200],
@@ -135,7 +135,7 @@ class GatewayInstruments:
         self._rows_written.inc(count)
         if self._is_log_failing:
             self._is_log_failing = False
-            self._log.info(LogEvent.PENDING_ROWS_WRITING_AGAIN)
+            self._log.info(LogEvent.PENDING_ROWS_RECOVERED)
 
     def pending_rows_dropped(self, count: int) -> None:
         self._rows_dropped.inc(count)
@@ -226,20 +226,20 @@ class SpoolInstruments:
         damaged.labels("file").set_function(kept_files)
 
     def spool_none(self) -> None:
-        self._log.warning(LogEvent.SPOOL_NONE)
+        self._log.warning(LogEvent.SPOOL_DISABLED)
 
     def spool_opened(self, *, path: str, waiting: int) -> None:
         self._has_failed = False
         self._log.info(LogEvent.SPOOL_OPENED, path=path, waiting=waiting)
 
     def file_quarantined(self, *, path: str, missing: int) -> None:
-        self._log.error(LogEvent.SPOOL_SET_ASIDE, path=path, lost=missing)
+        self._log.error(LogEvent.SPOOL_FILE_QUARANTINED, path=path, lost=missing)
 
     def spool_salvaged(self, *, path: str, count: int, unreadable: int) -> None:
         self._log.warning(LogEvent.SPOOL_SALVAGED, path=path, count=count, unreadable=unreadable)
 
     def row_quarantined(self, *, sequence: int, reason: str) -> None:
-        self._log.error(LogEvent.SPOOL_ROW_SET_ASIDE, place=sequence, reason=reason)
+        self._log.error(LogEvent.SPOOL_ROW_QUARANTINED, place=sequence, reason=reason)
 
     def spool_failed(self, error: BaseException) -> None:
         if not self._has_failed:

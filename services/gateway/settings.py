@@ -13,7 +13,7 @@ from pydantic import (
 from ringback.runtime.settings import (
     BrokerSettings,
     DatabaseSettings,
-    ExpositionSettings,
+    ObservabilitySettings,
     HeaderSecret,
     Host,
     LogSettings,
@@ -173,7 +173,7 @@ class GatewaySettings(
     SpoolSettings,
     BrokerSettings,
     DatabaseSettings,
-    ExpositionSettings,
+    ObservabilitySettings,
     LogSettings,
     RedactionSettings,
     TraceSettings,
@@ -184,7 +184,7 @@ class GatewaySettings(
         "or * for all of IPv4 and IPv6.",
     )
     gateway_port: int = Field(default=8080, ge=0, le=65535, description="The port for webhooks.")
-    gateway_exposition_port: int = Field(
+    gateway_observability_port: int = Field(
         default=9101, ge=0, le=65535, description="Port of the gateway's /metrics and health."
     )
     max_body_bytes: int = Field(
@@ -214,19 +214,19 @@ class GatewaySettings(
         "higher than the idle timeout of any proxy in front: nginx and AWS have 60 s, Traefik "
         "90 s, Google 600 s, Envoy 3600 s.",
     )
-    max_in_hand: int = Field(
+    max_in_flight: int = Field(
         default=1000,
         ge=1,
         description="Maximum number of requests in flight. Above it the response is 503.",
     )
-    max_in_hand_bytes: int = Field(
+    max_in_flight_bytes: int = Field(
         default=32 * _MIB,
         ge=1024,
         validate_default=True,
         description="Maximum number of body bytes in flight. Above it the response is 503.",
     )
 
-    @field_validator("max_in_hand_bytes")
+    @field_validator("max_in_flight_bytes")
     @classmethod
     def _the_largest_body_fits(cls, value: int, info: ValidationInfo) -> int:
         if value < info.data.get("max_body_bytes", 0):

@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 
 from ringback.contract import topology
 from ringback.contract.json_text import keepable
-from ringback.contract.ladder import FIRST_ATTEMPT, routing_key
+from ringback.contract.schedule import FIRST_ATTEMPT, routing_key
 from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.telemetry.spans import Span
 from ringback.contract.trace_context import TraceContext, trace_context_of
@@ -85,7 +85,7 @@ class Spans:
     def rejected(receiving: OpenSpan, rejection: Rejection) -> None:
         if receiving.is_recorded:
             status = rejection.status.value
-            receiving.tell({Attribute.HTTP_STATUS: status, Attribute.REFUSED_FOR: rejection.reason})
+            receiving.tell({Attribute.HTTP_STATUS: status, Attribute.REJECTION: rejection.reason})
             if status >= _FIRST_ERROR:
                 receiving.failed(rejection.reason)
         receiving.end()
@@ -99,7 +99,7 @@ class Spans:
                 Attribute.HTTP_BODY_SIZE: len(webhook.body),
                 Attribute.JOB_ID: str(webhook.envelope.job_id),
                 Attribute.EVENT_TYPE: webhook.envelope.event_type,
-                Attribute.STORED_IN: result.tier.value,
+                Attribute.STORAGE_TIER: result.tier.value,
             }
             if webhook.call_id is not None:
                 attributes[Attribute.CALL_ID] = webhook.call_id

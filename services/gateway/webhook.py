@@ -47,7 +47,7 @@ def accept(
         org_id=endpoint.org_id,
         endpoint_id=endpoint.id,
         received_at=created_at(job_id),
-        gateway_life=instance_id,
+        gateway_instance_id=instance_id,
         trace=trace,
         dedup_key=metadata.dedup_key,
     )

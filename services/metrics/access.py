@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from ringback.runtime.postgres import DATABASE_AWAY
+from ringback.runtime.postgres import DATABASE_UNAVAILABLE
 from ringback.runtime.queries import load
 from ringback.runtime.tracing import OpenSpan, untraced
 from services.metrics.api.call import Call
@@ -62,7 +62,7 @@ class Access:
     ) -> AsyncGenerator[Connection, None]:
         """A read-only transaction that sees everything, for background work.
 
-        It is not traced unless a span is given. Raises one of DATABASE_AWAY, which includes
+        It is not traced unless a span is given. Raises one of DATABASE_UNAVAILABLE, which includes
         TimeoutError.
         """
         become = _Become(_READER[Role.SERVICE], None, timeout_s, span or untraced())
@@ -82,8 +82,8 @@ class Access:
                 yield connection
         except (TimeoutError, asyncpg.QueryCanceledError) as exc:
             raise deadline_exceeded() from exc
-        except DATABASE_AWAY as exc:
-            raise unavailable("DATABASE_AWAY", "The database cannot be reached.") from exc
+        except DATABASE_UNAVAILABLE as exc:
+            raise unavailable("DATABASE_UNAVAILABLE", "The database cannot be reached.") from exc
 
     @asynccontextmanager
     async def _transaction(

@@ -2,7 +2,7 @@ import asyncio
 
 import asyncpg
 
-from ringback.runtime.postgres import DATABASE_AWAY
+from ringback.runtime.postgres import DATABASE_UNAVAILABLE
 from ringback.runtime.queries import load
 
 
@@ -16,5 +16,5 @@ class DeadLetterCount:
         try:
             async with asyncio.timeout(timeout_s):
                 return int(await self._pool.fetchval(query))
-        except DATABASE_AWAY:
+        except DATABASE_UNAVAILABLE:
             return None

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from ringback.runtime.postgres import DATABASE_AWAY
+from ringback.runtime.postgres import DATABASE_UNAVAILABLE
 from ringback.runtime.queries import load
 from services.metrics.access import Access
 
@@ -39,7 +39,7 @@ class LogFiguresReader:
         try:
             async with asyncio.timeout(timeout_s), self._access.as_service(timeout_s) as connection:
                 row = await connection.fetchrow(query)
-        except DATABASE_AWAY:
+        except DATABASE_UNAVAILABLE:
             return None
         # Each part returns one row, even from empty tables.
         assert row is not None

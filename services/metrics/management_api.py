@@ -48,7 +48,7 @@ class ManagementApi:
         except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
             if not self._is_away:
                 # Never log the error's text: it contains the URL.
-                log.warning(LogEvent.MANAGEMENT_API_AWAY, reason=type(exc).__name__)
+                log.warning(LogEvent.MANAGEMENT_API_UNAVAILABLE, reason=type(exc).__name__)
             self._is_away = True
             return None
         self._is_away = False
@@ -73,7 +73,7 @@ def keep_reading_unacked(
 ) -> Iterator[Coroutine[None, None, None]]:
     """Report to the observer until cancelled; return at once if no API is configured."""
     if settings.rabbitmq_management_url is not None:
-        names = (queue.name for queue in topology(settings.ladder).queues)
+        names = (queue.name for queue in topology(settings.schedule).queues)
         url = settings.rabbitmq_management_url.get_secret_value()
         api = ManagementApi(url, settings.amqp_url.get_secret_value(), names)
         yield _keep_reading(api, observer, settings.metrics_interval_s)

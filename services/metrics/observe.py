@@ -19,7 +19,7 @@ from services.metrics.queue_depth import QueueDepth
 Clock = Callable[[], float]
 
 _UNRESOLVED = "unresolved"
-_IN_HAND = "in_hand"
+_IN_FLIGHT = "in_flight"
 _FIGURES: Mapping[str, MetricSpec] = {
     "accepted": Metric.LEDGER_ACCEPTED,
     "deficit": Metric.LEDGER_DEFICIT,
@@ -65,9 +65,9 @@ class Observer(Collector):
     def dead_letters_counted(self, unresolved: int) -> None:
         self._log.note({_UNRESOLVED: unresolved}, self._clock())
 
-    def in_hand_read(self, in_hand: int) -> None:
+    def in_flight_read(self, in_flight: int) -> None:
         """Record how many webhooks the processors report in flight."""
-        self._log.note({_IN_HAND: in_hand}, self._clock())
+        self._log.note({_IN_FLIGHT: in_flight}, self._clock())
 
     def figures_read(self, figures: LogFigures) -> None:
         names = figures.__dataclass_fields__
@@ -93,9 +93,9 @@ class Observer(Collector):
 def _deliveries(log: Mapping[str, float]) -> dict[Status, float]:
     """Processors report how many are in flight; the other unfinished ones are waiting."""
     told = {status: log[name] for status, name in _ENDED.items() if name in log}
-    if "unfinished" in log and _IN_HAND in log:
-        in_hand = min(log[_IN_HAND], log["unfinished"])
-        told |= {Status.PENDING: log["unfinished"] - in_hand, Status.PROCESSING: in_hand}
+    if "unfinished" in log and _IN_FLIGHT in log:
+        in_flight = min(log[_IN_FLIGHT], log["unfinished"])
+        told |= {Status.PENDING: log["unfinished"] - in_flight, Status.PROCESSING: in_flight}
     return told
 
 

@@ -6,12 +6,12 @@ from typing import Self
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel as Channel
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.topology import topology
 from ringback.runtime.broken_off import broken_off_as_error
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.linked import Linked
-from ringback.runtime.rabbit import BROKER_AWAY
+from ringback.runtime.rabbit import BROKER_UNAVAILABLE
 from ringback.runtime.topology import missing
 from services.metrics.queue_depth import QueueDepth
 
@@ -23,10 +23,10 @@ class QueueDepths(Linked):
     If the broker is unavailable, then or later, it reconnects in the background.
     """
 
-    def __init__(self, amqp_url: str, ladder: Ladder) -> None:
+    def __init__(self, amqp_url: str, schedule: RetrySchedule) -> None:
         super().__init__(amqp_url, "ringback-metrics")
-        self._ladder = ladder
-        self._names = tuple(queue.name for queue in topology(ladder).queues)
+        self._schedule = schedule
+        self._names = tuple(queue.name for queue in topology(schedule).queues)
         self._connection: AbstractConnection | None = None
         self._has_opened = False
 
@@ -35,7 +35,7 @@ class QueueDepths(Linked):
         return self._link.up
 
     async def answers(self) -> bool:
-        """Whether the broker opens a channel for us. Raises one of BROKER_AWAY if not."""
+        """Whether the broker opens a channel for us. Raises one of BROKER_UNAVAILABLE if not."""
         if self._connection is None or not self._link.up:
             return False
         with broken_off_as_error():
@@ -77,7 +77,7 @@ class QueueDepths(Linked):
     async def _on_open(self, connection: AbstractConnection) -> None:
         # Later a queue may be missing while the retry schedule is being changed; the others are
         # still reported.
-        absent = [] if self._has_opened else await missing(connection, self._ladder)
+        absent = [] if self._has_opened else await missing(connection, self._schedule)
         if absent:
             raise CannotStartError(
                 f"The broker is not set up: {' '.join(absent)} Run `ringback topology apply`."
@@ -94,7 +94,7 @@ async def _depth(connection: AbstractConnection, name: str, timeout_s: float) ->
                 channel = await _channel(connection)
                 told = await channel.queue_declare(name, passive=True)
                 await channel.close()
-    except BROKER_AWAY:
+    except BROKER_UNAVAILABLE:
         return None
     return QueueDepth(messages=told.message_count or 0, consumers=told.consumer_count or 0)
 

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.postgres import DATABASE_AWAY
+from ringback.runtime.postgres import DATABASE_UNAVAILABLE
 from services.metrics.dead_letter_count import DeadLetterCount
 from services.metrics.log_figures import LogFiguresReader
 from services.metrics.observe import Observer
@@ -61,14 +61,14 @@ class Readings:
     async def _read_log(self) -> None:
         try:
             processing, last_day = await self.log_state.read(READ_TIMEOUT_S)
-        except DATABASE_AWAY as exc:
+        except DATABASE_UNAVAILABLE as exc:
             if not self._log_is_away:
                 log.warning(LogEvent.QUEUE_HEALTH_LOG_NOT_READ, reason=type(exc).__name__)
             self._log_is_away = True
         else:
             self._log_is_away = False
             self.snapshot.log_read(processing, last_day)
-            self.observer.in_hand_read(processing.in_hand)
+            self.observer.in_flight_read(processing.in_flight)
 
     async def _count(self) -> None:
         unresolved = await self.dead_letters.read(READ_TIMEOUT_S)

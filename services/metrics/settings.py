@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_val
 from ringback.runtime.settings import (
     BrokerSettings,
     DatabaseSettings,
-    ExpositionSettings,
+    ObservabilitySettings,
     Host,
     LogSettings,
     ManagementSettings,
@@ -93,7 +93,7 @@ class MetricsSettings(
     BrokerSettings,
     ManagementSettings,
     DatabaseSettings,
-    ExpositionSettings,
+    ObservabilitySettings,
     LogSettings,
     RedactionSettings,
     TraceSettings,
@@ -109,7 +109,7 @@ class MetricsSettings(
     metrics_rest_port: int = Field(
         default=8081, ge=1, le=65535, description="The port for the same calls as REST."
     )
-    metrics_exposition_port: int = Field(
+    metrics_observability_port: int = Field(
         default=9103, ge=0, le=65535, description="Port of the metrics service's /metrics."
     )
     metrics_interval_s: float = Field(
@@ -123,5 +123,5 @@ class MetricsSettings(
         default=5.0,
         gt=0,
         le=86400,
-        description="Seconds to finish the calls in hand when told to stop.",
+        description="Seconds to finish the calls in flight when told to stop.",
     )

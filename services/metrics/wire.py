@@ -16,7 +16,7 @@ from ringback.contract.topology import WORK_QUEUE
 from ringback.runtime import logs
 from ringback.runtime.connections import Connections
 from ringback.runtime.ending import end
-from ringback.runtime.exposition import Exposition
+from ringback.runtime.observability import ObservabilityServer
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.open_files import room_for_connections
 from ringback.runtime.postgres import open_pool
@@ -66,7 +66,7 @@ async def serve(stop: asyncio.Event) -> None:
     settings = load(MetricsSettings)
     logs.configure("metrics", settings)
     end_in_time(stop, drain_timeout_s=settings.metrics_drain_timeout_s)
-    async with _metrics(settings, stop) as (background, exposition):
+    async with _metrics(settings, stop) as (background, observability):
         log.info(
             LogEvent.METRICS_READY,
             grpc_port=settings.metrics_grpc_port,
@@ -76,7 +76,7 @@ async def serve(stop: asyncio.Event) -> None:
         ended, _ = await asyncio.wait({told, *background}, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
         log.info(LogEvent.METRICS_STOPPING)
-        exposition.drain()
+        observability.drain()
         # This ends streams, also when no signal caused the shutdown.
         stop.set()
         for task in ended & background:
@@ -103,7 +103,7 @@ async def _parts(stack: AsyncExitStack, settings: MetricsSettings) -> _Parts:
     registry = process_registry(Service.METRICS)
     pool = await stack.enter_async_context(open_pool(settings, "ringback-metrics", registry))
     queues = await stack.enter_async_context(
-        QueueDepths(settings.amqp_url.get_secret_value(), settings.ladder)
+        QueueDepths(settings.amqp_url.get_secret_value(), settings.schedule)
     )
     max_age_s = count_max_age_s(settings.metrics_interval_s)
     return _Parts(
@@ -121,13 +121,13 @@ async def _parts(stack: AsyncExitStack, settings: MetricsSettings) -> _Parts:
 @asynccontextmanager
 async def _metrics(
     settings: MetricsSettings, stopping: asyncio.Event
-) -> AsyncGenerator[tuple[Background, Exposition], None]:
+) -> AsyncGenerator[tuple[Background, ObservabilityServer], None]:
     authenticator = _authenticator(settings)
     async with AsyncExitStack() as stack:
         parts = await _parts(stack, settings)
         registry, access, queues = parts.registry, parts.access, parts.queues
         readiness = Readiness(parts.pool, queues)
-        exposition = await stack.enter_async_context(_exposition(settings, registry, readiness))
+        observability = await stack.enter_async_context(_observability(settings, registry, readiness))
         outbox = await stack.enter_async_context(
             retry_outbox(settings, access, RetryCounter(registry), RetrySpans(parts.tracer))
         )
@@ -139,9 +139,9 @@ async def _metrics(
         }
         dispatcher = _dispatcher(implementations, authenticator, registry, stopping)
         await _listen(stack, settings, dispatcher, CallSpans(parts.tracer), readiness)
-        exposition.started()
+        observability.started()
         sweeper = RetrySweeper(access, outbox, stopping)
-        yield _in_background(stack, sweeper.keep_sweeping(), *_work(parts)), exposition
+        yield _in_background(stack, sweeper.keep_sweeping(), *_work(parts)), observability
 
 
 def _work(parts: _Parts) -> Iterator[Coroutine[Any, Any, None]]:
@@ -162,12 +162,12 @@ def _work(parts: _Parts) -> Iterator[Coroutine[Any, Any, None]]:
     yield keep_telling(settings, pool, access, parts.registry)
 
 
-def _exposition(
+def _observability(
     settings: MetricsSettings, registry: CollectorRegistry, readiness: Readiness
-) -> Exposition:
-    return Exposition(
-        host=settings.exposition_host,
-        port=settings.metrics_exposition_port,
+) -> ObservabilityServer:
+    return ObservabilityServer(
+        host=settings.observability_host,
+        port=settings.metrics_observability_port,
         registry=registry,
         readiness={
             "database": readiness.database,
@@ -184,7 +184,7 @@ def _admin_api(
         depth = await queues.depth_of(WORK_QUEUE, _DEPTH_TIMEOUT_S)
         return None if depth is None else depth.messages
 
-    return AdminApi(access, outbox, waiting, max_attempts=settings.ladder.max_attempts)
+    return AdminApi(access, outbox, waiting, max_attempts=settings.schedule.max_attempts)
 
 
 async def _listen(

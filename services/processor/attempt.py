@@ -7,10 +7,10 @@ from datetime import datetime
 import asyncpg
 
 from ringback.contract.event import message_in
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
-from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
+from ringback.runtime.postgres import INVALID_DATA_ERRORS, DATABASE_UNAVAILABLE
 from services.processor.attempting import Attempting
 from services.processor.call_columns import ends_call
 from services.processor.database_watch import DatabaseWatch
@@ -39,7 +39,7 @@ class Commits:
     finish: GroupCommit[Ended, Recorded]
 
 
-_TRANSACTION_LOST: tuple[type[BaseException], ...] = (*DATABASE_AWAY, TransactionLostError)
+_TRANSACTION_LOST: tuple[type[BaseException], ...] = (*DATABASE_UNAVAILABLE, TransactionLostError)
 
 
 class Attempts:
@@ -51,7 +51,7 @@ class Attempts:
         handlers: HandlerSet,
         commits: Commits,
         delivery_log: DeliveryLog,
-        ladder: Ladder,
+        schedule: RetrySchedule,
         timeout_s: float,
         now: Callable[[], datetime],
         watch: DatabaseWatch,
@@ -60,7 +60,7 @@ class Attempts:
         self._handlers = handlers
         self._commits = commits
         self._log = delivery_log
-        self._ladder = ladder
+        self._schedule = schedule
         self._timeout_s = timeout_s
         self._now = now
         self._watch = watch
@@ -79,7 +79,7 @@ class Attempts:
             attempting = Attempting(delivery, span, self._now())
             with self._observer.attempt(attempting) as observed:
                 recorded = await self._attempt(attempting)
-                observed.ended(recorded, max_attempts=self._ladder.max_attempts)
+                observed.ended(recorded, max_attempts=self._schedule.max_attempts)
             span.ended(
                 recorded.outcome, is_fresh=recorded.is_fresh, duplicate_of=recorded.duplicate_of
             )
@@ -143,7 +143,7 @@ class Attempts:
     async def _finish(self, attempting: Attempting, outcome: Outcome) -> Recorded:
         try:
             return await self._finish_as(attempting, outcome)
-        except DATA_REFUSED as exc:
+        except INVALID_DATA_ERRORS as exc:
             # The effects cannot be stored. That is the event's own failure, recorded as such.
             unstorable = failed(
                 type(exc).__qualname__, "The effects of the event cannot be stored."
@@ -169,7 +169,7 @@ class Attempts:
             call_id=delivery.event.call_id,
             message=delivery.event.message,
             attempt=delivery.attempt,
-            max_attempts=self._ladder.max_attempts,
+            max_attempts=self._schedule.max_attempts,
             received_at=envelope.received_at,
             trace=attempting.span.context,
         )

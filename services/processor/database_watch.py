@@ -71,17 +71,17 @@ class DatabaseWatch:
         if begins:
             self._away_since = self._last_away
         if begins and not isinstance(exc, _LACKING):
-            log.error(LogEvent.DATABASE_AWAY, reason=type(exc).__name__, detail=str(exc)[:200])
+            log.error(LogEvent.DATABASE_UNAVAILABLE, reason=type(exc).__name__, detail=str(exc)[:200])
 
     def answered(self) -> None:
         if self._away_since is not None:
-            log.warning(LogEvent.DATABASE_BACK, away_s=round(self._clock() - self._away_since, 1))
+            log.warning(LogEvent.DATABASE_RECOVERED, away_s=round(self._clock() - self._away_since, 1))
             self._away_since = None
 
     def _lacks(self, what: str) -> None:
         if what != self._lack or not self.is_lacking:
             remedy = _REMEDY
-            log.error(LogEvent.DATABASE_NOT_SET_UP, missing=what, remedy=remedy)
+            log.error(LogEvent.DATABASE_SETUP_INCOMPLETE, missing=what, remedy=remedy)
         self._lack, self._last_lack = what, self._clock()
 
     def held_long_enough(self) -> bool:

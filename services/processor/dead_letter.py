@@ -15,12 +15,12 @@ from ringback.contract.envelope import Envelope, Header, open_envelope
 from ringback.contract.event import Event, read_event
 from ringback.contract.identity import JobId
 from ringback.contract.json_text import keepable
-from ringback.contract.ladder import Attempt
+from ringback.contract.schedule import Attempt
 from ringback.contract.redaction.mark import REDACTED
 from ringback.contract.redaction.quotations import without_quotations
 from ringback.contract.redaction.redaction import Redaction
 from ringback.contract.status import AttemptOutcome
-from ringback.contract.topology import DEAD_LETTER_QUEUE, DEFAULT_EXCHANGE, SUSPECT_QUEUE
+from ringback.contract.topology import DEAD_LETTER_QUEUE, DEFAULT_EXCHANGE, QUARANTINE_QUEUE
 from services.processor.delivery import Message, attempt_due
 from services.processor.log_rows import LogRow
 from services.processor.policy import CRASHED, Failure, Forward, bury
@@ -83,7 +83,7 @@ def reason_of(failure: Failure | None, last: AttemptOutcome | None) -> DeadReaso
     if last is None or (failure is not None and last is AttemptOutcome.FAILED):
         return DeadReason.UNDELIVERABLE
     is_permanent = last is AttemptOutcome.PERMANENT
-    return DeadReason.PERMANENT if is_permanent else DeadReason.LADDER_EXHAUSTED
+    return DeadReason.PERMANENT if is_permanent else DeadReason.RETRIES_EXHAUSTED
 
 
 def with_raw_body(letter: DeadLetter) -> DeadLetter:
@@ -95,7 +95,7 @@ def with_raw_body(letter: DeadLetter) -> DeadLetter:
 def renewed(message: Message, returns: int) -> Forward:
     """A copy for the end of the queue, with the facts that only the broker's headers contain."""
     failure = _failure(message.headers, ())
-    headers = dict(bury(attempt_due(message), failure).headers) | {Header.RETURNS.value: returns}
+    headers = dict(bury(attempt_due(message), failure).headers) | {Header.REQUEUES.value: returns}
     return Forward(DEFAULT_EXCHANGE, DEAD_LETTER_QUEUE, MappingProxyType(headers))
 
 
@@ -117,7 +117,7 @@ def _row(message: Message, envelope: Envelope | None, max_attempts: int) -> LogR
         max_attempts=max_attempts,
         call_id=None,
         dedup_key=envelope.dedup_key if envelope else None,
-        gateway_life=envelope.gateway_life if envelope else None,
+        gateway_instance_id=envelope.gateway_instance_id if envelope else None,
         retry_of=envelope.retry_of if envelope else None,
     )
 
@@ -131,14 +131,14 @@ def _failure(headers: Mapping[str, Any], hidden: Sequence[str]) -> Failure | Non
     if isinstance(error_class, str):
         said = without_quotations(str(headers.get(Header.ERROR_MESSAGE)), hidden)
         return Failure(keepable(error_class), keepable(said))
-    return CRASHED if _stopped_as_suspect(headers.get("x-death")) else None
+    return CRASHED if _stopped_in_quarantine(headers.get("x-death")) else None
 
 
-def _stopped_as_suspect(deaths: Any) -> bool:
-    """Whether the queue of suspects dead-lettered it because of its delivery limit."""
+def _stopped_in_quarantine(deaths: Any) -> bool:
+    """Whether the queue of quarantined messages dead-lettered it because of its delivery limit."""
     newest = deaths[0] if isinstance(deaths, list) and deaths else None
     return (
         isinstance(newest, dict)
-        and newest.get("queue") == SUSPECT_QUEUE
+        and newest.get("queue") == QUARANTINE_QUEUE
         and newest.get("reason") == "delivery_limit"
     )

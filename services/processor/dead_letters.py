@@ -13,7 +13,7 @@ from ringback.contract.redaction.redaction import Redaction
 from ringback.contract.status import AttemptOutcome
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import DEAD_LETTER_QUEUE
-from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
+from ringback.runtime.postgres import INVALID_DATA_ERRORS, DATABASE_UNAVAILABLE
 from ringback.runtime.queries import load
 from services.processor.database_watch import DatabaseWatch
 from services.processor.dead_letter import (
@@ -181,7 +181,7 @@ class DeadLetterRecorder:
         span.holds(letter.row)
         try:
             became = await self._commits.submit(Burial(letter, span))
-        except DATA_REFUSED:
+        except INVALID_DATA_ERRORS:
             stored = with_raw_body(letter)
             became = await self._commits.submit(Burial(stored, span))
         if became is not None:
@@ -202,6 +202,6 @@ class DeadLetterRecorder:
     async def _adopt(self, message: Message, span: MessageSpan) -> JobId:
         try:
             return await self._log.adopt(fingerprint(message), span)
-        except DATABASE_AWAY as exc:
+        except DATABASE_UNAVAILABLE as exc:
             self._watch.failed(exc)
             raise DatabaseAwayError from exc

@@ -6,7 +6,7 @@ from typing import Any
 
 from ringback.contract.envelope import Envelope, Header, NotOurs, open_envelope
 from ringback.contract.event import Event, Unreadable, read_event
-from ringback.contract.ladder import FIRST_ATTEMPT, Attempt, attempt_of, routing_key
+from ringback.contract.schedule import FIRST_ATTEMPT, Attempt, attempt_of, routing_key
 from ringback.contract.redaction.redaction import Redacted, Redaction
 
 
@@ -28,13 +28,13 @@ class Message:
 
     @property
     def crashes(self) -> int:
-        """How often it was left unanswered as a suspect, in earlier copies and this one."""
+        """How often it was left unanswered as a quarantined message, in earlier copies and this one."""
         return self._count(Header.CRASHES) + self.deliveries_before
 
     @property
     def returns(self) -> int:
         """How often it was returned without an attempt while the database was available."""
-        return self._count(Header.RETURNS)
+        return self._count(Header.REQUEUES)
 
     def _count(self, header: str) -> int:
         count = self.headers.get(header, 0)

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from ringback.runtime.ending import end
-from ringback.runtime.postgres import DATA_REFUSED, DATABASE_AWAY
+from ringback.runtime.postgres import INVALID_DATA_ERRORS, DATABASE_UNAVAILABLE
 from services.processor.database_watch import DatabaseWatch
 
 Item = TypeVar("Item")
@@ -63,7 +63,7 @@ class GroupCommit(Generic[Item, Result]):
             future.cancel()
 
     async def submit(self, item: Item) -> Result:
-        """Commit an item together with others. Raises one of DATA_REFUSED, or DatabaseAwayError."""
+        """Commit an item together with others. Raises one of INVALID_DATA_ERRORS, or DatabaseAwayError."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting[future] = item
         self._submitted.add(future)
@@ -102,7 +102,7 @@ class GroupCommit(Generic[Item, Result]):
         """Give each future its result or its error. Bad data of one item fails no other."""
         try:
             results = await self._persist(list(batch.values()))
-        except DATA_REFUSED as exc:
+        except INVALID_DATA_ERRORS as exc:
             if len(batch) == 1:
                 _fail(batch, exc)
                 return
@@ -120,9 +120,9 @@ class GroupCommit(Generic[Item, Result]):
         while True:
             try:
                 results = await self._commit(items)
-            except DATA_REFUSED:
+            except INVALID_DATA_ERRORS:
                 raise
-            except DATABASE_AWAY as exc:
+            except DATABASE_UNAVAILABLE as exc:
                 self._watch.failed(exc)
                 if self._watch.held_long_enough():
                     raise DatabaseAwayError from exc

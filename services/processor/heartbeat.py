@@ -10,7 +10,7 @@ import asyncpg
 import structlog
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.postgres import DATABASE_AWAY
+from ringback.runtime.postgres import DATABASE_UNAVAILABLE
 from ringback.runtime.queries import load
 
 _PACKAGE = "services.processor"
@@ -33,12 +33,12 @@ class Heartbeat:
         pool: asyncpg.Pool,
         *,
         prefetch: int,
-        in_hand: Callable[[], int],
+        in_flight: Callable[[], int],
         is_paused: Callable[[], bool],
     ) -> None:
         self._pool = pool
         self._prefetch = prefetch
-        self._in_hand = in_hand
+        self._in_flight = in_flight
         self._is_paused = is_paused
         self._id = uuid4()
         self._started_at = datetime.now(UTC)
@@ -51,7 +51,7 @@ class Heartbeat:
                 await self._beat()
                 await asyncio.sleep(_EVERY_S)
         finally:
-            with suppress(*DATABASE_AWAY):
+            with suppress(*DATABASE_UNAVAILABLE):
                 await self._execute("forget_processor.sql", self._id, timeout_s=_LEAVE_TIMEOUT_S)
 
     async def _beat(self) -> None:
@@ -60,13 +60,13 @@ class Heartbeat:
                 "note_processor.sql",
                 self._id,
                 self._prefetch,
-                # A suspect, and work that a lost connection left in flight, are added to it.
-                min(self._in_hand(), self._prefetch),
+                # A quarantined message, and work that a lost connection left in flight, are added to it.
+                min(self._in_flight(), self._prefetch),
                 self._is_paused(),
                 self._started_at,
                 timeout_s=_TIMEOUT_S,
             )
-        except DATABASE_AWAY as exc:
+        except DATABASE_UNAVAILABLE as exc:
             if not self._is_failing:
                 log.warning(
                     LogEvent.HEARTBEAT_FAILED, reason=type(exc).__name__, detail=str(exc)[:200]

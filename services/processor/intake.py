@@ -9,12 +9,12 @@ from typing import Self
 import structlog
 from aio_pika.abc import AbstractConnection
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.telemetry import LogEvent
-from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
+from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 from ringback.runtime.ending import end
 from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.rabbit import BROKER_AWAY, Link
+from ringback.runtime.rabbit import BROKER_UNAVAILABLE, Link
 from ringback.runtime.topology import missing
 from services.processor.database_watch import DatabaseWatch
 from services.processor.tap import OnMessage, Tap
@@ -25,7 +25,7 @@ _DEAD_LETTERS_AT_ONCE = 20
 # The reasons for which a queue is paused.
 _AWAY = "database"
 _PAUSED = "paused"
-_SUSPECT = "suspect"
+_QUARANTINE = "quarantine"
 _DRAINING = "draining"
 
 log = structlog.get_logger()
@@ -38,8 +38,8 @@ class Intake:
     unknown whether processing is paused. Dead letters are recorded during a pause as well.
     """
 
-    def __init__(self, amqp_url: str, ladder: Ladder, prefetch: int, watch: DatabaseWatch) -> None:
-        self._ladder = ladder
+    def __init__(self, amqp_url: str, schedule: RetrySchedule, prefetch: int, watch: DatabaseWatch) -> None:
+        self._schedule = schedule
         self._watch = watch
         self._link = Link(amqp_url, "ringback-processor-consume", self._on_open)
         self._prefetch = prefetch
@@ -50,12 +50,12 @@ class Intake:
         self._reopening = False
         self._is_stopping = False
 
-    def take(self, *, work: OnMessage, suspect: OnMessage, dead_letter: OnMessage) -> None:
+    def take(self, *, work: OnMessage, quarantine: OnMessage, dead_letter: OnMessage) -> None:
         """Set the receiver of each queue's messages; once, before it is entered."""
         self._work = self._tap(WORK_QUEUE, self._prefetch, work, _AWAY, _PAUSED)
-        suspects = self._tap(SUSPECT_QUEUE, 1, suspect, _AWAY, _PAUSED)
+        quarantined = self._tap(QUARANTINE_QUEUE, 1, quarantine, _AWAY, _PAUSED)
         dead_letters = self._tap(DEAD_LETTER_QUEUE, _DEAD_LETTERS_AT_ONCE, dead_letter, _AWAY)
-        self._attempted = (self._work, suspects)
+        self._attempted = (self._work, quarantined)
         self._taps = (*self._attempted, dead_letters)
 
     @property
@@ -63,16 +63,16 @@ class Intake:
         return self._link.up
 
     @property
-    def in_hand(self) -> int:
+    def in_flight(self) -> int:
         """How many webhooks are being attempted, or wait for their turn here."""
-        return sum(tap.in_hand for tap in self._attempted)
+        return sum(tap.in_flight for tap in self._attempted)
 
     def is_stopping(self) -> bool:
         """Whether it has stopped consuming for good, and may cancel work in flight."""
         return self._is_stopping
 
     async def answers(self) -> bool:
-        """Whether the broker knows our consumers. Raises one of BROKER_AWAY without an answer."""
+        """Whether the broker knows our consumers. Raises one of BROKER_UNAVAILABLE without an answer."""
         return self._link.up and all([await tap.is_consuming() for tap in self._taps])
 
     async def __aenter__(self) -> Self:
@@ -120,9 +120,9 @@ class Intake:
             async with asyncio.timeout(timeout_s):
                 for tap in self._taps:
                     await tap.emptied()
-        left = sum(tap.in_hand for tap in self._taps)
+        left = sum(tap.in_flight for tap in self._taps)
         if left:
-            log.warning(LogEvent.PROCESSOR_LEAVES_WORK, in_hand=left)
+            log.warning(LogEvent.PROCESSOR_WORK_ABANDONED, in_flight=left)
         for tap in self._taps:
             await tap.drop_all()
 
@@ -130,12 +130,12 @@ class Intake:
     async def alone(self) -> AsyncGenerator[None, None]:
         """While entered, no webhook of the work queue is consumed or in flight."""
         assert self._work is not None
-        await self._work.shut(_SUSPECT)
+        await self._work.shut(_QUARANTINE)
         try:
             await self._work.emptied()
             yield
         finally:
-            await self._work.open(_SUSPECT)
+            await self._work.open(_QUARANTINE)
 
     def _tap(self, queue_name: str, prefetch: int, on_message: OnMessage, *shut_for: str) -> Tap:
         return Tap(queue_name, prefetch, on_message, on_lost=self._link.lost, shut_for=shut_for)
@@ -146,7 +146,7 @@ class Intake:
         task.add_done_callback(self._tasks.discard)
 
     async def _on_open(self, connection: AbstractConnection) -> None:
-        absent = await missing(connection, self._ladder)
+        absent = await missing(connection, self._schedule)
         if absent:
             raise CannotStartError(
                 f"The broker is not set up: {' '.join(absent)} Run `ringback topology apply`."
@@ -171,7 +171,7 @@ class Intake:
                 continue
             try:
                 is_consuming = await self.answers()
-            except BROKER_AWAY as exc:
+            except BROKER_UNAVAILABLE as exc:
                 log.warning(LogEvent.CONSUMER_UNKNOWN, reason=type(exc).__name__)
                 is_consuming = False
             if not is_consuming:

@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
-from ringback.contract.ladder import Ladder, attempt_of
+from ringback.contract.schedule import RetrySchedule, attempt_of
 from ringback.contract.redaction.redaction import Redaction
 from ringback.contract.telemetry import LogEvent
-from ringback.contract.topology import SUSPECT_QUEUE, WORK_QUEUE
+from ringback.contract.topology import QUARANTINE_QUEUE, WORK_QUEUE
 from services.processor.attempt import Attempts
 from services.processor.database_watch import DatabaseWatch
 from services.processor.delivery import (
@@ -26,7 +26,7 @@ from services.processor.message_span import MessageSpan
 from services.processor.observe import Observer
 from services.processor.policy import (
     CRASHED,
-    MAX_RETURNS,
+    MAX_REQUEUES,
     UNDELIVERABLE,
     Acknowledge,
     Failure,
@@ -38,7 +38,7 @@ from services.processor.policy import (
     failure_of,
     give_up_turn,
     is_hopeless,
-    is_suspect,
+    is_quarantined,
     is_worn,
     renew,
     set_aside,
@@ -70,7 +70,7 @@ class Lanes:
         self,
         *,
         attempts: Attempts,
-        ladder: Ladder,
+        schedule: RetrySchedule,
         need_day: NeedDay,
         redaction: Redaction,
         publisher: Publisher,
@@ -82,7 +82,7 @@ class Lanes:
         spans: Spans,
     ) -> None:
         self._attempts = attempts
-        self._ladder = ladder
+        self._schedule = schedule
         self._need_day = need_day
         self._redaction = redaction
         self._publisher = publisher
@@ -109,13 +109,13 @@ class Lanes:
                     raise
                 await self._return(incoming, message, Lane.WORK, exc, span)
 
-    async def suspect(self, incoming: AbstractIncomingMessage) -> None:
+    async def quarantine(self, incoming: AbstractIncomingMessage) -> None:
         """Attempt a webhook while nothing else is in flight that a crash would affect."""
         message = self._received(incoming)
         anew = set_aside(attempt_due(message))
-        with self._spans.begin(message, SUSPECT_QUEUE) as span:
+        with self._spans.begin(message, QUARANTINE_QUEUE) as span:
             try:
-                verdict = await self._suspect_verdict(message, span)
+                verdict = await self._quarantine_verdict(message, span)
                 await self._settle(incoming, verdict, span)
             except DatabaseAwayError as exc:
                 # Requeued, it would count as one of the three crashes; a new copy does not count.
@@ -128,7 +128,7 @@ class Lanes:
                     if self._is_stopping():
                         await self._set_aside_anew(incoming, anew, span)
                     raise
-                await self._return(incoming, message, Lane.SUSPECT, exc, span)
+                await self._return(incoming, message, Lane.QUARANTINE, exc, span)
 
     async def _return(
         self,
@@ -145,7 +145,7 @@ class Lanes:
         returns = message.returns + 1
         if isinstance(exc, ServerRefusesError):
             # An outage, however long it lasts, is not what makes a webhook a dead letter.
-            returns = min(returns, MAX_RETURNS)
+            returns = min(returns, MAX_REQUEUES)
         self._observer.returned(message.message_id, returns, type(exc).__qualname__)
         verdict = give_up_turn(
             returns, lane=lane, attempt=attempt_due(message), failure=failure_of(exc)
@@ -166,8 +166,8 @@ class Lanes:
         self, incoming: AbstractIncomingMessage, verdict: Verdict, span: MessageSpan
     ) -> None:
         is_told = await settle(incoming, verdict, self._publisher, span)
-        if is_told and not isinstance(verdict, Acknowledge) and verdict.rung is not None:
-            self._observer.retry_scheduled(verdict.rung)
+        if is_told and not isinstance(verdict, Acknowledge) and verdict.retry_queue is not None:
+            self._observer.retry_scheduled(verdict.retry_queue)
 
     async def _set_aside_anew(
         self, incoming: AbstractIncomingMessage, anew: Forward, span: MessageSpan
@@ -177,17 +177,17 @@ class Lanes:
             async with asyncio.timeout(_LAST_WORD_S):
                 await settle(incoming, anew, self._publisher, span)
         except TimeoutError:
-            log.warning(LogEvent.SUSPECT_LEFT_UNANSWERED, job_id=incoming.message_id)
+            log.warning(LogEvent.MESSAGE_HANDLER_STUCK, job_id=incoming.message_id)
 
     async def _work_verdict(self, message: Message, span: MessageSpan) -> Verdict:
-        if is_suspect(message.deliveries_before, database_was_away=self._watch.was_away_recently):
+        if is_quarantined(message.deliveries_before, database_was_away=self._watch.was_away_recently):
             self._observer.set_aside(message.message_id, message.deliveries_before)
             return set_aside(attempt_due(message))
         if is_worn(message.deliveries_before):
             return renew(attempt_due(message))
         return await self._verdict(message, Lane.WORK, span)
 
-    async def _suspect_verdict(self, message: Message, span: MessageSpan) -> Verdict:
+    async def _quarantine_verdict(self, message: Message, span: MessageSpan) -> Verdict:
         if is_hopeless(message.crashes):
             span.failed(CRASHED.error_class)
             return bury(attempt_due(message), CRASHED)
@@ -195,7 +195,7 @@ class Lanes:
             # A copy carries the count along, so that the queue's own limit is never reached.
             return set_aside(attempt_due(message), message.crashes)
         async with self._alone():
-            return await self._verdict(message, Lane.SUSPECT, span)
+            return await self._verdict(message, Lane.QUARANTINE, span)
 
     async def _verdict(self, message: Message, lane: Lane, span: MessageSpan) -> Verdict:
         delivery = open_delivery(message, self._redaction)
@@ -208,8 +208,8 @@ class Lanes:
         outcome = await self._attempts.make(delivery, span)
         if attempt_of(message.routing_key) is None:
             # A copy has a queue's name as routing key, so the broker cannot find its retry queue.
-            lane = Lane.SUSPECT
-        return decide(outcome, lane=lane, attempt=delivery.attempt, ladder=self._ladder)
+            lane = Lane.QUARANTINE
+        return decide(outcome, lane=lane, attempt=delivery.attempt, schedule=self._schedule)
 
 
 def _is_cut_short(exc: BaseException) -> bool:

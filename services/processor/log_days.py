@@ -37,7 +37,7 @@ class LogDays:
         return day in self._known
 
     async def ensure(self, days: Sequence[date]) -> list[None]:
-        """Make sure that the log has these days. Raises one of DATABASE_AWAY.
+        """Make sure that the log has these days. Raises one of DATABASE_UNAVAILABLE.
 
         Days that could not be made are remembered, and `learn` raises until they exist.
         """
@@ -46,7 +46,7 @@ class LogDays:
         return [None] * len(days)
 
     async def learn(self) -> bool:
-        """Read the days again, and make those needed and missing. Raises one of DATABASE_AWAY."""
+        """Read the days again, and make those needed and missing. Raises one of DATABASE_UNAVAILABLE."""
         needed = set(self._needed)
         missing = needed - await self._read()
         if missing:

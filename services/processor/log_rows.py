@@ -20,7 +20,7 @@ class LogRow:
     max_attempts: int
     call_id: str | None
     dedup_key: str | None
-    gateway_life: UUID | None
+    gateway_instance_id: UUID | None
     retry_of: UUID | None
 
 
@@ -36,7 +36,7 @@ def log_row(delivery: Delivery, max_attempts: int) -> LogRow:
         max_attempts=max_attempts,
         call_id=event.call_id,
         dedup_key=envelope.dedup_key,
-        gateway_life=envelope.gateway_life,
+        gateway_instance_id=envelope.gateway_instance_id,
         retry_of=envelope.retry_of,
     )
 
@@ -52,6 +52,6 @@ def columns(rows: Sequence[LogRow]) -> tuple[list[object], ...]:
         [row.max_attempts for row in rows],
         [row.call_id for row in rows],
         [row.dedup_key for row in rows],
-        [row.gateway_life for row in rows],
+        [row.gateway_instance_id for row in rows],
         [row.retry_of for row in rows],
     )

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.dead_reason import DeadReason
 from ringback.contract.identity import JobId, created_at
-from ringback.contract.ladder import FIRST_ATTEMPT, Ladder, Rung
+from ringback.contract.schedule import FIRST_ATTEMPT, RetrySchedule, RetryQueue
 from ringback.contract.status import AttemptOutcome, Status
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
 from ringback.runtime.exemplars import Exemplars
@@ -18,7 +18,7 @@ from services.processor.attempting import Attempting
 from services.processor.delivery_log import Recorded
 
 _ENDS = frozenset({AttemptOutcome.COMPLETED, AttemptOutcome.DUPLICATE})
-_BEYOND_THE_LADDER = "more"
+_BEYOND_THE_SCHEDULE = "more"
 
 log = structlog.get_logger()
 
@@ -34,11 +34,11 @@ class ObservedAttempt:
 
 
 class Observer:
-    def __init__(self, registry: CollectorRegistry, ladder: Ladder, exemplars: Exemplars) -> None:
+    def __init__(self, registry: CollectorRegistry, schedule: RetrySchedule, exemplars: Exemplars) -> None:
         self._exemplars = exemplars
         instruments = Instruments(registry)
-        self._numbers = [str(number) for number in range(1, ladder.max_attempts + 1)]
-        rungs = [str(rung.attempt) for rung in ladder.rungs]
+        self._numbers = [str(number) for number in range(1, schedule.max_attempts + 1)]
+        retry_queues = [str(retry_queue.attempt) for retry_queue in schedule.retry_queues]
         self._completed = instruments.counter(Metric.COMPLETED)
         self._duration = instruments.histogram(Metric.PROCESSING_SECONDS)
         self._first_delay = instruments.histogram(Metric.FIRST_ATTEMPT_DELAY_SECONDS)
@@ -47,11 +47,11 @@ class Observer:
         self._attempts = instruments.counter(Metric.ATTEMPTS, attempt=self._numbers)
         self._repeated = instruments.counter(Metric.REPEATED)
         self._duplicates = instruments.counter(Metric.DUPLICATES)
-        self._retries = instruments.counter(Metric.RETRIES_SCHEDULED, rung=rungs)
+        self._retries = instruments.counter(Metric.RETRIES_SCHEDULED, retry_queue=retry_queues)
         self._redelivered = instruments.counter(Metric.REDELIVERED)
         self._dead_letters = instruments.counter(Metric.DEAD_LETTERS)
         self._returned = instruments.counter(Metric.RETURNED)
-        self._suspects = instruments.counter(Metric.SUSPECTS)
+        self._quarantined = instruments.counter(Metric.QUARANTINED)
         self._in_flight = instruments.gauge(Metric.IN_FLIGHT)
         self._last_processed = instruments.gauge(Metric.LAST_PROCESSED)
         self._link_up = instruments.gauge(Metric.BROKER_LINK_UP)
@@ -99,7 +99,7 @@ class Observer:
     def _made(self, attempting: Attempting, outcome: AttemptOutcome, seconds: float) -> None:
         envelope, attempt = attempting.delivery.envelope, attempting.delivery.attempt
         event_type = event_type_label(envelope.event_type)
-        number = str(attempt) if str(attempt) in self._numbers else _BEYOND_THE_LADDER
+        number = str(attempt) if str(attempt) in self._numbers else _BEYOND_THE_SCHEDULE
         exemplar = self._exemplars.of(attempting.span.context)
         self._attempts.labels(number, outcome.value).inc(exemplar=exemplar)
         self._duration.observe(seconds, exemplar)
@@ -119,16 +119,16 @@ class Observer:
     def redelivered(self) -> None:
         self._redelivered.inc()
 
-    def retry_scheduled(self, rung: Rung) -> None:
-        self._retries.labels(str(rung.attempt)).inc()
+    def retry_scheduled(self, retry_queue: RetryQueue) -> None:
+        self._retries.labels(str(retry_queue.attempt)).inc()
 
     def set_aside(self, job_id: str | None, deliveries_before: int) -> None:
-        self._suspects.inc()
-        log.warning(LogEvent.SUSPECT_SET_ASIDE, job_id=job_id, deliveries_before=deliveries_before)
+        self._quarantined.inc()
+        log.warning(LogEvent.MESSAGE_QUARANTINED, job_id=job_id, deliveries_before=deliveries_before)
 
     def returned(self, job_id: str | None, returns: int, reason: str) -> None:
         self._returned.inc()
-        log.warning(LogEvent.MESSAGE_RETURNED, job_id=job_id, returns=returns, reason=reason)
+        log.warning(LogEvent.MESSAGE_REQUEUED, job_id=job_id, returns=returns, reason=reason)
 
     def undeliverable(self, job_id: str | None, reason: str) -> None:
         log.error(LogEvent.MESSAGE_UNDELIVERABLE, job_id=job_id, reason=reason)

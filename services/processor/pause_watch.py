@@ -7,7 +7,7 @@ from typing import Protocol
 
 import asyncpg
 
-from ringback.runtime.postgres import CONNECT_TIMEOUT_S, DATABASE_AWAY
+from ringback.runtime.postgres import CONNECT_TIMEOUT_S, DATABASE_UNAVAILABLE
 from ringback.runtime.queries import load
 from services.processor.observe import Observer
 
@@ -55,14 +55,14 @@ class PauseWatch:
         while True:
             try:
                 await self._listen()
-            except DATABASE_AWAY as exc:
+            except DATABASE_UNAVAILABLE as exc:
                 if not self._is_deaf:
                     self._observer.pause_unknown(exc)
                 self._is_deaf = True
             await asyncio.sleep(_CONNECT_AGAIN_S)
 
     async def _listen(self) -> None:
-        """Query after each notification, and at intervals; raises one of DATABASE_AWAY."""
+        """Query after each notification, and at intervals; raises one of DATABASE_UNAVAILABLE."""
         word = asyncio.Event()
         async with self._connection() as connection:
             connection.add_termination_listener(lambda _: word.set())
@@ -103,5 +103,5 @@ class PauseWatch:
         try:
             yield connection
         finally:
-            with suppress(*DATABASE_AWAY):
+            with suppress(*DATABASE_UNAVAILABLE):
                 await connection.close(timeout=_CLOSE_TIMEOUT_S)

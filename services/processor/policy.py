@@ -6,20 +6,20 @@ from types import MappingProxyType
 from typing import assert_never
 
 from ringback.contract.envelope import Header
-from ringback.contract.ladder import Attempt, Ladder, Rung
+from ringback.contract.schedule import Attempt, RetrySchedule, RetryQueue
 from ringback.contract.status import AttemptOutcome
 from ringback.contract.topology import (
     DEAD,
     DEAD_LETTER_QUEUE,
     DEFAULT_EXCHANGE,
-    RETURNED_QUEUE,
-    SUSPECT_DELIVERY_LIMIT,
-    SUSPECT_QUEUE,
+    REQUEUED_QUEUE,
+    QUARANTINE_DELIVERY_LIMIT,
+    QUARANTINE_QUEUE,
     WORK_QUEUE,
 )
 from services.processor.outcome import failed
 
-SUSPECT_AFTER = 3
+QUARANTINE_AFTER = 3
 """Deliveries without an answer before a message is quarantined: it may be what kills us."""
 
 MAX_DELIVERIES = 10
@@ -30,7 +30,7 @@ connections, stops and crashes. The broker's own limit (100 on the work queue, 2
 letters' by default of RabbitMQ 4) would lose the message or keep it forever.
 """
 
-MAX_RETURNS = 10
+MAX_REQUEUES = 10
 """Returns without an attempt, despite an available database, before a message is quarantined."""
 
 _FIRST_WAIT_MS = 1_000
@@ -41,7 +41,7 @@ class Lane(StrEnum):
     """The queue that a message was consumed from."""
 
     WORK = "work"
-    SUSPECT = "suspect"
+    QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Acknowledge:
 class Reject:
     """The attempt failed. The broker moves it to its retry queue, or to the dead letters."""
 
-    rung: Rung | None = None
+    retry_queue: RetryQueue | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Forward:
     exchange: str
     routing_key: str
     headers: MappingProxyType[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
-    rung: Rung | None = None
+    retry_queue: RetryQueue | None = None
     wait_ms: int | None = None
     """The time after which the broker moves it on; for the queue of returned messages."""
 
@@ -93,7 +93,7 @@ UNDELIVERABLE = "undeliverable"
 CRASHED = Failure("process_crash", "The process died each time it ran this webhook, also alone.")
 
 
-def decide(outcome: AttemptOutcome, *, lane: Lane, attempt: Attempt, ladder: Ladder) -> Verdict:
+def decide(outcome: AttemptOutcome, *, lane: Lane, attempt: Attempt, schedule: RetrySchedule) -> Verdict:
     """What happens to a message whose attempt has this outcome, now or in an earlier delivery.
 
     `lane` is WORK only if its routing key is that of its attempt: the broker needs it to find the
@@ -105,8 +105,8 @@ def decide(outcome: AttemptOutcome, *, lane: Lane, attempt: Attempt, ladder: Lad
         case AttemptOutcome.PERMANENT:
             return bury(attempt)
         case AttemptOutcome.FAILED:
-            rung = ladder.rung_after(attempt)
-            return Reject(rung) if lane is Lane.WORK else _climb(attempt, rung)
+            retry_queue = schedule.retry_queue_after(attempt)
+            return Reject(retry_queue) if lane is Lane.WORK else _climb(attempt, retry_queue)
         case _:
             assert_never(outcome)
 
@@ -122,19 +122,19 @@ def bury(attempt: Attempt, failure: Failure | None = None) -> Forward:
 
 def move_of(verdict: Reject | Forward) -> Move:
     """Where this verdict moves a message, if the broker's topology is up to date."""
-    if verdict.rung is not None:
-        return Move(verdict.rung.queue_name, verdict.rung.delay_ms)
+    if verdict.retry_queue is not None:
+        return Move(verdict.retry_queue.queue_name, verdict.retry_queue.delay_ms)
     if isinstance(verdict, Forward) and verdict.exchange == DEFAULT_EXCHANGE:
         return Move(verdict.routing_key, verdict.wait_ms)
     return Move(DEAD_LETTER_QUEUE)
 
 
-def is_suspect(deliveries_before: int, *, database_was_away: bool) -> bool:
+def is_quarantined(deliveries_before: int, *, database_was_away: bool) -> bool:
     """Whether to quarantine a message of the work queue.
 
     While the database is unavailable we return messages ourselves, and those returns count as well.
     """
-    return deliveries_before >= SUSPECT_AFTER and not database_was_away
+    return deliveries_before >= QUARANTINE_AFTER and not database_was_away
 
 
 def is_worn(deliveries_before: int) -> bool:
@@ -144,13 +144,13 @@ def is_worn(deliveries_before: int) -> bool:
 
 def is_hopeless(crashes: int) -> bool:
     """Whether a quarantined message has crashed its process too often."""
-    return crashes >= SUSPECT_DELIVERY_LIMIT
+    return crashes >= QUARANTINE_DELIVERY_LIMIT
 
 
 def set_aside(attempt: Attempt, crashes: int = 0) -> Forward:
     """Quarantine a message, or move it to the end of the quarantine."""
     counted = {Header.CRASHES.value: crashes} if crashes else {}
-    return _copy(SUSPECT_QUEUE, {Header.ATTEMPT.value: attempt, **counted})
+    return _copy(QUARANTINE_QUEUE, {Header.ATTEMPT.value: attempt, **counted})
 
 
 def renew(attempt: Attempt) -> Forward:
@@ -164,11 +164,11 @@ def give_up_turn(returns: int, *, lane: Lane, attempt: Attempt, failure: Failure
     `returns` includes this one. It comes back after longer and longer waits, then it is
     quarantined, and after the next return it is a dead letter with the failure as its reason.
     """
-    headers: dict[str, str | int] = {Header.ATTEMPT.value: attempt, Header.RETURNS.value: returns}
-    if returns <= MAX_RETURNS:
+    headers: dict[str, str | int] = {Header.ATTEMPT.value: attempt, Header.REQUEUES.value: returns}
+    if returns <= MAX_REQUEUES:
         wait_ms = min(_FIRST_WAIT_MS * 2 ** (returns - 1), _MAX_WAIT_MS)
-        return replace(_copy(RETURNED_QUEUE, headers), wait_ms=wait_ms)
-    return _copy(SUSPECT_QUEUE, headers) if lane is Lane.WORK else bury(attempt, failure)
+        return replace(_copy(REQUEUED_QUEUE, headers), wait_ms=wait_ms)
+    return _copy(QUARANTINE_QUEUE, headers) if lane is Lane.WORK else bury(attempt, failure)
 
 
 def failure_of(exc: BaseException) -> Failure:
@@ -181,10 +181,10 @@ def _copy(queue: str, headers: dict[str, str | int]) -> Forward:
     return Forward(DEFAULT_EXCHANGE, queue, MappingProxyType(headers))
 
 
-def _climb(attempt: Attempt, rung: Rung | None) -> Forward:
+def _climb(attempt: Attempt, retry_queue: RetryQueue | None) -> Forward:
     """Publish a copy to the retry queue, because rejecting here would dead-letter the message."""
-    if rung is None:
+    if retry_queue is None:
         return bury(attempt)
     # The attempt was made, so the next one starts without the returns and crashes before it.
-    counts = MappingProxyType[str, str | int]({Header.RETURNS.value: 0, Header.CRASHES.value: 0})
-    return Forward(DEFAULT_EXCHANGE, rung.queue_name, counts, rung=rung)
+    counts = MappingProxyType[str, str | int]({Header.REQUEUES.value: 0, Header.CRASHES.value: 0})
+    return Forward(DEFAULT_EXCHANGE, retry_queue.queue_name, counts, retry_queue=retry_queue)

@@ -23,7 +23,7 @@ class CopyPublisher:
         return await self._publisher.answers(DEAD)
 
     async def publish(self, message: AbstractIncomingMessage, forward: Forward) -> None:
-        """Publish a copy of the message; return once it is confirmed. Raises one of BROKER_AWAY."""
+        """Publish a copy of the message; return once it is confirmed. Raises one of BROKER_UNAVAILABLE."""
         copy = aio_pika.Message(
             message.body,
             headers=headers_onward(message, forward),  # type: ignore[arg-type]  # as they came

@@ -3,7 +3,7 @@ from pydantic import Field
 from ringback.runtime.settings import (
     BrokerSettings,
     DatabaseSettings,
-    ExpositionSettings,
+    ObservabilitySettings,
     LogSettings,
     ManagementSettings,
     RedactionSettings,
@@ -15,18 +15,18 @@ from ringback.runtime.settings import (
 class ProcessorSettings(
     BrokerSettings,
     DatabaseSettings,
-    ExpositionSettings,
+    ObservabilitySettings,
     LogSettings,
     ManagementSettings,
     RedactionSettings,
     RetentionSettings,
     TraceSettings,
 ):
-    processor_exposition_port: int = Field(
+    processor_observability_port: int = Field(
         default=9102, ge=0, le=65535, description="Port of the processor's /metrics and health."
     )
     prefetch: int = Field(
-        default=5, ge=1, le=500, description="Webhooks in hand, and handlers at once, per process."
+        default=5, ge=1, le=500, description="Webhooks in flight, and handlers at once, per process."
     )
     handlers: str = Field(
         default="", description="Modules with your handlers, comma separated: package.module,…"
@@ -41,9 +41,9 @@ class ProcessorSettings(
         default=25.0,
         ge=0,
         le=86400,
-        description="Seconds to finish what is in hand when told to stop.",
+        description="Seconds to finish what is in flight when told to stop.",
     )
-    database_hold_s: float = Field(
+    database_wait_s: float = Field(
         default=60.0,
         ge=0,
         le=86400,

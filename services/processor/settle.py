@@ -8,7 +8,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.envelope import Header, without_broker_headers
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.rabbit import BROKER_AWAY
+from ringback.runtime.rabbit import BROKER_UNAVAILABLE
 from services.processor.message_span import MessageSpan
 from services.processor.policy import Acknowledge, Forward, Reject, Verdict, move_of
 
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 class Publisher(Protocol):
     async def publish(self, message: AbstractIncomingMessage, forward: Forward) -> None:
-        """Publish a copy of the message; return once it is confirmed. Raises one of BROKER_AWAY."""
+        """Publish a copy of the message; return once it is confirmed. Raises one of BROKER_UNAVAILABLE."""
 
 
 async def settle(
@@ -52,8 +52,8 @@ async def settle(
                 await _acknowledge(message, span)
             case _:
                 assert_never(verdict)
-    except BROKER_AWAY as exc:
-        log.warning(LogEvent.MESSAGE_LEFT_UNANSWERED, reason=type(exc).__name__)
+    except BROKER_UNAVAILABLE as exc:
+        log.warning(LogEvent.MESSAGE_NOT_SETTLED, reason=type(exc).__name__)
         return False
     return True
 
@@ -62,8 +62,8 @@ async def give_back(message: AbstractIncomingMessage, span: MessageSpan) -> None
     """Requeue a message, to be delivered again."""
     try:
         await _reject(message, span, requeue=True)
-    except BROKER_AWAY as exc:
-        log.warning(LogEvent.MESSAGE_LEFT_UNANSWERED, reason=type(exc).__name__)
+    except BROKER_UNAVAILABLE as exc:
+        log.warning(LogEvent.MESSAGE_NOT_SETTLED, reason=type(exc).__name__)
 
 
 async def give_back_after_a_bug(message: AbstractIncomingMessage, span: MessageSpan) -> None:
@@ -104,8 +104,8 @@ async def _forwarded(
             raise ConnectionError("The channel of the message is closed.")
         try:
             await publisher.publish(message, forward)
-        except BROKER_AWAY as exc:
-            log.warning(LogEvent.MESSAGE_FORWARD_WAITS, reason=type(exc).__name__)
+        except BROKER_UNAVAILABLE as exc:
+            log.warning(LogEvent.MESSAGE_PUBLISH_RETRIED, reason=type(exc).__name__)
             await asyncio.sleep(_RETRY_WAIT_S)
         else:
             return

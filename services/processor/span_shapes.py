@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from ringback.contract.ladder import attempt_of
+from ringback.contract.schedule import attempt_of
 from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.telemetry.span_spec import SpanSpec
 from ringback.contract.telemetry.spans import Span
@@ -25,7 +25,7 @@ def settle_shape(operation: str, exchange: str, routing_key: str, queue: str) ->
 
 @lru_cache(maxsize=_MOST)
 def move_shape(queue: str) -> Shape:
-    return shape_of(Span.MOVE, {Attribute.MESSAGING_SYSTEM: _SYSTEM, Attribute.MOVED_TO: queue})
+    return shape_of(Span.MOVE, {Attribute.MESSAGING_SYSTEM: _SYSTEM, Attribute.ROUTED_TO: queue})
 
 
 @lru_cache(maxsize=_MOST)

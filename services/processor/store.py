@@ -8,7 +8,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import JobId
-from ringback.runtime.exposition import Ping
+from ringback.runtime.observability import Ping
 from ringback.runtime.postgres import open_pool, ping, takes_changes
 from ringback.runtime.queries import load
 from services.processor.attempt import Commits
@@ -69,7 +69,7 @@ async def open_store(
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(_pool(settings, registry))
         days = LogDays(pool)
-        delivery_log = DeliveryLog(pool, settings.ladder.max_attempts)
+        delivery_log = DeliveryLog(pool, settings.schedule.max_attempts)
         dead_letter_log = DeadLetterLog(pool)
 
         async def ping_all() -> bool:
@@ -82,7 +82,7 @@ async def open_store(
                 await pool.execute(load("services.processor", "reach_voice_calls.sql"))
             return await days.learn()
 
-        watch = DatabaseWatch(ping_all, hold_s=settings.database_hold_s)
+        watch = DatabaseWatch(ping_all, hold_s=settings.database_wait_s)
 
         commits = CommitsOfDays(days, watch)
         begin = commits(delivery_log.begin, lambda item: item.delivery.envelope.job_id)
@@ -91,7 +91,7 @@ async def open_store(
         yield Store(
             pool=pool,
             need_day=await stack.enter_async_context(
-                making_days(days, watch, settings.database_hold_s)
+                making_days(days, watch, settings.database_wait_s)
             ),
             watch=watch,
             delivery_log=delivery_log,

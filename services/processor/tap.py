@@ -13,7 +13,7 @@ from aiormq.abc import AbstractChannel as UnderlayChannel
 
 from ringback.contract.telemetry import LogEvent
 from ringback.runtime.broken_off import broken_off_as_error
-from ringback.runtime.rabbit import BROKER_AWAY
+from ringback.runtime.rabbit import BROKER_UNAVAILABLE
 
 OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
 
@@ -46,7 +46,7 @@ class Tap:
         self._on_lost = on_lost
         self._slots = asyncio.Semaphore(prefetch)
         self._reasons = set(shut_for)
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._in_flight: set[asyncio.Task[None]] = set()
         self._queue: AbstractQueue | None = None
         self._channel: UnderlayChannel | None = None
         self._consumer_tag: str | None = None
@@ -58,8 +58,8 @@ class Tap:
         return self._consumer_tag is not None
 
     @property
-    def in_hand(self) -> int:
-        return len(self._in_hand)
+    def in_flight(self) -> int:
+        return len(self._in_flight)
 
     async def attach(self, connection: AbstractConnection) -> None:
         """Consume from this connection from now on. Work in flight continues."""
@@ -86,13 +86,13 @@ class Tap:
 
     async def emptied(self) -> None:
         """Wait until nothing is in flight."""
-        while self._in_hand:
-            await asyncio.wait(set(self._in_hand))
+        while self._in_flight:
+            await asyncio.wait(set(self._in_flight))
 
     async def drop_all(self) -> None:
         """Cancel the work in flight, unanswered: the broker delivers it again."""
         self._is_dropping = True
-        tasks = set(self._in_hand)
+        tasks = set(self._in_flight)
         for task in tasks:
             task.cancel()
         if tasks:
@@ -121,7 +121,7 @@ class Tap:
                             await queue.cancel(tag)
                         elif not self._reasons and tag is None:
                             self._consumer_tag = await queue.consume(self._take)
-            except BROKER_AWAY as exc:
+            except BROKER_UNAVAILABLE as exc:
                 log.warning(
                     LogEvent.CONSUMER_LOST, queue=self.queue_name, reason=type(exc).__name__
                 )
@@ -134,8 +134,8 @@ class Tap:
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         task = asyncio.create_task(self._handle(message))
-        self._in_hand.add(task)
-        task.add_done_callback(self._in_hand.discard)
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
 
     async def _handle(self, message: AbstractIncomingMessage) -> None:
         async with self._slots:

@@ -8,7 +8,7 @@ import asyncpg
 
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event, Handler
-from ringback.runtime.postgres import DATA_REFUSED
+from ringback.runtime.postgres import INVALID_DATA_ERRORS
 from services.processor.attempting import Attempting
 from services.processor.delivery_log import BegunTransaction, DeliveryLog, Ended, Recorded
 from services.processor.handler_connection import HandlerConnection, TransactionLostError
@@ -26,7 +26,7 @@ MISUSE = "ConnectionMisuse"
 _KEPT = "The handler ended its transaction by itself, so what it wrote may have been kept."
 
 _REFUSED_WRITES: tuple[type[BaseException], ...] = (
-    *DATA_REFUSED,
+    *INVALID_DATA_ERRORS,
     asyncpg.InFailedSQLTransactionError,
     asyncpg.IntegrityConstraintViolationError,
 )
@@ -47,14 +47,14 @@ async def complete_in_transaction(
 
     Returns what is recorded after its commit, or what was recorded before. Returns the outcome of
     handlers that failed, or that misused their connection: their transaction is rolled back, and
-    the caller still has to record the failure. Raises one of DATABASE_AWAY for a statement on a
+    the caller still has to record the failure. Raises one of DATABASE_UNAVAILABLE for a statement on a
     connection that no handler had, and TransactionLostError when the connection was lost.
     """
     connection = await delivery_log.connect()
     try:
         try:
             begun = await delivery_log.begin_transaction(connection, attempting)
-        except DATA_REFUSED as exc:
+        except INVALID_DATA_ERRORS as exc:
             return failed(type(exc).__qualname__, str(exc))
         result = _known(begun)
         if result is None:

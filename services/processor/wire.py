@@ -15,7 +15,7 @@ from ringback.contract.telemetry.service_name import Service
 from ringback.runtime import logs
 from ringback.runtime.ending import in_background
 from ringback.runtime.exemplars import Exemplars
-from ringback.runtime.exposition import Exposition, Ping
+from ringback.runtime.observability import ObservabilityServer, Ping
 from ringback.runtime.process_registry import process_registry
 from ringback.runtime.settings import load
 from ringback.runtime.stop_deadline import end_in_time
@@ -45,11 +45,11 @@ async def serve(stop: asyncio.Event) -> None:
     settings = load(ProcessorSettings)
     logs.configure("processor", settings)
     end_in_time(stop, drain_timeout_s=settings.drain_timeout_s)
-    async with _processor(settings, stop) as (intake, exposition):
-        log.info(LogEvent.PROCESSOR_READY, prefetch=settings.prefetch, ladder=str(settings.ladder))
+    async with _processor(settings, stop) as (intake, observability):
+        log.info(LogEvent.PROCESSOR_READY, prefetch=settings.prefetch, schedule=str(settings.schedule))
         await stop.wait()
         log.info(LogEvent.PROCESSOR_STOPPING)
-        exposition.drain()
+        observability.drain()
         await intake.drain(settings.drain_timeout_s)
     log.info(LogEvent.PROCESSOR_STOPPED)
     if are_abandoned():
@@ -61,24 +61,24 @@ async def serve(stop: asyncio.Event) -> None:
 @asynccontextmanager
 async def _processor(
     settings: ProcessorSettings, stop: asyncio.Event
-) -> AsyncGenerator[tuple[Intake, Exposition], None]:
+) -> AsyncGenerator[tuple[Intake, ObservabilityServer], None]:
     registry = process_registry(Service.PROCESSOR)
     handlers = _handlers(settings)
     amqp_url = settings.amqp_url.get_secret_value()
     async with AsyncExitStack() as stack:
         tracer = await stack.enter_async_context(tracing("processor"))
         spans = Spans(tracer)
-        observer = Observer(registry, settings.ladder, Exemplars(is_traced=tracer.is_on))
+        observer = Observer(registry, settings.schedule, Exemplars(is_traced=tracer.is_on))
         store = await stack.enter_async_context(open_store(settings, registry))
         link = await stack.enter_async_context(publishing_connection(amqp_url))
         publisher = CopyPublisher(link)
-        intake = Intake(amqp_url, settings.ladder, settings.prefetch, store.watch)
+        intake = Intake(amqp_url, settings.schedule, settings.prefetch, store.watch)
         observer.watch_link(lambda: link.is_up and intake.is_linked)
         lanes = _lanes(settings, store, handlers, publisher, intake, observer, spans)
         recorder = _recorder(settings, store, publisher, intake, observer, spans)
-        intake.take(work=lanes.work, suspect=lanes.suspect, dead_letter=recorder.take)
+        intake.take(work=lanes.work, quarantine=lanes.quarantine, dead_letter=recorder.take)
         pause = PauseWatch(settings.database_url.get_secret_value(), intake, observer)
-        exposition = _exposition(
+        observability = _observability(
             settings,
             registry,
             {
@@ -89,7 +89,7 @@ async def _processor(
                 "publisher": publisher.answers,
             },
         )
-        await stack.enter_async_context(exposition)
+        await stack.enter_async_context(observability)
         if settings.housekeeping:
             await stack.enter_async_context(_beside_main(_housekeeping(settings, store), stop))
         await stack.enter_async_context(_beside_main(pause.run(), stop))
@@ -97,20 +97,20 @@ async def _processor(
             _beside_main(_heartbeat(settings, store, intake, pause).run(), stop)
         )
         await stack.enter_async_context(intake)
-        exposition.started()
-        yield intake, exposition
+        observability.started()
+        yield intake, observability
 
 
 def _housekeeping(settings: ProcessorSettings, store: Store) -> Coroutine[None, None, None]:
     return Housekeeping(store.pool, retention_days=settings.retention_days).run()
 
 
-def _exposition(
+def _observability(
     settings: ProcessorSettings, registry: CollectorRegistry, readiness: Mapping[str, Ping]
-) -> Exposition:
-    return Exposition(
-        host=settings.exposition_host,
-        port=settings.processor_exposition_port,
+) -> ObservabilityServer:
+    return ObservabilityServer(
+        host=settings.observability_host,
+        port=settings.processor_observability_port,
         registry=registry,
         readiness=readiness,
     )
@@ -129,7 +129,7 @@ def _heartbeat(
     return Heartbeat(
         store.pool,
         prefetch=settings.prefetch,
-        in_hand=lambda: intake.in_hand,
+        in_flight=lambda: intake.in_flight,
         is_paused=lambda: pause.is_paused,
     )
 
@@ -152,7 +152,7 @@ def _lanes(  # ruff: ignore[too-many-positional-arguments]  # the parts of the w
         handlers=handlers,
         commits=store.commits,
         delivery_log=store.delivery_log,
-        ladder=settings.ladder,
+        schedule=settings.schedule,
         timeout_s=settings.attempt_timeout_s,
         now=lambda: datetime.now(UTC),
         watch=store.watch,
@@ -160,7 +160,7 @@ def _lanes(  # ruff: ignore[too-many-positional-arguments]  # the parts of the w
     )
     return Lanes(
         attempts=attempts,
-        ladder=settings.ladder,
+        schedule=settings.schedule,
         need_day=store.need_day,
         redaction=settings.redaction,
         publisher=publisher,
@@ -186,7 +186,7 @@ def _recorder(  # ruff: ignore[too-many-positional-arguments]  # the parts of th
         commits=store.dead_letter_commits,
         need_day=store.need_day,
         redaction=settings.redaction,
-        max_attempts=settings.ladder.max_attempts,
+        max_attempts=settings.schedule.max_attempts,
         publisher=publisher,
         watch=store.watch,
         on_database_away=intake.database_away,

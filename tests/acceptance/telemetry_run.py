@@ -31,7 +31,7 @@ OF_THE_CLIENT = ("process_", "python_")
 class Emitted:
     """What the services emitted: their last expositions, and log lines and spans to the end."""
 
-    expositions: dict[str, str] = field(default_factory=dict)
+    observability_ports: dict[str, str] = field(default_factory=dict)
     open_metrics: dict[str, str] = field(default_factory=dict)
     lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     spans: list[TracedSpan] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Emitted:
         """Exported metric names, without those of the Python client."""
         return {
             _name(family): family
-            for family in text_string_to_metric_families(self.expositions[service])
+            for family in text_string_to_metric_families(self.observability_ports[service])
             if not family.name.startswith(OF_THE_CLIENT)
         }
 
@@ -73,7 +73,7 @@ async def driven(
     async with whole_ringback(amqp_url, database_url, folder, **variables) as whole:
         await _drive(whole, amqp_url)
         for service in SERVICES:
-            emitted.expositions[service] = await eventually(partial(_read, whole, service))
+            emitted.observability_ports[service] = await eventually(partial(_read, whole, service))
             emitted.open_metrics[service] = await _read_open_metrics(whole, service)
     for service in SERVICES:
         emitted.lines[service] = list(_lines(folder / f"{service}.log"))
@@ -133,7 +133,7 @@ async def _is_paused(whole: Whole, *, paused: bool) -> bool:
 
 async def _read(whole: Whole, service: str) -> str | None:
     """The exposition, once no gauge waits for its first reading."""
-    url = f"http://127.0.0.1:{whole.expositions[service]}/metrics"
+    url = f"http://127.0.0.1:{whole.observability_ports[service]}/metrics"
     async with whole.http.get(url) as answer:
         text = await answer.text()
     families = text_string_to_metric_families(text)
@@ -141,7 +141,7 @@ async def _read(whole: Whole, service: str) -> str | None:
 
 
 async def _read_open_metrics(whole: Whole, service: str) -> str:
-    url = f"http://127.0.0.1:{whole.expositions[service]}/metrics"
+    url = f"http://127.0.0.1:{whole.observability_ports[service]}/metrics"
     accepted = {"Accept": "application/openmetrics-text; version=1.0.0"}
     async with whole.http.get(url, headers=accepted) as answer:
         assert answer.content_type == "application/openmetrics-text"

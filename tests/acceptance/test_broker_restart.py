@@ -7,7 +7,7 @@ from pathlib import Path
 import aio_pika
 
 from ringback import samples
-from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
+from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from tests.acceptance.whole import Whole, whole_ringback
 from tests.support.eventually import eventually
@@ -45,7 +45,7 @@ async def _has_consumers(broker: PrivateBroker) -> bool:
 
     async with await aio_pika.connect(broker.amqp_url()) as connection:
         channel = await connection.channel()
-        for name in (WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE):
+        for name in (WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE):
             queue = await channel.declare_queue(name, passive=True)
             assert queue.declaration_result.consumer_count == 1, name
     return True

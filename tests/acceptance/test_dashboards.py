@@ -44,7 +44,7 @@ async def test_every_panel_shows_something_of_a_real_run(
 
     variables = {"RINGBACK_RABBITMQ_MANAGEMENT_URL": broker.management_url}
     async with whole_ringback(amqp_url, database_url, tmp_path, **variables) as whole:
-        targets = whole.expositions | {"rabbitmq": broker.ports.broker_metrics}
+        targets = whole.observability_ports | {"rabbitmq": broker.ports.broker_metrics}
         prometheus, url = await _prometheus(targets, tmp_path)
         reader = await asyncpg.connect(database_url.replace("//postgres:", f"//{LOGIN}:"))
         try:
@@ -79,8 +79,8 @@ async def _prometheus(targets: Mapping[str, int], folder: Path) -> tuple[Child, 
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(folder / "rules.yml")],
         "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": [f"{LOOPBACK}:{exposition}"]}]}
-            for job, exposition in targets.items()
+            {"job_name": job, "static_configs": [{"targets": [f"{LOOPBACK}:{observability}"]}]}
+            for job, observability in targets.items()
         ],
     }
     (folder / "prometheus.yml").write_text(json.dumps(document))

@@ -22,8 +22,8 @@ DEAD = "webhook_dead_letter_queue_size"
 
 
 def ports_of(whole: Whole, broker: PrivateBroker) -> LocalPorts:
-    expositions = {f"{name}_exposition": port for name, port in whole.expositions.items()}
-    return LocalPorts(broker=broker.ports, services=ServicePorts(**expositions))
+    observability_ports = {f"{name}_observability": port for name, port in whole.observability_ports.items()}
+    return LocalPorts(broker=broker.ports, services=ServicePorts(**observability_ports))
 
 
 @pytest.mark.slow

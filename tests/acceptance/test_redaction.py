@@ -102,8 +102,8 @@ async def shown_by(whole: Whole, dead: str) -> list[str]:
     shown.append(words)
     words = await said_by_the_command(whole, "dead", "retry", retried.new_job_id)
     assert "redacted copy" in words
-    for exposition in whole.expositions.values():
-        async with whole.http.get(f"http://127.0.0.1:{exposition}/metrics") as answer:
+    for observability in whole.observability_ports.values():
+        async with whole.http.get(f"http://127.0.0.1:{observability}/metrics") as answer:
             shown.append(await answer.text())
     return [*shown, words]
 

@@ -19,7 +19,7 @@ from chaos.replicas import Replica, replicas
 from chaos.rollups import rollup_faults
 from chaos.stage import install
 from chaos.verdict import judge
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.ports import ServicePorts
 from ringback.local.stack_service import Surroundings, urls_by_role
@@ -30,7 +30,7 @@ from tests.support.eventually import eventually
 from tests.support.local_slack import LocalSlack, local_slack
 from tests.support.tokens import JWT_SECRET, token
 
-LADDER = "100ms,200ms,300ms"
+SCHEDULE = "100ms,200ms,300ms"
 RATE_PER_S = 40.0
 ENOUGH = 150
 
@@ -47,11 +47,11 @@ def around(place: Place, slack: LocalSlack) -> Surroundings:
     return Surroundings(
         environ=os.environ
         | {
-            "RINGBACK_RETRY_LADDER": LADDER,
+            "RINGBACK_RETRY_SCHEDULE": SCHEDULE,
             "RINGBACK_HANDLERS": "chaos.handlers",
             "RINGBACK_TRACE_FILE": "",
             "RINGBACK_SLACK_WEBHOOK_URL": slack.url,
-            "RINGBACK_SLACK_GATHER_S": "0",
+            "RINGBACK_SLACK_BATCH_WINDOW_S": "0",
             "RINGBACK_DATABASE_POOL_MIN": "1",
         },
         amqp_url=place.amqp_url,
@@ -64,7 +64,7 @@ def around(place: Place, slack: LocalSlack) -> Surroundings:
 
 
 async def completed_by(replica: Replica) -> float:
-    url = f"{replica.exposition_url}/metrics"
+    url = f"{replica.observability_url}/metrics"
     async with aiohttp.ClientSession() as http, http.get(url) as answer:
         lines = (await answer.text()).splitlines()
     samples = [line for line in lines if line.startswith("webhook_completed_total{")]
@@ -124,7 +124,7 @@ async def test_more_of_each_lose_and_double_nothing(
     One of each is restarted at a time meanwhile, and no webhook is refused. Housekeeping runs in
     four processors at once, folding and Slack in two metrics services.
     """
-    await topology.apply(amqp_url, Ladder.parse(LADDER))
+    await topology.apply(amqp_url, RetrySchedule.parse(SCHEDULE))
     await install(database_url)
     place = Place(broker, amqp_url, database_url, tmp_path)
     connection = await asyncpg.connect(database_url)

@@ -98,7 +98,7 @@ async def answers_of(whole: Whole) -> list[str]:
         async with whole.http.get(url, headers={"Authorization": authorization}) as answer:
             said.append(f"{answer.status} {answer.headers} {await answer.text()}")
         said.append(await grpc_error(whole, authorization))
-    for name, port in whole.expositions.items():
+    for name, port in whole.observability_ports.items():
         for path in ("metrics", "readyz"):
             async with whole.http.get(f"http://127.0.0.1:{port}/{path}") as answer:
                 said.append(f"{name} {await answer.text()}")
@@ -135,7 +135,7 @@ async def test_no_secret_is_said_while_all_goes_wrong(
             "RINGBACK_VAPI_SECRET": CANARY,
             "RINGBACK_JWT_SECRET": CANARY,
             "RINGBACK_SLACK_WEBHOOK_URL": f"http://127.0.0.1:1/{CANARY}",
-            "RINGBACK_SLACK_GATHER_S": "0",
+            "RINGBACK_SLACK_BATCH_WINDOW_S": "0",
             "RINGBACK_TRACE_FILE": str(tmp_path / "traces.jsonl"),
             "RINGBACK_LOG_LEVEL": "debug",
         }
@@ -159,7 +159,7 @@ async def test_no_secret_is_said_while_all_goes_wrong(
 
 
 async def slack_failed(whole: Whole) -> bool:
-    return await whole.metric("metrics", "slack_messages_total") > 0
+    return await whole.metric("metrics", "ringback_slack_messages_total") > 0
 
 
 async def none_ready(whole: Whole) -> bool:

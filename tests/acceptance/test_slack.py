@@ -18,7 +18,7 @@ async def test_people_hear_of_a_dead_letter(
     """
     async with local_slack() as slack:
         monkeypatch.setenv("RINGBACK_SLACK_WEBHOOK_URL", slack.url)
-        monkeypatch.setenv("RINGBACK_SLACK_GATHER_S", "0")
+        monkeypatch.setenv("RINGBACK_SLACK_BATCH_WINDOW_S", "0")
         monkeypatch.setenv("RINGBACK_TRACE_URL_TEMPLATE", "https://traces.example/{trace_id}")
         monkeypatch.setenv("RINGBACK_DASHBOARD_URL", "https://grafana.example/d/overview")
         async with whole_ringback(amqp_url, database_url, tmp_path) as whole:

@@ -11,7 +11,7 @@ import pytest_asyncio
 from prometheus_client import Metric as Family
 
 import ringback
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.telemetry import LogEvent, Metric
 from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.telemetry.log_event_spec import LogEventSpec
@@ -26,17 +26,17 @@ from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from services.metrics.api.methods import methods_of
 from tests.acceptance.telemetry_run import Emitted, driven
-from tests.acceptance.whole import LADDER, SERVICES
+from tests.acceptance.whole import SCHEDULE, SERVICES
 from tests.support.session_nodes import TEMPLATE
 
 #: What an open label may hold, where a test can know it.
 OPEN_VALUES = {
-    "queue": {queue.name for queue in topology(Ladder.parse(LADDER)).queues},
+    "queue": {queue.name for queue in topology(RetrySchedule.parse(SCHEDULE)).queues},
     "method": {method.full_name for method in methods_of()},
     "version": {ringback.__version__},
     "service": set(SERVICES),
-    "attempt": {str(number) for number in range(1, Ladder.parse(LADDER).max_attempts + 1)},
-    "rung": {str(rung.attempt) for rung in Ladder.parse(LADDER).rungs},
+    "attempt": {str(number) for number in range(1, RetrySchedule.parse(SCHEDULE).max_attempts + 1)},
+    "retry_queue": {str(retry_queue.attempt) for retry_queue in RetrySchedule.parse(SCHEDULE).retry_queues},
 }
 MOST_OPEN_VALUES = 30
 
@@ -55,7 +55,7 @@ NOT_DRIVEN = {
 DRIVEN = (
     LogEvent.GATEWAY_STARTED,
     LogEvent.WEBHOOK_ACCEPTED,
-    LogEvent.WEBHOOK_REFUSED,
+    LogEvent.WEBHOOK_REJECTED,
     LogEvent.GATEWAY_STOPPING,
     LogEvent.PROCESSOR_READY,
     LogEvent.ATTEMPT_FINISHED,
@@ -215,7 +215,7 @@ def test_promtool_finds_nothing(emitted: Emitted, service: str) -> None:
 
     checked = subprocess.run(
         [promtool, "check", "metrics"],
-        input=emitted.expositions[service],
+        input=emitted.observability_ports[service],
         capture_output=True,
         text=True,
         check=False,

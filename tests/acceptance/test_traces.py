@@ -113,7 +113,7 @@ async def traced(
         jobs |= {
             "duplicate": await whole.accepted(body),
             "retry": await whole.accepted(_demo(failUntilAttempt=2)),
-            "ladder": await whole.accepted(_demo(failUntilAttempt=99)),
+            "schedule": await whole.accepted(_demo(failUntilAttempt=99)),
             "permanent": await whole.accepted(_demo(failForGood=True)),
         }
         await whole.settled([*jobs.values()])
@@ -165,11 +165,11 @@ def test_a_retry_is_a_trace_of_its_own(traced: Traced) -> None:
     )
 
 
-def test_a_ladder_ends_among_the_dead_letters(traced: Traced) -> None:
+def test_a_schedule_ends_among_the_dead_letters(traced: Traced) -> None:
     """Each attempt and the dead letter begin a trace, and each links to the one before."""
-    attempts = traced.processes("ladder")
+    attempts = traced.processes("schedule")
 
-    assert outline(traced.spans("ladder")) == [
+    assert outline(traced.spans("schedule")) == [
         *FAILURE.splitlines(),
         *FAILURE_AGAIN.format(attempt=2, moved_to="webhooks.retry.2.400ms").splitlines(),
         *FAILURE_AGAIN.format(attempt=3, moved_to="webhooks.retry.3.800ms").splitlines(),
@@ -179,7 +179,7 @@ def test_a_ladder_ends_among_the_dead_letters(traced: Traced) -> None:
     assert len({span.trace_id for span in attempts}) == len(attempts) == 5
     for before, after in pairwise(attempts):
         assert after.links == {
-            "origin": traced.origin("ladder"),
+            "origin": traced.origin("schedule"),
             "previous_attempt": before.ids,
         }
 
@@ -198,7 +198,7 @@ def test_a_permanent_failure_is_a_dead_letter_at_once(traced: Traced) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["success", "duplicate", "retry", "ladder", "permanent"])
+@pytest.mark.parametrize("name", ["success", "duplicate", "retry", "schedule", "permanent"])
 def test_the_log_holds_the_span_of_each_attempt(traced: Traced, name: str) -> None:
     """From a row of the log to its span, and back by the number of the attempt."""
     spans = {
@@ -221,7 +221,7 @@ def test_the_command_tells_a_webhook_from_its_spans(traced: Traced) -> None:
     """What the services wrote is a story: each attempt, the waits between them, and the end."""
     told = subprocess.run(
         [
-            *[sys.executable, "-m", "ringback.cli", "trace", traced.jobs["ladder"]],
+            *[sys.executable, "-m", "ringback.cli", "trace", traced.jobs["schedule"]],
             *["--file", str(traced.path)],
         ],
         capture_output=True,

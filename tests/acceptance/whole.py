@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.local.child import dying_with_us
 from ringback.local.ports import free_ports
 from ringback.runtime import topology
@@ -24,7 +24,7 @@ from tests.support.tokens import JWT_SECRET
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("gateway", "processor", "metrics")
-LADDER = "200ms,400ms,800ms"
+SCHEDULE = "200ms,400ms,800ms"
 _READY_WITHIN_S = 120.0
 _STOPPED_WITHIN_S = 120.0
 
@@ -34,7 +34,7 @@ class Whole:
     gateway_url: str
     grpc_address: str
     rest_url: str
-    expositions: dict[str, int]
+    observability_ports: dict[str, int]
     processes: dict[str, subprocess.Popen[bytes]]
     http: aiohttp.ClientSession
     database: asyncpg.Pool
@@ -73,7 +73,7 @@ class Whole:
 
     async def is_ready(self, name: str) -> bool:
         try:
-            async with self.http.get(f"http://127.0.0.1:{self.expositions[name]}/readyz") as answer:
+            async with self.http.get(f"http://127.0.0.1:{self.observability_ports[name]}/readyz") as answer:
                 return answer.status == 200
         except aiohttp.ClientError:
             return False
@@ -90,7 +90,7 @@ class Whole:
 
     async def metric(self, service: str, name: str) -> float:
         """The sum of a metric's samples."""
-        url = f"http://127.0.0.1:{self.expositions[service]}/metrics"
+        url = f"http://127.0.0.1:{self.observability_ports[service]}/metrics"
         async with self.http.get(url) as answer:
             lines = (await answer.text()).splitlines()
         samples = [line for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
@@ -106,12 +106,12 @@ async def whole_ringback(
 
     `variables` are added to their environment.
     """
-    gateway_port, grpc_port, rest_port, *exposition_ports = free_ports(6)
-    ladder = variables.get("RINGBACK_RETRY_LADDER", LADDER)
-    await topology.apply(amqp_url, Ladder.parse(ladder))
+    gateway_port, grpc_port, rest_port, *observability_ports = free_ports(6)
+    schedule = variables.get("RINGBACK_RETRY_SCHEDULE", SCHEDULE)
+    await topology.apply(amqp_url, RetrySchedule.parse(schedule))
     environment = os.environ | {
         "RINGBACK_AMQP_URL": amqp_url,
-        "RINGBACK_RETRY_LADDER": ladder,
+        "RINGBACK_RETRY_SCHEDULE": schedule,
         "RINGBACK_GATEWAY_PORT": str(gateway_port),
         "RINGBACK_METRICS_GRPC_PORT": str(grpc_port),
         "RINGBACK_METRICS_REST_PORT": str(rest_port),
@@ -119,10 +119,10 @@ async def whole_ringback(
         "RINGBACK_JWT_SECRET": JWT_SECRET,
         "RINGBACK_ALLOW_UNAUTHENTICATED": "true",
         "RINGBACK_HANDLERS": "ringback.cli.demo_handlers",
-        "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
+        "RINGBACK_OBSERVABILITY_HOST": "127.0.0.1",
         **{
-            f"RINGBACK_{name.upper()}_EXPOSITION_PORT": str(port)
-            for name, port in zip(SERVICES, exposition_ports, strict=True)
+            f"RINGBACK_{name.upper()}_OBSERVABILITY_PORT": str(port)
+            for name, port in zip(SERVICES, observability_ports, strict=True)
         },
         **variables,
     }
@@ -136,7 +136,7 @@ async def whole_ringback(
             gateway_url=f"http://127.0.0.1:{gateway_port}/api/webhooks/vapi",
             grpc_address=f"127.0.0.1:{grpc_port}",
             rest_url=f"http://127.0.0.1:{rest_port}",
-            expositions=dict(zip(SERVICES, exposition_ports, strict=True)),
+            observability_ports=dict(zip(SERVICES, observability_ports, strict=True)),
             processes=processes,
             http=await stack.enter_async_context(aiohttp.ClientSession()),
             database=await stack.enter_async_context(

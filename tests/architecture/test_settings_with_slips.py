@@ -55,7 +55,7 @@ OTHER_GOOD = {
     "handlers": "json,decimal",
     "redact_paths": "defaults,transcript,-x",
     "jwt_issuer": "https://issuer.example",
-    "max_in_hand_bytes": "200000000",
+    "max_in_flight_bytes": "200000000",
     "database_pool_max": "50",
 }
 #: With this setting, these others must be set, or must not.
@@ -253,7 +253,7 @@ def test_settings_that_contradict_each_other_are_refused(folder: Path) -> None:
     both = {"RINGBACK_ENDPOINTS": OTHER_GOOD["endpoints"]}
     both["RINGBACK_ENDPOINTS_FILE"] = str(folder / "endpoints_file")
 
-    assert "RINGBACK_MAX_BODY_BYTES" in str(refusal(gateway, "max_in_hand_bytes", "1048576"))
+    assert "RINGBACK_MAX_BODY_BYTES" in str(refusal(gateway, "max_in_flight_bytes", "1048576"))
     assert "must not be 0000" in str(refusal(gateway, "default_org_id", zero))
     assert "acme.org_id" in str(
         refusal(gateway, "endpoints", OTHER_GOOD["endpoints"].replace(ORG, zero))

@@ -198,8 +198,8 @@ BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
     (
         settings.values,
         "ConfigMap/places",
-        lambda m: m["data"].update(RINGBACK_RETRY_LADDER="2s,4"),
-        "RINGBACK_RETRY_LADDER",
+        lambda m: m["data"].update(RINGBACK_RETRY_SCHEDULE="2s,4"),
+        "RINGBACK_RETRY_SCHEDULE",
     ),
     (
         settings.values,

@@ -68,7 +68,7 @@ class Stage:
     broker: PrivateBroker
     database: PrivateDatabase
     folder: Path
-    ladder: str = "100ms,200ms"
+    schedule: str = "100ms,200ms"
 
     def environment(self, container: Manifest) -> dict[str, str]:
         """A container's environment, with local addresses and a short retry schedule."""
@@ -82,15 +82,15 @@ class Stage:
             for there, here in places.items():
                 text = text.replace(there, here)  # ruff: ignore[redefined-loop-name]  # step by step
             found[name] = text
-        return found | {"RINGBACK_RETRY_LADDER": self.ladder}
+        return found | {"RINGBACK_RETRY_SCHEDULE": self.schedule}
 
     def service_environment(self, container: Manifest) -> dict[str, str]:
         """As `environment`, on ports that are free here, and a spool in our folder."""
         found = self.environment(container)
         names = {
-            "gateway": ("GATEWAY_PORT", "GATEWAY_EXPOSITION_PORT"),
-            "processor": ("PROCESSOR_EXPOSITION_PORT",),
-            "metrics": ("METRICS_GRPC_PORT", "METRICS_REST_PORT", "METRICS_EXPOSITION_PORT"),
+            "gateway": ("GATEWAY_PORT", "GATEWAY_OBSERVABILITY_PORT"),
+            "processor": ("PROCESSOR_OBSERVABILITY_PORT",),
+            "metrics": ("METRICS_GRPC_PORT", "METRICS_REST_PORT", "METRICS_OBSERVABILITY_PORT"),
         }[container["name"]]
         ports = zip(names, free_ports(len(names)), strict=True)
         found |= {f"RINGBACK_{name}": str(port) for name, port in ports}

@@ -64,7 +64,7 @@ def start(stack: ExitStack, stage: Stage, name: str, environ: dict[str, str]) ->
 
 async def all_ready(http: aiohttp.ClientSession, environs: dict[str, dict[str, str]]) -> bool:
     for name, environ in environs.items():
-        port = environ[f"RINGBACK_{name.upper()}_EXPOSITION_PORT"]
+        port = environ[f"RINGBACK_{name.upper()}_OBSERVABILITY_PORT"]
         try:
             async with http.get(f"http://127.0.0.1:{port}/readyz") as answer:
                 assert answer.ok, f"{name}: {await answer.text()}"
@@ -102,16 +102,16 @@ async def test_webhooks_are_carried_with_what_the_containers_get(stage: Stage) -
             await eventually(lambda: tells_unacked(http, environs["metrics"]))
             await database.close()
     await run_containers(stage, "CronJob/housekeeping", of="job")
-    await another_ladder(Stage(stage.broker, stage.database, stage.folder, ladder="100ms,300ms"))
+    await another_schedule(Stage(stage.broker, stage.database, stage.folder, schedule="100ms,300ms"))
 
 
-async def another_ladder(stage: Stage) -> None:
+async def another_schedule(stage: Stage) -> None:
     """A release's job refuses to bind it beside the old one; the job that moves would do it."""
     refused = stage.environment(workload("Job/setup-0-1-0").containers[0])
     assert (await ringback("topology", "apply", cwd=stage.folder, **refused)).status == 1
     # The move uses the broker's statistics, which are slow; the command has its own tests.
-    await run_containers(stage, "CronJob/move-ladder", "--dry-run", of="job")
-    await run_containers(stage, "CronJob/prune-ladder", of="job")
+    await run_containers(stage, "CronJob/change-retry-schedule", "--dry-run", of="job")
+    await run_containers(stage, "CronJob/prune-retry-queues", of="job")
 
 
 async def post(http: aiohttp.ClientSession, environ: dict[str, str], **asked: object) -> str:
@@ -150,6 +150,6 @@ async def retried(http: aiohttp.ClientSession, environ: dict[str, str], job_id: 
 
 async def tells_unacked(http: aiohttp.ClientSession, environ: dict[str, str]) -> bool:
     """Whether the management API answers the account of the metrics service."""
-    port = environ["RINGBACK_METRICS_EXPOSITION_PORT"]
+    port = environ["RINGBACK_METRICS_OBSERVABILITY_PORT"]
     async with http.get(f"http://127.0.0.1:{port}/metrics") as answer:
         return f'webhook_queue_unacked{{queue="{WORK_QUEUE}"}}' in await answer.text()

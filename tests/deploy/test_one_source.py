@@ -91,7 +91,7 @@ def test_the_broker_takes_what_the_services_do() -> None:
     ]
 
     assert int(config["max_message_size"]) >= gateway.max_body_bytes + 1024**2
-    assert int(config["consumer_timeout"]) / 1000 > longest + processor.database_hold_s
+    assert int(config["consumer_timeout"]) / 1000 > longest + processor.database_wait_s
 
 
 @pytest.mark.parametrize("name", OVERLAYS)

@@ -13,9 +13,9 @@ from ringback.local.log_follow import Follower, Shown, worth_showing
     [
         ("info", "service.started", None),  # from the table
         ("info", "webhook.accepted", None),  # its attempt is about to be shown
-        ("info", "webhook.refused", "webhook.refused job_id=7"),  # its sender waits
-        ("debug", "webhook.refused", None),  # nobody asked for that much
-        ("warning", "broker.away", "broker.away job_id=7"),  # whatever warns is shown
+        ("info", "webhook.rejected", "webhook.rejected job_id=7"),  # its sender waits
+        ("debug", "webhook.rejected", None),  # nobody asked for that much
+        ("warning", "broker.unavailable", "broker.unavailable job_id=7"),  # whatever warns is shown
         ("error", "service.failed", "service.failed job_id=7"),  # so is what failed
     ],
 )

@@ -66,5 +66,5 @@ def test_the_services_are_reached_by_loopback_alone() -> None:
     """By that of IPv4 and that of IPv6: `localhost` may be either."""
     for name in NAMES:
         told = service_environment(name, around())
-        for setting in ("GATEWAY", "METRICS", "EXPOSITION"):
+        for setting in ("GATEWAY", "METRICS", "OBSERVABILITY"):
             assert told[f"RINGBACK_{setting}_HOST"] == "127.0.0.1,::1"

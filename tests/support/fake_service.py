@@ -1,4 +1,4 @@
-"""A service that is ready at once and stops on request: `fake_service.py EXPOSITION_PORT`."""
+"""A service that is ready at once and stops on request: `fake_service.py OBSERVABILITY_PORT`."""
 
 import asyncio
 import json

@@ -21,7 +21,7 @@ def main(state_dir: Path, bad_service: str) -> int:
             spec,
             command=[sys.executable, "-c", "print('no such table'); raise SystemExit(3)"]
             if spec.name == bad_service
-            else [sys.executable, str(FAKE_SERVICE), str(spec.exposition_port)],
+            else [sys.executable, str(FAKE_SERVICE), str(spec.observability_port)],
         )
         for spec in service_specs(ports.services)
     ]

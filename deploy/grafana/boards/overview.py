@@ -63,7 +63,7 @@ def _for_a_person() -> Iterator[Builder[Panel]]:
         Shown(
             title="Missing from the log",
             runbook="RingbackLedgerGap",
-            says="Accepted webhooks without a row in the log. What waits or is in hand may be "
+            says="Accepted webhooks without a row in the log. What waits or is in flight may be "
             "among them for a moment; what stays is lost.",
             unit=COUNT,
             asks=(Ask(promql=read(Metric.LEDGER_DEFICIT)),),

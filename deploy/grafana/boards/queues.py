@@ -13,18 +13,18 @@ from deploy.grafana.promql import added, per_minute, quantile, read
 from deploy.grafana.query import Ask
 from ringback.contract import thresholds
 from ringback.contract.telemetry.metrics import Metric
-from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
+from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 
-_WAITING = f'queue=~"{WORK_QUEUE}|{SUSPECT_QUEUE}"'
-_TAKEN = f'queue=~"{WORK_QUEUE}|{SUSPECT_QUEUE}|{DEAD_LETTER_QUEUE}"'
-_RUNGS = 'queue=~"webhooks.retry.*"'
+_WAITING = f'queue=~"{WORK_QUEUE}|{QUARANTINE_QUEUE}"'
+_TAKEN = f'queue=~"{WORK_QUEUE}|{QUARANTINE_QUEUE}|{DEAD_LETTER_QUEUE}"'
+_RETRY_QUEUES = 'queue=~"webhooks.retry.*"'
 
 
 def queues() -> Dashboard:
     return page(
         "ringback-queues",
         "Queues and retries",
-        "What waits in each queue and rung, what is tried again, and what is given up.",
+        "What waits in each queue and retry queue, what is tried again, and what is given up.",
         {
             "Waiting": _waiting(),
             "Trying again": _retries(),
@@ -54,11 +54,11 @@ def _waiting() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="Waiting for the next attempt",
-            says="Webhooks on each rung of the ladder, until their delay ends.",
+            says="Webhooks on each retry queue of the retry schedule, until their delay ends.",
             unit=COUNT,
             asks=(
                 Ask(
-                    promql=read(Metric.QUEUE_MESSAGES, by="queue", where=_RUNGS), legend="{{queue}}"
+                    promql=read(Metric.QUEUE_MESSAGES, by="queue", where=_RETRY_QUEUES), legend="{{queue}}"
                 ),
             ),
             width=8,
@@ -116,10 +116,10 @@ def _retries() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="Retries scheduled",
-            says="Webhooks sent to a rung of the ladder, per minute, by the attempt that failed.",
+            says="Webhooks sent to a retry queue of the retry schedule, per minute, by the attempt that failed.",
             unit=PER_MINUTE,
             asks=(
-                Ask(promql=per_minute(Metric.RETRIES_SCHEDULED, by="rung"), legend="rung {{rung}}"),
+                Ask(promql=per_minute(Metric.RETRIES_SCHEDULED, by="retry_queue"), legend="retry queue {{retry_queue}}"),
             ),
             width=8,
         )
@@ -127,7 +127,7 @@ def _retries() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="Attempts by outcome",
-            says="Attempts that ended, per minute. A failed one is made again after its rung.",
+            says="Attempts that ended, per minute. A failed one is made again after its retry queue.",
             unit=PER_MINUTE,
             asks=(Ask(promql=per_minute(Metric.ATTEMPTS, by="outcome"), legend="{{outcome}}"),),
             width=8,
@@ -150,7 +150,7 @@ def _times() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="Time of an attempt",
-            says="From taking a webhook in hand to its commit. The points are traces.",
+            says="From taking a webhook in flight to its commit. The points are traces.",
             unit=SECONDS,
             asks=tuple(
                 Ask(
@@ -218,7 +218,7 @@ def _rare() -> Iterator[Builder[Panel]]:
                 Ask(promql=per_minute(Metric.DUPLICATES), legend="duplicates"),
                 Ask(promql=per_minute(Metric.REDELIVERED), legend="redelivered"),
                 Ask(promql=per_minute(Metric.REPEATED), legend="repeated"),
-                Ask(promql=per_minute(Metric.SUSPECTS), legend="suspects"),
+                Ask(promql=per_minute(Metric.QUARANTINED), legend="quarantined"),
             ),
             width=8,
         )

@@ -25,7 +25,7 @@ from deploy.grafana.query import Ask, Select
 from ringback.contract.telemetry.metrics import Metric
 
 _OURS = 'job=~"gateway|processor|metrics"'
-_CONSUMED = 'queue=~"webhooks.work|webhooks.suspect|webhooks.dlq"'
+_CONSUMED = 'queue=~"webhooks.work|webhooks.quarantine|webhooks.dlq"'
 _USED = 'state="used"'
 
 

@@ -86,13 +86,13 @@ class _OfOurs:
         "ringback.retry_of", "The webhook that a person retried by this one."
     )
     HANDLER: Final = AttributeSpec("ringback.handler", "The handler: its module and its name.")
-    MOVED_TO: Final = AttributeSpec("ringback.moved_to", "The queue to which a message goes.")
+    ROUTED_TO: Final = AttributeSpec("ringback.routed_to", "The queue to which a message goes.")
     RETRY_DELAY_MS: Final = AttributeSpec(
         "ringback.retry_delay_ms", "How long it waits there before the next attempt."
     )
-    REFUSED_FOR: Final = AttributeSpec("ringback.refused_for", "Why a request was not accepted.")
-    STORED_IN: Final = AttributeSpec(
-        "ringback.stored_in", "Whose disk held a webhook when it was answered: broker or spool."
+    REJECTION: Final = AttributeSpec("ringback.rejection", "Why a request was not accepted.")
+    STORAGE_TIER: Final = AttributeSpec(
+        "ringback.storage_tier", "Whose disk held a webhook when it was answered: broker or spool."
     )
     LINK: Final = AttributeSpec(
         "ringback.link", "Of a link: `origin`, `previous_attempt` or `retry_request`."

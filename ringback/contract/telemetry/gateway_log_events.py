@@ -29,8 +29,8 @@ class GatewayLogEvent:
         services=GATEWAY,
         fields=("offset_s",),
     )
-    CLOCK_RIGHT: Final = LogEventSpec(
-        "clock.right",
+    CLOCK_CORRECTED: Final = LogEventSpec(
+        "clock.corrected",
         "The clock agrees with the database's again.",
         services=GATEWAY,
         fields=("offset_s",),
@@ -48,12 +48,12 @@ class GatewayLogEvent:
             "duration_ms",
             "call_id",
             "dedup_key",
-            "stored_in",
+            "storage_tier",
             "trace_id",
         ),
     )
-    WEBHOOK_REFUSED: Final = LogEventSpec(
-        "webhook.refused",
+    WEBHOOK_REJECTED: Final = LogEventSpec(
+        "webhook.rejected",
         "One request was not accepted.",
         services=GATEWAY,
         fields=("reason", "status", "path", "auth_headers", "duration_ms"),
@@ -71,11 +71,11 @@ class GatewayLogEvent:
         services=GATEWAY,
         fields=("reason",),
     )
-    PENDING_ROWS_WRITING_AGAIN: Final = LogEventSpec(
-        "pending_rows.writing_again", "The outage of pending rows is over.", services=GATEWAY
+    PENDING_ROWS_RECOVERED: Final = LogEventSpec(
+        "pending_rows.recovered", "The outage of pending rows is over.", services=GATEWAY
     )
-    SPOOL_NONE: Final = LogEventSpec(
-        "spool.none",
+    SPOOL_DISABLED: Final = LogEventSpec(
+        "spool.disabled",
         "There is no spool: webhooks are refused while the broker is away.",
         services=GATEWAY,
     )
@@ -85,8 +85,8 @@ class GatewayLogEvent:
         services=GATEWAY,
         fields=("path", "waiting"),
     )
-    SPOOL_SET_ASIDE: Final = LogEventSpec(
-        "spool.set_aside",
+    SPOOL_FILE_QUARANTINED: Final = LogEventSpec(
+        "spool.file_quarantined",
         "The spool's file is corrupt, or lacks webhooks that were in it: about `lost`, 0 where "
         "that is not known. It is kept under another name, and an empty file takes its place.",
         services=GATEWAY,
@@ -116,8 +116,8 @@ class GatewayLogEvent:
         services=GATEWAY,
         fields=("count",),
     )
-    SPOOL_ROW_SET_ASIDE: Final = LogEventSpec(
-        "spool.row_set_aside",
+    SPOOL_ROW_QUARANTINED: Final = LogEventSpec(
+        "spool.row_quarantined",
         "A webhook in the spool is damaged and cannot be published. It is kept for a person; "
         "`ringback spool list` shows it.",
         services=GATEWAY,

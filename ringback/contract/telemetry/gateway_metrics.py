@@ -9,7 +9,7 @@ from ringback.contract.telemetry.service_name import Service
 
 GATEWAY: Final = (Service.GATEWAY,)
 
-NOT_CONFIRMED: Final = ("link_down", "blocked", "timeout", "link_lost", "refused")
+NOT_CONFIRMED: Final = ("not_connected", "blocked", "timeout", "connection_lost", "refused")
 
 NOT_SPOOLED: Final = ("spool_full", "spool_slow", "spool_broken")
 
@@ -21,7 +21,7 @@ REFUSAL_REASONS: Final = (
     "head_too_slow",
     "no_secret",
     "not_found",
-    "our_fault",
+    "internal_error",
     "too_large",
     "too_slow",
     "wrong_content_encoding",
@@ -43,7 +43,7 @@ class GatewayMetric:
         labels={"event_type": EVENT_TYPE_LABELS},
     )
     REFUSED: Final = MetricSpec(
-        name="webhook_refused_total",
+        name="webhook_rejected_total",
         kind=Kind.COUNTER,
         help="Requests not accepted.",
         services=GATEWAY,
@@ -79,7 +79,7 @@ class GatewayMetric:
         services=GATEWAY,
     )
     CONNECTIONS_CUT: Final = MetricSpec(
-        name="webhook_connections_cut_total",
+        name="webhook_connections_closed_total",
         kind=Kind.COUNTER,
         help="Connections closed before they brought a request: too slow, a head too large, or "
         "in favour of a newer one.",
@@ -100,7 +100,7 @@ class GatewayMetric:
         labels={"outcome": ("written", "dropped")},
     )
     SPOOLINGS: Final = MetricSpec(
-        name="webhook_spoolings_total",
+        name="webhook_spool_writes_total",
         kind=Kind.COUNTER,
         help="Webhooks that the broker did not confirm in time, by what the spool made of them.",
         services=GATEWAY,
@@ -145,7 +145,7 @@ class GatewayMetric:
         services=GATEWAY,
     )
     BREAKER_OPEN: Final = MetricSpec(
-        name="broker_breaker_open",
+        name="ringback_broker_breaker_open",
         kind=Kind.GAUGE,
         help="1 while webhooks go to the spool without asking the broker, which was too slow.",
         services=GATEWAY,

@@ -44,8 +44,8 @@ class MetricsServiceLogEvent:
         services=METRICS,
         fields=("method",),
     )
-    BULK_RETRY_END_NOT_WRITTEN: Final = LogEventSpec(
-        "bulk_retry.end_not_written",
+    BULK_RETRY_RESULT_NOT_WRITTEN: Final = LogEventSpec(
+        "bulk_retry.result_not_written",
         "How a bulk retry ended could not be written to the audit; this line says it instead.",
         services=METRICS,
         fields=(
@@ -102,19 +102,19 @@ class MetricsServiceLogEvent:
         fields=("reason",),
     )
     KEYS_NOT_TAKEN: Final = LogEventSpec(
-        "jwks.not_taken",
+        "jwks.rejected",
         "The file of keys cannot be used; the keys from before stay.",
         services=METRICS,
         fields=("reason",),
     )
     KEYS_READ_AGAIN: Final = LogEventSpec(
-        "jwks.read_again",
+        "jwks.reloaded",
         "The file of keys has changed and was read.",
         services=METRICS,
         fields=("keys",),
     )
-    MANAGEMENT_API_AWAY: Final = LogEventSpec(
-        "management_api.away",
+    MANAGEMENT_API_UNAVAILABLE: Final = LogEventSpec(
+        "management_api.unavailable",
         "The broker's management API does not tell; one line per outage.",
         services=METRICS,
         fields=("reason",),
@@ -137,8 +137,8 @@ class MetricsServiceLogEvent:
         services=METRICS,
         fields=("reason", "groups", "dead_letters"),
     )
-    SLACK_DATABASE_AWAY: Final = LogEventSpec(
-        "slack.database_away",
+    SLACK_DATABASE_UNAVAILABLE: Final = LogEventSpec(
+        "slack.database_unavailable",
         "What Slack is to be told cannot be read now; one line per outage.",
         services=METRICS,
         fields=("reason",),

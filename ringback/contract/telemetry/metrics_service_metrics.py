@@ -28,7 +28,7 @@ GRPC_CODES: Final = (
     "UNAUTHENTICATED",
 )
 
-_QUEUE: Final = Open("a queue of the topology; each rung of the ladder is one")
+_QUEUE: Final = Open("a queue of the topology; each retry queue of the retry schedule is one")
 _METHOD: Final = Open("the full name of a method of the contract in `protos/`")
 _PROTOCOL: Final = ("grpc", "rest")
 
@@ -101,7 +101,7 @@ class MetricsServiceMetric:
         services=METRICS,
     )
     RETRIES: Final = MetricSpec(
-        name="webhook_retries_total",
+        name="webhook_manual_retries_total",
         kind=Kind.COUNTER,
         help="Retries by people, by whether the broker is known to have them.",
         services=METRICS,
@@ -115,7 +115,7 @@ class MetricsServiceMetric:
         labels={"method": _METHOD, "protocol": _PROTOCOL, "code": GRPC_CODES},
     )
     RPC_SECONDS: Final = MetricSpec(
-        name="rpc_server_duration_seconds",
+        name="rpc_server_call_duration_seconds",
         kind=Kind.HISTOGRAM,
         help="Seconds from a call to its answer; streams are left out.",
         services=METRICS,
@@ -123,7 +123,7 @@ class MetricsServiceMetric:
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     )
     SLACK_MESSAGES: Final = MetricSpec(
-        name="slack_messages_total",
+        name="ringback_slack_messages_total",
         kind=Kind.COUNTER,
         help="Messages to Slack: sent, tried in vain (rate_limited, failed), dropped (the others).",
         services=METRICS,

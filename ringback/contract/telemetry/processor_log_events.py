@@ -13,21 +13,21 @@ class _LifeLogEvent:
         "processor.ready",
         "The processor takes webhooks from now on.",
         services=PROCESSOR,
-        fields=("prefetch", "ladder"),
+        fields=("prefetch", "schedule"),
     )
     PROCESSOR_STOPPING: Final = LogEventSpec(
         "processor.stopping",
-        "The processor was told to stop and finishes what is in hand.",
+        "The processor was told to stop and finishes what is in flight.",
         services=PROCESSOR,
     )
-    PROCESSOR_LEAVES_WORK: Final = LogEventSpec(
-        "processor.leaves_work",
-        "Work in hand did not end in time; the broker gives it to another.",
+    PROCESSOR_WORK_ABANDONED: Final = LogEventSpec(
+        "processor.work_abandoned",
+        "Work in flight did not end in time; the broker gives it to another.",
         services=PROCESSOR,
-        fields=("in_hand",),
+        fields=("in_flight",),
     )
     PROCESSOR_STOPPED: Final = LogEventSpec(
-        "processor.stopped", "Nothing is in hand any more.", services=PROCESSOR
+        "processor.stopped", "Nothing is in flight any more.", services=PROCESSOR
     )
     PROCESSING_PAUSED: Final = LogEventSpec(
         "processing.paused",
@@ -47,20 +47,20 @@ class _LifeLogEvent:
         services=PROCESSOR,
         fields=("reason", "detail"),
     )
-    DATABASE_AWAY: Final = LogEventSpec(
-        "database.away",
+    DATABASE_UNAVAILABLE: Final = LogEventSpec(
+        "database.unavailable",
         "The database does not answer; no webhooks are taken.",
         services=PROCESSOR,
         fields=("reason", "detail"),
     )
-    DATABASE_BACK: Final = LogEventSpec(
-        "database.back",
+    DATABASE_RECOVERED: Final = LogEventSpec(
+        "database.recovered",
         "The database answers again.",
         services=PROCESSOR,
         fields=("away_s",),
     )
-    DATABASE_NOT_SET_UP: Final = LogEventSpec(
-        "database.not_set_up",
+    DATABASE_SETUP_INCOMPLETE: Final = LogEventSpec(
+        "database.setup_incomplete",
         "The database lacks a table, a function or a right.",
         services=PROCESSOR,
         fields=("missing", "remedy"),
@@ -136,15 +136,15 @@ class _WorkLogEvent:
         services=PROCESSOR,
         fields=("job_id",),
     )
-    SUSPECT_SET_ASIDE: Final = LogEventSpec(
-        "suspect.set_aside",
+    MESSAGE_QUARANTINED: Final = LogEventSpec(
+        "message.quarantined",
         "A message that may be what kills the process will be run alone.",
         services=PROCESSOR,
         fields=("job_id", "deliveries_before"),
     )
-    SUSPECT_LEFT_UNANSWERED: Final = LogEventSpec(
-        "suspect.left_unanswered",
-        "A suspect's handler ignores its cancellation; its message is not answered.",
+    MESSAGE_HANDLER_STUCK: Final = LogEventSpec(
+        "message.handler_stuck",
+        "A quarantined message's handler ignores its cancellation; its message is not answered.",
         services=PROCESSOR,
         fields=("job_id",),
     )
@@ -166,21 +166,21 @@ class _WorkLogEvent:
         services=PROCESSOR,
         fields=("job_id",),
     )
-    MESSAGE_RETURNED: Final = LogEventSpec(
-        "message.returned",
+    MESSAGE_REQUEUED: Final = LogEventSpec(
+        "message.requeued",
         "A message could not be attempted although the database is there. It comes again later; "
         "after ten such returns it runs alone, and then it is a dead letter.",
         services=PROCESSOR,
         fields=("job_id", "returns", "reason"),
     )
-    MESSAGE_LEFT_UNANSWERED: Final = LogEventSpec(
-        "message.left_unanswered",
+    MESSAGE_NOT_SETTLED: Final = LogEventSpec(
+        "message.not_settled",
         "The link went away before the answer; the broker brings the message again.",
         services=PROCESSOR,
         fields=("reason",),
     )
-    MESSAGE_FORWARD_WAITS: Final = LogEventSpec(
-        "message.forward_waits",
+    MESSAGE_PUBLISH_RETRIED: Final = LogEventSpec(
+        "message.publish_retried",
         "A message could not be passed on yet; it is tried again.",
         services=PROCESSOR,
         fields=("reason",),

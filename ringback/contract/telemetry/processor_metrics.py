@@ -27,7 +27,7 @@ class _WorkMetric:
     PROCESSING_SECONDS: Final = MetricSpec(
         name="webhook_processing_duration_seconds",
         kind=Kind.HISTOGRAM,
-        help="Seconds from taking a webhook in hand to its commit, per attempt.",
+        help="Seconds from taking a webhook in flight to its commit, per attempt.",
         services=PROCESSOR,
         buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
     )
@@ -60,7 +60,7 @@ class _WorkMetric:
         help="Attempts that ended, by their number and outcome.",
         services=PROCESSOR,
         labels={
-            "attempt": Open("the number of the attempt, or `more` beyond the ladder"),
+            "attempt": Open("the number of the attempt, or `more` beyond the retry schedule"),
             "outcome": tuple(outcome.value for outcome in AttemptOutcome),
         },
     )
@@ -79,9 +79,9 @@ class _WorkMetric:
     RETRIES_SCHEDULED: Final = MetricSpec(
         name="webhook_retries_scheduled_total",
         kind=Kind.COUNTER,
-        help="Webhooks sent to a rung of the ladder, to wait there for their next attempt.",
+        help="Webhooks sent to a retry queue of the retry schedule, to wait there for their next attempt.",
         services=PROCESSOR,
-        labels={"rung": Open("the number of the rung, which is that of the attempt that failed")},
+        labels={"retry_queue": Open("the number of the retry queue, which is that of the attempt that failed")},
     )
     DEAD_LETTERS: Final = MetricSpec(
         name="webhook_dead_letters_total",
@@ -97,13 +97,13 @@ class _WorkMetric:
         services=PROCESSOR,
     )
     RETURNED: Final = MetricSpec(
-        name="webhook_returned_total",
+        name="webhook_requeued_total",
         kind=Kind.COUNTER,
         help="Messages returned without an attempt, the database being there, to come again later.",
         services=PROCESSOR,
     )
-    SUSPECTS: Final = MetricSpec(
-        name="webhook_suspects_total",
+    QUARANTINED: Final = MetricSpec(
+        name="webhook_quarantined_total",
         kind=Kind.COUNTER,
         help="Messages set aside to be run alone.",
         services=PROCESSOR,

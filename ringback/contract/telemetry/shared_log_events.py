@@ -10,8 +10,8 @@ class SharedLogEvent:
     BROKER_CONNECTED: Final = LogEventSpec(
         "broker.connected", "A link to the broker is up.", services=EVERY_SERVICE, fields=("link",)
     )
-    BROKER_AWAY: Final = LogEventSpec(
-        "broker.away",
+    BROKER_UNAVAILABLE: Final = LogEventSpec(
+        "broker.unavailable",
         "The broker cannot be reached; one line per outage.",
         services=EVERY_SERVICE,
         fields=("link", "reason"),
@@ -57,8 +57,8 @@ class SharedLogEvent:
         services=EVERY_SERVICE,
         fields=("reason",),
     )
-    SPANS_EXPORTED_AGAIN: Final = LogEventSpec(
-        "spans.exported_again",
+    SPANS_EXPORT_RECOVERED: Final = LogEventSpec(
+        "spans.export_recovered",
         "Spans arrive again; `count` were lost meanwhile.",
         services=EVERY_SERVICE,
         fields=("count",),

@@ -8,27 +8,27 @@ from ringback.contract.telemetry.service_name import EVERY_SERVICE
 
 class SharedMetric:
     BROKER_LINK_UP: Final = MetricSpec(
-        name="broker_link_up",
+        name="ringback_broker_connected",
         kind=Kind.GAUGE,
         help="1 while the broker is connected and takes what the service publishes; else 0. The "
         "metrics service asks for the first alone.",
         services=EVERY_SERVICE,
     )
     POOL_CONNECTIONS: Final = MetricSpec(
-        name="database_pool_connections",
+        name="ringback_database_pool_connections",
         kind=Kind.GAUGE,
         help="Open connections to the database.",
         services=EVERY_SERVICE,
         labels={"state": ("idle", "used")},
     )
     POOL_MAX_CONNECTIONS: Final = MetricSpec(
-        name="database_pool_max_connections",
+        name="ringback_database_pool_max_connections",
         kind=Kind.GAUGE,
         help="How many connections to the database may be open at most.",
         services=EVERY_SERVICE,
     )
     POOL_WAIT_SECONDS: Final = MetricSpec(
-        name="database_pool_wait_seconds",
+        name="ringback_database_pool_wait_seconds",
         kind=Kind.HISTOGRAM,
         help="Seconds until a connection was there, or was not to be had.",
         services=EVERY_SERVICE,

@@ -38,8 +38,8 @@ class Span:
             Attribute.CALL_ID,
             Attribute.RPC_METHOD,
             Attribute.RPC_STATUS,
-            Attribute.REFUSED_FOR,
-            Attribute.STORED_IN,
+            Attribute.REJECTION,
+            Attribute.STORAGE_TIER,
             Attribute.ERROR_TYPE,
         ),
     )
@@ -55,7 +55,7 @@ class Span:
             Attribute.RPC_STATUS,
             Attribute.JOB_ID,
             Attribute.ORG_ID,
-            Attribute.REFUSED_FOR,
+            Attribute.REJECTION,
             Attribute.ERROR_TYPE,
         ),
     )
@@ -116,14 +116,14 @@ class Span:
         ),
     )
     MOVE: Final = SpanSpec(
-        name="move {ringback.moved_to}",
+        name="move {ringback.routed_to}",
         kind=SpanKind.PRODUCER,
-        tells="A message leaves for a rung of the ladder, the dead letters or the suspects. Its "
+        tells="A message leaves for a retry queue of the retry schedule, the dead letters or the quarantine. Its "
         "wait there is in no span.",
         services=(Service.PROCESSOR,),
         attributes=(
             Attribute.MESSAGING_SYSTEM,
-            Attribute.MOVED_TO,
+            Attribute.ROUTED_TO,
             Attribute.RETRY_DELAY_MS,
             Attribute.MESSAGE_ID,
             Attribute.JOB_ID,

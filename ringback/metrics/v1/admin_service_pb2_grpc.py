@@ -111,7 +111,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PauseProcessing(self, request, context):
-        """Processors finish what they have in hand and take no more, also after a restart. The gateway
+        """Processors finish what they have in flight and take no more, also after a restart. The gateway
         goes on accepting.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

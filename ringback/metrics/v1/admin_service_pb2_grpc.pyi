@@ -56,7 +56,7 @@ class AdminServiceStub:
     (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
     """
     PauseProcessing: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PauseProcessingRequest, _admin_service_pb2.PauseProcessingResponse]
-    """Processors finish what they have in hand and take no more, also after a restart. The gateway
+    """Processors finish what they have in flight and take no more, also after a restart. The gateway
     goes on accepting.
     """
     ResumeProcessing: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeProcessingRequest, _admin_service_pb2.ResumeProcessingResponse]
@@ -90,7 +90,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
     """
     PauseProcessing: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PauseProcessingRequest, _admin_service_pb2.PauseProcessingResponse]  # type: ignore[assignment]
-    """Processors finish what they have in hand and take no more, also after a restart. The gateway
+    """Processors finish what they have in flight and take no more, also after a restart. The gateway
     goes on accepting.
     """
     ResumeProcessing: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeProcessingRequest, _admin_service_pb2.ResumeProcessingResponse]  # type: ignore[assignment]
@@ -151,7 +151,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.PauseProcessingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.PauseProcessingResponse, _abc.Awaitable[_admin_service_pb2.PauseProcessingResponse]]:
-        """Processors finish what they have in hand and take no more, also after a restart. The gateway
+        """Processors finish what they have in flight and take no more, also after a restart. The gateway
         goes on accepting.
         """
 

@@ -45,7 +45,7 @@ class SpanQueue:
         self._dropped = 0
         self._dropped_before = 0
         self._failed = 0
-        self._in_hand = 0
+        self._in_flight = 0
         self._told = 0
         self._is_away = False
         self._closing = False
@@ -70,7 +70,7 @@ class SpanQueue:
         self._wake.set()
         self._thread.join(within_s)
         self._closed = True
-        lost = self._dropped + self._failed + self._in_hand + len(self._waiting) - self._told
+        lost = self._dropped + self._failed + self._in_flight + len(self._waiting) - self._told
         self._exporter.close()
         if lost:
             log.warning(LogEvent.SPANS_LOST, count=lost)
@@ -87,14 +87,14 @@ class SpanQueue:
         for _ in range(-(-len(self._waiting) // self._batch)):
             if self._closed:
                 return
-            self._in_hand = min(self._batch, len(self._waiting))
-            batch = [self._waiting.popleft() for _ in range(self._in_hand)]
+            self._in_flight = min(self._batch, len(self._waiting))
+            batch = [self._waiting.popleft() for _ in range(self._in_flight)]
             reason = self._export(batch)
             if self._closed:
                 return
             if reason is not None:
                 self._failed += len(batch)
-            self._in_hand = 0
+            self._in_flight = 0
             self._tell(reason)
 
     def _export(self, batch: list[RecordedSpan]) -> str | None:
@@ -118,5 +118,5 @@ class SpanQueue:
         elif reason is None and self._is_away:
             self._is_away = False
             lost = dropped + self._failed
-            log.info(LogEvent.SPANS_EXPORTED_AGAIN, count=lost - self._told)
+            log.info(LogEvent.SPANS_EXPORT_RECOVERED, count=lost - self._told)
             self._told = lost

@@ -38,7 +38,7 @@ _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 _REJECTIONS: Mapping[CutFor, Rejection] = {
     CutFor.SLOW: rejection.HEAD_TOO_SLOW,
-    CutFor.CROWDED: rejection.BUSY,
+    CutFor.EVICTED: rejection.BUSY,
 }
 
 
@@ -181,7 +181,7 @@ class HttpConnection(web.RequestHandler):
         if self._gone is not None:
             return False
         is_whole = self._body is not None and self._body.is_eof()
-        self._is_half_closed = is_whole and (bool(self._messages) or self._limits.has_in_hand(self))
+        self._is_half_closed = is_whole and (bool(self._messages) or self._limits.has_in_flight(self))
         return self._is_half_closed
 
     def is_last(self, *, is_draining: bool) -> bool:

@@ -93,7 +93,7 @@ BAD_HTTP = Rejection(HTTPStatus.BAD_REQUEST, "bad_http", "The request is not val
 BUSY = _unavailable("busy", "Too many requests in flight. Try again later.")
 NOT_STORED = _unavailable("not_stored", "The webhook could not be stored. Try again later.")
 INTERNAL_ERROR = Rejection(
-    HTTPStatus.INTERNAL_SERVER_ERROR, "our_fault", "Internal error; it was logged."
+    HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Internal error; it was logged."
 )
 
 

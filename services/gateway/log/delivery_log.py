@@ -8,7 +8,7 @@ import asyncpg
 
 from ringback.contract.json_text import read_json
 from ringback.contract.redaction.redaction import Redacted, Redaction
-from ringback.runtime.postgres import DATABASE_AWAY
+from ringback.runtime.postgres import DATABASE_UNAVAILABLE
 from ringback.runtime.queries import load
 from services.gateway.webhook import AcceptedWebhook
 
@@ -17,7 +17,7 @@ _PACKAGE = "services.gateway.log"
 EMPTY_PAYLOAD = Redacted(value={}, text="{}", altered=False, hidden=())
 """Marks a row without a payload for the processor: an event is never an empty object."""
 
-WRITE_ERRORS: tuple[type[BaseException], ...] = (*DATABASE_AWAY, asyncpg.PostgresError)
+WRITE_ERRORS: tuple[type[BaseException], ...] = (*DATABASE_UNAVAILABLE, asyncpg.PostgresError)
 """The database is unavailable, not migrated, or denies access."""
 
 _INVALID_ROW_ERRORS = (

@@ -11,13 +11,13 @@ class PublishOutcome(StrEnum):
 
     CONFIRMED = "confirmed"
     #: There is no connection to the broker.
-    LINK_DOWN = "link_down"
+    NOT_CONNECTED = "not_connected"
     #: The broker accepts nothing: it is short of memory or disk.
     BLOCKED = "blocked"
     #: No confirm came in time. The message may be stored nevertheless.
     TIMEOUT = "timeout"
     #: The connection was lost before the confirm. The message may be stored nevertheless.
-    LINK_LOST = "link_lost"
+    CONNECTION_LOST = "connection_lost"
     #: The broker rejected the message, or no queue accepted it.
     REFUSED = "refused"
 

@@ -60,7 +60,7 @@ def tell_ending(
     if principal and principal.org_id:
         told[Attribute.ORG_ID] = str(principal.org_id)
     if error:
-        told[Attribute.REFUSED_FOR] = error.reason
+        told[Attribute.REJECTION] = error.reason
     span.tell(told)
     if code in _OUR_FAULT:
         span.failed(code.name, error.message if error else "")
@@ -71,7 +71,7 @@ def tell_answer(span: OpenSpan, status: int, error: ApiError | None) -> None:
     if span.is_recorded:
         span.tell({Attribute.HTTP_STATUS: status})
         if error:
-            span.tell({Attribute.REFUSED_FOR: error.reason})
+            span.tell({Attribute.REJECTION: error.reason})
 
 
 def _rpc_method(method: Method) -> str:

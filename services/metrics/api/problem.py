@@ -103,7 +103,7 @@ BODY_TOO_LARGE = HttpError(
 TOO_MANY_CALLS = HttpError(
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     "TOO_MANY_CALLS",
-    "More calls are in hand than this service takes at once.",
+    "More calls are in flight than this service takes at once.",
     status=HTTPStatus.TOO_MANY_REQUESTS,
     headers=(("Retry-After", str(_RETRY_AFTER_S)),),
 )

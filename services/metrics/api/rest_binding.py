@@ -70,7 +70,7 @@ class RestBinding:
         self._routes = RestRoutes(dispatcher.methods)
         self._openapi = openapi
         self._most_calls = most_calls
-        self._in_hand = 0
+        self._in_flight = 0
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return a response in every case; raises CancelledError when the caller disconnects."""
@@ -80,7 +80,7 @@ class RestBinding:
         template = route.rule.template if route else None
         if raw_path == OPENAPI_PATH:
             template = OPENAPI_PATH
-        self._in_hand += 1
+        self._in_flight += 1
         with self._spans.by_rest(request, template, route.method if route else None) as span:
             try:
                 response = await self._answer(request, found, span)
@@ -93,13 +93,13 @@ class RestBinding:
                 span.end()
                 raise
             finally:
-                self._in_hand -= 1
+                self._in_flight -= 1
             return response
 
     async def _answer(
         self, request: web.BaseRequest, found: Found, span: OpenSpan
     ) -> web.StreamResponse:
-        if self._in_hand > self._most_calls:
+        if self._in_flight > self._most_calls:
             raise TOO_MANY_CALLS
         if request.rel_url.raw_path == OPENAPI_PATH:
             return self._described(request)

@@ -56,7 +56,7 @@ class BulkAudit:
             await self._write("bulk_retry_ended", replace(self._call, deadline=soon), how)
         except ApiError as exc:
             log.warning(
-                LogEvent.BULK_RETRY_END_NOT_WRITTEN, run=self._run, reason=exc.reason, **how
+                LogEvent.BULK_RETRY_RESULT_NOT_WRITTEN, run=self._run, reason=exc.reason, **how
             )
 
     async def _write(self, action: str, call: Call, details: Mapping[str, Any]) -> None:

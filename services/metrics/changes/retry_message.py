@@ -19,7 +19,7 @@ def message_of(row: asyncpg.Record, trace: TraceContext, origin: TraceContext | 
         org_id=row["org_id"],
         endpoint_id=row["endpoint_id"],
         received_at=row["received_at"],
-        gateway_life=row["gateway_life"],
+        gateway_instance_id=row["gateway_instance_id"],
         trace=trace,
         dedup_key=row["dedup_key"],
         retry_of=row["original"],

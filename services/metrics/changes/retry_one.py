@@ -73,7 +73,7 @@ class RetryOne:
     def require_broker(self) -> None:
         """Raises ApiError UNAVAILABLE while nothing can be published."""
         if not self.is_possible:
-            raise unavailable("BROKER_AWAY", "The broker cannot be reached; nothing was changed.")
+            raise unavailable("BROKER_UNAVAILABLE", "The broker cannot be reached; nothing was changed.")
 
     async def retry(self, order: RetryOrder, call: Call) -> Retried:
         """Commit the retry, then publish it. Raises ApiError; then nothing was changed.

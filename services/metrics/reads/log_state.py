@@ -12,7 +12,7 @@ class LogState:
         self._access = access
 
     async def read(self, timeout_s: float) -> tuple[Processing, LastDay]:
-        """Raises one of DATABASE_AWAY, which includes TimeoutError."""
+        """Raises one of DATABASE_UNAVAILABLE, which includes TimeoutError."""
         async with asyncio.timeout(timeout_s), self._access.as_service(timeout_s) as connection:
             now = await connection.fetchrow(load("services.metrics", "processing_now.sql"))
             day = await connection.fetchrow(load("services.metrics", "last_day.sql"))

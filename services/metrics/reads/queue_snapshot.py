@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
+from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 from services.metrics.api.errors import unavailable
 from services.metrics.queue_depth import QueueDepth
 from services.metrics.reads.queue_state import LastDay, Processing, QueueState
@@ -14,7 +14,7 @@ from services.metrics.reads.queue_state import LastDay, Processing, QueueState
 MAX_AGE_S = 10.0
 """For what is read every second."""
 
-_NEEDED = frozenset({WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE})
+_NEEDED = frozenset({WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE})
 
 T = TypeVar("T")
 
@@ -60,14 +60,14 @@ class QueueSnapshot:
     def state(self) -> QueueState:
         """Raises ApiError UNAVAILABLE that names the part without a recent reading."""
         if self._queues is None or self._is_stale(self._queues, MAX_AGE_S):
-            raise unavailable("BROKER_AWAY", "The broker has not told of its queues lately.")
+            raise unavailable("BROKER_UNAVAILABLE", "The broker has not told of its queues lately.")
         if (
             self._log is None
             or self._unresolved is None
             or self._is_stale(self._log, MAX_AGE_S)
             or self._is_stale(self._unresolved, self._count_max_age_s)
         ):
-            raise unavailable("DATABASE_AWAY", "The database has not answered lately.")
+            raise unavailable("DATABASE_UNAVAILABLE", "The database has not answered lately.")
         processing, last_day = self._log.value
         return QueueState(
             queues=self._queues.value,

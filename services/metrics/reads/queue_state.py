@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
+from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 from services.metrics.queue_depth import QueueDepth
 
-_NO_RUNGS = frozenset({WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE})
+_NO_RETRY_QUEUES = frozenset({WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Processing:
     processors: int
     processors_paused: int
     #: Webhooks in flight in all of them; each has at most its prefetch.
-    in_hand: int
+    in_flight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,16 @@ class QueueState:
     @property
     def waiting(self) -> int:
         """Ready for a processor."""
-        return self.queues[WORK_QUEUE].messages + self.queues[SUSPECT_QUEUE].messages
+        return self.queues[WORK_QUEUE].messages + self.queues[QUARANTINE_QUEUE].messages
 
     @property
     def active(self) -> int:
-        return self.processing.in_hand
+        return self.processing.in_flight
 
     @property
     def delayed(self) -> int:
         """In the retry queues."""
-        return sum(queue.messages for name, queue in self.queues.items() if name not in _NO_RUNGS)
+        return sum(queue.messages for name, queue in self.queues.items() if name not in _NO_RETRY_QUEUES)
 
     @property
     def dead_letters(self) -> int:

@@ -18,7 +18,7 @@ _READ_TIMEOUT_S = 5.0
 
 
 class AlertLog:
-    """The pending announcements, in the database. Every method raises one of DATABASE_AWAY.
+    """The pending announcements, in the database. Every method raises one of DATABASE_UNAVAILABLE.
 
     `holder` identifies this process among all that may send.
     """

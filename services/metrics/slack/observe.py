@@ -51,7 +51,7 @@ class AlertObserver:
 
     def database_is_away(self, reason: str) -> None:
         if not self._is_away:
-            log.warning(LogEvent.SLACK_DATABASE_AWAY, reason=reason)
+            log.warning(LogEvent.SLACK_DATABASE_UNAVAILABLE, reason=reason)
         self._is_away = True
 
     def database_is_there(self) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import asyncpg
 from prometheus_client import CollectorRegistry
 
-from ringback.runtime.postgres import DATABASE_AWAY
+from ringback.runtime.postgres import DATABASE_UNAVAILABLE
 from services.metrics.access import Access
 from services.metrics.slack.alert_log import AlertLog
 from services.metrics.slack.alert_sender import AlertSender
@@ -57,7 +57,7 @@ async def _keep_pruning(alerts: AlertLog, observer: AlertObserver) -> None:
     while True:
         try:
             await alerts.prune()
-        except DATABASE_AWAY as exc:
+        except DATABASE_UNAVAILABLE as exc:
             observer.database_is_away(type(exc).__name__)
         else:
             observer.database_is_there()

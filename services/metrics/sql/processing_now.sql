@@ -1,10 +1,10 @@
 -- Whether processing is paused, and the reports of processors from the last ten seconds.
 SELECT coalesce(processing.paused, false) AS paused, processing.changed_at, processing.changed_by,
-       processing.reason, living.processors, living.processors_paused, living.in_hand
+       processing.reason, living.processors, living.processors_paused, living.in_flight
 FROM (
     SELECT count(*) AS processors,
            count(*) FILTER (WHERE is_paused) AS processors_paused,
-           coalesce(sum(least(in_hand, prefetch)), 0) AS in_hand
+           coalesce(sum(least(in_flight, prefetch)), 0) AS in_flight
     FROM webhook_processors
     WHERE seen_at > clock_timestamp() - interval '10 seconds'
 ) AS living

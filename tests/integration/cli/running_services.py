@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.local.child import dying_with_us
 from ringback.local.ports import free_ports
 from ringback.local.stack_service import is_ready
@@ -21,23 +21,23 @@ ROOT = Path(__file__).parents[3]
 
 @asynccontextmanager
 async def running_services(
-    tmp_path: Path, *, amqp_url: str, database_url: str, ladder: str, handlers: str
+    tmp_path: Path, *, amqp_url: str, database_url: str, schedule: str, handlers: str
 ) -> AsyncGenerator[dict[str, str], None]:
     """Give the settings with which commands find the two services, once both are ready."""
-    gateway_port, gateway_exposition, processor_exposition = free_ports(3)
+    gateway_port, gateway_observability, processor_observability = free_ports(3)
     settings = {
         "RINGBACK_AMQP_URL": amqp_url,
         "RINGBACK_DATABASE_URL": database_url,
-        "RINGBACK_RETRY_LADDER": ladder,
+        "RINGBACK_RETRY_SCHEDULE": schedule,
         "RINGBACK_GATEWAY_PORT": str(gateway_port),
-        "RINGBACK_GATEWAY_EXPOSITION_PORT": str(gateway_exposition),
-        "RINGBACK_PROCESSOR_EXPOSITION_PORT": str(processor_exposition),
+        "RINGBACK_GATEWAY_OBSERVABILITY_PORT": str(gateway_observability),
+        "RINGBACK_PROCESSOR_OBSERVABILITY_PORT": str(processor_observability),
         "RINGBACK_VAPI_SECRET": "s3cret",
         "RINGBACK_HANDLERS": handlers,
         "RINGBACK_GATEWAY_HOST": "127.0.0.1",
-        "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
+        "RINGBACK_OBSERVABILITY_HOST": "127.0.0.1",
     }
-    await topology.apply(amqp_url, Ladder.parse(ladder))
+    await topology.apply(amqp_url, RetrySchedule.parse(schedule))
     with ExitStack() as stack:
         processes = [
             _spawn(stack, name, settings, tmp_path / f"{name}.log")
@@ -46,7 +46,7 @@ async def running_services(
 
         async def both_ready() -> bool:
             assert all(process.poll() is None for process in processes), _logs(tmp_path)
-            return await is_ready(gateway_exposition) and await is_ready(processor_exposition)
+            return await is_ready(gateway_observability) and await is_ready(processor_observability)
 
         await eventually(both_ready, deadline_s=20)
         yield settings

@@ -14,21 +14,21 @@ from aiormq.exceptions import ChannelAccessRefused
 from ringback.cli.broker_access import BrokerPasswords
 from ringback.contract import topology as names
 from ringback.contract.broker_access import USERS, definitions, password_hash
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.runtime import topology
 from tests.integration.cli.command import ringback
 from tests.support.broker_users import PASSWORDS, broker_users
 
-LADDER = Ladder.parse("1s,2s")
-FIRST_RUNG = LADDER.rungs[0].queue_name
+SCHEDULE = RetrySchedule.parse("1s,2s")
+FIRST_RETRY_QUEUE = SCHEDULE.retry_queues[0].queue_name
 
 
 @pytest.fixture
 async def urls(broker: PrivateBroker, amqp_url: str) -> AsyncIterator[dict[str, str]]:
     """An address for each user, on a virtual host whose topology the user for it has declared."""
     async with broker_users(broker, amqp_url) as made:
-        await topology.apply(made["topology"], LADDER)
+        await topology.apply(made["topology"], SCHEDULE)
         yield made
 
 
@@ -36,7 +36,7 @@ async def publish(channel: AbstractChannel, exchange: str) -> None:
     """Publish with a confirm; it is no webhook, and nobody reads it."""
     to = await channel.get_exchange(exchange, ensure=False) if exchange else None
     message = aio_pika.Message(b"{}")
-    await (to or channel.default_exchange).publish(message, names.SUSPECT_QUEUE, timeout=10)
+    await (to or channel.default_exchange).publish(message, names.QUARANTINE_QUEUE, timeout=10)
 
 
 async def consume(channel: AbstractChannel, queue: str) -> None:
@@ -58,8 +58,8 @@ Act = Callable[[AbstractChannel, str], Awaitable[None]]
 
 ACTS: list[tuple[Act, str]] = [
     *((publish, exchange) for exchange in (names.WEBHOOKS, names.FAILED, names.DEAD, "")),
-    *((consume, names.WORK_QUEUE), (consume, names.SUSPECT_QUEUE)),
-    *((consume, names.DEAD_LETTER_QUEUE), (consume, FIRST_RUNG)),
+    *((consume, names.WORK_QUEUE), (consume, names.QUARANTINE_QUEUE)),
+    *((consume, names.DEAD_LETTER_QUEUE), (consume, FIRST_RETRY_QUEUE)),
     *((declare, "webhooks.new"), (declare, "another")),
 ]
 
@@ -69,7 +69,7 @@ ALLOWED: dict[str, list[tuple[Act, str]]] = {
         (publish, names.DEAD),
         (publish, ""),
         (consume, names.WORK_QUEUE),
-        (consume, names.SUSPECT_QUEUE),
+        (consume, names.QUARANTINE_QUEUE),
         (consume, names.DEAD_LETTER_QUEUE),
     ],
     "metrics": [(publish, names.WEBHOOKS)],
@@ -99,12 +99,12 @@ async def test_a_service_sees_that_its_topology_stands(urls: dict[str, str]) -> 
     """It refuses to start without, and needs no right to look."""
     for user in ALLOWED:
         async with await aio_pika.connect(urls[user]) as connection:
-            assert await topology.missing(connection, LADDER) == [], user
+            assert await topology.missing(connection, SCHEDULE) == [], user
 
 
 async def test_the_one_that_declares_has_no_say_beyond_our_names(urls: dict[str, str]) -> None:
     """It may declare, and check by declaring again; what others keep there is not for it."""
-    assert await topology.check(urls["topology"], LADDER) == []
+    assert await topology.check(urls["topology"], SCHEDULE) == []
 
     async with await aio_pika.connect(urls["topology"]) as connection:
         assert not await _may(connection, declare, "another")

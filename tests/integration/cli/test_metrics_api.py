@@ -51,11 +51,11 @@ async def place(tmp_path: Path, *, amqp_url: str, database_url: str) -> AsyncGen
             tmp_path,
             amqp_url=amqp_url,
             database_url=database_url,
-            ladder="100ms",
+            schedule="100ms",
             handlers="ringback.cli.demo_handlers",
         ) as settings,
         metrics_process(
-            tmp_path, amqp_url=amqp_url, database_url=database_url, RINGBACK_RETRY_LADDER="100ms"
+            tmp_path, amqp_url=amqp_url, database_url=database_url, RINGBACK_RETRY_SCHEDULE="100ms"
         ) as metrics,
     ):
         await eventually(metrics.is_ready, deadline_s=20)

@@ -23,17 +23,17 @@ class FakeGateway:
         self.status = 200
         self.bodies: list[bytes] = []
         self.secrets: set[str | None] = set()
-        self.in_hand = 0
-        self.most_in_hand = 0
+        self.in_flight = 0
+        self.max_in_flight = 0
         self.url = ""
 
     async def answer(self, request: web.Request) -> web.Response:
-        self.in_hand += 1
-        self.most_in_hand = max(self.most_in_hand, self.in_hand)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         self.bodies.append(await request.read())
         self.secrets.add(request.headers.get("X-Vapi-Secret"))
         await asyncio.sleep(0)
-        self.in_hand -= 1
+        self.in_flight -= 1
         if self.status != 200:
             problem = {"title": "No", "detail": "The broker did not confirm in time."}
             return web.json_response(problem, status=self.status)
@@ -62,7 +62,7 @@ async def test_every_copy_is_sent_once_and_is_another_event(
     calls = {orjson.loads(body)["message"]["call"]["id"] for body in gateway.bodies}
     assert sent.status == 0
     assert len(gateway.bodies) == len(calls) == 300
-    assert gateway.most_in_hand <= 7
+    assert gateway.max_in_flight <= 7
     assert gateway.secrets == {"s3cret"}
     assert "s3cret" not in sent.out + sent.err
 

@@ -7,7 +7,7 @@ async def test_check_tells_what_is_missing_until_it_is_applied(
     amqp_url: str, tmp_path: Path
 ) -> None:
     """`check` fails with a sentence per object, `apply` makes them all, then `check` agrees."""
-    settings = {"RINGBACK_AMQP_URL": amqp_url, "RINGBACK_RETRY_LADDER": "1s,5s"}
+    settings = {"RINGBACK_AMQP_URL": amqp_url, "RINGBACK_RETRY_SCHEDULE": "1s,5s"}
 
     before = await ringback("topology", "check", cwd=tmp_path, **settings)
     applied = await ringback("topology", "apply", cwd=tmp_path, **settings)
@@ -21,14 +21,14 @@ async def test_check_tells_what_is_missing_until_it_is_applied(
     assert "The topology stands." in after.out
 
 
-async def test_another_ladder_is_a_difference(amqp_url: str, tmp_path: Path) -> None:
-    """A rung of another delay is another queue, so `check` finds that it is missing."""
+async def test_another_schedule_is_a_difference(amqp_url: str, tmp_path: Path) -> None:
+    """A retry queue of another delay is another queue, so `check` finds that it is missing."""
     await ringback(
-        "topology", "apply", cwd=tmp_path, RINGBACK_AMQP_URL=amqp_url, RINGBACK_RETRY_LADDER="1s"
+        "topology", "apply", cwd=tmp_path, RINGBACK_AMQP_URL=amqp_url, RINGBACK_RETRY_SCHEDULE="1s"
     )
 
     checked = await ringback(
-        "topology", "check", cwd=tmp_path, RINGBACK_AMQP_URL=amqp_url, RINGBACK_RETRY_LADDER="2s"
+        "topology", "check", cwd=tmp_path, RINGBACK_AMQP_URL=amqp_url, RINGBACK_RETRY_SCHEDULE="2s"
     )
 
     assert checked.status == 1

@@ -64,14 +64,14 @@ async def test_the_wait_ends_when_the_database_is_migrated(
 
 async def test_a_service_waits_for_the_whole_topology(amqp_url: str, tmp_path: Path) -> None:
     """Each queue that is lacking is named; once it is applied nobody waits."""
-    settings = {"RINGBACK_AMQP_URL": amqp_url, "RINGBACK_RETRY_LADDER": "1s"}
+    settings = {"RINGBACK_AMQP_URL": amqp_url, "RINGBACK_RETRY_SCHEDULE": "1s"}
     wait = ("topology", "wait", "--within", "0")
 
     before = await ringback(*wait, "processor", cwd=tmp_path, **settings)
     await ringback("topology", "apply", cwd=tmp_path, **settings)
     after = await ringback(*wait, "processor", cwd=tmp_path, **settings)
     longer = await ringback(
-        *wait, "metrics", cwd=tmp_path, **(settings | {"RINGBACK_RETRY_LADDER": "1s,9s"})
+        *wait, "metrics", cwd=tmp_path, **(settings | {"RINGBACK_RETRY_SCHEDULE": "1s,9s"})
     )
 
     assert before.status == longer.status == 1
@@ -83,13 +83,13 @@ async def test_a_service_waits_for_the_whole_topology(amqp_url: str, tmp_path: P
 async def test_the_gateway_waits_only_for_what_it_publishes_to(
     amqp_url: str, tmp_path: Path
 ) -> None:
-    """It accepts whatever the ladder is, but not where webhooks would find no queue."""
-    settings = {"RINGBACK_AMQP_URL": amqp_url, "RINGBACK_RETRY_LADDER": "1s"}
+    """It accepts whatever the retry schedule is, but not where webhooks would find no queue."""
+    settings = {"RINGBACK_AMQP_URL": amqp_url, "RINGBACK_RETRY_SCHEDULE": "1s"}
     wait = ("topology", "wait", "gateway", "--within", "0")
 
     before = await ringback(*wait, cwd=tmp_path, **settings)
     await ringback("topology", "apply", cwd=tmp_path, **settings)
-    after = await ringback(*wait, cwd=tmp_path, **(settings | {"RINGBACK_RETRY_LADDER": "1s,9s"}))
+    after = await ringback(*wait, cwd=tmp_path, **(settings | {"RINGBACK_RETRY_SCHEDULE": "1s,9s"}))
 
     assert before.status == 1
     assert "The exchange webhooks does not exist." in before.err

@@ -14,7 +14,7 @@ async def test_demo_keeps_every_promise(amqp_url: str, database_url: str, tmp_pa
         tmp_path,
         amqp_url=amqp_url,
         database_url=database_url,
-        ladder="100ms,200ms,300ms",
+        schedule="100ms,200ms,300ms",
         handlers=DEMO_HANDLERS,
     ) as settings:
         demo = await ringback("demo", cwd=tmp_path, **settings)
@@ -35,7 +35,7 @@ async def test_demo_tells_when_the_processor_lacks_its_handlers(
         tmp_path,
         amqp_url=amqp_url,
         database_url=database_url,
-        ladder="100ms,200ms,300ms",
+        schedule="100ms,200ms,300ms",
         handlers="",
     ) as settings:
         demo = await ringback("demo", cwd=tmp_path, **settings)
@@ -54,7 +54,7 @@ async def test_send_waits_until_the_log_shows_the_end_of_each(
         tmp_path,
         amqp_url=amqp_url,
         database_url=database_url,
-        ladder="100ms",
+        schedule="100ms",
         handlers="",
     ) as settings:
         copies = await ringback(
@@ -85,10 +85,10 @@ async def test_status_shows_what_is_ready_and_what_is_not(
         tmp_path,
         amqp_url=amqp_url,
         database_url=database_url,
-        ladder="100ms",
+        schedule="100ms",
         handlers="",
     ) as settings:
-        settings["RINGBACK_METRICS_EXPOSITION_PORT"] = "1"
+        settings["RINGBACK_METRICS_OBSERVABILITY_PORT"] = "1"
         await ringback("send", "hang", "--count", "3", "--wait", cwd=tmp_path, **settings)
         status = await ringback("status", cwd=tmp_path, **settings)
 

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.runtime import topology
 from tests.integration.gateway.queue_reader import channel_to
 from tests.integration.gateway.running_gateway import RunningGateway, running, settings_for
@@ -12,7 +12,7 @@ from tests.integration.gateway.running_gateway import RunningGateway, running, s
 @pytest.fixture
 async def ready_amqp_url(amqp_url: str) -> str:
     """A virtual host for this test, with the topology."""
-    await topology.apply(amqp_url, Ladder.parse("2s,4s,8s"))
+    await topology.apply(amqp_url, RetrySchedule.parse("2s,4s,8s"))
     return amqp_url
 
 

@@ -110,8 +110,8 @@ def settings_for(amqp_url: str, database_url: str, **more: str) -> GatewaySettin
         "RINGBACK_VAPI_SECRET": SECRET,
         "RINGBACK_GATEWAY_HOST": "127.0.0.1",
         "RINGBACK_GATEWAY_PORT": str(port),
-        "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
-        "RINGBACK_GATEWAY_EXPOSITION_PORT": str(health_port),
+        "RINGBACK_OBSERVABILITY_HOST": "127.0.0.1",
+        "RINGBACK_GATEWAY_OBSERVABILITY_PORT": str(health_port),
         **{f"RINGBACK_{name.upper()}": value for name, value in more.items()},
     }
     return load(GatewaySettings, environ)
@@ -124,7 +124,7 @@ async def running(settings: GatewaySettings) -> AsyncGenerator[RunningGateway]:
     task = asyncio.create_task(serve(settings, stop))
     async with aiohttp.ClientSession() as session:
         gateway = RunningGateway(
-            session, settings.gateway_port, settings.gateway_exposition_port, task, stop
+            session, settings.gateway_port, settings.gateway_observability_port, task, stop
         )
         try:
             await eventually(lambda: _listens(gateway))

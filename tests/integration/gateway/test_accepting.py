@@ -162,8 +162,8 @@ async def test_writes_the_pending_row_and_the_ledger(
         )
         accepted = await eventually(
             lambda: database.fetchval(
-                "SELECT max(accepted) FROM webhook_gateway_ledger WHERE gateway_life = $1",
-                row["gateway_life"],
+                "SELECT max(accepted) FROM webhook_gateway_ledger WHERE gateway_instance_id = $1",
+                row["gateway_instance_id"],
             )
         )
     finally:
@@ -192,7 +192,7 @@ async def test_counts_accepted_webhooks_by_type(gateway: RunningGateway) -> None
 
     assert await gateway.metric("webhook_total", event_type="hang") == 1
     assert await gateway.metric("webhook_total", event_type="other") == 2
-    assert await gateway.metric("broker_link_up") == 1
+    assert await gateway.metric("ringback_broker_connected") == 1
 
 
 async def test_webhooks_do_not_go_to_the_dead_letters(

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from ringback.runtime import topology
@@ -46,7 +46,7 @@ def port(broker: PrivateBroker, database: PrivateDatabase) -> Iterator[int]:
     async def start() -> int:
         await broker.create_vhost(name)
         await database.create_database(name, TEMPLATE)
-        await topology.apply(broker.amqp_url(name), Ladder.parse("2s,4s,8s"))
+        await topology.apply(broker.amqp_url(name), RetrySchedule.parse("2s,4s,8s"))
         settings = settings_for(broker.amqp_url(name), database.url(name))
         return (await stack.enter_async_context(running(settings))).port
 

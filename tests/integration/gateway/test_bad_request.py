@@ -183,19 +183,19 @@ async def test_continues_when_asked(gateway: RunningGateway) -> None:
 
 
 async def test_a_rejection_is_counted_by_its_reason(gateway: RunningGateway) -> None:
-    """In webhook_refused_total."""
+    """In webhook_rejected_total."""
     await gateway.send(b"{")
     await gateway.send(b"{}", secret="wrong")
 
-    assert await gateway.metric("webhook_refused_total", reason="not_json") == 1
-    assert await gateway.metric("webhook_refused_total", reason="wrong_secret") == 1
+    assert await gateway.metric("webhook_rejected_total", reason="not_json") == 1
+    assert await gateway.metric("webhook_rejected_total", reason="wrong_secret") == 1
 
 
 async def test_too_many_bytes_in_flight_are_rejected(
     ready_amqp_url: str, database_url: str
 ) -> None:
     """With 503, until there is room again."""
-    limits = {"max_body_bytes": "4096", "max_in_hand_bytes": "4096"}
+    limits = {"max_body_bytes": "4096", "max_in_flight_bytes": "4096"}
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\nContent-Length: 4000\r\n"
     body = b'{"type":"hang","y":"' + b"x" * 3000 + b'"}'
 

@@ -7,7 +7,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from chaos.fault_proxy import FaultProxy
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WEBHOOKS, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from ringback.local.ports import free_ports
@@ -65,7 +65,7 @@ async def test_rejects_webhooks_without_the_exchange(
     answer = await gateway.send(HANG)
 
     assert answer.status == 503
-    await topology.apply(ready_amqp_url, Ladder.parse("2s,4s,8s"))
+    await topology.apply(ready_amqp_url, RetrySchedule.parse("2s,4s,8s"))
     await eventually(lambda: _accepts(gateway))
 
 
@@ -92,7 +92,7 @@ async def test_a_nack_is_a_503(gateway: RunningGateway, channel: AbstractChannel
     answer = await gateway.send(HANG)
 
     assert answer.status == 503
-    assert await gateway.metric("webhook_refused_total", reason="refused") == 1
+    assert await gateway.metric("webhook_rejected_total", reason="refused") == 1
 
 
 async def test_a_silent_connection_is_replaced(
@@ -148,7 +148,7 @@ async def _has_accepted(gateway: RunningGateway, count: int) -> bool:
 async def test_survives_a_killed_broker(own_broker: PrivateBroker, database_url: str) -> None:
     """After its restart the broker has everything that was accepted."""
     url = own_broker.amqp_url()
-    await topology.apply(url, Ladder.parse("2s"))
+    await topology.apply(url, RetrySchedule.parse("2s"))
     # A quorum queue younger than some seconds may not survive a kill.
     await asyncio.sleep(5)
     accepted = 0
@@ -170,7 +170,7 @@ async def test_survives_a_killed_broker(own_broker: PrivateBroker, database_url:
 async def test_a_blocked_broker_is_a_503(own_broker: PrivateBroker, database_url: str) -> None:
     """At once, while the broker is short of memory; after that, 200 again."""
     url = own_broker.amqp_url()
-    await topology.apply(url, Ladder.parse("2s"))
+    await topology.apply(url, RetrySchedule.parse("2s"))
 
     async def set_watermark(share: str) -> None:
         await own_broker.control("set_vm_memory_high_watermark", share)
@@ -193,4 +193,4 @@ async def test_a_blocked_broker_is_a_503(own_broker: PrivateBroker, database_url
 
 async def _is_rejected_for(gateway: RunningGateway, reason: str) -> bool:
     await gateway.send(HANG)
-    return await gateway.metric("webhook_refused_total", reason=reason) > 0
+    return await gateway.metric("webhook_rejected_total", reason=reason) > 0

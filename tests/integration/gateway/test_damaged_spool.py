@@ -71,7 +71,7 @@ async def test_all_but_the_damaged_row_are_published(
         new = (await gateway.send(HANG)).body["jobId"]
 
         assert await gateway.metric("webhook_spool_damaged", kind="row") == 1
-        assert await gateway.metric("broker_breaker_open") == 0
+        assert await gateway.metric("ringback_broker_breaker_open") == 0
         assert await gateway.metric("webhook_spool_messages") == 0
 
     found = await published(channel)
@@ -116,13 +116,13 @@ async def test_the_breaker_closes_although_the_spool_cannot_be_read(
         assert (await gateway.send(HANG)).status == 200
         proxy.silence()
         assert (await gateway.send(HANG)).status == 200
-        assert await gateway.metric("broker_breaker_open") == 1
+        assert await gateway.metric("ringback_broker_breaker_open") == 1
         proxy.release()
 
         async def reaches_the_broker() -> bool:
             await asyncio.sleep(0.05)
             await gateway.send(HANG)
-            return await gateway.metric("broker_breaker_open") == 0
+            return await gateway.metric("ringback_broker_breaker_open") == 0
 
         await eventually(reaches_the_broker, deadline_s=30)
         in_spool = await gateway.metric("webhook_spool_messages")

@@ -54,7 +54,7 @@ async def test_a_larger_head_gets_431(gateway: RunningGateway) -> None:
             assert b"application/problem+json" in answer
             assert b"200 headers" in answer
             assert answer.count(b"HTTP/1.") == 1
-    counted = await gateway.metric("webhook_connections_cut_total", reason="large_head")
+    counted = await gateway.metric("webhook_connections_closed_total", reason="large_head")
     assert counted == 3 * len(heads)
 
 

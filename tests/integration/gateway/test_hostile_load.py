@@ -65,7 +65,7 @@ async def test_idle_connections_do_not_block_others(ready_amqp_url: str, databas
 
 
 async def at_least(gateway: RunningGateway, reason: str, count: int) -> bool:
-    return await gateway.metric("webhook_connections_cut_total", reason=reason) >= count
+    return await gateway.metric("webhook_connections_closed_total", reason=reason) >= count
 
 
 async def test_a_growing_head_is_rejected(gateway: RunningGateway) -> None:
@@ -96,7 +96,7 @@ async def test_a_slow_head_is_rejected(
 
 async def test_slow_bodies_leave_room(ready_amqp_url: str, database_url: str) -> None:
     """Even with the secret, slow bodies may not use the last quarter of the requests."""
-    settings = settings_for(ready_amqp_url, database_url, max_in_hand="8")
+    settings = settings_for(ready_amqp_url, database_url, max_in_flight="8")
 
     async with running(settings) as gateway:
         slow = f"{KNOWN}Content-Length: 100\r\n\r\n{{".encode()

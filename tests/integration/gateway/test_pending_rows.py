@@ -28,8 +28,8 @@ async def _deficit(database_url: str) -> int | None:
     try:
         deficit: int | None = await database.fetchval(
             """SELECT max(accepted) - (SELECT count(*) FROM webhook_delivery_log AS log
-                                       WHERE log.gateway_life = ledger.gateway_life)
-               FROM webhook_gateway_ledger AS ledger GROUP BY ledger.gateway_life"""
+                                       WHERE log.gateway_instance_id = ledger.gateway_instance_id)
+               FROM webhook_gateway_ledger AS ledger GROUP BY ledger.gateway_instance_id"""
         )
         return deficit
     finally:

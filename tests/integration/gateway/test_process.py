@@ -30,8 +30,8 @@ def gateway_environment(
         "RINGBACK_VAPI_SECRET": SECRET,
         "RINGBACK_GATEWAY_HOST": "127.0.0.1",
         "RINGBACK_GATEWAY_PORT": str(port),
-        "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
-        "RINGBACK_GATEWAY_EXPOSITION_PORT": str(health_port),
+        "RINGBACK_OBSERVABILITY_HOST": "127.0.0.1",
+        "RINGBACK_GATEWAY_OBSERVABILITY_PORT": str(health_port),
     }
 
 
@@ -93,7 +93,7 @@ async def test_listens_on_both_families(ready_amqp_url: str, database_url: str) 
     """IPv4 and IPv6, on both ports, by default."""
     ports = free_ports(2)
     environment = gateway_environment(ready_amqp_url, database_url, *ports)
-    for name in ("RINGBACK_GATEWAY_HOST", "RINGBACK_EXPOSITION_HOST"):
+    for name in ("RINGBACK_GATEWAY_HOST", "RINGBACK_OBSERVABILITY_HOST"):
         del environment[name]
     async with gateway_process(environment):
         await eventually(lambda: _is_open(ports[0]))

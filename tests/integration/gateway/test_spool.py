@@ -12,7 +12,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from chaos.fault_proxy import FaultProxy
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from ringback.local.ports import free_ports
@@ -60,7 +60,7 @@ async def test_without_a_broker_webhooks_are_spooled(tmp_path: Path, database_ur
         assert max(answer.took_s for answer in answers) < 1
         assert await gateway.ready()
         assert await spooled(gateway) == 20
-        assert await gateway.metric("webhook_spoolings_total", outcome="spooled") == 20
+        assert await gateway.metric("webhook_spool_writes_total", outcome="spooled") == 20
         assert await gateway.metric("webhook_spool_oldest_age_seconds") > 0
         assert await gateway.metric("webhook_total", event_type="hang") == 20
 
@@ -79,7 +79,7 @@ async def test_they_are_published_in_order_after_a_restart(
     messages = [await queue.get() for _ in range(30)]
     assert [one.message_id for one in messages] == [answer.body["jobId"] for answer in answers]
     assert {one.body for one in messages} == {HANG}
-    assert all(one.headers["org_id"] and one.headers["gateway_life"] for one in messages)
+    assert all(one.headers["org_id"] and one.headers["gateway_instance_id"] for one in messages)
 
 
 async def test_accepted_webhooks_survive_a_kill(
@@ -96,8 +96,8 @@ async def test_accepted_webhooks_survive_a_kill(
             "RINGBACK_VAPI_SECRET": SECRET,
             "RINGBACK_GATEWAY_HOST": "127.0.0.1",
             "RINGBACK_GATEWAY_PORT": str(port),
-            "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
-            "RINGBACK_GATEWAY_EXPOSITION_PORT": str(health_port),
+            "RINGBACK_OBSERVABILITY_HOST": "127.0.0.1",
+            "RINGBACK_GATEWAY_OBSERVABILITY_PORT": str(health_port),
             "RINGBACK_SPOOL_DIR": str(tmp_path),
         },
         stdout=asyncio.subprocess.DEVNULL,
@@ -148,7 +148,7 @@ async def test_an_outage_of_the_broker_rejects_nothing(
 ) -> None:
     """Killed and restarted under load: every response is 200, and every webhook arrives."""
     url = own_broker.amqp_url()
-    await topology.apply(url, Ladder.parse("2s"))
+    await topology.apply(url, RetrySchedule.parse("2s"))
     # A quorum queue younger than some seconds may not survive a kill.
     await asyncio.sleep(5)
     answers: list[Answer] = []
@@ -228,7 +228,7 @@ async def test_a_full_spool_is_a_503(tmp_path: Path, database_url: str) -> None:
 
         assert (first.status, second.status) == (200, 503)
         assert int(second.headers["Retry-After"]) > 0
-        assert await gateway.metric("webhook_refused_total", reason="spool_full") == 1
+        assert await gateway.metric("webhook_rejected_total", reason="spool_full") == 1
 
 
 async def test_a_folder_in_use_prevents_the_start(

@@ -94,7 +94,7 @@ async def test_an_accepted_webhook_is_two_spans(
         "ringback.job_id": job_id,
         "ringback.event_type": "hang",
         "ringback.call_id": "call-1",
-        "ringback.stored_in": "broker",
+        "ringback.storage_tier": "broker",
     }
     assert publish.attributes == {
         "messaging.system": "rabbitmq",
@@ -162,7 +162,7 @@ async def test_rejections_are_spans_without_an_error(
         (
             one.name,
             one.attributes["http.response.status_code"],
-            one.attributes["ringback.refused_for"],
+            one.attributes["ringback.rejection"],
         )
         for one in spans
     ]
@@ -187,8 +187,8 @@ async def test_an_unavailable_broker_is_an_error(trace_file: Path, database_url:
 
     assert (receive.is_error, publish.is_error) == (True, True)
     assert receive.attributes["http.response.status_code"] == "503"
-    assert receive.attributes["error.type"] == "link_down"
-    assert publish.attributes["error.type"] == "link_down"
+    assert receive.attributes["error.type"] == "not_connected"
+    assert publish.attributes["error.type"] == "not_connected"
 
 
 async def test_a_nack_is_an_error(
@@ -214,7 +214,7 @@ async def test_a_sender_that_disconnects_ends_its_span(
 
     [receive] = await spans_after(traced, trace_file)
 
-    assert receive.attributes["ringback.refused_for"] == "broken_body"
+    assert receive.attributes["ringback.rejection"] == "broken_body"
 
 
 async def test_a_request_that_outlasts_the_drain_ends_its_spans(

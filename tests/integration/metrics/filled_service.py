@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from ringback.contract.identity import new_job_id
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from ringback.runtime import topology
@@ -28,7 +28,7 @@ EVENT = '{"message": {"type": "call.ended", "n": 12345678901234567890.10, "text"
 _INSERT = """
     INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
         attempts, max_attempts, created_at, last_attempt_at, completed_at, error_class,
-        error_message, call_id, gateway_life, altered, duplicate_of)
+        error_message, call_id, gateway_instance_id, altered, duplicate_of)
     VALUES ($1, $2, 'default', $3, $4, $5, $6, 4, $7, $8, $9, $10, $11, 'call-1',
         gen_random_uuid(), $12, $13)
 """
@@ -106,7 +106,7 @@ async def filled_service(
     await broker.create_vhost(name)
     await database.create_database(name, TEMPLATE)
     amqp_url, database_url = broker.amqp_url(name), database.url(name)
-    await topology.apply(amqp_url, Ladder.parse("2s,4s,8s"))
+    await topology.apply(amqp_url, RetrySchedule.parse("2s,4s,8s"))
     async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as process:
         await eventually(process.is_ready)
         filled = await fill(process, database_url)

@@ -27,14 +27,14 @@ class MetricsProcess:
     process: subprocess.Popen[bytes]
     grpc_port: int
     rest_port: int
-    exposition_port: int
+    observability_port: int
     log_path: Path
 
     async def samples(self) -> dict[str, float]:
         """Our gauges, as Prometheus would scrape them."""
         async with (
             aiohttp.ClientSession() as client,
-            client.get(f"http://127.0.0.1:{self.exposition_port}/metrics") as answer,
+            client.get(f"http://127.0.0.1:{self.observability_port}/metrics") as answer,
         ):
             lines = (await answer.text()).splitlines()
         pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
@@ -48,7 +48,7 @@ class MetricsProcess:
         try:
             async with (
                 aiohttp.ClientSession() as client,
-                client.get(f"http://127.0.0.1:{self.exposition_port}/readyz") as answer,
+                client.get(f"http://127.0.0.1:{self.observability_port}/readyz") as answer,
             ):
                 return answer.ok
         except aiohttp.ClientError:
@@ -73,22 +73,22 @@ async def metrics_process(
     tmp_path: Path, *, amqp_url: str, database_url: str, **settings: str
 ) -> AsyncGenerator[MetricsProcess, None]:
     """Start the service on free ports; it is not ready yet. It ends with the context."""
-    grpc_port, rest_port, exposition_port = free_ports(3)
+    grpc_port, rest_port, observability_port = free_ports(3)
     env = os.environ | {
         "RINGBACK_AMQP_URL": amqp_url,
         "RINGBACK_DATABASE_URL": url_as(database_url, METRICS),
         "RINGBACK_METRICS_HOST": "127.0.0.1",
         "RINGBACK_METRICS_GRPC_PORT": str(grpc_port),
         "RINGBACK_METRICS_REST_PORT": str(rest_port),
-        "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
-        "RINGBACK_METRICS_EXPOSITION_PORT": str(exposition_port),
+        "RINGBACK_OBSERVABILITY_HOST": "127.0.0.1",
+        "RINGBACK_METRICS_OBSERVABILITY_PORT": str(observability_port),
         "RINGBACK_METRICS_INTERVAL_S": "0.2",
         "RINGBACK_JWT_SECRET": JWT_SECRET,
     }
     log_path = tmp_path / f"metrics-{grpc_port}.log"
     process = _spawn(env | settings, log_path)
     try:
-        yield MetricsProcess(process, grpc_port, rest_port, exposition_port, log_path)
+        yield MetricsProcess(process, grpc_port, rest_port, observability_port, log_path)
     finally:
         process.kill()
         process.wait()

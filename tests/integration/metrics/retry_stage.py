@@ -46,7 +46,7 @@ FAILS = scripted("plain", permanent="It fails each time.")
 _BURY = """
     INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, altered,
         status, attempts, max_attempts, created_at, error_class, error_message, call_id, dedup_key,
-        gateway_life)
+        gateway_instance_id)
     VALUES ($1, $2, 'default', $3, $4::jsonb, $5, $6, 4, 4, webhook_created_at($1), $7, 'Why.',
         $8, $9, $10)
 """
@@ -94,7 +94,7 @@ class RetryStage:
             "error_class": "TimeoutError",
             "call_id": None,
             "dedup_key": f"key of {job_id}",
-            "gateway_life": uuid4(),
+            "gateway_instance_id": uuid4(),
         } | changes
         await self.database.execute(_BURY, job_id, *row.values())
         if row["dedup_key"] is not None:
@@ -140,7 +140,7 @@ async def retry_stage(place: Place, proxy: FaultProxy) -> AsyncGenerator[RetrySt
         publisher = await stack.enter_async_context(
             ConfirmedPublisher(proxy.through(place.amqp_url), "test", timeout_s=PUBLISH_TIMEOUT_S)
         )
-        queues = await stack.enter_async_context(QueueDepths(place.amqp_url, place.ladder))
+        queues = await stack.enter_async_context(QueueDepths(place.amqp_url, place.schedule))
 
         async def waiting() -> int | None:
             depth = await queues.depth_of(WORK_QUEUE, 1)
@@ -151,7 +151,7 @@ async def retry_stage(place: Place, proxy: FaultProxy) -> AsyncGenerator[RetrySt
             access, publisher, RetryCounter(CollectorRegistry()), RetrySpans(NO_TRACES)
         )
         api = await stack.enter_async_context(
-            AdminApi(access, outbox, waiting, max_attempts=place.ladder.max_attempts)
+            AdminApi(access, outbox, waiting, max_attempts=place.schedule.max_attempts)
         )
         made = RetryStage(stage, proxy, access, outbox, api)
         await made.until_open()

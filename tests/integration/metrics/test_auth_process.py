@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.metrics.v1.metrics_service_pb2 import ListDeliveriesRequest, ListDeliveriesResponse
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from ringback.runtime import topology
@@ -23,7 +23,7 @@ from tests.integration.metrics.metrics_process import ROOT, metrics_process
 from tests.support.eventually import eventually
 from tests.support.tokens import JWT_SECRET, bearer
 
-LADDER = Ladder.parse("2s,4s,8s")
+SCHEDULE = RetrySchedule.parse("2s,4s,8s")
 CLAIMS = {"role": "service", "sub": "x", "aud": "ringback", "exp": 9_999_999_999}
 ORG = "0190f5c4-0000-7000-8000-000000000001"
 
@@ -55,7 +55,7 @@ async def test_a_secret_tells_callers_apart(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """Good tokens are let in, others are not; each call is a line in the log and is counted."""
-    await topology.apply(amqp_url, LADDER)
+    await topology.apply(amqp_url, SCHEDULE)
     forged = bearer(secret="a secret that somebody else made up, and long")
     async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as metrics:
         await eventually(metrics.is_ready)
@@ -90,7 +90,7 @@ async def test_a_public_key_lets_in_what_its_owner_signed(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """Without any secret in the service."""
-    await topology.apply(amqp_url, LADDER)
+    await topology.apply(amqp_url, SCHEDULE)
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     path = tmp_path / "key.pem"

@@ -157,7 +157,7 @@ async def test_it_goes_by_the_time_of_creation(retrying: RetryStage) -> None:
 
 async def test_the_limit_is_of_those_retried(retrying: RetryStage) -> None:
     """A dead letter that cannot be retried is skipped, and counted separately."""
-    await retrying.bury(gateway_life=None)
+    await retrying.bury(gateway_instance_id=None)
     letters = [await retrying.bury() for _ in range(3)]
     settling = asyncio.create_task(last_of(run(retrying, limit=2)))
 
@@ -300,7 +300,7 @@ async def test_a_broker_that_is_away_at_the_beginning_refuses(retrying: RetrySta
 
     assert (caught.value.code, caught.value.reason) == (
         grpc.StatusCode.UNAVAILABLE,
-        "BROKER_AWAY",
+        "BROKER_UNAVAILABLE",
     )
     assert await retrying.snapshot() == before
 

@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from ringback.contract.identity import new_job_id
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.topology import WORK_QUEUE
 from ringback.metrics.v1.admin_service_pb2 import RetryDeliveryRequest
 from ringback.metrics.v1.admin_service_pb2_grpc import AdminServiceStub
@@ -91,7 +91,7 @@ METADATA = (("authorization", bearer()), ("traceparent", TRACEPARENT))
 
 @pytest.fixture
 async def traced(amqp_url: str, database_url: str, tmp_path: Path) -> AsyncIterator[Traced]:
-    await topology.apply(amqp_url, Ladder.parse("2s,4s,8s"))
+    await topology.apply(amqp_url, RetrySchedule.parse("2s,4s,8s"))
     dead = await buried(database_url)
     path = tmp_path / "traces.jsonl"
     async with AsyncExitStack() as stack:
@@ -117,7 +117,7 @@ async def buried(database_url: str) -> str:
     await connection.execute(
         """
         INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
-            attempts, max_attempts, created_at, error_class, gateway_life)
+            attempts, max_attempts, created_at, error_class, gateway_instance_id)
         VALUES ($1, $2, 'default', 'hang', $3, 'dead_letter', 1, 4, now(), 'E', gen_random_uuid())
         """,
         job_id,
@@ -197,9 +197,9 @@ async def test_the_fault_of_a_caller_is_no_error(traced: Traced) -> None:
     assert statuses == [401, 404]
     assert [one.is_error for one in (missing, stranger, lost)] == [False, False, False]
     assert missing.attributes["rpc.response.status_code"] == "NOT_FOUND"
-    assert missing.attributes["ringback.refused_for"] == "DELIVERY_NOT_FOUND"
+    assert missing.attributes["ringback.rejection"] == "DELIVERY_NOT_FOUND"
     assert stranger.attributes["rpc.response.status_code"] == "UNAUTHENTICATED"
-    assert lost.attributes["ringback.refused_for"] == "NO_SUCH_PATH"
+    assert lost.attributes["ringback.rejection"] == "NO_SUCH_PATH"
     assert "http.route" not in lost.attributes
 
 
@@ -229,7 +229,7 @@ async def test_a_fault_of_ours_is_an_error(traced: Traced, amqp_url: str, tmp_pa
         assert call.is_error
         assert call.attributes["error.type"] == "UNAVAILABLE"
         assert call.attributes["rpc.response.status_code"] == "UNAVAILABLE"
-        assert call.attributes["ringback.refused_for"] == "DATABASE_AWAY"
+        assert call.attributes["ringback.rejection"] == "DATABASE_UNAVAILABLE"
 
 
 async def test_a_stream_ends_with_its_reader(traced: Traced) -> None:

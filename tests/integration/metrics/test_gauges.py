@@ -6,7 +6,7 @@ import aio_pika
 import asyncpg
 
 from ringback.contract.identity import new_job_id
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
@@ -14,7 +14,7 @@ from ringback.runtime import migrate, topology
 from tests.integration.metrics.metrics_process import metrics_process
 from tests.support.eventually import eventually
 
-LADDER = Ladder.parse("2s,4s,8s")
+SCHEDULE = RetrySchedule.parse("2s,4s,8s")
 DEAD = "webhook_dead_letter_queue_size"
 
 
@@ -46,9 +46,9 @@ async def test_gauges_tell_queues_and_unresolved_dead_letters(
     """The size of the dead letters is the unresolved ones of the log and those not yet recorded;
     every queue of the topology has a gauge, also an empty one.
     """
-    await topology.apply(amqp_url, LADDER)
+    await topology.apply(amqp_url, SCHEDULE)
     await publish(amqp_url, "webhooks.dlq", 2)
-    await publish(amqp_url, "webhooks.suspect", 3)
+    await publish(amqp_url, "webhooks.quarantine", 3)
     await bury(database_url, resolution=None)
     await bury(database_url, resolution="dismissed")
 
@@ -59,11 +59,11 @@ async def test_gauges_tell_queues_and_unresolved_dead_letters(
             samples = await metrics.samples()
             assert samples.get(DEAD) == 3
             assert samples['webhook_queue_messages{queue="webhooks.dlq"}'] == 2
-            assert samples['webhook_queue_messages{queue="webhooks.suspect"}'] == 3
+            assert samples['webhook_queue_messages{queue="webhooks.quarantine"}'] == 3
             assert samples['webhook_queue_messages{queue="webhooks.work"}'] == 0
             assert samples['webhook_queue_messages{queue="webhooks.retry.3.8s"}'] == 0
             assert samples['webhook_queue_consumers{queue="webhooks.work"}'] == 0
-            assert samples["broker_link_up"] == 1
+            assert samples["ringback_broker_connected"] == 1
             return True
 
         assert await eventually(told)
@@ -73,11 +73,11 @@ async def test_gauges_tell_the_log_by_its_statuses_and_its_ledger(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """Six statuses, whatever there is of them; and a webhook without a row is a deficit."""
-    await topology.apply(amqp_url, LADDER)
+    await topology.apply(amqp_url, SCHEDULE)
     await bury(database_url, resolution=None)
     connection = await asyncpg.connect(database_url)
     await connection.execute(
-        "INSERT INTO webhook_gateway_ledger (gateway_life, accepted) VALUES ($1, 2)", new_job_id()
+        "INSERT INTO webhook_gateway_ledger (gateway_instance_id, accepted) VALUES ($1, 2)", new_job_id()
     )
     await connection.close()
 
@@ -105,7 +105,7 @@ async def test_unacked_messages_are_told_by_the_management_api(
     amqp_url: str, database_url: str, tmp_path: Path, broker: PrivateBroker
 ) -> None:
     """In the gauge of their name. No other figure of a queue includes messages in flight."""
-    await topology.apply(amqp_url, LADDER)
+    await topology.apply(amqp_url, SCHEDULE)
     await publish(amqp_url, "webhooks.work", 3)
     settings = {
         "amqp_url": amqp_url,
@@ -134,7 +134,7 @@ async def test_without_the_management_api_the_service_lives(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """An outage is logged once, without the address, and the gauges are absent."""
-    await topology.apply(amqp_url, LADDER)
+    await topology.apply(amqp_url, SCHEDULE)
     away = "http://user:hidden-password@127.0.0.1:1"
     settings = {
         "amqp_url": amqp_url,
@@ -144,12 +144,12 @@ async def test_without_the_management_api_the_service_lives(
 
     async with metrics_process(tmp_path, **settings) as metrics:
         await eventually(metrics.is_ready)
-        await eventually(lambda: metrics.told("management_api.away"))
+        await eventually(lambda: metrics.told("management_api.unavailable"))
         samples = await metrics.samples()
 
     told = metrics.log_path.read_text(encoding="utf-8")
     assert not [name for name in samples if name.startswith("webhook_queue_unacked")]
-    assert metrics.told("management_api.away") == 1
+    assert metrics.told("management_api.unavailable") == 1
     assert "hidden-password" not in told
 
 
@@ -157,7 +157,7 @@ async def test_it_serves_health_while_ready_and_stops_in_order(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """The gRPC health service is SERVING once it is ready, and SIGTERM ends it with status 0."""
-    await topology.apply(amqp_url, LADDER)
+    await topology.apply(amqp_url, SCHEDULE)
 
     async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as metrics:
         await eventually(metrics.is_ready)
@@ -183,7 +183,7 @@ async def test_a_taken_port_is_said_and_not_shared(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """A second service on the same gRPC port ends with a sentence that names the setting."""
-    await topology.apply(amqp_url, LADDER)
+    await topology.apply(amqp_url, SCHEDULE)
     urls = {"amqp_url": amqp_url, "database_url": database_url}
     async with metrics_process(tmp_path, **urls) as first:
         await eventually(first.is_ready)
@@ -201,7 +201,7 @@ async def test_what_is_not_known_is_not_told_and_comes_back(
 ) -> None:
     """Without the database or the broker its gauges and readiness go; both return."""
     await migrate.migrate(own_database.url())
-    await topology.apply(own_broker.amqp_url(), LADDER)
+    await topology.apply(own_broker.amqp_url(), SCHEDULE)
     urls = {"amqp_url": own_broker.amqp_url(), "database_url": own_database.url()}
     async with metrics_process(tmp_path, **urls) as metrics:
 

@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ringback.contract.identity import new_job_id
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.metrics.v1.metrics_service_pb2 import WatchQueueHealthRequest
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from ringback.runtime import topology
@@ -23,7 +23,7 @@ from tests.support.eventually import eventually
 from tests.support.reflecting_client import reflecting_client
 from tests.support.tokens import bearer, token
 
-LADDER = Ladder.parse("2s,4s,8s")
+SCHEDULE = RetrySchedule.parse("2s,4s,8s")
 ORG = uuid.UUID("0190f5c4-0000-7000-8000-00000000000a")
 EVENT = {"message": {"type": "hang", "call": {"id": "call-1"}}}
 NO_JOB = "01900000-0000-7000-8000-000000000000"
@@ -37,7 +37,7 @@ async def buried(database_url: str, count: int) -> list[str]:
         """
         INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
             attempts, max_attempts, created_at, last_attempt_at, error_class, error_message,
-            call_id, gateway_life)
+            call_id, gateway_instance_id)
         VALUES ($1, $2, 'default', 'hang', $3, 'dead_letter', 4, 4, now(), now(), 'E', 'It broke.',
             'call-1', gen_random_uuid())
         """,
@@ -54,7 +54,7 @@ async def duplicated(database_url: str, first: str) -> str:
     await connection.execute(
         """
         INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
-            attempts, max_attempts, created_at, gateway_life, duplicate_of)
+            attempts, max_attempts, created_at, gateway_instance_id, duplicate_of)
         VALUES ($1, $2, 'default', 'hang', $3, 'duplicate', 1, 4, now(), gen_random_uuid(), $4)
         """,
         *(job_id, ORG, json.dumps(EVENT), uuid.UUID(first)),
@@ -68,7 +68,7 @@ async def metrics(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> AsyncIterator[MetricsProcess]:
     """The service, ready, with its first readings done."""
-    await topology.apply(amqp_url, LADDER)
+    await topology.apply(amqp_url, SCHEDULE)
     async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as process:
         await eventually(process.is_ready)
 

@@ -2,18 +2,18 @@
 
 import gc
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.runtime import topology
 from services.metrics.queue_depths import QueueDepths
 
-LADDER = Ladder.parse("2s,4s,8s")
+SCHEDULE = RetrySchedule.parse("2s,4s,8s")
 READINGS = 100
 
 
 async def test_asking_leaves_nothing_behind(amqp_url: str) -> None:
     """No reading and no check of readiness makes the process grow."""
-    await topology.apply(amqp_url, LADDER)
-    async with QueueDepths(amqp_url, LADDER) as queues:
+    await topology.apply(amqp_url, SCHEDULE)
+    async with QueueDepths(amqp_url, SCHEDULE) as queues:
         for _ in range(10):
             assert len(await queues.read(5)) == 7
             assert await queues.answers()

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from ringback.metrics.v1.metrics_service_pb2 import (
@@ -38,7 +38,7 @@ from tests.support.eventually import eventually
 
 __all__ = ["log"]  # fixtures
 
-LADDER = Ladder.parse("1h,2h")
+SCHEDULE = RetrySchedule.parse("1h,2h")
 INTERVAL_S = 0.1
 
 
@@ -48,7 +48,7 @@ async def reading(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi
     settings = DatabaseSettings(database_url=url_as(database_url, METRICS), database_pool_min=1)
     async with (
         open_pool(settings, "test") as pool,
-        QueueDepths(amqp_url, LADDER) as queues,
+        QueueDepths(amqp_url, SCHEDULE) as queues,
     ):
         access, snapshot = Access(pool), QueueSnapshot(count_max_age_s=2)
         observer = Observer(CollectorRegistry(), max_age_s=2, broker_is_up=lambda: queues.is_up)
@@ -69,7 +69,7 @@ async def reading(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi
 
 @pytest.fixture
 async def api(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi, None]:
-    await topology.apply(amqp_url, LADDER)
+    await topology.apply(amqp_url, SCHEDULE)
     async with reading(amqp_url, database_url) as one:
         yield one
 
@@ -102,13 +102,13 @@ async def test_it_tells_what_is_where(
     old = [LogRow(ago_s=90_000 + n, status="failed", error_class="E") for n in range(5)]
     failing = LogRow(ago_s=5, status="failed", error_class="E")
     await write(log, *done, *old, failing, dead(3), dead(4, resolution="discarded"))
-    await beat(log, prefetch=5, in_hand=4)
-    await beat(log, prefetch=5, in_hand=3, ago="1 minute")
+    await beat(log, prefetch=5, in_flight=4)
+    await beat(log, prefetch=5, in_flight=3, ago="1 minute")
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         for queue, count in (
             ("webhooks.work", 3),
-            ("webhooks.suspect", 2),
+            ("webhooks.quarantine", 2),
             ("webhooks.retry.1.1h", 4),
             ("webhooks.dlq", 1),
         ):
@@ -146,7 +146,7 @@ async def test_a_consumer_and_a_pause_are_seen(
         await eventually(healthy)
 
         await queue.cancel(tag)
-        await beat(log, prefetch=5, in_hand=0, paused=True)
+        await beat(log, prefetch=5, in_flight=0, paused=True)
         await channel.default_exchange.publish(aio_pika.Message(b"{}"), "webhooks.work")
         await log.execute("SELECT set_webhook_processing(true, 'ann', 'service', 'looking')")
 
@@ -169,7 +169,7 @@ async def test_what_is_away_is_named_and_comes_back(
     """No stale number is reported; the error names the missing part."""
     monkeypatch.setattr(queue_snapshot, "MAX_AGE_S", 1.0)
     await migrate.migrate(own_database.url())
-    await topology.apply(own_broker.amqp_url(), LADDER)
+    await topology.apply(own_broker.amqp_url(), SCHEDULE)
 
     async with reading(own_broker.amqp_url(), own_database.url()) as api:
 
@@ -180,25 +180,25 @@ async def test_what_is_away_is_named_and_comes_back(
         # A queue that is younger than about a second can lose its leader for good when it is ended.
         await asyncio.sleep(1.5)
         await own_database.stop()
-        await eventually(lambda: is_told("UNAVAILABLE DATABASE_AWAY"), deadline_s=20)
+        await eventually(lambda: is_told("UNAVAILABLE DATABASE_UNAVAILABLE"), deadline_s=20)
         await own_database.start()
         await eventually(lambda: is_told(""), deadline_s=20)
 
         await own_broker.stop()
-        await eventually(lambda: is_told("UNAVAILABLE BROKER_AWAY"), deadline_s=20)
+        await eventually(lambda: is_told("UNAVAILABLE BROKER_UNAVAILABLE"), deadline_s=20)
         await own_broker.start()
         await eventually(lambda: is_told(""), deadline_s=20)
 
 
 async def beat(
-    log: asyncpg.Connection, *, prefetch: int, in_hand: int, ago: str = "0", paused: bool = False
+    log: asyncpg.Connection, *, prefetch: int, in_flight: int, ago: str = "0", paused: bool = False
 ) -> None:
     """A processor's heartbeat, as old as `ago`."""
     await log.execute(
         "INSERT INTO webhook_processors VALUES ($1, $2, $3, $4, now(), now() - $5::text::interval)",
         uuid4(),
         prefetch,
-        in_hand,
+        in_flight,
         paused,
         ago,
     )

@@ -271,7 +271,7 @@ async def test_a_taken_port_is_said(api: ScriptedApi) -> None:
                 pass
 
 
-async def test_leaving_finishes_what_is_in_hand(api: ScriptedApi) -> None:
+async def test_leaving_finishes_what_is_in_flight(api: ScriptedApi) -> None:
     """A running call gets its answer; a new one is refused."""
     began, may_end = asyncio.Event(), asyncio.Event()
 

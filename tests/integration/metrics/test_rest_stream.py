@@ -87,7 +87,7 @@ async def test_an_error_after_the_first_line_is_the_last_line(
     async def watch(_request: Any, _call: Call) -> AsyncGenerator[Message, None]:
         await asyncio.sleep(0)
         yield metrics.WatchQueueHealthResponse()
-        raise unavailable("BROKER_AWAY", "The broker cannot be reached.")
+        raise unavailable("BROKER_UNAVAILABLE", "The broker cannot be reached.")
 
     api.on("WatchQueueHealth", watch)
 
@@ -96,7 +96,7 @@ async def test_an_error_after_the_first_line_is_the_last_line(
     lines = [json.loads(line) for line in answer.text.splitlines()]
     assert answer.status == 200
     assert lines[0] == {"health": None}
-    assert lines[1]["error"]["reason"] == "BROKER_AWAY"
+    assert lines[1]["error"]["reason"] == "BROKER_UNAVAILABLE"
     assert lines[1]["error"]["status"] == 503
 
 

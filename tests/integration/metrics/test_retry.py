@@ -76,7 +76,7 @@ async def test_a_retry_is_processed_and_both_rows_know_each_other(
     before = await retrying.row(original)
     assert (before["retried_as"], before["resolution"]) == (new_id, "retried")
     assert before["resolved_at"] is not None
-    assert before["gateway_life"] == done["gateway_life"]
+    assert before["gateway_instance_id"] == done["gateway_instance_id"]
     assert await retrying.owner(before["dedup_key"]) == new_id
     assert len(await retrying.stage.runs(new_id)) == 1
     [retry] = await retrying.retries()
@@ -123,7 +123,7 @@ async def test_the_message_is_as_a_gateway_would_publish_it(retrying: RetryStage
         "endpoint_id": "default",
         "dedup_key": row["dedup_key"],
         "received_at": row["created_at"].isoformat(timespec="milliseconds"),
-        "gateway_life": str(row["gateway_life"]),
+        "gateway_instance_id": str(row["gateway_instance_id"]),
         "retry_of": str(original),
     }
 
@@ -213,7 +213,7 @@ async def test_what_is_not_dead_is_not_retried(retrying: RetryStage, status: str
     "changes",
     [
         {"org_id": NOBODY},
-        {"gateway_life": None},
+        {"gateway_instance_id": None},
         {"event": {"unreadable_base64": "AA=="}},
         {"event": {}},
     ],
@@ -257,7 +257,7 @@ async def test_a_broker_that_is_away_refuses_first(retrying: RetryStage) -> None
 
     error = await refused(retrying, original)
 
-    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "BROKER_AWAY")
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "BROKER_UNAVAILABLE")
     assert await retrying.snapshot() == before
     retrying.proxy.accept()
     await retrying.until_open()
@@ -283,7 +283,7 @@ async def test_a_broker_that_takes_nothing_refuses_first(
 
         error = await refused(retrying, second)
 
-        assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "BROKER_AWAY")
+        assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "BROKER_UNAVAILABLE")
         assert await retrying.snapshot() == before
         await set_watermark("0.9")
         await retrying.until_open()

@@ -28,7 +28,7 @@ __all__ = ["place", "proxy", "retrying", "start_processor"]  # fixtures
 _LOCK = 4711
 _CONNECTIONS = 2
 _GATE = f"""
-    CREATE FUNCTION wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION wait_at_the_gate() REQUEUES trigger LANGUAGE plpgsql AS $$
     BEGIN
         PERFORM pg_advisory_xact_lock({_LOCK});
         RETURN NEW;
@@ -67,8 +67,8 @@ async def service(
     place: Place, tmp_path: Path, amqp_url: str | None = None
 ) -> AsyncGenerator[tuple[MetricsProcess, MetricsClient], None]:
     urls = {"amqp_url": amqp_url or place.amqp_url, "database_url": place.database_url}
-    ladder = {"RINGBACK_RETRY_LADDER": place.retry_ladder}
-    async with metrics_process(tmp_path, **urls, **ladder) as process:
+    schedule = {"RINGBACK_RETRY_SCHEDULE": place.retry_schedule}
+    async with metrics_process(tmp_path, **urls, **schedule) as process:
         await eventually(process.is_ready, deadline_s=20)
         # Ready to read is not yet ready to publish, which uses another connection.
         await eventually(lambda: process.told("broker.connected") == _CONNECTIONS)

@@ -109,7 +109,7 @@ async def test_a_duplicate_of_a_busy_gateway_has_its_event(
     job_id = new_job_id()
     await retrying.database.execute(
         "INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,"
-        " max_attempts, created_at, dedup_key, gateway_life) VALUES"
+        " max_attempts, created_at, dedup_key, gateway_instance_id) VALUES"
         " ($1, $2, 'default', 'test.plain', '{}', 'pending', 3, webhook_created_at($1), $3, $1)",
         job_id, OURS, KEY,
     )  # fmt: skip
@@ -221,7 +221,7 @@ async def test_a_duplicate_is_neither_retried_nor_discarded(retrying: RetryStage
 
 @pytest.mark.parametrize(
     "changes",
-    [{"gateway_life": None}, {"event": {"unreadable_base64": "AA=="}}, {"event": {}}],
+    [{"gateway_instance_id": None}, {"event": {"unreadable_base64": "AA=="}}, {"event": {}}],
     ids=["from no gateway", "no event", "no payload"],
 )
 async def test_what_could_not_be_processed_is_refused(

@@ -3,12 +3,12 @@
 import asyncio
 import random
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.runtime import topology
 from services.metrics.queue_depths import QueueDepths
 from tests.support.eventually import eventually
 
-LADDER = Ladder.parse("1s")
+SCHEDULE = RetrySchedule.parse("1s")
 
 
 async def test_a_check_that_is_cancelled_at_any_moment_is_cancelled(amqp_url: str) -> None:
@@ -17,10 +17,10 @@ async def test_a_check_that_is_cancelled_at_any_moment_is_cancelled(amqp_url: st
     The loop behind the health of the gRPC server once took that error for a failed check and
     continued, so the service did not end.
     """
-    await topology.apply(amqp_url, LADDER)
+    await topology.apply(amqp_url, SCHEDULE)
     chance = random.Random(7)
     ended = 0
-    async with QueueDepths(amqp_url, LADDER) as queues:
+    async with QueueDepths(amqp_url, SCHEDULE) as queues:
         for _ in range(100):
             await eventually(lambda: queues.is_up, deadline_s=30)
             task = asyncio.create_task(queues.answers())

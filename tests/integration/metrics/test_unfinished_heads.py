@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.runtime import connections, topology
 from ringback.runtime.connections import Connections
 from tests.integration.metrics.metrics_process import metrics_process
@@ -57,7 +57,7 @@ async def test_more_of_them_than_it_may_have_files(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """On each of its ports. Calls, probes and the way to the database have files all the same."""
-    await topology.apply(amqp_url, Ladder.parse("2s,4s,8s"))
+    await topology.apply(amqp_url, RetrySchedule.parse("2s,4s,8s"))
     async with (
         metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as process,
         aiohttp.ClientSession() as session,
@@ -66,14 +66,14 @@ async def test_more_of_them_than_it_may_have_files(
         resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE, (300, 300))
         await eventually(process.is_ready, deadline_s=60)
         held = []
-        for port in (process.rest_port, process.exposition_port, process.grpc_port):
+        for port in (process.rest_port, process.observability_port, process.grpc_port):
             held += await _hold(port, 350)
 
         async def answers(port: int, path: str, status: int) -> bool:
             async with session.get(f"http://127.0.0.1:{port}{path}") as answer:
                 return answer.status == status
 
-        assert await answers(process.exposition_port, "/readyz", 200)
+        assert await answers(process.observability_port, "/readyz", 200)
         assert await answers(process.rest_port, f"{API}/deliveries", 401)
         for writer in held:
             writer.close()

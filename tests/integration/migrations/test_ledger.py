@@ -134,8 +134,8 @@ async def test_sums_of_forgotten_lives_are_forgotten(connection: asyncpg.Connect
 
     await connection.execute("SELECT prune_webhook_ledger(30)")
 
-    rows = await connection.fetch("SELECT gateway_life FROM webhook_gateway_rows")
-    assert {row["gateway_life"] for row in rows} == {known, young}
+    rows = await connection.fetch("SELECT gateway_instance_id FROM webhook_gateway_rows")
+    assert {row["gateway_instance_id"] for row in rows} == {known, young}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

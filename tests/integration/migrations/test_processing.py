@@ -23,13 +23,13 @@ async def change(
 
 
 async def note(
-    connection: asyncpg.Connection, processor: UUID, *, in_hand: int, is_paused: bool
+    connection: asyncpg.Connection, processor: UUID, *, in_flight: int, is_paused: bool
 ) -> list[asyncpg.Record]:
     """Write a processor's report, and return all rows after it."""
     await connection.execute(
         "SELECT note_webhook_processor($1, 5, $2, $3, $4)",
         processor,
-        in_hand,
+        in_flight,
         is_paused,
         STARTED_AT,
     )
@@ -109,15 +109,15 @@ async def test_a_processor_has_one_row(connection: asyncpg.Connection) -> None:
         uuid4(),
     )
 
-    [first] = await note(connection, me, in_hand=3, is_paused=False)
-    [row] = await note(connection, me, in_hand=0, is_paused=True)
+    [first] = await note(connection, me, in_flight=3, is_paused=False)
+    [row] = await note(connection, me, in_flight=0, is_paused=True)
 
-    assert (row["id"], row["in_hand"], row["is_paused"]) == (me, 0, True)
+    assert (row["id"], row["in_flight"], row["is_paused"]) == (me, 0, True)
     assert first["started_at"] == row["started_at"] == STARTED_AT
     assert row["seen_at"] > first["seen_at"]
 
 
-async def test_more_in_hand_than_prefetched_is_refused(connection: asyncpg.Connection) -> None:
+async def test_more_in_flight_than_prefetched_is_refused(connection: asyncpg.Connection) -> None:
     """The table itself ensures that `active` never exceeds processors times prefetch."""
     with pytest.raises(asyncpg.CheckViolationError):
-        await note(connection, uuid4(), in_hand=6, is_paused=False)
+        await note(connection, uuid4(), in_flight=6, is_paused=False)

@@ -251,13 +251,13 @@ async def test_the_gateway_reads_nothing(connection: asyncpg.Connection) -> None
             "endpoint_id",
             "event_data",
             "event_type",
-            "gateway_life",
+            "gateway_instance_id",
             "id",
             "max_attempts",
             "org_id",
             "status",
         },
-        "webhook_gateway_ledger": {"accepted", "gateway_life"},
+        "webhook_gateway_ledger": {"accepted", "gateway_instance_id"},
     }
 
 

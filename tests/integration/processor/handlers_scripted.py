@@ -13,20 +13,20 @@ from ringback.handlers import Event, PermanentFailure, handles
 from tests.integration.processor.handler_steps import perform
 from tests.support.eventually import eventually
 
-_in_hand = 0
+_in_flight = 0
 
 
 @handles("test.plain")
 async def plain(event: Event) -> None:
-    global _in_hand  # ruff: ignore[global-statement]  # counts what this process runs at once
-    _in_hand += 1
+    global _in_flight  # ruff: ignore[global-statement]  # counts what this process runs at once
+    _in_flight += 1
     try:
         run = await _noted(event, "plain")
         for step in event.message["script"].get("steps", ()):
             await perform(step, event, None)
         await _act(event, run)
     finally:
-        _in_hand -= 1
+        _in_flight -= 1
 
 
 @handles("test.transaction", transaction=True)
@@ -64,13 +64,13 @@ async def _noted(event: Event, kind: str, backend: int | None = None) -> int:
     connection = await asyncpg.connect(os.environ["RINGBACK_DATABASE_URL"])
     try:
         await connection.execute(
-            "INSERT INTO runs (job_id, attempt, kind, in_hand, backend, seen_status, pid) "
+            "INSERT INTO runs (job_id, attempt, kind, in_flight, backend, seen_status, pid) "
             "SELECT $1, $2, $3, $4, $5, "
             "(SELECT status FROM webhook_delivery_log WHERE id = $1), $6",
             event.job_id,
             event.attempt,
             kind,
-            _in_hand,
+            _in_flight,
             backend,
             os.getpid(),
         )

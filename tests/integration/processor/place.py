@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import orjson
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.runtime.topology import apply
 from tests.support.eventually import eventually
 
@@ -19,7 +19,7 @@ HANDLERS = "tests.integration.processor.handlers_scripted"
 _TABLES = """
     CREATE TABLE runs (
         job_id uuid, attempt int, kind text, at timestamptz DEFAULT clock_timestamp(),
-        in_hand int, backend int, seen_status text, pid int);
+        in_flight int, backend int, seen_status text, pid int);
     CREATE TABLE effects (job_id uuid);
     CREATE TABLE deferred (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
 """
@@ -29,15 +29,15 @@ _TABLES = """
 class Place:
     amqp_url: str
     database_url: str
-    retry_ladder: str = "200ms,400ms"
+    retry_schedule: str = "200ms,400ms"
 
     @property
-    def ladder(self) -> Ladder:
-        return Ladder.parse(self.retry_ladder)
+    def schedule(self) -> RetrySchedule:
+        return RetrySchedule.parse(self.retry_schedule)
 
     async def prepare(self) -> None:
         """Declare the topology, and the tables in which scripted handlers record their runs."""
-        await apply(self.amqp_url, self.ladder)
+        await apply(self.amqp_url, self.schedule)
         connection = await asyncpg.connect(self.database_url)
         await connection.execute(_TABLES)
         await connection.close()
@@ -50,10 +50,10 @@ class ProcessorProcess:
         variables = {
             "RINGBACK_AMQP_URL": place.amqp_url,
             "RINGBACK_DATABASE_URL": place.database_url,
-            "RINGBACK_RETRY_LADDER": place.retry_ladder,
+            "RINGBACK_RETRY_SCHEDULE": place.retry_schedule,
             "RINGBACK_HANDLERS": HANDLERS,
-            "RINGBACK_EXPOSITION_HOST": "127.0.0.1",
-            "RINGBACK_PROCESSOR_EXPOSITION_PORT": "0",
+            "RINGBACK_OBSERVABILITY_HOST": "127.0.0.1",
+            "RINGBACK_PROCESSOR_OBSERVABILITY_PORT": "0",
             "RINGBACK_DATABASE_POOL_MIN": "1",
             "RINGBACK_HOUSEKEEPING": "false",
             "PYTHONPATH": f"{ROOT}:{pythonpath}",

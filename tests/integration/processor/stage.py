@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel
 from ringback.contract.envelope import CONTENT_TYPE, Envelope
 from ringback.contract.event import Event, read_event
 from ringback.contract.identity import JobId, new_job_id
-from ringback.contract.ladder import FIRST_ATTEMPT, routing_key
+from ringback.contract.schedule import FIRST_ATTEMPT, routing_key
 from ringback.contract.topology import WEBHOOKS
 from ringback.contract.trace_context import new_trace_context
 from tests.integration.processor.place import Place
@@ -37,7 +37,7 @@ def envelope_of(body: bytes, **changes: Any) -> Envelope:
         "org_id": ORG,
         "endpoint_id": "default",
         "received_at": datetime.now(UTC),
-        "gateway_life": uuid4(),
+        "gateway_instance_id": uuid4(),
         "trace": new_trace_context(),
     }
     return Envelope(**values | changes)

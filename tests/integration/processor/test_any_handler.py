@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
-    RETURNED_QUEUE,
-    SUSPECT_QUEUE,
+    REQUEUED_QUEUE,
+    QUARANTINE_QUEUE,
     WORK_QUEUE,
 )
 from tests.integration.processor.conftest import Starter
@@ -118,5 +118,5 @@ async def test_each_webhook_ends_once_and_its_effects_match(stage: Stage, start:
     for job_id in others:
         assert (await stage.until(job_id, "completed"))["attempts"] == 1
     assert process.exit_code is None
-    assert not process.lines("database.away")
-    await stage.until_empty(WORK_QUEUE, SUSPECT_QUEUE, RETURNED_QUEUE, DEAD_LETTER_QUEUE)
+    assert not process.lines("database.unavailable")
+    await stage.until_empty(WORK_QUEUE, QUARANTINE_QUEUE, REQUEUED_QUEUE, DEAD_LETTER_QUEUE)

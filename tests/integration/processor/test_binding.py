@@ -17,7 +17,7 @@ async def test_it_is_not_ready_without_the_binding_of_its_queue(
     [port] = free_ports(1)
     process = start(
         stage.place,
-        processor_exposition_port=str(port),
+        processor_observability_port=str(port),
         rabbitmq_management_url=broker.management_url,
     )
     await process.ready()

@@ -13,7 +13,7 @@ _PROBE_S = 1.0
 async def test_a_blocked_event_loop_is_found_by_its_liveness(stage: Stage, start: Starter) -> None:
     """It stops answering; after a restart, it finishes the webhook at its first attempt."""
     [port] = free_ports(1)
-    process = start(stage.place, processor_exposition_port=str(port))
+    process = start(stage.place, processor_observability_port=str(port))
     await process.ready()
     async with exposed(port) as asked:
         await eventually(lambda: asked.is_live(within_s=10))

@@ -3,7 +3,7 @@
 import asyncio
 
 from chaos.fault_proxy import FaultProxy
-from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE, WORK_QUEUE
+from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place
@@ -11,7 +11,7 @@ from tests.integration.processor.stage import Stage, opened, scripted
 from tests.support.eventually import eventually
 
 
-async def test_no_more_than_the_prefetch_is_in_hand_with_many_waiting(shared: Stage) -> None:
+async def test_no_more_than_the_prefetch_is_in_flight_with_many_waiting(shared: Stage) -> None:
     """Fifty webhooks wait, five handlers run."""
     jobs = [await shared.send(scripted("plain", sleep_s=0.05)) for _ in range(50)]
 
@@ -19,12 +19,12 @@ async def test_no_more_than_the_prefetch_is_in_hand_with_many_waiting(shared: St
     for job_id in jobs:
         await shared.until(job_id, "completed")
         [run] = await shared.runs(job_id)
-        most = max(most, run["in_hand"])
+        most = max(most, run["in_flight"])
 
     assert most == 5
 
 
-async def test_no_more_than_the_prefetch_is_in_hand_across_a_reconnection(
+async def test_no_more_than_the_prefetch_is_in_flight_across_a_reconnection(
     stage: Stage, start: Starter, proxy: FaultProxy
 ) -> None:
     """Work that was in flight when the connection was lost counts, and does not run twice."""
@@ -43,7 +43,7 @@ async def test_no_more_than_the_prefetch_is_in_hand_across_a_reconnection(
         await stage.until(job_id, "completed")
         runs += await stage.runs(job_id)
     assert len(runs) == 30
-    assert max(run["in_hand"] for run in runs) == 5
+    assert max(run["in_flight"] for run in runs) == 5
 
 
 async def test_a_lost_connection_costs_no_attempt_and_no_second_run(
@@ -85,14 +85,14 @@ async def test_connections_lost_while_dead_letters_are_published_lose_none(
         row = await stage.until(job_id, "dead_letter")
         assert row["attempts"] == 1
         assert len(await stage.runs(job_id)) == 1
-    await stage.until_empty(WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE)
+    await stage.until_empty(WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE)
 
 
 async def test_a_broker_that_restarts_costs_no_webhook(
     own_broker: PrivateBroker, database_url: str, start: Starter
 ) -> None:
     """Work in flight and in every retry queue finishes once when the broker is back."""
-    place = Place(own_broker.amqp_url(), database_url, retry_ladder="1s,2s")
+    place = Place(own_broker.amqp_url(), database_url, retry_schedule="1s,2s")
     await place.prepare()
     # A queue that is younger than about a second can lose its leader for good when killed.
     await asyncio.sleep(1.5)

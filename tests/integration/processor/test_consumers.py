@@ -22,8 +22,8 @@ class Taken:
     def __init__(self, stage: Stage, amqp_url: str) -> None:
         watch = DatabaseWatch(self._answers, hold_s=60)
         self.ids: set[str] = set()
-        self.intake = Intake(amqp_url, stage.place.ladder, 5, watch)
-        self.intake.take(work=self._take, suspect=self._take, dead_letter=self._take)
+        self.intake = Intake(amqp_url, stage.place.schedule, 5, watch)
+        self.intake.take(work=self._take, quarantine=self._take, dead_letter=self._take)
 
     @property
     def work_tag(self) -> str:

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from chaos.fault_proxy import FaultProxy
-from ringback.contract.topology import SUSPECT_QUEUE, WORK_QUEUE
+from ringback.contract.topology import QUARANTINE_QUEUE, WORK_QUEUE
 from ringback.local.database import PrivateDatabase
 from ringback.runtime.migrate import migrate
 from tests.integration.processor.conftest import Starter
@@ -55,7 +55,7 @@ async def test_held_for_too_long_it_is_returned_and_costs_no_attempt(
 ) -> None:
     """After the wait they are back at the broker; the processor continues without help."""
     process = start(
-        Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0.5"
+        Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_wait_s="0.5"
     )
     await stage.until(await stage.send(scripted("plain")), "completed")
     # The row is committed before the processor knows it.
@@ -63,7 +63,7 @@ async def test_held_for_too_long_it_is_returned_and_costs_no_attempt(
     way.refuse()
 
     jobs = [await stage.send(scripted(kind)) for _ in range(8)]
-    await eventually(lambda: bool(process.lines("database.away")))
+    await eventually(lambda: bool(process.lines("database.unavailable")))
     await stage.until_waiting(WORK_QUEUE, 8)
     way.accept()
 
@@ -79,14 +79,14 @@ async def test_a_shutdown_while_the_database_is_away_loses_nothing(
 ) -> None:
     """It stops on request, and the next process finds all webhooks, also those begun."""
     place = Place(stage.place.amqp_url, way.through(stage.place.database_url))
-    process = start(place, database_hold_s=hold_s, drain_timeout_s="1")
+    process = start(place, database_wait_s=hold_s, drain_timeout_s="1")
     await stage.until(await stage.send(scripted("plain")), "completed")
     begun = await stage.send(scripted("plain", sleep_s=1))
     await stage.until_run(begun)
     way.refuse()
     kinds = ["plain", "transaction", "data"] * 3
     jobs = [begun, *[await stage.send(scripted(kind)) for kind in kinds]]
-    await eventually(lambda: bool(process.lines("database.away")), deadline_s=20)
+    await eventually(lambda: bool(process.lines("database.unavailable")), deadline_s=20)
 
     process.terminate()
     assert await process.ended(deadline_s=20) == 0
@@ -101,10 +101,10 @@ async def test_a_shutdown_while_the_database_is_away_loses_nothing(
         assert row["attempts"] == len(await stage.attempts(job_id)) == 1
 
 
-async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: FaultProxy) -> None:
+async def test_many_outages_make_no_quarantine(stage: Stage, start: Starter, way: FaultProxy) -> None:
     """A webhook that was returned again and again because of the database is not quarantined."""
     process = start(
-        Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0"
+        Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_wait_s="0"
     )
     await stage.until(await stage.send(scripted("plain")), "completed")
     way.refuse()
@@ -126,7 +126,7 @@ async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: F
         way.accept()
         # A ping in progress when the link was cut may take its whole 5 s.
         await eventually(
-            lambda n=outages: len(process.lines("database.back")) >= n,  # type: ignore[misc]
+            lambda n=outages: len(process.lines("database.recovered")) >= n,  # type: ignore[misc]
             deadline_s=30,
         )
         # If cut before they are consumed, the link would be back before anything noticed.
@@ -139,8 +139,8 @@ async def test_many_outages_make_no_suspect(stage: Stage, start: Starter, way: F
     for job_id in jobs:
         row = await stage.until(job_id, "completed")
         assert row["attempts"] == 1
-    assert not process.lines("suspect.set_aside")
-    assert await stage.depth(SUSPECT_QUEUE) == 0
+    assert not process.lines("message.quarantined")
+    assert await stage.depth(QUARANTINE_QUEUE) == 0
 
 
 async def test_dead_letters_wait_for_the_database(
@@ -148,12 +148,12 @@ async def test_dead_letters_wait_for_the_database(
 ) -> None:
     """Messages of the dead-letter queue stay there until they can be recorded."""
     process = start(
-        Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0.2"
+        Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_wait_s="0.2"
     )
     await stage.until(await stage.send(scripted("plain")), "completed")
     way.refuse()
     job_id = await stage.send(scripted("plain"), key="elsewhere")
-    await eventually(lambda: bool(process.lines("database.away")))
+    await eventually(lambda: bool(process.lines("database.unavailable")))
 
     way.accept()
 
@@ -168,7 +168,7 @@ async def test_a_database_that_is_away_at_the_start_is_waited_for(
     process = start(Place(stage.place.amqp_url, way.through(stage.place.database_url)))
     job_id = await stage.send(scripted("plain"))
     await process.ready()
-    await eventually(lambda: bool(process.lines("database.away")))
+    await eventually(lambda: bool(process.lines("database.unavailable")))
     assert await stage.depth(WORK_QUEUE) == 1
 
     way.accept()

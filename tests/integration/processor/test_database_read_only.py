@@ -60,7 +60,7 @@ async def test_nothing_is_taken_and_no_attempt_is_used(
     place = Place(amqp_url, own_database.url())
     await place.prepare()
     [port] = free_ports(1)
-    process = start(place, database_hold_s="0.5", processor_exposition_port=str(port))
+    process = start(place, database_wait_s="0.5", processor_observability_port=str(port))
     gate = tmp_path / "gate"
     async with opened(place) as stage:
         jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(5)]

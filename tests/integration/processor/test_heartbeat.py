@@ -40,7 +40,7 @@ async def until_row(stage: Stage, **values: object) -> asyncpg.Record:
     return await eventually(said)
 
 
-async def test_a_row_tells_what_is_in_hand_and_goes_at_the_end(
+async def test_a_row_tells_what_is_in_flight_and_goes_at_the_end(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
     """One row, renewed every second; a processor that stopped leaves no row."""
@@ -49,11 +49,11 @@ async def test_a_row_tells_what_is_in_hand_and_goes_at_the_end(
     gate = tmp_path / "gate"
     jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(5)]
 
-    busy = await until_row(stage, in_hand=3, prefetch=3, is_paused=False)
+    busy = await until_row(stage, in_flight=3, prefetch=3, is_paused=False)
     await set_paused(stage, paused=True)
-    paused = await until_row(stage, in_hand=3, is_paused=True)
+    paused = await until_row(stage, in_flight=3, is_paused=True)
     gate.touch()
-    idle = await until_row(stage, in_hand=0, is_paused=True)
+    idle = await until_row(stage, in_flight=0, is_paused=True)
     await set_paused(stage, paused=False)
     for job_id in jobs:
         await stage.until(job_id, "completed")
@@ -119,4 +119,4 @@ async def test_it_never_keeps_anybody_from_work(stage: Stage, start: Starter) ->
 
     process.terminate()
     assert await process.ended() == 0
-    assert not process.lines("database.away")
+    assert not process.lines("database.unavailable")

@@ -4,8 +4,8 @@ import pytest
 
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
-    RETURNED_QUEUE,
-    SUSPECT_QUEUE,
+    REQUEUED_QUEUE,
+    QUARANTINE_QUEUE,
     WORK_QUEUE,
 )
 from tests.integration.processor.conftest import Starter
@@ -112,9 +112,9 @@ async def test_misuse_is_a_failed_attempt(stage: Stage, start: Starter) -> None:
         row = await stage.until(job_id, "completed")
         assert (row["attempts"], await stage.effects(job_id)) == (1, 1)
     assert process.exit_code is None
-    assert not process.lines("database.away")
-    assert not process.lines("message.returned")
-    await stage.until_empty(WORK_QUEUE, SUSPECT_QUEUE, RETURNED_QUEUE, DEAD_LETTER_QUEUE)
+    assert not process.lines("database.unavailable")
+    assert not process.lines("message.requeued")
+    await stage.until_empty(WORK_QUEUE, QUARANTINE_QUEUE, REQUEUED_QUEUE, DEAD_LETTER_QUEUE)
 
 
 async def test_what_can_be_taken_back_is_no_misuse(stage: Stage, start: Starter) -> None:
@@ -131,7 +131,7 @@ async def test_what_can_be_taken_back_is_no_misuse(stage: Stage, start: Starter)
     assert await stage.database.fetchval("SELECT pg_try_advisory_lock(7)")
 
 
-async def test_a_plain_handler_that_asks_the_process_to_end_has_failed(
+async def test_a_plain_flightler_that_asks_the_process_to_end_has_failed(
     stage: Stage, start: Starter
 ) -> None:
     """`sys.exit()` and similar calls, also in a task group, end only the attempt."""

@@ -88,7 +88,7 @@ async def test_days_made_beside_a_running_processor_are_seen(stage: Stage, start
 
     for job_id in ids:
         assert (await stage.until(job_id, "completed"))["attempts"] == 1
-    assert not process.lines("database.not_set_up")
+    assert not process.lines("database.setup_incomplete")
 
 
 async def test_a_day_that_cannot_be_made_is_waited_for(stage: Stage, start: Starter) -> None:
@@ -96,13 +96,13 @@ async def test_a_day_that_cannot_be_made_is_waited_for(stage: Stage, start: Star
     day = TODAY + timedelta(days=30)
     [port] = free_ports(1)
     process = await _started_without_the_right_to_make_days(
-        stage, start, database_hold_s="0.5", processor_exposition_port=str(port)
+        stage, start, database_wait_s="0.5", processor_observability_port=str(port)
     )
     async with exposed(port) as probe:
         ids = [await stage.send(scripted("plain"), job_id=id_on(day)) for _ in range(8)]
         await eventually(lambda: probe.is_unready_for("database"))
         await stage.until_waiting(WORK_QUEUE, len(ids))
-        [line] = process.lines("database.not_set_up")
+        [line] = process.lines("database.setup_incomplete")
         assert "ensure_webhook_days" in str(line["missing"])
 
         await stage.database.execute("SELECT ensure_webhook_partitions($1, $1)", day)
@@ -123,7 +123,7 @@ async def test_too_many_extra_days_are_named_and_waited_for(stage: Stage, start:
         first,
     )
     [port] = free_ports(1)
-    process = start(stage.place, database_hold_s="0.5", processor_exposition_port=str(port))
+    process = start(stage.place, database_wait_s="0.5", processor_observability_port=str(port))
     await process.ready()
     one_more = first + timedelta(days=100)
     async with exposed(port) as probe:
@@ -134,7 +134,7 @@ async def test_too_many_extra_days_are_named_and_waited_for(stage: Stage, start:
         job_id = await stage.send(scripted("plain"), job_id=id_on(one_more))
         await eventually(lambda: probe.is_unready_for("database"))
         await stage.until_waiting(WORK_QUEUE, 1)
-        assert f"{one_more}" in str(process.lines("database.not_set_up")[0]["missing"])
+        assert f"{one_more}" in str(process.lines("database.setup_incomplete")[0]["missing"])
 
         await stage.database.execute("SELECT ensure_webhook_partitions($1, $1)", one_more)
 
@@ -148,7 +148,7 @@ async def test_a_known_day_that_is_dropped_is_made_again(
 ) -> None:
     """The processor knew the day; it finds out without waiting for the whole hold time."""
     day = TODAY + timedelta(days=5)
-    process = start(stage.place, database_hold_s="60")
+    process = start(stage.place, database_wait_s="60")
     await process.ready()
     await stage.until(await stage.send(scripted(kind), job_id=id_on(day)), "completed")
     await stage.database.execute(

@@ -31,21 +31,21 @@ async def listening(stage: Stage) -> int | None:
     return pid
 
 
-async def test_in_hand_is_finished_and_the_rest_waits_for_the_end_of_the_pause(
+async def test_in_flight_is_finished_and_the_rest_waits_for_the_end_of_the_pause(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
     """Five end well, the sixth waits; it is consumed within a second after the pause ends."""
     process = start(stage.place)
     gate = tmp_path / "gate"
-    in_hand = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(5)]
-    await stage.until_run(in_hand[-1])
+    in_flight = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(5)]
+    await stage.until_run(in_flight[-1])
 
     await set_paused(stage, paused=True)
     await eventually(lambda: process.lines("processing.paused"))
     waiting = await stage.send(HANG)
     gate.touch()
 
-    for job_id in in_hand:
+    for job_id in in_flight:
         await stage.until(job_id, "completed")
     await stage.until_waiting(WORK_QUEUE, 1)
     await set_paused(stage, paused=False)
@@ -76,7 +76,7 @@ async def test_a_pause_outlives_the_processor_and_leaves_it_ready(
     job_id = await stage.send(HANG)
     [port] = free_ports(1)
 
-    start(stage.place, processor_exposition_port=str(port))
+    start(stage.place, processor_observability_port=str(port))
 
     async with exposed(port) as probe:
         await eventually(probe.is_ready)
@@ -127,8 +127,8 @@ async def test_told_to_stop_during_a_pause_it_finishes_what_it_has(
     """The rest is left for later, also when the pause ends during the drain."""
     process = start(stage.place)
     gate = tmp_path / "gate"
-    in_hand = await stage.send(scripted("plain", gate=str(gate)))
-    await stage.until_run(in_hand)
+    in_flight = await stage.send(scripted("plain", gate=str(gate)))
+    await stage.until_run(in_flight)
     await set_paused(stage, paused=True)
     await eventually(lambda: process.lines("processing.paused"))
     left = await stage.send(HANG)
@@ -140,6 +140,6 @@ async def test_told_to_stop_during_a_pause_it_finishes_what_it_has(
     gate.touch()
 
     assert await process.ended() == 0
-    await stage.until(in_hand, "completed", deadline_s=1)
+    await stage.until(in_flight, "completed", deadline_s=1)
     assert await stage.row(left) is None
     await stage.until_waiting(WORK_QUEUE, 1)

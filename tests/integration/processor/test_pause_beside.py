@@ -8,7 +8,7 @@ import pytest
 
 from chaos.fault_proxy import FaultProxy
 from ringback.contract.envelope import Header
-from ringback.contract.topology import SUSPECT_QUEUE, WORK_QUEUE
+from ringback.contract.topology import QUARANTINE_QUEUE, WORK_QUEUE
 from ringback.local.database import PrivateDatabase
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place
@@ -25,7 +25,7 @@ async def way(database: PrivateDatabase) -> AsyncIterator[FaultProxy]:
 
 
 async def accuse(stage: Stage) -> None:
-    """Move the only message of the work queue to the suspects."""
+    """Move the only message of the work queue to the quarantine."""
     queue = await stage.channel.get_queue(WORK_QUEUE, ensure=False)
     taken = await queue.get()
     copy = aio_pika.Message(
@@ -34,11 +34,11 @@ async def accuse(stage: Stage) -> None:
         message_id=taken.message_id,
         type=taken.type,
     )
-    await stage.channel.default_exchange.publish(copy, SUSPECT_QUEUE)
+    await stage.channel.default_exchange.publish(copy, QUARANTINE_QUEUE)
     await taken.ack()
 
 
-async def test_a_suspect_that_runs_alone_is_finished_and_the_next_one_waits(
+async def test_a_quarantine_that_runs_alone_is_finished_and_the_next_one_waits(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
     """Its end does not resume what the pause stops; the end of the pause resumes both queues."""
@@ -51,7 +51,7 @@ async def test_a_suspect_that_runs_alone_is_finished_and_the_next_one_waits(
 
     await set_paused(stage, paused=True)
     await eventually(lambda: process.lines("processing.paused"))
-    suspect = await stage.send(HANG)
+    quarantine = await stage.send(HANG)
     await stage.until_waiting(WORK_QUEUE, 1)
     await accuse(stage)
     other = await stage.send(HANG)
@@ -59,16 +59,16 @@ async def test_a_suspect_that_runs_alone_is_finished_and_the_next_one_waits(
 
     await stage.until(alone, "completed")
     await stage.until_waiting(WORK_QUEUE, 1)
-    await stage.until_waiting(SUSPECT_QUEUE, 1)
+    await stage.until_waiting(QUARANTINE_QUEUE, 1)
     await set_paused(stage, paused=False)
-    await stage.until(suspect, "completed")
+    await stage.until(quarantine, "completed")
     await stage.until(other, "completed")
 
 
 async def test_the_end_of_a_pause_does_not_disturb_who_runs_alone(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
-    """Nothing is consumed beside a suspect, also if a pause began and ended meanwhile."""
+    """Nothing is consumed beside a quarantined message, also if a pause began and ended meanwhile."""
     gate = tmp_path / "gate"
     alone = await stage.send(scripted("plain", gate=str(gate)))
     await stage.until_waiting(WORK_QUEUE, 1)
@@ -86,7 +86,7 @@ async def test_the_end_of_a_pause_does_not_disturb_who_runs_alone(
     gate.touch()
     await stage.until(other, "completed")
     [run] = await stage.runs(other)
-    assert run["in_hand"] == 1
+    assert run["in_flight"] == 1
 
 
 @pytest.mark.parametrize("paused", [True, False])
@@ -95,7 +95,7 @@ async def test_while_the_database_is_away_the_last_answer_holds(
 ) -> None:
     """Changes made meanwhile are known when it is back; until then nothing is consumed."""
     process = start(
-        Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_hold_s="0"
+        Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_wait_s="0"
     )
     await stage.until(await stage.send(HANG), "completed")
     if not paused:
@@ -107,7 +107,7 @@ async def test_while_the_database_is_away_the_last_answer_holds(
     await set_paused(stage, paused=paused)
     job_id = await stage.send(HANG)
     if paused:
-        await eventually(lambda: process.lines("database.away"))
+        await eventually(lambda: process.lines("database.unavailable"))
     await stage.until_waiting(WORK_QUEUE, 1)
     way.accept()
 

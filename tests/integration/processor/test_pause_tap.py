@@ -12,7 +12,7 @@ from tests.integration.processor.place import Place
 from tests.integration.processor.stage import Stage
 from tests.support.eventually import eventually
 
-REASONS = ("database", "paused", "suspect", "draining")
+REASONS = ("database", "paused", "quarantine", "draining")
 
 
 async def untouched(_: AbstractIncomingMessage) -> None:
@@ -50,7 +50,7 @@ async def test_one_reason_is_one_however_often_it_is_given(place: Place) -> None
 
         await under_test.shut("paused")
         await under_test.shut("paused")
-        await under_test.open("suspect")
+        await under_test.open("quarantine")
         is_shut = not under_test.is_running
         await under_test.open("paused")
 

@@ -13,7 +13,7 @@ from tests.support.eventually import eventually
 
 _INSERT = """
     INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
-        max_attempts, created_at, gateway_life)
+        max_attempts, created_at, gateway_instance_id)
     VALUES ($1, $2, 'from-gateway', $3, $4, 'pending', 4, now(), gen_random_uuid())
     ON CONFLICT DO NOTHING
 """
@@ -33,9 +33,9 @@ async def test_the_row_of_the_gateway_is_carried_on(shared: Stage, kind: str, en
 
     row = await shared.until(job_id, end)
     assert row["endpoint_id"] == "from-gateway"
-    assert (row["created_at"], row["gateway_life"]) == (
+    assert (row["created_at"], row["gateway_instance_id"]) == (
         pending["created_at"],
-        pending["gateway_life"],
+        pending["gateway_instance_id"],
     )
     assert (row["attempts"], row["max_attempts"]) == (1, 3)
 

@@ -12,14 +12,14 @@ from chaos.fault_proxy import FaultProxy
 from ringback.contract.envelope import Header
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
-    RETURNED_QUEUE,
-    SUSPECT_DELIVERY_LIMIT,
-    SUSPECT_QUEUE,
+    REQUEUED_QUEUE,
+    QUARANTINE_DELIVERY_LIMIT,
+    QUARANTINE_QUEUE,
     WORK_DELIVERY_LIMIT,
     WORK_QUEUE,
 )
 from ringback.local.database import PrivateDatabase
-from services.processor.policy import MAX_DELIVERIES, MAX_RETURNS
+from services.processor.policy import MAX_DELIVERIES, MAX_REQUEUES
 from tests.architecture.source import modules
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place
@@ -37,7 +37,7 @@ async def _close(channel: AbstractChannel, _: AbstractIncomingMessage) -> None:
     await channel.close()
 
 
-LIMITS = {WORK_QUEUE: WORK_DELIVERY_LIMIT, SUSPECT_QUEUE: SUSPECT_DELIVERY_LIMIT}
+LIMITS = {WORK_QUEUE: WORK_DELIVERY_LIMIT, QUARANTINE_QUEUE: QUARANTINE_DELIVERY_LIMIT}
 #: The default of RabbitMQ 4 for a queue without a limit.
 DEFAULT_LIMIT = 20
 
@@ -51,10 +51,10 @@ PATHS = {
     (WORK_QUEUE, "a processor dies"): MAX_DELIVERIES,
     (WORK_QUEUE, "give_up_turn: a bug, or a session that ended under a handler"): 0,
     (WORK_QUEUE, "give_back_after_a_bug: the copy could not be published"): MAX_DELIVERIES,
-    (SUSPECT_QUEUE, "set_aside: the database is away, a processor stops"): 0,
-    (SUSPECT_QUEUE, "a connection is lost, a consumer is cancelled, a processor dies"): 1,
-    (SUSPECT_QUEUE, "give_up_turn: a bug, or a session that ended under a handler"): 0,
-    (SUSPECT_QUEUE, "give_back_after_a_bug: the copy could not be published"): 1,
+    (QUARANTINE_QUEUE, "set_aside: the database is away, a processor stops"): 0,
+    (QUARANTINE_QUEUE, "a connection is lost, a consumer is cancelled, a processor dies"): 1,
+    (QUARANTINE_QUEUE, "give_up_turn: a bug, or a session that ended under a handler"): 0,
+    (QUARANTINE_QUEUE, "give_back_after_a_bug: the copy could not be published"): 1,
     (DEAD_LETTER_QUEUE, "give_back: the database is away"): MAX_DELIVERIES,
     (DEAD_LETTER_QUEUE, "a connection is lost, a processor stops or dies"): MAX_DELIVERIES,
     (DEAD_LETTER_QUEUE, "renewed: a bug"): 0,
@@ -130,18 +130,18 @@ async def test_a_worn_webhook_is_replaced_by_a_copy(
     async with FaultProxy(database.port) as way:
         way.refuse()
         process = start(Place(stage.place.amqp_url, way.through(stage.place.database_url)))
-        await eventually(lambda: process.lines("database.away"), deadline_s=30)
+        await eventually(lambda: process.lines("database.unavailable"), deadline_s=30)
         way.accept()
 
         row = await stage.until(job_id, "completed", deadline_s=30)
 
     assert counted >= MAX_DELIVERIES
     assert row["attempts"] == len(await stage.runs(job_id)) == 2
-    assert not process.lines("suspect.set_aside")
-    await stage.until_empty(WORK_QUEUE, SUSPECT_QUEUE, DEAD_LETTER_QUEUE)
+    assert not process.lines("message.quarantined")
+    await stage.until_empty(WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE)
 
 
-async def test_a_suspect_carries_its_count_in_a_copy(stage: Stage, start: Starter) -> None:
+async def test_a_quarantine_carries_its_count_in_a_copy(stage: Stage, start: Starter) -> None:
     """The limit of its queue is three; two returns and then an exclusive run complete it."""
     job_id = await stage.send(scripted("plain"))
     await returned(stage, WORK_QUEUE, 3)
@@ -152,9 +152,9 @@ async def test_a_suspect_carries_its_count_in_a_copy(stage: Stage, start: Starte
         message_id=message.message_id,
         type=message.type,
     )
-    await stage.channel.default_exchange.publish(copy, SUSPECT_QUEUE)
+    await stage.channel.default_exchange.publish(copy, QUARANTINE_QUEUE)
     await message.ack()
-    await returned(stage, SUSPECT_QUEUE, 1)
+    await returned(stage, QUARANTINE_QUEUE, 1)
 
     process = start(stage.place)
 
@@ -167,7 +167,7 @@ async def test_a_dead_letter_that_cannot_be_recorded_is_kept(stage: Stage, start
     """RabbitMQ 4 drops a message after 20 returns. Ours is copied before, and others continue."""
     await stage.database.execute(
         """
-        CREATE FUNCTION curse() RETURNS trigger LANGUAGE plpgsql AS $$
+        CREATE FUNCTION curse() REQUEUES trigger LANGUAGE plpgsql AS $$
         BEGIN
             IF NEW.event_type = 'test.cursed' AND NEW.status = 'dead_letter' THEN
                 RAISE EXCEPTION 'cursed' USING ERRCODE = '22023';
@@ -180,13 +180,13 @@ async def test_a_dead_letter_that_cannot_be_recorded_is_kept(stage: Stage, start
     cursed = await stage.send({"message": {"type": "test.cursed"}}, key="elsewhere")
     counted = await returned(stage, DEAD_LETTER_QUEUE, MAX_DELIVERIES)
     process = start(stage.place)
-    await eventually(lambda: len(process.lines("message.returned")) >= 2, deadline_s=60)
+    await eventually(lambda: len(process.lines("message.requeued")) >= 2, deadline_s=60)
 
     other = await stage.send({"message": {"type": "test.other"}}, key="elsewhere")
 
     await stage.until(other, "dead_letter")
     assert counted >= MAX_DELIVERIES
-    counts = [line["returns"] for line in process.lines("message.returned")]
+    counts = [line["returns"] for line in process.lines("message.requeued")]
     assert counts == list(range(1, len(counts) + 1))
     await stage.database.execute("DROP TRIGGER curse ON webhook_delivery_log")
     await stage.until(cursed, "dead_letter", deadline_s=60)
@@ -199,7 +199,7 @@ async def test_what_is_returned_again_and_again_is_a_dead_letter_with_its_reason
     """A handler whose session ends each time uses no attempt; ten returns later it runs alone."""
     body = b'{"message": {"type": "test.transaction", "script": {"steps": ["end the session"]}}}'
     envelope = envelope_of(body)
-    headers = {**envelope.headers(), Header.RETURNS.value: MAX_RETURNS}
+    headers = {**envelope.headers(), Header.REQUEUES.value: MAX_REQUEUES}
     await stage.publish(
         body, headers=headers, message_id=str(envelope.job_id), type=envelope.event_type
     )
@@ -212,11 +212,11 @@ async def test_what_is_returned_again_and_again_is_a_dead_letter_with_its_reason
     assert row["error_message"]
     assert not await stage.attempts(envelope.job_id)
     assert len(await stage.runs(envelope.job_id)) == 2
-    assert [line["returns"] for line in process.lines("message.returned")] == [11, 12]
-    assert not process.lines("database.away")
+    assert [line["returns"] for line in process.lines("message.requeued")] == [11, 12]
+    assert not process.lines("database.unavailable")
     for job_id in others:
         assert (await stage.until(job_id, "completed"))["attempts"] == 1
-    await stage.until_empty(WORK_QUEUE, SUSPECT_QUEUE, RETURNED_QUEUE, DEAD_LETTER_QUEUE)
+    await stage.until_empty(WORK_QUEUE, QUARANTINE_QUEUE, REQUEUED_QUEUE, DEAD_LETTER_QUEUE)
 
 
 @pytest.mark.parametrize("count", [1, 6])

@@ -30,9 +30,9 @@ def start_as_role(start: Starter, stage: Stage, port: int) -> ProcessorProcess:
     url = f"{stage.place.database_url}?role=ringback_processor"
     return start(
         Place(stage.place.amqp_url, url),
-        processor_exposition_port=str(port),
+        processor_observability_port=str(port),
         housekeeping="true",
-        database_hold_s="1",
+        database_wait_s="1",
     )
 
 
@@ -53,7 +53,7 @@ async def test_its_role_is_enough_for_all_that_it_does(
 
     assert await process.ended() == 0
     assert not await rows(stage)
-    refused = ("database.not_set_up", "heartbeat.failed", "housekeeping.failed", "pause.unknown")
+    refused = ("database.setup_incomplete", "heartbeat.failed", "housekeeping.failed", "pause.unknown")
     assert not [line for event in refused for line in process.lines(event)]
 
 
@@ -79,7 +79,7 @@ async def test_a_right_that_is_taken_away_is_named_and_costs_no_attempt(
 
     await eventually(lambda: probe.is_unready_for("database"))
     await stage.until_waiting(WORK_QUEUE, 1)
-    [line] = process.lines("database.not_set_up")
+    [line] = process.lines("database.setup_incomplete")
     assert named in str(line["missing"])
     assert not await stage.attempts(job_id)
     await stage.database.execute(f"GRANT {right} TO ringback_processor")
@@ -117,8 +117,8 @@ async def test_a_database_that_was_not_migrated_is_named(
     process = start_as_role(start, stage, number)
 
     await eventually(lambda: probe.is_unready_for("database"))
-    await eventually(lambda: process.lines("database.not_set_up"))
-    assert "begin_webhook_attempts" in str(process.lines("database.not_set_up")[0]["missing"])
-    assert "ringback migrate" in str(process.lines("database.not_set_up")[0]["remedy"])
+    await eventually(lambda: process.lines("database.setup_incomplete"))
+    assert "begin_webhook_attempts" in str(process.lines("database.setup_incomplete")[0]["missing"])
+    assert "ringback migrate" in str(process.lines("database.setup_incomplete")[0]["remedy"])
     await stage.database.execute("ALTER FUNCTION not_yet RENAME TO begin_webhook_attempts")
     await eventually(probe.is_ready)

@@ -25,11 +25,11 @@ async def test_a_broker_without_topology_is_refused(
     assert "Traceback" not in process.output()
 
 
-async def test_another_ladder_than_that_of_the_broker_is_refused(
+async def test_another_schedule_than_that_of_the_broker_is_refused(
     stage: Stage, start: Starter
 ) -> None:
     """A missing retry queue would send failures to the dead letters."""
-    process = start(stage.place, retry_ladder="200ms,3s")
+    process = start(stage.place, retry_schedule="200ms,3s")
 
     assert await process.ended() == 1
 
@@ -83,12 +83,12 @@ async def test_a_module_of_strange_objects_is_searched_all_the_same(
 
 async def test_settings_that_cannot_be_used_are_named_together(start: Starter) -> None:
     """All mistakes at once, with exit status 2 and without the secrets."""
-    process = start(NOWHERE, prefetch="0", retry_ladder="soon", amqp_url="http://me:secret@x")
+    process = start(NOWHERE, prefetch="0", retry_schedule="soon", amqp_url="http://me:secret@x")
 
     assert await process.ended() == 2
 
     said = process.output()
-    for variable in ("RINGBACK_PREFETCH", "RINGBACK_RETRY_LADDER", "RINGBACK_AMQP_URL"):
+    for variable in ("RINGBACK_PREFETCH", "RINGBACK_RETRY_SCHEDULE", "RINGBACK_AMQP_URL"):
         assert variable in said
     assert "secret" not in said
     assert "Traceback" not in said
@@ -102,7 +102,7 @@ async def test_a_broker_that_is_away_at_the_start_is_waited_for(
 
     await process.ready()
 
-    assert process.lines("broker.away")
+    assert process.lines("broker.unavailable")
     assert "secret" not in process.output()
     process.terminate()
     assert await process.ended() == 0

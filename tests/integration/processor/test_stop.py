@@ -5,7 +5,7 @@ from tests.integration.processor.conftest import Starter
 from tests.integration.processor.stage import Stage, scripted
 
 
-async def test_what_is_in_hand_is_finished_and_the_rest_is_left(
+async def test_what_is_in_flight_is_finished_and_the_rest_is_left(
     stage: Stage, start: Starter
 ) -> None:
     """Five are in flight and end well; ten wait untouched; the exit status is 0."""
@@ -16,8 +16,8 @@ async def test_what_is_in_hand_is_finished_and_the_rest_is_left(
     process.terminate()
 
     assert await process.ended() == 0
-    in_hand, left = jobs[:5], jobs[5:]
-    for job_id in in_hand:
+    in_flight, left = jobs[:5], jobs[5:]
+    for job_id in in_flight:
         await stage.until(job_id, "completed", deadline_s=1)
     assert not [job_id for job_id in left if await stage.runs(job_id)]
     await stage.until_waiting(WORK_QUEUE, 10)

@@ -12,16 +12,16 @@ from tests.integration.processor.stage import Stage, envelope_of, scripted
 from tests.support.eventually import eventually
 from tests.support.trace_file import TracedSpan, outline, spans_of
 
-SUSPECT = """\
+QUARANTINE = """\
 process webhooks:attempt.1:webhooks.work
-  move webhooks.suspect
+  move webhooks.quarantine
   ack webhooks:attempt.1:webhooks.work
-process webhooks.suspect
+process webhooks.quarantine
   begin_attempts
   handle tests.integration.processor.handlers_scripted.plain
   handle services.processor.voice_calls.effects_of
   finish_attempts
-  ack webhooks.suspect"""
+  ack webhooks.quarantine"""
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ async def test_a_handler_that_is_cut_at_the_timeout_says_so(
     assert handled.ended_ns - handled.began_ns < 1_000_000_000
 
 
-async def test_a_suspect_moves_aside_in_its_trace(
+async def test_a_quarantine_moves_aside_in_its_trace(
     stage: Stage, start: Starter, trace_file: Path
 ) -> None:
     """The spans of the killed processes are lost; the quarantine has a span."""
@@ -153,9 +153,9 @@ async def test_a_suspect_moves_aside_in_its_trace(
 
     def told() -> list[str] | None:
         lines = outline(spans_of(trace_file, job_id))
-        return lines if len(lines) >= len(SUSPECT.splitlines()) else None
+        return lines if len(lines) >= len(QUARANTINE.splitlines()) else None
 
-    assert await eventually(told) == SUSPECT.splitlines()
+    assert await eventually(told) == QUARANTINE.splitlines()
 
 
 async def test_what_is_no_webhook_is_traced_to_its_burial(

@@ -75,7 +75,7 @@ async def test_a_handler_that_is_cut_rolls_back_and_disturbs_nobody(
         [attempt, *_] = await stage.attempts(job_id)
         assert (attempt["outcome"], attempt["error_class"]) == ("failed", "timeout")
         assert await stage.effects(job_id) == 0
-    assert not process.lines("database.away")
+    assert not process.lines("database.unavailable")
 
 
 async def test_a_connection_that_is_killed_costs_no_attempt(stage: Stage, start: Starter) -> None:
@@ -104,7 +104,7 @@ async def test_a_connection_that_goes_mute_costs_no_attempt(
         job_id = await stage.send(scripted("transaction", sql=sql))
         [run, *_] = await stage.until_run(job_id)
         way.strand()
-        await eventually(lambda: bool(process.lines("message.returned")), deadline_s=30)
+        await eventually(lambda: bool(process.lines("message.requeued")), deadline_s=30)
         # The server would notice without help, but later.
         await stage.database.execute("SELECT pg_terminate_backend($1)", run["backend"])
 

@@ -137,7 +137,7 @@ async def test_an_attempt_that_cannot_be_is_no_obstacle(shared: Stage, attempt: 
     assert row["attempts"] == 1
 
 
-async def test_an_attempt_beyond_the_ladder_runs_once_and_is_the_last(shared: Stage) -> None:
+async def test_an_attempt_beyond_the_schedule_runs_once_and_is_the_last(shared: Stage) -> None:
     """After the retry schedule was shortened, webhooks beyond it get this attempt and no other."""
     fails = await shared.send(scripted("plain", fail_times=99), key="attempt.9")
     succeeds = await shared.send(scripted("plain"), key="attempt.9")

@@ -4,8 +4,8 @@ import aio_pika
 import aiohttp
 from aio_pika.abc import AbstractIncomingMessage
 
-from ringback.contract.ladder import Ladder
-from ringback.contract.topology import DEAD_LETTER_QUEUE, SUSPECT_QUEUE
+from ringback.contract.schedule import RetrySchedule
+from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE
 from ringback.local.broker import PrivateBroker
 from ringback.runtime import topology
 from tests.support.eventually import eventually
@@ -28,13 +28,13 @@ async def test_the_broker_counts_what_its_limit_stopped(
     broker: PrivateBroker, amqp_url: str
 ) -> None:
     """An alert asks for this counter: it begins at 0, and one message makes it one more."""
-    await topology.apply(amqp_url, Ladder.parse("1s"))
+    await topology.apply(amqp_url, RetrySchedule.parse("1s"))
     before = await stopped_by_the_limit(broker)
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
-        await channel.default_exchange.publish(aio_pika.Message(b"{}"), routing_key=SUSPECT_QUEUE)
-        suspects = await channel.get_queue(SUSPECT_QUEUE)
-        await suspects.consume(give_back)
+        await channel.default_exchange.publish(aio_pika.Message(b"{}"), routing_key=QUARANTINE_QUEUE)
+        quarantined = await channel.get_queue(QUARANTINE_QUEUE)
+        await quarantined.consume(give_back)
         dead = await channel.get_queue(DEAD_LETTER_QUEUE)
         letter = await eventually(lambda: dead.get(fail=False))
         await letter.ack()

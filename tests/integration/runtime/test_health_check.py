@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ringback.local.ports import free_ports
-from ringback.runtime.exposition import Exposition, Ping
+from ringback.runtime.observability import ObservabilityServer, Ping
 from ringback.runtime.health_check import (
     DEFAULT_PORTS,
     EXIT_BAD_INPUT,
@@ -40,23 +40,23 @@ async def checked(port: int, *arguments: str) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=ROOT,
-        env={"RINGBACK_PROCESSOR_EXPOSITION_PORT": str(port)},
+        env={"RINGBACK_PROCESSOR_OBSERVABILITY_PORT": str(port)},
     )
     said, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, said.decode()
 
 
-def exposed(port: int, readiness: Mapping[str, Ping]) -> Exposition:
+def exposed(port: int, readiness: Mapping[str, Ping]) -> ObservabilityServer:
     registry = CollectorRegistry()
-    return Exposition(host="127.0.0.1", port=port, registry=registry, readiness=readiness)
+    return ObservabilityServer(host="127.0.0.1", port=port, registry=registry, readiness=readiness)
 
 
 async def test_a_service_without_its_broker_lives_and_is_not_ready() -> None:
     """To start it again would not bring the broker back, so its health is not its readiness."""
     (port,) = free_ports(1)
-    async with exposed(port, {"broker": ill}) as exposition:
-        exposition.started()
+    async with exposed(port, {"broker": ill}) as observability:
+        observability.started()
 
         assert (await checked(port, "processor"))[0] == EXIT_HEALTHY
         status, said = await checked(port, "processor", "--ready")
@@ -68,8 +68,8 @@ async def test_a_service_without_its_broker_lives_and_is_not_ready() -> None:
 async def test_a_service_that_has_all_is_ready() -> None:
     """What waits for it may begin."""
     (port,) = free_ports(1)
-    async with exposed(port, {"broker": well}) as exposition:
-        exposition.started()
+    async with exposed(port, {"broker": well}) as observability:
+        observability.started()
 
         assert (await checked(port, "processor", "--ready"))[0] == EXIT_HEALTHY
 
@@ -108,7 +108,7 @@ async def test_what_it_does_not_know_it_says(arguments: tuple[str, ...]) -> None
 )
 def test_it_asks_where_the_service_listens(listens_on: str, asked: str) -> None:
     """An address for all interfaces is none that one can ask."""
-    environ = {"RINGBACK_EXPOSITION_HOST": listens_on, "RINGBACK_GATEWAY_EXPOSITION_PORT": "7"}
+    environ = {"RINGBACK_OBSERVABILITY_HOST": listens_on, "RINGBACK_GATEWAY_OBSERVABILITY_PORT": "7"}
 
     assert question(["gateway"], environ) == Question(asked, 7, "/livez")
 
@@ -116,7 +116,7 @@ def test_it_asks_where_the_service_listens(listens_on: str, asked: str) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_its_ports_are_those_of_the_settings(service: str) -> None:
     """They are written twice because the check must be quick."""
-    field = SERVICES[service].model_fields[f"{service}_exposition_port"]
+    field = SERVICES[service].model_fields[f"{service}_observability_port"]
 
     assert DEFAULT_PORTS[service] == field.default
     assert set(DEFAULT_PORTS) == set(SERVICES)

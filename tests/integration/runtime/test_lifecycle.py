@@ -99,7 +99,7 @@ def test_told_twice_it_ends_at_once(programs: list[Program], number: signal.Sign
 def test_bad_settings_are_sentences(programs: list[Program]) -> None:
     """One line for each variable, no stack, and an exit status that says: do not try again."""
     program = start(
-        programs, "load(BrokerSettings)", {"RINGBACK_RETRY_LADDER": "soon", "RINGBACK_AMQP_URL": ""}
+        programs, "load(BrokerSettings)", {"RINGBACK_RETRY_SCHEDULE": "soon", "RINGBACK_AMQP_URL": ""}
     )
 
     assert program.ended() == (
@@ -107,7 +107,7 @@ def test_bad_settings_are_sentences(programs: list[Program]) -> None:
         "",
         (
             "These settings cannot be used:\n"
-            "RINGBACK_RETRY_LADDER: 'soon' is not a delay such as 500ms, 2s, 5m or 1h\n"
+            "RINGBACK_RETRY_SCHEDULE: 'soon' is not a delay such as 500ms, 2s, 5m or 1h\n"
             "RINGBACK_AMQP_URL: is required and not set\n"
         ),
     )

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from ringback.local.ports import free_ports
 from ringback.runtime import listening
-from ringback.runtime.exposition import Exposition
+from ringback.runtime.observability import ObservabilityServer
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.listening import listen
 
@@ -79,7 +79,7 @@ def test_a_host_that_does_not_exist_is_one_sentence() -> None:
 @asynccontextmanager
 async def exposed(host: str, port: int) -> AsyncGenerator[None]:
     registry = CollectorRegistry()
-    async with Exposition(host=host, port=port, registry=registry, readiness={}):
+    async with ObservabilityServer(host=host, port=port, registry=registry, readiness={}):
         yield
 
 
@@ -92,8 +92,8 @@ async def test_the_health_check_finds_it(host: str) -> None:
             *(sys.executable, "-m", "ringback.runtime.health_check", "gateway"),
             stdout=asyncio.subprocess.PIPE,
             env={
-                "RINGBACK_GATEWAY_EXPOSITION_PORT": str(port),
-                "RINGBACK_EXPOSITION_HOST": host,
+                "RINGBACK_GATEWAY_OBSERVABILITY_PORT": str(port),
+                "RINGBACK_OBSERVABILITY_HOST": host,
             },
         )
         await process.communicate()

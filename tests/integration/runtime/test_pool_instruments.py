@@ -4,13 +4,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ringback.local.ports import free_ports
-from ringback.runtime.postgres import DATABASE_AWAY, open_pool
+from ringback.runtime.postgres import DATABASE_UNAVAILABLE, open_pool
 from tests.integration.runtime.test_postgres import settings_for
 from tests.support.eventually import eventually
 
 
 def connections(registry: CollectorRegistry, state: str) -> float | None:
-    return registry.get_sample_value("database_pool_connections", {"state": state})
+    return registry.get_sample_value("ringback_database_pool_connections", {"state": state})
 
 
 async def test_connections_are_idle_or_used(database_url: str) -> None:
@@ -24,7 +24,7 @@ async def test_connections_are_idle_or_used(database_url: str) -> None:
             lent = connections(registry, "idle"), connections(registry, "used")
 
     assert lent == (1, 1)
-    assert registry.get_sample_value("database_pool_max_connections") == 4
+    assert registry.get_sample_value("ringback_database_pool_max_connections") == 4
 
 
 async def test_every_wait_is_measured(database_url: str) -> None:
@@ -49,7 +49,7 @@ async def test_a_wait_in_vain_is_measured_too() -> None:
     settings = settings_for(f"postgresql://nobody@127.0.0.1:{port}/none", least=0)
 
     async with open_pool(settings, "test", registry) as pool:
-        with pytest.raises(DATABASE_AWAY):
+        with pytest.raises(DATABASE_UNAVAILABLE):
             await pool.fetchval("SELECT true")
 
     assert registry.get_sample_value("database_pool_wait_seconds_count") == 1

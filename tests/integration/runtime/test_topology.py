@@ -1,4 +1,4 @@
-"""Tests for ringback.runtime.topology, and for the ladder on a real broker."""
+"""Tests for ringback.runtime.topology, and for the retry schedule on a real broker."""
 
 import asyncio
 import time
@@ -10,12 +10,12 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from ringback.contract.envelope import without_broker_headers
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
     FAILED,
-    SUSPECT_DELIVERY_LIMIT,
-    SUSPECT_QUEUE,
+    QUARANTINE_DELIVERY_LIMIT,
+    QUARANTINE_QUEUE,
     WEBHOOKS,
     WORK_QUEUE,
 )
@@ -24,7 +24,7 @@ from ringback.runtime import topology
 from ringback.runtime.topology import TopologyError, apply, check, missing
 from tests.support.eventually import eventually
 
-SHORT = Ladder.parse("300ms,600ms")
+SHORT = RetrySchedule.parse("300ms,600ms")
 
 
 @pytest.fixture
@@ -95,17 +95,17 @@ async def test_applying_at_once_does_no_harm(amqp_url: str) -> None:
 async def test_a_missing_queue_is_named(amqp_url: str, channel: AbstractChannel) -> None:
     """Whoever starts a service without its topology reads what is absent, and only that."""
     await apply(amqp_url, SHORT)
-    await channel.queue_delete(SUSPECT_QUEUE)
+    await channel.queue_delete(QUARANTINE_QUEUE)
 
-    assert await check(amqp_url, SHORT) == [f"The queue {SUSPECT_QUEUE} does not exist."]
+    assert await check(amqp_url, SHORT) == [f"The queue {QUARANTINE_QUEUE} does not exist."]
 
 
-async def test_another_ladder_is_a_missing_rung(amqp_url: str) -> None:
-    """A service with another ladder than the broker's does not start."""
+async def test_another_schedule_is_a_missing_retry_queue(amqp_url: str) -> None:
+    """A service with another retry schedule than the broker's does not start."""
     await apply(amqp_url, SHORT)
     connection = await aio_pika.connect(amqp_url)
 
-    absent = await missing(connection, Ladder.parse("300ms,5s"))
+    absent = await missing(connection, RetrySchedule.parse("300ms,5s"))
 
     assert absent == ["The queue webhooks.retry.2.5s does not exist."]
     assert not connection.is_closed
@@ -139,8 +139,8 @@ async def test_a_broker_that_is_away_is_a_sentence(monkeypatch: pytest.MonkeyPat
         await check(url, SHORT)
 
 
-async def test_a_failing_webhook_climbs_the_ladder(amqp_url: str, channel: AbstractChannel) -> None:
-    """Rejected, it waits on its rung and comes back as the next attempt, then goes to the dead
+async def test_a_failing_webhook_climbs_the_schedule(amqp_url: str, channel: AbstractChannel) -> None:
+    """Rejected, it waits on its retry queue and comes back as the next attempt, then goes to the dead
     letters: body, properties and our headers are those that were published.
     """
     await apply(amqp_url, SHORT)
@@ -183,11 +183,11 @@ async def test_no_webhook_is_lost_or_copied_on_its_way_up(
     assert await in_queue(channel, WORK_QUEUE) == 0
 
 
-async def test_without_rungs_a_failure_is_a_dead_letter(
+async def test_without_retry_queues_a_failure_is_a_dead_letter(
     amqp_url: str, channel: AbstractChannel
 ) -> None:
-    """The empty ladder is one attempt."""
-    await apply(amqp_url, Ladder.parse(""))
+    """The empty retry schedule is one attempt."""
+    await apply(amqp_url, RetrySchedule.parse(""))
     failing = Failing()
     await (await channel.get_queue(WORK_QUEUE)).consume(failing)
 
@@ -210,23 +210,23 @@ async def test_what_has_no_place_goes_to_the_dead_letters(
     await eventually(lambda: in_queue(channel, DEAD_LETTER_QUEUE))
 
 
-async def test_a_suspect_is_given_up_after_some_crashes(
+async def test_a_quarantine_is_given_up_after_some_crashes(
     amqp_url: str, channel: AbstractChannel
 ) -> None:
     """A message whose consumer dies each time does not go round for ever."""
     await apply(amqp_url, SHORT)
-    await channel.default_exchange.publish(webhook(), SUSPECT_QUEUE)
+    await channel.default_exchange.publish(webhook(), QUARANTINE_QUEUE)
 
     crashes = 0
     while await crash(amqp_url):
         crashes += 1
 
-    assert crashes == SUSPECT_DELIVERY_LIMIT + 1
+    assert crashes == QUARANTINE_DELIVERY_LIMIT + 1
     assert await in_queue(channel, DEAD_LETTER_QUEUE) == 1
 
 
 async def crash(amqp_url: str) -> bool:
-    """Take the suspect and die; False when it is among the dead letters instead."""
+    """Take the quarantined message and die; False when it is among the dead letters instead."""
     connection = await aio_pika.connect(amqp_url)
     channel = await connection.channel()
     taken = asyncio.Event()
@@ -238,7 +238,7 @@ async def crash(amqp_url: str) -> bool:
     async def taken_or_dead() -> bool:
         return taken.is_set() or await in_queue(channel, DEAD_LETTER_QUEUE) == 1
 
-    await (await channel.get_queue(SUSPECT_QUEUE, ensure=False)).consume(take)
+    await (await channel.get_queue(QUARANTINE_QUEUE, ensure=False)).consume(take)
     await eventually(taken_or_dead)
     await connection.close()
     return taken.is_set()

@@ -117,7 +117,7 @@ async def test_a_collector_that_goes_and_comes_back_is_two_lines(
     away, again = lines
     assert away["event"] == "spans.not_exported"
     assert "UNAVAILABLE" in away["reason"]
-    assert (again["event"], again["count"]) == ("spans.exported_again", 3)
+    assert (again["event"], again["count"]) == ("spans.export_recovered", 3)
 
 
 async def test_a_collector_that_is_not_there_costs_its_spans_alone(

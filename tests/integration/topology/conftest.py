@@ -2,10 +2,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.runtime import topology
-from tests.integration.topology.ladders import NEW, Ladders, opened
+from tests.integration.topology.schedules import NEW, RetrySchedules, opened
 from tests.support.loop_thread import LoopThread
 
 AGED = "aged"
@@ -15,7 +15,7 @@ TICK = "application:set_env(rabbit, quorum_tick_interval, {})."
 
 
 @pytest.fixture
-async def ladders(amqp_url: str, broker: PrivateBroker) -> AsyncIterator[Ladders]:
+async def schedules(amqp_url: str, broker: PrivateBroker) -> AsyncIterator[RetrySchedules]:
     """A virtual host without anything, of whose queues the management API knows little yet."""
     async with opened(amqp_url, broker.management_url) as found:
         yield found
@@ -23,13 +23,13 @@ async def ladders(amqp_url: str, broker: PrivateBroker) -> AsyncIterator[Ladders
 
 @pytest.fixture(scope="module")
 def aged_url(broker: PrivateBroker) -> Iterator[str]:
-    """A virtual host with the new ladder, shared by the tests of a file: figures take seconds."""
+    """A virtual host with the new retry schedule, shared by the tests of a file: figures take seconds."""
     loop = LoopThread()
 
     async def prepare() -> None:
         await broker.control("eval", TICK.format(300))
         await broker.create_vhost(AGED)
-        await topology.apply(broker.amqp_url(AGED), Ladder.parse(NEW))
+        await topology.apply(broker.amqp_url(AGED), RetrySchedule.parse(NEW))
 
         await broker.control("eval", TICK.format(5_000))
 
@@ -40,7 +40,7 @@ def aged_url(broker: PrivateBroker) -> Iterator[str]:
 
 
 @pytest.fixture
-async def aged(aged_url: str, broker: PrivateBroker) -> AsyncIterator[Ladders]:
-    """The shared virtual host; each test leaves the new ladder, and nothing in the queues."""
+async def aged(aged_url: str, broker: PrivateBroker) -> AsyncIterator[RetrySchedules]:
+    """The shared virtual host; each test leaves the new retry schedule, and nothing in the queues."""
     async with opened(aged_url, broker.management_url) as found:
         yield found

@@ -14,7 +14,7 @@ COMMANDS = (
     *("migrate", "topology", "token"),
 )
 NAMED = (
-    *("AMQP_URL", "DATABASE_URL", "GATEWAY_URL", "VAPI_SECRET", "RETRY_LADDER"),
+    *("AMQP_URL", "DATABASE_URL", "GATEWAY_URL", "VAPI_SECRET", "RETRY_SCHEDULE"),
     *("METRICS_URL", "JWT_SECRET", "JWT_PRIVATE_KEY_FILE"),
 )
 
@@ -90,14 +90,14 @@ def test_every_bad_setting_is_named(
 ) -> None:
     """Settings that cannot be used are listed together, by their names."""
     monkeypatch.setenv("RINGBACK_AMQP_URL", "http://somewhere")
-    monkeypatch.setenv("RINGBACK_RETRY_LADDER", "2 apples")
+    monkeypatch.setenv("RINGBACK_RETRY_SCHEDULE", "2 apples")
 
     status = run(["topology", "apply"])
 
     told = capsys.readouterr().err
     assert status == 2
     assert "RINGBACK_AMQP_URL" in told
-    assert "RINGBACK_RETRY_LADDER" in told
+    assert "RINGBACK_RETRY_SCHEDULE" in told
 
 
 @pytest.mark.parametrize(

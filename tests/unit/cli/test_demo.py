@@ -9,12 +9,12 @@ from ringback.cli.demo_watch import Sighting
 from ringback.contract.event import Event as ReadEvent
 from ringback.contract.event import read_event
 from ringback.contract.identity import created_at, new_job_id
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.handlers import Event, PermanentFailure
 from services.gateway.events.dedup_key import dedup_key
 
-LADDER = Ladder.parse("2s,4s,8s")
+SCHEDULE = RetrySchedule.parse("2s,4s,8s")
 RUN = "0123456789abcdef"
 NOW_MS = 1_800_000_000_000
 
@@ -63,7 +63,7 @@ def sighting(status: Status, attempts: int, *, since_attempt_s: float = 0.0) -> 
 
 def test_the_call_is_one_call_in_its_order() -> None:
     """All events of the call have its id, come in the order of their times and end now."""
-    acts = acts_of(LADDER, run=RUN, now_ms=NOW_MS)
+    acts = acts_of(SCHEDULE, run=RUN, now_ms=NOW_MS)
 
     call = [event for act in acts if (event := read(act)).call_id == call_id_of(acts)]
     times = [event.message["timestamp"] for event in call[:7]]
@@ -83,8 +83,8 @@ def test_the_call_is_one_call_in_its_order() -> None:
 
 def test_only_what_promises_to_be_a_duplicate_is_one() -> None:
     """The demo's keys differ, except for the report that is sent twice; also between runs."""
-    acts = acts_of(LADDER, run=RUN, now_ms=NOW_MS)
-    others = acts_of(LADDER, run="f" * 16, now_ms=NOW_MS)
+    acts = acts_of(SCHEDULE, run=RUN, now_ms=NOW_MS)
+    others = acts_of(SCHEDULE, run="f" * 16, now_ms=NOW_MS)
 
     fresh = [key_of(act) for act in acts if act.ends_as is not Status.DUPLICATE]
     again = [key_of(act) for act in acts if act.ends_as is Status.DUPLICATE]
@@ -93,11 +93,11 @@ def test_only_what_promises_to_be_a_duplicate_is_one() -> None:
     assert not {key_of(act) for act in others} & set(fresh)
 
 
-@pytest.mark.parametrize("ladder", ["", "2s", "2s,4s", "2s,4s,8s", "1s,1s,1s,1s,1s"])
-async def test_handlers_do_what_the_plan_promises(ladder: str) -> None:
+@pytest.mark.parametrize("schedule", ["", "2s", "2s,4s", "2s,4s,8s", "1s,1s,1s,1s,1s"])
+async def test_handlers_do_what_the_plan_promises(schedule: str) -> None:
     """With any schedule, each failing webhook fails exactly as often as announced."""
-    limit = Ladder.parse(ladder).max_attempts
-    acts = acts_of(Ladder.parse(ladder), run=RUN, now_ms=NOW_MS)
+    limit = RetrySchedule.parse(schedule).max_attempts
+    acts = acts_of(RetrySchedule.parse(schedule), run=RUN, now_ms=NOW_MS)
     works, fails, permanent = acts[-3:]
 
     for attempt in range(1, works.attempts):
@@ -131,7 +131,7 @@ def test_the_wait_for_the_next_attempt_is_known(
     """A failed webhook waits in the retry queue of its attempt."""
     seen = sighting(status, attempts, since_attempt_s=since_attempt_s)
 
-    assert seen.next_attempt_in_s(LADDER) == expected
+    assert seen.next_attempt_in_s(SCHEDULE) == expected
 
 
 def test_the_age_of_what_is_settled_stands_still() -> None:
@@ -142,7 +142,7 @@ def test_the_age_of_what_is_settled_stands_still() -> None:
 
 def test_a_promise_is_of_status_and_attempts() -> None:
     """Succeeding at another attempt than expected does not count as expected."""
-    act = acts_of(LADDER, run=RUN, now_ms=NOW_MS)[-3]
+    act = acts_of(SCHEDULE, run=RUN, now_ms=NOW_MS)[-3]
 
     assert sighting(Status.COMPLETED, 3).keeps_promise_of(act)
     assert not sighting(Status.COMPLETED, 1).keeps_promise_of(act)

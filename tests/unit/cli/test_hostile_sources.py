@@ -21,12 +21,12 @@ from ringback.cli.status_screen import services_table
 from ringback.cli.terminal import out
 from ringback.cli.topology_prune import _told  # ruff: ignore[import-private-name]
 from ringback.cli.watch_screen import screen
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.local.log_follow import worth_showing
 from ringback.local.screen import Screen
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
-from ringback.runtime.rung_removal import OldRungs
+from ringback.runtime.retry_queue_removal import OldRetryQueues
 from tests.support.loop_thread import LoopThread
 from tests.unit.cli.hostile import (
     HOSTILE,
@@ -38,7 +38,7 @@ from tests.unit.cli.hostile import (
 )
 from tests.unit.cli.test_trace import JOB, attempt, line, of, span
 
-LADDER = Ladder.parse("2s,4s,8s")
+SCHEDULE = RetrySchedule.parse("2s,4s,8s")
 
 
 def test_what_watch_shows_is_text(printing: Printing) -> None:
@@ -127,7 +127,7 @@ def test_the_checks_of_a_service_are_text(
 
 def test_what_the_demo_shows_is_text(printing: Printing) -> None:
     """The last error, and the row of the call."""
-    acts = acts_of(LADDER, run="0" * 16, now_ms=1_795_478_400_000)
+    acts = acts_of(SCHEDULE, run="0" * 16, now_ms=1_795_478_400_000)
     now = datetime.now(UTC)
     row: dict[str, Any] = {
         "id": UUID(JOB), "org_id": UUID(JOB), "status": Status.DEAD_LETTER, "attempts": 1,
@@ -138,7 +138,7 @@ def test_what_the_demo_shows_is_text(printing: Printing) -> None:
     ids = [JOB] * len(acts)
 
     parts = [
-        deliveries_table(acts, ids, seen, LADDER),
+        deliveries_table(acts, ids, seen, SCHEDULE),
         *explanations(acts, ids, seen),
         call_table({"transcript": HOSTILE}),  # type: ignore[arg-type]  # as a record
     ]
@@ -150,7 +150,7 @@ def test_what_the_demo_shows_is_text(printing: Printing) -> None:
 
 def test_names_of_queues_are_text(printing: Printing) -> None:
     """Any user with permissions at the broker can name them."""
-    found = OldRungs(empty=(HOSTILE,), held={HOSTILE: 1})
+    found = OldRetryQueues(empty=(HOSTILE,), held={HOSTILE: 1})
 
     _, told, _ = printing(lambda: _told(out(), found, "deleted"))
 

@@ -291,7 +291,7 @@ def test_watch_outlives_an_outage_of_the_service(
     service: ScriptedService, capsys: Captured
 ) -> None:
     """A pipe gets a line each time; a refusal ends it, an unavailable service does not."""
-    away = RefusedError(grpc.StatusCode.UNAVAILABLE, "DATABASE_AWAY", "It is away.")
+    away = RefusedError(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", "It is away.")
     refused = RefusedError(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "Too old.")
     looks = iter([None, None, away, None, refused])
 

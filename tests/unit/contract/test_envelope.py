@@ -41,7 +41,7 @@ ENVELOPES = st.builds(
     org_id=st.uuids(),
     endpoint_id=KEEPABLE,
     received_at=MOMENTS,
-    gateway_life=st.uuids(),
+    gateway_instance_id=st.uuids(),
     trace=st.builds(
         lambda tracestate: TraceContext(new_trace_context().traceparent, tracestate),
         st.none() | st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1),
@@ -68,7 +68,7 @@ def good_headers() -> dict[str, Any]:
         org_id=UUID(int=1),
         endpoint_id="default",
         received_at=datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC),
-        gateway_life=UUID(int=2),
+        gateway_instance_id=UUID(int=2),
         trace=new_trace_context(),
         dedup_key="hang|1",
         retry_of=new_job_id(),
@@ -125,7 +125,7 @@ def test_one_strange_header_beside_good_ones_makes_nothing_fail(
         {"received_at": "yesterday"},
         {"received_at": "2026-01-02T03:04:05"},  # of no zone
         {"received_at": "0001-01-01T00:00:00+14:00"},  # before the first year
-        {"gateway_life": "1"},
+        {"gateway_instance_id": "1"},
         {"traceparent": "00-1-2-3"},
         {"endpoint_id": "a\x00b"},  # PostgreSQL cannot hold it
         {"dedup_key": "a\x00b"},

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.contract.topology import Binding, topology
 
 QUORUM = {"x-queue-type": "quorum"}
@@ -13,8 +13,8 @@ NEVER_LOSING = QUORUM | {
     "x-overflow": "reject-publish",
 }
 
-LADDERS = st.lists(st.sampled_from(["1s", "2s", "1m"]), max_size=6).map(
-    lambda delays: Ladder.parse(",".join(delays))
+SCHEDULES = st.lists(st.sampled_from(["1s", "2s", "1m"]), max_size=6).map(
+    lambda delays: RetrySchedule.parse(",".join(delays))
 )
 
 
@@ -28,7 +28,7 @@ LADDERS = st.lists(st.sampled_from(["1s", "2s", "1m"]), max_size=6).map(
 )
 def test_each_exchange_is_as_designed(name: str, kind: str, arguments: dict[str, str]) -> None:
     """Kind and arguments are part of the border: another process may have declared them."""
-    [exchange] = [e for e in topology(Ladder.parse("2s")).exchanges if e.name == name]
+    [exchange] = [e for e in topology(RetrySchedule.parse("2s")).exchanges if e.name == name]
 
     assert (exchange.kind, dict(exchange.arguments)) == (kind, arguments)
 
@@ -59,7 +59,7 @@ def test_each_exchange_is_as_designed(name: str, kind: str, arguments: dict[str,
             },
         ),
         (
-            "webhooks.suspect",
+            "webhooks.quarantine",
             NEVER_LOSING
             | {
                 "x-dead-letter-exchange": "webhooks.dead",
@@ -68,11 +68,11 @@ def test_each_exchange_is_as_designed(name: str, kind: str, arguments: dict[str,
             },
         ),
         (
-            "webhooks.returned",
+            "webhooks.requeued",
             NEVER_LOSING
             | {
                 "x-dead-letter-exchange": "webhooks",
-                "x-dead-letter-routing-key": "attempt.returned",
+                "x-dead-letter-routing-key": "attempt.requeued",
             },
         ),
         ("webhooks.dlq", QUORUM),
@@ -80,14 +80,14 @@ def test_each_exchange_is_as_designed(name: str, kind: str, arguments: dict[str,
 )
 def test_each_queue_has_exactly_its_arguments(name: str, arguments: dict[str, object]) -> None:
     """One argument more or less is another queue for the broker, and might lose messages."""
-    [queue] = [q for q in topology(Ladder.parse("2s,5m")).queues if q.name == name]
+    [queue] = [q for q in topology(RetrySchedule.parse("2s,5m")).queues if q.name == name]
 
     assert dict(queue.arguments) == arguments
 
 
 def test_there_is_nothing_else() -> None:
     """Six queues for two delays, three exchanges, and the bindings between them."""
-    wanted = topology(Ladder.parse("2s,5m"))
+    wanted = topology(RetrySchedule.parse("2s,5m"))
 
     assert len(wanted.exchanges) == 3
     assert len(wanted.queues) == 6
@@ -99,24 +99,24 @@ def test_there_is_nothing_else() -> None:
     }
 
 
-@given(LADDERS)
-def test_each_attempt_has_one_rung_and_leads_to_the_next(ladder: Ladder) -> None:
+@given(SCHEDULES)
+def test_each_attempt_has_one_retry_queue_and_leads_to_the_next(schedule: RetrySchedule) -> None:
     """Two retry queues bound to one attempt would copy every message."""
-    wanted = topology(ladder)
-    rungs = [b for b in wanted.bindings if b.exchange == "webhooks.failed"]
+    wanted = topology(schedule)
+    retry_queues = [b for b in wanted.bindings if b.exchange == "webhooks.failed"]
     queues = {queue.name: queue.arguments for queue in wanted.queues}
 
-    keys = [binding.routing_key for binding in rungs]
-    leads_to = [queues[binding.queue]["x-dead-letter-routing-key"] for binding in rungs]
+    keys = [binding.routing_key for binding in retry_queues]
+    leads_to = [queues[binding.queue]["x-dead-letter-routing-key"] for binding in retry_queues]
 
-    assert keys == [f"attempt.{n}" for n in range(1, ladder.max_attempts)]
-    assert leads_to == [f"attempt.{n}" for n in range(2, ladder.max_attempts + 1)]
+    assert keys == [f"attempt.{n}" for n in range(1, schedule.max_attempts)]
+    assert leads_to == [f"attempt.{n}" for n in range(2, schedule.max_attempts + 1)]
 
 
-@given(LADDERS)
-def test_what_is_named_is_declared_before(ladder: Ladder) -> None:
+@given(SCHEDULES)
+def test_what_is_named_is_declared_before(schedule: RetrySchedule) -> None:
     """Every exchange and queue that another object names is part of the topology."""
-    wanted = topology(ladder)
+    wanted = topology(schedule)
     exchanges = [exchange.name for exchange in wanted.exchanges]
     queues = {queue.name for queue in wanted.queues}
 
@@ -129,8 +129,8 @@ def test_what_is_named_is_declared_before(ladder: Ladder) -> None:
         assert binding.queue in queues
 
 
-@given(LADDERS)
-def test_no_queue_has_a_length_limit(ladder: Ladder) -> None:
+@given(SCHEDULES)
+def test_no_queue_has_a_length_limit(schedule: RetrySchedule) -> None:
     """A retry queue that refuses would block all, and a work queue that refuses loses webhooks."""
-    for queue in topology(ladder).queues:
+    for queue in topology(schedule).queues:
         assert not {"x-max-length", "x-max-length-bytes"} & set(queue.arguments)

@@ -18,7 +18,7 @@ def an_envelope() -> Envelope:
         org_id=ORG,
         endpoint_id="default",
         received_at=created_at(job_id),
-        gateway_life=new_job_id(),
+        gateway_instance_id=new_job_id(),
         trace=new_trace_context(),
         dedup_key="hash|hang|1",
     )

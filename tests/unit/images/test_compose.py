@@ -133,7 +133,7 @@ def test_a_service_gets_settings_that_it_takes(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_has_time_to_stop(service: str) -> None:
-    """As much as the local stack gives it; else it is killed with work in hand."""
+    """As much as the local stack gives it; else it is killed with work in flight."""
     (spec,) = (one for one in service_specs(ServicePorts()) if one.name == service)
 
     assert int(PARTS[service]["stop_grace_period"].removesuffix("s")) >= spec.stop_within_s

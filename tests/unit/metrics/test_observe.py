@@ -73,13 +73,13 @@ def figures(**told: float) -> LogFigures:
     return LogFigures(**(dict.fromkeys(LogFigures.__dataclass_fields__, 0) | told))  # type: ignore[arg-type]  # all are numbers
 
 
-def test_what_is_unfinished_waits_or_is_in_hand(
+def test_what_is_unfinished_waits_or_is_in_flight(
     observer: Observer, registry: CollectorRegistry
 ) -> None:
     """Processors report their webhooks in flight; the six statuses together are all webhooks."""
     observer.figures_read(figures(completed=10, failed=1, dead_letter=2, unfinished=7, duplicate=3))
     before = registry.get_sample_value("webhook_deliveries", {"status": "pending"})
-    observer.in_hand_read(5)
+    observer.in_flight_read(5)
 
     assert before is None
     assert {
@@ -98,7 +98,7 @@ def test_what_is_unfinished_waits_or_is_in_hand(
 def test_no_status_falls_below_zero(observer: Observer, registry: CollectorRegistry) -> None:
     """The two are read at different moments, so more may be in flight than is unfinished."""
     observer.figures_read(figures(unfinished=3))
-    observer.in_hand_read(5)
+    observer.in_flight_read(5)
 
     assert registry.get_sample_value("webhook_deliveries", {"status": "pending"}) == 0
     assert registry.get_sample_value("webhook_deliveries", {"status": "processing"}) == 3

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from services.metrics import queue_depths
 from services.metrics.queue_depths import QueueDepths
 
@@ -28,7 +28,7 @@ class ClosedConnection:
 
 @pytest.fixture
 def depths() -> QueueDepths:
-    depths = QueueDepths("amqp://127.0.0.1:1", Ladder.parse("1s"))
+    depths = QueueDepths("amqp://127.0.0.1:1", RetrySchedule.parse("1s"))
     depths._connection = ClosedConnection()  # type: ignore[assignment]
     depths._link.up = True
     return depths

@@ -34,7 +34,7 @@ from tests.unit.metrics_client.scripted_service import (
     scripted_service,
 )
 
-AWAY = RefusedError(grpc.StatusCode.UNAVAILABLE, "DATABASE_AWAY", "The database cannot be reached.")
+AWAY = RefusedError(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", "The database cannot be reached.")
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ async def test_a_service_that_stays_away_is_given_up(service: tuple[ScriptedServ
         with pytest.raises(UnavailableError) as failed:
             await client.delivery_stats("24h")
 
-    assert failed.value.reason == "DATABASE_AWAY"
+    assert failed.value.reason == "DATABASE_UNAVAILABLE"
     assert str(failed.value) == "The database cannot be reached."
     assert len(served.requests) == 5
 

@@ -25,7 +25,7 @@ ENVELOPE = Envelope(
     org_id=ORG,
     endpoint_id="default",
     received_at=RECEIVED,
-    gateway_life=ORG,
+    gateway_instance_id=ORG,
     trace=TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     dedup_key="k",
 )

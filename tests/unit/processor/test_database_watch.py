@@ -142,7 +142,7 @@ def test_what_waiting_does_not_mend_is_named_once() -> None:
     assert watch.is_lacking
     assert watch.is_away
     [line] = lines
-    assert line["event"] == "database.not_set_up"
+    assert line["event"] == "database.setup_incomplete"
     assert line["missing"] == "permission denied for table calls"
 
 
@@ -193,4 +193,4 @@ def test_a_server_that_is_away_lacks_nothing() -> None:
         watch.failed(AWAY)
 
     assert not watch.is_lacking
-    assert [line["event"] for line in lines] == ["database.away"]
+    assert [line["event"] for line in lines] == ["database.unavailable"]

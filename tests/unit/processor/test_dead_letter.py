@@ -25,7 +25,7 @@ from tests.unit.processor.events import ENVELOPE, JOB, ORG, message
 from tests.unit.processor.hostile_messages import HOSTILE_MESSAGES
 
 LATEST = "ffffffff-ffff-7fff-bfff-ffffffffffff"
-LIMIT = {"queue": "webhooks.suspect", "reason": "delivery_limit", "count": 1}
+LIMIT = {"queue": "webhooks.quarantine", "reason": "delivery_limit", "count": 1}
 REJECTED = {"queue": "webhooks.work", "reason": "rejected", "count": 1}
 
 
@@ -53,7 +53,7 @@ REJECTED = {"queue": "webhooks.work", "reason": "rejected", "count": 1}
 def test_the_reason_is_ours_or_the_brokers_or_in_the_log(
     beside: dict[str, object], failure: Failure | None
 ) -> None:
-    """Only a message whose last death was the suspects' limit counts as crashed."""
+    """Only a message whose last death was the quarantine' limit counts as crashed."""
     letter = dead_letter_of(
         message(headers=ENVELOPE.headers() | beside), 4, None, DEFAULT_REDACTION
     )
@@ -77,7 +77,7 @@ def test_a_message_without_an_id_of_ours_is_nobodys() -> None:
     letter = dead_letter_of(message(type="x" * 999), 4, JOB, DEFAULT_REDACTION)
 
     assert (letter.row.id, letter.row.org_id) == (JOB, NOBODYS_ORG)
-    assert (letter.row.dedup_key, letter.row.gateway_life) == (None, None)
+    assert (letter.row.dedup_key, letter.row.gateway_instance_id) == (None, None)
     assert letter.row.event_type == "x" * 255
 
 
@@ -167,7 +167,7 @@ def test_no_message_makes_its_dead_letter_fail(hostile: Message) -> None:
 @pytest.mark.parametrize(
     ("failure", "last", "reason"),
     [
-        (None, AttemptOutcome.FAILED, DeadReason.LADDER_EXHAUSTED),
+        (None, AttemptOutcome.FAILED, DeadReason.RETRIES_EXHAUSTED),
         (None, AttemptOutcome.PERMANENT, DeadReason.PERMANENT),
         (Failure("a", "b"), AttemptOutcome.PERMANENT, DeadReason.PERMANENT),
         (CRASHED, None, DeadReason.PROCESS_CRASH),

@@ -52,16 +52,16 @@ def test_what_cannot_be_attempted_says_why(changes: dict[str, Any], reason: str)
         ("attempt.4", None, 4),
         # The broker sets the key, so it comes before the header.
         ("attempt.2", 3, 2),
-        ("webhooks.suspect", 3, 3),
+        ("webhooks.quarantine", 3, 3),
         ("", None, 1),
         ("attempt.0", 2, 2),
         ("attempt.12345", None, 1),
-        ("webhooks.suspect", 0, 1),
-        ("webhooks.suspect", -1, 1),
-        ("webhooks.suspect", 2**40, 1),
-        ("webhooks.suspect", "3", 1),
-        ("webhooks.suspect", True, 1),
-        ("webhooks.suspect", 2.0, 1),
+        ("webhooks.quarantine", 0, 1),
+        ("webhooks.quarantine", -1, 1),
+        ("webhooks.quarantine", 2**40, 1),
+        ("webhooks.quarantine", "3", 1),
+        ("webhooks.quarantine", True, 1),
+        ("webhooks.quarantine", 2.0, 1),
     ],
 )
 def test_the_attempt_is_told_by_the_key_or_else_by_the_header(
@@ -77,7 +77,7 @@ def test_the_attempt_is_told_by_the_key_or_else_by_the_header(
 def test_deliveries_without_an_answer_are_counted_by_the_broker(
     count: object, deliveries: int
 ) -> None:
-    """An invalid count does not make a message a suspect."""
+    """An invalid count does not make a message a quarantined message."""
     assert message(headers={"x-delivery-count": count}).deliveries_before == deliveries
 
 

@@ -115,7 +115,7 @@ async def test_a_commit_has_a_bound() -> None:
     assert max(len(commit) for commit in store.commits) == 2
 
 
-async def test_one_key_is_never_in_hand_twice() -> None:
+async def test_one_key_is_never_in_flight_twice() -> None:
     """Equal keys are neither in one commit nor in two at once; the later ones follow."""
     store = Store()
     async with committing(store) as group:

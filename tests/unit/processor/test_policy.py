@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from ringback.contract.ladder import Attempt, Ladder
+from ringback.contract.schedule import Attempt, RetrySchedule
 from ringback.contract.status import AttemptOutcome
 from ringback.contract.topology import WORK_DELIVERY_LIMIT
 from services.processor.policy import (
@@ -20,32 +20,32 @@ from services.processor.policy import (
     decide,
     give_up_turn,
     is_hopeless,
-    is_suspect,
+    is_quarantined,
     is_worn,
     renew,
     set_aside,
 )
 
 TO_DEAD = "webhooks.dead"
-BOTH, NONE = Ladder.parse("2s,4s"), Ladder.parse("")
+BOTH, NONE = RetrySchedule.parse("2s,4s"), RetrySchedule.parse("")
 
 
 @pytest.mark.parametrize("lane", Lane)
 @pytest.mark.parametrize("attempt", [1, 3, 9])
-@pytest.mark.parametrize("ladder", [BOTH, NONE])
+@pytest.mark.parametrize("schedule", [BOTH, NONE])
 @pytest.mark.parametrize("outcome", [AttemptOutcome.COMPLETED, AttemptOutcome.DUPLICATE])
 def test_what_is_finished_is_acknowledged(
-    outcome: AttemptOutcome, lane: Lane, attempt: int, ladder: Ladder
+    outcome: AttemptOutcome, lane: Lane, attempt: int, schedule: RetrySchedule
 ) -> None:
     """This is the same in any lane, at any attempt."""
-    assert decide(outcome, lane=lane, attempt=Attempt(attempt), ladder=ladder) == Acknowledge()
+    assert decide(outcome, lane=lane, attempt=Attempt(attempt), schedule=schedule) == Acknowledge()
 
 
 @pytest.mark.parametrize("lane", Lane)
 @pytest.mark.parametrize("attempt", [1, 3, 9])
 def test_a_permanent_failure_goes_to_the_dead_letters(lane: Lane, attempt: int) -> None:
     """The header has its attempt, and no reason: the log has that."""
-    verdict = decide(AttemptOutcome.PERMANENT, lane=lane, attempt=Attempt(attempt), ladder=BOTH)
+    verdict = decide(AttemptOutcome.PERMANENT, lane=lane, attempt=Attempt(attempt), schedule=BOTH)
 
     assert verdict == bury(Attempt(attempt))
     assert isinstance(verdict, Forward)
@@ -56,27 +56,27 @@ ZERO = MappingProxyType[str, str | int]({"returns": 0, "crashes": 0})
 
 
 @pytest.mark.parametrize(
-    ("lane", "attempt", "ladder", "verdict"),
+    ("lane", "attempt", "schedule", "verdict"),
     [
         # The broker moves what the work queue rejects, also if no retry queue is left.
-        (Lane.WORK, 1, BOTH, Reject(BOTH.rungs[0])),
-        (Lane.WORK, 2, BOTH, Reject(BOTH.rungs[1])),
+        (Lane.WORK, 1, BOTH, Reject(BOTH.retry_queues[0])),
+        (Lane.WORK, 2, BOTH, Reject(BOTH.retry_queues[1])),
         (Lane.WORK, 3, BOTH, Reject()),
         (Lane.WORK, 9, BOTH, Reject()),
         (Lane.WORK, 1, NONE, Reject()),
-        # The processor publishes a suspect to its retry queue itself; it counts from zero there.
-        (Lane.SUSPECT, 1, BOTH, Forward("", "webhooks.retry.1.2s", ZERO, rung=BOTH.rungs[0])),
-        (Lane.SUSPECT, 2, BOTH, Forward("", "webhooks.retry.2.4s", ZERO, rung=BOTH.rungs[1])),
-        (Lane.SUSPECT, 3, BOTH, bury(Attempt(3))),
-        (Lane.SUSPECT, 9, BOTH, bury(Attempt(9))),
-        (Lane.SUSPECT, 1, NONE, bury(Attempt(1))),
+        # The processor publishes a quarantined message to its retry queue itself; it counts from zero there.
+        (Lane.QUARANTINE, 1, BOTH, Forward("", "webhooks.retry.1.2s", ZERO, retry_queue=BOTH.retry_queues[0])),
+        (Lane.QUARANTINE, 2, BOTH, Forward("", "webhooks.retry.2.4s", ZERO, retry_queue=BOTH.retry_queues[1])),
+        (Lane.QUARANTINE, 3, BOTH, bury(Attempt(3))),
+        (Lane.QUARANTINE, 9, BOTH, bury(Attempt(9))),
+        (Lane.QUARANTINE, 1, NONE, bury(Attempt(1))),
     ],
 )
-def test_a_failure_waits_on_its_rung_or_is_dead(
-    lane: Lane, attempt: int, ladder: Ladder, verdict: Verdict
+def test_a_failure_waits_on_its_retry_queue_or_is_dead(
+    lane: Lane, attempt: int, schedule: RetrySchedule, verdict: Verdict
 ) -> None:
     """Attempts beyond the retry schedule are the last."""
-    got = decide(AttemptOutcome.FAILED, lane=lane, attempt=Attempt(attempt), ladder=ladder)
+    got = decide(AttemptOutcome.FAILED, lane=lane, attempt=Attempt(attempt), schedule=schedule)
 
     assert got == verdict
 
@@ -84,7 +84,7 @@ def test_a_failure_waits_on_its_rung_or_is_dead(
 def test_an_outcome_that_is_none_of_ours_is_refused() -> None:
     """A new outcome cannot be forgotten here."""
     with pytest.raises(AssertionError):
-        decide(cast("AttemptOutcome", "new"), lane=Lane.WORK, attempt=Attempt(1), ladder=BOTH)
+        decide(cast("AttemptOutcome", "new"), lane=Lane.WORK, attempt=Attempt(1), schedule=BOTH)
 
 
 def test_a_reason_goes_beside_what_the_log_does_not_know() -> None:
@@ -99,23 +99,23 @@ def test_a_reason_goes_beside_what_the_log_does_not_know() -> None:
     }
 
 
-def test_a_suspect_keeps_its_attempt() -> None:
+def test_a_quarantine_keeps_its_attempt() -> None:
     """The default exchange replaces its routing key, so the attempt is in a header."""
-    assert set_aside(Attempt(3)) == Forward("", "webhooks.suspect", bury(Attempt(3)).headers)
+    assert set_aside(Attempt(3)) == Forward("", "webhooks.quarantine", bury(Attempt(3)).headers)
 
 
 @pytest.mark.parametrize(
-    ("deliveries", "away", "suspect"),
+    ("deliveries", "away", "quarantine"),
     [(0, False, False), (2, False, False), (3, False, True), (99, False, True), (3, True, False)],
 )
-def test_three_deliveries_without_an_answer_make_a_suspect(
+def test_three_deliveries_without_an_answer_make_a_quarantine(
     deliveries: int,
     *,
     away: bool,
-    suspect: bool,
+    quarantine: bool,
 ) -> None:
     """This does not apply if we returned it ourselves because the database was unavailable."""
-    assert is_suspect(deliveries, database_was_away=away) is suspect
+    assert is_quarantined(deliveries, database_was_away=away) is quarantine
 
 
 @pytest.mark.parametrize(("deliveries", "hopeless"), [(0, False), (2, False), (3, True)])
@@ -138,7 +138,7 @@ def test_a_return_waits_longer_each_time() -> None:
         for returns in range(1, 11)
     ]
 
-    assert {turn.routing_key for turn in turns} == {"webhooks.returned"}
+    assert {turn.routing_key for turn in turns} == {"webhooks.requeued"}
     assert [turn.wait_ms for turn in turns] == [
         1_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 64, 64, 64, 64)
     ]
@@ -149,17 +149,17 @@ def test_a_return_waits_longer_each_time() -> None:
 def test_ten_returns_are_run_alone_and_then_dead() -> None:
     """The dead letter has the last reason; the broker never ends the message itself."""
     work = give_up_turn(11, lane=Lane.WORK, attempt=Attempt(2), failure=FAILURE)
-    alone = give_up_turn(12, lane=Lane.SUSPECT, attempt=Attempt(2), failure=FAILURE)
+    alone = give_up_turn(12, lane=Lane.QUARANTINE, attempt=Attempt(2), failure=FAILURE)
 
     assert (work.routing_key, dict(work.headers)) == (
-        "webhooks.suspect",
+        "webhooks.quarantine",
         {"attempt": 2, "returns": 11},
     )
     assert alone == bury(Attempt(2), FAILURE)
 
 
 def test_a_copy_comes_before_the_limits_of_the_broker() -> None:
-    """100 on the work queue, 3 on the suspects', and RabbitMQ 4's default of 20 elsewhere."""
+    """100 on the work queue, 3 on the quarantine', and RabbitMQ 4's default of 20 elsewhere."""
     assert not is_worn(MAX_DELIVERIES - 1)
     assert is_worn(MAX_DELIVERIES)
     assert min(20, WORK_DELIVERY_LIMIT) > MAX_DELIVERIES

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from ringback.contract.identity import JobId
-from ringback.contract.ladder import Attempt
+from ringback.contract.schedule import Attempt
 from services.processor.delivery import Message
 from services.processor.trace_links import (
     Ancestry,
@@ -37,13 +37,13 @@ def told(ancestry: Ancestry) -> tuple[str | None, list[tuple[str, str]]]:
 @pytest.mark.parametrize(
     ("came", "parent", "links"),
     [
-        # The first attempt continues the publish, also as a suspect.
+        # The first attempt continues the publish, also as a quarantined message.
         (carrying(), PUBLISHED, [("origin", PUBLISHED)]),
-        (carrying("webhooks.suspect", attempt=1), PUBLISHED, [("origin", PUBLISHED)]),
+        (carrying("webhooks.quarantine", attempt=1), PUBLISHED, [("origin", PUBLISHED)]),
         # After a wait a trace begins.
         (carrying("attempt.2"), None, [("origin", PUBLISHED)]),
         (carrying("attempt.9"), None, [("origin", PUBLISHED)]),
-        (carrying("webhooks.suspect", attempt=2), None, [("origin", PUBLISHED)]),
+        (carrying("webhooks.quarantine", attempt=2), None, [("origin", PUBLISHED)]),
         # A retry by a person begins one, too. The retried webhook may be unknown.
         (
             carrying(retry_of=str(JOB), origin_traceparent=ORIGIN),

@@ -61,13 +61,13 @@ def test_the_stranger_that_waits_longest_gives_way(
     """A new connection is accepted although all slots are used."""
     first, second, third, fourth = opened(connections, 4)
 
-    assert first.why == [CutFor.CROWDED]
+    assert first.why == [CutFor.EVICTED]
     assert not second.why + third.why + fourth.why
     assert connections.count == 3
-    assert cuts == {CutFor.CROWDED: 1}
+    assert cuts == {CutFor.EVICTED: 1}
 
 
-def test_who_has_a_request_in_hand_or_is_known_does_not_give_way(connections: Connections) -> None:
+def test_who_has_a_request_in_flight_or_is_known_does_not_give_way(connections: Connections) -> None:
     """If there is no other candidate, the new one is closed."""
     busy, known, stranger = opened(connections, 3)
     connections.begins(busy)
@@ -75,7 +75,7 @@ def test_who_has_a_request_in_hand_or_is_known_does_not_give_way(connections: Co
     connections.ends(known, accepted=True)
 
     opened(connections, 1)
-    assert stranger.why == [CutFor.CROWDED]
+    assert stranger.why == [CutFor.EVICTED]
     late = opened(connections, 2)
 
     assert not busy.why + known.why
@@ -93,7 +93,7 @@ def test_a_new_one_goes_where_all_are_known(connections: Connections) -> None:
 
     [late] = opened(connections, 1)
 
-    assert late.why == [CutFor.CROWDED]
+    assert late.why == [CutFor.EVICTED]
     assert connections.count == 3
     assert not any(one.why for one in all_known)
 
@@ -112,7 +112,7 @@ def test_known_ones_that_are_idle_give_way_where_all_are_known(
 
     # One slot is for the first; the second replaces the first, which is untrusted.
     assert [bool(one.why) for one in all_known] == [False, True, False]
-    assert first.why == [CutFor.CROWDED]
+    assert first.why == [CutFor.EVICTED]
     assert not second.why
 
 
@@ -173,7 +173,7 @@ def test_heads_that_are_too_large_together_cost_the_oldest_its_place(
 
     connections.head_grows(third, 1)
 
-    assert second.why == [CutFor.CROWDED]
+    assert second.why == [CutFor.EVICTED]
     assert not third.why
     connections.closed(third)
     connections.head_grows(first, LONGEST_HEAD_BYTES)

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationError
 from ringback.runtime.settings import (
     BrokerSettings,
     DatabaseSettings,
-    ExpositionSettings,
+    ObservabilitySettings,
     LogSettings,
     Settings,
     SettingsError,
@@ -20,7 +20,7 @@ AMQP = "amqp://guest:geheim@localhost:5672/vhost"
 POSTGRES = "postgresql://ringback:geheim@localhost:5432/ringback"
 
 
-class Example(BrokerSettings, DatabaseSettings, ExpositionSettings, LogSettings):
+class Example(BrokerSettings, DatabaseSettings, ObservabilitySettings, LogSettings):
     example_port: int = Field(default=9, ge=0, le=65535, description="A port.")
     example_key: SecretStr = Field(default=SecretStr(""), min_length=20, description="A key.")
     example_flag: bool = Field(default=False, description="A flag.")
@@ -35,7 +35,7 @@ def test_defaults_stand_where_nothing_is_set() -> None:
 
     assert settings.amqp_url.get_secret_value() == AMQP
     assert (settings.database_pool_min, settings.database_pool_max) == (5, 20)
-    assert str(settings.ladder) == "2s,4s,8s"
+    assert str(settings.schedule) == "2s,4s,8s"
     assert (settings.log_level, settings.log_format) == ("info", "json")
 
 
@@ -47,14 +47,14 @@ def test_variables_are_read_as_their_types() -> None:
         | {
             "RINGBACK_EXAMPLE_PORT": "80",
             "RINGBACK_EXAMPLE_FLAG": "true",
-            "RINGBACK_RETRY_LADDER": "1s,1m",
+            "RINGBACK_RETRY_SCHEDULE": "1s,1m",
             "ringback_log_level": "debug",
         },
     )
 
     assert settings.example_port == 80
     assert settings.example_flag is True
-    assert settings.ladder.max_attempts == 3
+    assert settings.schedule.max_attempts == 3
     assert settings.log_level == "debug"
 
 
@@ -75,7 +75,7 @@ def test_every_mistake_is_named_at_once() -> None:
             Example,
             {
                 "RINGBACK_AMQP_URL": "http://localhost",
-                "RINGBACK_RETRY_LADDER": "2s,soon",
+                "RINGBACK_RETRY_SCHEDULE": "2s,soon",
                 "RINGBACK_LOG_LEVEL": "chatty",
                 "RINGBACK_DATABASE_POOL_MAX": "0",
                 "RINGBACK_EXAMPLE_PORT": "http",
@@ -94,7 +94,7 @@ def test_every_mistake_is_named_at_once() -> None:
             "unable to parse string as an integer"
         ),
         "RINGBACK_LOG_LEVEL: input should be 'debug', 'info', 'warning' or 'error'",
-        "RINGBACK_RETRY_LADDER: 'soon' is not a delay such as 500ms, 2s, 5m or 1h",
+        "RINGBACK_RETRY_SCHEDULE: 'soon' is not a delay such as 500ms, 2s, 5m or 1h",
     ]
 
 

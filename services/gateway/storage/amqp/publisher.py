@@ -13,11 +13,11 @@ from aiormq.exceptions import (
 
 from ringback.contract import topology
 from ringback.contract.envelope import Envelope
-from ringback.contract.ladder import FIRST_ATTEMPT, routing_key
+from ringback.contract.schedule import FIRST_ATTEMPT, routing_key
 from ringback.runtime.blocked import is_blocked
 from ringback.runtime.lifecycle import CannotStartError
 from ringback.runtime.linked import Linked
-from ringback.runtime.rabbit import BROKER_AWAY
+from ringback.runtime.rabbit import BROKER_UNAVAILABLE
 from services.gateway.storage.amqp.confirm_channel import ConfirmChannel, MessageProperties
 from services.gateway.storage.result import PublishOutcome
 
@@ -27,7 +27,7 @@ _CONNECTION_ERRORS = (AMQPError, ChannelInvalidStateError, OSError, RuntimeError
 """What aiormq raises when the connection is lost during a publish."""
 
 
-_NOT_READY_ERRORS: tuple[type[BaseException], ...] = (CannotStartError, *BROKER_AWAY)
+_NOT_READY_ERRORS: tuple[type[BaseException], ...] = (CannotStartError, *BROKER_UNAVAILABLE)
 
 
 class Publisher(Linked):
@@ -72,7 +72,7 @@ class Publisher(Linked):
         """Publish as a first attempt. Raises nothing, whatever the broker does."""
         channel = self._usable_channel()
         if channel is None:
-            return PublishOutcome.LINK_DOWN
+            return PublishOutcome.NOT_CONNECTED
         if is_blocked(channel.connection):
             return PublishOutcome.BLOCKED
         assert self._confirms is not None
@@ -83,7 +83,7 @@ class Publisher(Linked):
         except (DeliveryError, PublishError):
             return PublishOutcome.REFUSED
         except _CONNECTION_ERRORS:
-            return PublishOutcome.LINK_LOST
+            return PublishOutcome.CONNECTION_LOST
         return PublishOutcome.CONFIRMED
 
     def _usable_channel(self) -> Channel | None:

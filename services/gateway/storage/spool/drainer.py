@@ -123,7 +123,7 @@ class Drainer(BackgroundTask):
 
     def _closes_connections(self, outcomes: Sequence[PublishOutcome]) -> bool:
         """Whether one webhook alone has lost the connection too often."""
-        is_lost = outcomes == [PublishOutcome.LINK_LOST]
+        is_lost = outcomes == [PublishOutcome.CONNECTION_LOST]
         self._connections_lost = self._connections_lost + 1 if is_lost else 0
         if self._connections_lost < _MAX_CONNECTIONS_LOST:
             return False

@@ -64,7 +64,7 @@ class Place:
         )
 
     def count(self, outcome: str) -> float | None:
-        return self.registry.get_sample_value("slack_messages_total", {"outcome": outcome})
+        return self.registry.get_sample_value("ringback_slack_messages_total", {"outcome": outcome})
 
     async def let_time_pass(self, seconds: float) -> None:
         """Make the rows in the database older by this much."""

@@ -251,7 +251,7 @@ async def test_many_senders_send_each_message_once(place: Place, slack: LocalSla
     assert place.count("sent") == len(slack.taken) > 1
 
 
-async def test_a_stop_waits_for_the_message_in_hand(place: Place, slack: LocalSlack) -> None:
+async def test_a_stop_waits_for_the_message_in_flight(place: Place, slack: LocalSlack) -> None:
     """Else the next process would send it again."""
     slack.hold = asyncio.Event()
     await place.die(3)
@@ -278,7 +278,7 @@ async def test_a_database_that_is_away_is_asked_again(
     def is_said() -> bool:
         nonlocal said
         said += capsys.readouterr().out
-        return "slack.database_away" in said
+        return "slack.database_unavailable" in said
 
     await eventually(is_said)
     await place.die(3)
@@ -288,7 +288,7 @@ async def test_a_database_that_is_away_is_asked_again(
     telling.cancel()
     await asyncio.gather(telling, return_exceptions=True)
     is_said()
-    assert said.count("slack.database_away") == 1
+    assert said.count("slack.database_unavailable") == 1
 
 
 def _counted(headline: str) -> int:

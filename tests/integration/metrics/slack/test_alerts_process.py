@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ringback.contract.ladder import Ladder
+from ringback.contract.schedule import RetrySchedule
 from ringback.runtime import topology
 from tests.integration.metrics.metrics_process import MetricsProcess, metrics_process
 from tests.integration.metrics.slack.alerts_place import Place, place, slack
@@ -17,8 +17,8 @@ from tests.support.local_slack import CHANNEL, HANGS, TOKEN, LocalSlack
 
 __all__ = ["place", "slack"]  # fixtures
 
-SENT = 'slack_messages_total{outcome="sent"}'
-FAILED = 'slack_messages_total{outcome="failed"}'
+SENT = 'ringback_slack_messages_total{outcome="sent"}'
+FAILED = 'ringback_slack_messages_total{outcome="failed"}'
 THREE = "3 webhooks became dead letters: hang, E"
 
 
@@ -27,8 +27,8 @@ async def replicas(
     number: int, tmp_path: Path, amqp_url: str, database_url: str, **settings: str
 ) -> AsyncGenerator[list[MetricsProcess], None]:
     """This many ready metrics services on one database."""
-    await topology.apply(amqp_url, Ladder.parse("2s,4s,8s"))
-    shared = {"RINGBACK_SLACK_GATHER_S": "0.5", "RINGBACK_SLACK_QUIET_S": "3600"} | settings
+    await topology.apply(amqp_url, RetrySchedule.parse("2s,4s,8s"))
+    shared = {"RINGBACK_SLACK_BATCH_WINDOW_S": "0.5", "RINGBACK_SLACK_QUIET_S": "3600"} | settings
     async with AsyncExitStack() as stack:
         processes = [
             await stack.enter_async_context(
@@ -132,7 +132,7 @@ async def test_without_slack_nobody_is_told(
         samples = await eventually(lambda: _samples_with(service, SENT))
 
     outcomes = {"sent", "rate_limited", "failed", "refused", "expired", "no_room"}
-    assert {samples[f'slack_messages_total{{outcome="{one}"}}'] for one in outcomes} == {0}
+    assert {samples[f'ringback_slack_messages_total{{outcome="{one}"}}'] for one in outcomes} == {0}
     assert await place.admin.fetchval("SELECT count(*) FROM webhook_dead_letter_notices") == 1
 
 

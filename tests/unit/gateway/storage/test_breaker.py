@@ -16,11 +16,11 @@ TIMEOUT, CONFIRMED = PublishOutcome.TIMEOUT, PublishOutcome.CONFIRMED
         ([TIMEOUT, TIMEOUT], True),
         ([TIMEOUT, CONFIRMED], False),
         ([CONFIRMED, TIMEOUT], True),
-        ([TIMEOUT, PublishOutcome.LINK_DOWN, PublishOutcome.BLOCKED], True),
+        ([TIMEOUT, PublishOutcome.NOT_CONNECTED, PublishOutcome.BLOCKED], True),
         # These fail at once, without a timeout to avoid.
-        ([PublishOutcome.LINK_DOWN], False),
+        ([PublishOutcome.NOT_CONNECTED], False),
         ([PublishOutcome.BLOCKED], False),
-        ([PublishOutcome.LINK_LOST], False),
+        ([PublishOutcome.CONNECTION_LOST], False),
         ([PublishOutcome.REFUSED], False),
     ],
 )

@@ -40,7 +40,7 @@ def test_bytes_are_those_of_pamqp(
         org_id=UUID(int=1),
         endpoint_id=endpoint_id,
         received_at=received_at,
-        gateway_life=UUID(int=2),
+        gateway_instance_id=UUID(int=2),
         trace=TraceContext("00-" + "a" * 32 + "-" + "b" * 16 + "-01", tracestate),
         dedup_key=dedup_key,
     )

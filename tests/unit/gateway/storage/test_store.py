@@ -96,7 +96,7 @@ async def test_an_unconfirmed_webhook_is_spooled(outcome: PublishOutcome) -> Non
 @pytest.mark.parametrize("spooled", NOT_SPOOLED)
 async def test_a_webhook_may_be_stored_nowhere(spooled: SpoolOutcome) -> None:
     """The reason is the spool's, which was tried last."""
-    stored = await store(ScriptedBroker(PublishOutcome.LINK_DOWN), ScriptedSpool(spooled))
+    stored = await store(ScriptedBroker(PublishOutcome.NOT_CONNECTED), ScriptedSpool(spooled))
 
     assert (stored.tier, stored.reason) == (None, spooled.value)
 

@@ -46,7 +46,7 @@ OWN = [
         (no_such_delivery("0190"), 404),
         (ApiError(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY", "Too many."), 429),
         (internal(), 500),
-        (unavailable("DATABASE_AWAY", "Later."), 503),
+        (unavailable("DATABASE_UNAVAILABLE", "Later."), 503),
         (deadline_exceeded(), 504),
     ],
     ids=lambda value: value.reason if isinstance(value, ApiError) else str(value),

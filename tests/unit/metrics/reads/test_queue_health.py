@@ -30,9 +30,9 @@ def snapshot() -> QueueSnapshot:
 
 def test_the_numbers_of_the_published_example() -> None:
     """Totals count waiting, active and delayed; the rate counts finished ones."""
-    depths = queues(work=4, suspect=1, rungs=(2, 0, 1), dlq=1)
+    depths = queues(work=4, quarantine=1, retry_queues=(2, 0, 1), dlq=1)
 
-    health = health_of(state(depths, in_hand=2, completed=1247, failed=3, unresolved=2))
+    health = health_of(state(depths, in_flight=2, completed=1247, failed=3, unresolved=2))
 
     metrics, stats = health.metrics, health.stats
     assert (metrics.waiting, metrics.active, metrics.delayed, metrics.paused) == (5, 2, 3, 0)

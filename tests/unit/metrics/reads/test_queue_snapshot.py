@@ -59,11 +59,11 @@ def test_what_was_read_is_told(snapshot: QueueSnapshot, clock: Clock) -> None:
 
 def test_nothing_is_told_before_all_was_read(snapshot: QueueSnapshot) -> None:
     """A part that was never read is not 0."""
-    assert away(snapshot) == "BROKER_AWAY"
+    assert away(snapshot) == "BROKER_UNAVAILABLE"
     snapshot.queues_read(queues())
-    assert away(snapshot) == "DATABASE_AWAY"
+    assert away(snapshot) == "DATABASE_UNAVAILABLE"
     snapshot.log_read(processing(), LastDay(0, 0))
-    assert away(snapshot) == "DATABASE_AWAY"
+    assert away(snapshot) == "DATABASE_UNAVAILABLE"
 
 
 def test_old_numbers_are_not_told_and_say_who_is_away(
@@ -75,16 +75,16 @@ def test_old_numbers_are_not_told_and_say_who_is_away(
     snapshot.state()
 
     clock.now_s += 0.1
-    assert away(snapshot) == "BROKER_AWAY"
+    assert away(snapshot) == "BROKER_UNAVAILABLE"
     snapshot.queues_read(queues())
-    assert away(snapshot) == "DATABASE_AWAY"
+    assert away(snapshot) == "DATABASE_UNAVAILABLE"
     snapshot.log_read(processing(), LastDay(0, 0))
     snapshot.state()
 
     clock.now_s += 8
     snapshot.queues_read(queues())
     snapshot.log_read(processing(), LastDay(0, 0))
-    assert away(snapshot) == "DATABASE_AWAY"
+    assert away(snapshot) == "DATABASE_UNAVAILABLE"
 
 
 def test_without_the_work_queue_nothing_was_read(snapshot: QueueSnapshot) -> None:
@@ -96,5 +96,5 @@ def test_without_the_work_queue_nothing_was_read(snapshot: QueueSnapshot) -> Non
     snapshot.queues_read(told)
     assert snapshot.state().waiting == 3
 
-    snapshot.queues_read(queues(work=9, rungs=()))
+    snapshot.queues_read(queues(work=9, retry_queues=()))
     assert snapshot.state().waiting == 9

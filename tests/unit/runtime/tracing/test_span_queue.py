@@ -125,7 +125,7 @@ def test_an_outage_is_a_line_at_each_end(lines: list[EventDict]) -> None:
             "reason": "The collector is away.",
             "log_level": "warning",
         },
-        {"event": "spans.exported_again", "count": 50, "log_level": "info"},
+        {"event": "spans.export_recovered", "count": 50, "log_level": "info"},
     ]
 
 
@@ -158,7 +158,7 @@ def test_a_bug_of_an_exporter_ends_nothing(lines: list[EventDict]) -> None:
         until(lambda: exporter.batches)
 
     assert lines[0]["reason"] == "TypeError: str is not valid UTF-8"
-    assert [line["event"] for line in lines] == ["spans.not_exported", "spans.exported_again"]
+    assert [line["event"] for line in lines] == ["spans.not_exported", "spans.export_recovered"]
 
 
 def test_leaving_waits_no_longer_than_it_may(lines: list[EventDict]) -> None:
@@ -193,5 +193,5 @@ def test_more_spans_than_can_be_exported_are_said_once(lines: list[EventDict]) -
 
     assert [(line["event"], line.get("count")) for line in lines] == [
         ("spans.not_exported", None),
-        ("spans.exported_again", 10),
+        ("spans.export_recovered", 10),
     ]

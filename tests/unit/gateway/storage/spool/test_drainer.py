@@ -29,7 +29,7 @@ def waiting(sequence: int) -> SpooledWebhook:
         org_id=uuid4(),
         endpoint_id="default",
         received_at=datetime.now(UTC),
-        gateway_life=uuid4(),
+        gateway_instance_id=uuid4(),
         trace=new_trace_context(),
     )
     return SpooledWebhook(sequence, envelope, b"{}")
@@ -92,7 +92,7 @@ class RejectingBroker:
         timeout_s: float,
     ) -> PublishOutcome:
         if str(envelope.job_id) == self._too_large:
-            return PublishOutcome.LINK_LOST
+            return PublishOutcome.CONNECTION_LOST
         return PublishOutcome.CONFIRMED
 
 

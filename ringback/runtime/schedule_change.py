@@ -17,12 +17,12 @@ from typing import Protocol
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelLockedResource
 
-from ringback.contract.ladder import Ladder
-from ringback.contract.ladder_move import LadderMove, ladder_move, rung_bindings
-from ringback.contract.topology import FAILED, SUSPECT_QUEUE, WORK_QUEUE, Binding, topology
+from ringback.contract.schedule import RetrySchedule
+from ringback.contract.schedule_change import ScheduleChange, schedule_change, retry_queue_bindings
+from ringback.contract.topology import FAILED, QUARANTINE_QUEUE, WORK_QUEUE, Binding, topology
 from ringback.runtime.management_api import ManagementError, management_api
-from ringback.runtime.rabbit import BROKER_AWAY
-from ringback.runtime.topology import TopologyError, bound_rungs, connected, declare
+from ringback.runtime.rabbit import BROKER_UNAVAILABLE
+from ringback.runtime.topology import TopologyError, bound_retry_queues, connected, declare
 
 SETTLE_S = 12.0
 """How long no movement must be seen: the broker's figures can be ten seconds old."""
@@ -49,7 +49,7 @@ class Processing(Protocol):
     async def pause(self) -> None:
         """Stop consuming. Repeating this changes nothing."""
 
-    async def in_hand(self) -> int | None:
+    async def in_flight(self) -> int | None:
         """How many webhooks are in flight; None until every processor has noticed the pause."""
 
     async def resume(self) -> None:
@@ -62,7 +62,7 @@ class NobodyProcesses:
     async def pause(self) -> None:
         """There is nothing to pause."""
 
-    async def in_hand(self) -> int | None:
+    async def in_flight(self) -> int | None:
         return 0
 
     async def resume(self) -> None:
@@ -81,20 +81,20 @@ class Asked:
     """
 
     amqp_url: str
-    to: Ladder
-    old: Ladder | None = None
+    to: RetrySchedule
+    old: RetrySchedule | None = None
     management_url: str | None = None
     settle_s: float = SETTLE_S
     done: Callable[[Step], None] = _ignore
     waits: Callable[[str], None] = _ignore
 
 
-async def planned(asked: Asked) -> LadderMove:
+async def planned(asked: Asked) -> ScheduleChange:
     """What a change would do now. Raises TopologyError if the bindings are unknown."""
-    return ladder_move(await _bound(asked), asked.to)
+    return schedule_change(await _bound(asked), asked.to)
 
 
-async def move(asked: Asked, processing: Processing) -> LadderMove:
+async def move(asked: Asked, processing: Processing) -> ScheduleChange:
     """Change to the schedule `asked.to` and return the changes; a second run changes nothing.
 
     The retry queues of the old schedule stay, unbound, until their messages have left. Raises
@@ -103,17 +103,17 @@ async def move(asked: Asked, processing: Processing) -> LadderMove:
     try:
         async with connected(asked.amqp_url) as connection, alone(connection):
             return await _move(asked, processing, connection)
-    except BROKER_AWAY as exc:
+    except BROKER_UNAVAILABLE as exc:
         raise TopologyError(f"The broker refused: {type(exc).__name__}: {exc}") from exc
     except ManagementError as exc:
         raise TopologyError(str(exc)) from exc
 
 
-async def _move(asked: Asked, processing: Processing, connection: AbstractConnection) -> LadderMove:
+async def _move(asked: Asked, processing: Processing, connection: AbstractConnection) -> ScheduleChange:
     plan = await planned(asked)
     wanted = topology(asked.to)
-    rungs = rung_bindings(asked.to)
-    unbound = tuple(binding for binding in wanted.bindings if binding not in rungs)
+    retry_queues = retry_queue_bindings(asked.to)
+    unbound = tuple(binding for binding in wanted.bindings if binding not in retry_queues)
     await declare(connection, replace(wanted, bindings=unbound))
     asked.done(Step.DECLARED)
     if not plan.is_done:
@@ -128,7 +128,7 @@ async def _move(asked: Asked, processing: Processing, connection: AbstractConnec
     return plan
 
 
-async def _swap(asked: Asked, channel: AbstractChannel, plan: LadderMove) -> None:
+async def _swap(asked: Asked, channel: AbstractChannel, plan: ScheduleChange) -> None:
     async with asyncio.timeout(_BIND_TIMEOUT_S):
         for binding in plan.unbind:
             queue = await channel.get_queue(binding.queue, ensure=False)
@@ -139,33 +139,33 @@ async def _swap(asked: Asked, channel: AbstractChannel, plan: LadderMove) -> Non
             await queue.bind(binding.exchange, binding.routing_key)
         asked.done(Step.BOUND)
     if asked.management_url is not None and not (await planned(asked)).is_done:
-        raise TopologyError("Somebody else binds rungs at the same time. Run it again.")
+        raise TopologyError("Somebody else binds retry queues at the same time. Run it again.")
 
 
 async def _bound(asked: Asked) -> frozenset[Binding]:
     if asked.management_url is not None:
         try:
-            bound = await bound_rungs(asked.amqp_url, asked.management_url)
+            bound = await bound_retry_queues(asked.amqp_url, asked.management_url)
         except ManagementError as exc:
             raise TopologyError(str(exc)) from exc
         _refuse_wrong_memory(asked, bound)
         return bound
     if asked.old is None:
         raise TopologyError(
-            "Nobody can say which ladder is bound. Set RINGBACK_RABBITMQ_MANAGEMENT_URL, or name "
-            f"the ladder that is bound now, as in `--from 2s,4s,8s`, from which {FAILED} leads on."
+            "Nobody can say which retry schedule is bound. Set RINGBACK_RABBITMQ_MANAGEMENT_URL, or name "
+            f"the retry schedule that is bound now, as in `--from 2s,4s,8s`, from which {FAILED} leads on."
         )
-    return frozenset(rung_bindings(asked.old))
+    return frozenset(retry_queue_bindings(asked.old))
 
 
 def _refuse_wrong_memory(asked: Asked, bound: frozenset[Binding]) -> None:
     """Halfway through, retry queues of neither schedule may be bound. That is not an error."""
     if asked.old is None:
         return
-    known = {*rung_bindings(asked.old), *rung_bindings(asked.to)}
-    strange = sorted(binding.queue for binding in ladder_move(bound, asked.to).unbind)
+    known = {*retry_queue_bindings(asked.old), *retry_queue_bindings(asked.to)}
+    strange = sorted(binding.queue for binding in schedule_change(bound, asked.to).unbind)
     if not {binding.queue for binding in known}.issuperset(strange):
-        raise TopologyError(f"The ladder {asked.old} is not what is bound: {', '.join(strange)}.")
+        raise TopologyError(f"The retry schedule {asked.old} is not what is bound: {', '.join(strange)}.")
 
 
 async def _settled(asked: Asked, processing: Processing, channel: AbstractChannel) -> None:
@@ -187,18 +187,18 @@ async def _settled(asked: Asked, processing: Processing, channel: AbstractChanne
 
 async def _what_moves(asked: Asked, processing: Processing, channel: AbstractChannel) -> str:
     """What is still moving, as a sentence; empty if nothing is."""
-    for name in (WORK_QUEUE, SUSPECT_QUEUE):
+    for name in (WORK_QUEUE, QUARANTINE_QUEUE):
         queue = await channel.declare_queue(name, passive=True)
         consumers = queue.declaration_result.consumer_count
         if consumers:
             # This includes processors that stopped consuming but have not answered all their
             # messages.
             return f"{consumers} of those who take from {name} are not done."
-    in_hand = await processing.in_hand()
-    if in_hand is None:
+    in_flight = await processing.in_flight()
+    if in_flight is None:
         return "Not all processors have noticed the pause."
-    if in_hand:
-        return f"Processors have {in_hand} webhooks in hand."
+    if in_flight:
+        return f"Processors have {in_flight} webhooks in flight."
     return await _what_the_broker_moves(asked) if asked.management_url is not None else ""
 
 
@@ -206,14 +206,14 @@ async def _what_the_broker_moves(asked: Asked) -> str:
     assert asked.management_url is not None
     async with management_api(asked.management_url, asked.amqp_url) as api:
         queues = await api.queues()
-    for name in (WORK_QUEUE, SUSPECT_QUEUE):
+    for name in (WORK_QUEUE, QUARANTINE_QUEUE):
         figures = queues.get(name)
         if figures is None:
             return f"The broker has no figures of {name} yet."
         if figures.unacknowledged:
             return f"{figures.unacknowledged} messages of {name} are unacknowledged."
         if figures.on_their_way:
-            return f"{figures.on_their_way} messages of {name} are on their way to a rung."
+            return f"{figures.on_their_way} messages of {name} are on their way to a retry queue."
     return ""
 
 
@@ -227,10 +227,10 @@ async def alone(connection: AbstractConnection) -> AsyncGenerator[None, None]:
     try:
         lock = await channel.declare_queue(_LOCK_QUEUE, exclusive=True, auto_delete=True)
     except ChannelLockedResource as exc:
-        raise TopologyError("Another move of the ladder is under way.") from exc
+        raise TopologyError("Another move of the retry schedule is under way.") from exc
     try:
         yield
     finally:
         # Closing the connection removes it too, but a moment later.
-        with suppress(*BROKER_AWAY):
+        with suppress(*BROKER_UNAVAILABLE):
             await lock.delete(if_unused=False, if_empty=False)

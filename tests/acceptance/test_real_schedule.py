@@ -16,7 +16,7 @@ async def test_a_webhook_that_always_fails_is_attempted_at_0_2_6_and_14_seconds(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """No attempt begins before its delay has passed, and none is half a second late."""
-    place = Place(amqp_url, database_url, retry_ladder="2s,4s,8s")
+    place = Place(amqp_url, database_url, retry_schedule="2s,4s,8s")
     await place.prepare()
     process = ProcessorProcess(place, tmp_path / "processor.log")
     try:

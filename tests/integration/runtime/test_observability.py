@@ -1,4 +1,4 @@
-"""Tests for ringback.runtime.exposition, asked over HTTP as Prometheus and Kubernetes do."""
+"""Tests for ringback.runtime.observability, asked over HTTP as Prometheus and Kubernetes do."""
 
 import asyncio
 import socket
@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from ringback.local.ports import free_ports
-from ringback.runtime import exposition
-from ringback.runtime.exposition import Exposition, Ping
+from ringback.runtime import observability
+from ringback.runtime.observability import ObservabilityServer, Ping
 from ringback.runtime.lifecycle import CannotStartError
 
 HOST = "127.0.0.1"
@@ -37,8 +37,8 @@ async def hanging() -> bool:
     return True
 
 
-def exposed(readiness: Mapping[str, Ping], port: int) -> Exposition:
-    return Exposition(host=HOST, port=port, registry=CollectorRegistry(), readiness=readiness)
+def exposed(readiness: Mapping[str, Ping], port: int) -> ObservabilityServer:
+    return ObservabilityServer(host=HOST, port=port, registry=CollectorRegistry(), readiness=readiness)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def test_metrics_are_those_of_the_registry(port: int) -> None:
     registry = CollectorRegistry()
     Counter("webhook", "Accepted.", registry=registry).inc(3)
 
-    async with Exposition(host=HOST, port=port, registry=registry, readiness={}):
+    async with ObservabilityServer(host=HOST, port=port, registry=registry, readiness={}):
         status, text = await asked(port, "/metrics")
 
     assert status == 200
@@ -90,7 +90,7 @@ async def test_ready_is_what_all_pings_say(
 
 async def test_a_hanging_ping_is_a_no(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks gets an answer in time, and life does not depend on it."""
-    monkeypatch.setattr(exposition, "_PING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(observability, "_PING_TIMEOUT_S", 0.1)
 
     async with exposed({"database": hanging, "broker": well}, port), asyncio.timeout(2):
         status, got = await asked(port, "/readyz")

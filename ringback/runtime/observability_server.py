@@ -24,7 +24,7 @@ _MOST_CONNECTIONS = 50
 """Prometheus and the probes need one each."""
 
 
-class Exposition:
+class ObservabilityServer:
     """Serves health and metrics while it is entered.
 
     `/livez` answers 200 while the event loop runs. `/readyz` answers 200 if the process has
@@ -61,7 +61,7 @@ class Exposition:
             runner = web.ServerRunner(server, shutdown_timeout=_CLOSE_TIMEOUT_S)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            for listening in listen(*self._address, setting="RINGBACK_..._EXPOSITION_PORT"):
+            for listening in listen(*self._address, setting="RINGBACK_..._OBSERVABILITY_PORT"):
                 await web.SockSite(runner, listening).start()
             self._stack = stack.pop_all()
         return self

@@ -1,4 +1,4 @@
-"""A virtual host with a ladder, and what is bound and waits there."""
+"""A virtual host with a retry schedule, and what is bound and waits there."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,11 +8,11 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from ringback.contract.ladder import Ladder
-from ringback.contract.ladder_move import LadderMove, rung_bindings
+from ringback.contract.schedule import RetrySchedule
+from ringback.contract.schedule_change import ScheduleChange, retry_queue_bindings
 from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
 from ringback.runtime import topology
-from ringback.runtime.ladder_move import Asked, NobodyProcesses, Processing, move
+from ringback.runtime.schedule_change import Asked, NobodyProcesses, Processing, move
 from tests.support.eventually import eventually
 
 OLD, NEW = "1s,1h,2s", "2s,3s"
@@ -22,34 +22,34 @@ LOOK_S = 0.3
 
 
 @dataclass(slots=True)
-class Ladders:
+class RetrySchedules:
     amqp_url: str
     management_url: str
     channel: AbstractChannel
 
-    async def apply(self, ladder: str) -> None:
+    async def apply(self, schedule: str) -> None:
         await topology.apply(
-            self.amqp_url, Ladder.parse(ladder), management_url=self.management_url
+            self.amqp_url, RetrySchedule.parse(schedule), management_url=self.management_url
         )
 
     def asked(self, to: str, **changes: Any) -> Asked:
         values: dict[str, Any] = {"management_url": self.management_url, "settle_s": LOOK_S}
-        return Asked(amqp_url=self.amqp_url, to=Ladder.parse(to), **values | changes)
+        return Asked(amqp_url=self.amqp_url, to=RetrySchedule.parse(to), **values | changes)
 
     async def move(
         self, to: str, processing: Processing | None = None, **changes: Any
-    ) -> LadderMove:
+    ) -> ScheduleChange:
         return await move(self.asked(to, **changes), processing or NobodyProcesses())
 
     async def move_by_memory(
         self, old: str, to: str, processing: Processing | None = None, **changes: Any
-    ) -> LadderMove:
+    ) -> ScheduleChange:
         """As `move`, without the management API."""
-        knowledge = {"management_url": None, "old": Ladder.parse(old)}
+        knowledge = {"management_url": None, "old": RetrySchedule.parse(old)}
         return await self.move(to, processing, **knowledge | changes)
 
     async def bound(self) -> set[str]:
-        found = await topology.bound_rungs(self.amqp_url, self.management_url)
+        found = await topology.bound_retry_queues(self.amqp_url, self.management_url)
         return {f"{binding.routing_key} {binding.queue}" for binding in found}
 
     async def publish(self, *names: str, attempt: int = 1) -> None:
@@ -88,11 +88,11 @@ class Ladders:
         await eventually(there, deadline_s=15)
 
 
-def bindings_of(ladder: str) -> set[str]:
-    return {f"{one.routing_key} {one.queue}" for one in rung_bindings(Ladder.parse(ladder))}
+def bindings_of(schedule: str) -> set[str]:
+    return {f"{one.routing_key} {one.queue}" for one in retry_queue_bindings(RetrySchedule.parse(schedule))}
 
 
 @asynccontextmanager
-async def opened(amqp_url: str, management_url: str) -> AsyncGenerator[Ladders, None]:
+async def opened(amqp_url: str, management_url: str) -> AsyncGenerator[RetrySchedules, None]:
     async with await aio_pika.connect(amqp_url) as connection:
-        yield Ladders(amqp_url, management_url, await connection.channel())
+        yield RetrySchedules(amqp_url, management_url, await connection.channel())

@@ -7,14 +7,14 @@ the queue is bound or not.
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ringback.contract.ladder import Ladder, routing_key
+from ringback.contract.schedule import RetrySchedule, routing_key
 from ringback.contract.topology import FAILED, Binding
 
-_RUNG_PREFIX = "webhooks.retry."
+_RETRY_QUEUE_PREFIX = "webhooks.retry."
 
 
 @dataclass(frozen=True, slots=True)
-class LadderMove:
+class ScheduleChange:
     """`unbind` comes first: two retry queues bound to one attempt copy every message."""
 
     unbind: tuple[Binding, ...]
@@ -25,38 +25,38 @@ class LadderMove:
         return not self.unbind and not self.bind
 
 
-def is_rung(queue: str) -> bool:
+def is_retry_queue(queue: str) -> bool:
     """Whether a queue is a retry queue, of this schedule or another."""
-    return queue.startswith(_RUNG_PREFIX)
+    return queue.startswith(_RETRY_QUEUE_PREFIX)
 
 
-def rung_bindings(ladder: Ladder) -> tuple[Binding, ...]:
+def retry_queue_bindings(schedule: RetrySchedule) -> tuple[Binding, ...]:
     """The bindings of a schedule's retry queues, and nothing else."""
     return tuple(
-        Binding(FAILED, rung.queue_name, routing_key(rung.attempt)) for rung in ladder.rungs
+        Binding(FAILED, retry_queue.queue_name, routing_key(retry_queue.attempt)) for retry_queue in schedule.retry_queues
     )
 
 
-def ladder_move(bound: Collection[Binding], to: Ladder) -> LadderMove:
+def schedule_change(bound: Collection[Binding], to: RetrySchedule) -> ScheduleChange:
     """From the bindings of `webhooks.failed` to the schedule `to`; other queues are left alone."""
-    wanted = rung_bindings(to)
-    return LadderMove(
+    wanted = retry_queue_bindings(to)
+    return ScheduleChange(
         unbind=tuple(sorted(_foreign(bound, to), key=lambda binding: binding.queue)),
         bind=tuple(binding for binding in wanted if binding not in bound),
     )
 
 
-def other_ladder(bound: Collection[Binding], wanted: Ladder) -> list[str]:
+def foreign_retry_queues(bound: Collection[Binding], wanted: RetrySchedule) -> list[str]:
     """A sentence for each bound retry queue that is not part of this schedule.
 
     If there is one, binding this schedule too would copy messages, or add retries.
     """
     return [
-        f"The queue {binding.queue} of another ladder is bound to {binding.routing_key}."
+        f"The queue {binding.queue} of another retry schedule is bound to {binding.routing_key}."
         for binding in sorted(_foreign(bound, wanted), key=lambda binding: binding.queue)
     ]
 
 
-def _foreign(bound: Collection[Binding], ladder: Ladder) -> Iterator[Binding]:
-    wanted = rung_bindings(ladder)
-    return (binding for binding in bound if is_rung(binding.queue) and binding not in wanted)
+def _foreign(bound: Collection[Binding], schedule: RetrySchedule) -> Iterator[Binding]:
+    wanted = retry_queue_bindings(schedule)
+    return (binding for binding in bound if is_retry_queue(binding.queue) and binding not in wanted)

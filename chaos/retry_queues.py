@@ -5,7 +5,7 @@ import time
 
 import aio_pika
 
-from chaos.stage import LADDER, Stage
+from chaos.stage import SCHEDULE, Stage
 
 _WITHIN_S = 15.0
 _POLL_S = 0.1
@@ -18,10 +18,10 @@ async def something_on_each(stage: Stage) -> None:
     async with await aio_pika.connect(stage.broker.amqp_url()) as connection:
         channel = await connection.channel()
         deadline = time.monotonic() + _WITHIN_S
-        for rung in reversed(LADDER.rungs[:_TRIED]):
-            while not await _depth(channel, rung.queue_name):
+        for retry_queue in reversed(SCHEDULE.retry_queues[:_TRIED]):
+            while not await _depth(channel, retry_queue.queue_name):
                 if time.monotonic() > deadline:
-                    stage.complaints.append(f"Nothing waited in {rung.queue_name}.")
+                    stage.complaints.append(f"Nothing waited in {retry_queue.queue_name}.")
                     return
                 await asyncio.sleep(_POLL_S)
 

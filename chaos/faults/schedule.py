@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from chaos import rungs
+from chaos import retry_queues
 from chaos.fault import Fault, Part
 from chaos.load.webhook import Mix
-from chaos.stage import JWT_SECRET, LADDER, Stage
-from ringback.contract.ladder import Ladder
+from chaos.stage import JWT_SECRET, SCHEDULE, Stage
+from ringback.contract.schedule import RetrySchedule
 from ringback.local.ports import LOOPBACK
 
-_OTHER = Ladder.parse("700ms,1200ms,2500ms")
+_OTHER = RetrySchedule.parse("700ms,1200ms,2500ms")
 _SETTLE_S = 2.0
 _ENDS_WITHIN_S = 120.0
 _PATIENT_S = 5.0
@@ -22,12 +22,12 @@ _PATIENT_S = 5.0
 
 @asynccontextmanager
 async def _moved(stage: Stage) -> AsyncGenerator[None, None]:
-    await rungs.something_on_each(stage)
+    await retry_queues.something_on_each(stage)
     await _topology(stage, "move", "--to", str(_OTHER), "--settle", f"{_SETTLE_S:g}")
     try:
         yield
     finally:
-        await _topology(stage, "move", "--to", str(LADDER), "--settle", f"{_SETTLE_S:g}")
+        await _topology(stage, "move", "--to", str(SCHEDULE), "--settle", f"{_SETTLE_S:g}")
 
 
 async def _topology(stage: Stage, *words: str) -> None:
@@ -61,8 +61,8 @@ async def _topology(stage: Stage, *words: str) -> None:
 
 FAULTS = (
     Fault(
-        name="ladder-moved",
-        sentence="The ladder is moved, and moved back, with webhooks on its rungs.",
+        name="retry-schedule-changed",
+        sentence="The retry schedule is moved, and moved back, with webhooks on its retry queues.",
         part=Part.BROKER,
         strike=_moved,
         hold_s=_PATIENT_S,

@@ -1,4 +1,4 @@
-"""The ladder is changed in steps, each of which may be the last one of its process."""
+"""The retry schedule is changed in steps, each of which may be the last one of its process."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,10 +7,10 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
-from ringback.runtime.ladder_move import NobodyProcesses, Step
-from ringback.runtime.rung_removal import old_rungs, remove_old_rungs
+from ringback.runtime.schedule_change import NobodyProcesses, Step
+from ringback.runtime.retry_queue_removal import old_retry_queues, remove_old_retry_queues
 from ringback.runtime.topology import TopologyError
-from tests.integration.topology.ladders import LOOK_S, NEW, OLD, Ladders, bindings_of
+from tests.integration.topology.schedules import LOOK_S, NEW, OLD, RetrySchedules, bindings_of
 from tests.support.eventually import eventually
 
 
@@ -37,7 +37,7 @@ class Watched:
         self.is_paused = True
         self.pauses += 1
 
-    async def in_hand(self) -> int | None:
+    async def in_flight(self) -> int | None:
         return 0 if self.is_paused else None
 
     async def resume(self) -> None:
@@ -48,22 +48,22 @@ STEPS_TO_DIE_AT = [Step.DECLARED, Step.PAUSED, Step.SETTLED, Step.UNBOUND, Step.
 
 
 @pytest.mark.parametrize("last", STEPS_TO_DIE_AT)
-async def test_a_second_run_finishes_what_a_dead_one_began(ladders: Ladders, last: Step) -> None:
-    """It dies after any step; processing rests until a second run has bound the new ladder."""
-    await ladders.apply(OLD)
+async def test_a_second_run_finishes_what_a_dead_one_began(schedules: RetrySchedules, last: Step) -> None:
+    """It dies after any step; processing rests until a second run has bound the new retry schedule."""
+    await schedules.apply(OLD)
     processing = Watched()
 
     with pytest.raises(Died):
-        await ladders.move_by_memory(OLD, NEW, processing, done=dying_at(last))
+        await schedules.move_by_memory(OLD, NEW, processing, done=dying_at(last))
     rested = processing.is_paused
-    await ladders.move_by_memory(OLD, NEW, processing)
+    await schedules.move_by_memory(OLD, NEW, processing)
 
     assert rested == (last is not Step.DECLARED)
     assert not processing.is_paused
-    assert await ladders.bound() == bindings_of(NEW)
+    assert await schedules.bound() == bindings_of(NEW)
 
 
-async def test_a_second_run_sees_by_itself_what_is_left_to_do(aged: Ladders) -> None:
+async def test_a_second_run_sees_by_itself_what_is_left_to_do(aged: RetrySchedules) -> None:
     """The same with the management API, which knows what is bound at every moment."""
     for last in STEPS_TO_DIE_AT:
         await aged.move_by_memory(NEW, OLD)
@@ -75,41 +75,41 @@ async def test_a_second_run_sees_by_itself_what_is_left_to_do(aged: Ladders) -> 
         assert await aged.bound() == bindings_of(NEW)
 
 
-async def test_a_ladder_that_is_bound_already_pauses_nobody(ladders: Ladders) -> None:
+async def test_a_schedule_that_is_bound_already_pauses_nobody(schedules: RetrySchedules) -> None:
     """A run too many changes nothing and is not noticed."""
-    await ladders.apply(NEW)
+    await schedules.apply(NEW)
     processing = Watched()
 
-    move = await ladders.move(NEW, processing)
+    move = await schedules.move(NEW, processing)
 
     assert move.is_done
     assert not processing.pauses
 
 
-async def test_nothing_on_a_rung_is_lost_or_copied(ladders: Ladders) -> None:
-    """Each goes on from its old rung; what fails then climbs the new one, beyond it is dead."""
-    await ladders.apply(OLD)
-    await ladders.publish("first", attempt=1)
-    await ladders.publish("third", attempt=3)
-    await ladders.fail(2)
-    await ladders.until_holding("webhooks.retry.1.1s", 1)
-    await ladders.publish("second", attempt=2)
+async def test_nothing_on_a_retry_queue_is_lost_or_copied(schedules: RetrySchedules) -> None:
+    """Each goes on from its old retry queue; what fails then climbs the new one, beyond it is dead."""
+    await schedules.apply(OLD)
+    await schedules.publish("first", attempt=1)
+    await schedules.publish("third", attempt=3)
+    await schedules.fail(2)
+    await schedules.until_holding("webhooks.retry.1.1s", 1)
+    await schedules.publish("second", attempt=2)
 
-    await ladders.move_by_memory(OLD, NEW)
+    await schedules.move_by_memory(OLD, NEW)
     came = {}
     for _ in range(3):
-        message = await ladders.take()
+        message = await schedules.take()
         came[message.message_id] = message.routing_key
         await message.reject(requeue=False)
 
     assert came == {"second": "attempt.2", "first": "attempt.2", "third": "attempt.4"}
-    await ladders.until_holding("webhooks.retry.2.3s", 2)
-    await ladders.until_holding(DEAD_LETTER_QUEUE, 1)
-    assert {(await ladders.take()).message_id for _ in range(2)} == {"first", "second"}
-    assert await ladders.depth(WORK_QUEUE) == 0
+    await schedules.until_holding("webhooks.retry.2.3s", 2)
+    await schedules.until_holding(DEAD_LETTER_QUEUE, 1)
+    assert {(await schedules.take()).message_id for _ in range(2)} == {"first", "second"}
+    assert await schedules.depth(WORK_QUEUE) == 0
 
 
-async def test_it_waits_for_those_who_take_work(aged: Ladders) -> None:
+async def test_it_waits_for_those_who_take_work(aged: RetrySchedules) -> None:
     """While somebody consumes, or has not answered a message, nothing is unbound; it says so."""
     await aged.move_by_memory(NEW, OLD)
     said: list[str] = []
@@ -136,9 +136,9 @@ async def test_it_waits_for_those_who_take_work(aged: Ladders) -> None:
     assert await aged.bound() == bindings_of(NEW)
 
 
-async def test_two_at_once_are_one(ladders: Ladders) -> None:
+async def test_two_at_once_are_one(schedules: RetrySchedules) -> None:
     """The second is refused while the first lives, and free when it is gone."""
-    await ladders.apply(OLD)
+    await schedules.apply(OLD)
     entered, leave = asyncio.Event(), asyncio.Event()
 
     class Slow(NobodyProcesses):
@@ -146,30 +146,30 @@ async def test_two_at_once_are_one(ladders: Ladders) -> None:
             entered.set()
             await leave.wait()
 
-    first = asyncio.create_task(ladders.move_by_memory(OLD, NEW, Slow()))
+    first = asyncio.create_task(schedules.move_by_memory(OLD, NEW, Slow()))
     await entered.wait()
     with pytest.raises(TopologyError, match="under way"):
-        await ladders.move("9s")
+        await schedules.move("9s")
     leave.set()
     await first
 
-    await ladders.move_by_memory(NEW, "9s")
-    assert await ladders.bound() == bindings_of("9s")
+    await schedules.move_by_memory(NEW, "9s")
+    assert await schedules.bound() == bindings_of("9s")
 
 
-async def test_a_wrong_memory_is_refused(ladders: Ladders) -> None:
-    """Who names a ladder that is not bound, or none where nobody else knows, changes nothing."""
-    await ladders.apply(OLD)
+async def test_a_wrong_memory_is_refused(schedules: RetrySchedules) -> None:
+    """Who names a retry schedule that is not bound, or none where nobody else knows, changes nothing."""
+    await schedules.apply(OLD)
 
     with pytest.raises(TopologyError, match=r"is not what is bound: .*webhooks\.retry\.1\.1s"):
-        await ladders.move(NEW, old=ladders.asked("7s,1h").to)
+        await schedules.move(NEW, old=schedules.asked("7s,1h").to)
     with pytest.raises(TopologyError, match="--from"):
-        await ladders.move(NEW, management_url=None)
+        await schedules.move(NEW, management_url=None)
 
-    assert await ladders.bound() == bindings_of(OLD)
+    assert await schedules.bound() == bindings_of(OLD)
 
 
-async def test_old_rungs_are_deleted_once_they_are_empty(aged: Ladders) -> None:
+async def test_old_retry_queues_are_deleted_once_they_are_empty(aged: RetrySchedules) -> None:
     """One that holds a message stays, and so do those that are bound."""
     await aged.move_by_memory(NEW, OLD)
     await aged.publish("waits", attempt=2)
@@ -178,12 +178,12 @@ async def test_old_rungs_are_deleted_once_they_are_empty(aged: Ladders) -> None:
     await aged.move(NEW)
 
     async def counted() -> bool:
-        found = await old_rungs(aged.amqp_url, aged.management_url)
+        found = await old_retry_queues(aged.amqp_url, aged.management_url)
         return len(found.empty) == 2 and found.held == {"webhooks.retry.2.1h": 1}
 
     await eventually(counted, deadline_s=30)
-    gone = await remove_old_rungs(aged.amqp_url, aged.management_url, settle_s=LOOK_S)
-    left = await old_rungs(aged.amqp_url, aged.management_url)
+    gone = await remove_old_retry_queues(aged.amqp_url, aged.management_url, settle_s=LOOK_S)
+    left = await old_retry_queues(aged.amqp_url, aged.management_url)
 
     assert set(gone.empty) == {"webhooks.retry.1.1s", "webhooks.retry.3.2s"}
     assert not left.empty

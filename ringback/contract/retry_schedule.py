@@ -1,8 +1,8 @@
 """The delays between attempts, and which attempt follows which.
 
-    attempt   1 ──fail──▶ rung 1 (2 s) ──▶ attempt 2 ──fail──▶ rung 2 (4 s) ──▶ attempt 3 …
+    attempt   1 ──fail──▶ retry queue 1 (2 s) ──▶ attempt 2 ──fail──▶ retry queue 2 (4 s) ──▶ attempt 3 …
 
-Each rung is a retry queue. Their number is the retry limit: three make four attempts.
+Each retry queue is a retry queue. Their number is the retry limit: three make four attempts.
 """
 
 import re
@@ -18,15 +18,15 @@ _ROUTING_KEY = re.compile(r"attempt\.([1-9][0-9]{0,3})")
 _DELAY = re.compile(r"([1-9][0-9]{0,8})(ms|s|m|h)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _LONGEST_DELAY_MS = 24 * _UNIT_MS["h"]
-_MOST_RUNGS = 20
+_MAX_RETRY_QUEUES = 20
 
 
-class BadLadderError(ValueError):
+class InvalidRetryScheduleError(ValueError):
     """The retry schedule is not a list of delays such as `2s,4s,8s`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class RetryQueue:
     """One retry queue: what failed `attempt` waits there for `delay_ms`, then is tried again."""
 
     attempt: Attempt
@@ -40,43 +40,43 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
+class RetrySchedule:
     """The delays in order. After attempt n fails, a message waits in retry queue n."""
 
-    rungs: tuple[Rung, ...]
+    retry_queues: tuple[RetryQueue, ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Parse `2s,4s,8s` (units ms, s, m, h; at most 20 delays of at most 24 h each).
 
-        An empty text is a schedule without delays: one attempt, no retry. Raises BadLadderError
+        An empty text is a schedule without delays: one attempt, no retry. Raises InvalidRetryScheduleError
         with a sentence that names the wrong part.
         """
         parts = [part.strip() for part in text.split(",")] if text.strip() else []
-        if len(parts) > _MOST_RUNGS:
-            raise BadLadderError(f"{len(parts)} delays are more than {_MOST_RUNGS}")
-        return cls(tuple(_rung(Attempt(n), part) for n, part in enumerate(parts, start=1)))
+        if len(parts) > _MAX_RETRY_QUEUES:
+            raise InvalidRetryScheduleError(f"{len(parts)} delays are more than {_MAX_RETRY_QUEUES}")
+        return cls(tuple(_retry_queue(Attempt(n), part) for n, part in enumerate(parts, start=1)))
 
     @property
     def max_attempts(self) -> int:
-        return len(self.rungs) + 1
+        return len(self.retry_queues) + 1
 
-    def rung_after(self, attempt: Attempt) -> Rung | None:
+    def retry_queue_after(self, attempt: Attempt) -> RetryQueue | None:
         """The retry queue after this attempt failed; None if it was the last."""
-        return self.rungs[attempt - 1] if attempt <= len(self.rungs) else None
+        return self.retry_queues[attempt - 1] if attempt <= len(self.retry_queues) else None
 
     def __str__(self) -> str:
-        return ",".join(rung.label for rung in self.rungs)
+        return ",".join(retry_queue.label for retry_queue in self.retry_queues)
 
 
-def _rung(attempt: Attempt, text: str) -> Rung:
+def _retry_queue(attempt: Attempt, text: str) -> RetryQueue:
     match = _DELAY.fullmatch(text)
     if match is None:
-        raise BadLadderError(f"{text!r} is not a delay such as 500ms, 2s, 5m or 1h")
+        raise InvalidRetryScheduleError(f"{text!r} is not a delay such as 500ms, 2s, 5m or 1h")
     delay_ms = int(match[1]) * _UNIT_MS[match[2]]
     if delay_ms > _LONGEST_DELAY_MS:
-        raise BadLadderError(f"{text!r} is longer than 24h")
-    return Rung(attempt=attempt, delay_ms=delay_ms, label=text)
+        raise InvalidRetryScheduleError(f"{text!r} is longer than 24h")
+    return RetryQueue(attempt=attempt, delay_ms=delay_ms, label=text)
 
 
 def routing_key(attempt: Attempt) -> str:

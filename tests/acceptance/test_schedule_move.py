@@ -10,18 +10,18 @@ from aio_pika.abc import AbstractChannel
 
 from chaos.load.webhook import Kind, special
 from chaos.stage import install
-from ringback.contract.ladder import Attempt, Ladder, routing_key
-from ringback.contract.ladder_move import rung_bindings
+from ringback.contract.schedule import Attempt, RetrySchedule, routing_key
+from ringback.contract.schedule_change import retry_queue_bindings
 from ringback.contract.topology import WEBHOOKS
 from ringback.local.broker import PrivateBroker
-from ringback.runtime.topology import bound_rungs
+from ringback.runtime.topology import bound_retry_queues
 from tests.acceptance.whole import Whole, whole_ringback
 from tests.integration.cli.command import begin, ringback
 from tests.integration.processor.stage import envelope_of
 from tests.support.eventually import eventually
 from tests.support.tokens import token
 
-OLD, NEW = Ladder.parse("15s,15s,15s"), Ladder.parse("200ms,300ms")
+OLD, NEW = RetrySchedule.parse("15s,15s,15s"), RetrySchedule.parse("200ms,300ms")
 EACH = 5
 NEVER = 9
 KINDS = (Kind.WRITTEN, Kind.PLAIN)
@@ -47,7 +47,7 @@ async def put(channel: AbstractChannel, attempt: int, what: bytes) -> str:
     return str(envelope.job_id)
 
 
-async def fill_rungs(whole: Whole, channel: AbstractChannel) -> dict[str, tuple[int, int]]:
+async def fill_retry_queues(whole: Whole, channel: AbstractChannel) -> dict[str, tuple[int, int]]:
     """Let webhooks fail into each retry queue. By job id: their current and their last attempt."""
     sent: dict[str, tuple[int, int]] = {}
     for kind in KINDS * EACH:
@@ -61,7 +61,7 @@ async def fill_rungs(whole: Whole, channel: AbstractChannel) -> dict[str, tuple[
 
 async def depths(channel: AbstractChannel) -> list[int]:
     """The messages in each of the old retry queues."""
-    found = [await channel.declare_queue(rung.queue_name, passive=True) for rung in OLD.rungs]
+    found = [await channel.declare_queue(retry_queue.queue_name, passive=True) for retry_queue in OLD.retry_queues]
     return [queue.declaration_result.message_count or 0 for queue in found]
 
 
@@ -77,7 +77,7 @@ async def ends(database: asyncpg.Pool, job_ids: list[str]) -> dict[str, asyncpg.
 
 
 @pytest.mark.slow
-async def test_nothing_on_any_rung_is_lost_or_doubled(
+async def test_nothing_on_any_retry_queue_is_lost_or_doubled(
     amqp_url: str, database_url: str, broker: PrivateBroker, tmp_path: Path
 ) -> None:
     """Each webhook ends once, with its effect once; the services keep their old setting.
@@ -85,7 +85,7 @@ async def test_nothing_on_any_rung_is_lost_or_doubled(
     The new schedule is shorter: what waited for attempt 4 runs once more, all others end at 3.
     """
     await install(database_url)
-    settings = {"RINGBACK_RETRY_LADDER": str(OLD), "RINGBACK_HANDLERS": "chaos.handlers"}
+    settings = {"RINGBACK_RETRY_SCHEDULE": str(OLD), "RINGBACK_HANDLERS": "chaos.handlers"}
     async with (
         whole_ringback(amqp_url, database_url, tmp_path, **settings) as whole,
         await aio_pika.connect(amqp_url) as connection,
@@ -98,7 +98,7 @@ async def test_nothing_on_any_rung_is_lost_or_doubled(
         }
         # By memory: the management API would need ten seconds to have figures of new queues.
         move = ("topology", "move", "--from", str(OLD), "--to", str(NEW), "--settle", "0.5")
-        sent = await fill_rungs(whole, channel)
+        sent = await fill_retry_queues(whole, channel)
         full = [4 * EACH, 2 * EACH, 4 * EACH]
 
         async def all_wait() -> bool:
@@ -113,18 +113,18 @@ async def test_nothing_on_any_rung_is_lost_or_doubled(
         killed.kill()
         await killed.wait()
         again = await ringback(*move, cwd=tmp_path, **command)
-        on_old_rungs = await depths(channel)
-        bound = await bound_rungs(amqp_url, broker.management_url)
+        on_old_retry_queues = await depths(channel)
+        bound = await bound_retry_queues(amqp_url, broker.management_url)
         for kind in KINDS:
             sent[await whole.accepted(body(kind, NEVER))] = (1, 3)
         await whole.settled(list(sent), deadline_s=40)
         ended = await ends(whole.database, list(sent))
 
     assert again.status == 0, again.out + again.err
-    assert "The old rungs are unbound." in again.out
-    assert bound == set(rung_bindings(NEW))
+    assert "The old retry queues are unbound." in again.out
+    assert bound == set(retry_queue_bindings(NEW))
     # They waited there during the change, and continued afterwards.
-    assert on_old_rungs == full
+    assert on_old_retry_queues == full
     for job_id, (first, last) in sent.items():
         assert ended[job_id]["made"] == list(range(first, last + 1)), dict(ended[job_id])
     statuses = [row["status"] for row in ended.values()]

@@ -1,13 +1,13 @@
-"""Tests for ringback.contract.ladder."""
+"""Tests for ringback.contract.schedule."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.contract.ladder import (
+from ringback.contract.schedule import (
     Attempt,
-    BadLadderError,
-    Ladder,
+    InvalidRetryScheduleError,
+    RetrySchedule,
     attempt_of,
     routing_key,
 )
@@ -29,13 +29,13 @@ DELAYS = st.builds(
         ("  ", []),
     ],
 )
-def test_a_ladder_is_read(text: str, delays_ms: list[int]) -> None:
+def test_a_schedule_is_read(text: str, delays_ms: list[int]) -> None:
     """Each delay is a retry queue, in order, and there is one attempt more than delays."""
-    ladder = Ladder.parse(text)
+    schedule = RetrySchedule.parse(text)
 
-    assert [rung.delay_ms for rung in ladder.rungs] == delays_ms
-    assert [rung.attempt for rung in ladder.rungs] == list(range(1, len(delays_ms) + 1))
-    assert ladder.max_attempts == len(delays_ms) + 1
+    assert [retry_queue.delay_ms for retry_queue in schedule.retry_queues] == delays_ms
+    assert [retry_queue.attempt for retry_queue in schedule.retry_queues] == list(range(1, len(delays_ms) + 1))
+    assert schedule.max_attempts == len(delays_ms) + 1
 
 
 @pytest.mark.parametrize(
@@ -55,41 +55,41 @@ def test_a_ladder_is_read(text: str, delays_ms: list[int]) -> None:
         (",".join(["1s"] * 21), "21"),
     ],
 )
-def test_a_bad_ladder_is_refused_by_name(text: str, named: str) -> None:
+def test_a_bad_schedule_is_refused_by_name(text: str, named: str) -> None:
     """The error names what is wrong."""
-    with pytest.raises(BadLadderError) as caught:
-        Ladder.parse(text)
+    with pytest.raises(InvalidRetryScheduleError) as caught:
+        RetrySchedule.parse(text)
 
     assert named in str(caught.value)
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_a_ladder_or_refused(text: str) -> None:
-    """Nothing but BadLadderError is raised."""
+def test_any_text_is_a_schedule_or_refused(text: str) -> None:
+    """Nothing but InvalidRetryScheduleError is raised."""
     try:
-        ladder = Ladder.parse(text)
-    except BadLadderError:
+        schedule = RetrySchedule.parse(text)
+    except InvalidRetryScheduleError:
         return
 
-    assert Ladder.parse(str(ladder)) == ladder
+    assert RetrySchedule.parse(str(schedule)) == schedule
 
 
 @given(st.lists(DELAYS, max_size=20))
-def test_the_climb_visits_every_rung_once(delays: list[str]) -> None:
+def test_the_climb_visits_every_retry_queue_once(delays: list[str]) -> None:
     """From attempt 1 on, each retry queue is used once and in order, then none is left."""
-    ladder = Ladder.parse(",".join(delays))
+    schedule = RetrySchedule.parse(",".join(delays))
 
-    climbed = [ladder.rung_after(Attempt(n)) for n in range(1, ladder.max_attempts)]
+    climbed = [schedule.retry_queue_after(Attempt(n)) for n in range(1, schedule.max_attempts)]
 
-    assert climbed == list(ladder.rungs)
-    assert ladder.rung_after(Attempt(ladder.max_attempts)) is None
-    assert ladder.rung_after(Attempt(ladder.max_attempts + 7)) is None
-    assert len({rung.queue_name for rung in ladder.rungs}) == len(delays)
+    assert climbed == list(schedule.retry_queues)
+    assert schedule.retry_queue_after(Attempt(schedule.max_attempts)) is None
+    assert schedule.retry_queue_after(Attempt(schedule.max_attempts + 7)) is None
+    assert len({retry_queue.queue_name for retry_queue in schedule.retry_queues}) == len(delays)
 
 
-def test_a_rung_is_named_for_its_attempt_and_its_delay() -> None:
+def test_a_retry_queue_is_named_for_its_attempt_and_its_delay() -> None:
     """Another delay is another queue, because a queue's delay cannot be changed."""
-    names = [rung.queue_name for rung in Ladder.parse("2s,4s").rungs]
+    names = [retry_queue.queue_name for retry_queue in RetrySchedule.parse("2s,4s").retry_queues]
 
     assert names == ["webhooks.retry.1.2s", "webhooks.retry.2.4s"]
 

@@ -1,0 +1,51 @@
+"""Two retry schedules are never bound at once."""
+
+import pytest
+
+from ringback.contract.schedule import RetrySchedule
+from ringback.runtime import topology
+from ringback.runtime.topology import ForeignScheduleError
+from tests.integration.topology.schedules import RetrySchedules, bindings_of
+
+
+@pytest.mark.parametrize("other", ["1h,4s", "2s"])
+async def test_apply_binds_no_schedule_beside_another(schedules: RetrySchedules, other: str) -> None:
+    """Whatever both have in common, it is refused before anything is made, by a sentence."""
+    await schedules.apply("2s,4s,8s")
+
+    with pytest.raises(ForeignScheduleError, match=f"ringback topology move --to {other}") as told:
+        await schedules.apply(other)
+
+    assert "webhooks.retry.3.8s of another retry schedule is bound to attempt.3" in str(told.value)
+    assert await schedules.bound() == bindings_of("2s,4s,8s")
+
+
+async def test_apply_binds_a_longer_schedule(schedules: RetrySchedules) -> None:
+    """One more wait at the end copies nothing."""
+    await schedules.apply("2s,4s")
+
+    await schedules.apply("2s,4s,8s")
+
+    assert await schedules.bound() == bindings_of("2s,4s,8s")
+
+
+async def test_check_tells_of_another_schedule_and_binds_nothing(schedules: RetrySchedules) -> None:
+    """To look must not be what copies messages."""
+    await schedules.apply("2s,4s")
+
+    told = await topology.check(
+        schedules.amqp_url, RetrySchedule.parse("2s,9s"), management_url=schedules.management_url
+    )
+
+    assert told[0] == "The queue webhooks.retry.2.4s of another retry schedule is bound to attempt.2."
+    assert await schedules.bound() == bindings_of("2s,4s")
+
+
+async def test_a_management_api_that_is_away_is_no_permission(schedules: RetrySchedules) -> None:
+    """Where it should tell and does not, nothing is bound."""
+    with pytest.raises(topology.TopologyError, match="management API"):
+        await topology.apply(
+            schedules.amqp_url, RetrySchedule.parse("2s"), management_url="http://127.0.0.1:1"
+        )
+
+    assert not await schedules.bound()
