@@ -13,13 +13,13 @@ from pathlib import Path
 import aio_pika
 import aiohttp
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.child import Child
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import BrokerPorts, free_ports, named_ports
-from ringback.runtime import topology
-from ringback.runtime.migrate import migrate
+from ringback.runtime.amqp import topology
+from ringback.runtime.postgres.migrate import migrate
 
 _READY_WITHIN_S = 30.0
 _STOP_WITHIN_S = 30.0

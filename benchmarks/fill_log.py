@@ -16,7 +16,7 @@ import asyncpg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 BIG_ORG = UUID("00000000-0000-4000-8000-000000000001")
 """The organisation that has half of the webhooks."""

@@ -14,7 +14,7 @@ from chaos.stage import install as make_table
 from ringback.cli.failure import BadInputError, CommandError
 from ringback.cli.terminal import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, complain, out
 from ringback.local.errors import LocalStackError
-from ringback.runtime.settings import SettingsError
+from ringback.runtime.process.settings import SettingsError
 
 _EXAMPLES = """Examples:
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from chaos.load.ledger import Offered
 from chaos.verdict import Logged
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 _AT_ONCE = 2000
 

@@ -13,7 +13,7 @@ import asyncpg
 
 from chaos.load.webhook import Kind
 from ringback.handlers import Event, handles
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 _MISUSES = (
     "misuse_rollback.sql",

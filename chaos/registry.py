@@ -10,9 +10,9 @@ from chaos.faults import (
     days,
     disk,
     handlers,
-    schedule,
     network,
     processes,
+    schedule,
     spool,
 )
 

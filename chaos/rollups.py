@@ -7,7 +7,7 @@ import asyncpg
 
 from ringback.metrics import MetricsClient
 from ringback.metrics.v1.metrics_service_pb2 import DeliverySummary
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 _COUNTED = ("completed", "failed", "dead_letter", "pending")
 _DAYS_AHEAD = 7

@@ -9,7 +9,7 @@ import aiohttp
 from chaos.load.sender import job_id_in
 from chaos.stage import Stage
 from chaos.verdict import FINAL
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 _TIMEOUT_S = 30.0
 _POLL_S = 0.3

@@ -15,7 +15,7 @@ from chaos.fault_proxy import FaultProxy
 from chaos.nodes import Nodes, running_nodes
 from chaos.spool_disk import BrokerDisk, SpoolDisk, spool_settings
 from chaos.supervised import Supervised
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import LOOPBACK, ServicePorts
@@ -25,9 +25,9 @@ from ringback.local.stack_service import (
     service_specs,
     urls_by_role,
 )
-from ringback.runtime import topology
-from ringback.runtime.migrate import migrate
-from ringback.runtime.queries import load
+from ringback.runtime.amqp import topology
+from ringback.runtime.postgres.migrate import migrate
+from ringback.runtime.postgres.queries import load
 
 SCHEDULE = RetrySchedule.parse("500ms,1s,2s")
 ATTEMPT_TIMEOUT_S = 10.0

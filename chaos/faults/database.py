@@ -10,7 +10,7 @@ import asyncpg
 from chaos.fault import Fault, Part, Strike
 from chaos.load.webhook import Mix
 from chaos.stage import Stage
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 _HOLD_S = 10.0
 _TERMINATE_EVERY_S = 0.25

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from chaos.fault import Fault, Part, Strike
 from chaos.stage import Stage
 from chaos.wrong_clock import is_available, off_by
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 _READY_WITHIN_S = 60.0
 _HOLD_S = 5.0

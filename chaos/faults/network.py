@@ -10,7 +10,7 @@ from chaos.fault import Fault, Part
 from chaos.fault_proxy import FaultProxy
 from chaos.load.webhook import Kind, special
 from chaos.stage import Stage
-from ringback.runtime.rabbit import HEARTBEAT_S
+from ringback.runtime.amqp.connection import HEARTBEAT_S
 
 _HOLD_S = 10.0
 _RESET_EVERY_S = 0.5

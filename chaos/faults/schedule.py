@@ -11,7 +11,7 @@ from chaos import retry_queues
 from chaos.fault import Fault, Part
 from chaos.load.webhook import Mix
 from chaos.stage import JWT_SECRET, SCHEDULE, Stage
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.ports import LOOPBACK
 
 _OTHER = RetrySchedule.parse("700ms,1200ms,2500ms")

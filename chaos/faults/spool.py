@@ -17,7 +17,7 @@ import aiohttp
 from chaos.fault import Fault, Part, Strike
 from chaos.stage import Stage
 from ringback.local.ports import LOOPBACK
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.gateway.storage.spool.database import FolderInUseError, FolderLock
 from services.gateway.storage.spool.file import FILE_NAME
 

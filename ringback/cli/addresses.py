@@ -11,8 +11,8 @@ from ringback.local.jwt_secret import read_secret
 from ringback.local.node_urls import broker_url, password_path, superuser_url
 from ringback.local.ports import LOOPBACK, LocalPorts
 from ringback.local.stack_file import find_running
-from ringback.runtime.setting_checks import url_parts
-from ringback.runtime.settings import (
+from ringback.runtime.process.setting_checks import url_parts
+from ringback.runtime.process.settings import (
     BrokerSettings,
     DatabaseSettings,
     HeaderSecret,

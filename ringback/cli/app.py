@@ -123,9 +123,9 @@ def run(arguments: Sequence[str]) -> int:
 def _failed(exc: Exception) -> int:
     # Imported here: these modules are slow to import, and most commands do not fail.
     from ringback.local.errors import LocalStackError  # ruff: ignore[import-outside-top-level]
-    from ringback.runtime.migrate import MigrationError  # ruff: ignore[import-outside-top-level]
-    from ringback.runtime.settings import SettingsError  # ruff: ignore[import-outside-top-level]
-    from ringback.runtime.topology import TopologyError  # ruff: ignore[import-outside-top-level]
+    from ringback.runtime.amqp.topology import TopologyError  # ruff: ignore[import-outside-top-level]
+    from ringback.runtime.postgres.migrate import MigrationError  # ruff: ignore[import-outside-top-level]
+    from ringback.runtime.process.settings import SettingsError  # ruff: ignore[import-outside-top-level]
 
     match exc:
         case SettingsError():

@@ -6,7 +6,7 @@ import orjson
 from pydantic import Field, SecretStr
 
 from ringback.contract import broker_access as contract
-from ringback.runtime.settings import Settings, load
+from ringback.runtime.process.settings import Settings, load
 
 _SALT_BYTES = 4
 _READABLE_BY_ALL = 0o644

@@ -18,8 +18,8 @@ from ringback.cli.interrupt import stop_on_interrupt
 from ringback.cli.posting import Plan, post_all
 from ringback.cli.tally import Tally
 from ringback.cli.terminal import EXIT_FAILED, EXIT_INTERRUPTED, out
-from ringback.contract.schedule import RetrySchedule
-from ringback.runtime.queries import load
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.runtime.postgres.queries import load
 
 _SENT_PER_S = 4.0
 _LOOK_EVERY_S = 0.2
@@ -94,7 +94,10 @@ async def _watch(
 ) -> dict[str, Sighting]:
     """Show their states until all are settled, for at most the length of the retry schedule."""
     stop, sending = until
-    patience_s = _PATIENCE_S + 1.5 * sum(retry_queue.delay_ms for retry_queue in schedule.retry_queues) / 1000
+    patience_s = (
+        _PATIENCE_S
+        + 1.5 * sum(retry_queue.delay_ms for retry_queue in schedule.retry_queues) / 1000
+    )
     deadline = time.monotonic() + patience_s
     seen: dict[str, Sighting] = {}
     with Live(console=out(), auto_refresh=False) as live:

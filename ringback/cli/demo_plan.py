@@ -11,7 +11,7 @@ from ringback.cli.copies import template_of
 from ringback.cli.demo_handlers import DEMO_TYPE
 from ringback.cli.retime import moved, sent_at_ms
 from ringback.contract.event import Event, read_event
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.status import Status
 
 _LAST_EVENT = "end-of-call-report"

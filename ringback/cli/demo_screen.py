@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ringback.cli.demo_plan import Act
 from ringback.cli.demo_watch import Sighting
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.local.console import printable
 
@@ -33,7 +33,10 @@ def short_id(job_id: str) -> str:
 
 
 def deliveries_table(
-    acts: Sequence[Act], job_ids: Sequence[str], seen: Mapping[str, Sighting], schedule: RetrySchedule
+    acts: Sequence[Act],
+    job_ids: Sequence[str],
+    seen: Mapping[str, Sighting],
+    schedule: RetrySchedule,
 ) -> Table:
     """A line for each webhook of the demo, including unsent ones."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")

@@ -9,10 +9,10 @@ import asyncpg
 
 from ringback.cli.demo_plan import Act
 from ringback.contract.identity import JobId, created_at
-from ringback.contract.schedule import Attempt, RetrySchedule
+from ringback.contract.retry_schedule import Attempt, RetrySchedule
 from ringback.contract.status import TRANSITIONS, Status
 from ringback.local.console import printable
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

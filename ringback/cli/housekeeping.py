@@ -5,7 +5,7 @@ from cyclopts import App
 from ringback.cli.addresses import Addresses
 from ringback.cli.database import database
 from ringback.cli.terminal import out
-from ringback.runtime.housekeeping import clean_up, make_days
+from ringback.runtime.postgres.housekeeping import clean_up, make_days
 
 housekeeping = App(name="housekeeping", help_epilogue="")
 

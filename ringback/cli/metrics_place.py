@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from ringback.cli.addresses import local_ports
 from ringback.cli.signing import Claims, signer, whoami
 from ringback.local.ports import LOOPBACK
-from ringback.runtime.settings import HeaderSecret, Settings, load
+from ringback.runtime.process.settings import HeaderSecret, Settings, load
 
 _ADDRESS = re.compile(r"(?:(https?)://)?((?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5})/?")
 _TTL_S = 300

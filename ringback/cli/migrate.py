@@ -5,8 +5,8 @@ from cyclopts import App
 from ringback.cli.addresses import Addresses
 from ringback.cli.patience import Within, until_nothing_lacks
 from ringback.cli.terminal import out
-from ringback.runtime.migrate import migrate as apply_migrations
-from ringback.runtime.migrated import lacks
+from ringback.runtime.postgres.migrate import migrate as apply_migrations
+from ringback.runtime.postgres.migrated import lacks
 
 migrate = App(name="migrate", help_epilogue="")
 

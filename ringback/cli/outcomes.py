@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 _POLL_S = 0.3
 _AT_ONCE = 5000

@@ -1,6 +1,6 @@
 """Pauses processing through the metrics API, for a change of the retry schedule."""
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.metrics import MetricsClient
 from ringback.metrics.v1.delivery_pb2 import ProcessingState
 

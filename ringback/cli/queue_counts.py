@@ -7,14 +7,14 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 
 from ringback.cli.failure import CommandError
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
-    REQUEUED_QUEUE,
     QUARANTINE_QUEUE,
+    REQUEUED_QUEUE,
     WORK_QUEUE,
 )
-from ringback.runtime.rabbit import BROKER_UNAVAILABLE
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 
 _TIMEOUT_S = 5.0
 
@@ -41,7 +41,7 @@ async def queue_counts(amqp_url: str, schedule: RetrySchedule) -> list[QueueCoun
             connection = await aio_pika.connect(amqp_url)
             async with connection:
                 return [await _count(connection, name) for name in names]
-    except BROKER_UNAVAILABLE as exc:
+    except BROKER_UNAVAILABLE_ERRORS as exc:
         raise CommandError("The broker cannot be reached.") from exc
 
 

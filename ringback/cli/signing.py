@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr
 
 from ringback.cli.failure import BadInputError
 from ringback.local.jwt_secret import read_local_secret
-from ringback.runtime.settings import Settings, load
+from ringback.runtime.process.settings import Settings, load
 
 _LEAST_SECRET_BYTES = 32
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}

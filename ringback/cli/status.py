@@ -19,7 +19,7 @@ from ringback.cli.status_screen import (
 from ringback.cli.terminal import EXIT_FAILED, out
 from ringback.local.ports import LOOPBACK, LocalPorts
 from ringback.local.running_stack import stack_status
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 status = App(name="status", help_epilogue="")
 
@@ -61,7 +61,10 @@ async def _services(ports: LocalPorts) -> list[ServiceHealth]:
         "metrics": ports.services.metrics_observability,
     }
     return await asyncio.gather(
-        *(service_health(name, f"http://{LOOPBACK}:{port}") for name, port in observability_ports.items())
+        *(
+            service_health(name, f"http://{LOOPBACK}:{port}")
+            for name, port in observability_ports.items()
+        )
     )
 
 

@@ -9,12 +9,12 @@ from rich.text import Text
 
 from ringback.cli.queue_counts import QueueCount
 from ringback.cli.service_health import ServiceHealth
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
-    REQUEUED_QUEUE,
     QUARANTINE_QUEUE,
+    REQUEUED_QUEUE,
     WORK_QUEUE,
 )
 from ringback.local.running_stack import StackStatus

@@ -10,7 +10,7 @@ from ringback.cli.topology_move import move
 from ringback.cli.topology_prune import prune
 from ringback.contract import topology as contract
 from ringback.contract.telemetry.service_name import Service
-from ringback.runtime import topology as broker
+from ringback.runtime.amqp import topology as broker
 
 topology = App(
     name="topology",
@@ -28,13 +28,15 @@ def apply() -> None:
     """Declare every exchange, queue and binding. Declaring again changes nothing.
 
     The waits between attempts come from RINGBACK_RETRY_SCHEDULE, for example 2s,4s,8s. Where the
-    management API tells that another retry schedule is bound nothing is changed: see `topology move`.
+    management API tells that another retry schedule is bound nothing is changed: see `topology
+    move`.
     """
     addresses = Addresses.from_env()
     management_url = addresses.management
     if management_url is None:
         err().print(
-            "Without RINGBACK_RABBITMQ_MANAGEMENT_URL nobody can tell whether another retry schedule is "
+            "Without RINGBACK_RABBITMQ_MANAGEMENT_URL nobody can tell whether another retry "
+            "schedule is "
             "bound. Two at once would copy messages.",
             soft_wrap=True,
         )

@@ -11,11 +11,11 @@ from ringback.cli.failure import BadInputError
 from ringback.cli.metrics_call import Asked, metrics_client
 from ringback.cli.paused_by_api import PausedByApi
 from ringback.cli.terminal import err, out
-from ringback.contract.schedule import InvalidRetryScheduleError, RetrySchedule
+from ringback.contract.retry_schedule import InvalidRetryScheduleError, RetrySchedule
 from ringback.contract.schedule_change import ScheduleChange
 from ringback.local.console import printable
-from ringback.runtime import schedule_change
-from ringback.runtime.schedule_change import SETTLE_S, NobodyProcesses, Step
+from ringback.runtime.amqp import schedule_change
+from ringback.runtime.amqp.schedule_change import SETTLE_S, NobodyProcesses, Step
 
 _SENTENCES = {
     Step.DECLARED: "The new retry queues exist.",
@@ -46,17 +46,11 @@ def move(
     to
         The new waits between attempts, such as 5s,1m,10m.
     from_
-        The retry schedule that is bound now. Needed only where RINGBACK_RABBITMQ_MANAGEMENT_URL is not
-        set: AMQP does not tell bindings.
-    dry_run
-        Tell what would be changed, and change nothing.
-    stopped
-        The processors are stopped: pause nobody, ask no metrics service.
-    settle
+        The retry schedule that is bound now. Needed only where RINGBACK_RABBITMQ_MANAGEMENT_URL is
+        not set: AMQP does not tell bindings. dry_run Tell what would be changed, and change
+        nothing. stopped The processors are stopped: pause nobody, ask no metrics service. settle
         For how many seconds nothing may be seen to move before the swap. The broker's figures can
-        be ten seconds old.
-    data
-        The folder that `ringback up` was given.
+        be ten seconds old. data The folder that `ringback up` was given.
     """
     addresses = Addresses.from_env(state_dir=data)
     console = out()
@@ -123,7 +117,8 @@ def _tell_what_is_next(console: Console, plan: ScheduleChange, to: RetrySchedule
         return
     console.print(
         f"Now set RINGBACK_RETRY_SCHEDULE={to} for processors, metrics services and gateways, and "
-        "restart them one after the other. Then `ringback topology prune` deletes old retry queues that "
+        "restart them one after the other. Then `ringback topology prune` deletes old retry queues"
+        " that "
         "are empty.",
         soft_wrap=True,
     )

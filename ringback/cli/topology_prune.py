@@ -10,8 +10,12 @@ from ringback.cli.failure import CommandError
 from ringback.cli.terminal import EXIT_FAILED, err, out
 from ringback.cli.words import plural
 from ringback.local.console import printable
-from ringback.runtime.schedule_change import SETTLE_S
-from ringback.runtime.retry_queue_removal import OldRetryQueues, old_retry_queues, remove_old_retry_queues
+from ringback.runtime.amqp.retry_queue_removal import (
+    OldRetryQueues,
+    old_retry_queues,
+    remove_old_retry_queues,
+)
+from ringback.runtime.amqp.schedule_change import SETTLE_S
 
 
 def prune(
@@ -19,10 +23,10 @@ def prune(
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     settle: float = SETTLE_S,
 ) -> int:
-    """Delete the retry queues of former retry schedules that are empty; exit with 1 while some hold messages.
+    """Delete empty retry queues of former schedules; exit with 1 while some have messages.
 
-    Do it after all services were restarted with the new retry schedule: a service with the old one takes
-    no work when it connects anew and a retry queue is missing.
+    Do it after all services were restarted with the new retry schedule: a service with the old one
+    takes no work when it connects anew and a retry queue is missing.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from ringback.cli.trace_screen import headline, story_table
 from ringback.cli.trace_spans import ReadSpan, read_spans, trace_files
 from ringback.cli.trace_story import Chapter, family_of, jobs_that_begin_with, story_of
 from ringback.local.stack_service import TRACE_FILE
-from ringback.runtime.settings import TraceSettings, load
+from ringback.runtime.process.settings import TraceSettings, load
 
 _MOST_NAMED = 5
 _WIDE = 160

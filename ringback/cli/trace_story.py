@@ -72,7 +72,7 @@ def story_of(family: frozenset[str], spans: Sequence[ReadSpan]) -> list[Chapter]
         below[span.parent_id if span.parent_id in ours else ""].append(span)
     chapters: list[Chapter] = []
     ended_ns: int | None = None
-    moved_to = ""
+    routed_to = ""
     for root in below[""]:
         tree = _tree(root, below)
         chapters.append(
@@ -80,11 +80,11 @@ def story_of(family: frozenset[str], spans: Sequence[ReadSpan]) -> list[Chapter]
                 tree=tree,
                 job_id=_job_in(tree, family),
                 waited_ns=None if ended_ns is None else root.began_ns - ended_ns,
-                waited_in=moved_to,
+                waited_in=routed_to,
             )
         )
         ended_ns = max(ended_ns or 0, tree.ended_ns)
-        moved_to = _moved_to(tree)
+        routed_to = _routed_to(tree)
     return chapters
 
 
@@ -135,6 +135,6 @@ def _job_in(tree: SpanTree, family: frozenset[str]) -> str:
     return next((job for span in tree.all_spans() if (job := job_of(span)) in family), "")
 
 
-def _moved_to(tree: SpanTree) -> str:
+def _routed_to(tree: SpanTree) -> str:
     moves = [span.attributes.get(Attribute.ROUTED_TO, "") for span in tree.all_spans()]
     return str(next(filter(None, reversed(moves)), ""))

@@ -1,8 +1,8 @@
 """The delays between attempts, and which attempt follows which.
 
-    attempt   1 ──fail──▶ retry queue 1 (2 s) ──▶ attempt 2 ──fail──▶ retry queue 2 (4 s) ──▶ attempt 3 …
+    attempt 1 ──fail──▶ queue 1 (2 s) ──▶ attempt 2 ──fail──▶ queue 2 (4 s) ──▶ attempt 3 …
 
-Each retry queue is a retry queue. Their number is the retry limit: three make four attempts.
+The number of retry queues is the retry limit: three make four attempts.
 """
 
 import re
@@ -49,12 +49,14 @@ class RetrySchedule:
     def parse(cls, text: str) -> Self:
         """Parse `2s,4s,8s` (units ms, s, m, h; at most 20 delays of at most 24 h each).
 
-        An empty text is a schedule without delays: one attempt, no retry. Raises InvalidRetryScheduleError
-        with a sentence that names the wrong part.
+        An empty text is a schedule without delays: one attempt, no retry. Raises
+        InvalidRetryScheduleError with a sentence that names the wrong part.
         """
         parts = [part.strip() for part in text.split(",")] if text.strip() else []
         if len(parts) > _MAX_RETRY_QUEUES:
-            raise InvalidRetryScheduleError(f"{len(parts)} delays are more than {_MAX_RETRY_QUEUES}")
+            raise InvalidRetryScheduleError(
+                f"{len(parts)} delays are more than {_MAX_RETRY_QUEUES}"
+            )
         return cls(tuple(_retry_queue(Attempt(n), part) for n, part in enumerate(parts, start=1)))
 
     @property

@@ -7,7 +7,7 @@ the queue is bound or not.
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ringback.contract.schedule import RetrySchedule, routing_key
+from ringback.contract.retry_schedule import RetrySchedule, routing_key
 from ringback.contract.topology import FAILED, Binding
 
 _RETRY_QUEUE_PREFIX = "webhooks.retry."
@@ -33,7 +33,8 @@ def is_retry_queue(queue: str) -> bool:
 def retry_queue_bindings(schedule: RetrySchedule) -> tuple[Binding, ...]:
     """The bindings of a schedule's retry queues, and nothing else."""
     return tuple(
-        Binding(FAILED, retry_queue.queue_name, routing_key(retry_queue.attempt)) for retry_queue in schedule.retry_queues
+        Binding(FAILED, retry_queue.queue_name, routing_key(retry_queue.attempt))
+        for retry_queue in schedule.retry_queues
     )
 
 

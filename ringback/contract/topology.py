@@ -1,22 +1,22 @@
 """Every exchange, queue and binding, as data.
 
-    webhooks ──attempt.*──▶ webhooks.work ──rejected──▶ webhooks.failed ──attempt.<n>──▶ retry queue n
-       ▲                                                      │ no retry queue left              │ TTL
-       └────────────────────────── attempt.<n+1> ─────────────┼───────────────────────────┘
-                                                              ▼
-                              webhooks.quarantine ──▶ webhooks.dead ──▶ webhooks.dlq
+    webhooks ─attempt.*─▶ webhooks.work ─rejected─▶ webhooks.failed ─attempt.<n>─▶ retry queue n
+       ▲                                                   │ no retry queue left        │ TTL
+       └──────────────────────── attempt.<n+1> ────────────┼────────────────────────────┘
+                                                           ▼
+                             webhooks.quarantine ──▶ webhooks.dead ──▶ webhooks.dlq
 
     webhooks.requeued ──message's TTL──▶ webhooks.work
 
-Retry queue n is the retry queue of attempt n. It has no length limit: the broker's dead-letter worker
-serves all retry queues of a source, and one that refuses a message blocks them all.
+Retry queue n is the retry queue of attempt n. It has no length limit: the broker's dead-letter
+worker serves all retry queues of a source, and one that refuses a message blocks them all.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ringback.contract.schedule import Attempt, RetrySchedule, RetryQueue, routing_key
+from ringback.contract.retry_schedule import Attempt, RetryQueue, RetrySchedule, routing_key
 
 WEBHOOKS = "webhooks"
 FAILED = "webhooks.failed"
@@ -97,7 +97,10 @@ def topology(schedule: RetrySchedule) -> Topology:
         ),
         bindings=(
             Binding(DEAD, DEAD_LETTER_QUEUE),
-            *(Binding(FAILED, retry_queue.queue_name, routing_key(retry_queue.attempt)) for retry_queue in schedule.retry_queues),
+            *(
+                Binding(FAILED, retry_queue.queue_name, routing_key(retry_queue.attempt))
+                for retry_queue in schedule.retry_queues
+            ),
             WORK_BINDING,
         ),
     )
@@ -129,7 +132,9 @@ def _dead_lettering(name: str, exchange: str, *, limit: int, single: bool = Fals
 
 def _retry_queue_of(retry_queue: RetryQueue) -> Queue:
     next_key = routing_key(Attempt(retry_queue.attempt + 1))
-    return Queue(retry_queue.queue_name, _waiting(WEBHOOKS, next_key, x_message_ttl=retry_queue.delay_ms))
+    return Queue(
+        retry_queue.queue_name, _waiting(WEBHOOKS, next_key, x_message_ttl=retry_queue.delay_ms)
+    )
 
 
 def _waiting(exchange: str, key: str, **ttl: int) -> Arguments:

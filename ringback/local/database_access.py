@@ -10,7 +10,7 @@ import asyncpg
 
 from ringback.local.account import Account, make_elsewhere
 from ringback.local.node_urls import SUPERUSER, socket_path
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 CONNECT_S = 5.0
 STATEMENT_S = 60.0

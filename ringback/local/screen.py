@@ -70,7 +70,11 @@ def addresses(
 ) -> list[tuple[str, str]]:
     """Give what is where, in the order a newcomer asks for it."""
     gateway = f"http://{LOOPBACK}:{ports.gateway}"
-    observability_ports = (ports.gateway_observability, ports.processor_observability, ports.metrics_observability)
+    observability_ports = (
+        ports.gateway_observability,
+        ports.processor_observability,
+        ports.metrics_observability,
+    )
     rows = [
         ("Webhooks", f"{gateway}/api/webhooks/vapi"),
         ("Metrics", f"http://{LOOPBACK}:{ports.metrics_rest}/api/webhook-metrics/queue-health"),

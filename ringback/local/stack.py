@@ -27,8 +27,14 @@ from ringback.local.stack_service import (
     service_environment,
     service_specs,
 )
-from ringback.runtime import migrate, topology
-from ringback.runtime.settings import ScheduleSettings, SettingsError, clean_environment, load
+from ringback.runtime.amqp import topology
+from ringback.runtime.postgres import migrate
+from ringback.runtime.process.settings import (
+    ScheduleSettings,
+    SettingsError,
+    clean_environment,
+    load,
+)
 
 READY_S = 30.0
 WATCH_S = 0.2

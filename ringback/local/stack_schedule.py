@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 
-from ringback.contract.schedule import RetrySchedule
-from ringback.runtime import schedule_change, topology
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.runtime.amqp import schedule_change, topology
 
 _SETTLE_S = 0.2
 
 
 async def declare_schedule(
-    amqp_url: str, schedule: RetrySchedule, environ: Mapping[str, str], *, own_management_url: str | None
+    amqp_url: str,
+    schedule: RetrySchedule,
+    environ: Mapping[str, str],
+    *,
+    own_management_url: str | None,
 ) -> None:
     """Declare everything. A private node changes to a new schedule, as nothing uses it yet.
 

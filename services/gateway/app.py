@@ -9,16 +9,16 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import new_job_id
 from ringback.contract.telemetry.service_name import Service
-from ringback.runtime import logs
-from ringback.runtime import settings as runtime_settings
-from ringback.runtime.connections import Connections
-from ringback.runtime.exemplars import Exemplars
-from ringback.runtime.observability import ObservabilityServer
-from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.open_files import room_for_connections
-from ringback.runtime.postgres import open_pool
-from ringback.runtime.process_registry import process_registry
-from ringback.runtime.stop_deadline import end_in_time
+from ringback.runtime.http.connections import Connections
+from ringback.runtime.http.open_files import room_for_connections
+from ringback.runtime.observability import logs
+from ringback.runtime.observability.exemplars import Exemplars
+from ringback.runtime.observability.process_registry import process_registry
+from ringback.runtime.observability.server import ObservabilityServer
+from ringback.runtime.postgres.pool import open_pool
+from ringback.runtime.process import settings as runtime_settings
+from ringback.runtime.process.lifecycle import CannotStartError
+from ringback.runtime.process.stop_deadline import end_in_time
 from ringback.runtime.tracing import Tracer, tracing
 from services.gateway.clock import Clock
 from services.gateway.endpoints import routes_to

@@ -10,9 +10,9 @@ import structlog
 
 from ringback.contract.identity import JobId, new_job_id
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.ending import in_background
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
+from ringback.runtime.process.ending import in_background
 
 MAX_OFFSET_S = 10.0
 """Machines with synchronized clocks differ by milliseconds."""
@@ -58,7 +58,7 @@ class Clock:
         return new_job_id(at_s=self._wall() - offset_s)
 
     async def compare(self, pool: asyncpg.Pool) -> None:
-        """Read the database's time. Raises one of DATABASE_UNAVAILABLE.
+        """Read the database's time. Raises one of DATABASE_UNAVAILABLE_ERRORS.
 
         A slow response is ignored, because it is imprecise.
         """
@@ -87,7 +87,7 @@ class Clock:
             try:
                 await self.compare(pool)
                 wait_s = _COMPARE_EVERY_S
-            except DATABASE_UNAVAILABLE:
+            except DATABASE_UNAVAILABLE_ERRORS:
                 wait_s = _RETRY_AFTER_S
             self._first_try.set()
             await asyncio.sleep(wait_s)

@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
 from ringback.contract.trace_context import TraceContext
-from ringback.runtime.connections import CutFor
-from ringback.runtime.exemplars import Exemplars
-from ringback.runtime.instruments import Instruments
+from ringback.runtime.http.connections import CutFor
+from ringback.runtime.observability.exemplars import Exemplars
+from ringback.runtime.observability.instruments import Instruments
 from services.gateway.http.rejection import Rejection
 from services.gateway.storage.result import PublishOutcome, SpoolOutcome, StoreResult
 

@@ -10,13 +10,13 @@ from pydantic import (
     field_validator,
 )
 
-from ringback.runtime.settings import (
+from ringback.runtime.process.settings import (
     BrokerSettings,
     DatabaseSettings,
-    ObservabilitySettings,
     HeaderSecret,
     Host,
     LogSettings,
+    ObservabilitySettings,
     RedactionSettings,
     Settings,
     TraceSettings,

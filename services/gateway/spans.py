@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 
 from ringback.contract import topology
 from ringback.contract.json_text import keepable
-from ringback.contract.schedule import FIRST_ATTEMPT, routing_key
+from ringback.contract.retry_schedule import FIRST_ATTEMPT, routing_key
 from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.telemetry.spans import Span
 from ringback.contract.trace_context import TraceContext, trace_context_of

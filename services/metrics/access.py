@@ -12,8 +12,8 @@ from uuid import UUID
 
 import asyncpg
 
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
 from ringback.runtime.tracing import OpenSpan, untraced
 from services.metrics.api.call import Call
 from services.metrics.api.errors import deadline_exceeded, unavailable
@@ -62,8 +62,8 @@ class Access:
     ) -> AsyncGenerator[Connection, None]:
         """A read-only transaction that sees everything, for background work.
 
-        It is not traced unless a span is given. Raises one of DATABASE_UNAVAILABLE, which includes
-        TimeoutError.
+        It is not traced unless a span is given. Raises one of DATABASE_UNAVAILABLE_ERRORS, which
+        includes TimeoutError.
         """
         become = _Become(_READER[Role.SERVICE], None, timeout_s, span or untraced())
         async with self._transaction(become, readonly=True) as connection:
@@ -82,7 +82,7 @@ class Access:
                 yield connection
         except (TimeoutError, asyncpg.QueryCanceledError) as exc:
             raise deadline_exceeded() from exc
-        except DATABASE_UNAVAILABLE as exc:
+        except DATABASE_UNAVAILABLE_ERRORS as exc:
             raise unavailable("DATABASE_UNAVAILABLE", "The database cannot be reached.") from exc
 
     @asynccontextmanager

@@ -2,8 +2,8 @@ import asyncio
 
 import asyncpg
 
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
 
 
 class DeadLetterCount:
@@ -16,5 +16,5 @@ class DeadLetterCount:
         try:
             async with asyncio.timeout(timeout_s):
                 return int(await self._pool.fetchval(query))
-        except DATABASE_UNAVAILABLE:
+        except DATABASE_UNAVAILABLE_ERRORS:
             return None

@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access
 
 
@@ -39,7 +39,7 @@ class LogFiguresReader:
         try:
             async with asyncio.timeout(timeout_s), self._access.as_service(timeout_s) as connection:
                 row = await connection.fetchrow(query)
-        except DATABASE_UNAVAILABLE:
+        except DATABASE_UNAVAILABLE_ERRORS:
             return None
         # Each part returns one row, even from empty tables.
         assert row is not None

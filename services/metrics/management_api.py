@@ -11,7 +11,7 @@ from yarl import URL
 
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import topology
-from ringback.runtime.management_api import ManagementPlace
+from ringback.runtime.amqp.management_api import ManagementPlace
 from services.metrics.observe import Observer
 from services.metrics.settings import MetricsSettings
 

@@ -11,7 +11,7 @@ from ringback.contract.status import Status
 from ringback.contract.telemetry import Metric
 from ringback.contract.telemetry.metric_spec import MetricSpec
 from ringback.contract.topology import DEAD_LETTER_QUEUE
-from ringback.runtime.instruments import gauge_family
+from ringback.runtime.observability.instruments import gauge_family
 from services.metrics.last_known import LastKnown
 from services.metrics.log_figures import LogFigures
 from services.metrics.queue_depth import QueueDepth

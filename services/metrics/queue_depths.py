@@ -6,17 +6,17 @@ from typing import Self
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel as Channel
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import topology
-from ringback.runtime.broken_off import broken_off_as_error
-from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.linked import Linked
-from ringback.runtime.rabbit import BROKER_UNAVAILABLE
-from ringback.runtime.topology import missing
+from ringback.runtime.amqp.broken_off import broken_off_as_error
+from ringback.runtime.amqp.client import BrokerClient
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+from ringback.runtime.amqp.topology import missing
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.metrics.queue_depth import QueueDepth
 
 
-class QueueDepths(Linked):
+class QueueDepths(BrokerClient):
     """Reads depths by passive declares, which need only read permission.
 
     Entering raises CannotStartError when the broker answers but a queue or an exchange is missing.
@@ -35,7 +35,10 @@ class QueueDepths(Linked):
         return self._link.up
 
     async def answers(self) -> bool:
-        """Whether the broker opens a channel for us. Raises one of BROKER_UNAVAILABLE if not."""
+        """Whether the broker opens a channel for us.
+
+        Raises one of BROKER_UNAVAILABLE_ERRORS if not.
+        """
         if self._connection is None or not self._link.up:
             return False
         with broken_off_as_error():
@@ -94,7 +97,7 @@ async def _depth(connection: AbstractConnection, name: str, timeout_s: float) ->
                 channel = await _channel(connection)
                 told = await channel.queue_declare(name, passive=True)
                 await channel.close()
-    except BROKER_UNAVAILABLE:
+    except BROKER_UNAVAILABLE_ERRORS:
         return None
     return QueueDepth(messages=told.message_count or 0, consumers=told.consumer_count or 0)
 

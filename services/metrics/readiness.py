@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from ringback.runtime.postgres import ping, takes_changes
+from ringback.runtime.postgres.pool import ping, takes_changes
 from services.metrics.queue_depths import QueueDepths
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from services.metrics.dead_letter_count import DeadLetterCount
 from services.metrics.log_figures import LogFiguresReader
 from services.metrics.observe import Observer
@@ -61,7 +61,7 @@ class Readings:
     async def _read_log(self) -> None:
         try:
             processing, last_day = await self.log_state.read(READ_TIMEOUT_S)
-        except DATABASE_UNAVAILABLE as exc:
+        except DATABASE_UNAVAILABLE_ERRORS as exc:
             if not self._log_is_away:
                 log.warning(LogEvent.QUEUE_HEALTH_LOG_NOT_READ, reason=type(exc).__name__)
             self._log_is_away = True

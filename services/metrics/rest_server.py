@@ -6,9 +6,9 @@ from importlib.resources import files
 
 from aiohttp import web
 
-from ringback.runtime.bounded_server import BoundedHandler, bounded_server
-from ringback.runtime.connections import Connections
-from ringback.runtime.listening import listen
+from ringback.runtime.http.bounded_server import BoundedHandler, bounded_server
+from ringback.runtime.http.connections import Connections
+from ringback.runtime.http.listening import listen
 from services.metrics.api.call_spans import CallSpans
 from services.metrics.api.dispatch import Dispatcher
 from services.metrics.api.errors import internal

@@ -3,13 +3,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from ringback.runtime.settings import (
+from ringback.runtime.process.settings import (
     BrokerSettings,
     DatabaseSettings,
-    ObservabilitySettings,
     Host,
     LogSettings,
     ManagementSettings,
+    ObservabilitySettings,
     RedactionSettings,
     Settings,
     TraceSettings,

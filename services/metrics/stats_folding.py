@@ -6,8 +6,8 @@ import asyncpg
 import structlog
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
 
 _MOST = 10_000
 """Deltas in one transaction."""
@@ -33,7 +33,7 @@ async def keep_folding(pool: asyncpg.Pool, *, interval_s: float = 1.0) -> None:
             if clock() >= prune_at:
                 prune_at = clock() + _PRUNE_EVERY_S
                 await pool.execute(load("services.metrics", "prune_statistics.sql"))
-        except DATABASE_UNAVAILABLE as exc:
+        except DATABASE_UNAVAILABLE_ERRORS as exc:
             if not is_away:
                 log.warning(LogEvent.STATS_FOLDING_FAILED, reason=type(exc).__name__)
             is_away = True

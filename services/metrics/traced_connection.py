@@ -8,7 +8,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.telemetry.spans import Span
-from ringback.runtime.queries import name_of
+from ringback.runtime.postgres.queries import name_of
 from ringback.runtime.tracing import OpenSpan, Shape, shape_of
 
 

@@ -13,16 +13,16 @@ from prometheus_client import CollectorRegistry
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.service_name import Service
 from ringback.contract.topology import WORK_QUEUE
-from ringback.runtime import logs
-from ringback.runtime.connections import Connections
-from ringback.runtime.ending import end
-from ringback.runtime.observability import ObservabilityServer
-from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.open_files import room_for_connections
-from ringback.runtime.postgres import open_pool
-from ringback.runtime.process_registry import process_registry
-from ringback.runtime.settings import load
-from ringback.runtime.stop_deadline import end_in_time
+from ringback.runtime.http.connections import Connections
+from ringback.runtime.http.open_files import room_for_connections
+from ringback.runtime.observability import logs
+from ringback.runtime.observability.process_registry import process_registry
+from ringback.runtime.observability.server import ObservabilityServer
+from ringback.runtime.postgres.pool import open_pool
+from ringback.runtime.process.ending import end
+from ringback.runtime.process.lifecycle import CannotStartError
+from ringback.runtime.process.settings import load
+from ringback.runtime.process.stop_deadline import end_in_time
 from ringback.runtime.tracing import Tracer, tracing
 from services.metrics.access import Access
 from services.metrics.api.auth import Authenticator
@@ -127,7 +127,9 @@ async def _metrics(
         parts = await _parts(stack, settings)
         registry, access, queues = parts.registry, parts.access, parts.queues
         readiness = Readiness(parts.pool, queues)
-        observability = await stack.enter_async_context(_observability(settings, registry, readiness))
+        observability = await stack.enter_async_context(
+            _observability(settings, registry, readiness)
+        )
         outbox = await stack.enter_async_context(
             retry_outbox(settings, access, RetryCounter(registry), RetrySpans(parts.tracer))
         )

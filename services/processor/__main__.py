@@ -1,16 +1,16 @@
 import sys
 
-from ringback.runtime.end_by_signal import end_by_sigterm
+from ringback.runtime.process.end_by_signal import end_by_sigterm
 
 if __name__ == "__main__":
     # Import this first: the rest takes a second or two to load, and reads OTEL_ variables.
     end_by_sigterm()
 
-    from ringback.runtime.otel_variables import drop_unusable
+    from ringback.runtime.observability.otel_variables import drop_unusable
 
     drop_unusable()
 
-    from ringback.runtime.lifecycle import run
+    from ringback.runtime.process.lifecycle import run
     from services.processor.wire import serve
 
     sys.exit(run(serve))

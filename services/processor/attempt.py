@@ -7,10 +7,10 @@ from datetime import datetime
 import asyncpg
 
 from ringback.contract.event import message_in
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
-from ringback.runtime.postgres import INVALID_DATA_ERRORS, DATABASE_UNAVAILABLE
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS, INVALID_DATA_ERRORS
 from services.processor.attempting import Attempting
 from services.processor.call_columns import ends_call
 from services.processor.database_watch import DatabaseWatch
@@ -39,7 +39,10 @@ class Commits:
     finish: GroupCommit[Ended, Recorded]
 
 
-_TRANSACTION_LOST: tuple[type[BaseException], ...] = (*DATABASE_UNAVAILABLE, TransactionLostError)
+_TRANSACTION_LOST: tuple[type[BaseException], ...] = (
+    *DATABASE_UNAVAILABLE_ERRORS,
+    TransactionLostError,
+)
 
 
 class Attempts:

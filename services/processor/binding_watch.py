@@ -1,7 +1,7 @@
 """Checks that the work queue still receives what is published."""
 
 from ringback.contract.topology import WEBHOOKS, WORK_BINDING
-from ringback.runtime.management_api import ManagementError, management_api
+from ringback.runtime.amqp.management_api import ManagementError, management_api
 
 
 class BindingWatch:

@@ -71,11 +71,15 @@ class DatabaseWatch:
         if begins:
             self._away_since = self._last_away
         if begins and not isinstance(exc, _LACKING):
-            log.error(LogEvent.DATABASE_UNAVAILABLE, reason=type(exc).__name__, detail=str(exc)[:200])
+            log.error(
+                LogEvent.DATABASE_UNAVAILABLE, reason=type(exc).__name__, detail=str(exc)[:200]
+            )
 
     def answered(self) -> None:
         if self._away_since is not None:
-            log.warning(LogEvent.DATABASE_RECOVERED, away_s=round(self._clock() - self._away_since, 1))
+            log.warning(
+                LogEvent.DATABASE_RECOVERED, away_s=round(self._clock() - self._away_since, 1)
+            )
             self._away_since = None
 
     def _lacks(self, what: str) -> None:

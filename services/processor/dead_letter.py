@@ -15,10 +15,10 @@ from ringback.contract.envelope import Envelope, Header, open_envelope
 from ringback.contract.event import Event, read_event
 from ringback.contract.identity import JobId
 from ringback.contract.json_text import keepable
-from ringback.contract.schedule import Attempt
 from ringback.contract.redaction.mark import REDACTED
 from ringback.contract.redaction.quotations import without_quotations
 from ringback.contract.redaction.redaction import Redaction
+from ringback.contract.retry_schedule import Attempt
 from ringback.contract.status import AttemptOutcome
 from ringback.contract.topology import DEAD_LETTER_QUEUE, DEFAULT_EXCHANGE, QUARANTINE_QUEUE
 from services.processor.delivery import Message, attempt_due

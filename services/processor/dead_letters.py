@@ -13,8 +13,8 @@ from ringback.contract.redaction.redaction import Redaction
 from ringback.contract.status import AttemptOutcome
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import DEAD_LETTER_QUEUE
-from ringback.runtime.postgres import INVALID_DATA_ERRORS, DATABASE_UNAVAILABLE
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS, INVALID_DATA_ERRORS
+from ringback.runtime.postgres.queries import load
 from services.processor.database_watch import DatabaseWatch
 from services.processor.dead_letter import (
     NOBODYS_ORG,
@@ -202,6 +202,6 @@ class DeadLetterRecorder:
     async def _adopt(self, message: Message, span: MessageSpan) -> JobId:
         try:
             return await self._log.adopt(fingerprint(message), span)
-        except DATABASE_UNAVAILABLE as exc:
+        except DATABASE_UNAVAILABLE_ERRORS as exc:
             self._watch.failed(exc)
             raise DatabaseAwayError from exc

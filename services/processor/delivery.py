@@ -6,8 +6,8 @@ from typing import Any
 
 from ringback.contract.envelope import Envelope, Header, NotOurs, open_envelope
 from ringback.contract.event import Event, Unreadable, read_event
-from ringback.contract.schedule import FIRST_ATTEMPT, Attempt, attempt_of, routing_key
 from ringback.contract.redaction.redaction import Redacted, Redaction
+from ringback.contract.retry_schedule import FIRST_ATTEMPT, Attempt, attempt_of, routing_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Message:
 
     @property
     def crashes(self) -> int:
-        """How often it was left unanswered as a quarantined message, in earlier copies and this one."""
+        """How often it was not settled in quarantine, in earlier copies and this one."""
         return self._count(Header.CRASHES) + self.deliveries_before
 
     @property

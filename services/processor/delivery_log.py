@@ -10,7 +10,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from ringback.contract.status import AttemptOutcome
-from ringback.runtime.queries import load, name_of
+from ringback.runtime.postgres.queries import load, name_of
 from services.processor.attempting import Attempting
 from services.processor.duplicate_reports import reports_end, unchanged_duplicates
 from services.processor.handler_connection import HandlerConnection

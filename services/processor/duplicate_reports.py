@@ -5,7 +5,7 @@ from uuid import UUID
 
 from asyncpg.pool import PoolConnectionProxy
 
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.processor.attempting import Attempting
 from services.processor.call_columns import ends_call
 from services.processor.shared_query import shared_query

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from ringback.runtime.ending import end
-from ringback.runtime.postgres import INVALID_DATA_ERRORS, DATABASE_UNAVAILABLE
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS, INVALID_DATA_ERRORS
+from ringback.runtime.process.ending import end
 from services.processor.database_watch import DatabaseWatch
 
 Item = TypeVar("Item")
@@ -63,7 +63,10 @@ class GroupCommit(Generic[Item, Result]):
             future.cancel()
 
     async def submit(self, item: Item) -> Result:
-        """Commit an item together with others. Raises one of INVALID_DATA_ERRORS, or DatabaseAwayError."""
+        """Commit an item together with others.
+
+        Raises one of INVALID_DATA_ERRORS, or DatabaseAwayError.
+        """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting[future] = item
         self._submitted.add(future)
@@ -122,7 +125,7 @@ class GroupCommit(Generic[Item, Result]):
                 results = await self._commit(items)
             except INVALID_DATA_ERRORS:
                 raise
-            except DATABASE_UNAVAILABLE as exc:
+            except DATABASE_UNAVAILABLE_ERRORS as exc:
                 self._watch.failed(exc)
                 if self._watch.held_long_enough():
                     raise DatabaseAwayError from exc

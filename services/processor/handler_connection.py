@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 _PACKAGE = "services.processor"
 _ANSWERS_WITHIN_S = 5.0

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ringback.handlers import Event, Handler, Handles, declared
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.processor.outcome import Effect
 
 EffectsOf = Callable[[Event], tuple[Effect, ...]]

@@ -10,8 +10,8 @@ import asyncpg
 import structlog
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
 
 _PACKAGE = "services.processor"
 _EVERY_S = 1.0
@@ -51,7 +51,7 @@ class Heartbeat:
                 await self._beat()
                 await asyncio.sleep(_EVERY_S)
         finally:
-            with suppress(*DATABASE_UNAVAILABLE):
+            with suppress(*DATABASE_UNAVAILABLE_ERRORS):
                 await self._execute("forget_processor.sql", self._id, timeout_s=_LEAVE_TIMEOUT_S)
 
     async def _beat(self) -> None:
@@ -60,13 +60,14 @@ class Heartbeat:
                 "note_processor.sql",
                 self._id,
                 self._prefetch,
-                # A quarantined message, and work that a lost connection left in flight, are added to it.
+                # A quarantined message, and work that a lost connection left in flight, are added
+                # to it.
                 min(self._in_flight(), self._prefetch),
                 self._is_paused(),
                 self._started_at,
                 timeout_s=_TIMEOUT_S,
             )
-        except DATABASE_UNAVAILABLE as exc:
+        except DATABASE_UNAVAILABLE_ERRORS as exc:
             if not self._is_failing:
                 log.warning(
                     LogEvent.HEARTBEAT_FAILED, reason=type(exc).__name__, detail=str(exc)[:200]

@@ -7,8 +7,8 @@ import asyncpg
 import structlog
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.housekeeping import clean_up, make_days
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
+from ringback.runtime.postgres.housekeeping import clean_up, make_days
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 
 _EVERY_S = 3600.0
 _AFTER_FAILURE_S = 5.0
@@ -27,7 +27,7 @@ class Housekeeping:
         while True:
             try:
                 await self._keep()
-            except DATABASE_UNAVAILABLE as exc:
+            except DATABASE_UNAVAILABLE_ERRORS as exc:
                 log.warning(
                     LogEvent.HOUSEKEEPING_FAILED, reason=type(exc).__name__, detail=str(exc)[:200]
                 )

@@ -9,13 +9,13 @@ from typing import Self
 import structlog
 from aio_pika.abc import AbstractConnection
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
-from ringback.runtime.ending import end
-from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.rabbit import BROKER_UNAVAILABLE, Link
-from ringback.runtime.topology import missing
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS, BrokerConnection
+from ringback.runtime.amqp.topology import missing
+from ringback.runtime.process.ending import end
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.processor.database_watch import DatabaseWatch
 from services.processor.tap import OnMessage, Tap
 
@@ -38,10 +38,12 @@ class Intake:
     unknown whether processing is paused. Dead letters are recorded during a pause as well.
     """
 
-    def __init__(self, amqp_url: str, schedule: RetrySchedule, prefetch: int, watch: DatabaseWatch) -> None:
+    def __init__(
+        self, amqp_url: str, schedule: RetrySchedule, prefetch: int, watch: DatabaseWatch
+    ) -> None:
         self._schedule = schedule
         self._watch = watch
-        self._link = Link(amqp_url, "ringback-processor-consume", self._on_open)
+        self._link = BrokerConnection(amqp_url, "ringback-processor-consume", self._on_open)
         self._prefetch = prefetch
         self._taps: tuple[Tap, ...] = ()
         self._attempted: tuple[Tap, ...] = ()
@@ -72,7 +74,10 @@ class Intake:
         return self._is_stopping
 
     async def answers(self) -> bool:
-        """Whether the broker knows our consumers. Raises one of BROKER_UNAVAILABLE without an answer."""
+        """Whether the broker knows our consumers.
+
+        Raises one of BROKER_UNAVAILABLE_ERRORS without an answer.
+        """
         return self._link.up and all([await tap.is_consuming() for tap in self._taps])
 
     async def __aenter__(self) -> Self:
@@ -171,7 +176,7 @@ class Intake:
                 continue
             try:
                 is_consuming = await self.answers()
-            except BROKER_UNAVAILABLE as exc:
+            except BROKER_UNAVAILABLE_ERRORS as exc:
                 log.warning(LogEvent.CONSUMER_UNKNOWN, reason=type(exc).__name__)
                 is_consuming = False
             if not is_consuming:

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
-from ringback.contract.schedule import RetrySchedule, attempt_of
 from ringback.contract.redaction.redaction import Redaction
+from ringback.contract.retry_schedule import RetrySchedule, attempt_of
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import QUARANTINE_QUEUE, WORK_QUEUE
 from services.processor.attempt import Attempts
@@ -180,7 +180,9 @@ class Lanes:
             log.warning(LogEvent.MESSAGE_HANDLER_STUCK, job_id=incoming.message_id)
 
     async def _work_verdict(self, message: Message, span: MessageSpan) -> Verdict:
-        if is_quarantined(message.deliveries_before, database_was_away=self._watch.was_away_recently):
+        if is_quarantined(
+            message.deliveries_before, database_was_away=self._watch.was_away_recently
+        ):
             self._observer.set_aside(message.message_id, message.deliveries_before)
             return set_aside(attempt_due(message))
         if is_worn(message.deliveries_before):

@@ -10,7 +10,7 @@ from typing import TypeVar
 import asyncpg
 
 from ringback.contract.identity import JobId, created_at
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.processor.database_watch import DatabaseWatch
 from services.processor.group_commit import DatabaseAwayError, GroupCommit
 
@@ -37,7 +37,7 @@ class LogDays:
         return day in self._known
 
     async def ensure(self, days: Sequence[date]) -> list[None]:
-        """Make sure that the log has these days. Raises one of DATABASE_UNAVAILABLE.
+        """Make sure that the log has these days. Raises one of DATABASE_UNAVAILABLE_ERRORS.
 
         Days that could not be made are remembered, and `learn` raises until they exist.
         """
@@ -46,7 +46,10 @@ class LogDays:
         return [None] * len(days)
 
     async def learn(self) -> bool:
-        """Read the days again, and make those needed and missing. Raises one of DATABASE_UNAVAILABLE."""
+        """Read the days again, and make those needed and missing.
+
+        Raises one of DATABASE_UNAVAILABLE_ERRORS.
+        """
         needed = set(self._needed)
         missing = needed - await self._read()
         if missing:

@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.dead_reason import DeadReason
 from ringback.contract.identity import JobId, created_at
-from ringback.contract.schedule import FIRST_ATTEMPT, RetrySchedule, RetryQueue
+from ringback.contract.retry_schedule import FIRST_ATTEMPT, RetryQueue, RetrySchedule
 from ringback.contract.status import AttemptOutcome, Status
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
-from ringback.runtime.exemplars import Exemplars
-from ringback.runtime.instruments import Instruments
+from ringback.runtime.observability.exemplars import Exemplars
+from ringback.runtime.observability.instruments import Instruments
 from services.processor.attempting import Attempting
 from services.processor.delivery_log import Recorded
 
@@ -34,7 +34,9 @@ class ObservedAttempt:
 
 
 class Observer:
-    def __init__(self, registry: CollectorRegistry, schedule: RetrySchedule, exemplars: Exemplars) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, schedule: RetrySchedule, exemplars: Exemplars
+    ) -> None:
         self._exemplars = exemplars
         instruments = Instruments(registry)
         self._numbers = [str(number) for number in range(1, schedule.max_attempts + 1)]
@@ -124,7 +126,9 @@ class Observer:
 
     def set_aside(self, job_id: str | None, deliveries_before: int) -> None:
         self._quarantined.inc()
-        log.warning(LogEvent.MESSAGE_QUARANTINED, job_id=job_id, deliveries_before=deliveries_before)
+        log.warning(
+            LogEvent.MESSAGE_QUARANTINED, job_id=job_id, deliveries_before=deliveries_before
+        )
 
     def returned(self, job_id: str | None, returns: int, reason: str) -> None:
         self._returned.inc()

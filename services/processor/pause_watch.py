@@ -7,8 +7,8 @@ from typing import Protocol
 
 import asyncpg
 
-from ringback.runtime.postgres import CONNECT_TIMEOUT_S, DATABASE_UNAVAILABLE
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.pool import CONNECT_TIMEOUT_S, DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
 from services.processor.observe import Observer
 
 _CHANNEL = "webhook_processing"
@@ -55,14 +55,17 @@ class PauseWatch:
         while True:
             try:
                 await self._listen()
-            except DATABASE_UNAVAILABLE as exc:
+            except DATABASE_UNAVAILABLE_ERRORS as exc:
                 if not self._is_deaf:
                     self._observer.pause_unknown(exc)
                 self._is_deaf = True
             await asyncio.sleep(_CONNECT_AGAIN_S)
 
     async def _listen(self) -> None:
-        """Query after each notification, and at intervals; raises one of DATABASE_UNAVAILABLE."""
+        """Query after each notification and at intervals.
+
+        Raises one of DATABASE_UNAVAILABLE_ERRORS.
+        """
         word = asyncio.Event()
         async with self._connection() as connection:
             connection.add_termination_listener(lambda _: word.set())
@@ -103,5 +106,5 @@ class PauseWatch:
         try:
             yield connection
         finally:
-            with suppress(*DATABASE_UNAVAILABLE):
+            with suppress(*DATABASE_UNAVAILABLE_ERRORS):
                 await connection.close(timeout=_CLOSE_TIMEOUT_S)

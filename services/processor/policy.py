@@ -6,15 +6,15 @@ from types import MappingProxyType
 from typing import assert_never
 
 from ringback.contract.envelope import Header
-from ringback.contract.schedule import Attempt, RetrySchedule, RetryQueue
+from ringback.contract.retry_schedule import Attempt, RetryQueue, RetrySchedule
 from ringback.contract.status import AttemptOutcome
 from ringback.contract.topology import (
     DEAD,
     DEAD_LETTER_QUEUE,
     DEFAULT_EXCHANGE,
-    REQUEUED_QUEUE,
     QUARANTINE_DELIVERY_LIMIT,
     QUARANTINE_QUEUE,
+    REQUEUED_QUEUE,
     WORK_QUEUE,
 )
 from services.processor.outcome import failed
@@ -93,7 +93,9 @@ UNDELIVERABLE = "undeliverable"
 CRASHED = Failure("process_crash", "The process died each time it ran this webhook, also alone.")
 
 
-def decide(outcome: AttemptOutcome, *, lane: Lane, attempt: Attempt, schedule: RetrySchedule) -> Verdict:
+def decide(
+    outcome: AttemptOutcome, *, lane: Lane, attempt: Attempt, schedule: RetrySchedule
+) -> Verdict:
     """What happens to a message whose attempt has this outcome, now or in an earlier delivery.
 
     `lane` is WORK only if its routing key is that of its attempt: the broker needs it to find the

@@ -10,8 +10,8 @@ from contextlib import suppress
 from asyncpg.pool import PoolConnectionProxy
 
 from ringback.contract.trace_context import trace_context_of
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
 from services.processor.message_span import MessageSpan
 from services.processor.trace_links import Before
 
@@ -29,7 +29,7 @@ async def link_previous_attempts(
     wanted = [(span, before) for span, before in asked if before and span.wants_previous]
     if not wanted:
         return
-    with suppress(*DATABASE_UNAVAILABLE):
+    with suppress(*DATABASE_UNAVAILABLE_ERRORS):
         found = await connection.fetch(
             load(_PACKAGE, "previous_attempts.sql"),
             [before.job_id for _, before in wanted],

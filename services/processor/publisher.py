@@ -4,7 +4,7 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.topology import DEAD
-from ringback.runtime.confirmed_publisher import ConfirmedPublisher
+from ringback.runtime.amqp.publisher import ConfirmedPublisher
 from services.processor.policy import Forward
 from services.processor.settle import headers_onward
 
@@ -23,7 +23,10 @@ class CopyPublisher:
         return await self._publisher.answers(DEAD)
 
     async def publish(self, message: AbstractIncomingMessage, forward: Forward) -> None:
-        """Publish a copy of the message; return once it is confirmed. Raises one of BROKER_UNAVAILABLE."""
+        """Publish a copy of the message; return once it is confirmed.
+
+        Raises one of BROKER_UNAVAILABLE_ERRORS.
+        """
         copy = aio_pika.Message(
             message.body,
             headers=headers_onward(message, forward),  # type: ignore[arg-type]  # as they came

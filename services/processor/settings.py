@@ -1,11 +1,11 @@
 from pydantic import Field
 
-from ringback.runtime.settings import (
+from ringback.runtime.process.settings import (
     BrokerSettings,
     DatabaseSettings,
-    ObservabilitySettings,
     LogSettings,
     ManagementSettings,
+    ObservabilitySettings,
     RedactionSettings,
     RetentionSettings,
     TraceSettings,
@@ -26,7 +26,10 @@ class ProcessorSettings(
         default=9102, ge=0, le=65535, description="Port of the processor's /metrics and health."
     )
     prefetch: int = Field(
-        default=5, ge=1, le=500, description="Webhooks in flight, and handlers at once, per process."
+        default=5,
+        ge=1,
+        le=500,
+        description="Webhooks in flight, and handlers at once, per process.",
     )
     handlers: str = Field(
         default="", description="Modules with your handlers, comma separated: package.module,…"

@@ -8,7 +8,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.envelope import Header, without_broker_headers
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.rabbit import BROKER_UNAVAILABLE
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 from services.processor.message_span import MessageSpan
 from services.processor.policy import Acknowledge, Forward, Reject, Verdict, move_of
 
@@ -28,7 +28,10 @@ log = structlog.get_logger()
 
 class Publisher(Protocol):
     async def publish(self, message: AbstractIncomingMessage, forward: Forward) -> None:
-        """Publish a copy of the message; return once it is confirmed. Raises one of BROKER_UNAVAILABLE."""
+        """Publish a copy of the message; return once it is confirmed.
+
+        Raises one of BROKER_UNAVAILABLE_ERRORS.
+        """
 
 
 async def settle(
@@ -52,7 +55,7 @@ async def settle(
                 await _acknowledge(message, span)
             case _:
                 assert_never(verdict)
-    except BROKER_UNAVAILABLE as exc:
+    except BROKER_UNAVAILABLE_ERRORS as exc:
         log.warning(LogEvent.MESSAGE_NOT_SETTLED, reason=type(exc).__name__)
         return False
     return True
@@ -62,7 +65,7 @@ async def give_back(message: AbstractIncomingMessage, span: MessageSpan) -> None
     """Requeue a message, to be delivered again."""
     try:
         await _reject(message, span, requeue=True)
-    except BROKER_UNAVAILABLE as exc:
+    except BROKER_UNAVAILABLE_ERRORS as exc:
         log.warning(LogEvent.MESSAGE_NOT_SETTLED, reason=type(exc).__name__)
 
 
@@ -104,7 +107,7 @@ async def _forwarded(
             raise ConnectionError("The channel of the message is closed.")
         try:
             await publisher.publish(message, forward)
-        except BROKER_UNAVAILABLE as exc:
+        except BROKER_UNAVAILABLE_ERRORS as exc:
             log.warning(LogEvent.MESSAGE_PUBLISH_RETRIED, reason=type(exc).__name__)
             await asyncio.sleep(_RETRY_WAIT_S)
         else:

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from ringback.contract.schedule import attempt_of
+from ringback.contract.retry_schedule import attempt_of
 from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.telemetry.span_spec import SpanSpec
 from ringback.contract.telemetry.spans import Span

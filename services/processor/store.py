@@ -8,9 +8,9 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import JobId
-from ringback.runtime.observability import Ping
-from ringback.runtime.postgres import open_pool, ping, takes_changes
-from ringback.runtime.queries import load
+from ringback.runtime.observability.server import Ping
+from ringback.runtime.postgres.pool import open_pool, ping, takes_changes
+from ringback.runtime.postgres.queries import load
 from services.processor.attempt import Commits
 from services.processor.database_watch import DatabaseWatch
 from services.processor.dead_letters import Became, Burial, DeadLetterLog

@@ -12,8 +12,8 @@ from aio_pika.abc import (
 from aiormq.abc import AbstractChannel as UnderlayChannel
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.broken_off import broken_off_as_error
-from ringback.runtime.rabbit import BROKER_UNAVAILABLE
+from ringback.runtime.amqp.broken_off import broken_off_as_error
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 
 OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
 
@@ -121,7 +121,7 @@ class Tap:
                             await queue.cancel(tag)
                         elif not self._reasons and tag is None:
                             self._consumer_tag = await queue.consume(self._take)
-            except BROKER_UNAVAILABLE as exc:
+            except BROKER_UNAVAILABLE_ERRORS as exc:
                 log.warning(
                     LogEvent.CONSUMER_LOST, queue=self.queue_name, reason=type(exc).__name__
                 )

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from ringback.contract.envelope import Header
 from ringback.contract.identity import JobId
-from ringback.contract.schedule import FIRST_ATTEMPT, Attempt
+from ringback.contract.retry_schedule import FIRST_ATTEMPT, Attempt
 from ringback.contract.trace_context import TraceContext, trace_context_of
 from ringback.runtime.tracing import Link
 from services.processor.delivery import Message, attempt_due

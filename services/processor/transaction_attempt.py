@@ -8,7 +8,7 @@ import asyncpg
 
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event, Handler
-from ringback.runtime.postgres import INVALID_DATA_ERRORS
+from ringback.runtime.postgres.pool import INVALID_DATA_ERRORS
 from services.processor.attempting import Attempting
 from services.processor.delivery_log import BegunTransaction, DeliveryLog, Ended, Recorded
 from services.processor.handler_connection import HandlerConnection, TransactionLostError
@@ -47,8 +47,9 @@ async def complete_in_transaction(
 
     Returns what is recorded after its commit, or what was recorded before. Returns the outcome of
     handlers that failed, or that misused their connection: their transaction is rolled back, and
-    the caller still has to record the failure. Raises one of DATABASE_UNAVAILABLE for a statement on a
-    connection that no handler had, and TransactionLostError when the connection was lost.
+    the caller still has to record the failure. Raises one of DATABASE_UNAVAILABLE_ERRORS for a
+    statement on a connection that no handler had, and TransactionLostError when the connection was
+    lost.
     """
     connection = await delivery_log.connect()
     try:

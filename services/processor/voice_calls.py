@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.processor.call_columns import (
     REPORT,
     STATUS_UPDATE,

@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.service_name import Service
-from ringback.runtime import logs
-from ringback.runtime.ending import in_background
-from ringback.runtime.exemplars import Exemplars
-from ringback.runtime.observability import ObservabilityServer, Ping
-from ringback.runtime.process_registry import process_registry
-from ringback.runtime.settings import load
-from ringback.runtime.stop_deadline import end_in_time
+from ringback.runtime.observability import logs
+from ringback.runtime.observability.exemplars import Exemplars
+from ringback.runtime.observability.process_registry import process_registry
+from ringback.runtime.observability.server import ObservabilityServer, Ping
+from ringback.runtime.process.ending import in_background
+from ringback.runtime.process.settings import load
+from ringback.runtime.process.stop_deadline import end_in_time
 from ringback.runtime.tracing import tracing
 from services.processor import voice_calls
 from services.processor.attempt import Attempts
@@ -46,7 +46,9 @@ async def serve(stop: asyncio.Event) -> None:
     logs.configure("processor", settings)
     end_in_time(stop, drain_timeout_s=settings.drain_timeout_s)
     async with _processor(settings, stop) as (intake, observability):
-        log.info(LogEvent.PROCESSOR_READY, prefetch=settings.prefetch, schedule=str(settings.schedule))
+        log.info(
+            LogEvent.PROCESSOR_READY, prefetch=settings.prefetch, schedule=str(settings.schedule)
+        )
         await stop.wait()
         log.info(LogEvent.PROCESSOR_STOPPING)
         observability.drain()

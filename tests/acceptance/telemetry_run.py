@@ -132,7 +132,7 @@ async def _is_paused(whole: Whole, *, paused: bool) -> bool:
 
 
 async def _read(whole: Whole, service: str) -> str | None:
-    """The exposition, once no gauge waits for its first reading."""
+    """The observability, once no gauge waits for its first reading."""
     url = f"http://127.0.0.1:{whole.observability_ports[service]}/metrics"
     async with whole.http.get(url) as answer:
         text = await answer.text()

@@ -7,8 +7,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ringback.runtime.migrate import MIGRATIONS, MigrationError, migrate
-from ringback.runtime.migrated import lacks
+from ringback.runtime.postgres.migrate import MIGRATIONS, MigrationError, migrate
+from ringback.runtime.postgres.migrated import lacks
 from tests.acceptance.whole import whole_ringback
 
 EXPANDS = """

@@ -22,7 +22,9 @@ DEAD = "webhook_dead_letter_queue_size"
 
 
 def ports_of(whole: Whole, broker: PrivateBroker) -> LocalPorts:
-    observability_ports = {f"{name}_observability": port for name, port in whole.observability_ports.items()}
+    observability_ports = {
+        f"{name}_observability": port for name, port in whole.observability_ports.items()
+    }
     return LocalPorts(broker=broker.ports, services=ServicePorts(**observability_ports))
 
 

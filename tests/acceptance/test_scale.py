@@ -19,12 +19,12 @@ from chaos.replicas import Replica, replicas
 from chaos.rollups import rollup_faults
 from chaos.stage import install
 from chaos.verdict import judge
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.ports import ServicePorts
 from ringback.local.stack_service import Surroundings, urls_by_role
 from ringback.metrics import MetricsClient
-from ringback.runtime import topology
+from ringback.runtime.amqp import topology
 from tests.support.balancer import balanced
 from tests.support.eventually import eventually
 from tests.support.local_slack import LocalSlack, local_slack

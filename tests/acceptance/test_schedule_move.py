@@ -10,11 +10,11 @@ from aio_pika.abc import AbstractChannel
 
 from chaos.load.webhook import Kind, special
 from chaos.stage import install
-from ringback.contract.schedule import Attempt, RetrySchedule, routing_key
+from ringback.contract.retry_schedule import Attempt, RetrySchedule, routing_key
 from ringback.contract.schedule_change import retry_queue_bindings
 from ringback.contract.topology import WEBHOOKS
 from ringback.local.broker import PrivateBroker
-from ringback.runtime.topology import bound_retry_queues
+from ringback.runtime.amqp.topology import bound_retry_queues
 from tests.acceptance.whole import Whole, whole_ringback
 from tests.integration.cli.command import begin, ringback
 from tests.integration.processor.stage import envelope_of
@@ -61,7 +61,10 @@ async def fill_retry_queues(whole: Whole, channel: AbstractChannel) -> dict[str,
 
 async def depths(channel: AbstractChannel) -> list[int]:
     """The messages in each of the old retry queues."""
-    found = [await channel.declare_queue(retry_queue.queue_name, passive=True) for retry_queue in OLD.retry_queues]
+    found = [
+        await channel.declare_queue(retry_queue.queue_name, passive=True)
+        for retry_queue in OLD.retry_queues
+    ]
     return [queue.declaration_result.message_count or 0 for queue in found]
 
 

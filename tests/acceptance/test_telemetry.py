@@ -11,7 +11,7 @@ import pytest_asyncio
 from prometheus_client import Metric as Family
 
 import ringback
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.telemetry import LogEvent, Metric
 from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.telemetry.log_event_spec import LogEventSpec
@@ -36,7 +36,9 @@ OPEN_VALUES = {
     "version": {ringback.__version__},
     "service": set(SERVICES),
     "attempt": {str(number) for number in range(1, RetrySchedule.parse(SCHEDULE).max_attempts + 1)},
-    "retry_queue": {str(retry_queue.attempt) for retry_queue in RetrySchedule.parse(SCHEDULE).retry_queues},
+    "retry_queue": {
+        str(retry_queue.attempt) for retry_queue in RetrySchedule.parse(SCHEDULE).retry_queues
+    },
 }
 MOST_OPEN_VALUES = 30
 

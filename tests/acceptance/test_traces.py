@@ -51,7 +51,7 @@ process webhooks:attempt.{attempt}:webhooks.work !
   begin_attempts
   handle ringback.cli.demo_handlers.fail_on_demand !
   finish_attempts
-  move {moved_to}
+  route {routed_to}
   reject webhooks:attempt.{attempt}:webhooks.work"""
 RETRY = """\
 process webhooks:attempt.2:webhooks.work
@@ -171,9 +171,9 @@ def test_a_schedule_ends_among_the_dead_letters(traced: Traced) -> None:
 
     assert outline(traced.spans("schedule")) == [
         *FAILURE.splitlines(),
-        *FAILURE_AGAIN.format(attempt=2, moved_to="webhooks.retry.2.400ms").splitlines(),
-        *FAILURE_AGAIN.format(attempt=3, moved_to="webhooks.retry.3.800ms").splitlines(),
-        *FAILURE_AGAIN.format(attempt=4, moved_to="webhooks.dlq").splitlines(),
+        *FAILURE_AGAIN.format(attempt=2, routed_to="webhooks.retry.2.400ms").splitlines(),
+        *FAILURE_AGAIN.format(attempt=3, routed_to="webhooks.retry.3.800ms").splitlines(),
+        *FAILURE_AGAIN.format(attempt=4, routed_to="webhooks.dlq").splitlines(),
         *DEAD_LETTER.format(exchange="webhooks.failed", attempt=4).splitlines(),
     ]
     assert len({span.trace_id for span in attempts}) == len(attempts) == 5

@@ -14,10 +14,10 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.child import dying_with_us
 from ringback.local.ports import free_ports
-from ringback.runtime import topology
+from ringback.runtime.amqp import topology
 from tests.support.database_roles import url_as
 from tests.support.eventually import eventually
 from tests.support.tokens import JWT_SECRET
@@ -73,7 +73,9 @@ class Whole:
 
     async def is_ready(self, name: str) -> bool:
         try:
-            async with self.http.get(f"http://127.0.0.1:{self.observability_ports[name]}/readyz") as answer:
+            async with self.http.get(
+                f"http://127.0.0.1:{self.observability_ports[name]}/readyz"
+            ) as answer:
                 return answer.status == 200
         except aiohttp.ClientError:
             return False

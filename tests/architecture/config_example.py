@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from ringback.runtime.settings import PREFIX, Settings
+from ringback.runtime.process.settings import PREFIX, Settings
 from services.gateway.settings import GatewaySettings
 from services.metrics.settings import MetricsSettings
 from services.processor.settings import ProcessorSettings

@@ -18,7 +18,7 @@ class Module:
 
     @property
     def name(self) -> str:
-        """As it is imported: `ringback.runtime.rabbit`."""
+        """As it is imported: `ringback.runtime.amqp.connection`."""
         parts = self.path.relative_to(ROOT).with_suffix("").parts
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

@@ -13,7 +13,7 @@ from ringback.local.ports import (
     named_ports,
     port_setting,
 )
-from ringback.runtime.settings import PREFIX, load
+from ringback.runtime.process.settings import PREFIX, load
 from tests.architecture.config_example import EXAMPLE, SERVICES, example, readers
 from tests.architecture.source import ROOT
 

@@ -21,8 +21,8 @@ from ringback.cli.addresses import Addresses
 from ringback.cli.broker_access import BrokerPasswords
 from ringback.cli.metrics_place import MetricsPlaceSettings
 from ringback.cli.signing import SigningSettings
-from ringback.runtime.setting_checks import kinds_in
-from ringback.runtime.settings import PREFIX, Settings, SettingsError, load
+from ringback.runtime.process.setting_checks import kinds_in
+from ringback.runtime.process.settings import PREFIX, Settings, SettingsError, load
 from tests.architecture.config_example import SERVICES
 
 SECRET = "s3cretthatisneverprinted"

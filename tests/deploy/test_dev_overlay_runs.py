@@ -102,7 +102,9 @@ async def test_webhooks_are_carried_with_what_the_containers_get(stage: Stage) -
             await eventually(lambda: tells_unacked(http, environs["metrics"]))
             await database.close()
     await run_containers(stage, "CronJob/housekeeping", of="job")
-    await another_schedule(Stage(stage.broker, stage.database, stage.folder, schedule="100ms,300ms"))
+    await another_schedule(
+        Stage(stage.broker, stage.database, stage.folder, schedule="100ms,300ms")
+    )
 
 
 async def another_schedule(stage: Stage) -> None:

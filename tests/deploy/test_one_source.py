@@ -15,7 +15,7 @@ from deploy.k8s.generate import HERE, RULES, generated
 from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.telemetry.spans import Span
 from ringback.contract.topology import WORK_QUEUE
-from ringback.runtime.settings import load
+from ringback.runtime.process.settings import load
 from services.gateway.settings import GatewaySettings
 from services.metrics.settings import MetricsSettings
 from services.processor.settings import ProcessorSettings

@@ -82,7 +82,7 @@ async def _started_broker(data_dir: Path) -> PrivateBroker:
 
 async def _migrated_database(data_dir: Path) -> PrivateDatabase:
     # Imported here, so that tests without a database run where migrations cannot be loaded.
-    from ringback.runtime.migrate import migrate  # ruff: ignore[import-outside-top-level]
+    from ringback.runtime.postgres.migrate import migrate  # ruff: ignore[import-outside-top-level]
 
     database = new_database(data_dir)
     await database.start()

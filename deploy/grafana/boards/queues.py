@@ -58,7 +58,8 @@ def _waiting() -> Iterator[Builder[Panel]]:
             unit=COUNT,
             asks=(
                 Ask(
-                    promql=read(Metric.QUEUE_MESSAGES, by="queue", where=_RETRY_QUEUES), legend="{{queue}}"
+                    promql=read(Metric.QUEUE_MESSAGES, by="queue", where=_RETRY_QUEUES),
+                    legend="{{queue}}",
                 ),
             ),
             width=8,
@@ -116,10 +117,13 @@ def _retries() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="Retries scheduled",
-            says="Webhooks sent to a retry queue of the retry schedule, per minute, by the attempt that failed.",
+            says="Webhooks sent to a retry queue, per minute, by the attempt that failed.",
             unit=PER_MINUTE,
             asks=(
-                Ask(promql=per_minute(Metric.RETRIES_SCHEDULED, by="retry_queue"), legend="retry queue {{retry_queue}}"),
+                Ask(
+                    promql=per_minute(Metric.RETRIES_SCHEDULED, by="attempt"),
+                    legend="after attempt {{attempt}}",
+                ),
             ),
             width=8,
         )
@@ -127,7 +131,7 @@ def _retries() -> Iterator[Builder[Panel]]:
     yield curves(
         Shown(
             title="Attempts by outcome",
-            says="Attempts that ended, per minute. A failed one is made again after its retry queue.",
+            says="Attempts that ended, per minute. A failed one is repeated after its delay.",
             unit=PER_MINUTE,
             asks=(Ask(promql=per_minute(Metric.ATTEMPTS, by="outcome"), legend="{{outcome}}"),),
             width=8,

@@ -84,7 +84,7 @@ class GatewayMetric:
         help="Connections closed before they brought a request: too slow, a head too large, or "
         "in favour of a newer one.",
         services=GATEWAY,
-        labels={"reason": ("slow", "large_head", "crowded")},
+        labels={"reason": ("slow", "large_head", "evicted")},
     )
     CLOCK_OFFSET: Final = MetricSpec(
         name="webhook_clock_offset_seconds",

@@ -79,9 +79,13 @@ class _WorkMetric:
     RETRIES_SCHEDULED: Final = MetricSpec(
         name="webhook_retries_scheduled_total",
         kind=Kind.COUNTER,
-        help="Webhooks sent to a retry queue of the retry schedule, to wait there for their next attempt.",
+        help="Webhooks sent to a retry queue, to wait there for their next attempt.",
         services=PROCESSOR,
-        labels={"retry_queue": Open("the number of the retry queue, which is that of the attempt that failed")},
+        labels={
+            "attempt": Open(
+                "the number of the retry queue, which is that of the attempt that failed"
+            )
+        },
     )
     DEAD_LETTERS: Final = MetricSpec(
         name="webhook_dead_letters_total",

@@ -116,9 +116,9 @@ class Span:
         ),
     )
     MOVE: Final = SpanSpec(
-        name="move {ringback.routed_to}",
+        name="route {ringback.routed_to}",
         kind=SpanKind.PRODUCER,
-        tells="A message leaves for a retry queue of the retry schedule, the dead letters or the quarantine. Its "
+        tells="A message leaves for a retry queue, the dead letters or the quarantine. Its "
         "wait there is in no span.",
         services=(Service.PROCESSOR,),
         attributes=(

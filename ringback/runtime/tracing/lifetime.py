@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from ringback.contract.telemetry.log_events import LogEvent
-from ringback.runtime.otel_variables import drop_unusable, dropped
+from ringback.runtime.observability.otel_variables import drop_unusable, dropped
 from ringback.runtime.tracing.file_exporter import FileExporter
 from ringback.runtime.tracing.resource import resource_of
 from ringback.runtime.tracing.span import RecordedSpan

@@ -8,7 +8,7 @@ import structlog
 from opentelemetry.sdk.trace.sampling import Sampler
 
 from ringback.contract.telemetry.log_events import LogEvent
-from ringback.runtime.settings import TraceSettings, load
+from ringback.runtime.process.settings import TraceSettings, load
 from ringback.runtime.tracing.sampler import sampler_of
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")

@@ -9,7 +9,7 @@ from itertools import islice
 
 from aiohttp import StreamReader, web
 
-from ringback.runtime.connections import (
+from ringback.runtime.http.connections import (
     LONGEST_HEAD_BYTES,
     NO_IDLE_TIMEOUT_S,
     Connections,
@@ -181,7 +181,9 @@ class HttpConnection(web.RequestHandler):
         if self._gone is not None:
             return False
         is_whole = self._body is not None and self._body.is_eof()
-        self._is_half_closed = is_whole and (bool(self._messages) or self._limits.has_in_flight(self))
+        self._is_half_closed = is_whole and (
+            bool(self._messages) or self._limits.has_in_flight(self)
+        )
         return self._is_half_closed
 
     def is_last(self, *, is_draining: bool) -> bool:

@@ -9,7 +9,7 @@ from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, _ErrInfo  # ruff: ignore[import-private-name]
 
-from ringback.runtime.connections import LONGEST_HEAD_BYTES
+from ringback.runtime.http.connections import LONGEST_HEAD_BYTES
 
 InvalidRequest = _ErrInfo
 """What aiohttp queues instead of an invalid request, so that responses keep their order."""

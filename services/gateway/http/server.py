@@ -8,9 +8,9 @@ from typing import Self
 
 from aiohttp import web
 
-from ringback.runtime.connections import Connections
-from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.listening import listen
+from ringback.runtime.http.connections import Connections
+from ringback.runtime.http.listening import listen
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.http.connection import HttpConnection
 from services.gateway.http.rejection import SERVER, Rejection, problem_response
 from services.gateway.webhook import AcceptedWebhook

@@ -8,8 +8,8 @@ import asyncpg
 
 from ringback.contract.json_text import read_json
 from ringback.contract.redaction.redaction import Redacted, Redaction
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
 from services.gateway.webhook import AcceptedWebhook
 
 _PACKAGE = "services.gateway.log"
@@ -17,7 +17,10 @@ _PACKAGE = "services.gateway.log"
 EMPTY_PAYLOAD = Redacted(value={}, text="{}", altered=False, hidden=())
 """Marks a row without a payload for the processor: an event is never an empty object."""
 
-WRITE_ERRORS: tuple[type[BaseException], ...] = (*DATABASE_UNAVAILABLE, asyncpg.PostgresError)
+WRITE_ERRORS: tuple[type[BaseException], ...] = (
+    *DATABASE_UNAVAILABLE_ERRORS,
+    asyncpg.PostgresError,
+)
 """The database is unavailable, not migrated, or denies access."""
 
 _INVALID_ROW_ERRORS = (

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import grpc
 from google.protobuf.message import Message
 
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.lifecycle import CannotStartError
 from ringback.runtime.tracing import OpenSpan
 from services.metrics.api.call import Call
 from services.metrics.api.errors import (

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.metrics.api.methods import Method
 
 _VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)\}")

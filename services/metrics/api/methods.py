@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from ringback.metrics.v1 import admin_service_pb2, metrics_service_pb2
 from ringback.metrics.v1 import annotations_pb2 as ours
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.metrics.api.principal import Role
 
 METRICS_SERVICE = metrics_service_pb2.DESCRIPTOR.services_by_name["MetricsService"]

@@ -8,7 +8,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent, Metric
-from ringback.runtime.instruments import Instruments
+from ringback.runtime.observability.instruments import Instruments
 from ringback.runtime.tracing import OpenSpan
 from services.metrics.api.call_spans import tell_ending
 from services.metrics.api.errors import ApiError

@@ -9,7 +9,7 @@ import orjson
 import structlog
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.api.errors import ApiError

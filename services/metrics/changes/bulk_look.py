@@ -9,8 +9,8 @@ from uuid import UUID
 
 from ringback.contract.identity import new_job_id
 from ringback.contract.status import Status
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.api.errors import unavailable
@@ -64,7 +64,7 @@ class BulkLook:
         try:
             async with self._access.as_service(_STEP_S, self._call.span) as connection:
                 [row] = await connection.fetch(load(_PACKAGE, "retry_conditions.sql"), ALL_ORGS)
-        except DATABASE_UNAVAILABLE as exc:
+        except DATABASE_UNAVAILABLE_ERRORS as exc:
             raise unavailable("DATABASE_UNAVAILABLE", "The database cannot be reached.") from exc
         return Conditions(await self._waiting(), row["live_per_second"], row["is_paused"])
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.changes.actor import actor_of

@@ -1,7 +1,7 @@
 """Pauses and resumes the processors."""
 
 from ringback.metrics.v1.delivery_pb2 import ProcessingState
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.changes.actor import actor_of

@@ -1,7 +1,7 @@
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import Metric
-from ringback.runtime.instruments import Instruments
+from ringback.runtime.observability.instruments import Instruments
 
 
 class RetryCounter:

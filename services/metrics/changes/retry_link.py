@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from ringback.runtime.confirmed_publisher import ConfirmedPublisher
-from ringback.runtime.settings import BrokerSettings
+from ringback.runtime.amqp.publisher import ConfirmedPublisher
+from ringback.runtime.process.settings import BrokerSettings
 from services.metrics.access import Access
 from services.metrics.changes.retry_counter import RetryCounter
 from services.metrics.changes.retry_outbox import RetryOutbox

@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from ringback.contract.identity import new_job_id
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.api.errors import unavailable
@@ -73,7 +73,9 @@ class RetryOne:
     def require_broker(self) -> None:
         """Raises ApiError UNAVAILABLE while nothing can be published."""
         if not self.is_possible:
-            raise unavailable("BROKER_UNAVAILABLE", "The broker cannot be reached; nothing was changed.")
+            raise unavailable(
+                "BROKER_UNAVAILABLE", "The broker cannot be reached; nothing was changed."
+            )
 
     async def retry(self, order: RetryOrder, call: Call) -> Retried:
         """Commit the retry, then publish it. Raises ApiError; then nothing was changed.

@@ -9,8 +9,8 @@ from aio_pika import Message
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.topology import WEBHOOKS
-from ringback.runtime.queries import load
-from ringback.runtime.rabbit import BROKER_UNAVAILABLE
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
 from ringback.runtime.tracing import OpenSpan
 from services.metrics.access import Access
 from services.metrics.api.call import Call
@@ -28,7 +28,10 @@ class Publisher(Protocol):
         """Whether a publish may succeed now."""
 
     async def publish(self, message: Message, *, exchange: str, routing_key: str) -> None:
-        """Return once it is confirmed. Raises one of BROKER_UNAVAILABLE, within its own deadline."""
+        """Return once it is confirmed.
+
+        Raises one of BROKER_UNAVAILABLE_ERRORS, within its own deadline.
+        """
 
 
 class RetryOutbox:
@@ -57,7 +60,7 @@ class RetryOutbox:
             span.tell({Attribute.MESSAGE_BODY_SIZE: len(message.body)})
             try:
                 await self._publisher.publish(message, exchange=WEBHOOKS, routing_key=ROUTING_KEY)
-            except BROKER_UNAVAILABLE as exc:
+            except BROKER_UNAVAILABLE_ERRORS as exc:
                 reason = type(exc).__name__
                 span.failed(reason)
                 log.warning(LogEvent.RETRY_NOT_CONFIRMED, job_id=str(row["id"]), reason=reason)

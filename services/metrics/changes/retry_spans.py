@@ -4,7 +4,7 @@ from typing import Final
 
 import asyncpg
 
-from ringback.contract.schedule import FIRST_ATTEMPT, routing_key
+from ringback.contract.retry_schedule import FIRST_ATTEMPT, routing_key
 from ringback.contract.telemetry.attributes import Attribute
 from ringback.contract.telemetry.spans import Span
 from ringback.contract.topology import WEBHOOKS

@@ -7,8 +7,8 @@ import asyncpg
 import structlog
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.api.errors import ApiError
@@ -81,6 +81,6 @@ async def keep_pruning_retries(pool: asyncpg.Pool) -> None:
         try:
             while await pool.fetchval(load(_PACKAGE, "retry_prune.sql"), _MOST_PRUNED):
                 pass
-        except DATABASE_UNAVAILABLE as exc:
+        except DATABASE_UNAVAILABLE_ERRORS as exc:
             log.warning(LogEvent.RETRIES_NOT_PRUNED, reason=type(exc).__name__)
         await asyncio.sleep(_PRUNE_EVERY_S)

@@ -4,7 +4,7 @@ from ringback.contract.redaction.redaction import DEFAULT_REDACTION, Redaction
 from ringback.contract.status import Status
 from ringback.metrics.v1.delivery_pb2 import Delivery
 from ringback.metrics.v1.metrics_service_pb2 import ListDeadLettersRequest, ListDeadLettersResponse
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access, Connection
 from services.metrics.api.call import Call
 from services.metrics.reads.asked import Asked

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access, Connection
 from services.metrics.api.call import Call
 from services.metrics.reads.delivery_message import Row

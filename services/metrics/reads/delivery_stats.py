@@ -14,7 +14,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     GetDeliveryStatsRequest,
     GetDeliveryStatsResponse,
 )
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.reads.asked import Asked

@@ -1,6 +1,6 @@
 import asyncio
 
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access
 from services.metrics.reads.queue_state import LastDay, Processing
 
@@ -12,7 +12,7 @@ class LogState:
         self._access = access
 
     async def read(self, timeout_s: float) -> tuple[Processing, LastDay]:
-        """Raises one of DATABASE_UNAVAILABLE, which includes TimeoutError."""
+        """Raises one of DATABASE_UNAVAILABLE_ERRORS, which includes TimeoutError."""
         async with asyncio.timeout(timeout_s), self._access.as_service(timeout_s) as connection:
             now = await connection.fetchrow(load("services.metrics", "processing_now.sql"))
             day = await connection.fetchrow(load("services.metrics", "last_day.sql"))

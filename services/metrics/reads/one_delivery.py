@@ -2,7 +2,7 @@ from uuid import UUID
 
 from ringback.contract.redaction.redaction import Redaction
 from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryRequest, GetDeliveryResponse
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.api.errors import no_such_delivery

@@ -54,7 +54,9 @@ class QueueState:
     @property
     def delayed(self) -> int:
         """In the retry queues."""
-        return sum(queue.messages for name, queue in self.queues.items() if name not in _NO_RETRY_QUEUES)
+        return sum(
+            queue.messages for name, queue in self.queues.items() if name not in _NO_RETRY_QUEUES
+        )
 
     @property
     def dead_letters(self) -> int:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.metrics.access import Access
 from services.metrics.slack.alert_group import AlertGroup, GroupKey
 from services.metrics.slack.message import Example
@@ -18,7 +18,9 @@ _READ_TIMEOUT_S = 5.0
 
 
 class AlertLog:
-    """The pending announcements, in the database. Every method raises one of DATABASE_UNAVAILABLE.
+    """The pending announcements, in the database.
+
+    Every method raises one of DATABASE_UNAVAILABLE_ERRORS.
 
     `holder` identifies this process among all that may send.
     """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import assert_never
 
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from services.metrics.slack.alert_group import AlertGroup, GroupKey
 from services.metrics.slack.alert_log import AlertLog
 from services.metrics.slack.answer import Refused, Sent, TryLater
@@ -71,14 +71,17 @@ class AlertSender:
                 telling.cancel()
                 await asyncio.gather(telling, return_exceptions=True)
                 raise
-            except DATABASE_UNAVAILABLE as exc:
+            except DATABASE_UNAVAILABLE_ERRORS as exc:
                 self._observer.database_is_away(type(exc).__name__)
             else:
                 self._observer.database_is_there()
             await asyncio.sleep(interval_s)
 
     async def tell_next(self) -> None:
-        """Do the one thing that is due, if we have the turn. Raises one of DATABASE_UNAVAILABLE."""
+        """Do the one thing that is due, if we have the turn.
+
+        Raises one of DATABASE_UNAVAILABLE_ERRORS.
+        """
         forgotten = await self._alerts.fold()
         if forgotten:
             self._observer.no_room(forgotten)
@@ -133,7 +136,7 @@ class AlertSender:
         """None if counting takes too long; that a group is quiet is news without the count."""
         try:
             return await self._alerts.unresolved(groups)
-        except DATABASE_UNAVAILABLE:
+        except DATABASE_UNAVAILABLE_ERRORS:
             return None
 
     def _observe(self, answer: Sent | Refused, step: Tell | TellQuiet) -> None:

@@ -6,7 +6,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent, Metric
-from ringback.runtime.instruments import Instruments
+from ringback.runtime.observability.instruments import Instruments
 from services.metrics.slack.answer import RATE_LIMITED
 
 log = structlog.get_logger()

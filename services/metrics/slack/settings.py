@@ -2,8 +2,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from ringback.runtime.setting_checks import header_value, url_parts
-from ringback.runtime.settings import Settings
+from ringback.runtime.process.setting_checks import header_value, url_parts
+from ringback.runtime.process.settings import Settings
 
 TRACE_ID_PLACE = "{trace_id}"
 _LONGEST_LINK = 1_000
@@ -59,11 +59,11 @@ class SlackSettings(Settings):
     slack_api_url: Annotated[str, AfterValidator(_web_address)] = Field(
         default="https://slack.com/api/", description="Where a bot's calls go."
     )
-    slack_gather_s: float = Field(
+    slack_batch_window_s: float = Field(
         default=10.0,
         ge=0,
         le=3600,
-        description="Seconds for which dead letters are gathered before Slack hears of the first.",
+        description="Seconds to collect dead letters before the first message to Slack.",
     )
     slack_interval_s: float = Field(
         default=60.0,

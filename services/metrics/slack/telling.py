@@ -7,7 +7,7 @@ from uuid import uuid4
 import asyncpg
 from prometheus_client import CollectorRegistry
 
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from services.metrics.access import Access
 from services.metrics.slack.alert_log import AlertLog
 from services.metrics.slack.alert_sender import AlertSender
@@ -33,7 +33,7 @@ async def keep_telling(
         await _keep_pruning(alerts, observer)
         return
     pace = Pace(
-        gather=timedelta(seconds=settings.slack_gather_s),
+        gather=timedelta(seconds=settings.slack_batch_window_s),
         interval=timedelta(seconds=settings.slack_interval_s),
         quiet=timedelta(seconds=settings.slack_quiet_s),
     )
@@ -57,7 +57,7 @@ async def _keep_pruning(alerts: AlertLog, observer: AlertObserver) -> None:
     while True:
         try:
             await alerts.prune()
-        except DATABASE_UNAVAILABLE as exc:
+        except DATABASE_UNAVAILABLE_ERRORS as exc:
             observer.database_is_away(type(exc).__name__)
         else:
             observer.database_is_there()

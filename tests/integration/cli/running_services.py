@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.child import dying_with_us
 from ringback.local.ports import free_ports
 from ringback.local.stack_service import is_ready
-from ringback.runtime import topology
+from ringback.runtime.amqp import topology
 from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[3]

@@ -14,9 +14,9 @@ from aiormq.exceptions import ChannelAccessRefused
 from ringback.cli.broker_access import BrokerPasswords
 from ringback.contract import topology as names
 from ringback.contract.broker_access import USERS, definitions, password_hash
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
-from ringback.runtime import topology
+from ringback.runtime.amqp import topology
 from tests.integration.cli.command import ringback
 from tests.support.broker_users import PASSWORDS, broker_users
 

@@ -3,8 +3,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from ringback.contract.schedule import RetrySchedule
-from ringback.runtime import topology
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.runtime.amqp import topology
 from tests.integration.gateway.queue_reader import channel_to
 from tests.integration.gateway.running_gateway import RunningGateway, running, settings_for
 

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from ringback.local.ports import free_ports
-from ringback.runtime.settings import load
+from ringback.runtime.process.settings import load
 from services.gateway.app import serve
 from services.gateway.settings import GatewaySettings
 from tests.support.eventually import eventually

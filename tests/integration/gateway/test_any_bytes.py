@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
-from ringback.runtime import topology
+from ringback.runtime.amqp import topology
 from tests.integration.gateway.raw_requests import RAW, WHOLE
 from tests.integration.gateway.running_gateway import PATH, SECRET, running, settings_for
 from tests.support.loop_thread import LoopThread

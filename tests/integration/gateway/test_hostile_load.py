@@ -55,7 +55,7 @@ async def test_idle_connections_do_not_block_others(ready_amqp_url: str, databas
     async with running(settings) as gateway:
         assert (await gateway.send(HANG)).status == 200
         async with connections(gateway, 60, b"") as readers:
-            await eventually(lambda: at_least(gateway, "crowded", 40))
+            await eventually(lambda: at_least(gateway, "evicted", 40))
 
             assert await gateway.metric("webhook_connections") <= 20
             assert (await gateway.send(HANG)).status == 200
@@ -83,7 +83,7 @@ async def test_a_slow_head_is_rejected(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With 408; a connection that has sent nothing is closed without a response."""
-    monkeypatch.setattr("ringback.runtime.connections.STRANGER_WAITS_S", 0.1)
+    monkeypatch.setattr("ringback.runtime.http.connections.STRANGER_WAITS_S", 0.1)
 
     async with (
         connections(gateway, 1, HEAD.encode()) as [slow],

@@ -7,7 +7,7 @@ import asyncpg
 
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import free_ports
-from ringback.runtime.migrate import migrate
+from ringback.runtime.postgres.migrate import migrate
 from tests.integration.gateway.running_gateway import running, settings_for
 from tests.support.eventually import eventually
 

@@ -12,12 +12,12 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from chaos.fault_proxy import FaultProxy
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from ringback.local.ports import free_ports
-from ringback.runtime import topology
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.amqp import topology
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.settings import GatewaySettings
 from tests.integration.gateway.queue_reader import count_in
 from tests.integration.gateway.running_gateway import (

@@ -12,10 +12,10 @@ from uuid import UUID
 import asyncpg
 
 from ringback.contract.identity import new_job_id
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
-from ringback.runtime import topology
+from ringback.runtime.amqp import topology
 from tests.integration.metrics.metrics_process import MetricsProcess, metrics_process
 from tests.support.eventually import eventually
 from tests.support.session_nodes import TEMPLATE

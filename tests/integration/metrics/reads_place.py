@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from ringback.runtime.postgres import open_pool
-from ringback.runtime.settings import DatabaseSettings
+from ringback.runtime.postgres.pool import open_pool
+from ringback.runtime.process.settings import DatabaseSettings
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.api.principal import Principal, Role

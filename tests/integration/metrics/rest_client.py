@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from ringback.local.ports import free_ports
-from ringback.runtime.connections import Connections
+from ringback.runtime.http.connections import Connections
 from services.metrics.api.call_spans import CallSpans
 from services.metrics.rest_server import rest_server
 from tests.support.no_traces import NO_TRACES

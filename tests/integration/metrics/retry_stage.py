@@ -17,7 +17,7 @@ from chaos.fault_proxy import FaultProxy
 from ringback.contract.identity import new_job_id
 from ringback.contract.topology import WORK_QUEUE
 from ringback.local.broker import PrivateBroker
-from ringback.runtime.confirmed_publisher import ConfirmedPublisher
+from ringback.runtime.amqp.publisher import ConfirmedPublisher
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.api.principal import Principal, Role

@@ -15,10 +15,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.metrics.v1.metrics_service_pb2 import ListDeliveriesRequest, ListDeliveriesResponse
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
-from ringback.runtime import topology
+from ringback.runtime.amqp import topology
 from tests.integration.metrics.metrics_process import ROOT, metrics_process
 from tests.support.eventually import eventually
 from tests.support.tokens import JWT_SECRET, bearer

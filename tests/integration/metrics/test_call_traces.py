@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from ringback.contract.identity import new_job_id
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import WORK_QUEUE
 from ringback.metrics.v1.admin_service_pb2 import RetryDeliveryRequest
 from ringback.metrics.v1.admin_service_pb2_grpc import AdminServiceStub
@@ -24,7 +24,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     WatchQueueHealthRequest,
 )
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
-from ringback.runtime import topology
+from ringback.runtime.amqp import topology
 from tests.integration.metrics.metrics_process import MetricsProcess, metrics_process
 from tests.support.eventually import eventually
 from tests.support.tokens import bearer

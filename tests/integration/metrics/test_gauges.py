@@ -6,11 +6,12 @@ import aio_pika
 import asyncpg
 
 from ringback.contract.identity import new_job_id
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
-from ringback.runtime import migrate, topology
+from ringback.runtime.amqp import topology
+from ringback.runtime.postgres import migrate
 from tests.integration.metrics.metrics_process import metrics_process
 from tests.support.eventually import eventually
 
@@ -77,7 +78,8 @@ async def test_gauges_tell_the_log_by_its_statuses_and_its_ledger(
     await bury(database_url, resolution=None)
     connection = await asyncpg.connect(database_url)
     await connection.execute(
-        "INSERT INTO webhook_gateway_ledger (gateway_instance_id, accepted) VALUES ($1, 2)", new_job_id()
+        "INSERT INTO webhook_gateway_ledger (gateway_instance_id, accepted) VALUES ($1, 2)",
+        new_job_id(),
     )
     await connection.close()
 

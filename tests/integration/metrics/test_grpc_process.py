@@ -13,10 +13,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ringback.contract.identity import new_job_id
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.metrics.v1.metrics_service_pb2 import WatchQueueHealthRequest
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
-from ringback.runtime import topology
+from ringback.runtime.amqp import topology
 from services.metrics.api.methods import SERVICES, methods_of
 from tests.integration.metrics.metrics_process import MetricsProcess, metrics_process
 from tests.support.eventually import eventually

@@ -2,8 +2,8 @@
 
 import gc
 
-from ringback.contract.schedule import RetrySchedule
-from ringback.runtime import topology
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.runtime.amqp import topology
 from services.metrics.queue_depths import QueueDepths
 
 SCHEDULE = RetrySchedule.parse("2s,4s,8s")

@@ -10,17 +10,18 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from ringback.metrics.v1.metrics_service_pb2 import (
     GetQueueHealthRequest,
     GetQueueHealthResponse,
 )
-from ringback.runtime import migrate, topology
-from ringback.runtime.ending import end
-from ringback.runtime.postgres import open_pool
-from ringback.runtime.settings import DatabaseSettings
+from ringback.runtime.amqp import topology
+from ringback.runtime.postgres import migrate
+from ringback.runtime.postgres.pool import open_pool
+from ringback.runtime.process.ending import end
+from ringback.runtime.process.settings import DatabaseSettings
 from services.metrics.access import Access
 from services.metrics.api.errors import ApiError
 from services.metrics.dead_letter_count import DeadLetterCount

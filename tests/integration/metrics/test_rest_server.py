@@ -17,7 +17,7 @@ from ringback.local.ports import free_ports
 from ringback.metrics.v1 import admin_service_pb2 as admin
 from ringback.metrics.v1 import delivery_pb2 as delivery
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.metrics.api.call import Call
 from services.metrics.api.errors import no_such_delivery, precondition
 from tests.integration.metrics.rest_client import RestClient, rest_client, served, server

@@ -5,7 +5,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from tests.support.database_roles import (
     METRICS,
     OPERATOR,

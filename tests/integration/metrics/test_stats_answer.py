@@ -13,8 +13,8 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     GetDeliveryStatsRequest,
     GetDeliveryStatsResponse,
 )
-from ringback.runtime.postgres import open_pool
-from ringback.runtime.settings import DatabaseSettings
+from ringback.runtime.postgres.pool import open_pool
+from ringback.runtime.process.settings import DatabaseSettings
 from services.metrics.access import Access
 from services.metrics.api.call import Call
 from services.metrics.api.errors import ApiError

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 
 from ringback.local.database import PrivateDatabase
-from ringback.runtime.migrate import migrate
-from ringback.runtime.postgres import open_pool
-from ringback.runtime.settings import DatabaseSettings
+from ringback.runtime.postgres.migrate import migrate
+from ringback.runtime.postgres.pool import open_pool
+from ringback.runtime.process.settings import DatabaseSettings
 from services.metrics.stats_folding import keep_folding
 from tests.integration.migrations.log_calls import ORG, End, Webhook, accept, finish
 from tests.integration.migrations.stats_calls import Counts, buckets, deltas, hour_of, told

@@ -3,8 +3,8 @@
 import asyncio
 import random
 
-from ringback.contract.schedule import RetrySchedule
-from ringback.runtime import topology
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.runtime.amqp import topology
 from services.metrics.queue_depths import QueueDepths
 from tests.support.eventually import eventually
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from ringback.contract.schedule import RetrySchedule
-from ringback.runtime import connections, topology
-from ringback.runtime.connections import Connections
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.runtime.amqp import topology
+from ringback.runtime.http import connections
+from ringback.runtime.http.connections import Connections
 from tests.integration.metrics.metrics_process import metrics_process
 from tests.integration.metrics.rest_client import API, served
 from tests.support.eventually import eventually

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from ringback.contract.identity import new_job_id
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from tests.integration.migrations.log_calls import End, Webhook, bury, finish
 from tests.support.database_roles import METRICS, url_as
 

@@ -122,7 +122,8 @@ async def accept(
     """Write the rows as a gateway does; a busy one writes `data` instead of the payload."""
     await connection.executemany(
         "INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data,"
-        " altered, max_attempts, call_id, dedup_key, gateway_instance_id, retry_of, status, created_at)"
+        " altered, max_attempts, call_id, dedup_key, gateway_instance_id, retry_of, status, "
+        "created_at)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, webhook_created_at($1))"
         " ON CONFLICT DO NOTHING",
         [

@@ -13,7 +13,7 @@ import asyncpg
 from ringback.local.database import PrivateDatabase
 from ringback.local.database_files import program
 from ringback.local.ports import free_ports
-from ringback.runtime.migrate import MIGRATIONS, SNAPSHOT_NAME, migrate
+from ringback.runtime.postgres.migrate import MIGRATIONS, SNAPSHOT_NAME, migrate
 
 SNAPSHOT = MIGRATIONS / SNAPSHOT_NAME
 

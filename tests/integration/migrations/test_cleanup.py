@@ -151,7 +151,8 @@ async def test_the_ledger_keeps_the_whole_count_of_a_life(connection: asyncpg.Co
     await clean(connection)
 
     rows = await connection.fetch(
-        "SELECT gateway_instance_id, max(accepted) FROM webhook_gateway_ledger GROUP BY 1 ORDER BY 1"
+        "SELECT gateway_instance_id, max(accepted) FROM webhook_gateway_ledger GROUP BY 1 ORDER BY"
+        " 1"
     )
     assert [tuple(row) for row in rows] == [(ORG, 7), (LIFE, 12)]
     assert await connection.fetchval("SELECT count(*) FROM webhook_gateway_ledger") == 3

@@ -41,7 +41,11 @@ async def test_a_completed_attempt_completes_its_webhook(
     assert (row["status"], row["attempts"], row["max_attempts"]) == ("completed", 2, 4)
     assert (row["completed_at"], row["last_attempt_at"]) == (end.ended_at, end.ended_at)
     assert (row["error_class"], row["duplicate_of"]) == (None, None)
-    assert (row["org_id"], row["job_id"], row["gateway_instance_id"]) == (ORG, str(webhook.id), LIFE)
+    assert (row["org_id"], row["job_id"], row["gateway_instance_id"]) == (
+        ORG,
+        str(webhook.id),
+        LIFE,
+    )
     assert (row["altered"], row["call_id"], row["retry_of"]) == (True, "c-1", webhook.retry_of)
     assert json.loads(row["event_data"]) == {"type": "hang"}
     assert await attempts_of(connection, webhook) == [(2, "completed", None, None)]

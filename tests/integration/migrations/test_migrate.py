@@ -1,4 +1,4 @@
-"""Tests for ringback.runtime.migrate, on databases that are empty at first."""
+"""Tests for ringback.runtime.postgres.migrate, on databases that are empty at first."""
 
 import asyncio
 import shutil
@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from ringback.local.database import PrivateDatabase
-from ringback.runtime.migrate import MIGRATIONS, MigrationError, migrate, migrations_in
+from ringback.runtime.postgres.migrate import MIGRATIONS, MigrationError, migrate, migrations_in
 
 NAMES = sorted(path.name for path in MIGRATIONS.glob("0*.sql"))
 

@@ -11,7 +11,7 @@ import pytest
 
 from ringback.local.database import PrivateDatabase
 from ringback.local.node_urls import SUPERUSER
-from ringback.runtime.migrate import MigrationError, migrate
+from ringback.runtime.postgres.migrate import MigrationError, migrate
 from tests.integration.migrations.log_calls import End, Webhook, accept, bury, finish, row_of
 from tests.integration.migrations.test_cleanup import left, old_webhooks
 from tests.support.database_roles import CALLERS, METRICS, PROCESSOR, ROLES, url_as

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from ringback.contract.identity import new_job_id
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from tests.integration.migrations.log_calls import (
     LIFE,
     ORG,

@@ -9,8 +9,8 @@ from pathlib import Path
 import asyncpg
 import orjson
 
-from ringback.contract.schedule import RetrySchedule
-from ringback.runtime.topology import apply
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.runtime.amqp.topology import apply
 from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[3]

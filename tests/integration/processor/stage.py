@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel
 from ringback.contract.envelope import CONTENT_TYPE, Envelope
 from ringback.contract.event import Event, read_event
 from ringback.contract.identity import JobId, new_job_id
-from ringback.contract.schedule import FIRST_ATTEMPT, routing_key
+from ringback.contract.retry_schedule import FIRST_ATTEMPT, routing_key
 from ringback.contract.topology import WEBHOOKS
 from ringback.contract.trace_context import new_trace_context
 from tests.integration.processor.place import Place

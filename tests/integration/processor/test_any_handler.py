@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
-    REQUEUED_QUEUE,
     QUARANTINE_QUEUE,
+    REQUEUED_QUEUE,
     WORK_QUEUE,
 )
 from tests.integration.processor.conftest import Starter

@@ -9,7 +9,7 @@ import pytest
 from chaos.fault_proxy import FaultProxy
 from ringback.contract.topology import QUARANTINE_QUEUE, WORK_QUEUE
 from ringback.local.database import PrivateDatabase
-from ringback.runtime.migrate import migrate
+from ringback.runtime.postgres.migrate import migrate
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import ORG, Stage, opened, scripted
@@ -101,7 +101,9 @@ async def test_a_shutdown_while_the_database_is_away_loses_nothing(
         assert row["attempts"] == len(await stage.attempts(job_id)) == 1
 
 
-async def test_many_outages_make_no_quarantine(stage: Stage, start: Starter, way: FaultProxy) -> None:
+async def test_many_outages_make_no_quarantine(
+    stage: Stage, start: Starter, way: FaultProxy
+) -> None:
     """A webhook that was returned again and again because of the database is not quarantined."""
     process = start(
         Place(stage.place.amqp_url, way.through(stage.place.database_url)), database_wait_s="0"

@@ -9,9 +9,9 @@ import pytest
 from ringback.contract.topology import WORK_QUEUE
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import free_ports
-from ringback.runtime.migrate import migrate
-from ringback.runtime.postgres import open_pool, takes_changes
-from ringback.runtime.settings import DatabaseSettings
+from ringback.runtime.postgres.migrate import migrate
+from ringback.runtime.postgres.pool import open_pool, takes_changes
+from ringback.runtime.process.settings import DatabaseSettings
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.exposed import exposed
 from tests.integration.processor.place import Place

@@ -4,8 +4,8 @@ import pytest
 
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
-    REQUEUED_QUEUE,
     QUARANTINE_QUEUE,
+    REQUEUED_QUEUE,
     WORK_QUEUE,
 )
 from tests.integration.processor.conftest import Starter

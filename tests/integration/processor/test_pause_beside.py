@@ -68,7 +68,7 @@ async def test_a_quarantine_that_runs_alone_is_finished_and_the_next_one_waits(
 async def test_the_end_of_a_pause_does_not_disturb_who_runs_alone(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
-    """Nothing is consumed beside a quarantined message, also if a pause began and ended meanwhile."""
+    """Nothing is consumed beside a quarantined message, even after a pause."""
     gate = tmp_path / "gate"
     alone = await stage.send(scripted("plain", gate=str(gate)))
     await stage.until_waiting(WORK_QUEUE, 1)

@@ -7,10 +7,10 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from chaos.fault_proxy import FaultProxy
-from ringback.contract.schedule import Attempt
+from ringback.contract.retry_schedule import Attempt
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
-from ringback.runtime import rabbit
-from ringback.runtime.rabbit import BROKER_UNAVAILABLE
+from ringback.runtime.amqp import connection as rabbit
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 from services.processor import publisher as module
 from services.processor.policy import bury
 from services.processor.publisher import CopyPublisher, publishing_connection
@@ -69,7 +69,7 @@ async def test_a_broker_that_does_not_confirm_in_time_is_away_for_all_who_wait(
 
     assert isinstance(first.exception(), TimeoutError)
     assert not second.cancelled()
-    assert isinstance(second.exception(), BROKER_UNAVAILABLE)
+    assert isinstance(second.exception(), BROKER_UNAVAILABLE_ERRORS)
 
 
 async def test_after_a_lost_connection_it_publishes_on_the_next(
@@ -84,7 +84,7 @@ async def test_after_a_lost_connection_it_publishes_on_the_next(
     async def published() -> bool:
         try:
             await publisher.publish(incoming, DEAD)
-        except BROKER_UNAVAILABLE:
+        except BROKER_UNAVAILABLE_ERRORS:
             return False
         return True
 

@@ -45,7 +45,9 @@ async def test_a_quarantine_that_succeeds_is_completed(stage: Stage, start: Star
     await stage.until_empty(WORK_QUEUE, QUARANTINE_QUEUE)
 
 
-async def test_a_quarantine_that_fails_climbs_to_its_retry_queue(stage: Stage, start: Starter) -> None:
+async def test_a_quarantine_that_fails_climbs_to_its_retry_queue(
+    stage: Stage, start: Starter
+) -> None:
     """Its failed attempt counts, and the next one is made after the delay, beside others again."""
     processor = Restarted(start, stage)
     quarantine = await stage.send(scripted("plain", crash_times=3, fail_times=2))

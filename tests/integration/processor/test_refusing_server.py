@@ -5,9 +5,9 @@ import pytest
 from ringback.contract.envelope import Header
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
+    QUARANTINE_QUEUE,
     REQUEUED_KEY,
     REQUEUED_QUEUE,
-    QUARANTINE_QUEUE,
     WORK_QUEUE,
 )
 from services.processor.policy import MAX_REQUEUES

@@ -12,9 +12,9 @@ from chaos.fault_proxy import FaultProxy
 from ringback.contract.envelope import Header
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
-    REQUEUED_QUEUE,
     QUARANTINE_DELIVERY_LIMIT,
     QUARANTINE_QUEUE,
+    REQUEUED_QUEUE,
     WORK_DELIVERY_LIMIT,
     WORK_QUEUE,
 )

@@ -53,7 +53,12 @@ async def test_its_role_is_enough_for_all_that_it_does(
 
     assert await process.ended() == 0
     assert not await rows(stage)
-    refused = ("database.setup_incomplete", "heartbeat.failed", "housekeeping.failed", "pause.unknown")
+    refused = (
+        "database.setup_incomplete",
+        "heartbeat.failed",
+        "housekeeping.failed",
+        "pause.unknown",
+    )
     assert not [line for event in refused for line in process.lines(event)]
 
 

@@ -4,10 +4,10 @@ import aio_pika
 import aiohttp
 from aio_pika.abc import AbstractIncomingMessage
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE
 from ringback.local.broker import PrivateBroker
-from ringback.runtime import topology
+from ringback.runtime.amqp import topology
 from tests.support.eventually import eventually
 
 COUNTER = "rabbitmq_global_messages_dead_lettered_delivery_limit_total"
@@ -32,7 +32,9 @@ async def test_the_broker_counts_what_its_limit_stopped(
     before = await stopped_by_the_limit(broker)
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
-        await channel.default_exchange.publish(aio_pika.Message(b"{}"), routing_key=QUARANTINE_QUEUE)
+        await channel.default_exchange.publish(
+            aio_pika.Message(b"{}"), routing_key=QUARANTINE_QUEUE
+        )
         quarantined = await channel.get_queue(QUARANTINE_QUEUE)
         await quarantined.consume(give_back)
         dead = await channel.get_queue(DEAD_LETTER_QUEUE)

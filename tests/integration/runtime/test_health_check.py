@@ -1,4 +1,4 @@
-"""Tests for ringback.runtime.health_check: a program with an exit status."""
+"""Tests for ringback.runtime.observability.health_check: a program with an exit status."""
 
 import asyncio
 import sys
@@ -9,8 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ringback.local.ports import free_ports
-from ringback.runtime.observability import ObservabilityServer, Ping
-from ringback.runtime.health_check import (
+from ringback.runtime.observability.health_check import (
     DEFAULT_PORTS,
     EXIT_BAD_INPUT,
     EXIT_HEALTHY,
@@ -18,6 +17,7 @@ from ringback.runtime.health_check import (
     Question,
     question,
 )
+from ringback.runtime.observability.server import ObservabilityServer, Ping
 from tests.architecture.config_example import SERVICES
 
 ROOT = Path(__file__).parents[3]
@@ -36,7 +36,14 @@ async def ill() -> bool:
 async def checked(port: int, *arguments: str) -> tuple[int, str]:
     """The exit status of the program, and all that it said."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", "-m", "ringback.runtime.health_check", *arguments),
+        *(
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            "ringback.runtime.observability.health_check",
+            *arguments,
+        ),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=ROOT,
@@ -108,7 +115,10 @@ async def test_what_it_does_not_know_it_says(arguments: tuple[str, ...]) -> None
 )
 def test_it_asks_where_the_service_listens(listens_on: str, asked: str) -> None:
     """An address for all interfaces is none that one can ask."""
-    environ = {"RINGBACK_OBSERVABILITY_HOST": listens_on, "RINGBACK_GATEWAY_OBSERVABILITY_PORT": "7"}
+    environ = {
+        "RINGBACK_OBSERVABILITY_HOST": listens_on,
+        "RINGBACK_GATEWAY_OBSERVABILITY_PORT": "7",
+    }
 
     assert question(["gateway"], environ) == Question(asked, 7, "/livez")
 

@@ -1,4 +1,4 @@
-"""Tests for ringback.runtime.lifecycle: a process is started and told to stop, as a system does."""
+"""Tests for ringback.runtime.process.lifecycle."""
 
 import signal
 import subprocess  # ruff: ignore[suspicious-subprocess-import]  # the project's own programs
@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[3]
 
 PROGRAM = """
 import asyncio, sys
-from ringback.runtime import lifecycle
-from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.settings import BrokerSettings, load
+from ringback.runtime.process import lifecycle
+from ringback.runtime.process.lifecycle import CannotStartError
+from ringback.runtime.process.settings import BrokerSettings, load
 
 async def main(stop):
     print("up", flush=True)
@@ -99,7 +99,9 @@ def test_told_twice_it_ends_at_once(programs: list[Program], number: signal.Sign
 def test_bad_settings_are_sentences(programs: list[Program]) -> None:
     """One line for each variable, no stack, and an exit status that says: do not try again."""
     program = start(
-        programs, "load(BrokerSettings)", {"RINGBACK_RETRY_SCHEDULE": "soon", "RINGBACK_AMQP_URL": ""}
+        programs,
+        "load(BrokerSettings)",
+        {"RINGBACK_RETRY_SCHEDULE": "soon", "RINGBACK_AMQP_URL": ""},
     )
 
     assert program.ended() == (

@@ -10,10 +10,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ringback.local.ports import free_ports
-from ringback.runtime import listening
-from ringback.runtime.observability import ObservabilityServer
-from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.listening import listen
+from ringback.runtime.http import listening
+from ringback.runtime.http.listening import listen
+from ringback.runtime.observability.server import ObservabilityServer
+from ringback.runtime.process.lifecycle import CannotStartError
 
 
 def closing(sockets: list[socket.socket]) -> Iterator[int]:
@@ -89,7 +89,7 @@ async def test_the_health_check_finds_it(host: str) -> None:
     (port,) = free_ports(1)
     async with exposed(host, port):
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "ringback.runtime.health_check", "gateway"),
+            *(sys.executable, "-m", "ringback.runtime.observability.health_check", "gateway"),
             stdout=asyncio.subprocess.PIPE,
             env={
                 "RINGBACK_GATEWAY_OBSERVABILITY_PORT": str(port),

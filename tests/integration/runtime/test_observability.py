@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from ringback.local.ports import free_ports
-from ringback.runtime import observability
-from ringback.runtime.observability import ObservabilityServer, Ping
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.observability import server as observability
+from ringback.runtime.observability.server import ObservabilityServer, Ping
+from ringback.runtime.process.lifecycle import CannotStartError
 
 HOST = "127.0.0.1"
 
@@ -38,7 +38,9 @@ async def hanging() -> bool:
 
 
 def exposed(readiness: Mapping[str, Ping], port: int) -> ObservabilityServer:
-    return ObservabilityServer(host=HOST, port=port, registry=CollectorRegistry(), readiness=readiness)
+    return ObservabilityServer(
+        host=HOST, port=port, registry=CollectorRegistry(), readiness=readiness
+    )
 
 
 @pytest.fixture

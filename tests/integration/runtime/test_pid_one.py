@@ -22,7 +22,7 @@ NAMESPACE = (
 
 HANGS = """
 import asyncio, sys
-from ringback.runtime import lifecycle
+from ringback.runtime.process import lifecycle
 
 async def main(stop):
     print("up", flush=True)
@@ -36,7 +36,7 @@ sys.exit(lifecycle.run(main))
 #: Reads its input where a service would be importing what it needs.
 LOADS = """
 import sys
-from ringback.runtime.end_by_signal import end_by_sigterm
+from ringback.runtime.process.end_by_signal import end_by_sigterm
 
 end_by_sigterm()
 print("up", flush=True)
@@ -115,7 +115,7 @@ def test_a_service_hears_signals_before_it_loads(service: str) -> None:
 
     assert [ast.unparse(line) for line in before] == [
         "import sys",
-        "from ringback.runtime.end_by_signal import end_by_sigterm",
+        "from ringback.runtime.process.end_by_signal import end_by_sigterm",
     ]
     assert isinstance(guarded, ast.If)
     assert ast.unparse(guarded.body[0]) == "end_by_sigterm()"

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ringback.local.ports import free_ports
-from ringback.runtime.postgres import DATABASE_UNAVAILABLE, open_pool
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS, open_pool
 from tests.integration.runtime.test_postgres import settings_for
 from tests.support.eventually import eventually
 
@@ -38,8 +38,8 @@ async def test_every_wait_is_measured(database_url: str) -> None:
             with pytest.raises(TimeoutError):
                 await pool.acquire(timeout=0.2)
 
-    assert registry.get_sample_value("database_pool_wait_seconds_count") == 3
-    assert (registry.get_sample_value("database_pool_wait_seconds_sum") or 0) >= 0.2
+    assert registry.get_sample_value("ringback_database_pool_wait_seconds_count") == 3
+    assert (registry.get_sample_value("ringback_database_pool_wait_seconds_sum") or 0) >= 0.2
 
 
 async def test_a_wait_in_vain_is_measured_too() -> None:
@@ -49,8 +49,8 @@ async def test_a_wait_in_vain_is_measured_too() -> None:
     settings = settings_for(f"postgresql://nobody@127.0.0.1:{port}/none", least=0)
 
     async with open_pool(settings, "test", registry) as pool:
-        with pytest.raises(DATABASE_UNAVAILABLE):
+        with pytest.raises(DATABASE_UNAVAILABLE_ERRORS):
             await pool.fetchval("SELECT true")
 
-    assert registry.get_sample_value("database_pool_wait_seconds_count") == 1
+    assert registry.get_sample_value("ringback_database_pool_wait_seconds_count") == 1
     assert connections(registry, "used") == 0

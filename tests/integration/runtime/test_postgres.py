@@ -1,4 +1,4 @@
-"""Tests for ringback.runtime.postgres with servers that come and go."""
+"""Tests for ringback.runtime.postgres.pool with servers that come and go."""
 
 import asyncio
 
@@ -10,8 +10,13 @@ from chaos.fault_proxy import FaultProxy
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import free_ports
 from ringback.runtime import postgres
-from ringback.runtime.postgres import INVALID_DATA_ERRORS, DATABASE_UNAVAILABLE, open_pool, ping
-from ringback.runtime.settings import DatabaseSettings
+from ringback.runtime.postgres.pool import (
+    DATABASE_UNAVAILABLE_ERRORS,
+    INVALID_DATA_ERRORS,
+    open_pool,
+    ping,
+)
+from ringback.runtime.process.settings import DatabaseSettings
 from tests.support.eventually import eventually
 
 
@@ -24,7 +29,7 @@ def settings_for(url: str, *, least: int = 2, most: int = 4) -> DatabaseSettings
 async def answers(pool: asyncpg.Pool) -> bool:
     try:
         return await ping(pool)
-    except DATABASE_UNAVAILABLE:
+    except DATABASE_UNAVAILABLE_ERRORS:
         return False
 
 
@@ -46,7 +51,7 @@ async def test_a_pool_opens_without_a_server() -> None:
     url = f"postgresql://nobody@127.0.0.1:{free_ports(1)[0]}/nothing"
 
     async with asyncio.timeout(60), open_pool(settings_for(url), "test") as pool:
-        with pytest.raises(DATABASE_UNAVAILABLE):
+        with pytest.raises(DATABASE_UNAVAILABLE_ERRORS):
             await ping(pool)
 
 
@@ -64,7 +69,7 @@ async def test_connections_that_went_mute_cost_one_timeout(
         await eventually(lambda: pool.get_idle_size() == 4)
         way.strand()
 
-        with pytest.raises(DATABASE_UNAVAILABLE):
+        with pytest.raises(DATABASE_UNAVAILABLE_ERRORS):
             await ping(pool)
 
         assert await asyncio.gather(*(ping(pool) for _ in range(4))) == [True] * 4
@@ -150,7 +155,7 @@ async def test_a_server_that_stops_is_away(own_database: PrivateDatabase) -> Non
         await asyncio.sleep(0.2)
         await own_database.stop()
 
-        with pytest.raises(DATABASE_UNAVAILABLE):
+        with pytest.raises(DATABASE_UNAVAILABLE_ERRORS):
             await running
 
 
@@ -176,7 +181,7 @@ async def test_a_pool_closes_in_time_with_a_connection_in_use(database_url: str)
 async def test_errors_are_told_apart(database_url: str, statement: str, *, refused: bool) -> None:
     """Only what is wrong with a value is INVALID_DATA_ERRORS; all the rest may pass by itself."""
     async with open_pool(settings_for(database_url, least=0), "test") as pool:
-        with pytest.raises(DATABASE_UNAVAILABLE) as caught:
+        with pytest.raises(DATABASE_UNAVAILABLE_ERRORS) as caught:
             await pool.execute(statement)
 
     assert isinstance(caught.value, INVALID_DATA_ERRORS) == refused

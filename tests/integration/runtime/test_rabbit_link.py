@@ -1,4 +1,4 @@
-"""Tests for ringback.runtime.rabbit.Link with brokers that come and go."""
+"""Tests for ringback.runtime.amqp.connection.BrokerConnection with brokers that come and go."""
 
 import asyncio
 import time
@@ -11,8 +11,8 @@ from aio_pika.abc import AbstractConnection
 
 from chaos.fault_proxy import FaultProxy
 from ringback.local.broker import PrivateBroker
-from ringback.runtime import rabbit
-from ringback.runtime.rabbit import BROKER_UNAVAILABLE, Link
+from ringback.runtime.amqp import connection as rabbit
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS, BrokerConnection
 from tests.support.eventually import eventually
 
 
@@ -42,7 +42,7 @@ async def test_a_link_is_up_once_it_was_opened(amqp_url: str) -> None:
     """`up` means that `on_open` has run; the connection bears the link's name."""
     sessions = Sessions()
 
-    async with Link(amqp_url, "a-name", sessions) as link:
+    async with BrokerConnection(amqp_url, "a-name", sessions) as link:
         assert not link.up
         await link.tried()
         assert link.up
@@ -59,10 +59,10 @@ async def test_a_link_waits_for_a_broker_that_is_away(
     """It says why it is down, and connects when it can."""
     sessions = Sessions()
 
-    async with Link(door.through(broker.amqp_url()), "test", sessions) as link:
+    async with BrokerConnection(door.through(broker.amqp_url()), "test", sessions) as link:
         await link.tried()
         assert not link.up
-        assert isinstance(link.failure, BROKER_UNAVAILABLE)
+        assert isinstance(link.failure, BROKER_UNAVAILABLE_ERRORS)
 
         door.accept()
         await eventually(lambda: link.up)
@@ -75,7 +75,7 @@ async def test_a_lost_session_is_followed_by_another(amqp_url: str) -> None:
     """`lost` gives the connection up, and what `on_open` set up is set up anew."""
     sessions = Sessions()
 
-    async with Link(amqp_url, "test", sessions) as link:
+    async with BrokerConnection(amqp_url, "test", sessions) as link:
         await link.tried()
         for _ in range(3):
             link.lost()
@@ -93,7 +93,7 @@ async def test_a_session_that_cannot_be_set_up_is_tried_again(
     """Also when a future of the library was cancelled under it; and no connection is left over."""
     sessions = Sessions(failure, failure)
 
-    async with Link(amqp_url, "test", sessions) as link:
+    async with BrokerConnection(amqp_url, "test", sessions) as link:
         await eventually(lambda: link.failure is failure)
         await eventually(lambda: link.up)
         assert [c.is_closed for c in sessions.opened] == [True, True, False]
@@ -104,7 +104,7 @@ async def test_a_cut_connection_is_noticed(broker: PrivateBroker, door: FaultPro
     sessions = Sessions()
     door.accept()
 
-    async with Link(door.through(broker.amqp_url()), "test", sessions) as link:
+    async with BrokerConnection(door.through(broker.amqp_url()), "test", sessions) as link:
         await eventually(lambda: link.up)
         door.refuse()
         await eventually(lambda: not link.up)
@@ -121,7 +121,7 @@ async def test_a_broker_that_says_no_more_does_not_hold_up_the_end(
 
     async with (
         asyncio.timeout(60),
-        Link(door.through(broker.amqp_url()), "test", Sessions()) as link,
+        BrokerConnection(door.through(broker.amqp_url()), "test", Sessions()) as link,
     ):
         await eventually(lambda: link.up)
         door.silence()
@@ -137,7 +137,7 @@ async def test_a_link_ends_while_it_closes_what_was_lost(
 
     async with (
         asyncio.timeout(60),
-        Link(door.through(broker.amqp_url()), "test", Sessions()) as link,
+        BrokerConnection(door.through(broker.amqp_url()), "test", Sessions()) as link,
     ):
         await eventually(lambda: link.up)
         door.silence()
@@ -157,7 +157,7 @@ async def test_an_opening_that_hangs_is_given_up(
         if len(hung) == 1:
             await asyncio.Event().wait()
 
-    async with Link(amqp_url, "test", hang_once) as link:
+    async with BrokerConnection(amqp_url, "test", hang_once) as link:
         await eventually(lambda: link.up)
 
     assert isinstance(hung[0], AbstractConnection)
@@ -170,9 +170,9 @@ async def test_a_link_ends_at_any_moment(amqp_url: str, wait_s: float) -> None:
     before = asyncio.all_tasks()
 
     async with asyncio.timeout(60):
-        async with Link(amqp_url, "test", Sessions()):
+        async with BrokerConnection(amqp_url, "test", Sessions()):
             await asyncio.sleep(wait_s)
-        async with Link(amqp_url, "test", Sessions()) as link:
+        async with BrokerConnection(amqp_url, "test", Sessions()) as link:
             await link.tried()
             link.lost()
             await asyncio.sleep(wait_s)
@@ -184,7 +184,7 @@ async def test_a_link_can_be_cancelled_from_outside(amqp_url: str) -> None:
     """When the loop is torn down it does not take the cancellation for one of the library's."""
 
     async def hold() -> None:
-        async with Link(amqp_url, "test", Sessions()) as link:
+        async with BrokerConnection(amqp_url, "test", Sessions()) as link:
             await link.tried()
             link.lost()
             await asyncio.Event().wait()
@@ -201,7 +201,7 @@ async def test_a_link_can_be_cancelled_from_outside(amqp_url: str) -> None:
 @pytest.mark.slow
 async def test_a_link_follows_a_broker_that_restarts(own_broker: PrivateBroker) -> None:
     """After a power cut of the broker, two seconds after it is back the link is up."""
-    async with Link(own_broker.amqp_url(), "test", Sessions()) as link:
+    async with BrokerConnection(own_broker.amqp_url(), "test", Sessions()) as link:
         await eventually(lambda: link.up)
         await own_broker.kill()
         await eventually(lambda: not link.up)
@@ -216,6 +216,6 @@ async def test_a_wrong_password_is_an_absence(amqp_url: str) -> None:
     """It may be mended on the broker's side, so it is tried again like all the rest."""
     url = f"amqp://guest:wrong@127.0.0.1:{urlsplit(amqp_url).port}/"
 
-    async with Link(url, "test", Sessions()) as link:
+    async with BrokerConnection(url, "test", Sessions()) as link:
         await link.tried()
         assert isinstance(link.failure, aio_pika.exceptions.AMQPError)

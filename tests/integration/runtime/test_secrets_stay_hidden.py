@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ringback.runtime.settings import Settings
+from ringback.runtime.process.settings import Settings
 from services.gateway.settings import GatewaySettings
 from services.metrics.settings import MetricsSettings
 from services.processor.settings import ProcessorSettings

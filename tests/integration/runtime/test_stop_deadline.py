@@ -9,8 +9,9 @@ import pytest
 from tests.integration.runtime.test_lifecycle import Program, start
 
 ARMED = """
-    from ringback.runtime import logs, stop_deadline
-    from ringback.runtime.settings import LogSettings
+    from ringback.runtime.observability import logs
+from ringback.runtime.process import stop_deadline
+    from ringback.runtime.process.settings import LogSettings
     logs.configure("gateway", LogSettings())
     stop_deadline._AFTER_DRAIN_S = 0.2
     stop_deadline.end_in_time(stop, drain_timeout_s=0.1)

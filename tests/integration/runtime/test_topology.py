@@ -1,4 +1,4 @@
-"""Tests for ringback.runtime.topology, and for the retry schedule on a real broker."""
+"""Tests for ringback.runtime.amqp.topology, and for the retry schedule on a real broker."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from ringback.contract.envelope import without_broker_headers
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
     FAILED,
@@ -20,8 +20,8 @@ from ringback.contract.topology import (
     WORK_QUEUE,
 )
 from ringback.local.ports import free_ports
-from ringback.runtime import topology
-from ringback.runtime.topology import TopologyError, apply, check, missing
+from ringback.runtime.amqp import topology
+from ringback.runtime.amqp.topology import TopologyError, apply, check, missing
 from tests.support.eventually import eventually
 
 SHORT = RetrySchedule.parse("300ms,600ms")
@@ -139,8 +139,10 @@ async def test_a_broker_that_is_away_is_a_sentence(monkeypatch: pytest.MonkeyPat
         await check(url, SHORT)
 
 
-async def test_a_failing_webhook_climbs_the_schedule(amqp_url: str, channel: AbstractChannel) -> None:
-    """Rejected, it waits on its retry queue and comes back as the next attempt, then goes to the dead
+async def test_a_failing_webhook_climbs_the_schedule(
+    amqp_url: str, channel: AbstractChannel
+) -> None:
+    """A rejected message waits in its retry queue, is the next attempt, then goes to the dead
     letters: body, properties and our headers are those that were published.
     """
     await apply(amqp_url, SHORT)

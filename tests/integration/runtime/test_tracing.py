@@ -16,7 +16,7 @@ from structlog.typing import EventDict
 
 from ringback.contract.trace_context import TraceContext
 from ringback.local.ports import free_ports
-from ringback.runtime import otel_variables
+from ringback.runtime.observability import otel_variables
 from ringback.runtime.tracing import Link, Shape, Tracer, tracing
 from tests.support.collector import Collector, collecting, value_of
 from tests.support.eventually import eventually
@@ -284,7 +284,7 @@ def test_no_variable_of_opentelemetry_stops_a_service() -> None:
     """Some are read when a library is imported, and raise there."""
     code = (
         "import runpy\n"
-        "import ringback.runtime.lifecycle as lifecycle\n"
+        "import ringback.runtime.process.lifecycle as lifecycle\n"
         "lifecycle.run = lambda main: 0\n"
         "for service in ('gateway', 'processor', 'metrics'):\n"
         "    try: runpy.run_module(f'services.{service}', run_name='__main__')\n"

@@ -2,9 +2,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
-from ringback.runtime import topology
+from ringback.runtime.amqp import topology
 from tests.integration.topology.schedules import NEW, RetrySchedules, opened
 from tests.support.loop_thread import LoopThread
 
@@ -23,7 +23,7 @@ async def schedules(amqp_url: str, broker: PrivateBroker) -> AsyncIterator[Retry
 
 @pytest.fixture(scope="module")
 def aged_url(broker: PrivateBroker) -> Iterator[str]:
-    """A virtual host with the new retry schedule, shared by the tests of a file: figures take seconds."""
+    """A virtual host with the new retry schedule for the tests of a file."""
     loop = LoopThread()
 
     async def prepare() -> None:
@@ -41,6 +41,6 @@ def aged_url(broker: PrivateBroker) -> Iterator[str]:
 
 @pytest.fixture
 async def aged(aged_url: str, broker: PrivateBroker) -> AsyncIterator[RetrySchedules]:
-    """The shared virtual host; each test leaves the new retry schedule, and nothing in the queues."""
+    """The shared virtual host; each test leaves the new schedule and empty queues."""
     async with opened(aged_url, broker.management_url) as found:
         yield found

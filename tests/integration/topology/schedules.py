@@ -8,11 +8,11 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.schedule_change import ScheduleChange, retry_queue_bindings
 from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
-from ringback.runtime import topology
-from ringback.runtime.schedule_change import Asked, NobodyProcesses, Processing, move
+from ringback.runtime.amqp import topology
+from ringback.runtime.amqp.schedule_change import Asked, NobodyProcesses, Processing, move
 from tests.support.eventually import eventually
 
 OLD, NEW = "1s,1h,2s", "2s,3s"
@@ -89,7 +89,10 @@ class RetrySchedules:
 
 
 def bindings_of(schedule: str) -> set[str]:
-    return {f"{one.routing_key} {one.queue}" for one in retry_queue_bindings(RetrySchedule.parse(schedule))}
+    return {
+        f"{one.routing_key} {one.queue}"
+        for one in retry_queue_bindings(RetrySchedule.parse(schedule))
+    }
 
 
 @asynccontextmanager

@@ -2,14 +2,16 @@
 
 import pytest
 
-from ringback.contract.schedule import RetrySchedule
-from ringback.runtime import topology
-from ringback.runtime.topology import ForeignScheduleError
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.runtime.amqp import topology
+from ringback.runtime.amqp.topology import ForeignScheduleError
 from tests.integration.topology.schedules import RetrySchedules, bindings_of
 
 
 @pytest.mark.parametrize("other", ["1h,4s", "2s"])
-async def test_apply_binds_no_schedule_beside_another(schedules: RetrySchedules, other: str) -> None:
+async def test_apply_binds_no_schedule_beside_another(
+    schedules: RetrySchedules, other: str
+) -> None:
     """Whatever both have in common, it is refused before anything is made, by a sentence."""
     await schedules.apply("2s,4s,8s")
 
@@ -37,7 +39,9 @@ async def test_check_tells_of_another_schedule_and_binds_nothing(schedules: Retr
         schedules.amqp_url, RetrySchedule.parse("2s,9s"), management_url=schedules.management_url
     )
 
-    assert told[0] == "The queue webhooks.retry.2.4s of another retry schedule is bound to attempt.2."
+    assert (
+        told[0] == "The queue webhooks.retry.2.4s of another retry schedule is bound to attempt.2."
+    )
     assert await schedules.bound() == bindings_of("2s,4s")
 
 

@@ -7,9 +7,9 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
-from ringback.runtime.schedule_change import NobodyProcesses, Step
-from ringback.runtime.retry_queue_removal import old_retry_queues, remove_old_retry_queues
-from ringback.runtime.topology import TopologyError
+from ringback.runtime.amqp.retry_queue_removal import old_retry_queues, remove_old_retry_queues
+from ringback.runtime.amqp.schedule_change import NobodyProcesses, Step
+from ringback.runtime.amqp.topology import TopologyError
 from tests.integration.topology.schedules import LOOK_S, NEW, OLD, RetrySchedules, bindings_of
 from tests.support.eventually import eventually
 
@@ -48,8 +48,10 @@ STEPS_TO_DIE_AT = [Step.DECLARED, Step.PAUSED, Step.SETTLED, Step.UNBOUND, Step.
 
 
 @pytest.mark.parametrize("last", STEPS_TO_DIE_AT)
-async def test_a_second_run_finishes_what_a_dead_one_began(schedules: RetrySchedules, last: Step) -> None:
-    """It dies after any step; processing rests until a second run has bound the new retry schedule."""
+async def test_a_second_run_finishes_what_a_dead_one_began(
+    schedules: RetrySchedules, last: Step
+) -> None:
+    """If it dies after any step, processing rests until a second run ends."""
     await schedules.apply(OLD)
     processing = Watched()
 
@@ -87,7 +89,7 @@ async def test_a_schedule_that_is_bound_already_pauses_nobody(schedules: RetrySc
 
 
 async def test_nothing_on_a_retry_queue_is_lost_or_copied(schedules: RetrySchedules) -> None:
-    """Each goes on from its old retry queue; what fails then climbs the new one, beyond it is dead."""
+    """Each continues from its old retry queue, then follows the new schedule."""
     await schedules.apply(OLD)
     await schedules.publish("first", attempt=1)
     await schedules.publish("third", attempt=3)
@@ -158,7 +160,7 @@ async def test_two_at_once_are_one(schedules: RetrySchedules) -> None:
 
 
 async def test_a_wrong_memory_is_refused(schedules: RetrySchedules) -> None:
-    """Who names a retry schedule that is not bound, or none where nobody else knows, changes nothing."""
+    """A schedule that is not bound, or none where it is unknown, changes nothing."""
     await schedules.apply(OLD)
 
     with pytest.raises(TopologyError, match=r"is not what is bound: .*webhooks\.retry\.1\.1s"):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.stack_schedule import declare_schedule
-from ringback.runtime.topology import ForeignScheduleError
+from ringback.runtime.amqp.topology import ForeignScheduleError
 from tests.integration.topology.schedules import NEW, OLD, RetrySchedules, bindings_of
 
 
@@ -25,6 +25,8 @@ async def test_a_broker_of_others_is_left_alone(schedules: RetrySchedules) -> No
     environ = {"RINGBACK_RABBITMQ_MANAGEMENT_URL": schedules.management_url}
 
     with pytest.raises(ForeignScheduleError):
-        await declare_schedule(schedules.amqp_url, RetrySchedule.parse(NEW), environ, own_management_url=None)
+        await declare_schedule(
+            schedules.amqp_url, RetrySchedule.parse(NEW), environ, own_management_url=None
+        )
 
     assert await schedules.bound() == bindings_of(OLD)

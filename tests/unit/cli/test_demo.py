@@ -9,7 +9,7 @@ from ringback.cli.demo_watch import Sighting
 from ringback.contract.event import Event as ReadEvent
 from ringback.contract.event import read_event
 from ringback.contract.identity import created_at, new_job_id
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.handlers import Event, PermanentFailure
 from services.gateway.events.dedup_key import dedup_key

@@ -21,12 +21,12 @@ from ringback.cli.status_screen import services_table
 from ringback.cli.terminal import out
 from ringback.cli.topology_prune import _told  # ruff: ignore[import-private-name]
 from ringback.cli.watch_screen import screen
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.local.log_follow import worth_showing
 from ringback.local.screen import Screen
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
-from ringback.runtime.retry_queue_removal import OldRetryQueues
+from ringback.runtime.amqp.retry_queue_removal import OldRetryQueues
 from tests.support.loop_thread import LoopThread
 from tests.unit.cli.hostile import (
     HOSTILE,

@@ -1,10 +1,10 @@
-"""Tests for ringback.contract.schedule."""
+"""Tests for ringback.contract.retry_schedule."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.contract.schedule import (
+from ringback.contract.retry_schedule import (
     Attempt,
     InvalidRetryScheduleError,
     RetrySchedule,
@@ -34,7 +34,9 @@ def test_a_schedule_is_read(text: str, delays_ms: list[int]) -> None:
     schedule = RetrySchedule.parse(text)
 
     assert [retry_queue.delay_ms for retry_queue in schedule.retry_queues] == delays_ms
-    assert [retry_queue.attempt for retry_queue in schedule.retry_queues] == list(range(1, len(delays_ms) + 1))
+    assert [retry_queue.attempt for retry_queue in schedule.retry_queues] == list(
+        range(1, len(delays_ms) + 1)
+    )
     assert schedule.max_attempts == len(delays_ms) + 1
 
 

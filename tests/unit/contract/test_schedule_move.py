@@ -1,11 +1,16 @@
-"""Tests for ringback.contract.schedule_change: from any bindings to any schedule, without a copy."""
+"""Tests for ringback.contract.schedule_change."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.contract.schedule import RetrySchedule
-from ringback.contract.schedule_change import is_retry_queue, schedule_change, foreign_retry_queues, retry_queue_bindings
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.contract.schedule_change import (
+    foreign_retry_queues,
+    is_retry_queue,
+    retry_queue_bindings,
+    schedule_change,
+)
 from ringback.contract.topology import FAILED, Binding
 
 SCHEDULES = st.lists(st.sampled_from(["1s", "2s", "1m"]), min_size=1, max_size=6).map(
@@ -69,7 +74,9 @@ def test_what_is_to_be_unbound_is_told(old: RetrySchedule, to: RetrySchedule) ->
 
 def test_queues_of_others_are_left_alone() -> None:
     """Other consumers of failed attempts are not affected."""
-    move = schedule_change([AUDIT, *retry_queue_bindings(RetrySchedule.parse("2s"))], RetrySchedule.parse("4s"))
+    move = schedule_change(
+        [AUDIT, *retry_queue_bindings(RetrySchedule.parse("2s"))], RetrySchedule.parse("4s")
+    )
 
     assert queues(move.unbind) == ["webhooks.retry.1.2s"]
     assert not foreign_retry_queues([AUDIT], RetrySchedule.parse("4s"))

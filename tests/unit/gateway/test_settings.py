@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from ringback.runtime.settings import SettingsError, load
+from ringback.runtime.process.settings import SettingsError, load
 from services.gateway.settings import GatewaySettings
 
 ORG = "5f0b1c9e-3d3a-4f55-9b0b-6f4a1f3f0c11"

@@ -11,7 +11,7 @@ import pytest
 import ringback
 from ringback.local.ports import ServicePorts
 from ringback.local.stack_service import service_specs
-from ringback.runtime.settings import load
+from ringback.runtime.process.settings import load
 from tests.architecture.config_example import SERVICES
 from tests.support.compose import COMPOSE, FOLDER, compose, variables
 from tests.support.dockerfile import DOCKERFILE, image, stages

@@ -9,7 +9,7 @@ from deploy.docker.own_secrets import KNOWN, PASSWORDS, SECRETS
 from ringback.cli.broker_access import BrokerPasswords
 from ringback.contract.broker_access import USERS, VHOST
 from ringback.local.ports import LOOPBACK, ServicePorts
-from ringback.runtime.settings import load
+from ringback.runtime.process.settings import load
 from tests.architecture.config_example import SERVICES
 from tests.support.compose import compose, variables
 

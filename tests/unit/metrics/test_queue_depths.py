@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from services.metrics import queue_depths
 from services.metrics.queue_depths import QueueDepths
 

@@ -34,7 +34,9 @@ from tests.unit.metrics_client.scripted_service import (
     scripted_service,
 )
 
-AWAY = RefusedError(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", "The database cannot be reached.")
+AWAY = RefusedError(
+    grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", "The database cannot be reached."
+)
 
 
 @pytest.fixture

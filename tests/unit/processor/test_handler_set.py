@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ringback.handlers import Event, handles
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.processor.handler_set import HandlerSet, import_handlers
 
 HEAD = "from ringback.handlers import handles\n"

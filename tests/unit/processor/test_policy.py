@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from ringback.contract.schedule import Attempt, RetrySchedule
+from ringback.contract.retry_schedule import Attempt, RetrySchedule
 from ringback.contract.status import AttemptOutcome
 from ringback.contract.topology import WORK_DELIVERY_LIMIT
 from services.processor.policy import (
@@ -64,9 +64,20 @@ ZERO = MappingProxyType[str, str | int]({"returns": 0, "crashes": 0})
         (Lane.WORK, 3, BOTH, Reject()),
         (Lane.WORK, 9, BOTH, Reject()),
         (Lane.WORK, 1, NONE, Reject()),
-        # The processor publishes a quarantined message to its retry queue itself; it counts from zero there.
-        (Lane.QUARANTINE, 1, BOTH, Forward("", "webhooks.retry.1.2s", ZERO, retry_queue=BOTH.retry_queues[0])),
-        (Lane.QUARANTINE, 2, BOTH, Forward("", "webhooks.retry.2.4s", ZERO, retry_queue=BOTH.retry_queues[1])),
+        # The processor publishes a quarantined message to its retry queue itself; it counts from
+        # zero there.
+        (
+            Lane.QUARANTINE,
+            1,
+            BOTH,
+            Forward("", "webhooks.retry.1.2s", ZERO, retry_queue=BOTH.retry_queues[0]),
+        ),
+        (
+            Lane.QUARANTINE,
+            2,
+            BOTH,
+            Forward("", "webhooks.retry.2.4s", ZERO, retry_queue=BOTH.retry_queues[1]),
+        ),
         (Lane.QUARANTINE, 3, BOTH, bury(Attempt(3))),
         (Lane.QUARANTINE, 9, BOTH, bury(Attempt(9))),
         (Lane.QUARANTINE, 1, NONE, bury(Attempt(1))),

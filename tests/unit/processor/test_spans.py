@@ -128,7 +128,7 @@ def test_a_move_tells_how_long_it_waits(kept: list[RecordedSpan]) -> None:
     span.moving(Move("webhooks.retry.1.2s", 2_000)).end()
     span.moving(Move("webhooks.dlq")).end()
 
-    assert [move.shape.name for move in kept] == ["move webhooks.retry.1.2s", "move webhooks.dlq"]
+    assert [move.shape.name for move in kept] == ["route webhooks.retry.1.2s", "route webhooks.dlq"]
     assert [move.attributes.get("ringback.retry_delay_ms") for move in kept] == [2_000, None]
 
 

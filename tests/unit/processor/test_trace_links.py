@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from ringback.contract.identity import JobId
-from ringback.contract.schedule import Attempt
+from ringback.contract.retry_schedule import Attempt
 from services.processor.delivery import Message
 from services.processor.trace_links import (
     Ancestry,

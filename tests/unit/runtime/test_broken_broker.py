@@ -2,8 +2,8 @@
 
 import pytest
 
-from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.rabbit import refuse_broken_broker
+from ringback.runtime.amqp.connection import refuse_broken_broker
+from ringback.runtime.process.lifecycle import CannotStartError
 
 
 @pytest.mark.parametrize("version", ["3.13.0", "3.13.1", "3.13.2"])

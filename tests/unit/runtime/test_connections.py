@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ringback.runtime.connections import (
+from ringback.runtime.http.connections import (
     KNOWN_WAITS_S,
     LONGEST_HEAD_BYTES,
     STRANGER_WAITS_S,
@@ -67,7 +67,9 @@ def test_the_stranger_that_waits_longest_gives_way(
     assert cuts == {CutFor.EVICTED: 1}
 
 
-def test_who_has_a_request_in_flight_or_is_known_does_not_give_way(connections: Connections) -> None:
+def test_who_has_a_request_in_flight_or_is_known_does_not_give_way(
+    connections: Connections,
+) -> None:
     """If there is no other candidate, the new one is closed."""
     busy, known, stranger = opened(connections, 3)
     connections.begins(busy)

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from ringback.runtime import ending
-from ringback.runtime.ending import end
+from ringback.runtime.process import ending
+from ringback.runtime.process.ending import end
 
 
 async def test_tasks_that_go_on_after_a_cancellation_are_cancelled_again(

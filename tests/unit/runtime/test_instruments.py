@@ -1,9 +1,9 @@
-"""Tests for ringback.runtime.instruments."""
+"""Tests for ringback.runtime.observability.instruments."""
 
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import Metric
-from ringback.runtime.instruments import Instruments
+from ringback.runtime.observability.instruments import Instruments
 
 
 def test_known_series_begin_at_zero() -> None:

@@ -1,4 +1,4 @@
-"""Tests for ringback.runtime.logs. Each line is what a log collector would get."""
+"""Tests for ringback.runtime.observability.logs. Each line is what a log collector would get."""
 
 import io
 import logging
@@ -11,8 +11,8 @@ import orjson
 import pytest
 import structlog
 
-from ringback.runtime import logs
-from ringback.runtime.settings import LogSettings
+from ringback.runtime.observability import logs
+from ringback.runtime.process.settings import LogSettings
 
 pytestmark = pytest.mark.usefixtures("as_before")
 

@@ -1,9 +1,9 @@
-"""Tests for ringback.runtime.management_api: where it is asked, and what its figures mean."""
+"""Tests for ringback.runtime.amqp.management_api: where it is asked, and what its figures mean."""
 
 import aiohttp
 import pytest
 
-from ringback.runtime.management_api import ManagementPlace, QueueFigures
+from ringback.runtime.amqp.management_api import ManagementPlace, QueueFigures
 
 
 @pytest.mark.parametrize(

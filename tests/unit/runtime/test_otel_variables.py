@@ -1,4 +1,4 @@
-"""Tests for ringback.runtime.otel_variables."""
+"""Tests for ringback.runtime.observability.otel_variables."""
 
 import os
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.runtime import otel_variables
-from ringback.runtime.otel_variables import drop_unusable, unusable
+from ringback.runtime.observability import otel_variables
+from ringback.runtime.observability.otel_variables import drop_unusable, unusable
 
 EXPORTER = "OTEL_EXPORTER_OTLP_"
 

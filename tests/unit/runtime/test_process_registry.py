@@ -1,8 +1,8 @@
-"""Tests for ringback.runtime.process_registry."""
+"""Tests for ringback.runtime.observability.process_registry."""
 
 import ringback
 from ringback.contract.telemetry.service_name import Service
-from ringback.runtime.process_registry import process_registry
+from ringback.runtime.observability.process_registry import process_registry
 
 
 def test_a_process_says_what_it_is() -> None:

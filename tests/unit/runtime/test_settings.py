@@ -1,15 +1,15 @@
-"""Tests for ringback.runtime.settings."""
+"""Tests for ringback.runtime.process.settings."""
 
 from pathlib import Path
 
 import pytest
 from pydantic import Field, SecretStr, ValidationError
 
-from ringback.runtime.settings import (
+from ringback.runtime.process.settings import (
     BrokerSettings,
     DatabaseSettings,
-    ObservabilitySettings,
     LogSettings,
+    ObservabilitySettings,
     Settings,
     SettingsError,
     clean_environment,

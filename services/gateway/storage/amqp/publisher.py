@@ -13,11 +13,11 @@ from aiormq.exceptions import (
 
 from ringback.contract import topology
 from ringback.contract.envelope import Envelope
-from ringback.contract.schedule import FIRST_ATTEMPT, routing_key
-from ringback.runtime.blocked import is_blocked
-from ringback.runtime.lifecycle import CannotStartError
-from ringback.runtime.linked import Linked
-from ringback.runtime.rabbit import BROKER_UNAVAILABLE
+from ringback.contract.retry_schedule import FIRST_ATTEMPT, routing_key
+from ringback.runtime.amqp.blocked import is_blocked
+from ringback.runtime.amqp.client import BrokerClient
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.storage.amqp.confirm_channel import ConfirmChannel, MessageProperties
 from services.gateway.storage.result import PublishOutcome
 
@@ -27,10 +27,10 @@ _CONNECTION_ERRORS = (AMQPError, ChannelInvalidStateError, OSError, RuntimeError
 """What aiormq raises when the connection is lost during a publish."""
 
 
-_NOT_READY_ERRORS: tuple[type[BaseException], ...] = (CannotStartError, *BROKER_UNAVAILABLE)
+_NOT_READY_ERRORS: tuple[type[BaseException], ...] = (CannotStartError, *BROKER_UNAVAILABLE_ERRORS)
 
 
-class Publisher(Linked):
+class Publisher(BrokerClient):
     """Keeps a connection to the broker while entered. No method waits for a connection.
 
     It publishes through a `ConfirmChannel`, because aio-pika's own channel would halve throughput.

@@ -16,7 +16,7 @@ from ringback.cli.failure import BadInputError, CommandError
 from ringback.cli.terminal import out
 from ringback.cli.words import duration, plural
 from ringback.local.console import printable
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.gateway.storage.spool.database import PACKAGE, FolderInUseError, FolderLock
 from services.gateway.storage.spool.file import FILE_NAME, SpoolFile
 from services.gateway.storage.spool.quarantine import (

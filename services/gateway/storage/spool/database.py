@@ -5,7 +5,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
 PACKAGE = "services.gateway.storage.spool"
 

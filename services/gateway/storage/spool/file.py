@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ringback.contract.envelope import Envelope
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 from services.gateway.storage.spool.database import (
     PACKAGE,
     connect,

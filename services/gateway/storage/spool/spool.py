@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from ringback.runtime.ending import end
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.ending import end
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.storage.result import SpoolOutcome
 from services.gateway.storage.spool.database import (
     SPOOL_ERRORS,

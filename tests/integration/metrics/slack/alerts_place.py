@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from ringback.runtime.postgres import open_pool
-from ringback.runtime.settings import DatabaseSettings
+from ringback.runtime.postgres.pool import open_pool
+from ringback.runtime.process.settings import DatabaseSettings
 from services.metrics.access import Access
 from services.metrics.slack.alert_log import AlertLog
 from services.metrics.slack.alert_sender import AlertSender

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ringback.contract.schedule import RetrySchedule
-from ringback.runtime import topology
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.runtime.amqp import topology
 from tests.integration.metrics.metrics_process import MetricsProcess, metrics_process
 from tests.integration.metrics.slack.alerts_place import Place, place, slack
 from tests.support.eventually import eventually

@@ -22,7 +22,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     GetQueueHealthRequest,
     WatchQueueHealthResponse,
 )
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.lifecycle import CannotStartError
 from ringback.runtime.tracing import untraced
 from services.metrics.api.call import Call
 from services.metrics.api.dispatch import Dispatcher
@@ -325,7 +325,7 @@ async def test_known_series_are_there_from_the_start(api: ScriptedApi) -> None:
 
     assert api.counted("GetQueueHealth", "OK") == 1
     labels = {"method": METHODS["GetQueueHealth"].full_name, "protocol": "rest"}
-    assert api.registry.get_sample_value("rpc_server_duration_seconds_count", labels) == 1
+    assert api.registry.get_sample_value("rpc_server_call_duration_seconds_count", labels) == 1
 
 
 async def test_streams_do_not_count_as_slow(api: ScriptedApi) -> None:
@@ -333,7 +333,7 @@ async def test_streams_do_not_count_as_slow(api: ScriptedApi) -> None:
     await api.ask("WatchQueueHealth")
 
     labels = {"method": METHODS["WatchQueueHealth"].full_name, "protocol": "rest"}
-    assert api.registry.get_sample_value("rpc_server_duration_seconds_count", labels) is None
+    assert api.registry.get_sample_value("rpc_server_call_duration_seconds_count", labels) is None
     assert api.counted("WatchQueueHealth", "OK") == 1
 
 

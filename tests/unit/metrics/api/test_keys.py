@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from ringback.runtime.settings import SettingsError, load
+from ringback.runtime.process.settings import SettingsError, load
 from services.metrics.api.auth import Authenticator
 from services.metrics.api.errors import ApiError
 from services.metrics.api.key_set import KeySetFile

@@ -8,7 +8,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 
 from ringback.metrics.v1 import annotations_pb2 as ours
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.metrics.api.methods import ADMIN_SERVICE, METRICS_SERVICE, methods_of
 from services.metrics.api.principal import Role
 

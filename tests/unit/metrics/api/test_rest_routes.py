@@ -8,7 +8,7 @@ from google.api import http_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.metrics.api.http_rule import http_rule
 from services.metrics.api.methods import methods_of
 from services.metrics.api.rest_routes import NoSuchPath, RestRoutes, Route, WrongVerb

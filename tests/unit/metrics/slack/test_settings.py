@@ -2,7 +2,7 @@
 
 import pytest
 
-from ringback.runtime.settings import SettingsError, load
+from ringback.runtime.process.settings import SettingsError, load
 from services.metrics.slack.settings import SlackSettings
 
 NO_WEB_ADDRESS = "must be a URL that begins with https:// or http://, with a number for a port"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringback.contract.trace_context import TraceContext
-from ringback.runtime.otel_variables import SAMPLERS
+from ringback.runtime.observability.otel_variables import SAMPLERS
 from ringback.runtime.tracing.sampler import sampler_of
 from ringback.runtime.tracing.span import Link
 from ringback.runtime.tracing.tracer import Tracer

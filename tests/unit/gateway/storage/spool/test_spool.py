@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.storage.result import SpoolOutcome
 from services.gateway.storage.spool.file import FILE_NAME, SpoolFile
 from services.gateway.storage.spool.row import SpooledWebhook

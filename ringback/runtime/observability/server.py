@@ -11,9 +11,9 @@ from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from ringback.runtime.bounded_server import bounded_server
-from ringback.runtime.connections import Connections
-from ringback.runtime.listening import listen
+from ringback.runtime.http.bounded_server import bounded_server
+from ringback.runtime.http.connections import Connections
+from ringback.runtime.http.listening import listen
 
 Ping = Callable[[], Awaitable[bool]]
 

@@ -7,14 +7,14 @@ from typing import Self
 
 from aio_pika.abc import AbstractConnection
 
-from ringback.runtime.rabbit import Link
+from ringback.runtime.amqp.connection import BrokerConnection
 
 
-class Linked:
+class BrokerClient:
     """A subclass sets up each new connection in `_on_open`."""
 
     def __init__(self, amqp_url: str, name: str) -> None:
-        self._link = Link(amqp_url, name, self._on_open)
+        self._link = BrokerConnection(amqp_url, name, self._on_open)
 
     async def __aenter__(self) -> Self:
         await self._link.__aenter__()
@@ -35,5 +35,8 @@ class Linked:
                 await self._link.tried()
 
     async def _on_open(self, connection: AbstractConnection) -> None:
-        """Set up a connection that was just opened. Raises the errors that `Link` documents."""
+        """Set up a connection that was just opened.
+
+        Raises the errors that `BrokerConnection` documents.
+        """
         raise NotImplementedError

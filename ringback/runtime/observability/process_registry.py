@@ -8,7 +8,7 @@ from prometheus_client import (
 import ringback
 from ringback.contract.telemetry import Metric
 from ringback.contract.telemetry.service_name import Service
-from ringback.runtime.instruments import Instruments
+from ringback.runtime.observability.instruments import Instruments
 
 
 def process_registry(service: Service) -> CollectorRegistry:

@@ -15,12 +15,12 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.ending import end
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.ending import end
+from ringback.runtime.process.lifecycle import CannotStartError
 
 OnOpen = Callable[[AbstractConnection], Awaitable[None]]
 
-BROKER_UNAVAILABLE: tuple[type[BaseException], ...] = (
+BROKER_UNAVAILABLE_ERRORS: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
     aio_pika.exceptions.AMQPError,
@@ -52,7 +52,7 @@ def refuse_broken_broker(version: str) -> None:
         )
 
 
-class Link:
+class BrokerConnection:
     """Keeps a session with the broker. `up` is true while `on_open` has run on a live connection.
 
     A session ends when its connection closes, when `on_open` fails, or by `lost()`. The next one
@@ -96,10 +96,12 @@ class Link:
             try:
                 await self._session()
                 wait_s = _FIRST_WAIT_S
-            except BROKER_UNAVAILABLE as exc:
+            except BROKER_UNAVAILABLE_ERRORS as exc:
                 self.failure = exc
                 if wait_s == _FIRST_WAIT_S:
-                    log.warning(LogEvent.BROKER_UNAVAILABLE, link=self._name, reason=type(exc).__name__)
+                    log.warning(
+                        LogEvent.BROKER_UNAVAILABLE, link=self._name, reason=type(exc).__name__
+                    )
             except CannotStartError as exc:
                 self.failure = exc
                 log.error(LogEvent.BROKER_UNUSABLE, link=self._name, reason=str(exc))  # ruff: ignore[error-instead-of-exception]  # the sentence says it all
@@ -137,7 +139,10 @@ class Link:
 
 
 async def _connected(url: str, name: str) -> AbstractConnection:
-    """Open a connection, or leave nothing open. Raises TimeoutError and the rest of BROKER_UNAVAILABLE."""
+    """Open a connection, or leave nothing open.
+
+    Raises TimeoutError and the rest of BROKER_UNAVAILABLE_ERRORS.
+    """
     opening: asyncio.Future[AbstractConnection] = asyncio.ensure_future(
         aio_pika.connect(url, heartbeat=HEARTBEAT_S, client_properties={"connection_name": name})
     )
@@ -174,7 +179,7 @@ async def _close(connection: AbstractConnection) -> None:
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await connection.close()
-    except BROKER_UNAVAILABLE:
+    except BROKER_UNAVAILABLE_ERRORS:
         pass
     except asyncio.CancelledError:
         if _is_told_to_end():

@@ -2,7 +2,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import Metric
-from ringback.runtime.instruments import Instruments
+from ringback.runtime.observability.instruments import Instruments
 
 
 class PoolInstruments:

@@ -10,10 +10,10 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from prometheus_client import CollectorRegistry
 
-from ringback.runtime.ending import end
-from ringback.runtime.pool_instruments import PoolInstruments
-from ringback.runtime.queries import load
-from ringback.runtime.settings import DatabaseSettings
+from ringback.runtime.postgres.pool_instruments import PoolInstruments
+from ringback.runtime.postgres.queries import load
+from ringback.runtime.process.ending import end
+from ringback.runtime.process.settings import DatabaseSettings
 
 INVALID_DATA_ERRORS: tuple[type[BaseException], ...] = (
     asyncpg.DataError,
@@ -21,7 +21,7 @@ INVALID_DATA_ERRORS: tuple[type[BaseException], ...] = (
 )
 """asyncpg's errors for a value that cannot be stored. Trying again does not help."""
 
-DATABASE_UNAVAILABLE: tuple[type[BaseException], ...] = (
+DATABASE_UNAVAILABLE_ERRORS: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
     asyncpg.PostgresError,
@@ -31,7 +31,8 @@ DATABASE_UNAVAILABLE: tuple[type[BaseException], ...] = (
 )
 """All other asyncpg errors: the server is unavailable, overloaded, not migrated or read-only.
 
-These are not caused by the data being written. INVALID_DATA_ERRORS is included, so catch that first.
+These are not caused by the data being written. INVALID_DATA_ERRORS is included, so catch that
+first.
 """
 
 CONNECT_TIMEOUT_S = 5.0
@@ -115,10 +116,11 @@ async def open_pool(
 ) -> AsyncGenerator[asyncpg.Pool, None]:
     """A pool with `name` as application_name of its connections, measured in `registry`.
 
-    It opens without a server: each acquire connects if necessary, and raises one of DATABASE_UNAVAILABLE
-    if it cannot. The minimum number of connections is opened in the background. A statement that
-    takes longer than `command_timeout_s` is cancelled. The server ends a session that is idle in a
-    transaction for `idle_in_transaction_s`, or whose client's machine does not answer for 25 s.
+    It opens without a server: each acquire connects if necessary, and raises one of
+    DATABASE_UNAVAILABLE_ERRORS if it cannot. The minimum number of connections is opened in the
+    background. A statement that takes longer than `command_timeout_s` is cancelled. The server ends
+    a session that is idle in a transaction for `idle_in_transaction_s`, or whose client's machine
+    does not answer for 25 s.
     """
     instruments = PoolInstruments(registry or CollectorRegistry())
     pool = _WatchedPool(
@@ -161,16 +163,19 @@ def _session(name: str, idle_in_transaction_s: float) -> dict[str, str]:
 
 
 async def ping(pool: asyncpg.Pool) -> bool:
-    """Whether the database answers a statement. Raises one of DATABASE_UNAVAILABLE if it does not."""
+    """Whether the database answers a statement.
+
+    Raises one of DATABASE_UNAVAILABLE_ERRORS if it does not.
+    """
     return bool(await pool.fetchval("SELECT true"))
 
 
 async def takes_changes(pool: asyncpg.Pool) -> bool:
     """Whether the database can be written to, unlike a standby or a read-only server.
 
-    Raises one of DATABASE_UNAVAILABLE if it does not answer.
+    Raises one of DATABASE_UNAVAILABLE_ERRORS if it does not answer.
     """
-    return bool(await pool.fetchval(load("ringback.runtime", "takes_changes.sql")))
+    return bool(await pool.fetchval(load("ringback.runtime.postgres", "takes_changes.sql")))
 
 
 def _is_read_only(connection: PoolConnectionProxy) -> bool:
@@ -196,7 +201,7 @@ async def _warm(pool: asyncpg.Pool, size: int) -> None:
     try:
         for _ in range(min(size, pool.get_max_size())):
             connections.append(await pool.acquire())  # ruff: ignore[manual-list-comprehension]  # held until all are open
-    except DATABASE_UNAVAILABLE:
+    except DATABASE_UNAVAILABLE_ERRORS:
         return
     finally:
         for connection in connections:

@@ -10,8 +10,8 @@ import structlog
 import uvloop
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.end_by_signal import end_by
-from ringback.runtime.settings import SettingsError
+from ringback.runtime.process.end_by_signal import end_by
+from ringback.runtime.process.settings import SettingsError
 
 ServiceMain = Callable[[asyncio.Event], Awaitable[None]]
 

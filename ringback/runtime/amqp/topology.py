@@ -8,17 +8,17 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from ringback.contract.schedule import RetrySchedule
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.schedule_change import foreign_retry_queues
 from ringback.contract.topology import FAILED, Binding, Topology, topology
-from ringback.runtime.management_api import ManagementError, management_api
-from ringback.runtime.rabbit import BROKER_UNAVAILABLE
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+from ringback.runtime.amqp.management_api import ManagementError, management_api
 
 _CONNECT_TIMEOUT_S = 10.0
 _DECLARE_TIMEOUT_S = 20.0
 _TRIES = 8
 _WAIT_S = 0.5
-_AWAY: tuple[type[BaseException], ...] = (*BROKER_UNAVAILABLE, ManagementError)
+_AWAY: tuple[type[BaseException], ...] = (*BROKER_UNAVAILABLE_ERRORS, ManagementError)
 
 
 class TopologyError(Exception):
@@ -33,7 +33,9 @@ class ForeignScheduleError(TopologyError):
     """Another schedule is bound. Binding this one too would copy every message that fails."""
 
 
-async def apply(amqp_url: str, schedule: RetrySchedule, *, management_url: str | None = None) -> None:
+async def apply(
+    amqp_url: str, schedule: RetrySchedule, *, management_url: str | None = None
+) -> None:
     """Declare every exchange, queue and binding. Declaring again changes nothing.
 
     Right after a broker's port opens, a declare can fail although nothing is wrong, so it is
@@ -63,18 +65,22 @@ async def bound_retry_queues(amqp_url: str, management_url: str) -> frozenset[Bi
         return await api.bindings_from(FAILED)
 
 
-async def _refuse_other_schedule(amqp_url: str, schedule: RetrySchedule, management_url: str | None) -> None:
+async def _refuse_other_schedule(
+    amqp_url: str, schedule: RetrySchedule, management_url: str | None
+) -> None:
     if management_url is None:
         return
     others = foreign_retry_queues(await bound_retry_queues(amqp_url, management_url), schedule)
     if others:
         raise ForeignScheduleError(
-            f"{' '.join(others)} Two retry queues for one attempt would copy every message, so nothing "
+            f"{' '.join(others)} Two queues for one attempt would copy every message, so nothing "
             f"was changed. `ringback topology move --to {schedule}` changes the retry schedule."
         )
 
 
-async def check(amqp_url: str, schedule: RetrySchedule, *, management_url: str | None = None) -> list[str]:
+async def check(
+    amqp_url: str, schedule: RetrySchedule, *, management_url: str | None = None
+) -> list[str]:
     """What differs from the topology of this schedule, one sentence each; empty if nothing does.
 
     It compares arguments by declaring existing objects again, so it needs the configure permission.
@@ -89,7 +95,7 @@ async def check(amqp_url: str, schedule: RetrySchedule, *, management_url: str |
             return others + (absent or ([] if others else await _differing(connection, schedule)))
     except ManagementError as exc:
         raise TopologyError(str(exc)) from exc
-    except BROKER_UNAVAILABLE as exc:
+    except BROKER_UNAVAILABLE_ERRORS as exc:
         raise BrokerAwayError(f"The broker cannot be reached ({type(exc).__name__}).") from exc
 
 
@@ -103,7 +109,7 @@ async def absent(amqp_url: str, wanted: Topology) -> list[str]:
     try:
         async with connected(amqp_url) as connection:
             return await _absent(connection, wanted)
-    except BROKER_UNAVAILABLE as exc:
+    except BROKER_UNAVAILABLE_ERRORS as exc:
         raise BrokerAwayError(f"The broker cannot be reached ({type(exc).__name__}).") from exc
 
 
@@ -125,7 +131,7 @@ async def _absent(connection: AbstractConnection, wanted: Topology) -> list[str]
 
 
 async def declare(connection: AbstractConnection, wanted: Topology) -> None:
-    """Create what is missing. Raises one of BROKER_UNAVAILABLE."""
+    """Create what is missing. Raises one of BROKER_UNAVAILABLE_ERRORS."""
     async with asyncio.timeout(_DECLARE_TIMEOUT_S):
         channel = await connection.channel()
         for exchange in wanted.exchanges:
@@ -178,7 +184,7 @@ async def _sentence_if_absent(
 
 @asynccontextmanager
 async def connected(amqp_url: str) -> AsyncGenerator[AbstractConnection, None]:
-    """A connection that is closed with the context. Raises one of BROKER_UNAVAILABLE."""
+    """A connection that is closed with the context. Raises one of BROKER_UNAVAILABLE_ERRORS."""
     async with asyncio.timeout(_CONNECT_TIMEOUT_S):
         connection = await aio_pika.connect(amqp_url)
     try:

@@ -17,12 +17,12 @@ from typing import Protocol
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelLockedResource
 
-from ringback.contract.schedule import RetrySchedule
-from ringback.contract.schedule_change import ScheduleChange, schedule_change, retry_queue_bindings
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.contract.schedule_change import ScheduleChange, retry_queue_bindings, schedule_change
 from ringback.contract.topology import FAILED, QUARANTINE_QUEUE, WORK_QUEUE, Binding, topology
-from ringback.runtime.management_api import ManagementError, management_api
-from ringback.runtime.rabbit import BROKER_UNAVAILABLE
-from ringback.runtime.topology import TopologyError, bound_retry_queues, connected, declare
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+from ringback.runtime.amqp.management_api import ManagementError, management_api
+from ringback.runtime.amqp.topology import TopologyError, bound_retry_queues, connected, declare
 
 SETTLE_S = 12.0
 """How long no movement must be seen: the broker's figures can be ten seconds old."""
@@ -103,13 +103,15 @@ async def move(asked: Asked, processing: Processing) -> ScheduleChange:
     try:
         async with connected(asked.amqp_url) as connection, alone(connection):
             return await _move(asked, processing, connection)
-    except BROKER_UNAVAILABLE as exc:
+    except BROKER_UNAVAILABLE_ERRORS as exc:
         raise TopologyError(f"The broker refused: {type(exc).__name__}: {exc}") from exc
     except ManagementError as exc:
         raise TopologyError(str(exc)) from exc
 
 
-async def _move(asked: Asked, processing: Processing, connection: AbstractConnection) -> ScheduleChange:
+async def _move(
+    asked: Asked, processing: Processing, connection: AbstractConnection
+) -> ScheduleChange:
     plan = await planned(asked)
     wanted = topology(asked.to)
     retry_queues = retry_queue_bindings(asked.to)
@@ -152,8 +154,9 @@ async def _bound(asked: Asked) -> frozenset[Binding]:
         return bound
     if asked.old is None:
         raise TopologyError(
-            "Nobody can say which retry schedule is bound. Set RINGBACK_RABBITMQ_MANAGEMENT_URL, or name "
-            f"the retry schedule that is bound now, as in `--from 2s,4s,8s`, from which {FAILED} leads on."
+            "Nobody can say which retry schedule is bound. Set RINGBACK_RABBITMQ_MANAGEMENT_URL, "
+            "or name "
+            f"the one that is bound now, as in `--from 2s,4s,8s`; {FAILED} is its exchange."
         )
     return frozenset(retry_queue_bindings(asked.old))
 
@@ -165,7 +168,9 @@ def _refuse_wrong_memory(asked: Asked, bound: frozenset[Binding]) -> None:
     known = {*retry_queue_bindings(asked.old), *retry_queue_bindings(asked.to)}
     strange = sorted(binding.queue for binding in schedule_change(bound, asked.to).unbind)
     if not {binding.queue for binding in known}.issuperset(strange):
-        raise TopologyError(f"The retry schedule {asked.old} is not what is bound: {', '.join(strange)}.")
+        raise TopologyError(
+            f"The retry schedule {asked.old} is not what is bound: {', '.join(strange)}."
+        )
 
 
 async def _settled(asked: Asked, processing: Processing, channel: AbstractChannel) -> None:
@@ -232,5 +237,5 @@ async def alone(connection: AbstractConnection) -> AsyncGenerator[None, None]:
         yield
     finally:
         # Closing the connection removes it too, but a moment later.
-        with suppress(*BROKER_UNAVAILABLE):
+        with suppress(*BROKER_UNAVAILABLE_ERRORS):
             await lock.delete(if_unused=False, if_empty=False)

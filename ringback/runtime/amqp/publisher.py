@@ -7,9 +7,9 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import AbstractConnection as Underlay
 
-from ringback.runtime.blocked import is_blocked
-from ringback.runtime.broken_off import broken_off_as_error
-from ringback.runtime.linked import Linked
+from ringback.runtime.amqp.blocked import is_blocked
+from ringback.runtime.amqp.broken_off import broken_off_as_error
+from ringback.runtime.amqp.client import BrokerClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class _Session:
         return not self.channel.is_closed and not is_blocked(self.underlay)
 
 
-class ConfirmedPublisher(Linked):
+class ConfirmedPublisher(BrokerClient):
     """`timeout_s` limits one publish, including its confirm."""
 
     def __init__(self, amqp_url: str, name: str, *, timeout_s: float) -> None:
@@ -38,7 +38,7 @@ class ConfirmedPublisher(Linked):
     async def answers(self, exchange: str) -> bool:
         """Whether the broker answers on the publishing channel and has this exchange.
 
-        Raises one of BROKER_UNAVAILABLE if it does not answer.
+        Raises one of BROKER_UNAVAILABLE_ERRORS if it does not answer.
         """
         session = self._usable()
         if session is None:
@@ -50,7 +50,7 @@ class ConfirmedPublisher(Linked):
     async def publish(self, message: Message, *, exchange: str, routing_key: str) -> None:
         """Return once the broker has the message on disk.
 
-        Raises one of BROKER_UNAVAILABLE if that is unknown.
+        Raises one of BROKER_UNAVAILABLE_ERRORS if that is unknown.
 
         After a timeout the channel's confirms cannot be trusted, so the connection is replaced. A
         blocked connection is kept, because only it learns when the broker accepts messages again.

@@ -35,7 +35,7 @@ class CutFor(StrEnum):
 
     SLOW = "slow"
     LARGE_HEAD = "large_head"
-    EVICTED = "crowded"
+    EVICTED = "evicted"
 
 
 class Connection(Protocol):

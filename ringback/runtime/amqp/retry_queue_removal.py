@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from ringback.contract.schedule_change import is_retry_queue
 from ringback.contract.topology import FAILED
-from ringback.runtime.schedule_change import SETTLE_S, alone
-from ringback.runtime.management_api import ManagementApi, ManagementError, management_api
-from ringback.runtime.rabbit import BROKER_UNAVAILABLE
-from ringback.runtime.topology import TopologyError, connected
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+from ringback.runtime.amqp.management_api import ManagementApi, ManagementError, management_api
+from ringback.runtime.amqp.schedule_change import SETTLE_S, alone
+from ringback.runtime.amqp.topology import TopologyError, connected
 
 _LOOK_EVERY_S = 0.5
 _DELETE_TIMEOUT_S = 20.0
@@ -60,11 +60,13 @@ async def remove_old_retry_queues(
             return found
     except ManagementError as exc:
         raise TopologyError(str(exc)) from exc
-    except BROKER_UNAVAILABLE as exc:
+    except BROKER_UNAVAILABLE_ERRORS as exc:
         raise TopologyError(f"The broker refused: {type(exc).__name__}: {exc}") from exc
 
 
-async def _empty_for(settle_s: float, api: ManagementApi, waits: Callable[[str], None]) -> OldRetryQueues:
+async def _empty_for(
+    settle_s: float, api: ManagementApi, waits: Callable[[str], None]
+) -> OldRetryQueues:
     found = await _old_retry_queues(api)
     if not found.empty:
         return found
@@ -79,11 +81,14 @@ async def _empty_for(settle_s: float, api: ManagementApi, waits: Callable[[str],
 
 
 async def _old_retry_queues(api: ManagementApi) -> OldRetryQueues:
-    queues = {name: figures for name, figures in (await api.queues()).items() if is_retry_queue(name)}
+    queues = {
+        name: figures for name, figures in (await api.queues()).items() if is_retry_queue(name)
+    }
     bound = {binding.queue for binding in await api.bindings_from(FAILED)}
     if queues and not bound.intersection(queues):
         raise TopologyError(
-            "No retry queue is bound: a move of the retry schedule was cut short. Run `ringback topology move` "
+            "No retry queue is bound: a move of the retry schedule was cut short. Run `ringback "
+            "topology move` "
             "again first."
         )
     counts = {

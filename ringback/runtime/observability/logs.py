@@ -11,7 +11,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
-from ringback.runtime.settings import LogSettings
+from ringback.runtime.process.settings import LogSettings
 
 
 def configure(service: str, settings: LogSettings, stream: TextIO | None = None) -> None:

@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
-_PACKAGE = "ringback.runtime"
+_PACKAGE = "ringback.runtime.postgres"
 _CLEANUP_TIMEOUT_S = 3600.0
 
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import StreamReader, web
 
-from ringback.runtime.connections import NO_IDLE_TIMEOUT_S, Connections, CutFor
-from ringback.runtime.ending import in_background
+from ringback.runtime.http.connections import NO_IDLE_TIMEOUT_S, Connections, CutFor
+from ringback.runtime.process.ending import in_background
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

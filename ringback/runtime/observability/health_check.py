@@ -1,7 +1,7 @@
 """Ask the service in this container for its health, with only the standard library.
 
-python -m ringback.runtime.health_check gateway            is its event loop running?
-python -m ringback.runtime.health_check gateway --ready    does it accept work?
+python -m ringback.runtime.observability.health_check gateway            is its event loop running?
+python -m ringback.runtime.observability.health_check gateway --ready    does it accept work?
 """
 
 import http.client
@@ -23,7 +23,10 @@ EXIT_UNHEALTHY = 1
 EXIT_BAD_INPUT = 2
 
 _TIMEOUT_S = 4.0
-_USAGE = "Usage: python -m ringback.runtime.health_check gateway|processor|metrics [--ready]"
+_USAGE = (
+    "Usage: python -m ringback.runtime.observability.health_check"
+    " gateway|processor|metrics [--ready]"
+)
 
 
 class Question(NamedTuple):

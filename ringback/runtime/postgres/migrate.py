@@ -9,9 +9,9 @@ from pathlib import Path
 
 import asyncpg
 
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.queries import load
 
-MIGRATIONS = Path(__file__).parents[2] / "migrations"
+MIGRATIONS = Path(__file__).parents[3] / "migrations"
 
 SNAPSHOT_NAME = "schema.sql"
 """The resulting schema, for reading. It is not a migration."""
@@ -59,7 +59,7 @@ async def migrate(database_url: str, *, directory: Path = MIGRATIONS) -> list[st
     """
     migrations = migrations_in(directory)
     async with _locked(database_url) as connection:
-        rows = await connection.fetch(load("ringback.runtime", "applied_migrations.sql"))
+        rows = await connection.fetch(load("ringback.runtime.postgres", "applied_migrations.sql"))
         applied = {row["version"]: row["checksum"] for row in rows}
         _verify(migrations, applied)
         pending = [migration for migration in migrations if migration.version not in applied]
@@ -86,7 +86,7 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
         async with connection.transaction():
             await connection.execute(migration.sql)
             await connection.execute(
-                load("ringback.runtime", "record_migration.sql"),
+                load("ringback.runtime.postgres", "record_migration.sql"),
                 migration.version,
                 migration.name,
                 migration.checksum,
@@ -104,8 +104,8 @@ async def _locked(database_url: str) -> AsyncGenerator[asyncpg.Connection, None]
         reason = type(exc).__name__
         raise MigrationError(f"The database cannot be reached ({reason}).") from exc
     try:
-        await connection.execute(load("ringback.runtime", "lock_migrations.sql"))
-        await connection.execute(load("ringback.runtime", "create_migrations_table.sql"))
+        await connection.execute(load("ringback.runtime.postgres", "lock_migrations.sql"))
+        await connection.execute(load("ringback.runtime.postgres", "create_migrations_table.sql"))
         yield connection
     finally:
         await connection.close(timeout=_CONNECT_TIMEOUT_S)

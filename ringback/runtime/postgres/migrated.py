@@ -4,9 +4,9 @@ from pathlib import Path
 
 import asyncpg
 
-from ringback.runtime.migrate import MIGRATIONS, migrations_in
-from ringback.runtime.postgres import CONNECT_TIMEOUT_S
-from ringback.runtime.queries import load
+from ringback.runtime.postgres.migrate import MIGRATIONS, migrations_in
+from ringback.runtime.postgres.pool import CONNECT_TIMEOUT_S
+from ringback.runtime.postgres.queries import load
 
 
 async def lacks(database_url: str, *, directory: Path = MIGRATIONS) -> str:
@@ -25,7 +25,9 @@ async def lacks(database_url: str, *, directory: Path = MIGRATIONS) -> str:
         # Before the first migration, the role that a service uses does not exist.
         return f"The database refuses us ({type(exc).__name__})."
     try:
-        there = await connection.fetchval(load("ringback.runtime", "schema_has.sql"), versions)
+        there = await connection.fetchval(
+            load("ringback.runtime.postgres", "schema_has.sql"), versions
+        )
     except (OSError, TimeoutError, asyncpg.InterfaceError) as exc:
         return f"The database went away ({type(exc).__name__})."
     except asyncpg.PostgresError:

@@ -18,10 +18,10 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from ringback.contract.schedule import RetrySchedule
 from ringback.contract.redaction.redact_paths import DEFAULTS
 from ringback.contract.redaction.redaction import Redaction, redaction_by
-from ringback.runtime.setting_checks import (
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.runtime.process.setting_checks import (
     header_value,
     host,
     kinds_in,
@@ -132,7 +132,8 @@ class ManagementSettings(Settings):
     rabbitmq_management_url: Annotated[SecretStr, AfterValidator(_http_url)] | None = Field(
         default=None,
         description="The broker's management API, such as http://rabbitmq:15672, to tell how many "
-        "messages are unacknowledged, which retry schedule is bound, and whether the work queue is. User "
+        "messages are unacknowledged, which retry schedule is bound, and whether the work queue "
+        "is. User "
         "and virtual host are those of RINGBACK_AMQP_URL.",
     )
 

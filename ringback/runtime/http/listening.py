@@ -3,7 +3,7 @@
 import os
 import socket
 
-from ringback.runtime.lifecycle import CannotStartError
+from ringback.runtime.process.lifecycle import CannotStartError
 
 ALL_ADDRESSES = "*"
 

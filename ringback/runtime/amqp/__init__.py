@@ -1,0 +1,1 @@
+"""Connections to RabbitMQ: sessions, publishing, topology and the management API."""

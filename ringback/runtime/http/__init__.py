@@ -1,0 +1,1 @@
+"""Bounded HTTP servers: listening, connection limits and open files."""

@@ -1,0 +1,1 @@
+"""The connection pool, migrations and housekeeping of PostgreSQL."""

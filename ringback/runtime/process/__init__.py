@@ -1,0 +1,1 @@
+"""How a process starts and ends: settings, signals, deadlines."""
