@@ -3,13 +3,13 @@
 SET LOCAL lock_timeout = '4s';
 
 -- The smallest UUIDv7 of a moment: its milliseconds, then the version and variant bits.
-CREATE FUNCTION webhook_id_at(moment timestamptz) REQUEUES uuid
+CREATE FUNCTION webhook_id_at(moment timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT (lpad(to_hex(floor(extract(epoch FROM moment) * 1000)::bigint), 12, '0')
             || '70008000000000000000')::uuid
 $$;
 
-CREATE FUNCTION webhook_created_at(id uuid) REQUEUES timestamptz
+CREATE FUNCTION webhook_created_at(id uuid) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT to_timestamp(('x0000' || left(replace(id::text, '-', ''), 12))::bit(64)::bigint / 1000.0)
 $$;
@@ -21,7 +21,7 @@ $$;
 CREATE FUNCTION ensure_webhook_partitions(
     first_day date DEFAULT (now() AT TIME ZONE 'UTC')::date - 1,
     last_day  date DEFAULT (now() AT TIME ZONE 'UTC')::date + 7
-) REQUEUES integer
+) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     day       date;
@@ -54,7 +54,7 @@ END
 $$;
 
 -- The days that have a partition of the log, oldest first.
-CREATE FUNCTION webhook_partition_days() REQUEUES TABLE (day date)
+CREATE FUNCTION webhook_partition_days() RETURNS TABLE (day date)
 LANGUAGE sql STABLE AS $$
     -- Materialized, or a caller's condition on the day would be tried on every table there is.
     WITH partition AS MATERIALIZED (
@@ -146,13 +146,13 @@ END
 $$;
 
 -- Whether no other session is at a step of the cleaning; none will be until this transaction ends.
-CREATE FUNCTION may_clean_webhook_logs() REQUEUES boolean
+CREATE FUNCTION may_clean_webhook_logs() RETURNS boolean
 LANGUAGE sql AS $$
     SELECT pg_try_advisory_xact_lock(hashtext('cleanup_old_webhook_logs'))
 $$;
 
 -- An unresolved dead letter waits for a person, so it is not finished.
-CREATE FUNCTION webhook_is_finished(status text, resolution text) REQUEUES boolean
+CREATE FUNCTION webhook_is_finished(status text, resolution text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT status IN ('completed', 'duplicate') OR (status = 'dead_letter' AND resolution IS NOT NULL)
 $$;

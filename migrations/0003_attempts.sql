@@ -12,7 +12,7 @@ SET LOCAL lock_timeout = '4s';
 
 -- A busy gateway writes its pending rows with an empty object for a payload, and whoever ends the
 -- attempt puts it in. No event is that small, and the size of a stored value is known unread.
-CREATE FUNCTION webhook_has_payload(event_data jsonb) REQUEUES boolean
+CREATE FUNCTION webhook_has_payload(event_data jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT pg_column_size(event_data) > 8
 $$;
@@ -23,7 +23,7 @@ CREATE FUNCTION ensure_webhook_rows(
     altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[],
     gateway_instance_ids uuid[], retries_of uuid[],
     only_ids uuid[]
-) REQUEUES void
+) RETURNS void
 LANGUAGE sql AS $$
     INSERT INTO webhook_delivery_log (
         id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
@@ -44,7 +44,7 @@ $$;
 --
 -- The owner is read by a second statement: in one, a claim committed a moment ago is not seen.
 CREATE FUNCTION claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[])
-REQUEUES TABLE (delivery_id uuid, owner_id uuid)
+RETURNS TABLE (delivery_id uuid, owner_id uuid)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     INSERT INTO webhook_inbox (org_id, dedup_key, delivery_id)
@@ -69,7 +69,7 @@ CREATE FUNCTION begin_webhook_attempts(
     p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[],
     p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[],
     p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]
-) REQUEUES TABLE (delivery_id uuid, recorded_outcome text, duplicate_of uuid)
+) RETURNS TABLE (delivery_id uuid, recorded_outcome text, duplicate_of uuid)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     first_id uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
@@ -133,7 +133,7 @@ CREATE FUNCTION finish_webhook_attempts(
     p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[],
     p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[],
     p_gateway_instance_ids uuid[], p_retries_of uuid[]
-) REQUEUES TABLE (delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+) RETURNS TABLE (delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     first_id   uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
@@ -209,7 +209,7 @@ CREATE FUNCTION move_webhooks(
     p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamptz[],
     p_error_classes text[], p_error_messages text[], p_max_attempts integer[],
     p_event_data text[], p_altered boolean[]
-) REQUEUES void
+) RETURNS void
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     first_id uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u LIMIT 1);
@@ -257,7 +257,7 @@ CREATE FUNCTION record_webhook_dead_letters(
     p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[],
     p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[],
     p_gateway_instance_ids uuid[], p_retries_of uuid[]
-) REQUEUES TABLE (delivery_id uuid, attempts integer, error_class text, error_message text)
+) RETURNS TABLE (delivery_id uuid, attempts integer, error_class text, error_message text)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     first_id uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);

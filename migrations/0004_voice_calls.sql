@@ -29,7 +29,7 @@ CREATE TABLE voice_calls (
 COMMENT ON COLUMN voice_calls.events IS 'How many events of the call were processed, each counted once.';
 
 -- The further a call has come, the higher. An unknown word never hides a known one.
-CREATE FUNCTION voice_call_progress(status text) REQUEUES integer
+CREATE FUNCTION voice_call_progress(status text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce(array_position(
         ARRAY['scheduled', 'queued', 'ringing', 'in-progress', 'forwarding', 'ended'], status), 0)

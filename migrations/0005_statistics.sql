@@ -57,19 +57,19 @@ COMMENT ON COLUMN webhook_stats.org_id IS
     'ffffffff-ffff-ffff-ffff-ffffffffffff: of all organisations together.';
 
 -- The oldest minute and the oldest hour that have buckets. Readings begin an hour, or a day, later.
-CREATE FUNCTION webhook_stats_minutes_from() REQUEUES timestamptz
+CREATE FUNCTION webhook_stats_minutes_from() RETURNS timestamptz
 LANGUAGE sql VOLATILE AS $$
     SELECT date_trunc('hour', clock_timestamp() - interval '48 hours', 'UTC')
 $$;
 
-CREATE FUNCTION webhook_stats_hours_from() REQUEUES timestamptz
+CREATE FUNCTION webhook_stats_hours_from() RETURNS timestamptz
 LANGUAGE sql VOLATILE AS $$
     SELECT date_trunc('day', clock_timestamp() - interval '31 days', 'UTC')
 $$;
 
 -- The triggers run with the rights of their owner: a gateway may insert into the log and nothing
 -- else. They are on the log as a whole; the cleaning deletes from its days, and so fires none.
-CREATE FUNCTION webhook_stats_after_insert() REQUEUES trigger
+CREATE FUNCTION webhook_stats_after_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     INSERT INTO webhook_stats_deltas
@@ -87,7 +87,7 @@ END
 $$;
 
 -- What a statement left as it was cancels out, and leaves no delta.
-CREATE FUNCTION webhook_stats_after_update() REQUEUES trigger
+CREATE FUNCTION webhook_stats_after_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     INSERT INTO webhook_stats_deltas
@@ -122,7 +122,7 @@ REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
 FOR EACH STATEMENT EXECUTE FUNCTION webhook_stats_after_update();
 
 -- Whether no other session folds, prunes or rebuilds; none will until this transaction ends.
-CREATE FUNCTION may_fold_webhook_stats() REQUEUES boolean
+CREATE FUNCTION may_fold_webhook_stats() RETURNS boolean
 LANGUAGE sql AS $$
     SELECT pg_try_advisory_xact_lock(hashtext('fold_webhook_stats'))
 $$;
@@ -131,7 +131,7 @@ $$;
 -- `p_most` when there were no more, or when another session is at it.
 --
 -- A webhook that changes late, when the bucket of its minute is gone, counts in its hour only.
-CREATE FUNCTION fold_webhook_stats(p_most integer) REQUEUES integer
+CREATE FUNCTION fold_webhook_stats(p_most integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     minutes_from timestamptz := webhook_stats_minutes_from();
@@ -180,7 +180,7 @@ END
 $$;
 
 -- Deletes the buckets that no reading asks for any more; null when another session is at them.
-CREATE FUNCTION prune_webhook_stats() REQUEUES bigint
+CREATE FUNCTION prune_webhook_stats() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     minutes_from timestamptz := webhook_stats_minutes_from();
@@ -199,7 +199,7 @@ $$;
 
 -- Makes all buckets anew from the log, for a log that was filled with the triggers off. Writers and
 -- readers go on: one snapshot decides which deltas the recount holds, the others stay for the folder.
-CREATE FUNCTION rebuild_webhook_stats() REQUEUES void
+CREATE FUNCTION rebuild_webhook_stats() RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     minutes_from timestamptz := webhook_stats_minutes_from();
@@ -248,7 +248,7 @@ $$;
 --
 -- Whole hours are read from their buckets, the minutes before and after them from theirs.
 CREATE FUNCTION webhook_stats_of(p_org uuid, p_from timestamptz, p_to timestamptz)
-REQUEUES TABLE (
+RETURNS TABLE (
     event_type text, completed bigint, failed bigint, dead_letter bigint, pending bigint,
     duplicates bigint, attempts bigint
 )

@@ -38,7 +38,7 @@ INSERT INTO webhook_processing DEFAULT VALUES;
 -- To pause what is paused changes nothing: the row still says who did it, when and why.
 CREATE FUNCTION set_webhook_processing(
     p_paused boolean, p_actor text, p_role text, p_reason text
-) REQUEUES webhook_processing
+) RETURNS webhook_processing
 LANGUAGE plpgsql AS $$
 DECLARE
     standing webhook_processing;
@@ -79,7 +79,7 @@ COMMENT ON COLUMN webhook_processors.is_paused IS 'Whether it has noticed a paus
 -- Writes the row of a processor, and deletes what others left behind more than a day ago.
 CREATE FUNCTION note_webhook_processor(
     p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamptz
-) REQUEUES void
+) RETURNS void
 LANGUAGE sql AS $$
     INSERT INTO webhook_processors AS p (id, prefetch, in_flight, is_paused, started_at, seen_at)
     VALUES (p_id, p_prefetch, p_in_flight, p_is_paused, p_started_at, clock_timestamp())

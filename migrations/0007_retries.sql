@@ -31,7 +31,7 @@ COMMENT ON COLUMN webhook_retries.published_at IS
 
 -- Why nothing can be decided about a webhook: `not_dead`, `already_retried`, `discarded`; null if
 -- it waits for a decision.
-CREATE FUNCTION webhook_decided(status text, resolution text) REQUEUES text
+CREATE FUNCTION webhook_decided(status text, resolution text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE
         WHEN status <> 'dead_letter' THEN 'not_dead'
@@ -43,7 +43,7 @@ $$;
 -- Whether the log holds all that a message needs. It does not for what no gateway published, and
 -- for bytes that were no event and are kept as base64.
 CREATE FUNCTION webhook_is_retryable(org_id uuid, gateway_instance_id uuid, event_data jsonb)
-REQUEUES boolean
+RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT org_id <> '00000000-0000-0000-0000-000000000000' AND gateway_instance_id IS NOT NULL
        AND webhook_has_payload(event_data)
@@ -52,7 +52,7 @@ $$;
 
 -- One decision on a webhook at a time; the next one waits for the end of this transaction and sees
 -- what it did. A lock by name and not on the row: rows of the log are locked last.
-CREATE FUNCTION lock_webhook_decision(id uuid) REQUEUES void
+CREATE FUNCTION lock_webhook_decision(id uuid) RETURNS void
 LANGUAGE sql AS $$
     SELECT pg_advisory_xact_lock(hashtext('webhook_decision'), hashtext(id::text))
 $$;
@@ -65,7 +65,7 @@ $$;
 CREATE FUNCTION retry_webhook(
     p_original uuid, p_new_id uuid, p_max_attempts integer,
     p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb
-) REQUEUES TABLE (verdict text, new_id uuid, altered boolean, published_at timestamptz)
+) RETURNS TABLE (verdict text, new_id uuid, altered boolean, published_at timestamptz)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -122,7 +122,7 @@ $$;
 -- Where claims were pruned there is none to hand over; where another webhook has claimed the event
 -- since, that one keeps it and the retry ends as its duplicate.
 CREATE FUNCTION hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid)
-REQUEUES void
+RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE webhook_inbox SET delivery_id = p_to, claimed_at = now()
@@ -136,7 +136,7 @@ END
 $$;
 
 -- Writes a decision to the dead letter itself.
-CREATE FUNCTION resolve_webhook(p_id uuid, p_resolution text, p_retried_as uuid) REQUEUES void
+CREATE FUNCTION resolve_webhook(p_id uuid, p_resolution text, p_retried_as uuid) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE webhook_delivery_log
@@ -153,7 +153,7 @@ $$;
 -- Resolves a dead letter as not needed. `verdict` is `done`, or why nothing was done: `not_found`,
 -- `not_dead`, `already_retried` (`new_id` says as what) or `discarded`.
 CREATE FUNCTION discard_webhook(p_id uuid, p_actor text, p_role text, p_reason text)
-REQUEUES TABLE (verdict text, new_id uuid)
+RETURNS TABLE (verdict text, new_id uuid)
 LANGUAGE plpgsql AS $$
 DECLARE
     letter     record;
@@ -181,7 +181,7 @@ $$;
 CREATE FUNCTION matching_dead_letters(
     p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text,
     p_created_from timestamptz, p_created_before timestamptz
-) REQUEUES TABLE (id uuid)
+) RETURNS TABLE (id uuid)
 LANGUAGE sql STABLE AS $$
     SELECT log.id FROM webhook_delivery_log AS log
     WHERE log.error_class IS NOT NULL AND log.status = 'dead_letter' AND log.resolution IS NULL
@@ -195,7 +195,7 @@ $$;
 
 -- Deletes at most `p_most` retries of which the log holds no webhook any more; how many it deleted.
 -- With its owner's rights: it is housekeeping, and nobody else deletes here.
-CREATE FUNCTION prune_webhook_retries(p_most integer) REQUEUES bigint
+CREATE FUNCTION prune_webhook_retries(p_most integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     pruned bigint;

@@ -61,7 +61,7 @@ SET LOCAL lock_timeout = '4s';
 
 -- The organisation that this transaction acts for, null if none was set. The statistics keep the
 -- sum of all organisations under the greatest id; nobody acts for that one.
-CREATE FUNCTION webhook_org() REQUEUES uuid
+CREATE FUNCTION webhook_org() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT nullif(nullif(current_setting('ringback.org_id', true), '')::uuid,
                   'ffffffff-ffff-ffff-ffff-ffffffffffff')
@@ -70,7 +70,7 @@ $$;
 -- Closes a table, also to its owner, and opens it again to the owner alone. That is all for a day:
 -- row level security of the log does not guard a direct reading of its days, so nobody has grants
 -- on them, and a grant by mistake shows nothing.
-CREATE FUNCTION close_webhook_table(closed regclass) REQUEUES void
+CREATE FUNCTION close_webhook_table(closed regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = closed);
@@ -82,7 +82,7 @@ $$;
 
 -- Says which rows of a closed table there are for whom. The organisation is a subquery, so that it
 -- is found once for a statement and not for each row.
-CREATE FUNCTION share_webhook_table(closed regclass) REQUEUES void
+CREATE FUNCTION share_webhook_table(closed regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     EXECUTE format(
@@ -119,7 +119,7 @@ $$;
 CREATE OR REPLACE FUNCTION ensure_webhook_partitions(
     first_day date DEFAULT (now() AT TIME ZONE 'UTC')::date - 1,
     last_day  date DEFAULT (now() AT TIME ZONE 'UTC')::date + 7
-) REQUEUES integer
+) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     day       date;
@@ -209,7 +209,7 @@ DROP PROCEDURE drop_webhook_day(date);
 
 -- Drops one day of both tables, `dropped`, unless something of it is `unfinished` or a reader holds
 -- it, `in use`: writers queue behind a waiting drop, so it waits half a second at most.
-CREATE FUNCTION drop_finished_webhook_day(old_day date) REQUEUES text
+CREATE FUNCTION drop_finished_webhook_day(old_day date) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
 DECLARE
@@ -235,7 +235,7 @@ END
 $$;
 
 -- Deletes some finished rows of a day, with their attempts. Whether there are more.
-CREATE FUNCTION delete_finished_webhooks(old_day date, batch_size integer) REQUEUES boolean
+CREATE FUNCTION delete_finished_webhooks(old_day date, batch_size integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     suffix    text := to_char(old_day, '_YYYYMMDD');
@@ -261,7 +261,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION require_past_webhook_day(old_day date) REQUEUES void
+CREATE FUNCTION require_past_webhook_day(old_day date) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     IF old_day >= (now() AT TIME ZONE 'UTC')::date THEN
@@ -271,7 +271,7 @@ END
 $$;
 
 -- Deletes at most `batch_size` claims that are older than 7 days; how many it deleted.
-CREATE FUNCTION prune_webhook_inbox(batch_size integer) REQUEUES bigint
+CREATE FUNCTION prune_webhook_inbox(batch_size integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     pruned bigint;
@@ -285,7 +285,7 @@ END
 $$;
 
 -- The newest row of a life holds its whole count; the others have served after a day.
-CREATE FUNCTION prune_webhook_ledger(retention_days integer) REQUEUES void
+CREATE FUNCTION prune_webhook_ledger(retention_days integer) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     DELETE FROM webhook_gateway_ledger AS older
     USING webhook_gateway_ledger AS newer
@@ -336,7 +336,7 @@ GRANT INSERT ON webhook_audit TO ringback_tenant_operator, ringback_operator;
 GRANT UPDATE (paused, changed_at, changed_by, reason) ON webhook_processing TO ringback_operator;
 
 -- The metrics service itself keeps the statistics and counts the dead letters, and sees no webhook.
-CREATE FUNCTION count_unresolved_dead_letters() REQUEUES bigint
+CREATE FUNCTION count_unresolved_dead_letters() RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     -- Every one has an error class, so a partial index finds them.
     SELECT count(*) FROM webhook_delivery_log

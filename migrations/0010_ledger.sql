@@ -26,7 +26,7 @@ CREATE TABLE webhook_gateway_rows (
 COMMENT ON TABLE webhook_gateway_rows IS
     'Rows of the log by the life of the gateway that accepted them, dropped ones included.';
 
-CREATE FUNCTION webhook_gateway_rows_after_insert() REQUEUES trigger
+CREATE FUNCTION webhook_gateway_rows_after_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     INSERT INTO webhook_gateway_rows_deltas
@@ -43,7 +43,7 @@ REFERENCING NEW TABLE AS new_rows
 FOR EACH STATEMENT EXECUTE FUNCTION webhook_gateway_rows_after_insert();
 
 -- Moves all deltas into the sums; no more than one session at a time does. Lives are few.
-CREATE FUNCTION fold_webhook_gateway_rows() REQUEUES void
+CREATE FUNCTION fold_webhook_gateway_rows() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtext('fold_webhook_gateway_rows')) THEN
@@ -63,7 +63,7 @@ $$;
 -- before it said so, does not make up for another.
 --
 -- From life to life by the index: the ledger has a row for each second in which one accepted.
-CREATE FUNCTION webhook_ledger() REQUEUES TABLE (accepted bigint, deficit bigint)
+CREATE FUNCTION webhook_ledger() RETURNS TABLE (accepted bigint, deficit bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH RECURSIVE lives AS (
         (SELECT gateway_instance_id FROM webhook_gateway_ledger ORDER BY gateway_instance_id LIMIT 1)
@@ -95,7 +95,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- The sums of a life are of use for as long as its ledger.
-CREATE OR REPLACE FUNCTION prune_webhook_ledger(retention_days integer) REQUEUES void
+CREATE OR REPLACE FUNCTION prune_webhook_ledger(retention_days integer) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     DELETE FROM webhook_gateway_ledger AS older
     USING webhook_gateway_ledger AS newer
@@ -111,7 +111,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- How many days from tomorrow on have their partitions, without a gap; -1 when today has none.
-CREATE FUNCTION webhook_partition_days_ahead() REQUEUES integer
+CREATE FUNCTION webhook_partition_days_ahead() RETURNS integer
 LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
     SELECT coalesce(min(ahead) FILTER (
         WHERE to_regclass('webhook_delivery_log' || suffix) IS NULL
@@ -128,7 +128,7 @@ $$;
 -- attempt, have been there, in seconds; 0 where there is none. By the minute, beyond 47 hours by the
 -- hour: the log has no index on statuses.
 CREATE FUNCTION webhook_oldest_ages()
-REQUEUES TABLE (pending double precision, failed double precision)
+RETURNS TABLE (pending double precision, failed double precision)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH buckets AS (
         SELECT bucket + interval '1 minute' AS bucket_end, pending, failed FROM webhook_stats

@@ -66,7 +66,7 @@ CREATE OR REPLACE FUNCTION record_webhook_dead_letters(
     p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[],
     p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[],
     p_gateway_instance_ids uuid[], p_retries_of uuid[]
-) REQUEUES TABLE (delivery_id uuid, attempts integer, error_class text, error_message text)
+) RETURNS TABLE (delivery_id uuid, attempts integer, error_class text, error_message text)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     first_id uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
@@ -114,7 +114,7 @@ $$;
 
 -- Gives `p_holder` the turn to send one message, for so long: how many sends have failed in a row.
 -- Nothing while another one has it, and while the channel is to be left alone.
-CREATE FUNCTION take_webhook_alert_turn(p_holder uuid, p_lease interval) REQUEUES integer
+CREATE FUNCTION take_webhook_alert_turn(p_holder uuid, p_lease interval) RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     INSERT INTO webhook_alert_turn AS turn (holder, held_until)
     VALUES (p_holder, clock_timestamp() + p_lease)
@@ -127,7 +127,7 @@ $$;
 
 -- Gives the turn back; nobody sends for so long.
 CREATE FUNCTION end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval)
-REQUEUES void
+RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE webhook_alert_turn
     SET held_until = '-infinity', failures = p_failures,
@@ -136,7 +136,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- Whether it is still `p_holder` who sends. Nobody else changes groups until the transaction ends.
-CREATE FUNCTION lock_webhook_alerts(p_holder uuid) REQUEUES boolean
+CREATE FUNCTION lock_webhook_alerts(p_holder uuid) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('webhook_alerts'));
@@ -200,7 +200,7 @@ $$;
 CREATE FUNCTION settle_webhook_alerts(
     p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[],
     p_letters bigint[]
-) REQUEUES void
+) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF NOT lock_webhook_alerts(p_holder) THEN
@@ -223,7 +223,7 @@ $$;
 CREATE FUNCTION end_webhook_alerts(
     p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[],
     p_last_ats timestamptz[]
-) REQUEUES void
+) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF NOT lock_webhook_alerts(p_holder) THEN
@@ -239,7 +239,7 @@ $$;
 
 -- Where nobody is to be told: deletes at most `p_most` notices that are older than ten minutes, and
 -- the groups that were quiet for a day; how many notices it deleted.
-CREATE FUNCTION prune_webhook_alerts(p_most integer) REQUEUES bigint
+CREATE FUNCTION prune_webhook_alerts(p_most integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     pruned bigint;

@@ -4,7 +4,7 @@ SET LOCAL lock_timeout = '4s';
 
 -- Whether each of these migrations has been applied. There may be more: a service that is older than
 -- the database goes on.
-CREATE FUNCTION webhook_schema_has(versions text[]) REQUEUES boolean
+CREATE FUNCTION webhook_schema_has(versions text[]) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT versions <@ ARRAY(SELECT version FROM schema_migrations)
 $$;

@@ -16,7 +16,7 @@ CREATE FUNCTION begin_webhook_transaction(
     p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[],
     p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[],
     p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]
-) REQUEUES TABLE (
+) RETURNS TABLE (
     recorded_outcome text, duplicate_of uuid, transaction_id text, role_name text, search_path text)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -51,7 +51,7 @@ CREATE FUNCTION finish_webhook_transaction(
     p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[],
     p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[],
     p_gateway_instance_ids uuid[], p_retries_of uuid[]
-) REQUEUES TABLE (delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+) RETURNS TABLE (delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
 LANGUAGE plpgsql AS $$
 BEGIN
     IF pg_catalog.pg_current_xact_id_if_assigned()::text IS DISTINCT FROM p_transaction_id THEN
@@ -84,7 +84,7 @@ $$;
 
 -- Forgets the statements that a handler prepared by SQL, because the next handler may use the same
 -- names. Answers the names of those that its driver prepared, which the driver goes on to use.
-CREATE FUNCTION forget_prepared_statements() REQUEUES SETOF text
+CREATE FUNCTION forget_prepared_statements() RETURNS SETOF text
 LANGUAGE plpgsql AS $$
 DECLARE
     prepared record;

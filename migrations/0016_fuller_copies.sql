@@ -20,7 +20,7 @@ COMMENT ON COLUMN webhook_delivery_log.duplicate_differs IS
     'Null where they were not compared.';
 
 -- The content of an event, without what Vapi makes for each delivery: links that open a recording.
-CREATE FUNCTION webhook_content(event_data jsonb) REQUEUES jsonb
+CREATE FUNCTION webhook_content(event_data jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
     content  jsonb := event_data;

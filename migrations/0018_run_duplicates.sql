@@ -17,7 +17,7 @@ COMMENT ON TABLE webhook_retries IS
 
 -- As before, and a duplicate can be resolved, too.
 CREATE OR REPLACE FUNCTION resolve_webhook(p_id uuid, p_resolution text, p_retried_as uuid)
-REQUEUES void
+RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE webhook_delivery_log
@@ -36,7 +36,7 @@ $$;
 CREATE FUNCTION add_webhook_retry(
     p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer,
     p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb
-) REQUEUES void
+) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     original webhook_delivery_log%ROWTYPE;
@@ -70,7 +70,7 @@ $$;
 CREATE OR REPLACE FUNCTION retry_webhook(
     p_original uuid, p_new_id uuid, p_max_attempts integer,
     p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb
-) REQUEUES TABLE (verdict text, new_id uuid, altered boolean, published_at timestamptz)
+) RETURNS TABLE (verdict text, new_id uuid, altered boolean, published_at timestamptz)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -114,7 +114,7 @@ $$;
 CREATE FUNCTION run_duplicate_webhook(
     p_original uuid, p_new_id uuid, p_max_attempts integer,
     p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb
-) REQUEUES TABLE (
+) RETURNS TABLE (
     verdict text, new_id uuid, altered boolean, published_at timestamptz, duplicate_of uuid
 )
 LANGUAGE plpgsql AS $$

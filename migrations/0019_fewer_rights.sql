@@ -31,7 +31,7 @@ CREATE POLICY pending_rows ON webhook_delivery_log FOR INSERT TO ringback_gatewa
     WITH CHECK (status = 'pending');
 
 -- As before, without the gateway: a table that it writes to gets a policy for it.
-CREATE OR REPLACE FUNCTION share_webhook_table(closed regclass) REQUEUES void
+CREATE OR REPLACE FUNCTION share_webhook_table(closed regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     EXECUTE format(

@@ -14,7 +14,7 @@ COMMENT ON TABLE webhook_extra_days IS
 
 -- The time of an id. The 48 bits reach beyond the year 9999, which is the last that clients can
 -- represent: later ids count as of 9999-12-30. (asyncpg takes the last day of all for infinity.)
-CREATE OR REPLACE FUNCTION webhook_created_at(id uuid) REQUEUES timestamptz
+CREATE OR REPLACE FUNCTION webhook_created_at(id uuid) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT to_timestamp(least(
         ('x0000' || left(replace(id::text, '-', ''), 12))::bit(64)::bigint,
@@ -25,7 +25,7 @@ $$;
 --
 -- They are made apart and then attached, because CREATE ... PARTITION OF locks the whole log: it
 -- would wait for every reader, and every writer would wait for it.
-CREATE FUNCTION make_webhook_day(wanted date) REQUEUES integer
+CREATE FUNCTION make_webhook_day(wanted date) RETURNS integer
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     parent    text;
@@ -54,7 +54,7 @@ $$;
 CREATE OR REPLACE FUNCTION ensure_webhook_partitions(
     first_day date DEFAULT (now() AT TIME ZONE 'UTC')::date - 1,
     last_day  date DEFAULT (now() AT TIME ZONE 'UTC')::date + 7
-) REQUEUES integer
+) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     made integer := 0;
@@ -70,7 +70,7 @@ $$;
 
 -- Makes the days that webhooks need and that have no partition. Of days outside the usual ones
 -- (yesterday to seven days ahead) there may be 100; one more raises configuration_limit_exceeded.
-CREATE FUNCTION ensure_webhook_days(wanted date[]) REQUEUES void
+CREATE FUNCTION ensure_webhook_days(wanted date[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
@@ -92,7 +92,7 @@ END
 $$;
 
 -- How many extra days have a partition.
-CREATE FUNCTION webhook_extra_day_count() REQUEUES bigint
+CREATE FUNCTION webhook_extra_day_count() RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT count(*) FROM webhook_extra_days
     WHERE to_regclass(format('%I', 'webhook_delivery_log' || to_char(day, '_YYYYMMDD'))) IS NOT NULL
@@ -101,7 +101,7 @@ $$;
 -- The days that may be cleaned: those older than the retention. An extra day counts as old as it
 -- was made: what was finished in it today stays for the retention, and is not run again when the
 -- broker delivers it again.
-CREATE FUNCTION webhook_days_to_clean(retention_days integer) REQUEUES TABLE (day date)
+CREATE FUNCTION webhook_days_to_clean(retention_days integer) RETURNS TABLE (day date)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT known.day
     FROM webhook_partition_days() AS known
@@ -113,7 +113,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- As before, with extra days that lie ahead: they are no days of the present.
-CREATE OR REPLACE FUNCTION require_past_webhook_day(old_day date) REQUEUES void
+CREATE OR REPLACE FUNCTION require_past_webhook_day(old_day date) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     IF old_day BETWEEN (now() AT TIME ZONE 'UTC')::date AND (now() AT TIME ZONE 'UTC')::date + 7 THEN
@@ -123,7 +123,7 @@ END
 $$;
 
 -- As before, and an extra day is forgotten with its partitions.
-CREATE OR REPLACE FUNCTION drop_finished_webhook_day(old_day date) REQUEUES text
+CREATE OR REPLACE FUNCTION drop_finished_webhook_day(old_day date) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
 DECLARE

@@ -13,7 +13,7 @@ GRANT ringback_service TO ringback_metrics;
 GRANT ringback_tenant TO ringback_metrics;
 GRANT ringback_tenant_operator TO ringback_metrics;
 
-CREATE FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) REQUEUES void
+CREATE FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) RETURNS void
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -44,7 +44,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) REQUEUES TABLE(delivery_id uuid, recorded_outcome text, duplicate_of uuid)
+CREATE FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, recorded_outcome text, duplicate_of uuid)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -98,7 +98,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) REQUEUES TABLE(recorded_outcome text, duplicate_of uuid, transaction_id text, role_name text, search_path text)
+CREATE FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) RETURNS TABLE(recorded_outcome text, duplicate_of uuid, transaction_id text, role_name text, search_path text)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -124,7 +124,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) REQUEUES TABLE(delivery_id uuid, owner_id uuid)
+CREATE FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) RETURNS TABLE(delivery_id uuid, owner_id uuid)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
@@ -195,7 +195,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.close_webhook_table(closed regclass) REQUEUES void
+CREATE FUNCTION public.close_webhook_table(closed regclass) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -207,7 +207,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.count_unresolved_dead_letters() REQUEUES bigint
+CREATE FUNCTION public.count_unresolved_dead_letters() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -216,7 +216,7 @@ CREATE FUNCTION public.count_unresolved_dead_letters() REQUEUES bigint
     WHERE error_class IS NOT NULL AND status = 'dead_letter' AND resolution IS NULL
 $$;
 
-CREATE FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer) REQUEUES boolean
+CREATE FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $_$
@@ -244,7 +244,7 @@ BEGIN
 END
 $_$;
 
-CREATE FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role text, p_reason text) REQUEUES TABLE(verdict text, new_id uuid)
+CREATE FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role text, p_reason text) RETURNS TABLE(verdict text, new_id uuid)
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -268,7 +268,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.drop_finished_webhook_day(old_day date) REQUEUES text
+CREATE FUNCTION public.drop_finished_webhook_day(old_day date) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET lock_timeout TO '500ms'
@@ -296,7 +296,7 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
-CREATE FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval) REQUEUES void
+CREATE FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -306,7 +306,7 @@ CREATE FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures integer,
     WHERE holder = p_holder
 $$;
 
-CREATE FUNCTION public.end_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) REQUEUES void
+CREATE FUNCTION public.end_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -322,7 +322,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.ensure_webhook_days(wanted date[]) REQUEUES void
+CREATE FUNCTION public.ensure_webhook_days(wanted date[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -345,7 +345,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.ensure_webhook_partitions(first_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date - 1), last_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date + 7)) REQUEUES integer
+CREATE FUNCTION public.ensure_webhook_partitions(first_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date - 1), last_day date DEFAULT (((now() AT TIME ZONE 'UTC'::text))::date + 7)) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -361,7 +361,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_instance_ids uuid[], retries_of uuid[], only_ids uuid[]) REQUEUES void
+CREATE FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_instance_ids uuid[], retries_of uuid[], only_ids uuid[]) RETURNS void
     LANGUAGE sql
     AS $$
     INSERT INTO webhook_delivery_log (
@@ -378,7 +378,7 @@ CREATE FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_
     ON CONFLICT DO NOTHING
 $$;
 
-CREATE FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) REQUEUES TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+CREATE FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -449,7 +449,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) REQUEUES TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+CREATE FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -481,7 +481,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) REQUEUES record
+CREATE FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -529,7 +529,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.fold_webhook_gateway_rows() REQUEUES void
+CREATE FUNCTION public.fold_webhook_gateway_rows() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -546,7 +546,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.fold_webhook_stats(p_most integer) REQUEUES integer
+CREATE FUNCTION public.fold_webhook_stats(p_most integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -596,7 +596,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.forget_prepared_statements() REQUEUES SETOF text
+CREATE FUNCTION public.forget_prepared_statements() RETURNS SETOF text
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -612,7 +612,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) REQUEUES void
+CREATE FUNCTION public.hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) RETURNS void
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -626,7 +626,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.lock_webhook_alerts(p_holder uuid) REQUEUES boolean
+CREATE FUNCTION public.lock_webhook_alerts(p_holder uuid) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -636,13 +636,13 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.lock_webhook_decision(id uuid) REQUEUES void
+CREATE FUNCTION public.lock_webhook_decision(id uuid) RETURNS void
     LANGUAGE sql
     AS $$
     SELECT pg_advisory_xact_lock(hashtext('webhook_decision'), hashtext(id::text))
 $$;
 
-CREATE FUNCTION public.make_webhook_day(wanted date) REQUEUES integer
+CREATE FUNCTION public.make_webhook_day(wanted date) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -669,7 +669,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) REQUEUES TABLE(id uuid)
+CREATE FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) RETURNS TABLE(id uuid)
     LANGUAGE sql STABLE
     AS $$
     SELECT log.id FROM webhook_delivery_log AS log
@@ -682,19 +682,19 @@ CREATE FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event
       AND (p_created_before IS NULL OR log.created_at < p_created_before)
 $$;
 
-CREATE FUNCTION public.may_clean_webhook_logs() REQUEUES boolean
+CREATE FUNCTION public.may_clean_webhook_logs() RETURNS boolean
     LANGUAGE sql
     AS $$
     SELECT pg_try_advisory_xact_lock(hashtext('cleanup_old_webhook_logs'))
 $$;
 
-CREATE FUNCTION public.may_fold_webhook_stats() REQUEUES boolean
+CREATE FUNCTION public.may_fold_webhook_stats() RETURNS boolean
     LANGUAGE sql
     AS $$
     SELECT pg_try_advisory_xact_lock(hashtext('fold_webhook_stats'))
 $$;
 
-CREATE FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) REQUEUES void
+CREATE FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) RETURNS void
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -736,7 +736,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamp with time zone) REQUEUES void
+CREATE FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamp with time zone) RETURNS void
     LANGUAGE sql
     AS $$
     INSERT INTO webhook_processors AS p (id, prefetch, in_flight, is_paused, started_at, seen_at)
@@ -749,7 +749,7 @@ CREATE FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_i
         FOR UPDATE SKIP LOCKED);
 $$;
 
-CREATE FUNCTION public.prune_webhook_alerts(p_most integer) REQUEUES bigint
+CREATE FUNCTION public.prune_webhook_alerts(p_most integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -767,7 +767,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.prune_webhook_inbox(batch_size integer) REQUEUES bigint
+CREATE FUNCTION public.prune_webhook_inbox(batch_size integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -782,7 +782,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.prune_webhook_ledger(retention_days integer) REQUEUES void
+CREATE FUNCTION public.prune_webhook_ledger(retention_days integer) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -799,7 +799,7 @@ CREATE FUNCTION public.prune_webhook_ledger(retention_days integer) REQUEUES voi
                       WHERE ledger.gateway_instance_id = rows.gateway_instance_id)
 $$;
 
-CREATE FUNCTION public.prune_webhook_retries(p_most integer) REQUEUES bigint
+CREATE FUNCTION public.prune_webhook_retries(p_most integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -818,7 +818,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.prune_webhook_stats() REQUEUES bigint
+CREATE FUNCTION public.prune_webhook_stats() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -837,7 +837,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.rebuild_webhook_stats() REQUEUES void
+CREATE FUNCTION public.rebuild_webhook_stats() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -882,7 +882,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) REQUEUES TABLE(delivery_id uuid, attempts integer, error_class text, error_message text)
+CREATE FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, attempts integer, error_class text, error_message text)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -930,7 +930,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.require_past_webhook_day(old_day date) REQUEUES void
+CREATE FUNCTION public.require_past_webhook_day(old_day date) RETURNS void
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -940,7 +940,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.resolve_webhook(p_id uuid, p_resolution text, p_retried_as uuid) REQUEUES void
+CREATE FUNCTION public.resolve_webhook(p_id uuid, p_resolution text, p_retried_as uuid) RETURNS void
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -955,7 +955,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.retry_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) REQUEUES TABLE(verdict text, new_id uuid, altered boolean, published_at timestamp with time zone)
+CREATE FUNCTION public.retry_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) RETURNS TABLE(verdict text, new_id uuid, altered boolean, published_at timestamp with time zone)
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -993,7 +993,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.run_duplicate_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) REQUEUES TABLE(verdict text, new_id uuid, altered boolean, published_at timestamp with time zone, duplicate_of uuid)
+CREATE FUNCTION public.run_duplicate_webhook(p_original uuid, p_new_id uuid, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_details jsonb) RETURNS TABLE(verdict text, new_id uuid, altered boolean, published_at timestamp with time zone, duplicate_of uuid)
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -1042,7 +1042,7 @@ CREATE TABLE public.webhook_processing (
 
 COMMENT ON TABLE public.webhook_processing IS 'One row: whether processors take work. Null: never changed.';
 
-CREATE FUNCTION public.set_webhook_processing(p_paused boolean, p_actor text, p_role text, p_reason text) REQUEUES public.webhook_processing
+CREATE FUNCTION public.set_webhook_processing(p_paused boolean, p_actor text, p_role text, p_reason text) RETURNS public.webhook_processing
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -1065,7 +1065,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.settle_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) REQUEUES void
+CREATE FUNCTION public.settle_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1086,7 +1086,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.share_webhook_table(closed regclass) REQUEUES void
+CREATE FUNCTION public.share_webhook_table(closed regclass) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1100,7 +1100,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) REQUEUES integer
+CREATE FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) RETURNS integer
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1113,14 +1113,14 @@ CREATE FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) 
     RETURNING failures
 $$;
 
-CREATE FUNCTION public.voice_call_progress(status text) REQUEUES integer
+CREATE FUNCTION public.voice_call_progress(status text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT coalesce(array_position(
         ARRAY['scheduled', 'queued', 'ringing', 'in-progress', 'forwarding', 'ended'], status), 0)
 $$;
 
-CREATE FUNCTION public.webhook_content(event_data jsonb) REQUEUES jsonb
+CREATE FUNCTION public.webhook_content(event_data jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $$
 DECLARE
@@ -1141,7 +1141,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.webhook_created_at(id uuid) REQUEUES timestamp with time zone
+CREATE FUNCTION public.webhook_created_at(id uuid) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT to_timestamp(least(
@@ -1149,7 +1149,7 @@ CREATE FUNCTION public.webhook_created_at(id uuid) REQUEUES timestamp with time 
         253402128000000) / 1000.0)
 $$;
 
-CREATE FUNCTION public.webhook_days_to_clean(retention_days integer) REQUEUES TABLE(day date)
+CREATE FUNCTION public.webhook_days_to_clean(retention_days integer) RETURNS TABLE(day date)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1162,7 +1162,7 @@ CREATE FUNCTION public.webhook_days_to_clean(retention_days integer) REQUEUES TA
     ORDER BY known.day
 $$;
 
-CREATE FUNCTION public.webhook_decided(status text, resolution text) REQUEUES text
+CREATE FUNCTION public.webhook_decided(status text, resolution text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT CASE
@@ -1172,7 +1172,7 @@ CREATE FUNCTION public.webhook_decided(status text, resolution text) REQUEUES te
     END
 $$;
 
-CREATE FUNCTION public.webhook_extra_day_count() REQUEUES bigint
+CREATE FUNCTION public.webhook_extra_day_count() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1180,7 +1180,7 @@ CREATE FUNCTION public.webhook_extra_day_count() REQUEUES bigint
     WHERE to_regclass(format('%I', 'webhook_delivery_log' || to_char(day, '_YYYYMMDD'))) IS NOT NULL
 $$;
 
-CREATE FUNCTION public.webhook_gateway_rows_after_insert() REQUEUES trigger
+CREATE FUNCTION public.webhook_gateway_rows_after_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1194,26 +1194,26 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.webhook_has_payload(event_data jsonb) REQUEUES boolean
+CREATE FUNCTION public.webhook_has_payload(event_data jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT pg_column_size(event_data) > 8
 $$;
 
-CREATE FUNCTION public.webhook_id_at(moment timestamp with time zone) REQUEUES uuid
+CREATE FUNCTION public.webhook_id_at(moment timestamp with time zone) RETURNS uuid
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT (lpad(to_hex(floor(extract(epoch FROM moment) * 1000)::bigint), 12, '0')
             || '70008000000000000000')::uuid
 $$;
 
-CREATE FUNCTION public.webhook_is_finished(status text, resolution text) REQUEUES boolean
+CREATE FUNCTION public.webhook_is_finished(status text, resolution text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT status IN ('completed', 'duplicate') OR (status = 'dead_letter' AND resolution IS NOT NULL)
 $$;
 
-CREATE FUNCTION public.webhook_is_retryable(org_id uuid, gateway_instance_id uuid, event_data jsonb) REQUEUES boolean
+CREATE FUNCTION public.webhook_is_retryable(org_id uuid, gateway_instance_id uuid, event_data jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT org_id <> '00000000-0000-0000-0000-000000000000' AND gateway_instance_id IS NOT NULL
@@ -1221,7 +1221,7 @@ CREATE FUNCTION public.webhook_is_retryable(org_id uuid, gateway_instance_id uui
        AND NOT (event_data ? 'unreadable_base64' AND NOT event_data ?| ARRAY['message', 'type'])
 $$;
 
-CREATE FUNCTION public.webhook_ledger() REQUEUES TABLE(accepted bigint, deficit bigint)
+CREATE FUNCTION public.webhook_ledger() RETURNS TABLE(accepted bigint, deficit bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1254,7 +1254,7 @@ CREATE FUNCTION public.webhook_ledger() REQUEUES TABLE(accepted bigint, deficit 
     FROM counted
 $$;
 
-CREATE FUNCTION public.webhook_oldest_ages() REQUEUES TABLE(pending double precision, failed double precision)
+CREATE FUNCTION public.webhook_oldest_ages() RETURNS TABLE(pending double precision, failed double precision)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1275,14 +1275,14 @@ CREATE FUNCTION public.webhook_oldest_ages() REQUEUES TABLE(pending double preci
     FROM buckets
 $$;
 
-CREATE FUNCTION public.webhook_org() REQUEUES uuid
+CREATE FUNCTION public.webhook_org() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     SELECT nullif(nullif(current_setting('ringback.org_id', true), '')::uuid,
                   'ffffffff-ffff-ffff-ffff-ffffffffffff')
 $$;
 
-CREATE FUNCTION public.webhook_partition_days() REQUEUES TABLE(day date)
+CREATE FUNCTION public.webhook_partition_days() RETURNS TABLE(day date)
     LANGUAGE sql STABLE
     AS $$
     -- Materialized, or a caller's condition on the day would be tried on every table there is.
@@ -1295,7 +1295,7 @@ CREATE FUNCTION public.webhook_partition_days() REQUEUES TABLE(day date)
     SELECT to_date(right(relname, 8), 'YYYYMMDD') FROM partition ORDER BY 1
 $$;
 
-CREATE FUNCTION public.webhook_partition_days_ahead() REQUEUES integer
+CREATE FUNCTION public.webhook_partition_days_ahead() RETURNS integer
     LANGUAGE sql STABLE
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1310,14 +1310,14 @@ CREATE FUNCTION public.webhook_partition_days_ahead() REQUEUES integer
     ) AS days
 $$;
 
-CREATE FUNCTION public.webhook_schema_has(versions text[]) REQUEUES boolean
+CREATE FUNCTION public.webhook_schema_has(versions text[]) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
     SELECT versions <@ ARRAY(SELECT version FROM schema_migrations)
 $$;
 
-CREATE FUNCTION public.webhook_stats_after_insert() REQUEUES trigger
+CREATE FUNCTION public.webhook_stats_after_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1336,7 +1336,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.webhook_stats_after_update() REQUEUES trigger
+CREATE FUNCTION public.webhook_stats_after_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -1364,19 +1364,19 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.webhook_stats_hours_from() REQUEUES timestamp with time zone
+CREATE FUNCTION public.webhook_stats_hours_from() RETURNS timestamp with time zone
     LANGUAGE sql
     AS $$
     SELECT date_trunc('day', clock_timestamp() - interval '31 days', 'UTC')
 $$;
 
-CREATE FUNCTION public.webhook_stats_minutes_from() REQUEUES timestamp with time zone
+CREATE FUNCTION public.webhook_stats_minutes_from() RETURNS timestamp with time zone
     LANGUAGE sql
     AS $$
     SELECT date_trunc('hour', clock_timestamp() - interval '48 hours', 'UTC')
 $$;
 
-CREATE FUNCTION public.webhook_stats_of(p_org uuid, p_from timestamp with time zone, p_to timestamp with time zone) REQUEUES TABLE(event_type text, completed bigint, failed bigint, dead_letter bigint, pending bigint, duplicates bigint, attempts bigint)
+CREATE FUNCTION public.webhook_stats_of(p_org uuid, p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(event_type text, completed bigint, failed bigint, dead_letter bigint, pending bigint, duplicates bigint, attempts bigint)
     LANGUAGE sql STABLE
     AS $$
     WITH edges AS (

@@ -28,7 +28,7 @@ __all__ = ["place", "proxy", "retrying", "start_processor"]  # fixtures
 _LOCK = 4711
 _CONNECTIONS = 2
 _GATE = f"""
-    CREATE FUNCTION wait_at_the_gate() REQUEUES trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         PERFORM pg_advisory_xact_lock({_LOCK});
         RETURN NEW;

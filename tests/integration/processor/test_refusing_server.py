@@ -32,7 +32,7 @@ async def test_it_is_returned_until_the_server_does_its_work(
     """It has been returned ten times already: another reason would make it a dead letter now."""
     await stage.database.execute(
         """
-        CREATE FUNCTION refuse() REQUEUES trigger LANGUAGE plpgsql AS $$
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
             RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full';
         END $$"""

@@ -167,7 +167,7 @@ async def test_a_dead_letter_that_cannot_be_recorded_is_kept(stage: Stage, start
     """RabbitMQ 4 drops a message after 20 returns. Ours is copied before, and others continue."""
     await stage.database.execute(
         """
-        CREATE FUNCTION curse() REQUEUES trigger LANGUAGE plpgsql AS $$
+        CREATE FUNCTION curse() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
             IF NEW.event_type = 'test.cursed' AND NEW.status = 'dead_letter' THEN
                 RAISE EXCEPTION 'cursed' USING ERRCODE = '22023';
