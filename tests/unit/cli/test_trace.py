@@ -106,7 +106,7 @@ SHOWN = """\
 00:00:00.000    POST /api                          4 ms
 00:00:00.001    └─ publish webhooks:attempt.1      2 ms
 00:00:00.010       └─ attempt 1                    5 ms  failed  ShopError: It broke.
-00:00:00.014          └─ move webhooks.retry.1.2s <1 ms
+00:00:00.014          └─ route webhooks.retry.1.2s <1 ms
                 ⋮ 2.0 s in webhooks.retry.1.2s
                 trace 0000000000000000000000000000000b
 00:00:02.015    attempt 2                          6 ms  permanent  ShopError: It broke.
