@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-in_flightler: ContextVar[bool] = ContextVar("in_flightler", default=False)
+in_handler: ContextVar[bool] = ContextVar("in_handler", default=False)
 """True in a handler, and in the tasks that it starts."""
 
 
@@ -55,5 +55,5 @@ def contain_exits(loop: asyncio.AbstractEventLoop) -> None:
 def _new_task(
     loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
 ) -> "asyncio.Task[Any]":
-    contained = _Contained(coroutine) if in_flightler.get() else coroutine
+    contained = _Contained(coroutine) if in_handler.get() else coroutine
     return asyncio.Task(contained, loop=loop, **options)

@@ -8,7 +8,7 @@ import structlog
 
 from ringback.contract.telemetry import LogEvent
 from ringback.handlers import Event, Handler, PermanentFailure
-from services.processor.contained_exits import contain_exits, in_flightler
+from services.processor.contained_exits import contain_exits, in_handler
 from services.processor.handler_span import HandlerSpan
 from services.processor.message_span import MessageSpan
 from services.processor.outcome import Outcome, completed, failed
@@ -81,7 +81,7 @@ async def _in_turn(
     handlers: Sequence[Handler], event: Event, *arguments: object, handling: HandlerSpan
 ) -> BaseException | None:
     """Run the handlers. Return an error that asks the process to end: no task may raise it."""
-    in_flightler.set(True)
+    in_handler.set(True)
     for handler in handlers:
         context = handling.begin(handler).context
         try:

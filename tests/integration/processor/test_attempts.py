@@ -35,7 +35,7 @@ async def test_an_event_without_a_handler_of_ours_is_completed(shared: Stage) ->
     assert row["attempts"] == 1
 
 
-async def test_a_plain_flightler_runs_while_the_log_says_processing(shared: Stage) -> None:
+async def test_a_plain_handler_runs_while_the_log_says_processing(shared: Stage) -> None:
     """Its claim and its status are committed before it runs."""
     job_id = await shared.send(scripted("plain"), dedup_key="seen-processing")
 

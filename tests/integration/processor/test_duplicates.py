@@ -40,7 +40,7 @@ async def test_the_same_key_of_another_org_is_another_event(shared: Stage) -> No
     await shared.until(second, "completed")
 
 
-async def test_two_copies_at_one_moment_run_a_plain_flightler_once(
+async def test_two_copies_at_one_moment_run_a_plain_handler_once(
     shared: Stage, tmp_path: Path
 ) -> None:
     """The claim is committed before the handler runs, so the other copy sees it."""

@@ -136,7 +136,7 @@ async def test_handlers_do_not_run_for_it(stage: Stage, start: Starter) -> None:
         assert len(await stage.runs(copy["duplicate_of"])) == 1
 
 
-async def test_it_is_marked_without_the_built_in_flightler(stage: Stage, start: Starter) -> None:
+async def test_it_is_marked_without_the_built_in_handler(stage: Stage, start: Starter) -> None:
     """The log marks it also if no calls are kept."""
     start(stage.place, voice_calls="false")
     key = "report|call-1"

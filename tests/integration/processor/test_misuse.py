@@ -131,7 +131,7 @@ async def test_what_can_be_taken_back_is_no_misuse(stage: Stage, start: Starter)
     assert await stage.database.fetchval("SELECT pg_try_advisory_lock(7)")
 
 
-async def test_a_plain_flightler_that_asks_the_process_to_end_has_failed(
+async def test_a_plain_handler_that_asks_the_process_to_end_has_failed(
     stage: Stage, start: Starter
 ) -> None:
     """`sys.exit()` and similar calls, also in a task group, end only the attempt."""
