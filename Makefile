@@ -58,7 +58,7 @@ fmt: .venv/dev.stamp ## format the code
 
 generate: .venv/dev.stamp ## regenerate what comes from the contract: code, docs/telemetry.md, dashboards, manifests
 	@sh protos/generate.sh
-	@$(BIN)/python -m ringback.contract.telemetry > docs/.telemetry.md
+	@$(BIN)/python -m ringback.contract.telemetry.as_markdown > docs/.telemetry.md
 	@mv docs/.telemetry.md docs/telemetry.md
 	@$(BIN)/python -m deploy.grafana.generate
 	@$(BIN)/python -m deploy.k8s.generate

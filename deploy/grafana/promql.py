@@ -1,6 +1,6 @@
 """Expressions that many panels need, from declared metrics."""
 
-from ringback.contract.telemetry.metric_spec import MetricSpec
+from ringback.contract.telemetry.spec import MetricSpec
 
 WINDOW = "$__rate_interval"
 

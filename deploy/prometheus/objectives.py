@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ringback.contract.telemetry.gateway_metrics import NOT_CONFIRMED, NOT_SPOOLED
+from ringback.contract.telemetry.gateway import NOT_CONFIRMED, NOT_SPOOLED
 from ringback.contract.thresholds import FINISH_SECONDS
 
 OUR_FAULTS: Final = ("busy", "internal_error", *NOT_CONFIRMED, *NOT_SPOOLED)

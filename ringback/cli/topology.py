@@ -9,7 +9,7 @@ from ringback.cli.terminal import EXIT_FAILED, err, out
 from ringback.cli.topology_move import move
 from ringback.cli.topology_prune import prune
 from ringback.contract import topology as contract
-from ringback.contract.telemetry.service_name import Service
+from ringback.contract.telemetry.spec import Service
 from ringback.runtime.amqp import topology as broker
 
 topology = App(

@@ -12,7 +12,7 @@ from ringback.cli.metrics_call import Asked, metrics_client
 from ringback.cli.paused_by_api import PausedByApi
 from ringback.cli.terminal import err, out
 from ringback.contract.retry_schedule import InvalidRetryScheduleError, RetrySchedule
-from ringback.contract.schedule_change import ScheduleChange
+from ringback.contract.topology import ScheduleChange
 from ringback.local.console import printable
 from ringback.runtime.amqp import schedule_change
 from ringback.runtime.amqp.schedule_change import SETTLE_S, NobodyProcesses, Step

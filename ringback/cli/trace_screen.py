@@ -9,7 +9,7 @@ from rich.text import Text
 from ringback.cli.trace_spans import ReadSpan
 from ringback.cli.trace_story import Chapter, SpanTree
 from ringback.cli.words import duration
-from ringback.contract.telemetry.attributes import Attribute
+from ringback.contract.telemetry.spans import Attribute
 from ringback.contract.topology import DEAD_LETTER_QUEUE
 from ringback.local.console import printable
 

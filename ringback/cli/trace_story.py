@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ringback.cli.trace_spans import ReadSpan
-from ringback.contract.telemetry.attributes import Attribute
+from ringback.contract.telemetry.spans import Attribute
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from ringback.contract.identity import JobId, job_id_of
-from ringback.contract.json_text import keepable
+from ringback.contract.json_text import sanitize_text
 from ringback.contract.trace_context import TraceContext, trace_context_of
 
 CONTENT_TYPE = "application/json"
@@ -83,7 +83,7 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
-class NotOurs:
+class InvalidEnvelope:
     """A message that our gateway cannot have published; `reason` is a sentence."""
 
     reason: str
@@ -91,7 +91,7 @@ class NotOurs:
 
 def open_envelope(
     *, message_id: str | None, event_type: str | None, headers: Mapping[str, Any]
-) -> Envelope | NotOurs:
+) -> Envelope | InvalidEnvelope:
     """Read a message's metadata. Never raises, whatever the message contains."""
     job_id = job_id_of(message_id or "")
     org_id = _uuid(headers.get(Header.ORG_ID))
@@ -102,15 +102,15 @@ def open_envelope(
     )
     endpoint_id = _text(headers.get(Header.ENDPOINT_ID))
     if job_id is None:
-        return NotOurs("The message id is not a UUIDv7.")
+        return InvalidEnvelope("The message id is not a UUIDv7.")
     kept_type = _text(event_type)
     if kept_type is None:
-        return NotOurs("The message has no type that can be kept.")
+        return InvalidEnvelope("The message has no type that can be kept.")
     if not (org_id and life and received_at and trace and endpoint_id):
-        return NotOurs("A header that every webhook carries is missing or malformed.")
+        return InvalidEnvelope("A header that every webhook carries is missing or malformed.")
     dedup_key, retry_of = headers.get(Header.DEDUP_KEY), headers.get(Header.RETRY_OF)
     if dedup_key is not None and not _text(dedup_key):
-        return NotOurs("The dedup key cannot be kept.")
+        return InvalidEnvelope("The dedup key cannot be kept.")
     return Envelope(
         job_id=job_id,
         event_type=kept_type,
@@ -136,7 +136,7 @@ def _as_text(moment: datetime) -> str:
 
 def _text(value: Any) -> str | None:
     """A text that PostgreSQL can store, also in an index."""
-    if not isinstance(value, str) or keepable(value) != value:
+    if not isinstance(value, str) or sanitize_text(value) != value:
         return None
     return value if 0 < len(value.encode()) <= _LONGEST_TEXT_BYTES else None
 

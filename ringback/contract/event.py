@@ -6,15 +6,21 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from ringback.contract.json_text import JsonText, NotJsonError, TooDeepError, keepable, read_json
+from ringback.contract.json_text import (
+    JsonText,
+    NotJsonError,
+    TooDeepError,
+    read_json,
+    sanitize_text,
+)
 
-LONGEST_TYPE_BYTES = 255
+MAX_TYPE_BYTES = 255
 """The limit of an AMQP short string."""
 
 _LONGEST_CALL_ID = 255
 
 
-class Unreadable(StrEnum):
+class InvalidEvent(StrEnum):
     """Why a body is not an event. The value is the sentence that the sender gets."""
 
     NOT_JSON = "The body is not a JSON document in UTF-8."
@@ -39,7 +45,7 @@ class Event:
     document: JsonText
 
 
-def read_event(body: bytes) -> Event | Unreadable:
+def read_event(body: bytes) -> Event | InvalidEvent:
     """Parse `{"message": {"type": …}}`, or the older `{"type": …}`.
 
     Unknown types are events too.
@@ -47,14 +53,14 @@ def read_event(body: bytes) -> Event | Unreadable:
     try:
         document = read_json(body)
     except NotJsonError:
-        return Unreadable.NOT_JSON
+        return InvalidEvent.NOT_JSON
     except TooDeepError:
-        return Unreadable.TOO_DEEP
+        return InvalidEvent.TOO_DEEP
     if not isinstance(document.value, dict):
-        return Unreadable.NOT_AN_OBJECT
+        return InvalidEvent.NOT_AN_OBJECT
     message = message_in(document.value)
     event_type = _type_in(message)
-    if isinstance(event_type, Unreadable):
+    if isinstance(event_type, InvalidEvent):
         return event_type
     return Event(event_type, call_id_in(message), message, document)
 
@@ -65,7 +71,7 @@ def call_id_in(message: dict[str, Any]) -> str | None:
     call_id = call.get("id") if isinstance(call, dict) else None
     if not isinstance(call_id, str) or not 0 < len(call_id) <= _LONGEST_CALL_ID:
         return None
-    return keepable(call_id)
+    return sanitize_text(call_id)
 
 
 def value_at(message: Mapping[str, Any], path: str) -> Any:
@@ -89,13 +95,13 @@ def message_in(document: dict[str, Any]) -> dict[str, Any]:
     return message if isinstance(message, dict) and "type" in message else document
 
 
-def _type_in(message: dict[str, Any]) -> str | Unreadable:
+def _type_in(message: dict[str, Any]) -> str | InvalidEvent:
     match message.get("type"):
         case None | "":
-            return Unreadable.NO_TYPE
+            return InvalidEvent.NO_TYPE
         case str() as event_type:
-            kept = keepable(event_type)
-            is_short = len(kept.encode()) <= LONGEST_TYPE_BYTES
-            return kept if is_short else Unreadable.TYPE_TOO_LONG
+            kept = sanitize_text(event_type)
+            is_short = len(kept.encode()) <= MAX_TYPE_BYTES
+            return kept if is_short else InvalidEvent.TYPE_TOO_LONG
         case _:
-            return Unreadable.TYPE_NOT_TEXT
+            return InvalidEvent.TYPE_NOT_TEXT

@@ -23,7 +23,7 @@ _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)$")
 _SMALL_EXPONENT = re.compile(rb"-(?<=e-)[0-9]{2,}(?:[],}]|$)")
 _MOST_LEVELS = 254
 _ESCAPE = re.compile(r"\\(u0000|.)", re.DOTALL)
-_UNKEEPABLE = re.compile(r"[\x00\ud800-\udfff]")
+_NOT_STORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class NotJsonError(ValueError):
@@ -57,17 +57,17 @@ def read_json(body: bytes) -> JsonText:
         return _read_slowly(body)
     except orjson.JSONEncodeError as exc:
         raise TooDeepError from exc
-    if rendered == body and _is_keepable(body):
+    if rendered == body and _is_storable(body):
         return JsonText(value=value, text=body.decode(), altered=False, is_compact=True)
     return _read_slowly(body)
 
 
-def keepable(text: str) -> str:
+def sanitize_text(text: str) -> str:
     """The same text, with everything that PostgreSQL and AMQP cannot store replaced by U+FFFD."""
-    return _UNKEEPABLE.sub(REPLACEMENT, text)
+    return _NOT_STORABLE.sub(REPLACEMENT, text)
 
 
-def _is_keepable(rendered: bytes) -> bool:
+def _is_storable(rendered: bytes) -> bool:
     """Whether a compact document from orjson contains only what JSONB can store.
 
     It writes every large exponent as `e+`, and NUL only as an escape.
@@ -129,7 +129,7 @@ def _read_slowly(body: bytes) -> JsonText:
         raise NotJsonError from exc
     if _is_too_deep(value):
         raise TooDeepError
-    cleaned = _without_unkeepable(rendered)
+    cleaned = _sanitize_rendered(rendered)
     if reader.altered or cleaned != rendered:
         # Parsed again, because two keys may have become equal.
         value = json.loads(cleaned)
@@ -156,9 +156,9 @@ def _is_too_deep(value: Any) -> bool:
     return any(isinstance(child, dict | list) for child in level)
 
 
-def _without_unkeepable(rendered: str) -> str:
+def _sanitize_rendered(rendered: str) -> str:
     escapes_cleaned = _ESCAPE.sub(
         lambda match: REPLACEMENT if match[1] == "u0000" else match[0],
         rendered,
     )
-    return keepable(escapes_cleaned)
+    return sanitize_text(escapes_cleaned)

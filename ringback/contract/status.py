@@ -1,4 +1,4 @@
-"""The states of a webhook, and the outcomes of an attempt."""
+"""The states of a webhook, the outcomes of an attempt, and the reasons for a dead letter."""
 
 from enum import StrEnum
 from types import MappingProxyType
@@ -74,3 +74,17 @@ class AttemptOutcome(StrEnum):
         A permanent failure is `failed` until it is recorded as a dead letter.
         """
         return Status.FAILED if self is AttemptOutcome.PERMANENT else Status(self.value)
+
+
+class DeadReason(StrEnum):
+    """Why a webhook became a dead letter."""
+
+    #: The last attempt of the schedule failed.
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    #: A handler reported that no attempt can help.
+    PERMANENT = "permanent"
+    #: The process crashed each time it processed the webhook.
+    PROCESS_CRASH = "process_crash"
+    #: It could not be attempted: it is not a valid webhook, was lost on its way to the work queue,
+    #: or was returned without an attempt too often.
+    UNDELIVERABLE = "undeliverable"

@@ -12,7 +12,7 @@ Retry queue n is the retry queue of attempt n. It has no length limit: the broke
 worker serves all retry queues of a source, and one that refuses a message blocks them all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -146,3 +146,56 @@ def _waiting(exchange: str, key: str, **ttl: int) -> Arguments:
         x_dead_letter_strategy="at-least-once",
         x_overflow="reject-publish",
     )
+
+
+_RETRY_QUEUE_PREFIX = "webhooks.retry."
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleChange:
+    """`unbind` comes first: two retry queues bound to one attempt copy every message."""
+
+    unbind: tuple[Binding, ...]
+    bind: tuple[Binding, ...]
+
+    @property
+    def is_done(self) -> bool:
+        return not self.unbind and not self.bind
+
+
+def is_retry_queue(queue: str) -> bool:
+    """Whether a queue is a retry queue, of this schedule or another."""
+    return queue.startswith(_RETRY_QUEUE_PREFIX)
+
+
+def retry_queue_bindings(schedule: RetrySchedule) -> tuple[Binding, ...]:
+    """The bindings of a schedule's retry queues, and nothing else."""
+    return tuple(
+        Binding(FAILED, retry_queue.queue_name, routing_key(retry_queue.attempt))
+        for retry_queue in schedule.retry_queues
+    )
+
+
+def schedule_change(bound: Collection[Binding], to: RetrySchedule) -> ScheduleChange:
+    """From the bindings of `webhooks.failed` to the schedule `to`; other queues are left alone."""
+    wanted = retry_queue_bindings(to)
+    return ScheduleChange(
+        unbind=tuple(sorted(_foreign(bound, to), key=lambda binding: binding.queue)),
+        bind=tuple(binding for binding in wanted if binding not in bound),
+    )
+
+
+def foreign_retry_queues(bound: Collection[Binding], wanted: RetrySchedule) -> list[str]:
+    """A sentence for each bound retry queue that is not part of this schedule.
+
+    If there is one, binding this schedule too would copy messages, or add retries.
+    """
+    return [
+        f"The queue {binding.queue} of another retry schedule is bound to {binding.routing_key}."
+        for binding in sorted(_foreign(bound, wanted), key=lambda binding: binding.queue)
+    ]
+
+
+def _foreign(bound: Collection[Binding], schedule: RetrySchedule) -> Iterator[Binding]:
+    wanted = retry_queue_bindings(schedule)
+    return (binding for binding in bound if is_retry_queue(binding.queue) and binding not in wanted)

@@ -8,7 +8,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import new_job_id
-from ringback.contract.telemetry.service_name import Service
+from ringback.contract.telemetry.spec import Service
 from ringback.runtime.http.connections import Connections
 from ringback.runtime.http.open_files import room_for_connections
 from ringback.runtime.observability import logs

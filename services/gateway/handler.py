@@ -14,7 +14,7 @@ from uuid import UUID
 
 from aiohttp import HttpVersion11, hdrs, web
 
-from ringback.contract.event import Unreadable
+from ringback.contract.event import InvalidEvent
 from ringback.contract.identity import JobId, new_job_id
 from ringback.runtime.tracing import OpenSpan
 from services.gateway.endpoints import Endpoint, match_route
@@ -32,7 +32,7 @@ from services.gateway.storage.result import StoreResult
 from services.gateway.storage.store import WebhookStore
 from services.gateway.webhook import AcceptedWebhook, accept
 
-_RECOVERABLE = frozenset({Unreadable.NOT_JSON, Unreadable.NOT_AN_OBJECT})
+_RECOVERABLE = frozenset({InvalidEvent.NOT_JSON, InvalidEvent.NOT_AN_OBJECT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ class WebhookHandler:
         recovered = self._recover(body, content_type, lease) if metadata in _RECOVERABLE else None
         if recovered is not None:
             return recovered
-        if metadata is Unreadable.NOT_JSON and body:
+        if metadata is InvalidEvent.NOT_JSON and body:
             if layers is None:
                 return rejection.WRONG_CONTENT_ENCODING
             if content_type is not None and not is_json(content_type):

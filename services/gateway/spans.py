@@ -6,10 +6,9 @@ from functools import lru_cache
 from aiohttp import hdrs, web
 
 from ringback.contract import topology
-from ringback.contract.json_text import keepable
+from ringback.contract.json_text import sanitize_text
 from ringback.contract.retry_schedule import FIRST_ATTEMPT, routing_key
-from ringback.contract.telemetry.attributes import Attribute
-from ringback.contract.telemetry.spans import Span
+from ringback.contract.telemetry.spans import Attribute, Span
 from ringback.contract.trace_context import TraceContext, trace_context_of
 from ringback.runtime.tracing import OpenSpan, Shape, Tracer, Value, shape_of
 from services.gateway.endpoints import PATH, Endpoint, match_route
@@ -133,7 +132,7 @@ def _route(path: str) -> str:
 
 
 def _short(text: str) -> str:
-    return keepable(text[:_MAX_TEXT_LENGTH])
+    return sanitize_text(text[:_MAX_TEXT_LENGTH])
 
 
 def _trace_in(request: web.BaseRequest) -> TraceContext | None:

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from ringback.contract.status import Status
 from ringback.contract.telemetry import Metric
-from ringback.contract.telemetry.metric_spec import MetricSpec
+from ringback.contract.telemetry.spec import MetricSpec
 from ringback.contract.topology import DEAD_LETTER_QUEUE
 from ringback.runtime.observability.instruments import gauge_family
 from services.metrics.last_known import LastKnown

@@ -6,8 +6,7 @@ from typing import Any
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from ringback.contract.telemetry.attributes import Attribute
-from ringback.contract.telemetry.spans import Span
+from ringback.contract.telemetry.spans import Attribute, Span
 from ringback.runtime.postgres.queries import name_of
 from ringback.runtime.tracing import OpenSpan, Shape, shape_of
 

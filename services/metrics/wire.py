@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent
-from ringback.contract.telemetry.service_name import Service
+from ringback.contract.telemetry.spec import Service
 from ringback.contract.topology import WORK_QUEUE
 from ringback.runtime.http.connections import Connections
 from ringback.runtime.http.open_files import room_for_connections

@@ -10,16 +10,14 @@ from uuid import UUID
 
 import orjson
 
-from ringback.contract.dead_reason import DeadReason
 from ringback.contract.envelope import Envelope, Header, open_envelope
 from ringback.contract.event import Event, read_event
 from ringback.contract.identity import JobId
-from ringback.contract.json_text import keepable
-from ringback.contract.redaction.mark import REDACTED
-from ringback.contract.redaction.quotations import without_quotations
+from ringback.contract.json_text import sanitize_text
 from ringback.contract.redaction.redaction import Redaction
+from ringback.contract.redaction.scrub import REDACTED, scrub_secrets
 from ringback.contract.retry_schedule import Attempt
-from ringback.contract.status import AttemptOutcome
+from ringback.contract.status import AttemptOutcome, DeadReason
 from ringback.contract.topology import DEAD_LETTER_QUEUE, DEFAULT_EXCHANGE, QUARANTINE_QUEUE
 from services.processor.delivery import Message, attempt_due
 from services.processor.log_rows import LogRow
@@ -110,8 +108,8 @@ def _row(message: Message, envelope: Envelope | None, max_attempts: int) -> LogR
     return LogRow(
         id=envelope.job_id if envelope else NOBODYS_ORG,
         org_id=envelope.org_id if envelope else NOBODYS_ORG,
-        endpoint_id=keepable(envelope.endpoint_id) if envelope else "unknown",
-        event_type=keepable(message.type or "unknown")[:_LONGEST_TYPE],
+        endpoint_id=sanitize_text(envelope.endpoint_id) if envelope else "unknown",
+        event_type=sanitize_text(message.type or "unknown")[:_LONGEST_TYPE],
         event_data=_raw(message.body),
         altered=True,
         max_attempts=max_attempts,
@@ -129,8 +127,8 @@ def _raw(body: bytes) -> str:
 def _failure(headers: Mapping[str, Any], hidden: Sequence[str]) -> Failure | None:
     error_class = headers.get(Header.ERROR_CLASS)
     if isinstance(error_class, str):
-        said = without_quotations(str(headers.get(Header.ERROR_MESSAGE)), hidden)
-        return Failure(keepable(error_class), keepable(said))
+        said = scrub_secrets(str(headers.get(Header.ERROR_MESSAGE)), hidden)
+        return Failure(sanitize_text(error_class), sanitize_text(said))
     return CRASHED if _stopped_in_quarantine(headers.get("x-death")) else None
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ringback.contract.envelope import Envelope, Header, NotOurs, open_envelope
-from ringback.contract.event import Event, Unreadable, read_event
+from ringback.contract.envelope import Envelope, Header, InvalidEnvelope, open_envelope
+from ringback.contract.event import Event, InvalidEvent, read_event
 from ringback.contract.redaction.redaction import Redacted, Redaction
 from ringback.contract.retry_schedule import FIRST_ATTEMPT, Attempt, attempt_of, routing_key
 
@@ -66,10 +66,10 @@ def open_delivery(message: Message, redaction: Redaction) -> Delivery | Undelive
     envelope = open_envelope(
         message_id=message.message_id, event_type=message.type, headers=message.headers
     )
-    if isinstance(envelope, NotOurs):
+    if isinstance(envelope, InvalidEnvelope):
         return Undeliverable(envelope.reason)
     event = read_event(message.body)
-    if isinstance(event, Unreadable):
+    if isinstance(event, InvalidEvent):
         return Undeliverable(event.value)
     return Delivery(
         envelope=envelope,

@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ringback.contract.json_text import keepable
+from ringback.contract.json_text import sanitize_text
 
 _LONGEST_WORD = 500
 _LONGEST_NUMBER = 40
@@ -18,7 +18,7 @@ _EPOCH_UNITS = ((1, 1e11), (1e3, 1e14), (1e6, 1e17), (1e9, 1e20))
 
 def text_of(value: Any) -> str | None:
     """A text of any length that is not empty."""
-    return keepable(value) if isinstance(value, str) and value else None
+    return sanitize_text(value) if isinstance(value, str) and value else None
 
 
 def word_of(value: Any) -> str | None:

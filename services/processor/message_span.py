@@ -6,9 +6,9 @@ from typing import Self
 from uuid import UUID
 
 from ringback.contract.identity import job_id_of
-from ringback.contract.json_text import keepable
+from ringback.contract.json_text import sanitize_text
 from ringback.contract.status import AttemptOutcome
-from ringback.contract.telemetry.attributes import Attribute
+from ringback.contract.telemetry.spans import Attribute
 from ringback.contract.trace_context import TraceContext
 from ringback.runtime.tracing import Link, OpenSpan, Shape, Value
 from services.processor.delivery import Delivery, Message, attempt_due
@@ -36,7 +36,7 @@ class MessageSpan:
         self._is_open = span.is_recorded
         self._has_previous = False
         self._about: dict[str, Value] = {}
-        self._id = keepable(message.message_id or "") if self._is_open else ""
+        self._id = sanitize_text(message.message_id or "") if self._is_open else ""
         if self._is_open:
             self._tell({Attribute.MESSAGE_ID: self._id, **_attributes_of(message)})
             if job_id_of(message.message_id or "") is not None:

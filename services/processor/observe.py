@@ -7,10 +7,9 @@ from contextlib import contextmanager
 import structlog
 from prometheus_client import CollectorRegistry
 
-from ringback.contract.dead_reason import DeadReason
 from ringback.contract.identity import JobId, created_at
 from ringback.contract.retry_schedule import FIRST_ATTEMPT, RetryQueue, RetrySchedule
-from ringback.contract.status import AttemptOutcome, Status
+from ringback.contract.status import AttemptOutcome, DeadReason, Status
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
 from ringback.runtime.observability.exemplars import Exemplars
 from ringback.runtime.observability.instruments import Instruments

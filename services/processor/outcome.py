@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ringback.contract.json_text import keepable
-from ringback.contract.redaction.quotations import without_quotations
+from ringback.contract.json_text import sanitize_text
+from ringback.contract.redaction.scrub import scrub_secrets
 from ringback.contract.status import AttemptOutcome
 
 _LONGEST_MESSAGE = 2_000
@@ -45,8 +45,8 @@ def failed(error_class: str, error_message: str, *, permanent: bool = False) -> 
     """A failed attempt. Its texts are cut and cleaned, so any store accepts them."""
     return Outcome(
         AttemptOutcome.PERMANENT if permanent else AttemptOutcome.FAILED,
-        error_class=keepable(error_class)[:_LONGEST_CLASS],
-        error_message=keepable(error_message)[:_LONGEST_MESSAGE],
+        error_class=sanitize_text(error_class)[:_LONGEST_CLASS],
+        error_message=sanitize_text(error_message)[:_LONGEST_MESSAGE],
     )
 
 
@@ -60,5 +60,5 @@ def without_hidden(outcome: Outcome, hidden: Sequence[str]) -> Outcome:
     """The outcome without anything in its message that redaction removed from the event."""
     if outcome.error_message is None or not hidden:
         return outcome
-    message = without_quotations(outcome.error_message, hidden)
+    message = scrub_secrets(outcome.error_message, hidden)
     return replace(outcome, error_message=message[:_LONGEST_MESSAGE])

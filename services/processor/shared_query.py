@@ -4,7 +4,7 @@ import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
-from ringback.contract.telemetry.attributes import Attribute
+from ringback.contract.telemetry.spans import Attribute
 from ringback.runtime.tracing import Value
 from services.processor.message_span import MessageSpan
 from services.processor.span_shapes import query_shape

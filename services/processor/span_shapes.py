@@ -3,9 +3,8 @@
 from functools import lru_cache
 
 from ringback.contract.retry_schedule import attempt_of
-from ringback.contract.telemetry.attributes import Attribute
-from ringback.contract.telemetry.span_spec import SpanSpec
-from ringback.contract.telemetry.spans import Span
+from ringback.contract.telemetry.spans import Attribute, Span
+from ringback.contract.telemetry.spec import SpanSpec
 from ringback.runtime.tracing import Shape, Value, shape_of
 
 _MOST = 256

@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent
-from ringback.contract.telemetry.service_name import Service
+from ringback.contract.telemetry.spec import Service
 from ringback.runtime.observability import logs
 from ringback.runtime.observability.exemplars import Exemplars
 from ringback.runtime.observability.process_registry import process_registry

@@ -11,8 +11,7 @@ from aio_pika.abc import AbstractChannel
 from chaos.load.webhook import Kind, special
 from chaos.stage import install
 from ringback.contract.retry_schedule import Attempt, RetrySchedule, routing_key
-from ringback.contract.schedule_change import retry_queue_bindings
-from ringback.contract.topology import WEBHOOKS
+from ringback.contract.topology import WEBHOOKS, retry_queue_bindings
 from ringback.local.broker import PrivateBroker
 from ringback.runtime.amqp.topology import bound_retry_queues
 from tests.acceptance.whole import Whole, whole_ringback

@@ -12,15 +12,10 @@ from prometheus_client import Metric as Family
 
 import ringback
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.contract.telemetry import LogEvent, Metric
-from ringback.contract.telemetry.attributes import Attribute
-from ringback.contract.telemetry.log_event_spec import LogEventSpec
-from ringback.contract.telemetry.log_events import all_log_events
-from ringback.contract.telemetry.log_fields import COMMON_FIELDS, ERROR_FIELD
-from ringback.contract.telemetry.metric_spec import MetricSpec, Open
-from ringback.contract.telemetry.metrics import all_metrics
-from ringback.contract.telemetry.span_spec import SpanSpec
-from ringback.contract.telemetry.spans import all_spans
+from ringback.contract.telemetry import LogEvent, Metric, all_log_events, all_metrics
+from ringback.contract.telemetry.all_services import COMMON_FIELDS, ERROR_FIELD
+from ringback.contract.telemetry.spans import Attribute, all_spans
+from ringback.contract.telemetry.spec import LogEventSpec, MetricSpec, Open, SpanSpec
 from ringback.contract.topology import topology
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase

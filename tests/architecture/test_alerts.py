@@ -8,8 +8,8 @@ import pytest
 from deploy.prometheus.objectives import OUR_FAULTS
 from deploy.prometheus.slo_rules import RULES, slo_rules
 from ringback.contract import thresholds
-from ringback.contract.telemetry.gateway_metrics import REFUSAL_REASONS
-from ringback.contract.telemetry.service_name import Service
+from ringback.contract.telemetry.gateway import REFUSAL_REASONS
+from ringback.contract.telemetry.spec import Service
 from ringback.local.ports import LocalPorts
 from ringback.local.prometheus_config import prometheus_config
 from services.gateway.http import rejection

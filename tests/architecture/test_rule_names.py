@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringback.contract.telemetry.metric_spec import Kind, MetricSpec, Open
-from ringback.contract.telemetry.metrics import all_metrics
+from ringback.contract.telemetry import all_metrics
+from ringback.contract.telemetry.spec import Kind, MetricSpec, Open
 from tests.architecture.alert_rules import Rule, all_rules
 from tests.architecture.promql_names import Selector, grouping_labels, selectors
 

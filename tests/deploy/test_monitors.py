@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from ringback.contract.telemetry.metrics import all_metrics
+from ringback.contract.telemetry import all_metrics
 from tests.architecture.source import ROOT
 from tests.deploy.policies.operators import operators_pods
 from tests.deploy.rendered import Manifest, of_kind, overlay, selects, workloads

@@ -12,8 +12,7 @@ import yaml
 
 import ringback
 from deploy.k8s.generate import HERE, RULES, generated
-from ringback.contract.telemetry.attributes import Attribute
-from ringback.contract.telemetry.spans import Span
+from ringback.contract.telemetry.spans import Attribute, Span
 from ringback.contract.topology import WORK_QUEUE
 from ringback.runtime.process.settings import load
 from services.gateway.settings import GatewaySettings

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ringback.contract.telemetry.span_spec import SpanSpec
+from ringback.contract.telemetry.spec import SpanSpec
 
 _PLACE = re.compile(r"\{([^}]+)\}")
 _KINDS = ("", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")

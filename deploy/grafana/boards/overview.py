@@ -22,7 +22,7 @@ from deploy.grafana.panel import (
 from deploy.grafana.promql import quantile, rate, read
 from deploy.grafana.query import Ask
 from ringback.contract import thresholds
-from ringback.contract.telemetry.metrics import Metric
+from ringback.contract.telemetry import Metric
 
 FIRING = 'ALERTS{alertstate="firing", alertname=~"Ringback.*"}'
 

@@ -12,7 +12,7 @@ from deploy.grafana.panel import COUNT, PER_MINUTE, SECONDS, Shown, bars, curves
 from deploy.grafana.promql import added, per_minute, quantile, read
 from deploy.grafana.query import Ask
 from ringback.contract import thresholds
-from ringback.contract.telemetry.metrics import Metric
+from ringback.contract.telemetry import Metric
 from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 
 _WAITING = f'queue=~"{WORK_QUEUE}|{QUARANTINE_QUEUE}"'

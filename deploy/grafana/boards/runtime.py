@@ -22,7 +22,7 @@ from deploy.grafana.panel import (
 )
 from deploy.grafana.promql import WINDOW, added, per_minute, quantile, rate, read
 from deploy.grafana.query import Ask, Select
-from ringback.contract.telemetry.metrics import Metric
+from ringback.contract.telemetry import Metric
 
 _OURS = 'job=~"gateway|processor|metrics"'
 _CONSUMED = 'queue=~"webhooks.work|webhooks.quarantine|webhooks.dlq"'

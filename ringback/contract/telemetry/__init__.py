@@ -1,13 +1,12 @@
 """All telemetry of Ringback, declared once: metrics, log lines, spans, attributes."""
 
-from ringback.contract.telemetry.event_types import (
+from ringback.contract.telemetry.catalog import LogEvent, Metric, all_log_events, all_metrics
+from ringback.contract.telemetry.spec import (
     EVENT_TYPE_LABELS,
     KNOWN_EVENT_TYPES,
     OTHER_EVENT_TYPE,
     event_type_label,
 )
-from ringback.contract.telemetry.log_events import LogEvent
-from ringback.contract.telemetry.metrics import Metric
 
 __all__ = [
     "EVENT_TYPE_LABELS",
@@ -15,5 +14,7 @@ __all__ = [
     "OTHER_EVENT_TYPE",
     "LogEvent",
     "Metric",
+    "all_log_events",
+    "all_metrics",
     "event_type_label",
 ]

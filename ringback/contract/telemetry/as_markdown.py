@@ -1,17 +1,13 @@
-"""The declarations as a page for people."""
+"""Print the declarations as a page; `make generate` writes it to `docs/telemetry.md`."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from ringback.contract.telemetry.attributes import all_attributes
-from ringback.contract.telemetry.log_event_spec import LogEventSpec
-from ringback.contract.telemetry.log_events import all_log_events
-from ringback.contract.telemetry.log_fields import COMMON_FIELDS, ERROR_FIELD, LOG_FIELDS
-from ringback.contract.telemetry.metric_spec import MetricSpec, Open
-from ringback.contract.telemetry.metrics import all_metrics
-from ringback.contract.telemetry.service_name import Service
-from ringback.contract.telemetry.span_spec import SpanSpec
-from ringback.contract.telemetry.spans import all_spans
+from ringback.contract.telemetry import all_log_events, all_metrics
+from ringback.contract.telemetry.all_services import COMMON_FIELDS, ERROR_FIELD, LOG_FIELDS
+from ringback.contract.telemetry.spans import all_attributes, all_spans
+from ringback.contract.telemetry.spec import LogEventSpec, MetricSpec, Open, Service, SpanSpec
 
 _Emitted = TypeVar("_Emitted", MetricSpec, SpanSpec, LogEventSpec)
 
@@ -140,3 +136,7 @@ def _code(text: str) -> str:
 
 def _codes(texts: Iterable[str]) -> str:
     return ", ".join(map(_code, texts))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_markdown())

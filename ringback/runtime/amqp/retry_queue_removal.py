@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ringback.contract.schedule_change import is_retry_queue
-from ringback.contract.topology import FAILED
+from ringback.contract.topology import FAILED, is_retry_queue
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 from ringback.runtime.amqp.management_api import ManagementApi, ManagementError, management_api
 from ringback.runtime.amqp.schedule_change import SETTLE_S, alone

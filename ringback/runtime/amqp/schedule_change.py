@@ -18,8 +18,16 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelLockedResource
 
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.contract.schedule_change import ScheduleChange, retry_queue_bindings, schedule_change
-from ringback.contract.topology import FAILED, QUARANTINE_QUEUE, WORK_QUEUE, Binding, topology
+from ringback.contract.topology import (
+    FAILED,
+    QUARANTINE_QUEUE,
+    WORK_QUEUE,
+    Binding,
+    ScheduleChange,
+    retry_queue_bindings,
+    schedule_change,
+    topology,
+)
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 from ringback.runtime.amqp.management_api import ManagementError, management_api
 from ringback.runtime.amqp.topology import TopologyError, bound_retry_queues, connected, declare

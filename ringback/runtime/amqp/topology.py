@@ -9,8 +9,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.contract.schedule_change import foreign_retry_queues
-from ringback.contract.topology import FAILED, Binding, Topology, topology
+from ringback.contract.topology import FAILED, Binding, Topology, foreign_retry_queues, topology
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 from ringback.runtime.amqp.management_api import ManagementError, management_api
 

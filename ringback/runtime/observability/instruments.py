@@ -10,7 +10,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily
 
-from ringback.contract.telemetry.metric_spec import Kind, MetricSpec, Open
+from ringback.contract.telemetry.spec import Kind, MetricSpec, Open
 
 
 class Instruments:

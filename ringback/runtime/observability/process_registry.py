@@ -7,7 +7,7 @@ from prometheus_client import (
 
 import ringback
 from ringback.contract.telemetry import Metric
-from ringback.contract.telemetry.service_name import Service
+from ringback.contract.telemetry.spec import Service
 from ringback.runtime.observability.instruments import Instruments
 
 

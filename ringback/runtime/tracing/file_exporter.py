@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 import ringback
-from ringback.contract.telemetry.attributes import Attribute
+from ringback.contract.telemetry.spans import Attribute
 from ringback.runtime.tracing.resource import SCOPE
 from ringback.runtime.tracing.shape import Value
 from ringback.runtime.tracing.span import Link, RecordedSpan

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from ringback.contract.telemetry.log_events import LogEvent
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.observability.otel_variables import drop_unusable, dropped
 from ringback.runtime.tracing.file_exporter import FileExporter
 from ringback.runtime.tracing.resource import resource_of

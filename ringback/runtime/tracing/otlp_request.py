@@ -16,7 +16,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 import ringback
-from ringback.contract.telemetry.attributes import Attribute
+from ringback.contract.telemetry.spans import Attribute
 from ringback.runtime.tracing.resource import SCOPE
 from ringback.runtime.tracing.shape import Shape, Value
 from ringback.runtime.tracing.span import Link, RecordedSpan

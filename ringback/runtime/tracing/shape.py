@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from opentelemetry.trace import SpanKind
 
-from ringback.contract.telemetry.span_spec import SpanSpec
+from ringback.contract.telemetry.spec import SpanSpec
 
 Value = str | int | float | bool
 """The types of an attribute's value; no lists."""

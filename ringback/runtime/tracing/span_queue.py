@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from ringback.contract.telemetry.log_events import LogEvent
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.tracing.span import RecordedSpan
 
 log = structlog.get_logger()

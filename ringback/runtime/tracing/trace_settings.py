@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 from opentelemetry.sdk.trace.sampling import Sampler
 
-from ringback.contract.telemetry.log_events import LogEvent
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.process.settings import TraceSettings, load
 from ringback.runtime.tracing.sampler import sampler_of
 

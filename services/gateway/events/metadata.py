@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from ringback.contract.event import LONGEST_TYPE_BYTES, Unreadable, call_id_in, read_event
-from ringback.contract.json_text import keepable
+from ringback.contract.event import MAX_TYPE_BYTES, InvalidEvent, call_id_in, read_event
+from ringback.contract.json_text import sanitize_text
 from services.gateway.events.dedup_key import NeedsHashError, dedup_key, key_from_parts
 
 MAX_VALUES = 500_000
@@ -125,18 +125,18 @@ class EventMetadata:
     dedup_key: str | None
 
 
-def parse_metadata(body: bytes) -> EventMetadata | Unreadable:
+def parse_metadata(body: bytes) -> EventMetadata | InvalidEvent:
     """Return the metadata that `ringback.contract.event.read_event` would find, or its error.
 
     Unlike `read_event`, this rejects bodies with more values than any event has.
     """
     if has_too_many_values(body):
-        return Unreadable.TOO_MANY_VALUES
+        return InvalidEvent.TOO_MANY_VALUES
     metadata = _parse_key_fields(body)
     if metadata is not None:
         return metadata
     event = read_event(body)
-    if isinstance(event, Unreadable):
+    if isinstance(event, InvalidEvent):
         return event
     return EventMetadata(event.type, event.call_id, dedup_key(event.type, event.message))
 
@@ -171,7 +171,7 @@ def _parse_key_fields(body: bytes) -> EventMetadata | None:
 
 def _is_plain(event_type: str) -> bool:
     return (
-        0 < len(event_type.encode()) <= LONGEST_TYPE_BYTES
-        and keepable(event_type) == event_type
+        0 < len(event_type.encode()) <= MAX_TYPE_BYTES
+        and sanitize_text(event_type) == event_type
         and event_type not in _NEEDS_WHOLE
     )

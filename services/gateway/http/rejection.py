@@ -6,7 +6,7 @@ from http import HTTPStatus
 import orjson
 from aiohttp import web
 
-from ringback.contract.event import Unreadable
+from ringback.contract.event import InvalidEvent
 from services.gateway.http.decompressor import ENCODINGS
 
 CONTENT_TYPE = "application/problem+json"
@@ -97,7 +97,7 @@ INTERNAL_ERROR = Rejection(
 )
 
 
-def invalid_event(error: Unreadable) -> Rejection:
+def invalid_event(error: InvalidEvent) -> Rejection:
     return Rejection(HTTPStatus.BAD_REQUEST, error.name.lower(), error.value)
 
 

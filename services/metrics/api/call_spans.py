@@ -6,8 +6,7 @@ from functools import lru_cache
 import grpc
 from aiohttp import hdrs, web
 
-from ringback.contract.telemetry.attributes import Attribute
-from ringback.contract.telemetry.spans import Span
+from ringback.contract.telemetry.spans import Attribute, Span
 from ringback.contract.trace_context import TraceContext, trace_context_of
 from ringback.runtime.tracing import OpenSpan, Shape, Tracer, Value, shape_of
 from services.metrics.api.errors import ApiError

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Self
 
-from ringback.contract.telemetry.attributes import Attribute
+from ringback.contract.telemetry.spans import Attribute
 from ringback.metrics.v1.admin_service_pb2 import (
     RETRY_STATE_PUBLISHED,
     RETRY_STATE_QUEUED,

@@ -7,7 +7,7 @@ import structlog
 from aio_pika import Message
 
 from ringback.contract.telemetry import LogEvent
-from ringback.contract.telemetry.attributes import Attribute
+from ringback.contract.telemetry.spans import Attribute
 from ringback.contract.topology import WEBHOOKS
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load

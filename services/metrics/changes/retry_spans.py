@@ -5,8 +5,7 @@ from typing import Final
 import asyncpg
 
 from ringback.contract.retry_schedule import FIRST_ATTEMPT, routing_key
-from ringback.contract.telemetry.attributes import Attribute
-from ringback.contract.telemetry.spans import Span
+from ringback.contract.telemetry.spans import Attribute, Span
 from ringback.contract.topology import WEBHOOKS
 from ringback.contract.trace_context import TraceContext, trace_context_of
 from ringback.runtime.tracing import Link, OpenSpan, Tracer, Value, shape_of

@@ -3,8 +3,8 @@
 import orjson
 
 from ringback.contract.json_text import JsonText
-from ringback.contract.redaction.mark import REDACTED
 from ringback.contract.redaction.redaction import Redaction
+from ringback.contract.redaction.scrub import REDACTED
 
 
 def shown_event(text: str, redaction: Redaction) -> str:

@@ -9,8 +9,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.contract.schedule_change import ScheduleChange, retry_queue_bindings
-from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
+from ringback.contract.topology import WEBHOOKS, WORK_QUEUE, ScheduleChange, retry_queue_bindings
 from ringback.runtime.amqp import topology
 from ringback.runtime.amqp.schedule_change import Asked, NobodyProcesses, Processing, move
 from tests.support.eventually import eventually

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ringback.contract.envelope import (
     Envelope,
     Header,
-    NotOurs,
+    InvalidEnvelope,
     open_envelope,
     without_broker_headers,
 )
@@ -98,7 +98,7 @@ def test_no_message_makes_the_reading_fail(
     """Invalid ids, types and headers give a sentence."""
     opened = open_envelope(message_id=message_id, event_type=event_type, headers=headers)
 
-    assert not isinstance(opened, NotOurs) or opened.reason.endswith(".")
+    assert not isinstance(opened, InvalidEnvelope) or opened.reason.endswith(".")
 
 
 @given(JOB_IDS, st.dictionaries(st.sampled_from(NAMES_OF_OURS), VALUES))
@@ -138,7 +138,7 @@ def test_a_message_with_a_bad_header_is_not_ours(bad: dict[str, Any]) -> None:
     """It becomes a dead letter alone, and does not fail its batch."""
     opened = open_envelope(message_id=JOB_ID, event_type="hang", headers=good_headers() | bad)
 
-    assert isinstance(opened, NotOurs)
+    assert isinstance(opened, InvalidEnvelope)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_message_without_id_or_type_is_not_ours(
     """Both are properties that the gateway always sets."""
     opened = open_envelope(message_id=message_id, event_type=event_type, headers=good_headers())
 
-    assert isinstance(opened, NotOurs)
+    assert isinstance(opened, InvalidEnvelope)
 
 
 @pytest.mark.parametrize(

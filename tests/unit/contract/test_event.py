@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.contract.event import Event, Unreadable, call_id_in, read_event
-from ringback.contract.json_text import keepable
+from ringback.contract.event import Event, InvalidEvent, call_id_in, read_event
+from ringback.contract.json_text import sanitize_text
 from tests.unit.contract.json_documents import ANY_BYTES, JSON_TEXTS, STRING_TEXTS
 
 
@@ -47,21 +47,21 @@ def test_every_form_of_the_type_is_found(body: bytes | str, event_type: str) -> 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", Unreadable.NOT_JSON),
-        (b"\xff", Unreadable.NOT_JSON),
-        (b"[" * 300 + b"]" * 300, Unreadable.TOO_DEEP),
-        (b"[]", Unreadable.NOT_AN_OBJECT),
-        (b'"hang"', Unreadable.NOT_AN_OBJECT),
-        (b"{}", Unreadable.NO_TYPE),
-        (b'{"message":{}}', Unreadable.NO_TYPE),
-        (b'{"message":{"type":null}}', Unreadable.NO_TYPE),
-        (b'{"message":{"type":""}}', Unreadable.NO_TYPE),
-        (b'{"message":{"type":7}}', Unreadable.TYPE_NOT_TEXT),
-        (b'{"type":["hang"]}', Unreadable.TYPE_NOT_TEXT),
-        (('{"type":"' + "ä" * 128 + '"}').encode(), Unreadable.TYPE_TOO_LONG),
+        (b"", InvalidEvent.NOT_JSON),
+        (b"\xff", InvalidEvent.NOT_JSON),
+        (b"[" * 300 + b"]" * 300, InvalidEvent.TOO_DEEP),
+        (b"[]", InvalidEvent.NOT_AN_OBJECT),
+        (b'"hang"', InvalidEvent.NOT_AN_OBJECT),
+        (b"{}", InvalidEvent.NO_TYPE),
+        (b'{"message":{}}', InvalidEvent.NO_TYPE),
+        (b'{"message":{"type":null}}', InvalidEvent.NO_TYPE),
+        (b'{"message":{"type":""}}', InvalidEvent.NO_TYPE),
+        (b'{"message":{"type":7}}', InvalidEvent.TYPE_NOT_TEXT),
+        (b'{"type":["hang"]}', InvalidEvent.TYPE_NOT_TEXT),
+        (('{"type":"' + "ä" * 128 + '"}').encode(), InvalidEvent.TYPE_TOO_LONG),
     ],
 )
-def test_each_reason_to_refuse_has_its_sentence(body: bytes, reason: Unreadable) -> None:
+def test_each_reason_to_refuse_has_its_sentence(body: bytes, reason: InvalidEvent) -> None:
     """The sender learns what is wrong with the body."""
     assert read_event(body) is reason
     assert reason.value.endswith(".")
@@ -89,7 +89,7 @@ def test_a_call_id_is_found_where_there_is_one_to_trust(call: Any, call_id: str 
 @given(ANY_BYTES | JSON_TEXTS.map(str.encode))
 def test_no_body_makes_the_reading_fail(body: bytes) -> None:
     """The answer is an event or a reason."""
-    assert isinstance(read_event(body), Event | Unreadable)
+    assert isinstance(read_event(body), Event | InvalidEvent)
 
 
 @given(STRING_TEXTS, STRING_TEXTS, JSON_TEXTS)
@@ -101,8 +101,8 @@ def test_what_is_read_fits_its_columns(event_type: str, call_id: str, more: str)
 
     if isinstance(event, Event):
         assert 0 < len(event.type.encode()) <= 255
-        assert keepable(event.type) == event.type
-        assert event.call_id is None or keepable(event.call_id) == event.call_id
+        assert sanitize_text(event.type) == event.type
+        assert event.call_id is None or sanitize_text(event.call_id) == event.call_id
         assert orjson.loads(event.document.text) is not None
 
 

@@ -14,8 +14,8 @@ from ringback.contract.json_text import (
     JsonText,
     NotJsonError,
     TooDeepError,
-    keepable,
     read_json,
+    sanitize_text,
 )
 from tests.unit.contract.json_documents import ANY_BYTES, JSON_TEXTS
 
@@ -143,7 +143,7 @@ def test_every_json_document_is_read(text: str) -> None:
 def test_what_is_handed_out_can_be_stored(text: str) -> None:
     """Handlers write parts of a document into separate columns."""
     for part in parts_of(read_json(text.encode()).value):
-        assert not isinstance(part, str) or keepable(part) == part
+        assert not isinstance(part, str) or sanitize_text(part) == part
         assert not isinstance(part, float) or math.isfinite(part)
 
 
@@ -173,7 +173,7 @@ def test_the_quick_and_the_slow_way_agree(text: str) -> None:
 @given(st.text())
 def test_a_keepable_text_can_be_encoded_and_has_no_nul(text: str) -> None:
     """Character by character; storable characters are unchanged."""
-    kept = keepable(text)
+    kept = sanitize_text(text)
 
     assert kept.encode().decode() == kept
     assert "\x00" not in kept

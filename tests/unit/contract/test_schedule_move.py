@@ -1,17 +1,18 @@
-"""Tests for ringback.contract.schedule_change."""
+"""Tests for ringback.contract.topology."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.contract.schedule_change import (
+from ringback.contract.topology import (
+    FAILED,
+    Binding,
     foreign_retry_queues,
     is_retry_queue,
     retry_queue_bindings,
     schedule_change,
 )
-from ringback.contract.topology import FAILED, Binding
 
 SCHEDULES = st.lists(st.sampled_from(["1s", "2s", "1m"]), min_size=1, max_size=6).map(
     lambda delays: RetrySchedule.parse(",".join(delays))

@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.contract.event import Unreadable
+from ringback.contract.event import InvalidEvent
 from ringback.contract.telemetry import (
     KNOWN_EVENT_TYPES,
     OTHER_EVENT_TYPE,
     Metric,
+    all_log_events,
+    all_metrics,
     event_type_label,
 )
-from ringback.contract.telemetry.gateway_metrics import (
+from ringback.contract.telemetry.all_services import COMMON_FIELDS, ERROR_FIELD, LOG_FIELDS
+from ringback.contract.telemetry.gateway import (
     NOT_CONFIRMED,
     NOT_SPOOLED,
     REFUSAL_REASONS,
 )
-from ringback.contract.telemetry.log_events import all_log_events
-from ringback.contract.telemetry.log_fields import COMMON_FIELDS, ERROR_FIELD, LOG_FIELDS
-from ringback.contract.telemetry.metric_spec import Kind, MetricSpec, Open
-from ringback.contract.telemetry.metrics import all_metrics
-from ringback.contract.telemetry.metrics_service_metrics import GRPC_CODES
+from ringback.contract.telemetry.metrics_service import GRPC_CODES
+from ringback.contract.telemetry.spec import Kind, MetricSpec, Open
 from services.gateway.http import rejection
 from services.gateway.storage.result import PublishOutcome, SpoolOutcome
 
@@ -106,7 +106,7 @@ def test_the_reasons_of_refusals_are_those_of_the_gateway() -> None:
     not_confirmed = {outcome.value for outcome in PublishOutcome} - {"confirmed"}
 
     not_spooled = {outcome.value for outcome in SpoolOutcome} - {"spooled"}
-    unreadable = {why.name.lower() for why in Unreadable}
+    unreadable = {why.name.lower() for why in InvalidEvent}
 
     assert reasons | not_confirmed | not_spooled | unreadable == set(REFUSAL_REASONS)
     assert (set(NOT_CONFIRMED), set(NOT_SPOOLED)) == (not_confirmed, not_spooled)

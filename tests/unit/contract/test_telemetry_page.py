@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
+from ringback.contract.telemetry import all_log_events, all_metrics
 from ringback.contract.telemetry.as_markdown import as_markdown
-from ringback.contract.telemetry.attributes import all_attributes
-from ringback.contract.telemetry.log_events import all_log_events
-from ringback.contract.telemetry.metrics import all_metrics
-from ringback.contract.telemetry.spans import all_spans
+from ringback.contract.telemetry.spans import all_attributes, all_spans
 
 PAGE = Path(__file__).parents[3] / "docs" / "telemetry.md"
 

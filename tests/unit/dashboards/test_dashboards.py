@@ -11,8 +11,8 @@ import yaml
 
 from deploy.grafana.generate import FOLDER, generated
 from ringback.contract import thresholds
-from ringback.contract.telemetry.metric_spec import Kind
-from ringback.contract.telemetry.metrics import all_metrics
+from ringback.contract.telemetry import all_metrics
+from ringback.contract.telemetry.spec import Kind
 
 GRAFANA = FOLDER.parent
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from ringback.contract.event import Unreadable, read_event
+from ringback.contract.event import InvalidEvent, read_event
 from services.gateway.endpoints import Endpoint
 from services.gateway.events.dedup_key import MAX_KEY_LENGTH
 from services.gateway.events.metadata import EventMetadata, parse_metadata
@@ -58,7 +58,7 @@ def test_any_content_type_and_encoding_is_handled(text: str | None, body: bytes)
 
 def what_is_read(body: bytes) -> Any:
     event = read_event(body)
-    return event if isinstance(event, Unreadable) else (event.type, event.call_id)
+    return event if isinstance(event, InvalidEvent) else (event.type, event.call_id)
 
 
 @given(body=ANY_BYTES)
@@ -66,7 +66,7 @@ def test_any_body_has_metadata_or_an_error(body: bytes) -> None:
     """The same as with the full parser, and a key that the log can store."""
     head = parse_metadata(body)
 
-    assert (head if isinstance(head, Unreadable) else (head.type, head.call_id)) == what_is_read(
+    assert (head if isinstance(head, InvalidEvent) else (head.type, head.call_id)) == what_is_read(
         body
     )
     if isinstance(head, EventMetadata) and head.dedup_key is not None:

@@ -8,7 +8,7 @@ import jsonschema_rs
 import pytest
 
 from ringback import samples
-from ringback.contract.event import Unreadable
+from ringback.contract.event import InvalidEvent
 from services.gateway.endpoints import PATH
 from services.gateway.http import rejection
 from services.gateway.http.rejection import Rejection
@@ -18,7 +18,7 @@ DOCUMENT: dict[str, Any] = json.loads(
 )
 ALL = [
     *(one for one in vars(rejection).values() if isinstance(one, Rejection)),
-    *(rejection.invalid_event(why) for why in Unreadable),
+    *(rejection.invalid_event(why) for why in InvalidEvent),
 ]
 
 

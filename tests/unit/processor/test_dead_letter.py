@@ -7,10 +7,9 @@ import orjson
 import pytest
 from hypothesis import given
 
-from ringback.contract.dead_reason import DeadReason
-from ringback.contract.redaction.mark import REDACTED
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
-from ringback.contract.status import AttemptOutcome
+from ringback.contract.redaction.scrub import REDACTED
+from ringback.contract.status import AttemptOutcome, DeadReason
 from services.processor.dead_letter import (
     NOBODYS_ORG,
     dead_letter_of,

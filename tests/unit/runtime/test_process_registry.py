@@ -1,7 +1,7 @@
 """Tests for ringback.runtime.observability.process_registry."""
 
 import ringback
-from ringback.contract.telemetry.service_name import Service
+from ringback.contract.telemetry.spec import Service
 from ringback.runtime.observability.process_registry import process_registry
 
 

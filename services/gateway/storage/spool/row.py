@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from ringback.contract.envelope import Envelope, NotOurs, open_envelope
-from ringback.contract.event import LONGEST_TYPE_BYTES, Unreadable, read_event
+from ringback.contract.envelope import Envelope, InvalidEnvelope, open_envelope
+from ringback.contract.event import MAX_TYPE_BYTES, InvalidEvent, read_event
 
 Values: TypeAlias = tuple[Any, ...]
 """job_id, event_type, headers, body, spooled_at_s, checksum; text columns are read as bytes."""
@@ -59,11 +59,11 @@ def _envelope(values: Values) -> Envelope:
     job_id, event_type, headers, body, spooled_at_s, checksum = values
     if checksum is None:
         # Written by a version without checksums. Only events were ever accepted.
-        if isinstance(read_event(body), Unreadable):
+        if isinstance(read_event(body), InvalidEvent):
             raise ValueError("Its body is not an event.")
     elif _checksum(job_id, event_type, headers, body, spooled_at_s) != checksum:
         raise ValueError("Its checksum does not match.")
-    if len(event_type) > LONGEST_TYPE_BYTES:
+    if len(event_type) > MAX_TYPE_BYTES:
         raise ValueError("Its event type is too long.")
     fields = orjson.loads(headers)
     if not isinstance(fields, Mapping):
@@ -71,7 +71,7 @@ def _envelope(values: Values) -> Envelope:
     envelope = open_envelope(
         message_id=job_id.decode(), event_type=event_type.decode(), headers=fields
     )
-    if isinstance(envelope, NotOurs):
+    if isinstance(envelope, InvalidEnvelope):
         raise ValueError(envelope.reason)  # ruff: ignore[type-check-without-type-error]
     return envelope
 

@@ -12,7 +12,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringback.contract.json_text import JsonText, NotJsonError, TooDeepError, read_json
-from ringback.contract.redaction.mark import REDACTED
 from ringback.contract.redaction.redact_paths import Path, Rules
 from ringback.contract.redaction.redaction import (
     DEFAULT_REDACTION,
@@ -20,6 +19,7 @@ from ringback.contract.redaction.redaction import (
     Redaction,
     redaction_by,
 )
+from ringback.contract.redaction.scrub import REDACTED
 from tests.unit.contract.json_documents import JSON_TEXTS
 from tests.unit.contract.redaction.test_secret_names import ORDINARY, SECRETS
 

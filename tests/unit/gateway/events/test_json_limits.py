@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ringback.contract.event import Unreadable
+from ringback.contract.event import InvalidEvent
 from services.gateway.events.metadata import (
     MAX_DEPTH,
     MAX_VALUES,
@@ -47,7 +47,7 @@ def test_too_many_values_are_rejected(piece: bytes) -> None:
     body = b'{"type":"hang","x":[' + piece * MAX_VALUES + b"0]}"
 
     assert has_too_many_values(body)
-    assert parse_metadata(body) is Unreadable.TOO_MANY_VALUES
+    assert parse_metadata(body) is InvalidEvent.TOO_MANY_VALUES
 
 
 def test_a_long_text_is_one_value() -> None:

@@ -8,15 +8,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringback import samples
-from ringback.contract.event import Unreadable, read_event
+from ringback.contract.event import InvalidEvent, read_event
 from services.gateway.events.dedup_key import dedup_key
 from services.gateway.events.metadata import EventMetadata, parse_metadata
 from tests.unit.gateway.events.dedup_rows import ROWS
 
 
-def read_whole(body: bytes) -> EventMetadata | Unreadable:
+def read_whole(body: bytes) -> EventMetadata | InvalidEvent:
     event = read_event(body)
-    if isinstance(event, Unreadable):
+    if isinstance(event, InvalidEvent):
         return event
     return EventMetadata(event.type, event.call_id, dedup_key(event.type, event.message))
 

@@ -2,14 +2,14 @@ import json
 
 import pytest
 
-from ringback.contract.event import Unreadable
+from ringback.contract.event import InvalidEvent
 from services.gateway.http import rejection
 from services.gateway.http.rejection import Rejection
 from services.gateway.storage.result import PublishOutcome
 
 ALL = [
     *(value for value in vars(rejection).values() if isinstance(value, Rejection)),
-    *(rejection.invalid_event(why) for why in Unreadable),
+    *(rejection.invalid_event(why) for why in InvalidEvent),
     *(rejection.not_stored(outcome) for outcome in PublishOutcome),
 ]
 

@@ -3,9 +3,8 @@
 import pytest
 from opentelemetry.trace import SpanKind
 
-from ringback.contract.telemetry.attributes import Attribute
-from ringback.contract.telemetry.span_spec import SpanSpec
-from ringback.contract.telemetry.spans import Span, all_spans
+from ringback.contract.telemetry.spans import Attribute, Span, all_spans
+from ringback.contract.telemetry.spec import SpanSpec
 from ringback.runtime.tracing.shape import Value, shape_of
 
 

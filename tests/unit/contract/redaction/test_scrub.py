@@ -1,4 +1,4 @@
-"""Tests for ringback.contract.redaction.quotations."""
+"""Tests for ringback.contract.redaction.scrub."""
 
 import json
 
@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.contract.redaction.mark import REDACTED
-from ringback.contract.redaction.quotations import without_quotations
+from ringback.contract.redaction.scrub import REDACTED, scrub_secrets
 
 SECRET = 's3cr3t-"of"\n-the-line/and+more'
 
@@ -25,7 +24,7 @@ SECRET = 's3cr3t-"of"\n-the-line/and+more'
 )
 def test_a_quotation_goes_however_it_was_made(text: str) -> None:
     """As it is, as a program prints it, or cut."""
-    cleaned = without_quotations(text, [SECRET])
+    cleaned = scrub_secrets(text, [SECRET])
 
     assert REDACTED in cleaned
     assert SECRET[:8] not in cleaned
@@ -37,11 +36,11 @@ def test_no_hidden_value_is_left(text: str, hidden: list[str]) -> None:
     """Whatever surrounds it."""
     quoting = text.join(["", *hidden, ""])
 
-    cleaned = without_quotations(quoting, hidden).replace(REDACTED, "")
+    cleaned = scrub_secrets(quoting, hidden).replace(REDACTED, "")
 
     assert not any(value in cleaned for value in hidden if value not in REDACTED)
 
 
 def test_a_text_without_quotations_stays() -> None:
     """Short values reveal nothing, and are not removed."""
-    assert without_quotations("The line is busy.", ["is", SECRET]) == "The line is busy."
+    assert scrub_secrets("The line is busy.", ["is", SECRET]) == "The line is busy."

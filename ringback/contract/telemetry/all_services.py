@@ -1,6 +1,116 @@
+"""The metrics and log lines of several services, and the fields of all log lines."""
+
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
+
+from ringback.contract.telemetry.spec import EVERY_SERVICE, Kind, LogEventSpec, MetricSpec, Open
+
+
+class SharedMetric:
+    BROKER_LINK_UP: Final = MetricSpec(
+        name="ringback_broker_connected",
+        kind=Kind.GAUGE,
+        help="1 while the broker is connected and takes what the service publishes; else 0. The "
+        "metrics service asks for the first alone.",
+        services=EVERY_SERVICE,
+    )
+    POOL_CONNECTIONS: Final = MetricSpec(
+        name="ringback_database_pool_connections",
+        kind=Kind.GAUGE,
+        help="Open connections to the database.",
+        services=EVERY_SERVICE,
+        labels={"state": ("idle", "used")},
+    )
+    POOL_MAX_CONNECTIONS: Final = MetricSpec(
+        name="ringback_database_pool_max_connections",
+        kind=Kind.GAUGE,
+        help="How many connections to the database may be open at most.",
+        services=EVERY_SERVICE,
+    )
+    POOL_WAIT_SECONDS: Final = MetricSpec(
+        name="ringback_database_pool_wait_seconds",
+        kind=Kind.HISTOGRAM,
+        help="Seconds until a connection was there, or was not to be had.",
+        services=EVERY_SERVICE,
+        buckets=(0.0001, 0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    )
+    BUILD_INFO: Final = MetricSpec(
+        name="ringback_build_info",
+        kind=Kind.GAUGE,
+        help="Always 1; what runs, and in which version.",
+        services=EVERY_SERVICE,
+        labels={
+            "version": Open("the version of Ringback"),
+            "service": Open("the service itself"),
+        },
+    )
+
+
+class SharedLogEvent:
+    BROKER_CONNECTED: Final = LogEventSpec(
+        "broker.connected", "A link to the broker is up.", services=EVERY_SERVICE, fields=("link",)
+    )
+    BROKER_UNAVAILABLE: Final = LogEventSpec(
+        "broker.unavailable",
+        "The broker cannot be reached; one line per outage.",
+        services=EVERY_SERVICE,
+        fields=("link", "reason"),
+    )
+    BROKER_LOST: Final = LogEventSpec(
+        "broker.lost",
+        "A link to the broker that was up is gone.",
+        services=EVERY_SERVICE,
+        fields=("link",),
+    )
+    BROKER_UNUSABLE: Final = LogEventSpec(
+        "broker.unusable",
+        "The broker answers, but is not as it must be.",
+        services=EVERY_SERVICE,
+        fields=("link", "reason"),
+    )
+    BROKER_SESSION_FAILED: Final = LogEventSpec(
+        "broker.session_failed",
+        "A link to the broker met a bug of ours; `exception` says which.",
+        services=EVERY_SERVICE,
+        fields=("link",),
+    )
+    SERVICE_FAILED: Final = LogEventSpec(
+        "service.failed",
+        "The process ends by an error that nobody foresaw; `exception` says which.",
+        services=EVERY_SERVICE,
+    )
+    VARIABLE_IGNORED: Final = LogEventSpec(
+        "variable.ignored",
+        "A variable of OpenTelemetry is not usable and is ignored; the service works without it.",
+        services=EVERY_SERVICE,
+        fields=("variable", "reason"),
+    )
+    SERVICE_STOP_OVERDUE: Final = LogEventSpec(
+        "service.stop_overdue",
+        "The process was told to stop and does not end; it ends now, with status 1.",
+        services=EVERY_SERVICE,
+        fields=("within_s", "tasks", "stack"),
+    )
+    SPANS_NOT_EXPORTED: Final = LogEventSpec(
+        "spans.not_exported",
+        "Spans are lost from now on, and nothing else is; one line per outage.",
+        services=EVERY_SERVICE,
+        fields=("reason",),
+    )
+    SPANS_EXPORT_RECOVERED: Final = LogEventSpec(
+        "spans.export_recovered",
+        "Spans arrive again; `count` were lost meanwhile.",
+        services=EVERY_SERVICE,
+        fields=("count",),
+    )
+    SPANS_LOST: Final = LogEventSpec(
+        "spans.lost",
+        "The process ends with spans that went nowhere.",
+        services=EVERY_SERVICE,
+        fields=("count",),
+    )
+
 
 COMMON_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
     {
