@@ -21,7 +21,7 @@ from rich.console import Console
 from benchmarks import processor_time, scale
 from benchmarks.bench_stack import BenchStack, bench_stack
 from benchmarks.report import machine
-from chaos.replicas import replicas
+from chaos.supervised import replicas
 
 FILE = Path(__file__).with_name("demands.json")
 _IDLE_S = 10.0

@@ -23,8 +23,8 @@ from rich.table import Table
 from benchmarks.bench_stack import BenchStack, bench_stack
 from benchmarks.finish import held_against_log
 from benchmarks.report import machine
-from chaos.replicas import Replica, replicas
-from chaos.rollups import rollup_faults
+from chaos.supervised import Replica, replicas
+from chaos.rollups import wrong_counts
 from ringback.local.errors import LocalStackError
 from ringback.local.ports import ServicePorts
 from ringback.local.stack_service import Surroundings, urls_by_role
@@ -133,7 +133,7 @@ async def _wrong_counts(
             await clients.enter_async_context(MetricsClient(one.grpc_address, token=_token()))
             for one in metrics
         ]
-        while found := await rollup_faults(connection, asked, accepted):
+        while found := await wrong_counts(connection, asked, accepted):
             if time.monotonic() > deadline:
                 break
             await asyncio.sleep(_POLL_S)

@@ -1,4 +1,4 @@
-"""`python -m chaos`: which commands there are, and how a failure is told."""
+"""`python -m chaos`: its commands, and how it reports a failure."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from chaos.load.command import load
 from chaos.outage import outage
 from chaos.registry import ALL
 from chaos.run import run
-from chaos.stage import install as make_table
+from chaos.stage import install as install_table
 from ringback.cli.failure import BadInputError, CommandError
 from ringback.cli.terminal import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, complain, out
 from ringback.local.errors import LocalStackError
@@ -18,19 +18,19 @@ from ringback.runtime.process.settings import SettingsError
 
 _EXAMPLES = """Examples:
 
-    python -m chaos run                                      every fault, then a mix
-    python -m chaos run --only broker-killed                 one of them
-    python -m chaos outage --part broker                     a minute without it, measured
+    python -m chaos run                                      every fault, then several at once
+    python -m chaos run --only broker-killed                 one fault
+    python -m chaos outage --part broker                     a minute without RabbitMQ, measured
     python -m chaos load --url https://hooks.example.com --ledger run.jsonl --rate 50
     python -m chaos check --ledger run.jsonl --metrics metrics:50051
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit status; errors that a person can fix are a sentence."""
+    """Run one command and return its exit status. Errors that a user can fix are one sentence."""
     app = App(
         name="python -m chaos",
-        help="Prove that nothing accepted is lost, here or on an installation of your own.",
+        help="Prove that no accepted webhook is lost, here or on your own installation.",
         help_epilogue=_EXAMPLES,
         help_format="markdown",
         version_flags=(),
@@ -65,11 +65,11 @@ def _list() -> None:
 
 
 def _install(database: str) -> None:
-    """Make the table of effects in a database, for processors that run `chaos.handlers`.
+    """Create the table of effects in a database, for processors that run `chaos.handlers`.
 
     Parameters
     ----------
     database
-        PostgreSQL, as a user who may make a schema.
+        The URL of PostgreSQL, with a user that may create a schema.
     """
-    asyncio.run(make_table(database))
+    asyncio.run(install_table(database))

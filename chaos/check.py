@@ -7,7 +7,7 @@ import asyncpg
 import uvloop
 from cyclopts import App, Parameter
 
-from chaos import database_log, metrics_log
+from chaos import delivery_log
 from chaos.load.ledger import NoLedgerError, Offered, read_ledger
 from chaos.verdict import Logged, Verdict, judge
 from ringback.cli.database import database
@@ -29,23 +29,25 @@ def _check(
     database: Annotated[str | None, Parameter(env_var="RINGBACK_DATABASE_URL")] = None,
     metrics: str | None = None,
 ) -> int:
-    """Say whether each webhook that a ledger calls accepted ended exactly once.
+    """Check that each webhook that a ledger lists as accepted ended exactly once.
 
-    Run it when the queues are empty again: what is not finished counts as lost. The exit status is
-    0 if nothing is lost and nothing was finished twice.
+    Run it when the queues are empty again: unfinished webhooks count as lost. The exit status is 0
+    if nothing is lost and nothing was finished twice.
 
     Parameters
     ----------
     ledger
         The file that `load` wrote.
     database
-        PostgreSQL, where all is seen: also what was stored without the client's knowing, and the
-        effects, if the handlers of the suite ran.
+        The URL of PostgreSQL. Only the database shows webhooks that were stored without an answer,
+        and the effects, if the handlers of the suite ran.
     metrics
-        Instead of it the gRPC API, host:port or https://host:port, with RINGBACK_TOKEN.
+        Instead, the metrics API by gRPC: host:port or https://host:port, with RINGBACK_TOKEN.
     """
     if (database is None) == (metrics is None):
-        raise BadInputError("Give either --database or --metrics: one of them is asked.")
+        raise BadInputError(
+            "Give either --database or --metrics: where to read how the webhooks ended."
+        )
     try:
         offers = read_ledger(ledger)
     except NoLedgerError as exc:
@@ -69,9 +71,9 @@ async def _verdict(
 async def _from_database(
     connection: asyncpg.Connection, offers: Sequence[Offered]
 ) -> tuple[list[Logged], Mapping[str, int] | None]:
-    rows = await database_log.logged(connection, offers)
-    effects = await database_log.effects(connection, offers)
-    # A table without any of them means that other handlers ran.
+    rows = await delivery_log.logged(connection, offers)
+    effects = await delivery_log.effects(connection, offers)
+    # No effects at all: other handlers ran.
     return rows, effects or None
 
 
@@ -82,7 +84,7 @@ async def _from_metrics(address: str, offers: Sequence[Offered]) -> list[Logged]
         place.address, token=place.token, tls=place.tls, root_certificates=place.root_certificates
     ) as client:
         try:
-            return await metrics_log.logged(client, offers)
+            return await delivery_log.logged_by_metrics(client, offers)
         except MetricsError as exc:
             raise told(exc, place) from exc
 
@@ -104,4 +106,6 @@ def _show(verdict: Verdict, offers: Sequence[Offered], *, by_database: bool) -> 
         for event in events[:_SHOWN]:
             console.print(f"  {event}  {job_ids.get(event) or 'no answer'}")
     if not by_database:
-        console.print("Asked through the metrics API: effects, and what had no answer, are unseen.")
+        console.print(
+            "Read from the metrics API: it shows neither effects nor webhooks without an answer."
+        )

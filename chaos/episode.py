@@ -5,11 +5,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaos import database_log
-from chaos.fault import Fault
+from chaos import delivery_log
+from chaos.fault import Fault, broken_promises
 from chaos.load.ledger import Offered
 from chaos.load.process import running_load
-from chaos.promises import broken_promises
 from chaos.stage import Stage
 from chaos.verdict import Verdict, judge
 
@@ -74,8 +73,8 @@ async def _judged(
     async with stage.connection() as connection:
         return judge(
             offers,
-            await database_log.logged(connection, offers),
-            await database_log.effects(connection, offers),
+            await delivery_log.logged(connection, offers),
+            await delivery_log.effects(connection, offers),
             fault_began_at=began_at,
             fault_ended_at=ended_at,
         )
@@ -84,9 +83,9 @@ async def _judged(
 async def _until_finished(stage: Stage, offers: Sequence[Offered]) -> None:
     """Wait for as long as is allowed; what is not finished by then counts as lost."""
     deadline = time.monotonic() + _FINISHED_WITHIN_S
-    left = database_log.accepted_ids(offers)
+    left = delivery_log.accepted_ids(offers)
     async with stage.connection() as connection:
         while left and time.monotonic() < deadline:
             # A query for many ids keeps the database busy, and others wait.
             await asyncio.sleep(max(_POLL_S, len(left) * _POLL_OF_ONE_S))
-            left = await database_log.unfinished(connection, left)
+            left = await delivery_log.unfinished(connection, left)

@@ -15,14 +15,9 @@ from chaos.load.webhook import Kind
 from ringback.handlers import Event, handles
 from ringback.runtime.postgres.queries import load
 
-_MISUSES = (
-    "misuse_rollback.sql",
-    "misuse_commit.sql",
-    "misuse_names.sql",
-    "misuse_session.sql",
-)
-CLOSES, LEAVES_TASK, EXITS = range(len(_MISUSES), len(_MISUSES) + 3)
-MISUSES = EXITS + 1
+*_MISUSES, _BUSY = load("chaos", "misuses.sql").split("\n\n")
+_CLOSES, _LEAVES_TASK, _EXITS = range(len(_MISUSES), len(_MISUSES) + 3)
+MISUSES = _EXITS + 1
 """How many ways there are to misuse a connection, or the process."""
 
 _left: list["asyncio.Task[str]"] = []
@@ -34,34 +29,34 @@ class PlannedFailure(Exception):  # ruff: ignore[error-suffix-on-exception-name]
 
 @handles(Kind.WRITTEN, transaction=True)
 async def leave_effect(event: Event, connection: asyncpg.Connection) -> None:
-    """Write the effect, then do as the payload asks: a failure rolls its effect back."""
+    """Write the effect, then follow the plan in the payload: a failure rolls the effect back."""
     plan = event.message["chaos"]
     if event.attempt < plan.get("misusesUntilAttempt", 1):
         await _misuse(int(plan["misuse"]), connection)
         return
     statement = load("chaos", "leave_effect.sql")
     await connection.execute(statement, event.call_id, event.job_id, event.attempt)
-    await _as_asked(event)
+    await _follow_plan(event)
 
 
 async def _misuse(number: int, connection: asyncpg.Connection) -> None:
     if number < len(_MISUSES):
-        await connection.execute(load("chaos", _MISUSES[number]))
-    elif number == CLOSES:
+        await connection.execute(_MISUSES[number])
+    elif number == _CLOSES:
         await connection.close()
-    elif number == LEAVES_TASK:
-        _left.append(asyncio.create_task(connection.execute(load("chaos", "misuse_busy.sql"))))
+    elif number == _LEAVES_TASK:
+        _left.append(asyncio.create_task(connection.execute(_BUSY)))
     else:
-        sys.exit(EXITS)
+        sys.exit(_EXITS)
 
 
 @handles(Kind.PLAIN)
 async def act_outside(event: Event) -> None:
     """Act like a handler with effects outside the database."""
-    await _as_asked(event)
+    await _follow_plan(event)
 
 
-async def _as_asked(event: Event) -> None:
+async def _follow_plan(event: Event) -> None:
     plan = event.message["chaos"]
     if plan.get("killsProcess"):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,8 @@
+"""`python -m chaos outage`: one node is stopped for a while, and the answers are measured."""
+
 import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -6,16 +10,17 @@ import uvloop
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from chaos.answer_times import percentile_s
 from chaos.episode import Outcome, play
-from chaos.fault import Part
-from chaos.faults.outage import outage as outage_of
-from chaos.stage import running_stage
+from chaos.fault import Fault, Part
+from chaos.load.webhook import Mix
+from chaos.stage import Stage, running_stage
+from chaos.verdict import percentile_s
 from ringback.cli.terminal import EXIT_FAILED, out
 
 _SETTLED_S = 5.0
 _ANSWERED_WITHIN_S = 0.1
 _FINISHED_WITHIN_S = 60.0
+_RESUMES_WITHIN_S = 5.0
 
 outage = App(name="outage", help_epilogue="")
 
@@ -27,24 +32,24 @@ def _outage(
     seconds: Annotated[float, Parameter(validator=Number(gt=0, lte=3600))] = 60.0,
     rate: Annotated[float, Parameter(validator=Number(gt=0, lte=2000))] = 200.0,
 ) -> int:
-    """Stop a node for a while under load, and measure answers and the way back.
+    """Stop a node for a while under load, and measure answers and recovery.
 
-    The load goes on until all of the outage is finished. The exit status is 0 if every webhook was
-    accepted and finished once, no attempt was burned, 99 of 100 answers came within 100 ms while
-    the node was away, and all was finished within 60 s of its return.
+    The load continues until every webhook of the outage is finished. The exit status is 0 if every
+    webhook was accepted and finished once, no attempt was wasted, 99 of 100 answers came within
+    100 ms while the node was down, and all were finished within 60 s after its return.
 
     Parameters
     ----------
     part
-        Which node.
+        The node: broker (RabbitMQ) or database (PostgreSQL).
     seconds
-        For how long.
+        How long it is down.
     rate
         Webhooks a second.
     """
     outcome = uvloop.run(_play(Part(part), seconds, rate))
     broken = [*outcome.broken, *_too_slow(outcome)]
-    _tell(outcome, broken)
+    _print_result(outcome, broken)
     return EXIT_FAILED if broken else 0
 
 
@@ -52,7 +57,7 @@ async def _play(part: Part, seconds: float, rate: float) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="ringback-chaos-") as folder:
         async with running_stage(Path(folder), is_measured=True) as stage:
             await stage.settled(_SETTLED_S)
-            fault = outage_of(part, seconds)
+            fault = _outage_of(part, seconds)
             return await play(stage, fault, per_s=rate, until_recovered=True)
 
 
@@ -60,31 +65,35 @@ def _too_slow(outcome: Outcome) -> list[str]:
     broken = []
     p99_s = _percentile_s(outcome, 99)
     if p99_s is None or p99_s > _ANSWERED_WITHIN_S:
-        broken.append(f"99 of 100 answers did not come within {_ANSWERED_WITHIN_S * 1000:.0f} ms.")
+        broken.append(
+            f"99 of 100 answers did not arrive within {_ANSWERED_WITHIN_S * 1000:.0f} ms."
+        )
     recovered_s = outcome.verdict.recovered_s
     if recovered_s is None or recovered_s > _FINISHED_WITHIN_S:
-        broken.append(f"Not all was finished within {_FINISHED_WITHIN_S:.0f} s of its return.")
+        broken.append(
+            f"Not all webhooks were finished within {_FINISHED_WITHIN_S:.0f} s after its return."
+        )
     return broken
 
 
-def _tell(outcome: Outcome, broken: list[str]) -> None:
+def _print_result(outcome: Outcome, broken: list[str]) -> None:
     console, verdict = out(), outcome.verdict
     console.print(outcome.fault.sentence)
     console.print(
         f"{verdict.offered} offered, {verdict.accepted} accepted, {verdict.refused} refused, "
         f"{verdict.unanswered} unanswered, {verdict.finished} finished, {len(verdict.lost)} lost, "
-        f"{len(verdict.twice)} finished twice, {verdict.burned} attempts burned"
+        f"{len(verdict.twice)} finished twice, {verdict.wasted_attempts} attempts wasted"
     )
     percentiles = ((percent, _percentile_s(outcome, percent)) for percent in (50, 99, 99.9, 100))
     console.print(
-        "answered meanwhile: "
+        "answers during the outage: "
         + ", ".join(
             f"p{percent:g} {'none' if wait_s is None else f'{wait_s * 1000:.1f} ms'}"
             for percent, wait_s in percentiles
         )
     )
     console.print(
-        f"went on {_after(verdict.resumed_s)}, all of it finished {_after(verdict.recovered_s)}"
+        f"resumed {_after(verdict.resumed_s)}, all finished {_after(verdict.recovered_s)}"
     )
     for sentence in broken:
         console.print(f"[bold red]broken[/]: {sentence}", soft_wrap=True)
@@ -96,3 +105,27 @@ def _percentile_s(outcome: Outcome, percent: float) -> float | None:
 
 def _after(seconds: float | None) -> str:
     return "never" if seconds is None else f"{seconds:.1f} s after its return"
+
+
+def _outage_of(part: Part, seconds: float) -> Fault:
+    """Stop RabbitMQ or PostgreSQL for a while."""
+
+    @asynccontextmanager
+    async def strike(stage: Stage) -> AsyncGenerator[None, None]:
+        node = stage.broker if part is Part.BROKER else stage.database
+        await node.stop()
+        try:
+            yield
+        finally:
+            await node.start()
+
+    return Fault(
+        name=f"{part}-stopped",
+        sentence=f"The {part} is stopped for {seconds:g} s.",
+        part=part,
+        strike=strike,
+        hold_s=seconds,
+        resumes_within_s=_RESUMES_WITHIN_S if part is Part.DATABASE else None,
+        mix=Mix(failing_in_ten=1),
+        is_mixed=False,
+    )

@@ -1,4 +1,4 @@
-"""The list of all faults. A new family is a file below `chaos/faults` and a line here."""
+"""The list of all faults. A new group is a file in `chaos/faults` and a line here."""
 
 from collections.abc import Sequence
 
@@ -6,22 +6,20 @@ from chaos.fault import Fault
 from chaos.faults import (
     broker,
     clients,
+    clocks,
     database,
-    days,
     disk,
     handlers,
     network,
     processes,
-    schedule,
     spool,
 )
 
 ALL: tuple[Fault, ...] = (
     *processes.FAULTS,
     *broker.FAULTS,
-    *schedule.FAULTS,
     *database.FAULTS,
-    *days.FAULTS,
+    *clocks.FAULTS,
     *network.FAULTS,
     *disk.FAULTS,
     *spool.FAULTS,

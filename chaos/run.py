@@ -15,7 +15,7 @@ from rich.console import Console
 
 from chaos.episode import Outcome, play
 from chaos.fault import Fault
-from chaos.mixed_episode import mixed
+from chaos.mix import mixed
 from chaos.registry import ALL, UnknownFaultError, named
 from chaos.stage import running_stage
 from chaos.table import as_text, headings_text, markdown
@@ -41,20 +41,20 @@ def _run(
     rate: Annotated[float, Parameter(validator=Number(gt=0, lte=1000))] = 40.0,
     results: Path = Path("chaos/results.md"),
 ) -> int:
-    """Start all of Ringback here, put one fault after the other, then a mix, and judge each.
+    """Start all of Ringback here, cause one fault after the other, then a mix, and judge each.
 
-    The exit status is 0 if nothing was lost, nothing finished twice, and nothing refused where the
-    spool works. Nothing outside a folder of its own is touched.
+    The exit status is 0 if no promise was broken: nothing lost, nothing finished twice, nothing
+    refused while the spool works. It uses a temporary folder and free ports, and touches nothing
+    else.
 
     Parameters
     ----------
     only
-        The name of a fault, from `list`, or mix for several at once by chance. May be given more
-        than once.
+        The name of a fault from `list`, or `mix` for several at once at random. Repeat it for more.
     seed
-        Of the mix. The same one gives the same faults at the same times.
+        Seed of the mix: the same seed gives the same faults at the same times.
     seconds
-        How long faults come in the mix; 0 for no mix.
+        How long the mix causes faults; 0 for no mix.
     rate
         Webhooks a second.
     results
@@ -67,11 +67,11 @@ def _run(
     has_mix = seconds > 0 and (not only or _MIX in only)
     chosen = secrets.randbelow(10_000) if seed is None else seed
     mix = mixed(ALL, seed=chosen, seconds=seconds) if has_mix else None
-    return uvloop.run(_until_told(_play_all(faults, mix, rate=rate, results=results)))
+    return uvloop.run(_until_terminated(_play_all(faults, mix, rate=rate, results=results)))
 
 
-async def _until_told(work: Coroutine[None, None, int]) -> int:
-    """Clean up what was started also when this process is terminated."""
+async def _until_terminated(work: Coroutine[None, None, int]) -> int:
+    """Also stop everything that was started if this process is terminated."""
     task = asyncio.ensure_future(work)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await task
@@ -82,19 +82,19 @@ async def _play_all(
 ) -> int:
     console, began = out(), time.monotonic()
     outcomes: list[Outcome] = []
-    console.print(f"Starting a broker, a database and the services; {len(faults)} faults follow.")
+    console.print(f"Starting RabbitMQ, PostgreSQL and the services, for {len(faults)} faults.")
     with tempfile.TemporaryDirectory(prefix="ringback-chaos-") as folder:
         async with running_stage(Path(folder)) as stage:
             await stage.settled(_SETTLED_S)
             console.print(headings_text(), soft_wrap=True)
-            to_come = (*faults, *([mix] if mix else []))
-            for number, fault in enumerate(to_come, 1):
-                with _progress(console, f"{number} of {len(to_come)}", fault):
+            planned = (*faults, *([mix] if mix else []))
+            for number, fault in enumerate(planned, 1):
+                with _progress(console, f"{number} of {len(planned)}", fault):
                     outcome = await play(stage, fault, per_s=rate)
                 outcomes.append(outcome)
-                _tell(console, outcome)
+                _print_result(console, outcome)
                 _write(results, outcomes)
-    console.print(f"{time.monotonic() - began:.0f} s. The table: {results}")
+    console.print(f"Finished in {time.monotonic() - began:.0f} s. The table is in {results}.")
     return EXIT_FAILED if any(outcome.broken for outcome in outcomes) else 0
 
 
@@ -110,7 +110,7 @@ def _write(results: Path, outcomes: Sequence[Outcome]) -> None:
     results.write_text(markdown(outcomes), encoding="utf-8")
 
 
-def _tell(console: Console, outcome: Outcome) -> None:
+def _print_result(console: Console, outcome: Outcome) -> None:
     console.print(as_text(outcome), soft_wrap=True)
     if outcome.fault.name == _MIX:
         console.print(f"  {outcome.fault.sentence}")

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import asyncpg
 
+from chaos.disks import BrokerDisk, SpoolDisk, spool_settings
 from chaos.fault_proxy import FaultProxy
-from chaos.nodes import Nodes, running_nodes
-from chaos.spool_disk import BrokerDisk, SpoolDisk, spool_settings
 from chaos.supervised import Supervised
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
-from ringback.local.ports import LOOPBACK, ServicePorts
+from ringback.local.ports import LOOPBACK, BrokerPorts, ServicePorts, free_ports, named_ports
 from ringback.local.stack_service import (
     Surroundings,
     service_environment,
@@ -97,6 +96,46 @@ async def _connection(url: str) -> asyncpg.Connection:
             await asyncio.sleep(_CONNECT_AGAIN_S)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nodes:
+    """The nodes that run before the services start, and the ports left for the services."""
+
+    broker: PrivateBroker
+    database: PrivateDatabase
+    broker_link: FaultProxy
+    database_link: FaultProxy
+    service_ports: ServicePorts
+
+    def urls_through_proxies(self) -> tuple[str, str]:
+        """Broker and database, through the proxies."""
+        return (
+            self.broker_link.through(self.broker.amqp_url()),
+            self.database_link.through(self.database.url()),
+        )
+
+
+@asynccontextmanager
+async def running_nodes(folder: Path) -> AsyncGenerator[Nodes, None]:
+    """Start both below `folder`, on ports that are free at this moment."""
+    broker_names, service_names = named_ports(BrokerPorts()), named_ports(ServicePorts())
+    sql, *others = free_ports(1 + len(broker_names) + len(service_names))
+    broker_ports = BrokerPorts(**dict(zip(broker_names, others, strict=False)))
+    ports = ServicePorts(**dict(zip(service_names, others[len(broker_names) :], strict=True)))
+    broker = PrivateBroker(folder / "broker", broker_ports)
+    database = PrivateDatabase(folder / "database", sql, superuser_over_tcp=True)
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(broker.start(), database.start())
+        stack.push_async_callback(broker.stop)
+        stack.push_async_callback(database.stop)
+        yield Nodes(
+            broker=broker,
+            database=database,
+            broker_link=await stack.enter_async_context(FaultProxy(broker_ports.amqp)),
+            database_link=await stack.enter_async_context(FaultProxy(sql)),
+            service_ports=ports,
+        )
+
+
 @asynccontextmanager
 async def running_stage(folder: Path, *, is_measured: bool = False) -> AsyncGenerator[Stage, None]:
     """Start everything below `folder`; all of it has ended when the context ends.
@@ -116,7 +155,7 @@ async def running_stage(folder: Path, *, is_measured: bool = False) -> AsyncGene
             around = _surroundings(folder, nodes, nodes.broker.amqp_url(), nodes.database.url())
         else:
             await stack.enter_async_context(spool_disk)
-            around = _surroundings(folder, nodes, *nodes.urls_through_links())
+            around = _surroundings(folder, nodes, *nodes.urls_through_proxies())
             around = replace(around, environ={**around.environ, **spool_settings(spool_disk)})
         services = {
             spec.name: await stack.enter_async_context(

@@ -1,21 +1,32 @@
-"""A service that is restarted when it dies, as in a real deployment."""
+"""Services that are restarted when they die, as in a real deployment, alone or as replicas."""
 
 import asyncio
 import signal
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ringback.local.errors import LocalStackError
-from ringback.local.stack_service import RunningService, ServiceSpec, answers_ok, is_ready
+from ringback.local.ports import LOOPBACK, ServicePorts, free_ports, named_ports
+from ringback.local.stack_service import (
+    RunningService,
+    ServiceSpec,
+    Surroundings,
+    answers_ok,
+    is_ready,
+    service_environment,
+    service_specs,
+)
 
 _RESTART_AFTER_S = 0.5
 _POLL_S = 0.1
 _DIES_WITHIN_S = 10.0
 _LIVE_WITHIN_S = 1.0
+_READY_WITHIN_S = 60.0
 
 
 class Supervised:
@@ -100,3 +111,54 @@ class Supervised:
                 await asyncio.sleep(_RESTART_AFTER_S)
                 self._spawn()
             await asyncio.sleep(_POLL_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    service: Supervised
+    ports: ServicePorts
+
+    @property
+    def url(self) -> str:
+        """Where webhooks are sent, if it is a gateway."""
+        return f"http://{LOOPBACK}:{self.ports.gateway}/api/webhooks/vapi"
+
+    @property
+    def observability_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.service.spec.observability_port}"
+
+    @property
+    def grpc_address(self) -> str:
+        return f"{LOOPBACK}:{self.ports.metrics_grpc}"
+
+
+@asynccontextmanager
+async def replicas(
+    name: str, count: int, around: Surroundings, **variables: str
+) -> AsyncGenerator[tuple[Replica, ...], None]:
+    """Run `count` replicas of the service `name`, all ready. They end with the context.
+
+    `variables` are added to their environment. Each has its own folder, for its spool.
+    """
+    async with AsyncExitStack() as stack:
+        found = [
+            await stack.enter_async_context(_replica(name, number, around, variables))
+            for number in range(1, count + 1)
+        ]
+        await asyncio.gather(*(one.service.ready(within_s=_READY_WITHIN_S) for one in found))
+        yield tuple(found)
+
+
+@asynccontextmanager
+async def _replica(
+    name: str, number: int, around: Surroundings, variables: Mapping[str, str]
+) -> AsyncGenerator[Replica, None]:
+    names = named_ports(ServicePorts())
+    ports = ServicePorts(**dict(zip(names, free_ports(len(names)), strict=True)))
+    folder = around.state_dir / f"{name}-{ports.gateway}-{number}"
+    folder.mkdir(parents=True)
+    mine = replace(around, ports=ports, state_dir=folder)
+    [spec] = [spec for spec in service_specs(ports) if spec.name == name]
+    env = {**service_environment(name, mine), **variables}
+    async with Supervised(spec, env, folder / "logs") as service:
+        yield Replica(service, ports)

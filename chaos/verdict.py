@@ -1,11 +1,11 @@
 """Compares the ledger of offered webhooks with the log and the effects. Pure."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from chaos.answer_times import percentile_s
 from chaos.load.ledger import Offered
 
 COMPLETED = "completed"
@@ -41,7 +41,7 @@ class Verdict:
     twice: tuple[str, ...]
     duplicates: int
     dead_letters: int
-    burned: int
+    wasted_attempts: int
     """Attempts of completed webhooks beyond those that the payloads asked for."""
     gap_s: float
     """The longest time in which nothing was accepted while webhooks were offered."""
@@ -86,7 +86,7 @@ def judge(
         twice=_names(offer for offer in offers if events.ended_twice(offer)),
         duplicates=statuses[DUPLICATE],
         dead_letters=statuses[DEAD_LETTER],
-        burned=_burned(accepted, rows),
+        wasted_attempts=_wasted_attempts(accepted, rows),
         gap_s=longest_gap_s(offers),
         p99_s=percentile_s(offers, 99, since=fault_began_at or 0.0),
         resumed_s=_resumed_s(rows.values(), fault_ended_at),
@@ -123,7 +123,7 @@ def _names(offers: Iterable[Offered]) -> tuple[str, ...]:
     return tuple(sorted({offer.event for offer in offers}))
 
 
-def _burned(accepted: Iterable[Offered], rows: Mapping[str, Logged]) -> int:
+def _wasted_attempts(accepted: Iterable[Offered], rows: Mapping[str, Logged]) -> int:
     ends = ((offer, _row_of(offer, rows)) for offer in accepted)
     return sum(
         max(0, row.attempts - offer.attempts)
@@ -172,3 +172,24 @@ def _recovered_s(
     # A dead letter without an attempt has no time.
     ends = [row.finished_at for row in rows_then if row and row.finished_at is not None]
     return max(0.0, max(ends, default=fault_ended_at) - fault_ended_at)
+
+
+def percentile_s(
+    offers: Iterable[Offered],
+    percent: float,
+    *,
+    since: float = -math.inf,
+    until: float = math.inf,
+) -> float | None:
+    """Give the answer time below which this percentage of accepted requests is; None without any.
+
+    Only those sent between the two moments, in seconds since 1970.
+    """
+    waits = sorted(
+        offer.answered_at - offer.sent_at
+        for offer in offers
+        if offer.is_accepted and offer.answered_at is not None and since <= offer.sent_at <= until
+    )
+    if not waits:
+        return None
+    return waits[max(0, math.ceil(len(waits) * percent / 100) - 1)]

@@ -1,1 +1,1 @@
-"""The faults, one file per family. The registry reads `FAULTS` of each file."""
+"""The faults, one file per group. The registry reads `FAULTS` of each file."""

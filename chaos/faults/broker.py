@@ -1,28 +1,40 @@
-"""A broker that restarts, raises an alarm, rejects, drops consumers, or loses a binding."""
+"""A broker that restarts, raises an alarm, rejects, drops consumers, or changes its topology."""
 
 import asyncio
+import os
+import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aio_pika
 
-from chaos import retry_queues, specials
+from chaos import extra_webhooks
 from chaos.fault import Fault, Part
 from chaos.load.webhook import Kind, Mix, special
-from chaos.stage import SCHEDULE, Stage
+from chaos.stage import JWT_SECRET, SCHEDULE, Stage
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
+from ringback.local.ports import LOOPBACK
 
 _ALARM_S = 10.0
 _NOTICED_WITHIN_S = 15.0
+_MESSAGES_WITHIN_S = 15.0
+_COMMAND_WITHIN_S = 120.0
 _POLL_S = 0.1
+_CHANGED_S = 5.0
+_SETTLE_S = "2"
+_OTHER_SCHEDULE = RetrySchedule.parse("700ms,1200ms,2500ms")
+_USED_RETRY_QUEUES = 2
+"""How many retry queues the webhooks of a load use."""
 _FIRST_RETRY_QUEUE = SCHEDULE.retry_queues[0].queue_name
 _ALL_ATTEMPTS = "attempt.*"
 
 
 @asynccontextmanager
-async def _restarted_on_every_retry_queue(stage: Stage) -> AsyncGenerator[None, None]:
-    await retry_queues.something_on_each(stage)
+async def _restarted_with_retries_waiting(stage: Stage) -> AsyncGenerator[None, None]:
+    await _wait_for_waiting_messages(stage)
     await stage.broker.stop()
     try:
         yield
@@ -67,17 +79,17 @@ async def _binding_missing(stage: Stage) -> AsyncGenerator[None, None]:
         queue = await channel.get_queue(WORK_QUEUE, ensure=False)
         await queue.unbind(WEBHOOKS, _ALL_ATTEMPTS)
         try:
-            await _some_service_says_so(stage)
+            await _until_a_service_is_not_ready(stage)
             yield
         finally:
             await queue.bind(WEBHOOKS, _ALL_ATTEMPTS)
 
 
-async def _some_service_says_so(stage: Stage) -> None:
+async def _until_a_service_is_not_ready(stage: Stage) -> None:
     deadline = time.monotonic() + _NOTICED_WITHIN_S
     while all([await service.is_ready() for service in stage.services]):
         if time.monotonic() > deadline:
-            stage.complaints.append("All services called themselves ready without the binding.")
+            stage.complaints.append("All services reported ready without the binding.")
             return
         await asyncio.sleep(_POLL_S)
 
@@ -85,7 +97,7 @@ async def _some_service_says_so(stage: Stage) -> None:
 @asynccontextmanager
 async def _consumer_timeout(stage: Stage) -> AsyncGenerator[None, None]:
     """Handlers take 6 s but the broker waits 2: it closes the channel of all in-flight webhooks."""
-    await _give_up_after(stage, timeout_ms=2_000, look_every_ms=500)
+    await _set_consumer_timeout(stage, timeout_ms=2_000, check_every_ms=500)
     # A channel keeps the timeout that it was opened with.
     await stage.processor.kill()
     await stage.processor.ready(within_s=30)
@@ -95,50 +107,108 @@ async def _consumer_timeout(stage: Stage) -> AsyncGenerator[None, None]:
             special(f"{event}-{kind}", kind, takesSeconds=6.0)
             for kind in (Kind.WRITTEN, Kind.PLAIN)
         ]
-        job_ids = await specials.send(stage, slow)
-        ends = await specials.ended(stage, job_ids, within_s=60)
+        job_ids = await extra_webhooks.send(stage, slow)
+        ends = await extra_webhooks.ended(stage, job_ids, within_s=60)
         if [status for status, _ in ends.values()] != ["completed"] * len(slow):
             stage.complaints.append(f"Slow webhooks ended as {sorted(ends.values())}.")
         yield
     finally:
-        await _give_up_after(stage, timeout_ms=1_800_000, look_every_ms=60_000)
+        await _set_consumer_timeout(stage, timeout_ms=1_800_000, check_every_ms=60_000)
         await stage.processor.kill()
 
 
-async def _give_up_after(stage: Stage, *, timeout_ms: int, look_every_ms: int) -> None:
+async def _set_consumer_timeout(stage: Stage, *, timeout_ms: int, check_every_ms: int) -> None:
     await stage.broker.control(
         "eval",
         f"application:set_env(rabbit, consumer_timeout, {timeout_ms}),"
-        f" application:set_env(rabbit, channel_tick_interval, {look_every_ms}).",
+        f" application:set_env(rabbit, channel_tick_interval, {check_every_ms}).",
     )
+
+
+async def _wait_for_waiting_messages(stage: Stage) -> None:
+    """Wait until each retry queue that the load uses has a message, or complain."""
+    async with await aio_pika.connect(stage.broker.amqp_url()) as connection:
+        channel = await connection.channel()
+        deadline = time.monotonic() + _MESSAGES_WITHIN_S
+        for retry_queue in reversed(SCHEDULE.retry_queues[:_USED_RETRY_QUEUES]):
+            while not await _depth(channel, retry_queue.queue_name):
+                if time.monotonic() > deadline:
+                    stage.complaints.append(f"Nothing waited in {retry_queue.queue_name}.")
+                    return
+                await asyncio.sleep(_POLL_S)
+
+
+async def _depth(channel: aio_pika.abc.AbstractChannel, queue: str) -> int:
+    found = await channel.declare_queue(queue, passive=True)
+    return found.declaration_result.message_count or 0
+
+
+@asynccontextmanager
+async def _schedule_changed(stage: Stage) -> AsyncGenerator[None, None]:
+    await _wait_for_waiting_messages(stage)
+    await _change_schedule(stage, _OTHER_SCHEDULE)
+    try:
+        yield
+    finally:
+        await _change_schedule(stage, SCHEDULE)
+
+
+async def _change_schedule(stage: Stage, schedule: RetrySchedule) -> None:
+    """Run the command as an operator does."""
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "ringback.cli", "topology", "move"],
+        *["--to", str(schedule), "--settle", _SETTLE_S],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path]),
+            "RINGBACK_AMQP_URL": stage.broker.amqp_url(),
+            "RINGBACK_RABBITMQ_MANAGEMENT_URL": stage.broker.management_url,
+            "RINGBACK_METRICS_URL": f"{LOOPBACK}:{stage.ports.metrics_grpc}",
+            "RINGBACK_JWT_SECRET": JWT_SECRET,
+        },
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(_COMMAND_WITHIN_S):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        stage.complaints.append("`ringback topology move` did not end.")
+        return
+    if process.returncode:
+        last = output.decode(errors="replace").strip().splitlines()[-1:]
+        stage.complaints.append(f"`ringback topology move` failed: {' '.join(last)}")
 
 
 FAULTS = (
     Fault(
         name="broker-restarted-on-retry-queues",
-        sentence="RabbitMQ restarts while webhooks wait on the retry queues of the retry schedule.",
+        sentence="RabbitMQ restarts while webhooks wait in the retry queues.",
         part=Part.BROKER,
-        strike=_restarted_on_every_retry_queue,
+        strike=_restarted_with_retries_waiting,
         mix=Mix(failing_in_ten=8),
         is_mixed=False,
     ),
     Fault(
         name="broker-memory-alarm",
-        sentence="RabbitMQ raises its memory alarm for 10 s and blocks who publishes.",
+        sentence="RabbitMQ raises its memory alarm for 10 s and blocks publishers.",
         part=Part.BROKER,
         strike=_memory_alarm,
         hold_s=_ALARM_S,
     ),
     Fault(
         name="broker-disk-alarm",
-        sentence="RabbitMQ raises its disk alarm for 10 s and blocks who publishes.",
+        sentence="RabbitMQ raises its disk alarm for 10 s and blocks publishers.",
         part=Part.BROKER,
         strike=_disk_alarm,
         hold_s=_ALARM_S,
     ),
     Fault(
         name="retry-queue-refuses",
-        sentence="The first retry queue takes no more than one message for 10 s.",
+        sentence="The first retry queue accepts at most one message for 10 s.",
         part=Part.BROKER,
         strike=_retry_queue_refuses,
         hold_s=_ALARM_S,
@@ -146,18 +216,27 @@ FAULTS = (
     ),
     Fault(
         name="binding-missing",
-        sentence="The work queue loses its binding: what comes goes to the dead letters.",
+        sentence="The work queue loses its binding: new webhooks become dead letters.",
         part=Part.BROKER,
         strike=_binding_missing,
         hold_s=3,
-        may_bury=True,
+        may_dead_letter=True,
         is_mixed=False,
     ),
     Fault(
         name="consumer-timeout",
-        sentence="RabbitMQ waits 2 s for an answer where handlers take 6, and closes the channel.",
+        sentence="RabbitMQ closes the channel after 2 s without an answer; handlers take 6 s.",
         part=Part.BROKER,
         strike=_consumer_timeout,
+        is_mixed=False,
+    ),
+    Fault(
+        name="retry-schedule-changed",
+        sentence="The retry schedule is changed and changed back while webhooks wait in it.",
+        part=Part.BROKER,
+        strike=_schedule_changed,
+        hold_s=_CHANGED_S,
+        mix=Mix(failing_in_ten=5),
         is_mixed=False,
     ),
 )

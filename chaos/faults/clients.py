@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from chaos import database_log, specials
+from chaos import delivery_log, extra_webhooks
 from chaos.fault import Fault, Part
 from chaos.load.ledger import Offered
 from chaos.load.webhook import Kind, special
@@ -15,7 +15,7 @@ from ringback.local.ports import LOOPBACK
 
 _HANG_UPS = 300
 _AT_ONCE = 50
-_LONGEST_PATIENCE_S = 0.012
+_MAX_WAIT_S = 0.012
 _ENDS_WITHIN_S = 90.0
 
 
@@ -26,28 +26,28 @@ async def _hanging_up(stage: Stage) -> AsyncGenerator[None, None]:
     gate = asyncio.Semaphore(_AT_ONCE)
     async with asyncio.TaskGroup() as group:
         for number, event in enumerate(events):
-            patience_s = _LONGEST_PATIENCE_S * number / _HANG_UPS
-            group.create_task(_hang_up(stage, event, patience_s, gate))
+            wait_s = _MAX_WAIT_S * number / _HANG_UPS
+            group.create_task(_hang_up(stage, event, wait_s, gate))
     try:
         yield
     finally:
-        await _none_twice(stage, events)
+        await _check_none_twice(stage, events)
 
 
-async def _none_twice(stage: Stage, events: Sequence[str]) -> None:
+async def _check_none_twice(stage: Stage, events: Sequence[str]) -> None:
     offers = [
         Offered(number=number, event=event, is_written=True, attempts=1, sent_at=0.0)
         for number, event in enumerate(events)
     ]
     async with stage.connection() as connection:
-        rows = await database_log.logged(connection, offers)
-        effects = await database_log.effects(connection, offers)
+        rows = await delivery_log.logged(connection, offers)
+        effects = await delivery_log.effects(connection, offers)
     twice = judge(offers, rows, effects).twice
     if twice:
         stage.complaints.append(f"{len(twice)} webhooks of clients that hung up ended twice.")
 
 
-async def _hang_up(stage: Stage, event: str, patience_s: float, gate: asyncio.Semaphore) -> None:
+async def _hang_up(stage: Stage, event: str, wait_s: float, gate: asyncio.Semaphore) -> None:
     body = special(event, Kind.WRITTEN)
     head = (
         f"POST /api/webhooks/vapi HTTP/1.1\r\nHost: {LOOPBACK}\r\n"
@@ -58,7 +58,7 @@ async def _hang_up(stage: Stage, event: str, patience_s: float, gate: asyncio.Se
             _, writer = await asyncio.open_connection(LOOPBACK, stage.ports.gateway)
             writer.write(head.encode() + body)
             await writer.drain()
-            await asyncio.sleep(patience_s)
+            await asyncio.sleep(wait_s)
             # A reset, not an orderly close.
             writer.transport.abort()
 
@@ -69,8 +69,8 @@ async def _poison(stage: Stage) -> AsyncGenerator[None, None]:
     event = f"poison-{time.time_ns()}"
     bodies = [special(f"{event}-{number}", Kind.WRITTEN) for number in range(5)]
     bodies[2] = special(event, Kind.WRITTEN, killsProcess=True)
-    job_ids = await specials.send(stage, bodies)
-    ends = await specials.ended(stage, job_ids, within_s=_ENDS_WITHIN_S)
+    job_ids = await extra_webhooks.send(stage, bodies)
+    ends = await extra_webhooks.ended(stage, job_ids, within_s=_ENDS_WITHIN_S)
     for number, job_id in enumerate(job_ids):
         status, error_class = ends.get(job_id, ("no end", ""))
         wanted = ("dead_letter", "process_crash") if number == 2 else ("completed", "")  # ruff: ignore[magic-value-comparison]  # the poison
@@ -84,7 +84,7 @@ async def _poison(stage: Stage) -> AsyncGenerator[None, None]:
 FAULTS = (
     Fault(
         name="clients-hang-up",
-        sentence="300 clients hang up at different moments of their request.",
+        sentence="300 clients disconnect at different moments of their request.",
         part=Part.CLIENTS,
         strike=_hanging_up,
         hold_s=2,

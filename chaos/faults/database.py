@@ -1,4 +1,4 @@
-"""A PostgreSQL that restarts, closes its connections, has no free ones, or holds a lock."""
+"""A PostgreSQL that restarts, closes its connections, has no free ones, or locks rows."""
 
 import asyncio
 import time
@@ -14,7 +14,6 @@ from ringback.runtime.postgres.queries import load
 
 _HOLD_S = 10.0
 _TERMINATE_EVERY_S = 0.25
-_MOST_CONNECTIONS = 1000
 _FULL_WITHIN_S = 20.0
 _AT_ONCE = 20
 _RESUMES_WITHIN_S = 5.0
@@ -29,7 +28,7 @@ async def _restarted(stage: Stage) -> AsyncGenerator[None, None]:
 @asynccontextmanager
 async def _backends_terminated(stage: Stage) -> AsyncGenerator[None, None]:
     async with stage.connection() as connection:
-        terminating = asyncio.create_task(_terminate_again_and_again(connection))
+        terminating = asyncio.create_task(_terminate_repeatedly(connection))
         try:
             yield
         finally:
@@ -37,7 +36,7 @@ async def _backends_terminated(stage: Stage) -> AsyncGenerator[None, None]:
             await asyncio.wait([terminating])
 
 
-async def _terminate_again_and_again(connection: asyncpg.Connection) -> None:
+async def _terminate_repeatedly(connection: asyncpg.Connection) -> None:
     while True:
         await connection.execute(load("chaos", "terminate_backends.sql"))
         await asyncio.sleep(_TERMINATE_EVERY_S)
@@ -46,9 +45,9 @@ async def _terminate_again_and_again(connection: asyncpg.Connection) -> None:
 @asynccontextmanager
 async def _full(stage: Stage) -> AsyncGenerator[None, None]:
     """Take every connection that the server has, and close the existing ones."""
-    hog = _Hog(stage.database.url())
+    hog = _ConnectionHog(stage.database.url())
     async with stage.connection() as connection, AsyncExitStack() as stack:
-        stack.callback(hog.let_go)
+        stack.callback(hog.close_all)
         if not await hog.take_all(connection):
             stage.complaints.append("The server never ran out of connections.")
         keeping = asyncio.create_task(hog.keep_all(connection))
@@ -59,12 +58,12 @@ async def _full(stage: Stage) -> AsyncGenerator[None, None]:
             await asyncio.wait([keeping])
 
 
-class _Hog:
-    """Holds connections only so that no other client can have them."""
+class _ConnectionHog:
+    """Opens every free connection, so that no other client gets one."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._held: list[asyncpg.Connection] = []
+        self._connections: list[asyncpg.Connection] = []
         self._is_full = False
 
     async def take_all(self, connection: asyncpg.Connection) -> bool:
@@ -72,20 +71,20 @@ class _Hog:
         deadline = time.monotonic() + _FULL_WITHIN_S
         while not self._is_full and time.monotonic() < deadline:
             await self._take_some()
-        await self._throw_out(connection)
+        await self._end_services(connection)
         return self._is_full
 
     async def keep_all(self, connection: asyncpg.Connection) -> None:
-        """Also those that another client gets in between."""
+        """Also take those that another client opened in between."""
         while True:
-            await self._throw_out(connection)
+            await self._end_services(connection)
             await asyncio.sleep(_TERMINATE_EVERY_S)
 
-    def let_go(self) -> None:
-        for connection in self._held:
+    def close_all(self) -> None:
+        for connection in self._connections:
             connection.terminate()
 
-    async def _throw_out(self, connection: asyncpg.Connection) -> None:
+    async def _end_services(self, connection: asyncpg.Connection) -> None:
         await connection.execute(load("chaos", "terminate_services.sql"))
         await self._take_some()
 
@@ -94,7 +93,7 @@ class _Hog:
 
     async def _take_one(self) -> None:
         try:
-            self._held.append(await asyncpg.connect(self._url, timeout=10))
+            self._connections.append(await asyncpg.connect(self._url, timeout=10))
         except asyncpg.TooManyConnectionsError:
             self._is_full = True
         except (OSError, TimeoutError, asyncpg.PostgresError):
@@ -118,7 +117,7 @@ def _locked(statement: str) -> Strike:
 FAULTS = (
     Fault(
         name="database-restarted",
-        sentence="PostgreSQL is stopped in good order and started again.",
+        sentence="PostgreSQL is stopped cleanly and started again.",
         part=Part.DATABASE,
         strike=_restarted,
         resumes_within_s=_RESUMES_WITHIN_S,
@@ -143,7 +142,7 @@ FAULTS = (
     ),
     Fault(
         name="database-table-locked",
-        sentence="A session idle in its transaction holds the log locked for 10 s.",
+        sentence="A session idle in its transaction locks the log for 10 s.",
         part=Part.DATABASE,
         strike=_locked("lock_table.sql"),
         hold_s=_HOLD_S,
@@ -152,7 +151,7 @@ FAULTS = (
     ),
     Fault(
         name="database-rows-locked",
-        sentence="A session idle in its transaction holds the rows of what is unfinished for 10 s.",
+        sentence="A session idle in its transaction locks the unfinished rows for 10 s.",
         part=Part.DATABASE,
         strike=_locked("lock_rows.sql"),
         hold_s=_HOLD_S,

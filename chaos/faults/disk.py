@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
-from chaos import specials
+from chaos import extra_webhooks
 from chaos.fault import Fault, Part
 from chaos.load.webhook import Kind, special
 from chaos.stage import Stage
@@ -15,7 +15,7 @@ _BROKER_FULL_S = 10.0
 _CHANGES_WITHIN_S = 10.0
 _ENDS_WITHIN_S = 60.0
 _LARGE_BYTES = 1_000_000
-_MOST_LARGE = 60
+_MAX_LARGE = 60
 _POLL_S = 0.2
 _REFUSED = 503
 _ACCEPTED = 200
@@ -28,14 +28,26 @@ async def _full(stage: Stage) -> AsyncGenerator[None, None]:
     stage.broker_link.refuse()
     try:
         await _fill(stage, job_ids)
-        await _until(stage, _REFUSED, job_ids, otherwise="Nothing was refused with no disk left.")
+        await _until(
+            stage, _REFUSED, job_ids, otherwise="No webhook was refused although the disk was full."
+        )
         yield
         if stage.spool_disk.is_own:
             stage.spool_disk.make_room()
-            await _until(stage, _ACCEPTED, job_ids, otherwise="Room on the disk was not noticed.")
+            await _until(
+                stage,
+                _ACCEPTED,
+                job_ids,
+                otherwise="The gateway did not notice the free space on the disk.",
+            )
             stage.spool_disk.fill()
         stage.broker_link.accept()
-        await _until(stage, _ACCEPTED, job_ids, otherwise="The broker was not noticed.")
+        await _until(
+            stage,
+            _ACCEPTED,
+            job_ids,
+            otherwise="The gateway did not notice that the broker was back.",
+        )
     finally:
         stage.spool_disk.make_room()
         stage.broker_link.accept()
@@ -70,9 +82,9 @@ async def _fill(stage: Stage, job_ids: list[str]) -> None:
 
 
 async def _fill_by_webhooks(stage: Stage, job_ids: list[str]) -> None:
-    for _ in range(_MOST_LARGE):
+    for _ in range(_MAX_LARGE):
         body = special(f"large-{time.time_ns()}", Kind.LIGHT, padding_bytes=_LARGE_BYTES)
-        _, job_id = await specials.offer(stage, body)
+        _, job_id = await extra_webhooks.offer(stage, body)
         if job_id is None:
             return
         job_ids.append(job_id)
@@ -83,7 +95,7 @@ async def _until(stage: Stage, wanted: int, job_ids: list[str], *, otherwise: st
     deadline = time.monotonic() + _CHANGES_WITHIN_S
     while True:
         body = special(f"full-{time.time_ns()}", Kind.WRITTEN)
-        status, job_id = await specials.offer(stage, body)
+        status, job_id = await extra_webhooks.offer(stage, body)
         if job_id is not None:
             job_ids.append(job_id)
         if status == wanted:
@@ -95,9 +107,11 @@ async def _until(stage: Stage, wanted: int, job_ids: list[str], *, otherwise: st
 
 
 async def _all_end(stage: Stage, job_ids: Sequence[str]) -> None:
-    ends = await specials.ended(stage, job_ids, within_s=_ENDS_WITHIN_S)
+    ends = await extra_webhooks.ended(stage, job_ids, within_s=_ENDS_WITHIN_S)
     if len(ends) < len(job_ids):
-        stage.complaints.append(f"{len(job_ids) - len(ends)} of its own webhooks were lost.")
+        stage.complaints.append(
+            f"{len(job_ids) - len(ends)} of the fault's own webhooks were lost."
+        )
 
 
 FAULTS = (

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
-from chaos import specials
+from chaos import extra_webhooks
 from chaos.fault import Fault, Part
 from chaos.handlers import MISUSES
 from chaos.load.webhook import Kind, special
@@ -29,7 +29,7 @@ async def _all_hang(stage: Stage) -> AsyncGenerator[None, None]:
         special(f"{event}-{number}", kinds[number % 2], hangsUntilAttempt=2)
         for number in range(_HUNG)
     ]
-    await _completed(stage, await specials.send(stage, bodies))
+    await _completed(stage, await extra_webhooks.send(stage, bodies))
     yield
 
 
@@ -38,11 +38,13 @@ async def _blocked(stage: Stage) -> AsyncGenerator[None, None]:
     """A supervisor that probes liveness, as that of a cluster does, restarts the processor."""
     until = time.time() + _BLOCKS_S
     body = special(f"blocks-{time.time_ns()}", Kind.WRITTEN, blocksUntil=until)
-    job_ids = await specials.send(stage, [body])
-    if await _is_found_dead(stage):
+    job_ids = await extra_webhooks.send(stage, [body])
+    if await _liveness_fails(stage):
         await stage.processor.kill()
     else:
-        stage.complaints.append("The processor called itself alive with its event loop blocked.")
+        stage.complaints.append(
+            "The processor reported itself alive while its event loop was blocked."
+        )
     await _completed(stage, job_ids)
     yield
 
@@ -60,11 +62,11 @@ async def _misused(stage: Stage) -> AsyncGenerator[None, None]:
         )
         for number in range(_TIMES * MISUSES)
     ]
-    await _completed(stage, await specials.send(stage, bodies))
+    await _completed(stage, await extra_webhooks.send(stage, bodies))
     yield
 
 
-async def _is_found_dead(stage: Stage) -> bool:
+async def _liveness_fails(stage: Stage) -> bool:
     deadline, failures = time.monotonic() + _NOTICED_WITHIN_S, 0
     while failures < _FAILURES and time.monotonic() < deadline:
         failures = 0 if await stage.processor.is_live() else failures + 1
@@ -73,29 +75,29 @@ async def _is_found_dead(stage: Stage) -> bool:
 
 
 async def _completed(stage: Stage, job_ids: Sequence[str]) -> None:
-    ends = await specials.ended(stage, job_ids, within_s=_ENDS_WITHIN_S)
+    ends = await extra_webhooks.ended(stage, job_ids, within_s=_ENDS_WITHIN_S)
     if [status for status, _ in ends.values()] != ["completed"] * len(job_ids):
-        stage.complaints.append(f"They ended as {sorted(ends.values())}.")
+        stage.complaints.append(f"The fault's own webhooks ended as {sorted(ends.values())}.")
 
 
 FAULTS = (
     Fault(
         name="handlers-hang",
-        sentence="Five handlers, as many as run at once, hang until their attempt is cut.",
+        sentence="Five handlers, as many as run at once, hang until their attempt is cut off.",
         part=Part.PROCESSOR,
         strike=_all_hang,
         is_mixed=False,
     ),
     Fault(
         name="handlers-misuse-connections",
-        sentence="Handlers end their transaction, close or spoil its connection, or exit.",
+        sentence="Handlers end their transaction, close or damage its connection, or exit.",
         part=Part.PROCESSOR,
         strike=_misused,
         is_mixed=False,
     ),
     Fault(
         name="handler-blocks",
-        sentence="A handler blocks the event loop; the probe of /livez finds it, and restarts.",
+        sentence="A handler blocks the event loop; the failed liveness probe restarts it.",
         part=Part.PROCESSOR,
         strike=_blocked,
         is_mixed=False,

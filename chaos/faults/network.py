@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
-from chaos import specials
-from chaos.fault import Fault, Part
+from chaos import extra_webhooks
+from chaos.fault import Fault, Part, Strike
 from chaos.fault_proxy import FaultProxy
 from chaos.load.webhook import Kind, special
 from chaos.stage import Stage
@@ -22,37 +23,30 @@ _HEARTBEAT_S = 2.0 * HEARTBEAT_S
 _KEEPALIVE_S = 25.0
 """When PostgreSQL's machine does, by our sessions' settings. A proxy would answer for it."""
 
-Which = Callable[[Stage], FaultProxy]
+_Proxy: TypeAlias = Callable[[Stage], FaultProxy]
 
 
-def _broker(stage: Stage) -> FaultProxy:
-    return stage.broker_link
-
-
-def _database(stage: Stage) -> FaultProxy:
-    return stage.database_link
-
-
-def _cut(which: Which) -> Callable[[Stage], AsyncGenerator[None, None]]:
-    # ruff: ignore[unused-async]  # as every strike
+def _cut(proxy: _Proxy) -> Strike:
+    @asynccontextmanager
     async def strike(stage: Stage) -> AsyncGenerator[None, None]:
-        which(stage).refuse()
+        proxy(stage).refuse()
         try:
             yield
         finally:
-            which(stage).accept()
+            proxy(stage).accept()
 
     return strike
 
 
-def _reset(which: Which) -> Callable[[Stage], AsyncGenerator[None, None]]:
+def _reset(proxy: _Proxy) -> Strike:
+    @asynccontextmanager
     async def strike(stage: Stage) -> AsyncGenerator[None, None]:
-        async def again_and_again() -> None:
+        async def repeatedly() -> None:
             while True:
-                which(stage).reset()
+                proxy(stage).reset()
                 await asyncio.sleep(_RESET_EVERY_S)
 
-        resetting = asyncio.create_task(again_and_again())
+        resetting = asyncio.create_task(repeatedly())
         try:
             yield
         finally:
@@ -62,48 +56,49 @@ def _reset(which: Which) -> Callable[[Stage], AsyncGenerator[None, None]]:
     return strike
 
 
-def _slow(which: Which) -> Callable[[Stage], AsyncGenerator[None, None]]:
-    # ruff: ignore[unused-async]  # as every strike
+def _slow(proxy: _Proxy) -> Strike:
+    @asynccontextmanager
     async def strike(stage: Stage) -> AsyncGenerator[None, None]:
-        which(stage).latency_s = _LATENCY_S
+        proxy(stage).latency_s = _LATENCY_S
         try:
             yield
         finally:
-            which(stage).latency_s = 0.0
+            proxy(stage).latency_s = 0.0
 
     return strike
 
 
-def _half_open(
-    which: Which, server_notices_after_s: float
-) -> Callable[[Stage], AsyncGenerator[None, None]]:
+def _half_open(proxy: _Proxy, server_notices_after_s: float) -> Strike:
     """The services' connections are silent for good: they must notice that themselves."""
 
+    @asynccontextmanager
     async def strike(stage: Stage) -> AsyncGenerator[None, None]:
         began = time.monotonic()
-        which(stage).strand()
-        [*job_ids] = await specials.send(stage, [special(f"mute-{time.time_ns()}", Kind.WRITTEN)])
-        ends = await specials.ended(stage, job_ids, within_s=_RESTORED_WITHIN_S)
+        proxy(stage).strand()
+        [*job_ids] = await extra_webhooks.send(
+            stage, [special(f"mute-{time.time_ns()}", Kind.WRITTEN)]
+        )
+        ends = await extra_webhooks.ended(stage, job_ids, within_s=_RESTORED_WITHIN_S)
         if len(ends) < len(job_ids):
             stage.complaints.append(
-                f"Nothing that came later was finished within {_RESTORED_WITHIN_S:.0f} s."
+                f"A webhook sent later was not finished within {_RESTORED_WITHIN_S:.0f} s."
             )
         await asyncio.sleep(max(0.0, began + server_notices_after_s - time.monotonic()))
-        which(stage).lose_stranded()
+        proxy(stage).lose_stranded()
         yield
 
     return strike
 
 
 def _faults(
-    node: str, name: str, part: Part, which: Which, server_notices_after_s: float
+    node: str, name: str, part: Part, proxy: _Proxy, server_notices_after_s: float
 ) -> tuple[Fault, ...]:
     return (
         Fault(
             name=f"{node}-link-cut",
-            sentence=f"Connections to {name} are cut, and none can be made for 10 s.",
+            sentence=f"Connections to {name} are cut, and none can be opened for 10 s.",
             part=part,
-            strike=asynccontextmanager(_cut(which)),
+            strike=_cut(proxy),
             hold_s=_HOLD_S,
             resumes_within_s=_RESUMES_WITHIN_S,
         ),
@@ -111,27 +106,29 @@ def _faults(
             name=f"{node}-link-reset",
             sentence=f"Connections to {name} are reset twice a second for 10 s.",
             part=part,
-            strike=asynccontextmanager(_reset(which)),
+            strike=_reset(proxy),
             hold_s=_HOLD_S,
         ),
         Fault(
             name=f"{node}-link-slow",
-            sentence=f"To {name} and back takes 200 ms longer for 10 s.",
+            sentence=f"A round trip to {name} takes 200 ms longer for 10 s.",
             part=part,
-            strike=asynccontextmanager(_slow(which)),
+            strike=_slow(proxy),
             hold_s=_HOLD_S,
         ),
         Fault(
             name=f"{node}-link-half-open",
             sentence=f"The connections to {name} stay open and pass nothing, for good.",
             part=part,
-            strike=asynccontextmanager(_half_open(which, server_notices_after_s)),
+            strike=_half_open(proxy, server_notices_after_s),
             is_mixed=False,
         ),
     )
 
 
 FAULTS = (
-    *_faults("broker", "RabbitMQ", Part.BROKER, _broker, _HEARTBEAT_S),
-    *_faults("database", "PostgreSQL", Part.DATABASE, _database, _KEEPALIVE_S),
+    *_faults("broker", "RabbitMQ", Part.BROKER, lambda stage: stage.broker_link, _HEARTBEAT_S),
+    *_faults(
+        "database", "PostgreSQL", Part.DATABASE, lambda stage: stage.database_link, _KEEPALIVE_S
+    ),
 )

@@ -2,34 +2,36 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
-from chaos.fault import Fault, Part
+from chaos.fault import Fault, Part, Strike
 from chaos.stage import Stage
 from chaos.supervised import Supervised
 
 _FROZEN_S = 20.0
-_AWAY_S = 5.0
+_DOWN_S = 5.0
 _RESUMES_WITHIN_S = 5.0
 
-Which = Callable[[Stage], Supervised]
+_Part: TypeAlias = Callable[[Stage], Supervised]
 
 
-def _killed(which: Which) -> Callable[[Stage], AsyncGenerator[None, None]]:
+def _killed(part: _Part) -> Strike:
+    @asynccontextmanager
     async def strike(stage: Stage) -> AsyncGenerator[None, None]:
-        await which(stage).kill()
+        await part(stage).kill()
         yield
 
     return strike
 
 
-def _frozen(which: Which) -> Callable[[Stage], AsyncGenerator[None, None]]:
-    # ruff: ignore[unused-async]  # as every strike
+def _frozen(part: _Part) -> Strike:
+    @asynccontextmanager
     async def strike(stage: Stage) -> AsyncGenerator[None, None]:
-        which(stage).freeze()
+        part(stage).freeze()
         try:
             yield
         finally:
-            which(stage).thaw()
+            part(stage).thaw()
 
     return strike
 
@@ -73,62 +75,62 @@ async def _database_frozen(stage: Stage) -> AsyncGenerator[None, None]:
 FAULTS = (
     Fault(
         name="gateway-killed",
-        sentence="SIGKILL of the only gateway; it is started again after half a second.",
+        sentence="SIGKILL of the only gateway; it is restarted after half a second.",
         part=Part.GATEWAY,
-        strike=asynccontextmanager(_killed(lambda stage: stage.gateway)),
+        strike=_killed(lambda stage: stage.gateway),
         may_not_answer=True,
     ),
     Fault(
         name="processor-killed",
-        sentence="SIGKILL of the only processor with its hands full.",
+        sentence="SIGKILL of the only processor, with as much in flight as possible.",
         part=Part.PROCESSOR,
-        strike=asynccontextmanager(_killed(lambda stage: stage.processor)),
+        strike=_killed(lambda stage: stage.processor),
     ),
     Fault(
         name="metrics-killed",
         sentence="SIGKILL of the metrics service.",
         part=Part.METRICS,
-        strike=asynccontextmanager(_killed(lambda stage: stage.metrics)),
+        strike=_killed(lambda stage: stage.metrics),
     ),
     Fault(
         name="broker-killed",
-        sentence="SIGKILL of RabbitMQ, which stays away for five seconds and more.",
+        sentence="SIGKILL of RabbitMQ, which stays down for five seconds or more.",
         part=Part.BROKER,
         strike=_broker_killed,
-        hold_s=_AWAY_S,
+        hold_s=_DOWN_S,
     ),
     Fault(
         name="database-killed",
-        sentence="SIGKILL of PostgreSQL, which stays away for five seconds and more.",
+        sentence="SIGKILL of PostgreSQL, which stays down for five seconds or more.",
         part=Part.DATABASE,
         strike=_database_killed,
-        hold_s=_AWAY_S,
+        hold_s=_DOWN_S,
         resumes_within_s=_RESUMES_WITHIN_S,
     ),
     Fault(
         name="gateway-frozen",
         sentence="SIGSTOP of the only gateway for 20 s.",
         part=Part.GATEWAY,
-        strike=asynccontextmanager(_frozen(lambda stage: stage.gateway)),
+        strike=_frozen(lambda stage: stage.gateway),
         hold_s=_FROZEN_S,
     ),
     Fault(
         name="processor-frozen",
         sentence="SIGSTOP of the only processor for 20 s.",
         part=Part.PROCESSOR,
-        strike=asynccontextmanager(_frozen(lambda stage: stage.processor)),
+        strike=_frozen(lambda stage: stage.processor),
         hold_s=_FROZEN_S,
     ),
     Fault(
         name="metrics-frozen",
         sentence="SIGSTOP of the metrics service for 20 s.",
         part=Part.METRICS,
-        strike=asynccontextmanager(_frozen(lambda stage: stage.metrics)),
+        strike=_frozen(lambda stage: stage.metrics),
         hold_s=_FROZEN_S,
     ),
     Fault(
         name="broker-frozen",
-        sentence="SIGSTOP of RabbitMQ for 20 s: links that are open, and silent.",
+        sentence="SIGSTOP of RabbitMQ for 20 s: connections are open but silent.",
         part=Part.BROKER,
         strike=_broker_frozen,
         hold_s=_FROZEN_S,

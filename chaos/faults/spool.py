@@ -30,22 +30,24 @@ _WAL_HEAD_BYTES = 32
 _HOLD_S = 2.0
 
 
-@asynccontextmanager
-async def _damaged(
-    stage: Stage, kind: str, damage: Callable[[Path], None]
-) -> AsyncGenerator[None, None]:
+def _damaged(kind: str, damage: Callable[[Path], None]) -> Strike:
     """Fill the spool with webhooks, damage it, and let the broker accept them again."""
-    before = await _kept(stage, kind)
-    stage.broker_link.refuse()
-    try:
-        await asyncio.sleep(_FILLS_S)
-        async with _without_gateway(stage):
-            damage(stage.spool_disk.folder / FILE_NAME)
-        await stage.gateway.ready(within_s=_NOTICED_WITHIN_S)
-        yield
-    finally:
-        stage.broker_link.accept()
-    await _until_kept(stage, kind, more_than=before)
+
+    @asynccontextmanager
+    async def strike(stage: Stage) -> AsyncGenerator[None, None]:
+        before = await _damaged_count(stage, kind)
+        stage.broker_link.refuse()
+        try:
+            await asyncio.sleep(_FILLS_S)
+            async with _without_gateway(stage):
+                damage(stage.spool_disk.folder / FILE_NAME)
+            await stage.gateway.ready(within_s=_NOTICED_WITHIN_S)
+            yield
+        finally:
+            stage.broker_link.accept()
+        await _until_counted(stage, kind, more_than=before)
+
+    return strike
 
 
 @asynccontextmanager
@@ -90,34 +92,16 @@ def _overwrite(path: Path, count: int) -> None:
         os.fsync(file.fileno())
 
 
-@asynccontextmanager
-async def _row(stage: Stage) -> AsyncGenerator[None, None]:
-    async with _damaged(stage, "row", _damage_row):
-        yield
-
-
-@asynccontextmanager
-async def _page(stage: Stage) -> AsyncGenerator[None, None]:
-    async with _damaged(stage, "file", _damage_first_page):
-        yield
-
-
-@asynccontextmanager
-async def _wal(stage: Stage) -> AsyncGenerator[None, None]:
-    async with _damaged(stage, "file", _damage_wal):
-        yield
-
-
-async def _until_kept(stage: Stage, kind: str, *, more_than: float) -> None:
+async def _until_counted(stage: Stage, kind: str, *, more_than: float) -> None:
     deadline = time.monotonic() + _NOTICED_WITHIN_S
-    while await _kept(stage, kind) <= more_than:
+    while await _damaged_count(stage, kind) <= more_than:
         if time.monotonic() > deadline:
             stage.complaints.append(f"The damaged {kind} was not counted.")
             return
         await asyncio.sleep(_POLL_S)
 
 
-async def _kept(stage: Stage, kind: str) -> float:
+async def _damaged_count(stage: Stage, kind: str) -> float:
     """Ask the gateway how many damaged rows or files it keeps."""
     url = f"http://{LOOPBACK}:{stage.gateway.spec.observability_port}/metrics"
     try:
@@ -142,15 +126,19 @@ def _fault(name: str, sentence: str, strike: Strike) -> Fault:
 
 
 FAULTS = (
-    _fault("spool-row-damaged", "A row in front of the spool is not what was written.", _row),
+    _fault(
+        "spool-row-damaged",
+        "A row at the front of the spool is not what was written.",
+        _damaged("row", _damage_row),
+    ),
     _fault(
         "spool-page-damaged",
-        "The gateway is killed, and the first page of its spool's file destroyed.",
-        _page,
+        "The gateway is killed, and the first page of its spool's file is destroyed.",
+        _damaged("file", _damage_first_page),
     ),
     _fault(
         "spool-wal-damaged",
-        "The gateway is killed, and SQLite can read nothing of the -wal of its spool.",
-        _wal,
+        "The gateway is killed, and SQLite can read nothing of its spool's -wal.",
+        _damaged("file", _damage_wal),
     ),
 )

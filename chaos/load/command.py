@@ -37,25 +37,24 @@ def _load(
 ) -> int:
     """Send unique webhooks at an even rate and write each into a ledger.
 
-    The event types begin with `ringback.chaos`; no call sends them. Ctrl-C ends it in good order,
-    and a ledger whose client was killed is still good for `check`. The exit status is 0 if
-    something was accepted.
+    The event types begin with `ringback.chaos`; no call sends them. Ctrl-C stops it and waits for
+    the missing answers; if it is killed, its ledger is still valid for `check`. The exit status is
+    0 if a webhook was accepted.
 
     Parameters
     ----------
     url
-        The gateway. Without a path, /api/webhooks/vapi is meant.
+        The URL of the gateway. Without a path, /api/webhooks/vapi is added.
     ledger
-        The file to write. It must not be there yet.
+        The file to write. It must not exist yet.
     rate
-        Webhooks a second, however fast the answers come.
+        Webhooks a second, however fast the answers are.
     seconds
-        For how long.
+        How long to send.
     secret
-        What the gateway expects in X-Vapi-Secret.
+        The secret that the gateway expects in X-Vapi-Secret.
     failing
-        Of every ten, how many a handler of the suite lets fail twice. Without its handlers none
-        fails.
+        How many of ten webhooks fail twice before they succeed. Needs the handlers of the suite.
     """
     plan = Load(
         url=_webhook_url(url),
@@ -73,7 +72,7 @@ async def _send(plan: Load, path: Path) -> Sending:
     sending = Sending()
     with stop_on_interrupt() as stop, _ledger(path, plan) as ledger, _shown(sending) as show:
         await send_all(plan, ledger, stop, sending, show)
-    err().print(_words(sending))
+    err().print(_progress(sending))
     return sending
 
 
@@ -81,7 +80,9 @@ def _ledger(path: Path, plan: Load) -> LedgerWriter:
     try:
         return LedgerWriter(path, run=plan.run, url=plan.url)
     except FileExistsError:
-        raise BadInputError(f"The file {path} is there already; a ledger is of one run.") from None
+        raise BadInputError(
+            f"The file {path} exists already. Choose a new file: a ledger is for one run."
+        ) from None
     except OSError as exc:
         raise BadInputError(f"The ledger {path} cannot be written: {exc.strerror}.") from exc
 
@@ -94,18 +95,18 @@ def _shown(sending: Sending) -> Generator[Callable[[], None], None, None]:
         yield lambda: None
         return
     with Live(console=console, transient=True, refresh_per_second=4) as live:
-        yield lambda: live.update(_words(sending))
+        yield lambda: live.update(_progress(sending))
 
 
-def _words(sending: Sending) -> Text:
+def _progress(sending: Sending) -> Text:
     return Text(
         f"{sending.sent} sent, {sending.accepted} accepted, {sending.refused} refused, "
-        f"{sending.unanswered} without an answer, {len(sending.open)} under way"
+        f"{sending.unanswered} without an answer, {len(sending.open)} in flight"
     )
 
 
 def _webhook_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise BadInputError(f"{url!r} is no URL such as https://webhooks.example.com.")
+        raise BadInputError(f"{url!r} is not a URL. Give one such as https://webhooks.example.com.")
     return url if parts.path.strip("/") else f"{url.rstrip('/')}{WEBHOOK_PATH}"

@@ -21,7 +21,7 @@ _VERSION = 1
 
 
 class NoLedgerError(Exception):
-    """The file is no ledger; the text is a sentence about it."""
+    """The file is not a ledger; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ def read_ledger(path: Path) -> list[Offered]:
     # Whatever follows the last line break is incomplete.
     parsed = [_parse(path, line) for line in lines[:-1]]
     if not parsed or parsed[0].get("ledger") != _VERSION:
-        raise NoLedgerError(f"The file {path} is no ledger that this version can read.")
+        raise NoLedgerError(f"The file {path} is not a ledger that this version can read.")
     return offers_of(parsed[1:])
 
 
@@ -141,7 +141,7 @@ def _parse(path: Path, line: bytes) -> Mapping[str, Any]:
     try:
         parsed = orjson.loads(line)
     except orjson.JSONDecodeError as exc:
-        raise NoLedgerError(f"The file {path} has a line that is no JSON.") from exc
+        raise NoLedgerError(f"The file {path} has a line that is not JSON.") from exc
     if not isinstance(parsed, dict):
-        raise NoLedgerError(f"The file {path} has a line that is no JSON object.")
+        raise NoLedgerError(f"The file {path} has a line that is not a JSON object.")
     return parsed

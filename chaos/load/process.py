@@ -32,11 +32,13 @@ class RunningLoad:
         return read_ledger(self.ledger)
 
     async def steady(self) -> None:
-        """Wait until webhooks are accepted one after the other. Raises LocalStackError."""
+        """Wait until several webhooks in a row were accepted. Raises LocalStackError."""
         deadline = time.monotonic() + _STEADY_WITHIN_S
         while not self._is_steady():
             if self.child.exit_code is not None or time.monotonic() > deadline:
-                raise LocalStackError(f"The load does not run; its ledger is {self.ledger}.")
+                raise LocalStackError(
+                    f"The load does not run. Its ledger is {self.ledger}, its log is beside it."
+                )
             await asyncio.sleep(_POLL_S)
 
     async def stop(self) -> None:

@@ -6,6 +6,5 @@ SELECT count(*) FILTER (WHERE status = 'completed') AS completed,
        count(*) FILTER (WHERE status = 'duplicate') AS duplicate,
        (SELECT accepted FROM webhook_ledger()) AS accepted,
        (SELECT deficit FROM webhook_ledger()) AS deficit,
-       (SELECT count(DISTINCT gateway_instance_id) FROM webhook_gateway_ledger) AS lives,
        webhook_partition_days_ahead() AS days_ahead
 FROM webhook_delivery_log

@@ -11,13 +11,13 @@ import aiohttp
 import asyncpg
 import pytest
 
-from chaos import database_log
+from chaos import delivery_log
 from chaos.load.ledger import Offered
 from chaos.load.process import running_load
 from chaos.load.webhook import Kind, Mix, special
-from chaos.replicas import Replica, replicas
-from chaos.rollups import rollup_faults
+from chaos.rollups import wrong_counts
 from chaos.stage import install
+from chaos.supervised import Replica, replicas
 from chaos.verdict import judge
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
@@ -99,10 +99,10 @@ async def restart(replica: Replica) -> None:
 
 
 async def finished(connection: asyncpg.Connection, offers: list[Offered]) -> None:
-    ids = database_log.accepted_ids(offers)
+    ids = delivery_log.accepted_ids(offers)
 
     async def all_ended() -> bool:
-        return not await database_log.unfinished(connection, ids)
+        return not await delivery_log.unfinished(connection, ids)
 
     await eventually(all_ended, deadline_s=40)
 
@@ -164,15 +164,15 @@ async def test_more_of_each_lose_and_double_nothing(
 
         async def all_right() -> bool:
             accepted = accepted_of(sent) + len(slack.taken)
-            found = await rollup_faults(connection, [one, other], accepted)
+            found = await wrong_counts(connection, [one, other], accepted)
             assert not found
             return True
 
         await eventually(all_right, deadline_s=20)
         verdict = judge(
             sent,
-            await database_log.logged(connection, sent),
-            await database_log.effects(connection, sent),
+            await delivery_log.logged(connection, sent),
+            await delivery_log.effects(connection, sent),
         )
     await connection.close()
     assert (verdict.lost, verdict.twice, verdict.refused, verdict.unanswered) == ((), (), 0, 0)

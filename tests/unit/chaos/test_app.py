@@ -13,16 +13,16 @@ BAD_INPUT = 2
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["load", "--url", "ftp://x", "--ledger", "LEDGER"], "no URL such as"),
+        (["load", "--url", "ftp://x", "--ledger", "LEDGER"], "is not a URL"),
         (["load", "--url", "http://x", "--ledger", "LEDGER", "--rate", "0"], "--rate"),
         (["load", "--url", "http://x", "--ledger", "/nowhere/x"], "cannot be written"),
-        (["load", "--url", "http://x", "--ledger", "."], "is there already"),
+        (["load", "--url", "http://x", "--ledger", "."], "exists already"),
         (["check", "--ledger", "LEDGER", "--metrics", "x:1"], "cannot be read"),
         (["check", "--ledger", "LEDGER"], "either --database or --metrics"),
         (["run", "--only", "earthquake"], "There is no fault 'earthquake'"),
     ],
 )
-def test_bad_input_is_told_in_a_sentence(
+def test_bad_input_is_one_sentence(
     arguments: list[str],
     words: str,
     tmp_path: Path,
@@ -35,18 +35,18 @@ def test_bad_input_is_told_in_a_sentence(
 
     status = main(given)
 
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert status == BAD_INPUT
-    assert words in " ".join(told.split())
-    assert "Traceback" not in told
+    assert words in " ".join(printed.split())
+    assert "Traceback" not in printed
 
 
 def test_the_list_names_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
     """With its sentence."""
     assert main(["list"]) == 0
 
-    told = capsys.readouterr().out
-    assert all(fault.name in told and fault.sentence in told for fault in ALL)
+    printed = capsys.readouterr().out
+    assert all(fault.name in printed and fault.sentence in printed for fault in ALL)
 
 
 def test_names_of_faults_are_unique() -> None:

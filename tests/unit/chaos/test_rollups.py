@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chaos.rollups import faults
+from chaos.rollups import compare
 from ringback.metrics.v1.metrics_service_pb2 import DeliverySummary
 
 TOTALS = {
@@ -15,15 +15,14 @@ TOTALS = {
     "duplicate": 6,
     "accepted": 100,
     "deficit": 0,
-    "lives": 2,
     "days_ahead": 7,
 }
 SUMMARY = DeliverySummary(completed=90, dead_letter=4)
 
 
-def test_right_counts_are_no_fault() -> None:
+def test_right_counts_give_no_sentence() -> None:
     """Duplicates are in the ledger, and not in the summaries."""
-    assert list(faults(TOTALS, [SUMMARY, SUMMARY], 100)) == []
+    assert list(compare(TOTALS, [SUMMARY, SUMMARY], 100)) == []
 
 
 @pytest.mark.parametrize(
@@ -31,12 +30,14 @@ def test_right_counts_are_no_fault() -> None:
     [
         ({"completed": 91}, 100, "Metrics service 1 counts 90 completed, the log 91."),
         ({"pending": 1}, 100, "Metrics service 1 counts 0 pending, the log 1."),
-        ({"accepted": 99}, 100, "The ledger says 99 were accepted, the clients 100."),
+        ({"accepted": 99}, 100, "The ledger counts 99 accepted webhooks, the clients 100."),
         ({"deficit": 3}, 100, "3 accepted webhooks have no row."),
-        ({"days_ahead": 2}, 100, "Only 2 days have their partitions."),
-        ({}, 101, "The ledger says 100 were accepted, the clients 101."),
+        ({"days_ahead": 2}, 100, "Only the next 2 days have partitions."),
+        ({}, 101, "The ledger counts 100 accepted webhooks, the clients 101."),
     ],
 )
-def test_each_wrong_count_is_told(wrong: dict[str, Any], accepted: int, sentence: str) -> None:
+def test_each_wrong_count_gives_a_sentence(
+    wrong: dict[str, Any], accepted: int, sentence: str
+) -> None:
     """One sentence, with both numbers."""
-    assert list(faults(TOTALS | wrong, [SUMMARY], accepted)) == [sentence]
+    assert list(compare(TOTALS | wrong, [SUMMARY], accepted)) == [sentence]

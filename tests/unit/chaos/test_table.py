@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from chaos.episode import Outcome
 from chaos.table import HEADINGS, as_text, cells, headings_text, markdown
-from tests.unit.chaos.test_promises import FAULT, WELL
+from tests.unit.chaos.test_fault import FAULT, WELL
 
 OUTCOME = Outcome(
     fault=FAULT, verdict=WELL, broken=(), took_s=9.0, offers=(), began_at=0.0, ended_at=1.0
@@ -16,7 +16,7 @@ NEVER = replace(
 )
 
 
-def test_a_row_has_what_its_headings_say() -> None:
+def test_a_row_has_a_cell_per_heading() -> None:
     """In their order, with times in their units."""
     row = dict(zip(HEADINGS, cells(OUTCOME), strict=True))
 
@@ -36,19 +36,19 @@ def test_a_row_has_what_its_headings_say() -> None:
     }
 
 
-def test_what_never_was_is_told_as_such() -> None:
-    """Not as a nought."""
+def test_missing_times_are_words() -> None:
+    """Not 0."""
     row = dict(zip(HEADINGS, cells(NEVER), strict=True))
 
     assert (row["lost"], row["p99 ms"], row["recovered s"]) == ("2", "none", "never")
 
 
-def test_rows_stand_below_their_headings_on_a_terminal() -> None:
+def test_rows_are_as_wide_as_their_headings() -> None:
     """Rows are printed one by one, with the widths of the header."""
     assert len(headings_text()) == len(as_text(OUTCOME)) == len(as_text(NEVER))
 
 
-def test_what_was_broken_stands_below_the_table() -> None:
+def test_broken_promises_follow_the_table() -> None:
     """By the name of its fault."""
     text = markdown([OUTCOME, NEVER])
 

@@ -1,23 +1,76 @@
-"""The comparison of the ledger with the log."""
+"""Tests for chaos.verdict: the comparison of the ledger with the log."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.load.ledger import Offered
-from chaos.verdict import Logged, judge, longest_gap_s
-from tests.unit.chaos.offers import accepted, refused, row, unanswered
+from chaos.verdict import Logged, judge, longest_gap_s, percentile_s
 
 ONCE = {"e1": 1}
+
+
+def accepted(
+    number: int, *, event: str = "", attempts: int = 1, is_written: bool = True
+) -> Offered:
+    """Sent at second `number`, answered a tenth later; its job id is `j<number>`."""
+    return Offered(
+        number=number,
+        event=event or f"e{number}",
+        is_written=is_written,
+        attempts=attempts,
+        sent_at=float(number),
+        answered_at=number + 0.1,
+        status=200,
+        job_id=f"j{number}",
+    )
+
+
+def refused(number: int) -> Offered:
+    return Offered(
+        number=number,
+        event=f"e{number}",
+        is_written=True,
+        attempts=1,
+        sent_at=float(number),
+        answered_at=number + 0.1,
+        status=503,
+    )
+
+
+def unanswered(number: int) -> Offered:
+    return Offered(
+        number=number, event=f"e{number}", is_written=True, attempts=1, sent_at=float(number)
+    )
+
+
+def row(
+    number: int,
+    status: str = "completed",
+    *,
+    event: str = "",
+    attempts: int = 1,
+    completions: int | None = None,
+    finished_at: float = 1.0,
+) -> Logged:
+    return Logged(
+        job_id=f"j{number}",
+        event=event or f"e{number}",
+        status=status,
+        attempts=attempts,
+        completions=int(status == "completed") if completions is None else completions,
+        finished_at=finished_at,
+    )
 
 
 @pytest.mark.parametrize(
     ("offers", "rows", "effects", "lost", "twice"),
     [
         pytest.param([accepted(1)], [row(1)], ONCE, (), (), id="completed with its effect"),
-        pytest.param([accepted(1)], [row(1)], None, (), (), id="nobody counts effects"),
+        pytest.param([accepted(1)], [row(1)], None, (), (), id="effects are not counted"),
         pytest.param([accepted(1)], [row(1)], {}, ("e1",), (), id="completed without its effect"),
         pytest.param([accepted(1, is_written=False)], [row(1)], {}, (), (), id="has no effect"),
         pytest.param([accepted(1)], [], {}, ("e1",), (), id="no row"),
@@ -62,7 +115,7 @@ ONCE = {"e1": 1}
         pytest.param([refused(1)], [], {}, (), (), id="refused"),
     ],
 )
-def test_what_is_lost_and_what_is_twice(
+def test_lost_and_doubled_webhooks_are_found(
     offers: list[Offered],
     rows: list[Logged],
     effects: Mapping[str, int] | None,
@@ -85,7 +138,7 @@ def test_the_counts() -> None:
 
     assert (verdict.offered, verdict.accepted, verdict.refused, verdict.unanswered) == (5, 3, 1, 1)
     assert (verdict.finished, verdict.duplicates, verdict.dead_letters) == (3, 1, 1)
-    assert verdict.burned == 2
+    assert verdict.wasted_attempts == 2
 
 
 @pytest.mark.parametrize(
@@ -121,7 +174,7 @@ def test_the_longest_time_without_accepting(
     assert longest_gap_s(offers) == pytest.approx(gap_s)
 
 
-def test_the_time_to_recover_is_of_what_came_before_the_end_of_the_fault() -> None:
+def test_recovery_counts_webhooks_from_before_the_end_of_the_fault() -> None:
     """Webhooks that came later, or whose payload asks for retries, do not count."""
     offers = [accepted(1), accepted(2), accepted(3, attempts=3), accepted(9)]
     rows = [row(1, finished_at=2.0), row(2, finished_at=7.5), row(3, finished_at=30.0)]
@@ -132,7 +185,7 @@ def test_the_time_to_recover_is_of_what_came_before_the_end_of_the_fault() -> No
     assert judge(offers, rows, None).recovered_s is None
 
 
-def test_it_went_on_with_the_first_end_after_the_fault() -> None:
+def test_processing_resumes_with_the_first_end_after_the_fault() -> None:
     """Any webhook counts; one that ended earlier does not."""
     offers = [accepted(1), accepted(2, attempts=3), accepted(9)]
     rows = [row(1, finished_at=2.0), row(9, finished_at=8.0), row(2, finished_at=6.5)]
@@ -146,8 +199,8 @@ def test_it_went_on_with_the_first_end_after_the_fault() -> None:
     ends=st.lists(st.sampled_from(["completed", "dead_letter", "pending", "failed", None])),
     extra=st.lists(st.integers(0, 20)),
 )
-def test_nothing_is_counted_away(ends: list[str | None], extra: list[int]) -> None:
-    """Accepted is finished plus lost, and an effect too many is always found."""
+def test_every_accepted_webhook_is_counted_once(ends: list[str | None], extra: list[int]) -> None:
+    """Accepted is finished plus lost, and every second effect is found."""
     offers = [accepted(number) for number in range(len(ends))]
     rows = [row(number, end) for number, end in enumerate(ends) if end is not None]
     effects = {f"e{number}": 1 for number, end in enumerate(ends) if end == "completed"}
@@ -158,3 +211,31 @@ def test_nothing_is_counted_away(ends: list[str | None], extra: list[int]) -> No
 
     assert verdict.accepted == verdict.finished + len(verdict.lost)
     assert set(verdict.twice) == doubled
+
+
+@pytest.mark.parametrize(
+    ("percent", "wait_s"),
+    [(0, 1), (1, 1), (50, 50), (50.5, 51), (99, 99), (99.1, 100), (100, 100)],
+)
+def test_so_many_waited_no_longer(percent: float, wait_s: float) -> None:
+    """Of a hundred that waited 1 to 100 s, in any order."""
+    offers = [replace(accepted(0), answered_at=float(wait)) for wait in range(100, 0, -1)]
+
+    assert percentile_s(offers, percent) == wait_s
+
+
+def test_only_an_acceptance_counts() -> None:
+    """A refusal may be quick."""
+    offers = [refused(0), unanswered(1), accepted(2)]
+
+    assert percentile_s(offers, 99) == pytest.approx(0.1)
+    assert percentile_s(offers[:2], 99) is None
+
+
+def test_it_looks_at_those_sent_in_between() -> None:
+    """When they were answered does not matter."""
+    slow = replace(accepted(5), answered_at=65.0)
+    offers = [accepted(1), slow, accepted(9)]
+
+    assert percentile_s(offers, 100, since=2, until=8) == 60
+    assert percentile_s(offers, 100, since=6) == pytest.approx(0.1)

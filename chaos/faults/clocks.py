@@ -1,4 +1,4 @@
-"""Wrong clocks, and days without a partition in the log."""
+"""Wrong clocks, and webhooks of days without a partition."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -11,15 +11,15 @@ from ringback.runtime.postgres.queries import load
 
 _READY_WITHIN_S = 60.0
 _HOLD_S = 5.0
-_AWAY = {"RINGBACK_DATABASE_URL": "postgresql://127.0.0.1:1/ringback"}
+_NO_DATABASE = {"RINGBACK_DATABASE_URL": "postgresql://127.0.0.1:1/ringback"}
 
 
 def _gateway_off_by(offset: str, *, can_correct: bool) -> Strike:
-    """One that cannot reach the database gives its webhooks the wrong time."""
+    """A gateway that cannot reach the database gives its webhooks the wrong time."""
 
     @asynccontextmanager
     async def strike(stage: Stage) -> AsyncGenerator[None, None]:
-        await stage.gateway.restart(off_by(offset) | ({} if can_correct else _AWAY))
+        await stage.gateway.restart(off_by(offset) | ({} if can_correct else _NO_DATABASE))
         try:
             await stage.gateway.ready(within_s=_READY_WITHIN_S)
             yield
@@ -30,25 +30,25 @@ def _gateway_off_by(offset: str, *, can_correct: bool) -> Strike:
 
 
 @asynccontextmanager
-async def _made_beside(stage: Stage) -> AsyncGenerator[None, None]:
+async def _partition_created_late(stage: Stage) -> AsyncGenerator[None, None]:
     """The webhooks' day has no partition: the processor may not create it, another role does."""
     async with stage.connection() as connection:
-        await connection.execute(load("chaos", "forbid_days.sql"))
+        await connection.execute(load("chaos", "forbid_partitions.sql"))
         try:
             async with _gateway_off_by("+30d", can_correct=False)(stage):
                 yield
                 first = datetime.now(UTC).date() + timedelta(days=30)
                 await connection.execute(
-                    load("chaos", "make_days.sql"), first, first + timedelta(days=1)
+                    load("chaos", "create_partitions.sql"), first, first + timedelta(days=1)
                 )
         finally:
-            await connection.execute(load("chaos", "allow_days.sql"))
+            await connection.execute(load("chaos", "allow_partitions.sql"))
 
 
 _NEED_FAKETIME = (
     Fault(
         name="gateway-clock-behind",
-        sentence="The gateway's clock is 3 days behind; it goes by the database's.",
+        sentence="The gateway's clock is 3 days behind; the gateway uses the database's time.",
         part=Part.GATEWAY,
         strike=_gateway_off_by("-3d", can_correct=True),
         hold_s=_HOLD_S,
@@ -57,7 +57,7 @@ _NEED_FAKETIME = (
     ),
     Fault(
         name="gateway-clock-ahead",
-        sentence="The gateway's clock is 9 days ahead, and no database is there to correct it.",
+        sentence="The gateway's clock is 9 days ahead, and no database is available to correct it.",
         part=Part.GATEWAY,
         strike=_gateway_off_by("+9d", can_correct=False),
         hold_s=_HOLD_S,
@@ -65,8 +65,8 @@ _NEED_FAKETIME = (
         is_mixed=False,
     ),
     Fault(
-        name="day-dropped",
-        sentence="Webhooks come of a day that was dropped long ago, as from a spool that was lost.",
+        name="partition-dropped",
+        sentence="Webhooks arrive whose partition was dropped long ago, as from an old spool.",
         part=Part.GATEWAY,
         strike=_gateway_off_by("-90d", can_correct=False),
         hold_s=_HOLD_S,
@@ -74,10 +74,10 @@ _NEED_FAKETIME = (
         is_mixed=False,
     ),
     Fault(
-        name="day-made-beside",
-        sentence="Webhooks come of a day that the processor may not make, and somebody makes it.",
+        name="partition-created-late",
+        sentence="The processor may not create the webhooks' missing partition; another role does.",
         part=Part.GATEWAY,
-        strike=_made_beside,
+        strike=_partition_created_late,
         hold_s=_HOLD_S,
         may_not_answer=True,
         is_mixed=False,

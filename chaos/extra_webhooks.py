@@ -1,4 +1,4 @@
-"""A fault's own few webhooks, beside the load: sent, and followed to their end."""
+"""The few webhooks that a fault sends beside the load, and how they ended."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ async def send(stage: Stage, bodies: Sequence[bytes]) -> list[str]:
     for body in bodies:
         status, job_id = await offer(stage, body)
         if job_id is None:
-            stage.complaints.append(f"A webhook of the fault's own was answered {status}.")
+            stage.complaints.append(f"A webhook of the fault's own got the answer {status}.")
         else:
             job_ids.append(job_id)
     return job_ids

@@ -1,4 +1,4 @@
-"""When a verdict means that a fault cost nothing."""
+"""Tests for chaos.fault: which verdicts break a promise."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.fault import Fault, Part
-from chaos.promises import broken_promises
+from chaos.fault import Fault, Part, broken_promises
 from chaos.stage import Stage
 from chaos.verdict import Verdict
 
@@ -29,7 +28,7 @@ WELL = Verdict(
     twice=(),
     duplicates=1,
     dead_letters=0,
-    burned=0,
+    wasted_attempts=0,
     gap_s=0.1,
     p99_s=0.02,
     resumed_s=0.5,
@@ -37,24 +36,24 @@ WELL = Verdict(
 )
 
 
-def test_all_is_well() -> None:
-    """Then there is no complaint."""
+def test_a_good_verdict_breaks_no_promise() -> None:
+    """No complaint if every count is right."""
     assert broken_promises(FAULT, WELL) == []
 
 
 @pytest.mark.parametrize(
     ("verdict", "words"),
     [
-        pytest.param(replace(WELL, accepted=0), "Nothing was accepted", id="no load"),
+        pytest.param(replace(WELL, accepted=0), "No webhook was accepted", id="no load"),
         pytest.param(replace(WELL, lost=("e1", "e2")), "Lost: e1, e2", id="lost"),
         pytest.param(replace(WELL, twice=("e1",)), "Finished twice: e1", id="twice"),
         pytest.param(replace(WELL, refused=1), "1 refused", id="refused"),
         pytest.param(replace(WELL, unanswered=2), "2 requests", id="no answer"),
-        pytest.param(replace(WELL, dead_letters=3), "3 ended as dead letters", id="dead letters"),
-        pytest.param(replace(WELL, burned=4), "4 attempts", id="attempts"),
+        pytest.param(replace(WELL, dead_letters=3), "3 became dead letters", id="dead letters"),
+        pytest.param(replace(WELL, wasted_attempts=4), "4 attempts", id="attempts"),
     ],
 )
-def test_each_count_is_looked_at(verdict: Verdict, words: str) -> None:
+def test_each_count_is_checked(verdict: Verdict, words: str) -> None:
     """A count that must be 0 and is not appears in a complaint."""
     [sentence] = broken_promises(FAULT, verdict)
 
@@ -63,10 +62,10 @@ def test_each_count_is_looked_at(verdict: Verdict, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("resumed_s", "words"),
-    [(None, "It went on never"), (5.1, "It went on after 5.1 s, not within 5 s")],
+    [(None, "Processing resumed never"), (5.1, "Processing resumed after 5.1 s, not within 5 s")],
 )
-def test_what_must_go_on_soon_is_looked_at(resumed_s: float | None, words: str) -> None:
-    """Within the time that the fault declares."""
+def test_processing_must_resume_in_time(resumed_s: float | None, words: str) -> None:
+    """The fault declares how soon after its end a webhook must finish."""
     fault, verdict = replace(FAULT, resumes_within_s=5), replace(WELL, resumed_s=resumed_s)
 
     [sentence] = broken_promises(fault, verdict)
@@ -80,12 +79,16 @@ def test_what_must_go_on_soon_is_looked_at(resumed_s: float | None, words: str) 
     [
         pytest.param(replace(FAULT, may_refuse=True), replace(WELL, refused=1), id="refuse"),
         pytest.param(replace(FAULT, may_not_answer=True), replace(WELL, unanswered=1), id="mute"),
-        pytest.param(replace(FAULT, may_bury=True), replace(WELL, dead_letters=1), id="bury"),
-        pytest.param(replace(FAULT, may_burn=True), replace(WELL, burned=1), id="burn"),
+        pytest.param(
+            replace(FAULT, may_dead_letter=True), replace(WELL, dead_letters=1), id="dead letter"
+        ),
+        pytest.param(
+            replace(FAULT, may_use_attempts=True), replace(WELL, wasted_attempts=1), id="attempts"
+        ),
     ],
 )
-def test_a_fault_may_cost_what_it_says(fault: Fault, verdict: Verdict) -> None:
-    """And only that."""
+def test_a_fault_may_cost_what_it_declares(fault: Fault, verdict: Verdict) -> None:
+    """A declared cost is no broken promise."""
     assert broken_promises(fault, verdict) == []
 
 
@@ -97,7 +100,9 @@ def test_a_fault_may_cost_what_it_says(fault: Fault, verdict: Verdict) -> None:
     ],
 )
 def test_nothing_may_be_lost_or_finished_twice(verdict: Verdict) -> None:
-    """Whatever the fault is allowed."""
-    fault = replace(FAULT, may_refuse=True, may_not_answer=True, may_bury=True, may_burn=True)
+    """No fault may declare that cost."""
+    fault = replace(
+        FAULT, may_refuse=True, may_not_answer=True, may_dead_letter=True, may_use_attempts=True
+    )
 
     assert broken_promises(fault, verdict)

@@ -1,2 +1,0 @@
--- A handler commits before its attempt is finished, and begins its own transaction.
-COMMIT; BEGIN

@@ -1,2 +1,0 @@
--- A handler rolls back its transaction, and so the attempt.
-ROLLBACK
