@@ -23,8 +23,8 @@ from rich.table import Table
 from benchmarks.bench_stack import BenchStack, bench_stack
 from benchmarks.finish import held_against_log
 from benchmarks.report import machine
-from chaos.supervised import Replica, replicas
 from chaos.rollups import wrong_counts
+from chaos.supervised import Replica, replicas
 from ringback.local.errors import LocalStackError
 from ringback.local.ports import ServicePorts
 from ringback.local.stack_service import Surroundings, urls_by_role
