@@ -11,8 +11,15 @@ from chaos.outage import outage
 from chaos.registry import ALL
 from chaos.run import run
 from chaos.stage import install as install_table
-from ringback.cli.failure import BadInputError, CommandError
-from ringback.cli.terminal import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, complain, out
+from ringback.cli.terminal import (
+    EXIT_BAD_INPUT,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    BadInputError,
+    CommandError,
+    complain,
+    out,
+)
 from ringback.local.errors import LocalStackError
 from ringback.runtime.process.settings import SettingsError
 

@@ -10,11 +10,9 @@ from cyclopts import App, Parameter
 from chaos import delivery_log
 from chaos.load.ledger import NoLedgerError, Offered, read_ledger
 from chaos.verdict import Logged, Verdict, judge
-from ringback.cli.database import database
-from ringback.cli.failure import BadInputError
-from ringback.cli.metrics_call import told
-from ringback.cli.metrics_place import MetricsPlace
-from ringback.cli.terminal import EXIT_FAILED, out
+from ringback.cli.client.database import database
+from ringback.cli.client.metrics import MetricsTarget, command_error
+from ringback.cli.terminal import EXIT_FAILED, BadInputError, out
 from ringback.metrics import MetricsClient, MetricsError
 
 _SHOWN = 20
@@ -79,14 +77,14 @@ async def _from_database(
 
 async def _from_metrics(address: str, offers: Sequence[Offered]) -> list[Logged]:
     environ = {**os.environ, "RINGBACK_METRICS_URL": address}
-    place = MetricsPlace.from_env(Path(".ringback"), environ)
+    place = MetricsTarget.from_env(Path(".ringback"), environ)
     async with MetricsClient(
         place.address, token=place.token, tls=place.tls, root_certificates=place.root_certificates
     ) as client:
         try:
             return await delivery_log.logged_by_metrics(client, offers)
         except MetricsError as exc:
-            raise told(exc, place) from exc
+            raise command_error(exc, place) from exc
 
 
 def _show(verdict: Verdict, offers: Sequence[Offered], *, by_database: bool) -> None:

@@ -19,8 +19,7 @@ from chaos.mix import mixed
 from chaos.registry import ALL, UnknownFaultError, named
 from chaos.stage import running_stage
 from chaos.table import as_text, headings_text, markdown
-from ringback.cli.failure import BadInputError
-from ringback.cli.terminal import EXIT_FAILED, out
+from ringback.cli.terminal import EXIT_FAILED, BadInputError, out
 
 _SETTLED_S = 5.0
 """A quorum queue that is killed right after its creation may stay without a leader."""

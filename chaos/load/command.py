@@ -14,10 +14,8 @@ from rich.text import Text
 from chaos.load.ledger import LedgerWriter
 from chaos.load.sender import Load, Sending, send_all
 from chaos.load.webhook import Mix
-from ringback.cli.addresses import WEBHOOK_PATH
-from ringback.cli.failure import BadInputError
-from ringback.cli.interrupt import stop_on_interrupt
-from ringback.cli.terminal import EXIT_FAILED, err
+from ringback.cli.client.addresses import WEBHOOK_PATH
+from ringback.cli.terminal import EXIT_FAILED, BadInputError, err, stop_on_interrupt
 
 _Rate = Annotated[float, Parameter(validator=Number(gt=0, lte=5000))]
 _Seconds = Annotated[float, Parameter(validator=Number(gt=0, lte=7 * 86400))]

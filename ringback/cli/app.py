@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Group
 
 import ringback
-from ringback.cli.failure import BadInputError, CommandError
 from ringback.cli.terminal import (
     EXIT_BAD_INPUT,
     EXIT_CLOSED_PIPE,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    BadInputError,
+    CommandError,
     complain,
     err,
     forget_stdout,
@@ -40,24 +41,48 @@ _EXAMPLES = """Examples:
 # A command is imported when it runs, so that `--help` and a mistyped word answer at once.
 _COMMANDS = {
     "This machine": (
-        ("up", "ringback.cli.up:up", "Start everything on this machine, until Ctrl-C."),
-        ("down", "ringback.cli.down:down", "Stop what `up` started."),
-        ("status", "ringback.cli.status:status", "Show what runs, what waits and what was done."),
-        ("demo", "ringback.cli.demo:demo", "Play a call and troubled webhooks, and watch them."),
-        ("send", "ringback.cli.send:send", "Send webhooks, one or many, and measure the answers."),
+        ("up", "ringback.cli.commands.stack:up", "Start everything on this machine, until Ctrl-C."),
+        ("down", "ringback.cli.commands.stack:down", "Stop what `up` started."),
+        (
+            "status",
+            "ringback.cli.commands.stack:status",
+            "Show what runs, what waits and what was done.",
+        ),
+        (
+            "demo",
+            "ringback.cli.commands.demo:demo",
+            "Play a call and troubled webhooks, and watch them.",
+        ),
+        (
+            "send",
+            "ringback.cli.commands.send:send",
+            "Send webhooks, one or many, and measure the answers.",
+        ),
     ),
     "Look": (
-        ("health", "ringback.cli.health:health", "Say whether the queues are well."),
-        ("watch", "ringback.cli.watch:watch", "Follow the queues and the rates, live."),
-        ("stats", "ringback.cli.stats:stats", "Count what became of the last hours or days."),
-        ("failures", "ringback.cli.failures:failures", "List what failed lately."),
-        ("delivery", "ringback.cli.delivery:delivery", "Show one webhook, or run a duplicate."),
-        ("trace", "ringback.cli.trace:trace", "Show one webhook, span by span, with its retries."),
+        ("health", "ringback.cli.commands.health:health", "Say whether the queues are well."),
+        ("watch", "ringback.cli.commands.health:watch", "Follow the queues and the rates, live."),
+        (
+            "stats",
+            "ringback.cli.commands.deliveries:stats",
+            "Count what became of the last hours or days.",
+        ),
+        ("failures", "ringback.cli.commands.deliveries:failures", "List what failed lately."),
+        (
+            "delivery",
+            "ringback.cli.commands.deliveries:delivery",
+            "Show one webhook, or run a duplicate.",
+        ),
+        (
+            "trace",
+            "ringback.cli.commands.trace:trace",
+            "Show one webhook, span by span, with its retries.",
+        ),
     ),
     "Act": (
-        ("dead", "ringback.cli.dead:dead", "List, show, retry and discard dead letters."),
-        ("pause", "ringback.cli.pause:pause", "Let processors take no more work."),
-        ("resume", "ringback.cli.pause:resume", "Let processors take work again."),
+        ("dead", "ringback.cli.commands.dead:dead", "List, show, retry and discard dead letters."),
+        ("pause", "ringback.cli.commands.pause:pause", "Let processors take no more work."),
+        ("resume", "ringback.cli.commands.pause:resume", "Let processors take work again."),
         (
             "spool",
             "services.gateway.storage.spool.command:spool",
@@ -65,14 +90,22 @@ _COMMANDS = {
         ),
     ),
     "Set up": (
-        ("migrate", "ringback.cli.migrate:migrate", "Bring the database to the newest version."),
-        ("topology", "ringback.cli.topology:topology", "Declare or check the broker's queues."),
+        (
+            "migrate",
+            "ringback.cli.commands.database:migrate",
+            "Bring the database to the newest version.",
+        ),
+        (
+            "topology",
+            "ringback.cli.commands.topology:topology",
+            "Declare or check the broker's queues.",
+        ),
         (
             "housekeeping",
-            "ringback.cli.housekeeping:housekeeping",
+            "ringback.cli.commands.database:housekeeping",
             "Make the days ahead of the log, and drop those behind.",
         ),
-        ("token", "ringback.cli.token:token", "Make a token for the metrics API."),
+        ("token", "ringback.cli.commands.token:token", "Make a token for the metrics API."),
     ),
 }
 

@@ -21,7 +21,7 @@ TAIL_LINES = 12
 TRACE_FILE = "traces.jsonl"
 """In the stack's folder: its services' spans. A full file is renamed with the suffix `.1`."""
 SERVICES = ("gateway", "processor", "metrics")
-DEMO_HANDLERS = "ringback.cli.demo_handlers"  # `ringback demo` sends the webhooks that fail here
+DEMO_HANDLERS = "ringback.cli.demo.handlers"  # `ringback demo` sends the webhooks that fail here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

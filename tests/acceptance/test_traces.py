@@ -42,21 +42,21 @@ POST /api/webhooks/vapi
   publish webhooks:attempt.1
     process webhooks:attempt.1:webhooks.work !
       begin_attempts
-      handle ringback.cli.demo_handlers.fail_on_demand !
+      handle ringback.cli.demo.handlers.fail_on_demand !
       finish_attempts
       move webhooks.retry.1.200ms
       reject webhooks:attempt.1:webhooks.work"""
 FAILURE_AGAIN = """\
 process webhooks:attempt.{attempt}:webhooks.work !
   begin_attempts
-  handle ringback.cli.demo_handlers.fail_on_demand !
+  handle ringback.cli.demo.handlers.fail_on_demand !
   finish_attempts
   route {routed_to}
   reject webhooks:attempt.{attempt}:webhooks.work"""
 RETRY = """\
 process webhooks:attempt.2:webhooks.work
   begin_attempts
-  handle ringback.cli.demo_handlers.fail_on_demand
+  handle ringback.cli.demo.handlers.fail_on_demand
   handle services.processor.voice_calls.effects_of
   finish_attempts
   ack webhooks:attempt.2:webhooks.work"""
@@ -65,7 +65,7 @@ POST /api/webhooks/vapi
   publish webhooks:attempt.1
     process webhooks:attempt.1:webhooks.work !
       begin_attempts
-      handle ringback.cli.demo_handlers.fail_on_demand !
+      handle ringback.cli.demo.handlers.fail_on_demand !
       finish_attempts
       move webhooks.dlq
       ack webhooks:attempt.1:webhooks.work"""

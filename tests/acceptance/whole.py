@@ -120,7 +120,7 @@ async def whole_ringback(
         "RINGBACK_METRICS_INTERVAL_S": "0.2",
         "RINGBACK_JWT_SECRET": JWT_SECRET,
         "RINGBACK_ALLOW_UNAUTHENTICATED": "true",
-        "RINGBACK_HANDLERS": "ringback.cli.demo_handlers",
+        "RINGBACK_HANDLERS": "ringback.cli.demo.handlers",
         "RINGBACK_OBSERVABILITY_HOST": "127.0.0.1",
         **{
             f"RINGBACK_{name.upper()}_OBSERVABILITY_PORT": str(port)

@@ -5,7 +5,7 @@ import re
 import pytest
 from pydantic_core import PydanticUndefined
 
-from ringback.cli.broker_access import BrokerPasswords
+from ringback.cli.commands.topology import BrokerPasswords
 from ringback.local.ports import (
     BrokerPorts,
     DatabasePorts,

@@ -17,10 +17,10 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from ringback.cli.addresses import Addresses
-from ringback.cli.broker_access import BrokerPasswords
-from ringback.cli.metrics_place import MetricsPlaceSettings
-from ringback.cli.signing import SigningSettings
+from ringback.cli.client.addresses import Addresses
+from ringback.cli.client.metrics import MetricsTargetSettings
+from ringback.cli.client.signing import SigningSettings
+from ringback.cli.commands.topology import BrokerPasswords
 from ringback.runtime.process.setting_checks import kinds_in
 from ringback.runtime.process.settings import PREFIX, Settings, SettingsError, load
 from tests.architecture.config_example import SERVICES
@@ -69,7 +69,7 @@ KINDS: dict[str, type[Settings]] = {
     **SERVICES,
     "addresses": Addresses,
     "passwords": BrokerPasswords,
-    "metrics_place": MetricsPlaceSettings,
+    "metrics_place": MetricsTargetSettings,
     "signing": SigningSettings,
 }
 FIELDS = [

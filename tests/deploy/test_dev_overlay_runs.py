@@ -53,7 +53,7 @@ def start(stack: ExitStack, stage: Stage, name: str, environ: dict[str, str]) ->
     log = stack.enter_context((stage.folder / f"{name}.log").open("wb"))
     process = subprocess.Popen(
         [sys.executable, "-m", f"services.{name}"],
-        env=os.environ | environ | {"RINGBACK_HANDLERS": "ringback.cli.demo_handlers"},
+        env=os.environ | environ | {"RINGBACK_HANDLERS": "ringback.cli.demo.handlers"},
         stdout=log,
         stderr=subprocess.STDOUT,
         cwd=ROOT,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ringback.cli.addresses import Addresses
+from ringback.cli.client.addresses import Addresses
 from ringback.runtime.process.settings import Settings, SettingsError, load
 from ringback.runtime.tracing.trace_settings import tracing_asked_for
 from services.gateway.settings import GatewaySettings

@@ -11,7 +11,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import ChannelAccessRefused
 
-from ringback.cli.broker_access import BrokerPasswords
+from ringback.cli.commands.topology import BrokerPasswords
 from ringback.contract import topology as names
 from ringback.contract.broker_access import USERS, definitions, password_hash
 from ringback.contract.retry_schedule import RetrySchedule

@@ -52,7 +52,7 @@ async def place(tmp_path: Path, *, amqp_url: str, database_url: str) -> AsyncGen
             amqp_url=amqp_url,
             database_url=database_url,
             schedule="100ms",
-            handlers="ringback.cli.demo_handlers",
+            handlers="ringback.cli.demo.handlers",
         ) as settings,
         metrics_process(
             tmp_path, amqp_url=amqp_url, database_url=database_url, RINGBACK_RETRY_SCHEDULE="100ms"

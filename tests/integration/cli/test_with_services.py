@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.integration.cli.command import ringback
 from tests.integration.cli.running_services import running_services
 
-DEMO_HANDLERS = "ringback.cli.demo_handlers"
+DEMO_HANDLERS = "ringback.cli.demo.handlers"
 
 
 async def test_demo_keeps_every_promise(amqp_url: str, database_url: str, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ async def test_demo_tells_when_the_processor_lacks_its_handlers(
         demo = await ringback("demo", cwd=tmp_path, **settings)
 
     assert demo.status == 1
-    assert "Name ringback.cli.demo_handlers in the processor's RINGBACK_HANDLERS" in (
+    assert "Name ringback.cli.demo.handlers in the processor's RINGBACK_HANDLERS" in (
         " ".join(demo.out.split())
     )
 

@@ -130,7 +130,7 @@ def test_a_fault_of_ours_is_a_sentence_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Tracebacks are shown only on request."""
-    monkeypatch.setattr("ringback.cli.send.payload_of", lambda _: 1 / 0)
+    monkeypatch.setattr("ringback.cli.commands.send.payload_of", lambda _: 1 / 0)
 
     status = run(["send", "hang"])
 

@@ -2,7 +2,7 @@ import orjson
 import pytest
 
 from ringback import samples
-from ringback.cli.copies import NotJsonObjectError, copy_id, template_of
+from ringback.cli.load.payload_template import NotJsonObjectError, copy_id, template_of
 from ringback.contract.event import Event, read_event
 from services.gateway.events.dedup_key import dedup_key
 

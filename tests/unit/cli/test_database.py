@@ -1,7 +1,7 @@
 import pytest
 
-from ringback.cli.database import database
-from ringback.cli.failure import CommandError
+from ringback.cli.client.database import database
+from ringback.cli.terminal import CommandError
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,8 @@ from uuid import UUID
 
 import pytest
 
-from ringback.cli.demo_handlers import DemoFailure, fail_on_demand
-from ringback.cli.demo_plan import Act, acts_of, call_id_of
-from ringback.cli.demo_watch import Sighting
+from ringback.cli.demo.handlers import DemoFailure, fail_on_demand
+from ringback.cli.demo.steps import DeliverySnapshot, DemoStep, call_id_of, demo_steps
 from ringback.contract.event import Event as ReadEvent
 from ringback.contract.event import read_event
 from ringback.contract.identity import created_at, new_job_id
@@ -19,20 +18,20 @@ RUN = "0123456789abcdef"
 NOW_MS = 1_800_000_000_000
 
 
-def read(act: Act) -> ReadEvent:
-    event = read_event(act.body)
+def read(step: DemoStep) -> ReadEvent:
+    event = read_event(step.body)
     assert isinstance(event, ReadEvent)
     return event
 
 
-def key_of(act: Act) -> str | None:
+def key_of(step: DemoStep) -> str | None:
     """The key by which the gateway recognises the event."""
-    event = read(act)
+    event = read(step)
     return dedup_key(event.type, event.message)
 
 
-def handed(act: Act, attempt: int) -> Event:
-    event = read(act)
+def handed(step: DemoStep, attempt: int) -> Event:
+    event = read(step)
     return Event(
         job_id=new_job_id(),
         org_id=UUID(int=1),
@@ -46,10 +45,10 @@ def handed(act: Act, attempt: int) -> Event:
     )
 
 
-def sighting(status: Status, attempts: int, *, since_attempt_s: float = 0.0) -> Sighting:
+def snapshot(status: Status, attempts: int, *, since_attempt_s: float = 0.0) -> DeliverySnapshot:
     job_id = new_job_id()
     arrived = created_at(job_id)
-    return Sighting(
+    return DeliverySnapshot(
         job_id=job_id,
         org_id=UUID(int=1),
         status=status,
@@ -63,9 +62,9 @@ def sighting(status: Status, attempts: int, *, since_attempt_s: float = 0.0) -> 
 
 def test_the_call_is_one_call_in_its_order() -> None:
     """All events of the call have its id, come in the order of their times and end now."""
-    acts = acts_of(SCHEDULE, run=RUN, now_ms=NOW_MS)
+    steps = demo_steps(SCHEDULE, run=RUN, now_ms=NOW_MS)
 
-    call = [event for act in acts if (event := read(act)).call_id == call_id_of(acts)]
+    call = [event for step in steps if (event := read(step)).call_id == call_id_of(steps)]
     times = [event.message["timestamp"] for event in call[:7]]
     assert [event.type for event in call] == [
         "assistant-request",
@@ -83,22 +82,22 @@ def test_the_call_is_one_call_in_its_order() -> None:
 
 def test_only_what_promises_to_be_a_duplicate_is_one() -> None:
     """The demo's keys differ, except for the report that is sent twice; also between runs."""
-    acts = acts_of(SCHEDULE, run=RUN, now_ms=NOW_MS)
-    others = acts_of(SCHEDULE, run="f" * 16, now_ms=NOW_MS)
+    steps = demo_steps(SCHEDULE, run=RUN, now_ms=NOW_MS)
+    others = demo_steps(SCHEDULE, run="f" * 16, now_ms=NOW_MS)
 
-    fresh = [key_of(act) for act in acts if act.ends_as is not Status.DUPLICATE]
-    again = [key_of(act) for act in acts if act.ends_as is Status.DUPLICATE]
+    fresh = [key_of(step) for step in steps if step.expected_status is not Status.DUPLICATE]
+    again = [key_of(step) for step in steps if step.expected_status is Status.DUPLICATE]
     assert len(set(fresh)) == len(fresh)
     assert set(again) < set(fresh)
-    assert not {key_of(act) for act in others} & set(fresh)
+    assert not {key_of(step) for step in others} & set(fresh)
 
 
 @pytest.mark.parametrize("schedule", ["", "2s", "2s,4s", "2s,4s,8s", "1s,1s,1s,1s,1s"])
 async def test_handlers_do_what_the_plan_promises(schedule: str) -> None:
     """With any schedule, each failing webhook fails exactly as often as announced."""
     limit = RetrySchedule.parse(schedule).max_attempts
-    acts = acts_of(RetrySchedule.parse(schedule), run=RUN, now_ms=NOW_MS)
-    works, fails, permanent = acts[-3:]
+    steps = demo_steps(RetrySchedule.parse(schedule), run=RUN, now_ms=NOW_MS)
+    works, fails, permanent = steps[-3:]
 
     for attempt in range(1, works.attempts):
         with pytest.raises(DemoFailure):
@@ -129,21 +128,21 @@ def test_the_wait_for_the_next_attempt_is_known(
     status: Status, attempts: int, since_attempt_s: float, expected: float | None
 ) -> None:
     """A failed webhook waits in the retry queue of its attempt."""
-    seen = sighting(status, attempts, since_attempt_s=since_attempt_s)
+    seen = snapshot(status, attempts, since_attempt_s=since_attempt_s)
 
     assert seen.next_attempt_in_s(SCHEDULE) == expected
 
 
 def test_the_age_of_what_is_settled_stands_still() -> None:
     """It counts to the last attempt once the webhook is settled, else to now."""
-    assert sighting(Status.COMPLETED, 1, since_attempt_s=60).age_s == 6
-    assert sighting(Status.FAILED, 1, since_attempt_s=60).age_s == 66
+    assert snapshot(Status.COMPLETED, 1, since_attempt_s=60).age_s == 6
+    assert snapshot(Status.FAILED, 1, since_attempt_s=60).age_s == 66
 
 
 def test_a_promise_is_of_status_and_attempts() -> None:
     """Succeeding at another attempt than expected does not count as expected."""
-    act = acts_of(SCHEDULE, run=RUN, now_ms=NOW_MS)[-3]
+    step = demo_steps(SCHEDULE, run=RUN, now_ms=NOW_MS)[-3]
 
-    assert sighting(Status.COMPLETED, 3).keeps_promise_of(act)
-    assert not sighting(Status.COMPLETED, 1).keeps_promise_of(act)
-    assert not sighting(Status.DEAD_LETTER, 3).keeps_promise_of(act)
+    assert snapshot(Status.COMPLETED, 3).is_as_promised_by(step)
+    assert not snapshot(Status.COMPLETED, 1).is_as_promised_by(step)
+    assert not snapshot(Status.DEAD_LETTER, 3).is_as_promised_by(step)

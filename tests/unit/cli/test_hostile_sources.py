@@ -12,15 +12,13 @@ import orjson
 import pytest
 
 from ringback.cli.app import run
-from ringback.cli.demo_plan import acts_of
-from ringback.cli.demo_screen import call_table, deliveries_table, explanations
-from ringback.cli.demo_watch import Sighting, _sighting  # ruff: ignore[import-private-name]
-from ringback.cli.rates import Rates
-from ringback.cli.service_health import service_health
-from ringback.cli.status_screen import services_table
+from ringback.cli.client.probes import service_health
+from ringback.cli.commands.topology_change import _report  # ruff: ignore[import-private-name]
+from ringback.cli.demo.steps import DeliverySnapshot, _snapshot, demo_steps  # ruff: ignore[import-private-name]
+from ringback.cli.demo.view import call_table, deliveries_table, explanations
 from ringback.cli.terminal import out
-from ringback.cli.topology_prune import _told  # ruff: ignore[import-private-name]
-from ringback.cli.watch_screen import screen
+from ringback.cli.views.health_view import Rates, watch_view
+from ringback.cli.views.status_view import services_table
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.local.log_follow import worth_showing
@@ -47,7 +45,7 @@ def test_what_watch_shows_is_text(printing: Printing) -> None:
     hostile(health, MARKUP)
     health.processing.paused = True
 
-    _, told, _ = printing(lambda: out().print(screen(health, Rates())))
+    _, told, _ = printing(lambda: out().print(watch_view(health, Rates())))
 
     assert_harmless(told)
 
@@ -127,19 +125,19 @@ def test_the_checks_of_a_service_are_text(
 
 def test_what_the_demo_shows_is_text(printing: Printing) -> None:
     """The last error, and the row of the call."""
-    acts = acts_of(SCHEDULE, run="0" * 16, now_ms=1_795_478_400_000)
+    steps = demo_steps(SCHEDULE, run="0" * 16, now_ms=1_795_478_400_000)
     now = datetime.now(UTC)
     row: dict[str, Any] = {
         "id": UUID(JOB), "org_id": UUID(JOB), "status": Status.DEAD_LETTER, "attempts": 1,
         "max_attempts": 4, "last_attempt_at": now, "error_class": HOSTILE,
         "error_message": HOSTILE, "now": now,
     }  # fmt: skip
-    seen: dict[str, Sighting] = {JOB: _sighting(row, 4)}  # type: ignore[arg-type]  # as a record
-    ids = [JOB] * len(acts)
+    seen: dict[str, DeliverySnapshot] = {JOB: _snapshot(row, 4)}  # type: ignore[arg-type]  # as a record
+    ids = [JOB] * len(steps)
 
     parts = [
-        deliveries_table(acts, ids, seen, SCHEDULE),
-        *explanations(acts, ids, seen),
+        deliveries_table(steps, ids, seen, SCHEDULE),
+        *explanations(steps, ids, seen),
         call_table({"transcript": HOSTILE}),  # type: ignore[arg-type]  # as a record
     ]
 
@@ -152,7 +150,7 @@ def test_names_of_queues_are_text(printing: Printing) -> None:
     """Any user with permissions at the broker can name them."""
     found = OldRetryQueues(empty=(HOSTILE,), held={HOSTILE: 1})
 
-    _, told, _ = printing(lambda: _told(out(), found, "deleted"))
+    _, told, _ = printing(lambda: _report(out(), found, "deleted"))
 
     assert_harmless(told)
 

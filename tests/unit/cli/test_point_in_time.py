@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from ringback.cli.failure import BadInputError
-from ringback.cli.point_in_time import point_in_time
+from ringback.cli.commands.bulk_retry import point_in_time
+from ringback.cli.terminal import BadInputError
 
 NOW = datetime(2026, 1, 27, 6, 30, tzinfo=UTC)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ringback.cli.rates import Rates, Sample
+from ringback.cli.views.health_view import Rates, Sample
 
 
 def sample(at_s: float, completed: int, *, start: float = 0.0) -> Sample:

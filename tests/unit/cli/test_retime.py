@@ -1,7 +1,7 @@
 import orjson
 
 from ringback import samples
-from ringback.cli.retime import moved, sent_at_ms
+from ringback.cli.load.payload_template import sent_at_ms, shift_timestamps
 
 
 def test_times_move_and_nothing_else_does() -> None:
@@ -18,7 +18,7 @@ def test_times_move_and_nothing_else_does() -> None:
         }
     }
 
-    later = orjson.loads(moved(orjson.dumps(payload), 60_000))["message"]
+    later = orjson.loads(shift_timestamps(orjson.dumps(payload), 60_000))["message"]
 
     assert later == payload["message"] | {
         "timestamp": 1786718322833,
@@ -31,6 +31,6 @@ def test_a_moved_sample_was_sent_at_the_wanted_time() -> None:
     """Shifting by the difference to now makes a sample happen now."""
     body = samples.sample("end-of-call-report")
 
-    now = moved(body, 1_900_000_000_000 - sent_at_ms(body))
+    now = shift_timestamps(body, 1_900_000_000_000 - sent_at_ms(body))
 
     assert sent_at_ms(now) == 1_900_000_000_000

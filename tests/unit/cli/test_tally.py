@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from ringback.cli.tally import Tally, percentile
+from ringback.cli.load.load_generator import SendStats, percentile
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,14 @@ def test_percentile_is_the_smallest_that_so_many_do_not_exceed(
 
 
 @pytest.mark.parametrize(
-    ("tally", "expected"),
+    ("stats", "expected"),
     [
-        (Tally(), False),  # nothing was offered, so nothing is well
-        (Tally(offered=2, accepted=2), True),
-        (Tally(offered=2, accepted=1, refused=Counter({503: 1})), False),
-        (Tally(offered=2, accepted=1, errors=Counter({"connection lost": 1})), False),
+        (SendStats(), False),  # nothing was offered, so nothing is well
+        (SendStats(offered=2, accepted=2), True),
+        (SendStats(offered=2, accepted=1, refused=Counter({503: 1})), False),
+        (SendStats(offered=2, accepted=1, errors=Counter({"connection lost": 1})), False),
     ],
 )
-def test_all_accepted_means_every_one(tally: Tally, expected: bool) -> None:  # ruff: ignore[boolean-type-hint-positional-argument]  # a parametrized value
+def test_all_accepted_means_every_one(stats: SendStats, expected: bool) -> None:  # ruff: ignore[boolean-type-hint-positional-argument]  # a parametrized value
     """One rejection or one error makes a failure."""
-    assert tally.all_accepted is expected
+    assert stats.all_accepted is expected

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from deploy.docker.own_secrets import KNOWN, PASSWORDS, SECRETS
-from ringback.cli.broker_access import BrokerPasswords
+from ringback.cli.commands.topology import BrokerPasswords
 from ringback.contract.broker_access import USERS, VHOST
 from ringback.local.ports import LOOPBACK, ServicePorts
 from ringback.runtime.process.settings import load

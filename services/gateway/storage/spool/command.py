@@ -12,9 +12,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.text import Text
 
-from ringback.cli.failure import BadInputError, CommandError
-from ringback.cli.terminal import out
-from ringback.cli.words import duration, plural
+from ringback.cli.terminal import BadInputError, CommandError, out
+from ringback.cli.views.formatting import duration, plural
 from ringback.local.console import printable
 from ringback.runtime.postgres.queries import load
 from services.gateway.storage.spool.database import PACKAGE, FolderInUseError, FolderLock

@@ -1,0 +1,1 @@
+"""How commands reach the metrics API, the broker and the database."""

@@ -1,0 +1,194 @@
+"""The client of the metrics API: its address and token, and its errors as sentences."""
+
+import os
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from pydantic import AfterValidator, Field
+
+from ringback.cli.client.addresses import local_ports
+from ringback.cli.client.signing import Claims, signer, whoami
+from ringback.cli.terminal import BadInputError, CommandError, write_json
+from ringback.local.console import printable
+from ringback.local.ports import LOOPBACK
+from ringback.metrics import (
+    DeadlineError,
+    InvalidRequestError,
+    MetricsClient,
+    MetricsError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from ringback.metrics.json_document import json_bytes
+from ringback.metrics.message_field import is_part, map_value
+from ringback.runtime.process.settings import HeaderSecret, Settings, load
+
+_ADDRESS = re.compile(r"(?:(https?)://)?((?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5})/?")
+_TTL_S = 300
+
+
+def _address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError("must be host:port of the gRPC API, or https://host:port with TLS")
+    return text
+
+
+class MetricsTargetSettings(Settings):
+    metrics_url: Annotated[str, AfterValidator(_address)] | None = Field(
+        default=None, description="The gRPC API, host:port."
+    )
+    metrics_root_certificates: Path | None = Field(
+        default=None, description="A PEM file with the authority of a service with TLS."
+    )
+    token: HeaderSecret | None = Field(default=None, description="A token that somebody gave us.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsTarget:
+    address: str
+    tls: bool
+    root_certificates: Path | None
+    token: Callable[[], str]
+    token_source: str
+    """Where the token came from, for a user whose token is rejected."""
+
+    @classmethod
+    def from_env(cls, state_dir: Path, environ: Mapping[str, str] = os.environ) -> "MetricsTarget":
+        """The address in the environment, else that of the local stack in `state_dir`.
+
+        Raises SettingsError, or BadInputError if there is neither a token nor a key for one.
+        """
+        settings = load(MetricsTargetSettings, environ)
+        given = _ADDRESS.fullmatch(settings.metrics_url) if settings.metrics_url else None
+        if given:
+            scheme, address = given.groups()
+        else:
+            ports = local_ports(environ, state_dir).services
+            scheme, address = None, f"{LOOPBACK}:{ports.metrics_grpc}"
+        token, source = _token(settings, environ, state_dir)
+        return cls(
+            address=address,
+            tls=scheme == "https",
+            root_certificates=settings.metrics_root_certificates,
+            token=token,
+            token_source=source,
+        )
+
+
+def _token(
+    settings: MetricsTargetSettings, environ: Mapping[str, str], state_dir: Path
+) -> tuple[Callable[[], str], str]:
+    if settings.token is not None:
+        token = settings.token.get_secret_value()
+        return lambda: token, "RINGBACK_TOKEN"
+    signing = signer(environ, state_dir)
+    claims = Claims("service", None, whoami(), _TTL_S)
+    return lambda: signing.token(claims), f"the key {signing.source}"
+
+
+_TIMEOUT_S = 15.0
+
+OptionalText = Annotated[str, Parameter(show_default=False)]
+"""An optional text option."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonOptions:
+    """The options of every command that uses the metrics API."""
+
+    json: Annotated[bool, Parameter(negative="", show_default=False)] = False
+    """Print the answer as JSON, as the REST API gives it."""
+    data: Path = Path(".ringback")
+    """The folder that `ringback up` was given."""
+
+
+DEFAULT_OPTIONS = CommonOptions()
+
+
+@asynccontextmanager
+async def metrics_client(options: CommonOptions) -> AsyncGenerator[MetricsClient, None]:
+    """A client for the address in the environment, else for the local stack.
+
+    Its answers are prepared for a screen, except for JSON output, which is unchanged. Any error of
+    the service inside the context becomes a CommandError. Raises what `MetricsTarget.from_env`
+    raises.
+    """
+    target = MetricsTarget.from_env(options.data)
+    try:
+        client = MetricsClient(
+            target.address,
+            token=target.token,
+            timeout_s=_TIMEOUT_S,
+            tls=target.tls,
+            root_certificates=target.root_certificates,
+            received=None if options.json else make_printable,
+        )
+    except OSError as exc:
+        raise BadInputError(f"{target.root_certificates} cannot be read: {exc.strerror}.") from exc
+    async with client:
+        try:
+            yield client
+        except MetricsError as exc:
+            raise command_error(exc, target) from exc
+
+
+def command_error(failed: MetricsError, target: MetricsTarget) -> CommandError:
+    """The sentence for the user."""
+    message = printable(failed.message)
+    service = f"The metrics service at {target.address}"
+    match failed:
+        case InvalidRequestError():
+            return BadInputError(message)
+        case UnavailableError(reason=""):
+            sentence = f"{service} cannot be reached."
+        case UnavailableError():
+            sentence = f"{service} cannot do this for now: {message}"
+        case UnauthenticatedError():
+            sentence = f"{service} refuses the token from {target.token_source}: {message}"
+        case PermissionDeniedError():
+            sentence = f"Not allowed: {message} The token is from {target.token_source}."
+        case DeadlineError():
+            sentence = (
+                f"{service} did not answer in time. A change may have been made all the same."
+            )
+        case NotFoundError() | PreconditionError():
+            sentence = f"{message}{_retried_as(failed)}"
+        case _:
+            sentence = f"{service} failed: {message} ({failed.code.name})"
+    return CommandError(sentence)
+
+
+def _retried_as(failed: MetricsError) -> str:
+    new_job_id = printable(failed.metadata.get("newJobId", ""))
+    if not new_job_id:
+        return ""
+    return f"\n`ringback delivery show {new_job_id}` shows what became of it."
+
+
+def make_printable(answer: Message) -> None:
+    """Put every text of an answer on one line. Map keys stay, because equal ones would be lost."""
+    for field, value in answer.ListFields():
+        if map_value(field) is not None:
+            for part in value.values():
+                make_printable(part)
+        elif is_part(field):
+            for part in value if field.is_repeated else (value,):
+                make_printable(part)
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            setattr(answer, field.name, printable(value))
+
+
+def print_json(message: Message) -> None:
+    """Print an answer as the REST API does, on one line of stdout, unbuffered."""
+    write_json(json_bytes(message))

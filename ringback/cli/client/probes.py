@@ -1,0 +1,89 @@
+"""What the broker says about its queues, and a service about its health."""
+
+import asyncio
+from dataclasses import dataclass
+
+import aio_pika
+import aiohttp
+import orjson
+from aio_pika.abc import AbstractConnection
+
+from ringback.cli.terminal import CommandError
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.contract.topology import (
+    DEAD_LETTER_QUEUE,
+    QUARANTINE_QUEUE,
+    REQUEUED_QUEUE,
+    WORK_QUEUE,
+)
+from ringback.local.console import printable
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+
+_BROKER_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCount:
+    """`ready` messages wait for `consumers`. Both are None if the queue is missing."""
+
+    name: str
+    ready: int | None
+    consumers: int | None
+
+
+async def queue_counts(amqp_url: str, schedule: RetrySchedule) -> list[QueueCount]:
+    """Count each queue of this schedule, in the order in which a webhook passes them.
+
+    Passive declares need only the read permission. Raises CommandError if the broker is
+    unavailable.
+    """
+    retry_queues = (retry_queue.queue_name for retry_queue in schedule.retry_queues)
+    names = (WORK_QUEUE, *retry_queues, REQUEUED_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE)
+    try:
+        async with asyncio.timeout(_BROKER_TIMEOUT_S):
+            connection = await aio_pika.connect(amqp_url)
+            async with connection:
+                return [await _count(connection, name) for name in names]
+    except BROKER_UNAVAILABLE_ERRORS as exc:
+        raise CommandError("The broker cannot be reached.") from exc
+
+
+async def _count(connection: AbstractConnection, name: str) -> QueueCount:
+    """On its own channel: asking for a missing queue closes it."""
+    channel = await connection.channel()
+    try:
+        queue = await channel.declare_queue(name, passive=True)
+    except aio_pika.exceptions.ChannelNotFoundEntity:
+        return QueueCount(name, None, None)
+    await channel.close()
+    answer = queue.declaration_result
+    return QueueCount(name, answer.message_count, answer.consumer_count)
+
+
+_SERVICE_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceHealth:
+    """`missing` names the failed checks; a service that does not answer has no checks."""
+
+    name: str
+    url: str
+    answers: bool
+    ready: bool
+    missing: tuple[str, ...] = ()
+
+
+async def service_health(name: str, url: str) -> ServiceHealth:
+    """Ask one service at its observability port, such as http://127.0.0.1:9101."""
+    timeout = aiohttp.ClientTimeout(total=_SERVICE_TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as client,
+            client.get(f"{url}/readyz") as answer,
+        ):
+            checks = orjson.loads(await answer.read())["checks"]
+            missing = tuple(printable(check) for check, passed in checks.items() if not passed)
+            return ServiceHealth(name, url, answers=True, ready=answer.ok, missing=missing)
+    except (OSError, TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError):
+        return ServiceHealth(name, url, answers=False, ready=False)

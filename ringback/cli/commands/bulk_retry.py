@@ -1,0 +1,185 @@
+"""Retries many dead letters: counts them, asks, then shows the progress."""
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rich.prompt import Confirm
+
+from ringback.cli.client.metrics import CommonOptions, metrics_client, print_json
+from ringback.cli.terminal import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    BadInputError,
+    CommandError,
+    err,
+    out,
+    stop_on_interrupt,
+)
+from ringback.cli.views.delivery_view import bulk_figures, bulk_table, question
+from ringback.cli.views.formatting import progress_bar
+from ringback.metrics import MetricsClient
+from ringback.metrics.v1 import admin_service_pb2 as admin
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterFilter:
+    """Dead letters that match all filters; texts as on the command line."""
+
+    event_type: str = ""
+    error_class: str = ""
+    call_id: str = ""
+    since: str = ""
+    until: str = ""
+    org: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRetry:
+    selected: DeadLetterFilter
+    reason: str
+    limit: int
+    rate_per_s: float
+    dry_run: bool
+    yes: bool
+    json: bool
+
+
+async def retry_all_matching(bulk: BulkRetry, state_dir: Path) -> int:
+    """The exit status: 0 if all matches were retried, up to the limit."""
+    request = _request(bulk, datetime.now(UTC))
+    if not bulk.dry_run and not bulk.reason:
+        raise BadInputError('Say why, for those who look later: --reason "...".')
+    if not bulk.dry_run and not bulk.yes and (bulk.json or not sys.stdin.isatty()):
+        raise BadInputError("Nobody can be asked here: --yes retries without asking.")
+    async with metrics_client(CommonOptions(json=bulk.json, data=state_dir)) as client:
+        if bulk.dry_run or not bulk.yes:
+            counted = await _count(client, request)
+            if bulk.dry_run and bulk.json:
+                print_json(counted)
+                return 0
+            out().print(question(counted.matched, bulk.limit, bulk.rate_per_s))
+            if bulk.dry_run or not counted.matched:
+                return 0
+            if not await asyncio.to_thread(_is_wanted):
+                out().print("Nothing was changed.")
+                return EXIT_FAILED
+        with stop_on_interrupt() as stop:
+            return await _follow(client.retry_deliveries(request), bulk, stop)
+
+
+async def _count(
+    client: MetricsClient, request: admin.RetryDeliveriesRequest
+) -> admin.RetryDeliveriesResponse:
+    asked = admin.RetryDeliveriesRequest()
+    asked.CopyFrom(request)
+    asked.dry_run = True
+    # The contract requires a reason for every call, even for one that only counts.
+    asked.reason = request.reason or "counting"
+    async with aclosing(client.retry_deliveries(asked)) as answers:
+        async for answer in answers:
+            return answer
+    raise CommandError("The metrics service ended without a count.")
+
+
+async def _follow(
+    answers: AsyncGenerator[admin.RetryDeliveriesResponse, None],
+    bulk: BulkRetry,
+    stop: asyncio.Event,
+) -> int:
+    """Show each answer until the last or until Ctrl-C, which ends the run, and print a summary."""
+    latest = admin.RetryDeliveriesResponse()
+    with progress_bar(*bulk_figures()) as bar:
+        task = bar.add_task("Retrying", total=None, done=0, failed="", words="")
+        try:
+            async for answer in _until(stop, answers):
+                latest = answer
+                if bulk.json:
+                    print_json(latest)
+                failed_again = latest.failed_again
+                bar.update(
+                    task,
+                    total=min(latest.matched, bulk.limit),
+                    completed=latest.retried + latest.skipped,
+                    done=latest.completed,
+                    failed=f"{failed_again:,} failed again" if failed_again else "",
+                    words=latest.message,
+                )
+        finally:
+            bar.stop()
+            if not bulk.json:
+                out().print(bulk_table(latest, interrupted=stop.is_set()))
+    if stop.is_set():
+        return EXIT_INTERRUPTED
+    return 0 if latest.state == admin.RetryRunState.RETRY_RUN_STATE_FINISHED else EXIT_FAILED
+
+
+async def _until(
+    stop: asyncio.Event, answers: AsyncGenerator[admin.RetryDeliveriesResponse, None]
+) -> AsyncGenerator[admin.RetryDeliveriesResponse, None]:
+    """The answers, until the last or until `stop`; then the call has ended."""
+    told_to_stop = asyncio.create_task(stop.wait())
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(answers, None))
+            await asyncio.wait({coming, told_to_stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+                return
+            answer = coming.result()
+            if answer is None:
+                return
+            yield answer
+    finally:
+        told_to_stop.cancel()
+        await answers.aclose()
+
+
+def _is_wanted() -> bool:
+    try:
+        return Confirm.ask("Retry them?", console=err(), default=False)
+    except EOFError:
+        return False
+
+
+def _request(bulk: BulkRetry, now: datetime) -> admin.RetryDeliveriesRequest:
+    selected = bulk.selected
+    wanted = admin.DeadLetterFilter(
+        event_type=selected.event_type,
+        error_class=selected.error_class,
+        call_id=selected.call_id,
+        org_id=selected.org,
+    )
+    if selected.since:
+        wanted.start_time.FromDatetime(point_in_time(selected.since, now))
+    if selected.until:
+        wanted.end_time.FromDatetime(point_in_time(selected.until, now))
+    return admin.RetryDeliveriesRequest(
+        filter=wanted, limit=bulk.limit, rate_per_second=bulk.rate_per_s, reason=bulk.reason
+    )
+
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def point_in_time(text: str, now: datetime) -> datetime:
+    """Parse `2h` (that long before `now`) or `2026-01-27T06:30`, by default in UTC.
+
+    Raises BadInputError.
+    """
+    ago = re.fullmatch(r"([0-9]{1,5})([mhd])", text)
+    if ago:
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise BadInputError(
+            f"{text!r} is no time such as 2026-01-27T06:30, or 2h for two hours ago."
+        ) from exc
+    return given if given.tzinfo else given.replace(tzinfo=UTC)

@@ -1,0 +1,74 @@
+"""`ringback migrate` and `housekeeping`: the schema and partitions of the database."""
+
+import asyncio
+
+from cyclopts import App
+
+from ringback.cli.client.addresses import Addresses
+from ringback.cli.client.database import database
+from ringback.cli.poll import Within, until_nothing_lacks
+from ringback.cli.terminal import out
+from ringback.runtime.postgres.housekeeping import clean_up, make_days
+from ringback.runtime.postgres.migrate import migrate as apply_migrations
+from ringback.runtime.postgres.migrated import lacks
+
+migrate = App(name="migrate", help_epilogue="")
+
+
+@migrate.default
+def _migrate() -> None:
+    """Bring the database of RINGBACK_DATABASE_URL to the newest version.
+
+    Each migration is applied once, in one transaction. Running it again changes nothing, and two
+    at the same time wait for each other.
+    """
+    applied = asyncio.run(apply_migrations(Addresses.from_env().database))
+    console = out()
+    for name in applied:
+        console.print(f"Applied {name}")
+    if not applied:
+        console.print("Nothing to do: the database is at the newest version.")
+
+
+@migrate.command
+def wait(*, within: Within = 300.0) -> int:
+    """Wait until the database is at this version or a newer one; exit with 1 if it is not in time.
+
+    Changes nothing. For what starts beside the run of `ringback migrate`: the database role of any
+    service may ask.
+
+    Parameters
+    ----------
+    within
+        Seconds to wait at most.
+    """
+    url = Addresses.from_env().database
+    status = asyncio.run(until_nothing_lacks(lambda: lacks(url), within))
+    if not status:
+        out().print("The database is at this version.")
+    return status
+
+
+housekeeping = App(name="housekeeping", help_epilogue="")
+
+
+@housekeeping.default
+def _housekeeping() -> None:
+    """Make the days ahead of the delivery log, and clean up those behind.
+
+    Keeps finished webhooks for RINGBACK_RETENTION_DAYS, and what waits for a person for as long as
+    it takes. For a cron job, where processors have RINGBACK_HOUSEKEEPING=false; it needs the
+    database role of the processor. Run it every hour: a run with nothing to do is short.
+    """
+    settings = Addresses.from_env()
+    asyncio.run(_keep_house(settings.database, settings.retention_days))
+    out().print(
+        f"The days ahead are made; finished webhooks of the last {settings.retention_days} days "
+        "are kept."
+    )
+
+
+async def _keep_house(database_url: str, retention_days: int) -> None:
+    async with database(database_url) as connection:
+        await make_days(connection)
+        await clean_up(connection, retention_days)

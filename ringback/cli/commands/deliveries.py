@@ -1,0 +1,186 @@
+"""`ringback delivery`, `failures` and `stats`: read the delivery log."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from ringback.cli.client.metrics import (
+    DEFAULT_OPTIONS,
+    CommonOptions,
+    OptionalText,
+    metrics_client,
+    print_json,
+)
+from ringback.cli.terminal import out
+from ringback.cli.views.delivery_view import (
+    event_text,
+    facts_table,
+    headline,
+    print_deliveries,
+    retried_lines,
+    timeline,
+)
+from ringback.cli.views.stats_view import summary_table, types_table
+from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryResponse
+
+_DELIVERY_EXAMPLES = """Examples:
+
+    ringback delivery show JOB
+    ringback delivery run JOB --reason "Two bookings, not one."
+"""
+
+delivery = App(
+    name="delivery",
+    help="Show one webhook, attempt by attempt, or run a duplicate after all.",
+    help_epilogue=_DELIVERY_EXAMPLES,
+)
+
+
+@delivery.command(name="show")
+def _show(
+    job: str,
+    /,
+    *,
+    event: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    options: CommonOptions = DEFAULT_OPTIONS,
+) -> None:
+    """Show one webhook: what it is, each attempt on a timeline, and its retries.
+
+    Parameters
+    ----------
+    job
+        The job id, as the gateway answered it.
+    event
+        Show the event itself, too.
+    """
+    asyncio.run(_show_delivery(job, options, with_event=event))
+
+
+@delivery.command(name="run")
+def _run(job: str, /, *, reason: str, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Run a duplicate after all, as a new webhook, because it was not a copy.
+
+    The first webhook does not change.
+
+    Parameters
+    ----------
+    job
+        The job id of the duplicate.
+    reason
+        Why; it is recorded with the run.
+    """
+    asyncio.run(_run_duplicate(job, reason, options))
+
+
+async def _run_duplicate(job_id: str, reason: str, options: CommonOptions) -> None:
+    async with metrics_client(options) as client:
+        answer = await client.run_duplicate(job_id, reason=reason)
+    if options.json:
+        print_json(answer)
+    else:
+        out().print(retried_lines(answer), soft_wrap=True)
+
+
+async def _show_delivery(job_id: str, options: CommonOptions, *, with_event: bool) -> None:
+    async with metrics_client(options) as client:
+        found = await client.delivery(job_id)
+    if options.json:
+        print_json(found)
+    else:
+        print_delivery(found, with_event=with_event)
+
+
+def print_delivery(found: GetDeliveryResponse, *, with_event: bool) -> None:
+    console = out()
+    now = datetime.now(UTC)
+    console.print(headline(found.delivery, now))
+    console.print(facts_table(found.delivery))
+    console.print()
+    for line in timeline(found):
+        console.print(line, soft_wrap=not console.is_terminal)
+    if with_event:
+        console.print()
+        # Whole lines, so that the copied text is still JSON.
+        console.print(event_text(found.delivery), soft_wrap=True)
+
+
+failures = App(name="failures", help_epilogue="")
+
+
+@failures.default
+def _failures(
+    *,
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 20,
+    org: OptionalText = "",
+    options: CommonOptions = DEFAULT_OPTIONS,
+) -> None:
+    """List webhooks whose last attempt failed, and dead letters, newest first.
+
+    Parameters
+    ----------
+    limit
+        How many at most: up to 100.
+    org
+        Only this organisation (a UUID).
+    """
+    asyncio.run(_show_failures(limit, org, options))
+
+
+async def _show_failures(limit: int, org: str, options: CommonOptions) -> None:
+    async with metrics_client(options) as client:
+        answer = await anext(client.recent_failures(page_size=limit, org_id=org).by_page())
+    if options.json:
+        print_json(answer)
+        return
+    console = out()
+    if not answer.failures:
+        console.print("No webhook has failed.")
+        return
+    print_deliveries(console, answer.failures, datetime.now(UTC))
+    if answer.next_page_token:
+        console.print(f"\nThese are the newest {len(answer.failures)}; there are more.")
+
+
+_STATS_EXAMPLES = """Examples:
+
+    ringback stats
+    ringback stats --range 7d
+    ringback stats --range 15m --json
+"""
+
+stats = App(name="stats", help_epilogue=_STATS_EXAMPLES)
+
+
+@stats.default
+def _stats(
+    *,
+    time_range: Annotated[str, Parameter(name="--range")] = "24h",
+    org: OptionalText = "",
+    options: CommonOptions = DEFAULT_OPTIONS,
+) -> None:
+    """Count what became of the webhooks of the last hours or days, by event type.
+
+    Parameters
+    ----------
+    time_range
+        How far back: from 15m to 30d, in minutes (m), hours (h) or days (d).
+    org
+        Only this organisation (a UUID).
+    """
+    asyncio.run(_show_stats(time_range, org, options))
+
+
+async def _show_stats(time_range: str, org: str, options: CommonOptions) -> None:
+    async with metrics_client(options) as client:
+        answer = await client.delivery_stats(time_range, org_id=org)
+    if options.json:
+        print_json(answer)
+        return
+    console = out()
+    console.print(summary_table(answer))
+    if answer.by_event_type:
+        console.print()
+        console.print(types_table(answer))

@@ -1,0 +1,136 @@
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+
+import asyncpg
+import uvloop
+from cyclopts import App
+from rich.live import Live
+
+from ringback.cli.client.addresses import Addresses
+from ringback.cli.client.database import database
+from ringback.cli.demo.steps import (
+    DeliverySnapshot,
+    DemoStep,
+    call_id_of,
+    demo_steps,
+    read_snapshots,
+)
+from ringback.cli.demo.view import call_table, deliveries_table, explanations
+from ringback.cli.load.load_generator import Plan, SendStats, post_all
+from ringback.cli.terminal import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    CommandError,
+    out,
+    stop_on_interrupt,
+)
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.runtime.postgres.queries import load
+
+_SEND_RATE_PER_S = 4.0
+_POLL_INTERVAL_S = 0.2
+_EXTRA_WAIT_S = 30.0
+
+demo = App(name="demo", help_epilogue="")
+
+
+@demo.default
+def _demo() -> int:
+    """Play one fictional call and three troubled webhooks, and watch where each of them is.
+
+    The call's events are processed, the report that is sent twice is recognised, one webhook
+    fails twice and then works, two become dead letters. With the standard waits of 2, 4 and 8
+    seconds it takes about 18 seconds. The exit status is 0 if each webhook ended as promised.
+    """
+    return uvloop.run(_play(Addresses.from_env()))
+
+
+async def _play(addresses: Addresses) -> int:
+    steps = demo_steps(
+        addresses.schedule, run=secrets.token_hex(8), now_ms=round(time.time() * 1000)
+    )
+    stats = SendStats()
+    console = out()
+    with stop_on_interrupt() as stop:
+        async with database(addresses.database) as connection:
+            sending = asyncio.create_task(_send(addresses, steps, stats, stop))
+            try:
+                seen = await _watch(connection, steps, stats, addresses.schedule, (stop, sending))
+            finally:
+                sending.cancel()
+            if stop.is_set():
+                return EXIT_INTERRUPTED
+            console.print()
+            for part in explanations(steps, stats.job_ids, seen):
+                console.print(part)
+            call = await _call(connection, steps, stats.job_ids, seen)
+    if call is not None:
+        console.print()
+        console.print(call_table(call))
+    kept = all(
+        job_id in seen and seen[job_id].is_as_promised_by(step)
+        for step, job_id in zip(steps, stats.job_ids, strict=True)
+    )
+    return 0 if kept and call is not None else EXIT_FAILED
+
+
+async def _send(
+    addresses: Addresses, steps: Sequence[DemoStep], stats: SendStats, stop: asyncio.Event
+) -> None:
+    """Send them one after the other, so that the job ids have the order of the steps."""
+    plan = Plan(
+        url=addresses.gateway_url,
+        headers=addresses.secret_headers,
+        count=len(steps),
+        rate_per_s=_SEND_RATE_PER_S,
+        concurrency=1,
+        timeout_s=10.0,
+    )
+    await post_all(plan, lambda number: steps[number].body, stats, stop)
+    for status, reason in stats.reasons.items():
+        raise CommandError(f"The gateway refused a webhook of the demo: {status} {reason}")
+    for words in stats.errors:
+        raise CommandError(f"A webhook of the demo could not be sent: {words}.")
+
+
+async def _watch(
+    connection: asyncpg.Connection,
+    steps: Sequence[DemoStep],
+    stats: SendStats,
+    schedule: RetrySchedule,
+    until: tuple[asyncio.Event, asyncio.Task[None]],
+) -> dict[str, DeliverySnapshot]:
+    """Show their states until all are settled, for at most the length of the retry schedule."""
+    stop, sending = until
+    max_wait_s = (
+        _EXTRA_WAIT_S
+        + 1.5 * sum(retry_queue.delay_ms for retry_queue in schedule.retry_queues) / 1000
+    )
+    deadline = time.monotonic() + max_wait_s
+    seen: dict[str, DeliverySnapshot] = {}
+    with Live(console=out(), auto_refresh=False) as live:
+        while not stop.is_set() and time.monotonic() < deadline:
+            seen = await read_snapshots(connection, stats.job_ids, schedule.max_attempts)
+            table = deliveries_table(steps, stats.job_ids, seen, schedule)
+            live.update(table, refresh=True)
+            if sending.done():
+                sending.result()
+                if len(seen) == len(steps) and all(one.is_settled for one in seen.values()):
+                    break
+            await asyncio.sleep(_POLL_INTERVAL_S)
+    return seen
+
+
+async def _call(
+    connection: asyncpg.Connection,
+    steps: list[DemoStep],
+    job_ids: Sequence[str],
+    seen: dict[str, DeliverySnapshot],
+) -> asyncpg.Record | None:
+    first = seen.get(job_ids[0])
+    if first is None:
+        return None
+    query = load("ringback.cli.demo", "voice_call.sql")
+    return await connection.fetchrow(query, first.org_id, call_id_of(steps))

@@ -1,0 +1,108 @@
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+from cyclopts import App, Parameter
+
+from ringback.cli.terminal import BadInputError, CommandError, out, write_json
+from ringback.cli.trace.spans import (
+    RecordedSpan,
+    TraceSection,
+    family_of,
+    jobs_with_prefix,
+    read_spans,
+    trace_files,
+    trace_sections,
+)
+from ringback.cli.trace.view import headline, sections_table, trace_document
+from ringback.local.stack_service import TRACE_FILE
+from ringback.runtime.process.settings import TraceSettings, load
+
+_MAX_LISTED = 5
+_PIPE_WIDTH = 160
+
+_EXAMPLES = """Examples:
+
+    ringback trace 01a20ae5-092a-7231-b1cb-a72e977205ad
+    ringback trace 01a20ae5-092a              the beginning of an id will do
+    ringback trace 01a20ae5-092a --json
+"""
+
+trace = App(name="trace", help_epilogue=_EXAMPLES)
+
+
+@trace.default
+def _trace(
+    job: str,
+    /,
+    *,
+    file: Annotated[Path | None, Parameter(show_default=False)] = None,
+    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    data: Path = Path(".ringback"),
+) -> None:
+    """Show all that was done about one webhook, span by span: attempts, waits, moves, retries.
+
+    The spans come from the file to which the services of this machine append them.
+
+    Parameters
+    ----------
+    job
+        The job id, or the beginning of it.
+    file
+        The file of spans; by default RINGBACK_TRACE_FILE, else that of `ringback up`.
+    json
+        Print the spans as JSON.
+    data
+        The folder that `ringback up` was given.
+    """
+    path = file or load(TraceSettings).trace_file or data / TRACE_FILE
+    spans = _spans_in(path)
+    if not json:
+        spans = [span.for_screen() for span in spans]
+    job_id = _resolve_job(job.strip().lower(), spans, path)
+    sections = trace_sections(family_of(job_id, spans), spans)
+    if json:
+        write_json(orjson.dumps(trace_document(job_id, sections)))
+    else:
+        _print(job_id, sections)
+
+
+def _spans_in(path: Path) -> list[RecordedSpan]:
+    files = trace_files(path)
+    if not files:
+        raise CommandError(
+            f"There are no spans in {path}. `ringback up` has its services write them; elsewhere "
+            "set RINGBACK_TRACE_FILE for the services and for this command."
+        )
+    try:
+        return [span for one in files for span in read_spans(one)]
+    except OSError as exc:
+        raise CommandError(f"{path} cannot be read: {exc.strerror}.") from exc
+
+
+def _resolve_job(job: str, spans: list[RecordedSpan], path: Path) -> str:
+    found = jobs_with_prefix(job, spans) if job else []
+    match found:
+        case [job_id]:
+            return job_id
+        case []:
+            raise CommandError(
+                f"No span in {path} is about a webhook {job}. They are written within two seconds, "
+                "and the oldest make room for newer ones."
+            )
+        case _:
+            named = "\n".join(f"    {one}" for one in found[:_MAX_LISTED])
+            raise BadInputError(
+                f"{len(found)} webhooks have an id that begins with {job}. Say more of it:\n{named}"
+                + ("\n    ..." if len(found) > _MAX_LISTED else "")
+            )
+
+
+def _print(job_id: str, sections: list[TraceSection]) -> None:
+    console = out()
+    if not console.is_terminal:
+        # Whole lines for a pipe.
+        console.width = max(console.width, _PIPE_WIDTH)
+    console.print(headline(job_id, sections))
+    console.print()
+    console.print(sections_table(job_id, sections))

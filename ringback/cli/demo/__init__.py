@@ -1,0 +1,1 @@
+"""The webhooks, handlers and output of `ringback demo`."""

@@ -1,0 +1,1 @@
+"""Sends webhooks for `ringback send` and waits for their outcomes."""

@@ -1,0 +1,1 @@
+"""Reads recorded spans and shows those of one webhook."""

@@ -1,0 +1,104 @@
+"""Formats values of the metrics API for a screen."""
+
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+)
+
+from ringback.cli.terminal import err
+from ringback.local.console import printable
+from ringback.metrics.enum_words import words_of
+from ringback.metrics.v1.delivery_pb2 import Attempt, AttemptOutcome, Delivery, DeliveryStatus
+
+STATUS_STYLES = {
+    DeliveryStatus.DELIVERY_STATUS_COMPLETED: "green",
+    DeliveryStatus.DELIVERY_STATUS_FAILED: "yellow",
+    DeliveryStatus.DELIVERY_STATUS_DEAD_LETTER: "red",
+    DeliveryStatus.DELIVERY_STATUS_DUPLICATE: "cyan",
+}
+OUTCOME_STYLES = {
+    AttemptOutcome.ATTEMPT_OUTCOME_COMPLETED: "green",
+    AttemptOutcome.ATTEMPT_OUTCOME_FAILED: "yellow",
+    AttemptOutcome.ATTEMPT_OUTCOME_PERMANENT: "red",
+    AttemptOutcome.ATTEMPT_OUTCOME_DUPLICATE: "cyan",
+}
+
+_MILLISECOND_S, _MINUTE_S, _HOUR_S, _DAY_S = 0.001, 60, 3600, 86_400
+
+
+def status_words(delivery: Delivery) -> str:
+    """As in `dead letter`."""
+    return _words(DeliveryStatus.DESCRIPTOR, delivery.status)
+
+
+def outcome_words(attempt: Attempt) -> str:
+    return _words(AttemptOutcome.DESCRIPTOR, attempt.outcome)
+
+
+def moment(time: Timestamp) -> datetime:
+    return time.ToDatetime(tzinfo=UTC)
+
+
+def age(time: Timestamp, now: datetime) -> str:
+    """How long ago, in one unit: `12 s ago`, `4 min ago`."""
+    span = now - moment(time)
+    if span.total_seconds() < _MINUTE_S:
+        return f"{max(0, int(span.total_seconds()))} s ago"
+    return f"{duration(span)} ago"
+
+
+def duration(span: timedelta) -> str:
+    """In one unit, for a glance: `12 ms`, `4.0 s`, `4 min`, `3 h`, `12 days`."""
+    seconds = max(0.0, span.total_seconds())
+    if seconds < _MILLISECOND_S:
+        return "<1 ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < _MINUTE_S:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR_S:
+        return f"{seconds // _MINUTE_S:.0f} min"
+    if seconds < 2 * _DAY_S:
+        return f"{seconds // _HOUR_S:.0f} h"
+    return f"{seconds // _DAY_S:.0f} days"
+
+
+def error_words(error_class: str, message: str) -> str:
+    """The class and message of a failure, on one line; the class is not repeated."""
+    one_line = " ".join(printable(message).split())
+    if not error_class or one_line.startswith(error_class):
+        return one_line or error_class
+    return f"{error_class}: {one_line}" if one_line else error_class
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 dead letter`, `2,000 dead letters`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _words(enum: EnumDescriptor, number: int) -> str:
+    return words_of(enum).get(number, "unknown").replace("_", " ")
+
+
+def progress_bar(*figures: tuple[str, str]) -> Progress:
+    """A progress bar on stderr, followed by figures such as `{task.fields[rate]}` with a style.
+
+    It is hidden if stderr is not a terminal.
+    """
+    console = err()
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        *(TextColumn(figure, style=style, markup=False) for figure, style in figures),
+    ]
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
