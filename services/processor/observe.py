@@ -48,7 +48,7 @@ class Observer:
         self._attempts = instruments.counter(Metric.ATTEMPTS, attempt=self._numbers)
         self._repeated = instruments.counter(Metric.REPEATED)
         self._duplicates = instruments.counter(Metric.DUPLICATES)
-        self._retries = instruments.counter(Metric.RETRIES_SCHEDULED, retry_queue=retry_queues)
+        self._retries = instruments.counter(Metric.RETRIES_SCHEDULED, attempt=retry_queues)
         self._redelivered = instruments.counter(Metric.REDELIVERED)
         self._dead_letters = instruments.counter(Metric.DEAD_LETTERS)
         self._returned = instruments.counter(Metric.RETURNED)

@@ -31,9 +31,6 @@ OPEN_VALUES = {
     "version": {ringback.__version__},
     "service": set(SERVICES),
     "attempt": {str(number) for number in range(1, RetrySchedule.parse(SCHEDULE).max_attempts + 1)},
-    "retry_queue": {
-        str(retry_queue.attempt) for retry_queue in RetrySchedule.parse(SCHEDULE).retry_queues
-    },
 }
 MOST_OPEN_VALUES = 30
 

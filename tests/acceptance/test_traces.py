@@ -44,7 +44,7 @@ POST /api/webhooks/vapi
       begin_attempts
       handle ringback.cli.demo.handlers.fail_on_demand !
       finish_attempts
-      move webhooks.retry.1.200ms
+      route webhooks.retry.1.200ms
       reject webhooks:attempt.1:webhooks.work"""
 FAILURE_AGAIN = """\
 process webhooks:attempt.{attempt}:webhooks.work !
@@ -67,7 +67,7 @@ POST /api/webhooks/vapi
       begin_attempts
       handle ringback.cli.demo.handlers.fail_on_demand !
       finish_attempts
-      move webhooks.dlq
+      route webhooks.dlq
       ack webhooks:attempt.1:webhooks.work"""
 DEAD_LETTER = """\
 process {exchange}:attempt.{attempt}:webhooks.dlq

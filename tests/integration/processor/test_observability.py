@@ -54,8 +54,8 @@ async def test_it_is_ready_and_counts_each_end_once(stage: Stage, start: Starter
         line = f'webhook_finish_delay_seconds_count{{outcome="{outcome}"}} {count}.0'
         assert line in text
     assert 'webhook_attempts_total{attempt="2",outcome="completed"} 1.0' in text
-    assert 'webhook_retries_scheduled_total{retry_queue="1"} 1.0' in text
-    assert 'webhook_retries_scheduled_total{retry_queue="2"} 0.0' in text
+    assert 'webhook_retries_scheduled_total{attempt="1"} 1.0' in text
+    assert 'webhook_retries_scheduled_total{attempt="2"} 0.0' in text
     assert "webhook_first_attempt_delay_seconds_count 5.0" in text
     assert 'webhook_handler_duration_seconds_count{event_type="other"} 3.0' in text
     assert "webhook_in_flight 0.0" in text

@@ -14,7 +14,7 @@ from tests.support.trace_file import TracedSpan, outline, spans_of
 
 QUARANTINE = """\
 process webhooks:attempt.1:webhooks.work
-  move webhooks.quarantine
+  route webhooks.quarantine
   ack webhooks:attempt.1:webhooks.work
 process webhooks.quarantine
   begin_attempts
