@@ -10,7 +10,7 @@ from benchmarks import report
 from benchmarks.accept import AcceptOptions, accept_calmly, measure_accepting
 from benchmarks.bench_stack import bench_stack
 from benchmarks.finish import measure_finishing
-from ringback.local.errors import LocalStackError
+from ringback.local.child import LocalStackError
 
 _CALM = 8
 """Connections at which a gateway is not busy, so that its rows carry their payloads."""

@@ -25,7 +25,7 @@ from benchmarks import api_table
 from benchmarks.bench_stack import BenchStack, bench_stack
 from benchmarks.fill_log import BIG_ORG, fill_visibly
 from benchmarks.report import RESULTS, machine
-from ringback.local.errors import LocalStackError
+from ringback.local.child import LocalStackError
 from ringback.local.ports import free_ports
 from ringback.metrics.v1 import metrics_service_pb2 as pb
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub

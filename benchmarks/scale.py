@@ -25,9 +25,9 @@ from benchmarks.finish import held_against_log
 from benchmarks.report import machine
 from chaos.rollups import wrong_counts
 from chaos.supervised import Replica, replicas
-from ringback.local.errors import LocalStackError
+from ringback.local.child import LocalStackError
 from ringback.local.ports import ServicePorts
-from ringback.local.stack_service import Surroundings, urls_by_role
+from ringback.local.stack_service import StackContext, urls_by_role
 from ringback.metrics import MetricsClient
 from ringback.samples import sample
 
@@ -153,9 +153,9 @@ def body_bytes() -> int:
     return len(sample("end-of-call-report"))
 
 
-def surroundings(stack: BenchStack) -> Surroundings:
+def surroundings(stack: BenchStack) -> StackContext:
     """The variables that replicas need to reach the nodes."""
-    return Surroundings(
+    return StackContext(
         environ=os.environ | {"RINGBACK_HANDLERS": "", "RINGBACK_TRACE_FILE": ""},
         amqp_url=stack.amqp_url,
         database_urls=urls_by_role(stack.database_url),

@@ -19,7 +19,7 @@ from benchmarks.accept import AcceptOptions, Round, load
 from benchmarks.bench_stack import BenchStack, bench_stack
 from benchmarks.report import machine
 from ringback.contract.topology import WORK_QUEUE
-from ringback.local.errors import LocalStackError
+from ringback.local.child import LocalStackError
 from ringback.local.ports import free_ports
 
 _MOST_LOST = 0.2

@@ -20,7 +20,7 @@ from ringback.cli.terminal import (
     complain,
     out,
 )
-from ringback.local.errors import LocalStackError
+from ringback.local.child import LocalStackError
 from ringback.runtime.process.settings import SettingsError
 
 _EXAMPLES = """Examples:

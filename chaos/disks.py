@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ringback.local.run_to_end import run_to_end
+from ringback.local.child import run_command
 
 _SIZE = "64m"
 _BROKER_BYTES = 1024 * 1024 * 1024
@@ -110,5 +110,5 @@ class BrokerDisk(_Disk):
 
 
 async def _run(*command: str) -> bool:
-    done = await asyncio.to_thread(run_to_end, command, within_s=_MOUNT_S)
+    done = await asyncio.to_thread(run_command, command, within_s=_MOUNT_S)
     return done.exit_code == 0

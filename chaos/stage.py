@@ -19,7 +19,7 @@ from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import LOOPBACK, BrokerPorts, ServicePorts, free_ports, named_ports
 from ringback.local.stack_service import (
-    Surroundings,
+    StackContext,
     service_environment,
     service_specs,
     urls_by_role,
@@ -196,7 +196,7 @@ async def install(database_url: str) -> None:
         await connection.close(timeout=10)
 
 
-def _surroundings(folder: Path, nodes: Nodes, amqp_url: str, database_url: str) -> Surroundings:
+def _surroundings(folder: Path, nodes: Nodes, amqp_url: str, database_url: str) -> StackContext:
     foreign = {name: text for name, text in os.environ.items() if not name.startswith("RINGBACK_")}
     ours = {
         "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path]),
@@ -205,7 +205,7 @@ def _surroundings(folder: Path, nodes: Nodes, amqp_url: str, database_url: str) 
         "RINGBACK_ATTEMPT_TIMEOUT_S": f"{ATTEMPT_TIMEOUT_S:g}",
         "RINGBACK_TRACE_FILE": "",
     }
-    return Surroundings(
+    return StackContext(
         environ={**foreign, **ours},
         amqp_url=amqp_url,
         database_urls=urls_by_role(database_url),

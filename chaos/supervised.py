@@ -10,12 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ringback.local.errors import LocalStackError
+from ringback.local.child import LocalStackError
 from ringback.local.ports import LOOPBACK, ServicePorts, free_ports, named_ports
 from ringback.local.stack_service import (
     RunningService,
     ServiceSpec,
-    Surroundings,
+    StackContext,
     answers_ok,
     is_ready,
     service_environment,
@@ -134,7 +134,7 @@ class Replica:
 
 @asynccontextmanager
 async def replicas(
-    name: str, count: int, around: Surroundings, **variables: str
+    name: str, count: int, around: StackContext, **variables: str
 ) -> AsyncGenerator[tuple[Replica, ...], None]:
     """Run `count` replicas of the service `name`, all ready. They end with the context.
 
@@ -151,7 +151,7 @@ async def replicas(
 
 @asynccontextmanager
 async def _replica(
-    name: str, number: int, around: Surroundings, variables: Mapping[str, str]
+    name: str, number: int, around: StackContext, variables: Mapping[str, str]
 ) -> AsyncGenerator[Replica, None]:
     names = named_ports(ServicePorts())
     ports = ServicePorts(**dict(zip(names, free_ports(len(names)), strict=True)))

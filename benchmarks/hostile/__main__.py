@@ -17,7 +17,7 @@ from benchmarks.bench_stack import bench_stack
 from benchmarks.hostile.scenario import SCENARIOS
 from benchmarks.hostile.table import show
 from benchmarks.hostile.trial import Tried, try_out
-from ringback.local.errors import LocalStackError
+from ringback.local.child import LocalStackError
 
 
 def _options() -> argparse.Namespace:

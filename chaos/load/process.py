@@ -12,8 +12,7 @@ from pathlib import Path
 
 from chaos.load.ledger import Offered, read_ledger
 from chaos.load.webhook import Mix
-from ringback.local.child import Child
-from ringback.local.errors import LocalStackError
+from ringback.local.child import Child, LocalStackError
 
 _ROOT = Path(__file__).parents[2]
 _STEADY_ANSWERS = 20

@@ -155,7 +155,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _failed(exc: Exception) -> int:
     # Imported here: these modules are slow to import, and most commands do not fail.
-    from ringback.local.errors import LocalStackError  # ruff: ignore[import-outside-top-level]
+    from ringback.local.child import LocalStackError  # ruff: ignore[import-outside-top-level]
     from ringback.runtime.amqp.topology import TopologyError  # ruff: ignore[import-outside-top-level]
     from ringback.runtime.postgres.migrate import MigrationError  # ruff: ignore[import-outside-top-level]
     from ringback.runtime.process.settings import SettingsError  # ruff: ignore[import-outside-top-level]

@@ -16,7 +16,7 @@ Within = Annotated[float, Parameter(validator=Number(gte=0))]
 _LOOK_EVERY_S = 1.0
 
 
-async def until_nothing_lacks(look: Callable[[], Awaitable[str]], within_s: float) -> int:
+async def until_nothing_missing(look: Callable[[], Awaitable[str]], within_s: float) -> int:
     """Check each second; the exit status is 1 if something is missing at the end.
 
     Each sentence about a missing object is printed once, when it first applies.

@@ -8,8 +8,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ringback.local.errors import LocalStackError
-from ringback.local.run_to_end import run_to_end
+from ringback.local.child import LocalStackError, run_command
 
 # The packages create the first two. Other programs that run as nobody can read nobody's files.
 NAMES = ("rabbitmq", "postgres", "nobody")
@@ -80,7 +79,7 @@ def account_in(folder: Path, program: str = "/bin/true") -> Account:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     account.admit(folder)
     tried = ["sh", "-c", 'cd "$1" && exec "$2" --version', "sh", str(folder), program]
-    if run_to_end([*account.command_prefix(), *tried], within_s=30).exit_code == 0:
+    if run_command([*account.command_prefix(), *tried], within_s=30).exit_code == 0:
         return account
     return replace(account, has_access_of_root=bool(account.name))
 

@@ -14,12 +14,17 @@ import aiormq
 
 from ringback.local.account import Account, make_private
 from ringback.local.broker_launch import Launch, prepare_launch
-from ringback.local.child import Child
-from ringback.local.errors import LocalStackError
+from ringback.local.child import Child, LocalStackError, run_command
 from ringback.local.jwt_secret import kept_secret
-from ringback.local.node_urls import BROKER_USER, broker_url, password_path
-from ringback.local.ports import LOOPBACK, BrokerPorts, named_ports, require_free
-from ringback.local.run_to_end import run_to_end
+from ringback.local.ports import (
+    BROKER_USER,
+    LOOPBACK,
+    BrokerPorts,
+    broker_url,
+    named_ports,
+    password_path,
+    require_free,
+)
 
 POLL_S = 0.1
 PROBE_S = 5.0
@@ -137,7 +142,7 @@ class PrivateBroker:
         become = () if launch.container else launch.account.command_prefix()
         command = [*become, *launch.control, *arguments]
         env = launch.env
-        done = await asyncio.to_thread(run_to_end, command, within_s=CONTROL_S, env=env)
+        done = await asyncio.to_thread(run_command, command, within_s=CONTROL_S, env=env)
         if done.exit_code:
             raise LocalStackError(
                 f"rabbitmqctl {arguments[0]} failed: {(done.errors or done.output).strip()}"
@@ -224,4 +229,4 @@ async def _ignore(_: object) -> None:
 
 
 async def _docker(*arguments: str) -> None:
-    await asyncio.to_thread(run_to_end, ["docker", *arguments], within_s=30)
+    await asyncio.to_thread(run_command, ["docker", *arguments], within_s=30)

@@ -1,4 +1,4 @@
-"""A child process that does not outlive us, not even when we are killed."""
+"""Runs other programs: short commands, and children that do not outlive us."""
 
 # ruff: file-ignore[suspicious-subprocess-import] - starting programs is what this file is for.
 import asyncio
@@ -11,6 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+
+class LocalStackError(Exception):
+    """The local stack cannot do this; the message is one sentence for the terminal."""
+
 
 POLL_S = 0.02
 
@@ -117,3 +122,29 @@ def dying_with_us(number: signal.Signals) -> list[str]:
     # has threads.
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", number.name.removeprefix("SIG"), "--"] if setpriv else []
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    exit_code: int
+    output: str
+    errors: str
+
+
+def run_command(
+    command: Sequence[str], *, within_s: float, env: Mapping[str, str] | None = None
+) -> Outcome:
+    """Run `command` outside our folders and return its output.
+
+    One that cannot be started or does not end in time has an exit code as in a shell.
+    """
+    try:
+        # ruff: ignore[subprocess-without-shell-equals-true] - callers choose the program.
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd="/", env=env, timeout=within_s
+        )
+    except OSError as exc:
+        return Outcome(127, "", str(exc))
+    except subprocess.TimeoutExpired:
+        return Outcome(124, "", f"it did not end within {within_s:.0f} s")
+    return Outcome(done.returncode, done.stdout, done.stderr)

@@ -14,18 +14,25 @@ from urllib.parse import quote
 import asyncpg
 
 from ringback.local.account import Account, account_in
-from ringback.local.child import Child
-from ringback.local.database_access import (
+from ringback.local.child import Child, LocalStackError
+from ringback.local.database_files import (
     access_settings,
     administration,
+    clear_after_crash,
+    create_cluster,
     give_password,
+    program,
     query,
     socket_folder,
 )
-from ringback.local.database_files import clear_after_crash, create_cluster, program
-from ringback.local.errors import LocalStackError
-from ringback.local.node_urls import SUPERUSER, superuser_url
-from ringback.local.ports import LOOPBACK, DatabasePorts, named_ports, require_free
+from ringback.local.ports import (
+    LOOPBACK,
+    SUPERUSER,
+    DatabasePorts,
+    named_ports,
+    require_free,
+    superuser_url,
+)
 
 POLL_S = 0.05
 SETTINGS = {

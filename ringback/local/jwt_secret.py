@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from ringback.local.errors import LocalStackError
+from ringback.local.child import LocalStackError
 
 _KEY_SETTINGS = ("RINGBACK_JWT_SECRET", "RINGBACK_JWT_PUBLIC_KEY_FILE", "RINGBACK_JWT_JWKS_FILE")
 _RANDOM_BYTES = 48

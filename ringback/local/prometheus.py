@@ -1,6 +1,7 @@
 """A private Prometheus, if it is installed. No part of Ringback needs it."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -10,10 +11,9 @@ from pathlib import Path
 
 import aiohttp
 
-from ringback.local.child import Child
-from ringback.local.errors import LocalStackError
+import ringback
+from ringback.local.child import Child, LocalStackError
 from ringback.local.ports import LOOPBACK, LocalPorts, named_ports, require_free
-from ringback.local.prometheus_config import RULES, prometheus_config
 
 POLL_S = 0.1
 PROBE_S = 2.0
@@ -110,3 +110,39 @@ async def prometheus_answers(url: str) -> bool:
             return answer.ok
     except (OSError, TimeoutError, aiohttp.ClientError):
         return False
+
+
+_CHECKOUT = Path(ringback.__file__).parents[1]
+
+RULES = _CHECKOUT / "deploy" / "prometheus" / "rules"
+
+GRAFANA_URL = "http://localhost:3000"
+
+
+def prometheus_config(ports: LocalPorts, *, scrapes_broker: bool) -> str:
+    """The configuration file, as JSON, which is valid YAML.
+
+    The rules and the dashboards use these job names. Alerts read the addresses for their links from
+    the external labels.
+    """
+    services = ports.services
+    targets = {
+        "gateway": services.gateway_observability,
+        "processor": services.processor_observability,
+        "metrics": services.metrics_observability,
+    }
+    if scrapes_broker:
+        targets["rabbitmq"] = ports.broker.broker_metrics
+    document = {
+        "global": {
+            "scrape_interval": "5s",
+            "evaluation_interval": "5s",
+            "external_labels": {"grafana": GRAFANA_URL, "repository": _CHECKOUT.as_uri()},
+        },
+        "rule_files": [str(RULES / "*.yml")],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [f"{LOOPBACK}:{port}"]}]}
+            for job, port in targets.items()
+        ],
+    }
+    return json.dumps(document, indent=2)

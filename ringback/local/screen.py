@@ -10,8 +10,7 @@ from rich.text import Text
 
 from ringback.local.console import TextConsole
 from ringback.local.log_follow import Shown
-from ringback.local.node_urls import BROKER_USER, password_path
-from ringback.local.ports import LOOPBACK, ServicePorts
+from ringback.local.ports import BROKER_USER, LOOPBACK, ServicePorts, password_path
 
 STYLES = {"warning": "yellow", "error": "red", "critical": "red"}
 

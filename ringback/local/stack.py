@@ -10,24 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
+from ringback.local.child import LocalStackError
 from ringback.local.database import PrivateDatabase
-from ringback.local.errors import LocalStackError
 from ringback.local.jwt_secret import has_key, local_secret
 from ringback.local.log_follow import Follower, worth_showing
 from ringback.local.ports import LocalPorts, named_ports, require_free
 from ringback.local.prometheus import PrivatePrometheus
+from ringback.local.running_stack import claimed
 from ringback.local.screen import Screen, addresses
-from ringback.local.stack_file import claimed
-from ringback.local.stack_schedule import declare_schedule
 from ringback.local.stack_service import (
     RunningService,
     ServiceSpec,
-    Surroundings,
+    StackContext,
     service_environment,
     service_specs,
 )
-from ringback.runtime.amqp import topology
+from ringback.runtime.amqp import schedule_change, topology
 from ringback.runtime.postgres import migrate
 from ringback.runtime.process.settings import (
     ScheduleSettings,
@@ -90,7 +90,7 @@ class _Stack:
             amqp_url, database_url = await self._nodes(stopping)
             await self._prepare(amqp_url, database_url)
             names = [spec.name for spec in self.specs]
-            around = Surroundings(
+            around = StackContext(
                 environ=self.environ,
                 amqp_url=amqp_url,
                 database_urls=await self._database.service_urls(names)
@@ -155,7 +155,7 @@ class _Stack:
         self.screen.step("Tables and queues are in place")
 
     async def _services(
-        self, stopping: AsyncExitStack, around: Surroundings
+        self, stopping: AsyncExitStack, around: StackContext
     ) -> list[RunningService]:
         log_dir = self.state_dir / "logs"
         running: list[RunningService] = []
@@ -254,3 +254,30 @@ def _cancelling(task: asyncio.Future[Any]) -> Generator[list[signal.Signals], No
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
+
+
+_SETTLE_S = 0.2
+
+
+async def declare_schedule(
+    amqp_url: str,
+    schedule: RetrySchedule,
+    environ: Mapping[str, str],
+    *,
+    own_management_url: str | None,
+) -> None:
+    """Declare everything. A private node changes to a new schedule, as nothing uses it yet.
+
+    At an external broker another schedule is an error, because its users are unknown. Raises
+    TopologyError.
+    """
+    management_url = own_management_url or environ.get("RINGBACK_RABBITMQ_MANAGEMENT_URL") or None
+    try:
+        await topology.apply(amqp_url, schedule, management_url=management_url)
+    except topology.ForeignScheduleError:
+        if own_management_url is None:
+            raise
+        asked = schedule_change.Asked(
+            amqp_url=amqp_url, to=schedule, management_url=own_management_url, settle_s=_SETTLE_S
+        )
+        await schedule_change.move(asked, schedule_change.StoppedProcessing())

@@ -12,8 +12,7 @@ from typing import Self
 
 import aiohttp
 
-from ringback.local.child import Child
-from ringback.local.errors import LocalStackError
+from ringback.local.child import Child, LocalStackError
 from ringback.local.ports import LOOPBACK, LOOPBACK_OF_BOTH, ServicePorts, named_ports, port_setting
 
 POLL_S = 0.1
@@ -80,7 +79,7 @@ def service_specs(ports: ServicePorts) -> tuple[ServiceSpec, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class StackContext:
     """What the services of a stack share. If the environment has a key, `jwt_secret` is None."""
 
     environ: Mapping[str, str]
@@ -98,7 +97,7 @@ def urls_by_role(database_url: str) -> dict[str, str]:
     return {name: f"{database_url}?role=ringback_{name}" for name in SERVICES}
 
 
-def service_environment(name: str, around: Surroundings) -> dict[str, str]:
+def service_environment(name: str, around: StackContext) -> dict[str, str]:
     """The environment of one service: this machine's variables, and the stack's addresses."""
     environ = around.environ
     local = {

@@ -9,16 +9,14 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import new_job_id
 from ringback.contract.telemetry.spec import Service
-from ringback.runtime.http.connections import Connections
-from ringback.runtime.http.open_files import room_for_connections
+from ringback.runtime.http.connection_limits import ConnectionLimits
+from ringback.runtime.http.listening import raise_open_file_limit
 from ringback.runtime.observability import logs
-from ringback.runtime.observability.exemplars import Exemplars
-from ringback.runtime.observability.process_registry import process_registry
+from ringback.runtime.observability.instruments import Exemplars, process_registry
 from ringback.runtime.observability.server import ObservabilityServer
 from ringback.runtime.postgres.pool import open_pool
 from ringback.runtime.process import settings as runtime_settings
-from ringback.runtime.process.lifecycle import CannotStartError
-from ringback.runtime.process.stop_deadline import end_in_time
+from ringback.runtime.process.lifecycle import CannotStartError, end_in_time
 from ringback.runtime.tracing import Tracer, tracing
 from services.gateway.clock import Clock
 from services.gateway.endpoints import routes_to
@@ -127,10 +125,10 @@ def _pending(
 def _server(
     settings: GatewaySettings, handler: WebhookHandler, instruments: GatewayInstruments
 ) -> Server:
-    connections = Connections(
-        room_for_connections(settings.max_connections),
-        cut=instruments.connection_closed,
-        known_waits_s=settings.keepalive_timeout_s,
+    connections = ConnectionLimits(
+        raise_open_file_limit(settings.max_connections),
+        on_close=instruments.connection_closed,
+        trusted_idle_s=settings.keepalive_timeout_s,
     )
     instruments.watch_connections(lambda: connections.count)
     return Server(

@@ -12,7 +12,7 @@ from ringback.contract.identity import JobId, new_job_id
 from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
-from ringback.runtime.process.ending import in_background
+from ringback.runtime.process.background import run_in_background
 
 MAX_OFFSET_S = 10.0
 """Machines with synchronized clocks differ by milliseconds."""
@@ -73,7 +73,7 @@ class Clock:
     @asynccontextmanager
     async def following(self, pool: asyncpg.Pool) -> AsyncGenerator[None, None]:
         """Compare once a minute while entered, and more often while the database is unavailable."""
-        async with in_background(self._follow(pool)):
+        async with run_in_background(self._follow(pool)):
             yield
 
     async def tried(self, *, within_s: float) -> None:

@@ -18,7 +18,7 @@ from pydantic import (
     ValidationError,
 )
 
-from ringback.runtime.process.setting_checks import header_value
+from ringback.runtime.process.settings import header_value
 from services.gateway.http.rejection import NO_SECRET, WRONG_SECRET, Rejection
 
 DEFAULT_ENDPOINT_ID = "default"

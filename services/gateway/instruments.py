@@ -11,9 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
 from ringback.contract.trace_context import TraceContext
-from ringback.runtime.http.connections import CutFor
-from ringback.runtime.observability.exemplars import Exemplars
-from ringback.runtime.observability.instruments import Instruments
+from ringback.runtime.http.connection_limits import CloseReason
+from ringback.runtime.observability.instruments import Exemplars, Instruments
 from services.gateway.http.rejection import Rejection
 from services.gateway.storage.result import PublishOutcome, SpoolOutcome, StoreResult
 
@@ -60,7 +59,7 @@ class GatewayInstruments:
         self._connections = metrics.gauge(Metric.CONNECTIONS)
         self._clock_offset = metrics.gauge(Metric.CLOCK_OFFSET)
         closed = metrics.counter(Metric.CONNECTIONS_CUT)
-        self._closed = {reason: closed.labels(reason.value) for reason in CutFor}
+        self._closed = {reason: closed.labels(reason.value) for reason in CloseReason}
 
     def started(self, instance_id: str, *, port: int, endpoints: list[str]) -> None:
         self._log.info(LogEvent.GATEWAY_STARTED, life=instance_id, port=port, endpoints=endpoints)
@@ -118,7 +117,7 @@ class GatewayInstruments:
     def watch_clock(self, offset_s: Callable[[], float]) -> None:
         self._clock_offset.set_function(offset_s)
 
-    def connection_closed(self, reason: CutFor) -> None:
+    def connection_closed(self, reason: CloseReason) -> None:
         """Count only: an attacker causes thousands of these."""
         self._closed[reason].inc()
 

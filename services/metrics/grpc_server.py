@@ -9,7 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from ringback.runtime.http.listening import ALL_ADDRESSES, addresses_in
-from ringback.runtime.process.ending import end
+from ringback.runtime.process.background import end
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.metrics.api.call_spans import CallSpans
 from services.metrics.api.dispatch import Dispatcher

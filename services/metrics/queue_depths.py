@@ -8,9 +8,11 @@ from aiormq.abc import AbstractChannel as Channel
 
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import topology
-from ringback.runtime.amqp.broken_off import broken_off_as_error
-from ringback.runtime.amqp.client import BrokerClient
-from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+from ringback.runtime.amqp.connection import (
+    BROKER_UNAVAILABLE_ERRORS,
+    BrokerClient,
+    connection_errors_from_cancellation,
+)
 from ringback.runtime.amqp.topology import missing
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.metrics.queue_depth import QueueDepth
@@ -32,16 +34,16 @@ class QueueDepths(BrokerClient):
 
     @property
     def is_up(self) -> bool:
-        return self._link.up
+        return self._broker_connection.is_connected
 
     async def answers(self) -> bool:
         """Whether the broker opens a channel for us.
 
         Raises one of BROKER_UNAVAILABLE_ERRORS if not.
         """
-        if self._connection is None or not self._link.up:
+        if self._connection is None or not self._broker_connection.is_connected:
             return False
-        with broken_off_as_error():
+        with connection_errors_from_cancellation():
             channel = await _channel(self._connection)
             await channel.close()
         return True
@@ -52,29 +54,29 @@ class QueueDepths(BrokerClient):
         Empty while the broker is unavailable. When no queue answers, it reconnects.
         """
         connection = self._connection
-        if connection is None or not self._link.up:
+        if connection is None or not self._broker_connection.is_connected:
             return {}
         depths = await asyncio.gather(
             *(_depth(connection, name, timeout_s) for name in self._names)
         )
         told = dict(zip(self._names, depths, strict=True))
         if all(depth is None for depth in told.values()):
-            self._link.lost()
+            self._broker_connection.reconnect()
         return {name: depth for name, depth in told.items() if depth is not None}
 
     async def depth_of(self, queue: str, timeout_s: float) -> QueueDepth | None:
         """The depth of one queue; None when the broker does not answer in time."""
         connection = self._connection
-        if connection is None or not self._link.up:
+        if connection is None or not self._broker_connection.is_connected:
             return None
         return await _depth(connection, queue, timeout_s)
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        await self._link.tried()
-        if isinstance(self._link.failure, CannotStartError):
+        await self._broker_connection.wait_for_first_attempt()
+        if isinstance(self._broker_connection.failure, CannotStartError):
             await self.__aexit__(None, None, None)
-            raise self._link.failure
+            raise self._broker_connection.failure
         return self
 
     async def _on_open(self, connection: AbstractConnection) -> None:
@@ -93,7 +95,7 @@ async def _depth(connection: AbstractConnection, name: str, timeout_s: float) ->
     """Uses its own channel: a timeout or a missing queue closes it."""
     try:
         async with asyncio.timeout(timeout_s):
-            with broken_off_as_error():
+            with connection_errors_from_cancellation():
                 channel = await _channel(connection)
                 told = await channel.queue_declare(name, passive=True)
                 await channel.close()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from ringback.runtime.postgres.pool import ping, takes_changes
+from ringback.runtime.postgres.pool import is_writable, ping
 from services.metrics.queue_depths import QueueDepths
 
 
@@ -19,7 +19,7 @@ class Readiness:
         return await ping(self.pool)
 
     async def database_writable(self) -> bool:
-        return await takes_changes(self.pool)
+        return await is_writable(self.pool)
 
     async def broker(self) -> bool:
         return await self.queues.answers()

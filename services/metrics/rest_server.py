@@ -7,7 +7,7 @@ from importlib.resources import files
 from aiohttp import web
 
 from ringback.runtime.http.bounded_server import BoundedHandler, bounded_server
-from ringback.runtime.http.connections import Connections
+from ringback.runtime.http.connection_limits import ConnectionLimits
 from ringback.runtime.http.listening import listen
 from services.metrics.api.call_spans import CallSpans
 from services.metrics.api.dispatch import Dispatcher
@@ -26,7 +26,7 @@ async def rest_server(
     dispatcher: Dispatcher,
     spans: CallSpans,
     drain_timeout_s: float,
-    connections: Connections,
+    connections: ConnectionLimits,
     most_calls: int = MOST_CALLS,
 ) -> AsyncGenerator[None, None]:
     """Serve inside this context.

@@ -13,16 +13,15 @@ from prometheus_client import CollectorRegistry
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.spec import Service
 from ringback.contract.topology import WORK_QUEUE
-from ringback.runtime.http.connections import Connections
-from ringback.runtime.http.open_files import room_for_connections
+from ringback.runtime.http.connection_limits import ConnectionLimits
+from ringback.runtime.http.listening import raise_open_file_limit
 from ringback.runtime.observability import logs
-from ringback.runtime.observability.process_registry import process_registry
+from ringback.runtime.observability.instruments import process_registry
 from ringback.runtime.observability.server import ObservabilityServer
 from ringback.runtime.postgres.pool import open_pool
-from ringback.runtime.process.ending import end
-from ringback.runtime.process.lifecycle import CannotStartError
+from ringback.runtime.process.background import end
+from ringback.runtime.process.lifecycle import CannotStartError, end_in_time
 from ringback.runtime.process.settings import load
-from ringback.runtime.process.stop_deadline import end_in_time
 from ringback.runtime.tracing import Tracer, tracing
 from services.metrics.access import Access
 from services.metrics.api.auth import Authenticator
@@ -198,7 +197,7 @@ async def _listen(
 ) -> None:
     host, drain_timeout_s = settings.metrics_host, settings.metrics_drain_timeout_s
     # Each caller of either port is a file of this process.
-    most = max(1, room_for_connections(_MOST_CONNECTIONS) // 2)
+    most = max(1, raise_open_file_limit(_MOST_CONNECTIONS) // 2)
     grpc = grpc_server(
         host,
         settings.metrics_grpc_port,
@@ -214,7 +213,7 @@ async def _listen(
         dispatcher=dispatcher,
         spans=spans,
         drain_timeout_s=drain_timeout_s,
-        connections=Connections(most, cut=lambda _: None),
+        connections=ConnectionLimits(most, on_close=lambda _: None),
     )
     await stack.enter_async_context(grpc)
     await stack.enter_async_context(rest)

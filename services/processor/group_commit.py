@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS, INVALID_DATA_ERRORS
-from ringback.runtime.process.ending import end
+from ringback.runtime.process.background import end
 from services.processor.database_watch import DatabaseWatch
 
 Item = TypeVar("Item")

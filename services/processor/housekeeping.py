@@ -7,7 +7,7 @@ import asyncpg
 import structlog
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.postgres.housekeeping import clean_up, make_days
+from ringback.runtime.postgres.housekeeping import clean_up, create_partitions
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 
 _EVERY_S = 3600.0
@@ -36,7 +36,7 @@ class Housekeeping:
                 await asyncio.sleep(_EVERY_S)
 
     async def _keep(self) -> None:
-        await make_days(self._pool)
+        await create_partitions(self._pool)
         today = datetime.now(UTC).date()
         if self._cleaned_on != today:
             await clean_up(self._pool, self._retention_days)

@@ -14,7 +14,7 @@ from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS, BrokerConnection
 from ringback.runtime.amqp.topology import missing
-from ringback.runtime.process.ending import end
+from ringback.runtime.process.background import end
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.processor.database_watch import DatabaseWatch
 from services.processor.tap import OnMessage, Tap
@@ -62,7 +62,7 @@ class Intake:
 
     @property
     def is_linked(self) -> bool:
-        return self._link.up
+        return self._link.is_connected
 
     @property
     def in_flight(self) -> int:
@@ -78,11 +78,11 @@ class Intake:
 
         Raises one of BROKER_UNAVAILABLE_ERRORS without an answer.
         """
-        return self._link.up and all([await tap.is_consuming() for tap in self._taps])
+        return self._link.is_connected and all([await tap.is_consuming() for tap in self._taps])
 
     async def __aenter__(self) -> Self:
         await self._link.__aenter__()
-        await self._link.tried()
+        await self._link.wait_for_first_attempt()
         if isinstance(self._link.failure, CannotStartError):
             await self._link.__aexit__(None, None, None)
             raise self._link.failure
@@ -143,7 +143,9 @@ class Intake:
             await self._work.open(_QUARANTINE)
 
     def _tap(self, queue_name: str, prefetch: int, on_message: OnMessage, *shut_for: str) -> Tap:
-        return Tap(queue_name, prefetch, on_message, on_lost=self._link.lost, shut_for=shut_for)
+        return Tap(
+            queue_name, prefetch, on_message, on_lost=self._link.reconnect, shut_for=shut_for
+        )
 
     def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -172,7 +174,7 @@ class Intake:
         """A consumer can vanish while its connection looks healthy. Then open everything again."""
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
-            if not self._link.up:
+            if not self._link.is_connected:
                 continue
             try:
                 is_consuming = await self.answers()
@@ -181,4 +183,4 @@ class Intake:
                 is_consuming = False
             if not is_consuming:
                 log.warning(LogEvent.CONSUMER_MISSING)
-                self._link.lost()
+                self._link.reconnect()

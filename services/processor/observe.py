@@ -11,8 +11,7 @@ from ringback.contract.identity import JobId, created_at
 from ringback.contract.retry_schedule import FIRST_ATTEMPT, RetryQueue, RetrySchedule
 from ringback.contract.status import AttemptOutcome, DeadReason, Status
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
-from ringback.runtime.observability.exemplars import Exemplars
-from ringback.runtime.observability.instruments import Instruments
+from ringback.runtime.observability.instruments import Exemplars, Instruments
 from services.processor.attempting import Attempting
 from services.processor.delivery_log import Recorded
 

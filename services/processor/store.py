@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import JobId
 from ringback.runtime.observability.server import Ping
-from ringback.runtime.postgres.pool import open_pool, ping, takes_changes
+from ringback.runtime.postgres.pool import is_writable, open_pool, ping
 from ringback.runtime.postgres.queries import load
 from services.processor.attempt import Commits
 from services.processor.database_watch import DatabaseWatch
@@ -39,13 +39,13 @@ class Store:
         """Whether the database answers, and lets us do our work."""
         return await ping(self.pool) and not self.watch.is_lacking
 
-    async def takes_changes(self) -> bool:
-        return await takes_changes(self.pool)
+    async def is_writable(self) -> bool:
+        return await is_writable(self.pool)
 
     @property
     def checks(self) -> dict[str, Ping]:
         """What must be true of the database before webhooks are consumed, by name."""
-        return {"database": self.answers, "database_writable": self.takes_changes}
+        return {"database": self.answers, "database_writable": self.is_writable}
 
 
 def _pool(

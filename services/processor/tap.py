@@ -12,8 +12,10 @@ from aio_pika.abc import (
 from aiormq.abc import AbstractChannel as UnderlayChannel
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.amqp.broken_off import broken_off_as_error
-from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+from ringback.runtime.amqp.connection import (
+    BROKER_UNAVAILABLE_ERRORS,
+    connection_errors_from_cancellation,
+)
 
 OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
 
@@ -103,7 +105,7 @@ class Tap:
         if self._channel is None or self._consumer_tag is None:
             return bool(self._reasons)
         async with asyncio.timeout(_RPC_TIMEOUT_S):
-            with broken_off_as_error():
+            with connection_errors_from_cancellation():
                 answer = await self._channel.queue_declare(self.queue_name, passive=True)
         return bool(answer.consumer_count)
 
@@ -115,7 +117,7 @@ class Tap:
                 return
             try:
                 async with asyncio.timeout(_RPC_TIMEOUT_S):
-                    with broken_off_as_error():
+                    with connection_errors_from_cancellation():
                         if self._reasons and tag is not None:
                             self._consumer_tag = None
                             await queue.cancel(tag)

@@ -13,12 +13,11 @@ from prometheus_client import CollectorRegistry
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.spec import Service
 from ringback.runtime.observability import logs
-from ringback.runtime.observability.exemplars import Exemplars
-from ringback.runtime.observability.process_registry import process_registry
+from ringback.runtime.observability.instruments import Exemplars, process_registry
 from ringback.runtime.observability.server import ObservabilityServer, Ping
-from ringback.runtime.process.ending import in_background
+from ringback.runtime.process.background import run_in_background
+from ringback.runtime.process.lifecycle import end_in_time
 from ringback.runtime.process.settings import load
-from ringback.runtime.process.stop_deadline import end_in_time
 from ringback.runtime.tracing import tracing
 from services.processor import voice_calls
 from services.processor.attempt import Attempts
@@ -75,7 +74,7 @@ async def _processor(
         link = await stack.enter_async_context(publishing_connection(amqp_url))
         publisher = CopyPublisher(link)
         intake = Intake(amqp_url, settings.schedule, settings.prefetch, store.watch)
-        observer.watch_link(lambda: link.is_up and intake.is_linked)
+        observer.watch_link(lambda: link.is_ready and intake.is_linked)
         lanes = _lanes(settings, store, handlers, publisher, intake, observer, spans)
         recorder = _recorder(settings, store, publisher, intake, observer, spans)
         intake.take(work=lanes.work, quarantine=lanes.quarantine, dead_letter=recorder.take)
@@ -202,6 +201,6 @@ async def _beside_main(
     work: Coroutine[None, None, None], stop: asyncio.Event
 ) -> AsyncGenerator[None, None]:
     """Run beside the main work. If it ends early, the process stops cleanly and logs why."""
-    async with in_background(work) as task:
+    async with run_in_background(work) as task:
         task.add_done_callback(lambda _: stop.set())
         yield

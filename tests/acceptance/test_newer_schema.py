@@ -7,8 +7,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ringback.runtime.postgres.migrate import MIGRATIONS, MigrationError, migrate
-from ringback.runtime.postgres.migrated import lacks
+from ringback.runtime.postgres.migrate import (
+    MIGRATIONS,
+    MigrationError,
+    migrate,
+    missing_migrations,
+)
 from tests.acceptance.whole import whole_ringback
 
 EXPANDS = """
@@ -40,7 +44,7 @@ async def test_services_run_on_the_schema_of_the_next_version(
         statuses = await whole.settled([good, dead])
 
     assert statuses == ["completed", "dead_letter"]
-    assert not await lacks(database_url)
+    assert not await missing_migrations(database_url)
     with pytest.raises(MigrationError, match=r"it has migration 9999\. Nothing was changed"):
         await migrate(database_url)
     assert await connection.fetchval("SELECT count(*) FROM webhook_delivery_log") == 2

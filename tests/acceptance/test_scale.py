@@ -22,7 +22,7 @@ from chaos.verdict import judge
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.ports import ServicePorts
-from ringback.local.stack_service import Surroundings, urls_by_role
+from ringback.local.stack_service import StackContext, urls_by_role
 from ringback.metrics import MetricsClient
 from ringback.runtime.amqp import topology
 from tests.support.balancer import balanced
@@ -43,8 +43,8 @@ class Place:
     folder: Path
 
 
-def around(place: Place, slack: LocalSlack) -> Surroundings:
-    return Surroundings(
+def around(place: Place, slack: LocalSlack) -> StackContext:
+    return StackContext(
         environ=os.environ
         | {
             "RINGBACK_RETRY_SCHEDULE": SCHEDULE,

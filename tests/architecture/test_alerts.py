@@ -11,7 +11,7 @@ from ringback.contract import thresholds
 from ringback.contract.telemetry.gateway import REFUSAL_REASONS
 from ringback.contract.telemetry.spec import Service
 from ringback.local.ports import LocalPorts
-from ringback.local.prometheus_config import prometheus_config
+from ringback.local.prometheus import prometheus_config
 from services.gateway.http import rejection
 from tests.architecture.alert_rules import (
     PROMETHEUS,

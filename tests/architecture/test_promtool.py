@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ringback.local.ports import LocalPorts
-from ringback.local.prometheus_config import prometheus_config
+from ringback.local.prometheus import prometheus_config
 from tests.architecture.alert_rules import CASE_FILES, PROMETHEUS, RULE_FILES
 
 pytestmark = pytest.mark.skipif(

@@ -21,8 +21,7 @@ from ringback.cli.client.addresses import Addresses
 from ringback.cli.client.metrics import MetricsTargetSettings
 from ringback.cli.client.signing import SigningSettings
 from ringback.cli.commands.topology import BrokerPasswords
-from ringback.runtime.process.setting_checks import kinds_in
-from ringback.runtime.process.settings import PREFIX, Settings, SettingsError, load
+from ringback.runtime.process.settings import PREFIX, Settings, SettingsError, kinds_in, load
 from tests.architecture.config_example import SERVICES
 
 SECRET = "s3cretthatisneverprinted"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ringback.local.errors import LocalStackError
+from ringback.local.child import LocalStackError
 from ringback.local.jwt_secret import has_key, local_secret, read_local_secret
 
 

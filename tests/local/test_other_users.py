@@ -18,13 +18,11 @@ import pytest
 
 from ringback.local.account import NAMES
 from ringback.local.broker import PrivateBroker
+from ringback.local.child import LocalStackError
 from ringback.local.database import PrivateDatabase
 from ringback.local.database_files import program
-from ringback.local.errors import LocalStackError
-from ringback.local.node_urls import password_path, socket_path, superuser_url
-from ringback.local.ports import LocalPorts
-from ringback.local.running_stack import stack_status
-from ringback.local.stack_file import claimed
+from ringback.local.ports import LocalPorts, password_path, socket_path, superuser_url
+from ringback.local.running_stack import claimed, stack_status
 from tests.support.processes import descendants, listening
 from tests.support.stack_process import StackProcess, free_port_settings, start_stack
 

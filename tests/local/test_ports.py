@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from ringback.local.errors import LocalStackError
+from ringback.local.child import LocalStackError
 from ringback.local.ports import LOOPBACK, LocalPorts, free_ports, port_in_use, require_free
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ringback.local.account import elsewhere
 from ringback.local.broker import PrivateBroker
-from ringback.local.errors import LocalStackError
+from ringback.local.child import LocalStackError
 from tests.support.eventually import eventually
 from tests.support.session_nodes import new_broker
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from ringback.local.child import LocalStackError
 from ringback.local.database import PrivateDatabase
-from ringback.local.errors import LocalStackError
-from ringback.local.node_urls import LONGEST_SOCKET_DIR, socket_path
-from ringback.local.ports import free_ports
+from ringback.local.ports import MAX_SOCKET_DIR, free_ports, socket_path
 from tests.support.eventually import eventually
 from tests.support.processes import alive, descendants
 from tests.support.session_nodes import new_database
@@ -77,7 +76,7 @@ async def test_two_servers_do_not_share_a_folder(own_database: PrivateDatabase) 
 @pytest.mark.nodes
 async def test_a_deep_folder_is_no_obstacle(tmp_path: Path) -> None:
     """The unix socket moves to a short path where its own would be too long for the kernel."""
-    deep = tmp_path / ("d" * LONGEST_SOCKET_DIR)
+    deep = tmp_path / ("d" * MAX_SOCKET_DIR)
     database = new_database(deep)
 
     await database.start()

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from ringback.local.ports import ServicePorts
 from ringback.local.stack_service import (
-    Surroundings,
+    StackContext,
     service_environment,
     service_specs,
     urls_by_role,
@@ -12,8 +12,8 @@ NAMES = ("gateway", "processor", "metrics")
 URL = "postgresql://postgres@127.0.0.1:7432/ringback"
 
 
-def around(**environ: str) -> Surroundings:
-    return Surroundings(
+def around(**environ: str) -> StackContext:
+    return StackContext(
         environ=environ,
         amqp_url="amqp://127.0.0.1/",
         database_urls=urls_by_role(URL),

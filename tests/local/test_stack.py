@@ -15,7 +15,7 @@ import aiormq
 import pytest
 
 from ringback.local.jwt_secret import read_secret
-from ringback.local.node_urls import broker_url, password_path
+from ringback.local.ports import broker_url, password_path
 from ringback.local.running_stack import stack_status, stop_running_stack
 from tests.support.eventually import eventually
 from tests.support.processes import alive, descendants

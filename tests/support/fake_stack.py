@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from ringback.local.errors import LocalStackError
+from ringback.local.child import LocalStackError
 from ringback.local.ports import LocalPorts
 from ringback.local.stack import run_stack
 from ringback.local.stack_service import service_specs

@@ -13,8 +13,7 @@ import aiohttp
 
 from ringback.local.child import Child
 from ringback.local.ports import LOOPBACK, LocalPorts, free_ports
-from ringback.local.prometheus import prometheus_answers
-from ringback.local.prometheus_config import RULES, prometheus_config
+from ringback.local.prometheus import RULES, prometheus_answers, prometheus_config
 from tests.support.eventually import eventually
 
 _WAITS = re.compile(r"^( +for: )\d+[mh]$", re.MULTILINE)

@@ -8,10 +8,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field
 
 from ringback.local.jwt_secret import read_secret
-from ringback.local.node_urls import broker_url, password_path, superuser_url
-from ringback.local.ports import LOOPBACK, LocalPorts
-from ringback.local.stack_file import find_running
-from ringback.runtime.process.setting_checks import url_parts
+from ringback.local.ports import LOOPBACK, LocalPorts, broker_url, password_path, superuser_url
+from ringback.local.running_stack import find_running
 from ringback.runtime.process.settings import (
     BrokerSettings,
     DatabaseSettings,
@@ -19,6 +17,7 @@ from ringback.runtime.process.settings import (
     ManagementSettings,
     RetentionSettings,
     load,
+    url_parts,
 )
 
 WEBHOOK_PATH = "/api/webhooks/vapi"

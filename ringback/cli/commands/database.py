@@ -6,11 +6,11 @@ from cyclopts import App
 
 from ringback.cli.client.addresses import Addresses
 from ringback.cli.client.database import database
-from ringback.cli.poll import Within, until_nothing_lacks
+from ringback.cli.poll import Within, until_nothing_missing
 from ringback.cli.terminal import out
-from ringback.runtime.postgres.housekeeping import clean_up, make_days
+from ringback.runtime.postgres.housekeeping import clean_up, create_partitions
 from ringback.runtime.postgres.migrate import migrate as apply_migrations
-from ringback.runtime.postgres.migrated import lacks
+from ringback.runtime.postgres.migrate import missing_migrations
 
 migrate = App(name="migrate", help_epilogue="")
 
@@ -43,7 +43,7 @@ def wait(*, within: Within = 300.0) -> int:
         Seconds to wait at most.
     """
     url = Addresses.from_env().database
-    status = asyncio.run(until_nothing_lacks(lambda: lacks(url), within))
+    status = asyncio.run(until_nothing_missing(lambda: missing_migrations(url), within))
     if not status:
         out().print("The database is at this version.")
     return status
@@ -70,5 +70,5 @@ def _housekeeping() -> None:
 
 async def _keep_house(database_url: str, retention_days: int) -> None:
     async with database(database_url) as connection:
-        await make_days(connection)
+        await create_partitions(connection)
         await clean_up(connection, retention_days)

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 
 from ringback.cli.client.addresses import Addresses
 from ringback.cli.commands.topology_change import move, prune
-from ringback.cli.poll import Within, until_nothing_lacks
+from ringback.cli.poll import Within, until_nothing_missing
 from ringback.cli.terminal import EXIT_FAILED, err, out
 from ringback.contract import broker_access
 from ringback.contract import topology as contract
@@ -100,7 +100,7 @@ def wait(service: Service, *, within: Within = 300.0) -> int:
         except broker.BrokerAwayError as exc:
             return "" if accepts else str(exc)
 
-    status = asyncio.run(until_nothing_lacks(lacking, within))
+    status = asyncio.run(until_nothing_missing(lacking, within))
     if not status:
         out().print(f"Nothing keeps the {service} from starting.")
     return status

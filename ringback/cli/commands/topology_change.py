@@ -18,12 +18,14 @@ from ringback.local.console import printable
 from ringback.metrics import MetricsClient
 from ringback.metrics.v1.delivery_pb2 import ProcessingState
 from ringback.runtime.amqp import schedule_change
-from ringback.runtime.amqp.retry_queue_removal import (
+from ringback.runtime.amqp.schedule_change import (
+    SETTLE_S,
     OldRetryQueues,
+    Step,
+    StoppedProcessing,
     old_retry_queues,
     remove_old_retry_queues,
 )
-from ringback.runtime.amqp.schedule_change import SETTLE_S, NobodyProcesses, Step
 
 _REASON = "The retry schedule moves"
 
@@ -132,7 +134,7 @@ def move(
 
 async def _move(asked: schedule_change.Asked, data: Path, *, is_stopped: bool) -> ScheduleChange:
     if is_stopped:
-        return await schedule_change.move(asked, NobodyProcesses())
+        return await schedule_change.move(asked, StoppedProcessing())
     async with metrics_client(CommonOptions(data=data)) as client:
         return await schedule_change.move(asked, PausedByApi(client, asked.to))
 

@@ -6,16 +6,18 @@ a service sets up its connection in `on_open` each time.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractConnection as AiormqConnection
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.process.ending import end
+from ringback.runtime.process.background import end
 from ringback.runtime.process.lifecycle import CannotStartError
 
 OnOpen = Callable[[AbstractConnection], Awaitable[None]]
@@ -30,11 +32,11 @@ BROKER_UNAVAILABLE_ERRORS: tuple[type[BaseException], ...] = (
 
 HEARTBEAT_S = 10
 _CONNECT_TIMEOUT_S = 10.0
-_LEAVE_TIMEOUT_S = 2.0
+_ABORT_TIMEOUT_S = 2.0
 _OPEN_TIMEOUT_S = 20.0
 _CLOSE_TIMEOUT_S = 3.0
 _FIRST_WAIT_S = 0.1
-_LONGEST_WAIT_S = 2.0
+_MAX_WAIT_S = 2.0
 
 log = structlog.get_logger()
 
@@ -53,29 +55,30 @@ def refuse_broken_broker(version: str) -> None:
 
 
 class BrokerConnection:
-    """Keeps a session with the broker. `up` is true while `on_open` has run on a live connection.
+    """Keeps a session with the broker.
 
-    A session ends when its connection closes, when `on_open` fails, or by `lost()`. The next one
-    follows after 0.1 s, doubling to 2 s while attempts fail.
+    `is_connected` is true while the connection is open and `on_open` has run on it. A session ends
+    when its connection closes, when `on_open` fails, or by `reconnect()`. The next one follows
+    after 0.1 s, doubling to 2 s while attempts fail.
     """
 
     def __init__(self, url: str, name: str, on_open: OnOpen) -> None:
         self._url = url
         self._name = name
         self._on_open = on_open
-        self._ended = asyncio.Event()
+        self._session_ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._first_try = asyncio.Event()
-        self.up = False
+        self._first_attempt = asyncio.Event()
+        self.is_connected = False
         self.failure: BaseException | None = None
 
-    def lost(self) -> None:
-        """End this session and begin another one."""
-        self._ended.set()
+    def reconnect(self) -> None:
+        """End this session and open another."""
+        self._session_ended.set()
 
-    async def tried(self) -> None:
+    async def wait_for_first_attempt(self) -> None:
         """Wait until the first session is up or has failed; `failure` then contains the reason."""
-        await self._first_try.wait()
+        await self._first_attempt.wait()
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keep())
@@ -106,39 +109,39 @@ class BrokerConnection:
                 self.failure = exc
                 log.error(LogEvent.BROKER_UNUSABLE, link=self._name, reason=str(exc))  # ruff: ignore[error-instead-of-exception]  # the sentence says it all
             except asyncio.CancelledError as exc:
-                if _is_told_to_end():
+                if _is_cancelled_from_outside():
                     raise
                 self.failure = exc
             except Exception as exc:
                 self.failure = exc
                 log.exception(LogEvent.BROKER_SESSION_FAILED, link=self._name)
-            self._first_try.set()
+            self._first_attempt.set()
             await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+            wait_s = min(wait_s * 2, _MAX_WAIT_S)
 
     async def _session(self) -> None:
         """Run one connection from opening to closing."""
-        self._ended.clear()
-        connection = await _connected(self._url, self._name)
+        self._session_ended.clear()
+        connection = await _open_connection(self._url, self._name)
         connection.close_callbacks.add(self._on_close)
         try:
             async with asyncio.timeout(_OPEN_TIMEOUT_S):
                 refuse_broken_broker(_version_of(connection))
                 await self._on_open(connection)
-            self.up, self.failure = True, None
-            self._first_try.set()
+            self.is_connected, self.failure = True, None
+            self._first_attempt.set()
             log.info(LogEvent.BROKER_CONNECTED, link=self._name)
-            await self._ended.wait()
+            await self._session_ended.wait()
             log.warning(LogEvent.BROKER_LOST, link=self._name)
         finally:
-            self.up = False
+            self.is_connected = False
             await _close(connection)
 
     def _on_close(self, *_: Any) -> None:
-        self._ended.set()
+        self._session_ended.set()
 
 
-async def _connected(url: str, name: str) -> AbstractConnection:
+async def _open_connection(url: str, name: str) -> AbstractConnection:
     """Open a connection, or leave nothing open.
 
     Raises TimeoutError and the rest of BROKER_UNAVAILABLE_ERRORS.
@@ -150,18 +153,18 @@ async def _connected(url: str, name: str) -> AbstractConnection:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             return await asyncio.shield(opening)
     except BaseException:
-        await _leave(opening)
+        await _abort_opening(opening)
         raise
 
 
-async def _leave(opening: asyncio.Future[AbstractConnection]) -> None:
+async def _abort_opening(opening: asyncio.Future[AbstractConnection]) -> None:
     """Abort an opening connection.
 
     The library loses a connection whose opening is cancelled in its last step: it would stay open
     forever, including its heartbeats. So this step is awaited, and the resulting connection is
     closed.
     """
-    done, _ = await asyncio.wait({opening}, timeout=_LEAVE_TIMEOUT_S)
+    done, _ = await asyncio.wait({opening}, timeout=_ABORT_TIMEOUT_S)
     if not done:
         opening.cancel()
     elif not opening.cancelled() and opening.exception() is None:
@@ -182,11 +185,11 @@ async def _close(connection: AbstractConnection) -> None:
     except BROKER_UNAVAILABLE_ERRORS:
         pass
     except asyncio.CancelledError:
-        if _is_told_to_end():
+        if _is_cancelled_from_outside():
             raise
 
 
-def _is_told_to_end() -> bool:
+def _is_cancelled_from_outside() -> bool:
     """Whether this task was cancelled from outside.
 
     A CancelledError alone does not show this: the library cancels its own futures when a connection
@@ -194,3 +197,80 @@ def _is_told_to_end() -> bool:
     """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+class BrokerClient:
+    """A subclass sets up each new connection in `_on_open`."""
+
+    def __init__(self, amqp_url: str, name: str) -> None:
+        self._broker_connection = BrokerConnection(amqp_url, name, self._on_open)
+
+    async def __aenter__(self) -> Self:
+        await self._broker_connection.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._broker_connection.__aexit__(kind, error, traceback)
+
+    async def wait_for_first_attempt(self, *, within_s: float) -> None:
+        """Wait until the first session is up or has failed, but no longer than this."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._broker_connection.wait_for_first_attempt()
+
+    async def _on_open(self, connection: AbstractConnection) -> None:
+        """Set up a connection that was just opened.
+
+        Raises the errors that `BrokerConnection` documents.
+        """
+        raise NotImplementedError
+
+
+@contextmanager
+def connection_errors_from_cancellation() -> Generator[None, None, None]:
+    """Tell a closed broker connection from a real cancellation.
+
+    The library cancels its own futures when a connection is closed, so a task that awaits one of
+    them gets a CancelledError although nobody cancelled the task. This becomes a ConnectionError.
+    When the task really is cancelled, the library may raise its own error or return instead. This
+    becomes a CancelledError; otherwise a loop that survives errors would never end.
+    """
+    before = _cancellations()
+    try:
+        yield
+    except asyncio.CancelledError as exc:
+        if _cancellations() > before:
+            raise
+        raise ConnectionError("The connection was closed in the meantime.") from exc
+    except Exception as exc:
+        if _cancellations() > before:
+            raise asyncio.CancelledError from exc
+        raise
+    if _cancellations() > before:
+        raise asyncio.CancelledError
+
+
+def _cancellations() -> int:
+    """How often the current task was cancelled."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
+def is_blocked(connection: AiormqConnection) -> bool:
+    """Whether the broker has blocked this connection.
+
+    aiormq exposes this only as a coroutine that waits until the block ends, so we check whether it
+    would wait.
+    """
+    ready: Coroutine[Any, Any, None] = connection.ready()
+    try:
+        ready.send(None)
+    except StopIteration:
+        return False
+    ready.close()
+    return True

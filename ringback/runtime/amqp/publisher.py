@@ -7,9 +7,11 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import AbstractConnection as Underlay
 
-from ringback.runtime.amqp.blocked import is_blocked
-from ringback.runtime.amqp.broken_off import broken_off_as_error
-from ringback.runtime.amqp.client import BrokerClient
+from ringback.runtime.amqp.connection import (
+    BrokerClient,
+    connection_errors_from_cancellation,
+    is_blocked,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class ConfirmedPublisher(BrokerClient):
         self._session: _Session | None = None
 
     @property
-    def is_up(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether a publish can succeed now: connected, and not blocked by the broker."""
         return self._usable() is not None
 
@@ -43,7 +45,7 @@ class ConfirmedPublisher(BrokerClient):
         session = self._usable()
         if session is None:
             return False
-        with broken_off_as_error():
+        with connection_errors_from_cancellation():
             await session.channel.get_exchange(exchange, ensure=True)
         return True
 
@@ -61,7 +63,7 @@ class ConfirmedPublisher(BrokerClient):
         try:
             async with asyncio.timeout(self._timeout_s):
                 to = await session.channel.get_exchange(exchange, ensure=False)
-                with broken_off_as_error():
+                with connection_errors_from_cancellation():
                     await to.publish(message, routing_key, mandatory=True)
         except (TimeoutError, asyncio.CancelledError):
             if not is_blocked(session.underlay):
@@ -70,7 +72,11 @@ class ConfirmedPublisher(BrokerClient):
 
     def _usable(self) -> _Session | None:
         session = self._session
-        return session if session and self._link.up and session.is_usable else None
+        return (
+            session
+            if session and self._broker_connection.is_connected and session.is_usable
+            else None
+        )
 
     async def _on_open(self, connection: AbstractConnection) -> None:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
@@ -83,4 +89,4 @@ class ConfirmedPublisher(BrokerClient):
     def _end(self, session: _Session) -> None:
         """A channel can close late, after another session has begun."""
         if session is self._session:
-            self._link.lost()
+            self._broker_connection.reconnect()

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import StreamReader, web
 
-from ringback.runtime.http.connections import NO_IDLE_TIMEOUT_S, Connections, CutFor
-from ringback.runtime.process.ending import in_background
+from ringback.runtime.http.connection_limits import NO_IDLE_TIMEOUT_S, CloseReason, ConnectionLimits
+from ringback.runtime.process.background import run_in_background
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -16,11 +16,11 @@ _BAD_REQUEST = 400
 
 
 class BoundedHandler(web.RequestHandler):
-    """One connection. It reports its progress to `Connections`, which may close it."""
+    """One connection. It reports its progress to `ConnectionLimits`, which may close it."""
 
     __slots__ = ("_body", "_limits")
 
-    def __init__(self, server: web.Server, *, limits: Connections, **options: object) -> None:
+    def __init__(self, server: web.Server, *, limits: ConnectionLimits, **options: object) -> None:
         super().__init__(server, **options)  # type: ignore[arg-type]  # handed through as they came
         self._limits = limits
         self._body: StreamReader | None = None
@@ -38,14 +38,14 @@ class BoundedHandler(web.RequestHandler):
         is_of_body = self._body is not None and not self._body.is_eof()
         super().data_received(data)
         if self._request_count != before:
-            self._limits.begins(self)
+            self._limits.request_started(self)
             if self._messages:
                 self._body = self._messages[-1][1]
         elif data and not is_of_body:
-            self._limits.head_grows(self, len(data))
+            self._limits.received_partial_head(self, len(data))
 
-    def cut(self, why: CutFor) -> None:
-        del why  # A connection that sends no request gets no answer.
+    def close_for(self, reason: CloseReason) -> None:
+        del reason  # A connection that sends no request gets no answer.
         if self.transport is not None:
             self.transport.abort()
 
@@ -53,7 +53,7 @@ class BoundedHandler(web.RequestHandler):
 @asynccontextmanager
 async def bounded_server(
     answer: Answer,
-    connections: Connections,
+    connections: ConnectionLimits,
     *,
     handler: type[BoundedHandler] = BoundedHandler,
     handler_cancellation: bool = False,
@@ -69,10 +69,10 @@ async def bounded_server(
             response = await answer(request)
             accepted = response.status < _BAD_REQUEST
         finally:
-            connections.ends(request.protocol, accepted=accepted)  # type: ignore[arg-type]  # ours
+            connections.request_finished(request.protocol, accepted=accepted)  # type: ignore[arg-type]  # a BoundedHandler
         return response
 
-    async with in_background(connections.keep_cutting_slow()):
+    async with run_in_background(connections.keep_closing_slow()):
         yield _Server(answered, connections, handler, handler_cancellation=handler_cancellation)
 
 
@@ -80,7 +80,7 @@ class _Server(web.Server):
     def __init__(
         self,
         answer: Answer,
-        connections: Connections,
+        connections: ConnectionLimits,
         handler: type[BoundedHandler],
         *,
         handler_cancellation: bool,

@@ -1,6 +1,7 @@
 """Where a service listens: on all IPv4 and IPv6 addresses, or on those in a setting."""
 
 import os
+import resource
 import socket
 
 from ringback.runtime.process.lifecycle import CannotStartError
@@ -68,3 +69,20 @@ def _why(error: OSError) -> str:
     if error.errno is None or isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     return os.strerror(error.errno)
+
+
+_RESERVED = 128
+"""Files other than client connections: broker, database, spool, probes, logs."""
+
+
+def raise_open_file_limit(wanted: int) -> int:
+    """Raise the soft limit of the process to its hard limit; return how many connections fit.
+
+    At the limit the process could not accept connections or connect to the broker.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, hard - _RESERVED))

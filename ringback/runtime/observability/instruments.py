@@ -1,3 +1,5 @@
+"""Metrics of a process: instruments from the declarations, exemplars, and the registry."""
+
 from collections.abc import Iterable
 from itertools import product
 
@@ -5,12 +7,18 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
+    GCCollector,
     Histogram,
+    PlatformCollector,
+    ProcessCollector,
     disable_created_metrics,
 )
 from prometheus_client.core import GaugeMetricFamily
 
-from ringback.contract.telemetry.spec import Kind, MetricSpec, Open
+import ringback
+from ringback.contract.telemetry import Metric
+from ringback.contract.telemetry.spec import Kind, MetricSpec, Open, Service
+from ringback.contract.trace_context import TraceContext
 
 
 class Instruments:
@@ -70,3 +78,31 @@ def _begin(
 def _known(spec: MetricSpec, label: str) -> tuple[str, ...]:
     values = spec.labels[label]
     return () if isinstance(values, Open) else values
+
+
+class Exemplars:
+    """Links samples to traces: an exemplar names one trace in which the sample was taken.
+
+    Only traces that this process records are named. Only the OpenMetrics format shows exemplars.
+    """
+
+    def __init__(self, *, is_traced: bool) -> None:
+        self._is_traced = is_traced
+
+    def of(self, trace: TraceContext) -> dict[str, str] | None:
+        """The exemplar argument for prometheus-client."""
+        return {"trace_id": trace.trace_id} if self._is_traced and trace.is_sampled else None
+
+
+def process_registry(service: Service) -> CollectorRegistry:
+    """A metrics registry for a process, with the metrics that every process exports.
+
+    Those are its version and the client's `process_*` and `python_*`.
+    """
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    built = Instruments(registry).gauge(Metric.BUILD_INFO)
+    built.labels(ringback.__version__, service.value).set(1)
+    return registry

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from ringback.runtime.http.bounded_server import bounded_server
-from ringback.runtime.http.connections import Connections
+from ringback.runtime.http.connection_limits import ConnectionLimits
 from ringback.runtime.http.listening import listen
 
 Ping = Callable[[], Awaitable[bool]]
@@ -56,7 +56,7 @@ class ObservabilityServer:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            connections = Connections(_MOST_CONNECTIONS, cut=lambda _: None)
+            connections = ConnectionLimits(_MOST_CONNECTIONS, on_close=lambda _: None)
             server = await stack.enter_async_context(bounded_server(self._answer, connections))
             runner = web.ServerRunner(server, shutdown_timeout=_CLOSE_TIMEOUT_S)
             await runner.setup()

@@ -14,7 +14,7 @@ class Executes(Protocol):
     async def execute(self, query: str, *args: object, timeout: float | None = None) -> str: ...  # ruff: ignore[async-function-with-timeout]  # as asyncpg has it
 
 
-async def make_days(database: Executes) -> None:
+async def create_partitions(database: Executes) -> None:
     """Create missing partitions for the next days."""
     await database.execute(load(_PACKAGE, "ensure_partitions.sql"))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asyncpg
 
+from ringback.runtime.postgres.pool import CONNECT_TIMEOUT_S
 from ringback.runtime.postgres.queries import load
 
 MIGRATIONS = Path(__file__).parents[3] / "migrations"
@@ -109,3 +110,31 @@ async def _locked(database_url: str) -> AsyncGenerator[asyncpg.Connection, None]
         yield connection
     finally:
         await connection.close(timeout=_CONNECT_TIMEOUT_S)
+
+
+async def missing_migrations(database_url: str, *, directory: Path = MIGRATIONS) -> str:
+    """Explain in a sentence why the database is not usable yet; empty if it is.
+
+    A newer schema is fine: migrations only add what the version before does not need.
+    """
+    versions = [migration.version for migration in migrations_in(directory)]
+    try:
+        connection = await asyncpg.connect(
+            database_url, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S
+        )
+    except (OSError, TimeoutError, ValueError, asyncpg.InterfaceError) as exc:
+        return f"The database cannot be reached ({type(exc).__name__})."
+    except asyncpg.PostgresError as exc:
+        # Before the first migration, the role that a service uses does not exist.
+        return f"The database refuses us ({type(exc).__name__})."
+    try:
+        there = await connection.fetchval(
+            load("ringback.runtime.postgres", "schema_has.sql"), versions
+        )
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as exc:
+        return f"The database went away ({type(exc).__name__})."
+    except asyncpg.PostgresError:
+        there = False
+    finally:
+        connection.terminate()
+    return "" if there else f"The database is not at version {versions[-1]} yet."

@@ -10,10 +10,33 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from prometheus_client import CollectorRegistry
 
-from ringback.runtime.postgres.pool_instruments import PoolInstruments
+from ringback.contract.telemetry import Metric
+from ringback.runtime.observability.instruments import Instruments
 from ringback.runtime.postgres.queries import load
-from ringback.runtime.process.ending import end
+from ringback.runtime.process.background import end
 from ringback.runtime.process.settings import DatabaseSettings
+
+
+class PoolInstruments:
+    """Measures a connection pool: its size at each scrape, and each wait for a connection."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        instruments = Instruments(registry)
+        self._connections = instruments.gauge(Metric.POOL_CONNECTIONS)
+        self._most = instruments.gauge(Metric.POOL_MAX_CONNECTIONS)
+        self._wait = instruments.histogram(Metric.POOL_WAIT_SECONDS)
+
+    def watch(self, pool: asyncpg.Pool) -> None:
+        self._most.set(pool.get_max_size())
+        self._connections.labels("idle").set_function(pool.get_idle_size)
+        self._connections.labels("used").set_function(
+            lambda: pool.get_size() - pool.get_idle_size()
+        )
+
+    def waited(self, seconds: float) -> None:
+        """Time spent waiting for a connection, including failed waits."""
+        self._wait.observe(seconds)
+
 
 INVALID_DATA_ERRORS: tuple[type[BaseException], ...] = (
     asyncpg.DataError,
@@ -170,12 +193,12 @@ async def ping(pool: asyncpg.Pool) -> bool:
     return bool(await pool.fetchval("SELECT true"))
 
 
-async def takes_changes(pool: asyncpg.Pool) -> bool:
+async def is_writable(pool: asyncpg.Pool) -> bool:
     """Whether the database can be written to, unlike a standby or a read-only server.
 
     Raises one of DATABASE_UNAVAILABLE_ERRORS if it does not answer.
     """
-    return bool(await pool.fetchval(load("ringback.runtime.postgres", "takes_changes.sql")))
+    return bool(await pool.fetchval(load("ringback.runtime.postgres", "is_writable.sql")))
 
 
 def _is_read_only(connection: PoolConnectionProxy) -> bool:

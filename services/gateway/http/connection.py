@@ -9,11 +9,11 @@ from itertools import islice
 
 from aiohttp import StreamReader, web
 
-from ringback.runtime.http.connections import (
-    LONGEST_HEAD_BYTES,
+from ringback.runtime.http.connection_limits import (
+    MAX_HEAD_BYTES,
     NO_IDLE_TIMEOUT_S,
-    Connections,
-    CutFor,
+    CloseReason,
+    ConnectionLimits,
 )
 from services.gateway.http import rejection
 from services.gateway.http.rejection import Rejection, problem_response, raw_response
@@ -36,14 +36,14 @@ sees the response."""
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 """The end of a chunked body without trailers."""
 
-_REJECTIONS: Mapping[CutFor, Rejection] = {
-    CutFor.SLOW: rejection.HEAD_TOO_SLOW,
-    CutFor.EVICTED: rejection.BUSY,
+_REJECTIONS: Mapping[CloseReason, Rejection] = {
+    CloseReason.SLOW: rejection.HEAD_TOO_SLOW,
+    CloseReason.EVICTED: rejection.BUSY,
 }
 
 
 class HttpConnection(web.RequestHandler):
-    """Reports to `Connections`, and turns aiohttp's own errors into problem responses."""
+    """Reports to `ConnectionLimits`, and turns aiohttp's own errors into problem responses."""
 
     __slots__ = (
         "_body",
@@ -55,15 +55,15 @@ class HttpConnection(web.RequestHandler):
         "_limits",
     )
 
-    def __init__(self, server: web.Server, limits: Connections, **options: object) -> None:
+    def __init__(self, server: web.Server, limits: ConnectionLimits, **options: object) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
             logger=logging.getLogger("ringback.http"),
             keepalive_timeout=NO_IDLE_TIMEOUT_S,
             lingering_time=_LINGER_S,
-            max_line_size=LONGEST_HEAD_BYTES,
-            max_field_size=LONGEST_HEAD_BYTES,
+            max_line_size=MAX_HEAD_BYTES,
+            max_field_size=MAX_HEAD_BYTES,
             max_headers=MAX_HEADERS,
             # Nothing is decompressed before the secret was checked.
             auto_decompress=False,
@@ -102,7 +102,7 @@ class HttpConnection(web.RequestHandler):
         before, body = self._request_count, self._body
         is_of_body = body is not None and not body.is_eof()
         chunks = body if is_of_body and self._is_chunked else None
-        begins_here = not is_of_body and not self._limits.has_begun(self)
+        begins_here = not is_of_body and not self._limits.has_partial_head(self)
         super().data_received(data)
         if begins_here and self._messages:
             self._parse_first(data)
@@ -110,7 +110,7 @@ class HttpConnection(web.RequestHandler):
         if added:
             self._heads_received(data, added)
         elif data and not is_of_body:
-            self._limits.head_grows(self, len(data))
+            self._limits.received_partial_head(self, len(data))
         if self._is_chunked and not self._ignores_input:
             self._chunks_received(data, added, chunks)
 
@@ -129,9 +129,9 @@ class HttpConnection(web.RequestHandler):
 
     def _heads_received(self, data: bytes, added: int) -> None:
         # A head that arrived in pieces, or with much other data, was not measured before.
-        if len(data) > LONGEST_HEAD_BYTES or not data or self._limits.has_begun(self):
+        if len(data) > MAX_HEAD_BYTES or not data or self._limits.has_partial_head(self):
             self._reject_large_heads(added)
-        self._limits.begins(self)
+        self._limits.request_started(self)
         if not self._messages:
             return
         message, payload = self._messages[-1]
@@ -148,7 +148,7 @@ class HttpConnection(web.RequestHandler):
     def _reject_large_heads(self, added: int) -> None:
         first = max(0, len(self._messages) - added)
         for place, (message, _) in enumerate(islice(self._messages, first, None), first):
-            if not isinstance(message, InvalidRequest) and head_size(message) > LONGEST_HEAD_BYTES:
+            if not isinstance(message, InvalidRequest) and head_size(message) > MAX_HEAD_BYTES:
                 self._messages = deque([*islice(self._messages, place), oversized_head()])
                 return
 
@@ -182,7 +182,7 @@ class HttpConnection(web.RequestHandler):
             return False
         is_whole = self._body is not None and self._body.is_eof()
         self._is_half_closed = is_whole and (
-            bool(self._messages) or self._limits.has_in_flight(self)
+            bool(self._messages) or self._limits.has_request_in_flight(self)
         )
         return self._is_half_closed
 
@@ -191,18 +191,18 @@ class HttpConnection(web.RequestHandler):
         ends = is_draining or self._is_half_closed or self._ignores_input
         return ends and not self._messages
 
-    def cut(self, reason: CutFor) -> None:
+    def close_for(self, reason: CloseReason) -> None:
         """Close; a sender that has begun a request gets a problem response first."""
         transport = self.transport
         if transport is None:
             return
-        if reason is CutFor.LARGE_HEAD:
+        if reason is CloseReason.LARGE_HEAD:
             self._ignores_input = True
             self._messages.append(oversized_head())
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
             return
-        if not self._limits.has_begun(self) or transport.get_write_buffer_size():
+        if not self._limits.has_partial_head(self) or transport.get_write_buffer_size():
             transport.abort()
             return
         transport.write(raw_response(_REJECTIONS[reason]))
@@ -221,10 +221,10 @@ class HttpConnection(web.RequestHandler):
     ) -> web.StreamResponse:
         del request, status, message  # They may contain what the sender sent.
         # This is the last response; do not wait for a sender that does not read it.
-        self._limits.ends(self, accepted=False)
+        self._limits.request_finished(self, accepted=False)
         if not is_too_large(exc):
             return problem_response(rejection.BAD_HTTP, close=True)
-        self._limits.count_cut(CutFor.LARGE_HEAD)
+        self._limits.count_closed(CloseReason.LARGE_HEAD)
         return problem_response(rejection.HEAD_TOO_LARGE, close=True)
 
     def _make_error_handler(self, err_info: InvalidRequest) -> _Answer:

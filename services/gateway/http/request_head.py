@@ -9,7 +9,7 @@ from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, _ErrInfo  # ruff: ignore[import-private-name]
 
-from ringback.runtime.http.connections import LONGEST_HEAD_BYTES
+from ringback.runtime.http.connection_limits import MAX_HEAD_BYTES
 
 InvalidRequest = _ErrInfo
 """What aiohttp queues instead of an invalid request, so that responses keep their order."""
@@ -25,7 +25,7 @@ def head_size(message: RawRequestMessage) -> int:
 
 
 def oversized_head() -> tuple[InvalidRequest, StreamReader]:
-    too_long = LineTooLong(b"", LONGEST_HEAD_BYTES)
+    too_long = LineTooLong(b"", MAX_HEAD_BYTES)
     return InvalidRequest(status=too_long.code, exc=too_long, message=""), EMPTY_PAYLOAD
 
 
@@ -43,8 +43,8 @@ def request_parser(
         connection,
         loop,
         buffer_bytes,
-        max_line_size=LONGEST_HEAD_BYTES,
-        max_field_size=LONGEST_HEAD_BYTES,
+        max_line_size=MAX_HEAD_BYTES,
+        max_field_size=MAX_HEAD_BYTES,
         max_headers=MAX_HEADERS,
         payload_exception=web.RequestPayloadError,
         auto_decompress=False,

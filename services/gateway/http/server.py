@@ -8,7 +8,7 @@ from typing import Self
 
 from aiohttp import web
 
-from ringback.runtime.http.connections import Connections
+from ringback.runtime.http.connection_limits import ConnectionLimits
 from ringback.runtime.http.listening import listen
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.http.connection import HttpConnection
@@ -29,7 +29,7 @@ class _HttpServer(web.Server):
     """
 
     def __init__(
-        self, answer: Callable[[web.BaseRequest], Awaitable[web.Response]], limits: Connections
+        self, answer: Callable[[web.BaseRequest], Awaitable[web.Response]], limits: ConnectionLimits
     ) -> None:
         super().__init__(answer, access_log=None)
         self._limits = limits
@@ -52,7 +52,7 @@ class Server:
         host: str,
         port: int,
         handle: Handle,
-        connections: Connections,
+        connections: ConnectionLimits,
         drain_timeout_s: float,
     ) -> None:
         self._address = (host, port)
@@ -82,7 +82,7 @@ class Server:
             await runner.cleanup()
             raise
         self._runner = runner
-        self._slow_check = asyncio.create_task(self._connections.keep_cutting_slow())
+        self._slow_check = asyncio.create_task(self._connections.keep_closing_slow())
         return self
 
     async def __aexit__(
@@ -111,13 +111,13 @@ class Server:
         self._in_flight += 1
         connection = request.protocol
         assert isinstance(connection, HttpConnection)
-        self._connections.begins(connection)
+        self._connections.request_started(connection)
         accepted = False
         try:
             result = await self._handle(request)
             accepted = isinstance(result, AcceptedWebhook)
         finally:
-            self._connections.ends(connection, accepted=accepted)
+            self._connections.request_finished(connection, accepted=accepted)
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
-from ringback.runtime.process.ending import end
+from ringback.runtime.process.background import end
 from services.gateway.instruments import GatewayInstruments
 from services.gateway.log.delivery_log import WRITE_ERRORS
 from services.gateway.webhook import AcceptedWebhook

@@ -25,5 +25,5 @@ async def retry_outbox(
     )
     async with publisher:
         # Otherwise the first retries would fail as if the broker were unavailable.
-        await publisher.tried(within_s=_PUBLISH_TIMEOUT_S)
+        await publisher.wait_for_first_attempt(within_s=_PUBLISH_TIMEOUT_S)
         yield RetryOutbox(access, publisher, counter, spans)

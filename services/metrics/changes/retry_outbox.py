@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 class Publisher(Protocol):
     @property
-    def is_up(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether a publish may succeed now."""
 
     async def publish(self, message: Message, *, exchange: str, routing_key: str) -> None:
@@ -46,7 +46,7 @@ class RetryOutbox:
     @property
     def is_open(self) -> bool:
         """Whether the broker is connected and accepts messages."""
-        return self._publisher.is_up
+        return self._publisher.is_ready
 
     async def publish(self, row: asyncpg.Record, within: OpenSpan | None = None) -> bool:
         """Publish the retry of this row (`retry_message.sql`) as a first attempt.

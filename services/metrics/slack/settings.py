@@ -2,8 +2,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from ringback.runtime.process.setting_checks import header_value, url_parts
-from ringback.runtime.process.settings import Settings
+from ringback.runtime.process.settings import Settings, header_value, url_parts
 
 TRACE_ID_PLACE = "{trace_id}"
 _LONGEST_LINK = 1_000

@@ -63,7 +63,7 @@ async def test_the_setting_limits_idle_connections(
     ready_amqp_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After an accepted webhook; other connections have the shorter limit."""
-    monkeypatch.setattr("ringback.runtime.http.connections.STRANGER_WAITS_S", 0.1)
+    monkeypatch.setattr("ringback.runtime.http.connection_limits.UNTRUSTED_IDLE_S", 0.1)
     settings = settings_for(ready_amqp_url, database_url, keepalive_timeout_s="3")
 
     async with running(settings) as gateway, keep_alive(gateway.port, 1) as [trusted]:
@@ -79,7 +79,7 @@ async def test_idle_senders_do_not_block_others(
     ready_amqp_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Connections that may be idle for long are evicted for new ones."""
-    monkeypatch.setattr("ringback.runtime.http.connections.STRANGER_WAITS_S", 0.5)
+    monkeypatch.setattr("ringback.runtime.http.connection_limits.UNTRUSTED_IDLE_S", 0.5)
     settings = settings_for(ready_amqp_url, database_url, max_connections="10")
 
     async with running(settings) as gateway, keep_alive(gateway.port, 10) as first:

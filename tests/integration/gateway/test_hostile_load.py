@@ -83,7 +83,7 @@ async def test_a_slow_head_is_rejected(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With 408; a connection that has sent nothing is closed without a response."""
-    monkeypatch.setattr("ringback.runtime.http.connections.STRANGER_WAITS_S", 0.1)
+    monkeypatch.setattr("ringback.runtime.http.connection_limits.UNTRUSTED_IDLE_S", 0.1)
 
     async with (
         connections(gateway, 1, HEAD.encode()) as [slow],

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from ringback.local.ports import free_ports
-from ringback.runtime.http.connections import Connections
+from ringback.runtime.http.connection_limits import ConnectionLimits
 from services.metrics.api.call_spans import CallSpans
 from services.metrics.rest_server import rest_server
 from tests.support.no_traces import NO_TRACES
@@ -70,7 +70,7 @@ async def rest_client(port: int) -> AsyncGenerator[RestClient, None]:
 def server(
     api: ScriptedApi, port: int, *, drain_timeout_s: float = 3, **options: Any
 ) -> AbstractAsyncContextManager[None]:
-    options.setdefault("connections", Connections(1000, cut=lambda _: None))
+    options.setdefault("connections", ConnectionLimits(1000, on_close=lambda _: None))
     return rest_server(
         host="127.0.0.1",
         port=port,

@@ -20,7 +20,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 from ringback.runtime.amqp import topology
 from ringback.runtime.postgres import migrate
 from ringback.runtime.postgres.pool import open_pool
-from ringback.runtime.process.ending import end
+from ringback.runtime.process.background import end
 from ringback.runtime.process.settings import DatabaseSettings
 from services.metrics.access import Access
 from services.metrics.api.errors import ApiError

@@ -24,7 +24,7 @@ class Unlucky:
     """A publisher that confirms nothing until the test allows it."""
 
     def __init__(self) -> None:
-        self.is_up = True
+        self.is_ready = True
         self.confirms = False
         self.asked: list[str] = []
 

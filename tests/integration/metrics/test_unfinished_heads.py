@@ -9,8 +9,8 @@ import pytest
 
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.runtime.amqp import topology
-from ringback.runtime.http import connections
-from ringback.runtime.http.connections import Connections
+from ringback.runtime.http import connection_limits
+from ringback.runtime.http.connection_limits import ConnectionLimits
 from tests.integration.metrics.metrics_process import metrics_process
 from tests.integration.metrics.rest_client import API, served
 from tests.support.eventually import eventually
@@ -31,7 +31,7 @@ async def _hold(port: int, count: int) -> list[asyncio.StreamWriter]:
 
 async def test_one_that_is_slow_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """A head that does not arrive in time closes its connection."""
-    monkeypatch.setattr(connections, "STRANGER_WAITS_S", 0.1)
+    monkeypatch.setattr(connection_limits, "UNTRUSTED_IDLE_S", 0.1)
     async with served(ScriptedApi()) as client:
         reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
         writer.write(_BEGUN)
@@ -42,7 +42,7 @@ async def test_one_that_is_slow_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_where_there_is_no_room_the_oldest_gives_way() -> None:
     """Also while no connection has waited for long."""
-    room = Connections(5, cut=lambda _: None)
+    room = ConnectionLimits(5, on_close=lambda _: None)
     async with served(ScriptedApi(), connections=room) as client:
         held = await _hold(client.port, 30)
 

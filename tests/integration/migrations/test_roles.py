@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from ringback.local.database import PrivateDatabase
-from ringback.local.node_urls import SUPERUSER
+from ringback.local.ports import SUPERUSER
 from ringback.runtime.postgres.migrate import MigrationError, migrate
 from tests.integration.migrations.log_calls import End, Webhook, accept, bury, finish, row_of
 from tests.integration.migrations.test_cleanup import left, old_webhooks

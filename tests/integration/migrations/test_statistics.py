@@ -34,7 +34,7 @@ def webhooks_of(age: timedelta, count: int = 1, org_id: UUID = ORG) -> list[Webh
     ]
 
 
-async def make_days(connection: asyncpg.Connection, *ages: timedelta) -> None:
+async def create_days(connection: asyncpg.Connection, *ages: timedelta) -> None:
     for age in ages:
         day = (NOW - age).date()
         await connection.execute("SELECT ensure_webhook_partitions($1, $1)", day)
@@ -127,7 +127,7 @@ async def test_what_is_undone_is_not_counted(connection: asyncpg.Connection) -> 
 async def test_windows_begin_and_end_at_their_minutes(connection: asyncpg.Connection) -> None:
     """Hours in the middle, minutes at the edges: each webhook is counted once or not at all."""
     ages = [timedelta(minutes=minutes) for minutes in range(0, 47 * 60, 13)]
-    await make_days(connection, *ages)
+    await create_days(connection, *ages)
     await accept(connection, *(webhooks_of(age)[0] for age in ages))
     minute = NOW.replace(second=0, microsecond=0)
 
@@ -145,7 +145,7 @@ async def test_windows_begin_and_end_at_their_minutes(connection: asyncpg.Connec
 async def test_old_minutes_have_no_bucket(connection: asyncpg.Connection) -> None:
     """A webhook that changes after two days counts in its hour; after a month, nowhere."""
     young, old, ancient = timedelta(minutes=5), timedelta(hours=50), timedelta(days=40)
-    await make_days(connection, young, old, ancient)
+    await create_days(connection, young, old, ancient)
     webhooks = [webhooks_of(age)[0] for age in (young, old, ancient)]
     await finish(connection, *(End(webhook) for webhook in webhooks))
     await fold(connection)
@@ -179,7 +179,7 @@ async def test_pruning_takes_what_no_reading_needs(connection: asyncpg.Connectio
 async def test_cleaning_the_log_uncounts_nothing(connection: asyncpg.Connection) -> None:
     """The cleanup removes webhooks from their day, which fires no trigger."""
     age = timedelta(days=40)
-    await make_days(connection, age)
+    await create_days(connection, age)
     waiting, *done = webhooks_of(age, 4)
     await accept(connection, waiting)
     await finish(connection, *(End(webhook) for webhook in done))
@@ -194,7 +194,7 @@ async def test_cleaning_the_log_uncounts_nothing(connection: asyncpg.Connection)
 async def test_a_rebuilding_comes_to_the_same(connection: asyncpg.Connection) -> None:
     """The log alone gives the same buckets as folding, and no delta is left."""
     ages = [timedelta(minutes=3), timedelta(hours=30), timedelta(hours=60), timedelta(days=20)]
-    await make_days(connection, *ages)
+    await create_days(connection, *ages)
     for age in ages:
         for org in (1, 2):
             done, failed, new = webhooks_of(age, 3, UUID(int=org))

@@ -10,7 +10,7 @@ from ringback.contract.topology import WORK_QUEUE
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import free_ports
 from ringback.runtime.postgres.migrate import migrate
-from ringback.runtime.postgres.pool import open_pool, takes_changes
+from ringback.runtime.postgres.pool import is_writable, open_pool
 from ringback.runtime.process.settings import DatabaseSettings
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.exposed import exposed
@@ -91,12 +91,12 @@ async def test_no_session_of_a_pool_stays_read_only(
         await _new_sessions(admin, read_only=True)
         async with pool.acquire() as one, pool.acquire() as two:
             said = [await session.fetchval("SHOW transaction_read_only") for session in (one, two)]
-            assert not await takes_changes(pool)
+            assert not await is_writable(pool)
 
         await _new_sessions(admin, read_only=False)
 
         async with pool.acquire() as one, pool.acquire() as two:
             now = [await session.fetchval("SHOW transaction_read_only") for session in (one, two)]
-        assert await takes_changes(pool)
+        assert await is_writable(pool)
 
     assert (said, now) == (["on", "on"], ["off", "off"])

@@ -10,11 +10,11 @@ from tests.integration.runtime.test_lifecycle import Program, start
 
 ARMED = """
     from ringback.runtime.observability import logs
-from ringback.runtime.process import stop_deadline
+    from ringback.runtime.process import lifecycle
     from ringback.runtime.process.settings import LogSettings
     logs.configure("gateway", LogSettings())
-    stop_deadline._AFTER_DRAIN_S = 0.2
-    stop_deadline.end_in_time(stop, drain_timeout_s=0.1)
+    lifecycle._AFTER_DRAIN_S = 0.2
+    lifecycle.end_in_time(stop, drain_timeout_s=0.1)
     await asyncio.sleep(0)
 """
 ENDS = """

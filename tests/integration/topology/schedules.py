@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import WEBHOOKS, WORK_QUEUE, ScheduleChange, retry_queue_bindings
 from ringback.runtime.amqp import topology
-from ringback.runtime.amqp.schedule_change import Asked, NobodyProcesses, Processing, move
+from ringback.runtime.amqp.schedule_change import Asked, Processing, StoppedProcessing, move
 from tests.support.eventually import eventually
 
 OLD, NEW = "1s,1h,2s", "2s,3s"
@@ -38,7 +38,7 @@ class RetrySchedules:
     async def move(
         self, to: str, processing: Processing | None = None, **changes: Any
     ) -> ScheduleChange:
-        return await move(self.asked(to, **changes), processing or NobodyProcesses())
+        return await move(self.asked(to, **changes), processing or StoppedProcessing())
 
     async def move_by_memory(
         self, old: str, to: str, processing: Processing | None = None, **changes: Any

@@ -7,8 +7,12 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
-from ringback.runtime.amqp.retry_queue_removal import old_retry_queues, remove_old_retry_queues
-from ringback.runtime.amqp.schedule_change import NobodyProcesses, Step
+from ringback.runtime.amqp.schedule_change import (
+    Step,
+    StoppedProcessing,
+    old_retry_queues,
+    remove_old_retry_queues,
+)
 from ringback.runtime.amqp.topology import TopologyError
 from tests.integration.topology.schedules import LOOK_S, NEW, OLD, RetrySchedules, bindings_of
 from tests.support.eventually import eventually
@@ -143,7 +147,7 @@ async def test_two_at_once_are_one(schedules: RetrySchedules) -> None:
     await schedules.apply(OLD)
     entered, leave = asyncio.Event(), asyncio.Event()
 
-    class Slow(NobodyProcesses):
+    class Slow(StoppedProcessing):
         async def pause(self) -> None:
             entered.set()
             await leave.wait()

@@ -3,7 +3,7 @@
 import pytest
 
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.local.stack_schedule import declare_schedule
+from ringback.local.stack import declare_schedule
 from ringback.runtime.amqp.topology import ForeignScheduleError
 from tests.integration.topology.schedules import NEW, OLD, RetrySchedules, bindings_of
 

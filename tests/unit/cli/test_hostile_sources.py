@@ -24,7 +24,7 @@ from ringback.contract.status import Status
 from ringback.local.log_follow import worth_showing
 from ringback.local.screen import Screen
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
-from ringback.runtime.amqp.retry_queue_removal import OldRetryQueues
+from ringback.runtime.amqp.schedule_change import OldRetryQueues
 from tests.support.loop_thread import LoopThread
 from tests.unit.cli.hostile import (
     HOSTILE,

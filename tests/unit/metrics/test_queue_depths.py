@@ -30,7 +30,7 @@ class ClosedConnection:
 def depths() -> QueueDepths:
     depths = QueueDepths("amqp://127.0.0.1:1", RetrySchedule.parse("1s"))
     depths._connection = ClosedConnection()  # type: ignore[assignment]
-    depths._link.up = True
+    depths._broker_connection.is_connected = True
     return depths
 
 

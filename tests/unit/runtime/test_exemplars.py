@@ -1,9 +1,9 @@
-"""Tests for ringback.runtime.observability.exemplars."""
+"""Tests for ringback.runtime.observability.instruments."""
 
 import pytest
 
 from ringback.contract.trace_context import TraceContext
-from ringback.runtime.observability.exemplars import Exemplars
+from ringback.runtime.observability.instruments import Exemplars
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 

@@ -1,8 +1,8 @@
-"""Tests for ringback.runtime.observability.process_registry."""
+"""Tests for ringback.runtime.observability.instruments."""
 
 import ringback
 from ringback.contract.telemetry.spec import Service
-from ringback.runtime.observability.process_registry import process_registry
+from ringback.runtime.observability.instruments import process_registry
 
 
 def test_a_process_says_what_it_is() -> None:

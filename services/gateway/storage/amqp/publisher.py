@@ -14,9 +14,7 @@ from aiormq.exceptions import (
 from ringback.contract import topology
 from ringback.contract.envelope import Envelope
 from ringback.contract.retry_schedule import FIRST_ATTEMPT, routing_key
-from ringback.runtime.amqp.blocked import is_blocked
-from ringback.runtime.amqp.client import BrokerClient
-from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS, BrokerClient, is_blocked
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.storage.amqp.confirm_channel import ConfirmChannel, MessageProperties
 from services.gateway.storage.result import PublishOutcome
@@ -49,8 +47,8 @@ class Publisher(BrokerClient):
 
     async def first_failure(self, *, within_s: float) -> BaseException | None:
         """Why the first connection failed; None if it succeeded, or is still being tried."""
-        await self.tried(within_s=within_s)
-        return self._link.failure
+        await self.wait_for_first_attempt(within_s=within_s)
+        return self._broker_connection.failure
 
     async def is_ready(self) -> bool:
         """Whether a publish may succeed now, and the exchange and the work queue exist.
@@ -88,7 +86,11 @@ class Publisher(BrokerClient):
 
     def _usable_channel(self) -> Channel | None:
         channel = self._channel
-        return channel if self._link.up and channel and not channel.is_closed else None
+        return (
+            channel
+            if self._broker_connection.is_connected and channel and not channel.is_closed
+            else None
+        )
 
     def _timed_out(self, channel: Channel) -> PublishOutcome:
         """Reconnect after a timeout, because the connection may be dead.
@@ -104,7 +106,7 @@ class Publisher(BrokerClient):
     def _end_session(self, channel: Channel) -> None:
         """End this channel's session, unless a newer session has begun."""
         if channel is self._channel:
-            self._link.lost()
+            self._broker_connection.reconnect()
 
     async def _on_open(self, connection: AbstractConnection) -> None:
         transport = connection.transport

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ringback.contract.envelope import Envelope
-from ringback.runtime.process.ending import BackgroundTask
+from ringback.runtime.process.background import BackgroundTask
 from services.gateway.storage.breaker import Breaker
 from services.gateway.storage.result import PublishOutcome
 from services.gateway.storage.spool.database import SPOOL_ERRORS

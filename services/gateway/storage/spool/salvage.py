@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ringback.runtime.process.ending import BackgroundTask
+from ringback.runtime.process.background import BackgroundTask
 from services.gateway.storage.spool.database import SPOOL_ERRORS
 from services.gateway.storage.spool.page_reader import PageReader
 from services.gateway.storage.spool.quarantine import State, kept_files, mark_salvaged, read_mark

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from ringback.runtime.process.ending import end
+from ringback.runtime.process.background import end
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.storage.result import SpoolOutcome
 from services.gateway.storage.spool.database import (

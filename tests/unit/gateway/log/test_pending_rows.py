@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import new_job_id
 from ringback.contract.trace_context import new_trace_context
-from ringback.runtime.observability.exemplars import Exemplars
+from ringback.runtime.observability.instruments import Exemplars
 from services.gateway.endpoints import Endpoint
 from services.gateway.events.metadata import EventMetadata, parse_metadata
 from services.gateway.instruments import GatewayInstruments

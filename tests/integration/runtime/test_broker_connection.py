@@ -43,13 +43,13 @@ async def test_a_link_is_up_once_it_was_opened(amqp_url: str) -> None:
     sessions = Sessions()
 
     async with BrokerConnection(amqp_url, "a-name", sessions) as link:
-        assert not link.up
-        await link.tried()
-        assert link.up
+        assert not link.is_connected
+        await link.wait_for_first_attempt()
+        assert link.is_connected
         [connection] = sessions.opened
         assert not connection.is_closed
 
-    assert not link.up
+    assert not link.is_connected
     assert connection.is_closed
 
 
@@ -60,12 +60,12 @@ async def test_a_link_waits_for_a_broker_that_is_away(
     sessions = Sessions()
 
     async with BrokerConnection(door.through(broker.amqp_url()), "test", sessions) as link:
-        await link.tried()
-        assert not link.up
+        await link.wait_for_first_attempt()
+        assert not link.is_connected
         assert isinstance(link.failure, BROKER_UNAVAILABLE_ERRORS)
 
         door.accept()
-        await eventually(lambda: link.up)
+        await eventually(lambda: link.is_connected)
 
     assert link.failure is None
     assert len(sessions.opened) == 1
@@ -76,11 +76,11 @@ async def test_a_lost_session_is_followed_by_another(amqp_url: str) -> None:
     sessions = Sessions()
 
     async with BrokerConnection(amqp_url, "test", sessions) as link:
-        await link.tried()
+        await link.wait_for_first_attempt()
         for _ in range(3):
-            link.lost()
-            await eventually(lambda: not link.up)
-            await eventually(lambda: link.up)
+            link.reconnect()
+            await eventually(lambda: not link.is_connected)
+            await eventually(lambda: link.is_connected)
         assert [c.is_closed for c in sessions.opened] == [True, True, True, False]
 
 
@@ -95,7 +95,7 @@ async def test_a_session_that_cannot_be_set_up_is_tried_again(
 
     async with BrokerConnection(amqp_url, "test", sessions) as link:
         await eventually(lambda: link.failure is failure)
-        await eventually(lambda: link.up)
+        await eventually(lambda: link.is_connected)
         assert [c.is_closed for c in sessions.opened] == [True, True, False]
 
 
@@ -105,11 +105,11 @@ async def test_a_cut_connection_is_noticed(broker: PrivateBroker, door: FaultPro
     door.accept()
 
     async with BrokerConnection(door.through(broker.amqp_url()), "test", sessions) as link:
-        await eventually(lambda: link.up)
+        await eventually(lambda: link.is_connected)
         door.refuse()
-        await eventually(lambda: not link.up)
+        await eventually(lambda: not link.is_connected)
         door.accept()
-        await eventually(lambda: link.up)
+        await eventually(lambda: link.is_connected)
 
 
 async def test_a_broker_that_says_no_more_does_not_hold_up_the_end(
@@ -123,10 +123,10 @@ async def test_a_broker_that_says_no_more_does_not_hold_up_the_end(
         asyncio.timeout(60),
         BrokerConnection(door.through(broker.amqp_url()), "test", Sessions()) as link,
     ):
-        await eventually(lambda: link.up)
+        await eventually(lambda: link.is_connected)
         door.silence()
 
-    assert not link.up
+    assert not link.is_connected
 
 
 async def test_a_link_ends_while_it_closes_what_was_lost(
@@ -139,10 +139,10 @@ async def test_a_link_ends_while_it_closes_what_was_lost(
         asyncio.timeout(60),
         BrokerConnection(door.through(broker.amqp_url()), "test", Sessions()) as link,
     ):
-        await eventually(lambda: link.up)
+        await eventually(lambda: link.is_connected)
         door.silence()
-        link.lost()
-        await eventually(lambda: not link.up)
+        link.reconnect()
+        await eventually(lambda: not link.is_connected)
 
 
 async def test_an_opening_that_hangs_is_given_up(
@@ -158,7 +158,7 @@ async def test_an_opening_that_hangs_is_given_up(
             await asyncio.Event().wait()
 
     async with BrokerConnection(amqp_url, "test", hang_once) as link:
-        await eventually(lambda: link.up)
+        await eventually(lambda: link.is_connected)
 
     assert isinstance(hung[0], AbstractConnection)
     assert all(connection.is_closed for connection in hung)
@@ -173,8 +173,8 @@ async def test_a_link_ends_at_any_moment(amqp_url: str, wait_s: float) -> None:
         async with BrokerConnection(amqp_url, "test", Sessions()):
             await asyncio.sleep(wait_s)
         async with BrokerConnection(amqp_url, "test", Sessions()) as link:
-            await link.tried()
-            link.lost()
+            await link.wait_for_first_attempt()
+            link.reconnect()
             await asyncio.sleep(wait_s)
 
     await eventually(lambda: asyncio.all_tasks() <= before)
@@ -185,8 +185,8 @@ async def test_a_link_can_be_cancelled_from_outside(amqp_url: str) -> None:
 
     async def hold() -> None:
         async with BrokerConnection(amqp_url, "test", Sessions()) as link:
-            await link.tried()
-            link.lost()
+            await link.wait_for_first_attempt()
+            link.reconnect()
             await asyncio.Event().wait()
 
     holding = asyncio.create_task(hold())
@@ -202,12 +202,12 @@ async def test_a_link_can_be_cancelled_from_outside(amqp_url: str) -> None:
 async def test_a_link_follows_a_broker_that_restarts(own_broker: PrivateBroker) -> None:
     """After a power cut of the broker, two seconds after it is back the link is up."""
     async with BrokerConnection(own_broker.amqp_url(), "test", Sessions()) as link:
-        await eventually(lambda: link.up)
+        await eventually(lambda: link.is_connected)
         await own_broker.kill()
-        await eventually(lambda: not link.up)
+        await eventually(lambda: not link.is_connected)
         await own_broker.start()
         back = time.monotonic()
-        await eventually(lambda: link.up)
+        await eventually(lambda: link.is_connected)
 
     assert time.monotonic() - back < 5
 
@@ -217,5 +217,5 @@ async def test_a_wrong_password_is_an_absence(amqp_url: str) -> None:
     url = f"amqp://guest:wrong@127.0.0.1:{urlsplit(amqp_url).port}/"
 
     async with BrokerConnection(url, "test", Sessions()) as link:
-        await link.tried()
+        await link.wait_for_first_attempt()
         assert isinstance(link.failure, aio_pika.exceptions.AMQPError)

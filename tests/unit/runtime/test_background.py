@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from ringback.runtime.process import ending
-from ringback.runtime.process.ending import end
+from ringback.runtime.process import background
+from ringback.runtime.process.background import end
 
 
 async def test_tasks_that_go_on_after_a_cancellation_are_cancelled_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A library can replace a cancellation with its own error, which a loop then survives."""
-    monkeypatch.setattr(ending, "_CANCEL_AGAIN_S", 0.01)
+    monkeypatch.setattr(background, "_CANCEL_AGAIN_S", 0.01)
     lost = 0
 
     async def loses_three() -> None:

@@ -28,7 +28,7 @@ async def end(*tasks: asyncio.Task[None]) -> None:
 
 
 @asynccontextmanager
-async def in_background(
+async def run_in_background(
     work: Coroutine[None, None, None],
 ) -> AsyncGenerator[asyncio.Task[None], None]:
     """Run `work` as a task while entered, then end it."""
