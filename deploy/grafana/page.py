@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models.dashboard import (
     Panel,
 )
 
-from deploy.grafana.sources import PROMETHEUS
+from deploy.grafana.query import PROMETHEUS
 
 TAG: Final = "ringback"
 REPOSITORY: Final = ""
@@ -21,19 +21,19 @@ Rows = Mapping[str, Iterable[Builder[Panel]]]
 
 
 def page(
-    uid: str, title: str, says: str, rows: Rows, *, refresh: str = "30s"
+    uid: str, title: str, description: str, rows: Rows, *, refresh: str = "30s"
 ) -> dashboard.Dashboard:
     """A dashboard of named rows of panels."""
-    made = dashboard.Dashboard(f"Ringback: {title}").uid(uid).description(says).tags([TAG])
-    made.time("now-1h", "now").timezone("browser").refresh(refresh).readonly()
-    made.tooltip(DashboardCursorSync.CROSSHAIR).version(1)
-    made.link(
+    board = dashboard.Dashboard(f"Ringback: {title}").uid(uid).description(description).tags([TAG])
+    board.time("now-1h", "now").timezone("browser").refresh(refresh).readonly()
+    board.tooltip(DashboardCursorSync.CROSSHAIR).version(1)
+    board.link(
         dashboard.DashboardLink("Ringback")
         .type(DashboardLinkType.DASHBOARDS)
         .tags([TAG])
         .keep_time(keep_time=True)
     )
-    made.annotation(
+    board.annotation(
         dashboard.AnnotationQuery()
         .name("Alerts")
         .datasource(PROMETHEUS)
@@ -41,9 +41,9 @@ def page(
         .icon_color("red")
         .expr('max by (alertname, severity) (ALERTS{alertstate="firing", alertname=~"Ringback.*"})')
     )
-    made.with_variable(dashboard.TextBoxVariable("repository").default_value(REPOSITORY))
+    board.with_variable(dashboard.TextBoxVariable("repository").default_value(REPOSITORY))
     for name, panels in rows.items():
-        made.with_row(dashboard.Row(name))
+        board.with_row(dashboard.Row(name))
         for panel in panels:
-            made.with_panel(panel)
-    return made
+            board.with_panel(panel)
+    return board

@@ -1,8 +1,10 @@
 """The kinds of panels, each with a title, a description and a unit."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from grafana_foundation_sdk.builders import bargauge, common, stat, table, timeseries
+from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.common import (
     BarGaugeDisplayMode,
@@ -18,12 +20,14 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardLink,
     DashboardLinkType,
     DataTransformerConfig,
+    Panel,
+    Threshold,
+    ThresholdsMode,
     ValueMap,
     ValueMapping,
     ValueMappingResult,
 )
 
-from deploy.grafana.limit import Limit, plain_steps
 from deploy.grafana.query import Query
 
 COUNT = "short"
@@ -35,101 +39,138 @@ PER_MINUTE = "suffix:/min"
 
 _Kind = stat.Panel | timeseries.Panel | bargauge.Panel | table.Panel
 
+GOOD = "green"
+BAD = "red"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What every panel has. `width` is in columns of 24; `words` replace values."""
+class Limit:
+    """Colours from a value upwards; the first has no lower end."""
+
+    below: str
+    value: float
+    above: str
+
+    @classmethod
+    def good_up_to(cls, value: float) -> Self:
+        return cls(below=GOOD, value=value, above=BAD)
+
+    @classmethod
+    def good_from(cls, value: float) -> Self:
+        return cls(below=BAD, value=value, above=GOOD)
+
+    def steps(self) -> ThresholdsConfig:
+        return (
+            ThresholdsConfig()
+            .mode(ThresholdsMode.ABSOLUTE)
+            .steps(
+                [
+                    Threshold(value=None, color=self.below),
+                    Threshold(value=self.value, color=self.above),
+                ]
+            )
+        )
+
+
+def _neutral_steps() -> ThresholdsConfig:
+    """Give a panel without a limit a neutral colour."""
+    return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps([Threshold(color="text")])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PanelSpec(Builder[Panel]):
+    """What every panel has. `width` is in columns of 24; `value_texts` replace values."""
 
     title: str
-    says: str
+    description: str
     unit: str
-    asks: tuple[Query, ...]
+    queries: tuple[Query, ...]
     width: int
     height: int = 8
     limit: Limit | None = None
-    words: dict[str, tuple[str, str]] | None = None
+    value_texts: dict[str, tuple[str, str]] | None = None
     runbook: str | None = None
-    most: float | None = None
+    maximum: float | None = None
     decimals: int | None = None
 
-    def on(self, panel: _Kind) -> None:
-        """Set on a panel what all kinds have."""
-        panel.title(self.title).description(self.says).unit(self.unit)
-        panel.span(self.width).height(self.height).datasource(self.asks[0].source)
-        for place, ask in enumerate(self.asks):
-            panel.with_target(ask.target(place))
-        panel.thresholds(self.limit.steps() if self.limit else plain_steps())
-        if self.most is not None:
-            panel.max(self.most)
+    def _set_on(self, panel: _Kind) -> Panel:
+        panel.title(self.title).description(self.description).unit(self.unit)
+        panel.span(self.width).height(self.height).datasource(self.queries[0].source)
+        for place, query in enumerate(self.queries):
+            panel.with_target(query.target(place))
+        panel.thresholds(self.limit.steps() if self.limit else _neutral_steps())
+        if self.maximum is not None:
+            panel.max(self.maximum)
         if self.decimals is not None:
             panel.decimals(self.decimals)
-        if self.words:
-            panel.mappings([_words(self.words)])
+        if self.value_texts:
+            panel.mappings([_value_mapping(self.value_texts)])
         if self.runbook:
             panel.links([_RunbookLink(self.runbook)])
+        return panel.build()
 
 
-def figure(shown: Shown) -> stat.Panel:
+class Figure(_PanelSpec):
     """One large figure: the last value of its query."""
-    panel = stat.Panel().color_mode(BigValueColorMode.BACKGROUND_SOLID)
-    panel.graph_mode(BigValueGraphMode.NONE).reduce_options(_last())
-    if shown.limit is None and not shown.words:
-        panel.color_mode(BigValueColorMode.VALUE)
-    shown.on(panel)
-    return panel
+
+    def build(self) -> Panel:
+        panel = stat.Panel().color_mode(BigValueColorMode.BACKGROUND_SOLID)
+        panel.graph_mode(BigValueGraphMode.NONE).reduce_options(_last())
+        if self.limit is None and not self.value_texts:
+            panel.color_mode(BigValueColorMode.VALUE)
+        return self._set_on(panel)
 
 
-def curves(shown: Shown) -> timeseries.Panel:
+class Curves(_PanelSpec):
     """Lines over time, with the limit as a dashed line."""
-    panel = timeseries.Panel().fill_opacity(8).line_width(2).show_points(VisibilityMode.NEVER)
-    panel.axis_soft_min(0).legend(
-        common.VizLegendOptions()
-        .display_mode(LegendDisplayMode.LIST)
-        .placement(LegendPlacement.BOTTOM)
-        .show_legend(show_legend=True)
-    )
-    if shown.limit:
-        panel.thresholds_style(
-            common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
+
+    def build(self) -> Panel:
+        panel = timeseries.Panel().fill_opacity(8).line_width(2).show_points(VisibilityMode.NEVER)
+        panel.axis_soft_min(0).legend(
+            common.VizLegendOptions()
+            .display_mode(LegendDisplayMode.LIST)
+            .placement(LegendPlacement.BOTTOM)
+            .show_legend(show_legend=True)
         )
-    shown.on(panel)
-    return panel
-
-
-def bars(shown: Shown) -> bargauge.Panel:
-    """A bar for each series: its last value."""
-    panel = bargauge.Panel().display_mode(BarGaugeDisplayMode.BASIC).min(0)
-    panel.orientation(VizOrientation.HORIZONTAL).reduce_options(_last())
-    shown.on(panel)
-    return panel
-
-
-def rows(shown: Shown) -> table.Panel:
-    """A table. Series are shown by their labels, without time and value."""
-    panel = table.Panel().transformations(
-        [
-            DataTransformerConfig(
-                id_val="organize",
-                options={
-                    "excludeByName": {"Time": True, "Value": True},
-                    "renameByName": {"alertname": "Alert", "severity": "Severity"},
-                },
+        if self.limit:
+            panel.thresholds_style(
+                common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
             )
-        ]
-    )
-    shown.on(panel)
-    return panel
+        return self._set_on(panel)
+
+
+class Bars(_PanelSpec):
+    """A bar for each series: its last value."""
+
+    def build(self) -> Panel:
+        panel = bargauge.Panel().display_mode(BarGaugeDisplayMode.BASIC).min(0)
+        panel.orientation(VizOrientation.HORIZONTAL).reduce_options(_last())
+        return self._set_on(panel)
+
+
+class Rows(_PanelSpec):
+    """A table. Series are shown by their labels, without time and value."""
+
+    def build(self) -> Panel:
+        options = {
+            "excludeByName": {"Time": True, "Value": True},
+            "renameByName": {"alertname": "Alert", "severity": "Severity"},
+        }
+        panel = table.Panel().transformations(
+            [DataTransformerConfig(id_val="organize", options=options)]
+        )
+        return self._set_on(panel)
 
 
 def _last() -> common.ReduceDataOptions:
     return common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(values=False)
 
 
-def _words(words: dict[str, tuple[str, str]]) -> ValueMapping:
+def _value_mapping(texts: dict[str, tuple[str, str]]) -> ValueMapping:
     return ValueMap(
         options={
             value: ValueMappingResult(text=text, color=color, index=place)
-            for place, (value, (text, color)) in enumerate(words.items())
+            for place, (value, (text, color)) in enumerate(texts.items())
         }
     )
 

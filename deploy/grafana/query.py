@@ -1,4 +1,4 @@
-"""The queries of a panel, for Prometheus or PostgreSQL."""
+"""The queries of a panel, for Prometheus or PostgreSQL, and the PromQL that many panels need."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,18 @@ from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from deploy.grafana.sources import POSTGRESQL, PROMETHEUS
+from ringback.contract.telemetry.spec import MetricSpec
+
+PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid="ringback-prometheus")
+POSTGRESQL: Final = DataSourceRef(
+    type_val="grafana-postgresql-datasource", uid="ringback-postgresql"
+)
 
 SQL: Final = Path(__file__).parent / "sql"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class PromQuery:
     """One PromQL expression, and the name of its series in the legend.
 
     `exemplars` shows the traces behind a histogram; `instant` queries only the end of the range.
@@ -33,14 +38,14 @@ class Ask:
         return PROMETHEUS
 
     def target(self, place: int) -> Builder[Dataquery]:
-        asked = (
+        query = (
             PrometheusBuilder()
             .expr(self.promql)
             .ref_id(ascii_uppercase[place])
             .format(self._format)
         )
-        asked = asked.legend_format(self.legend).exemplar(self.exemplars)
-        return asked.instant() if self.instant else asked.range()
+        query = query.legend_format(self.legend).exemplar(self.exemplars)
+        return query.instant() if self.instant else query.range()
 
     @property
     def _format(self) -> PromQueryFormat:
@@ -48,7 +53,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Select:
+class SqlQuery:
     """One file of `sql/`; its rows are a table, or with `over_time` series by the column `time`."""
 
     file: str
@@ -59,7 +64,7 @@ class Select:
         return POSTGRESQL
 
     def target(self, place: int) -> Builder[Dataquery]:
-        return _Target(
+        return _PostgresTarget(
             {
                 "datasource": POSTGRESQL.to_json(),
                 "editorMode": "code",
@@ -71,10 +76,10 @@ class Select:
         )
 
 
-Query = Ask | Select
+Query = PromQuery | SqlQuery
 
 
-class _SqlQuery(Dataquery):
+class _PostgresDataquery(Dataquery):
     """The library has no query type for PostgreSQL."""
 
     def __init__(self, document: dict[str, object]) -> None:
@@ -84,9 +89,46 @@ class _SqlQuery(Dataquery):
         return self._document
 
 
-class _Target(Builder[Dataquery]):
+class _PostgresTarget(Builder[Dataquery]):
     def __init__(self, document: dict[str, object]) -> None:
         self._document = document
 
     def build(self) -> Dataquery:
-        return _SqlQuery(self._document)
+        return _PostgresDataquery(self._document)
+
+
+WINDOW = "$__rate_interval"
+
+
+def rate(metric: MetricSpec, *, by: str = "", where: str = "") -> str:
+    """Events per second, over all replicas."""
+    return f"sum{_by(by)}(rate({metric.name}{_where(where)}[{WINDOW}]))"
+
+
+def per_minute(metric: MetricSpec, *, by: str = "", where: str = "") -> str:
+    return f"60 * {rate(metric, by=by, where=where)}"
+
+
+def quantile(share: float, metric: MetricSpec, *, by: str = "") -> str:
+    """The seconds within which this share of a histogram is."""
+    labels = f"le, {by}" if by else "le"
+    buckets = f"sum by ({labels}) (rate({metric.name}_bucket[{WINDOW}]))"
+    return f"histogram_quantile({share}, {buckets})"
+
+
+def read(metric: MetricSpec, *, by: str = "", where: str = "") -> str:
+    """A gauge of which each replica exports the same reading: `max` counts it once."""
+    return f"max{_by(by)}({metric.name}{_where(where)})"
+
+
+def total(metric: MetricSpec, *, by: str = "", where: str = "") -> str:
+    """A gauge of which each replica exports its own part: the sum."""
+    return f"sum{_by(by)}({metric.name}{_where(where)})"
+
+
+def _by(labels: str) -> str:
+    return f" by ({labels}) " if labels else ""
+
+
+def _where(matchers: str) -> str:
+    return f"{{{matchers}}}" if matchers else ""

@@ -12,7 +12,7 @@ import asyncpg
 from deploy.grafana.generate import FOLDER
 from deploy.grafana.query import SQL
 from deploy.grafana.render.__main__ import render
-from deploy.grafana.render.asking import Asking
+from deploy.grafana.render.panel_queries import PanelQueries
 from ringback import samples
 from ringback.local.broker import PrivateBroker
 from ringback.local.child import Child
@@ -109,14 +109,14 @@ async def _organisation(reader: asyncpg.Connection) -> str | None:
     return str(found) if found else None
 
 
-def _asking(url: str, reader: asyncpg.Connection, org: str) -> Asking:
+def _asking(url: str, reader: asyncpg.Connection, org: str) -> PanelQueries:
     now = time.time()
-    return Asking(
+    return PanelQueries(
         prometheus=url, database=reader, org=org, since=now - 300, until=now, rate_interval="20s"
     )
 
 
-async def _answers(asking: Asking, panel: Any) -> bool:
+async def _answers(asking: PanelQueries, panel: Any) -> bool:
     """Whether each query of a panel has an answer, not only one of them."""
     for target in panel["targets"]:
         found = await asking.panel(panel | {"targets": [target]})

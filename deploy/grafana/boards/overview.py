@@ -1,4 +1,4 @@
-"""Whether all is well, and what needs a person."""
+"""Whether everything works, and what needs attention."""
 
 from collections.abc import Iterator
 
@@ -6,21 +6,19 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
 
-from deploy.grafana.limit import Limit
 from deploy.grafana.page import page
 from deploy.grafana.panel import (
     COUNT,
     PER_SECOND,
     RATIO,
     SECONDS,
-    Shown,
-    bars,
-    curves,
-    figure,
-    rows,
+    Bars,
+    Curves,
+    Figure,
+    Limit,
+    Rows,
 )
-from deploy.grafana.promql import quantile, rate, read
-from deploy.grafana.query import Ask
+from deploy.grafana.query import PromQuery, quantile, rate, read
 from ringback.contract import thresholds
 from ringback.contract.telemetry import Metric
 
@@ -31,11 +29,11 @@ def overview() -> Dashboard:
     return page(
         "ringback-overview",
         "Overview",
-        "Whether every accepted webhook is accounted for and finished, and what needs a person.",
+        "Whether every accepted webhook is in the log and finished, and what needs attention.",
         {
-            "What needs a person": _for_a_person(),
+            "Needs attention": _attention(),
             "How webhooks end": _endings(),
-            "Where they all are": _ledger(),
+            "Where every webhook is": _ledger(),
         },
     )
 
@@ -47,161 +45,138 @@ def success(window: str) -> str:
     return f"{completed} / ({completed} + {dead})"
 
 
-def _for_a_person() -> Iterator[Builder[Panel]]:
-    yield figure(
-        Shown(
-            title="Alerts",
-            says="Alerts that fire now. The table below names them.",
-            unit=COUNT,
-            asks=(Ask(promql=f"count({FIRING}) or vector(0)"),),
-            width=4,
-            height=4,
-            limit=Limit.good_up_to(1),
-        )
+def _attention() -> Iterator[Builder[Panel]]:
+    yield Figure(
+        title="Alerts",
+        description="Alerts that fire now. The table below lists them.",
+        unit=COUNT,
+        queries=(PromQuery(promql=f"count({FIRING}) or vector(0)"),),
+        width=4,
+        height=4,
+        limit=Limit.good_up_to(1),
     )
-    yield figure(
-        Shown(
-            title="Missing from the log",
-            runbook="RingbackLedgerGap",
-            says="Accepted webhooks without a row in the log. What waits or is in flight may be "
-            "among them for a moment; what stays is lost.",
-            unit=COUNT,
-            asks=(Ask(promql=read(Metric.LEDGER_DEFICIT)),),
-            width=4,
-            height=4,
-            limit=Limit.good_up_to(1),
-        )
+    yield Figure(
+        title="Missing from the log",
+        runbook="RingbackLedgerGap",
+        description="Accepted webhooks without a row in the log. Webhooks that wait or are in "
+        "flight are counted for a moment; if the number stays, webhooks are lost.",
+        unit=COUNT,
+        queries=(PromQuery(promql=read(Metric.LEDGER_DEFICIT)),),
+        width=4,
+        height=4,
+        limit=Limit.good_up_to(1),
     )
-    yield figure(
-        Shown(
-            title="Dead letters",
-            runbook="RingbackDeadLetters",
-            says="Webhooks that were given up, and that nobody has retried or discarded.",
-            unit=COUNT,
-            asks=(Ask(promql=read(Metric.DEAD_LETTER_QUEUE_SIZE)),),
-            width=4,
-            height=4,
-            limit=Limit.good_up_to(thresholds.DEAD_LETTERS + 1),
-        )
+    yield Figure(
+        title="Dead letters",
+        runbook="RingbackDeadLetters",
+        description="Webhooks that failed for good and that nobody has retried or discarded yet.",
+        unit=COUNT,
+        queries=(PromQuery(promql=read(Metric.DEAD_LETTER_QUEUE_SIZE)),),
+        width=4,
+        height=4,
+        limit=Limit.good_up_to(thresholds.DEAD_LETTERS + 1),
     )
-    yield figure(
-        Shown(
-            title="Oldest unfinished",
-            runbook="RingbackOldestTooOld",
-            says="At least so long ago was the oldest webhook accepted that is not finished.",
-            unit=SECONDS,
-            asks=(Ask(promql=read(Metric.OLDEST_AGE)),),
-            width=4,
-            height=4,
-            limit=Limit.good_up_to(thresholds.OLDEST_SECONDS),
-        )
+    yield Figure(
+        title="Oldest unfinished",
+        runbook="RingbackOldestTooOld",
+        description="How long ago the oldest unfinished webhook was accepted, at least.",
+        unit=SECONDS,
+        queries=(PromQuery(promql=read(Metric.OLDEST_AGE)),),
+        width=4,
+        height=4,
+        limit=Limit.good_up_to(thresholds.OLDEST_SECONDS),
     )
-    yield figure(
-        Shown(
-            title="Success, 1 h",
-            runbook="RingbackSuccessLow",
-            says="Completed webhooks among those that ended in the last hour; the others are "
-            "dead letters. Duplicates do not count.",
-            unit=RATIO,
-            asks=(Ask(promql=success("1h")),),
-            width=4,
-            height=4,
-            limit=Limit.good_from(thresholds.SUCCESS_RATIO),
-            decimals=1,
-        )
+    yield Figure(
+        title="Success, 1 h",
+        runbook="RingbackSuccessLow",
+        description="The share of completed webhooks among those that ended in the last hour; the "
+        "others are dead letters. Duplicates are not counted.",
+        unit=RATIO,
+        queries=(PromQuery(promql=success("1h")),),
+        width=4,
+        height=4,
+        limit=Limit.good_from(thresholds.SUCCESS_RATIO),
+        decimals=1,
     )
-    yield figure(
-        Shown(
-            title="Processing",
-            runbook="RingbackPausedForLong",
-            says="Whether a person has paused processing. Webhooks are accepted meanwhile.",
-            unit=COUNT,
-            asks=(Ask(promql=read(Metric.PROCESSING_PAUSED)),),
-            width=4,
-            height=4,
-            words={"0": ("running", "green"), "1": ("paused", "orange")},
-        )
+    yield Figure(
+        title="Processing",
+        runbook="RingbackPausedForLong",
+        description="Whether processing is paused. Webhooks are still accepted.",
+        unit=COUNT,
+        queries=(PromQuery(promql=read(Metric.PROCESSING_PAUSED)),),
+        width=4,
+        height=4,
+        value_texts={"0": ("running", "green"), "1": ("paused", "orange")},
     )
 
 
 def _endings() -> Iterator[Builder[Panel]]:
-    yield curves(
-        Shown(
-            title="In and out",
-            says="Webhooks accepted, completed and given up, and requests refused, per second.",
-            unit=PER_SECOND,
-            asks=(
-                Ask(promql=rate(Metric.ACCEPTED), legend="accepted"),
-                Ask(promql=rate(Metric.COMPLETED), legend="completed"),
-                Ask(promql=rate(Metric.DEAD_LETTERS), legend="dead letters"),
-                Ask(promql=rate(Metric.REFUSED), legend="refused"),
-            ),
-            width=8,
-        )
+    yield Curves(
+        title="In and out",
+        description="Webhooks accepted, completed and dead-lettered, and requests refused, per "
+        "second.",
+        unit=PER_SECOND,
+        queries=(
+            PromQuery(promql=rate(Metric.ACCEPTED), legend="accepted"),
+            PromQuery(promql=rate(Metric.COMPLETED), legend="completed"),
+            PromQuery(promql=rate(Metric.DEAD_LETTERS), legend="dead letters"),
+            PromQuery(promql=rate(Metric.REFUSED), legend="refused"),
+        ),
+        width=8,
     )
-    yield curves(
-        Shown(
-            title="Success",
-            says="Completed webhooks among those that ended in the 5 minutes before.",
-            unit=RATIO,
-            asks=(Ask(promql=success("5m"), legend="success"),),
-            width=8,
-            limit=Limit.good_from(thresholds.SUCCESS_RATIO),
-            most=1,
-        )
+    yield Curves(
+        title="Success",
+        description="The share of completed webhooks among those that ended in the last 5 minutes.",
+        unit=RATIO,
+        queries=(PromQuery(promql=success("5m"), legend="success"),),
+        width=8,
+        limit=Limit.good_from(thresholds.SUCCESS_RATIO),
+        maximum=1,
     )
-    yield curves(
-        Shown(
-            title="From acceptance to end",
-            says="How long webhooks take, retries included. The points are traces.",
-            unit=SECONDS,
-            asks=tuple(
-                Ask(
-                    promql=quantile(share, Metric.FINISH_DELAY_SECONDS),
-                    legend=name,
-                    exemplars=True,
-                )
-                for share, name in ((0.5, "half"), (0.95, "95 %"), (0.99, "99 %"))
-            ),
-            width=8,
-            limit=Limit.good_up_to(thresholds.FINISH_SECONDS),
-        )
+    yield Curves(
+        title="From acceptance to end",
+        description="How long webhooks take, retries included. The points are traces.",
+        unit=SECONDS,
+        queries=tuple(
+            PromQuery(
+                promql=quantile(share, Metric.FINISH_DELAY_SECONDS),
+                legend=name,
+                exemplars=True,
+            )
+            for share, name in ((0.5, "half"), (0.95, "95 %"), (0.99, "99 %"))
+        ),
+        width=8,
+        limit=Limit.good_up_to(thresholds.FINISH_SECONDS),
     )
 
 
 def _ledger() -> Iterator[Builder[Panel]]:
-    yield bars(
-        Shown(
-            title="Webhooks of the last 24 hours",
-            says="What became of them, as the log says.",
-            unit=COUNT,
-            asks=(Ask(promql=read(Metric.DELIVERIES, by="status"), legend="{{status}}"),),
-            width=8,
-        )
+    yield Bars(
+        title="Webhooks of the last 24 hours",
+        description="Their status in the log.",
+        unit=COUNT,
+        queries=(PromQuery(promql=read(Metric.DELIVERIES, by="status"), legend="{{status}}"),),
+        width=8,
     )
-    yield curves(
-        Shown(
-            title="The ledger",
-            runbook="RingbackLedgerGap",
-            says="Webhooks that gateways of the last 48 hours accepted, and how many of them have "
-            "a row in the log. The lines are to lie on each other.",
-            unit=COUNT,
-            asks=(
-                Ask(promql=read(Metric.LEDGER_ACCEPTED), legend="accepted"),
-                Ask(
-                    promql=f"{read(Metric.LEDGER_ACCEPTED)} - {read(Metric.LEDGER_DEFICIT)}",
-                    legend="in the log",
-                ),
+    yield Curves(
+        title="The ledger",
+        runbook="RingbackLedgerGap",
+        description="Webhooks that the gateways of the last 48 hours accepted, and how many of "
+        "them have a row in the log. The two lines should be the same.",
+        unit=COUNT,
+        queries=(
+            PromQuery(promql=read(Metric.LEDGER_ACCEPTED), legend="accepted"),
+            PromQuery(
+                promql=f"{read(Metric.LEDGER_ACCEPTED)} - {read(Metric.LEDGER_DEFICIT)}",
+                legend="in the log",
             ),
-            width=8,
-        )
+        ),
+        width=8,
     )
-    yield rows(
-        Shown(
-            title="Alerts that fire",
-            says="By name and severity; each has a runbook.",
-            unit=COUNT,
-            asks=(Ask(promql=f"count by (alertname, severity) ({FIRING})", instant=True),),
-            width=8,
-        )
+    yield Rows(
+        title="Firing alerts",
+        description="By name and severity; each has a runbook.",
+        unit=COUNT,
+        queries=(PromQuery(promql=f"count by (alertname, severity) ({FIRING})", instant=True),),
+        width=8,
     )

@@ -7,23 +7,21 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard, QueryVariable
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel, VariableRefresh
 
-from deploy.grafana.limit import Limit
 from deploy.grafana.page import page
-from deploy.grafana.panel import COUNT, PER_MINUTE, RATIO, Shown, curves, figure, rows
-from deploy.grafana.query import SQL, Select
-from deploy.grafana.sources import POSTGRESQL
+from deploy.grafana.panel import COUNT, PER_MINUTE, RATIO, Curves, Figure, Limit, Rows
+from deploy.grafana.query import POSTGRESQL, SQL, SqlQuery
 from ringback.contract import thresholds
 
 
 def tenant() -> Dashboard:
-    made = page(
+    board = page(
         "ringback-tenant",
         "Tenant",
-        "What became of the webhooks of one organisation, from the delivery log.",
-        {"In the time shown": _figures(), "What waits for a person": _dead_letters()},
+        "The webhooks of one organisation, from the delivery log.",
+        {"In the time shown": _figures(), "Needs attention": _dead_letters()},
         refresh="1m",
     )
-    return made.with_variable(
+    return board.with_variable(
         QueryVariable("org")
         .label("Organisation")
         .datasource(POSTGRESQL)
@@ -33,79 +31,66 @@ def tenant() -> Dashboard:
 
 
 def _figures() -> Iterator[Builder[Panel]]:
-    yield figure(
-        Shown(
-            title="Accepted",
-            says="Webhooks accepted, without duplicates.",
-            unit=COUNT,
-            asks=(Select("accepted.sql"),),
-            width=6,
-            height=4,
-        )
+    yield Figure(
+        title="Accepted",
+        description="Webhooks accepted, without duplicates.",
+        unit=COUNT,
+        queries=(SqlQuery("accepted.sql"),),
+        width=6,
+        height=4,
     )
-    yield figure(
-        Shown(
-            title="Success",
-            says="Completed webhooks among those that ended.",
-            unit=RATIO,
-            asks=(Select("success.sql"),),
-            width=6,
-            height=4,
-            limit=Limit.good_from(thresholds.SUCCESS_RATIO),
-            decimals=1,
-        )
+    yield Figure(
+        title="Success",
+        description="The share of completed webhooks among those that ended.",
+        unit=RATIO,
+        queries=(SqlQuery("success.sql"),),
+        width=6,
+        height=4,
+        limit=Limit.good_from(thresholds.SUCCESS_RATIO),
+        decimals=1,
     )
-    yield figure(
-        Shown(
-            title="Attempts per webhook",
-            says="On average, of those that were tried.",
-            unit=COUNT,
-            asks=(Select("attempts.sql"),),
-            width=6,
-            height=4,
-            limit=Limit.good_up_to(thresholds.ATTEMPTS),
-            decimals=2,
-        )
+    yield Figure(
+        title="Attempts per webhook",
+        description="The average of the webhooks that were tried.",
+        unit=COUNT,
+        queries=(SqlQuery("attempts.sql"),),
+        width=6,
+        height=4,
+        limit=Limit.good_up_to(thresholds.ATTEMPTS),
+        decimals=2,
     )
-    yield figure(
-        Shown(
-            title="Dead letters",
-            says="Webhooks accepted in this time and given up, retried ones included.",
-            unit=COUNT,
-            asks=(Select("dead.sql"),),
-            width=6,
-            height=4,
-        )
+    yield Figure(
+        title="Dead letters",
+        description="Webhooks accepted in this time that became dead letters, including retried "
+        "ones.",
+        unit=COUNT,
+        queries=(SqlQuery("dead.sql"),),
+        width=6,
+        height=4,
     )
-    yield curves(
-        Shown(
-            title="Webhooks by outcome",
-            says="By the minute in which they were accepted. Minutes are kept for 48 hours.",
-            unit=PER_MINUTE,
-            asks=(Select("by_minute.sql", over_time=True),),
-            width=12,
-        )
+    yield Curves(
+        title="Webhooks by outcome",
+        description="By the minute in which they were accepted. Minutes are kept for 48 hours.",
+        unit=PER_MINUTE,
+        queries=(SqlQuery("by_minute.sql", over_time=True),),
+        width=12,
     )
-    yield rows(
-        Shown(
-            title="By event type",
-            says="What became of the webhooks of each type.",
-            unit=COUNT,
-            asks=(Select("by_event_type.sql"),),
-            width=12,
-        )
+    yield Rows(
+        title="By event type",
+        description="The webhooks of each type, by outcome.",
+        unit=COUNT,
+        queries=(SqlQuery("by_event_type.sql"),),
+        width=12,
     )
 
 
 def _dead_letters() -> Iterator[Builder[Panel]]:
-    yield rows(
-        Shown(
-            title="Unresolved dead letters",
-            says="The newest of them. `ringback retry JOB` sends one again.",
-            unit=COUNT,
-            asks=(Select("unresolved.sql"),),
-            width=24,
-        )
+    yield Rows(
+        title="Unresolved dead letters",
+        description="The newest dead letters. `ringback dead retry JOB` retries one.",
+        unit=COUNT,
+        queries=(SqlQuery("unresolved.sql"),),
+        width=24,
     )
 
 

@@ -14,15 +14,15 @@ from matplotlib.figure import Figure
 from deploy.grafana.generate import FOLDER
 from deploy.grafana.query import SQL
 from deploy.grafana.render import palette
-from deploy.grafana.render.asking import Asking
 from deploy.grafana.render.drawing import draw
+from deploy.grafana.render.panel_queries import PanelQueries
 
 _WIDTH_INCHES = 15.0
 _ROW_INCHES = 0.36
 _COLUMNS = 24
 
 
-async def render(asking: Asking, board: Mapping[str, Any], to: Path) -> None:
+async def render(asking: PanelQueries, board: Mapping[str, Any], to: Path) -> None:
     """Draw one dashboard as a PNG, with its panels at their grid positions."""
     rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in board["panels"]) + 1.5
     page = Figure(figsize=(_WIDTH_INCHES, rows * _ROW_INCHES), facecolor=palette.PAGE)
@@ -68,7 +68,7 @@ async def main() -> None:
     database = await asyncpg.connect(chosen.database)
     try:
         until = time.time()
-        asking = Asking(
+        asking = PanelQueries(
             prometheus=chosen.prometheus,
             database=database,
             org=await _busiest(database),

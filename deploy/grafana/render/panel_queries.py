@@ -3,22 +3,36 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import asyncpg
 
-from deploy.grafana.render.answers import Answers, Series
-
 ANSWER_WITHIN_S = 20.0
 _POINTS = 240
 _NOT_SHOWN = {"__name__"}
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """`at` in seconds since 1970."""
+
+    name: str
+    at: list[float]
+    values: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResults:
+    series: list[Series] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[Any]] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class PanelQueries:
     """`since` and `until` in seconds since 1970; `rate_interval` replaces Grafana's variable."""
 
     prometheus: str
@@ -28,7 +42,7 @@ class Asking:
     until: float
     rate_interval: str = "30s"
 
-    async def panel(self, panel: Mapping[str, Any]) -> Answers:
+    async def panel(self, panel: Mapping[str, Any]) -> QueryResults:
         """All targets' answers together."""
         series: list[Series] = []
         for target in panel["targets"]:
@@ -37,7 +51,7 @@ class Asking:
             if target["instant"]:
                 return self._labels(target)
             series += self._curves(target)
-        return Answers(series=series)
+        return QueryResults(series=series)
 
     def _curves(self, target: Mapping[str, Any]) -> list[Series]:
         step = max(1.0, (self.until - self.since) / _POINTS)
@@ -51,10 +65,10 @@ class Asking:
             for found in self._asked("query_range", target, asked)
         ]
 
-    def _labels(self, target: Mapping[str, Any]) -> Answers:
+    def _labels(self, target: Mapping[str, Any]) -> QueryResults:
         found = [one["metric"] for one in self._asked("query", target, {"time": self.until})]
         columns = sorted({label for metric in found for label in metric} - _NOT_SHOWN)
-        return Answers(
+        return QueryResults(
             columns=columns, rows=[[metric.get(name, "") for name in columns] for metric in found]
         )
 
@@ -67,17 +81,17 @@ class Asking:
             result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return result
 
-    async def _rows(self, target: Mapping[str, Any]) -> Answers:
+    async def _rows(self, target: Mapping[str, Any]) -> QueryResults:
         found = await self.database.fetch(self.sql(target["rawSql"]))
         columns = list(found[0].keys()) if found else []
         if target["format"] == "time_series":
             at = [row["time"].timestamp() for row in found]
-            return Answers(
+            return QueryResults(
                 series=[
                     Series(name, at, [float(row[name]) for row in found]) for name in columns[1:]
                 ]
             )
-        return Answers(columns=columns, rows=[list(row.values()) for row in found])
+        return QueryResults(columns=columns, rows=[list(row.values()) for row in found])
 
     def sql(self, text: str) -> str:
         """The statement with Grafana's macros and the organisation filled in."""
