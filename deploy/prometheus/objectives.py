@@ -62,7 +62,7 @@ OBJECTIVES: Final = (
     Objective(
         name="gateway-availability",
         alert="RingbackAvailabilityBudgetBurns",
-        promise="99.9 % of the webhooks that are well formed and allowed are to be accepted.",
+        promise="99.9 % of valid webhooks must be accepted.",
         target="0.999",
         bad=_refused_by_our_fault,
         total=_accepted_or_so_refused,
@@ -70,7 +70,7 @@ OBJECTIVES: Final = (
     Objective(
         name="finished-in-time",
         alert="RingbackInTimeBudgetBurns",
-        promise="99 % of the accepted webhooks are to be completed within 60 seconds.",
+        promise="99 % of accepted webhooks must be completed within 60 seconds.",
         target="0.99",
         bad=_ended_late_or_given_up,
         total=_ended,

@@ -49,13 +49,13 @@ URGENCIES: Final = (
         "page",
         "critical",
         (Burn("5m", "1h", 14.4), Burn("30m", "6h", 6)),
-        "At this rate it is gone within days.",
+        "At this rate, the error budget is used up within days.",
     ),
     Urgency(
         "ticket",
         "warning",
         (Burn("2h", "1d", 3), Burn("6h", "3d", 1)),
-        "At this rate it does not last for its 30 days.",
+        "At this rate, the error budget does not last for its 30 days.",
     ),
 )
 
@@ -114,7 +114,7 @@ def _alert(slo: Objective, urgency: Urgency) -> Iterator[str]:
     )
     links = "{{ $externalLabels."
     yield "        annotations:"
-    yield f"          summary: The error budget of {slo.name} burns too fast"
+    yield f"          summary: The error budget of {slo.name} is used up too fast"
     yield "          description: >-"
     yield f"            {slo.promise} {urgency.means}"
     yield f'          runbook_url: "{links}repository }}}}/docs/runbooks/{slo.alert}.md"'

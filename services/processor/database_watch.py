@@ -25,7 +25,7 @@ _LACKING: tuple[type[BaseException], ...] = (
 """Errors that waiting does not fix: a missing grant, or a migration that was not applied."""
 _REMEDY = (
     "Run `ringback migrate`, grant the right to the processor's database role, "
-    "or see docs/runbooks/RingbackExtraDays.md."
+    "or see docs/runbooks/RingbackExtraPartitions.md."
 )
 
 log = structlog.get_logger()

@@ -54,7 +54,7 @@ def runtime() -> Dashboard:
 def _links() -> Iterator[Builder[Panel]]:
     yield Figure(
         title="Broker connections",
-        runbook="RingbackBrokerLinkDown",
+        runbook="RingbackBrokerDisconnected",
         description="Whether every process is connected to the broker.",
         unit=COUNT,
         queries=(PromQuery(promql=f"min({Metric.BROKER_LINK_UP.name})"),),
