@@ -1,23 +1,20 @@
--- How an attempt begins and ends in the log. Each function takes parallel arrays, one element per
--- webhook in flight, no webhook twice, and is one transaction unless its caller has begun one.
+-- How an attempt begins and ends in the log.
 --
--- Locks are taken in one order everywhere (attempts, claims, new rows of the log, rows that are
--- there; each sorted), so that two batches never wait for each other in a circle.
+-- Each function takes parallel arrays with one element per webhook in flight, no webhook twice. It
+-- is one transaction unless its caller has begun one.
 --
--- Their plans are made once: with the arrays at hand PostgreSQL would plan each call anew, over all
--- partitions, and that takes longer than to execute it. `id BETWEEN first_id AND last_id` then
--- leaves the partitions of other days out when a plan is executed.
+-- All of them lock in one order (attempts, claims, new rows of the log, existing rows; each sorted),
+-- so that two batches cannot deadlock.
+--
+-- Their plans are made once per session. With the arrays known, PostgreSQL would plan each call
+-- over all partitions, which takes longer than executing it. `id BETWEEN first_id AND last_id`
+-- excludes the partitions of other days when a plan is executed.
 
 SET LOCAL lock_timeout = '4s';
 
--- A busy gateway writes its pending rows with an empty object for a payload, and whoever ends the
--- attempt puts it in. No event is that small, and the size of a stored value is known unread.
-CREATE FUNCTION webhook_has_payload(event_data jsonb) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT pg_column_size(event_data) > 8
-$$;
+---- Steps of the functions below
 
--- Inserts the rows that the gateway has not written, or not yet. A row that is there is left as it is.
+-- Inserts the rows that the gateway has not written. An existing row is not changed.
 CREATE FUNCTION ensure_webhook_rows(
     ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[],
     altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[],
@@ -39,13 +36,17 @@ LANGUAGE sql AS $$
     ON CONFLICT DO NOTHING
 $$;
 
--- Claims each event for the webhook that carries it, and says whose it is: the webhook's own id,
--- or that of an earlier one, of which it is then a duplicate. Without a key, it is its own.
+-- Claims each event for its webhook and returns the owner: the webhook itself, or an earlier one of
+-- which it is a duplicate. A webhook without a dedup key owns itself.
 --
--- The owner is read by a second statement: in one, a claim committed a moment ago is not seen.
+-- A second statement reads the owner: the first one cannot see a claim committed a moment ago. The
+-- settings make it use the index from the start. A plan made while the inbox is nearly empty would
+-- read all of it, and would be kept until the table is analysed: at 15,000 claims a webhook took
+-- three times as long.
 CREATE FUNCTION claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[])
 RETURNS TABLE (delivery_id uuid, owner_id uuid)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
     INSERT INTO webhook_inbox (org_id, dedup_key, delivery_id)
     SELECT w.org_id, w.dedup_key, w.id
@@ -62,9 +63,59 @@ BEGIN
 END
 $$;
 
--- Begins attempts whose handlers act outside the database: claims the events and notes that they
--- are processing. Answers, per webhook, the outcome that must be repeated because the attempt, or
--- the webhook, is finished already (null: run it), and whose duplicate it is (null: nobody's).
+-- Sets the rows of `only_ids`, which must exist, to the status of their attempt. A finished webhook
+-- or a dead letter keeps its status. A row without its payload gets it. `altered` stays true: the
+-- payload of a retry comes from the log, so its processor finds nothing to alter.
+CREATE FUNCTION move_webhooks(
+    only_ids uuid[], duplicates uuid[], owners uuid[],
+    p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamptz[],
+    p_error_classes text[], p_error_messages text[], p_max_attempts integer[],
+    p_event_data text[], p_altered boolean[]
+) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    first_id uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u LIMIT 1);
+    last_id  uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u DESC LIMIT 1);
+    present  uuid[];
+BEGIN
+    SELECT coalesce(array_agg(locked.id), '{}') INTO present FROM (
+        SELECT log.id FROM webhook_delivery_log AS log
+        WHERE log.id = ANY (only_ids) AND log.id BETWEEN first_id AND last_id
+        ORDER BY log.id FOR UPDATE) AS locked;
+
+    UPDATE webhook_delivery_log AS log
+    SET status = CASE
+            WHEN log.id = ANY (duplicates) THEN 'duplicate'
+            WHEN w.outcome = 'permanent' THEN 'failed'
+            ELSE w.outcome END,
+        event_data = CASE
+            WHEN webhook_has_payload(log.event_data) THEN log.event_data
+            ELSE w.event_data::jsonb END,
+        altered = log.altered OR w.altered,
+        attempts = greatest(log.attempts, w.attempt),
+        max_attempts = w.max_attempts,
+        last_attempt_at = w.ended_at,
+        completed_at = CASE
+            WHEN w.outcome = 'completed' AND log.id <> ALL (duplicates) THEN w.ended_at END,
+        error_class = CASE WHEN log.id <> ALL (duplicates) THEN w.error_class END,
+        error_message = CASE WHEN log.id <> ALL (duplicates) THEN w.error_message END,
+        duplicate_of = (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
+                        WHERE d.id = log.id)
+    FROM unnest(p_ids, p_attempts, p_outcomes, p_ended_at, p_error_classes, p_error_messages,
+                p_max_attempts, p_event_data, p_altered)
+        AS w (id, attempt, outcome, ended_at, error_class, error_message, max_attempts,
+              event_data, altered)
+    WHERE log.id = w.id AND log.id = ANY (present)
+      AND log.id BETWEEN first_id AND last_id
+      AND log.status IN ('pending', 'processing', 'failed');
+END
+$$;
+
+---- Attempts
+
+-- Begins attempts whose handlers act outside the database: claims the events and sets the status
+-- `processing`. Returns for each webhook the outcome to repeat, because this attempt or the webhook
+-- is finished already (null: run it), and the webhook of which it is a duplicate.
 CREATE FUNCTION begin_webhook_attempts(
     p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[],
     p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[],
@@ -121,11 +172,11 @@ BEGIN
 END
 $$;
 
--- Ends attempts: writes the attempt, claims the event, and moves the webhook to its status.
+-- Ends attempts: inserts the attempts, claims the events, and sets the statuses of the webhooks.
 --
--- It begins with the attempt's row. Where that stands already the message is a redelivery: nothing
--- is changed and the recorded outcome is answered with `is_fresh` false. An event that another
--- webhook owns ends as `duplicate`, whatever its handler did; the caller then drops its effects.
+-- The row of the attempt is inserted first. If it exists, this is a redelivery: nothing is changed
+-- and the recorded outcome is returned, with `is_fresh` false. An event that another webhook owns
+-- ends as `duplicate`, whatever its handler did; the caller then drops the handler's effects.
 CREATE FUNCTION finish_webhook_attempts(
     p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamptz[],
     p_ended_at timestamptz[], p_error_classes text[], p_error_messages text[],
@@ -202,56 +253,9 @@ BEGIN
 END
 $$;
 
--- Moves the rows of `only_ids`, which are there, to the status of their attempt.
--- What is finished, or in the dead letters, stays as it is. A row without its payload gets it.
-CREATE FUNCTION move_webhooks(
-    only_ids uuid[], duplicates uuid[], owners uuid[],
-    p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamptz[],
-    p_error_classes text[], p_error_messages text[], p_max_attempts integer[],
-    p_event_data text[], p_altered boolean[]
-) RETURNS void
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-    first_id uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u LIMIT 1);
-    last_id  uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u DESC LIMIT 1);
-    present  uuid[];
-BEGIN
-    SELECT coalesce(array_agg(locked.id), '{}') INTO present FROM (
-        SELECT log.id FROM webhook_delivery_log AS log
-        WHERE log.id = ANY (only_ids) AND log.id BETWEEN first_id AND last_id
-        ORDER BY log.id FOR UPDATE) AS locked;
-
-    UPDATE webhook_delivery_log AS log
-    SET status = CASE
-            WHEN log.id = ANY (duplicates) THEN 'duplicate'
-            WHEN w.outcome = 'permanent' THEN 'failed'
-            ELSE w.outcome END,
-        event_data = CASE
-            WHEN webhook_has_payload(log.event_data) THEN log.event_data
-            ELSE w.event_data::jsonb END,
-        altered = w.altered,
-        attempts = greatest(log.attempts, w.attempt),
-        max_attempts = w.max_attempts,
-        last_attempt_at = w.ended_at,
-        completed_at = CASE
-            WHEN w.outcome = 'completed' AND log.id <> ALL (duplicates) THEN w.ended_at END,
-        error_class = CASE WHEN log.id <> ALL (duplicates) THEN w.error_class END,
-        error_message = CASE WHEN log.id <> ALL (duplicates) THEN w.error_message END,
-        duplicate_of = (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
-                        WHERE d.id = log.id)
-    FROM unnest(p_ids, p_attempts, p_outcomes, p_ended_at, p_error_classes, p_error_messages,
-                p_max_attempts, p_event_data, p_altered)
-        AS w (id, attempt, outcome, ended_at, error_class, error_message, max_attempts,
-              event_data, altered)
-    WHERE log.id = w.id AND log.id = ANY (present)
-      AND log.id BETWEEN first_id AND last_id
-      AND log.status IN ('pending', 'processing', 'failed');
-END
-$$;
-
--- Records dead letters, whether their rows are there or not. Where no error is given, the last
--- attempt's stands for it. Answers which webhooks became dead letters by this call: a redelivery,
--- and a webhook that was finished after all, are not among them.
+-- Records dead letters, with their rows if these are missing, and notices for the alerts. Without an
+-- error of its own, a dead letter keeps that of the last attempt. Returns only the webhooks that
+-- became dead letters by this call, so no redelivery and none that was finished before.
 CREATE FUNCTION record_webhook_dead_letters(
     p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[],
     p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[],
@@ -275,19 +279,161 @@ BEGIN
     WHERE id = ANY (p_ids) AND id BETWEEN first_id AND last_id ORDER BY id FOR UPDATE;
 
     RETURN QUERY
-    UPDATE webhook_delivery_log AS log
-    SET status = 'dead_letter',
-        event_data = CASE
-            WHEN webhook_has_payload(log.event_data) THEN log.event_data
-            ELSE w.event_data::jsonb END,
-        altered = w.altered,
-        attempts = greatest(log.attempts, w.attempt),
-        error_class = coalesce(w.error_class, log.error_class, 'unknown'),
-        error_message = coalesce(w.error_message, log.error_message, 'No attempt left a reason.')
-    FROM unnest(p_ids, p_attempts, p_error_classes, p_error_messages, p_event_data, p_altered)
-        AS w (id, attempt, error_class, error_message, event_data, altered)
-    WHERE log.id = w.id AND log.id BETWEEN first_id AND last_id
-      AND log.status IN ('pending', 'processing', 'failed')
-    RETURNING log.id, log.attempts, log.error_class, log.error_message;
+    WITH buried AS (
+        UPDATE webhook_delivery_log AS log
+        SET status = 'dead_letter',
+            event_data = CASE
+                WHEN webhook_has_payload(log.event_data) THEN log.event_data
+                ELSE w.event_data::jsonb END,
+            altered = log.altered OR w.altered,
+            attempts = greatest(log.attempts, w.attempt),
+            error_class = coalesce(w.error_class, log.error_class, 'unknown'),
+            error_message = coalesce(w.error_message, log.error_message, 'No attempt left a reason.')
+        FROM unnest(p_ids, p_attempts, p_error_classes, p_error_messages, p_event_data, p_altered)
+            AS w (id, attempt, error_class, error_message, event_data, altered)
+        WHERE log.id = w.id AND log.id BETWEEN first_id AND last_id
+          AND log.status IN ('pending', 'processing', 'failed')
+        RETURNING log.id, log.org_id, log.event_type, log.attempts, log.error_class,
+                  log.error_message
+    ), noted AS (
+        INSERT INTO webhook_dead_letter_notices (org_id, event_type, error_class, letters, example)
+        -- An error class that a stranger chose may be too long for the key of a group.
+        SELECT buried.org_id, buried.event_type, left(buried.error_class, 200), count(*),
+               (array_agg(buried.id ORDER BY buried.id DESC))[1]
+        FROM buried
+        GROUP BY 1, 2, 3
+    )
+    SELECT buried.id, buried.attempts, buried.error_class, buried.error_message FROM buried;
 END
 $$;
+
+---- Attempts whose handlers write in the transaction that finishes them
+--
+-- A handler can end that transaction and begin another, or change the role or the search path. So
+-- the first statement returns the transaction, the role and the search path, and the last one
+-- compares them first. Nothing that is written in between, and that a handler could commit, says
+-- that the attempt has ended.
+
+-- Begins the attempt of one webhook, or of none. Returns what `begin_webhook_attempts` does, and the
+-- transaction, role and search path.
+--
+-- It locks the webhook's row until the transaction ends, and reads only then what another processor
+-- may have recorded of this attempt.
+CREATE FUNCTION begin_webhook_transaction(
+    p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[],
+    p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[],
+    p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]
+) RETURNS TABLE (
+    recorded_outcome text, duplicate_of uuid, transaction_id text, role_name text, search_path text)
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    the_id    uuid := p_ids[1];
+    status_is text;
+    owner     uuid;
+BEGIN
+    SELECT b.duplicate_of INTO owner
+    FROM begin_webhook_attempts(
+        p_ids, p_attempts, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
+        p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of) AS b;
+
+    SELECT log.status INTO status_is
+    FROM webhook_delivery_log AS log WHERE log.id = the_id FOR UPDATE;
+
+    RETURN QUERY
+    SELECT coalesce(
+               (SELECT done.outcome FROM webhook_delivery_attempts AS done
+                WHERE done.delivery_id = the_id AND done.attempt = p_attempts[1]),
+               CASE WHEN status_is IN ('completed', 'duplicate') THEN status_is END),
+           owner, pg_current_xact_id()::text, current_user::text, current_setting('search_path');
+END
+$$;
+
+-- Calls `finish_webhook_attempts` if transaction, role and search path are the given ones. Otherwise
+-- it raises an error that names what was changed.
+CREATE FUNCTION finish_webhook_transaction(
+    p_transaction_id text, p_role_name text, p_search_path text,
+    p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamptz[],
+    p_ended_at timestamptz[], p_error_classes text[], p_error_messages text[],
+    p_trace_ids text[], p_span_ids text[],
+    p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[],
+    p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[],
+    p_gateway_instance_ids uuid[], p_retries_of uuid[]
+) RETURNS TABLE (delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_catalog.pg_current_xact_id_if_assigned()::text IS DISTINCT FROM p_transaction_id THEN
+        RAISE EXCEPTION 'The handler ended the transaction that it was given.'
+            USING ERRCODE = 'RB001';
+    ELSIF current_user IS DISTINCT FROM p_role_name THEN
+        RAISE EXCEPTION 'The handler changed the role of its connection to %.', current_user
+            USING ERRCODE = 'RB001';
+    ELSIF pg_catalog.current_setting('search_path') IS DISTINCT FROM p_search_path THEN
+        RAISE EXCEPTION 'The handler changed search_path to %.',
+            pg_catalog.current_setting('search_path')
+            USING ERRCODE = 'RB001';
+    ELSIF pg_catalog.pg_my_temp_schema() <> 0 AND EXISTS (
+        SELECT FROM pg_catalog.pg_class
+        WHERE relnamespace = pg_catalog.pg_my_temp_schema()
+          AND (relname LIKE 'webhook%' OR relname = 'voice_calls')
+    ) THEN
+        RAISE EXCEPTION 'The handler made a temporary table in the place of one of Ringback.'
+            USING ERRCODE = 'RB001';
+    END IF;
+    RETURN QUERY
+    SELECT f.delivery_id, f.final_outcome, f.is_fresh, f.duplicate_of
+    FROM finish_webhook_attempts(
+        p_ids, p_attempts, p_outcomes, p_started_at, p_ended_at, p_error_classes,
+        p_error_messages, p_trace_ids, p_span_ids, p_org_ids, p_endpoint_ids, p_event_types,
+        p_event_data, p_altered, p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids,
+        p_retries_of) AS f;
+END
+$$;
+
+-- Deallocates the statements that a handler prepared by SQL: the next handler may use the same names.
+-- Returns the names of those that the driver prepared and continues to use.
+CREATE FUNCTION forget_prepared_statements() RETURNS SETOF text
+LANGUAGE plpgsql AS $$
+DECLARE
+    prepared record;
+BEGIN
+    FOR prepared IN SELECT s.name, s.from_sql FROM pg_prepared_statements AS s LOOP
+        IF prepared.from_sql THEN
+            EXECUTE format('DEALLOCATE %I', prepared.name);
+        ELSE
+            RETURN NEXT prepared.name;
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- The content of an event without the links that Vapi signs for each delivery, to compare duplicates.
+CREATE FUNCTION webhook_content(event_data jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    content  jsonb := event_data;
+    path     text[];
+    artifact jsonb;
+BEGIN
+    FOR path IN VALUES (ARRAY['message', 'artifact']), (ARRAY['message', 'call', 'artifact']),
+                       (ARRAY['artifact']), (ARRAY['call', 'artifact'])
+    LOOP
+        artifact := content #> path;
+        IF jsonb_typeof(artifact) = 'object' THEN
+            content := jsonb_set(content, path, artifact - ARRAY(
+                SELECT key FROM jsonb_object_keys(artifact) AS key WHERE key LIKE 'presigned%'));
+        END IF;
+    END LOOP;
+    RETURN content;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION
+    ensure_webhook_rows, claim_webhook_events, move_webhooks, begin_webhook_attempts,
+    finish_webhook_attempts, record_webhook_dead_letters, begin_webhook_transaction,
+    finish_webhook_transaction, forget_prepared_statements, webhook_content
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    ensure_webhook_rows, claim_webhook_events, move_webhooks, begin_webhook_attempts,
+    finish_webhook_attempts, record_webhook_dead_letters, begin_webhook_transaction,
+    finish_webhook_transaction, forget_prepared_statements, webhook_content
+TO ringback_processor;

@@ -42,7 +42,7 @@ def migrations_in(directory: Path) -> list[Migration]:
     for path in sorted(set(directory.glob("*.sql")) - {directory / SNAPSHOT_NAME}):
         match = _FILE_NAME.fullmatch(path.name)
         if match is None:
-            raise MigrationError(f"{path.name} is not named like 0001_delivery_log.sql.")
+            raise MigrationError(f"{path.name} is not named like 0001_roles.sql.")
         found.append(Migration(match[1], path.name, path.read_text(encoding="utf-8")))
     if not found:
         raise MigrationError(f"There are no migrations in {directory}.")
@@ -70,6 +70,13 @@ async def migrate(database_url: str, *, directory: Path = MIGRATIONS) -> list[st
 
 
 def _verify(migrations: list[Migration], applied: dict[str, str]) -> None:
+    for migration in migrations:
+        if applied.get(migration.version, migration.checksum) != migration.checksum:
+            raise MigrationError(
+                f"{migration.name} was changed after it was applied to this database, so nothing "
+                "was migrated. Restore the file, or use an empty database: a local stack creates "
+                "one when .ringback/postgres, with all its webhooks, is deleted."
+            )
     known = {migration.version for migration in migrations}
     unknown = sorted(set(applied) - known)
     if unknown:
@@ -77,9 +84,6 @@ def _verify(migrations: list[Migration], applied: dict[str, str]) -> None:
             f"The database is newer than this code: it has migration {unknown[-1]}. Nothing was "
             "changed. To go back by one version, start its services on the database as it is."
         )
-    for migration in migrations:
-        if applied.get(migration.version, migration.checksum) != migration.checksum:
-            raise MigrationError(f"{migration.name} was changed after it had been applied.")
 
 
 async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:

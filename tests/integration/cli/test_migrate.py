@@ -16,7 +16,7 @@ async def test_migrate_says_what_it_applied_and_then_that_nothing_is_left(
     await database.drop_database("cli_migrate")
 
     assert first.status == second.status == 0
-    assert "Applied 0001_delivery_log.sql" in first.out
+    assert "Applied 0001_roles.sql" in first.out
     assert second.out == "Nothing to do: the database is at the newest version.\n"
 
 

@@ -39,7 +39,7 @@ async def test_a_database_that_is_not_migrated_in_time_is_told(
     await database.drop_database("cli_not_migrated")
     assert told.status == 1
     assert "is not at version" in told.err
-    assert "Applied 0001_delivery_log.sql" in migrated.out
+    assert "Applied 0001_roles.sql" in migrated.out
 
 
 async def test_the_wait_ends_when_the_database_is_migrated(

@@ -174,5 +174,5 @@ async def test_an_owner_without_the_right_needs_the_roles(
     """If they are missing and may not be made, the migration fails clearly and changes nothing."""
     url = await owned_by_keeper(own_database, session, "NOCREATEROLE")
 
-    with pytest.raises(MigrationError, match=r"0008_roles\.sql was refused .* create role"):
+    with pytest.raises(MigrationError, match=r"0001_roles\.sql was refused .* create role"):
         await migrate(url)

@@ -1,12 +1,11 @@
--- How many webhooks of which kind there are, without counting them.
+-- How many webhooks there are of each kind, without counting them.
 --
--- Every statement that changes the log writes what it changed as delta rows, in its transaction. One
--- folder moves the deltas into buckets of creation time. A reading is buckets plus deltas in one
--- snapshot, so it is what a recount of the log would give at that moment. Counters updated in place
--- would be rows for which all writers queue.
+-- Every statement that changes the log inserts what it changed as delta rows, in its transaction.
+-- One session at a time folds the deltas into buckets of creation time. A reading is buckets plus
+-- deltas in one snapshot, so it equals a count of the log at that moment. Counters updated in place
+-- would make all writers queue for one row.
 --
--- The kinds are those of the answers: `pending` is pending or processing; `attempts` are those of
--- the webhooks that are completed, failed or dead letters.
+-- `pending` includes processing; `attempts` counts those of completed, failed and dead webhooks.
 
 SET LOCAL lock_timeout = '4s';
 
@@ -21,7 +20,7 @@ CREATE TABLE webhook_stats_deltas (
     duplicates  integer NOT NULL,
     attempts    integer NOT NULL
 ) WITH (
-    -- Rows live for a second. What they leave behind is what a reading has to skip.
+    -- Rows live for a second, and a reading has to skip the dead ones.
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 1000,
     autovacuum_vacuum_insert_threshold = -1,
@@ -46,7 +45,7 @@ CREATE TABLE webhook_stats (
     attempts    bigint NOT NULL,
     PRIMARY KEY (org_id, grain, bucket, event_type)
 ) WITH (
-    -- The buckets of the present are updated every second; with room in the page that stays HOT.
+    -- The newest buckets are updated every second; with room in the page that stays HOT.
     fillfactor = 70,
     autovacuum_vacuum_scale_factor = 0.02
 );
@@ -55,6 +54,12 @@ COMMENT ON TABLE webhook_stats IS
     'Webhooks by the minute (48 hours) and by the hour (31 days) in which they were created.';
 COMMENT ON COLUMN webhook_stats.org_id IS
     'ffffffff-ffff-ffff-ffff-ffffffffffff: of all organisations together.';
+
+SELECT close_webhook_table(stats_table), share_webhook_table(stats_table)
+FROM unnest(ARRAY['webhook_stats_deltas', 'webhook_stats']::regclass[]) AS stats_table;
+
+GRANT SELECT ON webhook_stats, webhook_stats_deltas
+    TO ringback_tenant, ringback_service, ringback_tenant_operator, ringback_operator;
 
 -- The oldest minute and the oldest hour that have buckets. Readings begin an hour, or a day, later.
 CREATE FUNCTION webhook_stats_minutes_from() RETURNS timestamptz
@@ -67,8 +72,10 @@ LANGUAGE sql VOLATILE AS $$
     SELECT date_trunc('day', clock_timestamp() - interval '31 days', 'UTC')
 $$;
 
--- The triggers run with the rights of their owner: a gateway may insert into the log and nothing
--- else. They are on the log as a whole; the cleaning deletes from its days, and so fires none.
+---- Deltas
+
+-- The triggers run with their owner's rights: a gateway may only insert into the log. They are on
+-- the log as a whole; the retention deletes from its partitions, so it does not fire them.
 CREATE FUNCTION webhook_stats_after_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -86,7 +93,11 @@ BEGIN
 END
 $$;
 
--- What a statement left as it was cancels out, and leaves no delta.
+CREATE TRIGGER webhook_stats_inserted AFTER INSERT ON webhook_delivery_log
+REFERENCING NEW TABLE AS new_rows
+FOR EACH STATEMENT EXECUTE FUNCTION webhook_stats_after_insert();
+
+-- Values that a statement did not change cancel out and leave no delta.
 CREATE FUNCTION webhook_stats_after_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -113,13 +124,11 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER webhook_stats_inserted AFTER INSERT ON webhook_delivery_log
-REFERENCING NEW TABLE AS new_rows
-FOR EACH STATEMENT EXECUTE FUNCTION webhook_stats_after_insert();
-
 CREATE TRIGGER webhook_stats_updated AFTER UPDATE ON webhook_delivery_log
 REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
 FOR EACH STATEMENT EXECUTE FUNCTION webhook_stats_after_update();
+
+---- Buckets
 
 -- Whether no other session folds, prunes or rebuilds; none will until this transaction ends.
 CREATE FUNCTION may_fold_webhook_stats() RETURNS boolean
@@ -127,10 +136,10 @@ LANGUAGE sql AS $$
     SELECT pg_try_advisory_xact_lock(hashtext('fold_webhook_stats'))
 $$;
 
--- Moves at most `p_most` deltas into the buckets and returns how many it moved: fewer than
--- `p_most` when there were no more, or when another session is at it.
+-- Moves at most `p_most` deltas into the buckets and returns how many: fewer than `p_most` when
+-- there were no more, or when another session is folding.
 --
--- A webhook that changes late, when the bucket of its minute is gone, counts in its hour only.
+-- A webhook that changes after the bucket of its minute was pruned counts only in its hour.
 CREATE FUNCTION fold_webhook_stats(p_most integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -179,7 +188,7 @@ BEGIN
 END
 $$;
 
--- Deletes the buckets that no reading asks for any more; null when another session is at them.
+-- Deletes the buckets that no reading needs any more; null when another session is folding.
 CREATE FUNCTION prune_webhook_stats() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -197,8 +206,8 @@ BEGIN
 END
 $$;
 
--- Makes all buckets anew from the log, for a log that was filled with the triggers off. Writers and
--- readers go on: one snapshot decides which deltas the recount holds, the others stay for the folder.
+-- Rebuilds all buckets from the log, for a log that was filled with the triggers off. Writers and
+-- readers need not stop: one snapshot decides which deltas are in the count; the others remain.
 CREATE FUNCTION rebuild_webhook_stats() RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
@@ -242,11 +251,13 @@ BEGIN
 END
 $$;
 
--- The webhooks of an organisation (ffffffff-ffff-ffff-ffff-ffffffffffff: of all) by event type, that
--- were created in the minutes that begin in [p_from, p_to). Further back than 47 hours both must be
--- whole hours; further back than 30 days nothing is known.
+---- Readings
+
+-- The webhooks of an org (ffffffff-ffff-ffff-ffff-ffffffffffff: of all) by event type that were
+-- created in the minutes that begin in [p_from, p_to). More than 47 hours ago both must be whole
+-- hours; more than 30 days ago there is no data.
 --
--- Whole hours are read from their buckets, the minutes before and after them from theirs.
+-- Whole hours are read from their buckets, the minutes before and after them from minute buckets.
 CREATE FUNCTION webhook_stats_of(p_org uuid, p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (
     event_type text, completed bigint, failed bigint, dead_letter bigint, pending bigint,
@@ -294,6 +305,35 @@ LANGUAGE sql STABLE AS $$
             sum(parts.duplicates)) <> (0, 0, 0, 0, 0)
 $$;
 
-REVOKE ALL ON FUNCTION fold_webhook_stats, prune_webhook_stats, rebuild_webhook_stats FROM PUBLIC;
+-- The least possible age in seconds of the oldest pending webhook, and of the oldest one that waits
+-- for its next attempt; 0 where there is none. Exact to the minute, beyond 47 hours to the hour,
+-- because the log has no index on the status.
+CREATE FUNCTION webhook_oldest_ages()
+RETURNS TABLE (pending double precision, failed double precision)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH buckets AS (
+        SELECT bucket + interval '1 minute' AS bucket_end, pending, failed FROM webhook_stats
+        WHERE org_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND grain = 'minute'
+          AND (pending > 0 OR failed > 0)
+        UNION ALL
+        SELECT bucket + interval '1 hour', pending, failed FROM webhook_stats
+        WHERE org_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND grain = 'hour'
+          AND bucket < webhook_stats_minutes_from()
+          AND (pending > 0 OR failed > 0)
+    )
+    SELECT coalesce(extract(epoch FROM greatest(
+               clock_timestamp() - min(bucket_end) FILTER (WHERE pending > 0), interval '0')), 0),
+           coalesce(extract(epoch FROM greatest(
+               clock_timestamp() - min(bucket_end) FILTER (WHERE failed > 0), interval '0')), 0)
+    FROM buckets
+$$;
 
-SELECT rebuild_webhook_stats();
+REVOKE EXECUTE ON FUNCTION
+    webhook_stats_minutes_from, webhook_stats_hours_from, webhook_stats_after_insert,
+    webhook_stats_after_update, may_fold_webhook_stats, fold_webhook_stats, prune_webhook_stats,
+    rebuild_webhook_stats, webhook_stats_of, webhook_oldest_ages
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fold_webhook_stats, prune_webhook_stats TO ringback_metrics;
+GRANT EXECUTE ON FUNCTION webhook_stats_of
+    TO ringback_tenant, ringback_service, ringback_tenant_operator, ringback_operator;
+GRANT EXECUTE ON FUNCTION webhook_oldest_ages TO ringback_service;

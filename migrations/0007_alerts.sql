@@ -1,8 +1,9 @@
--- What people are told of dead letters: noted where they become such, gathered by group, told by one.
+-- Alerts on dead letters: a notice is inserted with each dead letter, notices are folded into groups,
+-- and one process at a time sends messages about the groups.
 --
--- A notice commits with the dead letter that it tells of, so none is told that is not there and none
--- is forgotten, whoever dies when. A cursor over the log could not do that: a webhook becomes a dead
--- letter long after its id was made, and commits do not come in the order of any number.
+-- A notice commits with its dead letter, so there is neither a notice without one nor the reverse,
+-- whichever process dies. A cursor over the log could not do that: a webhook becomes a dead letter
+-- long after its id was made, and commits are not in the order of any number.
 
 SET LOCAL lock_timeout = '4s';
 
@@ -55,65 +56,16 @@ COMMENT ON TABLE webhook_alert_turn IS
     'Which process sends one message, and until when all of them leave the channel alone.';
 COMMENT ON COLUMN webhook_alert_turn.failures IS 'How many sends have failed in a row.';
 
-SELECT close_webhook_table('webhook_dead_letter_notices'),
-       share_webhook_table('webhook_dead_letter_notices'),
-       close_webhook_table('webhook_alerts'),
-       share_webhook_table('webhook_alerts');
+SELECT close_webhook_table(alert_table), share_webhook_table(alert_table)
+FROM unnest(ARRAY['webhook_dead_letter_notices', 'webhook_alerts']::regclass[]) AS alert_table;
 
--- As before, and what becomes a dead letter is noted.
-CREATE OR REPLACE FUNCTION record_webhook_dead_letters(
-    p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[],
-    p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[],
-    p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[],
-    p_gateway_instance_ids uuid[], p_retries_of uuid[]
-) RETURNS TABLE (delivery_id uuid, attempts integer, error_class text, error_message text)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-    first_id uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
-    last_id  uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u DESC LIMIT 1);
-BEGIN
-    PERFORM ensure_webhook_rows(
-        p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered, p_max_attempts,
-        p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of,
-        ARRAY(SELECT u FROM unnest(p_ids) AS u
-              EXCEPT
-              SELECT id FROM webhook_delivery_log
-              WHERE id = ANY (p_ids) AND id BETWEEN first_id AND last_id));
+GRANT INSERT ON webhook_dead_letter_notices TO ringback_processor;
+GRANT SELECT ON webhook_alerts TO ringback_service;
 
-    PERFORM FROM webhook_delivery_log
-    WHERE id = ANY (p_ids) AND id BETWEEN first_id AND last_id ORDER BY id FOR UPDATE;
+---- Who sends
 
-    RETURN QUERY
-    WITH buried AS (
-        UPDATE webhook_delivery_log AS log
-        SET status = 'dead_letter',
-            event_data = CASE
-                WHEN webhook_has_payload(log.event_data) THEN log.event_data
-                ELSE w.event_data::jsonb END,
-            altered = log.altered OR w.altered,
-            attempts = greatest(log.attempts, w.attempt),
-            error_class = coalesce(w.error_class, log.error_class, 'unknown'),
-            error_message = coalesce(w.error_message, log.error_message, 'No attempt left a reason.')
-        FROM unnest(p_ids, p_attempts, p_error_classes, p_error_messages, p_event_data, p_altered)
-            AS w (id, attempt, error_class, error_message, event_data, altered)
-        WHERE log.id = w.id AND log.id BETWEEN first_id AND last_id
-          AND log.status IN ('pending', 'processing', 'failed')
-        RETURNING log.id, log.org_id, log.event_type, log.attempts, log.error_class,
-                  log.error_message
-    ), noted AS (
-        INSERT INTO webhook_dead_letter_notices (org_id, event_type, error_class, letters, example)
-        -- An error class that a stranger chose may be too long for the key of a group.
-        SELECT buried.org_id, buried.event_type, left(buried.error_class, 200), count(*),
-               (array_agg(buried.id ORDER BY buried.id DESC))[1]
-        FROM buried
-        GROUP BY 1, 2, 3
-    )
-    SELECT buried.id, buried.attempts, buried.error_class, buried.error_message FROM buried;
-END
-$$;
-
--- Gives `p_holder` the turn to send one message, for so long: how many sends have failed in a row.
--- Nothing while another one has it, and while the channel is to be left alone.
+-- Gives `p_holder` the lease to send one message and returns how many sends have failed in a row.
+-- Returns null while another process has it, and while sending is paused.
 CREATE FUNCTION take_webhook_alert_turn(p_holder uuid, p_lease interval) RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     INSERT INTO webhook_alert_turn AS turn (holder, held_until)
@@ -125,7 +77,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     RETURNING failures
 $$;
 
--- Gives the turn back; nobody sends for so long.
+-- Gives the lease back; no process sends for `p_pause`.
 CREATE FUNCTION end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval)
 RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -135,7 +87,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WHERE holder = p_holder
 $$;
 
--- Whether it is still `p_holder` who sends. Nobody else changes groups until the transaction ends.
+-- Whether `p_holder` still has the lease. No other session changes groups until the transaction ends.
 CREATE FUNCTION lock_webhook_alerts(p_holder uuid) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -145,8 +97,10 @@ BEGIN
 END
 $$;
 
--- Moves at most `p_most` notices into their groups: how many it moved, none while another one is
--- at it; and how many dead letters it forgot, because there are a thousand groups already.
+---- Groups
+
+-- Moves at most `p_most` notices into their groups and returns how many, none while another session
+-- does; and how many dead letters it dropped, because there are a thousand groups already.
 CREATE FUNCTION fold_webhook_dead_letter_notices(
     p_most integer, OUT moved bigint, OUT forgotten bigint
 )
@@ -195,8 +149,8 @@ BEGIN
 END
 $$;
 
--- People were told of so many dead letters of each group. Those that came meanwhile stay untold.
--- Whoever has lost its turn changes nothing: another one has told of them since.
+-- Marks so many dead letters of each group as sent. Those that came meanwhile remain unsent. A
+-- process that has lost its lease changes nothing: another one has sent them since.
 CREATE FUNCTION settle_webhook_alerts(
     p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[],
     p_letters bigint[]
@@ -219,7 +173,7 @@ BEGIN
 END
 $$;
 
--- Ends groups, but for those that have grown since they were read: `p_last_ats` are as they were.
+-- Deletes groups, except those that have grown since they were read, when `p_last_ats` were current.
 CREATE FUNCTION end_webhook_alerts(
     p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[],
     p_last_ats timestamptz[]
@@ -237,8 +191,8 @@ BEGIN
 END
 $$;
 
--- Where nobody is to be told: deletes at most `p_most` notices that are older than ten minutes, and
--- the groups that were quiet for a day; how many notices it deleted.
+-- For installations without a channel: deletes at most `p_most` notices older than ten minutes, and
+-- the groups without a dead letter for a day; returns how many notices.
 CREATE FUNCTION prune_webhook_alerts(p_most integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -260,9 +214,6 @@ REVOKE EXECUTE ON FUNCTION
     fold_webhook_dead_letter_notices, settle_webhook_alerts, end_webhook_alerts,
     prune_webhook_alerts
 FROM PUBLIC;
-
-GRANT INSERT ON webhook_dead_letter_notices TO ringback_processor;
-GRANT SELECT ON webhook_alerts TO ringback_service;
 GRANT EXECUTE ON FUNCTION
     take_webhook_alert_turn, end_webhook_alert_turn, fold_webhook_dead_letter_notices,
     settle_webhook_alerts, end_webhook_alerts, prune_webhook_alerts

@@ -1,14 +1,24 @@
--- How many rows each life of a gateway has in the log, to be held against what it says it accepted.
+-- How many webhooks each gateway instance accepted, and how many of them have a row in the log. A
+-- deficit means that webhooks were lost on the way.
 --
--- Counted as the statistics are: inserts add delta rows, the folder sums them up. A row counts once,
--- whoever wrote it, and goes on counting when its day is dropped. Manual retries are not counted:
--- nobody sent them.
+-- Rows are counted like the statistics: inserts add deltas, which are folded into sums. A row counts
+-- once, whether the gateway or the processor wrote it, and still counts when its day is dropped.
+-- Manual retries do not count: no gateway accepted them.
 
 SET LOCAL lock_timeout = '4s';
 
+CREATE TABLE webhook_gateway_ledger (
+    gateway_instance_id uuid NOT NULL,
+    written_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    accepted            bigint NOT NULL
+);
+
+CREATE INDEX webhook_gateway_ledger_instance
+    ON webhook_gateway_ledger (gateway_instance_id, accepted);
+
 CREATE TABLE webhook_gateway_rows_deltas (
     gateway_instance_id uuid NOT NULL,
-    inserted     integer NOT NULL
+    inserted            integer NOT NULL
 ) WITH (
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 1000,
@@ -20,11 +30,13 @@ CREATE TABLE webhook_gateway_rows_deltas (
 
 CREATE TABLE webhook_gateway_rows (
     gateway_instance_id uuid PRIMARY KEY,
-    inserted     bigint NOT NULL
+    inserted            bigint NOT NULL
 ) WITH (fillfactor = 50);
 
 COMMENT ON TABLE webhook_gateway_rows IS
     'Rows of the log by the life of the gateway that accepted them, dropped ones included.';
+
+GRANT INSERT (gateway_instance_id, accepted) ON webhook_gateway_ledger TO ringback_gateway;
 
 CREATE FUNCTION webhook_gateway_rows_after_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -42,7 +54,7 @@ CREATE TRIGGER webhook_gateway_rows_inserted AFTER INSERT ON webhook_delivery_lo
 REFERENCING NEW TABLE AS new_rows
 FOR EACH STATEMENT EXECUTE FUNCTION webhook_gateway_rows_after_insert();
 
--- Moves all deltas into the sums; no more than one session at a time does. Lives are few.
+-- Moves all deltas into the sums, in one session at a time. There are few instances.
 CREATE FUNCTION fold_webhook_gateway_rows() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -58,11 +70,12 @@ BEGIN
 END
 $$;
 
--- What the lives that wrote to the ledger in the last 48 hours say they accepted, and how much of it
--- has no row. A life is held against itself: one that has more rows than it said, because it died
--- before it said so, does not make up for another.
+-- How many webhooks the instances of the last 48 hours accepted, and how many of these have no row.
+-- The deficit is counted per instance: one with more rows than it reported, because it died before
+-- reporting, does not make up for another.
 --
--- From life to life by the index: the ledger has a row for each second in which one accepted.
+-- The recursion goes from instance to instance by the index: the ledger has one row for each second
+-- in which an instance accepted a webhook.
 CREATE FUNCTION webhook_ledger() RETURNS TABLE (accepted bigint, deficit bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH RECURSIVE lives AS (
@@ -94,8 +107,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     FROM counted
 $$;
 
--- The sums of a life are of use for as long as its ledger.
-CREATE OR REPLACE FUNCTION prune_webhook_ledger(retention_days integer) RETURNS void
+-- Deletes ledger rows after the retention. The newest row of an instance has its whole count, so the
+-- others go after a day; the sum of its rows goes with the last one.
+CREATE FUNCTION prune_webhook_ledger(retention_days integer) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     DELETE FROM webhook_gateway_ledger AS older
     USING webhook_gateway_ledger AS newer
@@ -110,54 +124,10 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
                       WHERE ledger.gateway_instance_id = rows.gateway_instance_id)
 $$;
 
--- How many days from tomorrow on have their partitions, without a gap; -1 when today has none.
-CREATE FUNCTION webhook_partition_days_ahead() RETURNS integer
-LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
-    SELECT coalesce(min(ahead) FILTER (
-        WHERE to_regclass('webhook_delivery_log' || suffix) IS NULL
-           OR to_regclass('webhook_delivery_attempts' || suffix) IS NULL
-    ), 366) - 1
-    FROM (
-        SELECT ahead,
-               to_char((clock_timestamp() AT TIME ZONE 'UTC')::date + ahead, '_YYYYMMDD') AS suffix
-        FROM generate_series(0, 365) AS ahead
-    ) AS days
-$$;
-
--- How long, at least, the oldest webhook that is pending, and the oldest that waits for its next
--- attempt, have been there, in seconds; 0 where there is none. By the minute, beyond 47 hours by the
--- hour: the log has no index on statuses.
-CREATE FUNCTION webhook_oldest_ages()
-RETURNS TABLE (pending double precision, failed double precision)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    WITH buckets AS (
-        SELECT bucket + interval '1 minute' AS bucket_end, pending, failed FROM webhook_stats
-        WHERE org_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND grain = 'minute'
-          AND (pending > 0 OR failed > 0)
-        UNION ALL
-        SELECT bucket + interval '1 hour', pending, failed FROM webhook_stats
-        WHERE org_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND grain = 'hour'
-          AND bucket < webhook_stats_minutes_from()
-          AND (pending > 0 OR failed > 0)
-    )
-    SELECT coalesce(extract(epoch FROM greatest(
-               clock_timestamp() - min(bucket_end) FILTER (WHERE pending > 0), interval '0')), 0),
-           coalesce(extract(epoch FROM greatest(
-               clock_timestamp() - min(bucket_end) FILTER (WHERE failed > 0), interval '0')), 0)
-    FROM buckets
-$$;
-
 REVOKE EXECUTE ON FUNCTION
     webhook_gateway_rows_after_insert, fold_webhook_gateway_rows, webhook_ledger,
-    webhook_partition_days_ahead, webhook_oldest_ages
+    prune_webhook_ledger
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fold_webhook_gateway_rows TO ringback_metrics;
-GRANT EXECUTE ON FUNCTION
-    webhook_ledger, webhook_partition_days_ahead, webhook_oldest_ages
-TO ringback_service;
-
--- Those of the past.
-INSERT INTO webhook_gateway_rows
-SELECT gateway_instance_id, count(*) FROM webhook_delivery_log
-WHERE retry_of IS NULL AND gateway_instance_id IS NOT NULL
-GROUP BY gateway_instance_id;
+GRANT EXECUTE ON FUNCTION webhook_ledger TO ringback_service;
+GRANT EXECUTE ON FUNCTION prune_webhook_ledger TO ringback_processor;

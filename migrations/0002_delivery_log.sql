@@ -1,0 +1,449 @@
+-- The delivery log: the state of every webhook and every attempt, the claims on events, and the
+-- daily partitions of it.
+--
+-- Log and attempts are partitioned by day on the job id. A UUIDv7 sorts by its time, so the id is
+-- the whole key, and a query by id, or by a time range given as ids, reads only the days concerned.
+-- There are no foreign keys: they would block dropping a day.
+
+SET LOCAL lock_timeout = '4s';
+
+CREATE TABLE webhook_delivery_log (
+    id                  uuid PRIMARY KEY,
+    org_id              uuid NOT NULL,
+    job_id              text GENERATED ALWAYS AS (id::text) STORED,
+    endpoint_id         text NOT NULL,
+    event_type          text NOT NULL,
+    event_data          jsonb NOT NULL,
+    altered             boolean NOT NULL DEFAULT false,
+    status              text NOT NULL CHECK (status IN (
+                            'pending', 'processing', 'completed', 'failed', 'dead_letter',
+                            'duplicate')),
+    attempts            integer NOT NULL DEFAULT 0,
+    max_attempts        integer NOT NULL,
+    created_at          timestamptz NOT NULL,
+    last_attempt_at     timestamptz,
+    completed_at        timestamptz,
+    error_message       text,
+    error_class         text,
+    call_id             text,
+    dedup_key           text,
+    gateway_instance_id uuid,
+    duplicate_of        uuid,
+    retry_of            uuid,
+    retried_as          uuid,
+    resolution          text,
+    resolved_at         timestamptz,
+    duplicate_differs   boolean
+) PARTITION BY RANGE (id);
+
+-- Compressing takes more time than it saves on payloads of a few kilobytes. PostgreSQL before 16
+-- does not accept STORAGE in CREATE TABLE.
+ALTER TABLE webhook_delivery_log ALTER COLUMN event_data SET STORAGE EXTERNAL;
+
+COMMENT ON TABLE webhook_delivery_log IS 'One row per accepted webhook.';
+COMMENT ON COLUMN webhook_delivery_log.altered IS
+    'event_data differs from what arrived, because JSONB could not hold it.';
+COMMENT ON COLUMN webhook_delivery_log.duplicate_differs IS
+    'Of a second report or end of a call: whether its content differs from that of the first. '
+    'Null where they were not compared.';
+
+-- Updates stay HOT: no index has a column that a successful attempt changes, and no condition of
+-- one names the status.
+CREATE INDEX webhook_delivery_log_org ON webhook_delivery_log (org_id, id);
+-- The webhooks of a call: about 150 bytes each. Without the id, so that equal keys are stored once.
+CREATE INDEX webhook_delivery_log_call ON webhook_delivery_log (call_id, org_id)
+    WHERE call_id IS NOT NULL;
+-- Failures and dead letters of one org, and of all.
+CREATE INDEX webhook_delivery_log_org_error ON webhook_delivery_log (org_id, id)
+    WHERE error_class IS NOT NULL;
+CREATE INDEX webhook_delivery_log_error ON webhook_delivery_log (id)
+    WHERE error_class IS NOT NULL;
+-- Of those, the few that nobody has resolved: resolved ones stay in the log for weeks.
+CREATE INDEX webhook_delivery_log_org_unresolved ON webhook_delivery_log (org_id, id)
+    WHERE error_class IS NOT NULL AND resolution IS NULL;
+CREATE INDEX webhook_delivery_log_unresolved ON webhook_delivery_log (id)
+    WHERE error_class IS NOT NULL AND resolution IS NULL;
+
+CREATE TABLE webhook_delivery_attempts (
+    delivery_id   uuid NOT NULL,
+    attempt       integer NOT NULL,
+    org_id        uuid NOT NULL,
+    outcome       text NOT NULL CHECK (outcome IN ('completed', 'failed', 'permanent', 'duplicate')),
+    started_at    timestamptz NOT NULL,
+    ended_at      timestamptz NOT NULL,
+    duration_ms   double precision GENERATED ALWAYS AS
+                      (extract(epoch FROM (ended_at - started_at)) * 1000) STORED,
+    error_class   text,
+    error_message text,
+    trace_id      text,
+    span_id       text,
+    PRIMARY KEY (delivery_id, attempt)
+) PARTITION BY RANGE (delivery_id);
+
+COMMENT ON TABLE webhook_delivery_attempts IS
+    'One row per attempt that ended. A redelivery repeats the outcome that stands here.';
+
+-- Claims: the first webhook with an event owns its dedup key; later ones are duplicates.
+CREATE TABLE webhook_inbox (
+    org_id      uuid NOT NULL,
+    dedup_key   text NOT NULL,
+    delivery_id uuid NOT NULL,
+    claimed_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (org_id, dedup_key)
+);
+
+CREATE INDEX webhook_inbox_claimed_at ON webhook_inbox USING brin (claimed_at);
+
+CREATE TABLE webhook_extra_days (
+    day     date PRIMARY KEY,
+    made_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+COMMENT ON TABLE webhook_extra_days IS
+    'Days of the log that were made because a webhook needed them. Removed with their partitions.';
+
+SELECT close_webhook_table(log_table), share_webhook_table(log_table)
+FROM unnest(ARRAY['webhook_delivery_log', 'webhook_delivery_attempts', 'webhook_inbox']::regclass[])
+    AS log_table;
+
+-- The gateway faces the internet: it only adds pending rows, names only these columns, and reads
+-- nothing.
+GRANT INSERT (id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
+              created_at, call_id, dedup_key, gateway_instance_id)
+    ON webhook_delivery_log TO ringback_gateway;
+CREATE POLICY pending_rows ON webhook_delivery_log FOR INSERT TO ringback_gateway
+    WITH CHECK (status = 'pending');
+
+-- The processor works for all orgs. It deletes only through the functions of the retention below.
+GRANT SELECT, INSERT, UPDATE
+    ON webhook_delivery_log, webhook_delivery_attempts, webhook_inbox TO ringback_processor;
+
+GRANT SELECT ON webhook_delivery_log, webhook_delivery_attempts
+    TO ringback_tenant, ringback_service, ringback_tenant_operator, ringback_operator;
+
+-- A retry adds a webhook, transfers the claim and resolves the dead letter. No other column of a
+-- webhook can be changed by hand.
+GRANT INSERT, UPDATE (resolution, resolved_at, retried_as)
+    ON webhook_delivery_log TO ringback_tenant_operator, ringback_operator;
+GRANT SELECT, INSERT, UPDATE (delivery_id, claimed_at)
+    ON webhook_inbox TO ringback_tenant_operator, ringback_operator;
+
+---- Ids and rows
+
+-- The smallest UUIDv7 of a moment: its milliseconds, then the version and variant bits.
+CREATE FUNCTION webhook_id_at(moment timestamptz) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (lpad(to_hex(floor(extract(epoch FROM moment) * 1000)::bigint), 12, '0')
+            || '70008000000000000000')::uuid
+$$;
+
+-- The time of an id. Its 48 bits reach beyond the year 9999, the last that clients can represent,
+-- so later ids count as 9999-12-30. (asyncpg takes the last day of all for infinity.)
+CREATE FUNCTION webhook_created_at(id uuid) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT to_timestamp(least(
+        ('x0000' || left(replace(id::text, '-', ''), 12))::bit(64)::bigint,
+        253402128000000) / 1000.0)
+$$;
+
+-- Whether the payload is in the row. A busy gateway writes its pending rows with an empty object,
+-- and the end of the attempt fills it in. No event is that small, and the size of a stored value is
+-- known without reading it.
+CREATE FUNCTION webhook_has_payload(event_data jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT pg_column_size(event_data) > 8
+$$;
+
+-- An unresolved dead letter waits for a person, so it is not finished.
+CREATE FUNCTION webhook_is_finished(status text, resolution text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT status IN ('completed', 'duplicate') OR (status = 'dead_letter' AND resolution IS NOT NULL)
+$$;
+
+---- Creating partitions
+
+-- Creates the missing partitions of one day; returns how many it created.
+--
+-- Each is created apart and then attached. CREATE TABLE ... PARTITION OF would lock the whole log:
+-- it would wait for every reader, and every writer would wait for it.
+CREATE FUNCTION make_webhook_day(wanted date) RETURNS integer
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    parent    text;
+    partition text;
+    made      integer := 0;
+BEGIN
+    FOREACH parent IN ARRAY ARRAY['webhook_delivery_log', 'webhook_delivery_attempts'] LOOP
+        partition := parent || to_char(wanted, '_YYYYMMDD');
+        CONTINUE WHEN to_regclass(format('%I', partition)) IS NOT NULL;
+        EXECUTE format(
+            'CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = 80)', partition, parent);
+        PERFORM close_webhook_table(partition::regclass);
+        EXECUTE format(
+            'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%s)',
+            parent, partition,
+            webhook_id_at(wanted::timestamp AT TIME ZONE 'UTC'),
+            CASE WHEN wanted = '9999-12-30' THEN 'MAXVALUE'
+                 ELSE quote_literal(webhook_id_at((wanted + 1)::timestamp AT TIME ZONE 'UTC')) END);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$$;
+
+-- Creates the missing partitions from `first_day` to `last_day` (UTC); returns how many.
+CREATE FUNCTION ensure_webhook_partitions(
+    first_day date DEFAULT (now() AT TIME ZONE 'UTC')::date - 1,
+    last_day  date DEFAULT (now() AT TIME ZONE 'UTC')::date + 7
+) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    made integer := 0;
+BEGIN
+    -- One maker at a time: two would make the same partition and one would fail.
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
+    FOR distance IN 0 .. last_day - first_day LOOP
+        made := made + make_webhook_day(first_day + distance);
+    END LOOP;
+    RETURN made;
+END
+$$;
+
+-- How many extra days have a partition.
+CREATE FUNCTION webhook_extra_day_count() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT count(*) FROM webhook_extra_days
+    WHERE to_regclass(format('%I', 'webhook_delivery_log' || to_char(day, '_YYYYMMDD'))) IS NOT NULL
+$$;
+
+-- Creates the missing partitions of the days that webhooks need, whatever day their ids are of.
+-- Outside the usual days (yesterday to seven days ahead) 100 are allowed, because each partition
+-- slows down every query that cannot exclude it; one more raises configuration_limit_exceeded.
+CREATE FUNCTION ensure_webhook_days(wanted date[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    today  date := (now() AT TIME ZONE 'UTC')::date;
+    needed date;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
+    FOR needed IN SELECT DISTINCT day FROM unnest(wanted) AS day ORDER BY day LOOP
+        IF make_webhook_day(needed) > 0 AND needed NOT BETWEEN today - 1 AND today + 7 THEN
+            IF webhook_extra_day_count() >= 100 THEN
+                RAISE EXCEPTION 'the log has 100 extra days; % would be one more', needed
+                    USING ERRCODE = 'configuration_limit_exceeded';
+            END IF;
+            INSERT INTO webhook_extra_days (day) VALUES (needed)
+            ON CONFLICT (day) DO UPDATE SET made_at = clock_timestamp();
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- The days that have a partition of the log, oldest first.
+CREATE FUNCTION webhook_partition_days() RETURNS TABLE (day date)
+LANGUAGE sql STABLE AS $$
+    -- Materialized, or a caller's condition on the day would be tried on every table there is.
+    WITH partition AS MATERIALIZED (
+        SELECT child.relname
+        FROM pg_inherits
+        JOIN pg_class AS child ON child.oid = inhrelid
+        WHERE inhparent = 'webhook_delivery_log'::regclass
+    )
+    SELECT to_date(right(relname, 8), 'YYYYMMDD') FROM partition ORDER BY 1
+$$;
+
+-- How many days from tomorrow on have their partitions, without a gap; -1 when today has none.
+CREATE FUNCTION webhook_partition_days_ahead() RETURNS integer
+LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    SELECT coalesce(min(ahead) FILTER (
+        WHERE to_regclass('webhook_delivery_log' || suffix) IS NULL
+           OR to_regclass('webhook_delivery_attempts' || suffix) IS NULL
+    ), 366) - 1
+    FROM (
+        SELECT ahead,
+               to_char((clock_timestamp() AT TIME ZONE 'UTC')::date + ahead, '_YYYYMMDD') AS suffix
+        FROM generate_series(0, 365) AS ahead
+    ) AS days
+$$;
+
+---- Retention
+
+-- Drops the days older than `retention_days` in which every webhook is finished, deletes the
+-- finished rows of the others in batches, and prunes old claims and the gateway ledger.
+--
+-- A procedure, because it commits after each step: a drop locks the whole log for a moment, and
+-- that lock must not be held while the next day is processed. A procedure that commits cannot run
+-- with its owner's rights, so its steps do, and each of them deletes only finished, past data.
+--
+-- When another session is at a step, this one leaves the rest to it.
+CREATE PROCEDURE cleanup_old_webhook_logs(
+    retention_days integer DEFAULT 30,
+    batch_size     integer DEFAULT 5000
+)
+LANGUAGE plpgsql AS $$
+DECLARE
+    old_day    date;
+    state      text;
+    tries      integer;
+BEGIN
+    IF retention_days < 1 OR batch_size < 1 THEN
+        RAISE EXCEPTION 'retention_days and batch_size must be at least 1';
+    END IF;
+    FOR old_day IN SELECT day FROM webhook_days_to_clean(retention_days) LOOP
+        tries := 0;
+        LOOP
+            IF NOT may_clean_webhook_logs() THEN
+                RETURN;
+            END IF;
+            state := drop_finished_webhook_day(old_day);
+            COMMIT;
+            tries := tries + 1;
+            EXIT WHEN state <> 'in use' OR tries = 5;
+            PERFORM pg_sleep(0.2);
+        END LOOP;
+        IF state = 'in use' THEN
+            RAISE NOTICE 'the day % is being read; it stays until the next run', old_day;
+        END IF;
+        WHILE state = 'unfinished' LOOP
+            IF NOT may_clean_webhook_logs() THEN
+                RETURN;
+            END IF;
+            IF NOT delete_finished_webhooks(old_day, batch_size) THEN
+                state := 'emptied';
+            END IF;
+            COMMIT;
+        END LOOP;
+    END LOOP;
+    LOOP
+        IF NOT may_clean_webhook_logs() THEN
+            RETURN;
+        END IF;
+        EXIT WHEN prune_webhook_inbox(batch_size) = 0;
+        COMMIT;
+    END LOOP;
+    PERFORM prune_webhook_ledger(retention_days);
+    COMMIT;
+END
+$$;
+
+-- Whether no other session is cleaning up; none will until this transaction ends.
+CREATE FUNCTION may_clean_webhook_logs() RETURNS boolean
+LANGUAGE sql AS $$
+    SELECT pg_try_advisory_xact_lock(hashtext('cleanup_old_webhook_logs'))
+$$;
+
+-- The days older than the retention. An extra day counts from when it was created: what was
+-- finished in it today stays for the retention, and does not run again when the broker redelivers.
+CREATE FUNCTION webhook_days_to_clean(retention_days integer) RETURNS TABLE (day date)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT known.day
+    FROM webhook_partition_days() AS known
+    LEFT JOIN webhook_extra_days AS extra ON extra.day = known.day,
+         (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS present
+    WHERE (known.day < today - retention_days OR (extra.day IS NOT NULL AND known.day > today + 7))
+      AND coalesce((extra.made_at AT TIME ZONE 'UTC')::date, '-infinity') < today - retention_days
+    ORDER BY known.day
+$$;
+
+-- Drops one day: `dropped`, `unfinished` if a webhook is not finished, or `in use` if a reader holds
+-- it. Writers queue behind a waiting drop, so it waits for half a second at most.
+CREATE FUNCTION drop_finished_webhook_day(old_day date) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
+DECLARE
+    log_day      text := 'webhook_delivery_log' || to_char(old_day, '_YYYYMMDD');
+    attempts_day text := 'webhook_delivery_attempts' || to_char(old_day, '_YYYYMMDD');
+    unfinished   boolean := false;
+BEGIN
+    PERFORM require_past_webhook_day(old_day);
+    -- Another one may have dropped it.
+    IF to_regclass(format('%I', log_day)) IS NOT NULL THEN
+        EXECUTE format(
+            'SELECT EXISTS (SELECT FROM %I WHERE NOT webhook_is_finished(status, resolution))',
+            log_day) INTO unfinished;
+    END IF;
+    IF unfinished THEN
+        RETURN 'unfinished';
+    END IF;
+    EXECUTE format('DROP TABLE IF EXISTS %I, %I', log_day, attempts_day);
+    DELETE FROM webhook_extra_days WHERE day = old_day;
+    RETURN 'dropped';
+EXCEPTION WHEN lock_not_available THEN
+    RETURN 'in use';
+END
+$$;
+
+-- Deletes some finished rows of a day, with their attempts. Returns whether there are more.
+CREATE FUNCTION delete_finished_webhooks(old_day date, batch_size integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    suffix    text := to_char(old_day, '_YYYYMMDD');
+    left_over boolean;
+BEGIN
+    PERFORM require_past_webhook_day(old_day);
+    -- Another one may have dropped it.
+    IF to_regclass(format('%I', 'webhook_delivery_log' || suffix)) IS NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format(
+        'WITH gone AS (
+             DELETE FROM %1$I WHERE id IN (
+                 SELECT id FROM %1$I
+                 WHERE webhook_is_finished(status, resolution) LIMIT %2$s)
+             RETURNING id)
+         DELETE FROM %3$I WHERE delivery_id IN (SELECT id FROM gone)',
+        'webhook_delivery_log' || suffix, batch_size, 'webhook_delivery_attempts' || suffix);
+    EXECUTE format(
+        'SELECT EXISTS (SELECT FROM %I WHERE webhook_is_finished(status, resolution))',
+        'webhook_delivery_log' || suffix) INTO left_over;
+    RETURN left_over;
+END
+$$;
+
+-- Raises an error for today and the week ahead. Extra days may be later than that.
+CREATE FUNCTION require_past_webhook_day(old_day date) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF old_day BETWEEN (now() AT TIME ZONE 'UTC')::date AND (now() AT TIME ZONE 'UTC')::date + 7 THEN
+        RAISE EXCEPTION 'the day % is not past', old_day;
+    END IF;
+END
+$$;
+
+-- Deletes at most `batch_size` claims older than 7 days; returns how many.
+CREATE FUNCTION prune_webhook_inbox(batch_size integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    pruned bigint;
+BEGIN
+    DELETE FROM webhook_inbox WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM webhook_inbox WHERE claimed_at < now() - interval '7 days'
+        LIMIT batch_size));
+    GET DIAGNOSTICS pruned = ROW_COUNT;
+    RETURN pruned;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION
+    webhook_id_at, webhook_created_at, webhook_has_payload, webhook_is_finished,
+    make_webhook_day, ensure_webhook_partitions, webhook_extra_day_count, ensure_webhook_days,
+    webhook_partition_days, webhook_partition_days_ahead, may_clean_webhook_logs,
+    webhook_days_to_clean, drop_finished_webhook_day, delete_finished_webhooks,
+    require_past_webhook_day, prune_webhook_inbox
+FROM PUBLIC;
+REVOKE EXECUTE ON PROCEDURE cleanup_old_webhook_logs FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+    webhook_id_at, webhook_created_at, webhook_has_payload, ensure_webhook_partitions,
+    ensure_webhook_days, webhook_partition_days, may_clean_webhook_logs, webhook_days_to_clean,
+    drop_finished_webhook_day, delete_finished_webhooks, prune_webhook_inbox
+TO ringback_processor;
+GRANT EXECUTE ON PROCEDURE cleanup_old_webhook_logs TO ringback_processor;
+GRANT EXECUTE ON FUNCTION webhook_id_at, webhook_has_payload
+    TO ringback_tenant, ringback_service, ringback_tenant_operator, ringback_operator;
+GRANT EXECUTE ON FUNCTION webhook_created_at TO ringback_tenant_operator, ringback_operator;
+GRANT EXECUTE ON FUNCTION webhook_extra_day_count, webhook_partition_days_ahead
+    TO ringback_service;
+
+SELECT ensure_webhook_partitions();
