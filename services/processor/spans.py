@@ -1,10 +1,263 @@
 """Begins the processor's spans: one for each message in flight."""
 
-from ringback.runtime.tracing import Tracer
-from services.processor.delivery import Message
-from services.processor.message_span import MessageSpan
-from services.processor.span_shapes import process_shape
-from services.processor.trace_links import ancestry_of
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from ringback.contract.identity import job_id_of
+from ringback.contract.json_text import sanitize_text
+from ringback.contract.retry_schedule import attempt_of
+from ringback.contract.status import AttemptOutcome
+from ringback.contract.telemetry.spans import Attribute, Span
+from ringback.contract.telemetry.spec import SpanSpec
+from ringback.contract.trace_context import TraceContext
+from ringback.runtime.tracing import Link, OpenSpan, Shape, Tracer, Value, shape_of
+from services.processor.attempt.policy import QueueMove
+from services.processor.consume.message import Delivery, Message, attempt_due
+from services.processor.trace_links import PREVIOUS_ATTEMPT, trace_parentage
+
+_MOST = 256
+_SYSTEM = "rabbitmq"
+
+
+@lru_cache(maxsize=_MOST)
+def process_shape(exchange: str, routing_key: str, queue: str) -> Shape:
+    return _of_message(Span.PROCESS, "process", "process", (exchange, routing_key, queue))
+
+
+@lru_cache(maxsize=_MOST)
+def settle_shape(operation: str, exchange: str, routing_key: str, queue: str) -> Shape:
+    """The shape of an answer: `operation` is `ack` or `reject`."""
+    return _of_message(Span.SETTLE, operation, "settle", (exchange, routing_key, queue))
+
+
+@lru_cache(maxsize=_MOST)
+def move_shape(queue: str) -> Shape:
+    return shape_of(Span.MOVE, {Attribute.MESSAGING_SYSTEM: _SYSTEM, Attribute.ROUTED_TO: queue})
+
+
+@lru_cache(maxsize=_MOST)
+def handle_shape(handler: str) -> Shape:
+    return shape_of(Span.HANDLE, {Attribute.HANDLER: handler})
+
+
+@lru_cache(maxsize=_MOST)
+def query_shape(name: str) -> Shape:
+    return shape_of(Span.QUERY, {Attribute.DB_SYSTEM: "postgresql", Attribute.DB_SUMMARY: name})
+
+
+def _of_message(spec: SpanSpec, operation: str, kind: str, place: tuple[str, str, str]) -> Shape:
+    """A foreign routing key may contain anything, so it is not part of a name."""
+    exchange, routing_key, queue = place
+    key = routing_key if attempt_of(routing_key) is not None else ""
+    attributes: dict[str, Value] = {
+        Attribute.MESSAGING_SYSTEM: _SYSTEM,
+        Attribute.OPERATION_NAME: operation,
+        Attribute.OPERATION_TYPE: kind,
+        Attribute.DESTINATION: ":".join(filter(None, (exchange, key, queue))),
+    }
+    if key:
+        attributes[Attribute.ROUTING_KEY] = key
+    return shape_of(spec, attributes)
+
+
+_NOTHING: Mapping[str, Value] = {}
+
+
+class MessageSpan:
+    """From receipt to settlement. Never raises; every span within names its webhook.
+
+    An error raised inside marks it as failed, and so does our own shutdown. Calls after its end
+    have no effect.
+    """
+
+    __slots__ = ("_about", "_has_previous", "_id", "_is_open", "_message", "_queue", "_span")
+
+    def __init__(self, span: OpenSpan, message: Message, queue: str) -> None:
+        self._span = span
+        self._message = message
+        self._queue = queue
+        self._is_open = span.is_recorded
+        self._has_previous = False
+        self._about: dict[str, Value] = {}
+        self._id = sanitize_text(message.message_id or "") if self._is_open else ""
+        if self._is_open:
+            self._tell({Attribute.MESSAGE_ID: self._id, **_attributes_of(message)})
+            if job_id_of(message.message_id or "") is not None:
+                self.belongs_to(self._id)
+
+    @property
+    def context(self) -> TraceContext:
+        """The recorded attempt, and the parents and links of its trace."""
+        return self._span.context
+
+    @property
+    def wants_previous(self) -> bool:
+        """Whether it is useful to look for the attempt before."""
+        return self._is_open and not self._has_previous
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.failed(type(error).__qualname__)
+        self._is_open = False
+        self._span.end()
+
+    def belongs_to(self, job_id: str) -> None:
+        self._about[Attribute.JOB_ID] = job_id
+        self._tell(self._about)
+
+    def opened(self, delivery: Delivery) -> None:
+        """Set the webhook that the message contains."""
+        if not self._is_open:
+            return
+        envelope, event = delivery.envelope, delivery.event
+        attributes: dict[str, Value] = {
+            Attribute.ORG_ID: str(envelope.org_id),
+            Attribute.ENDPOINT_ID: envelope.endpoint_id,
+            Attribute.EVENT_TYPE: envelope.event_type,
+        }
+        if event.call_id is not None:
+            attributes[Attribute.CALL_ID] = event.call_id
+        if envelope.retry_of is not None:
+            attributes[Attribute.RETRY_OF] = str(envelope.retry_of)
+        self._tell(attributes)
+
+    def identified(self, job_id: UUID, *, org_id: UUID, endpoint_id: str, event_type: str) -> None:
+        """Set the webhook that a dead letter is recorded as."""
+        if not self._is_open:
+            return
+        self.belongs_to(str(job_id))
+        self._tell(
+            {
+                Attribute.ORG_ID: str(org_id),
+                Attribute.ENDPOINT_ID: endpoint_id,
+                Attribute.EVENT_TYPE: event_type,
+            }
+        )
+
+    def ended(
+        self, outcome: AttemptOutcome, *, is_fresh: bool, duplicate_of: UUID | None = None
+    ) -> None:
+        """Set the recorded outcome."""
+        attributes: dict[str, Value] = {Attribute.OUTCOME: outcome.value}
+        if not is_fresh:
+            attributes[Attribute.IS_REPEATED] = True
+        if duplicate_of is not None:
+            attributes[Attribute.DUPLICATE_OF] = str(duplicate_of)
+        self._tell(attributes)
+
+    def failed(self, error_type: str) -> None:
+        if self._is_open:
+            self._span.failed(error_type)
+
+    def link_previous(self, attempt: TraceContext) -> None:
+        """Link to the span of the attempt before. Only the first call counts."""
+        if self.wants_previous:
+            self._has_previous = True
+            self._span.link(Link(attempt, PREVIOUS_ATTEMPT))
+
+    def child(
+        self, shape: Shape, attributes: Mapping[str, Value] = _NOTHING, *, began_ns: int = 0
+    ) -> OpenSpan:
+        """A child span. The caller ends it; it may outlive this one."""
+        if not self._span.is_recorded:
+            return self._span
+        return self._span.child(shape, {**self._about, **attributes}, began_ns=began_ns)
+
+    def settling(self, operation: str) -> OpenSpan:
+        """The answer to the broker: `ack` or `reject`."""
+        message = self._message
+        shape = settle_shape(operation, message.exchange, message.routing_key, self._queue)
+        return self.child(shape, {Attribute.MESSAGE_ID: self._id})
+
+    def routing(self, move: QueueMove) -> OpenSpan:
+        """The message moves to another queue: by our copy, or by our rejection."""
+        attributes: dict[str, Value] = {
+            Attribute.MESSAGE_ID: self._id,
+            Attribute.ATTEMPT: attempt_due(self._message),
+        }
+        if move.delay_ms is not None:
+            attributes[Attribute.RETRY_DELAY_MS] = move.delay_ms
+        return self.child(move_shape(move.queue), attributes)
+
+    def _tell(self, attributes: Mapping[str, Value]) -> None:
+        if self._is_open:
+            self._span.tell(attributes)
+
+
+def _attributes_of(message: Message) -> dict[str, Value]:
+    attributes: dict[str, Value] = {
+        Attribute.MESSAGE_BODY_SIZE: len(message.body),
+        Attribute.ATTEMPT: attempt_due(message),
+    }
+    if message.deliveries_before:
+        attributes[Attribute.DELIVERIES_BEFORE] = message.deliveries_before
+    return attributes
+
+
+class HandlerSpan:
+    """At most one is open at a time. The first call that ends it counts, later ones do nothing."""
+
+    def __init__(self, message_span: MessageSpan) -> None:
+        self._message_span = message_span
+        self._open: OpenSpan | None = None
+
+    def begin(self, handler: Callable[..., Any]) -> OpenSpan:
+        self._open = self._message_span.child(handle_shape(name_of(handler)))
+        return self._open
+
+    def end(self, error_type: str | None = None) -> None:
+        """End the span, successfully or with this error."""
+        if self._open is None:
+            return
+        if error_type is not None:
+            self._open.failed(error_type)
+        self._open.end()
+        self._open = None
+
+
+def name_of(handler: Callable[..., Any]) -> str:
+    """A handler's module and name; if it has none, those of its type."""
+    named = handler if hasattr(handler, "__qualname__") else type(handler)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+@contextmanager
+def shared_query(name: str, spans: Iterable[MessageSpan]) -> Generator[None, None, None]:
+    """Trace the statement `name`, executed inside, in the spans of these webhooks.
+
+    The spans contain the number of webhooks if it is above 1. An error inside marks them failed.
+    """
+    began_ns = time.time_ns()
+    error_type = ""
+    try:
+        yield
+    except BaseException as exc:
+        error_type = type(exc).__qualname__
+        raise
+    finally:
+        sharing = list(spans)
+        attributes: dict[str, Value] = (
+            {Attribute.DB_BATCH_SIZE: len(sharing)} if len(sharing) > 1 else {}
+        )
+        ended_ns = time.time_ns()
+        for span in sharing:
+            query = span.child(query_shape(name), attributes, began_ns=began_ns)
+            if error_type:
+                query.failed(error_type)
+            query.end(ended_ns)
 
 
 class Spans:
@@ -15,10 +268,10 @@ class Spans:
 
     def begin(self, message: Message, queue: str, *, is_dead_letter: bool = False) -> MessageSpan:
         """The span of a message from this queue."""
-        ancestry = ancestry_of(message, is_dead_letter=is_dead_letter)
+        parentage = trace_parentage(message, is_dead_letter=is_dead_letter)
         span = self._tracer.start(
             process_shape(message.exchange, message.routing_key, queue),
-            parent=ancestry.parent if self._tracer.is_on else ancestry.published,
-            links=ancestry.links,
+            parent=parentage.parent if self._tracer.is_on else parentage.published,
+            links=parentage.links,
         )
         return MessageSpan(span, message, queue)

@@ -9,7 +9,7 @@ from ringback.contract.identity import JobId
 from ringback.contract.retry_schedule import FIRST_ATTEMPT, Attempt
 from ringback.contract.trace_context import TraceContext, trace_context_of
 from ringback.runtime.tracing import Link
-from services.processor.delivery import Message, attempt_due
+from services.processor.consume.message import Message, attempt_due
 
 ORIGIN = "origin"
 PREVIOUS_ATTEMPT = "previous_attempt"
@@ -20,7 +20,7 @@ _AFTER_ALL = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Ancestry:
+class TraceParentage:
     """Without a parent a trace begins. `published` is the span that the message carries."""
 
     published: TraceContext | None
@@ -29,14 +29,14 @@ class Ancestry:
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class PreviousAttempt:
     """The last recorded attempt of a webhook with a number below this one."""
 
     job_id: UUID
     attempt: int
 
 
-def ancestry_of(message: Message, *, is_dead_letter: bool = False) -> Ancestry:
+def trace_parentage(message: Message, *, is_dead_letter: bool = False) -> TraceParentage:
     """Make a webhook's first attempt a child of its publish, if a gateway published it.
 
     Anything that waited in between begins a new trace. Otherwise minutes of a delay, or days until
@@ -44,28 +44,30 @@ def ancestry_of(message: Message, *, is_dead_letter: bool = False) -> Ancestry:
     """
     published = _context(message, Header.TRACEPARENT)
     if published is None:
-        return Ancestry(None, None, ())
+        return TraceParentage(None, None, ())
     if message.headers.get(Header.RETRY_OF):
         origin = _context(message, Header.ORIGIN)
         links = (Link(published, RETRY_REQUEST),)
-        return Ancestry(published, None, (*links, Link(origin, ORIGIN)) if origin else links)
+        return TraceParentage(published, None, (*links, Link(origin, ORIGIN)) if origin else links)
     is_first = attempt_due(message) == FIRST_ATTEMPT and not is_dead_letter
-    return Ancestry(published, published if is_first else None, (Link(published, ORIGIN),))
+    return TraceParentage(published, published if is_first else None, (Link(published, ORIGIN),))
 
 
-def before_attempt(job_id: JobId, attempt: Attempt, retry_of: JobId | None) -> Before | None:
+def previous_of_attempt(
+    job_id: JobId, attempt: Attempt, retry_of: JobId | None
+) -> PreviousAttempt | None:
     """Where to look for the attempt before this one; None if there was none.
 
     The first attempt of a retry follows the last one of the webhook that was retried.
     """
     if attempt > FIRST_ATTEMPT:
-        return Before(job_id, attempt)
-    return None if retry_of is None else Before(retry_of, _AFTER_ALL)
+        return PreviousAttempt(job_id, attempt)
+    return None if retry_of is None else PreviousAttempt(retry_of, _AFTER_ALL)
 
 
-def before_burial(job_id: UUID) -> Before:
+def last_of_dead_letter(job_id: UUID) -> PreviousAttempt:
     """Where to look for the last attempt of a dead letter."""
-    return Before(job_id, _AFTER_ALL)
+    return PreviousAttempt(job_id, _AFTER_ALL)
 
 
 def _context(message: Message, header: Header) -> TraceContext | None:

@@ -26,7 +26,7 @@ SUCCESS = """\
 POST /api/webhooks/vapi
   publish webhooks:attempt.1
     process webhooks:attempt.1:webhooks.work
-      handle services.processor.voice_calls.effects_of
+      handle services.processor.builtin.voice_calls.effects_of
       finish_attempts
       merge_voice_call
       ack webhooks:attempt.1:webhooks.work"""
@@ -34,7 +34,7 @@ DUPLICATE = """\
 POST /api/webhooks/vapi
   publish webhooks:attempt.1
     process webhooks:attempt.1:webhooks.work
-      handle services.processor.voice_calls.effects_of
+      handle services.processor.builtin.voice_calls.effects_of
       finish_attempts
       ack webhooks:attempt.1:webhooks.work"""
 FAILURE = """\
@@ -57,7 +57,7 @@ RETRY = """\
 process webhooks:attempt.2:webhooks.work
   begin_attempts
   handle ringback.cli.demo.handlers.fail_on_demand
-  handle services.processor.voice_calls.effects_of
+  handle services.processor.builtin.voice_calls.effects_of
   finish_attempts
   ack webhooks:attempt.2:webhooks.work"""
 PERMANENT = """\

@@ -66,10 +66,9 @@ def test_the_runtime_knows_no_service_words() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "services.processor.policy",
-        "services.processor.delivery",
-        "services.processor.outcome",
-        "services.processor.dead_letter",
+        "services.processor.attempt.policy",
+        "services.processor.consume.message",
+        "services.processor.attempt.context",
         "services.gateway.events.dedup_key",
         "services.gateway.endpoints",
         "services.gateway.webhook",

@@ -21,7 +21,7 @@ def test_one_module_answers_the_broker() -> None:
     """Only `settle` answers the broker."""
     answering = [module.name for module in modules("services") if answers_in(module.tree)]
 
-    assert answering == ["services.processor.settle"]
+    assert answering == ["services.processor.consume.settle"]
 
 
 def test_nothing_is_answered_by_itself() -> None:

@@ -128,7 +128,7 @@ async def _cancel_itself(_: Event, __: Any) -> None:
 
 async def _cancel_all(_: Event, __: Any) -> None:
     for task in asyncio.all_tasks():
-        if task.get_coro().__qualname__ == "Tap._handle":  # type: ignore[union-attr]
+        if task.get_coro().__qualname__ == "QueueConsumer._handle":  # type: ignore[union-attr]
             task.cancel()
     await asyncio.sleep(0)
 

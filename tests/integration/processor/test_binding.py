@@ -3,7 +3,7 @@
 from ringback.contract.topology import WEBHOOKS, WORK_BINDING, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from ringback.local.ports import free_ports
-from services.processor.binding_watch import BindingWatch
+from services.processor.consume.consumer_group import BindingWatch
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.exposed import exposed
 from tests.integration.processor.stage import Stage

@@ -8,10 +8,10 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from chaos.fault_proxy import FaultProxy
 from ringback.contract.topology import WORK_QUEUE
-from services.processor import intake as intake_module
-from services.processor import tap as tap_module
-from services.processor.database_watch import DatabaseWatch
-from services.processor.intake import Intake
+from services.processor.consume import consumer as tap_module
+from services.processor.consume import consumer_group as intake_module
+from services.processor.consume.consumer_group import ConsumerGroup
+from services.processor.consume.database_watch import DatabaseWatch
 from tests.integration.processor.stage import Stage, scripted
 from tests.support.eventually import eventually
 
@@ -22,7 +22,7 @@ class Taken:
     def __init__(self, stage: Stage, amqp_url: str) -> None:
         watch = DatabaseWatch(self._answers, hold_s=60)
         self.ids: set[str] = set()
-        self.intake = Intake(amqp_url, stage.place.schedule, 5, watch)
+        self.intake = ConsumerGroup(amqp_url, stage.place.schedule, 5, watch)
         self.intake.take(work=self._take, quarantine=self._take, dead_letter=self._take)
 
     @property

@@ -34,7 +34,7 @@ async def test_a_restart_of_the_database_is_waited_for(
     gate = tmp_path / "gate"
     async with opened(place) as stage:
         jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(5)]
-        # Before that the handlers themselves use the database, and fail without it.
+        # PreviousAttempt that the handlers themselves use the database, and fail without it.
         await eventually(lambda: len(list(tmp_path.glob("gate.*"))) == len(jobs))
         waiting = [await stage.send({"message": {"type": "hang"}}) for _ in range(10)]
 

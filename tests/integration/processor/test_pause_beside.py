@@ -25,7 +25,7 @@ async def way(database: PrivateDatabase) -> AsyncIterator[FaultProxy]:
 
 
 async def accuse(stage: Stage) -> None:
-    """Move the only message of the work queue to the quarantine."""
+    """QueueMove the only message of the work queue to the quarantine."""
     queue = await stage.channel.get_queue(WORK_QUEUE, ensure=False)
     taken = await queue.get()
     copy = aio_pika.Message(

@@ -7,7 +7,7 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.topology import WORK_QUEUE
-from services.processor.tap import Tap
+from services.processor.consume.consumer import QueueConsumer
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import Stage
 from tests.support.eventually import eventually
@@ -23,8 +23,8 @@ def not_lost() -> None:
     pytest.fail("the session was given up")
 
 
-def tap(*shut_for: str) -> Tap:
-    return Tap(WORK_QUEUE, 5, untouched, on_lost=not_lost, shut_for=shut_for)
+def tap(*shut_for: str) -> QueueConsumer:
+    return QueueConsumer(WORK_QUEUE, 5, untouched, on_lost=not_lost, shut_for=shut_for)
 
 
 async def test_it_runs_when_the_last_reason_is_withdrawn(place: Place) -> None:
@@ -38,7 +38,7 @@ async def test_it_runs_when_the_last_reason_is_withdrawn(place: Place) -> None:
                 await under_test.open(reason)
             assert under_test.is_running
             for reason in reversed(order):
-                await under_test.shut(reason)
+                await under_test.pause(reason)
                 assert not under_test.is_running
 
 
@@ -48,8 +48,8 @@ async def test_one_reason_is_one_however_often_it_is_given(place: Place) -> None
     async with await aio_pika.connect(place.amqp_url) as connection:
         await under_test.attach(connection)
 
-        await under_test.shut("paused")
-        await under_test.shut("paused")
+        await under_test.pause("paused")
+        await under_test.pause("paused")
         await under_test.open("quarantine")
         is_shut = not under_test.is_running
         await under_test.open("paused")
@@ -66,7 +66,7 @@ async def test_shut_before_it_has_a_connection_it_stays_shut(stage: Stage) -> No
         assert not under_test.is_running
 
         await under_test.open("paused")
-        await under_test.shut("paused")
+        await under_test.pause("paused")
         await under_test.attach(connection)
 
         assert not under_test.is_running

@@ -11,13 +11,13 @@ from ringback.contract.retry_schedule import Attempt
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
 from ringback.runtime.amqp import connection as rabbit
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
-from services.processor import publisher as module
-from services.processor.policy import bury
-from services.processor.publisher import CopyPublisher, publishing_connection
+from services.processor.attempt.policy import dead_letter_forward
+from services.processor.consume import settle as module
+from services.processor.consume.settle import CopyPublisher, publishing_connection
 from tests.integration.processor.stage import Stage, scripted
 from tests.support.eventually import eventually
 
-DEAD = bury(Attempt(1))
+DEAD = dead_letter_forward(Attempt(1))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from ringback.contract.topology import (
     REQUEUED_QUEUE,
     WORK_QUEUE,
 )
-from services.processor.policy import MAX_REQUEUES
+from services.processor.attempt.policy import MAX_REQUEUES
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.stage import Stage, envelope_of
 from tests.integration.processor.test_returns import taken

@@ -19,7 +19,7 @@ from ringback.contract.topology import (
     WORK_QUEUE,
 )
 from ringback.local.database import PrivateDatabase
-from services.processor.policy import MAX_DELIVERIES, MAX_REQUEUES
+from services.processor.attempt.policy import MAX_DELIVERIES, MAX_REQUEUES
 from tests.architecture.source import modules
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place
@@ -49,16 +49,16 @@ PATHS = {
         "a connection is lost, a consumer is cancelled, a processor stops",
     ): MAX_DELIVERIES,
     (WORK_QUEUE, "a processor dies"): MAX_DELIVERIES,
-    (WORK_QUEUE, "give_up_turn: a bug, or a session that ended under a handler"): 0,
-    (WORK_QUEUE, "give_back_after_a_bug: the copy could not be published"): MAX_DELIVERIES,
-    (QUARANTINE_QUEUE, "set_aside: the database is away, a processor stops"): 0,
+    (WORK_QUEUE, "requeue_or_dead_letter: a bug, or a session that ended under a handler"): 0,
+    (WORK_QUEUE, "requeue_after_error: the copy could not be published"): MAX_DELIVERIES,
+    (QUARANTINE_QUEUE, "quarantine_copy: the database is away, a processor stops"): 0,
     (QUARANTINE_QUEUE, "a connection is lost, a consumer is cancelled, a processor dies"): 1,
-    (QUARANTINE_QUEUE, "give_up_turn: a bug, or a session that ended under a handler"): 0,
-    (QUARANTINE_QUEUE, "give_back_after_a_bug: the copy could not be published"): 1,
+    (QUARANTINE_QUEUE, "requeue_or_dead_letter: a bug, or a session that ended under a handler"): 0,
+    (QUARANTINE_QUEUE, "requeue_after_error: the copy could not be published"): 1,
     (DEAD_LETTER_QUEUE, "give_back: the database is away"): MAX_DELIVERIES,
     (DEAD_LETTER_QUEUE, "a connection is lost, a processor stops or dies"): MAX_DELIVERIES,
     (DEAD_LETTER_QUEUE, "renewed: a bug"): 0,
-    (DEAD_LETTER_QUEUE, "give_back_after_a_bug: the copy could not be published"): MAX_DELIVERIES,
+    (DEAD_LETTER_QUEUE, "requeue_after_error: the copy could not be published"): MAX_DELIVERIES,
 }
 
 
@@ -76,17 +76,17 @@ def test_the_paths_are_all_there_are() -> None:
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
-        and node.func.id in {"give_back", "give_back_after_a_bug"}
+        and node.func.id in {"give_back", "requeue_after_error"}
     }
     asking = [module.name for module in modules("services") if "requeue=True" in module.text]
 
-    assert asking == ["services.processor.settle"]
+    assert asking == ["services.processor.consume.settle"]
     assert callers == {
-        ("services.processor.lanes", "give_back"),
-        ("services.processor.lanes", "give_back_after_a_bug"),
-        ("services.processor.dead_letters", "give_back"),
-        ("services.processor.dead_letters", "give_back_after_a_bug"),
-        ("services.processor.settle", "give_back"),
+        ("services.processor.consume.message_handler", "give_back"),
+        ("services.processor.consume.message_handler", "requeue_after_error"),
+        ("services.processor.log.dead_letters", "give_back"),
+        ("services.processor.log.dead_letters", "requeue_after_error"),
+        ("services.processor.consume.settle", "give_back"),
     }
 
 

@@ -19,7 +19,7 @@ process webhooks:attempt.1:webhooks.work
 process webhooks.quarantine
   begin_attempts
   handle tests.integration.processor.handlers_scripted.plain
-  handle services.processor.voice_calls.effects_of
+  handle services.processor.builtin.voice_calls.effects_of
   finish_attempts
   ack webhooks.quarantine"""
 
@@ -166,10 +166,10 @@ async def test_what_is_no_webhook_is_traced_to_its_burial(
     await stage.publish(b"what somebody else published")
     await stage.until_waiting(DEAD_LETTER_QUEUE, 0)
 
-    async def adopted() -> object:
+    async def assigned() -> object:
         return await stage.database.fetchval("SELECT id FROM webhook_delivery_log")
 
-    job_id = await eventually(adopted)
+    job_id = await eventually(assigned)
     [buried] = await processes(trace_file, job_id, 1)
 
     assert buried.links == {}

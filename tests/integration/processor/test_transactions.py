@@ -13,7 +13,7 @@ from tests.support.eventually import eventually
 
 
 async def test_the_effect_commits_with_the_status(shared: Stage, tmp_path: Path) -> None:
-    """Before the handler has returned, its effect is invisible; then both are visible."""
+    """PreviousAttempt the handler has returned, its effect is invisible; then both are visible."""
     gate = tmp_path / "gate"
     job_id = await shared.send(scripted("transaction", gate=str(gate)))
     await shared.until_run(job_id)

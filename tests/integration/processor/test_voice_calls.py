@@ -19,7 +19,7 @@ from ringback.contract.identity import new_job_id
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
 from ringback.samples.catalog import call_names, sample
-from services.processor.voice_calls import effects_of
+from services.processor.builtin.voice_calls import effects_of
 from tests.integration.processor.stage import ORG, Stage
 from tests.support.eventually import eventually
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from services.processor.voice_calls import effects_of
+from services.processor.builtin.voice_calls import effects_of
 from tests.unit.processor.events import event
 
 REPORT, STATUS = "end-of-call-report", "status-update"

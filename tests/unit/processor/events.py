@@ -11,9 +11,8 @@ from ringback.contract.identity import JobId
 from ringback.contract.trace_context import TraceContext
 from ringback.handlers import Event
 from ringback.runtime.tracing import Tracer
-from services.processor.delivery import Message
-from services.processor.message_span import MessageSpan
-from services.processor.spans import Spans
+from services.processor.consume.message import Message
+from services.processor.spans import MessageSpan, Spans
 
 JOB = JobId(UUID("0195f9ce-1234-7abc-8def-0123456789ab"))
 ORG = UUID("00000000-0000-4000-8000-00000000000a")

@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from services.processor import database_watch as module
-from services.processor.database_watch import DatabaseWatch
+from services.processor.consume import database_watch as module
+from services.processor.consume.database_watch import DatabaseWatch
 
 AWAY = OSError("connection refused")
 
@@ -31,8 +31,8 @@ def test_it_begins_with_a_database_that_is_there() -> None:
     watch = DatabaseWatch(answers, hold_s=60, clock=Clock())
 
     assert not watch.is_away
-    assert not watch.was_away_recently
-    assert not watch.held_long_enough()
+    assert not watch.was_unavailable_recently
+    assert not watch.hold_expired()
 
 
 def test_webhooks_are_held_from_the_first_failure_on() -> None:
@@ -43,13 +43,13 @@ def test_webhooks_are_held_from_the_first_failure_on() -> None:
     watch.failed(AWAY)
     clock.now += 59
     watch.failed(AWAY)
-    held_at_59 = watch.held_long_enough()
+    held_at_59 = watch.hold_expired()
     clock.now += 1
-    held_at_60 = watch.held_long_enough()
+    held_at_60 = watch.hold_expired()
     watch.answered()
 
     assert (held_at_59, held_at_60) == (False, True)
-    assert not watch.held_long_enough()
+    assert not watch.hold_expired()
     assert not watch.is_away
 
 
@@ -64,7 +64,7 @@ def test_a_new_outage_is_held_anew() -> None:
     watch.failed(AWAY)
 
     assert watch.is_away
-    assert not watch.held_long_enough()
+    assert not watch.hold_expired()
 
 
 def test_an_outage_is_recent_for_five_minutes_after_its_last_sign() -> None:
@@ -77,11 +77,11 @@ def test_an_outage_is_recent_for_five_minutes_after_its_last_sign() -> None:
     watch.answered()
 
     clock.now += 299
-    recently = watch.was_away_recently
+    recently = watch.was_unavailable_recently
     clock.now += 1
 
     assert recently
-    assert not watch.was_away_recently
+    assert not watch.was_unavailable_recently
 
 
 async def test_it_asks_until_the_database_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ async def test_it_asks_until_the_database_answers(monkeypatch: pytest.MonkeyPatc
 
     assert asked == 5
     assert not watch.is_away
-    assert watch.was_away_recently
+    assert watch.was_unavailable_recently
 
 
 async def test_a_ping_that_is_not_answered_at_all_is_asked_again(
@@ -128,7 +128,7 @@ async def test_a_ping_that_is_not_answered_at_all_is_asked_again(
     await watch.until_it_answers()
 
     assert asked == 2
-    assert watch.was_away_recently
+    assert watch.was_unavailable_recently
 
 
 def test_what_waiting_does_not_mend_is_named_once() -> None:
@@ -139,7 +139,7 @@ def test_what_waiting_does_not_mend_is_named_once() -> None:
         for _ in range(3):
             watch.failed(asyncpg.InsufficientPrivilegeError("permission denied for table calls"))
 
-    assert watch.is_lacking
+    assert watch.is_setup_incomplete
     assert watch.is_away
     [line] = lines
     assert line["event"] == "database.setup_incomplete"
@@ -167,11 +167,11 @@ def test_a_lack_that_nobody_met_for_a_while_is_over() -> None:
     watch.failed(asyncpg.UndefinedColumnError('column "x" does not exist'))
 
     clock.now += 9
-    soon = watch.is_lacking
+    soon = watch.is_setup_incomplete
     clock.now += 1
 
     assert soon
-    assert not watch.is_lacking
+    assert not watch.is_setup_incomplete
 
 
 async def test_a_lack_is_over_when_all_that_is_asked_for_is_there() -> None:
@@ -181,7 +181,7 @@ async def test_a_lack_is_over_when_all_that_is_asked_for_is_there() -> None:
 
     await watch.until_it_answers()
 
-    assert not watch.is_lacking
+    assert not watch.is_setup_incomplete
     assert not watch.is_away
 
 
@@ -192,5 +192,5 @@ def test_a_server_that_is_away_lacks_nothing() -> None:
     with capture_logs() as lines:
         watch.failed(AWAY)
 
-    assert not watch.is_lacking
+    assert not watch.is_setup_incomplete
     assert [line["event"] for line in lines] == ["database.unavailable"]

@@ -10,16 +10,16 @@ from hypothesis import given
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.contract.redaction.scrub import REDACTED
 from ringback.contract.status import AttemptOutcome, DeadReason
-from services.processor.dead_letter import (
+from services.processor.attempt.policy import CRASHED, Failure
+from services.processor.consume.message import Message
+from services.processor.log.dead_letters import (
     NOBODYS_ORG,
-    dead_letter_of,
+    dead_reason,
     fingerprint,
     job_id_in,
-    reason_of,
-    with_raw_body,
+    parse_dead_letter,
+    with_raw_payload,
 )
-from services.processor.delivery import Message
-from services.processor.policy import CRASHED, Failure
 from tests.unit.processor.events import ENVELOPE, JOB, ORG, message
 from tests.unit.processor.hostile_messages import HOSTILE_MESSAGES
 
@@ -53,7 +53,7 @@ def test_the_reason_is_ours_or_the_brokers_or_in_the_log(
     beside: dict[str, object], failure: Failure | None
 ) -> None:
     """Only a message whose last death was the quarantine' limit counts as crashed."""
-    letter = dead_letter_of(
+    letter = parse_dead_letter(
         message(headers=ENVELOPE.headers() | beside), 4, None, DEFAULT_REDACTION
     )
 
@@ -62,7 +62,7 @@ def test_the_reason_is_ours_or_the_brokers_or_in_the_log(
 
 def test_a_webhook_of_ours_keeps_all_that_is_known_of_it() -> None:
     """The row can be made from the message alone."""
-    letter = dead_letter_of(message(routing_key="attempt.4"), 4, None, DEFAULT_REDACTION)
+    letter = parse_dead_letter(message(routing_key="attempt.4"), 4, None, DEFAULT_REDACTION)
 
     assert letter.attempt == 4
     assert (letter.row.id, letter.row.org_id) == (JOB, ORG)
@@ -72,8 +72,8 @@ def test_a_webhook_of_ours_keeps_all_that_is_known_of_it() -> None:
 
 
 def test_a_message_without_an_id_of_ours_is_nobodys() -> None:
-    """It gets its adopted id, and ignores everything that its headers claim."""
-    letter = dead_letter_of(message(type="x" * 999), 4, JOB, DEFAULT_REDACTION)
+    """It gets its assigned id, and ignores everything that its headers claim."""
+    letter = parse_dead_letter(message(type="x" * 999), 4, JOB, DEFAULT_REDACTION)
 
     assert (letter.row.id, letter.row.org_id) == (JOB, NOBODYS_ORG)
     assert (letter.row.dedup_key, letter.row.gateway_instance_id) == (None, None)
@@ -83,7 +83,7 @@ def test_a_message_without_an_id_of_ours_is_nobodys() -> None:
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[1]", b'{"a":1}'])
 def test_a_body_that_is_no_event_is_kept_as_base64(body: bytes) -> None:
     """The row shows that it differs from the message that arrived."""
-    row = dead_letter_of(message(body=body), 4, None, DEFAULT_REDACTION).row
+    row = parse_dead_letter(message(body=body), 4, None, DEFAULT_REDACTION).row
 
     assert list(orjson.loads(row.event_data)) == ["unreadable_base64"]
     assert row.altered
@@ -92,9 +92,9 @@ def test_a_body_that_is_no_event_is_kept_as_base64(body: bytes) -> None:
 
 def test_a_body_that_the_store_refuses_can_be_kept_all_the_same() -> None:
     """Any bytes are kept as base64."""
-    letter = dead_letter_of(message(), 4, None, DEFAULT_REDACTION)
+    letter = parse_dead_letter(message(), 4, None, DEFAULT_REDACTION)
 
-    raw = with_raw_body(letter)
+    raw = with_raw_payload(letter)
 
     kept = base64.b64decode(orjson.loads(raw.row.event_data)["unreadable_base64"])
     assert orjson.loads(kept) == {"message": {"type": "hang"}}
@@ -106,11 +106,13 @@ def test_a_dead_letter_is_without_the_credentials_of_its_event() -> None:
     """Neither its event nor its error contains them, also not in base64."""
     body = b'{"message":{"type":"hang","server":{"secret":"canary-1234"}}}'
     beside = {"error_class": "E", "error_message": "the secret is canary-1234"}
-    letter = dead_letter_of(
+    letter = parse_dead_letter(
         message(body=body, headers=ENVELOPE.headers() | beside), 4, None, DEFAULT_REDACTION
     )
 
-    kept = base64.b64decode(orjson.loads(with_raw_body(letter).row.event_data)["unreadable_base64"])
+    kept = base64.b64decode(
+        orjson.loads(with_raw_payload(letter).row.event_data)["unreadable_base64"]
+    )
 
     assert b"canary" not in kept
     assert "canary" not in repr(letter)
@@ -119,7 +121,7 @@ def test_a_dead_letter_is_without_the_credentials_of_its_event() -> None:
 @pytest.mark.parametrize("body", [b'{"secret":"canary-1234', rb'{"secr\u0065t":"canary-1234'])
 def test_bytes_that_nobody_can_redact_are_withheld(body: bytes) -> None:
     """Header values are no event, and may contain a credential."""
-    row = dead_letter_of(message(body=body), 4, None, DEFAULT_REDACTION).row
+    row = parse_dead_letter(message(body=body), 4, None, DEFAULT_REDACTION).row
 
     assert orjson.loads(row.event_data) == {"unreadable_base64": REDACTED}
 
@@ -149,9 +151,9 @@ def test_the_id_of_a_valid_envelope_is_kept() -> None:
 def test_no_message_makes_its_dead_letter_fail(hostile: Message) -> None:
     """Any content gives a row that PostgreSQL accepts."""
     own_id = job_id_in(hostile)
-    adopted = None if own_id else JOB
+    assigned = None if own_id else JOB
 
-    letter = dead_letter_of(hostile, 4, adopted, DEFAULT_REDACTION)
+    letter = parse_dead_letter(hostile, 4, assigned, DEFAULT_REDACTION)
 
     texts = [letter.row.event_type, letter.row.endpoint_id, letter.row.event_data]
     if letter.failure is not None:
@@ -179,4 +181,4 @@ def test_each_dead_letter_has_one_reason(
     failure: Failure | None, last: AttemptOutcome | None, reason: DeadReason
 ) -> None:
     """A message that was never attempted was undeliverable, unless the process died of it."""
-    assert reason_of(failure, last) is reason
+    assert dead_reason(failure, last) is reason

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
-from services.processor.delivery import (
+from services.processor.consume.message import (
     Delivery,
     Message,
     Undeliverable,

@@ -8,13 +8,13 @@ from operator import itemgetter
 import asyncpg
 import pytest
 
-from services.processor import group_commit as module
-from services.processor.database_watch import DatabaseWatch
-from services.processor.group_commit import DatabaseAwayError, GroupCommit
+from services.processor.consume.database_watch import DatabaseWatch
+from services.processor.log import commit_batcher as module
+from services.processor.log.commit_batcher import CommitBatcher, DatabaseUnavailableError
 from tests.support.eventually import eventually
 
 
-class Store:
+class Database:
     """A fake database that records each commit, and answers as configured."""
 
     def __init__(self) -> None:
@@ -59,10 +59,10 @@ async def never() -> bool:
 
 @asynccontextmanager
 async def committing(
-    store: Store, *, lanes: int = 2, most_items: int = 100, clock: Clock | None = None
-) -> AsyncGenerator[GroupCommit[str, str], None]:
+    store: Database, *, lanes: int = 2, most_items: int = 100, clock: Clock | None = None
+) -> AsyncGenerator[CommitBatcher[str, str], None]:
     watch = DatabaseWatch(never, hold_s=60, clock=clock or Clock())
-    group = GroupCommit(store.commit, itemgetter(0), watch, lanes=lanes, most_items=most_items)
+    group = CommitBatcher(store.commit, itemgetter(0), watch, lanes=lanes, most_items=most_items)
     async with group:
         yield group
 
@@ -75,7 +75,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_those_that_come_during_a_commit_share_the_next() -> None:
     """Each caller gets its own result."""
-    store = Store()
+    store = Database()
     store.open.clear()
     async with committing(store, lanes=1) as group:
         first = asyncio.create_task(group.submit("a"))
@@ -92,7 +92,7 @@ async def test_those_that_come_during_a_commit_share_the_next() -> None:
 
 async def test_two_lanes_overlap() -> None:
     """While one lane waits for its commit, the other takes what has arrived."""
-    store = Store()
+    store = Database()
     store.open.clear()
     async with committing(store) as group:
         one = asyncio.create_task(group.submit("a"))
@@ -107,7 +107,7 @@ async def test_two_lanes_overlap() -> None:
 
 async def test_a_commit_has_a_bound() -> None:
     """A backlog is cut into commits of the maximum size."""
-    store = Store()
+    store = Database()
     async with committing(store, most_items=2) as group:
         results = await asyncio.gather(*(group.submit(item) for item in "abcde"))
 
@@ -117,7 +117,7 @@ async def test_a_commit_has_a_bound() -> None:
 
 async def test_one_key_is_never_in_flight_twice() -> None:
     """Equal keys are neither in one commit nor in two at once; the later ones follow."""
-    store = Store()
+    store = Database()
     async with committing(store) as group:
         items = [f"{key}{number}" for number in range(5) for key in "abc"]
         results = await asyncio.gather(*(group.submit(item) for item in items))
@@ -128,7 +128,7 @@ async def test_one_key_is_never_in_flight_twice() -> None:
 
 async def test_data_that_is_refused_costs_no_other_its_commit() -> None:
     """The refused item gets the error; the others are committed without it."""
-    store = Store()
+    store = Database()
     store.open.clear()
     async with committing(store, lanes=1) as group:
         first = asyncio.create_task(group.submit("a"))
@@ -145,7 +145,7 @@ async def test_data_that_is_refused_costs_no_other_its_commit() -> None:
 
 async def test_an_error_of_ours_reaches_those_who_wait_and_no_others() -> None:
     """The lanes continue."""
-    store = Store()
+    store = Database()
     async with committing(store, lanes=1) as group:
         with pytest.raises(KeyError):
             await group.submit("a bug")
@@ -156,7 +156,7 @@ async def test_an_error_of_ours_reaches_those_who_wait_and_no_others() -> None:
 @pytest.mark.usefixtures("quick")
 async def test_an_outage_is_waited_for() -> None:
     """The same items are committed again until the store answers."""
-    store = Store()
+    store = Database()
     store.away = 3
     async with committing(store) as group:
         result = await group.submit("a")
@@ -167,8 +167,8 @@ async def test_an_outage_is_waited_for() -> None:
 
 @pytest.mark.usefixtures("quick")
 async def test_an_outage_that_lasts_is_told() -> None:
-    """After the wait, each waiting item gets DatabaseAwayError; later ones are tried again."""
-    store, clock = Store(), Clock()
+    """After the wait each item gets DatabaseUnavailableError; later ones are tried again."""
+    store, clock = Database(), Clock()
     store.away = 10_000
     async with committing(store, clock=clock) as group:
         tasks = [asyncio.create_task(group.submit(item)) for item in "abc"]
@@ -176,7 +176,7 @@ async def test_an_outage_that_lasts_is_told() -> None:
         clock.now = 60
 
         for task in tasks:
-            with pytest.raises(DatabaseAwayError):
+            with pytest.raises(DatabaseUnavailableError):
                 await task
         store.away = 0
         assert await group.submit("d") == "D"
@@ -184,7 +184,7 @@ async def test_an_outage_that_lasts_is_told() -> None:
 
 async def test_one_who_no_longer_waits_disturbs_nobody() -> None:
     """An item can be cancelled while it waits for its commit and during it."""
-    store = Store()
+    store = Database()
     store.open.clear()
     async with committing(store, lanes=1) as group:
         during = asyncio.create_task(group.submit("a"))
@@ -207,7 +207,7 @@ async def test_one_who_no_longer_waits_disturbs_nobody() -> None:
 
 async def test_whoever_still_waits_when_it_ends_is_cancelled() -> None:
     """No caller waits forever for lanes that have ended."""
-    store = Store()
+    store = Database()
     store.open.clear()
     async with committing(store, lanes=1) as group:
         during = asyncio.create_task(group.submit("a"))

@@ -6,7 +6,7 @@ import pytest
 
 from ringback.handlers import Event, handles
 from ringback.runtime.process.lifecycle import CannotStartError
-from services.processor.handler_set import HandlerSet, import_handlers
+from services.processor.attempt.handlers import HandlerSet, import_handlers
 
 HEAD = "from ringback.handlers import handles\n"
 
@@ -34,11 +34,11 @@ def test_a_type_gets_its_handlers_in_the_order_of_their_declaration() -> None:
     """Plain and transactional handlers are separate; `*` matches every type."""
     handlers = HandlerSet([of_all, in_transaction, of_two], [lambda _: ()])
 
-    chosen = handlers.for_type("a")
+    selection = handlers.for_type("a")
 
-    assert chosen.plain == (of_all, of_two)
-    assert chosen.transactional == (in_transaction,)
-    assert len(chosen.effects_of) == 1
+    assert selection.plain == (of_all, of_two)
+    assert selection.transactional == (in_transaction,)
+    assert len(selection.effects_of) == 1
     assert handlers.for_type("b").plain == (of_all, of_two)
     assert handlers.for_type("c").plain == (of_all,)
     assert handlers.for_type("c").transactional == ()

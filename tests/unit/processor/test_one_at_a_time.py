@@ -2,18 +2,18 @@ import asyncio
 
 import pytest
 
-from services.processor.one_at_a_time import OneAtATime
+from services.processor.attempt.attempt import KeyedLock
 
 
 async def test_those_of_one_key_follow_one_another() -> None:
     """This also works if one is cancelled while it waits, or fails during its turn."""
-    turns = OneAtATime()
+    turns = KeyedLock()
     inside: list[str] = []
     most = 0
 
     async def take(name: str, *, fails: bool = False) -> None:
         nonlocal most
-        async with turns.turn("key"):
+        async with turns.acquire("key"):
             inside.append(name)
             most = max(most, len(inside))
             await asyncio.sleep(0.01)
@@ -38,11 +38,11 @@ async def test_those_of_one_key_follow_one_another() -> None:
 
 async def test_those_of_other_keys_do_not_wait() -> None:
     """A slow webhook delays only its own copies."""
-    turns = OneAtATime()
+    turns = KeyedLock()
 
-    async with turns.turn("a"), asyncio.timeout(1):
-        async with turns.turn("b"):
+    async with turns.acquire("a"), asyncio.timeout(1):
+        async with turns.acquire("b"):
             pass
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01), turns.turn("a"):
+            async with asyncio.timeout(0.01), turns.acquire("a"):
                 pytest.fail("entered twice")

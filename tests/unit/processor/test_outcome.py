@@ -1,4 +1,4 @@
-from services.processor.outcome import failed
+from services.processor.attempt.context import failed
 
 
 def test_the_texts_of_a_failure_are_cut() -> None:

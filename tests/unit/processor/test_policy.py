@@ -8,46 +8,46 @@ import pytest
 from ringback.contract.retry_schedule import Attempt, RetrySchedule
 from ringback.contract.status import AttemptOutcome
 from ringback.contract.topology import WORK_DELIVERY_LIMIT
-from services.processor.policy import (
+from services.processor.attempt.policy import (
     MAX_DELIVERIES,
     Acknowledge,
     Failure,
     Forward,
-    Lane,
     Reject,
+    SourceQueue,
     Verdict,
-    bury,
+    crash_limit_reached,
+    dead_letter_forward,
     decide,
-    give_up_turn,
-    is_hopeless,
-    is_quarantined,
-    is_worn,
+    needs_quarantine,
+    needs_renewal,
+    quarantine_copy,
     renew,
-    set_aside,
+    requeue_or_dead_letter,
 )
 
 TO_DEAD = "webhooks.dead"
 BOTH, NONE = RetrySchedule.parse("2s,4s"), RetrySchedule.parse("")
 
 
-@pytest.mark.parametrize("lane", Lane)
+@pytest.mark.parametrize("lane", SourceQueue)
 @pytest.mark.parametrize("attempt", [1, 3, 9])
 @pytest.mark.parametrize("schedule", [BOTH, NONE])
 @pytest.mark.parametrize("outcome", [AttemptOutcome.COMPLETED, AttemptOutcome.DUPLICATE])
 def test_what_is_finished_is_acknowledged(
-    outcome: AttemptOutcome, lane: Lane, attempt: int, schedule: RetrySchedule
+    outcome: AttemptOutcome, lane: SourceQueue, attempt: int, schedule: RetrySchedule
 ) -> None:
     """This is the same in any lane, at any attempt."""
     assert decide(outcome, lane=lane, attempt=Attempt(attempt), schedule=schedule) == Acknowledge()
 
 
-@pytest.mark.parametrize("lane", Lane)
+@pytest.mark.parametrize("lane", SourceQueue)
 @pytest.mark.parametrize("attempt", [1, 3, 9])
-def test_a_permanent_failure_goes_to_the_dead_letters(lane: Lane, attempt: int) -> None:
+def test_a_permanent_failure_goes_to_the_dead_letters(lane: SourceQueue, attempt: int) -> None:
     """The header has its attempt, and no reason: the log has that."""
     verdict = decide(AttemptOutcome.PERMANENT, lane=lane, attempt=Attempt(attempt), schedule=BOTH)
 
-    assert verdict == bury(Attempt(attempt))
+    assert verdict == dead_letter_forward(Attempt(attempt))
     assert isinstance(verdict, Forward)
     assert (verdict.exchange, dict(verdict.headers)) == (TO_DEAD, {"attempt": attempt})
 
@@ -59,32 +59,32 @@ ZERO = MappingProxyType[str, str | int]({"returns": 0, "crashes": 0})
     ("lane", "attempt", "schedule", "verdict"),
     [
         # The broker moves what the work queue rejects, also if no retry queue is left.
-        (Lane.WORK, 1, BOTH, Reject(BOTH.retry_queues[0])),
-        (Lane.WORK, 2, BOTH, Reject(BOTH.retry_queues[1])),
-        (Lane.WORK, 3, BOTH, Reject()),
-        (Lane.WORK, 9, BOTH, Reject()),
-        (Lane.WORK, 1, NONE, Reject()),
+        (SourceQueue.WORK, 1, BOTH, Reject(BOTH.retry_queues[0])),
+        (SourceQueue.WORK, 2, BOTH, Reject(BOTH.retry_queues[1])),
+        (SourceQueue.WORK, 3, BOTH, Reject()),
+        (SourceQueue.WORK, 9, BOTH, Reject()),
+        (SourceQueue.WORK, 1, NONE, Reject()),
         # The processor publishes a quarantined message to its retry queue itself; it counts from
         # zero there.
         (
-            Lane.QUARANTINE,
+            SourceQueue.QUARANTINE,
             1,
             BOTH,
             Forward("", "webhooks.retry.1.2s", ZERO, retry_queue=BOTH.retry_queues[0]),
         ),
         (
-            Lane.QUARANTINE,
+            SourceQueue.QUARANTINE,
             2,
             BOTH,
             Forward("", "webhooks.retry.2.4s", ZERO, retry_queue=BOTH.retry_queues[1]),
         ),
-        (Lane.QUARANTINE, 3, BOTH, bury(Attempt(3))),
-        (Lane.QUARANTINE, 9, BOTH, bury(Attempt(9))),
-        (Lane.QUARANTINE, 1, NONE, bury(Attempt(1))),
+        (SourceQueue.QUARANTINE, 3, BOTH, dead_letter_forward(Attempt(3))),
+        (SourceQueue.QUARANTINE, 9, BOTH, dead_letter_forward(Attempt(9))),
+        (SourceQueue.QUARANTINE, 1, NONE, dead_letter_forward(Attempt(1))),
     ],
 )
 def test_a_failure_waits_on_its_retry_queue_or_is_dead(
-    lane: Lane, attempt: int, schedule: RetrySchedule, verdict: Verdict
+    lane: SourceQueue, attempt: int, schedule: RetrySchedule, verdict: Verdict
 ) -> None:
     """Attempts beyond the retry schedule are the last."""
     got = decide(AttemptOutcome.FAILED, lane=lane, attempt=Attempt(attempt), schedule=schedule)
@@ -95,12 +95,14 @@ def test_a_failure_waits_on_its_retry_queue_or_is_dead(
 def test_an_outcome_that_is_none_of_ours_is_refused() -> None:
     """A new outcome cannot be forgotten here."""
     with pytest.raises(AssertionError):
-        decide(cast("AttemptOutcome", "new"), lane=Lane.WORK, attempt=Attempt(1), schedule=BOTH)
+        decide(
+            cast("AttemptOutcome", "new"), lane=SourceQueue.WORK, attempt=Attempt(1), schedule=BOTH
+        )
 
 
 def test_a_reason_goes_beside_what_the_log_does_not_know() -> None:
     """A message that was never attempted carries its failure to the recorder."""
-    verdict = bury(Attempt(2), Failure("undeliverable", "It has no type."))
+    verdict = dead_letter_forward(Attempt(2), Failure("undeliverable", "It has no type."))
 
     assert verdict.routing_key == "attempt.2"
     assert dict(verdict.headers) == {
@@ -112,7 +114,9 @@ def test_a_reason_goes_beside_what_the_log_does_not_know() -> None:
 
 def test_a_quarantine_keeps_its_attempt() -> None:
     """The default exchange replaces its routing key, so the attempt is in a header."""
-    assert set_aside(Attempt(3)) == Forward("", "webhooks.quarantine", bury(Attempt(3)).headers)
+    assert quarantine_copy(Attempt(3)) == Forward(
+        "", "webhooks.quarantine", dead_letter_forward(Attempt(3)).headers
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +130,7 @@ def test_three_deliveries_without_an_answer_make_a_quarantine(
     quarantine: bool,
 ) -> None:
     """This does not apply if we returned it ourselves because the database was unavailable."""
-    assert is_quarantined(deliveries, database_was_away=away) is quarantine
+    assert needs_quarantine(deliveries, database_was_away=away) is quarantine
 
 
 @pytest.mark.parametrize(("deliveries", "hopeless"), [(0, False), (2, False), (3, True)])
@@ -136,7 +140,7 @@ def test_three_deliveries_alone_without_an_answer_are_the_last(
     hopeless: bool,
 ) -> None:
     """A message that killed the process three times in quarantine gets no fourth chance."""
-    assert is_hopeless(deliveries) is hopeless
+    assert crash_limit_reached(deliveries) is hopeless
 
 
 FAILURE = Failure("TransactionLostError", "The connection has ended.")
@@ -145,7 +149,7 @@ FAILURE = Failure("TransactionLostError", "The connection has ended.")
 def test_a_return_waits_longer_each_time() -> None:
     """The waits grow from one second to about a minute, in their own queue, and are counted."""
     turns = [
-        give_up_turn(returns, lane=Lane.WORK, attempt=Attempt(2), failure=FAILURE)
+        requeue_or_dead_letter(returns, lane=SourceQueue.WORK, attempt=Attempt(2), failure=FAILURE)
         for returns in range(1, 11)
     ]
 
@@ -159,20 +163,24 @@ def test_a_return_waits_longer_each_time() -> None:
 
 def test_ten_returns_are_run_alone_and_then_dead() -> None:
     """The dead letter has the last reason; the broker never ends the message itself."""
-    work = give_up_turn(11, lane=Lane.WORK, attempt=Attempt(2), failure=FAILURE)
-    alone = give_up_turn(12, lane=Lane.QUARANTINE, attempt=Attempt(2), failure=FAILURE)
+    work = requeue_or_dead_letter(11, lane=SourceQueue.WORK, attempt=Attempt(2), failure=FAILURE)
+    alone = requeue_or_dead_letter(
+        12, lane=SourceQueue.QUARANTINE, attempt=Attempt(2), failure=FAILURE
+    )
 
     assert (work.routing_key, dict(work.headers)) == (
         "webhooks.quarantine",
         {"attempt": 2, "returns": 11},
     )
-    assert alone == bury(Attempt(2), FAILURE)
+    assert alone == dead_letter_forward(Attempt(2), FAILURE)
 
 
 def test_a_copy_comes_before_the_limits_of_the_broker() -> None:
     """100 on the work queue, 3 on the quarantine', and RabbitMQ 4's default of 20 elsewhere."""
-    assert not is_worn(MAX_DELIVERIES - 1)
-    assert is_worn(MAX_DELIVERIES)
+    assert not needs_renewal(MAX_DELIVERIES - 1)
+    assert needs_renewal(MAX_DELIVERIES)
     assert min(20, WORK_DELIVERY_LIMIT) > MAX_DELIVERIES
-    assert renew(Attempt(3)) == Forward("", "webhooks.work", bury(Attempt(3)).headers)
-    assert dict(set_aside(Attempt(3), 2).headers) == {"attempt": 3, "crashes": 2}
+    assert renew(Attempt(3)) == Forward(
+        "", "webhooks.work", dead_letter_forward(Attempt(3)).headers
+    )
+    assert dict(quarantine_copy(Attempt(3), 2).headers) == {"attempt": 3, "crashes": 2}

@@ -6,8 +6,8 @@ import pytest
 
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event, PermanentFailure
-from services.processor import run_handlers as module
-from services.processor.run_handlers import are_abandoned, run_handlers
+from services.processor.attempt import handlers as module
+from services.processor.attempt.handlers import are_abandoned, run_handlers
 from tests.support.eventually import eventually
 from tests.unit.processor.events import event, untraced
 

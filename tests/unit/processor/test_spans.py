@@ -8,13 +8,10 @@ from ringback.contract.trace_context import TraceContext
 from ringback.handlers import Event
 from ringback.runtime.tracing import Tracer
 from ringback.runtime.tracing.span import RecordedSpan
-from services.processor.delivery import Message
-from services.processor.handler_span import HandlerSpan, name_of
-from services.processor.message_span import MessageSpan
-from services.processor.policy import Move
-from services.processor.run_handlers import run_handlers
-from services.processor.shared_query import shared_query
-from services.processor.spans import Spans
+from services.processor.attempt.handlers import run_handlers
+from services.processor.attempt.policy import QueueMove
+from services.processor.consume.message import Message
+from services.processor.spans import HandlerSpan, MessageSpan, Spans, name_of, shared_query
 from tests.unit.processor.events import ENVELOPE, JOB, event, message
 
 BEFORE = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")
@@ -125,8 +122,8 @@ def test_a_move_tells_how_long_it_waits(kept: list[RecordedSpan]) -> None:
     """The wait is set if it is known: dead letters wait without a limit."""
     span = begun(kept)
 
-    span.moving(Move("webhooks.retry.1.2s", 2_000)).end()
-    span.moving(Move("webhooks.dlq")).end()
+    span.routing(QueueMove("webhooks.retry.1.2s", 2_000)).end()
+    span.routing(QueueMove("webhooks.dlq")).end()
 
     assert [move.shape.name for move in kept] == ["route webhooks.retry.1.2s", "route webhooks.dlq"]
     assert [move.attributes.get("ringback.retry_delay_ms") for move in kept] == [2_000, None]

@@ -1,8 +1,8 @@
-"""Tests for services.processor.stopwatch."""
+"""Tests for services.processor.attempt.context."""
 
 import pytest
 
-from services.processor.stopwatch import Stopwatch
+from services.processor.attempt.context import Stopwatch
 
 
 def test_it_adds_up_and_knows_whether_it_ran() -> None:

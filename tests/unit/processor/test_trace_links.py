@@ -7,13 +7,13 @@ import pytest
 
 from ringback.contract.identity import JobId
 from ringback.contract.retry_schedule import Attempt
-from services.processor.delivery import Message
+from services.processor.consume.message import Message
 from services.processor.trace_links import (
-    Ancestry,
-    Before,
-    ancestry_of,
-    before_attempt,
-    before_burial,
+    PreviousAttempt,
+    TraceParentage,
+    last_of_dead_letter,
+    previous_of_attempt,
+    trace_parentage,
 )
 from tests.unit.processor.events import ENVELOPE, JOB, message
 
@@ -26,11 +26,11 @@ def carrying(routing_key: str = "attempt.1", **headers: Any) -> Message:
     return message(routing_key=routing_key, headers=ENVELOPE.headers() | headers)
 
 
-def told(ancestry: Ancestry) -> tuple[str | None, list[tuple[str, str]]]:
+def told(parentage: TraceParentage) -> tuple[str | None, list[tuple[str, str]]]:
     """The parent and the links, as texts."""
     return (
-        ancestry.parent.traceparent if ancestry.parent else None,
-        [(link.relation, link.context.traceparent) for link in ancestry.links],
+        parentage.parent.traceparent if parentage.parent else None,
+        [(link.relation, link.context.traceparent) for link in parentage.links],
     )
 
 
@@ -71,27 +71,30 @@ def test_what_a_message_continues(
     came: Message, parent: str | None, links: list[tuple[str, str]]
 ) -> None:
     """Only a first attempt that a gateway published has a parent; all others have links."""
-    assert told(ancestry_of(came)) == (parent, links)
+    assert told(trace_parentage(came)) == (parent, links)
 
 
 @pytest.mark.parametrize("key", ["attempt.1", "attempt.4"])
 def test_a_dead_letter_begins_a_trace(key: str) -> None:
     """It may have waited for long, at any attempt."""
-    assert told(ancestry_of(carrying(key), is_dead_letter=True)) == (None, [("origin", PUBLISHED)])
+    assert told(trace_parentage(carrying(key), is_dead_letter=True)) == (
+        None,
+        [("origin", PUBLISHED)],
+    )
 
 
 @pytest.mark.parametrize(
     ("attempt", "retry_of", "before"),
     [
         (1, None, None),
-        (2, None, Before(JOB, 2)),
-        (9, RETRIED, Before(JOB, 9)),
+        (2, None, PreviousAttempt(JOB, 2)),
+        (9, RETRIED, PreviousAttempt(JOB, 9)),
         # A retry follows the last attempt of the retried webhook.
-        (1, RETRIED, before_burial(RETRIED)),
+        (1, RETRIED, last_of_dead_letter(RETRIED)),
     ],
 )
 def test_where_the_attempt_before_stands(
-    attempt: int, retry_of: JobId | None, before: Before | None
+    attempt: int, retry_of: JobId | None, before: PreviousAttempt | None
 ) -> None:
     """A first attempt has no previous one, unless it is the first of a retry."""
-    assert before_attempt(JOB, Attempt(attempt), retry_of) == before
+    assert previous_of_attempt(JOB, Attempt(attempt), retry_of) == before

@@ -13,7 +13,7 @@ from ringback.contract.event import Event as Read
 from ringback.contract.event import read_event
 from ringback.contract.status import AttemptOutcome
 from ringback.samples.catalog import names, sample
-from services.processor.voice_calls import effects_of
+from services.processor.builtin.voice_calls import effects_of
 from tests.unit.processor.call_readings import (
     COLUMNS,
     END,

@@ -1,0 +1,191 @@
+"""The one place that decides what happens to a message."""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import assert_never
+
+from ringback.contract.envelope import Header
+from ringback.contract.retry_schedule import Attempt, RetryQueue, RetrySchedule
+from ringback.contract.status import AttemptOutcome
+from ringback.contract.topology import (
+    DEAD,
+    DEAD_LETTER_QUEUE,
+    DEFAULT_EXCHANGE,
+    QUARANTINE_DELIVERY_LIMIT,
+    QUARANTINE_QUEUE,
+    REQUEUED_QUEUE,
+    WORK_QUEUE,
+)
+
+QUARANTINE_AFTER = 3
+"""Deliveries without an answer before a message is quarantined: it may be what kills us."""
+
+MAX_DELIVERIES = 10
+"""Deliveries before a message is replaced by a copy, which the broker counts from 0.
+
+Every way back to a queue counts there: our returns while the database is unavailable, lost
+connections, stops and crashes. The broker's own limit (100 on the work queue, 20 on the dead
+letters' by default of RabbitMQ 4) would lose the message or keep it forever.
+"""
+
+MAX_REQUEUES = 10
+"""Returns without an attempt, despite an available database, before a message is quarantined."""
+
+_FIRST_WAIT_MS = 1_000
+_MAX_WAIT_MS = 64_000
+
+
+class SourceQueue(StrEnum):
+    """The queue that a message was consumed from."""
+
+    WORK = "work"
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """The message is finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The attempt failed. The broker moves it to its retry queue, or to the dead letters."""
+
+    retry_queue: RetryQueue | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Publish a copy elsewhere, and acknowledge the message once that is confirmed."""
+
+    exchange: str
+    routing_key: str
+    headers: MappingProxyType[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
+    retry_queue: RetryQueue | None = None
+    wait_ms: int | None = None
+    """The time after which the broker moves it on; for the queue of returned messages."""
+
+
+Verdict = Acknowledge | Reject | Forward
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMove:
+    """The queue that a message moves to, and how long it waits there if that is known."""
+
+    queue: str
+    delay_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something failed, as recorded in the log."""
+
+    error_class: str
+    error_message: str
+
+
+UNDELIVERABLE = "undeliverable"
+"""The error class of messages that could not be attempted."""
+
+CRASHED = Failure("process_crash", "The process died each time it ran this webhook, also alone.")
+
+
+def decide(
+    outcome: AttemptOutcome, *, lane: SourceQueue, attempt: Attempt, schedule: RetrySchedule
+) -> Verdict:
+    """What happens to a message whose attempt has this outcome, now or in an earlier delivery.
+
+    `lane` is WORK only if its routing key is that of its attempt: the broker needs it to find the
+    retry queue. The log already has the reason of a failure, so no header carries it.
+    """
+    match outcome:
+        case AttemptOutcome.COMPLETED | AttemptOutcome.DUPLICATE:
+            return Acknowledge()
+        case AttemptOutcome.PERMANENT:
+            return dead_letter_forward(attempt)
+        case AttemptOutcome.FAILED:
+            retry_queue = schedule.retry_queue_after(attempt)
+            return Reject(retry_queue) if lane is SourceQueue.WORK else _climb(attempt, retry_queue)
+        case _:
+            assert_never(outcome)
+
+
+def dead_letter_forward(attempt: Attempt, failure: Failure | None = None) -> Forward:
+    """Dead-letter a message, with a reason in its headers if the log has none."""
+    headers: dict[str, str | int] = {Header.ATTEMPT.value: attempt}
+    if failure is not None:
+        headers[Header.ERROR_CLASS.value] = failure.error_class
+        headers[Header.ERROR_MESSAGE.value] = failure.error_message
+    return Forward(DEAD, f"attempt.{attempt}", MappingProxyType(headers))
+
+
+def queue_move(verdict: Reject | Forward) -> QueueMove:
+    """Where this verdict moves a message, if the broker's topology is up to date."""
+    if verdict.retry_queue is not None:
+        return QueueMove(verdict.retry_queue.queue_name, verdict.retry_queue.delay_ms)
+    if isinstance(verdict, Forward) and verdict.exchange == DEFAULT_EXCHANGE:
+        return QueueMove(verdict.routing_key, verdict.wait_ms)
+    return QueueMove(DEAD_LETTER_QUEUE)
+
+
+def needs_quarantine(deliveries_before: int, *, database_was_away: bool) -> bool:
+    """Whether to quarantine a message of the work queue.
+
+    While the database is unavailable we return messages ourselves, and those returns count as well.
+    """
+    return deliveries_before >= QUARANTINE_AFTER and not database_was_away
+
+
+def needs_renewal(deliveries_before: int) -> bool:
+    """Whether to replace a message by a copy before the broker's limit applies."""
+    return deliveries_before >= MAX_DELIVERIES
+
+
+def crash_limit_reached(crashes: int) -> bool:
+    """Whether a quarantined message has crashed its process too often."""
+    return crashes >= QUARANTINE_DELIVERY_LIMIT
+
+
+def quarantine_copy(attempt: Attempt, crashes: int = 0) -> Forward:
+    """Quarantine a message, or move it to the end of the quarantine."""
+    counted = {Header.CRASHES.value: crashes} if crashes else {}
+    return _copy(QUARANTINE_QUEUE, {Header.ATTEMPT.value: attempt, **counted})
+
+
+def renew(attempt: Attempt) -> Forward:
+    """Replace a message of the work queue by a copy at the end of it."""
+    return _copy(WORK_QUEUE, {Header.ATTEMPT.value: attempt})
+
+
+def requeue_or_dead_letter(
+    returns: int, *, lane: SourceQueue, attempt: Attempt, failure: Failure
+) -> Forward:
+    """What happens to a message that could not be attempted despite an available database.
+
+    `returns` includes this one. It comes back after longer and longer waits, then it is
+    quarantined, and after the next return it is a dead letter with the failure as its reason.
+    """
+    headers: dict[str, str | int] = {Header.ATTEMPT.value: attempt, Header.REQUEUES.value: returns}
+    if returns <= MAX_REQUEUES:
+        wait_ms = min(_FIRST_WAIT_MS * 2 ** (returns - 1), _MAX_WAIT_MS)
+        return replace(_copy(REQUEUED_QUEUE, headers), wait_ms=wait_ms)
+    return (
+        _copy(QUARANTINE_QUEUE, headers)
+        if lane is SourceQueue.WORK
+        else dead_letter_forward(attempt, failure)
+    )
+
+
+def _copy(queue: str, headers: dict[str, str | int]) -> Forward:
+    return Forward(DEFAULT_EXCHANGE, queue, MappingProxyType(headers))
+
+
+def _climb(attempt: Attempt, retry_queue: RetryQueue | None) -> Forward:
+    """Publish a copy to the retry queue, because rejecting here would dead-letter the message."""
+    if retry_queue is None:
+        return dead_letter_forward(attempt)
+    # The attempt was made, so the next one starts without the returns and crashes before it.
+    counts = MappingProxyType[str, str | int]({Header.REQUEUES.value: 0, Header.CRASHES.value: 0})
+    return Forward(DEFAULT_EXCHANGE, retry_queue.queue_name, counts, retry_queue=retry_queue)

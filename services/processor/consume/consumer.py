@@ -1,0 +1,149 @@
+"""Consumes messages from one queue while no reason pauses it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+import structlog
+from aio_pika.abc import (
+    AbstractConnection,
+    AbstractIncomingMessage,
+    AbstractQueue,
+)
+from aiormq.abc import AbstractChannel as UnderlayChannel
+
+from ringback.contract.telemetry import LogEvent
+from ringback.runtime.amqp.connection import (
+    BROKER_UNAVAILABLE_ERRORS,
+    connection_errors_from_cancellation,
+)
+
+OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
+
+_RPC_TIMEOUT_S = 10.0
+
+log = structlog.get_logger()
+
+
+class QueueConsumer:
+    """At most `prefetch` messages are in flight at once, also across a reconnection.
+
+    Several callers may pause it, each for its own reason, also from the beginning. It resumes
+    when the last reason is withdrawn.
+    Our own task handles each message, not the channel's: when the connection is lost, work in
+    flight continues to its commit, and the log repeats its outcome when the message comes again.
+    """
+
+    def __init__(
+        self,
+        queue_name: str,
+        prefetch: int,
+        on_message: OnMessage,
+        *,
+        on_lost: Callable[[], None],
+        shut_for: Iterable[str] = (),
+    ) -> None:
+        self.queue_name = queue_name
+        self._prefetch = prefetch
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._slots = asyncio.Semaphore(prefetch)
+        self._reasons = set(shut_for)
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._queue: AbstractQueue | None = None
+        self._channel: UnderlayChannel | None = None
+        self._consumer_tag: str | None = None
+        self._turning = asyncio.Lock()
+        self._is_dropping = False
+
+    @property
+    def is_running(self) -> bool:
+        return self._consumer_tag is not None
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._in_flight)
+
+    async def attach(self, connection: AbstractConnection) -> None:
+        """Consume from this connection from now on. Work in flight continues."""
+        channel = await connection.channel(publisher_confirms=False)
+        await channel.set_qos(prefetch_count=self._prefetch)
+        underlay = await channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.add(lambda _: self._end_session_of(underlay))
+        channel.close_callbacks.add(lambda *_: self._end_session_of(underlay))
+        async with self._turning:
+            self._queue = await channel.get_queue(self.queue_name, ensure=False)
+            self._channel = underlay
+            self._consumer_tag = None
+        await self._turn()
+
+    async def pause(self, reason: str) -> None:
+        """Stop consuming. Work in flight continues."""
+        self._reasons.add(reason)
+        await self._turn()
+
+    async def open(self, reason: str) -> None:
+        """Withdraw a reason to pause."""
+        self._reasons.discard(reason)
+        await self._turn()
+
+    async def emptied(self) -> None:
+        """Wait until nothing is in flight."""
+        while self._in_flight:
+            await asyncio.wait(set(self._in_flight))
+
+    async def drop_all(self) -> None:
+        """Cancel the work in flight, unanswered: the broker delivers it again."""
+        self._is_dropping = True
+        tasks = set(self._in_flight)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def is_consuming(self) -> bool:
+        """Ask the broker whether it still knows a consumer of this queue; true while paused."""
+        if self._channel is None or self._consumer_tag is None:
+            return bool(self._reasons)
+        async with asyncio.timeout(_RPC_TIMEOUT_S):
+            with connection_errors_from_cancellation():
+                answer = await self._channel.queue_declare(self.queue_name, passive=True)
+        return bool(answer.consumer_count)
+
+    async def _turn(self) -> None:
+        """Make the broker's side match the reasons. A failure ends the session; another follows."""
+        async with self._turning:
+            queue, tag = self._queue, self._consumer_tag
+            if queue is None:
+                return
+            try:
+                async with asyncio.timeout(_RPC_TIMEOUT_S):
+                    with connection_errors_from_cancellation():
+                        if self._reasons and tag is not None:
+                            self._consumer_tag = None
+                            await queue.cancel(tag)
+                        elif not self._reasons and tag is None:
+                            self._consumer_tag = await queue.consume(self._take)
+            except BROKER_UNAVAILABLE_ERRORS as exc:
+                log.warning(
+                    LogEvent.CONSUMER_LOST, queue=self.queue_name, reason=type(exc).__name__
+                )
+                self._on_lost()
+
+    def _end_session_of(self, channel: UnderlayChannel) -> None:
+        """A channel can close late, when another session has begun."""
+        if channel is self._channel:
+            self._on_lost()
+
+    async def _take(self, message: AbstractIncomingMessage) -> None:
+        task = asyncio.create_task(self._handle(message))
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
+
+    async def _handle(self, message: AbstractIncomingMessage) -> None:
+        async with self._slots:
+            try:
+                await self._on_message(message)
+            except asyncio.CancelledError:
+                if not self._is_dropping:
+                    # A handler cancelled every task. A new session receives the message again.
+                    self._on_lost()

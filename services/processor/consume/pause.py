@@ -1,0 +1,112 @@
+"""Learns whether processing is paused: from notifications, and by regular queries."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+import asyncpg
+
+from ringback.runtime.postgres.pool import CONNECT_TIMEOUT_S, DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.postgres.queries import load
+from services.processor.instruments import ProcessorInstruments
+
+_CHANNEL = "webhook_processing"
+_ASK_EVERY_S = 2.0
+_ASK_TIMEOUT_S = 3.0
+_CONNECT_AGAIN_S = 0.5
+_CLOSE_TIMEOUT_S = 1.0
+
+
+class Pausable(Protocol):
+    async def pause(self) -> None:
+        """Stop consuming."""
+
+    async def resume(self) -> None:
+        """Resume consuming."""
+
+
+class PauseListener:
+    """Report a pause and its end.
+
+    It has its own connection, because only the session that listens gets notifications. Queries
+    make up for a lost notification and detect a dead connection. While the database is unavailable
+    the last answer is valid; before the first answer, nothing may be consumed.
+    """
+
+    def __init__(
+        self, database_url: str, taker: Pausable, instruments: ProcessorInstruments
+    ) -> None:
+        self._database_url = database_url
+        self._taker = taker
+        self._instruments = instruments
+        self._paused: bool | None = None
+        self._listener_down = False
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a pause is known, and the consumers were notified."""
+        return self._paused is True
+
+    async def knows(self) -> bool:
+        """Whether the database has answered at least once."""
+        return self._paused is not None
+
+    async def run(self) -> None:
+        """Watch until cancelled. A lost connection is opened again."""
+        while True:
+            try:
+                await self._listen()
+            except DATABASE_UNAVAILABLE_ERRORS as exc:
+                if not self._listener_down:
+                    self._instruments.pause_unknown(exc)
+                self._listener_down = True
+            await asyncio.sleep(_CONNECT_AGAIN_S)
+
+    async def _listen(self) -> None:
+        """Query after each notification and at intervals.
+
+        Raises one of DATABASE_UNAVAILABLE_ERRORS.
+        """
+        word = asyncio.Event()
+        async with self._connection() as connection:
+            connection.add_termination_listener(lambda _: word.set())
+            # Listen before the query: then a change in between sends a notification.
+            await connection.add_listener(_CHANNEL, lambda *_: word.set())
+            while True:
+                word.clear()
+                await self._ask(connection)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_ASK_EVERY_S):
+                        await word.wait()
+
+    async def _ask(self, connection: asyncpg.Connection) -> None:
+        row = await connection.fetchrow(
+            load("services.processor.consume", "processing_state.sql"), timeout=_ASK_TIMEOUT_S
+        )
+        self._listener_down = False
+        paused = row is not None and row["paused"]
+        if paused == self._paused:
+            return
+        await (self._taker.pause() if paused else self._taker.resume())
+        if paused or self._paused is not None:
+            self._instruments.paused(
+                is_paused=paused,
+                changed_by=row["changed_by"] if row else None,
+                reason=row["reason"] if row else None,
+            )
+        self._paused = paused
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[asyncpg.Connection, None]:
+        connection = await asyncpg.connect(
+            self._database_url,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=_ASK_TIMEOUT_S,
+            server_settings={"application_name": "ringback-processor-pause"},
+        )
+        try:
+            yield connection
+        finally:
+            with suppress(*DATABASE_UNAVAILABLE_ERRORS):
+                await connection.close(timeout=_CLOSE_TIMEOUT_S)

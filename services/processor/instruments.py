@@ -1,0 +1,162 @@
+"""All metrics and log events of the processor, as verbs."""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from ringback.contract.identity import JobId, created_at
+from ringback.contract.retry_schedule import FIRST_ATTEMPT, RetryQueue, RetrySchedule
+from ringback.contract.status import AttemptOutcome, DeadReason, Status
+from ringback.contract.telemetry import LogEvent, Metric, event_type_label
+from ringback.runtime.observability.instruments import Exemplars, Instruments
+from services.processor.attempt.context import AttemptContext
+from services.processor.log.delivery_log import RecordedAttempt
+
+_ENDS = frozenset({AttemptOutcome.COMPLETED, AttemptOutcome.DUPLICATE})
+_BEYOND_THE_SCHEDULE = "more"
+
+log = structlog.get_logger()
+
+
+class ObservedAttempt:
+    def __init__(self) -> None:
+        self.recorded: RecordedAttempt | None = None
+        self.max_attempts = 0
+
+    def ended(self, recorded: RecordedAttempt, *, max_attempts: int) -> None:
+        self.recorded = recorded
+        self.max_attempts = max_attempts
+
+
+class ProcessorInstruments:
+    def __init__(
+        self, registry: CollectorRegistry, schedule: RetrySchedule, exemplars: Exemplars
+    ) -> None:
+        self._exemplars = exemplars
+        instruments = Instruments(registry)
+        self._numbers = [str(number) for number in range(1, schedule.max_attempts + 1)]
+        retry_queues = [str(retry_queue.attempt) for retry_queue in schedule.retry_queues]
+        self._completed = instruments.counter(Metric.COMPLETED)
+        self._duration = instruments.histogram(Metric.PROCESSING_SECONDS)
+        self._first_delay = instruments.histogram(Metric.FIRST_ATTEMPT_DELAY_SECONDS)
+        self._handler_seconds = instruments.histogram(Metric.HANDLER_SECONDS)
+        self._finish_delay = instruments.histogram(Metric.FINISH_DELAY_SECONDS)
+        self._attempts = instruments.counter(Metric.ATTEMPTS, attempt=self._numbers)
+        self._repeated = instruments.counter(Metric.REPEATED)
+        self._duplicates = instruments.counter(Metric.DUPLICATES)
+        self._retries = instruments.counter(Metric.RETRIES_SCHEDULED, attempt=retry_queues)
+        self._redelivered = instruments.counter(Metric.REDELIVERED)
+        self._dead_letters = instruments.counter(Metric.DEAD_LETTERS)
+        self._returned = instruments.counter(Metric.RETURNED)
+        self._quarantined = instruments.counter(Metric.QUARANTINED)
+        self._in_flight = instruments.gauge(Metric.IN_FLIGHT)
+        self._last_processed = instruments.gauge(Metric.LAST_PROCESSED)
+        self._link_up = instruments.gauge(Metric.BROKER_LINK_UP)
+        self._paused = instruments.gauge(Metric.PROCESSING_PAUSED)
+
+    def watch_connection(self, is_up: Callable[[], bool]) -> None:
+        self._link_up.set_function(is_up)
+
+    @contextmanager
+    def attempt(self, context: AttemptContext) -> Generator[ObservedAttempt, None, None]:
+        """Measure one attempt. One that our shutdown interrupts does not count."""
+        observed = ObservedAttempt()
+        begun = time.perf_counter()
+        self._in_flight.inc()
+        try:
+            yield observed
+        finally:
+            self._in_flight.dec()
+        if observed.recorded is not None:
+            self._attempted(context, observed, time.perf_counter() - begun)
+
+    def _attempted(
+        self, context: AttemptContext, observed: ObservedAttempt, seconds: float
+    ) -> None:
+        recorded = observed.recorded
+        assert recorded is not None
+        if recorded.is_fresh:
+            self._made(context, recorded.outcome, seconds)
+        else:
+            self._repeated.inc()
+        delivery, envelope = context.delivery, context.delivery.envelope
+        log.info(
+            LogEvent.ATTEMPT_FINISHED,
+            job_id=str(envelope.job_id),
+            org_id=str(envelope.org_id),
+            event_type=envelope.event_type,
+            call_id=delivery.event.call_id,
+            outcome=recorded.outcome.value,
+            attempts=f"{delivery.attempt}/{observed.max_attempts}",
+            duration_ms=round(seconds * 1000, 2),
+            age_ms=round(_age_s(envelope.job_id) * 1000),
+            repeated=not recorded.is_fresh,
+            duplicate_of=recorded.duplicate_of,
+            trace_id=context.span.context.trace_id,
+        )
+
+    def _made(self, context: AttemptContext, outcome: AttemptOutcome, seconds: float) -> None:
+        envelope, attempt = context.delivery.envelope, context.delivery.attempt
+        event_type = event_type_label(envelope.event_type)
+        number = str(attempt) if str(attempt) in self._numbers else _BEYOND_THE_SCHEDULE
+        exemplar = self._exemplars.of(context.span.context)
+        self._attempts.labels(number, outcome.value).inc(exemplar=exemplar)
+        self._duration.observe(seconds, exemplar)
+        self._last_processed.set_to_current_time()
+        if context.handling.seconds is not None:
+            self._handler_seconds.labels(event_type).observe(context.handling.seconds, exemplar)
+        if attempt == FIRST_ATTEMPT:
+            waited = context.started_at - created_at(envelope.job_id)
+            self._first_delay.observe(max(0.0, waited.total_seconds()), exemplar)
+        if outcome in _ENDS and envelope.retry_of is None:
+            self._finished(outcome, envelope.job_id)
+        if outcome is AttemptOutcome.COMPLETED:
+            self._completed.labels(event_type).inc()
+        elif outcome is AttemptOutcome.DUPLICATE:
+            self._duplicates.inc()
+
+    def redelivered(self) -> None:
+        self._redelivered.inc()
+
+    def retry_scheduled(self, retry_queue: RetryQueue) -> None:
+        self._retries.labels(str(retry_queue.attempt)).inc()
+
+    def quarantine_copy(self, job_id: str | None, deliveries_before: int) -> None:
+        self._quarantined.inc()
+        log.warning(
+            LogEvent.MESSAGE_QUARANTINED, job_id=job_id, deliveries_before=deliveries_before
+        )
+
+    def returned(self, job_id: str | None, returns: int, reason: str) -> None:
+        self._returned.inc()
+        log.warning(LogEvent.MESSAGE_REQUEUED, job_id=job_id, returns=returns, reason=reason)
+
+    def undeliverable(self, job_id: str | None, reason: str) -> None:
+        log.error(LogEvent.MESSAGE_UNDELIVERABLE, job_id=job_id, reason=reason)
+
+    def paused(self, *, is_paused: bool, changed_by: str | None, reason: str | None) -> None:
+        self._paused.set(is_paused)
+        event = LogEvent.PROCESSING_PAUSED if is_paused else LogEvent.PROCESSING_RESUMED
+        log.warning(event, changed_by=changed_by, reason=reason)
+
+    @staticmethod
+    def pause_unknown(exc: BaseException) -> None:
+        log.warning(LogEvent.PAUSE_UNKNOWN, reason=type(exc).__name__, detail=str(exc)[:200])
+
+    def dead_letter(self, reason: DeadReason, accepted_as: JobId | None, **fields: object) -> None:
+        """`accepted_as` is the id from a gateway; None for retries and for foreign messages."""
+        self._dead_letters.labels(reason.value).inc()
+        if accepted_as is not None:
+            self._finished(Status.DEAD_LETTER, accepted_as)
+        log.error(LogEvent.DEAD_LETTER_RECORDED, **fields)
+
+    def _finished(self, outcome: AttemptOutcome | Status, job_id: JobId) -> None:
+        self._finish_delay.labels(outcome.value).observe(_age_s(job_id))
+
+
+def _age_s(job_id: JobId) -> float:
+    """The time since a gateway accepted it; the clocks of two machines may differ."""
+    return max(0.0, time.time() - created_at(job_id).timestamp())

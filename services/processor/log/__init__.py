@@ -1,0 +1,1 @@
+"""What the processor writes to the delivery log."""

@@ -1,0 +1,141 @@
+"""Combines webhooks that end together into one commit: one fsync, one round trip."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS, INVALID_DATA_ERRORS
+from ringback.runtime.process.background import end
+from services.processor.consume.database_watch import DatabaseWatch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_RETRY_WAIT_S = 0.25
+
+
+class DatabaseUnavailableError(Exception):
+    """The database has been unavailable for longer than webhooks wait for it."""
+
+
+class CommitBatcher(Generic[Item, Result]):
+    """Collect items while earlier ones are being committed, and commit them together.
+
+    Two lanes overlap: while one waits for its commit, the other collects. Items with the same key
+    are never in the same commit, nor in two at once. `commit` gets items and returns their results
+    in the same order. It must be safe to repeat, because a commit whose answer was lost is
+    repeated. On exit, all waiting callers are cancelled.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        key: Callable[[Item], Hashable],
+        watch: DatabaseWatch,
+        *,
+        lanes: int = 2,
+        most_items: int = 100,
+    ) -> None:
+        self._commit = commit
+        self._key = key
+        self._watch = watch
+        self._lane_count = lanes
+        self._most_items = most_items
+        self._waiting: dict[asyncio.Future[Result], Item] = {}
+        self._submitted: set[asyncio.Future[Result]] = set()
+        self._busy_keys: set[Hashable] = set()
+        self._changed = asyncio.Event()
+        self._lanes: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._lanes = [asyncio.create_task(self._lane()) for _ in range(self._lane_count)]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await end(*self._lanes)
+        for future in self._submitted:
+            future.cancel()
+
+    async def submit(self, item: Item) -> Result:
+        """Commit an item together with others.
+
+        Raises one of INVALID_DATA_ERRORS, or DatabaseUnavailableError.
+        """
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting[future] = item
+        self._submitted.add(future)
+        self._changed.set()
+        try:
+            return await future
+        finally:
+            self._waiting.pop(future, None)
+            self._submitted.discard(future)
+
+    async def _lane(self) -> None:
+        while True:
+            batch = self._take()
+            if not batch:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            keys = {self._key(item) for item in batch.values()}
+            try:
+                await self._settle(batch)
+            finally:
+                self._busy_keys -= keys
+                self._changed.set()
+
+    def _take(self) -> dict[asyncio.Future[Result], Item]:
+        batch: dict[asyncio.Future[Result], Item] = {}
+        for future, item in list(self._waiting.items()):
+            if len(batch) == self._most_items:
+                break
+            if self._key(item) not in self._busy_keys:
+                self._busy_keys.add(self._key(item))
+                batch[future] = self._waiting.pop(future)
+        return batch
+
+    async def _settle(self, batch: dict[asyncio.Future[Result], Item]) -> None:
+        """Give each future its result or its error. Bad data of one item fails no other."""
+        try:
+            results = await self._persist(list(batch.values()))
+        except INVALID_DATA_ERRORS as exc:
+            if len(batch) == 1:
+                _fail(batch, exc)
+                return
+            for future, item in batch.items():
+                await self._settle({future: item})
+        except Exception as exc:  # ruff: ignore[blind-except]  # whatever it is, the waiting caller must get it
+            _fail(batch, exc)
+        else:
+            for future, result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+
+    async def _persist(self, items: Sequence[Item]) -> Sequence[Result]:
+        """Commit, and repeat it while the database is unavailable, for as long as webhooks wait."""
+        while True:
+            try:
+                results = await self._commit(items)
+            except INVALID_DATA_ERRORS:
+                raise
+            except DATABASE_UNAVAILABLE_ERRORS as exc:
+                self._watch.failed(exc)
+                if self._watch.hold_expired():
+                    raise DatabaseUnavailableError from exc
+                await asyncio.sleep(_RETRY_WAIT_S)
+            else:
+                self._watch.answered()
+                return results
+
+
+def _fail(futures: dict[asyncio.Future[Result], Item], exc: BaseException) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(exc)
