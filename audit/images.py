@@ -51,7 +51,7 @@ SUPPORTED = {
 
 
 def pinned_images(folder: Path) -> set[tuple[str, str, str]]:
-    """Name, major and minor of each image of others that a file of the folder names."""
+    """Find name, major and minor version of each foreign image that a file of the folder names."""
     texts = (path.read_text(encoding="utf-8") for path in _files(folder))
     found = {pin for text in texts for pin in _PIN.findall(text)}
     return {pin for pin in found if not pin[0].startswith(_OWN)}
@@ -63,11 +63,11 @@ def warnings(images: Iterable[tuple[str, str, str]], today: date) -> Iterator[st
         version = f"{major}.{minor}"
         support = SUPPORTED.get((name, version)) or SUPPORTED.get((name, major))
         if support is None:
-            yield f"NOT AUDITED: audit/images.py declares nothing of {name} {version}."
+            yield f"NOT AUDITED: {name} {version} is not in the table of audit/images.py."
         elif support.until is None:
-            yield f"NOT AUDITED: {name} {version} has no stated end; see {support.source}."
+            yield f"NOT AUDITED: {name} {version} has no published end; see {support.source}."
         elif support.until < today:
-            yield f"{name} {version} gets no fixes since {support.until}: {support.source}"
+            yield f"{name} {version} has had no fixes since {support.until}: {support.source}"
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -12,7 +12,7 @@ from benchmarks.bench_stack import bench_stack
 from benchmarks.finish import measure_finishing
 from ringback.local.child import LocalStackError
 
-_CALM = 8
+_CALM_CONNECTIONS = 8
 """Connections at which a gateway is not busy, so that its rows carry their payloads."""
 
 
@@ -28,20 +28,22 @@ def _options() -> argparse.Namespace:
 async def _run(options: argparse.Namespace, console: Console) -> None:
     begun = time.monotonic()
 
-    def say(words: str) -> None:
-        console.print(f"[dim]{time.monotonic() - begun:6.1f} s[/]  {words}", highlight=False)
+    def progress(text: str) -> None:
+        console.print(f"[dim]{time.monotonic() - begun:6.1f} s[/]  {text}", highlight=False)
 
-    say("starting a broker and a database")
+    progress("starting a broker and a database")
     async with bench_stack() as stack:
         accept = AcceptOptions(options.rounds, options.seconds, options.connections)
-        accepted = await measure_accepting(stack, accept, say)
-        say("finishing what the last round accepted, from rows without payloads")
+        accepted = await measure_accepting(stack, accept, progress)
+        progress("finishing the webhooks of the last round, whose rows have no payloads")
         burst = accepted.ringback[-1].job_ids
-        finished = [await measure_finishing(stack, "after a burst", burst, options.prefetch, say)]
-        say(f"accepting over {_CALM} connections, then finishing that")
-        calm = await accept_calmly(stack, AcceptOptions(1, options.seconds, _CALM))
+        finished = [
+            await measure_finishing(stack, "after a burst", burst, options.prefetch, progress)
+        ]
+        progress(f"accepting over {_CALM_CONNECTIONS} connections, then finishing these webhooks")
+        calm = await accept_calmly(stack, AcceptOptions(1, options.seconds, _CALM_CONNECTIONS))
         finished.append(
-            await measure_finishing(stack, "after calm", calm.job_ids, options.prefetch, say)
+            await measure_finishing(stack, "after calm", calm.job_ids, options.prefetch, progress)
         )
     console.print()
     report.show(accepted, finished, console)

@@ -14,14 +14,14 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import grpc
 import jwt
 from rich.console import Console
+from rich.table import Table
 
-from benchmarks import api_table
 from benchmarks.bench_stack import BenchStack, bench_stack
 from benchmarks.fill_log import BIG_ORG, fill_visibly
 from benchmarks.report import RESULTS, machine
@@ -36,7 +36,7 @@ _WARM_UPS = 3
 _WARM_UP_CALLS = 20
 _TIMEOUT_S = 10.0
 
-Ask = Callable[[], Awaitable[object]]
+Call = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Measure:
     limit_ms: float
 
     @property
-    def holds(self) -> bool:
+    def is_within_limit(self) -> bool:
         return self.errors == 0 and self.p99_ms < self.limit_ms
 
 
@@ -65,17 +65,19 @@ class Caller:
     stub: MetricsServiceStub
     token: str
 
-    async def ask(self, method: str, request: Any) -> Any:
-        answer = getattr(self.stub, method)
+    async def call(self, method: str, request: Any) -> Any:
+        unary = getattr(self.stub, method)
         metadata = (("authorization", f"Bearer {self.token}"),)
-        return await answer(request, metadata=metadata, timeout=_TIMEOUT_S)
+        return await unary(request, metadata=metadata, timeout=_TIMEOUT_S)
 
 
-async def measure(call: str, caller: str, ask: Ask, *, seconds: float, limit_ms: float) -> Measure:
+async def measure(
+    call: str, caller: str, make_call: Call, *, seconds: float, limit_ms: float
+) -> Measure:
     """Make calls at a steady rate, whether or not the earlier ones have been answered."""
     # Together, so that every connection of the service has made its plans.
     for _ in range(_WARM_UPS):
-        await asyncio.gather(*(ask() for _ in range(_WARM_UP_CALLS)))
+        await asyncio.gather(*(make_call() for _ in range(_WARM_UP_CALLS)))
     loop = asyncio.get_running_loop()
     times: list[float] = []
     errors = 0
@@ -84,7 +86,7 @@ async def measure(call: str, caller: str, ask: Ask, *, seconds: float, limit_ms:
         nonlocal errors
         await asyncio.sleep(due - loop.time())
         try:
-            await ask()
+            await make_call()
         except grpc.aio.AioRpcError:
             errors += 1
         times.append((loop.time() - due) * 1000)
@@ -110,7 +112,7 @@ async def _far_token(caller: Caller) -> str:
     """The token of the 500th page of dead letters."""
     token = ""
     for _ in range(_FAR_PAGE - 1):
-        page = await caller.ask("ListDeadLetters", pb.ListDeadLettersRequest(page_token=token))
+        page = await caller.call("ListDeadLetters", pb.ListDeadLettersRequest(page_token=token))
         token = page.next_page_token
         if not token:
             raise SystemExit("The log is too small for a 500th page of dead letters.")
@@ -134,11 +136,15 @@ async def _measures(
             cases.append(("", "GetQueueHealth", pb.GetQueueHealthRequest(), 10))
         for what, method, request, limit_ms in cases:
 
-            def ask(method: str = method, request: Any = request) -> Awaitable[object]:
-                return caller.ask(method, request)  # ruff: ignore[function-uses-loop-variable]  # called in this turn of the loop
+            def make_call(method: str = method, request: Any = request) -> Awaitable[object]:
+                return caller.call(method, request)  # ruff: ignore[function-uses-loop-variable]  # called in this turn of the loop
 
             yield await measure(
-                f"{method} {what}".strip(), caller.name, ask, seconds=seconds, limit_ms=limit_ms
+                f"{method} {what}".strip(),
+                caller.name,
+                make_call,
+                seconds=seconds,
+                limit_ms=limit_ms,
             )
 
 
@@ -189,7 +195,7 @@ async def _run(options: argparse.Namespace, console: Console) -> None:
             async for one in _measures(callers, options.seconds, far=not options.near):
                 console.print(f"{one.call}, {one.caller}: p99 {one.p99_ms:.1f} ms", highlight=False)
                 found.append(one)
-    api_table.show(found, f"{options.rows:,} webhooks; {machine()}", console)
+    _show(found, f"{options.rows:,} webhooks; {machine()}", console)
     moment = datetime.now(UTC)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"api-{moment:%Y%m%dT%H%M%SZ}.json"
@@ -214,6 +220,24 @@ def main() -> None:
         asyncio.run(_run(parser.parse_args(), Console()))
     except LocalStackError as exc:
         raise SystemExit(str(exc)) from None
+
+
+def _show(measures: list[Measure], title: str, console: Console) -> None:
+    table = Table(title=title)
+    for heading in ("call", "caller", "errors", "p50 ms", "p99 ms", "max ms", "below"):
+        justify: Literal["left", "right"] = "left" if heading in {"call", "caller"} else "right"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for one in measures:
+        table.add_row(
+            one.call,
+            one.caller,
+            str(one.errors),
+            f"{one.p50_ms:.1f}",
+            f"{one.p99_ms:.1f}",
+            f"{one.max_ms:.1f}",
+            f"{one.limit_ms:.0f}" if one.is_within_limit else f"[red]{one.limit_ms:.0f} missed[/]",
+        )
+    console.print(table, width=max(console.width, 100), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -56,8 +56,23 @@ class BenchStack:
         finally:
             await child.stop(signal.SIGTERM, within_s=_STOP_WITHIN_S)
 
+    @asynccontextmanager
+    async def gateway(self, **env: str) -> AsyncGenerator[tuple[Child, str], None]:
+        """Run a gateway; give its process and the URL that accepts webhooks."""
+        port, observability_port = free_ports(2)
+        process = self.process(
+            "services.gateway",
+            ready_url=f"http://127.0.0.1:{observability_port}/readyz",
+            RINGBACK_GATEWAY_HOST="127.0.0.1",
+            RINGBACK_GATEWAY_PORT=str(port),
+            RINGBACK_GATEWAY_OBSERVABILITY_PORT=str(observability_port),
+            **env,
+        )
+        async with process as child:
+            yield child, f"http://127.0.0.1:{port}/api/webhooks/vapi"
+
     async def depth(self, queue: str) -> int:
-        """How many messages a queue has, once the broker has counted them all."""
+        """Count the messages of a queue."""
         async with await aio_pika.connect(self.amqp_url) as connection:
             channel = await connection.channel()
             found = await channel.declare_queue(queue, passive=True)
@@ -95,7 +110,9 @@ async def _answers(url: str, child: Child) -> None:
     async with asyncio.timeout(_READY_WITHIN_S), aiohttp.ClientSession() as session:
         while True:
             if child.exit_code is not None:
-                raise SystemExit(f"{child.name} ended with {child.exit_code} before it was ready.")
+                raise SystemExit(
+                    f"{child.name} exited with status {child.exit_code} before it was ready."
+                )
             try:
                 async with session.get(url) as answer:
                     # The plain server has no health check; it is ready when it answers at all.

@@ -2,9 +2,9 @@
 
 .venv/bin/python -m benchmarks.demands
 
-One of each service takes and finishes webhooks that come one after the other. What a part used,
-less what it uses while nothing comes, over the webhooks, is the cost of one. The figures go to
-benchmarks/demands.json, from which benchmarks/scale_model.py reckons.
+One of each service accepts and finishes webhooks one after the other. The cost of a webhook is what
+a part used, minus what it uses when idle, divided by the number of webhooks. The figures go to
+benchmarks/demands.json, which benchmarks/scale_model.py reads.
 """
 
 import argparse
@@ -18,8 +18,10 @@ from pathlib import Path
 import asyncpg
 from rich.console import Console
 
-from benchmarks import processor_time, scale
+from benchmarks import scale
 from benchmarks.bench_stack import BenchStack, bench_stack
+from benchmarks.finish import until_finished
+from benchmarks.process_usage import cpu_by_part_s
 from benchmarks.report import machine
 from chaos.supervised import replicas
 
@@ -49,7 +51,7 @@ class Demands:
 
 
 def read() -> Demands:
-    """The demands that were measured last."""
+    """Read the demands that were measured last."""
     return Demands(**json.loads(FILE.read_text(encoding="utf-8")))
 
 
@@ -62,12 +64,12 @@ async def measure(stack: BenchStack, options: argparse.Namespace) -> Demands:
         connection = await asyncpg.connect(stack.database_url)
         running.push_async_callback(connection.close)
         idle_per_s = await _idle_per_s()
-        before, [sizes_before] = processor_time.used_s(), await connection.fetch(_SIZES)
+        before, [sizes_before] = cpu_by_part_s(), await connection.fetch(_SIZES)
         began = asyncio.get_running_loop().time()
         ids, per_s = await scale.loaded(stack, gateways, options)
-        await scale.finished(connection, ids)
+        await until_finished(connection, ids)
         took_s = asyncio.get_running_loop().time() - began
-        after, [sizes] = processor_time.used_s(), await connection.fetch(_SIZES)
+        after, [sizes] = cpu_by_part_s(), await connection.fetch(_SIZES)
     count = len(ids)
     ms = {
         name: (after[name] - before[name] - idle_per_s[name] * took_s) / count * 1000
@@ -89,9 +91,9 @@ async def measure(stack: BenchStack, options: argparse.Namespace) -> Demands:
 
 
 async def _idle_per_s() -> dict[str, float]:
-    before = processor_time.used_s()
+    before = cpu_by_part_s()
     await asyncio.sleep(_IDLE_S)
-    after = processor_time.used_s()
+    after = cpu_by_part_s()
     return {name: (after[name] - before[name]) / _IDLE_S for name in after}
 
 

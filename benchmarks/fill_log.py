@@ -1,6 +1,6 @@
 """Fills the delivery log with webhooks of the last 30 days, to see how the API reads a large one.
 
-The database must be migrated and one that nobody needs; the user must be a superuser.
+The database must be migrated and contain nothing of value; the user must be a superuser.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def main() -> None:
     options = parser.parse_args()
     url = os.environ.get("RINGBACK_DATABASE_URL")
     if not url or options.rows < 1:
-        raise SystemExit("Set RINGBACK_DATABASE_URL, and ask for at least one row.")
+        raise SystemExit("Set RINGBACK_DATABASE_URL, and --rows to at least 1.")
     try:
         asyncio.run(fill_visibly(url, options.rows, Console()))
     except (OSError, asyncpg.PostgresError) as exc:

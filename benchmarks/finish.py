@@ -13,7 +13,7 @@ from ringback.local.ports import free_ports
 _POLL_S = 0.2
 _GIVE_UP_AFTER_S = 300.0
 _FINISHED = """
-    SELECT count(*) AS finished, min(ended_at) AS first, max(ended_at) AS last
+    SELECT count(*) AS finished, extract(epoch FROM max(ended_at) - min(started_at)) AS seconds
     FROM webhook_delivery_attempts WHERE delivery_id >= $1
 """
 _LEDGER = """
@@ -37,7 +37,7 @@ class Finished:
 
 
 async def measure_finishing(
-    stack: BenchStack, name: str, sent: list[str], prefetch: int, say: Callable[[str], None]
+    stack: BenchStack, name: str, sent: list[str], prefetch: int, report: Callable[[str], None]
 ) -> Finished:
     """Let a processor without handlers finish what waits, and compare the log with the ids sent."""
     (port,) = free_ports(1)
@@ -49,26 +49,31 @@ async def measure_finishing(
         RINGBACK_VOICE_CALLS="false",
     )
     async with processor:
-        deadline = time.monotonic() + _GIVE_UP_AFTER_S
-        [row] = await connection.fetch(_FINISHED, min(sent))
-        while row["finished"] < len(sent) and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL_S)
-            [row] = await connection.fetch(_FINISHED, min(sent))
-    lost, doubled = await held_against_log(connection, sent)
+        count, seconds = await until_finished(connection, sent)
+    lost, doubled = await compare_with_log(connection, sent)
     await connection.close()
-    seconds = (row["last"] - row["first"]).total_seconds() if row["finished"] > 1 else 0.0
-    say(f"{row['finished']:,} finished in {seconds:.1f} s")
+    report(f"{count:,} finished in {seconds:.1f} s")
     return Finished(
         name=name,
         prefetch=prefetch,
-        finished=row["finished"],
-        per_second=row["finished"] / seconds if seconds else 0.0,
+        finished=count,
+        per_second=count / seconds if seconds else 0.0,
         lost=lost,
         doubled=doubled,
     )
 
 
-async def held_against_log(connection: asyncpg.Connection, sent: list[str]) -> tuple[int, int]:
-    """How many of these webhooks are not completed, and how many were attempted more than once."""
+async def until_finished(connection: asyncpg.Connection, ids: list[str]) -> tuple[int, float]:
+    """Wait until all are finished, or for too long; give how many are, and their seconds."""
+    deadline = time.monotonic() + _GIVE_UP_AFTER_S
+    while True:
+        [row] = await connection.fetch(_FINISHED, min(ids))
+        if row["finished"] >= len(ids) or time.monotonic() > deadline:
+            return row["finished"], float(row["seconds"] or 0.0)
+        await asyncio.sleep(_POLL_S)
+
+
+async def compare_with_log(connection: asyncpg.Connection, sent: list[str]) -> tuple[int, int]:
+    """Count the webhooks that are not completed, and those attempted more than once."""
     [ledger] = await connection.fetch(_LEDGER, sent)
     return len(sent) - ledger["completed"], ledger["doubled"]

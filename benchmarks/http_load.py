@@ -1,7 +1,7 @@
 """A closed-loop HTTP client: each connection posts the next webhook when the last is answered.
 
-Run as a process of its own. It prints one line of JSON, and writes the job ids it was given to a
-file, one a line. Each body is unique: the call's id is replaced wherever it stands.
+Run as a separate process. It prints one line of JSON, and writes the job ids that it got to a file,
+one per line. Each body is unique: the call's id is replaced everywhere in it.
 """
 
 import argparse
@@ -25,7 +25,7 @@ _LAST_ANSWER_WITHIN_S = 30.0
 
 
 @dataclass(slots=True)
-class Tally:
+class LoadStats:
     latencies_s: list[float] = field(default_factory=list)
     refused: int = 0
     job_ids: list[bytes] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Tally:
 class Poster(asyncio.Protocol):
     """One connection. A request is one write, an answer is read as soon as it is complete."""
 
-    def __init__(self, path: str, host: str, until: float, tally: Tally) -> None:
+    def __init__(self, path: str, host: str, until: float, stats: LoadStats) -> None:
         body = sample("end-of-call-report")
         head = (
             f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
@@ -42,7 +42,7 @@ class Poster(asyncio.Protocol):
         )
         self._around_call_id = (head.encode() + body).split(_CALL_ID)
         self._until = until
-        self._tally = tally
+        self._stats = stats
         self._answer = b""
         self._sent_at = 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -74,12 +74,12 @@ class Poster(asyncio.Protocol):
 
     def _count(self, head: bytes, body: bytes, latency_s: float) -> None:
         if not head.startswith(b"HTTP/1.1 200"):
-            self._tally.refused += 1
+            self._stats.refused += 1
             return
-        self._tally.latencies_s.append(latency_s)
+        self._stats.latencies_s.append(latency_s)
         _, found, rest = body.partition(_JOB_ID)
         if found:
-            self._tally.job_ids.append(rest.strip(b' "')[:_JOB_ID_LENGTH])
+            self._stats.job_ids.append(rest.strip(b' "')[:_JOB_ID_LENGTH])
 
 
 def _content_length(head: bytes) -> int:
@@ -87,17 +87,17 @@ def _content_length(head: bytes) -> int:
     return int(rest.split(b"\r\n", 1)[0] or 0)
 
 
-async def post(url: str, seconds: float, connections: int) -> tuple[Tally, float]:
-    """Post for so long over so many connections; returns the tally and the seconds it took."""
+async def post(url: str, seconds: float, connections: int) -> tuple[LoadStats, float]:
+    """Post for so long over so many connections; returns the stats and the seconds it took."""
     target = urlsplit(url)
     assert target.hostname
     assert target.port
-    tally, loop, begun = Tally(), asyncio.get_running_loop(), time.perf_counter()
+    stats, loop, begun = LoadStats(), asyncio.get_running_loop(), time.perf_counter()
     until = begun + seconds
     posters = [
         (
             await loop.create_connection(
-                lambda: Poster(target.path, target.netloc, until, tally),
+                lambda: Poster(target.path, target.netloc, until, stats),
                 target.hostname,
                 target.port,
             )
@@ -106,7 +106,7 @@ async def post(url: str, seconds: float, connections: int) -> tuple[Tally, float
     ]
     async with asyncio.timeout(seconds + _LAST_ANSWER_WITHIN_S):
         await asyncio.gather(*(poster.done for poster in posters))
-    return tally, time.perf_counter() - begun
+    return stats, time.perf_counter() - begun
 
 
 def main() -> None:
@@ -116,13 +116,13 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--job-ids", type=Path, required=True)
     options = parser.parse_args()
-    tally, seconds = uvloop.run(post(options.url, options.seconds, options.connections))
-    options.job_ids.write_bytes(b"\n".join(tally.job_ids))
-    ordered = sorted(tally.latencies_s) or [0.0]
+    stats, seconds = uvloop.run(post(options.url, options.seconds, options.connections))
+    options.job_ids.write_bytes(b"\n".join(stats.job_ids))
+    ordered = sorted(stats.latencies_s) or [0.0]
     answer = {
-        "accepted": len(tally.latencies_s),
-        "refused": tally.refused,
-        "per_second": len(tally.latencies_s) / seconds,
+        "accepted": len(stats.latencies_s),
+        "refused": stats.refused,
+        "per_second": len(stats.latencies_s) / seconds,
         "p50_ms": ordered[len(ordered) // 2] * 1000,
         "p99_ms": ordered[len(ordered) * 99 // 100] * 1000,
     }

@@ -2,8 +2,8 @@
 
 .venv/bin/python -m benchmarks.scale
 
-Each size takes webhooks for some seconds while it processes them, and then finishes the rest. It
-prints how many a second were accepted and finished, and what was lost or doubled, or counted wrong.
+Each size accepts webhooks for some seconds while it processes them, and then finishes the rest. It
+prints how many a second were accepted and finished, and what was lost, doubled or counted wrong.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench_stack import BenchStack, bench_stack
-from benchmarks.finish import held_against_log
+from benchmarks.finish import compare_with_log, until_finished
 from benchmarks.report import machine
 from chaos.rollups import wrong_counts
 from chaos.supervised import Replica, replicas
@@ -35,12 +35,7 @@ _JWT_SECRET = "a secret of a benchmark and of nobody else"  # ruff: ignore[hardc
 _SIZES = ((1, 1), (1, 2), (2, 2), (2, 4))
 _METRICS_SERVICES = 2
 _POLL_S = 0.5
-_GIVE_UP_AFTER_S = 240.0
 _RIGHT_WITHIN_S = 30.0
-_FINISHED = """
-    SELECT count(*) AS finished, extract(epoch FROM max(ended_at) - min(started_at)) AS seconds
-    FROM webhook_delivery_attempts WHERE delivery_id >= $1
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,16 +68,16 @@ async def measure(
         connection = await asyncpg.connect(stack.database_url)
         running.push_async_callback(connection.close)
         ids, per_s = await loaded(stack, taking, options)
-        row = await finished(connection, ids)
-        lost, doubled = await held_against_log(connection, ids)
-        wrong = await _wrong_counts(connection, metrics, accepted_before + len(ids))
+        count, seconds = await until_finished(connection, ids)
+        lost, doubled = await compare_with_log(connection, ids)
+        wrong = await _counts_after_settling(connection, metrics, accepted_before + len(ids))
     return Size(
         gateways=gateways,
         processors=processors,
         accepted=len(ids),
         accepted_per_s=per_s,
-        finished=row["finished"],
-        finished_per_s=row["finished"] / float(row["seconds"]),
+        finished=count,
+        finished_per_s=count / seconds if seconds else 0.0,
         lost=lost,
         doubled=doubled,
         wrong_counts=wrong,
@@ -106,24 +101,13 @@ async def loaded(
     ]
     printed = [(await client.communicate())[0] for client in clients]
     if any(client.returncode for client in clients):
-        raise SystemExit("The load could not be made; its error is above.")
-    told = [json.loads(one) for one in printed]
+        raise SystemExit("A load client failed; its error is above.")
+    printed_stats = [json.loads(one) for one in printed]
     ids = [await asyncio.to_thread(file.read_text, encoding="utf-8") for file in files]
-    return " ".join(ids).split(), sum(one["per_second"] for one in told)
+    return " ".join(ids).split(), sum(one["per_second"] for one in printed_stats)
 
 
-async def finished(connection: asyncpg.Connection, ids: list[str]) -> asyncpg.Record:
-    """Wait until all are finished, or for too long; how many are, and in how many seconds."""
-    deadline = time.monotonic() + _GIVE_UP_AFTER_S
-    first = min(ids)
-    [row] = await connection.fetch(_FINISHED, first)
-    while row["finished"] < len(ids) and time.monotonic() < deadline:
-        await asyncio.sleep(_POLL_S)
-        [row] = await connection.fetch(_FINISHED, first)
-    return row
-
-
-async def _wrong_counts(
+async def _counts_after_settling(
     connection: asyncpg.Connection, metrics: Sequence[Replica], accepted: int
 ) -> tuple[str, ...]:
     """The counts beside the log follow it within a second or two."""

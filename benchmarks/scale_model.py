@@ -157,10 +157,10 @@ def _server_limits(place: Place, demands: Demands) -> list[Limit]:
     ]
 
 
-def rate_of_buckets(most: float, organisations: int) -> float:
+def rate_of_buckets(count: float, organisations: int) -> float:
     """At which rate there are so many buckets; infinite if there never are."""
     pairs = organisations * EVENT_TYPES
-    share = most / (pairs * MINUTES_KEPT)
+    share = count / (pairs * MINUTES_KEPT)
     return math.inf if share >= 1 else -math.log1p(-share) * pairs / 60
 
 

@@ -1,14 +1,15 @@
-"""An attack as a process of its own. It prints what it was answered, as one line of JSON.
+"""An attack as a separate process. It prints the answers that it got, as one line of JSON.
 
     python -m benchmarks.hostile.attack idle http://127.0.0.1:8080/api/webhooks/vapi
 
-Only towards an installation of your own.
+Use it only against your own installation.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import resource
 from collections import Counter
 from urllib.parse import urlsplit
 
@@ -16,7 +17,6 @@ import uvloop
 
 from benchmarks.hostile.attacks import ATTACKS, Attack, Target
 from benchmarks.hostile.connection import connect
-from benchmarks.hostile.open_files import raise_open_files
 
 _SECRET = "RINGBACK_VAPI_SECRET"  # ruff: ignore[hardcoded-password-string]  # the name of a variable
 _CONNECTING = 200
@@ -59,11 +59,17 @@ def main() -> None:
     target = Target(
         url.hostname or "127.0.0.1", url.port or 80, url.path, os.environ.get(_SECRET, "")
     )
-    raise_open_files()
+    _raise_open_files()
     answers = uvloop.run(
         attack(ATTACKS[options.attack], target, options.connections, options.seconds)
     )
     print(json.dumps(answers))
+
+
+def _raise_open_files() -> None:
+    """Allow this process as many open files as the system lets it have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

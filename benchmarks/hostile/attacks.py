@@ -13,8 +13,8 @@ Attack = Callable[[Connection, "Target"], Awaitable[None]]
 
 MIB = 1024 * 1024
 _DRIBBLE_S = 1.0
-_LONGEST_LINE = 8000
-_MOST_LINES = 120
+_MAX_LINE = 8000
+_MAX_LINES = 120
 _PIPELINED = 8
 
 
@@ -45,8 +45,8 @@ async def slow_heads(connection: Connection, target: Target) -> None:
 async def large_heads(connection: Connection, target: Target) -> None:
     """The maximum number of header lines of the maximum length, and never the last one."""
     await connection.send(target.head() + b"\r\n")
-    for number in range(_MOST_LINES):
-        if not await connection.send(b"X-%d: %s\r\n" % (number, b"x" * _LONGEST_LINE)):
+    for number in range(_MAX_LINES):
+        if not await connection.send(b"X-%d: %s\r\n" % (number, b"x" * _MAX_LINE)):
             return
     await connection.closed.wait()
 
@@ -58,7 +58,7 @@ async def slow_bodies(connection: Connection, target: Target) -> None:
     await _dribble(connection, b"x")
 
 
-async def slow_bodies_of_strangers(connection: Connection, target: Target) -> None:
+async def slow_untrusted_bodies(connection: Connection, target: Target) -> None:
     """The same without the secret."""
     await connection.send(target.head(f"Content-Length: {MIB}") + b"\r\n\r\n")
     await _dribble(connection, b"x")
@@ -78,17 +78,17 @@ async def flood(connection: Connection, target: Target) -> None:
 
 async def large_bodies(connection: Connection, target: Target) -> None:
     """Events of exactly 8 MiB, one after another; the sender knows the secret."""
-    await _post_again_and_again(connection, target, _LARGE)
+    await _post_repeatedly(connection, target, _LARGE)
 
 
 async def bombs(connection: Connection, target: Target) -> None:
     """Bodies of 64 KiB that unpack to 64 MiB; the sender knows the secret."""
-    await _post_again_and_again(connection, target, _BOMB, "Content-Encoding: deflate")
+    await _post_repeatedly(connection, target, _BOMB, "Content-Encoding: deflate")
 
 
 async def brackets(connection: Connection, target: Target) -> None:
     """Events of 8 MiB that are millions of empty objects; the sender knows the secret."""
-    await _post_again_and_again(connection, target, _BRACKETS)
+    await _post_repeatedly(connection, target, _BRACKETS)
 
 
 async def _dribble(connection: Connection, piece: bytes) -> None:
@@ -99,7 +99,7 @@ async def _dribble(connection: Connection, piece: bytes) -> None:
                 await connection.closed.wait()
 
 
-async def _post_again_and_again(
+async def _post_repeatedly(
     connection: Connection, target: Target, body: bytes, *lines: str
 ) -> None:
     length = f"Content-Length: {len(body)}"
@@ -127,7 +127,7 @@ ATTACKS: Mapping[str, Attack] = {
     "slow-heads": slow_heads,
     "large-heads": large_heads,
     "slow-bodies": slow_bodies,
-    "slow-bodies-of-strangers": slow_bodies_of_strangers,
+    "slow-untrusted-bodies": slow_untrusted_bodies,
     "flood": flood,
     "large-bodies": large_bodies,
     "bombs": bombs,

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import cast
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
-_LONGEST_STATUS = 16
+_MAX_STATUS_BYTES = 16
 
 CLOSED = "closed without an answer"
 NOT_CONNECTED = "not connected"
@@ -19,7 +19,7 @@ class Connection(asyncio.Protocol):
         self._answers = answers
         self._tail = b""
         self._answered = 0
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._can_write = asyncio.Event()
         self._can_write.set()
         self.closed = asyncio.Event()
@@ -34,8 +34,8 @@ class Connection(asyncio.Protocol):
             self._answers[found[1].decode()] += 1
             self._answered += 1
             ends = found.end()
-        self._tail = seen[max(ends, len(seen) - _LONGEST_STATUS) :]
-        self._news.set()
+        self._tail = seen[max(ends, len(seen) - _MAX_STATUS_BYTES) :]
+        self._changed.set()
 
     def pause_writing(self) -> None:
         self._can_write.clear()
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         if not self._answered and not self.transport.is_closing():
             self._answers[CLOSED] += 1
         self.closed.set()
-        self._news.set()
+        self._changed.set()
         self._can_write.set()
 
     async def send(self, data: bytes) -> bool:
@@ -60,8 +60,8 @@ class Connection(asyncio.Protocol):
     async def answers(self, count: int) -> bool:
         """Return once this many answers have arrived in all; False if it was closed before."""
         while self._answered < count and not self.closed.is_set():
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
         return self._answered >= count
 
     def leave(self) -> None:

@@ -11,7 +11,7 @@ import aiohttp
 from ringback.samples import sample
 
 _CALL_ID = b"0198a000-0000-7000-8000-0000000000c1"
-_PATIENCE_S = 20.0
+_TIMEOUT_S = 20.0
 """How long Vapi waits for an answer."""
 
 _EACH_S = 0.05
@@ -19,7 +19,7 @@ _NEW_EVERY = 4
 
 
 @dataclass(slots=True)
-class Told:
+class GoodAnswers:
     """Which answers the good client got, and how long each took."""
 
     answers: Counter[str] = field(default_factory=Counter)
@@ -34,11 +34,11 @@ class Told:
         return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] * 1000
 
 
-async def send_webhooks(url: str, secret: str, seconds: float) -> Told:
+async def send_webhooks(url: str, secret: str, seconds: float) -> GoodAnswers:
     """Send 20 a second, each fourth over a new connection, whether or not answers arrive."""
-    told = Told()
+    answers = GoodAnswers()
     headers = {"X-Vapi-Secret": secret, "Content-Type": "application/json"}
-    timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     body = sample("end-of-call-report")
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
 
@@ -49,14 +49,14 @@ async def send_webhooks(url: str, secret: str, seconds: float) -> Told:
             try:
                 async with session.post(url, data=unique, headers=close) as answer:
                     await answer.read()
-                    told.answers[str(answer.status)] += 1
+                    answers.answers[str(answer.status)] += 1
             except (aiohttp.ClientError, TimeoutError) as exc:
-                told.answers[type(exc).__name__] += 1
-            told.took_s.append(time.perf_counter() - began)
+                answers.answers[type(exc).__name__] += 1
+            answers.took_s.append(time.perf_counter() - began)
 
         begun = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for number in range(int(seconds / _EACH_S)):
                 await asyncio.sleep(max(0.0, begun + number * _EACH_S - time.perf_counter()))
                 group.create_task(post(number))
-    return told
+    return answers

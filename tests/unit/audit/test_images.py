@@ -33,12 +33,12 @@ def test_each_form_of_a_pin_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "today", "said"),
+    ("image", "today", "begins"),
     [
         (("rabbitmq", "4", "2"), date(2026, 4, 23), []),
-        (("rabbitmq", "4", "2"), date(2026, 4, 24), ["rabbitmq 4.2 gets no fixes since"]),
-        (("postgres", "18", "9"), date(2030, 11, 15), ["postgres 18.9 gets no fixes since"]),
-        (("grafana/grafana", "11", "6"), date(2026, 1, 1), ["NOT AUDITED: audit/images.py"]),
+        (("rabbitmq", "4", "2"), date(2026, 4, 24), ["rabbitmq 4.2 has had no fixes since"]),
+        (("postgres", "18", "9"), date(2030, 11, 15), ["postgres 18.9 has had no fixes since"]),
+        (("grafana/grafana", "11", "6"), date(2026, 1, 1), ["NOT AUDITED: grafana/grafana 11.6 is not in the table"]),
         (
             ("grafana/tempo", "2", "10"),
             date(2026, 1, 1),
@@ -46,11 +46,11 @@ def test_each_form_of_a_pin_is_read(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_gets_no_fixes_is_said(
-    image: tuple[str, str, str], today: date, said: list[str]
+def test_an_unsupported_image_gets_a_line(
+    image: tuple[str, str, str], today: date, begins: list[str]
 ) -> None:
-    """From the day after its end; what is not known is not called good."""
+    """From the day after its end; unknown support is reported as not audited."""
     lines = list(warnings([image], today))
 
-    assert len(lines) == len(said)
-    assert all(line.startswith(begin) for line, begin in zip(lines, said, strict=True))
+    assert len(lines) == len(begins)
+    assert all(line.startswith(begin) for line, begin in zip(lines, begins, strict=True))

@@ -1,4 +1,4 @@
-"""How much processor time each part of a running stack has used, as Linux counts it."""
+"""The processor time and memory that processes have used, as Linux counts them."""
 
 import os
 from pathlib import Path
@@ -14,13 +14,18 @@ _PARTS = {
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def used_s() -> dict[str, float]:
-    """Seconds by part, of all processes below this one: user and kernel, dead children included."""
+def cpu_s(pid: int) -> float:
+    """Give a process's processor time in seconds, user and kernel, with all of its threads."""
+    return sum(map(int, _stat_fields(pid)[11:13])) / _TICKS_PER_S
+
+
+def cpu_by_part_s() -> dict[str, float]:
+    """Give the seconds of each part, over all processes below this one, dead children included."""
     found = dict.fromkeys(_PARTS.values(), 0.0)
-    for pid in _below(os.getpid()):
+    for pid in _descendants(os.getpid()):
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            fields = _fields(pid)
+            fields = _stat_fields(pid)
         except OSError:
             continue
         part = next((name for word, name in _PARTS.items() if word in command), None)
@@ -29,11 +34,11 @@ def used_s() -> dict[str, float]:
     return found
 
 
-def _below(root: int) -> set[int]:
+def _descendants(root: int) -> set[int]:
     parents = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(path.name)] = int(_fields(int(path.name))[1])
+            parents[int(path.name)] = int(_stat_fields(int(path.name))[1])
         except OSError:
             continue
     found = {root}
@@ -42,6 +47,21 @@ def _below(root: int) -> set[int]:
     return found - {root}
 
 
-def _fields(pid: int) -> list[str]:
+def _stat_fields(pid: int) -> list[str]:
     """The fields after a process's name, which may contain anything."""
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+
+
+def resident_mib(pid: int) -> float:
+    return _status_mib(pid, "VmRSS:")
+
+
+def peak_mib(pid: int) -> float:
+    return _status_mib(pid, "VmHWM:")
+
+
+def _status_mib(pid: int, name: str) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) / 1024
+    return 0.0
