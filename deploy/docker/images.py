@@ -46,17 +46,17 @@ def image_name(plan: Plan, target: str) -> str:
 
 
 def refusals(plan: Plan) -> Iterator[str]:
-    """Why this cannot be a release: its contents could not be identified later."""
+    """Give the reasons why this cannot be a release: its contents could not be identified later."""
     if not plan.release:
         return
     if not _BY_DIGEST.fullmatch(plan.base):
         yield f"The base is {plan.base!r}: a release names it by digest, such as {BASE}@sha256:...."
     if not _COMMIT.fullmatch(plan.revision):
-        yield "There is no commit to build of."
+        yield "There is no commit to build from."
     if plan.changed:
         yield "Files differ from the commit: commit them, or build without --release."
     if not plan.registry.endswith("/"):
-        yield "A release goes to a registry: --registry, with a slash at its end."
+        yield "A release needs a registry: give --registry, with a slash at its end."
     if plan.builder != "docker":
         yield "A release has an SBOM and its provenance, which only Docker's builder makes."
 
@@ -87,14 +87,20 @@ def _builder(plan: Plan) -> list[str]:
     return ["docker", "build"]
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    asked = argparse.ArgumentParser(prog="python -m deploy.docker.images")
-    asked.add_argument("--base", default=BASE, help="the image of Python to build on")
-    asked.add_argument("--registry", default="", help="what stands before the names, with a slash")
-    asked.add_argument("--builder", choices=("docker", "buildah"), default="docker")
-    asked.add_argument("--release", action="store_true", help="push; refuse what cannot be traced")
-    asked.add_argument("--dry-run", action="store_true", help="only say what would be run")
-    given = asked.parse_args(words)
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m deploy.docker.images")
+    parser.add_argument("--base", default=BASE, help="the Python image to build on")
+    parser.add_argument(
+        "--registry", default="", help="prefix of the image names, with a slash at its end"
+    )
+    parser.add_argument("--builder", choices=("docker", "buildah"), default="docker")
+    parser.add_argument(
+        "--release",
+        action="store_true",
+        help="push; refuse if the contents could not be identified later",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only print the commands")
+    given = parser.parse_args(arguments)
     plan = Plan(
         base=given.base,
         registry=given.registry,
@@ -118,12 +124,17 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _git(*words: str) -> str:
+def _git(*arguments: str) -> str:
     """The output of git; empty without git or a commit."""
     environ = {"TZ": "UTC", "PATH": "/usr/local/bin:/usr/bin:/bin"}
     try:
         done = subprocess.run(
-            ["git", *words], check=False, cwd=CHECKOUT, capture_output=True, text=True, env=environ
+            ["git", *arguments],
+            check=False,
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            env=environ,
         )
     except OSError:
         return ""

@@ -1,9 +1,9 @@
-"""The secrets of compose.yaml: refuse those that all know outside of this machine, or make new.
+"""The secrets of compose.yaml: refuse public defaults when others can connect, or make new ones.
 
-python3 own_secrets.py check                 exit with 1, and a sentence, if others could know them
-python3 own_secrets.py make > .env           new ones, which Compose reads beside compose.yaml
+python3 own_secrets.py check                 exit with 1 and the reason if others could know them
+python3 own_secrets.py make > .env           new ones; Compose reads this file beside compose.yaml
 
-It runs in a container by itself, so it needs nothing but Python.
+It runs alone in a container, so it needs only Python.
 """
 
 import ipaddress
@@ -33,21 +33,21 @@ _BYTES = 32
 
 
 def refusals(environ: Mapping[str, str]) -> Iterator[str]:
-    """A sentence for each problem that must prevent the start."""
+    """Give a sentence for each problem that must prevent the start."""
     for name in PASSWORDS:
         if not _FITS_AN_ADDRESS.fullmatch(environ.get(name, "")):
-            yield f"{name} must be of letters, digits, dots, dashes, underscores and tildes."
+            yield f"{name} may contain only letters, digits and . - _ ~, and must not be empty."
     bind = environ.get("BIND_ADDRESS", "")
     try:
         is_local = ipaddress.ip_address(bind.strip("[]")).is_loopback
     except ValueError:
-        yield f"BIND_ADDRESS must be the number of an address, such as 127.0.0.1, not {bind!r}."
+        yield f"BIND_ADDRESS is {bind!r}. It must be an IP address such as 127.0.0.1."
         return
     known = [name for name in SECRETS if environ.get(name, "").startswith(KNOWN)]
     if known and not is_local:
         yield (
-            f"BIND_ADDRESS is {bind}, which others can reach, and these secrets are the defaults "
-            f"that everybody can read: {', '.join(known)}. Make some of your own with "
+            f"BIND_ADDRESS is {bind}, which other machines can reach, but these secrets are the "
+            f"public defaults: {', '.join(known)}. Create your own with "
             "`python3 deploy/docker/own_secrets.py make > deploy/docker/.env`."
         )
 
@@ -62,7 +62,7 @@ def main() -> int:
     match sys.argv[1:]:
         case ["check"]:
             found = list(refusals(os.environ))
-            print("\n".join(found), file=sys.stderr) if found else print("The secrets will do.")
+            print("\n".join(found), file=sys.stderr) if found else print("The secrets are fine.")
             return 1 if found else 0
         case ["make"]:
             print("\n".join(made()))

@@ -38,7 +38,11 @@ def test_each_form_of_a_pin_is_read(tmp_path: Path) -> None:
         (("rabbitmq", "4", "2"), date(2026, 4, 23), []),
         (("rabbitmq", "4", "2"), date(2026, 4, 24), ["rabbitmq 4.2 has had no fixes since"]),
         (("postgres", "18", "9"), date(2030, 11, 15), ["postgres 18.9 has had no fixes since"]),
-        (("grafana/grafana", "11", "6"), date(2026, 1, 1), ["NOT AUDITED: grafana/grafana 11.6 is not in the table"]),
+        (
+            ("grafana/grafana", "11", "6"),
+            date(2026, 1, 1),
+            ["NOT AUDITED: grafana/grafana 11.6 is not in the table"],
+        ),
         (
             ("grafana/tempo", "2", "10"),
             date(2026, 1, 1),

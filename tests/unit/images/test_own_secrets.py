@@ -66,7 +66,7 @@ def test_a_name_is_no_address(address: str) -> None:
     status, _, said = run("check", DEFAULTS | {"BIND_ADDRESS": address})
 
     assert status == 1
-    assert said.startswith("BIND_ADDRESS must be the number of an address")
+    assert said.startswith(f"BIND_ADDRESS is {address!r}. It must be an IP address")
 
 
 @pytest.mark.parametrize("password", ["", "with@sign", "with/slash", "percent%41", "a b"])
