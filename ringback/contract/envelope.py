@@ -37,7 +37,7 @@ class Header(StrEnum):
     ERROR_CLASS = "error_class"
     ERROR_MESSAGE = "error_message"
     #: On a message that was returned without an attempt although the database answered: how often.
-    REQUEUES = "returns"
+    REQUEUES = "requeues"
     #: On a quarantined message: how often it got no answer while it ran alone.
     CRASHES = "crashes"
 

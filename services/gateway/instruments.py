@@ -44,7 +44,7 @@ class GatewayInstruments:
         self._accepted = lru_cache(maxsize=256)(
             lambda event_type: accepted.labels(event_type_label(event_type))
         )
-        self._rejected = metrics.counter(Metric.REFUSED)
+        self._rejected = metrics.counter(Metric.REJECTED)
         tolerated = metrics.counter(Metric.TOLERATED)
         self._tolerated = {one: tolerated.labels(one.value) for one in Deviation}
         self._tolerated_log = DeviationLog()
@@ -55,14 +55,19 @@ class GatewayInstruments:
         rows = metrics.counter(Metric.PENDING_ROWS)
         self._rows_written, self._rows_dropped = rows.labels("written"), rows.labels("dropped")
         self._is_log_failing = False
-        metrics.gauge(Metric.BROKER_LINK_UP).set_function(is_connected)
+        metrics.gauge(Metric.BROKER_CONNECTED).set_function(is_connected)
         self._connections = metrics.gauge(Metric.CONNECTIONS)
         self._clock_offset = metrics.gauge(Metric.CLOCK_OFFSET)
-        closed = metrics.counter(Metric.CONNECTIONS_CUT)
+        closed = metrics.counter(Metric.CONNECTIONS_CLOSED)
         self._closed = {reason: closed.labels(reason.value) for reason in CloseReason}
 
     def started(self, instance_id: str, *, port: int, endpoints: list[str]) -> None:
-        self._log.info(LogEvent.GATEWAY_STARTED, life=instance_id, port=port, endpoints=endpoints)
+        self._log.info(
+            LogEvent.GATEWAY_STARTED,
+            gateway_instance_id=instance_id,
+            port=port,
+            endpoints=endpoints,
+        )
 
     def stopping(self) -> None:
         self._log.info(LogEvent.GATEWAY_STOPPING)
@@ -192,7 +197,7 @@ class SpoolInstruments:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._log = structlog.get_logger()
         self._metrics = Instruments(registry)
-        writes = self._metrics.counter(Metric.SPOOLINGS)
+        writes = self._metrics.counter(Metric.SPOOL_WRITES)
         self._writes = {outcome: writes.labels(outcome.value) for outcome in SpoolOutcome}
         self._drained = self._metrics.counter(Metric.DRAINED)
         self._drained_since_empty = 0
@@ -238,7 +243,7 @@ class SpoolInstruments:
         self._log.warning(LogEvent.SPOOL_SALVAGED, path=path, count=count, unreadable=unreadable)
 
     def row_quarantined(self, *, sequence: int, reason: str) -> None:
-        self._log.error(LogEvent.SPOOL_ROW_QUARANTINED, place=sequence, reason=reason)
+        self._log.error(LogEvent.SPOOL_ROW_QUARANTINED, sequence=sequence, reason=reason)
 
     def spool_failed(self, error: BaseException) -> None:
         if not self._has_failed:

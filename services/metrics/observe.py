@@ -87,7 +87,7 @@ class Observer(Collector):
         )
         for name, metric in _FIGURES.items():
             yield _alone(metric, log.get(name))
-        yield _alone(Metric.BROKER_LINK_UP, int(self._broker_is_up()))
+        yield _alone(Metric.BROKER_CONNECTED, int(self._broker_is_up()))
 
 
 def _deliveries(log: Mapping[str, float]) -> dict[Status, float]:

@@ -50,11 +50,11 @@ class ProcessorInstruments:
         self._retries = instruments.counter(Metric.RETRIES_SCHEDULED, attempt=retry_queues)
         self._redelivered = instruments.counter(Metric.REDELIVERED)
         self._dead_letters = instruments.counter(Metric.DEAD_LETTERS)
-        self._returned = instruments.counter(Metric.RETURNED)
+        self._returned = instruments.counter(Metric.REQUEUED)
         self._quarantined = instruments.counter(Metric.QUARANTINED)
         self._in_flight = instruments.gauge(Metric.IN_FLIGHT)
         self._last_processed = instruments.gauge(Metric.LAST_PROCESSED)
-        self._link_up = instruments.gauge(Metric.BROKER_LINK_UP)
+        self._link_up = instruments.gauge(Metric.BROKER_CONNECTED)
         self._paused = instruments.gauge(Metric.PROCESSING_PAUSED)
 
     def watch_connection(self, is_up: Callable[[], bool]) -> None:
@@ -132,7 +132,7 @@ class ProcessorInstruments:
 
     def returned(self, job_id: str | None, returns: int, reason: str) -> None:
         self._returned.inc()
-        log.warning(LogEvent.MESSAGE_REQUEUED, job_id=job_id, returns=returns, reason=reason)
+        log.warning(LogEvent.MESSAGE_REQUEUED, job_id=job_id, requeues=returns, reason=reason)
 
     def undeliverable(self, job_id: str | None, reason: str) -> None:
         log.error(LogEvent.MESSAGE_UNDELIVERABLE, job_id=job_id, reason=reason)

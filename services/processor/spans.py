@@ -37,7 +37,7 @@ def settle_shape(operation: str, exchange: str, routing_key: str, queue: str) ->
 
 @lru_cache(maxsize=_MOST)
 def move_shape(queue: str) -> Shape:
-    return shape_of(Span.MOVE, {Attribute.MESSAGING_SYSTEM: _SYSTEM, Attribute.ROUTED_TO: queue})
+    return shape_of(Span.ROUTE, {Attribute.MESSAGING_SYSTEM: _SYSTEM, Attribute.ROUTED_TO: queue})
 
 
 @lru_cache(maxsize=_MOST)

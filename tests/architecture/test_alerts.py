@@ -8,7 +8,7 @@ import pytest
 from deploy.prometheus.objectives import OUR_FAULTS
 from deploy.prometheus.slo_rules import RULES, slo_rules
 from ringback.contract import thresholds
-from ringback.contract.telemetry.gateway import REFUSAL_REASONS
+from ringback.contract.telemetry.gateway import REJECTION_REASONS
 from ringback.contract.telemetry.spec import Service
 from ringback.local.ports import LocalPorts
 from ringback.local.prometheus import prometheus_config
@@ -103,9 +103,9 @@ def test_availability_counts_what_is_our_fault() -> None:
     """Each reason of a 5xx, and no reason of a 4xx."""
     told = {one for one in vars(rejection).values() if isinstance(one, rejection.Rejection)}
     senders = {one.reason for one in told if one.status < 500}
-    ours = {one.reason for one in told if one.status >= 500} & set(REFUSAL_REASONS)
+    ours = {one.reason for one in told if one.status >= 500} & set(REJECTION_REASONS)
 
-    assert ours <= set(OUR_FAULTS) <= set(REFUSAL_REASONS)
+    assert ours <= set(OUR_FAULTS) <= set(REJECTION_REASONS)
     assert not senders & set(OUR_FAULTS)
 
 

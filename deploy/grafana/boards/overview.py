@@ -120,7 +120,7 @@ def _endings() -> Iterator[Builder[Panel]]:
             PromQuery(promql=rate(Metric.ACCEPTED), legend="accepted"),
             PromQuery(promql=rate(Metric.COMPLETED), legend="completed"),
             PromQuery(promql=rate(Metric.DEAD_LETTERS), legend="dead letters"),
-            PromQuery(promql=rate(Metric.REFUSED), legend="refused"),
+            PromQuery(promql=rate(Metric.REJECTED), legend="refused"),
         ),
         width=8,
     )

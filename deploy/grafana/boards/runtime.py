@@ -57,7 +57,7 @@ def _links() -> Iterator[Builder[Panel]]:
         runbook="RingbackBrokerDisconnected",
         description="Whether every process is connected to the broker.",
         unit=COUNT,
-        queries=(PromQuery(promql=f"min({Metric.BROKER_LINK_UP.name})"),),
+        queries=(PromQuery(promql=f"min({Metric.BROKER_CONNECTED.name})"),),
         width=6,
         height=4,
         value_texts={"0": ("down", "red"), "1": ("up", "green")},

@@ -8,11 +8,11 @@ from ringback.contract.telemetry.spec import EVERY_SERVICE, Kind, LogEventSpec, 
 
 
 class SharedMetric:
-    BROKER_LINK_UP: Final = MetricSpec(
+    BROKER_CONNECTED: Final = MetricSpec(
         name="ringback_broker_connected",
         kind=Kind.GAUGE,
-        help="1 while the broker is connected and takes what the service publishes; else 0. The "
-        "metrics service asks for the first alone.",
+        help="1 while the broker is connected and accepts what the service publishes, "
+        "otherwise 0. The metrics service checks only the connection.",
         services=EVERY_SERVICE,
     )
     POOL_CONNECTIONS: Final = MetricSpec(
@@ -25,20 +25,20 @@ class SharedMetric:
     POOL_MAX_CONNECTIONS: Final = MetricSpec(
         name="ringback_database_pool_max_connections",
         kind=Kind.GAUGE,
-        help="How many connections to the database may be open at most.",
+        help="Maximum number of open connections to the database.",
         services=EVERY_SERVICE,
     )
     POOL_WAIT_SECONDS: Final = MetricSpec(
         name="ringback_database_pool_wait_seconds",
         kind=Kind.HISTOGRAM,
-        help="Seconds until a connection was there, or was not to be had.",
+        help="Seconds spent waiting for a connection, also if there was none.",
         services=EVERY_SERVICE,
         buckets=(0.0001, 0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     )
     BUILD_INFO: Final = MetricSpec(
         name="ringback_build_info",
         kind=Kind.GAUGE,
-        help="Always 1; what runs, and in which version.",
+        help="Always 1; the labels are the service and its version.",
         services=EVERY_SERVICE,
         labels={
             "version": Open("the version of Ringback"),
@@ -49,64 +49,67 @@ class SharedMetric:
 
 class SharedLogEvent:
     BROKER_CONNECTED: Final = LogEventSpec(
-        "broker.connected", "A link to the broker is up.", services=EVERY_SERVICE, fields=("link",)
+        "broker.connected",
+        "Connected to the broker.",
+        services=EVERY_SERVICE,
+        fields=("connection",),
     )
     BROKER_UNAVAILABLE: Final = LogEventSpec(
         "broker.unavailable",
         "The broker cannot be reached; one line per outage.",
         services=EVERY_SERVICE,
-        fields=("link", "reason"),
+        fields=("connection", "reason"),
     )
     BROKER_LOST: Final = LogEventSpec(
         "broker.lost",
-        "A link to the broker that was up is gone.",
+        "A connection to the broker was lost.",
         services=EVERY_SERVICE,
-        fields=("link",),
+        fields=("connection",),
     )
     BROKER_UNUSABLE: Final = LogEventSpec(
         "broker.unusable",
-        "The broker answers, but is not as it must be.",
+        "The broker answers, but cannot be used.",
         services=EVERY_SERVICE,
-        fields=("link", "reason"),
+        fields=("connection", "reason"),
     )
     BROKER_SESSION_FAILED: Final = LogEventSpec(
         "broker.session_failed",
-        "A link to the broker met a bug of ours; `exception` says which.",
+        "A connection to the broker failed because of a bug; `exception` has the traceback.",
         services=EVERY_SERVICE,
-        fields=("link",),
+        fields=("connection",),
     )
     SERVICE_FAILED: Final = LogEventSpec(
         "service.failed",
-        "The process ends by an error that nobody foresaw; `exception` says which.",
+        "The process ends because of an unexpected error; `exception` has the traceback.",
         services=EVERY_SERVICE,
     )
     VARIABLE_IGNORED: Final = LogEventSpec(
         "variable.ignored",
-        "A variable of OpenTelemetry is not usable and is ignored; the service works without it.",
+        "An unusable OpenTelemetry variable is ignored; the service works without it.",
         services=EVERY_SERVICE,
         fields=("variable", "reason"),
     )
     SERVICE_STOP_OVERDUE: Final = LogEventSpec(
         "service.stop_overdue",
-        "The process was told to stop and does not end; it ends now, with status 1.",
+        "The process did not stop in time and exits with status 1.",
         services=EVERY_SERVICE,
         fields=("within_s", "tasks", "stack"),
     )
     SPANS_NOT_EXPORTED: Final = LogEventSpec(
         "spans.not_exported",
-        "Spans are lost from now on, and nothing else is; one line per outage.",
+        "Spans cannot be exported and are lost; one line per outage.",
         services=EVERY_SERVICE,
         fields=("reason",),
     )
     SPANS_EXPORT_RECOVERED: Final = LogEventSpec(
         "spans.export_recovered",
-        "Spans arrive again; `count` were lost meanwhile.",
+        "Spans are exported again; `count` were lost.",
         services=EVERY_SERVICE,
         fields=("count",),
     )
     SPANS_LOST: Final = LogEventSpec(
         "spans.lost",
-        "The process ends with spans that went nowhere.",
+        "The process ends with spans that were not exported.",
         services=EVERY_SERVICE,
         fields=("count",),
     )
@@ -114,10 +117,10 @@ class SharedLogEvent:
 
 COMMON_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "event": "Which kind of line this is.",
+        "event": "The kind of log line.",
         "level": "`info`, `warning` or `error`.",
-        "ts": "When, in UTC.",
-        "service": "Who writes.",
+        "ts": "The time in UTC.",
+        "service": "The service that wrote the line.",
     }
 )
 """The fields of every line."""
@@ -128,76 +131,76 @@ ERROR_FIELD: Final = "exception"
 LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "age_ms": "Milliseconds since the webhook was accepted.",
-        "answers": "How many messages a call was answered with.",
-        "attempts": "Which attempt of how many, as in `2/4`.",
+        "messages": "Number of messages in the response.",
+        "attempts": "Number of the attempt and the maximum, such as `2/4`.",
         "auth_headers": "The names of the headers that carry credentials, never their values.",
-        "away_s": "For how many seconds something was away.",
-        "call_id": "The voice call that the event is about.",
-        "cause": "What an error of the API came from.",
-        "changed_by": "Who paused processing, or let it go on.",
-        "code": "The gRPC status code by its name, also for REST.",
-        "completed": "How many webhooks ended well.",
-        "count": "How many.",
-        "dead_letters": "How many dead letters a message tells of for the first time.",
-        "dedup_key": "What tells a copy of an event from another event.",
-        "deliveries_before": "How often the message had been delivered before.",
-        "deviations": "What was wrong with webhooks that were accepted: `path`, `content_type`, "
+        "outage_s": "Duration of the outage in seconds.",
+        "call_id": "The voice call of the event.",
+        "cause": "The cause of an API error.",
+        "changed_by": "Who paused or resumed processing.",
+        "code": "The name of the gRPC status code, also for REST.",
+        "completed": "Number of completed webhooks.",
+        "count": "How many there are.",
+        "dead_letters": "Number of dead letters that a message reports for the first time.",
+        "dedup_key": "The key by which duplicates of the event are recognised.",
+        "deliveries_before": "How often the message was delivered before.",
+        "deviations": "Deviations of accepted webhooks: `path`, `content_type`, "
         "`content_encoding`, `body`.",
-        "detail": "The text of an error, cut off.",
+        "detail": "The text of an error, truncated.",
         "duplicate_of": "The webhook that carried the same event first.",
-        "duration_ms": "How many milliseconds it took.",
-        "endpoint_id": "The endpoint that took the webhook.",
-        "endpoints": "The endpoints that are served.",
-        "error_class": "What kind of error the last attempt ended with.",
-        "error_message": "What the last attempt said.",
+        "duration_ms": "Duration in milliseconds.",
+        "endpoint_id": "The endpoint that received the webhook.",
+        "endpoints": "All endpoints of the gateway.",
+        "error_class": "The error class of the last attempt.",
+        "error_message": "The error message of the last attempt.",
         "event_type": "The type of the event, as it was sent.",
-        "failed_again": "How many webhooks failed again.",
-        "failures": "How many times in a row it has failed.",
-        "groups": "How many groups of dead letters a message is about.",
-        "grpc_port": "The port of gRPC.",
-        "in_flight": "How many webhooks are in flight.",
-        "job_id": "The webhook; in time order.",
-        "keys": "The names of keys.",
-        "kind": "What a message tells: `dead_letters`, or `quiet`.",
+        "failed_again": "Number of webhooks that failed again.",
+        "failures": "Number of consecutive failures.",
+        "groups": "Number of groups of dead letters in a message.",
+        "grpc_port": "The gRPC port.",
+        "in_flight": "Number of webhooks in flight.",
+        "job_id": "The webhook's id. Ids sort by time.",
+        "keys": "The key ids.",
+        "kind": "The kind of message: `dead_letters` or `quiet`.",
         "schedule": "The delays between attempts.",
-        "life": "The id of this life of a gateway; each webhook holds it.",
-        "link": "Which of the connections to the broker.",
-        "lost": "About how many webhooks a file lacks.",
-        "message": "A sentence for a person.",
+        "gateway_instance_id": "The id of this run of a gateway; each of its webhooks has it.",
+        "connection": "The name of a connection to the broker.",
+        "lost": "Approximate number of webhooks lost from a file.",
+        "message": "A sentence for people.",
         "method": "The full name of the method that was called.",
-        "missing": "What the database lacks.",
-        "offset_s": "Seconds that the clock is ahead of the database's.",
-        "org_id": "The organisation that the webhook or the caller is of.",
+        "missing": "What is missing in the database.",
+        "offset_s": "Seconds by which the clock is ahead of the database's.",
+        "org_id": "The organisation of the webhook or the caller.",
         "outcome": "How the attempt ended.",
-        "path": "The path that was asked for, without its query.",
-        "pause_s": "For how many seconds nothing is sent.",
-        "peer": "The other end of the connection.",
-        "place": "The number of a webhook in the spool.",
-        "port": "The port on which webhooks are taken.",
-        "prefetch": "How many webhooks a processor has in flight at most.",
+        "path": "The requested path without its query, or a file.",
+        "pause_s": "Seconds until the next message is sent.",
+        "peer": "The address of the client.",
+        "sequence": "The number of a webhook in the spool.",
+        "port": "The port for webhooks.",
+        "prefetch": "Maximum number of webhooks in flight per processor.",
         "protocol": "`grpc` or `rest`.",
         "queue": "A queue of the broker.",
-        "reason": "Why: a word, the name of an error, or what an operator said.",
-        "remedy": "What to do about it.",
-        "repeated": "Whether the outcome stood in the log already and was only repeated.",
-        "returns": "How often the message was returned without an attempt.",
-        "rest_port": "The port of REST.",
-        "retried": "How many webhooks were retried.",
-        "role": "What the caller may do.",
+        "reason": "The reason: a word, the name of an error, or an operator's text.",
+        "remedy": "How to fix it.",
+        "repeated": "Whether the outcome was already in the log, so that no handler ran.",
+        "requeues": "How often the message was requeued without an attempt.",
+        "rest_port": "The REST port.",
+        "retried": "Number of retried webhooks.",
+        "role": "The caller's role.",
         "run": "The id of a bulk retry.",
         "size_bytes": "The size of the body.",
-        "skipped": "How many webhooks were passed over.",
-        "stack": "Files, lines and functions where the process is, the innermost first.",
+        "skipped": "Number of skipped webhooks.",
+        "stack": "Files, lines and functions where the process is, innermost first.",
         "state": "How a bulk retry ended.",
         "status": "The HTTP status of the answer.",
-        "storage_tier": "Whose disk holds the webhook: `broker` or `spool`.",
-        "subject": "Who the caller is, by the token.",
-        "tasks": "The tasks that still run, each with its files, lines and functions.",
+        "storage_tier": "Where the webhook is stored: `broker` or `spool`.",
+        "subject": "The subject of the caller's token.",
+        "tasks": "The running tasks, each with its files, lines and functions.",
         "trace_id": "The trace of the webhook or of the call.",
-        "unreadable": "Of how many webhooks something was found, but not all.",
-        "variable": "The name of a variable of the environment.",
-        "waiting": "How many webhooks wait in the spool.",
-        "within_s": "How many seconds it had.",
+        "unreadable": "Number of webhooks of which only a part was found.",
+        "variable": "The name of an environment variable.",
+        "waiting": "Number of webhooks in the spool.",
+        "within_s": "The time limit in seconds.",
     }
 )
 """The meaning of the fields that some lines have."""

@@ -11,7 +11,7 @@ from ringback.contract.telemetry.spec import LogEventSpec, MetricSpec, Open, Ser
 
 _Emitted = TypeVar("_Emitted", MetricSpec, SpanSpec, LogEventSpec)
 
-_SPOKEN = {
+_SERVICE_NAMES = {
     Service.GATEWAY: "the gateway",
     Service.PROCESSOR: "the processor",
     Service.METRICS: "the metrics service",
@@ -19,22 +19,22 @@ _SPOKEN = {
 
 _HEAD = """# Telemetry
 
-All that Ringback tells of itself. This page is made from the declarations in
-`ringback/contract/telemetry/` by `make generate`; a test boots the three services and holds what
-they emit against them."""
+All metrics, spans and log lines of Ringback. `make generate` makes this page from the declarations
+in `ringback/contract/telemetry/`; a test starts the three services and compares what they emit with
+the declarations."""
 
 _METRICS = """## Metrics
 
-Each service serves them at `/metrics` of its second port, as text or as OpenMetrics. Series whose
-labels are known ahead begin at 0. Where a gauge is not known just now, it is absent. The Python
-client adds its own families, `process_*` and `python_*`.
+Each service exports them at `/metrics` of its observability port, as text or as OpenMetrics. Series
+whose labels are known in advance begin at 0. A gauge is absent while its value is unknown. The
+Python client adds its own families, `process_*` and `python_*`.
 
-OpenMetrics also names traces: beside a sample of the gateway's and the processor's durations stands
-the id of a trace in which it was taken, if that trace is kept.
+OpenMetrics also has exemplars: a duration of the gateway or the processor names a trace in which it
+was measured, if that trace is kept.
 
-A histogram has no series of its own name, and yet `avg(webhook_processing_duration_seconds)` is
-asked for by dashboards out there. A recording rule of that name in `deploy/prometheus/` answers it:
-the mean seconds of the attempts of late, `sum` over `count`."""
+A histogram has no series of its own name, but existing dashboards query
+`avg(webhook_processing_duration_seconds)`. A recording rule of that name in `deploy/prometheus/`
+provides it: the mean duration of recent attempts, `sum` divided by `count`."""
 
 _SPANS = """## Spans
 
@@ -70,13 +70,13 @@ def _metrics() -> Iterator[str]:
 
 def _label_values(metrics: Iterable[MetricSpec]) -> Iterator[str]:
     """Each label with its values once; metrics whose label has the same values share the line."""
-    holders: dict[tuple[str, str], list[str]] = {}
+    metrics_by_values: dict[tuple[str, str], list[str]] = {}
     for metric in metrics:
         for label, values in metric.labels.items():
-            told = values.means if isinstance(values, Open) else _codes(values)
-            holders.setdefault((label, told), []).append(metric.name)
-    for (label, told), names in holders.items():
-        yield f"- `{label}` of {_codes(names)}: {told}"
+            described = values.description if isinstance(values, Open) else _codes(values)
+            metrics_by_values.setdefault((label, described), []).append(metric.name)
+    for (label, described), names in metrics_by_values.items():
+        yield f"- `{label}` of {_codes(names)}: {described}"
 
 
 def _spans() -> Iterator[str]:
@@ -85,24 +85,24 @@ def _spans() -> Iterator[str]:
         yield f"### Spans of {where}"
         yield _table(
             ("span", "kind", "what", "attributes"),
-            [(_code(one.name), one.kind, one.tells, _codes(one.attributes)) for one in spans],
+            [(_code(one.name), one.kind, one.description, _codes(one.attributes)) for one in spans],
         )
     yield "### Attributes"
     yield _table(
-        ("attribute", "what"), [(_code(one), one.means) for one in sorted(all_attributes())]
+        ("attribute", "what"), [(_code(one), one.description) for one in sorted(all_attributes())]
     )
 
 
 def _log_lines() -> Iterator[str]:
     yield (
-        f"{_LOG_LINES} Every line has {_codes(COMMON_FIELDS)}. Lines about an error that nobody"
-        f" foresaw have {_code(ERROR_FIELD)}, the traceback, as well."
+        f"{_LOG_LINES} Every line has {_codes(COMMON_FIELDS)}. Lines about an unexpected error"
+        f" also have {_code(ERROR_FIELD)}, the traceback."
     )
     for where, events in _by_services(all_log_events()):
         yield f"### Lines of {where}"
         yield _table(
             ("event", "what", "fields"),
-            [(_code(one), one.tells, _codes(one.fields)) for one in events],
+            [(_code(one), one.description, _codes(one.fields)) for one in events],
         )
     yield "### Fields"
     fields = sorted({**COMMON_FIELDS, **LOG_FIELDS}.items())
@@ -116,13 +116,13 @@ def _by_services(emitted: Iterable[_Emitted]) -> Iterator[tuple[str, list[_Emitt
         groups.setdefault(one.services, []).append(one)
     every = list(Service)
     for services in sorted(groups, key=lambda one: (len(one), every.index(one[0]))):
-        yield _whose(services), groups[services]
+        yield _names_of(services), groups[services]
 
 
-def _whose(services: tuple[Service, ...]) -> str:
+def _names_of(services: tuple[Service, ...]) -> str:
     if set(services) == set(Service):
         return "every service"
-    return " and ".join(_SPOKEN[service] for service in services)
+    return " and ".join(_SERVICE_NAMES[service] for service in services)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

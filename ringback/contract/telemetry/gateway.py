@@ -17,7 +17,7 @@ NOT_CONFIRMED: Final = ("not_connected", "blocked", "timeout", "connection_lost"
 
 NOT_SPOOLED: Final = ("spool_full", "spool_slow", "spool_broken")
 
-REFUSAL_REASONS: Final = (
+REJECTION_REASONS: Final = (
     "bad_http",
     "broken_body",
     "busy",
@@ -42,28 +42,28 @@ class GatewayMetric:
     ACCEPTED: Final = MetricSpec(
         name="webhook_total",
         kind=Kind.COUNTER,
-        help="Webhooks accepted.",
+        help="Accepted webhooks.",
         services=GATEWAY,
         labels={"event_type": EVENT_TYPE_LABELS},
     )
-    REFUSED: Final = MetricSpec(
+    REJECTED: Final = MetricSpec(
         name="webhook_rejected_total",
         kind=Kind.COUNTER,
-        help="Requests not accepted.",
+        help="Rejected requests.",
         services=GATEWAY,
-        labels={"reason": REFUSAL_REASONS},
+        labels={"reason": REJECTION_REASONS},
     )
     TOLERATED: Final = MetricSpec(
         name="webhook_tolerated_total",
         kind=Kind.COUNTER,
-        help="Deviations from the contract in webhooks that were accepted all the same.",
+        help="Deviations from the contract in webhooks that were accepted anyway.",
         services=GATEWAY,
         labels={"deviation": ("path", "content_type", "content_encoding", "body")},
     )
     PUBLISH_SECONDS: Final = MetricSpec(
         name="webhook_publish_duration_seconds",
         kind=Kind.HISTOGRAM,
-        help="Seconds from a publish to the broker's confirm, or to its failure.",
+        help="Seconds from a publish until the broker confirmed it, or it failed.",
         services=GATEWAY,
         labels={"outcome": ("confirmed", *NOT_CONFIRMED)},
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
@@ -71,7 +71,7 @@ class GatewayMetric:
     HTTP_SECONDS: Final = MetricSpec(
         name="webhook_http_duration_seconds",
         kind=Kind.HISTOGRAM,
-        help="Seconds from the head of a request to its answer.",
+        help="Seconds from the head of a request to its response.",
         services=GATEWAY,
         labels={"status_class": ("2xx", "4xx", "5xx")},
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
@@ -79,79 +79,79 @@ class GatewayMetric:
     CONNECTIONS: Final = MetricSpec(
         name="webhook_connections",
         kind=Kind.GAUGE,
-        help="Connections of senders that are open.",
+        help="Open connections of senders.",
         services=GATEWAY,
     )
-    CONNECTIONS_CUT: Final = MetricSpec(
+    CONNECTIONS_CLOSED: Final = MetricSpec(
         name="webhook_connections_closed_total",
         kind=Kind.COUNTER,
-        help="Connections closed before they brought a request: too slow, a head too large, or "
-        "in favour of a newer one.",
+        help="Connections closed before they sent a request: too slow, too large a head, or "
+        "evicted for a newer connection.",
         services=GATEWAY,
         labels={"reason": ("slow", "large_head", "evicted")},
     )
     CLOCK_OFFSET: Final = MetricSpec(
         name="webhook_clock_offset_seconds",
         kind=Kind.GAUGE,
-        help="Seconds that the gateway's clock is ahead of the database's; 0 while not known.",
+        help="Seconds by which the gateway's clock is ahead of the database's; 0 while unknown.",
         services=GATEWAY,
     )
     PENDING_ROWS: Final = MetricSpec(
         name="webhook_pending_rows_total",
         kind=Kind.COUNTER,
-        help="Pending rows for the log.",
+        help="Pending rows for the delivery log.",
         services=GATEWAY,
         labels={"outcome": ("written", "dropped")},
     )
-    SPOOLINGS: Final = MetricSpec(
+    SPOOL_WRITES: Final = MetricSpec(
         name="webhook_spool_writes_total",
         kind=Kind.COUNTER,
-        help="Webhooks that the broker did not confirm in time, by what the spool made of them.",
+        help="Webhooks that the broker did not confirm in time, by the result of writing "
+        "them to the spool.",
         services=GATEWAY,
         labels={"outcome": ("spooled", *NOT_SPOOLED)},
     )
     DRAINED: Final = MetricSpec(
         name="webhook_spool_drained_total",
         kind=Kind.COUNTER,
-        help="Spooled webhooks that the broker has confirmed since.",
+        help="Webhooks published from the spool and confirmed by the broker.",
         services=GATEWAY,
     )
     SPOOL_MESSAGES: Final = MetricSpec(
         name="webhook_spool_messages",
         kind=Kind.GAUGE,
-        help="Webhooks that wait in the spool.",
+        help="Webhooks in the spool.",
         services=GATEWAY,
     )
     SPOOL_BYTES: Final = MetricSpec(
         name="webhook_spool_bytes",
         kind=Kind.GAUGE,
-        help="Bytes that the webhooks in the spool take.",
+        help="Size of the webhooks in the spool.",
         services=GATEWAY,
     )
     SPOOL_OLDEST_AGE: Final = MetricSpec(
         name="webhook_spool_oldest_age_seconds",
         kind=Kind.GAUGE,
-        help="Seconds that the oldest webhook has waited in the spool; 0 while it is empty.",
+        help="Age of the oldest webhook in the spool; 0 if the spool is empty.",
         services=GATEWAY,
     )
     SPOOL_DAMAGED: Final = MetricSpec(
         name="webhook_spool_damaged",
         kind=Kind.GAUGE,
-        help="What the spool keeps for a person because it is damaged: webhooks, and files that "
-        "were replaced.",
+        help="Damaged webhooks and files that the spool keeps until someone inspects them.",
         services=GATEWAY,
         labels={"kind": ("row", "file")},
     )
     SPOOL_USABLE: Final = MetricSpec(
         name="webhook_spool_usable",
         kind=Kind.GAUGE,
-        help="1 while the spool has room; 0 while it is full, broken, or there is none.",
+        help="1 while the spool accepts webhooks; 0 while it is full, broken or not configured.",
         services=GATEWAY,
     )
     BREAKER_OPEN: Final = MetricSpec(
         name="ringback_broker_breaker_open",
         kind=Kind.GAUGE,
-        help="1 while webhooks go to the spool without asking the broker, which was too slow.",
+        help="1 while webhooks go directly to the spool because the broker was too slow.",
         services=GATEWAY,
     )
 
@@ -159,33 +159,33 @@ class GatewayMetric:
 class GatewayLogEvent:
     GATEWAY_STARTED: Final = LogEventSpec(
         "gateway.started",
-        "The gateway takes webhooks from now on.",
+        "The gateway accepts webhooks.",
         services=GATEWAY,
-        fields=("life", "port", "endpoints"),
+        fields=("gateway_instance_id", "port", "endpoints"),
     )
     GATEWAY_STOPPING: Final = LogEventSpec(
-        "gateway.stopping", "The gateway was told to stop.", services=GATEWAY
+        "gateway.stopping", "The gateway received a stop signal.", services=GATEWAY
     )
     GATEWAY_FAILED: Final = LogEventSpec(
         "gateway.failed",
-        "Something happened that nobody foresaw; `exception` says what.",
+        "An unexpected error; `exception` has the traceback.",
         services=GATEWAY,
     )
     CLOCK_OFF: Final = LogEventSpec(
         "clock.off",
-        "The clock is off by more than 10 s; job ids carry the time of the database.",
+        "The clock is off by more than 10 s, so job ids contain the database's time.",
         services=GATEWAY,
         fields=("offset_s",),
     )
     CLOCK_CORRECTED: Final = LogEventSpec(
         "clock.corrected",
-        "The clock agrees with the database's again.",
+        "The clock agrees with the database again.",
         services=GATEWAY,
         fields=("offset_s",),
     )
     WEBHOOK_ACCEPTED: Final = LogEventSpec(
         "webhook.accepted",
-        "One webhook is on a disk: the broker's, or that of the spool.",
+        "A webhook is stored on disk, by the broker or in the spool.",
         services=GATEWAY,
         fields=(
             "job_id",
@@ -202,72 +202,72 @@ class GatewayLogEvent:
     )
     WEBHOOK_REJECTED: Final = LogEventSpec(
         "webhook.rejected",
-        "One request was not accepted.",
+        "A request was rejected.",
         services=GATEWAY,
         fields=("reason", "status", "path", "auth_headers", "duration_ms"),
     )
     WEBHOOK_TOLERATED: Final = LogEventSpec(
         "webhook.tolerated",
-        "`count` webhooks of an endpoint deviated from the contract and were accepted all the "
-        "same; at most one line a minute and endpoint.",
+        "`count` webhooks of an endpoint deviated from the contract and were accepted "
+        "anyway; at most one line per minute and endpoint.",
         services=GATEWAY,
         fields=("endpoint_id", "deviations", "count"),
     )
     PENDING_ROWS_STUCK: Final = LogEventSpec(
         "pending_rows.stuck",
-        "Pending rows cannot be written to the log; one line per outage.",
+        "Pending rows cannot be written to the delivery log; one line per outage.",
         services=GATEWAY,
         fields=("reason",),
     )
     PENDING_ROWS_RECOVERED: Final = LogEventSpec(
-        "pending_rows.recovered", "The outage of pending rows is over.", services=GATEWAY
+        "pending_rows.recovered", "Pending rows can be written again.", services=GATEWAY
     )
     SPOOL_DISABLED: Final = LogEventSpec(
         "spool.disabled",
-        "There is no spool: webhooks are refused while the broker is away.",
+        "No spool is configured: webhooks are rejected while the broker is unavailable.",
         services=GATEWAY,
     )
     SPOOL_OPENED: Final = LogEventSpec(
         "spool.opened",
-        "The spool can be used. `waiting` webhooks were left in it by an earlier life.",
+        "The spool is usable. It contains `waiting` webhooks from an earlier run.",
         services=GATEWAY,
         fields=("path", "waiting"),
     )
     SPOOL_FILE_QUARANTINED: Final = LogEventSpec(
         "spool.file_quarantined",
-        "The spool's file is corrupt, or lacks webhooks that were in it: about `lost`, 0 where "
-        "that is not known. It is kept under another name, and an empty file takes its place.",
+        "The spool's file is corrupt or has lost webhooks: about `lost`, or 0 if "
+        "unknown. It was renamed and replaced by an empty file.",
         services=GATEWAY,
         fields=("path", "lost"),
     )
     SPOOL_SALVAGED: Final = LogEventSpec(
         "spool.salvaged",
-        "What could be read of a file that was set aside is in the spool again: `count` webhooks. "
-        "Something was found of `unreadable` more. The file is kept for a person to look at.",
+        "`count` webhooks were recovered from a quarantined file into the spool; "
+        "`unreadable` more are incomplete. The file is kept for inspection.",
         services=GATEWAY,
         fields=("path", "count", "unreadable"),
     )
     SPOOL_FAILED: Final = LogEventSpec(
         "spool.failed",
-        "The spool's disk cannot be used; one line per outage.",
+        "The spool's disk is unusable; one line per outage.",
         services=GATEWAY,
         fields=("reason",),
     )
     SPOOL_FILLING: Final = LogEventSpec(
         "spool.filling",
-        "A webhook went to the spool; one line per outage of the broker.",
+        "A webhook was written to the spool; one line per outage of the broker.",
         services=GATEWAY,
     )
     SPOOL_DRAINED: Final = LogEventSpec(
         "spool.drained",
-        "The spool is empty again. `count` webhooks of it were published.",
+        "The spool is empty again; `count` webhooks were published from it.",
         services=GATEWAY,
         fields=("count",),
     )
     SPOOL_ROW_QUARANTINED: Final = LogEventSpec(
         "spool.row_quarantined",
-        "A webhook in the spool is damaged and cannot be published. It is kept for a person; "
-        "`ringback spool list` shows it.",
+        "A webhook in the spool is damaged and cannot be published. It is kept for "
+        "inspection; `ringback spool list` shows it.",
         services=GATEWAY,
-        fields=("place", "reason"),
+        fields=("sequence", "reason"),
     )

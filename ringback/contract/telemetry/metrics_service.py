@@ -27,8 +27,8 @@ GRPC_CODES: Final = (
     "UNAUTHENTICATED",
 )
 
-_QUEUE: Final = Open("a queue of the topology; each retry queue of the retry schedule is one")
-_METHOD: Final = Open("the full name of a method of the contract in `protos/`")
+_QUEUE: Final = Open("a queue of the topology, including each retry queue")
+_METHOD: Final = Open("the full name of a method in `protos/`")
 _PROTOCOL: Final = ("grpc", "rest")
 
 
@@ -36,7 +36,7 @@ class MetricsServiceMetric:
     DEAD_LETTER_QUEUE_SIZE: Final = MetricSpec(
         name="webhook_dead_letter_queue_size",
         kind=Kind.GAUGE,
-        help="Dead letters that nobody has resolved: in the log, and waiting to be recorded.",
+        help="Unresolved dead letters: those in the log, and those waiting to be recorded.",
         services=METRICS,
     )
     QUEUE_MESSAGES: Final = MetricSpec(
@@ -56,67 +56,69 @@ class MetricsServiceMetric:
     QUEUE_UNACKED: Final = MetricSpec(
         name="webhook_queue_unacked",
         kind=Kind.GAUGE,
-        help="Messages of a queue that are in somebody's hand; needs the management API.",
+        help="Unacknowledged messages of a queue; needs the management API.",
         services=METRICS,
         labels={"queue": _QUEUE},
     )
     DELIVERIES: Final = MetricSpec(
         name="webhook_deliveries",
         kind=Kind.GAUGE,
-        help="Webhooks that were accepted in the last 24 hours, by what became of them.",
+        help="Webhooks accepted in the last 24 hours, by status.",
         services=METRICS,
         labels={"status": tuple(status.value for status in Status)},
     )
     OLDEST_AGE: Final = MetricSpec(
         name="webhook_oldest_age_seconds",
         kind=Kind.GAUGE,
-        help="Seconds, at least, since the oldest webhook that is not finished was accepted: one "
-        "not attempted yet, or one that waits for its next attempt. 0 where there is none.",
+        help="Minimum age of the oldest unfinished webhook: pending, or waiting for its next "
+        "attempt. 0 if there is none.",
         services=METRICS,
         labels={"status": (Status.PENDING.value, Status.FAILED.value)},
     )
     LEDGER_ACCEPTED: Final = MetricSpec(
         name="webhook_ledger_accepted",
         kind=Kind.GAUGE,
-        help="Webhooks that the lives of gateways of the last 48 hours say they accepted.",
+        help="Webhooks accepted by all gateway instances of the last 48 hours, by their own "
+        "counts.",
         services=METRICS,
     )
     LEDGER_DEFICIT: Final = MetricSpec(
         name="webhook_ledger_deficit",
         kind=Kind.GAUGE,
-        help="Webhooks among them that have no row in the log. Above 0 for long: lost.",
+        help="Webhooks among them that have no row in the log. If this stays above 0, they "
+        "are lost.",
         services=METRICS,
     )
     PARTITIONS_AHEAD: Final = MetricSpec(
         name="webhook_partitions_ahead",
         kind=Kind.GAUGE,
-        help="Days of the log made ahead, to the first gap; -1 when today has no partition.",
+        help="Daily partitions created ahead, up to the first gap; -1 if today has none.",
         services=METRICS,
     )
     EXTRA_DAYS: Final = MetricSpec(
         name="webhook_extra_partitions",
         kind=Kind.GAUGE,
-        help="Days of the log that were made because a webhook needed them; 100 at most.",
+        help="Daily partitions that were created because a webhook needed them; at most 100.",
         services=METRICS,
     )
     RETRIES: Final = MetricSpec(
         name="webhook_manual_retries_total",
         kind=Kind.COUNTER,
-        help="Retries by people, by whether the broker is known to have them.",
+        help="Manual retries, by whether the broker has confirmed them.",
         services=METRICS,
         labels={"outcome": ("published", "queued", "swept")},
     )
     RPC_CALLS: Final = MetricSpec(
         name="rpc_server_calls_total",
         kind=Kind.COUNTER,
-        help="Calls that ended, by how they ended.",
+        help="Finished calls, by status code.",
         services=METRICS,
         labels={"method": _METHOD, "protocol": _PROTOCOL, "code": GRPC_CODES},
     )
     RPC_SECONDS: Final = MetricSpec(
         name="rpc_server_call_duration_seconds",
         kind=Kind.HISTOGRAM,
-        help="Seconds from a call to its answer; streams are left out.",
+        help="Seconds from a call to its response, without streams.",
         services=METRICS,
         labels={"method": _METHOD, "protocol": _PROTOCOL},
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
@@ -124,7 +126,8 @@ class MetricsServiceMetric:
     SLACK_MESSAGES: Final = MetricSpec(
         name="ringback_slack_messages_total",
         kind=Kind.COUNTER,
-        help="Messages to Slack: sent, tried in vain (rate_limited, failed), dropped (the others).",
+        help="Messages to Slack: sent, not sent yet (rate_limited, failed), or dropped (all "
+        "others).",
         services=METRICS,
         labels={
             "outcome": ("sent", "rate_limited", "failed", "refused", "expired", "no_room"),
@@ -135,17 +138,17 @@ class MetricsServiceMetric:
 class MetricsServiceLogEvent:
     METRICS_READY: Final = LogEventSpec(
         "metrics.ready",
-        "The metrics service answers from now on.",
+        "The metrics service accepts calls.",
         services=METRICS,
         fields=("grpc_port", "rest_port"),
     )
     METRICS_STOPPING: Final = LogEventSpec(
-        "metrics.stopping", "The metrics service was told to stop.", services=METRICS
+        "metrics.stopping", "The metrics service received a stop signal.", services=METRICS
     )
     METRICS_STOPPED: Final = LogEventSpec("metrics.stopped", "No call is open.", services=METRICS)
     RPC_FINISHED: Final = LogEventSpec(
         "rpc.finished",
-        "One call of the API ended, by gRPC or by REST.",
+        "A call by gRPC or REST ended.",
         services=METRICS,
         fields=(
             "method",
@@ -154,7 +157,7 @@ class MetricsServiceLogEvent:
             "reason",
             "cause",
             "duration_ms",
-            "answers",
+            "messages",
             "role",
             "org_id",
             "subject",
@@ -164,13 +167,14 @@ class MetricsServiceLogEvent:
     )
     RPC_FAILED: Final = LogEventSpec(
         "rpc.failed",
-        "A call met a bug of ours; `exception` says which.",
+        "A call failed because of a bug; `exception` has the traceback.",
         services=METRICS,
         fields=("method",),
     )
     BULK_RETRY_RESULT_NOT_WRITTEN: Final = LogEventSpec(
         "bulk_retry.result_not_written",
-        "How a bulk retry ended could not be written to the audit; this line says it instead.",
+        "The result of a bulk retry could not be written to the audit log; this line "
+        "has it instead.",
         services=METRICS,
         fields=(
             "run",
@@ -185,37 +189,37 @@ class MetricsServiceLogEvent:
     )
     RETRIES_SWEPT: Final = LogEventSpec(
         "retries.swept",
-        "Retries that were written but not published are published now.",
+        "Recorded retries that had not been published were published.",
         services=METRICS,
         fields=("count",),
     )
     RETRIES_NOT_SWEPT: Final = LogEventSpec(
         "retries.not_swept",
-        "Retries that wait cannot be looked for; one line per outage.",
+        "Unpublished retries cannot be queried; one line per outage.",
         services=METRICS,
         fields=("reason",),
     )
     RETRIES_NOT_PRUNED: Final = LogEventSpec(
         "retries.not_pruned",
-        "Old retries could not be deleted; it is tried again.",
+        "Old retries could not be deleted; the service tries again.",
         services=METRICS,
         fields=("reason",),
     )
     RETRY_NOT_CONFIRMED: Final = LogEventSpec(
         "retry.not_confirmed",
-        "A retry is written, but the broker did not confirm it; it is swept later.",
+        "A retry was recorded, but the broker did not confirm it; it is published again later.",
         services=METRICS,
         fields=("job_id", "reason"),
     )
     RETRY_NOT_MARKED: Final = LogEventSpec(
         "retry.not_marked",
-        "A retry is published, but could not be marked so; it may be published once more.",
+        "A retry was published, but not marked as published; it may be published once more.",
         services=METRICS,
         fields=("job_id", "reason"),
     )
     STATS_FOLDING_FAILED: Final = LogEventSpec(
         "stats_folding.failed",
-        "Statistics could not be folded; one line per outage.",
+        "Statistics could not be aggregated; one line per outage.",
         services=METRICS,
         fields=("reason",),
     )
@@ -225,45 +229,45 @@ class MetricsServiceLogEvent:
         services=METRICS,
         fields=("reason",),
     )
-    KEYS_NOT_TAKEN: Final = LogEventSpec(
+    JWKS_REJECTED: Final = LogEventSpec(
         "jwks.rejected",
-        "The file of keys cannot be used; the keys from before stay.",
+        "The key file is unusable; the previous keys stay in use.",
         services=METRICS,
         fields=("reason",),
     )
-    KEYS_READ_AGAIN: Final = LogEventSpec(
+    JWKS_RELOADED: Final = LogEventSpec(
         "jwks.reloaded",
-        "The file of keys has changed and was read.",
+        "The key file has changed and was reloaded.",
         services=METRICS,
         fields=("keys",),
     )
     MANAGEMENT_API_UNAVAILABLE: Final = LogEventSpec(
         "management_api.unavailable",
-        "The broker's management API does not tell; one line per outage.",
+        "The broker's management API does not answer; one line per outage.",
         services=METRICS,
         fields=("reason",),
     )
     SLACK_SENT: Final = LogEventSpec(
         "slack.sent",
-        "Slack took a message: of `dead_letters`, or that it is `quiet`.",
+        "Slack accepted a message about `dead_letters`, or that it is `quiet`.",
         services=METRICS,
         fields=("kind", "groups", "dead_letters"),
     )
     SLACK_NOT_SENT: Final = LogEventSpec(
         "slack.not_sent",
-        "Slack did not take a message; it is sent again after the pause.",
+        "Slack did not accept a message; it is sent again after the pause.",
         services=METRICS,
         fields=("reason", "failures", "pause_s"),
     )
     SLACK_DROPPED: Final = LogEventSpec(
         "slack.dropped",
-        "Slack refused a message for good, or it could not be sent for too long. Nobody was told.",
+        "A message was dropped because Slack rejected it or could not be reached for too long.",
         services=METRICS,
         fields=("reason", "groups", "dead_letters"),
     )
     SLACK_DATABASE_UNAVAILABLE: Final = LogEventSpec(
         "slack.database_unavailable",
-        "What Slack is to be told cannot be read now; one line per outage.",
+        "Dead letters for Slack cannot be read; one line per outage.",
         services=METRICS,
         fields=("reason",),
     )

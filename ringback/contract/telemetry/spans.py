@@ -8,105 +8,118 @@ from typing import Final
 from ringback.contract.telemetry.spec import AttributeSpec, Service, SpanKind, SpanSpec, declared
 
 
-class _OfHttp:
+class _HttpAttribute:
     HTTP_METHOD: Final = AttributeSpec(
-        "http.request.method", "The method, or `_OTHER` for one that HTTP does not know."
+        "http.request.method", "The method, or `_OTHER` if it is not an HTTP method."
     )
     HTTP_METHOD_SENT: Final = AttributeSpec(
-        "http.request.method_original", "The method that was sent, where HTTP does not know it."
+        "http.request.method_original", "The method as sent, if it is not an HTTP method."
     )
     HTTP_ROUTE: Final = AttributeSpec("http.route", "The path of the endpoint, without its id.")
-    HTTP_STATUS: Final = AttributeSpec("http.response.status_code", "The status of the answer.")
-    HTTP_BODY_SIZE: Final = AttributeSpec("http.request.body.size", "Bytes of the body.")
-    URL_PATH: Final = AttributeSpec("url.path", "The path that was asked for, without the query.")
-    URL_SCHEME: Final = AttributeSpec("url.scheme", "`http`: whoever ends TLS stands before us.")
+    HTTP_STATUS: Final = AttributeSpec("http.response.status_code", "The status of the response.")
+    HTTP_BODY_SIZE: Final = AttributeSpec("http.request.body.size", "Size of the body in bytes.")
+    URL_PATH: Final = AttributeSpec("url.path", "The requested path, without the query.")
+    URL_SCHEME: Final = AttributeSpec("url.scheme", "`http`: a proxy in front terminates TLS.")
     USER_AGENT: Final = AttributeSpec(
-        "user_agent.original", "What the sender calls itself; 200 letters at most."
+        "user_agent.original", "The sender's User-Agent, at most 200 characters."
     )
 
 
-class _OfCalls:
+class _RpcAttribute:
     RPC_SYSTEM: Final = AttributeSpec("rpc.system.name", "`grpc`.")
     RPC_METHOD: Final = AttributeSpec(
         "rpc.method", "The method, as in `ringback.metrics.v1.AdminService/RetryDelivery`."
     )
     RPC_STATUS: Final = AttributeSpec(
-        "rpc.response.status_code", "How the call ended, in the words of gRPC: `OK`, `NOT_FOUND`."
+        "rpc.response.status_code", "The gRPC status of the call, such as `OK` or `NOT_FOUND`."
     )
 
 
-class _OfMessages:
+class _MessagingAttribute:
     MESSAGING_SYSTEM: Final = AttributeSpec("messaging.system", "`rabbitmq`.")
     OPERATION_NAME: Final = AttributeSpec(
         "messaging.operation.name", "`publish`, `process`, `ack` or `reject`."
     )
     OPERATION_TYPE: Final = AttributeSpec(
-        "messaging.operation.type", "`send`, `process` or `settle`: the same for any broker."
+        "messaging.operation.type", "`send`, `process` or `settle`."
     )
     DESTINATION: Final = AttributeSpec(
-        "messaging.destination.name", "`exchange:key` of a publish, else `exchange:key:queue`."
+        "messaging.destination.name",
+        "`exchange:key` for a publish, otherwise `exchange:key:queue`.",
     )
     ROUTING_KEY: Final = AttributeSpec(
         "messaging.rabbitmq.destination.routing_key", "The routing key, as in `attempt.2`."
     )
     MESSAGE_ID: Final = AttributeSpec("messaging.message.id", "The job id.")
-    MESSAGE_BODY_SIZE: Final = AttributeSpec("messaging.message.body.size", "Bytes of the body.")
+    MESSAGE_BODY_SIZE: Final = AttributeSpec(
+        "messaging.message.body.size", "Size of the body in bytes."
+    )
 
 
-class _OfQueries:
+class _DatabaseAttribute:
     DB_SYSTEM: Final = AttributeSpec("db.system.name", "`postgresql`.")
     DB_SUMMARY: Final = AttributeSpec("db.query.summary", "The name of the statement's file.")
     DB_BATCH_SIZE: Final = AttributeSpec(
-        "db.operation.batch.size", "How many webhooks shared the statement; absent for one."
+        "db.operation.batch.size", "Number of webhooks in the statement; absent for one."
     )
 
 
-class _OfOurs:
+class _RingbackAttribute:
     JOB_ID: Final = AttributeSpec("ringback.job_id", "The webhook.")
-    ORG_ID: Final = AttributeSpec("ringback.org_id", "The organisation that the webhook is of.")
-    ENDPOINT_ID: Final = AttributeSpec("ringback.endpoint_id", "The endpoint by which it came.")
-    EVENT_TYPE: Final = AttributeSpec("ringback.event_type", "The type of the event, as sent.")
+    ORG_ID: Final = AttributeSpec("ringback.org_id", "The organisation of the webhook.")
+    ENDPOINT_ID: Final = AttributeSpec(
+        "ringback.endpoint_id", "The endpoint that received the webhook."
+    )
+    EVENT_TYPE: Final = AttributeSpec(
+        "ringback.event_type", "The type of the event, as it was sent."
+    )
     CALL_ID: Final = AttributeSpec("ringback.call_id", "The call that the event is about.")
     ATTEMPT: Final = AttributeSpec("ringback.attempt", "The number of the attempt; the first is 1.")
     OUTCOME: Final = AttributeSpec(
-        "ringback.outcome", "Of an attempt: `completed`, `failed`, `permanent` or `duplicate`."
+        "ringback.outcome",
+        "Outcome of an attempt: `completed`, `failed`, `permanent` or `duplicate`.",
     )
     DELIVERIES_BEFORE: Final = AttributeSpec(
         "ringback.deliveries_before",
-        "How often the broker had delivered the message before, unanswered; absent for never.",
+        "How often the broker delivered the message before without an answer; absent if never.",
     )
     IS_REPEATED: Final = AttributeSpec(
-        "ringback.repeated", "True where the outcome stood in the log before and nothing was run."
+        "ringback.repeated", "True if the outcome was already in the log, so that no handler ran."
     )
     DUPLICATE_OF: Final = AttributeSpec(
         "ringback.duplicate_of", "The webhook that carried the same event first."
     )
     RETRY_OF: Final = AttributeSpec(
-        "ringback.retry_of", "The webhook that a person retried by this one."
+        "ringback.retry_of", "The webhook of which this is a manual retry."
     )
-    HANDLER: Final = AttributeSpec("ringback.handler", "The handler: its module and its name.")
-    ROUTED_TO: Final = AttributeSpec("ringback.routed_to", "The queue to which a message goes.")
+    HANDLER: Final = AttributeSpec("ringback.handler", "The handler's module and name.")
+    ROUTED_TO: Final = AttributeSpec(
+        "ringback.routed_to", "The queue to which the message was routed."
+    )
     RETRY_DELAY_MS: Final = AttributeSpec(
-        "ringback.retry_delay_ms", "How long it waits there before the next attempt."
+        "ringback.retry_delay_ms", "How long the message waits there before its next attempt."
     )
-    REJECTION: Final = AttributeSpec("ringback.rejection", "Why a request was not accepted.")
+    REJECTION: Final = AttributeSpec("ringback.rejection", "Why the request was rejected.")
     STORAGE_TIER: Final = AttributeSpec(
-        "ringback.storage_tier", "Whose disk held a webhook when it was answered: broker or spool."
+        "ringback.storage_tier",
+        "Where the webhook was stored when it was answered: `broker` or `spool`.",
     )
     LINK: Final = AttributeSpec(
-        "ringback.link", "Of a link: `origin`, `previous_attempt` or `retry_request`."
+        "ringback.link", "What the linked span is: `origin`, `previous_attempt` or `retry_request`."
     )
 
 
-class Attribute(_OfHttp, _OfCalls, _OfMessages, _OfQueries, _OfOurs):
-    ERROR_TYPE: Final = AttributeSpec("error.type", "What went wrong, as a word; absent when well.")
+class Attribute(
+    _HttpAttribute, _RpcAttribute, _MessagingAttribute, _DatabaseAttribute, _RingbackAttribute
+):
+    ERROR_TYPE: Final = AttributeSpec("error.type", "The kind of error; absent on success.")
 
 
 def all_attributes() -> tuple[AttributeSpec, ...]:
     return tuple(declared(Attribute, AttributeSpec).values())
 
 
-_ANSWER = (
+_SETTLEMENT = (
     Attribute.MESSAGING_SYSTEM,
     Attribute.OPERATION_NAME,
     Attribute.OPERATION_TYPE,
@@ -114,7 +127,7 @@ _ANSWER = (
     Attribute.ROUTING_KEY,
     Attribute.MESSAGE_ID,
 )
-_MESSAGE = (*_ANSWER, Attribute.MESSAGE_BODY_SIZE)
+_MESSAGE = (*_SETTLEMENT, Attribute.MESSAGE_BODY_SIZE)
 _WEBHOOK = (Attribute.JOB_ID, Attribute.ORG_ID, Attribute.EVENT_TYPE, Attribute.ENDPOINT_ID)
 
 
@@ -124,7 +137,8 @@ class Span:
     RECEIVE: Final = SpanSpec(
         name="{http.request.method} {http.route}",
         kind=SpanKind.SERVER,
-        tells="A request, from its head to its answer. One to no endpoint of ours has no route.",
+        description="A request, from its head to its response. A request to an unknown path has no "
+        "route.",
         services=(Service.GATEWAY, Service.METRICS),
         attributes=(
             Attribute.HTTP_METHOD,
@@ -147,8 +161,8 @@ class Span:
     CALL: Final = SpanSpec(
         name="{rpc.method}",
         kind=SpanKind.SERVER,
-        tells="A call by gRPC; a stream until its last answer. It is an error where the fault is "
-        "ours, not the caller's.",
+        description="A gRPC call; a stream until its last message. Its status is an error only if "
+        "the server failed, not for a caller's mistake.",
         services=(Service.METRICS,),
         attributes=(
             Attribute.RPC_SYSTEM,
@@ -163,9 +177,9 @@ class Span:
     PUBLISH: Final = SpanSpec(
         name="publish {messaging.destination.name}",
         kind=SpanKind.PRODUCER,
-        tells="A webhook, from its publish to the broker's confirm. The message carries this span: "
-        "it is the origin of all attempts. That of a retry by a person links to the webhook that "
-        "was retried.",
+        description="The publish of a webhook, until the broker confirms it. The message contains "
+        "the context of this span, which is the origin of all attempts. The publish of "
+        "a manual retry links to the retried webhook.",
         services=(Service.GATEWAY, Service.METRICS),
         attributes=(
             *_MESSAGE,
@@ -178,9 +192,10 @@ class Span:
     PROCESS: Final = SpanSpec(
         name="process {messaging.destination.name}",
         kind=SpanKind.CONSUMER,
-        tells="A message, from our hand to its settlement: an attempt, or a dead letter to be "
-        "written down. The first attempt is a child of the publish. Every later one, a retry by a "
-        "person and a dead letter begin a trace, with links to what went before.",
+        description="A message, from its delivery to its settlement: an attempt, or the recording "
+        "of a dead letter. The first attempt is a child of the publish. Each later "
+        "attempt, manual retry and dead letter begins a new trace, with links to the "
+        "earlier spans.",
         services=(Service.PROCESSOR,),
         attributes=(
             *_MESSAGE,
@@ -199,14 +214,14 @@ class Span:
     HANDLE: Final = SpanSpec(
         name="handle {ringback.handler}",
         kind=SpanKind.INTERNAL,
-        tells="One handler with one webhook.",
+        description="One handler that processes one webhook.",
         services=(Service.PROCESSOR,),
         attributes=(Attribute.HANDLER, Attribute.JOB_ID, Attribute.ERROR_TYPE),
     )
     QUERY: Final = SpanSpec(
         name="{db.query.summary}",
         kind=SpanKind.CLIENT,
-        tells="A statement. Webhooks that shared it have one such span each.",
+        description="A statement. If webhooks share it, each of them has its own span.",
         services=(Service.PROCESSOR, Service.METRICS),
         attributes=(
             Attribute.DB_SYSTEM,
@@ -216,11 +231,11 @@ class Span:
             Attribute.ERROR_TYPE,
         ),
     )
-    MOVE: Final = SpanSpec(
+    ROUTE: Final = SpanSpec(
         name="route {ringback.routed_to}",
         kind=SpanKind.PRODUCER,
-        tells="A message leaves for a retry queue, the dead letters or the quarantine. Its "
-        "wait there is in no span.",
+        description="A message is routed to a retry queue, the dead letters or the quarantine. No "
+        "span covers the time it waits there.",
         services=(Service.PROCESSOR,),
         attributes=(
             Attribute.MESSAGING_SYSTEM,
@@ -235,9 +250,9 @@ class Span:
     SETTLE: Final = SpanSpec(
         name="{messaging.operation.name} {messaging.destination.name}",
         kind=SpanKind.CLIENT,
-        tells="The answer to the broker for one message.",
+        description="The answer to the broker for one message.",
         services=(Service.PROCESSOR,),
-        attributes=(*_ANSWER, Attribute.JOB_ID, Attribute.ERROR_TYPE),
+        attributes=(*_SETTLEMENT, Attribute.JOB_ID, Attribute.ERROR_TYPE),
     )
 
 

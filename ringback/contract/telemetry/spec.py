@@ -29,7 +29,7 @@ class Kind(StrEnum):
 class Open:
     """A label whose values the contract cannot list. There are few of them."""
 
-    means: str
+    description: str
 
 
 LabelValues = tuple[str, ...] | Open
@@ -56,16 +56,16 @@ class LogEventSpec(str):  # ruff: ignore[subclass-builtin]  # the logger and JSO
     `fields` are all fields that such a line may have beside those of every line.
     """
 
-    __slots__ = ("fields", "services", "tells")
+    __slots__ = ("description", "fields", "services")
     fields: tuple[str, ...]
     services: tuple[Service, ...]
-    tells: str
+    description: str
 
     def __new__(
-        cls, name: str, tells: str, *, services: Sequence[Service], fields: Sequence[str] = ()
+        cls, name: str, description: str, *, services: Sequence[Service], fields: Sequence[str] = ()
     ) -> Self:
         self = super().__new__(cls, name)
-        self.tells = tells
+        self.description = description
         self.services = tuple(services)
         self.fields = tuple(fields)
         return self
@@ -74,12 +74,12 @@ class LogEventSpec(str):  # ruff: ignore[subclass-builtin]  # the logger and JSO
 class AttributeSpec(str):  # ruff: ignore[subclass-builtin]  # OpenTelemetry takes a text as it is
     """The name of a span attribute; as a text it is the name in the span."""
 
-    __slots__ = ("means",)
-    means: str
+    __slots__ = ("description",)
+    description: str
 
-    def __new__(cls, name: str, means: str) -> Self:
+    def __new__(cls, name: str, description: str) -> Self:
         self = super().__new__(cls, name)
-        self.means = means
+        self.description = description
         return self
 
 
@@ -99,7 +99,7 @@ class SpanSpec:
 
     name: str
     kind: SpanKind
-    tells: str
+    description: str
     services: tuple[Service, ...]
     attributes: tuple[AttributeSpec, ...] = ()
 
@@ -107,11 +107,11 @@ class SpanSpec:
 _Declaration = TypeVar("_Declaration")
 
 
-def declared(holder: type, kind: type[_Declaration]) -> dict[str, _Declaration]:
+def declared(declarations: type, kind: type[_Declaration]) -> dict[str, _Declaration]:
     """The declarations of `kind` in a class and its bases, by their Python names."""
     return {
         name: value
-        for base in reversed(holder.__mro__)
+        for base in reversed(declarations.__mro__)
         for name, value in vars(base).items()
         if isinstance(value, kind)
     }

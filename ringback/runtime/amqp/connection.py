@@ -103,18 +103,20 @@ class BrokerConnection:
                 self.failure = exc
                 if wait_s == _FIRST_WAIT_S:
                     log.warning(
-                        LogEvent.BROKER_UNAVAILABLE, link=self._name, reason=type(exc).__name__
+                        LogEvent.BROKER_UNAVAILABLE,
+                        connection=self._name,
+                        reason=type(exc).__name__,
                     )
             except CannotStartError as exc:
                 self.failure = exc
-                log.error(LogEvent.BROKER_UNUSABLE, link=self._name, reason=str(exc))  # ruff: ignore[error-instead-of-exception]  # the sentence says it all
+                log.error(LogEvent.BROKER_UNUSABLE, connection=self._name, reason=str(exc))  # ruff: ignore[error-instead-of-exception]  # the sentence says it all
             except asyncio.CancelledError as exc:
                 if _is_cancelled_from_outside():
                     raise
                 self.failure = exc
             except Exception as exc:
                 self.failure = exc
-                log.exception(LogEvent.BROKER_SESSION_FAILED, link=self._name)
+                log.exception(LogEvent.BROKER_SESSION_FAILED, connection=self._name)
             self._first_attempt.set()
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _MAX_WAIT_S)
@@ -130,9 +132,9 @@ class BrokerConnection:
                 await self._on_open(connection)
             self.is_connected, self.failure = True, None
             self._first_attempt.set()
-            log.info(LogEvent.BROKER_CONNECTED, link=self._name)
+            log.info(LogEvent.BROKER_CONNECTED, connection=self._name)
             await self._session_ended.wait()
-            log.warning(LogEvent.BROKER_LOST, link=self._name)
+            log.warning(LogEvent.BROKER_LOST, connection=self._name)
         finally:
             self.is_connected = False
             await _close(connection)

@@ -53,9 +53,9 @@ class KeySetFile:
         try:
             self._keys = keys_in_file(self._path)
         except ValueError as exc:
-            log.warning(LogEvent.KEYS_NOT_TAKEN, reason=str(exc))
+            log.warning(LogEvent.JWKS_REJECTED, reason=str(exc))
         else:
-            log.info(LogEvent.KEYS_READ_AGAIN, keys=sorted(self._keys))
+            log.info(LogEvent.JWKS_RELOADED, keys=sorted(self._keys))
 
 
 def keys_in_file(path: Path) -> KeysById:

@@ -84,7 +84,7 @@ class CallObserver:
             reason=error.reason if error else None,
             cause=_cause(error),
             duration_ms=round(duration_s * 1000, 2),
-            answers=ending.answers,
+            messages=ending.answers,
             role=principal.role.value if principal else None,
             org_id=str(principal.org_id) if principal and principal.org_id else None,
             subject=principal.subject if principal else None,

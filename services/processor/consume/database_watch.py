@@ -78,7 +78,7 @@ class DatabaseWatch:
     def answered(self) -> None:
         if self._away_since is not None:
             log.warning(
-                LogEvent.DATABASE_RECOVERED, away_s=round(self._clock() - self._away_since, 1)
+                LogEvent.DATABASE_RECOVERED, outage_s=round(self._clock() - self._away_since, 1)
             )
             self._away_since = None
 

@@ -186,7 +186,7 @@ async def test_a_dead_letter_that_cannot_be_recorded_is_kept(stage: Stage, start
 
     await stage.until(other, "dead_letter")
     assert counted >= MAX_DELIVERIES
-    counts = [line["returns"] for line in process.lines("message.requeued")]
+    counts = [line["requeues"] for line in process.lines("message.requeued")]
     assert counts == list(range(1, len(counts) + 1))
     await stage.database.execute("DROP TRIGGER curse ON webhook_delivery_log")
     await stage.until(cursed, "dead_letter", deadline_s=60)
@@ -212,7 +212,7 @@ async def test_what_is_returned_again_and_again_is_a_dead_letter_with_its_reason
     assert row["error_message"]
     assert not await stage.attempts(envelope.job_id)
     assert len(await stage.runs(envelope.job_id)) == 2
-    assert [line["returns"] for line in process.lines("message.requeued")] == [11, 12]
+    assert [line["requeues"] for line in process.lines("message.requeued")] == [11, 12]
     assert not process.lines("database.unavailable")
     for job_id in others:
         assert (await stage.until(job_id, "completed"))["attempts"] == 1

@@ -20,7 +20,7 @@ from ringback.contract.telemetry.all_services import COMMON_FIELDS, ERROR_FIELD,
 from ringback.contract.telemetry.gateway import (
     NOT_CONFIRMED,
     NOT_SPOOLED,
-    REFUSAL_REASONS,
+    REJECTION_REASONS,
 )
 from ringback.contract.telemetry.metrics_service import GRPC_CODES
 from ringback.contract.telemetry.spec import Kind, MetricSpec, Open
@@ -108,7 +108,7 @@ def test_the_reasons_of_refusals_are_those_of_the_gateway() -> None:
     not_spooled = {outcome.value for outcome in SpoolOutcome} - {"spooled"}
     unreadable = {why.name.lower() for why in InvalidEvent}
 
-    assert reasons | not_confirmed | not_spooled | unreadable == set(REFUSAL_REASONS)
+    assert reasons | not_confirmed | not_spooled | unreadable == set(REJECTION_REASONS)
     assert (set(NOT_CONFIRMED), set(NOT_SPOOLED)) == (not_confirmed, not_spooled)
 
 

@@ -52,7 +52,7 @@ def test_a_permanent_failure_goes_to_the_dead_letters(lane: SourceQueue, attempt
     assert (verdict.exchange, dict(verdict.headers)) == (TO_DEAD, {"attempt": attempt})
 
 
-ZERO = MappingProxyType[str, str | int]({"returns": 0, "crashes": 0})
+ZERO = MappingProxyType[str, str | int]({"requeues": 0, "crashes": 0})
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_return_waits_longer_each_time() -> None:
     assert [turn.wait_ms for turn in turns] == [
         1_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 64, 64, 64, 64)
     ]
-    assert [turn.headers["returns"] for turn in turns] == list(range(1, 11))
+    assert [turn.headers["requeues"] for turn in turns] == list(range(1, 11))
     assert {turn.headers["attempt"] for turn in turns} == {2}
 
 
@@ -170,7 +170,7 @@ def test_ten_returns_are_run_alone_and_then_dead() -> None:
 
     assert (work.routing_key, dict(work.headers)) == (
         "webhooks.quarantine",
-        {"attempt": 2, "returns": 11},
+        {"attempt": 2, "requeues": 11},
     )
     assert alone == dead_letter_forward(Attempt(2), FAILURE)
 

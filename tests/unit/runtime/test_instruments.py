@@ -11,7 +11,7 @@ def test_known_series_begin_at_zero() -> None:
     registry = CollectorRegistry()
     instruments = Instruments(registry)
 
-    instruments.counter(Metric.REFUSED)
+    instruments.counter(Metric.REJECTED)
     instruments.counter(Metric.RPC_CALLS, method=["a.B/C"], code=["OK"])
     instruments.histogram(Metric.RPC_SECONDS)
 
