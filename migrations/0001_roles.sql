@@ -88,7 +88,7 @@ $$;
 -- Enables row level security on a table, for its owner too, and lets only the owner see its rows.
 -- A partition needs no more: nobody has grants on partitions, because the policies of the log do
 -- not apply when a partition is read directly.
-CREATE FUNCTION close_webhook_table(closed regclass) RETURNS void
+CREATE FUNCTION enable_webhook_row_security(closed regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = closed);
@@ -100,7 +100,7 @@ $$;
 
 -- Adds the policies of a table with an org_id. A table that the gateway writes to needs another one
 -- for it. The org is a subquery so that it is evaluated once per statement, not once per row.
-CREATE FUNCTION share_webhook_table(closed regclass) RETURNS void
+CREATE FUNCTION create_webhook_policies(closed regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     EXECUTE format(
@@ -120,7 +120,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 REVOKE EXECUTE ON FUNCTION
-    webhook_org, close_webhook_table, share_webhook_table, webhook_schema_has
+    webhook_org, enable_webhook_row_security, create_webhook_policies, webhook_schema_has
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION webhook_org
     TO ringback_tenant, ringback_service, ringback_tenant_operator, ringback_operator;

@@ -94,15 +94,15 @@ CREATE TABLE webhook_inbox (
 
 CREATE INDEX webhook_inbox_claimed_at ON webhook_inbox USING brin (claimed_at);
 
-CREATE TABLE webhook_extra_days (
-    day     date PRIMARY KEY,
-    made_at timestamptz NOT NULL DEFAULT clock_timestamp()
+CREATE TABLE webhook_extra_partitions (
+    day        date PRIMARY KEY,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-COMMENT ON TABLE webhook_extra_days IS
+COMMENT ON TABLE webhook_extra_partitions IS
     'Days of the log that were made because a webhook needed them. Removed with their partitions.';
 
-SELECT close_webhook_table(log_table), share_webhook_table(log_table)
+SELECT enable_webhook_row_security(log_table), create_webhook_policies(log_table)
 FROM unnest(ARRAY['webhook_delivery_log', 'webhook_delivery_attempts', 'webhook_inbox']::regclass[])
     AS log_table;
 
@@ -166,7 +166,7 @@ $$;
 --
 -- Each is created apart and then attached. CREATE TABLE ... PARTITION OF would lock the whole log:
 -- it would wait for every reader, and every writer would wait for it.
-CREATE FUNCTION make_webhook_day(wanted date) RETURNS integer
+CREATE FUNCTION create_webhook_partitions(wanted date) RETURNS integer
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     parent    text;
@@ -178,7 +178,7 @@ BEGIN
         CONTINUE WHEN to_regclass(format('%I', partition)) IS NOT NULL;
         EXECUTE format(
             'CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = 80)', partition, parent);
-        PERFORM close_webhook_table(partition::regclass);
+        PERFORM enable_webhook_row_security(partition::regclass);
         EXECUTE format(
             'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%s)',
             parent, partition,
@@ -203,23 +203,23 @@ BEGIN
     -- One maker at a time: two would make the same partition and one would fail.
     PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
     FOR distance IN 0 .. last_day - first_day LOOP
-        made := made + make_webhook_day(first_day + distance);
+        made := made + create_webhook_partitions(first_day + distance);
     END LOOP;
     RETURN made;
 END
 $$;
 
 -- How many extra days have a partition.
-CREATE FUNCTION webhook_extra_day_count() RETURNS bigint
+CREATE FUNCTION webhook_extra_partition_count() RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT count(*) FROM webhook_extra_days
+    SELECT count(*) FROM webhook_extra_partitions
     WHERE to_regclass(format('%I', 'webhook_delivery_log' || to_char(day, '_YYYYMMDD'))) IS NOT NULL
 $$;
 
 -- Creates the missing partitions of the days that webhooks need, whatever day their ids are of.
 -- Outside the usual days (yesterday to seven days ahead) 100 are allowed, because each partition
 -- slows down every query that cannot exclude it; one more raises configuration_limit_exceeded.
-CREATE FUNCTION ensure_webhook_days(wanted date[]) RETURNS void
+CREATE FUNCTION ensure_webhook_partitions_for(wanted date[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
@@ -228,13 +228,13 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
     FOR needed IN SELECT DISTINCT day FROM unnest(wanted) AS day ORDER BY day LOOP
-        IF make_webhook_day(needed) > 0 AND needed NOT BETWEEN today - 1 AND today + 7 THEN
-            IF webhook_extra_day_count() >= 100 THEN
+        IF create_webhook_partitions(needed) > 0 AND needed NOT BETWEEN today - 1 AND today + 7 THEN
+            IF webhook_extra_partition_count() >= 100 THEN
                 RAISE EXCEPTION 'the log has 100 extra days; % would be one more', needed
                     USING ERRCODE = 'configuration_limit_exceeded';
             END IF;
-            INSERT INTO webhook_extra_days (day) VALUES (needed)
-            ON CONFLICT (day) DO UPDATE SET made_at = clock_timestamp();
+            INSERT INTO webhook_extra_partitions (day) VALUES (needed)
+            ON CONFLICT (day) DO UPDATE SET created_at = clock_timestamp();
         END IF;
     END LOOP;
 END
@@ -290,13 +290,13 @@ BEGIN
     IF retention_days < 1 OR batch_size < 1 THEN
         RAISE EXCEPTION 'retention_days and batch_size must be at least 1';
     END IF;
-    FOR old_day IN SELECT day FROM webhook_days_to_clean(retention_days) LOOP
+    FOR old_day IN SELECT day FROM expired_webhook_days(retention_days) LOOP
         tries := 0;
         LOOP
-            IF NOT may_clean_webhook_logs() THEN
+            IF NOT try_lock_webhook_cleanup() THEN
                 RETURN;
             END IF;
-            state := drop_finished_webhook_day(old_day);
+            state := drop_finished_webhook_partitions(old_day);
             COMMIT;
             tries := tries + 1;
             EXIT WHEN state <> 'in use' OR tries = 5;
@@ -306,7 +306,7 @@ BEGIN
             RAISE NOTICE 'the day % is being read; it stays until the next run', old_day;
         END IF;
         WHILE state = 'unfinished' LOOP
-            IF NOT may_clean_webhook_logs() THEN
+            IF NOT try_lock_webhook_cleanup() THEN
                 RETURN;
             END IF;
             IF NOT delete_finished_webhooks(old_day, batch_size) THEN
@@ -316,7 +316,7 @@ BEGIN
         END LOOP;
     END LOOP;
     LOOP
-        IF NOT may_clean_webhook_logs() THEN
+        IF NOT try_lock_webhook_cleanup() THEN
             RETURN;
         END IF;
         EXIT WHEN prune_webhook_inbox(batch_size) = 0;
@@ -328,27 +328,27 @@ END
 $$;
 
 -- Whether no other session is cleaning up; none will until this transaction ends.
-CREATE FUNCTION may_clean_webhook_logs() RETURNS boolean
+CREATE FUNCTION try_lock_webhook_cleanup() RETURNS boolean
 LANGUAGE sql AS $$
     SELECT pg_try_advisory_xact_lock(hashtext('cleanup_old_webhook_logs'))
 $$;
 
 -- The days older than the retention. An extra day counts from when it was created: what was
 -- finished in it today stays for the retention, and does not run again when the broker redelivers.
-CREATE FUNCTION webhook_days_to_clean(retention_days integer) RETURNS TABLE (day date)
+CREATE FUNCTION expired_webhook_days(retention_days integer) RETURNS TABLE (day date)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT known.day
     FROM webhook_partition_days() AS known
-    LEFT JOIN webhook_extra_days AS extra ON extra.day = known.day,
+    LEFT JOIN webhook_extra_partitions AS extra ON extra.day = known.day,
          (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS present
     WHERE (known.day < today - retention_days OR (extra.day IS NOT NULL AND known.day > today + 7))
-      AND coalesce((extra.made_at AT TIME ZONE 'UTC')::date, '-infinity') < today - retention_days
+      AND coalesce((extra.created_at AT TIME ZONE 'UTC')::date, '-infinity') < today - retention_days
     ORDER BY known.day
 $$;
 
 -- Drops one day: `dropped`, `unfinished` if a webhook is not finished, or `in use` if a reader holds
 -- it. Writers queue behind a waiting drop, so it waits for half a second at most.
-CREATE FUNCTION drop_finished_webhook_day(old_day date) RETURNS text
+CREATE FUNCTION drop_finished_webhook_partitions(old_day date) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
 DECLARE
@@ -367,7 +367,7 @@ BEGIN
         RETURN 'unfinished';
     END IF;
     EXECUTE format('DROP TABLE IF EXISTS %I, %I', log_day, attempts_day);
-    DELETE FROM webhook_extra_days WHERE day = old_day;
+    DELETE FROM webhook_extra_partitions WHERE day = old_day;
     RETURN 'dropped';
 EXCEPTION WHEN lock_not_available THEN
     RETURN 'in use';
@@ -427,23 +427,23 @@ $$;
 
 REVOKE EXECUTE ON FUNCTION
     webhook_id_at, webhook_created_at, webhook_has_payload, webhook_is_finished,
-    make_webhook_day, ensure_webhook_partitions, webhook_extra_day_count, ensure_webhook_days,
-    webhook_partition_days, webhook_partition_days_ahead, may_clean_webhook_logs,
-    webhook_days_to_clean, drop_finished_webhook_day, delete_finished_webhooks,
+    create_webhook_partitions, ensure_webhook_partitions, webhook_extra_partition_count, ensure_webhook_partitions_for,
+    webhook_partition_days, webhook_partition_days_ahead, try_lock_webhook_cleanup,
+    expired_webhook_days, drop_finished_webhook_partitions, delete_finished_webhooks,
     require_past_webhook_day, prune_webhook_inbox
 FROM PUBLIC;
 REVOKE EXECUTE ON PROCEDURE cleanup_old_webhook_logs FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
     webhook_id_at, webhook_created_at, webhook_has_payload, ensure_webhook_partitions,
-    ensure_webhook_days, webhook_partition_days, may_clean_webhook_logs, webhook_days_to_clean,
-    drop_finished_webhook_day, delete_finished_webhooks, prune_webhook_inbox
+    ensure_webhook_partitions_for, webhook_partition_days, try_lock_webhook_cleanup, expired_webhook_days,
+    drop_finished_webhook_partitions, delete_finished_webhooks, prune_webhook_inbox
 TO ringback_processor;
 GRANT EXECUTE ON PROCEDURE cleanup_old_webhook_logs TO ringback_processor;
 GRANT EXECUTE ON FUNCTION webhook_id_at, webhook_has_payload
     TO ringback_tenant, ringback_service, ringback_tenant_operator, ringback_operator;
 GRANT EXECUTE ON FUNCTION webhook_created_at TO ringback_tenant_operator, ringback_operator;
-GRANT EXECUTE ON FUNCTION webhook_extra_day_count, webhook_partition_days_ahead
+GRANT EXECUTE ON FUNCTION webhook_extra_partition_count, webhook_partition_days_ahead
     TO ringback_service;
 
 SELECT ensure_webhook_partitions();

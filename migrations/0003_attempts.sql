@@ -66,7 +66,7 @@ $$;
 -- Sets the rows of `only_ids`, which must exist, to the status of their attempt. A finished webhook
 -- or a dead letter keeps its status. A row without its payload gets it. `altered` stays true: the
 -- payload of a retry comes from the log, so its processor finds nothing to alter.
-CREATE FUNCTION move_webhooks(
+CREATE FUNCTION set_webhook_statuses(
     only_ids uuid[], duplicates uuid[], owners uuid[],
     p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamptz[],
     p_error_classes text[], p_error_messages text[], p_max_attempts integer[],
@@ -238,7 +238,7 @@ BEGIN
             p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
             p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of, missing);
     END IF;
-    PERFORM move_webhooks(
+    PERFORM set_webhook_statuses(
         fresh, duplicates, owners, p_ids, p_attempts, p_outcomes, p_ended_at,
         p_error_classes, p_error_messages, p_max_attempts, p_event_data, p_altered);
 
@@ -391,7 +391,7 @@ $$;
 
 -- Deallocates the statements that a handler prepared by SQL: the next handler may use the same names.
 -- Returns the names of those that the driver prepared and continues to use.
-CREATE FUNCTION forget_prepared_statements() RETURNS SETOF text
+CREATE FUNCTION deallocate_prepared_statements() RETURNS SETOF text
 LANGUAGE plpgsql AS $$
 DECLARE
     prepared record;
@@ -428,12 +428,12 @@ END
 $$;
 
 REVOKE EXECUTE ON FUNCTION
-    ensure_webhook_rows, claim_webhook_events, move_webhooks, begin_webhook_attempts,
+    ensure_webhook_rows, claim_webhook_events, set_webhook_statuses, begin_webhook_attempts,
     finish_webhook_attempts, record_webhook_dead_letters, begin_webhook_transaction,
-    finish_webhook_transaction, forget_prepared_statements, webhook_content
+    finish_webhook_transaction, deallocate_prepared_statements, webhook_content
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
-    ensure_webhook_rows, claim_webhook_events, move_webhooks, begin_webhook_attempts,
+    ensure_webhook_rows, claim_webhook_events, set_webhook_statuses, begin_webhook_attempts,
     finish_webhook_attempts, record_webhook_dead_letters, begin_webhook_transaction,
-    finish_webhook_transaction, forget_prepared_statements, webhook_content
+    finish_webhook_transaction, deallocate_prepared_statements, webhook_content
 TO ringback_processor;

@@ -55,7 +55,7 @@ COMMENT ON TABLE webhook_stats IS
 COMMENT ON COLUMN webhook_stats.org_id IS
     'ffffffff-ffff-ffff-ffff-ffffffffffff: of all organisations together.';
 
-SELECT close_webhook_table(stats_table), share_webhook_table(stats_table)
+SELECT enable_webhook_row_security(stats_table), create_webhook_policies(stats_table)
 FROM unnest(ARRAY['webhook_stats_deltas', 'webhook_stats']::regclass[]) AS stats_table;
 
 GRANT SELECT ON webhook_stats, webhook_stats_deltas
@@ -131,28 +131,28 @@ FOR EACH STATEMENT EXECUTE FUNCTION webhook_stats_after_update();
 ---- Buckets
 
 -- Whether no other session folds, prunes or rebuilds; none will until this transaction ends.
-CREATE FUNCTION may_fold_webhook_stats() RETURNS boolean
+CREATE FUNCTION try_lock_webhook_stats() RETURNS boolean
 LANGUAGE sql AS $$
     SELECT pg_try_advisory_xact_lock(hashtext('fold_webhook_stats'))
 $$;
 
--- Moves at most `p_most` deltas into the buckets and returns how many: fewer than `p_most` when
+-- Moves at most `p_limit` deltas into the buckets and returns how many: fewer than `p_limit` when
 -- there were no more, or when another session is folding.
 --
 -- A webhook that changes after the bucket of its minute was pruned counts only in its hour.
-CREATE FUNCTION fold_webhook_stats(p_most integer) RETURNS integer
+CREATE FUNCTION fold_webhook_stats(p_limit integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     minutes_from timestamptz := webhook_stats_minutes_from();
     hours_from   timestamptz := webhook_stats_hours_from();
     moved        integer;
 BEGIN
-    IF NOT may_fold_webhook_stats() THEN
+    IF NOT try_lock_webhook_stats() THEN
         RETURN 0;
     END IF;
     WITH folded AS (
         DELETE FROM webhook_stats_deltas
-        WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhook_stats_deltas LIMIT p_most))
+        WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhook_stats_deltas LIMIT p_limit))
         RETURNING *
     ), summed AS (
         SELECT org_id, minute, event_type,
@@ -196,7 +196,7 @@ DECLARE
     hours_from   timestamptz := webhook_stats_hours_from();
     pruned       bigint;
 BEGIN
-    IF NOT may_fold_webhook_stats() THEN
+    IF NOT try_lock_webhook_stats() THEN
         RETURN NULL;
     END IF;
     DELETE FROM webhook_stats
@@ -330,7 +330,7 @@ $$;
 
 REVOKE EXECUTE ON FUNCTION
     webhook_stats_minutes_from, webhook_stats_hours_from, webhook_stats_after_insert,
-    webhook_stats_after_update, may_fold_webhook_stats, fold_webhook_stats, prune_webhook_stats,
+    webhook_stats_after_update, try_lock_webhook_stats, fold_webhook_stats, prune_webhook_stats,
     rebuild_webhook_stats, webhook_stats_of, webhook_oldest_ages
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fold_webhook_stats, prune_webhook_stats TO ringback_metrics;

@@ -83,7 +83,7 @@ COMMENT ON COLUMN webhook_processors.in_flight IS 'Webhooks taken from the broke
 COMMENT ON COLUMN webhook_processors.is_paused IS 'Whether it has noticed a pause.';
 
 -- Writes the row of a processor, and deletes rows that were left more than a day ago.
-CREATE FUNCTION note_webhook_processor(
+CREATE FUNCTION record_webhook_heartbeat(
     p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamptz
 ) RETURNS void
 LANGUAGE sql AS $$
@@ -123,7 +123,7 @@ COMMENT ON COLUMN webhook_retries.received_at IS
 COMMENT ON COLUMN webhook_retries.published_at IS
     'When the broker had it on disk. Until then it is published again and again, under its id.';
 
-SELECT close_webhook_table(command_table), share_webhook_table(command_table)
+SELECT enable_webhook_row_security(command_table), create_webhook_policies(command_table)
 FROM unnest(ARRAY['webhook_audit', 'webhook_retries']::regclass[]) AS command_table;
 
 -- One decision on a webhook at a time; the next one waits until this transaction ends and sees its
@@ -135,7 +135,7 @@ $$;
 
 -- Why a dead letter cannot be retried or discarded: `not_dead`, `already_retried`, `discarded`; null
 -- if it can.
-CREATE FUNCTION webhook_decided(status text, resolution text) RETURNS text
+CREATE FUNCTION webhook_resolution_conflict(status text, resolution text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE
         WHEN status <> 'dead_letter' THEN 'not_dead'
@@ -157,7 +157,7 @@ $$;
 -- Transfers the claim on an event to the new webhook, which would otherwise end as a duplicate of
 -- its original. A pruned claim is made again. If another webhook has claimed the event since, that
 -- one keeps it and the retry ends as its duplicate.
-CREATE FUNCTION hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid)
+CREATE FUNCTION transfer_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid)
 RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -207,7 +207,7 @@ BEGIN
         p_original, p_new_id, original.org_id, p_actor, p_role, p_reason, p_request_id,
         coalesce((SELECT received_at FROM webhook_retries WHERE new_id = p_original),
                  original.created_at));
-    PERFORM hand_webhook_claim(original.org_id, original.dedup_key, p_original, p_new_id);
+    PERFORM transfer_webhook_claim(original.org_id, original.dedup_key, p_original, p_new_id);
     INSERT INTO webhook_delivery_log (
         id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
         created_at, call_id, dedup_key, gateway_instance_id, retry_of)
@@ -245,7 +245,7 @@ BEGIN
     PERFORM lock_webhook_decision(p_original);
     -- Only now: what was read before the lock may have been decided since.
     SELECT * INTO letter FROM webhook_delivery_log WHERE id = p_original;
-    reason_not := webhook_decided(letter.status, letter.resolution);
+    reason_not := webhook_resolution_conflict(letter.status, letter.resolution);
     IF reason_not = 'already_retried' THEN
         SELECT * INTO retry FROM webhook_retries WHERE original = p_original;
         RETURN QUERY SELECT
@@ -331,7 +331,7 @@ BEGIN
     PERFORM lock_webhook_decision(p_id);
     SELECT log.org_id, log.status, log.resolution, log.retried_as INTO letter
     FROM webhook_delivery_log AS log WHERE log.id = p_id;
-    reason_not := webhook_decided(letter.status, letter.resolution);
+    reason_not := webhook_resolution_conflict(letter.status, letter.resolution);
     IF reason_not IS NULL THEN
         PERFORM resolve_webhook(p_id, 'discarded', NULL);
         INSERT INTO webhook_audit (actor, role, org_id, action, job_id, reason, details)
@@ -366,9 +366,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WHERE error_class IS NOT NULL AND status = 'dead_letter' AND resolution IS NULL
 $$;
 
--- Deletes at most `p_most` retries whose webhooks are no longer in the log; returns how many. With
+-- Deletes at most `p_limit` retries whose webhooks are no longer in the log; returns how many. With
 -- its owner's rights, because no role may delete here.
-CREATE FUNCTION prune_webhook_retries(p_most integer) RETURNS bigint
+CREATE FUNCTION prune_webhook_retries(p_limit integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     pruned bigint;
@@ -379,7 +379,7 @@ BEGIN
         WHERE created_at < now() - interval '1 day'
           AND NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = retry.new_id)
           AND NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = retry.original)
-        LIMIT p_most));
+        LIMIT p_limit));
     GET DIAGNOSTICS pruned = ROW_COUNT;
     RETURN pruned;
 END
@@ -400,15 +400,15 @@ GRANT INSERT, UPDATE (published_at)
 GRANT UPDATE (paused, changed_at, changed_by, reason) ON webhook_processing TO ringback_operator;
 
 REVOKE EXECUTE ON FUNCTION
-    set_webhook_processing, note_webhook_processor, lock_webhook_decision, webhook_decided,
-    webhook_is_retryable, hand_webhook_claim, resolve_webhook, add_webhook_retry, retry_webhook,
+    set_webhook_processing, record_webhook_heartbeat, lock_webhook_decision, webhook_resolution_conflict,
+    webhook_is_retryable, transfer_webhook_claim, resolve_webhook, add_webhook_retry, retry_webhook,
     run_duplicate_webhook, discard_webhook, matching_dead_letters, count_unresolved_dead_letters,
     prune_webhook_retries
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION set_webhook_processing TO ringback_operator;
-GRANT EXECUTE ON FUNCTION note_webhook_processor TO ringback_processor;
+GRANT EXECUTE ON FUNCTION record_webhook_heartbeat TO ringback_processor;
 GRANT EXECUTE ON FUNCTION
-    lock_webhook_decision, webhook_decided, webhook_is_retryable, hand_webhook_claim,
+    lock_webhook_decision, webhook_resolution_conflict, webhook_is_retryable, transfer_webhook_claim,
     resolve_webhook, add_webhook_retry, retry_webhook, run_duplicate_webhook, discard_webhook
 TO ringback_tenant_operator, ringback_operator;
 GRANT EXECUTE ON FUNCTION matching_dead_letters

@@ -44,7 +44,7 @@ COMMENT ON TABLE webhook_alerts IS
     'Groups of dead letters of which people hear, from the first one until the group is quiet.';
 COMMENT ON COLUMN webhook_alerts.example IS 'The newest dead letter of the group.';
 
-CREATE TABLE webhook_alert_turn (
+CREATE TABLE webhook_alert_lease (
     only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     holder     uuid NOT NULL,
     held_until timestamptz NOT NULL,
@@ -52,11 +52,11 @@ CREATE TABLE webhook_alert_turn (
     not_before timestamptz NOT NULL DEFAULT '-infinity'
 );
 
-COMMENT ON TABLE webhook_alert_turn IS
+COMMENT ON TABLE webhook_alert_lease IS
     'Which process sends one message, and until when all of them leave the channel alone.';
-COMMENT ON COLUMN webhook_alert_turn.failures IS 'How many sends have failed in a row.';
+COMMENT ON COLUMN webhook_alert_lease.failures IS 'How many sends have failed in a row.';
 
-SELECT close_webhook_table(alert_table), share_webhook_table(alert_table)
+SELECT enable_webhook_row_security(alert_table), create_webhook_policies(alert_table)
 FROM unnest(ARRAY['webhook_dead_letter_notices', 'webhook_alerts']::regclass[]) AS alert_table;
 
 GRANT INSERT ON webhook_dead_letter_notices TO ringback_processor;
@@ -66,9 +66,9 @@ GRANT SELECT ON webhook_alerts TO ringback_service;
 
 -- Gives `p_holder` the lease to send one message and returns how many sends have failed in a row.
 -- Returns null while another process has it, and while sending is paused.
-CREATE FUNCTION take_webhook_alert_turn(p_holder uuid, p_lease interval) RETURNS integer
+CREATE FUNCTION acquire_webhook_alert_lease(p_holder uuid, p_lease interval) RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    INSERT INTO webhook_alert_turn AS turn (holder, held_until)
+    INSERT INTO webhook_alert_lease AS turn (holder, held_until)
     VALUES (p_holder, clock_timestamp() + p_lease)
     ON CONFLICT (only_row) DO UPDATE
     SET holder = excluded.holder, held_until = excluded.held_until
@@ -78,10 +78,10 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- Gives the lease back; no process sends for `p_pause`.
-CREATE FUNCTION end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval)
+CREATE FUNCTION release_webhook_alert_lease(p_holder uuid, p_failures integer, p_pause interval)
 RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    UPDATE webhook_alert_turn
+    UPDATE webhook_alert_lease
     SET held_until = '-infinity', failures = p_failures,
         not_before = clock_timestamp() + p_pause
     WHERE holder = p_holder
@@ -92,17 +92,17 @@ CREATE FUNCTION lock_webhook_alerts(p_holder uuid) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('webhook_alerts'));
-    RETURN EXISTS (SELECT FROM webhook_alert_turn
+    RETURN EXISTS (SELECT FROM webhook_alert_lease
                    WHERE holder = p_holder AND held_until > clock_timestamp());
 END
 $$;
 
 ---- Groups
 
--- Moves at most `p_most` notices into their groups and returns how many, none while another session
+-- Moves at most `p_limit` notices into their groups and returns how many, none while another session
 -- does; and how many dead letters it dropped, because there are a thousand groups already.
 CREATE FUNCTION fold_webhook_dead_letter_notices(
-    p_most integer, OUT moved bigint, OUT forgotten bigint
+    p_limit integer, OUT moved bigint, OUT forgotten bigint
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -116,7 +116,7 @@ BEGIN
     room := 1000 - (SELECT count(*) FROM webhook_alerts);
     WITH folded AS (
         DELETE FROM webhook_dead_letter_notices
-        WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhook_dead_letter_notices LIMIT p_most))
+        WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhook_dead_letter_notices LIMIT p_limit))
         RETURNING *
     ), summed AS (
         SELECT org_id, event_type, error_class, sum(letters) AS letters, count(*) AS notices,
@@ -151,7 +151,7 @@ $$;
 
 -- Marks so many dead letters of each group as sent. Those that came meanwhile remain unsent. A
 -- process that has lost its lease changes nothing: another one has sent them since.
-CREATE FUNCTION settle_webhook_alerts(
+CREATE FUNCTION mark_webhook_alerts_sent(
     p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[],
     p_letters bigint[]
 ) RETURNS void
@@ -174,7 +174,7 @@ END
 $$;
 
 -- Deletes groups, except those that have grown since they were read, when `p_last_ats` were current.
-CREATE FUNCTION end_webhook_alerts(
+CREATE FUNCTION close_webhook_alerts(
     p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[],
     p_last_ats timestamptz[]
 ) RETURNS void
@@ -191,9 +191,9 @@ BEGIN
 END
 $$;
 
--- For installations without a channel: deletes at most `p_most` notices older than ten minutes, and
+-- For installations without a channel: deletes at most `p_limit` notices older than ten minutes, and
 -- the groups without a dead letter for a day; returns how many notices.
-CREATE FUNCTION prune_webhook_alerts(p_most integer) RETURNS bigint
+CREATE FUNCTION prune_webhook_alerts(p_limit integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     pruned bigint;
@@ -203,18 +203,18 @@ BEGIN
     DELETE FROM webhook_dead_letter_notices WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM webhook_dead_letter_notices
         WHERE noted_at < now() - interval '10 minutes'
-        LIMIT p_most));
+        LIMIT p_limit));
     GET DIAGNOSTICS pruned = ROW_COUNT;
     RETURN pruned;
 END
 $$;
 
 REVOKE EXECUTE ON FUNCTION
-    take_webhook_alert_turn, end_webhook_alert_turn, lock_webhook_alerts,
-    fold_webhook_dead_letter_notices, settle_webhook_alerts, end_webhook_alerts,
+    acquire_webhook_alert_lease, release_webhook_alert_lease, lock_webhook_alerts,
+    fold_webhook_dead_letter_notices, mark_webhook_alerts_sent, close_webhook_alerts,
     prune_webhook_alerts
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
-    take_webhook_alert_turn, end_webhook_alert_turn, fold_webhook_dead_letter_notices,
-    settle_webhook_alerts, end_webhook_alerts, prune_webhook_alerts
+    acquire_webhook_alert_lease, release_webhook_alert_lease, fold_webhook_dead_letter_notices,
+    mark_webhook_alerts_sent, close_webhook_alerts, prune_webhook_alerts
 TO ringback_metrics;

@@ -31,7 +31,7 @@ COMMENT ON COLUMN voice_calls.events IS 'How many events of the call were proces
 COMMENT ON COLUMN voice_calls.ranks IS
     'How far each value is to be trusted, from call_type to transcript. The higher rank wins.';
 
-SELECT close_webhook_table('voice_calls'), share_webhook_table('voice_calls');
+SELECT enable_webhook_row_security('voice_calls'), create_webhook_policies('voice_calls');
 
 GRANT SELECT, INSERT, UPDATE ON voice_calls TO ringback_processor;
 

@@ -13,6 +13,19 @@ GRANT ringback_service TO ringback_metrics;
 GRANT ringback_tenant TO ringback_metrics;
 GRANT ringback_tenant_operator TO ringback_metrics;
 
+CREATE FUNCTION public.acquire_webhook_alert_lease(p_holder uuid, p_lease interval) RETURNS integer
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    INSERT INTO webhook_alert_lease AS turn (holder, held_until)
+    VALUES (p_holder, clock_timestamp() + p_lease)
+    ON CONFLICT (only_row) DO UPDATE
+    SET holder = excluded.holder, held_until = excluded.held_until
+    WHERE (turn.holder = p_holder OR turn.held_until < clock_timestamp())
+      AND turn.not_before < clock_timestamp()
+    RETURNING failures
+$$;
+
 CREATE FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -29,7 +42,7 @@ BEGIN
         p_original, p_new_id, original.org_id, p_actor, p_role, p_reason, p_request_id,
         coalesce((SELECT received_at FROM webhook_retries WHERE new_id = p_original),
                  original.created_at));
-    PERFORM hand_webhook_claim(original.org_id, original.dedup_key, p_original, p_new_id);
+    PERFORM transfer_webhook_claim(original.org_id, original.dedup_key, p_original, p_new_id);
     INSERT INTO webhook_delivery_log (
         id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
         created_at, call_id, dedup_key, gateway_instance_id, retry_of)
@@ -158,13 +171,13 @@ BEGIN
     IF retention_days < 1 OR batch_size < 1 THEN
         RAISE EXCEPTION 'retention_days and batch_size must be at least 1';
     END IF;
-    FOR old_day IN SELECT day FROM webhook_days_to_clean(retention_days) LOOP
+    FOR old_day IN SELECT day FROM expired_webhook_days(retention_days) LOOP
         tries := 0;
         LOOP
-            IF NOT may_clean_webhook_logs() THEN
+            IF NOT try_lock_webhook_cleanup() THEN
                 RETURN;
             END IF;
-            state := drop_finished_webhook_day(old_day);
+            state := drop_finished_webhook_partitions(old_day);
             COMMIT;
             tries := tries + 1;
             EXIT WHEN state <> 'in use' OR tries = 5;
@@ -174,7 +187,7 @@ BEGIN
             RAISE NOTICE 'the day % is being read; it stays until the next run', old_day;
         END IF;
         WHILE state = 'unfinished' LOOP
-            IF NOT may_clean_webhook_logs() THEN
+            IF NOT try_lock_webhook_cleanup() THEN
                 RETURN;
             END IF;
             IF NOT delete_finished_webhooks(old_day, batch_size) THEN
@@ -184,7 +197,7 @@ BEGIN
         END LOOP;
     END LOOP;
     LOOP
-        IF NOT may_clean_webhook_logs() THEN
+        IF NOT try_lock_webhook_cleanup() THEN
             RETURN;
         END IF;
         EXIT WHEN prune_webhook_inbox(batch_size) = 0;
@@ -195,15 +208,19 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.close_webhook_table(closed regclass) RETURNS void
-    LANGUAGE plpgsql
+CREATE FUNCTION public.close_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
-DECLARE
-    owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = closed);
 BEGIN
-    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', closed);
-    EXECUTE format('CREATE POLICY owner ON %s TO %I USING (true)', closed, owner);
+    IF NOT lock_webhook_alerts(p_holder) THEN
+        RETURN;
+    END IF;
+    DELETE FROM webhook_alerts AS alert
+    USING unnest(p_org_ids, p_event_types, p_error_classes, p_last_ats)
+        AS w (org_id, event_type, error_class, last_at)
+    WHERE alert.org_id = w.org_id AND alert.event_type = w.event_type
+      AND alert.error_class = w.error_class AND alert.last_at = w.last_at;
 END
 $$;
 
@@ -214,6 +231,63 @@ CREATE FUNCTION public.count_unresolved_dead_letters() RETURNS bigint
     -- Every one has an error class, so a partial index finds them.
     SELECT count(*) FROM webhook_delivery_log
     WHERE error_class IS NOT NULL AND status = 'dead_letter' AND resolution IS NULL
+$$;
+
+CREATE FUNCTION public.create_webhook_partitions(wanted date) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    parent    text;
+    partition text;
+    made      integer := 0;
+BEGIN
+    FOREACH parent IN ARRAY ARRAY['webhook_delivery_log', 'webhook_delivery_attempts'] LOOP
+        partition := parent || to_char(wanted, '_YYYYMMDD');
+        CONTINUE WHEN to_regclass(format('%I', partition)) IS NOT NULL;
+        EXECUTE format(
+            'CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = 80)', partition, parent);
+        PERFORM enable_webhook_row_security(partition::regclass);
+        EXECUTE format(
+            'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%s)',
+            parent, partition,
+            webhook_id_at(wanted::timestamp AT TIME ZONE 'UTC'),
+            CASE WHEN wanted = '9999-12-30' THEN 'MAXVALUE'
+                 ELSE quote_literal(webhook_id_at((wanted + 1)::timestamp AT TIME ZONE 'UTC')) END);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$$;
+
+CREATE FUNCTION public.create_webhook_policies(closed regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    EXECUTE format(
+        'CREATE POLICY every_row ON %s TO ringback_processor, ringback_service,
+             ringback_operator USING (true)', closed);
+    EXECUTE format(
+        'CREATE POLICY own_rows ON %s TO ringback_tenant, ringback_tenant_operator
+             USING (org_id = (SELECT webhook_org()))', closed);
+END
+$$;
+
+CREATE FUNCTION public.deallocate_prepared_statements() RETURNS SETOF text
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    prepared record;
+BEGIN
+    FOR prepared IN SELECT s.name, s.from_sql FROM pg_prepared_statements AS s LOOP
+        IF prepared.from_sql THEN
+            EXECUTE format('DEALLOCATE %I', prepared.name);
+        ELSE
+            RETURN NEXT prepared.name;
+        END IF;
+    END LOOP;
+END
 $$;
 
 CREATE FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer) RETURNS boolean
@@ -258,7 +332,7 @@ BEGIN
     PERFORM lock_webhook_decision(p_id);
     SELECT log.org_id, log.status, log.resolution, log.retried_as INTO letter
     FROM webhook_delivery_log AS log WHERE log.id = p_id;
-    reason_not := webhook_decided(letter.status, letter.resolution);
+    reason_not := webhook_resolution_conflict(letter.status, letter.resolution);
     IF reason_not IS NULL THEN
         PERFORM resolve_webhook(p_id, 'discarded', NULL);
         INSERT INTO webhook_audit (actor, role, org_id, action, job_id, reason, details)
@@ -268,7 +342,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.drop_finished_webhook_day(old_day date) RETURNS text
+CREATE FUNCTION public.drop_finished_webhook_partitions(old_day date) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET lock_timeout TO '500ms'
@@ -289,59 +363,22 @@ BEGIN
         RETURN 'unfinished';
     END IF;
     EXECUTE format('DROP TABLE IF EXISTS %I, %I', log_day, attempts_day);
-    DELETE FROM webhook_extra_days WHERE day = old_day;
+    DELETE FROM webhook_extra_partitions WHERE day = old_day;
     RETURN 'dropped';
 EXCEPTION WHEN lock_not_available THEN
     RETURN 'in use';
 END
 $$;
 
-CREATE FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval) RETURNS void
-    LANGUAGE sql SECURITY DEFINER
+CREATE FUNCTION public.enable_webhook_row_security(closed regclass) RETURNS void
+    LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
-    AS $$
-    UPDATE webhook_alert_turn
-    SET held_until = '-infinity', failures = p_failures,
-        not_before = clock_timestamp() + p_pause
-    WHERE holder = p_holder
-$$;
-
-CREATE FUNCTION public.end_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-BEGIN
-    IF NOT lock_webhook_alerts(p_holder) THEN
-        RETURN;
-    END IF;
-    DELETE FROM webhook_alerts AS alert
-    USING unnest(p_org_ids, p_event_types, p_error_classes, p_last_ats)
-        AS w (org_id, event_type, error_class, last_at)
-    WHERE alert.org_id = w.org_id AND alert.event_type = w.event_type
-      AND alert.error_class = w.error_class AND alert.last_at = w.last_at;
-END
-$$;
-
-CREATE FUNCTION public.ensure_webhook_days(wanted date[]) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
-    SET lock_timeout TO '2s'
     AS $$
 DECLARE
-    today  date := (now() AT TIME ZONE 'UTC')::date;
-    needed date;
+    owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = closed);
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
-    FOR needed IN SELECT DISTINCT day FROM unnest(wanted) AS day ORDER BY day LOOP
-        IF make_webhook_day(needed) > 0 AND needed NOT BETWEEN today - 1 AND today + 7 THEN
-            IF webhook_extra_day_count() >= 100 THEN
-                RAISE EXCEPTION 'the log has 100 extra days; % would be one more', needed
-                    USING ERRCODE = 'configuration_limit_exceeded';
-            END IF;
-            INSERT INTO webhook_extra_days (day) VALUES (needed)
-            ON CONFLICT (day) DO UPDATE SET made_at = clock_timestamp();
-        END IF;
-    END LOOP;
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', closed);
+    EXECUTE format('CREATE POLICY owner ON %s TO %I USING (true)', closed, owner);
 END
 $$;
 
@@ -355,9 +392,32 @@ BEGIN
     -- One maker at a time: two would make the same partition and one would fail.
     PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
     FOR distance IN 0 .. last_day - first_day LOOP
-        made := made + make_webhook_day(first_day + distance);
+        made := made + create_webhook_partitions(first_day + distance);
     END LOOP;
     RETURN made;
+END
+$$;
+
+CREATE FUNCTION public.ensure_webhook_partitions_for(wanted date[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+    today  date := (now() AT TIME ZONE 'UTC')::date;
+    needed date;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
+    FOR needed IN SELECT DISTINCT day FROM unnest(wanted) AS day ORDER BY day LOOP
+        IF create_webhook_partitions(needed) > 0 AND needed NOT BETWEEN today - 1 AND today + 7 THEN
+            IF webhook_extra_partition_count() >= 100 THEN
+                RAISE EXCEPTION 'the log has 100 extra days; % would be one more', needed
+                    USING ERRCODE = 'configuration_limit_exceeded';
+            END IF;
+            INSERT INTO webhook_extra_partitions (day) VALUES (needed)
+            ON CONFLICT (day) DO UPDATE SET created_at = clock_timestamp();
+        END IF;
+    END LOOP;
 END
 $$;
 
@@ -376,6 +436,19 @@ CREATE FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_
     WHERE w.id = ANY (only_ids)
     ORDER BY w.id
     ON CONFLICT DO NOTHING
+$$;
+
+CREATE FUNCTION public.expired_webhook_days(retention_days integer) RETURNS TABLE(day date)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    SELECT known.day
+    FROM webhook_partition_days() AS known
+    LEFT JOIN webhook_extra_partitions AS extra ON extra.day = known.day,
+         (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS present
+    WHERE (known.day < today - retention_days OR (extra.day IS NOT NULL AND known.day > today + 7))
+      AND coalesce((extra.created_at AT TIME ZONE 'UTC')::date, '-infinity') < today - retention_days
+    ORDER BY known.day
 $$;
 
 CREATE FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
@@ -434,7 +507,7 @@ BEGIN
             p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
             p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of, missing);
     END IF;
-    PERFORM move_webhooks(
+    PERFORM set_webhook_statuses(
         fresh, duplicates, owners, p_ids, p_attempts, p_outcomes, p_ended_at,
         p_error_classes, p_error_messages, p_max_attempts, p_event_data, p_altered);
 
@@ -481,7 +554,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) RETURNS record
+CREATE FUNCTION public.fold_webhook_dead_letter_notices(p_limit integer, OUT moved bigint, OUT forgotten bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -496,7 +569,7 @@ BEGIN
     room := 1000 - (SELECT count(*) FROM webhook_alerts);
     WITH folded AS (
         DELETE FROM webhook_dead_letter_notices
-        WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhook_dead_letter_notices LIMIT p_most))
+        WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhook_dead_letter_notices LIMIT p_limit))
         RETURNING *
     ), summed AS (
         SELECT org_id, event_type, error_class, sum(letters) AS letters, count(*) AS notices,
@@ -546,7 +619,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.fold_webhook_stats(p_most integer) RETURNS integer
+CREATE FUNCTION public.fold_webhook_stats(p_limit integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -555,12 +628,12 @@ DECLARE
     hours_from   timestamptz := webhook_stats_hours_from();
     moved        integer;
 BEGIN
-    IF NOT may_fold_webhook_stats() THEN
+    IF NOT try_lock_webhook_stats() THEN
         RETURN 0;
     END IF;
     WITH folded AS (
         DELETE FROM webhook_stats_deltas
-        WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhook_stats_deltas LIMIT p_most))
+        WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhook_stats_deltas LIMIT p_limit))
         RETURNING *
     ), summed AS (
         SELECT org_id, minute, event_type,
@@ -596,42 +669,12 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.forget_prepared_statements() RETURNS SETOF text
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    prepared record;
-BEGIN
-    FOR prepared IN SELECT s.name, s.from_sql FROM pg_prepared_statements AS s LOOP
-        IF prepared.from_sql THEN
-            EXECUTE format('DEALLOCATE %I', prepared.name);
-        ELSE
-            RETURN NEXT prepared.name;
-        END IF;
-    END LOOP;
-END
-$$;
-
-CREATE FUNCTION public.hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    UPDATE webhook_inbox SET delivery_id = p_to, claimed_at = now()
-    WHERE org_id = p_org_id AND dedup_key = p_dedup_key AND delivery_id = p_from;
-    IF NOT FOUND AND p_dedup_key IS NOT NULL THEN
-        INSERT INTO webhook_inbox (org_id, dedup_key, delivery_id)
-        VALUES (p_org_id, p_dedup_key, p_to)
-        ON CONFLICT DO NOTHING;
-    END IF;
-END
-$$;
-
 CREATE FUNCTION public.lock_webhook_alerts(p_holder uuid) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('webhook_alerts'));
-    RETURN EXISTS (SELECT FROM webhook_alert_turn
+    RETURN EXISTS (SELECT FROM webhook_alert_lease
                    WHERE holder = p_holder AND held_until > clock_timestamp());
 END
 $$;
@@ -642,30 +685,24 @@ CREATE FUNCTION public.lock_webhook_decision(id uuid) RETURNS void
     SELECT pg_advisory_xact_lock(hashtext('webhook_decision'), hashtext(id::text))
 $$;
 
-CREATE FUNCTION public.make_webhook_day(wanted date) RETURNS integer
-    LANGUAGE plpgsql
+CREATE FUNCTION public.mark_webhook_alerts_sent(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
-DECLARE
-    parent    text;
-    partition text;
-    made      integer := 0;
 BEGIN
-    FOREACH parent IN ARRAY ARRAY['webhook_delivery_log', 'webhook_delivery_attempts'] LOOP
-        partition := parent || to_char(wanted, '_YYYYMMDD');
-        CONTINUE WHEN to_regclass(format('%I', partition)) IS NOT NULL;
-        EXECUTE format(
-            'CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = 80)', partition, parent);
-        PERFORM close_webhook_table(partition::regclass);
-        EXECUTE format(
-            'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%s)',
-            parent, partition,
-            webhook_id_at(wanted::timestamp AT TIME ZONE 'UTC'),
-            CASE WHEN wanted = '9999-12-30' THEN 'MAXVALUE'
-                 ELSE quote_literal(webhook_id_at((wanted + 1)::timestamp AT TIME ZONE 'UTC')) END);
-        made := made + 1;
-    END LOOP;
-    RETURN made;
+    IF NOT lock_webhook_alerts(p_holder) THEN
+        RETURN;
+    END IF;
+    UPDATE webhook_alerts AS alert
+    SET untold = greatest(alert.untold - w.letters, 0),
+        told = alert.told + w.letters,
+        -- One time for all that one message told of.
+        told_at = now(),
+        untold_since = CASE WHEN alert.untold > w.letters THEN alert.last_at END
+    FROM unnest(p_org_ids, p_event_types, p_error_classes, p_letters)
+        AS w (org_id, event_type, error_class, letters)
+    WHERE alert.org_id = w.org_id AND alert.event_type = w.event_type
+      AND alert.error_class = w.error_class;
 END
 $$;
 
@@ -682,74 +719,7 @@ CREATE FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event
       AND (p_created_before IS NULL OR log.created_at < p_created_before)
 $$;
 
-CREATE FUNCTION public.may_clean_webhook_logs() RETURNS boolean
-    LANGUAGE sql
-    AS $$
-    SELECT pg_try_advisory_xact_lock(hashtext('cleanup_old_webhook_logs'))
-$$;
-
-CREATE FUNCTION public.may_fold_webhook_stats() RETURNS boolean
-    LANGUAGE sql
-    AS $$
-    SELECT pg_try_advisory_xact_lock(hashtext('fold_webhook_stats'))
-$$;
-
-CREATE FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) RETURNS void
-    LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-DECLARE
-    first_id uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u LIMIT 1);
-    last_id  uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u DESC LIMIT 1);
-    present  uuid[];
-BEGIN
-    SELECT coalesce(array_agg(locked.id), '{}') INTO present FROM (
-        SELECT log.id FROM webhook_delivery_log AS log
-        WHERE log.id = ANY (only_ids) AND log.id BETWEEN first_id AND last_id
-        ORDER BY log.id FOR UPDATE) AS locked;
-
-    UPDATE webhook_delivery_log AS log
-    SET status = CASE
-            WHEN log.id = ANY (duplicates) THEN 'duplicate'
-            WHEN w.outcome = 'permanent' THEN 'failed'
-            ELSE w.outcome END,
-        event_data = CASE
-            WHEN webhook_has_payload(log.event_data) THEN log.event_data
-            ELSE w.event_data::jsonb END,
-        altered = log.altered OR w.altered,
-        attempts = greatest(log.attempts, w.attempt),
-        max_attempts = w.max_attempts,
-        last_attempt_at = w.ended_at,
-        completed_at = CASE
-            WHEN w.outcome = 'completed' AND log.id <> ALL (duplicates) THEN w.ended_at END,
-        error_class = CASE WHEN log.id <> ALL (duplicates) THEN w.error_class END,
-        error_message = CASE WHEN log.id <> ALL (duplicates) THEN w.error_message END,
-        duplicate_of = (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
-                        WHERE d.id = log.id)
-    FROM unnest(p_ids, p_attempts, p_outcomes, p_ended_at, p_error_classes, p_error_messages,
-                p_max_attempts, p_event_data, p_altered)
-        AS w (id, attempt, outcome, ended_at, error_class, error_message, max_attempts,
-              event_data, altered)
-    WHERE log.id = w.id AND log.id = ANY (present)
-      AND log.id BETWEEN first_id AND last_id
-      AND log.status IN ('pending', 'processing', 'failed');
-END
-$$;
-
-CREATE FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamp with time zone) RETURNS void
-    LANGUAGE sql
-    AS $$
-    INSERT INTO webhook_processors AS p (id, prefetch, in_flight, is_paused, started_at, seen_at)
-    VALUES (p_id, p_prefetch, p_in_flight, p_is_paused, p_started_at, clock_timestamp())
-    ON CONFLICT (id) DO UPDATE
-    SET in_flight = excluded.in_flight, is_paused = excluded.is_paused, seen_at = excluded.seen_at;
-
-    DELETE FROM webhook_processors WHERE id IN (
-        SELECT id FROM webhook_processors WHERE seen_at < clock_timestamp() - interval '1 day'
-        FOR UPDATE SKIP LOCKED);
-$$;
-
-CREATE FUNCTION public.prune_webhook_alerts(p_most integer) RETURNS bigint
+CREATE FUNCTION public.prune_webhook_alerts(p_limit integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -761,7 +731,7 @@ BEGIN
     DELETE FROM webhook_dead_letter_notices WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM webhook_dead_letter_notices
         WHERE noted_at < now() - interval '10 minutes'
-        LIMIT p_most));
+        LIMIT p_limit));
     GET DIAGNOSTICS pruned = ROW_COUNT;
     RETURN pruned;
 END
@@ -799,7 +769,7 @@ CREATE FUNCTION public.prune_webhook_ledger(retention_days integer) RETURNS void
                       WHERE ledger.gateway_instance_id = rows.gateway_instance_id)
 $$;
 
-CREATE FUNCTION public.prune_webhook_retries(p_most integer) RETURNS bigint
+CREATE FUNCTION public.prune_webhook_retries(p_limit integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -812,7 +782,7 @@ BEGIN
         WHERE created_at < now() - interval '1 day'
           AND NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = retry.new_id)
           AND NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = retry.original)
-        LIMIT p_most));
+        LIMIT p_limit));
     GET DIAGNOSTICS pruned = ROW_COUNT;
     RETURN pruned;
 END
@@ -827,7 +797,7 @@ DECLARE
     hours_from   timestamptz := webhook_stats_hours_from();
     pruned       bigint;
 BEGIN
-    IF NOT may_fold_webhook_stats() THEN
+    IF NOT try_lock_webhook_stats() THEN
         RETURN NULL;
     END IF;
     DELETE FROM webhook_stats
@@ -930,6 +900,29 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.record_webhook_heartbeat(p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    AS $$
+    INSERT INTO webhook_processors AS p (id, prefetch, in_flight, is_paused, started_at, seen_at)
+    VALUES (p_id, p_prefetch, p_in_flight, p_is_paused, p_started_at, clock_timestamp())
+    ON CONFLICT (id) DO UPDATE
+    SET in_flight = excluded.in_flight, is_paused = excluded.is_paused, seen_at = excluded.seen_at;
+
+    DELETE FROM webhook_processors WHERE id IN (
+        SELECT id FROM webhook_processors WHERE seen_at < clock_timestamp() - interval '1 day'
+        FOR UPDATE SKIP LOCKED);
+$$;
+
+CREATE FUNCTION public.release_webhook_alert_lease(p_holder uuid, p_failures integer, p_pause interval) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    UPDATE webhook_alert_lease
+    SET held_until = '-infinity', failures = p_failures,
+        not_before = clock_timestamp() + p_pause
+    WHERE holder = p_holder
+$$;
+
 CREATE FUNCTION public.require_past_webhook_day(old_day date) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -971,7 +964,7 @@ BEGIN
     PERFORM lock_webhook_decision(p_original);
     -- Only now: what was read before the lock may have been decided since.
     SELECT * INTO letter FROM webhook_delivery_log WHERE id = p_original;
-    reason_not := webhook_decided(letter.status, letter.resolution);
+    reason_not := webhook_resolution_conflict(letter.status, letter.resolution);
     IF reason_not = 'already_retried' THEN
         SELECT * INTO retry FROM webhook_retries WHERE original = p_original;
         RETURN QUERY SELECT
@@ -1065,52 +1058,72 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.settle_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-BEGIN
-    IF NOT lock_webhook_alerts(p_holder) THEN
-        RETURN;
-    END IF;
-    UPDATE webhook_alerts AS alert
-    SET untold = greatest(alert.untold - w.letters, 0),
-        told = alert.told + w.letters,
-        -- One time for all that one message told of.
-        told_at = now(),
-        untold_since = CASE WHEN alert.untold > w.letters THEN alert.last_at END
-    FROM unnest(p_org_ids, p_event_types, p_error_classes, p_letters)
-        AS w (org_id, event_type, error_class, letters)
-    WHERE alert.org_id = w.org_id AND alert.event_type = w.event_type
-      AND alert.error_class = w.error_class;
-END
-$$;
-
-CREATE FUNCTION public.share_webhook_table(closed regclass) RETURNS void
+CREATE FUNCTION public.set_webhook_statuses(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
+DECLARE
+    first_id uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u LIMIT 1);
+    last_id  uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u DESC LIMIT 1);
+    present  uuid[];
 BEGIN
-    EXECUTE format(
-        'CREATE POLICY every_row ON %s TO ringback_processor, ringback_service,
-             ringback_operator USING (true)', closed);
-    EXECUTE format(
-        'CREATE POLICY own_rows ON %s TO ringback_tenant, ringback_tenant_operator
-             USING (org_id = (SELECT webhook_org()))', closed);
+    SELECT coalesce(array_agg(locked.id), '{}') INTO present FROM (
+        SELECT log.id FROM webhook_delivery_log AS log
+        WHERE log.id = ANY (only_ids) AND log.id BETWEEN first_id AND last_id
+        ORDER BY log.id FOR UPDATE) AS locked;
+
+    UPDATE webhook_delivery_log AS log
+    SET status = CASE
+            WHEN log.id = ANY (duplicates) THEN 'duplicate'
+            WHEN w.outcome = 'permanent' THEN 'failed'
+            ELSE w.outcome END,
+        event_data = CASE
+            WHEN webhook_has_payload(log.event_data) THEN log.event_data
+            ELSE w.event_data::jsonb END,
+        altered = log.altered OR w.altered,
+        attempts = greatest(log.attempts, w.attempt),
+        max_attempts = w.max_attempts,
+        last_attempt_at = w.ended_at,
+        completed_at = CASE
+            WHEN w.outcome = 'completed' AND log.id <> ALL (duplicates) THEN w.ended_at END,
+        error_class = CASE WHEN log.id <> ALL (duplicates) THEN w.error_class END,
+        error_message = CASE WHEN log.id <> ALL (duplicates) THEN w.error_message END,
+        duplicate_of = (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
+                        WHERE d.id = log.id)
+    FROM unnest(p_ids, p_attempts, p_outcomes, p_ended_at, p_error_classes, p_error_messages,
+                p_max_attempts, p_event_data, p_altered)
+        AS w (id, attempt, outcome, ended_at, error_class, error_message, max_attempts,
+              event_data, altered)
+    WHERE log.id = w.id AND log.id = ANY (present)
+      AND log.id BETWEEN first_id AND last_id
+      AND log.status IN ('pending', 'processing', 'failed');
 END
 $$;
 
-CREATE FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) RETURNS integer
-    LANGUAGE sql SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
+CREATE FUNCTION public.transfer_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) RETURNS void
+    LANGUAGE plpgsql
     AS $$
-    INSERT INTO webhook_alert_turn AS turn (holder, held_until)
-    VALUES (p_holder, clock_timestamp() + p_lease)
-    ON CONFLICT (only_row) DO UPDATE
-    SET holder = excluded.holder, held_until = excluded.held_until
-    WHERE (turn.holder = p_holder OR turn.held_until < clock_timestamp())
-      AND turn.not_before < clock_timestamp()
-    RETURNING failures
+BEGIN
+    UPDATE webhook_inbox SET delivery_id = p_to, claimed_at = now()
+    WHERE org_id = p_org_id AND dedup_key = p_dedup_key AND delivery_id = p_from;
+    IF NOT FOUND AND p_dedup_key IS NOT NULL THEN
+        INSERT INTO webhook_inbox (org_id, dedup_key, delivery_id)
+        VALUES (p_org_id, p_dedup_key, p_to)
+        ON CONFLICT DO NOTHING;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION public.try_lock_webhook_cleanup() RETURNS boolean
+    LANGUAGE sql
+    AS $$
+    SELECT pg_try_advisory_xact_lock(hashtext('cleanup_old_webhook_logs'))
+$$;
+
+CREATE FUNCTION public.try_lock_webhook_stats() RETURNS boolean
+    LANGUAGE sql
+    AS $$
+    SELECT pg_try_advisory_xact_lock(hashtext('fold_webhook_stats'))
 $$;
 
 CREATE FUNCTION public.voice_call_progress(status text) RETURNS integer
@@ -1149,34 +1162,11 @@ CREATE FUNCTION public.webhook_created_at(id uuid) RETURNS timestamp with time z
         253402128000000) / 1000.0)
 $$;
 
-CREATE FUNCTION public.webhook_days_to_clean(retention_days integer) RETURNS TABLE(day date)
+CREATE FUNCTION public.webhook_extra_partition_count() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
-    SELECT known.day
-    FROM webhook_partition_days() AS known
-    LEFT JOIN webhook_extra_days AS extra ON extra.day = known.day,
-         (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS present
-    WHERE (known.day < today - retention_days OR (extra.day IS NOT NULL AND known.day > today + 7))
-      AND coalesce((extra.made_at AT TIME ZONE 'UTC')::date, '-infinity') < today - retention_days
-    ORDER BY known.day
-$$;
-
-CREATE FUNCTION public.webhook_decided(status text, resolution text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN status <> 'dead_letter' THEN 'not_dead'
-        WHEN resolution = 'retried' THEN 'already_retried'
-        WHEN resolution IS NOT NULL THEN 'discarded'
-    END
-$$;
-
-CREATE FUNCTION public.webhook_extra_day_count() RETURNS bigint
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-    SELECT count(*) FROM webhook_extra_days
+    SELECT count(*) FROM webhook_extra_partitions
     WHERE to_regclass(format('%I', 'webhook_delivery_log' || to_char(day, '_YYYYMMDD'))) IS NOT NULL
 $$;
 
@@ -1308,6 +1298,16 @@ CREATE FUNCTION public.webhook_partition_days_ahead() RETURNS integer
                to_char((clock_timestamp() AT TIME ZONE 'UTC')::date + ahead, '_YYYYMMDD') AS suffix
         FROM generate_series(0, 365) AS ahead
     ) AS days
+$$;
+
+CREATE FUNCTION public.webhook_resolution_conflict(status text, resolution text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN status <> 'dead_letter' THEN 'not_dead'
+        WHEN resolution = 'retried' THEN 'already_retried'
+        WHEN resolution IS NOT NULL THEN 'discarded'
+    END
 $$;
 
 CREATE FUNCTION public.webhook_schema_has(versions text[]) RETURNS boolean
@@ -1447,18 +1447,18 @@ COMMENT ON COLUMN public.voice_calls.events IS 'How many events of the call were
 
 COMMENT ON COLUMN public.voice_calls.ranks IS 'How far each value is to be trusted, from call_type to transcript. The higher rank wins.';
 
-CREATE TABLE public.webhook_alert_turn (
+CREATE TABLE public.webhook_alert_lease (
     only_row boolean DEFAULT true NOT NULL,
     holder uuid NOT NULL,
     held_until timestamp with time zone NOT NULL,
     failures integer DEFAULT 0 NOT NULL,
     not_before timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    CONSTRAINT webhook_alert_turn_only_row_check CHECK (only_row)
+    CONSTRAINT webhook_alert_lease_only_row_check CHECK (only_row)
 );
 
-COMMENT ON TABLE public.webhook_alert_turn IS 'Which process sends one message, and until when all of them leave the channel alone.';
+COMMENT ON TABLE public.webhook_alert_lease IS 'Which process sends one message, and until when all of them leave the channel alone.';
 
-COMMENT ON COLUMN public.webhook_alert_turn.failures IS 'How many sends have failed in a row.';
+COMMENT ON COLUMN public.webhook_alert_lease.failures IS 'How many sends have failed in a row.';
 
 CREATE TABLE public.webhook_alerts (
     org_id uuid NOT NULL,
@@ -1580,12 +1580,12 @@ COMMENT ON COLUMN public.webhook_delivery_log.altered IS 'event_data differs fro
 
 COMMENT ON COLUMN public.webhook_delivery_log.duplicate_differs IS 'Of a second report or end of a call: whether its content differs from that of the first. Null where they were not compared.';
 
-CREATE TABLE public.webhook_extra_days (
+CREATE TABLE public.webhook_extra_partitions (
     day date NOT NULL,
-    made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON TABLE public.webhook_extra_days IS 'Days of the log that were made because a webhook needed them. Removed with their partitions.';
+COMMENT ON TABLE public.webhook_extra_partitions IS 'Days of the log that were made because a webhook needed them. Removed with their partitions.';
 
 CREATE TABLE public.webhook_gateway_ledger (
     gateway_instance_id uuid NOT NULL,
@@ -1696,8 +1696,8 @@ COMMENT ON TABLE public.webhook_stats_deltas IS 'What statements changed in the 
 ALTER TABLE ONLY public.voice_calls
     ADD CONSTRAINT voice_calls_pkey PRIMARY KEY (org_id, call_id);
 
-ALTER TABLE ONLY public.webhook_alert_turn
-    ADD CONSTRAINT webhook_alert_turn_pkey PRIMARY KEY (only_row);
+ALTER TABLE ONLY public.webhook_alert_lease
+    ADD CONSTRAINT webhook_alert_lease_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY public.webhook_alerts
     ADD CONSTRAINT webhook_alerts_pkey PRIMARY KEY (org_id, event_type, error_class);
@@ -1711,8 +1711,8 @@ ALTER TABLE ONLY public.webhook_delivery_attempts
 ALTER TABLE ONLY public.webhook_delivery_log
     ADD CONSTRAINT webhook_delivery_log_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY public.webhook_extra_days
-    ADD CONSTRAINT webhook_extra_days_pkey PRIMARY KEY (day);
+ALTER TABLE ONLY public.webhook_extra_partitions
+    ADD CONSTRAINT webhook_extra_partitions_pkey PRIMARY KEY (day);
 
 ALTER TABLE ONLY public.webhook_gateway_rows
     ADD CONSTRAINT webhook_gateway_rows_pkey PRIMARY KEY (gateway_instance_id);
@@ -1843,6 +1843,9 @@ ALTER TABLE public.webhook_stats ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.webhook_stats_deltas ENABLE ROW LEVEL SECURITY;
 
+REVOKE ALL ON FUNCTION public.acquire_webhook_alert_lease(p_holder uuid, p_lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.acquire_webhook_alert_lease(p_holder uuid, p_lease interval) TO ringback_metrics;
+
 REVOKE ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) TO ringback_tenant_operator;
 GRANT ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) TO ringback_operator;
@@ -1859,10 +1862,18 @@ GRANT ALL ON FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], de
 REVOKE ALL ON PROCEDURE public.cleanup_old_webhook_logs(IN retention_days integer, IN batch_size integer) FROM PUBLIC;
 GRANT ALL ON PROCEDURE public.cleanup_old_webhook_logs(IN retention_days integer, IN batch_size integer) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.close_webhook_table(closed regclass) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.close_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.close_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.count_unresolved_dead_letters() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.count_unresolved_dead_letters() TO ringback_metrics;
+
+REVOKE ALL ON FUNCTION public.create_webhook_partitions(wanted date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.create_webhook_policies(closed regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.deallocate_prepared_statements() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.deallocate_prepared_statements() TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer) TO ringback_processor;
@@ -1871,23 +1882,22 @@ REVOKE ALL ON FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role te
 GRANT ALL ON FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role text, p_reason text) TO ringback_tenant_operator;
 GRANT ALL ON FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role text, p_reason text) TO ringback_operator;
 
-REVOKE ALL ON FUNCTION public.drop_finished_webhook_day(old_day date) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.drop_finished_webhook_day(old_day date) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.drop_finished_webhook_partitions(old_day date) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.drop_finished_webhook_partitions(old_day date) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.end_webhook_alert_turn(p_holder uuid, p_failures integer, p_pause interval) TO ringback_metrics;
-
-REVOKE ALL ON FUNCTION public.end_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.end_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) TO ringback_metrics;
-
-REVOKE ALL ON FUNCTION public.ensure_webhook_days(wanted date[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.ensure_webhook_days(wanted date[]) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.enable_webhook_row_security(closed regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) TO ringback_processor;
 
+REVOKE ALL ON FUNCTION public.ensure_webhook_partitions_for(wanted date[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ensure_webhook_partitions_for(wanted date[]) TO ringback_processor;
+
 REVOKE ALL ON FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_instance_ids uuid[], retries_of uuid[], only_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_instance_ids uuid[], retries_of uuid[], only_ids uuid[]) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.expired_webhook_days(retention_days integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.expired_webhook_days(retention_days integer) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
@@ -1895,21 +1905,14 @@ GRANT ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts in
 REVOKE ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_most integer, OUT moved bigint, OUT forgotten bigint) TO ringback_metrics;
+REVOKE ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_limit integer, OUT moved bigint, OUT forgotten bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_limit integer, OUT moved bigint, OUT forgotten bigint) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.fold_webhook_gateway_rows() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fold_webhook_gateway_rows() TO ringback_metrics;
 
-REVOKE ALL ON FUNCTION public.fold_webhook_stats(p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.fold_webhook_stats(p_most integer) TO ringback_metrics;
-
-REVOKE ALL ON FUNCTION public.forget_prepared_statements() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.forget_prepared_statements() TO ringback_processor;
-
-REVOKE ALL ON FUNCTION public.hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) TO ringback_tenant_operator;
-GRANT ALL ON FUNCTION public.hand_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) TO ringback_operator;
+REVOKE ALL ON FUNCTION public.fold_webhook_stats(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fold_webhook_stats(p_limit integer) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.lock_webhook_alerts(p_holder uuid) FROM PUBLIC;
 
@@ -1917,7 +1920,8 @@ REVOKE ALL ON FUNCTION public.lock_webhook_decision(id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_webhook_decision(id uuid) TO ringback_tenant_operator;
 GRANT ALL ON FUNCTION public.lock_webhook_decision(id uuid) TO ringback_operator;
 
-REVOKE ALL ON FUNCTION public.make_webhook_day(wanted date) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.mark_webhook_alerts_sent(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mark_webhook_alerts_sent(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) TO ringback_tenant;
@@ -1925,19 +1929,8 @@ GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p
 GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) TO ringback_tenant_operator;
 GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) TO ringback_operator;
 
-REVOKE ALL ON FUNCTION public.may_clean_webhook_logs() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.may_clean_webhook_logs() TO ringback_processor;
-
-REVOKE ALL ON FUNCTION public.may_fold_webhook_stats() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.move_webhooks(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) TO ringback_processor;
-
-REVOKE ALL ON FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.note_webhook_processor(p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamp with time zone) TO ringback_processor;
-
-REVOKE ALL ON FUNCTION public.prune_webhook_alerts(p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.prune_webhook_alerts(p_most integer) TO ringback_metrics;
+REVOKE ALL ON FUNCTION public.prune_webhook_alerts(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prune_webhook_alerts(p_limit integer) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.prune_webhook_inbox(batch_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prune_webhook_inbox(batch_size integer) TO ringback_processor;
@@ -1945,8 +1938,8 @@ GRANT ALL ON FUNCTION public.prune_webhook_inbox(batch_size integer) TO ringback
 REVOKE ALL ON FUNCTION public.prune_webhook_ledger(retention_days integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prune_webhook_ledger(retention_days integer) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.prune_webhook_retries(p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.prune_webhook_retries(p_most integer) TO ringback_metrics;
+REVOKE ALL ON FUNCTION public.prune_webhook_retries(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prune_webhook_retries(p_limit integer) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.prune_webhook_stats() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prune_webhook_stats() TO ringback_metrics;
@@ -1955,6 +1948,12 @@ REVOKE ALL ON FUNCTION public.rebuild_webhook_stats() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_webhook_dead_letters(p_ids uuid[], p_attempts integer[], p_error_classes text[], p_error_messages text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.record_webhook_heartbeat(p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_webhook_heartbeat(p_id uuid, p_prefetch integer, p_in_flight integer, p_is_paused boolean, p_started_at timestamp with time zone) TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.release_webhook_alert_lease(p_holder uuid, p_failures integer, p_pause interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_webhook_alert_lease(p_holder uuid, p_failures integer, p_pause interval) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.require_past_webhook_day(old_day date) FROM PUBLIC;
 
@@ -1988,13 +1987,17 @@ GRANT UPDATE(reason) ON TABLE public.webhook_processing TO ringback_operator;
 REVOKE ALL ON FUNCTION public.set_webhook_processing(p_paused boolean, p_actor text, p_role text, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_webhook_processing(p_paused boolean, p_actor text, p_role text, p_reason text) TO ringback_operator;
 
-REVOKE ALL ON FUNCTION public.settle_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.settle_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) TO ringback_metrics;
+REVOKE ALL ON FUNCTION public.set_webhook_statuses(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_webhook_statuses(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.share_webhook_table(closed regclass) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.transfer_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.transfer_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.transfer_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) TO ringback_operator;
 
-REVOKE ALL ON FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.take_webhook_alert_turn(p_holder uuid, p_lease interval) TO ringback_metrics;
+REVOKE ALL ON FUNCTION public.try_lock_webhook_cleanup() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.try_lock_webhook_cleanup() TO ringback_processor;
+
+REVOKE ALL ON FUNCTION public.try_lock_webhook_stats() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.voice_call_progress(status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.voice_call_progress(status text) TO ringback_processor;
@@ -2007,15 +2010,8 @@ GRANT ALL ON FUNCTION public.webhook_created_at(id uuid) TO ringback_processor;
 GRANT ALL ON FUNCTION public.webhook_created_at(id uuid) TO ringback_tenant_operator;
 GRANT ALL ON FUNCTION public.webhook_created_at(id uuid) TO ringback_operator;
 
-REVOKE ALL ON FUNCTION public.webhook_days_to_clean(retention_days integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.webhook_days_to_clean(retention_days integer) TO ringback_processor;
-
-REVOKE ALL ON FUNCTION public.webhook_decided(status text, resolution text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.webhook_decided(status text, resolution text) TO ringback_tenant_operator;
-GRANT ALL ON FUNCTION public.webhook_decided(status text, resolution text) TO ringback_operator;
-
-REVOKE ALL ON FUNCTION public.webhook_extra_day_count() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.webhook_extra_day_count() TO ringback_service;
+REVOKE ALL ON FUNCTION public.webhook_extra_partition_count() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_extra_partition_count() TO ringback_service;
 
 REVOKE ALL ON FUNCTION public.webhook_gateway_rows_after_insert() FROM PUBLIC;
 
@@ -2056,6 +2052,10 @@ GRANT ALL ON FUNCTION public.webhook_partition_days() TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.webhook_partition_days_ahead() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.webhook_partition_days_ahead() TO ringback_service;
+
+REVOKE ALL ON FUNCTION public.webhook_resolution_conflict(status text, resolution text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.webhook_resolution_conflict(status text, resolution text) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.webhook_resolution_conflict(status text, resolution text) TO ringback_operator;
 
 REVOKE ALL ON FUNCTION public.webhook_schema_has(versions text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.webhook_schema_has(versions text[]) TO ringback_gateway;

@@ -1,2 +1,2 @@
 -- Mark $5 dead letters of the groups of $2 to $4 as announced, if $1 still has the turn.
-SELECT settle_webhook_alerts($1, $2, $3, $4, $5)
+SELECT mark_webhook_alerts_sent($1, $2, $3, $4, $5)

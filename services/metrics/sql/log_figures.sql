@@ -3,7 +3,7 @@
 -- days.
 SELECT ledger.accepted, ledger.deficit,
        ages.pending AS oldest_pending_s, ages.failed AS oldest_failed_s,
-       webhook_partition_days_ahead() AS days_ahead, webhook_extra_day_count() AS extra_days,
+       webhook_partition_days_ahead() AS days_ahead, webhook_extra_partition_count() AS extra_days,
        day.completed, day.failed, day.dead_letter, day.unfinished, day.duplicate
 FROM webhook_ledger() AS ledger,
      webhook_oldest_ages() AS ages,

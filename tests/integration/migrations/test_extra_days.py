@@ -1,4 +1,4 @@
-"""Tests for ensure_webhook_days: a missing day is made when it is needed, and dropped later."""
+"""Tests for days of the log that are created when a webhook needs them, and dropped later."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
@@ -18,7 +18,7 @@ LATEST = UUID("ffffffff-ffff-7fff-bfff-ffffffffffff")
 
 
 async def ensure(connection: asyncpg.Connection, *days: date) -> None:
-    await connection.execute("SELECT ensure_webhook_days($1)", days)
+    await connection.execute("SELECT ensure_webhook_partitions_for($1)", days)
 
 
 async def days_of(connection: asyncpg.Connection) -> set[date]:
@@ -26,7 +26,7 @@ async def days_of(connection: asyncpg.Connection) -> set[date]:
 
 
 async def extra_days(connection: asyncpg.Connection) -> int:
-    count: int = await connection.fetchval("SELECT webhook_extra_day_count()")
+    count: int = await connection.fetchval("SELECT webhook_extra_partition_count()")
     return count
 
 
@@ -38,7 +38,8 @@ async def webhook_of(connection: asyncpg.Connection, day: date) -> Webhook:
 async def age(connection: asyncpg.Connection, days: int) -> None:
     """Backdate the creation of the extra days by this many days."""
     await connection.execute(
-        "UPDATE webhook_extra_days SET made_at = made_at - make_interval(days => $1)", days
+        "UPDATE webhook_extra_partitions SET created_at = created_at - make_interval(days => $1)",
+        days,
     )
 
 

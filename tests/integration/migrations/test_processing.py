@@ -27,7 +27,7 @@ async def note(
 ) -> list[asyncpg.Record]:
     """Write a processor's report, and return all rows after it."""
     await connection.execute(
-        "SELECT note_webhook_processor($1, 5, $2, $3, $4)",
+        "SELECT record_webhook_heartbeat($1, 5, $2, $3, $4)",
         processor,
         in_flight,
         is_paused,

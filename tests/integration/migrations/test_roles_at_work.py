@@ -92,7 +92,7 @@ async def test_the_gateway_writes_rows_and_its_ledger(
         "SELECT FROM voice_calls",
         "SELECT FROM schema_migrations",
         "SELECT ensure_webhook_partitions()",
-        "SELECT drop_finished_webhook_day('2020-01-01')",
+        "SELECT drop_finished_webhook_partitions('2020-01-01')",
         "CALL cleanup_old_webhook_logs()",
         "CREATE TABLE webhook_mine ()",
         "SELECT webhook_created_at(uuidv7())",
@@ -235,7 +235,7 @@ async def test_the_processor_makes_days_and_cleans_them(connect_as: As) -> None:
         ("UPDATE webhook_processing SET paused = true", "permission denied"),
         ("SELECT FROM webhook_stats", "permission denied"),
         ("SELECT fold_webhook_stats(1)", "permission denied"),
-        ("SELECT close_webhook_table('voice_calls')", "permission denied"),
+        ("SELECT enable_webhook_row_security('voice_calls')", "permission denied"),
     ],
 )
 async def test_the_processor_does_nothing_else(
@@ -249,7 +249,7 @@ async def test_the_processor_does_nothing_else(
 
 
 @pytest.mark.parametrize(
-    "function", ["drop_finished_webhook_day($1)", "delete_finished_webhooks($1, 10)"]
+    "function", ["drop_finished_webhook_partitions($1)", "delete_finished_webhooks($1, 10)"]
 )
 async def test_today_is_not_cleaned_by_a_slip(connect_as: As, function: str) -> None:
     """The steps of the cleanup can be called alone, and refuse a day that is not past."""
@@ -266,7 +266,7 @@ async def test_a_day_with_unfinished_webhooks_is_not_dropped(connect_as: As) -> 
     await accept(processor, waiting)
     day = await processor.fetchval("SELECT min(day) FROM webhook_partition_days()")
 
-    state = await processor.fetchval("SELECT drop_finished_webhook_day($1)", day)
+    state = await processor.fetchval("SELECT drop_finished_webhook_partitions($1)", day)
 
     assert state == "unfinished"
     assert await row_of(processor, waiting)

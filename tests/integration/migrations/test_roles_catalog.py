@@ -31,8 +31,8 @@ OF_ORGANISATIONS = {
 }
 OF_NOBODY = {
     "schema_migrations",
-    "webhook_alert_turn",
-    "webhook_extra_days",
+    "webhook_alert_lease",
+    "webhook_extra_partitions",
     "webhook_gateway_ledger",
     "webhook_gateway_rows",
     "webhook_gateway_rows_deltas",
@@ -185,29 +185,29 @@ async def test_who_may_run_what_has_rights_of_its_own(connection: asyncpg.Connec
         GATEWAY: {"webhook_schema_has"},
         PROCESSOR: {
             "delete_finished_webhooks",
-            "drop_finished_webhook_day",
-            "ensure_webhook_days",
+            "drop_finished_webhook_partitions",
+            "ensure_webhook_partitions_for",
             "ensure_webhook_partitions",
             "prune_webhook_inbox",
             "prune_webhook_ledger",
-            "webhook_days_to_clean",
+            "expired_webhook_days",
             "webhook_schema_has",
         },
         METRICS: {
             "count_unresolved_dead_letters",
-            "end_webhook_alert_turn",
-            "end_webhook_alerts",
+            "release_webhook_alert_lease",
+            "close_webhook_alerts",
             "fold_webhook_dead_letter_notices",
             "fold_webhook_gateway_rows",
             "fold_webhook_stats",
             "prune_webhook_alerts",
             "prune_webhook_retries",
             "prune_webhook_stats",
-            "settle_webhook_alerts",
-            "take_webhook_alert_turn",
+            "mark_webhook_alerts_sent",
+            "acquire_webhook_alert_lease",
             "webhook_schema_has",
         },
-        SERVICE: {"webhook_extra_day_count", "webhook_ledger", "webhook_oldest_ages"},
+        SERVICE: {"webhook_extra_partition_count", "webhook_ledger", "webhook_oldest_ages"},
     }
 
 

@@ -103,7 +103,7 @@ async def test_a_day_that_cannot_be_made_is_waited_for(stage: Stage, start: Star
         await eventually(lambda: probe.is_unready_for("database"))
         await stage.until_waiting(WORK_QUEUE, len(ids))
         [line] = process.lines("database.setup_incomplete")
-        assert "ensure_webhook_days" in str(line["missing"])
+        assert "ensure_webhook_partitions_for" in str(line["missing"])
 
         await stage.database.execute("SELECT ensure_webhook_partitions($1, $1)", day)
 
@@ -119,7 +119,8 @@ async def test_too_many_extra_days_are_named_and_waited_for(stage: Stage, start:
     """The hundredth is made; for one more a person is needed, and no webhook is dead-lettered."""
     first = TODAY + timedelta(days=100)
     await stage.database.execute(
-        "SELECT ensure_webhook_days(array_agg($1::date + n)) FROM generate_series(0, 99) AS n",
+        "SELECT ensure_webhook_partitions_for(array_agg($1::date + n))"
+        " FROM generate_series(0, 99) AS n",
         first,
     )
     [port] = free_ports(1)
@@ -166,7 +167,7 @@ async def _started_without_the_right_to_make_days(
     stage: Stage, start: Starter, **settings: str
 ) -> ProcessorProcess:
     await stage.database.execute(
-        "REVOKE EXECUTE ON FUNCTION ensure_webhook_days FROM ringback_processor"
+        "REVOKE EXECUTE ON FUNCTION ensure_webhook_partitions_for FROM ringback_processor"
     )
     await stage.database.execute("GRANT SELECT, INSERT ON runs TO ringback_processor")
     url = f"{stage.place.database_url}?role=ringback_processor"

@@ -6,4 +6,4 @@ UNLISTEN *;
 RESET ALL;
 DISCARD TEMP;
 DISCARD SEQUENCES;
-SELECT public.forget_prepared_statements();
+SELECT public.deallocate_prepared_statements();

@@ -1,2 +1,2 @@
 -- Make the days that webhooks need and that have no partition.
-SELECT ensure_webhook_days($1)
+SELECT ensure_webhook_partitions_for($1)

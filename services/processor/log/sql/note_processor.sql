@@ -1,2 +1,2 @@
 -- Report that this processor runs, what is in flight, and whether it has noticed a pause.
-SELECT note_webhook_processor($1, $2, $3, $4, $5)
+SELECT record_webhook_heartbeat($1, $2, $3, $4, $5)

@@ -76,7 +76,7 @@ class Place:
             passed,
         )
         await self.admin.execute(
-            "UPDATE webhook_alert_turn SET held_until = held_until - $1::interval,"
+            "UPDATE webhook_alert_lease SET held_until = held_until - $1::interval,"
             " not_before = not_before - $1::interval",
             passed,
         )

@@ -194,7 +194,7 @@ async def test_nobody_else_sees_the_groups(database_url: str, role: str) -> None
     """They cover all organisations; no tenant may read these tables."""
     session = await asyncpg.connect(url_as(database_url, role))
 
-    for table in ("webhook_alerts", "webhook_dead_letter_notices", "webhook_alert_turn"):
+    for table in ("webhook_alerts", "webhook_dead_letter_notices", "webhook_alert_lease"):
         if (role, table) == (SERVICE, "webhook_alerts"):
             assert await session.fetch("SELECT FROM webhook_alerts") == []
         else:

@@ -180,7 +180,7 @@ async def test_a_slack_that_fails_is_tried_less_and_less(
     assert slack.tries == 4
     assert slack.headlines() == ["3 webhooks became dead letters: hang, E"]
     assert (place.count("failed"), place.count("sent")) == (3, 1)
-    assert await place.admin.fetchval("SELECT failures FROM webhook_alert_turn") == 0
+    assert await place.admin.fetchval("SELECT failures FROM webhook_alert_lease") == 0
 
 
 @pytest.mark.parametrize("word", ["invalid_payload", "channel_not_found"])
