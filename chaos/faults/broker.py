@@ -156,7 +156,7 @@ async def _schedule_changed(stage: Stage) -> AsyncGenerator[None, None]:
 async def _change_schedule(stage: Stage, schedule: RetrySchedule) -> None:
     """Run the command as an operator does."""
     process = await asyncio.create_subprocess_exec(
-        *[sys.executable, "-m", "ringback.cli", "topology", "move"],
+        *[sys.executable, "-m", "ringback.cli", "topology", "change"],
         *["--to", str(schedule), "--settle", _SETTLE_S],
         env={
             "PATH": os.environ["PATH"],
@@ -176,11 +176,11 @@ async def _change_schedule(stage: Stage, schedule: RetrySchedule) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-        stage.complaints.append("`ringback topology move` did not end.")
+        stage.complaints.append("`ringback topology change` did not end.")
         return
     if process.returncode:
         last = output.decode(errors="replace").strip().splitlines()[-1:]
-        stage.complaints.append(f"`ringback topology move` failed: {' '.join(last)}")
+        stage.complaints.append(f"`ringback topology change` failed: {' '.join(last)}")
 
 
 FAULTS = (

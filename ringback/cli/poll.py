@@ -13,22 +13,22 @@ from ringback.cli.terminal import EXIT_FAILED, complain, err
 Within = Annotated[float, Parameter(validator=Number(gte=0))]
 """Maximum seconds to wait; with 0 it checks once."""
 
-_LOOK_EVERY_S = 1.0
+_INTERVAL_S = 1.0
 
 
-async def until_nothing_missing(look: Callable[[], Awaitable[str]], within_s: float) -> int:
-    """Check each second; the exit status is 1 if something is missing at the end.
+async def until_nothing_missing(find_missing: Callable[[], Awaitable[str]], within_s: float) -> int:
+    """Check each second; the exit status is 1 if something is still missing at the end.
 
-    Each sentence about a missing object is printed once, when it first applies.
+    `find_missing` returns a sentence, or nothing if all is there. A new sentence is printed once.
     """
     deadline = time.monotonic() + within_s
-    told = ""
-    while lacking := await look():
+    printed = ""
+    while missing := await find_missing():
         if time.monotonic() >= deadline:
-            complain(lacking)
+            complain(missing)
             return EXIT_FAILED
-        if lacking != told:
-            err().print(f"{lacking} Waiting ...", soft_wrap=True)
-            told = lacking
-        await asyncio.sleep(_LOOK_EVERY_S)
+        if missing != printed:
+            err().print(f"{missing} Waiting ...", soft_wrap=True)
+            printed = missing
+        await asyncio.sleep(_INTERVAL_S)
     return 0

@@ -99,7 +99,7 @@ async def test_nothing_on_any_retry_queue_is_lost_or_doubled(
             "RINGBACK_TOKEN": token(),
         }
         # By memory: the management API would need ten seconds to have figures of new queues.
-        move = ("topology", "move", "--from", str(OLD), "--to", str(NEW), "--settle", "0.5")
+        move = ("topology", "change", "--from", str(OLD), "--to", str(NEW), "--settle", "0.5")
         sent = await fill_retry_queues(whole, channel)
         full = [4 * EACH, 2 * EACH, 4 * EACH]
 

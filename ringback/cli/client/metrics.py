@@ -110,7 +110,7 @@ class CommonOptions:
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False
     """Print the answer as JSON, as the REST API gives it."""
     data: Path = Path(".ringback")
-    """The folder that `ringback up` was given."""
+    """The data folder of `ringback up`."""
 
 
 DEFAULT_OPTIONS = CommonOptions()

@@ -8,7 +8,7 @@ from cyclopts import App
 from pydantic import Field, SecretStr
 
 from ringback.cli.client.addresses import Addresses
-from ringback.cli.commands.topology_change import move, prune
+from ringback.cli.commands.topology_change import change, prune
 from ringback.cli.poll import Within, until_nothing_missing
 from ringback.cli.terminal import EXIT_FAILED, err, out
 from ringback.contract import broker_access
@@ -17,31 +17,32 @@ from ringback.contract.telemetry.spec import Service
 from ringback.runtime.amqp import topology as broker
 from ringback.runtime.process.settings import Settings, load
 
+_SALT_BYTES = 4
+_READABLE_BY_ALL = 0o644
+
 topology = App(
     name="topology",
-    help="Declare the exchanges, queues and bindings of Ringback on the broker, or check them; "
-    "move to another retry schedule.",
+    help="Declare or check Ringback's exchanges, queues and bindings on the broker, and change the "
+    "retry schedule.",
     help_epilogue="",
 )
-topology.command(move)
+topology.command(change)
 topology.command(prune)
 
 
 @topology.command
 def apply() -> None:
-    """Declare every exchange, queue and binding. Declaring again changes nothing.
+    """Declare every exchange, queue and binding. Repeating this changes nothing.
 
-    The waits between attempts come from RINGBACK_RETRY_SCHEDULE, for example 2s,4s,8s. Where the
-    management API tells that another retry schedule is bound nothing is changed: see `topology
-    move`.
+    The delays between attempts come from RINGBACK_RETRY_SCHEDULE, for example 2s,4s,8s. If the
+    management API shows that another schedule is bound, nothing is changed: use `topology change`.
     """
     addresses = Addresses.from_env()
     management_url = addresses.management
     if management_url is None:
         err().print(
-            "Without RINGBACK_RABBITMQ_MANAGEMENT_URL nobody can tell whether another retry "
-            "schedule is "
-            "bound. Two at once would copy messages.",
+            "Warning: without RINGBACK_RABBITMQ_MANAGEMENT_URL this command cannot detect another "
+            "bound retry schedule. Two schedules at once copy messages.",
             soft_wrap=True,
         )
     asyncio.run(broker.apply(addresses.amqp, addresses.schedule, management_url=management_url))
@@ -54,7 +55,7 @@ def apply() -> None:
 
 @topology.command
 def check() -> int:
-    """Tell what on the broker differs from what must be there; exit with 1 if anything does."""
+    """Compare the broker with what Ringback needs; the exit status is 1 if anything differs."""
     addresses = Addresses.from_env()
     differences = asyncio.run(
         broker.check(addresses.amqp, addresses.schedule, management_url=addresses.management)
@@ -65,59 +66,55 @@ def check() -> int:
     if differences:
         is_another = any("another retry schedule" in sentence for sentence in differences)
         console.print(
-            f"`ringback topology move --to {addresses.schedule}` changes the retry schedule."
+            f"`ringback topology change --to {addresses.schedule}` changes the retry schedule."
             if is_another
             else "`ringback topology apply` declares what is missing."
         )
         return EXIT_FAILED
-    console.print(f"The topology stands. {_attempts(addresses)}")
+    console.print(f"The topology is complete. {_attempts(addresses)}")
     return 0
 
 
 @topology.command
 def wait(service: Service, *, within: Within = 300.0) -> int:
-    """Wait until what a service needs stands on the broker; exit with 1 if it is not in time.
+    """Wait until the queues that a service needs exist. Changes nothing.
 
-    Changes nothing. For what starts beside the run of `ringback topology apply`: the broker's user
-    of any service may ask. The gateway needs less than the others, and can accept while the broker
-    is away, so for it nobody waits for a broker that does not answer.
+    For services that start while `ringback topology apply` runs; the broker user of any service
+    may call it. The gateway needs fewer queues. It can accept webhooks without the broker, so for
+    the gateway an unreachable broker counts as ready. The exit status is 1 after the time is over.
 
     Parameters
     ----------
     service
-        For whom.
+        The service that will start.
     within
-        Seconds to wait at most.
+        Maximum seconds to wait; with 0 it checks once.
     """
     addresses = Addresses.from_env()
     whole = contract.topology(addresses.schedule)
     accepts = service is Service.GATEWAY
     wanted = contract.for_accepting(whole) if accepts else whole
 
-    async def lacking() -> str:
+    async def missing() -> str:
         try:
             return " ".join(await broker.absent(addresses.amqp, wanted))
         except broker.BrokerAwayError as exc:
             return "" if accepts else str(exc)
 
-    status = asyncio.run(until_nothing_missing(lacking, within))
+    status = asyncio.run(until_nothing_missing(missing, within))
     if not status:
-        out().print(f"Nothing keeps the {service} from starting.")
+        out().print(f"The {service} can start.")
     return status
 
 
 def _attempts(addresses: Addresses) -> str:
     schedule = addresses.schedule
-    waits = f", after waits of {schedule}" if schedule.retry_queues else ""
+    waits = f", with delays of {schedule}" if schedule.retry_queues else ""
     return f"Attempts per webhook: {schedule.max_attempts}{waits}."
 
 
-_SALT_BYTES = 4
-_READABLE_BY_ALL = 0o644
-
-
 class BrokerPasswords(Settings):
-    """The passwords of the broker's users; the person's may be left out."""
+    """The passwords of the broker's users; only the administrator's is optional."""
 
     broker_gateway_password: SecretStr = Field(min_length=1)
     broker_processor_password: SecretStr = Field(min_length=1)
@@ -128,18 +125,18 @@ class BrokerPasswords(Settings):
 
 @topology.command
 def access(*, to: Path, vhost: str = broker_access.VHOST) -> None:
-    """Write the users of the broker, and what each may do, as definitions for RabbitMQ to import.
+    """Write the broker's users and their permissions to a file that RabbitMQ can import.
 
-    The passwords are those of RINGBACK_BROKER_GATEWAY_PASSWORD, and so on for PROCESSOR, METRICS
-    and TOPOLOGY, and for a person ADMINISTRATOR; the file has their salted hashes. RabbitMQ takes
-    it by its setting `load_definitions`, or by `rabbitmqctl import_definitions`.
+    The passwords come from RINGBACK_BROKER_GATEWAY_PASSWORD, and likewise for PROCESSOR, METRICS,
+    TOPOLOGY and, optionally, ADMINISTRATOR for a person. The file contains only salted hashes.
+    Import it with RabbitMQ's setting `load_definitions` or `rabbitmqctl import_definitions`.
 
     Parameters
     ----------
     to
-        The file.
+        The file to write.
     vhost
-        The virtual host that they may use.
+        The virtual host that the users may use.
     """
     passwords = load(BrokerPasswords, os.environ)
     hashes = {
@@ -152,6 +149,6 @@ def access(*, to: Path, vhost: str = broker_access.VHOST) -> None:
     document = orjson.dumps(broker_access.definitions(hashes, vhost), option=orjson.OPT_INDENT_2)
     unfinished = to.with_name(f".{to.name}")
     unfinished.write_bytes(document)
-    # The broker reads it as another user, and in it are only hashes.
+    # The broker runs as another user, and the file contains only hashes.
     unfinished.chmod(_READABLE_BY_ALL)
     unfinished.replace(to)

@@ -27,19 +27,22 @@ from ringback.runtime.amqp.schedule_change import (
     remove_old_retry_queues,
 )
 
-_REASON = "The retry schedule moves"
+_FLAG = Parameter(negative="", show_default=False)
+_REASON = "Changing the retry schedule"
 
 
 class PausedByApi:
-    """A pause of this command is recognised by its reason, so another run may end it.
+    """Pauses processing through the metrics API.
 
-    The API's data about processors can be a second old, and is written after what it describes.
+    A second run recognises the pause of an interrupted one by its reason, and ends it. The data
+    about processors can be a second old.
     """
 
     def __init__(self, client: MetricsClient, to: RetrySchedule) -> None:
         self._client = client
         self._reason = (
-            f"{_REASON} to {to}. If that was cut short: `ringback topology move --to {to}`"
+            f"{_REASON} to {to}. If the command was interrupted, run `ringback topology change "
+            f"--to {to}` again"
         )
         self._has_paused = False
 
@@ -59,49 +62,55 @@ class PausedByApi:
         return health.metrics.active
 
     async def resume(self) -> None:
-        """End our pause, or that of an interrupted change."""
-        if self._has_paused or _is_of_a_move((await self._client.queue_health()).processing):
-            await self._client.resume_processing(reason="The retry schedule has moved")
+        """End the pause of this change or of an interrupted one; other pauses stay."""
+        if self._has_paused or _is_for_change((await self._client.queue_health()).processing):
+            await self._client.resume_processing(reason="The retry schedule was changed")
 
 
-def _is_of_a_move(state: ProcessingState) -> bool:
+def _is_for_change(state: ProcessingState) -> bool:
     return state.paused and state.reason.startswith(_REASON)
 
 
 _SENTENCES = {
     Step.DECLARED: "The new retry queues exist.",
-    Step.PAUSED: "Processing is paused; the gateways go on accepting.",
+    Step.PAUSED: "Processing is paused; the gateways still accept webhooks.",
     Step.SETTLED: "Nothing is in flight.",
     Step.UNBOUND: "The old retry queues are unbound.",
     Step.BOUND: "The new retry queues are bound.",
-    Step.RESUMED: "Processing goes on.",
+    Step.RESUMED: "Processing continues.",
 }
 
 
-def move(
+def change(
     *,
     to: str,
     from_: Annotated[str, Parameter(name="--from", show_default=False)] = "",
-    dry_run: Annotated[bool, Parameter(negative="")] = False,
-    stopped: Annotated[bool, Parameter(negative="")] = False,
-    settle: Annotated[float, Parameter(show_default=True)] = SETTLE_S,
+    dry_run: Annotated[bool, _FLAG] = False,
+    stopped: Annotated[bool, _FLAG] = False,
+    settle: float = SETTLE_S,
     data: Path = Path(".ringback"),
 ) -> None:
-    """Move a running system to another retry schedule. None of its messages is lost or copied.
+    """Change the retry schedule of a running system, without losing or copying a webhook.
 
-    Processing is paused while the bindings are swapped. To run it again after it was cut short,
-    at any moment, is safe, and finishes what was begun.
+    The command pauses processing, waits until nothing is in flight, replaces the bindings of the
+    retry queues, and resumes. If it is interrupted, run it again: it finishes the change.
 
     Parameters
     ----------
     to
-        The new waits between attempts, such as 5s,1m,10m.
+        The new delays between attempts, such as 5s,1m,10m.
     from_
-        The retry schedule that is bound now. Needed only where RINGBACK_RABBITMQ_MANAGEMENT_URL is
-        not set: AMQP does not tell bindings. dry_run Tell what would be changed, and change
-        nothing. stopped The processors are stopped: pause nobody, ask no metrics service. settle
-        For how many seconds nothing may be seen to move before the swap. The broker's figures can
-        be ten seconds old. data The folder that `ringback up` was given.
+        The current retry schedule. Required without RINGBACK_RABBITMQ_MANAGEMENT_URL, because AMQP
+        cannot list bindings.
+    dry_run
+        Show what would change, and change nothing.
+    stopped
+        All processors are stopped, so do not pause processing and do not call the metrics service.
+    settle
+        How many seconds nothing may be in flight before the bindings are replaced. The broker's
+        numbers can be ten seconds old.
+    data
+        The data folder of `ringback up`.
     """
     addresses = Addresses.from_env(state_dir=data)
     console = out()
@@ -121,18 +130,18 @@ def move(
         waits=lambda sentence: err().print(Text(sentence, "dim"), soft_wrap=True),
     )
     if dry_run:
-        _tell_plan(console, asyncio.run(schedule_change.planned(asked)), asked.to)
+        _print_plan(console, asyncio.run(schedule_change.planned(asked)), asked.to)
         return
     try:
-        plan = asyncio.run(_move(asked, data, is_stopped=stopped))
+        plan = asyncio.run(_change(asked, data, is_stopped=stopped))
     except BaseException:
         if Step.PAUSED in reached and not stopped:
-            err().print("Processing stays paused. Run the same command again, to finish.")
+            err().print("Processing is still paused. Run the same command again to finish.")
         raise
-    _tell_what_is_next(console, plan, asked.to)
+    _print_next_steps(console, plan, asked.to)
 
 
-async def _move(asked: schedule_change.Asked, data: Path, *, is_stopped: bool) -> ScheduleChange:
+async def _change(asked: schedule_change.Asked, data: Path, *, is_stopped: bool) -> ScheduleChange:
     if is_stopped:
         return await schedule_change.move(asked, StoppedProcessing())
     async with metrics_client(CommonOptions(data=data)) as client:
@@ -143,15 +152,15 @@ def _schedule(text: str) -> RetrySchedule:
     try:
         schedule = RetrySchedule.parse(text)
     except InvalidRetryScheduleError as exc:
-        raise BadInputError(f"{text!r} is no retry schedule: {exc}.") from exc
+        raise BadInputError(f"{text!r} is not a retry schedule: {exc}.") from exc
     if not schedule.retry_queues:
-        raise BadInputError("A retry schedule has at least one wait, such as 2s.")
+        raise BadInputError("A retry schedule needs at least one delay, such as 2s.")
     return schedule
 
 
-def _tell_plan(console: Console, plan: ScheduleChange, to: RetrySchedule) -> None:
+def _print_plan(console: Console, plan: ScheduleChange, to: RetrySchedule) -> None:
     if plan.is_done:
-        console.print(f"The retry schedule {to} is bound: there is nothing to do.")
+        console.print(f"The retry schedule is already {to}: nothing to do.")
     for binding in plan.unbind:
         console.print(
             f"would unbind  {printable(binding.queue)} from {printable(binding.routing_key)}"
@@ -162,42 +171,42 @@ def _tell_plan(console: Console, plan: ScheduleChange, to: RetrySchedule) -> Non
         )
 
 
-def _tell_what_is_next(console: Console, plan: ScheduleChange, to: RetrySchedule) -> None:
+def _print_next_steps(console: Console, plan: ScheduleChange, to: RetrySchedule) -> None:
     if plan.is_done:
-        console.print(f"The retry schedule {to} was bound already.")
+        console.print(f"The retry schedule was already {to}.")
         return
     console.print(
-        f"Now set RINGBACK_RETRY_SCHEDULE={to} for processors, metrics services and gateways, and "
-        "restart them one after the other. Then `ringback topology prune` deletes old retry queues"
-        " that "
-        "are empty.",
+        f"Next: set RINGBACK_RETRY_SCHEDULE={to} for processors, metrics services and gateways, "
+        "and restart them one after the other. Then delete the old, empty retry queues with "
+        "`ringback topology prune`.",
         soft_wrap=True,
     )
 
 
 def prune(
     *,
-    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: Annotated[bool, _FLAG] = False,
     settle: float = SETTLE_S,
 ) -> int:
-    """Delete empty retry queues of former schedules; exit with 1 while some have messages.
+    """Delete the empty retry queues of earlier schedules.
 
-    Do it after all services were restarted with the new retry schedule: a service with the old one
-    takes no work when it connects anew and a retry queue is missing.
+    Restart all services with the new retry schedule first: a service with the old one stops
+    consuming if it reconnects and a retry queue is missing. The exit status is 1 while an old
+    queue still contains messages.
 
     Parameters
     ----------
     dry_run
-        Tell what would be deleted, and delete nothing.
+        Show what would be deleted, and delete nothing.
     settle
-        For how many seconds a retry queue must be seen to be empty. The broker's figures can be ten
-        seconds old.
+        How many seconds a retry queue must stay empty before it is deleted. The broker's numbers
+        can be ten seconds old.
     """
     addresses = Addresses.from_env()
     management_url = addresses.management
     if management_url is None:
         raise CommandError(
-            "Only the management API tells whether a retry queue is empty. Set "
+            "Only the broker's management API shows whether a retry queue is empty. Set "
             "RINGBACK_RABBITMQ_MANAGEMENT_URL."
         )
     if dry_run:
@@ -211,15 +220,16 @@ def prune(
                 waits=lambda sentence: err().print(Text(sentence, "dim")),
             )
         )
-    return _report(out(), found, "would delete" if dry_run else "deleted")
+    return print_old_queues(out(), found, "would delete" if dry_run else "deleted")
 
 
-def _report(console: Console, found: OldRetryQueues, verb: str) -> int:
+def print_old_queues(console: Console, found: OldRetryQueues, verb: str) -> int:
+    """Print what was deleted and what was kept; the exit status is 1 if a queue was kept."""
     for name in found.empty:
         console.print(f"{verb}  {printable(name)}")
     for name, count in found.held.items():
-        holds = "its messages are not counted yet" if count is None else plural(count, "message")
-        console.print(f"kept  {printable(name)}: {holds}")
+        content = "the broker has not counted it yet" if count is None else plural(count, "message")
+        console.print(f"kept  {printable(name)}: {content}")
     if not found.empty and not found.held:
-        console.print("There are no retry queues of former retry schedules.")
+        console.print("There are no retry queues of earlier schedules.")
     return EXIT_FAILED if found.held else 0

@@ -241,7 +241,9 @@ async def alone(connection: AbstractConnection) -> AsyncGenerator[None, None]:
     try:
         lock = await channel.declare_queue(_LOCK_QUEUE, exclusive=True, auto_delete=True)
     except ChannelLockedResource as exc:
-        raise TopologyError("Another move of the retry schedule is under way.") from exc
+        raise TopologyError(
+            "Another `ringback topology change` or `prune` is running. Wait until it ends."
+        ) from exc
     try:
         yield
     finally:
@@ -324,9 +326,8 @@ async def _old_retry_queues(api: ManagementApi) -> OldRetryQueues:
     bound = {binding.queue for binding in await api.bindings_from(FAILED)}
     if queues and not bound.intersection(queues):
         raise TopologyError(
-            "No retry queue is bound: a move of the retry schedule was cut short. Run `ringback "
-            "topology move` "
-            "again first."
+            "No retry queue is bound: a change of the retry schedule was interrupted. Run "
+            "`ringback topology change` again first."
         )
     counts = {
         name: None if figures is None else figures.messages

@@ -73,7 +73,7 @@ async def _refuse_other_schedule(
     if others:
         raise ForeignScheduleError(
             f"{' '.join(others)} Two queues for one attempt would copy every message, so nothing "
-            f"was changed. `ringback topology move --to {schedule}` changes the retry schedule."
+            f"was changed. `ringback topology change --to {schedule}` changes the retry schedule."
         )
 
 

@@ -18,7 +18,7 @@ async def test_check_tells_what_is_missing_until_it_is_applied(
     assert "`ringback topology apply` declares what is missing." in before.out
     assert applied.status == after.status == 0
     assert "Attempts per webhook: 3" in applied.out
-    assert "The topology stands." in after.out
+    assert "The topology is complete." in after.out
 
 
 async def test_another_schedule_is_a_difference(amqp_url: str, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ async def test_a_service_waits_for_the_whole_topology(amqp_url: str, tmp_path: P
     assert before.status == longer.status == 1
     assert "The queue webhooks.retry.1.1s does not exist." in before.err
     assert "The queue webhooks.retry.2.9s does not exist." in longer.err
-    assert (after.status, after.out) == (0, "Nothing keeps the processor from starting.\n")
+    assert (after.status, after.out) == (0, "The processor can start.\n")
 
 
 async def test_the_gateway_waits_only_for_what_it_publishes_to(

@@ -15,7 +15,7 @@ async def test_apply_binds_no_schedule_beside_another(
     """Whatever both have in common, it is refused before anything is made, by a sentence."""
     await schedules.apply("2s,4s,8s")
 
-    with pytest.raises(ForeignScheduleError, match=f"ringback topology move --to {other}") as told:
+    with pytest.raises(ForeignScheduleError, match=f"topology change --to {other}") as told:
         await schedules.apply(other)
 
     assert "webhooks.retry.3.8s of another retry schedule is bound to attempt.3" in str(told.value)

@@ -13,7 +13,7 @@ import pytest
 
 from ringback.cli.app import run
 from ringback.cli.client.probes import service_health
-from ringback.cli.commands.topology_change import _report  # ruff: ignore[import-private-name]
+from ringback.cli.commands.topology_change import print_old_queues
 from ringback.cli.demo.steps import DeliverySnapshot, _snapshot, demo_steps  # ruff: ignore[import-private-name]
 from ringback.cli.demo.view import call_table, deliveries_table, explanations
 from ringback.cli.terminal import out
@@ -150,7 +150,7 @@ def test_names_of_queues_are_text(printing: Printing) -> None:
     """Any user with permissions at the broker can name them."""
     found = OldRetryQueues(empty=(HOSTILE,), held={HOSTILE: 1})
 
-    _, told, _ = printing(lambda: _report(out(), found, "deleted"))
+    _, told, _ = printing(lambda: print_old_queues(out(), found, "deleted"))
 
     assert_harmless(told)
 

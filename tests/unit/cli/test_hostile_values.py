@@ -98,7 +98,7 @@ ELSEWHERE = {
     "topology access",
     "topology apply",
     "topology check",
-    "topology move",
+    "topology change",
     "topology prune",
     "topology wait",
     "trace",
