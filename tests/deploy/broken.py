@@ -59,7 +59,7 @@ BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
         pods.probes,
         "Deployment/processor",
         lambda m: container(m)["livenessProbe"]["httpGet"].update(path="/readyz"),
-        "its broker is away",
+        "its broker is unavailable",
     ),
     (
         reach.services_of_stateful_sets,
@@ -223,7 +223,7 @@ BROKEN: tuple[tuple[Policy, str, Break, str], ...] = (
         settings.grace_periods,
         "Deployment/processor",
         lambda m: container(m)["env"].append({"name": "RINGBACK_DRAIN_TIMEOUT_S", "value": "25"}),
-        "cuts attempts",
+        "interrupts attempts",
     ),
     (
         settings.grace_periods,

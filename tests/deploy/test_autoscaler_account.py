@@ -16,13 +16,13 @@ def asked_by_keda(metadata: Manifest, management_url: str) -> str:
     """The URL that its scaler `rabbitmq` builds from a trigger, for the local broker."""
     host = urlsplit(metadata["host"])
     assert host.scheme == "http"
-    assert host.path in {"", "/"}, "what stands there would be taken for the virtual host"
+    assert host.path in {"", "/"}, "a path would be read as the virtual host"
     path = f"/api/queues/{quote_plus(metadata['vhostName'])}/{quote_plus(metadata['queueName'])}"
     return management_url + path
 
 
-async def test_the_account_of_the_autoscaler_may_ask(broker: PrivateBroker) -> None:
-    """For a queue that it may neither read from nor delete."""
+async def test_the_autoscalers_account_may_read_queue_lengths(broker: PrivateBroker) -> None:
+    """For a queue that it may neither consume nor delete."""
     objects = {name_of(one): one for one in component("rabbitmq-operator") + component("keda")}
     user, permission = objects["User/autoscaler"], objects["Permission/autoscaler"]["spec"]
     [trigger] = objects["ScaledObject/processor"]["spec"]["triggers"]

@@ -73,7 +73,7 @@ async def all_ready(http: aiohttp.ClientSession, environs: dict[str, dict[str, s
     return True
 
 
-async def test_webhooks_are_carried_with_what_the_containers_get(stage: Stage) -> None:
+async def test_webhooks_are_processed_with_the_containers_environment(stage: Stage) -> None:
     """Each step works with only the rights of its account.
 
     The job sets up, the init containers find the result, the services start with their own logins,

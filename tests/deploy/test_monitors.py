@@ -40,8 +40,8 @@ def jobs_of(monitor: Manifest) -> set[str]:
     return {one[spec["jobLabel"]] for one in candidates if selects(spec["selector"], one)}
 
 
-def test_jobs_are_named_as_in_the_configuration_of_prometheus() -> None:
-    """One for each monitor, with its name; those of deploy/prometheus are among them."""
+def test_jobs_have_the_names_of_prometheus_yml() -> None:
+    """One for each monitor; those of deploy/prometheus are among them."""
     found = {one["metadata"]["name"]: jobs_of(one) for one in monitors()}
     configured = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
 
@@ -49,8 +49,8 @@ def test_jobs_are_named_as_in_the_configuration_of_prometheus() -> None:
     assert {one["job_name"] for one in configured["scrape_configs"]} <= {*found}
 
 
-def test_rules_and_dashboards_ask_for_jobs_that_there_are() -> None:
-    """Each job that an expression selects is one of a monitor."""
+def test_rules_and_dashboards_select_existing_jobs() -> None:
+    """Each job that an expression selects belongs to a monitor."""
     found = {job for one in monitors() for job in jobs_of(one)}
     texts = [path.read_text(encoding="utf-8") for path in PROMETHEUS.glob("rules/*.yml")]
     for one in of_kind(overlay("production"), "ConfigMap"):
@@ -61,7 +61,7 @@ def test_rules_and_dashboards_ask_for_jobs_that_there_are() -> None:
 
 
 @pytest.mark.parametrize("monitor", monitors(), ids=lambda one: one["metadata"]["name"])
-def test_no_label_of_ours_gives_way_to_one_of_a_target(monitor: Manifest) -> None:
+def test_no_target_label_replaces_a_label_of_a_metric(monitor: Manifest) -> None:
     """Otherwise it is renamed to `exported_…`, and queries get the target's label, or nothing."""
     [endpoint] = monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]
     taken = ADDED[monitor["kind"]]
@@ -75,8 +75,8 @@ def test_no_label_of_ours_gives_way_to_one_of_a_target(monitor: Manifest) -> Non
     assert not given_way or endpoint.get("honorLabels") is True, given_way
 
 
-def test_a_label_that_gives_way_is_seen() -> None:
-    """The gateway's monitor needs it: one of its metrics has a label `service`."""
+def test_a_replaced_label_is_found() -> None:
+    """The gateway's monitor needs this: one of its metrics has a label `service`."""
     named_so = [one.name for one in all_metrics() if "service" in one.labels]
 
     assert named_so == ["ringback_build_info"]

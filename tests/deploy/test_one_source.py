@@ -34,15 +34,15 @@ from tests.support.database_roles import CALLERS, METRICS, ROLES
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 
 
-def test_what_is_made_is_fresh() -> None:
-    """Renew it with `make generate`."""
+def test_generated_files_are_up_to_date() -> None:
+    """`make generate` regenerates them."""
     for name, text in generated().items():
         assert (HERE / name).read_text(encoding="utf-8") == text, name
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_the_version_is_ours(name: str) -> None:
-    """Our images have it, and the job, which runs once per version."""
+def test_images_and_job_have_the_current_version(name: str) -> None:
+    """The job is named by the version, because it runs once per version."""
     manifests = overlay(name)
     images = {
         one["image"]
@@ -57,8 +57,8 @@ def test_the_version_is_ours(name: str) -> None:
     assert job["metadata"]["labels"]["app.kubernetes.io/version"] == ringback.__version__
 
 
-def test_parts_of_others_have_the_versions_of_compose() -> None:
-    """What is tested on one machine is what runs in a cluster, down to the last number."""
+def test_other_projects_have_the_versions_of_compose() -> None:
+    """One machine and a cluster run the same versions, down to the last number."""
     compose = yaml.safe_load((ROOT / "deploy" / "docker" / "compose.yaml").read_text("utf-8"))
     known = dict(
         one["image"].rsplit(":", 1) for one in compose["services"].values() if "image" in one
@@ -76,7 +76,7 @@ def test_parts_of_others_have_the_versions_of_compose() -> None:
     assert version == known[name]
 
 
-def test_the_broker_takes_what_the_services_do() -> None:
+def test_the_brokers_limits_fit_the_services() -> None:
     """The largest body with its headers, and the longest attempt with the wait for a database."""
     [broker] = of_kind(overlay("production"), "RabbitmqCluster")
     lines = broker["spec"]["rabbitmq"]["additionalConfig"].splitlines()
@@ -102,8 +102,8 @@ def test_a_job_does_not_change_with_the_settings(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_a_component_says_what_it_needs(name: str) -> None:
-    """On its own page, which the page of all components links."""
+def test_a_component_documents_what_it_needs(name: str) -> None:
+    """In its README, which the page of all components links."""
     page = (HERE / "components" / name / "README.md").read_text(encoding="utf-8")
 
     assert page.startswith(f"# {name}\n")
@@ -111,7 +111,7 @@ def test_a_component_says_what_it_needs(name: str) -> None:
     assert f"      {name}/ " in (HERE / "README.md").read_text(encoding="utf-8")
 
 
-def test_rules_are_those_of_prometheus() -> None:
+def test_rule_objects_equal_the_rule_files() -> None:
     """Each file of rules is one object, with all its groups."""
     found = {
         one["metadata"]["name"]: one["spec"]
@@ -125,8 +125,8 @@ def test_rules_are_those_of_prometheus() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not here: see `make test`")
-def test_promtool_takes_the_rules(tmp_path: Path) -> None:
-    """As the operator hands them to Prometheus."""
+def test_promtool_accepts_the_rules(tmp_path: Path) -> None:
+    """As the operator passes them to Prometheus."""
     files = []
     for one in of_kind(component("prometheus-operator"), "PrometheusRule"):
         files.append(tmp_path / f"{one['metadata']['name']}.yml")
@@ -142,7 +142,7 @@ def test_promtool_takes_the_rules(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_dashboards_are_those_of_grafana() -> None:
+def test_config_maps_contain_the_dashboards() -> None:
     """Each unchanged, in a ConfigMap that the sidecar finds."""
     found: dict[str, str] = {}
     for one in of_kind(component("prometheus-operator"), "ConfigMap"):
@@ -154,15 +154,15 @@ def test_dashboards_are_those_of_grafana() -> None:
     }
 
 
-def test_the_scaler_looks_at_the_work_queue() -> None:
-    """Not by a retry queue, where messages wait in any case."""
+def test_the_scaler_reads_the_work_queue() -> None:
+    """Not a retry queue, where messages wait in any case."""
     [scaled] = of_kind(component("keda"), "ScaledObject")
     [trigger] = scaled["spec"]["triggers"]
 
     assert trigger["metadata"]["queueName"] == WORK_QUEUE
 
 
-def test_processors_go_no_faster_than_they_end() -> None:
+def test_processors_are_removed_one_at_a_time() -> None:
     """While one may still be stopping, at most one more is stopped."""
     [scaled] = of_kind(component("keda"), "ScaledObject")
     down = scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
@@ -176,7 +176,7 @@ def test_processors_go_no_faster_than_they_end() -> None:
     assert down["stabilizationWindowSeconds"] >= rule["periodSeconds"]
 
 
-def test_the_collector_asks_for_attributes_that_are_there() -> None:
+def test_the_collector_samples_by_existing_attributes() -> None:
     """It waits longer than an attempt may take before it decides."""
     config = _collector()
     sampling = config["processors"]["tail_sampling"]
@@ -192,7 +192,7 @@ def test_the_collector_asks_for_attributes_that_are_there() -> None:
     assert int(sampling["decision_wait"].removesuffix("s")) > settings.attempt_timeout_s
 
 
-def test_the_collector_uses_what_it_declares() -> None:
+def test_the_collector_uses_everything_it_declares() -> None:
     """A pipeline names existing receivers, processors and exporters; all of them are used."""
     config = _collector()
     [pipeline] = config["service"]["pipelines"].values()
@@ -202,8 +202,8 @@ def test_the_collector_uses_what_it_declares() -> None:
     assert {*config["extensions"]} == {*config["service"]["extensions"]}
 
 
-def test_the_database_has_room_for_all_connections() -> None:
-    """Of every pool at its largest, each service as often as it may run, and some for people."""
+def test_the_database_allows_all_connections() -> None:
+    """Every pool at its maximum, each service at its maximum replicas, and some for people."""
     manifests = overlay("production")
     [cluster] = of_kind(manifests, "Cluster")
     [scaled] = of_kind(manifests, "ScaledObject")
@@ -225,8 +225,8 @@ def test_the_database_has_room_for_all_connections() -> None:
     assert needed + 50 <= int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
 
 
-def test_the_operator_makes_the_roles_of_the_migrations() -> None:
-    """All of them, without a login; and a login for each service, which may only use its role."""
+def test_the_operator_creates_the_roles_of_the_migrations() -> None:
+    """All of them without a login, and one login per service, which may only use its role."""
     [cluster] = of_kind(component("cloudnative-pg"), "Cluster")
     roles = {one["name"]: one for one in cluster["spec"]["managed"]["roles"]}
 

@@ -44,13 +44,13 @@ OF_A_WHOLE: tuple[Policy, ...] = (
 
 @pytest.mark.parametrize("name", OVERLAYS)
 @pytest.mark.parametrize("policy", OF_PODS + OF_A_WHOLE, ids=lambda policy: policy.__name__)
-def test_an_overlay_keeps(policy: Policy, name: str) -> None:
+def test_an_overlay_follows_the_policy(policy: Policy, name: str) -> None:
     """As it is applied."""
     assert [*policy(overlay(name))] == []
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_a_component_keeps(name: str) -> None:
+def test_a_component_follows_the_policies(name: str) -> None:
     """With only the base: it can be used without the others."""
     manifests = component(name)
 
@@ -58,20 +58,20 @@ def test_a_component_keeps(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "name", "breaks", "told"),
+    ("policy", "name", "breaks", "expected"),
     BROKEN,
-    ids=[f"{policy.__name__}-{told}".replace(" ", "_") for policy, _, _, told in BROKEN],
+    ids=[f"{policy.__name__}-{expected}".replace(" ", "_") for policy, _, _, expected in BROKEN],
 )
-def test_what_is_broken_is_seen(policy: Policy, name: str, breaks: Break, told: str) -> None:
+def test_a_violation_is_found(policy: Policy, name: str, breaks: Break, expected: str) -> None:
     """One change in one manifest, and the policy names it."""
     manifests = copy.deepcopy(overlay("production"))
     [broken] = [one for one in manifests if name_of(one) == name]
 
     breaks(broken)
 
-    assert any(told in text for text in policy(manifests)), [*policy(manifests)]
+    assert any(expected in text for text in policy(manifests)), [*policy(manifests)]
 
 
-def test_each_policy_is_seen_to_catch_something() -> None:
+def test_each_policy_has_a_violation() -> None:
     """A policy that nothing violates may check nothing."""
     assert {policy for policy, *_ in BROKEN} == {*OF_PODS, *OF_A_WHOLE}

@@ -50,10 +50,10 @@ def as_login(container: Manifest, login: str, database: PrivateDatabase) -> dict
     return found | {"RINGBACK_DATABASE_URL": url.replace("@database-rw:5432/", place)}
 
 
-async def test_the_roles_of_the_operator_carry_the_jobs(
+async def test_the_operators_roles_suffice_for_the_jobs(
     own_database: PrivateDatabase, tmp_path: Path
 ) -> None:
-    """An owner who is no superuser migrates, the services work, and housekeeping runs."""
+    """An owner who is not a superuser migrates, the services work, and housekeeping runs."""
     await make_roles(own_database)
 
     for place, name, login in COMMANDS:

@@ -55,23 +55,23 @@ def distinct(parts: list[Manifests]) -> Manifests:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_an_overlay_passes(tmp_path: Path, name: str) -> None:
-    """It runs hundreds of checks and refuses nothing."""
+def test_an_overlay_passes_the_scanner(tmp_path: Path, name: str) -> None:
+    """It runs hundreds of checks and rejects nothing."""
     refused, passed = failures(tmp_path, overlay(name))
 
     assert refused == []
     assert passed > 300
 
 
-def test_the_components_pass(tmp_path: Path) -> None:
-    """Each on top of the base only."""
+def test_the_components_pass_the_scanner(tmp_path: Path) -> None:
+    """Each with only the base."""
     refused, _ = failures(tmp_path, distinct([component(name) for name in COMPONENTS]))
 
     assert refused == []
 
 
-def test_a_pod_that_is_not_hardened_is_refused(tmp_path: Path) -> None:
-    """The scanner reads these manifests and knows these rules."""
+def test_the_scanner_rejects_a_pod_that_is_not_hardened(tmp_path: Path) -> None:
+    """The scanner reads these manifests and has these rules."""
     manifests = copy.deepcopy(overlay("production"))
     [processor] = [one for one in manifests if name_of(one) == "Deployment/processor"]
     pod: Manifest = processor["spec"]["template"]["spec"]

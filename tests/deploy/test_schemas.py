@@ -23,15 +23,15 @@ def find(name: str) -> Manifest:
     return copy.deepcopy(found)
 
 
-def test_there_is_something_to_validate() -> None:
-    """The issue names eight components."""
+def test_there_are_manifests_to_validate() -> None:
+    """All eight components are among them."""
     assert len(COMPONENTS) == 8
     assert len(every_manifest()) > 100
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_manifest_is_understood(version: str) -> None:
-    """Strictly: a field that this version does not have is refused, and so is a kind."""
+def test_every_manifest_is_valid(version: str) -> None:
+    """Strictly: unknown fields and kinds are errors."""
     problems = [text for one in every_manifest() for text in schema_problems(one, version)]
 
     assert problems == []
@@ -45,7 +45,7 @@ def test_no_manifest_is_too_large_to_be_applied() -> None:
 
 
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
-def test_a_field_that_does_not_exist_is_caught(version: str) -> None:
+def test_an_unknown_field_is_found(version: str) -> None:
     """Kubernetes itself would only warn about it, and drop it."""
     manifest = find("Deployment/processor")
     manifest["spec"]["template"]["spec"]["terminationGracePeriod"] = 60
@@ -54,8 +54,8 @@ def test_a_field_that_does_not_exist_is_caught(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
-def test_a_field_that_a_pod_of_an_operator_does_not_have_is_caught(version: str) -> None:
-    """The overrides of the broker's pods are valid for Kubernetes."""
+def test_an_unknown_field_in_an_operators_pod_is_found(version: str) -> None:
+    """The overrides of the broker's pods are checked, too."""
     manifest = find("RabbitmqCluster/rabbitmq")
     pod = manifest["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"]
     pod["topologySpread"] = pod.pop("topologySpreadConstraints")
@@ -67,8 +67,8 @@ def test_a_field_that_a_pod_of_an_operator_does_not_have_is_caught(version: str)
     ("api_version", "kind"),
     [("example.com/v1", "Gateway"), ("apps/v1", "Daemon")],
 )
-def test_an_unknown_kind_is_caught(api_version: str, kind: str) -> None:
-    """It would fail when it is applied."""
+def test_an_unknown_kind_is_found(api_version: str, kind: str) -> None:
+    """It could not be applied."""
     manifest = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, "spec": {}}
 
     assert "unknown kind" in schema_problems(manifest, VERSIONS[0])[0]

@@ -17,7 +17,7 @@ from tests.deploy.rendered import (
 )
 
 needs_npm = pytest.mark.skipif(
-    not are_here(), reason="the validators of npm are not installed: `make validators` says why"
+    not are_here(), reason="the npm validators are not installed; `make validators` shows why"
 )
 
 
@@ -30,7 +30,7 @@ def known() -> list[Manifest]:
 
 @needs_npm
 def test_all_objects_are_valid() -> None:
-    """No manifest is skipped: a kind unknown there is an error, too."""
+    """No manifest is skipped: an unknown kind is an error, too."""
     manifests = known()
     said = zip(map(name_of, manifests), problems_by_npm(manifests), strict=True)
 
@@ -78,7 +78,7 @@ BROKEN: tuple[tuple[str, Callable[[Manifest], object], str], ...] = (
 
 
 @needs_npm
-def test_what_is_broken_is_caught() -> None:
+def test_an_invalid_object_is_found() -> None:
     """One change in one manifest of each kind, and the validator names its place."""
     by_name = {name_of(one): one for one in overlay("production")}
     manifests = [copy.deepcopy(by_name[name]) for name, _, _ in BROKEN]
@@ -94,7 +94,7 @@ def test_what_is_broken_is_caught() -> None:
 
 
 @needs_npm
-def test_a_kind_that_is_not_known_is_no_valid_one() -> None:
+def test_an_unknown_kind_is_invalid() -> None:
     """Neither in a group that has a package, nor elsewhere."""
     strange = [
         {"apiVersion": version, "kind": kind, "metadata": {"name": "x"}, "spec": {}}
@@ -104,7 +104,7 @@ def test_a_kind_that_is_not_known_is_no_valid_one() -> None:
     assert problems_by_npm(strange) == [None, None]
 
 
-def test_each_package_is_pinned_by_its_hash_and_by_no_address() -> None:
+def test_packages_are_pinned_by_hash_without_addresses() -> None:
     """So another registry serves the same, or nothing."""
     text = (HERE / "package-lock.json").read_text(encoding="utf-8")
     packages = {name: one for name, one in json.loads(text)["packages"].items() if name}

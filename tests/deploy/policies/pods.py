@@ -38,4 +38,4 @@ def _probe_ports(workload: Workload, container: Manifest) -> Iterator[str]:
             if way in probe and probe[way]["port"] not in known:
                 yield f"{workload.name} {kind} asks a port that is not there"
         if "httpGet" in probe and kind == "livenessProbe" and probe["httpGet"]["path"] == "/readyz":
-            yield f"{workload.name} starts anew when its broker is away"
+            yield f"{workload.name} restarts when its broker is unavailable"

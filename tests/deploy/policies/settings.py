@@ -134,7 +134,7 @@ def grace_periods(manifests: Manifests) -> Iterator[str]:
         if isinstance(settings, ProcessorSettings) and (
             settings.drain_timeout_s <= settings.attempt_timeout_s
         ):
-            yield f"{workload.name} cuts attempts when it is told to stop"
+            yield f"{workload.name} interrupts attempts when it stops"
 
 
 def _drain_s(settings: Settings) -> float:

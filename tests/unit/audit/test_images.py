@@ -1,4 +1,4 @@
-"""Which images are pinned, and what is said of those that get no fixes."""
+"""Tests for audit.images: which images are pinned, and the lines about unsupported ones."""
 
 from datetime import date
 from pathlib import Path
@@ -10,8 +10,8 @@ from audit.images import SUPPORTED, pinned_images, warnings
 DEPLOY = Path(__file__).parents[3] / "deploy"
 
 
-def test_every_image_of_others_is_found_and_declared() -> None:
-    """A new one needs a line that says until when it gets fixes, and who says so."""
+def test_every_foreign_image_is_in_the_table() -> None:
+    """A new image needs a line with its end of support and the source of that date."""
     found = pinned_images(DEPLOY)
 
     assert {name for name, _, _ in found} == {name for name, _ in SUPPORTED}
@@ -19,7 +19,7 @@ def test_every_image_of_others_is_found_and_declared() -> None:
 
 
 def test_each_form_of_a_pin_is_read(tmp_path: Path) -> None:
-    """With a registry or a v, in a manifest of an operator, in a Dockerfile; ours are left out."""
+    """With a registry or a v, in an operator's manifest, in a Dockerfile; our own are left out."""
     (tmp_path / "a.yaml").write_text(
         "image: ghcr.io/a/b:v1.2.3\nimageName: c:18.6-standard\nimage: ringback-gateway:0.1.0\n"
     )

@@ -30,22 +30,22 @@ from tests.architecture.source import ROOT
     [(1, 0.5, 0.5), (2, 1.0, 1 / 3), (3, 2.0, 4 / 9), (10, 8.0, 0.4092), (5, 5.0, 1.0)],
 )
 def test_erlang_c_has_its_known_values(slots: int, load: float, expected: float) -> None:
-    """The values of the textbooks; with one slot it is the utilisation."""
+    """The values of textbooks; with one slot, it is the utilisation."""
     assert waiting_probability(slots, load) == pytest.approx(expected, abs=1e-4)
 
 
-def test_one_slot_waits_as_m_m_1_does() -> None:
-    """At half load the 99th of a hundred waits ln(50) service times."""
+def test_one_slot_waits_as_in_m_m_1() -> None:
+    """At half load, the 99th percentile of the waits is ln(50) service times."""
     waits = waiting_s(1, per_s=5.0, service_s=0.1)
 
     assert waits == pytest.approx(math.log(0.5 / 0.01) / (10 - 5))
 
 
 @given(per_s=st.floats(1, 200), service_s=st.floats(0.0005, 1.0), within_s=st.floats(0.01, 2.0))
-def test_the_slots_that_are_needed_are_the_fewest(
+def test_the_smallest_sufficient_number_of_slots_is_found(
     per_s: float, service_s: float, within_s: float
 ) -> None:
-    """With one less, more than one of a hundred would wait longer."""
+    """With one slot less, more than one percent would wait longer."""
     slots = slots_needed(per_s, service_s, within_s)
 
     assert waiting_s(slots, per_s, service_s) <= within_s
@@ -53,8 +53,8 @@ def test_the_slots_that_are_needed_are_the_fewest(
 
 
 @given(per_s=st.floats(0.1, 1e6), cost_ms=st.floats(0.01, 100))
-def test_no_replica_is_busier_than_it_may_be(per_s: float, cost_ms: float) -> None:
-    """With one less, all of them would be."""
+def test_no_replica_is_too_busy(per_s: float, cost_ms: float) -> None:
+    """With one replica less, all of them would be."""
     count = replicas(per_s, cost_ms, busy=0.6)
 
     assert per_s * cost_ms / 1000 / count <= 0.6 * (1 + 1e-9)
@@ -71,16 +71,16 @@ def test_slow_handlers_need_more_processors() -> None:
 
 
 @given(organisations=st.integers(1, 1_000_000), per_s=st.floats(0.1, 20_000))
-def test_the_rate_of_buckets_is_the_other_way_round(organisations: int, per_s: float) -> None:
-    """As long as not every organisation is seen in every minute."""
+def test_rate_of_buckets_inverts_buckets(organisations: int, per_s: float) -> None:
+    """As long as not every organisation has traffic in every minute."""
     made = buckets(per_s, organisations)
 
     if per_s * 60 < 5 * organisations * 5:
         assert rate_of_buckets(made, organisations) == pytest.approx(per_s, rel=1e-3)
 
 
-def test_what_is_full_first_comes_first_and_can_be_turned() -> None:
-    """Ten times the disk is full at ten times the rate."""
+def test_limits_are_sorted_and_grow_with_capacity() -> None:
+    """A disk of ten times the size is full at ten times the rate."""
     demands, place = read(), Place()
     first = limits(place, 1_000, demands)[0]
     more = limits(replace(place, stored_tb=place.stored_tb * 10), 1_000, demands)
@@ -92,7 +92,7 @@ def test_what_is_full_first_comes_first_and_can_be_turned() -> None:
 
 
 def test_no_installation_is_full() -> None:
-    """With one less, each of them would be."""
+    """With one installation less, each of them would be."""
     demands, place = read(), Place()
     count = installations(10_000, 100_000, place, demands)
 
@@ -101,8 +101,8 @@ def test_no_installation_is_full() -> None:
     assert 10_000 / (count - 1) > fewer
 
 
-def test_the_pages_show_what_the_model_says() -> None:
-    """Renew their tables with `benchmarks.scale_model` and `benchmarks.capacity`."""
+def test_the_pages_contain_the_models_tables() -> None:
+    """`benchmarks.scale_model` and `benchmarks.capacity` print them."""
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     how_to = (ROOT / "docs" / "how-to" / "plan-capacity.md").read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The compose file beside `make run` mounts what there is, and tells Grafana what it asks for."""
+"""The compose file beside `make run`: its images, mounts, variables and ports."""
 
 import re
 from pathlib import Path
@@ -22,13 +22,13 @@ def compose_services() -> dict[str, Any]:
 
 
 def test_every_image_is_pinned(services: dict[str, Any]) -> None:
-    """What runs today runs tomorrow: a tag with three numbers, nothing that moves."""
+    """By a tag with three numbers."""
     for service in services.values():
         assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", service["image"])
 
 
-def test_what_is_mounted_exists(services: dict[str, Any]) -> None:
-    """A path that is missing would become an empty folder, and Grafana would show nothing."""
+def test_mounted_files_exist(services: dict[str, Any]) -> None:
+    """A missing path would become an empty folder."""
     mounts = [mount.split(":") for service in services.values() for mount in service["volumes"]]
     files = [COMPOSE.parent / source for source, *_ in mounts if source.startswith(".")]
 
@@ -36,8 +36,8 @@ def test_what_is_mounted_exists(services: dict[str, Any]) -> None:
     assert [path for path in files if not path.exists()] == []
 
 
-def test_grafana_is_told_all_that_its_provisioning_asks_for(services: dict[str, Any]) -> None:
-    """Each variable of the data sources has a value, and the dashboards lie where it looks."""
+def test_grafana_gets_every_variable_of_its_provisioning(services: dict[str, Any]) -> None:
+    """Each variable of the data sources has a value, and the dashboards are mounted."""
     environment = services["grafana"]["environment"]
     asked = set(re.findall(r"\$\{(\w+)\}", DATASOURCES.read_text()))
     provider = yaml.safe_load(DASHBOARDS.read_text())["providers"][0]
@@ -49,7 +49,7 @@ def test_grafana_is_told_all_that_its_provisioning_asks_for(services: dict[str, 
 
 
 def test_the_parts_agree_on_ports(services: dict[str, Any]) -> None:
-    """Grafana asks the trace store and the local database where they listen."""
+    """Grafana queries the trace store and the local database on their ports."""
     environment = services["grafana"]["environment"]
     tempo = yaml.safe_load((COMPOSE.parent / "tempo.yaml").read_text())
 

@@ -1,4 +1,4 @@
-"""The committed dashboards are those of the generator, and name only what there is."""
+"""The committed dashboards are up to date and use only declared metrics."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from ringback.contract.telemetry.spec import Kind
 
 GRAFANA = FOLDER.parent
 
-#: What Prometheus, its client in every process and RabbitMQ's exporter bring of their own.
+#: What Prometheus, its client in every process and RabbitMQ's exporter add.
 FOREIGN_METRICS = {
     "ALERTS",
     "up",
@@ -64,8 +64,8 @@ def series_and_labels() -> tuple[set[str], set[str]]:
     return names, labels
 
 
-def test_the_committed_dashboards_are_those_of_the_generator() -> None:
-    """Who reads the repository sees what Grafana shows; `make generate` makes them anew."""
+def test_the_committed_dashboards_are_up_to_date() -> None:
+    """`make generate` regenerates them."""
     committed = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
 
     assert committed == generated()
@@ -75,7 +75,7 @@ def test_the_committed_dashboards_are_those_of_the_generator() -> None:
 
 
 @pytest.mark.parametrize("panel", every_panel())
-def test_a_panel_says_what_it_shows(panel: Any) -> None:
+def test_a_panel_is_described(panel: Any) -> None:
     """It has a title, a description that is a sentence, a unit, and a query."""
     assert panel["title"]
     assert panel["description"].endswith(".")
@@ -84,8 +84,8 @@ def test_a_panel_says_what_it_shows(panel: Any) -> None:
 
 
 @pytest.mark.parametrize("uid", sorted(boards()))
-def test_panels_lie_beside_each_other(uid: str) -> None:
-    """No two overlap, and none is wider than the page."""
+def test_panels_do_not_overlap(uid: str) -> None:
+    """And none is wider than the page."""
     taken: set[tuple[int, int]] = set()
 
     for panel in boards()[uid]["panels"]:
@@ -99,7 +99,7 @@ def test_panels_lie_beside_each_other(uid: str) -> None:
 
 @pytest.mark.parametrize("expression", sorted(set(expressions())))
 def test_an_expression_names_only_declared_metrics_and_labels(expression: str) -> None:
-    """A metric or label that is renamed in the contract does not leave an empty panel behind."""
+    """A renamed metric or label leaves no empty panel behind."""
     series, labels = series_and_labels()
     bare = re.sub(r'"[^"]*"', '""', expression)
 
@@ -115,8 +115,8 @@ def test_an_expression_names_only_declared_metrics_and_labels(expression: str) -
     assert matched | grouped <= labels
 
 
-def test_a_drawn_limit_is_the_contracts() -> None:
-    """What turns red on a screen is what raises an alert; 1 stands for none at all."""
+def test_drawn_limits_are_the_thresholds_of_alerts() -> None:
+    """A panel turns red where its alert fires; 1 means none at all."""
     known = {
         thresholds.WAITING, thresholds.DEAD_LETTERS + 1, thresholds.FINISH_SECONDS,
         thresholds.SUCCESS_RATIO, thresholds.ATTEMPTS, thresholds.OLDEST_SECONDS, 1,
@@ -134,7 +134,7 @@ def test_a_drawn_limit_is_the_contracts() -> None:
 
 
 def test_each_data_source_of_a_panel_is_provisioned() -> None:
-    """A panel asks where Grafana was told to ask, and exemplars lead to a source of traces."""
+    """And exemplars link to a source of traces."""
     document = yaml.safe_load((GRAFANA / "provisioning/datasources/ringback.yaml").read_text())
     sources = {source["uid"]: source for source in document["datasources"]}
 
@@ -147,8 +147,8 @@ def test_each_data_source_of_a_panel_is_provisioned() -> None:
     assert "ringback-traces" in sources
 
 
-def test_a_runbook_that_a_panel_links_to_exists() -> None:
-    """Who follows a link at night finds a page."""
+def test_linked_runbooks_exist() -> None:
+    """Each link of a panel leads to a file."""
     root = Path(__file__).parents[3]
     links = {
         link["url"].removeprefix("${repository}/")

@@ -1,4 +1,4 @@
-"""compose.yaml holds together: by a schema, and by what no schema knows."""
+"""compose.yaml is valid: by its schema, and by rules that no schema has."""
 
 import re
 import subprocess  # ruff: ignore[suspicious-subprocess-import]  # the schema's program
@@ -31,7 +31,7 @@ def schema_finds(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.observability.yaml"])
-def test_it_is_a_compose_file(name: str) -> None:
+def test_it_is_a_valid_compose_file(name: str) -> None:
     """By the specification's own schema."""
     assert not schema_finds(FOLDER / name)
 
@@ -44,8 +44,8 @@ def test_it_is_a_compose_file(name: str) -> None:
         ("cap_drop: [ALL]", "cap_drop: ALL"),
     ],
 )
-def test_the_schema_finds_what_is_wrong(tmp_path: Path, right: str, wrong: str) -> None:
-    """A word that Compose does not know, and a value of another kind."""
+def test_the_schema_finds_errors(tmp_path: Path, right: str, wrong: str) -> None:
+    """An unknown word, and a value of a wrong type."""
     text = COMPOSE.read_text(encoding="utf-8")
     assert right in text
     broken = tmp_path / "compose.yaml"
@@ -54,8 +54,8 @@ def test_the_schema_finds_what_is_wrong(tmp_path: Path, right: str, wrong: str) 
     assert schema_finds(broken)
 
 
-def test_it_comes_up_with_nothing_said() -> None:
-    """Each variable has a default, wherever it stands the same one."""
+def test_it_starts_without_settings() -> None:
+    """Each variable has a default, the same one everywhere."""
     text = COMPOSE.read_text(encoding="utf-8")
     defaults: dict[str, set[str]] = {}
     for name, default in variables():
@@ -66,7 +66,7 @@ def test_it_comes_up_with_nothing_said() -> None:
 
 
 def test_images_are_pinned() -> None:
-    """Ours by the version of this code, the others by three numbers or two of a database."""
+    """Ours by the current version, the others by three numbers, or two for a database."""
     for name, part in PARTS.items():
         wanted = r"[\w/-]+:v?\d+\.\d+\.\d+(-management)?|postgres:\d+\.\d+"
         assert re.fullmatch(wanted, part["image"]), name
@@ -74,14 +74,14 @@ def test_images_are_pinned() -> None:
     assert PARTS["own-secrets"]["build"]["args"]["VERSION"] == ringback.__version__
 
 
-def test_what_is_beside_make_run_is_the_same() -> None:
-    """Both compose files have one version of Grafana, Prometheus and Tempo."""
+def test_both_compose_files_have_the_same_versions() -> None:
+    """Of Grafana, Prometheus and Tempo."""
     for name, part in compose(FOLDER / "compose.observability.yaml")["services"].items():
         assert part["image"] == PARTS[name]["image"]
 
 
-def test_every_image_of_ours_is_built_and_asked_of_no_registry() -> None:
-    """What somebody else has pushed under such a name is not started."""
+def test_our_images_are_built_and_never_pulled() -> None:
+    """An image that somebody else pushed under such a name is not started."""
     built = {part["image"]: part["build"] for part in OURS.values() if "build" in part}
 
     assert {part["image"] for part in OURS.values()} == set(built)
@@ -93,8 +93,8 @@ def test_every_image_of_ours_is_built_and_asked_of_no_registry() -> None:
     assert {part["pull_policy"] for part in OURS.values()} == {"never"}
 
 
-def test_what_is_mounted_exists() -> None:
-    """A missing file becomes an empty folder; a missing volume stops the start."""
+def test_mounted_files_exist() -> None:
+    """A missing path would become an empty folder."""
     for name, part in PARTS.items():
         for mount in part.get("volumes", ()):
             source, target, *_ = mount.split(":")
@@ -106,8 +106,8 @@ def test_what_is_mounted_exists() -> None:
                 assert source in DOCUMENT["volumes"], (name, mount)
 
 
-def test_what_is_waited_for_can_come() -> None:
-    """Health has a check, and an end has what ends."""
+def test_every_awaited_condition_can_be_met() -> None:
+    """A service that others wait for has a health check; a job that others wait for ends."""
     for part in PARTS.values():
         for other, how in part.get("depends_on", {}).items():
             waits_for = PARTS[other]
@@ -121,8 +121,8 @@ def test_what_is_waited_for_can_come() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_gets_settings_that_it_takes(service: str) -> None:
-    """By name, and by value: it would start with them."""
+def test_a_service_gets_valid_settings(service: str) -> None:
+    """By name and by value: it would start with them."""
     kind = SERVICES[service]
     environ = PARTS[service]["environment"]
     read = {f"RINGBACK_{name}".upper() for name in kind.model_fields}
@@ -133,15 +133,15 @@ def test_a_service_gets_settings_that_it_takes(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_has_time_to_stop(service: str) -> None:
-    """As much as the local stack gives it; else it is killed with work in flight."""
+    """As long as the local stack gives it; otherwise it is killed with work in flight."""
     (spec,) = (one for one in service_specs(ServicePorts()) if one.name == service)
 
     assert int(PARTS[service]["stop_grace_period"].removesuffix("s")) >= spec.stop_within_s
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_its_health_here_is_its_readiness(service: str) -> None:
-    """What waits for it waits for that; the image alone asks whether it lives."""
+def test_its_health_check_is_its_readiness(service: str) -> None:
+    """Other services wait for readiness; the image's own check is only liveness."""
     assert PARTS[service]["healthcheck"]["test"] == [
         "CMD",
         *image(STAGES, service).health,
@@ -149,8 +149,8 @@ def test_its_health_here_is_its_readiness(service: str) -> None:
     ]
 
 
-def test_every_job_is_waited_for() -> None:
-    """With `up --wait` Compose takes the end of one for a failure unless somebody waits for it."""
+def test_some_service_waits_for_every_job() -> None:
+    """With `up --wait`, a job that ended counts as a failure unless a service waits for it."""
     jobs = {name for name, part in PARTS.items() if part["restart"] == "no"}
     ends = {
         other

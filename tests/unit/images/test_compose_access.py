@@ -18,8 +18,8 @@ PARTS: dict[str, dict[str, Any]] = DOCUMENT["services"]
 OURS = {name: part for name, part in PARTS.items() if part["image"].startswith("ringback")}
 
 
-def test_what_is_ours_can_do_nothing_else() -> None:
-    """No root, no rights, nothing to write to but volumes, nothing without a bound."""
+def test_our_containers_are_hardened() -> None:
+    """Not root, no capabilities, read-only except volumes, limited resources."""
     assert set(SERVICES) < set(OURS)
     for name, part in PARTS.items():
         assert part["cap_drop" if name not in {"rabbitmq", "postgres"} else "image"], name
@@ -36,14 +36,14 @@ def _before(name: str) -> set[str]:
     return found.union(*(_before(other) for other in found))
 
 
-def test_nothing_starts_before_the_secrets_are_looked_at() -> None:
-    """Not even what listens to nobody: it would keep data under a password that all know."""
+def test_nothing_starts_before_the_secrets_are_checked() -> None:
+    """Not even what has no open port: it would keep data under a public password."""
     for name in PARTS.keys() - {"own-secrets"}:
         assert "own-secrets" in _before(name), name
 
 
-def test_ports_are_those_of_this_machine() -> None:
-    """Unless BIND_ADDRESS says otherwise, and for what asks nobody who he is even then."""
+def test_ports_are_open_on_this_machine_only() -> None:
+    """Unless BIND_ADDRESS changes it; ports without authentication stay local even then."""
     bind = "192.0.2.1"
     opened = {}
     for name, part in compose(environ={"BIND_ADDRESS": bind})["services"].items():
@@ -64,14 +64,14 @@ def test_ports_are_those_of_this_machine() -> None:
     }
 
 
-def test_broker_and_database_are_on_no_network_that_leads_out() -> None:
-    """A process that was broken into there has nowhere to send what it read."""
+def test_broker_and_database_have_no_route_out() -> None:
+    """An intruder there could not send data anywhere."""
     assert DOCUMENT["networks"]["inside"] == {"internal": True}
     assert PARTS["rabbitmq"]["networks"] == PARTS["postgres"]["networks"] == ["inside"]
 
 
-def test_every_known_secret_is_looked_at() -> None:
-    """Whatever has a default that begins so is a secret, and the other way round."""
+def test_every_default_secret_is_checked() -> None:
+    """Each variable whose default begins so is a secret, and the reverse."""
     known = {name for name, default in variables() if default.startswith(KNOWN)}
 
     assert known == set(SECRETS)
@@ -79,8 +79,8 @@ def test_every_known_secret_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_is_somebody_of_its_own(service: str) -> None:
-    """At the broker and at the database: by name, password and role."""
+def test_each_service_has_its_own_login(service: str) -> None:
+    """At the broker and at the database: name, password and role."""
     password = f"{KNOWN}{service}"
     amqp = urlsplit(PARTS[service]["environment"]["RINGBACK_AMQP_URL"])
     database = urlsplit(PARTS[service]["environment"]["RINGBACK_DATABASE_URL"])
@@ -92,7 +92,7 @@ def test_a_service_is_somebody_of_its_own(service: str) -> None:
 
 
 def test_the_brokers_users_get_their_passwords() -> None:
-    """Those that the services have, and that of who declares."""
+    """Those of the services, and that of the job that declares the topology."""
     given = load(BrokerPasswords, PARTS["broker-access"]["environment"])
     topology = urlsplit(PARTS["topology"]["environment"]["RINGBACK_AMQP_URL"])
 

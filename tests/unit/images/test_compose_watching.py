@@ -11,8 +11,8 @@ from tests.support.compose import FOLDER, compose
 PARTS: dict[str, dict[str, Any]] = compose()["services"]
 
 
-def test_prometheus_asks_the_same_jobs() -> None:
-    """The rules name them; only where they are differs."""
+def test_prometheus_scrapes_the_same_jobs() -> None:
+    """The rules use these names; only the addresses differ."""
     here = yaml.safe_load((FOLDER / "prometheus.yml").read_text(encoding="utf-8"))
     there = yaml.safe_load((FOLDER.parent / "prometheus" / "prometheus.yml").read_text("utf-8"))
 
@@ -32,8 +32,8 @@ def test_prometheus_asks_the_same_jobs() -> None:
     assert here["global"].keys() == there["global"].keys()
 
 
-def test_traces_find_their_way() -> None:
-    """From the services by the collector to the store, and from there to Grafana."""
+def test_traces_reach_grafana() -> None:
+    """From the services through the collector to the store, and from there to Grafana."""
     collector = yaml.safe_load((FOLDER / "otel-collector.yaml").read_text(encoding="utf-8"))
     tempo = yaml.safe_load((FOLDER / "tempo.yaml").read_text(encoding="utf-8"))
     receives = collector["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
@@ -50,8 +50,8 @@ def test_traces_find_their_way() -> None:
     assert collector["service"]["pipelines"]["traces"]["exporters"] == ["otlp_grpc/tempo"]
 
 
-def test_grafana_is_told_all_that_its_provisioning_asks_for() -> None:
-    """Each variable of the data sources has a value, and the dashboards lie where it looks."""
+def test_grafana_gets_every_variable_of_its_provisioning() -> None:
+    """Each variable of the data sources has a value, and the dashboards are mounted."""
     provisioning = FOLDER.parent / "grafana" / "provisioning"
     sources = (provisioning / "datasources" / "ringback.yaml").read_text(encoding="utf-8")
     provider = yaml.safe_load((provisioning / "dashboards" / "ringback.yaml").read_text("utf-8"))

@@ -22,7 +22,7 @@ def linted(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_hadolint_finds_nothing() -> None:
-    """Also of the shell in its steps."""
+    """Including the shell code in its steps."""
     found = linted(DOCKERFILE)
 
     assert (found.returncode, found.stdout) == (0, "")
@@ -36,7 +36,7 @@ def test_hadolint_finds_nothing() -> None:
         ('ENTRYPOINT ["/opt/ringback/bin/ringback"]', "ENTRYPOINT ringback", "DL3025"),
     ],
 )
-def test_hadolint_would_find_it(tmp_path: Path, good: str, bad: str, rule: str) -> None:
+def test_hadolint_finds_a_violation(tmp_path: Path, good: str, bad: str, rule: str) -> None:
     """The linter runs, and with these rules."""
     broken = tmp_path / "Dockerfile"
     assert good in TEXT
@@ -49,7 +49,7 @@ def test_hadolint_would_find_it(tmp_path: Path, good: str, bad: str, rule: str) 
 
 
 def test_the_base_is_an_argument_with_a_tag() -> None:
-    """Every stage that begins with an image begins with that one, and it is not `latest`."""
+    """Every stage that begins with an image uses it, and it is not `latest`."""
     bases = {stage.base for stage in STAGES.values() if stage.base not in STAGES}
     (default,) = re.findall(r"^ARG PYTHON_IMAGE=(.+)$", TEXT, re.MULTILINE)
 
@@ -57,8 +57,8 @@ def test_the_base_is_an_argument_with_a_tag() -> None:
     assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", default)
 
 
-def test_whatever_pip_installs_is_pinned_by_hashes() -> None:
-    """Or is our own wheel, without looking at an index."""
+def test_pip_installs_only_pinned_packages() -> None:
+    """By hash, or our own wheel without an index."""
     commands = [
         command
         for stage in STAGES.values()
@@ -73,7 +73,7 @@ def test_whatever_pip_installs_is_pinned_by_hashes() -> None:
         assert "--require-hashes" in command or "--no-index" in command, command
 
 
-def test_the_gateway_has_the_command_beside_its_spool() -> None:
+def test_the_gateways_image_has_the_command() -> None:
     """`kubectl exec gateway-0 -- ringback spool list` needs it where the disk is."""
     path = image(STAGES, "gateway").env["PATH"].split(":")
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
@@ -84,8 +84,8 @@ def test_the_gateway_has_the_command_beside_its_spool() -> None:
     assert "ringback" in scripts
 
 
-def test_nothing_runs_in_the_final_stages() -> None:
-    """They only copy: no shell is needed to build them, and none to run them."""
+def test_the_final_stages_only_copy() -> None:
+    """No shell is needed to build or to run them."""
     for name in STAGES.keys() - {"build"}:
         instructions = {step.instruction for step in STAGES[name].steps}
         assert "RUN" not in instructions

@@ -15,8 +15,8 @@ DIGEST = "python:3.13-slim-trixie@sha256:" + "0123456789abcdef" * 4
 RELEASE = Plan(base=DIGEST, registry="registry.test/shop/", release=True, revision="a" * 40)
 
 
-def test_a_release_that_can_be_traced_is_none_too_few() -> None:
-    """Base by digest, a commit, nothing changed, a registry."""
+def test_a_complete_release_is_not_refused() -> None:
+    """Base by digest, a commit, no changed files, a registry."""
     assert list(refusals(RELEASE)) == []
 
 
@@ -33,28 +33,28 @@ def test_a_release_that_can_be_traced_is_none_too_few() -> None:
         ({"builder": "buildah"}, "SBOM"),
     ],
 )
-def test_what_cannot_be_traced_is_no_release(part: dict[str, object], sentence: str) -> None:
-    """It is said why. Built for this machine it is fine."""
-    plan = replace(RELEASE, **part)  # type: ignore[arg-type]  # as the table says
+def test_an_incomplete_release_is_refused(part: dict[str, object], sentence: str) -> None:
+    """With the reason. A build for this machine is allowed."""
+    plan = replace(RELEASE, **part)  # type: ignore[arg-type]  # the table has the types
 
-    (said,) = refusals(plan)
+    (refusal,) = refusals(plan)
 
-    assert sentence in said
+    assert sentence in refusal
     assert list(refusals(replace(plan, release=False))) == []
 
 
 def test_the_command_refuses_before_it_builds(capsys: pytest.CaptureFixture[str]) -> None:
-    """In a pipeline: an exit status, and nothing was run."""
+    """It exits with a status and runs nothing."""
     assert main(["--release", "--registry", "registry.test/"]) == 1
 
-    told = capsys.readouterr()
-    assert "names it by digest" in told.err
-    assert not told.out
+    printed = capsys.readouterr()
+    assert "names it by digest" in printed.err
+    assert not printed.out
 
 
 @pytest.mark.parametrize("builder", ["docker", "buildah"])
-def test_every_image_is_built_of_its_target(builder: str) -> None:
-    """By its name, its version, and with all arguments that the Dockerfile takes."""
+def test_every_image_is_built_from_its_target(builder: str) -> None:
+    """By its name, its version, and with all arguments of the Dockerfile."""
     taken = set(re.findall(r"^ARG (\w+)", TEXT, re.MULTILINE))
     plan = replace(RELEASE, builder=builder, release=False)
 
@@ -68,14 +68,14 @@ def test_every_image_is_built_of_its_target(builder: str) -> None:
         assert words[-1] == "."
 
 
-def test_a_release_has_its_parts_listed() -> None:
-    """Beside the image: the SBOM, and how it was built."""
+def test_a_release_has_an_sbom() -> None:
+    """And its provenance."""
     words = command(RELEASE, "gateway")
 
     assert {"--sbom=true", "--provenance=mode=max", "--push"} < set(words)
 
 
-def test_base_is_one_everywhere() -> None:
+def test_the_base_is_the_same_everywhere() -> None:
     """In the Dockerfile, in compose.yaml and here."""
     assert f"ARG PYTHON_IMAGE={BASE}\n" in TEXT
     assert dict(variables())["PYTHON_IMAGE"] == BASE

@@ -33,52 +33,52 @@ def made() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "[::1]"])
-def test_this_machine_alone_may_use_what_everybody_knows(address: str) -> None:
-    """So that the first start needs nothing."""
+def test_public_defaults_are_allowed_on_loopback(address: str) -> None:
+    """The first start needs no settings."""
     assert run("check", DEFAULTS | {"BIND_ADDRESS": address})[0] == 0
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "[::]", "192.0.2.7", "10.0.0.1"])  # ruff: ignore[hardcoded-bind-all-interfaces]
-def test_elsewhere_they_are_refused(address: str) -> None:
-    """All of them are named, and what to do."""
-    status, _, said = run("check", DEFAULTS | {"BIND_ADDRESS": address})
+def test_public_defaults_are_refused_elsewhere(address: str) -> None:
+    """All of them are named, with the next step."""
+    status, _, error = run("check", DEFAULTS | {"BIND_ADDRESS": address})
 
     assert status == 1
-    assert [name for name in SECRETS if name not in said] == []
-    assert "own_secrets.py make" in said
-    assert "local-only" not in said
+    assert [name for name in SECRETS if name not in error] == []
+    assert "own_secrets.py make" in error
+    assert "local-only" not in error
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_one_that_was_forgotten_is_enough(name: str) -> None:
-    """It is the one by which somebody comes in."""
+def test_one_public_default_is_enough_to_refuse(name: str) -> None:
+    """It would let an intruder in."""
     environ = DEFAULTS | made() | {"BIND_ADDRESS": "192.0.2.7"}
 
     assert run("check", environ)[0] == 0
-    status, _, said = run("check", environ | {name: DEFAULTS[name]})
+    status, _, error = run("check", environ | {name: DEFAULTS[name]})
 
-    assert (status, name in said) == (1, True)
+    assert (status, name in error) == (1, True)
 
 
 @pytest.mark.parametrize("address", ["", "localhost", "gateway.example.com", "0.0.0"])
-def test_a_name_is_no_address(address: str) -> None:
-    """Nobody knows where it leads, and Compose takes none."""
-    status, _, said = run("check", DEFAULTS | {"BIND_ADDRESS": address})
+def test_a_name_is_not_an_address(address: str) -> None:
+    """Compose accepts only IP addresses."""
+    status, _, error = run("check", DEFAULTS | {"BIND_ADDRESS": address})
 
     assert status == 1
-    assert said.startswith(f"BIND_ADDRESS is {address!r}. It must be an IP address")
+    assert error.startswith(f"BIND_ADDRESS is {address!r}. It must be an IP address")
 
 
 @pytest.mark.parametrize("password", ["", "with@sign", "with/slash", "percent%41", "a b"])
-def test_what_would_break_an_address_is_refused(password: str) -> None:
-    """The URL of the broker would be another one, and the error nowhere near."""
+def test_a_password_that_breaks_a_url_is_refused(password: str) -> None:
+    """Otherwise the broker's URL would be wrong, far from the cause."""
     for name in PASSWORDS:
-        status, _, said = run("check", DEFAULTS | {name: password})
-        assert (status, name in said) == (1, True)
+        status, _, error = run("check", DEFAULTS | {name: password})
+        assert (status, name in error) == (1, True)
 
 
-def test_what_is_made_is_taken() -> None:
-    """By the check, by the gateway and by the metrics service; never twice the same."""
+def test_created_secrets_are_accepted() -> None:
+    """By the check, the gateway and the metrics service; no two are the same."""
     secrets = made()
 
     assert list(secrets) == list(SECRETS)
@@ -87,6 +87,6 @@ def test_what_is_made_is_taken() -> None:
     TokenSettings(jwt_secret=secrets["RINGBACK_JWT_SECRET"])
 
 
-def test_what_it_does_not_know_it_says() -> None:
-    """Nothing starts by a word that is misspelt."""
+def test_an_unknown_command_is_an_error() -> None:
+    """A misspelled command starts nothing."""
     assert run("chek", DEFAULTS)[0] == 2
