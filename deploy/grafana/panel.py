@@ -85,7 +85,7 @@ class _PanelSpec(Builder[Panel]):
     description: str
     unit: str
     queries: tuple[Query, ...]
-    width: int
+    width: int = 8
     height: int = 8
     limit: Limit | None = None
     value_texts: dict[str, tuple[str, str]] | None = None

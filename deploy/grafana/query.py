@@ -98,6 +98,7 @@ class _PostgresTarget(Builder[Dataquery]):
 
 
 WINDOW = "$__rate_interval"
+_HALF = 0.5
 
 
 def rate(metric: MetricSpec, *, by: str = "", where: str = "") -> str:
@@ -114,6 +115,18 @@ def quantile(share: float, metric: MetricSpec, *, by: str = "") -> str:
     labels = f"le, {by}" if by else "le"
     buckets = f"sum by ({labels}) (rate({metric.name}_bucket[{WINDOW}]))"
     return f"histogram_quantile({share}, {buckets})"
+
+
+def quantiles(metric: MetricSpec, *shares: float) -> tuple[PromQuery, ...]:
+    """Give a query for each share, with the traces behind the histogram."""
+    return tuple(
+        PromQuery(
+            promql=quantile(share, metric),
+            legend="half" if share == _HALF else f"{share * 100:g} %",
+            exemplars=True,
+        )
+        for share in shares
+    )
 
 
 def read(metric: MetricSpec, *, by: str = "", where: str = "") -> str:

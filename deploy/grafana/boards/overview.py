@@ -18,7 +18,7 @@ from deploy.grafana.panel import (
     Limit,
     Rows,
 )
-from deploy.grafana.query import PromQuery, quantile, rate, read
+from deploy.grafana.query import PromQuery, quantiles, rate, read
 from ringback.contract import thresholds
 from ringback.contract.telemetry import Metric
 
@@ -122,14 +122,12 @@ def _endings() -> Iterator[Builder[Panel]]:
             PromQuery(promql=rate(Metric.DEAD_LETTERS), legend="dead letters"),
             PromQuery(promql=rate(Metric.REJECTED), legend="refused"),
         ),
-        width=8,
     )
     yield Curves(
         title="Success",
         description="The share of completed webhooks among those that ended in the last 5 minutes.",
         unit=RATIO,
         queries=(PromQuery(promql=success("5m"), legend="success"),),
-        width=8,
         limit=Limit.good_from(thresholds.SUCCESS_RATIO),
         maximum=1,
     )
@@ -137,15 +135,7 @@ def _endings() -> Iterator[Builder[Panel]]:
         title="From acceptance to end",
         description="How long webhooks take, retries included. The points are traces.",
         unit=SECONDS,
-        queries=tuple(
-            PromQuery(
-                promql=quantile(share, Metric.FINISH_DELAY_SECONDS),
-                legend=name,
-                exemplars=True,
-            )
-            for share, name in ((0.5, "half"), (0.95, "95 %"), (0.99, "99 %"))
-        ),
-        width=8,
+        queries=quantiles(Metric.FINISH_DELAY_SECONDS, 0.5, 0.95, 0.99),
         limit=Limit.good_up_to(thresholds.FINISH_SECONDS),
     )
 
@@ -156,7 +146,6 @@ def _ledger() -> Iterator[Builder[Panel]]:
         description="Their status in the log.",
         unit=COUNT,
         queries=(PromQuery(promql=read(Metric.DELIVERIES, by="status"), legend="{{status}}"),),
-        width=8,
     )
     yield Curves(
         title="The ledger",
@@ -171,12 +160,10 @@ def _ledger() -> Iterator[Builder[Panel]]:
                 legend="in the log",
             ),
         ),
-        width=8,
     )
     yield Rows(
         title="Firing alerts",
         description="By name and severity; each has a runbook.",
         unit=COUNT,
         queries=(PromQuery(promql=f"count by (alertname, severity) ({FIRING})", instant=True),),
-        width=8,
     )

@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models.dashboard import Panel
 
 from deploy.grafana.page import page
 from deploy.grafana.panel import COUNT, PER_MINUTE, SECONDS, Bars, Curves, Limit
-from deploy.grafana.query import PromQuery, per_minute, quantile, read, total
+from deploy.grafana.query import PromQuery, per_minute, quantile, quantiles, read, total
 from ringback.contract import thresholds
 from ringback.contract.telemetry import Metric
 from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
@@ -44,7 +44,6 @@ def _waiting() -> Iterator[Builder[Panel]]:
                 legend="{{queue}}",
             ),
         ),
-        width=8,
         limit=Limit.good_up_to(thresholds.WAITING),
     )
     yield Curves(
@@ -57,7 +56,6 @@ def _waiting() -> Iterator[Builder[Panel]]:
                 legend="{{queue}}",
             ),
         ),
-        width=8,
     )
     yield Curves(
         title="Oldest unfinished",
@@ -66,7 +64,6 @@ def _waiting() -> Iterator[Builder[Panel]]:
         "waits for its next attempt.",
         unit=SECONDS,
         queries=(PromQuery(promql=read(Metric.OLDEST_AGE, by="status"), legend="{{status}}"),),
-        width=8,
         limit=Limit.good_up_to(thresholds.OLDEST_SECONDS),
     )
     yield Bars(
@@ -75,7 +72,6 @@ def _waiting() -> Iterator[Builder[Panel]]:
         "recorded.",
         unit=COUNT,
         queries=(PromQuery(promql=read(Metric.QUEUE_MESSAGES, by="queue"), legend="{{queue}}"),),
-        width=8,
     )
     yield Bars(
         title="Consumers",
@@ -88,7 +84,6 @@ def _waiting() -> Iterator[Builder[Panel]]:
                 legend="{{queue}}",
             ),
         ),
-        width=8,
         limit=Limit.good_from(1),
     )
     yield Curves(
@@ -96,7 +91,6 @@ def _waiting() -> Iterator[Builder[Panel]]:
         description="Attempts that run at this moment, in all processors.",
         unit=COUNT,
         queries=(PromQuery(promql=total(Metric.IN_FLIGHT), legend="attempts"),),
-        width=8,
     )
 
 
@@ -111,7 +105,6 @@ def _retries() -> Iterator[Builder[Panel]]:
                 legend="after attempt {{attempt}}",
             ),
         ),
-        width=8,
     )
     yield Curves(
         title="Attempts by outcome",
@@ -120,7 +113,6 @@ def _retries() -> Iterator[Builder[Panel]]:
         queries=(
             PromQuery(promql=per_minute(Metric.ATTEMPTS, by="outcome"), legend="{{outcome}}"),
         ),
-        width=8,
     )
     yield Curves(
         title="Attempts per webhook",
@@ -128,7 +120,6 @@ def _retries() -> Iterator[Builder[Panel]]:
         description="The average of the webhooks that ended in the last 5 minutes.",
         unit=COUNT,
         queries=(PromQuery(promql=_attempts_each("5m"), legend="attempts"),),
-        width=8,
         limit=Limit.good_up_to(thresholds.ATTEMPTS),
     )
 
@@ -138,29 +129,13 @@ def _times() -> Iterator[Builder[Panel]]:
         title="Time of an attempt",
         description="From receiving a webhook to its commit. The points are traces.",
         unit=SECONDS,
-        queries=tuple(
-            PromQuery(
-                promql=quantile(share, Metric.PROCESSING_SECONDS),
-                legend=name,
-                exemplars=True,
-            )
-            for share, name in ((0.5, "half"), (0.95, "95 %"), (0.99, "99 %"))
-        ),
-        width=8,
+        queries=quantiles(Metric.PROCESSING_SECONDS, 0.5, 0.95, 0.99),
     )
     yield Curves(
         title="Wait for the first attempt",
         description="From acceptance to the first attempt. The points are traces.",
         unit=SECONDS,
-        queries=tuple(
-            PromQuery(
-                promql=quantile(share, Metric.FIRST_ATTEMPT_DELAY_SECONDS),
-                legend=name,
-                exemplars=True,
-            )
-            for share, name in ((0.5, "half"), (0.95, "95 %"), (0.99, "99 %"))
-        ),
-        width=8,
+        queries=quantiles(Metric.FIRST_ATTEMPT_DELAY_SECONDS, 0.5, 0.95, 0.99),
     )
     slowest = quantile(0.95, Metric.HANDLER_SECONDS, by="event_type")
     yield Bars(
@@ -173,7 +148,6 @@ def _times() -> Iterator[Builder[Panel]]:
                 legend="{{event_type}}",
             ),
         ),
-        width=8,
     )
 
 
@@ -187,7 +161,6 @@ def _rare() -> Iterator[Builder[Panel]]:
         queries=(
             PromQuery(promql=per_minute(Metric.DEAD_LETTERS, by="reason"), legend="{{reason}}"),
         ),
-        width=8,
     )
     yield Curves(
         title="Redelivered and duplicate",
@@ -200,7 +173,6 @@ def _rare() -> Iterator[Builder[Panel]]:
             PromQuery(promql=per_minute(Metric.REPEATED), legend="repeated"),
             PromQuery(promql=per_minute(Metric.QUARANTINED), legend="quarantined"),
         ),
-        width=8,
     )
     yield Curves(
         title="Manual retries",
@@ -208,7 +180,6 @@ def _rare() -> Iterator[Builder[Panel]]:
         "confirmed them.",
         unit=PER_MINUTE,
         queries=(PromQuery(promql=per_minute(Metric.RETRIES, by="outcome"), legend="{{outcome}}"),),
-        width=8,
     )
 
 

@@ -25,6 +25,7 @@ from deploy.grafana.query import (
     SqlQuery,
     per_minute,
     quantile,
+    quantiles,
     rate,
     read,
     total,
@@ -146,10 +147,7 @@ def _broker() -> Iterator[Builder[Panel]]:
         title="Time to the broker's confirm",
         description="From a publish to its confirm, or to its failure. The points are traces.",
         unit=SECONDS,
-        queries=tuple(
-            PromQuery(promql=quantile(share, Metric.PUBLISH_SECONDS), legend=name, exemplars=True)
-            for share, name in ((0.5, "half"), (0.99, "99 %"))
-        ),
+        queries=quantiles(Metric.PUBLISH_SECONDS, 0.5, 0.99),
         width=6,
     )
     yield Curves(
@@ -205,7 +203,6 @@ def _database() -> Iterator[Builder[Panel]]:
                 legend="{{job}}",
             ),
         ),
-        width=8,
         maximum=1,
     )
     yield Curves(
@@ -215,7 +212,6 @@ def _database() -> Iterator[Builder[Panel]]:
         queries=(
             PromQuery(promql=quantile(0.95, Metric.POOL_WAIT_SECONDS, by="job"), legend="{{job}}"),
         ),
-        width=8,
     )
     yield Curves(
         title="Pending rows",
@@ -223,7 +219,6 @@ def _database() -> Iterator[Builder[Panel]]:
         "writes dropped ones.",
         unit=PER_SECOND,
         queries=(PromQuery(promql=rate(Metric.PENDING_ROWS, by="outcome"), legend="{{outcome}}"),),
-        width=8,
     )
     yield Rows(
         title="PostgreSQL",
@@ -241,7 +236,6 @@ def _calls() -> Iterator[Builder[Panel]]:
         description="Calls to the metrics API that ended, by gRPC and REST, per outcome.",
         unit=PER_SECOND,
         queries=(PromQuery(promql=f"{rate(Metric.RPC_CALLS, by='code')} > 0", legend="{{code}}"),),
-        width=8,
     )
     yield Curves(
         title="Time of a call",
@@ -252,7 +246,6 @@ def _calls() -> Iterator[Builder[Panel]]:
                 promql=quantile(0.95, Metric.RPC_SECONDS, by="protocol"), legend="{{protocol}}"
             ),
         ),
-        width=8,
     )
     yield Curves(
         title="Messages to Slack",
@@ -262,5 +255,4 @@ def _calls() -> Iterator[Builder[Panel]]:
         queries=(
             PromQuery(promql=per_minute(Metric.SLACK_MESSAGES, by="outcome"), legend="{{outcome}}"),
         ),
-        width=8,
     )
