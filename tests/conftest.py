@@ -1,13 +1,11 @@
 """Real nodes for tests that ask for them; a test without these fixtures starts nothing.
 
-HYPOTHESIS_PROFILE=long has each property tried by 10,000 examples: `make fuzz`.
+With HYPOTHESIS_PROFILE=long each property gets 10,000 examples: `make fuzz`.
 """
 
 import os
 import signal
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,28 +14,26 @@ from hypothesis import HealthCheck, settings
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from tests.support import eventually as waiting
-from tests.support.session_nodes import TEMPLATE, SessionNodes, new_broker, new_database
+from tests.support.session_nodes import SessionNodes
 
 settings.register_profile(
     "long", max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck)
 )
-# A busy machine is no failure, so no example has a deadline.
+# No example has a deadline, because the machine may be busy.
 settings.register_profile("short", settings(), deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
-NODE_FIXTURES = frozenset({"session_nodes", "own_broker", "own_database"})
-
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A script that runs us in the background has us ignore interrupts, and every child with us.
+    # A shell script in the background makes its children ignore interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line("markers", "nodes: needs a real RabbitMQ or PostgreSQL (set by itself)")
+    config.addinivalue_line("markers", "nodes: needs a real RabbitMQ or PostgreSQL (automatic)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts a node, so that `make test-unit` can leave it out."""
     for item in items:
-        if isinstance(item, pytest.Function) and NODE_FIXTURES.intersection(item.fixturenames):
+        if isinstance(item, pytest.Function) and "session_nodes" in item.fixturenames:
             item.add_marker("nodes")
 
 
@@ -64,40 +60,31 @@ def database(session_nodes: SessionNodes) -> PrivateDatabase:
 
 
 @pytest.fixture
-async def amqp_url(broker: PrivateBroker) -> AsyncIterator[str]:
+async def amqp_url(session_nodes: SessionNodes) -> AsyncIterator[str]:
     """A virtual host that is empty, for this test alone."""
-    name = f"test-{uuid.uuid4().hex}"
-    await broker.create_vhost(name)
-    yield broker.amqp_url(name)
-    await broker.delete_vhost(name)
+    async with session_nodes.amqp_url() as url:
+        yield url
 
 
 @pytest.fixture
-async def database_url(database: PrivateDatabase) -> AsyncIterator[str]:
+async def database_url(session_nodes: SessionNodes) -> AsyncIterator[str]:
     """A migrated database without rows, for this test alone; its user is the superuser."""
-    name = f"test_{uuid.uuid4().hex}"
-    await database.create_database(name, TEMPLATE)
-    yield database.url(name)
-    await database.drop_database(name)
+    async with session_nodes.database_url() as url:
+        yield url
 
 
 @pytest.fixture
-async def own_broker(tmp_path: Path) -> AsyncIterator[PrivateBroker]:
-    """A RabbitMQ node that runs, for a test that stops or kills it; about 6 s each."""
-    node = new_broker(tmp_path / "broker")
-    await node.start()
-    yield node
-    await node.kill()
+async def own_broker(session_nodes: SessionNodes) -> AsyncIterator[PrivateBroker]:
+    """A second RabbitMQ node, running and empty, for a test that stops or kills it."""
+    async with session_nodes.own_broker.lent() as node:
+        yield node
 
 
 @pytest.fixture
-async def own_database(tmp_path: Path) -> AsyncIterator[PrivateDatabase]:
-    """A PostgreSQL that runs, with an empty database `ringback`, for a test that stops it."""
-    node = new_database(tmp_path / "database")
-    await node.start()
-    await node.ensure_database("ringback")
-    yield node
-    await node.kill()
+async def own_database(session_nodes: SessionNodes) -> AsyncIterator[PrivateDatabase]:
+    """A second PostgreSQL with an empty database `ringback`, for a test that stops it."""
+    async with session_nodes.own_database.lent() as node:
+        yield node
 
 
 @pytest.fixture

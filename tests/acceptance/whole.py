@@ -1,10 +1,7 @@
 """Starts the three services as processes, and talks to them as the world does."""
 
-# ruff: file-ignore[suspicious-subprocess-import] - starting services is what this file is for.
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,11 +12,11 @@ import aiohttp
 import asyncpg
 
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.local.child import dying_with_us
 from ringback.local.ports import free_ports
 from ringback.runtime.amqp import topology
 from tests.support.database_roles import url_as
 from tests.support.eventually import eventually
+from tests.support.service_process import ServiceProcess, start_service
 from tests.support.tokens import JWT_SECRET
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +32,7 @@ class Whole:
     grpc_address: str
     rest_url: str
     observability_ports: dict[str, int]
-    processes: dict[str, subprocess.Popen[bytes]]
+    processes: dict[str, ServiceProcess]
     http: aiohttp.ClientSession
     database: asyncpg.Pool
 
@@ -129,9 +126,9 @@ async def whole_ringback(
         **variables,
     }
     async with AsyncExitStack() as stack:
-        files = stack.enter_context(ExitStack())
+        started = stack.enter_context(ExitStack())
         processes = {
-            name: _start(files, name, environment | _database(name, database_url), folder)
+            name: _start(started, name, environment | _database(name, database_url), folder)
             for name in SERVICES
         }
         running = Whole(
@@ -159,16 +156,9 @@ def _database(name: str, database_url: str) -> dict[str, str]:
 
 
 def _start(
-    files: ExitStack, name: str, environment: dict[str, str], folder: Path
-) -> subprocess.Popen[bytes]:
-    log = files.enter_context((folder / f"{name}.log").open("wb"))
-    process = subprocess.Popen(
-        [*dying_with_us(signal.SIGKILL), sys.executable, "-m", f"services.{name}"],
-        env=environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        cwd=ROOT,
-    )
-    files.callback(process.wait)
-    files.callback(process.kill)
+    stack: ExitStack, name: str, environment: dict[str, str], folder: Path
+) -> ServiceProcess:
+    process = start_service(name, environment, folder / f"{name}.log")
+    stack.callback(process.wait)
+    stack.callback(process.kill)
     return process

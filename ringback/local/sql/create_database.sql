@@ -1,5 +1,5 @@
--- The statement that creates database $1, as a copy of $2 or empty.
--- WAL_LOG writes a small copy into the WAL, while FILE_COPY needs two checkpoints.
+-- The statement that creates database $1, as a copy of $2 or empty, with the strategy $3.
 SELECT format(
-    'CREATE DATABASE %I TEMPLATE %I STRATEGY WAL_LOG', $1::text, coalesce($2::text, 'template1')
+    'CREATE DATABASE %I TEMPLATE %I STRATEGY %s',
+    $1::text, coalesce($2::text, 'template1'), $3::text
 )

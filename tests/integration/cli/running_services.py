@@ -1,22 +1,16 @@
 """A gateway and a processor as processes, on a virtual host and a database of a test's own."""
 
-# ruff: file-ignore[suspicious-subprocess-import] - starting services is what this file is for.
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.local.child import dying_with_us
 from ringback.local.ports import free_ports
 from ringback.local.stack_service import is_ready
 from ringback.runtime.amqp import topology
 from tests.support.eventually import eventually
-
-ROOT = Path(__file__).parents[3]
+from tests.support.service_process import ServiceProcess, start_service
 
 
 @asynccontextmanager
@@ -52,17 +46,8 @@ async def running_services(
         yield settings
 
 
-def _spawn(
-    stack: ExitStack, name: str, settings: dict[str, str], log_path: Path
-) -> subprocess.Popen[bytes]:
-    log = stack.enter_context(log_path.open("wb"))
-    process = subprocess.Popen(
-        [*dying_with_us(signal.SIGKILL), sys.executable, "-m", f"services.{name}"],
-        env=os.environ | settings,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        cwd=ROOT,
-    )
+def _spawn(stack: ExitStack, name: str, settings: dict[str, str], log_path: Path) -> ServiceProcess:
+    process = start_service(name, os.environ | settings, log_path)
     stack.callback(process.wait)
     stack.callback(process.kill)
     return process

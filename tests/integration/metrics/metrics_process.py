@@ -1,10 +1,7 @@
 """The metrics service as its own process, as in production."""
 
-# ruff: file-ignore[suspicious-subprocess-import] - starting the service is what this file is for.
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,14 +14,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ringback.local.ports import free_ports
 from tests.support.database_roles import METRICS, url_as
 from tests.support.eventually import eventually
+from tests.support.service_process import ServiceProcess, start_service
 from tests.support.tokens import JWT_SECRET
-
-ROOT = Path(__file__).parents[3]
 
 
 @dataclass(slots=True)
 class MetricsProcess:
-    process: subprocess.Popen[bytes]
+    process: ServiceProcess
     grpc_port: int
     rest_port: int
     observability_port: int
@@ -65,7 +61,7 @@ class MetricsProcess:
         """Stop the process, and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         await eventually(lambda: self.process.poll() is not None)
-        return self.process.returncode
+        return self.process.wait()
 
 
 @asynccontextmanager
@@ -86,20 +82,9 @@ async def metrics_process(
         "RINGBACK_JWT_SECRET": JWT_SECRET,
     }
     log_path = tmp_path / f"metrics-{grpc_port}.log"
-    process = _spawn(env | settings, log_path)
+    process = start_service("metrics", env | settings, log_path)
     try:
         yield MetricsProcess(process, grpc_port, rest_port, observability_port, log_path)
     finally:
         process.kill()
         process.wait()
-
-
-def _spawn(env: dict[str, str], log_path: Path) -> subprocess.Popen[bytes]:
-    with log_path.open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "services.metrics"],
-            env=env,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=ROOT,
-        )

@@ -1,7 +1,5 @@
 """Where a processor under test works: a virtual host and a database, set up as in production."""
 
-import subprocess  # ruff: ignore[suspicious-subprocess-import]  # starts the project's own program
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ import orjson
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.runtime.amqp.topology import apply
 from tests.support.eventually import eventually
+from tests.support.service_process import start_service
 
 ROOT = Path(__file__).parents[3]
 HANDLERS = "tests.integration.processor.handlers_scripted"
@@ -61,14 +60,7 @@ class ProcessorProcess:
         }
         variables |= {f"RINGBACK_{name.upper()}": value for name, value in settings.items()}
         self._log_path = log_path
-        with log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.processor"],
-                env=variables,
-                cwd=ROOT,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self._process = start_service("processor", variables, log_path)
 
     @property
     def pid(self) -> int:
