@@ -6,6 +6,7 @@ With HYPOTHESIS_PROFILE=long each property gets 10,000 examples: `make fuzz`.
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
 from tests.support import eventually as waiting
+from tests.support import service_process
 from tests.support.session_nodes import SessionNodes
 
 settings.register_profile(
@@ -21,6 +23,8 @@ settings.register_profile(
 )
 # No example has a deadline, because the machine may be busy.
 settings.register_profile("short", settings(), deadline=None)
+SLOW_FOLDERS = (Path(__file__).parent / "deploy", Path(__file__).parent / "unit" / "images")
+
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
@@ -30,11 +34,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "nodes: needs a real RabbitMQ or PostgreSQL (automatic)")
 
 
+def pytest_unconfigure() -> None:
+    service_process.close()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts a node, so that `make test-unit` can leave it out."""
+    """Mark what starts a node, for `make test-unit`, and what is in a folder of slow tests."""
     for item in items:
         if isinstance(item, pytest.Function) and "session_nodes" in item.fixturenames:
             item.add_marker("nodes")
+        if any(folder in item.path.parents for folder in SLOW_FOLDERS):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Drives the three services through all that can become of a webhook, and keeps what they emit."""
+"""Takes webhooks to each possible end; keeps metrics, log lines and spans of the services."""
 
 import json
 from collections.abc import AsyncGenerator, Iterator
@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import aio_pika
+import asyncpg
 import pytest
 from prometheus_client import Metric as Family
 from prometheus_client.openmetrics import parser as openmetrics
@@ -29,12 +30,18 @@ OF_THE_CLIENT = ("process_", "python_")
 
 @dataclass(slots=True)
 class Emitted:
-    """What the services emitted: their last expositions, and log lines and spans to the end."""
+    """The last metrics of the services, and all their log lines and spans.
+
+    `jobs` are job ids by what happened to the webhook, `attempts` the rows of their attempts.
+    """
 
     observability_ports: dict[str, str] = field(default_factory=dict)
     open_metrics: dict[str, str] = field(default_factory=dict)
     lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     spans: list[TracedSpan] = field(default_factory=list)
+    jobs: dict[str, str] = field(default_factory=dict)
+    attempts: dict[str, list[asyncpg.Record]] = field(default_factory=dict)
+    trace_file: Path = Path()
 
     def exemplars(self, service: str) -> dict[str, set[str]]:
         """The trace ids of each family's exemplars, where it has some."""
@@ -67,11 +74,16 @@ def _name(family: Family) -> str:
 async def driven(
     amqp_url: str, database_url: str, folder: Path, **variables: str
 ) -> AsyncGenerator[Emitted, None]:
-    """Give what was emitted, once the services have stopped."""
-    emitted = Emitted()
-    variables |= {"RINGBACK_TRACE_FILE": str(folder / "traces.jsonl")}
+    """Run the services until the context begins; give what they emitted."""
+    emitted = Emitted(trace_file=folder / "traces.jsonl")
+    variables |= {"RINGBACK_TRACE_FILE": str(emitted.trace_file)}
     async with whole_ringback(amqp_url, database_url, folder, **variables) as whole:
-        await _drive(whole, amqp_url)
+        emitted.jobs = await _drive(whole, amqp_url)
+        for name, job_id in emitted.jobs.items():
+            emitted.attempts[name] = await whole.database.fetch(
+                "SELECT * FROM webhook_delivery_attempts WHERE delivery_id = $1 ORDER BY attempt",
+                job_id,
+            )
         for service in SERVICES:
             emitted.observability_ports[service] = await eventually(partial(_read, whole, service))
             emitted.open_metrics[service] = await _read_open_metrics(whole, service)
@@ -81,21 +93,25 @@ async def driven(
     yield emitted
 
 
-async def _drive(whole: Whole, amqp_url: str) -> None:
-    """Success, duplicate, retry, dead letters, refusals, a pause, reads and a manual retry."""
+async def _drive(whole: Whole, amqp_url: str) -> dict[str, str]:
+    """Cause each outcome, bad requests, a pause, reads and a manual retry; give the job ids."""
     body = samples.sample("transcript")
-    accepted = [
-        await whole.accepted(body),
-        await whole.accepted(_demo(failUntilAttempt=2)),
-        await whole.accepted(_demo(failUntilAttempt=99)),
-    ]
+    jobs = {"success": await whole.accepted(body)}
+    await whole.settled([*jobs.values()])
+    jobs |= {
+        "duplicate": await whole.accepted(body),
+        "retry": await whole.accepted(_demo(failUntilAttempt=2)),
+        "schedule": await whole.accepted(_demo(failUntilAttempt=99)),
+        "permanent": await whole.accepted(_demo(failForGood=True)),
+    }
+    await whole.settled([*jobs.values()])
+    # Later, so that the dead letters above are recorded one by one.
     dead = await whole.accepted(_demo(failForGood=True))
-    await whole.settled([*accepted, dead])
-    await whole.settled([await whole.accepted(body)])
+    await whole.settled([dead])
     assert (await whole.post(b"no JSON"))[0] == 400
     async with whole.http.request("PROPFIND", whole.gateway_url) as answer:
         assert answer.status == 405
-    await _publish_what_is_no_webhook(amqp_url)
+    await _publish_foreign_message(amqp_url)
     async with MetricsClient(whole.grpc_address, token=token("service")) as client:
         await client.pause_processing(reason="A test looks at it.")
         await eventually(lambda: _is_paused(whole, paused=True))
@@ -113,17 +129,18 @@ async def _drive(whole: Whole, amqp_url: str) -> None:
     async with whole.http.get(url) as answer:
         assert answer.status == 401
 
-    async def four_dead_letters() -> bool:
-        return await whole.metric("processor", "webhook_dead_letters_total") == 4
+    async def five_dead_letters() -> bool:
+        return await whole.metric("processor", "webhook_dead_letters_total") == 5
 
-    await eventually(four_dead_letters)
+    await eventually(five_dead_letters)
+    return jobs
 
 
-async def _publish_what_is_no_webhook(amqp_url: str) -> None:
+async def _publish_foreign_message(amqp_url: str) -> None:
     connection = await aio_pika.connect(amqp_url)
     async with connection:
         channel = await connection.channel()
-        message = aio_pika.Message(b"what somebody else published")
+        message = aio_pika.Message(b"not a webhook")
         await channel.default_exchange.publish(message, routing_key=WORK_QUEUE)
 
 
@@ -132,7 +149,7 @@ async def _is_paused(whole: Whole, *, paused: bool) -> bool:
 
 
 async def _read(whole: Whole, service: str) -> str | None:
-    """The observability, once no gauge waits for its first reading."""
+    """Read the metrics, once every gauge has a value."""
     url = f"http://127.0.0.1:{whole.observability_ports[service]}/metrics"
     async with whole.http.get(url) as answer:
         text = await answer.text()
@@ -155,5 +172,5 @@ def _lines(log: Path) -> Iterator[dict[str, Any]]:
         yield document
 
 
-def _demo(**asked: object) -> bytes:
-    return json.dumps({"message": {"type": "ringback.demo", **asked}}).encode()
+def _demo(**wanted: object) -> bytes:
+    return json.dumps({"message": {"type": "ringback.demo", **wanted}}).encode()

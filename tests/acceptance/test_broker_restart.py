@@ -5,6 +5,7 @@ import uuid
 from pathlib import Path
 
 import aio_pika
+import pytest
 
 from ringback import samples
 from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
@@ -15,6 +16,7 @@ from tests.support.eventually import eventually
 CALL_ID = b"0198a000-0000-7000-8000-0000000000c1"
 
 
+@pytest.mark.slow
 async def test_nothing_needs_a_restart_and_nothing_accepted_is_lost(
     own_broker: PrivateBroker, database_url: str, tmp_path: Path
 ) -> None:

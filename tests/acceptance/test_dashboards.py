@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import pytest
 
 from deploy.grafana.generate import FOLDER
 from deploy.grafana.query import SQL
@@ -32,6 +33,7 @@ RULE = {"groups": [{"name": "try", "rules": [{
 }]}]}  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_every_panel_shows_something_of_a_real_run(
     amqp_url: str, database_url: str, tmp_path: Path, broker: PrivateBroker
 ) -> None:

@@ -3,11 +3,8 @@
 # ruff: file-ignore[suspicious-subprocess-import] - promtool is a program.
 import shutil
 import subprocess
-import uuid
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from prometheus_client import Metric as Family
 
 import ringback
@@ -17,12 +14,9 @@ from ringback.contract.telemetry.all_services import COMMON_FIELDS, ERROR_FIELD
 from ringback.contract.telemetry.spans import Attribute, all_spans
 from ringback.contract.telemetry.spec import LogEventSpec, MetricSpec, Open, SpanSpec
 from ringback.contract.topology import topology
-from ringback.local.broker import PrivateBroker
-from ringback.local.database import PrivateDatabase
 from services.metrics.api.methods import methods_of
-from tests.acceptance.telemetry_run import Emitted, driven
+from tests.acceptance.telemetry_run import Emitted
 from tests.acceptance.whole import SCHEDULE, SERVICES
-from tests.support.session_nodes import TEMPLATE
 
 #: What an open label may hold, where a test can know it.
 OPEN_VALUES = {
@@ -65,22 +59,6 @@ DRIVEN = (
     LogEvent.METRICS_STOPPED,
     LogEvent.BROKER_CONNECTED,
 )
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def emitted(
-    broker: PrivateBroker, database: PrivateDatabase, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Emitted]:
-    """One run of the services, for all of these tests."""
-    name = f"test_{uuid.uuid4().hex}"
-    await broker.create_vhost(name)
-    await database.create_database(name, TEMPLATE)
-    folder = tmp_path_factory.mktemp("telemetry")
-    variables = {"RINGBACK_RABBITMQ_MANAGEMENT_URL": broker.management_url}
-    async with driven(broker.amqp_url(name), database.url(name), folder, **variables) as found:
-        yield found
-    await database.drop_database(name)
-    await broker.delete_vhost(name)
 
 
 def metrics_of(service: str) -> dict[str, MetricSpec]:

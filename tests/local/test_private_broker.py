@@ -37,6 +37,7 @@ async def test_confirmed_messages_survive_a_kill(own_broker: PrivateBroker) -> N
     assert message.body == b"hello"
 
 
+@pytest.mark.slow
 @pytest.mark.nodes
 @pytest.mark.parametrize("name", ["ring back ü", 'it\'s $(new) & "good"'])
 async def test_the_disk_is_measured_in_any_folder(tmp_path: Path, name: str) -> None:

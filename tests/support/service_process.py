@@ -60,6 +60,12 @@ def start_service(name: str, env: Mapping[str, str], log_path: Path) -> ServiceP
         return _FORKERS[name].fork(env, log.fileno())
 
 
+def close() -> None:
+    """End the processes that have imported services, and the services that still run."""
+    while _FORKERS:
+        _FORKERS.popitem()[1].close()
+
+
 def _needs_a_fresh_interpreter(env: Mapping[str, str]) -> bool:
     return any(
         name.startswith(_READ_BEFORE_MAIN)
@@ -75,14 +81,18 @@ class _Forker:
     def __init__(self, name: str) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            # It ends when the tests' end of the socket is closed.
-            subprocess.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, name, str(theirs.fileno())],
                 cwd=ROOT,
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
                 pass_fds=[theirs.fileno()],
             )
         self._statuses: dict[int, int] = {}
+
+    def close(self) -> None:
+        """End it: it exits when this end of the socket is closed."""
+        self._socket.close()
+        self._process.wait()
 
     def fork(self, env: Mapping[str, str], output: int) -> "_Forked":
         socket.send_fds(self._socket, [json.dumps(dict(env)).encode()], [output])

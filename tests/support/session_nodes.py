@@ -23,7 +23,7 @@ from ringback.local.ports import LOOPBACK, BrokerPorts, free_ports, named_ports
 from ringback.runtime.amqp import topology
 from tests.support.loop_thread import LoopThread
 
-Node = TypeVar("Node", PrivateBroker, PrivateDatabase)
+Node = TypeVar("Node", bound=PrivateBroker | PrivateDatabase)
 
 TEMPLATE = "ringback_template"
 

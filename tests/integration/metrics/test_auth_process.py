@@ -19,8 +19,9 @@ from ringback.contract.retry_schedule import RetrySchedule
 from ringback.metrics.v1.metrics_service_pb2 import ListDeliveriesRequest, ListDeliveriesResponse
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from ringback.runtime.amqp import topology
-from tests.integration.metrics.metrics_process import ROOT, metrics_process
+from tests.integration.metrics.metrics_process import metrics_process
 from tests.support.eventually import eventually
+from tests.support.service_process import ROOT
 from tests.support.tokens import JWT_SECRET, bearer
 
 SCHEDULE = RetrySchedule.parse("2s,4s,8s")
