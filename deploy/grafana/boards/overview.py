@@ -1,10 +1,8 @@
 """Whether everything works, and what needs attention."""
 
-from collections.abc import Iterator
+from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from grafana_foundation_sdk.cog.builder import Builder
-from grafana_foundation_sdk.models.dashboard import Panel
 
 from deploy.grafana.page import page
 from deploy.grafana.panel import (
@@ -25,19 +23,6 @@ from ringback.contract.telemetry import Metric
 FIRING = 'ALERTS{alertstate="firing", alertname=~"Ringback.*"}'
 
 
-def overview() -> Dashboard:
-    return page(
-        "ringback-overview",
-        "Overview",
-        "Whether every accepted webhook is in the log and finished, and what needs attention.",
-        {
-            "Needs attention": _attention(),
-            "How webhooks end": _endings(),
-            "Where every webhook is": _ledger(),
-        },
-    )
-
-
 def success(window: str) -> str:
     """The share of completed webhooks among those that ended."""
     completed = f"sum(increase({Metric.COMPLETED.name}[{window}]))"
@@ -45,8 +30,8 @@ def success(window: str) -> str:
     return f"{completed} / ({completed} + {dead})"
 
 
-def _attention() -> Iterator[Builder[Panel]]:
-    yield Figure(
+_ATTENTION: Final = (
+    Figure(
         title="Alerts",
         description="Alerts that fire now. The table below lists them.",
         unit=COUNT,
@@ -54,8 +39,8 @@ def _attention() -> Iterator[Builder[Panel]]:
         width=4,
         height=4,
         limit=Limit.good_up_to(1),
-    )
-    yield Figure(
+    ),
+    Figure(
         title="Missing from the log",
         runbook="RingbackLedgerGap",
         description="Accepted webhooks without a row in the log. Webhooks that wait or are in "
@@ -65,8 +50,8 @@ def _attention() -> Iterator[Builder[Panel]]:
         width=4,
         height=4,
         limit=Limit.good_up_to(1),
-    )
-    yield Figure(
+    ),
+    Figure(
         title="Dead letters",
         runbook="RingbackDeadLetters",
         description="Webhooks that failed for good and that nobody has retried or discarded yet.",
@@ -75,8 +60,8 @@ def _attention() -> Iterator[Builder[Panel]]:
         width=4,
         height=4,
         limit=Limit.good_up_to(thresholds.DEAD_LETTERS + 1),
-    )
-    yield Figure(
+    ),
+    Figure(
         title="Oldest unfinished",
         runbook="RingbackOldestTooOld",
         description="How long ago the oldest unfinished webhook was accepted, at least.",
@@ -85,8 +70,8 @@ def _attention() -> Iterator[Builder[Panel]]:
         width=4,
         height=4,
         limit=Limit.good_up_to(thresholds.OLDEST_SECONDS),
-    )
-    yield Figure(
+    ),
+    Figure(
         title="Success, 1 h",
         runbook="RingbackSuccessLow",
         description="The share of completed webhooks among those that ended in the last hour; the "
@@ -97,8 +82,8 @@ def _attention() -> Iterator[Builder[Panel]]:
         height=4,
         limit=Limit.good_from(thresholds.SUCCESS_RATIO),
         decimals=1,
-    )
-    yield Figure(
+    ),
+    Figure(
         title="Processing",
         runbook="RingbackPausedForLong",
         description="Whether processing is paused. Webhooks are still accepted.",
@@ -107,11 +92,11 @@ def _attention() -> Iterator[Builder[Panel]]:
         width=4,
         height=4,
         value_texts={"0": ("running", "green"), "1": ("paused", "orange")},
-    )
+    ),
+)
 
-
-def _endings() -> Iterator[Builder[Panel]]:
-    yield Curves(
+_ENDINGS: Final = (
+    Curves(
         title="In and out",
         description="Webhooks accepted, completed and dead-lettered, and requests refused, per "
         "second.",
@@ -122,32 +107,32 @@ def _endings() -> Iterator[Builder[Panel]]:
             PromQuery(promql=rate(Metric.DEAD_LETTERS), legend="dead letters"),
             PromQuery(promql=rate(Metric.REJECTED), legend="refused"),
         ),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Success",
         description="The share of completed webhooks among those that ended in the last 5 minutes.",
         unit=RATIO,
         queries=(PromQuery(promql=success("5m"), legend="success"),),
         limit=Limit.good_from(thresholds.SUCCESS_RATIO),
         maximum=1,
-    )
-    yield Curves(
+    ),
+    Curves(
         title="From acceptance to end",
         description="How long webhooks take, retries included. The points are traces.",
         unit=SECONDS,
         queries=quantiles(Metric.FINISH_DELAY_SECONDS, 0.5, 0.95, 0.99),
         limit=Limit.good_up_to(thresholds.FINISH_SECONDS),
-    )
+    ),
+)
 
-
-def _ledger() -> Iterator[Builder[Panel]]:
-    yield Bars(
+_LEDGER: Final = (
+    Bars(
         title="Webhooks of the last 24 hours",
         description="Their status in the log.",
         unit=COUNT,
         queries=(PromQuery(promql=read(Metric.DELIVERIES, by="status"), legend="{{status}}"),),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="The ledger",
         runbook="RingbackLedgerGap",
         description="Webhooks that the gateways of the last 48 hours accepted, and how many of "
@@ -160,10 +145,24 @@ def _ledger() -> Iterator[Builder[Panel]]:
                 legend="in the log",
             ),
         ),
-    )
-    yield Rows(
+    ),
+    Rows(
         title="Firing alerts",
         description="By name and severity; each has a runbook.",
         unit=COUNT,
         queries=(PromQuery(promql=f"count by (alertname, severity) ({FIRING})", instant=True),),
+    ),
+)
+
+
+def overview() -> Dashboard:
+    return page(
+        "ringback-overview",
+        "Overview",
+        "Whether every accepted webhook is in the log and finished, and what needs attention.",
+        {
+            "Needs attention": _ATTENTION,
+            "How webhooks end": _ENDINGS,
+            "Where every webhook is": _LEDGER,
+        },
     )

@@ -1,10 +1,8 @@
 """What waits where, what is retried, and why webhooks become dead letters."""
 
-from collections.abc import Iterator
+from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from grafana_foundation_sdk.cog.builder import Builder
-from grafana_foundation_sdk.models.dashboard import Panel
 
 from deploy.grafana.page import page
 from deploy.grafana.panel import COUNT, PER_MINUTE, SECONDS, Bars, Curves, Limit
@@ -13,40 +11,34 @@ from ringback.contract import thresholds
 from ringback.contract.telemetry import Metric
 from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 
-_WAITING = f'queue=~"{WORK_QUEUE}|{QUARANTINE_QUEUE}"'
-_CONSUMED = f'queue=~"{WORK_QUEUE}|{QUARANTINE_QUEUE}|{DEAD_LETTER_QUEUE}"'
+_WAITING_QUEUES = f'queue=~"{WORK_QUEUE}|{QUARANTINE_QUEUE}"'
+_CONSUMED_QUEUES = f'queue=~"{WORK_QUEUE}|{QUARANTINE_QUEUE}|{DEAD_LETTER_QUEUE}"'
 _RETRY_QUEUES = 'queue=~"webhooks.retry.*"'
 
 
-def queues() -> Dashboard:
-    return page(
-        "ringback-queues",
-        "Queues and retries",
-        "What waits in each queue, what is retried, and what becomes a dead letter.",
-        {
-            "Waiting": _waiting(),
-            "Retries": _retries(),
-            "Time": _times(),
-            "Unusual": _rare(),
-        },
+def _attempts_each(window: str) -> str:
+    attempts = f'sum(increase({Metric.ATTEMPTS.name}{{outcome!="duplicate"}}[{window}]))'
+    ended = " + ".join(
+        f"sum(increase({one.name}[{window}]))" for one in (Metric.COMPLETED, Metric.DEAD_LETTERS)
     )
+    return f"{attempts} / ({ended})"
 
 
-def _waiting() -> Iterator[Builder[Panel]]:
-    yield Curves(
+_WAITING: Final = (
+    Curves(
         title="Ready to be processed",
         runbook="RingbackBacklog",
         description="Webhooks that no processor has received yet.",
         unit=COUNT,
         queries=(
             PromQuery(
-                promql=read(Metric.QUEUE_MESSAGES, by="queue", where=_WAITING),
+                promql=read(Metric.QUEUE_MESSAGES, by="queue", where=_WAITING_QUEUES),
                 legend="{{queue}}",
             ),
         ),
         limit=Limit.good_up_to(thresholds.WAITING),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Waiting for the next attempt",
         description="Webhooks in each retry queue. They stay until its delay ends.",
         unit=COUNT,
@@ -56,8 +48,8 @@ def _waiting() -> Iterator[Builder[Panel]]:
                 legend="{{queue}}",
             ),
         ),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Oldest unfinished",
         runbook="RingbackOldestTooOld",
         description="The age of the oldest webhook without an attempt, and of the oldest that "
@@ -65,37 +57,37 @@ def _waiting() -> Iterator[Builder[Panel]]:
         unit=SECONDS,
         queries=(PromQuery(promql=read(Metric.OLDEST_AGE, by="status"), legend="{{status}}"),),
         limit=Limit.good_up_to(thresholds.OLDEST_SECONDS),
-    )
-    yield Bars(
+    ),
+    Bars(
         title="Ready now, by queue",
         description="Messages ready in every queue. Those in the dead-letter queue wait to be "
         "recorded.",
         unit=COUNT,
         queries=(PromQuery(promql=read(Metric.QUEUE_MESSAGES, by="queue"), legend="{{queue}}"),),
-    )
-    yield Bars(
+    ),
+    Bars(
         title="Consumers",
         runbook="RingbackNoConsumer",
         description="Consumers of each queue. Without one, its messages wait.",
         unit=COUNT,
         queries=(
             PromQuery(
-                promql=read(Metric.QUEUE_CONSUMERS, by="queue", where=_CONSUMED),
+                promql=read(Metric.QUEUE_CONSUMERS, by="queue", where=_CONSUMED_QUEUES),
                 legend="{{queue}}",
             ),
         ),
         limit=Limit.good_from(1),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="In flight",
         description="Attempts that run at this moment, in all processors.",
         unit=COUNT,
         queries=(PromQuery(promql=total(Metric.IN_FLIGHT), legend="attempts"),),
-    )
+    ),
+)
 
-
-def _retries() -> Iterator[Builder[Panel]]:
-    yield Curves(
+_RETRIES: Final = (
+    Curves(
         title="Retries scheduled",
         description="Webhooks sent to a retry queue, per minute, by the attempt that failed.",
         unit=PER_MINUTE,
@@ -105,54 +97,54 @@ def _retries() -> Iterator[Builder[Panel]]:
                 legend="after attempt {{attempt}}",
             ),
         ),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Attempts by outcome",
         description="Attempts that ended, per minute. A failed attempt is retried after a delay.",
         unit=PER_MINUTE,
         queries=(
             PromQuery(promql=per_minute(Metric.ATTEMPTS, by="outcome"), legend="{{outcome}}"),
         ),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Attempts per webhook",
         runbook="RingbackAttemptsHigh",
         description="The average of the webhooks that ended in the last 5 minutes.",
         unit=COUNT,
         queries=(PromQuery(promql=_attempts_each("5m"), legend="attempts"),),
         limit=Limit.good_up_to(thresholds.ATTEMPTS),
-    )
+    ),
+)
 
-
-def _times() -> Iterator[Builder[Panel]]:
-    yield Curves(
+_SLOWEST_HANDLERS = quantile(0.95, Metric.HANDLER_SECONDS, by="event_type")
+_TIMES: Final = (
+    Curves(
         title="Time of an attempt",
         description="From receiving a webhook to its commit. The points are traces.",
         unit=SECONDS,
         queries=quantiles(Metric.PROCESSING_SECONDS, 0.5, 0.95, 0.99),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Wait for the first attempt",
         description="From acceptance to the first attempt. The points are traces.",
         unit=SECONDS,
         queries=quantiles(Metric.FIRST_ATTEMPT_DELAY_SECONDS, 0.5, 0.95, 0.99),
-    )
-    slowest = quantile(0.95, Metric.HANDLER_SECONDS, by="event_type")
-    yield Bars(
+    ),
+    Bars(
         title="Slowest handlers",
         description="Seconds in the handlers, by event type: 95 of 100 attempts are faster.",
         unit=SECONDS,
         queries=(
             PromQuery(
-                promql=f"topk(6, {slowest} > 0)",
+                promql=f"topk(6, {_SLOWEST_HANDLERS} > 0)",
                 legend="{{event_type}}",
             ),
         ),
-    )
+    ),
+)
 
-
-def _rare() -> Iterator[Builder[Panel]]:
-    yield Curves(
+_RARE: Final = (
+    Curves(
         title="Dead letters by reason",
         runbook="RingbackDeadLetters",
         description="New dead letters per minute. Process crashes and undeliverable messages are "
@@ -161,8 +153,8 @@ def _rare() -> Iterator[Builder[Panel]]:
         queries=(
             PromQuery(promql=per_minute(Metric.DEAD_LETTERS, by="reason"), legend="{{reason}}"),
         ),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Redelivered and duplicate",
         description="Per minute: webhooks whose event had arrived before; messages delivered "
         "again; those whose recorded result was repeated; and quarantined ones.",
@@ -173,19 +165,26 @@ def _rare() -> Iterator[Builder[Panel]]:
             PromQuery(promql=per_minute(Metric.REPEATED), legend="repeated"),
             PromQuery(promql=per_minute(Metric.QUARANTINED), legend="quarantined"),
         ),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Manual retries",
         description="Dead letters that someone retried, per minute, by whether the broker has "
         "confirmed them.",
         unit=PER_MINUTE,
         queries=(PromQuery(promql=per_minute(Metric.RETRIES, by="outcome"), legend="{{outcome}}"),),
-    )
+    ),
+)
 
 
-def _attempts_each(window: str) -> str:
-    attempts = f'sum(increase({Metric.ATTEMPTS.name}{{outcome!="duplicate"}}[{window}]))'
-    ended = " + ".join(
-        f"sum(increase({one.name}[{window}]))" for one in (Metric.COMPLETED, Metric.DEAD_LETTERS)
+def queues() -> Dashboard:
+    return page(
+        "ringback-queues",
+        "Queues and retries",
+        "What waits in each queue, what is retried, and what becomes a dead letter.",
+        {
+            "Waiting": _WAITING,
+            "Retries": _RETRIES,
+            "Time": _TIMES,
+            "Unusual": _RARE,
+        },
     )
-    return f"{attempts} / ({ended})"

@@ -1,10 +1,8 @@
 """The processes and their dependencies."""
 
-from collections.abc import Iterator
+from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from grafana_foundation_sdk.cog.builder import Builder
-from grafana_foundation_sdk.models.dashboard import Panel
 
 from deploy.grafana.page import page
 from deploy.grafana.panel import (
@@ -37,23 +35,8 @@ _CONSUMED = 'queue=~"webhooks.work|webhooks.quarantine|webhooks.dlq"'
 _USED = 'state="used"'
 
 
-def runtime() -> Dashboard:
-    return page(
-        "ringback-runtime",
-        "Runtime",
-        "The processes of the three services, and their broker and database.",
-        {
-            "Connections": _links(),
-            "Processes": _processes(),
-            "Broker": _broker(),
-            "Database": _database(),
-            "The metrics service": _calls(),
-        },
-    )
-
-
-def _links() -> Iterator[Builder[Panel]]:
-    yield Figure(
+_LINKS: Final = (
+    Figure(
         title="Broker connections",
         runbook="RingbackBrokerDisconnected",
         description="Whether every process is connected to the broker.",
@@ -62,8 +45,8 @@ def _links() -> Iterator[Builder[Panel]]:
         width=6,
         height=4,
         value_texts={"0": ("down", "red"), "1": ("up", "green")},
-    )
-    yield Figure(
+    ),
+    Figure(
         title="Breaker",
         runbook="RingbackBreakerOpen",
         description="Open while a gateway spools webhooks without trying the broker first.",
@@ -72,8 +55,8 @@ def _links() -> Iterator[Builder[Panel]]:
         width=6,
         height=4,
         value_texts={"0": ("closed", "green"), "1": ("open", "red")},
-    )
-    yield Figure(
+    ),
+    Figure(
         title="Spooled",
         runbook="RingbackSpoolNotDraining",
         description="Webhooks that wait for the broker on the gateways' own disks.",
@@ -82,8 +65,8 @@ def _links() -> Iterator[Builder[Panel]]:
         width=6,
         height=4,
         limit=Limit.good_up_to(1),
-    )
-    yield Figure(
+    ),
+    Figure(
         title="Partitions ahead",
         runbook="RingbackPartitionMissing",
         description="Partitions of the log for the next days. Without tomorrow's, no webhook can "
@@ -93,19 +76,19 @@ def _links() -> Iterator[Builder[Panel]]:
         width=6,
         height=4,
         limit=Limit.good_from(1),
-    )
+    ),
+)
 
-
-def _processes() -> Iterator[Builder[Panel]]:
-    yield Curves(
+_PROCESSES: Final = (
+    Curves(
         title="Processes that answer",
         runbook="RingbackNoData",
         description="Processes of each service whose metrics Prometheus can read.",
         unit=COUNT,
         queries=(PromQuery(promql=f"sum by (job) (up{{{_OURS}}})", legend="{{job}}"),),
         width=6,
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Processor time",
         description="Use by each service, as a share of one core. A process uses one core at most.",
         unit=RATIO,
@@ -116,8 +99,8 @@ def _processes() -> Iterator[Builder[Panel]]:
             ),
         ),
         width=6,
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Memory",
         description="Memory of the largest process of each service.",
         unit=BYTES,
@@ -128,8 +111,8 @@ def _processes() -> Iterator[Builder[Panel]]:
             ),
         ),
         width=6,
-    )
-    yield Rows(
+    ),
+    Rows(
         title="Builds",
         description="The version that each service runs.",
         unit=COUNT,
@@ -139,18 +122,18 @@ def _processes() -> Iterator[Builder[Panel]]:
             ),
         ),
         width=6,
-    )
+    ),
+)
 
-
-def _broker() -> Iterator[Builder[Panel]]:
-    yield Curves(
+_BROKER: Final = (
+    Curves(
         title="Time to the broker's confirm",
         description="From a publish to its confirm, or to its failure. The points are traces.",
         unit=SECONDS,
         queries=quantiles(Metric.PUBLISH_SECONDS, 0.5, 0.99),
         width=6,
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Unacknowledged",
         description="Messages that processors have not answered yet, by the broker's count. Needs "
         "RINGBACK_RABBITMQ_MANAGEMENT_URL.",
@@ -162,8 +145,8 @@ def _broker() -> Iterator[Builder[Panel]]:
             ),
         ),
         width=6,
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Memory of RabbitMQ",
         description="Memory of each node, by its own exporter. Near its limit, a node blocks "
         "publishers.",
@@ -175,8 +158,8 @@ def _broker() -> Iterator[Builder[Panel]]:
             ),
         ),
         width=6,
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Disk of RabbitMQ",
         description="Free space on the disk of each node. Below its limit, a node blocks "
         "publishers.",
@@ -188,11 +171,11 @@ def _broker() -> Iterator[Builder[Panel]]:
             ),
         ),
         width=6,
-    )
+    ),
+)
 
-
-def _database() -> Iterator[Builder[Panel]]:
-    yield Curves(
+_DATABASE: Final = (
+    Curves(
         title="Connections in use",
         description="Connections of each service's pool, as a share of the pool's maximum.",
         unit=RATIO,
@@ -204,40 +187,40 @@ def _database() -> Iterator[Builder[Panel]]:
             ),
         ),
         maximum=1,
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Wait for a connection",
         description="The time to get a connection from the pool: 95 of 100 waits are shorter.",
         unit=SECONDS,
         queries=(
             PromQuery(promql=quantile(0.95, Metric.POOL_WAIT_SECONDS, by="job"), legend="{{job}}"),
         ),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Pending rows",
         description="Rows that gateways wrote before the processor, per second. The processor "
         "writes dropped ones.",
         unit=PER_SECOND,
         queries=(PromQuery(promql=rate(Metric.PENDING_ROWS, by="outcome"), legend="{{outcome}}"),),
-    )
-    yield Rows(
+    ),
+    Rows(
         title="PostgreSQL",
         description="The server's own statistics of the database.",
         unit=COUNT,
         queries=(SqlQuery("server.sql"),),
         width=24,
         height=4,
-    )
+    ),
+)
 
-
-def _calls() -> Iterator[Builder[Panel]]:
-    yield Curves(
+_CALLS: Final = (
+    Curves(
         title="Calls by outcome",
         description="Calls to the metrics API that ended, by gRPC and REST, per outcome.",
         unit=PER_SECOND,
         queries=(PromQuery(promql=f"{rate(Metric.RPC_CALLS, by='code')} > 0", legend="{{code}}"),),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Time of a call",
         description="From a call to its answer, by protocol: 95 of 100 are faster.",
         unit=SECONDS,
@@ -246,8 +229,8 @@ def _calls() -> Iterator[Builder[Panel]]:
                 promql=quantile(0.95, Metric.RPC_SECONDS, by="protocol"), legend="{{protocol}}"
             ),
         ),
-    )
-    yield Curves(
+    ),
+    Curves(
         title="Messages to Slack",
         runbook="RingbackSlackDrops",
         description="Messages sent, failed or dropped, per minute.",
@@ -255,4 +238,20 @@ def _calls() -> Iterator[Builder[Panel]]:
         queries=(
             PromQuery(promql=per_minute(Metric.SLACK_MESSAGES, by="outcome"), legend="{{outcome}}"),
         ),
+    ),
+)
+
+
+def runtime() -> Dashboard:
+    return page(
+        "ringback-runtime",
+        "Runtime",
+        "The processes of the three services, and their broker and database.",
+        {
+            "Connections": _LINKS,
+            "Processes": _PROCESSES,
+            "Broker": _BROKER,
+            "Database": _DATABASE,
+            "The metrics service": _CALLS,
+        },
     )
