@@ -106,8 +106,9 @@ def topology(schedule: RetrySchedule) -> Topology:
     )
 
 
-def for_accepting(whole: Topology) -> Topology:
+def accepting_topology() -> Topology:
     """What accepting webhooks needs: the exchange they go to, and the queue they wait in."""
+    whole = topology(RetrySchedule(()))
     return Topology(
         exchanges=tuple(one for one in whole.exchanges if one.name == WEBHOOKS),
         queues=tuple(one for one in whole.queues if one.name == WORK_QUEUE),

@@ -277,7 +277,7 @@ async def declare_schedule(
     except topology.ForeignScheduleError:
         if own_management_url is None:
             raise
-        asked = schedule_change.Asked(
+        asked = schedule_change.ChangeRequest(
             amqp_url=amqp_url, to=schedule, management_url=own_management_url, settle_s=_SETTLE_S
         )
         await schedule_change.move(asked, schedule_change.StoppedProcessing())

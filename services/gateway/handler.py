@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from time import perf_counter
 from uuid import UUID
 
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import hdrs, web
 
 from ringback.contract.event import InvalidEvent
 from ringback.contract.identity import JobId, new_job_id
+from ringback.runtime.http.bounded_server import send_continue
 from ringback.runtime.tracing import OpenSpan
 from services.gateway.endpoints import Endpoint, match_route
 from services.gateway.events.metadata import EventMetadata, parse_metadata
@@ -97,7 +98,7 @@ class WebhookHandler:
         endpoint = self._authenticate(request)
         if isinstance(endpoint, Rejection):
             return endpoint
-        await _continue(request)
+        await send_continue(request)
         layers = compression_layers(request.headers.getall(hdrs.CONTENT_ENCODING, ()))
         received = await read_body(
             request.content,
@@ -200,16 +201,3 @@ class WebhookHandler:
             deviations.append(Deviation.BODY)
         if deviations:
             self.instruments.tolerated(endpoint.id, deviations)
-
-
-async def _continue(request: web.BaseRequest) -> None:
-    """Respond to `Expect: 100-continue`, now that the headers are accepted.
-
-    HTTP/1.0 has no such response; other expectations are ignored.
-    """
-    if (
-        request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
-        and request.version >= HttpVersion11
-    ):
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0

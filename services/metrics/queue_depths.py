@@ -13,7 +13,7 @@ from ringback.runtime.amqp.connection import (
     BrokerClient,
     connection_errors_from_cancellation,
 )
-from ringback.runtime.amqp.topology import missing
+from ringback.runtime.amqp.topology import require_topology
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.metrics.queue_depth import QueueDepth
 
@@ -82,11 +82,8 @@ class QueueDepths(BrokerClient):
     async def _on_open(self, connection: AbstractConnection) -> None:
         # Later a queue may be missing while the retry schedule is being changed; the others are
         # still reported.
-        absent = [] if self._has_opened else await missing(connection, self._schedule)
-        if absent:
-            raise CannotStartError(
-                f"The broker is not set up: {' '.join(absent)} Run `ringback topology apply`."
-            )
+        if not self._has_opened:
+            await require_topology(connection, topology(self._schedule))
         self._has_opened = True
         self._connection = connection
 

@@ -93,12 +93,12 @@ def wait(service: Service, *, within: Within = 300.0) -> int:
     addresses = Addresses.from_env()
     whole = contract.topology(addresses.schedule)
     accepts = service is Service.GATEWAY
-    wanted = contract.for_accepting(whole) if accepts else whole
+    wanted = contract.accepting_topology() if accepts else whole
 
     async def missing() -> str:
         try:
             return " ".join(await broker.absent(addresses.amqp, wanted))
-        except broker.BrokerAwayError as exc:
+        except broker.BrokerUnavailableError as exc:
             return "" if accepts else str(exc)
 
     status = asyncio.run(until_nothing_missing(missing, within))

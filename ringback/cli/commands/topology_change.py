@@ -120,7 +120,7 @@ def change(
         reached.append(step)
         console.print(_SENTENCES[step])
 
-    asked = schedule_change.Asked(
+    asked = schedule_change.ChangeRequest(
         amqp_url=addresses.amqp,
         to=_schedule(to),
         old=_schedule(from_) if from_ else None,
@@ -141,7 +141,9 @@ def change(
     _print_next_steps(console, plan, asked.to)
 
 
-async def _change(asked: schedule_change.Asked, data: Path, *, is_stopped: bool) -> ScheduleChange:
+async def _change(
+    asked: schedule_change.ChangeRequest, data: Path, *, is_stopped: bool
+) -> ScheduleChange:
     if is_stopped:
         return await schedule_change.move(asked, StoppedProcessing())
     async with metrics_client(CommonOptions(data=data)) as client:
@@ -227,9 +229,9 @@ def print_old_queues(console: Console, found: OldRetryQueues, verb: str) -> int:
     """Print what was deleted and what was kept; the exit status is 1 if a queue was kept."""
     for name in found.empty:
         console.print(f"{verb}  {printable(name)}")
-    for name, count in found.held.items():
+    for name, count in found.nonempty.items():
         content = "the broker has not counted it yet" if count is None else plural(count, "message")
         console.print(f"kept  {printable(name)}: {content}")
-    if not found.empty and not found.held:
+    if not found.empty and not found.nonempty:
         console.print("There are no retry queues of earlier schedules.")
-    return EXIT_FAILED if found.held else 0
+    return EXIT_FAILED if found.nonempty else 0

@@ -34,10 +34,10 @@ from ringback.runtime.amqp.management_api import ManagementApi, ManagementError,
 from ringback.runtime.amqp.topology import TopologyError, bound_retry_queues, connected, declare
 
 SETTLE_S = 12.0
-"""How long no movement must be seen: the broker's figures can be ten seconds old."""
+"""How long nothing may move: the broker's figures can be ten seconds old."""
 
 _LOCK_QUEUE = "webhooks.topology-lock"
-_LOOK_EVERY_S = 0.5
+_POLL_S = 0.5
 _BIND_TIMEOUT_S = 20.0
 
 
@@ -66,7 +66,7 @@ class Processing(Protocol):
 
 
 class StoppedProcessing:
-    """For a system whose processors are stopped: it is enough that the broker has no consumers."""
+    """For a system whose processors are stopped, so that only the broker must be checked."""
 
     async def pause(self) -> None:
         """There is nothing to pause."""
@@ -83,7 +83,7 @@ def _ignore(_: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ChangeRequest:
     """The parameters of a change. Without `management_url`, `old` must be the bound schedule.
 
     `done` is called after each step, `waits` whenever the reason for waiting changes.
@@ -98,20 +98,20 @@ class Asked:
     waits: Callable[[str], None] = _ignore
 
 
-async def planned(asked: Asked) -> ScheduleChange:
+async def planned(request: ChangeRequest) -> ScheduleChange:
     """What a change would do now. Raises TopologyError if the bindings are unknown."""
-    return schedule_change(await _bound(asked), asked.to)
+    return schedule_change(await _bound(request), request.to)
 
 
-async def move(asked: Asked, processing: Processing) -> ScheduleChange:
-    """Change to the schedule `asked.to` and return the changes; a second run changes nothing.
+async def move(request: ChangeRequest, processing: Processing) -> ScheduleChange:
+    """Change to the schedule `request.to` and return the changes; a second run changes nothing.
 
     The retry queues of the old schedule stay, unbound, until their messages have left. Raises
     TopologyError; processing stays paused if it was paused.
     """
     try:
-        async with connected(asked.amqp_url) as connection, alone(connection):
-            return await _move(asked, processing, connection)
+        async with connected(request.amqp_url) as connection, exclusive_change(connection):
+            return await _move(request, processing, connection)
     except BROKER_UNAVAILABLE_ERRORS as exc:
         raise TopologyError(f"The broker refused: {type(exc).__name__}: {exc}") from exc
     except ManagementError as exc:
@@ -119,87 +119,92 @@ async def move(asked: Asked, processing: Processing) -> ScheduleChange:
 
 
 async def _move(
-    asked: Asked, processing: Processing, connection: AbstractConnection
+    request: ChangeRequest, processing: Processing, connection: AbstractConnection
 ) -> ScheduleChange:
-    plan = await planned(asked)
-    wanted = topology(asked.to)
-    retry_queues = retry_queue_bindings(asked.to)
+    plan = await planned(request)
+    wanted = topology(request.to)
+    retry_queues = retry_queue_bindings(request.to)
     unbound = tuple(binding for binding in wanted.bindings if binding not in retry_queues)
     await declare(connection, replace(wanted, bindings=unbound))
-    asked.done(Step.DECLARED)
+    request.done(Step.DECLARED)
     if not plan.is_done:
         await processing.pause()
-        asked.done(Step.PAUSED)
+        request.done(Step.PAUSED)
         channel = await connection.channel()
-        await _settled(asked, processing, channel)
-        asked.done(Step.SETTLED)
-        await _swap(asked, channel, plan)
+        await _until_settled(request, processing, channel)
+        request.done(Step.SETTLED)
+        await _swap(request, channel, plan)
     await processing.resume()
-    asked.done(Step.RESUMED)
+    request.done(Step.RESUMED)
     return plan
 
 
-async def _swap(asked: Asked, channel: AbstractChannel, plan: ScheduleChange) -> None:
+async def _swap(request: ChangeRequest, channel: AbstractChannel, plan: ScheduleChange) -> None:
     async with asyncio.timeout(_BIND_TIMEOUT_S):
         for binding in plan.unbind:
             queue = await channel.get_queue(binding.queue, ensure=False)
             await queue.unbind(binding.exchange, binding.routing_key)
-        asked.done(Step.UNBOUND)
+        request.done(Step.UNBOUND)
         for binding in plan.bind:
             queue = await channel.get_queue(binding.queue, ensure=False)
             await queue.bind(binding.exchange, binding.routing_key)
-        asked.done(Step.BOUND)
-    if asked.management_url is not None and not (await planned(asked)).is_done:
-        raise TopologyError("Somebody else binds retry queues at the same time. Run it again.")
+        request.done(Step.BOUND)
+    if request.management_url is not None and not (await planned(request)).is_done:
+        raise TopologyError(
+            "Another program binds retry queues at the same time. Run the command again."
+        )
 
 
-async def _bound(asked: Asked) -> frozenset[Binding]:
-    if asked.management_url is not None:
+async def _bound(request: ChangeRequest) -> frozenset[Binding]:
+    if request.management_url is not None:
         try:
-            bound = await bound_retry_queues(asked.amqp_url, asked.management_url)
+            bound = await bound_retry_queues(request.amqp_url, request.management_url)
         except ManagementError as exc:
             raise TopologyError(str(exc)) from exc
-        _refuse_wrong_memory(asked, bound)
+        _verify_old_schedule(request, bound)
         return bound
-    if asked.old is None:
+    if request.old is None:
         raise TopologyError(
-            "Nobody can say which retry schedule is bound. Set RINGBACK_RABBITMQ_MANAGEMENT_URL, "
-            "or name "
-            f"the one that is bound now, as in `--from 2s,4s,8s`; {FAILED} is its exchange."
+            f"It is unknown which retry schedule is bound to {FAILED}. Set "
+            "RINGBACK_RABBITMQ_MANAGEMENT_URL, or name the bound one, as in `--from 2s,4s,8s`."
         )
-    return frozenset(retry_queue_bindings(asked.old))
+    return frozenset(retry_queue_bindings(request.old))
 
 
-def _refuse_wrong_memory(asked: Asked, bound: frozenset[Binding]) -> None:
+def _verify_old_schedule(request: ChangeRequest, bound: frozenset[Binding]) -> None:
     """Halfway through, retry queues of neither schedule may be bound. That is not an error."""
-    if asked.old is None:
+    if request.old is None:
         return
-    known = {*retry_queue_bindings(asked.old), *retry_queue_bindings(asked.to)}
-    strange = sorted(binding.queue for binding in schedule_change(bound, asked.to).unbind)
+    known = {*retry_queue_bindings(request.old), *retry_queue_bindings(request.to)}
+    strange = sorted(binding.queue for binding in schedule_change(bound, request.to).unbind)
     if not {binding.queue for binding in known}.issuperset(strange):
         raise TopologyError(
-            f"The retry schedule {asked.old} is not what is bound: {', '.join(strange)}."
+            f"The retry schedule {request.old} is not bound, but {', '.join(strange)}."
         )
 
 
-async def _settled(asked: Asked, processing: Processing, channel: AbstractChannel) -> None:
+async def _until_settled(
+    request: ChangeRequest, processing: Processing, channel: AbstractChannel
+) -> None:
     """Wait until nothing has been in flight, or on its way to a retry queue, for `settle_s`."""
     still_since: float | None = None
-    said = ""
-    while still_since is None or time.monotonic() - still_since < asked.settle_s:
-        moves = await _what_moves(asked, processing, channel)
+    last_sentence = ""
+    while still_since is None or time.monotonic() - still_since < request.settle_s:
+        moves = await _movement(request, processing, channel)
         if moves:
             still_since = None
         elif still_since is None:
             still_since = time.monotonic()
-        sentence = moves or f"Nothing moves. Looking on for {asked.settle_s:g} s."
-        if sentence != said:
-            asked.waits(sentence)
-            said = sentence
-        await asyncio.sleep(min(_LOOK_EVERY_S, asked.settle_s))
+        sentence = moves or f"Nothing is in flight. Checking for another {request.settle_s:g} s."
+        if sentence != last_sentence:
+            request.waits(sentence)
+            last_sentence = sentence
+        await asyncio.sleep(min(_POLL_S, request.settle_s))
 
 
-async def _what_moves(asked: Asked, processing: Processing, channel: AbstractChannel) -> str:
+async def _movement(
+    request: ChangeRequest, processing: Processing, channel: AbstractChannel
+) -> str:
     """What is still moving, as a sentence; empty if nothing is."""
     for name in (WORK_QUEUE, QUARANTINE_QUEUE):
         queue = await channel.declare_queue(name, passive=True)
@@ -207,23 +212,23 @@ async def _what_moves(asked: Asked, processing: Processing, channel: AbstractCha
         if consumers:
             # This includes processors that stopped consuming but have not answered all their
             # messages.
-            return f"{consumers} of those who take from {name} are not done."
+            return f"{consumers} consumers of {name} have not finished."
     in_flight = await processing.in_flight()
     if in_flight is None:
         return "Not all processors have noticed the pause."
     if in_flight:
         return f"Processors have {in_flight} webhooks in flight."
-    return await _what_the_broker_moves(asked) if asked.management_url is not None else ""
+    return await _movement_in_broker(request) if request.management_url is not None else ""
 
 
-async def _what_the_broker_moves(asked: Asked) -> str:
-    assert asked.management_url is not None
-    async with management_api(asked.management_url, asked.amqp_url) as api:
+async def _movement_in_broker(request: ChangeRequest) -> str:
+    assert request.management_url is not None
+    async with management_api(request.management_url, request.amqp_url) as api:
         queues = await api.queues()
     for name in (WORK_QUEUE, QUARANTINE_QUEUE):
         figures = queues.get(name)
         if figures is None:
-            return f"The broker has no figures of {name} yet."
+            return f"The broker has no message counts of {name} yet."
         if figures.unacknowledged:
             return f"{figures.unacknowledged} messages of {name} are unacknowledged."
         if figures.on_their_way:
@@ -232,7 +237,7 @@ async def _what_the_broker_moves(asked: Asked) -> str:
 
 
 @asynccontextmanager
-async def alone(connection: AbstractConnection) -> AsyncGenerator[None, None]:
+async def exclusive_change(connection: AbstractConnection) -> AsyncGenerator[None, None]:
     """Keep a second change out until this one ends: two at once could bind two schedules.
 
     Raises TopologyError for the second.
@@ -260,7 +265,7 @@ class OldRetryQueues:
     """Unbound retry queues: empty ones, and those that contain or may contain messages."""
 
     empty: tuple[str, ...]
-    held: dict[str, int | None]
+    nonempty: dict[str, int | None]
     """How many messages; None if the broker does not report it."""
 
 
@@ -288,7 +293,7 @@ async def remove_old_retry_queues(
     try:
         async with (
             connected(amqp_url) as connection,
-            alone(connection),
+            exclusive_change(connection),
             management_api(management_url, amqp_url) as api,
         ):
             found = await _empty_for(settle_s, api, waits)
@@ -309,13 +314,13 @@ async def _empty_for(
     found = await _old_retry_queues(api)
     if not found.empty:
         return found
-    waits(f"Seeing for {settle_s:g} s that they stay empty.")
+    waits(f"Checking for {settle_s:g} s that they stay empty.")
     until = time.monotonic() + settle_s
     while found.empty and time.monotonic() < until:
-        await asyncio.sleep(_LOOK_EVERY_S)
+        await asyncio.sleep(_POLL_S)
         again = await _old_retry_queues(api)
         still = tuple(name for name in found.empty if name in again.empty)
-        found = OldRetryQueues(still, again.held)
+        found = OldRetryQueues(still, again.nonempty)
     return found
 
 
@@ -336,5 +341,5 @@ async def _old_retry_queues(api: ManagementApi) -> OldRetryQueues:
     }
     return OldRetryQueues(
         empty=tuple(name for name, count in counts.items() if count == 0),
-        held={name: count for name, count in counts.items() if count != 0},
+        nonempty={name: count for name, count in counts.items() if count != 0},
     )

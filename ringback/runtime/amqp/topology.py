@@ -12,20 +12,24 @@ from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import FAILED, Binding, Topology, foreign_retry_queues, topology
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 from ringback.runtime.amqp.management_api import ManagementError, management_api
+from ringback.runtime.process.lifecycle import CannotStartError
 
 _CONNECT_TIMEOUT_S = 10.0
 _DECLARE_TIMEOUT_S = 20.0
 _TRIES = 8
 _WAIT_S = 0.5
-_AWAY: tuple[type[BaseException], ...] = (*BROKER_UNAVAILABLE_ERRORS, ManagementError)
+_UNAVAILABLE_ERRORS: tuple[type[BaseException], ...] = (*BROKER_UNAVAILABLE_ERRORS, ManagementError)
 
 
 class TopologyError(Exception):
     """The topology cannot be declared; the text is a sentence that explains why."""
 
 
-class BrokerAwayError(TopologyError):
-    """The broker cannot be asked."""
+class BrokerUnavailableError(TopologyError):
+    """The broker cannot be reached."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(f"The broker cannot be reached ({type(cause).__name__}).")
 
 
 class ForeignScheduleError(TopologyError):
@@ -49,8 +53,8 @@ async def apply(
                 await _refuse_other_schedule(amqp_url, schedule, management_url)
                 await declare(connection, wanted)
         except aio_pika.exceptions.ChannelPreconditionFailed as exc:
-            raise TopologyError(f"The broker holds an object with other arguments: {exc}") from exc
-        except _AWAY as exc:
+            raise TopologyError(f"An object on the broker has other arguments: {exc}") from exc
+        except _UNAVAILABLE_ERRORS as exc:
             if not tries_left:
                 raise TopologyError(f"The broker refused: {type(exc).__name__}: {exc}") from exc
             await asyncio.sleep(_WAIT_S)
@@ -80,7 +84,7 @@ async def _refuse_other_schedule(
 async def check(
     amqp_url: str, schedule: RetrySchedule, *, management_url: str | None = None
 ) -> list[str]:
-    """What differs from the topology of this schedule, one sentence each; empty if nothing does.
+    """List the differences from the topology of this schedule, one sentence each.
 
     It compares arguments by declaring existing objects again, so it needs the configure permission.
     AMQP cannot list bindings: the management API shows retry queues of another schedule.
@@ -89,13 +93,13 @@ async def check(
         async with connected(amqp_url) as connection:
             bound = await bound_retry_queues(amqp_url, management_url) if management_url else ()
             others = foreign_retry_queues(bound, schedule)
-            absent = await missing(connection, schedule)
+            absent = await _absent(connection, topology(schedule))
             # Declaring includes binding, which beside another schedule would copy messages.
             return others + (absent or ([] if others else await _differing(connection, schedule)))
     except ManagementError as exc:
         raise TopologyError(str(exc)) from exc
     except BROKER_UNAVAILABLE_ERRORS as exc:
-        raise BrokerAwayError(f"The broker cannot be reached ({type(exc).__name__}).") from exc
+        raise BrokerUnavailableError(exc) from exc
 
 
 async def absent(amqp_url: str, wanted: Topology) -> list[str]:
@@ -103,18 +107,22 @@ async def absent(amqp_url: str, wanted: Topology) -> list[str]:
 
     Only reads; any user of the broker may call it.
 
-    Raises BrokerAwayError if the broker does not answer.
+    Raises BrokerUnavailableError if the broker does not answer.
     """
     try:
         async with connected(amqp_url) as connection:
             return await _absent(connection, wanted)
     except BROKER_UNAVAILABLE_ERRORS as exc:
-        raise BrokerAwayError(f"The broker cannot be reached ({type(exc).__name__}).") from exc
+        raise BrokerUnavailableError(exc) from exc
 
 
-async def missing(connection: AbstractConnection, schedule: RetrySchedule) -> list[str]:
-    """As `check`, on an open connection. Only reads; any user of the broker may call it."""
-    return await _absent(connection, topology(schedule))
+async def require_topology(connection: AbstractConnection, wanted: Topology) -> None:
+    """Raise CannotStartError if any of these do not exist. Any user of the broker may call it."""
+    absent = await _absent(connection, wanted)
+    if absent:
+        raise CannotStartError(
+            f"The broker is not set up: {' '.join(absent)} Run `ringback topology apply`."
+        )
 
 
 async def _absent(connection: AbstractConnection, wanted: Topology) -> list[str]:
@@ -152,7 +160,7 @@ async def _differing(connection: AbstractConnection, schedule: RetrySchedule) ->
     try:
         await declare(connection, topology(schedule))
     except aio_pika.exceptions.ChannelPreconditionFailed as exc:
-        return [f"An object stands with other arguments: {exc}"]
+        return [f"An object on the broker has other arguments: {exc}"]
     return []
 
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, hdrs, web
 
 from ringback.runtime.http.connection_limits import NO_IDLE_TIMEOUT_S, CloseReason, ConnectionLimits
 from ringback.runtime.process.background import run_in_background
@@ -48,6 +48,17 @@ class BoundedHandler(web.RequestHandler):
         del reason  # A connection that sends no request gets no answer.
         if self.transport is not None:
             self.transport.abort()
+
+
+async def send_continue(request: web.BaseRequest) -> None:
+    """Answer `Expect: 100-continue`, so that the client sends the body.
+
+    HTTP/1.0 has no such response; other expectations are ignored.
+    """
+    expected = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+    if expected and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
 
 
 @asynccontextmanager

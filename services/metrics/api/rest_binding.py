@@ -12,6 +12,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from ringback.metrics.json_document import json_bytes
+from ringback.runtime.http.bounded_server import send_continue
 from ringback.runtime.tracing import OpenSpan
 from services.metrics.api.call_spans import CallSpans, tell_answer
 from services.metrics.api.dispatch import Dispatcher
@@ -190,9 +191,7 @@ def _reader(request: web.BaseRequest, route: Route) -> Callable[[], Awaitable[Me
 
 
 async def _body(request: web.BaseRequest) -> bytes:
-    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
+    await send_continue(request)
     try:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:

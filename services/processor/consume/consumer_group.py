@@ -17,10 +17,11 @@ from ringback.contract.topology import (
     WEBHOOKS,
     WORK_BINDING,
     WORK_QUEUE,
+    topology,
 )
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS, BrokerConnection
 from ringback.runtime.amqp.management_api import ManagementError, management_api
-from ringback.runtime.amqp.topology import missing
+from ringback.runtime.amqp.topology import require_topology
 from ringback.runtime.process.background import end
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.processor.consume.consumer import OnMessage, QueueConsumer
@@ -162,11 +163,7 @@ class ConsumerGroup:
         task.add_done_callback(self._tasks.discard)
 
     async def _on_open(self, connection: AbstractConnection) -> None:
-        absent = await missing(connection, self._schedule)
-        if absent:
-            raise CannotStartError(
-                f"The broker is not set up: {' '.join(absent)} Run `ringback topology apply`."
-            )
+        await require_topology(connection, topology(self._schedule))
         for tap in self._taps:
             await tap.attach(connection)
 

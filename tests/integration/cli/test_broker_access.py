@@ -99,7 +99,7 @@ async def test_a_service_sees_that_its_topology_stands(urls: dict[str, str]) -> 
     """It refuses to start without, and needs no right to look."""
     for user in ALLOWED:
         async with await aio_pika.connect(urls[user]) as connection:
-            assert await topology.missing(connection, SCHEDULE) == [], user
+            await topology.require_topology(connection, names.topology(SCHEDULE))
 
 
 async def test_the_one_that_declares_has_no_say_beyond_our_names(urls: dict[str, str]) -> None:

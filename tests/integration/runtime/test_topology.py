@@ -19,9 +19,11 @@ from ringback.contract.topology import (
     WEBHOOKS,
     WORK_QUEUE,
 )
+from ringback.contract.topology import topology as whole_topology
 from ringback.local.ports import free_ports
 from ringback.runtime.amqp import topology
-from ringback.runtime.amqp.topology import TopologyError, apply, check, missing
+from ringback.runtime.amqp.topology import TopologyError, apply, check, require_topology
+from ringback.runtime.process.lifecycle import CannotStartError
 from tests.support.eventually import eventually
 
 SHORT = RetrySchedule.parse("300ms,600ms")
@@ -105,9 +107,9 @@ async def test_another_schedule_is_a_missing_retry_queue(amqp_url: str) -> None:
     await apply(amqp_url, SHORT)
     connection = await aio_pika.connect(amqp_url)
 
-    absent = await missing(connection, RetrySchedule.parse("300ms,5s"))
+    with pytest.raises(CannotStartError, match=r"queue webhooks\.retry\.2\.5s does not exist"):
+        await require_topology(connection, whole_topology(RetrySchedule.parse("300ms,5s")))
 
-    assert absent == ["The queue webhooks.retry.2.5s does not exist."]
     assert not connection.is_closed
     await connection.close()
 

@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import WEBHOOKS, WORK_QUEUE, ScheduleChange, retry_queue_bindings
 from ringback.runtime.amqp import topology
-from ringback.runtime.amqp.schedule_change import Asked, Processing, StoppedProcessing, move
+from ringback.runtime.amqp.schedule_change import ChangeRequest, Processing, StoppedProcessing, move
 from tests.support.eventually import eventually
 
 OLD, NEW = "1s,1h,2s", "2s,3s"
@@ -31,9 +31,9 @@ class RetrySchedules:
             self.amqp_url, RetrySchedule.parse(schedule), management_url=self.management_url
         )
 
-    def asked(self, to: str, **changes: Any) -> Asked:
+    def asked(self, to: str, **changes: Any) -> ChangeRequest:
         values: dict[str, Any] = {"management_url": self.management_url, "settle_s": LOOK_S}
-        return Asked(amqp_url=self.amqp_url, to=RetrySchedule.parse(to), **values | changes)
+        return ChangeRequest(amqp_url=self.amqp_url, to=RetrySchedule.parse(to), **values | changes)
 
     async def move(
         self, to: str, processing: Processing | None = None, **changes: Any

@@ -138,7 +138,7 @@ async def test_it_waits_for_those_who_take_work(aged: RetrySchedules) -> None:
     await held[0].ack()
     await moving
 
-    assert said[0] == "1 of those who take from webhooks.work are not done."
+    assert said[0] == "1 consumers of webhooks.work have not finished."
     assert await aged.bound() == bindings_of(NEW)
 
 
@@ -185,7 +185,7 @@ async def test_old_retry_queues_are_deleted_once_they_are_empty(aged: RetrySched
 
     async def counted() -> bool:
         found = await old_retry_queues(aged.amqp_url, aged.management_url)
-        return len(found.empty) == 2 and found.held == {"webhooks.retry.2.1h": 1}
+        return len(found.empty) == 2 and found.nonempty == {"webhooks.retry.2.1h": 1}
 
     await eventually(counted, deadline_s=30)
     gone = await remove_old_retry_queues(aged.amqp_url, aged.management_url, settle_s=LOOK_S)
@@ -193,7 +193,7 @@ async def test_old_retry_queues_are_deleted_once_they_are_empty(aged: RetrySched
 
     assert set(gone.empty) == {"webhooks.retry.1.1s", "webhooks.retry.3.2s"}
     assert not left.empty
-    assert left.held == {"webhooks.retry.2.1h": 1}
+    assert left.nonempty == {"webhooks.retry.2.1h": 1}
     assert await aged.bound() == bindings_of(NEW)
     queue = await aged.channel.get_queue("webhooks.retry.2.1h", ensure=False)
     await queue.purge()

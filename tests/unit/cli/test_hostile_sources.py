@@ -148,7 +148,7 @@ def test_what_the_demo_shows_is_text(printing: Printing) -> None:
 
 def test_names_of_queues_are_text(printing: Printing) -> None:
     """Any user with permissions at the broker can name them."""
-    found = OldRetryQueues(empty=(HOSTILE,), held={HOSTILE: 1})
+    found = OldRetryQueues(empty=(HOSTILE,), nonempty={HOSTILE: 1})
 
     _, told, _ = printing(lambda: print_old_queues(out(), found, "deleted"))
 

@@ -1,12 +1,10 @@
 """Publishes webhooks and waits for the broker's confirms, with a timeout."""
 
 from aio_pika.abc import AbstractConnection
-from aiormq.abc import AbstractConnection as Underlay
 from aiormq.channel import Channel
 from aiormq.exceptions import (
     AMQPError,
     ChannelInvalidStateError,
-    ChannelNotFoundEntity,
     DeliveryError,
     PublishError,
 )
@@ -15,6 +13,7 @@ from ringback.contract import topology
 from ringback.contract.envelope import Envelope
 from ringback.contract.retry_schedule import FIRST_ATTEMPT, routing_key
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS, BrokerClient, is_blocked
+from ringback.runtime.amqp.topology import require_topology
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.storage.amqp.confirm_channel import ConfirmChannel, MessageProperties
 from services.gateway.storage.result import PublishOutcome
@@ -36,6 +35,7 @@ class Publisher(BrokerClient):
 
     def __init__(self, url: str) -> None:
         super().__init__(url, "gateway")
+        self._connection: AbstractConnection | None = None
         self._channel: Channel | None = None
         self._confirms: ConfirmChannel | None = None
 
@@ -57,11 +57,11 @@ class Publisher(BrokerClient):
         the binding, which AMQP does not show. If the binding is missing, the alternate exchange
         routes webhooks to the dead letters: an alert fires, and nothing is lost.
         """
-        channel = self._usable_channel()
-        if channel is None or is_blocked(channel.connection):
+        connection = self._connection
+        if connection is None or not self.is_connected:
             return False
         try:
-            await _require_topology(channel.connection)
+            await require_topology(connection, topology.accepting_topology())
         except _NOT_READY_ERRORS:
             return False
         return True
@@ -112,25 +112,12 @@ class Publisher(BrokerClient):
         transport = connection.transport
         assert transport is not None
         underlay = transport.connection
-        await _require_topology(underlay)
+        await require_topology(connection, topology.accepting_topology())
         channel = await underlay.channel(publisher_confirms=True, on_return_raises=True)
         assert isinstance(channel, Channel)
         channel.closing.add_done_callback(lambda _: self._end_session(channel))
         self._confirms = ConfirmChannel(
             channel, exchange=topology.WEBHOOKS, routing_key=ROUTING_KEY
         )
+        self._connection = connection
         self._channel = channel
-
-
-async def _require_topology(underlay: Underlay) -> None:
-    """Raise CannotStartError unless exchange and queue exist. Uses a separate channel."""
-    channel = await underlay.channel(publisher_confirms=False)
-    try:
-        await channel.exchange_declare(topology.WEBHOOKS, passive=True)
-        await channel.queue_declare(topology.WORK_QUEUE, passive=True)
-    except ChannelNotFoundEntity as exc:
-        raise CannotStartError(
-            f"The exchange {topology.WEBHOOKS} or the queue {topology.WORK_QUEUE} is missing on "
-            "the broker. Run `ringback topology apply` first."
-        ) from exc
-    await channel.close()
