@@ -24,11 +24,10 @@ from services.gateway.handler import Limits, WebhookHandler
 from services.gateway.http.in_flight import InFlightLimiter
 from services.gateway.http.server import Server
 from services.gateway.instruments import GatewayInstruments, SpoolInstruments
-from services.gateway.log.delivery_log import DeliveryLog
-from services.gateway.log.pending_rows import PendingRows
+from services.gateway.log.delivery_log import DeliveryLog, PendingRows
 from services.gateway.settings import GatewaySettings
 from services.gateway.spans import Spans
-from services.gateway.storage.amqp.publisher import Publisher
+from services.gateway.storage.publisher import Publisher
 from services.gateway.storage.store import WebhookStore, build_store
 
 _FIRST_CONNECT_S = 3.0

@@ -21,13 +21,12 @@ from ringback.runtime.tracing import OpenSpan
 from services.gateway.endpoints import Endpoint, match_route
 from services.gateway.events.metadata import EventMetadata, parse_metadata
 from services.gateway.http import rejection
-from services.gateway.http.body import BodyHeaders, read_body
-from services.gateway.http.decompressor import compression_layers
+from services.gateway.http.body import BodyHeaders, compression_layers, read_body
 from services.gateway.http.in_flight import InFlightLimiter, Lease
 from services.gateway.http.lenient_body import is_json, recover_event
 from services.gateway.http.rejection import Rejection
 from services.gateway.instruments import Deviation, GatewayInstruments
-from services.gateway.log.pending_rows import PendingRows
+from services.gateway.log.delivery_log import PendingRows
 from services.gateway.spans import Spans
 from services.gateway.storage.result import StoreResult
 from services.gateway.storage.store import WebhookStore

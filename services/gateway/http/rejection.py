@@ -7,11 +7,13 @@ import orjson
 from aiohttp import web
 
 from ringback.contract.event import InvalidEvent
-from services.gateway.http.decompressor import ENCODINGS
 
 CONTENT_TYPE = "application/problem+json"
 
 RETRY_AFTER_S = 2
+
+ENCODINGS = "gzip, deflate"
+"""The content encodings that `http.body` decompresses."""
 
 
 @dataclass(frozen=True, slots=True)

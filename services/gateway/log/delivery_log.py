@@ -1,7 +1,16 @@
-"""Writes pending rows and this instance's ledger to the delivery log."""
+"""Writes pending rows in batches, independently of the responses, which they never delay or fail.
 
+Every accepted webhook is durably stored, and the processor writes missing rows. So a row that
+cannot be written is dropped and counted, and no webhook is lost.
+"""
+
+import asyncio
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
 from uuid import UUID
 
 import asyncpg
@@ -10,6 +19,8 @@ from ringback.contract.json_text import read_json
 from ringback.contract.redaction.redaction import Redacted, Redaction
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
+from ringback.runtime.process.background import end
+from services.gateway.instruments import GatewayInstruments
 from services.gateway.webhook import AcceptedWebhook
 
 _PACKAGE = "services.gateway.log"
@@ -94,3 +105,149 @@ class DeliveryLog:
 
     def _payload(self, row: AcceptedWebhook) -> Redacted:
         return self.redaction.of(read_json(row.body)) if row.body else EMPTY_PAYLOAD
+
+
+_MAX_BATCH_ROWS = 500
+_MAX_BATCH_BYTES = 2 * 1024 * 1024
+_BATCH_WINDOW_S = 0.02
+"""How long to collect rows for a batch: one commit for many rows, soon after their webhooks."""
+
+_LEDGER_S = 1.0
+"""Minimum interval between ledger writes. It is compared with the rows minutes later."""
+
+_WRITE_TIMEOUT_S = 10.0
+_FIRST_WAIT_S = 0.2
+_MAX_WAIT_S = 5.0
+_FLUSH_TIMEOUT_S = 3.0
+
+
+class Log(Protocol):
+    async def write(self, rows: Sequence[AcceptedWebhook], *, accepted: int | None) -> int: ...
+
+
+class PendingRows:
+    """Writes rows while entered. Leaving writes the rest, for at most 3 s.
+
+    `add` counts every accepted webhook for the ledger, even if its row is dropped. During an outage
+    rows wait until the limits are reached.
+    """
+
+    def __init__(
+        self, log: Log, instruments: GatewayInstruments, *, max_rows: int, max_bytes: int
+    ) -> None:
+        self._log = log
+        self._instruments = instruments
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._rows: deque[AcceptedWebhook] = deque()
+        self._size_bytes = 0
+        self._accepted = 0
+        self._in_ledger = 0
+        self._ledger_at = 0.0
+        self._added = asyncio.Event()
+        self._leaving = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, webhook: AcceptedWebhook) -> None:
+        self._accepted += 1
+        self._added.set()
+        is_full = len(self._rows) >= self._max_rows
+        if is_full or self._size_bytes + webhook.size_bytes > self._max_bytes:
+            self._instruments.pending_rows_dropped(1)
+            return
+        self._rows.append(webhook)
+        self._size_bytes += webhook.size_bytes
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._task is not None
+        self._leaving.set()
+        self._added.set()
+        await asyncio.wait([self._task], timeout=_FLUSH_TIMEOUT_S)
+        await end(self._task)
+        if self._rows:
+            self._instruments.pending_rows_dropped(len(self._rows))
+
+    async def _run(self) -> None:
+        wait_s = _FIRST_WAIT_S
+        while not (self._leaving.is_set() and self._is_flushed()):
+            await self._wait_for_rows()
+            try:
+                await self._write_batch()
+                wait_s = _FIRST_WAIT_S
+            except WRITE_ERRORS as exc:
+                self._instruments.pending_rows_stuck(exc)
+                await (asyncio.sleep(wait_s) if self._leaving.is_set() else self._pause(wait_s))
+                wait_s = min(wait_s * 2, _MAX_WAIT_S)
+
+    async def _wait_for_rows(self) -> None:
+        if self._rows:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._until_ledger_s()):
+                await self._added.wait()
+        await self._pause(_BATCH_WINDOW_S)
+
+    async def _write_batch(self) -> None:
+        self._added.clear()
+        batch = self._batch()
+        accepted = self._accepted if self._until_ledger_s() == 0 else None
+        if not batch and accepted is None:
+            return
+        lost = await self._write(batch, accepted)
+        for row in batch:
+            self._rows.popleft()
+            self._size_bytes -= row.size_bytes
+        if accepted is not None:
+            self._in_ledger, self._ledger_at = accepted, _now()
+        self._instruments.pending_rows_written(len(batch) - lost)
+        self._instruments.pending_rows_dropped(lost)
+
+    async def _write(self, batch: Sequence[AcceptedWebhook], accepted: int | None) -> int:
+        try:
+            async with asyncio.timeout(_WRITE_TIMEOUT_S):
+                return await self._log.write(batch, accepted=accepted)
+        except WRITE_ERRORS:
+            raise
+        except Exception:  # ruff: ignore[blind-except]  # lose the batch, keep the writer
+            self._instruments.failed()
+            return len(batch)
+
+    def _is_flushed(self) -> bool:
+        return not self._rows and self._in_ledger == self._accepted
+
+    def _until_ledger_s(self) -> float | None:
+        """Seconds until the ledger may be written again; None if it is up to date."""
+        if self._in_ledger == self._accepted:
+            return None
+        wait_s = self._ledger_at + _LEDGER_S - _now()
+        return 0 if self._leaving.is_set() else max(wait_s, 0)
+
+    def _batch(self) -> list[AcceptedWebhook]:
+        """The oldest rows, as many as fit into a batch; they stay queued until they are written."""
+        batch: list[AcceptedWebhook] = []
+        size_bytes = 0
+        for row in self._rows:
+            size_bytes += row.size_bytes
+            if batch and (len(batch) >= _MAX_BATCH_ROWS or size_bytes > _MAX_BATCH_BYTES):
+                break
+            batch.append(row)
+        return batch
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but return at once when leaving."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, 0)):
+                await self._leaving.wait()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

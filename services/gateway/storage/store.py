@@ -10,8 +10,8 @@ from ringback.contract.envelope import Envelope
 from ringback.contract.trace_context import TraceContext
 from services.gateway.instruments import GatewayInstruments, SpoolInstruments
 from services.gateway.settings import GatewaySettings
-from services.gateway.storage.amqp.publisher import Publisher
 from services.gateway.storage.breaker import Breaker
+from services.gateway.storage.publisher import Publisher
 from services.gateway.storage.result import PublishOutcome, SpoolOutcome, StoreResult
 from services.gateway.storage.spool.drainer import Drainer
 from services.gateway.storage.spool.salvage import Salvager

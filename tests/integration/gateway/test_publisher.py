@@ -6,7 +6,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from ringback.contract.topology import WORK_QUEUE
-from services.gateway.storage.amqp.publisher import Publisher
+from services.gateway.storage.publisher import Publisher
 from services.gateway.storage.result import PublishOutcome
 from tests.integration.gateway.queue_reader import count_in
 from tests.support.eventually import eventually

@@ -11,7 +11,7 @@ from ringback.contract.event import InvalidEvent, read_event
 from services.gateway.endpoints import Endpoint
 from services.gateway.events.dedup_key import MAX_KEY_LENGTH
 from services.gateway.events.metadata import EventMetadata, parse_metadata
-from services.gateway.http.decompressor import compression_layers
+from services.gateway.http.body import compression_layers
 from services.gateway.http.lenient_body import is_json, recover_event
 from tests.unit.contract.json_documents import ANY_BYTES
 

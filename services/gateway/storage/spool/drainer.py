@@ -9,7 +9,7 @@ from ringback.runtime.process.background import BackgroundTask
 from services.gateway.storage.breaker import Breaker
 from services.gateway.storage.result import PublishOutcome
 from services.gateway.storage.spool.database import SPOOL_ERRORS
-from services.gateway.storage.spool.row import SpooledWebhook
+from services.gateway.storage.spool.file import SpooledWebhook
 
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
 _BATCHES_PER_S = 10

@@ -21,9 +21,8 @@ from services.gateway.storage.spool.database import (
     is_corruption,
     is_full,
 )
-from services.gateway.storage.spool.file import FILE_NAME, SpoolFile
+from services.gateway.storage.spool.file import FILE_NAME, Rows, SpooledWebhook, SpoolFile
 from services.gateway.storage.spool.quarantine import QuarantinedFile
-from services.gateway.storage.spool.row import Rows, SpooledWebhook
 from services.gateway.webhook import OVERHEAD_BYTES, AcceptedWebhook
 
 _MAX_COMMIT_WEBHOOKS = 500

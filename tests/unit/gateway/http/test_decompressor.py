@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.http.decompressor import DecompressionError, Decompressor, compression_layers
+from services.gateway.http.body import DecompressionError, Decompressor, compression_layers
 
 
 def raw_deflate(body: bytes) -> bytes:

@@ -1,6 +1,6 @@
 import pytest
 
-from services.gateway.http.request_head import extract_first_request
+from services.gateway.http.connection import extract_first_request
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
 GOOD = HEAD + b"\r\n{}"

@@ -14,7 +14,7 @@ from ringback.runtime.observability.instruments import Exemplars
 from services.gateway.endpoints import Endpoint
 from services.gateway.events.metadata import EventMetadata, parse_metadata
 from services.gateway.instruments import GatewayInstruments
-from services.gateway.log.pending_rows import PendingRows
+from services.gateway.log.delivery_log import PendingRows
 from services.gateway.webhook import AcceptedWebhook, accept
 from tests.support.eventually import eventually
 
@@ -130,7 +130,7 @@ async def test_leaving_does_not_wait_for_a_dead_database(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that cannot be written in time are dropped and counted."""
-    monkeypatch.setattr("services.gateway.log.pending_rows._FLUSH_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("services.gateway.log.delivery_log._FLUSH_TIMEOUT_S", 0.1)
     log = MemoryLog()
     log.answers.clear()
 

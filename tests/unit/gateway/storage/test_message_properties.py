@@ -10,7 +10,7 @@ from pamqp.commands import Basic
 from ringback.contract.envelope import CONTENT_TYPE, Envelope
 from ringback.contract.identity import JobId
 from ringback.contract.trace_context import TraceContext
-from services.gateway.storage.amqp.confirm_channel import MessageProperties
+from services.gateway.storage.confirm_channel import MessageProperties
 
 TEXTS = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60

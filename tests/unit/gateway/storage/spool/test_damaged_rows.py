@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from ringback.contract.envelope import Envelope
-from services.gateway.storage.spool.file import SpoolFile
-from services.gateway.storage.spool.row import SpooledWebhook
+from services.gateway.storage.spool.file import SpooledWebhook, SpoolFile
 from tests.unit.gateway.envelopes import an_envelope
 from tests.unit.gateway.storage.spool.damage import (
     OLD_LAYOUT,

@@ -15,7 +15,7 @@ from ringback.contract.trace_context import new_trace_context
 from services.gateway.storage.breaker import Breaker
 from services.gateway.storage.result import PublishOutcome
 from services.gateway.storage.spool.drainer import Drainer
-from services.gateway.storage.spool.row import SpooledWebhook
+from services.gateway.storage.spool.file import SpooledWebhook
 from tests.support.eventually import eventually
 
 PER_S = 100

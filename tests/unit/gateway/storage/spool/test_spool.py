@@ -11,8 +11,7 @@ import pytest
 
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.storage.result import SpoolOutcome
-from services.gateway.storage.spool.file import FILE_NAME, SpoolFile
-from services.gateway.storage.spool.row import SpooledWebhook
+from services.gateway.storage.spool.file import FILE_NAME, SpooledWebhook, SpoolFile
 from services.gateway.storage.spool.spool import Spool, SpoolBounds
 from tests.unit.gateway.envelopes import a_webhook, an_envelope
 from tests.unit.gateway.storage.spool.damage import ROW_DAMAGES, change_row, create_spool

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.storage.spool.file import SpoolFile
-from services.gateway.storage.spool.row import SpooledWebhook
+from services.gateway.storage.spool.file import SpooledWebhook, SpoolFile
 from tests.unit.gateway.envelopes import an_envelope
 
 

@@ -15,7 +15,7 @@ from ringback.contract.retry_schedule import FIRST_ATTEMPT, routing_key
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS, BrokerClient, is_blocked
 from ringback.runtime.amqp.topology import require_topology
 from ringback.runtime.process.lifecycle import CannotStartError
-from services.gateway.storage.amqp.confirm_channel import ConfirmChannel, MessageProperties
+from services.gateway.storage.confirm_channel import ConfirmChannel, MessageProperties
 from services.gateway.storage.result import PublishOutcome
 
 ROUTING_KEY = routing_key(FIRST_ATTEMPT)

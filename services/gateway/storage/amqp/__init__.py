@@ -1,1 +1,0 @@
-"""Publishing to RabbitMQ with confirms."""
