@@ -65,11 +65,12 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         clock = await stack.enter_async_context(_clock(pool, instruments))
         await stack.enter_async_context(publisher)
         await _first_connect(publisher, clock)
-        await stack.enter_async_context(store)
+        await stack.enter_async_context(store.running())
         delivery_log = DeliveryLog(
             pool, instance_id, settings.schedule.max_attempts, settings.redaction
         )
-        pending = await stack.enter_async_context(_pending(settings, delivery_log, instruments))
+        pending = _pending(settings, delivery_log, instruments)
+        await stack.enter_async_context(pending.running())
         routes = routes_to(settings.all_endpoints())
         handler = WebhookHandler(
             routes=routes,
@@ -82,7 +83,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
             instance_id=instance_id,
             new_id=clock.new_job_id,
         )
-        server = await stack.enter_async_context(_server(settings, handler, instruments))
+        server = _server(settings, handler, instruments)
+        await stack.enter_async_context(server.running())
         observability.started()
         instruments.started(str(instance_id), port=server.port, endpoints=sorted(routes))
         await stop.wait()

@@ -1,5 +1,6 @@
-"""The one type for a webhook on its way through the gateway."""
+"""The one type for a webhook on its way through the gateway, and how many make a batch."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 from uuid import UUID
@@ -52,3 +53,17 @@ def accept(
         dedup_key=metadata.dedup_key,
     )
     return AcceptedWebhook(envelope, metadata.call_id, body)
+
+
+def batch_of(
+    webhooks: Iterable[AcceptedWebhook], *, max_count: int, max_bytes: int
+) -> list[AcceptedWebhook]:
+    """Return the first webhooks that fit into one batch: at least one, if there is any."""
+    batch: list[AcceptedWebhook] = []
+    size_bytes = 0
+    for webhook in webhooks:
+        size_bytes += webhook.size_bytes
+        if batch and (len(batch) >= max_count or size_bytes > max_bytes):
+            break
+        batch.append(webhook)
+    return batch

@@ -1,16 +1,15 @@
 """The HTTP server: listens, passes requests to the handler and writes its responses."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from types import TracebackType
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Self
 
 from aiohttp import web
 
 from ringback.runtime.http.connection_limits import ConnectionLimits
 from ringback.runtime.http.listening import listen
-from ringback.runtime.process.lifecycle import CannotStartError
+from ringback.runtime.process.background import run_in_background
 from services.gateway.http.connection import HttpConnection
 from services.gateway.http.rejection import SERVER, Rejection, problem_response
 from services.gateway.webhook import AcceptedWebhook
@@ -31,15 +30,15 @@ class _HttpServer(web.Server):
     def __init__(
         self, answer: Callable[[web.BaseRequest], Awaitable[web.Response]], limits: ConnectionLimits
     ) -> None:
-        super().__init__(answer, access_log=None)
+        super().__init__(answer)
         self._limits = limits
 
     def __call__(self) -> web.RequestHandler:
-        return HttpConnection(self, self._limits, **self._kwargs)
+        return HttpConnection(self, self._limits, access_log=None)
 
 
 class Server:
-    """Listens while entered.
+    """Listens while running.
 
     Leaving stops listening and finishes the requests in flight. Connections stay open until each
     has had one more response, with `Connection: close`, or until the drain timeout: a sender whose
@@ -60,7 +59,6 @@ class Server:
         self._drain_timeout_s = drain_timeout_s
         self._connections = connections
         self._runner: web.ServerRunner | None = None
-        self._slow_check: asyncio.Task[None] | None = None
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._draining = False
@@ -71,29 +69,26 @@ class Server:
         assert self._runner is not None
         return int(self._runner.addresses[0][1])
 
-    async def __aenter__(self) -> Self:
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[Self, None]:
+        """Listen while entered. Raises CannotStartError when the port cannot be used."""
         server = _HttpServer(self._answer, self._connections)
-        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
+        self._runner = runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
         await runner.setup()
         try:
             for listening in listen(*self._address, setting="RINGBACK_GATEWAY_PORT"):
                 await web.SockSite(runner, listening, backlog=1024).start()
-        except CannotStartError:
+            async with run_in_background(self._connections.keep_closing_slow()):
+                try:
+                    yield self
+                finally:
+                    await self._drain()
+        finally:
+            # aiohttp stops reading bodies once its cleanup has begun, so that is the last step.
             await runner.cleanup()
-            raise
-        self._runner = runner
-        self._slow_check = asyncio.create_task(self._connections.keep_closing_slow())
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # aiohttp stops reading bodies once its cleanup has begun, so that is the last step.
+    async def _drain(self) -> None:
         assert self._runner is not None
-        assert self._slow_check is not None
         self._draining = True
         for site in self._runner.sites:
             await site.stop()
@@ -104,8 +99,6 @@ class Server:
                 while self._in_flight:
                     self._idle.clear()
                     await self._idle.wait()
-        self._slow_check.cancel()
-        await self._runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         self._in_flight += 1

@@ -6,10 +6,9 @@ cannot be written is dropped and counted, and no webhook is lost.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
@@ -19,9 +18,9 @@ from ringback.contract.json_text import read_json
 from ringback.contract.redaction.redaction import Redacted, Redaction
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
-from ringback.runtime.process.background import end
+from ringback.runtime.process.background import run_in_background
 from services.gateway.instruments import GatewayInstruments
-from services.gateway.webhook import AcceptedWebhook
+from services.gateway.webhook import AcceptedWebhook, batch_of
 
 _PACKAGE = "services.gateway.log"
 
@@ -126,19 +125,26 @@ class Log(Protocol):
 
 
 class PendingRows:
-    """Writes rows while entered. Leaving writes the rest, for at most 3 s.
+    """Writes rows while running. Leaving writes the rest, for at most 3 s.
 
     `add` counts every accepted webhook for the ledger, even if its row is dropped. During an outage
     rows wait until the limits are reached.
     """
 
     def __init__(
-        self, log: Log, instruments: GatewayInstruments, *, max_rows: int, max_bytes: int
+        self,
+        log: Log,
+        instruments: GatewayInstruments,
+        *,
+        max_rows: int,
+        max_bytes: int,
+        flush_timeout_s: float = _FLUSH_TIMEOUT_S,
     ) -> None:
         self._log = log
         self._instruments = instruments
         self._max_rows = max_rows
         self._max_bytes = max_bytes
+        self._flush_timeout_s = flush_timeout_s
         self._rows: deque[AcceptedWebhook] = deque()
         self._size_bytes = 0
         self._accepted = 0
@@ -146,7 +152,6 @@ class PendingRows:
         self._ledger_at = 0.0
         self._added = asyncio.Event()
         self._leaving = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     def add(self, webhook: AcceptedWebhook) -> None:
         self._accepted += 1
@@ -158,22 +163,18 @@ class PendingRows:
         self._rows.append(webhook)
         self._size_bytes += webhook.size_bytes
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._task is not None
-        self._leaving.set()
-        self._added.set()
-        await asyncio.wait([self._task], timeout=_FLUSH_TIMEOUT_S)
-        await end(self._task)
-        if self._rows:
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[Self, None]:
+        """Write rows in the background while entered."""
+        try:
+            async with run_in_background(self._run()) as task:
+                try:
+                    yield self
+                finally:
+                    self._leaving.set()
+                    self._added.set()
+                    await asyncio.wait([task], timeout=self._flush_timeout_s)
+        finally:
             self._instruments.pending_rows_dropped(len(self._rows))
 
     async def _run(self) -> None:
@@ -198,7 +199,8 @@ class PendingRows:
 
     async def _write_batch(self) -> None:
         self._added.clear()
-        batch = self._batch()
+        # The rows stay queued until they are written.
+        batch = batch_of(self._rows, max_count=_MAX_BATCH_ROWS, max_bytes=_MAX_BATCH_BYTES)
         accepted = self._accepted if self._until_ledger_s() == 0 else None
         if not batch and accepted is None:
             return
@@ -230,17 +232,6 @@ class PendingRows:
             return None
         wait_s = self._ledger_at + _LEDGER_S - _now()
         return 0 if self._leaving.is_set() else max(wait_s, 0)
-
-    def _batch(self) -> list[AcceptedWebhook]:
-        """The oldest rows, as many as fit into a batch; they stay queued until they are written."""
-        batch: list[AcceptedWebhook] = []
-        size_bytes = 0
-        for row in self._rows:
-            size_bytes += row.size_bytes
-            if batch and (len(batch) >= _MAX_BATCH_ROWS or size_bytes > _MAX_BATCH_BYTES):
-                break
-            batch.append(row)
-        return batch
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but return at once when leaving."""

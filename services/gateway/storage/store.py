@@ -1,9 +1,9 @@
 """Stores accepted webhooks: on the broker, or in the spool while the broker cannot confirm."""
 
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from time import perf_counter
-from types import TracebackType
 from typing import Protocol, Self
 
 from ringback.contract.envelope import Envelope
@@ -58,11 +58,6 @@ class ConfirmTimeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookStore:
-    """While entered, `workers` run: what is in the spool is published when the broker recovers.
-
-    Entering raises CannotStartError when another gateway uses the spool's folder.
-    """
-
     broker: Broker
     spool: LocalSpool | None
     breaker: Breaker
@@ -70,7 +65,6 @@ class WebhookStore:
     instruments: Instruments
     spool_instruments: SpoolWrites
     workers: tuple[AbstractAsyncContextManager[object], ...] = ()
-    _running: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def store(self, webhook: AcceptedWebhook) -> StoreResult:
         """Return once the webhook is on a disk, or could not be stored. Raises nothing.
@@ -96,18 +90,16 @@ class WebhookStore:
             return True
         return await self.broker.is_ready()
 
-    async def __aenter__(self) -> Self:
-        for worker in self.workers:
-            await self._running.enter_async_context(worker)
-        return self
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[Self, None]:
+        """Run the spool while entered: publish what is in it when the broker recovers.
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._running.__aexit__(kind, error, traceback)
+        Raises CannotStartError when another gateway uses the spool's folder.
+        """
+        async with AsyncExitStack() as stack:
+            for worker in self.workers:
+                await stack.enter_async_context(worker)
+            yield self
 
     async def _publish(self, webhook: AcceptedWebhook, timeout_s: float) -> PublishOutcome:
         started_at = perf_counter()
@@ -156,7 +148,7 @@ def build_store(
         ),
         instruments=instruments,
         spool_instruments=spool_instruments,
-        workers=tuple(worker for worker in (spool, salvager, drainer) if worker is not None),
+        workers=(spool.running(), salvager, drainer) if spool and salvager and drainer else (),
     )
 
 

@@ -3,15 +3,15 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeAlias, TypeVar
 
-from ringback.runtime.process.background import end
+from ringback.runtime.process.background import run_in_background
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.storage.result import SpoolOutcome
 from services.gateway.storage.spool.database import (
@@ -23,7 +23,7 @@ from services.gateway.storage.spool.database import (
 )
 from services.gateway.storage.spool.file import FILE_NAME, Rows, SpooledWebhook, SpoolFile
 from services.gateway.storage.spool.quarantine import QuarantinedFile
-from services.gateway.webhook import OVERHEAD_BYTES, AcceptedWebhook
+from services.gateway.webhook import OVERHEAD_BYTES, AcceptedWebhook, batch_of
 
 _MAX_COMMIT_WEBHOOKS = 500
 _MAX_COMMIT_BYTES = 16 * 1024 * 1024
@@ -47,10 +47,7 @@ class Instruments(Protocol):
     def spool_failed(self, error: BaseException) -> None: ...
 
 
-@dataclass(slots=True)
-class _PendingCommit:
-    webhook: AcceptedWebhook
-    outcome: "asyncio.Future[SpoolOutcome]"
+_Outcome: TypeAlias = "asyncio.Future[SpoolOutcome]"
 
 
 @dataclass(slots=True)
@@ -58,36 +55,33 @@ class _CommitQueue:
     """`size_bytes` counts the webhooks in the queue and those in the commit that is running."""
 
     size_bytes: int = 0
-    _waiting: list[_PendingCommit] = field(default_factory=list)
+    _waiting: deque[AcceptedWebhook] = field(default_factory=deque)
+    _outcomes: deque[_Outcome] = field(default_factory=deque)
     _added: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def add(self, webhook: AcceptedWebhook) -> "asyncio.Future[SpoolOutcome]":
-        outcome: asyncio.Future[SpoolOutcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_PendingCommit(webhook, outcome))
+    def add(self, webhook: AcceptedWebhook) -> _Outcome:
+        outcome: _Outcome = asyncio.get_running_loop().create_future()
+        self._waiting.append(webhook)
+        self._outcomes.append(outcome)
         self.size_bytes += webhook.size_bytes
         self._added.set()
         return outcome
 
-    async def batch(self) -> list[_PendingCommit]:
+    async def batch(self) -> list[AcceptedWebhook]:
         """Wait for webhooks, and return as many as fit into one commit."""
         while not self._waiting:
             self._added.clear()
             await self._added.wait()
-        count, size_bytes = 0, 0
-        for pending in self._waiting[:_MAX_COMMIT_WEBHOOKS]:
-            size_bytes += len(pending.webhook.body)
-            if count and size_bytes > _MAX_COMMIT_BYTES:
-                break
-            count += 1
-        batch, self._waiting = self._waiting[:count], self._waiting[count:]
-        return batch
+        return batch_of(self._waiting, max_count=_MAX_COMMIT_WEBHOOKS, max_bytes=_MAX_COMMIT_BYTES)
 
-    def finish(self, batch: list[_PendingCommit], outcome: SpoolOutcome) -> None:
+    def finish(self, batch: Sequence[AcceptedWebhook], result: SpoolOutcome) -> None:
         """Report the outcome of a commit to the callers that wait for it."""
-        for pending in batch:
-            self.size_bytes -= pending.webhook.size_bytes
-            if not pending.outcome.done():
-                pending.outcome.set_result(outcome)
+        for webhook in batch:
+            self._waiting.popleft()
+            self.size_bytes -= webhook.size_bytes
+            outcome = self._outcomes.popleft()
+            if not outcome.done():
+                outcome.set_result(result)
 
 
 class _SpoolThread:
@@ -133,9 +127,9 @@ class _SpoolThread:
 
 
 class Spool:
-    """Accepts webhooks while entered; those that wait in it survive a restart.
+    """Accepts webhooks while running; those that wait in it survive a restart.
 
-    Entering raises CannotStartError when another process uses the folder. A disk that cannot be
+    Starting raises CannotStartError when another process uses the folder. A disk that cannot be
     used raises nothing: `store` reports it for each webhook, and the next one tries again.
     """
 
@@ -149,7 +143,6 @@ class Spool:
         self._has_failed = False
         self._lock = FolderLock(folder)
         self._queue = _CommitQueue()
-        self._task: asyncio.Task[None] | None = None
         self._check: asyncio.Future[bool] | None = None
 
     @property
@@ -245,7 +238,22 @@ class Spool:
         else:
             await self._thread.open()
 
-    async def __aenter__(self) -> Self:
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[Self, None]:
+        """Accept webhooks while entered."""
+        self._acquire()
+        try:
+            await self._thread.open()
+        except SPOOL_ERRORS as exc:
+            self._instruments.spool_failed(exc)
+        try:
+            async with run_in_background(self._run()):
+                yield self
+        finally:
+            await self._thread.close()
+            self._lock.release()
+
+    def _acquire(self) -> None:
         try:
             self._lock.acquire()
         except FolderInUseError as exc:
@@ -255,23 +263,6 @@ class Spool:
             ) from exc
         except OSError as exc:
             self._instruments.spool_failed(exc)
-        try:
-            await self._thread.open()
-        except SPOOL_ERRORS as exc:
-            self._instruments.spool_failed(exc)
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._task is not None
-        await end(self._task)
-        await self._thread.close()
-        self._lock.release()
 
     def _used_bytes(self) -> int:
         return self.size_bytes + self._queue.size_bytes
@@ -281,7 +272,7 @@ class Spool:
             batch = await self._queue.batch()
             self._queue.finish(batch, await self._commit(batch))
 
-    async def _commit(self, batch: list[_PendingCommit]) -> SpoolOutcome:
+    async def _commit(self, batch: Sequence[AcceptedWebhook]) -> SpoolOutcome:
         try:
             outcome = await self._append(batch)
         except Exception as exc:  # ruff: ignore[blind-except]  # one batch must not end the loop
@@ -290,7 +281,7 @@ class Spool:
         self._has_failed = outcome is not SpoolOutcome.SPOOLED
         return outcome
 
-    async def _append(self, batch: list[_PendingCommit]) -> SpoolOutcome:
+    async def _append(self, batch: Sequence[AcceptedWebhook]) -> SpoolOutcome:
         if not self._file.is_open:
             await self._thread.open()
         try:
@@ -303,11 +294,10 @@ class Spool:
         # The corrupt file was replaced by an empty one.
         return await self._thread.run(lambda: self._append_to_file(batch))
 
-    def _append_to_file(self, batch: list[_PendingCommit]) -> SpoolOutcome:
-        webhooks = [pending.webhook for pending in batch]
-        if not self._has_free(sum(webhook.size_bytes for webhook in webhooks)):
+    def _append_to_file(self, batch: Sequence[AcceptedWebhook]) -> SpoolOutcome:
+        if not self._has_free(sum(webhook.size_bytes for webhook in batch)):
             return SpoolOutcome.FULL
-        self._file.append((webhook.envelope, webhook.body) for webhook in webhooks)
+        self._file.append((webhook.envelope, webhook.body) for webhook in batch)
         return SpoolOutcome.SPOOLED
 
     def _has_free(self, needed: int) -> bool:

@@ -47,7 +47,7 @@ async def test_the_readable_rows_of_a_damaged_file_are_restored(tmp_path: Path, 
     written = create_spool(tmp_path / FILE_NAME, 400)
     overwrite(tmp_path / FILE_NAME, page * PAGE_BYTES, b"\xff" * PAGE_BYTES)
     instruments = FakeInstruments()
-    async with spool_in(tmp_path, instruments) as spool:
+    async with spool_in(tmp_path, instruments).running() as spool:
         newest = a_webhook()
         await spool.store(newest)
         async with Salvager(spool, instruments) as salvager:
@@ -69,12 +69,12 @@ async def test_an_interrupted_salvage_is_done_after_a_restart(tmp_path: Path) ->
     create_spool(tmp_path / FILE_NAME, 50)
     overwrite(tmp_path / FILE_NAME, PAGE_BYTES, b"\xff" * PAGE_BYTES)
     instruments = FakeInstruments()
-    async with spool_in(tmp_path, instruments):
+    async with spool_in(tmp_path, instruments).running():
         pass
 
     for _ in range(2):
         async with (
-            spool_in(tmp_path, instruments) as spool,
+            spool_in(tmp_path, instruments).running() as spool,
             Salvager(spool, instruments),
         ):
             await eventually(lambda: len(instruments.salvaged) == 1)
@@ -90,7 +90,7 @@ async def test_files_of_an_earlier_version_are_not_salvaged(tmp_path: Path) -> N
     (tmp_path / FILE_NAME).rename(tmp_path / f"{FILE_NAME}.corrupt-123")
     instruments = FakeInstruments()
     async with (
-        spool_in(tmp_path, instruments) as spool,
+        spool_in(tmp_path, instruments).running() as spool,
         Salvager(spool, instruments) as salvager,
     ):
         await eventually(lambda: salvager.kept == 1)
@@ -107,7 +107,7 @@ async def test_a_wal_alone_is_salvaged(tmp_path: Path) -> None:
     (tmp_path / f"{FILE_NAME}.quarantined-5-wal").write_bytes(wal)
     other.close()
     instruments = FakeInstruments()
-    async with spool_in(tmp_path, instruments) as spool, Salvager(spool, instruments):
+    async with spool_in(tmp_path, instruments).running() as spool, Salvager(spool, instruments):
         await eventually(lambda: bool(instruments.salvaged))
 
     assert instruments.salvaged == [1]

@@ -74,7 +74,7 @@ async def test_concurrent_webhooks_share_commits(
     monkeypatch.setattr(SpoolFile, "append", counted)
     webhooks = [a_webhook() for _ in range(200)]
 
-    async with spool_in(tmp_path) as spool:
+    async with spool_in(tmp_path).running() as spool:
         outcomes = await asyncio.gather(*(spool.store(one) for one in webhooks))
         found = await all_of(spool)
 
@@ -85,12 +85,12 @@ async def test_concurrent_webhooks_share_commits(
 
 async def test_webhooks_survive_a_restart(tmp_path: Path) -> None:
     """The next process knows their number and age, and deletes what it has published."""
-    async with spool_in(tmp_path) as first:
+    async with spool_in(tmp_path).running() as first:
         for _ in range(3):
             await first.store(a_webhook(bytes(1000)))
     instruments = FakeInstruments()
 
-    async with spool_in(tmp_path, instruments) as second:
+    async with spool_in(tmp_path, instruments).running() as second:
         before = (second.count, second.size_bytes >= 3000, second.oldest_age_s > 0)
         found = await all_of(second)
         await second.delete(found[:2])
@@ -106,7 +106,7 @@ async def test_webhooks_survive_a_restart(tmp_path: Path) -> None:
 
 async def test_the_size_is_limited(tmp_path: Path) -> None:
     """A full spool rejects at once; deleting webhooks makes room."""
-    async with spool_in(tmp_path, max_bytes=MIB) as spool:
+    async with spool_in(tmp_path, max_bytes=MIB).running() as spool:
         first = await spool.store(a_webhook(bytes(MIB // 2)))
         second = await spool.store(a_webhook(bytes(MIB // 2)))
         room_for_a_small_one = spool.has_room()
@@ -119,7 +119,7 @@ async def test_the_size_is_limited(tmp_path: Path) -> None:
 
 async def test_it_leaves_free_bytes_on_the_disk(tmp_path: Path) -> None:
     """Others may need the disk."""
-    async with spool_in(tmp_path, free_bytes=2**60) as spool:
+    async with spool_in(tmp_path, free_bytes=2**60).running() as spool:
         outcome = await spool.store(a_webhook())
 
         assert (outcome, spool.count) == (SpoolOutcome.FULL, 0)
@@ -137,7 +137,7 @@ async def test_a_full_disk_is_reported_as_full(
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
-    async with spool_in(tmp_path, instruments) as spool:
+    async with spool_in(tmp_path, instruments).running() as spool:
         monkeypatch.setattr(SpoolFile, "append", append)
         outcome = await spool.store(a_webhook())
 
@@ -146,12 +146,12 @@ async def test_a_full_disk_is_reported_as_full(
 
 async def test_a_folder_serves_one_gateway(tmp_path: Path) -> None:
     """A second one cannot start until the first has stopped."""
-    async with spool_in(tmp_path):
+    async with spool_in(tmp_path).running():
         with pytest.raises(CannotStartError, match="RINGBACK_SPOOL_DIR"):
-            async with spool_in(tmp_path):
+            async with spool_in(tmp_path).running():
                 pass
 
-    async with spool_in(tmp_path) as later:
+    async with spool_in(tmp_path).running() as later:
         assert await later.store(a_webhook()) is SPOOLED
 
 
@@ -161,7 +161,7 @@ async def test_an_unusable_folder_does_not_prevent_the_start(tmp_path: Path) -> 
     folder.write_text("a file where a folder should be")
     instruments = FakeInstruments()
 
-    async with spool_in(folder, instruments) as spool:
+    async with spool_in(folder, instruments).running() as spool:
         without = await spool.store(a_webhook())
         room_without = spool.has_room()
         folder.unlink()
@@ -186,7 +186,7 @@ async def test_a_file_that_becomes_corrupt_is_quarantined(
             raise error
         append(self, webhooks)  # type: ignore[arg-type]  # what it was called with
 
-    async with spool_in(tmp_path, instruments) as spool:
+    async with spool_in(tmp_path, instruments).running() as spool:
         await spool.store(a_webhook())
         monkeypatch.setattr(SpoolFile, "append", broken)
 
@@ -203,7 +203,7 @@ async def test_a_file_that_becomes_corrupt_is_quarantined(
 async def test_a_hanging_disk_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller gets an outcome in time, and a webhook stored late is counted."""
     bounds = SpoolBounds(max_bytes=MIB, free_bytes=0, timeout_s=0.05)
-    async with Spool(tmp_path, bounds, FakeInstruments()) as spool:
+    async with Spool(tmp_path, bounds, FakeInstruments()).running() as spool:
         append, let_go = SpoolFile.append, asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -225,7 +225,7 @@ async def test_a_corrupt_file_is_replaced_once(
 ) -> None:
     """Pending calls for the old file must not replace the new one."""
     instruments = FakeInstruments()
-    async with spool_in(tmp_path, instruments) as spool:
+    async with spool_in(tmp_path, instruments).running() as spool:
         await spool.store(a_webhook())
         monkeypatch.setattr(SpoolFile, "read_after", corrupt_at_first(SpoolFile.read_after))
         asked = [spool.read_after(0, max_count=1, max_bytes=1) for _ in range(3)]
@@ -239,7 +239,7 @@ async def test_a_failed_commit_does_not_stop_later_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever one batch raises, the next one is stored."""
-    async with spool_in(tmp_path) as spool:
+    async with spool_in(tmp_path).running() as spool:
         append = SpoolFile.append
         monkeypatch.setattr(SpoolFile, "append", raising(ValueError("a bug")))
         first = await spool.store(a_webhook())
@@ -251,7 +251,7 @@ async def test_a_failed_commit_does_not_stop_later_ones(
 
 async def test_readiness_reflects_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a failed commit, readiness tries to write."""
-    async with spool_in(tmp_path) as spool:
+    async with spool_in(tmp_path).running() as spool:
         before = await spool.can_store()
         with monkeypatch.context() as broken:
             broken.setattr(SpoolFile, "append", raising(OSError("I/O error")))
@@ -265,7 +265,7 @@ async def test_readiness_reflects_the_disk(tmp_path: Path, monkeypatch: pytest.M
 
 async def test_a_full_disk_is_not_ready(tmp_path: Path) -> None:
     """Even before a webhook is rejected."""
-    async with spool_in(tmp_path, free_bytes=2**60) as spool:
+    async with spool_in(tmp_path, free_bytes=2**60).running() as spool:
         assert spool.has_room()
         assert not await spool.can_store()
 
@@ -274,7 +274,7 @@ async def test_a_folder_that_becomes_usable_is_used(tmp_path: Path) -> None:
     """A refresh opens it."""
     folder = tmp_path / "spool"
     folder.write_text("a file where a folder should be")
-    async with spool_in(folder) as spool:
+    async with spool_in(folder).running() as spool:
         folder.unlink()
         await spool.refresh()
 
@@ -283,7 +283,7 @@ async def test_a_folder_that_becomes_usable_is_used(tmp_path: Path) -> None:
 
 async def test_webhooks_of_another_process_are_counted(tmp_path: Path) -> None:
     """`ringback spool salvage` writes beside a running gateway."""
-    async with spool_in(tmp_path) as spool:
+    async with spool_in(tmp_path).running() as spool:
         other = SpoolFile(tmp_path / FILE_NAME)
         other.open()
         other.append([(an_envelope(), b"{}")])
@@ -299,7 +299,7 @@ async def test_a_damaged_row_is_reported_once(tmp_path: Path) -> None:
     create_spool(tmp_path / FILE_NAME, 3)
     change_row(tmp_path / FILE_NAME, ROW_DAMAGES["a body cut by a byte"], 2)
     instruments = FakeInstruments()
-    async with spool_in(tmp_path, instruments) as spool:
+    async with spool_in(tmp_path, instruments).running() as spool:
         found = [await all_of(spool) for _ in range(2)]
 
         assert [len(one) for one in found] == [2, 2]
