@@ -27,7 +27,6 @@ class Part(StrEnum):
     METRICS = "metrics"
     BROKER = "broker"
     DATABASE = "database"
-    DISK = "disk"
     CLIENTS = "clients"
 
 
