@@ -88,27 +88,27 @@ $$;
 -- Enables row level security on a table, for its owner too, and lets only the owner see its rows.
 -- A partition needs no more: nobody has grants on partitions, because the policies of the log do
 -- not apply when a partition is read directly.
-CREATE FUNCTION enable_webhook_row_security(closed regclass) RETURNS void
+CREATE FUNCTION enable_webhook_row_security(target regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
-    owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = closed);
+    owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = target);
 BEGIN
-    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', closed);
-    EXECUTE format('CREATE POLICY owner ON %s TO %I USING (true)', closed, owner);
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', target);
+    EXECUTE format('CREATE POLICY owner ON %s TO %I USING (true)', target, owner);
 END
 $$;
 
 -- Adds the policies of a table with an org_id. A table that the gateway writes to needs another one
 -- for it. The org is a subquery so that it is evaluated once per statement, not once per row.
-CREATE FUNCTION create_webhook_policies(closed regclass) RETURNS void
+CREATE FUNCTION create_webhook_policies(target regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     EXECUTE format(
         'CREATE POLICY every_row ON %s TO ringback_processor, ringback_service,
-             ringback_operator USING (true)', closed);
+             ringback_operator USING (true)', target);
     EXECUTE format(
         'CREATE POLICY own_rows ON %s TO ringback_tenant, ringback_tenant_operator
-             USING (org_id = (SELECT webhook_org()))', closed);
+             USING (org_id = (SELECT webhook_org()))', target);
 END
 $$;
 

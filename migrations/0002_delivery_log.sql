@@ -44,8 +44,8 @@ COMMENT ON TABLE webhook_delivery_log IS 'One row per accepted webhook.';
 COMMENT ON COLUMN webhook_delivery_log.altered IS
     'event_data differs from what arrived, because JSONB could not hold it.';
 COMMENT ON COLUMN webhook_delivery_log.duplicate_differs IS
-    'Of a second report or end of a call: whether its content differs from that of the first. '
-    'Null where they were not compared.';
+    'Of a duplicate report or end of a call: whether its content differs from the first one. '
+    'Null if they were not compared.';
 
 -- Updates stay HOT: no index has a column that a successful attempt changes, and no condition of
 -- one names the status.
@@ -81,7 +81,7 @@ CREATE TABLE webhook_delivery_attempts (
 ) PARTITION BY RANGE (delivery_id);
 
 COMMENT ON TABLE webhook_delivery_attempts IS
-    'One row per attempt that ended. A redelivery repeats the outcome that stands here.';
+    'One row per attempt that ended. A redelivery repeats the outcome recorded here.';
 
 -- Claims: the first webhook with an event owns its dedup key; later ones are duplicates.
 CREATE TABLE webhook_inbox (
@@ -100,7 +100,7 @@ CREATE TABLE webhook_extra_partitions (
 );
 
 COMMENT ON TABLE webhook_extra_partitions IS
-    'Days of the log that were made because a webhook needed them. Removed with their partitions.';
+    'Days of the log that were created because a webhook needed them. Deleted with their day.';
 
 SELECT enable_webhook_row_security(log_table), create_webhook_policies(log_table)
 FROM unnest(ARRAY['webhook_delivery_log', 'webhook_delivery_attempts', 'webhook_inbox']::regclass[])
@@ -166,15 +166,15 @@ $$;
 --
 -- Each is created apart and then attached. CREATE TABLE ... PARTITION OF would lock the whole log:
 -- it would wait for every reader, and every writer would wait for it.
-CREATE FUNCTION create_webhook_partitions(wanted date) RETURNS integer
+CREATE FUNCTION create_webhook_partitions(day date) RETURNS integer
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     parent    text;
     partition text;
-    made      integer := 0;
+    created   integer := 0;
 BEGIN
     FOREACH parent IN ARRAY ARRAY['webhook_delivery_log', 'webhook_delivery_attempts'] LOOP
-        partition := parent || to_char(wanted, '_YYYYMMDD');
+        partition := parent || to_char(day, '_YYYYMMDD');
         CONTINUE WHEN to_regclass(format('%I', partition)) IS NOT NULL;
         EXECUTE format(
             'CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = 80)', partition, parent);
@@ -182,12 +182,12 @@ BEGIN
         EXECUTE format(
             'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%s)',
             parent, partition,
-            webhook_id_at(wanted::timestamp AT TIME ZONE 'UTC'),
-            CASE WHEN wanted = '9999-12-30' THEN 'MAXVALUE'
-                 ELSE quote_literal(webhook_id_at((wanted + 1)::timestamp AT TIME ZONE 'UTC')) END);
-        made := made + 1;
+            webhook_id_at(day::timestamp AT TIME ZONE 'UTC'),
+            CASE WHEN day = '9999-12-30' THEN 'MAXVALUE'
+                 ELSE quote_literal(webhook_id_at((day + 1)::timestamp AT TIME ZONE 'UTC')) END);
+        created := created + 1;
     END LOOP;
-    RETURN made;
+    RETURN created;
 END
 $$;
 
@@ -198,14 +198,14 @@ CREATE FUNCTION ensure_webhook_partitions(
 ) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
-    made integer := 0;
+    created integer := 0;
 BEGIN
-    -- One maker at a time: two would make the same partition and one would fail.
+    -- One session at a time: two would create the same partition, and one would fail.
     PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
     FOR distance IN 0 .. last_day - first_day LOOP
-        made := made + create_webhook_partitions(first_day + distance);
+        created := created + create_webhook_partitions(first_day + distance);
     END LOOP;
-    RETURN made;
+    RETURN created;
 END
 $$;
 
@@ -219,7 +219,7 @@ $$;
 -- Creates the missing partitions of the days that webhooks need, whatever day their ids are of.
 -- Outside the usual days (yesterday to seven days ahead) 100 are allowed, because each partition
 -- slows down every query that cannot exclude it; one more raises configuration_limit_exceeded.
-CREATE FUNCTION ensure_webhook_partitions_for(wanted date[]) RETURNS void
+CREATE FUNCTION ensure_webhook_partitions_for(days date[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
@@ -227,10 +227,10 @@ DECLARE
     needed date;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
-    FOR needed IN SELECT DISTINCT day FROM unnest(wanted) AS day ORDER BY day LOOP
+    FOR needed IN SELECT DISTINCT day FROM unnest(days) AS day ORDER BY day LOOP
         IF create_webhook_partitions(needed) > 0 AND needed NOT BETWEEN today - 1 AND today + 7 THEN
             IF webhook_extra_partition_count() >= 100 THEN
-                RAISE EXCEPTION 'the log has 100 extra days; % would be one more', needed
+                RAISE EXCEPTION 'the log has 100 extra days already, so % cannot be created', needed
                     USING ERRCODE = 'configuration_limit_exceeded';
             END IF;
             INSERT INTO webhook_extra_partitions (day) VALUES (needed)
@@ -243,7 +243,7 @@ $$;
 -- The days that have a partition of the log, oldest first.
 CREATE FUNCTION webhook_partition_days() RETURNS TABLE (day date)
 LANGUAGE sql STABLE AS $$
-    -- Materialized, or a caller's condition on the day would be tried on every table there is.
+    -- Materialized: otherwise a caller's condition on the day is evaluated for every table.
     WITH partition AS MATERIALIZED (
         SELECT child.relname
         FROM pg_inherits
@@ -340,7 +340,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT known.day
     FROM webhook_partition_days() AS known
     LEFT JOIN webhook_extra_partitions AS extra ON extra.day = known.day,
-         (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS present
+         (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS now_utc
     WHERE (known.day < today - retention_days OR (extra.day IS NOT NULL AND known.day > today + 7))
       AND coalesce((extra.created_at AT TIME ZONE 'UTC')::date, '-infinity') < today - retention_days
     ORDER BY known.day
@@ -357,7 +357,7 @@ DECLARE
     unfinished   boolean := false;
 BEGIN
     PERFORM require_past_webhook_day(old_day);
-    -- Another one may have dropped it.
+    -- Another session may have dropped it.
     IF to_regclass(format('%I', log_day)) IS NOT NULL THEN
         EXECUTE format(
             'SELECT EXISTS (SELECT FROM %I WHERE NOT webhook_is_finished(status, resolution))',
@@ -379,25 +379,25 @@ CREATE FUNCTION delete_finished_webhooks(old_day date, batch_size integer) RETUR
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     suffix    text := to_char(old_day, '_YYYYMMDD');
-    left_over boolean;
+    has_more boolean;
 BEGIN
     PERFORM require_past_webhook_day(old_day);
-    -- Another one may have dropped it.
+    -- Another session may have dropped it.
     IF to_regclass(format('%I', 'webhook_delivery_log' || suffix)) IS NULL THEN
         RETURN false;
     END IF;
     EXECUTE format(
-        'WITH gone AS (
+        'WITH deleted AS (
              DELETE FROM %1$I WHERE id IN (
                  SELECT id FROM %1$I
                  WHERE webhook_is_finished(status, resolution) LIMIT %2$s)
              RETURNING id)
-         DELETE FROM %3$I WHERE delivery_id IN (SELECT id FROM gone)',
+         DELETE FROM %3$I WHERE delivery_id IN (SELECT id FROM deleted)',
         'webhook_delivery_log' || suffix, batch_size, 'webhook_delivery_attempts' || suffix);
     EXECUTE format(
         'SELECT EXISTS (SELECT FROM %I WHERE webhook_is_finished(status, resolution))',
-        'webhook_delivery_log' || suffix) INTO left_over;
-    RETURN left_over;
+        'webhook_delivery_log' || suffix) INTO has_more;
+    RETURN has_more;
 END
 $$;
 
@@ -427,8 +427,8 @@ $$;
 
 REVOKE EXECUTE ON FUNCTION
     webhook_id_at, webhook_created_at, webhook_has_payload, webhook_is_finished,
-    create_webhook_partitions, ensure_webhook_partitions, webhook_extra_partition_count, ensure_webhook_partitions_for,
-    webhook_partition_days, webhook_partition_days_ahead, try_lock_webhook_cleanup,
+    create_webhook_partitions, ensure_webhook_partitions, ensure_webhook_partitions_for,
+    webhook_extra_partition_count, webhook_partition_days, webhook_partition_days_ahead, try_lock_webhook_cleanup,
     expired_webhook_days, drop_finished_webhook_partitions, delete_finished_webhooks,
     require_past_webhook_day, prune_webhook_inbox
 FROM PUBLIC;
@@ -436,8 +436,8 @@ REVOKE EXECUTE ON PROCEDURE cleanup_old_webhook_logs FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
     webhook_id_at, webhook_created_at, webhook_has_payload, ensure_webhook_partitions,
-    ensure_webhook_partitions_for, webhook_partition_days, try_lock_webhook_cleanup, expired_webhook_days,
-    drop_finished_webhook_partitions, delete_finished_webhooks, prune_webhook_inbox
+    ensure_webhook_partitions_for, webhook_partition_days, try_lock_webhook_cleanup,
+    expired_webhook_days, drop_finished_webhook_partitions, delete_finished_webhooks, prune_webhook_inbox
 TO ringback_processor;
 GRANT EXECUTE ON PROCEDURE cleanup_old_webhook_logs TO ringback_processor;
 GRANT EXECUTE ON FUNCTION webhook_id_at, webhook_has_payload

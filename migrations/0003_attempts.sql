@@ -26,7 +26,8 @@ LANGUAGE sql AS $$
         id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
         created_at, call_id, dedup_key, gateway_instance_id, retry_of)
     SELECT w.id, w.org_id, w.endpoint_id, w.event_type, w.event_data::jsonb, w.altered, 'pending',
-           w.max_attempts, webhook_created_at(w.id), w.call_id, w.dedup_key, w.gateway_instance_id, w.retry_of
+           w.max_attempts, webhook_created_at(w.id), w.call_id, w.dedup_key,
+           w.gateway_instance_id, w.retry_of
     FROM unnest(ids, org_ids, endpoint_ids, event_types, event_data, altered, max_attempts,
                 call_ids, dedup_keys, gateway_instance_ids, retries_of)
         AS w (id, org_id, endpoint_id, event_type, event_data, altered, max_attempts,
@@ -158,7 +159,7 @@ BEGIN
         SELECT log.id FROM webhook_delivery_log AS log
         WHERE log.id = ANY (p_ids) AND log.id BETWEEN first_id AND last_id
           AND log.status IN ('pending', 'failed')
-          -- What is only repeated does not begin.
+          -- A redelivery of a finished attempt does not begin.
           AND NOT EXISTS (
               SELECT FROM unnest(p_ids, p_attempts) AS w (id, attempt)
               JOIN webhook_delivery_attempts AS done
@@ -228,7 +229,7 @@ BEGIN
           AND a.delivery_id BETWEEN first_id AND last_id;
     END IF;
 
-    -- Before any row is locked: a new row may have to wait for another batch that is making it.
+    -- Before locking any row: a new row may wait for another batch that is inserting it.
     missing := ARRAY(SELECT unnest(fresh)
                      EXCEPT
                      SELECT id FROM webhook_delivery_log
@@ -279,7 +280,7 @@ BEGIN
     WHERE id = ANY (p_ids) AND id BETWEEN first_id AND last_id ORDER BY id FOR UPDATE;
 
     RETURN QUERY
-    WITH buried AS (
+    WITH dead_lettered AS (
         UPDATE webhook_delivery_log AS log
         SET status = 'dead_letter',
             event_data = CASE
@@ -288,22 +289,24 @@ BEGIN
             altered = log.altered OR w.altered,
             attempts = greatest(log.attempts, w.attempt),
             error_class = coalesce(w.error_class, log.error_class, 'unknown'),
-            error_message = coalesce(w.error_message, log.error_message, 'No attempt left a reason.')
+            error_message = coalesce(
+                w.error_message, log.error_message, 'No attempt recorded an error.')
         FROM unnest(p_ids, p_attempts, p_error_classes, p_error_messages, p_event_data, p_altered)
             AS w (id, attempt, error_class, error_message, event_data, altered)
         WHERE log.id = w.id AND log.id BETWEEN first_id AND last_id
           AND log.status IN ('pending', 'processing', 'failed')
         RETURNING log.id, log.org_id, log.event_type, log.attempts, log.error_class,
                   log.error_message
-    ), noted AS (
+    ), notices AS (
         INSERT INTO webhook_dead_letter_notices (org_id, event_type, error_class, letters, example)
-        -- An error class that a stranger chose may be too long for the key of a group.
-        SELECT buried.org_id, buried.event_type, left(buried.error_class, 200), count(*),
-               (array_agg(buried.id ORDER BY buried.id DESC))[1]
-        FROM buried
+        -- A handler may raise an error class that is too long for the key of a group.
+        SELECT dead.org_id, dead.event_type, left(dead.error_class, 200), count(*),
+               (array_agg(dead.id ORDER BY dead.id DESC))[1]
+        FROM dead_lettered AS dead
         GROUP BY 1, 2, 3
     )
-    SELECT buried.id, buried.attempts, buried.error_class, buried.error_message FROM buried;
+    SELECT dead.id, dead.attempts, dead.error_class, dead.error_message
+    FROM dead_lettered AS dead;
 END
 $$;
 
@@ -327,23 +330,23 @@ CREATE FUNCTION begin_webhook_transaction(
     recorded_outcome text, duplicate_of uuid, transaction_id text, role_name text, search_path text)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    the_id    uuid := p_ids[1];
-    status_is text;
-    owner     uuid;
+    webhook_id     uuid := p_ids[1];
+    current_status text;
+    owner          uuid;
 BEGIN
     SELECT b.duplicate_of INTO owner
     FROM begin_webhook_attempts(
         p_ids, p_attempts, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
         p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of) AS b;
 
-    SELECT log.status INTO status_is
-    FROM webhook_delivery_log AS log WHERE log.id = the_id FOR UPDATE;
+    SELECT log.status INTO current_status
+    FROM webhook_delivery_log AS log WHERE log.id = webhook_id FOR UPDATE;
 
     RETURN QUERY
     SELECT coalesce(
                (SELECT done.outcome FROM webhook_delivery_attempts AS done
-                WHERE done.delivery_id = the_id AND done.attempt = p_attempts[1]),
-               CASE WHEN status_is IN ('completed', 'duplicate') THEN status_is END),
+                WHERE done.delivery_id = webhook_id AND done.attempt = p_attempts[1]),
+               CASE WHEN current_status IN ('completed', 'duplicate') THEN current_status END),
            owner, pg_current_xact_id()::text, current_user::text, current_setting('search_path');
 END
 $$;
@@ -376,7 +379,7 @@ BEGIN
         WHERE relnamespace = pg_catalog.pg_my_temp_schema()
           AND (relname LIKE 'webhook%' OR relname = 'voice_calls')
     ) THEN
-        RAISE EXCEPTION 'The handler made a temporary table in the place of one of Ringback.'
+        RAISE EXCEPTION 'The handler created a temporary table that hides a table of Ringback.'
             USING ERRCODE = 'RB001';
     END IF;
     RETURN QUERY
@@ -389,24 +392,24 @@ BEGIN
 END
 $$;
 
--- Deallocates the statements that a handler prepared by SQL: the next handler may use the same names.
+-- Deallocates the statements that a handler prepared by SQL: the next one may use the same names.
 -- Returns the names of those that the driver prepared and continues to use.
 CREATE FUNCTION deallocate_prepared_statements() RETURNS SETOF text
 LANGUAGE plpgsql AS $$
 DECLARE
-    prepared record;
+    statement record;
 BEGIN
-    FOR prepared IN SELECT s.name, s.from_sql FROM pg_prepared_statements AS s LOOP
-        IF prepared.from_sql THEN
-            EXECUTE format('DEALLOCATE %I', prepared.name);
+    FOR statement IN SELECT s.name, s.from_sql FROM pg_prepared_statements AS s LOOP
+        IF statement.from_sql THEN
+            EXECUTE format('DEALLOCATE %I', statement.name);
         ELSE
-            RETURN NEXT prepared.name;
+            RETURN NEXT statement.name;
         END IF;
     END LOOP;
 END
 $$;
 
--- The content of an event without the links that Vapi signs for each delivery, to compare duplicates.
+-- The content of an event, to compare duplicates: without the links that Vapi signs each time.
 CREATE FUNCTION webhook_content(event_data jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE

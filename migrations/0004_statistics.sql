@@ -30,7 +30,7 @@ CREATE TABLE webhook_stats_deltas (
 );
 
 COMMENT ON TABLE webhook_stats_deltas IS
-    'What statements changed in the log and no bucket holds yet. Never updated, only folded.';
+    'Changes of the log that no bucket has yet. Rows are never updated, only folded.';
 
 CREATE TABLE webhook_stats (
     org_id      uuid NOT NULL,
@@ -53,7 +53,7 @@ CREATE TABLE webhook_stats (
 COMMENT ON TABLE webhook_stats IS
     'Webhooks by the minute (48 hours) and by the hour (31 days) in which they were created.';
 COMMENT ON COLUMN webhook_stats.org_id IS
-    'ffffffff-ffff-ffff-ffff-ffffffffffff: of all organisations together.';
+    'ffffffff-ffff-ffff-ffff-ffffffffffff: the sum of all orgs.';
 
 SELECT enable_webhook_row_security(stats_table), create_webhook_policies(stats_table)
 FROM unnest(ARRAY['webhook_stats_deltas', 'webhook_stats']::regclass[]) AS stats_table;
@@ -216,7 +216,7 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('fold_webhook_stats'));
     DELETE FROM webhook_stats;
-    WITH recounted AS (
+    WITH deleted AS (
         DELETE FROM webhook_stats_deltas
     ), counted AS (
         SELECT org_id, event_type,

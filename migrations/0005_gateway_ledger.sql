@@ -34,7 +34,7 @@ CREATE TABLE webhook_gateway_rows (
 ) WITH (fillfactor = 50);
 
 COMMENT ON TABLE webhook_gateway_rows IS
-    'Rows of the log by the life of the gateway that accepted them, dropped ones included.';
+    'Rows of the log by the gateway instance that accepted them, including dropped rows.';
 
 GRANT INSERT (gateway_instance_id, accepted) ON webhook_gateway_ledger TO ringback_gateway;
 
@@ -65,7 +65,8 @@ BEGIN
         DELETE FROM webhook_gateway_rows_deltas RETURNING *
     )
     INSERT INTO webhook_gateway_rows AS rows
-    SELECT gateway_instance_id, sum(inserted) FROM folded GROUP BY gateway_instance_id ORDER BY gateway_instance_id
+    SELECT gateway_instance_id, sum(inserted) FROM folded
+    GROUP BY gateway_instance_id ORDER BY gateway_instance_id
     ON CONFLICT (gateway_instance_id) DO UPDATE SET inserted = rows.inserted + excluded.inserted;
 END
 $$;
@@ -78,29 +79,30 @@ $$;
 -- in which an instance accepted a webhook.
 CREATE FUNCTION webhook_ledger() RETURNS TABLE (accepted bigint, deficit bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    WITH RECURSIVE lives AS (
+    WITH RECURSIVE instances AS (
         (SELECT gateway_instance_id FROM webhook_gateway_ledger ORDER BY gateway_instance_id LIMIT 1)
         UNION ALL
         SELECT (SELECT ledger.gateway_instance_id FROM webhook_gateway_ledger AS ledger
-                WHERE ledger.gateway_instance_id > lives.gateway_instance_id
+                WHERE ledger.gateway_instance_id > instances.gateway_instance_id
                 ORDER BY ledger.gateway_instance_id LIMIT 1)
-        FROM lives WHERE lives.gateway_instance_id IS NOT NULL
-    ), said AS (
+        FROM instances WHERE instances.gateway_instance_id IS NOT NULL
+    ), reported AS (
         SELECT newest.gateway_instance_id, newest.accepted
-        FROM lives
+        FROM instances
         CROSS JOIN LATERAL (
             SELECT gateway_instance_id, accepted, written_at FROM webhook_gateway_ledger AS ledger
-            WHERE ledger.gateway_instance_id = lives.gateway_instance_id
+            WHERE ledger.gateway_instance_id = instances.gateway_instance_id
             ORDER BY ledger.accepted DESC LIMIT 1
         ) AS newest
         WHERE newest.written_at > clock_timestamp() - interval '48 hours'
     ), counted AS (
-        SELECT said.accepted,
+        SELECT reported.accepted,
                coalesce((SELECT rows.inserted FROM webhook_gateway_rows AS rows
-                         WHERE rows.gateway_instance_id = said.gateway_instance_id), 0)
+                         WHERE rows.gateway_instance_id = reported.gateway_instance_id), 0)
                + coalesce((SELECT sum(delta.inserted) FROM webhook_gateway_rows_deltas AS delta
-                           WHERE delta.gateway_instance_id = said.gateway_instance_id), 0) AS inserted
-        FROM said
+                           WHERE delta.gateway_instance_id = reported.gateway_instance_id), 0)
+                   AS inserted
+        FROM reported
     )
     SELECT coalesce(sum(counted.accepted), 0)::bigint,
            coalesce(sum(greatest(counted.accepted - counted.inserted, 0)), 0)::bigint

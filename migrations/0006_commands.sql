@@ -22,7 +22,7 @@ CREATE TABLE webhook_audit (
 
 COMMENT ON TABLE webhook_audit IS 'Who changed what, when and why. Rows are only added.';
 COMMENT ON COLUMN webhook_audit.org_id IS
-    'Whose webhook it was; null for what concerns all organisations.';
+    'The org of the webhook; null for a change that affects all orgs.';
 
 ---- Pause
 
@@ -34,7 +34,8 @@ CREATE TABLE webhook_processing (
     reason     text
 );
 
-COMMENT ON TABLE webhook_processing IS 'One row: whether processors take work. Null: never changed.';
+COMMENT ON TABLE webhook_processing IS
+    'One row: whether processing is paused. changed_at is null if it never was.';
 
 INSERT INTO webhook_processing DEFAULT VALUES;
 
@@ -47,22 +48,22 @@ CREATE FUNCTION set_webhook_processing(
 ) RETURNS webhook_processing
 LANGUAGE plpgsql AS $$
 DECLARE
-    standing webhook_processing;
+    state webhook_processing;
 BEGIN
     UPDATE webhook_processing
     SET paused = p_paused, changed_at = clock_timestamp(), changed_by = p_actor, reason = p_reason
     WHERE paused <> p_paused
-    RETURNING * INTO standing;
+    RETURNING * INTO state;
     IF NOT FOUND THEN
-        SELECT * INTO STRICT standing FROM webhook_processing;
-        RETURN standing;
+        SELECT * INTO STRICT state FROM webhook_processing;
+        RETURN state;
     END IF;
 
     INSERT INTO webhook_audit (at, actor, role, action, reason)
-    VALUES (standing.changed_at, p_actor, p_role,
+    VALUES (state.changed_at, p_actor, p_role,
             CASE WHEN p_paused THEN 'pause' ELSE 'resume' END, p_reason);
     PERFORM pg_notify('webhook_processing', '');
-    RETURN standing;
+    RETURN state;
 END
 $$;
 
@@ -78,8 +79,9 @@ CREATE UNLOGGED TABLE webhook_processors (
     seen_at    timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-COMMENT ON COLUMN webhook_processors.id IS 'One per life of a process.';
-COMMENT ON COLUMN webhook_processors.in_flight IS 'Webhooks taken from the broker and not answered yet.';
+COMMENT ON COLUMN webhook_processors.id IS 'One id per run of a process.';
+COMMENT ON COLUMN webhook_processors.in_flight IS
+    'Webhooks received from the broker and not yet acknowledged or rejected.';
 COMMENT ON COLUMN webhook_processors.is_paused IS 'Whether it has noticed a pause.';
 
 -- Writes the row of a processor, and deletes rows that were left more than a day ago.
@@ -116,12 +118,12 @@ CREATE INDEX webhook_retries_created_at ON webhook_retries (created_at);
 CREATE INDEX webhook_retries_unpublished ON webhook_retries (created_at) WHERE published_at IS NULL;
 
 COMMENT ON TABLE webhook_retries IS
-    'Which webhook was made from which dead letter or duplicate, by whom and why. The key makes it '
-    'one at most.';
+    'Which webhook retries which dead letter or duplicate, who asked for it and why. At most one '
+    'each, by the primary key.';
 COMMENT ON COLUMN webhook_retries.received_at IS
-    'When a gateway received the event: that of the first one, also for a retry of a retry.';
+    'When a gateway received the event. A retry of a retry keeps the time of the first webhook.';
 COMMENT ON COLUMN webhook_retries.published_at IS
-    'When the broker had it on disk. Until then it is published again and again, under its id.';
+    'When the broker confirmed it. Until then the sweeper publishes it again, under the same id.';
 
 SELECT enable_webhook_row_security(command_table), create_webhook_policies(command_table)
 FROM unnest(ARRAY['webhook_audit', 'webhook_retries']::regclass[]) AS command_table;
@@ -180,7 +182,7 @@ BEGIN
     SET resolution = p_resolution, resolved_at = clock_timestamp(), retried_as = p_retried_as
     WHERE id = p_id AND status IN ('dead_letter', 'duplicate') AND resolution IS NULL;
     IF NOT FOUND THEN
-        -- Only by hand: these functions hold the lock of the decision.
+        -- Only a manual update can do this: the functions lock the decision.
         RAISE EXCEPTION 'the webhook % was changed meanwhile', p_id
             USING ERRCODE = 'serialization_failure';
     END IF;
@@ -188,9 +190,9 @@ END
 $$;
 
 -- Adds the webhook `p_new_id` with the event of `p_original`, resolves the original, and writes the
--- audit. `p_keeps_key`: the new webhook has the dedup key of the original, else none.
+-- audit. `p_keep_dedup_key`: whether the new webhook has the dedup key of the original.
 CREATE FUNCTION add_webhook_retry(
-    p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer,
+    p_original uuid, p_new_id uuid, p_keep_dedup_key boolean, p_max_attempts integer,
     p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb
 ) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -198,7 +200,7 @@ DECLARE
     original webhook_delivery_log%ROWTYPE;
 BEGIN
     SELECT * INTO STRICT original FROM webhook_delivery_log WHERE id = p_original;
-    IF NOT p_keeps_key THEN
+    IF NOT p_keep_dedup_key THEN
         original.dedup_key := NULL;
     END IF;
     INSERT INTO webhook_retries (
@@ -234,36 +236,37 @@ CREATE FUNCTION retry_webhook(
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    letter webhook_delivery_log%ROWTYPE;
-    retry  webhook_retries%ROWTYPE;
-    reason_not text;
+    original webhook_delivery_log%ROWTYPE;
+    retry    webhook_retries%ROWTYPE;
+    refusal  text;
 BEGIN
     IF NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = p_original) THEN
         RETURN QUERY SELECT 'not_found', NULL::uuid, NULL::boolean, NULL::timestamptz;
         RETURN;
     END IF;
     PERFORM lock_webhook_decision(p_original);
-    -- Only now: what was read before the lock may have been decided since.
-    SELECT * INTO letter FROM webhook_delivery_log WHERE id = p_original;
-    reason_not := webhook_resolution_conflict(letter.status, letter.resolution);
-    IF reason_not = 'already_retried' THEN
+    -- Read after the lock: another session may have decided before.
+    SELECT * INTO original FROM webhook_delivery_log WHERE id = p_original;
+    refusal := webhook_resolution_conflict(original.status, original.resolution);
+    IF refusal = 'already_retried' THEN
         SELECT * INTO retry FROM webhook_retries WHERE original = p_original;
         RETURN QUERY SELECT
-            CASE WHEN retry.request_id = p_request_id THEN 'repeated' ELSE reason_not END,
-            letter.retried_as, letter.altered, retry.published_at;
+            CASE WHEN retry.request_id = p_request_id THEN 'repeated' ELSE refusal END,
+            original.retried_as, original.altered, retry.published_at;
         RETURN;
-    ELSIF reason_not IS NULL
-          AND NOT webhook_is_retryable(letter.org_id, letter.gateway_instance_id, letter.event_data) THEN
-        reason_not := 'not_retryable';
+    ELSIF refusal IS NULL AND NOT webhook_is_retryable(
+        original.org_id, original.gateway_instance_id, original.event_data)
+    THEN
+        refusal := 'not_retryable';
     END IF;
-    IF reason_not IS NOT NULL THEN
-        RETURN QUERY SELECT reason_not, NULL::uuid, NULL::boolean, NULL::timestamptz;
+    IF refusal IS NOT NULL THEN
+        RETURN QUERY SELECT refusal, NULL::uuid, NULL::boolean, NULL::timestamptz;
         RETURN;
     END IF;
     PERFORM add_webhook_retry(
         p_original, p_new_id, true, p_max_attempts, p_actor, p_role, p_reason, p_request_id,
         'retry', p_details);
-    RETURN QUERY SELECT 'retried', p_new_id, letter.altered, NULL::timestamptz;
+    RETURN QUERY SELECT 'retried', p_new_id, original.altered, NULL::timestamptz;
 END
 $$;
 
@@ -291,14 +294,15 @@ BEGIN
         RETURN;
     END IF;
     PERFORM lock_webhook_decision(p_original);
-    -- Only now: what was read before the lock may have been decided since.
+    -- Read after the lock: another session may have decided before.
     SELECT * INTO original FROM webhook_delivery_log WHERE id = p_original;
     SELECT * INTO run FROM webhook_retries AS retry WHERE retry.original = p_original;
     answer := CASE
         WHEN original.status <> 'duplicate' THEN 'not_duplicate'
         WHEN original.resolution = 'retried' AND run.request_id = p_request_id THEN 'repeated'
         WHEN original.resolution = 'retried' THEN 'already_retried'
-        WHEN NOT webhook_is_retryable(original.org_id, original.gateway_instance_id, original.event_data)
+        WHEN NOT webhook_is_retryable(
+            original.org_id, original.gateway_instance_id, original.event_data)
             THEN 'not_retryable'
         ELSE 'retried'
     END;
@@ -321,23 +325,23 @@ CREATE FUNCTION discard_webhook(p_id uuid, p_actor text, p_role text, p_reason t
 RETURNS TABLE (verdict text, new_id uuid)
 LANGUAGE plpgsql AS $$
 DECLARE
-    letter     record;
-    reason_not text;
+    original record;
+    refusal  text;
 BEGIN
     IF NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = p_id) THEN
         RETURN QUERY SELECT 'not_found', NULL::uuid;
         RETURN;
     END IF;
     PERFORM lock_webhook_decision(p_id);
-    SELECT log.org_id, log.status, log.resolution, log.retried_as INTO letter
+    SELECT log.org_id, log.status, log.resolution, log.retried_as INTO original
     FROM webhook_delivery_log AS log WHERE log.id = p_id;
-    reason_not := webhook_resolution_conflict(letter.status, letter.resolution);
-    IF reason_not IS NULL THEN
+    refusal := webhook_resolution_conflict(original.status, original.resolution);
+    IF refusal IS NULL THEN
         PERFORM resolve_webhook(p_id, 'discarded', NULL);
         INSERT INTO webhook_audit (actor, role, org_id, action, job_id, reason, details)
-        VALUES (p_actor, p_role, letter.org_id, 'discard', p_id, p_reason, '{}');
+        VALUES (p_actor, p_role, original.org_id, 'discard', p_id, p_reason, '{}');
     END IF;
-    RETURN QUERY SELECT coalesce(reason_not, 'done'), letter.retried_as;
+    RETURN QUERY SELECT coalesce(refusal, 'done'), original.retried_as;
 END
 $$;
 
@@ -375,7 +379,7 @@ DECLARE
 BEGIN
     DELETE FROM webhook_retries WHERE original = ANY (ARRAY(
         SELECT original FROM webhook_retries AS retry
-        -- Younger ones are in the log: it keeps a webhook for a day at least.
+        -- Newer ones are still in the log, which keeps a webhook for at least a day.
         WHERE created_at < now() - interval '1 day'
           AND NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = retry.new_id)
           AND NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = retry.original)
@@ -400,16 +404,16 @@ GRANT INSERT, UPDATE (published_at)
 GRANT UPDATE (paused, changed_at, changed_by, reason) ON webhook_processing TO ringback_operator;
 
 REVOKE EXECUTE ON FUNCTION
-    set_webhook_processing, record_webhook_heartbeat, lock_webhook_decision, webhook_resolution_conflict,
-    webhook_is_retryable, transfer_webhook_claim, resolve_webhook, add_webhook_retry, retry_webhook,
-    run_duplicate_webhook, discard_webhook, matching_dead_letters, count_unresolved_dead_letters,
-    prune_webhook_retries
+    set_webhook_processing, record_webhook_heartbeat, lock_webhook_decision,
+    webhook_resolution_conflict, webhook_is_retryable, transfer_webhook_claim, resolve_webhook,
+    add_webhook_retry, retry_webhook, run_duplicate_webhook, discard_webhook,
+    matching_dead_letters, count_unresolved_dead_letters, prune_webhook_retries
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION set_webhook_processing TO ringback_operator;
 GRANT EXECUTE ON FUNCTION record_webhook_heartbeat TO ringback_processor;
 GRANT EXECUTE ON FUNCTION
-    lock_webhook_decision, webhook_resolution_conflict, webhook_is_retryable, transfer_webhook_claim,
-    resolve_webhook, add_webhook_retry, retry_webhook, run_duplicate_webhook, discard_webhook
+    lock_webhook_decision, webhook_resolution_conflict, webhook_is_retryable,
+    transfer_webhook_claim, resolve_webhook, add_webhook_retry, retry_webhook, run_duplicate_webhook, discard_webhook
 TO ringback_tenant_operator, ringback_operator;
 GRANT EXECUTE ON FUNCTION matching_dead_letters
     TO ringback_tenant, ringback_service, ringback_tenant_operator, ringback_operator;

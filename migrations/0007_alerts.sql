@@ -1,4 +1,4 @@
--- Alerts on dead letters: a notice is inserted with each dead letter, notices are folded into groups,
+-- Alerts on dead letters: a notice is inserted with each of them, notices are folded into groups,
 -- and one process at a time sends messages about the groups.
 --
 -- A notice commits with its dead letter, so there is neither a notice without one nor the reverse,
@@ -87,7 +87,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WHERE holder = p_holder
 $$;
 
--- Whether `p_holder` still has the lease. No other session changes groups until the transaction ends.
+-- Whether `p_holder` still has the lease. Locks the groups until the transaction ends.
 CREATE FUNCTION lock_webhook_alerts(p_holder uuid) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN

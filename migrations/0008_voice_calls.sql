@@ -27,7 +27,8 @@ CREATE TABLE voice_calls (
     PRIMARY KEY (org_id, call_id)
 );
 
-COMMENT ON COLUMN voice_calls.events IS 'How many events of the call were processed, each counted once.';
+COMMENT ON COLUMN voice_calls.events IS
+    'How many events of the call were processed, each counted once.';
 COMMENT ON COLUMN voice_calls.ranks IS
     'How far each value is to be trusted, from call_type to transcript. The higher rank wins.';
 

@@ -26,14 +26,14 @@ CREATE FUNCTION public.acquire_webhook_alert_lease(p_holder uuid, p_lease interv
     RETURNING failures
 $$;
 
-CREATE FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) RETURNS void
+CREATE FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keep_dedup_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) RETURNS void
     LANGUAGE plpgsql
     AS $$
 DECLARE
     original webhook_delivery_log%ROWTYPE;
 BEGIN
     SELECT * INTO STRICT original FROM webhook_delivery_log WHERE id = p_original;
-    IF NOT p_keeps_key THEN
+    IF NOT p_keep_dedup_key THEN
         original.dedup_key := NULL;
     END IF;
     INSERT INTO webhook_retries (
@@ -97,7 +97,7 @@ BEGIN
         SELECT log.id FROM webhook_delivery_log AS log
         WHERE log.id = ANY (p_ids) AND log.id BETWEEN first_id AND last_id
           AND log.status IN ('pending', 'failed')
-          -- What is only repeated does not begin.
+          -- A redelivery of a finished attempt does not begin.
           AND NOT EXISTS (
               SELECT FROM unnest(p_ids, p_attempts) AS w (id, attempt)
               JOIN webhook_delivery_attempts AS done
@@ -116,23 +116,23 @@ CREATE FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts intege
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 DECLARE
-    the_id    uuid := p_ids[1];
-    status_is text;
-    owner     uuid;
+    webhook_id     uuid := p_ids[1];
+    current_status text;
+    owner          uuid;
 BEGIN
     SELECT b.duplicate_of INTO owner
     FROM begin_webhook_attempts(
         p_ids, p_attempts, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
         p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of) AS b;
 
-    SELECT log.status INTO status_is
-    FROM webhook_delivery_log AS log WHERE log.id = the_id FOR UPDATE;
+    SELECT log.status INTO current_status
+    FROM webhook_delivery_log AS log WHERE log.id = webhook_id FOR UPDATE;
 
     RETURN QUERY
     SELECT coalesce(
                (SELECT done.outcome FROM webhook_delivery_attempts AS done
-                WHERE done.delivery_id = the_id AND done.attempt = p_attempts[1]),
-               CASE WHEN status_is IN ('completed', 'duplicate') THEN status_is END),
+                WHERE done.delivery_id = webhook_id AND done.attempt = p_attempts[1]),
+               CASE WHEN current_status IN ('completed', 'duplicate') THEN current_status END),
            owner, pg_current_xact_id()::text, current_user::text, current_setting('search_path');
 END
 $$;
@@ -233,17 +233,17 @@ CREATE FUNCTION public.count_unresolved_dead_letters() RETURNS bigint
     WHERE error_class IS NOT NULL AND status = 'dead_letter' AND resolution IS NULL
 $$;
 
-CREATE FUNCTION public.create_webhook_partitions(wanted date) RETURNS integer
+CREATE FUNCTION public.create_webhook_partitions(day date) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     parent    text;
     partition text;
-    made      integer := 0;
+    created   integer := 0;
 BEGIN
     FOREACH parent IN ARRAY ARRAY['webhook_delivery_log', 'webhook_delivery_attempts'] LOOP
-        partition := parent || to_char(wanted, '_YYYYMMDD');
+        partition := parent || to_char(day, '_YYYYMMDD');
         CONTINUE WHEN to_regclass(format('%I', partition)) IS NOT NULL;
         EXECUTE format(
             'CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = 80)', partition, parent);
@@ -251,26 +251,26 @@ BEGIN
         EXECUTE format(
             'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%s)',
             parent, partition,
-            webhook_id_at(wanted::timestamp AT TIME ZONE 'UTC'),
-            CASE WHEN wanted = '9999-12-30' THEN 'MAXVALUE'
-                 ELSE quote_literal(webhook_id_at((wanted + 1)::timestamp AT TIME ZONE 'UTC')) END);
-        made := made + 1;
+            webhook_id_at(day::timestamp AT TIME ZONE 'UTC'),
+            CASE WHEN day = '9999-12-30' THEN 'MAXVALUE'
+                 ELSE quote_literal(webhook_id_at((day + 1)::timestamp AT TIME ZONE 'UTC')) END);
+        created := created + 1;
     END LOOP;
-    RETURN made;
+    RETURN created;
 END
 $$;
 
-CREATE FUNCTION public.create_webhook_policies(closed regclass) RETURNS void
+CREATE FUNCTION public.create_webhook_policies(target regclass) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     EXECUTE format(
         'CREATE POLICY every_row ON %s TO ringback_processor, ringback_service,
-             ringback_operator USING (true)', closed);
+             ringback_operator USING (true)', target);
     EXECUTE format(
         'CREATE POLICY own_rows ON %s TO ringback_tenant, ringback_tenant_operator
-             USING (org_id = (SELECT webhook_org()))', closed);
+             USING (org_id = (SELECT webhook_org()))', target);
 END
 $$;
 
@@ -278,13 +278,13 @@ CREATE FUNCTION public.deallocate_prepared_statements() RETURNS SETOF text
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    prepared record;
+    statement record;
 BEGIN
-    FOR prepared IN SELECT s.name, s.from_sql FROM pg_prepared_statements AS s LOOP
-        IF prepared.from_sql THEN
-            EXECUTE format('DEALLOCATE %I', prepared.name);
+    FOR statement IN SELECT s.name, s.from_sql FROM pg_prepared_statements AS s LOOP
+        IF statement.from_sql THEN
+            EXECUTE format('DEALLOCATE %I', statement.name);
         ELSE
-            RETURN NEXT prepared.name;
+            RETURN NEXT statement.name;
         END IF;
     END LOOP;
 END
@@ -296,25 +296,25 @@ CREATE FUNCTION public.delete_finished_webhooks(old_day date, batch_size integer
     AS $_$
 DECLARE
     suffix    text := to_char(old_day, '_YYYYMMDD');
-    left_over boolean;
+    has_more boolean;
 BEGIN
     PERFORM require_past_webhook_day(old_day);
-    -- Another one may have dropped it.
+    -- Another session may have dropped it.
     IF to_regclass(format('%I', 'webhook_delivery_log' || suffix)) IS NULL THEN
         RETURN false;
     END IF;
     EXECUTE format(
-        'WITH gone AS (
+        'WITH deleted AS (
              DELETE FROM %1$I WHERE id IN (
                  SELECT id FROM %1$I
                  WHERE webhook_is_finished(status, resolution) LIMIT %2$s)
              RETURNING id)
-         DELETE FROM %3$I WHERE delivery_id IN (SELECT id FROM gone)',
+         DELETE FROM %3$I WHERE delivery_id IN (SELECT id FROM deleted)',
         'webhook_delivery_log' || suffix, batch_size, 'webhook_delivery_attempts' || suffix);
     EXECUTE format(
         'SELECT EXISTS (SELECT FROM %I WHERE webhook_is_finished(status, resolution))',
-        'webhook_delivery_log' || suffix) INTO left_over;
-    RETURN left_over;
+        'webhook_delivery_log' || suffix) INTO has_more;
+    RETURN has_more;
 END
 $_$;
 
@@ -322,23 +322,23 @@ CREATE FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role text, p_r
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    letter     record;
-    reason_not text;
+    original record;
+    refusal  text;
 BEGIN
     IF NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = p_id) THEN
         RETURN QUERY SELECT 'not_found', NULL::uuid;
         RETURN;
     END IF;
     PERFORM lock_webhook_decision(p_id);
-    SELECT log.org_id, log.status, log.resolution, log.retried_as INTO letter
+    SELECT log.org_id, log.status, log.resolution, log.retried_as INTO original
     FROM webhook_delivery_log AS log WHERE log.id = p_id;
-    reason_not := webhook_resolution_conflict(letter.status, letter.resolution);
-    IF reason_not IS NULL THEN
+    refusal := webhook_resolution_conflict(original.status, original.resolution);
+    IF refusal IS NULL THEN
         PERFORM resolve_webhook(p_id, 'discarded', NULL);
         INSERT INTO webhook_audit (actor, role, org_id, action, job_id, reason, details)
-        VALUES (p_actor, p_role, letter.org_id, 'discard', p_id, p_reason, '{}');
+        VALUES (p_actor, p_role, original.org_id, 'discard', p_id, p_reason, '{}');
     END IF;
-    RETURN QUERY SELECT coalesce(reason_not, 'done'), letter.retried_as;
+    RETURN QUERY SELECT coalesce(refusal, 'done'), original.retried_as;
 END
 $$;
 
@@ -353,7 +353,7 @@ DECLARE
     unfinished   boolean := false;
 BEGIN
     PERFORM require_past_webhook_day(old_day);
-    -- Another one may have dropped it.
+    -- Another session may have dropped it.
     IF to_regclass(format('%I', log_day)) IS NOT NULL THEN
         EXECUTE format(
             'SELECT EXISTS (SELECT FROM %I WHERE NOT webhook_is_finished(status, resolution))',
@@ -370,15 +370,15 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
-CREATE FUNCTION public.enable_webhook_row_security(closed regclass) RETURNS void
+CREATE FUNCTION public.enable_webhook_row_security(target regclass) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
-    owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = closed);
+    owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = target);
 BEGIN
-    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', closed);
-    EXECUTE format('CREATE POLICY owner ON %s TO %I USING (true)', closed, owner);
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', target);
+    EXECUTE format('CREATE POLICY owner ON %s TO %I USING (true)', target, owner);
 END
 $$;
 
@@ -387,18 +387,18 @@ CREATE FUNCTION public.ensure_webhook_partitions(first_day date DEFAULT (((now()
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
-    made integer := 0;
+    created integer := 0;
 BEGIN
-    -- One maker at a time: two would make the same partition and one would fail.
+    -- One session at a time: two would create the same partition, and one would fail.
     PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
     FOR distance IN 0 .. last_day - first_day LOOP
-        made := made + create_webhook_partitions(first_day + distance);
+        created := created + create_webhook_partitions(first_day + distance);
     END LOOP;
-    RETURN made;
+    RETURN created;
 END
 $$;
 
-CREATE FUNCTION public.ensure_webhook_partitions_for(wanted date[]) RETURNS void
+CREATE FUNCTION public.ensure_webhook_partitions_for(days date[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET lock_timeout TO '2s'
@@ -408,10 +408,10 @@ DECLARE
     needed date;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('ensure_webhook_partitions'));
-    FOR needed IN SELECT DISTINCT day FROM unnest(wanted) AS day ORDER BY day LOOP
+    FOR needed IN SELECT DISTINCT day FROM unnest(days) AS day ORDER BY day LOOP
         IF create_webhook_partitions(needed) > 0 AND needed NOT BETWEEN today - 1 AND today + 7 THEN
             IF webhook_extra_partition_count() >= 100 THEN
-                RAISE EXCEPTION 'the log has 100 extra days; % would be one more', needed
+                RAISE EXCEPTION 'the log has 100 extra days already, so % cannot be created', needed
                     USING ERRCODE = 'configuration_limit_exceeded';
             END IF;
             INSERT INTO webhook_extra_partitions (day) VALUES (needed)
@@ -428,7 +428,8 @@ CREATE FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_
         id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
         created_at, call_id, dedup_key, gateway_instance_id, retry_of)
     SELECT w.id, w.org_id, w.endpoint_id, w.event_type, w.event_data::jsonb, w.altered, 'pending',
-           w.max_attempts, webhook_created_at(w.id), w.call_id, w.dedup_key, w.gateway_instance_id, w.retry_of
+           w.max_attempts, webhook_created_at(w.id), w.call_id, w.dedup_key,
+           w.gateway_instance_id, w.retry_of
     FROM unnest(ids, org_ids, endpoint_ids, event_types, event_data, altered, max_attempts,
                 call_ids, dedup_keys, gateway_instance_ids, retries_of)
         AS w (id, org_id, endpoint_id, event_type, event_data, altered, max_attempts,
@@ -445,7 +446,7 @@ CREATE FUNCTION public.expired_webhook_days(retention_days integer) RETURNS TABL
     SELECT known.day
     FROM webhook_partition_days() AS known
     LEFT JOIN webhook_extra_partitions AS extra ON extra.day = known.day,
-         (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS present
+         (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS now_utc
     WHERE (known.day < today - retention_days OR (extra.day IS NOT NULL AND known.day > today + 7))
       AND coalesce((extra.created_at AT TIME ZONE 'UTC')::date, '-infinity') < today - retention_days
     ORDER BY known.day
@@ -497,7 +498,7 @@ BEGIN
           AND a.delivery_id BETWEEN first_id AND last_id;
     END IF;
 
-    -- Before any row is locked: a new row may have to wait for another batch that is making it.
+    -- Before locking any row: a new row may wait for another batch that is inserting it.
     missing := ARRAY(SELECT unnest(fresh)
                      EXCEPT
                      SELECT id FROM webhook_delivery_log
@@ -541,7 +542,7 @@ BEGIN
         WHERE relnamespace = pg_catalog.pg_my_temp_schema()
           AND (relname LIKE 'webhook%' OR relname = 'voice_calls')
     ) THEN
-        RAISE EXCEPTION 'The handler made a temporary table in the place of one of Ringback.'
+        RAISE EXCEPTION 'The handler created a temporary table that hides a table of Ringback.'
             USING ERRCODE = 'RB001';
     END IF;
     RETURN QUERY
@@ -614,7 +615,8 @@ BEGIN
         DELETE FROM webhook_gateway_rows_deltas RETURNING *
     )
     INSERT INTO webhook_gateway_rows AS rows
-    SELECT gateway_instance_id, sum(inserted) FROM folded GROUP BY gateway_instance_id ORDER BY gateway_instance_id
+    SELECT gateway_instance_id, sum(inserted) FROM folded
+    GROUP BY gateway_instance_id ORDER BY gateway_instance_id
     ON CONFLICT (gateway_instance_id) DO UPDATE SET inserted = rows.inserted + excluded.inserted;
 END
 $$;
@@ -778,7 +780,7 @@ DECLARE
 BEGIN
     DELETE FROM webhook_retries WHERE original = ANY (ARRAY(
         SELECT original FROM webhook_retries AS retry
-        -- Younger ones are in the log: it keeps a webhook for a day at least.
+        -- Newer ones are still in the log, which keeps a webhook for at least a day.
         WHERE created_at < now() - interval '1 day'
           AND NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = retry.new_id)
           AND NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = retry.original)
@@ -817,7 +819,7 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('fold_webhook_stats'));
     DELETE FROM webhook_stats;
-    WITH recounted AS (
+    WITH deleted AS (
         DELETE FROM webhook_stats_deltas
     ), counted AS (
         SELECT org_id, event_type,
@@ -872,7 +874,7 @@ BEGIN
     WHERE id = ANY (p_ids) AND id BETWEEN first_id AND last_id ORDER BY id FOR UPDATE;
 
     RETURN QUERY
-    WITH buried AS (
+    WITH dead_lettered AS (
         UPDATE webhook_delivery_log AS log
         SET status = 'dead_letter',
             event_data = CASE
@@ -881,22 +883,24 @@ BEGIN
             altered = log.altered OR w.altered,
             attempts = greatest(log.attempts, w.attempt),
             error_class = coalesce(w.error_class, log.error_class, 'unknown'),
-            error_message = coalesce(w.error_message, log.error_message, 'No attempt left a reason.')
+            error_message = coalesce(
+                w.error_message, log.error_message, 'No attempt recorded an error.')
         FROM unnest(p_ids, p_attempts, p_error_classes, p_error_messages, p_event_data, p_altered)
             AS w (id, attempt, error_class, error_message, event_data, altered)
         WHERE log.id = w.id AND log.id BETWEEN first_id AND last_id
           AND log.status IN ('pending', 'processing', 'failed')
         RETURNING log.id, log.org_id, log.event_type, log.attempts, log.error_class,
                   log.error_message
-    ), noted AS (
+    ), notices AS (
         INSERT INTO webhook_dead_letter_notices (org_id, event_type, error_class, letters, example)
-        -- An error class that a stranger chose may be too long for the key of a group.
-        SELECT buried.org_id, buried.event_type, left(buried.error_class, 200), count(*),
-               (array_agg(buried.id ORDER BY buried.id DESC))[1]
-        FROM buried
+        -- A handler may raise an error class that is too long for the key of a group.
+        SELECT dead.org_id, dead.event_type, left(dead.error_class, 200), count(*),
+               (array_agg(dead.id ORDER BY dead.id DESC))[1]
+        FROM dead_lettered AS dead
         GROUP BY 1, 2, 3
     )
-    SELECT buried.id, buried.attempts, buried.error_class, buried.error_message FROM buried;
+    SELECT dead.id, dead.attempts, dead.error_class, dead.error_message
+    FROM dead_lettered AS dead;
 END
 $$;
 
@@ -941,7 +945,7 @@ BEGIN
     SET resolution = p_resolution, resolved_at = clock_timestamp(), retried_as = p_retried_as
     WHERE id = p_id AND status IN ('dead_letter', 'duplicate') AND resolution IS NULL;
     IF NOT FOUND THEN
-        -- Only by hand: these functions hold the lock of the decision.
+        -- Only a manual update can do this: the functions lock the decision.
         RAISE EXCEPTION 'the webhook % was changed meanwhile', p_id
             USING ERRCODE = 'serialization_failure';
     END IF;
@@ -953,36 +957,37 @@ CREATE FUNCTION public.retry_webhook(p_original uuid, p_new_id uuid, p_max_attem
     AS $$
 #variable_conflict use_column
 DECLARE
-    letter webhook_delivery_log%ROWTYPE;
-    retry  webhook_retries%ROWTYPE;
-    reason_not text;
+    original webhook_delivery_log%ROWTYPE;
+    retry    webhook_retries%ROWTYPE;
+    refusal  text;
 BEGIN
     IF NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = p_original) THEN
         RETURN QUERY SELECT 'not_found', NULL::uuid, NULL::boolean, NULL::timestamptz;
         RETURN;
     END IF;
     PERFORM lock_webhook_decision(p_original);
-    -- Only now: what was read before the lock may have been decided since.
-    SELECT * INTO letter FROM webhook_delivery_log WHERE id = p_original;
-    reason_not := webhook_resolution_conflict(letter.status, letter.resolution);
-    IF reason_not = 'already_retried' THEN
+    -- Read after the lock: another session may have decided before.
+    SELECT * INTO original FROM webhook_delivery_log WHERE id = p_original;
+    refusal := webhook_resolution_conflict(original.status, original.resolution);
+    IF refusal = 'already_retried' THEN
         SELECT * INTO retry FROM webhook_retries WHERE original = p_original;
         RETURN QUERY SELECT
-            CASE WHEN retry.request_id = p_request_id THEN 'repeated' ELSE reason_not END,
-            letter.retried_as, letter.altered, retry.published_at;
+            CASE WHEN retry.request_id = p_request_id THEN 'repeated' ELSE refusal END,
+            original.retried_as, original.altered, retry.published_at;
         RETURN;
-    ELSIF reason_not IS NULL
-          AND NOT webhook_is_retryable(letter.org_id, letter.gateway_instance_id, letter.event_data) THEN
-        reason_not := 'not_retryable';
+    ELSIF refusal IS NULL AND NOT webhook_is_retryable(
+        original.org_id, original.gateway_instance_id, original.event_data)
+    THEN
+        refusal := 'not_retryable';
     END IF;
-    IF reason_not IS NOT NULL THEN
-        RETURN QUERY SELECT reason_not, NULL::uuid, NULL::boolean, NULL::timestamptz;
+    IF refusal IS NOT NULL THEN
+        RETURN QUERY SELECT refusal, NULL::uuid, NULL::boolean, NULL::timestamptz;
         RETURN;
     END IF;
     PERFORM add_webhook_retry(
         p_original, p_new_id, true, p_max_attempts, p_actor, p_role, p_reason, p_request_id,
         'retry', p_details);
-    RETURN QUERY SELECT 'retried', p_new_id, letter.altered, NULL::timestamptz;
+    RETURN QUERY SELECT 'retried', p_new_id, original.altered, NULL::timestamptz;
 END
 $$;
 
@@ -1000,14 +1005,15 @@ BEGIN
         RETURN;
     END IF;
     PERFORM lock_webhook_decision(p_original);
-    -- Only now: what was read before the lock may have been decided since.
+    -- Read after the lock: another session may have decided before.
     SELECT * INTO original FROM webhook_delivery_log WHERE id = p_original;
     SELECT * INTO run FROM webhook_retries AS retry WHERE retry.original = p_original;
     answer := CASE
         WHEN original.status <> 'duplicate' THEN 'not_duplicate'
         WHEN original.resolution = 'retried' AND run.request_id = p_request_id THEN 'repeated'
         WHEN original.resolution = 'retried' THEN 'already_retried'
-        WHEN NOT webhook_is_retryable(original.org_id, original.gateway_instance_id, original.event_data)
+        WHEN NOT webhook_is_retryable(
+            original.org_id, original.gateway_instance_id, original.event_data)
             THEN 'not_retryable'
         ELSE 'retried'
     END;
@@ -1033,28 +1039,28 @@ CREATE TABLE public.webhook_processing (
     CONSTRAINT webhook_processing_singleton_check CHECK (singleton)
 );
 
-COMMENT ON TABLE public.webhook_processing IS 'One row: whether processors take work. Null: never changed.';
+COMMENT ON TABLE public.webhook_processing IS 'One row: whether processing is paused. changed_at is null if it never was.';
 
 CREATE FUNCTION public.set_webhook_processing(p_paused boolean, p_actor text, p_role text, p_reason text) RETURNS public.webhook_processing
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    standing webhook_processing;
+    state webhook_processing;
 BEGIN
     UPDATE webhook_processing
     SET paused = p_paused, changed_at = clock_timestamp(), changed_by = p_actor, reason = p_reason
     WHERE paused <> p_paused
-    RETURNING * INTO standing;
+    RETURNING * INTO state;
     IF NOT FOUND THEN
-        SELECT * INTO STRICT standing FROM webhook_processing;
-        RETURN standing;
+        SELECT * INTO STRICT state FROM webhook_processing;
+        RETURN state;
     END IF;
 
     INSERT INTO webhook_audit (at, actor, role, action, reason)
-    VALUES (standing.changed_at, p_actor, p_role,
+    VALUES (state.changed_at, p_actor, p_role,
             CASE WHEN p_paused THEN 'pause' ELSE 'resume' END, p_reason);
     PERFORM pg_notify('webhook_processing', '');
-    RETURN standing;
+    RETURN state;
 END
 $$;
 
@@ -1215,29 +1221,30 @@ CREATE FUNCTION public.webhook_ledger() RETURNS TABLE(accepted bigint, deficit b
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
-    WITH RECURSIVE lives AS (
+    WITH RECURSIVE instances AS (
         (SELECT gateway_instance_id FROM webhook_gateway_ledger ORDER BY gateway_instance_id LIMIT 1)
         UNION ALL
         SELECT (SELECT ledger.gateway_instance_id FROM webhook_gateway_ledger AS ledger
-                WHERE ledger.gateway_instance_id > lives.gateway_instance_id
+                WHERE ledger.gateway_instance_id > instances.gateway_instance_id
                 ORDER BY ledger.gateway_instance_id LIMIT 1)
-        FROM lives WHERE lives.gateway_instance_id IS NOT NULL
-    ), said AS (
+        FROM instances WHERE instances.gateway_instance_id IS NOT NULL
+    ), reported AS (
         SELECT newest.gateway_instance_id, newest.accepted
-        FROM lives
+        FROM instances
         CROSS JOIN LATERAL (
             SELECT gateway_instance_id, accepted, written_at FROM webhook_gateway_ledger AS ledger
-            WHERE ledger.gateway_instance_id = lives.gateway_instance_id
+            WHERE ledger.gateway_instance_id = instances.gateway_instance_id
             ORDER BY ledger.accepted DESC LIMIT 1
         ) AS newest
         WHERE newest.written_at > clock_timestamp() - interval '48 hours'
     ), counted AS (
-        SELECT said.accepted,
+        SELECT reported.accepted,
                coalesce((SELECT rows.inserted FROM webhook_gateway_rows AS rows
-                         WHERE rows.gateway_instance_id = said.gateway_instance_id), 0)
+                         WHERE rows.gateway_instance_id = reported.gateway_instance_id), 0)
                + coalesce((SELECT sum(delta.inserted) FROM webhook_gateway_rows_deltas AS delta
-                           WHERE delta.gateway_instance_id = said.gateway_instance_id), 0) AS inserted
-        FROM said
+                           WHERE delta.gateway_instance_id = reported.gateway_instance_id), 0)
+                   AS inserted
+        FROM reported
     )
     SELECT coalesce(sum(counted.accepted), 0)::bigint,
            coalesce(sum(greatest(counted.accepted - counted.inserted, 0)), 0)::bigint
@@ -1275,7 +1282,7 @@ $$;
 CREATE FUNCTION public.webhook_partition_days() RETURNS TABLE(day date)
     LANGUAGE sql STABLE
     AS $$
-    -- Materialized, or a caller's condition on the day would be tried on every table there is.
+    -- Materialized: otherwise a caller's condition on the day is evaluated for every table.
     WITH partition AS MATERIALIZED (
         SELECT child.relname
         FROM pg_inherits
@@ -1497,7 +1504,7 @@ ALTER TABLE ONLY public.webhook_audit FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.webhook_audit IS 'Who changed what, when and why. Rows are only added.';
 
-COMMENT ON COLUMN public.webhook_audit.org_id IS 'Whose webhook it was; null for what concerns all organisations.';
+COMMENT ON COLUMN public.webhook_audit.org_id IS 'The org of the webhook; null for a change that affects all orgs.';
 
 ALTER TABLE public.webhook_audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.webhook_audit_id_seq
@@ -1540,7 +1547,7 @@ PARTITION BY RANGE (delivery_id);
 
 ALTER TABLE ONLY public.webhook_delivery_attempts FORCE ROW LEVEL SECURITY;
 
-COMMENT ON TABLE public.webhook_delivery_attempts IS 'One row per attempt that ended. A redelivery repeats the outcome that stands here.';
+COMMENT ON TABLE public.webhook_delivery_attempts IS 'One row per attempt that ended. A redelivery repeats the outcome recorded here.';
 
 CREATE TABLE public.webhook_delivery_log (
     id uuid NOT NULL,
@@ -1578,14 +1585,14 @@ COMMENT ON TABLE public.webhook_delivery_log IS 'One row per accepted webhook.';
 
 COMMENT ON COLUMN public.webhook_delivery_log.altered IS 'event_data differs from what arrived, because JSONB could not hold it.';
 
-COMMENT ON COLUMN public.webhook_delivery_log.duplicate_differs IS 'Of a second report or end of a call: whether its content differs from that of the first. Null where they were not compared.';
+COMMENT ON COLUMN public.webhook_delivery_log.duplicate_differs IS 'Of a duplicate report or end of a call: whether its content differs from the first one. Null if they were not compared.';
 
 CREATE TABLE public.webhook_extra_partitions (
     day date NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON TABLE public.webhook_extra_partitions IS 'Days of the log that were made because a webhook needed them. Removed with their partitions.';
+COMMENT ON TABLE public.webhook_extra_partitions IS 'Days of the log that were created because a webhook needed them. Deleted with their day.';
 
 CREATE TABLE public.webhook_gateway_ledger (
     gateway_instance_id uuid NOT NULL,
@@ -1599,7 +1606,7 @@ CREATE TABLE public.webhook_gateway_rows (
 )
 WITH (fillfactor='50');
 
-COMMENT ON TABLE public.webhook_gateway_rows IS 'Rows of the log by the life of the gateway that accepted them, dropped ones included.';
+COMMENT ON TABLE public.webhook_gateway_rows IS 'Rows of the log by the gateway instance that accepted them, including dropped rows.';
 
 CREATE TABLE public.webhook_gateway_rows_deltas (
     gateway_instance_id uuid NOT NULL,
@@ -1628,9 +1635,9 @@ CREATE UNLOGGED TABLE public.webhook_processors (
 )
 WITH (fillfactor='50');
 
-COMMENT ON COLUMN public.webhook_processors.id IS 'One per life of a process.';
+COMMENT ON COLUMN public.webhook_processors.id IS 'One id per run of a process.';
 
-COMMENT ON COLUMN public.webhook_processors.in_flight IS 'Webhooks taken from the broker and not answered yet.';
+COMMENT ON COLUMN public.webhook_processors.in_flight IS 'Webhooks received from the broker and not yet acknowledged or rejected.';
 
 COMMENT ON COLUMN public.webhook_processors.is_paused IS 'Whether it has noticed a pause.';
 
@@ -1649,11 +1656,11 @@ CREATE TABLE public.webhook_retries (
 
 ALTER TABLE ONLY public.webhook_retries FORCE ROW LEVEL SECURITY;
 
-COMMENT ON TABLE public.webhook_retries IS 'Which webhook was made from which dead letter or duplicate, by whom and why. The key makes it one at most.';
+COMMENT ON TABLE public.webhook_retries IS 'Which webhook retries which dead letter or duplicate, who asked for it and why. At most one each, by the primary key.';
 
-COMMENT ON COLUMN public.webhook_retries.received_at IS 'When a gateway received the event: that of the first one, also for a retry of a retry.';
+COMMENT ON COLUMN public.webhook_retries.received_at IS 'When a gateway received the event. A retry of a retry keeps the time of the first webhook.';
 
-COMMENT ON COLUMN public.webhook_retries.published_at IS 'When the broker had it on disk. Until then it is published again and again, under its id.';
+COMMENT ON COLUMN public.webhook_retries.published_at IS 'When the broker confirmed it. Until then the sweeper publishes it again, under the same id.';
 
 CREATE TABLE public.webhook_stats (
     org_id uuid NOT NULL,
@@ -1674,7 +1681,7 @@ ALTER TABLE ONLY public.webhook_stats FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.webhook_stats IS 'Webhooks by the minute (48 hours) and by the hour (31 days) in which they were created.';
 
-COMMENT ON COLUMN public.webhook_stats.org_id IS 'ffffffff-ffff-ffff-ffff-ffffffffffff: of all organisations together.';
+COMMENT ON COLUMN public.webhook_stats.org_id IS 'ffffffff-ffff-ffff-ffff-ffffffffffff: the sum of all orgs.';
 
 CREATE TABLE public.webhook_stats_deltas (
     org_id uuid NOT NULL,
@@ -1691,7 +1698,7 @@ WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', au
 
 ALTER TABLE ONLY public.webhook_stats_deltas FORCE ROW LEVEL SECURITY;
 
-COMMENT ON TABLE public.webhook_stats_deltas IS 'What statements changed in the log and no bucket holds yet. Never updated, only folded.';
+COMMENT ON TABLE public.webhook_stats_deltas IS 'Changes of the log that no bucket has yet. Rows are never updated, only folded.';
 
 ALTER TABLE ONLY public.voice_calls
     ADD CONSTRAINT voice_calls_pkey PRIMARY KEY (org_id, call_id);
@@ -1846,9 +1853,9 @@ ALTER TABLE public.webhook_stats_deltas ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON FUNCTION public.acquire_webhook_alert_lease(p_holder uuid, p_lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.acquire_webhook_alert_lease(p_holder uuid, p_lease interval) TO ringback_metrics;
 
-REVOKE ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) TO ringback_tenant_operator;
-GRANT ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keeps_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) TO ringback_operator;
+REVOKE ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keep_dedup_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keep_dedup_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) TO ringback_tenant_operator;
+GRANT ALL ON FUNCTION public.add_webhook_retry(p_original uuid, p_new_id uuid, p_keep_dedup_key boolean, p_max_attempts integer, p_actor text, p_role text, p_reason text, p_request_id uuid, p_action text, p_details jsonb) TO ringback_operator;
 
 REVOKE ALL ON FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
@@ -1868,9 +1875,9 @@ GRANT ALL ON FUNCTION public.close_webhook_alerts(p_holder uuid, p_org_ids uuid[
 REVOKE ALL ON FUNCTION public.count_unresolved_dead_letters() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.count_unresolved_dead_letters() TO ringback_metrics;
 
-REVOKE ALL ON FUNCTION public.create_webhook_partitions(wanted date) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.create_webhook_partitions(day date) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.create_webhook_policies(closed regclass) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.create_webhook_policies(target regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.deallocate_prepared_statements() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.deallocate_prepared_statements() TO ringback_processor;
@@ -1885,13 +1892,13 @@ GRANT ALL ON FUNCTION public.discard_webhook(p_id uuid, p_actor text, p_role tex
 REVOKE ALL ON FUNCTION public.drop_finished_webhook_partitions(old_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.drop_finished_webhook_partitions(old_day date) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.enable_webhook_row_security(closed regclass) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.enable_webhook_row_security(target regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ensure_webhook_partitions(first_day date, last_day date) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.ensure_webhook_partitions_for(wanted date[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.ensure_webhook_partitions_for(wanted date[]) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.ensure_webhook_partitions_for(days date[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ensure_webhook_partitions_for(days date[]) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_instance_ids uuid[], retries_of uuid[], only_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], endpoint_ids text[], event_types text[], event_data text[], altered boolean[], max_attempts integer[], call_ids text[], dedup_keys text[], gateway_instance_ids uuid[], retries_of uuid[], only_ids uuid[]) TO ringback_processor;

@@ -5,8 +5,7 @@ import asyncpg
 import pytest
 
 from tests.integration.cli.command import ringback
-from tests.integration.migrations.log_calls import End, finish
-from tests.integration.migrations.test_cleanup import left, old_webhooks
+from tests.integration.migrations.log_calls import End, finish, left, old_webhooks
 from tests.support.database_roles import GATEWAY, PROCESSOR, url_as
 
 

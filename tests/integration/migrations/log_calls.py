@@ -10,8 +10,9 @@ import asyncpg
 
 from ringback.contract.identity import new_job_id
 
+TODAY = datetime.now(UTC).date()
 ORG = UUID(int=1)
-LIFE = UUID(int=2)
+INSTANCE = UUID(int=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Webhook:
             self.max_attempts,
             self.call_id,
             self.dedup_key,
-            LIFE,
+            INSTANCE,
             self.retry_of,
         )
 
@@ -59,7 +60,7 @@ def _arrays(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 
 def _call(function: str, count: int) -> str:
     places = ", ".join(f"${n}" for n in range(1, count + 1))
-    return f"SELECT * FROM {function}({places})"  # ruff: ignore[hardcoded-sql-expression]  # a name of ours
+    return f"SELECT * FROM {function}({places})"  # ruff: ignore[hardcoded-sql-expression]  # a constant name
 
 
 async def begin(
@@ -159,3 +160,37 @@ async def owner_of(
         dedup_key,
     )
     return owner
+
+
+async def old_webhooks(
+    connection: asyncpg.Connection, count: int, *, age_days: int = 40
+) -> list[Webhook]:
+    """Webhooks of a past day, for which partitions are created."""
+    day = TODAY - timedelta(days=age_days)
+    await connection.fetchval("SELECT ensure_webhook_partitions($1, $1)", day)
+    first = await connection.fetchval(
+        "SELECT webhook_id_at($1::date::timestamp AT TIME ZONE 'UTC' + interval '1 hour')", day
+    )
+    return [Webhook(id=UUID(int=first.int + n), dedup_key=f"{age_days}/{n}") for n in range(count)]
+
+
+async def left(connection: asyncpg.Connection, age_days: int = 40) -> tuple[int, int] | None:
+    """Rows and attempts of a day, or None if it was dropped."""
+    suffix = f"{TODAY - timedelta(days=age_days):%Y%m%d}"
+    names = [f"webhook_delivery_log_{suffix}", f"webhook_delivery_attempts_{suffix}"]
+    exists = [
+        await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name) for name in names
+    ]
+    if not any(exists):
+        return None
+    log, attempts = [
+        await connection.fetchval(f"SELECT count(*) FROM {name}")  # ruff: ignore[hardcoded-sql-expression]  # a constant name
+        for name in names
+    ]
+    return log, attempts
+
+
+async def clean(
+    connection: asyncpg.Connection, retention_days: int = 30, batch: int = 5_000
+) -> None:
+    await connection.execute(f"CALL cleanup_old_webhook_logs({retention_days}, {batch})")

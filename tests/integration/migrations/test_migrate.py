@@ -1,7 +1,6 @@
 """Tests for ringback.runtime.postgres.migrate, on databases that are empty at first."""
 
 import asyncio
-import shutil
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -40,7 +39,7 @@ async def tables(url: str) -> list[str]:
     return sorted(row["relname"] for row in rows)
 
 
-async def test_an_empty_database_gets_them_all(empty_url: str) -> None:
+async def test_an_empty_database_gets_all_migrations(empty_url: str) -> None:
     """They run in order, each once; the second run finds nothing to do."""
     first = await migrate(empty_url)
     second = await migrate(empty_url)
@@ -49,7 +48,7 @@ async def test_an_empty_database_gets_them_all(empty_url: str) -> None:
     assert second == []
 
 
-async def test_two_at_once_apply_each_once(empty_url: str) -> None:
+async def test_simultaneous_runs_apply_each_file_once(empty_url: str) -> None:
     """The jobs of two deployments wait for each other."""
     applied = await asyncio.gather(*(migrate(empty_url) for _ in range(4)))
 
@@ -57,7 +56,7 @@ async def test_two_at_once_apply_each_once(empty_url: str) -> None:
     assert applied.count([]) == 3
 
 
-async def test_a_newer_file_is_applied_alone(empty_url: str, directory: Path) -> None:
+async def test_only_new_files_are_applied(empty_url: str, directory: Path) -> None:
     """Applied migrations are skipped; only new ones run."""
     await migrate(empty_url, directory=directory)
     (directory / "0003_third.sql").write_text("CREATE TABLE third ();", encoding="utf-8")
@@ -65,7 +64,7 @@ async def test_a_newer_file_is_applied_alone(empty_url: str, directory: Path) ->
     assert await migrate(empty_url, directory=directory) == ["0003_third.sql"]
 
 
-async def test_a_changed_file_is_refused(empty_url: str, directory: Path) -> None:
+async def test_a_changed_file_is_rejected(empty_url: str, directory: Path) -> None:
     """A change of an applied migration would never reach this database.
 
     The error names it even when the database also has migrations that this code does not have.
@@ -78,7 +77,7 @@ async def test_a_changed_file_is_refused(empty_url: str, directory: Path) -> Non
         await migrate(empty_url, directory=directory)
 
 
-async def test_a_newer_database_is_refused(empty_url: str, directory: Path) -> None:
+async def test_a_newer_database_is_rejected(empty_url: str, directory: Path) -> None:
     """Old code does not work on an unknown schema."""
     await migrate(empty_url, directory=directory)
     (directory / "0002_second.sql").unlink()
@@ -87,7 +86,7 @@ async def test_a_newer_database_is_refused(empty_url: str, directory: Path) -> N
         await migrate(empty_url, directory=directory)
 
 
-async def test_a_file_that_fails_leaves_nothing(empty_url: str, directory: Path) -> None:
+async def test_a_failed_file_changes_nothing(empty_url: str, directory: Path) -> None:
     """The migrations before it stay; once it is fixed, the run continues from there."""
     second = directory / "0002_second.sql"
     second.write_text("CREATE TABLE second (); SELECT 1/0;", encoding="utf-8")
@@ -101,38 +100,39 @@ async def test_a_file_that_fails_leaves_nothing(empty_url: str, directory: Path)
 
 
 @pytest.mark.parametrize(
-    "name", ["1_first.sql", "0001-first.sql", "0001_First.sql", "first.sql", "0001_.sql"]
+    ("names", "error"),
+    [
+        *(
+            ([name], "is not named like")
+            for name in (
+                "1_first.sql",
+                "0001-first.sql",
+                "0001_First.sql",
+                "first.sql",
+                "0001_.sql",
+            )
+        ),
+        (["0001_first.sql", "0001_other.sql"], "same number"),
+        ([], "There are no migrations"),
+    ],
 )
-def test_a_name_out_of_the_scheme_is_refused(tmp_path: Path, name: str) -> None:
-    """It would be applied in an unintended order, or not at all."""
-    (tmp_path / name).write_text("SELECT 1", encoding="utf-8")
+def test_an_invalid_folder_is_rejected(tmp_path: Path, names: list[str], error: str) -> None:
+    """Files would be applied in an unintended order, or not at all."""
+    for name in names:
+        (tmp_path / name).write_text("SELECT 1", encoding="utf-8")
 
-    with pytest.raises(MigrationError, match="is not named like"):
+    with pytest.raises(MigrationError, match=error):
         migrations_in(tmp_path)
 
 
-def test_a_number_stands_once(directory: Path) -> None:
-    """Two merged branches may have the same number."""
-    shutil.copy(directory / "0001_first.sql", directory / "0001_other.sql")
+def test_each_migration_has_its_number_and_a_lock_timeout() -> None:
+    """A migration that waits for a lock makes everybody else wait behind it."""
+    migrations = migrations_in(MIGRATIONS)
 
-    with pytest.raises(MigrationError, match="same number"):
-        migrations_in(directory)
-
-
-def test_a_folder_without_migrations_is_refused(tmp_path: Path) -> None:
-    """An installation that forgot them must not look like one without anything to do."""
-    with pytest.raises(MigrationError, match="There are no migrations"):
-        migrations_in(tmp_path)
-
-
-def test_ours_are_numbered_each_once() -> None:
-    """And each sets how long it waits for a lock."""
-    ours = migrations_in(MIGRATIONS)
-
-    versions = [migration.version for migration in ours]
+    versions = [migration.version for migration in migrations]
     assert versions == sorted(set(versions))
     assert all(len(version) == len("0001") for version in versions)
-    for migration in ours:
+    for migration in migrations:
         assert "SET LOCAL lock_timeout" in migration.sql, migration.name
 
 
@@ -144,7 +144,7 @@ def test_ours_are_numbered_each_once() -> None:
         "http://127.0.0.1/",
     ],
 )
-async def test_a_database_that_is_away_is_a_sentence(url: str) -> None:
+async def test_an_unreachable_database_is_reported(url: str) -> None:
     """The same happens if its address is invalid."""
     with pytest.raises(MigrationError, match=r"cannot be reached \(\w+\)\.$"):
         await migrate(url)

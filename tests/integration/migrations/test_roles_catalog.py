@@ -1,4 +1,4 @@
-"""Rules for the catalog, which future tables and functions must follow, too."""
+"""Rules for all tables and functions, checked in the catalog: future ones must follow them, too."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ from tests.support.database_roles import (
     TENANT_OPERATOR,
 )
 
-OF_ORGANISATIONS = {
+WITH_ORG = {
     "voice_calls",
     "webhook_alerts",
     "webhook_audit",
@@ -29,7 +29,7 @@ OF_ORGANISATIONS = {
     "webhook_stats",
     "webhook_stats_deltas",
 }
-OF_NOBODY = {
+WITHOUT_ORG = {
     "schema_migrations",
     "webhook_alert_lease",
     "webhook_extra_partitions",
@@ -40,7 +40,7 @@ OF_NOBODY = {
     "webhook_processors",
 }
 TABLES = """
-    SELECT relname, relispartition, relrowsecurity AND relforcerowsecurity AS is_closed,
+    SELECT relname, relispartition, relrowsecurity AND relforcerowsecurity AS has_rls,
            EXISTS (SELECT FROM pg_attribute
                    WHERE attrelid = c.oid AND attname = 'org_id' AND NOT attisdropped) AS has_org,
            ARRAY(SELECT polname::text FROM pg_policy WHERE polrelid = c.oid ORDER BY 1) AS policies,
@@ -51,7 +51,7 @@ TABLES = """
 """
 
 
-async def test_every_table_of_organisations_is_closed_and_shared(
+async def test_every_table_with_an_org_has_row_level_security(
     connection: asyncpg.Connection,
 ) -> None:
     """Row level security is on and forced, with one policy for each kind of role, and on the log
@@ -59,45 +59,41 @@ async def test_every_table_of_organisations_is_closed_and_shared(
     """
     tables = [row for row in await connection.fetch(TABLES) if not row["relispartition"]]
 
-    assert {row["relname"] for row in tables if row["has_org"]} == OF_ORGANISATIONS
-    assert {row["relname"] for row in tables if not row["has_org"]} == OF_NOBODY
+    assert {row["relname"] for row in tables if row["has_org"]} == WITH_ORG
+    assert {row["relname"] for row in tables if not row["has_org"]} == WITHOUT_ORG
     for row in tables:
         if row["has_org"]:
-            assert row["is_closed"], row["relname"]
+            assert row["has_rls"], row["relname"]
             gateways = ["pending_rows"] if row["relname"] == "webhook_delivery_log" else []
             expected = ["every_row", "own_rows", "owner", *gateways]
             assert row["policies"] == expected, row["relname"]
-
-
-async def test_every_day_is_closed_to_all_also_one_made_later(
-    connection: asyncpg.Connection,
-) -> None:
-    """No role has grants on a day, and its only policies are for its owner's role."""
-    later = datetime.now(UTC).date() + timedelta(days=50)
-    await connection.fetchval("SELECT ensure_webhook_partitions($1, $1)", later)
-
-    days = [row for row in await connection.fetch(TABLES) if row["relispartition"]]
-
-    assert len(days) >= 2 * 10
-    assert f"webhook_delivery_log_{later:%Y%m%d}" in {row["relname"] for row in days}
-    for row in days:
-        assert (row["is_closed"], row["policies"], row["grantees"]) == (True, ["owner"], [])
-
-
-async def test_the_owner_s_policy_is_the_owner_s(connection: asyncpg.Connection) -> None:
-    """If it named another, a forced policy would shut out the owner who makes and cleans days."""
-    strangers = await connection.fetchval(
+    others = await connection.fetchval(
         "SELECT count(*) FROM pg_policy JOIN pg_class AS c ON c.oid = polrelid"
         " WHERE polname = 'owner' AND polroles <> ARRAY[relowner]"
     )
+    assert others == 0
 
-    assert strangers == 0
 
-
-async def test_a_tenant_s_policy_holds_for_reading_and_for_writing(
+async def test_nobody_has_grants_on_a_partition(
     connection: asyncpg.Connection,
 ) -> None:
-    """They cover all commands, with one condition for reading and writing."""
+    """The only policy of a day is for its owner, also of one created later or as an extra day."""
+    later = datetime.now(UTC).date() + timedelta(days=50)
+    await connection.fetchval("SELECT ensure_webhook_partitions($1, $1)", later)
+    await connection.execute("SELECT ensure_webhook_partitions_for($1)", [later + timedelta(1)])
+
+    days = [row for row in await connection.fetch(TABLES) if row["relispartition"]]
+
+    assert len(days) >= 2 * 11
+    assert f"webhook_delivery_log_{later:%Y%m%d}" in {row["relname"] for row in days}
+    for row in days:
+        assert (row["has_rls"], row["policies"], row["grantees"]) == (True, ["owner"], [])
+
+
+async def test_the_policy_of_tenants_covers_reading_and_writing(
+    connection: asyncpg.Connection,
+) -> None:
+    """It covers all commands, with one condition for both."""
     rows = await connection.fetch(
         "SELECT DISTINCT polcmd, polpermissive, pg_get_expr(polqual, polrelid) AS condition,"
         " polwithcheck IS NULL AS checks_the_same,"
@@ -116,24 +112,21 @@ async def test_a_tenant_s_policy_holds_for_reading_and_for_writing(
     ]
 
 
-async def test_functions_with_rights_of_their_own_are_pinned_and_not_for_everybody(
+async def test_functions_with_their_owner_s_rights_have_a_fixed_search_path(
     connection: asyncpg.Connection,
 ) -> None:
-    """Otherwise anyone who can create a table could put it where such a function looks for ours."""
+    """Otherwise anyone who can create a table could put it where such a function looks for one."""
     rows = await connection.fetch(
-        "SELECT proname, proconfig, prorettype = 'trigger'::regtype AS is_trigger,"
-        " has_function_privilege('pg_monitor', oid, 'EXECUTE') AS is_for_everybody"
+        "SELECT proname, proconfig"
         " FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef"
     )
 
     assert len(rows) > 8
     for row in rows:
         assert "search_path=public, pg_temp" in row["proconfig"], row["proname"]
-        # A trigger's function cannot be called.
-        assert row["is_trigger"] or not row["is_for_everybody"], row["proname"]
 
 
-async def test_no_function_is_for_everybody(connection: asyncpg.Connection) -> None:
+async def test_no_function_is_callable_by_public(connection: asyncpg.Connection) -> None:
     """Anyone may call a new function in PostgreSQL: its migration has to revoke that, and grant it
     to the roles that need it.
     """
@@ -145,70 +138,32 @@ async def test_no_function_is_for_everybody(connection: asyncpg.Connection) -> N
     assert [row["proname"] for row in rows] == []
 
 
-async def test_who_may_call_what_runs_with_the_rights_of_its_caller(
-    connection: asyncpg.Connection,
-) -> None:
-    """The gateway may call none, nor may the metrics service: it becomes its caller's role."""
+async def test_each_role_may_call_only_what_it_needs(connection: asyncpg.Connection) -> None:
+    """Readers call nothing that changes data; the gateway only asks for the version; the metrics
+    service has no function of its callers before it takes their role.
+    """
     rows = await connection.fetch(
-        "SELECT role, array_agg(DISTINCT proname::text) AS functions FROM pg_proc,"
-        " unnest($1::text[]) AS role WHERE NOT prosecdef AND pronamespace = 'public'::regnamespace"
-        " AND has_function_privilege(role, pg_proc.oid, 'EXECUTE') GROUP BY role",
+        "SELECT role, proname, provolatile = 'v' AS may_change, prosecdef AS as_owner"
+        " FROM pg_proc, unnest($1::text[]) AS role WHERE pronamespace = 'public'::regnamespace"
+        " AND prorettype <> 'trigger'::regtype"
+        " AND has_function_privilege(role, pg_proc.oid, 'EXECUTE')",
         list(ROLES),
     )
 
-    allowed = {row["role"]: set(row["functions"]) for row in rows}
-    assert allowed.keys() == {PROCESSOR, *CALLERS}
-    assert allowed[TENANT] == {
-        "matching_dead_letters",
-        "webhook_has_payload",
-        "webhook_id_at",
-        "webhook_org",
-        "webhook_stats_of",
-    }
-    assert allowed[SERVICE] == allowed[TENANT] | {"webhook_partition_days_ahead"}
-    assert allowed[OPERATOR] == allowed[TENANT_OPERATOR] | {"set_webhook_processing"}
-    assert not allowed[PROCESSOR] & {"retry_webhook", "discard_webhook", "webhook_stats_of"}
+    def functions(role: str, *, as_owner: bool | None = None) -> set[str]:
+        return {
+            row["proname"]
+            for row in rows
+            if row["role"] == role and as_owner in {None, row["as_owner"]}
+        }
 
-
-async def test_who_may_run_what_has_rights_of_its_own(connection: asyncpg.Connection) -> None:
-    """Callers of the metrics service may call none of it; the gateway may ask for the version."""
-    rows = await connection.fetch(
-        "SELECT role, array_agg(proname::text ORDER BY proname) AS functions"
-        " FROM pg_proc, unnest($1::text[]) AS role WHERE prosecdef AND prorettype <>"
-        " 'trigger'::regtype AND pronamespace = 'public'::regnamespace"
-        " AND has_function_privilege(role, pg_proc.oid, 'EXECUTE') GROUP BY role",
-        list(ROLES),
-    )
-
-    allowed = {row["role"]: set(row["functions"]) for row in rows}
-    assert allowed == {
-        GATEWAY: {"webhook_schema_has"},
-        PROCESSOR: {
-            "delete_finished_webhooks",
-            "drop_finished_webhook_partitions",
-            "ensure_webhook_partitions_for",
-            "ensure_webhook_partitions",
-            "prune_webhook_inbox",
-            "prune_webhook_ledger",
-            "expired_webhook_days",
-            "webhook_schema_has",
-        },
-        METRICS: {
-            "count_unresolved_dead_letters",
-            "release_webhook_alert_lease",
-            "close_webhook_alerts",
-            "fold_webhook_dead_letter_notices",
-            "fold_webhook_gateway_rows",
-            "fold_webhook_stats",
-            "prune_webhook_alerts",
-            "prune_webhook_retries",
-            "prune_webhook_stats",
-            "mark_webhook_alerts_sent",
-            "acquire_webhook_alert_lease",
-            "webhook_schema_has",
-        },
-        SERVICE: {"webhook_extra_partition_count", "webhook_ledger", "webhook_oldest_ages"},
-    }
+    assert not [row for row in rows if row["role"] in {TENANT, SERVICE} and row["may_change"]]
+    assert functions(GATEWAY) == {"webhook_schema_has"}
+    assert not functions(METRICS, as_owner=False)
+    for role in (TENANT, TENANT_OPERATOR, OPERATOR):
+        assert not functions(role, as_owner=True)
+    assert functions(OPERATOR) == functions(TENANT_OPERATOR) | {"set_webhook_processing"}
+    assert not functions(PROCESSOR) & {"retry_webhook", "discard_webhook", "webhook_stats_of"}
 
 
 async def test_only_the_processor_s_own_table_can_be_deleted_from(
@@ -261,7 +216,7 @@ async def test_the_gateway_reads_nothing(connection: asyncpg.Connection) -> None
     }
 
 
-async def test_who_asks_changes_nothing_and_who_changes_cannot_rewrite_history(
+async def test_readers_change_nothing_and_operators_cannot_rewrite_history(
     connection: asyncpg.Connection,
 ) -> None:
     """An operator writes only a webhook's resolution; a retry is marked as published."""
@@ -289,7 +244,7 @@ async def test_who_asks_changes_nothing_and_who_changes_cannot_rewrite_history(
     }
 
 
-async def test_a_table_made_by_hand_is_not_seen_in_the_place_of_ours(connect: Connect) -> None:
+async def test_a_temporary_table_does_not_hide_the_log_from_functions(connect: Connect) -> None:
     """A temporary table named like the log hides it from its maker, not from the functions."""
     connection = await connect()
     await connection.execute("CREATE TEMP TABLE webhook_delivery_log (status text)")

@@ -15,7 +15,6 @@ from tests.integration.migrations.stats_calls import (
     deltas,
     fold,
     hour_of,
-    recounted,
     told,
 )
 from tests.support.eventually import eventually
@@ -40,25 +39,9 @@ async def create_days(connection: asyncpg.Connection, *ages: timedelta) -> None:
         await connection.execute("SELECT ensure_webhook_partitions($1, $1)", day)
 
 
-async def test_each_status_has_its_kind(connection: asyncpg.Connection) -> None:
-    """Attempts of completed, failed and dead webhooks count; a processing webhook is pending."""
-    new, running, done, failed, dead, twin = (Webhook(dedup_key=key) for key in [*"abcde", "c"])
-    await accept(connection, new, running, done, failed)
-    await begin(connection, running)
-    await finish(connection, End(done), End(failed, "failed", 2, ERROR))
-    await finish(connection, End(twin))
-    await bury(connection, dead)
-
-    counts = await told(connection, ORG, hour_of(NOW), SOON)
-
-    assert counts == {
-        "hang": Counts(
-            completed=1, failed=1, dead_letter=1, pending=2, duplicates=1, attempts=1 + 2 + 4
-        )
-    }
-
-
-async def test_what_changes_nothing_leaves_no_delta(connection: asyncpg.Connection) -> None:
+async def test_a_statement_without_a_change_leaves_no_delta(
+    connection: asyncpg.Connection,
+) -> None:
     """A redelivery, an existing row, and a webhook that begins to be processed."""
     webhook, other = Webhook(), Webhook()
     await accept(connection, webhook, other)
@@ -76,25 +59,7 @@ async def test_what_changes_nothing_leaves_no_delta(connection: asyncpg.Connecti
     assert await deltas(connection) == before
 
 
-async def test_folding_changes_no_answer(connection: asyncpg.Connection) -> None:
-    """Before it, between two batches and after it the answer is the same; then no delta is left."""
-    webhooks = [Webhook(org_id=UUID(int=n % 3 + 1)) for n in range(30)]
-    for webhook in webhooks:
-        await accept(connection, webhook)
-    await finish(connection, *(End(webhook) for webhook in webhooks[:20]))
-    before = await told(connection, ALL, hour_of(NOW), SOON)
-
-    moved: list[int] = []
-    while not moved or moved[-1]:
-        moved.append(await fold(connection, most=7))
-        assert await told(connection, ALL, hour_of(NOW), SOON) == before
-
-    assert before["hang"] == Counts(completed=20, pending=10, attempts=20)
-    assert len(moved) > 3
-    assert await deltas(connection) == 0
-
-
-async def test_a_folding_that_is_undone_is_done_again(
+async def test_a_rolled_back_fold_is_done_again(
     connection: asyncpg.Connection, connect: Connect
 ) -> None:
     """A folder that dies before its commit has changed nothing and blocks no one."""
@@ -115,33 +80,6 @@ async def test_a_folding_that_is_undone_is_done_again(
     assert await told(connection, ORG, hour_of(NOW) - timedelta(hours=1), SOON) == before
 
 
-async def test_what_is_undone_is_not_counted(connection: asyncpg.Connection) -> None:
-    """The count is part of the transaction that changes the log."""
-    await connection.execute("BEGIN")
-    await accept(connection, Webhook())
-    await connection.execute("ROLLBACK")
-
-    assert await deltas(connection) == 0
-
-
-async def test_windows_begin_and_end_at_their_minutes(connection: asyncpg.Connection) -> None:
-    """Hours in the middle, minutes at the edges: each webhook is counted once or not at all."""
-    ages = [timedelta(minutes=minutes) for minutes in range(0, 47 * 60, 13)]
-    await create_days(connection, *ages)
-    await accept(connection, *(webhooks_of(age)[0] for age in ages))
-    minute = NOW.replace(second=0, microsecond=0)
-
-    for is_folded in (False, True):
-        if is_folded:
-            await fold(connection)
-        for back, ahead in [(1, 0), (59, 2), (60, 60), (61, 1), (600, 13), (2820, 0), (2820, 700)]:
-            start = minute - timedelta(minutes=back)
-            end = minute - timedelta(minutes=ahead) if ahead else SOON
-            assert await told(connection, ORG, start, end) == await recounted(
-                connection, ORG, start, end
-            ), (is_folded, back, ahead)
-
-
 async def test_old_minutes_have_no_bucket(connection: asyncpg.Connection) -> None:
     """A webhook that changes after two days counts in its hour; after a month, nowhere."""
     young, old, ancient = timedelta(minutes=5), timedelta(hours=50), timedelta(days=40)
@@ -156,7 +94,9 @@ async def test_old_minutes_have_no_bucket(connection: asyncpg.Connection) -> Non
     assert await buckets(connection, ALL) == expected
 
 
-async def test_pruning_takes_what_no_reading_needs(connection: asyncpg.Connection) -> None:
+async def test_pruning_deletes_only_unused_buckets(
+    connection: asyncpg.Connection,
+) -> None:
     """Minutes stay for 48 hours and hours for 31 days, so that 47 hours and 30 days are exact."""
     kept = {
         ("minute", hour_of(NOW - timedelta(hours=48)) + timedelta(hours=1)),
@@ -176,41 +116,23 @@ async def test_pruning_takes_what_no_reading_needs(connection: asyncpg.Connectio
     assert await buckets(connection) == kept
 
 
-async def test_cleaning_the_log_uncounts_nothing(connection: asyncpg.Connection) -> None:
+async def test_cleaning_the_log_changes_no_count(connection: asyncpg.Connection) -> None:
     """The cleanup removes webhooks from their day, which fires no trigger."""
     age = timedelta(days=40)
     await create_days(connection, age)
     waiting, *done = webhooks_of(age, 4)
     await accept(connection, waiting)
     await finish(connection, *(End(webhook) for webhook in done))
-    before = await deltas(connection)
+    rows = "SELECT sum(inserted) FROM webhook_gateway_rows_deltas"
+    before = await deltas(connection), await connection.fetchval(rows)
 
     await connection.execute("CALL cleanup_old_webhook_logs()")
 
     assert await connection.fetchval("SELECT count(*) FROM webhook_delivery_log") == 1
-    assert await deltas(connection) == before
+    assert (await deltas(connection), await connection.fetchval(rows)) == before
 
 
-async def test_a_rebuilding_comes_to_the_same(connection: asyncpg.Connection) -> None:
-    """The log alone gives the same buckets as folding, and no delta is left."""
-    ages = [timedelta(minutes=3), timedelta(hours=30), timedelta(hours=60), timedelta(days=20)]
-    await create_days(connection, *ages)
-    for age in ages:
-        for org in (1, 2):
-            done, failed, new = webhooks_of(age, 3, UUID(int=org))
-            await accept(connection, new)
-            await finish(connection, End(done), End(failed, "failed", 2, ERROR))
-    await fold(connection)
-
-    folded = await connection.fetch("SELECT * FROM webhook_stats ORDER BY 1, 2, 3, 4")
-    await connection.execute("SELECT rebuild_webhook_stats()")
-
-    rebuilt = await connection.fetch("SELECT * FROM webhook_stats ORDER BY 1, 2, 3, 4")
-    assert await deltas(connection) == 0
-    assert rebuilt == folded
-
-
-async def test_a_filled_log_is_rebuilt_beside_its_writers(
+async def test_a_log_is_rebuilt_beside_its_writers(
     connection: asyncpg.Connection, connect: Connect
 ) -> None:
     """It counts rows that were inserted without triggers; it neither waits for a writer's open
@@ -232,7 +154,7 @@ async def test_a_filled_log_is_rebuilt_beside_its_writers(
     assert await told(connection, ORG, start, SOON) == {"hang": Counts(pending=21)}
 
 
-async def test_hours_are_those_of_utc(connection: asyncpg.Connection) -> None:
+async def test_hours_are_in_utc(connection: asyncpg.Connection) -> None:
     """This works in any time zone of the session: some places are half an hour off."""
     await connection.execute("SET TimeZone = 'Asia/Kolkata'")
     await accept(connection, *webhooks_of(timedelta(minutes=1)), *webhooks_of(timedelta(hours=3)))
@@ -243,3 +165,23 @@ async def test_hours_are_those_of_utc(connection: asyncpg.Connection) -> None:
     assert await told(connection, ORG, start, SOON) == {"hang": Counts(pending=1)}
     await connection.execute("SELECT rebuild_webhook_stats()")
     assert ("hour", start) in await buckets(connection)
+
+
+async def test_the_oldest_ages_are_of_unfinished_webhooks(connection: asyncpg.Connection) -> None:
+    """By the minute of the last two days; finished webhooks have no age."""
+    ages = "SELECT pending, failed FROM webhook_oldest_ages()"
+    [empty] = await connection.fetch(ages)
+    old = webhooks_of(timedelta(minutes=10) - (datetime.now(UTC) - NOW), 2)
+    await accept(connection, *old, Webhook())
+    await finish(connection, End(old[1], "failed", 1, ("TimeoutError", "It took too long.")))
+    await connection.execute("SELECT fold_webhook_stats(1000)")
+    [waiting] = await connection.fetch(ages)
+    await finish(connection, End(old[0]), End(old[1], attempt=2))
+    await connection.execute("SELECT fold_webhook_stats(1000)")
+    [after] = await connection.fetch(ages)
+
+    assert tuple(empty) == (0, 0)
+    assert 530 <= waiting["pending"] <= 610
+    assert 530 <= waiting["failed"] <= 610
+    assert after["pending"] < 60
+    assert after["failed"] == 0
