@@ -1,13 +1,14 @@
 """The composition root: builds the gateway's parts in order of their dependencies."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID
 
 import asyncpg
 from prometheus_client import CollectorRegistry
 
-from ringback.contract.identity import new_job_id
+from ringback.contract.identity import JobId, new_job_id
 from ringback.contract.telemetry.spec import Service
 from ringback.runtime.http.connection_limits import ConnectionLimits
 from ringback.runtime.http.listening import raise_open_file_limit
@@ -71,22 +72,19 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         )
         pending = _pending(settings, delivery_log, instruments)
         await stack.enter_async_context(pending.running())
-        routes = routes_to(settings.all_endpoints())
-        handler = WebhookHandler(
-            routes=routes,
-            limits=_limits(settings),
-            limiter=InFlightLimiter(settings.max_in_flight, settings.max_in_flight_bytes),
+        server = build_server(
+            settings,
             store=store,
             pending=pending,
             instruments=instruments,
-            spans=Spans(tracer, routes),
+            tracer=tracer,
             instance_id=instance_id,
             new_id=clock.new_job_id,
         )
-        server = _server(settings, handler, instruments)
         await stack.enter_async_context(server.running())
         observability.started()
-        instruments.started(str(instance_id), port=server.port, endpoints=sorted(routes))
+        routes = sorted(routes_to(settings.all_endpoints()))
+        instruments.started(str(instance_id), port=server.port, endpoints=routes)
         await stop.wait()
         instruments.stopping()
         observability.drain()
@@ -123,9 +121,29 @@ def _pending(
     )
 
 
-def _server(
-    settings: GatewaySettings, handler: WebhookHandler, instruments: GatewayInstruments
+def build_server(
+    settings: GatewaySettings,
+    *,
+    store: WebhookStore,
+    pending: PendingRows,
+    instruments: GatewayInstruments,
+    tracer: Tracer,
+    instance_id: UUID,
+    new_id: Callable[[], JobId] = new_job_id,
 ) -> Server:
+    """Build the HTTP server with its handler."""
+    routes = routes_to(settings.all_endpoints())
+    handler = WebhookHandler(
+        routes=routes,
+        limits=_limits(settings),
+        limiter=InFlightLimiter(settings.max_in_flight, settings.max_in_flight_bytes),
+        store=store,
+        pending=pending,
+        instruments=instruments,
+        spans=Spans(tracer, routes),
+        instance_id=instance_id,
+        new_id=new_id,
+    )
     connections = ConnectionLimits(
         raise_open_file_limit(settings.max_connections),
         on_close=instruments.connection_closed,

@@ -6,7 +6,8 @@ from aio_pika.abc import AbstractChannel
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.runtime.amqp import topology
 from tests.integration.gateway.queue_reader import channel_to
-from tests.integration.gateway.running_gateway import RunningGateway, running, settings_for
+from tests.integration.gateway.running_gateway import RunningGateway, running
+from tests.support.gateway_client import settings_for
 
 
 @pytest.fixture

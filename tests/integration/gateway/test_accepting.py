@@ -13,15 +13,9 @@ from ringback.contract.json_text import read_json
 from ringback.contract.redaction.redaction import redaction_by
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
 from tests.integration.gateway.queue_reader import count_in, take_one
-from tests.integration.gateway.running_gateway import (
-    DEFAULT_ORG,
-    PATH,
-    SECRET,
-    RunningGateway,
-    running,
-    settings_for,
-)
+from tests.integration.gateway.running_gateway import RunningGateway, running
 from tests.support.eventually import eventually
+from tests.support.gateway_client import DEFAULT_ORG, PATH, SECRET, settings_for
 
 OTHER_ORG = "5f0b1c9e-3d3a-4f55-9b0b-6f4a1f3f0c11"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

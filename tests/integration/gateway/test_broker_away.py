@@ -14,8 +14,9 @@ from ringback.local.ports import free_ports
 from ringback.runtime.amqp import topology
 from ringback.runtime.process.lifecycle import CannotStartError
 from tests.integration.gateway.queue_reader import count_in
-from tests.integration.gateway.running_gateway import RunningGateway, running, settings_for
+from tests.integration.gateway.running_gateway import RunningGateway, running
 from tests.support.eventually import eventually
+from tests.support.gateway_client import settings_for
 
 HANG = b'{"type": "hang"}'
 

@@ -13,13 +13,9 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.storage.spool.file import FILE_NAME, SpoolFile
 from services.gateway.storage.spool.quarantine import State, kept_files
 from tests.integration.gateway.queue_reader import count_in
-from tests.integration.gateway.running_gateway import (
-    NOBODY,
-    RunningGateway,
-    running,
-    settings_for,
-)
+from tests.integration.gateway.running_gateway import RunningGateway, running
 from tests.support.eventually import eventually
+from tests.support.gateway_client import NOBODY, settings_for
 
 HANG = b'{"type": "hang"}'
 COUNT = 60

@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.gateway.running_gateway import (
-    DEFAULT_ORG,
-    SECRET,
-    running,
-    settings_for,
-)
+from tests.integration.gateway.running_gateway import running
+from tests.support.gateway_client import DEFAULT_ORG, SECRET, settings_for
 from tests.support.schemathesis_run import tried
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "gateway-openapi.json"

@@ -1,15 +1,21 @@
 """Pending rows never delay or fail a response, whatever the database does."""
 
 import asyncio
+import json
 from urllib.parse import urlsplit
 
 import asyncpg
+import pytest
+from aio_pika.abc import AbstractChannel
 
+from ringback.contract.topology import WORK_QUEUE
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import free_ports
 from ringback.runtime.postgres.migrate import migrate
-from tests.integration.gateway.running_gateway import running, settings_for
+from tests.integration.gateway.queue_reader import count_in
+from tests.integration.gateway.running_gateway import RunningGateway, running
 from tests.support.eventually import eventually
+from tests.support.gateway_client import settings_for
 
 HANG = b'{"type": "hang"}'
 
@@ -131,3 +137,49 @@ async def test_it_needs_only_insert_permission(ready_amqp_url: str, database_url
     finally:
         await database.execute("DROP ROLE only_inserts")
         await database.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"type":"hang","y":"a\\u0000b"}', id="NUL in a string"),
+        pytest.param(b'{"type":"ha\\u0000ng"}', id="NUL in the type"),
+        pytest.param(b'{"type":"hang","call":{"id":"a\\u0000"}}', id="NUL in the call id"),
+        pytest.param(
+            b'{"type":"hang","call":{"id":"\\ud800"},"timestamp":1}', id="surrogate in id"
+        ),
+        pytest.param(b'{"type":"hang","y":"\\ud800"}', id="lone surrogate"),
+        pytest.param(b'{"type":"hang","\\ud800":1}', id="lone surrogate in a key"),
+        pytest.param(b'{"type":"hang","y":1e400000}', id="1e400000"),
+        pytest.param(
+            b'{"type":"hang","y":[' + b",".join([b"1e130000"] * 12_000) + b"]}",
+            id="12,000 times 1e130000",
+        ),
+        pytest.param(b'{"type":"hang","timestamp":1e130000,"call":{"id":"c"}}', id="vast time"),
+        pytest.param(b'{"type":"hang","y":' + b"9" * 10_000 + b"}", id="10,000 digits"),
+        pytest.param(b'{"type":"hang","y":1,"y":2}', id="duplicate keys"),
+        pytest.param(b'{"type":"hang","call":{"id":7},"artifact":[],"timestamp":[]}', id="shapes"),
+        pytest.param(
+            json.dumps(
+                {"type": "tool-calls", "call": "x", "toolCallList": [1, {"id": {}}]}
+            ).encode(),
+            id="tool calls of no shape",
+        ),
+    ],
+)
+async def test_accepts_what_only_the_log_cannot_store(
+    gateway: RunningGateway, channel: AbstractChannel, body: bytes
+) -> None:
+    """The broker stores it unchanged, and its row is written."""
+    answer = await gateway.send(body)
+
+    assert answer.status == 200
+    assert await count_in(channel, WORK_QUEUE) == 1
+    await _eventually_one_row_written(gateway)
+
+
+async def _eventually_one_row_written(gateway: RunningGateway) -> None:
+    async with asyncio.timeout(60):
+        while not await gateway.metric("webhook_pending_rows_total", outcome="written"):
+            assert not await gateway.metric("webhook_pending_rows_total", outcome="dropped")
+            await asyncio.sleep(0.02)

@@ -14,9 +14,9 @@ import aiohttp
 import asyncpg
 
 from ringback.local.ports import free_ports
-from tests.integration.gateway.keep_alive import Connection, keep_alive, last_header
-from tests.integration.gateway.running_gateway import NOBODY, PATH, SECRET
 from tests.support.eventually import eventually
+from tests.support.gateway_client import NOBODY, PATH, SECRET
+from tests.support.keep_alive import Connection, keep_alive, last_header
 
 HANG = b'{"type": "hang"}'
 

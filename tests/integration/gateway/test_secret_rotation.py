@@ -2,7 +2,8 @@
 
 import json
 
-from tests.integration.gateway.running_gateway import PATH, running, settings_for
+from tests.integration.gateway.running_gateway import running
+from tests.support.gateway_client import PATH, settings_for
 
 BODY = b'{"message": {"type": "hang", "call": {"id": "call-1"}}}'
 OLD, NEW, NEVER = "the old secret of twenty", "the new secret of twenty", "never a secret of it"

@@ -20,16 +20,9 @@ from ringback.runtime.amqp import topology
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.settings import GatewaySettings
 from tests.integration.gateway.queue_reader import count_in
-from tests.integration.gateway.running_gateway import (
-    NOBODY,
-    PATH,
-    SECRET,
-    Answer,
-    RunningGateway,
-    running,
-    settings_for,
-)
+from tests.integration.gateway.running_gateway import RunningGateway, running
 from tests.support.eventually import eventually
+from tests.support.gateway_client import NOBODY, PATH, SECRET, Answer, settings_for
 
 HANG = b'{"type": "hang"}'
 

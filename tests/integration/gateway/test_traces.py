@@ -12,17 +12,9 @@ from chaos.fault_proxy import FaultProxy
 from ringback.contract.telemetry.spans import Span
 from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
 from ringback.local.ports import free_ports
-from tests.integration.gateway.running_gateway import (
-    DEFAULT_ORG,
-    NOBODY,
-    PATH,
-    SECRET,
-    Answer,
-    RunningGateway,
-    running,
-    settings_for,
-)
+from tests.integration.gateway.running_gateway import RunningGateway, running
 from tests.support.collector import Collector, collecting
+from tests.support.gateway_client import DEFAULT_ORG, NOBODY, PATH, SECRET, Answer, settings_for
 from tests.support.trace_file import TracedSpan, outline, spans_in
 
 HANG = b'{"message": {"type": "hang", "call": {"id": "call-1"}}}'

@@ -10,9 +10,9 @@ import pytest
 from chaos.wrong_clock import is_available, off_by
 from ringback.contract.identity import JobId, created_at
 from ringback.local.ports import free_ports
-from tests.integration.gateway.running_gateway import NOBODY, PATH, SECRET
 from tests.integration.gateway.test_process import gateway_environment, gateway_process
 from tests.support.eventually import eventually
+from tests.support.gateway_client import NOBODY, PATH, SECRET
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="sh ringback/local/install.sh faketime")
 

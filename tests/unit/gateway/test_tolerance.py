@@ -9,18 +9,9 @@ import zlib
 from collections.abc import AsyncIterator
 
 import pytest
-from aio_pika.abc import AbstractChannel
 
-from ringback.contract.topology import WORK_QUEUE
-from tests.integration.gateway.queue_reader import take_one
-from tests.integration.gateway.running_gateway import (
-    DEFAULT_ORG,
-    PATH,
-    SECRET,
-    RunningGateway,
-    running,
-    settings_for,
-)
+from tests.support.gateway_client import DEFAULT_ORG, PATH, SECRET
+from tests.unit.gateway.serving import ServedGateway, serving
 
 HANG = b'{"type":"hang"}'
 WITH_EXTRAS = b'{"message":{"type":"hang","new":1},"more":[null]}'
@@ -52,20 +43,19 @@ def request(
     return head.encode(errors="surrogateescape") + body
 
 
-async def stored(gateway: RunningGateway, channel: AbstractChannel, data: bytes) -> bytes | str:
+async def stored(gateway: ServedGateway, data: bytes) -> bytes | str:
     """The body that was stored for these bytes, or the response if none was."""
     answer = await gateway.send_raw(data)
     if not ANSWER_OK.search(answer):
         return answer.decode(errors="replace")
-    return (await take_one(channel, WORK_QUEUE)).body
+    return gateway.take()[1]
 
 
 @pytest.fixture
-async def acme_gateway(ready_amqp_url: str, database_url: str) -> AsyncIterator[RunningGateway]:
+async def acme_gateway() -> AsyncIterator[ServedGateway]:
     """A gateway with a second endpoint."""
     acme = {"acme": {"org_id": DEFAULT_ORG, "secret": SECRET}}
-    settings = settings_for(ready_amqp_url, database_url, endpoints=json.dumps(acme))
-    async with running(settings) as started:
+    async with serving(endpoints=json.dumps(acme)) as started:
         yield started
 
 
@@ -101,15 +91,14 @@ async def acme_gateway(ready_amqp_url: str, database_url: str) -> AsyncIterator[
     ],
 )
 async def test_variants_of_a_path_are_accepted(
-    acme_gateway: RunningGateway, channel: AbstractChannel, endpoint: str, paths: list[str]
+    acme_gateway: ServedGateway, endpoint: str, paths: list[str]
 ) -> None:
     """Extra slashes, percent-encoding, a query and the absolute form."""
     for path in paths:
         answer = await acme_gateway.send_raw(request(line=f"POST {path} HTTP/1.1"))
 
         assert ANSWER_OK.search(answer), (path, answer)
-        message = await take_one(channel, WORK_QUEUE)
-        assert endpoint in message.headers.values(), (path, message.headers)
+        assert acme_gateway.take()[0].endpoint_id == endpoint, path
 
 
 CONTENT_TYPES = [
@@ -131,12 +120,12 @@ CONTENT_TYPES = [
 
 
 async def test_any_content_type_is_accepted_for_an_event(
-    gateway: RunningGateway, channel: AbstractChannel
+    gateway: ServedGateway,
 ) -> None:
     """A JSON event is accepted whatever its content type."""
     for content_type in CONTENT_TYPES:
         data = request(content_type=content_type)
-        assert await stored(gateway, channel, data) == HANG, content_type
+        assert await stored(gateway, data) == HANG, content_type
 
 
 BODIES = [
@@ -154,12 +143,12 @@ BODIES = [
 
 
 async def test_a_recovered_event_is_stored(
-    gateway: RunningGateway, channel: AbstractChannel
+    gateway: ServedGateway,
 ) -> None:
     """As a JSON object in UTF-8, which processors can read."""
     for body, content_type, meant in BODIES:
         data = request(body, content_type=content_type)
-        assert await stored(gateway, channel, data) == meant, body
+        assert await stored(gateway, data) == meant, body
 
 
 CODINGS = [
@@ -184,13 +173,13 @@ CODINGS = [
 
 
 async def test_the_bytes_show_the_compression(
-    gateway: RunningGateway, channel: AbstractChannel
+    gateway: ServedGateway,
 ) -> None:
     """The header only shows that there is one. gzip is detected without a header."""
     for coding, body in CODINGS:
         data = request(body, headers=f"Content-Encoding: {coding}\r\n")
-        assert await stored(gateway, channel, data) == HANG, (coding, body)
-    assert await stored(gateway, channel, request(gzip.compress(HANG))) == HANG
+        assert await stored(gateway, data) == HANG, (coding, body)
+    assert await stored(gateway, request(gzip.compress(HANG))) == HANG
 
 
 SECRETS = [
@@ -203,13 +192,13 @@ SECRETS = [
 ]
 
 
-async def test_a_secret_is_found(gateway: RunningGateway, channel: AbstractChannel) -> None:
+async def test_a_secret_is_found(gateway: ServedGateway) -> None:
     """With or without its scheme, in either header, beside others."""
     for secret in SECRETS:
-        assert await stored(gateway, channel, request(secret=secret)) == HANG, secret
+        assert await stored(gateway, request(secret=secret)) == HANG, secret
 
 
-async def test_an_expectation_is_met_or_ignored(gateway: RunningGateway) -> None:
+async def test_an_expectation_is_met_or_ignored(gateway: ServedGateway) -> None:
     """An HTTP/1.0 sender would take the interim response for the final one."""
     interim = b"HTTP/1.1 100 Continue\r\n\r\n"
     for version, expect, goes_on in (
@@ -227,7 +216,7 @@ async def test_an_expectation_is_met_or_ignored(gateway: RunningGateway) -> None
         assert last.startswith(f"HTTP/{version} 200 ".encode()), (version, expect)
 
 
-async def test_http_1_0_without_a_host_is_kept_alive(gateway: RunningGateway) -> None:
+async def test_http_1_0_without_a_host_is_kept_alive(gateway: ServedGateway) -> None:
     """If its sender asks for it."""
     line = f"POST {PATH} HTTP/1.0"
     first = request(line=line, host="").replace(b"Connection: close", b"Connection: keep-alive")
@@ -237,7 +226,7 @@ async def test_http_1_0_without_a_host_is_kept_alive(gateway: RunningGateway) ->
     assert answer.count(b"HTTP/1.0 200 ") == 2, answer
 
 
-async def test_requests_that_follow_a_body_in_pieces_are_answered(gateway: RunningGateway) -> None:
+async def test_requests_that_follow_a_body_in_pieces_are_answered(gateway: ServedGateway) -> None:
     """Several in one write, which starts with the end of an earlier body."""
     kept_alive = request().replace(b"Connection: close\r\n", b"")
 
@@ -252,7 +241,7 @@ CHUNKED = (
 ).encode()
 
 
-async def test_trailers_are_ignored(gateway: RunningGateway, channel: AbstractChannel) -> None:
+async def test_trailers_are_ignored(gateway: ServedGateway) -> None:
     """Also for the next request, which a trailer would make invalid."""
     chunks = CHUNKED + b'5;a=b\r\n{"typ\r\na\r\ne":"hang"}\r\n0\r\nX-A: b\r\nHost: y\r\n\r\n'
 
@@ -261,11 +250,11 @@ async def test_trailers_are_ignored(gateway: RunningGateway, channel: AbstractCh
     assert answer.startswith(b"HTTP/1.1 200 "), answer
     assert answer.count(b"HTTP/1.1 ") == 1
     assert b"connection: close" in answer.lower()
-    assert (await take_one(channel, WORK_QUEUE)).body == HANG
+    assert gateway.take()[1] == HANG
 
 
 async def test_a_chunked_body_without_trailers_keeps_the_connection(
-    gateway: RunningGateway,
+    gateway: ServedGateway,
 ) -> None:
     """In one piece, and with its end sent separately, as most senders do."""
     pieces = (b'f\r\n{"type":"hang"}\r\n', b"0\r\n\r\n")
@@ -281,7 +270,7 @@ async def test_a_chunked_body_without_trailers_keeps_the_connection(
     writer.close()
 
 
-async def test_trailers_may_be_split_anywhere(gateway: RunningGateway) -> None:
+async def test_trailers_may_be_split_anywhere(gateway: ServedGateway) -> None:
     """No split makes a trailer look like the end."""
     body = b'f\r\n{"type":"hang"}\r\n0\r\nX: 0\r\n\r\n'
     for cut in range(len(body) - 10, len(body)):
@@ -296,16 +285,16 @@ async def test_trailers_may_be_split_anywhere(gateway: RunningGateway) -> None:
 
 
 async def test_a_valid_request_is_accepted_whatever_follows_it(
-    gateway: RunningGateway, channel: AbstractChannel
+    gateway: ServedGateway,
 ) -> None:
     """In the same write; the response closes the connection."""
     kept_alive = request().replace(b"Connection: close\r\n", b"")
     for data in (kept_alive + b"\0", request() + b"more", kept_alive + b"POST /\n\n"):
-        assert await stored(gateway, channel, data) == HANG, data
+        assert await stored(gateway, data) == HANG, data
 
 
 async def test_duplicate_headers_of_a_proxy_are_accepted(
-    gateway: RunningGateway, channel: AbstractChannel
+    gateway: ServedGateway,
 ) -> None:
     """Only headers that do not affect where a request ends; the connection stays open."""
     twice = (
@@ -314,14 +303,14 @@ async def test_duplicate_headers_of_a_proxy_are_accepted(
     data = request(headers=twice)
     kept_alive = data.replace(b"Connection: close\r\n", b"")
 
-    assert await stored(gateway, channel, data) == HANG
+    assert await stored(gateway, data) == HANG
     answer = await gateway.send_raw(kept_alive[:-5], kept_alive[-5:], data)
 
     assert answer.count(b"HTTP/1.1 200 ") == 2, answer
 
 
 async def test_deviations_are_counted_and_logged(
-    gateway: RunningGateway, capfd: pytest.CaptureFixture[str]
+    gateway: ServedGateway, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """By kind, with one line for many."""
     for _ in range(3):
@@ -336,7 +325,7 @@ async def test_deviations_are_counted_and_logged(
         ("content_encoding", 1),
         ("body", 1),
     ):
-        counted = await gateway.metric("webhook_tolerated_total", deviation=deviation)
+        counted = gateway.metric("webhook_tolerated_total", deviation=deviation)
         assert counted == count, deviation
     assert capfd.readouterr().out.count("webhook.tolerated") == 1
 
@@ -352,7 +341,7 @@ async def test_deviations_are_counted_and_logged(
         pytest.param("Content-Length: 15\r\nX: a\x00b\r\n", id="NUL in a header"),
     ],
 )
-async def test_an_ambiguous_head_is_rejected(gateway: RunningGateway, head: str) -> None:
+async def test_an_ambiguous_head_is_rejected(gateway: ServedGateway, head: str) -> None:
     """A proxy may have read it differently: the end of a request must be certain."""
     start = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\n"
 

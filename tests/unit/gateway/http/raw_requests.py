@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from tests.integration.gateway.running_gateway import PATH, SECRET
+from tests.support.gateway_client import PATH, SECRET
 
 METHODS = st.sampled_from(
     [b"POST"] * 8 + [b"GET", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS", b"PRI", b"post", b"", b"\xff"]

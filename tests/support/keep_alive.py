@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from tests.integration.gateway.running_gateway import PATH, SECRET
+from tests.support.gateway_client import PATH, SECRET
 
 BODY = b'{"type":"hang"}'
 GOOD = (

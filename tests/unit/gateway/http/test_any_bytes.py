@@ -3,21 +3,16 @@
 import json
 import re
 import socket
-import uuid
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from ringback.contract.retry_schedule import RetrySchedule
-from ringback.local.broker import PrivateBroker
-from ringback.local.database import PrivateDatabase
-from ringback.runtime.amqp import topology
-from tests.integration.gateway.raw_requests import RAW, WHOLE
-from tests.integration.gateway.running_gateway import PATH, SECRET, running, settings_for
+from tests.support.gateway_client import PATH, SECRET
 from tests.support.loop_thread import LoopThread
-from tests.support.session_nodes import TEMPLATE
+from tests.unit.gateway.http.raw_requests import RAW, WHOLE
+from tests.unit.gateway.serving import serving
 
 GOOD = (
     f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\nContent-Length: 15\r\n"
@@ -37,27 +32,17 @@ fuzzed = settings(
 
 
 @pytest.fixture(scope="module")
-def port(broker: PrivateBroker, database: PrivateDatabase) -> Iterator[int]:
+def port() -> Iterator[int]:
     """The port of a gateway that receives all these examples."""
-    nodes = LoopThread()
+    loop = LoopThread()
     stack = AsyncExitStack()
-    name = f"test_{uuid.uuid4().hex}"
 
     async def start() -> int:
-        await broker.create_vhost(name)
-        await database.create_database(name, TEMPLATE)
-        await topology.apply(broker.amqp_url(name), RetrySchedule.parse("2s,4s,8s"))
-        settings = settings_for(broker.amqp_url(name), database.url(name))
-        return (await stack.enter_async_context(running(settings))).port
+        return (await stack.enter_async_context(serving())).port
 
-    async def end() -> None:
-        await stack.aclose()
-        await broker.delete_vhost(name)
-        await database.drop_database(name)
-
-    yield nodes.run(start())
-    nodes.run(end())
-    nodes.close()
+    yield loop.run(start())
+    loop.run(stack.aclose())
+    loop.close()
 
 
 def responses_to(port: int, data: bytes) -> bytes:

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from tests.integration.gateway.running_gateway import PATH, SECRET, RunningGateway
+from tests.support.gateway_client import PATH, SECRET
+from tests.unit.gateway.serving import ServedGateway
 
 KIB = 1024
 BODY = b'{"type":"hang"}'
@@ -23,7 +24,7 @@ def head_of(size_bytes: int, *, start: bytes = START, line_bytes: int = 200) -> 
     return head + b"\r\n"
 
 
-async def test_a_large_head_is_accepted(gateway: RunningGateway) -> None:
+async def test_a_large_head_is_accepted(gateway: ServedGateway) -> None:
     """Many headers, a long header or a long query; in one piece and in two."""
     long_query = START.replace(PATH.encode(), PATH.encode() + b"?" + b"q" * 30_000)
     for head in (
@@ -37,7 +38,7 @@ async def test_a_large_head_is_accepted(gateway: RunningGateway) -> None:
             assert answer.startswith(b"HTTP/1.1 200 "), (head[-50:], cut, answer)
 
 
-async def test_a_larger_head_gets_431(gateway: RunningGateway) -> None:
+async def test_a_larger_head_gets_431(gateway: ServedGateway) -> None:
     """However it arrives; no reset hides the response while the sender is sending."""
     heads = [
         head_of(32 * KIB + 1),
@@ -54,11 +55,11 @@ async def test_a_larger_head_gets_431(gateway: RunningGateway) -> None:
             assert b"application/problem+json" in answer
             assert b"200 headers" in answer
             assert answer.count(b"HTTP/1.") == 1
-    counted = await gateway.metric("webhook_connections_closed_total", reason="large_head")
+    counted = gateway.metric("webhook_connections_closed_total", reason="large_head")
     assert counted == 3 * len(heads)
 
 
-async def test_an_earlier_request_is_answered_first(gateway: RunningGateway) -> None:
+async def test_an_earlier_request_is_answered_first(gateway: ServedGateway) -> None:
     """Also if the next head is too large, complete or not."""
     first = START.replace(b"Connection: close\r\n", b"") + b"\r\n" + BODY
     for following in (head_of(33 * KIB), head_of(3000 * KIB)[:-2]):
@@ -67,7 +68,7 @@ async def test_an_earlier_request_is_answered_first(gateway: RunningGateway) -> 
         assert b"HTTP/1.1 431 " in answer or b"HTTP/1.0 431 " in answer
 
 
-async def test_several_large_heads_get_one_response(gateway: RunningGateway) -> None:
+async def test_several_large_heads_get_one_response(gateway: ServedGateway) -> None:
     """After the first one in a write, the rest is ignored."""
     kept_alive = START.replace(b"Connection: close\r\n", b"")
     answer = await gateway.send_raw((head_of(33 * KIB, start=kept_alive) + BODY) * 3)
@@ -75,14 +76,14 @@ async def test_several_large_heads_get_one_response(gateway: RunningGateway) -> 
     assert answer.count(b"HTTP/1.") == answer.count(b" 431 ") == 1, answer
 
 
-async def test_a_sender_sees_its_rejection_while_sending(gateway: RunningGateway) -> None:
+async def test_a_sender_sees_its_rejection_while_sending(gateway: ServedGateway) -> None:
     """3 MB of something that is not HTTP."""
     answer = await gateway.send_raw(b"\x16\x03\x01" + b"x" * 3_000_000)
 
     assert b"application/problem+json" in answer
 
 
-async def test_a_body_with_broken_framing_is_rejected_at_once(gateway: RunningGateway) -> None:
+async def test_a_body_with_broken_framing_is_rejected_at_once(gateway: ServedGateway) -> None:
     """There is nothing left to wait for."""
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\n"

@@ -8,15 +8,9 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from tests.integration.gateway.running_gateway import (
-    PATH,
-    SECRET,
-    RunningGateway,
-    assert_problem,
-    running,
-    settings_for,
-)
 from tests.support.eventually import eventually
+from tests.support.gateway_client import PATH, SECRET, assert_problem
+from tests.unit.gateway.serving import ServedGateway, serving
 
 MIB = 1024 * 1024
 HANG = b'{"type":"hang"}'
@@ -27,7 +21,7 @@ GOOD = f"{KNOWN}Content-Length: 15\r\n\r\n".encode() + HANG
 
 @asynccontextmanager
 async def connections(
-    gateway: RunningGateway, count: int, data: bytes
+    gateway: ServedGateway, count: int, data: bytes
 ) -> AsyncGenerator[list[asyncio.StreamReader]]:
     """Connections that have sent these bytes, and send no more."""
     opened = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(count)]
@@ -48,27 +42,25 @@ async def closed(readers: list[asyncio.StreamReader]) -> int:
     return sum(reader.at_eof() or reader.exception() is not None for reader in readers)
 
 
-async def test_idle_connections_do_not_block_others(ready_amqp_url: str, database_url: str) -> None:
+async def test_idle_connections_do_not_block_others() -> None:
     """Those idle longest are evicted, but not those with an accepted webhook."""
-    settings = settings_for(ready_amqp_url, database_url, max_connections="20")
-
-    async with running(settings) as gateway:
+    async with serving(max_connections="20") as gateway:
         assert (await gateway.send(HANG)).status == 200
         async with connections(gateway, 60, b"") as readers:
             await eventually(lambda: at_least(gateway, "evicted", 40))
 
-            assert await gateway.metric("webhook_connections") <= 20
+            assert gateway.metric("webhook_connections") <= 20
             assert (await gateway.send(HANG)).status == 200
             async with connections(gateway, 1, GOOD) as [new]:
                 assert (await new.readline()).startswith(b"HTTP/1.1 200 ")
             assert await closed(readers) >= 40
 
 
-async def at_least(gateway: RunningGateway, reason: str, count: int) -> bool:
-    return await gateway.metric("webhook_connections_closed_total", reason=reason) >= count
+def at_least(gateway: ServedGateway, reason: str, count: int) -> bool:
+    return gateway.metric("webhook_connections_closed_total", reason=reason) >= count
 
 
-async def test_a_growing_head_is_rejected(gateway: RunningGateway) -> None:
+async def test_a_growing_head_is_rejected(gateway: ServedGateway) -> None:
     """With 431, before it is complete."""
     lines = "".join(f"X-{number}: {'x' * 8000}\r\n" for number in range(10))
 
@@ -80,7 +72,7 @@ async def test_a_growing_head_is_rejected(gateway: RunningGateway) -> None:
 
 
 async def test_a_slow_head_is_rejected(
-    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+    gateway: ServedGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With 408; a connection that has sent nothing is closed without a response."""
     monkeypatch.setattr("ringback.runtime.http.connection_limits.UNTRUSTED_IDLE_S", 0.1)
@@ -91,14 +83,12 @@ async def test_a_slow_head_is_rejected(
     ):
         assert (await slow.read()).startswith(b"HTTP/1.1 408 ")
         assert await silent.read() == b""
-    assert await at_least(gateway, "slow", 2)
+    assert at_least(gateway, "slow", 2)
 
 
-async def test_slow_bodies_leave_room(ready_amqp_url: str, database_url: str) -> None:
+async def test_slow_bodies_leave_room() -> None:
     """Even with the secret, slow bodies may not use the last quarter of the requests."""
-    settings = settings_for(ready_amqp_url, database_url, max_in_flight="8")
-
-    async with running(settings) as gateway:
+    async with serving(max_in_flight="8") as gateway:
         slow = f"{KNOWN}Content-Length: 100\r\n\r\n{{".encode()
         async with connections(gateway, 6, slow):
             rejected = await eventually(lambda: rejected_as_busy(gateway, slow))
@@ -108,7 +98,7 @@ async def test_slow_bodies_leave_room(ready_amqp_url: str, database_url: str) ->
     assert accepted.status == 200
 
 
-async def rejected_as_busy(gateway: RunningGateway, slow: bytes) -> bool:
+async def rejected_as_busy(gateway: ServedGateway, slow: bytes) -> bool:
     """Whether one more slow request is rejected."""
     async with connections(gateway, 1, slow) as [reader]:
         with suppress(TimeoutError):
@@ -117,7 +107,7 @@ async def rejected_as_busy(gateway: RunningGateway, slow: bytes) -> bool:
         return False
 
 
-async def test_large_bodies_leave_room(gateway: RunningGateway) -> None:
+async def test_large_bodies_leave_room(gateway: ServedGateway) -> None:
     """With three of 8 MiB in flight, a fourth is rejected at once and a small one is accepted."""
     large = f"{KNOWN}Content-Length: {8 * MIB}\r\n\r\n{{".encode()
 
@@ -128,7 +118,7 @@ async def test_large_bodies_leave_room(gateway: RunningGateway) -> None:
     assert accepted.status == 200
 
 
-async def test_a_bomb_without_the_secret_is_not_decompressed(gateway: RunningGateway) -> None:
+async def test_a_bomb_without_the_secret_is_not_decompressed(gateway: ServedGateway) -> None:
     """It gets 401; with the secret it is rejected at the size limit."""
     bomb = zlib.compress(b"x" * 64 * MIB)
     packed = {"Content-Encoding": "deflate"}

@@ -1,0 +1,116 @@
+"""A gateway's HTTP server and handler with a broker and a delivery log in memory."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from ringback.contract.envelope import Envelope
+from ringback.runtime.observability.instruments import Exemplars
+from ringback.runtime.tracing import tracing
+from services.gateway.app import build_server
+from services.gateway.instruments import GatewayInstruments, SpoolInstruments
+from services.gateway.log.delivery_log import PendingRows
+from services.gateway.storage.breaker import Breaker
+from services.gateway.storage.result import PublishOutcome
+from services.gateway.storage.store import ConfirmTimeouts, WebhookStore
+from services.gateway.webhook import AcceptedWebhook
+from tests.support.gateway_client import NOBODY, GatewayClient, settings_for
+
+INSTANCE_ID = UUID(int=1)
+
+
+@dataclass
+class MemoryBroker:
+    """Confirms and keeps each webhook, or ends each publish with another outcome."""
+
+    outcome: PublishOutcome = PublishOutcome.CONFIRMED
+    published: list[tuple[Envelope, bytes]] = field(default_factory=list)
+
+    async def is_ready(self) -> bool:
+        return self.outcome is PublishOutcome.CONFIRMED
+
+    async def publish(self, envelope: Envelope, body: bytes, *, timeout_s: float) -> PublishOutcome:
+        assert timeout_s > 0
+        await asyncio.sleep(0)
+        if self.outcome is PublishOutcome.CONFIRMED:
+            self.published.append((envelope, body))
+        return self.outcome
+
+
+class MemoryLog:
+    """Keeps all rows."""
+
+    def __init__(self) -> None:
+        self.rows: list[AcceptedWebhook] = []
+
+    async def write(self, rows: Sequence[AcceptedWebhook], *, accepted: int | None) -> int:
+        del accepted
+        self.rows += rows
+        return 0
+
+
+@dataclass
+class ServedGateway(GatewayClient):
+    broker: MemoryBroker
+    log: MemoryLog
+    registry: CollectorRegistry
+    stop: asyncio.Event
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The current value of a metric; 0 if it has no value yet."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    def take(self) -> tuple[Envelope, bytes]:
+        """Return the only webhook that was published since the last call."""
+        [published] = self.broker.published
+        self.broker.published.clear()
+        return published
+
+
+@asynccontextmanager
+async def serving(**more: str) -> AsyncGenerator[ServedGateway]:
+    """Serve with these settings until the end, or until `stop` is set."""
+    settings = settings_for(f"amqp://{NOBODY}/", f"postgresql://{NOBODY}/x", **more)
+    registry, broker, log = CollectorRegistry(), MemoryBroker(), MemoryLog()
+    instruments = GatewayInstruments(
+        registry, is_connected=lambda: True, exemplars=Exemplars(is_traced=False)
+    )
+    store = WebhookStore(
+        broker=broker,
+        spool=None,
+        breaker=Breaker(),
+        timeouts=ConfirmTimeouts(with_spool_s=1.0, without_spool_s=1.0),
+        instruments=instruments,
+        spool_instruments=SpoolInstruments(registry),
+    )
+    pending = PendingRows(log, instruments, max_rows=10_000, max_bytes=100_000_000)
+    stop = asyncio.Event()
+    async with tracing("gateway") as tracer, pending.running():
+        server = build_server(
+            settings,
+            store=store,
+            pending=pending,
+            instruments=instruments,
+            tracer=tracer,
+            instance_id=INSTANCE_ID,
+        )
+        started = asyncio.Event()
+
+        async def serve() -> None:
+            async with server.running():
+                started.set()
+                await stop.wait()
+
+        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve())
+            await started.wait()
+            try:
+                yield ServedGateway(session, server.port, broker, log, registry, stop)
+            finally:
+                await session.close()
+                stop.set()
