@@ -1,16 +1,14 @@
 """A damaged spool blocks neither the other webhooks in it nor new ones."""
 
-import asyncio
 import sqlite3
 from pathlib import Path
 
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from chaos.fault_proxy import FaultProxy
 from ringback.contract.topology import WORK_QUEUE
 from services.gateway.settings import GatewaySettings
-from services.gateway.storage.spool.file import FILE_NAME, SpoolFile
+from services.gateway.storage.spool.file import FILE_NAME
 from services.gateway.storage.spool.quarantine import State, kept_files
 from tests.integration.gateway.queue_reader import count_in
 from tests.integration.gateway.running_gateway import RunningGateway, running
@@ -90,40 +88,3 @@ async def test_the_readable_webhooks_of_a_damaged_file_are_published(
 
     assert await published(channel) >= accepted
     assert [kept.state for kept in kept_files(tmp_path / FILE_NAME)] == [State.SALVAGED]
-
-
-async def test_the_breaker_closes_although_the_spool_cannot_be_read(
-    tmp_path: Path,
-    ready_amqp_url: str,
-    database_url: str,
-    channel: AbstractChannel,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """After a silent broker and a failing drainer, new webhooks are the probe."""
-
-    def broken(*_: object, **__: object) -> None:
-        raise ValueError("a bug")
-
-    monkeypatch.setattr(SpoolFile, "read_after", broken)
-    async with (
-        FaultProxy.to(ready_amqp_url) as proxy,
-        running(with_spool(proxy.through(ready_amqp_url), database_url, tmp_path)) as gateway,
-    ):
-        assert (await gateway.send(HANG)).status == 200
-        proxy.silence()
-        assert (await gateway.send(HANG)).status == 200
-        assert await gateway.metric("ringback_broker_breaker_open") == 1
-        proxy.release()
-
-        async def reaches_the_broker() -> bool:
-            await asyncio.sleep(0.05)
-            await gateway.send(HANG)
-            return await gateway.metric("ringback_broker_breaker_open") == 0
-
-        await eventually(reaches_the_broker, deadline_s=30)
-        in_spool = await gateway.metric("webhook_spool_messages")
-        await gateway.send(HANG)
-
-        assert in_spool > 0
-        assert await gateway.metric("webhook_spool_messages") == in_spool
-    assert await count_in(channel, WORK_QUEUE) >= 2

@@ -26,9 +26,10 @@ INSTANCE_ID = UUID(int=1)
 
 @dataclass
 class MemoryBroker:
-    """Confirms and keeps each webhook, or ends each publish with another outcome."""
+    """Confirms and keeps each webhook, or ends each publish with another outcome or an error."""
 
     outcome: PublishOutcome = PublishOutcome.CONFIRMED
+    error: Exception | None = None
     published: list[tuple[Envelope, bytes]] = field(default_factory=list)
 
     async def is_ready(self) -> bool:
@@ -37,6 +38,8 @@ class MemoryBroker:
     async def publish(self, envelope: Envelope, body: bytes, *, timeout_s: float) -> PublishOutcome:
         assert timeout_s > 0
         await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
         if self.outcome is PublishOutcome.CONFIRMED:
             self.published.append((envelope, body))
         return self.outcome

@@ -156,15 +156,6 @@ async def test_continues_when_asked(gateway: ServedGateway) -> None:
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
 
 
-async def test_a_rejection_is_counted_by_its_reason(gateway: ServedGateway) -> None:
-    """In webhook_rejected_total."""
-    await gateway.send(b"{")
-    await gateway.send(b"{}", secret="wrong")
-
-    assert gateway.metric("webhook_rejected_total", reason="not_json") == 1
-    assert gateway.metric("webhook_rejected_total", reason="wrong_secret") == 1
-
-
 async def test_too_many_bytes_in_flight_are_rejected() -> None:
     """With 503, until there is room again."""
     limits = {"max_body_bytes": "4096", "max_in_flight_bytes": "4096"}
