@@ -1,20 +1,24 @@
-"""Puts the processor together, in the order in which its parts start."""
+"""The composition root: builds the processor's parts in order of their dependencies."""
 
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
 
+import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.spec import Service
+from ringback.contract.topology import DEAD
+from ringback.runtime.amqp.publisher import ConfirmedPublisher
 from ringback.runtime.observability import logs
 from ringback.runtime.observability.instruments import Exemplars, process_registry
 from ringback.runtime.observability.server import ObservabilityServer, Ping
+from ringback.runtime.postgres.pool import is_writable, open_pool, ping
 from ringback.runtime.process.background import run_in_background
 from ringback.runtime.process.lifecycle import end_in_time
 from ringback.runtime.process.settings import load
@@ -22,17 +26,24 @@ from ringback.runtime.tracing import tracing
 from services.processor.attempt.attempt import Attempts
 from services.processor.attempt.handlers import HandlerSet, are_abandoned, import_handlers
 from services.processor.builtin import voice_calls
-from services.processor.consume.consumer_group import BindingWatch, ConsumerGroup
-from services.processor.consume.message_handler import MessageHandler
+from services.processor.consume.consumer_group import ConsumerGroup, work_queue_is_bound
+from services.processor.consume.database_watch import DatabaseWatch
+from services.processor.consume.message_handler import QuarantineHandler, WorkHandler
 from services.processor.consume.pause import PauseListener
-from services.processor.consume.settle import CopyPublisher, publishing_connection
+from services.processor.consume.settle import Settler
 from services.processor.instruments import ProcessorInstruments
-from services.processor.log.database import Database, open_database
-from services.processor.log.dead_letters import DeadLetterRecorder
+from services.processor.log.dead_letters import DeadLetterLog, DeadLetterRecorder
+from services.processor.log.delivery_log import DeliveryLog
 from services.processor.log.heartbeat import Heartbeat
-from services.processor.log.partitions import Housekeeping
+from services.processor.log.partitions import PartitionRange, clean_up_hourly
 from services.processor.settings import ProcessorSettings
 from services.processor.spans import Spans
+
+_COMMAND_TIMEOUT_S = 10.0
+"""A commit takes milliseconds. A cut one is repeated, so waiting for a lock may take longer than
+this; a dead connection may not.
+"""
+_PUBLISH_TIMEOUT_S = 5.0
 
 log = structlog.get_logger()
 
@@ -42,19 +53,34 @@ async def serve(stop: asyncio.Event) -> None:
     settings = load(ProcessorSettings)
     logs.configure("processor", settings)
     end_in_time(stop, drain_timeout_s=settings.drain_timeout_s)
-    async with _processor(settings, stop) as (intake, observability):
+    async with _processor(settings, stop) as (consumers, observability):
         log.info(
             LogEvent.PROCESSOR_READY, prefetch=settings.prefetch, schedule=str(settings.schedule)
         )
         await stop.wait()
         log.info(LogEvent.PROCESSOR_STOPPING)
         observability.drain()
-        await intake.drain(settings.drain_timeout_s)
+        await consumers.drain(settings.drain_timeout_s)
     log.info(LogEvent.PROCESSOR_STOPPED)
     if are_abandoned():
         # The event loop would wait for them without a limit. All our own resources are closed.
         sys.stdout.flush()
         os._exit(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Database:
+    pool: asyncpg.Pool
+    watch: DatabaseWatch
+    delivery_log: DeliveryLog
+    dead_letter_log: DeadLetterLog
+
+    async def answers(self) -> bool:
+        """Whether the database answers, and lets us do our work."""
+        return await ping(self.pool) and not self.watch.is_setup_incomplete
+
+    async def is_writable(self) -> bool:
+        return await is_writable(self.pool)
 
 
 @asynccontextmanager
@@ -66,70 +92,76 @@ async def _processor(
     amqp_url = settings.amqp_url.get_secret_value()
     async with AsyncExitStack() as stack:
         tracer = await stack.enter_async_context(tracing("processor"))
-        spans = Spans(tracer)
         instruments = ProcessorInstruments(
             registry, settings.schedule, Exemplars(is_traced=tracer.is_on)
         )
-        store = await stack.enter_async_context(open_database(settings, registry))
-        link = await stack.enter_async_context(publishing_connection(amqp_url))
-        publisher = CopyPublisher(link)
-        intake = ConsumerGroup(amqp_url, settings.schedule, settings.prefetch, store.watch)
-        instruments.watch_connection(lambda: link.is_ready and intake.is_connected)
-        lanes = _lanes(settings, store, handlers, publisher, intake, instruments, spans)
-        recorder = _recorder(settings, store, publisher, intake, instruments, spans)
-        intake.take(work=lanes.work, quarantine=lanes.quarantine, dead_letter=recorder.take)
-        pause = PauseListener(settings.database_url.get_secret_value(), intake, instruments)
-        readiness = {
-            **store.checks,
-            "pause": pause.knows,
-            "consumers": intake.answers,
-            "binding": _binding(settings).is_bound,
-            "publisher": publisher.answers,
-        }
-        observability = _observability(settings, registry, readiness)
-        await stack.enter_async_context(observability)
-        if settings.housekeeping:
-            await stack.enter_async_context(_beside_main(_housekeeping(settings, store), stop))
-        await stack.enter_async_context(_beside_main(pause.run(), stop))
-        await stack.enter_async_context(
-            _beside_main(_heartbeat(settings, store, intake, pause).run(), stop)
+        database = await stack.enter_async_context(_open_database(settings, registry))
+        publisher = await stack.enter_async_context(
+            ConfirmedPublisher(amqp_url, "ringback-processor-publish", timeout_s=_PUBLISH_TIMEOUT_S)
         )
-        await stack.enter_async_context(intake)
+        consumers = _consumers(
+            settings,
+            handlers,
+            database,
+            Settler(publisher, instruments),
+            Spans(tracer),
+            instruments,
+        )
+        instruments.watch_connection(lambda: publisher.is_ready and consumers.is_connected)
+        pause = PauseListener(settings.database_url.get_secret_value(), consumers, instruments)
+        readiness: dict[str, Ping] = {
+            "database": database.answers,
+            "database_writable": database.is_writable,
+            "pause": pause.has_answer,
+            "consumers": consumers.answers,
+            "binding": _binding_check(settings),
+            "publisher": lambda: publisher.answers(DEAD),
+        }
+        observability = ObservabilityServer(
+            host=settings.observability_host,
+            port=settings.processor_observability_port,
+            registry=registry,
+            readiness=readiness,
+        )
+        await stack.enter_async_context(observability)
+        for work in _background(settings, database, consumers, pause):
+            await stack.enter_async_context(_beside_main(work, stop))
+        await stack.enter_async_context(consumers)
         observability.started()
-        yield intake, observability
+        yield consumers, observability
 
 
-def _housekeeping(settings: ProcessorSettings, store: Database) -> Coroutine[None, None, None]:
-    return Housekeeping(store.pool, retention_days=settings.retention_days).run()
+@asynccontextmanager
+async def _open_database(
+    settings: ProcessorSettings, registry: CollectorRegistry
+) -> AsyncGenerator[_Database, None]:
+    """Everything that writes to the database. Opens while the database is unavailable, too."""
 
+    async def check() -> None:
+        """Run each statement of the work without data, so that any refusal shows now."""
+        await delivery_log.check()
+        await dead_letter_log.check()
+        if settings.voice_calls:
+            await voice_calls.check(pool)
+        await partitions.refresh()
 
-def _observability(
-    settings: ProcessorSettings, registry: CollectorRegistry, readiness: Mapping[str, Ping]
-) -> ObservabilityServer:
-    return ObservabilityServer(
-        host=settings.observability_host,
-        port=settings.processor_observability_port,
-        registry=registry,
-        readiness=readiness,
-    )
-
-
-def _binding(settings: ProcessorSettings) -> BindingWatch:
-    url = settings.rabbitmq_management_url
-    return BindingWatch(
-        url.get_secret_value() if url is not None else None, settings.amqp_url.get_secret_value()
-    )
-
-
-def _heartbeat(
-    settings: ProcessorSettings, store: Database, intake: ConsumerGroup, pause: PauseListener
-) -> Heartbeat:
-    return Heartbeat(
-        store.pool,
-        prefetch=settings.prefetch,
-        in_flight=lambda: intake.in_flight,
-        is_paused=lambda: pause.is_paused,
-    )
+    watch = DatabaseWatch(check, hold_s=settings.database_wait_s)
+    async with (
+        open_pool(
+            settings,
+            "ringback-processor",
+            registry,
+            command_timeout_s=_COMMAND_TIMEOUT_S,
+            # A handler with the transaction may do other things in it, until it is cut.
+            idle_in_transaction_s=settings.attempt_timeout_s + _COMMAND_TIMEOUT_S,
+        ) as pool,
+        PartitionRange(pool, watch, wait_s=settings.database_wait_s) as partitions,
+        DeliveryLog(
+            pool, partitions, watch, max_attempts=settings.schedule.max_attempts
+        ) as delivery_log,
+        DeadLetterLog(pool, partitions, watch) as dead_letter_log,
+    ):
+        yield _Database(pool, watch, delivery_log, dead_letter_log)
 
 
 def _handlers(settings: ProcessorSettings) -> HandlerSet:
@@ -137,60 +169,63 @@ def _handlers(settings: ProcessorSettings) -> HandlerSet:
     return HandlerSet(import_handlers(settings.handlers), built_in)
 
 
-def _lanes(  # ruff: ignore[too-many-positional-arguments]  # the parts of the whole, each once
+def _consumers(  # ruff: ignore[too-many-positional-arguments]  # the parts of the whole, each once
     settings: ProcessorSettings,
-    store: Database,
     handlers: HandlerSet,
-    publisher: CopyPublisher,
-    intake: ConsumerGroup,
-    instruments: ProcessorInstruments,
+    database: _Database,
+    settler: Settler,
     spans: Spans,
-) -> MessageHandler:
+    instruments: ProcessorInstruments,
+) -> ConsumerGroup:
     attempts = Attempts(
         handlers=handlers,
-        commits=store.commits,
-        delivery_log=store.delivery_log,
+        delivery_log=database.delivery_log,
+        watch=database.watch,
         schedule=settings.schedule,
-        timeout_s=settings.attempt_timeout_s,
-        now=lambda: datetime.now(UTC),
-        watch=store.watch,
-        instruments=instruments,
-    )
-    return MessageHandler(
-        attempts=attempts,
-        schedule=settings.schedule,
-        ensure_partition=store.ensure_partition,
         redaction=settings.redaction,
-        publisher=publisher,
-        watch=store.watch,
-        alone=intake.alone,
-        is_stopping=intake.is_stopping,
-        on_database_away=intake.database_away,
+        timeout_s=settings.attempt_timeout_s,
         instruments=instruments,
-        spans=spans,
     )
-
-
-def _recorder(  # ruff: ignore[too-many-positional-arguments]  # the parts of the whole, each once
-    settings: ProcessorSettings,
-    store: Database,
-    publisher: CopyPublisher,
-    intake: ConsumerGroup,
-    instruments: ProcessorInstruments,
-    spans: Spans,
-) -> DeadLetterRecorder:
-    return DeadLetterRecorder(
-        dead_letter_log=store.dead_letter_log,
-        commits=store.dead_letter_commits,
-        ensure_partition=store.ensure_partition,
+    work = WorkHandler(settler, spans, instruments, attempts=attempts, watch=database.watch)
+    quarantine = QuarantineHandler(settler, spans, instruments, attempts=attempts)
+    recorder = DeadLetterRecorder(
+        settler,
+        spans,
+        instruments,
+        dead_letter_log=database.dead_letter_log,
         redaction=settings.redaction,
         max_attempts=settings.schedule.max_attempts,
-        publisher=publisher,
-        watch=store.watch,
-        on_database_away=intake.database_away,
-        instruments=instruments,
-        spans=spans,
     )
+    return ConsumerGroup(
+        settings.amqp_url.get_secret_value(),
+        settings.schedule,
+        settings.prefetch,
+        database.watch,
+        work=work.handle,
+        quarantine=quarantine.handle,
+        dead_letters=recorder.handle,
+    )
+
+
+def _binding_check(settings: ProcessorSettings) -> Ping:
+    url = settings.rabbitmq_management_url
+    management_url = url.get_secret_value() if url is not None else None
+    return lambda: work_queue_is_bound(management_url, settings.amqp_url.get_secret_value())
+
+
+def _background(
+    settings: ProcessorSettings, database: _Database, consumers: ConsumerGroup, pause: PauseListener
+) -> list[Coroutine[None, None, None]]:
+    heartbeat = Heartbeat(
+        database.pool,
+        prefetch=settings.prefetch,
+        in_flight=lambda: consumers.in_flight,
+        is_paused=lambda: pause.is_paused,
+    )
+    work = [pause.run(), heartbeat.run()]
+    if settings.housekeeping:
+        work.append(clean_up_hourly(database.pool, retention_days=settings.retention_days))
+    return work
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
 """All metrics and log events of the processor, as verbs."""
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -19,16 +19,6 @@ _ENDS = frozenset({AttemptOutcome.COMPLETED, AttemptOutcome.DUPLICATE})
 _BEYOND_THE_SCHEDULE = "more"
 
 log = structlog.get_logger()
-
-
-class ObservedAttempt:
-    def __init__(self) -> None:
-        self.recorded: RecordedAttempt | None = None
-        self.max_attempts = 0
-
-    def ended(self, recorded: RecordedAttempt, *, max_attempts: int) -> None:
-        self.recorded = recorded
-        self.max_attempts = max_attempts
 
 
 class ProcessorInstruments:
@@ -50,47 +40,35 @@ class ProcessorInstruments:
         self._retries = instruments.counter(Metric.RETRIES_SCHEDULED, attempt=retry_queues)
         self._redelivered = instruments.counter(Metric.REDELIVERED)
         self._dead_letters = instruments.counter(Metric.DEAD_LETTERS)
-        self._returned = instruments.counter(Metric.REQUEUED)
+        self._requeued = instruments.counter(Metric.REQUEUED)
         self._quarantined = instruments.counter(Metric.QUARANTINED)
         self._in_flight = instruments.gauge(Metric.IN_FLIGHT)
         self._last_processed = instruments.gauge(Metric.LAST_PROCESSED)
-        self._link_up = instruments.gauge(Metric.BROKER_CONNECTED)
+        self._connected = instruments.gauge(Metric.BROKER_CONNECTED)
         self._paused = instruments.gauge(Metric.PROCESSING_PAUSED)
 
-    def watch_connection(self, is_up: Callable[[], bool]) -> None:
-        self._link_up.set_function(is_up)
+    def watch_connection(self, is_connected: Callable[[], bool]) -> None:
+        self._connected.set_function(is_connected)
 
-    @contextmanager
-    def attempt(self, context: AttemptContext) -> Generator[ObservedAttempt, None, None]:
-        """Measure one attempt. One that our shutdown interrupts does not count."""
-        observed = ObservedAttempt()
-        begun = time.perf_counter()
-        self._in_flight.inc()
-        try:
-            yield observed
-        finally:
-            self._in_flight.dec()
-        if observed.recorded is not None:
-            self._attempted(context, observed, time.perf_counter() - begun)
+    def in_flight(self) -> AbstractContextManager[object]:
+        """Count an attempt in progress while entered."""
+        return self._in_flight.track_inprogress()
 
-    def _attempted(
-        self, context: AttemptContext, observed: ObservedAttempt, seconds: float
-    ) -> None:
-        recorded = observed.recorded
-        assert recorded is not None
+    def attempted(self, context: AttemptContext, recorded: RecordedAttempt, seconds: float) -> None:
+        """Report a recorded attempt. One that our shutdown interrupts is not recorded."""
         if recorded.is_fresh:
-            self._made(context, recorded.outcome, seconds)
+            self._count(context, recorded.outcome, seconds)
         else:
             self._repeated.inc()
-        delivery, envelope = context.delivery, context.delivery.envelope
+        envelope = context.envelope
         log.info(
             LogEvent.ATTEMPT_FINISHED,
             job_id=str(envelope.job_id),
             org_id=str(envelope.org_id),
             event_type=envelope.event_type,
-            call_id=delivery.event.call_id,
+            call_id=context.event.call_id,
             outcome=recorded.outcome.value,
-            attempts=f"{delivery.attempt}/{observed.max_attempts}",
+            attempts=f"{context.attempt}/{len(self._numbers)}",
             duration_ms=round(seconds * 1000, 2),
             age_ms=round(_age_s(envelope.job_id) * 1000),
             repeated=not recorded.is_fresh,
@@ -98,8 +76,8 @@ class ProcessorInstruments:
             trace_id=context.span.context.trace_id,
         )
 
-    def _made(self, context: AttemptContext, outcome: AttemptOutcome, seconds: float) -> None:
-        envelope, attempt = context.delivery.envelope, context.delivery.attempt
+    def _count(self, context: AttemptContext, outcome: AttemptOutcome, seconds: float) -> None:
+        envelope, attempt = context.envelope, context.attempt
         event_type = event_type_label(envelope.event_type)
         number = str(attempt) if str(attempt) in self._numbers else _BEYOND_THE_SCHEDULE
         exemplar = self._exemplars.of(context.span.context)
@@ -124,15 +102,15 @@ class ProcessorInstruments:
     def retry_scheduled(self, retry_queue: RetryQueue) -> None:
         self._retries.labels(str(retry_queue.attempt)).inc()
 
-    def quarantine_copy(self, job_id: str | None, deliveries_before: int) -> None:
+    def quarantined(self, job_id: str | None, deliveries_before: int) -> None:
         self._quarantined.inc()
         log.warning(
             LogEvent.MESSAGE_QUARANTINED, job_id=job_id, deliveries_before=deliveries_before
         )
 
-    def returned(self, job_id: str | None, returns: int, reason: str) -> None:
-        self._returned.inc()
-        log.warning(LogEvent.MESSAGE_REQUEUED, job_id=job_id, requeues=returns, reason=reason)
+    def requeued(self, job_id: str | None, requeues: int, reason: str) -> None:
+        self._requeued.inc()
+        log.warning(LogEvent.MESSAGE_REQUEUED, job_id=job_id, requeues=requeues, reason=reason)
 
     def undeliverable(self, job_id: str | None, reason: str) -> None:
         log.error(LogEvent.MESSAGE_UNDELIVERABLE, job_id=job_id, reason=reason)
@@ -146,7 +124,9 @@ class ProcessorInstruments:
     def pause_unknown(exc: BaseException) -> None:
         log.warning(LogEvent.PAUSE_UNKNOWN, reason=type(exc).__name__, detail=str(exc)[:200])
 
-    def dead_letter(self, reason: DeadReason, accepted_as: JobId | None, **fields: object) -> None:
+    def dead_lettered(
+        self, reason: DeadReason, accepted_as: JobId | None, **fields: object
+    ) -> None:
         """`accepted_as` is the id from a gateway; None for retries and for foreign messages."""
         self._dead_letters.labels(reason.value).inc()
         if accepted_as is not None:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
+from ringback.contract.envelope import Envelope
 from ringback.contract.identity import job_id_of
 from ringback.contract.json_text import sanitize_text
 from ringback.contract.retry_schedule import attempt_of
@@ -17,35 +18,35 @@ from ringback.contract.telemetry.spec import SpanSpec
 from ringback.contract.trace_context import TraceContext
 from ringback.runtime.tracing import Link, OpenSpan, Shape, Tracer, Value, shape_of
 from services.processor.attempt.policy import QueueMove
-from services.processor.consume.message import Delivery, Message, attempt_due
+from services.processor.consume.message import Message, attempt_due
 from services.processor.trace_links import PREVIOUS_ATTEMPT, trace_parentage
 
-_MOST = 256
+_MAX_SHAPES = 256
 _SYSTEM = "rabbitmq"
 
 
-@lru_cache(maxsize=_MOST)
+@lru_cache(maxsize=_MAX_SHAPES)
 def process_shape(exchange: str, routing_key: str, queue: str) -> Shape:
     return _of_message(Span.PROCESS, "process", "process", (exchange, routing_key, queue))
 
 
-@lru_cache(maxsize=_MOST)
+@lru_cache(maxsize=_MAX_SHAPES)
 def settle_shape(operation: str, exchange: str, routing_key: str, queue: str) -> Shape:
     """The shape of an answer: `operation` is `ack` or `reject`."""
     return _of_message(Span.SETTLE, operation, "settle", (exchange, routing_key, queue))
 
 
-@lru_cache(maxsize=_MOST)
+@lru_cache(maxsize=_MAX_SHAPES)
 def move_shape(queue: str) -> Shape:
     return shape_of(Span.ROUTE, {Attribute.MESSAGING_SYSTEM: _SYSTEM, Attribute.ROUTED_TO: queue})
 
 
-@lru_cache(maxsize=_MOST)
+@lru_cache(maxsize=_MAX_SHAPES)
 def handle_shape(handler: str) -> Shape:
     return shape_of(Span.HANDLE, {Attribute.HANDLER: handler})
 
 
-@lru_cache(maxsize=_MOST)
+@lru_cache(maxsize=_MAX_SHAPES)
 def query_shape(name: str) -> Shape:
     return shape_of(Span.QUERY, {Attribute.DB_SYSTEM: "postgresql", Attribute.DB_SUMMARY: name})
 
@@ -86,7 +87,7 @@ class MessageSpan:
         self._about: dict[str, Value] = {}
         self._id = sanitize_text(message.message_id or "") if self._is_open else ""
         if self._is_open:
-            self._tell({Attribute.MESSAGE_ID: self._id, **_attributes_of(message)})
+            self._set({Attribute.MESSAGE_ID: self._id, **_attributes_of(message)})
             if job_id_of(message.message_id or "") is not None:
                 self.belongs_to(self._id)
 
@@ -116,30 +117,29 @@ class MessageSpan:
 
     def belongs_to(self, job_id: str) -> None:
         self._about[Attribute.JOB_ID] = job_id
-        self._tell(self._about)
+        self._set(self._about)
 
-    def opened(self, delivery: Delivery) -> None:
+    def opened(self, envelope: Envelope, call_id: str | None) -> None:
         """Set the webhook that the message contains."""
         if not self._is_open:
             return
-        envelope, event = delivery.envelope, delivery.event
         attributes: dict[str, Value] = {
             Attribute.ORG_ID: str(envelope.org_id),
             Attribute.ENDPOINT_ID: envelope.endpoint_id,
             Attribute.EVENT_TYPE: envelope.event_type,
         }
-        if event.call_id is not None:
-            attributes[Attribute.CALL_ID] = event.call_id
+        if call_id is not None:
+            attributes[Attribute.CALL_ID] = call_id
         if envelope.retry_of is not None:
             attributes[Attribute.RETRY_OF] = str(envelope.retry_of)
-        self._tell(attributes)
+        self._set(attributes)
 
     def identified(self, job_id: UUID, *, org_id: UUID, endpoint_id: str, event_type: str) -> None:
         """Set the webhook that a dead letter is recorded as."""
         if not self._is_open:
             return
         self.belongs_to(str(job_id))
-        self._tell(
+        self._set(
             {
                 Attribute.ORG_ID: str(org_id),
                 Attribute.ENDPOINT_ID: endpoint_id,
@@ -147,7 +147,7 @@ class MessageSpan:
             }
         )
 
-    def ended(
+    def recorded(
         self, outcome: AttemptOutcome, *, is_fresh: bool, duplicate_of: UUID | None = None
     ) -> None:
         """Set the recorded outcome."""
@@ -156,7 +156,7 @@ class MessageSpan:
             attributes[Attribute.IS_REPEATED] = True
         if duplicate_of is not None:
             attributes[Attribute.DUPLICATE_OF] = str(duplicate_of)
-        self._tell(attributes)
+        self._set(attributes)
 
     def failed(self, error_type: str) -> None:
         if self._is_open:
@@ -192,7 +192,7 @@ class MessageSpan:
             attributes[Attribute.RETRY_DELAY_MS] = move.delay_ms
         return self.child(move_shape(move.queue), attributes)
 
-    def _tell(self, attributes: Mapping[str, Value]) -> None:
+    def _set(self, attributes: Mapping[str, Value]) -> None:
         if self._is_open:
             self._span.tell(attributes)
 

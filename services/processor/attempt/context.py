@@ -1,28 +1,37 @@
+"""One attempt: the webhook, the span, the times, and the result of its handlers."""
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from time import perf_counter
 from types import TracebackType
 from typing import Self
 
+from ringback.contract.envelope import Envelope, InvalidEnvelope, open_envelope
+from ringback.contract.event import Event, InvalidEvent, read_event
 from ringback.contract.json_text import sanitize_text
+from ringback.contract.redaction.redaction import Redacted, Redaction
 from ringback.contract.redaction.scrub import scrub_secrets
+from ringback.contract.retry_schedule import Attempt
 from ringback.contract.status import AttemptOutcome
-from services.processor.consume.message import Delivery
+from services.processor.consume.message import Message, attempt_due
 from services.processor.spans import MessageSpan
+
+_MAX_ERROR_MESSAGE = 2_000
+_MAX_ERROR_CLASS = 200
 
 
 class Stopwatch:
     """Adds up the time while it is entered. `seconds` is None until the first time."""
 
-    __slots__ = ("_began", "seconds")
+    __slots__ = ("_started", "seconds")
 
     def __init__(self) -> None:
-        self._began = 0.0
+        self._started = 0.0
         self.seconds: float | None = None
 
     def __enter__(self) -> Self:
-        self._began = perf_counter()
+        self._started = perf_counter()
         return self
 
     def __exit__(
@@ -31,11 +40,53 @@ class Stopwatch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.seconds = (self.seconds or 0.0) + perf_counter() - self._began
+        self.seconds = (self.seconds or 0.0) + perf_counter() - self._started
 
 
-_LONGEST_MESSAGE = 2_000
-_LONGEST_CLASS = 200
+@dataclass(slots=True)
+class AttemptContext:
+    """A webhook in flight, and the attempt that is due.
+
+    `event` is for the handlers; `redacted` is the form that may be stored. `handling` measures the
+    time while handlers run.
+    """
+
+    envelope: Envelope
+    event: Event
+    redacted: Redacted
+    attempt: Attempt
+    span: MessageSpan
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ended_at: datetime | None = None
+    handling: Stopwatch = field(default_factory=Stopwatch)
+
+
+@dataclass(frozen=True, slots=True)
+class Undeliverable:
+    """A message that cannot be attempted; `reason` is a sentence."""
+
+    reason: str
+
+
+def open_attempt(
+    message: Message, redaction: Redaction, span: MessageSpan
+) -> AttemptContext | Undeliverable:
+    """Read a message. Never raises, whatever it contains."""
+    envelope = open_envelope(
+        message_id=message.message_id, event_type=message.type, headers=message.headers
+    )
+    if isinstance(envelope, InvalidEnvelope):
+        return Undeliverable(envelope.reason)
+    event = read_event(message.body)
+    if isinstance(event, InvalidEvent):
+        return Undeliverable(event.value)
+    return AttemptContext(
+        envelope=envelope,
+        event=event,
+        redacted=redaction.of(event.document),
+        attempt=attempt_due(message),
+        span=span,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,48 +105,38 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    kind: AttemptOutcome
+class AttemptResult:
+    """What the handlers of one attempt came to."""
+
+    outcome: AttemptOutcome
     error_class: str | None = None
     error_message: str | None = None
     effects: tuple[Effect, ...] = ()
 
+    def with_note(self, note: str) -> "AttemptResult":
+        """Append a sentence to the error message, which is cut to make room for it."""
+        message = (self.error_message or "")[: _MAX_ERROR_MESSAGE - len(note) - 1]
+        return replace(self, error_message=f"{message} {note}")
 
-DUPLICATE = Outcome(AttemptOutcome.DUPLICATE)
+    def without(self, hidden: Sequence[str]) -> "AttemptResult":
+        """Remove from the message everything that redaction removed from the event."""
+        if self.error_message is None or not hidden:
+            return self
+        message = scrub_secrets(self.error_message, hidden)
+        return replace(self, error_message=message[:_MAX_ERROR_MESSAGE])
 
 
-def completed(effects: tuple[Effect, ...] = ()) -> Outcome:
-    return Outcome(AttemptOutcome.COMPLETED, effects=effects)
+DUPLICATE = AttemptResult(AttemptOutcome.DUPLICATE)
 
 
-def failed(error_class: str, error_message: str, *, permanent: bool = False) -> Outcome:
+def completed(effects: tuple[Effect, ...] = ()) -> AttemptResult:
+    return AttemptResult(AttemptOutcome.COMPLETED, effects=effects)
+
+
+def failed(error_class: str, error_message: str, *, permanent: bool = False) -> AttemptResult:
     """A failed attempt. Its texts are cut and cleaned, so any store accepts them."""
-    return Outcome(
+    return AttemptResult(
         AttemptOutcome.PERMANENT if permanent else AttemptOutcome.FAILED,
-        error_class=sanitize_text(error_class)[:_LONGEST_CLASS],
-        error_message=sanitize_text(error_message)[:_LONGEST_MESSAGE],
+        error_class=sanitize_text(error_class)[:_MAX_ERROR_CLASS],
+        error_message=sanitize_text(error_message)[:_MAX_ERROR_MESSAGE],
     )
-
-
-def with_note(outcome: Outcome, note: str) -> Outcome:
-    """The outcome with a sentence after its error message, which is cut to make room for it."""
-    message = (outcome.error_message or "")[: _LONGEST_MESSAGE - len(note) - 1]
-    return replace(outcome, error_message=f"{message} {note}")
-
-
-def without_hidden(outcome: Outcome, hidden: Sequence[str]) -> Outcome:
-    """The outcome without anything in its message that redaction removed from the event."""
-    if outcome.error_message is None or not hidden:
-        return outcome
-    message = scrub_secrets(outcome.error_message, hidden)
-    return replace(outcome, error_message=message[:_LONGEST_MESSAGE])
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptContext:
-    """An attempt in progress; `handling` measures the time while handlers run."""
-
-    delivery: Delivery
-    span: MessageSpan
-    started_at: datetime
-    handling: Stopwatch = field(default_factory=Stopwatch)

@@ -13,7 +13,7 @@ import structlog
 from ringback.contract.telemetry import LogEvent
 from ringback.handlers import Event, Handler, Handles, PermanentFailure, declared
 from ringback.runtime.process.lifecycle import CannotStartError
-from services.processor.attempt.context import Effect, Outcome, completed, failed
+from services.processor.attempt.context import AttemptResult, Effect, completed, failed
 from services.processor.spans import HandlerSpan, MessageSpan
 
 EffectsOf = Callable[[Event], tuple[Effect, ...]]
@@ -97,7 +97,7 @@ async def run_handlers(
     *arguments: object,
     timeout_s: float,
     span: MessageSpan,
-) -> Outcome:
+) -> AttemptResult:
     """Call each handler with the event and `arguments`, in turn; the first error ends it.
 
     Each has a span within `span`, and an event object that names it.
@@ -105,23 +105,23 @@ async def run_handlers(
     A handler that is cut at the timeout gets a second to clean up. Cancelling from outside
     cancels the handler and gives no outcome: our own shutdown does not count as an attempt.
     """
-    handling = HandlerSpan(span)
+    handler_span = HandlerSpan(span)
     contain_exits(asyncio.get_running_loop())
-    task = asyncio.create_task(_in_turn(handlers, event, *arguments, handling=handling))
+    task = asyncio.create_task(_in_turn(handlers, event, *arguments, handler_span=handler_span))
     try:
         await asyncio.wait({task}, timeout=timeout_s)
         if not task.done():
-            handling.end(_TIMEOUT)
+            handler_span.end(_TIMEOUT)
             await _cut(task, event)
             return failed(_TIMEOUT, f"The handlers did not end within {timeout_s:g} s.")
     except asyncio.CancelledError as exc:
-        handling.end(type(exc).__qualname__)
+        handler_span.end(type(exc).__qualname__)
         await _cut(task, event)
         raise
-    return _outcome_of(task)
+    return _result_of(task)
 
 
-def _outcome_of(task: asyncio.Task[BaseException | None]) -> Outcome:
+def _result_of(task: asyncio.Task[BaseException | None]) -> AttemptResult:
     if task.cancelled():
         return failed("CancelledError", "The handler cancelled itself.")
     error = task.exception() or task.result()
@@ -129,12 +129,12 @@ def _outcome_of(task: asyncio.Task[BaseException | None]) -> Outcome:
         return completed()
     return failed(
         type(error).__qualname__,
-        _said_by(error) or "The handler raised without a message.",
+        _message_of(error) or "The handler raised without a message.",
         permanent=isinstance(error, PermanentFailure),
     )
 
 
-def _said_by(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     try:
         return str(error)
     except BaseException:  # ruff: ignore[blind-except]  # an error that cannot be printed is an error all the same
@@ -142,21 +142,21 @@ def _said_by(error: BaseException) -> str:
 
 
 async def _in_turn(
-    handlers: Sequence[Handler], event: Event, *arguments: object, handling: HandlerSpan
+    handlers: Sequence[Handler], event: Event, *arguments: object, handler_span: HandlerSpan
 ) -> BaseException | None:
     """Run the handlers. Return an error that asks the process to end: no task may raise it."""
     in_handler.set(True)
     for handler in handlers:
-        context = handling.begin(handler).context
+        context = handler_span.begin(handler).context
         try:
             await handler(replace(event, trace=context), *arguments)
         except (SystemExit, KeyboardInterrupt) as exc:
-            handling.end(type(exc).__qualname__)
+            handler_span.end(type(exc).__qualname__)
             return exc
         except BaseException as exc:
-            handling.end(type(exc).__qualname__)
+            handler_span.end(type(exc).__qualname__)
             raise
-        handling.end()
+        handler_span.end()
     return None
 
 

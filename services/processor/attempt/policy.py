@@ -24,13 +24,13 @@ QUARANTINE_AFTER = 3
 MAX_DELIVERIES = 10
 """Deliveries before a message is replaced by a copy, which the broker counts from 0.
 
-Every way back to a queue counts there: our returns while the database is unavailable, lost
+Every way back to a queue counts there: our requeues while the database is unavailable, lost
 connections, stops and crashes. The broker's own limit (100 on the work queue, 20 on the dead
 letters' by default of RabbitMQ 4) would lose the message or keep it forever.
 """
 
 MAX_REQUEUES = 10
-"""Returns without an attempt, despite an available database, before a message is quarantined."""
+"""Requeues without an attempt, despite an available database, before a message is quarantined."""
 
 _FIRST_WAIT_MS = 1_000
 _MAX_WAIT_MS = 64_000
@@ -56,6 +56,11 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class Requeue:
+    """Nothing was recorded. The broker delivers the message again, and counts that."""
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
     """Publish a copy elsewhere, and acknowledge the message once that is confirmed."""
 
@@ -64,10 +69,10 @@ class Forward:
     headers: MappingProxyType[str, str | int] = field(default_factory=lambda: MappingProxyType({}))
     retry_queue: RetryQueue | None = None
     wait_ms: int | None = None
-    """The time after which the broker moves it on; for the queue of returned messages."""
+    """The time after which the broker moves it on; for the queue of requeued messages."""
 
 
-Verdict = Acknowledge | Reject | Forward
+Verdict = Acknowledge | Reject | Requeue | Forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +98,30 @@ CRASHED = Failure("process_crash", "The process died each time it ran this webho
 
 
 def decide(
-    outcome: AttemptOutcome, *, lane: SourceQueue, attempt: Attempt, schedule: RetrySchedule
+    outcome: AttemptOutcome, *, source: SourceQueue, attempt: Attempt, schedule: RetrySchedule
 ) -> Verdict:
     """What happens to a message whose attempt has this outcome, now or in an earlier delivery.
 
-    `lane` is WORK only if its routing key is that of its attempt: the broker needs it to find the
+    `source` is WORK only if its routing key is that of its attempt: the broker needs it to find the
     retry queue. The log already has the reason of a failure, so no header carries it.
     """
     match outcome:
         case AttemptOutcome.COMPLETED | AttemptOutcome.DUPLICATE:
             return Acknowledge()
         case AttemptOutcome.PERMANENT:
-            return dead_letter_forward(attempt)
+            return dead_letter(attempt)
         case AttemptOutcome.FAILED:
             retry_queue = schedule.retry_queue_after(attempt)
-            return Reject(retry_queue) if lane is SourceQueue.WORK else _climb(attempt, retry_queue)
+            return (
+                Reject(retry_queue)
+                if source is SourceQueue.WORK
+                else _retry_later(attempt, retry_queue)
+            )
         case _:
             assert_never(outcome)
 
 
-def dead_letter_forward(attempt: Attempt, failure: Failure | None = None) -> Forward:
+def dead_letter(attempt: Attempt, failure: Failure | None = None) -> Forward:
     """Dead-letter a message, with a reason in its headers if the log has none."""
     headers: dict[str, str | int] = {Header.ATTEMPT.value: attempt}
     if failure is not None:
@@ -133,7 +142,7 @@ def queue_move(verdict: Reject | Forward) -> QueueMove:
 def needs_quarantine(deliveries_before: int, *, database_was_away: bool) -> bool:
     """Whether to quarantine a message of the work queue.
 
-    While the database is unavailable we return messages ourselves, and those returns count as well.
+    While the database is unavailable we requeue messages ourselves, and that counts as well.
     """
     return deliveries_before >= QUARANTINE_AFTER and not database_was_away
 
@@ -148,7 +157,7 @@ def crash_limit_reached(crashes: int) -> bool:
     return crashes >= QUARANTINE_DELIVERY_LIMIT
 
 
-def quarantine_copy(attempt: Attempt, crashes: int = 0) -> Forward:
+def quarantine(attempt: Attempt, crashes: int = 0) -> Forward:
     """Quarantine a message, or move it to the end of the quarantine."""
     counted = {Header.CRASHES.value: crashes} if crashes else {}
     return _copy(QUARANTINE_QUEUE, {Header.ATTEMPT.value: attempt, **counted})
@@ -159,33 +168,31 @@ def renew(attempt: Attempt) -> Forward:
     return _copy(WORK_QUEUE, {Header.ATTEMPT.value: attempt})
 
 
-def requeue_or_dead_letter(
-    returns: int, *, lane: SourceQueue, attempt: Attempt, failure: Failure
+def requeue_later(
+    requeues: int, *, source: SourceQueue, attempt: Attempt, failure: Failure
 ) -> Forward:
     """What happens to a message that could not be attempted despite an available database.
 
-    `returns` includes this one. It comes back after longer and longer waits, then it is
-    quarantined, and after the next return it is a dead letter with the failure as its reason.
+    `requeues` includes this one. It comes back after longer and longer waits, then it is
+    quarantined, and after the next time it is a dead letter with the failure as its reason.
     """
-    headers: dict[str, str | int] = {Header.ATTEMPT.value: attempt, Header.REQUEUES.value: returns}
-    if returns <= MAX_REQUEUES:
-        wait_ms = min(_FIRST_WAIT_MS * 2 ** (returns - 1), _MAX_WAIT_MS)
+    headers: dict[str, str | int] = {Header.ATTEMPT.value: attempt, Header.REQUEUES.value: requeues}
+    if requeues <= MAX_REQUEUES:
+        wait_ms = min(_FIRST_WAIT_MS * 2 ** (requeues - 1), _MAX_WAIT_MS)
         return replace(_copy(REQUEUED_QUEUE, headers), wait_ms=wait_ms)
-    return (
-        _copy(QUARANTINE_QUEUE, headers)
-        if lane is SourceQueue.WORK
-        else dead_letter_forward(attempt, failure)
-    )
+    if source is SourceQueue.WORK:
+        return _copy(QUARANTINE_QUEUE, headers)
+    return dead_letter(attempt, failure)
 
 
 def _copy(queue: str, headers: dict[str, str | int]) -> Forward:
     return Forward(DEFAULT_EXCHANGE, queue, MappingProxyType(headers))
 
 
-def _climb(attempt: Attempt, retry_queue: RetryQueue | None) -> Forward:
+def _retry_later(attempt: Attempt, retry_queue: RetryQueue | None) -> Forward:
     """Publish a copy to the retry queue, because rejecting here would dead-letter the message."""
     if retry_queue is None:
-        return dead_letter_forward(attempt)
-    # The attempt was made, so the next one starts without the returns and crashes before it.
+        return dead_letter(attempt)
+    # The attempt was made, so the next one starts without the requeues and crashes before it.
     counts = MappingProxyType[str, str | int]({Header.REQUEUES.value: 0, Header.CRASHES.value: 0})
     return Forward(DEFAULT_EXCHANGE, retry_queue.queue_name, counts, retry_queue=retry_queue)

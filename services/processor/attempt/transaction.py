@@ -1,32 +1,36 @@
-"""An attempt whose handlers write in the transaction that finishes it."""
+"""An attempt whose handlers write in the transaction that finishes it, and their connection."""
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event, Handler
 from ringback.runtime.postgres.pool import INVALID_DATA_ERRORS
+from ringback.runtime.postgres.queries import load
 from services.processor.attempt.context import (
     DUPLICATE,
     AttemptContext,
+    AttemptResult,
     Effect,
-    Outcome,
     completed,
     failed,
-    with_note,
 )
-from services.processor.attempt.handler_connection import HandlerConnection, TransactionLostError
 from services.processor.attempt.handlers import run_handlers
 from services.processor.log.delivery_log import (
+    BeginResult,
     DeliveryLog,
-    Ended,
     RecordedAttempt,
     StartedTransaction,
+    link_attempts,
 )
 
+_PACKAGE = "services.processor.attempt"
+_ANSWERS_WITHIN_S = 5.0
 _ENDS_WITHIN_S = 5.0
 _POLL_S = 0.05
 _MISUSED = "RB001"
@@ -44,6 +48,209 @@ _REFUSED_WRITES: tuple[type[BaseException], ...] = (
 )
 """Errors of a finishing transaction whose class shows what is wrong with its writes."""
 
+_SERVER_ERRORS = ("08", "53", "57P", "58", "XX")
+"""Beginnings of the SQLSTATEs by which a server reports that it stops, is full or broken."""
+
+_LACKS = ("53", "58")
+"""Of those, the ones by which it reports that its disk, its memory or its system fails it."""
+
+
+class TransactionLostError(Exception):
+    """The transaction or its connection ended, and the handler may not be the reason."""
+
+
+class ServerRefusesError(TransactionLostError):
+    """The server refused our own statement for a reason other than the handler."""
+
+
+class LentConnection(PoolConnectionProxy):
+    """A handler's view of a connection. It cannot close it, and loses it when it returns.
+
+    The view records what makes the connection unfit for others.
+    """
+
+    def __init__(self, holder: Any, raw: asyncpg.Connection) -> None:
+        self._raw: asyncpg.Connection | None = None
+        super().__init__(holder, raw)
+        self.was_closed = False
+        self.is_altered = False
+        self.has_ended = False
+
+    @property
+    def _con(self) -> asyncpg.Connection | None:
+        """The connection. asyncpg reads it at each call, when the previous call can be checked."""
+        raw = self._raw
+        if raw is not None and not raw.is_closed() and not raw.is_in_transaction():
+            self.has_ended = True
+        return raw
+
+    @_con.setter
+    def _con(self, raw: asyncpg.Connection | None) -> None:
+        self._raw = raw
+
+    async def close(self, *, timeout: float | None = None) -> None:  # ruff: ignore[async-function-with-timeout]  # asyncpg's signature
+        del timeout
+        self._refuse()
+
+    def terminate(self) -> None:
+        self._refuse()
+
+    def _refuse(self) -> None:
+        self.was_closed = True
+        raise asyncpg.InterfaceError("A handler must not close the connection that it is given.")
+
+
+def _altering(name: str) -> Callable[..., Any]:
+    def altered(self: LentConnection, *arguments: Any, **named: Any) -> Any:
+        self.is_altered = True
+        return getattr(PoolConnectionProxy, name)(self, *arguments, **named)
+
+    return altered
+
+
+for _name in ("set_type_codec", "set_builtin_type_codec", "reset_type_codec", "add_query_logger"):
+    setattr(LentConnection, _name, _altering(_name))
+
+
+def _detach(proxy: Any) -> None:
+    proxy._detach()  # ruff: ignore[private-member-access]  # as asyncpg does on a release
+
+
+class HandlerConnection:
+    """Open a transaction, `lend` the connection to the handlers, then finish the transaction.
+
+    Always call `close`: it ends the connection unless it goes back to the pool.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, acquired: PoolConnectionProxy) -> None:
+        self._pool = pool
+        given: Any = acquired
+        self._holder = given._holder  # ruff: ignore[private-member-access]  # the only way to lend it
+        self._raw = given._con  # ruff: ignore[private-member-access]  # as above
+        self._lent: LentConnection | None = None
+        self._transaction = acquired.transaction()
+        self._is_open = True
+        self._is_committed = False
+        self._is_reset = False
+        self.ours = acquired
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the handlers are known to have ended their transaction."""
+        return self._lent is not None and self._lent.has_ended
+
+    @property
+    def was_closed(self) -> bool:
+        return self._lent is not None and self._lent.was_closed
+
+    async def begin(self) -> None:
+        await self._transaction.start()
+
+    def lend(self) -> LentConnection:
+        _detach(self.ours)
+        self._lent = LentConnection(self._holder, self._raw)
+        return self._lent
+
+    def take_back(self) -> None:
+        """Make every later call of the handlers on this connection fail.
+
+        Raises TransactionLostError if the connection has ended, which a handler cannot cause.
+        """
+        assert self._lent is not None
+        _detach(self._lent)
+        if self._raw.is_closed():
+            raise TransactionLostError("The connection of the handler has ended.")
+        self.ours = self._holder._proxy = PoolConnectionProxy(self._holder, self._raw)  # ruff: ignore[private-member-access]  # as above
+
+    async def take_settings_back(self) -> None:
+        """Undo the handler's settings that affect the statements that follow."""
+        await self.ours.execute(load(_PACKAGE, "own_settings.sql"))
+
+    async def commit(self) -> None:
+        """Commit, and reset what the handler left in the session, in one round trip."""
+        done = await self.ours.execute(load(_PACKAGE, "commit_and_reset.sql"))
+        # ruff: ignore[private-member-access]  # as a commit of asyncpg's, and as its cache of statements
+        self._raw._top_xact, cached = None, len(self._raw._stmt_cache)
+        # The server answers "SELECT 5". A handler that deallocated asyncpg's statements broke it.
+        self._is_committed = True
+        self._is_reset = int(done.rpartition(" ")[2]) >= cached
+
+    async def roll_back(self, transaction_id: str, role_name: str) -> str | None:
+        """Roll the transaction back.
+
+        Returns how it ended, `aborted` or `committed`. Returns None if this session cannot know or
+        was changed: do not use it again. Raises TransactionLostError if the server does not answer.
+        """
+        try:
+            async with asyncio.timeout(_ANSWERS_WITHIN_S):
+                await self._transaction.rollback()
+                found = await self.ours.fetchrow(
+                    load(_PACKAGE, "transaction_fate.sql"), transaction_id
+                )
+        except Exception as exc:  # with a handler's own codecs, asyncpg and we can raise anything
+            if self.is_lost(exc):
+                raise TransactionLostError(
+                    "The connection of the handler does not answer."
+                ) from exc
+            return None
+        if self.has_ended:
+            # Between its transactions it may have done what no reset can undo.
+            return None
+        return found["fate"] if found and found["role_name"] == role_name else None
+
+    async def final_fate(self, transaction_id: str) -> str | None:
+        """How the transaction ended, once the server has noticed that its connection did.
+
+        Until then it locks the webhook's row, and recording the failure would wait for that. Raises
+        TransactionLostError if the server does not notice in time.
+        """
+        try:
+            async with asyncio.timeout(_ENDS_WITHIN_S):
+                # ruff: ignore[async-busy-wait]  # the server sends no notification
+                while (fate := await self._current_fate(transaction_id)) == "in progress":
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError as exc:
+            raise TransactionLostError("The transaction of the handler does not end.") from exc
+        return fate
+
+    async def _current_fate(self, transaction_id: str) -> str | None:
+        """`committed`, `aborted` or `in progress`; None if that is too long ago."""
+        found = await self._pool.fetchrow(load(_PACKAGE, "transaction_fate.sql"), transaction_id)
+        return found["fate"] if found else None
+
+    def is_lost(self, exc: BaseException) -> bool:
+        """Whether an error of our own statement means that the server or the network failed."""
+        if isinstance(exc, OSError | TimeoutError | asyncpg.InternalClientError):
+            return True
+        state = str(exc.sqlstate) if isinstance(exc, asyncpg.PostgresError) else ""
+        return self._raw.is_closed() or state.startswith(_SERVER_ERRORS)
+
+    def lost(self, exc: BaseException) -> TransactionLostError:
+        """Convert an error of our own statement for which `is_lost` is true."""
+        if isinstance(exc, asyncpg.PostgresError) and str(exc.sqlstate).startswith(_LACKS):
+            return ServerRefusesError(f"{type(exc).__qualname__}: {exc}")
+        return TransactionLostError("The connection of the handler has ended.")
+
+    async def give_back(self) -> None:
+        """Return it to the pool as if no handler had used it, or end it if that fails."""
+        if self._lent is not None:
+            try:
+                async with asyncio.timeout(_ANSWERS_WITHIN_S):
+                    await self._raw._reset()  # ruff: ignore[private-member-access]  # does not ask the server
+                    if not self._is_committed:
+                        await self.commit()
+            except Exception:  # ruff: ignore[blind-except]  # as above
+                return
+            if self._lent.is_altered or not self._is_reset:
+                return
+        self._is_open = False
+        await self._pool.release(self.ours)
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._raw.terminate()
+
 
 async def complete_in_transaction(
     delivery_log: DeliveryLog,
@@ -51,10 +258,9 @@ async def complete_in_transaction(
     event: Event,
     handlers: Sequence[Handler],
     *,
-    now: Callable[[], datetime],
     timeout_s: float,
     effects: Sequence[Effect],
-) -> RecordedAttempt | Outcome:
+) -> RecordedAttempt | AttemptResult:
     """Run the handlers inside the finishing transaction.
 
     Returns what is recorded after its commit, or what was recorded before. Returns the outcome of
@@ -63,13 +269,16 @@ async def complete_in_transaction(
     statement on a connection that no handler had, and TransactionLostError when the connection was
     lost.
     """
-    connection = await delivery_log.connect()
+    pool = delivery_log.pool
+    connection = HandlerConnection(pool, await pool.acquire())
     try:
         try:
-            begun = await delivery_log.begin_transaction(connection, context)
+            await link_attempts(connection.ours, [context])
+            await connection.begin()
+            started = await delivery_log.begin_transaction(connection.ours, context)
         except INVALID_DATA_ERRORS as exc:
             return failed(type(exc).__qualname__, str(exc))
-        result = _known(begun)
+        result = _known(started.begun)
         if result is None:
             with context.handling:
                 result = await run_handlers(
@@ -77,23 +286,24 @@ async def complete_in_transaction(
                 )
             connection.take_back()
             result = _closed(connection) or result
-            if result.kind is AttemptOutcome.COMPLETED:
-                ended = Ended(context, completed(tuple(effects)), now())
-                result = await _commit(delivery_log, connection, begun, ended)
-        return await _end(delivery_log, connection, begun, result)
+            if result.outcome is AttemptOutcome.COMPLETED:
+                context.ended_at = datetime.now(UTC)
+                result = await _commit(
+                    delivery_log, connection, started, context, completed(tuple(effects))
+                )
+        return await _end(connection, started, result)
     finally:
         connection.close()
 
 
-def _known(begun: StartedTransaction) -> RecordedAttempt | Outcome | None:
+def _known(begun: BeginResult) -> RecordedAttempt | AttemptResult | None:
     """The result if no handler is to run."""
-    recorded, duplicate_of = begun.begun.recorded, begun.begun.duplicate_of
-    if recorded is not None:
-        return RecordedAttempt(recorded, is_fresh=False, duplicate_of=duplicate_of)
-    return None if duplicate_of is None else DUPLICATE
+    if begun.recorded is not None:
+        return RecordedAttempt(begun.recorded, is_fresh=False, duplicate_of=begun.duplicate_of)
+    return None if begun.duplicate_of is None else DUPLICATE
 
 
-def _closed(connection: HandlerConnection) -> Outcome | None:
+def _closed(connection: HandlerConnection) -> AttemptResult | None:
     if not connection.was_closed:
         return None
     return failed(MISUSE, "The handler tried to close the connection that it was given.")
@@ -102,13 +312,14 @@ def _closed(connection: HandlerConnection) -> Outcome | None:
 async def _commit(
     delivery_log: DeliveryLog,
     connection: HandlerConnection,
-    begun: StartedTransaction,
-    ended: Ended,
-) -> RecordedAttempt | Outcome:
+    started: StartedTransaction,
+    context: AttemptContext,
+    result: AttemptResult,
+) -> RecordedAttempt | AttemptResult:
     """Finish the attempt. The caller rolls back unless the result is fresh and complete."""
     try:
         await connection.take_settings_back()
-        recorded = await delivery_log.finish_transaction(connection, begun, ended)
+        recorded = await delivery_log.finish_transaction(connection.ours, started, context, result)
         if not recorded.is_fresh:
             return recorded
         if recorded.outcome is not AttemptOutcome.COMPLETED:
@@ -133,36 +344,20 @@ def _misuse(exc: BaseException) -> str:
 
 
 async def _end(
-    delivery_log: DeliveryLog,
     connection: HandlerConnection,
-    begun: StartedTransaction,
-    result: RecordedAttempt | Outcome,
-) -> RecordedAttempt | Outcome:
+    started: StartedTransaction,
+    result: RecordedAttempt | AttemptResult,
+) -> RecordedAttempt | AttemptResult:
     """Release the connection, and roll back the transaction if it is not committed."""
     if isinstance(result, RecordedAttempt) and result.is_fresh:
         await connection.give_back()
         return result
-    fate = await connection.roll_back(begun.transaction_id, begun.role_name)
+    fate = await connection.roll_back(started.transaction_id, started.role_name)
     if fate is not None:
         await connection.give_back()
     connection.close()
     if fate is None:
-        fate = await _ended_fate(delivery_log, begun.transaction_id)
-    if isinstance(result, Outcome) and (connection.has_ended or fate == "committed"):
-        return with_note(result, _KEPT)
+        fate = await connection.final_fate(started.transaction_id)
+    if isinstance(result, AttemptResult) and (connection.has_ended or fate == "committed"):
+        return result.with_note(_KEPT)
     return result
-
-
-async def _ended_fate(delivery_log: DeliveryLog, transaction_id: str) -> str | None:
-    """How the transaction ended, once the server has noticed that its connection did.
-
-    Until then it locks the webhook's row, and recording the failure would wait for that.
-    """
-    try:
-        async with asyncio.timeout(_ENDS_WITHIN_S):
-            # ruff: ignore[async-busy-wait]  # the server sends no notification
-            while (fate := await delivery_log.fate(transaction_id)) == "in progress":
-                await asyncio.sleep(_POLL_S)
-    except TimeoutError as exc:
-        raise TransactionLostError("The transaction of the handler does not end.") from exc
-    return fate

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
+import asyncpg
+
 from ringback.contract.event import value_at
 from ringback.contract.json_text import sanitize_text
 from ringback.contract.status import AttemptOutcome
@@ -18,8 +20,8 @@ from ringback.handlers import Event
 from ringback.runtime.postgres.queries import load
 from services.processor.attempt.context import Effect
 
-_LONGEST_WORD = 500
-_LONGEST_NUMBER = 40
+_MAX_WORD = 500
+_MAX_NUMBER = 40
 _NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST_AFTER_NOW = timedelta(days=2)
@@ -35,7 +37,7 @@ def text_of(value: Any) -> str | None:
 def word_of(value: Any) -> str | None:
     """A text of at most 500 characters, such as a status, a reason or an id."""
     text = text_of(value)
-    return text if text is not None and len(text) <= _LONGEST_WORD else None
+    return text if text is not None and len(text) <= _MAX_WORD else None
 
 
 def address_of(value: Any) -> str | None:
@@ -45,9 +47,9 @@ def address_of(value: Any) -> str | None:
     return word_of(value)
 
 
-def number_of(value: Any, *, most: float = math.inf) -> float | None:
-    """A number from 0 to `most`, which may be written as text."""
-    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and _NUMBER.fullmatch(value):
+def number_of(value: Any, *, maximum: float = math.inf) -> float | None:
+    """A number from 0 to `maximum`, which may be written as text."""
+    if isinstance(value, str) and len(value) <= _MAX_NUMBER and _NUMBER.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -55,7 +57,7 @@ def number_of(value: Any, *, most: float = math.inf) -> float | None:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) and 0 <= number <= most else None
+    return number if math.isfinite(number) and 0 <= number <= maximum else None
 
 
 def time_of(value: Any, now: datetime) -> datetime | None:
@@ -65,7 +67,7 @@ def time_of(value: Any, now: datetime) -> datetime | None:
     """
     number = number_of(value)
     moment = None if number is None else _epoch_time(number)
-    if moment is None and isinstance(value, str) and len(value) <= _LONGEST_NUMBER:
+    if moment is None and isinstance(value, str) and len(value) <= _MAX_NUMBER:
         moment = _iso_time(value.strip())
     latest = now + _LATEST_AFTER_NOW
     return moment if moment is not None and _EARLIEST <= moment <= latest else None
@@ -89,8 +91,8 @@ def _iso_time(value: str) -> datetime | None:
 REPORT = "end-of-call-report"
 STATUS_UPDATE = "status-update"
 
-_LONGEST_CALL_S = 7 * 24 * 3600.0
-_HIGHEST_COST = 1e6
+_MAX_CALL_S = 7 * 24 * 3600.0
+_MAX_COST = 1e6
 _SPEAKERS = {"assistant": "AI", "bot": "AI", "user": "User"}
 
 Message = Mapping[str, Any]
@@ -186,18 +188,18 @@ def _time(event: Event, name: str, status: str) -> Reading:
 
 def _duration(message: Message, started_at: Reading, ended_at: Reading) -> Reading:
     for name, seconds in (("durationSeconds", 1), ("durationMs", 0.001), ("durationMinutes", 60)):
-        number = number_of(message.get(name), most=_LONGEST_CALL_S / seconds)
+        number = number_of(message.get(name), maximum=_MAX_CALL_S / seconds)
         if number is not None:
             return Reading(round(number * seconds, 6))
     between = None
     if isinstance(started_at.value, datetime) and isinstance(ended_at.value, datetime):
         between = (ended_at.value - started_at.value).total_seconds()
-    return Reading(number_of(between, most=_LONGEST_CALL_S), derived=True)
+    return Reading(number_of(between, maximum=_MAX_CALL_S), derived=True)
 
 
 def _cost(message: Message) -> float | None:
     def read(value: Any) -> float | None:
-        return number_of(value, most=_HIGHEST_COST)
+        return number_of(value, maximum=_MAX_COST)
 
     stated = _first(read, message, "cost", "costBreakdown.total")
     if stated is not None:
@@ -311,3 +313,8 @@ def _ranks(event: Event, happened_at: datetime, columns: dict[str, Reading]) -> 
 
 def _within(number: int, bits: int) -> int:
     return min(max(number, 0), (1 << bits) - 1)
+
+
+async def check(pool: asyncpg.Pool) -> None:
+    """Raise what writing a call would raise, without a call."""
+    await pool.execute(load("services.processor.builtin", "reach_voice_calls.sql"))

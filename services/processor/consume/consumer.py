@@ -19,7 +19,7 @@ from ringback.runtime.amqp.connection import (
 
 OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
 
-_RPC_TIMEOUT_S = 10.0
+RPC_TIMEOUT_S = 10.0
 
 log = structlog.get_logger()
 
@@ -40,24 +40,22 @@ class QueueConsumer:
         on_message: OnMessage,
         *,
         on_lost: Callable[[], None],
-        shut_for: Iterable[str] = (),
+        paused_for: Iterable[str] = (),
+        rpc_timeout_s: float = RPC_TIMEOUT_S,
     ) -> None:
         self.queue_name = queue_name
         self._prefetch = prefetch
         self._on_message = on_message
         self._on_lost = on_lost
         self._slots = asyncio.Semaphore(prefetch)
-        self._reasons = set(shut_for)
+        self._reasons = set(paused_for)
+        self._rpc_timeout_s = rpc_timeout_s
         self._in_flight: set[asyncio.Task[None]] = set()
         self._queue: AbstractQueue | None = None
         self._channel: UnderlayChannel | None = None
         self._consumer_tag: str | None = None
-        self._turning = asyncio.Lock()
+        self._switching = asyncio.Lock()
         self._is_dropping = False
-
-    @property
-    def is_running(self) -> bool:
-        return self._consumer_tag is not None
 
     @property
     def in_flight(self) -> int:
@@ -70,23 +68,23 @@ class QueueConsumer:
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda _: self._end_session_of(underlay))
         channel.close_callbacks.add(lambda *_: self._end_session_of(underlay))
-        async with self._turning:
+        async with self._switching:
             self._queue = await channel.get_queue(self.queue_name, ensure=False)
             self._channel = underlay
             self._consumer_tag = None
-        await self._turn()
+        await self._switch()
 
     async def pause(self, reason: str) -> None:
         """Stop consuming. Work in flight continues."""
         self._reasons.add(reason)
-        await self._turn()
+        await self._switch()
 
-    async def open(self, reason: str) -> None:
+    async def resume(self, reason: str) -> None:
         """Withdraw a reason to pause."""
         self._reasons.discard(reason)
-        await self._turn()
+        await self._switch()
 
-    async def emptied(self) -> None:
+    async def wait_until_empty(self) -> None:
         """Wait until nothing is in flight."""
         while self._in_flight:
             await asyncio.wait(set(self._in_flight))
@@ -104,25 +102,25 @@ class QueueConsumer:
         """Ask the broker whether it still knows a consumer of this queue; true while paused."""
         if self._channel is None or self._consumer_tag is None:
             return bool(self._reasons)
-        async with asyncio.timeout(_RPC_TIMEOUT_S):
+        async with asyncio.timeout(self._rpc_timeout_s):
             with connection_errors_from_cancellation():
                 answer = await self._channel.queue_declare(self.queue_name, passive=True)
         return bool(answer.consumer_count)
 
-    async def _turn(self) -> None:
+    async def _switch(self) -> None:
         """Make the broker's side match the reasons. A failure ends the session; another follows."""
-        async with self._turning:
+        async with self._switching:
             queue, tag = self._queue, self._consumer_tag
             if queue is None:
                 return
             try:
-                async with asyncio.timeout(_RPC_TIMEOUT_S):
+                async with asyncio.timeout(self._rpc_timeout_s):
                     with connection_errors_from_cancellation():
                         if self._reasons and tag is not None:
                             self._consumer_tag = None
                             await queue.cancel(tag)
                         elif not self._reasons and tag is None:
-                            self._consumer_tag = await queue.consume(self._take)
+                            self._consumer_tag = await queue.consume(self._start)
             except BROKER_UNAVAILABLE_ERRORS as exc:
                 log.warning(
                     LogEvent.CONSUMER_LOST, queue=self.queue_name, reason=type(exc).__name__
@@ -134,7 +132,7 @@ class QueueConsumer:
         if channel is self._channel:
             self._on_lost()
 
-    async def _take(self, message: AbstractIncomingMessage) -> None:
+    async def _start(self, message: AbstractIncomingMessage) -> None:
         task = asyncio.create_task(self._handle(message))
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)

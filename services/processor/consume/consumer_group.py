@@ -1,13 +1,13 @@
 """The processor's connection to the broker: three queues, and the reasons to pause them."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
 
 import structlog
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.telemetry import LogEvent
@@ -24,17 +24,20 @@ from ringback.runtime.amqp.management_api import ManagementError, management_api
 from ringback.runtime.amqp.topology import require_topology
 from ringback.runtime.process.background import end
 from ringback.runtime.process.lifecycle import CannotStartError
-from services.processor.consume.consumer import OnMessage, QueueConsumer
+from services.processor.consume.consumer import RPC_TIMEOUT_S, QueueConsumer
 from services.processor.consume.database_watch import DatabaseWatch
+from services.processor.consume.message_handler import Consumers
 
-_WATCH_EVERY_S = 10.0
+CHECK_EVERY_S = 10.0
 _DEAD_LETTERS_AT_ONCE = 20
 
 # The reasons for which a queue is paused.
-_AWAY = "database"
+_DATABASE = "database"
 _PAUSED = "paused"
 _QUARANTINE = "quarantine"
 _DRAINING = "draining"
+
+Handle = Callable[[AbstractIncomingMessage, Consumers], Awaitable[None]]
 
 log = structlog.get_logger()
 
@@ -47,35 +50,54 @@ class ConsumerGroup:
     """
 
     def __init__(
-        self, amqp_url: str, schedule: RetrySchedule, prefetch: int, watch: DatabaseWatch
+        self,
+        amqp_url: str,
+        schedule: RetrySchedule,
+        prefetch: int,
+        watch: DatabaseWatch,
+        *,
+        work: Handle,
+        quarantine: Handle,
+        dead_letters: Handle,
+        check_every_s: float = CHECK_EVERY_S,
+        rpc_timeout_s: float = RPC_TIMEOUT_S,
     ) -> None:
         self._schedule = schedule
         self._watch = watch
-        self._link = BrokerConnection(amqp_url, "ringback-processor-consume", self._on_open)
-        self._prefetch = prefetch
-        self._taps: tuple[QueueConsumer, ...] = ()
-        self._attempted: tuple[QueueConsumer, ...] = ()
-        self._work: QueueConsumer | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._reopening = False
-        self._is_stopping = False
+        self._check_every_s = check_every_s
+        self._connection = BrokerConnection(amqp_url, "ringback-processor-consume", self._on_open)
 
-    def take(self, *, work: OnMessage, quarantine: OnMessage, dead_letter: OnMessage) -> None:
-        """Set the receiver of each queue's messages; once, before it is entered."""
-        self._work = self._tap(WORK_QUEUE, self._prefetch, work, _AWAY, _PAUSED)
-        quarantined = self._tap(QUARANTINE_QUEUE, 1, quarantine, _AWAY, _PAUSED)
-        dead_letters = self._tap(DEAD_LETTER_QUEUE, _DEAD_LETTERS_AT_ONCE, dead_letter, _AWAY)
-        self._attempted = (self._work, quarantined)
-        self._taps = (*self._attempted, dead_letters)
+        def consumer(queue: str, prefetch: int, handle: Handle, *reasons: str) -> QueueConsumer:
+            return QueueConsumer(
+                queue,
+                prefetch,
+                lambda message: handle(message, self),
+                on_lost=self._connection.reconnect,
+                paused_for=reasons,
+                rpc_timeout_s=rpc_timeout_s,
+            )
+
+        self._work = consumer(WORK_QUEUE, prefetch, work, _DATABASE, _PAUSED)
+        self._attempting = (
+            self._work,
+            consumer(QUARANTINE_QUEUE, 1, quarantine, _DATABASE, _PAUSED),
+        )
+        self._all = (
+            *self._attempting,
+            consumer(DEAD_LETTER_QUEUE, _DEAD_LETTERS_AT_ONCE, dead_letters, _DATABASE),
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_waiting_for_database = False
+        self._is_stopping = False
 
     @property
     def is_connected(self) -> bool:
-        return self._link.is_connected
+        return self._connection.is_connected
 
     @property
     def in_flight(self) -> int:
         """How many webhooks are being attempted, or wait for their turn here."""
-        return sum(tap.in_flight for tap in self._attempted)
+        return sum(consumer.in_flight for consumer in self._attempting)
 
     def is_stopping(self) -> bool:
         """Whether it has stopped consuming for good, and may cancel work in flight."""
@@ -86,16 +108,16 @@ class ConsumerGroup:
 
         Raises one of BROKER_UNAVAILABLE_ERRORS without an answer.
         """
-        return self._link.is_connected and all([await tap.is_consuming() for tap in self._taps])
+        return self.is_connected and all([await one.is_consuming() for one in self._all])
 
     async def __aenter__(self) -> Self:
-        await self._link.__aenter__()
-        await self._link.wait_for_first_attempt()
-        if isinstance(self._link.failure, CannotStartError):
-            await self._link.__aexit__(None, None, None)
-            raise self._link.failure
-        self._spawn(self._reopen())
-        self._spawn(self._watch_consumers())
+        await self._connection.__aenter__()
+        await self._connection.wait_for_first_attempt()
+        if isinstance(self._connection.failure, CannotStartError):
+            await self._connection.__aexit__(None, None, None)
+            raise self._connection.failure
+        self._spawn(self._resume_with_database())
+        self._spawn(self._check_consumers())
         return self
 
     async def __aexit__(
@@ -105,57 +127,49 @@ class ConsumerGroup:
         traceback: TracebackType | None,
     ) -> None:
         await end(*self._tasks)
-        await self._link.__aexit__(kind, error, traceback)
+        await self._connection.__aexit__(kind, error, traceback)
 
-    async def database_away(self) -> None:
+    async def database_unavailable(self) -> None:
         """Stop consuming until the database answers again."""
-        for tap in self._taps:
-            await tap.pause(_AWAY)
-        if not self._reopening:
-            self._spawn(self._reopen())
+        for consumer in self._all:
+            await consumer.pause(_DATABASE)
+        if not self._is_waiting_for_database:
+            self._spawn(self._resume_with_database())
 
     async def pause(self) -> None:
         """Stop consuming webhooks to attempt. Work in flight continues."""
-        for tap in self._attempted:
-            await tap.pause(_PAUSED)
+        for consumer in self._attempting:
+            await consumer.pause(_PAUSED)
 
     async def resume(self) -> None:
         """End the pause. Other reasons may still keep the queues paused."""
-        for tap in self._attempted:
-            await tap.open(_PAUSED)
+        for consumer in self._attempting:
+            await consumer.resume(_PAUSED)
 
     async def drain(self, timeout_s: float) -> None:
         """Stop consuming for good; finish work in flight in time, and leave the rest unanswered."""
         self._is_stopping = True
-        for tap in self._taps:
-            await tap.pause(_DRAINING)
+        for consumer in self._all:
+            await consumer.pause(_DRAINING)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                for tap in self._taps:
-                    await tap.emptied()
-        left = sum(tap.in_flight for tap in self._taps)
+                for consumer in self._all:
+                    await consumer.wait_until_empty()
+        left = sum(consumer.in_flight for consumer in self._all)
         if left:
             log.warning(LogEvent.PROCESSOR_WORK_ABANDONED, in_flight=left)
-        for tap in self._taps:
-            await tap.drop_all()
+        for consumer in self._all:
+            await consumer.drop_all()
 
     @asynccontextmanager
-    async def alone(self) -> AsyncGenerator[None, None]:
+    async def exclusive(self) -> AsyncGenerator[None, None]:
         """While entered, no webhook of the work queue is consumed or in flight."""
-        assert self._work is not None
         await self._work.pause(_QUARANTINE)
         try:
-            await self._work.emptied()
+            await self._work.wait_until_empty()
             yield
         finally:
-            await self._work.open(_QUARANTINE)
-
-    def _tap(
-        self, queue_name: str, prefetch: int, on_message: OnMessage, *shut_for: str
-    ) -> QueueConsumer:
-        return QueueConsumer(
-            queue_name, prefetch, on_message, on_lost=self._link.reconnect, shut_for=shut_for
-        )
+            await self._work.resume(_QUARANTINE)
 
     def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -164,23 +178,23 @@ class ConsumerGroup:
 
     async def _on_open(self, connection: AbstractConnection) -> None:
         await require_topology(connection, topology(self._schedule))
-        for tap in self._taps:
-            await tap.attach(connection)
+        for consumer in self._all:
+            await consumer.attach(connection)
 
-    async def _reopen(self) -> None:
-        self._reopening = True
+    async def _resume_with_database(self) -> None:
+        self._is_waiting_for_database = True
         try:
-            await self._watch.until_it_answers()
+            await self._watch.wait_until_available()
         finally:
-            self._reopening = False
-        for tap in self._taps:
-            await tap.open(_AWAY)
+            self._is_waiting_for_database = False
+        for consumer in self._all:
+            await consumer.resume(_DATABASE)
 
-    async def _watch_consumers(self) -> None:
+    async def _check_consumers(self) -> None:
         """A consumer can vanish while its connection looks healthy. Then open everything again."""
         while True:
-            await asyncio.sleep(_WATCH_EVERY_S)
-            if not self._link.is_connected:
+            await asyncio.sleep(self._check_every_s)
+            if not self.is_connected:
                 continue
             try:
                 is_consuming = await self.answers()
@@ -189,25 +203,19 @@ class ConsumerGroup:
                 is_consuming = False
             if not is_consuming:
                 log.warning(LogEvent.CONSUMER_MISSING)
-                self._link.reconnect()
+                self._connection.reconnect()
 
 
-class BindingWatch:
-    """Ask the broker's management API, because AMQP cannot list bindings.
+async def work_queue_is_bound(management_url: str | None, amqp_url: str) -> bool:
+    """Whether the work queue receives what is published. AMQP cannot list bindings.
 
-    Without its binding the queue stays empty, and everything published becomes a dead letter.
+    Without its binding the queue stays empty, and everything published becomes a dead letter. False
+    only if the management API reports no binding: a missing or unreachable API proves nothing.
     """
-
-    def __init__(self, url: str | None, amqp_url: str) -> None:
-        self._url = url
-        self._amqp_url = amqp_url
-
-    async def is_bound(self) -> bool:
-        """False only if the API reports no binding. A missing or unreachable API proves nothing."""
-        if self._url is None:
-            return True
-        try:
-            async with management_api(self._url, self._amqp_url) as api:
-                return WORK_BINDING in await api.bindings_from(WEBHOOKS)
-        except ManagementError:
-            return True
+    if management_url is None:
+        return True
+    try:
+        async with management_api(management_url, amqp_url) as api:
+            return WORK_BINDING in await api.bindings_from(WEBHOOKS)
+    except ManagementError:
+        return True

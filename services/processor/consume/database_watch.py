@@ -9,12 +9,10 @@ import structlog
 
 from ringback.contract.telemetry import LogEvent
 
-_PING_WAIT_S = 0.5
-_PING_TIMEOUT_S = 5.0
 _RECENTLY_S = 300.0
-_STILL_LACKING_S = 10.0
+_INCOMPLETE_FOR_S = 10.0
 
-_LACKING: tuple[type[BaseException], ...] = (
+_SETUP_ERRORS: tuple[type[BaseException], ...] = (
     asyncpg.InsufficientPrivilegeError,
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
@@ -36,81 +34,90 @@ class DatabaseWatch:
 
     def __init__(
         self,
-        ping: Callable[[], Awaitable[bool]],
+        ping: Callable[[], Awaitable[object]],
         *,
         hold_s: float,
         clock: Callable[[], float] = time.monotonic,
+        ping_wait_s: float = 0.5,
+        ping_timeout_s: float = 5.0,
     ) -> None:
         self._ping = ping
         self._hold_s = hold_s
         self._clock = clock
-        self._away_since: float | None = None
-        self._last_away: float | None = None
-        self._lack = ""
-        self._last_lack: float | None = None
-
-    @property
-    def is_away(self) -> bool:
-        return self._away_since is not None
+        self._ping_wait_s = ping_wait_s
+        self._ping_timeout_s = ping_timeout_s
+        self._unavailable_since: float | None = None
+        self._last_unavailable: float | None = None
+        self._missing = ""
+        self._last_incomplete: float | None = None
 
     @property
     def was_unavailable_recently(self) -> bool:
         """Whether messages may have been requeued because of the database."""
-        return self._last_away is not None and self._clock() - self._last_away < _RECENTLY_S
+        return (
+            self._last_unavailable is not None
+            and self._clock() - self._last_unavailable < _RECENTLY_S
+        )
 
     @property
     def is_setup_incomplete(self) -> bool:
         """Whether the database refuses us because a grant or a part of its schema is missing."""
-        return self._last_lack is not None and self._clock() - self._last_lack < _STILL_LACKING_S
+        return (
+            self._last_incomplete is not None
+            and self._clock() - self._last_incomplete < _INCOMPLETE_FOR_S
+        )
 
     def failed(self, exc: BaseException) -> None:
-        self._last_away = self._clock()
-        if isinstance(exc, _LACKING):
-            self._lacks(str(exc)[:200])
-        begins = self._away_since is None
+        self._last_unavailable = self._clock()
+        if isinstance(exc, _SETUP_ERRORS):
+            self._report_incomplete(str(exc)[:200])
+        begins = self._unavailable_since is None
         if begins:
-            self._away_since = self._last_away
-        if begins and not isinstance(exc, _LACKING):
+            self._unavailable_since = self._last_unavailable
+        if begins and not isinstance(exc, _SETUP_ERRORS):
             log.error(
                 LogEvent.DATABASE_UNAVAILABLE, reason=type(exc).__name__, detail=str(exc)[:200]
             )
 
     def answered(self) -> None:
-        if self._away_since is not None:
+        if self._unavailable_since is not None:
             log.warning(
-                LogEvent.DATABASE_RECOVERED, outage_s=round(self._clock() - self._away_since, 1)
+                LogEvent.DATABASE_RECOVERED,
+                outage_s=round(self._clock() - self._unavailable_since, 1),
             )
-            self._away_since = None
+            self._unavailable_since = None
 
-    def _lacks(self, what: str) -> None:
-        if what != self._lack or not self.is_setup_incomplete:
-            remedy = _REMEDY
-            log.error(LogEvent.DATABASE_SETUP_INCOMPLETE, missing=what, remedy=remedy)
-        self._lack, self._last_lack = what, self._clock()
+    def _report_incomplete(self, what: str) -> None:
+        if what != self._missing or not self.is_setup_incomplete:
+            log.error(LogEvent.DATABASE_SETUP_INCOMPLETE, missing=what, remedy=_REMEDY)
+        self._missing, self._last_incomplete = what, self._clock()
 
     def hold_expired(self) -> bool:
         """Whether the database has been unavailable for as long as webhooks wait for it."""
-        return self._away_since is not None and self._clock() - self._away_since >= self._hold_s
+        return (
+            self._unavailable_since is not None
+            and self._clock() - self._unavailable_since >= self._hold_s
+        )
 
     async def is_answering(self) -> bool:
         """Ping the database now, on its own connection; the state here does not change."""
         try:
-            async with asyncio.timeout(_PING_TIMEOUT_S):
+            async with asyncio.timeout(self._ping_timeout_s):
                 await self._ping()
         except Exception:  # ruff: ignore[blind-except]  # any error means that the database cannot be used
             return False
         return True
 
-    async def until_it_answers(self) -> None:
+    async def wait_until_available(self) -> None:
         """Return once the database answers a ping, and with it everything that the ping checks."""
         while True:
             try:
-                async with asyncio.timeout(_PING_TIMEOUT_S):
+                async with asyncio.timeout(self._ping_timeout_s):
                     await self._ping()
             except Exception as exc:  # ruff: ignore[blind-except]  # otherwise consuming would never resume
                 self.failed(exc)
-                await asyncio.sleep(_PING_WAIT_S)
+                await asyncio.sleep(self._ping_wait_s)
             else:
-                self._last_lack = None
+                self._last_incomplete = None
                 self.answered()
                 return

@@ -12,9 +12,9 @@ from ringback.runtime.postgres.queries import load
 from services.processor.instruments import ProcessorInstruments
 
 _CHANNEL = "webhook_processing"
-_ASK_EVERY_S = 2.0
-_ASK_TIMEOUT_S = 3.0
-_CONNECT_AGAIN_S = 0.5
+_QUERY_EVERY_S = 2.0
+_QUERY_TIMEOUT_S = 3.0
+_RECONNECT_WAIT_S = 0.5
 _CLOSE_TIMEOUT_S = 1.0
 
 
@@ -27,7 +27,7 @@ class Pausable(Protocol):
 
 
 class PauseListener:
-    """Report a pause and its end.
+    """Pauses and resumes the consumers.
 
     It has its own connection, because only the session that listens gets notifications. Queries
     make up for a lost notification and detect a dead connection. While the database is unavailable
@@ -35,10 +35,10 @@ class PauseListener:
     """
 
     def __init__(
-        self, database_url: str, taker: Pausable, instruments: ProcessorInstruments
+        self, database_url: str, consumers: Pausable, instruments: ProcessorInstruments
     ) -> None:
         self._database_url = database_url
-        self._taker = taker
+        self._consumers = consumers
         self._instruments = instruments
         self._paused: bool | None = None
         self._listener_down = False
@@ -48,47 +48,49 @@ class PauseListener:
         """Whether a pause is known, and the consumers were notified."""
         return self._paused is True
 
-    async def knows(self) -> bool:
+    async def has_answer(self) -> bool:
         """Whether the database has answered at least once."""
         return self._paused is not None
 
     async def run(self) -> None:
-        """Watch until cancelled. A lost connection is opened again."""
+        """Listen until cancelled. A lost connection is opened again."""
         while True:
             try:
-                await self._listen()
+                async with self._connect() as connection:
+                    await self.listen(connection)
             except DATABASE_UNAVAILABLE_ERRORS as exc:
                 if not self._listener_down:
                     self._instruments.pause_unknown(exc)
                 self._listener_down = True
-            await asyncio.sleep(_CONNECT_AGAIN_S)
+            await asyncio.sleep(_RECONNECT_WAIT_S)
 
-    async def _listen(self) -> None:
+    async def listen(
+        self, connection: asyncpg.Connection, *, query_every_s: float = _QUERY_EVERY_S
+    ) -> None:
         """Query after each notification and at intervals.
 
         Raises one of DATABASE_UNAVAILABLE_ERRORS.
         """
-        word = asyncio.Event()
-        async with self._connection() as connection:
-            connection.add_termination_listener(lambda _: word.set())
-            # Listen before the query: then a change in between sends a notification.
-            await connection.add_listener(_CHANNEL, lambda *_: word.set())
-            while True:
-                word.clear()
-                await self._ask(connection)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_ASK_EVERY_S):
-                        await word.wait()
+        changed = asyncio.Event()
+        connection.add_termination_listener(lambda _: changed.set())
+        # Listen before the query: then a change in between sends a notification.
+        await connection.add_listener(_CHANNEL, lambda *_: changed.set())
+        while True:
+            changed.clear()
+            await self._query(connection)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(query_every_s):
+                    await changed.wait()
 
-    async def _ask(self, connection: asyncpg.Connection) -> None:
+    async def _query(self, connection: asyncpg.Connection) -> None:
         row = await connection.fetchrow(
-            load("services.processor.consume", "processing_state.sql"), timeout=_ASK_TIMEOUT_S
+            load("services.processor.consume", "processing_state.sql"), timeout=_QUERY_TIMEOUT_S
         )
         self._listener_down = False
         paused = row is not None and row["paused"]
         if paused == self._paused:
             return
-        await (self._taker.pause() if paused else self._taker.resume())
+        await (self._consumers.pause() if paused else self._consumers.resume())
         if paused or self._paused is not None:
             self._instruments.paused(
                 is_paused=paused,
@@ -98,11 +100,11 @@ class PauseListener:
         self._paused = paused
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[asyncpg.Connection, None]:
+    async def _connect(self) -> AsyncGenerator[asyncpg.Connection, None]:
         connection = await asyncpg.connect(
             self._database_url,
             timeout=CONNECT_TIMEOUT_S,
-            command_timeout=_ASK_TIMEOUT_S,
+            command_timeout=_QUERY_TIMEOUT_S,
             server_settings={"application_name": "ringback-processor-pause"},
         )
         try:

@@ -12,8 +12,6 @@ from services.processor.consume.database_watch import DatabaseWatch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_RETRY_WAIT_S = 0.25
-
 
 class DatabaseUnavailableError(Exception):
     """The database has been unavailable for longer than webhooks wait for it."""
@@ -22,7 +20,7 @@ class DatabaseUnavailableError(Exception):
 class CommitBatcher(Generic[Item, Result]):
     """Collect items while earlier ones are being committed, and commit them together.
 
-    Two lanes overlap: while one waits for its commit, the other collects. Items with the same key
+    Two workers overlap: while one waits for its commit, the other collects. Items with the same key
     are never in the same commit, nor in two at once. `commit` gets items and returns their results
     in the same order. It must be safe to repeat, because a commit whose answer was lost is
     repeated. On exit, all waiting callers are cancelled.
@@ -34,22 +32,24 @@ class CommitBatcher(Generic[Item, Result]):
         key: Callable[[Item], Hashable],
         watch: DatabaseWatch,
         *,
-        lanes: int = 2,
-        most_items: int = 100,
+        workers: int = 2,
+        max_items: int = 100,
+        retry_wait_s: float = 0.25,
     ) -> None:
         self._commit = commit
         self._key = key
         self._watch = watch
-        self._lane_count = lanes
-        self._most_items = most_items
+        self._worker_count = workers
+        self._max_items = max_items
+        self._retry_wait_s = retry_wait_s
         self._waiting: dict[asyncio.Future[Result], Item] = {}
         self._submitted: set[asyncio.Future[Result]] = set()
         self._busy_keys: set[Hashable] = set()
         self._changed = asyncio.Event()
-        self._lanes: list[asyncio.Task[None]] = []
+        self._workers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._lanes = [asyncio.create_task(self._lane()) for _ in range(self._lane_count)]
+        self._workers = [asyncio.create_task(self._work()) for _ in range(self._worker_count)]
         return self
 
     async def __aexit__(
@@ -58,7 +58,7 @@ class CommitBatcher(Generic[Item, Result]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await end(*self._lanes)
+        await end(*self._workers)
         for future in self._submitted:
             future.cancel()
 
@@ -77,7 +77,7 @@ class CommitBatcher(Generic[Item, Result]):
             self._waiting.pop(future, None)
             self._submitted.discard(future)
 
-    async def _lane(self) -> None:
+    async def _work(self) -> None:
         while True:
             batch = self._take()
             if not batch:
@@ -94,7 +94,7 @@ class CommitBatcher(Generic[Item, Result]):
     def _take(self) -> dict[asyncio.Future[Result], Item]:
         batch: dict[asyncio.Future[Result], Item] = {}
         for future, item in list(self._waiting.items()):
-            if len(batch) == self._most_items:
+            if len(batch) == self._max_items:
                 break
             if self._key(item) not in self._busy_keys:
                 self._busy_keys.add(self._key(item))
@@ -129,7 +129,7 @@ class CommitBatcher(Generic[Item, Result]):
                 self._watch.failed(exc)
                 if self._watch.hold_expired():
                     raise DatabaseUnavailableError from exc
-                await asyncio.sleep(_RETRY_WAIT_S)
+                await asyncio.sleep(self._retry_wait_s)
             else:
                 self._watch.answered()
                 return results

@@ -1,18 +1,16 @@
-"""Reads a message of the dead-letter queue. Pure; any message gives a result."""
+"""Dead letters: read from their queue, recorded in the log, then removed from the queue."""
 
 import asyncio
 import base64
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
 from uuid import UUID
 
 import asyncpg
 import orjson
-import structlog
-from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.envelope import Envelope, Header, open_envelope
 from ringback.contract.event import Event, read_event
@@ -31,31 +29,36 @@ from services.processor.attempt.policy import (
     Acknowledge,
     Failure,
     Forward,
-    dead_letter_forward,
+    Verdict,
+    dead_letter,
     needs_renewal,
 )
 from services.processor.consume.database_watch import DatabaseWatch
 from services.processor.consume.message import Message, attempt_due
-from services.processor.consume.message_handler import message_of
-from services.processor.consume.settle import Publisher, give_back, requeue_after_error, settle
+from services.processor.consume.message_handler import Consumers, MessageHandler
+from services.processor.consume.settle import Settler
 from services.processor.instruments import ProcessorInstruments
 from services.processor.log.commit_batcher import CommitBatcher, DatabaseUnavailableError
 from services.processor.log.delivery_log import LogRow, columns, link_previous_attempts
-from services.processor.log.partitions import EnsurePartition
+from services.processor.log.partitions import PartitionRange
 from services.processor.spans import MessageSpan, Spans, shared_query
 from services.processor.trace_links import last_of_dead_letter
+
+_PACKAGE = "services.processor.log"
+_FIRST_WAIT_S = 1.0
+_MANY_WAITING = 10
 
 NOBODYS_ORG = UUID(int=0)
 """The org of messages that no gateway published. No endpoint may have it."""
 
-_LONGEST_TYPE = 255
+_MAX_EVENT_TYPE = 255
 
 #: Replaces bytes that are no event and may contain credentials: they cannot be redacted.
 _WITHHELD = orjson.dumps({"unreadable_base64": REDACTED}).decode()
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetterEntry:
     """A future row of the log. `failure` is None if the log's last attempt has the reason."""
 
     row: LogRow
@@ -77,7 +80,7 @@ def job_id_in(message: Message) -> JobId | None:
 
 def parse_dead_letter(
     message: Message, max_attempts: int, assigned_id: JobId | None, redaction: Redaction
-) -> DeadLetter:
+) -> DeadLetterEntry:
     """Read a dead letter. `assigned_id` is for messages without a job id."""
     attempt = attempt_due(message)
     event = read_event(message.body)
@@ -86,14 +89,14 @@ def parse_dead_letter(
     envelope = _envelope(message) if assigned_id is None else None
     row = _row(message, envelope, max_attempts)
     if isinstance(event, Event) and redacted is not None:
-        row = replace(
-            row, event_data=redacted.text, altered=redacted.altered, call_id=event.call_id
+        row = row._replace(
+            event_data=redacted.text, altered=redacted.altered, call_id=event.call_id
         )
     elif redaction.may_be_in(message.body):
-        row = replace(row, event_data=_WITHHELD)
+        row = row._replace(event_data=_WITHHELD)
     if assigned_id is not None:
-        row = replace(row, id=assigned_id)
-    return DeadLetter(row, attempt, failure)
+        row = row._replace(id=assigned_id)
+    return DeadLetterEntry(row, attempt, failure)
 
 
 def dead_reason(failure: Failure | None, last: AttemptOutcome | None) -> DeadReason:
@@ -106,17 +109,17 @@ def dead_reason(failure: Failure | None, last: AttemptOutcome | None) -> DeadRea
     return DeadReason.PERMANENT if is_permanent else DeadReason.RETRIES_EXHAUSTED
 
 
-def with_raw_payload(letter: DeadLetter) -> DeadLetter:
-    """The same letter with its event in a form that any store accepts."""
-    raw = _raw(letter.row.event_data.encode())
-    return replace(letter, row=replace(letter.row, event_data=raw, altered=True))
+def with_raw_payload(entry: DeadLetterEntry) -> DeadLetterEntry:
+    """The same entry with its event in a form that any store accepts."""
+    raw = _raw(entry.row.event_data.encode())
+    return replace(entry, row=entry.row._replace(event_data=raw, altered=True))
 
 
-def renewed(message: Message, returns: int) -> Forward:
+def renewed(message: Message, requeues: int) -> Forward:
     """A copy for the end of the queue, with the facts that only the broker's headers contain."""
     failure = _failure(message.headers, ())
-    headers = dict(dead_letter_forward(attempt_due(message), failure).headers) | {
-        Header.REQUEUES.value: returns
+    headers = dict(dead_letter(attempt_due(message), failure).headers) | {
+        Header.REQUEUES.value: requeues
     }
     return Forward(DEFAULT_EXCHANGE, DEAD_LETTER_QUEUE, MappingProxyType(headers))
 
@@ -133,7 +136,7 @@ def _row(message: Message, envelope: Envelope | None, max_attempts: int) -> LogR
         id=envelope.job_id if envelope else NOBODYS_ORG,
         org_id=envelope.org_id if envelope else NOBODYS_ORG,
         endpoint_id=sanitize_text(envelope.endpoint_id) if envelope else "unknown",
-        event_type=sanitize_text(message.type or "unknown")[:_LONGEST_TYPE],
+        event_type=sanitize_text(message.type or "unknown")[:_MAX_EVENT_TYPE],
         event_data=_raw(message.body),
         altered=True,
         max_attempts=max_attempts,
@@ -151,8 +154,8 @@ def _raw(body: bytes) -> str:
 def _failure(headers: Mapping[str, Any], hidden: Sequence[str]) -> Failure | None:
     error_class = headers.get(Header.ERROR_CLASS)
     if isinstance(error_class, str):
-        said = scrub_secrets(str(headers.get(Header.ERROR_MESSAGE)), hidden)
-        return Failure(sanitize_text(error_class), sanitize_text(said))
+        error_message = scrub_secrets(str(headers.get(Header.ERROR_MESSAGE)), hidden)
+        return Failure(sanitize_text(error_class), sanitize_text(error_message))
     return CRASHED if _stopped_in_quarantine(headers.get("x-death")) else None
 
 
@@ -166,13 +169,6 @@ def _stopped_in_quarantine(deaths: Any) -> bool:
     )
 
 
-_PACKAGE = "services.processor.log"
-_FIRST_WAIT_S = 1.0
-_WAITING_LONG = 10
-
-log = structlog.get_logger()
-
-
 @dataclass(frozen=True, slots=True)
 class DeadLettered:
     """A webhook that has just become a dead letter, and why."""
@@ -184,36 +180,76 @@ class DeadLettered:
     """The outcome of its last attempt; None if it never had one."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterEntry:
-    """A dead letter to record, and the span of its message."""
-
-    letter: DeadLetter
-    span: MessageSpan
-
-
 class DeadLetterLog:
-    """The part of the delivery log that dead letters need."""
+    """The part of the delivery log that dead letters need. Usable while entered."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, partitions: PartitionRange, watch: DatabaseWatch
+    ) -> None:
         self._pool = pool
+        self._partitions = partitions
+        self._watch = watch
+        self._recording = CommitBatcher(
+            partitions.recreating(self._record_all, _job_id_of), _job_id_of, watch, workers=1
+        )
 
-    async def record(self, entries: Sequence[DeadLetterEntry]) -> list[DeadLettered | None]:
-        """Record webhooks as dead letters; None for one that is one already, or is finished."""
-        rows = [entry.letter.row for entry in entries]
-        failures = [entry.letter.failure for entry in entries]
-        spans = [entry.span for entry in entries]
+    async def __aenter__(self) -> Self:
+        await self._recording.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._recording.__aexit__(kind, error, traceback)
+
+    async def check(self) -> None:
+        """Run the statement without a dead letter. Raises what it would raise with one."""
+        await self._record_all(())
+
+    async def record(self, entry: DeadLetterEntry, span: MessageSpan) -> DeadLettered | None:
+        """Record a webhook as a dead letter; None if it is one already, or is finished.
+
+        Raises one of INVALID_DATA_ERRORS, or DatabaseUnavailableError.
+        """
+        await self._partitions.ensure(JobId(entry.row.id))
+        return await self._recording.submit((entry, span))
+
+    async def assign_job_id(self, fingerprint: str, span: MessageSpan) -> JobId:
+        """Get an id for a message without one; every delivery of it gets the same id.
+
+        Raises DatabaseUnavailableError.
+        """
+        try:
+            with shared_query("adopt_message", [span]):
+                owner = await self._pool.fetchval(
+                    load(_PACKAGE, "adopt_message.sql"), new_job_id(), NOBODYS_ORG, fingerprint
+                )
+        except DATABASE_UNAVAILABLE_ERRORS as exc:
+            self._watch.failed(exc)
+            raise DatabaseUnavailableError from exc
+        return JobId(owner)
+
+    async def _record_all(
+        self, items: Sequence[tuple[DeadLetterEntry, MessageSpan]]
+    ) -> list[DeadLettered | None]:
+        entries = [entry for entry, _ in items]
+        failures = [entry.failure for entry in entries]
+        ids, *others = columns([entry.row for entry in entries])
         async with self._pool.acquire() as connection:
-            lasts = [last_of_dead_letter(row.id) for row in rows]
-            await link_previous_attempts(connection, list(zip(spans, lasts, strict=True)))
-            with shared_query("record_dead_letters", spans):
+            await link_previous_attempts(
+                connection, [(span, last_of_dead_letter(entry.row.id)) for entry, span in items]
+            )
+            with shared_query("record_dead_letters", [span for _, span in items]):
                 found = await connection.fetch(
                     load(_PACKAGE, "record_dead_letters.sql"),
-                    [row.id for row in rows],
-                    [entry.letter.attempt for entry in entries],
+                    ids,
+                    [entry.attempt for entry in entries],
                     [failure.error_class if failure else None for failure in failures],
                     [failure.error_message if failure else None for failure in failures],
-                    *columns(rows),
+                    *others,
                 )
         by_id = {
             record["delivery_id"]: DeadLettered(
@@ -224,113 +260,88 @@ class DeadLetterLog:
             )
             for record in found
         }
-        return [by_id.get(row.id) for row in rows]
-
-    async def assign_job_id(self, name: str, span: MessageSpan) -> JobId:
-        """Get an id for a message without one; every delivery of it gets the same id."""
-        with shared_query("adopt_message", [span]):
-            owner = await self._pool.fetchval(
-                load(_PACKAGE, "adopt_message.sql"), new_job_id(), NOBODYS_ORG, name
-            )
-        return JobId(owner)
+        return [by_id.get(entry.row.id) for entry in entries]
 
 
-class DeadLetterRecorder:
+class DeadLetterRecorder(MessageHandler):
+    """Records each message of the dead-letter queue, and has it acknowledged."""
+
+    queue = DEAD_LETTER_QUEUE
+    is_dead_letter = True
+    not_handled = LogEvent.DEAD_LETTER_NOT_RECORDED
+
     def __init__(
         self,
+        settler: Settler,
+        spans: Spans,
+        instruments: ProcessorInstruments,
         *,
         dead_letter_log: DeadLetterLog,
-        commits: CommitBatcher[DeadLetterEntry, DeadLettered | None],
-        ensure_partition: EnsurePartition,
         redaction: Redaction,
         max_attempts: int,
-        publisher: Publisher,
-        watch: DatabaseWatch,
-        on_database_away: Callable[[], Awaitable[None]],
-        instruments: ProcessorInstruments,
-        spans: Spans,
+        first_wait_s: float = _FIRST_WAIT_S,
     ) -> None:
+        super().__init__(settler, spans, instruments, pause_s=first_wait_s)
         self._log = dead_letter_log
-        self._commits = commits
-        self._ensure_partition = ensure_partition
         self._redaction = redaction
         self._max_attempts = max_attempts
-        self._publisher = publisher
-        self._watch = watch
-        self._on_database_away = on_database_away
-        self._instruments = instruments
-        self._spans = spans
+        self._first_wait_s = first_wait_s
         self._waiting = 0
 
-    async def take(self, incoming: AbstractIncomingMessage) -> None:
-        """Record one message of the dead-letter queue, then acknowledge it."""
-        message = message_of(incoming)
-        with self._spans.begin(message, DEAD_LETTER_QUEUE, is_dead_letter=True) as span:
-            try:
-                if needs_renewal(message.deliveries_before):
-                    await settle(incoming, renewed(message, message.returns), self._publisher, span)
-                    return
-                await self._record(message, span)
-                await settle(incoming, Acknowledge(), self._publisher, span)
-            except DatabaseUnavailableError as exc:
-                span.failed(type(exc).__qualname__)
-                await self._on_database_away()
-                await give_back(incoming, span)
-            except Exception as exc:
-                span.failed(type(exc).__qualname__)
-                log.exception(LogEvent.DEAD_LETTER_NOT_RECORDED, job_id=incoming.message_id)
-                await self._return(incoming, message, span)
-
-    async def _return(
-        self, incoming: AbstractIncomingMessage, message: Message, span: MessageSpan
-    ) -> None:
-        """Retry it later, behind the others. It stays a message until it is recorded."""
-        returns = message.returns + 1
-        self._instruments.returned(message.message_id, returns, DEAD_LETTER_QUEUE)
-        # Messages that wait here use the prefetch. Half of it stays free for the others.
-        doublings = min(returns - 1, 5) if self._waiting < _WAITING_LONG else 0
-        self._waiting += 1
-        try:
-            await asyncio.sleep(_FIRST_WAIT_S * 2**doublings)
-        finally:
-            self._waiting -= 1
-        try:
-            await settle(incoming, renewed(message, returns), self._publisher, span)
-        except Exception:
-            log.exception(LogEvent.DEAD_LETTER_NOT_RECORDED, job_id=incoming.message_id)
-            await requeue_after_error(incoming, span)
-
-    async def _record(self, message: Message, span: MessageSpan) -> None:
-        assigned = None if job_id_in(message) else await self._assign_job_id(message, span)
-        letter = parse_dead_letter(message, self._max_attempts, assigned, self._redaction)
-        await self._ensure_partition(JobId(letter.row.id))
-        row = letter.row
+    async def decide(self, message: Message, span: MessageSpan, consumers: Consumers) -> Verdict:
+        del consumers
+        if needs_renewal(message.deliveries_before):
+            return renewed(message, message.requeues)
+        job_id = job_id_in(message)
+        assigned = None if job_id else await self._log.assign_job_id(fingerprint(message), span)
+        entry = parse_dead_letter(message, self._max_attempts, assigned, self._redaction)
+        row = entry.row
         span.identified(
             row.id, org_id=row.org_id, endpoint_id=row.endpoint_id, event_type=row.event_type
         )
         try:
-            became = await self._commits.submit(DeadLetterEntry(letter, span))
+            recorded = await self._log.record(entry, span)
         except INVALID_DATA_ERRORS:
-            stored = with_raw_payload(letter)
-            became = await self._commits.submit(DeadLetterEntry(stored, span))
-        if became is not None:
-            is_accepted = assigned is None and letter.row.retry_of is None
-            self._instruments.dead_letter(
-                dead_reason(letter.failure, became.last),
-                JobId(letter.row.id) if is_accepted else None,
-                job_id=str(letter.row.id),
-                org_id=str(letter.row.org_id),
-                event_type=letter.row.event_type,
-                call_id=letter.row.call_id,
-                attempts=f"{became.attempts}/{self._max_attempts}",
-                error_class=became.error_class,
-                error_message=became.error_message,
-                trace_id=span.context.trace_id,
-            )
+            recorded = await self._log.record(with_raw_payload(entry), span)
+        if recorded is not None:
+            self._report(entry, recorded, span, is_accepted=assigned is None)
+        return Acknowledge()
 
-    async def _assign_job_id(self, message: Message, span: MessageSpan) -> JobId:
+    async def after_error(self, message: Message, exc: BaseException) -> Verdict:
+        """Wait, then move it behind the others. It stays a message until it is recorded."""
+        requeues = message.requeues + 1
+        self._instruments.requeued(message.message_id, requeues, type(exc).__qualname__)
+        # Messages that wait here use the prefetch. Half of it stays free for the others.
+        doublings = min(requeues - 1, 5) if self._waiting < _MANY_WAITING else 0
+        self._waiting += 1
         try:
-            return await self._log.assign_job_id(fingerprint(message), span)
-        except DATABASE_UNAVAILABLE_ERRORS as exc:
-            self._watch.failed(exc)
-            raise DatabaseUnavailableError from exc
+            await asyncio.sleep(self._first_wait_s * 2**doublings)
+        finally:
+            self._waiting -= 1
+        return renewed(message, requeues)
+
+    def _report(
+        self,
+        entry: DeadLetterEntry,
+        recorded: DeadLettered,
+        span: MessageSpan,
+        *,
+        is_accepted: bool,
+    ) -> None:
+        row = entry.row
+        self._instruments.dead_lettered(
+            dead_reason(entry.failure, recorded.last),
+            JobId(row.id) if is_accepted and row.retry_of is None else None,
+            job_id=str(row.id),
+            org_id=str(row.org_id),
+            event_type=row.event_type,
+            call_id=row.call_id,
+            attempts=f"{recorded.attempts}/{self._max_attempts}",
+            error_class=recorded.error_class,
+            error_message=recorded.error_message,
+            trace_id=span.context.trace_id,
+        )
+
+
+def _job_id_of(item: tuple[DeadLetterEntry, MessageSpan]) -> JobId:
+    return JobId(item[0].row.id)

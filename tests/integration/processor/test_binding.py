@@ -3,7 +3,7 @@
 from ringback.contract.topology import WEBHOOKS, WORK_BINDING, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from ringback.local.ports import free_ports
-from services.processor.consume.consumer_group import BindingWatch
+from services.processor.consume.consumer_group import work_queue_is_bound
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.exposed import exposed
 from tests.integration.processor.stage import Stage
@@ -35,5 +35,5 @@ async def test_what_nobody_can_tell_makes_nobody_unready() -> None:
     amqp_url = "amqp://guest:guest@127.0.0.1/"
     [nobody] = free_ports(1)
 
-    assert await BindingWatch(None, amqp_url).is_bound()
-    assert await BindingWatch(f"http://127.0.0.1:{nobody}", amqp_url).is_bound()
+    assert await work_queue_is_bound(None, amqp_url)
+    assert await work_queue_is_bound(f"http://127.0.0.1:{nobody}", amqp_url)

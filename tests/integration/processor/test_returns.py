@@ -1,6 +1,5 @@
 """A message never reaches the broker's delivery limit, however it returns to a queue."""
 
-import ast
 import asyncio
 from collections.abc import Awaitable, Callable
 
@@ -12,15 +11,12 @@ from chaos.fault_proxy import FaultProxy
 from ringback.contract.envelope import Header
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
-    QUARANTINE_DELIVERY_LIMIT,
     QUARANTINE_QUEUE,
     REQUEUED_QUEUE,
-    WORK_DELIVERY_LIMIT,
     WORK_QUEUE,
 )
 from ringback.local.database import PrivateDatabase
 from services.processor.attempt.policy import MAX_DELIVERIES, MAX_REQUEUES
-from tests.architecture.source import modules
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import Stage, envelope_of, scripted
@@ -35,59 +31,6 @@ async def _reject(_: AbstractChannel, message: AbstractIncomingMessage) -> None:
 
 async def _close(channel: AbstractChannel, _: AbstractIncomingMessage) -> None:
     await channel.close()
-
-
-LIMITS = {WORK_QUEUE: WORK_DELIVERY_LIMIT, QUARANTINE_QUEUE: QUARANTINE_DELIVERY_LIMIT}
-#: The default of RabbitMQ 4 for a queue without a limit.
-DEFAULT_LIMIT = 20
-
-#: Every path on which a message goes back to a queue: how many deliveries the broker can count.
-PATHS = {
-    (WORK_QUEUE, "give_back: the database is away"): MAX_DELIVERIES,
-    (
-        WORK_QUEUE,
-        "a connection is lost, a consumer is cancelled, a processor stops",
-    ): MAX_DELIVERIES,
-    (WORK_QUEUE, "a processor dies"): MAX_DELIVERIES,
-    (WORK_QUEUE, "requeue_or_dead_letter: a bug, or a session that ended under a handler"): 0,
-    (WORK_QUEUE, "requeue_after_error: the copy could not be published"): MAX_DELIVERIES,
-    (QUARANTINE_QUEUE, "quarantine_copy: the database is away, a processor stops"): 0,
-    (QUARANTINE_QUEUE, "a connection is lost, a consumer is cancelled, a processor dies"): 1,
-    (QUARANTINE_QUEUE, "requeue_or_dead_letter: a bug, or a session that ended under a handler"): 0,
-    (QUARANTINE_QUEUE, "requeue_after_error: the copy could not be published"): 1,
-    (DEAD_LETTER_QUEUE, "give_back: the database is away"): MAX_DELIVERIES,
-    (DEAD_LETTER_QUEUE, "a connection is lost, a processor stops or dies"): MAX_DELIVERIES,
-    (DEAD_LETTER_QUEUE, "renewed: a bug"): 0,
-    (DEAD_LETTER_QUEUE, "requeue_after_error: the copy could not be published"): MAX_DELIVERIES,
-}
-
-
-def test_no_path_reaches_a_limit() -> None:
-    """A message with this count is replaced by a copy, which is counted from 0 again."""
-    for (queue, _), counted in PATHS.items():
-        assert counted < LIMITS.get(queue, DEFAULT_LIMIT)
-
-
-def test_the_paths_are_all_there_are() -> None:
-    """One function asks the broker to requeue; these are its callers."""
-    callers = {
-        (module.name, node.func.id)
-        for module in modules("services")
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in {"give_back", "requeue_after_error"}
-    }
-    asking = [module.name for module in modules("services") if "requeue=True" in module.text]
-
-    assert asking == ["services.processor.consume.settle"]
-    assert callers == {
-        ("services.processor.consume.message_handler", "give_back"),
-        ("services.processor.consume.message_handler", "requeue_after_error"),
-        ("services.processor.log.dead_letters", "give_back"),
-        ("services.processor.log.dead_letters", "requeue_after_error"),
-        ("services.processor.consume.settle", "give_back"),
-    }
 
 
 WAYS: dict[str, Callable[[AbstractChannel, AbstractIncomingMessage], Awaitable[None]]] = {

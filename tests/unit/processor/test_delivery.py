@@ -7,22 +7,20 @@ import pytest
 from hypothesis import given
 
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
+from services.processor.attempt.context import AttemptContext, Undeliverable, open_attempt
 from services.processor.consume.message import (
-    Delivery,
     Message,
-    Undeliverable,
     attempt_due,
-    open_delivery,
 )
-from tests.unit.processor.events import ENVELOPE, message
+from tests.unit.processor.events import ENVELOPE, message, untraced
 from tests.unit.processor.hostile_messages import HOSTILE_MESSAGES
 
 
 def test_a_message_of_the_gateway_is_a_delivery() -> None:
     """All metadata from the gateway is there, and the event is read."""
-    delivery = open_delivery(message(routing_key="attempt.3"), DEFAULT_REDACTION)
+    delivery = open_attempt(message(routing_key="attempt.3"), DEFAULT_REDACTION, untraced())
 
-    assert isinstance(delivery, Delivery)
+    assert isinstance(delivery, AttemptContext)
     assert delivery.envelope == ENVELOPE
     assert delivery.event.type == "hang"
     assert delivery.attempt == 3
@@ -42,7 +40,7 @@ def test_a_message_of_the_gateway_is_a_delivery() -> None:
 )
 def test_what_cannot_be_attempted_says_why(changes: dict[str, Any], reason: str) -> None:
     """The reason is a sentence, for the dead letters."""
-    assert open_delivery(message(**changes), DEFAULT_REDACTION) == Undeliverable(reason)
+    assert open_attempt(message(**changes), DEFAULT_REDACTION, untraced()) == Undeliverable(reason)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +82,7 @@ def test_deliveries_without_an_answer_are_counted_by_the_broker(
 @given(hostile=HOSTILE_MESSAGES)
 def test_no_message_makes_reading_it_fail(hostile: Message) -> None:
     """Any content gives a delivery that can be stored, or the reason why it cannot."""
-    got = open_delivery(hostile, DEFAULT_REDACTION)
+    got = open_attempt(hostile, DEFAULT_REDACTION, untraced())
 
     assert hostile.deliveries_before is not None
     assert 1 <= attempt_due(hostile) <= 9_999

@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 
 from services.processor.consume.database_watch import DatabaseWatch
-from services.processor.log import commit_batcher as module
 from services.processor.log.commit_batcher import CommitBatcher, DatabaseUnavailableError
 from tests.support.eventually import eventually
 
@@ -59,25 +58,21 @@ async def never() -> bool:
 
 @asynccontextmanager
 async def committing(
-    store: Database, *, lanes: int = 2, most_items: int = 100, clock: Clock | None = None
+    store: Database, *, workers: int = 2, max_items: int = 100, clock: Clock | None = None
 ) -> AsyncGenerator[CommitBatcher[str, str], None]:
     watch = DatabaseWatch(never, hold_s=60, clock=clock or Clock())
-    group = CommitBatcher(store.commit, itemgetter(0), watch, lanes=lanes, most_items=most_items)
+    group = CommitBatcher(
+        store.commit, itemgetter(0), watch, workers=workers, max_items=max_items, retry_wait_s=0.001
+    )
     async with group:
         yield group
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries after an outage follow at once."""
-    monkeypatch.setattr(module, "_RETRY_WAIT_S", 0.001)
 
 
 async def test_those_that_come_during_a_commit_share_the_next() -> None:
     """Each caller gets its own result."""
     store = Database()
     store.open.clear()
-    async with committing(store, lanes=1) as group:
+    async with committing(store, workers=1) as group:
         first = asyncio.create_task(group.submit("a"))
         await eventually(lambda: store.commits)
         others = [asyncio.create_task(group.submit(item)) for item in "bcdef"]
@@ -108,7 +103,7 @@ async def test_two_lanes_overlap() -> None:
 async def test_a_commit_has_a_bound() -> None:
     """A backlog is cut into commits of the maximum size."""
     store = Database()
-    async with committing(store, most_items=2) as group:
+    async with committing(store, max_items=2) as group:
         results = await asyncio.gather(*(group.submit(item) for item in "abcde"))
 
     assert results == ["A", "B", "C", "D", "E"]
@@ -130,7 +125,7 @@ async def test_data_that_is_refused_costs_no_other_its_commit() -> None:
     """The refused item gets the error; the others are committed without it."""
     store = Database()
     store.open.clear()
-    async with committing(store, lanes=1) as group:
+    async with committing(store, workers=1) as group:
         first = asyncio.create_task(group.submit("a"))
         await eventually(lambda: store.commits)
         tasks = [asyncio.create_task(group.submit(item)) for item in ("b", "c bad", "d")]
@@ -146,14 +141,13 @@ async def test_data_that_is_refused_costs_no_other_its_commit() -> None:
 async def test_an_error_of_ours_reaches_those_who_wait_and_no_others() -> None:
     """The lanes continue."""
     store = Database()
-    async with committing(store, lanes=1) as group:
+    async with committing(store, workers=1) as group:
         with pytest.raises(KeyError):
             await group.submit("a bug")
 
         assert await group.submit("b") == "B"
 
 
-@pytest.mark.usefixtures("quick")
 async def test_an_outage_is_waited_for() -> None:
     """The same items are committed again until the store answers."""
     store = Database()
@@ -165,7 +159,6 @@ async def test_an_outage_is_waited_for() -> None:
     assert store.commits == [["a"]] * 4
 
 
-@pytest.mark.usefixtures("quick")
 async def test_an_outage_that_lasts_is_told() -> None:
     """After the wait each item gets DatabaseUnavailableError; later ones are tried again."""
     store, clock = Database(), Clock()
@@ -186,7 +179,7 @@ async def test_one_who_no_longer_waits_disturbs_nobody() -> None:
     """An item can be cancelled while it waits for its commit and during it."""
     store = Database()
     store.open.clear()
-    async with committing(store, lanes=1) as group:
+    async with committing(store, workers=1) as group:
         during = asyncio.create_task(group.submit("a"))
         await eventually(lambda: store.commits)
         before = asyncio.create_task(group.submit("b"))
@@ -209,7 +202,7 @@ async def test_whoever_still_waits_when_it_ends_is_cancelled() -> None:
     """No caller waits forever for lanes that have ended."""
     store = Database()
     store.open.clear()
-    async with committing(store, lanes=1) as group:
+    async with committing(store, workers=1) as group:
         during = asyncio.create_task(group.submit("a"))
         await eventually(lambda: store.commits)
         before = asyncio.create_task(group.submit("b"))

@@ -17,37 +17,41 @@ from services.processor.attempt.policy import (
     SourceQueue,
     Verdict,
     crash_limit_reached,
-    dead_letter_forward,
+    dead_letter,
     decide,
     needs_quarantine,
     needs_renewal,
-    quarantine_copy,
+    quarantine,
     renew,
-    requeue_or_dead_letter,
+    requeue_later,
 )
 
 TO_DEAD = "webhooks.dead"
 BOTH, NONE = RetrySchedule.parse("2s,4s"), RetrySchedule.parse("")
 
 
-@pytest.mark.parametrize("lane", SourceQueue)
+@pytest.mark.parametrize("source", SourceQueue)
 @pytest.mark.parametrize("attempt", [1, 3, 9])
 @pytest.mark.parametrize("schedule", [BOTH, NONE])
 @pytest.mark.parametrize("outcome", [AttemptOutcome.COMPLETED, AttemptOutcome.DUPLICATE])
 def test_what_is_finished_is_acknowledged(
-    outcome: AttemptOutcome, lane: SourceQueue, attempt: int, schedule: RetrySchedule
+    outcome: AttemptOutcome, source: SourceQueue, attempt: int, schedule: RetrySchedule
 ) -> None:
     """This is the same in any lane, at any attempt."""
-    assert decide(outcome, lane=lane, attempt=Attempt(attempt), schedule=schedule) == Acknowledge()
+    assert (
+        decide(outcome, source=source, attempt=Attempt(attempt), schedule=schedule) == Acknowledge()
+    )
 
 
-@pytest.mark.parametrize("lane", SourceQueue)
+@pytest.mark.parametrize("source", SourceQueue)
 @pytest.mark.parametrize("attempt", [1, 3, 9])
-def test_a_permanent_failure_goes_to_the_dead_letters(lane: SourceQueue, attempt: int) -> None:
+def test_a_permanent_failure_goes_to_the_dead_letters(source: SourceQueue, attempt: int) -> None:
     """The header has its attempt, and no reason: the log has that."""
-    verdict = decide(AttemptOutcome.PERMANENT, lane=lane, attempt=Attempt(attempt), schedule=BOTH)
+    verdict = decide(
+        AttemptOutcome.PERMANENT, source=source, attempt=Attempt(attempt), schedule=BOTH
+    )
 
-    assert verdict == dead_letter_forward(Attempt(attempt))
+    assert verdict == dead_letter(Attempt(attempt))
     assert isinstance(verdict, Forward)
     assert (verdict.exchange, dict(verdict.headers)) == (TO_DEAD, {"attempt": attempt})
 
@@ -56,7 +60,7 @@ ZERO = MappingProxyType[str, str | int]({"requeues": 0, "crashes": 0})
 
 
 @pytest.mark.parametrize(
-    ("lane", "attempt", "schedule", "verdict"),
+    ("source", "attempt", "schedule", "verdict"),
     [
         # The broker moves what the work queue rejects, also if no retry queue is left.
         (SourceQueue.WORK, 1, BOTH, Reject(BOTH.retry_queues[0])),
@@ -78,16 +82,16 @@ ZERO = MappingProxyType[str, str | int]({"requeues": 0, "crashes": 0})
             BOTH,
             Forward("", "webhooks.retry.2.4s", ZERO, retry_queue=BOTH.retry_queues[1]),
         ),
-        (SourceQueue.QUARANTINE, 3, BOTH, dead_letter_forward(Attempt(3))),
-        (SourceQueue.QUARANTINE, 9, BOTH, dead_letter_forward(Attempt(9))),
-        (SourceQueue.QUARANTINE, 1, NONE, dead_letter_forward(Attempt(1))),
+        (SourceQueue.QUARANTINE, 3, BOTH, dead_letter(Attempt(3))),
+        (SourceQueue.QUARANTINE, 9, BOTH, dead_letter(Attempt(9))),
+        (SourceQueue.QUARANTINE, 1, NONE, dead_letter(Attempt(1))),
     ],
 )
 def test_a_failure_waits_on_its_retry_queue_or_is_dead(
-    lane: SourceQueue, attempt: int, schedule: RetrySchedule, verdict: Verdict
+    source: SourceQueue, attempt: int, schedule: RetrySchedule, verdict: Verdict
 ) -> None:
     """Attempts beyond the retry schedule are the last."""
-    got = decide(AttemptOutcome.FAILED, lane=lane, attempt=Attempt(attempt), schedule=schedule)
+    got = decide(AttemptOutcome.FAILED, source=source, attempt=Attempt(attempt), schedule=schedule)
 
     assert got == verdict
 
@@ -96,13 +100,16 @@ def test_an_outcome_that_is_none_of_ours_is_refused() -> None:
     """A new outcome cannot be forgotten here."""
     with pytest.raises(AssertionError):
         decide(
-            cast("AttemptOutcome", "new"), lane=SourceQueue.WORK, attempt=Attempt(1), schedule=BOTH
+            cast("AttemptOutcome", "new"),
+            source=SourceQueue.WORK,
+            attempt=Attempt(1),
+            schedule=BOTH,
         )
 
 
 def test_a_reason_goes_beside_what_the_log_does_not_know() -> None:
     """A message that was never attempted carries its failure to the recorder."""
-    verdict = dead_letter_forward(Attempt(2), Failure("undeliverable", "It has no type."))
+    verdict = dead_letter(Attempt(2), Failure("undeliverable", "It has no type."))
 
     assert verdict.routing_key == "attempt.2"
     assert dict(verdict.headers) == {
@@ -114,23 +121,23 @@ def test_a_reason_goes_beside_what_the_log_does_not_know() -> None:
 
 def test_a_quarantine_keeps_its_attempt() -> None:
     """The default exchange replaces its routing key, so the attempt is in a header."""
-    assert quarantine_copy(Attempt(3)) == Forward(
-        "", "webhooks.quarantine", dead_letter_forward(Attempt(3)).headers
+    assert quarantine(Attempt(3)) == Forward(
+        "", "webhooks.quarantine", dead_letter(Attempt(3)).headers
     )
 
 
 @pytest.mark.parametrize(
-    ("deliveries", "away", "quarantine"),
+    ("deliveries", "away", "expected"),
     [(0, False, False), (2, False, False), (3, False, True), (99, False, True), (3, True, False)],
 )
 def test_three_deliveries_without_an_answer_make_a_quarantine(
     deliveries: int,
     *,
     away: bool,
-    quarantine: bool,
+    expected: bool,
 ) -> None:
     """This does not apply if we returned it ourselves because the database was unavailable."""
-    assert needs_quarantine(deliveries, database_was_away=away) is quarantine
+    assert needs_quarantine(deliveries, database_was_away=away) is expected
 
 
 @pytest.mark.parametrize(("deliveries", "hopeless"), [(0, False), (2, False), (3, True)])
@@ -149,7 +156,7 @@ FAILURE = Failure("TransactionLostError", "The connection has ended.")
 def test_a_return_waits_longer_each_time() -> None:
     """The waits grow from one second to about a minute, in their own queue, and are counted."""
     turns = [
-        requeue_or_dead_letter(returns, lane=SourceQueue.WORK, attempt=Attempt(2), failure=FAILURE)
+        requeue_later(returns, source=SourceQueue.WORK, attempt=Attempt(2), failure=FAILURE)
         for returns in range(1, 11)
     ]
 
@@ -163,16 +170,14 @@ def test_a_return_waits_longer_each_time() -> None:
 
 def test_ten_returns_are_run_alone_and_then_dead() -> None:
     """The dead letter has the last reason; the broker never ends the message itself."""
-    work = requeue_or_dead_letter(11, lane=SourceQueue.WORK, attempt=Attempt(2), failure=FAILURE)
-    alone = requeue_or_dead_letter(
-        12, lane=SourceQueue.QUARANTINE, attempt=Attempt(2), failure=FAILURE
-    )
+    work = requeue_later(11, source=SourceQueue.WORK, attempt=Attempt(2), failure=FAILURE)
+    alone = requeue_later(12, source=SourceQueue.QUARANTINE, attempt=Attempt(2), failure=FAILURE)
 
     assert (work.routing_key, dict(work.headers)) == (
         "webhooks.quarantine",
         {"attempt": 2, "requeues": 11},
     )
-    assert alone == dead_letter_forward(Attempt(2), FAILURE)
+    assert alone == dead_letter(Attempt(2), FAILURE)
 
 
 def test_a_copy_comes_before_the_limits_of_the_broker() -> None:
@@ -180,7 +185,5 @@ def test_a_copy_comes_before_the_limits_of_the_broker() -> None:
     assert not needs_renewal(MAX_DELIVERIES - 1)
     assert needs_renewal(MAX_DELIVERIES)
     assert min(20, WORK_DELIVERY_LIMIT) > MAX_DELIVERIES
-    assert renew(Attempt(3)) == Forward(
-        "", "webhooks.work", dead_letter_forward(Attempt(3)).headers
-    )
-    assert dict(quarantine_copy(Attempt(3), 2).headers) == {"attempt": 3, "crashes": 2}
+    assert renew(Attempt(3)) == Forward("", "webhooks.work", dead_letter(Attempt(3)).headers)
+    assert dict(quarantine(Attempt(3), 2).headers) == {"attempt": 3, "crashes": 2}

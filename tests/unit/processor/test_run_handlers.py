@@ -27,9 +27,9 @@ async def test_handlers_run_in_turn_with_the_event_and_the_arguments() -> None:
         seen.append(("two", *arguments))
 
     given = event()
-    outcome = await run_handlers([one, two], given, "connection", timeout_s=5, span=untraced())
+    result = await run_handlers([one, two], given, "connection", timeout_s=5, span=untraced())
 
-    assert outcome.kind is AttemptOutcome.COMPLETED
+    assert result.outcome is AttemptOutcome.COMPLETED
     assert seen == [("one", given, "connection"), ("two", given, "connection")]
 
 
@@ -44,10 +44,10 @@ async def test_the_first_error_ends_the_attempt() -> None:
         await asyncio.sleep(0)
         pytest.fail("ran after a failure")
 
-    outcome = await run_handlers([fails, never], event(), timeout_s=5, span=untraced())
+    result = await run_handlers([fails, never], event(), timeout_s=5, span=untraced())
 
-    assert (outcome.kind, outcome.error_class) == (AttemptOutcome.FAILED, "KeyError")
-    assert outcome.error_message == "'account'"
+    assert (result.outcome, result.error_class) == (AttemptOutcome.FAILED, "KeyError")
+    assert result.error_message == "'account'"
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ async def test_an_error_is_an_outcome(
         await asyncio.sleep(0)
         raise error
 
-    outcome = await run_handlers([fails], event(), timeout_s=5, span=untraced())
+    result = await run_handlers([fails], event(), timeout_s=5, span=untraced())
 
-    assert (outcome.kind, outcome.error_message) == (kind, message)
-    assert outcome.error_class == type(error).__qualname__
+    assert (result.outcome, result.error_message) == (kind, message)
+    assert result.error_class == type(error).__qualname__
 
 
 async def test_an_error_that_cannot_be_printed_is_an_outcome() -> None:
@@ -86,10 +86,10 @@ async def test_an_error_that_cannot_be_printed_is_an_outcome() -> None:
         await asyncio.sleep(0)
         raise UnprintableError
 
-    outcome = await run_handlers([fails], event(), timeout_s=5, span=untraced())
+    result = await run_handlers([fails], event(), timeout_s=5, span=untraced())
 
-    assert outcome.kind is AttemptOutcome.FAILED
-    assert outcome.error_message == "The handler raised without a message."
+    assert result.outcome is AttemptOutcome.FAILED
+    assert result.error_message == "The handler raised without a message."
 
 
 async def test_a_handler_is_cut_at_its_timeout_and_may_clean_up() -> None:
@@ -103,10 +103,10 @@ async def test_a_handler_is_cut_at_its_timeout_and_may_clean_up() -> None:
             await asyncio.sleep(0.01)
             cleaned.append(True)
 
-    outcome = await run_handlers([hangs], event(), timeout_s=SOON_S, span=untraced())
+    result = await run_handlers([hangs], event(), timeout_s=SOON_S, span=untraced())
 
-    assert (outcome.kind, outcome.error_class) == (AttemptOutcome.FAILED, "timeout")
-    assert outcome.error_message == "The handlers did not end within 0.05 s."
+    assert (result.outcome, result.error_class) == (AttemptOutcome.FAILED, "timeout")
+    assert result.error_message == "The handlers did not end within 0.05 s."
     assert cleaned == [True]
 
 
@@ -119,9 +119,9 @@ async def test_an_error_after_the_timeout_is_still_a_timeout() -> None:
         finally:
             raise ValueError("late")
 
-    outcome = await run_handlers([fails_late], event(), timeout_s=SOON_S, span=untraced())
+    result = await run_handlers([fails_late], event(), timeout_s=SOON_S, span=untraced())
 
-    assert outcome.error_class == "timeout"
+    assert result.error_class == "timeout"
 
 
 async def test_a_handler_that_ignores_its_cancellation_is_left_behind(
@@ -139,12 +139,12 @@ async def test_a_handler_that_ignores_its_cancellation_is_left_behind(
                 continue
         raise ValueError("at last")
 
-    outcome = await run_handlers([stubborn], event(), timeout_s=SOON_S, span=untraced())
+    result = await run_handlers([stubborn], event(), timeout_s=SOON_S, span=untraced())
     was_abandoned = are_abandoned()
     let_go.set()
 
     await eventually(lambda: not are_abandoned())
-    assert outcome.error_class == "timeout"
+    assert result.error_class == "timeout"
     assert was_abandoned
 
 

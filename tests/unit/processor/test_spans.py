@@ -74,7 +74,7 @@ def test_what_is_told_after_the_end_is_forgotten(kept: list[RecordedSpan]) -> No
         pass
     attributes = dict(kept[0].attributes)
 
-    span.ended(AttemptOutcome.FAILED, is_fresh=True)
+    span.recorded(AttemptOutcome.FAILED, is_fresh=True)
     span.failed("late")
     span.link_previous(BEFORE)
 

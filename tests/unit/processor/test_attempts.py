@@ -1,0 +1,278 @@
+"""One attempt: what runs, and what is recorded of it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ringback.contract.redaction.redaction import DEFAULT_REDACTION
+from ringback.contract.status import AttemptOutcome
+from ringback.handlers import Event, Handler, PermanentFailure, handles
+from services.processor.attempt.attempt import Attempts, KeyedLock
+from services.processor.attempt.context import Effect
+from services.processor.attempt.handlers import HandlerSet
+from services.processor.attempt.policy import Acknowledge, Forward, Reject, SourceQueue, Verdict
+from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
+from services.processor.consume.database_watch import DatabaseWatch
+from services.processor.log.commit_batcher import DatabaseUnavailableError
+from services.processor.log.delivery_log import BeginResult
+from tests.support.eventually import eventually
+from tests.unit.processor.events import JOB, message, untraced
+from tests.unit.processor.fakes import SCHEDULE, FakeLog, instruments
+
+OTHER = UUID(int=7)
+REPORT = b'{"message":{"type":"end-of-call-report","call":{"id":"c"}}}'
+
+
+@handles("*")
+async def succeed(_: Event) -> None:
+    """Do nothing."""
+
+
+@handles("*")
+async def fail(event: Event) -> None:  # ruff: ignore[unused-async]  # handlers are async
+    raise RuntimeError(f"attempt {event.attempt} of {event.max_attempts} failed")
+
+
+@handles("*")
+async def refuse(_: Event) -> None:  # ruff: ignore[unused-async]  # handlers are async
+    raise PermanentFailure("no such account")
+
+
+@handles("*", transaction=True)
+async def write(_: Event, __: object) -> None:
+    """Do nothing."""
+
+
+class RefusingPool:
+    """A database that refuses a connection."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    async def acquire(self) -> None:
+        raise self.error
+
+
+async def unanswered() -> None:  # ruff: ignore[unused-async]  # as a ping is
+    raise ConnectionRefusedError
+
+
+async def answered() -> None:
+    """The database is available."""
+
+
+def effects_of(event: Event) -> tuple[Effect, ...]:
+    return (Effect("INSERT", (event.call_id,)),)
+
+
+def attempts(
+    log: FakeLog, *handlers: Handler, watch: DatabaseWatch | None = None, registry: Any = None
+) -> Attempts:
+    return Attempts(
+        handlers=HandlerSet(handlers, [effects_of]),
+        delivery_log=log.as_log(),
+        watch=watch or DatabaseWatch(answered, hold_s=60),
+        schedule=SCHEDULE,
+        redaction=DEFAULT_REDACTION,
+        timeout_s=60,
+        instruments=instruments(registry),
+    )
+
+
+async def verdict(made: Attempts, **changes: Any) -> Verdict:
+    return await made.process(message(**changes), SourceQueue.WORK, untraced())
+
+
+@pytest.mark.parametrize(
+    ("handlers", "outcome", "expected"),
+    [
+        ((), AttemptOutcome.COMPLETED, Acknowledge),
+        ((succeed,), AttemptOutcome.COMPLETED, Acknowledge),
+        ((succeed, fail), AttemptOutcome.FAILED, Reject),
+        ((refuse,), AttemptOutcome.PERMANENT, Forward),
+    ],
+)
+async def test_the_outcome_of_the_handlers_is_recorded_and_decides(
+    handlers: Sequence[Handler], outcome: AttemptOutcome, expected: type[Verdict]
+) -> None:
+    """Effects commit with the outcome; a failed attempt has none."""
+    log = FakeLog()
+
+    decided = await verdict(attempts(log, *handlers))
+
+    [(context, result)] = log.finished
+    assert isinstance(decided, expected)
+    assert result.outcome is outcome
+    assert len(result.effects) == (outcome is AttemptOutcome.COMPLETED)
+    assert context.ended_at is not None
+    assert context.ended_at >= context.started_at
+
+
+async def test_the_partition_and_the_claim_come_before_a_handler() -> None:
+    """A handler that acts outside the database runs once: its claim is committed first."""
+    log = FakeLog()
+
+    @handles("*")
+    async def note(_: Event) -> None:  # ruff: ignore[unused-async]  # handlers are async
+        log.calls.append("handler")
+
+    await verdict(attempts(log, note))
+
+    assert log.calls == [f"partition {JOB}", "begin", "handler", "finish"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        (AttemptOutcome.COMPLETED, Acknowledge),
+        (AttemptOutcome.DUPLICATE, Acknowledge),
+        (AttemptOutcome.FAILED, Reject),
+        (AttemptOutcome.PERMANENT, Forward),
+    ],
+)
+async def test_a_recorded_outcome_is_repeated_and_nothing_runs(
+    recorded: AttemptOutcome, expected: type[Verdict]
+) -> None:
+    """A redelivery is not an attempt."""
+    log, registry = FakeLog(begun=BeginResult(recorded, None)), CollectorRegistry()
+
+    decided = await verdict(attempts(log, fail, registry=registry))
+
+    assert isinstance(decided, expected)
+    assert not log.finished
+    assert registry.get_sample_value("webhook_repeated_total") == 1
+
+
+@pytest.mark.parametrize(("body", "effects"), [(b'{"message":{"type":"hang"}}', 0), (REPORT, 1)])
+async def test_a_duplicate_runs_no_handler(body: bytes, effects: int) -> None:
+    """A second report of a call may contain more, so it keeps its effects."""
+    log = FakeLog(begun=BeginResult(None, OTHER))
+    event_type = "hang" if effects == 0 else "end-of-call-report"
+
+    decided = await verdict(attempts(log, fail), body=body, type=event_type)
+
+    [(_, result)] = log.finished
+    assert isinstance(decided, Acknowledge)
+    assert (result.outcome, len(result.effects)) == (AttemptOutcome.DUPLICATE, effects)
+
+
+async def test_effects_that_cannot_be_stored_fail_the_attempt() -> None:
+    """The failure is recorded without them."""
+    log = FakeLog(errors=[asyncpg.DataError("bad")])
+
+    decided = await verdict(attempts(log))
+
+    [(_, result)] = log.finished
+    assert isinstance(decided, Reject)
+    assert (result.error_class, result.effects) == ("DataError", ())
+
+
+async def test_an_error_that_quotes_a_secret_is_recorded_without_it() -> None:
+    """The handler saw the original event."""
+    body = b'{"message":{"type":"hang","server":{"secret":"canary-1234"}}}'
+    log = FakeLog()
+
+    @handles("*")
+    async def quote(event: Event) -> None:  # ruff: ignore[unused-async]  # handlers are async
+        raise ValueError(event.message["server"]["secret"])
+
+    await verdict(attempts(log, quote), body=body)
+
+    [(_, result)] = log.finished
+    assert result.error_message
+    assert "canary" not in result.error_message
+
+
+@pytest.mark.parametrize(
+    ("ping", "error", "raised"),
+    [
+        (unanswered, OSError("refused"), DatabaseUnavailableError),
+        (answered, OSError("refused"), ServerRefusesError),
+        (answered, asyncpg.ForeignKeyViolationError("data"), TransactionLostError),
+    ],
+)
+async def test_an_outage_in_a_transaction_is_not_an_attempt(
+    ping: Any, error: BaseException, raised: type[BaseException]
+) -> None:
+    """Only a second connection can tell an outage from the end of one connection."""
+    log = FakeLog()
+    log.pool = cast("asyncpg.Pool", RefusingPool(error))
+    made = attempts(log, write, watch=DatabaseWatch(ping, hold_s=60))
+
+    with pytest.raises(raised) as caught:
+        await verdict(made)
+
+    assert caught.type is raised
+    assert not log.finished
+
+
+async def test_a_message_without_an_event_is_dead_lettered_with_the_reason() -> None:
+    """It is not attempted."""
+    log = FakeLog()
+
+    decided = await verdict(attempts(log, succeed), body=b"[]")
+
+    assert isinstance(decided, Forward)
+    assert decided.headers["error_message"] == "The body is not a JSON object."
+    assert not log.calls
+
+
+async def test_a_redelivery_waits_for_the_attempt_in_flight() -> None:
+    """After a lost connection the same webhook may come twice."""
+    log, release = FakeLog(), asyncio.Event()
+    running = 0
+
+    @handles("*")
+    async def wait(_: Event) -> None:
+        nonlocal running
+        running += 1
+        await release.wait()
+
+    made = attempts(log, wait)
+    first = asyncio.create_task(verdict(made))
+    await eventually(lambda: running)
+    second = asyncio.create_task(verdict(made))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    log.begun = BeginResult(AttemptOutcome.COMPLETED, None)
+    release.set()
+
+    assert [await first, await second] == [Acknowledge(), Acknowledge()]
+    assert running == 1
+
+
+async def test_a_keyed_lock_admits_one_at_a_time() -> None:
+    """This also works if one is cancelled while it waits, or fails while it has the lock."""
+    lock = KeyedLock()
+    inside: list[str] = []
+    most = 0
+
+    async def enter(name: str) -> None:
+        nonlocal most
+        async with lock.acquire("key"):
+            inside.append(name)
+            most = max(most, len(inside))
+            await asyncio.sleep(0.01)
+            inside.remove(name)
+            if name == "b":
+                raise ValueError(name)
+
+    tasks = [asyncio.create_task(enter(name)) for name in "abcd"]
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    async with lock.acquire("key"), asyncio.timeout(60), lock.acquire("other"):
+        pass
+
+    assert most == 1
+    assert [type(end) for end in ends] == [
+        type(None),
+        ValueError,
+        asyncio.CancelledError,
+        type(None),
+    ]

@@ -1,0 +1,252 @@
+"""How a message is settled: by its verdict, and if there is none, by a counted requeue."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from aio_pika.exceptions import ChannelInvalidStateError
+
+from ringback.contract.retry_schedule import FIRST_ATTEMPT
+from ringback.contract.status import AttemptOutcome
+from services.processor.attempt.attempt import Attempts
+from services.processor.attempt.policy import (
+    MAX_DELIVERIES,
+    MAX_REQUEUES,
+    Acknowledge,
+    Requeue,
+    SourceQueue,
+    Verdict,
+    dead_letter,
+    decide,
+)
+from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
+from services.processor.consume.database_watch import DatabaseWatch
+from services.processor.consume.message import Message, attempt_due
+from services.processor.consume.message_handler import (
+    MessageHandler,
+    QuarantineHandler,
+    WorkHandler,
+)
+from services.processor.log.commit_batcher import DatabaseUnavailableError
+from services.processor.spans import MessageSpan
+from tests.unit.processor.events import ENVELOPE, untraced
+from tests.unit.processor.fakes import SCHEDULE, SPANS, Broker, FakeConsumers, instruments, settler
+
+RETRY_QUEUE = ":webhooks.retry.1.2s"
+WORK, QUARANTINE, REQUEUED = ":webhooks.work", ":webhooks.quarantine", ":webhooks.requeued"
+DEAD = "webhooks.dead:attempt.1"
+
+
+class FakeAttempts:
+    """Ends each attempt as configured, and records whether it ran exclusively."""
+
+    def __init__(self, end: AttemptOutcome | BaseException) -> None:
+        self.end = end
+        self.consumers = FakeConsumers()
+        self.ran: list[bool] = []
+
+    async def process(self, message: Message, source: SourceQueue, _: MessageSpan) -> Verdict:
+        self.ran.append(self.consumers.exclusive_now)
+        if isinstance(self.end, BaseException):
+            raise self.end
+        return decide(self.end, source=source, attempt=attempt_due(message), schedule=SCHEDULE)
+
+
+def headers(counts: dict[str, int]) -> dict[str, Any]:
+    named = {name.replace("deliveries", "x-delivery-count"): n for name, n in counts.items()}
+    return ENVELOPE.headers() | named
+
+
+async def answer() -> None:
+    """The database is available."""
+
+
+async def handled(
+    source: SourceQueue,
+    end: AttemptOutcome | BaseException,
+    broker: Broker | None = None,
+    *,
+    consumers: FakeConsumers | None = None,
+    watch: DatabaseWatch | None = None,
+    counts: dict[str, int] | None = None,
+) -> tuple[Broker, FakeAttempts]:
+    broker, fake = broker or Broker(), FakeAttempts(end)
+    fake.consumers = consumers or fake.consumers
+    attempts = cast("Attempts", fake)
+    handler: MessageHandler
+    if source is SourceQueue.WORK:
+        handler = WorkHandler(
+            settler(broker),
+            SPANS,
+            instruments(),
+            attempts=attempts,
+            watch=watch or DatabaseWatch(answer, hold_s=60),
+            pause_s=0.001,
+        )
+    else:
+        handler = QuarantineHandler(settler(broker), SPANS, instruments(), attempts=attempts)
+    incoming = broker.incoming(headers=headers(counts or {}))
+    await handler.handle(incoming, fake.consumers)
+    return broker, fake
+
+
+COMPLETED, FAILED = AttemptOutcome.COMPLETED, AttemptOutcome.FAILED
+LOST, BUG = TransactionLostError("lost"), KeyError("bug")
+
+
+@pytest.mark.parametrize(
+    ("source", "end", "counts", "copies", "answers"),
+    [
+        # The outcome of an attempt.
+        (SourceQueue.WORK, COMPLETED, {}, [], ["ack"]),
+        (SourceQueue.WORK, FAILED, {}, [], ["reject"]),
+        (SourceQueue.WORK, AttemptOutcome.PERMANENT, {}, [DEAD], ["ack"]),
+        (SourceQueue.QUARANTINE, COMPLETED, {}, [], ["ack"]),
+        (SourceQueue.QUARANTINE, FAILED, {}, [RETRY_QUEUE], ["ack"]),
+        # Messages that were delivered before without an answer.
+        (SourceQueue.WORK, COMPLETED, {"deliveries": 2}, [], ["ack"]),
+        (SourceQueue.WORK, COMPLETED, {"deliveries": 3}, [QUARANTINE], ["ack"]),
+        (SourceQueue.QUARANTINE, COMPLETED, {"deliveries": 1}, [QUARANTINE], ["ack"]),
+        (SourceQueue.QUARANTINE, COMPLETED, {"crashes": 2}, [], ["ack"]),
+        (SourceQueue.QUARANTINE, COMPLETED, {"crashes": 2, "deliveries": 1}, [DEAD], ["ack"]),
+        # An outage costs nothing: the broker's count of the work queue does not matter.
+        (SourceQueue.WORK, DatabaseUnavailableError(), {}, [], ["requeue"]),
+        (SourceQueue.QUARANTINE, DatabaseUnavailableError(), {}, [QUARANTINE], ["ack"]),
+        # No attempt could be made although the database is available.
+        (SourceQueue.WORK, LOST, {}, [REQUEUED], ["ack"]),
+        (SourceQueue.WORK, BUG, {}, [REQUEUED], ["ack"]),
+        (SourceQueue.WORK, LOST, {"requeues": MAX_REQUEUES}, [QUARANTINE], ["ack"]),
+        (SourceQueue.QUARANTINE, LOST, {"requeues": MAX_REQUEUES + 1}, [DEAD], ["ack"]),
+        (SourceQueue.WORK, ServerRefusesError(), {"requeues": 99}, [REQUEUED], ["ack"]),
+        (SourceQueue.QUARANTINE, ServerRefusesError(), {"requeues": 99}, [REQUEUED], ["ack"]),
+    ],
+)
+async def test_a_message_is_settled_once(
+    source: SourceQueue,
+    end: AttemptOutcome | BaseException,
+    counts: dict[str, int],
+    copies: list[str],
+    answers: list[str],
+) -> None:
+    """Copies are published before the message is acknowledged."""
+    broker, _ = await handled(source, end, counts=counts)
+
+    assert ([place for place, _ in broker.copies], broker.answers) == (copies, answers)
+
+
+async def test_a_worn_message_is_replaced_by_a_copy_after_an_outage() -> None:
+    """Its deliveries were requeues of ours, so it is not quarantined; the broker counts from 0."""
+    watch = DatabaseWatch(answer, hold_s=60)
+    watch.failed(OSError())
+
+    broker, attempts = await handled(
+        SourceQueue.WORK, COMPLETED, watch=watch, counts={"deliveries": MAX_DELIVERIES}
+    )
+
+    assert [place for place, _ in broker.copies] == [WORK]
+    assert not attempts.ran
+
+
+async def test_a_quarantined_message_runs_exclusively() -> None:
+    """A crash then affects no other webhook."""
+    _, attempts = await handled(SourceQueue.QUARANTINE, COMPLETED)
+
+    assert attempts.ran == [True]
+    assert not attempts.consumers.exclusive_now
+
+
+async def test_a_quarantined_copy_carries_the_crashes_that_the_broker_counted() -> None:
+    """So the limit of its queue, which would dead-letter it without a reason, is never reached."""
+    broker, _ = await handled(
+        SourceQueue.QUARANTINE, COMPLETED, counts={"crashes": 1, "deliveries": 1}
+    )
+
+    [(_, copied)] = broker.copies
+    assert (copied["attempt"], copied["crashes"]) == (1, 2)
+    assert "x-delivery-count" not in copied
+
+
+async def test_the_consumers_stop_while_the_database_is_unavailable() -> None:
+    """They resume when it answers."""
+    _, attempts = await handled(SourceQueue.WORK, DatabaseUnavailableError())
+
+    assert attempts.consumers.outages == 1
+
+
+async def test_a_dead_letter_carries_the_error_that_prevented_its_attempt() -> None:
+    """The log has no attempt with the reason."""
+    broker, _ = await handled(SourceQueue.QUARANTINE, LOST, counts={"requeues": MAX_REQUEUES + 1})
+
+    [(_, copied)] = broker.copies
+    assert (copied["error_class"], copied["error_message"]) == ("TransactionLostError", "lost")
+
+
+async def test_if_even_the_copy_fails_the_broker_requeues_and_counts() -> None:
+    """A bug in publishing must not lose the message."""
+    broker = Broker(publish_errors=[KeyError("bug")])
+
+    await handled(SourceQueue.WORK, BUG, broker)
+
+    assert (broker.copies, broker.answers) == ([], ["requeue"])
+
+
+async def test_publishing_is_repeated_until_the_broker_confirms() -> None:
+    """The copy has the webhook's own headers, and its attempt."""
+    broker = Broker(publish_errors=[TimeoutError(), ConnectionError()])
+
+    await handled(SourceQueue.WORK, AttemptOutcome.PERMANENT, broker)
+
+    [message] = broker.published
+    assert message.message_id == str(ENVELOPE.job_id)
+    assert message.headers == ENVELOPE.headers() | {"attempt": 1}
+    assert broker.answers == ["ack"]
+
+
+@pytest.mark.parametrize("verdict", [Acknowledge(), Requeue(), dead_letter(FIRST_ATTEMPT)])
+async def test_a_closed_channel_leaves_the_message_to_the_broker(verdict: Verdict) -> None:
+    """The broker delivers it again, and the log repeats its outcome."""
+    broker = Broker(channel_is_closed=True, answer_errors=[ChannelInvalidStateError()])
+
+    await settler(broker).settle(broker.incoming(), verdict, untraced())
+
+    assert (broker.copies, broker.answers) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("source", "stopping", "copies"),
+    [
+        (SourceQueue.WORK, True, []),
+        (SourceQueue.QUARANTINE, True, [QUARANTINE]),
+        # A handler cancelled every task that it found: that counts as a crash.
+        (SourceQueue.QUARANTINE, False, []),
+    ],
+)
+async def test_our_own_stop_is_not_counted_as_a_crash(
+    source: SourceQueue, *, stopping: bool, copies: list[str]
+) -> None:
+    """A message whose attempt is cancelled stays unanswered, or is replaced by a copy."""
+    broker, started = Broker(), asyncio.Event()
+    consumers = FakeConsumers(stopping=stopping)
+
+    class Endless(FakeAttempts):
+        async def process(self, *_: object) -> Verdict:
+            started.set()
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    attempts = cast("Attempts", Endless(COMPLETED))
+    watch = DatabaseWatch(answer, hold_s=60)
+    handler = (
+        WorkHandler(settler(broker), SPANS, instruments(), attempts=attempts, watch=watch)
+        if source is SourceQueue.WORK
+        else QuarantineHandler(settler(broker), SPANS, instruments(), attempts=attempts)
+    )
+    task = asyncio.create_task(handler.handle(broker.incoming(), consumers))
+    await started.wait()
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [place for place, _ in broker.copies] == copies
+    assert broker.answers == ["ack"] * len(copies)

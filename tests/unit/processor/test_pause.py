@@ -1,0 +1,252 @@
+"""A queue is consumed while there is no reason to pause it, and the database decides about one."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import permutations
+from types import SimpleNamespace
+from typing import Any, cast
+
+import asyncpg
+import pytest
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+
+from services.processor.consume.consumer import QueueConsumer
+from services.processor.consume.pause import PauseListener
+from tests.support.eventually import eventually
+from tests.unit.processor.fakes import Broker, instruments
+
+REASONS = ("database", "paused", "quarantine", "draining")
+
+
+class Session:
+    """A connection to a broker that counts the consumers of its queue."""
+
+    def __init__(self) -> None:
+        self.consumers: dict[str, Callable[[AbstractIncomingMessage], Any]] = {}
+        self.error: BaseException | None = None
+        self.close_callbacks: set[Any] = set()
+        self.on_consumer_cancel_callbacks: set[Any] = set()
+
+    async def channel(self, **_: object) -> "Session":
+        return self
+
+    async def set_qos(self, **_: object) -> None:
+        """Any prefetch."""
+
+    async def get_underlay_channel(self) -> "Session":
+        return self
+
+    async def get_queue(self, _: str, **__: object) -> "Session":
+        return self
+
+    async def consume(self, callback: Callable[[AbstractIncomingMessage], Any]) -> str:
+        if self.error:
+            raise self.error
+        self.consumers["tag"] = callback
+        return "tag"
+
+    async def cancel(self, tag: str) -> None:
+        del self.consumers[tag]
+
+    async def queue_declare(self, _: str, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(consumer_count=len(self.consumers))
+
+    def as_connection(self) -> AbstractConnection:
+        return cast("AbstractConnection", self)
+
+
+class Lost:
+    times = 0
+
+    def __call__(self) -> None:
+        self.times += 1
+
+
+def consumer(*reasons: str, on_message: Any = None, lost: Lost | None = None) -> QueueConsumer:
+    return QueueConsumer("q", 2, on_message, on_lost=lost or Lost(), paused_for=reasons)
+
+
+async def test_it_consumes_when_the_last_reason_is_withdrawn() -> None:
+    """The order does not matter, and the first reason pauses it."""
+    session, under_test = Session(), consumer(*REASONS)
+    await under_test.attach(session.as_connection())
+    for order in permutations(REASONS):
+        for reason in order:
+            assert not session.consumers
+            assert await under_test.is_consuming()
+            await under_test.resume(reason)
+        assert session.consumers
+        for reason in reversed(order):
+            await under_test.pause(reason)
+            assert not session.consumers
+
+
+async def test_a_reason_given_twice_is_withdrawn_once() -> None:
+    """Withdrawing a missing reason does no harm."""
+    session, under_test = Session(), consumer()
+    await under_test.attach(session.as_connection())
+
+    await under_test.pause("paused")
+    await under_test.pause("paused")
+    await under_test.resume("quarantine")
+    assert not session.consumers
+    await under_test.resume("paused")
+
+    assert session.consumers
+
+
+async def test_a_pause_outlives_the_connection() -> None:
+    """A new session begins paused."""
+    first, second, under_test = Session(), Session(), consumer()
+    await under_test.attach(first.as_connection())
+    await under_test.pause("paused")
+
+    await under_test.attach(second.as_connection())
+    assert not second.consumers
+    await under_test.resume("paused")
+
+    assert second.consumers
+    assert not first.consumers
+
+
+async def test_a_consumer_that_the_broker_forgot_is_noticed() -> None:
+    """The connection and the channel look healthy."""
+    session, under_test = Session(), consumer()
+    await under_test.attach(session.as_connection())
+    before = await under_test.is_consuming()
+
+    session.consumers.clear()
+
+    assert before
+    assert not await under_test.is_consuming()
+
+
+async def test_a_session_on_which_it_cannot_consume_is_given_up() -> None:
+    """Only the channel of the current session counts: an old one can close late."""
+    lost, old, session = Lost(), Session(), Session()
+    under_test = consumer(lost=lost)
+    await under_test.attach(old.as_connection())
+    session.error = ConnectionError()
+    await under_test.attach(session.as_connection())
+    failed = lost.times
+
+    for callback in old.close_callbacks:
+        callback()
+    stale = lost.times
+    for callback in session.close_callbacks:
+        callback()
+
+    assert (failed, stale, lost.times) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+async def test_cancelled_work_is_delivered_again(*, is_ours: bool) -> None:
+    """If a handler cancels every task that it finds, a new session receives the messages again."""
+    started, lost, session = asyncio.Event(), Lost(), Session()
+    tasks: list[asyncio.Task[None] | None] = []
+
+    async def work(_: AbstractIncomingMessage) -> None:
+        tasks.append(asyncio.current_task())
+        started.set()
+        await asyncio.sleep(60)
+
+    under_test = consumer(on_message=work, lost=lost)
+    await under_test.attach(session.as_connection())
+    await session.consumers["tag"](Broker().incoming())
+    await started.wait()
+
+    if is_ours:
+        await under_test.drop_all()
+    else:
+        [task] = tasks
+        assert task is not None
+        task.cancel()
+        await under_test.wait_until_empty()
+
+    assert lost.times == (not is_ours)
+    assert under_test.in_flight == 0
+
+
+class Consumers:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    async def pause(self) -> None:
+        self.calls.append("pause")
+
+    async def resume(self) -> None:
+        self.calls.append("resume")
+
+
+class Listening:
+    """A session of the database that answers each query with the next row."""
+
+    def __init__(self, *rows: dict[str, Any] | BaseException | None) -> None:
+        self.rows = list(rows)
+        self.notify: Callable[[], None] = lambda: None
+
+    def add_termination_listener(self, _: object) -> None:
+        """It does not end."""
+
+    async def add_listener(self, _: str, notify: Callable[[], None]) -> None:
+        self.notify = notify
+
+    async def fetchrow(self, _: str, **__: object) -> dict[str, Any] | None:
+        row = self.rows.pop(0) if self.rows else OSError("lost")
+        if isinstance(row, BaseException):
+            raise row
+        return row
+
+
+def state(*, paused: bool) -> dict[str, Any]:
+    return {"paused": paused, "changed_by": "ada", "reason": "a migration"}
+
+
+async def listened(consumers: Consumers, *rows: Any, listener: PauseListener | None = None) -> Any:
+    """Listen until the session is lost."""
+    listener = listener or PauseListener("", consumers, instruments())
+    session = cast("asyncpg.Connection", Listening(*rows))
+    with pytest.raises(OSError, match="lost"):
+        await listener.listen(session, query_every_s=0.001)
+    return listener
+
+
+async def test_each_change_pauses_or_resumes_once() -> None:
+    """Queries make up for a lost notification; no row means that nobody has paused."""
+    consumers = Consumers()
+
+    await listened(
+        consumers, None, state(paused=False), state(paused=True), state(paused=True), None
+    )
+
+    assert consumers.calls == ["resume", "pause", "resume"]
+
+
+async def test_a_lost_session_keeps_the_last_answer() -> None:
+    """What changed meanwhile is known with the next session; until then nothing changes."""
+    consumers = Consumers()
+    listener = PauseListener("", consumers, instruments())
+    unknown = await listener.has_answer()
+    await listened(consumers, state(paused=True), listener=listener)
+    paused = listener.is_paused
+
+    await listened(consumers, state(paused=True), state(paused=False), listener=listener)
+
+    assert (unknown, paused, listener.is_paused) == (False, True, False)
+    assert await listener.has_answer()
+    assert consumers.calls == ["pause", "resume"]
+
+
+async def test_a_notification_is_followed_by_a_query() -> None:
+    """A pause takes effect at once, not at the next interval."""
+    consumers, session = Consumers(), Listening(state(paused=False), state(paused=True))
+    listener = PauseListener("", consumers, instruments())
+    task = asyncio.create_task(
+        listener.listen(cast("asyncpg.Connection", session), query_every_s=3_600)
+    )
+    await eventually(lambda: consumers.calls == ["resume"])
+
+    session.notify()
+
+    await eventually(lambda: consumers.calls == ["resume", "pause"])
+    task.cancel()
