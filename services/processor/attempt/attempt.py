@@ -76,7 +76,7 @@ class Attempts:
         self._instruments = instruments
         self._locks = KeyedLock()
 
-    async def process(self, message: Message, source: SourceQueue, span: MessageSpan) -> Verdict:
+    async def run(self, message: Message, source: SourceQueue, span: MessageSpan) -> Verdict:
         """Attempt the webhook of a message, and return what happens to the message.
 
         Raises what `make` raises.

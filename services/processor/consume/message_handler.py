@@ -176,7 +176,7 @@ class WorkHandler(MessageHandler):
             return quarantine(attempt_due(message))
         if needs_renewal(deliveries_before):
             return renew(attempt_due(message))
-        return await self._attempts.process(message, SourceQueue.WORK, span)
+        return await self._attempts.run(message, SourceQueue.WORK, span)
 
     async def after_error(self, message: Message, exc: BaseException) -> Verdict:
         return _requeued(message, exc, SourceQueue.WORK, self._instruments)
@@ -212,7 +212,7 @@ class QuarantineHandler(MessageHandler):
             # A copy carries the count along, so that the queue's own limit is never reached.
             return quarantine(attempt_due(message), message.crashes)
         async with consumers.exclusive():
-            return await self._attempts.process(message, SourceQueue.QUARANTINE, span)
+            return await self._attempts.run(message, SourceQueue.QUARANTINE, span)
 
     async def after_error(self, message: Message, exc: BaseException) -> Verdict:
         return _requeued(message, exc, SourceQueue.QUARANTINE, self._instruments)

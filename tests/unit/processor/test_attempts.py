@@ -85,7 +85,7 @@ def attempts(
 
 
 async def verdict(made: Attempts, **changes: Any) -> Verdict:
-    return await made.process(message(**changes), SourceQueue.WORK, untraced())
+    return await made.run(message(**changes), SourceQueue.WORK, untraced())
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class FakeAttempts:
         self.consumers = FakeConsumers()
         self.ran: list[bool] = []
 
-    async def process(self, message: Message, source: SourceQueue, _: MessageSpan) -> Verdict:
+    async def run(self, message: Message, source: SourceQueue, _: MessageSpan) -> Verdict:
         self.ran.append(self.consumers.exclusive_now)
         if isinstance(self.end, BaseException):
             raise self.end
@@ -229,7 +229,7 @@ async def test_our_own_stop_is_not_counted_as_a_crash(
     consumers = FakeConsumers(stopping=stopping)
 
     class Endless(FakeAttempts):
-        async def process(self, *_: object) -> Verdict:
+        async def run(self, *_: object) -> Verdict:
             started.set()
             await asyncio.sleep(60)
             raise AssertionError
