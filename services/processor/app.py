@@ -109,20 +109,7 @@ async def _processor(
         )
         instruments.watch_connection(lambda: publisher.is_ready and consumers.is_connected)
         pause = PauseListener(settings.database_url.get_secret_value(), consumers, instruments)
-        readiness: dict[str, Ping] = {
-            "database": database.answers,
-            "database_writable": database.is_writable,
-            "pause": pause.has_answer,
-            "consumers": consumers.answers,
-            "binding": _binding_check(settings),
-            "publisher": lambda: publisher.answers(DEAD),
-        }
-        observability = ObservabilityServer(
-            host=settings.observability_host,
-            port=settings.processor_observability_port,
-            registry=registry,
-            readiness=readiness,
-        )
+        observability = _observability(settings, registry, database, consumers, pause, publisher)
         await stack.enter_async_context(observability)
         for work in _background(settings, database, consumers, pause):
             await stack.enter_async_context(_beside_main(work, stop))
@@ -207,10 +194,30 @@ def _consumers(  # ruff: ignore[too-many-positional-arguments]  # the parts of t
     )
 
 
-def _binding_check(settings: ProcessorSettings) -> Ping:
-    url = settings.rabbitmq_management_url
+def _observability(  # ruff: ignore[too-many-positional-arguments]  # as above
+    settings: ProcessorSettings,
+    registry: CollectorRegistry,
+    database: _Database,
+    consumers: ConsumerGroup,
+    pause: PauseListener,
+    publisher: ConfirmedPublisher,
+) -> ObservabilityServer:
+    amqp_url, url = settings.amqp_url.get_secret_value(), settings.rabbitmq_management_url
     management_url = url.get_secret_value() if url is not None else None
-    return lambda: work_queue_is_bound(management_url, settings.amqp_url.get_secret_value())
+    readiness: dict[str, Ping] = {
+        "database": database.answers,
+        "database_writable": database.is_writable,
+        "pause": pause.has_answer,
+        "consumers": consumers.answers,
+        "binding": lambda: work_queue_is_bound(management_url, amqp_url),
+        "publisher": lambda: publisher.answers(DEAD),
+    }
+    return ObservabilityServer(
+        host=settings.observability_host,
+        port=settings.processor_observability_port,
+        registry=registry,
+        readiness=readiness,
+    )
 
 
 def _background(
