@@ -13,13 +13,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from ringback.local.account import NAMES
-from ringback.local.broker import PrivateBroker
 from ringback.local.child import LocalStackError
-from ringback.local.database import PrivateDatabase
 from ringback.local.database_files import program
 from ringback.local.ports import LocalPorts, password_path, socket_path, superuser_url
 from ringback.local.running_stack import claimed, stack_status
@@ -151,59 +148,6 @@ def nodes_have_no_rights(stack: StackProcess) -> None:
         assert set(map(int, status["Uid"].split())) <= users
         assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
     assert listening(processes) <= {"127.0.0.1", "::1"}
-
-
-async def test_a_broker_of_an_earlier_version_forgets_guest(own_broker: PrivateBroker) -> None:
-    """Its data stay; who knew guest's password knows nothing now."""
-    async with own_broker.management() as api:
-        await api.put("/api/users/guest", json={"password": "guest", "tags": "administrator"})
-        await api.put("/api/vhosts/kept")
-    assert http_status(own_broker.ports.management, "guest:guest") == "200"
-
-    await own_broker.stop()
-    await own_broker.start()
-
-    assert http_status(own_broker.ports.management, "guest:guest") == "401"
-    async with own_broker.management() as api, api.get("/api/vhosts/kept") as kept:
-        assert kept.ok
-
-
-async def test_a_database_of_an_earlier_version_is_closed(
-    own_database: PrivateDatabase,
-) -> None:
-    """It belonged to nobody and trusted everybody; its data stay."""
-    connection = await asyncpg.connect(own_database.url())
-    await connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
-    await connection.close()
-    await own_database.stop()
-    cluster = own_database.data_dir / "cluster"
-    (cluster / "pg_hba.conf").write_text("local all all trust\nhost all all all trust\n")
-    for path in (*cluster.rglob("*"), cluster):
-        os.chown(path, NOBODY, NOBODY)
-    own_database.superuser_over_tcp = False
-
-    await own_database.start()
-
-    tcp = ("-h", "127.0.0.1", "-p", str(own_database.port), "-U", "postgres", "-d", "ringback")
-    assert "pg_hba.conf rejects connection" in asked_by_nobody(*tcp)
-    connection = await asyncpg.connect(own_database.url())
-    assert await connection.fetchval("SELECT one FROM kept") == 1
-    await connection.close()
-
-
-def test_what_was_open_in_a_stacks_folder_is_closed(folder: Path) -> None:
-    """Logs and secrets of an earlier version are as private as new ones."""
-    state = folder / "state"
-    logs = state / "logs"
-    logs.mkdir(parents=True, mode=0o755)
-    for path in (logs / "gateway.log", state / "traces.jsonl"):
-        path.write_text("payloads")
-        path.chmod(0o644)
-
-    with claimed(state, LocalPorts()):
-        tried = as_nobody("cat", str(logs / "gateway.log"), str(state / "traces.jsonl"))
-
-    assert not tried.stdout
 
 
 async def test_another_users_stack_is_a_sentence(folder: Path) -> None:

@@ -64,16 +64,6 @@ async def test_the_disk_is_measured_in_any_folder(tmp_path: Path, name: str) -> 
     assert float(free) > 1_000_000
 
 
-async def test_a_taken_port_is_named(broker: PrivateBroker, tmp_path: Path) -> None:
-    """If another program has the port, the error names it and how to use another."""
-    second = PrivateBroker(tmp_path, broker.ports)
-
-    with pytest.raises(LocalStackError, match="RINGBACK_LOCAL_AMQP_PORT") as raised:
-        await second.start()
-
-    assert f"Port {broker.ports.amqp} " in str(raised.value)
-
-
 @pytest.mark.nodes
 async def test_a_node_that_ends_at_once_names_its_log(tmp_path: Path) -> None:
     """A node that cannot use its settings is one sentence with the path of its log."""

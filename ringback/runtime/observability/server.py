@@ -20,7 +20,7 @@ Ping = Callable[[], Awaitable[bool]]
 _PING_TIMEOUT_S = 2.0
 _CLOSE_TIMEOUT_S = 1.0
 _METHODS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
-_MOST_CONNECTIONS = 50
+_MAX_CONNECTIONS = 50
 """Prometheus and the probes need one each."""
 
 
@@ -33,9 +33,16 @@ class ObservabilityServer:
     """
 
     def __init__(
-        self, *, host: str, port: int, registry: CollectorRegistry, readiness: Mapping[str, Ping]
+        self,
+        *,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        readiness: Mapping[str, Ping],
+        ping_timeout_s: float = _PING_TIMEOUT_S,
     ) -> None:
         self._address = (host, port)
+        self._ping_timeout_s = ping_timeout_s
         self._readiness = dict(readiness)
         self._started = False
         self._draining = False
@@ -56,7 +63,7 @@ class ObservabilityServer:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            connections = ConnectionLimits(_MOST_CONNECTIONS, on_close=lambda _: None)
+            connections = ConnectionLimits(_MAX_CONNECTIONS, on_close=lambda _: None)
             server = await stack.enter_async_context(bounded_server(self._answer, connections))
             runner = web.ServerRunner(server, shutdown_timeout=_CLOSE_TIMEOUT_S)
             await runner.setup()
@@ -87,17 +94,16 @@ class ObservabilityServer:
         return web.json_response({"live": True})
 
     async def _readyz(self, _request: web.BaseRequest) -> web.Response:
-        answers = await asyncio.gather(*(_ask(ping) for ping in self._readiness.values()))
+        answers = await asyncio.gather(*(self._is_ready(ping) for ping in self._readiness.values()))
         checks = dict(zip(self._readiness, answers, strict=True))
         checks["started"] = self._started
         checks["not_draining"] = not self._draining
         ready = all(checks.values())
         return web.json_response({"ready": ready, "checks": checks}, status=200 if ready else 503)
 
-
-async def _ask(ping: Ping) -> bool:
-    try:
-        async with asyncio.timeout(_PING_TIMEOUT_S):
-            return await ping()
-    except Exception:  # ruff: ignore[blind-except]  # whatever a ping raises, the answer is no
-        return False
+    async def _is_ready(self, ping: Ping) -> bool:
+        try:
+            async with asyncio.timeout(self._ping_timeout_s):
+                return await ping()
+        except Exception:  # ruff: ignore[blind-except]  # after any error the answer is no
+            return False

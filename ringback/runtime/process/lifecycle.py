@@ -75,18 +75,20 @@ EXIT_OVERDUE = 1
 _AFTER_DRAIN_S = 12.0
 """Time after the work in flight: pending rows, connections to broker and database, spans."""
 _LOG_TIMEOUT_S = 2.0
-_MOST_TASKS = 50
+_MAX_TASKS = 50
 
 log = structlog.get_logger()
 
 
-def end_in_time(stop: asyncio.Event, *, drain_timeout_s: float) -> None:
+def end_in_time(
+    stop: asyncio.Event, *, drain_timeout_s: float, after_drain_s: float = _AFTER_DRAIN_S
+) -> None:
     """End the process with status 1 if it still runs too long after `stop` is set.
 
-    The limit is 12 s after the time it has to finish its work. The log line contains the tasks that
-    still run, each with its stack: files, lines and functions, but no values.
+    The limit is `after_drain_s` after the time to finish its work. The log line contains the
+    running tasks, each with its stack: files, lines and functions, but no values.
     """
-    within_s = drain_timeout_s + _AFTER_DRAIN_S
+    within_s = drain_timeout_s + after_drain_s
     watch = asyncio.get_running_loop().create_task(_watch(stop, within_s))
     # The loop keeps only a weak reference.
     watch.add_done_callback(lambda done: None if done.cancelled() else done.result())
@@ -124,7 +126,7 @@ def _end_now(loop: asyncio.AbstractEventLoop, loop_thread: int, within_s: float)
 
 
 def _running(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
-    return [task for task in asyncio.all_tasks(loop) if task not in _watches][:_MOST_TASKS]
+    return [task for task in asyncio.all_tasks(loop) if task not in _watches][:_MAX_TASKS]
 
 
 def _stack_of_task(task: asyncio.Task[Any]) -> list[str]:

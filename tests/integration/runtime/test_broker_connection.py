@@ -1,11 +1,8 @@
 """Tests for ringback.runtime.amqp.connection.BrokerConnection with brokers that come and go."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
-import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
 
@@ -36,21 +33,6 @@ async def door(broker: PrivateBroker) -> AsyncIterator[FaultProxy]:
     async with FaultProxy(broker.ports.amqp) as door:
         door.refuse()
         yield door
-
-
-async def test_a_link_is_up_once_it_was_opened(amqp_url: str) -> None:
-    """`up` means that `on_open` has run; the connection bears the link's name."""
-    sessions = Sessions()
-
-    async with BrokerConnection(amqp_url, "a-name", sessions) as link:
-        assert not link.is_connected
-        await link.wait_for_first_attempt()
-        assert link.is_connected
-        [connection] = sessions.opened
-        assert not connection.is_closed
-
-    assert not link.is_connected
-    assert connection.is_closed
 
 
 async def test_a_link_waits_for_a_broker_that_is_away(
@@ -196,26 +178,3 @@ async def test_a_link_can_be_cancelled_from_outside(amqp_url: str) -> None:
     async with asyncio.timeout(60):
         with pytest.raises(asyncio.CancelledError):
             await holding
-
-
-@pytest.mark.slow
-async def test_a_link_follows_a_broker_that_restarts(own_broker: PrivateBroker) -> None:
-    """After a power cut of the broker, two seconds after it is back the link is up."""
-    async with BrokerConnection(own_broker.amqp_url(), "test", Sessions()) as link:
-        await eventually(lambda: link.is_connected)
-        await own_broker.kill()
-        await eventually(lambda: not link.is_connected)
-        await own_broker.start()
-        back = time.monotonic()
-        await eventually(lambda: link.is_connected)
-
-    assert time.monotonic() - back < 5
-
-
-async def test_a_wrong_password_is_an_absence(amqp_url: str) -> None:
-    """It may be mended on the broker's side, so it is tried again like all the rest."""
-    url = f"amqp://guest:wrong@127.0.0.1:{urlsplit(amqp_url).port}/"
-
-    async with BrokerConnection(url, "test", Sessions()) as link:
-        await link.wait_for_first_attempt()
-        assert isinstance(link.failure, aio_pika.exceptions.AMQPError)

@@ -1,18 +1,12 @@
 """Services are reached by IPv4 and by IPv6, on every port."""
 
-import asyncio
 import socket
-import sys
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from ringback.local.ports import free_ports
 from ringback.runtime.http import listening
 from ringback.runtime.http.listening import listen
-from ringback.runtime.observability.server import ObservabilityServer
 from ringback.runtime.process.lifecycle import CannotStartError
 
 
@@ -74,28 +68,3 @@ def test_a_port_that_is_taken_is_one_sentence(taken_at: str, hosts: str) -> None
 def test_a_host_that_does_not_exist_is_one_sentence() -> None:
     with pytest.raises(CannotStartError, match="cannot be used"):
         listen("nowhere.invalid", 0, setting="X")
-
-
-@asynccontextmanager
-async def exposed(host: str, port: int) -> AsyncGenerator[None]:
-    registry = CollectorRegistry()
-    async with ObservabilityServer(host=host, port=port, registry=registry, readiness={}):
-        yield
-
-
-@pytest.mark.parametrize("host", ["*", "::1", "127.0.0.1, ::1", "[::1]"])
-async def test_the_health_check_finds_it(host: str) -> None:
-    """Wherever the setting lets the service listen."""
-    (port,) = free_ports(1)
-    async with exposed(host, port):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "ringback.runtime.observability.health_check", "gateway"),
-            stdout=asyncio.subprocess.PIPE,
-            env={
-                "RINGBACK_GATEWAY_OBSERVABILITY_PORT": str(port),
-                "RINGBACK_OBSERVABILITY_HOST": host,
-            },
-        )
-        await process.communicate()
-
-    assert process.returncode == 0

@@ -4,12 +4,12 @@ import asyncio
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from chaos.fault_proxy import FaultProxy
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import free_ports
-from ringback.runtime import postgres
 from ringback.runtime.postgres.pool import (
     DATABASE_UNAVAILABLE_ERRORS,
     INVALID_DATA_ERRORS,
@@ -33,33 +33,10 @@ async def answers(pool: asyncpg.Pool) -> bool:
         return False
 
 
-async def test_connections_carry_the_name(database_url: str) -> None:
-    """An administrator sees whose they are, and the least number is opened in the background."""
-    async with open_pool(settings_for(database_url, least=3), "processor") as pool:
-        await eventually(lambda: pool.get_idle_size() == 3)
-
-        names = await pool.fetch(
-            "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
-        )
-
-    assert {row["application_name"] for row in names} == {"processor"}
-    assert len(names) == 3
-
-
-async def test_a_pool_opens_without_a_server() -> None:
-    """A service starts while the database is away, and hears so when it asks."""
-    url = f"postgresql://nobody@127.0.0.1:{free_ports(1)[0]}/nothing"
-
-    async with asyncio.timeout(60), open_pool(settings_for(url), "test") as pool:
-        with pytest.raises(DATABASE_UNAVAILABLE_ERRORS):
-            await ping(pool)
-
-
 async def test_connections_that_went_mute_cost_one_timeout(
-    database: PrivateDatabase, database_url: str, monkeypatch: pytest.MonkeyPatch
+    database: PrivateDatabase, database_url: str
 ) -> None:
     """The one that was asked is given up, and with it those that are as old; new ones answer."""
-    monkeypatch.setattr(postgres, "_CANCELLED_WITHIN_S", 0.3)
     async with (
         FaultProxy(database.port) as way,
         open_pool(
@@ -76,10 +53,9 @@ async def test_connections_that_went_mute_cost_one_timeout(
 
 
 async def test_a_cancellation_stays_one_when_the_server_does_not_confirm_it(
-    database: PrivateDatabase, database_url: str, monkeypatch: pytest.MonkeyPatch
+    database: PrivateDatabase, database_url: str
 ) -> None:
     """Else a loop that survives outages goes on, and who ends it waits for ever."""
-    monkeypatch.setattr(postgres, "_CANCELLED_WITHIN_S", 0.3)
     async with (
         FaultProxy(database.port) as way,
         open_pool(settings_for(way.through(database_url), least=0), "test") as pool,
@@ -185,3 +161,50 @@ async def test_errors_are_told_apart(database_url: str, statement: str, *, refus
             await pool.execute(statement)
 
     assert isinstance(caught.value, INVALID_DATA_ERRORS) == refused
+
+
+def connections(registry: CollectorRegistry, state: str) -> float | None:
+    return registry.get_sample_value("ringback_database_pool_connections", {"state": state})
+
+
+async def test_connections_are_idle_or_used(database_url: str) -> None:
+    """A lent connection is told apart from one that waits, and both from the most there may be."""
+    registry = CollectorRegistry()
+    settings = settings_for(database_url, least=2, most=4)
+
+    async with open_pool(settings, "test", registry) as pool:
+        await eventually(lambda: connections(registry, "idle") == 2)
+        async with pool.acquire():
+            lent = connections(registry, "idle"), connections(registry, "used")
+
+    assert lent == (1, 1)
+    assert registry.get_sample_value("ringback_database_pool_max_connections") == 4
+
+
+async def test_every_wait_is_measured(database_url: str) -> None:
+    """A statement of the pool waits like one who borrows, and an exhausted pool shows as time."""
+    registry = CollectorRegistry()
+    settings = settings_for(database_url, least=0, most=1)
+
+    async with open_pool(settings, "test", registry) as pool:
+        await pool.fetchval("SELECT true")
+        async with pool.acquire():
+            with pytest.raises(TimeoutError):
+                await pool.acquire(timeout=0.2)
+
+    assert registry.get_sample_value("ringback_database_pool_wait_seconds_count") == 3
+    assert (registry.get_sample_value("ringback_database_pool_wait_seconds_sum") or 0) >= 0.2
+
+
+async def test_a_wait_in_vain_is_measured_too() -> None:
+    """With the server away each try counts."""
+    registry = CollectorRegistry()
+    [port] = free_ports(1)
+    settings = settings_for(f"postgresql://nobody@127.0.0.1:{port}/none", least=0)
+
+    async with open_pool(settings, "test", registry) as pool:
+        with pytest.raises(DATABASE_UNAVAILABLE_ERRORS):
+            await pool.fetchval("SELECT true")
+
+    assert registry.get_sample_value("ringback_database_pool_wait_seconds_count") == 1
+    assert connections(registry, "used") == 0

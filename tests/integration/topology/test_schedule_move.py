@@ -167,7 +167,7 @@ async def test_a_wrong_memory_is_refused(schedules: RetrySchedules) -> None:
     """A schedule that is not bound, or none where it is unknown, changes nothing."""
     await schedules.apply(OLD)
 
-    with pytest.raises(TopologyError, match=r"is not what is bound: .*webhooks\.retry\.1\.1s"):
+    with pytest.raises(TopologyError, match=r"is not bound, but .*webhooks\.retry\.1\.1s"):
         await schedules.move(NEW, old=schedules.asked("7s,1h").to)
     with pytest.raises(TopologyError, match="--from"):
         await schedules.move(NEW, management_url=None)

@@ -85,12 +85,6 @@ def test_what_is_written_is_read(envelope: Envelope) -> None:
     assert opened == envelope
 
 
-@given(ENVELOPES)
-def test_headers_are_texts(envelope: Envelope) -> None:
-    """Clients in every language can read them; a missing value has no header."""
-    assert all(isinstance(value, str) and value for value in envelope.headers().values())
-
-
 @given(st.none() | st.text(), st.none() | st.text(), ANY_HEADERS)
 def test_no_message_makes_the_reading_fail(
     message_id: str | None, event_type: str | None, headers: dict[str, Any]
@@ -163,9 +157,3 @@ def test_a_message_without_id_or_type_is_not_ours(
 def test_what_the_broker_wrote_is_not_published_again(name: str) -> None:
     """Older brokers believe it and drop the message as a cycle."""
     assert without_broker_headers({name: "x", "org_id": "1"}) == {"org_id": "1"}
-
-
-@given(ENVELOPES)
-def test_what_we_wrote_is_published_again(envelope: Envelope) -> None:
-    """Stripping removes no header of ours."""
-    assert without_broker_headers(envelope.headers()) == envelope.headers()

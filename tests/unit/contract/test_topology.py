@@ -5,17 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.contract.topology import Binding, topology
+from ringback.contract.topology import (
+    FAILED,
+    Binding,
+    foreign_retry_queues,
+    is_retry_queue,
+    retry_queue_bindings,
+    schedule_change,
+    topology,
+)
 
 QUORUM = {"x-queue-type": "quorum"}
 NEVER_LOSING = QUORUM | {
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
 }
-
-SCHEDULES = st.lists(st.sampled_from(["1s", "2s", "1m"]), max_size=6).map(
-    lambda delays: RetrySchedule.parse(",".join(delays))
-)
 
 
 @pytest.mark.parametrize(
@@ -99,38 +103,73 @@ def test_there_is_nothing_else() -> None:
     }
 
 
-@given(SCHEDULES)
-def test_each_attempt_has_one_retry_queue_and_leads_to_the_next(schedule: RetrySchedule) -> None:
-    """Two retry queues bound to one attempt would copy every message."""
-    wanted = topology(schedule)
-    retry_queues = [b for b in wanted.bindings if b.exchange == "webhooks.failed"]
-    queues = {queue.name: queue.arguments for queue in wanted.queues}
-
-    keys = [binding.routing_key for binding in retry_queues]
-    leads_to = [queues[binding.queue]["x-dead-letter-routing-key"] for binding in retry_queues]
-
-    assert keys == [f"attempt.{n}" for n in range(1, schedule.max_attempts)]
-    assert leads_to == [f"attempt.{n}" for n in range(2, schedule.max_attempts + 1)]
+SCHEDULES = st.lists(st.sampled_from(["1s", "2s", "1m"]), min_size=1, max_size=6).map(
+    lambda delays: RetrySchedule.parse(",".join(delays))
+)
+AUDIT = Binding(FAILED, "somebodys.audit", "attempt.1")
 
 
-@given(SCHEDULES)
-def test_what_is_named_is_declared_before(schedule: RetrySchedule) -> None:
-    """Every exchange and queue that another object names is part of the topology."""
-    wanted = topology(schedule)
-    exchanges = [exchange.name for exchange in wanted.exchanges]
-    queues = {queue.name for queue in wanted.queues}
-
-    for place, exchange in enumerate(wanted.exchanges):
-        assert exchange.arguments.get("alternate-exchange", "") in {"", *exchanges[:place]}
-    for queue in wanted.queues:
-        assert queue.arguments.get("x-dead-letter-exchange", exchanges[0]) in exchanges
-    for binding in wanted.bindings:
-        assert binding.exchange in exchanges
-        assert binding.queue in queues
+def queues(bindings: tuple[Binding, ...]) -> list[str]:
+    return [binding.queue for binding in bindings]
 
 
-@given(SCHEDULES)
-def test_no_queue_has_a_length_limit(schedule: RetrySchedule) -> None:
-    """A retry queue that refuses would block all, and a work queue that refuses loses webhooks."""
-    for queue in topology(schedule).queues:
-        assert not {"x-max-length", "x-max-length-bytes"} & set(queue.arguments)
+@pytest.mark.parametrize(
+    ("old", "to", "unbound", "bound"),
+    [
+        ("2s,4s", "2s,4s", [], []),
+        ("2s,4s", "5s,1m", ["1.2s", "2.4s"], ["1.5s", "2.1m"]),
+        ("2s,4s,8s", "2s", ["2.4s", "3.8s"], []),
+        ("2s", "2s,4s", [], ["2.4s"]),
+        ("2s,4s,8s", "2s,5s,8s", ["2.4s"], ["2.5s"]),
+    ],
+)
+def test_only_what_differs_is_touched(
+    old: str, to: str, unbound: list[str], bound: list[str]
+) -> None:
+    """A retry queue of both schedules stays bound throughout."""
+    move = schedule_change(retry_queue_bindings(RetrySchedule.parse(old)), RetrySchedule.parse(to))
+
+    assert queues(move.unbind) == [f"webhooks.retry.{name}" for name in unbound]
+    assert queues(move.bind) == [f"webhooks.retry.{name}" for name in bound]
+
+
+@given(SCHEDULES, SCHEDULES, st.data())
+def test_no_attempt_has_two_retry_queues_at_any_moment(
+    old: RetrySchedule, to: RetrySchedule, data: st.DataObject
+) -> None:
+    """Interrupted after any number of bindings, a new plan finishes; nothing is copied."""
+    bound = set(retry_queue_bindings(old))
+    for is_cut_short in (True, False):
+        move = schedule_change(bound, to)
+        steps = [(bound.discard, one) for one in move.unbind] + [
+            (bound.add, one) for one in move.bind
+        ]
+        count = data.draw(st.integers(0, len(steps))) if is_cut_short else len(steps)
+        for change, binding in steps[:count]:
+            change(binding)
+            keys = [one.routing_key for one in bound]
+            assert len(keys) == len(set(keys))
+
+    assert bound == set(retry_queue_bindings(to))
+    assert schedule_change(bound, to).is_done
+
+
+def test_queues_of_others_are_left_alone() -> None:
+    """Other consumers of failed attempts are not affected."""
+    move = schedule_change(
+        [AUDIT, *retry_queue_bindings(RetrySchedule.parse("2s"))], RetrySchedule.parse("4s")
+    )
+
+    assert queues(move.unbind) == ["webhooks.retry.1.2s"]
+    assert not foreign_retry_queues([AUDIT], RetrySchedule.parse("4s"))
+    assert not is_retry_queue(AUDIT.queue)
+
+
+def test_a_retry_queue_under_a_wrong_key_is_unbound() -> None:
+    """Right name, wrong attempt: it would get messages of another attempt."""
+    wrong = Binding(FAILED, "webhooks.retry.1.2s", "attempt.2")
+
+    move = schedule_change([wrong], RetrySchedule.parse("2s"))
+
+    assert move.unbind == (wrong,)
+    assert move.bind == retry_queue_bindings(RetrySchedule.parse("2s"))

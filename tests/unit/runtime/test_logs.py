@@ -66,16 +66,6 @@ def test_a_line_is_a_json_object() -> None:
     }
 
 
-def test_the_least_level_is_kept() -> None:
-    """Below it nothing is written."""
-    stream = configured("warning")
-
-    structlog.get_logger().info("small.talk")
-    structlog.get_logger().error("bad.news")
-
-    assert [line["event"] for line in lines(stream)] == ["bad.news"]
-
-
 def test_lines_of_libraries_take_the_same_way() -> None:
     """From warnings on, with the name of the service, from any thread."""
     stream = configured("debug")
@@ -131,20 +121,6 @@ def test_no_value_makes_the_logging_fail(
 
     stream.seek(0)
     assert len(stream.read().splitlines()) >= 2
-
-
-def test_the_console_shows_the_exception(recwarn: pytest.WarningsRecorder) -> None:
-    """A person at a terminal reads the stack below the line, and no warning about it."""
-    stream = configured(shape="console")
-
-    try:
-        fail()
-    except ValueError:
-        structlog.get_logger().exception("door.missing")
-
-    stream.seek(0)
-    assert "ValueError: no such door" in stream.read()
-    assert not recwarn.list
 
 
 def test_lost_connections_are_not_told_twice() -> None:

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import pytest
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 
 from ringback.runtime.process.settings import (
     BrokerSettings,
     DatabaseSettings,
     LogSettings,
     ObservabilitySettings,
-    Settings,
     SettingsError,
     clean_environment,
     load,
@@ -140,32 +139,8 @@ def test_only_the_given_environment_is_read(
     assert load(LogSettings, {}).log_level == "info"
 
 
-def test_without_one_the_environment_of_the_process_is_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """That is what a service does."""
-    monkeypatch.setenv("RINGBACK_LOG_LEVEL", "error")
-
-    assert load(LogSettings).log_level == "error"
-
-
 def test_an_environment_is_cleaned_for_those_who_read_it_themselves() -> None:
     """The local stack hands addresses on to programs and to services."""
     dirty = {"RINGBACK_AMQP_URL": f"{AMQP}\r\n", "RINGBACK_PREFETCH": " ", "PATH": "/bin\n"}
 
     assert clean_environment(dirty) == {"RINGBACK_AMQP_URL": AMQP, "PATH": "/bin\n"}
-
-
-def test_other_variables_do_no_harm() -> None:
-    """The services share one environment, and each reads its own part."""
-    settings = load(LogSettings, GOOD | {"RINGBACK_EXAMPLE_PORT": "http", "PATH": "/bin"})
-
-    assert isinstance(settings, Settings)
-
-
-def test_settings_are_frozen() -> None:
-    """They are read once; nobody changes them on the way."""
-    settings = load(LogSettings, {})
-
-    with pytest.raises(ValidationError):
-        settings.log_level = "debug"  # type: ignore[misc]  # that is the point

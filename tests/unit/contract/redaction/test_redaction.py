@@ -250,12 +250,6 @@ def test_exceptions_come_before_names_and_paths() -> None:
     assert headers.value == {"headers": {"X-Request-Id": "a", "b": REDACTED}}
 
 
-def test_nothing_is_hidden_by_none() -> None:
-    """A setting of its own."""
-    assert redacted({"secret": "a", "u": "https://a:b@c"}, "none").hidden == ()
-    assert not redaction_by("none").may_be_in(b"\\u0073ecret")
-
-
 def test_what_is_hidden_is_known_in_its_parts() -> None:
     """A message of an error may quote a part alone."""
     document = {

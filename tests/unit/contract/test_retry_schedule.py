@@ -89,13 +89,6 @@ def test_the_climb_visits_every_retry_queue_once(delays: list[str]) -> None:
     assert len({retry_queue.queue_name for retry_queue in schedule.retry_queues}) == len(delays)
 
 
-def test_a_retry_queue_is_named_for_its_attempt_and_its_delay() -> None:
-    """Another delay is another queue, because a queue's delay cannot be changed."""
-    names = [retry_queue.queue_name for retry_queue in RetrySchedule.parse("2s,4s").retry_queues]
-
-    assert names == ["webhooks.retry.1.2s", "webhooks.retry.2.4s"]
-
-
 @given(st.integers(1, 9_999))
 def test_a_routing_key_is_the_attempt(number: int) -> None:
     """The attempt in a key can be parsed."""
