@@ -62,27 +62,27 @@ def test_a_prometheus_that_is_there_is_left_alone(machine: Machine) -> None:
     assert machine.install() == (0, "")
 
 
-def test_a_machine_without_apt_is_told_and_goes_on(machine: Machine) -> None:
+def test_without_apt_it_reports_that_and_continues(machine: Machine) -> None:
     """One sentence names what is missing."""
-    exit_code, said = machine.install()
+    exit_code, output = machine.install()
 
     assert exit_code == 0
-    assert said.startswith("Prometheus is not here")
-    assert len(said.splitlines()) == 1
+    assert output.startswith("Prometheus is not here")
+    assert len(output.splitlines()) == 1
 
 
-def test_who_may_not_install_goes_on_and_is_asked_once(machine: Machine) -> None:
+def test_a_user_without_sudo_is_asked_once(machine: Machine) -> None:
     """A refused password is no error, and the next run does not ask for it again."""
     machine.has("apt-get", "exit 1")
     machine.has("id", "echo 1000")
     machine.has("sudo", "exit 1")
 
-    exit_code, said = machine.install()
+    exit_code, output = machine.install()
     again = machine.install()
 
     assert exit_code == 0
-    assert "sudo refused" in said
-    assert "Going on without Prometheus" in said
+    assert "sudo refused" in output
+    assert "Going on without Prometheus" in output
     assert again == (0, "")
 
 
@@ -94,9 +94,9 @@ def test_the_package_starts_no_service(machine: Machine) -> None:
     record = machine.checkout / "sudo.log"
     machine.has("sudo", f'echo "$*" >> {record}; [ "$1" != tee ] || cat >/dev/null')
 
-    exit_code, said = machine.install()
+    exit_code, output = machine.install()
 
-    assert exit_code == 0, said
+    assert exit_code == 0, output
     asked = record.read_text(encoding="utf-8").splitlines()
     [forbidden] = [index for index, line in enumerate(asked) if line.startswith("tee ")]
     [installed] = [index for index, line in enumerate(asked) if line.endswith(" prometheus")]

@@ -62,21 +62,21 @@ def test_they_are_installed_once(checkout: Checkout) -> None:
     assert "are skipped" in checkout.install()[1]
 
 
-def test_without_a_registry_it_says_so_and_goes_on(checkout: Checkout) -> None:
+def test_without_a_registry_it_reports_that_and_continues(checkout: Checkout) -> None:
     """And asks again the next time."""
     checkout.npm('echo "npm error code ENOTFOUND"; exit 1')
 
-    for exit_code, said in (checkout.install(), checkout.install()):
+    for exit_code, output in (checkout.install(), checkout.install()):
         assert exit_code == 0
-        assert "the tests that need them are skipped" in said
+        assert "the tests that need them are skipped" in output
 
 
 def test_other_files_than_ours_are_a_failure(checkout: Checkout) -> None:
     """They are not skipped: somebody has changed them on their way, or the list of hashes."""
     checkout.npm('echo "npm error code EINTEGRITY"; exit 1')
 
-    exit_code, said = checkout.install()
+    exit_code, output = checkout.install()
 
     assert exit_code == 1
-    assert "EINTEGRITY" in said
-    assert "are not those that" in said
+    assert "EINTEGRITY" in output
+    assert "are not those that" in output

@@ -129,10 +129,10 @@ def its_owner_gets_in(stack: StackProcess, port: int) -> None:
     """The superuser by the socket, also with psql; the broker's password is in the named file."""
     database = superuser_url(stack.state_dir / "postgres", port)
     query = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
-    said = subprocess.run(
+    output = subprocess.run(
         [program("psql"), database, "-Atc", query], capture_output=True, text=True, check=True
     )
-    assert said.stdout == "t\n"
+    assert output.stdout == "t\n"
     assert f"psql '{database}'" in stack.output
     assert str(password_path(stack.state_dir / "rabbitmq")) in stack.output
 

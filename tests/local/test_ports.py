@@ -8,7 +8,7 @@ from ringback.local.child import LocalStackError
 from ringback.local.ports import LOOPBACK, LocalPorts, free_ports, port_in_use, require_free
 
 
-def test_a_port_in_use_is_told_in_one_sentence() -> None:
+def test_a_port_in_use_is_one_sentence() -> None:
     """The sentence names the port and the setting that moves it."""
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))

@@ -55,12 +55,12 @@ async def test_the_disk_is_measured_in_any_folder(tmp_path: Path, name: str) -> 
             await eventually(disk_is_measured)
         metrics = f"http://127.0.0.1:{node.ports.broker_metrics}/metrics"
         async with aiohttp.ClientSession() as client, client.get(metrics) as answer:
-            said = await answer.text()
+            output = await answer.text()
     finally:
         await node.stop()
         shutil.rmtree(elsewhere(node.data_dir))
 
-    [free] = re.findall(r"^rabbitmq_disk_space_available_bytes (\S+)$", said, re.MULTILINE)
+    [free] = re.findall(r"^rabbitmq_disk_space_available_bytes (\S+)$", output, re.MULTILINE)
     assert float(free) > 1_000_000
 
 

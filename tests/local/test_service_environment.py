@@ -36,13 +36,13 @@ def test_each_service_has_its_own_role_on_a_private_database() -> None:
 
 def test_the_ports_of_the_stack_come_before_the_environment() -> None:
     """They are what the stack has claimed; other settings pass through."""
-    told = service_environment(
+    environment = service_environment(
         "metrics",
         around(RINGBACK_METRICS_REST_PORT="1", RINGBACK_LOG_LEVEL="debug"),
     )
 
-    assert told["RINGBACK_METRICS_REST_PORT"] == "8181"
-    assert told["RINGBACK_LOG_LEVEL"] == "debug"
+    assert environment["RINGBACK_METRICS_REST_PORT"] == "8181"
+    assert environment["RINGBACK_LOG_LEVEL"] == "debug"
 
 
 def test_the_gateway_has_a_spool_beside_the_stack() -> None:
@@ -54,17 +54,17 @@ def test_the_gateway_has_a_spool_beside_the_stack() -> None:
     assert theirs["RINGBACK_SPOOL_DIR"] == "/elsewhere"
 
 
-def test_who_asks_what_amqp_does_not_tell_is_told_of_the_management_api() -> None:
+def test_only_users_of_the_management_api_get_its_address() -> None:
     """The gateway does not: its user may publish, and no more."""
-    told = {name: service_environment(name, around()) for name in NAMES}
+    environment = {name: service_environment(name, around()) for name in NAMES}
 
-    asked = {name for name in NAMES if "RINGBACK_RABBITMQ_MANAGEMENT_URL" in told[name]}
+    asked = {name for name in NAMES if "RINGBACK_RABBITMQ_MANAGEMENT_URL" in environment[name]}
     assert asked == {"processor", "metrics"}
 
 
 def test_the_services_are_reached_by_loopback_alone() -> None:
     """By that of IPv4 and that of IPv6: `localhost` may be either."""
     for name in NAMES:
-        told = service_environment(name, around())
+        environment = service_environment(name, around())
         for setting in ("GATEWAY", "METRICS", "OBSERVABILITY"):
-            assert told[f"RINGBACK_{setting}_HOST"] == "127.0.0.1,::1"
+            assert environment[f"RINGBACK_{setting}_HOST"] == "127.0.0.1,::1"

@@ -100,7 +100,7 @@ async def test_the_gateway_asks_for_no_secret_unless_one_is_set(
         await stack.ready()
         stack.process.send_signal(signal.SIGINT)
         assert await stack.ended() == 0
-        seen.append(told_env(stack, "gateway"))
+        seen.append(environment_of(stack, "gateway"))
 
     assert seen[0]["RINGBACK_ALLOW_UNAUTHENTICATED"] == "true"
     assert "RINGBACK_ALLOW_UNAUTHENTICATED" not in seen[1]
@@ -118,7 +118,9 @@ async def test_the_stack_has_a_key_of_its_own_for_tokens(
         await stack.ready()
         stack.process.send_signal(signal.SIGINT)
         assert await stack.ended() == 0
-        seen.append({name: told_env(stack, name) for name in ("gateway", "processor", "metrics")})
+        seen.append(
+            {name: environment_of(stack, name) for name in ("gateway", "processor", "metrics")}
+        )
 
     key = (stack.state_dir / "jwt.secret").read_text().strip()
     first, second = seen
@@ -141,13 +143,13 @@ async def test_prometheus_starts_and_stops_with_the_stack(
     status = await stack_status(stack.state_dir)
     async with aiohttp.ClientSession(f"{url}/api/v1/") as client:
 
-        async def told(what: str, part: str) -> list[dict[str, Any]]:
+        async def reported(what: str, part: str) -> list[dict[str, Any]]:
             async with client.get(what) as answer:
                 found: list[dict[str, Any]] = (await answer.json())["data"][part]
             return found
 
-        targets = await eventually(lambda: told("targets", "activeTargets"))
-        groups = await told("rules", "groups")
+        targets = await eventually(lambda: reported("targets", "activeTargets"))
+        groups = await reported("rules", "groups")
     stack.process.send_signal(signal.SIGINT)
 
     assert url in stack.output
@@ -227,11 +229,11 @@ async def test_private_nodes_keep_data_and_leave_nothing_behind(start: Start) ->
     await eventually(lambda: not alive(processes), deadline_s=5)
 
 
-def told_env(stack: StackProcess, service: str) -> dict[str, str]:
+def environment_of(stack: StackProcess, service: str) -> dict[str, str]:
     """The settings with which a fake service was last started."""
     lines = (stack.state_dir / "logs" / f"{service}.log").read_text().splitlines()
-    told: dict[str, str] = json.loads(lines[-1])["env"]
-    return told
+    reported: dict[str, str] = json.loads(lines[-1])["env"]
+    return reported
 
 
 def prometheus_processes(state_dir: Path) -> set[int]:

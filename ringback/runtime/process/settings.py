@@ -171,7 +171,7 @@ class ScheduleSettings(Settings):
     retry_schedule: Annotated[str, AfterValidator(_schedule_text)] = Field(
         default="2s,4s,8s",
         description="Delays between attempts (ms, s, m, h). Their number is the retry limit. "
-        "Change it on a running system only as docs/how-to/change-the-retry-schedule.md says.",
+        "Change it on a running system only as docs/how-to/change-the-retry-schedule.md describes.",
     )
 
     @property
@@ -187,8 +187,8 @@ def _redact_paths(value: str) -> str:
 class RedactionSettings(Settings):
     redact_paths: Annotated[str, AfterValidator(_redact_paths)] = Field(
         default=DEFAULTS,
-        description="What of an event is neither written to the log nor shown, comma separated: "
-        "defaults (credentials by their names), paths to add, and paths to except after -, such as "
+        description="Which values of an event are neither stored nor shown, comma separated: "
+        "defaults (credentials by their names), more paths, and exceptions after -, such as "
         "defaults,customer.number,-x-request-id. none hides nothing. The same for all services. "
         "See docs/how-to/redact-credentials.md.",
     )
@@ -207,10 +207,9 @@ class BrokerSettings(ScheduleSettings):
 class ManagementSettings(Settings):
     rabbitmq_management_url: Annotated[SecretStr, AfterValidator(_http_url)] | None = Field(
         default=None,
-        description="The broker's management API, such as http://rabbitmq:15672, to tell how many "
-        "messages are unacknowledged, which retry schedule is bound, and whether the work queue "
-        "is. User "
-        "and virtual host are those of RINGBACK_AMQP_URL.",
+        description="The broker's management API, such as http://rabbitmq:15672. It reports how "
+        "many messages are unacknowledged, which retry schedule is bound, and whether the work "
+        "queue is bound. User and virtual host are those of RINGBACK_AMQP_URL.",
     )
 
 
@@ -219,14 +218,14 @@ class DatabaseSettings(Settings):
         description="PostgreSQL, e.g. postgresql://user:password@host:5432/ringback.",
     )
     database_pool_min: int = Field(
-        default=5, ge=0, le=100, description="Connections kept open to PostgreSQL."
+        default=5, ge=0, le=100, description="Minimum number of open connections to PostgreSQL."
     )
     database_pool_max: int = Field(
         default=20,
         ge=1,
         le=500,
         validate_default=True,
-        description="The most connections to PostgreSQL.",
+        description="Maximum number of connections to PostgreSQL.",
     )
 
     @field_validator("database_pool_max")
@@ -247,14 +246,14 @@ class ObservabilitySettings(Settings):
     observability_host: Host = Field(
         default="*",
         description="Where /metrics, /livez and /readyz listen: addresses with commas between "
-        "them, or * for all of IPv4 and IPv6. Not for the public.",
+        "them, or * for all IPv4 and IPv6 addresses. Do not make it public.",
     )
 
 
 class LogSettings(Settings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
-    ] = Field(default="info", description="The least severe lines that are written.")
+    ] = Field(default="info", description="Minimum level of log lines.")
     log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = Field(
         default="json", description="json for machines, console for a person at a terminal."
     )
@@ -263,8 +262,8 @@ class LogSettings(Settings):
 class TraceSettings(Settings):
     trace_file: Path | None = Field(
         default=None,
-        description="A file to which spans are appended, a document of OTLP/JSON per line. What "
-        "else is traced, and where to, the standard variables OTEL_… say.",
+        description="A file to which spans are appended, one OTLP/JSON document per line. The "
+        "standard variables OTEL_… configure other exports.",
     )
 
 

@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 
 
 class Sessions:
-    """Notes each connection that `on_open` was given; fails as often as it is told to."""
+    """Records each connection given to `on_open`, and raises the given failures first."""
 
     def __init__(self, *failures: BaseException) -> None:
         self.opened: list[AbstractConnection] = []
@@ -28,41 +28,39 @@ class Sessions:
 
 
 @pytest.fixture
-async def door(broker: PrivateBroker) -> AsyncIterator[FaultProxy]:
-    """A way to a broker that is shut at first."""
-    async with FaultProxy(broker.ports.amqp) as door:
-        door.refuse()
-        yield door
+async def proxy(broker: PrivateBroker) -> AsyncIterator[FaultProxy]:
+    """A proxy to a broker that refuses connections at first."""
+    async with FaultProxy(broker.ports.amqp) as proxy:
+        proxy.refuse()
+        yield proxy
 
 
-async def test_a_link_waits_for_a_broker_that_is_away(
-    broker: PrivateBroker, door: FaultProxy
-) -> None:
-    """It says why it is down, and connects when it can."""
+async def test_it_waits_for_an_unavailable_broker(broker: PrivateBroker, proxy: FaultProxy) -> None:
+    """It keeps the reason, and connects when the broker is back."""
     sessions = Sessions()
 
-    async with BrokerConnection(door.through(broker.amqp_url()), "test", sessions) as link:
-        await link.wait_for_first_attempt()
-        assert not link.is_connected
-        assert isinstance(link.failure, BROKER_UNAVAILABLE_ERRORS)
+    async with BrokerConnection(proxy.through(broker.amqp_url()), "test", sessions) as client:
+        await client.wait_for_first_attempt()
+        assert not client.is_connected
+        assert isinstance(client.failure, BROKER_UNAVAILABLE_ERRORS)
 
-        door.accept()
-        await eventually(lambda: link.is_connected)
+        proxy.accept()
+        await eventually(lambda: client.is_connected)
 
-    assert link.failure is None
+    assert client.failure is None
     assert len(sessions.opened) == 1
 
 
 async def test_a_lost_session_is_followed_by_another(amqp_url: str) -> None:
-    """`lost` gives the connection up, and what `on_open` set up is set up anew."""
+    """`reconnect` closes the connection, and `on_open` runs on a new one."""
     sessions = Sessions()
 
-    async with BrokerConnection(amqp_url, "test", sessions) as link:
-        await link.wait_for_first_attempt()
+    async with BrokerConnection(amqp_url, "test", sessions) as client:
+        await client.wait_for_first_attempt()
         for _ in range(3):
-            link.reconnect()
-            await eventually(lambda: not link.is_connected)
-            await eventually(lambda: link.is_connected)
+            client.reconnect()
+            await eventually(lambda: not client.is_connected)
+            await eventually(lambda: client.is_connected)
         assert [c.is_closed for c in sessions.opened] == [True, True, True, False]
 
 
@@ -72,65 +70,63 @@ async def test_a_lost_session_is_followed_by_another(amqp_url: str) -> None:
 async def test_a_session_that_cannot_be_set_up_is_tried_again(
     amqp_url: str, failure: BaseException
 ) -> None:
-    """Also when a future of the library was cancelled under it; and no connection is left over."""
+    """Also if the library cancelled one of its futures; no connection stays open."""
     sessions = Sessions(failure, failure)
 
-    async with BrokerConnection(amqp_url, "test", sessions) as link:
-        await eventually(lambda: link.failure is failure)
-        await eventually(lambda: link.is_connected)
+    async with BrokerConnection(amqp_url, "test", sessions) as client:
+        await eventually(lambda: client.failure is failure)
+        await eventually(lambda: client.is_connected)
         assert [c.is_closed for c in sessions.opened] == [True, True, False]
 
 
-async def test_a_cut_connection_is_noticed(broker: PrivateBroker, door: FaultProxy) -> None:
-    """A connection that dies under the link is replaced without anybody's help."""
+async def test_a_broken_connection_is_replaced(broker: PrivateBroker, proxy: FaultProxy) -> None:
+    """A broken connection is replaced."""
     sessions = Sessions()
-    door.accept()
+    proxy.accept()
 
-    async with BrokerConnection(door.through(broker.amqp_url()), "test", sessions) as link:
-        await eventually(lambda: link.is_connected)
-        door.refuse()
-        await eventually(lambda: not link.is_connected)
-        door.accept()
-        await eventually(lambda: link.is_connected)
+    async with BrokerConnection(proxy.through(broker.amqp_url()), "test", sessions) as client:
+        await eventually(lambda: client.is_connected)
+        proxy.refuse()
+        await eventually(lambda: not client.is_connected)
+        proxy.accept()
+        await eventually(lambda: client.is_connected)
 
 
-async def test_a_broker_that_says_no_more_does_not_hold_up_the_end(
-    broker: PrivateBroker, door: FaultProxy, monkeypatch: pytest.MonkeyPatch
+async def test_a_silent_broker_does_not_delay_the_end(
+    broker: PrivateBroker, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A polite goodbye has its deadline."""
+    """A clean close has a deadline."""
     monkeypatch.setattr(rabbit, "_CLOSE_TIMEOUT_S", 0.3)
-    door.accept()
+    proxy.accept()
 
     async with (
         asyncio.timeout(60),
-        BrokerConnection(door.through(broker.amqp_url()), "test", Sessions()) as link,
+        BrokerConnection(proxy.through(broker.amqp_url()), "test", Sessions()) as client,
     ):
-        await eventually(lambda: link.is_connected)
-        door.silence()
+        await eventually(lambda: client.is_connected)
+        proxy.silence()
 
-    assert not link.is_connected
+    assert not client.is_connected
 
 
-async def test_a_link_ends_while_it_closes_what_was_lost(
-    broker: PrivateBroker, door: FaultProxy
+async def test_it_ends_while_it_closes_a_lost_connection(
+    broker: PrivateBroker, proxy: FaultProxy
 ) -> None:
-    """The order to end is not taken for a trouble of the connection that is being closed."""
-    door.accept()
+    """A cancellation is not mistaken for an error of the closing connection."""
+    proxy.accept()
 
     async with (
         asyncio.timeout(60),
-        BrokerConnection(door.through(broker.amqp_url()), "test", Sessions()) as link,
+        BrokerConnection(proxy.through(broker.amqp_url()), "test", Sessions()) as client,
     ):
-        await eventually(lambda: link.is_connected)
-        door.silence()
-        link.reconnect()
-        await eventually(lambda: not link.is_connected)
+        await eventually(lambda: client.is_connected)
+        proxy.silence()
+        client.reconnect()
+        await eventually(lambda: not client.is_connected)
 
 
-async def test_an_opening_that_hangs_is_given_up(
-    amqp_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A declare that never returns does not leave the link half open for good."""
+async def test_a_hanging_opening_times_out(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A declare that never returns does not block the connection forever."""
     monkeypatch.setattr(rabbit, "_OPEN_TIMEOUT_S", 0.2)
     hung: list[AbstractConnection] = []
 
@@ -139,36 +135,36 @@ async def test_an_opening_that_hangs_is_given_up(
         if len(hung) == 1:
             await asyncio.Event().wait()
 
-    async with BrokerConnection(amqp_url, "test", hang_once) as link:
-        await eventually(lambda: link.is_connected)
+    async with BrokerConnection(amqp_url, "test", hang_once) as client:
+        await eventually(lambda: client.is_connected)
 
     assert isinstance(hung[0], AbstractConnection)
     assert all(connection.is_closed for connection in hung)
 
 
 @pytest.mark.parametrize("wait_s", [0.0, 0.001, 0.003, 0.006, 0.01, 0.02, 0.05, 0.1, 0.15])
-async def test_a_link_ends_at_any_moment(amqp_url: str, wait_s: float) -> None:
-    """While it connects, opens, is up, closes what was lost, or waits: it ends, and soon."""
+async def test_it_ends_at_any_moment(amqp_url: str, wait_s: float) -> None:
+    """While it connects, opens, is connected, closes or waits."""
     before = asyncio.all_tasks()
 
     async with asyncio.timeout(60):
         async with BrokerConnection(amqp_url, "test", Sessions()):
             await asyncio.sleep(wait_s)
-        async with BrokerConnection(amqp_url, "test", Sessions()) as link:
-            await link.wait_for_first_attempt()
-            link.reconnect()
+        async with BrokerConnection(amqp_url, "test", Sessions()) as client:
+            await client.wait_for_first_attempt()
+            client.reconnect()
             await asyncio.sleep(wait_s)
 
     await eventually(lambda: asyncio.all_tasks() <= before)
 
 
-async def test_a_link_can_be_cancelled_from_outside(amqp_url: str) -> None:
-    """When the loop is torn down it does not take the cancellation for one of the library's."""
+async def test_it_can_be_cancelled_from_outside(amqp_url: str) -> None:
+    """A real cancellation is not mistaken for one of the library."""
 
     async def hold() -> None:
-        async with BrokerConnection(amqp_url, "test", Sessions()) as link:
-            await link.wait_for_first_attempt()
-            link.reconnect()
+        async with BrokerConnection(amqp_url, "test", Sessions()) as client:
+            await client.wait_for_first_attempt()
+            client.reconnect()
             await asyncio.Event().wait()
 
     holding = asyncio.create_task(hold())

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from ringback.contract.json_text import JsonText, NotJsonError, TooDeepError, read_json
 from tests.unit.contract.json_documents import JSON_TEXTS, broken
 
-MOST_TIMES_LARGER = 8
+MAX_GROWTH = 8
 """`1e30,` is five bytes and prints 31 digits, a comma and a space."""
 
 
@@ -67,8 +67,8 @@ def meaning(value: Any) -> Any:
             return value
 
 
-async def test_every_text_that_is_kept_is_jsonb(connection: asyncpg.Connection) -> None:
-    """PostgreSQL takes each one, prints it in a sane size, and what it prints means the same."""
+async def test_every_stored_text_is_valid_jsonb(connection: asyncpg.Connection) -> None:
+    """PostgreSQL accepts it, prints it in a limited size and with the same meaning."""
     read = readable(examples(1_000))
 
     printed = await connection.fetch(
@@ -79,14 +79,14 @@ async def test_every_text_that_is_kept_is_jsonb(connection: asyncpg.Connection) 
 
     assert len(read) > 500
     for (body, document), row in zip(read, printed, strict=True):
-        assert len(row["text"].encode()) <= MOST_TIMES_LARGER * len(body) + 8, body
+        assert len(row["text"].encode()) <= MAX_GROWTH * len(body) + 8, body
         assert meaning(json.loads(row["text"])) == meaning(document.value), body
 
 
-async def test_altered_is_said_exactly_where_something_is_lost(
+async def test_a_document_is_altered_exactly_if_something_is_lost(
     connection: asyncpg.Connection,
 ) -> None:
-    """As numeric and as text, digit by digit, what was not altered comes back as it was sent."""
+    """Digit by digit, an unaltered document is returned as it was sent."""
     read = readable(examples(1_000))
     kept = [(body, document) for body, document in read if not document.altered]
     lost = [(body, document) for body, document in read if document.altered]
@@ -142,9 +142,9 @@ def _number(literal: str) -> tuple[str, int]:
     ids=lambda body: body[:12].decode(),
 )
 async def test_no_body_explodes(connection: asyncpg.Connection, body: bytes) -> None:
-    """A page of dead letters can be read, whatever strangers filled it with."""
+    """A page of dead letters is readable, whatever untrusted senders sent."""
     document = read_json(body)
 
     printed = await connection.fetchval("SELECT $1::text::jsonb::text", document.text)
 
-    assert len(printed.encode()) <= MOST_TIMES_LARGER * len(body)
+    assert len(printed.encode()) <= MAX_GROWTH * len(body)

@@ -36,8 +36,8 @@ def answers(host: str, port: int) -> bool:
         ("::", (False, True)),
     ],
 )
-def test_it_listens_where_the_setting_says(hosts: str, reached: tuple[bool, bool]) -> None:
-    """At one port, also where it is free to choose."""
+def test_it_listens_on_the_configured_addresses(hosts: str, reached: tuple[bool, bool]) -> None:
+    """At the same port for all addresses."""
     for port in closing(listen(hosts, 0, setting="X")):
         assert (answers("127.0.0.1", port), answers("::1", port)) == reached
 
@@ -54,8 +54,8 @@ def test_a_machine_without_ipv6_listens_on_ipv4(
 
 @pytest.mark.parametrize("taken_at", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("hosts", ["*", "127.0.0.1,::1"])
-def test_a_port_that_is_taken_is_one_sentence(taken_at: str, hosts: str) -> None:
-    """Also when it is taken in one family alone; nothing stays open."""
+def test_a_port_in_use_is_one_sentence(taken_at: str, hosts: str) -> None:
+    """Also if it is used in only one address family; nothing stays open."""
     family = socket.AF_INET6 if ":" in taken_at else socket.AF_INET
     with socket.create_server((taken_at, 0), family=family) as taken:
         port = taken.getsockname()[1]
@@ -65,6 +65,6 @@ def test_a_port_that_is_taken_is_one_sentence(taken_at: str, hosts: str) -> None
         pass
 
 
-def test_a_host_that_does_not_exist_is_one_sentence() -> None:
+def test_an_unknown_host_is_one_sentence() -> None:
     with pytest.raises(CannotStartError, match="cannot be used"):
         listen("nowhere.invalid", 0, setting="X")

@@ -148,7 +148,7 @@ async def health_check(port: int, *arguments: str) -> tuple[int, str]:
 
 
 async def test_a_service_without_its_broker_is_healthy_but_not_ready(port: int) -> None:
-    """A restart would not bring the broker back."""
+    """A restart would not repair the broker."""
     async with server({"broker": not_ready}, port) as running:
         running.started()
         healthy, _ = await health_check(port, "processor")

@@ -33,10 +33,10 @@ async def answers(pool: asyncpg.Pool) -> bool:
         return False
 
 
-async def test_connections_that_went_mute_cost_one_timeout(
+async def test_silently_lost_connections_cost_one_timeout(
     database: PrivateDatabase, database_url: str
 ) -> None:
-    """The one that was asked is given up, and with it those that are as old; new ones answer."""
+    """One timeout closes the used connection and all idle ones; new connections work."""
     async with (
         FaultProxy(database.port) as way,
         open_pool(
@@ -52,10 +52,10 @@ async def test_connections_that_went_mute_cost_one_timeout(
         assert await asyncio.gather(*(ping(pool) for _ in range(4))) == [True] * 4
 
 
-async def test_a_cancellation_stays_one_when_the_server_does_not_confirm_it(
+async def test_a_cancellation_that_the_server_does_not_confirm_is_still_raised(
     database: PrivateDatabase, database_url: str
 ) -> None:
-    """Else a loop that survives outages goes on, and who ends it waits for ever."""
+    """Otherwise a loop that survives outages would ignore its cancellation."""
     async with (
         FaultProxy(database.port) as way,
         open_pool(settings_for(way.through(database_url), least=0), "test") as pool,
@@ -71,8 +71,8 @@ async def test_a_cancellation_stays_one_when_the_server_does_not_confirm_it(
         assert task.cancelled()
 
 
-async def test_the_server_ends_a_session_of_which_it_hears_nothing(database_url: str) -> None:
-    """Its client may be gone without anybody's word, and its locks must not stay."""
+async def test_the_server_ends_a_silent_session(database_url: str) -> None:
+    """Its client may be gone, and its locks must not stay."""
     async with open_pool(settings_for(database_url), "test", idle_in_transaction_s=0.2) as pool:
         connection = await pool.acquire()
         noticed_after_s = await connection.fetchval(
@@ -82,7 +82,7 @@ async def test_the_server_ends_a_session_of_which_it_hears_nothing(database_url:
         )
 
         await connection.transaction().start()
-        # A pool takes a connection back that was closed under whoever had it.
+        # The pool takes back a connection that was closed while in use.
         await eventually(lambda: pool.get_size() == pool.get_idle_size())
         with pytest.raises(asyncpg.InterfaceError):
             await connection.execute("SELECT")
@@ -90,8 +90,8 @@ async def test_the_server_ends_a_session_of_which_it_hears_nothing(database_url:
     assert noticed_after_s == 25
 
 
-async def test_a_statement_that_is_cut_costs_no_connection(database_url: str) -> None:
-    """A server that says that it cancelled it is well, however long the statement took."""
+async def test_a_cancelled_statement_costs_no_connection(database_url: str) -> None:
+    """The server confirmed the cancellation, so the connection is fine."""
     async with open_pool(
         settings_for(database_url, least=3), "test", command_timeout_s=0.3
     ) as pool:
@@ -104,7 +104,7 @@ async def test_a_statement_that_is_cut_costs_no_connection(database_url: str) ->
 
 
 async def test_a_pool_outlives_its_server(own_database: PrivateDatabase) -> None:
-    """What failed while the server was away works when it is back, on the same pool."""
+    """The same pool works again when the server is back."""
     url = own_database.url()
     await own_database.kill()
 
@@ -124,8 +124,8 @@ async def test_a_pool_outlives_its_server(own_database: PrivateDatabase) -> None
     assert held == [1, 1, 1, 1]
 
 
-async def test_a_server_that_stops_is_away(own_database: PrivateDatabase) -> None:
-    """A statement that is cut by a shutdown was not wrong; it is one to try again."""
+async def test_a_stopped_server_is_an_outage(own_database: PrivateDatabase) -> None:
+    """A statement that a shutdown interrupts may be tried again."""
     async with open_pool(settings_for(own_database.url()), "test") as pool:
         running = asyncio.ensure_future(pool.fetchval("SELECT pg_sleep(60)"))
         await asyncio.sleep(0.2)
@@ -136,7 +136,7 @@ async def test_a_server_that_stops_is_away(own_database: PrivateDatabase) -> Non
 
 
 async def test_a_pool_closes_in_time_with_a_connection_in_use(database_url: str) -> None:
-    """A forgotten connection does not hold up a shutdown for more than some seconds."""
+    """A forgotten connection delays a shutdown only briefly."""
     async with asyncio.timeout(60):
         async with open_pool(settings_for(database_url), "test") as pool:
             await pool.acquire()
@@ -154,8 +154,8 @@ async def test_a_pool_closes_in_time_with_a_connection_in_use(database_url: str)
         ("SET transaction_read_only = on; CREATE TABLE t ()", False),
     ],
 )
-async def test_errors_are_told_apart(database_url: str, statement: str, *, refused: bool) -> None:
-    """Only what is wrong with a value is INVALID_DATA_ERRORS; all the rest may pass by itself."""
+async def test_errors_are_classified(database_url: str, statement: str, *, refused: bool) -> None:
+    """Only errors in a value are INVALID_DATA_ERRORS; all others may be temporary."""
     async with open_pool(settings_for(database_url, least=0), "test") as pool:
         with pytest.raises(DATABASE_UNAVAILABLE_ERRORS) as caught:
             await pool.execute(statement)
@@ -168,7 +168,7 @@ def connections(registry: CollectorRegistry, state: str) -> float | None:
 
 
 async def test_connections_are_idle_or_used(database_url: str) -> None:
-    """A lent connection is told apart from one that waits, and both from the most there may be."""
+    """Idle and used connections are counted separately, beside the maximum."""
     registry = CollectorRegistry()
     settings = settings_for(database_url, least=2, most=4)
 
@@ -182,7 +182,7 @@ async def test_connections_are_idle_or_used(database_url: str) -> None:
 
 
 async def test_every_wait_is_measured(database_url: str) -> None:
-    """A statement of the pool waits like one who borrows, and an exhausted pool shows as time."""
+    """For statements and for acquired connections; an exhausted pool shows as waiting time."""
     registry = CollectorRegistry()
     settings = settings_for(database_url, least=0, most=1)
 
@@ -196,8 +196,8 @@ async def test_every_wait_is_measured(database_url: str) -> None:
     assert (registry.get_sample_value("ringback_database_pool_wait_seconds_sum") or 0) >= 0.2
 
 
-async def test_a_wait_in_vain_is_measured_too() -> None:
-    """With the server away each try counts."""
+async def test_a_failed_wait_is_measured() -> None:
+    """While the server is unavailable, each attempt counts."""
     registry = CollectorRegistry()
     [port] = free_ports(1)
     settings = settings_for(f"postgresql://nobody@127.0.0.1:{port}/none", least=0)

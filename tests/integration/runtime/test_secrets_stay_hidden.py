@@ -49,7 +49,7 @@ BAD = {
 }
 
 
-async def said_by(program: tuple[str, ...], settings: dict[str, str]) -> str:
+async def output_of(program: tuple[str, ...], settings: dict[str, str]) -> str:
     """What a process prints until it ends, or for some seconds from its first word."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")}
     process = await asyncio.create_subprocess_exec(
@@ -72,17 +72,17 @@ def _end(process: asyncio.subprocess.Process) -> None:
 
 @pytest.mark.parametrize("bad", BAD)
 async def test_no_start_shows_a_secret(bad: str) -> None:
-    """Of any program: settings that are refused, servers that are away, and what comes of it."""
+    """For all programs, with invalid settings and with unavailable servers."""
     settings = GOOD | BAD[bad]
 
-    said = await asyncio.gather(*(said_by(program, settings) for program in PROGRAMS.values()))
+    outputs = await asyncio.gather(*(output_of(program, settings) for program in PROGRAMS.values()))
 
-    assert [name for name, text in zip(PROGRAMS, said, strict=True) if "canary" in text] == []
-    assert all(said)
+    assert [name for name, text in zip(PROGRAMS, outputs, strict=True) if "canary" in text] == []
+    assert all(outputs)
 
 
 def test_an_endpoint_hides_its_secrets() -> None:
-    """It stands in the tables of the gateway, which an error could print."""
+    """The gateway keeps it in a table that an error could print."""
     values = {name.removeprefix("RINGBACK_").lower(): value for name, value in GOOD.items()}
 
     assert "canary" not in repr(GatewaySettings.model_validate(values).all_endpoints())
@@ -95,13 +95,13 @@ def kinds_of(kind: type[Settings]) -> set[type[Settings]]:
 
 def test_every_setting_that_may_hold_a_secret_hides_itself() -> None:
     """By its name: what is added later as a plain text is found here."""
-    told = re.compile(r"secret|token|password|(amqp|database|management|webhook)_url|endpoints$")
+    secret = re.compile(r"secret|token|password|(amqp|database|management|webhook)_url|endpoints$")
 
     plain = {
         f"{kind.__name__}.{name}"
         for kind in kinds_of(Settings)
         for name, field in kind.model_fields.items()
-        if told.search(name) and "SecretStr" not in str(field.annotation)
+        if secret.search(name) and "SecretStr" not in str(field.annotation)
     }
 
     assert plain == set()

@@ -47,7 +47,7 @@ class Arrival:
 
 @dataclass(slots=True)
 class Failing:
-    """A worker that rejects all that it gets, and notes when it came."""
+    """A worker that rejects each message and records when it arrived."""
 
     arrivals: list[Arrival] = field(default_factory=list)
 
@@ -76,8 +76,8 @@ async def publish(channel: AbstractChannel, message: aio_pika.Message) -> None:
     await exchange.publish(message, "attempt.1")
 
 
-async def test_what_is_applied_stands(amqp_url: str) -> None:
-    """Every name is missing before, none afterwards, and a second time does no harm."""
+async def test_apply_declares_everything(amqp_url: str) -> None:
+    """All names are missing before, none afterwards; applying again changes nothing."""
     before = await check(amqp_url, SHORT)
 
     await apply(amqp_url, SHORT)
@@ -105,7 +105,7 @@ async def test_another_schedule_is_a_missing_retry_queue(amqp_url: str) -> None:
 async def test_other_arguments_are_named(
     amqp_url: str, channel: AbstractChannel, name: str
 ) -> None:
-    """An object that somebody declared otherwise is neither used nor silently kept."""
+    """An object that was declared with other arguments is neither used nor changed."""
     await apply(amqp_url, SHORT)
     await channel.queue_delete(name)
     await channel.declare_queue(name, durable=True)
@@ -117,9 +117,8 @@ async def test_other_arguments_are_named(
         await apply(amqp_url, SHORT)
 
 
-async def test_a_broker_that_is_away_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After some tries, because a broker that has just started refuses for a moment."""
-    monkeypatch.setattr(topology, "_WAIT_S", 0.01)
+async def test_an_unavailable_broker_is_a_sentence() -> None:
+    """After some attempts, because a broker refuses for a moment after its start."""
     url = f"amqp://guest:guest@127.0.0.1:{free_ports(1)[0]}/"
 
     with pytest.raises(TopologyError, match="refused"):
@@ -128,7 +127,7 @@ async def test_a_broker_that_is_away_is_a_sentence(monkeypatch: pytest.MonkeyPat
         await check(url, SHORT)
 
 
-async def test_a_failing_webhook_climbs_the_schedule(
+async def test_a_failing_webhook_follows_the_retry_schedule(
     amqp_url: str, channel: AbstractChannel
 ) -> None:
     """A rejected message waits in its retry queue, is the next attempt, then goes to the dead
@@ -155,10 +154,10 @@ async def test_a_failing_webhook_climbs_the_schedule(
 
 
 @pytest.mark.parametrize("key", ["attempt.99", "nonsense"])
-async def test_what_has_no_place_goes_to_the_dead_letters(
+async def test_unroutable_messages_become_dead_letters(
     amqp_url: str, channel: AbstractChannel, key: str
 ) -> None:
-    """A lost binding or a strange key never makes the broker drop a message."""
+    """After a lost binding or with an unknown key, the broker drops no message."""
     await apply(amqp_url, SHORT)
     failed = await channel.get_exchange(FAILED, ensure=False)
 
@@ -167,10 +166,10 @@ async def test_what_has_no_place_goes_to_the_dead_letters(
     await eventually(lambda: in_queue(channel, DEAD_LETTER_QUEUE))
 
 
-async def test_a_quarantine_is_given_up_after_some_crashes(
+async def test_a_quarantined_message_becomes_a_dead_letter_after_some_crashes(
     amqp_url: str, channel: AbstractChannel
 ) -> None:
-    """A message whose consumer dies each time does not go round for ever."""
+    """A message whose consumer dies each time is not delivered forever."""
     await apply(amqp_url, SHORT)
     await channel.default_exchange.publish(webhook(), QUARANTINE_QUEUE)
 
@@ -183,7 +182,7 @@ async def test_a_quarantine_is_given_up_after_some_crashes(
 
 
 async def crash(amqp_url: str) -> bool:
-    """Take the quarantined message and die; False when it is among the dead letters instead."""
+    """Consume the quarantined message and die; False if it is already a dead letter."""
     connection = await aio_pika.connect(amqp_url)
     channel = await connection.channel()
     taken = asyncio.Event()

@@ -11,12 +11,12 @@ from tests.support.loop_thread import LoopThread
 AGED = "aged"
 
 TICK = "application:set_env(rabbit, quorum_tick_interval, {})."
-"""How often a queue that is declared from now on tells its figures, in milliseconds."""
+"""How often a newly declared queue reports its counts, in milliseconds."""
 
 
 @pytest.fixture
 async def schedules(amqp_url: str, broker: PrivateBroker) -> AsyncIterator[RetrySchedules]:
-    """A virtual host without anything, of whose queues the management API knows little yet."""
+    """An empty virtual host, whose queues the management API does not count yet."""
     async with opened(amqp_url, broker.management_url) as found:
         yield found
 

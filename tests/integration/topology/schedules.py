@@ -17,7 +17,7 @@ from tests.support.eventually import eventually
 OLD, NEW = "1s,1h,2s", "2s,3s"
 
 LOOK_S = 0.3
-"""For tests in which what the broker says late is not what they are about."""
+"""For tests that do not depend on late counts of the broker."""
 
 
 @dataclass(slots=True)
@@ -31,14 +31,14 @@ class RetrySchedules:
             self.amqp_url, RetrySchedule.parse(schedule), management_url=self.management_url
         )
 
-    def asked(self, to: str, **changes: Any) -> ChangeRequest:
+    def request(self, to: str, **changes: Any) -> ChangeRequest:
         values: dict[str, Any] = {"management_url": self.management_url, "settle_s": LOOK_S}
         return ChangeRequest(amqp_url=self.amqp_url, to=RetrySchedule.parse(to), **values | changes)
 
     async def move(
         self, to: str, processing: Processing | None = None, **changes: Any
     ) -> ScheduleChange:
-        return await move(self.asked(to, **changes), processing or StoppedProcessing())
+        return await move(self.request(to, **changes), processing or StoppedProcessing())
 
     async def move_by_memory(
         self, old: str, to: str, processing: Processing | None = None, **changes: Any
@@ -80,7 +80,7 @@ class RetrySchedules:
         declared = await self.channel.declare_queue(queue, passive=True)
         return declared.declaration_result.consumer_count or 0
 
-    async def until_holding(self, queue: str, count: int) -> None:
+    async def until_depth(self, queue: str, count: int) -> None:
         async def there() -> bool:
             return await self.depth(queue) == count
 

@@ -13,18 +13,18 @@ from tests.integration.topology.schedules import NEW, OLD, RetrySchedules, bindi
 async def test_apply_binds_no_schedule_beside_another(
     schedules: RetrySchedules, other: str
 ) -> None:
-    """Whatever both have in common, it is refused before anything is made, by a sentence."""
+    """It is refused with a sentence before anything is declared."""
     await schedules.apply("2s,4s,8s")
 
-    with pytest.raises(ForeignScheduleError, match=f"topology change --to {other}") as told:
+    with pytest.raises(ForeignScheduleError, match=f"topology change --to {other}") as raised:
         await schedules.apply(other)
 
-    assert "webhooks.retry.3.8s of another retry schedule is bound to attempt.3" in str(told.value)
+    assert "webhooks.retry.3.8s of another retry schedule is bound" in str(raised.value)
     assert await schedules.bound() == bindings_of("2s,4s,8s")
 
 
 async def test_apply_binds_a_longer_schedule(schedules: RetrySchedules) -> None:
-    """One more wait at the end copies nothing."""
+    """Another delay at the end copies nothing."""
     await schedules.apply("2s,4s")
 
     await schedules.apply("2s,4s,8s")
@@ -32,22 +32,22 @@ async def test_apply_binds_a_longer_schedule(schedules: RetrySchedules) -> None:
     assert await schedules.bound() == bindings_of("2s,4s,8s")
 
 
-async def test_check_tells_of_another_schedule_and_binds_nothing(schedules: RetrySchedules) -> None:
-    """To look must not be what copies messages."""
+async def test_check_reports_another_schedule_and_binds_nothing(schedules: RetrySchedules) -> None:
+    """A check must not copy messages."""
     await schedules.apply("2s,4s")
 
-    told = await topology.check(
+    differences = await topology.check(
         schedules.amqp_url, RetrySchedule.parse("2s,9s"), management_url=schedules.management_url
     )
 
-    assert (
-        told[0] == "The queue webhooks.retry.2.4s of another retry schedule is bound to attempt.2."
-    )
+    assert "webhooks.retry.2.4s of another retry schedule is bound to attempt.2" in differences[0]
     assert await schedules.bound() == bindings_of("2s,4s")
 
 
-async def test_a_management_api_that_is_away_is_no_permission(schedules: RetrySchedules) -> None:
-    """Where it should tell and does not, nothing is bound."""
+async def test_without_the_management_api_nothing_is_bound(
+    schedules: RetrySchedules,
+) -> None:
+    """If the management API does not answer, nothing is bound."""
     with pytest.raises(topology.TopologyError, match="management API"):
         await topology.apply(
             schedules.amqp_url, RetrySchedule.parse("2s"), management_url="http://127.0.0.1:1"
@@ -56,7 +56,7 @@ async def test_a_management_api_that_is_away_is_no_permission(schedules: RetrySc
     assert not await schedules.bound()
 
 
-async def test_a_node_of_its_own_is_moved(aged: RetrySchedules) -> None:
+async def test_a_private_node_changes_its_schedule(aged: RetrySchedules) -> None:
     """Both retry schedules at once would copy every message that fails."""
     await aged.move_by_memory(NEW, OLD)
 
@@ -67,8 +67,8 @@ async def test_a_node_of_its_own_is_moved(aged: RetrySchedules) -> None:
     assert await aged.bound() == bindings_of(NEW)
 
 
-async def test_a_broker_of_others_is_left_alone(schedules: RetrySchedules) -> None:
-    """Whoever works there did not ask for it."""
+async def test_an_external_broker_is_not_changed(schedules: RetrySchedules) -> None:
+    """Its other users did not ask for it."""
     await schedules.apply(OLD)
     environ = {"RINGBACK_RABBITMQ_MANAGEMENT_URL": schedules.management_url}
 

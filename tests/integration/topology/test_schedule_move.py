@@ -98,7 +98,7 @@ async def test_nothing_on_a_retry_queue_is_lost_or_copied(schedules: RetrySchedu
     await schedules.publish("first", attempt=1)
     await schedules.publish("third", attempt=3)
     await schedules.fail(2)
-    await schedules.until_holding("webhooks.retry.1.1s", 1)
+    await schedules.until_depth("webhooks.retry.1.1s", 1)
     await schedules.publish("second", attempt=2)
 
     await schedules.move_by_memory(OLD, NEW)
@@ -109,16 +109,16 @@ async def test_nothing_on_a_retry_queue_is_lost_or_copied(schedules: RetrySchedu
         await message.reject(requeue=False)
 
     assert came == {"second": "attempt.2", "first": "attempt.2", "third": "attempt.4"}
-    await schedules.until_holding("webhooks.retry.2.3s", 2)
-    await schedules.until_holding(DEAD_LETTER_QUEUE, 1)
+    await schedules.until_depth("webhooks.retry.2.3s", 2)
+    await schedules.until_depth(DEAD_LETTER_QUEUE, 1)
     assert {(await schedules.take()).message_id for _ in range(2)} == {"first", "second"}
     assert await schedules.depth(WORK_QUEUE) == 0
 
 
 async def test_it_waits_for_those_who_take_work(aged: RetrySchedules) -> None:
-    """While somebody consumes, or has not answered a message, nothing is unbound; it says so."""
+    """Nothing is unbound while a consumer or an unanswered message exists."""
     await aged.move_by_memory(NEW, OLD)
-    said: list[str] = []
+    sentences: list[str] = []
     queue = await aged.channel.get_queue(WORK_QUEUE, ensure=False)
     held: list[AbstractIncomingMessage] = []
 
@@ -129,8 +129,8 @@ async def test_it_waits_for_those_who_take_work(aged: RetrySchedules) -> None:
     await aged.publish("held")
     await eventually(lambda: held, deadline_s=15)
 
-    moving = asyncio.create_task(aged.move(NEW, waits=said.append))
-    await eventually(lambda: said, deadline_s=15)
+    moving = asyncio.create_task(aged.move(NEW, waits=sentences.append))
+    await eventually(lambda: sentences, deadline_s=15)
     await queue.cancel(tag)
     # The broker counts who has taken and not answered, also when it takes no more.
     assert await aged.consumers(WORK_QUEUE) == 1
@@ -138,7 +138,7 @@ async def test_it_waits_for_those_who_take_work(aged: RetrySchedules) -> None:
     await held[0].ack()
     await moving
 
-    assert said[0] == "1 consumers of webhooks.work have not finished."
+    assert sentences[0] == "1 consumers of webhooks.work have not finished."
     assert await aged.bound() == bindings_of(NEW)
 
 
@@ -168,7 +168,7 @@ async def test_a_wrong_memory_is_refused(schedules: RetrySchedules) -> None:
     await schedules.apply(OLD)
 
     with pytest.raises(TopologyError, match=r"is not bound, but .*webhooks\.retry\.1\.1s"):
-        await schedules.move(NEW, old=schedules.asked("7s,1h").to)
+        await schedules.move(NEW, old=schedules.request("7s,1h").to)
     with pytest.raises(TopologyError, match="--from"):
         await schedules.move(NEW, management_url=None)
 
@@ -180,7 +180,7 @@ async def test_old_retry_queues_are_deleted_once_they_are_empty(aged: RetrySched
     await aged.move_by_memory(NEW, OLD)
     await aged.publish("waits", attempt=2)
     await aged.fail(1)
-    await aged.until_holding("webhooks.retry.2.1h", 1)
+    await aged.until_depth("webhooks.retry.2.1h", 1)
     await aged.move(NEW)
 
     async def counted() -> bool:
