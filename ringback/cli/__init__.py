@@ -1,1 +1,1 @@
-"""The `ringback` command: one file per command."""
+"""The `ringback` command."""

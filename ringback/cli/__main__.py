@@ -6,7 +6,7 @@ from ringback.cli.terminal import EXIT_CLOSED_PIPE, forget_stdout
 
 
 def main() -> None:
-    # A script that starts us in the background makes us ignore SIGINT; it must end us all the same.
+    # A shell makes its background processes ignore SIGINT. Ctrl-C must still end this one.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     status = run(sys.argv[1:])
     try:

@@ -23,51 +23,55 @@ from ringback.local.console import never_fail_to_encode, printable
 
 _HELP = (
     "A durable inbox for voice-call webhooks.\n\n"
-    "Commands look for Ringback where `ringback up` starts it on this machine, unless "
+    "Commands use the local stack that `ringback up` starts. For another one, set "
     "RINGBACK_GATEWAY_URL, RINGBACK_METRICS_URL (host:port, with RINGBACK_TOKEN), "
-    "RINGBACK_AMQP_URL and RINGBACK_DATABASE_URL say otherwise."
+    "RINGBACK_AMQP_URL and RINGBACK_DATABASE_URL."
 )
 
 _EXAMPLES = """Examples:
 
     ringback up                               start everything on this machine
     ringback demo                             watch webhooks come, fail and retry
-    ringback send hang --count 5000 --wait    send many; see that all are done
+    ringback send hang --count 5000 --wait    send many, and check that all end
     ringback watch                            follow the queues
-    ringback dead list                        see what was given up, and why
-    ringback dead retry JOB                   put one of them to work again
+    ringback dead list                        list dead letters and their errors
+    ringback dead retry JOB                   retry one of them
 """
 
 # A command is imported when it runs, so that `--help` and a mistyped word answer at once.
 _COMMANDS = {
-    "This machine": (
-        ("up", "ringback.cli.commands.stack:up", "Start everything on this machine, until Ctrl-C."),
+    "Local stack": (
+        ("up", "ringback.cli.commands.stack:up", "Run everything on this machine until Ctrl-C."),
         ("down", "ringback.cli.commands.stack:down", "Stop what `up` started."),
         (
             "status",
             "ringback.cli.commands.stack:status",
-            "Show what runs, what waits and what was done.",
+            "Show the services, the queues and the last day's webhooks.",
         ),
         (
             "demo",
             "ringback.cli.commands.demo:demo",
-            "Play a call and troubled webhooks, and watch them.",
+            "Send a demo call and failing webhooks, and watch them.",
         ),
         (
             "send",
             "ringback.cli.commands.send:send",
-            "Send webhooks, one or many, and measure the answers.",
+            "Send webhooks, one or many, and measure the responses.",
         ),
     ),
-    "Look": (
-        ("health", "ringback.cli.commands.health:health", "Say whether the queues are well."),
-        ("watch", "ringback.cli.commands.health:watch", "Follow the queues and the rates, live."),
+    "Inspect": (
+        (
+            "health",
+            "ringback.cli.commands.health:health",
+            "Check the queues against their thresholds.",
+        ),
+        ("watch", "ringback.cli.commands.health:watch", "Show queues and rates live."),
         (
             "stats",
             "ringback.cli.commands.deliveries:stats",
-            "Count what became of the last hours or days.",
+            "Count the webhooks of the last hours or days by result.",
         ),
-        ("failures", "ringback.cli.commands.deliveries:failures", "List what failed lately."),
+        ("failures", "ringback.cli.commands.deliveries:failures", "List recent failures."),
         (
             "delivery",
             "ringback.cli.commands.deliveries:delivery",
@@ -76,24 +80,24 @@ _COMMANDS = {
         (
             "trace",
             "ringback.cli.commands.trace:trace",
-            "Show one webhook, span by span, with its retries.",
+            "Show the spans of one webhook and its retries.",
         ),
     ),
-    "Act": (
+    "Operate": (
         ("dead", "ringback.cli.commands.dead:dead", "List, show, retry and discard dead letters."),
-        ("pause", "ringback.cli.commands.pause:pause", "Let processors take no more work."),
-        ("resume", "ringback.cli.commands.pause:resume", "Let processors take work again."),
+        ("pause", "ringback.cli.commands.pause:pause", "Stop consuming webhooks."),
+        ("resume", "ringback.cli.commands.pause:resume", "Consume webhooks again."),
         (
             "spool",
             "services.gateway.storage.spool.command:spool",
-            "List and salvage what a gateway's spool keeps.",
+            "List and salvage the webhooks in a gateway's spool.",
         ),
     ),
     "Set up": (
         (
             "migrate",
             "ringback.cli.commands.database:migrate",
-            "Bring the database to the newest version.",
+            "Update the database to the newest version.",
         ),
         (
             "topology",
@@ -103,9 +107,9 @@ _COMMANDS = {
         (
             "housekeeping",
             "ringback.cli.commands.database:housekeeping",
-            "Make the days ahead of the log, and drop those behind.",
+            "Create upcoming partitions, and drop expired ones.",
         ),
-        ("token", "ringback.cli.commands.token:token", "Make a token for the metrics API."),
+        ("token", "ringback.cli.commands.token:token", "Create a token for the metrics API."),
     ),
 }
 
@@ -125,8 +129,8 @@ def build_app(arguments: Sequence[str] = ()) -> App:
         group = Group(title, sort_key=place)
         for row, (name, path, sentence) in enumerate(commands):
             # The list shows a command's short sentence; its own help shows more.
-            told = None if name in arguments[:1] else sentence
-            app.command(path, name=name, help=told, sort_key=row, group=group)
+            summary = None if name in arguments[:1] else sentence
+            app.command(path, name=name, help=summary, sort_key=row, group=group)
     app["--help"].group = app["--version"].group = Group("Other", sort_key=len(_COMMANDS))
     return app
 
@@ -148,7 +152,7 @@ def run(arguments: Sequence[str]) -> int:
     except CycloptsError as exc:
         complain(f"{_sentence(exc)}\nSee `ringback --help`.")
         return EXIT_BAD_INPUT
-    except Exception as exc:  # ruff: ignore[blind-except]  # the last place that can say what happened
+    except Exception as exc:  # ruff: ignore[blind-except]  # the last place that can report an error
         return _failed(exc)
     return int(status or 0)
 
@@ -162,7 +166,7 @@ def _failed(exc: Exception) -> int:
 
     match exc:
         case SettingsError():
-            complain(f"These settings cannot be used:\n{exc}")
+            complain(f"Invalid settings:\n{exc}")
             return EXIT_BAD_INPUT
         case BadInputError():
             complain(str(exc))
@@ -171,8 +175,8 @@ def _failed(exc: Exception) -> int:
             complain(f"{exc}{_hint(str(exc))}")
         case _:
             complain(
-                f"This is a fault in Ringback: {type(exc).__name__}: {printable(str(exc))}\n"
-                "Set RINGBACK_DEBUG=1 to see where."
+                f"Unexpected error in Ringback: {type(exc).__name__}: {printable(str(exc))}\n"
+                "Set RINGBACK_DEBUG=1 to see the traceback."
             )
             if os.environ.get("RINGBACK_DEBUG"):
                 err().print_exception()
@@ -184,12 +188,12 @@ def _hint(sentence: str) -> str:
         return ""
     return (
         "\nIs it running? `ringback up` starts everything on this machine; "
-        "`ringback --help` tells how to name another place."
+        "`ringback --help` lists the settings for another address."
     )
 
 
 def _quiet_libraries() -> None:
-    """They also log what they raise, and we report that in a sentence."""
+    """Keep libraries from logging errors that the command reports itself."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for name in ("aiormq", "aio_pika", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

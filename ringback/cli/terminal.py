@@ -32,16 +32,16 @@ def complain(sentence: str) -> None:
 
 
 def forget_stdout() -> None:
-    """The output's reader is gone; flushing the rest at exit must not fail."""
+    """Discard buffered output after its reader has closed, so that exiting does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class CommandError(Exception):
-    """The command cannot do this; the text is a sentence for its user."""
+    """The command failed; the message is shown to the user."""
 
 
 class BadInputError(CommandError):
-    """The input is invalid; the text names the valid forms."""
+    """The input is invalid; the message names the valid forms."""
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def stop_on_interrupt() -> Generator[asyncio.Event, None, None]:
             task.cancel()
             return
         stop.set()
-        err().print("Stopping. Ctrl-C again does not wait for what is under way.")
+        err().print("Stopping. Press Ctrl-C again to quit without waiting for requests in flight.")
 
     loop.add_signal_handler(signal.SIGINT, on_interrupt)
     try:
@@ -67,7 +67,7 @@ def stop_on_interrupt() -> Generator[asyncio.Event, None, None]:
 
 
 def write_json(document: bytes) -> None:
-    """In UTF-8, whatever the terminal's encoding is, because programs read it."""
+    """Write a line of UTF-8, independent of the terminal's encoding, because programs read it."""
     sys.stdout.flush()
     sys.stdout.buffer.write(document + b"\n")
     sys.stdout.flush()

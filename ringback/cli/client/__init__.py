@@ -1,1 +1,1 @@
-"""How commands reach the metrics API, the broker and the database."""
+"""Access to the metrics API, the broker and the database."""

@@ -1,4 +1,4 @@
-"""Where Ringback runs: addresses from the environment, or those of the local stack."""
+"""The addresses of Ringback: from the environment, else of the local stack."""
 
 import os
 from collections.abc import Mapping
@@ -33,24 +33,24 @@ class Addresses(BrokerSettings, ManagementSettings, DatabaseSettings, RetentionS
     """The settings that commands share with the services."""
 
     gateway_url: Annotated[str, AfterValidator(_web_url)] = Field(
-        description="Where `ringback send` posts webhooks."
+        description="The URL to which `ringback send` posts webhooks."
     )
     vapi_secret: HeaderSecret | None = Field(
-        default=None, description="What the gateway expects in X-Vapi-Secret."
+        default=None, description="The value of X-Vapi-Secret that the gateway expects."
     )
 
     @classmethod
     def from_env(
         cls, environ: Mapping[str, str] = os.environ, state_dir: Path = Path(".ringback")
     ) -> Self:
-        """Read the environment, and fill the gaps from the stack that runs in `state_dir`.
+        """Read the environment; the local stack in `state_dir` provides the rest.
 
-        Raises SettingsError, or LocalStackError for a bad port, with a sentence for each.
+        Raises SettingsError, or LocalStackError for an invalid port.
         """
         given = {name: value for name, value in environ.items() if value.strip()}
         local = _local(local_ports(environ, state_dir), state_dir)
         if "RINGBACK_AMQP_URL" in given:
-            # The local broker's API would describe another broker.
+            # The management API of the local broker would describe the wrong broker.
             del local["RINGBACK_RABBITMQ_MANAGEMENT_URL"]
         return load(cls, local | given)
 
@@ -76,7 +76,7 @@ class Addresses(BrokerSettings, ManagementSettings, DatabaseSettings, RetentionS
 def local_ports(
     environ: Mapping[str, str] = os.environ, state_dir: Path = Path(".ringback")
 ) -> LocalPorts:
-    """The ports of the running stack, or those that it would use."""
+    """The ports of the running stack, else those that it would use."""
     running = find_running(state_dir)
     return running.ports if running else LocalPorts.from_env(environ)
 

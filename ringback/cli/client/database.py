@@ -1,4 +1,4 @@
-"""Connects commands to PostgreSQL, and turns its errors into sentences."""
+"""Connects commands to PostgreSQL, and reports its errors as CommandError."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -14,10 +14,7 @@ _COMMAND_TIMEOUT_S = 30.0
 
 @asynccontextmanager
 async def database(database_url: str) -> AsyncGenerator[asyncpg.Connection, None]:
-    """A connection that is closed with the context.
-
-    Any PostgreSQL error inside the context becomes a CommandError.
-    """
+    """Connect to PostgreSQL. Its errors inside the context become CommandError."""
     where = _where(database_url)
     try:
         connection = await asyncpg.connect(
@@ -29,23 +26,23 @@ async def database(database_url: str) -> AsyncGenerator[asyncpg.Connection, None
     except (OSError, TimeoutError) as exc:
         raise CommandError(f"The database at {where} cannot be reached.") from exc
     except asyncpg.PostgresError as exc:
-        raise CommandError(f"The database at {where} refuses us: {exc}.") from exc
+        raise CommandError(f"The database at {where} rejected the connection: {exc}.") from exc
     try:
         yield connection
     except asyncpg.UndefinedTableError as exc:
         raise CommandError(
-            f"The database at {where} has no tables yet: run `ringback migrate`."
+            f"The database at {where} has no tables yet. Run `ringback migrate`."
         ) from exc
     except (OSError, TimeoutError, asyncpg.InterfaceError) as exc:
-        raise CommandError(f"The database at {where} went away.") from exc
+        raise CommandError(f"The database at {where} closed the connection. Try again.") from exc
     except asyncpg.PostgresError as exc:
-        raise CommandError(f"The database at {where} refused: {exc}.") from exc
+        raise CommandError(f"The database at {where} rejected the statement: {exc}.") from exc
     finally:
         connection.terminate()
 
 
 def _where(database_url: str) -> str:
-    """Host or socket, port and name of a database: the parts of its URL that may be shown."""
+    """The host or socket, port and name of a database, without its credentials."""
     parts = urlsplit(database_url)
     query = dict(parse_qsl(parts.query))
     host = parts.hostname or query.get("host", "localhost")

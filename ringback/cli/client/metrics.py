@@ -1,4 +1,4 @@
-"""The client of the metrics API: its address and token, and its errors as sentences."""
+"""The client of the metrics API, with its address, token and errors."""
 
 import os
 import re
@@ -48,9 +48,9 @@ class MetricsTargetSettings(Settings):
         default=None, description="The gRPC API, host:port."
     )
     metrics_root_certificates: Path | None = Field(
-        default=None, description="A PEM file with the authority of a service with TLS."
+        default=None, description="A PEM file with the CA certificate of a service with TLS."
     )
-    token: HeaderSecret | None = Field(default=None, description="A token that somebody gave us.")
+    token: HeaderSecret | None = Field(default=None, description="A token for the metrics API.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +60,11 @@ class MetricsTarget:
     root_certificates: Path | None
     token: Callable[[], str]
     token_source: str
-    """Where the token came from, for a user whose token is rejected."""
+    """The origin of the token, for the error message if it is rejected."""
 
     @classmethod
     def from_env(cls, state_dir: Path, environ: Mapping[str, str] = os.environ) -> "MetricsTarget":
-        """The address in the environment, else that of the local stack in `state_dir`.
+        """Read the address and token from the environment, else from the local stack.
 
         Raises SettingsError, or BadInputError if there is neither a token nor a key for one.
         """
@@ -108,7 +108,7 @@ class CommonOptions:
     """The options of every command that uses the metrics API."""
 
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False
-    """Print the answer as JSON, as the REST API gives it."""
+    """Print JSON, in the format of the REST API."""
     data: Path = Path(".ringback")
     """The data folder of `ringback up`."""
 
@@ -118,11 +118,10 @@ DEFAULT_OPTIONS = CommonOptions()
 
 @asynccontextmanager
 async def metrics_client(options: CommonOptions) -> AsyncGenerator[MetricsClient, None]:
-    """A client for the address in the environment, else for the local stack.
+    """Connect to the metrics API. Its errors inside the context become CommandError.
 
-    Its answers are prepared for a screen, except for JSON output, which is unchanged. Any error of
-    the service inside the context becomes a CommandError. Raises what `MetricsTarget.from_env`
-    raises.
+    Texts in its responses are made printable, except for JSON output. Raises the errors of
+    `MetricsTarget.from_env`, too.
     """
     target = MetricsTarget.from_env(options.data)
     try:
@@ -144,7 +143,7 @@ async def metrics_client(options: CommonOptions) -> AsyncGenerator[MetricsClient
 
 
 def command_error(failed: MetricsError, target: MetricsTarget) -> CommandError:
-    """The sentence for the user."""
+    """The error message for the user."""
     message = printable(failed.message)
     service = f"The metrics service at {target.address}"
     match failed:
@@ -153,15 +152,13 @@ def command_error(failed: MetricsError, target: MetricsTarget) -> CommandError:
         case UnavailableError(reason=""):
             sentence = f"{service} cannot be reached."
         case UnavailableError():
-            sentence = f"{service} cannot do this for now: {message}"
+            sentence = f"{service} is temporarily unavailable: {message}"
         case UnauthenticatedError():
-            sentence = f"{service} refuses the token from {target.token_source}: {message}"
+            sentence = f"{service} rejected the token from {target.token_source}: {message}"
         case PermissionDeniedError():
             sentence = f"Not allowed: {message} The token is from {target.token_source}."
         case DeadlineError():
-            sentence = (
-                f"{service} did not answer in time. A change may have been made all the same."
-            )
+            sentence = f"{service} did not answer in time. It may still make the change."
         case NotFoundError() | PreconditionError():
             sentence = f"{message}{_retried_as(failed)}"
         case _:
@@ -173,12 +170,12 @@ def _retried_as(failed: MetricsError) -> str:
     new_job_id = printable(failed.metadata.get("newJobId", ""))
     if not new_job_id:
         return ""
-    return f"\n`ringback delivery show {new_job_id}` shows what became of it."
+    return f"\n`ringback delivery show {new_job_id}` shows the retry."
 
 
-def make_printable(answer: Message) -> None:
-    """Put every text of an answer on one line. Map keys stay, because equal ones would be lost."""
-    for field, value in answer.ListFields():
+def make_printable(response: Message) -> None:
+    """Make every text of a response printable. Map keys stay, so that none is overwritten."""
+    for field, value in response.ListFields():
         if map_value(field) is not None:
             for part in value.values():
                 make_printable(part)
@@ -186,9 +183,9 @@ def make_printable(answer: Message) -> None:
             for part in value if field.is_repeated else (value,):
                 make_printable(part)
         elif field.type == FieldDescriptor.TYPE_STRING:
-            setattr(answer, field.name, printable(value))
+            setattr(response, field.name, printable(value))
 
 
 def print_json(message: Message) -> None:
-    """Print an answer as the REST API does, on one line of stdout, unbuffered."""
+    """Print a response in the JSON of the REST API, on one line, unbuffered."""
     write_json(json_bytes(message))

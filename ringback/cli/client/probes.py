@@ -1,4 +1,4 @@
-"""What the broker says about its queues, and a service about its health."""
+"""Reads queue lengths from the broker, and the health of services."""
 
 import asyncio
 from dataclasses import dataclass
@@ -32,10 +32,9 @@ class QueueCount:
 
 
 async def queue_counts(amqp_url: str, schedule: RetrySchedule) -> list[QueueCount]:
-    """Count each queue of this schedule, in the order in which a webhook passes them.
+    """Count the messages of each queue. Needs only the read permission.
 
-    Passive declares need only the read permission. Raises CommandError if the broker is
-    unavailable.
+    Raises CommandError if the broker is unavailable.
     """
     retry_queues = (retry_queue.queue_name for retry_queue in schedule.retry_queues)
     names = (WORK_QUEUE, *retry_queues, REQUEUED_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE)
@@ -49,7 +48,7 @@ async def queue_counts(amqp_url: str, schedule: RetrySchedule) -> list[QueueCoun
 
 
 async def _count(connection: AbstractConnection, name: str) -> QueueCount:
-    """On its own channel: asking for a missing queue closes it."""
+    """Count on a new channel, because a missing queue closes the channel."""
     channel = await connection.channel()
     try:
         queue = await channel.declare_queue(name, passive=True)
@@ -65,7 +64,7 @@ _SERVICE_TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class ServiceHealth:
-    """`missing` names the failed checks; a service that does not answer has no checks."""
+    """The result of /readyz; `missing` names the failed checks."""
 
     name: str
     url: str
@@ -75,7 +74,7 @@ class ServiceHealth:
 
 
 async def service_health(name: str, url: str) -> ServiceHealth:
-    """Ask one service at its observability port, such as http://127.0.0.1:9101."""
+    """Query a service at its observability port, such as http://127.0.0.1:9101."""
     timeout = aiohttp.ClientTimeout(total=_SERVICE_TIMEOUT_S)
     try:
         async with (

@@ -21,7 +21,7 @@ from ringback.cli.terminal import BadInputError
 from ringback.local.jwt_secret import read_local_secret
 from ringback.runtime.process.settings import Settings, load
 
-_LEAST_SECRET_BYTES = 32
+_MIN_SECRET_BYTES = 32
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
@@ -36,7 +36,7 @@ class SigningSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The identity in the token. A tenant has an org, the service role has none."""
+    """The identity in the token; only a tenant has an `org_id`."""
 
     role: Literal["service", "tenant"]
     org_id: str | None
@@ -50,13 +50,13 @@ class Signer:
     algorithm: str
     """The name in JWT: HS256, ES256."""
     source: str
-    """Where the key came from, as a text."""
+    """The origin of the key, for messages."""
     audience: str
     issuer: str | None
     key_id: str | None = None
 
     def token(self, claims: Claims) -> str:
-        """A token that is valid from now for `claims.ttl_s` seconds."""
+        """Create a token that is valid for `claims.ttl_s` seconds."""
         now = int(time.time())
         payload = {
             "sub": claims.subject,
@@ -67,15 +67,15 @@ class Signer:
             "iat": now,
             "exp": now + claims.ttl_s,
         }
-        said = {name: value for name, value in payload.items() if value is not None}
+        present = {name: value for name, value in payload.items() if value is not None}
         headers = {"kid": self.key_id} if self.key_id else None
-        return jwt.encode(said, self.key, algorithm=self.algorithm, headers=headers)
+        return jwt.encode(present, self.key, algorithm=self.algorithm, headers=headers)
 
 
 def signer(environ: Mapping[str, str], state_dir: Path, *, key_id: str | None = None) -> Signer:
-    """The signing key: the environment's private key or secret, else the local stack's secret.
+    """Read the signing key from the environment, else from the local stack.
 
-    Raises BadInputError if there is none, or none that can sign, and SettingsError.
+    Raises SettingsError, and BadInputError if there is no usable key.
     """
     settings = load(SigningSettings, environ)
     if settings.jwt_private_key_file is not None:
@@ -88,26 +88,28 @@ def signer(environ: Mapping[str, str], state_dir: Path, *, key_id: str | None = 
 
 
 def whoami() -> str:
-    """The user of this terminal, as the audit log shows them: `anna@laptop`."""
+    """The user and machine for the audit log, such as `anna@laptop`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
-        user = "somebody"
+        user = "unknown"
     return f"{user}@{socket.gethostname()}"
 
 
 def _secret(settings: SigningSettings, state_dir: Path) -> tuple[bytes, str]:
     if settings.jwt_secret is not None:
         secret = settings.jwt_secret.get_secret_value().encode()
-        if len(secret) < _LEAST_SECRET_BYTES:
-            raise BadInputError(f"RINGBACK_JWT_SECRET must have {_LEAST_SECRET_BYTES} bytes.")
+        if len(secret) < _MIN_SECRET_BYTES:
+            raise BadInputError(
+                f"RINGBACK_JWT_SECRET must have at least {_MIN_SECRET_BYTES} bytes."
+            )
         return secret, "RINGBACK_JWT_SECRET"
     local = read_local_secret(state_dir)
     if local is None:
         raise BadInputError(
-            f"There is no key to make a token with: no local stack has run in {state_dir} "
-            "(`ringback up` starts one), and neither RINGBACK_JWT_SECRET nor "
-            "RINGBACK_JWT_PRIVATE_KEY_FILE is set. Whoever has a token sets RINGBACK_TOKEN."
+            f"There is no key to sign a token: no local stack has run in {state_dir}, and neither "
+            "RINGBACK_JWT_SECRET nor RINGBACK_JWT_PRIVATE_KEY_FILE is set. Start a local stack "
+            "with `ringback up`, set one of them, or set RINGBACK_TOKEN to a token."
         )
     return local.encode(), str(state_dir / "jwt.secret")
 
@@ -118,7 +120,9 @@ def _private_key(path: Path) -> tuple[Any, str]:
     except OSError as exc:
         raise BadInputError(f"The key {path} cannot be read: {exc.strerror}.") from exc
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        raise BadInputError(f"The file {path} holds no private key in PEM.") from exc
+        raise BadInputError(
+            f"The file {path} does not contain a private key in PEM format."
+        ) from exc
     match key:
         case RSAPrivateKey():
             return key, "RS256"
@@ -127,4 +131,6 @@ def _private_key(path: Path) -> tuple[Any, str]:
         case Ed25519PrivateKey() | Ed448PrivateKey():
             return key, "EdDSA"
         case _:
-            raise BadInputError(f"The key {path} is of a kind that signs no tokens.")
+            raise BadInputError(
+                f"The key {path} cannot sign tokens: use an RSA, EC or Ed25519 key."
+            )

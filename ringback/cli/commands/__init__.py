@@ -1,1 +1,1 @@
-"""The commands, by topic."""
+"""The subcommands, grouped by topic."""

@@ -1,4 +1,4 @@
-"""Retries many dead letters: counts them, asks, then shows the progress."""
+"""Retries many dead letters: counts them, asks for confirmation, and shows the progress."""
 
 import asyncio
 import re
@@ -29,7 +29,7 @@ from ringback.metrics.v1 import admin_service_pb2 as admin
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Dead letters that match all filters; texts as on the command line."""
+    """The filter options of `ringback dead`, as typed."""
 
     event_type: str = ""
     error_class: str = ""
@@ -51,12 +51,14 @@ class BulkRetry:
 
 
 async def retry_all_matching(bulk: BulkRetry, state_dir: Path) -> int:
-    """The exit status: 0 if all matches were retried, up to the limit."""
+    """Retry the matches; the exit status is 0 if all were retried, up to the limit."""
     request = _request(bulk, datetime.now(UTC))
     if not bulk.dry_run and not bulk.reason:
-        raise BadInputError('Say why, for those who look later: --reason "...".')
+        raise BadInputError('A retry of many needs a reason, for the audit log: --reason "...".')
     if not bulk.dry_run and not bulk.yes and (bulk.json or not sys.stdin.isatty()):
-        raise BadInputError("Nobody can be asked here: --yes retries without asking.")
+        raise BadInputError(
+            "There is no terminal to ask for confirmation. Use --yes to retry without asking."
+        )
     async with metrics_client(CommonOptions(json=bulk.json, data=state_dir)) as client:
         if bulk.dry_run or not bulk.yes:
             counted = await _count(client, request)
@@ -66,7 +68,7 @@ async def retry_all_matching(bulk: BulkRetry, state_dir: Path) -> int:
             out().print(question(counted.matched, bulk.limit, bulk.rate_per_s))
             if bulk.dry_run or not counted.matched:
                 return 0
-            if not await asyncio.to_thread(_is_wanted):
+            if not await asyncio.to_thread(_confirm):
                 out().print("Nothing was changed.")
                 return EXIT_FAILED
         with stop_on_interrupt() as stop:
@@ -79,12 +81,12 @@ async def _count(
     asked = admin.RetryDeliveriesRequest()
     asked.CopyFrom(request)
     asked.dry_run = True
-    # The contract requires a reason for every call, even for one that only counts.
+    # Every call needs a reason, even one that only counts.
     asked.reason = request.reason or "counting"
     async with aclosing(client.retry_deliveries(asked)) as answers:
         async for answer in answers:
             return answer
-    raise CommandError("The metrics service ended without a count.")
+    raise CommandError("The metrics service ended the call without a count. Try again.")
 
 
 async def _follow(
@@ -92,7 +94,7 @@ async def _follow(
     bulk: BulkRetry,
     stop: asyncio.Event,
 ) -> int:
-    """Show each answer until the last or until Ctrl-C, which ends the run, and print a summary."""
+    """Show the progress until the run ends or Ctrl-C stops it, then print a summary."""
     latest = admin.RetryDeliveriesResponse()
     with progress_bar(*bulk_figures()) as bar:
         task = bar.add_task("Retrying", total=None, done=0, failed="", words="")
@@ -122,26 +124,26 @@ async def _follow(
 async def _until(
     stop: asyncio.Event, answers: AsyncGenerator[admin.RetryDeliveriesResponse, None]
 ) -> AsyncGenerator[admin.RetryDeliveriesResponse, None]:
-    """The answers, until the last or until `stop`; then the call has ended."""
-    told_to_stop = asyncio.create_task(stop.wait())
+    """Yield the answers until the last one or until `stop`, then end the call."""
+    stopping = asyncio.create_task(stop.wait())
     try:
         while True:
-            coming = asyncio.ensure_future(anext(answers, None))
-            await asyncio.wait({coming, told_to_stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not coming.done():
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
+            pending = asyncio.ensure_future(anext(answers, None))
+            await asyncio.wait({pending, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not pending.done():
+                pending.cancel()
+                await asyncio.gather(pending, return_exceptions=True)
                 return
-            answer = coming.result()
+            answer = pending.result()
             if answer is None:
                 return
             yield answer
     finally:
-        told_to_stop.cancel()
+        stopping.cancel()
         await answers.aclose()
 
 
-def _is_wanted() -> bool:
+def _confirm() -> bool:
     try:
         return Confirm.ask("Retry them?", console=err(), default=False)
     except EOFError:
@@ -180,6 +182,6 @@ def point_in_time(text: str, now: datetime) -> datetime:
         given = datetime.fromisoformat(text)
     except ValueError as exc:
         raise BadInputError(
-            f"{text!r} is no time such as 2026-01-27T06:30, or 2h for two hours ago."
+            f"{text!r} is not a time. Use 2026-01-27T06:30, or 2h for two hours ago."
         ) from exc
     return given if given.tzinfo else given.replace(tzinfo=UTC)

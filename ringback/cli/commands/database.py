@@ -17,35 +17,35 @@ migrate = App(name="migrate", help_epilogue="")
 
 @migrate.default
 def _migrate() -> None:
-    """Bring the database of RINGBACK_DATABASE_URL to the newest version.
+    """Update the database in RINGBACK_DATABASE_URL to the newest version.
 
-    Each migration is applied once, in one transaction. Running it again changes nothing, and two
-    at the same time wait for each other.
+    Each migration is applied once, in one transaction. Repeating this changes nothing, and it is
+    safe to run several at once.
     """
     applied = asyncio.run(apply_migrations(Addresses.from_env().database))
     console = out()
     for name in applied:
         console.print(f"Applied {name}")
     if not applied:
-        console.print("Nothing to do: the database is at the newest version.")
+        console.print("Nothing to do: the database is up to date.")
 
 
 @migrate.command
 def wait(*, within: Within = 300.0) -> int:
-    """Wait until the database is at this version or a newer one; exit with 1 if it is not in time.
+    """Wait until the database has this version or a newer one. Changes nothing.
 
-    Changes nothing. For what starts beside the run of `ringback migrate`: the database role of any
-    service may ask.
+    For services that start while `ringback migrate` runs; the database role of any service may
+    call it. The exit status is 1 after the time is over.
 
     Parameters
     ----------
     within
-        Seconds to wait at most.
+        Maximum seconds to wait; with 0 it checks once.
     """
     url = Addresses.from_env().database
     status = asyncio.run(until_nothing_missing(lambda: missing_migrations(url), within))
     if not status:
-        out().print("The database is at this version.")
+        out().print("The database is up to date.")
     return status
 
 

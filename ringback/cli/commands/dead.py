@@ -21,7 +21,7 @@ from ringback.metrics.v1.delivery_pb2 import DeliveryStatus
 
 _EXAMPLES = """Examples:
 
-    ringback dead groups                      what was given up, by kind
+    ringback dead groups                      count them by type and error
     ringback dead list --event-type hang
     ringback dead show JOB
     ringback dead retry JOB --reason "The shop is back."
@@ -34,7 +34,7 @@ _FLAG = Parameter(negative="", show_default=False)
 
 dead = App(
     name="dead",
-    help="List, show, retry and discard dead letters: webhooks that were given up.",
+    help="List, show, retry and discard dead letters: webhooks that failed permanently.",
     help_epilogue=_EXAMPLES,
 )
 
@@ -49,20 +49,20 @@ def _list(
     every: Annotated[bool, Parameter(name="--all", negative="", show_default=False)] = False,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
-    """List the dead letters that nobody has resolved, newest first.
+    """List the unresolved dead letters, newest first.
 
     Parameters
     ----------
     event_type
         Only this type, such as end-of-call-report.
     error_class
-        Only this kind of failure, such as TimeoutError.
+        Only this error class, such as TimeoutError.
     org
         Only this organisation (a UUID).
     limit
-        How many at most: up to 100.
+        Maximum number, up to 100.
     every
-        All there are; with --json, one document per line for each.
+        List all; with --json, one document per line.
     """
     asyncio.run(
         _show_list(DeadLetterFilter(event_type, error_class, org=org), limit, options, every=every)
@@ -71,7 +71,7 @@ def _list(
 
 @dead.command(name="groups")
 def _groups(*, org: OptionalText = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Count the dead letters by event type and kind of failure.
+    """Count the dead letters by event type and error class.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def _groups(*, org: OptionalText = "", options: CommonOptions = DEFAULT_OPTIONS)
 
 @dead.command(name="show")
 def _show(job: str, /, *, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Show one dead letter: its attempts, why it was given up, and its event.
+    """Show one dead letter with its attempts, errors and event.
 
     Parameters
     ----------
@@ -112,49 +112,51 @@ def _retry(
     yes: Annotated[bool, _FLAG] = False,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> int:
-    """Put one dead letter to work again, or all that match.
+    """Retry one dead letter, or all that match the options.
 
-    Many are retried slowly, oldest first, behind live traffic, and it stops by itself when they
-    fail again. Ctrl-C stops it, too: what was retried by then stays retried.
+    Many are retried at a limited rate, oldest first, after new webhooks. The run stops when too
+    many fail again, or with Ctrl-C; finished retries are kept.
 
     Parameters
     ----------
     job
-        The job id of one. Without it, say which by the options below.
+        The job id of one dead letter. Without it, the options below select them.
     event_type
         Only this type, such as end-of-call-report.
     error_class
-        Only this kind of failure, such as TimeoutError.
+        Only this error class, such as TimeoutError.
     call_id
         Only this call.
     since
-        Only those that arrived after this: 2026-01-27T06:30, or 2h for two hours ago. In UTC.
+        Only those that arrived after this time: 2026-01-27T06:30 (UTC), or 2h for two hours ago.
     until
-        Only those that arrived before this.
+        Only those that arrived before this time.
     org
         Only this organisation (a UUID).
     every
-        All of them.
+        Select all dead letters.
     reason
-        Why, for those who look later. Many are not retried without one.
+        The reason, for the audit log. Required to retry more than one.
     dry_run
-        Only count them.
+        Count them, and retry none.
     limit
-        How many at most.
+        Maximum number to retry.
     rate
-        How many a second at most.
+        Maximum retries per second.
     yes
-        Do not ask before retrying many.
+        Do not ask for confirmation.
     """
     selected = DeadLetterFilter(event_type, error_class, call_id, since, until, org)
     if job is not None:
         if selected != DeadLetterFilter() or every or dry_run:
-            raise BadInputError("Name one job id or say which by options, not both.")
+            raise BadInputError(
+                "Use either a job id or options that select dead letters, not both."
+            )
         asyncio.run(_retry_one(job, reason, options))
         return 0
     if selected == DeadLetterFilter() and not every:
         raise BadInputError(
-            "Name a job id, or say which by options such as --event-type; --all means all."
+            "Give a job id, options such as --event-type, or --all for all dead letters."
         )
     bulk = BulkRetry(selected, reason, limit, rate, dry_run=dry_run, yes=yes, json=options.json)
     return asyncio.run(retry_all_matching(bulk, options.data))
@@ -162,14 +164,14 @@ def _retry(
 
 @dead.command(name="discard")
 def _discard(job: str, /, *, reason: str, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Resolve a dead letter that is not needed. Its event and attempts stay in the log.
+    """Mark a dead letter as not needed. Its event and attempts stay in the log.
 
     Parameters
     ----------
     job
         The job id.
     reason
-        Why, for those who look later.
+        The reason, for the audit log.
     """
     asyncio.run(_discard_one(job, reason, options))
 

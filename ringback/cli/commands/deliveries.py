@@ -34,7 +34,7 @@ _DELIVERY_EXAMPLES = """Examples:
 
 delivery = App(
     name="delivery",
-    help="Show one webhook, attempt by attempt, or run a duplicate after all.",
+    help="Show one webhook with its attempts, or run a duplicate that is not one.",
     help_epilogue=_DELIVERY_EXAMPLES,
 )
 
@@ -47,30 +47,30 @@ def _show(
     event: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
-    """Show one webhook: what it is, each attempt on a timeline, and its retries.
+    """Show one webhook with a timeline of its attempts and retries.
 
     Parameters
     ----------
     job
-        The job id, as the gateway answered it.
+        The job id from the gateway's response.
     event
-        Show the event itself, too.
+        Also show the event.
     """
     asyncio.run(_show_delivery(job, options, with_event=event))
 
 
 @delivery.command(name="run")
 def _run(job: str, /, *, reason: str, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Run a duplicate after all, as a new webhook, because it was not a copy.
+    """Process a webhook that was wrongly recognised as a duplicate, under a new job id.
 
-    The first webhook does not change.
+    The original webhook does not change.
 
     Parameters
     ----------
     job
         The job id of the duplicate.
     reason
-        Why; it is recorded with the run.
+        The reason, for the audit log.
     """
     asyncio.run(_run_duplicate(job, reason, options))
 
@@ -103,7 +103,7 @@ def print_delivery(found: GetDeliveryResponse, *, with_event: bool) -> None:
         console.print(line, soft_wrap=not console.is_terminal)
     if with_event:
         console.print()
-        # Whole lines, so that the copied text is still JSON.
+        # Do not wrap lines, so that the copied text is valid JSON.
         console.print(event_text(found.delivery), soft_wrap=True)
 
 
@@ -117,12 +117,12 @@ def _failures(
     org: OptionalText = "",
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
-    """List webhooks whose last attempt failed, and dead letters, newest first.
+    """List the webhooks whose last attempt failed and the dead letters, newest first.
 
     Parameters
     ----------
     limit
-        How many at most: up to 100.
+        Maximum number, up to 100.
     org
         Only this organisation (a UUID).
     """
@@ -141,7 +141,7 @@ async def _show_failures(limit: int, org: str, options: CommonOptions) -> None:
         return
     print_deliveries(console, answer.failures, datetime.now(UTC))
     if answer.next_page_token:
-        console.print(f"\nThese are the newest {len(answer.failures)}; there are more.")
+        console.print(f"\nThese are the newest {len(answer.failures)}. Use --limit to list more.")
 
 
 _STATS_EXAMPLES = """Examples:
@@ -161,12 +161,12 @@ def _stats(
     org: OptionalText = "",
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:
-    """Count what became of the webhooks of the last hours or days, by event type.
+    """Count the webhooks of the last hours or days, by result and event type.
 
     Parameters
     ----------
     time_range
-        How far back: from 15m to 30d, in minutes (m), hours (h) or days (d).
+        The time range, from 15m to 30d, in minutes (m), hours (h) or days (d).
     org
         Only this organisation (a UUID).
     """

@@ -18,7 +18,7 @@ from ringback.cli.demo.steps import (
     read_snapshots,
 )
 from ringback.cli.demo.view import call_table, deliveries_table, explanations
-from ringback.cli.load.load_generator import Plan, SendStats, post_all
+from ringback.cli.load.load_generator import LoadPlan, SendStats, post_all
 from ringback.cli.terminal import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -38,11 +38,12 @@ demo = App(name="demo", help_epilogue="")
 
 @demo.default
 def _demo() -> int:
-    """Play one fictional call and three troubled webhooks, and watch where each of them is.
+    """Send a fictional call and three failing webhooks, and show the state of each.
 
-    The call's events are processed, the report that is sent twice is recognised, one webhook
-    fails twice and then works, two become dead letters. With the standard waits of 2, 4 and 8
-    seconds it takes about 18 seconds. The exit status is 0 if each webhook ended as promised.
+    The events of the call are processed; its report is sent twice and recognised as a duplicate;
+    one webhook fails twice and then succeeds; two become dead letters. With the default delays of
+    2, 4 and 8 seconds it takes about 18 seconds. The exit status is 0 if each webhook ended as
+    expected.
     """
     return uvloop.run(_play(Addresses.from_env()))
 
@@ -69,18 +70,18 @@ async def _play(addresses: Addresses) -> int:
     if call is not None:
         console.print()
         console.print(call_table(call))
-    kept = all(
-        job_id in seen and seen[job_id].is_as_promised_by(step)
+    as_expected = all(
+        job_id in seen and seen[job_id].matches(step)
         for step, job_id in zip(steps, stats.job_ids, strict=True)
     )
-    return 0 if kept and call is not None else EXIT_FAILED
+    return 0 if as_expected and call is not None else EXIT_FAILED
 
 
 async def _send(
     addresses: Addresses, steps: Sequence[DemoStep], stats: SendStats, stop: asyncio.Event
 ) -> None:
-    """Send them one after the other, so that the job ids have the order of the steps."""
-    plan = Plan(
+    """Send one after the other, so that the job ids are in the order of the steps."""
+    plan = LoadPlan(
         url=addresses.gateway_url,
         headers=addresses.secret_headers,
         count=len(steps),
@@ -90,7 +91,7 @@ async def _send(
     )
     await post_all(plan, lambda number: steps[number].body, stats, stop)
     for status, reason in stats.reasons.items():
-        raise CommandError(f"The gateway refused a webhook of the demo: {status} {reason}")
+        raise CommandError(f"The gateway rejected a webhook of the demo: {status} {reason}")
     for words in stats.errors:
         raise CommandError(f"A webhook of the demo could not be sent: {words}.")
 
@@ -102,7 +103,7 @@ async def _watch(
     schedule: RetrySchedule,
     until: tuple[asyncio.Event, asyncio.Task[None]],
 ) -> dict[str, DeliverySnapshot]:
-    """Show their states until all are settled, for at most the length of the retry schedule."""
+    """Show the states until all have ended, or for the length of the retry schedule."""
     stop, sending = until
     max_wait_s = (
         _EXTRA_WAIT_S
@@ -117,7 +118,7 @@ async def _watch(
             live.update(table, refresh=True)
             if sending.done():
                 sending.result()
-                if len(seen) == len(steps) and all(one.is_settled for one in seen.values()):
+                if len(seen) == len(steps) and all(one.has_ended for one in seen.values()):
                     break
             await asyncio.sleep(_POLL_INTERVAL_S)
     return seen

@@ -17,8 +17,8 @@ from ringback.cli.views.health_view import (
     Rates,
     Sample,
     checks_table,
-    figures_table,
     headline,
+    numbers_table,
     one_line,
     processing_line,
     watch_view,
@@ -31,9 +31,9 @@ health = App(name="health", help_epilogue="")
 
 @health.default
 def _health(*, options: CommonOptions = DEFAULT_OPTIONS) -> int:
-    """Hold the queues against the published thresholds, and say which one is broken.
+    """Check the queues against their thresholds, and list what exceeds one.
 
-    The exit status is 0 if all hold, else 1.
+    The exit status is 0 if the queues are healthy, else 1.
     """
     return asyncio.run(_show_health(options))
 
@@ -45,15 +45,15 @@ async def _show_health(options: CommonOptions) -> int:
         print_json(answer)
     else:
         console = out()
-        for part in (headline(answer), checks_table(answer), figures_table(answer)):
+        for part in (headline(answer), checks_table(answer), numbers_table(answer)):
             console.print(part)
             console.print()
         console.print(processing_line(answer.processing))
     return 0 if answer.healthy else EXIT_FAILED
 
 
-_AFTER_OUTAGE_S = 1.0
-#: Statistics of such a range cover the last minutes and are cheap.
+_RECONNECT_S = 1.0
+#: Counts of the last minutes are cheap.
 _RANGE = "15m"
 
 watch = App(name="watch", help_epilogue="")
@@ -65,14 +65,15 @@ def _watch(
     every: Annotated[float, Parameter(validator=Number(gte=1, lte=60))] = 2.0,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> int:
-    """Follow the queues and the rates until Ctrl-C. While the service is away it waits for it.
+    """Show queues and rates until Ctrl-C. It reconnects if the metrics service is unavailable.
 
-    Where the output is no terminal it is a line each time; with --json a document each time.
+    On a terminal the display is updated in place; otherwise each update is a line, and with --json
+    a document.
 
     Parameters
     ----------
     every
-        Seconds between two looks.
+        Seconds between two updates.
     """
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_follow(every, options))
@@ -82,7 +83,7 @@ def _watch(
 async def _follow(every_s: float, options: CommonOptions) -> None:
     async with metrics_client(options) as client:
         if options.json:
-            async for health in _looks(client, every_s):
+            async for health in _updates(client, every_s):
                 if health is not None:
                     print_json(health)
             return
@@ -97,9 +98,9 @@ async def _live(client: MetricsClient, every_s: float, console: Console) -> None
     rates = Rates()
     shown = Group()
     with Live(console=console, auto_refresh=False) as live:
-        async for health in _looks(client, every_s):
+        async for health in _updates(client, every_s):
             if health is None:
-                gone = Text("The metrics service is away; waiting for it.", "bold yellow")
+                gone = Text("The metrics service is unavailable. Reconnecting ...", "bold yellow")
                 live.update(Group(gone, shown), refresh=True)
                 continue
             rates.add(await _sample(client))
@@ -109,27 +110,27 @@ async def _live(client: MetricsClient, every_s: float, console: Console) -> None
 
 async def _lines(client: MetricsClient, every_s: float, console: Console) -> None:
     rates = Rates()
-    async for health in _looks(client, every_s):
+    async for health in _updates(client, every_s):
         if health is not None:
             rates.add(await _sample(client))
             console.print(one_line(health, rates), soft_wrap=True)
 
 
-async def _looks(
+async def _updates(
     client: MetricsClient, every_s: float
 ) -> AsyncGenerator[GetQueueHealthResponse | None, None]:
-    """The health, repeatedly; None while the service is unavailable, after its first answer."""
-    was_there = False
+    """Yield the health repeatedly; None while the service is unavailable, after a first answer."""
+    was_connected = False
     while True:
         try:
             async for answer in client.watch_queue_health(interval_s=every_s):
-                was_there = True
+                was_connected = True
                 yield answer.health
         except UnavailableError:
-            if not was_there:
+            if not was_connected:
                 raise
             yield None
-        await asyncio.sleep(_AFTER_OUTAGE_S)
+        await asyncio.sleep(_RECONNECT_S)
 
 
 async def _sample(client: MetricsClient) -> Sample | None:

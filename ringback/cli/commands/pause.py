@@ -17,8 +17,8 @@ from ringback.metrics import MetricsClient
 from ringback.metrics.v1.admin_service_pb2 import PauseProcessingResponse, ResumeProcessingResponse
 from ringback.metrics.v1.delivery_pb2 import ProcessingState
 
-_NOTICED_WITHIN_S = 5.0
-_LOOK_EVERY_S = 0.3
+_MAX_WAIT_S = 5.0
+_POLL_INTERVAL_S = 0.3
 
 pause = App(name="pause", help_epilogue="")
 resume = App(name="resume", help_epilogue="")
@@ -26,26 +26,26 @@ resume = App(name="resume", help_epilogue="")
 
 @pause.default
 def _pause(*, reason: str, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Let processors finish what they have in flight and take no more, also after a restart.
+    """Stop consuming webhooks, after those in flight. The pause survives restarts.
 
-    The gateway goes on accepting: webhooks wait on the broker's disk until `ringback resume`.
+    The gateway still accepts webhooks. They wait on the broker's disk until `ringback resume`.
 
     Parameters
     ----------
     reason
-        Why, for those who look later.
+        The reason, for the audit log.
     """
     asyncio.run(_do_pause(reason, options))
 
 
 @resume.default
 def _resume(*, reason: OptionalText = "", options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Let processors take work again.
+    """Consume webhooks again.
 
     Parameters
     ----------
     reason
-        Why, for those who look later.
+        The reason, for the audit log.
     """
     asyncio.run(_do_resume(reason, options))
 
@@ -56,7 +56,7 @@ async def _do_pause(reason: str, options: CommonOptions) -> None:
         if options.json:
             print_json(PauseProcessingResponse(processing=state))
             return
-        out().print(processing_line(await _noticed(client, state)))
+        out().print(processing_line(await _wait_until_stopped(client, state)))
 
 
 async def _do_resume(reason: str, options: CommonOptions) -> None:
@@ -66,14 +66,14 @@ async def _do_resume(reason: str, options: CommonOptions) -> None:
         print_json(ResumeProcessingResponse(processing=state))
     else:
         out().print(processing_line(state))
-        out().print(Text("`ringback watch` shows how the queues empty.", "dim"))
+        out().print(Text("`ringback watch` shows the queues as they empty.", "dim"))
 
 
-async def _noticed(client: MetricsClient, state: ProcessingState) -> ProcessingState:
-    """The state once every processor has stopped consuming, or after a few seconds."""
-    deadline = time.monotonic() + _NOTICED_WITHIN_S
+async def _wait_until_stopped(client: MetricsClient, state: ProcessingState) -> ProcessingState:
+    """Wait a few seconds until every processor has stopped consuming; return the state."""
+    deadline = time.monotonic() + _MAX_WAIT_S
     while state.processors_paused < state.processors and time.monotonic() < deadline:
-        await asyncio.sleep(_LOOK_EVERY_S)
+        await asyncio.sleep(_POLL_INTERVAL_S)
         latest = (await client.queue_health()).processing
         if latest.paused:
             state = latest

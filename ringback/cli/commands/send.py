@@ -17,7 +17,7 @@ from rich.text import Text
 
 from ringback.cli.client.addresses import WEBHOOK_PATH, Addresses
 from ringback.cli.client.database import database
-from ringback.cli.load.load_generator import Bodies, Plan, SendStats, percentile, post_all
+from ringback.cli.load.load_generator import Bodies, LoadPlan, SendStats, percentile, post_all
 from ringback.cli.load.outcomes import Outcomes, wait_for_outcomes
 from ringback.cli.load.payload_template import (
     NotJsonObjectError,
@@ -42,7 +42,7 @@ _EXAMPLES = """Examples:
     ringback send end-of-call-report
     ringback send my-event.json --same --count 2     the second is a duplicate
     ringback send hang --count 10000 --rate 500      a steady load
-    ringback send tool-calls --count 5000 --wait     see that all are processed
+    ringback send tool-calls --count 5000 --wait     check that all are processed
 """
 
 _REFRESH_S = 0.1
@@ -53,10 +53,10 @@ send = App(name="send", help_epilogue=_EXAMPLES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendOptions:
-    """The options on the command line."""
+    """The command-line options of `ringback send`."""
 
     payload: Payload
-    plan: Plan
+    plan: LoadPlan
     same: bool
     wait: bool
     within_s: float
@@ -76,10 +76,10 @@ def _send(
     within: Annotated[float, Parameter(validator=Number(gt=0))] = 120.0,
     timeout: Annotated[float, Parameter(validator=Number(gt=0))] = 30.0,
 ) -> int:
-    """Send webhooks to the gateway, one or many, and tell how it answered.
+    """Send webhooks to the gateway, one or many, and summarise its responses.
 
-    Each copy is an event of its own: it has its own call id, tool call ids and time. The exit
-    status is 0 only if every webhook was accepted and, with --wait, processed to its end, once.
+    Each copy is a different event, with its own call id, tool call ids and time. The exit status
+    is 0 only if every webhook was accepted and, with --wait, each ended exactly once.
 
     Parameters
     ----------
@@ -88,24 +88,24 @@ def _send(
     count
         How many to send.
     rate
-        Send this many per second, evenly, however fast the answers come. Without it: as fast as
-        answers come.
+        Send this many per second at even intervals, independent of the responses. By default, the
+        next one is sent when a response arrives.
     concurrency
-        How many may wait for their answer at once.
+        Maximum number of requests in flight.
     url
-        The gateway. Without a path, /api/webhooks/vapi is meant. [default: $RINGBACK_GATEWAY_URL,
-        else the local stack]
+        The gateway. The default path is /api/webhooks/vapi. [default: $RINGBACK_GATEWAY_URL, else
+        the local stack]
     same
-        Send identical copies, byte by byte: all but the first are duplicates.
+        Send identical copies: all but the first are duplicates.
     wait
         Wait until the delivery log shows how each accepted webhook ended.
     within
-        How many seconds to wait for that.
+        Maximum seconds to wait with --wait.
     timeout
-        How many seconds to wait for one answer.
+        Maximum seconds to wait for one response.
     """
     addresses = Addresses.from_env()
-    plan = Plan(
+    plan = LoadPlan(
         url=_webhook_url(url or addresses.gateway_url),
         headers=addresses.secret_headers,
         count=count,
@@ -126,19 +126,21 @@ async def _send_all(options: SendOptions, database_url: str) -> int:
         try:
             await _post(options.plan, bodies, stats, stop)
         except asyncio.CancelledError:
-            complain("Broken off; some webhooks may have been accepted without our knowing.")
+            complain(
+                "Interrupted. The gateway may have accepted webhooks that are not counted here."
+            )
         out().print(sent_table(options.payload.name, stats))
         done = stats.all_accepted
         if options.wait and stats.accepted and not stop.is_set():
             outcomes = await _wait(options, stats, database_url, stop)
             out().print(outcomes_table(outcomes))
-            done = done and outcomes.all_well
+            done = done and outcomes.is_complete
         if stop.is_set():
             return EXIT_INTERRUPTED
     return 0 if done else EXIT_FAILED
 
 
-async def _post(plan: Plan, bodies: Bodies, stats: SendStats, stop: asyncio.Event) -> None:
+async def _post(plan: LoadPlan, bodies: Bodies, stats: SendStats, stop: asyncio.Event) -> None:
     began = time.monotonic()
     with progress_bar(
         ("{task.fields[rate]:,.0f}/s", ""),
@@ -149,7 +151,7 @@ async def _post(plan: Plan, bodies: Bodies, stats: SendStats, stop: asyncio.Even
 
         async def refresh() -> None:
             while True:
-                bad = stats.refused.total() + stats.errors.total()
+                bad = stats.rejected.total() + stats.errors.total()
                 done = stats.accepted + bad
                 elapsed_s = max(time.monotonic() - began, _REFRESH_S)
                 words = f"{bad:,} not accepted" if bad else ""
@@ -191,8 +193,8 @@ def _bodies(options: SendOptions) -> Bodies:
         template = template_of(body)
     except NotJsonObjectError as exc:
         raise BadInputError(
-            f"{options.payload.name} is not a JSON object, so its copies cannot be told apart; "
-            "--same sends it as it is."
+            f"{options.payload.name} is not a JSON object, so its copies would be identical. Use "
+            "--same to send it unchanged."
         ) from exc
     run = secrets.token_hex(8)
     return lambda number: template.copy(number, run=run, start_ms=start_ms)
@@ -214,21 +216,21 @@ _STATUS_STYLES = {"completed": _GOOD, "duplicate": "cyan", "dead_letter": "yello
 
 
 def sent_table(name: str, stats: SendStats) -> RenderableType:
-    """The figures of a run, one per line, then the reasons of rejections."""
+    """A summary of the responses, then the reasons of rejections."""
     table = _figures()
     table.add_row("payload", Text(name))
     table.add_row("offered", f"{stats.offered:,}")
     table.add_row("accepted", Text(f"{stats.accepted:,}", _GOOD if stats.all_accepted else ""))
-    for status, count in sorted(stats.refused.items()):
-        table.add_row(f"refused {status}", Text(f"{count:,}  {_phrase(status)}", _BAD))
+    for status, count in sorted(stats.rejected.items()):
+        table.add_row(f"rejected {status}", Text(f"{count:,}  {_phrase(status)}", _BAD))
     for words, count in sorted(stats.errors.items()):
         table.add_row("error", Text(f"{count:,}  {words}", _BAD))
     table.add_row("took", _took(stats))
-    # For a single answer, only the total time is useful.
+    # Percentiles of a single response are useless.
     for percent in (50, 99) if stats.offered > 1 else ():
         latency_ms = percentile(stats.latencies_ms, percent)
         if latency_ms is not None:
-            table.add_row(f"answer p{percent}", f"{latency_ms:,.1f} ms")
+            table.add_row(f"response p{percent}", f"{latency_ms:,.1f} ms")
     if stats.offered == stats.accepted == 1:
         table.add_row("job id", stats.job_ids[0])
     reasons = [
@@ -251,8 +253,8 @@ def outcomes_table(outcomes: Outcomes) -> RenderableType:
         table.add_row("not finished", Text(f"{left:,}", _BAD))
     if outcomes.retried:
         table.add_row("retried", f"{outcomes.retried:,}")
-    twice = outcomes.completed_twice + outcomes.given_twice
-    table.add_row("done twice", Text(f"{twice:,}" if twice else "none", _BAD if twice else _GOOD))
+    twice = outcomes.completed_twice + outcomes.repeated_job_ids
+    table.add_row("ended twice", Text(f"{twice:,}" if twice else "none", _BAD if twice else _GOOD))
     return table
 
 

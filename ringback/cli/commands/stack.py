@@ -12,10 +12,10 @@ from ringback.cli.client.probes import ServiceHealth, queue_counts, service_heal
 from ringback.cli.terminal import EXIT_FAILED, CommandError, out
 from ringback.cli.views.status_view import (
     counts_table,
+    error_text,
     queues_table,
     services_table,
     stack_line,
-    trouble,
 )
 from ringback.local.ports import LOOPBACK, LocalPorts
 from ringback.local.running_stack import stack_status, stop_running_stack
@@ -27,12 +27,12 @@ up = App(name="up", help_epilogue="")
 
 @up.default
 def _up(*, data: Path = Path(".ringback")) -> None:
-    """Start everything on this machine and stay in the foreground; Ctrl-C stops it all.
+    """Start everything on this machine and stay in the foreground until Ctrl-C.
 
-    Starts a private PostgreSQL and a private RabbitMQ, migrates, declares the queues, then starts
-    the gateway, the processor and the metrics service. With RINGBACK_AMQP_URL or
-    RINGBACK_DATABASE_URL set, those are used instead. Where Prometheus is installed, one watches
-    it all. The data stays for the next time.
+    This starts a private PostgreSQL and a private RabbitMQ, migrates the database, declares the
+    queues, and starts the gateway, the processor and the metrics service. RINGBACK_DATABASE_URL
+    and RINGBACK_AMQP_URL select existing servers instead. If Prometheus is installed, it is
+    started, too. The data is kept for the next start.
 
     Parameters
     ----------
@@ -47,18 +47,18 @@ down = App(name="down", help_epilogue="")
 
 @down.default
 def _down(*, data: Path = Path(".ringback")) -> None:
-    """Stop what `ringback up` started. Webhooks in flight are finished first; the data stays.
+    """Stop what `ringback up` started, after the webhooks in flight. The data is kept.
 
     Parameters
     ----------
     data
-        The folder that `ringback up` was given.
+        The data folder of `ringback up`.
     """
     stopped = asyncio.run(stop_running_stack(data))
     if stopped is None:
-        out().print(f"Nothing runs in {data}.")
+        out().print(f"No local stack runs in {data}.")
     else:
-        out().print(f"Stopped the local stack (process {stopped.pid}). The data stays in {data}.")
+        out().print(f"Stopped the local stack (process {stopped.pid}). The data is kept in {data}.")
 
 
 status = App(name="status", help_epilogue="")
@@ -66,14 +66,14 @@ status = App(name="status", help_epilogue="")
 
 @status.default
 def _status(*, data: Path = Path(".ringback")) -> int:
-    """Show what runs, what waits in the queues and what became of the last day's webhooks.
+    """Show the services, the queues and the webhooks of the last 24 hours by status.
 
-    The exit status is 0 if every service is ready, and broker and database answer.
+    The exit status is 0 if all services are ready, and the broker and the database answer.
 
     Parameters
     ----------
     data
-        The folder that `ringback up` was given.
+        The data folder of `ringback up`.
     """
     return asyncio.run(_show(data))
 
@@ -90,8 +90,8 @@ async def _show(data: Path) -> int:
     for part in (stack_line(stack, data), services_table(services), queues[0], counts[0]):
         console.print(part)
         console.print()
-    all_well = all(service.ready for service in services) and queues[1] and counts[1]
-    return 0 if all_well else EXIT_FAILED
+    all_ready = all(service.ready for service in services) and queues[1] and counts[1]
+    return 0 if all_ready else EXIT_FAILED
 
 
 async def _services(ports: LocalPorts) -> list[ServiceHealth]:
@@ -112,7 +112,7 @@ async def _queues(addresses: Addresses) -> tuple[RenderableType, bool]:
     try:
         queues = await queue_counts(addresses.amqp, addresses.schedule)
     except CommandError as exc:
-        return trouble(str(exc)), False
+        return error_text(str(exc)), False
     all_there = all(queue.ready is not None for queue in queues)
     return queues_table(queues, addresses.schedule), all_there
 
@@ -122,5 +122,5 @@ async def _counts(addresses: Addresses) -> tuple[RenderableType, bool]:
         async with database(addresses.database) as connection:
             rows = await connection.fetch(load("ringback.cli.commands", "counts_by_status.sql"))
     except CommandError as exc:
-        return trouble(str(exc)), False
+        return error_text(str(exc)), False
     return counts_table({row["status"]: row["count"] for row in rows}), True

@@ -20,7 +20,7 @@ _EXAMPLES = """Examples:
 """
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_SHORTEST_S, _LONGEST_S = 1, 366 * 86_400
+_MIN_TTL_S, _MAX_TTL_S = 1, 366 * 86_400
 
 token = App(name="token", help_epilogue=_EXAMPLES)
 
@@ -36,67 +36,70 @@ def _token(
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     data: Path = Path(".ringback"),
 ) -> None:
-    """Make a token for the metrics API; alone, it is the last line of the output.
+    """Create a token for the metrics API, and print it as the only line on stdout.
 
-    It is signed with RINGBACK_JWT_PRIVATE_KEY_FILE (PEM), or RINGBACK_JWT_SECRET, or the local
-    stack's own key; for RINGBACK_JWT_AUDIENCE, by RINGBACK_JWT_ISSUER.
+    The token is signed with the key in RINGBACK_JWT_PRIVATE_KEY_FILE (PEM), else with
+    RINGBACK_JWT_SECRET, else with the key of the local stack. RINGBACK_JWT_AUDIENCE and
+    RINGBACK_JWT_ISSUER set its audience and issuer.
 
     Parameters
     ----------
     role
-        service sees and changes everything; tenant what is its organisation's.
+        service may see and change everything; tenant only the data of its organisation.
     org
         The organisation of a tenant (a UUID).
     ttl
-        For how long it is good, such as 15m, 8h or 30d.
+        How long the token is valid, such as 15m, 8h or 30d.
     subject
-        Whom the audit names for the changes made with it. [default: you]
+        The user in the audit log. [default: you, as user@host]
     kid
-        Which key of a key set it is signed with, if the service has a key set (JWKS).
+        The key's id, if the service uses a key set (JWKS).
     json
-        Print a JSON document with the token and when it ends.
+        Print a JSON document with the token and its expiry.
     data
-        The folder that `ringback up` was given.
+        The data folder of `ringback up`.
     """
     claims = Claims(role, _org(role, org), subject or whoami(), _seconds(ttl))
     signing = signer(os.environ, data, key_id=kid)
-    made = signing.token(claims)
-    ends_at = datetime.now(UTC) + timedelta(seconds=claims.ttl_s)
-    whose = f" of {claims.org_id}" if claims.org_id else ""
+    output = signing.token(claims)
+    expires_at = datetime.now(UTC) + timedelta(seconds=claims.ttl_s)
+    organisation = f" of {claims.org_id}" if claims.org_id else ""
     err().print(
-        f"For {claims.subject}, role {role}{whose}, until {ends_at:%Y-%m-%d %H:%M} UTC; "
+        f"For {claims.subject}, role {role}{organisation}, until {expires_at:%Y-%m-%d %H:%M} UTC; "
         f"signed with {signing.source}.",
         soft_wrap=True,
     )
     if json:
-        made = orjson.dumps(
+        output = orjson.dumps(
             {
-                "token": made,
+                "token": output,
                 "role": role,
                 "orgId": claims.org_id,
                 "subject": claims.subject,
-                "expiresAt": f"{ends_at:%Y-%m-%dT%H:%M:%SZ}",
+                "expiresAt": f"{expires_at:%Y-%m-%dT%H:%M:%SZ}",
             }
         ).decode()
-    sys.stdout.write(f"{made}\n")
+    sys.stdout.write(f"{output}\n")
 
 
 def _org(role: str, text: str | None) -> str | None:
     if role == "service":
         if text is not None:
-            raise BadInputError("The role service has no organisation; leave out --org.")
+            raise BadInputError("The role service has no organisation. Leave out --org.")
         return None
     if text is None:
-        raise BadInputError("The role tenant needs its organisation: --org with a UUID.")
+        raise BadInputError("The role tenant needs an organisation. Use --org with a UUID.")
     try:
         return str(uuid.UUID(text))
     except ValueError as exc:
-        raise BadInputError(f"{text!r} is no UUID.") from exc
+        raise BadInputError(f"{text!r} is not a UUID.") from exc
 
 
 def _seconds(ttl: str) -> int:
     match = re.fullmatch(r"([0-9]{1,6})([smhd])", ttl)
     seconds = int(match[1]) * _UNITS_S[match[2]] if match else 0
-    if not _SHORTEST_S <= seconds <= _LONGEST_S:
-        raise BadInputError(f"--ttl must be a time such as 15m, 8h or 30d, not {ttl!r}.")
+    if not _MIN_TTL_S <= seconds <= _MAX_TTL_S:
+        raise BadInputError(
+            f"{ttl!r} is not a valid --ttl. Use a time such as 15m, 8h or 30d, up to 366d."
+        )
     return seconds

@@ -24,7 +24,7 @@ _PIPE_WIDTH = 160
 _EXAMPLES = """Examples:
 
     ringback trace 01a20ae5-092a-7231-b1cb-a72e977205ad
-    ringback trace 01a20ae5-092a              the beginning of an id will do
+    ringback trace 01a20ae5-092a              the beginning of an id is enough
     ringback trace 01a20ae5-092a --json
 """
 
@@ -40,25 +40,25 @@ def _trace(
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     data: Path = Path(".ringback"),
 ) -> None:
-    """Show all that was done about one webhook, span by span: attempts, waits, moves, retries.
+    """Show the recorded spans of one webhook: its attempts, delays and retries.
 
-    The spans come from the file to which the services of this machine append them.
+    The services of this machine append their spans to a file, and this command reads it.
 
     Parameters
     ----------
     job
-        The job id, or the beginning of it.
+        The job id, or its beginning.
     file
-        The file of spans; by default RINGBACK_TRACE_FILE, else that of `ringback up`.
+        The file with the spans. [default: RINGBACK_TRACE_FILE, else that of `ringback up`]
     json
         Print the spans as JSON.
     data
-        The folder that `ringback up` was given.
+        The data folder of `ringback up`.
     """
     path = file or load(TraceSettings).trace_file or data / TRACE_FILE
     spans = _spans_in(path)
     if not json:
-        spans = [span.for_screen() for span in spans]
+        spans = [span.printable() for span in spans]
     job_id = _resolve_job(job.strip().lower(), spans, path)
     sections = trace_sections(family_of(job_id, spans), spans)
     if json:
@@ -71,8 +71,8 @@ def _spans_in(path: Path) -> list[RecordedSpan]:
     files = trace_files(path)
     if not files:
         raise CommandError(
-            f"There are no spans in {path}. `ringback up` has its services write them; elsewhere "
-            "set RINGBACK_TRACE_FILE for the services and for this command."
+            f"There is no trace file {path}. `ringback up` writes one; for other services, set "
+            "RINGBACK_TRACE_FILE for the services and for this command."
         )
     try:
         return [span for one in files for span in read_spans(one)]
@@ -87,13 +87,13 @@ def _resolve_job(job: str, spans: list[RecordedSpan], path: Path) -> str:
             return job_id
         case []:
             raise CommandError(
-                f"No span in {path} is about a webhook {job}. They are written within two seconds, "
-                "and the oldest make room for newer ones."
+                f"There are no spans of a webhook {job} in {path}. Services write spans within two "
+                "seconds, and the file keeps only the newest."
             )
         case _:
             named = "\n".join(f"    {one}" for one in found[:_MAX_LISTED])
             raise BadInputError(
-                f"{len(found)} webhooks have an id that begins with {job}. Say more of it:\n{named}"
+                f"{len(found)} webhooks have an id that begins with {job}. Add more:\n{named}"
                 + ("\n    ..." if len(found) > _MAX_LISTED else "")
             )
 
@@ -101,7 +101,7 @@ def _resolve_job(job: str, spans: list[RecordedSpan], path: Path) -> str:
 def _print(job_id: str, sections: list[TraceSection]) -> None:
     console = out()
     if not console.is_terminal:
-        # Whole lines for a pipe.
+        # Do not wrap the lines for a pipe.
         console.width = max(console.width, _PIPE_WIDTH)
     console.print(headline(job_id, sections))
     console.print()

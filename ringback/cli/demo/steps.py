@@ -1,4 +1,4 @@
-"""The webhooks of `ringback demo`: what each should do, and its state in the delivery log."""
+"""The webhooks of `ringback demo`: their expected results, and their states in the log."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from ringback.runtime.postgres.queries import load
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoStep:
-    """One webhook, its expected end, and a paragraph that explains it."""
+    """A webhook, its expected result, and an explanation."""
 
     event_type: str
     shows: str
@@ -34,7 +34,7 @@ class DemoStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliverySnapshot:
-    """The state of a webhook at `now`, by the database's clock."""
+    """The state of a webhook in the delivery log; `now` is the database's time."""
 
     job_id: UUID
     org_id: UUID
@@ -46,17 +46,17 @@ class DeliverySnapshot:
     now: datetime
 
     @property
-    def is_settled(self) -> bool:
+    def has_ended(self) -> bool:
         return not TRANSITIONS[self.status]
 
     @property
     def age_s(self) -> float:
-        """Seconds from its arrival until now, or until its last attempt ended if it is settled."""
-        ended = self.last_attempt_at if self.is_settled else None
+        """Seconds from its arrival to now, or to its last attempt if it has ended."""
+        ended = self.last_attempt_at if self.has_ended else None
         return ((ended or self.now) - created_at(JobId(self.job_id))).total_seconds()
 
     def next_attempt_in_s(self, schedule: RetrySchedule) -> float | None:
-        """Seconds until the next attempt; None if there is none."""
+        """Seconds until the next attempt, if there is one."""
         if self.status is not Status.FAILED or self.last_attempt_at is None:
             return None
         retry_queue = schedule.retry_queue_after(Attempt(self.attempts))
@@ -65,7 +65,7 @@ class DeliverySnapshot:
         waited_s = (self.now - self.last_attempt_at).total_seconds()
         return max(0.0, retry_queue.delay_ms / 1000 - waited_s)
 
-    def is_as_promised_by(self, step: DemoStep) -> bool:
+    def matches(self, step: DemoStep) -> bool:
         return self.status is step.expected_status and (
             self.status is Status.DUPLICATE or self.attempts == step.attempts
         )
@@ -74,7 +74,7 @@ class DeliverySnapshot:
 async def read_snapshots(
     connection: asyncpg.Connection, job_ids: Sequence[str], max_attempts: int
 ) -> dict[str, DeliverySnapshot]:
-    """The webhooks in the log so far, by job id. The gateway writes rows in batches."""
+    """Read the states by job id. The gateway writes rows in batches, so some may be missing."""
     if not job_ids:
         return {}
     ids = sorted(UUID(job_id) for job_id in job_ids)
@@ -91,7 +91,7 @@ def _snapshot(row: asyncpg.Record, max_attempts: int) -> DeliverySnapshot:
         org_id=row["org_id"],
         status=Status(row["status"]),
         attempts=row["attempts"],
-        # A row from the gateway has no limit until an attempt was made.
+        # The gateway does not know the maximum; the first attempt writes it.
         max_attempts=row["max_attempts"] or max_attempts,
         last_attempt_at=row["last_attempt_at"],
         error=printable(error) if error else None,
@@ -102,9 +102,9 @@ def _snapshot(row: asyncpg.Record, max_attempts: int) -> DeliverySnapshot:
 _LAST_EVENT = "end-of-call-report"
 
 _MEANING = {
-    "assistant-request": "a call comes in",
+    "assistant-request": "a call arrives",
     "status-update": "the call's state changes",
-    "transcript": "somebody spoke",
+    "transcript": "a transcript",
     "tool-calls": "a tool is called",
     "hang": "the assistant is late",
     "end-of-call-report": "the call is over",
@@ -112,7 +112,7 @@ _MEANING = {
 
 
 def demo_steps(schedule: RetrySchedule, *, run: str, now_ms: int) -> list[DemoStep]:
-    """The whole demo in order. `run` is 16 hex digits and makes its events new."""
+    """All steps in order. `run` is 16 hex digits and makes the events different from others."""
     return list(
         chain(
             _call(run, now_ms),
@@ -131,7 +131,7 @@ def call_id_of(steps: list[DemoStep]) -> str:
 
 
 def _call(run: str, now_ms: int) -> Iterator[DemoStep]:
-    """Every sample, as one call that ends now, in the order of a real call."""
+    """All samples as one call that ends now, in the order of a real call."""
     recorded = sorted((samples.sample(name) for name in samples.call_names()), key=sent_at_ms)
     for body in recorded:
         event = read_event(body)
@@ -144,8 +144,8 @@ def _call(run: str, now_ms: int) -> Iterator[DemoStep]:
             body=_of_this_run(body, recorded[-1], run, now_ms),
             expected_status=Status.COMPLETED,
             attempts=1,
-            explanation="It was on disk before the gateway answered 200. The processor ran its "
-            "handler, and the handler's effect and the word “completed” are one commit.",
+            explanation="It was on disk before the gateway returned 200. The processor ran its "
+            "handler, and committed the handler's changes together with the status “completed”.",
         )
 
 
@@ -157,8 +157,8 @@ def _duplicate(run: str, now_ms: int) -> Iterator[DemoStep]:
         body=_of_this_run(report, report, run, now_ms),
         expected_status=Status.DUPLICATE,
         attempts=1,
-        explanation="A sender that is unsure sends again. The event had arrived before, so it was "
-        "accepted, recognised and kept as a duplicate; it had no second effect.",
+        explanation="Vapi sends an event again if it saw no response. This one was accepted and "
+        "logged as a duplicate; no handler ran.",
     )
 
 
@@ -172,8 +172,8 @@ def _troubled(schedule: RetrySchedule, run: str, now_ms: int) -> Iterator[DemoSt
         body=_demo_body(run, 1, now_ms, failUntilAttempt=failures + 1),
         expected_status=Status.COMPLETED,
         attempts=failures + 1,
-        explanation=f"Its handler failed {_times(failures)}. Each time it waited in a queue of its "
-        f"own on the broker ({waits or 'no wait'}); then it was tried again, and worked.",
+        explanation=f"Its handler failed {_times(failures)}. Each time it waited in a retry "
+        f"queue of the broker ({waits or 'no delay'}). The next attempt succeeded.",
     )
     yield DemoStep(
         event_type=DEMO_TYPE,
@@ -181,32 +181,32 @@ def _troubled(schedule: RetrySchedule, run: str, now_ms: int) -> Iterator[DemoSt
         body=_demo_body(run, 2, now_ms, failUntilAttempt=last + 1),
         expected_status=Status.DEAD_LETTER,
         attempts=last,
-        explanation=f"All {last} attempts failed, so it became a dead letter: kept with its last "
-        "error until a person decides. Nothing is thrown away.",
+        explanation=f"All {last} attempts failed, so it became a dead letter. It is kept with its "
+        "payload and errors until someone retries or discards it.",
     )
     yield DemoStep(
         event_type=DEMO_TYPE,
-        shows="fails for good at once",
+        shows="fails permanently",
         body=_demo_body(run, 3, now_ms, failForGood=True),
         expected_status=Status.DEAD_LETTER,
         attempts=1,
-        explanation="Its handler raised PermanentFailure: no attempt can help. So it went to the "
-        "dead letters without a retry.",
+        explanation="Its handler raised PermanentFailure, because no retry can succeed. So it "
+        "became a dead letter at once.",
     )
 
 
 def _of_this_run(body: bytes, last_body: bytes, run: str, now_ms: int) -> bytes:
-    """The same event in another call: all samples share one call id, and still do."""
+    """The same event in a new call; all samples still share a call id."""
     shifted = shift_timestamps(body, now_ms - sent_at_ms(last_body))
     return template_of(shifted).copy(0, run=run, start_ms=sent_at_ms(shifted))
 
 
-def _demo_body(run: str, number: int, now_ms: int, **asked: object) -> bytes:
+def _demo_body(run: str, number: int, now_ms: int, **options: object) -> bytes:
     message = {
         "type": DEMO_TYPE,
         "timestamp": now_ms,
         "call": {"id": f"demo-{run}-{number}"},
-        **asked,
+        **options,
     }
     return orjson.dumps({"message": message})
 

@@ -23,11 +23,11 @@ _STYLES = {
     Status.FAILED: "yellow",
 }
 _ID_LENGTH = 8
-_LONGEST_TEXT = 200
+_MAX_TEXT = 200
 
 
 def short_id(job_id: str) -> str:
-    """The end of a job id: its beginning is the time, which is the same for a whole minute."""
+    """The end of a job id; its beginning is the time, which is similar for all."""
     return job_id[-_ID_LENGTH:]
 
 
@@ -37,12 +37,12 @@ def deliveries_table(
     seen: Mapping[str, DeliverySnapshot],
     schedule: RetrySchedule,
 ) -> Table:
-    """A line for each webhook of the demo, including unsent ones."""
+    """A line for each webhook of the demo, sent or not."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("job", no_wrap=True, width=_ID_LENGTH)
     table.add_column("event type", no_wrap=True, width=18)
-    table.add_column("what it shows", no_wrap=True, width=23)
-    table.add_column("where it is", no_wrap=True, width=17)
+    table.add_column("scenario", no_wrap=True, width=23)
+    table.add_column("state", no_wrap=True, width=17)
     table.add_column("age", justify="right", no_wrap=True, width=6)
     for place, step in enumerate(steps):
         job_id = job_ids[place] if place < len(job_ids) else None
@@ -60,13 +60,13 @@ def deliveries_table(
 def explanations(
     steps: Sequence[DemoStep], job_ids: Sequence[str], seen: Mapping[str, DeliverySnapshot]
 ) -> list[RenderableType]:
-    """A paragraph for each webhook; neighbours with the same explanation share one."""
-    told = [
+    """A paragraph for each webhook; consecutive ones with the same explanation share it."""
+    entries = [
         (_head(step, job_id, seen), _paragraph(step, seen.get(job_id)))
         for step, job_id in zip(steps, job_ids, strict=True)
     ]
     parts: list[RenderableType] = []
-    for paragraph, group in groupby(told, key=itemgetter(1)):
+    for paragraph, group in groupby(entries, key=itemgetter(1)):
         parts += [head for head, _ in group]
         parts.append(Padding(Text(paragraph), (0, 0, 1, 2)))
     return parts
@@ -74,15 +74,15 @@ def explanations(
 
 def _head(step: DemoStep, job_id: str, seen: Mapping[str, DeliverySnapshot]) -> Text:
     snapshot = seen.get(job_id)
-    kept = snapshot is not None and snapshot.is_as_promised_by(step)
-    head = Text("✓ " if kept else "✗ ", "green" if kept else "red")
+    as_expected = snapshot is not None and snapshot.matches(step)
+    head = Text("✓ " if as_expected else "✗ ", "green" if as_expected else "red")
     head.append(f"{short_id(job_id)}  {step.event_type}", "bold default")
     return head.append(f"  {step.shows}", "dim default")
 
 
 def _paragraph(step: DemoStep, snapshot: DeliverySnapshot | None) -> str:
-    if snapshot is None or not snapshot.is_as_promised_by(step):
-        return _broken(step, snapshot)
+    if snapshot is None or not snapshot.matches(step):
+        return _mismatch(step, snapshot)
     error = f"\nLast error: {snapshot.error}" if snapshot.error else ""
     return step.explanation + error
 
@@ -102,7 +102,7 @@ def call_table(call: asyncpg.Record) -> Table:
 
 def _where(job_id: str | None, snapshot: DeliverySnapshot | None, schedule: RetrySchedule) -> Text:
     if job_id is None:
-        return Text("to be sent", "dim")
+        return Text("not sent yet", "dim")
     if snapshot is None or snapshot.status is Status.PENDING:
         return Text("accepted")
     words = snapshot.status.replace("_", " ")
@@ -120,20 +120,19 @@ def _age(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def _broken(step: DemoStep, snapshot: DeliverySnapshot | None) -> str:
-    promised = (
-        f"It was to end as {step.expected_status.replace('_', ' ')} after {step.attempts} attempts"
-    )
+def _mismatch(step: DemoStep, snapshot: DeliverySnapshot | None) -> str:
+    status = step.expected_status.replace("_", " ")
+    expected = f"Expected {status} after {step.attempts} attempts"
     if snapshot is None:
-        return f"{promised}, but the delivery log does not know it."
+        return f"{expected}, but the delivery log does not contain it."
     if snapshot.status is Status.COMPLETED:
         return (
-            f"{promised}, but it was completed at attempt {snapshot.attempts}. Name "
-            "ringback.cli.demo.handlers in the processor's RINGBACK_HANDLERS."
+            f"{expected}, but it completed at attempt {snapshot.attempts}. Add "
+            "ringback.cli.demo.handlers to the processor's RINGBACK_HANDLERS."
         )
     error = f" Last error: {snapshot.error}" if snapshot.error else ""
     return (
-        f"{promised}, but it is {snapshot.status.replace('_', ' ')} after "
+        f"{expected}, but it is {snapshot.status.replace('_', ' ')} after "
         f"{snapshot.attempts}.{error}"
     )
 
@@ -144,4 +143,4 @@ def _value(value: object) -> str:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S %Z")
     text = printable(" / ".join(str(value).strip().splitlines()))
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"

@@ -19,25 +19,22 @@ from ringback.local.console import printable
 
 @dataclass(slots=True)
 class SendStats:
-    """Counted while sending.
-
-    When nothing is in flight, `offered` is the sum of the three others.
-    """
+    """The results so far; with none in flight, `offered` = accepted + rejected + errors."""
 
     offered: int = 0
     accepted: int = 0
-    refused: Counter[int] = field(default_factory=Counter)
+    rejected: Counter[int] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     reasons: dict[int, str] = field(default_factory=dict)
     """The gateway's message with the first rejection of each status."""
     latencies_ms: list[float] = field(default_factory=list)
-    """Of every answer, accepted or rejected."""
+    """Of every response, accepted or rejected."""
     job_ids: list[str] = field(default_factory=list)
     elapsed_s: float = 0.0
 
     @property
     def answered(self) -> int:
-        return self.accepted + self.refused.total()
+        return self.accepted + self.rejected.total()
 
     @property
     def all_accepted(self) -> bool:
@@ -50,7 +47,7 @@ class SendStats:
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
-    """The smallest value that `percent` of all do not exceed; None for no values."""
+    """The smallest value that `percent` of all values do not exceed; None without values."""
     if not values:
         return None
     ordered = sorted(values)
@@ -59,17 +56,17 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
 
 
 _OK = 200
-#: aiohttp warns about larger bytes, and accepts a file instead.
-_LARGEST_BYTES = 1024 * 1024
-_AFTER_ERROR_S = 0.1
-_LONGEST_REASON = 200
+#: aiohttp warns about larger bytes objects, but not about files.
+_MAX_BYTES_OBJECT = 1024 * 1024
+_ERROR_PAUSE_S = 0.1
+_MAX_REASON = 200
 
 Bodies = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How to post. Without `rate_per_s`, each of the `concurrency` tasks posts without pause."""
+class LoadPlan:
+    """How to send. Without `rate_per_s`, each of the `concurrency` tasks posts without a pause."""
 
     url: str
     headers: Mapping[str, str]
@@ -79,12 +76,11 @@ class Plan:
     timeout_s: float
 
 
-async def post_all(plan: Plan, bodies: Bodies, stats: SendStats, stop: asyncio.Event) -> None:
+async def post_all(plan: LoadPlan, bodies: Bodies, stats: SendStats, stop: asyncio.Event) -> None:
     """Post `bodies(0)`, `bodies(1)`, … until `plan.count` or `stop`, and count into `stats`.
 
-    With a rate, posts are due at even intervals, independent of the answers, and the time of an
-    answer counts from when its post was due. Raises CommandError if the gateway cannot be reached
-    at all.
+    With a rate, posts are due at even intervals, and latencies are measured from the due time.
+    Raises CommandError if the gateway was never reachable.
     """
     connector = aiohttp.TCPConnector(limit=plan.concurrency)
     headers = {"Content-Type": "application/json", **plan.headers}
@@ -106,7 +102,7 @@ async def post_all(plan: Plan, bodies: Bodies, stats: SendStats, stop: asyncio.E
 class _Poster:
     def __init__(
         self,
-        plan: Plan,
+        plan: LoadPlan,
         bodies: Bodies,
         stats: SendStats,
         stop: asyncio.Event,
@@ -138,7 +134,7 @@ class _Poster:
             await self._post(self._bodies(number), due)
 
     async def _due(self, number: int, began: float) -> float:
-        """Wait until a post is due or `stop` is set; return the time from which it counts."""
+        """Wait until a post is due or `stop` is set; return its due time."""
         now = time.perf_counter()
         if self._plan.rate_per_s is None:
             return now
@@ -152,7 +148,7 @@ class _Poster:
         return due
 
     async def _post(self, body: bytes, due: float) -> None:
-        data = body if len(body) < _LARGEST_BYTES else io.BytesIO(body)
+        data = body if len(body) < _MAX_BYTES_OBJECT else io.BytesIO(body)
         self._stats.offered += 1
         try:
             async with self._client.post(self._plan.url, data=data) as answer:
@@ -161,18 +157,18 @@ class _Poster:
             self._require_reached(exc)
             await self._failed("not connected")
         except TimeoutError:
-            await self._failed(f"no answer in {self._plan.timeout_s:g} s")
+            await self._failed(f"no response in {self._plan.timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as exc:
             await self._failed(_words(exc))
         except asyncio.CancelledError:
-            self._stats.errors["broken off"] += 1
+            self._stats.errors["interrupted"] += 1
             raise
         else:
             self._stats.latencies_ms.append((time.perf_counter() - due) * 1000)
             self._answered(answer.status, text)
 
     def _require_reached(self, exc: aiohttp.ClientConnectorError) -> None:
-        """A gateway that never answered is not there; one that disappeared may come back."""
+        """Give up only if the gateway never answered: a restarted one comes back."""
         if not self._stats.answered:
             self._stats.errors["not connected"] += 1
             number = exc.os_error.errno
@@ -183,11 +179,11 @@ class _Poster:
 
     async def _failed(self, words: str) -> None:
         self._stats.errors[words] += 1
-        await asyncio.sleep(_AFTER_ERROR_S)
+        await asyncio.sleep(_ERROR_PAUSE_S)
 
     def _answered(self, status: int, text: bytes) -> None:
         if status != _OK:
-            self._stats.refused[status] += 1
+            self._stats.rejected[status] += 1
             if status not in self._stats.reasons:
                 self._stats.reasons[status] = _reason(text)
             return
@@ -219,7 +215,7 @@ def _reason(text: bytes) -> str:
         return ""
     if not isinstance(problem, dict):
         return ""
-    return printable(str(problem.get("detail") or problem.get("title") or "")[:_LONGEST_REASON])
+    return printable(str(problem.get("detail") or problem.get("title") or "")[:_MAX_REASON])
 
 
 def _words(exc: Exception) -> str:

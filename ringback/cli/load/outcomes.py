@@ -1,4 +1,4 @@
-"""Waits until the delivery log shows how each accepted webhook ended."""
+"""Waits until each accepted webhook has ended in the delivery log."""
 
 import asyncio
 import time
@@ -12,16 +12,16 @@ import asyncpg
 from ringback.runtime.postgres.queries import load
 
 _POLL_S = 0.3
-_AT_ONCE = 5000
+_CHUNK_SIZE = 5000
 
 
 @dataclass(slots=True)
 class Outcomes:
-    """How the webhooks of `job_ids` ended, as far as known."""
+    """How the accepted webhooks have ended so far."""
 
     accepted: int
-    given_twice: int
-    """Job ids that the gateway gave to more than one webhook."""
+    repeated_job_ids: int
+    """Job ids that the gateway returned for more than one webhook."""
     by_status: Counter[str] = field(default_factory=Counter)
     retried: int = 0
     """Webhooks that took more than one attempt."""
@@ -32,12 +32,9 @@ class Outcomes:
         return self.by_status.total()
 
     @property
-    def all_well(self) -> bool:
-        """Whether each webhook ended, and no webhook was completed twice.
-
-        A dead letter counts as an end.
-        """
-        once = not (self.completed_twice or self.given_twice)
+    def is_complete(self) -> bool:
+        """Whether each webhook ended, also as a dead letter, and none was completed twice."""
+        once = not (self.completed_twice or self.repeated_job_ids)
         return once and self.finished == self.accepted
 
 
@@ -51,11 +48,11 @@ async def wait_for_outcomes(
 ) -> Outcomes:
     """Query the log until every webhook has ended, `within_s` has passed or `stop` is set."""
     ids = sorted({UUID(job_id) for job_id in job_ids})
-    outcomes = Outcomes(accepted=len(job_ids), given_twice=len(job_ids) - len(ids))
+    outcomes = Outcomes(accepted=len(job_ids), repeated_job_ids=len(job_ids) - len(ids))
     open_ids = ids
     deadline = time.monotonic() + within_s
     while True:
-        open_ids = await _ask(connection, open_ids, outcomes)
+        open_ids = await _read_ended(connection, open_ids, outcomes)
         on_progress(outcomes)
         if not open_ids or stop.is_set() or time.monotonic() > deadline:
             break
@@ -67,10 +64,10 @@ async def wait_for_outcomes(
     return outcomes
 
 
-async def _ask(
+async def _read_ended(
     connection: asyncpg.Connection, open_ids: list[UUID], outcomes: Outcomes
 ) -> list[UUID]:
-    """Count the webhooks that ended since, and return the others."""
+    """Count the webhooks that have ended, and return the ids of the others."""
     still_open: list[UUID] = []
     for chunk in _chunks(open_ids):
         query = load("ringback.cli.load", "settled_deliveries.sql")
@@ -84,5 +81,5 @@ async def _ask(
 
 
 def _chunks(ids: list[UUID]) -> list[list[UUID]]:
-    """Parts of a sorted list; the first and last id of a part limit the days to read."""
-    return [ids[place : place + _AT_ONCE] for place in range(0, len(ids), _AT_ONCE)]
+    """Split a sorted list; the first and last id of a chunk limit the partitions to read."""
+    return [ids[place : place + _CHUNK_SIZE] for place in range(0, len(ids), _CHUNK_SIZE)]

@@ -23,7 +23,7 @@ class Payload:
 
 
 def payload_of(what: str) -> Payload:
-    """The payload of a sample or a file. Raises BadInputError, which lists the names."""
+    """Read a sample or a file. Raises BadInputError, which lists the samples."""
     if what in samples.names():
         return Payload(what, samples.sample(what), is_sample=True)
     path = Path(what)
@@ -33,27 +33,26 @@ def payload_of(what: str) -> Payload:
         except OSError as exc:
             raise BadInputError(f"The file {what} cannot be read: {exc.strerror}.") from exc
     if path.suffix or len(path.parts) > 1:
-        raise BadInputError(f"There is no file {what}.")
+        raise BadInputError(f"The file {what} does not exist.")
     near = difflib.get_close_matches(what, samples.names(), n=1)
     guess = f" Did you mean {near[0]}?" if near else ""
     raise BadInputError(
-        f"There is no sample {what!r}, and no file of that name.{guess}\n"
-        f"Samples: {', '.join(samples.names())}."
+        f"{what!r} is neither a sample nor a file.{guess}\nSamples: {', '.join(samples.names())}."
     )
 
 
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-#: Numbers in this range, from 2014 to 2033, are times in milliseconds; no price is so large.
+#: Numbers in this range, from 2014 to 2033, are times in milliseconds; no other number is so large.
 _EPOCH_MS = range(1_400_000_000_000, 2_000_000_000_000)
 
 
 def shift_timestamps(payload: bytes, by_ms: int) -> bytes:
-    """The same JSON with every time in it shifted by `by_ms`."""
+    """Shift every time in a JSON payload by `by_ms`, so that an old call happens now."""
     return orjson.dumps(_shifted(orjson.loads(payload), by_ms))
 
 
 def sent_at_ms(payload: bytes) -> int:
-    """The time in `message.timestamp` of a sample, in milliseconds since 1970."""
+    """The time in `message.timestamp`, in milliseconds since 1970."""
     return int(orjson.loads(payload)["message"]["timestamp"])
 
 
@@ -74,8 +73,8 @@ def _shifted(value: Any, by_ms: int) -> Any:
 
 TIME_SLOT = -1
 
-#: A shorter id is replaced only as a whole word: it may be part of any word.
-_SHORTEST_ID_INSIDE_TEXT = 8
+#: A shorter id is replaced only as a whole value, because it may be part of other words.
+_MIN_ID_INSIDE_TEXT = 8
 _ID_PATHS = (
     ("call", "id"),
     ("chat", "id"),
@@ -87,20 +86,23 @@ _TOOL_CALL_LISTS = ("toolCalls", "toolCallList", "toolWithToolCallList")
 
 
 class NotJsonObjectError(ValueError):
-    """The payload is not a JSON object, so it has no ids to replace."""
+    """The payload is not a JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
 class PayloadTemplate:
-    """`pieces[i]` is followed by the value of `slots[i]`; the last piece by nothing."""
+    """A payload, cut where copies differ: `pieces[i]` is followed by the value of `slots[i]`.
+
+    Filling in the slots is cheaper than encoding JSON for each copy.
+    """
 
     pieces: tuple[bytes, ...]
     slots: tuple[int, ...]
 
     def copy(self, number: int, *, run: str, start_ms: int) -> bytes:
-        """Copy `number` of a run. `run` is 16 hex digits; another run makes other events.
+        """Copy `number` of a run, at `start_ms` plus `number` milliseconds.
 
-        Its time is `start_ms` plus a millisecond for each copy before it.
+        `run` is 16 hex digits; copies of different runs are different events.
         """
         parts = [self.pieces[0]]
         for slot, piece in zip(self.slots, self.pieces[1:], strict=True):
@@ -111,14 +113,15 @@ class PayloadTemplate:
 
 
 def copy_id(number: int, slot: int, run: str) -> str:
-    """The id, shaped like a UUID, that replaces the payload's id number `slot`."""
+    """The UUID-shaped id that replaces the payload's id number `slot`."""
     return f"{run[:8]}-{run[8:12]}-4{run[12:15]}-8{slot % 4096:03x}-{number:012x}"
 
 
 def template_of(payload: bytes) -> PayloadTemplate:
-    """Cut a payload at the parts that differ between copies. Raises NotJsonObjectError.
+    """Cut a payload at its ids and its time. Raises NotJsonObjectError.
 
-    An id is replaced everywhere in values. A payload without ids gets one, under an unused name.
+    The gateway recognises an event by its ids (of the call, the tool calls, ...) and its time. An
+    id is replaced in all values. A payload without ids gets one, as `ringbackCopy`.
     """
     try:
         document = orjson.loads(payload)
@@ -134,7 +137,7 @@ def template_of(payload: bytes) -> PayloadTemplate:
         message["ringbackCopy"] = f"<{mark}:0>"
     message["timestamp"] = f"<{mark}:{TIME_SLOT}>"
     marked = orjson.dumps(_marked(document, marks))
-    # The time is a number, so the quotes around its mark are removed.
+    # The time is a number, so the quotes around its mark go, too.
     cuts = re.split(rf'"<{mark}:{TIME_SLOT}>"|<{mark}:(\d+)>'.encode(), marked)
     slots = tuple(TIME_SLOT if slot is None else int(slot) for slot in cuts[1::2])
     return PayloadTemplate(tuple(cuts[0::2]), slots)
@@ -175,6 +178,6 @@ def _marked_text(text: str, marks: dict[str, str]) -> str:
     if text in marks:
         return marks[text]
     for old, mark in marks.items():
-        if len(old) >= _SHORTEST_ID_INSIDE_TEXT and old in text:
+        if len(old) >= _MIN_ID_INSIDE_TEXT and old in text:
             text = text.replace(old, mark)
     return text

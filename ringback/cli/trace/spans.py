@@ -1,4 +1,4 @@
-"""Reads spans, and selects those of one webhook in time order."""
+"""Reads the spans in RINGBACK_TRACE_FILE (OTLP in JSON), and selects those of one webhook."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,8 +40,8 @@ class RecordedSpan:
     attributes: Mapping[str, Any]
     links: tuple[LinkedSpan, ...]
 
-    def for_screen(self) -> Self:
-        """The same with each text on one line."""
+    def printable(self) -> Self:
+        """A copy with printable texts."""
         return replace(
             self,
             name=printable(self.name),
@@ -56,14 +56,14 @@ class RecordedSpan:
 
 
 def trace_files(path: Path) -> list[Path]:
-    """The files that contain spans, older first: a full one is kept beside the current one."""
+    """The trace files, older first: a full file is kept beside the current one."""
     return [one for one in (path.with_name(f"{path.name}.1"), path) if one.is_file()]
 
 
 def read_spans(path: Path) -> Iterator[RecordedSpan]:
-    """Every span of the file. A line that is not a document of spans is skipped.
+    """Read every span of the file, without lines that are incomplete or invalid.
 
-    The last line may be incomplete while a process writes it. Raises OSError.
+    Raises OSError.
     """
     with path.open("rb") as lines:
         for line in lines:
@@ -113,20 +113,20 @@ def _attributes(holder: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(value: Mapping[str, Any]) -> Any:
-    [(kind, text)] = value.items()
-    return _VALUES[kind](text)
+    [(kind, content)] = value.items()
+    return _VALUES[kind](content)
 
 
 @dataclass(frozen=True, slots=True)
 class SpanTree:
-    """A span and its children, in the order of their beginnings."""
+    """A span and its children, in the order of their starts."""
 
     span: RecordedSpan
     children: tuple["SpanTree", ...]
 
     @property
     def ended_ns(self) -> int:
-        """When its last part ended: a publish outlives its request."""
+        """The end of its last span: a publish may end after its request."""
         return max((self.span.ended_ns, *(child.ended_ns for child in self.children)))
 
     def all_spans(self) -> Iterable[RecordedSpan]:
@@ -137,7 +137,7 @@ class SpanTree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceSection:
-    """One tree, and the webhook that it is about.
+    """A tree of spans, and its webhook.
 
     `waited_ns` is the time since all earlier trees ended, in the queue `waited_in` if known.
     """
@@ -149,13 +149,13 @@ class TraceSection:
 
 
 def jobs_with_prefix(prefix: str, spans: Iterable[RecordedSpan]) -> list[str]:
-    """The ids of webhooks with this beginning; only the exact one if it exists."""
+    """The job ids with this prefix; only the exact one if it exists."""
     found = {job_id for span in spans if (job_id := job_of(span)).startswith(prefix) and job_id}
     return [prefix] if prefix in found else sorted(found)
 
 
 def family_of(job_id: str, spans: Iterable[RecordedSpan]) -> frozenset[str]:
-    """The webhook, those that it is a retry of, and those that it was retried as."""
+    """The job ids of the webhook, the ones it retries, and its own retries."""
     related: dict[str, set[str]] = defaultdict(set)
     for span in spans:
         one, other = job_of(span), str(span.attributes.get(Attribute.RETRY_OF, ""))
@@ -171,10 +171,7 @@ def family_of(job_id: str, spans: Iterable[RecordedSpan]) -> frozenset[str]:
 
 
 def trace_sections(family: frozenset[str], spans: Sequence[RecordedSpan]) -> list[TraceSection]:
-    """All spans of these webhooks.
-
-    Of a trace that covers other webhooks too, such as a bulk retry, only our part is included.
-    """
+    """All spans of these webhooks, without those of other webhooks in the same trace."""
     selected = _select(family, spans)
     below: dict[str, list[RecordedSpan]] = defaultdict(list)
     for span in sorted(selected.values(), key=lambda one: (one.started_ns, -one.ended_ns)):
@@ -216,7 +213,7 @@ def _select(family: frozenset[str], spans: Sequence[RecordedSpan]) -> dict[str, 
 def _add_ancestors(
     span: RecordedSpan, by_id: Mapping[str, RecordedSpan], selected: dict[str, RecordedSpan]
 ) -> None:
-    """The parts that belong to no other webhook."""
+    """Add the ancestors that belong to no other webhook."""
     parent = by_id.get(span.parent_id)
     while parent is not None and parent.span_id not in selected and not job_of(parent):
         selected[parent.span_id] = parent

@@ -31,7 +31,7 @@ _MAX_DESCRIPTION = 120
 
 
 def headline(job_id: str, sections: Sequence[TraceSection]) -> Text:
-    """The webhook, its type, and its state according to the traces."""
+    """The webhook, its type, and its state according to the spans."""
     own = [span for one in sections if one.job_id == job_id for span in one.tree.all_spans()]
     types = (span.attributes.get(Attribute.EVENT_TYPE) for span in own)
     attempts = [span for span in own if _is_attempt(span)]
@@ -45,7 +45,7 @@ def headline(job_id: str, sections: Sequence[TraceSection]) -> Text:
 
 
 def sections_table(job_id: str, sections: Sequence[TraceSection]) -> Table:
-    """Times are UTC, to the millisecond. Entries of another webhook begin with its id."""
+    """A row for each span, with times in UTC. Sections of another webhook begin with its id."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -144,7 +144,7 @@ def _time(nanoseconds: int) -> datetime:
 
 
 def trace_document(job_id: str, sections: Sequence[TraceSection]) -> dict[str, Any]:
-    """As values for orjson. `traces` are in time order; one trace may occur more than once."""
+    """The sections as JSON values, in time order; a trace may occur more than once."""
     return {
         "jobId": job_id,
         "jobIds": list(dict.fromkeys(one.job_id for one in sections if one.job_id)),

@@ -1,4 +1,4 @@
-"""Shows webhooks: lists of them, one with its timeline, and dead letters."""
+"""Shows lists of webhooks, one webhook with its timeline, and dead letters."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -53,7 +53,7 @@ def print_deliveries(console: Console, deliveries: Iterable[Delivery], now: date
 
 
 def print_line(console: Console, line: Text) -> None:
-    """Cut to the terminal's width; complete in a file or a pipe."""
+    """Print a line, cut to the width of a terminal, or whole to a file or pipe."""
     if console.is_terminal:
         console.print(line, no_wrap=True, overflow="ellipsis")
     else:
@@ -77,7 +77,7 @@ def headline(delivery: Delivery, now: datetime) -> Text:
     line.append(status_words(delivery), STATUS_STYLES.get(delivery.status, ""))
     if delivery.resolution == Resolution.RESOLUTION_RETRIED:
         is_run = delivery.status == DeliveryStatus.DELIVERY_STATUS_DUPLICATE
-        line.append(", run after all" if is_run else ", retried", "green")
+        line.append(", run anyway" if is_run else ", retried", "green")
     elif delivery.resolution == Resolution.RESOLUTION_DISCARDED:
         line.append(", discarded", "dim")
     return line.append(f"  {age(delivery.created_at, now)}", "dim")
@@ -98,19 +98,16 @@ def facts_table(delivery: Delivery) -> RenderableType:
         if value:
             table.add_row(name, printable(value))
     if delivery.altered:
-        table.add_row("altered", "a part of the event could not be stored as it arrived")
+        table.add_row("altered", "a part of the event could not be stored as received")
     if delivery.redacted:
         table.add_row(
-            "redacted", "credentials in the event were not kept; a retry goes without them"
+            "redacted", "credentials in the event were removed; a retry does not have them"
         )
     return table
 
 
 def timeline(found: GetDeliveryResponse) -> Iterator[Text]:
-    """A line or two per entry, in order, with the time between entries.
-
-    Times are UTC. The date is shown where a new day begins.
-    """
+    """Lines for each entry in time order, with the time since the entry before, in UTC."""
     moments = sorted(_moments(found), key=itemgetter(0))
     before: datetime | None = None
     for time, lines in moments:
@@ -129,7 +126,7 @@ def timeline(found: GetDeliveryResponse) -> Iterator[Text]:
 
 
 def event_text(delivery: Delivery) -> Text:
-    """The event, indented."""
+    """The event as indented JSON."""
     try:
         document = orjson.loads(delivery.event_data)
     except orjson.JSONDecodeError:
@@ -142,55 +139,55 @@ def _moments(found: GetDeliveryResponse) -> Iterator[_Moment]:
     delivery = found.delivery
     accepted = [Text("accepted")]
     if found.HasField("retry_of"):
-        accepted = [Text(f"accepted, {_as_what(found.retry_of)}"), *_by(found.retry_of)]
+        accepted = [Text(f"accepted, {_retry_origin(found.retry_of)}"), *_by(found.retry_of)]
     yield moment(delivery.created_at), accepted
     trace_id = ""
     for attempt in found.attempts:
-        # The attempts of a webhook usually share a trace, which is then shown once.
-        yield moment(attempt.started_at), list(_attempt(attempt, told=trace_id))
+        # The attempts of a webhook usually share a trace. Show its id once.
+        yield moment(attempt.started_at), list(_attempt(attempt, shown_trace_id=trace_id))
         trace_id = attempt.trace_id
     if delivery.status == DeliveryStatus.DELIVERY_STATUS_DEAD_LETTER and found.attempts:
         last = max(moment(attempt.ended_at) for attempt in found.attempts)
-        yield last, [Text("given up: a dead letter", "red")]
+        yield last, [Text("became a dead letter", "red")]
     if found.HasField("retried_as"):
         retry = found.retried_as
-        verb = "run after all" if retry.HasField("duplicate_of") else "retried"
+        verb = "run anyway" if retry.HasField("duplicate_of") else "retried"
         words = Text(f"{verb} as {retry.new_job_id}", "green")
         yield moment(retry.created_at), [words, *_by(retry)]
     elif delivery.HasField("resolved_at"):
         yield moment(delivery.resolved_at), [Text("discarded")]
 
 
-def _attempt(attempt: Attempt, *, told: str) -> Iterator[Text]:
+def _attempt(attempt: Attempt, *, shown_trace_id: str) -> Iterator[Text]:
     line = Text(f"attempt {attempt.attempt}  ")
     line.append(outcome_words(attempt), OUTCOME_STYLES.get(attempt.outcome, ""))
     yield line.append(f"  in {duration(timedelta(milliseconds=attempt.duration_ms))}", "dim")
     if attempt.error_class or attempt.error_message:
         yield Text(error_words(attempt.error_class, attempt.error_message))
-    if attempt.trace_id not in {"", told}:
+    if attempt.trace_id not in {"", shown_trace_id}:
         yield Text(f"trace {attempt.trace_id}", "dim")
 
 
-def _as_what(retry: Retry) -> str:
+def _retry_origin(retry: Retry) -> str:
     if not retry.HasField("duplicate_of"):
         return f"as a retry of {retry.job_id}"
-    return f"to run {retry.job_id}, which was taken for a copy of {retry.duplicate_of}"
+    return f"to run {retry.job_id}, which was recognised as a duplicate of {retry.duplicate_of}"
 
 
 def _by(retry: Retry) -> list[Text]:
     reason = f": {printable(retry.reason)}" if retry.reason else ""
-    unpublished = "" if retry.HasField("published_at") else " (on its way to the broker)"
+    unpublished = "" if retry.HasField("published_at") else " (not published yet)"
     return [Text(f"by {printable(retry.actor)}{reason}{unpublished}", "dim")]
 
 
 def _waiting(delivery: Delivery) -> str:
     match delivery.status:
         case DeliveryStatus.DELIVERY_STATUS_PENDING:
-            return "It waits for its first attempt."
+            return "Waiting for the first attempt."
         case DeliveryStatus.DELIVERY_STATUS_PROCESSING:
             return "An attempt is running."
         case DeliveryStatus.DELIVERY_STATUS_FAILED:
-            return "It waits for its next attempt."
+            return "Waiting for the next attempt."
         case _:
             return ""
 
@@ -207,14 +204,14 @@ def print_dead_letters(
         return
     if page.next_page_token:
         shown = plural(len(page.dead_letters), "dead letter")
-        console.print(f"\nThe newest {shown}; there are more: --all lists them.")
+        console.print(f"\nThese are the newest {shown}. Use --all to list all.")
     console.print(
-        Text("\n`ringback dead show JOB` shows one, `ringback dead retry JOB` retries it.", "dim")
+        Text("\n`ringback dead show JOB` shows one; `ringback dead retry JOB` retries it.", "dim")
     )
 
 
 def print_groups(console: Console, groups: Iterable[FailureGroup], now: datetime) -> None:
-    """Two lines each, the largest group first."""
+    """Print two lines for each group, the largest first."""
     for group in sorted(groups, key=lambda group: -group.count):
         line = Text(f"{group.count:>7,}  ", "red")
         line.append(f"{printable(group.event_type)}  ", "bold default")
@@ -225,7 +222,9 @@ def print_groups(console: Console, groups: Iterable[FailureGroup], now: datetime
             words = error_words(group.error_class, group.latest_error_message)
             print_line(console, Text(f"         {words}", "dim"))
     console.print(
-        Text("\n`ringback dead retry --event-type TYPE --error-class CLASS` retries one.", "dim"),
+        Text(
+            "\n`ringback dead retry --event-type TYPE --error-class CLASS` retries a group.", "dim"
+        ),
         soft_wrap=True,
     )
 
@@ -233,36 +232,36 @@ def print_groups(console: Console, groups: Iterable[FailureGroup], now: datetime
 def retried_lines(answer: RetryDeliveryResponse | RunDuplicateResponse) -> Text:
     text = Text(answer.message)
     if isinstance(answer, RunDuplicateResponse):
-        text.append(f"\nit was taken for a copy of  {answer.duplicate_of}")
-    text.append(f"\nnew job  {answer.new_job_id}")
+        text.append(f"\nrecognised as a duplicate of  {answer.duplicate_of}")
+    text.append(f"\nnew job id  {answer.new_job_id}")
     if answer.state == RetryState.RETRY_STATE_QUEUED:
-        text.append("\nIt reaches the broker within moments.", "yellow")
+        text.append("\nIt will be published to the broker in a moment.", "yellow")
     if answer.altered:
         text.append(
-            "\nIts event differs from what arrived: a part could not be stored as it was.", "yellow"
+            "\nIts event differs from the received one: a part could not be stored.", "yellow"
         )
     if answer.redacted:
         text.append(
-            "\nIt carries the redacted copy: the credentials of the original were not kept.",
+            "\nIts event is redacted: the credentials of the original were removed.",
             "yellow",
         )
     return text.append(f"\n`ringback delivery show {answer.new_job_id}` follows it.", "dim")
 
 
 def question(matched: int, limit: int, rate_per_s: float) -> Text:
-    """A description of the retries before the person confirms them."""
+    """Describe the retries to confirm."""
     if not matched:
         return Text("No dead letter matches.")
     count = min(matched, limit)
     text = Text(f"{plural(matched, 'dead letter')} match{'es' if matched == 1 else ''}")
     if count < matched:
-        text.append(f"; the {count:,} oldest are to be retried (--limit)")
+        text.append(f"; the {count:,} oldest will be retried (--limit)")
     took = duration(timedelta(seconds=max(1.0, count / rate_per_s)))
-    return text.append(f". At {rate_per_s:g} a second that takes {took} or more.")
+    return text.append(f". At {rate_per_s:g} per second, that takes at least {took}.")
 
 
 def bulk_figures() -> tuple[tuple[str, str], ...]:
-    """The text behind the progress bar while retries run."""
+    """The texts after the progress bar, with their styles."""
     return (
         ("{task.fields[done]:,} completed", "green"),
         ("{task.fields[failed]}", "red"),
@@ -282,7 +281,7 @@ def bulk_table(latest: RetryDeliveriesResponse, *, interrupted: bool) -> Rendera
     if latest.skipped:
         table.add_row("skipped", f"{latest.skipped:,}")
     if interrupted:
-        table.add_row("ended", "by you; what was retried stays retried")
+        table.add_row("ended", "interrupted; finished retries are kept")
     elif latest.state != RetryRunState.RETRY_RUN_STATE_FINISHED:
         table.add_row("ended", Text(latest.message or "early", "red"))
     return table

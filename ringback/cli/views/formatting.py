@@ -1,4 +1,4 @@
-"""Formats values of the metrics API for a screen."""
+"""Formats values of the metrics API."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -35,7 +35,7 @@ _MILLISECOND_S, _MINUTE_S, _HOUR_S, _DAY_S = 0.001, 60, 3600, 86_400
 
 
 def status_words(delivery: Delivery) -> str:
-    """As in `dead letter`."""
+    """The status in words, such as `dead letter`."""
     return _words(DeliveryStatus.DESCRIPTOR, delivery.status)
 
 
@@ -48,7 +48,7 @@ def moment(time: Timestamp) -> datetime:
 
 
 def age(time: Timestamp, now: datetime) -> str:
-    """How long ago, in one unit: `12 s ago`, `4 min ago`."""
+    """How long ago a time was, in one unit: `12 s ago`, `4 min ago`."""
     span = now - moment(time)
     if span.total_seconds() < _MINUTE_S:
         return f"{max(0, int(span.total_seconds()))} s ago"
@@ -56,7 +56,7 @@ def age(time: Timestamp, now: datetime) -> str:
 
 
 def duration(span: timedelta) -> str:
-    """In one unit, for a glance: `12 ms`, `4.0 s`, `4 min`, `3 h`, `12 days`."""
+    """A duration in one unit: `12 ms`, `4.0 s`, `4 min`, `3 h`, `12 days`."""
     seconds = max(0.0, span.total_seconds())
     if seconds < _MILLISECOND_S:
         return "<1 ms"
@@ -72,7 +72,7 @@ def duration(span: timedelta) -> str:
 
 
 def error_words(error_class: str, message: str) -> str:
-    """The class and message of a failure, on one line; the class is not repeated."""
+    """The class and message of an error, on one line; the class is not repeated."""
     one_line = " ".join(printable(message).split())
     if not error_class or one_line.startswith(error_class):
         return one_line or error_class
@@ -88,8 +88,8 @@ def _words(enum: EnumDescriptor, number: int) -> str:
     return words_of(enum).get(number, "unknown").replace("_", " ")
 
 
-def progress_bar(*figures: tuple[str, str]) -> Progress:
-    """A progress bar on stderr, followed by figures such as `{task.fields[rate]}` with a style.
+def progress_bar(*values: tuple[str, str]) -> Progress:
+    """A progress bar on stderr, followed by values such as `{task.fields[rate]}` with a style.
 
     It is hidden if stderr is not a terminal.
     """
@@ -99,6 +99,6 @@ def progress_bar(*figures: tuple[str, str]) -> Progress:
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TaskProgressColumn(),
-        *(TextColumn(figure, style=style, markup=False) for figure, style in figures),
+        *(TextColumn(value, style=style, markup=False) for value, style in values),
     ]
     return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)

@@ -37,8 +37,8 @@ def checks_table(health: GetQueueHealthResponse) -> RenderableType:
     return table
 
 
-def figures_table(health: GetQueueHealthResponse) -> RenderableType:
-    """Now on the left, the last day on the right."""
+def numbers_table(health: GetQueueHealthResponse) -> RenderableType:
+    """The current numbers on the left, those of the last 24 hours on the right."""
     metrics, stats = health.metrics, health.stats
     table = Table(box=None, padding=(0, 4, 0, 0), header_style="bold")
     table.add_column("In the queues", style="dim")
@@ -53,15 +53,15 @@ def figures_table(health: GetQueueHealthResponse) -> RenderableType:
 
 
 def processing_line(state: ProcessingState) -> Text:
-    """Whether processors consume webhooks, and who decided that last."""
+    """Whether processors consume webhooks, and who paused them and why."""
     if not state.paused:
-        heard = plural(state.processors, "processor") if state.processors else "no processor"
-        return Text(f"Processing runs, on {heard}.")
-    noticed = f"{state.processors_paused} of {plural(state.processors, 'processor')}"
+        count = plural(state.processors, "processor") if state.processors else "no processor"
+        return Text(f"Processing is running on {count}.")
+    stopped = f"{state.processors_paused} of {plural(state.processors, 'processor')}"
     line = Text("Processing is paused", "bold yellow")
     line.append(f" since {moment(state.changed_at):%Y-%m-%d %H:%M:%S} UTC", "default")
     line.append(f" by {printable(state.changed_by)}: {printable(state.reason)}", "default")
-    return line.append(f"\n{noticed} stopped taking work. `ringback resume` ends it.", "dim")
+    return line.append(f"\n{stopped} stopped consuming. `ringback resume` ends the pause.", "dim")
 
 
 #: Rates cover this many seconds.
@@ -93,7 +93,7 @@ class Rates:
     _samples: deque[Sample] = field(default_factory=deque)
 
     def add(self, sample: Sample | None) -> None:
-        """None, if the counts were not available, changes nothing."""
+        """Add a sample; None means that the counts were not available."""
         if sample is None:
             return
         self._samples.append(sample)
@@ -101,10 +101,9 @@ class Rates:
             self._samples.popleft()
 
     def per_second(self, name: str) -> float | None:
-        """None until two readings can be compared.
+        """The rate between comparable samples; None before there are two.
 
-        When the range advances, every minute, its oldest webhooks leave the counts, so such a pair
-        of readings does not show how many arrived in between.
+        Samples with different starts are not comparable: the oldest webhooks have left the counts.
         """
         grown, elapsed_s = 0, 0.0
         for before, after in pairwise(self._samples):
@@ -131,12 +130,12 @@ def watch_view(health: GetQueueHealthResponse, rates: Rates) -> RenderableType:
         _rates_table(health, rates),
         Text(),
         processing_line(health.processing),
-        Text("Ctrl-C ends this.", "dim"),
+        Text("Press Ctrl-C to quit.", "dim"),
     )
 
 
 def one_line(health: GetQueueHealthResponse, rates: Rates) -> Text:
-    """The same as a short line, for a file or a pipe."""
+    """The same as one line, for a file or a pipe."""
     metrics = health.metrics
     parts = [
         f"{moment(health.timestamp):%H:%M:%S}",
@@ -176,7 +175,7 @@ def _rates_table(health: GetQueueHealthResponse, rates: Rates) -> RenderableType
     }
     table = _table()
     table.add_column("webhooks", min_width=22)
-    table.add_column("a second", justify="right", min_width=9)
+    table.add_column("per second", justify="right", min_width=9)
     table.add_column("last 24 hours")
     for name in _RATES:
         style = _STYLES.get(name, "")

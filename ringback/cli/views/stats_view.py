@@ -26,20 +26,22 @@ def summary_table(stats: GetDeliveryStatsResponse) -> RenderableType:
     rows = (
         ("total", summary.total, "", ""),
         ("completed", summary.completed, "green", ""),
-        ("failed", summary.failed, "yellow", "an attempt failed, the next one is coming"),
-        ("dead letter", summary.dead_letter, "red", "given up; a person decides"),
-        ("pending", summary.pending, "", "not tried yet, or being tried"),
-        ("duplicates", summary.duplicates, "", "had arrived before; not counted in the total"),
+        ("failed", summary.failed, "yellow", "an attempt failed; the next one is scheduled"),
+        ("dead letter", summary.dead_letter, "red", "failed permanently; retry or discard it"),
+        ("pending", summary.pending, "", "no attempt finished yet"),
+        ("duplicates", summary.duplicates, "", "received before; not part of the total"),
     )
     for name, count, style, words in rows:
         table.add_row(name, _count(count, style), words)
-    table.add_row("success rate", summary.success_rate, "of those that are finished or failing")
+    table.add_row(
+        "success rate", summary.success_rate, "completed, of completed, failed and dead letters"
+    )
     table.add_row("attempts", summary.avg_attempts, "per webhook, on average")
     return table
 
 
 def types_table(stats: GetDeliveryStatsResponse) -> RenderableType:
-    """A row for each event type, those with the most webhooks first."""
+    """A row for each event type, the most frequent first."""
     table = _table("By event type")
     table.header_style = "dim"
     table.add_column("event type", min_width=14, overflow="fold")
@@ -68,7 +70,7 @@ def _count(count: int, style: str = "") -> Text:
 
 
 def _table(title: str | Text, *, show_header: bool = True) -> Table:
-    # With the seven columns of the types, a line of 80 fits the longest type that Vapi has.
+    # With seven columns, the longest event type of Vapi fits into 80 characters.
     table = Table(
         box=None, padding=(0, 1, 0, 0), title=title, title_justify="left", show_header=show_header
     )

@@ -19,12 +19,12 @@ from ringback.contract.topology import (
 from ringback.local.running_stack import StackStatus
 
 _STATUS_WORDS = {
-    Status.PENDING: "accepted, not tried yet",
-    Status.PROCESSING: "being processed",
-    Status.COMPLETED: "done",
-    Status.FAILED: "an attempt failed, the next one is coming",
-    Status.DEAD_LETTER: "given up; a person decides",
-    Status.DUPLICATE: "had arrived before",
+    Status.PENDING: "accepted; no attempt yet",
+    Status.PROCESSING: "an attempt is running",
+    Status.COMPLETED: "processed",
+    Status.FAILED: "an attempt failed; the next one is scheduled",
+    Status.DEAD_LETTER: "failed permanently; retry or discard it",
+    Status.DUPLICATE: "received before",
 }
 _STATUS_STYLES = {Status.COMPLETED: "green", Status.DEAD_LETTER: "red", Status.FAILED: "yellow"}
 
@@ -47,13 +47,13 @@ def services_table(services: Sequence[ServiceHealth]) -> RenderableType:
 
 
 def queues_table(queues: Sequence[QueueCount], schedule: RetrySchedule) -> RenderableType:
-    table = _table("Queues", "queue", "waiting", "consumers", "webhooks that")
+    table = _table("Queues", "queue", "waiting", "consumers", "contains")
     for column in (1, 2):
         table.columns[column].justify = "right"
-    words = _queue_words(schedule)
+    words = _queue_contents(schedule)
     for queue in queues:
         if queue.ready is None:
-            table.add_row(queue.name, Text("absent", "red"), "", "run `ringback topology apply`")
+            table.add_row(queue.name, Text("missing", "red"), "", "run `ringback topology apply`")
             continue
         table.add_row(queue.name, f"{queue.ready:,}", str(queue.consumers), words[queue.name])
     return table
@@ -70,7 +70,7 @@ def counts_table(counts: Mapping[str, int]) -> RenderableType:
     return table
 
 
-def trouble(sentence: str) -> RenderableType:
+def error_text(sentence: str) -> RenderableType:
     return Text(sentence, "red")
 
 
@@ -92,16 +92,16 @@ def _state(service: ServiceHealth) -> Text:
     return Text(f"not ready ({', '.join(service.missing)})", "yellow")
 
 
-def _queue_words(schedule: RetrySchedule) -> dict[str, str]:
+def _queue_contents(schedule: RetrySchedule) -> dict[str, str]:
     retry_queues = {
-        retry_queue.queue_name: f"wait {retry_queue.label} for attempt {retry_queue.attempt + 1}"
-        for retry_queue in schedule.retry_queues
+        queue.queue_name: f"webhooks that wait {queue.label} for attempt {queue.attempt + 1}"
+        for queue in schedule.retry_queues
     }
     return retry_queues | {
-        WORK_QUEUE: "are to be processed",
-        REQUEUED_QUEUE: "wait after a return without an attempt",
-        QUARANTINE_QUEUE: "crashed a processor, run alone",
-        DEAD_LETTER_QUEUE: "failed for good, for the log",
+        WORK_QUEUE: "webhooks to process",
+        REQUEUED_QUEUE: "webhooks returned without an attempt",
+        QUARANTINE_QUEUE: "webhooks that crashed a processor",
+        DEAD_LETTER_QUEUE: "dead letters to record",
     }
 
 

@@ -145,7 +145,7 @@ async def test_a_tenant_sees_its_own_and_nothing_else(
     assert nothing.out == "There are no dead letters.\n"
     assert (paused.status, forged.status) == (1, 1)
     assert "Not allowed:" in paused.err
-    assert "refuses the token from RINGBACK_TOKEN" in " ".join(forged.err.split())
+    assert "rejected the token from RINGBACK_TOKEN" in " ".join(forged.err.split())
 
 
 async def test_processing_is_paused_and_resumed(
@@ -174,10 +174,10 @@ async def test_processing_is_paused_and_resumed(
 
     assert paused.status == 0
     assert "A new release." in paused.out
-    assert "1 of 1 processor stopped taking work" in paused.out
+    assert "1 of 1 processor stopped consuming" in paused.out
     assert "waiting 3" in watched
     assert watched.endswith("paused")
-    assert resumed.out.startswith("Processing runs")
+    assert resumed.out.startswith("Processing is running")
     assert "100.00%" in stats.out
     assert health.status == 0, health.out
     assert health.out.startswith("Healthy")

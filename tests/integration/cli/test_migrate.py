@@ -17,7 +17,7 @@ async def test_migrate_says_what_it_applied_and_then_that_nothing_is_left(
 
     assert first.status == second.status == 0
     assert "Applied 0001_roles.sql" in first.out
-    assert second.out == "Nothing to do: the database is at the newest version.\n"
+    assert second.out == "Nothing to do: the database is up to date.\n"
 
 
 async def test_a_database_without_tables_is_told_with_the_cure(

@@ -88,7 +88,7 @@ async def test_one_refusal_is_a_failure_and_is_explained(
     sent = await ringback("send", "hang", "--count", "5", "--url", gateway.url, cwd=tmp_path)
 
     assert sent.status == 1
-    assert "refused 503" in sent.out
+    assert "rejected 503" in sent.out
     assert "The broker did not confirm in time." in sent.out
 
 
@@ -141,9 +141,9 @@ async def test_a_gateway_that_hangs_can_be_left(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         sent = await ended(process)
 
-    assert hint == b"Stopping. Ctrl-C again does not wait for what is under way.\n"
+    assert hint == b"Stopping. Press Ctrl-C again to quit without waiting for requests in flight.\n"
     assert sent.status == 130
-    assert "broken off" in sent.out
+    assert "interrupted" in sent.out
 
 
 async def test_samples_are_sent_as_of_now(gateway: FakeGateway, tmp_path: Path) -> None:

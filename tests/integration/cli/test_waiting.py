@@ -21,7 +21,7 @@ async def test_any_service_sees_that_the_database_is_migrated(
         RINGBACK_DATABASE_URL=url_as(database_url, role),
     )
 
-    assert (told.status, told.out) == (0, "The database is at this version.\n")
+    assert (told.status, told.out) == (0, "The database is up to date.\n")
 
 
 async def test_a_database_that_is_not_migrated_in_time_is_told(

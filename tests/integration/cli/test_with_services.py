@@ -41,7 +41,7 @@ async def test_demo_tells_when_the_processor_lacks_its_handlers(
         demo = await ringback("demo", cwd=tmp_path, **settings)
 
     assert demo.status == 1
-    assert "Name ringback.cli.demo.handlers in the processor's RINGBACK_HANDLERS" in (
+    assert "Add ringback.cli.demo.handlers to the processor's RINGBACK_HANDLERS" in (
         " ".join(demo.out.split())
     )
 
@@ -69,12 +69,12 @@ async def test_send_waits_until_the_log_shows_the_end_of_each(
     assert copies.status == 0, copies.out + copies.err
     assert _figures(copies.out)["finished"] == "200 of 200"
     assert _figures(copies.out)["completed"] == "200"
-    assert _figures(copies.out)["done twice"] == "none"
+    assert _figures(copies.out)["ended twice"] == "none"
     assert same.status == 0
     assert _figures(same.out)["completed"] == "1"
     assert _figures(same.out)["duplicate"] == "3"
     assert refused.status == 1
-    assert "refused 401" in refused.out
+    assert "rejected 401" in refused.out
 
 
 async def test_status_shows_what_is_ready_and_what_is_not(

@@ -62,15 +62,15 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["send", "hang", "--url", "http://h:port"], "is not a URL"),
         (["send", "end-of-call-reprot"], "Did you mean end-of-call-report?"),
         (["send", "zzz"], "Samples: assistant-request, assistant.speechStarted"),
-        (["send", "gone.json"], "There is no file gone.json."),
+        (["send", "gone.json"], "The file gone.json does not exist."),
         (["topology", "aply"], "Did you mean"),
-        (["dead", "retry"], "Name a job id"),
-        (["dead", "retry", "--all", "--since", "noon", "--dry-run"], "'noon' is no time"),
+        (["dead", "retry"], "Give a job id"),
+        (["dead", "retry", "--all", "--since", "noon", "--dry-run"], "'noon' is not a time"),
         (["failures", "--limit", "1000"], "<= 100"),
         (["pause"], "--reason"),
-        (["token", "--role", "tenant"], "needs its organisation"),
-        (["token", "--role", "service", "--org", "x"], "leave out --org"),
-        (["token", "--role", "service"], "`ringback up` starts one"),
+        (["token", "--role", "tenant"], "needs an organisation"),
+        (["token", "--role", "service", "--org", "x"], "Leave out --org"),
+        (["token", "--role", "service"], "Start a local stack"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -136,7 +136,7 @@ def test_a_fault_of_ours_is_a_sentence_too(
 
     told = capsys.readouterr().err
     assert status == 1
-    assert "This is a fault in Ringback: ZeroDivisionError" in told
+    assert "Unexpected error in Ringback: ZeroDivisionError" in told
     assert "Traceback" not in told
 
 
@@ -145,4 +145,4 @@ def test_down_says_when_nothing_runs(capsys: pytest.CaptureFixture[str]) -> None
     status = run(["down"])
 
     assert status == 0
-    assert capsys.readouterr().out == "Nothing runs in .ringback.\n"
+    assert capsys.readouterr().out == "No local stack runs in .ringback.\n"

@@ -42,7 +42,7 @@ def test_a_dry_run_only_counts(service: ScriptedService, capsys: Captured) -> No
 
     assert status == 0
     assert capsys.readouterr().out == (
-        "40 dead letters match. At 10 a second that takes 4.0 s or more.\n"
+        "40 dead letters match. At 10 per second, that takes at least 4.0 s.\n"
     )
     assert all(request.dry_run for request in service.requests)
     assert service.requests[0].filter.error_class == "TimeoutError"
@@ -59,9 +59,9 @@ def test_many_are_not_retried_unasked(service: ScriptedService, capsys: Captured
 
     assert {unasked, unreasoned, unnamed, both} == {2}
     told = capsys.readouterr().err
-    assert "--yes retries without asking" in told
-    assert "Say why" in told
-    assert "--all means all" in told
+    assert "Use --yes to retry without asking" in told
+    assert "needs a reason" in told
+    assert "--all for all dead letters" in told
     assert "not both" in told
     assert not service.requests
 

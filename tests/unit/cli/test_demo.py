@@ -143,6 +143,6 @@ def test_a_promise_is_of_status_and_attempts() -> None:
     """Succeeding at another attempt than expected does not count as expected."""
     step = demo_steps(SCHEDULE, run=RUN, now_ms=NOW_MS)[-3]
 
-    assert snapshot(Status.COMPLETED, 3).is_as_promised_by(step)
-    assert not snapshot(Status.COMPLETED, 1).is_as_promised_by(step)
-    assert not snapshot(Status.DEAD_LETTER, 3).is_as_promised_by(step)
+    assert snapshot(Status.COMPLETED, 3).matches(step)
+    assert not snapshot(Status.COMPLETED, 1).matches(step)
+    assert not snapshot(Status.DEAD_LETTER, 3).matches(step)

@@ -108,7 +108,7 @@ def test_a_delivery_is_told_in_order(service: ScriptedService, capsys: Captured)
         "accepted",
         "attempt 1  failed  in 400 ms",
         "attempt 2  failed  in 400 ms",
-        "given up: a dead letter",
+        "became a dead letter",
         f"retried as {NEW}",
     ]
     assert [since for since, _ in events][1:3] == ["+20 ms", "+2.1 s"]
@@ -161,8 +161,8 @@ def test_one_retry_gives_the_new_job(service: ScriptedService, capsys: Captured)
     assert status == 0
     assert told.startswith("Webhook re-queued for processing\n")
     assert NEW in told
-    assert "within moments" in told
-    assert "differs from what arrived" in told
+    assert "in a moment" in told
+    assert "differs from the received one" in told
     assert service.requests[0].reason == "The shop is back."
 
 
@@ -204,7 +204,7 @@ def test_a_duplicate_is_run_after_all(service: ScriptedService, capsys: Captured
 
     told = capsys.readouterr().out
     assert status == 0
-    assert f"taken for a copy of  {FIRST}\n" in told
+    assert f"recognised as a duplicate of  {FIRST}\n" in told
     assert f"ringback delivery show {NEW}" in told
     [request] = service.requests
     assert (request.job_id, request.reason) == (DEAD, "Two bookings.")
@@ -225,10 +225,10 @@ def test_a_run_duplicate_is_shown_on_both_sides(service: ScriptedService, capsys
     run(["delivery", "show", NEW])
 
     shown = capsys.readouterr().out
-    assert "duplicate, run after all" in duplicate
-    assert f"run after all as {NEW}" in duplicate
+    assert "duplicate, run anyway" in duplicate
+    assert f"run anyway as {NEW}" in duplicate
     assert "by anna@laptop: Two bookings." in duplicate
-    assert f"accepted, to run {DEAD}, which was taken for a copy of {FIRST}" in shown
+    assert f"accepted, to run {DEAD}, which was recognised as a duplicate of {FIRST}" in shown
 
 
 def test_pause_waits_until_processors_have_noticed(
@@ -256,17 +256,17 @@ def test_pause_waits_until_processors_have_noticed(
     assert "Processing is paused since 2026-01-27 06:30:00 UTC by anna@laptop: A new release." in (
         " ".join(told.split())
     )
-    assert "1 of 1 processor stopped taking work" in told
+    assert "1 of 1 processor stopped consuming" in told
 
 
 @pytest.mark.parametrize(
     ("code", "status", "sentence"),
     [
-        (grpc.StatusCode.UNAUTHENTICATED, 1, "refuses the token from RINGBACK_TOKEN: So it is."),
+        (grpc.StatusCode.UNAUTHENTICATED, 1, "rejected the token from RINGBACK_TOKEN: So it is."),
         (grpc.StatusCode.PERMISSION_DENIED, 1, "Not allowed: So it is."),
         (grpc.StatusCode.NOT_FOUND, 1, "Error: So it is."),
         (grpc.StatusCode.INVALID_ARGUMENT, 2, "Error: So it is."),
-        (grpc.StatusCode.UNAVAILABLE, 1, "cannot do this for now: So it is."),
+        (grpc.StatusCode.UNAVAILABLE, 1, "is temporarily unavailable: So it is."),
         (grpc.StatusCode.INTERNAL, 1, "failed: So it is. (INTERNAL)"),
     ],
 )

@@ -27,7 +27,7 @@ def test_percentile_is_the_smallest_that_so_many_do_not_exceed(
     [
         (SendStats(), False),  # nothing was offered, so nothing is well
         (SendStats(offered=2, accepted=2), True),
-        (SendStats(offered=2, accepted=1, refused=Counter({503: 1})), False),
+        (SendStats(offered=2, accepted=1, rejected=Counter({503: 1})), False),
         (SendStats(offered=2, accepted=1, errors=Counter({"connection lost": 1})), False),
     ],
 )

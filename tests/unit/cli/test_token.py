@@ -90,7 +90,7 @@ def test_a_private_key_signs_by_its_kind(
     ("key", "sentence"),
     [
         (None, "cannot be read"),
-        ("no key at all", "holds no private key"),
+        ("no key at all", "does not contain a private key"),
     ],
 )
 def test_a_bad_key_is_one_sentence(

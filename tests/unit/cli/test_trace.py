@@ -186,8 +186,8 @@ def test_json_has_every_attribute(capsys: Captured) -> None:
     ("asked", "status", "sentence"),
     [
         ("01a20ae5-0", 2, "2 webhooks have an id that begins with 01a20ae5-0."),
-        ("0190", 1, "is about a webhook 0190."),
-        ("", 1, "is about a webhook ."),
+        ("0190", 1, "of a webhook 0190"),
+        ("", 1, "of a webhook  in"),
     ],
 )
 def test_what_is_not_one_webhook_is_said(
@@ -213,8 +213,8 @@ def test_a_file_that_is_absent_is_told(
 
     told = " ".join(capsys.readouterr().err.split())
     assert status == 1
-    assert f"There are no spans in {tmp_path}/traces.jsonl." in told
-    assert "`ringback up` has its services write them" in told
+    assert f"There is no trace file {tmp_path}/traces.jsonl." in told
+    assert "`ringback up` writes one" in told
 
 
 def test_spans_of_the_file_before_are_there_too(recorded: Path, capsys: Captured) -> None:
