@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
+from typing import Self
 from uuid import UUID
 
 import asyncpg
@@ -45,6 +46,22 @@ class DeliverySnapshot:
     error: str | None
     now: datetime
 
+    @classmethod
+    def of(cls, row: asyncpg.Record, max_attempts: int) -> Self:
+        """A row of the delivery log."""
+        error = f"{row['error_class']}: {row['error_message']}" if row["error_class"] else None
+        return cls(
+            job_id=UUID(bytes=row["id"].bytes),
+            org_id=row["org_id"],
+            status=Status(row["status"]),
+            attempts=row["attempts"],
+            # The gateway does not know the maximum; the first attempt writes it.
+            max_attempts=row["max_attempts"] or max_attempts,
+            last_attempt_at=row["last_attempt_at"],
+            error=printable(error) if error else None,
+            now=row["now"],
+        )
+
     @property
     def has_ended(self) -> bool:
         return not TRANSITIONS[self.status]
@@ -81,22 +98,7 @@ async def read_snapshots(
     rows = await connection.fetch(
         load("ringback.cli.demo", "demo_deliveries.sql"), ids, ids[0], ids[-1]
     )
-    return {str(row["id"]): _snapshot(row, max_attempts) for row in rows}
-
-
-def _snapshot(row: asyncpg.Record, max_attempts: int) -> DeliverySnapshot:
-    error = f"{row['error_class']}: {row['error_message']}" if row["error_class"] else None
-    return DeliverySnapshot(
-        job_id=UUID(bytes=row["id"].bytes),
-        org_id=row["org_id"],
-        status=Status(row["status"]),
-        attempts=row["attempts"],
-        # The gateway does not know the maximum; the first attempt writes it.
-        max_attempts=row["max_attempts"] or max_attempts,
-        last_attempt_at=row["last_attempt_at"],
-        error=printable(error) if error else None,
-        now=row["now"],
-    )
+    return {str(row["id"]): DeliverySnapshot.of(row, max_attempts) for row in rows}
 
 
 _LAST_EVENT = "end-of-call-report"

@@ -31,4 +31,4 @@ async def test_a_database_without_tables_is_told_with_the_cure(
     await database.drop_database("cli_empty")
 
     assert status.status == 1
-    assert "run `ringback migrate`" in status.out
+    assert "Run `ringback migrate`" in status.out

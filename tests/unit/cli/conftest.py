@@ -1,4 +1,4 @@
-"""A metrics service in a thread, and the settings that lead commands to it."""
+"""A scripted metrics service in a thread, and settings without a local stack."""
 
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.loop_thread import LoopThread
-from tests.unit.cli.hostile import Printing
 from tests.unit.metrics_client.scripted_service import ScriptedService, scripted_service
 
 
@@ -22,7 +21,7 @@ def loop_thread() -> Iterator[LoopThread]:
 def service(
     loop_thread: LoopThread, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[ScriptedService]:
-    """Commands call this service, with a given token, on a wide terminal."""
+    """Commands call this service, with a token, on a wide terminal."""
     stack = AsyncExitStack()
 
     async def start() -> tuple[ScriptedService, str]:
@@ -37,7 +36,15 @@ def service(
     loop_thread.run(stack.aclose())
 
 
-@pytest.fixture(params=["utf-8", "latin-1", "ascii"])
-def printing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Printing:
-    monkeypatch.setenv("COLUMNS", "3000")
-    return Printing(request.param, monkeypatch)
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder without a local stack, ports where nothing listens, and a wide terminal."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in ("AMQP_URL", "DATABASE_URL", "GATEWAY_URL", "VAPI_SECRET", "RETRY_SCHEDULE",
+                 "METRICS_URL", "JWT_SECRET", "JWT_PRIVATE_KEY_FILE", "JWT_ISSUER",
+                 "JWT_AUDIENCE", "TRACE_FILE"):  # fmt: skip
+        monkeypatch.delenv(f"RINGBACK_{name}", raising=False)
+    monkeypatch.setenv("RINGBACK_TOKEN", "given")
+    for name in ("LOCAL_AMQP", "LOCAL_DATABASE", "GATEWAY", "METRICS_GRPC"):
+        monkeypatch.setenv(f"RINGBACK_{name}_PORT", "1")

@@ -1,0 +1,414 @@
+"""Every output shows untrusted values as text, on every terminal, without failing."""
+
+import io
+import os
+import re
+import subprocess  # ruff: ignore[suspicious-subprocess-import]
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from uuid import UUID
+
+import grpc
+import orjson
+import pytest
+from cyclopts import App
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from ringback.cli.app import build_app, run
+from ringback.cli.client.probes import ServiceHealth, service_health
+from ringback.cli.commands.topology_change import print_old_queues
+from ringback.cli.demo.steps import DeliverySnapshot, demo_steps
+from ringback.cli.demo.view import call_table, deliveries_table, explanations
+from ringback.cli.terminal import complain, out
+from ringback.cli.views.health_view import Rates, watch_view
+from ringback.cli.views.status_view import services_table
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.contract.status import Status
+from ringback.local.console import never_fail_to_encode
+from ringback.local.log_follow import worth_showing
+from ringback.local.screen import Screen
+from ringback.metrics.message_field import descriptor_of, is_part, is_time, map_value
+from ringback.metrics.v1 import admin_service_pb2 as admin
+from ringback.metrics.v1 import metrics_service_pb2 as metrics
+from ringback.metrics.v1.annotations_pb2 import json_text
+from ringback.metrics.v1.delivery_pb2 import DeliveryStatus
+from ringback.runtime.amqp.schedule_change import OldRetryQueues
+from tests.support.loop_thread import LoopThread
+from tests.unit.cli.test_commands import at, until_exhausted
+from tests.unit.cli.test_trace import JOB, attempt, line, of, span
+from tests.unit.metrics_client.scripted_service import RefusedError, ScriptedService
+
+SCHEDULE = RetrySchedule.parse("2s,4s,8s")
+REASON = ["--reason", "Why."]
+FORGED = "FORGED"
+MARKUP = "[/x][bold red][link=http://evil.example]ok[/link]"
+ESCAPES = "\x1b[31m\x1b]8;;http://evil.example\x1b\\\x9b2J\x07\x00\x7f"
+DIRECTIONS = "\u202e\u2066\u2028\u200b"
+HOSTILE = f"{MARKUP} :smile: {ESCAPES}{DIRECTIONS}\u6f22\r\n{FORGED}\n{FORGED}"
+LONG = "w" * 10_000
+REMOVED = {char for char in ESCAPES + DIRECTIONS if not char.isprintable()}
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def hostile(message: Message, text: str = HOSTILE, *, deep: int = 4) -> Any:
+    """The same message with every text hostile, every list filled and every number set."""
+    for field in descriptor_of(message).fields:
+        if map_value(field) is not None:
+            hostile(getattr(message, field.name)[text], text, deep=deep - 1)
+        elif field.is_repeated and is_part(field):
+            while deep and len(getattr(message, field.name)) < 2:
+                hostile(getattr(message, field.name).add(), text, deep=deep - 1)
+        elif is_time(field):
+            getattr(message, field.name).CopyFrom(at(1))
+        elif is_part(field):
+            if deep:
+                hostile(getattr(message, field.name), text, deep=deep - 1)
+        else:
+            is_json = field.GetOptions().Extensions[json_text]
+            value = orjson.dumps({"type": text}).decode() if is_json else _value(field, text)
+            setattr(message, field.name, value)
+    return message
+
+
+def _value(field: FieldDescriptor, text: str) -> Any:
+    kinds: dict[int, Any] = {
+        FieldDescriptor.TYPE_STRING: text,
+        FieldDescriptor.TYPE_BOOL: True,
+        FieldDescriptor.TYPE_DOUBLE: 1.5,
+        FieldDescriptor.TYPE_ENUM: 1,
+    }
+    return kinds.get(field.type, 7)
+
+
+def assert_harmless(printed: str, *, shows: str = MARKUP) -> None:
+    """No control characters, and no line that could pass for the command's own output."""
+    plain = STYLE.sub("", printed)
+    assert not REMOVED & set(plain)
+    assert not [row for row in plain.splitlines() if row.strip().startswith(FORGED)]
+    assert shows in plain
+
+
+Printing = Callable[[Callable[[], object]], tuple[object, str, str]]
+
+
+@pytest.fixture(params=["utf-8", "latin-1", "ascii"])
+def printing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Printing:
+    """Calls a function on a terminal of this encoding; returns its result, stdout and stderr."""
+    monkeypatch.setenv("COLUMNS", "3000")
+
+    def call(function: Callable[[], object]) -> tuple[object, str, str]:
+        written = [io.BytesIO(), io.BytesIO()]
+        with monkeypatch.context() as patch:
+            for name, raw in zip(("stdout", "stderr"), written, strict=True):
+                patch.setattr(sys, name, io.TextIOWrapper(raw, request.param, write_through=True))
+            never_fail_to_encode()
+            returned = function()
+            stdout, stderr = (raw.getvalue().decode(request.param) for raw in written)
+        return returned, stdout, stderr
+
+    return call
+
+
+def dead(text: str) -> Any:
+    answer = hostile(metrics.GetDeliveryResponse(), text)
+    answer.delivery.status = DeliveryStatus.DELIVERY_STATUS_DEAD_LETTER
+    return answer
+
+
+def paused(text: str) -> Any:
+    answer = hostile(admin.PauseProcessingResponse(), text)
+    answer.processing.paused = True
+    return answer
+
+
+#: Commands of the metrics API: their arguments, and the response (a type is filled).
+REQUESTS: dict[str, tuple[list[str], Any]] = {
+    "health": ([], metrics.GetQueueHealthResponse),
+    "stats": ([], metrics.GetDeliveryStatsResponse),
+    "failures": ([], metrics.ListRecentFailuresResponse),
+    "delivery show": ([JOB, "--event"], metrics.GetDeliveryResponse),
+    "delivery run": ([JOB, *REASON], admin.RunDuplicateResponse),
+    "dead list": ([], metrics.ListDeadLettersResponse),
+    "dead groups": ([], metrics.ListFailureGroupsResponse),
+    "dead show": ([JOB], dead),
+    "dead retry": ([JOB, *REASON], admin.RetryDeliveryResponse),
+    "dead discard": ([JOB, *REASON], admin.DiscardDeadLetterResponse),
+    "pause": (REASON, paused),
+    "resume": ([], admin.ResumeProcessingResponse),
+}
+#: Commands that are tested below, or that print no external value.
+OTHERS = {
+    *("up", "down", "status", "demo", "send", "watch", "trace", "token"),
+    *("spool list", "spool salvage", "spool discard", "migrate", "migrate wait", "housekeeping"),
+    *("topology", "topology access", "topology apply", "topology check", "topology change"),
+    *("topology prune", "topology wait"),
+}
+
+
+def response(command: str, text: str) -> Any:
+    answer = REQUESTS[command][1]
+    return hostile(answer(), text) if isinstance(answer, type) else answer(text)
+
+
+def leaves(app: App, path: str = "") -> Iterator[str]:
+    """Every command that can be run."""
+    names = [name for name in app if not name.startswith("-")]
+    if path and (app.default_command is not None or not names):
+        yield path
+    for name in names:
+        yield from leaves(app[name], f"{path} {name}".strip())
+
+
+def test_every_command_is_tested_here() -> None:
+    """A new command must be added."""
+    assert set(leaves(build_app())) - OTHERS == REQUESTS.keys()
+
+
+@pytest.mark.parametrize("command", REQUESTS)
+@pytest.mark.parametrize("colours", [{}, {"FORCE_COLOR": "1", "TERM": "xterm"}], ids=str)
+def test_responses_are_text(
+    service: ScriptedService,
+    printing: Printing,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    colours: dict[str, str],
+) -> None:
+    """Markup is printed, control characters and line ends are not, on pipes and terminals."""
+    for name, value in colours.items():
+        monkeypatch.setenv(name, value)
+    service.answer = lambda _: response(command, HOSTILE)
+
+    status, stdout, stderr = printing(lambda: run([*command.split(), *REQUESTS[command][0]]))
+
+    assert status == 0, stderr
+    assert_harmless(stdout)
+
+
+@pytest.mark.parametrize("command", REQUESTS)
+@pytest.mark.parametrize("columns", [20, 80])
+def test_long_words_do_not_fail(
+    service: ScriptedService, monkeypatch: pytest.MonkeyPatch, command: str, columns: int
+) -> None:
+    """On any width of terminal."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    service.answer = lambda _: response(command, LONG)
+
+    assert run([*command.split(), *REQUESTS[command][0]]) == 0
+
+
+@pytest.mark.parametrize("command", REQUESTS)
+def test_json_is_unchanged(
+    service: ScriptedService, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """In UTF-8 on one line, also if the terminal has another encoding."""
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    arguments = [one for one in REQUESTS[command][0] if one != "--event"]
+    service.answer = lambda _: response(command, HOSTILE)
+
+    assert run([*command.split(), *arguments, "--json"]) == 0
+
+    written: bytes = stdout.buffer.getvalue()
+    assert written.count(b"\n") == 1
+    assert HOSTILE in set(texts(orjson.loads(written)))
+
+
+def texts(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+def test_errors_of_the_service_are_text(service: ScriptedService, printing: Printing) -> None:
+    """The message and the metadata."""
+
+    def refuse(_: Any) -> Any:
+        code = grpc.StatusCode.FAILED_PRECONDITION
+        raise RefusedError(code, "ALREADY_RETRIED", HOSTILE, newJobId=HOSTILE)
+
+    service.answer = refuse
+
+    status, _, stderr = printing(lambda: run(["dead", "retry", JOB]))
+
+    assert status == 1
+    assert_harmless(stderr)
+
+
+def test_a_bulk_retry_is_text(service: ScriptedService, printing: Printing) -> None:
+    """Including the progress."""
+    service.answer = until_exhausted(iter([hostile(admin.RetryDeliveriesResponse())]))
+
+    _, stdout, _ = printing(lambda: run(["dead", "retry", "--all", "--yes", *REASON]))
+
+    assert_harmless(stdout)
+
+
+def test_unexpected_errors_are_text(
+    printing: Printing, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Exceptions and typed input may contain anything; nothing prints a traceback."""
+    monkeypatch.chdir(tmp_path)
+
+    def raise_hostile(_: object) -> None:
+        raise RuntimeError(HOSTILE)
+
+    monkeypatch.setattr("ringback.cli.commands.send.payload_of", raise_hostile)
+    for call, status in (
+        (lambda: run(["send", "hang"]), 1),
+        (lambda: run([HOSTILE]), 2),
+        (lambda: complain(f"{MARKUP}\udcff"), None),
+    ):
+        returned, _, stderr = printing(call)
+        assert returned == status
+        assert_harmless(stderr)
+        assert "Traceback" not in stderr
+    assert "Unexpected error in Ringback: RuntimeError" in printing(lambda: run(["send", "x"]))[2]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("arguments", [["health"], ["--help"]])
+def test_a_process_prints_in_any_locale(
+    service: ScriptedService, environment: dict[str, str], arguments: list[str]
+) -> None:
+    """Characters that the encoding does not have are replaced."""
+    service.answer = lambda _: hostile(metrics.GetQueueHealthResponse())
+
+    done = subprocess.run(
+        [sys.executable, "-m", "ringback.cli", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert FORGED.encode() not in [row.strip() for row in done.stdout.splitlines()]
+
+
+def test_spans_are_text(
+    printing: Printing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names, attributes, ids and errors."""
+    attributes = of(JOB, event_type=HOSTILE, duplicate_of=HOSTILE)
+    spans = [
+        span(HOSTILE, "f/1", 0, 1, kind="SERVER", attributes=attributes, error=HOSTILE),
+        attempt(1, "f/2/1", 3, 10, JOB, outcome=HOSTILE),
+    ]
+    path = tmp_path / "spans.jsonl"
+    path.write_bytes(line(*spans))
+    monkeypatch.setenv("RINGBACK_TRACE_FILE", str(path))
+
+    status, stdout, _ = printing(lambda: run(["trace", JOB]))
+    unknown, _, stderr = printing(lambda: run(["trace", HOSTILE]))
+
+    assert (status, unknown) == (0, 1)
+    assert_harmless(stdout)
+    assert_harmless(stderr)
+
+
+class HostileServer(BaseHTTPRequestHandler):
+    body = b""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        self.send_response(503 if self.path == "/readyz" or b"detail" in self.body else 200)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    served = ThreadingHTTPServer(("127.0.0.1", 0), HostileServer)
+    Thread(target=served.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{served.server_port}"
+    served.shutdown()
+    served.server_close()
+
+
+@pytest.mark.parametrize("body", [{"detail": HOSTILE}, {"jobId": HOSTILE}])
+def test_responses_of_the_gateway_are_text(
+    printing: Printing, server: str, body: dict[str, str]
+) -> None:
+    """A reason is shown; an invalid job id is an error."""
+    HostileServer.body = orjson.dumps(body)
+
+    status, stdout, _ = printing(lambda: run(["send", "hang", "--url", server]))
+
+    assert status == 1
+    assert_harmless(stdout, shows=MARKUP if "detail" in body else "200 without a job id")
+
+
+def out_print(view: Any) -> None:
+    out().print(view)
+
+
+def test_views_are_text(printing: Printing, server: str, loop_thread: LoopThread) -> None:
+    """Of queues, services, demo webhooks and calls; anyone at the broker can name a queue."""
+    HostileServer.body = orjson.dumps({"checks": {HOSTILE: False}})
+    ready: ServiceHealth = loop_thread.run(service_health("gateway", server))
+    health = hostile(metrics.GetQueueHealthResponse(), MARKUP)
+    health.processing.paused = True
+    steps = demo_steps(SCHEDULE, run="0" * 16, now_ms=1_795_478_400_000)
+    row: Any = {
+        "id": UUID(JOB), "org_id": UUID(JOB), "status": Status.DEAD_LETTER, "attempts": 1,
+        "max_attempts": 4, "last_attempt_at": at(9).ToDatetime(), "error_class": HOSTILE,
+        "error_message": HOSTILE, "now": at(9).ToDatetime(),
+    }  # fmt: skip
+    seen = {JOB: DeliverySnapshot.of(row, 4)}
+    ids = [JOB] * len(steps)
+    call: Any = {"transcript": HOSTILE}
+    found = OldRetryQueues(empty=(HOSTILE,), nonempty={HOSTILE: 1})
+
+    for view in (
+        watch_view(health, Rates()),
+        services_table([ready]),
+        deliveries_table(steps, ids, {}, SCHEDULE),
+        explanations(steps, ids, seen)[-1],
+        call_table(call),
+    ):
+        _, stdout, _ = printing(partial(out_print, view))
+        assert_harmless(stdout, shows="")
+        assert FORGED not in stdout or MARKUP in stdout
+    _, stdout, _ = printing(lambda: print_old_queues(out(), found, "deleted"))
+    assert_harmless(stdout)
+
+
+def test_the_log_that_up_prints_is_text(printing: Printing) -> None:
+    """Event types and errors come from senders and handlers."""
+    failed = {"level": "warning", "event": "attempt.failed", "error": HOSTILE[:60], "n": MARKUP}
+    finished = {"level": "info", "event": "attempt.finished", "event_type": HOSTILE}
+
+    def follow() -> None:
+        for entry in (failed, finished):
+            shown = worth_showing("processor", orjson.dumps(entry).decode())
+            assert shown is not None
+            Screen().log(shown)
+
+    _, stdout, _ = printing(follow)
+
+    assert_harmless(stdout)
