@@ -111,7 +111,8 @@ CREATE TABLE webhook_retries (
     request_id   uuid,
     received_at  timestamptz NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    published_at timestamptz
+    published_at timestamptz,
+    leased_until timestamptz
 );
 
 CREATE INDEX webhook_retries_created_at ON webhook_retries (created_at);
@@ -124,6 +125,8 @@ COMMENT ON COLUMN webhook_retries.received_at IS
     'When a gateway received the event. A retry of a retry keeps the time of the first webhook.';
 COMMENT ON COLUMN webhook_retries.published_at IS
     'When the broker confirmed it. Until then the sweeper publishes it again, under the same id.';
+COMMENT ON COLUMN webhook_retries.leased_until IS
+    'Until then one sweeper publishes this retry, and the others skip it.';
 
 SELECT enable_webhook_row_security(command_table), create_webhook_policies(command_table)
 FROM unnest(ARRAY['webhook_audit', 'webhook_retries']::regclass[]) AS command_table;
@@ -400,6 +403,7 @@ GRANT INSERT, UPDATE, DELETE ON webhook_processors TO ringback_processor;
 GRANT INSERT ON webhook_audit TO ringback_tenant_operator, ringback_operator;
 GRANT INSERT, UPDATE (published_at)
     ON webhook_retries TO ringback_tenant_operator, ringback_operator;
+GRANT UPDATE (leased_until) ON webhook_retries TO ringback_operator;
 -- A pause affects all orgs.
 GRANT UPDATE (paused, changed_at, changed_by, reason) ON webhook_processing TO ringback_operator;
 

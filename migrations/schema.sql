@@ -1651,7 +1651,8 @@ CREATE TABLE public.webhook_retries (
     request_id uuid,
     received_at timestamp with time zone NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    published_at timestamp with time zone
+    published_at timestamp with time zone,
+    leased_until timestamp with time zone
 );
 
 ALTER TABLE ONLY public.webhook_retries FORCE ROW LEVEL SECURITY;
@@ -1661,6 +1662,8 @@ COMMENT ON TABLE public.webhook_retries IS 'Which webhook retries which dead let
 COMMENT ON COLUMN public.webhook_retries.received_at IS 'When a gateway received the event. A retry of a retry keeps the time of the first webhook.';
 
 COMMENT ON COLUMN public.webhook_retries.published_at IS 'When the broker confirmed it. Until then the sweeper publishes it again, under the same id.';
+
+COMMENT ON COLUMN public.webhook_retries.leased_until IS 'Until then one sweeper publishes this retry, and the others skip it.';
 
 CREATE TABLE public.webhook_stats (
     org_id uuid NOT NULL,
@@ -2167,6 +2170,8 @@ GRANT SELECT,INSERT ON TABLE public.webhook_retries TO ringback_operator;
 
 GRANT UPDATE(published_at) ON TABLE public.webhook_retries TO ringback_tenant_operator;
 GRANT UPDATE(published_at) ON TABLE public.webhook_retries TO ringback_operator;
+
+GRANT UPDATE(leased_until) ON TABLE public.webhook_retries TO ringback_operator;
 
 GRANT SELECT ON TABLE public.webhook_stats TO ringback_tenant;
 GRANT SELECT ON TABLE public.webhook_stats TO ringback_service;

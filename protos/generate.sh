@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes ringback/metrics/v1 anew from the contract. Run it as `make generate`.
+# Generates ringback/metrics/v1 from the contract. Run it as `make generate`.
 set -eu
 cd "$(dirname "$0")/.."
 BIN=$PWD/.venv/bin
@@ -16,4 +16,4 @@ protoc --grpc_python_out="$OUT" --mypy_grpc_out=quiet:"$OUT" protos/ringback/met
 SET=$(mktemp)
 trap 'rm -f "$SET"' EXIT
 protoc --include_source_info --include_imports --descriptor_set_out="$SET" protos/ringback/metrics/v1/*_service.proto
-"$BIN/python" -m services.metrics.openapi "$SET" "$OUT/ringback/metrics/v1/openapi.json"
+"$BIN/python" -m protos.openapi "$SET" "$OUT/ringback/metrics/v1/openapi.json"

@@ -38,11 +38,11 @@ class MetricsError(Exception):
 
 
 class InvalidRequestError(MetricsError):
-    """The request is invalid; `violations` names each wrong field."""
+    """The request is invalid; `violations` names each invalid field."""
 
 
 class UnauthenticatedError(MetricsError):
-    """There is no token, or the service does not accept it."""
+    """The token is missing or invalid."""
 
 
 class PermissionDeniedError(MetricsError):

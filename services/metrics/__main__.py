@@ -11,6 +11,6 @@ if __name__ == "__main__":
     drop_unusable()
 
     from ringback.runtime.process.lifecycle import run
-    from services.metrics.wire import serve
+    from services.metrics.app import serve
 
     sys.exit(run(serve))

@@ -14,8 +14,7 @@ from ringback.runtime.process.settings import (
     Settings,
     TraceSettings,
 )
-from services.metrics.api.key_set import KeySetFile, keys_in_file
-from services.metrics.api.keys import Keys, public_key_file, secret_key
+from services.metrics.auth.keys import Keys, KeySetFile, keys_in_file, public_key_file, secret_key
 from services.metrics.slack.settings import SlackSettings
 
 
@@ -35,11 +34,11 @@ class TokenSettings(Settings):
     jwt_public_key_file: Annotated[Path, AfterValidator(_public_key)] | None = Field(
         default=None,
         description="A file with the public key (PEM) that callers' tokens are checked with, "
-        "by RS256, ES256 or EdDSA as its kind says. Instead of RINGBACK_JWT_SECRET.",
+        "by RS256, ES256 or EdDSA, depending on its kind. Instead of RINGBACK_JWT_SECRET.",
     )
     jwt_jwks_file: Annotated[Path, AfterValidator(_key_set)] | None = Field(
         default=None,
-        description="A file with several public keys (JWKS), told apart by `kid`. Instead of "
+        description="A file with several public keys (JWKS), chosen by `kid`. Instead of "
         "RINGBACK_JWT_SECRET. It is read again when it changes.",
     )
     jwt_secret: SecretStr | None = Field(
@@ -123,5 +122,5 @@ class MetricsSettings(
         default=5.0,
         gt=0,
         le=86400,
-        description="Seconds to finish the calls in flight when told to stop.",
+        description="Seconds to finish the calls in flight during a shutdown.",
     )

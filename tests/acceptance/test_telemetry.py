@@ -14,7 +14,7 @@ from ringback.contract.telemetry.all_services import COMMON_FIELDS, ERROR_FIELD
 from ringback.contract.telemetry.spans import Attribute, all_spans
 from ringback.contract.telemetry.spec import LogEventSpec, MetricSpec, Open, SpanSpec
 from ringback.contract.topology import topology
-from services.metrics.api.methods import methods_of
+from services.metrics.transport.methods import methods_of
 from tests.acceptance.telemetry_run import Emitted
 from tests.acceptance.whole import SCHEDULE, SERVICES
 

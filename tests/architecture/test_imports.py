@@ -72,10 +72,7 @@ def test_the_runtime_knows_no_service_words() -> None:
         "services.gateway.events.dedup_key",
         "services.gateway.endpoints",
         "services.gateway.webhook",
-        "services.metrics.changes.bulk_order",
-        "services.metrics.changes.bulk_pace",
-        "services.metrics.changes.bulk_stop",
-        "services.metrics.changes.bulk_tally",
+        "services.metrics.commands.bulk_rules",
     ],
 )
 def test_decisions_import_no_adapter(name: str) -> None:

@@ -222,11 +222,11 @@ _CALLS: Final = (
     ),
     Curves(
         title="Time of a call",
-        description="From a call to its answer, by protocol: 95 of 100 are faster.",
+        description="From a call to its answer, by transport: 95 of 100 are faster.",
         unit=SECONDS,
         queries=(
             PromQuery(
-                promql=quantile(0.95, Metric.RPC_SECONDS, by="protocol"), legend="{{protocol}}"
+                promql=quantile(0.95, Metric.RPC_SECONDS, by="transport"), legend="{{transport}}"
             ),
         ),
     ),

@@ -178,7 +178,7 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "sequence": "The number of a webhook in the spool.",
         "port": "The port for webhooks.",
         "prefetch": "Maximum number of webhooks in flight per processor.",
-        "protocol": "`grpc` or `rest`.",
+        "transport": "`grpc` or `rest`.",
         "queue": "A queue of the broker.",
         "reason": "The reason: a word, the name of an error, or an operator's text.",
         "remedy": "How to fix it.",

@@ -29,7 +29,7 @@ GRPC_CODES: Final = (
 
 _QUEUE: Final = Open("a queue of the topology, including each retry queue")
 _METHOD: Final = Open("the full name of a method in `protos/`")
-_PROTOCOL: Final = ("grpc", "rest")
+_TRANSPORT: Final = ("grpc", "rest")
 
 
 class MetricsServiceMetric:
@@ -113,14 +113,14 @@ class MetricsServiceMetric:
         kind=Kind.COUNTER,
         help="Finished calls, by status code.",
         services=METRICS,
-        labels={"method": _METHOD, "protocol": _PROTOCOL, "code": GRPC_CODES},
+        labels={"method": _METHOD, "transport": _TRANSPORT, "code": GRPC_CODES},
     )
     RPC_SECONDS: Final = MetricSpec(
         name="rpc_server_call_duration_seconds",
         kind=Kind.HISTOGRAM,
         help="Seconds from a call to its response, without streams.",
         services=METRICS,
-        labels={"method": _METHOD, "protocol": _PROTOCOL},
+        labels={"method": _METHOD, "transport": _TRANSPORT},
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     )
     SLACK_MESSAGES: Final = MetricSpec(
@@ -152,7 +152,7 @@ class MetricsServiceLogEvent:
         services=METRICS,
         fields=(
             "method",
-            "protocol",
+            "transport",
             "code",
             "reason",
             "cause",

@@ -29,7 +29,7 @@ class _RetryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RetryState
     RETRY_STATE_PUBLISHED: _RetryState.ValueType  # 1
     """The broker has it on disk."""
     RETRY_STATE_QUEUED: _RetryState.ValueType  # 2
-    """It stands in the database, and reaches the broker within moments."""
+    """It is committed in the database, and reaches the broker in moments."""
 
 class RetryState(_RetryState, metaclass=_RetryStateEnumTypeWrapper):
     """Whether a retry has reached the broker."""
@@ -38,7 +38,7 @@ RETRY_STATE_UNSPECIFIED: RetryState.ValueType  # 0
 RETRY_STATE_PUBLISHED: RetryState.ValueType  # 1
 """The broker has it on disk."""
 RETRY_STATE_QUEUED: RetryState.ValueType  # 2
-"""It stands in the database, and reaches the broker within moments."""
+"""It is committed in the database, and reaches the broker in moments."""
 Global___RetryState: _TypeAlias = RetryState  # noqa: Y015
 
 class _RetryRunState:
@@ -50,27 +50,27 @@ class _RetryRunStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RetryRu
     RETRY_RUN_STATE_UNSPECIFIED: _RetryRunState.ValueType  # 0
     RETRY_RUN_STATE_RUNNING: _RetryRunState.ValueType  # 1
     RETRY_RUN_STATE_HELD: _RetryRunState.ValueType  # 2
-    """It waits: live traffic has the right of way, or too many of those retried are unfinished."""
+    """It waits: live traffic has priority, or too many retries are unfinished."""
     RETRY_RUN_STATE_FINISHED: _RetryRunState.ValueType  # 3
-    """All that matched were retried, up to the limit. The last answer."""
+    """All matching dead letters were retried, up to the limit. The last answer."""
     RETRY_RUN_STATE_STOPPED: _RetryRunState.ValueType  # 4
-    """It ended early; `message` says why. The last answer."""
+    """It ended early; `message` has the reason. The last answer."""
     RETRY_RUN_STATE_DRY_RUN: _RetryRunState.ValueType  # 5
-    """Nothing was retried, as was asked. The only answer."""
+    """A dry run: nothing was retried. The only answer."""
 
 class RetryRunState(_RetryRunState, metaclass=_RetryRunStateEnumTypeWrapper):
-    """How far a run of retries is."""
+    """The progress of a bulk retry."""
 
 RETRY_RUN_STATE_UNSPECIFIED: RetryRunState.ValueType  # 0
 RETRY_RUN_STATE_RUNNING: RetryRunState.ValueType  # 1
 RETRY_RUN_STATE_HELD: RetryRunState.ValueType  # 2
-"""It waits: live traffic has the right of way, or too many of those retried are unfinished."""
+"""It waits: live traffic has priority, or too many retries are unfinished."""
 RETRY_RUN_STATE_FINISHED: RetryRunState.ValueType  # 3
-"""All that matched were retried, up to the limit. The last answer."""
+"""All matching dead letters were retried, up to the limit. The last answer."""
 RETRY_RUN_STATE_STOPPED: RetryRunState.ValueType  # 4
-"""It ended early; `message` says why. The last answer."""
+"""It ended early; `message` has the reason. The last answer."""
 RETRY_RUN_STATE_DRY_RUN: RetryRunState.ValueType  # 5
-"""Nothing was retried, as was asked. The only answer."""
+"""A dry run: nothing was retried. The only answer."""
 Global___RetryRunState: _TypeAlias = RetryRunState  # noqa: Y015
 
 @_typing.final
@@ -82,9 +82,9 @@ class RetryDeliveryRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     reason: _builtins.str
-    """Why, for those who look later."""
+    """The reason, for the audit."""
     request_id: _builtins.str
-    """A UUID that the caller makes. The same request with the same id gets the same answer, so that
+    """A UUID chosen by the caller. The same request with the same id gets the same answer, so that
     a call whose answer was lost can be repeated.
     """
     def __init__(
@@ -116,10 +116,10 @@ class RetryDeliveryResponse(_message.Message):
     message: _builtins.str
     new_job_id: _builtins.str
     altered: _builtins.bool
-    """The event differs from the bytes that arrived: a part could not be stored as it was."""
+    """The event differs from the received bytes: a part could not be stored unchanged."""
     state: Global___RetryState.ValueType
     redacted: _builtins.bool
-    """The handlers get the copy of the log, without the credentials that were taken out of it."""
+    """Handlers get the log's copy of the event, from which credentials were removed."""
     def __init__(
         self,
         *,
@@ -140,7 +140,7 @@ Global___RetryDeliveryResponse: _TypeAlias = RetryDeliveryResponse  # noqa: Y015
 
 @_typing.final
 class DeadLetterFilter(_message.Message):
-    """Dead letters that match all that is given."""
+    """Dead letters that match all given fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -194,13 +194,13 @@ class RetryDeliveriesRequest(_message.Message):
     dry_run: _builtins.bool
     """Only count what would be retried."""
     limit: _builtins.int
-    """How many at most: 1000 if absent, never more than 100000."""
+    """Maximum number: 1000 if absent, never more than 100000."""
     rate_per_second: _builtins.float
-    """How many a second at most: 10 if absent, never more than 100. Live traffic comes first."""
+    """Maximum per second: 10 if absent, never more than 100. Live traffic has priority."""
     stop_after_failures: _builtins.int
-    """Stop when this many of those retried have failed again: 3 if absent."""
+    """Stop after this many retried webhooks failed again: 3 if absent."""
     reason: _builtins.str
-    """Why, for those who look later."""
+    """The reason, for the audit."""
     @_builtins.property
     def filter(self) -> Global___DeadLetterFilter: ...
     def __init__(
@@ -235,19 +235,19 @@ class RetryDeliveriesResponse(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     state: Global___RetryRunState.ValueType
     matched: _builtins.int
-    """Dead letters that matched when it began."""
+    """Dead letters that matched at the start."""
     retried: _builtins.int
-    """Those that were put to work again so far."""
+    """Dead letters retried so far."""
     completed: _builtins.int
-    """Of those retried: completed."""
+    """Retried webhooks that completed."""
     failed_again: _builtins.int
-    """Of those retried: failed again, at least once."""
+    """Retried webhooks that failed again at least once."""
     skipped: _builtins.int
-    """Resolved by somebody else in the meantime, or not retryable."""
+    """Dead letters that were resolved meanwhile, or cannot be retried."""
     rate_per_second: _builtins.float
-    """Retries a second that are allowed now."""
+    """Retries per second that are allowed now."""
     message: _builtins.str
-    """What is going on, in a sentence."""
+    """The state in a sentence."""
     def __init__(
         self,
         *,
@@ -276,7 +276,7 @@ class DiscardDeadLetterRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     reason: _builtins.str
-    """Why, for those who look later."""
+    """The reason, for the audit."""
     def __init__(
         self,
         *,
@@ -322,7 +322,7 @@ class RunDuplicateRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     reason: _builtins.str
-    """Why, for those who look later."""
+    """The reason, for the audit."""
     request_id: _builtins.str
     """As in RetryDeliveryRequest."""
     def __init__(
@@ -355,7 +355,7 @@ class RunDuplicateResponse(_message.Message):
     message: _builtins.str
     new_job_id: _builtins.str
     duplicate_of: _builtins.str
-    """The webhook of which this one was taken for a copy. It stays as it is."""
+    """The webhook whose duplicate this one seemed to be. It is not changed."""
     altered: _builtins.bool
     """As in RetryDeliveryResponse."""
     state: Global___RetryState.ValueType
@@ -385,7 +385,7 @@ class PauseProcessingRequest(_message.Message):
 
     REASON_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Why, for those who look later."""
+    """The reason, for the audit."""
     def __init__(
         self,
         *,
@@ -425,7 +425,7 @@ class ResumeProcessingRequest(_message.Message):
 
     REASON_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Why, for those who look later."""
+    """The reason, for the audit."""
     def __init__(
         self,
         *,

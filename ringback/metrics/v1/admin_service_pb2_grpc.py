@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """Changes. Each is written down: who, when, what, why.
+    """Commands. The audit records each: who, when, what and why.
     """
 
     def __init__(self, channel):
@@ -68,32 +68,32 @@ class AdminServiceStub:
 
 
 class AdminServiceServicer:
-    """Changes. Each is written down: who, when, what, why.
+    """Commands. The audit records each: who, when, what and why.
     """
 
     def RetryDelivery(self, request, context):
-        """Puts a dead letter to work again, as a new webhook with the same event.
+        """Retries a dead letter as a new webhook with the same event.
 
         FAILED_PRECONDITION if it is not a dead letter (reason NOT_A_DEAD_LETTER), was retried already
-        (ALREADY_RETRIED; the metadata `newJobId` tells as what), was discarded (DISCARDED) or came from
-        no gateway (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
+        (ALREADY_RETRIED; the metadata `newJobId` names the retry), was discarded (DISCARDED) or came from
+        no gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryDeliveries(self, request, context):
-        """Puts all dead letters that match to work again, oldest first, slowly, and tells how it goes.
+        """Retries all matching dead letters slowly, oldest first, and reports the progress.
 
-        It never crowds out live traffic, and stops by itself when what it retries fails again, or when
-        the caller goes away. What was retried by then stays retried.
+        Live traffic has priority. The run stops when its retries fail again, or when the caller
+        disconnects. Retries made by then are kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DiscardDeadLetter(self, request, context):
-        """Resolves a dead letter that is not needed any more. Its event and attempts stay in the log.
+        """Resolves a dead letter that is no longer needed. Its event and attempts stay in the log.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,22 +104,22 @@ class AdminServiceServicer:
 
         FAILED_PRECONDITION if it is not a duplicate (reason NOT_A_DUPLICATE), was run already
         (ALREADY_RETRIED; the metadata `newJobId` is the webhook that ran it) or came from no gateway
-        (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
+        (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseProcessing(self, request, context):
-        """Processors finish what they have in flight and take no more, also after a restart. The gateway
-        goes on accepting.
+        """Processors finish the webhooks in flight and consume no more, also after a restart. The gateway
+        continues to accept webhooks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeProcessing(self, request, context):
-        """Processors take work again.
+        """Processors consume webhooks again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,7 +167,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """Changes. Each is written down: who, when, what, why.
+    """Commands. The audit records each: who, when, what and why.
     """
 
     @staticmethod

@@ -27,77 +27,77 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """Changes. Each is written down: who, when, what, why."""
+    """Commands. The audit records each: who, when, what and why."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     RetryDelivery: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RetryDeliveryRequest, _admin_service_pb2.RetryDeliveryResponse]
-    """Puts a dead letter to work again, as a new webhook with the same event.
+    """Retries a dead letter as a new webhook with the same event.
 
     FAILED_PRECONDITION if it is not a dead letter (reason NOT_A_DEAD_LETTER), was retried already
-    (ALREADY_RETRIED; the metadata `newJobId` tells as what), was discarded (DISCARDED) or came from
-    no gateway (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
+    (ALREADY_RETRIED; the metadata `newJobId` names the retry), was discarded (DISCARDED) or came from
+    no gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
     """
     RetryDeliveries: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.RetryDeliveriesRequest, _admin_service_pb2.RetryDeliveriesResponse]
-    """Puts all dead letters that match to work again, oldest first, slowly, and tells how it goes.
+    """Retries all matching dead letters slowly, oldest first, and reports the progress.
 
-    It never crowds out live traffic, and stops by itself when what it retries fails again, or when
-    the caller goes away. What was retried by then stays retried.
+    Live traffic has priority. The run stops when its retries fail again, or when the caller
+    disconnects. Retries made by then are kept.
     """
     DiscardDeadLetter: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DiscardDeadLetterRequest, _admin_service_pb2.DiscardDeadLetterResponse]
-    """Resolves a dead letter that is not needed any more. Its event and attempts stay in the log."""
+    """Resolves a dead letter that is no longer needed. Its event and attempts stay in the log."""
     RunDuplicate: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RunDuplicateRequest, _admin_service_pb2.RunDuplicateResponse]
     """Runs a webhook that ended as a duplicate, although its event was not a copy, as a new webhook.
 
     FAILED_PRECONDITION if it is not a duplicate (reason NOT_A_DUPLICATE), was run already
     (ALREADY_RETRIED; the metadata `newJobId` is the webhook that ran it) or came from no gateway
-    (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
+    (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
     """
     PauseProcessing: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PauseProcessingRequest, _admin_service_pb2.PauseProcessingResponse]
-    """Processors finish what they have in flight and take no more, also after a restart. The gateway
-    goes on accepting.
+    """Processors finish the webhooks in flight and consume no more, also after a restart. The gateway
+    continues to accept webhooks.
     """
     ResumeProcessing: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeProcessingRequest, _admin_service_pb2.ResumeProcessingResponse]
-    """Processors take work again."""
+    """Processors consume webhooks again."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """Changes. Each is written down: who, when, what, why."""
+    """Commands. The audit records each: who, when, what and why."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RetryDelivery: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RetryDeliveryRequest, _admin_service_pb2.RetryDeliveryResponse]  # type: ignore[assignment]
-    """Puts a dead letter to work again, as a new webhook with the same event.
+    """Retries a dead letter as a new webhook with the same event.
 
     FAILED_PRECONDITION if it is not a dead letter (reason NOT_A_DEAD_LETTER), was retried already
-    (ALREADY_RETRIED; the metadata `newJobId` tells as what), was discarded (DISCARDED) or came from
-    no gateway (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
+    (ALREADY_RETRIED; the metadata `newJobId` names the retry), was discarded (DISCARDED) or came from
+    no gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
     """
     RetryDeliveries: _aio.UnaryStreamMultiCallable[_admin_service_pb2.RetryDeliveriesRequest, _admin_service_pb2.RetryDeliveriesResponse]  # type: ignore[assignment]
-    """Puts all dead letters that match to work again, oldest first, slowly, and tells how it goes.
+    """Retries all matching dead letters slowly, oldest first, and reports the progress.
 
-    It never crowds out live traffic, and stops by itself when what it retries fails again, or when
-    the caller goes away. What was retried by then stays retried.
+    Live traffic has priority. The run stops when its retries fail again, or when the caller
+    disconnects. Retries made by then are kept.
     """
     DiscardDeadLetter: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DiscardDeadLetterRequest, _admin_service_pb2.DiscardDeadLetterResponse]  # type: ignore[assignment]
-    """Resolves a dead letter that is not needed any more. Its event and attempts stay in the log."""
+    """Resolves a dead letter that is no longer needed. Its event and attempts stay in the log."""
     RunDuplicate: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RunDuplicateRequest, _admin_service_pb2.RunDuplicateResponse]  # type: ignore[assignment]
     """Runs a webhook that ended as a duplicate, although its event was not a copy, as a new webhook.
 
     FAILED_PRECONDITION if it is not a duplicate (reason NOT_A_DUPLICATE), was run already
     (ALREADY_RETRIED; the metadata `newJobId` is the webhook that ran it) or came from no gateway
-    (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
+    (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
     """
     PauseProcessing: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PauseProcessingRequest, _admin_service_pb2.PauseProcessingResponse]  # type: ignore[assignment]
-    """Processors finish what they have in flight and take no more, also after a restart. The gateway
-    goes on accepting.
+    """Processors finish the webhooks in flight and consume no more, also after a restart. The gateway
+    continues to accept webhooks.
     """
     ResumeProcessing: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeProcessingRequest, _admin_service_pb2.ResumeProcessingResponse]  # type: ignore[assignment]
-    """Processors take work again."""
+    """Processors consume webhooks again."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Changes. Each is written down: who, when, what, why."""
+    """Commands. The audit records each: who, when, what and why."""
 
     @_abc_1.abstractmethod
     def RetryDelivery(
@@ -105,11 +105,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.RetryDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.RetryDeliveryResponse, _abc.Awaitable[_admin_service_pb2.RetryDeliveryResponse]]:
-        """Puts a dead letter to work again, as a new webhook with the same event.
+        """Retries a dead letter as a new webhook with the same event.
 
         FAILED_PRECONDITION if it is not a dead letter (reason NOT_A_DEAD_LETTER), was retried already
-        (ALREADY_RETRIED; the metadata `newJobId` tells as what), was discarded (DISCARDED) or came from
-        no gateway (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
+        (ALREADY_RETRIED; the metadata `newJobId` names the retry), was discarded (DISCARDED) or came from
+        no gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
         """
 
     @_abc_1.abstractmethod
@@ -118,10 +118,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.RetryDeliveriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_admin_service_pb2.RetryDeliveriesResponse], _abc.AsyncIterator[_admin_service_pb2.RetryDeliveriesResponse]]:
-        """Puts all dead letters that match to work again, oldest first, slowly, and tells how it goes.
+        """Retries all matching dead letters slowly, oldest first, and reports the progress.
 
-        It never crowds out live traffic, and stops by itself when what it retries fails again, or when
-        the caller goes away. What was retried by then stays retried.
+        Live traffic has priority. The run stops when its retries fail again, or when the caller
+        disconnects. Retries made by then are kept.
         """
 
     @_abc_1.abstractmethod
@@ -130,7 +130,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.DiscardDeadLetterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DiscardDeadLetterResponse, _abc.Awaitable[_admin_service_pb2.DiscardDeadLetterResponse]]:
-        """Resolves a dead letter that is not needed any more. Its event and attempts stay in the log."""
+        """Resolves a dead letter that is no longer needed. Its event and attempts stay in the log."""
 
     @_abc_1.abstractmethod
     def RunDuplicate(
@@ -142,7 +142,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         FAILED_PRECONDITION if it is not a duplicate (reason NOT_A_DUPLICATE), was run already
         (ALREADY_RETRIED; the metadata `newJobId` is the webhook that ran it) or came from no gateway
-        (NOT_RETRYABLE). UNAVAILABLE, and nothing is changed, while the broker is away.
+        (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
         """
 
     @_abc_1.abstractmethod
@@ -151,8 +151,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.PauseProcessingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.PauseProcessingResponse, _abc.Awaitable[_admin_service_pb2.PauseProcessingResponse]]:
-        """Processors finish what they have in flight and take no more, also after a restart. The gateway
-        goes on accepting.
+        """Processors finish the webhooks in flight and consume no more, also after a restart. The gateway
+        continues to accept webhooks.
         """
 
     @_abc_1.abstractmethod
@@ -161,6 +161,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ResumeProcessingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ResumeProcessingResponse, _abc.Awaitable[_admin_service_pb2.ResumeProcessingResponse]]:
-        """Processors take work again."""
+        """Processors consume webhooks again."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

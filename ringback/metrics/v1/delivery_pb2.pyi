@@ -30,16 +30,16 @@ class _DeliveryStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Delive
     DELIVERY_STATUS_PROCESSING: _DeliveryStatus.ValueType  # 2
     """An attempt is running, or was running when its process died."""
     DELIVERY_STATUS_COMPLETED: _DeliveryStatus.ValueType  # 3
-    """A handler finished it. It is never run again."""
+    """A handler completed it. It never runs again."""
     DELIVERY_STATUS_FAILED: _DeliveryStatus.ValueType  # 4
-    """An attempt failed; the next one, or the dead letters, is coming."""
+    """An attempt failed; another attempt or the dead letters come next."""
     DELIVERY_STATUS_DEAD_LETTER: _DeliveryStatus.ValueType  # 5
-    """No attempt is left, or a handler said that none can help. A person decides."""
+    """No attempt is left, or a handler raised a permanent failure. A person decides."""
     DELIVERY_STATUS_DUPLICATE: _DeliveryStatus.ValueType  # 6
-    """The same event had arrived before; `duplicate_of` says which webhook carried it."""
+    """The same event arrived before, in the webhook `duplicate_of`."""
 
 class DeliveryStatus(_DeliveryStatus, metaclass=_DeliveryStatusEnumTypeWrapper):
-    """Where a webhook is. In REST the words are those of the database: `pending`, `dead_letter`."""
+    """The status of a webhook. In REST the values are those of the database: `pending`, `dead_letter`."""
 
 DELIVERY_STATUS_UNSPECIFIED: DeliveryStatus.ValueType  # 0
 DELIVERY_STATUS_PENDING: DeliveryStatus.ValueType  # 1
@@ -47,13 +47,13 @@ DELIVERY_STATUS_PENDING: DeliveryStatus.ValueType  # 1
 DELIVERY_STATUS_PROCESSING: DeliveryStatus.ValueType  # 2
 """An attempt is running, or was running when its process died."""
 DELIVERY_STATUS_COMPLETED: DeliveryStatus.ValueType  # 3
-"""A handler finished it. It is never run again."""
+"""A handler completed it. It never runs again."""
 DELIVERY_STATUS_FAILED: DeliveryStatus.ValueType  # 4
-"""An attempt failed; the next one, or the dead letters, is coming."""
+"""An attempt failed; another attempt or the dead letters come next."""
 DELIVERY_STATUS_DEAD_LETTER: DeliveryStatus.ValueType  # 5
-"""No attempt is left, or a handler said that none can help. A person decides."""
+"""No attempt is left, or a handler raised a permanent failure. A person decides."""
 DELIVERY_STATUS_DUPLICATE: DeliveryStatus.ValueType  # 6
-"""The same event had arrived before; `duplicate_of` says which webhook carried it."""
+"""The same event arrived before, in the webhook `duplicate_of`."""
 Global___DeliveryStatus: _TypeAlias = DeliveryStatus  # noqa: Y015
 
 class _Resolution:
@@ -63,21 +63,21 @@ class _Resolution:
 class _ResolutionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Resolution.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     RESOLUTION_UNSPECIFIED: _Resolution.ValueType  # 0
-    """Nothing yet: it waits for a person."""
+    """No decision yet."""
     RESOLUTION_RETRIED: _Resolution.ValueType  # 1
-    """It was put to work again as another webhook; `retried_as` says which."""
+    """It was retried as the webhook `retried_as`."""
     RESOLUTION_DISCARDED: _Resolution.ValueType  # 2
-    """A person decided that it is not needed."""
+    """It is not needed."""
 
 class Resolution(_Resolution, metaclass=_ResolutionEnumTypeWrapper):
-    """What a person decided about a dead letter, or about a duplicate."""
+    """A person's decision about a dead letter or a duplicate."""
 
 RESOLUTION_UNSPECIFIED: Resolution.ValueType  # 0
-"""Nothing yet: it waits for a person."""
+"""No decision yet."""
 RESOLUTION_RETRIED: Resolution.ValueType  # 1
-"""It was put to work again as another webhook; `retried_as` says which."""
+"""It was retried as the webhook `retried_as`."""
 RESOLUTION_DISCARDED: Resolution.ValueType  # 2
-"""A person decided that it is not needed."""
+"""It is not needed."""
 Global___Resolution: _TypeAlias = Resolution  # noqa: Y015
 
 class _AttemptOutcome:
@@ -91,7 +91,7 @@ class _AttemptOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attemp
     ATTEMPT_OUTCOME_FAILED: _AttemptOutcome.ValueType  # 2
     """The handler failed; another attempt may help."""
     ATTEMPT_OUTCOME_PERMANENT: _AttemptOutcome.ValueType  # 3
-    """The handler said that no attempt can help."""
+    """The handler raised a permanent failure: no other attempt follows."""
     ATTEMPT_OUTCOME_DUPLICATE: _AttemptOutcome.ValueType  # 4
 
 class AttemptOutcome(_AttemptOutcome, metaclass=_AttemptOutcomeEnumTypeWrapper):
@@ -102,13 +102,13 @@ ATTEMPT_OUTCOME_COMPLETED: AttemptOutcome.ValueType  # 1
 ATTEMPT_OUTCOME_FAILED: AttemptOutcome.ValueType  # 2
 """The handler failed; another attempt may help."""
 ATTEMPT_OUTCOME_PERMANENT: AttemptOutcome.ValueType  # 3
-"""The handler said that no attempt can help."""
+"""The handler raised a permanent failure: no other attempt follows."""
 ATTEMPT_OUTCOME_DUPLICATE: AttemptOutcome.ValueType  # 4
 Global___AttemptOutcome: _TypeAlias = AttemptOutcome  # noqa: Y015
 
 @_typing.final
 class Delivery(_message.Message):
-    """One webhook, as the delivery log knows it."""
+    """One webhook of the delivery log."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -138,7 +138,7 @@ class Delivery(_message.Message):
     id: _builtins.str
     """The same as `job_id`."""
     job_id: _builtins.str
-    """A UUIDv7. The gateway answered it when it accepted the webhook."""
+    """A UUIDv7. The gateway returned it when it accepted the webhook."""
     org_id: _builtins.str
     endpoint_id: _builtins.str
     event_type: _builtins.str
@@ -147,25 +147,25 @@ class Delivery(_message.Message):
     """Attempts that ended."""
     max_attempts: _builtins.int
     error_class: _builtins.str
-    """The kind of the last failure: groups are made by it."""
+    """The class of the last error; dead letters are grouped by it."""
     error_message: _builtins.str
     call_id: _builtins.str
     duplicate_of: _builtins.str
-    """The job that carried the same event first."""
+    """The webhook that carried the same event first."""
     retry_of: _builtins.str
-    """The dead letter that this webhook is a manual retry of, or the duplicate that it runs after all."""
+    """The dead letter or the duplicate that this webhook retries."""
     retried_as: _builtins.str
-    """The webhook as which this dead letter, or duplicate, was put to work again."""
+    """The retry of this dead letter or duplicate."""
     resolution: Global___Resolution.ValueType
     altered: _builtins.bool
-    """`event_data` differs from the bytes that arrived: a part could not be stored as it was."""
+    """`event_data` differs from the received bytes: a part could not be stored unchanged."""
     event_data: _builtins.str
-    """The event. Only ListDeadLetters and GetDelivery give it."""
+    """The event. Only ListDeadLetters and GetDelivery return it."""
     event_data_omitted: _builtins.bool
-    """The event is too large for a page; GetDelivery gives it."""
+    """The event is too large for a page; GetDelivery returns it."""
     redacted: _builtins.bool
-    """`event_data` lacks values that the handlers saw: credentials, and what else the settings list.
-    Told only beside `event_data`.
+    """Credentials and other configured values were removed from `event_data`; handlers saw them. Set
+    only together with `event_data`.
     """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
@@ -303,7 +303,7 @@ Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
 
 @_typing.final
 class Retry(_message.Message):
-    """Who put a dead letter, or a duplicate, to work again, and why."""
+    """Who retried a dead letter or a duplicate, and why."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -315,18 +315,18 @@ class Retry(_message.Message):
     PUBLISHED_AT_FIELD_NUMBER: _builtins.int
     DUPLICATE_OF_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """The dead letter, or the duplicate."""
+    """The dead letter or the duplicate."""
     new_job_id: _builtins.str
-    """The webhook that was made from it."""
+    """The new webhook."""
     actor: _builtins.str
     reason: _builtins.str
     duplicate_of: _builtins.str
-    """Where `job_id` was a duplicate: the webhook of which it was taken for a copy."""
+    """If `job_id` was a duplicate: the webhook whose duplicate it seemed to be."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def published_at(self) -> _timestamp_pb2.Timestamp:
-        """When the broker had it on disk. Absent while that is still being tried."""
+        """When the broker had it on disk. Absent until then."""
 
     def __init__(
         self,
@@ -351,7 +351,7 @@ Global___Retry: _TypeAlias = Retry  # noqa: Y015
 
 @_typing.final
 class ProcessingState(_message.Message):
-    """Whether processors take work."""
+    """Whether processors consume webhooks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -365,12 +365,12 @@ class ProcessingState(_message.Message):
     changed_by: _builtins.str
     reason: _builtins.str
     processors: _builtins.int
-    """Processors that were heard of in the last seconds."""
+    """Processors that reported in the last seconds."""
     processors_paused: _builtins.int
-    """Those of them that have noticed a pause."""
+    """Those that have paused."""
     @_builtins.property
     def changed_at(self) -> _timestamp_pb2.Timestamp:
-        """When, by whom and why it was last changed; absent if never."""
+        """When, by whom and why it was last changed; absent if it never was."""
 
     def __init__(
         self,

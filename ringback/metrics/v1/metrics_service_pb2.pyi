@@ -49,7 +49,7 @@ class GetQueueHealthResponse(_message.Message):
     PROCESSING_FIELD_NUMBER: _builtins.int
     QUEUES_FIELD_NUMBER: _builtins.int
     healthy: _builtins.bool
-    """Whether every check holds."""
+    """Whether all checks pass."""
     dead_letters: _builtins.int
     """Unresolved dead letters: in the log, and waiting to be recorded."""
     consumers: _builtins.int
@@ -64,7 +64,7 @@ class GetQueueHealthResponse(_message.Message):
 
     @_builtins.property
     def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
-        """The published thresholds, each with what was measured."""
+        """The published thresholds, each with the measured value."""
 
     @_builtins.property
     def processing(self) -> _delivery_pb2.ProcessingState: ...
@@ -104,9 +104,9 @@ class QueueMetrics(_message.Message):
     DELAYED_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
     waiting: _builtins.int
-    """Ready to be taken by a processor."""
+    """Ready for a processor."""
     active: _builtins.int
-    """In the hands of processors; at most processors x prefetch."""
+    """In flight in processors; at most processors x prefetch."""
     completed: _builtins.int
     """Of the webhooks of the last 24 hours."""
     failed: _builtins.int
@@ -180,7 +180,7 @@ class HealthCheck(_message.Message):
     value: _builtins.float
     limit: _builtins.float
     message: _builtins.str
-    """What is wrong, or that nothing is, in a sentence."""
+    """The result of the check in a sentence."""
     def __init__(
         self,
         *,
@@ -315,7 +315,7 @@ class GetDeliveryStatsResponse(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     time_range: _builtins.str
-    """The range that was asked for."""
+    """The requested range."""
     @_builtins.property
     def summary(self) -> Global___DeliverySummary: ...
     @_builtins.property
@@ -324,13 +324,13 @@ class GetDeliveryStatsResponse(_message.Message):
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """The webhooks counted are those created from here (a whole minute; a whole hour for ranges that
-        reach back beyond 47 hours) ...
+        """Webhooks created from this time on are counted (a whole minute; a whole hour for ranges of more
+        than 47 hours) ...
         """
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """... up to here."""
+        """... up to this time."""
 
     def __init__(
         self,
@@ -367,7 +367,7 @@ class DeliverySummary(_message.Message):
     """completed + failed + dead_letter + pending. Duplicates are not counted."""
     completed: _builtins.int
     failed: _builtins.int
-    """An attempt failed, and the next one is coming."""
+    """An attempt failed; another one follows."""
     dead_letter: _builtins.int
     pending: _builtins.int
     """Accepted or being processed."""
@@ -444,9 +444,9 @@ class ListRecentFailuresRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORG_ID_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
-    """How many at most: 20 if absent, never more than 100."""
+    """Maximum number: 20 if absent, never more than 100."""
     page_token: _builtins.str
-    """`next_page_token` of the page before. The other fields must be as they were."""
+    """`next_page_token` of the previous page. The other fields must be unchanged."""
     org_id: _builtins.str
     """Only this organisation. A tenant sees its own in any case."""
     def __init__(
@@ -472,7 +472,7 @@ class ListRecentFailuresResponse(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many there are in `failures`."""
+    """The number of `failures`."""
     next_page_token: _builtins.str
     """Empty at the end."""
     @_builtins.property
@@ -502,9 +502,9 @@ class ListDeadLettersRequest(_message.Message):
     ERROR_CLASS_FIELD_NUMBER: _builtins.int
     ORG_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many at most: 50 if absent, never more than 100."""
+    """Maximum number: 50 if absent, never more than 100."""
     page_token: _builtins.str
-    """`next_page_token` of the page before. The other fields must be as they were."""
+    """`next_page_token` of the previous page. The other fields must be unchanged."""
     event_type: _builtins.str
     error_class: _builtins.str
     org_id: _builtins.str
@@ -534,7 +534,7 @@ class ListDeadLettersResponse(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many there are in `dead_letters`."""
+    """The number of `dead_letters`."""
     next_page_token: _builtins.str
     """Empty at the end."""
     @_builtins.property
@@ -585,7 +585,7 @@ class GetDeliveryResponse(_message.Message):
     def delivery(self) -> _delivery_pb2.Delivery: ...
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[_delivery_pb2.Attempt]:
-        """In the order in which they were made."""
+        """In the order in which they were started."""
 
     @_builtins.property
     def retry_of(self) -> _delivery_pb2.Retry:
@@ -593,7 +593,7 @@ class GetDeliveryResponse(_message.Message):
 
     @_builtins.property
     def retried_as(self) -> _delivery_pb2.Retry:
-        """The retry that was made of this webhook."""
+        """The retry of this webhook."""
 
     def __init__(
         self,
@@ -625,9 +625,9 @@ class ListDeliveriesRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     ORG_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many at most: 50 if absent, never more than 100."""
+    """Maximum number: 50 if absent, never more than 100."""
     page_token: _builtins.str
-    """`next_page_token` of the page before. The other fields must be as they were."""
+    """`next_page_token` of the previous page. The other fields must be unchanged."""
     status: _delivery_pb2.DeliveryStatus.ValueType
     event_type: _builtins.str
     call_id: _builtins.str
@@ -695,9 +695,9 @@ class ListFailureGroupsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORG_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many at most: 100 if absent, never more than 1000."""
+    """Maximum number: 100 if absent, never more than 1000."""
     page_token: _builtins.str
-    """`next_page_token` of the page before. The other fields must be as they were."""
+    """`next_page_token` of the previous page. The other fields must be unchanged."""
     org_id: _builtins.str
     """Only this organisation. A tenant sees its own in any case."""
     def __init__(

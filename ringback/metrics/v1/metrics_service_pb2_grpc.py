@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class MetricsServiceStub:
-    """Reads: where the webhooks are. Nothing here changes anything.
+    """Queries about webhooks and queues. They change nothing.
     """
 
     def __init__(self, channel):
@@ -78,26 +78,26 @@ class MetricsServiceStub:
 
 
 class MetricsServiceServicer:
-    """Reads: where the webhooks are. Nothing here changes anything.
+    """Queries about webhooks and queues. They change nothing.
     """
 
     def GetQueueHealth(self, request, context):
-        """How the queues are now, held against the published thresholds. The numbers are at most a few
-        seconds old; when they cannot be had the answer is UNAVAILABLE.
+        """Checks the health of the queues against the published thresholds. The numbers are at most a few
+        seconds old; without recent numbers the answer is UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchQueueHealth(self, request, context):
-        """The same, again and again, until the caller ends it.
+        """The same repeatedly, until the caller ends the stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDeliveryStats(self, request, context):
-        """What became of the webhooks that were created in a range of time up to now.
+        """Results of the webhooks that were created in a time range that ends now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,7 +111,7 @@ class MetricsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDeadLetters(self, request, context):
-        """Dead letters that nobody has resolved, with their events, newest first.
+        """Unresolved dead letters with their events, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,8 +125,8 @@ class MetricsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDeliveries(self, request, context):
-        """Webhooks that match all that is given, newest first. One call looks through a bounded number
-        of them: a page may be short, or empty, and still have a next one.
+        """Webhooks that match all given fields, newest first. One call reads a bounded number of them: a
+        page may be short or empty and still have a next one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,7 +191,7 @@ def add_MetricsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MetricsService:
-    """Reads: where the webhooks are. Nothing here changes anything.
+    """Queries about webhooks and queues. They change nothing.
     """
 
     @staticmethod

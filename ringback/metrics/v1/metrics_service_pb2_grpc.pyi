@@ -27,61 +27,61 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MetricsServiceStub:
-    """Reads: where the webhooks are. Nothing here changes anything."""
+    """Queries about webhooks and queues. They change nothing."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MetricsServiceAsyncStub: ...
     GetQueueHealth: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.GetQueueHealthRequest, _metrics_service_pb2.GetQueueHealthResponse]
-    """How the queues are now, held against the published thresholds. The numbers are at most a few
-    seconds old; when they cannot be had the answer is UNAVAILABLE.
+    """Checks the health of the queues against the published thresholds. The numbers are at most a few
+    seconds old; without recent numbers the answer is UNAVAILABLE.
     """
     WatchQueueHealth: _grpc.UnaryStreamMultiCallable[_metrics_service_pb2.WatchQueueHealthRequest, _metrics_service_pb2.WatchQueueHealthResponse]
-    """The same, again and again, until the caller ends it."""
+    """The same repeatedly, until the caller ends the stream."""
     GetDeliveryStats: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.GetDeliveryStatsRequest, _metrics_service_pb2.GetDeliveryStatsResponse]
-    """What became of the webhooks that were created in a range of time up to now."""
+    """Results of the webhooks that were created in a time range that ends now."""
     ListRecentFailures: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.ListRecentFailuresRequest, _metrics_service_pb2.ListRecentFailuresResponse]
     """Webhooks whose last attempt failed, and dead letters, newest first."""
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.ListDeadLettersRequest, _metrics_service_pb2.ListDeadLettersResponse]
-    """Dead letters that nobody has resolved, with their events, newest first."""
+    """Unresolved dead letters with their events, newest first."""
     GetDelivery: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.GetDeliveryRequest, _metrics_service_pb2.GetDeliveryResponse]
     """One webhook with every attempt, its event, and its retries."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.ListDeliveriesRequest, _metrics_service_pb2.ListDeliveriesResponse]
-    """Webhooks that match all that is given, newest first. One call looks through a bounded number
-    of them: a page may be short, or empty, and still have a next one.
+    """Webhooks that match all given fields, newest first. One call reads a bounded number of them: a
+    page may be short or empty and still have a next one.
     """
     ListFailureGroups: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.ListFailureGroupsRequest, _metrics_service_pb2.ListFailureGroupsResponse]
     """Unresolved dead letters by event type and error class."""
 
 @_typing.type_check_only
 class MetricsServiceAsyncStub(MetricsServiceStub):
-    """Reads: where the webhooks are. Nothing here changes anything."""
+    """Queries about webhooks and queues. They change nothing."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetQueueHealth: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.GetQueueHealthRequest, _metrics_service_pb2.GetQueueHealthResponse]  # type: ignore[assignment]
-    """How the queues are now, held against the published thresholds. The numbers are at most a few
-    seconds old; when they cannot be had the answer is UNAVAILABLE.
+    """Checks the health of the queues against the published thresholds. The numbers are at most a few
+    seconds old; without recent numbers the answer is UNAVAILABLE.
     """
     WatchQueueHealth: _aio.UnaryStreamMultiCallable[_metrics_service_pb2.WatchQueueHealthRequest, _metrics_service_pb2.WatchQueueHealthResponse]  # type: ignore[assignment]
-    """The same, again and again, until the caller ends it."""
+    """The same repeatedly, until the caller ends the stream."""
     GetDeliveryStats: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.GetDeliveryStatsRequest, _metrics_service_pb2.GetDeliveryStatsResponse]  # type: ignore[assignment]
-    """What became of the webhooks that were created in a range of time up to now."""
+    """Results of the webhooks that were created in a time range that ends now."""
     ListRecentFailures: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.ListRecentFailuresRequest, _metrics_service_pb2.ListRecentFailuresResponse]  # type: ignore[assignment]
     """Webhooks whose last attempt failed, and dead letters, newest first."""
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.ListDeadLettersRequest, _metrics_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
-    """Dead letters that nobody has resolved, with their events, newest first."""
+    """Unresolved dead letters with their events, newest first."""
     GetDelivery: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.GetDeliveryRequest, _metrics_service_pb2.GetDeliveryResponse]  # type: ignore[assignment]
     """One webhook with every attempt, its event, and its retries."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.ListDeliveriesRequest, _metrics_service_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
-    """Webhooks that match all that is given, newest first. One call looks through a bounded number
-    of them: a page may be short, or empty, and still have a next one.
+    """Webhooks that match all given fields, newest first. One call reads a bounded number of them: a
+    page may be short or empty and still have a next one.
     """
     ListFailureGroups: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.ListFailureGroupsRequest, _metrics_service_pb2.ListFailureGroupsResponse]  # type: ignore[assignment]
     """Unresolved dead letters by event type and error class."""
 
 class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads: where the webhooks are. Nothing here changes anything."""
+    """Queries about webhooks and queues. They change nothing."""
 
     @_abc_1.abstractmethod
     def GetQueueHealth(
@@ -89,8 +89,8 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _metrics_service_pb2.GetQueueHealthRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_metrics_service_pb2.GetQueueHealthResponse, _abc.Awaitable[_metrics_service_pb2.GetQueueHealthResponse]]:
-        """How the queues are now, held against the published thresholds. The numbers are at most a few
-        seconds old; when they cannot be had the answer is UNAVAILABLE.
+        """Checks the health of the queues against the published thresholds. The numbers are at most a few
+        seconds old; without recent numbers the answer is UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -99,7 +99,7 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _metrics_service_pb2.WatchQueueHealthRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_metrics_service_pb2.WatchQueueHealthResponse], _abc.AsyncIterator[_metrics_service_pb2.WatchQueueHealthResponse]]:
-        """The same, again and again, until the caller ends it."""
+        """The same repeatedly, until the caller ends the stream."""
 
     @_abc_1.abstractmethod
     def GetDeliveryStats(
@@ -107,7 +107,7 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _metrics_service_pb2.GetDeliveryStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_metrics_service_pb2.GetDeliveryStatsResponse, _abc.Awaitable[_metrics_service_pb2.GetDeliveryStatsResponse]]:
-        """What became of the webhooks that were created in a range of time up to now."""
+        """Results of the webhooks that were created in a time range that ends now."""
 
     @_abc_1.abstractmethod
     def ListRecentFailures(
@@ -123,7 +123,7 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _metrics_service_pb2.ListDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_metrics_service_pb2.ListDeadLettersResponse, _abc.Awaitable[_metrics_service_pb2.ListDeadLettersResponse]]:
-        """Dead letters that nobody has resolved, with their events, newest first."""
+        """Unresolved dead letters with their events, newest first."""
 
     @_abc_1.abstractmethod
     def GetDelivery(
@@ -139,8 +139,8 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _metrics_service_pb2.ListDeliveriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_metrics_service_pb2.ListDeliveriesResponse, _abc.Awaitable[_metrics_service_pb2.ListDeliveriesResponse]]:
-        """Webhooks that match all that is given, newest first. One call looks through a bounded number
-        of them: a page may be short, or empty, and still have a next one.
+        """Webhooks that match all given fields, newest first. One call reads a bounded number of them: a
+        page may be short or empty and still have a next one.
         """
 
     @_abc_1.abstractmethod

@@ -13,12 +13,17 @@ from yarl import URL
 from ringback.contract.topology import Binding
 
 _TIMEOUT_S = 10.0
+_COLUMNS = "name,messages,messages_ready,messages_unacknowledged"
 _NOT_FOUND = 404
 _REFUSED = frozenset({401, 403})
 
 
 class ManagementError(Exception):
-    """The management API does not answer; the text explains why, without its URL."""
+    """The management API did not answer; neither text contains its URL. `reason` is one word."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class ManagementPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueFigures:
+class QueueStats:
     """Some seconds old: the broker collects them every five."""
 
     messages: int
@@ -67,9 +72,12 @@ class QueueFigures:
 class ManagementApi:
     """Created by `management_api`; usable while that is entered."""
 
-    def __init__(self, place: ManagementPlace, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, place: ManagementPlace, session: aiohttp.ClientSession, timeout_s: float
+    ) -> None:
         self._place = place
         self._session = session
+        self._timeout_s = timeout_s
 
     async def bindings_from(self, exchange: str) -> frozenset[Binding]:
         """The queues bound to an exchange; empty if the exchange does not exist.
@@ -78,52 +86,58 @@ class ManagementApi:
         """
         path = f"exchanges/{self._place.vhost}/{quote(exchange, safe='')}/bindings/source"
         return frozenset(
-            Binding(exchange, str(told["destination"]), str(told["routing_key"]))
-            for told in await self._list(path)
-            if told.get("destination_type") == "queue"
+            Binding(exchange, str(entry["destination"]), str(entry["routing_key"]))
+            for entry in await self._list(path)
+            if entry.get("destination_type") == "queue"
         )
 
-    async def queues(self) -> dict[str, QueueFigures | None]:
-        """All queues by name; None for a queue without figures yet. Raises ManagementError."""
+    async def queues(self) -> dict[str, QueueStats | None]:
+        """All queues by name; None for a queue without numbers yet. Raises ManagementError."""
         return {
-            str(told["name"]): _figures(told)
-            for told in await self._list(f"queues/{self._place.vhost}")
+            str(entry["name"]): _stats(entry)
+            for entry in await self._list(f"queues/{self._place.vhost}?columns={_COLUMNS}")
         }
 
     async def _list(self, path: str) -> list[dict[str, Any]]:
         url = URL(f"{self._place.base_url}/{path}", encoded=True)
         try:
-            async with asyncio.timeout(_TIMEOUT_S), self._session.get(url) as answer:
+            async with asyncio.timeout(self._timeout_s), self._session.get(url) as answer:
                 if answer.status == _NOT_FOUND:
                     return []
                 if answer.status in _REFUSED:
-                    raise ManagementError("The broker's management API refuses this user.")
+                    raise ManagementError(
+                        "The broker's management API rejects this user.", "PermissionDenied"
+                    )
                 answer.raise_for_status()
-                told = await answer.json()
+                entries = await answer.json()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
             reason = type(exc).__name__
             raise ManagementError(
-                f"The broker's management API cannot be asked ({reason})."
+                f"The broker's management API does not answer ({reason}).", reason
             ) from exc
-        if not isinstance(told, list):
-            raise ManagementError("The broker's management API answers with something else.")
-        return told
+        if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+            raise ManagementError(
+                "The broker's management API answers with something unexpected.", "InvalidAnswer"
+            )
+        return entries
 
 
 @asynccontextmanager
-async def management_api(url: str, amqp_url: str) -> AsyncGenerator[ManagementApi, None]:
+async def management_api(
+    url: str, amqp_url: str, *, timeout_s: float = _TIMEOUT_S
+) -> AsyncGenerator[ManagementApi, None]:
     """`url` is the API's address, such as http://rabbitmq:15672. Entering sends no request."""
     place = ManagementPlace.of(url, amqp_url)
     async with place.session() as session:
-        yield ManagementApi(place, session)
+        yield ManagementApi(place, session, timeout_s)
 
 
-def _figures(told: dict[str, Any]) -> QueueFigures | None:
+def _stats(entry: dict[str, Any]) -> QueueStats | None:
     try:
-        return QueueFigures(
-            messages=int(told["messages"]),
-            ready=int(told["messages_ready"]),
-            unacknowledged=int(told["messages_unacknowledged"]),
+        return QueueStats(
+            messages=int(entry["messages"]),
+            ready=int(entry["messages_ready"]),
+            unacknowledged=int(entry["messages_unacknowledged"]),
         )
-    except KeyError:
+    except (KeyError, TypeError, ValueError):
         return None

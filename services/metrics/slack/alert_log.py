@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -7,13 +8,48 @@ from uuid import UUID
 import asyncpg
 
 from ringback.runtime.postgres.queries import load
-from services.metrics.access import Access
-from services.metrics.slack.alert_group import AlertGroup, GroupKey
-from services.metrics.slack.message import Example
+from services.metrics.auth.access import Access
 
-_PACKAGE = "services.metrics"
-_MOST_FOLDED = 10_000
-_MOST_PRUNED = 1_000
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertGroup:
+    """The dead letters of one organisation, event type and error class since the last quiet time.
+
+    `sent` are announced, `unsent` not yet. `example` is the job id of the newest one.
+    """
+
+    org_id: UUID
+    event_type: str
+    error_class: str
+    unsent: int
+    sent: int
+    example: UUID
+    opened_at: datetime
+    unsent_since: datetime | None
+    last_at: datetime
+    sent_at: datetime | None
+
+    @property
+    def key(self) -> "GroupKey":
+        return self.org_id, self.event_type, self.error_class
+
+
+GroupKey = tuple[UUID, str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One dead letter from the log."""
+
+    attempts: int
+    max_attempts: int
+    error_message: str | None
+    trace_id: str | None
+
+
+_PACKAGE = "services.metrics.slack"
+_MAX_FOLDED = 10_000
+_MAX_PRUNED = 1_000
 _READ_TIMEOUT_S = 5.0
 
 
@@ -33,9 +69,9 @@ class AlertLog:
     async def fold(self) -> int:
         """Move new dead letters into their groups; return for how many there was no room."""
         forgotten = 0
-        moved = _MOST_FOLDED
-        while moved >= _MOST_FOLDED:
-            row = await self._pool.fetchrow(load(_PACKAGE, "alert_fold.sql"), _MOST_FOLDED)
+        moved = _MAX_FOLDED
+        while moved >= _MAX_FOLDED:
+            row = await self._pool.fetchrow(load(_PACKAGE, "alert_fold.sql"), _MAX_FOLDED)
             assert row is not None
             moved = row["moved"]
             forgotten += row["forgotten"]
@@ -47,20 +83,20 @@ class AlertLog:
         now = rows[0]["now"] if rows else None
         return [_group(row) for row in rows], now
 
-    async def take_turn(self, lease: timedelta) -> int | None:
+    async def acquire_lease(self, lease: timedelta) -> int | None:
         """Become the sender: return how many sends failed in a row.
 
         None while another process is the sender, and while the channel is backing off.
         """
         failures: int | None = await self._pool.fetchval(
-            load(_PACKAGE, "alert_take_turn.sql"), self._holder, lease
+            load(_PACKAGE, "alert_acquire_lease.sql"), self._holder, lease
         )
         return failures
 
-    async def end_turn(self, failures: int, pause: timedelta) -> None:
+    async def release_lease(self, failures: int, pause: timedelta) -> None:
         """Release the turn; nobody sends until the wait is over."""
         await self._pool.execute(
-            load(_PACKAGE, "alert_end_turn.sql"), self._holder, failures, pause
+            load(_PACKAGE, "alert_release_lease.sql"), self._holder, failures, pause
         )
 
     async def example(self, group: AlertGroup) -> Example | None:
@@ -75,23 +111,23 @@ class AlertLog:
             (row["org_id"], row["event_type"], row["error_class"]): row["waiting"] for row in rows
         }
 
-    async def settle(self, groups: Sequence[AlertGroup]) -> None:
-        """Mark the untold dead letters of these groups as announced, as many as counted here."""
-        letters = [group.untold for group in groups]
+    async def mark_sent(self, groups: Sequence[AlertGroup]) -> None:
+        """Mark the unsent dead letters of these groups as announced, as many as counted here."""
+        letters = [group.unsent for group in groups]
         await self._pool.execute(
-            load(_PACKAGE, "alert_settle.sql"), self._holder, *_keys(groups), letters
+            load(_PACKAGE, "alert_mark_sent.sql"), self._holder, *_keys(groups), letters
         )
 
-    async def end(self, groups: Sequence[AlertGroup]) -> None:
+    async def close(self, groups: Sequence[AlertGroup]) -> None:
         """Delete these groups, except those that have grown since."""
         last_ats = [group.last_at for group in groups]
         await self._pool.execute(
-            load(_PACKAGE, "alert_end.sql"), self._holder, *_keys(groups), last_ats
+            load(_PACKAGE, "alert_close.sql"), self._holder, *_keys(groups), last_ats
         )
 
     async def prune(self) -> None:
         """Delete old notices when no channel is configured."""
-        while await self._pool.fetchval(load(_PACKAGE, "alert_prune.sql"), _MOST_PRUNED):
+        while await self._pool.fetchval(load(_PACKAGE, "alert_prune.sql"), _MAX_PRUNED):
             pass
 
     async def _read(self, statement: str, *values: object) -> list[Any]:

@@ -5,16 +5,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.metrics.slack.alert_group import AlertGroup, GroupKey
-from services.metrics.slack.links import Links
+from services.metrics.slack.alert_log import AlertGroup, Example, GroupKey
 from services.metrics.slack.mrkdwn import code, code_block, link, local_time, shown
 from services.metrics.slack.redaction import without_secrets
+from services.metrics.slack.settings import TRACE_ID_PLACE
 
-_LONGEST_NAME = 80
-_LONGEST_ERROR = 300
-_MOST_LINES = 10
+_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Links in messages. Those that are not configured are left out."""
+
+    trace_url_template: str | None = None
+    dashboard_url: str | None = None
+
+    def trace_of(self, trace_id: str | None) -> str | None:
+        """The URL of a trace; None without a trace or a trace viewer."""
+        if self.trace_url_template is None or not trace_id or not _TRACE_ID.fullmatch(trace_id):
+            return None
+        return self.trace_url_template.replace(TRACE_ID_PLACE, trace_id)
+
+
+_MAX_NAME = 80
+_MAX_ERROR = 300
+_MAX_LINES = 10
 # Slack accepts 3,000 characters in one text.
-_LONGEST_LIST = 2_500
+_MAX_LIST = 2_500
 # Characters that need no quoting in a shell: people copy the command.
 _PLAIN = re.compile(r"[\w.:-]+", re.ASCII)
 
@@ -29,25 +46,15 @@ class Message:
     blocks: list[Block]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
-    """One dead letter from the log."""
-
-    attempts: int
-    max_attempts: int
-    error_message: str | None
-    trace_id: str | None
-
-
 def about_one(group: AlertGroup, example: Example | None, links: Links) -> Message:
     """Announce the dead letters of a group; without an example if the log no longer has it."""
-    headline = f"{_dead_letters(group.untold)}: {_name(group)}"
+    headline = f"{_dead_letters(group.unsent)}: {_name(group)}"
     blocks = [
-        _section(f":rotating_light: *{_dead_letters(group.untold)}*"),
+        _section(f":rotating_light: *{_dead_letters(group.unsent)}*"),
         {"type": "section", "fields": [_text(field) for field in _fields(group, example)]},
     ]
     if example is not None and example.error_message:
-        blocks.append(_section(code_block(example.error_message, most=_LONGEST_ERROR)))
+        blocks.append(_section(code_block(example.error_message, maximum=_MAX_ERROR)))
     blocks.append(_section("\n".join(_how_to_retry(group))))
     trace = links.trace_of(example.trace_id) if example is not None else None
     return Message(headline, [*blocks, *_more(trace, links.dashboard_url)])
@@ -55,10 +62,10 @@ def about_one(group: AlertGroup, example: Example | None, links: Links) -> Messa
 
 def about_many(groups: Sequence[AlertGroup], links: Links) -> Message:
     """Announce many groups at once, the largest ones by name."""
-    total = sum(group.untold for group in groups)
+    total = sum(group.unsent for group in groups)
     headline = f"{_dead_letters(total)}, in {len(groups):,} groups"
-    by_size = sorted(groups, key=lambda group: -group.untold)
-    lines = [f"• {group.untold:,} {_coded(group)}" for group in by_size]
+    by_size = sorted(groups, key=lambda group: -group.unsent)
+    lines = [f"• {group.unsent:,} {_coded(group)}" for group in by_size]
     blocks = [
         _section(f":rotating_light: *{headline}*"),
         _section("\n".join(_first(lines))),
@@ -78,7 +85,7 @@ def about_quiet(
     if len(groups) == 1:
         headline += f": {_name(groups[0])}"
     lines = [
-        f"• {_coded(group)}: {group.told:,} since {local_time(group.opened_at)}"
+        f"• {_coded(group)}: {group.sent:,} since {local_time(group.opened_at)}"
         + ("" if waiting is None else f", {_waiting(waiting.get(group.key, 0))}")
         for group in groups
     ]
@@ -90,25 +97,25 @@ def about_quiet(
 
 
 def _fields(group: AlertGroup, example: Example | None) -> Iterator[str]:
-    yield f"*Event type*\n{code(group.event_type, most=_LONGEST_NAME)}"
-    yield f"*Error*\n{code(group.error_class, most=_LONGEST_NAME)}"
+    yield f"*Event type*\n{code(group.event_type, maximum=_MAX_NAME)}"
+    yield f"*Error*\n{code(group.error_class, maximum=_MAX_NAME)}"
     yield f"*Organisation*\n`{group.org_id}`"
-    yield f"*{'Job' if group.untold <= 1 else 'Newest job'}*\n`{group.example}`"
+    yield f"*{'Job' if group.unsent <= 1 else 'Newest job'}*\n`{group.example}`"
     if example is not None:
         yield f"*Attempts*\n{example.attempts} of {example.max_attempts}"
-    if group.untold_since is not None:
-        yield f"*Since*\n{local_time(group.untold_since)}"
-    if group.told:
-        yield f"*Told before*\n{group.told:,} since {local_time(group.opened_at)}"
+    if group.unsent_since is not None:
+        yield f"*Since*\n{local_time(group.unsent_since)}"
+    if group.sent:
+        yield f"*Reported before*\n{group.sent:,} since {local_time(group.opened_at)}"
 
 
 def _how_to_retry(group: AlertGroup) -> Iterator[str]:
-    yield "Look at it, and retry it when what failed is mended:"
+    yield "Look at it, and retry it once the cause is fixed:"
     yield f"`ringback dead show {group.example}`"
     yield f'`ringback dead retry {group.example} --reason "..."`'
     yield f"`POST /api/webhook-metrics/retry-failed/{group.example}`"
-    if group.untold > 1 and _is_plain(group):
-        yield "All that are like it, of every organisation that you may see; first only counted:"
+    if group.unsent > 1 and _is_plain(group):
+        yield "To retry all of this kind, in every organisation that you may see, count them first:"
         yield (
             f"`ringback dead retry --event-type {group.event_type} "
             f"--error-class {group.error_class} --dry-run`"
@@ -119,7 +126,7 @@ def _is_plain(group: AlertGroup) -> bool:
     names = (group.event_type, group.error_class)
     return all(
         _PLAIN.fullmatch(name)
-        and len(name) <= _LONGEST_NAME
+        and len(name) <= _MAX_NAME
         and not name.startswith("-")
         and name == without_secrets(name)
         for name in names
@@ -136,8 +143,8 @@ def _more(trace: str | None, dashboard: str | None) -> Iterator[Block]:
 def _first(lines: Sequence[str]) -> list[str]:
     """The first lines, as many as fit into a message."""
     shown: list[str] = []
-    for line in lines[:_MOST_LINES]:
-        if sum(map(len, shown)) + len(line) > _LONGEST_LIST:
+    for line in lines[:_MAX_LINES]:
+        if sum(map(len, shown)) + len(line) > _MAX_LIST:
             break
         shown.append(line)
     left = len(lines) - len(shown)
@@ -153,17 +160,17 @@ def _dead_letters(count: int) -> str:
 
 
 def _waiting(count: int) -> str:
-    return f"{count:,} still wait for a person" if count else "none waits for a person"
+    return f"{count:,} still unresolved" if count else "all resolved"
 
 
 def _name(group: AlertGroup) -> str:
-    kind = shown(group.event_type, most=_LONGEST_NAME)
-    return f"{kind}, {shown(group.error_class, most=_LONGEST_NAME)}"
+    kind = shown(group.event_type, maximum=_MAX_NAME)
+    return f"{kind}, {shown(group.error_class, maximum=_MAX_NAME)}"
 
 
 def _coded(group: AlertGroup) -> str:
-    kind = code(group.event_type, most=_LONGEST_NAME)
-    return f"{kind} {code(group.error_class, most=_LONGEST_NAME)} of `{group.org_id}`"
+    kind = code(group.event_type, maximum=_MAX_NAME)
+    return f"{kind} {code(group.error_class, maximum=_MAX_NAME)} of `{group.org_id}`"
 
 
 def _section(text: str) -> Block:

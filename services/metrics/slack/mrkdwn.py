@@ -6,24 +6,24 @@ from urllib.parse import quote
 from services.metrics.slack.redaction import without_secrets
 
 
-def shown(text: str, *, most: int) -> str:
+def shown(text: str, *, maximum: int) -> str:
     """Untrusted text on one line, without secrets, shortened and escaped."""
-    return escaped(shortened(without_secrets(text), most=most))
+    return escaped(shortened(without_secrets(text), maximum=maximum))
 
 
-def code(text: str, *, most: int) -> str:
+def code(text: str, *, maximum: int) -> str:
     """Like `shown`, as code: nothing in it is formatting."""
-    inner = shown(text.replace("`", "'"), most=most)
+    inner = shown(text.replace("`", "'"), maximum=maximum)
     return f"`{inner or ' '}`"
 
 
-def code_block(text: str, *, most: int) -> str:
-    inner = shown(text.replace("`", "'"), most=most)
+def code_block(text: str, *, maximum: int) -> str:
+    inner = shown(text.replace("`", "'"), maximum=maximum)
     return f"```{inner or ' '}```"
 
 
-def shortened(text: str, *, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+def shortened(text: str, *, maximum: int) -> str:
+    return text if len(text) <= maximum else f"{text[: maximum - 1].rstrip()}…"
 
 
 def escaped(text: str) -> str:

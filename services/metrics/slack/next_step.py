@@ -4,86 +4,87 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.metrics.slack.alert_group import AlertGroup
+from services.metrics.slack.alert_log import AlertGroup
 
-MOST_APART = 20
+MAX_APART = 20
 """When more groups than this are due at once, one message covers all of them."""
 
-MOST_MESSAGES = 20
+MAX_MESSAGES = 20
 """Messages in one interval, for any number of groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class NotifyTimes:
     """The waits between announcements.
 
-    `gather`: how long the first dead letters of a group wait for others, and a quiet group for
-    other quiet groups. `interval`: between two messages about a group. `quiet`: without a new one
-    for this long, a group is over. `give_up`: what could not be announced for this long is dropped.
+    `batch_window`: how long the first dead letters of a group wait for others, and a quiet group
+    for other quiet groups. `interval`: between two messages about a group. `quiet`: a group without
+    a new dead letter for this long is over. `expiry`: what could not be announced for this long is
+    dropped.
     """
 
-    gather: timedelta
+    batch_window: timedelta
     interval: timedelta
     quiet: timedelta
-    give_up: timedelta = timedelta(days=1)
+    expiry: timedelta = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Notify:
     """Announce the dead letters of these groups, in one message."""
 
     groups: tuple[AlertGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class TellQuiet:
+class NotifyQuiet:
     """Announce that these groups are quiet, in one message."""
 
     groups: tuple[AlertGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
+class Expire:
     """These groups are too old to announce."""
 
     groups: tuple[AlertGroup, ...]
 
 
-Step = Tell | TellQuiet | GiveUp
+Step = Notify | NotifyQuiet | Expire
 
 
-def next_step(groups: Sequence[AlertGroup], now: datetime, pace: Pace) -> Step | None:
+def next_step(groups: Sequence[AlertGroup], now: datetime, times: NotifyTimes) -> Step | None:
     """The one thing to do now, if there is one. The longest wait comes first."""
-    too_old = tuple(group for group in groups if _is_too_old(group, now, pace))
+    too_old = tuple(group for group in groups if _is_too_old(group, now, times))
     if too_old:
-        return GiveUp(too_old)
-    due = [group for group in groups if _is_due(group, now, pace)]
-    if due and _messages(groups, now, pace) < MOST_MESSAGES:
-        due.sort(key=lambda group: group.untold_since or now)
-        return Tell(tuple(due if len(due) > MOST_APART else due[:1]))
-    if any(_is_quiet(group, now, pace.quiet + pace.gather) for group in groups):
-        return TellQuiet(tuple(group for group in groups if _is_quiet(group, now, pace.quiet)))
+        return Expire(too_old)
+    due = [group for group in groups if _is_due(group, now, times)]
+    if due and _messages(groups, now, times) < MAX_MESSAGES:
+        due.sort(key=lambda group: group.unsent_since or now)
+        return Notify(tuple(due if len(due) > MAX_APART else due[:1]))
+    if any(_is_quiet(group, now, times.quiet + times.batch_window) for group in groups):
+        return NotifyQuiet(tuple(group for group in groups if _is_quiet(group, now, times.quiet)))
     return None
 
 
-def _is_due(group: AlertGroup, now: datetime, pace: Pace) -> bool:
-    if not group.untold or group.untold_since is None:
+def _is_due(group: AlertGroup, now: datetime, times: NotifyTimes) -> bool:
+    if not group.unsent or group.unsent_since is None:
         return False
-    if group.told_at is None:
-        return now - group.untold_since >= pace.gather
-    return now - group.told_at >= pace.interval
+    if group.sent_at is None:
+        return now - group.unsent_since >= times.batch_window
+    return now - group.sent_at >= times.interval
 
 
-def _messages(groups: Sequence[AlertGroup], now: datetime, pace: Pace) -> int:
+def _messages(groups: Sequence[AlertGroup], now: datetime, times: NotifyTimes) -> int:
     """How many messages covered these groups in the last interval. One message has one time."""
-    times = {group.told_at for group in groups if group.told_at is not None}
-    return sum(now - told_at < pace.interval for told_at in times)
+    sent = {group.sent_at for group in groups if group.sent_at is not None}
+    return sum(now - sent_at < times.interval for sent_at in sent)
 
 
 def _is_quiet(group: AlertGroup, now: datetime, quiet: timedelta) -> bool:
-    return not group.untold and now - group.last_at >= quiet
+    return not group.unsent and now - group.last_at >= quiet
 
 
-def _is_too_old(group: AlertGroup, now: datetime, pace: Pace) -> bool:
-    waits_since = group.untold_since or group.last_at + pace.quiet
-    return now - waits_since >= pace.give_up
+def _is_too_old(group: AlertGroup, now: datetime, times: NotifyTimes) -> bool:
+    waits_since = group.unsent_since or group.last_at + times.quiet
+    return now - waits_since >= times.expiry

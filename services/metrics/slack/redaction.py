@@ -8,7 +8,7 @@ import re
 
 from ringback.contract.redaction.secret_names import Name, judge
 
-_LONGEST = 1_000
+_MAX_LENGTH = 1_000
 """Characters that are examined. No message shows more."""
 
 _HIDDEN = "***"
@@ -43,10 +43,10 @@ def without_secrets(text: str) -> str:
     Replaces credentials, the details of addresses, quoted values, nested data, mail addresses and
     long numbers.
     """
-    line = " ".join(_printable(text[: 2 * _LONGEST]).split())
-    if len(line) > _LONGEST:
+    line = " ".join(_printable(text[: 2 * _MAX_LENGTH]).split())
+    if len(line) > _MAX_LENGTH:
         # Half a secret may not be recognizable.
-        line = line[:_LONGEST].rpartition(" ")[0]
+        line = line[:_MAX_LENGTH].rpartition(" ")[0]
     line = _KEY_FILE.sub(_HIDDEN, line)
     line = _ADDRESS.sub(_host_alone, line)
     line = _without_named(line)

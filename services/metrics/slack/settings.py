@@ -5,7 +5,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_val
 from ringback.runtime.process.settings import Settings, header_value, url_parts
 
 TRACE_ID_PLACE = "{trace_id}"
-_LONGEST_LINK = 1_000
+_MAX_LINK = 1_000
 
 
 def _web_address(value: str) -> str:
@@ -15,8 +15,8 @@ def _web_address(value: str) -> str:
 
 
 def _link(value: str) -> str:
-    if len(value) > _LONGEST_LINK or not value.isascii() or not value.isprintable():
-        raise ValueError(f"must be at most {_LONGEST_LINK:,} letters of ASCII")
+    if len(value) > _MAX_LINK or not value.isascii() or not value.isprintable():
+        raise ValueError(f"must be at most {_MAX_LINK:,} letters of ASCII")
     return _web_address(value)
 
 
@@ -33,7 +33,7 @@ def _token(value: SecretStr) -> SecretStr:
 
 def _trace_template(value: str) -> str:
     if TRACE_ID_PLACE not in value:
-        raise ValueError(f"must hold {TRACE_ID_PLACE}, where the id of a trace goes")
+        raise ValueError(f"must contain {TRACE_ID_PLACE} in the place of the trace id")
     return _link(value)
 
 
@@ -42,8 +42,8 @@ class SlackSettings(Settings):
 
     slack_webhook_url: Annotated[SecretStr, AfterValidator(_secret_address)] | None = Field(
         default=None,
-        description="An incoming webhook of Slack, which then hears of dead letters. A secret. "
-        "Without it, and without a bot's token, nobody is told.",
+        description="The URL of a Slack incoming webhook, to report dead letters to. A secret. "
+        "Without it and without a bot's token, nothing is reported.",
     )
     slack_bot_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
         default=None,
@@ -93,7 +93,7 @@ class SlackSettings(Settings):
             return value
         if info.data["slack_bot_token"] is None:
             if value is not None:
-                raise ValueError("is of use only with RINGBACK_SLACK_BOT_TOKEN")
+                raise ValueError("can be set only with RINGBACK_SLACK_BOT_TOKEN")
         elif info.data["slack_webhook_url"] is not None:
             raise ValueError(
                 "set RINGBACK_SLACK_WEBHOOK_URL, or RINGBACK_SLACK_BOT_TOKEN with this, not both"

@@ -5,19 +5,22 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
+from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.runtime.postgres.pool import open_pool
 from ringback.runtime.process.settings import DatabaseSettings
-from services.metrics.access import Access
-from services.metrics.api.call import Call
-from services.metrics.api.principal import Principal, Role
-from services.metrics.reads.metrics_api import MetricsApi
-from services.metrics.reads.queue_snapshot import QueueSnapshot
-from services.metrics.reads.search import first_id_at
+from services.metrics.app import queries
+from services.metrics.auth.access import Access
+from services.metrics.auth.principal import Principal, Role
+from services.metrics.queries.delivery_search import first_id_at
+from services.metrics.queries.queue_snapshot import QueueSnapshot
+from services.metrics.transport.call import Call
 from tests.support.database_roles import METRICS, url_as
 
 OURS, THEIRS = UUID(int=0xA), UUID(int=0xB)
@@ -99,5 +102,18 @@ async def access(database_url: str) -> AsyncIterator[Access]:
 
 
 @pytest.fixture
-def api(access: Access) -> MetricsApi:
-    return MetricsApi(access, QueueSnapshot(count_max_age_s=10))
+def api(access: Access) -> Any:
+    """All methods of MetricsService."""
+    return rpcs(*queries(access, QueueSnapshot(count_max_age_s=10), DEFAULT_REDACTION))
+
+
+def rpcs(*implementations: object) -> Any:
+    """The public methods of several objects as those of one."""
+    return SimpleNamespace(
+        **{
+            name: getattr(each, name)
+            for each in implementations
+            for name in dir(each)
+            if not name.startswith("_")
+        }
+    )

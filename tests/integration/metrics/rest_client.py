@@ -9,11 +9,11 @@ import aiohttp
 
 from ringback.local.ports import free_ports
 from ringback.runtime.http.connection_limits import ConnectionLimits
-from services.metrics.api.call_spans import CallSpans
-from services.metrics.rest_server import rest_server
+from services.metrics.transport.rest_server import rest_server
+from services.metrics.transport.spans import CallSpans
 from tests.support.no_traces import NO_TRACES
 from tests.support.tokens import bearer
-from tests.unit.metrics.api.scripted_api import ScriptedApi
+from tests.unit.metrics.transport.scripted_api import ScriptedApi
 
 API = "/api/webhook-metrics"
 

@@ -18,15 +18,19 @@ from ringback.contract.identity import new_job_id
 from ringback.contract.topology import WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from ringback.runtime.amqp.publisher import ConfirmedPublisher
-from services.metrics.access import Access
-from services.metrics.api.call import Call
-from services.metrics.api.principal import Principal, Role
-from services.metrics.changes.admin_api import AdminApi
-from services.metrics.changes.retry_counter import RetryCounter
-from services.metrics.changes.retry_outbox import RetryOutbox
-from services.metrics.changes.retry_spans import RetrySpans
-from services.metrics.changes.retry_sweeper import RetrySweeper
-from services.metrics.queue_depths import QueueDepths
+from services.metrics.auth.access import Access
+from services.metrics.auth.principal import Principal, Role
+from services.metrics.commands.bulk_retry import BulkRetry
+from services.metrics.commands.bulk_rules import Throttle
+from services.metrics.commands.discard import Discard
+from services.metrics.commands.outbox import RetryOutbox, RetrySpans
+from services.metrics.commands.processing import ProcessingSwitch
+from services.metrics.commands.retry import Retries
+from services.metrics.commands.sweeper import RetrySweeper
+from services.metrics.instruments import RetryInstruments
+from services.metrics.polling.queue_depths import QueueDepths
+from services.metrics.transport.call import Call
+from tests.integration.metrics.reads_place import rpcs
 from tests.integration.processor.place import Place, ProcessorProcess
 from tests.integration.processor.stage import Stage, opened, scripted
 from tests.support.database_roles import METRICS, url_as
@@ -40,6 +44,7 @@ TENANT = Principal(Role.TENANT, OURS, "grace")
 STRANGER = Principal(Role.TENANT, THEIRS, "eve")
 
 PUBLISH_TIMEOUT_S = 0.5
+EAGER = Throttle(check_every_s=0.1)
 WORKS = scripted("plain")
 FAILS = scripted("plain", permanent="It fails each time.")
 
@@ -67,7 +72,7 @@ class RetryStage:
     proxy: FaultProxy
     access: Access
     outbox: RetryOutbox
-    api: AdminApi
+    api: Any
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -130,7 +135,9 @@ class RetryStage:
 
 
 @asynccontextmanager
-async def retry_stage(place: Place, proxy: FaultProxy) -> AsyncGenerator[RetryStage, None]:
+async def retry_stage(
+    place: Place, proxy: FaultProxy, throttle: Throttle = EAGER
+) -> AsyncGenerator[RetryStage, None]:
     async with AsyncExitStack() as stack:
         stage = await stack.enter_async_context(opened(place))
         database_url = url_as(place.database_url, METRICS)
@@ -148,11 +155,13 @@ async def retry_stage(place: Place, proxy: FaultProxy) -> AsyncGenerator[RetrySt
 
         access = Access(pool)
         outbox = RetryOutbox(
-            access, publisher, RetryCounter(CollectorRegistry()), RetrySpans(NO_TRACES)
+            access, publisher, RetryInstruments(CollectorRegistry()), RetrySpans(NO_TRACES)
         )
-        api = await stack.enter_async_context(
-            AdminApi(access, outbox, waiting, max_attempts=place.schedule.max_attempts)
-        )
+        retries = Retries(access, outbox, place.schedule.max_attempts)
+        bulk_retry = BulkRetry(access, retries, waiting, throttle)
+        api = rpcs(retries, bulk_retry, Discard(access), ProcessingSwitch(access))
+        stack.push_async_callback(bulk_retry.finish, 3)
+        stack.push_async_callback(retries.finish, 3)
         made = RetryStage(stage, proxy, access, outbox, api)
         await made.until_open()
         try:

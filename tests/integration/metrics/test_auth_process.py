@@ -52,9 +52,7 @@ def lines_of(log: Path, event: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["event"] == event]
 
 
-async def test_a_secret_tells_callers_apart(
-    amqp_url: str, database_url: str, tmp_path: Path
-) -> None:
+async def test_a_secret_verifies_callers(amqp_url: str, database_url: str, tmp_path: Path) -> None:
     """Good tokens are let in, others are not; each call is a line in the log and is counted."""
     await topology.apply(amqp_url, SCHEDULE)
     forged = bearer(secret="a secret that somebody else made up, and long")
@@ -81,13 +79,13 @@ async def test_a_secret_tells_callers_apart(
     assert JWT_SECRET not in metrics.log_path.read_text(encoding="utf-8")
     series = (
         'rpc_server_calls_total{{code="{}",method="ringback.metrics.v1.MetricsService.'
-        'ListDeliveries",protocol="grpc"}}'
+        'ListDeliveries",transport="grpc"}}'
     )
     assert samples[series.format("OK")] == 2
     assert samples[series.format("UNAUTHENTICATED")] == 2
 
 
-async def test_a_public_key_lets_in_what_its_owner_signed(
+async def test_a_public_key_accepts_its_owners_tokens(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """Without any secret in the service."""

@@ -11,6 +11,7 @@ import grpc
 import orjson
 import pytest
 
+from chaos.fault_proxy import FaultProxy
 from ringback.metrics.v1.admin_service_pb2 import (
     RETRY_RUN_STATE_DRY_RUN,
     RETRY_RUN_STATE_FINISHED,
@@ -20,9 +21,9 @@ from ringback.metrics.v1.admin_service_pb2 import (
     RetryDeliveriesRequest,
     RetryDeliveriesResponse,
 )
-from services.metrics.api.errors import ApiError
-from services.metrics.api.principal import Principal
-from services.metrics.changes import bulk_pace, bulk_run
+from services.metrics.auth.principal import Principal
+from services.metrics.commands.bulk_rules import Throttle
+from services.metrics.transport.errors import ApiError
 from tests.integration.metrics.retry_stage import (
     FAILS,
     SERVICE,
@@ -32,30 +33,26 @@ from tests.integration.metrics.retry_stage import (
     RetryStage,
     place,
     proxy,
+    retry_stage,
     retrying,
     start_processor,
 )
-from tests.integration.processor.place import ProcessorProcess
+from tests.integration.processor.place import Place, ProcessorProcess
 from tests.integration.processor.stage import scripted
 from tests.support.eventually import eventually
 
 __all__ = ["place", "proxy", "retrying", "start_processor"]  # fixtures
 
 
-pytestmark = pytest.mark.usefixtures("impatient")
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk_run, "LOOK_EVERY_S", 0.1)
-
-
 def run(
     retrying: RetryStage, principal: Principal = SERVICE, **fields: Any
 ) -> AsyncGenerator[RetryDeliveriesResponse, None]:
-    standing: dict[str, Any] = {"reason": "Mended.", "rate_per_second": 100}
+    standing: dict[str, Any] = {"reason": "Fixed.", "rate_per_second": 100}
     request = RetryDeliveriesRequest(**standing | fields)
-    return retrying.api.retry_deliveries(request, retrying.call(principal))
+    answers: AsyncGenerator[RetryDeliveriesResponse, None] = retrying.api.retry_deliveries(
+        request, retrying.call(principal)
+    )
+    return answers
 
 
 async def last_of(answers: AsyncGenerator[RetryDeliveriesResponse, None]) -> Any:
@@ -95,7 +92,7 @@ async def test_all_that_match_are_retried_oldest_first(
     actions = [line["action"] for line in lines]
     assert actions == ["bulk_retry", *["retry"] * 5, "bulk_retry_ended"]
     assert len({orjson.loads(line["details"])["run"] for line in lines}) == 1
-    assert {line["reason"] for line in lines} == {"Mended."}
+    assert {line["reason"] for line in lines} == {"Fixed."}
     assert orjson.loads(lines[0]["details"])["filter"] == {"error_class": "TimeoutError"}
     assert orjson.loads(lines[-1]["details"])["state"] == "finished"
 
@@ -123,7 +120,7 @@ async def test_a_dry_run_counts_and_changes_nothing(retrying: RetryStage) -> Non
         ({"org_id": THEIRS}, {"org_id": str(THEIRS)}),
     ],
 )
-async def test_what_is_chosen_is_counted(
+async def test_a_dry_run_counts_matches(
     retrying: RetryStage, changes: dict[str, Any], chosen: dict[str, Any]
 ) -> None:
     """By type, error class, call or organisation."""
@@ -174,7 +171,7 @@ async def two_are_retried(retrying: RetryStage) -> bool:
     return len(await retrying.retries()) == 2
 
 
-async def test_it_stops_when_what_it_retries_fails_again(
+async def test_a_run_stops_when_its_retries_fail_again(
     retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
 ) -> None:
     """Long before all are retried, and it does not retry its own failures."""
@@ -207,7 +204,7 @@ async def test_its_own_failures_are_not_for_the_same_run(
     assert (last.retried, last.failed_again) == (2, 2)
 
 
-async def test_it_holds_while_processing_is_paused(retrying: RetryStage) -> None:
+async def test_a_run_waits_while_processing_is_paused(retrying: RetryStage) -> None:
     """Nothing is retried until processing resumes."""
     await retrying.bury()
     await retrying.database.execute("UPDATE webhook_processing SET paused = true")
@@ -226,24 +223,22 @@ async def test_it_holds_while_processing_is_paused(retrying: RetryStage) -> None
     assert len(await retrying.retries()) == 1
 
 
-async def test_it_never_is_far_ahead_of_the_processors(
-    retrying: RetryStage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_never_is_far_ahead_of_the_processors(place: Place, proxy: FaultProxy) -> None:
     """With fifty unfinished retries, or as many waiting webhooks, it pauses."""
-    monkeypatch.setattr(bulk_pace, "LEAST_RATE", 100)
-    for _ in range(60):
-        await retrying.bury()
+    async with retry_stage(place, proxy, Throttle(min_rate=100)) as retrying:
+        for _ in range(60):
+            await retrying.bury()
 
-    async with aclosing(run(retrying, rate_per_second=100)) as answers:
-        async for answer in answers:
-            if answer.state == RETRY_RUN_STATE_HELD:
-                break
+        async with aclosing(run(retrying, rate_per_second=100)) as answers:
+            async for answer in answers:
+                if answer.state == RETRY_RUN_STATE_HELD:
+                    break
 
-    assert answer.retried <= 50
-    assert len(await retrying.retries()) == answer.retried
+        assert answer.retried <= 50
+        assert len(await retrying.retries()) == answer.retried
 
 
-async def test_it_ends_when_its_caller_goes_away(retrying: RetryStage) -> None:
+async def test_a_run_ends_when_its_caller_disconnects(retrying: RetryStage) -> None:
     """Completed retries stay, no more are made, and the audit records how far it came."""
     for _ in range(30):
         await retrying.bury()
@@ -256,7 +251,7 @@ async def test_it_ends_when_its_caller_goes_away(retrying: RetryStage) -> None:
     line = await ended(retrying)
     details = orjson.loads(line["details"])
     assert details["state"] == "stopped"
-    assert details["message"] == "Stopped: the caller went away."
+    assert details["message"] == "Stopped: the caller disconnected."
     assert details["retried"] == len(await retrying.retries()) < 30
 
 
@@ -271,10 +266,10 @@ async def test_it_ends_when_the_service_is_stopped(retrying: RetryStage) -> None
     last = await running
 
     assert last.state == RETRY_RUN_STATE_STOPPED
-    assert "service is being stopped" in last.message
+    assert "shutting down" in last.message
 
 
-async def test_it_ends_when_the_broker_goes_away(retrying: RetryStage) -> None:
+async def test_a_run_ends_when_the_broker_is_unavailable(retrying: RetryStage) -> None:
     """No retry is begun that could not be published."""
     for _ in range(30):
         await retrying.bury()
@@ -288,7 +283,7 @@ async def test_it_ends_when_the_broker_goes_away(retrying: RetryStage) -> None:
     assert "broker" in last.message
 
 
-async def test_a_broker_that_is_away_at_the_beginning_refuses(retrying: RetryStage) -> None:
+async def test_an_unavailable_broker_rejects_the_run_at_its_start(retrying: RetryStage) -> None:
     """Nothing is written, not even to the audit."""
     await retrying.bury()
     retrying.proxy.refuse()

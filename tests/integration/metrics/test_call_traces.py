@@ -36,17 +36,17 @@ TRACEPARENT = f"00-{CALLER[0]}-{CALLER[1]}-01"
 FIRST_ATTEMPT = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 READ = """\
 {name}
-  become
+  set_role
   delivery
   attempts_of_delivery
   retries_of_delivery"""
 RETRY = """\
 ringback.metrics.v1.AdminService/RetryDelivery
-  become
+  set_role
   retry_webhook
   retry_message
   publish webhooks:attempt.1
-  become
+  set_role
   retry_mark_published"""
 
 
@@ -181,7 +181,7 @@ async def test_a_call_by_rest_is_in_the_trace_of_its_caller(traced: Traced) -> N
     }
 
 
-async def test_the_fault_of_a_caller_is_no_error(traced: Traced) -> None:
+async def test_a_client_error_does_not_fail_the_span(traced: Traced) -> None:
     """A missing or forbidden thing shows in the status; the span is no error."""
     request = GetDeliveryRequest(job_id=str(new_job_id()))
     with pytest.raises(grpc.aio.AioRpcError):
@@ -203,7 +203,9 @@ async def test_the_fault_of_a_caller_is_no_error(traced: Traced) -> None:
     assert "http.route" not in lost.attributes
 
 
-async def test_a_fault_of_ours_is_an_error(traced: Traced, amqp_url: str, tmp_path: Path) -> None:
+async def test_a_server_error_marks_the_span_as_failed(
+    traced: Traced, amqp_url: str, tmp_path: Path
+) -> None:
     """A rich error by gRPC and a problem by REST agree when the database is down."""
     path = f"/api/webhook-metrics/deliveries/{traced.dead}"
     spans_path = tmp_path / "away.jsonl"
@@ -279,7 +281,7 @@ async def taken(amqp_url: str) -> dict[str, Any]:
     return dict(message.headers)
 
 
-async def test_what_is_done_at_every_tick_is_not_traced(traced: Traced) -> None:
+async def test_background_polling_is_not_traced(traced: Traced) -> None:
     """Readings, folding and sweeping run on their own, and would hide the calls."""
     assert await traced.get("/openapi.json") == 200
 

@@ -41,7 +41,7 @@ async def bury(database_url: str, *, resolution: str | None) -> None:
     await connection.close()
 
 
-async def test_gauges_tell_queues_and_unresolved_dead_letters(
+async def test_gauges_show_queues_and_unresolved_dead_letters(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """The size of the dead letters is the unresolved ones of the log and those not yet recorded;
@@ -70,7 +70,7 @@ async def test_gauges_tell_queues_and_unresolved_dead_letters(
         assert await eventually(told)
 
 
-async def test_gauges_tell_the_log_by_its_statuses_and_its_ledger(
+async def test_gauges_show_the_statuses_and_the_ledger(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """Six statuses, whatever there is of them; and a webhook without a row is a deficit."""
@@ -103,7 +103,7 @@ async def test_gauges_tell_the_log_by_its_statuses_and_its_ledger(
         assert await eventually(told)
 
 
-async def test_unacked_messages_are_told_by_the_management_api(
+async def test_unacked_messages_come_from_the_management_api(
     amqp_url: str, database_url: str, tmp_path: Path, broker: PrivateBroker
 ) -> None:
     """In the gauge of their name. No other figure of a queue includes messages in flight."""
@@ -171,7 +171,7 @@ async def test_it_serves_health_while_ready_and_stops_in_order(
 async def test_it_refuses_a_broker_without_our_queues(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
-    """Without the topology it exits with a sentence that says what to do."""
+    """Without the topology it exits with a sentence with the next step."""
     async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as metrics:
         await eventually(lambda: metrics.process.poll() is not None)
 
@@ -181,7 +181,7 @@ async def test_it_refuses_a_broker_without_our_queues(
         assert "Traceback" not in told
 
 
-async def test_a_taken_port_is_said_and_not_shared(
+async def test_a_port_in_use_is_reported_and_not_shared(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """A second service on the same gRPC port ends with a sentence that names the setting."""
@@ -198,7 +198,7 @@ async def test_a_taken_port_is_said_and_not_shared(
             assert "RINGBACK_METRICS_GRPC_PORT" in told
 
 
-async def test_what_is_not_known_is_not_told_and_comes_back(
+async def test_gauges_are_absent_during_an_outage(
     own_broker: PrivateBroker, own_database: PrivateDatabase, tmp_path: Path
 ) -> None:
     """Without the database or the broker its gauges and readiness go; both return."""

@@ -14,10 +14,6 @@ from grpc_status import rpc_status
 
 from ringback.contract.identity import new_job_id
 from ringback.local.ports import free_ports
-from ringback.metrics.v1.admin_service_pb2 import (
-    DiscardDeadLetterRequest,
-    RetryDeliveryRequest,
-)
 from ringback.metrics.v1.admin_service_pb2_grpc import AdminServiceStub
 from ringback.metrics.v1.delivery_pb2 import Delivery
 from ringback.metrics.v1.metrics_service_pb2 import (
@@ -30,17 +26,16 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     WatchQueueHealthResponse,
 )
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
-from services.metrics.api.call import Call
-from services.metrics.api.call_spans import CallSpans
-from services.metrics.api.errors import Violation, invalid, precondition
-from services.metrics.api.methods import SERVICES
-from services.metrics.api.peer import Protocol
-from services.metrics.grpc_server import grpc_server
+from services.metrics.transport.call import Call, Transport
+from services.metrics.transport.errors import Violation, invalid
+from services.metrics.transport.grpc_server import grpc_server
+from services.metrics.transport.methods import SERVICES
+from services.metrics.transport.spans import CallSpans
 from tests.support.eventually import eventually
 from tests.support.no_traces import NO_TRACES
 from tests.support.reflecting_client import reflecting_client
 from tests.support.tokens import bearer, token
-from tests.unit.metrics.api.scripted_api import METHODS, ScriptedApi
+from tests.unit.metrics.transport.scripted_api import METHODS, ScriptedApi
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -112,22 +107,7 @@ async def test_it_is_reached_by_both_families(hosts: str) -> None:
                 await channel.channel_ready()
 
 
-async def test_a_call_is_answered(served: Served) -> None:
-    """The request arrives as it was sent, and the answer too."""
-
-    async def echo(request: GetDeliveryRequest, _call: Call) -> Message:
-        await asyncio.sleep(0)
-        return GetDeliveryResponse(delivery=Delivery(job_id=request.job_id))
-
-    served.api.on("GetDelivery", echo)
-
-    answer = await served.reads.GetDelivery(GetDeliveryRequest(job_id=JOB), metadata=GOOD)
-
-    assert answer.delivery.job_id == JOB
-    assert served.api.counted("GetDelivery", "OK", Protocol.GRPC) == 1
-
-
-async def test_a_stranger_is_told_so(served: Served) -> None:
+async def test_a_call_without_a_valid_token_is_rejected(served: Served) -> None:
     """Without a token, with a bad one, with two."""
     ask = served.reads.GetQueueHealth
     twice = (*GOOD, *GOOD)
@@ -140,56 +120,14 @@ async def test_a_stranger_is_told_so(served: Served) -> None:
         assert (info.reason, info.domain) == ("UNAUTHENTICATED", "ringback")
 
 
-async def test_a_stranger_s_stream_has_no_answer(served: Served) -> None:
-    """The error replaces the first one."""
-    stream = served.reads.WatchQueueHealth(WatchQueueHealthRequest())
-
-    error = await failure(anext(aiter(stream)))
-
-    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
-
-
-async def test_an_error_tells_programs_what_it_is(served: Served) -> None:
-    """Reason, metadata and resource accompany the message."""
-    job_id = new_job_id()
-
-    async def refuse(_request: Message, _call: Call) -> Message:
-        await asyncio.sleep(0)
-        raise precondition("ALREADY_RETRIED", "It was retried already.", job_id, newJobId="7")
-
-    served.api.on("RetryDelivery", refuse)
-
-    call = served.changes.RetryDelivery(RetryDeliveryRequest(job_id=str(job_id)), metadata=GOOD)
-    error = await failure(call)
-
-    assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
-    assert error.details() == "It was retried already."
-    beside = details(error)
-    assert beside["ErrorInfo"].reason == "ALREADY_RETRIED"
-    assert beside["ErrorInfo"].metadata == {"newJobId": "7"}
-    assert beside["ResourceInfo"].resource_type == "delivery"
-    assert beside["ResourceInfo"].resource_name == str(job_id)
-
-
-async def test_missing_fields_are_violations(served: Served) -> None:
-    """By their names in the contract."""
-    error = await failure(
-        served.changes.DiscardDeadLetter(DiscardDeadLetterRequest(), metadata=GOOD)
-    )
-
-    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    violations = details(error)["BadRequest"].field_violations
-    assert [violation.field for violation in violations] == ["job_id", "reason"]
-
-
-async def test_bytes_that_are_no_request_are_refused(served: Served) -> None:
+async def test_bytes_that_are_not_a_request_are_rejected(served: Served) -> None:
     """As the caller's mistake, not as ours."""
     call: Any = served.channel.unary_unary(METHODS["GetDelivery"].grpc_path)
 
     error = await failure(call(b"\xff\xff", metadata=GOOD))
 
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert error.details() == "The request is no GetDeliveryRequest."
+    assert error.details() == "The request is not a GetDeliveryRequest."
 
 
 async def test_a_stream_may_break_off_with_an_error(served: Served) -> None:
@@ -222,7 +160,7 @@ async def test_the_caller_s_deadline_is_the_call_s(served: Served) -> None:
     assert 5 < call.deadline - loop.time() < 7.1
 
 
-async def test_a_caller_that_goes_away_ends_its_stream(served: Served) -> None:
+async def test_a_caller_that_disconnects_ends_its_stream(served: Served) -> None:
     """Immediately, and the generator of the answers is closed."""
     closed = asyncio.Event()
 
@@ -241,7 +179,7 @@ async def test_a_caller_that_goes_away_ends_its_stream(served: Served) -> None:
 
     await asyncio.wait_for(closed.wait(), 60)
     await eventually(
-        lambda: served.api.counted("WatchQueueHealth", "CANCELLED", Protocol.GRPC) == 1
+        lambda: served.api.counted("WatchQueueHealth", "CANCELLED", Transport.GRPC) == 1
     )
 
 
@@ -259,7 +197,7 @@ async def test_the_largest_event_fits(served: Served) -> None:
     assert len(answer.delivery.event_data) == len(LARGEST_EVENT)
 
 
-async def test_a_request_of_megabytes_is_not_taken_in(served: Served) -> None:
+async def test_a_request_of_megabytes_is_rejected(served: Served) -> None:
     """No request needs to be that large."""
     request = ListDeliveriesRequest(event_type="x" * 1024 * 1024)
 
@@ -284,7 +222,7 @@ async def test_a_long_token_and_a_long_error_arrive(served: Served) -> None:
     assert details(error)["BadRequest"].field_violations[0].field == "f0"
 
 
-async def test_health_is_told_for_the_server_and_each_service(served: Served) -> None:
+async def test_health_covers_the_server_and_each_service(served: Served) -> None:
     """Without a token: the operator of the process asks, not a caller."""
     stub = health_pb2_grpc.HealthStub(served.channel)
 
@@ -330,7 +268,7 @@ async def test_streams_end_in_order_when_it_stops() -> None:
         await stopping
 
     assert len(rest) == 1
-    assert api.counted("WatchQueueHealth", "OK", Protocol.GRPC) == 1
+    assert api.counted("WatchQueueHealth", "OK", Transport.GRPC) == 1
 
 
 async def until(healths: Any, status: int) -> None:

@@ -1,13 +1,13 @@
 """Processing is paused and resumed by a call; the real processor notices."""
 
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
 
 from ringback.metrics.v1.admin_service_pb2 import PauseProcessingRequest, ResumeProcessingRequest
-from ringback.metrics.v1.delivery_pb2 import ProcessingState
-from services.metrics.api.errors import ApiError
+from services.metrics.transport.errors import ApiError
 from tests.integration.metrics.retry_stage import (
     WORKS,
     RetryStage,
@@ -22,12 +22,12 @@ from tests.support.eventually import eventually
 __all__ = ["place", "proxy", "retrying", "start_processor"]  # fixtures
 
 
-async def pause(retrying: RetryStage, reason: str = "Deploying.") -> ProcessingState:
+async def pause(retrying: RetryStage, reason: str = "Deploying.") -> Any:
     request = PauseProcessingRequest(reason=reason)
     return (await retrying.api.pause_processing(request, retrying.call())).processing
 
 
-async def resume(retrying: RetryStage, reason: str = "") -> ProcessingState:
+async def resume(retrying: RetryStage, reason: str = "") -> Any:
     request = ResumeProcessingRequest(reason=reason)
     return (await retrying.api.resume_processing(request, retrying.call())).processing
 

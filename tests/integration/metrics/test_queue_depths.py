@@ -4,7 +4,7 @@ import gc
 
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.runtime.amqp import topology
-from services.metrics.queue_depths import QueueDepths
+from services.metrics.polling.queue_depths import QueueDepths
 
 SCHEDULE = RetrySchedule.parse("2s,4s,8s")
 READINGS = 100

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 import aio_pika
@@ -10,6 +11,7 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
+from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.database import PrivateDatabase
@@ -20,20 +22,17 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 from ringback.runtime.amqp import topology
 from ringback.runtime.postgres import migrate
 from ringback.runtime.postgres.pool import open_pool
-from ringback.runtime.process.background import end
+from ringback.runtime.process.background import run_in_background
 from ringback.runtime.process.settings import DatabaseSettings
-from services.metrics.access import Access
-from services.metrics.api.errors import ApiError
-from services.metrics.dead_letter_count import DeadLetterCount
-from services.metrics.log_figures import LogFiguresReader
-from services.metrics.observe import Observer
-from services.metrics.queue_depths import QueueDepths
-from services.metrics.readings import Readings
-from services.metrics.reads import queue_snapshot
-from services.metrics.reads.log_state import LogState
-from services.metrics.reads.metrics_api import MetricsApi
-from services.metrics.reads.queue_snapshot import QueueSnapshot
-from tests.integration.metrics.reads_place import LogRow, as_org, dead, log, write
+from services.metrics.app import queries
+from services.metrics.auth.access import Access
+from services.metrics.instruments import StateGauges
+from services.metrics.polling.log_stats import LogReader
+from services.metrics.polling.poller import Poller
+from services.metrics.polling.queue_depths import QueueDepths
+from services.metrics.queries.queue_snapshot import QueueSnapshot
+from services.metrics.transport.errors import ApiError
+from tests.integration.metrics.reads_place import LogRow, as_org, dead, log, rpcs, write
 from tests.support.database_roles import METRICS, url_as
 from tests.support.eventually import eventually
 
@@ -44,32 +43,26 @@ INTERVAL_S = 0.1
 
 
 @asynccontextmanager
-async def reading(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi, None]:
+async def reading(
+    amqp_url: str, database_url: str, *, max_age_s: float = 10
+) -> AsyncGenerator[Any, None]:
     """The reads, fed by continuous readings."""
     settings = DatabaseSettings(database_url=url_as(database_url, METRICS), database_pool_min=1)
     async with (
         open_pool(settings, "test") as pool,
         QueueDepths(amqp_url, SCHEDULE) as queues,
     ):
-        access, snapshot = Access(pool), QueueSnapshot(count_max_age_s=2)
-        observer = Observer(CollectorRegistry(), max_age_s=2, broker_is_up=lambda: queues.is_up)
-        readings = Readings(
-            queues=queues,
-            log_state=LogState(access),
-            dead_letters=DeadLetterCount(pool),
-            figures=LogFiguresReader(access),
-            observer=observer,
-            snapshot=snapshot,
+        access, snapshot = Access(pool), QueueSnapshot(count_max_age_s=2, max_age_s=max_age_s)
+        gauges = StateGauges(
+            CollectorRegistry(), max_age_s=2, broker_is_connected=lambda: queues.is_connected
         )
-        tasks = [asyncio.create_task(one) for one in readings.loops(interval_s=INTERVAL_S)]
-        try:
-            yield MetricsApi(access, snapshot)
-        finally:
-            await end(*tasks)
+        poller = Poller(queues, LogReader(pool, access), gauges, snapshot)
+        async with run_in_background(poller.run(interval_s=INTERVAL_S)):
+            yield rpcs(*queries(access, snapshot, DEFAULT_REDACTION))
 
 
 @pytest.fixture
-async def api(amqp_url: str, database_url: str) -> AsyncGenerator[MetricsApi, None]:
+async def api(amqp_url: str, database_url: str) -> AsyncGenerator[Any, None]:
     await topology.apply(amqp_url, SCHEDULE)
     async with reading(amqp_url, database_url) as one:
         yield one
@@ -79,11 +72,14 @@ async def keep(_message: object) -> None:
     """Accept it and do nothing."""
 
 
-async def health(api: MetricsApi) -> GetQueueHealthResponse:
-    return await api.get_queue_health(GetQueueHealthRequest(), as_org(None))
+async def health(api: Any) -> GetQueueHealthResponse:
+    answer: GetQueueHealthResponse = await api.get_queue_health(
+        GetQueueHealthRequest(), as_org(None)
+    )
+    return answer
 
 
-async def reason(api: MetricsApi) -> str:
+async def reason(api: Any) -> str:
     """The code and the reason of the missing answer; empty if there is an answer."""
     try:
         await health(api)
@@ -92,8 +88,8 @@ async def reason(api: MetricsApi) -> str:
     return ""
 
 
-async def test_it_tells_what_is_where(
-    api: MetricsApi, log: asyncpg.Connection, amqp_url: str
+async def test_health_counts_webhooks_in_each_place(
+    api: Any, log: asyncpg.Connection, amqp_url: str
 ) -> None:
     """Queues from the broker's counts, processors from their reports, the last day from the log.
 
@@ -133,7 +129,7 @@ async def test_it_tells_what_is_where(
 
 
 async def test_a_consumer_and_a_pause_are_seen(
-    api: MetricsApi, log: asyncpg.Connection, amqp_url: str
+    api: Any, log: asyncpg.Connection, amqp_url: str
 ) -> None:
     """With a consumer it is healthy; when paused, it counts as paused, with who did it."""
     async with await aio_pika.connect(amqp_url) as connection:
@@ -162,17 +158,15 @@ async def test_a_consumer_and_a_pause_are_seen(
         await eventually(paused)
 
 
-async def test_what_is_away_is_named_and_comes_back(
+async def test_an_outage_is_named_and_ends(
     own_broker: PrivateBroker,
     own_database: PrivateDatabase,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No stale number is reported; the error names the missing part."""
-    monkeypatch.setattr(queue_snapshot, "MAX_AGE_S", 1.0)
     await migrate.migrate(own_database.url())
     await topology.apply(own_broker.amqp_url(), SCHEDULE)
 
-    async with reading(own_broker.amqp_url(), own_database.url()) as api:
+    async with reading(own_broker.amqp_url(), own_database.url(), max_age_s=1) as api:
 
         async def is_told(wanted: str) -> bool:
             return await reason(api) == wanted

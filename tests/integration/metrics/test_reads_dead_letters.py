@@ -1,6 +1,7 @@
 """Dead letters with their events, and groups of them, on a real database."""
 
 import json
+from typing import Any
 
 import asyncpg
 import pytest
@@ -10,10 +11,9 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     ListDeadLettersResponse,
     ListFailureGroupsRequest,
 )
-from services.metrics.access import Access
-from services.metrics.api.errors import ApiError
-from services.metrics.reads.dead_letters import DeadLetters
-from services.metrics.reads.metrics_api import MetricsApi
+from services.metrics.auth.access import Access
+from services.metrics.queries.dead_letters import DeadLetters
+from services.metrics.transport.errors import ApiError
 from tests.integration.metrics.reads_place import (
     OURS,
     THEIRS,
@@ -32,7 +32,7 @@ EVENT = {"type": "hang", "text": 'ünïcödé \\ "quoted" \u0001', "n": [1, 2.5,
 
 
 async def test_unresolved_dead_letters_come_with_their_events(
-    api: MetricsApi, log: asyncpg.Connection
+    api: Any, log: asyncpg.Connection
 ) -> None:
     """As JSON equal to what was stored; without resolved ones and failures that are retried."""
     letter = dead(1, event=EVENT, call_id="c-1")
@@ -54,9 +54,7 @@ async def test_unresolved_dead_letters_come_with_their_events(
     assert (told.call_id, told.event_data_omitted) == ("c-1", False)
 
 
-async def test_dead_letters_of_a_type_and_an_error_class(
-    api: MetricsApi, log: asyncpg.Connection
-) -> None:
+async def test_dead_letters_of_a_type_and_an_error_class(api: Any, log: asyncpg.Connection) -> None:
     """Both filters apply."""
     rows = [
         dead(n, event_type=event_type, error_class=error_class)
@@ -76,19 +74,19 @@ async def test_dead_letters_of_a_type_and_an_error_class(
     assert await found(event_type="transcript", error_class="A") == [str(rows[2].id)]
 
 
-async def test_a_page_holds_a_bounded_number_of_bytes(
+async def test_a_page_has_a_bounded_number_of_bytes(
     access: Access, log: asyncpg.Connection
 ) -> None:
     """It ends where the next event does not fit; one that never fits comes without its event."""
     sizes = [400, 500, 5000, 300, 900, 100]
     rows = [dead(n, event={"pad": "x" * size}) for n, size in enumerate(sizes)]
     await write(log, *rows)
-    letters = DeadLetters(access, most_event_bytes=1000)
+    letters = DeadLetters(access, max_event_bytes=1000)
     request = ListDeadLettersRequest()
 
     pages: list[ListDeadLettersResponse] = []
     while not pages or pages[-1].next_page_token:
-        pages.append(await letters.answer(request, as_org(OURS)))
+        pages.append(await letters.list_dead_letters(request, as_org(OURS)))
         request.page_token = pages[-1].next_page_token
 
     told = [letter for page in pages for letter in page.dead_letters]
@@ -104,16 +102,14 @@ async def test_an_event_that_grows_as_text_is_counted_as_text(
     """Control characters are stored as one byte and sent as six."""
     await write(log, dead(1, event={"pad": "\x01" * 500}), dead(2))
 
-    page = await DeadLetters(access, most_event_bytes=1000).answer(
+    page = await DeadLetters(access, max_event_bytes=1000).list_dead_letters(
         ListDeadLettersRequest(), as_org(OURS)
     )
 
     assert [letter.event_data_omitted for letter in page.dead_letters] == [True, False]
 
 
-async def test_an_event_that_has_not_arrived_is_absent(
-    api: MetricsApi, log: asyncpg.Connection
-) -> None:
+async def test_an_event_that_has_not_arrived_is_absent(api: Any, log: asyncpg.Connection) -> None:
     """A busy gateway stores an empty object instead; that is no event."""
     await write(log, dead(1, event={}))
 
@@ -123,7 +119,7 @@ async def test_an_event_that_has_not_arrived_is_absent(
     assert not page.dead_letters[0].event_data_omitted
 
 
-async def test_groups_count_what_waits(api: MetricsApi, log: asyncpg.Connection) -> None:
+async def test_groups_count_unresolved_dead_letters(api: Any, log: asyncpg.Connection) -> None:
     """By type and error class, with the newest of each; of one organisation or of all."""
     old = dead(3000, error_class="A", error_message="first")
     new = dead(10, error_class="A", error_message="last")
@@ -153,7 +149,7 @@ async def test_groups_count_what_waits(api: MetricsApi, log: asyncpg.Connection)
     assert not every.next_page_token
 
 
-async def test_groups_come_in_pages(api: MetricsApi, log: asyncpg.Connection) -> None:
+async def test_groups_come_in_pages(api: Any, log: asyncpg.Connection) -> None:
     """Each group once, in order; another organisation's id finds nothing."""
     names = [("a", "é"), ("a", "z"), ("b", ""), ("b", "a"), ("ü", "x")]
     await write(
@@ -174,9 +170,7 @@ async def test_groups_come_in_pages(api: MetricsApi, log: asyncpg.Connection) ->
     assert not foreign.groups
 
 
-async def test_a_token_of_groups_is_none_of_deliveries(
-    api: MetricsApi, log: asyncpg.Connection
-) -> None:
+async def test_a_token_of_groups_is_none_of_deliveries(api: Any, log: asyncpg.Connection) -> None:
     """It is refused as garbage is."""
     await write(log, *(dead(n, error_class=f"E{n}") for n in range(2)))
     page = await api.list_failure_groups(ListFailureGroupsRequest(page_size=1), as_org(OURS))

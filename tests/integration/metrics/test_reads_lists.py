@@ -1,21 +1,23 @@
 """Lists of webhooks by pages, on a real database, of two organisations."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.metrics.v1.delivery_pb2 import DELIVERY_STATUS_COMPLETED, DELIVERY_STATUS_DEAD_LETTER
 from ringback.metrics.v1.metrics_service_pb2 import (
     ListDeadLettersRequest,
     ListDeliveriesRequest,
     ListRecentFailuresRequest,
 )
-from services.metrics.api.errors import ApiError
-from services.metrics.reads import search
-from services.metrics.reads.metrics_api import MetricsApi
+from services.metrics.auth.access import Access
+from services.metrics.queries.deliveries import Deliveries
+from services.metrics.transport.errors import ApiError
 from tests.integration.metrics.reads_place import (
     OURS,
     THEIRS,
@@ -25,6 +27,7 @@ from tests.integration.metrics.reads_place import (
     as_org,
     dead,
     log,
+    rpcs,
     write,
 )
 
@@ -33,9 +36,7 @@ __all__ = ["access", "api", "log"]  # fixtures
 HOUR = 3600.0
 
 
-async def all_deliveries(
-    api: MetricsApi, caller: UUID | None, **asked: object
-) -> tuple[list[str], int]:
+async def all_deliveries(api: Any, caller: UUID | None, **asked: object) -> tuple[list[str], int]:
     """The job ids of all pages, and how many pages there were."""
     request = ListDeliveriesRequest(**asked)  # type: ignore[arg-type]  # as the contract has them
     ids, pages = [], 0
@@ -48,7 +49,7 @@ async def all_deliveries(
         request.page_token = page.next_page_token
 
 
-async def all_dead_letters(api: MetricsApi, caller: UUID | None, **asked: object) -> list[str]:
+async def all_dead_letters(api: Any, caller: UUID | None, **asked: object) -> list[str]:
     request = ListDeadLettersRequest(**asked)  # type: ignore[arg-type]  # as the contract has them
     ids: list[str] = []
     while True:
@@ -60,11 +61,11 @@ async def all_dead_letters(api: MetricsApi, caller: UUID | None, **asked: object
         request.page_token = page.next_page_token
 
 
-async def all_matching(api: MetricsApi, caller: UUID | None, **asked: object) -> list[str]:
+async def all_matching(api: Any, caller: UUID | None, **asked: object) -> list[str]:
     return (await all_deliveries(api, caller, **asked))[0]
 
 
-async def all_failures(api: MetricsApi, caller: UUID | None, **asked: object) -> list[str]:
+async def all_failures(api: Any, caller: UUID | None, **asked: object) -> list[str]:
     request = ListRecentFailuresRequest(**asked)  # type: ignore[arg-type]  # as the contract has them
     page = await api.list_recent_failures(request, as_org(caller))
     return [one.job_id for one in page.failures]
@@ -74,8 +75,8 @@ def names(*rows: LogRow) -> list[str]:
     return [str(row.id) for row in rows]
 
 
-async def test_pages_hold_every_webhook_once_newest_first(
-    api: MetricsApi, log: asyncpg.Connection
+async def test_pages_contain_every_webhook_once_newest_first(
+    api: Any, log: asyncpg.Connection
 ) -> None:
     """Over days, for any page size; new webhooks meanwhile shift nothing."""
     rows = [LogRow(ago_s=n * HOUR) for n in range(60)]
@@ -93,9 +94,7 @@ async def test_pages_hold_every_webhook_once_newest_first(
     assert [one.job_id for one in (*first.deliveries, *rest.deliveries)] == names(*rows)
 
 
-async def test_each_filter_and_all_of_them_together(
-    api: MetricsApi, log: asyncpg.Connection
-) -> None:
+async def test_each_filter_and_all_of_them_together(api: Any, log: asyncpg.Connection) -> None:
     """What matches every filter, and nothing else."""
     failed = {"status": "failed", "error_class": "E"}
     plain = LogRow(ago_s=10, call_id="c-1")
@@ -117,7 +116,7 @@ async def test_each_filter_and_all_of_them_together(
     assert await found(call_id="c-1", error_class="E") == []
 
 
-async def test_a_range_of_time_is_half_open(api: MetricsApi, log: asyncpg.Connection) -> None:
+async def test_a_range_of_time_is_half_open(api: Any, log: asyncpg.Connection) -> None:
     """Created at the start is within, created at the end is not; to the microsecond."""
     rows = [LogRow(ago_s=n * HOUR) for n in range(4)]
     await write(log, *rows)
@@ -136,11 +135,9 @@ async def test_a_range_of_time_is_half_open(api: MetricsApi, log: asyncpg.Connec
     assert await found(oldest + tick, newest + tick) == names(rows[1])
 
 
-async def test_a_call_looks_at_a_bounded_number(
-    api: MetricsApi, log: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_call_looks_at_a_bounded_number(access: Access, log: asyncpg.Connection) -> None:
     """A page may be short or empty and still have a next one; nothing is skipped."""
-    monkeypatch.setattr(search, "MOST_LOOKED_AT", 10)
+    api = rpcs(Deliveries(access, DEFAULT_REDACTION, max_scanned=10))
     rows = [LogRow(ago_s=n, event_type="rare" if n % 17 == 0 else "hang") for n in range(60)]
     await write(log, *rows)
 
@@ -150,7 +147,7 @@ async def test_a_call_looks_at_a_bounded_number(
     assert pages == 7
 
 
-async def test_an_organisation_sees_its_own(api: MetricsApi, log: asyncpg.Connection) -> None:
+async def test_an_organisation_sees_its_own(api: Any, log: asyncpg.Connection) -> None:
     """A service sees all, or one; a tenant sees nothing of another, whatever it requests."""
     ours, theirs = dead(10), dead(20, org_id=THEIRS)
     await write(log, ours, theirs)
@@ -164,7 +161,7 @@ async def test_an_organisation_sees_its_own(api: MetricsApi, log: asyncpg.Connec
 
 
 async def test_a_token_of_another_tenant_shows_nothing_of_it(
-    api: MetricsApi, log: asyncpg.Connection
+    api: Any, log: asyncpg.Connection
 ) -> None:
     """It only marks where to continue."""
     ours, theirs = [dead(n) for n in range(4)], [dead(n, org_id=THEIRS) for n in range(4)]
@@ -180,7 +177,7 @@ async def test_a_token_of_another_tenant_shows_nothing_of_it(
 
 
 async def test_recent_failures_are_failed_and_dead_letters(
-    api: MetricsApi, log: asyncpg.Connection
+    api: Any, log: asyncpg.Connection
 ) -> None:
     """Resolved or not; a failure that completed later does not count."""
     rows = [
@@ -212,9 +209,7 @@ async def test_recent_failures_are_failed_and_dead_letters(
         ListDeliveriesRequest(start_time=Timestamp(seconds=2), end_time=Timestamp(seconds=2)),
     ],
 )
-async def test_a_request_that_cannot_be_meant_is_refused(
-    api: MetricsApi, request_: ListDeliveriesRequest
-) -> None:
+async def test_an_invalid_request_is_rejected(api: Any, request_: ListDeliveriesRequest) -> None:
     """With the field's name, before the database is queried."""
     with pytest.raises(ApiError) as refused:
         await api.list_deliveries(request_, as_org(OURS))

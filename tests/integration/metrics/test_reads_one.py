@@ -1,6 +1,7 @@
 """One webhook with all its data, on a real database."""
 
 import json
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -10,8 +11,7 @@ import pytest
 from ringback.contract.identity import new_job_id
 from ringback.metrics.v1 import delivery_pb2 as pb
 from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryRequest
-from services.metrics.api.errors import ApiError
-from services.metrics.reads.metrics_api import MetricsApi
+from services.metrics.transport.errors import ApiError
 from tests.integration.metrics.reads_place import (
     OURS,
     THEIRS,
@@ -27,8 +27,8 @@ from tests.integration.migrations.log_calls import End, Webhook, bury, finish
 __all__ = ["access", "api", "log"]  # fixtures
 
 
-async def test_a_retried_dead_letter_tells_its_whole_way(
-    api: MetricsApi, log: asyncpg.Connection
+async def test_a_retried_dead_letter_has_its_whole_history(
+    api: Any, log: asyncpg.Connection
 ) -> None:
     """Every attempt with its trace, its event, its retry; and the retry links back."""
     webhook = Webhook(org_id=OURS, event_data='{"type": "hang", "n": 1}', call_id="c-9")
@@ -67,8 +67,8 @@ async def test_a_retried_dead_letter_tells_its_whole_way(
     assert not retry.HasField("retried_as")
 
 
-async def test_a_duplicate_that_was_run_says_of_what_it_was_taken_for_a_copy(
-    api: MetricsApi, log: asyncpg.Connection
+async def test_a_duplicate_that_was_run_names_the_first_webhook(
+    api: Any, log: asyncpg.Connection
 ) -> None:
     """Both sides name it: the duplicate, and the webhook that ran it."""
     first = Webhook(org_id=OURS, dedup_key="k")
@@ -93,7 +93,7 @@ async def test_a_duplicate_that_was_run_says_of_what_it_was_taken_for_a_copy(
 
 
 async def test_a_pending_webhook_without_its_payload_has_no_event(
-    api: MetricsApi, log: asyncpg.Connection
+    api: Any, log: asyncpg.Connection
 ) -> None:
     """Unknown values are absent: the times, the error, the event."""
     row = LogRow(status="pending", event={})
@@ -109,7 +109,7 @@ async def test_a_pending_webhook_without_its_payload_has_no_event(
 
 
 async def test_another_s_webhook_is_as_if_it_did_not_exist(
-    api: MetricsApi, log: asyncpg.Connection
+    api: Any, log: asyncpg.Connection
 ) -> None:
     """The same answer as for an id that never existed."""
     row = LogRow(org_id=THEIRS)
@@ -124,7 +124,7 @@ async def test_another_s_webhook_is_as_if_it_did_not_exist(
 
 
 @pytest.mark.parametrize("job_id", ["1", "'; DROP TABLE x", f"{{{UUID(int=7)}}}"])
-async def test_what_is_no_uuid_is_refused(api: MetricsApi, job_id: str) -> None:
+async def test_an_invalid_uuid_is_rejected(api: Any, job_id: str) -> None:
     """It cannot be meant, so it is not looked for."""
     with pytest.raises(ApiError) as refused:
         await api.get_delivery(GetDeliveryRequest(job_id=job_id), as_org(OURS))

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.metrics.v1.delivery_pb2 import DELIVERY_STATUS_DEAD_LETTER
 from ringback.metrics.v1.metrics_service_pb2 import (
     GetDeliveryRequest,
@@ -17,9 +18,9 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     ListDeliveriesRequest,
     ListRecentFailuresRequest,
 )
-from services.metrics.access import Access
-from services.metrics.reads.metrics_api import MetricsApi
-from services.metrics.reads.queue_snapshot import QueueSnapshot
+from services.metrics.app import queries
+from services.metrics.auth.access import Access
+from services.metrics.queries.queue_snapshot import QueueSnapshot
 from tests.integration.metrics.reads_place import (
     OURS,
     THEIRS,
@@ -27,6 +28,7 @@ from tests.integration.metrics.reads_place import (
     as_org,
     dead,
     log,
+    rpcs,
     write,
 )
 from tests.support.eventually import eventually
@@ -116,13 +118,13 @@ class OneConnection:
 @pytest.fixture
 async def watched(
     full: asyncpg.Connection, database_url: str, plans: Plans
-) -> AsyncGenerator[MetricsApi, None]:
+) -> AsyncGenerator[Any, None]:
     """The reads over one connection whose plans are collected."""
     assert full is not None
     connection = await asyncpg.connect(database_url, command_timeout=30)
     await plans.watch(connection)
     pool: Any = OneConnection(connection)
-    yield MetricsApi(Access(pool), QueueSnapshot(count_max_age_s=10))
+    yield rpcs(*queries(Access(pool), QueueSnapshot(count_max_age_s=10), DEFAULT_REDACTION))
     await connection.close()
 
 
@@ -135,7 +137,7 @@ async def settled(plans: Plans) -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize("caller", [None, OURS, THEIRS])
-async def test_a_job_id_reads_one_day(watched: MetricsApi, plans: Plans, caller: Any) -> None:
+async def test_a_job_id_reads_one_day(watched: Any, plans: Plans, caller: Any) -> None:
     """Of the log and of the attempts, by their keys; for any caller."""
     page = await watched.list_deliveries(ListDeliveriesRequest(page_size=1), as_org(caller))
     [newest] = page.deliveries
@@ -180,7 +182,7 @@ UNRESOLVED = "((error_class IS NOT NULL) AND (resolution IS NULL))"
     ("caller", "first"), [(None, ""), (OURS, "org_id, "), (THEIRS, "org_id, ")]
 )
 async def test_a_list_reads_the_index_that_is_made_for_it(
-    watched: MetricsApi,
+    watched: Any,
     plans: Plans,
     columns: dict[str | None, str],
     asked: Any,
@@ -205,14 +207,14 @@ async def test_a_list_reads_the_index_that_is_made_for_it(
     assert {columns.get(name, "every row") for _, name in scans} == wanted
 
 
-async def test_a_full_page_leaves_older_days_alone(watched: MetricsApi, plans: Plans) -> None:
+async def test_a_full_page_leaves_older_days_alone(watched: Any, plans: Plans) -> None:
     """Days are read one after the other, newest first."""
     await watched.list_deliveries(ListDeliveriesRequest(page_size=2), as_org(OURS))
 
     assert len({table for table, _ in await settled(plans)}) <= 2
 
 
-async def test_a_range_of_time_leaves_other_days_alone(watched: MetricsApi, plans: Plans) -> None:
+async def test_a_range_of_time_leaves_other_days_alone(watched: Any, plans: Plans) -> None:
     """Its bounds are ids too."""
     request = ListDeliveriesRequest()
     request.start_time.FromDatetime(MIDNIGHT - timedelta(days=2))

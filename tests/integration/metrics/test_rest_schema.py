@@ -13,7 +13,7 @@ from tests.support.tokens import bearer
 
 CONFIG = """
 [generation]
-# PostgreSQL has no such character, so the API refuses it; JSON Schema cannot say so.
+# PostgreSQL has no such character, so the API rejects it; JSON Schema cannot express that.
 allow-x00 = false
 database = "none"
 deterministic = true
@@ -21,7 +21,7 @@ deterministic = true
 [parameters]
 # A token is what an answer gave; one that is made up is refused.
 "query.pageToken" = ""
-# No time is after it: an end before the start is refused, and JSON Schema cannot say so.
+# No time is after it: an end before the start is refused, and JSON Schema cannot express that.
 "query.endTime" = "9999-12-31T23:59:59.999Z"
 
 [[operations]]
@@ -41,7 +41,7 @@ enabled = false
 
 
 @pytest.mark.slow
-async def test_it_does_what_it_says(
+async def test_the_api_matches_its_openapi_document(
     broker: PrivateBroker, database: PrivateDatabase, tmp_path: Path
 ) -> None:
     """It accepts what the document allows, refuses the rest, and never fails.

@@ -14,16 +14,13 @@ import pytest
 from google.protobuf.message import Message
 
 from ringback.local.ports import free_ports
-from ringback.metrics.v1 import admin_service_pb2 as admin
-from ringback.metrics.v1 import delivery_pb2 as delivery
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
 from ringback.runtime.process.lifecycle import CannotStartError
-from services.metrics.api.call import Call
-from services.metrics.api.errors import no_such_delivery, precondition
+from services.metrics.transport.call import Call
 from tests.integration.metrics.rest_client import RestClient, rest_client, served, server
 from tests.support.eventually import eventually
 from tests.support.tokens import bearer
-from tests.unit.metrics.api.scripted_api import ScriptedApi
+from tests.unit.metrics.transport.scripted_api import ScriptedApi
 
 JOB = "01a20b54-1b02-767a-ab54-12005e7ca84e"
 ORG = UUID(int=7)
@@ -47,34 +44,7 @@ def asked(api: ScriptedApi) -> tuple[str, Message]:
     return name, request
 
 
-async def test_a_query_is_a_request(api: ScriptedApi, client: RestClient) -> None:
-    """Parameters become the fields of the request, whatever is encoded in them."""
-    answer = await client.ask(
-        "GET",
-        "/deliveries?pageSize=5&status=failed&eventType=a%26b+c%2B&start_time=2026-01-27T06:30:00%2B01:00",
-    )
-
-    assert answer.status == 200
-    request = metrics.ListDeliveriesRequest(
-        page_size=5, status=delivery.DELIVERY_STATUS_FAILED, event_type="a&b c+"
-    )
-    request.start_time.FromJsonString("2026-01-27T05:30:00Z")
-    assert asked(api) == ("ListDeliveries", request)
-
-
-async def test_a_body_and_a_path_are_a_request(api: ScriptedApi, client: RestClient) -> None:
-    """What is not in the path is in the body; without a body the fields have their defaults."""
-    with_body = await client.ask("POST", f"/retry-failed/{JOB}", json={"reason": "fixed"})
-    without = await client.ask("POST", f"/retry-failed/{JOB}")
-
-    assert (with_body.status, without.status) == (200, 200)
-    assert [request for _, request, _ in api.calls] == [
-        admin.RetryDeliveryRequest(job_id=JOB, reason="fixed"),
-        admin.RetryDeliveryRequest(job_id=JOB),
-    ]
-
-
-async def test_an_answer_is_json_that_nobody_keeps(client: RestClient) -> None:
+async def test_answers_are_json_and_not_cached(client: RestClient) -> None:
     """It may contain callers' words: no cache stores it, and no browser guesses its type."""
     good = await client.ask("GET", "/queue-health")
     bad = await client.ask("GET", "/nothing")
@@ -131,7 +101,7 @@ async def test_head_is_get_without_the_answer(client: RestClient) -> None:
         ("GET", "/queue-health", {"headers": {"X-Request-Timeout": "nan"}}, 400, "INVALID_REQUEST"),
     ],
 )
-async def test_what_is_wrong_is_a_problem(
+async def test_an_invalid_request_is_a_problem(
     api: ScriptedApi,
     client: RestClient,
     verb: str,
@@ -151,45 +121,7 @@ async def test_what_is_wrong_is_a_problem(
     assert needed is None or needed in answer.headers
 
 
-async def test_a_violation_names_the_field(client: RestClient) -> None:
-    """For programs, and in a sentence."""
-    answer = await client.ask(
-        "POST", "/deliveries:retry", json={"reason": "x", "filter": {"startTime": "today"}}
-    )
-
-    assert answer.json["violations"] == [
-        {
-            "field": "filter.start_time",
-            "description": "`filter.start_time` must be a time like 2026-01-27T06:30:00Z.",
-        }
-    ]
-
-
-async def test_an_error_of_a_method_is_a_problem(api: ScriptedApi, client: RestClient) -> None:
-    """With all details that gRPC sends; an unexpected error has no details."""
-
-    async def retried(_request: Any, _call: Call) -> Message:
-        await asyncio.sleep(0)
-        raise precondition("ALREADY_RETRIED", "It was retried.", UUID(JOB), newJobId="0191")
-
-    async def broken(_request: Any, _call: Call) -> Message:
-        await asyncio.sleep(0)
-        raise RuntimeError("SELECT secret FROM host")
-
-    api.on("RetryDelivery", retried)
-    api.on("GetDelivery", broken)
-
-    told = await client.ask("POST", f"/retry-failed/{JOB}")
-    hidden = await client.ask("GET", f"/deliveries/{JOB}")
-
-    assert (told.status, told.json["code"]) == (400, "FAILED_PRECONDITION")
-    assert told.json["metadata"] == {"newJobId": "0191"}
-    assert told.json["resource"] == {"type": "delivery", "name": JOB}
-    assert (hidden.status, hidden.json["reason"]) == (500, "INTERNAL")
-    assert "SELECT" not in hidden.text
-
-
-async def test_a_caller_may_say_how_long_it_waits(api: ScriptedApi, client: RestClient) -> None:
+async def test_a_caller_may_set_a_timeout(api: ScriptedApi, client: RestClient) -> None:
     """The method is cancelled, and the caller gets a problem in time."""
 
     async def slow(_request: Any, call: Call) -> Message:
@@ -203,7 +135,9 @@ async def test_a_caller_may_say_how_long_it_waits(api: ScriptedApi, client: Rest
     assert (answer.status, answer.json["reason"]) == (504, "DEADLINE_EXCEEDED")
 
 
-async def test_a_caller_who_goes_away_ends_the_call(api: ScriptedApi, client: RestClient) -> None:
+async def test_a_caller_that_disconnects_ends_the_call(
+    api: ScriptedApi, client: RestClient
+) -> None:
     """No work continues without a caller."""
     began, ended = asyncio.Event(), asyncio.Event()
 
@@ -225,7 +159,7 @@ async def test_a_caller_who_goes_away_ends_the_call(api: ScriptedApi, client: Re
         await asking
 
 
-async def test_what_is_no_http_is_told_so_in_the_same_form(client: RestClient) -> None:
+async def test_invalid_http_gets_a_problem(client: RestClient) -> None:
     """Answers that aiohttp makes are problems, too, and repeat nothing of the request."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(b"GET / HTTP/1.1\r\nbad header secret\r\n\r\n")
@@ -261,7 +195,7 @@ async def test_the_description_needs_no_token(client: RestClient) -> None:
     assert len(document["paths"]) == 14
 
 
-async def test_a_taken_port_is_said(api: ScriptedApi) -> None:
+async def test_a_port_in_use_is_reported(api: ScriptedApi) -> None:
     """The sentence names the setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         second = server(api, taken.getsockname()[1])
@@ -271,7 +205,7 @@ async def test_a_taken_port_is_said(api: ScriptedApi) -> None:
                 pass
 
 
-async def test_leaving_finishes_what_is_in_flight(api: ScriptedApi) -> None:
+async def test_a_shutdown_finishes_calls_in_flight(api: ScriptedApi) -> None:
     """A running call gets its answer; a new one is refused."""
     began, may_end = asyncio.Event(), asyncio.Event()
 
@@ -295,7 +229,7 @@ async def test_leaving_finishes_what_is_in_flight(api: ScriptedApi) -> None:
     assert answer.json["healthy"] is True
 
 
-async def test_too_many_calls_at_once_are_told_to_come_again(api: ScriptedApi) -> None:
+async def test_too_many_concurrent_calls_get_retry_after(api: ScriptedApi) -> None:
     """The first keeps its place; when it is done there is room."""
     may_end = asyncio.Event()
 
@@ -304,7 +238,7 @@ async def test_too_many_calls_at_once_are_told_to_come_again(api: ScriptedApi) -
         return metrics.GetQueueHealthResponse()
 
     api.on("GetQueueHealth", slow)
-    async with served(api, most_calls=1) as client:
+    async with served(api, max_calls=1) as client:
         first = asyncio.create_task(client.ask("GET", "/queue-health"))
         await eventually(lambda: bool(api.calls))
 
@@ -316,19 +250,3 @@ async def test_too_many_calls_at_once_are_told_to_come_again(api: ScriptedApi) -
     assert (refused.status, refused.json["reason"]) == (429, "TOO_MANY_CALLS")
     assert refused.headers["Retry-After"] == "2"
     assert (answered.status, later.status) == (200, 200)
-
-
-async def test_another_organisations_webhook_is_not_found(
-    api: ScriptedApi, client: RestClient
-) -> None:
-    """404 with the same text as for one that does not exist."""
-
-    async def absent(request: metrics.GetDeliveryRequest, _call: Call) -> Message:
-        await asyncio.sleep(0)
-        raise no_such_delivery(request.job_id)
-
-    api.on("GetDelivery", absent)
-
-    answer = await client.ask("GET", f"/deliveries/{JOB}", token=bearer("tenant", ORG))
-
-    assert (answer.status, answer.json["reason"]) == (404, "DELIVERY_NOT_FOUND")

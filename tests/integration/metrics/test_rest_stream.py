@@ -13,12 +13,12 @@ from google.protobuf.message import Message
 from ringback.local.ports import free_ports
 from ringback.metrics.v1 import admin_service_pb2 as admin
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
-from services.metrics.api.call import Call
-from services.metrics.api.errors import unavailable
+from services.metrics.transport.call import Call
+from services.metrics.transport.errors import unavailable
 from tests.integration.metrics.rest_client import API, RestClient, rest_client, served, server
 from tests.support.eventually import eventually
 from tests.support.tokens import bearer
-from tests.unit.metrics.api.scripted_api import ScriptedApi
+from tests.unit.metrics.transport.scripted_api import ScriptedApi
 
 WATCH = f"{API}/queue-health:watch"
 
@@ -117,7 +117,7 @@ async def test_no_answer_at_all_is_an_empty_stream(api: ScriptedApi, client: Res
 
 
 @pytest.mark.parametrize("size", [1, 1_000_000])
-async def test_a_reader_who_goes_away_ends_the_stream(
+async def test_a_reader_that_disconnects_ends_the_stream(
     api: ScriptedApi, client: RestClient, size: int
 ) -> None:
     """Whether the stream waits for its next line or for room to write it."""
@@ -144,7 +144,7 @@ async def test_a_reader_who_goes_away_ends_the_stream(
     await asyncio.wait_for(ended.wait(), 60)
 
 
-async def test_a_stream_ends_by_itself_when_the_service_stops(api: ScriptedApi) -> None:
+async def test_a_stream_ends_when_the_service_stops(api: ScriptedApi) -> None:
     """Leaving waits for its last line, not for its reader."""
 
     async def watch(_request: Any, call: Call) -> AsyncGenerator[Message, None]:

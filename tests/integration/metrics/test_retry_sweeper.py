@@ -8,11 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.topology import WORK_QUEUE
-from services.metrics.changes.retry_counter import RetryCounter
-from services.metrics.changes.retry_one import RetryOne, RetryOrder
-from services.metrics.changes.retry_outbox import RetryOutbox
-from services.metrics.changes.retry_spans import RetrySpans
-from services.metrics.changes.retry_sweeper import RetrySweeper
+from services.metrics.commands.outbox import RetryOutbox, RetrySpans
+from services.metrics.commands.retry import Retries, RetryCommand
+from services.metrics.commands.sweeper import RetrySweeper
+from services.metrics.instruments import RetryInstruments
 from tests.integration.metrics.retry_stage import RetryStage, place, proxy, retrying
 from tests.support.eventually import eventually
 from tests.support.no_traces import NO_TRACES
@@ -39,20 +38,20 @@ class Unlucky:
 async def unpublished(retrying: RetryStage) -> list[UUID]:
     """Three retries that were committed while the broker confirmed nothing, oldest first."""
     outbox = RetryOutbox(
-        retrying.access, Unlucky(), RetryCounter(CollectorRegistry()), RetrySpans(NO_TRACES)
+        retrying.access, Unlucky(), RetryInstruments(CollectorRegistry()), RetrySpans(NO_TRACES)
     )
-    retry_one = RetryOne(retrying.access, outbox, max_attempts=3)
+    retries = Retries(retrying.access, outbox, max_attempts=3)
     made = []
     for _ in range(3):
-        order = RetryOrder(await retrying.bury(), "")
-        made.append(await retry_one.retry(order, retrying.call()))
+        order = RetryCommand(await retrying.bury(), "")
+        made.append(await retries.retry(order, retrying.call()))
     assert not any(retry.is_published for retry in made)
     return [retry.new_id for retry in made]
 
 
 def sweeper_with(retrying: RetryStage, publisher: Unlucky) -> RetrySweeper:
     outbox = RetryOutbox(
-        retrying.access, publisher, RetryCounter(CollectorRegistry()), RetrySpans(NO_TRACES)
+        retrying.access, publisher, RetryInstruments(CollectorRegistry()), RetrySpans(NO_TRACES)
     )
     return RetrySweeper(retrying.access, outbox, retrying.stopping, min_age_s=0)
 
@@ -78,7 +77,7 @@ async def test_two_at_once_publish_each_once(retrying: RetryStage, unpublished: 
     assert all(retry["published_at"] for retry in await retrying.retries())
 
 
-async def test_what_is_young_is_left_to_its_own_call(
+async def test_the_sweeper_skips_young_retries(
     retrying: RetryStage, unpublished: list[UUID]
 ) -> None:
     """It is being published at this moment."""
@@ -89,7 +88,7 @@ async def test_what_is_young_is_left_to_its_own_call(
     assert await retrying.waiting() == 0
 
 
-async def test_what_is_not_confirmed_is_published_again(
+async def test_an_unconfirmed_retry_is_published_again(
     retrying: RetryStage, unpublished: list[UUID]
 ) -> None:
     """One that fails does not delay the others."""
@@ -106,13 +105,13 @@ async def test_what_is_not_confirmed_is_published_again(
     ]
 
 
-async def test_it_waits_for_a_broker_that_is_away(
+async def test_the_sweeper_waits_for_an_unavailable_broker(
     retrying: RetryStage, unpublished: list[UUID]
 ) -> None:
     """Nothing is tried meanwhile; all is published soon after it is back."""
     retrying.proxy.refuse()
     await eventually(lambda: not retrying.outbox.is_open)
-    sweeping = asyncio.create_task(retrying.sweeper().keep_sweeping(interval_s=0.05))
+    sweeping = asyncio.create_task(retrying.sweeper().run(interval_s=0.05))
 
     retrying.proxy.accept()
 

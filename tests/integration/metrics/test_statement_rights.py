@@ -15,7 +15,7 @@ from tests.support.database_roles import (
     url_as,
 )
 
-STATEMENTS = sorted((Path(__file__).parents[3] / "services/metrics/sql").glob("*.sql"))
+STATEMENTS = sorted((Path(__file__).parents[3] / "services/metrics").glob("*/sql/*.sql"))
 
 READERS = (TENANT, SERVICE)
 OPERATORS = (TENANT_OPERATOR, OPERATOR)
@@ -23,16 +23,16 @@ OWN_READINGS = {
     "alert_example.sql",
     "alert_groups.sql",
     "alert_unresolved.sql",
-    "log_figures.sql",
+    "log_stats.sql",
 }
 OWN_WORK = {
-    "alert_end.sql",
-    "alert_end_turn.sql",
+    "alert_close.sql",
+    "alert_release_lease.sql",
     "alert_fold.sql",
     "alert_prune.sql",
-    "alert_settle.sql",
-    "alert_take_turn.sql",
-    "become.sql",
+    "alert_mark_sent.sql",
+    "alert_acquire_lease.sql",
+    "set_role.sql",
     "fold_ledger.sql",
     "fold_statistics.sql",
     "prune_statistics.sql",
@@ -44,7 +44,6 @@ CHANGES = {
     "retry_mark_published.sql",
     "retry_message.sql",
     "retry_run_audit.sql",
-    "retry_unpublished.sql",
     "retry_webhook.sql",
     "run_duplicate.sql",
 }
@@ -56,7 +55,7 @@ def roles_of(name: str) -> tuple[str, ...]:
         return (METRICS,)
     if name in OWN_READINGS:
         return (SERVICE,)
-    if name == "set_processing.sql":
+    if name in {"set_processing.sql", "retry_lease.sql", "retry_release.sql"}:
         return (OPERATOR,)
     return OPERATORS if name in CHANGES else READERS
 
@@ -68,6 +67,7 @@ async def test_it_may_be_run_by_those_for_whom_it_is(database_url: str, path: Pa
         session = await asyncpg.connect(url_as(database_url, role))
 
         # EXPLAIN needs the same rights as running the statement.
-        await session.execute(f"EXPLAIN (GENERIC_PLAN) {load('services.metrics', path.name)}")
+        package = f"services.metrics.{path.parents[1].name}"
+        await session.execute(f"EXPLAIN (GENERIC_PLAN) {load(package, path.name)}")
 
         await session.close()

@@ -15,11 +15,11 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 )
 from ringback.runtime.postgres.pool import open_pool
 from ringback.runtime.process.settings import DatabaseSettings
-from services.metrics.access import Access
-from services.metrics.api.call import Call
-from services.metrics.api.errors import ApiError
-from services.metrics.api.principal import Principal, Role
-from services.metrics.reads.delivery_stats import DeliveryStats
+from services.metrics.auth.access import Access
+from services.metrics.auth.principal import Principal, Role
+from services.metrics.queries.delivery_stats import DeliveryStats
+from services.metrics.transport.call import Call
+from services.metrics.transport.errors import ApiError
 from tests.integration.migrations.log_calls import End, Webhook, accept, bury, finish
 
 ONE, TWO, NOBODY = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -58,10 +58,10 @@ async def ask(
     stats: DeliveryStats, caller: UUID | None, asked: str = "", org_id: str = ""
 ) -> GetDeliveryStatsResponse:
     request = GetDeliveryStatsRequest(range=asked, org_id=org_id)
-    return await stats.get(request, call_of(caller))
+    return await stats.get_delivery_stats(request, call_of(caller))
 
 
-async def test_a_service_is_told_of_all_or_of_one(stats: DeliveryStats) -> None:
+async def test_a_service_sees_all_orgs_or_one(stats: DeliveryStats) -> None:
     """Without an organisation it gets everything, with one only that."""
     everything = await ask(stats, None)
     one = await ask(stats, None, org_id=str(ONE))
@@ -76,7 +76,7 @@ async def test_a_service_is_told_of_all_or_of_one(stats: DeliveryStats) -> None:
 
 
 @pytest.mark.parametrize(("caller", "total"), [(ONE, 4), (TWO, 2), (NOBODY, 0)])
-async def test_a_tenant_is_told_of_its_own(stats: DeliveryStats, caller: UUID, total: int) -> None:
+async def test_a_tenant_sees_only_its_own(stats: DeliveryStats, caller: UUID, total: int) -> None:
     """With its own organisation or without; it gets nothing of another, nor of all together."""
     for asked in ("", str(caller)):
         assert (await ask(stats, caller, org_id=asked)).summary.total == total
@@ -103,7 +103,7 @@ async def test_the_database_keeps_tenants_apart(access: Access, caller: UUID) ->
         assert sum(row["completed"] for row in rows) == 0
 
 
-async def test_the_window_is_told(stats: DeliveryStats) -> None:
+async def test_the_answer_contains_the_window(stats: DeliveryStats) -> None:
     """A day by default; the range is returned as it was sent."""
     before = datetime.now(UTC)
 

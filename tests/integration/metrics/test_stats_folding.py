@@ -11,7 +11,7 @@ from ringback.local.database import PrivateDatabase
 from ringback.runtime.postgres.migrate import migrate
 from ringback.runtime.postgres.pool import open_pool
 from ringback.runtime.process.settings import DatabaseSettings
-from services.metrics.stats_folding import keep_folding
+from services.metrics.polling.stats_folding import fold_stats
 from tests.integration.migrations.log_calls import ORG, End, Webhook, accept, finish
 from tests.integration.migrations.stats_calls import Counts, buckets, deltas, hour_of, told
 from tests.support.eventually import eventually
@@ -22,7 +22,7 @@ async def folding(database_url: str) -> AsyncGenerator[None, None]:
     """As the metrics service does it, with its role."""
     settings = DatabaseSettings(database_url=f"{database_url}?role=ringback_metrics")
     async with open_pool(settings, "folding") as pool:
-        task = asyncio.create_task(keep_folding(pool, interval_s=0.05))
+        task = asyncio.create_task(fold_stats(pool, interval_s=0.05))
         try:
             yield
             assert not task.done()
@@ -64,7 +64,7 @@ async def test_several_services_fold_and_prune(database_url: str) -> None:
     await connection.close()
 
 
-async def test_it_goes_on_when_the_database_is_back(own_database: PrivateDatabase) -> None:
+async def test_folding_continues_after_a_database_outage(own_database: PrivateDatabase) -> None:
     """A database that stops for a while ends nothing."""
     await migrate(own_database.url())
 

@@ -5,7 +5,7 @@ import random
 
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.runtime.amqp import topology
-from services.metrics.queue_depths import QueueDepths
+from services.metrics.polling.queue_depths import QueueDepths
 from tests.support.eventually import eventually
 
 SCHEDULE = RetrySchedule.parse("1s")
@@ -22,7 +22,7 @@ async def test_a_check_that_is_cancelled_at_any_moment_is_cancelled(amqp_url: st
     ended = 0
     async with QueueDepths(amqp_url, SCHEDULE) as queues:
         for _ in range(100):
-            await eventually(lambda: queues.is_up, deadline_s=30)
+            await eventually(lambda: queues.is_connected, deadline_s=30)
             task = asyncio.create_task(queues.answers())
             await asyncio.sleep(chance.random() * 0.01)
             is_cancelled = task.cancel()

@@ -40,7 +40,7 @@ WRITTEN_BY_TENANTS = {
 }
 
 
-async def test_another_s_dead_letter_is_not_there(
+async def test_another_orgs_dead_letter_looks_absent(
     calling: Caller, connection: asyncpg.Connection, ours: Letters, theirs: Letters
 ) -> None:
     """Resolving it answers as for an unknown id; the tenant's own can be resolved."""
@@ -63,7 +63,7 @@ async def test_another_s_dead_letter_is_not_there(
     assert await connection.fetchval(audited, ours.dead) == 1
 
 
-async def test_an_operator_decides_for_everybody(
+async def test_an_operator_decides_for_all_orgs(
     calling: Caller, ours: Letters, theirs: Letters
 ) -> None:
     """And may pause, which no tenant may."""
@@ -75,7 +75,7 @@ async def test_an_operator_decides_for_everybody(
 
 
 @pytest.mark.parametrize("role", [TENANT, SERVICE, TENANT_OPERATOR])
-async def test_nobody_else_pauses(calling: Caller, role: str) -> None:
+async def test_only_operators_pause(calling: Caller, role: str) -> None:
     """A pause concerns all organisations."""
     session = await calling(role, OURS)
 
@@ -84,7 +84,9 @@ async def test_nobody_else_pauses(calling: Caller, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", [TENANT, SERVICE])
-async def test_who_reads_cannot_change(calling: Caller, ours: Letters, role: str) -> None:
+async def test_a_reader_role_cannot_change_anything(
+    calling: Caller, ours: Letters, role: str
+) -> None:
     """Not even its own rows."""
     session = await calling(role, OURS)
 
@@ -93,7 +95,9 @@ async def test_who_reads_cannot_change(calling: Caller, ours: Letters, role: str
 
 
 @pytest.mark.parametrize("role", [TENANT, SERVICE])
-async def test_who_reads_runs_no_duplicate(calling: Caller, ours: Letters, role: str) -> None:
+async def test_a_reader_role_cannot_run_a_duplicate(
+    calling: Caller, ours: Letters, role: str
+) -> None:
     """That is a change, too."""
     session = await calling(role, OURS)
 
@@ -102,7 +106,7 @@ async def test_who_reads_runs_no_duplicate(calling: Caller, ours: Letters, role:
 
 
 @pytest.mark.parametrize("table", WRITTEN_BY_TENANTS)
-async def test_a_tenant_writes_nothing_in_another_s_name(calling: Caller, table: str) -> None:
+async def test_a_tenant_cannot_write_for_another_org(calling: Caller, table: str) -> None:
     """Nor in rows without an organisation."""
     statement = WRITTEN_BY_TENANTS[table].replace("NEW_ID", str(new_job_id()))
     for org_id in (THEIRS, ALL):
@@ -115,7 +119,7 @@ async def test_a_tenant_writes_nothing_in_another_s_name(calling: Caller, table:
     await session.execute(statement, OURS)
 
 
-async def test_a_tenant_audits_nothing_for_all(calling: Caller) -> None:
+async def test_a_tenant_cannot_audit_for_all_orgs(calling: Caller) -> None:
     """A line without an organisation is about everybody."""
     session = await calling(TENANT_OPERATOR, OURS)
 
@@ -134,7 +138,7 @@ async def test_a_tenant_audits_nothing_for_all(calling: Caller) -> None:
         "UPDATE webhook_retries SET published_at = now()",
     ],
 )
-async def test_a_tenant_s_change_of_everything_changes_nothing_of_another(
+async def test_a_tenants_update_of_everything_changes_nothing_of_another(
     calling: Caller, statement: str
 ) -> None:
     """What it cannot see it cannot change, either."""
@@ -160,7 +164,9 @@ async def test_a_tenant_s_change_of_everything_changes_nothing_of_another(
         "TRUNCATE webhook_audit",
     ],
 )
-async def test_what_has_happened_stays(calling: Caller, role: str, statement: str) -> None:
+async def test_the_log_and_the_audit_cannot_be_changed(
+    calling: Caller, role: str, statement: str
+) -> None:
     """A role that may resolve a dead letter may not change the log or the audit."""
     session = await calling(role, OURS)
 

@@ -43,7 +43,7 @@ TODAY = f"{datetime.now(UTC):%Y%m%d}"
 
 
 async def orgs_in(session: asyncpg.Connection, table: str) -> set[UUID]:
-    rows = await session.fetch(f"SELECT DISTINCT org_id FROM {table}")  # ruff: ignore[hardcoded-sql-expression]  # a name of ours
+    rows = await session.fetch(f"SELECT DISTINCT org_id FROM {table}")  # ruff: ignore[hardcoded-sql-expression]  # a constant name
     return {row["org_id"] for row in rows}
 
 
@@ -89,7 +89,9 @@ async def test_a_grant_by_mistake_shows_nothing_of_others(connection: asyncpg.Co
 @pytest.mark.usefixtures("ours")
 @pytest.mark.parametrize("role", CALLERS)
 @pytest.mark.parametrize("parent", ["webhook_delivery_log", "webhook_delivery_attempts"])
-async def test_nobody_reads_a_day_itself(calling: Caller, role: str, parent: str) -> None:
+async def test_no_caller_reads_a_partition_directly(
+    calling: Caller, role: str, parent: str
+) -> None:
     """The policies of the log do not apply when a query names its days."""
     session = await calling(role, OURS)
 
@@ -108,7 +110,7 @@ async def test_without_an_organisation_there_is_nothing(calling: Caller, role: s
 
 @pytest.mark.usefixtures("ours")
 @pytest.mark.parametrize("role", TENANTS)
-async def test_a_setting_that_was_never_made_is_nobody_s(database_url: str, role: str) -> None:
+async def test_a_session_without_an_org_sees_nothing(database_url: str, role: str) -> None:
     """A session without an organisation sees nothing."""
     session = await asyncpg.connect(url_as(database_url, role))
 
@@ -129,7 +131,7 @@ async def test_a_malformed_organisation_is_an_error(calling: Caller, malformed: 
 
 
 @pytest.mark.usefixtures("ours")
-async def test_the_sum_of_all_is_no_organisation(calling: Caller) -> None:
+async def test_the_id_of_the_totals_is_not_an_org(calling: Caller) -> None:
     """An organisation with its id would read everyone's statistics."""
     for spelled in (str(ALL), str(ALL).upper(), f"{{{ALL}}}"):
         session = await calling(TENANT, spelled)
@@ -159,7 +161,7 @@ async def test_the_statistics_of_others_are_empty(calling: Caller) -> None:
 
 @pytest.mark.usefixtures("ours")
 @pytest.mark.parametrize("table", EVERY_TABLE)
-async def test_the_metrics_service_itself_sees_nothing(database_url: str, table: str) -> None:
+async def test_the_role_of_the_metrics_service_sees_nothing(database_url: str, table: str) -> None:
     """A statement that forgot to become its caller is refused, not answered with everything."""
     session = await asyncpg.connect(url_as(database_url, METRICS))
 

@@ -14,7 +14,7 @@ from ringback.runtime.http.connection_limits import ConnectionLimits
 from tests.integration.metrics.metrics_process import metrics_process
 from tests.integration.metrics.rest_client import API, served
 from tests.support.eventually import eventually
-from tests.unit.metrics.api.scripted_api import ScriptedApi
+from tests.unit.metrics.transport.scripted_api import ScriptedApi
 
 _BEGUN = b"GET / HTTP/1.1\r\nHost: x\r\n"
 
@@ -40,7 +40,7 @@ async def test_one_that_is_slow_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
         writer.close()
 
 
-async def test_where_there_is_no_room_the_oldest_gives_way() -> None:
+async def test_a_new_group_replaces_the_oldest_quiet_one() -> None:
     """Also while no connection has waited for long."""
     room = ConnectionLimits(5, on_close=lambda _: None)
     async with served(ScriptedApi(), connections=room) as client:

@@ -59,7 +59,7 @@ async def fill(connection: asyncpg.Connection, org_id: UUID) -> Letters:
 async def retry(connection: asyncpg.Connection, original: UUID) -> str:
     """Retry as a person does; the verdict."""
     verdict: str = await connection.fetchval(
-        "SELECT verdict FROM retry_webhook($1, $2, 4, 'ada', 'tenant', 'Mended.', NULL, '{}')",
+        "SELECT verdict FROM retry_webhook($1, $2, 4, 'ada', 'tenant', 'Fixed.', NULL, '{}')",
         original,
         new_job_id(),
     )
@@ -112,8 +112,8 @@ async def calling(database_url: str) -> AsyncIterator[Caller]:
             stack.push_async_callback(opened.close)
             transaction = opened.transaction()
             await transaction.start()
-            become = load("services.metrics", "become.sql")
-            await opened.execute(become, role, str(org or ""), STATEMENT_TIMEOUT_MS)
+            set_role = load("services.metrics.auth", "set_role.sql")
+            await opened.execute(set_role, role, str(org or ""), STATEMENT_TIMEOUT_MS)
             return opened
 
         yield opening

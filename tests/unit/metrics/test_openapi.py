@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringback.metrics.json_document import json_bytes
-from services.metrics.api import problem
-from services.metrics.api.errors import internal, no_such_delivery
-from services.metrics.api.methods import Method, methods_of
-from services.metrics.api.problem import HttpError
-from tests.unit.metrics.api.any_message import messages
+from services.metrics.transport import problem
+from services.metrics.transport.errors import internal, no_such_delivery
+from services.metrics.transport.methods import Method, methods_of
+from services.metrics.transport.problem import HttpError
+from tests.unit.metrics.transport.any_message import messages
 
 DOCUMENT: dict[str, Any] = orjson.loads(
     files("ringback.metrics.v1").joinpath("openapi.json").read_bytes()
@@ -44,16 +44,15 @@ def test_it_describes_every_field_by_the_comment_above_it() -> None:
 
     assert schemas["Delivery"]["properties"]["altered"] == {
         "type": "boolean",
-        "description": "`event_data` differs from the bytes that arrived: a part could not be "
-        "stored as it was.",
+        "description": "`event_data` differs from the received bytes: a part could not be "
+        "stored unchanged.",
     }
     assert schemas["DeliveryStatus"]["description"].splitlines()[-1] == (
-        "- `duplicate`: The same event had arrived before; `duplicate_of` says which webhook "
-        "carried it."
+        "- `duplicate`: The same event arrived before, in the webhook `duplicate_of`."
     )
 
 
-def test_it_says_what_the_contract_says_of_values() -> None:
+def test_the_document_has_the_value_rules_of_the_contract() -> None:
     """Bounds, formats, and what is required."""
     parameters = {one["name"]: one for one in OPERATIONS["GetDelivery"]["parameters"]}
     reason = DOCUMENT["components"]["schemas"]["PauseProcessingRequest"]
@@ -65,7 +64,7 @@ def test_it_says_what_the_contract_says_of_values() -> None:
     assert (watch["schema"]["minimum"], watch["schema"]["maximum"]) == (1, 60)
 
 
-def test_what_stands_in_the_path_stands_nowhere_else() -> None:
+def test_path_fields_are_not_in_the_body_schema() -> None:
     """A field in both could have two values."""
     body = DOCUMENT["components"]["schemas"]["RetryDeliveryRequest"]
 
@@ -75,7 +74,7 @@ def test_what_stands_in_the_path_stands_nowhere_else() -> None:
 @pytest.mark.parametrize("method", methods_of(), ids=lambda method: method.name)
 @given(data=st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_every_answer_is_as_it_says(method: Method, data: st.DataObject) -> None:
+def test_every_answer_matches_its_schema(method: Method, data: st.DataObject) -> None:
     """The document of any message matches the schema."""
     content = OPERATIONS[method.name]["responses"]["200"]["content"]
     [described] = content.values()
@@ -93,7 +92,7 @@ def test_every_answer_is_as_it_says(method: Method, data: st.DataObject) -> None
     ],
     ids=lambda error: error.reason,
 )
-def test_every_problem_is_as_it_says(error: Any) -> None:
+def test_every_problem_matches_its_schema(error: Any) -> None:
     """Including those that exist only in HTTP."""
     document = orjson.loads(orjson.dumps(problem.problem(error)))
 

@@ -24,7 +24,7 @@ from ringback.metrics.v1.metrics_service_pb2_grpc import (
 
 
 class RefusedError(Exception):
-    """The service says no, with the details that the real one gives."""
+    """An error with the same details as from the real service."""
 
     def __init__(
         self, code: grpc.StatusCode, reason: str, message: str, *details: Message, **metadata: str

@@ -58,7 +58,7 @@ def away_at_first(times: int, answer: Any) -> Callable[[Any], Any]:
 
 
 async def test_a_read_outlives_a_short_outage(service: tuple[ScriptedService, str]) -> None:
-    """A read that meets a service that is away is asked again, by itself."""
+    """A query is repeated automatically while the service is unavailable."""
     served, address = service
     served.answer = away_at_first(2, metrics.GetQueueHealthResponse(healthy=True))
 
@@ -72,7 +72,7 @@ async def test_a_read_outlives_a_short_outage(service: tuple[ScriptedService, st
 async def test_a_retry_is_repeated_under_one_request_id(
     service: tuple[ScriptedService, str],
 ) -> None:
-    """The service can tell a repeat from a second wish."""
+    """The service recognizes a repeated request by its id."""
     served, address = service
     served.answer = away_at_first(1, admin.RetryDeliveryResponse(success=True, new_job_id="new"))
 
@@ -87,7 +87,9 @@ async def test_a_retry_is_repeated_under_one_request_id(
     assert another != first
 
 
-async def test_what_cannot_be_repeated_safely_is_not(service: tuple[ScriptedService, str]) -> None:
+async def test_a_call_that_is_not_idempotent_is_not_repeated(
+    service: tuple[ScriptedService, str],
+) -> None:
     """A run of retries and a discard reach the service once, whatever it answers."""
     served, address = service
     served.answer = away_at_first(9, None)
@@ -102,7 +104,9 @@ async def test_what_cannot_be_repeated_safely_is_not(service: tuple[ScriptedServ
     assert len(served.requests) == 2
 
 
-async def test_a_service_that_stays_away_is_given_up(service: tuple[ScriptedService, str]) -> None:
+async def test_a_service_that_stays_unavailable_is_an_error(
+    service: tuple[ScriptedService, str],
+) -> None:
     """The error is that of the service, after five tries."""
     served, address = service
     served.answer = away_at_first(99, None)
@@ -116,7 +120,7 @@ async def test_a_service_that_stays_away_is_given_up(service: tuple[ScriptedServ
     assert len(served.requests) == 5
 
 
-async def test_errors_keep_what_the_service_said(service: tuple[ScriptedService, str]) -> None:
+async def test_errors_keep_the_details_of_the_service(service: tuple[ScriptedService, str]) -> None:
     """Reason, metadata and the fields that are wrong; the class is by the status."""
     served, address = service
     bad = error_details_pb2.BadRequest()
@@ -126,8 +130,8 @@ async def test_errors_keep_what_the_service_said(service: tuple[ScriptedService,
         RefusedError(
             grpc.StatusCode.FAILED_PRECONDITION, "ALREADY_RETRIED", "It was.", newJobId="the-new"
         ),
-        RefusedError(grpc.StatusCode.NOT_FOUND, "DELIVERY_NOT_FOUND", "There is none."),
-        RefusedError(grpc.StatusCode.INTERNAL, "INTERNAL", "A fault of ours."),
+        RefusedError(grpc.StatusCode.NOT_FOUND, "DELIVERY_NOT_FOUND", "No such webhook."),
+        RefusedError(grpc.StatusCode.INTERNAL, "INTERNAL", "Internal error."),
     ]
     caught: list[MetricsError] = []
 
@@ -148,7 +152,7 @@ async def test_errors_keep_what_the_service_said(service: tuple[ScriptedService,
     assert internal.code is grpc.StatusCode.INTERNAL
 
 
-async def test_nobody_at_the_address_is_unavailable() -> None:
+async def test_an_address_without_a_service_is_unavailable() -> None:
     """No service spoke, so there is no reason."""
     async with MetricsClient("127.0.0.1:1") as client:
         with pytest.raises(UnavailableError) as failed:
@@ -157,7 +161,7 @@ async def test_nobody_at_the_address_is_unavailable() -> None:
     assert not failed.value.reason
 
 
-async def test_a_call_has_a_deadline_unless_told_otherwise(
+async def test_a_call_has_a_deadline_by_default(
     service: tuple[ScriptedService, str],
 ) -> None:
     """A service that never answers does not keep its caller."""
@@ -212,7 +216,7 @@ async def test_the_token_is_asked_for_before_each_call(
 
 
 async def test_a_page_of_large_events_arrives(service: tuple[ScriptedService, str]) -> None:
-    """The limit of 4 MiB that gRPC has by itself is not ours."""
+    """The client raises the 4 MiB default of gRPC."""
     served, address = service
     page = metrics.ListDeadLettersResponse(count=1)
     page.dead_letters.add(event_data="x" * 20 * 1024 * 1024)
@@ -225,7 +229,7 @@ async def test_a_page_of_large_events_arrives(service: tuple[ScriptedService, st
 
 
 async def test_leaving_a_stream_ends_the_call(service: tuple[ScriptedService, str]) -> None:
-    """The service is not left telling somebody who does not listen."""
+    """The service stops sending to a client that stopped reading."""
     served, address = service
     retried = iter(range(1_000_000))
     served.answer = lambda _: bulk_progress(next(retried))

@@ -19,7 +19,7 @@ def test_known_series_begin_at_zero() -> None:
     instruments.counter(Metric.RPC_CALLS, method=["a.B/C"], code=["OK"])
     instruments.histogram(Metric.RPC_SECONDS)
 
-    labels = {"method": "a.B/C", "protocol": "rest", "code": "OK"}
+    labels = {"method": "a.B/C", "transport": "rest", "code": "OK"}
     assert registry.get_sample_value("webhook_rejected_total", {"reason": "too_large"}) == 0
     assert registry.get_sample_value("rpc_server_calls_total", labels) == 0
     assert not [

@@ -1,9 +1,9 @@
-"""Tests for ringback.runtime.amqp.management_api: where it is asked, and what its figures mean."""
+"""Tests for ringback.runtime.amqp.management_api: where it is asked, and what its numbers mean."""
 
 import aiohttp
 import pytest
 
-from ringback.runtime.amqp.management_api import ManagementPlace, QueueFigures
+from ringback.runtime.amqp.management_api import ManagementPlace, QueueStats
 
 
 @pytest.mark.parametrize(
@@ -34,5 +34,5 @@ def test_the_place_is_that_of_the_amqp_url(
 
 def test_what_is_neither_ready_nor_unacknowledged_is_on_its_way() -> None:
     """A rejected message counts until its retry queue has confirmed it."""
-    assert QueueFigures(messages=10, ready=3, unacknowledged=2).on_their_way == 5
-    assert QueueFigures(messages=4, ready=3, unacknowledged=2).on_their_way == 0
+    assert QueueStats(messages=10, ready=3, unacknowledged=2).on_their_way == 5
+    assert QueueStats(messages=4, ready=3, unacknowledged=2).on_their_way == 0

@@ -11,19 +11,19 @@ from prometheus_client import CollectorRegistry
 
 from ringback.runtime.postgres.pool import open_pool
 from ringback.runtime.process.settings import DatabaseSettings
-from services.metrics.access import Access
+from services.metrics.auth.access import Access
 from services.metrics.slack.alert_log import AlertLog
-from services.metrics.slack.alert_sender import AlertSender
-from services.metrics.slack.incoming_webhook import IncomingWebhook
-from services.metrics.slack.links import Links
-from services.metrics.slack.next_step import Pace
-from services.metrics.slack.observe import AlertObserver
+from services.metrics.slack.client import IncomingWebhook
+from services.metrics.slack.instruments import SlackInstruments
+from services.metrics.slack.message import Links
+from services.metrics.slack.next_step import NotifyTimes
+from services.metrics.slack.notifier import Notifier
 from tests.integration.migrations.log_calls import ORG, Webhook, bury
 from tests.support.database_roles import METRICS, PROCESSOR, url_as
 from tests.support.local_slack import LocalSlack, local_slack
 
 #: Everything is due at once; no group ever ends.
-AT_ONCE = Pace(gather=timedelta(0), interval=timedelta(0), quiet=timedelta(hours=1))
+AT_ONCE = NotifyTimes(batch_window=timedelta(0), interval=timedelta(0), quiet=timedelta(hours=1))
 LEASE = timedelta(seconds=30)
 
 
@@ -35,10 +35,10 @@ class Place:
     admin: asyncpg.Connection
     pool: asyncpg.Pool
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    observer: AlertObserver = field(init=False)
+    observer: SlackInstruments = field(init=False)
 
     def __post_init__(self) -> None:
-        self.observer = AlertObserver(self.registry)
+        self.observer = SlackInstruments(self.registry)
 
     async def die(self, count: int = 1, org_id: UUID = ORG, error: str = "E") -> list[Webhook]:
         """So many webhooks become dead letters, in statements of fifty as the processor makes."""
@@ -52,13 +52,13 @@ class Place:
         """The alert log of another process."""
         return AlertLog(self.pool, Access(self.pool), uuid4())
 
-    def sender(self, slack: LocalSlack, pace: Pace = AT_ONCE) -> AlertSender:
+    def sender(self, slack: LocalSlack, pace: NotifyTimes = AT_ONCE) -> Notifier:
         """The sender of another process; all of them count together."""
-        return AlertSender(
+        return Notifier(
             self.alerts(),
             IncomingWebhook(slack.url, timeout_s=1),
             self.observer,
-            pace=pace,
+            times=pace,
             links=Links(),
             jitter=lambda: 0.0,
         )

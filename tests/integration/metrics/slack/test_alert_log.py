@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from services.metrics.slack.alert_group import AlertGroup
+from services.metrics.slack.alert_log import AlertGroup
 from tests.integration.metrics.slack.alerts_place import LEASE, Place, place
 from tests.integration.migrations.log_calls import End, Webhook, bury, finish
 from tests.support.database_roles import CALLERS, GATEWAY, PROCESSOR, SERVICE, url_as
@@ -33,7 +33,7 @@ async def test_a_statement_leaves_a_notice_for_each_group(place: Place) -> None:
     assert newest == {max(webhook.id for webhook in dead[:40]), dead[40].id}
 
 
-async def test_what_is_a_dead_letter_already_is_not_noted_again(place: Place) -> None:
+async def test_a_dead_letter_is_noted_once(place: Place) -> None:
     """The DLQ may deliver a message more than once; it is announced once."""
     [dead] = await place.die()
     await bury(place.processor, dead, error=("E", "again"))
@@ -41,7 +41,7 @@ async def test_what_is_a_dead_letter_already_is_not_noted_again(place: Place) ->
     assert len(await place.admin.fetch(_NOTICES)) == 1
 
 
-async def test_what_is_not_committed_is_not_noted(place: Place) -> None:
+async def test_a_rolled_back_dead_letter_is_not_noted(place: Place) -> None:
     """A notice commits with its dead letter, or neither does."""
     transaction = place.processor.transaction()
     await transaction.start()
@@ -67,7 +67,7 @@ async def test_several_processes_fold_each_notice_once(place: Place) -> None:
 
     groups = await _folded(place)
 
-    assert [(group.untold, group.told) for group in groups] == [(500, 0)]
+    assert [(group.unsent, group.sent) for group in groups] == [(500, 0)]
     assert await place.admin.fetch(_NOTICES) == []
 
 
@@ -81,7 +81,7 @@ async def test_a_name_of_any_length_is_a_group(place: Place) -> None:
     assert await place.alerts().unresolved(groups) == {groups[0].key: 1}
 
 
-async def test_there_is_no_room_for_more_than_a_thousand_groups(place: Place) -> None:
+async def test_at_most_a_thousand_groups_are_kept(place: Place) -> None:
     """The dead letters beyond are counted, and existing groups still grow."""
     await place.admin.execute(
         "INSERT INTO webhook_dead_letter_notices SELECT $1, 'hang', 'E' || n, 1, $2"
@@ -98,67 +98,67 @@ async def test_there_is_no_room_for_more_than_a_thousand_groups(place: Place) ->
     )
     assert await place.alerts().fold() == 0
     groups = await _folded(place)
-    assert {group.untold for group in groups} == {2}
+    assert {group.unsent for group in groups} == {2}
     assert len(groups) == 1000
 
 
-async def test_only_one_has_the_turn(place: Place) -> None:
+async def test_only_one_process_has_the_lease(place: Place) -> None:
     """Until it gives it back, or its lease has ended because it died."""
     ours, theirs = place.alerts(), place.alerts()
 
-    assert await ours.take_turn(LEASE) == 0
-    assert await theirs.take_turn(LEASE) is None
-    assert await ours.take_turn(LEASE) == 0
-    await ours.end_turn(0, timedelta(0))
-    assert await theirs.take_turn(LEASE) == 0
+    assert await ours.acquire_lease(LEASE) == 0
+    assert await theirs.acquire_lease(LEASE) is None
+    assert await ours.acquire_lease(LEASE) == 0
+    await ours.release_lease(0, timedelta(0))
+    assert await theirs.acquire_lease(LEASE) == 0
     await place.let_time_pass(31)
-    assert await ours.take_turn(LEASE) == 0
+    assert await ours.acquire_lease(LEASE) == 0
 
 
-async def test_all_leave_slack_alone_together(place: Place) -> None:
+async def test_a_pause_applies_to_all_processes(place: Place) -> None:
     """The pause, and how often it failed, belong to the channel and not to a process."""
     ours, theirs = place.alerts(), place.alerts()
-    await ours.take_turn(LEASE)
-    await ours.end_turn(3, timedelta(seconds=60))
+    await ours.acquire_lease(LEASE)
+    await ours.release_lease(3, timedelta(seconds=60))
 
-    assert [await one.take_turn(LEASE) for one in (ours, theirs)] == [None, None]
+    assert [await one.acquire_lease(LEASE) for one in (ours, theirs)] == [None, None]
     await place.let_time_pass(61)
-    assert await theirs.take_turn(LEASE) == 3
+    assert await theirs.acquire_lease(LEASE) == 3
 
 
-async def test_what_comes_while_a_message_goes_out_stays_untold(place: Place) -> None:
+async def test_dead_letters_during_a_send_stay_unsent(place: Place) -> None:
     """The message had a count, and no more than that is settled."""
     ours = place.alerts()
     await place.die(3)
     groups = await _folded(place)
-    await ours.take_turn(LEASE)
+    await ours.acquire_lease(LEASE)
     await place.die(2)
     await ours.fold()
 
-    await ours.settle(groups)
+    await ours.mark_sent(groups)
 
     [[after], _] = await ours.groups()
-    assert (after.untold, after.told) == (2, 3)
-    assert after.untold_since is not None
+    assert (after.unsent, after.sent) == (2, 3)
+    assert after.unsent_since is not None
 
 
-async def test_who_has_lost_its_turn_settles_nothing(place: Place) -> None:
+async def test_a_lost_lease_marks_nothing(place: Place) -> None:
     """It slept longer than its lease; another process has announced and settled them."""
     ours, theirs = place.alerts(), place.alerts()
     await place.die(3)
     groups = await _folded(place)
-    await ours.take_turn(LEASE)
+    await ours.acquire_lease(LEASE)
     await place.let_time_pass(31)
-    await theirs.take_turn(LEASE)
-    await theirs.settle(groups)
+    await theirs.acquire_lease(LEASE)
+    await theirs.mark_sent(groups)
 
-    await ours.settle(groups)
-    await ours.end(groups)
-    await ours.end_turn(5, LEASE)
+    await ours.mark_sent(groups)
+    await ours.close(groups)
+    await ours.release_lease(5, LEASE)
 
     [[after], _] = await ours.groups()
-    assert (after.untold, after.told) == (0, 3)
-    assert await theirs.take_turn(LEASE) == 0
+    assert (after.unsent, after.sent) == (0, 3)
+    assert await theirs.acquire_lease(LEASE) == 0
 
 
 async def test_a_group_that_grew_does_not_end(place: Place) -> None:
@@ -167,16 +167,16 @@ async def test_a_group_that_grew_does_not_end(place: Place) -> None:
     await place.die(error="Grows")
     await place.die(error="Ends")
     groups = await _folded(place)
-    await ours.take_turn(LEASE)
+    await ours.acquire_lease(LEASE)
     await place.die(error="Grows")
     await ours.fold()
 
-    await ours.end(groups)
+    await ours.close(groups)
 
     assert [group.error_class for group in (await ours.groups())[0]] == ["Grows"]
 
 
-async def test_where_nobody_is_told_old_notices_go(place: Place) -> None:
+async def test_without_a_channel_old_notices_are_pruned(place: Place) -> None:
     """Without Slack nothing piles up; the last minutes stay for when it is turned on."""
     await place.die(error="Old")
     await place.admin.execute(
@@ -190,7 +190,7 @@ async def test_where_nobody_is_told_old_notices_go(place: Place) -> None:
 
 
 @pytest.mark.parametrize("role", [GATEWAY, PROCESSOR, *CALLERS])
-async def test_nobody_else_sees_the_groups(database_url: str, role: str) -> None:
+async def test_only_the_service_sees_alert_groups(database_url: str, role: str) -> None:
     """They cover all organisations; no tenant may read these tables."""
     session = await asyncpg.connect(url_as(database_url, role))
 

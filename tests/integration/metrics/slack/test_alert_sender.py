@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from services.metrics.slack.next_step import Pace
+from services.metrics.slack.next_step import NotifyTimes
 from tests.integration.metrics.slack.alerts_place import Place, place, slack
 from tests.integration.migrations.log_calls import Webhook, bury
 from tests.support.eventually import eventually
@@ -16,8 +16,8 @@ from tests.support.local_slack import HANGS, LocalSlack, Said
 
 __all__ = ["place", "slack"]  # fixtures
 
-USUAL = Pace(
-    gather=timedelta(seconds=10), interval=timedelta(seconds=60), quiet=timedelta(seconds=300)
+USUAL = NotifyTimes(
+    batch_window=timedelta(seconds=10), interval=timedelta(seconds=60), quiet=timedelta(seconds=300)
 )
 A_THOUSAND = "1,000 webhooks became dead letters: hang, TimeoutError"
 
@@ -26,25 +26,27 @@ async def test_a_burst_is_one_message(place: Place, slack: LocalSlack) -> None:
     """A thousand dead letters of a group and minute are one message with a count."""
     sender = place.sender(slack, USUAL)
     await place.die(600, error="TimeoutError")
-    await sender.tell_next()
+    await sender.notify_next()
     await place.die(400, error="TimeoutError")
-    await sender.tell_next()
+    await sender.notify_next()
     assert slack.tries == 0
 
     await place.let_time_pass(11)
     for _ in range(5):
-        await sender.tell_next()
+        await sender.notify_next()
 
     assert slack.headlines() == [A_THOUSAND]
     assert place.count("sent") == 1
 
 
-async def test_what_goes_on_is_a_message_a_minute(place: Place, slack: LocalSlack) -> None:
+async def test_continuing_dead_letters_are_one_message_a_minute(
+    place: Place, slack: LocalSlack
+) -> None:
     """Each has the number since the last one."""
     sender = place.sender(slack, USUAL)
     for _ in range(10):
         await place.die(10, error="TimeoutError")
-        await sender.tell_next()
+        await sender.notify_next()
         await place.let_time_pass(13)
 
     # Looked at after 0, 13, 26 ... 117 seconds.
@@ -61,7 +63,7 @@ async def test_groups_are_of_organisation_type_and_error(place: Place, slack: Lo
     await place.die(4, org_id=UUID(int=1), error="B")
 
     for _ in range(5):
-        await sender.tell_next()
+        await sender.notify_next()
         await place.let_time_pass(2)
 
     assert [line.split()[0] for line in slack.headlines()] == ["2", "3", "4"]
@@ -75,7 +77,7 @@ async def test_an_outage_of_everything_is_one_message(place: Place, slack: Local
 
     sender = place.sender(slack)
     for _ in range(3):
-        await sender.tell_next()
+        await sender.notify_next()
         await place.let_time_pass(2)
 
     assert slack.headlines() == ["465 webhooks became dead letters, in 30 groups"]
@@ -84,10 +86,10 @@ async def test_an_outage_of_everything_is_one_message(place: Place, slack: Local
 async def test_the_message_shows_no_payload_and_no_secret(place: Place, slack: LocalSlack) -> None:
     """It has the error's shape, the attempts, and how to look further."""
     dead = Webhook(event_data=json.dumps({"type": "hang", "name": "Ada Lovelace"}))
-    said = "401 for https://crm/x?key=verysecret: {'name': 'Ada Lovelace'} <!channel>"
-    await bury(place.processor, dead, attempt=4, error=("CrmError", said))
+    text = "401 for https://crm/x?key=verysecret: {'name': 'Ada Lovelace'} <!channel>"
+    await bury(place.processor, dead, attempt=4, error=("CrmError", text))
 
-    await place.sender(slack).tell_next()
+    await place.sender(slack).notify_next()
 
     told = json.dumps(slack.taken[0])
     for word in ("CrmError", "4 of 4", "401 for https://crm/", f"ringback dead retry {dead.id}"):
@@ -96,7 +98,7 @@ async def test_the_message_shows_no_payload_and_no_secret(place: Place, slack: L
         assert word not in told
 
 
-async def test_the_end_is_told_once(place: Place, slack: LocalSlack) -> None:
+async def test_the_end_of_a_group_is_reported_once(place: Place, slack: LocalSlack) -> None:
     """Five minutes without another one; the note counts those still unresolved.
 
     The next dead letter after that starts again.
@@ -105,77 +107,77 @@ async def test_the_end_is_told_once(place: Place, slack: LocalSlack) -> None:
     [dead, *_] = await place.die(3)
     for _ in range(3):
         await place.let_time_pass(11)
-        await sender.tell_next()
+        await sender.notify_next()
     await place.admin.execute(
         "UPDATE webhook_delivery_log SET resolution = 'discarded' WHERE id = $1", dead.id
     )
 
     await place.let_time_pass(250)
-    await sender.tell_next()
+    await sender.notify_next()
     assert len(slack.taken) == 1
     await place.let_time_pass(100)
     for _ in range(3):
-        await sender.tell_next()
+        await sender.notify_next()
         await place.let_time_pass(11)
 
     assert slack.headlines()[1:] == ["No more dead letters: hang, E"]
     assert "3 since" in json.dumps(slack.taken[1])
-    assert "2 still wait for a person" in json.dumps(slack.taken[1])
+    assert "2 still unresolved" in json.dumps(slack.taken[1])
     await place.die()
-    await sender.tell_next()
+    await sender.notify_next()
     await place.let_time_pass(11)
-    await sender.tell_next()
+    await sender.notify_next()
     assert slack.headlines()[2:] == ["A webhook became a dead letter: hang, E"]
 
 
-async def test_the_end_is_told_also_when_nobody_can_count(place: Place, slack: LocalSlack) -> None:
+async def test_the_end_is_reported_without_a_count(place: Place, slack: LocalSlack) -> None:
     """Among millions of dead letters that may take too long; the note then has no number."""
     sender = place.sender(slack, USUAL)
     await place.die(3)
     for _ in range(2):
         await place.let_time_pass(11)
-        await sender.tell_next()
+        await sender.notify_next()
     await place.admin.execute("REVOKE SELECT ON webhook_delivery_log FROM ringback_service")
 
     await place.let_time_pass(350)
-    await sender.tell_next()
+    await sender.notify_next()
 
     assert slack.headlines()[1:] == ["No more dead letters: hang, E"]
     assert "wait" not in json.dumps(slack.taken[1])
 
 
-async def test_slack_says_when_to_come_back(place: Place, slack: LocalSlack) -> None:
+async def test_the_retry_after_of_slack_is_read(place: Place, slack: LocalSlack) -> None:
     """Until then no process tries; then one message covers everything that came."""
     slack.answers.append(Said(429, "rate_limited", "30"))
     ours, theirs = place.sender(slack), place.sender(slack)
     await place.die(3)
 
-    await ours.tell_next()
+    await ours.notify_next()
     await place.die(4)
     await place.let_time_pass(20)
     for one in (ours, theirs, ours):
-        await one.tell_next()
+        await one.notify_next()
     assert (slack.tries, place.count("rate_limited")) == (1, 1)
 
     await place.let_time_pass(12)
-    await theirs.tell_next()
+    await theirs.notify_next()
 
     assert slack.headlines() == ["7 webhooks became dead letters: hang, E"]
     assert (slack.tries, place.count("sent")) == (2, 1)
 
 
-@pytest.mark.parametrize("said", [Said(500, "internal_error"), Said(503, ""), HANGS])
+@pytest.mark.parametrize("text", [Said(500, "internal_error"), Said(503, ""), HANGS])
 async def test_a_slack_that_fails_is_tried_less_and_less(
-    place: Place, slack: LocalSlack, said: Said
+    place: Place, slack: LocalSlack, text: Said
 ) -> None:
     """After 1, 2 and 4 seconds; nothing is lost, and a success resets the backoff."""
-    slack.answers.extend([said] * 3)
+    slack.answers.extend([text] * 3)
     sender = place.sender(slack)
     await place.die(3)
 
     for waited_s in (0, 0.5, 0.6, 1.5, 0.6, 3.5, 0.6):
         await place.let_time_pass(waited_s)
-        await sender.tell_next()
+        await sender.notify_next()
 
     assert slack.tries == 4
     assert slack.headlines() == ["3 webhooks became dead letters: hang, E"]
@@ -184,20 +186,20 @@ async def test_a_slack_that_fails_is_tried_less_and_less(
 
 
 @pytest.mark.parametrize("word", ["invalid_payload", "channel_not_found"])
-async def test_what_slack_refuses_is_dropped_and_counted(
+async def test_a_message_rejected_by_slack_is_dropped_and_counted(
     place: Place, slack: LocalSlack, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is not sent again, it is logged, and it does not block other messages."""
     slack.answers.append(Said(400, word))
     sender = place.sender(slack)
     await place.die(3)
-    await sender.tell_next()
+    await sender.notify_next()
     await place.let_time_pass(2)
-    await sender.tell_next()
+    await sender.notify_next()
     assert (slack.tries, place.count("refused")) == (1, 1)
 
     await place.die(2)
-    await sender.tell_next()
+    await sender.notify_next()
 
     assert slack.headlines() == ["2 webhooks became dead letters: hang, E"]
     assert word in capsys.readouterr().out
@@ -208,13 +210,13 @@ async def test_news_of_yesterday_is_dropped_and_counted(place: Place, slack: Loc
     slack.always = Said(503, "")
     sender = place.sender(slack)
     await place.die(3, error="Old")
-    await sender.tell_next()
+    await sender.notify_next()
     await place.let_time_pass(86_400)
     slack.always = None
     await place.die(2, error="New")
 
     for _ in range(3):
-        await sender.tell_next()
+        await sender.notify_next()
         await place.let_time_pass(2)
 
     assert slack.headlines() == ["2 webhooks became dead letters: hang, New"]
@@ -229,7 +231,7 @@ async def test_groups_without_room_are_counted(place: Place, slack: LocalSlack) 
         UUID(int=1),
     )
 
-    await place.sender(slack).tell_next()
+    await place.sender(slack).notify_next()
 
     assert place.count("no_room") == 1
     assert slack.headlines() == ["1,000 webhooks became dead letters, in 1,000 groups"]
@@ -243,9 +245,9 @@ async def test_many_senders_send_each_message_once(place: Place, slack: LocalSla
     for _ in range(10):
         count = random.randint(1, 60)
         total += count
-        await asyncio.gather(place.die(count), *(one.tell_next() for one in senders))
+        await asyncio.gather(place.die(count), *(one.notify_next() for one in senders))
         await place.let_time_pass(2)
-    await senders[0].tell_next()
+    await senders[0].notify_next()
 
     assert sum(_counted(line) for line in slack.headlines()) == total
     assert place.count("sent") == len(slack.taken) > 1
@@ -255,7 +257,7 @@ async def test_a_stop_waits_for_the_message_in_flight(place: Place, slack: Local
     """Else the next process would send it again."""
     slack.hold = asyncio.Event()
     await place.die(3)
-    telling = asyncio.create_task(place.sender(slack).keep_telling())
+    telling = asyncio.create_task(place.sender(slack).run())
     await eventually(lambda: slack.taken)
 
     telling.cancel()
@@ -267,18 +269,18 @@ async def test_a_stop_waits_for_the_message_in_flight(place: Place, slack: Local
     assert await place.admin.fetchval("SELECT told FROM webhook_alerts") == 3
 
 
-async def test_a_database_that_is_away_is_asked_again(
+async def test_an_unavailable_database_is_tried_again(
     place: Place, slack: LocalSlack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One log line for the outage, and then the pending dead letters are announced."""
     await place.admin.execute("ALTER TABLE webhook_alerts RENAME TO mislaid")
-    telling = asyncio.create_task(place.sender(slack).keep_telling(interval_s=0.01))
-    said = ""
+    telling = asyncio.create_task(place.sender(slack).run(interval_s=0.01))
+    text = ""
 
     def is_said() -> bool:
-        nonlocal said
-        said += capsys.readouterr().out
-        return "slack.database_unavailable" in said
+        nonlocal text
+        text += capsys.readouterr().out
+        return "slack.database_unavailable" in text
 
     await eventually(is_said)
     await place.die(3)
@@ -288,7 +290,7 @@ async def test_a_database_that_is_away_is_asked_again(
     telling.cancel()
     await asyncio.gather(telling, return_exceptions=True)
     is_said()
-    assert said.count("slack.database_unavailable") == 1
+    assert text.count("slack.database_unavailable") == 1
 
 
 def _counted(headline: str) -> int:

@@ -60,7 +60,7 @@ async def test_two_replicas_send_each_message_once(
     assert not [log for log in logs if "verysecret" in log]
 
 
-async def test_who_dies_while_it_sends_is_followed_by_another(
+async def test_another_process_takes_over_after_a_crash(
     place: Place, slack: LocalSlack, tmp_path: Path, amqp_url: str, database_url: str
 ) -> None:
     """Slack received it but no process recorded that, so it is sent exactly once more."""
@@ -87,7 +87,7 @@ async def test_who_dies_while_it_sends_is_followed_by_another(
     assert sorted(told) == [0, 1]
 
 
-async def test_what_died_while_no_service_ran_is_told_by_the_next(
+async def test_dead_letters_of_a_downtime_are_reported_later(
     place: Place, slack: LocalSlack, tmp_path: Path, amqp_url: str, database_url: str
 ) -> None:
     """Before a stop, during it and after it: each dead letter is announced once."""
@@ -106,7 +106,7 @@ async def test_what_died_while_no_service_ran_is_told_by_the_next(
     assert [line.split()[0] for line in slack.headlines()] == ["3", "4", "5"]
 
 
-async def test_nobody_notices_a_slack_that_hangs(
+async def test_a_hanging_slack_delays_nothing(
     place: Place, slack: LocalSlack, tmp_path: Path, amqp_url: str, database_url: str
 ) -> None:
     """The service is ready, dead letters are recorded, and it stops in time."""
@@ -123,7 +123,7 @@ async def test_nobody_notices_a_slack_that_hangs(
         assert await service.stop() == 0
 
 
-async def test_without_slack_nobody_is_told(
+async def test_without_slack_nothing_is_sent(
     place: Place, tmp_path: Path, amqp_url: str, database_url: str
 ) -> None:
     """It is off by default; the counters exist, at 0."""
@@ -149,7 +149,7 @@ async def test_without_slack_nobody_is_told(
         ),
     ],
 )
-async def test_a_wrong_setting_is_said_at_the_start(
+async def test_an_invalid_setting_stops_the_start(
     tmp_path: Path, settings: dict[str, str], sentence: str
 ) -> None:
     """With one sentence, and the service does not start."""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from services.metrics.slack.alert_group import AlertGroup
+from services.metrics.slack.alert_log import AlertGroup
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 ORG = UUID("01a20ae5-0000-7000-8000-00000000000a")
@@ -16,10 +16,10 @@ def ago(seconds: float) -> datetime:
 
 def group(
     *,
-    untold: int = 1,
-    untold_for_s: float | None = 15,
-    told: int = 0,
-    told_before_s: float | None = None,
+    unsent: int = 1,
+    unsent_for_s: float | None = 15,
+    sent: int = 0,
+    sent_before_s: float | None = None,
     last_before_s: float = 0,
     event_type: str = "hang",
     error_class: str = "TimeoutError",
@@ -28,17 +28,17 @@ def group(
         org_id=ORG,
         event_type=event_type,
         error_class=error_class,
-        untold=untold,
-        told=told,
+        unsent=unsent,
+        sent=sent,
         example=JOB,
         opened_at=ago(900),
-        untold_since=None if untold_for_s is None else ago(untold_for_s),
+        unsent_since=None if unsent_for_s is None else ago(unsent_for_s),
         last_at=ago(last_before_s),
-        told_at=None if told_before_s is None else ago(told_before_s),
+        sent_at=None if sent_before_s is None else ago(sent_before_s),
     )
 
 
-def quiet_for(seconds: float, *, told: int = 3) -> AlertGroup:
+def quiet_for(seconds: float, *, sent: int = 3) -> AlertGroup:
     return group(
-        untold=0, untold_for_s=None, told=told, told_before_s=seconds, last_before_s=seconds
+        unsent=0, unsent_for_s=None, sent=sent, sent_before_s=seconds, last_before_s=seconds
     )

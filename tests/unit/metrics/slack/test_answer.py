@@ -2,11 +2,11 @@
 
 import pytest
 
-from services.metrics.slack.answer import Answer, Refused, Sent, TryLater, answer_of
+from services.metrics.slack.client import Rejected, SendResult, Sent, TryLater, send_result
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "means"),
+    ("status", "text", "means"),
     [
         (200, "ok", Sent()),
         (201, "ok", Sent()),
@@ -21,16 +21,16 @@ from services.metrics.slack.answer import Answer, Refused, Sent, TryLater, answe
         # Not Slack, but a proxy: a page that asks for a login.
         (200, "<html>", TryLater("status_200")),
         # Never.
-        (400, "invalid_payload", Refused("invalid_payload")),
-        (400, "Bad <https://token@host>", Refused("status_400")),
-        (403, "invalid_token", Refused("invalid_token")),
-        (404, "channel_not_found", Refused("channel_not_found")),
-        (410, "channel_is_archived", Refused("channel_is_archived")),
-        (200, "channel_not_found", Refused("channel_not_found")),
-        (200, "invalid_auth", Refused("invalid_auth")),
-        (302, "", Refused("status_302")),
+        (400, "invalid_payload", Rejected("invalid_payload")),
+        (400, "Bad <https://token@host>", Rejected("status_400")),
+        (403, "invalid_token", Rejected("invalid_token")),
+        (404, "channel_not_found", Rejected("channel_not_found")),
+        (410, "channel_is_archived", Rejected("channel_is_archived")),
+        (200, "channel_not_found", Rejected("channel_not_found")),
+        (200, "invalid_auth", Rejected("invalid_auth")),
+        (302, "", Rejected("status_302")),
     ],
 )
-def test_an_answer_says_whether_to_try_again(status: int, said: str, means: Answer) -> None:
+def test_a_result_says_whether_to_try_again(status: int, text: str, means: SendResult) -> None:
     """Temporary failures are tried again; those that need a person are not."""
-    assert answer_of(status, said, 7) == means
+    assert send_result(status, text, 7) == means

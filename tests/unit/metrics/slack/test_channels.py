@@ -6,10 +6,15 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from ringback.local.ports import free_ports
-from services.metrics.slack.answer import Answer, Refused, Sent, TryLater
-from services.metrics.slack.bot import Bot
-from services.metrics.slack.channel import Channel
-from services.metrics.slack.incoming_webhook import IncomingWebhook
+from services.metrics.slack.client import (
+    Bot,
+    Channel,
+    IncomingWebhook,
+    Rejected,
+    SendResult,
+    Sent,
+    TryLater,
+)
 from services.metrics.slack.message import Message
 from tests.support.local_slack import CHANNEL, HANGS, SECRET, TOKEN, LocalSlack, Said, local_slack
 
@@ -46,21 +51,21 @@ async def test_a_message_arrives_as_it_was_built(slack: LocalSlack, way: Way) ->
 
 @BOTH
 @pytest.mark.parametrize(
-    ("said", "means"),
+    ("text", "means"),
     [
         (Said(429, "ratelimited", "7"), TryLater("rate_limited", 7)),
         (Said(429, "ratelimited"), TryLater("rate_limited", None)),
         (Said(500, "internal_error"), TryLater("internal_error", None)),
-        (Said(400, "invalid_payload"), Refused("invalid_payload")),
-        (Said(404, "channel_not_found"), Refused("channel_not_found")),
+        (Said(400, "invalid_payload"), Rejected("invalid_payload")),
+        (Said(404, "channel_not_found"), Rejected("channel_not_found")),
         (HANGS, TryLater("TimeoutError")),
     ],
 )
 async def test_an_answer_is_understood(
-    slack: LocalSlack, way: Way, said: Said, means: Answer
+    slack: LocalSlack, way: Way, text: Said, means: SendResult
 ) -> None:
     """One attempt, one answer, whatever Slack does; it never raises."""
-    slack.answers.append(said)
+    slack.answers.append(text)
 
     assert await way(slack).send(MESSAGE) == means
     assert slack.tries == 1
@@ -69,19 +74,19 @@ async def test_an_answer_is_understood(
 @pytest.mark.parametrize(
     ("token", "channel", "means"),
     [
-        ("xoxb-another", CHANNEL, Refused("invalid_auth")),
-        (TOKEN, "C9", Refused("channel_not_found")),
+        ("xoxb-another", CHANNEL, Rejected("invalid_auth")),
+        (TOKEN, "C9", Rejected("channel_not_found")),
     ],
 )
 async def test_a_bot_that_is_set_up_wrongly_is_refused(
-    slack: LocalSlack, token: str, channel: str, means: Answer
+    slack: LocalSlack, token: str, channel: str, means: SendResult
 ) -> None:
     """Slack reports this with the status 200."""
     assert await Bot(token, channel, slack.api_url).send(MESSAGE) == means
 
 
 @BOTH
-async def test_a_slack_that_is_not_there_is_no_error(
+async def test_an_unreachable_slack_is_not_an_error(
     slack: LocalSlack, way: Way, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A refused connection is tried again later, and its error contains no secret."""

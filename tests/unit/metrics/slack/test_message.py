@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.metrics.slack.alert_group import AlertGroup
-from services.metrics.slack.links import Links
-from services.metrics.slack.message import Example, Message, about_many, about_one, about_quiet
+from services.metrics.slack.alert_log import AlertGroup, Example
+from services.metrics.slack.message import (
+    Links,
+    Message,
+    about_many,
+    about_one,
+    about_quiet,
+)
 from tests.support.block_kit import refusal, texts, unexpected_markup
 from tests.unit.metrics.slack.alerts import group, quiet_for
 
@@ -36,11 +41,11 @@ def as_sent(message: Message) -> dict[str, Any]:
     ("name", "message"),
     [
         ("one", about_one(group(), EXAMPLE, LINKS)),
-        ("burst", about_one(group(untold=1000, told=7), EXAMPLE, LINKS)),
+        ("burst", about_one(group(unsent=1000, sent=7), EXAMPLE, LINKS)),
         ("bare", about_one(group(), None, Links())),
         (
             "many",
-            about_many([group(untold=n, event_type=f"kind-{n}") for n in range(1, 31)], LINKS),
+            about_many([group(unsent=n, event_type=f"kind-{n}") for n in range(1, 31)], LINKS),
         ),
         ("quiet", about_quiet([quiet_for(310)], {quiet_for(310).key: 2}, LINKS)),
         ("quiet_many", about_quiet([quiet_for(310), quiet_for(300)], {}, Links())),
@@ -56,7 +61,7 @@ def test_a_message_is_as_pinned(name: str, message: Message) -> None:
 
 
 @pytest.mark.parametrize("field", ["event_type", "error_class", "error_message"])
-def test_what_a_stranger_wrote_calls_nobody(field: str) -> None:
+def test_untrusted_text_mentions_no_one(field: str) -> None:
     """Neither a channel, nor a person, nor a link: Slack shows the letters."""
     one = group(
         event_type=HOSTILE if field == "event_type" else "hang",
@@ -74,15 +79,15 @@ def test_what_a_stranger_wrote_calls_nobody(field: str) -> None:
 def test_a_name_that_a_shell_would_take_apart_stands_in_no_command() -> None:
     """The command is there to be copied."""
     for name in ("a;rm -rf /", "--all", "$(reboot)", "a b", "x" * 200, "sk_live_12345678"):
-        told = json.dumps(as_sent(about_one(group(untold=5, event_type=name), EXAMPLE, LINKS)))
+        told = json.dumps(as_sent(about_one(group(unsent=5, event_type=name), EXAMPLE, LINKS)))
 
         assert "--dry-run" not in told
 
-    told = json.dumps(as_sent(about_one(group(untold=5), EXAMPLE, LINKS)))
+    told = json.dumps(as_sent(about_one(group(unsent=5), EXAMPLE, LINKS)))
     assert "dead retry --event-type hang --error-class TimeoutError --dry-run" in told
 
 
-def test_a_trace_id_that_is_none_is_no_link() -> None:
+def test_an_invalid_trace_id_makes_no_link() -> None:
     """The value in the log need not be one."""
     for trace_id in (None, "", "t" * 32, "0" * 31, "../" * 10):
         assert LINKS.trace_of(trace_id) is None
@@ -90,7 +95,7 @@ def test_a_trace_id_that_is_none_is_no_link() -> None:
 
 _GROUPS = st.builds(
     group,
-    untold=st.integers(1, 10**12),
+    unsent=st.integers(1, 10**12),
     event_type=st.text(min_size=1, max_size=255),
     error_class=st.text(min_size=1, max_size=200) | st.just("&" * 200),
 )
@@ -112,7 +117,7 @@ def test_slack_takes_every_message(groups: list[AlertGroup], error: str) -> None
         assert not [found for text in texts(told) for found in unexpected_markup(text)]
 
 
-def test_messages_at_their_longest_are_taken() -> None:
+def test_the_longest_messages_are_valid() -> None:
     """Every letter of every name takes five characters when escaped."""
     groups = [group(event_type="&" * 255, error_class="&" * 200) for _ in range(60)]
     example = Example(attempts=4, max_attempts=4, error_message="&" * 3_000, trace_id=None)

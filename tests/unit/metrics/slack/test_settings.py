@@ -45,7 +45,7 @@ def test_nothing_is_needed() -> None:
         ),
         (
             {"RINGBACK_SLACK_CHANNEL": "C1"},
-            "RINGBACK_SLACK_CHANNEL: is of use only with RINGBACK_SLACK_BOT_TOKEN",
+            "RINGBACK_SLACK_CHANNEL: can be set only with RINGBACK_SLACK_BOT_TOKEN",
         ),
         (
             {
@@ -57,7 +57,7 @@ def test_nothing_is_needed() -> None:
         ),
         (
             {"RINGBACK_TRACE_URL_TEMPLATE": "https://traces/"},
-            "RINGBACK_TRACE_URL_TEMPLATE: must hold {trace_id}, where the id of a trace goes",
+            "RINGBACK_TRACE_URL_TEMPLATE: must contain {trace_id} in the place of the trace id",
         ),
         (
             {"RINGBACK_DASHBOARD_URL": "javascript:alert(1)"},

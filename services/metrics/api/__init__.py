@@ -1,1 +1,0 @@
-"""Receive calls by gRPC and REST, and send their answers and errors."""

@@ -1,1 +1,0 @@
-"""The changes people make: retry or discard a dead letter, pause processing."""

@@ -1,0 +1,211 @@
+"""Retries one webhook: a dead letter, or an event wrongly taken for a duplicate."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from ringback.contract.identity import new_job_id
+from ringback.contract.telemetry.spans import Attribute
+from ringback.metrics.v1.admin_service_pb2 import (
+    RETRY_STATE_PUBLISHED,
+    RETRY_STATE_QUEUED,
+    RetryDeliveryRequest,
+    RetryDeliveryResponse,
+    RunDuplicateRequest,
+    RunDuplicateResponse,
+)
+from ringback.runtime.postgres.queries import load
+from services.metrics.auth.access import Access
+from services.metrics.commands.outbox import RetryOutbox
+from services.metrics.queries.delivery_message import is_redacted
+from services.metrics.transport.call import Call
+from services.metrics.transport.errors import ApiError, no_such_delivery, precondition, unavailable
+from services.metrics.transport.request_reader import RequestReader
+
+_PUBLISHING_S = 10.0
+"""Longer than a publish and its mark take. The caller may have left by then."""
+
+REQUEUED = "Webhook re-queued for processing"
+_QUEUED = f"{REQUEUED}; the broker has not confirmed it yet, so it is published again in moments"
+
+_PACKAGE = "services.metrics.commands"
+_DONE = frozenset({"retried", "repeated"})
+
+
+RETRY: Final = "retry_webhook.sql"
+RUN_DUPLICATE: Final = "run_duplicate.sql"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryCommand:
+    """`statement` is RETRY or RUN_DUPLICATE. `details` go to the audit."""
+
+    job_id: UUID
+    reason: str
+    request_id: UUID | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+    statement: str = RETRY
+
+
+@dataclass(frozen=True, slots=True)
+class RetryResult:
+    """`is_published` is false until the broker has confirmed it.
+
+    `redacted`: it carries the log's copy, without what was redacted from the original.
+    `duplicate_of` is the webhook whose duplicate it seemed to be.
+    """
+
+    new_id: UUID
+    altered: bool
+    redacted: bool
+    is_published: bool
+    duplicate_of: UUID | None
+
+
+class Retries:
+    """Publishing continues when its caller has left; `finish` waits for it."""
+
+    def __init__(self, access: Access, outbox: RetryOutbox, max_attempts: int) -> None:
+        self._access = access
+        self._outbox = outbox
+        self._max_attempts = max_attempts
+        self._publishing: set[asyncio.Task[bool]] = set()
+
+    async def retry_delivery(
+        self, request: RetryDeliveryRequest, call: Call
+    ) -> RetryDeliveryResponse:
+        """Implements the RPC."""
+        reader = RequestReader(request)
+        job_id, reason = reader.job_id(), reader.reason(required=False)
+        command = RetryCommand(job_id, reason, reader.uuid("request_id"))
+        reader.check()
+        call.span.tell({Attribute.JOB_ID: str(job_id)})
+        return RetryDeliveryResponse(**_answer(await self.retry(command, call)))
+
+    async def run_duplicate(self, request: RunDuplicateRequest, call: Call) -> RunDuplicateResponse:
+        """Implements the RPC."""
+        reader = RequestReader(request)
+        job_id, reason = reader.job_id(), reader.reason(required=True)
+        command = RetryCommand(job_id, reason, reader.uuid("request_id"), statement=RUN_DUPLICATE)
+        reader.check()
+        call.span.tell({Attribute.JOB_ID: str(job_id)})
+        result = await self.retry(command, call)
+        return RunDuplicateResponse(duplicate_of=str(result.duplicate_of), **_answer(result))
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the broker is connected and accepts messages."""
+        return self._outbox.is_open
+
+    def require_broker(self) -> None:
+        """Raises ApiError UNAVAILABLE while nothing can be published."""
+        if not self.is_possible:
+            raise unavailable(
+                "BROKER_UNAVAILABLE", "The broker cannot be reached; nothing was changed."
+            )
+
+    async def retry(self, command: RetryCommand, call: Call) -> RetryResult:
+        """Commit the retry, then publish it. Raises ApiError; then nothing was changed.
+
+        There is one exception: a commit whose answer was lost is UNAVAILABLE although it may have
+        succeeded. The sweeper then publishes it, and a call with the same request id finds it.
+        """
+        self.require_broker()
+        result, row = await self._commit(command, call)
+        if row is None:
+            return result
+        task = asyncio.create_task(self._outbox.publish_and_mark(row, _later(call)))
+        self._publishing.add(task)
+        task.add_done_callback(self._publishing.discard)
+        await asyncio.wait({task}, timeout=call.remaining_s())
+        is_published = task.done() and task.result()
+        self._outbox.instruments.retried(is_published=is_published)
+        return replace(result, is_published=is_published)
+
+    async def finish(self, timeout_s: float) -> None:
+        """Wait for publishes in flight; the sweeper repeats those that are interrupted."""
+        if self._publishing:
+            await asyncio.wait(self._publishing, timeout=timeout_s)
+
+    async def _commit(
+        self, command: RetryCommand, call: Call
+    ) -> tuple[RetryResult, asyncpg.Record | None]:
+        """Return the retry, and the parts of its message unless it existed before."""
+        async with self._access.changing(call) as connection:
+            [found] = await connection.fetch(
+                load(_PACKAGE, command.statement),
+                command.job_id,
+                new_job_id(),
+                self._max_attempts,
+                call.principal.actor,
+                call.principal.role.value,
+                command.reason,
+                command.request_id,
+                orjson.dumps(dict(command.details)).decode(),
+            )
+            verdict, new_id = found["verdict"], found["new_id"]
+            if verdict not in _DONE:
+                raise refusal(verdict, command.job_id, new_id)
+            row = await connection.fetchrow(load(_PACKAGE, "retry_message.sql"), new_id)
+            result = RetryResult(
+                new_id,
+                altered=found["altered"],
+                redacted=row is not None and is_redacted(row["body"]),
+                is_published=found["published_at"] is not None,
+                duplicate_of=found.get("duplicate_of"),
+            )
+            return result, None if verdict == "repeated" else row
+
+
+def _later(call: Call) -> Call:
+    """The same caller with a later deadline, whether or not the caller waits."""
+    return replace(call, deadline=asyncio.get_running_loop().time() + _PUBLISHING_S)
+
+
+def _answer(result: RetryResult) -> dict[str, Any]:
+    """The fields that both RPCs answer with."""
+    return {
+        "success": True,
+        "message": REQUEUED if result.is_published else _QUEUED,
+        "new_job_id": str(result.new_id),
+        "altered": result.altered,
+        "redacted": result.redacted,
+        "state": RETRY_STATE_PUBLISHED if result.is_published else RETRY_STATE_QUEUED,
+    }
+
+
+def refusal(verdict: str, job_id: UUID, new_id: UUID | None) -> ApiError:
+    """`verdict` is a result of `retry_webhook`, `run_duplicate_webhook` or `discard_webhook`.
+
+    `new_id` is the webhook that the retry created, if there was one. Raises ValueError for an
+    unknown verdict.
+    """
+    match verdict:
+        case "not_found":
+            return no_such_delivery(job_id)
+        case "not_dead":
+            return precondition("NOT_A_DEAD_LETTER", "The webhook is not a dead letter.", job_id)
+        case "not_duplicate":
+            return precondition("NOT_A_DUPLICATE", "The webhook is not a duplicate.", job_id)
+        case "already_retried":
+            return precondition(
+                "ALREADY_RETRIED",
+                f"The webhook was retried already, as {new_id}.",
+                job_id,
+                newJobId=str(new_id),
+            )
+        case "discarded":
+            return precondition("DISCARDED", "The dead letter was discarded.", job_id)
+        case "not_retryable":
+            return precondition(
+                "NOT_RETRYABLE",
+                "The webhook has no usable event or no gateway, so it cannot be processed again.",
+                job_id,
+            )
+        case _:
+            raise ValueError(verdict)

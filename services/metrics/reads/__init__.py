@@ -1,1 +1,0 @@
-"""The read-only calls: answers from the log and the queues."""

@@ -1,0 +1,42 @@
+"""One call, as its implementation sees it."""
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ringback.runtime.tracing import OpenSpan, untraced
+from services.metrics.auth.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`deadline` is a time of the running loop's clock, after which no answer is awaited.
+
+    `stopping` is set when the process shuts down: a stream then ends. Work for the call is a child
+    of `span`, and may end after it.
+    """
+
+    principal: Principal
+    deadline: float
+    stopping: asyncio.Event
+    span: OpenSpan = field(default_factory=untraced)
+
+    def remaining_s(self) -> float:
+        """Seconds until the deadline; never negative."""
+        return max(0.0, self.deadline - asyncio.get_running_loop().time())
+
+
+class Transport(StrEnum):
+    """The transport of a call; a label of metrics."""
+
+    GRPC = "grpc"
+    REST = "rest"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of the connection, for the log."""
+
+    transport: Transport
+    #: From the socket, for example `127.0.0.1:41234`.
+    address: str

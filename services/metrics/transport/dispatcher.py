@@ -1,0 +1,189 @@
+"""The path of every call, by gRPC or REST: authenticate, authorize, run, record."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from typing import Any, Protocol
+
+import grpc
+from google.protobuf.message import Message
+
+from ringback.runtime.process.lifecycle import CannotStartError
+from ringback.runtime.tracing import OpenSpan
+from services.metrics.auth.principal import Principal, Role
+from services.metrics.instruments import CallInstruments, CallResult
+from services.metrics.transport.call import Call, Peer
+from services.metrics.transport.errors import (
+    ApiError,
+    deadline_exceeded,
+    internal,
+    invalid,
+    permission_denied,
+)
+from services.metrics.transport.methods import Method
+from services.metrics.transport.request_check import violations
+
+DEFAULT_TIMEOUT_S = 10.0
+MAX_TIMEOUT_S = 60.0
+MAX_STREAM_S = 86_400.0
+"""The default for streams, too. Longer than the longest bulk retry."""
+
+Request = Message | Callable[[], Awaitable[Message]]
+"""The request, or a function that parses it, which runs after the caller is authorized.
+
+It raises ApiError (`invalid`) for an invalid request.
+"""
+
+
+class Authenticates(Protocol):
+    def authenticate(self, authorization: str | None) -> Principal:
+        """Return the caller who sent this Authorization header. Raises ApiError."""
+
+
+class Dispatcher:
+    """`implementations` have one method for each method of the contract: `get_delivery`.
+
+    Raises CannotStartError when a method is not implemented.
+    """
+
+    def __init__(
+        self,
+        methods: tuple[Method, ...],
+        implementations: Iterable[object],
+        *,
+        authenticator: Authenticates,
+        instruments: CallInstruments,
+        stopping: asyncio.Event,
+    ) -> None:
+        self.methods = methods
+        implementations = tuple(implementations)
+        self._implementations = {
+            method.full_name: _implementation(implementations, method) for method in methods
+        }
+        self._authenticator = authenticator
+        self._instruments = instruments
+        self._stopping = stopping
+
+    async def unary(
+        self,
+        method: Method,
+        request: Request,
+        *,
+        authorization: str | None,
+        timeout_s: float | None,
+        peer: Peer,
+        span: OpenSpan,
+    ) -> Message:
+        """Return the answer. Raises ApiError, and nothing else but CancelledError.
+
+        `authorization` is the header's value; `timeout_s` is how long the caller waits, None if it
+        set no timeout. The result is recorded on `span`; the code that started the span ends it.
+        """
+        with self._recorded(method, peer, span) as result:
+            call = self._admit(method, authorization, timeout_s, result)
+            async with _until(call.deadline):
+                message = await _checked(method, request)
+                answer: Message = await self._implementations[method.full_name](message, call)
+            result.answers = 1
+            return answer
+
+    async def stream(
+        self,
+        method: Method,
+        request: Request,
+        *,
+        authorization: str | None,
+        timeout_s: float | None,
+        peer: Peer,
+        span: OpenSpan,
+    ) -> AsyncGenerator[Message, None]:
+        """Yield the answers as they arrive. Nothing happens before the first is requested.
+
+        Raises ApiError, at the first answer (for a bad token, for example) or at any later one. A
+        caller that stops early closes the generator (`contextlib.aclosing`).
+        """
+        with self._recorded(method, peer, span) as result:
+            call = self._admit(method, authorization, timeout_s, result)
+            async with _until(call.deadline):
+                message = await _checked(method, request)
+            answers = self._implementations[method.full_name](message, call)
+            async with aclosing(answers):
+                while True:
+                    async with _until(call.deadline):
+                        answer: Message | None = await anext(answers, None)
+                    if answer is None:
+                        return
+                    result.answers += 1
+                    yield answer  # ruff: ignore[yield-in-context-manager-in-async-generator]  # who asks closes
+
+    def _admit(
+        self, method: Method, authorization: str | None, timeout_s: float | None, result: CallResult
+    ) -> Call:
+        """Return the call of an authorized caller. Raises ApiError."""
+        principal = self._authenticator.authenticate(authorization)
+        result.principal = principal
+        if method.least_role is Role.SERVICE and principal.role is not Role.SERVICE:
+            raise permission_denied(f"{method.name} is for the role service.")
+        now = asyncio.get_running_loop().time()
+        deadline = now + _allowed_s(method, timeout_s)
+        return Call(principal, deadline, self._stopping, result.span)
+
+    @contextmanager
+    def _recorded(
+        self, method: Method, peer: Peer, span: OpenSpan
+    ) -> Generator[CallResult, None, None]:
+        """Record how the call ended, and turn an unexpected error into INTERNAL."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        result = CallResult(method, peer, span)
+        try:
+            yield result
+        except ApiError as exc:
+            result.code, result.error = exc.code, exc
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            result.code = grpc.StatusCode.CANCELLED
+            raise
+        except Exception as exc:
+            self._instruments.unexpected(method, exc)
+            error = internal()
+            error.__cause__ = exc
+            result.code, result.error = error.code, error
+            raise error from exc
+        finally:
+            self._instruments.finished(result, duration_s=loop.time() - began)
+
+
+def _implementation(implementations: Iterable[object], method: Method) -> Callable[..., Any]:
+    for each in implementations:
+        found = getattr(each, method.python_name, None)
+        if callable(found):
+            implementation: Callable[..., Any] = found
+            return implementation
+    raise CannotStartError(f"Nothing implements {method.full_name}.")
+
+
+def _allowed_s(method: Method, asked_s: float | None) -> float:
+    max_s = MAX_STREAM_S if method.is_server_streaming else MAX_TIMEOUT_S
+    default_s = MAX_STREAM_S if method.is_server_streaming else DEFAULT_TIMEOUT_S
+    return min(max_s, default_s if asked_s is None else asked_s)
+
+
+async def _checked(method: Method, request: Request) -> Message:
+    message = request if isinstance(request, Message) else await request()
+    if found := violations(method, message):
+        raise invalid(*found)
+    return message
+
+
+@asynccontextmanager
+async def _until(deadline: float) -> AsyncGenerator[None, None]:
+    """Raise ApiError DEADLINE_EXCEEDED when the deadline passes or interrupts the block."""
+    limit = asyncio.timeout_at(deadline)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as exc:
+        if limit.expired():
+            raise deadline_exceeded() from exc
+        raise

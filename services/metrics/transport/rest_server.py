@@ -1,0 +1,302 @@
+"""The methods of the contract as REST calls; the dispatcher runs them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from importlib.resources import files
+from math import isfinite
+from typing import Any
+
+import orjson
+from aiohttp import ClientError, hdrs, web
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+
+from ringback.metrics.json_document import json_bytes
+from ringback.runtime.http.bounded_server import BoundedHandler, bounded_server, send_continue
+from ringback.runtime.http.connection_limits import ConnectionLimits
+from ringback.runtime.http.listening import listen
+from ringback.runtime.tracing import OpenSpan
+from services.metrics.transport.call import Peer, Transport
+from services.metrics.transport.dispatcher import Dispatcher
+from services.metrics.transport.errors import ApiError, Violation, internal, invalid
+from services.metrics.transport.problem import (
+    BAD_HTTP,
+    BODY_TOO_LARGE,
+    BROKEN_BODY,
+    CONTENT_TYPE,
+    NO_SUCH_PATH,
+    TOO_MANY_CALLS,
+    WRONG_CONTENT_TYPE,
+    headers_of,
+    problem,
+    status_of,
+    wrong_verb,
+)
+from services.metrics.transport.rest_routes import Found, NoSuchPath, RestRoutes, Route, WrongVerb
+from services.metrics.transport.spans import CallSpans, record_status
+from services.metrics.transport.transcoding import read_body, read_path, read_query
+
+TIMEOUT_HEADER = "X-Request-Timeout"
+OPENAPI_PATH = "/openapi.json"
+MAX_CALLS = 500
+"""Concurrent calls, including streams; as many as by gRPC."""
+
+_LINES = "application/x-ndjson"
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    # By default aiohttp reveals its version.
+    "Server": "ringback",
+}
+_TAKE_S = 30.0
+"""A stream's reader that reads nothing for this long is disconnected."""
+
+_DIGITS = 20
+
+
+class RestBinding:
+    """Answers requests. `openapi` is the document that describes all of them.
+
+    Raises CannotStartError for a method whose HTTP rule is unsupported.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        openapi: bytes,
+        spans: CallSpans,
+        *,
+        max_calls: int = MAX_CALLS,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._spans = spans
+        self._routes = RestRoutes(dispatcher.methods)
+        self._openapi = openapi
+        self._max_calls = max_calls
+        self._in_flight = 0
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Return a response in every case; raises CancelledError when the caller disconnects."""
+        raw_path = request.rel_url.raw_path
+        found = self._routes.find(request.method, raw_path)
+        route = found if isinstance(found, Route) else None
+        template = route.rule.template if route else None
+        if raw_path == OPENAPI_PATH:
+            template = OPENAPI_PATH
+        self._in_flight += 1
+        with self._spans.by_rest(request, template, route.method if route else None) as span:
+            try:
+                response = await self._answer(request, found, span)
+                record_status(span, response.status, None)
+            except ApiError as error:
+                response = refused(error)
+                record_status(span, response.status, error)
+            except asyncio.CancelledError:
+                # A caller may disconnect, and most streams end this way.
+                span.end()
+                raise
+            finally:
+                self._in_flight -= 1
+            return response
+
+    async def _answer(
+        self, request: web.BaseRequest, found: Found, span: OpenSpan
+    ) -> web.StreamResponse:
+        if self._in_flight > self._max_calls:
+            raise TOO_MANY_CALLS
+        if request.rel_url.raw_path == OPENAPI_PATH:
+            return self._described(request)
+        match found:
+            case Route() as route if route.method.is_server_streaming:
+                return await self._stream(request, route, span)
+            case Route() as route:
+                return await self._unary(request, route, span)
+            case WrongVerb(allowed):
+                raise wrong_verb(allowed)
+            case NoSuchPath():
+                raise NO_SUCH_PATH
+
+    def _described(self, request: web.BaseRequest) -> web.Response:
+        allowed = (hdrs.METH_GET, hdrs.METH_HEAD)
+        if request.method not in allowed:
+            raise wrong_verb(allowed)
+        return _json(self._openapi)
+
+    async def _unary(self, request: web.BaseRequest, route: Route, span: OpenSpan) -> web.Response:
+        answer = await self._dispatcher.unary(
+            route.method, _reader(request, route), **_terms(request), span=span
+        )
+        return _json(json_bytes(answer))
+
+    async def _stream(
+        self, request: web.BaseRequest, route: Route, span: OpenSpan
+    ) -> web.StreamResponse:
+        """A line for each answer. An error after the first is a last line `{"error": ...}`."""
+        answers = self._dispatcher.stream(
+            route.method, _reader(request, route), **_terms(request), span=span
+        )
+        async with aclosing(answers):
+            # Up to here an error can still set the status.
+            first = await anext(answers, None)
+            response = web.StreamResponse(headers={**_HEADERS, hdrs.CONTENT_TYPE: _LINES})
+            await response.prepare(request)
+            try:
+                async for line in _lines(first, answers):
+                    async with asyncio.timeout(_TAKE_S):
+                        await response.write(line + b"\n")
+                await response.write_eof()
+            except (ConnectionError, TimeoutError):
+                response.force_close()
+                if request.transport is not None:
+                    request.transport.abort()
+            return response
+
+
+def refused(error: ApiError) -> web.Response:
+    return web.Response(
+        status=status_of(error),
+        body=orjson.dumps(problem(error)),
+        headers={**_HEADERS, **dict(headers_of(error)), hdrs.CONTENT_TYPE: CONTENT_TYPE},
+    )
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, headers={**_HEADERS, hdrs.CONTENT_TYPE: "application/json"})
+
+
+async def _lines(
+    first: Message | None, answers: AsyncGenerator[Message, None]
+) -> AsyncGenerator[bytes, None]:
+    if first is None:
+        return
+    yield json_bytes(first)
+    try:
+        async for answer in answers:
+            yield json_bytes(answer)
+    except ApiError as error:
+        yield orjson.dumps({"error": problem(error)})
+
+
+def _reader(request: web.BaseRequest, route: Route) -> Callable[[], Awaitable[Message]]:
+    async def read() -> Message:
+        message = route.method.request_class()
+        in_path = frozenset(route.variables)
+        if route.rule.has_body:
+            read_query(request.query.items(), Empty())
+            read_body(await _body(request), message, elsewhere=in_path)
+        else:
+            read_query(request.query.items(), message, elsewhere=in_path)
+        read_path(route.variables, message)
+        return message
+
+    return read
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    await send_continue(request)
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise BODY_TOO_LARGE from None
+    except (web.RequestPayloadError, ClientError, ConnectionError) as exc:
+        raise BROKEN_BODY from exc
+    if body and not _is_json(request.headers.get(hdrs.CONTENT_TYPE)):
+        raise WRONG_CONTENT_TYPE
+    return body
+
+
+def _is_json(content_type: str | None) -> bool:
+    """Whether the body may be JSON: its type is JSON or absent."""
+    if content_type is None:
+        return True
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def _terms(request: web.BaseRequest) -> dict[str, Any]:
+    authorizations = request.headers.getall(hdrs.AUTHORIZATION, [])
+    return {
+        # Two headers together form no valid token.
+        "authorization": ", ".join(authorizations) or None,
+        "timeout_s": _timeout_s(request.headers.get(TIMEOUT_HEADER)),
+        "peer": Peer(Transport.REST, _address(request)),
+    }
+
+
+def _timeout_s(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        timeout_s = float(text[:_DIGITS])
+    except ValueError:
+        timeout_s = 0.0
+    if not isfinite(timeout_s) or timeout_s <= 0:
+        sentence = f"The header {TIMEOUT_HEADER} must be a number of seconds above 0."
+        raise invalid(Violation(TIMEOUT_HEADER, sentence))
+    return timeout_s
+
+
+def _address(request: web.BaseRequest) -> str:
+    name = request.transport.get_extra_info("peername") if request.transport else None
+    if not isinstance(name, tuple):
+        return ""
+    # A socket for both families names IPv4 as a part of IPv6.
+    return ":".join(str(part) for part in name[:2]).removeprefix("::ffff:")
+
+
+_SERVER_ERROR = 500
+
+
+@asynccontextmanager
+async def rest_server(
+    *,
+    host: str,
+    port: int,
+    dispatcher: Dispatcher,
+    spans: CallSpans,
+    drain_timeout_s: float,
+    connections: ConnectionLimits,
+    max_calls: int = MAX_CALLS,
+) -> AsyncGenerator[None, None]:
+    """Serve inside this context.
+
+    On exit it finishes the calls in flight, for `drain_timeout_s` at most: streams end when the
+    dispatcher's `stopping` is set. Raises CannotStartError when it cannot bind the address.
+    """
+    openapi = files("ringback.metrics.v1").joinpath("openapi.json").read_bytes()
+    binding = RestBinding(dispatcher, openapi, spans, max_calls=max_calls)
+    async with bounded_server(
+        binding.answer,
+        connections,
+        handler=_ProblemHandler,
+        # A call ends when its caller disconnects.
+        handler_cancellation=True,
+    ) as server:
+        # aiohttp waits this long for a call to end, and again after it has cancelled the rest.
+        runner = web.ServerRunner(server, shutdown_timeout=drain_timeout_s / 2)
+        await runner.setup()
+        try:
+            for listening in listen(host, port, setting="RINGBACK_METRICS_REST_PORT"):
+                await web.SockSite(runner, listening).start()
+            yield
+        finally:
+            await runner.cleanup()
+
+
+class _ProblemHandler(BoundedHandler):
+    """Turns aiohttp's own answers, those to invalid HTTP, into problems as well."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        del request, exc, message  # They may contain what the caller sent.
+        answer = refused(BAD_HTTP if status < _SERVER_ERROR else internal())
+        answer.force_close()
+        return answer

@@ -1,0 +1,226 @@
+"""Tests for services.metrics.auth.authenticator: which tokens are refused, and with which text."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+from uuid import UUID
+
+import grpc
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from services.metrics.auth.authenticator import BAD_TOKEN, Authenticator
+from services.metrics.auth.keys import OneKey, VerificationKey, secret_key
+from services.metrics.auth.principal import Principal, Role
+from services.metrics.transport.errors import ApiError
+from tests.support.tokens import JWT_SECRET, bearer, token
+
+ORG = UUID("0190f5c4-0000-7000-8000-000000000001")
+NIL = "00000000-0000-0000-0000-000000000000"
+MAX = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+# In seconds since 1970. Test names contain them, so they are the same in every process.
+LONG_AGO = 1_000_000_000.5
+FAR_AHEAD = 4_000_000_000.5
+
+
+@pytest.fixture
+def authenticator() -> Authenticator:
+    return Authenticator(secret_key(JWT_SECRET), "ringback", None)
+
+
+def refusal(authenticator: Authenticator, authorization: str | None) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        authenticator.authenticate(authorization)
+    return caught.value
+
+
+def segment(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def signed(header: object, payload: object, secret: bytes = JWT_SECRET.encode()) -> str:
+    """A token made by hand: no library would make some of these."""
+    what = f"{segment(header)}.{segment(payload)}"
+    digest = hmac.new(secret, what.encode(), hashlib.sha256).digest()
+    return f"Bearer {what}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+
+
+def claims(**changed: Any) -> dict[str, Any]:
+    standing = {"role": "service", "sub": "x", "aud": "ringback", "exp": time.time() + 3600}
+    return {name: value for name, value in (standing | changed).items() if value is not None}
+
+
+def test_a_tenant_is_let_in_with_its_org(authenticator: Authenticator) -> None:
+    """The call knows the caller as the token describes it."""
+    found = authenticator.authenticate(bearer("tenant", ORG, subject="ops@example.com"))
+
+    assert found == Principal(Role.TENANT, ORG, "ops@example.com")
+
+
+def test_a_service_has_no_org(authenticator: Authenticator) -> None:
+    """It sees everything, also when its token names an org."""
+    assert authenticator.authenticate(bearer("service")).org_id is None
+    assert authenticator.authenticate(bearer("service", ORG)).org_id is None
+
+
+def test_the_scheme_may_be_written_in_any_case(authenticator: Authenticator) -> None:
+    """As HTTP has it."""
+    assert authenticator.authenticate(f"bEARER {token()}").role is Role.SERVICE
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_without_a_token_the_call_is_rejected(
+    authenticator: Authenticator, nothing: str | None
+) -> None:
+    """The text explains what to send."""
+    error = refusal(authenticator, nothing)
+
+    assert error.code is grpc.StatusCode.UNAUTHENTICATED
+    assert error.message == "A bearer token is required."
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer a.b.c",
+        "Bearer ...",
+        "Bearer \N{SNOWMAN}.\N{SNOWMAN}.\N{SNOWMAN}",
+        "Basic dXNlcjpwYXNz",
+        token(),
+        f"Bearer {token()} {token()}",
+        f"{bearer()}, {bearer()}",
+        f"Bearer {token()[:-4]}",
+        f"Bearer {token(secret='another secret, just as long as it must be')}",
+        pytest.param(f"Bearer {'a' * 1_000_000}", id="a megabyte"),
+        pytest.param(bearer(padding="x" * 9000), id="signed, and huge"),
+        pytest.param(signed("[" * 4000, claims()), id="a deep header"),
+        pytest.param(signed({"alg": "HS256"}, "[" * 4000), id="deep claims"),
+        pytest.param(signed(["HS256"], claims()), id="a header that is a list"),
+        pytest.param(signed({"alg": "HS256"}, [claims()]), id="claims that are a list"),
+        pytest.param(signed({"alg": "none"}, claims()), id="none, signed"),
+        pytest.param(signed({"alg": "NONE"}, claims()), id="NONE"),
+        pytest.param(signed({"alg": ["HS256"]}, claims()), id="a list of algorithms"),
+        pytest.param(signed({}, claims()), id="no algorithm"),
+        pytest.param(signed({"alg": "HS256", "kid": ["a"]}, claims()), id="kid is a list"),
+        pytest.param(signed({"alg": "HS256", "crit": ["x"]}, claims()), id="crit"),
+        pytest.param(signed({"alg": "HS256", "b64": False, "crit": ["b64"]}, ""), id="detached"),
+        pytest.param(f"Bearer {segment({'alg': 'none'})}.{segment(claims())}.", id="none"),
+        pytest.param(f"Bearer {jwt.encode(claims(), JWT_SECRET * 2, 'HS512')}", id="HS512"),
+    ],
+)
+def test_an_invalid_token_is_rejected(authenticator: Authenticator, authorization: str) -> None:
+    """Always with the same text: an attacker learns nothing about the cause."""
+    error = refusal(authenticator, authorization)
+
+    assert error.code is grpc.StatusCode.UNAUTHENTICATED
+    assert error.message == BAD_TOKEN
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"exp": LONG_AGO},
+        {"exp": None},
+        {"exp": "soon"},
+        {"exp": [FAR_AHEAD]},
+        {"exp": float("inf")},
+        {"exp": float("nan")},
+        {"nbf": FAR_AHEAD},
+        {"iat": FAR_AHEAD},
+        {"aud": "somebody else"},
+        {"aud": None},
+        {"aud": ["somebody", "else"]},
+        {"aud": {"ringback": True}},
+        {"sub": None},
+        {"sub": ""},
+        {"sub": " "},
+        {"sub": ["x"]},
+        {"sub": 7},
+        {"sub": "x" * 256},
+        {"sub": "two\nlines"},
+        {"role": "tenant"},
+        {"role": "tenant", "org_id": ""},
+        {"role": "tenant", "org_id": "acme"},
+        {"role": "tenant", "org_id": [str(ORG)]},
+        {"role": "tenant", "org_id": 7},
+        {"role": "tenant", "org_id": NIL},
+        {"role": "tenant", "org_id": MAX},
+        {"role": "tenant", "org_id": MAX.upper().replace("-", "")},
+    ],
+    ids=str,
+)
+def test_invalid_signed_claims_are_rejected(
+    authenticator: Authenticator, changed: dict[str, Any]
+) -> None:
+    """A good signature is not enough."""
+    error = refusal(authenticator, signed({"alg": "HS256"}, claims(**changed)))
+
+    assert error.code is grpc.StatusCode.UNAUTHENTICATED
+    assert error.message == BAD_TOKEN
+    assert error.__cause__ is not None
+
+
+@pytest.mark.parametrize("role", [None, "", "admin", "Service", ["service"], {"service": 1}, 1])
+def test_an_unknown_role_may_call_nothing(authenticator: Authenticator, role: object) -> None:
+    """The caller is known, but may not call the API."""
+    error = refusal(authenticator, signed({"alg": "HS256"}, claims(role=role)))
+
+    assert error.code is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_clock_may_be_a_little_off(authenticator: Authenticator) -> None:
+    """A token that expired two seconds ago, or starts in two, is accepted."""
+    now = time.time()
+
+    for header in (bearer(exp=now - 2), bearer(nbf=now + 2, iat=now + 2)):
+        assert authenticator.authenticate(header).role is Role.SERVICE
+
+
+def test_an_audience_may_stand_among_others(authenticator: Authenticator) -> None:
+    """One token may be for several services."""
+    assert authenticator.authenticate(bearer(aud=["other", "ringback"])).role is Role.SERVICE
+
+
+def test_the_issuer_counts_when_one_is_set() -> None:
+    """A token for another audience is refused, and so is one without an audience."""
+    picky = Authenticator(secret_key(JWT_SECRET), "ringback", "https://id.example")
+
+    assert picky.authenticate(bearer(iss="https://id.example")).role is Role.SERVICE
+    assert refusal(picky, bearer(iss="https://evil.example")).message == BAD_TOKEN
+    assert refusal(picky, bearer()).message == BAD_TOKEN
+    listed = signed({"alg": "HS256"}, claims(iss=["https://id.example"]))
+    assert refusal(picky, listed).message == BAD_TOKEN
+
+
+def test_a_public_key_is_not_used_as_a_secret() -> None:
+    """A token signed with the public key by HS256 is refused: the key decides the algorithm."""
+    key = rsa.generate_private_key(65537, 2048).public_key()
+    checks = Authenticator(OneKey(VerificationKey(key, "RS256")), "ringback", None)
+    for encoding, form in (
+        (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        (Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        (Encoding.PEM, PublicFormat.PKCS1),
+    ):
+        forged = signed({"alg": "HS256"}, claims(), key.public_bytes(encoding, form))
+        renamed = signed({"alg": "RS256"}, claims(), key.public_bytes(encoding, form))
+
+        assert refusal(checks, forged).message == BAD_TOKEN
+        assert refusal(checks, renamed).message == BAD_TOKEN
+
+
+def test_the_logged_reason_contains_no_token(authenticator: Authenticator) -> None:
+    """The cause names the problem; neither it nor the answer repeats the token."""
+    sent = bearer("tenant", "sesame")
+
+    error = refusal(authenticator, sent)
+
+    assert str(error.__cause__) == "org_id is not a UUID"
+    assert "sesame" not in f"{error} {error.__cause__}"

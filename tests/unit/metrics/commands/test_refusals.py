@@ -1,0 +1,44 @@
+from uuid import UUID
+
+import grpc
+import pytest
+
+from services.metrics.commands.retry import refusal
+
+JOB, NEW = UUID(int=1), UUID(int=2)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [
+        ("not_dead", "NOT_A_DEAD_LETTER"),
+        ("not_duplicate", "NOT_A_DUPLICATE"),
+        ("already_retried", "ALREADY_RETRIED"),
+        ("discarded", "DISCARDED"),
+        ("not_retryable", "NOT_RETRYABLE"),
+    ],
+)
+def test_each_verdict_has_its_reason(verdict: str, reason: str) -> None:
+    """Programs branch on it, so it is stable."""
+    error = refusal(verdict, JOB, NEW)
+
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, reason)
+    assert error.resource is not None
+    assert error.resource.name == str(JOB)
+
+
+def test_only_a_retry_has_a_new_job() -> None:
+    """With the id of the retry."""
+    assert refusal("already_retried", JOB, NEW).metadata == {"newJobId": str(NEW)}
+    assert refusal("discarded", JOB, None).metadata == {}
+
+
+def test_an_unknown_webhook_is_not_found() -> None:
+    """With the requested id."""
+    assert refusal("not_found", JOB, None).code == grpc.StatusCode.NOT_FOUND
+
+
+def test_an_unknown_verdict_is_a_bug() -> None:
+    """It is our error, not the caller's."""
+    with pytest.raises(ValueError, match="perhaps"):
+        refusal("perhaps", JOB, None)

@@ -1,0 +1,52 @@
+"""States of the queues for tests: healthy, except for what a test sets."""
+
+from datetime import UTC, datetime
+
+from services.metrics.polling.queue_depths import QueueDepth
+from services.metrics.queries.queue_snapshot import LastDay, Processing, QueueState
+
+READ_AT = datetime(2026, 1, 27, 6, 30, tzinfo=UTC)
+
+
+def queues(
+    *,
+    work: int = 0,
+    quarantine: int = 0,
+    dlq: int = 0,
+    retry_queues: tuple[int, ...] = (),
+    consumers: int = 1,
+) -> dict[str, QueueDepth]:
+    depths = {"webhooks.dlq": dlq, "webhooks.quarantine": quarantine}
+    depths |= {f"webhooks.retry.{n}.2s": depth for n, depth in enumerate(retry_queues, 1)}
+    told = {name: QueueDepth(depth, 1) for name, depth in depths.items()}
+    return told | {"webhooks.work": QueueDepth(work, consumers)}
+
+
+def processing(*, paused: bool = False, in_flight: int = 0) -> Processing:
+    return Processing(
+        paused=paused,
+        changed_at=READ_AT if paused else None,
+        changed_by="ann" if paused else None,
+        reason="why not" if paused else None,
+        processors=1,
+        processors_paused=int(paused),
+        in_flight=in_flight,
+    )
+
+
+def state(
+    depths: dict[str, QueueDepth] | None = None,
+    *,
+    paused: bool = False,
+    in_flight: int = 0,
+    completed: int = 0,
+    failed: int = 0,
+    unresolved: int = 0,
+) -> QueueState:
+    return QueueState(
+        queues=queues() if depths is None else depths,
+        processing=processing(paused=paused, in_flight=in_flight),
+        last_day=LastDay(completed, failed),
+        unresolved=unresolved,
+        read_at=READ_AT,
+    )

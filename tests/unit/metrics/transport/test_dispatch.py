@@ -1,0 +1,357 @@
+"""Tests for services.metrics.transport.dispatcher: what happens once for every call."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+from uuid import UUID
+
+import grpc
+import pytest
+import structlog
+from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry
+
+from ringback.metrics.v1.admin_service_pb2 import (
+    DiscardDeadLetterRequest,
+    PauseProcessingRequest,
+)
+from ringback.metrics.v1.metrics_service_pb2 import (
+    GetDeliveryRequest,
+    GetDeliveryResponse,
+    GetQueueHealthRequest,
+    WatchQueueHealthResponse,
+)
+from ringback.runtime.process.lifecycle import CannotStartError
+from ringback.runtime.tracing import untraced
+from services.metrics.auth.principal import Principal, Role
+from services.metrics.instruments import CallInstruments
+from services.metrics.transport.call import Call, Peer, Transport
+from services.metrics.transport.dispatcher import Dispatcher
+from services.metrics.transport.errors import ApiError, no_such_delivery, precondition
+from services.metrics.transport.methods import methods_of
+from tests.support.tokens import bearer
+from tests.unit.metrics.transport.scripted_api import METHODS, ScriptedApi
+
+ORG = UUID("0190f5c4-0000-7000-8000-000000000001")
+JOB = UUID("0190f5c4-0000-7000-8000-000000000002")
+
+
+@pytest.fixture
+def api() -> ScriptedApi:
+    return ScriptedApi()
+
+
+async def refused(api: ScriptedApi, name: str, *args: Any, **terms: Any) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        await api.ask(name, *args, **terms)
+    return caught.value
+
+
+def request_for(name: str) -> Message:
+    """With something in every field that is required."""
+    method = METHODS[name]
+    return method.request_class(**{field.name: str(JOB) for field in method.required_fields})
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_every_call_needs_a_token(api: ScriptedApi, name: str) -> None:
+    """Whatever the method; and the request is not even looked at."""
+    error = await refused(api, name, authorization=None)
+
+    assert error.code is grpc.StatusCode.UNAUTHENTICATED
+    assert not api.calls
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_a_tenant_may_call_what_the_contract_allows(api: ScriptedApi, name: str) -> None:
+    """Its org comes with the call; the other methods are PERMISSION_DENIED."""
+    tenant = bearer("tenant", ORG)
+
+    if METHODS[name].least_role is Role.TENANT:
+        answers = await api.ask(name, request_for(name), authorization=tenant)
+
+        assert [type(answer) for answer in answers] == [METHODS[name].response_class]
+        assert api.calls[0][2].principal == Principal(Role.TENANT, ORG, "a test")
+    else:
+        error = await refused(api, name, request_for(name), authorization=tenant)
+
+        assert error.code is grpc.StatusCode.PERMISSION_DENIED
+        assert not api.calls
+
+
+async def test_a_request_is_parsed_only_for_authorized_callers(api: ScriptedApi) -> None:
+    """An untrusted caller cannot make us parse a body."""
+    read = []
+
+    async def reader() -> Message:
+        await asyncio.sleep(0)
+        read.append(True)
+        return GetQueueHealthRequest()
+
+    await refused(api, "GetQueueHealth", reader, authorization=None)
+    await refused(api, "GetQueueHealth", reader, authorization=bearer("tenant", ORG))
+    assert not read
+
+    await api.ask("GetQueueHealth", reader)
+    assert read
+
+
+async def test_every_missing_field_is_named(api: ScriptedApi) -> None:
+    """Blanks are no reason either."""
+    error = await refused(api, "DiscardDeadLetter", DiscardDeadLetterRequest(reason=" \t"))
+
+    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [violation.field for violation in error.violations] == ["job_id", "reason"]
+    assert error.message == "job_id is required. reason is required."
+    assert not api.calls
+
+
+async def test_a_call_without_a_deadline_gets_the_default(api: ScriptedApi) -> None:
+    """Ten seconds by default, or what the caller sets, up to a minute."""
+    now = asyncio.get_running_loop().time()
+    for timeout_s in (None, 3, 3600):
+        await api.ask("GetQueueHealth", timeout_s=timeout_s)
+    await api.ask("WatchQueueHealth", timeout_s=None)
+    await api.ask("WatchQueueHealth", timeout_s=3600)
+
+    allowed = [round(call.deadline - now) for _, _, call in api.calls]
+    assert allowed == [10, 3, 60, 86400, 3600]
+
+
+@pytest.mark.parametrize("timeout_s", [0.05, 0, -1])
+async def test_a_call_that_takes_too_long_is_cut(api: ScriptedApi, timeout_s: float) -> None:
+    """The method is cancelled, and the caller gets the error."""
+    cut = asyncio.Event()
+
+    async def hang(_request: Message, _call: Call) -> Message:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.set()
+        return GetDeliveryResponse()
+
+    api.on("GetQueueHealth", hang)
+
+    error = await refused(api, "GetQueueHealth", timeout_s=timeout_s)
+
+    assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert cut.is_set()
+
+
+async def test_a_stream_is_cut_at_its_deadline(api: ScriptedApi) -> None:
+    """Also between two answers; the earlier ones arrive."""
+    closed = asyncio.Event()
+
+    async def once(_request: Message, _call: Call) -> AsyncGenerator[Message, None]:
+        try:
+            yield WatchQueueHealthResponse()
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    api.on("WatchQueueHealth", once)
+    answers = stream(api, timeout_s=0.05)
+
+    assert isinstance(await anext(answers), WatchQueueHealthResponse)
+    with pytest.raises(ApiError) as caught:
+        await anext(answers)
+
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert closed.is_set()
+    assert api.counted("WatchQueueHealth", "DEADLINE_EXCEEDED") == 1
+
+
+def stream(api: ScriptedApi, timeout_s: float | None = None) -> AsyncGenerator[Message, None]:
+    method = METHODS["WatchQueueHealth"]
+    return api.dispatcher.stream(
+        method,
+        method.request_class(),
+        authorization=bearer(),
+        timeout_s=timeout_s,
+        peer=Peer(Transport.REST, "here"),
+        span=untraced(),
+    )
+
+
+async def test_an_abandoned_stream_is_closed(api: ScriptedApi) -> None:
+    """The generator of the answers ends as well."""
+    closed = asyncio.Event()
+
+    async def ever(_request: Message, _call: Call) -> AsyncGenerator[Message, None]:
+        try:
+            while True:
+                await asyncio.sleep(0)
+                yield WatchQueueHealthResponse()
+        finally:
+            closed.set()
+
+    api.on("WatchQueueHealth", ever)
+    async with aclosing(stream(api)) as answers:
+        await anext(answers)
+
+    assert closed.is_set()
+    assert api.counted("WatchQueueHealth", "CANCELLED") == 1
+
+
+async def test_a_caller_that_disconnects_cancels_the_call(api: ScriptedApi) -> None:
+    """No work continues without a caller."""
+    began, cut = asyncio.Event(), asyncio.Event()
+
+    async def hang(_request: Message, _call: Call) -> Message:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.set()
+        return GetDeliveryResponse()
+
+    api.on("GetQueueHealth", hang)
+    asking = asyncio.create_task(api.ask("GetQueueHealth"))
+    await began.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+    assert cut.is_set()
+    assert api.counted("GetQueueHealth", "CANCELLED") == 1
+
+
+async def test_errors_on_purpose_pass(api: ScriptedApi) -> None:
+    """With all that they carry; also in the middle of a stream."""
+    meant = precondition("ALREADY_RETRIED", "It was retried already.", JOB, newJobId="7")
+
+    async def refuse(_request: Message, _call: Call) -> Message:
+        await asyncio.sleep(0)
+        raise meant
+
+    async def break_off(_request: Message, _call: Call) -> AsyncGenerator[Message, None]:
+        await asyncio.sleep(0)
+        yield WatchQueueHealthResponse()
+        raise meant
+
+    api.on("GetQueueHealth", refuse)
+    api.on("WatchQueueHealth", break_off)
+
+    assert await refused(api, "GetQueueHealth") is meant
+    assert await refused(api, "WatchQueueHealth") is meant
+    assert api.counted("WatchQueueHealth", "FAILED_PRECONDITION") == 1
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        ValueError("SELECT secret FROM host"),
+        TimeoutError("SELECT secret FROM host"),
+        KeyError("SELECT secret FROM host"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_an_unexpected_error_is_not_shown(api: ScriptedApi, raised: Exception) -> None:
+    """The caller gets a fixed sentence; the log gets the error with its stack."""
+
+    async def fail(_request: Message, _call: Call) -> Message:
+        await asyncio.sleep(0)
+        raise raised
+
+    async def break_off(_request: Message, _call: Call) -> AsyncGenerator[Message, None]:
+        await asyncio.sleep(0)
+        yield WatchQueueHealthResponse()
+        raise raised
+
+    api.on("GetQueueHealth", fail)
+    api.on("WatchQueueHealth", break_off)
+    with structlog.testing.capture_logs() as lines:
+        for name in ("GetQueueHealth", "WatchQueueHealth"):
+            error = await refused(api, name)
+
+            assert error.code is grpc.StatusCode.INTERNAL
+            assert error.message == "Internal error; it was logged."
+
+    failed = [line for line in lines if line["event"] == "rpc.failed"]
+    assert [line["exc_info"] for line in failed] == [raised, raised]
+
+
+async def test_each_call_is_one_wide_line(api: ScriptedApi) -> None:
+    """Who called what, how it ended and why, without the token."""
+
+    async def nothing_there(_request: Message, _call: Call) -> Message:
+        await asyncio.sleep(0)
+        raise no_such_delivery(JOB)
+
+    api.on("GetDelivery", nothing_there)
+    tenant = bearer("tenant", ORG, subject="ops")
+    with structlog.testing.capture_logs() as lines:
+        await api.ask("ListDeliveries", authorization=tenant)
+        await refused(api, "GetDelivery", GetDeliveryRequest(job_id=str(JOB)), authorization=tenant)
+        await refused(api, "ListDeliveries", authorization="Bearer sesame")
+
+    good, missed, stranger = lines
+    duration_ms = good.pop("duration_ms")
+    assert 0 <= duration_ms < 5000
+    assert re.fullmatch(r"[0-9a-f]{32}", good.pop("trace_id"))
+    assert good == {
+        "event": "rpc.finished",
+        "log_level": "info",
+        "method": METHODS["ListDeliveries"].full_name,
+        "transport": "rest",
+        "code": "OK",
+        "reason": None,
+        "cause": None,
+        "messages": 1,
+        "role": "tenant",
+        "org_id": str(ORG),
+        "subject": "ops",
+        "peer": "here",
+    }
+    assert (missed["code"], missed["reason"]) == ("NOT_FOUND", "DELIVERY_NOT_FOUND")
+    assert (stranger["code"], stranger["role"], stranger["log_level"]) == (
+        "UNAUTHENTICATED",
+        None,
+        "warning",
+    )
+    assert stranger["cause"] == "DecodeError: Not enough segments"
+    assert "sesame" not in str(lines)
+
+
+async def test_known_series_are_there_from_the_start(api: ScriptedApi) -> None:
+    """A rate needs its 0: an error that happens for the first time is seen."""
+    for transport in Transport:
+        for name in METHODS:
+            assert api.counted(name, "INTERNAL", transport) == 0
+            assert api.counted(name, "OK", transport) == 0
+
+    await api.ask("GetQueueHealth")
+
+    assert api.counted("GetQueueHealth", "OK") == 1
+    labels = {"method": METHODS["GetQueueHealth"].full_name, "transport": "rest"}
+    assert api.registry.get_sample_value("rpc_server_call_duration_seconds_count", labels) == 1
+
+
+async def test_streams_do_not_count_as_slow(api: ScriptedApi) -> None:
+    """The caller decides how long a stream lasts."""
+    await api.ask("WatchQueueHealth")
+
+    labels = {"method": METHODS["WatchQueueHealth"].full_name, "transport": "rest"}
+    assert api.registry.get_sample_value("rpc_server_call_duration_seconds_count", labels) is None
+    assert api.counted("WatchQueueHealth", "OK") == 1
+
+
+def test_a_method_that_nothing_implements_stops_the_start(api: ScriptedApi) -> None:
+    """It is found when the service starts, not at the first call."""
+    with pytest.raises(CannotStartError, match=r"^Nothing implements .*GetQueueHealth\.$"):
+        Dispatcher(
+            methods_of(),
+            [object()],
+            authenticator=api.authenticator,
+            instruments=CallInstruments(CollectorRegistry(), methods_of()),
+            stopping=api.stopping,
+        )
+
+
+async def test_a_call_sees_that_the_service_stops(api: ScriptedApi) -> None:
+    """So that a stream can end early."""
+    await api.ask("PauseProcessing", PauseProcessingRequest(reason="why"))
+
+    assert api.calls[0][2].stopping is api.stopping

@@ -1,0 +1,115 @@
+"""Tests for services.metrics.transport.methods: the contract has all that is needed to serve it."""
+
+from typing import Any
+
+import pytest
+from google.api import annotations_pb2, field_behavior_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import ServiceDescriptor
+
+from ringback.metrics.v1 import annotations_pb2 as ours
+from ringback.runtime.process.lifecycle import CannotStartError
+from services.metrics.auth.principal import Role
+from services.metrics.transport.methods import ADMIN_SERVICE, METRICS_SERVICE, methods_of
+
+POOL = descriptor_pool.Default()
+PACKAGE = "ringback.metrics.v1"
+
+
+def services_in_pool() -> list[ServiceDescriptor]:
+    files = ("metrics_service.proto", "admin_service.proto")
+    found = [POOL.FindFileByName(f"{PACKAGE.replace('.', '/')}/{name}") for name in files]
+    return [service for file in found for service in file.services_by_name.values()]
+
+
+def test_every_method_of_the_contract_is_served() -> None:
+    """Each service of the package, each of its methods, with a role and a path."""
+    stated = {method.full_name for service in services_in_pool() for method in service.methods}
+
+    methods = methods_of()
+
+    assert {method.full_name for method in methods} == stated
+    assert len(methods) == len(stated) == 14
+    for method in methods:
+        rule = method.http_rule
+        assert rule.get.startswith("/api/") or rule.post.startswith("/api/"), method.full_name
+
+
+def test_a_method_is_read_from_its_descriptor() -> None:
+    """Names, classes, role and required fields come from the contract."""
+    [method] = [one for one in methods_of() if one.name == "DiscardDeadLetter"]
+
+    assert method.full_name == f"{PACKAGE}.AdminService.DiscardDeadLetter"
+    assert method.service == f"{PACKAGE}.AdminService"
+    assert method.python_name == "discard_dead_letter"
+    assert method.grpc_path == f"/{PACKAGE}.AdminService/DiscardDeadLetter"
+    assert method.request_class.DESCRIPTOR.name == "DiscardDeadLetterRequest"
+    assert method.response_class.DESCRIPTOR.name == "DiscardDeadLetterResponse"
+    assert not method.is_server_streaming
+    assert [field.name for field in method.required_fields] == ["job_id", "reason"]
+
+
+def test_calls_about_all_orgs_need_the_service_role() -> None:
+    """The queues and the pause belong to no organisation."""
+    for_service = {one.name for one in methods_of() if one.least_role is Role.SERVICE}
+
+    assert for_service == {
+        "GetQueueHealth",
+        "WatchQueueHealth",
+        "PauseProcessing",
+        "ResumeProcessing",
+    }
+
+
+def test_two_methods_of_one_service_are_two_services() -> None:
+    """Permissions can be granted per service: one reads, one changes."""
+    assert {one.service for one in methods_of(METRICS_SERVICE)} == {METRICS_SERVICE.full_name}
+    assert {one.service for one in methods_of(ADMIN_SERVICE)} == {ADMIN_SERVICE.full_name}
+
+
+def test_no_required_field_is_overlooked() -> None:
+    """Only the request's own fields are checked; no nested one is required by the contract."""
+
+    def below(message: Any, seen: set[str]) -> list[str]:
+        if message.full_name in seen:
+            return []
+        seen.add(message.full_name)
+        parts = [field.message_type for field in message.fields if field.message_type]
+        stated = [
+            field.full_name
+            for part in parts
+            for field in part.fields
+            if field_behavior_pb2.REQUIRED
+            in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+        ]
+        return stated + [name for part in parts for name in below(part, seen)]
+
+    for method in methods_of():
+        assert below(method.request_class.DESCRIPTOR, set()) == [], method.full_name
+
+
+@pytest.mark.parametrize(
+    ("stated", "sentence"),
+    [
+        ("path", "bare.Bare.Call does not state its least_role."),
+        ("role", "bare.Bare.Call does not state its HTTP rule."),
+    ],
+)
+def test_a_method_that_does_not_state_all_is_refused(stated: str, sentence: str) -> None:
+    """The service does not start with a method without a role or without a REST route."""
+    file = descriptor_pb2.FileDescriptorProto(name="bare.proto", package="bare", syntax="proto3")
+    file.message_type.add(name="Nothing")
+    method = file.service.add(name="Bare").method.add(
+        name="Call", input_type=".bare.Nothing", output_type=".bare.Nothing"
+    )
+    if stated == "role":
+        method.options.Extensions[ours.least_role] = ours.CALLER_ROLE_TENANT
+    if stated == "path":
+        method.options.Extensions[annotations_pb2.http].get = "/bare"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+
+    with pytest.raises(CannotStartError) as caught:
+        methods_of(pool.FindServiceByName("bare.Bare"))
+
+    assert str(caught.value) == sentence

@@ -1,0 +1,112 @@
+"""Errors as REST sends them."""
+
+import grpc
+import orjson
+import pytest
+
+from services.metrics.transport import problem
+from services.metrics.transport.errors import (
+    ApiError,
+    Resource,
+    Violation,
+    deadline_exceeded,
+    internal,
+    invalid,
+    no_such_delivery,
+    permission_denied,
+    unauthenticated,
+    unavailable,
+)
+from services.metrics.transport.problem import HttpError, headers_of, status_of, wrong_verb
+
+MEMBERS = [
+    "type",
+    "title",
+    "status",
+    "detail",
+    "code",
+    "reason",
+    "metadata",
+    "violations",
+    "resource",
+]
+OWN = [
+    *(value for value in vars(problem).values() if isinstance(value, HttpError)),
+    wrong_verb(("GET", "HEAD")),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (invalid(Violation("limit", "`limit` is wrong.")), 400),
+        (ApiError(grpc.StatusCode.FAILED_PRECONDITION, "DISCARDED", "It was discarded."), 400),
+        (unauthenticated("No."), 401),
+        (permission_denied("No."), 403),
+        (no_such_delivery("0190"), 404),
+        (ApiError(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY", "Too many."), 429),
+        (internal(), 500),
+        (unavailable("DATABASE_UNAVAILABLE", "Later."), 503),
+        (deadline_exceeded(), 504),
+    ],
+    ids=lambda value: value.reason if isinstance(value, ApiError) else str(value),
+)
+def test_a_code_of_grpc_has_a_status(error: ApiError, status: int) -> None:
+    """As google.rpc.Code maps them."""
+    assert status_of(error) == status
+
+
+@pytest.mark.parametrize("code", list(grpc.StatusCode), ids=lambda code: code.name)
+def test_every_code_has_a_status_that_is_an_error(code: grpc.StatusCode) -> None:
+    """No error has a status of success."""
+    assert status_of(ApiError(code, "R", "Sentence.")) >= 400
+
+
+def test_a_problem_contains_the_whole_error() -> None:
+    """The details of gRPC appear as members here."""
+    error = ApiError(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "ALREADY_RETRIED",
+        "The webhook was retried already.",
+        metadata={"newJobId": "0191"},
+        violations=(Violation("job_id", "`job_id` is retried."),),
+        resource=Resource("delivery", "0190"),
+    )
+
+    document = orjson.loads(orjson.dumps(problem.problem(error)))
+
+    assert document == {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "The webhook was retried already.",
+        "code": "FAILED_PRECONDITION",
+        "reason": "ALREADY_RETRIED",
+        "metadata": {"newJobId": "0191"},
+        "violations": [{"field": "job_id", "description": "`job_id` is retried."}],
+        "resource": {"type": "delivery", "name": "0190"},
+    }
+
+
+@pytest.mark.parametrize("error", [*OWN, internal()], ids=lambda error: error.reason)
+def test_every_member_is_always_there(error: ApiError) -> None:
+    """A client never has to check whether one exists; the sentence is complete."""
+    document = problem.problem(error)
+
+    assert list(document) == MEMBERS
+    assert document["detail"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("error", "header"),
+    [
+        (unauthenticated("No."), ("WWW-Authenticate", 'Bearer realm="ringback"')),
+        (unavailable("AWAY", "Later."), ("Retry-After", "2")),
+        (wrong_verb(("GET", "HEAD")), ("Allow", "GET, HEAD")),
+    ],
+)
+def test_a_status_has_the_headers_that_http_asks_for(
+    error: ApiError, header: tuple[str, str]
+) -> None:
+    """RFC 9110: how to authenticate, when to retry, which verbs are allowed."""
+    assert headers_of(error) == (header,)
