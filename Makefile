@@ -1,6 +1,6 @@
 # Every target works as the first command after a clone; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run down status test test-slow test-all test-unit test-debian13 chaos-debian13 lint audit fuzz fmt generate migrate lock bench chaos images clean rabbitmq prometheus faketime validators
+.PHONY: help run down status test test-slow test-all test-unit test-newest test-debian13 chaos-debian13 lint audit fuzz fmt generate migrate lock bench chaos images clean rabbitmq prometheus faketime validators
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
@@ -33,6 +33,18 @@ test-all: ## run every test: `make test`, then `make test-slow`
 
 test-unit: .venv/dev.stamp ## run the tests that need neither RabbitMQ nor PostgreSQL
 	@$(BIN)/pytest -m "not nodes" $(PYTEST_ARGS)
+
+# What uses private names of libraries, and what these adapters must do.
+NEWEST_TESTS := tests/unit/test_private_apis.py tests/unit/gateway/http tests/unit/gateway/storage \
+	tests/integration/gateway/test_broker_away.py tests/integration/gateway/test_publisher.py \
+	tests/integration/processor/test_transactions.py tests/integration/runtime/test_postgres.py
+
+test-newest: .venv/dev.stamp rabbitmq ## test the adapters to libraries with the newest versions, in .venv/newest
+	@$(BIN)/python -m venv --clear .venv/newest
+	@$(BIN)/python tests/newest_requirements.py > .venv/newest/requirements.txt
+	@.venv/newest/bin/pip install -q -r .venv/newest/requirements.txt
+	@.venv/newest/bin/pip list --format freeze | grep -E '^(aio-pika|aiohttp|aiormq|asyncpg|opentelemetry-exporter-otlp-proto-grpc)='
+	@.venv/newest/bin/python -m pytest -q -n 2 $(PYTEST_ARGS) $(NEWEST_TESTS)
 
 test-debian13: ## run every test on Debian 13, with RabbitMQ 4.0 and PostgreSQL 17 (needs root and debootstrap)
 	@sh tests/debian13/run.sh make test-all PYTEST_ARGS="$(PYTEST_ARGS)"

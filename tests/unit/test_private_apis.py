@@ -1,0 +1,87 @@
+"""What Ringback uses of its libraries beyond their public interfaces.
+
+pyproject.toml has upper bounds for these libraries. `make test-newest` runs this file, and the
+tests of the adapters' behaviour, with the newest versions.
+"""
+
+import inspect
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from aiohttp import web, web_protocol
+from aiormq.channel import Channel
+from asyncpg.connection import Connection
+from asyncpg.pool import Pool, PoolConnectionHolder, PoolConnectionProxy
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+ROOT = Path(__file__).parents[2]
+
+ADAPTERS: dict[str, dict[type | ModuleType, tuple[str, ...]]] = {
+    "ringback/runtime/http/bounded_server.py": {
+        web.RequestHandler: ("_messages", "_request_count"),
+        web.Server: ("_kwargs",),
+    },
+    "services/gateway/http/connection.py": {
+        web.RequestHandler: (
+            *("_lingering_time", "_loop", "_make_error_handler", "_messages", "_parser"),
+            *("_read_bufsize", "_request_count", "_task_handler", "_waiter"),
+        ),
+        web_protocol: ("MAX_MSG_QUEUE_SIZE", "_ErrInfo"),
+    },
+    "services/gateway/storage/confirm_channel.py": {
+        Channel: ("confirmations", "delivery_tag", "message_id_delivery_tag", "write_queue"),
+    },
+    "ringback/runtime/postgres/pool.py": {
+        Pool: ("_acquire", "_holders"),
+        PoolConnectionHolder: ("_con", "is_connected", "is_idle"),
+    },
+    "services/processor/attempt/handler_connection.py": {
+        PoolConnectionProxy: ("_con", "_detach", "_holder"),
+        PoolConnectionHolder: ("_proxy",),
+        Connection: ("_reset", "_stmt_cache", "_top_xact"),
+    },
+    "ringback/runtime/tracing/otlp_exporter.py": {
+        OTLPSpanExporter: (
+            *("_channel", "_count_data", "_export", "_initialize_channel_and_stub", "_stub"),
+            "_translate_data",
+        ),
+    },
+}
+"""The modules that use private names of a library, and which names of what."""
+
+USED = [
+    (module, owner, name)
+    for module, owners in ADAPTERS.items()
+    for owner, names in owners.items()
+    for name in names
+]
+
+
+@pytest.mark.parametrize(
+    ("module", "owner", "name"), USED, ids=[f"{Path(one[0]).stem} {one[2]}" for one in USED]
+)
+def test_the_library_has_the_private_name(module: str, owner: type | ModuleType, name: str) -> None:
+    """And the adapter uses it. If the library lost it, adapt the module before its upper bound."""
+    assert name in (ROOT / module).read_text(encoding="utf-8")
+    assert hasattr(owner, name) or any(f"self.{name}" in code for code in _sources(owner))
+
+
+def _sources(owner: type | ModuleType) -> list[str]:
+    """The code of a class and its bases, where an attribute may be assigned in `__init__`."""
+    classes = owner.__mro__[:-1] if isinstance(owner, type) else ()
+    return [inspect.getsource(one) for one in classes if one.__module__ != "typing"]
+
+
+def test_other_modules_use_no_private_names() -> None:
+    """Ruff reports each use of a private name; only these modules may silence it."""
+    silent = {
+        str(path.relative_to(ROOT))
+        for folder in ("ringback", "services")
+        for path in (ROOT / folder).rglob("*.py")
+        if "ignore[private-member-access]" in path.read_text(encoding="utf-8")
+        or "ignore[import-private-name]" in path.read_text(encoding="utf-8")
+    }
+
+    # `sys._current_frames` is the documented way to see what other threads do.
+    assert silent <= ADAPTERS.keys() | {"ringback/runtime/process/lifecycle.py"}
