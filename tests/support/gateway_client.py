@@ -1,7 +1,6 @@
 """A client for a gateway, and the settings of a gateway in a test."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,6 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: Any
-    took_s: float
 
 
 def assert_problem(answer: Answer, status: int, detail: str) -> None:
@@ -52,7 +50,6 @@ class GatewayClient:
         sent = {"Content-Type": "application/json", "X-Vapi-Secret": secret, **(headers or {})}
         kept = {name: value for name, value in sent.items() if value is not None}
         skipped = ["Content-Type"] if "Content-Type" not in kept else []
-        began = time.monotonic()
         async with self.session.request(
             method,
             f"http://127.0.0.1:{self.port}{path}",
@@ -61,7 +58,7 @@ class GatewayClient:
             skip_auto_headers=skipped,
         ) as got:
             content = await got.json(content_type=None) if method != "HEAD" else None
-            return Answer(got.status, got.headers, content, time.monotonic() - began)
+            return Answer(got.status, got.headers, content)
 
     async def send_raw(self, *pieces: bytes) -> bytes:
         """Send bytes unchanged, and return the response until the other side closes."""
