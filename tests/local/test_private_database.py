@@ -44,8 +44,8 @@ async def test_committed_rows_survive(own_database: PrivateDatabase, how: str) -
 
 async def test_a_kill_leaves_no_worker_behind(own_database: PrivateDatabase) -> None:
     """PostgreSQL's own processes end with it, although each has a session of its own."""
-    assert own_database._server is not None
-    workers = descendants(own_database._server.pid)
+    lock = own_database.data_dir / "cluster" / "postmaster.pid"
+    workers = descendants(int(lock.read_text(encoding="utf-8").split()[0]))
     assert workers
 
     await own_database.kill()

@@ -45,11 +45,19 @@ def settings(amqp_url: str, database_url: str) -> dict[str, str]:
     return free_port_settings() | urls
 
 
-async def test_a_stack_is_found_and_stopped(start: Start, settings: dict[str, str]) -> None:
-    """`ringback status` sees what runs, `ringback down` ends it in order, and then it is gone."""
+async def test_one_stack_runs_in_a_folder_until_it_is_stopped(
+    start: Start, settings: dict[str, str]
+) -> None:
+    """A second `up` is refused, `ringback status` sees the first, and `ringback down` ends it."""
     stack = start(settings)
     await stack.ready()
+    before = stack.output
 
+    second = start(settings)
+    assert await second.ended() == 1
+    sentence = second.output.removeprefix(before).strip()
+    assert "already runs" in sentence
+    assert len(sentence.splitlines()) == 1
     status = await stack_status(stack.state_dir)
     stopped = await stop_running_stack(stack.state_dir)
 
@@ -57,23 +65,9 @@ async def test_a_stack_is_found_and_stopped(start: Start, settings: dict[str, st
     assert status.ready == {"gateway": True, "processor": True, "metrics": True}
     assert stopped is not None
     assert await stack.ended() == 0
-    assert re.findall(r"\b([a-z]+) stopped", stack.output) == ["gateway", "processor", "metrics"]
+    ended = re.findall(r"\b([a-z]+) stopped", stack.output)
+    assert ended == ["gateway", "processor", "metrics"]
     assert await stack_status(stack.state_dir) is None
-
-
-async def test_a_second_stack_is_refused(start: Start, settings: dict[str, str]) -> None:
-    """A second `up` in the same folder reports that one runs, and changes nothing."""
-    first = start(settings)
-    await first.ready()
-    kept = first.output
-
-    second = start(settings)
-
-    assert await second.ended() == 1
-    sentence = second.output.removeprefix(kept).strip()
-    assert "already runs" in sentence
-    assert len(sentence.splitlines()) == 1
-    assert first.process.poll() is None
 
 
 async def test_a_service_that_ends_stops_all(start: Start, settings: dict[str, str]) -> None:
@@ -88,29 +82,14 @@ async def test_a_service_that_ends_stops_all(start: Start, settings: dict[str, s
     assert not descendants(stack.process.pid)
 
 
-async def test_the_gateway_asks_for_no_secret_unless_one_is_set(
+async def test_secrets_of_the_stack_and_of_the_environment(
     start: Start, settings: dict[str, str]
 ) -> None:
-    """On loopback a newcomer needs no secret; one who sets it is asked for it."""
-    secret = {"RINGBACK_VAPI_SECRET": "s3cret"}
+    """On loopback the gateway asks for no secret, and only the metrics service has a token key.
 
-    seen = []
-    for more in ({}, secret):
-        stack = start(settings | more)
-        await stack.ready()
-        stack.process.send_signal(signal.SIGINT)
-        assert await stack.ended() == 0
-        seen.append(environment_of(stack, "gateway"))
-
-    assert seen[0]["RINGBACK_ALLOW_UNAUTHENTICATED"] == "true"
-    assert "RINGBACK_ALLOW_UNAUTHENTICATED" not in seen[1]
-
-
-async def test_the_stack_has_a_key_of_its_own_for_tokens(
-    start: Start, settings: dict[str, str]
-) -> None:
-    """Only the metrics service gets it; a key that the environment names is used instead."""
-    configured = {"RINGBACK_JWT_JWKS_FILE": "keys.json"}
+    A secret or a key in the environment is used instead.
+    """
+    configured = {"RINGBACK_VAPI_SECRET": "s3cret", "RINGBACK_JWT_JWKS_FILE": "keys.json"}
 
     seen = []
     for more in ({}, configured):
@@ -118,24 +97,23 @@ async def test_the_stack_has_a_key_of_its_own_for_tokens(
         await stack.ready()
         stack.process.send_signal(signal.SIGINT)
         assert await stack.ended() == 0
-        seen.append(
-            {name: environment_of(stack, name) for name in ("gateway", "processor", "metrics")}
-        )
+        seen.append({name: environment_of(stack, name) for name in ("gateway", "processor", "metrics")})
 
-    key = (stack.state_dir / "jwt.secret").read_text().strip()
     first, second = seen
+    assert first["gateway"]["RINGBACK_ALLOW_UNAUTHENTICATED"] == "true"
+    assert "RINGBACK_ALLOW_UNAUTHENTICATED" not in second["gateway"]
+    key = (stack.state_dir / "jwt.secret").read_text().strip()
     assert first["metrics"]["RINGBACK_JWT_SECRET"] == key
     assert first["metrics"]["RINGBACK_METRICS_REST_PORT"] == settings["RINGBACK_METRICS_REST_PORT"]
     assert key not in str((first["gateway"], first["processor"], second))
     assert key not in stack.output
     assert f":{settings['RINGBACK_METRICS_REST_PORT']}/api/webhook-metrics/" in stack.output
+    assert "Prometheus stopped" in stack.output or not shutil.which("prometheus")
 
 
-@pytest.mark.skipif(not shutil.which("prometheus"), reason="Prometheus is not here")
-async def test_prometheus_starts_and_stops_with_the_stack(
-    start: Start, settings: dict[str, str]
-) -> None:
-    """Its link is printed, it asks the three services, and its rules are loaded and sound."""
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="Prometheus is not installed")
+async def test_prometheus_runs_with_the_stack(start: Start, settings: dict[str, str]) -> None:
+    """Its link is printed, and it scrapes the three services. Its end does not end the stack."""
     stack = start(settings)
     await stack.ready()
 
@@ -143,13 +121,16 @@ async def test_prometheus_starts_and_stops_with_the_stack(
     status = await stack_status(stack.state_dir)
     async with aiohttp.ClientSession(f"{url}/api/v1/") as client:
 
-        async def reported(what: str, part: str) -> list[dict[str, Any]]:
+        async def answer_of(what: str, part: str) -> list[dict[str, Any]]:
             async with client.get(what) as answer:
                 found: list[dict[str, Any]] = (await answer.json())["data"][part]
             return found
 
-        targets = await eventually(lambda: reported("targets", "activeTargets"))
-        groups = await reported("rules", "groups")
+        targets = await eventually(lambda: answer_of("targets", "activeTargets"))
+        groups = await answer_of("rules", "groups")
+    for pid in prometheus_processes(stack.state_dir):
+        os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: "Prometheus ended by itself" in stack.output)
     stack.process.send_signal(signal.SIGINT)
 
     assert url in stack.output
@@ -158,7 +139,6 @@ async def test_prometheus_starts_and_stops_with_the_stack(
     assert {target["labels"]["job"] for target in targets} == {"gateway", "processor", "metrics"}
     assert groups
     assert await stack.ended() == 0
-    assert "Prometheus stopped" in stack.output
     assert not prometheus_processes(stack.state_dir)
 
 
@@ -181,22 +161,6 @@ async def test_a_missing_prometheus_costs_only_its_link(
     assert "graphs and alerts" not in stack.output
     assert status is not None
     assert status.prometheus_url is None
-
-
-@pytest.mark.skipif(not shutil.which("prometheus"), reason="Prometheus is not here")
-async def test_a_prometheus_that_ends_does_not_end_the_stack(
-    start: Start, settings: dict[str, str]
-) -> None:
-    """The terminal shows it once, and the stack continues."""
-    stack = start(settings)
-    await stack.ready()
-
-    for pid in prometheus_processes(stack.state_dir):
-        os.kill(pid, signal.SIGKILL)
-
-    await eventually(lambda: "Prometheus ended by itself" in stack.output)
-    stack.process.send_signal(signal.SIGINT)
-    assert await stack.ended() == 0
 
 
 @pytest.mark.slow
@@ -232,8 +196,8 @@ async def test_private_nodes_keep_data_and_leave_nothing_behind(start: Start) ->
 def environment_of(stack: StackProcess, service: str) -> dict[str, str]:
     """The settings with which a fake service was last started."""
     lines = (stack.state_dir / "logs" / f"{service}.log").read_text().splitlines()
-    reported: dict[str, str] = json.loads(lines[-1])["env"]
-    return reported
+    given: dict[str, str] = json.loads(lines[-1])["env"]
+    return given
 
 
 def prometheus_processes(state_dir: Path) -> set[int]:

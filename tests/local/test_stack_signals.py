@@ -25,7 +25,7 @@ async def test_one_that_a_script_started_is_stopped(
 
         stack.process.send_signal(signal.SIGHUP)
         with pytest.raises(subprocess.TimeoutExpired):
-            stack.process.wait(timeout=3)
+            stack.process.wait(timeout=1)
         stack.process.send_signal(number)
 
         assert await stack.ended() == 0

@@ -244,7 +244,8 @@ async def _empty_database(database: PrivateDatabase) -> None:
         ):
             await database.drop_database(name[0])
         for role in await admin.fetch(
-            "SELECT quote_ident(rolname) FROM pg_roles WHERE NOT rolsuper AND rolname !~ '^pg_'"
+            "SELECT quote_ident(rolname) FROM pg_roles"
+            " WHERE rolname <> current_user AND rolname !~ '^pg_'"
         ):
             await admin.execute(f"DROP ROLE {role[0]}")
     finally:

@@ -2,8 +2,11 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
 
 import aio_pika
 import aiohttp
@@ -18,7 +21,32 @@ from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.runtime.amqp import topology
 from tests.integration.cli.command import ringback
-from tests.support.broker_users import PASSWORDS, broker_users
+
+PASSWORDS = {name: f"the {name}'s own: {os.urandom(4).hex()}" for name in USERS}
+
+
+@asynccontextmanager
+async def broker_users(
+    broker: PrivateBroker, amqp_url: str, passwords: Mapping[str, str] = PASSWORDS
+) -> AsyncGenerator[dict[str, str], None]:
+    """The address of the virtual host for each user, while the users are there."""
+    vhost = unquote(urlsplit(amqp_url).path[1:])
+    hashes = {name: password_hash(text, os.urandom(4)) for name, text in passwords.items()}
+    async with broker.management() as api:
+        async with api.post("/api/definitions", json=definitions(hashes, vhost)) as answer:
+            assert answer.ok, await answer.text()
+        place = f"127.0.0.1:{broker.ports.amqp}/{quote(vhost, safe='')}"
+        try:
+            yield {
+                name: f"amqp://{name}:{quote(password, safe='')}@{place}"
+                for name, password in passwords.items()
+            }
+        finally:
+            async with api.post(
+                "/api/users/bulk-delete", json={"users": list(passwords)}
+            ) as answer:
+                assert answer.ok, await answer.text()
+
 
 SCHEDULE = RetrySchedule.parse("1s,2s")
 FIRST_RETRY_QUEUE = SCHEDULE.retry_queues[0].queue_name

@@ -3,18 +3,17 @@ from collections.abc import AsyncIterator
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from ringback.contract.retry_schedule import RetrySchedule
-from ringback.runtime.amqp import topology
 from tests.integration.gateway.queue_reader import channel_to
 from tests.integration.gateway.running_gateway import RunningGateway, running
 from tests.support.gateway_client import settings_for
+from tests.support.session_nodes import SessionNodes
 
 
 @pytest.fixture
-async def ready_amqp_url(amqp_url: str) -> str:
+async def ready_amqp_url(session_nodes: SessionNodes) -> AsyncIterator[str]:
     """A virtual host for this test, with the topology."""
-    await topology.apply(amqp_url, RetrySchedule.parse("2s,4s,8s"))
-    return amqp_url
+    async with session_nodes.amqp_url("2s,4s,8s") as url:
+        yield url
 
 
 @pytest.fixture

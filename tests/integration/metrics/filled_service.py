@@ -12,13 +12,9 @@ from uuid import UUID
 import asyncpg
 
 from ringback.contract.identity import new_job_id
-from ringback.contract.retry_schedule import RetrySchedule
-from ringback.local.broker import PrivateBroker
-from ringback.local.database import PrivateDatabase
-from ringback.runtime.amqp import topology
 from tests.integration.metrics.metrics_process import MetricsProcess, metrics_process
 from tests.support.eventually import eventually
-from tests.support.session_nodes import TEMPLATE
+from tests.support.session_nodes import SessionNodes
 
 OURS = UUID("0198a000-0000-7000-8000-00000000000a")
 THEIRS = UUID("0198a000-0000-7000-8000-00000000000b")
@@ -99,15 +95,13 @@ async def fill(process: MetricsProcess, database_url: str) -> FilledService:
 
 @asynccontextmanager
 async def filled_service(
-    broker: PrivateBroker, database: PrivateDatabase, tmp_path: Path
+    nodes: SessionNodes, tmp_path: Path
 ) -> AsyncGenerator[FilledService, None]:
     """The service is ready, and has read its data."""
-    name = f"test_{uuid.uuid4().hex}"
-    await broker.create_vhost(name)
-    await database.create_database(name, TEMPLATE)
-    amqp_url, database_url = broker.amqp_url(name), database.url(name)
-    await topology.apply(amqp_url, RetrySchedule.parse("2s,4s,8s"))
-    async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as process:
+    async with (
+        nodes.place("2s,4s,8s") as (amqp_url, database_url),
+        metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as process,
+    ):
         await eventually(process.is_ready)
         filled = await fill(process, database_url)
 
@@ -117,8 +111,6 @@ async def filled_service(
 
         await eventually(has_read)
         yield filled
-    await broker.delete_vhost(name)
-    await database.drop_database(name)
 
 
 def plain(text: str) -> object:

@@ -11,8 +11,6 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ringback.contract.identity import new_job_id
-from ringback.local.broker import PrivateBroker
-from ringback.local.database import PrivateDatabase
 from ringback.metrics.v1 import admin_service_pb2 as admin
 from ringback.metrics.v1 import delivery_pb2 as delivery
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
@@ -26,6 +24,7 @@ from tests.integration.metrics.filled_service import (
     filled_service,
     plain,
 )
+from tests.support.session_nodes import SessionNodes
 from tests.support.tokens import bearer
 
 # One service for all of them: they use different webhooks.
@@ -40,9 +39,9 @@ FORGED = bearer(secret="a secret that somebody else made up, and long")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(
-    broker: PrivateBroker, database: PrivateDatabase, tmp_path_factory: pytest.TempPathFactory
+    session_nodes: SessionNodes, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[FilledService]:
-    async with filled_service(broker, database, tmp_path_factory.mktemp("metrics")) as filled:
+    async with filled_service(session_nodes, tmp_path_factory.mktemp("metrics")) as filled:
         yield filled
 
 

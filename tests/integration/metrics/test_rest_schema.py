@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ringback.local.broker import PrivateBroker
-from ringback.local.database import PrivateDatabase
 from tests.integration.metrics.filled_service import OURS, filled_service
 from tests.support.schemathesis_run import tried
+from tests.support.session_nodes import SessionNodes
 from tests.support.tokens import bearer
 
 CONFIG = """
@@ -42,7 +41,7 @@ enabled = false
 
 @pytest.mark.slow
 async def test_the_api_matches_its_openapi_document(
-    broker: PrivateBroker, database: PrivateDatabase, tmp_path: Path
+    session_nodes: SessionNodes, tmp_path: Path
 ) -> None:
     """It accepts what the document allows, refuses the rest, and never fails.
 
@@ -50,7 +49,7 @@ async def test_the_api_matches_its_openapi_document(
     """
     whole = ("--phases=coverage,fuzzing", "--max-examples=10")
     pause = "operation-id=PauseProcessing"
-    async with filled_service(broker, database, tmp_path) as service:
+    async with filled_service(session_nodes, tmp_path) as service:
 
         async def run(authorization: str, *options: str) -> str:
             result = await asyncio.to_thread(

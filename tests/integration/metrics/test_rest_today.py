@@ -9,11 +9,10 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from ringback.local.broker import PrivateBroker
-from ringback.local.database import PrivateDatabase
 from tests.integration.metrics.filled_service import FilledService, filled_service
 from tests.integration.metrics.rest_client import RestClient, rest_client
 from tests.support.eventually import eventually
+from tests.support.session_nodes import SessionNodes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,9 +22,9 @@ PERCENTAGE = re.compile(r"\d{1,3}\.\d\d%")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(
-    broker: PrivateBroker, database: PrivateDatabase, tmp_path_factory: pytest.TempPathFactory
+    session_nodes: SessionNodes, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[FilledService]:
-    async with filled_service(broker, database, tmp_path_factory.mktemp("metrics")) as filled:
+    async with filled_service(session_nodes, tmp_path_factory.mktemp("metrics")) as filled:
         yield filled
 
 

@@ -1,39 +1,33 @@
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from chaos.fault_proxy import FaultProxy
 from ringback.local.broker import PrivateBroker
-from ringback.local.database import PrivateDatabase
 from tests.integration.processor.place import Place, ProcessorProcess
 from tests.integration.processor.stage import Stage, opened
 from tests.support.loop_thread import LoopThread
-from tests.support.session_nodes import TEMPLATE
-
-SHARED = "shared_processor"
+from tests.support.session_nodes import SessionNodes
 
 Starter = Callable[..., ProcessorProcess]
 
 
 @pytest.fixture(scope="session")
 def shared_place(
-    broker: PrivateBroker, database: PrivateDatabase, tmp_path_factory: pytest.TempPathFactory
+    session_nodes: SessionNodes, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
-    """A place with one running processor, for tests that leave it as they found it."""
-    place = Place(broker.amqp_url(SHARED), database.url(SHARED))
+    """A place with one running processor, for tests that leave it unchanged."""
     loop = LoopThread()
+    stack = AsyncExitStack()
 
-    async def prepare() -> None:
-        await broker.create_vhost(SHARED)
-        await database.create_database(SHARED, TEMPLATE)
+    async def prepare() -> Place:
+        place = Place(*await stack.enter_async_context(session_nodes.place()))
         await place.prepare()
+        return place
 
-    async def clear() -> None:
-        await broker.delete_vhost(SHARED)
-        await database.drop_database(SHARED)
-
-    loop.run(prepare())
+    place = loop.run(prepare())
     process = ProcessorProcess(
         place, tmp_path_factory.mktemp("shared") / "processor.log", attempt_timeout_s="1.5"
     )
@@ -42,7 +36,7 @@ def shared_place(
         yield place
     finally:
         process.kill()
-        loop.run(clear())
+        loop.run(stack.aclose())
         loop.close()
 
 

@@ -36,15 +36,11 @@ def test_a_row_has_a_cell_per_heading() -> None:
     }
 
 
-def test_missing_times_are_words() -> None:
-    """Not 0."""
+def test_rows_are_as_wide_as_their_headings() -> None:
+    """Rows are printed one by one, with the widths of the header. A missing time is a word."""
     row = dict(zip(HEADINGS, cells(NEVER), strict=True))
 
     assert (row["lost"], row["p99 ms"], row["recovered s"]) == ("2", "none", "never")
-
-
-def test_rows_are_as_wide_as_their_headings() -> None:
-    """Rows are printed one by one, with the widths of the header."""
     assert len(headings_text()) == len(as_text(OUTCOME)) == len(as_text(NEVER))
 
 

@@ -17,6 +17,7 @@ from tests.support.compose import COMPOSE, FOLDER, compose, variables
 from tests.support.dockerfile import DOCKERFILE, image, stages
 
 DOCUMENT = compose()
+BESIDE = compose(FOLDER / "compose.observability.yaml")
 PARTS: dict[str, dict[str, Any]] = DOCUMENT["services"]
 OURS = {name: part for name, part in PARTS.items() if part["image"].startswith("ringback")}
 STAGES = stages(DOCKERFILE.read_text(encoding="utf-8"))
@@ -76,7 +77,7 @@ def test_images_are_pinned() -> None:
 
 def test_both_compose_files_have_the_same_versions() -> None:
     """Of Grafana, Prometheus and Tempo."""
-    for name, part in compose(FOLDER / "compose.observability.yaml")["services"].items():
+    for name, part in BESIDE["services"].items():
         assert part["image"] == PARTS[name]["image"]
 
 
@@ -95,7 +96,7 @@ def test_our_images_are_built_and_never_pulled() -> None:
 
 def test_mounted_files_exist() -> None:
     """A missing path would become an empty folder."""
-    for name, part in PARTS.items():
+    for name, part in [*PARTS.items(), *BESIDE["services"].items()]:
         for mount in part.get("volumes", ()):
             source, target, *_ = mount.split(":")
             assert target.startswith("/"), (name, mount)
@@ -103,7 +104,7 @@ def test_mounted_files_exist() -> None:
                 assert (FOLDER / source).exists(), (name, mount)
                 assert mount.endswith(":ro"), (name, mount)
             else:
-                assert source in DOCUMENT["volumes"], (name, mount)
+                assert source in {*DOCUMENT["volumes"], *BESIDE["volumes"]}, (name, mount)
 
 
 def test_every_awaited_condition_can_be_met() -> None:

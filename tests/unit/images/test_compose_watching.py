@@ -3,8 +3,10 @@
 import re
 from typing import Any
 
+import pytest
 import yaml
 
+from ringback.local.ports import DatabasePorts
 from tests.architecture.config_example import SERVICES
 from tests.support.compose import FOLDER, compose
 
@@ -50,12 +52,26 @@ def test_traces_reach_grafana() -> None:
     assert collector["service"]["pipelines"]["traces"]["exporters"] == ["otlp_grpc/tempo"]
 
 
-def test_grafana_gets_every_variable_of_its_provisioning() -> None:
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.observability.yaml"])
+def test_grafana_gets_every_variable_of_its_provisioning(file: str) -> None:
     """Each variable of the data sources has a value, and the dashboards are mounted."""
+    grafana = compose(FOLDER / file)["services"]["grafana"]
     provisioning = FOLDER.parent / "grafana" / "provisioning"
     sources = (provisioning / "datasources" / "ringback.yaml").read_text(encoding="utf-8")
     provider = yaml.safe_load((provisioning / "dashboards" / "ringback.yaml").read_text("utf-8"))
-    mounted = [mount.split(":")[1] for mount in PARTS["grafana"]["volumes"]]
+    mounted = [mount.split(":")[1] for mount in grafana["volumes"]]
 
-    assert set(re.findall(r"\$\{(\w+)\}", sources)) <= set(PARTS["grafana"]["environment"])
+    assert set(re.findall(r"\$\{(\w+)\}", sources)) <= set(grafana["environment"])
     assert provider["providers"][0]["options"]["path"] in mounted
+
+
+def test_the_compose_file_beside_make_run_uses_its_ports() -> None:
+    """Grafana queries the trace store and the local database."""
+    environment = compose(FOLDER / "compose.observability.yaml")["services"]["grafana"][
+        "environment"
+    ]
+    tempo = yaml.safe_load((FOLDER / "tempo.yaml").read_text(encoding="utf-8"))
+
+    assert environment["TEMPO_URL"].endswith(f":{tempo['server']['http_listen_port']}")
+    assert environment["LOG_DATABASE_HOST"].endswith(f":{DatabasePorts().database}")
+    assert not environment["LOG_DATABASE_PASSWORD"]

@@ -149,7 +149,7 @@ def test_each_data_source_of_a_panel_is_provisioned() -> None:
 
 def test_linked_runbooks_exist() -> None:
     """Each link of a panel leads to a file."""
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     links = {
         link["url"].removeprefix("${repository}/")
         for board in boards().values()
