@@ -3,7 +3,7 @@
 .PHONY: help run down status test test-slow test-all test-unit test-newest test-debian13 chaos-debian13 lint audit fuzz fmt generate migrate lock bench chaos images clean rabbitmq prometheus faketime validators
 
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+PYTEST := $(BIN)/pytest -n 3 --dist worksteal
 INSTALL := sh ringback/local/install.sh
 LOCK_OPTIONS := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11

@@ -22,7 +22,7 @@ def test_the_targets_select_by_the_marker_alone() -> None:
     """One selects what the other leaves out, and `make test-all` runs both."""
     [fast], [slow] = pytest_options("test"), pytest_options("test-slow")
 
-    assert fast[:-2] == slow[:-2] == ["-n", "2", "--dist", "worksteal"]
+    assert fast[:-2] == slow[:-2] == ["-n", "3", "--dist", "worksteal"]
     assert fast[-2:] == ["-m", "not slow"]
     assert slow[-2:] == ["-m", "slow"]
     assert pytest_options("test-all") == [fast, slow]

@@ -97,7 +97,9 @@ async def test_secrets_of_the_stack_and_of_the_environment(
         await stack.ready()
         stack.process.send_signal(signal.SIGINT)
         assert await stack.ended() == 0
-        seen.append({name: environment_of(stack, name) for name in ("gateway", "processor", "metrics")})
+        seen.append(
+            {name: environment_of(stack, name) for name in ("gateway", "processor", "metrics")}
+        )
 
     first, second = seen
     assert first["gateway"]["RINGBACK_ALLOW_UNAUTHENTICATED"] == "true"
