@@ -428,7 +428,8 @@ $$;
 REVOKE EXECUTE ON FUNCTION
     webhook_id_at, webhook_created_at, webhook_has_payload, webhook_is_finished,
     create_webhook_partitions, ensure_webhook_partitions, ensure_webhook_partitions_for,
-    webhook_extra_partition_count, webhook_partition_days, webhook_partition_days_ahead, try_lock_webhook_cleanup,
+    webhook_extra_partition_count, webhook_partition_days, webhook_partition_days_ahead,
+    try_lock_webhook_cleanup,
     expired_webhook_days, drop_finished_webhook_partitions, delete_finished_webhooks,
     require_past_webhook_day, prune_webhook_inbox
 FROM PUBLIC;
@@ -437,7 +438,8 @@ REVOKE EXECUTE ON PROCEDURE cleanup_old_webhook_logs FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     webhook_id_at, webhook_created_at, webhook_has_payload, ensure_webhook_partitions,
     ensure_webhook_partitions_for, webhook_partition_days, try_lock_webhook_cleanup,
-    expired_webhook_days, drop_finished_webhook_partitions, delete_finished_webhooks, prune_webhook_inbox
+    expired_webhook_days, drop_finished_webhook_partitions, delete_finished_webhooks,
+    prune_webhook_inbox
 TO ringback_processor;
 GRANT EXECUTE ON PROCEDURE cleanup_old_webhook_logs TO ringback_processor;
 GRANT EXECUTE ON FUNCTION webhook_id_at, webhook_has_payload

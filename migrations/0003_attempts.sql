@@ -298,7 +298,8 @@ BEGIN
         RETURNING log.id, log.org_id, log.event_type, log.attempts, log.error_class,
                   log.error_message
     ), notices AS (
-        INSERT INTO webhook_dead_letter_notices (org_id, event_type, error_class, letters, example)
+        INSERT INTO webhook_dead_letter_notices (
+            org_id, event_type, error_class, dead_letters, example)
         -- A handler may raise an error class that is too long for the key of a group.
         SELECT dead.org_id, dead.event_type, left(dead.error_class, 200), count(*),
                (array_agg(dead.id ORDER BY dead.id DESC))[1]

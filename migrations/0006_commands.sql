@@ -417,7 +417,8 @@ GRANT EXECUTE ON FUNCTION set_webhook_processing TO ringback_operator;
 GRANT EXECUTE ON FUNCTION record_webhook_heartbeat TO ringback_processor;
 GRANT EXECUTE ON FUNCTION
     lock_webhook_decision, webhook_resolution_conflict, webhook_is_retryable,
-    transfer_webhook_claim, resolve_webhook, add_webhook_retry, retry_webhook, run_duplicate_webhook, discard_webhook
+    transfer_webhook_claim, resolve_webhook, add_webhook_retry, retry_webhook,
+    run_duplicate_webhook, discard_webhook
 TO ringback_tenant_operator, ringback_operator;
 GRANT EXECUTE ON FUNCTION matching_dead_letters
     TO ringback_tenant, ringback_service, ringback_tenant_operator, ringback_operator;

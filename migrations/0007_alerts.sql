@@ -8,12 +8,12 @@
 SET LOCAL lock_timeout = '4s';
 
 CREATE TABLE webhook_dead_letter_notices (
-    org_id      uuid NOT NULL,
-    event_type  text NOT NULL,
-    error_class text NOT NULL,
-    letters     integer NOT NULL,
-    example     uuid NOT NULL,
-    noted_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+    org_id       uuid NOT NULL,
+    event_type   text NOT NULL,
+    error_class  text NOT NULL,
+    dead_letters integer NOT NULL,
+    example      uuid NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (
     -- Rows live for a second.
     autovacuum_vacuum_scale_factor = 0,
@@ -21,19 +21,19 @@ CREATE TABLE webhook_dead_letter_notices (
 );
 
 COMMENT ON TABLE webhook_dead_letter_notices IS
-    'Which statement made how many dead letters of a group. Never updated, only folded into alerts.';
+    'How many dead letters of a group one statement recorded. Never updated, only folded.';
 
 CREATE TABLE webhook_alerts (
     org_id       uuid NOT NULL,
     event_type   text NOT NULL,
     error_class  text NOT NULL,
-    untold       bigint NOT NULL,
-    told         bigint NOT NULL DEFAULT 0,
+    unsent       bigint NOT NULL,
+    sent         bigint NOT NULL DEFAULT 0,
     example      uuid NOT NULL,
     opened_at    timestamptz NOT NULL,
-    untold_since timestamptz,
+    unsent_since timestamptz,
     last_at      timestamptz NOT NULL,
-    told_at      timestamptz,
+    sent_at      timestamptz,
     PRIMARY KEY (org_id, event_type, error_class)
 ) WITH (
     -- Few rows, updated often.
@@ -41,19 +41,19 @@ CREATE TABLE webhook_alerts (
 );
 
 COMMENT ON TABLE webhook_alerts IS
-    'Groups of dead letters of which people hear, from the first one until the group is quiet.';
+    'Groups of dead letters that people are alerted to, until no more arrive for a while.';
 COMMENT ON COLUMN webhook_alerts.example IS 'The newest dead letter of the group.';
 
 CREATE TABLE webhook_alert_lease (
-    only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    singleton  boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     holder     uuid NOT NULL,
-    held_until timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
     failures   integer NOT NULL DEFAULT 0,
     not_before timestamptz NOT NULL DEFAULT '-infinity'
 );
 
 COMMENT ON TABLE webhook_alert_lease IS
-    'Which process sends one message, and until when all of them leave the channel alone.';
+    'Which process may send a message, and until when none may.';
 COMMENT ON COLUMN webhook_alert_lease.failures IS 'How many sends have failed in a row.';
 
 SELECT enable_webhook_row_security(alert_table), create_webhook_policies(alert_table)
@@ -68,12 +68,12 @@ GRANT SELECT ON webhook_alerts TO ringback_service;
 -- Returns null while another process has it, and while sending is paused.
 CREATE FUNCTION acquire_webhook_alert_lease(p_holder uuid, p_lease interval) RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    INSERT INTO webhook_alert_lease AS turn (holder, held_until)
+    INSERT INTO webhook_alert_lease AS lease (holder, expires_at)
     VALUES (p_holder, clock_timestamp() + p_lease)
-    ON CONFLICT (only_row) DO UPDATE
-    SET holder = excluded.holder, held_until = excluded.held_until
-    WHERE (turn.holder = p_holder OR turn.held_until < clock_timestamp())
-      AND turn.not_before < clock_timestamp()
+    ON CONFLICT (singleton) DO UPDATE
+    SET holder = excluded.holder, expires_at = excluded.expires_at
+    WHERE (lease.holder = p_holder OR lease.expires_at < clock_timestamp())
+      AND lease.not_before < clock_timestamp()
     RETURNING failures
 $$;
 
@@ -82,7 +82,7 @@ CREATE FUNCTION release_webhook_alert_lease(p_holder uuid, p_failures integer, p
 RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE webhook_alert_lease
-    SET held_until = '-infinity', failures = p_failures,
+    SET expires_at = '-infinity', failures = p_failures,
         not_before = clock_timestamp() + p_pause
     WHERE holder = p_holder
 $$;
@@ -93,7 +93,7 @@ LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('webhook_alerts'));
     RETURN EXISTS (SELECT FROM webhook_alert_lease
-                   WHERE holder = p_holder AND held_until > clock_timestamp());
+                   WHERE holder = p_holder AND expires_at > clock_timestamp());
 END
 $$;
 
@@ -102,14 +102,14 @@ $$;
 -- Moves at most `p_limit` notices into their groups and returns how many, none while another session
 -- does; and how many dead letters it dropped, because there are a thousand groups already.
 CREATE FUNCTION fold_webhook_dead_letter_notices(
-    p_limit integer, OUT moved bigint, OUT forgotten bigint
+    p_limit integer, OUT moved bigint, OUT dropped bigint
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     room bigint;
 BEGIN
     moved := 0;
-    forgotten := 0;
+    dropped := 0;
     IF NOT pg_try_advisory_xact_lock(hashtext('webhook_alerts')) THEN
         RETURN;
     END IF;
@@ -119,9 +119,10 @@ BEGIN
         WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhook_dead_letter_notices LIMIT p_limit))
         RETURNING *
     ), summed AS (
-        SELECT org_id, event_type, error_class, sum(letters) AS letters, count(*) AS notices,
-               (array_agg(example ORDER BY noted_at DESC, example DESC))[1] AS example,
-               min(noted_at) AS first_at, max(noted_at) AS last_at,
+        SELECT org_id, event_type, error_class, sum(dead_letters) AS dead_letters,
+               count(*) AS notices,
+               (array_agg(example ORDER BY created_at DESC, example DESC))[1] AS example,
+               min(created_at) AS first_at, max(created_at) AS last_at,
                EXISTS (SELECT FROM webhook_alerts AS alert
                        WHERE alert.org_id = folded.org_id AND alert.event_type = folded.event_type
                          AND alert.error_class = folded.error_class) AS is_open
@@ -133,18 +134,18 @@ BEGIN
         FROM summed
     ), written AS (
         INSERT INTO webhook_alerts AS alert (
-            org_id, event_type, error_class, untold, example, opened_at, untold_since, last_at)
-        SELECT org_id, event_type, error_class, letters, example, first_at, first_at, last_at
+            org_id, event_type, error_class, unsent, example, opened_at, unsent_since, last_at)
+        SELECT org_id, event_type, error_class, dead_letters, example, first_at, first_at, last_at
         FROM placed
         WHERE has_room
         ON CONFLICT (org_id, event_type, error_class) DO UPDATE
-        SET untold = alert.untold + excluded.untold,
+        SET unsent = alert.unsent + excluded.unsent,
             example = excluded.example,
-            untold_since = coalesce(alert.untold_since, excluded.untold_since),
+            unsent_since = coalesce(alert.unsent_since, excluded.unsent_since),
             last_at = greatest(alert.last_at, excluded.last_at)
     )
-    SELECT coalesce(sum(notices), 0), coalesce(sum(letters) FILTER (WHERE NOT has_room), 0)
-    INTO moved, forgotten
+    SELECT coalesce(sum(notices), 0), coalesce(sum(dead_letters) FILTER (WHERE NOT has_room), 0)
+    INTO moved, dropped
     FROM placed;
 END
 $$;
@@ -153,7 +154,7 @@ $$;
 -- process that has lost its lease changes nothing: another one has sent them since.
 CREATE FUNCTION mark_webhook_alerts_sent(
     p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[],
-    p_letters bigint[]
+    p_counts bigint[]
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -161,13 +162,13 @@ BEGIN
         RETURN;
     END IF;
     UPDATE webhook_alerts AS alert
-    SET untold = greatest(alert.untold - w.letters, 0),
-        told = alert.told + w.letters,
-        -- One time for all that one message told of.
-        told_at = now(),
-        untold_since = CASE WHEN alert.untold > w.letters THEN alert.last_at END
-    FROM unnest(p_org_ids, p_event_types, p_error_classes, p_letters)
-        AS w (org_id, event_type, error_class, letters)
+    SET unsent = greatest(alert.unsent - w.dead_letters, 0),
+        sent = alert.sent + w.dead_letters,
+        -- The same time for all groups of one message.
+        sent_at = now(),
+        unsent_since = CASE WHEN alert.unsent > w.dead_letters THEN alert.last_at END
+    FROM unnest(p_org_ids, p_event_types, p_error_classes, p_counts)
+        AS w (org_id, event_type, error_class, dead_letters)
     WHERE alert.org_id = w.org_id AND alert.event_type = w.event_type
       AND alert.error_class = w.error_class;
 END
@@ -202,7 +203,7 @@ BEGIN
     DELETE FROM webhook_alerts WHERE last_at < now() - interval '1 day';
     DELETE FROM webhook_dead_letter_notices WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM webhook_dead_letter_notices
-        WHERE noted_at < now() - interval '10 minutes'
+        WHERE created_at < now() - interval '10 minutes'
         LIMIT p_limit));
     GET DIAGNOSTICS pruned = ROW_COUNT;
     RETURN pruned;

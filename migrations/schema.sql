@@ -17,12 +17,12 @@ CREATE FUNCTION public.acquire_webhook_alert_lease(p_holder uuid, p_lease interv
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
-    INSERT INTO webhook_alert_lease AS turn (holder, held_until)
+    INSERT INTO webhook_alert_lease AS lease (holder, expires_at)
     VALUES (p_holder, clock_timestamp() + p_lease)
-    ON CONFLICT (only_row) DO UPDATE
-    SET holder = excluded.holder, held_until = excluded.held_until
-    WHERE (turn.holder = p_holder OR turn.held_until < clock_timestamp())
-      AND turn.not_before < clock_timestamp()
+    ON CONFLICT (singleton) DO UPDATE
+    SET holder = excluded.holder, expires_at = excluded.expires_at
+    WHERE (lease.holder = p_holder OR lease.expires_at < clock_timestamp())
+      AND lease.not_before < clock_timestamp()
     RETURNING failures
 $$;
 
@@ -555,7 +555,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.fold_webhook_dead_letter_notices(p_limit integer, OUT moved bigint, OUT forgotten bigint) RETURNS record
+CREATE FUNCTION public.fold_webhook_dead_letter_notices(p_limit integer, OUT moved bigint, OUT dropped bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -563,7 +563,7 @@ DECLARE
     room bigint;
 BEGIN
     moved := 0;
-    forgotten := 0;
+    dropped := 0;
     IF NOT pg_try_advisory_xact_lock(hashtext('webhook_alerts')) THEN
         RETURN;
     END IF;
@@ -573,9 +573,10 @@ BEGIN
         WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhook_dead_letter_notices LIMIT p_limit))
         RETURNING *
     ), summed AS (
-        SELECT org_id, event_type, error_class, sum(letters) AS letters, count(*) AS notices,
-               (array_agg(example ORDER BY noted_at DESC, example DESC))[1] AS example,
-               min(noted_at) AS first_at, max(noted_at) AS last_at,
+        SELECT org_id, event_type, error_class, sum(dead_letters) AS dead_letters,
+               count(*) AS notices,
+               (array_agg(example ORDER BY created_at DESC, example DESC))[1] AS example,
+               min(created_at) AS first_at, max(created_at) AS last_at,
                EXISTS (SELECT FROM webhook_alerts AS alert
                        WHERE alert.org_id = folded.org_id AND alert.event_type = folded.event_type
                          AND alert.error_class = folded.error_class) AS is_open
@@ -587,18 +588,18 @@ BEGIN
         FROM summed
     ), written AS (
         INSERT INTO webhook_alerts AS alert (
-            org_id, event_type, error_class, untold, example, opened_at, untold_since, last_at)
-        SELECT org_id, event_type, error_class, letters, example, first_at, first_at, last_at
+            org_id, event_type, error_class, unsent, example, opened_at, unsent_since, last_at)
+        SELECT org_id, event_type, error_class, dead_letters, example, first_at, first_at, last_at
         FROM placed
         WHERE has_room
         ON CONFLICT (org_id, event_type, error_class) DO UPDATE
-        SET untold = alert.untold + excluded.untold,
+        SET unsent = alert.unsent + excluded.unsent,
             example = excluded.example,
-            untold_since = coalesce(alert.untold_since, excluded.untold_since),
+            unsent_since = coalesce(alert.unsent_since, excluded.unsent_since),
             last_at = greatest(alert.last_at, excluded.last_at)
     )
-    SELECT coalesce(sum(notices), 0), coalesce(sum(letters) FILTER (WHERE NOT has_room), 0)
-    INTO moved, forgotten
+    SELECT coalesce(sum(notices), 0), coalesce(sum(dead_letters) FILTER (WHERE NOT has_room), 0)
+    INTO moved, dropped
     FROM placed;
 END
 $$;
@@ -677,7 +678,7 @@ CREATE FUNCTION public.lock_webhook_alerts(p_holder uuid) RETURNS boolean
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('webhook_alerts'));
     RETURN EXISTS (SELECT FROM webhook_alert_lease
-                   WHERE holder = p_holder AND held_until > clock_timestamp());
+                   WHERE holder = p_holder AND expires_at > clock_timestamp());
 END
 $$;
 
@@ -687,7 +688,7 @@ CREATE FUNCTION public.lock_webhook_decision(id uuid) RETURNS void
     SELECT pg_advisory_xact_lock(hashtext('webhook_decision'), hashtext(id::text))
 $$;
 
-CREATE FUNCTION public.mark_webhook_alerts_sent(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) RETURNS void
+CREATE FUNCTION public.mark_webhook_alerts_sent(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_counts bigint[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -696,13 +697,13 @@ BEGIN
         RETURN;
     END IF;
     UPDATE webhook_alerts AS alert
-    SET untold = greatest(alert.untold - w.letters, 0),
-        told = alert.told + w.letters,
-        -- One time for all that one message told of.
-        told_at = now(),
-        untold_since = CASE WHEN alert.untold > w.letters THEN alert.last_at END
-    FROM unnest(p_org_ids, p_event_types, p_error_classes, p_letters)
-        AS w (org_id, event_type, error_class, letters)
+    SET unsent = greatest(alert.unsent - w.dead_letters, 0),
+        sent = alert.sent + w.dead_letters,
+        -- The same time for all groups of one message.
+        sent_at = now(),
+        unsent_since = CASE WHEN alert.unsent > w.dead_letters THEN alert.last_at END
+    FROM unnest(p_org_ids, p_event_types, p_error_classes, p_counts)
+        AS w (org_id, event_type, error_class, dead_letters)
     WHERE alert.org_id = w.org_id AND alert.event_type = w.event_type
       AND alert.error_class = w.error_class;
 END
@@ -732,7 +733,7 @@ BEGIN
     DELETE FROM webhook_alerts WHERE last_at < now() - interval '1 day';
     DELETE FROM webhook_dead_letter_notices WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM webhook_dead_letter_notices
-        WHERE noted_at < now() - interval '10 minutes'
+        WHERE created_at < now() - interval '10 minutes'
         LIMIT p_limit));
     GET DIAGNOSTICS pruned = ROW_COUNT;
     RETURN pruned;
@@ -892,7 +893,8 @@ BEGIN
         RETURNING log.id, log.org_id, log.event_type, log.attempts, log.error_class,
                   log.error_message
     ), notices AS (
-        INSERT INTO webhook_dead_letter_notices (org_id, event_type, error_class, letters, example)
+        INSERT INTO webhook_dead_letter_notices (
+            org_id, event_type, error_class, dead_letters, example)
         -- A handler may raise an error class that is too long for the key of a group.
         SELECT dead.org_id, dead.event_type, left(dead.error_class, 200), count(*),
                (array_agg(dead.id ORDER BY dead.id DESC))[1]
@@ -922,7 +924,7 @@ CREATE FUNCTION public.release_webhook_alert_lease(p_holder uuid, p_failures int
     SET search_path TO 'public', 'pg_temp'
     AS $$
     UPDATE webhook_alert_lease
-    SET held_until = '-infinity', failures = p_failures,
+    SET expires_at = '-infinity', failures = p_failures,
         not_before = clock_timestamp() + p_pause
     WHERE holder = p_holder
 $$;
@@ -1455,15 +1457,15 @@ COMMENT ON COLUMN public.voice_calls.events IS 'How many events of the call were
 COMMENT ON COLUMN public.voice_calls.ranks IS 'How far each value is to be trusted, from call_type to transcript. The higher rank wins.';
 
 CREATE TABLE public.webhook_alert_lease (
-    only_row boolean DEFAULT true NOT NULL,
+    singleton boolean DEFAULT true NOT NULL,
     holder uuid NOT NULL,
-    held_until timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
     failures integer DEFAULT 0 NOT NULL,
     not_before timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    CONSTRAINT webhook_alert_lease_only_row_check CHECK (only_row)
+    CONSTRAINT webhook_alert_lease_singleton_check CHECK (singleton)
 );
 
-COMMENT ON TABLE public.webhook_alert_lease IS 'Which process sends one message, and until when all of them leave the channel alone.';
+COMMENT ON TABLE public.webhook_alert_lease IS 'Which process may send a message, and until when none may.';
 
 COMMENT ON COLUMN public.webhook_alert_lease.failures IS 'How many sends have failed in a row.';
 
@@ -1471,19 +1473,19 @@ CREATE TABLE public.webhook_alerts (
     org_id uuid NOT NULL,
     event_type text NOT NULL,
     error_class text NOT NULL,
-    untold bigint NOT NULL,
-    told bigint DEFAULT 0 NOT NULL,
+    unsent bigint NOT NULL,
+    sent bigint DEFAULT 0 NOT NULL,
     example uuid NOT NULL,
     opened_at timestamp with time zone NOT NULL,
-    untold_since timestamp with time zone,
+    unsent_since timestamp with time zone,
     last_at timestamp with time zone NOT NULL,
-    told_at timestamp with time zone
+    sent_at timestamp with time zone
 )
 WITH (fillfactor='50');
 
 ALTER TABLE ONLY public.webhook_alerts FORCE ROW LEVEL SECURITY;
 
-COMMENT ON TABLE public.webhook_alerts IS 'Groups of dead letters of which people hear, from the first one until the group is quiet.';
+COMMENT ON TABLE public.webhook_alerts IS 'Groups of dead letters that people are alerted to, until no more arrive for a while.';
 
 COMMENT ON COLUMN public.webhook_alerts.example IS 'The newest dead letter of the group.';
 
@@ -1519,15 +1521,15 @@ CREATE TABLE public.webhook_dead_letter_notices (
     org_id uuid NOT NULL,
     event_type text NOT NULL,
     error_class text NOT NULL,
-    letters integer NOT NULL,
+    dead_letters integer NOT NULL,
     example uuid NOT NULL,
-    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 ALTER TABLE ONLY public.webhook_dead_letter_notices FORCE ROW LEVEL SECURITY;
 
-COMMENT ON TABLE public.webhook_dead_letter_notices IS 'Which statement made how many dead letters of a group. Never updated, only folded into alerts.';
+COMMENT ON TABLE public.webhook_dead_letter_notices IS 'How many dead letters of a group one statement recorded. Never updated, only folded.';
 
 CREATE TABLE public.webhook_delivery_attempts (
     delivery_id uuid NOT NULL,
@@ -1707,7 +1709,7 @@ ALTER TABLE ONLY public.voice_calls
     ADD CONSTRAINT voice_calls_pkey PRIMARY KEY (org_id, call_id);
 
 ALTER TABLE ONLY public.webhook_alert_lease
-    ADD CONSTRAINT webhook_alert_lease_pkey PRIMARY KEY (only_row);
+    ADD CONSTRAINT webhook_alert_lease_pkey PRIMARY KEY (singleton);
 
 ALTER TABLE ONLY public.webhook_alerts
     ADD CONSTRAINT webhook_alerts_pkey PRIMARY KEY (org_id, event_type, error_class);
@@ -1915,8 +1917,8 @@ GRANT ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts in
 REVOKE ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_limit integer, OUT moved bigint, OUT forgotten bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_limit integer, OUT moved bigint, OUT forgotten bigint) TO ringback_metrics;
+REVOKE ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_limit integer, OUT moved bigint, OUT dropped bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_limit integer, OUT moved bigint, OUT dropped bigint) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.fold_webhook_gateway_rows() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fold_webhook_gateway_rows() TO ringback_metrics;
@@ -1930,8 +1932,8 @@ REVOKE ALL ON FUNCTION public.lock_webhook_decision(id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_webhook_decision(id uuid) TO ringback_tenant_operator;
 GRANT ALL ON FUNCTION public.lock_webhook_decision(id uuid) TO ringback_operator;
 
-REVOKE ALL ON FUNCTION public.mark_webhook_alerts_sent(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.mark_webhook_alerts_sent(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_letters bigint[]) TO ringback_metrics;
+REVOKE ALL ON FUNCTION public.mark_webhook_alerts_sent(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_counts bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mark_webhook_alerts_sent(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_counts bigint[]) TO ringback_metrics;
 
 REVOKE ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) TO ringback_tenant;

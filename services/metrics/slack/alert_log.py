@@ -68,14 +68,14 @@ class AlertLog:
 
     async def fold(self) -> int:
         """Move new dead letters into their groups; return for how many there was no room."""
-        forgotten = 0
+        dropped = 0
         moved = _MAX_FOLDED
         while moved >= _MAX_FOLDED:
             row = await self._pool.fetchrow(load(_PACKAGE, "alert_fold.sql"), _MAX_FOLDED)
             assert row is not None
             moved = row["moved"]
-            forgotten += row["forgotten"]
-        return forgotten
+            dropped += row["dropped"]
+        return dropped
 
     async def groups(self) -> tuple[list[AlertGroup], datetime | None]:
         """The groups, and the time by the same clock as theirs; None without groups."""

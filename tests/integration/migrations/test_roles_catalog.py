@@ -239,8 +239,12 @@ async def test_readers_change_nothing_and_operators_cannot_rewrite_history(
     }
     assert writable == {
         TENANT_OPERATOR: for_both,
+        # The sweeper of retries is an operator, too.
         OPERATOR: for_both
-        | {"webhook_processing": {"paused", "changed_at", "changed_by", "reason"}},
+        | {
+            "webhook_processing": {"paused", "changed_at", "changed_by", "reason"},
+            "webhook_retries": {"published_at", "leased_until"},
+        },
     }
 
 

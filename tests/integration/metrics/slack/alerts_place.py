@@ -71,12 +71,12 @@ class Place:
         passed = timedelta(seconds=seconds)
         await self.admin.execute(
             "UPDATE webhook_alerts SET opened_at = opened_at - $1::interval,"
-            " last_at = last_at - $1::interval, told_at = told_at - $1::interval,"
-            " untold_since = untold_since - $1::interval",
+            " last_at = last_at - $1::interval, sent_at = sent_at - $1::interval,"
+            " unsent_since = unsent_since - $1::interval",
             passed,
         )
         await self.admin.execute(
-            "UPDATE webhook_alert_lease SET held_until = held_until - $1::interval,"
+            "UPDATE webhook_alert_lease SET expires_at = expires_at - $1::interval,"
             " not_before = not_before - $1::interval",
             passed,
         )

@@ -15,7 +15,9 @@ from tests.support.database_roles import CALLERS, GATEWAY, PROCESSOR, SERVICE, u
 __all__ = ["place"]  # a fixture
 
 THEIRS = UUID(int=77)
-_NOTICES = "SELECT letters, error_class, org_id FROM webhook_dead_letter_notices ORDER BY noted_at"
+_NOTICES = (
+    "SELECT dead_letters, error_class, org_id FROM webhook_dead_letter_notices ORDER BY created_at"
+)
 
 
 async def test_a_statement_leaves_a_notice_for_each_group(place: Place) -> None:
@@ -25,7 +27,7 @@ async def test_a_statement_leaves_a_notice_for_each_group(place: Place) -> None:
 
     notices = await place.admin.fetch(_NOTICES)
 
-    assert sorted((row["letters"], row["org_id"]) for row in notices) == [
+    assert sorted((row["dead_letters"], row["org_id"]) for row in notices) == [
         (1, THEIRS),
         (40, dead[0].org_id),
     ]
@@ -180,7 +182,7 @@ async def test_without_a_channel_old_notices_are_pruned(place: Place) -> None:
     """Without Slack nothing piles up; the last minutes stay for when it is turned on."""
     await place.die(error="Old")
     await place.admin.execute(
-        "UPDATE webhook_dead_letter_notices SET noted_at = now() - interval '11 minutes'"
+        "UPDATE webhook_dead_letter_notices SET created_at = now() - interval '11 minutes'"
     )
     await place.die(error="New")
 

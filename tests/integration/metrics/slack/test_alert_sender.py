@@ -266,7 +266,7 @@ async def test_a_stop_waits_for_the_message_in_flight(place: Place, slack: Local
     with pytest.raises(asyncio.CancelledError):
         await telling
 
-    assert await place.admin.fetchval("SELECT told FROM webhook_alerts") == 3
+    assert await place.admin.fetchval("SELECT sent FROM webhook_alerts") == 3
 
 
 async def test_an_unavailable_database_is_tried_again(

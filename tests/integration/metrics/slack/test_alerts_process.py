@@ -164,7 +164,7 @@ async def test_an_invalid_setting_stops_the_start(
 
 
 async def _has_told(place: Place) -> bool:
-    return bool(await place.admin.fetchval("SELECT told FROM webhook_alerts"))
+    return bool(await place.admin.fetchval("SELECT sent FROM webhook_alerts"))
 
 
 async def _has_failed(service: MetricsProcess) -> bool:
