@@ -10,7 +10,7 @@ from ringback.runtime.postgres.queries import load
 PACKAGE = "services.gateway.storage.spool"
 
 _VERSION = 1
-"""Layout version of the file (user_version). Version 0 has no checksums and no damaged rows."""
+"""Layout version of the file (user_version); 0 is a new file."""
 
 SPOOL_ERRORS = (sqlite3.Error, OSError)
 """Raised when the disk or the file cannot be used."""
@@ -30,7 +30,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Check the whole file, and upgrade its layout.
+    """Check the whole file, and create its tables if it is new.
 
     Raises a DatabaseError that `is_corruption` if the file is damaged.
     """
@@ -43,7 +43,7 @@ def prepare(connection: sqlite3.Connection) -> None:
         raise error
     [version] = connection.execute("PRAGMA user_version").fetchone()
     if version < _VERSION:
-        _upgrade(connection)
+        _create_tables(connection)
 
 
 def touch(connection: sqlite3.Connection) -> None:
@@ -70,14 +70,10 @@ def _code(error: sqlite3.Error) -> int | None:
     return None if code is None else code & 0xFF
 
 
-def _upgrade(connection: sqlite3.Connection) -> None:
-    """Create the tables, or upgrade version 0, which can still read and write the result."""
+def _create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(load(PACKAGE, "spooled.sql"))
-        columns = {name for (name,) in connection.execute(load(PACKAGE, "columns.sql"))}
-        if b"checksum" not in columns:
-            connection.execute(load(PACKAGE, "add_checksum.sql"))
         connection.execute(load(PACKAGE, "damaged.sql"))
         touch(connection)
         connection.commit()

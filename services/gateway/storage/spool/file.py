@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from ringback.contract.envelope import Envelope, InvalidEnvelope, open_envelope
-from ringback.contract.event import MAX_TYPE_BYTES, InvalidEvent, read_event
+from ringback.contract.event import MAX_TYPE_BYTES
 from ringback.runtime.postgres.queries import load
 from services.gateway.storage.spool.database import (
     PACKAGE,
@@ -83,11 +83,7 @@ def read_row(sequence: int, values: Values) -> SpooledWebhook | DamagedRow:
 
 def _envelope(values: Values) -> Envelope:
     job_id, event_type, headers, body, spooled_at_s, checksum = values
-    if checksum is None:
-        # Written by a version without checksums. Only events were ever accepted.
-        if isinstance(read_event(body), InvalidEvent):
-            raise ValueError("Its body is not an event.")
-    elif _checksum(job_id, event_type, headers, body, spooled_at_s) != checksum:
+    if _checksum(job_id, event_type, headers, body, spooled_at_s) != checksum:
         raise ValueError("Its checksum does not match.")
     if len(event_type) > MAX_TYPE_BYTES:
         raise ValueError("Its event type is too long.")

@@ -1,7 +1,7 @@
 """The files beside the spool: its mark, and damaged files that were replaced.
 
 `<spool>.quarantined-<time>` waits to be salvaged. `<spool>.salvaged-<time>` was salvaged as far as
-it can be read. `<spool>.corrupt-<time>` was left by a version that could not salvage.
+it can be read.
 
 The mark detects lost webhooks: SQLite opens a file whose -wal was lost or cut without an error, but
 the newest webhooks are missing. The mark is one small write after each commit, without a flush of
@@ -64,7 +64,6 @@ for the file that replaces it."""
 class State(StrEnum):
     QUARANTINED = "quarantined"
     SALVAGED = "salvaged"
-    CORRUPT = "corrupt"
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,6 @@ _SCAN_EVERY_S = 5.0
 _CHUNK_ROWS = 100
 _CHUNK_BYTES = 4 * 1024 * 1024
 _COLUMNS = 6
-_COLUMNS_BEFORE_CHECKSUMS = 5
 
 
 @dataclass(slots=True)
@@ -221,9 +220,9 @@ class Salvage:
         chunk: Rows = []
         size_bytes = 0
         with PageReader(self.path) as reader:
-            for seq, columns in reader.rows():
-                values = _values(columns)
-                if values is None or seq in self._found or seq < first:
+            for seq, values in reader.rows():
+                # Rows of the other tables have more or fewer columns.
+                if len(values) != _COLUMNS or seq in self._found or seq < first:
                     continue
                 row = read_row(seq, values)
                 if not isinstance(row, SpooledWebhook):
@@ -237,13 +236,6 @@ class Salvage:
                     chunk, size_bytes = [], 0
         if chunk:
             yield chunk
-
-
-def _values(columns: tuple[object, ...]) -> Values | None:
-    """The values of a row of the current layout or the last one; None for other tables."""
-    if len(columns) == _COLUMNS_BEFORE_CHECKSUMS:
-        return (*columns, None)
-    return columns if len(columns) == _COLUMNS else None
 
 
 def _as_written(values: Values) -> Values:

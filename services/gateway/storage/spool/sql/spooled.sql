@@ -1,5 +1,4 @@
--- Webhooks in the order in which they were accepted. `checksum` covers the columns before it; it is
--- NULL in rows of layout version 0.
+-- Webhooks in the order in which they were accepted. `checksum` covers the columns before it.
 CREATE TABLE IF NOT EXISTS spooled (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id TEXT NOT NULL,
@@ -7,5 +6,5 @@ CREATE TABLE IF NOT EXISTS spooled (
     headers TEXT NOT NULL,
     body BLOB NOT NULL,
     spooled_at_s REAL NOT NULL,
-    checksum INTEGER
+    checksum INTEGER NOT NULL
 );

@@ -8,18 +8,6 @@ from tests.unit.gateway.envelopes import an_envelope
 
 PAGE_BYTES = 4096
 
-OLD_LAYOUT = """
-CREATE TABLE spooled (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    job_id TEXT NOT NULL,
-    event_type TEXT NOT NULL,
-    headers TEXT NOT NULL,
-    body BLOB NOT NULL,
-    spooled_at_s REAL NOT NULL
-);
-"""
-"""The table of a spool before rows had a checksum."""
-
 ROW_DAMAGES = {
     "a header cut by a byte": "UPDATE spooled SET headers = substr(headers, 2) WHERE seq = ?",
     "headers that are no object": "UPDATE spooled SET headers = '[1]' WHERE seq = ?",

@@ -78,9 +78,9 @@ def test_salvage_replaces_a_damaged_file_and_restores_its_rows(
 def test_salvage_works_beside_a_running_gateway(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a file of an earlier version that was never salvaged."""
+    """With a replaced file that was not salvaged yet."""
     create_spool(path, 5)
-    path.rename(path.with_name(f"{path.name}.corrupt-1"))
+    path.rename(path.with_name(f"{path.name}.quarantined-1"))
     path.with_name(f"{path.name}-mark").unlink()
     create_spool(path, 2)
     lock = FolderLock(path.parent)

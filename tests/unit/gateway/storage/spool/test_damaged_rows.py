@@ -1,16 +1,12 @@
 """A damaged row is quarantined; the webhooks before and after it are read."""
 
-import json
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from ringback.contract.envelope import Envelope
 from services.gateway.storage.spool.file import SpooledWebhook, SpoolFile
-from tests.unit.gateway.envelopes import an_envelope
 from tests.unit.gateway.storage.spool.damage import (
-    OLD_LAYOUT,
     ROW_DAMAGES,
     change_row,
     create_spool,
@@ -80,64 +76,3 @@ def test_damaged_rows_are_counted_after_a_restart(path: Path) -> None:
     file.close()
 
     assert counts == (2, 1)
-
-
-@pytest.mark.parametrize("is_damaged", [False, True], ids=["whole", "one damaged"])
-def test_a_file_of_the_last_version_is_read(path: Path, *, is_damaged: bool) -> None:
-    """Its rows have no checksum and are checked as far as possible. New rows have one."""
-    rows = [an_envelope() for _ in range(3)]
-    write_old(path, rows)
-    if is_damaged:
-        change_row(path, ROW_DAMAGES["a body cut by a byte"], 2)
-    file = SpoolFile(path)
-    assert file.open() is None
-    file.append([(an_envelope(), b"{}")])
-
-    found, damaged = file.read_after(0, **ALL)
-    file.close()
-
-    expected = [row for sequence, row in enumerate(rows, 1) if sequence != 2 or not is_damaged]
-    assert [webhook.envelope for webhook in found[:-1]] == expected
-    assert [row.sequence for row in damaged] == ([2] if is_damaged else [])
-    checksums = sqlite3.connect(path).execute("SELECT checksum IS NULL FROM spooled ORDER BY seq")
-    assert [is_old for (is_old,) in checksums] == [1] * len(expected) + [0]
-
-
-def test_the_last_version_can_still_write_to_the_file(path: Path) -> None:
-    """An upgrade can be rolled back and repeated."""
-    create_spool(path, 1)
-    connection = sqlite3.connect(path, isolation_level=None)
-    insert_old(connection, [an_envelope()])
-    connection.close()
-    file = SpoolFile(path)
-    file.open()
-
-    found, damaged = file.read_after(0, **ALL)
-    file.close()
-
-    assert (len(found), damaged) == (2, [])
-
-
-def write_old(path: Path, rows: list[Envelope]) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute(OLD_LAYOUT)
-    insert_old(connection, rows)
-    connection.close()
-
-
-def insert_old(connection: sqlite3.Connection, rows: list[Envelope]) -> None:
-    connection.executemany(
-        "INSERT INTO spooled (job_id, event_type, headers, body, spooled_at_s)"
-        " VALUES (?, ?, ?, ?, ?)",
-        [
-            (
-                str(row.job_id),
-                row.event_type,
-                json.dumps(row.headers()),
-                b'{"message": {"type": "hang"}}',
-                1.5,
-            )
-            for row in rows
-        ],
-    )

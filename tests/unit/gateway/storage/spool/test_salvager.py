@@ -83,21 +83,6 @@ async def test_an_interrupted_salvage_is_done_after_a_restart(tmp_path: Path) ->
     assert count == instruments.salvaged[0] > 0
 
 
-async def test_files_of_an_earlier_version_are_not_salvaged(tmp_path: Path) -> None:
-    """Someone may have restored their webhooks already."""
-    create_spool(tmp_path / FILE_NAME, 5)
-    (tmp_path / f"{FILE_NAME}-mark").unlink()
-    (tmp_path / FILE_NAME).rename(tmp_path / f"{FILE_NAME}.corrupt-123")
-    instruments = FakeInstruments()
-    async with (
-        spool_in(tmp_path, instruments).running() as spool,
-        Salvager(spool, instruments) as salvager,
-    ):
-        await eventually(lambda: salvager.kept == 1)
-
-        assert spool.count == 0
-
-
 async def test_a_wal_alone_is_salvaged(tmp_path: Path) -> None:
     """A gateway that dies while it renames the files leaves only some of them."""
     other = SpoolFile(tmp_path / "other")
