@@ -44,16 +44,16 @@ class ProcessorSettings(
         default=25.0,
         ge=0,
         le=86400,
-        description="Seconds to finish what is in flight when told to stop.",
+        description="Seconds to finish the work in flight after a stop signal.",
     )
     database_wait_s: float = Field(
         default=60.0,
         ge=0,
         le=86400,
-        description="Seconds to hold webhooks while the database is away, before returning them.",
+        description="Seconds to wait for an unavailable database before webhooks are requeued.",
     )
     housekeeping: bool = Field(
         default=True,
-        description="Whether this process makes and drops the day partitions (else: a cron job "
+        description="Whether this process creates and drops the day partitions (else: a cron job "
         "with `ringback housekeeping`).",
     )

@@ -97,6 +97,7 @@ async def run_handlers(
     *arguments: object,
     timeout_s: float,
     span: MessageSpan,
+    cancel_wait_s: float = _CANCEL_WAIT_S,
 ) -> AttemptResult:
     """Call each handler with the event and `arguments`, in turn; the first error ends it.
 
@@ -112,11 +113,11 @@ async def run_handlers(
         await asyncio.wait({task}, timeout=timeout_s)
         if not task.done():
             handler_span.end(_TIMEOUT)
-            await _cut(task, event)
+            await _cut(task, event, cancel_wait_s)
             return failed(_TIMEOUT, f"The handlers did not end within {timeout_s:g} s.")
     except asyncio.CancelledError as exc:
         handler_span.end(type(exc).__qualname__)
-        await _cut(task, event)
+        await _cut(task, event, cancel_wait_s)
         raise
     return _result_of(task)
 
@@ -160,9 +161,9 @@ async def _in_turn(
     return None
 
 
-async def _cut(task: asyncio.Task[BaseException | None], event: Event) -> None:
+async def _cut(task: asyncio.Task[BaseException | None], event: Event, wait_s: float) -> None:
     task.cancel()
-    await asyncio.wait({task}, timeout=_CANCEL_WAIT_S)
+    await asyncio.wait({task}, timeout=wait_s)
     if not task.done():
         log.error(
             LogEvent.HANDLER_IGNORES_CANCELLATION, job_id=str(event.job_id), event_type=event.type

@@ -39,7 +39,7 @@ _MISUSED = "RB001"
 MISUSE = "ConnectionMisuse"
 """The error class of a handler that left its connection unusable for finishing the attempt."""
 
-_KEPT = "The handler ended its transaction by itself, so what it wrote may have been kept."
+_KEPT = "The handler ended its transaction, so its writes may have been kept."
 
 _REFUSED_WRITES: tuple[type[BaseException], ...] = (
     *INVALID_DATA_ERRORS,

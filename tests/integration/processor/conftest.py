@@ -77,6 +77,13 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
 
 @pytest.fixture
+async def way(database: PrivateDatabase) -> AsyncIterator[FaultProxy]:
+    """A proxy to the session's database that can be closed."""
+    async with FaultProxy(database.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
 async def proxy(broker: PrivateBroker) -> AsyncIterator[FaultProxy]:
     """A proxy to the session's broker that can be cut, and that can delay sent data."""
     async with FaultProxy(broker.ports.amqp) as proxy:

@@ -35,8 +35,8 @@ def _raise(name: str) -> None:
     if name == "exit":
         sys.exit(3)
     errors = {
-        "RuntimeError": RuntimeError("as told"),
-        "PermanentFailure": PermanentFailure("as told"),
+        "RuntimeError": RuntimeError("as scripted"),
+        "PermanentFailure": PermanentFailure("as scripted"),
         "KeyboardInterrupt": KeyboardInterrupt(),
         "OwnBaseError": OwnBaseError("its own"),
         "CancelledError": asyncio.CancelledError(),

@@ -1,4 +1,4 @@
-"""Handlers that do what the event says, and record each run outside its transaction."""
+"""Handlers that follow the script of their event, and record each run outside its transaction."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ async def transactional(event: Event, connection: asyncpg.Connection) -> None:
 
 
 async def _hold(connection: asyncpg.Connection) -> None:
-    """Run a statement when its caller has stopped waiting, whoever cancels it."""
+    """Run a statement after its caller has stopped waiting, despite any cancellation."""
     statement = asyncio.ensure_future(connection.execute("SELECT pg_sleep(2)"))
     while not statement.done():
         try:

@@ -24,6 +24,9 @@ ORG = UUID("00000000-0000-4000-8000-00000000000a")
 FIRST_KEY = routing_key(FIRST_ATTEMPT)
 
 
+HANG = {"message": {"type": "hang"}}
+
+
 def scripted(kind: str, **script: object) -> dict[str, Any]:
     """An event whose script the scripted handler of its type follows."""
     return {"message": {"type": f"test.{kind}", "script": script}}
@@ -157,6 +160,17 @@ class Stage:
             return not any([await self.depth(queue) for queue in queues])
 
         await eventually(empty, deadline_s=deadline_s)
+
+
+async def set_paused(stage: Stage, *, paused: bool) -> None:
+    await stage.database.execute(
+        "SELECT set_webhook_processing($1, 'ada', 'service', 'a migration')", paused
+    )
+
+
+async def rows(stage: Stage) -> list[asyncpg.Record]:
+    """What the processors report."""
+    return await stage.database.fetch("SELECT * FROM webhook_processors ORDER BY started_at")
 
 
 @asynccontextmanager

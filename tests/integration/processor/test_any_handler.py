@@ -100,7 +100,9 @@ async def test_each_webhook_ends_once_and_its_effects_match(stage: Stage, start:
         assert row is not None
         attempts = await stage.attempts(job_id)
         outcomes = [attempt["outcome"] for attempt in attempts]
-        effects, message = await stage.effects(job_id), row["error_message"] or ""
+        effects = await stage.effects(job_id)
+        # A task that a handler left may disturb one attempt and not the next.
+        message = " ".join(attempt["error_message"] or "" for attempt in attempts)
         assert [attempt["attempt"] for attempt in attempts] == list(range(1, len(attempts) + 1))
         if row["status"] == "completed":
             assert not {"COMMIT", "ROLLBACK", "reset", "?close"} & set(steps), steps

@@ -9,44 +9,34 @@ from ringback.contract.topology import DEAD_LETTER_QUEUE
 from tests.integration.processor.stage import Stage, scripted
 
 
-async def test_a_first_success_is_completed_at_once(shared: Stage) -> None:
-    """One attempt, its row with times and duration, and the webhook completed with the same end."""
-    job_id = await shared.send(scripted("plain", sleep_s=0.05))
+async def test_a_success_is_completed_at_once(shared: Stage) -> None:
+    """One attempt with its times. While the handler runs, the status is `processing`."""
+    job_id = await shared.send(scripted("plain", sleep_s=0.05), dedup_key="seen-processing")
 
     row = await shared.until(job_id, "completed")
     [attempt] = await shared.attempts(job_id)
+    [run] = await shared.runs(job_id)
 
+    assert run["seen_status"] == "processing"
     assert (row["attempts"], row["max_attempts"]) == (1, 3)
     assert row["completed_at"] == row["last_attempt_at"] == attempt["ended_at"]
     assert row["error_class"] is None
     assert row["event_type"] == "test.plain"
     assert not row["altered"]
     assert (attempt["attempt"], attempt["outcome"]) == (1, "completed")
-    assert 50 <= attempt["duration_ms"] < 1500
+    assert attempt["duration_ms"] >= 50
     assert re.fullmatch(r"[0-9a-f]{32}", attempt["trace_id"])
 
 
-async def test_an_event_without_a_handler_of_ours_is_completed(shared: Stage) -> None:
+async def test_an_event_without_a_handler_is_completed(shared: Stage) -> None:
     """The webhook is only stored."""
     job_id = await shared.send({"message": {"type": "nobody.wants-this"}})
 
-    row = await shared.until(job_id, "completed")
-
-    assert row["attempts"] == 1
-
-
-async def test_a_plain_handler_runs_while_the_log_says_processing(shared: Stage) -> None:
-    """Its claim and its status are committed before it runs."""
-    job_id = await shared.send(scripted("plain"), dedup_key="seen-processing")
-
-    await shared.until(job_id, "completed")
-    [run] = await shared.runs(job_id)
-
-    assert run["seen_status"] == "processing"
+    assert (await shared.until(job_id, "completed"))["attempts"] == 1
 
 
 @pytest.mark.parametrize("kind", ["plain", "transaction"])
-async def test_failures_climb_the_schedule_until_one_succeeds(shared: Stage, kind: str) -> None:
+async def test_a_failed_attempt_is_retried_after_its_delay(shared: Stage, kind: str) -> None:
     """Attempts 1 and 2 fail, 3 succeeds; each waits in its retry queue, and each has its row."""
     job_id = await shared.send(scripted(kind, fail_times=2))
 
@@ -63,53 +53,34 @@ async def test_failures_climb_the_schedule_until_one_succeeds(shared: Stage, kin
     assert attempts[1]["error_message"] == "attempt 2 failed"
     assert attempts[1]["error_class"] == "RuntimeError"
     waits = [(later["at"] - earlier["at"]).total_seconds() for earlier, later in pairwise(runs)]
-    assert 0.2 <= waits[0] < 1.2
-    assert 0.4 <= waits[1] < 1.4
+    assert waits[0] >= 0.2
+    assert waits[1] >= 0.4
 
 
-async def test_the_last_failure_makes_a_dead_letter(shared: Stage) -> None:
-    """After the last retry it is a dead letter with the last error; its queue is empty again."""
-    job_id = await shared.send(scripted("plain", fail_times=99))
+@pytest.mark.parametrize(
+    ("script", "attempts", "error_class", "error_message"),
+    [
+        ({"fail_times": 99}, 3, "RuntimeError", "attempt 3 failed"),
+        ({"permanent": "no such account"}, 1, "PermanentFailure", "no such account"),
+        ({"sleep_s": 30}, 3, "timeout", "The handlers did not end within 1.5 s."),
+    ],
+)
+@pytest.mark.parametrize("kind", ["plain", "transaction"])
+async def test_the_last_failure_makes_a_dead_letter(
+    shared: Stage,
+    kind: str,
+    script: dict[str, object],
+    attempts: int,
+    error_class: str,
+    error_message: str,
+) -> None:
+    """It has the last error; a permanent failure is not retried. Its queue is empty again."""
+    job_id = await shared.send(scripted(kind, **script))
 
     row = await shared.until(job_id, "dead_letter")
-    attempts = await shared.attempts(job_id)
     await shared.until_empty(DEAD_LETTER_QUEUE)
 
-    assert [a["outcome"] for a in attempts] == ["failed"] * 3
-    assert row["attempts"] == row["max_attempts"] == 3
-    assert (row["error_class"], row["error_message"]) == ("RuntimeError", "attempt 3 failed")
-    assert row["completed_at"] is None
-
-
-@pytest.mark.parametrize("kind", ["plain", "transaction"])
-async def test_a_permanent_failure_is_a_dead_letter_at_once(shared: Stage, kind: str) -> None:
-    """No further attempt is made, and the reason is the handler's."""
-    job_id = await shared.send(scripted(kind, permanent="no such account"))
-
-    row = await shared.until(job_id, "dead_letter")
-    [attempt] = await shared.attempts(job_id)
-
-    assert attempt["outcome"] == "permanent"
-    assert (row["attempts"], row["error_class"]) == (1, "PermanentFailure")
-    assert row["error_message"] == "no such account"
-
-
-async def test_a_handler_that_does_not_end_in_time_has_failed(shared: Stage) -> None:
-    """The attempt is cut at its timeout and counts."""
-    job_id = await shared.send(scripted("plain", sleep_s=30))
-
-    await shared.until(job_id, "failed")
-    attempts = await shared.attempts(job_id)
-
-    assert attempts[0]["error_class"] == "timeout"
-    assert attempts[0]["error_message"] == "The handlers did not end within 1.5 s."
-
-
-async def test_an_error_that_cannot_be_printed_is_a_failure_like_any_other(shared: Stage) -> None:
-    """The attempt counts, and has the class of the error."""
-    job_id = await shared.send(scripted("plain", unprintable=True))
-
-    row = await shared.until(job_id, "dead_letter")
-
-    assert row["attempts"] == 3
-    assert row["error_class"] == "UnprintableError"
+    outcome = "permanent" if attempts == 1 else "failed"
+    assert [a["outcome"] for a in await shared.attempts(job_id)] == [outcome] * attempts
+    assert (row["attempts"], row["completed_at"]) == (attempts, None)
+    assert (row["error_class"], row["error_message"]) == (error_class, error_message)

@@ -3,14 +3,13 @@
 from ringback.contract.topology import WEBHOOKS, WORK_BINDING, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from ringback.local.ports import free_ports
-from services.processor.consume.consumer_group import work_queue_is_bound
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.exposed import exposed
 from tests.integration.processor.stage import Stage
 from tests.support.eventually import eventually
 
 
-async def test_it_is_not_ready_without_the_binding_of_its_queue(
+async def test_a_processor_is_not_ready_without_the_binding_of_its_queue(
     stage: Stage, start: Starter, broker: PrivateBroker
 ) -> None:
     """It would receive nothing. The processor keeps running, and is ready once bound again."""
@@ -28,12 +27,3 @@ async def test_it_is_not_ready_without_the_binding_of_its_queue(
         await eventually(lambda: asked.is_unready_for("binding"))
         await queue.bind(WEBHOOKS, WORK_BINDING.routing_key)
         await eventually(asked.is_ready)
-
-
-async def test_what_nobody_can_tell_makes_nobody_unready() -> None:
-    """There is no management API, or it does not answer."""
-    amqp_url = "amqp://guest:guest@127.0.0.1/"
-    [nobody] = free_ports(1)
-
-    assert await work_queue_is_bound(None, amqp_url)
-    assert await work_queue_is_bound(f"http://127.0.0.1:{nobody}", amqp_url)

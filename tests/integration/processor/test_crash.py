@@ -1,10 +1,8 @@
 """A process that dies at the worst moment: committed results are repeated to the broker."""
 
-import orjson
 import pytest
 
 from chaos.fault_proxy import FaultProxy
-from ringback.contract.identity import new_job_id
 from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place
@@ -21,7 +19,7 @@ ENDS: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize(
     ("kind", "outcome"), [*[("plain", outcome) for outcome in ENDS], ("transaction", "completed")]
 )
-async def test_killed_between_commit_and_answer_it_runs_no_attempt_again(
+async def test_an_attempt_is_not_repeated_after_a_kill_between_commit_and_answer(
     stage: Stage, start: Starter, proxy: FaultProxy, kind: str, outcome: str
 ) -> None:
     """The next process finds the attempt's row and gives the answer that the first could not."""
@@ -44,7 +42,7 @@ async def test_killed_between_commit_and_answer_it_runs_no_attempt_again(
     assert len(await stage.runs(job_id)) == attempts
 
 
-async def test_killed_while_a_handler_runs_the_attempt_is_made_again(
+async def test_an_attempt_is_repeated_after_a_kill_during_the_handler(
     stage: Stage, start: Starter
 ) -> None:
     """Uncommitted work did not happen; a webhook is never lost with its process."""
@@ -63,30 +61,3 @@ async def test_killed_while_a_handler_runs_the_attempt_is_made_again(
         assert len(await stage.attempts(job_id)) == 1
         assert len(await stage.runs(job_id)) == 2
     assert await stage.effects(transactional) == 1
-
-
-@pytest.mark.parametrize("outcome", ENDS)
-async def test_the_same_message_after_its_end_changes_nothing(shared: Stage, outcome: str) -> None:
-    """A redelivery after any end repeats the verdict: nothing runs, nothing is written."""
-    event = scripted("plain", **ENDS[outcome])
-    event["message"]["call"] = {"id": f"again-{outcome}"}
-    body, job_id = orjson.dumps(event), new_job_id()
-    await shared.send(body, job_id=job_id)
-    end = "dead_letter" if outcome == "permanent" else "completed"
-    row = await shared.until(job_id, end)
-    runs = await shared.runs(job_id)
-    attempts = await shared.attempts(job_id)
-
-    for key in ("attempt.1", "attempt.2") if outcome == "failed" else ("attempt.1",):
-        await shared.send(body, job_id=job_id, key=key)
-    after = await shared.send(scripted("plain", fail_times=2))
-    await shared.until(after, "completed")
-
-    await shared.until_empty(WORK_QUEUE, DEAD_LETTER_QUEUE)
-    assert await shared.row(job_id) == row
-    assert await shared.runs(job_id) == runs
-    assert await shared.attempts(job_id) == attempts
-    counted = await shared.database.fetchval(
-        "SELECT events FROM voice_calls WHERE call_id = $1", f"again-{outcome}"
-    )
-    assert counted == (None if outcome == "permanent" else 1)

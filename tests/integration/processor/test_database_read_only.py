@@ -10,8 +10,6 @@ from ringback.contract.topology import WORK_QUEUE
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import free_ports
 from ringback.runtime.postgres.migrate import migrate
-from ringback.runtime.postgres.pool import is_writable, open_pool
-from ringback.runtime.process.settings import DatabaseSettings
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.exposed import exposed
 from tests.integration.processor.place import Place
@@ -47,7 +45,7 @@ async def admin(own_database: PrivateDatabase) -> AsyncIterator[asyncpg.Connecti
 
 
 @pytest.mark.parametrize("switch", [_all_sessions, _new_sessions])
-async def test_nothing_is_taken_and_no_attempt_is_used(
+async def test_nothing_is_consumed_and_no_attempt_is_used(
     amqp_url: str,
     own_database: PrivateDatabase,
     admin: asyncpg.Connection,
@@ -80,23 +78,3 @@ async def test_nothing_is_taken_and_no_attempt_is_used(
             assert row["attempts"] == len(await stage.attempts(job_id)) == 1
         await eventually(probe.is_ready, deadline_s=60)
     assert process.exit_code is None
-
-
-async def test_no_session_of_a_pool_stays_read_only(
-    own_database: PrivateDatabase, admin: asyncpg.Connection
-) -> None:
-    """A session keeps the mode it was opened with; those of a pool are opened again."""
-    settings = DatabaseSettings(database_url=own_database.url(), database_pool_min=0)
-    async with open_pool(settings, "test") as pool:
-        await _new_sessions(admin, read_only=True)
-        async with pool.acquire() as one, pool.acquire() as two:
-            said = [await session.fetchval("SHOW transaction_read_only") for session in (one, two)]
-            assert not await is_writable(pool)
-
-        await _new_sessions(admin, read_only=False)
-
-        async with pool.acquire() as one, pool.acquire() as two:
-            now = [await session.fetchval("SHOW transaction_read_only") for session in (one, two)]
-        assert await is_writable(pool)
-
-    assert (said, now) == (["on", "on"], ["off", "off"])

@@ -61,17 +61,6 @@ async def test_a_fuller_report_is_merged_once(shared: Stage) -> None:
     assert attempt["outcome"] == "duplicate"
 
 
-async def test_a_fuller_end_is_merged(shared: Stage) -> None:
-    """Some statuses give the reason only in the second message."""
-    message = {"type": "status-update", "status": "ended", "call": {"id": "call-end"}}
-    reason = {"endedReason": "assistant-ended-call"}
-
-    _, copy, after = await sent_twice(shared, {"message": message}, {"message": message | reason})
-
-    assert (after["ended_reason"], after["events"]) == ("assistant-ended-call", 1)
-    assert copy["duplicate_differs"] is True
-
-
 @pytest.mark.parametrize("timestamp", [1_767_225_600_000, None])
 async def test_an_equal_copy_changes_nothing(shared: Stage, timestamp: int | None) -> None:
     """Links that the platform makes for each delivery are no difference."""
@@ -117,26 +106,9 @@ async def test_two_reports_at_one_moment_are_both_in_the_call(shared: Stage) -> 
     assert (row["summary"], row["cost"], row["events"]) == ("Booked.", 0.5, 1)
 
 
-async def test_handlers_do_not_run_for_it(stage: Stage, start: Starter) -> None:
-    """Neither a handler outside the database runs, nor one in the finishing transaction."""
-    start(stage.place, handlers="tests.integration.processor.handlers_of_ends")
-    ended = {"type": "status-update", "status": "ended", "call": {"id": "call-2"}}
-    reason = {"endedReason": "assistant-ended-call"}
-
-    _, plain, first = await sent_twice(stage, report("call-1"), report("call-1", cost=0.5))
-    _, transaction, second = await sent_twice(
-        stage, {"message": ended}, {"message": ended | reason}
-    )
-
-    assert (first["cost"], first["events"]) == (0.5, 1)
-    assert (second["ended_reason"], second["events"]) == ("assistant-ended-call", 1)
-    for copy in (plain, transaction):
-        assert copy["duplicate_differs"] is True
-        assert not await stage.runs(copy["id"])
-        assert len(await stage.runs(copy["duplicate_of"])) == 1
-
-
-async def test_it_is_marked_without_the_built_in_handler(stage: Stage, start: Starter) -> None:
+async def test_a_fuller_copy_is_marked_without_the_built_in_handler(
+    stage: Stage, start: Starter
+) -> None:
     """The log marks it also if no calls are kept."""
     start(stage.place, voice_calls="false")
     key = "report|call-1"

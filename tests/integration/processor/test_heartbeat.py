@@ -1,97 +1,70 @@
 """Each processor reports in the database that it runs, and what is in flight."""
 
-from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
-import pytest
 
 from chaos.fault_proxy import FaultProxy
-from ringback.local.database import PrivateDatabase
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place
-from tests.integration.processor.stage import Stage, scripted
-from tests.integration.processor.test_pause import HANG, set_paused
+from tests.integration.processor.stage import HANG, Stage, rows, scripted, set_paused
 from tests.support.eventually import eventually
-
-
-@pytest.fixture
-async def way(database: PrivateDatabase) -> AsyncIterator[FaultProxy]:
-    """A proxy to the session's database that can be closed."""
-    async with FaultProxy(database.port) as proxy:
-        yield proxy
-
-
-async def rows(stage: Stage) -> list[asyncpg.Record]:
-    return await stage.database.fetch("SELECT * FROM webhook_processors ORDER BY started_at")
 
 
 async def until_row(stage: Stage, **values: object) -> asyncpg.Record:
     """Wait until the only processor reports this."""
 
-    async def said() -> asyncpg.Record:
+    async def reported() -> asyncpg.Record:
         there = await rows(stage)
         assert len(there) == 1
-        assert values.items() <= dict(there[0]).items(), there[0]
-        return there[0]
+        [row] = there
+        assert values.items() <= dict(row).items(), row
+        return row
 
-    return await eventually(said)
+    return await eventually(reported)
 
 
-async def test_a_row_tells_what_is_in_flight_and_goes_at_the_end(
+async def test_a_row_reports_the_work_in_flight_and_is_deleted_at_the_end(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
-    """One row, renewed every second; a processor that stopped leaves no row."""
+    """A killed processor leaves a silent row; one that is silent for a day is deleted."""
     process = start(stage.place, prefetch="3")
-    first = await eventually(lambda: rows(stage))
+    [first] = await eventually(lambda: rows(stage))
     gate = tmp_path / "gate"
     jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(5)]
 
-    busy = await until_row(stage, in_flight=3, prefetch=3, is_paused=False)
+    await until_row(stage, id=first["id"], in_flight=3, prefetch=3, is_paused=False)
     await set_paused(stage, paused=True)
-    paused = await until_row(stage, in_flight=3, is_paused=True)
+    await until_row(stage, id=first["id"], in_flight=3, is_paused=True)
     gate.touch()
-    idle = await until_row(stage, in_flight=0, is_paused=True)
+    idle = await until_row(stage, id=first["id"], in_flight=0, is_paused=True)
     await set_paused(stage, paused=False)
     for job_id in jobs:
         await stage.until(job_id, "completed")
-    process.terminate()
-    assert await process.ended() == 0
-
-    assert {row["id"] for row in (*first, busy, paused, idle)} == {busy["id"]}
-    assert first[0]["started_at"] == idle["started_at"]
-    assert timedelta(0) < idle["seen_at"] - first[0]["seen_at"]
-    assert not await rows(stage)
-
-
-async def test_one_that_was_killed_falls_silent_and_its_successor_has_a_row_of_its_own(
-    stage: Stage, start: Starter
-) -> None:
-    """Each has its own row. A row that is silent for a day is deleted."""
-    process = start(stage.place)
-    [killed] = await eventually(lambda: rows(stage))
     process.kill()
     await stage.database.execute(
         "INSERT INTO webhook_processors VALUES ($1, 5, 0, false, now() - interval '2 days', "
         "now() - interval '25 hours')",
         uuid4(),
     )
-
-    start(stage.place)
+    following = start(stage.place)
 
     async def two() -> bool:
         there = await rows(stage)
-        return len(there) == 2 and there[0]["id"] == killed["id"] != there[1]["id"]
+        return len(there) == 2 and there[0]["id"] == first["id"] != there[1]["id"]
 
     await eventually(two)
+    following.terminate()
+    assert await following.ended() == 0
+    assert idle["seen_at"] > first["seen_at"]
+    assert [row["id"] for row in await rows(stage)] == [first["id"]]
 
 
-async def test_while_the_database_is_away_it_waits_and_says_so_once(
+async def test_it_continues_under_its_id_after_an_outage(
     stage: Stage, start: Starter, way: FaultProxy
 ) -> None:
-    """It continues under the same id when the database is back."""
+    """The log names the outage once."""
     process = start(Place(stage.place.amqp_url, way.through(stage.place.database_url)))
     [before] = await eventually(lambda: rows(stage))
 
@@ -105,7 +78,7 @@ async def test_while_the_database_is_away_it_waits_and_says_so_once(
     assert len(process.lines("heartbeat.failed")) == 1
 
 
-async def test_it_never_keeps_anybody_from_work(stage: Stage, start: Starter) -> None:
+async def test_it_does_not_delay_webhooks(stage: Stage, start: Starter) -> None:
     """With its table locked, and one connection for all, webhooks still complete."""
     process = start(stage.place, database_pool_max="1")
     await eventually(lambda: rows(stage))
@@ -117,6 +90,4 @@ async def test_it_never_keeps_anybody_from_work(stage: Stage, start: Starter) ->
         for job_id in jobs:
             await stage.until(job_id, "completed")
 
-    process.terminate()
-    assert await process.ended() == 0
     assert not process.lines("database.unavailable")

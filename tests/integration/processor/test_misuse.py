@@ -14,7 +14,7 @@ from tests.integration.processor.stage import Stage, scripted
 MISUSE = "ConnectionMisuse"
 ENDED = "The handler ended the transaction that it was given."
 CLOSED = "tried to close the connection"
-KEPT = "The handler ended its transaction by itself, so what it wrote may have been kept."
+KEPT = "The handler ended its transaction, so its writes may have been kept."
 BUSY = "another operation is in progress"
 LEFT = "The handler left its connection in a state in which the attempt cannot be finished"
 RAISES = "raise RuntimeError"
@@ -25,18 +25,18 @@ CASES: list[tuple[list[str], str, str, int]] = [
     (["ROLLBACK"], MISUSE, ENDED, 0),
     (["ROLLBACK", "effect"], MISUSE, ENDED, 1),
     (["ROLLBACK", "BEGIN", "effect"], MISUSE, ENDED, 0),
-    (["ROLLBACK", "effect", "BEGIN", RAISES], "RuntimeError", "as told", 1),
-    (["ROLLBACK", "SET ROLE pg_monitor", "BEGIN", RAISES], "RuntimeError", "as told", 0),
+    (["ROLLBACK", "effect", "BEGIN", RAISES], "RuntimeError", "as scripted", 1),
+    (["ROLLBACK", "SET ROLE pg_monitor", "BEGIN", RAISES], "RuntimeError", "as scripted", 0),
     (["ROLLBACK", "DISCARD ALL"], MISUSE, KEPT, 0),
-    (["ROLLBACK", "DISCARD ALL", "BEGIN", RAISES], "RuntimeError", "as told", 0),
-    (["DEALLOCATE ALL", RAISES], "RuntimeError", "as told", 0),
-    (["ROLLBACK", "DISCARD ALL", RAISES], "RuntimeError", "as told", 0),
+    (["ROLLBACK", "DISCARD ALL", "BEGIN", RAISES], "RuntimeError", "as scripted", 0),
+    (["DEALLOCATE ALL", RAISES], "RuntimeError", "as scripted", 0),
+    (["ROLLBACK", "DISCARD ALL", RAISES], "RuntimeError", "as scripted", 0),
     (["COMMIT"], MISUSE, ENDED, 1),
     (["COMMIT", "effect"], MISUSE, ENDED, 2),
     (["COMMIT", "BEGIN"], MISUSE, ENDED, 1),
     (["COMMIT AND CHAIN"], MISUSE, ENDED, 1),
-    (["COMMIT", RAISES], "RuntimeError", "as told", 1),
-    (["COMMIT", "BEGIN", RAISES], "RuntimeError", "as told", 1),
+    (["COMMIT", RAISES], "RuntimeError", "as scripted", 1),
+    (["COMMIT", "BEGIN", RAISES], "RuntimeError", "as scripted", 1),
     (["reset"], MISUSE, ENDED, 0),
     (["close"], MISUSE, CLOSED, 0),
     (["?close"], MISUSE, CLOSED, 0),
@@ -52,9 +52,9 @@ CASES: list[tuple[list[str], str, str, int]] = [
     (["DISCARD ALL"], "ActiveSQLTransactionError", "cannot run inside", 0),
     (["?DISCARD ALL"], "InFailedSQLTransactionError", "aborted", 0),
     (["SAVEPOINT one", "?SELECT 1 / 0"], "InFailedSQLTransactionError", "aborted", 0),
-    (["LOCK TABLE webhook_delivery_attempts", RAISES], "RuntimeError", "as told", 0),
+    (["LOCK TABLE webhook_delivery_attempts", RAISES], "RuntimeError", "as scripted", 0),
     (["SET statement_timeout = 1", "SELECT pg_sleep(1)"], "QueryCanceledError", "timeout", 0),
-    (["SELECT pg_advisory_lock(8)", RAISES], "RuntimeError", "as told", 0),
+    (["SELECT pg_advisory_lock(8)", RAISES], "RuntimeError", "as scripted", 0),
     (
         ["CREATE TEMP TABLE webhook_delivery_log (LIKE webhook_inbox)"],
         MISUSE,
@@ -98,13 +98,13 @@ async def test_misuse_is_a_failed_attempt(stage: Stage, start: Starter) -> None:
         misused.append(await stage.send(scripted("transaction", steps=steps)))
         others.append(await stage.send(scripted("transaction")))
 
-    for job_id, (steps, error_class, says, kept) in zip(misused, CASES, strict=True):
+    for job_id, (steps, error_class, text, kept) in zip(misused, CASES, strict=True):
         row = await stage.until(job_id, "dead_letter", deadline_s=60)
         attempts = await stage.attempts(job_id)
         message = row["error_message"]
-        told = [(attempt["outcome"], attempt["error_class"]) for attempt in attempts]
-        assert told == [("failed", error_class)] * 3, steps
-        assert says in message, steps
+        ends = [(attempt["outcome"], attempt["error_class"]) for attempt in attempts]
+        assert ends == [("failed", error_class)] * 3, steps
+        assert text in message, steps
         assert (KEPT in message) == (kept > 0 or {"ROLLBACK", "reset"} & set(steps) != set()), steps
         assert await stage.effects(job_id) == 3 * kept, steps
         assert len(await stage.runs(job_id)) == 3, steps
@@ -117,7 +117,7 @@ async def test_misuse_is_a_failed_attempt(stage: Stage, start: Starter) -> None:
     await stage.until_empty(WORK_QUEUE, QUARANTINE_QUEUE, REQUEUED_QUEUE, DEAD_LETTER_QUEUE)
 
 
-async def test_what_can_be_taken_back_is_no_misuse(stage: Stage, start: Starter) -> None:
+async def test_changes_that_a_reset_undoes_are_not_misuse(stage: Stage, start: Starter) -> None:
     """The attempt is completed, and the next one on the same connection finds no trace of it."""
     start(stage.place, database_pool_max="1", database_pool_min="1")
     for steps in HARMLESS * 2:
@@ -129,27 +129,6 @@ async def test_what_can_be_taken_back_is_no_misuse(stage: Stage, start: Starter)
     clean = await stage.send(scripted("transaction", sql="SELECT pg_sleep(0.05)"))
     await stage.until(clean, "completed")
     assert await stage.database.fetchval("SELECT pg_try_advisory_lock(7)")
-
-
-async def test_a_plain_handler_that_asks_the_process_to_end_has_failed(
-    stage: Stage, start: Starter
-) -> None:
-    """`sys.exit()` and similar calls, also in a task group, end only the attempt."""
-    process = start(stage.place)
-    raised = {
-        "raise exit": "SystemExit",
-        "raise KeyboardInterrupt": "KeyboardInterrupt",
-        "raise OwnBaseError": "OwnBaseError",
-        "raise CancelledError": "CancelledError",
-        "exit in a group": "ExceptionGroup",
-    }
-    sent = {step: await stage.send(scripted("plain", steps=[step])) for step in raised}
-
-    for step, error_class in raised.items():
-        await stage.until(sent[step], "dead_letter", deadline_s=30)
-        told = [attempt["error_class"] for attempt in await stage.attempts(sent[step])]
-        assert told == [error_class] * 3
-    assert process.exit_code is None
 
 
 @pytest.mark.parametrize("kind", ["transaction", "plain"])

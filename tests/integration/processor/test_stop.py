@@ -5,7 +5,7 @@ from tests.integration.processor.conftest import Starter
 from tests.integration.processor.stage import Stage, scripted
 
 
-async def test_what_is_in_flight_is_finished_and_the_rest_is_left(
+async def test_work_in_flight_is_finished_and_the_rest_is_left(
     stage: Stage, start: Starter
 ) -> None:
     """Five are in flight and end well; ten wait untouched; the exit status is 0."""
@@ -44,7 +44,7 @@ async def test_a_handler_longer_than_the_deadline_makes_no_attempt(
     assert await stage.effects(jobs[1]) == 1
 
 
-async def test_a_handler_that_ignores_its_end_does_not_keep_the_process(
+async def test_a_handler_that_ignores_its_cancellation_does_not_delay_the_end(
     stage: Stage, start: Starter
 ) -> None:
     """It cannot keep its webhook after its timeout, nor the process after a stop request."""

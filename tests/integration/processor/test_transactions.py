@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from chaos.fault_proxy import FaultProxy
-from ringback.local.database import PrivateDatabase
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import Stage, scripted
@@ -13,7 +12,7 @@ from tests.support.eventually import eventually
 
 
 async def test_the_effect_commits_with_the_status(shared: Stage, tmp_path: Path) -> None:
-    """PreviousAttempt the handler has returned, its effect is invisible; then both are visible."""
+    """Before the handler has returned, its effect is invisible; then both are visible."""
     gate = tmp_path / "gate"
     job_id = await shared.send(scripted("transaction", gate=str(gate)))
     await shared.until_run(job_id)
@@ -52,7 +51,7 @@ async def test_a_failure_rolls_back_and_counts(
     assert await shared.effects(job_id) == (1 if end == "completed" else 0)
 
 
-async def test_a_handler_that_is_cut_rolls_back_and_disturbs_nobody(
+async def test_a_handler_that_is_cut_rolls_back_and_disturbs_no_other(
     stage: Stage, start: Starter
 ) -> None:
     """It may be anywhere when its time is over, and may keep using its connection."""
@@ -78,53 +77,22 @@ async def test_a_handler_that_is_cut_rolls_back_and_disturbs_nobody(
     assert not process.lines("database.unavailable")
 
 
-async def test_a_connection_that_is_killed_costs_no_attempt(stage: Stage, start: Starter) -> None:
-    """The transaction was lost through no fault of the handler, so it runs again as before."""
-    start(stage.place)
-    job_id = await stage.send(scripted("transaction", sleep_s=1))
-    [run] = await stage.until_run(job_id)
+@pytest.mark.parametrize("is_mute", [True, False])
+async def test_a_lost_connection_costs_no_attempt(
+    stage: Stage, start: Starter, way: FaultProxy, *, is_mute: bool
+) -> None:
+    """The server ends the session, or does not answer: the handler runs again as before."""
+    place = Place(stage.place.amqp_url, way.through(stage.place.database_url))
+    process = start(place, attempt_timeout_s="2")
+    job_id = await stage.send(scripted("transaction", sql="SELECT pg_sleep(0.5)", sleep_s=0.5))
+    [run, *_] = await stage.until_run(job_id)
+    if is_mute:
+        way.strand()
+        await eventually(lambda: bool(process.lines("message.requeued")))
 
+    # A mute session would be noticed without help, but later.
     await stage.database.execute("SELECT pg_terminate_backend($1)", run["backend"])
 
     row = await stage.until(job_id, "completed")
-    assert row["attempts"] == 1
-    assert [a["outcome"] for a in await stage.attempts(job_id)] == ["completed"]
-    assert await stage.effects(job_id) == 1
-    assert len(await stage.runs(job_id)) == 2
-
-
-async def test_a_connection_that_goes_mute_costs_no_attempt(
-    stage: Stage, start: Starter, database: PrivateDatabase
-) -> None:
-    """The handler waits for the server until it is cut, which is not the handler's fault."""
-    async with FaultProxy(database.port) as way:
-        place = Place(stage.place.amqp_url, way.through(stage.place.database_url))
-        process = start(place, attempt_timeout_s="2")
-        sql = "SELECT pg_sleep(0.5)"
-        job_id = await stage.send(scripted("transaction", sql=sql))
-        [run, *_] = await stage.until_run(job_id)
-        way.strand()
-        await eventually(lambda: bool(process.lines("message.requeued")), deadline_s=30)
-        # The server would notice without help, but later.
-        await stage.database.execute("SELECT pg_terminate_backend($1)", run["backend"])
-
-        row = await stage.until(job_id, "completed", deadline_s=30)
-
     assert row["attempts"] == await stage.effects(job_id) == 1
     assert [a["outcome"] for a in await stage.attempts(job_id)] == ["completed"]
-
-
-async def test_what_a_handler_leaves_in_its_session_reaches_nobody(
-    stage: Stage, start: Starter
-) -> None:
-    """Settings and locks of a handler end with its transaction's connection."""
-    start(stage.place, database_pool_max="1", database_pool_min="1")
-    leaves = await stage.send(
-        scripted("transaction", sql="SET statement_timeout = 1; SELECT pg_advisory_lock(7)")
-    )
-
-    await stage.until(leaves, "completed")
-
-    after = await stage.send(scripted("transaction", sql="SELECT pg_sleep(0.05)"))
-    await stage.until(after, "completed")
-    assert await stage.database.fetchval("SELECT pg_try_advisory_lock(7)")

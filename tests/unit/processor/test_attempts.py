@@ -199,7 +199,7 @@ async def test_an_error_that_quotes_a_secret_is_recorded_without_it() -> None:
 async def test_an_outage_in_a_transaction_is_not_an_attempt(
     ping: Any, error: BaseException, raised: type[BaseException]
 ) -> None:
-    """Only a second connection can tell an outage from the end of one connection."""
+    """Only a second connection can distinguish an outage from the end of one connection."""
     log = FakeLog()
     log.pool = cast("asyncpg.Pool", RefusingPool(error))
     made = attempts(log, write, watch=DatabaseWatch(ping, hold_s=60))

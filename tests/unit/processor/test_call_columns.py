@@ -56,7 +56,7 @@ def test_times_are_iso_or_since_the_epoch_in_any_unit(
 
 
 @pytest.mark.parametrize("value", NO_TIMES)
-def test_what_is_no_time_of_a_call_is_missing(value: object) -> None:
+def test_an_impossible_time_is_missing(value: object) -> None:
     """Zero times of clocks and of languages, times before 2000 and times days ahead."""
     values = read("end-of-call-report", {"startedAt": value, "endedAt": value, "timestamp": value})
 
@@ -77,7 +77,7 @@ def test_numbers_may_be_text(value: object) -> None:
     [True, "", "twelve", "NaN", "inf", "1_000", "0x10", [], {}, None, math.inf, math.nan, 10**400,
      1e300, -1, "-1", "9" * 5000, "1e999"],
 )  # fmt: skip
-def test_a_number_that_is_none_is_missing(value: object) -> None:
+def test_an_invalid_number_is_missing(value: object) -> None:
     """A wrong type, or a size that no call has, doesn't fail an event."""
     values = read("end-of-call-report", {"cost": value, "durationSeconds": value})
 
@@ -150,7 +150,7 @@ def test_without_a_transcript_the_messages_make_one(messages: dict[str, Any]) ->
     assert rank("transcript", REPORT, messages) < rank("transcript", REPORT, {"transcript": "x"})
 
 
-def test_a_word_that_is_too_long_is_none() -> None:
+def test_a_word_that_is_too_long_is_missing() -> None:
     """Statuses and reasons are words; a page of text instead is not stored in the row."""
     assert read("hang", {"endedReason": "x" * 501})["ended_reason"] is None
     assert read("hang", {"endedReason": "x" * 500})["ended_reason"] == "x" * 500

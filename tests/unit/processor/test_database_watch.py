@@ -103,11 +103,13 @@ def test_what_waiting_does_not_fix_is_named_once(watch: DatabaseWatch) -> None:
         for _ in range(3):
             watch.failed(asyncpg.InsufficientPrivilegeError("permission denied for table calls"))
         watch.failed(asyncpg.UndefinedTableError('relation "calls" does not exist'))
+        watch.failed(asyncpg.ConfigurationLimitExceededError("100 extra days exist"))
 
     assert watch.is_setup_incomplete
     assert [(line["event"], line["missing"]) for line in lines] == [
         ("database.setup_incomplete", "permission denied for table calls"),
         ("database.setup_incomplete", 'relation "calls" does not exist'),
+        ("database.setup_incomplete", "100 extra days exist"),
     ]
 
 

@@ -38,7 +38,7 @@ def test_a_message_of_the_gateway_is_a_delivery() -> None:
         ({"body": b"{}"}, "The body has no message.type."),
     ],
 )
-def test_what_cannot_be_attempted_says_why(changes: dict[str, Any], reason: str) -> None:
+def test_an_undeliverable_message_has_a_reason(changes: dict[str, Any], reason: str) -> None:
     """The reason is a sentence, for the dead letters."""
     assert open_attempt(message(**changes), DEFAULT_REDACTION, untraced()) == Undeliverable(reason)
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_attempted_says_why(changes: dict[str, Any], reason: str)
         ("webhooks.quarantine", 2.0, 1),
     ],
 )
-def test_the_attempt_is_told_by_the_key_or_else_by_the_header(
+def test_the_attempt_is_in_the_key_or_else_in_the_header(
     key: str, header: object, attempt: int
 ) -> None:
     """An invalid attempt number counts as a first attempt."""

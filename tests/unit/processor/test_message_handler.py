@@ -135,7 +135,7 @@ async def test_a_message_is_settled_once(
 
 
 async def test_a_worn_message_is_replaced_by_a_copy_after_an_outage() -> None:
-    """Its deliveries were requeues of ours, so it is not quarantined; the broker counts from 0."""
+    """We requeued it, so it is not quarantined; the broker counts from 0."""
     watch = DatabaseWatch(answer, hold_s=60)
     watch.failed(OSError())
 

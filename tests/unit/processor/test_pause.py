@@ -212,7 +212,7 @@ async def listened(consumers: Consumers, *rows: Any, listener: PauseListener | N
 
 
 async def test_each_change_pauses_or_resumes_once() -> None:
-    """Queries make up for a lost notification; no row means that nobody has paused."""
+    """Queries make up for a lost notification; without a row, processing is not paused."""
     consumers = Consumers()
 
     await listened(

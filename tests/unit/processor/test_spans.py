@@ -9,9 +9,8 @@ from ringback.handlers import Event
 from ringback.runtime.tracing import Tracer
 from ringback.runtime.tracing.span import RecordedSpan
 from services.processor.attempt.handlers import run_handlers
-from services.processor.attempt.policy import QueueMove
 from services.processor.consume.message import Message
-from services.processor.spans import HandlerSpan, MessageSpan, Spans, name_of, shared_query
+from services.processor.spans import HandlerSpan, MessageSpan, Spans, shared_query
 from tests.unit.processor.events import ENVELOPE, JOB, event, message
 
 BEFORE = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")
@@ -27,7 +26,7 @@ def begun(kept: list[RecordedSpan], came: Message | None = None) -> MessageSpan:
     return Spans(Tracer(ALWAYS_ON, kept.append)).begin(came or message(), "webhooks.work")
 
 
-def test_with_the_tracer_off_the_context_that_came_goes_on() -> None:
+def test_with_the_tracer_off_the_context_is_passed_on() -> None:
     """Log lines of a webhook share the trace id of its message, at any attempt."""
     spans = Spans(Tracer(ALWAYS_ON, None))
 
@@ -48,7 +47,7 @@ def test_a_trace_that_is_not_kept_has_ids_of_its_own() -> None:
     assert not later.is_sampled
 
 
-def test_a_message_of_nobody_is_a_span_without_its_key_in_the_name(
+def test_a_foreign_key_is_not_in_the_name_of_a_span(
     kept: list[RecordedSpan],
 ) -> None:
     """There are few names, whatever others publish."""
@@ -60,7 +59,7 @@ def test_a_message_of_nobody_is_a_span_without_its_key_in_the_name(
     assert JOB_ID not in span.attributes
 
 
-def test_what_is_raised_inside_ends_it_as_a_failure(kept: list[RecordedSpan]) -> None:
+def test_an_error_inside_ends_the_span_as_failed(kept: list[RecordedSpan]) -> None:
     """This includes unexpected errors."""
     with pytest.raises(KeyError), begun(kept):
         raise KeyError
@@ -68,7 +67,7 @@ def test_what_is_raised_inside_ends_it_as_a_failure(kept: list[RecordedSpan]) ->
     assert [span.error_type for span in kept] == ["KeyError"]
 
 
-def test_what_is_told_after_the_end_is_forgotten(kept: list[RecordedSpan]) -> None:
+def test_an_ended_span_does_not_change(kept: list[RecordedSpan]) -> None:
     """A commit may outlive the attempt that asked for it; an exported span is unchanged."""
     with begun(kept) as span:
         pass
@@ -108,7 +107,7 @@ def test_each_webhook_has_its_own_span_of_a_shared_statement(kept: list[Recorded
     assert len({(query.began_ns, query.ended_ns) for query in kept}) == 1
 
 
-def test_a_statement_that_fails_says_how_and_raises(kept: list[RecordedSpan]) -> None:
+def test_a_failed_statement_has_the_type_of_its_error(kept: list[RecordedSpan]) -> None:
     """A single webhook has no batch size."""
     with pytest.raises(TimeoutError), shared_query("begin_attempts", [begun(kept)]):
         raise TimeoutError
@@ -116,17 +115,6 @@ def test_a_statement_that_fails_says_how_and_raises(kept: list[RecordedSpan]) ->
     [query] = kept
     assert query.error_type == "TimeoutError"
     assert "db.operation.batch.size" not in query.attributes
-
-
-def test_a_move_tells_how_long_it_waits(kept: list[RecordedSpan]) -> None:
-    """The wait is set if it is known: dead letters wait without a limit."""
-    span = begun(kept)
-
-    span.routing(QueueMove("webhooks.retry.1.2s", 2_000)).end()
-    span.routing(QueueMove("webhooks.dlq")).end()
-
-    assert [move.shape.name for move in kept] == ["route webhooks.retry.1.2s", "route webhooks.dlq"]
-    assert [move.attributes.get("ringback.retry_delay_ms") for move in kept] == [2_000, None]
 
 
 async def test_a_handler_gets_the_context_of_its_own_span(kept: list[RecordedSpan]) -> None:
@@ -152,13 +140,3 @@ def test_the_first_end_of_a_handler_counts(kept: list[RecordedSpan]) -> None:
     handling.end("CancelledError")
 
     assert [span.error_type for span in kept] == ["timeout"]
-
-
-def test_whatever_is_called_has_a_name() -> None:
-    """A handler may be an object that only behaves like a function."""
-
-    class Callable:
-        def __call__(self) -> None: ...
-
-    assert name_of(Callable()).endswith("Callable")
-    assert name_of(begun) == "tests.unit.processor.test_spans.begun"

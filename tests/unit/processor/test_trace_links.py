@@ -26,7 +26,7 @@ def carrying(routing_key: str = "attempt.1", **headers: Any) -> Message:
     return message(routing_key=routing_key, headers=ENVELOPE.headers() | headers)
 
 
-def told(parentage: TraceParentage) -> tuple[str | None, list[tuple[str, str]]]:
+def as_texts(parentage: TraceParentage) -> tuple[str | None, list[tuple[str, str]]]:
     """The parent and the links, as texts."""
     return (
         parentage.parent.traceparent if parentage.parent else None,
@@ -67,17 +67,17 @@ def told(parentage: TraceParentage) -> tuple[str | None, list[tuple[str, str]]]:
         ),
     ],
 )
-def test_what_a_message_continues(
+def test_the_parent_and_links_of_a_message(
     came: Message, parent: str | None, links: list[tuple[str, str]]
 ) -> None:
     """Only a first attempt that a gateway published has a parent; all others have links."""
-    assert told(trace_parentage(came)) == (parent, links)
+    assert as_texts(trace_parentage(came)) == (parent, links)
 
 
 @pytest.mark.parametrize("key", ["attempt.1", "attempt.4"])
 def test_a_dead_letter_begins_a_trace(key: str) -> None:
     """It may have waited for long, at any attempt."""
-    assert told(trace_parentage(carrying(key), is_dead_letter=True)) == (
+    assert as_texts(trace_parentage(carrying(key), is_dead_letter=True)) == (
         None,
         [("origin", PUBLISHED)],
     )
@@ -93,7 +93,7 @@ def test_a_dead_letter_begins_a_trace(key: str) -> None:
         (1, RETRIED, last_of_dead_letter(RETRIED)),
     ],
 )
-def test_where_the_attempt_before_stands(
+def test_which_attempt_comes_before(
     attempt: int, retry_of: JobId | None, before: PreviousAttempt | None
 ) -> None:
     """A first attempt has no previous one, unless it is the first of a retry."""

@@ -100,16 +100,6 @@ async def test_two_lanes_overlap() -> None:
         assert [await one, await two] == ["A", "B"]
 
 
-async def test_a_commit_has_a_bound() -> None:
-    """A backlog is cut into commits of the maximum size."""
-    store = Database()
-    async with committing(store, max_items=2) as group:
-        results = await asyncio.gather(*(group.submit(item) for item in "abcde"))
-
-    assert results == ["A", "B", "C", "D", "E"]
-    assert max(len(commit) for commit in store.commits) == 2
-
-
 async def test_one_key_is_never_in_flight_twice() -> None:
     """Equal keys are neither in one commit nor in two at once; the later ones follow."""
     store = Database()
@@ -138,7 +128,7 @@ async def test_data_that_is_refused_costs_no_other_its_commit() -> None:
     assert isinstance(ends[2], asyncpg.DataError)
 
 
-async def test_an_error_of_ours_reaches_those_who_wait_and_no_others() -> None:
+async def test_a_bug_fails_only_the_waiting_items() -> None:
     """The lanes continue."""
     store = Database()
     async with committing(store, workers=1) as group:
@@ -159,7 +149,7 @@ async def test_an_outage_is_waited_for() -> None:
     assert store.commits == [["a"]] * 4
 
 
-async def test_an_outage_that_lasts_is_told() -> None:
+async def test_an_outage_that_lasts_is_reported() -> None:
     """After the wait each item gets DatabaseUnavailableError; later ones are tried again."""
     store, clock = Database(), Clock()
     store.away = 10_000
@@ -175,7 +165,7 @@ async def test_an_outage_that_lasts_is_told() -> None:
         assert await group.submit("d") == "D"
 
 
-async def test_one_who_no_longer_waits_disturbs_nobody() -> None:
+async def test_a_cancelled_caller_disturbs_no_other() -> None:
     """An item can be cancelled while it waits for its commit and during it."""
     store = Database()
     store.open.clear()
@@ -198,7 +188,7 @@ async def test_one_who_no_longer_waits_disturbs_nobody() -> None:
         assert await group.submit("a") == "A"
 
 
-async def test_whoever_still_waits_when_it_ends_is_cancelled() -> None:
+async def test_waiting_callers_are_cancelled_at_the_end() -> None:
     """No caller waits forever for lanes that have ended."""
     store = Database()
     store.open.clear()

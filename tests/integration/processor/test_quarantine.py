@@ -1,0 +1,81 @@
+"""A webhook that may be what kills the process runs exclusively; its neighbours finish."""
+
+from uuid import UUID
+
+from ringback.contract.topology import (
+    DEAD_LETTER_QUEUE,
+    QUARANTINE_QUEUE,
+    WORK_QUEUE,
+)
+from tests.integration.processor.conftest import Starter
+from tests.integration.processor.place import ProcessorProcess
+from tests.integration.processor.stage import Stage, scripted
+from tests.support.eventually import eventually
+
+QUEUES = (WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE)
+
+
+class Restarted:
+    """Starts the processor again whenever it dies, as an orchestrator does."""
+
+    def __init__(self, start: Starter, stage: Stage, **settings: str) -> None:
+        self._start = start
+        self._stage = stage
+        self._settings = settings
+        self.process: ProcessorProcess = start(stage.place, **settings)
+        self.deaths = 0
+
+    def has_died(self, times: int) -> bool:
+        """Start it again if it is dead; return whether it has died this often."""
+        if self.process.exit_code is not None:
+            assert self.process.exit_code == 9, self.process.output()
+            self.deaths += 1
+            self.process = self._start(self._stage.place, **self._settings)
+        return self.deaths >= times
+
+    async def until(self, job_id: UUID, status: str) -> None:
+        async def there() -> bool:
+            self.has_died(0)
+            row = await self._stage.row(job_id)
+            return row is not None and row["status"] == status
+
+        await eventually(there)
+
+
+async def test_a_webhook_that_kills_the_process_each_time_is_a_dead_letter(
+    stage: Stage, start: Starter
+) -> None:
+    """Three crashes beside others, three in quarantine, then it is dead; neighbours finish."""
+    processor = Restarted(start, stage)
+    neighbours = [await stage.send(scripted("plain", sleep_s=0.2)) for _ in range(2)]
+    killer = await stage.send(scripted("plain", crash_times=99))
+    neighbours += [await stage.send(scripted("plain", sleep_s=0.2)) for _ in range(2)]
+
+    await processor.until(killer, "dead_letter")
+
+    row = await stage.until(killer, "dead_letter")
+    for job_id in neighbours:
+        await stage.until(job_id, "completed")
+    await stage.until_empty(*QUEUES)
+    assert (row["error_class"], row["attempts"]) == ("process_crash", 1)
+    assert not await stage.attempts(killer)
+    assert processor.deaths == len(await stage.runs(killer)) == 6
+
+
+async def test_a_quarantined_webhook_is_retried_and_completed(stage: Stage, start: Starter) -> None:
+    """Nothing else runs beside it. A failed attempt counts, and the next one runs beside others."""
+    processor = Restarted(start, stage)
+    job_id = await stage.send(scripted("plain", crash_times=3, fail_times=2, sleep_s=0.3))
+    await eventually(lambda: processor.has_died(3))
+    others = [await stage.send(scripted("plain", sleep_s=0.05)) for _ in range(10)]
+
+    await processor.until(job_id, "completed")
+
+    attempts = await stage.attempts(job_id)
+    assert [attempt["outcome"] for attempt in attempts] == ["failed", "failed", "completed"]
+    assert (attempts[1]["started_at"] - attempts[0]["ended_at"]).total_seconds() >= 0.2
+    assert (await stage.runs(job_id))[3]["in_flight"] == 1
+    assert processor.deaths == 3
+    for other in others:
+        await stage.until(other, "completed")
+    await stage.until_empty(*QUEUES)

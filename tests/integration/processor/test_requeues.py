@@ -1,0 +1,99 @@
+"""A message that could not be attempted comes back; the broker's delivery limit never ends it."""
+
+import pytest
+
+from ringback.contract.envelope import Header
+from ringback.contract.identity import JobId
+from ringback.contract.topology import (
+    DEAD_LETTER_QUEUE,
+    QUARANTINE_QUEUE,
+    REQUEUED_QUEUE,
+    WORK_QUEUE,
+)
+from services.processor.attempt.policy import MAX_REQUEUES
+from tests.integration.processor.conftest import Starter
+from tests.integration.processor.stage import Stage, envelope_of, scripted
+from tests.support.eventually import eventually
+
+QUEUES = (WORK_QUEUE, QUARANTINE_QUEUE, REQUEUED_QUEUE, DEAD_LETTER_QUEUE)
+#: The disk is full when the attempt ends, or when it begins: no handler is the reason.
+REFUSALS = {
+    "end": "CREATE TRIGGER refused BEFORE INSERT ON webhook_delivery_attempts",
+    "begin": "CREATE TRIGGER refused BEFORE INSERT ON webhook_delivery_log",
+}
+
+
+async def send_requeued(stage: Stage, body: bytes) -> JobId:
+    """Publish a webhook that was requeued as often as that is allowed in the work queue."""
+    envelope = envelope_of(body)
+    await stage.publish(
+        body,
+        headers={**envelope.headers(), Header.REQUEUES.value: MAX_REQUEUES},
+        message_id=str(envelope.job_id),
+        type=envelope.event_type,
+    )
+    return envelope.job_id
+
+
+async def test_a_webhook_that_ends_its_session_each_time_is_a_dead_letter_with_the_reason(
+    stage: Stage, start: Starter
+) -> None:
+    """It uses no attempt; after ten requeues it runs exclusively, and once more is the last."""
+    job_id = await send_requeued(
+        stage,
+        b'{"message":{"type":"test.transaction","script":{"steps":["end the session"]}}}',
+    )
+    process = start(stage.place)
+    others = [await stage.send(scripted("transaction")) for _ in range(5)]
+
+    row = await stage.until(job_id, "dead_letter")
+
+    assert row["error_class"] == "TransactionLostError"
+    assert row["error_message"]
+    assert not await stage.attempts(row["id"])
+    assert len(await stage.runs(row["id"])) == 2
+    assert [line["requeues"] for line in process.lines("message.requeued")] == [11, 12]
+    assert not process.lines("database.unavailable")
+    for other in others:
+        assert (await stage.until(other, "completed"))["attempts"] == 1
+    await stage.until_empty(*QUEUES)
+
+
+async def test_requeued_webhooks_do_not_delay_others(stage: Stage, start: Starter) -> None:
+    """More are requeued than run at once; others finish meanwhile, and then these do."""
+    start(stage.place)
+    ended = [
+        await stage.send(scripted("transaction", first_steps=["end the session"])) for _ in range(6)
+    ]
+    others = [await stage.send(scripted("transaction")) for _ in range(5)]
+
+    for job_id in (*others, *ended):
+        row = await stage.until(job_id, "completed")
+        assert (row["attempts"], await stage.effects(job_id)) == (1, 1)
+
+
+@pytest.mark.parametrize("when", REFUSALS)
+async def test_a_server_that_refuses_our_statements_makes_no_dead_letter(
+    stage: Stage, start: Starter, when: str
+) -> None:
+    """That is an outage, however long. Any other reason would make it a dead letter now."""
+    await stage.database.execute(
+        """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full';
+        END $$"""
+    )
+    await stage.database.execute(f"{REFUSALS[when]} FOR EACH ROW EXECUTE FUNCTION refuse()")
+    job_id = await send_requeued(stage, b'{"message":{"type":"test.transaction","script":{}}}')
+    process = start(stage.place)
+    await eventually(lambda: process.lines("message.requeued"))
+    await stage.until_waiting(REQUEUED_QUEUE, 1)
+
+    for table in ("webhook_delivery_attempts", "webhook_delivery_log"):
+        await stage.database.execute(f"DROP TRIGGER IF EXISTS refused ON {table}")
+
+    row = await stage.until(job_id, "completed", deadline_s=300)
+    assert (row["attempts"], await stage.effects(row["id"])) == (1, 1)
+    assert process.lines("message.requeued")[0]["requeues"] == MAX_REQUEUES
+    await stage.until_empty(*QUEUES)
