@@ -6,6 +6,7 @@ import pytest
 
 from chaos.fault_proxy import FaultProxy
 from ringback.local.broker import PrivateBroker
+from ringback.local.database import PrivateDatabase
 from tests.integration.processor.place import Place, ProcessorProcess
 from tests.integration.processor.stage import Stage, opened
 from tests.support.loop_thread import LoopThread
