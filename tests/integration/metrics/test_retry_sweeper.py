@@ -22,6 +22,9 @@ __all__ = ["place", "proxy", "retrying"]  # fixtures
 class Unlucky:
     """A publisher that confirms nothing until the test allows it."""
 
+    #: Each publish waits for it.
+    may_publish: asyncio.Event | None = None
+
     def __init__(self) -> None:
         self.is_ready = True
         self.confirms = False
@@ -30,6 +33,8 @@ class Unlucky:
     async def publish(self, message: aio_pika.Message, *, exchange: str, routing_key: str) -> None:
         self.asked.append(f"{exchange} {routing_key} {message.message_id}")
         await asyncio.sleep(0)
+        if self.may_publish:
+            await self.may_publish.wait()
         if not self.confirms:
             raise TimeoutError
 
@@ -70,11 +75,56 @@ async def test_it_publishes_the_oldest_first_and_each_once(
 
 
 async def test_two_at_once_publish_each_once(retrying: RetryStage, unpublished: list[UUID]) -> None:
-    """One skips the rows that the other has locked."""
+    """One skips the rows that the other has leased."""
     await asyncio.gather(*(retrying.sweeper().sweep() for _ in range(4)))
 
     await retrying.stage.until_waiting(WORK_QUEUE, len(unpublished))
     assert all(retry["published_at"] for retry in await retrying.retries())
+
+
+async def test_a_leased_row_is_published_by_one_sweeper_without_a_transaction(
+    retrying: RetryStage, unpublished: list[UUID]
+) -> None:
+    """While the first publishes, the second finds nothing, and no transaction is open."""
+    publisher, other = Unlucky(), Unlucky()
+    publisher.may_publish = asyncio.Event()
+    publisher.confirms = True
+    sweeping = asyncio.create_task(sweeper_with(retrying, publisher).sweep())
+    await eventually(lambda: bool(publisher.asked))
+
+    await sweeper_with(retrying, other).sweep()
+    open_transactions = await retrying.database.fetchval(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state = 'idle in transaction'"
+    )
+    publisher.may_publish.set()
+    await sweeping
+
+    assert (other.asked, open_transactions) == ([], 0)
+    assert len(publisher.asked) == len(unpublished)
+    assert all(retry["published_at"] for retry in await retrying.retries())
+
+
+async def test_the_lease_of_a_dead_sweeper_ends(
+    retrying: RetryStage, unpublished: list[UUID]
+) -> None:
+    """Its rows are published by another one, under their ids."""
+    publisher, other = Unlucky(), Unlucky()
+    publisher.may_publish = asyncio.Event()
+    dying = asyncio.create_task(sweeper_with(retrying, publisher).sweep())
+    await eventually(lambda: bool(publisher.asked))
+    dying.cancel()
+    await asyncio.wait({dying})
+
+    await sweeper_with(retrying, other).sweep()
+    before = list(other.asked)
+    await retrying.database.execute(
+        "UPDATE webhook_retries SET leased_until = leased_until - interval '31 s'"
+    )
+    await sweeper_with(retrying, other).sweep()
+
+    assert before == []
+    assert other.asked == [f"webhooks attempt.1 {new_id}" for new_id in unpublished]
 
 
 async def test_the_sweeper_skips_young_retries(

@@ -13,8 +13,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.metrics.auth.authenticator import BAD_TOKEN, Authenticator
+from services.metrics.auth.authenticator import BAD_ROLE, BAD_TOKEN, NO_TOKEN, Authenticator
 from services.metrics.auth.keys import OneKey, VerificationKey, secret_key
 from services.metrics.auth.principal import Principal, Role
 from services.metrics.transport.errors import ApiError
@@ -224,3 +226,78 @@ def test_the_logged_reason_contains_no_token(authenticator: Authenticator) -> No
 
     assert str(error.__cause__) == "org_id is not a UUID"
     assert "sesame" not in f"{error} {error.__cause__}"
+
+
+AUTHENTICATOR = Authenticator(secret_key(JWT_SECRET), "ringback", None)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+CLAIMS = st.sampled_from(["role", "sub", "aud", "exp", "nbf", "iat", "iss", "org_id", "jti"])
+CHANGES = st.dictionaries(CLAIMS, VALUES, max_size=3)
+HEADER_CHANGES = st.dictionaries(
+    st.sampled_from(["alg", "typ", "kid", "crit", "b64", "jwk", "jku", "x5u", "zip"]),
+    VALUES | st.sampled_from(["HS256", "none", "HS512", "RS256"]),
+    max_size=2,
+)
+
+
+def decided(authorization: str | None) -> Principal | ApiError:
+    """The caller, or the refusal; anything else that is raised fails the test."""
+    try:
+        return AUTHENTICATOR.authenticate(authorization)
+    except ApiError as exc:
+        return exc
+
+
+@given(authorization=st.none() | st.text() | st.text().map(lambda text: f"Bearer {text}"))
+def test_any_text_is_refused(authorization: str | None) -> None:
+    """Random bytes never make a valid signature."""
+    refused = decided(authorization)
+
+    assert isinstance(refused, ApiError)
+    assert refused.code is grpc.StatusCode.UNAUTHENTICATED
+    assert refused.message in {NO_TOKEN, BAD_TOKEN}
+
+
+@given(header=HEADER_CHANGES, changes=CHANGES)
+def test_a_token_with_another_signature_is_rejected(
+    header: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """Whatever its claims, and whatever algorithm and key its header names."""
+    head = {"alg": "HS256", "typ": "JWT"} | header
+
+    refused = decided(signed(head, claims(**changes), f"{JWT_SECRET}x".encode()))
+
+    assert isinstance(refused, ApiError)
+    assert refused.message == BAD_TOKEN
+
+
+@given(header=HEADER_CHANGES, changes=CHANGES)
+def test_a_signed_token_is_a_caller_or_rejected(
+    header: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """No claim raises anything else; a tenant without an organisation is never accepted."""
+    head = {"alg": "HS256", "typ": "JWT"} | header
+
+    found = decided(signed(head, claims(**changes)))
+
+    if isinstance(found, ApiError):
+        assert found.message in {BAD_TOKEN, BAD_ROLE}
+    else:
+        assert (found.role is Role.SERVICE) == (found.org_id is None)
+        assert found.subject.strip()
+
+
+@given(place=st.integers(0), letter=st.sampled_from("Aa0-_.x"))
+def test_a_token_with_another_letter_is_refused(place: int, letter: str) -> None:
+    """The signature covers header and claims."""
+    good = token()
+    at = place % (len(good) - 1)
+    if good[at] == letter:
+        return
+
+    changed = decided(f"Bearer {good[:at]}{letter}{good[at + 1 :]}")
+
+    assert isinstance(changed, ApiError)

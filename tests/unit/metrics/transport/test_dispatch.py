@@ -14,7 +14,6 @@ from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
 from ringback.metrics.v1.admin_service_pb2 import (
-    DiscardDeadLetterRequest,
     PauseProcessingRequest,
 )
 from ringback.metrics.v1.metrics_service_pb2 import (
@@ -96,16 +95,6 @@ async def test_a_request_is_parsed_only_for_authorized_callers(api: ScriptedApi)
 
     await api.ask("GetQueueHealth", reader)
     assert read
-
-
-async def test_every_missing_field_is_named(api: ScriptedApi) -> None:
-    """Blanks are no reason either."""
-    error = await refused(api, "DiscardDeadLetter", DiscardDeadLetterRequest(reason=" \t"))
-
-    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert [violation.field for violation in error.violations] == ["job_id", "reason"]
-    assert error.message == "job_id is required. reason is required."
-    assert not api.calls
 
 
 async def test_a_call_without_a_deadline_gets_the_default(api: ScriptedApi) -> None:

@@ -1,4 +1,7 @@
+"""What is searched in the log, and the pages of the result."""
+
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -7,7 +10,13 @@ from hypothesis import strategies as st
 
 from ringback.contract.identity import created_at, new_job_id
 from ringback.contract.status import Status
-from services.metrics.queries.delivery_search import AFTER_LAST_ID, FIRST_ID, Search, first_id_at
+from services.metrics.queries.delivery_search import (
+    AFTER_LAST_ID,
+    FIRST_ID,
+    Search,
+    first_id_at,
+    page_of,
+)
 
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))  # ruff: ignore[call-datetime-without-tzinfo]  # hypothesis wants bounds without a zone
 DEAD = (Status.DEAD_LETTER,)
@@ -68,3 +77,32 @@ def test_the_last_moment_of_the_calendar_is_a_bound() -> None:
     end = datetime.max.replace(tzinfo=UTC)
 
     assert first_id_at(end) < Search(end=end).below_id < AFTER_LAST_ID
+
+
+def row(number: int, *, place: int, matches: bool = True) -> dict[str, Any]:
+    return {"id": UUID(int=number), "place": place, "matches": matches}
+
+
+@pytest.mark.parametrize(
+    ("rows", "found", "next_after"),
+    [
+        ([], [], None),
+        ([row(9, place=1), row(8, place=2)], [9, 8], None),
+        # One more than fits on the page: there is a next page.
+        ([row(9, place=1), row(8, place=2), row(7, place=3)], [9, 8], 8),
+        # The last row read matches no filter: the next page continues after it.
+        ([row(9, place=1), row(5, place=5, matches=False)], [9], 5),
+        ([row(5, place=5, matches=False)], [], 5),
+        # It matches: it is on the page as well.
+        ([row(9, place=1), row(5, place=5)], [9, 5], 5),
+        ([row(9, place=1), row(8, place=2), row(5, place=5, matches=False)], [9, 8], 5),
+    ],
+)
+def test_pages_of_two_after_looking_at_five(
+    rows: list[dict[str, Any]], found: list[int], next_after: int | None
+) -> None:
+    """The page has what matches, and skips no unread row."""
+    page = page_of(rows, 2, 5)
+
+    assert [one["id"].int for one in page.rows] == found
+    assert (page.next_after.int if page.next_after else None) == next_after

@@ -1,9 +1,11 @@
-"""Both ways to Slack, against a real server in its place."""
+"""Sending to Slack: what answers mean, and how long to wait."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ringback.local.ports import free_ports
 from services.metrics.slack.client import (
@@ -14,9 +16,89 @@ from services.metrics.slack.client import (
     SendResult,
     Sent,
     TryLater,
+    backoff_s,
+    retry_after_s,
+    send_result,
 )
 from services.metrics.slack.message import Message
 from tests.support.local_slack import CHANNEL, HANGS, SECRET, TOKEN, LocalSlack, Said, local_slack
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "means"),
+    [
+        (200, "ok", Sent()),
+        (201, "ok", Sent()),
+        # Try again, after the time that Slack gives.
+        (429, "rate_limited", TryLater("rate_limited", 7)),
+        (429, "", TryLater("rate_limited", 7)),
+        (200, "ratelimited", TryLater("rate_limited", 7)),
+        (500, "rollup_error", TryLater("rollup_error", 7)),
+        (503, "<html>", TryLater("status_503", 7)),
+        (408, "", TryLater("status_408", 7)),
+        (200, "internal_error", TryLater("internal_error", 7)),
+        # Not Slack, but a proxy: a page that asks for a login.
+        (200, "<html>", TryLater("status_200")),
+        # Never.
+        (400, "invalid_payload", Rejected("invalid_payload")),
+        (400, "Bad <https://token@host>", Rejected("status_400")),
+        (403, "invalid_token", Rejected("invalid_token")),
+        (404, "channel_not_found", Rejected("channel_not_found")),
+        (410, "channel_is_archived", Rejected("channel_is_archived")),
+        (200, "channel_not_found", Rejected("channel_not_found")),
+        (200, "invalid_auth", Rejected("invalid_auth")),
+        (302, "", Rejected("status_302")),
+    ],
+)
+def test_a_result_says_whether_to_try_again(status: int, text: str, means: SendResult) -> None:
+    """Temporary failures are tried again; those that need a person are not."""
+    assert send_result(status, text, 7) == means
+
+
+@pytest.mark.parametrize(
+    ("failures", "waits_s"),
+    [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 32), (7, 60), (8, 60), (10_000, 60)],
+)
+def test_the_wait_doubles_up_to_a_minute(failures: int, waits_s: float) -> None:
+    """The table of `backoff_s`."""
+    assert backoff_s(failures, retry_after_s=None, jitter=0) == waits_s
+
+
+@pytest.mark.parametrize(("asked", "waits_s"), [(0, 1), (7, 7), (3600, 3600), (999_999_999, 3600)])
+def test_the_delay_of_slack_is_respected(asked: float, waits_s: float) -> None:
+    """Up to an hour: a typing error must not silence us for good."""
+    assert backoff_s(1, retry_after_s=asked, jitter=0) == waits_s
+
+
+@given(st.integers(0, 10**9), st.none() | st.floats(0, 1e9), st.floats(0, 1))
+def test_a_wait_is_never_shorter_than_asked(
+    failures: int, asked: float | None, jitter: float
+) -> None:
+    """Jitter only adds, and the wait has bounds."""
+    waits_s = backoff_s(failures, retry_after_s=asked, jitter=jitter)
+
+    assert 1 <= waits_s <= 3601
+    assert waits_s >= min(asked or 0, 3600)
+
+
+@pytest.mark.parametrize(
+    ("header", "asked"),
+    [
+        (None, None),
+        ("30", 30),
+        (" 30 ", 30),
+        ("soon", None),
+        ("-1", None),
+        ("1" * 400, None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+def test_a_retry_after_that_is_not_a_number_is_ignored(
+    header: str | None, asked: float | None
+) -> None:
+    """No value of the header raises."""
+    assert retry_after_s(header) == asked
+
 
 MESSAGE = Message("It failed.", [{"type": "section", "text": {"type": "mrkdwn", "text": "*It*"}}])
 
