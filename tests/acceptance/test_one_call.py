@@ -186,7 +186,7 @@ async def test_slack_gets_a_message_about_a_dead_letter(whole: Whole, slack: Loc
         "`ringback.demo`",
         "`PermanentFailure`",
         "1 of 4",
-        "The demo asked for a failure that no",
+        "The demo requested a permanent",
         f"ringback dead retry {job_id}",
         f"POST /api/webhook-metrics/retry-failed/{job_id}",
         f"<https://traces.example/{trace_id}|Trace>",

@@ -24,7 +24,7 @@ _BROKER_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class QueueCount:
-    """`ready` messages wait for `consumers`. Both are None if the queue is missing."""
+    """The number of waiting messages and of consumers; both are None if the queue is missing."""
 
     name: str
     ready: int | None

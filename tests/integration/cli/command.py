@@ -1,4 +1,4 @@
-"""The `ringback` command as a person runs it: a process of its own."""
+"""Runs the `ringback` command as a process."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ async def begin(*arguments: str, cwd: Path, **settings: str) -> asyncio.subproce
 
 
 async def ended(process: asyncio.subprocess.Process, *, deadline_s: float = 120) -> Ended:
-    """Wait for its end; it never showed a traceback."""
+    """Wait until the process ends; it must not print a traceback."""
     async with asyncio.timeout(deadline_s):
         out, err = await process.communicate()
     assert process.returncode is not None

@@ -1,4 +1,4 @@
-"""A gateway and a processor as processes, on a virtual host and a database of a test's own."""
+"""A gateway and a processor as processes."""
 
 import os
 from collections.abc import AsyncGenerator
@@ -15,9 +15,9 @@ from tests.support.service_process import ServiceProcess, start_service
 
 @asynccontextmanager
 async def running_services(
-    tmp_path: Path, *, amqp_url: str, database_url: str, schedule: str, handlers: str
+    tmp_path: Path, *, amqp_url: str, database_url: str, schedule: str
 ) -> AsyncGenerator[dict[str, str], None]:
-    """Give the settings with which commands find the two services, once both are ready."""
+    """Start both with the demo's handlers; yield the settings for commands when both are ready."""
     gateway_port, gateway_observability, processor_observability = free_ports(3)
     settings = {
         "RINGBACK_AMQP_URL": amqp_url,
@@ -27,7 +27,7 @@ async def running_services(
         "RINGBACK_GATEWAY_OBSERVABILITY_PORT": str(gateway_observability),
         "RINGBACK_PROCESSOR_OBSERVABILITY_PORT": str(processor_observability),
         "RINGBACK_VAPI_SECRET": "s3cret",
-        "RINGBACK_HANDLERS": handlers,
+        "RINGBACK_HANDLERS": "ringback.cli.demo.handlers",
         "RINGBACK_GATEWAY_HOST": "127.0.0.1",
         "RINGBACK_OBSERVABILITY_HOST": "127.0.0.1",
     }
@@ -42,7 +42,7 @@ async def running_services(
             assert all(process.poll() is None for process in processes), _logs(tmp_path)
             return await is_ready(gateway_observability) and await is_ready(processor_observability)
 
-        await eventually(both_ready, deadline_s=20)
+        await eventually(both_ready, deadline_s=60)
         yield settings
 
 

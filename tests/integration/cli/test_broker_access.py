@@ -1,4 +1,4 @@
-"""Tests for `ringback topology access`: a real broker imports what it writes."""
+"""`ringback topology access`: a real broker enforces the permissions that it writes."""
 
 import base64
 import json
@@ -54,14 +54,14 @@ FIRST_RETRY_QUEUE = SCHEDULE.retry_queues[0].queue_name
 
 @pytest.fixture
 async def urls(broker: PrivateBroker, amqp_url: str) -> AsyncIterator[dict[str, str]]:
-    """An address for each user, on a virtual host whose topology the user for it has declared."""
+    """The URL of each user, on a virtual host with the topology."""
     async with broker_users(broker, amqp_url) as made:
         await topology.apply(made["topology"], SCHEDULE)
         yield made
 
 
 async def publish(channel: AbstractChannel, exchange: str) -> None:
-    """Publish with a confirm; it is no webhook, and nobody reads it."""
+    """Publish a message with a confirm."""
     to = await channel.get_exchange(exchange, ensure=False) if exchange else None
     message = aio_pika.Message(b"{}")
     await (to or channel.default_exchange).publish(message, names.QUARANTINE_QUEUE, timeout=10)
@@ -73,7 +73,7 @@ async def consume(channel: AbstractChannel, queue: str) -> None:
 
 
 async def _leave(_: object) -> None:
-    """What comes goes back when the channel closes."""
+    """Leave messages unacknowledged; they return to the queue when the channel closes."""
 
 
 async def declare(channel: AbstractChannel, queue: str) -> None:
@@ -82,16 +82,16 @@ async def declare(channel: AbstractChannel, queue: str) -> None:
 
 SETTINGS = {f"RINGBACK_BROKER_{name.upper()}_PASSWORD": text for name, text in PASSWORDS.items()}
 
-Act = Callable[[AbstractChannel, str], Awaitable[None]]
+Action = Callable[[AbstractChannel, str], Awaitable[None]]
 
-ACTS: list[tuple[Act, str]] = [
+ACTIONS: list[tuple[Action, str]] = [
     *((publish, exchange) for exchange in (names.WEBHOOKS, names.FAILED, names.DEAD, "")),
     *((consume, names.WORK_QUEUE), (consume, names.QUARANTINE_QUEUE)),
     *((consume, names.DEAD_LETTER_QUEUE), (consume, FIRST_RETRY_QUEUE)),
     *((declare, "webhooks.new"), (declare, "another")),
 ]
 
-ALLOWED: dict[str, list[tuple[Act, str]]] = {
+ALLOWED: dict[str, list[tuple[Action, str]]] = {
     "gateway": [(publish, names.WEBHOOKS)],
     "processor": [
         (publish, names.DEAD),
@@ -104,44 +104,40 @@ ALLOWED: dict[str, list[tuple[Act, str]]] = {
 }
 
 
-async def test_a_service_may_do_its_work_and_nothing_else(urls: dict[str, str]) -> None:
-    """One that was broken into can neither read what it does not work on nor change a queue."""
+async def test_each_service_has_only_its_permissions(urls: dict[str, str]) -> None:
+    """A compromised service can neither read other queues nor change one."""
     for user, allowed in ALLOWED.items():
         async with await aio_pika.connect(urls[user]) as connection:
-            done = [act for act in ACTS if await _may(connection, *act)]
+            done = [action for action in ACTIONS if await _may(connection, *action)]
 
         assert done == allowed, user
 
 
-async def _may(connection: aio_pika.abc.AbstractConnection, act: Act, place: str) -> bool:
+async def _may(connection: aio_pika.abc.AbstractConnection, action: Action, target: str) -> bool:
     channel = await connection.channel()
     try:
-        await act(channel, place)
+        await action(channel, target)
     except ChannelAccessRefused:
         return False
     await channel.close()
     return True
 
 
-async def test_a_service_sees_that_its_topology_stands(urls: dict[str, str]) -> None:
-    """It refuses to start without, and needs no right to look."""
+async def test_services_read_and_only_topology_declares(urls: dict[str, str]) -> None:
+    """Services may check the queues at start; the topology user declares only webhook queues."""
     for user in ALLOWED:
         async with await aio_pika.connect(urls[user]) as connection:
             await topology.require_topology(connection, names.topology(SCHEDULE))
 
-
-async def test_the_one_that_declares_has_no_say_beyond_our_names(urls: dict[str, str]) -> None:
-    """It may declare, and check by declaring again; what others keep there is not for it."""
     assert await topology.check(urls["topology"], SCHEDULE) == []
-
     async with await aio_pika.connect(urls["topology"]) as connection:
         assert not await _may(connection, declare, "another")
 
 
-async def test_only_who_needs_it_asks_the_management_api(
+async def test_only_some_users_may_use_the_management_api(
     urls: dict[str, str], broker: PrivateBroker
 ) -> None:
-    """Metrics count what is unacknowledged, processors look at bindings: AMQP tells neither."""
+    """Metrics read unacknowledged counts and processors read bindings; AMQP has neither."""
     answered = {}
     for user in ALLOWED:
         headers = {"Authorization": aiohttp.encode_basic_auth(user, PASSWORDS[user])}
@@ -155,14 +151,13 @@ async def test_only_who_needs_it_asks_the_management_api(
     assert answered == {"gateway": 401, "processor": 200, "metrics": 200}
 
 
-async def test_no_password_is_written(tmp_path: Path) -> None:
-    """The file has salted hashes, another salt each time."""
+async def test_the_file_has_only_salted_hashes(tmp_path: Path) -> None:
+    """Each run uses new salts."""
     file = tmp_path / "definitions.json"
     texts = []
     for _ in range(2):
-        words = ("topology", "access", "--to", str(file))
-        told = await ringback(*words, cwd=tmp_path, **SETTINGS)
-        assert told.status == 0, told.err
+        done = await ringback("topology", "access", "--to", str(file), cwd=tmp_path, **SETTINGS)
+        assert done.status == 0, done.err
         texts.append(file.read_text(encoding="utf-8"))
 
     assert not [name for name, secret in PASSWORDS.items() if secret in texts[0]]
@@ -170,19 +165,19 @@ async def test_no_password_is_written(tmp_path: Path) -> None:
     written = json.loads(texts[0])
     hashes = {user["name"]: user["password_hash"] for user in written["users"]}
     assert written == definitions(hashes)
-    assert [name for name, text in PASSWORDS.items() if _fits(text, hashes[name])] == list(USERS)
+    assert [
+        name
+        for name, password in PASSWORDS.items()
+        if password_hash(password, base64.b64decode(hashes[name])[:4]) == hashes[name]
+    ] == list(USERS)
 
 
-def _fits(password: str, hashed: str) -> bool:
-    return password_hash(password, base64.b64decode(hashed)[:4]) == hashed
-
-
-async def test_what_lacks_a_password_is_named(tmp_path: Path) -> None:
-    """All that is missing at once; only the person's may be left out."""
-    told = await ringback("topology", "access", "--to", "x", cwd=tmp_path)
+async def test_missing_passwords_are_named(tmp_path: Path) -> None:
+    """All at once; only the administrator's is optional."""
+    done = await ringback("topology", "access", "--to", "x", cwd=tmp_path)
 
     required = [name for name, field in BrokerPasswords.model_fields.items() if field.is_required()]
-    assert told.status == 2
+    assert done.status == 2
     assert len(required) == 4
-    assert not [name for name in required if f"RINGBACK_{name}".upper() not in told.err]
-    assert "ADMINISTRATOR" not in told.err
+    assert not [name for name in required if f"RINGBACK_{name}".upper() not in done.err]
+    assert "ADMINISTRATOR" not in done.err

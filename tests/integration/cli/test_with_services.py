@@ -1,107 +1,213 @@
-"""The commands that need a gateway and a processor, beside real ones."""
+"""Commands with real services, as a person on call uses them."""
 
+import asyncio
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from tests.integration.cli.command import ringback
+import orjson
+
+from tests.integration.cli.command import Ended, begin, ended, ringback
 from tests.integration.cli.running_services import running_services
+from tests.integration.metrics.metrics_process import metrics_process
+from tests.support.eventually import eventually
+from tests.support.tokens import JWT_SECRET
 
-DEMO_HANDLERS = "ringback.cli.demo.handlers"
+ORG = "00000000-0000-0000-0000-000000000001"
+OTHER_ORG = "00000000-0000-0000-0000-000000000002"
+EVENT = b'{"message": {"type": "ringback.demo", "failUntilAttempt": 9, "call": {"id": "call-1"}}}'
 
 
-async def test_demo_keeps_every_promise(amqp_url: str, database_url: str, tmp_path: Path) -> None:
-    """Each webhook of the demo ends as promised, and the call's row is shown."""
+async def test_demo_send_and_status(amqp_url: str, database_url: str, tmp_path: Path) -> None:
+    """Demo webhooks end as expected, sent ones end once, and status shows what is missing."""
     async with running_services(
-        tmp_path,
-        amqp_url=amqp_url,
-        database_url=database_url,
-        schedule="100ms,200ms,300ms",
-        handlers=DEMO_HANDLERS,
+        tmp_path, amqp_url=amqp_url, database_url=database_url, schedule="100ms,200ms,300ms"
     ) as settings:
-        demo = await ringback("demo", cwd=tmp_path, **settings)
+
+        async def run(*arguments: str, **more: str) -> Ended:
+            return await ringback(*arguments, cwd=tmp_path, **(settings | more))
+
+        copies = await run("send", "tool-calls", "--count", "200", "--wait")
+        same = await run("send", "hang", "--same", "--count", "4", "--wait")
+        rejected = await run("send", "hang", "--wait", RINGBACK_VAPI_SECRET="wrong")
+        status = await run("status", RINGBACK_METRICS_OBSERVABILITY_PORT="1")
+        demo = await run("demo")
 
     assert demo.status == 0, demo.out + demo.err
     assert "✗" not in demo.out
-    assert "completed 3/4" in demo.out
-    assert "dead letter 4/4" in demo.out
-    assert "dead letter 1/4" in demo.out
-    assert "customer-ended-call" in demo.out
-
-
-async def test_demo_tells_when_the_processor_lacks_its_handlers(
-    amqp_url: str, database_url: str, tmp_path: Path
-) -> None:
-    """Without the handlers that fail, nothing fails; the demo says what to set, and fails."""
-    async with running_services(
-        tmp_path,
-        amqp_url=amqp_url,
-        database_url=database_url,
-        schedule="100ms,200ms,300ms",
-        handlers="",
-    ) as settings:
-        demo = await ringback("demo", cwd=tmp_path, **settings)
-
-    assert demo.status == 1
-    assert "Add ringback.cli.demo.handlers to the processor's RINGBACK_HANDLERS" in (
-        " ".join(demo.out.split())
-    )
-
-
-async def test_send_waits_until_the_log_shows_the_end_of_each(
-    amqp_url: str, database_url: str, tmp_path: Path
-) -> None:
-    """With --wait, copies are each completed once, and identical ones are duplicates of one."""
-    async with running_services(
-        tmp_path,
-        amqp_url=amqp_url,
-        database_url=database_url,
-        schedule="100ms",
-        handlers="",
-    ) as settings:
-        copies = await ringback(
-            "send", "tool-calls", "--count", "200", "--wait", cwd=tmp_path, **settings
-        )
-        same = await ringback(
-            "send", "hang", "--same", "--count", "4", "--wait", cwd=tmp_path, **settings
-        )
-        settings["RINGBACK_VAPI_SECRET"] = "wrong"
-        refused = await ringback("send", "hang", "--wait", cwd=tmp_path, **settings)
-
+    for shown in ("completed 3/4", "dead letter 4/4", "dead letter 1/4", "customer-ended-call"):
+        assert shown in demo.out
     assert copies.status == 0, copies.out + copies.err
-    assert _figures(copies.out)["finished"] == "200 of 200"
-    assert _figures(copies.out)["completed"] == "200"
-    assert _figures(copies.out)["ended twice"] == "none"
+    numbers = numbers_of(copies.out)
+    assert (numbers["finished"], numbers["completed"]) == ("200 of 200", "200")
+    assert numbers["ended twice"] == "none"
     assert same.status == 0
-    assert _figures(same.out)["completed"] == "1"
-    assert _figures(same.out)["duplicate"] == "3"
-    assert refused.status == 1
-    assert "rejected 401" in refused.out
-
-
-async def test_status_shows_what_is_ready_and_what_is_not(
-    amqp_url: str, database_url: str, tmp_path: Path
-) -> None:
-    """Services, queues and the last day's webhooks are told; one service without answer is a 1."""
-    async with running_services(
-        tmp_path,
-        amqp_url=amqp_url,
-        database_url=database_url,
-        schedule="100ms",
-        handlers="",
-    ) as settings:
-        settings["RINGBACK_METRICS_OBSERVABILITY_PORT"] = "1"
-        await ringback("send", "hang", "--count", "3", "--wait", cwd=tmp_path, **settings)
-        status = await ringback("status", cwd=tmp_path, **settings)
-
+    assert (numbers_of(same.out)["completed"], numbers_of(same.out)["duplicate"]) == ("1", "3")
+    assert rejected.status == 1
+    assert "rejected 401" in rejected.out
     lines = {line.split("  ")[0]: line for line in status.out.splitlines()}
     assert status.status == 1
     assert "ready" in lines["gateway"]
     assert "ready" in lines["processor"]
     assert "no answer" in lines["metrics"]
     assert "webhooks.retry.1.100ms" in status.out
-    assert lines["completed"].split()[1] == "3"
+    assert lines["completed"].split()[1] == "201"
 
 
-def _figures(table: str) -> dict[str, str]:
-    """The values of a summary by their names."""
+def numbers_of(table: str) -> dict[str, str]:
     rows = (line.strip().partition("  ") for line in table.splitlines())
     return {name: value.strip() for name, _, value in rows}
+
+
+class Installation:
+    """A folder from which commands reach three services."""
+
+    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    async def run(self, *arguments: str, **more: str) -> Ended:
+        return await ringback(*arguments, cwd=self.folder, **self.settings, **more)
+
+    async def json(self, *arguments: str) -> Any:
+        done = await self.run(*arguments, "--json")
+        assert done.status == 0, done.err
+        return orjson.loads(done.out)
+
+    async def dead_letters(self, count: int) -> list[str]:
+        """Send webhooks that fail at each attempt; return their job ids."""
+        (self.folder / "event.json").write_bytes(EVENT)
+        sent = await self.run("send", "event.json", "--count", str(count), "--wait")
+        assert sent.status == 0, sent.out + sent.err
+        found = await self.json("dead", "list")
+        return [letter["jobId"] for letter in found["deadLetters"]]
+
+
+@asynccontextmanager
+async def installation(
+    tmp_path: Path, *, amqp_url: str, database_url: str
+) -> AsyncGenerator[Installation, None]:
+    urls = {"amqp_url": amqp_url, "database_url": database_url}
+    async with (
+        running_services(tmp_path, schedule="100ms", **urls) as settings,
+        metrics_process(tmp_path, RINGBACK_RETRY_SCHEDULE="100ms", **urls) as metrics,
+    ):
+        await eventually(metrics.is_ready, deadline_s=60)
+        target = f"127.0.0.1:{metrics.grpc_port}"
+        more = {"RINGBACK_METRICS_URL": target, "RINGBACK_JWT_SECRET": JWT_SECRET}
+        yield Installation(tmp_path, settings | more)
+
+
+async def test_a_dead_letter_is_found_and_retried(
+    amqp_url: str, database_url: str, tmp_path: Path
+) -> None:
+    """From the list to its attempts, event and retry; other tenants do not see it."""
+    async with installation(tmp_path, amqp_url=amqp_url, database_url=database_url) as here:
+        [job_id] = await here.dead_letters(1)
+        failures = await here.run("failures")
+        groups = await here.run("dead", "groups")
+        shown = await here.run("dead", "show", job_id)
+        await check_tenants(here, job_id)
+        retried = await here.run("dead", "retry", job_id, "--reason", "The shop is back.")
+        again = await here.run("dead", "retry", job_id)
+        found = await here.json("delivery", "show", job_id)
+        new_job_id = found["retriedAs"]["newJobId"]
+        followed = await here.run("delivery", "show", new_job_id)
+
+    first, error = failures.out.splitlines()
+    assert first.startswith(f"{job_id}  ringback.demo         dead letter 2/2")
+    assert error == "    DemoFailure: The demo asked attempt 2 to fail."
+    assert "1  ringback.demo  DemoFailure" in groups.out
+    assert "attempt 1  failed" in shown.out
+    assert '"failUntilAttempt": 9' in shown.out
+    assert retried.status == 0, retried.err
+    assert new_job_id in retried.out
+    assert again.status == 1
+    assert new_job_id in again.err
+    assert found["delivery"]["resolution"] == "retried"
+    assert found["retriedAs"]["reason"] == "The shop is back."
+    assert f"as a retry of {job_id}" in followed.out
+
+
+async def check_tenants(here: Installation, job_id: str) -> None:
+    """A tenant sees its own webhooks and changes nothing; a forged token is rejected."""
+    own, other = [
+        (await here.run("token", "--role", "tenant", "--org", org)).out.splitlines()[-1]
+        for org in (ORG, OTHER_ORG)
+    ]
+    by_tenant = await here.run("delivery", "show", job_id, RINGBACK_TOKEN=own)
+    by_other = await here.run("delivery", "show", job_id, RINGBACK_TOKEN=other)
+    nothing = await here.run("dead", "list", RINGBACK_TOKEN=other)
+    paused = await here.run("pause", "--reason", "Mine.", RINGBACK_TOKEN=own)
+    forged = await here.run("health", RINGBACK_TOKEN=f"{own[:-8]}AAAAAAAA")
+
+    assert by_tenant.status == 0
+    assert (by_other.status, paused.status, forged.status) == (1, 1, 1)
+    assert f"There is no webhook with the job id {job_id}." in " ".join(by_other.err.split())
+    assert nothing.out == "There are no dead letters.\n"
+    assert "Not allowed:" in paused.err
+    assert "rejected the token from RINGBACK_TOKEN" in " ".join(forged.err.split())
+
+
+async def test_processing_is_paused_and_many_are_retried(
+    amqp_url: str, database_url: str, tmp_path: Path
+) -> None:
+    """Webhooks wait during a pause; a bulk retry stops when its retries fail again."""
+    async with installation(tmp_path, amqp_url=amqp_url, database_url=database_url) as here:
+        paused = await here.run("pause", "--reason", "A new release.")
+        await here.run("send", "hang", "--count", "3")
+
+        async def three_wait() -> bool:
+            done = await here.run("health", "--json")
+            return bool(orjson.loads(done.out)["metrics"]["paused"] == 3)
+
+        await eventually(three_wait, deadline_s=60)
+        watched = await first_line_of_watch(here)
+        resumed = await here.run("resume")
+
+        async def all_done() -> bool:
+            summary = (await here.json("stats", "--range", "15m"))["summary"]
+            return bool(summary["completed"] == 3)
+
+        await eventually(all_done, deadline_s=60)
+        health = await here.run("health")
+
+        job_ids = await here.dead_letters(12)
+        counted = await here.run("dead", "retry", "--event-type", "ringback.demo", "--dry-run")
+        none = await here.run("dead", "retry", "--event-type", "hang", "--dry-run")
+        discarded = await here.run("dead", "discard", job_ids[0], "--reason", "A test call.")
+        bulk = ("dead", "retry", "--all", "--reason", "Again.", "--rate", "5", "--yes", "--json")
+        run = await here.run(*bulk)
+
+    assert paused.status == 0
+    assert "A new release." in paused.out
+    assert "1 of 1 processor stopped consuming" in paused.out
+    assert "waiting 3" in watched
+    assert watched.endswith("paused")
+    assert resumed.out.startswith("Processing is running")
+    assert health.status == 0, health.out
+    assert health.out.startswith("Healthy")
+    states = [orjson.loads(line) for line in run.out.splitlines()]
+    assert counted.out.startswith("12 dead letters match.")
+    assert none.out == "No dead letter matches.\n"
+    assert discarded.status == 0, discarded.err
+    assert run.status == 1, run.err
+    assert (states[-1]["state"], states[-1]["matched"]) == ("stopped", 11)
+    assert 3 <= states[-1]["retried"] < 11
+
+
+async def first_line_of_watch(here: Installation) -> str:
+    """Start it as a script in the background does, and interrupt it after a line."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = await begin("watch", cwd=here.folder, **here.settings)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.stdout is not None
+    async with asyncio.timeout(120):
+        line = await process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert (await ended(process)).status == 130
+    return line.decode().strip()

@@ -77,7 +77,7 @@ def retried(status: DeliveryStatus.ValueType) -> metrics.GetDeliveryResponse:
 @offline
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_lists_and_explains_every_command(command: str, capsys: Captured) -> None:
-    """`ringback --help` has a line for the command, and its own help says more."""
+    """`ringback --help` has a line for the command, and its own help is longer."""
     listed = run(["--help"])
     whole = capsys.readouterr().out
     explained = run([command, "--help"])
@@ -157,7 +157,7 @@ def test_every_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Cap
 def test_an_unreachable_service_is_named_with_a_hint(
     arguments: list[str], sentence: str, capsys: Captured
 ) -> None:
-    """The status is 1, and the error says how to start it."""
+    """The status is 1, and the error names the command that starts it."""
     status = run(arguments)
 
     printed = capsys.readouterr().err

@@ -1,10 +1,13 @@
+import io
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from rich.console import Console
 
 from ringback.cli.demo.handlers import DemoFailure, fail_on_demand
 from ringback.cli.demo.steps import DeliverySnapshot, DemoStep, call_id_of, demo_steps
+from ringback.cli.demo.view import explanations
 from ringback.contract.event import Event as ReadEvent
 from ringback.contract.event import read_event
 from ringback.contract.identity import created_at, new_job_id
@@ -135,3 +138,16 @@ def test_a_step_expects_status_and_attempts(
     status: Status, attempts: int, *, matches: bool
 ) -> None:
     assert snapshot(status, attempts).matches(steps_of()[-3]) is matches
+
+
+def test_missing_demo_handlers_are_explained() -> None:
+    """Without the handlers that fail, every webhook completes at its first attempt."""
+    steps = steps_of()
+    ids = [str(number) for number in range(len(steps))]
+    seen = {job_id: snapshot(Status.COMPLETED, 1) for job_id in ids}
+
+    console = Console(width=300, file=io.StringIO())
+    with console.capture() as printed:
+        console.print(*explanations(steps, ids, seen))
+
+    assert "Add ringback.cli.demo.handlers to the processor's RINGBACK_HANDLERS." in printed.get()
