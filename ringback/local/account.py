@@ -48,7 +48,7 @@ class Account:
         ]
 
     def admit(self, path: Path) -> None:
-        """Close `path` to everybody but us; this user may enter the folder, or read the file."""
+        """Let only us and this user enter the folder, or read the file."""
         mode = 0o700 if path.is_dir() else 0o600
         if self.name:
             os.chown(path, -1, self.gid)
@@ -56,7 +56,7 @@ class Account:
         path.chmod(mode)
 
     def take(self, folder: Path) -> None:
-        """Make `folder`, for this user's eyes only, and hand it over with all that is in it."""
+        """Create `folder` for this user only, and change the owner of its contents."""
         folder.mkdir(mode=0o700, exist_ok=True)
         if self.name and folder.stat().st_uid != self.uid:
             for _, folders, files, opened in os.fwalk(folder):
@@ -90,13 +90,6 @@ def make_private(folder: Path) -> None:
     if folder.stat().st_uid != os.geteuid():
         raise LocalStackError(f"The folder {folder} belongs to another user.")
     _unprivileged().admit(folder)
-
-
-def close_to_others(folder: Path) -> None:
-    """Remove other users' access to the contents of `folder`, except to nodes' files."""
-    for path in folder.iterdir():
-        if not path.is_symlink() and path.stat().st_uid == os.geteuid():
-            path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def elsewhere(folder: Path) -> Path:

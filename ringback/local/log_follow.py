@@ -24,35 +24,35 @@ class Shown:
     text: str
 
 
-def worth_showing(service: str, line: str) -> Shown | None:
+def shown_line(service: str, line: str) -> Shown | None:
     """Select results of webhooks and warnings; None for every other line."""
     try:
-        told = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         # A traceback, or a library that prints. The log file contains it.
         return None
-    if not isinstance(told, dict):
+    if not isinstance(entry, dict):
         return None
-    level, event = str(told.get("level", "info")), str(told.get("event", ""))
+    level, event = str(entry.get("level", "info")), str(entry.get("event", ""))
     if level in LOUD or (level == "info" and event == LogEvent.WEBHOOK_REJECTED):
-        return Shown(service, level, printable(" ".join([event, *_fields(told)])))
+        return Shown(service, level, printable(" ".join([event, *_fields(entry)])))
     if level == "info" and event == LogEvent.ATTEMPT_FINISHED:
-        return Shown(service, level, printable(_attempt(told)))
+        return Shown(service, level, printable(_attempt(entry)))
     return None
 
 
-def _attempt(told: Mapping[str, Any]) -> str:
-    """The result of a webhook: the line that a newcomer waits for."""
-    kind, outcome = told.get("event_type"), told.get("outcome")
-    attempts, duration_ms = told.get("attempts"), told.get("duration_ms")
-    return f"{kind} {outcome}, attempt {attempts}, {duration_ms} ms, job {told.get('job_id')}"
+def _attempt(entry: Mapping[str, Any]) -> str:
+    """The result of a webhook: the line that a newcomer looks for."""
+    kind, outcome = entry.get("event_type"), entry.get("outcome")
+    attempts, duration_ms = entry.get("attempts"), entry.get("duration_ms")
+    return f"{kind} {outcome}, attempt {attempts}, {duration_ms} ms, job {entry.get('job_id')}"
 
 
-def _fields(told: Mapping[str, Any]) -> list[str]:
-    longest = 80
+def _fields(entry: Mapping[str, Any]) -> list[str]:
+    max_length = 80
     return [
-        f"{name}={str(value)[:longest]}"
-        for name, value in told.items()
+        f"{name}={str(value)[:max_length]}"
+        for name, value in entry.items()
         if name not in HIDDEN and value is not None
     ]
 
@@ -69,14 +69,14 @@ class Follower:
             self._position = self.path.stat().st_size
 
     def new_lines(self) -> list[str]:
-        """Give the whole lines since the last call; an unfinished one comes when it is whole."""
-        most_at_once = 1_000_000
+        """The complete lines since the last call; an unfinished line is kept for the next."""
+        max_bytes = 1_000_000
         try:
             with self.path.open("rb") as file:
                 if file.seek(0, os.SEEK_END) < self._position:
                     self._position = 0
                 file.seek(self._position)
-                whole, end, _ = file.read(most_at_once).rpartition(b"\n")
+                whole, end, _ = file.read(max_bytes).rpartition(b"\n")
         except FileNotFoundError:
             return []
         self._position += len(whole) + len(end)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ringback.local.account import close_to_others, make_private
+from ringback.local.account import make_private
 from ringback.local.child import LocalStackError
 from ringback.local.ports import (
     BrokerPorts,
@@ -34,10 +34,7 @@ class RunningStack:
 
 @contextmanager
 def claimed(state_dir: Path, ports: LocalPorts) -> Generator[None, None, None]:
-    """Create and lock `state_dir` for this process; LocalStackError if another one has the lock.
-
-    Files that an earlier version left readable for other users are closed.
-    """
+    """Create and lock `state_dir` for this process; LocalStackError if another one has the lock."""
     make_private(state_dir)
     path = _path(state_dir)
     # The kernel releases the lock when we end, however we end, so a stale file is recognised.
@@ -49,7 +46,6 @@ def claimed(state_dir: Path, ports: LocalPorts) -> Generator[None, None, None]:
                 f"A local stack already runs in {state_dir}{which}; `ringback down` stops it."
             )
         mine = RunningStack(pid=os.getpid(), started_at=time.time(), ports=ports)
-        close_to_others(state_dir)
         file.truncate(0)
         file.write(json.dumps(asdict(mine)))
         file.flush()
@@ -60,7 +56,7 @@ def claimed(state_dir: Path, ports: LocalPorts) -> Generator[None, None, None]:
 
 
 def find_running(state_dir: Path) -> RunningStack | None:
-    """Give the stack that runs in `state_dir`, or None."""
+    """The stack that runs in `state_dir`, or None."""
     path = _path(state_dir)
     try:
         with path.open(encoding="utf-8") as file:
@@ -68,7 +64,7 @@ def find_running(state_dir: Path) -> RunningStack | None:
     except FileNotFoundError:
         return None
     except PermissionError as exc:
-        raise LocalStackError(f"The local stack in {state_dir} is another user's.") from exc
+        raise LocalStackError(f"The local stack in {state_dir} belongs to another user.") from exc
 
 
 def _path(state_dir: Path) -> Path:
@@ -86,11 +82,11 @@ def _lock(descriptor: int, *, shared: bool = False) -> bool:
 def _parse(path: Path) -> RunningStack | None:
     """None in the moment between locking and writing."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        ports = told["ports"]
+        document = json.loads(path.read_text(encoding="utf-8"))
+        ports = document["ports"]
         return RunningStack(
-            pid=told["pid"],
-            started_at=told["started_at"],
+            pid=document["pid"],
+            started_at=document["started_at"],
             ports=LocalPorts(
                 broker=BrokerPorts(**ports["broker"]),
                 database=DatabasePorts(**ports["database"]),
@@ -117,7 +113,7 @@ class StackStatus:
 
 
 async def stack_status(state_dir: Path = Path(".ringback")) -> StackStatus | None:
-    """Give what runs in `state_dir` and which services are ready; None if nothing runs."""
+    """What runs in `state_dir` and which services are ready; None if nothing runs."""
     stack = find_running(state_dir)
     if stack is None:
         return None
@@ -138,7 +134,7 @@ async def stack_status(state_dir: Path = Path(".ringback")) -> StackStatus | Non
 async def stop_running_stack(
     state_dir: Path = Path(".ringback"), *, within_s: float = 90
 ) -> RunningStack | None:
-    """Stop the stack in `state_dir`, by force after `within_s`, and give what it was, or None.
+    """Stop the stack in `state_dir`, by force after `within_s`. Return it, or None.
 
     LocalStackError if it belongs to another user.
     """
@@ -146,8 +142,8 @@ async def stop_running_stack(
     if stack is None:
         return None
     # Killing it also kills its children, through the kernel.
-    for number, patience_s in ((signal.SIGTERM, within_s), (signal.SIGKILL, 10.0)):
-        if _send(stack.pid, number) and await _gone(state_dir, patience_s):
+    for number, timeout_s in ((signal.SIGTERM, within_s), (signal.SIGKILL, 10.0)):
+        if _send(stack.pid, number) and await _gone(state_dir, timeout_s):
             break
     return stack
 
@@ -158,7 +154,7 @@ def _send(pid: int, number: signal.Signals) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError as exc:
-        raise LocalStackError(f"The local stack (process {pid}) is another user's.") from exc
+        raise LocalStackError(f"The local stack (process {pid}) belongs to another user.") from exc
     return True
 
 

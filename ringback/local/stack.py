@@ -15,7 +15,7 @@ from ringback.local.broker import PrivateBroker
 from ringback.local.child import LocalStackError
 from ringback.local.database import PrivateDatabase
 from ringback.local.jwt_secret import has_key, local_secret
-from ringback.local.log_follow import Follower, worth_showing
+from ringback.local.log_follow import Follower, shown_line
 from ringback.local.ports import LocalPorts, named_ports, require_free
 from ringback.local.prometheus import PrivatePrometheus
 from ringback.local.running_stack import claimed
@@ -64,7 +64,7 @@ async def run_stack(
     )
     try:
         with claimed(state_dir, ports):
-            await _until_told(stack.run())
+            await _until_stopped(stack.run())
     except SettingsError as exc:
         raise LocalStackError(f"These settings cannot be used: {exc}") from exc
     except (migrate.MigrationError, topology.TopologyError) as exc:
@@ -90,7 +90,7 @@ class _Stack:
             amqp_url, database_url = await self._nodes(stopping)
             await self._prepare(amqp_url, database_url)
             names = [spec.name for spec in self.specs]
-            around = StackContext(
+            context = StackContext(
                 environ=self.environ,
                 amqp_url=amqp_url,
                 database_urls=await self._database.service_urls(names)
@@ -101,7 +101,7 @@ class _Stack:
                 state_dir=self.state_dir,
                 management_url=self._broker.management_url if self._broker else None,
             )
-            running = await self._services(stopping, around)
+            running = await self._services(stopping, context)
             rows = addresses(
                 self.ports.services,
                 management_url=self._broker.management_url if self._broker else None,
@@ -152,15 +152,15 @@ class _Stack:
         await migrate.migrate(database_url)
         own = self._broker.management_url if self._broker else None
         await declare_schedule(amqp_url, schedule, self.environ, own_management_url=own)
-        self.screen.step("Tables and queues are in place")
+        self.screen.step("Tables and queues are ready")
 
     async def _services(
-        self, stopping: AsyncExitStack, around: StackContext
+        self, stopping: AsyncExitStack, context: StackContext
     ) -> list[RunningService]:
         log_dir = self.state_dir / "logs"
         running: list[RunningService] = []
         for spec in reversed(self.specs):
-            env = service_environment(spec.name, around)
+            env = service_environment(spec.name, context)
             service = RunningService.spawn(spec, env=env, log_dir=log_dir)
             stopping.push_async_callback(self._stopped, spec.name, service.stop)
             running.append(service)
@@ -176,7 +176,7 @@ class _Stack:
         try:
             await prometheus.start()
         except LocalStackError as exc:
-            self.screen.step(f"Going on without Prometheus. {exc}")
+            self.screen.step(f"Continuing without Prometheus. {exc}")
         else:
             self._prometheus = prometheus
             self.screen.step("Prometheus runs")
@@ -197,16 +197,16 @@ class _Stack:
         while True:
             for service, follower in followers:
                 for line in follower.new_lines():
-                    shown = worth_showing(service.spec.name, line)
+                    shown = shown_line(service.spec.name, line)
                     if shown:
                         self.screen.log(shown)
                 service.require_running()
             for name, node in nodes.items():
                 if node is not None and node.exit_code is not None:
-                    raise LocalStackError(f"{name} ended by itself; its log is {node.log_path}.")
+                    raise LocalStackError(f"{name} ended unexpectedly; its log is {node.log_path}.")
             if self._prometheus is not None and self._prometheus.exit_code is not None:
                 log_path = self._prometheus.log_path
-                self.screen.step(f"Prometheus ended by itself; its log is {log_path}.")
+                self.screen.step(f"Prometheus ended unexpectedly; its log is {log_path}.")
                 self._prometheus = None
             await asyncio.sleep(WATCH_S)
 
@@ -221,15 +221,15 @@ async def _together(*work: Coroutine[Any, Any, None]) -> None:
         raise failed.exceptions[0] from None
 
 
-async def _until_told(work: Awaitable[Any]) -> None:
+async def _until_stopped(work: Awaitable[Any]) -> None:
     """Run `work` until it ends or a signal arrives; every signal cancels it once."""
     task = asyncio.ensure_future(work)
-    with _cancelling(task) as told:
+    with _cancelling(task) as received:
         try:
             await asyncio.wait([task])
         finally:
             task.cancel()
-        if told and (task.cancelled() or task.exception() is None):
+        if received and (task.cancelled() or task.exception() is None):
             return
         await task
 
@@ -237,20 +237,20 @@ async def _until_told(work: Awaitable[Any]) -> None:
 @contextmanager
 def _cancelling(task: asyncio.Future[Any]) -> Generator[list[signal.Signals], None, None]:
     loop = asyncio.get_running_loop()
-    told: list[signal.Signals] = []
+    received: list[signal.Signals] = []
     numbers = [signal.SIGINT, signal.SIGTERM]
     # A stack that was started with nohup must outlive the terminal.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
 
     def on_signal(number: signal.Signals) -> None:
-        told.append(number)
+        received.append(number)
         task.cancel()
 
     for number in numbers:
         loop.add_signal_handler(number, on_signal, number)
     try:
-        yield told
+        yield received
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
@@ -277,7 +277,7 @@ async def declare_schedule(
     except topology.ForeignScheduleError:
         if own_management_url is None:
             raise
-        asked = schedule_change.ChangeRequest(
+        request = schedule_change.ChangeRequest(
             amqp_url=amqp_url, to=schedule, management_url=own_management_url, settle_s=_SETTLE_S
         )
-        await schedule_change.move(asked, schedule_change.StoppedProcessing())
+        await schedule_change.move(request, schedule_change.StoppedProcessing())

@@ -60,7 +60,7 @@ class RunningService:
         """Raise LocalStackError, with the end of its log, if it has ended."""
         if self.child.exit_code is not None:
             raise LocalStackError(
-                f"The {self.spec.name} ended by itself, exit code {self.child.exit_code}; "
+                f"The {self.spec.name} ended unexpectedly, exit code {self.child.exit_code}; "
                 f"the end of {self.log_path}:\n{tail(self.log_path)}"
             )
 
@@ -97,33 +97,33 @@ def urls_by_role(database_url: str) -> dict[str, str]:
     return {name: f"{database_url}?role=ringback_{name}" for name in SERVICES}
 
 
-def service_environment(name: str, around: StackContext) -> dict[str, str]:
+def service_environment(name: str, context: StackContext) -> dict[str, str]:
     """The environment of one service: this machine's variables, and the stack's addresses."""
-    environ = around.environ
+    environ = context.environ
     local = {
         # Only this machine can reach a gateway without a secret.
         "RINGBACK_GATEWAY_HOST": LOOPBACK_OF_BOTH,
         "RINGBACK_METRICS_HOST": LOOPBACK_OF_BOTH,
         "RINGBACK_OBSERVABILITY_HOST": LOOPBACK_OF_BOTH,
-        "RINGBACK_TRACE_FILE": str(around.state_dir.absolute() / TRACE_FILE),
-        "RINGBACK_SPOOL_DIR": str(around.state_dir / "spool"),
+        "RINGBACK_TRACE_FILE": str(context.state_dir.absolute() / TRACE_FILE),
+        "RINGBACK_SPOOL_DIR": str(context.state_dir / "spool"),
         "PYTHONUNBUFFERED": "1",
     }
     if not environ.get("RINGBACK_VAPI_SECRET"):
         local["RINGBACK_ALLOW_UNAUTHENTICATED"] = "true"
-    ours = {port_setting(port): str(number) for port, number in named_ports(around.ports).items()}
-    ours["RINGBACK_DATABASE_URL"] = around.database_urls[name]
-    ours["RINGBACK_AMQP_URL"] = around.amqp_url
-    if name == "metrics" and around.jwt_secret is not None:
-        ours["RINGBACK_JWT_SECRET"] = around.jwt_secret
-    if name != "gateway" and around.management_url is not None:
-        local["RINGBACK_RABBITMQ_MANAGEMENT_URL"] = around.management_url
+    ours = {port_setting(port): str(number) for port, number in named_ports(context.ports).items()}
+    ours["RINGBACK_DATABASE_URL"] = context.database_urls[name]
+    ours["RINGBACK_AMQP_URL"] = context.amqp_url
+    if name == "metrics" and context.jwt_secret is not None:
+        ours["RINGBACK_JWT_SECRET"] = context.jwt_secret
+    if name != "gateway" and context.management_url is not None:
+        local["RINGBACK_RABBITMQ_MANAGEMENT_URL"] = context.management_url
     modules = filter(None, [environ.get("RINGBACK_HANDLERS"), DEMO_HANDLERS])
     return local | dict(environ) | ours | {"RINGBACK_HANDLERS": ",".join(modules)}
 
 
 async def is_ready(observability_port: int) -> bool:
-    """Ask one service whether it is ready; one that does not answer is not."""
+    """Whether a service is ready; one that does not answer is not."""
     return await answers_ok(observability_port, "/readyz", timeout_s=2)
 
 

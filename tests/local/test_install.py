@@ -89,7 +89,7 @@ def test_a_user_who_may_not_install_is_asked_once(machine: Machine) -> None:
 
     assert exit_code == 0
     assert "sudo refused" in printed
-    assert "Going on without Prometheus" in printed
+    assert "Continuing without Prometheus" in printed
     assert machine.install("prometheus") == (0, "")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ringback.local.log_follow import Follower, Shown, worth_showing
+from ringback.local.log_follow import Follower, Shown, shown_line
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_refusals_and_warnings_are_shown(level: str, event: str, shown: str | No
     """A newcomer sees problems, and no routine lines."""
     line = json.dumps({"ts": "now", "level": level, "event": event, "job_id": "7", "org_id": "1"})
 
-    got = worth_showing("gateway", line)
+    got = shown_line("gateway", line)
 
     assert got == (Shown("gateway", level, shown) if shown else None)
 
@@ -43,7 +43,7 @@ def test_an_attempt_is_one_short_line() -> None:
         }
     )
 
-    got = worth_showing("processor", line)
+    got = shown_line("processor", line)
 
     assert got == Shown("processor", "info", "hang completed, attempt 1/4, 2.5 ms, job 7")
 
@@ -51,7 +51,7 @@ def test_an_attempt_is_one_short_line() -> None:
 @pytest.mark.parametrize("line", ["", "Traceback (most recent call last):", "[1]", "{"])
 def test_a_line_that_is_no_log_record_is_left_to_the_file(line: str) -> None:
     """Whatever a library prints does not break the terminal."""
-    assert worth_showing("gateway", line) is None
+    assert shown_line("gateway", line) is None
 
 
 def test_only_whole_new_lines_are_read(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ async def test_a_service_that_ends_stops_all(start: Start, settings: dict[str, s
 
     assert await stack.ended() == 1
 
-    assert "The processor ended by itself, exit code 3" in stack.output
+    assert "The processor ended unexpectedly, exit code 3" in stack.output
     assert "no such table" in stack.output
     assert "Traceback" not in stack.output
     assert not descendants(stack.process.pid)
@@ -132,7 +132,7 @@ async def test_prometheus_runs_with_the_stack(start: Start, settings: dict[str, 
         groups = await answer_of("rules", "groups")
     for pid in prometheus_processes(stack.state_dir):
         os.kill(pid, signal.SIGKILL)
-    await eventually(lambda: "Prometheus ended by itself" in stack.output)
+    await eventually(lambda: "Prometheus ended unexpectedly" in stack.output)
     stack.process.send_signal(signal.SIGINT)
 
     assert url in stack.output
@@ -159,7 +159,7 @@ async def test_a_missing_prometheus_costs_only_its_link(
         await stack.ready()
         status = await stack_status(stack.state_dir)
 
-    assert "Going on without Prometheus." in stack.output
+    assert "Continuing without Prometheus." in stack.output
     assert "graphs and alerts" not in stack.output
     assert status is not None
     assert status.prometheus_url is None

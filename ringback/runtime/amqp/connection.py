@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractConnection as AiormqConnection
 
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.process.background import end
+from ringback.runtime.process.background import BackgroundTask
 from ringback.runtime.process.lifecycle import CannotStartError
 
 OnOpen = Callable[[AbstractConnection], Awaitable[None]]
@@ -54,7 +54,7 @@ def refuse_broken_broker(version: str) -> None:
         )
 
 
-class BrokerConnection:
+class BrokerConnection(BackgroundTask):
     """Keeps a session with the broker.
 
     `is_connected` is true while the connection is open and `on_open` has run on it. A session ends
@@ -67,7 +67,6 @@ class BrokerConnection:
         self._name = name
         self._on_open = on_open
         self._session_ended = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._first_attempt = asyncio.Event()
         self.is_connected = False
         self.failure: BaseException | None = None
@@ -80,20 +79,7 @@ class BrokerConnection:
         """Wait until the first session is up or has failed; `failure` then contains the reason."""
         await self._first_attempt.wait()
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._keep())
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._task is not None:
-            await end(self._task)
-
-    async def _keep(self) -> None:
+    async def _run(self) -> None:
         wait_s = _FIRST_WAIT_S
         while True:
             try:
@@ -109,7 +95,7 @@ class BrokerConnection:
                     )
             except CannotStartError as exc:
                 self.failure = exc
-                log.error(LogEvent.BROKER_UNUSABLE, connection=self._name, reason=str(exc))  # ruff: ignore[error-instead-of-exception]  # the sentence says it all
+                log.error(LogEvent.BROKER_UNUSABLE, connection=self._name, reason=str(exc))  # ruff: ignore[error-instead-of-exception]  # the sentence is enough
             except asyncio.CancelledError as exc:
                 if _is_cancelled_from_outside():
                     raise
@@ -235,7 +221,7 @@ class BrokerClient:
 
 @contextmanager
 def connection_errors_from_cancellation() -> Generator[None, None, None]:
-    """Tell a closed broker connection from a real cancellation.
+    """Distinguish a closed broker connection from a real cancellation.
 
     The library cancels its own futures when a connection is closed, so a task that awaits one of
     them gets a CancelledError although nobody cancelled the task. This becomes a ConnectionError.

@@ -51,7 +51,7 @@ def run(service_main: ServiceMain) -> int:
         return EXIT_FAILED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except Exception:  # ruff: ignore[blind-except]  # the last place that can say what happened
+    except Exception:  # ruff: ignore[blind-except]  # the last place that can log it
         structlog.get_logger().exception(LogEvent.SERVICE_FAILED)
         return EXIT_FAILED
     return 0

@@ -53,7 +53,7 @@ def one_span(tracer: Tracer) -> None:
     tracer.start(SHAPE).end()
 
 
-async def test_spans_arrive_as_they_were_told(
+async def test_spans_arrive_unchanged(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Resource, kind, parent, flags, state, links, status and attributes, when the process ends."""
@@ -65,23 +65,23 @@ async def test_spans_arrive_as_they_were_told(
             part.failed("timeout", "No confirm in time.")
             part.end()
 
-    part_told, told = collector.spans
+    child, parent = collector.spans
     resource = {
         one.key: one.value.string_value
         for one in collector.requests[0].resource_spans[0].resource.attributes
     }
     assert (resource["service.name"], resource["service.namespace"]) == ("inbox", "ringback")
-    assert (told.name, told.kind) == ("receive", Span.SPAN_KIND_SERVER)
-    assert (told.trace_id.hex(), told.parent_span_id.hex()) == (PARENT.trace_id, PARENT.span_id)
-    assert (told.flags, told.trace_state) == (0x301, "vendor=1")
-    assert told.status.code == Status.STATUS_CODE_UNSET
-    [link] = told.links
+    assert (parent.name, parent.kind) == ("receive", Span.SPAN_KIND_SERVER)
+    assert (parent.trace_id.hex(), parent.parent_span_id.hex()) == (PARENT.trace_id, PARENT.span_id)
+    assert (parent.flags, parent.trace_state) == (0x301, "vendor=1")
+    assert parent.status.code == Status.STATUS_CODE_UNSET
+    [link] = parent.links
     assert (link.trace_id.hex(), link.span_id.hex()) == (ORIGIN.trace_id, ORIGIN.span_id)
-    assert (part_told.kind, part_told.parent_span_id) == (Span.SPAN_KIND_PRODUCER, told.span_id)
-    assert part_told.flags == 0x101
-    assert part_told.status == Status(code=Status.STATUS_CODE_ERROR, message="No confirm in time.")
-    assert value_of(part_told, "error.type") == "timeout"
-    assert value_of(part_told, "messaging.message.body.size") == 7
+    assert (child.kind, child.parent_span_id) == (Span.SPAN_KIND_PRODUCER, parent.span_id)
+    assert child.flags == 0x101
+    assert child.status == Status(code=Status.STATUS_CODE_ERROR, message="No confirm in time.")
+    assert value_of(child, "error.type") == "timeout"
+    assert value_of(child, "messaging.message.body.size") == 7
 
 
 async def test_the_exporters_variables_are_heeded(
@@ -123,7 +123,7 @@ async def test_a_collector_that_goes_and_comes_back_is_two_lines(
 async def test_a_collector_that_is_not_there_costs_its_spans_alone(
     monkeypatch: pytest.MonkeyPatch, lines: list[EventDict]
 ) -> None:
-    """Nobody listens: the work goes on, leaving is quick, and the loss is told."""
+    """Without a collector, the work continues, the end is quick, and the loss is logged."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_ports(1)[0]}")
 
     async with tracing("gateway") as tracer:
@@ -154,10 +154,10 @@ async def test_a_collector_that_hangs_holds_up_nothing(
     assert lines == [{"event": "spans.lost", "count": 2, "log_level": "warning"}]
 
 
-async def test_a_collector_that_refuses_for_good_is_told_once(
+async def test_a_permanent_refusal_of_the_collector_is_logged_once(
     collector: Collector, lines: list[EventDict]
 ) -> None:
-    """What it says stands in the line."""
+    """The log line contains its message."""
     collector.refusal = grpc.StatusCode.PERMISSION_DENIED
 
     async with tracing("gateway") as tracer:
@@ -270,7 +270,7 @@ async def test_no_compression_may_be_asked_for(
 async def test_a_trace_file_that_cannot_be_written_warns(
     monkeypatch: pytest.MonkeyPatch, lines: list[EventDict], tmp_path: Path
 ) -> None:
-    """It is a folder, or lies in none. The work goes on."""
+    """It is a folder, or its folder does not exist. The work continues."""
     monkeypatch.setenv("RINGBACK_TRACE_FILE", str(tmp_path))
 
     async with tracing("gateway") as tracer:

@@ -31,7 +31,7 @@ from ringback.cli.views.status_view import services_table
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.local.console import never_fail_to_encode
-from ringback.local.log_follow import worth_showing
+from ringback.local.log_follow import shown_line
 from ringback.local.screen import Screen
 from ringback.metrics.message_field import descriptor_of, is_part, is_time, map_value
 from ringback.metrics.v1 import admin_service_pb2 as admin
@@ -405,7 +405,7 @@ def test_the_log_that_up_prints_is_text(printing: Printing) -> None:
 
     def follow() -> None:
         for entry in (failed, finished):
-            shown = worth_showing("processor", orjson.dumps(entry).decode())
+            shown = shown_line("processor", orjson.dumps(entry).decode())
             assert shown is not None
             Screen().log(shown)
 
