@@ -36,7 +36,7 @@ ADAPTERS: dict[str, dict[type | ModuleType, tuple[str, ...]]] = {
         Pool: ("_acquire", "_holders"),
         PoolConnectionHolder: ("_con", "is_connected", "is_idle"),
     },
-    "services/processor/attempt/handler_connection.py": {
+    "services/processor/attempt/transaction.py": {
         PoolConnectionProxy: ("_con", "_detach", "_holder"),
         PoolConnectionHolder: ("_proxy",),
         Connection: ("_reset", "_stmt_cache", "_top_xact"),
