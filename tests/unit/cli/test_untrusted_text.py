@@ -167,7 +167,10 @@ def leaves(app: App, path: str = "") -> Iterator[str]:
 
 def test_every_command_is_tested_here() -> None:
     """A new command must be added."""
-    assert set(leaves(build_app())) - OTHERS == REQUESTS.keys()
+    names = [name for name in build_app() if not name.startswith("-")]
+    # Each by an app of its own, because listing a command replaces its help by a short sentence.
+    all_leaves = {leaf for name in names for leaf in leaves(build_app([name])[name], name)}
+    assert all_leaves - OTHERS == REQUESTS.keys()
 
 
 @pytest.mark.parametrize("command", REQUESTS)
