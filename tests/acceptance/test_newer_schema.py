@@ -15,6 +15,8 @@ from ringback.runtime.postgres.migrate import (
 )
 from tests.acceptance.whole import whole_ringback
 
+pytestmark = pytest.mark.slow
+
 EXPANDS = """
     SET LOCAL lock_timeout = '4s';
     ALTER TABLE webhook_delivery_log ADD COLUMN newer text;

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import aio_pika
 import asyncpg
+import pytest
 
 from ringback.contract.identity import new_job_id
 from ringback.contract.retry_schedule import RetrySchedule
@@ -198,6 +199,7 @@ async def test_a_port_in_use_is_reported_and_not_shared(
             assert "RINGBACK_METRICS_GRPC_PORT" in told
 
 
+@pytest.mark.slow
 async def test_gauges_are_absent_during_an_outage(
     own_broker: PrivateBroker, own_database: PrivateDatabase, tmp_path: Path
 ) -> None:

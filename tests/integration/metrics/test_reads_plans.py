@@ -33,6 +33,8 @@ from tests.integration.metrics.reads_place import (
 )
 from tests.support.eventually import eventually
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["log"]  # fixtures
 
 _DAY = re.compile(r"webhook_delivery_(?:log|attempts)_(\d{8})")

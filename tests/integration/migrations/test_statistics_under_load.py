@@ -22,6 +22,8 @@ from tests.integration.migrations.stats_calls import (
     told,
 )
 
+pytestmark = pytest.mark.slow
+
 WRITERS = 5
 FOLDERS = 2
 COMPARISONS = 60

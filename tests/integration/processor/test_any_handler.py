@@ -1,5 +1,6 @@
 """Random handler steps: each webhook ends once, with the effects that its outcome promises."""
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from ringback.contract.topology import (
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.stage import Stage, scripted
 from tests.integration.processor.test_misuse import KEPT
+
+pytestmark = pytest.mark.slow
 
 STATEMENTS = ("effect", "effect", "SELECT 1", "SELECT 1 / 0", "?SELECT 1 / 0", "LISTEN shop")
 COMMANDS = (

@@ -72,6 +72,7 @@ async def test_requeued_webhooks_do_not_delay_others(stage: Stage, start: Starte
         assert (row["attempts"], await stage.effects(job_id)) == (1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", REFUSALS)
 async def test_a_server_that_refuses_our_statements_makes_no_dead_letter(
     stage: Stage, start: Starter, when: str

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from ringback.contract.json_text import JsonText, NotJsonError, TooDeepError, read_json
 from tests.unit.contract.json_documents import JSON_TEXTS, broken
 
+pytestmark = pytest.mark.slow
+
 MAX_GROWTH = 8
 """`1e30,` is five bytes and prints 31 digits, a comma and a space."""
 

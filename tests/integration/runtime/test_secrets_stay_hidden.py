@@ -11,6 +11,8 @@ from ringback.runtime.process.settings import Settings
 from services.gateway.settings import GatewaySettings
 from tests.acceptance.whole import ROOT
 
+pytestmark = pytest.mark.slow
+
 CANARY = "canary-7f3a9c51-and-32-bytes-of-it"
 NOBODY = f"ringback:{CANARY}@127.0.0.1:1"
 GOOD = {

@@ -98,6 +98,7 @@ async def test_the_exporters_variables_are_heeded(
     assert len(collector.spans) == 1
 
 
+@pytest.mark.slow
 async def test_a_collector_that_goes_and_comes_back_is_two_lines(
     collector: Collector, lines: list[EventDict]
 ) -> None:
@@ -137,6 +138,7 @@ async def test_a_collector_that_is_not_there_costs_its_spans_alone(
     assert len(lines) <= 2
 
 
+@pytest.mark.slow
 async def test_a_collector_that_hangs_holds_up_nothing(
     collector: Collector, monkeypatch: pytest.MonkeyPatch, lines: list[EventDict]
 ) -> None:

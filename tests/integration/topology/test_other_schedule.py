@@ -8,6 +8,8 @@ from ringback.runtime.amqp import topology
 from ringback.runtime.amqp.topology import ForeignScheduleError
 from tests.integration.topology.schedules import NEW, OLD, RetrySchedules, bindings_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("other", ["1h,4s", "2s"])
 async def test_apply_binds_no_schedule_beside_another(
