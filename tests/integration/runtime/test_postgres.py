@@ -40,7 +40,7 @@ async def test_silently_lost_connections_cost_one_timeout(
     async with (
         FaultProxy(database.port) as way,
         open_pool(
-            settings_for(way.through(database_url), least=4), "test", command_timeout_s=2
+            settings_for(way.through(database_url), least=4), "test", command_timeout_s=5
         ) as pool,
     ):
         await eventually(lambda: pool.get_idle_size() == 4)
