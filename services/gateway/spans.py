@@ -69,7 +69,7 @@ class Spans:
     def published(publish: OpenSpan, result: StoreResult) -> None:
         if publish.is_recorded:
             job_id = str(result.webhook.envelope.job_id)
-            publish.tell(
+            publish.set_attributes(
                 {
                     Attribute.MESSAGE_ID: job_id,
                     Attribute.JOB_ID: job_id,
@@ -84,7 +84,9 @@ class Spans:
     def rejected(receiving: OpenSpan, rejection: Rejection) -> None:
         if receiving.is_recorded:
             status = rejection.status.value
-            receiving.tell({Attribute.HTTP_STATUS: status, Attribute.REJECTION: rejection.reason})
+            receiving.set_attributes(
+                {Attribute.HTTP_STATUS: status, Attribute.REJECTION: rejection.reason}
+            )
             if status >= _FIRST_ERROR:
                 receiving.failed(rejection.reason)
         receiving.end()
@@ -102,7 +104,7 @@ class Spans:
             }
             if webhook.call_id is not None:
                 attributes[Attribute.CALL_ID] = webhook.call_id
-            receiving.tell(attributes)
+            receiving.set_attributes(attributes)
         receiving.end()
 
 

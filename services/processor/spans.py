@@ -194,7 +194,7 @@ class MessageSpan:
 
     def _set(self, attributes: Mapping[str, Value]) -> None:
         if self._is_open:
-            self._span.tell(attributes)
+            self._span.set_attributes(attributes)
 
 
 def _attributes_of(message: Message) -> dict[str, Value]:

@@ -61,7 +61,7 @@ class OpenSpan:
         del shape, attributes, began_ns
         return self
 
-    def tell(self, attributes: Mapping[str, Value]) -> None:
+    def set_attributes(self, attributes: Mapping[str, Value]) -> None:
         """Add attributes."""
 
     def link(self, link: Link) -> None:
@@ -165,7 +165,7 @@ class RecordedSpan(OpenSpan):
             began_ns,
         )
 
-    def tell(self, attributes: Mapping[str, Value]) -> None:
+    def set_attributes(self, attributes: Mapping[str, Value]) -> None:
         self.attributes = {**self.attributes, **attributes} if self.attributes else attributes
 
     def link(self, link: Link) -> None:

@@ -23,7 +23,7 @@ class Discard:
         reader = RequestReader(request)
         job_id, reason = reader.job_id(), reader.reason(required=True)
         reader.check()
-        call.span.tell({Attribute.JOB_ID: str(job_id)})
+        call.span.set_attributes({Attribute.JOB_ID: str(job_id)})
         principal = call.principal
         async with self._access.changing(call) as connection:
             [found] = await connection.fetch(

@@ -139,7 +139,7 @@ class RetryOutbox:
         origin = self._spans.origin_of(row)
         with self._spans.publish(row, origin, within) as span:
             message = message_of(row, span.context, origin)
-            span.tell({Attribute.MESSAGE_BODY_SIZE: len(message.body)})
+            span.set_attributes({Attribute.MESSAGE_BODY_SIZE: len(message.body)})
             try:
                 await self._publisher.publish(message, exchange=WEBHOOKS, routing_key=ROUTING_KEY)
             except BROKER_UNAVAILABLE_ERRORS as exc:

@@ -84,7 +84,7 @@ class Retries:
         job_id, reason = reader.job_id(), reader.reason(required=False)
         command = RetryCommand(job_id, reason, reader.uuid("request_id"))
         reader.check()
-        call.span.tell({Attribute.JOB_ID: str(job_id)})
+        call.span.set_attributes({Attribute.JOB_ID: str(job_id)})
         return RetryDeliveryResponse(**_answer(await self.retry(command, call)))
 
     async def run_duplicate(self, request: RunDuplicateRequest, call: Call) -> RunDuplicateResponse:
@@ -93,7 +93,7 @@ class Retries:
         job_id, reason = reader.job_id(), reader.reason(required=True)
         command = RetryCommand(job_id, reason, reader.uuid("request_id"), statement=RUN_DUPLICATE)
         reader.check()
-        call.span.tell({Attribute.JOB_ID: str(job_id)})
+        call.span.set_attributes({Attribute.JOB_ID: str(job_id)})
         result = await self.retry(command, call)
         return RunDuplicateResponse(duplicate_of=str(result.duplicate_of), **_answer(result))
 

@@ -60,7 +60,7 @@ def record_result(
         attributes[Attribute.ORG_ID] = str(principal.org_id)
     if error:
         attributes[Attribute.REJECTION] = error.reason
-    span.tell(attributes)
+    span.set_attributes(attributes)
     if code in _OUR_FAULT:
         span.failed(code.name, error.message if error else "")
 
@@ -68,9 +68,9 @@ def record_result(
 def record_status(span: OpenSpan, status: int, error: ApiError | None) -> None:
     """Record the HTTP status, also for a request that matches no method."""
     if span.is_recorded:
-        span.tell({Attribute.HTTP_STATUS: status})
+        span.set_attributes({Attribute.HTTP_STATUS: status})
         if error:
-            span.tell({Attribute.REJECTION: error.reason})
+            span.set_attributes({Attribute.REJECTION: error.reason})
 
 
 def _rpc_method(method: Method) -> str:

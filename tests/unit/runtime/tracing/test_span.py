@@ -93,8 +93,8 @@ def test_what_is_told_does_not_change_what_others_hold() -> None:
     link = Link(SAMPLED, "origin")
 
     with Tracer(ALWAYS_ON, kept.append).start(SHAPE, attributes=given, links=[link]) as span:
-        span.tell({"b": 2})
-        span.tell({"c": 3})
+        span.set_attributes({"b": 2})
+        span.set_attributes({"c": 3})
         span.link(Link(UNSAMPLED, "previous_attempt"))
 
     assert given == {"a": 1, "b": 1}
@@ -108,7 +108,7 @@ def test_a_span_that_is_not_kept_still_has_ids_to_pass_on() -> None:
 
     with Tracer(ALWAYS_OFF, kept.append).start(SHAPE, parent=SAMPLED) as span:
         part = span.child(SHAPE)
-        span.tell({"a": 1})
+        span.set_attributes({"a": 1})
         span.link(Link(SAMPLED, "origin"))
         span.failed("late")
 
