@@ -31,7 +31,7 @@ _HELP = (
 _EXAMPLES = """Examples:
 
     ringback up                               start everything on this machine
-    ringback demo                             watch webhooks come, fail and retry
+    ringback demo                             watch webhooks arrive, fail and be retried
     ringback send hang --count 5000 --wait    send many, and check that all end
     ringback watch                            follow the queues
     ringback dead list                        list dead letters and their errors
@@ -75,7 +75,7 @@ _COMMANDS = {
         (
             "delivery",
             "ringback.cli.commands.deliveries:delivery",
-            "Show one webhook, or run a duplicate.",
+            "Show one webhook, or process a false duplicate.",
         ),
         (
             "trace",

@@ -24,7 +24,7 @@ from ringback.runtime.process.lifecycle import end_in_time
 from ringback.runtime.process.settings import load
 from ringback.runtime.tracing import tracing
 from services.processor.attempt.attempt import Attempts
-from services.processor.attempt.handlers import HandlerSet, are_abandoned, import_handlers
+from services.processor.attempt.handlers import HandlerSet, has_abandoned_handlers, import_handlers
 from services.processor.builtin import voice_calls
 from services.processor.consume.consumer_group import ConsumerGroup, work_queue_is_bound
 from services.processor.consume.database_watch import DatabaseWatch
@@ -40,8 +40,8 @@ from services.processor.settings import ProcessorSettings
 from services.processor.spans import Spans
 
 _COMMAND_TIMEOUT_S = 10.0
-"""A commit takes milliseconds. A cut one is repeated, so waiting for a lock may take longer than
-this; a dead connection may not.
+"""A commit takes milliseconds. One that exceeds this is cancelled and repeated, so it can
+wait longer for a lock, but not for a dead connection.
 """
 _PUBLISH_TIMEOUT_S = 5.0
 
@@ -62,7 +62,7 @@ async def serve(stop: asyncio.Event) -> None:
         observability.drain()
         await consumers.drain(settings.drain_timeout_s)
     log.info(LogEvent.PROCESSOR_STOPPED)
-    if are_abandoned():
+    if has_abandoned_handlers():
         # The event loop would wait for them without a limit. All our own resources are closed.
         sys.stdout.flush()
         os._exit(0)
@@ -111,8 +111,8 @@ async def _processor(
         pause = PauseListener(settings.database_url.get_secret_value(), consumers, instruments)
         observability = _observability(settings, registry, database, consumers, pause, publisher)
         await stack.enter_async_context(observability)
-        for work in _background(settings, database, consumers, pause):
-            await stack.enter_async_context(_beside_main(work, stop))
+        for work in _background_work(settings, database, consumers, pause):
+            await stack.enter_async_context(_background_task(work, stop))
         await stack.enter_async_context(consumers)
         observability.started()
         yield consumers, observability
@@ -132,14 +132,14 @@ async def _open_database(
             await voice_calls.check(pool)
         await partitions.refresh()
 
-    watch = DatabaseWatch(check, hold_s=settings.database_wait_s)
+    watch = DatabaseWatch(check, wait_s=settings.database_wait_s)
     async with (
         open_pool(
             settings,
             "ringback-processor",
             registry,
             command_timeout_s=_COMMAND_TIMEOUT_S,
-            # A handler with the transaction may do other things in it, until it is cut.
+            # A transactional handler may be idle in its transaction until it is cancelled.
             idle_in_transaction_s=settings.attempt_timeout_s + _COMMAND_TIMEOUT_S,
         ) as pool,
         PartitionRange(pool, watch, wait_s=settings.database_wait_s) as partitions,
@@ -220,7 +220,7 @@ def _observability(  # ruff: ignore[too-many-positional-arguments]  # as above
     )
 
 
-def _background(
+def _background_work(
     settings: ProcessorSettings, database: _Database, consumers: ConsumerGroup, pause: PauseListener
 ) -> list[Coroutine[None, None, None]]:
     heartbeat = Heartbeat(
@@ -236,10 +236,10 @@ def _background(
 
 
 @asynccontextmanager
-async def _beside_main(
+async def _background_task(
     work: Coroutine[None, None, None], stop: asyncio.Event
 ) -> AsyncGenerator[None, None]:
-    """Run beside the main work. If it ends early, the process stops cleanly and logs why."""
+    """Run `work` in the background. If it ends early, the process stops cleanly and logs why."""
     async with run_in_background(work) as task:
         task.add_done_callback(lambda _: stop.set())
         yield

@@ -1,4 +1,4 @@
-"""All metrics and log events of the processor, as verbs."""
+"""The metrics of the processor and the log lines that belong to them: a method per occurrence."""
 
 import time
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from ringback.runtime.observability.instruments import Exemplars, Instruments
 from services.processor.attempt.context import AttemptContext
 from services.processor.log.delivery_log import RecordedAttempt
 
-_ENDS = frozenset({AttemptOutcome.COMPLETED, AttemptOutcome.DUPLICATE})
-_BEYOND_THE_SCHEDULE = "more"
+_FINAL_OUTCOMES = frozenset({AttemptOutcome.COMPLETED, AttemptOutcome.DUPLICATE})
+_BEYOND_SCHEDULE = "more"
 
 log = structlog.get_logger()
 
@@ -79,7 +79,7 @@ class ProcessorInstruments:
     def _count(self, context: AttemptContext, outcome: AttemptOutcome, seconds: float) -> None:
         envelope, attempt = context.envelope, context.attempt
         event_type = event_type_label(envelope.event_type)
-        number = str(attempt) if str(attempt) in self._numbers else _BEYOND_THE_SCHEDULE
+        number = str(attempt) if str(attempt) in self._numbers else _BEYOND_SCHEDULE
         exemplar = self._exemplars.of(context.span.context)
         self._attempts.labels(number, outcome.value).inc(exemplar=exemplar)
         self._duration.observe(seconds, exemplar)
@@ -89,7 +89,7 @@ class ProcessorInstruments:
         if attempt == FIRST_ATTEMPT:
             waited = context.started_at - created_at(envelope.job_id)
             self._first_delay.observe(max(0.0, waited.total_seconds()), exemplar)
-        if outcome in _ENDS and envelope.retry_of is None:
+        if outcome in _FINAL_OUTCOMES and envelope.retry_of is None:
             self._finished(outcome, envelope.job_id)
         if outcome is AttemptOutcome.COMPLETED:
             self._completed.labels(event_type).inc()

@@ -38,7 +38,7 @@ class ProcessorSettings(
         default=True, description="Whether the built-in handler keeps the table voice_calls."
     )
     attempt_timeout_s: float = Field(
-        default=30.0, gt=0, le=1500, description="Seconds after which an attempt is cut."
+        default=30.0, gt=0, le=1500, description="Seconds after which an attempt is cancelled."
     )
     drain_timeout_s: float = Field(
         default=25.0,

@@ -1,4 +1,4 @@
-"""Begins the processor's spans: one for each message in flight."""
+"""The processor's spans: one for each message in flight, and those within it."""
 
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -93,7 +93,7 @@ class MessageSpan:
 
     @property
     def context(self) -> TraceContext:
-        """The recorded attempt, and the parents and links of its trace."""
+        """The trace context of this span, or of the message if tracing is off."""
         return self._span.context
 
     @property

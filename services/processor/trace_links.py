@@ -15,13 +15,13 @@ ORIGIN = "origin"
 PREVIOUS_ATTEMPT = "previous_attempt"
 RETRY_REQUEST = "retry_request"
 
-_AFTER_ALL = 1_000_000
+_ABOVE_ALL_ATTEMPTS = 1_000_000
 """More than any number of an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class TraceParentage:
-    """Without a parent a trace begins. `published` is the span that the message carries."""
+    """Without a parent, the span begins a trace. `published` comes from the message's header."""
 
     published: TraceContext | None
     parent: TraceContext | None
@@ -62,12 +62,12 @@ def previous_of_attempt(
     """
     if attempt > FIRST_ATTEMPT:
         return PreviousAttempt(job_id, attempt)
-    return None if retry_of is None else PreviousAttempt(retry_of, _AFTER_ALL)
+    return None if retry_of is None else PreviousAttempt(retry_of, _ABOVE_ALL_ATTEMPTS)
 
 
 def last_of_dead_letter(job_id: UUID) -> PreviousAttempt:
     """Where to look for the last attempt of a dead letter."""
-    return PreviousAttempt(job_id, _AFTER_ALL)
+    return PreviousAttempt(job_id, _ABOVE_ALL_ATTEMPTS)
 
 
 def _context(message: Message, header: Header) -> TraceContext | None:

@@ -54,21 +54,21 @@ housekeeping = App(name="housekeeping", help_epilogue="")
 
 @housekeeping.default
 def _housekeeping() -> None:
-    """Make the days ahead of the delivery log, and clean up those behind.
+    """Create the partitions of the next days in the delivery log, and drop expired ones.
 
-    Keeps finished webhooks for RINGBACK_RETENTION_DAYS, and what waits for a person for as long as
-    it takes. For a cron job, where processors have RINGBACK_HOUSEKEEPING=false; it needs the
-    database role of the processor. Run it every hour: a run with nothing to do is short.
+    Finished webhooks are kept for RINGBACK_RETENTION_DAYS, dead letters until someone retries or
+    discards them. For an hourly cron job, if the processors have RINGBACK_HOUSEKEEPING=false. It
+    needs the database role of the processor. A run with nothing to do is short.
     """
     settings = Addresses.from_env()
-    asyncio.run(_keep_house(settings.database, settings.retention_days))
+    asyncio.run(_maintain_partitions(settings.database, settings.retention_days))
     out().print(
-        f"The days ahead are made; finished webhooks of the last {settings.retention_days} days "
-        "are kept."
+        "The partitions of the next days exist. Finished webhooks of the last "
+        f"{settings.retention_days} days are kept."
     )
 
 
-async def _keep_house(database_url: str, retention_days: int) -> None:
+async def _maintain_partitions(database_url: str, retention_days: int) -> None:
     async with database(database_url) as connection:
         await create_partitions(connection)
         await clean_up(connection, retention_days)

@@ -34,7 +34,7 @@ _DELIVERY_EXAMPLES = """Examples:
 
 delivery = App(
     name="delivery",
-    help="Show one webhook with its attempts, or run a duplicate that is not one.",
+    help="Show one webhook, or process one that was wrongly treated as a duplicate.",
     help_epilogue=_DELIVERY_EXAMPLES,
 )
 

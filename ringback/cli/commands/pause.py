@@ -26,9 +26,10 @@ resume = App(name="resume", help_epilogue="")
 
 @pause.default
 def _pause(*, reason: str, options: CommonOptions = DEFAULT_OPTIONS) -> None:
-    """Stop consuming webhooks, after those in flight. The pause survives restarts.
+    """Stop consuming webhooks. The pause survives restarts.
 
-    The gateway still accepts webhooks. They wait on the broker's disk until `ringback resume`.
+    Webhooks in flight are finished. The gateway still accepts webhooks; they wait on the broker's
+    disk until `ringback resume`.
 
     Parameters
     ----------

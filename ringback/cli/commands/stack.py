@@ -47,7 +47,7 @@ down = App(name="down", help_epilogue="")
 
 @down.default
 def _down(*, data: Path = Path(".ringback")) -> None:
-    """Stop what `ringback up` started, after the webhooks in flight. The data is kept.
+    """Stop what `ringback up` started. Webhooks in flight are finished, and the data is kept.
 
     Parameters
     ----------

@@ -230,7 +230,10 @@ class KeyedLock:
 
 
 def _lost(exc: BaseException) -> TransactionLostError:
-    """Errors of a statement before any handler ran are the server's, but for those of the data."""
+    """The error to raise for `exc`, which came before any handler ran.
+
+    The server is the cause, unless the data violates a constraint.
+    """
     if isinstance(exc, TransactionLostError):
         return type(exc)(str(exc))
     is_of_data = isinstance(exc, asyncpg.IntegrityConstraintViolationError)
@@ -239,7 +242,7 @@ def _lost(exc: BaseException) -> TransactionLostError:
 
 
 def _redacted(event: Event, context: AttemptContext) -> Event:
-    """The event as it may be written to our own tables, which is the built-in handler's job."""
+    """The event without credentials, for the built-in handler: it writes to our own tables."""
     return replace(event, message=message_in(context.redacted.value))
 
 

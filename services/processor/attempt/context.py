@@ -106,7 +106,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What the handlers of one attempt came to."""
+    """The outcome of an attempt, with its error or the effects to commit."""
 
     outcome: AttemptOutcome
     error_class: str | None = None

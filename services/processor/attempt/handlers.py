@@ -1,4 +1,4 @@
-"""Finds the handlers, and what kind of finishing each event type needs."""
+"""Imports the handlers, selects those of an event type, and runs them with a timeout."""
 
 import asyncio
 import importlib
@@ -82,11 +82,11 @@ _TIMEOUT = "timeout"
 
 log = structlog.get_logger()
 
-#: Handlers that ignored their cancellation. Without a reference, they could be collected.
+#: Handlers that ignored their cancellation. Unreferenced tasks could be garbage-collected.
 _abandoned: set[asyncio.Task[BaseException | None]] = set()
 
 
-def are_abandoned() -> bool:
+def has_abandoned_handlers() -> bool:
     """Whether handlers that ignored their cancellation still run."""
     return bool(_abandoned)
 
@@ -103,8 +103,8 @@ async def run_handlers(
 
     Each has a span within `span`, and an event object that names it.
 
-    A handler that is cut at the timeout gets a second to clean up. Cancelling from outside
-    cancels the handler and gives no outcome: our own shutdown does not count as an attempt.
+    A handler that is cancelled at the timeout gets a second to clean up. If this call itself is
+    cancelled, so is the handler, without a result: our own shutdown does not count as an attempt.
     """
     handler_span = HandlerSpan(span)
     contain_exits(asyncio.get_running_loop())

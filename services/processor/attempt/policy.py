@@ -19,14 +19,14 @@ from ringback.contract.topology import (
 )
 
 QUARANTINE_AFTER = 3
-"""Deliveries without an answer before a message is quarantined: it may be what kills us."""
+"""Deliveries without an answer before a message is quarantined: it may crash the process."""
 
 MAX_DELIVERIES = 10
 """Deliveries before a message is replaced by a copy, which the broker counts from 0.
 
-Every way back to a queue counts there: our requeues while the database is unavailable, lost
-connections, stops and crashes. The broker's own limit (100 on the work queue, 20 on the dead
-letters' by default of RabbitMQ 4) would lose the message or keep it forever.
+The broker counts every return to a queue: our requeues while the database is unavailable, lost
+connections, stops and crashes. Its own limit (100 on the work queue; 20 on the dead-letter
+queue, RabbitMQ 4's default) would lose the message or keep it forever.
 """
 
 MAX_REQUEUES = 10
@@ -139,12 +139,12 @@ def queue_move(verdict: Reject | Forward) -> QueueMove:
     return QueueMove(DEAD_LETTER_QUEUE)
 
 
-def needs_quarantine(deliveries_before: int, *, database_was_away: bool) -> bool:
+def needs_quarantine(deliveries_before: int, *, database_was_unavailable: bool) -> bool:
     """Whether to quarantine a message of the work queue.
 
     While the database is unavailable we requeue messages ourselves, and that counts as well.
     """
-    return deliveries_before >= QUARANTINE_AFTER and not database_was_away
+    return deliveries_before >= QUARANTINE_AFTER and not database_was_unavailable
 
 
 def needs_renewal(deliveries_before: int) -> bool:

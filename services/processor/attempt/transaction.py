@@ -1,4 +1,4 @@
-"""An attempt whose handlers write in the transaction that finishes it, and their connection."""
+"""Attempts with transactional handlers: they write in the transaction that finishes the attempt."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -30,16 +30,16 @@ from services.processor.log.delivery_log import (
 )
 
 _PACKAGE = "services.processor.attempt"
-_ANSWERS_WITHIN_S = 5.0
-_ENDS_WITHIN_S = 5.0
+_ANSWER_TIMEOUT_S = 5.0
+_END_TIMEOUT_S = 5.0
 _POLL_S = 0.05
-_MISUSED = "RB001"
+_MISUSE_SQLSTATE = "RB001"
 """The SQLSTATE by which `finish_webhook_transaction` reports what a handler changed."""
 
 MISUSE = "ConnectionMisuse"
 """The error class of a handler that left its connection unusable for finishing the attempt."""
 
-_KEPT = "The handler ended its transaction, so its writes may have been kept."
+_MAY_BE_KEPT = "The handler ended its transaction, so its writes may have been kept."
 
 _REFUSED_WRITES: tuple[type[BaseException], ...] = (
     *INVALID_DATA_ERRORS,
@@ -51,8 +51,8 @@ _REFUSED_WRITES: tuple[type[BaseException], ...] = (
 _SERVER_ERRORS = ("08", "53", "57P", "58", "XX")
 """Beginnings of the SQLSTATEs by which a server reports that it stops, is full or broken."""
 
-_LACKS = ("53", "58")
-"""Of those, the ones by which it reports that its disk, its memory or its system fails it."""
+_RESOURCE_ERRORS = ("53", "58")
+"""Of those, the ones for a full disk, too little memory or another error of its system."""
 
 
 class TransactionLostError(Exception):
@@ -132,7 +132,7 @@ class HandlerConnection:
         self._is_open = True
         self._is_committed = False
         self._is_reset = False
-        self.ours = acquired
+        self.proxy = acquired
 
     @property
     def has_ended(self) -> bool:
@@ -147,11 +147,11 @@ class HandlerConnection:
         await self._transaction.start()
 
     def lend(self) -> LentConnection:
-        _detach(self.ours)
+        _detach(self.proxy)
         self._lent = LentConnection(self._holder, self._raw)
         return self._lent
 
-    def take_back(self) -> None:
+    def revoke(self) -> None:
         """Make every later call of the handlers on this connection fail.
 
         Raises TransactionLostError if the connection has ended, which a handler cannot cause.
@@ -160,15 +160,15 @@ class HandlerConnection:
         _detach(self._lent)
         if self._raw.is_closed():
             raise TransactionLostError("The connection of the handler has ended.")
-        self.ours = self._holder._proxy = PoolConnectionProxy(self._holder, self._raw)  # ruff: ignore[private-member-access]  # as above
+        self.proxy = self._holder._proxy = PoolConnectionProxy(self._holder, self._raw)  # ruff: ignore[private-member-access]  # as above
 
-    async def take_settings_back(self) -> None:
+    async def restore_settings(self) -> None:
         """Undo the handler's settings that affect the statements that follow."""
-        await self.ours.execute(load(_PACKAGE, "own_settings.sql"))
+        await self.proxy.execute(load(_PACKAGE, "own_settings.sql"))
 
     async def commit(self) -> None:
         """Commit, and reset what the handler left in the session, in one round trip."""
-        done = await self.ours.execute(load(_PACKAGE, "commit_and_reset.sql"))
+        done = await self.proxy.execute(load(_PACKAGE, "commit_and_reset.sql"))
         # ruff: ignore[private-member-access]  # as a commit of asyncpg's, and as its cache of statements
         self._raw._top_xact, cached = None, len(self._raw._stmt_cache)
         # The server answers "SELECT 5". A handler that deallocated asyncpg's statements broke it.
@@ -182,9 +182,9 @@ class HandlerConnection:
         was changed: do not use it again. Raises TransactionLostError if the server does not answer.
         """
         try:
-            async with asyncio.timeout(_ANSWERS_WITHIN_S):
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                 await self._transaction.rollback()
-                found = await self.ours.fetchrow(
+                found = await self.proxy.fetchrow(
                     load(_PACKAGE, "transaction_fate.sql"), transaction_id
                 )
         except Exception as exc:  # with a handler's own codecs, asyncpg and we can raise anything
@@ -205,7 +205,7 @@ class HandlerConnection:
         TransactionLostError if the server does not notice in time.
         """
         try:
-            async with asyncio.timeout(_ENDS_WITHIN_S):
+            async with asyncio.timeout(_END_TIMEOUT_S):
                 # ruff: ignore[async-busy-wait]  # the server sends no notification
                 while (fate := await self._current_fate(transaction_id)) == "in progress":
                     await asyncio.sleep(_POLL_S)
@@ -227,15 +227,17 @@ class HandlerConnection:
 
     def lost(self, exc: BaseException) -> TransactionLostError:
         """Convert an error of our own statement for which `is_lost` is true."""
-        if isinstance(exc, asyncpg.PostgresError) and str(exc.sqlstate).startswith(_LACKS):
+        if isinstance(exc, asyncpg.PostgresError) and str(exc.sqlstate).startswith(
+            _RESOURCE_ERRORS
+        ):
             return ServerRefusesError(f"{type(exc).__qualname__}: {exc}")
         return TransactionLostError("The connection of the handler has ended.")
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         """Return it to the pool as if no handler had used it, or end it if that fails."""
         if self._lent is not None:
             try:
-                async with asyncio.timeout(_ANSWERS_WITHIN_S):
+                async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                     await self._raw._reset()  # ruff: ignore[private-member-access]  # does not ask the server
                     if not self._is_committed:
                         await self.commit()
@@ -244,7 +246,7 @@ class HandlerConnection:
             if self._lent.is_altered or not self._is_reset:
                 return
         self._is_open = False
-        await self._pool.release(self.ours)
+        await self._pool.release(self.proxy)
 
     def close(self) -> None:
         if self._is_open:
@@ -273,9 +275,9 @@ async def complete_in_transaction(
     connection = HandlerConnection(pool, await pool.acquire())
     try:
         try:
-            await link_attempts(connection.ours, [context])
+            await link_attempts(connection.proxy, [context])
             await connection.begin()
-            started = await delivery_log.begin_transaction(connection.ours, context)
+            started = await delivery_log.begin_transaction(connection.proxy, context)
         except INVALID_DATA_ERRORS as exc:
             return failed(type(exc).__qualname__, str(exc))
         result = _known(started.begun)
@@ -284,7 +286,7 @@ async def complete_in_transaction(
                 result = await run_handlers(
                     handlers, event, connection.lend(), timeout_s=timeout_s, span=context.span
                 )
-            connection.take_back()
+            connection.revoke()
             result = _closed(connection) or result
             if result.outcome is AttemptOutcome.COMPLETED:
                 context.ended_at = datetime.now(UTC)
@@ -318,8 +320,8 @@ async def _commit(
 ) -> RecordedAttempt | AttemptResult:
     """Finish the attempt. The caller rolls back unless the result is fresh and complete."""
     try:
-        await connection.take_settings_back()
-        recorded = await delivery_log.finish_transaction(connection.ours, started, context, result)
+        await connection.restore_settings()
+        recorded = await delivery_log.finish_transaction(connection.proxy, started, context, result)
         if not recorded.is_fresh:
             return recorded
         if recorded.outcome is not AttemptOutcome.COMPLETED:
@@ -335,7 +337,7 @@ async def _commit(
 
 
 def _misuse(exc: BaseException) -> str:
-    if isinstance(exc, asyncpg.PostgresError) and exc.sqlstate == _MISUSED:
+    if isinstance(exc, asyncpg.PostgresError) and exc.sqlstate == _MISUSE_SQLSTATE:
         return str(exc)
     return (
         "The handler left its connection in a state in which the attempt cannot be finished: "
@@ -350,14 +352,14 @@ async def _end(
 ) -> RecordedAttempt | AttemptResult:
     """Release the connection, and roll back the transaction if it is not committed."""
     if isinstance(result, RecordedAttempt) and result.is_fresh:
-        await connection.give_back()
+        await connection.release()
         return result
     fate = await connection.roll_back(started.transaction_id, started.role_name)
     if fate is not None:
-        await connection.give_back()
+        await connection.release()
     connection.close()
     if fate is None:
         fate = await connection.final_fate(started.transaction_id)
     if isinstance(result, AttemptResult) and (connection.has_ended or fate == "committed"):
-        return result.with_note(_KEPT)
+        return result.with_note(_MAY_BE_KEPT)
     return result

@@ -20,7 +20,7 @@ from ringback.handlers import Event
 from ringback.runtime.postgres.queries import load
 from services.processor.attempt.context import Effect
 
-_MAX_WORD = 500
+_MAX_SHORT_TEXT = 500
 _MAX_NUMBER = 40
 _NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -34,17 +34,17 @@ def text_of(value: Any) -> str | None:
     return sanitize_text(value) if isinstance(value, str) and value else None
 
 
-def word_of(value: Any) -> str | None:
+def short_text_of(value: Any) -> str | None:
     """A text of at most 500 characters, such as a status, a reason or an id."""
     text = text_of(value)
-    return text if text is not None and len(text) <= _MAX_WORD else None
+    return text if text is not None and len(text) <= _MAX_SHORT_TEXT else None
 
 
 def address_of(value: Any) -> str | None:
     """A telephone number or a SIP address. Some senders write a telephone number as a number."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**20:
         return str(value)
-    return word_of(value)
+    return short_text_of(value)
 
 
 def number_of(value: Any, *, maximum: float = math.inf) -> float | None:
@@ -123,11 +123,11 @@ def columns_of(event: Event) -> dict[str, Reading]:
     message = event.message
     started_at, ended_at = _started_at(event), _ended_at(event)
     return {
-        "call_type": Reading(_first(word_of, message, "call.type")),
+        "call_type": Reading(_first(short_text_of, message, "call.type")),
         "status": Reading("ended" if event.type == REPORT else _status(event)),
         "started_at": started_at,
         "ended_at": ended_at,
-        "ended_reason": Reading(_first(word_of, message, "endedReason", "call.endedReason")),
+        "ended_reason": Reading(_first(short_text_of, message, "endedReason", "call.endedReason")),
         "duration_seconds": _duration(message, started_at, ended_at),
         "cost": Reading(_cost(message) if ends_call(event.type, message) else None),
         "customer_number": Reading(
@@ -141,10 +141,16 @@ def columns_of(event: Event) -> dict[str, Reading]:
             )
         ),
         "assistant_id": Reading(
-            _first(word_of, message, "call.assistantId", "assistant.id", "call.assistant.id")
+            _first(short_text_of, message, "call.assistantId", "assistant.id", "call.assistant.id")
         ),
         "phone_number_id": Reading(
-            _first(word_of, message, "call.phoneNumberId", "phoneNumber.id", "call.phoneNumber.id")
+            _first(
+                short_text_of,
+                message,
+                "call.phoneNumberId",
+                "phoneNumber.id",
+                "call.phoneNumber.id",
+            )
         ),
         "summary": Reading(
             _first(text_of, message, "analysis.summary", "summary", "call.analysis.summary")
@@ -163,7 +169,7 @@ def _first(read: Callable[[Any], T | None], message: Message, *paths: str) -> T 
 
 
 def _status(event: Event) -> str | None:
-    return word_of(event.message.get("status")) if event.type == STATUS_UPDATE else None
+    return short_text_of(event.message.get("status")) if event.type == STATUS_UPDATE else None
 
 
 def _started_at(event: Event) -> Reading:
@@ -209,7 +215,7 @@ def _cost(message: Message) -> float | None:
     known = [part for part in parts if part is not None]
     if known:
         return math.fsum(known)
-    # A snapshot contains 0, which nobody was charged.
+    # A snapshot from before the call's end contains 0, which is not its cost.
     return _first(
         lambda value: read(value) or None, message, "call.cost", "call.costBreakdown.total"
     )
@@ -261,7 +267,6 @@ _PROGRESS = {
 _UNKNOWN_PROGRESS = 1
 
 _TIME_BITS, _DELAY_BITS = 42, 18
-_FIRST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _TIME_UNIT, _DELAY_UNIT = timedelta(milliseconds=1), timedelta(milliseconds=100)
 
 
@@ -287,8 +292,10 @@ def effects_of(event: Event) -> tuple[Effect, ...]:
     merge = Effect(statement, (*arguments, 1, stated_time or event.received_at), order)
     if not ends_call(event.type, event.message):
         return (merge,)
-    again = Effect(statement, (*arguments, 0, stated_time), order, AttemptOutcome.DUPLICATE)
-    return (merge, again)
+    merge_duplicate = Effect(
+        statement, (*arguments, 0, stated_time), order, AttemptOutcome.DUPLICATE
+    )
+    return (merge, merge_duplicate)
 
 
 def _ranks(event: Event, happened_at: datetime, columns: dict[str, Reading]) -> list[int]:
@@ -298,7 +305,7 @@ def _ranks(event: Event, happened_at: datetime, columns: dict[str, Reading]) -> 
     milliseconds, and by how many tenths of a second later the gateway received it, up to 7 hours.
     """
     trust = _TRUST.get(event.type, _TRUST_IN_OTHERS)
-    happened = _within((happened_at - _FIRST_TIME) // _TIME_UNIT, _TIME_BITS)
+    happened = _within((happened_at - _EARLIEST) // _TIME_UNIT, _TIME_BITS)
     delay = _within((event.received_at - happened_at) // _DELAY_UNIT, _DELAY_BITS)
     within = happened << _DELAY_BITS | delay
     ranks = []
@@ -317,4 +324,4 @@ def _within(number: int, bits: int) -> int:
 
 async def check(pool: asyncpg.Pool) -> None:
     """Raise what writing a call would raise, without a call."""
-    await pool.execute(load("services.processor.builtin", "reach_voice_calls.sql"))
+    await pool.execute(load("services.processor.builtin", "check_voice_calls.sql"))

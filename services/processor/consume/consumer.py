@@ -54,7 +54,7 @@ class QueueConsumer:
         self._queue: AbstractQueue | None = None
         self._channel: UnderlayChannel | None = None
         self._consumer_tag: str | None = None
-        self._switching = asyncio.Lock()
+        self._update_lock = asyncio.Lock()
         self._is_dropping = False
 
     @property
@@ -68,21 +68,21 @@ class QueueConsumer:
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda _: self._end_session_of(underlay))
         channel.close_callbacks.add(lambda *_: self._end_session_of(underlay))
-        async with self._switching:
+        async with self._update_lock:
             self._queue = await channel.get_queue(self.queue_name, ensure=False)
             self._channel = underlay
             self._consumer_tag = None
-        await self._switch()
+        await self._update_consumer()
 
     async def pause(self, reason: str) -> None:
         """Stop consuming. Work in flight continues."""
         self._reasons.add(reason)
-        await self._switch()
+        await self._update_consumer()
 
     async def resume(self, reason: str) -> None:
         """Withdraw a reason to pause."""
         self._reasons.discard(reason)
-        await self._switch()
+        await self._update_consumer()
 
     async def wait_until_empty(self) -> None:
         """Wait until nothing is in flight."""
@@ -107,9 +107,9 @@ class QueueConsumer:
                 answer = await self._channel.queue_declare(self.queue_name, passive=True)
         return bool(answer.consumer_count)
 
-    async def _switch(self) -> None:
-        """Make the broker's side match the reasons. A failure ends the session; another follows."""
-        async with self._switching:
+    async def _update_consumer(self) -> None:
+        """Consume unless there is a reason to pause. After an error, `on_lost` reconnects."""
+        async with self._update_lock:
             queue, tag = self._queue, self._consumer_tag
             if queue is None:
                 return
@@ -128,7 +128,7 @@ class QueueConsumer:
                 self._on_lost()
 
     def _end_session_of(self, channel: UnderlayChannel) -> None:
-        """A channel can close late, when another session has begun."""
+        """Reconnect, unless the channel belongs to an earlier connection."""
         if channel is self._channel:
             self._on_lost()
 
@@ -143,5 +143,5 @@ class QueueConsumer:
                 await self._on_message(message)
             except asyncio.CancelledError:
                 if not self._is_dropping:
-                    # A handler cancelled every task. A new session receives the message again.
+                    # A handler cancelled every task. Reconnect, so the message is delivered again.
                     self._on_lost()

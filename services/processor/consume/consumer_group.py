@@ -33,7 +33,7 @@ _DEAD_LETTERS_AT_ONCE = 20
 
 # The reasons for which a queue is paused.
 _DATABASE = "database"
-_PAUSED = "paused"
+_OPERATOR = "operator"
 _QUARANTINE = "quarantine"
 _DRAINING = "draining"
 
@@ -77,13 +77,13 @@ class ConsumerGroup:
                 rpc_timeout_s=rpc_timeout_s,
             )
 
-        self._work = consumer(WORK_QUEUE, prefetch, work, _DATABASE, _PAUSED)
-        self._attempting = (
+        self._work = consumer(WORK_QUEUE, prefetch, work, _DATABASE, _OPERATOR)
+        self._attempt_consumers = (
             self._work,
-            consumer(QUARANTINE_QUEUE, 1, quarantine, _DATABASE, _PAUSED),
+            consumer(QUARANTINE_QUEUE, 1, quarantine, _DATABASE, _OPERATOR),
         )
         self._all = (
-            *self._attempting,
+            *self._attempt_consumers,
             consumer(DEAD_LETTER_QUEUE, _DEAD_LETTERS_AT_ONCE, dead_letters, _DATABASE),
         )
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,7 +97,7 @@ class ConsumerGroup:
     @property
     def in_flight(self) -> int:
         """How many webhooks are being attempted, or wait for their turn here."""
-        return sum(consumer.in_flight for consumer in self._attempting)
+        return sum(consumer.in_flight for consumer in self._attempt_consumers)
 
     def is_stopping(self) -> bool:
         """Whether it has stopped consuming for good, and may cancel work in flight."""
@@ -137,14 +137,14 @@ class ConsumerGroup:
             self._spawn(self._resume_with_database())
 
     async def pause(self) -> None:
-        """Stop consuming webhooks to attempt. Work in flight continues."""
-        for consumer in self._attempting:
-            await consumer.pause(_PAUSED)
+        """Stop making attempts, because an operator paused processing. Work in flight continues."""
+        for consumer in self._attempt_consumers:
+            await consumer.pause(_OPERATOR)
 
     async def resume(self) -> None:
-        """End the pause. Other reasons may still keep the queues paused."""
-        for consumer in self._attempting:
-            await consumer.resume(_PAUSED)
+        """End the operator's pause. Other reasons may still keep the queues paused."""
+        for consumer in self._attempt_consumers:
+            await consumer.resume(_OPERATOR)
 
     async def drain(self, timeout_s: float) -> None:
         """Stop consuming for good; finish work in flight in time, and leave the rest unanswered."""

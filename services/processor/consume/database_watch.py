@@ -36,13 +36,13 @@ class DatabaseWatch:
         self,
         ping: Callable[[], Awaitable[object]],
         *,
-        hold_s: float,
+        wait_s: float,
         clock: Callable[[], float] = time.monotonic,
         ping_wait_s: float = 0.5,
         ping_timeout_s: float = 5.0,
     ) -> None:
         self._ping = ping
-        self._hold_s = hold_s
+        self._wait_s = wait_s
         self._clock = clock
         self._ping_wait_s = ping_wait_s
         self._ping_timeout_s = ping_timeout_s
@@ -92,11 +92,11 @@ class DatabaseWatch:
             log.error(LogEvent.DATABASE_SETUP_INCOMPLETE, missing=what, remedy=_REMEDY)
         self._missing, self._last_incomplete = what, self._clock()
 
-    def hold_expired(self) -> bool:
+    def wait_expired(self) -> bool:
         """Whether the database has been unavailable for as long as webhooks wait for it."""
         return (
             self._unavailable_since is not None
-            and self._clock() - self._unavailable_since >= self._hold_s
+            and self._clock() - self._unavailable_since >= self._wait_s
         )
 
     async def is_answering(self) -> bool:

@@ -1,4 +1,4 @@
-"""A message of the broker, without the broker's library."""
+"""A message, in a type that does not depend on the AMQP library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -55,14 +55,15 @@ class Consumers(Protocol):
 
 
 class MessageHandler(ABC):
-    """Gets a verdict on each message and has it carried out.
+    """Decides on a verdict for each message, and has the settler carry it out.
 
-    A subclass decides for its queue. If no verdict can be reached, the message is requeued here.
+    A subclass decides for its queue. After an error this class requeues the message.
+    `error_event` is the log event of such an error.
     """
 
     queue: str
     is_dead_letter = False
-    not_handled = LogEvent.MESSAGE_NOT_PROCESSED
+    error_event = LogEvent.MESSAGE_NOT_PROCESSED
 
     def __init__(
         self,
@@ -70,12 +71,12 @@ class MessageHandler(ABC):
         spans: Spans,
         instruments: ProcessorInstruments,
         *,
-        pause_s: float = _AFTER_ERROR_S,
+        error_wait_s: float = _AFTER_ERROR_S,
     ) -> None:
         self._settler = settler
         self._spans = spans
         self._instruments = instruments
-        self._pause_s = pause_s
+        self._error_wait_s = error_wait_s
 
     @abstractmethod
     async def decide(self, message: Message, span: MessageSpan, consumers: Consumers) -> Verdict:
@@ -123,16 +124,16 @@ class MessageHandler(ABC):
         exc: BaseException,
         span: MessageSpan,
     ) -> None:
-        """Requeue with a count. If even that fails, the broker's own count ends the message."""
+        """Requeue with a count in a header, else with `Requeue`, which the broker counts."""
         span.failed(type(exc).__qualname__)
         if not isinstance(exc, TransactionLostError):
-            log.error(self.not_handled, job_id=message.message_id, exc_info=exc)
+            log.error(self.error_event, job_id=message.message_id, exc_info=exc)
         try:
             verdict = await self.after_error(message, exc)
             await self._settler.settle(incoming, verdict, span)
         except Exception:
-            log.exception(self.not_handled, job_id=message.message_id)
-            await asyncio.sleep(self._pause_s)
+            log.exception(self.error_event, job_id=message.message_id)
+            await asyncio.sleep(self._error_wait_s)
             await self._settler.settle(incoming, Requeue(), span)
 
     async def _settle_in_time(
@@ -158,9 +159,9 @@ class WorkHandler(MessageHandler):
         *,
         attempts: Attempts,
         watch: DatabaseWatch,
-        pause_s: float = _AFTER_ERROR_S,
+        error_wait_s: float = _AFTER_ERROR_S,
     ) -> None:
-        super().__init__(settler, spans, instruments, pause_s=pause_s)
+        super().__init__(settler, spans, instruments, error_wait_s=error_wait_s)
         self._attempts = attempts
         self._watch = watch
 
@@ -170,7 +171,7 @@ class WorkHandler(MessageHandler):
         if deliveries_before:
             self._instruments.redelivered()
         if needs_quarantine(
-            deliveries_before, database_was_away=self._watch.was_unavailable_recently
+            deliveries_before, database_was_unavailable=self._watch.was_unavailable_recently
         ):
             self._instruments.quarantined(message.message_id, deliveries_before)
             return quarantine(attempt_due(message))
@@ -179,14 +180,14 @@ class WorkHandler(MessageHandler):
         return await self._attempts.run(message, SourceQueue.WORK, span)
 
     async def after_error(self, message: Message, exc: BaseException) -> Verdict:
-        return _requeued(message, exc, SourceQueue.WORK, self._instruments)
+        return _requeue_verdict(message, exc, SourceQueue.WORK, self._instruments)
 
 
 class QuarantineHandler(MessageHandler):
     """Attempts a webhook while nothing else is in flight that a crash would affect.
 
-    A new copy is not counted as a crash, and a requeued message is. So an outage and our own stop
-    make a copy.
+    A delivery without an answer counts as a crash here, and so would a requeue. So after an outage
+    or a stop the message is replaced by a copy, whose count begins at 0.
     """
 
     queue = QUARANTINE_QUEUE
@@ -215,7 +216,7 @@ class QuarantineHandler(MessageHandler):
             return await self._attempts.run(message, SourceQueue.QUARANTINE, span)
 
     async def after_error(self, message: Message, exc: BaseException) -> Verdict:
-        return _requeued(message, exc, SourceQueue.QUARANTINE, self._instruments)
+        return _requeue_verdict(message, exc, SourceQueue.QUARANTINE, self._instruments)
 
     def after_outage(self, message: Message) -> Verdict:
         return quarantine(attempt_due(message))
@@ -235,12 +236,12 @@ def message_of(incoming: AbstractIncomingMessage) -> Message:
     )
 
 
-def _requeued(
+def _requeue_verdict(
     message: Message, exc: BaseException, source: SourceQueue, instruments: ProcessorInstruments
 ) -> Verdict:
     requeues = message.requeues + 1
     if isinstance(exc, ServerRefusesError):
-        # An outage, however long it lasts, is not what makes a webhook a dead letter.
+        # However long the server refuses, that must not make the webhook a dead letter.
         requeues = min(requeues, MAX_REQUEUES)
     instruments.requeued(message.message_id, requeues, type(exc).__qualname__)
     failure = _failure_of(exc)

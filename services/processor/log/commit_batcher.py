@@ -86,7 +86,7 @@ class CommitBatcher(Generic[Item, Result]):
                 continue
             keys = {self._key(item) for item in batch.values()}
             try:
-                await self._settle(batch)
+                await self._commit_batch(batch)
             finally:
                 self._busy_keys -= keys
                 self._changed.set()
@@ -101,16 +101,16 @@ class CommitBatcher(Generic[Item, Result]):
                 batch[future] = self._waiting.pop(future)
         return batch
 
-    async def _settle(self, batch: dict[asyncio.Future[Result], Item]) -> None:
+    async def _commit_batch(self, batch: dict[asyncio.Future[Result], Item]) -> None:
         """Give each future its result or its error. Bad data of one item fails no other."""
         try:
-            results = await self._persist(list(batch.values()))
+            results = await self._commit_with_retries(list(batch.values()))
         except INVALID_DATA_ERRORS as exc:
             if len(batch) == 1:
                 _fail(batch, exc)
                 return
             for future, item in batch.items():
-                await self._settle({future: item})
+                await self._commit_batch({future: item})
         except Exception as exc:  # ruff: ignore[blind-except]  # whatever it is, the waiting caller must get it
             _fail(batch, exc)
         else:
@@ -118,7 +118,7 @@ class CommitBatcher(Generic[Item, Result]):
                 if not future.done():
                     future.set_result(result)
 
-    async def _persist(self, items: Sequence[Item]) -> Sequence[Result]:
+    async def _commit_with_retries(self, items: Sequence[Item]) -> Sequence[Result]:
         """Commit, and repeat it while the database is unavailable, for as long as webhooks wait."""
         while True:
             try:
@@ -127,7 +127,7 @@ class CommitBatcher(Generic[Item, Result]):
                 raise
             except DATABASE_UNAVAILABLE_ERRORS as exc:
                 self._watch.failed(exc)
-                if self._watch.hold_expired():
+                if self._watch.wait_expired():
                     raise DatabaseUnavailableError from exc
                 await asyncio.sleep(self._retry_wait_s)
             else:

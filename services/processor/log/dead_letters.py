@@ -48,8 +48,11 @@ _PACKAGE = "services.processor.log"
 _FIRST_WAIT_S = 1.0
 _MANY_WAITING = 10
 
-NOBODYS_ORG = UUID(int=0)
-"""The org of messages that no gateway published. No endpoint may have it."""
+UNKNOWN_ORG = UUID(int=0)
+"""The organisation of messages that no gateway published. No endpoint may have it."""
+
+_NO_JOB_ID = UUID(int=0)
+"""Replaced by the assigned id."""
 
 _MAX_EVENT_TYPE = 255
 
@@ -133,8 +136,8 @@ def _envelope(message: Message) -> Envelope | None:
 
 def _row(message: Message, envelope: Envelope | None, max_attempts: int) -> LogRow:
     return LogRow(
-        id=envelope.job_id if envelope else NOBODYS_ORG,
-        org_id=envelope.org_id if envelope else NOBODYS_ORG,
+        id=envelope.job_id if envelope else _NO_JOB_ID,
+        org_id=envelope.org_id if envelope else UNKNOWN_ORG,
         endpoint_id=sanitize_text(envelope.endpoint_id) if envelope else "unknown",
         event_type=sanitize_text(message.type or "unknown")[:_MAX_EVENT_TYPE],
         event_data=_raw(message.body),
@@ -156,10 +159,10 @@ def _failure(headers: Mapping[str, Any], hidden: Sequence[str]) -> Failure | Non
     if isinstance(error_class, str):
         error_message = scrub_secrets(str(headers.get(Header.ERROR_MESSAGE)), hidden)
         return Failure(sanitize_text(error_class), sanitize_text(error_message))
-    return CRASHED if _stopped_in_quarantine(headers.get("x-death")) else None
+    return CRASHED if _exceeded_quarantine_limit(headers.get("x-death")) else None
 
 
-def _stopped_in_quarantine(deaths: Any) -> bool:
+def _exceeded_quarantine_limit(deaths: Any) -> bool:
     """Whether the queue of quarantined messages dead-lettered it because of its delivery limit."""
     newest = deaths[0] if isinstance(deaths, list) and deaths else None
     return (
@@ -223,9 +226,9 @@ class DeadLetterLog:
         Raises DatabaseUnavailableError.
         """
         try:
-            with shared_query("adopt_message", [span]):
+            with shared_query("assign_job_id", [span]):
                 owner = await self._pool.fetchval(
-                    load(_PACKAGE, "adopt_message.sql"), new_job_id(), NOBODYS_ORG, fingerprint
+                    load(_PACKAGE, "assign_job_id.sql"), new_job_id(), UNKNOWN_ORG, fingerprint
                 )
         except DATABASE_UNAVAILABLE_ERRORS as exc:
             self._watch.failed(exc)
@@ -268,7 +271,7 @@ class DeadLetterRecorder(MessageHandler):
 
     queue = DEAD_LETTER_QUEUE
     is_dead_letter = True
-    not_handled = LogEvent.DEAD_LETTER_NOT_RECORDED
+    error_event = LogEvent.DEAD_LETTER_NOT_RECORDED
 
     def __init__(
         self,
@@ -281,7 +284,7 @@ class DeadLetterRecorder(MessageHandler):
         max_attempts: int,
         first_wait_s: float = _FIRST_WAIT_S,
     ) -> None:
-        super().__init__(settler, spans, instruments, pause_s=first_wait_s)
+        super().__init__(settler, spans, instruments, error_wait_s=first_wait_s)
         self._log = dead_letter_log
         self._redaction = redaction
         self._max_attempts = max_attempts

@@ -168,9 +168,9 @@ class DeliveryLog:
         The answer is valid once committed. Roll back unless it is fresh and complete. Raises
         whatever a statement can raise.
         """
-        _, *proof = started
+        _, *transaction = started
         [recorded] = await self._record(
-            connection, [(context, result)], "finish_transaction.sql", *proof
+            connection, [(context, result)], "finish_transaction.sql", *transaction
         )
         if recorded.is_fresh and recorded.outcome is AttemptOutcome.COMPLETED:
             effects = [effect for effect in result.effects if effect.when is recorded.outcome]
@@ -229,7 +229,7 @@ class DeliveryLog:
         connection: PoolConnectionProxy,
         finished: Sequence[FinishedAttempt],
         statement: str = "finish_attempts.sql",
-        *proof: str,
+        *transaction: str,
     ) -> list[RecordedAttempt]:
         contexts = [context for context, _ in finished]
         results = [result for _, result in finished]
@@ -249,7 +249,7 @@ class DeliveryLog:
                 [trace.trace_id for trace in traces],
                 [trace.span_id for trace in traces],
                 *others,
-                *proof,
+                *transaction,
             )
         by_id = {
             record["delivery_id"]: RecordedAttempt(

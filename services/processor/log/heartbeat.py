@@ -52,16 +52,16 @@ class Heartbeat:
                 await asyncio.sleep(_EVERY_S)
         finally:
             with suppress(*DATABASE_UNAVAILABLE_ERRORS):
-                await self._execute("forget_processor.sql", self._id, timeout_s=_LEAVE_TIMEOUT_S)
+                await self._execute("delete_heartbeat.sql", self._id, timeout_s=_LEAVE_TIMEOUT_S)
 
     async def _beat(self) -> None:
         try:
             await self._execute(
-                "note_processor.sql",
+                "record_heartbeat.sql",
                 self._id,
                 self._prefetch,
-                # A quarantined message, and work that a lost connection left in flight, are added
-                # to it.
+                # More than the prefetch can be in flight: a quarantined message, or the work of a
+                # lost connection, comes on top.
                 min(self._in_flight(), self._prefetch),
                 self._is_paused(),
                 self._started_at,

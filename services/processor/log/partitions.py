@@ -113,7 +113,7 @@ class PartitionRange:
 
 
 async def clean_up_hourly(pool: asyncpg.Pool, *, retention_days: int) -> None:
-    """Create days ahead and drop expired ones, until cancelled."""
+    """Every hour create the partitions of the next days; once a day drop expired ones."""
     cleaned_on: date | None = None
     while True:
         try:

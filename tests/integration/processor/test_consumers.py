@@ -26,7 +26,7 @@ async def test_a_mute_connection_is_replaced(stage: Stage, proxy: FaultProxy) ->
         proxy.through(stage.place.amqp_url),
         stage.place.schedule,
         5,
-        DatabaseWatch(answer, hold_s=60),
+        DatabaseWatch(answer, wait_s=60),
         work=receive,
         quarantine=receive,
         dead_letters=receive,

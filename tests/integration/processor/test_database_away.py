@@ -41,13 +41,13 @@ async def test_a_restart_of_the_database_is_waited_for(
             assert len(await stage.runs(job_id)) == (job_id in jobs)
 
 
-@pytest.mark.parametrize("hold_s", ["0.3", "60"], ids=["requeued", "held"])
+@pytest.mark.parametrize("wait_s", ["0.3", "60"], ids=["requeued", "held"])
 async def test_a_stop_while_the_database_is_unavailable_loses_nothing(
-    stage: Stage, start: Starter, way: FaultProxy, hold_s: str
+    stage: Stage, start: Starter, way: FaultProxy, wait_s: str
 ) -> None:
     """The next process finds all webhooks, also those begun, and waits for the database."""
     place = Place(stage.place.amqp_url, way.through(stage.place.database_url))
-    process = start(place, database_wait_s=hold_s, drain_timeout_s="1")
+    process = start(place, database_wait_s=wait_s, drain_timeout_s="1")
     await stage.until(await stage.send(scripted("plain")), "completed")
     begun = await stage.send(scripted("plain", sleep_s=1))
     await stage.until_run(begun)

@@ -94,7 +94,7 @@ async def test_a_day_that_cannot_be_created_is_waited_for(stage: Stage, start: S
 async def test_a_known_day_that_is_dropped_is_created_again(
     stage: Stage, start: Starter, kind: str
 ) -> None:
-    """The processor knew the day; it finds out without waiting for the whole hold time."""
+    """The processor knew the day; it finds out without waiting for the whole wait."""
     day = TODAY + timedelta(days=5)
     process = start(stage.place, database_wait_s="60")
     await process.ready()

@@ -76,7 +76,7 @@ def attempts(
     return Attempts(
         handlers=HandlerSet(handlers, [effects_of]),
         delivery_log=log.as_log(),
-        watch=watch or DatabaseWatch(answered, hold_s=60),
+        watch=watch or DatabaseWatch(answered, wait_s=60),
         schedule=SCHEDULE,
         redaction=DEFAULT_REDACTION,
         timeout_s=60,
@@ -202,7 +202,7 @@ async def test_an_outage_in_a_transaction_is_not_an_attempt(
     """Only a second connection can distinguish an outage from the end of one connection."""
     log = FakeLog()
     log.pool = cast("asyncpg.Pool", RefusingPool(error))
-    made = attempts(log, write, watch=DatabaseWatch(ping, hold_s=60))
+    made = attempts(log, write, watch=DatabaseWatch(ping, wait_s=60))
 
     with pytest.raises(raised) as caught:
         await verdict(made)

@@ -60,7 +60,7 @@ async def never() -> bool:
 async def committing(
     store: Database, *, workers: int = 2, max_items: int = 100, clock: Clock | None = None
 ) -> AsyncGenerator[CommitBatcher[str, str], None]:
-    watch = DatabaseWatch(never, hold_s=60, clock=clock or Clock())
+    watch = DatabaseWatch(never, wait_s=60, clock=clock or Clock())
     group = CommitBatcher(
         store.commit, itemgetter(0), watch, workers=workers, max_items=max_items, retry_wait_s=0.001
     )

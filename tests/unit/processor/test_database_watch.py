@@ -31,13 +31,13 @@ def clock() -> Clock:
 
 @pytest.fixture
 def watch(clock: Clock) -> DatabaseWatch:
-    return DatabaseWatch(answer, hold_s=60, clock=clock)
+    return DatabaseWatch(answer, wait_s=60, clock=clock)
 
 
 def test_without_a_report_the_database_counts_as_available(watch: DatabaseWatch) -> None:
     """Nothing is held, and no outage was recent."""
     assert not watch.was_unavailable_recently
-    assert not watch.hold_expired()
+    assert not watch.wait_expired()
 
 
 def test_webhooks_wait_from_the_first_failure_of_an_outage(
@@ -47,13 +47,13 @@ def test_webhooks_wait_from_the_first_failure_of_an_outage(
     watch.failed(REFUSED)
     clock.now += 59
     watch.failed(REFUSED)
-    expired = [watch.hold_expired()]
+    expired = [watch.wait_expired()]
     clock.now += 1
-    expired.append(watch.hold_expired())
+    expired.append(watch.wait_expired())
     watch.answered()
-    expired.append(watch.hold_expired())
+    expired.append(watch.wait_expired())
     watch.failed(REFUSED)
-    expired.append(watch.hold_expired())
+    expired.append(watch.wait_expired())
 
     assert expired == [False, True, False, False]
 
@@ -89,11 +89,11 @@ async def test_it_pings_until_the_database_answers() -> None:
             raise end
         await asyncio.sleep(end)
 
-    watch = DatabaseWatch(ping, hold_s=0, ping_wait_s=0.001, ping_timeout_s=0.01)
+    watch = DatabaseWatch(ping, wait_s=0, ping_wait_s=0.001, ping_timeout_s=0.01)
     await watch.wait_until_available()
 
     assert pings == 5
-    assert not watch.hold_expired()
+    assert not watch.wait_expired()
     assert watch.was_unavailable_recently
 
 

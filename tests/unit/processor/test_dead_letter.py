@@ -13,7 +13,7 @@ from ringback.contract.status import AttemptOutcome, DeadReason
 from services.processor.attempt.policy import CRASHED, Failure
 from services.processor.consume.message import Message
 from services.processor.log.dead_letters import (
-    NOBODYS_ORG,
+    UNKNOWN_ORG,
     dead_reason,
     fingerprint,
     job_id_in,
@@ -75,7 +75,7 @@ def test_a_message_without_a_job_id_has_no_org() -> None:
     """It gets its assigned id, and ignores everything that its headers claim."""
     letter = parse_dead_letter(message(type="x" * 999), 4, JOB, DEFAULT_REDACTION)
 
-    assert (letter.row.id, letter.row.org_id) == (JOB, NOBODYS_ORG)
+    assert (letter.row.id, letter.row.org_id) == (JOB, UNKNOWN_ORG)
     assert (letter.row.dedup_key, letter.row.gateway_instance_id) == (None, None)
     assert letter.row.event_type == "x" * 255
 

@@ -10,7 +10,7 @@ from ringback.handlers import Event, PermanentFailure, handles
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.processor.attempt.handlers import (
     HandlerSet,
-    are_abandoned,
+    has_abandoned_handlers,
     import_handlers,
     run_handlers,
 )
@@ -113,10 +113,10 @@ async def test_a_handler_that_ignores_its_cancellation_is_left_behind() -> None:
     result = await run_handlers(
         [stubborn], event(), timeout_s=SOON_S, cancel_wait_s=SOON_S, span=untraced()
     )
-    was_abandoned = are_abandoned()
+    was_abandoned = has_abandoned_handlers()
     release.set()
 
-    await eventually(lambda: not are_abandoned())
+    await eventually(lambda: not has_abandoned_handlers())
     assert result.error_class == "timeout"
     assert was_abandoned
 

@@ -80,8 +80,8 @@ async def handled(
             SPANS,
             instruments(),
             attempts=attempts,
-            watch=watch or DatabaseWatch(answer, hold_s=60),
-            pause_s=0.001,
+            watch=watch or DatabaseWatch(answer, wait_s=60),
+            error_wait_s=0.001,
         )
     else:
         handler = QuarantineHandler(settler(broker), SPANS, instruments(), attempts=attempts)
@@ -136,7 +136,7 @@ async def test_a_message_is_settled_once(
 
 async def test_a_worn_message_is_replaced_by_a_copy_after_an_outage() -> None:
     """We requeued it, so it is not quarantined; the broker counts from 0."""
-    watch = DatabaseWatch(answer, hold_s=60)
+    watch = DatabaseWatch(answer, wait_s=60)
     watch.failed(OSError())
 
     broker, attempts = await handled(
@@ -235,7 +235,7 @@ async def test_our_own_stop_is_not_counted_as_a_crash(
             raise AssertionError
 
     attempts = cast("Attempts", Endless(COMPLETED))
-    watch = DatabaseWatch(answer, hold_s=60)
+    watch = DatabaseWatch(answer, wait_s=60)
     handler = (
         WorkHandler(settler(broker), SPANS, instruments(), attempts=attempts, watch=watch)
         if source is SourceQueue.WORK

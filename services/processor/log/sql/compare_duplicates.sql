@@ -1,5 +1,5 @@
--- Mark the duplicates that differ from their first, and return those that do or may do so: a light
--- row of the first has no content yet.
+-- Mark the duplicates that differ from their first webhook, and return those that do or may: a pending
+-- row of the first may have no payload yet.
 UPDATE webhook_delivery_log AS copy
 SET duplicate_differs = CASE
         WHEN webhook_has_payload(first.event_data)

@@ -1,2 +1,2 @@
--- Make the days that webhooks need and that have no partition.
+-- Create the partitions of the given days, if they are missing.
 SELECT ensure_webhook_partitions_for($1)
