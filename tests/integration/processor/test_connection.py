@@ -52,6 +52,28 @@ async def test_a_lost_connection_costs_no_attempt_and_no_second_run(
     assert process.lines("attempt.finished")[1]["repeated"]
 
 
+async def test_connections_lost_while_dead_letters_are_published_lose_none(
+    stage: Stage, start: Starter, proxy: FaultProxy
+) -> None:
+    """An interrupted publish is repeated, and its message is settled in the end."""
+    process = start(Place(proxy.through(stage.place.amqp_url), stage.place.database_url))
+    await stage.until(await stage.send(scripted("plain")), "completed")
+    proxy.withhold()
+    # One fewer than the prefetch: the answer to the first may be withheld too.
+    jobs = [await stage.send(scripted("plain", permanent="no use")) for _ in range(4)]
+    await eventually(lambda: len(process.lines("attempt.finished")) > len(jobs))
+
+    proxy.cut()
+    await eventually(lambda: process.lines("broker.lost"))
+    proxy.release()
+
+    for job_id in jobs:
+        row = await stage.until(job_id, "dead_letter")
+        assert row["attempts"] == 1
+        assert len(await stage.runs(job_id)) == 1
+    await stage.until_empty(WORK_QUEUE, DEAD_LETTER_QUEUE)
+
+
 async def test_a_broker_that_restarts_costs_no_webhook(
     own_broker: PrivateBroker, database_url: str, start: Starter
 ) -> None:

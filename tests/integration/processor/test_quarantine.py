@@ -1,15 +1,21 @@
 """A webhook that may be what kills the process runs exclusively; its neighbours finish."""
 
+from pathlib import Path
 from uuid import UUID
 
+import aio_pika
+import orjson
+
+from ringback.contract.envelope import Header
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
+    QUARANTINE_DELIVERY_LIMIT,
     QUARANTINE_QUEUE,
     WORK_QUEUE,
 )
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import ProcessorProcess
-from tests.integration.processor.stage import Stage, scripted
+from tests.integration.processor.stage import Stage, envelope_of, scripted
 from tests.support.eventually import eventually
 
 QUEUES = (WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE)
@@ -78,4 +84,33 @@ async def test_a_quarantined_webhook_is_retried_and_completed(stage: Stage, star
     assert processor.deaths == 3
     for other in others:
         await stage.until(other, "completed")
+    await stage.until_empty(*QUEUES)
+
+
+async def test_a_stop_during_quarantine_is_not_counted_as_a_crash(
+    stage: Stage, start: Starter, tmp_path: Path
+) -> None:
+    """One more crash would be the last; after the stop it runs again and completes."""
+    gate = tmp_path / "gate"
+    body = orjson.dumps(scripted("plain", gate=str(gate)))
+    envelope = envelope_of(body)
+    crashes = {Header.ATTEMPT.value: 1, Header.CRASHES.value: QUARANTINE_DELIVERY_LIMIT - 1}
+    message = aio_pika.Message(
+        body,
+        headers={**envelope.headers(), **crashes},
+        message_id=str(envelope.job_id),
+        type=envelope.event_type,
+    )
+    await stage.channel.default_exchange.publish(message, QUARANTINE_QUEUE)
+    process = start(stage.place, drain_timeout_s="0")
+    await stage.until_run(envelope.job_id)
+
+    process.terminate()
+    assert await process.ended() == 0
+    gate.touch()
+    start(stage.place)
+
+    row = await stage.until(envelope.job_id, "completed")
+    assert row["attempts"] == 1
+    assert len(await stage.runs(envelope.job_id)) == 2
     await stage.until_empty(*QUEUES)

@@ -1,7 +1,11 @@
 """A message that could not be attempted comes back; the broker's delivery limit never ends it."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+
+from chaos.fault_proxy import FaultProxy
 from ringback.contract.envelope import Header
 from ringback.contract.identity import JobId
 from ringback.contract.topology import (
@@ -10,8 +14,9 @@ from ringback.contract.topology import (
     REQUEUED_QUEUE,
     WORK_QUEUE,
 )
-from services.processor.attempt.policy import MAX_REQUEUES
+from services.processor.attempt.policy import MAX_DELIVERIES, MAX_REQUEUES
 from tests.integration.processor.conftest import Starter
+from tests.integration.processor.place import Place
 from tests.integration.processor.stage import Stage, envelope_of, scripted
 from tests.support.eventually import eventually
 
@@ -33,6 +38,33 @@ async def send_requeued(stage: Stage, body: bytes) -> JobId:
         type=envelope.event_type,
     )
     return envelope.job_id
+
+
+async def next_message(stage: Stage, queue_name: str) -> AbstractIncomingMessage:
+    queue = await stage.channel.get_queue(queue_name, ensure=False)
+    return await eventually(lambda: queue.get(fail=False))
+
+
+async def test_a_worn_webhook_is_replaced_by_a_copy_that_the_broker_counts_from_0(
+    stage: Stage, start: Starter, way: FaultProxy, tmp_path: Path
+) -> None:
+    """So the delivery limit of its queue is never reached, however many outages there are."""
+    job_id = await stage.send(scripted("plain", gate=str(tmp_path / "gate")))
+    for _ in range(MAX_DELIVERIES):
+        await (await next_message(stage, WORK_QUEUE)).reject(requeue=True)
+    way.refuse()
+    process = start(Place(stage.place.amqp_url, way.through(stage.place.database_url)))
+    await eventually(lambda: process.lines("database.unavailable"))
+    way.accept()
+    await stage.until_run(job_id)
+    assert not process.lines("message.quarantined")
+
+    process.kill()
+
+    message = await next_message(stage, WORK_QUEUE)
+    assert message.message_id == str(job_id)
+    assert int(str(message.headers.get("x-delivery-count", 0))) < MAX_DELIVERIES
+    assert not await stage.depth(WORK_QUEUE)
 
 
 async def test_a_webhook_that_ends_its_session_each_time_is_a_dead_letter_with_the_reason(
