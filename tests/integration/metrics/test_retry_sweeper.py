@@ -12,7 +12,7 @@ from services.metrics.commands.outbox import RetryOutbox, RetrySpans
 from services.metrics.commands.retry import Retries, RetryCommand
 from services.metrics.commands.sweeper import RetrySweeper
 from services.metrics.instruments import RetryInstruments
-from tests.integration.metrics.retry_stage import RetryStage, place, proxy, retrying
+from tests.integration.metrics.retry_stage import OURS, RetryStage, place, proxy, retrying
 from tests.support.eventually import eventually
 from tests.support.no_traces import NO_TRACES
 
@@ -125,6 +125,23 @@ async def test_the_lease_of_a_dead_sweeper_ends(
 
     assert before == []
     assert other.asked == [f"webhooks attempt.1 {new_id}" for new_id in unpublished]
+
+
+async def test_retries_without_webhooks_delay_no_others(
+    retrying: RetryStage, unpublished: list[UUID]
+) -> None:
+    """More of them than one sweep leases, all older, and the log has deleted their webhooks."""
+    await retrying.database.execute(
+        "INSERT INTO webhook_retries (original, new_id, org_id, actor, role, reason, received_at,"
+        " created_at) SELECT gen_random_uuid(), gen_random_uuid(), $1, 'ada', 'service', '', now(),"
+        " now() - interval '8 days' FROM generate_series(1, 50)",
+        OURS,
+    )
+    publisher = Unlucky()
+
+    await sweeper_with(retrying, publisher).sweep()
+
+    assert publisher.asked == [f"webhooks attempt.1 {new_id}" for new_id in unpublished]
 
 
 async def test_the_sweeper_skips_young_retries(

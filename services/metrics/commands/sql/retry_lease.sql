@@ -1,9 +1,11 @@
 -- Lease the oldest retries older than $1 without a recorded confirm, $2 at most, for $3. Rows that
--- another sweeper has leased, or leases at this moment, are skipped.
+-- another sweeper has leased, or leases at this moment, are skipped. So are retries whose webhooks
+-- the log has deleted: nothing is left to publish, and they would delay the others.
 WITH due AS MATERIALIZED (
     SELECT new_id FROM webhook_retries
     WHERE published_at IS NULL AND created_at < clock_timestamp() - $1::interval
       AND (leased_until IS NULL OR leased_until < now())
+      AND (SELECT true FROM webhook_delivery_log AS log WHERE log.id = new_id)
     ORDER BY created_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
