@@ -87,22 +87,20 @@ class ManagementApi:
         path = f"exchanges/{self._place.vhost}/{quote(exchange, safe='')}/bindings/source"
         return frozenset(
             Binding(exchange, str(entry["destination"]), str(entry["routing_key"]))
-            for entry in await self._list(path)
+            for entry in await self._list(path, may_be_missing=True)
             if entry.get("destination_type") == "queue"
         )
 
     async def queues(self) -> dict[str, QueueStats | None]:
         """All queues by name; None for a queue without numbers yet. Raises ManagementError."""
-        return {
-            str(entry["name"]): _stats(entry)
-            for entry in await self._list(f"queues/{self._place.vhost}?columns={_COLUMNS}")
-        }
+        entries = await self._list(f"queues/{self._place.vhost}?columns={_COLUMNS}")
+        return {str(entry["name"]): _stats(entry) for entry in entries if "name" in entry}
 
-    async def _list(self, path: str) -> list[dict[str, Any]]:
+    async def _list(self, path: str, *, may_be_missing: bool = False) -> list[dict[str, Any]]:
         url = URL(f"{self._place.base_url}/{path}", encoded=True)
         try:
             async with asyncio.timeout(self._timeout_s), self._session.get(url) as answer:
-                if answer.status == _NOT_FOUND:
+                if answer.status == _NOT_FOUND and may_be_missing:
                     return []
                 if answer.status in _REFUSED:
                     raise ManagementError(

@@ -1,9 +1,18 @@
 """Tests for ringback.runtime.amqp.management_api: where it is asked, and what its numbers mean."""
 
+from collections.abc import AsyncIterator
+
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from ringback.runtime.amqp.management_api import ManagementPlace, QueueStats
+from ringback.runtime.amqp.management_api import (
+    ManagementError,
+    ManagementPlace,
+    QueueStats,
+    management_api,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,3 +45,37 @@ def test_what_is_neither_ready_nor_unacknowledged_is_on_its_way() -> None:
     """A rejected message counts until its retry queue has confirmed it."""
     assert QueueStats(messages=10, ready=3, unacknowledged=2).on_their_way == 5
     assert QueueStats(messages=4, ready=3, unacknowledged=2).on_their_way == 0
+
+
+@pytest.fixture
+async def api_url() -> AsyncIterator[str]:
+    """An API that has the virtual host /, without exchanges, and nothing else."""
+
+    async def queues(_: web.Request) -> web.Response:  # ruff: ignore[unused-async]
+        return web.json_response([{"messages": 1}, {"name": "webhooks.work"}])
+
+    app = web.Application()
+    app.router.add_get("/api/queues/{vhost:%2F}", queues)
+    async with TestServer(app) as server:
+        yield str(server.make_url(""))
+
+
+async def test_an_unknown_virtual_host_is_an_error(api_url: str) -> None:
+    """No queues at all would look like a broker whose queues are gone, and hide a wrong URL."""
+    async with management_api(api_url, "amqp://u:p@mq/other") as api:
+        with pytest.raises(ManagementError) as raised:
+            await api.queues()
+
+    assert raised.value.reason == "ClientResponseError"
+
+
+async def test_an_unknown_exchange_has_no_bindings(api_url: str) -> None:
+    """A change of the retry schedule looks before the exchange is declared."""
+    async with management_api(api_url, "amqp://u:p@mq/") as api:
+        assert await api.bindings_from("webhooks.failed") == frozenset()
+
+
+async def test_an_entry_without_a_name_is_skipped(api_url: str) -> None:
+    """A poller that it ends would end the metrics service."""
+    async with management_api(api_url, "amqp://u:p@mq/") as api:
+        assert await api.queues() == {"webhooks.work": None}
