@@ -10,6 +10,7 @@ import structlog
 from ringback.contract.telemetry import LogEvent
 from ringback.runtime.amqp.management_api import ManagementError, management_api
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
+from ringback.runtime.process.background import end
 from services.metrics.instruments import StateGauges
 from services.metrics.polling.log_stats import LogReader
 from services.metrics.polling.queue_depths import QueueDepths
@@ -45,12 +46,20 @@ class Poller:
         Runs until cancelled. Each reading has its own deadline, and waits for no other.
         """
         quick_s = min(interval_s, _QUICK_S)
-        await asyncio.gather(
-            _every(quick_s, self._read_queues),
-            _every(quick_s, self._read_state),
-            _every(interval_s, self._count_dead_letters),
-            _every(interval_s, self._read_stats),
-        )
+        readings = [
+            asyncio.create_task(reading)
+            for reading in (
+                _every(quick_s, self._read_queues),
+                _every(quick_s, self._read_state),
+                _every(interval_s, self._count_dead_letters),
+                _every(interval_s, self._read_stats),
+            )
+        ]
+        try:
+            await asyncio.gather(*readings)
+        finally:
+            # An error of one reading leaves the others running.
+            await end(*readings)
 
     async def _read_queues(self) -> None:
         depths = await self.queues.read(READ_TIMEOUT_S)
