@@ -24,7 +24,8 @@ from ringback.runtime.process.lifecycle import end_in_time
 from ringback.runtime.process.settings import load
 from ringback.runtime.tracing import tracing
 from services.processor.attempt.attempt import Attempts
-from services.processor.attempt.handlers import HandlerSet, has_abandoned_handlers, import_handlers
+from services.processor.attempt.handlers import HandlerSet, import_handlers
+from services.processor.attempt.run_handlers import has_abandoned_handlers
 from services.processor.builtin import voice_calls
 from services.processor.consume.consumer_group import ConsumerGroup, work_queue_is_bound
 from services.processor.consume.database_watch import DatabaseWatch

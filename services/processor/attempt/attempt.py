@@ -25,7 +25,7 @@ from services.processor.attempt.context import (
     failed,
     open_attempt,
 )
-from services.processor.attempt.handlers import HandlerSelection, HandlerSet, run_handlers
+from services.processor.attempt.handlers import HandlerSelection, HandlerSet
 from services.processor.attempt.policy import (
     UNDELIVERABLE,
     Failure,
@@ -34,6 +34,7 @@ from services.processor.attempt.policy import (
     dead_letter,
     decide,
 )
+from services.processor.attempt.run_handlers import run_handlers
 from services.processor.attempt.transaction import (
     ServerRefusesError,
     TransactionLostError,

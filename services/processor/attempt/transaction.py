@@ -20,7 +20,7 @@ from services.processor.attempt.context import (
     completed,
     failed,
 )
-from services.processor.attempt.handlers import run_handlers
+from services.processor.attempt.run_handlers import run_handlers
 from services.processor.log.delivery_log import (
     BeginResult,
     DeliveryLog,

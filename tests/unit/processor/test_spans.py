@@ -8,7 +8,7 @@ from ringback.contract.trace_context import TraceContext
 from ringback.handlers import Event
 from ringback.runtime.tracing import Tracer
 from ringback.runtime.tracing.span import RecordedSpan
-from services.processor.attempt.handlers import run_handlers
+from services.processor.attempt.run_handlers import run_handlers
 from services.processor.consume.message import Message
 from services.processor.spans import HandlerSpan, MessageSpan, Spans, shared_query
 from tests.unit.processor.events import ENVELOPE, JOB, event, message
