@@ -276,8 +276,8 @@ class _WorkLogEvent:
     )
     MESSAGE_HANDLER_STUCK: Final = LogEventSpec(
         "message.handler_stuck",
-        "The handler of a quarantined message ignores its cancellation; the message is "
-        "not answered.",
+        "A stop interrupted a quarantined message, and its copy could not be published in "
+        "time. The broker delivers it again, and the stop counts as a crash.",
         services=PROCESSOR,
         fields=("job_id",),
     )

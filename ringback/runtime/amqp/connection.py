@@ -97,7 +97,7 @@ class BrokerConnection(BackgroundTask):
                 self.failure = exc
                 log.error(LogEvent.BROKER_UNUSABLE, connection=self._name, reason=str(exc))  # ruff: ignore[error-instead-of-exception]  # the sentence is enough
             except asyncio.CancelledError as exc:
-                if _is_cancelled_from_outside():
+                if is_cancelled_from_outside():
                     raise
                 self.failure = exc
             except Exception as exc:
@@ -173,11 +173,11 @@ async def _close(connection: AbstractConnection) -> None:
     except BROKER_UNAVAILABLE_ERRORS:
         pass
     except asyncio.CancelledError:
-        if _is_cancelled_from_outside():
+        if is_cancelled_from_outside():
             raise
 
 
-def _is_cancelled_from_outside() -> bool:
+def is_cancelled_from_outside() -> bool:
     """Whether this task was cancelled from outside.
 
     A CancelledError alone does not show this: the library cancels its own futures when a connection

@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import QUARANTINE_QUEUE, WORK_QUEUE
+from ringback.runtime.amqp.connection import is_cancelled_from_outside
 from services.processor.attempt.attempt import Attempts
 from services.processor.attempt.context import failed
 from services.processor.attempt.policy import (
@@ -256,5 +257,4 @@ def _failure_of(exc: BaseException) -> Failure:
 
 def _is_cancelled(exc: BaseException) -> bool:
     """Whether our own stop, or a handler, cancels this task; else a cancellation is an error."""
-    task = asyncio.current_task()
-    return isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+    return isinstance(exc, asyncio.CancelledError) and is_cancelled_from_outside()

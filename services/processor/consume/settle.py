@@ -9,7 +9,10 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.envelope import Header, without_broker_headers
 from ringback.contract.telemetry import LogEvent
-from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+from ringback.runtime.amqp.connection import (
+    BROKER_UNAVAILABLE_ERRORS,
+    is_cancelled_from_outside,
+)
 from services.processor.attempt.policy import (
     Acknowledge,
     Forward,
@@ -29,6 +32,10 @@ _HEADERS_OF_ONE_HOP = frozenset(
         Header.ERROR_MESSAGE.value,
         Header.CRASHES.value,
     }
+)
+_NOT_SETTLED_ERRORS: tuple[type[BaseException], ...] = (
+    *BROKER_UNAVAILABLE_ERRORS,
+    asyncio.CancelledError,
 )
 
 log = structlog.get_logger()
@@ -75,7 +82,10 @@ class Settler:
                     await _acknowledge(incoming, span)
                 case _:
                     assert_never(verdict)
-        except BROKER_UNAVAILABLE_ERRORS as exc:
+        except _NOT_SETTLED_ERRORS as exc:
+            # The library cancels an answer that is being sent when its connection is closed.
+            if isinstance(exc, asyncio.CancelledError) and is_cancelled_from_outside():
+                raise
             log.warning(LogEvent.MESSAGE_NOT_SETTLED, reason=type(exc).__name__)
             return
         if isinstance(verdict, Reject | Forward) and verdict.retry_queue is not None:

@@ -1,5 +1,7 @@
 """Each message of the dead-letter queue is recorded, and only then acknowledged."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import asyncpg
@@ -47,8 +49,10 @@ class FakeLog:
         return OTHER_JOB
 
 
-async def recorded(log: FakeLog, **changes: Any) -> tuple[Broker, FakeConsumers]:
-    broker, consumers = Broker(), FakeConsumers()
+async def recorded(
+    log: FakeLog, *, answer_errors: Sequence[BaseException] = (), **changes: Any
+) -> tuple[Broker, FakeConsumers]:
+    broker, consumers = Broker(answer_errors=list(answer_errors)), FakeConsumers()
     recorder = DeadLetterRecorder(
         settler(broker),
         SPANS,
@@ -74,6 +78,17 @@ async def test_a_webhook_is_recorded_under_its_id_and_reported() -> None:
     [line] = lines
     assert (line["event"], line["job_id"]) == ("dead_letter.recorded", str(JOB))
     assert (line["attempts"], line["error_message"]) == ("3/3", "attempt 3 failed")
+
+
+async def test_a_recorded_dead_letter_whose_answer_is_cancelled_is_left_to_the_broker() -> None:
+    """The library cancels what is being sent when its connection is closed."""
+    log = FakeLog()
+
+    with capture_logs() as lines:
+        broker, _ = await recorded(log, answer_errors=[asyncio.CancelledError()])
+
+    assert [line["event"] for line in lines] == ["dead_letter.recorded", "message.not_settled"]
+    assert (broker.copies, broker.answers, len(log.entries)) == ([], [], 1)
 
 
 async def test_a_message_without_an_id_gets_one_by_its_content() -> None:

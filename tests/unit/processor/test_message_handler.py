@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 from aio_pika.exceptions import ChannelInvalidStateError
+from structlog.testing import capture_logs
 
 from ringback.contract.retry_schedule import FIRST_ATTEMPT
 from ringback.contract.status import AttemptOutcome
@@ -200,6 +201,20 @@ async def test_publishing_is_repeated_until_the_broker_confirms() -> None:
     assert message.message_id == str(ENVELOPE.job_id)
     assert message.headers == ENVELOPE.headers() | {"attempt": 1}
     assert broker.answers == ["ack"]
+
+
+@pytest.mark.parametrize("source", SourceQueue)
+async def test_an_answer_that_the_library_cancels_is_not_taken_for_a_bug(
+    source: SourceQueue,
+) -> None:
+    """It cancels what is being sent when its connection is closed. The outcome is recorded."""
+    broker = Broker(answer_errors=[asyncio.CancelledError()])
+
+    with capture_logs() as lines:
+        await handled(source, COMPLETED, broker)
+
+    assert [line["event"] for line in lines] == ["message.not_settled"]
+    assert (broker.copies, broker.answers) == ([], [])
 
 
 @pytest.mark.parametrize("verdict", [Acknowledge(), Requeue(), dead_letter(FIRST_ATTEMPT)])
