@@ -173,7 +173,7 @@ async def _clock(
 ) -> AsyncGenerator[Clock, None]:
     clock = Clock()
     instruments.watch_clock(lambda: clock.offset_s)
-    async with clock.following(pool):
+    async with clock.comparing(pool):
         yield clock
 
 
@@ -182,4 +182,4 @@ async def _first_connect(publisher: Publisher, clock: Clock) -> None:
     failure = await publisher.first_failure(within_s=_FIRST_CONNECT_S)
     if isinstance(failure, CannotStartError):
         raise failure
-    await clock.tried(within_s=_FIRST_CONNECT_S)
+    await clock.first_comparison(within_s=_FIRST_CONNECT_S)

@@ -42,7 +42,7 @@ class Clock:
         self._database_at_zero: float | None = None
         """The time of the database when the monotonic clock was at 0."""
         self._is_wrong = False
-        self._first_try = asyncio.Event()
+        self._compared_once = asyncio.Event()
 
     @property
     def offset_s(self) -> float:
@@ -71,25 +71,25 @@ class Clock:
             self._log_change()
 
     @asynccontextmanager
-    async def following(self, pool: asyncpg.Pool) -> AsyncGenerator[None, None]:
+    async def comparing(self, pool: asyncpg.Pool) -> AsyncGenerator[None, None]:
         """Compare once a minute while entered, and more often while the database is unavailable."""
-        async with run_in_background(self._follow(pool)):
+        async with run_in_background(self._compare_forever(pool)):
             yield
 
-    async def tried(self, *, within_s: float) -> None:
+    async def first_comparison(self, *, within_s: float) -> None:
         """Wait until the first comparison has succeeded, failed or timed out."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                await self._first_try.wait()
+                await self._compared_once.wait()
 
-    async def _follow(self, pool: asyncpg.Pool) -> None:
+    async def _compare_forever(self, pool: asyncpg.Pool) -> None:
         while True:
             try:
                 await self.compare(pool)
                 wait_s = _COMPARE_EVERY_S
             except DATABASE_UNAVAILABLE_ERRORS:
                 wait_s = _RETRY_AFTER_S
-            self._first_try.set()
+            self._compared_once.set()
             await asyncio.sleep(wait_s)
 
     def _log_change(self) -> None:

@@ -229,7 +229,7 @@ class SpoolInstruments:
         damaged.labels("row").set_function(damaged_rows)
         damaged.labels("file").set_function(kept_files)
 
-    def spool_none(self) -> None:
+    def spool_disabled(self) -> None:
         self._log.warning(LogEvent.SPOOL_DISABLED)
 
     def spool_opened(self, *, path: str, waiting: int) -> None:

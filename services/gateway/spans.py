@@ -29,9 +29,9 @@ _PUBLISH = shape_of(
 _TRACEPARENT, _TRACESTATE = "traceparent", "tracestate"
 _METHODS = hdrs.METH_ALL
 _OTHER_METHOD = "_OTHER"
-_FIRST_ERROR = 500
+_FIRST_SERVER_ERROR = 500
 _MAX_TEXT_LENGTH = 200
-_NOT_TRIED = "breaker_open"
+_BREAKER_OPEN = "breaker_open"
 
 
 class Spans:
@@ -39,7 +39,9 @@ class Spans:
 
     def __init__(self, tracer: Tracer, routes: Mapping[str, Endpoint]) -> None:
         self._tracer = tracer
-        self._shapes = {path: _receive(path, endpoint) for path, endpoint in routes.items()}
+        self._shapes = {
+            path: _shape_for_endpoint(path, endpoint) for path, endpoint in routes.items()
+        }
 
     def receive(self, request: web.BaseRequest) -> OpenSpan:
         """Start the span of a request; it continues the sender's trace, if there is one."""
@@ -58,7 +60,9 @@ class Spans:
             method = _OTHER_METHOD
         path = match_route(request, self._shapes)
         route = "" if path is None else _route(path)
-        return self._tracer.start(_not_taken(method, route), parent=parent, attributes=attributes)
+        return self._tracer.start(
+            _shape_without_endpoint(method, route), parent=parent, attributes=attributes
+        )
 
     @staticmethod
     def publish(receiving: OpenSpan) -> OpenSpan:
@@ -77,7 +81,7 @@ class Spans:
                 }
             )
             if result.published is not PublishOutcome.CONFIRMED:
-                publish.failed(result.published or _NOT_TRIED)
+                publish.failed(result.published or _BREAKER_OPEN)
         publish.end()
 
     @staticmethod
@@ -87,7 +91,7 @@ class Spans:
             receiving.set_attributes(
                 {Attribute.HTTP_STATUS: status, Attribute.REJECTION: rejection.reason}
             )
-            if status >= _FIRST_ERROR:
+            if status >= _FIRST_SERVER_ERROR:
                 receiving.failed(rejection.reason)
         receiving.end()
 
@@ -108,7 +112,7 @@ class Spans:
         receiving.end()
 
 
-def _receive(path: str, endpoint: Endpoint) -> Shape:
+def _shape_for_endpoint(path: str, endpoint: Endpoint) -> Shape:
     return shape_of(
         Span.RECEIVE,
         {
@@ -123,7 +127,7 @@ def _receive(path: str, endpoint: Endpoint) -> Shape:
 
 
 @lru_cache(maxsize=3 * (len(_METHODS) + 1))
-def _not_taken(method: str, route: str) -> Shape:
+def _shape_without_endpoint(method: str, route: str) -> Shape:
     """Build the shape for a request with another method than POST, or to an unknown path."""
     shared: dict[str, Value] = {Attribute.HTTP_METHOD: method, Attribute.URL_SCHEME: "http"}
     return shape_of(Span.RECEIVE, {**shared, Attribute.HTTP_ROUTE: route} if route else shared)

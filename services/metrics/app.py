@@ -1,4 +1,4 @@
-"""Composition root of the metrics service, in startup order."""
+"""The composition root: builds the parts of the metrics service in startup order."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Iterator
@@ -55,14 +55,14 @@ log = structlog.get_logger()
 _DEPTH_TIMEOUT_S = 1.0
 _FINISH_S = 3.0
 _MAX_CONNECTIONS = 2000
-"""Concurrent calls by gRPC and REST together, if the process may have so many files."""
+"""Concurrent calls by gRPC and REST together, if the limit of open files allows it."""
 
 Background = set[asyncio.Task[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Each check returns whether it passes, or raises if it cannot run; it has no own deadline."""
+    """Each check returns whether it passes, or raises if it cannot run. Callers set the timeout."""
 
     pool: asyncpg.Pool
     queues: QueueDepths
@@ -76,7 +76,7 @@ class Readiness:
     async def broker(self) -> bool:
         return await self.queues.answers()
 
-    async def both(self) -> bool:
+    async def broker_and_database(self) -> bool:
         return await self.broker() and await self.database()
 
 
@@ -204,7 +204,7 @@ def queries(access: Access, snapshot: QueueSnapshot, redaction: Redaction) -> tu
 
 
 def _commands(stack: AsyncExitStack, parts: _Parts, outbox: RetryOutbox) -> tuple[object, ...]:
-    """The implementations of AdminService. Leaving the stack finishes what they have begun."""
+    """The implementations of AdminService. Closing the stack waits for what they have begun."""
 
     async def waiting() -> int | None:
         depth = await parts.queues.depth_of(WORK_QUEUE, _DEPTH_TIMEOUT_S)
@@ -240,14 +240,14 @@ async def _listen(
     readiness: Readiness,
 ) -> None:
     host, drain_timeout_s = settings.metrics_host, settings.metrics_drain_timeout_s
-    # Each caller of either port is a file of this process.
+    # Each connection to either port needs a file descriptor.
     max_connections = max(1, raise_open_file_limit(_MAX_CONNECTIONS) // 2)
     grpc = grpc_server(
         host,
         settings.metrics_grpc_port,
         dispatcher,
         spans=spans,
-        is_ready=readiness.both,
+        is_ready=readiness.broker_and_database,
         drain_timeout_s=drain_timeout_s,
         max_connections=max_connections,
     )
@@ -274,6 +274,6 @@ def _authenticator(settings: TokenSettings) -> Authenticator:
     try:
         keys = settings.token_keys()
     except ValueError as exc:
-        # The file was good a moment ago.
+        # The settings checked the key file, but it changed since.
         raise CannotStartError(f"The key for tokens cannot be used: {exc}.") from exc
     return Authenticator(keys, settings.jwt_audience, settings.jwt_issuer)

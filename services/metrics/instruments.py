@@ -34,7 +34,7 @@ _STATS: Mapping[str, MetricSpec] = {
     "accepted": Metric.LEDGER_ACCEPTED,
     "deficit": Metric.LEDGER_DEFICIT,
     "days_ahead": Metric.PARTITIONS_AHEAD,
-    "extra_days": Metric.EXTRA_DAYS,
+    "extra_days": Metric.EXTRA_PARTITIONS,
 }
 _AGES = {Status.PENDING: "oldest_pending_s", Status.FAILED: "oldest_failed_s"}
 _ENDED = {

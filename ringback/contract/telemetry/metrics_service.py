@@ -95,7 +95,7 @@ class MetricsServiceMetric:
         help="Daily partitions created ahead, up to the first gap; -1 if today has none.",
         services=METRICS,
     )
-    EXTRA_DAYS: Final = MetricSpec(
+    EXTRA_PARTITIONS: Final = MetricSpec(
         name="webhook_extra_partitions",
         kind=Kind.GAUGE,
         help="Daily partitions that were created because a webhook needed them; at most 100.",

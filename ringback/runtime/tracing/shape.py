@@ -1,4 +1,4 @@
-"""What all spans of one name share."""
+"""The fixed part of a span: its name, its kind, and attributes that never change."""
 
 import re
 from collections.abc import Mapping
@@ -16,10 +16,7 @@ _PLACE = re.compile(r"\{([^}]+)\}")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """Created once and used for many spans: its encoding is kept.
-
-    `attributes` are on each of them.
-    """
+    """The template of many spans. Created once, so that it is encoded once."""
 
     name: str
     kind: SpanKind

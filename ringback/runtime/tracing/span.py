@@ -62,7 +62,7 @@ class OpenSpan:
         return self
 
     def set_attributes(self, attributes: Mapping[str, Value]) -> None:
-        """Add attributes."""
+        """Add attributes; a name that is already set gets the new value."""
 
     def link(self, link: Link) -> None:
         """Add a link to something that became known after the beginning."""

@@ -151,7 +151,7 @@ class PendingRows:
         self._in_ledger = 0
         self._ledger_at = 0.0
         self._added = asyncio.Event()
-        self._leaving = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     def add(self, webhook: AcceptedWebhook) -> None:
         self._accepted += 1
@@ -171,7 +171,7 @@ class PendingRows:
                 try:
                     yield self
                 finally:
-                    self._leaving.set()
+                    self._stopping.set()
                     self._added.set()
                     await asyncio.wait([task], timeout=self._flush_timeout_s)
         finally:
@@ -179,14 +179,14 @@ class PendingRows:
 
     async def _run(self) -> None:
         wait_s = _FIRST_WAIT_S
-        while not (self._leaving.is_set() and self._is_flushed()):
+        while not (self._stopping.is_set() and self._is_flushed()):
             await self._wait_for_rows()
             try:
                 await self._write_batch()
                 wait_s = _FIRST_WAIT_S
             except WRITE_ERRORS as exc:
                 self._instruments.pending_rows_stuck(exc)
-                await (asyncio.sleep(wait_s) if self._leaving.is_set() else self._pause(wait_s))
+                await (asyncio.sleep(wait_s) if self._stopping.is_set() else self._pause(wait_s))
                 wait_s = min(wait_s * 2, _MAX_WAIT_S)
 
     async def _wait_for_rows(self) -> None:
@@ -231,13 +231,13 @@ class PendingRows:
         if self._in_ledger == self._accepted:
             return None
         wait_s = self._ledger_at + _LEDGER_S - _now()
-        return 0 if self._leaving.is_set() else max(wait_s, 0)
+        return 0 if self._stopping.is_set() else max(wait_s, 0)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but return at once when leaving."""
         with suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0)):
-                await self._leaving.wait()
+                await self._stopping.wait()
 
 
 def _now() -> float:

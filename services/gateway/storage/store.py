@@ -154,7 +154,7 @@ def build_store(
 
 def _spool(settings: GatewaySettings, instruments: SpoolInstruments) -> Spool | None:
     if settings.spool_dir is None:
-        instruments.spool_none()
+        instruments.spool_disabled()
         return None
     bounds = SpoolBounds(
         max_bytes=settings.spool_bytes,

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 class RetryQuery:
-    """Reads the dead letters that match, as far as the caller may see them.
+    """Reads the matching dead letters that the caller may see.
 
     A run ignores dead letters that appear after it began, including those of its own retries.
     """
@@ -94,9 +94,9 @@ def one_step(call: Call) -> Call:
 
 
 class RetryAudit:
-    """The audit lines of a bulk retry as a whole. Each retry has its own line.
+    """Writes the audit rows for the start and the end of a bulk retry.
 
-    All of them contain the id of the run.
+    Each retry also has its own row; all of them contain the id of the run.
     """
 
     def __init__(self, access: Access, request: RetryRequest, call: Call, run_id: str) -> None:

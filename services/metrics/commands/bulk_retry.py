@@ -123,7 +123,7 @@ class BulkRun:
         reason = stop_reason(
             failed_again=self.progress.failed_again,
             stop_after=self._request.stop_after_failures,
-            broker_is_connected=self._retries.is_possible,
+            broker_is_connected=self._retries.is_ready,
             is_stopping=self._call.stopping.is_set(),
         )
         if reason is not None:
@@ -179,24 +179,24 @@ class BulkRetry:
         self._writing: set[asyncio.Task[None]] = set()
 
     async def retry_deliveries(
-        self, asked: RetryDeliveriesRequest, call: Call
+        self, request: RetryDeliveriesRequest, call: Call
     ) -> AsyncGenerator[RetryDeliveriesResponse, None]:
         """Raise ApiError only before anything is changed; later the last answer has the reason.
 
         When the caller disconnects, the run ends where it is; the audit records this.
         """
-        request = retry_request_of(asked)
-        query = RetryQuery(self._access, request, call)
+        retry = retry_request_of(request)
+        query = RetryQuery(self._access, retry, call)
         matched = await query.count()
-        if request.is_dry_run:
-            yield _dry_run(matched, request)
+        if retry.is_dry_run:
+            yield _dry_run(matched, retry)
             return
         self._retries.require_broker()
         run_id = str(uuid4())
-        audit = RetryAudit(self._access, request, call, run_id)
+        audit = RetryAudit(self._access, retry, call, run_id)
         await audit.begin(matched)
         run = BulkRun(
-            *(query, self._waiting, self._retries, request, call),
+            *(query, self._waiting, self._retries, retry, call),
             run_id=run_id,
             throttle=self._throttle,
         )

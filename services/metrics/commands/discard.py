@@ -7,7 +7,7 @@ from ringback.metrics.v1.admin_service_pb2 import (
 )
 from ringback.runtime.postgres.queries import load
 from services.metrics.auth.access import Access
-from services.metrics.commands.retry import refusal
+from services.metrics.commands.retry import error_for
 from services.metrics.transport.call import Call
 from services.metrics.transport.request_reader import RequestReader
 
@@ -34,5 +34,5 @@ class Discard:
                 reason,
             )
             if found["verdict"] != "done":
-                raise refusal(found["verdict"], job_id, found["new_id"])
+                raise error_for(found["verdict"], job_id, found["new_id"])
         return DiscardDeadLetterResponse(success=True, message="Dead letter discarded")

@@ -1,4 +1,4 @@
-"""A retry as a message: the same event under a new id, as a gateway would publish it."""
+"""Publishes retries: the same event under a new id, as a gateway would publish it."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -73,7 +73,7 @@ class RetrySpans:
         self._tracer = tracer
 
     def origin_of(self, row: asyncpg.Record) -> TraceContext | None:
-        """The first attempt of the retried webhook; None if none was recorded.
+        """The span of the retried webhook's first attempt; None if none was recorded.
 
         The log does not record whether the trace was sampled, so the sampler decides again.
         """
@@ -126,7 +126,7 @@ class RetryOutbox:
         self._spans = spans
 
     @property
-    def is_open(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether the broker is connected and accepts messages."""
         return self._publisher.is_ready
 
@@ -173,7 +173,7 @@ _PUBLISH_TIMEOUT_S = 2.0
 async def open_outbox(
     settings: BrokerSettings, access: Access, instruments: RetryInstruments, spans: RetrySpans
 ) -> AsyncGenerator[RetryOutbox]:
-    """An outbox that opens as soon as the broker is available; it waits only briefly for that."""
+    """Connect an outbox. Waits briefly for the broker; later, it connects in the background."""
     publisher = ConfirmedPublisher(
         settings.amqp_url.get_secret_value(),
         "ringback-metrics-publish",

@@ -28,7 +28,7 @@ from services.metrics.transport.errors import ApiError, no_such_delivery, precon
 from services.metrics.transport.request_reader import RequestReader
 
 _PUBLISHING_S = 10.0
-"""Longer than a publish and its mark take. The caller may have left by then."""
+"""Longer than it takes to publish and to record the confirm. The caller may have left by then."""
 
 REQUEUED = "Webhook re-queued for processing"
 _QUEUED = f"{REQUEUED}; the broker has not confirmed it yet, so it is published again in moments"
@@ -43,7 +43,7 @@ RUN_DUPLICATE: Final = "run_duplicate.sql"
 
 @dataclass(frozen=True, slots=True)
 class RetryCommand:
-    """`statement` is RETRY or RUN_DUPLICATE. `details` go to the audit."""
+    """`statement` is RETRY or RUN_DUPLICATE. `details` are written to the audit log."""
 
     job_id: UUID
     reason: str
@@ -98,13 +98,13 @@ class Retries:
         return RunDuplicateResponse(duplicate_of=str(result.duplicate_of), **_answer(result))
 
     @property
-    def is_possible(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether the broker is connected and accepts messages."""
-        return self._outbox.is_open
+        return self._outbox.is_ready
 
     def require_broker(self) -> None:
         """Raises ApiError UNAVAILABLE while nothing can be published."""
-        if not self.is_possible:
+        if not self.is_ready:
             raise unavailable(
                 "BROKER_UNAVAILABLE", "The broker cannot be reached; nothing was changed."
             )
@@ -119,7 +119,7 @@ class Retries:
         result, row = await self._commit(command, call)
         if row is None:
             return result
-        task = asyncio.create_task(self._outbox.publish_and_mark(row, _later(call)))
+        task = asyncio.create_task(self._outbox.publish_and_mark(row, _until_published(call)))
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
         await asyncio.wait({task}, timeout=call.remaining_s())
@@ -150,7 +150,7 @@ class Retries:
             )
             verdict, new_id = found["verdict"], found["new_id"]
             if verdict not in _DONE:
-                raise refusal(verdict, command.job_id, new_id)
+                raise error_for(verdict, command.job_id, new_id)
             row = await connection.fetchrow(load(_PACKAGE, "retry_message.sql"), new_id)
             result = RetryResult(
                 new_id,
@@ -162,8 +162,8 @@ class Retries:
             return result, None if verdict == "repeated" else row
 
 
-def _later(call: Call) -> Call:
-    """The same caller with a later deadline, whether or not the caller waits."""
+def _until_published(call: Call) -> Call:
+    """The same call with a later deadline: publishing continues when the caller has left."""
     return replace(call, deadline=asyncio.get_running_loop().time() + _PUBLISHING_S)
 
 
@@ -179,8 +179,8 @@ def _answer(result: RetryResult) -> dict[str, Any]:
     }
 
 
-def refusal(verdict: str, job_id: UUID, new_id: UUID | None) -> ApiError:
-    """`verdict` is a result of `retry_webhook`, `run_duplicate_webhook` or `discard_webhook`.
+def error_for(verdict: str, job_id: UUID, new_id: UUID | None) -> ApiError:
+    """The error for a verdict of `retry_webhook`, `run_duplicate_webhook` or `discard_webhook`.
 
     `new_id` is the webhook that the retry created, if there was one. Raises ValueError for an
     unknown verdict.

@@ -1,4 +1,4 @@
-"""Publishes committed retries that have no recorded confirm."""
+"""Publishes committed retries that were not published, or whose confirm was not recorded."""
 
 import asyncio
 from datetime import timedelta
@@ -31,8 +31,8 @@ class RetrySweeper:
     """Leases rows, publishes them, and marks them. Several sweepers may run at once.
 
     No two publish a row at the same time. If one dies, its lease ends after `lease_s`, and its rows
-    are published again under their ids, which the log recognizes. `min_age_s` is how old a retry
-    must be: its own call publishes it sooner than that.
+    are published again under their ids, which the log recognizes. Retries younger than
+    `min_age_s` are left to the call that made them.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RetrySweeper:
         rows = await self._lease()
         published = []
         for row in rows:
-            if not self._outbox.is_open or clock() >= publish_until:
+            if not self._outbox.is_ready or clock() >= publish_until:
                 break
             if await self._outbox.publish(row):
                 published.append(row["id"])
@@ -73,7 +73,7 @@ class RetrySweeper:
         """Sweep every `interval_s` until cancelled, and wait out any outage."""
         while True:
             try:
-                while self._outbox.is_open and await self.sweep():
+                while self._outbox.is_ready and await self.sweep():
                     pass
             except ApiError as exc:
                 log.warning(LogEvent.RETRIES_NOT_SWEPT, reason=exc.reason)

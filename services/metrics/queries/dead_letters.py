@@ -1,3 +1,5 @@
+"""Lists unresolved dead letters with their events, and counts them by group."""
+
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -28,7 +30,10 @@ from services.metrics.transport.request_reader import RequestReader, token_after
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """`fits`: its stored size, beside those before it, fits. `text`: None if it was not read."""
+    """An event in the log. `text` is None if it was not read.
+
+    `fits`: its stored size fits into the answer, together with the events before it.
+    """
 
     size_bytes: int
     fits: bool
@@ -36,19 +41,19 @@ class StoredEvent:
 
     @property
     def max_bytes(self) -> int:
-        """Its bytes in an answer, or as it is stored if that is more."""
+        """Its size in an answer, or its stored size if that is larger."""
         return max(self.size_bytes, len((self.text or "").encode()))
 
 
 @dataclass(frozen=True, slots=True)
-class Fitting:
+class FittingPage:
     """The first webhooks of a page, in its order; those in `omitted` without their events."""
 
     ids: tuple[UUID, ...]
     omitted: frozenset[UUID]
 
 
-def fit(ids: Iterable[UUID], events: Mapping[UUID, StoredEvent], max_bytes: int) -> Fitting:
+def fit(ids: Iterable[UUID], events: Mapping[UUID, StoredEvent], max_bytes: int) -> FittingPage:
     """The first of `ids` whose events fit into `max_bytes` together; at least one.
 
     An event that is too large alone is left out and uses no room. A webhook missing from `events`
@@ -68,7 +73,7 @@ def fit(ids: Iterable[UUID], events: Mapping[UUID, StoredEvent], max_bytes: int)
         else:
             used += event.max_bytes
         fitting.append(job_id)
-    return Fitting(tuple(fitting), frozenset(omitted))
+    return FittingPage(tuple(fitting), frozenset(omitted))
 
 
 _PACKAGE = "services.metrics.queries"

@@ -1,3 +1,5 @@
+"""Reads webhooks from the log: one, lists by filter, and recent failures."""
+
 from datetime import UTC
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""The time range of statistics."""
+"""Counts webhooks by event type in a time range: GetDeliveryStats."""
 
 import re
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ class InvalidRangeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From `start`, a whole minute or hour, up to `end`, the moment of asking."""
+    """From `start`, a whole minute or hour, up to `end`, the time of the request."""
 
     start: datetime
     end: datetime
@@ -133,10 +133,12 @@ class DeliveryStats:
         return rows
 
 
-def response_of(asked: str, window: Window, by_type: dict[str, Counts]) -> GetDeliveryStatsResponse:
+def response_of(
+    time_range: str, window: Window, by_type: dict[str, Counts]
+) -> GetDeliveryStatsResponse:
     """The answer for a range, from the database's counts by event type."""
     response = GetDeliveryStatsResponse(
-        time_range=asked,
+        time_range=time_range,
         summary=summary_of(_sum(by_type.values())),
         by_event_type={name: _type_stats(counts) for name, counts in _largest(by_type).items()},
     )

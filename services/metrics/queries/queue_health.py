@@ -1,4 +1,4 @@
-"""The published thresholds."""
+"""Checks the queues against the published thresholds: GetQueueHealth, WatchQueueHealth."""
 
 import asyncio
 from collections.abc import AsyncGenerator

@@ -1,4 +1,4 @@
-"""The state of the queues at one moment, in terms of the contract. No clock, no database."""
+"""Keeps the last readings of the queues and the log, for the queue health. No I/O."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The path of every call, by gRPC or REST: authenticate, authorize, run, record."""
+"""Runs every call, by gRPC or REST: authenticates, authorizes, runs and records it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
@@ -41,7 +41,7 @@ class Authenticates(Protocol):
 
 
 class Dispatcher:
-    """`implementations` have one method for each method of the contract: `get_delivery`.
+    """`implementations` have one method for each RPC of the contract, such as `get_delivery`.
 
     Raises CannotStartError when a method is not implemented.
     """
@@ -114,7 +114,7 @@ class Dispatcher:
                     if answer is None:
                         return
                     result.answers += 1
-                    yield answer  # ruff: ignore[yield-in-context-manager-in-async-generator]  # who asks closes
+                    yield answer  # ruff: ignore[yield-in-context-manager-in-async-generator]  # the caller closes it
 
     def _admit(
         self, method: Method, authorization: str | None, timeout_s: float | None, result: CallResult
@@ -163,10 +163,10 @@ def _implementation(implementations: Iterable[object], method: Method) -> Callab
     raise CannotStartError(f"Nothing implements {method.full_name}.")
 
 
-def _allowed_s(method: Method, asked_s: float | None) -> float:
+def _allowed_s(method: Method, requested_s: float | None) -> float:
     max_s = MAX_STREAM_S if method.is_server_streaming else MAX_TIMEOUT_S
     default_s = MAX_STREAM_S if method.is_server_streaming else DEFAULT_TIMEOUT_S
-    return min(max_s, default_s if asked_s is None else asked_s)
+    return min(max_s, default_s if requested_s is None else requested_s)
 
 
 async def _checked(method: Method, request: Request) -> Message:

@@ -91,16 +91,16 @@ async def grpc_server(
                 f"The address {address} (RINGBACK_METRICS_GRPC_PORT) cannot be used."
             ) from exc
     await server.start()
-    following = asyncio.create_task(_follow_readiness(servicer, services, is_ready))
+    health_updates = asyncio.create_task(_keep_health_current(servicer, services, is_ready))
     try:
         yield
     finally:
-        await end(following)
+        await end(health_updates)
         await servicer.enter_graceful_shutdown()
         await server.stop(drain_timeout_s)
 
 
-async def _follow_readiness(
+async def _keep_health_current(
     servicer: health.aio.HealthServicer, services: tuple[str, ...], is_ready: Ping
 ) -> None:
     while True:
@@ -149,7 +149,7 @@ def _unary(dispatcher: Dispatcher, method: Method, spans: CallSpans) -> Callable
         span = spans.by_grpc(method, _metadata(context))
         reader = _reader(method, request)
         try:
-            return await dispatcher.unary(method, reader, **_terms(context), span=span)
+            return await dispatcher.unary(method, reader, **_caller_of(context), span=span)
         except ApiError as exc:
             await context.abort_with_status(grpc_status(exc))
         finally:
@@ -161,7 +161,9 @@ def _unary(dispatcher: Dispatcher, method: Method, spans: CallSpans) -> Callable
 def _stream(dispatcher: Dispatcher, method: Method, spans: CallSpans) -> Callable[..., Any]:
     async def answer(request: bytes, context: Context) -> AsyncGenerator[Message, None]:
         span = spans.by_grpc(method, _metadata(context))
-        stream = dispatcher.stream(method, _reader(method, request), **_terms(context), span=span)
+        stream = dispatcher.stream(
+            method, _reader(method, request), **_caller_of(context), span=span
+        )
         try:
             async with aclosing(stream) as answers:
                 async for one in answers:
@@ -187,7 +189,7 @@ def _reader(method: Method, request: bytes) -> Callable[[], Awaitable[Message]]:
     return read
 
 
-def _terms(context: Context) -> dict[str, Any]:
+def _caller_of(context: Context) -> dict[str, Any]:
     return {
         "authorization": _metadata(context).get("authorization"),
         "timeout_s": context.time_remaining(),

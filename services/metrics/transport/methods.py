@@ -24,7 +24,7 @@ ADMIN_SERVICE = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"]
 SERVICES: tuple[ServiceDescriptor, ...] = (METRICS_SERVICE, ADMIN_SERVICE)
 
 _ROLES = {ours.CALLER_ROLE_TENANT: Role.TENANT, ours.CALLER_ROLE_SERVICE: Role.SERVICE}
-_HUMP = re.compile(r"(?<!^)(?=[A-Z])")
+_BEFORE_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Method:
     @property
     def python_name(self) -> str:
         """The name of the implementing method: `GetDelivery` is `get_delivery`."""
-        return _HUMP.sub("_", self.name).lower()
+        return _BEFORE_CAPITAL.sub("_", self.name).lower()
 
     @property
     def grpc_path(self) -> str:
@@ -65,10 +65,10 @@ def _method(service: ServiceDescriptor, method: MethodDescriptor) -> Method:
     options = method.GetOptions()
     least_role = _ROLES.get(options.Extensions[ours.least_role])
     if least_role is None:
-        raise CannotStartError(f"{method.full_name} does not state its least_role.")
+        raise CannotStartError(f"{method.full_name} declares no least_role.")
     rule = options.Extensions[annotations_pb2.http]
     if not rule.WhichOneof("pattern"):
-        raise CannotStartError(f"{method.full_name} does not state its HTTP rule.")
+        raise CannotStartError(f"{method.full_name} declares no HTTP rule.")
     return Method(
         full_name=method.full_name,
         service=service.full_name,

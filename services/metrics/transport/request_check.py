@@ -1,4 +1,4 @@
-"""Check a request against the rules of the contract for its fields.
+"""Checks a request against the rules of the contract for its fields.
 
 Patterns (`Shape.pattern`) are left to the implementation, which has clearer error texts.
 """
@@ -49,38 +49,38 @@ def _invalid(message: Message, prefix: str) -> Iterator[Violation]:
 
 
 def _problem(field: FieldDescriptor, value: object) -> str | None:
-    stated = field.GetOptions().Extensions[shape]
+    rule = field.GetOptions().Extensions[shape]
     match value:
         case str():
-            return _text_problem(stated, value)
+            return _text_problem(rule, value)
         case Timestamp() if not _is_time(value):
             return "must be a time between the years 1 and 9999."
         case int() if field.enum_type is not None and value not in field.enum_type.values_by_number:
             return "must be one of the values in the contract."
         case float() | int():
-            return _number_problem(stated, value)
+            return _number_problem(rule, value)
         case _:
             return None
 
 
-def _text_problem(stated: Shape, text: str) -> str | None:
+def _text_problem(rule: Shape, text: str) -> str | None:
     if "\0" in text:
         return "must not contain the character U+0000."
-    max_length = stated.max_length if stated.HasField("max_length") else MAX_TEXT
+    max_length = rule.max_length if rule.HasField("max_length") else MAX_TEXT
     if len(text) > max_length:
         return f"must have at most {max_length} characters."
-    if stated.format == "uuid" and not _UUID.fullmatch(text):
+    if rule.format == "uuid" and not _UUID.fullmatch(text):
         return f"must be a UUID, not {text[:_SHOWN]!r}."
     return None
 
 
-def _number_problem(stated: Shape, number: float) -> str | None:
+def _number_problem(rule: Shape, number: float) -> str | None:
     if not math.isfinite(number):
         return "must be a finite number."
-    if stated.HasField("minimum") and number < stated.minimum:
-        return f"must be at least {stated.minimum:g}."
-    if stated.HasField("maximum") and number > stated.maximum:
-        return f"must be at most {stated.maximum:g}."
+    if rule.HasField("minimum") and number < rule.minimum:
+        return f"must be at least {rule.minimum:g}."
+    if rule.HasField("maximum") and number > rule.maximum:
+        return f"must be at most {rule.maximum:g}."
     return None
 
 

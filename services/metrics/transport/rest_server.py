@@ -49,8 +49,8 @@ _HEADERS = {
     # By default aiohttp reveals its version.
     "Server": "ringback",
 }
-_TAKE_S = 30.0
-"""A stream's reader that reads nothing for this long is disconnected."""
+_READER_TIMEOUT_S = 30.0
+"""The reader of a stream is disconnected if it reads nothing for this long."""
 
 _DIGITS = 20
 
@@ -90,7 +90,7 @@ class RestBinding:
                 response = await self._answer(request, found, span)
                 record_status(span, response.status, None)
             except ApiError as error:
-                response = refused(error)
+                response = error_response(error)
                 record_status(span, response.status, error)
             except asyncio.CancelledError:
                 # A caller may disconnect, and most streams end this way.
@@ -106,7 +106,7 @@ class RestBinding:
         if self._in_flight > self._max_calls:
             raise TOO_MANY_CALLS
         if request.rel_url.raw_path == OPENAPI_PATH:
-            return self._described(request)
+            return self._openapi_response(request)
         match found:
             case Route() as route if route.method.is_server_streaming:
                 return await self._stream(request, route, span)
@@ -117,7 +117,7 @@ class RestBinding:
             case NoSuchPath():
                 raise NO_SUCH_PATH
 
-    def _described(self, request: web.BaseRequest) -> web.Response:
+    def _openapi_response(self, request: web.BaseRequest) -> web.Response:
         allowed = (hdrs.METH_GET, hdrs.METH_HEAD)
         if request.method not in allowed:
             raise wrong_verb(allowed)
@@ -125,7 +125,7 @@ class RestBinding:
 
     async def _unary(self, request: web.BaseRequest, route: Route, span: OpenSpan) -> web.Response:
         answer = await self._dispatcher.unary(
-            route.method, _reader(request, route), **_terms(request), span=span
+            route.method, _reader(request, route), **_caller_of(request), span=span
         )
         return _json(json_bytes(answer))
 
@@ -134,7 +134,7 @@ class RestBinding:
     ) -> web.StreamResponse:
         """A line for each answer. An error after the first is a last line `{"error": ...}`."""
         answers = self._dispatcher.stream(
-            route.method, _reader(request, route), **_terms(request), span=span
+            route.method, _reader(request, route), **_caller_of(request), span=span
         )
         async with aclosing(answers):
             # Up to here an error can still set the status.
@@ -143,7 +143,7 @@ class RestBinding:
             await response.prepare(request)
             try:
                 async for line in _lines(first, answers):
-                    async with asyncio.timeout(_TAKE_S):
+                    async with asyncio.timeout(_READER_TIMEOUT_S):
                         await response.write(line + b"\n")
                 await response.write_eof()
             except (ConnectionError, TimeoutError):
@@ -153,7 +153,7 @@ class RestBinding:
             return response
 
 
-def refused(error: ApiError) -> web.Response:
+def error_response(error: ApiError) -> web.Response:
     return web.Response(
         status=status_of(error),
         body=orjson.dumps(problem(error)),
@@ -214,7 +214,7 @@ def _is_json(content_type: str | None) -> bool:
     return kind == "application/json" or kind.endswith("+json")
 
 
-def _terms(request: web.BaseRequest) -> dict[str, Any]:
+def _caller_of(request: web.BaseRequest) -> dict[str, Any]:
     authorizations = request.headers.getall(hdrs.AUTHORIZATION, [])
     return {
         # Two headers together form no valid token.
@@ -297,6 +297,6 @@ class _ProblemHandler(BoundedHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         del request, exc, message  # They may contain what the caller sent.
-        answer = refused(BAD_HTTP if status < _SERVER_ERROR else internal())
+        answer = error_response(BAD_HTTP if status < _SERVER_ERROR else internal())
         answer.force_close()
         return answer

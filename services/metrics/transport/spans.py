@@ -15,7 +15,7 @@ from services.metrics.transport.methods import Method
 
 _OTHER_METHOD = "_OTHER"
 _MAX_PATH = 200
-_OUR_FAULT = frozenset(
+_SERVER_ERROR_CODES = frozenset(
     {
         grpc.StatusCode.UNKNOWN,
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -61,7 +61,7 @@ def record_result(
     if error:
         attributes[Attribute.REJECTION] = error.reason
     span.set_attributes(attributes)
-    if code in _OUR_FAULT:
+    if code in _SERVER_ERROR_CODES:
         span.failed(code.name, error.message if error else "")
 
 

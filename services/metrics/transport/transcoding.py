@@ -1,4 +1,4 @@
-"""Convert one value of a JSON document, or of a query, to the type of a field."""
+"""Fills a request message from a JSON body, from query parameters and from path variables."""
 
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping

@@ -131,7 +131,7 @@ class RetryStage:
         return await self.stage.depth(WORK_QUEUE)
 
     async def until_open(self) -> None:
-        await eventually(lambda: self.outbox.is_open)
+        await eventually(lambda: self.outbox.is_ready)
 
 
 @asynccontextmanager

@@ -287,7 +287,7 @@ async def test_an_unavailable_broker_rejects_the_run_at_its_start(retrying: Retr
     """Nothing is written, not even to the audit."""
     await retrying.bury()
     retrying.proxy.refuse()
-    await eventually(lambda: not retrying.outbox.is_open)
+    await eventually(lambda: not retrying.outbox.is_ready)
     before = await retrying.snapshot()
 
     with pytest.raises(ApiError) as caught:

@@ -236,7 +236,7 @@ async def test_an_unavailable_broker_rejects_before_any_change(retrying: RetrySt
     original = await retrying.bury()
     before = await retrying.snapshot()
     retrying.proxy.refuse()
-    await eventually(lambda: not retrying.outbox.is_open)
+    await eventually(lambda: not retrying.outbox.is_ready)
 
     error = await refused(retrying, original)
 

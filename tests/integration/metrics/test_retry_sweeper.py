@@ -177,7 +177,7 @@ async def test_the_sweeper_waits_for_an_unavailable_broker(
 ) -> None:
     """Nothing is tried meanwhile; all is published soon after it is back."""
     retrying.proxy.refuse()
-    await eventually(lambda: not retrying.outbox.is_open)
+    await eventually(lambda: not retrying.outbox.is_ready)
     sweeping = asyncio.create_task(retrying.sweeper().run(interval_s=0.05))
 
     retrying.proxy.accept()

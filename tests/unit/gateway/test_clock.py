@@ -97,8 +97,8 @@ async def test_an_unavailable_database_delays_nothing() -> None:
     world = World(NOW)
     world.is_away = True
 
-    async with world.clock.following(world):  # type: ignore[arg-type]
-        await world.clock.tried(within_s=60)
+    async with world.clock.comparing(world):  # type: ignore[arg-type]
+        await world.clock.first_comparison(within_s=60)
 
         assert world.asked == 1
         assert world.clock.offset_s == 0
@@ -109,5 +109,5 @@ async def test_it_compares_while_entered() -> None:
     """The first time at once."""
     world = World(NOW + DAY)
 
-    async with world.clock.following(world):  # type: ignore[arg-type]
+    async with world.clock.comparing(world):  # type: ignore[arg-type]
         await eventually(lambda: world.clock.offset_s > DAY - 1)

@@ -3,7 +3,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.metrics.queries.dead_letters import Fitting, StoredEvent, fit
+from services.metrics.queries.dead_letters import FittingPage, StoredEvent, fit
 
 ROOM = 100
 A, B, C = UUID(int=3), UUID(int=2), UUID(int=1)
@@ -21,14 +21,14 @@ def test_a_page_ends_where_the_next_event_does_not_fit() -> None:
     """The rest is for the next page."""
     fitting = fit((A, B, C), {A: read(60), B: read(40), C: unread(1)}, ROOM)
 
-    assert fitting == Fitting((A, B), frozenset())
+    assert fitting == FittingPage((A, B), frozenset())
 
 
 def test_an_event_that_never_fits_is_left_out_and_passed() -> None:
     """Otherwise no page would ever follow it."""
     fitting = fit((A, B, C), {A: unread(101), B: read(60), C: read(40)}, ROOM)
 
-    assert fitting == Fitting((A, B, C), frozenset({A}))
+    assert fitting == FittingPage((A, B, C), frozenset({A}))
 
 
 def test_an_event_counts_with_the_size_of_its_text() -> None:

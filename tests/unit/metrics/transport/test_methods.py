@@ -91,11 +91,11 @@ def test_no_required_field_is_overlooked() -> None:
 @pytest.mark.parametrize(
     ("stated", "sentence"),
     [
-        ("path", "bare.Bare.Call does not state its least_role."),
-        ("role", "bare.Bare.Call does not state its HTTP rule."),
+        ("path", "bare.Bare.Call declares no least_role."),
+        ("role", "bare.Bare.Call declares no HTTP rule."),
     ],
 )
-def test_a_method_that_does_not_state_all_is_refused(stated: str, sentence: str) -> None:
+def test_an_incomplete_method_stops_the_start(stated: str, sentence: str) -> None:
     """The service does not start with a method without a role or without a REST route."""
     file = descriptor_pb2.FileDescriptorProto(name="bare.proto", package="bare", syntax="proto3")
     file.message_type.add(name="Nothing")
