@@ -36,7 +36,7 @@ test-unit: .venv/dev.stamp ## run the tests that need neither RabbitMQ nor Postg
 
 # What uses private names of libraries, and what these adapters must do.
 NEWEST_TESTS := tests/unit/test_private_apis.py tests/unit/gateway/http tests/unit/gateway/storage \
-	tests/integration/gateway/test_broker_away.py tests/integration/gateway/test_publisher.py \
+	tests/integration/gateway/test_broker_unavailable.py tests/integration/gateway/test_publisher.py \
 	tests/integration/processor/test_transactions.py tests/integration/runtime/test_postgres.py
 
 test-newest: .venv/dev.stamp rabbitmq ## test the adapters to libraries with the newest versions, in .venv/newest

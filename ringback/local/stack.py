@@ -280,4 +280,4 @@ async def declare_schedule(
         request = schedule_change.ChangeRequest(
             amqp_url=amqp_url, to=schedule, management_url=own_management_url, settle_s=_SETTLE_S
         )
-        await schedule_change.move(request, schedule_change.StoppedProcessing())
+        await schedule_change.change_schedule(request, schedule_change.StoppedProcessing())

@@ -187,7 +187,7 @@ async def test_webhooks_are_processed_with_the_containers_environment(stage: Sta
             await ends(database, buried, "dead_letter")
             again = await retried(http, environs["metrics"], buried)
             await ends(database, again, "dead_letter")
-            await eventually(lambda: tells_unacked(http, environs["metrics"]))
+            await eventually(lambda: has_unacked_count(http, environs["metrics"]))
             await database.close()
     await run_containers(stage, "CronJob/housekeeping", of="job")
     await another_schedule(
@@ -238,7 +238,7 @@ async def retried(http: aiohttp.ClientSession, environ: dict[str, str], job_id: 
         return str((await answer.json())["newJobId"])
 
 
-async def tells_unacked(http: aiohttp.ClientSession, environ: dict[str, str]) -> bool:
+async def has_unacked_count(http: aiohttp.ClientSession, environ: dict[str, str]) -> bool:
     """Whether the management API answers the account of the metrics service."""
     port = environ["RINGBACK_METRICS_OBSERVABILITY_PORT"]
     async with http.get(f"http://127.0.0.1:{port}/metrics") as answer:

@@ -120,7 +120,7 @@ def change(
         reached.append(step)
         console.print(_SENTENCES[step])
 
-    asked = schedule_change.ChangeRequest(
+    request = schedule_change.ChangeRequest(
         amqp_url=addresses.amqp,
         to=_schedule(to),
         old=_schedule(from_) if from_ else None,
@@ -130,24 +130,24 @@ def change(
         waits=lambda sentence: err().print(Text(sentence, "dim"), soft_wrap=True),
     )
     if dry_run:
-        _print_plan(console, asyncio.run(schedule_change.planned(asked)), asked.to)
+        _print_plan(console, asyncio.run(schedule_change.planned(request)), request.to)
         return
     try:
-        plan = asyncio.run(_change(asked, data, is_stopped=stopped))
+        plan = asyncio.run(_change(request, data, is_stopped=stopped))
     except BaseException:
         if Step.PAUSED in reached and not stopped:
             err().print("Processing is still paused. Run the same command again to finish.")
         raise
-    _print_next_steps(console, plan, asked.to)
+    _print_next_steps(console, plan, request.to)
 
 
 async def _change(
-    asked: schedule_change.ChangeRequest, data: Path, *, is_stopped: bool
+    request: schedule_change.ChangeRequest, data: Path, *, is_stopped: bool
 ) -> ScheduleChange:
     if is_stopped:
-        return await schedule_change.move(asked, StoppedProcessing())
+        return await schedule_change.change_schedule(request, StoppedProcessing())
     async with metrics_client(CommonOptions(data=data)) as client:
-        return await schedule_change.move(asked, PausedByApi(client, asked.to))
+        return await schedule_change.change_schedule(request, PausedByApi(client, request.to))
 
 
 def _schedule(text: str) -> RetrySchedule:

@@ -34,7 +34,7 @@ from ringback.runtime.amqp.management_api import ManagementApi, ManagementError,
 from ringback.runtime.amqp.topology import TopologyError, bound_retry_queues, connected, declare
 
 SETTLE_S = 12.0
-"""How long nothing may move: the broker's figures can be ten seconds old."""
+"""How long nothing may be in flight: the broker's figures can be ten seconds old."""
 
 _LOCK_QUEUE = "webhooks.topology-lock"
 _POLL_S = 0.5
@@ -103,7 +103,7 @@ async def planned(request: ChangeRequest) -> ScheduleChange:
     return schedule_change(await _bound(request), request.to)
 
 
-async def move(request: ChangeRequest, processing: Processing) -> ScheduleChange:
+async def change_schedule(request: ChangeRequest, processing: Processing) -> ScheduleChange:
     """Change to the schedule `request.to` and return the changes; a second run changes nothing.
 
     The retry queues of the old schedule stay, unbound, until their messages have left. Raises
@@ -111,14 +111,14 @@ async def move(request: ChangeRequest, processing: Processing) -> ScheduleChange
     """
     try:
         async with connected(request.amqp_url) as connection, exclusive_change(connection):
-            return await _move(request, processing, connection)
+            return await _change(request, processing, connection)
     except BROKER_UNAVAILABLE_ERRORS as exc:
         raise TopologyError(f"The broker refused: {type(exc).__name__}: {exc}") from exc
     except ManagementError as exc:
         raise TopologyError(str(exc)) from exc
 
 
-async def _move(
+async def _change(
     request: ChangeRequest, processing: Processing, connection: AbstractConnection
 ) -> ScheduleChange:
     plan = await planned(request)
@@ -190,22 +190,24 @@ async def _until_settled(
     still_since: float | None = None
     last_sentence = ""
     while still_since is None or time.monotonic() - still_since < request.settle_s:
-        moves = await _movement(request, processing, channel)
-        if moves:
+        busy_reason = await _busy_reason(request, processing, channel)
+        if busy_reason:
             still_since = None
         elif still_since is None:
             still_since = time.monotonic()
-        sentence = moves or f"Nothing is in flight. Checking for another {request.settle_s:g} s."
+        sentence = (
+            busy_reason or f"Nothing is in flight. Checking for another {request.settle_s:g} s."
+        )
         if sentence != last_sentence:
             request.waits(sentence)
             last_sentence = sentence
         await asyncio.sleep(min(_POLL_S, request.settle_s))
 
 
-async def _movement(
+async def _busy_reason(
     request: ChangeRequest, processing: Processing, channel: AbstractChannel
 ) -> str:
-    """What is still moving, as a sentence; empty if nothing is."""
+    """Why the change must still wait, as a sentence; empty if nothing is in flight."""
     for name in (WORK_QUEUE, QUARANTINE_QUEUE):
         queue = await channel.declare_queue(name, passive=True)
         consumers = queue.declaration_result.consumer_count
@@ -218,10 +220,10 @@ async def _movement(
         return "Not all processors have noticed the pause."
     if in_flight:
         return f"Processors have {in_flight} webhooks in flight."
-    return await _movement_in_broker(request) if request.management_url is not None else ""
+    return await _busy_reason_of_broker(request) if request.management_url is not None else ""
 
 
-async def _movement_in_broker(request: ChangeRequest) -> str:
+async def _busy_reason_of_broker(request: ChangeRequest) -> str:
     assert request.management_url is not None
     async with management_api(request.management_url, request.amqp_url) as api:
         queues = await api.queues()

@@ -47,7 +47,7 @@ class SpanQueue:
         self._failed = 0
         self._in_flight = 0
         self._told = 0
-        self._is_away = False
+        self._is_unavailable = False
         self._closing = False
         self._closed = False
         self._wake = threading.Event()
@@ -112,11 +112,11 @@ class SpanQueue:
         if reason is None and dropped > self._dropped_before:
             reason = _TOO_MANY
         self._dropped_before = dropped
-        if reason is not None and not self._is_away:
-            self._is_away = True
+        if reason is not None and not self._is_unavailable:
+            self._is_unavailable = True
             log.warning(LogEvent.SPANS_NOT_EXPORTED, reason=reason)
-        elif reason is None and self._is_away:
-            self._is_away = False
+        elif reason is None and self._is_unavailable:
+            self._is_unavailable = False
             lost = dropped + self._failed
             log.info(LogEvent.SPANS_EXPORT_RECOVERED, count=lost - self._told)
             self._told = lost

@@ -30,7 +30,7 @@ from services.metrics.commands.sweeper import RetrySweeper
 from services.metrics.instruments import RetryInstruments
 from services.metrics.polling.queue_depths import QueueDepths
 from services.metrics.transport.call import Call
-from tests.integration.metrics.reads_place import rpcs
+from tests.integration.metrics.queried_log import rpcs
 from tests.integration.processor.place import Place, ProcessorProcess
 from tests.integration.processor.stage import Stage, opened, scripted
 from tests.support.database_roles import METRICS, url_as

@@ -1,4 +1,4 @@
-"""Tokens at the door of the real process."""
+"""The real process authenticates its callers."""
 
 # ruff: file-ignore[suspicious-subprocess-import] - how the service refuses to start is tested here.
 import asyncio
@@ -53,7 +53,7 @@ def lines_of(log: Path, event: str) -> list[dict[str, Any]]:
 
 
 async def test_a_secret_verifies_callers(amqp_url: str, database_url: str, tmp_path: Path) -> None:
-    """Good tokens are let in, others are not; each call is a line in the log and is counted."""
+    """Valid tokens are accepted, others are not; each call is a line in the log and is counted."""
     await topology.apply(amqp_url, SCHEDULE)
     forged = bearer(secret="a secret that somebody else made up, and long")
     async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as metrics:

@@ -132,7 +132,7 @@ async def test_a_dry_run_counts_matches(
     assert last.matched == 1
 
 
-async def test_it_goes_by_the_time_of_creation(retrying: RetryStage) -> None:
+async def test_the_time_range_filters_by_creation(retrying: RetryStage) -> None:
     """From the start on, and before the end."""
     letters = [await retrying.bury() for _ in range(3)]
     await retrying.database.execute(
@@ -190,7 +190,7 @@ async def test_a_run_stops_when_its_retries_fail_again(
     assert not {retry["original"] for retry in retries} & {retry["new_id"] for retry in retries}
 
 
-async def test_its_own_failures_are_not_for_the_same_run(
+async def test_a_run_does_not_retry_its_own_failures(
     retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
 ) -> None:
     """Otherwise it would never end."""
@@ -223,7 +223,7 @@ async def test_a_run_waits_while_processing_is_paused(retrying: RetryStage) -> N
     assert len(await retrying.retries()) == 1
 
 
-async def test_it_never_is_far_ahead_of_the_processors(place: Place, proxy: FaultProxy) -> None:
+async def test_a_run_waits_for_the_processors(place: Place, proxy: FaultProxy) -> None:
     """With fifty unfinished retries, or as many waiting webhooks, it pauses."""
     async with retry_stage(place, proxy, Throttle(min_rate=100)) as retrying:
         for _ in range(60):
@@ -326,7 +326,7 @@ async def test_a_tenant_retries_its_own(retrying: RetryStage) -> None:
         ({"filter": DeadLetterFilter(org_id="no uuid")}, {"filter.org_id"}),
     ],
 )  # fmt: skip
-async def test_a_request_that_cannot_be_meant_is_refused_by_field(
+async def test_an_invalid_request_is_rejected_by_field(
     retrying: RetryStage, fields: dict[str, Any], named: set[str]
 ) -> None:
     """Before anything is read."""

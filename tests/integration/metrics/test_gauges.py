@@ -133,7 +133,7 @@ async def test_unacked_messages_come_from_the_management_api(
             assert await eventually(told, deadline_s=30)
 
 
-async def test_without_the_management_api_the_service_lives(
+async def test_the_service_works_without_the_management_api(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """An outage is logged once, without the address, and the gauges are absent."""
@@ -169,7 +169,7 @@ async def test_it_serves_health_while_ready_and_stops_in_order(
         assert await metrics.stop() == 0
 
 
-async def test_it_refuses_a_broker_without_our_queues(
+async def test_a_broker_without_our_queues_stops_the_start(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """Without the topology it exits with a sentence with the next step."""

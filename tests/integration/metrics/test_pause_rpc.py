@@ -73,7 +73,7 @@ async def test_each_change_is_audited_once(retrying: RetryStage) -> None:
 
 
 async def test_a_pause_needs_a_reason(retrying: RetryStage) -> None:
-    """For anyone who wonders why nothing moves."""
+    """So that others can see why nothing is processed."""
     with pytest.raises(ApiError) as caught:
         await pause(retrying, " ")
 

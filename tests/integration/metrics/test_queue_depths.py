@@ -10,7 +10,7 @@ SCHEDULE = RetrySchedule.parse("2s,4s,8s")
 READINGS = 100
 
 
-async def test_asking_leaves_nothing_behind(amqp_url: str) -> None:
+async def test_reading_depths_leaks_no_memory(amqp_url: str) -> None:
     """No reading and no check of readiness makes the process grow."""
     await topology.apply(amqp_url, SCHEDULE)
     async with QueueDepths(amqp_url, SCHEDULE) as queues:

@@ -32,7 +32,7 @@ from services.metrics.polling.poller import Poller
 from services.metrics.polling.queue_depths import QueueDepths
 from services.metrics.queries.queue_snapshot import QueueSnapshot
 from services.metrics.transport.errors import ApiError
-from tests.integration.metrics.reads_place import LogRow, as_org, dead, log, rpcs, write
+from tests.integration.metrics.queried_log import LogRow, as_org, dead, log, rpcs, write
 from tests.support.database_roles import METRICS, url_as
 from tests.support.eventually import eventually
 

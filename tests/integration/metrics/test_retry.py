@@ -57,7 +57,7 @@ async def refused(
     return caught.value
 
 
-async def test_a_retry_is_processed_and_both_rows_know_each_other(
+async def test_a_retry_is_processed_and_both_rows_name_each_other(
     retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
 ) -> None:
     """The original is resolved, the claim is handed over, and the new webhook is run and done."""

@@ -73,7 +73,7 @@ async def duplicate(retrying: RetryStage, **changes: object) -> UUID:
 
 
 @pytest.mark.parametrize("kind", ["plain", "transaction"])
-async def test_the_swallowed_event_is_run_and_both_rows_know_each_other(
+async def test_a_wrong_duplicate_is_run_and_both_rows_name_each_other(
     retrying: RetryStage, start_processor: Callable[[], ProcessorProcess], kind: str
 ) -> None:
     """By every kind of handler. The first webhook keeps its claim and is not changed."""

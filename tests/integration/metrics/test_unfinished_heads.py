@@ -1,4 +1,4 @@
-"""Connections without a request keep no one else out."""
+"""Connections without a request do not block other callers."""
 
 import asyncio
 import resource

@@ -11,7 +11,12 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import WEBHOOKS, WORK_QUEUE, ScheduleChange, retry_queue_bindings
 from ringback.runtime.amqp import topology
-from ringback.runtime.amqp.schedule_change import ChangeRequest, Processing, StoppedProcessing, move
+from ringback.runtime.amqp.schedule_change import (
+    ChangeRequest,
+    Processing,
+    StoppedProcessing,
+    change_schedule,
+)
 from tests.support.eventually import eventually
 
 OLD, NEW = "1s,1h,2s", "2s,3s"
@@ -35,17 +40,17 @@ class RetrySchedules:
         values: dict[str, Any] = {"management_url": self.management_url, "settle_s": LOOK_S}
         return ChangeRequest(amqp_url=self.amqp_url, to=RetrySchedule.parse(to), **values | changes)
 
-    async def move(
+    async def change_schedule(
         self, to: str, processing: Processing | None = None, **changes: Any
     ) -> ScheduleChange:
-        return await move(self.request(to, **changes), processing or StoppedProcessing())
+        return await change_schedule(self.request(to, **changes), processing or StoppedProcessing())
 
     async def move_by_memory(
         self, old: str, to: str, processing: Processing | None = None, **changes: Any
     ) -> ScheduleChange:
-        """As `move`, without the management API."""
+        """As the function `change_schedule`, without the management API."""
         knowledge = {"management_url": None, "old": RetrySchedule.parse(old)}
-        return await self.move(to, processing, **knowledge | changes)
+        return await self.change_schedule(to, processing, **knowledge | changes)
 
     async def bound(self) -> set[str]:
         found = await topology.bound_retry_queues(self.amqp_url, self.management_url)

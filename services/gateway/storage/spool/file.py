@@ -33,8 +33,8 @@ from services.gateway.storage.spool.quarantine import (
     Extent,
     QuarantinedFile,
     SpoolMark,
-    move_away,
     read_mark,
+    rename_to_quarantined,
 )
 
 Values: TypeAlias = tuple[Any, ...]
@@ -288,7 +288,7 @@ class SpoolFile:
         It is renamed before it is closed, because closing would overwrite its -wal.
         """
         self.is_open = False
-        kept = move_away(self.path)
+        kept = rename_to_quarantined(self.path)
         self.close()
         self._database = connect(self.path)
         prepare(self._database)

@@ -90,7 +90,7 @@ def existing_parts(path: Path) -> list[Path]:
     return [part for part in parts if part.exists()]
 
 
-def move_away(path: Path) -> Path:
+def rename_to_quarantined(path: Path) -> Path:
     """Rename a spool file with all its parts; return its new name."""
     kept = path.with_name(f"{path.name}.{State.QUARANTINED}-{time.time_ns()}")
     _rename(path, kept)

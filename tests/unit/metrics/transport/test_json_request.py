@@ -199,7 +199,7 @@ NAMES = st.sampled_from(
 
 
 @given(st.binary() | st.dictionaries(NAMES, JSON | st.dictionaries(NAMES, JSON)).map(orjson.dumps))
-def test_no_bytes_do_more_than_be_refused(body: bytes) -> None:
+def test_any_bytes_are_a_request_or_rejected(body: bytes) -> None:
     """Whatever arrives is a request, or INVALID_ARGUMENT."""
     with suppress(ApiError):
         read(body)

@@ -130,7 +130,7 @@ def test_path_variables_are_fields() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["pageSize", "status", "startTime"]), st.text())))
-def test_no_text_does_more_than_be_refused(pairs: list[tuple[str, str]]) -> None:
+def test_any_text_is_a_request_or_rejected(pairs: list[tuple[str, str]]) -> None:
     """Whatever arrives is a request, or INVALID_ARGUMENT."""
     with suppress(ApiError):
         read(*pairs)

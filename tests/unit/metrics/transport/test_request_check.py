@@ -82,7 +82,7 @@ def test_a_number_is_a_number(value: float) -> None:
     ]
 
 
-def test_parts_of_a_request_are_looked_at_too() -> None:
+def test_nested_messages_are_checked_too() -> None:
     """The path leads to the field."""
     request = RetryDeliveriesRequest(filter=DeadLetterFilter(event_type="\0"))
 

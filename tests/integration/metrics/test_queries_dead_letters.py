@@ -14,7 +14,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 from services.metrics.auth.access import Access
 from services.metrics.queries.dead_letters import DeadLetters
 from services.metrics.transport.errors import ApiError
-from tests.integration.metrics.reads_place import (
+from tests.integration.metrics.queried_log import (
     OURS,
     THEIRS,
     LogRow,

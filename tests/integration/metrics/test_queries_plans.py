@@ -1,4 +1,4 @@
-"""The cost of the reads in the database: the days and the indexes that they use."""
+"""The cost of the queries: the daily partitions and the indexes that they read."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 from services.metrics.app import queries
 from services.metrics.auth.access import Access
 from services.metrics.queries.queue_snapshot import QueueSnapshot
-from tests.integration.metrics.reads_place import (
+from tests.integration.metrics.queried_log import (
     OURS,
     THEIRS,
     LogRow,

@@ -12,7 +12,7 @@ from ringback.contract.identity import new_job_id
 from ringback.metrics.v1 import delivery_pb2 as pb
 from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryRequest
 from services.metrics.transport.errors import ApiError
-from tests.integration.metrics.reads_place import (
+from tests.integration.metrics.queried_log import (
     OURS,
     THEIRS,
     LogRow,
@@ -125,7 +125,7 @@ async def test_another_s_webhook_is_as_if_it_did_not_exist(
 
 @pytest.mark.parametrize("job_id", ["1", "'; DROP TABLE x", f"{{{UUID(int=7)}}}"])
 async def test_an_invalid_uuid_is_rejected(api: Any, job_id: str) -> None:
-    """It cannot be meant, so it is not looked for."""
+    """The database is not queried."""
     with pytest.raises(ApiError) as refused:
         await api.get_delivery(GetDeliveryRequest(job_id=job_id), as_org(OURS))
 

@@ -99,7 +99,7 @@ async def test_nothing_on_any_retry_queue_is_lost_or_doubled(
             "RINGBACK_TOKEN": token(),
         }
         # By memory: the management API would need ten seconds to have figures of new queues.
-        move = ("topology", "change", "--from", str(OLD), "--to", str(NEW), "--settle", "0.5")
+        change = ("topology", "change", "--from", str(OLD), "--to", str(NEW), "--settle", "0.5")
         sent = await fill_retry_queues(whole, channel)
         full = [4 * EACH, 2 * EACH, 4 * EACH]
 
@@ -107,14 +107,14 @@ async def test_nothing_on_any_retry_queue_is_lost_or_doubled(
             return await depths(channel) == full
 
         await eventually(all_wait)
-        killed = await begin(*move, cwd=tmp_path, **command)
+        killed = await begin(*change, cwd=tmp_path, **command)
         assert killed.stdout is not None
         told = [await killed.stdout.readline()]
         while b"paused" not in told[-1]:
             told.append(await killed.stdout.readline())
         killed.kill()
         await killed.wait()
-        again = await ringback(*move, cwd=tmp_path, **command)
+        again = await ringback(*change, cwd=tmp_path, **command)
         on_old_retry_queues = await depths(channel)
         bound = await bound_retry_queues(amqp_url, broker.management_url)
         for kind in KINDS:

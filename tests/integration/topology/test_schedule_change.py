@@ -74,9 +74,9 @@ async def test_a_second_run_sees_by_itself_what_is_left_to_do(aged: RetrySchedul
     for last in STEPS_TO_DIE_AT:
         await aged.move_by_memory(NEW, OLD)
         with pytest.raises(Died):
-            await aged.move(NEW, done=dying_at(last))
+            await aged.change_schedule(NEW, done=dying_at(last))
 
-        await aged.move(NEW)
+        await aged.change_schedule(NEW)
 
         assert await aged.bound() == bindings_of(NEW)
 
@@ -86,9 +86,9 @@ async def test_a_schedule_that_is_bound_already_pauses_nobody(schedules: RetrySc
     await schedules.apply(NEW)
     processing = Watched()
 
-    move = await schedules.move(NEW, processing)
+    change = await schedules.change_schedule(NEW, processing)
 
-    assert move.is_done
+    assert change.is_done
     assert not processing.pauses
 
 
@@ -129,7 +129,7 @@ async def test_it_waits_for_those_who_take_work(aged: RetrySchedules) -> None:
     await aged.publish("held")
     await eventually(lambda: held, deadline_s=15)
 
-    moving = asyncio.create_task(aged.move(NEW, waits=sentences.append))
+    moving = asyncio.create_task(aged.change_schedule(NEW, waits=sentences.append))
     await eventually(lambda: sentences, deadline_s=15)
     await queue.cancel(tag)
     # The broker counts who has taken and not answered, also when it takes no more.
@@ -155,7 +155,7 @@ async def test_two_at_once_are_one(schedules: RetrySchedules) -> None:
     first = asyncio.create_task(schedules.move_by_memory(OLD, NEW, Slow()))
     await entered.wait()
     with pytest.raises(TopologyError, match="is running"):
-        await schedules.move("9s")
+        await schedules.change_schedule("9s")
     leave.set()
     await first
 
@@ -168,9 +168,9 @@ async def test_a_wrong_memory_is_refused(schedules: RetrySchedules) -> None:
     await schedules.apply(OLD)
 
     with pytest.raises(TopologyError, match=r"is not bound, but .*webhooks\.retry\.1\.1s"):
-        await schedules.move(NEW, old=schedules.request("7s,1h").to)
+        await schedules.change_schedule(NEW, old=schedules.request("7s,1h").to)
     with pytest.raises(TopologyError, match="--from"):
-        await schedules.move(NEW, management_url=None)
+        await schedules.change_schedule(NEW, management_url=None)
 
     assert await schedules.bound() == bindings_of(OLD)
 
@@ -181,7 +181,7 @@ async def test_old_retry_queues_are_deleted_once_they_are_empty(aged: RetrySched
     await aged.publish("waits", attempt=2)
     await aged.fail(1)
     await aged.until_depth("webhooks.retry.2.1h", 1)
-    await aged.move(NEW)
+    await aged.change_schedule(NEW)
 
     async def counted() -> bool:
         found = await old_retry_queues(aged.amqp_url, aged.management_url)

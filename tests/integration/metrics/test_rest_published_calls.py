@@ -1,4 +1,4 @@
-"""The five calls that today's users of the REST API know, field by field, on the real service."""
+"""The five published calls of the REST API, field by field, on the real service."""
 
 import asyncio
 import re

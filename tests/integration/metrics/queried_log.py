@@ -1,4 +1,4 @@
-"""The reads on a real database, as the role that the metrics service has there."""
+"""The queries on a real database, as the role that the metrics service has there."""
 
 import asyncio
 import json
