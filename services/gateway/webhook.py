@@ -1,4 +1,4 @@
-"""The one type for a webhook on its way through the gateway, and how many make a batch."""
+"""An accepted webhook, the type that all parts of the gateway share, and batches of them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -26,7 +26,7 @@ async def tracing(service: str) -> AsyncGenerator[Tracer, None]:
     """A tracer configured by the OTEL_ variables and RINGBACK_TRACE_FILE.
 
     Raises SettingsError for an unusable RINGBACK_TRACE_FILE; unusable OTEL_ variables are ignored
-    and logged. Leaving exports queued spans, for three seconds at most. If the collector is
+    and logged. On exit it exports queued spans, for three seconds at most. If the collector is
     unavailable, only spans are lost.
     """
     drop_unusable()

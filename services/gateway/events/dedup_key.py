@@ -130,7 +130,7 @@ def dedup_key(event_type: str, message: Message) -> str | None:
 
 
 def key_from_parts(event_type: str, message: Message) -> str | None:
-    """The same, from the fields that `_PARTS` names.
+    """Like `dedup_key`, from the fields that `_PARTS` names alone.
 
     Raises NeedsHashError for an unlisted type, if its message has a time.
     """
@@ -169,7 +169,7 @@ def _once_per(*paths: str) -> Callable[[Message], list[str]]:
 
 
 def _moment(*discriminators: str) -> Callable[[Message], list[str]]:
-    """Parts of call, time, and the fields in which two messages of one moment differ."""
+    """Parts of an event that can repeat: call, the fields that differ at one moment, and time."""
     return lambda message: [
         required(message, "call.id"),
         *(optional(message, path) for path in discriminators),

@@ -24,7 +24,7 @@ from services.gateway.http import rejection
 from services.gateway.http.rejection import Rejection, problem_response, raw_response
 
 InvalidRequest = _ErrInfo
-"""What aiohttp queues instead of an invalid request, so that responses keep their order."""
+"""aiohttp queues this in place of an invalid request, so that responses keep their order."""
 
 MAX_HEADERS = 200
 
@@ -173,16 +173,16 @@ class HttpConnection(web.RequestHandler):
         if self._ignores_input:
             return
         before, body = self._request_count, self._body
-        is_of_body = body is not None and not body.is_eof()
-        chunks = body if is_of_body and self._is_chunked else None
-        begins_here = not is_of_body and not self._limits.has_partial_head(self)
+        continues_body = body is not None and not body.is_eof()
+        chunks = body if continues_body and self._is_chunked else None
+        begins_head = not continues_body and not self._limits.has_partial_head(self)
         super().data_received(data)
-        if begins_here and self._messages:
+        if begins_head and self._messages:
             self._parse_first(data)
         added = self._request_count - before
         if added:
             self._heads_received(data, added)
-        elif data and not is_of_body:
+        elif data and not continues_body:
             self._limits.received_partial_head(self, len(data))
         if self._is_chunked and not self._ignores_input:
             self._chunks_received(data, added, chunks)
@@ -220,9 +220,9 @@ class HttpConnection(web.RequestHandler):
 
     def _reject_large_heads(self, added: int) -> None:
         first = max(0, len(self._messages) - added)
-        for place, (message, _) in enumerate(islice(self._messages, first, None), first):
+        for index, (message, _) in enumerate(islice(self._messages, first, None), first):
             if not isinstance(message, InvalidRequest) and head_size(message) > MAX_HEAD_BYTES:
-                self._messages = deque([*islice(self._messages, place), oversized_head()])
+                self._messages = deque([*islice(self._messages, index), oversized_head()])
                 return
 
     def _chunks_received(self, data: bytes, added: int, continued: StreamReader | None) -> None:
@@ -235,13 +235,13 @@ class HttpConnection(web.RequestHandler):
         first = len(self._messages) - added
         bodies = [] if continued is None else [(first, continued)]
         bodies += [
-            (place, payload)
-            for place, (message, payload) in enumerate(
+            (index, payload)
+            for index, (message, payload) in enumerate(
                 islice(self._messages, first, None), first + 1
             )
             if not isinstance(message, InvalidRequest) and message.chunked
         ]
-        ended = [place for place, body in bodies if body.is_eof()]
+        ended = [index for index, body in bodies if body.is_eof()]
         self._is_chunked = len(ended) < len(bodies)
         if not ended:
             return

@@ -23,7 +23,7 @@ class InFlightLimiter:
     size_bytes: int = field(default=0, init=False)
 
     def lease(self) -> "Lease":
-        """Create a lease for one request. Leaving it as a context manager releases it."""
+        """Create a lease for one request: a context manager that releases it on exit."""
         return Lease(self)
 
 

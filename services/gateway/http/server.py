@@ -40,7 +40,7 @@ class _HttpServer(web.Server):
 class Server:
     """Listens while running.
 
-    Leaving stops listening and finishes the requests in flight. Connections stay open until each
+    On exit it stops listening and finishes the requests in flight. Connections stay open until each
     has had one more response, with `Connection: close`, or until the drain timeout: a sender whose
     request meets a closing connection would not learn whether its webhook was accepted.
     """

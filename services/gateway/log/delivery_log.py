@@ -1,4 +1,4 @@
-"""Writes pending rows in batches, independently of the responses, which they never delay or fail.
+"""Writes pending rows and the ledger in batches. This never delays or fails a response.
 
 Every accepted webhook is durably stored, and the processor writes missing rows. So a row that
 cannot be written is dropped and counted, and no webhook is lost.
@@ -125,7 +125,7 @@ class Log(Protocol):
 
 
 class PendingRows:
-    """Writes rows while running. Leaving writes the rest, for at most 3 s.
+    """Writes rows while entered. On exit it writes the rest, for at most 3 s.
 
     `add` counts every accepted webhook for the ledger, even if its row is dropped. During an outage
     rows wait until the limits are reached.
@@ -234,7 +234,7 @@ class PendingRows:
         return 0 if self._stopping.is_set() else max(wait_s, 0)
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, but return at once when leaving."""
+        """Sleep, but return at once when the gateway stops."""
         with suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0)):
                 await self._stopping.wait()

@@ -22,7 +22,7 @@ _RESERVED_ORGS = {UUID(int=0), UUID(int=2**128 - 1)}
 
 
 class TokenRefusedError(Exception):
-    """Why a token was refused, for the log. Of the token it contains only names."""
+    """Why a token was rejected, for the log. It contains no values of the token, only names."""
 
 
 class Authenticator:
@@ -44,7 +44,7 @@ class Authenticator:
         try:
             claims = self._claims(_token(authorization))
             org_id, subject = _org(claims), _subject(claims)
-        except Exception as exc:  # any failure on an untrusted token is a refusal
+        except Exception as exc:  # any error means that the token is invalid
             raise unauthenticated(BAD_TOKEN) from exc
         role = _role(claims)
         if role is Role.SERVICE:

@@ -94,7 +94,7 @@ class AlertLog:
         return failures
 
     async def release_lease(self, failures: int, pause: timedelta) -> None:
-        """Release the turn; nobody sends until the wait is over."""
+        """Release the lease; no process sends until the pause ends."""
         await self._pool.execute(
             load(_PACKAGE, "alert_release_lease.sql"), self._holder, failures, pause
         )

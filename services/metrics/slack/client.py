@@ -164,7 +164,7 @@ class IncomingWebhook:
             )
         except Exception as exc:  # ruff: ignore[blind-except]  # no surprise of the library ends the service
             return TryLater(type(exc).__name__)
-        # Any 2xx is success; the text matters only for a refusal.
+        # Any 2xx is success; the text matters only if Slack rejected it.
         text = OK_TEXT if response.status_code in _OK else response.body.strip()
         headers = {name.lower(): value for name, value in response.headers.items()}
         return send_result(response.status_code, text, retry_after_s(headers.get("retry-after")))

@@ -1,7 +1,7 @@
 """The files beside the spool: its mark, and damaged files that were replaced.
 
-`<spool>.quarantined-<time>` waits to be salvaged. `<spool>.salvaged-<time>` was salvaged as far as
-it can be read.
+`<spool>.quarantined-<time>` waits to be salvaged. In `<spool>.salvaged-<time>` everything
+readable was salvaged.
 
 The mark detects lost webhooks: SQLite opens a file whose -wal was lost or cut without an error, but
 the newest webhooks are missing. The mark is one small write after each commit, without a flush of
@@ -76,6 +76,8 @@ class QuarantinedFile:
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
+    """A replaced file, until someone discards it."""
+
     path: Path
     state: State
 

@@ -1,4 +1,4 @@
-"""Stores webhooks on the local disk, off the event loop, many with one commit."""
+"""Stores webhooks on the local disk: in a thread of its own, many webhooks per commit."""
 
 import asyncio
 import sqlite3
