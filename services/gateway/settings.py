@@ -1,3 +1,5 @@
+"""The settings of the gateway."""
+
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID

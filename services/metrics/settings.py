@@ -1,3 +1,5 @@
+"""The settings of the metrics service."""
+
 from pathlib import Path
 from typing import Annotated
 

@@ -1,1 +1,1 @@
-"""Attempt webhooks: receive them from the broker, run their handlers and record the results."""
+"""Processes webhooks: receives them from the broker, runs their handlers, records the results."""

@@ -1,3 +1,5 @@
+"""The settings of the processor."""
+
 from pydantic import Field
 
 from ringback.runtime.process.settings import (

@@ -17,7 +17,7 @@ from ringback.contract.telemetry.spans import Attribute, Span
 from ringback.contract.telemetry.spec import SpanSpec
 from ringback.contract.trace_context import TraceContext
 from ringback.runtime.tracing import Link, OpenSpan, Shape, Tracer, Value, shape_of
-from services.processor.attempt.policy import QueueMove
+from services.processor.attempt.policy import QueueRoute
 from services.processor.consume.message import Message, attempt_due
 from services.processor.trace_links import PREVIOUS_ATTEMPT, trace_parentage
 
@@ -37,7 +37,7 @@ def settle_shape(operation: str, exchange: str, routing_key: str, queue: str) ->
 
 
 @lru_cache(maxsize=_MAX_SHAPES)
-def move_shape(queue: str) -> Shape:
+def route_shape(queue: str) -> Shape:
     return shape_of(Span.ROUTE, {Attribute.MESSAGING_SYSTEM: _SYSTEM, Attribute.ROUTED_TO: queue})
 
 
@@ -182,15 +182,15 @@ class MessageSpan:
         shape = settle_shape(operation, message.exchange, message.routing_key, self._queue)
         return self.child(shape, {Attribute.MESSAGE_ID: self._id})
 
-    def routing(self, move: QueueMove) -> OpenSpan:
-        """The message moves to another queue: by our copy, or by our rejection."""
+    def routing(self, route: QueueRoute) -> OpenSpan:
+        """Start the span of routing the message to another queue, by a copy or by a rejection."""
         attributes: dict[str, Value] = {
             Attribute.MESSAGE_ID: self._id,
             Attribute.ATTEMPT: attempt_due(self._message),
         }
-        if move.delay_ms is not None:
-            attributes[Attribute.RETRY_DELAY_MS] = move.delay_ms
-        return self.child(move_shape(move.queue), attributes)
+        if route.delay_ms is not None:
+            attributes[Attribute.RETRY_DELAY_MS] = route.delay_ms
+        return self.child(route_shape(route.queue), attributes)
 
     def _set(self, attributes: Mapping[str, Value]) -> None:
         if self._is_open:

@@ -1,4 +1,4 @@
-"""The broker's management API, for what AMQP cannot show: bindings and unconfirmed messages."""
+"""The broker's management API, for what AMQP cannot show: bindings and unacknowledged messages."""
 
 import asyncio
 from collections.abc import AsyncGenerator

@@ -1,4 +1,4 @@
-"""A connection that records its statements in traces."""
+"""Opens transactions with the rights of the caller, and traces their statements."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -57,7 +57,7 @@ Connection = TracedConnection
 
 @dataclass(frozen=True, slots=True)
 class RoleScope:
-    """Parameters of a role switch, and the span of the work."""
+    """The database role and the org of a transaction, its time limit, and its parent span."""
 
     role: str
     org_id: UUID | None
@@ -94,8 +94,8 @@ class Access:
         It is not traced unless a span is given. Raises one of DATABASE_UNAVAILABLE_ERRORS, which
         includes TimeoutError.
         """
-        become = RoleScope(_READER[Role.SERVICE], None, timeout_s, span or untraced())
-        async with self._transaction(become, readonly=True) as connection:
+        scope = RoleScope(_READER[Role.SERVICE], None, timeout_s, span or untraced())
+        async with self._transaction(scope, readonly=True) as connection:
             yield connection
 
     @asynccontextmanager
@@ -105,9 +105,9 @@ class Access:
         remaining_s = call.remaining_s()
         if remaining_s <= 0:
             raise deadline_exceeded()
-        become = RoleScope(role, call.principal.org_id, remaining_s, call.span)
+        scope = RoleScope(role, call.principal.org_id, remaining_s, call.span)
         try:
-            async with self._transaction(become, readonly=readonly) as connection:
+            async with self._transaction(scope, readonly=readonly) as connection:
                 yield connection
         except (TimeoutError, asyncpg.QueryCanceledError) as exc:
             raise deadline_exceeded() from exc
@@ -116,19 +116,19 @@ class Access:
 
     @asynccontextmanager
     async def _transaction(
-        self, become: RoleScope, *, readonly: bool
+        self, scope: RoleScope, *, readonly: bool
     ) -> AsyncGenerator[Connection, None]:
-        deadline = asyncio.get_running_loop().time() + become.timeout_s
+        deadline = asyncio.get_running_loop().time() + scope.timeout_s
         async with (
-            self._pool.acquire(timeout=become.timeout_s) as acquired,
+            self._pool.acquire(timeout=scope.timeout_s) as acquired,
             acquired.transaction(readonly=readonly),
         ):
-            connection = Connection(acquired, become.span)
+            connection = Connection(acquired, scope.span)
             left_s = max(0.001, deadline - asyncio.get_running_loop().time())
             await connection.execute(
                 load("services.metrics.auth", "set_role.sql"),
-                become.role,
-                str(become.org_id) if become.org_id else "",
+                scope.role,
+                str(scope.org_id) if scope.org_id else "",
                 str(int(left_s * 1000)),
                 timeout_s=left_s,
             )
@@ -138,8 +138,8 @@ class Access:
 def restrict_to_org(call: Call, org_id: UUID | None) -> Call | None:
     """Restrict the call to `org_id` (None: no restriction); None if it then sees nothing.
 
-    A service that asks for one organisation reads as that tenant. So row level security is the one
-    place that decides what an organisation sees, and makes it fast.
+    A service that asks for one organisation reads as that tenant. So row level security alone
+    decides what an organisation sees.
     """
     principal = call.principal
     if org_id is None or org_id == principal.org_id:

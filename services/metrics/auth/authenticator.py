@@ -1,4 +1,4 @@
-"""Identify the caller by the bearer token in the Authorization header."""
+"""Identifies the caller by the bearer token in the Authorization header."""
 
 from collections.abc import Mapping
 from typing import Any

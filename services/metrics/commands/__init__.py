@@ -1,0 +1,1 @@
+"""AdminService: calls that change something."""

@@ -1,0 +1,1 @@
+"""Readings in the background, for gauges and queue health."""

@@ -1,4 +1,4 @@
-"""Reads of the log for gauges and queue health."""
+"""Reads the log for the gauges and the queue health."""
 
 import asyncio
 from dataclasses import dataclass

@@ -1,0 +1,1 @@
+"""MetricsService: calls that only read."""

@@ -1,0 +1,1 @@
+"""Slack alerts about dead letters."""

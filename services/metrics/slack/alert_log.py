@@ -1,3 +1,5 @@
+"""Reads and updates the groups of dead letters to announce, and leases the sending."""
+
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass

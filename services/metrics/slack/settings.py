@@ -1,3 +1,5 @@
+"""The settings of the Slack alerts."""
+
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator

@@ -1,0 +1,1 @@
+"""gRPC and REST, and what both share."""

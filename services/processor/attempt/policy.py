@@ -76,8 +76,8 @@ Verdict = Acknowledge | Reject | Requeue | Forward
 
 
 @dataclass(frozen=True, slots=True)
-class QueueMove:
-    """The queue that a message moves to, and how long it waits there if that is known."""
+class QueueRoute:
+    """The queue to which a message is routed, and how long it waits there if that is known."""
 
     queue: str
     delay_ms: int | None = None
@@ -130,13 +130,13 @@ def dead_letter(attempt: Attempt, failure: Failure | None = None) -> Forward:
     return Forward(DEAD, f"attempt.{attempt}", MappingProxyType(headers))
 
 
-def queue_move(verdict: Reject | Forward) -> QueueMove:
-    """Where this verdict moves a message, if the broker's topology is up to date."""
+def route_of(verdict: Reject | Forward) -> QueueRoute:
+    """Where this verdict routes a message, if the broker's topology is up to date."""
     if verdict.retry_queue is not None:
-        return QueueMove(verdict.retry_queue.queue_name, verdict.retry_queue.delay_ms)
+        return QueueRoute(verdict.retry_queue.queue_name, verdict.retry_queue.delay_ms)
     if isinstance(verdict, Forward) and verdict.exchange == DEFAULT_EXCHANGE:
-        return QueueMove(verdict.routing_key, verdict.wait_ms)
-    return QueueMove(DEAD_LETTER_QUEUE)
+        return QueueRoute(verdict.routing_key, verdict.wait_ms)
+    return QueueRoute(DEAD_LETTER_QUEUE)
 
 
 def needs_quarantine(deliveries_before: int, *, database_was_unavailable: bool) -> bool:

@@ -19,7 +19,7 @@ from services.processor.attempt.policy import (
     Reject,
     Requeue,
     Verdict,
-    queue_move,
+    route_of,
 )
 from services.processor.instruments import ProcessorInstruments
 from services.processor.spans import MessageSpan
@@ -72,12 +72,12 @@ class Settler:
                 case Acknowledge():
                     await _acknowledge(incoming, span)
                 case Reject():
-                    with span.routing(queue_move(verdict)):
+                    with span.routing(route_of(verdict)):
                         await _reject(incoming, span, requeue=False)
                 case Requeue():
                     await _reject(incoming, span, requeue=True)
                 case Forward():
-                    with span.routing(queue_move(verdict)):
+                    with span.routing(route_of(verdict)):
                         await self._publish(incoming, verdict)
                     await _acknowledge(incoming, span)
                 case _:

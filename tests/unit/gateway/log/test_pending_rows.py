@@ -138,7 +138,9 @@ async def test_rows_outlast_an_outage(registry: CollectorRegistry) -> None:
     assert counted(registry, "dropped") == 0
 
 
-async def test_leaving_does_not_wait_for_a_dead_database(registry: CollectorRegistry) -> None:
+async def test_stopping_does_not_wait_for_an_unavailable_database(
+    registry: CollectorRegistry,
+) -> None:
     """Rows that cannot be written in time are dropped and counted."""
     log = MemoryLog()
     log.answers.clear()
