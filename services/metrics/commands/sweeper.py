@@ -71,12 +71,17 @@ class RetrySweeper:
 
     async def run(self, *, interval_s: float = 1.0) -> None:
         """Sweep every `interval_s` until cancelled, and wait out any outage."""
+        is_unavailable = False
         while True:
             try:
                 while self._outbox.is_ready and await self.sweep():
                     pass
             except ApiError as exc:
-                log.warning(LogEvent.RETRIES_NOT_SWEPT, reason=exc.reason)
+                if not is_unavailable:
+                    log.warning(LogEvent.RETRIES_NOT_SWEPT, reason=exc.reason)
+                is_unavailable = True
+            else:
+                is_unavailable = False
             await asyncio.sleep(interval_s)
 
     async def _lease(self) -> list[asyncpg.Record]:
