@@ -28,10 +28,10 @@ from services.processor.attempt.handlers import HandlerSet, import_handlers
 from services.processor.attempt.run_handlers import has_abandoned_handlers
 from services.processor.builtin import voice_calls
 from services.processor.consume.consumer_group import ConsumerGroup, work_queue_is_bound
-from services.processor.consume.database_watch import DatabaseWatch
 from services.processor.consume.message_handler import QuarantineHandler, WorkHandler
 from services.processor.consume.pause import PauseListener
 from services.processor.consume.settle import Settler
+from services.processor.database_watch import DatabaseWatch
 from services.processor.instruments import ProcessorInstruments
 from services.processor.log.dead_letters import DeadLetterLog, DeadLetterRecorder
 from services.processor.log.delivery_log import DeliveryLog

@@ -41,8 +41,8 @@ from services.processor.attempt.transaction import (
     complete_in_transaction,
 )
 from services.processor.builtin.voice_calls import ends_call
-from services.processor.consume.database_watch import DatabaseWatch
 from services.processor.consume.message import Message, attempt_due
+from services.processor.database_watch import DatabaseWatch
 from services.processor.instruments import ProcessorInstruments
 from services.processor.log.commit_batcher import DatabaseUnavailableError
 from services.processor.log.delivery_log import DeliveryLog, RecordedAttempt

@@ -25,8 +25,8 @@ from ringback.runtime.amqp.topology import require_topology
 from ringback.runtime.process.background import end
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.processor.consume.consumer import RPC_TIMEOUT_S, QueueConsumer
-from services.processor.consume.database_watch import DatabaseWatch
 from services.processor.consume.message_handler import Consumers
+from services.processor.database_watch import DatabaseWatch
 
 CHECK_EVERY_S = 10.0
 _DEAD_LETTERS_AT_ONCE = 20

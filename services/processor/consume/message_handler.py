@@ -29,9 +29,9 @@ from services.processor.attempt.policy import (
     requeue_later,
 )
 from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
-from services.processor.consume.database_watch import DatabaseWatch
 from services.processor.consume.message import Message, attempt_due
 from services.processor.consume.settle import Settler
+from services.processor.database_watch import DatabaseWatch
 from services.processor.instruments import ProcessorInstruments
 from services.processor.log.commit_batcher import DatabaseUnavailableError
 from services.processor.spans import MessageSpan, Spans

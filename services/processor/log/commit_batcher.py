@@ -7,7 +7,7 @@ from typing import Generic, Self, TypeVar
 
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS, INVALID_DATA_ERRORS
 from ringback.runtime.process.background import end
-from services.processor.consume.database_watch import DatabaseWatch
+from services.processor.database_watch import DatabaseWatch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -33,10 +33,10 @@ from services.processor.attempt.policy import (
     dead_letter,
     needs_renewal,
 )
-from services.processor.consume.database_watch import DatabaseWatch
 from services.processor.consume.message import Message, attempt_due
 from services.processor.consume.message_handler import Consumers, MessageHandler
 from services.processor.consume.settle import Settler
+from services.processor.database_watch import DatabaseWatch
 from services.processor.instruments import ProcessorInstruments
 from services.processor.log.commit_batcher import CommitBatcher, DatabaseUnavailableError
 from services.processor.log.delivery_log import LogRow, columns, link_previous_attempts

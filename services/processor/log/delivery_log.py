@@ -17,7 +17,7 @@ from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load, name_of
 from services.processor.attempt.context import AttemptContext, AttemptResult, Effect
 from services.processor.builtin.voice_calls import ends_call
-from services.processor.consume.database_watch import DatabaseWatch
+from services.processor.database_watch import DatabaseWatch
 from services.processor.log.commit_batcher import CommitBatcher
 from services.processor.log.partitions import PartitionRange
 from services.processor.spans import MessageSpan, shared_query

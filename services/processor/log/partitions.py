@@ -14,7 +14,7 @@ from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres.housekeeping import clean_up, create_partitions
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
-from services.processor.consume.database_watch import DatabaseWatch
+from services.processor.database_watch import DatabaseWatch
 from services.processor.log.commit_batcher import CommitBatcher, DatabaseUnavailableError
 
 _PACKAGE = "services.processor.log"

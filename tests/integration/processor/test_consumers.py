@@ -5,8 +5,8 @@ from aio_pika.abc import AbstractIncomingMessage
 from chaos.fault_proxy import FaultProxy
 from services.processor.consume.consumer import RPC_TIMEOUT_S
 from services.processor.consume.consumer_group import CHECK_EVERY_S, ConsumerGroup
-from services.processor.consume.database_watch import DatabaseWatch
 from services.processor.consume.message_handler import Consumers
+from services.processor.database_watch import DatabaseWatch
 from tests.integration.processor.stage import Stage, scripted
 from tests.support.eventually import eventually
 

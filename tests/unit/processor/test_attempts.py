@@ -17,7 +17,7 @@ from services.processor.attempt.context import Effect
 from services.processor.attempt.handlers import HandlerSet
 from services.processor.attempt.policy import Acknowledge, Forward, Reject, SourceQueue, Verdict
 from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
-from services.processor.consume.database_watch import DatabaseWatch
+from services.processor.database_watch import DatabaseWatch
 from services.processor.log.commit_batcher import DatabaseUnavailableError
 from services.processor.log.delivery_log import BeginResult
 from tests.support.eventually import eventually

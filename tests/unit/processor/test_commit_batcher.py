@@ -8,7 +8,7 @@ from operator import itemgetter
 import asyncpg
 import pytest
 
-from services.processor.consume.database_watch import DatabaseWatch
+from services.processor.database_watch import DatabaseWatch
 from services.processor.log.commit_batcher import CommitBatcher, DatabaseUnavailableError
 from tests.support.eventually import eventually
 

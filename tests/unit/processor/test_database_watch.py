@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from services.processor.consume.database_watch import DatabaseWatch
+from services.processor.database_watch import DatabaseWatch
 
 REFUSED = OSError("connection refused")
 

@@ -21,13 +21,13 @@ from services.processor.attempt.policy import (
     decide,
 )
 from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
-from services.processor.consume.database_watch import DatabaseWatch
 from services.processor.consume.message import Message, attempt_due
 from services.processor.consume.message_handler import (
     MessageHandler,
     QuarantineHandler,
     WorkHandler,
 )
+from services.processor.database_watch import DatabaseWatch
 from services.processor.log.commit_batcher import DatabaseUnavailableError
 from services.processor.spans import MessageSpan
 from tests.unit.processor.events import ENVELOPE, untraced
