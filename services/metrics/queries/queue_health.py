@@ -69,9 +69,9 @@ def _consumers(state: QueueState) -> Check:
     if count >= MIN_CONSUMERS:
         message = f"The work queue has {count} consumer{'s' if count > 1 else ''}."
     elif state.processing.paused:
-        message = "No processor takes work: processing is paused."
+        message = "No processor consumes webhooks: processing is paused."
     else:
-        message = "No processor takes work."
+        message = "No processor consumes webhooks."
     return Check("consumers", count >= MIN_CONSUMERS, count, MIN_CONSUMERS, message)
 
 

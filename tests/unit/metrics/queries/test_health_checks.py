@@ -33,9 +33,9 @@ from tests.unit.metrics.queries.queue_states import queues, state
          "11 dead letters are unresolved: at most 10 are healthy."),
         ("consumers", state(queues(consumers=1)), True, 1, "The work queue has 1 consumer."),
         ("consumers", state(queues(consumers=3)), True, 3, "The work queue has 3 consumers."),
-        ("consumers", state(queues(consumers=0)), False, 0, "No processor takes work."),
+        ("consumers", state(queues(consumers=0)), False, 0, "No processor consumes webhooks."),
         ("consumers", state(queues(consumers=0), paused=True), False, 0,
-         "No processor takes work: processing is paused."),
+         "No processor consumes webhooks: processing is paused."),
     ],
 )  # fmt: skip
 def test_a_check(name: str, given: QueueState, value: float, message: str, *, ok: bool) -> None:
