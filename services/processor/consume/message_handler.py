@@ -102,12 +102,8 @@ class MessageHandler(ABC):
         message = message_of(incoming)
         with self._spans.begin(message, self.queue, is_dead_letter=self.is_dead_letter) as span:
             try:
-                verdict = await self.decide(message, span, consumers)
+                verdict = await self._verdict(message, span, consumers)
                 await self._settler.settle(incoming, verdict, span)
-            except DatabaseUnavailableError as exc:
-                span.failed(type(exc).__qualname__)
-                await consumers.database_unavailable()
-                await self._settler.settle(incoming, self.after_outage(message), span)
             except (Exception, asyncio.CancelledError) as exc:
                 if not _is_cancelled(exc):
                     await self._requeue(incoming, message, exc, span)
@@ -117,6 +113,14 @@ class MessageHandler(ABC):
                 if consumers.is_stopping() and verdict_on_stop is not None:
                     await self._settle_in_time(incoming, verdict_on_stop, span)
                 raise
+
+    async def _verdict(self, message: Message, span: MessageSpan, consumers: Consumers) -> Verdict:
+        try:
+            return await self.decide(message, span, consumers)
+        except DatabaseUnavailableError as exc:
+            span.failed(type(exc).__qualname__)
+            await consumers.database_unavailable()
+            return self.after_outage(message)
 
     async def _requeue(
         self,

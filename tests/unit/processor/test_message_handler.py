@@ -265,3 +265,29 @@ async def test_our_own_stop_is_not_counted_as_a_crash(
         await task
     assert [place for place, _ in broker.copies] == copies
     assert broker.answers == ["ack"] * len(copies)
+
+
+async def test_a_stop_during_an_outage_is_not_counted_as_a_crash() -> None:
+    """Pausing the consumers takes a while if the broker does not answer either."""
+    broker, started = Broker(), asyncio.Event()
+
+    class SlowConsumers(FakeConsumers):
+        async def database_unavailable(self) -> None:
+            started.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(
+        handled(
+            SourceQueue.QUARANTINE,
+            DatabaseUnavailableError(),
+            broker,
+            consumers=SlowConsumers(stopping=True),
+        )
+    )
+    await started.wait()
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ([place for place, _ in broker.copies], broker.answers) == ([QUARANTINE], ["ack"])
