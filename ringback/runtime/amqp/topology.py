@@ -180,7 +180,8 @@ async def _sentence_if_absent(
 ) -> str | None:
     """A passive declare of a missing object closes its channel, so each check uses its own."""
     async with asyncio.timeout(_DECLARE_TIMEOUT_S):
-        channel = await connection.channel()
+        # Without confirms: readiness checks run this, and they cost another round trip.
+        channel = await connection.channel(publisher_confirms=False)
         try:
             await declare(channel, name)
         except aio_pika.exceptions.ChannelNotFoundEntity:
