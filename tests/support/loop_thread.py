@@ -27,7 +27,16 @@ class LoopThread:
         return self.submit(work).result()
 
     def close(self) -> None:
+        self.run(_end_other_tasks())
         self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _end_other_tasks() -> None:
+    """A task that is destroyed with its loop is an error, which fails the session."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
