@@ -7,11 +7,10 @@ import uuid
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import aiohttp
 import asyncpg
 
 from ringback.contract.retry_schedule import RetrySchedule
@@ -36,7 +35,7 @@ PREPARED_AHEAD = 2
 BROKER_FIXTURES = frozenset({"broker", "amqp_url"})
 DATABASE_FIXTURES = frozenset({"database", "database_url"})
 
-_RESET_ERRORS = (LocalStackError, aiohttp.ClientError, asyncpg.PostgresError, OSError, TimeoutError)
+_RESET_ERRORS = (LocalStackError, asyncpg.PostgresError, OSError, TimeoutError)
 
 
 def new_broker(data_dir: Path) -> PrivateBroker:
@@ -73,14 +72,14 @@ class Pool:
         return name
 
 
-class Reused(Generic[Node]):
-    """A node for tests that stop or kill it. It is started once, and reset after each test."""
+class Lendable(Generic[Node]):
+    """A node for tests that stop or kill it. After each test it is reset, or else replaced."""
 
     def __init__(
         self,
         thread: LoopThread,
         start: Callable[[], Coroutine[Any, Any, Node]],
-        reset: Callable[[Node], Awaitable[None]],
+        reset: Callable[[Node], Awaitable[None]] | None = None,
     ) -> None:
         self._thread = thread
         self._start = start
@@ -99,12 +98,12 @@ class Reused(Generic[Node]):
             self._ready = self._thread.submit(self._renewed(node))
 
     async def _renewed(self, node: Node) -> Node:
-        try:
-            await self._reset(node)
-        except _RESET_ERRORS:
-            await node.kill()
-            return await self._start()
-        return node
+        if self._reset is not None:
+            with suppress(*_RESET_ERRORS):
+                await self._reset(node)
+                return node
+        await node.kill()
+        return await self._start()
 
     async def kill(self) -> None:
         """End the node, if a test has used it."""
@@ -124,8 +123,10 @@ class SessionNodes:
         self._database: Future[PrivateDatabase] | None = None
         self._vhosts: dict[str, Pool] = {}
         self._databases = Pool(self._thread, self._create_database)
-        self.own_broker = Reused(self._thread, self._start_own_broker, _empty_broker)
-        self.own_database = Reused(self._thread, self._start_own_database, _empty_database)
+        # A quorum queue that is declared right after one of its name was deleted can stay without
+        # a leader, so no two tests share a broker.
+        self.own_broker = Lendable(self._thread, self._start_own_broker)
+        self.own_database = Lendable(self._thread, self._start_own_database, _empty_database)
 
     def broker(self) -> PrivateBroker:
         self._start(broker=True, database=bool(self._wanted & DATABASE_FIXTURES))
@@ -217,18 +218,6 @@ async def _migrated_database(data_dir: Path) -> PrivateDatabase:
     await database.create_database(TEMPLATE)
     await migrate(database.url(TEMPLATE))
     return database
-
-
-async def _empty_broker(broker: PrivateBroker) -> None:
-    """Start it if it is down, free its memory limit, and empty its default virtual host."""
-    if not await _listens(broker.ports.amqp):
-        await broker.start()
-    async with broker.management() as api, api.get("/api/health/checks/local-alarms") as answer:
-        has_alarm = not answer.ok
-    if has_alarm:
-        await broker.control("set_vm_memory_high_watermark", "0.4")
-    await broker.delete_vhost("/")
-    await broker.create_vhost("/")
 
 
 async def _empty_database(database: PrivateDatabase) -> None:

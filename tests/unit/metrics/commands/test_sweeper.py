@@ -29,7 +29,7 @@ class Database:
 
 
 class Outbox:
-    is_open = True
+    is_ready = True
 
 
 async def test_an_outage_is_logged_once() -> None:
