@@ -9,6 +9,8 @@ import pytest
 from tests.architecture.buf_workspace import PROTOS, RELEASED, make_workspace, run_buf
 from tests.architecture.source import GENERATED
 
+pytestmark = pytest.mark.slow
+
 SERVICE = "ringback/metrics/v1/metrics_service.proto"
 
 

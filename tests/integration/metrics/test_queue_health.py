@@ -158,6 +158,7 @@ async def test_a_consumer_and_a_pause_are_seen(
         await eventually(paused)
 
 
+@pytest.mark.slow
 async def test_an_outage_is_named_and_ends(
     own_broker: PrivateBroker,
     own_database: PrivateDatabase,

@@ -23,6 +23,8 @@ from tests.integration.processor.place import Place, ProcessorProcess
 from tests.support.eventually import eventually
 from tests.support.tokens import token
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["place", "proxy", "retrying", "start_processor"]  # fixtures
 
 _LOCK = 4711

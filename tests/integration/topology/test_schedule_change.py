@@ -17,6 +17,8 @@ from ringback.runtime.amqp.topology import TopologyError
 from tests.integration.topology.schedules import LOOK_S, NEW, OLD, RetrySchedules, bindings_of
 from tests.support.eventually import eventually
 
+pytestmark = pytest.mark.slow
+
 
 class Died(Exception):  # ruff: ignore[error-suffix-on-exception-name]  # what happened
     """Stands for the end of the process."""

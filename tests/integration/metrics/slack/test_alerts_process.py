@@ -15,6 +15,8 @@ from tests.integration.metrics.slack.alerts_place import Place, place, slack
 from tests.support.eventually import eventually
 from tests.support.local_slack import CHANNEL, HANGS, TOKEN, LocalSlack
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["place", "slack"]  # fixtures
 
 SENT = 'ringback_slack_messages_total{outcome="sent"}'
