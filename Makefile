@@ -24,7 +24,7 @@ status: .venv/local.stamp ## list the running processes, the queues and the deli
 test: .venv/dev.stamp rabbitmq prometheus faketime ## run the tests, with their own RabbitMQ and PostgreSQL (about 5 minutes on two cores)
 	@$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
-test-slow: .venv/dev.stamp rabbitmq prometheus faketime validators ## run the slow tests: short chaos, manifests, images, real retry delays (about 3 minutes)
+test-slow: .venv/dev.stamp rabbitmq prometheus faketime validators ## run the slow tests: short chaos, manifests, images, real retry delays (about 5 minutes)
 	@$(PYTEST) -m slow $(PYTEST_ARGS)
 
 test-all: ## run every test: `make test`, then `make test-slow`
