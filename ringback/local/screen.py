@@ -78,7 +78,7 @@ def addresses(
         ("Webhooks", f"{gateway}/api/webhooks/vapi"),
         ("Metrics", f"http://{LOOPBACK}:{ports.metrics_rest}/api/webhook-metrics/queue-health"),
         ("Metrics (gRPC)", f"{LOOPBACK}:{ports.metrics_grpc}"),
-        ("Scrapes", " ".join(f"http://{LOOPBACK}:{port}/metrics" for port in observability_ports)),
+        ("Services", " ".join(f"http://{LOOPBACK}:{port}/metrics" for port in observability_ports)),
     ]
     if prometheus_url:
         rows.append(("Prometheus", f"{prometheus_url} (graphs and alerts)"))
