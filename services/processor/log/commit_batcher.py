@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS, INVALID_DATA_ERRORS
 from ringback.runtime.process.background import end
@@ -139,3 +140,24 @@ def _fail(futures: dict[asyncio.Future[Result], Item], exc: BaseException) -> No
     for future in futures:
         if not future.done():
             future.set_exception(exc)
+
+
+class RunsBatchers:
+    """Runs its commit batchers while entered."""
+
+    def __init__(self, *batchers: CommitBatcher[Any, Any]) -> None:
+        self._batchers = batchers
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for batcher in self._batchers:
+            await self._stack.enter_async_context(batcher)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()

@@ -5,8 +5,8 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -38,7 +38,11 @@ from services.processor.consume.message_handler import Consumers, MessageHandler
 from services.processor.consume.settle import Settler
 from services.processor.database_watch import DatabaseWatch
 from services.processor.instruments import ProcessorInstruments
-from services.processor.log.commit_batcher import CommitBatcher, DatabaseUnavailableError
+from services.processor.log.commit_batcher import (
+    CommitBatcher,
+    DatabaseUnavailableError,
+    RunsBatchers,
+)
 from services.processor.log.delivery_log import LogRow, columns, link_previous_attempts
 from services.processor.log.partitions import PartitionRange
 from services.processor.spans import MessageSpan, Spans, shared_query
@@ -183,7 +187,7 @@ class DeadLettered:
     """The outcome of its last attempt; None if it never had one."""
 
 
-class DeadLetterLog:
+class DeadLetterLog(RunsBatchers):
     """The part of the delivery log that dead letters need. Usable while entered."""
 
     def __init__(
@@ -195,18 +199,7 @@ class DeadLetterLog:
         self._recording = CommitBatcher(
             partitions.recreating(self._record_all, _job_id_of), _job_id_of, watch, workers=1
         )
-
-    async def __aenter__(self) -> Self:
-        await self._recording.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._recording.__aexit__(kind, error, traceback)
+        super().__init__(self._recording)
 
     async def check(self) -> None:
         """Run the statement without a dead letter. Raises what it would raise with one."""

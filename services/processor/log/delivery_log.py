@@ -1,10 +1,9 @@
 """The delivery log in PostgreSQL: how attempts begin and end."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from itertools import groupby
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +17,7 @@ from ringback.runtime.postgres.queries import load, name_of
 from services.processor.attempt.context import AttemptContext, AttemptResult, Effect
 from services.processor.builtin.voice_calls import ends_call
 from services.processor.database_watch import DatabaseWatch
-from services.processor.log.commit_batcher import CommitBatcher
+from services.processor.log.commit_batcher import CommitBatcher, RunsBatchers
 from services.processor.log.partitions import PartitionRange
 from services.processor.spans import MessageSpan, shared_query
 from services.processor.trace_links import PreviousAttempt, previous_of_attempt
@@ -77,7 +76,7 @@ def columns(rows: Sequence[LogRow]) -> list[list[object]]:
     return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in LogRow._fields]
 
 
-class DeliveryLog:
+class DeliveryLog(RunsBatchers):
     """Attempts that begin or end at the same time share a commit. Usable while entered."""
 
     def __init__(
@@ -97,20 +96,7 @@ class DeliveryLog:
         self._finishing = CommitBatcher(
             partitions.recreating(self._finish_all, _finished_id_of), _finished_id_of, watch
         )
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._beginning)
-        await self._stack.enter_async_context(self._finishing)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._stack.aclose()
+        super().__init__(self._beginning, self._finishing)
 
     async def check(self) -> None:
         """Run each statement without a webhook. Raises what it would raise with one."""

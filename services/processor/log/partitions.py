@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import asyncpg
 import structlog
@@ -15,7 +14,11 @@ from ringback.runtime.postgres.housekeeping import clean_up, create_partitions
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
 from services.processor.database_watch import DatabaseWatch
-from services.processor.log.commit_batcher import CommitBatcher, DatabaseUnavailableError
+from services.processor.log.commit_batcher import (
+    CommitBatcher,
+    DatabaseUnavailableError,
+    RunsBatchers,
+)
 
 _PACKAGE = "services.processor.log"
 _CREATE_TIMEOUT_S = 3.0
@@ -29,7 +32,7 @@ Result = TypeVar("Result")
 log = structlog.get_logger()
 
 
-class PartitionRange:
+class PartitionRange(RunsBatchers):
     """The days (UTC) with a partition, as of the last query. Usable while entered.
 
     All requests for a day are combined, so that it is created once.
@@ -41,18 +44,7 @@ class PartitionRange:
         self._known: frozenset[date] = frozenset()
         self._needed: set[date] = set()
         self._creating = CommitBatcher(self._create, lambda day: day, watch, workers=1)
-
-    async def __aenter__(self) -> Self:
-        await self._creating.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._creating.__aexit__(kind, error, traceback)
+        super().__init__(self._creating)
 
     def contains(self, day: date) -> bool:
         return day in self._known
