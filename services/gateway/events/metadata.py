@@ -35,8 +35,7 @@ _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 
 def has_too_many_values(body: bytes) -> bool:
     """Whether there are too many values. Commas and braces within strings do not count."""
-    upper_bound = body.count(b",") + body.count(b"[") + body.count(b"{")
-    if upper_bound < MAX_VALUES:
+    if len(body) < MAX_VALUES or len(body.translate(None, _NOT_STARTS)) < MAX_VALUES:
         return False
     return len(_STRING.sub(b"", body).translate(None, _NOT_STARTS)) >= MAX_VALUES
 
@@ -44,10 +43,12 @@ def has_too_many_values(body: bytes) -> bool:
 def is_too_deep(body: bytes) -> bool:
     """Whether a JSON text is nested too deeply.
 
-    Removes pairs of braces from the inside, level by level. If many levels remain, removes strings
-    and counts braces.
+    Most bodies have too few braces for that. Otherwise removes pairs of braces from the inside,
+    level by level. If many levels remain, removes strings and counts braces.
     """
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+    # `replace` skips from brace to brace, so it counts a few much faster than `count`.
+    rests = (body.replace(brace, b"", MAX_DEPTH + 1) for brace in (b"{", b"["))
+    if sum(len(body) - len(rest) for rest in rests) <= MAX_DEPTH:
         return False
     braces = body.translate(None, _NOT_BRACES)
     for _ in range(_FAST_LEVELS):
