@@ -37,8 +37,8 @@ from ringback.local.ports import (
 POLL_S = 0.05
 SETTINGS = {
     "listen_addresses": LOOPBACK,
-    # Enough for a burst of webhooks, and the whole stack stays below 900 MiB. What does not fit is
-    # in the page cache of the system.
+    # Most of the memory of the whole stack. What a burst of webhooks reads again and does not find
+    # here is in the page cache of the system.
     "shared_buffers": "256MB",
     # A burst does not force a checkpoint every few seconds.
     "max_wal_size": "4GB",
