@@ -37,30 +37,37 @@ LANGUAGE sql AS $$
     ON CONFLICT DO NOTHING
 $$;
 
--- Claims each event for its webhook and returns the owner: the webhook itself, or an earlier one of
--- which it is a duplicate. A webhook without a dedup key owns itself.
+-- Claims the events of `only_ids`, and returns those that an earlier webhook owns: these are its
+-- duplicates. A webhook without a dedup key owns itself.
 --
--- A second statement reads the owner: the first one cannot see a claim committed a moment ago. The
+-- A second statement reads the owners: the first one cannot see a claim committed a moment ago. The
 -- settings make it use the index from the start. A plan made while the inbox is nearly empty would
 -- read all of it, and would be kept until the table is analysed: at 15,000 claims a webhook took
 -- three times as long.
-CREATE FUNCTION claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[])
-RETURNS TABLE (delivery_id uuid, owner_id uuid)
+CREATE FUNCTION claim_webhook_events(
+    ids uuid[], org_ids uuid[], dedup_keys text[], only_ids uuid[]
+) RETURNS TABLE (delivery_id uuid, owner_id uuid)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    claimed integer;
 BEGIN
     INSERT INTO webhook_inbox (org_id, dedup_key, delivery_id)
     SELECT w.org_id, w.dedup_key, w.id
     FROM unnest(ids, org_ids, dedup_keys) AS w (id, org_id, dedup_key)
-    WHERE w.dedup_key IS NOT NULL
+    WHERE w.dedup_key IS NOT NULL AND w.id = ANY (only_ids)
     ORDER BY w.org_id, w.dedup_key, w.id
     ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS claimed = ROW_COUNT;
+    IF claimed = cardinality(only_ids) THEN
+        RETURN;
+    END IF;
 
     RETURN QUERY
-    SELECT w.id, coalesce(inbox.delivery_id, w.id)
+    SELECT w.id, inbox.delivery_id
     FROM unnest(ids, org_ids, dedup_keys) AS w (id, org_id, dedup_key)
-    LEFT JOIN webhook_inbox AS inbox
-        ON inbox.org_id = w.org_id AND inbox.dedup_key = w.dedup_key;
+    JOIN webhook_inbox AS inbox ON inbox.org_id = w.org_id AND inbox.dedup_key = w.dedup_key
+    WHERE w.id = ANY (only_ids) AND inbox.delivery_id <> w.id;
 END
 $$;
 
@@ -124,14 +131,14 @@ CREATE FUNCTION begin_webhook_attempts(
 ) RETURNS TABLE (delivery_id uuid, recorded_outcome text, duplicate_of uuid)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    first_id uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
-    last_id  uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u DESC LIMIT 1);
-    claimed  uuid[];
-    owners   uuid[];
-    begun    uuid[];
+    first_id   uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
+    last_id    uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u DESC LIMIT 1);
+    duplicates uuid[];
+    owners     uuid[];
+    begun      uuid[];
 BEGIN
-    SELECT array_agg(c.delivery_id), array_agg(c.owner_id) INTO claimed, owners
-    FROM claim_webhook_events(p_ids, p_org_ids, p_dedup_keys) AS c;
+    SELECT array_agg(c.delivery_id), array_agg(c.owner_id) INTO duplicates, owners
+    FROM claim_webhook_events(p_ids, p_org_ids, p_dedup_keys, p_ids) AS c;
 
     PERFORM ensure_webhook_rows(
         p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered, p_max_attempts,
@@ -146,9 +153,9 @@ BEGIN
            coalesce(
                done.outcome,
                CASE WHEN log.status IN ('completed', 'duplicate') THEN log.status END),
-           nullif(claim.owner_id, w.id)
+           claim.owner_id
     FROM unnest(p_ids, p_attempts) AS w (id, attempt)
-    JOIN unnest(claimed, owners) AS claim (id, owner_id) ON claim.id = w.id
+    LEFT JOIN unnest(duplicates, owners) AS claim (id, owner_id) ON claim.id = w.id
     LEFT JOIN webhook_delivery_attempts AS done
         ON done.delivery_id = w.id AND done.attempt = w.attempt
         AND done.delivery_id BETWEEN first_id AND last_id
@@ -173,15 +180,41 @@ BEGIN
 END
 $$;
 
--- Ends attempts: inserts the attempts, claims the events, and sets the statuses of the webhooks.
+-- Compares duplicates with their first webhooks, and marks those that differ. Returns the others: a
+-- duplicate whose first has no payload yet may differ, and is not among them. The settings are those
+-- of the claims, for the same reason.
+CREATE FUNCTION compare_webhook_duplicates(only_ids uuid[]) RETURNS uuid[]
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    equal_ids uuid[];
+BEGIN
+    WITH compared AS (
+        UPDATE webhook_delivery_log AS copy
+        SET duplicate_differs = CASE
+                WHEN webhook_has_payload(first.event_data)
+                THEN webhook_content(copy.event_data) <> webhook_content(first.event_data) END
+        FROM webhook_delivery_log AS first
+        WHERE copy.id = ANY (only_ids) AND copy.status = 'duplicate' AND first.id = copy.duplicate_of
+        RETURNING copy.id, copy.duplicate_differs
+    )
+    SELECT coalesce(array_agg(id), '{}') INTO equal_ids
+    FROM compared WHERE NOT duplicate_differs;
+    RETURN equal_ids;
+END
+$$;
+
+-- Ends attempts: inserts the attempts, claims the events, sets the statuses of the webhooks, and
+-- merges their values into the calls.
 --
 -- The row of the attempt is inserted first. If it exists, this is a redelivery: nothing is changed
 -- and the recorded outcome is returned, with `is_fresh` false. An event that another webhook owns
--- ends as `duplicate`, whatever its handler did; the caller then drops the handler's effects.
+-- ends as `duplicate`, whatever its handler did. It changes no call, unless it ends a call (`p_ends`)
+-- and may differ from its first webhook.
 CREATE FUNCTION finish_webhook_attempts(
     p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamptz[],
     p_ended_at timestamptz[], p_error_classes text[], p_error_messages text[],
-    p_trace_ids text[], p_span_ids text[],
+    p_trace_ids text[], p_span_ids text[], p_ends uuid[], p_call_updates json,
     p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[],
     p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[],
     p_gateway_instance_ids uuid[], p_retries_of uuid[]
@@ -194,6 +227,9 @@ DECLARE
     duplicates uuid[];
     owners     uuid[];
     missing    uuid[];
+    completed  uuid[];
+    copies     uuid[];
+    equal_ids  uuid[] := '{}';
 BEGIN
     WITH written AS (
         INSERT INTO webhook_delivery_attempts AS a (
@@ -212,14 +248,7 @@ BEGIN
 
     SELECT coalesce(array_agg(c.delivery_id), '{}'), coalesce(array_agg(c.owner_id), '{}')
     INTO duplicates, owners
-    FROM claim_webhook_events(
-        fresh,
-        ARRAY(SELECT w.org_id FROM unnest(fresh) WITH ORDINALITY AS f (id, place)
-              JOIN unnest(p_ids, p_org_ids) AS w (id, org_id) ON w.id = f.id ORDER BY f.place),
-        ARRAY(SELECT w.dedup_key FROM unnest(fresh) WITH ORDINALITY AS f (id, place)
-              JOIN unnest(p_ids, p_dedup_keys) AS w (id, dedup_key) ON w.id = f.id ORDER BY f.place)
-    ) AS c
-    WHERE c.owner_id <> c.delivery_id;
+    FROM claim_webhook_events(p_ids, p_org_ids, p_dedup_keys, fresh) AS c;
 
     IF cardinality(duplicates) > 0 THEN
         UPDATE webhook_delivery_attempts AS a
@@ -242,6 +271,20 @@ BEGIN
     PERFORM set_webhook_statuses(
         fresh, duplicates, owners, p_ids, p_attempts, p_outcomes, p_ended_at,
         p_error_classes, p_error_messages, p_max_attempts, p_event_data, p_altered);
+
+    SELECT coalesce(array_agg(w.id) FILTER (WHERE w.outcome = 'completed'), '{}'),
+           coalesce(array_agg(w.id) FILTER (
+               WHERE w.outcome = 'duplicate' AND w.id = ANY (p_ends)), '{}')
+    INTO completed, copies
+    FROM (SELECT id, CASE WHEN id = ANY (duplicates) THEN 'duplicate' ELSE outcome END AS outcome
+          FROM unnest(p_ids, p_outcomes) AS given (id, outcome) WHERE id = ANY (fresh)) AS w;
+    IF cardinality(copies) > 0 THEN
+        equal_ids := compare_webhook_duplicates(copies);
+    END IF;
+    IF p_call_updates IS NOT NULL THEN
+        PERFORM merge_voice_calls(
+            p_call_updates, completed, ARRAY(SELECT unnest(copies) EXCEPT SELECT unnest(equal_ids)));
+    END IF;
 
     RETURN QUERY
     SELECT a.delivery_id, a.outcome, a.delivery_id = ANY (fresh),
@@ -358,7 +401,7 @@ CREATE FUNCTION finish_webhook_transaction(
     p_transaction_id text, p_role_name text, p_search_path text,
     p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamptz[],
     p_ended_at timestamptz[], p_error_classes text[], p_error_messages text[],
-    p_trace_ids text[], p_span_ids text[],
+    p_trace_ids text[], p_span_ids text[], p_ends uuid[], p_call_updates json,
     p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[],
     p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[],
     p_gateway_instance_ids uuid[], p_retries_of uuid[]
@@ -387,9 +430,9 @@ BEGIN
     SELECT f.delivery_id, f.final_outcome, f.is_fresh, f.duplicate_of
     FROM finish_webhook_attempts(
         p_ids, p_attempts, p_outcomes, p_started_at, p_ended_at, p_error_classes,
-        p_error_messages, p_trace_ids, p_span_ids, p_org_ids, p_endpoint_ids, p_event_types,
-        p_event_data, p_altered, p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids,
-        p_retries_of) AS f;
+        p_error_messages, p_trace_ids, p_span_ids, p_ends, p_call_updates, p_org_ids,
+        p_endpoint_ids, p_event_types, p_event_data, p_altered, p_max_attempts, p_call_ids,
+        p_dedup_keys, p_gateway_instance_ids, p_retries_of) AS f;
 END
 $$;
 
@@ -433,11 +476,13 @@ $$;
 
 REVOKE EXECUTE ON FUNCTION
     ensure_webhook_rows, claim_webhook_events, set_webhook_statuses, begin_webhook_attempts,
-    finish_webhook_attempts, record_webhook_dead_letters, begin_webhook_transaction,
-    finish_webhook_transaction, deallocate_prepared_statements, webhook_content
+    compare_webhook_duplicates, finish_webhook_attempts, record_webhook_dead_letters,
+    begin_webhook_transaction, finish_webhook_transaction, deallocate_prepared_statements,
+    webhook_content
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     ensure_webhook_rows, claim_webhook_events, set_webhook_statuses, begin_webhook_attempts,
-    finish_webhook_attempts, record_webhook_dead_letters, begin_webhook_transaction,
-    finish_webhook_transaction, deallocate_prepared_statements, webhook_content
+    compare_webhook_duplicates, finish_webhook_attempts, record_webhook_dead_letters,
+    begin_webhook_transaction, finish_webhook_transaction, deallocate_prepared_statements,
+    webhook_content
 TO ringback_processor;

@@ -62,14 +62,14 @@ CREATE FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts integer[]
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 DECLARE
-    first_id uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
-    last_id  uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u DESC LIMIT 1);
-    claimed  uuid[];
-    owners   uuid[];
-    begun    uuid[];
+    first_id   uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u LIMIT 1);
+    last_id    uuid := (SELECT u FROM unnest(p_ids) AS u ORDER BY u DESC LIMIT 1);
+    duplicates uuid[];
+    owners     uuid[];
+    begun      uuid[];
 BEGIN
-    SELECT array_agg(c.delivery_id), array_agg(c.owner_id) INTO claimed, owners
-    FROM claim_webhook_events(p_ids, p_org_ids, p_dedup_keys) AS c;
+    SELECT array_agg(c.delivery_id), array_agg(c.owner_id) INTO duplicates, owners
+    FROM claim_webhook_events(p_ids, p_org_ids, p_dedup_keys, p_ids) AS c;
 
     PERFORM ensure_webhook_rows(
         p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered, p_max_attempts,
@@ -84,9 +84,9 @@ BEGIN
            coalesce(
                done.outcome,
                CASE WHEN log.status IN ('completed', 'duplicate') THEN log.status END),
-           nullif(claim.owner_id, w.id)
+           claim.owner_id
     FROM unnest(p_ids, p_attempts) AS w (id, attempt)
-    JOIN unnest(claimed, owners) AS claim (id, owner_id) ON claim.id = w.id
+    LEFT JOIN unnest(duplicates, owners) AS claim (id, owner_id) ON claim.id = w.id
     LEFT JOIN webhook_delivery_attempts AS done
         ON done.delivery_id = w.id AND done.attempt = w.attempt
         AND done.delivery_id BETWEEN first_id AND last_id
@@ -137,26 +137,32 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) RETURNS TABLE(delivery_id uuid, owner_id uuid)
+CREATE FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[], only_ids uuid[]) RETURNS TABLE(delivery_id uuid, owner_id uuid)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     AS $$
+DECLARE
+    claimed integer;
 BEGIN
     INSERT INTO webhook_inbox (org_id, dedup_key, delivery_id)
     SELECT w.org_id, w.dedup_key, w.id
     FROM unnest(ids, org_ids, dedup_keys) AS w (id, org_id, dedup_key)
-    WHERE w.dedup_key IS NOT NULL
+    WHERE w.dedup_key IS NOT NULL AND w.id = ANY (only_ids)
     ORDER BY w.org_id, w.dedup_key, w.id
     ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS claimed = ROW_COUNT;
+    IF claimed = cardinality(only_ids) THEN
+        RETURN;
+    END IF;
 
     RETURN QUERY
-    SELECT w.id, coalesce(inbox.delivery_id, w.id)
+    SELECT w.id, inbox.delivery_id
     FROM unnest(ids, org_ids, dedup_keys) AS w (id, org_id, dedup_key)
-    LEFT JOIN webhook_inbox AS inbox
-        ON inbox.org_id = w.org_id AND inbox.dedup_key = w.dedup_key;
+    JOIN webhook_inbox AS inbox ON inbox.org_id = w.org_id AND inbox.dedup_key = w.dedup_key
+    WHERE w.id = ANY (only_ids) AND inbox.delivery_id <> w.id;
 END
 $$;
 
@@ -221,6 +227,31 @@ BEGIN
         AS w (org_id, event_type, error_class, last_at)
     WHERE alert.org_id = w.org_id AND alert.event_type = w.event_type
       AND alert.error_class = w.error_class AND alert.last_at = w.last_at;
+END
+$$;
+
+CREATE FUNCTION public.compare_webhook_duplicates(only_ids uuid[]) RETURNS uuid[]
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    equal_ids uuid[];
+BEGIN
+    WITH compared AS (
+        UPDATE webhook_delivery_log AS copy
+        SET duplicate_differs = CASE
+                WHEN webhook_has_payload(first.event_data)
+                THEN webhook_content(copy.event_data) <> webhook_content(first.event_data) END
+        FROM webhook_delivery_log AS first
+        WHERE copy.id = ANY (only_ids) AND copy.status = 'duplicate' AND first.id = copy.duplicate_of
+        RETURNING copy.id, copy.duplicate_differs
+    )
+    SELECT coalesce(array_agg(id), '{}') INTO equal_ids
+    FROM compared WHERE NOT duplicate_differs;
+    RETURN equal_ids;
 END
 $$;
 
@@ -452,7 +483,7 @@ CREATE FUNCTION public.expired_webhook_days(retention_days integer) RETURNS TABL
     ORDER BY known.day
 $$;
 
-CREATE FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+CREATE FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_ends uuid[], p_call_updates json, p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -463,6 +494,9 @@ DECLARE
     duplicates uuid[];
     owners     uuid[];
     missing    uuid[];
+    completed  uuid[];
+    copies     uuid[];
+    equal_ids  uuid[] := '{}';
 BEGIN
     WITH written AS (
         INSERT INTO webhook_delivery_attempts AS a (
@@ -481,14 +515,7 @@ BEGIN
 
     SELECT coalesce(array_agg(c.delivery_id), '{}'), coalesce(array_agg(c.owner_id), '{}')
     INTO duplicates, owners
-    FROM claim_webhook_events(
-        fresh,
-        ARRAY(SELECT w.org_id FROM unnest(fresh) WITH ORDINALITY AS f (id, place)
-              JOIN unnest(p_ids, p_org_ids) AS w (id, org_id) ON w.id = f.id ORDER BY f.place),
-        ARRAY(SELECT w.dedup_key FROM unnest(fresh) WITH ORDINALITY AS f (id, place)
-              JOIN unnest(p_ids, p_dedup_keys) AS w (id, dedup_key) ON w.id = f.id ORDER BY f.place)
-    ) AS c
-    WHERE c.owner_id <> c.delivery_id;
+    FROM claim_webhook_events(p_ids, p_org_ids, p_dedup_keys, fresh) AS c;
 
     IF cardinality(duplicates) > 0 THEN
         UPDATE webhook_delivery_attempts AS a
@@ -512,6 +539,20 @@ BEGIN
         fresh, duplicates, owners, p_ids, p_attempts, p_outcomes, p_ended_at,
         p_error_classes, p_error_messages, p_max_attempts, p_event_data, p_altered);
 
+    SELECT coalesce(array_agg(w.id) FILTER (WHERE w.outcome = 'completed'), '{}'),
+           coalesce(array_agg(w.id) FILTER (
+               WHERE w.outcome = 'duplicate' AND w.id = ANY (p_ends)), '{}')
+    INTO completed, copies
+    FROM (SELECT id, CASE WHEN id = ANY (duplicates) THEN 'duplicate' ELSE outcome END AS outcome
+          FROM unnest(p_ids, p_outcomes) AS given (id, outcome) WHERE id = ANY (fresh)) AS w;
+    IF cardinality(copies) > 0 THEN
+        equal_ids := compare_webhook_duplicates(copies);
+    END IF;
+    IF p_call_updates IS NOT NULL THEN
+        PERFORM merge_voice_calls(
+            p_call_updates, completed, ARRAY(SELECT unnest(copies) EXCEPT SELECT unnest(equal_ids)));
+    END IF;
+
     RETURN QUERY
     SELECT a.delivery_id, a.outcome, a.delivery_id = ANY (fresh),
            (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
@@ -523,7 +564,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
+CREATE FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_ends uuid[], p_call_updates json, p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) RETURNS TABLE(delivery_id uuid, final_outcome text, is_fresh boolean, duplicate_of uuid)
     LANGUAGE plpgsql
     AS $$
 BEGIN
@@ -549,9 +590,9 @@ BEGIN
     SELECT f.delivery_id, f.final_outcome, f.is_fresh, f.duplicate_of
     FROM finish_webhook_attempts(
         p_ids, p_attempts, p_outcomes, p_started_at, p_ended_at, p_error_classes,
-        p_error_messages, p_trace_ids, p_span_ids, p_org_ids, p_endpoint_ids, p_event_types,
-        p_event_data, p_altered, p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids,
-        p_retries_of) AS f;
+        p_error_messages, p_trace_ids, p_span_ids, p_ends, p_call_updates, p_org_ids,
+        p_endpoint_ids, p_event_types, p_event_data, p_altered, p_max_attempts, p_call_ids,
+        p_dedup_keys, p_gateway_instance_ids, p_retries_of) AS f;
 END
 $$;
 
@@ -720,6 +761,90 @@ CREATE FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event
       AND (p_call_id IS NULL OR log.call_id = p_call_id)
       AND (p_created_from IS NULL OR log.created_at >= p_created_from)
       AND (p_created_before IS NULL OR log.created_at < p_created_before)
+$$;
+
+CREATE FUNCTION public.merge_voice_calls(p_updates json, counted uuid[], uncounted uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    current_round integer := 0;
+    rounds        integer;
+BEGIN
+    LOOP
+        current_round := current_round + 1;
+        WITH updates AS MATERIALIZED (
+            SELECT u.*,
+                   row_number() OVER (PARTITION BY u.org_id, u.call_id ORDER BY u.delivery_id) AS round
+            FROM json_to_recordset(p_updates) AS u (
+                delivery_id uuid, org_id uuid, call_id text, call_type text, status text,
+                started_at timestamptz, ended_at timestamptz, ended_reason text,
+                duration_seconds double precision, cost double precision, customer_number text,
+                assistant_id text, phone_number_id text, summary text, transcript text,
+                ranks bigint[], happened_at timestamptz)
+            WHERE u.delivery_id = ANY (counted) OR u.delivery_id = ANY (uncounted)
+        ), merged AS (
+            INSERT INTO voice_calls AS v (
+                org_id, call_id, call_type, status, started_at, ended_at, ended_reason,
+                duration_seconds, cost, customer_number, assistant_id, phone_number_id, summary,
+                transcript, ranks, events, first_event_at, last_event_at)
+            SELECT u.org_id, u.call_id, u.call_type, u.status, u.started_at, u.ended_at,
+                   u.ended_reason, u.duration_seconds, u.cost, u.customer_number, u.assistant_id,
+                   u.phone_number_id, u.summary, u.transcript, u.ranks,
+                   (u.delivery_id = ANY (counted))::integer, u.happened_at, u.happened_at
+            FROM updates AS u
+            WHERE u.round = current_round
+            ORDER BY u.org_id, u.call_id
+            ON CONFLICT (org_id, call_id) DO UPDATE SET
+                call_type = CASE
+                        WHEN (excluded.ranks[1], excluded.call_type) > (v.ranks[1], v.call_type COLLATE "C")
+                        THEN excluded.call_type ELSE v.call_type END,
+                status = CASE
+                        WHEN (excluded.ranks[2], excluded.status) > (v.ranks[2], v.status COLLATE "C")
+                        THEN excluded.status ELSE v.status END,
+                started_at = CASE
+                        WHEN (excluded.ranks[3], excluded.started_at) > (v.ranks[3], v.started_at)
+                        THEN excluded.started_at ELSE v.started_at END,
+                ended_at = CASE
+                        WHEN (excluded.ranks[4], excluded.ended_at) > (v.ranks[4], v.ended_at)
+                        THEN excluded.ended_at ELSE v.ended_at END,
+                ended_reason = CASE
+                        WHEN (excluded.ranks[5], excluded.ended_reason) > (v.ranks[5], v.ended_reason COLLATE "C")
+                        THEN excluded.ended_reason ELSE v.ended_reason END,
+                duration_seconds = CASE
+                        WHEN (excluded.ranks[6], excluded.duration_seconds) > (v.ranks[6], v.duration_seconds)
+                        THEN excluded.duration_seconds ELSE v.duration_seconds END,
+                cost = CASE
+                        WHEN (excluded.ranks[7], excluded.cost) > (v.ranks[7], v.cost)
+                        THEN excluded.cost ELSE v.cost END,
+                customer_number = CASE
+                        WHEN (excluded.ranks[8], excluded.customer_number)
+                             > (v.ranks[8], v.customer_number COLLATE "C")
+                        THEN excluded.customer_number ELSE v.customer_number END,
+                assistant_id = CASE
+                        WHEN (excluded.ranks[9], excluded.assistant_id) > (v.ranks[9], v.assistant_id COLLATE "C")
+                        THEN excluded.assistant_id ELSE v.assistant_id END,
+                phone_number_id = CASE
+                        WHEN (excluded.ranks[10], excluded.phone_number_id)
+                             > (v.ranks[10], v.phone_number_id COLLATE "C")
+                        THEN excluded.phone_number_id ELSE v.phone_number_id END,
+                summary = CASE
+                        WHEN (excluded.ranks[11], excluded.summary) > (v.ranks[11], v.summary COLLATE "C")
+                        THEN excluded.summary ELSE v.summary END,
+                transcript = CASE
+                        WHEN (excluded.ranks[12], excluded.transcript) > (v.ranks[12], v.transcript COLLATE "C")
+                        THEN excluded.transcript ELSE v.transcript END,
+                ranks = ARRAY(
+                    SELECT greatest(rank, merged)
+                    FROM unnest(v.ranks, excluded.ranks) AS pair (rank, merged)),
+                events = v.events + excluded.events,
+                first_event_at = least(v.first_event_at, excluded.first_event_at),
+                last_event_at = greatest(v.last_event_at, excluded.last_event_at)
+        )
+        SELECT max(updates.round) INTO rounds FROM updates;
+        EXIT WHEN coalesce(rounds <= current_round, true);
+    END LOOP;
+END
 $$;
 
 CREATE FUNCTION public.prune_webhook_alerts(p_limit integer) RETURNS bigint
@@ -1132,13 +1257,6 @@ CREATE FUNCTION public.try_lock_webhook_stats() RETURNS boolean
     LANGUAGE sql
     AS $$
     SELECT pg_try_advisory_xact_lock(hashtext('fold_webhook_stats'))
-$$;
-
-CREATE FUNCTION public.voice_call_progress(status text) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(array_position(
-        ARRAY['scheduled', 'queued', 'ringing', 'in-progress', 'forwarding', 'ended'], status), 0)
 $$;
 
 CREATE FUNCTION public.webhook_content(event_data jsonb) RETURNS jsonb
@@ -1868,14 +1986,17 @@ GRANT ALL ON FUNCTION public.begin_webhook_attempts(p_ids uuid[], p_attempts int
 REVOKE ALL ON FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.begin_webhook_transaction(p_ids uuid[], p_attempts integer[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[]) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[], only_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_webhook_events(ids uuid[], org_ids uuid[], dedup_keys text[], only_ids uuid[]) TO ringback_processor;
 
 REVOKE ALL ON PROCEDURE public.cleanup_old_webhook_logs(IN retention_days integer, IN batch_size integer) FROM PUBLIC;
 GRANT ALL ON PROCEDURE public.cleanup_old_webhook_logs(IN retention_days integer, IN batch_size integer) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.close_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.close_webhook_alerts(p_holder uuid, p_org_ids uuid[], p_event_types text[], p_error_classes text[], p_last_ats timestamp with time zone[]) TO ringback_metrics;
+
+REVOKE ALL ON FUNCTION public.compare_webhook_duplicates(only_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.compare_webhook_duplicates(only_ids uuid[]) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.count_unresolved_dead_letters() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.count_unresolved_dead_letters() TO ringback_metrics;
@@ -1911,11 +2032,11 @@ GRANT ALL ON FUNCTION public.ensure_webhook_rows(ids uuid[], org_ids uuid[], end
 REVOKE ALL ON FUNCTION public.expired_webhook_days(retention_days integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.expired_webhook_days(retention_days integer) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_ends uuid[], p_call_updates json, p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.finish_webhook_attempts(p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_ends uuid[], p_call_updates json, p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
 
-REVOKE ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
+REVOKE ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_ends uuid[], p_call_updates json, p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.finish_webhook_transaction(p_transaction_id text, p_role_name text, p_search_path text, p_ids uuid[], p_attempts integer[], p_outcomes text[], p_started_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_trace_ids text[], p_span_ids text[], p_ends uuid[], p_call_updates json, p_org_ids uuid[], p_endpoint_ids text[], p_event_types text[], p_event_data text[], p_altered boolean[], p_max_attempts integer[], p_call_ids text[], p_dedup_keys text[], p_gateway_instance_ids uuid[], p_retries_of uuid[]) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_limit integer, OUT moved bigint, OUT dropped bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fold_webhook_dead_letter_notices(p_limit integer, OUT moved bigint, OUT dropped bigint) TO ringback_metrics;
@@ -1940,6 +2061,9 @@ GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p
 GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) TO ringback_service;
 GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) TO ringback_tenant_operator;
 GRANT ALL ON FUNCTION public.matching_dead_letters(p_after uuid, p_until uuid, p_event_type text, p_error_class text, p_call_id text, p_created_from timestamp with time zone, p_created_before timestamp with time zone) TO ringback_operator;
+
+REVOKE ALL ON FUNCTION public.merge_voice_calls(p_updates json, counted uuid[], uncounted uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.merge_voice_calls(p_updates json, counted uuid[], uncounted uuid[]) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.prune_webhook_alerts(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prune_webhook_alerts(p_limit integer) TO ringback_metrics;
@@ -2010,9 +2134,6 @@ REVOKE ALL ON FUNCTION public.try_lock_webhook_cleanup() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.try_lock_webhook_cleanup() TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.try_lock_webhook_stats() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION public.voice_call_progress(status text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.voice_call_progress(status text) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.webhook_content(event_data jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.webhook_content(event_data jsonb) TO ringback_processor;

@@ -153,7 +153,7 @@ async def _open_database(
 
 
 def _handlers(settings: ProcessorSettings) -> HandlerSet:
-    built_in = [voice_calls.effects_of] if settings.voice_calls else []
+    built_in = voice_calls.call_update_of if settings.voice_calls else None
     return HandlerSet(import_handlers(settings.handlers), built_in)
 
 

@@ -14,15 +14,14 @@ SUCCESS = """\
 POST /api/webhooks/vapi
   publish webhooks:attempt.1
     process webhooks:attempt.1:webhooks.work
-      handle services.processor.builtin.voice_calls.effects_of
+      handle services.processor.builtin.voice_calls.call_update_of
       finish_attempts
-      merge_voice_call
       ack webhooks:attempt.1:webhooks.work"""
 DUPLICATE = """\
 POST /api/webhooks/vapi
   publish webhooks:attempt.1
     process webhooks:attempt.1:webhooks.work
-      handle services.processor.builtin.voice_calls.effects_of
+      handle services.processor.builtin.voice_calls.call_update_of
       finish_attempts
       ack webhooks:attempt.1:webhooks.work"""
 FAILURE = """\
@@ -45,7 +44,7 @@ RETRY = """\
 process webhooks:attempt.2:webhooks.work
   begin_attempts
   handle ringback.cli.demo.handlers.fail_on_demand
-  handle services.processor.builtin.voice_calls.effects_of
+  handle services.processor.builtin.voice_calls.call_update_of
   finish_attempts
   ack webhooks:attempt.2:webhooks.work"""
 PERMANENT = """\

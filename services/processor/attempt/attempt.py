@@ -19,7 +19,7 @@ from services.processor.attempt.context import (
     DUPLICATE,
     AttemptContext,
     AttemptResult,
-    Effect,
+    CallUpdate,
     Undeliverable,
     completed,
     failed,
@@ -132,7 +132,7 @@ class Attempts:
             if isinstance(ended, RecordedAttempt):
                 return ended
             is_duplicate = ended.outcome is AttemptOutcome.DUPLICATE
-            result = replace(ended, effects=result.effects) if is_duplicate else ended
+            result = replace(ended, call_update=result.call_update) if is_duplicate else ended
         return await self._finish(context, result)
 
     async def _in_transaction(
@@ -149,7 +149,7 @@ class Attempts:
                 event,
                 selection.transactional,
                 timeout_s=self._timeout_s,
-                effects=result.effects,
+                call_update=result.call_update,
             )
         except _TRANSACTION_LOST as exc:
             # The connection may have ended for its own reason. Only another one can find out.
@@ -168,24 +168,22 @@ class Attempts:
             )
             if result.outcome is not AttemptOutcome.COMPLETED:
                 return result
-        return completed(_effects(selection, _redacted(event, context), span))
+        return completed(_call_update(selection, _redacted(event, context), span))
 
     def _duplicate(self, selection: HandlerSelection, context: AttemptContext) -> AttemptResult:
         """Record a duplicate; no handler runs. A second report of a call may contain more."""
         event = self._event(context)
         if not ends_call(event.type, event.message):
             return DUPLICATE
-        effects = _effects(selection, _redacted(event, context), context.span)
-        return replace(DUPLICATE, effects=effects)
+        update = _call_update(selection, _redacted(event, context), context.span)
+        return replace(DUPLICATE, call_update=update)
 
     async def _finish(self, context: AttemptContext, result: AttemptResult) -> RecordedAttempt:
         try:
             return await self._finish_as(context, result)
         except INVALID_DATA_ERRORS as exc:
-            # The effects cannot be stored. That is the event's own failure, recorded as such.
-            unstorable = failed(
-                type(exc).__qualname__, "The effects of the event cannot be stored."
-            )
+            # Its values cannot be stored. That is the event's own failure, recorded as such.
+            unstorable = failed(type(exc).__qualname__, "The values of the event cannot be stored.")
             return await self._finish_as(context, unstorable)
 
     async def _finish_as(self, context: AttemptContext, result: AttemptResult) -> RecordedAttempt:
@@ -247,11 +245,11 @@ def _redacted(event: Event, context: AttemptContext) -> Event:
     return replace(event, message=message_in(context.redacted.value))
 
 
-def _effects(selection: HandlerSelection, event: Event, span: MessageSpan) -> tuple[Effect, ...]:
+def _call_update(selection: HandlerSelection, event: Event, span: MessageSpan) -> CallUpdate | None:
+    if selection.call_update_of is None:
+        return None
     handler_span = HandlerSpan(span)
-    effects: list[Effect] = []
-    for effects_of in selection.effects_of:
-        handler_span.begin(effects_of)
-        effects.extend(effects_of(event))
-        handler_span.end()
-    return tuple(effects)
+    handler_span.begin(selection.call_update_of)
+    update = selection.call_update_of(event)
+    handler_span.end()
+    return update

@@ -1,6 +1,6 @@
 """One attempt: the webhook, the span, the times, and the result of its handlers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import perf_counter
@@ -89,29 +89,22 @@ def open_attempt(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """A statement that commits with the attempt, or not at all.
+CallUpdate = Mapping[str, object]
+"""What an event says of its call: the names and values that `merge_voice_calls` reads.
 
-    `order` sorts the effects of one commit, so that two commits lock rows in the same order. `when`
-    is the outcome with which it commits. An effect of a duplicate commits only if the webhook
-    differs from its first one.
-    """
-
-    statement: str
-    arguments: tuple[object, ...]
-    order: tuple[str, ...] = ()
-    when: AttemptOutcome = AttemptOutcome.COMPLETED
+It commits with the attempt, or not at all. That of a duplicate commits only if the event ends its
+call and differs from the first one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """The outcome of an attempt, with its error or the effects to commit."""
+    """The outcome of an attempt, with its error or what it changes of a call."""
 
     outcome: AttemptOutcome
     error_class: str | None = None
     error_message: str | None = None
-    effects: tuple[Effect, ...] = ()
+    call_update: CallUpdate | None = None
 
     def with_note(self, note: str) -> "AttemptResult":
         """Append a sentence to the error message, which is cut to make room for it."""
@@ -129,8 +122,8 @@ class AttemptResult:
 DUPLICATE = AttemptResult(AttemptOutcome.DUPLICATE)
 
 
-def completed(effects: tuple[Effect, ...] = ()) -> AttemptResult:
-    return AttemptResult(AttemptOutcome.COMPLETED, effects=effects)
+def completed(call_update: CallUpdate | None = None) -> AttemptResult:
+    return AttemptResult(AttemptOutcome.COMPLETED, call_update=call_update)
 
 
 def failed(error_class: str, error_message: str, *, permanent: bool = False) -> AttemptResult:

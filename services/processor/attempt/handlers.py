@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from ringback.handlers import Event, Handler, Handles, declared
 from ringback.runtime.process.lifecycle import CannotStartError
-from services.processor.attempt.context import Effect
+from services.processor.attempt.context import CallUpdate
 
-EffectsOf = Callable[[Event], tuple[Effect, ...]]
+CallUpdateOf = Callable[[Event], CallUpdate | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,25 +16,27 @@ class HandlerSelection:
     """The handlers of one event type, in the order of their modules.
 
     `plain` ones act outside the database, `transactional` ones inside the finishing transaction.
-    `effects_of` only return what to write in it.
+    `call_update_of` only returns what to write in it.
     """
 
     plain: tuple[Handler, ...]
     transactional: tuple[Handler, ...]
-    effects_of: tuple[EffectsOf, ...]
+    call_update_of: CallUpdateOf | None
 
 
 class HandlerSet:
-    def __init__(self, handlers: Iterable[Handler], effects_of: Iterable[EffectsOf] = ()) -> None:
+    def __init__(
+        self, handlers: Iterable[Handler], call_update_of: CallUpdateOf | None = None
+    ) -> None:
         self._handlers = [(_declared(handler), handler) for handler in handlers]
-        self._effects_of = tuple(effects_of)
+        self._call_update_of = call_update_of
 
     def for_type(self, event_type: str) -> HandlerSelection:
         wanted = [(d, handler) for d, handler in self._handlers if d.wants(event_type)]
         return HandlerSelection(
             plain=tuple(handler for d, handler in wanted if not d.transaction),
             transactional=tuple(handler for d, handler in wanted if d.transaction),
-            effects_of=self._effects_of,
+            call_update_of=self._call_update_of,
         )
 
 

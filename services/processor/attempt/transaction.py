@@ -16,7 +16,7 @@ from services.processor.attempt.context import (
     DUPLICATE,
     AttemptContext,
     AttemptResult,
-    Effect,
+    CallUpdate,
     completed,
     failed,
 )
@@ -261,7 +261,7 @@ async def complete_in_transaction(
     handlers: Sequence[Handler],
     *,
     timeout_s: float,
-    effects: Sequence[Effect],
+    call_update: CallUpdate | None,
 ) -> RecordedAttempt | AttemptResult:
     """Run the handlers inside the finishing transaction.
 
@@ -291,7 +291,7 @@ async def complete_in_transaction(
             if result.outcome is AttemptOutcome.COMPLETED:
                 context.ended_at = datetime.now(UTC)
                 result = await _commit(
-                    delivery_log, connection, started, context, completed(tuple(effects))
+                    delivery_log, connection, started, context, completed(call_update)
                 )
         return await _end(connection, started, result)
     finally:

@@ -1,7 +1,7 @@
 """The built-in handler: keeps one row per call in `voice_calls`. Pure; it only reads the event.
 
 Each value goes to the database with a rank, which is higher the more its source is trusted. The
-statement keeps the value of the highest rank, so events may come in any order.
+function `merge_voice_calls` keeps the value of the highest rank, so events may come in any order.
 docs/voice-calls.md describes the columns, their places and the ranks.
 """
 
@@ -15,10 +15,9 @@ import asyncpg
 
 from ringback.contract.event import value_at
 from ringback.contract.json_text import sanitize_text
-from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
 from ringback.runtime.postgres.queries import load
-from services.processor.attempt.context import Effect
+from services.processor.attempt.context import CallUpdate
 
 _MAX_SHORT_TEXT = 500
 _MAX_NUMBER = 40
@@ -270,32 +269,24 @@ _TIME_BITS, _DELAY_BITS = 42, 18
 _TIME_UNIT, _DELAY_UNIT = timedelta(milliseconds=1), timedelta(milliseconds=100)
 
 
-def effects_of(event: Event) -> tuple[Effect, ...]:
-    """The change that an event makes to its call; empty for an event without a call.
+def call_update_of(event: Event) -> CallUpdate | None:
+    """The values that an event gives its call; None for an event without a call.
 
     A second report of a call is a duplicate. If it differs from the first one, its values are
     merged, but it is not counted as an event.
     """
     if event.call_id is None:
-        return ()
-    stated_time = time_of(event.message.get("timestamp"), event.received_at)
+        return None
+    happened_at = time_of(event.message.get("timestamp"), event.received_at) or event.received_at
     columns = columns_of(event)
-    arguments = (
-        event.org_id,
-        event.call_id,
-        *(reading.value for reading in columns.values()),
-        _ranks(event, stated_time or event.received_at, columns),
-        event.received_at,
-    )
-    statement = load("services.processor.builtin", "merge_voice_call.sql")
-    order = (str(event.org_id), event.call_id)
-    merge = Effect(statement, (*arguments, 1, stated_time or event.received_at), order)
-    if not ends_call(event.type, event.message):
-        return (merge,)
-    merge_duplicate = Effect(
-        statement, (*arguments, 0, stated_time), order, AttemptOutcome.DUPLICATE
-    )
-    return (merge, merge_duplicate)
+    return {
+        "delivery_id": event.job_id,
+        "org_id": event.org_id,
+        "call_id": event.call_id,
+        **{name: reading.value for name, reading in columns.items()},
+        "ranks": _ranks(event, happened_at, columns),
+        "happened_at": happened_at,
+    }
 
 
 def _ranks(event: Event, happened_at: datetime, columns: dict[str, Reading]) -> list[int]:

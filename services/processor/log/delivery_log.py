@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from itertools import groupby
 from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
+import orjson
 from asyncpg.pool import PoolConnectionProxy
 
 from ringback.contract.identity import JobId
@@ -14,7 +14,7 @@ from ringback.contract.status import AttemptOutcome
 from ringback.contract.trace_context import trace_context_of
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load, name_of
-from services.processor.attempt.context import AttemptContext, AttemptResult, Effect
+from services.processor.attempt.context import AttemptContext, AttemptResult
 from services.processor.builtin.voice_calls import ends_call
 from services.processor.database_watch import DatabaseWatch
 from services.processor.log.commit_batcher import CommitBatcher, RunsBatchers
@@ -121,7 +121,7 @@ class DeliveryLog(RunsBatchers):
         return await self._beginning.submit(context)
 
     async def finish(self, context: AttemptContext, result: AttemptResult) -> RecordedAttempt:
-        """Record an attempt with its effects and its status.
+        """Record an attempt with its status, and update its call.
 
         Raises one of INVALID_DATA_ERRORS, or DatabaseUnavailableError.
         """
@@ -149,7 +149,7 @@ class DeliveryLog(RunsBatchers):
         context: AttemptContext,
         result: AttemptResult,
     ) -> RecordedAttempt:
-        """Complete the attempt with its effects, if this transaction began it.
+        """Complete the attempt and update its call, if this transaction began it.
 
         The answer is valid once committed. Roll back unless it is fresh and complete. Raises
         whatever a statement can raise.
@@ -158,9 +158,6 @@ class DeliveryLog(RunsBatchers):
         [recorded] = await self._record(
             connection, [(context, result)], "finish_transaction.sql", *transaction
         )
-        if recorded.is_fresh and recorded.outcome is AttemptOutcome.COMPLETED:
-            effects = [effect for effect in result.effects if effect.when is recorded.outcome]
-            await _apply(connection, [(effect, context.span) for effect in effects])
         return recorded
 
     async def _begin_all(self, contexts: Sequence[AttemptContext]) -> list[BeginResult]:
@@ -183,32 +180,7 @@ class DeliveryLog(RunsBatchers):
     async def _finish_all(self, finished: Sequence[FinishedAttempt]) -> list[RecordedAttempt]:
         async with self.pool.acquire() as connection:
             await link_attempts(connection, [context for context, _ in finished])
-            if not any(result.effects or _reports_end(context) for context, result in finished):
-                return await self._record(connection, finished)
-            async with connection.transaction():
-                recorded = await self._record(connection, finished)
-                fresh = [
-                    (context, result, record.outcome)
-                    for (context, result), record in zip(finished, recorded, strict=True)
-                    if record.is_fresh
-                ]
-                unchanged = await _unchanged_duplicates(
-                    connection,
-                    [
-                        context
-                        for context, _, outcome in fresh
-                        if outcome is AttemptOutcome.DUPLICATE and _reports_end(context)
-                    ],
-                )
-                effects = [
-                    (effect, context.span)
-                    for context, result, outcome in fresh
-                    if context.envelope.job_id not in unchanged
-                    for effect in result.effects
-                    if effect.when is outcome
-                ]
-                await _apply(connection, effects)
-                return recorded
+            return await self._record(connection, finished)
 
     async def _record(
         self,
@@ -234,6 +206,8 @@ class DeliveryLog(RunsBatchers):
                 [result.error_message for result in results],
                 [trace.trace_id for trace in traces],
                 [trace.span_id for trace in traces],
+                [context.envelope.job_id for context in contexts if _ends_call(context)],
+                _call_updates(results),
                 *others,
                 *transaction,
             )
@@ -306,31 +280,12 @@ async def link_previous_attempts(
                 wanted[record["place"] - 1][0].link_previous(context)
 
 
-async def _apply(
-    connection: PoolConnectionProxy, effects: list[tuple[Effect, MessageSpan]]
-) -> None:
-    effects.sort(key=lambda one: (one[0].statement, one[0].order))
-    for statement, group in groupby(effects, key=lambda one: one[0].statement):
-        same = list(group)
-        with shared_query(name_of(statement), dict.fromkeys(span for _, span in same)):
-            await connection.executemany(statement, [effect.arguments for effect, _ in same])
+def _call_updates(results: Iterable[AttemptResult]) -> str | None:
+    updates = [result.call_update for result in results if result.call_update is not None]
+    return orjson.dumps(updates).decode() if updates else None
 
 
-async def _unchanged_duplicates(
-    connection: PoolConnectionProxy, reports: Sequence[AttemptContext]
-) -> set[UUID]:
-    """The duplicates that add nothing to their first. The others are marked in the log."""
-    if not reports:
-        return set()
-    with shared_query("compare_duplicates", [context.span for context in reports]):
-        compared = await connection.fetch(
-            load(_PACKAGE, "compare_duplicates.sql"),
-            [context.envelope.job_id for context in reports],
-        )
-    return {row["id"] for row in compared if not row["may_differ"]}
-
-
-def _reports_end(context: AttemptContext) -> bool:
+def _ends_call(context: AttemptContext) -> bool:
     return ends_call(context.envelope.event_type, context.event.message)
 
 

@@ -92,7 +92,8 @@ async def finish(
             for end in ends
         ]
     )
-    rows = await connection.fetch(_call("finish_webhook_attempts", len(arrays)), *arrays)
+    arguments = [*arrays[:9], [], None, *arrays[9:]]
+    rows = await connection.fetch(_call("finish_webhook_attempts", len(arguments)), *arguments)
     return {
         row["delivery_id"]: (row["final_outcome"], row["is_fresh"], row["duplicate_of"])
         for row in rows

@@ -37,7 +37,7 @@ async def test_work_in_flight_is_finished_and_the_rest_waits(
     await stage.until(waiting, "completed")
     [line] = process.lines("processing.paused")
     assert (line["changed_by"], line["reason"]) == ("ada", "a migration")
-    assert len(process.lines("processing.resumed")) == 1
+    assert len(await eventually(lambda: process.lines("processing.resumed"))) == 1
 
 
 async def test_a_processor_that_starts_during_a_pause_is_ready_and_records_dead_letters(

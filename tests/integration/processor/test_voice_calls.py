@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from ringback.contract.event import Event as Read
 from ringback.contract.event import read_event
 from ringback.contract.identity import new_job_id
-from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event
 from ringback.samples.catalog import call_names, sample
-from services.processor.builtin.voice_calls import effects_of
+from services.processor.builtin.voice_calls import call_update_of
 from tests.integration.processor.stage import ORG, Stage
 from tests.support.eventually import eventually
 
@@ -57,23 +56,28 @@ def event_of(document: dict[str, Any], *, after_s: float = 0) -> Event:
     )
 
 
-async def row_after(
-    connection: asyncpg.Connection,
-    events: Sequence[Event],
-    *,
-    when: AttemptOutcome = AttemptOutcome.COMPLETED,
-) -> asyncpg.Record:
-    """The call's row after these events, in this order; all is rolled back.
+async def merge(
+    connection: asyncpg.Connection, events: Sequence[Event], uncounted: Sequence[Event] = ()
+) -> None:
+    """Merge events together, as one commit does."""
+    updates = [call_update_of(event) for event in (*events, *uncounted)]
+    await connection.execute(
+        "SELECT merge_voice_calls($1, $2, $3)",
+        orjson.dumps(updates).decode(),
+        [event.job_id for event in events],
+        [event.job_id for event in uncounted],
+    )
 
-    All but the first have this outcome.
-    """
+
+async def row_after(
+    connection: asyncpg.Connection, events: Sequence[Event], *, together: bool = False
+) -> asyncpg.Record:
+    """The call's row after these events, in this order or in one commit; all is rolled back."""
     trial = connection.transaction()
     await trial.start()
     try:
-        for place, event in enumerate(events):
-            for effect in effects_of(event):
-                if effect.when is (when if place else AttemptOutcome.COMPLETED):
-                    await connection.execute(effect.statement, *effect.arguments)
+        for batch in [events] if together else [[event] for event in events]:
+            await merge(connection, batch)
         [row] = await connection.fetch("SELECT * FROM voice_calls")
     finally:
         await trial.rollback()
@@ -113,12 +117,13 @@ _ADVERSE = st.fixed_dictionaries(
 async def test_the_samples_give_one_row_in_any_order(
     connection: asyncpg.Connection, order: list[int]
 ) -> None:
-    """Any permutation goes through the real statement."""
+    """Any permutation goes through the real function, one by one and in one commit."""
     expected = await row_after(connection, SAMPLES)
+    shuffled = [SAMPLES[place] for place in order]
 
-    row = await row_after(connection, [SAMPLES[place] for place in order])
+    row = await row_after(connection, shuffled)
 
-    assert row == expected
+    assert row == expected == await row_after(connection, shuffled, together=True)
     assert row["events"] == len(SAMPLES)
     assert row["status"] == "ended"
 
@@ -138,7 +143,9 @@ async def test_events_that_contradict_give_one_row_in_any_order(
     shuffled = events.copy()
     seed.shuffle(shuffled)
 
-    assert await row_after(connection, events) == await row_after(connection, shuffled)
+    row = await row_after(connection, events)
+    assert row == await row_after(connection, shuffled)
+    assert row == await row_after(connection, shuffled, together=True)
 
 
 def happened(kind: str, *, at: int | None, after_s: float = 0, **message: Any) -> Event:
@@ -222,6 +229,27 @@ async def test_the_value_of_the_most_trusted_event_stays(
         row = await row_after(connection, order)
 
         assert {name: row[name] for name in values} == values
+
+
+async def test_a_commit_merges_only_its_fresh_webhooks(connection: asyncpg.Connection) -> None:
+    """A copy is merged without being counted, and what an earlier commit ended is ignored."""
+    report, copy, repeated = (
+        happened(REPORT, at=0, summary="A"),
+        happened(REPORT, at=9, transcript="T"),
+        happened(REPORT, at=99, cost=1),
+    )
+    trial = connection.transaction()
+    await trial.start()
+    await merge(connection, [report], [copy])
+    await connection.execute(
+        "SELECT merge_voice_calls($1, '{}', '{}')",
+        orjson.dumps([call_update_of(repeated)]).decode(),
+    )
+    [row] = await connection.fetch("SELECT * FROM voice_calls")
+    await trial.rollback()
+
+    assert (row["summary"], row["transcript"], row["cost"], row["events"]) == ("A", "T", None, 1)
+    assert row["last_event_at"] - row["first_event_at"] == timedelta(milliseconds=9)
 
 
 async def test_each_event_counts_once_through_the_processor(shared: Stage) -> None:

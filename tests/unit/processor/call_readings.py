@@ -3,28 +3,23 @@
 from datetime import datetime
 from typing import Any
 
-from services.processor.builtin.voice_calls import effects_of
+from services.processor.builtin.voice_calls import call_update_of
 from tests.unit.processor.events import event
 
 REPORT, STATUS = "end-of-call-report", "status-update"
 START, END = "2025-04-03T09:00:00Z", "2025-04-03T09:00:42.500Z"
 STARTED, ENDED = datetime.fromisoformat(START), datetime.fromisoformat(END)
 
-COLUMNS = (
-    "org_id", "call_id", "call_type", "status", "started_at", "ended_at", "ended_reason",
-    "duration_seconds", "cost", "customer_number", "assistant_id", "phone_number_id", "summary",
-    "transcript", "ranks", "received_at", "count", "happened_at",
-)  # fmt: skip
-
 
 def read(event_type: str, message: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """The values that an event gives its call, by the names of their columns."""
-    effect = effects_of(event(type=event_type, message=message, **changes))[0]
-    return dict(zip(COLUMNS, effect.arguments, strict=True))
+    update = call_update_of(event(type=event_type, message=message, **changes))
+    assert update is not None
+    return dict(update)
 
 
 def rank(column: str, event_type: str, message: dict[str, Any], **changes: Any) -> int:
     """The rank of a column's value."""
     values = read(event_type, message, **changes)
     ranks: list[int] = values["ranks"]
-    return ranks[COLUMNS.index(column) - 2]
+    return ranks[list(values).index(column) - list(values).index("call_type")]

@@ -13,7 +13,7 @@ from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event, Handler, PermanentFailure, handles
 from services.processor.attempt.attempt import Attempts, KeyedLock
-from services.processor.attempt.context import Effect
+from services.processor.attempt.context import CallUpdate
 from services.processor.attempt.handlers import HandlerSet
 from services.processor.attempt.policy import Acknowledge, Forward, Reject, SourceQueue, Verdict
 from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
@@ -66,15 +66,15 @@ async def answered() -> None:
     """The database is available."""
 
 
-def effects_of(event: Event) -> tuple[Effect, ...]:
-    return (Effect("INSERT", (event.call_id,)),)
+def call_update_of(event: Event) -> CallUpdate:
+    return {"call_id": event.call_id}
 
 
 def attempts(
     log: FakeLog, *handlers: Handler, watch: DatabaseWatch | None = None, registry: Any = None
 ) -> Attempts:
     return Attempts(
-        handlers=HandlerSet(handlers, [effects_of]),
+        handlers=HandlerSet(handlers, call_update_of),
         delivery_log=log.as_log(),
         watch=watch or DatabaseWatch(answered, wait_s=60),
         schedule=SCHEDULE,
@@ -100,7 +100,7 @@ async def verdict(made: Attempts, **changes: Any) -> Verdict:
 async def test_the_outcome_of_the_handlers_is_recorded_and_decides(
     handlers: Sequence[Handler], outcome: AttemptOutcome, expected: type[Verdict]
 ) -> None:
-    """Effects commit with the outcome; a failed attempt has none."""
+    """The call is updated with the outcome; a failed attempt changes nothing of it."""
     log = FakeLog()
 
     decided = await verdict(attempts(log, *handlers))
@@ -108,7 +108,7 @@ async def test_the_outcome_of_the_handlers_is_recorded_and_decides(
     [(context, result)] = log.finished
     assert isinstance(decided, expected)
     assert result.outcome is outcome
-    assert len(result.effects) == (outcome is AttemptOutcome.COMPLETED)
+    assert (result.call_update is not None) == (outcome is AttemptOutcome.COMPLETED)
     assert context.ended_at is not None
     assert context.ended_at >= context.started_at
 
@@ -148,20 +148,27 @@ async def test_a_recorded_outcome_is_repeated_and_nothing_runs(
     assert registry.get_sample_value("webhook_repeated_total") == 1
 
 
-@pytest.mark.parametrize(("body", "effects"), [(b'{"message":{"type":"hang"}}', 0), (REPORT, 1)])
-async def test_a_duplicate_runs_no_handler(body: bytes, effects: int) -> None:
-    """A second report of a call may contain more, so it keeps its effects."""
+@pytest.mark.parametrize(
+    ("body", "event_type", "update"),
+    [
+        (b'{"message":{"type":"hang"}}', "hang", None),
+        (REPORT, "end-of-call-report", {"call_id": "c"}),
+    ],
+)
+async def test_a_duplicate_runs_no_handler(
+    body: bytes, event_type: str, update: CallUpdate | None
+) -> None:
+    """A second report of a call may contain more, so it keeps its update."""
     log = FakeLog(begun=BeginResult(None, OTHER))
-    event_type = "hang" if effects == 0 else "end-of-call-report"
 
     decided = await verdict(attempts(log, fail), body=body, type=event_type)
 
     [(_, result)] = log.finished
     assert isinstance(decided, Acknowledge)
-    assert (result.outcome, len(result.effects)) == (AttemptOutcome.DUPLICATE, effects)
+    assert (result.outcome, result.call_update) == (AttemptOutcome.DUPLICATE, update)
 
 
-async def test_effects_that_cannot_be_stored_fail_the_attempt() -> None:
+async def test_values_that_cannot_be_stored_fail_the_attempt() -> None:
     """The failure is recorded without them."""
     log = FakeLog(errors=[asyncpg.DataError("bad")])
 
@@ -169,7 +176,7 @@ async def test_effects_that_cannot_be_stored_fail_the_attempt() -> None:
 
     [(_, result)] = log.finished
     assert isinstance(decided, Reject)
-    assert (result.error_class, result.effects) == ("DataError", ())
+    assert (result.error_class, result.call_update) == ("DataError", None)
 
 
 async def test_an_error_that_quotes_a_secret_is_recorded_without_it() -> None:

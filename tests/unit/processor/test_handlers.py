@@ -30,15 +30,19 @@ async def undeclared(_: Event) -> None:
     """Do nothing."""
 
 
+def no_update(_: Event) -> None:
+    """Change nothing."""
+
+
 def test_a_type_gets_its_handlers_in_the_order_of_their_declaration() -> None:
     """Plain and transactional handlers are separate; `*` matches every type."""
-    handlers = HandlerSet([of_all, in_transaction, of_two], [lambda _: ()])
+    handlers = HandlerSet([of_all, in_transaction, of_two], no_update)
 
     selection = handlers.for_type("a")
 
     assert selection.plain == (of_all, of_two)
     assert selection.transactional == (in_transaction,)
-    assert len(selection.effects_of) == 1
+    assert selection.call_update_of is no_update
     assert handlers.for_type("c").plain == (of_all,)
     assert handlers.for_type("c").transactional == ()
     with pytest.raises(TypeError, match="not declared"):

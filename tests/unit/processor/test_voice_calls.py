@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 
 from ringback.contract.event import Event as Read
 from ringback.contract.event import read_event
-from ringback.contract.status import AttemptOutcome
 from ringback.samples.catalog import names, sample
-from services.processor.builtin.voice_calls import effects_of
+from services.processor.builtin.voice_calls import call_update_of, ends_call
 from tests.unit.processor.call_readings import (
-    COLUMNS,
     REPORT,
     STATUS,
     read,
@@ -61,7 +59,7 @@ def test_only_a_status_update_has_a_status() -> None:
 
 def test_an_event_of_no_call_changes_no_call() -> None:
     """There is no call to write a row for."""
-    assert effects_of(event(call_id=None)) == ()
+    assert call_update_of(event(call_id=None)) is None
 
 
 def test_no_value_has_no_rank() -> None:
@@ -72,22 +70,17 @@ def test_no_value_has_no_rank() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "message", "is_merged"),
+    ("kind", "message", "is_last"),
     [(REPORT, {}, True), (STATUS, {"status": "ended"}, True),
      (STATUS, {"status": "ringing"}, False), ("hang", {}, False)],
 )  # fmt: skip
-def test_a_duplicate_of_the_end_is_merged_but_not_counted(
+def test_the_last_events_of_a_call_end_it(
     kind: str,
     message: dict[str, Any],
-    is_merged: bool,  # ruff: ignore[boolean-type-hint-positional-argument]
+    is_last: bool,  # ruff: ignore[boolean-type-hint-positional-argument]
 ) -> None:
-    """A second report may contain more than the first."""
-    [completed, *duplicates] = effects_of(event(type=kind, message=message))
-
-    assert completed.when is AttemptOutcome.COMPLETED
-    assert [effect.when for effect in duplicates] == [AttemptOutcome.DUPLICATE] * is_merged
-    for effect in duplicates:
-        assert dict(zip(COLUMNS, effect.arguments, strict=True))["count"] == 0
+    """A duplicate of these may contain more."""
+    assert ends_call(kind, message) == is_last
 
 
 _JSON = st.recursive(

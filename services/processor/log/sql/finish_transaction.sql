@@ -1,5 +1,5 @@
 -- End the attempt, in the same transaction in which it began.
 SELECT delivery_id, final_outcome, is_fresh, duplicate_of
 FROM public.finish_webhook_transaction(
-    $20, $21, $22,
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    $22, $23, $24,
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
