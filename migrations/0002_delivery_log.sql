@@ -108,8 +108,8 @@ FROM unnest(ARRAY['webhook_delivery_log', 'webhook_delivery_attempts', 'webhook_
 
 -- The gateway faces the internet: it only adds pending rows, names only these columns, and reads
 -- nothing.
-GRANT INSERT (id, org_id, endpoint_id, event_type, event_data, altered, status, max_attempts,
-              created_at, call_id, dedup_key, gateway_instance_id)
+GRANT INSERT (id, org_id, endpoint_id, event_type, event_data, status, max_attempts, created_at,
+              call_id, dedup_key, gateway_instance_id)
     ON webhook_delivery_log TO ringback_gateway;
 CREATE POLICY pending_rows ON webhook_delivery_log FOR INSERT TO ringback_gateway
     WITH CHECK (status = 'pending');
@@ -146,9 +146,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         253402128000000) / 1000.0)
 $$;
 
--- Whether the payload is in the row. A busy gateway writes its pending rows with an empty object,
--- and the end of the attempt fills it in. No event is that small, and the size of a stored value is
--- known without reading it.
+-- Whether the payload is in the row. The gateway writes its pending rows with an empty object, and
+-- the end of the first attempt fills in the payload. No event is that small, and the size of a
+-- stored value is known without reading it.
 CREATE FUNCTION webhook_has_payload(event_data jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT pg_column_size(event_data) > 8

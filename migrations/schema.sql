@@ -2242,8 +2242,6 @@ GRANT INSERT(event_type) ON TABLE public.webhook_delivery_log TO ringback_gatewa
 
 GRANT INSERT(event_data) ON TABLE public.webhook_delivery_log TO ringback_gateway;
 
-GRANT INSERT(altered) ON TABLE public.webhook_delivery_log TO ringback_gateway;
-
 GRANT INSERT(status) ON TABLE public.webhook_delivery_log TO ringback_gateway;
 
 GRANT INSERT(max_attempts) ON TABLE public.webhook_delivery_log TO ringback_gateway;

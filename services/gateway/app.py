@@ -67,10 +67,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         await stack.enter_async_context(publisher)
         await _first_connect(publisher, clock)
         await stack.enter_async_context(store.running())
-        delivery_log = DeliveryLog(
-            pool, instance_id, settings.schedule.max_attempts, settings.redaction
-        )
-        pending = _pending(settings, delivery_log, instruments)
+        delivery_log = DeliveryLog(pool, instance_id, settings.schedule.max_attempts)
+        pending = PendingRows(delivery_log, instruments, max_rows=settings.pending_rows)
         await stack.enter_async_context(pending.running())
         server = build_server(
             settings,
@@ -110,17 +108,6 @@ def _observability(
     )
 
 
-def _pending(
-    settings: GatewaySettings, delivery_log: DeliveryLog, instruments: GatewayInstruments
-) -> PendingRows:
-    return PendingRows(
-        delivery_log,
-        instruments,
-        max_rows=settings.pending_rows,
-        max_bytes=settings.pending_bytes,
-    )
-
-
 def build_server(
     settings: GatewaySettings,
     *,
@@ -135,7 +122,9 @@ def build_server(
     routes = routes_to(settings.all_endpoints())
     handler = WebhookHandler(
         routes=routes,
-        limits=_limits(settings),
+        limits=Limits(
+            max_body_bytes=settings.max_body_bytes, body_timeout_s=settings.body_timeout_s
+        ),
         limiter=InFlightLimiter(settings.max_in_flight, settings.max_in_flight_bytes),
         store=store,
         pending=pending,
@@ -156,14 +145,6 @@ def build_server(
         handle=handler.handle,
         connections=connections,
         drain_timeout_s=settings.gateway_drain_timeout_s,
-    )
-
-
-def _limits(settings: GatewaySettings) -> Limits:
-    return Limits(
-        max_body_bytes=settings.max_body_bytes,
-        body_timeout_s=settings.body_timeout_s,
-        payloads_below=settings.pending_payloads_below,
     )
 
 

@@ -26,7 +26,7 @@ from services.gateway.http.in_flight import InFlightLimiter, Lease
 from services.gateway.http.lenient_body import is_json, recover_event
 from services.gateway.http.rejection import Rejection
 from services.gateway.instruments import Deviation, GatewayInstruments
-from services.gateway.log.delivery_log import PendingRows
+from services.gateway.log.delivery_log import PendingRow, PendingRows
 from services.gateway.spans import Spans
 from services.gateway.storage.result import StoreResult
 from services.gateway.storage.store import WebhookStore
@@ -37,17 +37,10 @@ _RECOVERABLE = frozenset({InvalidEvent.NOT_JSON, InvalidEvent.NOT_AN_OBJECT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the handler accepts, and when it writes payloads.
-
-    Pending rows include payloads of at most `payload_bytes`, while fewer than `payloads_below`
-    requests are in flight. Parsing and redacting a large payload would block all other requests
-    and take many times its size in memory. The processor writes the payloads left out here.
-    """
+    """What the handler accepts."""
 
     max_body_bytes: int
     body_timeout_s: float
-    payloads_below: int
-    payload_bytes: int = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +79,11 @@ class WebhookHandler:
                 )
                 self.spans.rejected(span, result)
                 return result
-            self._add_pending_row(result.webhook)
+            webhook = result.webhook
+            self.pending.add(PendingRow(webhook.envelope, webhook.call_id))
             self.instruments.accepted(result, duration_s=duration_s)
             self.spans.accepted(span, result)
-            return result.webhook
+            return webhook
 
     async def _accept(
         self, request: web.BaseRequest, lease: Lease, span: OpenSpan
@@ -172,13 +166,6 @@ class WebhookHandler:
             return rejection.BUSY
         metadata = parse_metadata(recovered)
         return (metadata, recovered) if isinstance(metadata, EventMetadata) else None
-
-    def _add_pending_row(self, webhook: AcceptedWebhook) -> None:
-        with_payload = (
-            self.limiter.count < self.limits.payloads_below
-            and len(webhook.body) <= self.limits.payload_bytes
-        )
-        self.pending.add(webhook if with_payload else webhook.without_payload())
 
     def _count_deviations(
         self,

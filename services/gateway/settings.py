@@ -19,7 +19,6 @@ from ringback.runtime.process.settings import (
     Host,
     LogSettings,
     ObservabilitySettings,
-    RedactionSettings,
     Settings,
     TraceSettings,
 )
@@ -177,7 +176,6 @@ class GatewaySettings(
     DatabaseSettings,
     ObservabilitySettings,
     LogSettings,
-    RedactionSettings,
     TraceSettings,
 ):
     gateway_host: Host = Field(
@@ -239,15 +237,6 @@ class GatewaySettings(
 
     pending_rows: int = Field(
         default=10_000, ge=1, description="Maximum number of rows waiting for the delivery log."
-    )
-    pending_bytes: int = Field(
-        default=16 * _MIB, ge=1024, description="Maximum number of bytes of these rows."
-    )
-    pending_payloads_below: int = Field(
-        default=16,
-        ge=0,
-        description="Rows include payloads while fewer requests than this are in flight. A busier "
-        "gateway leaves the payloads to the processor, which writes them when it finishes.",
     )
     gateway_drain_timeout_s: float = Field(
         default=5.0,

@@ -1,8 +1,7 @@
 """An accepted webhook, the type that all parts of the gateway share, and batches of them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 from uuid import UUID
 
 from ringback.contract.envelope import Envelope
@@ -17,7 +16,7 @@ OVERHEAD_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class AcceptedWebhook:
-    """An event with its job id and envelope. The body is empty where the payload was left out."""
+    """An event with its job id and envelope."""
 
     envelope: Envelope
     call_id: str | None
@@ -27,9 +26,6 @@ class AcceptedWebhook:
     def size_bytes(self) -> int:
         """About what it takes, in memory and on disk."""
         return len(self.body) + OVERHEAD_BYTES
-
-    def without_payload(self) -> Self:
-        return replace(self, body=b"")
 
 
 def accept(

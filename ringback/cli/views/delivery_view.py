@@ -127,6 +127,8 @@ def timeline(found: GetDeliveryResponse) -> Iterator[Text]:
 
 def event_text(delivery: Delivery) -> Text:
     """The event as indented JSON."""
+    if not delivery.HasField("event_data"):
+        return Text("The event is written to the log with the first attempt.", "dim")
     try:
         document = orjson.loads(delivery.event_data)
     except orjson.JSONDecodeError:

@@ -189,8 +189,8 @@ class RedactionSettings(Settings):
         default=DEFAULTS,
         description="Which values of an event are neither stored nor shown, comma separated: "
         "defaults (credentials by their names), more paths, and exceptions after -, such as "
-        "defaults,customer.number,-x-request-id. none hides nothing. The same for all services. "
-        "See docs/how-to/redact-credentials.md.",
+        "defaults,customer.number,-x-request-id. none hides nothing. The same for the processor "
+        "and the metrics service. See docs/how-to/redact-credentials.md.",
     )
 
     @property

@@ -1,7 +1,8 @@
 """Writes pending rows and the ledger in batches. This never delays or fails a response.
 
 Every accepted webhook is durably stored, and the processor writes missing rows. So a row that
-cannot be written is dropped and counted, and no webhook is lost.
+cannot be written is dropped and counted, and no webhook is lost. The rows have no payload: the
+processor fills it in with the first attempt.
 """
 
 import asyncio
@@ -9,23 +10,19 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol, Self
 from uuid import UUID
 
 import asyncpg
 
-from ringback.contract.json_text import read_json
-from ringback.contract.redaction.redaction import Redacted, Redaction
+from ringback.contract.envelope import Envelope
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
 from ringback.runtime.process.background import run_in_background
 from services.gateway.instruments import GatewayInstruments
-from services.gateway.webhook import AcceptedWebhook, batch_of
 
 _PACKAGE = "services.gateway.log"
-
-EMPTY_PAYLOAD = Redacted(value={}, text="{}", altered=False, hidden=())
-"""Marks a row without a payload for the processor: an event is never an empty object."""
 
 WRITE_ERRORS: tuple[type[BaseException], ...] = (
     *DATABASE_UNAVAILABLE_ERRORS,
@@ -38,7 +35,15 @@ _INVALID_ROW_ERRORS = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
-"""PostgreSQL will never accept the row. Parsing the JSON should have prevented this."""
+"""PostgreSQL will never accept the row. Checking the event should have prevented this."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRow:
+    """What the gateway knows of an accepted webhook, without its body."""
+
+    envelope: Envelope
+    call_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,8 @@ class DeliveryLog:
     pool: asyncpg.Pool
     instance_id: UUID
     max_attempts: int
-    redaction: Redaction
 
-    async def write(self, rows: Sequence[AcceptedWebhook], *, accepted: int | None) -> int:
+    async def write(self, rows: Sequence[PendingRow], *, accepted: int | None) -> int:
         """Insert the rows, and the ledger's count if given; return how many rows were lost.
 
         Only rows whose data PostgreSQL rejects are lost. Raises one of WRITE_ERRORS when the same
@@ -62,7 +66,7 @@ class DeliveryLog:
             return lost
         return 0
 
-    async def _write_at_once(self, rows: Sequence[AcceptedWebhook], accepted: int | None) -> None:
+    async def _write_at_once(self, rows: Sequence[PendingRow], accepted: int | None) -> None:
         async with self.pool.acquire() as connection, connection.transaction():
             if rows:
                 await self._insert(connection, rows)
@@ -70,7 +74,7 @@ class DeliveryLog:
                 sql = load(_PACKAGE, "insert_ledger.sql")
                 await connection.execute(sql, self.instance_id, accepted)
 
-    async def _write_one_by_one(self, rows: Sequence[AcceptedWebhook]) -> int:
+    async def _write_one_by_one(self, rows: Sequence[PendingRow]) -> int:
         lost = 0
         async with self.pool.acquire() as connection:
             for row in rows:
@@ -81,20 +85,17 @@ class DeliveryLog:
         return lost
 
     async def _insert(
-        self, connection: asyncpg.pool.PoolConnectionProxy, rows: Sequence[AcceptedWebhook]
+        self, connection: asyncpg.pool.PoolConnectionProxy, rows: Sequence[PendingRow]
     ) -> None:
         # Sorted, because writers that lock the same ids in different orders deadlock.
         ordered = sorted(rows, key=lambda row: row.envelope.job_id)
         envelopes = [row.envelope for row in ordered]
-        payloads = [self._payload(row) for row in ordered]
         await connection.execute(
             load(_PACKAGE, "insert_pending_rows.sql"),
             [envelope.job_id for envelope in envelopes],
             [envelope.org_id for envelope in envelopes],
             [envelope.endpoint_id for envelope in envelopes],
             [envelope.event_type for envelope in envelopes],
-            [payload.text for payload in payloads],
-            [payload.altered for payload in payloads],
             [envelope.received_at for envelope in envelopes],
             [row.call_id for row in ordered],
             [envelope.dedup_key for envelope in envelopes],
@@ -102,12 +103,8 @@ class DeliveryLog:
             self.instance_id,
         )
 
-    def _payload(self, row: AcceptedWebhook) -> Redacted:
-        return self.redaction.of(read_json(row.body)) if row.body else EMPTY_PAYLOAD
-
 
 _MAX_BATCH_ROWS = 500
-_MAX_BATCH_BYTES = 2 * 1024 * 1024
 _BATCH_WINDOW_S = 0.02
 """How long to collect rows for a batch: one commit for many rows, soon after their webhooks."""
 
@@ -121,14 +118,14 @@ _FLUSH_TIMEOUT_S = 3.0
 
 
 class Log(Protocol):
-    async def write(self, rows: Sequence[AcceptedWebhook], *, accepted: int | None) -> int: ...
+    async def write(self, rows: Sequence[PendingRow], *, accepted: int | None) -> int: ...
 
 
 class PendingRows:
     """Writes rows while entered. On exit it writes the rest, for at most 3 s.
 
     `add` counts every accepted webhook for the ledger, even if its row is dropped. During an outage
-    rows wait until the limits are reached.
+    rows wait until there are `max_rows`.
     """
 
     def __init__(
@@ -137,31 +134,26 @@ class PendingRows:
         instruments: GatewayInstruments,
         *,
         max_rows: int,
-        max_bytes: int,
         flush_timeout_s: float = _FLUSH_TIMEOUT_S,
     ) -> None:
         self._log = log
         self._instruments = instruments
         self._max_rows = max_rows
-        self._max_bytes = max_bytes
         self._flush_timeout_s = flush_timeout_s
-        self._rows: deque[AcceptedWebhook] = deque()
-        self._size_bytes = 0
+        self._rows: deque[PendingRow] = deque()
         self._accepted = 0
         self._in_ledger = 0
         self._ledger_at = 0.0
         self._added = asyncio.Event()
         self._stopping = asyncio.Event()
 
-    def add(self, webhook: AcceptedWebhook) -> None:
+    def add(self, row: PendingRow) -> None:
         self._accepted += 1
         self._added.set()
-        is_full = len(self._rows) >= self._max_rows
-        if is_full or self._size_bytes + webhook.size_bytes > self._max_bytes:
+        if len(self._rows) >= self._max_rows:
             self._instruments.pending_rows_dropped(1)
-            return
-        self._rows.append(webhook)
-        self._size_bytes += webhook.size_bytes
+        else:
+            self._rows.append(row)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Self, None]:
@@ -200,20 +192,19 @@ class PendingRows:
     async def _write_batch(self) -> None:
         self._added.clear()
         # The rows stay queued until they are written.
-        batch = batch_of(self._rows, max_count=_MAX_BATCH_ROWS, max_bytes=_MAX_BATCH_BYTES)
+        batch = list(islice(self._rows, _MAX_BATCH_ROWS))
         accepted = self._accepted if self._until_ledger_s() == 0 else None
         if not batch and accepted is None:
             return
         lost = await self._write(batch, accepted)
-        for row in batch:
+        for _ in batch:
             self._rows.popleft()
-            self._size_bytes -= row.size_bytes
         if accepted is not None:
             self._in_ledger, self._ledger_at = accepted, _now()
         self._instruments.pending_rows_written(len(batch) - lost)
         self._instruments.pending_rows_dropped(lost)
 
-    async def _write(self, batch: Sequence[AcceptedWebhook], accepted: int | None) -> int:
+    async def _write(self, batch: Sequence[PendingRow], accepted: int | None) -> int:
         try:
             async with asyncio.timeout(_WRITE_TIMEOUT_S):
                 return await self._log.write(batch, accepted=accepted)

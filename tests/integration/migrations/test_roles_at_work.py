@@ -54,8 +54,6 @@ async def write_pending(connection: asyncpg.Connection, *job_ids: UUID) -> None:
         [ORG] * count,
         ["default"] * count,
         ["hang"] * count,
-        ['{"type":"hang"}'] * count,
-        [False] * count,
         [datetime.now(UTC)] * count,
         ["c-1"] * count,
         [None] * count,

@@ -199,7 +199,6 @@ async def test_the_gateway_reads_nothing(connection: asyncpg.Connection) -> None
     )
     assert {row["relname"]: set(row["columns"]) for row in written} == {
         "webhook_delivery_log": {
-            "altered",
             "call_id",
             "created_at",
             "dedup_key",

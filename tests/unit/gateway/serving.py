@@ -14,11 +14,10 @@ from ringback.runtime.observability.instruments import Exemplars
 from ringback.runtime.tracing import tracing
 from services.gateway.app import build_server
 from services.gateway.instruments import GatewayInstruments, SpoolInstruments
-from services.gateway.log.delivery_log import PendingRows
+from services.gateway.log.delivery_log import PendingRow, PendingRows
 from services.gateway.storage.breaker import Breaker
 from services.gateway.storage.result import PublishOutcome
 from services.gateway.storage.store import ConfirmTimeouts, WebhookStore
-from services.gateway.webhook import AcceptedWebhook
 from tests.support.gateway_client import NOBODY, GatewayClient, settings_for
 
 INSTANCE_ID = UUID(int=1)
@@ -49,9 +48,9 @@ class MemoryLog:
     """Keeps all rows."""
 
     def __init__(self) -> None:
-        self.rows: list[AcceptedWebhook] = []
+        self.rows: list[PendingRow] = []
 
-    async def write(self, rows: Sequence[AcceptedWebhook], *, accepted: int | None) -> int:
+    async def write(self, rows: Sequence[PendingRow], *, accepted: int | None) -> int:
         del accepted
         self.rows += rows
         return 0
@@ -91,7 +90,7 @@ async def serving(**more: str) -> AsyncGenerator[ServedGateway]:
         instruments=instruments,
         spool_instruments=SpoolInstruments(registry),
     )
-    pending = PendingRows(log, instruments, max_rows=10_000, max_bytes=100_000_000)
+    pending = PendingRows(log, instruments, max_rows=10_000)
     stop = asyncio.Event()
     async with tracing("gateway") as tracer, pending.running():
         server = build_server(

@@ -6,7 +6,6 @@ from uuid import UUID
 import pytest
 
 from services.gateway.storage.result import PublishOutcome
-from tests.support.eventually import eventually
 from tests.support.gateway_client import DEFAULT_ORG, PATH, SECRET, assert_problem
 from tests.unit.gateway.serving import ServedGateway, serving
 
@@ -128,14 +127,3 @@ async def test_accepted_webhooks_are_counted_by_type(gateway: ServedGateway) -> 
     assert gateway.metric("webhook_total", event_type="hang") == 1
     assert gateway.metric("webhook_total", event_type="other") == 2
     assert gateway.metric("webhook_rejected_total", reason="not_json") == 1
-
-
-async def test_a_large_payload_is_left_to_the_processor(gateway: ServedGateway) -> None:
-    """Its pending row has no payload; the row of a small one has."""
-    large = b'{"type":"hang","text":"' + b"x" * 256 * 1024 + b'"}'
-    await gateway.send(HANG)
-    await gateway.send(large)
-
-    await eventually(lambda: len(gateway.log.rows) == 2)
-    assert [row.body for row in gateway.log.rows] == [HANG, b""]
-    assert [body for _, body in gateway.broker.published] == [HANG, large]
