@@ -71,54 +71,6 @@ BEGIN
 END
 $$;
 
--- Sets the rows of `only_ids`, which must exist, to the status of their attempt. A finished webhook
--- or a dead letter keeps its status. A row without its payload gets it. `altered` stays true: the
--- payload of a retry comes from the log, so its processor finds nothing to alter.
-CREATE FUNCTION set_webhook_statuses(
-    only_ids uuid[], duplicates uuid[], owners uuid[],
-    p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamptz[],
-    p_error_classes text[], p_error_messages text[], p_max_attempts integer[],
-    p_event_data text[], p_altered boolean[]
-) RETURNS void
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-    first_id uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u LIMIT 1);
-    last_id  uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u DESC LIMIT 1);
-    present  uuid[];
-BEGIN
-    SELECT coalesce(array_agg(locked.id), '{}') INTO present FROM (
-        SELECT log.id FROM webhook_delivery_log AS log
-        WHERE log.id = ANY (only_ids) AND log.id BETWEEN first_id AND last_id
-        ORDER BY log.id FOR UPDATE) AS locked;
-
-    UPDATE webhook_delivery_log AS log
-    SET status = CASE
-            WHEN log.id = ANY (duplicates) THEN 'duplicate'
-            WHEN w.outcome = 'permanent' THEN 'failed'
-            ELSE w.outcome END,
-        event_data = CASE
-            WHEN webhook_has_payload(log.event_data) THEN log.event_data
-            ELSE w.event_data::jsonb END,
-        altered = log.altered OR w.altered,
-        attempts = greatest(log.attempts, w.attempt),
-        max_attempts = w.max_attempts,
-        last_attempt_at = w.ended_at,
-        completed_at = CASE
-            WHEN w.outcome = 'completed' AND log.id <> ALL (duplicates) THEN w.ended_at END,
-        error_class = CASE WHEN log.id <> ALL (duplicates) THEN w.error_class END,
-        error_message = CASE WHEN log.id <> ALL (duplicates) THEN w.error_message END,
-        duplicate_of = (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
-                        WHERE d.id = log.id)
-    FROM unnest(p_ids, p_attempts, p_outcomes, p_ended_at, p_error_classes, p_error_messages,
-                p_max_attempts, p_event_data, p_altered)
-        AS w (id, attempt, outcome, ended_at, error_class, error_message, max_attempts,
-              event_data, altered)
-    WHERE log.id = w.id AND log.id = ANY (present)
-      AND log.id BETWEEN first_id AND last_id
-      AND log.status IN ('pending', 'processing', 'failed');
-END
-$$;
-
 ---- Attempts
 
 -- Begins attempts whose handlers act outside the database: claims the events and sets the status
@@ -268,9 +220,38 @@ BEGIN
             p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
             p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of, missing);
     END IF;
-    PERFORM set_webhook_statuses(
-        fresh, duplicates, owners, p_ids, p_attempts, p_outcomes, p_ended_at,
-        p_error_classes, p_error_messages, p_max_attempts, p_event_data, p_altered);
+
+    -- A finished webhook or a dead letter keeps its status. A row without its payload gets it.
+    -- `altered` stays true: the payload of a retry comes from the log, so its processor finds nothing
+    -- to alter.
+    PERFORM FROM webhook_delivery_log AS log
+    WHERE log.id = ANY (fresh) AND log.id BETWEEN first_id AND last_id
+    ORDER BY log.id FOR UPDATE;
+    UPDATE webhook_delivery_log AS log
+    SET status = CASE
+            WHEN log.id = ANY (duplicates) THEN 'duplicate'
+            WHEN w.outcome = 'permanent' THEN 'failed'
+            ELSE w.outcome END,
+        event_data = CASE
+            WHEN webhook_has_payload(log.event_data) THEN log.event_data
+            ELSE w.event_data::jsonb END,
+        altered = log.altered OR w.altered,
+        attempts = greatest(log.attempts, w.attempt),
+        max_attempts = w.max_attempts,
+        last_attempt_at = w.ended_at,
+        completed_at = CASE
+            WHEN w.outcome = 'completed' AND log.id <> ALL (duplicates) THEN w.ended_at END,
+        error_class = CASE WHEN log.id <> ALL (duplicates) THEN w.error_class END,
+        error_message = CASE WHEN log.id <> ALL (duplicates) THEN w.error_message END,
+        duplicate_of = (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
+                        WHERE d.id = log.id)
+    FROM unnest(p_ids, p_attempts, p_outcomes, p_ended_at, p_error_classes, p_error_messages,
+                p_max_attempts, p_event_data, p_altered)
+        AS w (id, attempt, outcome, ended_at, error_class, error_message, max_attempts,
+              event_data, altered)
+    WHERE log.id = w.id AND log.id = ANY (fresh)
+      AND log.id BETWEEN first_id AND last_id
+      AND log.status IN ('pending', 'processing', 'failed');
 
     SELECT coalesce(array_agg(w.id) FILTER (WHERE w.outcome = 'completed'), '{}'),
            coalesce(array_agg(w.id) FILTER (
@@ -287,13 +268,19 @@ BEGIN
     END IF;
 
     RETURN QUERY
-    SELECT a.delivery_id, a.outcome, a.delivery_id = ANY (fresh),
-           (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
-            WHERE d.id = a.delivery_id)
-    FROM unnest(p_ids, p_attempts) AS w (id, attempt)
-    JOIN webhook_delivery_attempts AS a
-        ON a.delivery_id = w.id AND a.attempt = w.attempt
-        AND a.delivery_id BETWEEN first_id AND last_id;
+    SELECT w.id, CASE WHEN d.owner IS NULL THEN w.outcome ELSE 'duplicate' END, true, d.owner
+    FROM unnest(p_ids, p_outcomes) AS w (id, outcome)
+    LEFT JOIN unnest(duplicates, owners) AS d (id, owner) ON d.id = w.id
+    WHERE w.id = ANY (fresh);
+    IF cardinality(fresh) < cardinality(p_ids) THEN
+        RETURN QUERY
+        SELECT a.delivery_id, a.outcome, false, NULL::uuid
+        FROM unnest(p_ids, p_attempts) AS w (id, attempt)
+        JOIN webhook_delivery_attempts AS a
+            ON a.delivery_id = w.id AND a.attempt = w.attempt
+            AND a.delivery_id BETWEEN first_id AND last_id
+        WHERE a.delivery_id <> ALL (fresh);
+    END IF;
 END
 $$;
 
@@ -475,13 +462,13 @@ END
 $$;
 
 REVOKE EXECUTE ON FUNCTION
-    ensure_webhook_rows, claim_webhook_events, set_webhook_statuses, begin_webhook_attempts,
+    ensure_webhook_rows, claim_webhook_events, begin_webhook_attempts,
     compare_webhook_duplicates, finish_webhook_attempts, record_webhook_dead_letters,
     begin_webhook_transaction, finish_webhook_transaction, deallocate_prepared_statements,
     webhook_content
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
-    ensure_webhook_rows, claim_webhook_events, set_webhook_statuses, begin_webhook_attempts,
+    ensure_webhook_rows, claim_webhook_events, begin_webhook_attempts,
     compare_webhook_duplicates, finish_webhook_attempts, record_webhook_dead_letters,
     begin_webhook_transaction, finish_webhook_transaction, deallocate_prepared_statements,
     webhook_content

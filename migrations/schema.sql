@@ -535,9 +535,38 @@ BEGIN
             p_ids, p_org_ids, p_endpoint_ids, p_event_types, p_event_data, p_altered,
             p_max_attempts, p_call_ids, p_dedup_keys, p_gateway_instance_ids, p_retries_of, missing);
     END IF;
-    PERFORM set_webhook_statuses(
-        fresh, duplicates, owners, p_ids, p_attempts, p_outcomes, p_ended_at,
-        p_error_classes, p_error_messages, p_max_attempts, p_event_data, p_altered);
+
+    -- A finished webhook or a dead letter keeps its status. A row without its payload gets it.
+    -- `altered` stays true: the payload of a retry comes from the log, so its processor finds nothing
+    -- to alter.
+    PERFORM FROM webhook_delivery_log AS log
+    WHERE log.id = ANY (fresh) AND log.id BETWEEN first_id AND last_id
+    ORDER BY log.id FOR UPDATE;
+    UPDATE webhook_delivery_log AS log
+    SET status = CASE
+            WHEN log.id = ANY (duplicates) THEN 'duplicate'
+            WHEN w.outcome = 'permanent' THEN 'failed'
+            ELSE w.outcome END,
+        event_data = CASE
+            WHEN webhook_has_payload(log.event_data) THEN log.event_data
+            ELSE w.event_data::jsonb END,
+        altered = log.altered OR w.altered,
+        attempts = greatest(log.attempts, w.attempt),
+        max_attempts = w.max_attempts,
+        last_attempt_at = w.ended_at,
+        completed_at = CASE
+            WHEN w.outcome = 'completed' AND log.id <> ALL (duplicates) THEN w.ended_at END,
+        error_class = CASE WHEN log.id <> ALL (duplicates) THEN w.error_class END,
+        error_message = CASE WHEN log.id <> ALL (duplicates) THEN w.error_message END,
+        duplicate_of = (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
+                        WHERE d.id = log.id)
+    FROM unnest(p_ids, p_attempts, p_outcomes, p_ended_at, p_error_classes, p_error_messages,
+                p_max_attempts, p_event_data, p_altered)
+        AS w (id, attempt, outcome, ended_at, error_class, error_message, max_attempts,
+              event_data, altered)
+    WHERE log.id = w.id AND log.id = ANY (fresh)
+      AND log.id BETWEEN first_id AND last_id
+      AND log.status IN ('pending', 'processing', 'failed');
 
     SELECT coalesce(array_agg(w.id) FILTER (WHERE w.outcome = 'completed'), '{}'),
            coalesce(array_agg(w.id) FILTER (
@@ -554,13 +583,19 @@ BEGIN
     END IF;
 
     RETURN QUERY
-    SELECT a.delivery_id, a.outcome, a.delivery_id = ANY (fresh),
-           (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
-            WHERE d.id = a.delivery_id)
-    FROM unnest(p_ids, p_attempts) AS w (id, attempt)
-    JOIN webhook_delivery_attempts AS a
-        ON a.delivery_id = w.id AND a.attempt = w.attempt
-        AND a.delivery_id BETWEEN first_id AND last_id;
+    SELECT w.id, CASE WHEN d.owner IS NULL THEN w.outcome ELSE 'duplicate' END, true, d.owner
+    FROM unnest(p_ids, p_outcomes) AS w (id, outcome)
+    LEFT JOIN unnest(duplicates, owners) AS d (id, owner) ON d.id = w.id
+    WHERE w.id = ANY (fresh);
+    IF cardinality(fresh) < cardinality(p_ids) THEN
+        RETURN QUERY
+        SELECT a.delivery_id, a.outcome, false, NULL::uuid
+        FROM unnest(p_ids, p_attempts) AS w (id, attempt)
+        JOIN webhook_delivery_attempts AS a
+            ON a.delivery_id = w.id AND a.attempt = w.attempt
+            AND a.delivery_id BETWEEN first_id AND last_id
+        WHERE a.delivery_id <> ALL (fresh);
+    END IF;
 END
 $$;
 
@@ -1191,48 +1226,6 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.set_webhook_statuses(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) RETURNS void
-    LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-DECLARE
-    first_id uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u LIMIT 1);
-    last_id  uuid := (SELECT u FROM unnest(only_ids) AS u ORDER BY u DESC LIMIT 1);
-    present  uuid[];
-BEGIN
-    SELECT coalesce(array_agg(locked.id), '{}') INTO present FROM (
-        SELECT log.id FROM webhook_delivery_log AS log
-        WHERE log.id = ANY (only_ids) AND log.id BETWEEN first_id AND last_id
-        ORDER BY log.id FOR UPDATE) AS locked;
-
-    UPDATE webhook_delivery_log AS log
-    SET status = CASE
-            WHEN log.id = ANY (duplicates) THEN 'duplicate'
-            WHEN w.outcome = 'permanent' THEN 'failed'
-            ELSE w.outcome END,
-        event_data = CASE
-            WHEN webhook_has_payload(log.event_data) THEN log.event_data
-            ELSE w.event_data::jsonb END,
-        altered = log.altered OR w.altered,
-        attempts = greatest(log.attempts, w.attempt),
-        max_attempts = w.max_attempts,
-        last_attempt_at = w.ended_at,
-        completed_at = CASE
-            WHEN w.outcome = 'completed' AND log.id <> ALL (duplicates) THEN w.ended_at END,
-        error_class = CASE WHEN log.id <> ALL (duplicates) THEN w.error_class END,
-        error_message = CASE WHEN log.id <> ALL (duplicates) THEN w.error_message END,
-        duplicate_of = (SELECT d.owner FROM unnest(duplicates, owners) AS d (id, owner)
-                        WHERE d.id = log.id)
-    FROM unnest(p_ids, p_attempts, p_outcomes, p_ended_at, p_error_classes, p_error_messages,
-                p_max_attempts, p_event_data, p_altered)
-        AS w (id, attempt, outcome, ended_at, error_class, error_message, max_attempts,
-              event_data, altered)
-    WHERE log.id = w.id AND log.id = ANY (present)
-      AND log.id BETWEEN first_id AND last_id
-      AND log.status IN ('pending', 'processing', 'failed');
-END
-$$;
-
 CREATE FUNCTION public.transfer_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -1311,7 +1304,7 @@ END
 $$;
 
 CREATE FUNCTION public.webhook_has_payload(event_data jsonb) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     SELECT pg_column_size(event_data) > 8
 $$;
@@ -1697,7 +1690,6 @@ CREATE TABLE public.webhook_delivery_log (
     CONSTRAINT webhook_delivery_log_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text, 'dead_letter'::text, 'duplicate'::text])))
 )
 PARTITION BY RANGE (id);
-ALTER TABLE ONLY public.webhook_delivery_log ALTER COLUMN event_data SET STORAGE EXTERNAL;
 
 ALTER TABLE ONLY public.webhook_delivery_log FORCE ROW LEVEL SECURITY;
 
@@ -2122,9 +2114,6 @@ GRANT UPDATE(reason) ON TABLE public.webhook_processing TO ringback_operator;
 
 REVOKE ALL ON FUNCTION public.set_webhook_processing(p_paused boolean, p_actor text, p_role text, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_webhook_processing(p_paused boolean, p_actor text, p_role text, p_reason text) TO ringback_operator;
-
-REVOKE ALL ON FUNCTION public.set_webhook_statuses(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.set_webhook_statuses(only_ids uuid[], duplicates uuid[], owners uuid[], p_ids uuid[], p_attempts integer[], p_outcomes text[], p_ended_at timestamp with time zone[], p_error_classes text[], p_error_messages text[], p_max_attempts integer[], p_event_data text[], p_altered boolean[]) TO ringback_processor;
 
 REVOKE ALL ON FUNCTION public.transfer_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.transfer_webhook_claim(p_org_id uuid, p_dedup_key text, p_from uuid, p_to uuid) TO ringback_tenant_operator;

@@ -32,7 +32,11 @@ _ROLES = """
     ORDER BY statement
 """
 _DAY = re.compile(r"_[0-9]{8}\b")
-_NOISE = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\(un)?restrict )")
+# What the server compresses with depends on how it was built.
+_NOISE = re.compile(
+    r"^(--|SET |SELECT pg_catalog\.set_config|\\(un)?restrict "
+    r"|ALTER TABLE ONLY \S+ ALTER COLUMN event_data SET )"
+)
 
 
 async def dump(database_url: str) -> str:
