@@ -11,7 +11,6 @@ from typing import Any
 
 import grpc
 import jwt
-import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -65,7 +64,8 @@ async def test_a_secret_verifies_callers(amqp_url: str, database_url: str, tmp_p
             for authorization in (bearer("tenant", ORG), bearer(), forged, None)
         ]
         samples = await metrics.samples()
-        await metrics.stop()
+        await eventually(metrics.is_serving)
+        assert await metrics.stop() == 0
 
     assert [one.name for one in codes] == ["OK", "OK", "UNAUTHENTICATED", "UNAUTHENTICATED"]
     lines = lines_of(metrics.log_path, "rpc.finished")
@@ -106,19 +106,7 @@ async def test_a_public_key_accepts_its_owners_tokens(
     assert (good, secret) == (grpc.StatusCode.OK, grpc.StatusCode.UNAUTHENTICATED)
 
 
-@pytest.mark.parametrize(
-    ("environ", "sentence"),
-    [
-        ({}, "RINGBACK_JWT_SECRET: is required, to check callers' tokens"),
-        ({"RINGBACK_JWT_SECRET": "short"}, "RINGBACK_JWT_SECRET: must have 32 bytes or more"),
-        (
-            {"RINGBACK_JWT_JWKS_FILE": "/no/such/file"},
-            "RINGBACK_JWT_JWKS_FILE: /no/such/file cannot be read: No such file or directory",
-        ),
-    ],
-    ids=["none", "short", "no file"],
-)
-async def test_it_does_not_start_without_a_good_key(environ: dict[str, str], sentence: str) -> None:
+async def test_it_does_not_start_without_a_good_key() -> None:
     """One sentence names the setting, and the exit status means a wrong setting."""
     needed = {
         "RINGBACK_AMQP_URL": "amqp://localhost",
@@ -129,7 +117,7 @@ async def test_it_does_not_start_without_a_good_key(environ: dict[str, str], sen
     ended = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "services.metrics"],
-        env=plain | needed | environ,
+        env=plain | needed,
         capture_output=True,
         text=True,
         timeout=60,
@@ -137,7 +125,7 @@ async def test_it_does_not_start_without_a_good_key(environ: dict[str, str], sen
         check=False,
     )
 
-    first, told = ended.stderr.splitlines()
+    first, error = ended.stderr.splitlines()
     assert ended.returncode == 2
     assert first == "These settings cannot be used:"
-    assert told.startswith(sentence)
+    assert error.startswith("RINGBACK_JWT_SECRET: is required, to check callers' tokens")

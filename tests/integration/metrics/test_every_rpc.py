@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -266,6 +267,7 @@ async def test_a_caller_without_a_valid_token_is_rejected_the_same(
         ("PauseProcessing", admin.PauseProcessingRequest(reason="x"), "PERMISSION_DENIED"),
         ("ResumeProcessing", admin.ResumeProcessingRequest(), "PERMISSION_DENIED"),
         ("GetDelivery", metrics.GetDeliveryRequest(job_id=NOWHERE), "NOT_FOUND"),
+        ("GetDelivery", metrics.GetDeliveryRequest(job_id=str(UUID(int=2**128 - 1))), "NOT_FOUND"),
         ("GetDelivery", metrics.GetDeliveryRequest(job_id="nonsense"), "INVALID_ARGUMENT"),
         ("RetryDelivery", admin.RetryDeliveryRequest(job_id=NOWHERE), "NOT_FOUND"),
         (
@@ -284,6 +286,13 @@ async def test_a_caller_without_a_valid_token_is_rejected_the_same(
             "INVALID_ARGUMENT",
         ),
         ("ListDeliveries", metrics.ListDeliveriesRequest(org_id="nobody"), "INVALID_ARGUMENT"),
+        (
+            "ListDeliveries",
+            metrics.ListDeliveriesRequest(
+                start_time=Timestamp(seconds=2), end_time=Timestamp(seconds=2)
+            ),
+            "INVALID_ARGUMENT",
+        ),
         (
             "ListFailureGroups",
             metrics.ListFailureGroupsRequest(page_token="\0", org_id="nobody"),

@@ -156,19 +156,6 @@ async def test_the_service_works_without_the_management_api(
     assert "hidden-password" not in told
 
 
-async def test_it_serves_health_while_ready_and_stops_in_order(
-    amqp_url: str, database_url: str, tmp_path: Path
-) -> None:
-    """The gRPC health service is SERVING once it is ready, and SIGTERM ends it with status 0."""
-    await topology.apply(amqp_url, SCHEDULE)
-
-    async with metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as metrics:
-        await eventually(metrics.is_ready)
-        await eventually(metrics.is_serving)
-
-        assert await metrics.stop() == 0
-
-
 async def test_a_broker_without_our_queues_stops_the_start(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:

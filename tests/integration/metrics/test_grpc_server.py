@@ -20,7 +20,6 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     GetDeliveryRequest,
     GetDeliveryResponse,
     GetQueueHealthRequest,
-    GetQueueHealthResponse,
     ListDeliveriesRequest,
     WatchQueueHealthRequest,
     WatchQueueHealthResponse,
@@ -130,25 +129,6 @@ async def test_bytes_that_are_not_a_request_are_rejected(served: Served) -> None
     assert error.details() == "The request is not a GetDeliveryRequest."
 
 
-async def test_a_stream_may_break_off_with_an_error(served: Served) -> None:
-    """The earlier answers arrive, then the error with its details."""
-
-    async def break_off(_request: Message, _call: Call) -> AsyncGenerator[Message, None]:
-        await asyncio.sleep(0)
-        yield WatchQueueHealthResponse(health=GetQueueHealthResponse(dead_letters=3))
-        raise invalid(Violation("interval_s", "It is too much now."))
-
-    served.api.on("WatchQueueHealth", break_off)
-    stream = aiter(served.reads.WatchQueueHealth(WatchQueueHealthRequest(), metadata=GOOD))
-
-    first = await anext(stream)
-    error = await failure(anext(stream))
-
-    assert first.health.dead_letters == 3
-    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert details(error)["ErrorInfo"].reason == "INVALID_REQUEST"
-
-
 async def test_the_caller_s_deadline_is_the_call_s(served: Served) -> None:
     """The method knows how long the caller waits."""
     loop = asyncio.get_running_loop()
@@ -207,18 +187,22 @@ async def test_a_request_of_megabytes_is_rejected(served: Served) -> None:
 
 
 async def test_a_long_token_and_a_long_error_arrive(served: Served) -> None:
-    """Both travel in headers, which have limits."""
+    """Both travel in headers, which have limits; a stream may break off with an error."""
     metadata = (("authorization", bearer(groups="x" * 5000)),)
 
-    async def refuse(_request: Message, _call: Call) -> Message:
+    async def break_off(_request: Message, _call: Call) -> AsyncGenerator[Message, None]:
         await asyncio.sleep(0)
+        yield WatchQueueHealthResponse()
         raise invalid(*(Violation(f"f{number}", "\N{SNOWMAN}" * 3000) for number in range(100)))
 
-    served.api.on("GetQueueHealth", refuse)
+    served.api.on("WatchQueueHealth", break_off)
+    stream = aiter(served.reads.WatchQueueHealth(WatchQueueHealthRequest(), metadata=metadata))
 
-    error = await failure(served.reads.GetQueueHealth(GetQueueHealthRequest(), metadata=metadata))
+    assert await anext(stream) == WatchQueueHealthResponse()
+    error = await failure(anext(stream))
 
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert details(error)["ErrorInfo"].reason == "INVALID_REQUEST"
     assert details(error)["BadRequest"].field_violations[0].field == "f0"
 
 

@@ -3,11 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import grpc
-import pytest
-
 from ringback.metrics.v1.admin_service_pb2 import PauseProcessingRequest, ResumeProcessingRequest
-from services.metrics.transport.errors import ApiError
 from tests.integration.metrics.retry_stage import (
     WORKS,
     RetryStage,
@@ -70,11 +66,3 @@ async def test_each_change_is_audited_once(retrying: RetryStage) -> None:
     assert {(line["actor"], line["role"], line["org_id"]) for line in lines} == {
         ("ada", "service", None)
     }
-
-
-async def test_a_pause_needs_a_reason(retrying: RetryStage) -> None:
-    """So that others can see why nothing is processed."""
-    with pytest.raises(ApiError) as caught:
-        await pause(retrying, " ")
-
-    assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT

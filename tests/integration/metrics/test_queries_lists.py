@@ -5,8 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.metrics.v1.delivery_pb2 import DELIVERY_STATUS_COMPLETED, DELIVERY_STATUS_DEAD_LETTER
@@ -17,7 +15,6 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 )
 from services.metrics.auth.access import Access
 from services.metrics.queries.deliveries import Deliveries
-from services.metrics.transport.errors import ApiError
 from tests.integration.metrics.queried_log import (
     OURS,
     THEIRS,
@@ -198,21 +195,3 @@ async def test_recent_failures_are_failed_and_dead_letters(
     assert (page.count, rest.count, rest.next_page_token) == (2, 1, "")
     assert page.failures[1].error_message == "no"
     assert not page.failures[0].HasField("event_data")
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        ListDeliveriesRequest(page_size=-1),
-        ListDeliveriesRequest(org_id="acme"),
-        ListDeliveriesRequest(page_token="AAAA"),
-        ListDeliveriesRequest(start_time=Timestamp(seconds=2), end_time=Timestamp(seconds=2)),
-    ],
-)
-async def test_an_invalid_request_is_rejected(api: Any, request_: ListDeliveriesRequest) -> None:
-    """With the field's name, before the database is queried."""
-    with pytest.raises(ApiError) as refused:
-        await api.list_deliveries(request_, as_org(OURS))
-
-    assert refused.value.reason == "INVALID_REQUEST"
-    assert len(refused.value.violations) == 1

@@ -2,19 +2,15 @@
 
 import json
 from typing import Any
-from uuid import UUID
 
 import asyncpg
-import grpc
 import pytest
 
 from ringback.contract.identity import new_job_id
 from ringback.metrics.v1 import delivery_pb2 as pb
 from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryRequest
-from services.metrics.transport.errors import ApiError
 from tests.integration.metrics.queried_log import (
     OURS,
-    THEIRS,
     LogRow,
     access,
     api,
@@ -106,28 +102,3 @@ async def test_a_pending_webhook_without_its_payload_has_no_event(
     assert not told_fields & {
         "event_data", "last_attempt_at", "completed_at", "error_class", "call_id"
     }  # fmt: skip
-
-
-async def test_another_s_webhook_is_as_if_it_did_not_exist(
-    api: Any, log: asyncpg.Connection
-) -> None:
-    """The same answer as for an id that never existed."""
-    row = LogRow(org_id=THEIRS)
-    await write(log, row)
-
-    for job_id in (row.id, new_job_id(), UUID(int=2**128 - 1)):
-        with pytest.raises(ApiError) as refused:
-            await api.get_delivery(GetDeliveryRequest(job_id=str(job_id)), as_org(OURS))
-
-        assert refused.value.code is grpc.StatusCode.NOT_FOUND
-        assert refused.value.message == f"There is no webhook with the job id {job_id}."
-
-
-@pytest.mark.parametrize("job_id", ["1", "'; DROP TABLE x", f"{{{UUID(int=7)}}}"])
-async def test_an_invalid_uuid_is_rejected(api: Any, job_id: str) -> None:
-    """The database is not queried."""
-    with pytest.raises(ApiError) as refused:
-        await api.get_delivery(GetDeliveryRequest(job_id=job_id), as_org(OURS))
-
-    assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert [violation.field for violation in refused.value.violations] == ["job_id"]

@@ -1,6 +1,5 @@
 """The health of the queues, read in the background from a real broker and a real database."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,14 +12,11 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.local.broker import PrivateBroker
-from ringback.local.database import PrivateDatabase
 from ringback.metrics.v1.metrics_service_pb2 import (
     GetQueueHealthRequest,
     GetQueueHealthResponse,
 )
 from ringback.runtime.amqp import topology
-from ringback.runtime.postgres import migrate
 from ringback.runtime.postgres.pool import open_pool
 from ringback.runtime.process.background import run_in_background
 from ringback.runtime.process.settings import DatabaseSettings
@@ -31,7 +27,6 @@ from services.metrics.polling.log_stats import LogReader
 from services.metrics.polling.poller import Poller
 from services.metrics.polling.queue_depths import QueueDepths
 from services.metrics.queries.queue_snapshot import QueueSnapshot
-from services.metrics.transport.errors import ApiError
 from tests.integration.metrics.queried_log import LogRow, as_org, dead, log, rpcs, write
 from tests.support.database_roles import METRICS, url_as
 from tests.support.eventually import eventually
@@ -77,15 +72,6 @@ async def health(api: Any) -> GetQueueHealthResponse:
         GetQueueHealthRequest(), as_org(None)
     )
     return answer
-
-
-async def reason(api: Any) -> str:
-    """The code and the reason of the missing answer; empty if there is an answer."""
-    try:
-        await health(api)
-    except ApiError as exc:
-        return f"{exc.code.name} {exc.reason}"
-    return ""
 
 
 async def test_health_counts_webhooks_in_each_place(
@@ -156,34 +142,6 @@ async def test_a_consumer_and_a_pause_are_seen(
             return not answer.healthy
 
         await eventually(paused)
-
-
-@pytest.mark.slow
-async def test_an_outage_is_named_and_ends(
-    own_broker: PrivateBroker,
-    own_database: PrivateDatabase,
-) -> None:
-    """No stale number is reported; the error names the missing part."""
-    await migrate.migrate(own_database.url())
-    await topology.apply(own_broker.amqp_url(), SCHEDULE)
-
-    async with reading(own_broker.amqp_url(), own_database.url(), max_age_s=1) as api:
-
-        async def is_told(wanted: str) -> bool:
-            return await reason(api) == wanted
-
-        await eventually(lambda: is_told(""))
-        # A queue that is younger than about a second can lose its leader for good when it is ended.
-        await asyncio.sleep(1.5)
-        await own_database.stop()
-        await eventually(lambda: is_told("UNAVAILABLE DATABASE_UNAVAILABLE"), deadline_s=20)
-        await own_database.start()
-        await eventually(lambda: is_told(""), deadline_s=20)
-
-        await own_broker.stop()
-        await eventually(lambda: is_told("UNAVAILABLE BROKER_UNAVAILABLE"), deadline_s=20)
-        await own_broker.start()
-        await eventually(lambda: is_told(""), deadline_s=20)
 
 
 async def beat(

@@ -157,6 +157,7 @@ async def test_a_caller_that_disconnects_ends_the_call(
     await asyncio.wait_for(ended.wait(), 60)
     with suppress(asyncio.CancelledError):
         await asking
+    await eventually(lambda: api.counted("GetQueueHealth", "CANCELLED") == 1)
 
 
 async def test_invalid_http_gets_a_problem(client: RestClient) -> None:

@@ -127,22 +127,6 @@ async def test_the_message_is_as_a_gateway_would_publish_it(retrying: RetryStage
     }
 
 
-async def test_a_second_request_is_rejected_with_the_first_retry(retrying: RetryStage) -> None:
-    """The second request is answered with the first retry; nothing else is changed."""
-    original = await retrying.bury()
-    answer = await press(retrying, original)
-    before = await retrying.snapshot()
-
-    error = await refused(retrying, original)
-
-    assert (error.code, error.reason) == (
-        grpc.StatusCode.FAILED_PRECONDITION,
-        "ALREADY_RETRIED",
-    )
-    assert error.metadata == {"newJobId": answer.new_job_id}
-    assert await retrying.snapshot() == before
-
-
 async def test_concurrent_requests_make_one_retry(retrying: RetryStage) -> None:
     """One is answered with it, the others get an error that names it."""
     original = await retrying.bury()

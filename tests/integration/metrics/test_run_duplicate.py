@@ -11,7 +11,6 @@ import pytest
 from ringback.contract.identity import new_job_id
 from ringback.metrics.v1.admin_service_pb2 import (
     RETRY_STATE_PUBLISHED,
-    RETRY_STATE_QUEUED,
     DiscardDeadLetterRequest,
     RetryDeliveryRequest,
     RunDuplicateRequest,
@@ -141,25 +140,6 @@ async def test_concurrent_runs_of_a_duplicate_make_one(retrying: RetryStage) -> 
     assert len(errors) == 5
     assert len(await retrying.retries()) == len(await retrying.audit()) == 1
     assert await retrying.waiting() == 1
-
-
-async def test_a_run_that_was_not_confirmed_is_swept(
-    retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
-) -> None:
-    """A committed run reaches the broker under its id, and runs once."""
-    swallowed = await duplicate(retrying)
-    retrying.proxy.withhold()
-
-    answer = await run(retrying, swallowed)
-
-    assert answer.state == RETRY_STATE_QUEUED
-    retrying.proxy.cut()
-    retrying.proxy.release()
-    await retrying.until_open()
-    await retrying.sweeper().sweep()
-    start_processor()
-    await retrying.stage.until(UUID(answer.new_job_id), "completed")
-    assert len(await retrying.stage.runs(UUID(answer.new_job_id))) == 1
 
 
 async def test_a_run_that_fails_becomes_a_dead_letter_that_can_be_retried(

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
-import grpc
 import pytest
 
 from ringback.metrics.v1.metrics_service_pb2 import (
@@ -19,7 +18,6 @@ from services.metrics.auth.access import Access
 from services.metrics.auth.principal import Principal, Role
 from services.metrics.queries.delivery_stats import DeliveryStats
 from services.metrics.transport.call import Call
-from services.metrics.transport.errors import ApiError
 from tests.integration.migrations.log_calls import End, Webhook, accept, bury, finish
 
 ONE, TWO, NOBODY = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -115,18 +113,3 @@ async def test_the_answer_contains_the_window(stats: DeliveryStats) -> None:
     span = day.end_time.ToDatetime(UTC) - day.start_time.ToDatetime(UTC)
     assert timedelta(hours=24) <= span < timedelta(hours=24, minutes=1)
     assert month.start_time.ToDatetime(UTC).minute == 0
-
-
-@pytest.mark.parametrize(
-    ("asked", "org_id", "fields"),
-    [("1y", "", ["range"]), ("", "x", ["org_id"]), ("5m", "x", ["org_id", "range"])],
-)
-async def test_nonsense_names_the_fields(
-    stats: DeliveryStats, asked: str, org_id: str, fields: list[str]
-) -> None:
-    """A sentence, and which fields it is about."""
-    with pytest.raises(ApiError) as told:
-        await ask(stats, None, asked, org_id)
-
-    assert told.value.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert [violation.field for violation in told.value.violations] == fields

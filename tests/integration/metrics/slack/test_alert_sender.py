@@ -39,22 +39,6 @@ async def test_a_burst_is_one_message(place: Place, slack: LocalSlack) -> None:
     assert place.count("sent") == 1
 
 
-async def test_continuing_dead_letters_are_one_message_a_minute(
-    place: Place, slack: LocalSlack
-) -> None:
-    """Each has the number since the last one."""
-    sender = place.sender(slack, USUAL)
-    for _ in range(10):
-        await place.die(10, error="TimeoutError")
-        await sender.notify_next()
-        await place.let_time_pass(13)
-
-    # Looked at after 0, 13, 26 ... 117 seconds.
-    assert len(slack.taken) == 2
-    assert slack.headlines()[0].startswith("20 ")
-    assert slack.headlines()[1].startswith("50 ")
-
-
 async def test_groups_are_of_organisation_type_and_error(place: Place, slack: LocalSlack) -> None:
     """Each has its message, with its own numbers."""
     sender = place.sender(slack)
@@ -68,19 +52,6 @@ async def test_groups_are_of_organisation_type_and_error(place: Place, slack: Lo
 
     assert [line.split()[0] for line in slack.headlines()] == ["2", "3", "4"]
     assert f"`{UUID(int=2)}`" in json.dumps(slack.taken[1])
-
-
-async def test_an_outage_of_everything_is_one_message(place: Place, slack: LocalSlack) -> None:
-    """Many groups at once do not fill the channel."""
-    for n in range(30):
-        await place.die(n + 1, error=f"Error{n}")
-
-    sender = place.sender(slack)
-    for _ in range(3):
-        await sender.notify_next()
-        await place.let_time_pass(2)
-
-    assert slack.headlines() == ["465 webhooks became dead letters, in 30 groups"]
 
 
 async def test_the_message_shows_no_payload_and_no_secret(place: Place, slack: LocalSlack) -> None:

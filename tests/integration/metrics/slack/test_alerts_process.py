@@ -138,33 +138,6 @@ async def test_without_slack_nothing_is_sent(
     assert await place.admin.fetchval("SELECT count(*) FROM webhook_dead_letter_notices") == 1
 
 
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        (
-            {"RINGBACK_SLACK_WEBHOOK_URL": "verysecret"},
-            "RINGBACK_SLACK_WEBHOOK_URL: must be a URL that begins with",
-        ),
-        (
-            {"RINGBACK_SLACK_BOT_TOKEN": "xoxb-verysecret"},
-            "RINGBACK_SLACK_CHANNEL: is required with RINGBACK_SLACK_BOT_TOKEN",
-        ),
-    ],
-)
-async def test_an_invalid_setting_stops_the_start(
-    tmp_path: Path, settings: dict[str, str], sentence: str
-) -> None:
-    """With one sentence, and the service does not start."""
-    urls = {"amqp_url": "amqp://nowhere/", "database_url": "postgresql://nowhere/x"}
-    async with metrics_process(tmp_path, **urls, **settings) as service:
-        await eventually(lambda: service.process.poll() is not None, deadline_s=20)
-        said = service.log_path.read_text(encoding="utf-8")
-
-    assert service.process.returncode != 0
-    assert sentence in said
-    assert "verysecret" not in said
-
-
 async def _has_told(place: Place) -> bool:
     return bool(await place.admin.fetchval("SELECT sent FROM webhook_alerts"))
 
