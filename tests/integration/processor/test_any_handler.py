@@ -109,8 +109,8 @@ async def test_each_webhook_ends_once_and_its_effects_match(stage: Stage, start:
         assert [attempt["attempt"] for attempt in attempts] == list(range(1, len(attempts) + 1))
         if row["status"] == "completed":
             assert not {"COMMIT", "ROLLBACK", "reset", "?close"} & set(steps), steps
-            # It depends on the connection whether our next statement was among those deallocated, and on the moment
-            # whether the task still uses the connection.
+            # It depends on the connection whether our next statement was among those deallocated,
+            # and on the moment whether the task still uses the connection.
             may_fail = bool({"DEALLOCATE ALL", "leave a task", "leave a late task"} & set(steps))
             assert outcomes[-1] == "completed", steps
             assert len(outcomes) == 1 or may_fail, steps
