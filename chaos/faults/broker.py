@@ -15,7 +15,7 @@ from chaos.fault import Fault, Part
 from chaos.load.webhook import Kind, Mix, special
 from chaos.stage import JWT_SECRET, SCHEDULE, Stage
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
+from ringback.contract.topology import WEBHOOKS, WORK_BINDING, WORK_QUEUE
 from ringback.local.ports import LOOPBACK
 
 _ALARM_S = 10.0
@@ -29,7 +29,6 @@ _OTHER_SCHEDULE = RetrySchedule.parse("700ms,1200ms,2500ms")
 _USED_RETRY_QUEUES = 2
 """How many retry queues the webhooks of a load use."""
 _FIRST_RETRY_QUEUE = SCHEDULE.retry_queues[0].queue_name
-_ALL_ATTEMPTS = "attempt.*"
 
 
 @asynccontextmanager
@@ -77,12 +76,12 @@ async def _binding_missing(stage: Stage) -> AsyncGenerator[None, None]:
     async with await aio_pika.connect(stage.broker.amqp_url()) as connection:
         channel = await connection.channel()
         queue = await channel.get_queue(WORK_QUEUE, ensure=False)
-        await queue.unbind(WEBHOOKS, _ALL_ATTEMPTS)
+        await queue.unbind(WEBHOOKS, WORK_BINDING.routing_key)
         try:
             await _until_a_service_is_not_ready(stage)
             yield
         finally:
-            await queue.bind(WEBHOOKS, _ALL_ATTEMPTS)
+            await queue.bind(WEBHOOKS, WORK_BINDING.routing_key)
 
 
 async def _until_a_service_is_not_ready(stage: Stage) -> None:

@@ -10,13 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ringback.contract.topology import (
-    DEAD,
-    DEAD_LETTER_QUEUE,
-    QUARANTINE_QUEUE,
-    WEBHOOKS,
-    WORK_QUEUE,
-)
+from ringback.contract.topology import ATTEMPT_QUEUES, DEAD, DEAD_LETTER_QUEUE, WEBHOOKS
 
 VHOST = "ringback"
 
@@ -49,8 +43,8 @@ PROCESSOR = BrokerUser(
     configure=_only(),
     # Permanent failures go to the dead letters, crashing messages to quarantine.
     write=_only(DEAD, _DEFAULT_EXCHANGE),
-    read=_only(WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE),
-    # It asks the management API whether the work queue is still bound.
+    read=_only(*ATTEMPT_QUEUES, DEAD_LETTER_QUEUE),
+    # It asks the management API whether its queues are still bound.
     tags=("management",),
 )
 METRICS = BrokerUser(

@@ -18,7 +18,7 @@ _ROUTING_KEY = re.compile(r"attempt\.([1-9][0-9]{0,3})")
 _DELAY = re.compile(r"([1-9][0-9]{0,8})(ms|s|m|h)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _LONGEST_DELAY_MS = 24 * _UNIT_MS["h"]
-_MAX_RETRY_QUEUES = 20
+MAX_RETRY_QUEUES = 20
 
 
 class InvalidRetryScheduleError(ValueError):
@@ -53,10 +53,8 @@ class RetrySchedule:
         InvalidRetryScheduleError with a sentence that names the wrong part.
         """
         parts = [part.strip() for part in text.split(",")] if text.strip() else []
-        if len(parts) > _MAX_RETRY_QUEUES:
-            raise InvalidRetryScheduleError(
-                f"{len(parts)} delays are more than {_MAX_RETRY_QUEUES}"
-            )
+        if len(parts) > MAX_RETRY_QUEUES:
+            raise InvalidRetryScheduleError(f"{len(parts)} delays are more than {MAX_RETRY_QUEUES}")
         return cls(tuple(_retry_queue(Attempt(n), part) for n, part in enumerate(parts, start=1)))
 
     @property

@@ -1,12 +1,13 @@
 """Every exchange, queue and binding, as data.
 
-    webhooks ─attempt.*─▶ webhooks.work ─rejected─▶ webhooks.failed ─attempt.<n>─▶ retry queue n
-       ▲                                                   │ no retry queue left        │ TTL
-       └──────────────────────── attempt.<n+1> ────────────┼────────────────────────────┘
-                                                           ▼
-                             webhooks.quarantine ──▶ webhooks.dead ──▶ webhooks.dlq
+    webhooks ─attempt.1───▶ webhooks.work ─┐
+       ▲  └───attempt.<n>─▶ webhooks.due ──┴rejected─▶ webhooks.failed ─attempt.<n>─▶ retry queue n
+       │                                                      │ no retry queue left        │ TTL
+       └──────────────────────── attempt.<n+1> ───────────────┼────────────────────────────┘
+                                                              ▼
+                                webhooks.quarantine ──▶ webhooks.dead ──▶ webhooks.dlq
 
-    webhooks.requeued ──message's TTL──▶ webhooks.work
+    webhooks.requeued ──message's TTL──▶ webhooks.due
 
 Retry queue n is the retry queue of attempt n. It has no length limit: the broker's dead-letter
 worker serves all retry queues of a source, and one that refuses a message blocks them all.
@@ -16,19 +17,34 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ringback.contract.retry_schedule import Attempt, RetryQueue, RetrySchedule, routing_key
+from ringback.contract.retry_schedule import (
+    FIRST_ATTEMPT,
+    MAX_RETRY_QUEUES,
+    Attempt,
+    RetryQueue,
+    RetrySchedule,
+    routing_key,
+)
 
 WEBHOOKS = "webhooks"
 FAILED = "webhooks.failed"
 DEAD = "webhooks.dead"
 WORK_QUEUE = "webhooks.work"
+"""First attempts."""
+
+DUE_QUEUE = "webhooks.due"
+"""Webhooks whose wait is over: retries and requeued ones. They do not wait behind a backlog."""
+
 QUARANTINE_QUEUE = "webhooks.quarantine"
+ATTEMPT_QUEUES = (WORK_QUEUE, DUE_QUEUE, QUARANTINE_QUEUE)
+"""The queues whose webhooks are attempted."""
+
 DEAD_LETTER_QUEUE = "webhooks.dlq"
 REQUEUED_QUEUE = "webhooks.requeued"
 """Messages that a processor returned without an attempt wait here, each for its own time."""
 
 REQUEUED_KEY = "attempt.requeued"
-"""Routing key for the way back to the work queue. A header contains the attempt."""
+"""Routing key for the way back from `webhooks.requeued`. A header contains the attempt."""
 
 DEFAULT_EXCHANGE = ""
 """Its routing keys are queue names."""
@@ -69,8 +85,19 @@ class Binding:
     routing_key: str = ""
 
 
-WORK_BINDING = Binding(WEBHOOKS, WORK_QUEUE, "attempt.*")
-"""The bindings that bring webhooks to an attempt, from the gateway or a retry queue."""
+WORK_BINDING = Binding(WEBHOOKS, WORK_QUEUE, routing_key(FIRST_ATTEMPT))
+"""Brings accepted webhooks and manual retries to their first attempt."""
+
+DUE_BINDINGS = (
+    *(
+        Binding(WEBHOOKS, DUE_QUEUE, routing_key(Attempt(number)))
+        for number in range(FIRST_ATTEMPT + 1, MAX_RETRY_QUEUES + 2)
+    ),
+    Binding(WEBHOOKS, DUE_QUEUE, REQUEUED_KEY),
+)
+"""One binding for each attempt that any schedule can have: a topic pattern cannot exclude the
+first. So a change of the schedule does not touch them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +105,12 @@ class Topology:
     exchanges: tuple[Exchange, ...]
     queues: tuple[Queue, ...]
     bindings: tuple[Binding, ...]
+    obsolete_bindings: tuple[Binding, ...] = ()
+    """Bindings of an earlier version, to be removed after the others exist.
+
+    Until then a retry reaches two queues. The log makes one attempt of the two, whereas a retry
+    without a binding would be dead-lettered.
+    """
 
 
 def topology(schedule: RetrySchedule) -> Topology:
@@ -93,7 +126,10 @@ def topology(schedule: RetrySchedule) -> Topology:
             _dead_lettering(QUARANTINE_QUEUE, DEAD, limit=QUARANTINE_DELIVERY_LIMIT, single=True),
             *(_retry_queue_of(retry_queue) for retry_queue in schedule.retry_queues),
             Queue(REQUEUED_QUEUE, _waiting(WEBHOOKS, REQUEUED_KEY)),
-            _dead_lettering(WORK_QUEUE, FAILED, limit=WORK_DELIVERY_LIMIT),
+            *(
+                _dead_lettering(name, FAILED, limit=WORK_DELIVERY_LIMIT)
+                for name in (DUE_QUEUE, WORK_QUEUE)
+            ),
         ),
         bindings=(
             Binding(DEAD, DEAD_LETTER_QUEUE),
@@ -102,7 +138,9 @@ def topology(schedule: RetrySchedule) -> Topology:
                 for retry_queue in schedule.retry_queues
             ),
             WORK_BINDING,
+            *DUE_BINDINGS,
         ),
+        obsolete_bindings=(Binding(WEBHOOKS, WORK_QUEUE, "attempt.*"),),
     )
 
 
@@ -112,7 +150,7 @@ def accepting_topology() -> Topology:
     return Topology(
         exchanges=tuple(one for one in whole.exchanges if one.name == WEBHOOKS),
         queues=tuple(one for one in whole.queues if one.name == WORK_QUEUE),
-        bindings=tuple(one for one in whole.bindings if one.exchange == WEBHOOKS),
+        bindings=(WORK_BINDING,),
     )
 
 

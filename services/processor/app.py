@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.spec import Service
-from ringback.contract.topology import DEAD
+from ringback.contract.topology import DEAD, DUE_QUEUE, WORK_QUEUE
 from ringback.runtime.amqp.publisher import ConfirmedPublisher
 from ringback.runtime.observability import logs
 from ringback.runtime.observability.instruments import Exemplars, process_registry
@@ -27,8 +27,8 @@ from services.processor.attempt.attempt import Attempts
 from services.processor.attempt.handlers import HandlerSet, import_handlers
 from services.processor.attempt.run_handlers import has_abandoned_handlers
 from services.processor.builtin import voice_calls
-from services.processor.consume.consumer_group import ConsumerGroup, work_queue_is_bound
-from services.processor.consume.message_handler import QuarantineHandler, WorkHandler
+from services.processor.consume.consumer_group import ConsumerGroup, QueueHandlers, queues_are_bound
+from services.processor.consume.message_handler import AttemptHandler, QuarantineHandler
 from services.processor.consume.pause import PauseListener
 from services.processor.consume.settle import Settler
 from services.processor.database_watch import DatabaseWatch
@@ -174,12 +174,14 @@ def _consumers(  # ruff: ignore[too-many-positional-arguments]  # the parts of t
         timeout_s=settings.attempt_timeout_s,
         instruments=instruments,
     )
-    work = WorkHandler(settler, spans, instruments, attempts=attempts, watch=database.watch)
-    quarantine = QuarantineHandler(settler, spans, instruments, attempts=attempts)
+    tools = (settler, spans, instruments)
+    work, due = (
+        AttemptHandler(queue, *tools, attempts=attempts, watch=database.watch)
+        for queue in (WORK_QUEUE, DUE_QUEUE)
+    )
+    quarantine = QuarantineHandler(*tools, attempts=attempts)
     recorder = DeadLetterRecorder(
-        settler,
-        spans,
-        instruments,
+        *tools,
         dead_letter_log=database.dead_letter_log,
         redaction=settings.redaction,
         max_attempts=settings.schedule.max_attempts,
@@ -187,11 +189,10 @@ def _consumers(  # ruff: ignore[too-many-positional-arguments]  # the parts of t
     return ConsumerGroup(
         settings.amqp_url.get_secret_value(),
         settings.schedule,
-        settings.prefetch,
         database.watch,
-        work=work.handle,
-        quarantine=quarantine.handle,
-        dead_letters=recorder.handle,
+        prefetch=settings.prefetch,
+        concurrency=settings.concurrency or settings.prefetch,
+        handlers=QueueHandlers(work, due, quarantine, recorder),
     )
 
 
@@ -210,7 +211,7 @@ def _observability(  # ruff: ignore[too-many-positional-arguments]  # as above
         "database_writable": database.is_writable,
         "pause": pause.has_answer,
         "consumers": consumers.answers,
-        "binding": lambda: work_queue_is_bound(management_url, amqp_url),
+        "binding": lambda: queues_are_bound(management_url, amqp_url),
         "publisher": lambda: publisher.answers(DEAD),
     }
     return ObservabilityServer(

@@ -8,7 +8,7 @@ import aio_pika
 import pytest
 
 from ringback import samples
-from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
+from ringback.contract.topology import ATTEMPT_QUEUES, DEAD_LETTER_QUEUE
 from ringback.local.broker import PrivateBroker
 from tests.acceptance.whole import Whole, whole_ringback
 from tests.support.eventually import eventually
@@ -47,7 +47,7 @@ async def _has_consumers(broker: PrivateBroker) -> bool:
 
     async with await aio_pika.connect(broker.amqp_url()) as connection:
         channel = await connection.channel()
-        for name in (WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE):
+        for name in (*ATTEMPT_QUEUES, DEAD_LETTER_QUEUE):
             queue = await channel.declare_queue(name, passive=True)
             assert queue.declaration_result.consumer_count == 1, name
     return True

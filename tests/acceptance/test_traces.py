@@ -34,19 +34,19 @@ POST /api/webhooks/vapi
       route webhooks.retry.1.200ms
       reject webhooks:attempt.1:webhooks.work"""
 FAILURE_AGAIN = """\
-process webhooks:attempt.{attempt}:webhooks.work !
+process webhooks:attempt.{attempt}:webhooks.due !
   begin_attempts
   handle ringback.cli.demo.handlers.fail_on_demand !
   finish_attempts
   route {routed_to}
-  reject webhooks:attempt.{attempt}:webhooks.work"""
+  reject webhooks:attempt.{attempt}:webhooks.due"""
 RETRY = """\
-process webhooks:attempt.2:webhooks.work
+process webhooks:attempt.2:webhooks.due
   begin_attempts
   handle ringback.cli.demo.handlers.fail_on_demand
   handle services.processor.builtin.voice_calls.call_update_of
   finish_attempts
-  ack webhooks:attempt.2:webhooks.work"""
+  ack webhooks:attempt.2:webhooks.due"""
 PERMANENT = """\
 POST /api/webhooks/vapi
   publish webhooks:attempt.1

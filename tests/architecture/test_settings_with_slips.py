@@ -56,6 +56,7 @@ OTHER_GOOD = {
     "jwt_issuer": "https://issuer.example",
     "max_in_flight_bytes": "200000000",
     "database_pool_max": "50",
+    "concurrency": "3",
 }
 #: With this setting, these others must be set, or must not.
 TOGETHER = {

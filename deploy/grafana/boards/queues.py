@@ -9,10 +9,10 @@ from deploy.grafana.panel import COUNT, PER_MINUTE, SECONDS, Bars, Curves, Limit
 from deploy.grafana.query import PromQuery, per_minute, quantile, quantiles, read, total
 from ringback.contract import thresholds
 from ringback.contract.telemetry import Metric
-from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
+from ringback.contract.topology import ATTEMPT_QUEUES, DEAD_LETTER_QUEUE
 
-_WAITING_QUEUES = f'queue=~"{WORK_QUEUE}|{QUARANTINE_QUEUE}"'
-_CONSUMED_QUEUES = f'queue=~"{WORK_QUEUE}|{QUARANTINE_QUEUE}|{DEAD_LETTER_QUEUE}"'
+_WAITING_QUEUES = f'queue=~"{"|".join(ATTEMPT_QUEUES)}"'
+_CONSUMED_QUEUES = f'queue=~"{"|".join((*ATTEMPT_QUEUES, DEAD_LETTER_QUEUE))}"'
 _RETRY_QUEUES = 'queue=~"webhooks.retry.*"'
 
 

@@ -31,7 +31,7 @@ from deploy.grafana.query import (
 from ringback.contract.telemetry import Metric
 
 _OURS = 'job=~"gateway|processor|metrics"'
-_CONSUMED = 'queue=~"webhooks.work|webhooks.quarantine|webhooks.dlq"'
+_CONSUMED = 'queue=~"webhooks.work|webhooks.due|webhooks.quarantine|webhooks.dlq"'
 _USED = 'state="used"'
 
 

@@ -12,6 +12,7 @@ from ringback.cli.terminal import CommandError
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
+    DUE_QUEUE,
     QUARANTINE_QUEUE,
     REQUEUED_QUEUE,
     WORK_QUEUE,
@@ -37,7 +38,8 @@ async def queue_counts(amqp_url: str, schedule: RetrySchedule) -> list[QueueCoun
     Raises CommandError if the broker is unavailable.
     """
     retry_queues = (retry_queue.queue_name for retry_queue in schedule.retry_queues)
-    names = (WORK_QUEUE, *retry_queues, REQUEUED_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE)
+    attempted = (WORK_QUEUE, *retry_queues, REQUEUED_QUEUE, DUE_QUEUE, QUARANTINE_QUEUE)
+    names = (*attempted, DEAD_LETTER_QUEUE)
     try:
         async with asyncio.timeout(_BROKER_TIMEOUT_S):
             connection = await aio_pika.connect(amqp_url)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ringback.cli.views.formatting import moment, plural
-from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
+from ringback.contract.topology import DEAD_LETTER_QUEUE, DUE_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 from ringback.local.console import printable
 from ringback.metrics.v1.delivery_pb2 import ProcessingState
 from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryStatsResponse, GetQueueHealthResponse
@@ -117,7 +117,7 @@ _RATES = ("accepted", "completed", "dead letters", "duplicates")
 _STYLES = {"completed": "green", "dead letters": "red", "duplicates": "cyan"}
 _BAR_WIDTH = 30
 #: In the order in which a webhook may pass them; the retry queues come second.
-_ORDER = {WORK_QUEUE: 0, QUARANTINE_QUEUE: 2, DEAD_LETTER_QUEUE: 3}
+_ORDER = {WORK_QUEUE: 0, DUE_QUEUE: 2, QUARANTINE_QUEUE: 3, DEAD_LETTER_QUEUE: 4}
 
 
 def watch_view(health: GetQueueHealthResponse, rates: Rates) -> RenderableType:

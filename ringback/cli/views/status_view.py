@@ -12,6 +12,7 @@ from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
+    DUE_QUEUE,
     QUARANTINE_QUEUE,
     REQUEUED_QUEUE,
     WORK_QUEUE,
@@ -98,7 +99,8 @@ def _queue_contents(schedule: RetrySchedule) -> dict[str, str]:
         for queue in schedule.retry_queues
     }
     return retry_queues | {
-        WORK_QUEUE: "webhooks to process",
+        WORK_QUEUE: "webhooks for their first attempt",
+        DUE_QUEUE: "webhooks for a retry that is due",
         REQUEUED_QUEUE: "webhooks returned without an attempt",
         QUARANTINE_QUEUE: "webhooks that crashed a processor",
         DEAD_LETTER_QUEUE: "dead letters to record",

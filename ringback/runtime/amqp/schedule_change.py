@@ -19,9 +19,8 @@ from aiormq.exceptions import ChannelLockedResource
 
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import (
+    ATTEMPT_QUEUES,
     FAILED,
-    QUARANTINE_QUEUE,
-    WORK_QUEUE,
     Binding,
     ScheduleChange,
     is_retry_queue,
@@ -53,7 +52,7 @@ class Step(StrEnum):
 
 
 class Processing(Protocol):
-    """All consumers of the work queue."""
+    """All consumers of webhooks to attempt."""
 
     async def pause(self) -> None:
         """Stop consuming. Repeating this changes nothing."""
@@ -208,7 +207,7 @@ async def _busy_reason(
     request: ChangeRequest, processing: Processing, channel: AbstractChannel
 ) -> str:
     """Why the change must still wait, as a sentence; empty if nothing is in flight."""
-    for name in (WORK_QUEUE, QUARANTINE_QUEUE):
+    for name in ATTEMPT_QUEUES:
         queue = await channel.declare_queue(name, passive=True)
         consumers = queue.declaration_result.consumer_count
         if consumers:
@@ -227,7 +226,7 @@ async def _busy_reason_of_broker(request: ChangeRequest) -> str:
     assert request.management_url is not None
     async with management_api(request.management_url, request.amqp_url) as api:
         queues = await api.queues()
-    for name in (WORK_QUEUE, QUARANTINE_QUEUE):
+    for name in ATTEMPT_QUEUES:
         figures = queues.get(name)
         if figures is None:
             return f"The broker has no message counts of {name} yet."

@@ -138,7 +138,10 @@ async def _absent(connection: AbstractConnection, wanted: Topology) -> list[str]
 
 
 async def declare(connection: AbstractConnection, wanted: Topology) -> None:
-    """Create what is missing. Raises one of BROKER_UNAVAILABLE_ERRORS."""
+    """Create what is missing, and remove obsolete bindings.
+
+    Raises one of BROKER_UNAVAILABLE_ERRORS.
+    """
     async with asyncio.timeout(_DECLARE_TIMEOUT_S):
         channel = await connection.channel()
         for exchange in wanted.exchanges:
@@ -153,6 +156,9 @@ async def declare(connection: AbstractConnection, wanted: Topology) -> None:
         for binding in wanted.bindings:
             bound = await channel.get_queue(binding.queue, ensure=False)
             await bound.bind(binding.exchange, binding.routing_key)
+        for binding in wanted.obsolete_bindings:
+            bound = await channel.get_queue(binding.queue, ensure=False)
+            await bound.unbind(binding.exchange, binding.routing_key)
         await channel.close()
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ringback.contract.topology import DEAD_LETTER_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
+from ringback.contract.topology import ATTEMPT_QUEUES, DEAD_LETTER_QUEUE, DUE_QUEUE, WORK_QUEUE
 from services.metrics.polling.freshness_cache import Clock, FreshnessCache
 from services.metrics.polling.queue_depths import QueueDepth
 from services.metrics.transport.errors import unavailable
 
-_NO_RETRY_QUEUES = frozenset({WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE})
+_REQUIRED = frozenset({*ATTEMPT_QUEUES, DEAD_LETTER_QUEUE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class QueueState:
     @property
     def waiting(self) -> int:
         """Ready for a processor."""
-        return self.queues[WORK_QUEUE].messages + self.queues[QUARANTINE_QUEUE].messages
+        return sum(self.queues[name].messages for name in ATTEMPT_QUEUES)
 
     @property
     def active(self) -> int:
@@ -58,9 +58,7 @@ class QueueState:
     @property
     def delayed(self) -> int:
         """In the retry queues."""
-        return sum(
-            queue.messages for name, queue in self.queues.items() if name not in _NO_RETRY_QUEUES
-        )
+        return sum(queue.messages for name, queue in self.queues.items() if name not in _REQUIRED)
 
     @property
     def dead_letters(self) -> int:
@@ -69,7 +67,7 @@ class QueueState:
 
     @property
     def consumers(self) -> int:
-        return self.queues[WORK_QUEUE].consumers
+        return min(self.queues[name].consumers for name in (WORK_QUEUE, DUE_QUEUE))
 
     @property
     def failure_ratio(self) -> float:
@@ -81,7 +79,6 @@ class QueueState:
 MAX_AGE_S = 10.0
 """For what is read every second."""
 
-_REQUIRED = frozenset({WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE})
 _QUEUES, _LOG, _UNRESOLVED = "queues", "log", "unresolved"
 
 

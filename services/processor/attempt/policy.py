@@ -15,7 +15,6 @@ from ringback.contract.topology import (
     QUARANTINE_DELIVERY_LIMIT,
     QUARANTINE_QUEUE,
     REQUEUED_QUEUE,
-    WORK_QUEUE,
 )
 
 QUARANTINE_AFTER = 3
@@ -25,7 +24,7 @@ MAX_DELIVERIES = 10
 """Deliveries before a message is replaced by a copy, which the broker counts from 0.
 
 The broker counts every return to a queue: our requeues while the database is unavailable, lost
-connections, stops and crashes. Its own limit (100 on the work queue; 20 on the dead-letter
+connections, stops and crashes. Its own limit (100 on the work and due queues; 20 on the dead-letter
 queue, RabbitMQ 4's default) would lose the message or keep it forever.
 """
 
@@ -37,7 +36,7 @@ _MAX_WAIT_MS = 64_000
 
 
 class SourceQueue(StrEnum):
-    """The queue that a message was consumed from."""
+    """The kind of queue that a message was consumed from: WORK is also the queue of due retries."""
 
     WORK = "work"
     QUARANTINE = "quarantine"
@@ -140,7 +139,7 @@ def route_of(verdict: Reject | Forward) -> QueueRoute:
 
 
 def needs_quarantine(deliveries_before: int, *, database_was_unavailable: bool) -> bool:
-    """Whether to quarantine a message of the work queue.
+    """Whether to quarantine a message of the work or the due queue.
 
     While the database is unavailable we requeue messages ourselves, and that counts as well.
     """
@@ -163,9 +162,20 @@ def quarantine(attempt: Attempt, crashes: int = 0) -> Forward:
     return _copy(QUARANTINE_QUEUE, {Header.ATTEMPT.value: attempt, **counted})
 
 
-def renew(attempt: Attempt) -> Forward:
-    """Replace a message of the work queue by a copy at the end of it."""
-    return _copy(WORK_QUEUE, {Header.ATTEMPT.value: attempt})
+def renew(queue: str, attempt: Attempt) -> Forward:
+    """Replace a message by a copy at the end of its queue."""
+    return _copy(queue, {Header.ATTEMPT.value: attempt})
+
+
+def give_back(queue: str, attempt: Attempt, deliveries_before: int) -> Requeue | Forward:
+    """Return a message without an attempt, to its place in the queue if possible.
+
+    The broker counts a requeue like a crash. So returns alone must not reach the number of
+    deliveries that quarantines a message.
+    """
+    if deliveries_before + 1 < QUARANTINE_AFTER:
+        return Requeue()
+    return renew(queue, attempt)
 
 
 def requeue_later(

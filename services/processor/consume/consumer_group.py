@@ -1,10 +1,11 @@
-"""The processor's connection to the broker: three queues, and the reasons to pause them."""
+"""The processor's connection to the broker: four queues, and the reasons to pause them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -13,6 +14,8 @@ from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
+    DUE_BINDINGS,
+    DUE_QUEUE,
     QUARANTINE_QUEUE,
     WEBHOOKS,
     WORK_BINDING,
@@ -24,7 +27,8 @@ from ringback.runtime.amqp.management_api import ManagementError, management_api
 from ringback.runtime.amqp.topology import require_topology
 from ringback.runtime.process.background import end
 from ringback.runtime.process.lifecycle import CannotStartError
-from services.processor.consume.consumer import RPC_TIMEOUT_S, QueueConsumer
+from services.processor.consume.consumer import RPC_TIMEOUT_S, OnMessage, QueueConsumer
+from services.processor.consume.handler_slots import HandlerSlots
 from services.processor.consume.message_handler import Consumers
 from services.processor.database_watch import DatabaseWatch
 
@@ -37,9 +41,28 @@ _OPERATOR = "operator"
 _QUARANTINE = "quarantine"
 _DRAINING = "draining"
 
-Handle = Callable[[AbstractIncomingMessage, Consumers], Awaitable[None]]
+
+class Handler(Protocol):
+    """Answers the messages of a queue."""
+
+    def handle(
+        self, incoming: AbstractIncomingMessage, consumers: Consumers
+    ) -> Coroutine[Any, Any, None]:
+        """Do what a message asks for, and answer it."""
+
+    def give_back(self, incoming: AbstractIncomingMessage) -> Coroutine[Any, Any, None]:
+        """Return a message that was received but not begun."""
+
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueHandlers:
+    work: Handler
+    due: Handler
+    quarantine: Handler
+    dead_letters: Handler
 
 
 class ConsumerGroup:
@@ -53,42 +76,52 @@ class ConsumerGroup:
         self,
         amqp_url: str,
         schedule: RetrySchedule,
-        prefetch: int,
         watch: DatabaseWatch,
         *,
-        work: Handle,
-        quarantine: Handle,
-        dead_letters: Handle,
+        prefetch: int,
+        concurrency: int,
+        handlers: QueueHandlers,
         check_every_s: float = CHECK_EVERY_S,
         rpc_timeout_s: float = RPC_TIMEOUT_S,
     ) -> None:
         self._schedule = schedule
         self._watch = watch
         self._check_every_s = check_every_s
+        self._rpc_timeout_s = rpc_timeout_s
         self._connection = BrokerConnection(amqp_url, "ringback-processor-consume", self._on_open)
-
-        def consumer(queue: str, prefetch: int, handle: Handle, *reasons: str) -> QueueConsumer:
-            return QueueConsumer(
-                queue,
-                prefetch,
-                lambda message: handle(message, self),
-                on_lost=self._connection.reconnect,
-                paused_for=reasons,
-                rpc_timeout_s=rpc_timeout_s,
-            )
-
-        self._work = consumer(WORK_QUEUE, prefetch, work, _DATABASE, _OPERATOR)
-        self._attempt_consumers = (
-            self._work,
-            consumer(QUARANTINE_QUEUE, 1, quarantine, _DATABASE, _OPERATOR),
+        self._slots = HandlerSlots(concurrency)
+        pauses = (_DATABASE, _OPERATOR)
+        # The first of them has precedence for the slots.
+        self._parallel_consumers = tuple(
+            self._consumer(queue, prefetch, self._slots, handler, *pauses)
+            for queue, handler in ((DUE_QUEUE, handlers.due), (WORK_QUEUE, handlers.work))
         )
+        self._attempt_consumers = (
+            *self._parallel_consumers,
+            self._consumer(QUARANTINE_QUEUE, 1, HandlerSlots(1), handlers.quarantine, *pauses),
+        )
+        at_once, handler = _DEAD_LETTERS_AT_ONCE, handlers.dead_letters
         self._all = (
             *self._attempt_consumers,
-            consumer(DEAD_LETTER_QUEUE, _DEAD_LETTERS_AT_ONCE, dead_letters, _DATABASE),
+            self._consumer(DEAD_LETTER_QUEUE, at_once, HandlerSlots(at_once), handler, _DATABASE),
         )
+        self._stack = AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_waiting_for_database = False
         self._is_stopping = False
+
+    def _consumer(
+        self, queue: str, prefetch: int, slots: HandlerSlots, handler: Handler, *reasons: str
+    ) -> QueueConsumer:
+        return QueueConsumer(
+            queue,
+            prefetch,
+            OnMessage(lambda message: handler.handle(message, self), handler.give_back),
+            slots=slots,
+            on_lost=self._connection.reconnect,
+            paused_for=reasons,
+            rpc_timeout_s=self._rpc_timeout_s,
+        )
 
     @property
     def is_connected(self) -> bool:
@@ -111,11 +144,12 @@ class ConsumerGroup:
         return self.is_connected and all([await one.is_consuming() for one in self._all])
 
     async def __aenter__(self) -> Self:
-        await self._connection.__aenter__()
-        await self._connection.wait_for_first_attempt()
-        if isinstance(self._connection.failure, CannotStartError):
-            await self._connection.__aexit__(None, None, None)
-            raise self._connection.failure
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._connection)
+            await self._connection.wait_for_first_attempt()
+            if isinstance(self._connection.failure, CannotStartError):
+                raise self._connection.failure
+            self._stack = stack.pop_all()
         self._spawn(self._resume_with_database())
         self._spawn(self._check_consumers())
         return self
@@ -127,7 +161,7 @@ class ConsumerGroup:
         traceback: TracebackType | None,
     ) -> None:
         await end(*self._tasks)
-        await self._connection.__aexit__(kind, error, traceback)
+        await self._stack.__aexit__(kind, error, traceback)
 
     async def database_unavailable(self) -> None:
         """Stop consuming until the database answers again."""
@@ -163,13 +197,21 @@ class ConsumerGroup:
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncGenerator[None, None]:
-        """While entered, no webhook of the work queue is consumed or in flight."""
-        await self._work.pause(_QUARANTINE)
+        """While entered, no webhook of the work or the due queue is being handled.
+
+        Those that were received are handled first: returning them would count as a crash.
+        """
+        for consumer in self._parallel_consumers:
+            await consumer.pause(_QUARANTINE, returns_waiting=False)
         try:
-            await self._work.wait_until_empty()
-            yield
+            while any(consumer.in_flight for consumer in self._parallel_consumers):
+                for consumer in self._parallel_consumers:
+                    await consumer.wait_until_empty()
+            with self._slots.closed():
+                yield
         finally:
-            await self._work.resume(_QUARANTINE)
+            for consumer in self._parallel_consumers:
+                await consumer.resume(_QUARANTINE)
 
     def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -206,16 +248,16 @@ class ConsumerGroup:
                 self._connection.reconnect()
 
 
-async def work_queue_is_bound(management_url: str | None, amqp_url: str) -> bool:
-    """Whether the work queue receives what is published. AMQP cannot list bindings.
+async def queues_are_bound(management_url: str | None, amqp_url: str) -> bool:
+    """Whether the work and due queues receive what is published. AMQP cannot list bindings.
 
-    Without its binding the queue stays empty, and everything published becomes a dead letter. False
-    only if the management API reports no binding: a missing or unreachable API proves nothing.
+    Without a binding, everything published for it becomes a dead letter. False only if the
+    management API reports no binding: a missing or unreachable API proves nothing.
     """
     if management_url is None:
         return True
     try:
         async with management_api(management_url, amqp_url) as api:
-            return WORK_BINDING in await api.bindings_from(WEBHOOKS)
+            return await api.bindings_from(WEBHOOKS) >= {WORK_BINDING, *DUE_BINDINGS}
     except ManagementError:
         return True

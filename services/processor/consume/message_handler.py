@@ -9,7 +9,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from ringback.contract.telemetry import LogEvent
-from ringback.contract.topology import QUARANTINE_QUEUE, WORK_QUEUE
+from ringback.contract.topology import QUARANTINE_QUEUE
 from ringback.runtime.amqp.connection import is_cancelled_from_outside
 from services.processor.attempt.attempt import Attempts
 from services.processor.attempt.context import failed
@@ -22,6 +22,7 @@ from services.processor.attempt.policy import (
     Verdict,
     crash_limit_reached,
     dead_letter,
+    give_back,
     needs_quarantine,
     needs_renewal,
     quarantine,
@@ -52,7 +53,7 @@ class Consumers(Protocol):
         """Stop consuming until the database answers again."""
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:
-        """While entered, no webhook of the work queue is consumed or in flight."""
+        """While entered, no webhook of the work or the due queue is being handled."""
 
 
 class MessageHandler(ABC):
@@ -90,8 +91,8 @@ class MessageHandler(ABC):
     async def after_error(self, message: Message, exc: BaseException) -> Verdict:
         """What happens to a message that could not be handled despite an available database."""
 
-    def after_outage(self, message: Message) -> Verdict:  # ruff: ignore[unused-method-argument]  # for subclasses
-        """What happens to a message that waited too long for the database."""
+    def returned(self, message: Message) -> Verdict:  # ruff: ignore[unused-method-argument]  # for subclasses
+        """What happens to a message that was not begun, or waited too long for the database."""
         return Requeue()
 
     def after_stop(self, message: Message) -> Verdict | None:  # ruff: ignore[unused-method-argument]  # as above
@@ -120,7 +121,13 @@ class MessageHandler(ABC):
         except DatabaseUnavailableError as exc:
             span.failed(type(exc).__qualname__)
             await consumers.database_unavailable()
-            return self.after_outage(message)
+            return self.returned(message)
+
+    async def give_back(self, incoming: AbstractIncomingMessage) -> None:
+        """Return a message that was received but not begun."""
+        message = message_of(incoming)
+        with self._spans.begin(message, self.queue, is_dead_letter=self.is_dead_letter) as span:
+            await self._settler.settle(incoming, self.returned(message), span)
 
     async def _requeue(
         self,
@@ -151,13 +158,12 @@ class MessageHandler(ABC):
             log.warning(LogEvent.MESSAGE_HANDLER_STUCK, job_id=incoming.message_id)
 
 
-class WorkHandler(MessageHandler):
+class AttemptHandler(MessageHandler):
     """Attempts a webhook, or quarantines one that may be what kills the process."""
-
-    queue = WORK_QUEUE
 
     def __init__(
         self,
+        queue: str,
         settler: Settler,
         spans: Spans,
         instruments: ProcessorInstruments,
@@ -167,6 +173,7 @@ class WorkHandler(MessageHandler):
         error_wait_s: float = _AFTER_ERROR_S,
     ) -> None:
         super().__init__(settler, spans, instruments, error_wait_s=error_wait_s)
+        self.queue = queue
         self._attempts = attempts
         self._watch = watch
 
@@ -181,11 +188,14 @@ class WorkHandler(MessageHandler):
             self._instruments.quarantined(message.message_id, deliveries_before)
             return quarantine(attempt_due(message))
         if needs_renewal(deliveries_before):
-            return renew(attempt_due(message))
+            return renew(self.queue, attempt_due(message))
         return await self._attempts.run(message, SourceQueue.WORK, span)
 
     async def after_error(self, message: Message, exc: BaseException) -> Verdict:
         return _requeue_verdict(message, exc, SourceQueue.WORK, self._instruments)
+
+    def returned(self, message: Message) -> Verdict:
+        return give_back(self.queue, attempt_due(message), message.deliveries_before)
 
 
 class QuarantineHandler(MessageHandler):
@@ -223,7 +233,7 @@ class QuarantineHandler(MessageHandler):
     async def after_error(self, message: Message, exc: BaseException) -> Verdict:
         return _requeue_verdict(message, exc, SourceQueue.QUARANTINE, self._instruments)
 
-    def after_outage(self, message: Message) -> Verdict:
+    def returned(self, message: Message) -> Verdict:
         return quarantine(attempt_due(message))
 
     def after_stop(self, message: Message) -> Verdict:

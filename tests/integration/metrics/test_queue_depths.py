@@ -15,7 +15,7 @@ async def test_reading_depths_leaks_no_memory(amqp_url: str) -> None:
     await topology.apply(amqp_url, SCHEDULE)
     async with QueueDepths(amqp_url, SCHEDULE) as queues:
         for _ in range(10):
-            assert len(await queues.read(5)) == 7
+            assert len(await queues.read(5)) == 8
             assert await queues.answers()
         gc.collect()
         before = len(gc.get_objects())

@@ -90,7 +90,8 @@ async def test_health_counts_webhooks_in_each_place(
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         for queue, count in (
-            ("webhooks.work", 3),
+            ("webhooks.work", 2),
+            ("webhooks.due", 1),
             ("webhooks.quarantine", 2),
             ("webhooks.retry.1.1h", 4),
             ("webhooks.dlq", 1),
@@ -122,6 +123,7 @@ async def test_a_consumer_and_a_pause_are_seen(
         channel = await connection.channel()
         queue = await channel.get_queue("webhooks.work")
         tag = await queue.consume(keep)
+        await (await channel.get_queue("webhooks.due")).consume(keep)
 
         async def healthy() -> bool:
             return (await health(api)).healthy

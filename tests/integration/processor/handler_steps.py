@@ -127,9 +127,14 @@ async def _cancel_itself(_: Event, __: Any) -> None:
 
 
 async def _cancel_all(_: Event, __: Any) -> None:
-    for task in asyncio.all_tasks():
-        if task.get_coro().__qualname__ == "QueueConsumer._handle":  # type: ignore[union-attr]
-            task.cancel()
+    found = [
+        task
+        for task in asyncio.all_tasks()
+        if task.get_coro().__qualname__ == "QueueConsumer._answer"  # type: ignore[union-attr]
+    ]
+    assert found
+    for task in found:
+        task.cancel()
     await asyncio.sleep(0)
 
 

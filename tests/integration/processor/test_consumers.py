@@ -4,7 +4,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from chaos.fault_proxy import FaultProxy
 from services.processor.consume.consumer import RPC_TIMEOUT_S
-from services.processor.consume.consumer_group import CHECK_EVERY_S, ConsumerGroup
+from services.processor.consume.consumer_group import CHECK_EVERY_S, ConsumerGroup, QueueHandlers
 from services.processor.consume.message_handler import Consumers
 from services.processor.database_watch import DatabaseWatch
 from tests.integration.processor.stage import Stage, scripted
@@ -15,21 +15,25 @@ async def test_a_mute_connection_is_replaced(stage: Stage, proxy: FaultProxy) ->
     """If a broker does not report whether it knows our consumers, a new connection is opened."""
     received: set[str] = set()
 
-    async def receive(message: AbstractIncomingMessage, _: Consumers) -> None:
-        received.add(message.message_id or "")
-        await message.ack()
+    class Receiver:
+        async def handle(self, incoming: AbstractIncomingMessage, _: Consumers) -> None:
+            received.add(incoming.message_id or "")
+            await incoming.ack()
+
+        async def give_back(self, incoming: AbstractIncomingMessage) -> None:
+            raise AssertionError(incoming)
 
     async def answer() -> None:
         """The database is available."""
 
+    receiver = Receiver()
     group = ConsumerGroup(
         proxy.through(stage.place.amqp_url),
         stage.place.schedule,
-        5,
         DatabaseWatch(answer, wait_s=60),
-        work=receive,
-        quarantine=receive,
-        dead_letters=receive,
+        prefetch=5,
+        concurrency=5,
+        handlers=QueueHandlers(receiver, receiver, receiver, receiver),
         check_every_s=0.2,
         rpc_timeout_s=0.5,
     )

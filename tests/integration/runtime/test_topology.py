@@ -14,9 +14,12 @@ from ringback.contract.envelope import without_broker_headers
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
+    DUE_BINDINGS,
+    DUE_QUEUE,
     FAILED,
     QUARANTINE_DELIVERY_LIMIT,
     QUARANTINE_QUEUE,
+    REQUEUED_KEY,
     WEBHOOKS,
     WORK_QUEUE,
 )
@@ -83,7 +86,7 @@ async def test_apply_declares_everything(amqp_url: str) -> None:
     await apply(amqp_url, SHORT)
     await apply(amqp_url, SHORT)
 
-    assert len(before) == 3 + 6
+    assert len(before) == 3 + 7
     assert f"The queue {WORK_QUEUE} does not exist." in before
     assert f"The exchange {FAILED} does not exist." in before
     assert await check(amqp_url, SHORT) == []
@@ -135,7 +138,8 @@ async def test_a_failing_webhook_follows_the_retry_schedule(
     """
     await apply(amqp_url, SHORT)
     failing = Failing()
-    await (await channel.get_queue(WORK_QUEUE)).consume(failing)
+    for name in (WORK_QUEUE, DUE_QUEUE):
+        await (await channel.get_queue(name)).consume(failing)
 
     await publish(channel, webhook())
 
@@ -151,6 +155,27 @@ async def test_a_failing_webhook_follows_the_retry_schedule(
     for headers in (third.headers, dict(dead.headers)):
         assert without_broker_headers(headers) == {"org_id": "1", "dedup_key": "k-1"}
     await dead.ack()
+
+
+async def test_a_retry_on_an_upgraded_broker_reaches_one_queue(
+    amqp_url: str, channel: AbstractChannel
+) -> None:
+    """An earlier version bound the work queue to all attempts. Applying twice changes nothing."""
+    await apply(amqp_url, SHORT)
+    work = await channel.get_queue(WORK_QUEUE)
+    await work.bind(WEBHOOKS, "attempt.*")
+    for binding in DUE_BINDINGS:
+        await (await channel.get_queue(DUE_QUEUE)).unbind(WEBHOOKS, binding.routing_key)
+
+    await apply(amqp_url, SHORT)
+    await apply(amqp_url, SHORT)
+
+    exchange = await channel.get_exchange(WEBHOOKS, ensure=False)
+    for key in ("attempt.1", "attempt.2", "attempt.21", REQUEUED_KEY):
+        await exchange.publish(webhook(), key)
+    await eventually(lambda: in_queue(channel, DUE_QUEUE))
+    counts = [await in_queue(channel, name) for name in (WORK_QUEUE, DUE_QUEUE, DEAD_LETTER_QUEUE)]
+    assert counts == [1, 3, 0]
 
 
 @pytest.mark.parametrize("key", ["attempt.99", "nonsense"])

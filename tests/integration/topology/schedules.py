@@ -9,7 +9,13 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.contract.topology import WEBHOOKS, WORK_QUEUE, ScheduleChange, retry_queue_bindings
+from ringback.contract.topology import (
+    DUE_QUEUE,
+    WEBHOOKS,
+    WORK_QUEUE,
+    ScheduleChange,
+    retry_queue_bindings,
+)
 from ringback.runtime.amqp import topology
 from ringback.runtime.amqp.schedule_change import (
     ChangeRequest,
@@ -57,23 +63,24 @@ class RetrySchedules:
         return {f"{binding.routing_key} {binding.queue}" for binding in found}
 
     async def publish(self, *names: str, attempt: int = 1) -> None:
-        """Put messages into the work queue, as those of an attempt."""
+        """Publish messages as those of an attempt."""
         exchange = await self.channel.get_exchange(WEBHOOKS, ensure=False)
         for name in names:
             message = aio_pika.Message(name.encode(), message_id=name, delivery_mode=2)
             await exchange.publish(message, f"attempt.{attempt}")
 
     async def take(self) -> AbstractIncomingMessage:
-        """The next message of the work queue, unanswered."""
-        queue = await self.channel.get_queue(WORK_QUEUE, ensure=False)
+        """The next message to attempt, unanswered; a due retry comes first."""
+        due = await self.channel.get_queue(DUE_QUEUE, ensure=False)
+        work = await self.channel.get_queue(WORK_QUEUE, ensure=False)
 
         async def there() -> AbstractIncomingMessage | None:
-            return await queue.get(fail=False)
+            return await due.get(fail=False) or await work.get(fail=False)
 
         return await eventually(there, deadline_s=15)
 
     async def fail(self, count: int) -> None:
-        """Reject so many messages of the work queue, as a processor does with what failed."""
+        """Reject so many messages, as a processor does with what failed."""
         for _ in range(count):
             await (await self.take()).reject(requeue=False)
 

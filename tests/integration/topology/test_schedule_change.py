@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
-from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
+from ringback.contract.topology import DEAD_LETTER_QUEUE, DUE_QUEUE, WORK_QUEUE
 from ringback.runtime.amqp.schedule_change import (
     Step,
     StoppedProcessing,
@@ -114,33 +114,36 @@ async def test_nothing_on_a_retry_queue_is_lost_or_copied(schedules: RetrySchedu
     await schedules.until_depth("webhooks.retry.2.3s", 2)
     await schedules.until_depth(DEAD_LETTER_QUEUE, 1)
     assert {(await schedules.take()).message_id for _ in range(2)} == {"first", "second"}
-    assert await schedules.depth(WORK_QUEUE) == 0
+    assert await schedules.depth(WORK_QUEUE) == await schedules.depth(DUE_QUEUE) == 0
 
 
-async def test_it_waits_for_those_who_take_work(aged: RetrySchedules) -> None:
+@pytest.mark.parametrize(("name", "attempt"), [(WORK_QUEUE, 1), (DUE_QUEUE, 2)])
+async def test_it_waits_for_those_who_take_work(
+    aged: RetrySchedules, name: str, attempt: int
+) -> None:
     """Nothing is unbound while a consumer or an unanswered message exists."""
     await aged.move_by_memory(NEW, OLD)
     sentences: list[str] = []
-    queue = await aged.channel.get_queue(WORK_QUEUE, ensure=False)
+    queue = await aged.channel.get_queue(name, ensure=False)
     held: list[AbstractIncomingMessage] = []
 
     async def hold(message: AbstractIncomingMessage) -> None:  # ruff: ignore[unused-async]  # as the library wants it
         held.append(message)
 
     tag = await queue.consume(hold)
-    await aged.publish("held")
+    await aged.publish("held", attempt=attempt)
     await eventually(lambda: held, deadline_s=15)
 
     moving = asyncio.create_task(aged.change_schedule(NEW, waits=sentences.append))
     await eventually(lambda: sentences, deadline_s=15)
     await queue.cancel(tag)
     # The broker counts who has taken and not answered, also when it takes no more.
-    assert await aged.consumers(WORK_QUEUE) == 1
+    assert await aged.consumers(name) == 1
     assert await aged.bound() == bindings_of(OLD)
     await held[0].ack()
     await moving
 
-    assert sentences[0] == "1 consumers of webhooks.work have not finished."
+    assert sentences[0] == f"1 consumers of {name} have not finished."
     assert await aged.bound() == bindings_of(NEW)
 
 

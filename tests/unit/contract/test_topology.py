@@ -40,9 +40,13 @@ def test_each_exchange_is_as_designed(name: str, kind: str, arguments: dict[str,
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        (
-            "webhooks.work",
-            NEVER_LOSING | {"x-dead-letter-exchange": "webhooks.failed", "x-delivery-limit": 100},
+        *(
+            (
+                name,
+                NEVER_LOSING
+                | {"x-dead-letter-exchange": "webhooks.failed", "x-delivery-limit": 100},
+            )
+            for name in ("webhooks.work", "webhooks.due")
         ),
         (
             "webhooks.retry.1.2s",
@@ -89,14 +93,30 @@ def test_each_queue_has_exactly_its_arguments(name: str, arguments: dict[str, ob
     assert dict(queue.arguments) == arguments
 
 
+def test_every_attempt_of_the_longest_schedule_is_bound_once() -> None:
+    """A retry without a binding would be a dead letter, and one with two would be copied."""
+    longest = RetrySchedule.parse(",".join(["1s"] * 20))
+    keys = [
+        str(queue.arguments["x-dead-letter-routing-key"])
+        for queue in topology(longest).queues
+        if is_retry_queue(queue.name)
+    ]
+    bound = [one.routing_key for one in topology(longest).bindings if one.exchange == "webhooks"]
+
+    assert len(keys) == 20
+    assert all(bound.count(key) == 1 for key in keys)
+
+
 def test_there_is_nothing_else() -> None:
-    """Six queues for two delays, three exchanges, and the bindings between them."""
+    """Seven queues for two delays, three exchanges, and the bindings between them."""
     wanted = topology(RetrySchedule.parse("2s,5m"))
 
     assert len(wanted.exchanges) == 3
-    assert len(wanted.queues) == 6
+    assert len(wanted.queues) == 7
     assert set(wanted.bindings) == {
-        Binding("webhooks", "webhooks.work", "attempt.*"),
+        Binding("webhooks", "webhooks.work", "attempt.1"),
+        *(Binding("webhooks", "webhooks.due", f"attempt.{n}") for n in range(2, 22)),
+        Binding("webhooks", "webhooks.due", "attempt.requeued"),
         Binding("webhooks.failed", "webhooks.retry.1.2s", "attempt.1"),
         Binding("webhooks.failed", "webhooks.retry.2.5m", "attempt.2"),
         Binding("webhooks.dead", "webhooks.dlq", ""),

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from ringback.contract.retry_schedule import FIRST_ATTEMPT
 from ringback.contract.status import AttemptOutcome
+from ringback.contract.topology import DUE_QUEUE, WORK_QUEUE
 from services.processor.attempt.attempt import Attempts
 from services.processor.attempt.policy import (
     MAX_DELIVERIES,
@@ -23,9 +24,9 @@ from services.processor.attempt.policy import (
 from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
 from services.processor.consume.message import Message, attempt_due
 from services.processor.consume.message_handler import (
+    AttemptHandler,
     MessageHandler,
     QuarantineHandler,
-    WorkHandler,
 )
 from services.processor.database_watch import DatabaseWatch
 from services.processor.log.commit_batcher import DatabaseUnavailableError
@@ -35,6 +36,7 @@ from tests.unit.processor.fakes import SCHEDULE, SPANS, Broker, FakeConsumers, i
 
 RETRY_QUEUE = ":webhooks.retry.1.2s"
 WORK, QUARANTINE, REQUEUED = ":webhooks.work", ":webhooks.quarantine", ":webhooks.requeued"
+DUE = ":webhooks.due"
 DEAD = "webhooks.dead:attempt.1"
 
 
@@ -62,6 +64,25 @@ async def answer() -> None:
     """The database is available."""
 
 
+def handler_of(
+    source: SourceQueue,
+    broker: Broker,
+    fake: FakeAttempts,
+    *,
+    queue: str = WORK_QUEUE,
+    watch: DatabaseWatch | None = None,
+) -> MessageHandler:
+    attempts = cast("Attempts", fake)
+    if source is SourceQueue.QUARANTINE:
+        return QuarantineHandler(settler(broker), SPANS, instruments(), attempts=attempts)
+    return AttemptHandler(
+        *(queue, settler(broker), SPANS, instruments()),
+        attempts=attempts,
+        watch=watch or DatabaseWatch(answer, wait_s=60),
+        error_wait_s=0.001,
+    )
+
+
 async def handled(
     source: SourceQueue,
     end: AttemptOutcome | BaseException,
@@ -73,19 +94,7 @@ async def handled(
 ) -> tuple[Broker, FakeAttempts]:
     broker, fake = broker or Broker(), FakeAttempts(end)
     fake.consumers = consumers or fake.consumers
-    attempts = cast("Attempts", fake)
-    handler: MessageHandler
-    if source is SourceQueue.WORK:
-        handler = WorkHandler(
-            settler(broker),
-            SPANS,
-            instruments(),
-            attempts=attempts,
-            watch=watch or DatabaseWatch(answer, wait_s=60),
-            error_wait_s=0.001,
-        )
-    else:
-        handler = QuarantineHandler(settler(broker), SPANS, instruments(), attempts=attempts)
+    handler = handler_of(source, broker, fake, watch=watch)
     incoming = broker.incoming(headers=headers(counts or {}))
     await handler.handle(incoming, fake.consumers)
     return broker, fake
@@ -131,6 +140,27 @@ async def test_a_message_is_settled_once(
 ) -> None:
     """Copies are published before the message is acknowledged."""
     broker, _ = await handled(source, end, counts=counts)
+
+    assert ([place for place, _ in broker.copies], broker.answers) == (copies, answers)
+
+
+@pytest.mark.parametrize(
+    ("source", "counts", "copies", "answers"),
+    [
+        (SourceQueue.WORK, {}, [], ["requeue"]),
+        (SourceQueue.WORK, {"deliveries": 1}, [], ["requeue"]),
+        (SourceQueue.WORK, {"deliveries": 2}, [DUE], ["ack"]),
+        (SourceQueue.QUARANTINE, {}, [QUARANTINE], ["ack"]),
+    ],
+)
+async def test_a_return_is_not_counted_as_a_crash(
+    source: SourceQueue, counts: dict[str, int], copies: list[str], answers: list[str]
+) -> None:
+    """The broker counts each requeue, and a third one would quarantine the message."""
+    broker = Broker()
+    await handler_of(source, broker, FakeAttempts(COMPLETED), queue=DUE_QUEUE).give_back(
+        broker.incoming(headers=headers(counts))
+    )
 
     assert ([place for place, _ in broker.copies], broker.answers) == (copies, answers)
 
@@ -249,13 +279,7 @@ async def test_our_own_stop_is_not_counted_as_a_crash(
             await asyncio.sleep(60)
             raise AssertionError
 
-    attempts = cast("Attempts", Endless(COMPLETED))
-    watch = DatabaseWatch(answer, wait_s=60)
-    handler = (
-        WorkHandler(settler(broker), SPANS, instruments(), attempts=attempts, watch=watch)
-        if source is SourceQueue.WORK
-        else QuarantineHandler(settler(broker), SPANS, instruments(), attempts=attempts)
-    )
+    handler = handler_of(source, broker, Endless(COMPLETED))
     task = asyncio.create_task(handler.handle(broker.incoming(), consumers))
     await started.wait()
 

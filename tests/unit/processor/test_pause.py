@@ -9,11 +9,15 @@ from typing import Any, cast
 import asyncpg
 import pytest
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from pamqp import commands as spec
+from pamqp.header import ContentHeader
 
-from services.processor.consume.consumer import QueueConsumer
+from services.processor.consume.consumer import OnMessage, QueueConsumer
+from services.processor.consume.handler_slots import HandlerSlots
 from services.processor.consume.pause import PauseListener
 from tests.support.eventually import eventually
-from tests.unit.processor.fakes import Broker, instruments
+from tests.unit.processor.fakes import instruments
 
 REASONS = ("database", "paused", "quarantine", "draining")
 
@@ -22,7 +26,7 @@ class Session:
     """A connection to a broker that counts the consumers of its queue."""
 
     def __init__(self) -> None:
-        self.consumers: dict[str, Callable[[AbstractIncomingMessage], Any]] = {}
+        self.consumers: dict[str, Callable[[DeliveredMessage], Any]] = {}
         self.error: BaseException | None = None
         self.close_callbacks: set[Any] = set()
         self.on_consumer_cancel_callbacks: set[Any] = set()
@@ -36,16 +40,15 @@ class Session:
     async def get_underlay_channel(self) -> "Session":
         return self
 
-    async def get_queue(self, _: str, **__: object) -> "Session":
-        return self
-
-    async def consume(self, callback: Callable[[AbstractIncomingMessage], Any]) -> str:
+    async def basic_consume(
+        self, _: str, callback: Callable[[DeliveredMessage], Any]
+    ) -> SimpleNamespace:
         if self.error:
             raise self.error
         self.consumers["tag"] = callback
-        return "tag"
+        return SimpleNamespace(consumer_tag="tag")
 
-    async def cancel(self, tag: str) -> None:
+    async def basic_cancel(self, tag: str) -> None:
         del self.consumers[tag]
 
     async def queue_declare(self, _: str, **__: object) -> SimpleNamespace:
@@ -62,8 +65,30 @@ class Lost:
         self.times += 1
 
 
-def consumer(*reasons: str, on_message: Any = None, lost: Lost | None = None) -> QueueConsumer:
-    return QueueConsumer("q", 2, on_message, on_lost=lost or Lost(), paused_for=reasons)
+def consumer(
+    *reasons: str,
+    on_message: Any = None,
+    lost: Lost | None = None,
+    slots: HandlerSlots | None = None,
+) -> QueueConsumer:
+    return QueueConsumer(
+        *("q", 2, on_message),
+        slots=slots or HandlerSlots(2),
+        on_lost=lost or Lost(),
+        paused_for=reasons,
+    )
+
+
+def delivered(name: str = "") -> DeliveredMessage:
+    """A message as aiormq delivers it."""
+    header = ContentHeader(properties=spec.Basic.Properties(message_id=name))
+    channel = cast("AbstractChannel", SimpleNamespace(is_closed=False))
+    return DeliveredMessage(
+        delivery=spec.Basic.Deliver("tag", 1, exchange="webhooks", routing_key="attempt.1"),
+        header=header,
+        body=b"",
+        channel=channel,
+    )
 
 
 async def test_it_consumes_when_the_last_reason_is_withdrawn() -> None:
@@ -150,9 +175,9 @@ async def test_cancelled_work_is_delivered_again(*, is_ours: bool) -> None:
         started.set()
         await asyncio.sleep(60)
 
-    under_test = consumer(on_message=work, lost=lost)
+    under_test = consumer(on_message=OnMessage(work, work), lost=lost)
     await under_test.attach(session.as_connection())
-    await session.consumers["tag"](Broker().incoming())
+    await session.consumers["tag"](delivered())
     await started.wait()
 
     if is_ours:
@@ -165,6 +190,64 @@ async def test_cancelled_work_is_delivered_again(*, is_ours: bool) -> None:
 
     assert lost.times == (not is_ours)
     assert under_test.in_flight == 0
+
+
+class Recorder:
+    """Handles each message until told to end, and records what happens to it."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.end = asyncio.Event()
+
+    async def handle(self, message: AbstractIncomingMessage) -> None:
+        self.events.append(f"handled {message.message_id}")
+        await self.end.wait()
+
+    async def give_back(self, message: AbstractIncomingMessage) -> None:
+        self.events.append(f"returned {message.message_id}")
+
+    @property
+    def on_message(self) -> OnMessage:
+        return OnMessage(self.handle, self.give_back)
+
+
+@pytest.mark.parametrize("returns_waiting", [True, False])
+async def test_a_pause_returns_what_waits_in_memory(*, returns_waiting: bool) -> None:
+    """What is being handled ends. Late messages are returned too, and a resume handles again."""
+    recorder, session = Recorder(), Session()
+    under_test = consumer(on_message=recorder.on_message, slots=HandlerSlots(1))
+    await under_test.attach(session.as_connection())
+    receive = session.consumers["tag"]
+    for name in ("a", "b"):
+        await receive(delivered(name))
+
+    await under_test.pause("a reason", returns_waiting=returns_waiting)
+    await receive(delivered("late"))
+    recorder.end.set()
+    await under_test.wait_until_empty()
+
+    verb = "returned" if returns_waiting else "handled"
+    assert sorted(recorder.events) == ["handled a", f"{verb} b", f"{verb} late"]
+    await under_test.resume("a reason")
+    await session.consumers["tag"](delivered("next"))
+    await under_test.wait_until_empty()
+    assert recorder.events[-1] == "handled next"
+
+
+async def test_what_waits_in_memory_is_dropped_with_its_session() -> None:
+    """The broker delivers it again; handling it twice would be a waste."""
+    recorder, session = Recorder(), Session()
+    under_test = consumer(on_message=recorder.on_message, slots=HandlerSlots(1))
+    await under_test.attach(session.as_connection())
+    for name in ("a", "b"):
+        await session.consumers["tag"](delivered(name))
+
+    for callback in session.close_callbacks:
+        callback()
+    recorder.end.set()
+    await under_test.wait_until_empty()
+
+    assert recorder.events == ["handled a"]
 
 
 class Consumers:

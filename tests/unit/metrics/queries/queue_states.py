@@ -11,6 +11,7 @@ READ_AT = datetime(2026, 1, 27, 6, 30, tzinfo=UTC)
 def queues(
     *,
     work: int = 0,
+    due: int = 0,
     quarantine: int = 0,
     dlq: int = 0,
     retry_queues: tuple[int, ...] = (),
@@ -19,7 +20,8 @@ def queues(
     depths = {"webhooks.dlq": dlq, "webhooks.quarantine": quarantine}
     depths |= {f"webhooks.retry.{n}.2s": depth for n, depth in enumerate(retry_queues, 1)}
     told = {name: QueueDepth(depth, 1) for name, depth in depths.items()}
-    return told | {"webhooks.work": QueueDepth(work, consumers)}
+    consumed = {"webhooks.work": work, "webhooks.due": due}
+    return told | {name: QueueDepth(depth, consumers) for name, depth in consumed.items()}
 
 
 def processing(*, paused: bool = False, in_flight: int = 0) -> Processing:

@@ -95,5 +95,5 @@ def test_without_the_work_queue_nothing_was_read(snapshot: QueueSnapshot) -> Non
     snapshot.queues_read(told)
     assert snapshot.state().waiting == 3
 
-    snapshot.queues_read(queues(work=9, retry_queues=()))
-    assert snapshot.state().waiting == 9
+    snapshot.queues_read(queues(work=9, due=2, retry_queues=()))
+    assert snapshot.state().waiting == 11

@@ -1,0 +1,54 @@
+"""A retry that is due is attempted before the first attempts that wait."""
+
+from pathlib import Path
+
+from ringback.contract.topology import DUE_QUEUE, WORK_QUEUE
+from tests.integration.processor.conftest import Starter
+from tests.integration.processor.stage import Stage, scripted, set_paused
+
+
+async def test_a_due_retry_does_not_wait_behind_a_backlog(
+    stage: Stage, start: Starter, tmp_path: Path
+) -> None:
+    """All wait for the gate meanwhile. Then the retry runs before the rest of the backlog."""
+    gate = tmp_path / "gate"
+    retried = await stage.send(scripted("plain", fail_times=1))
+    backlog = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(30)]
+
+    start(stage.place, prefetch="2")
+    await stage.until(retried, "failed")
+    await stage.until_run(backlog[1])
+    # It has left its retry queue, and is with the processor.
+    await stage.until_empty("webhooks.retry.1.200ms", DUE_QUEUE)
+    gate.touch()
+
+    for job_id in (retried, *backlog):
+        await stage.until(job_id, "completed")
+    [_, retry] = await stage.runs(retried)
+    later = [job_id for job_id in backlog if (await stage.runs(job_id))[0]["at"] > retry["at"]]
+    assert len(later) > len(backlog) // 2
+
+
+async def test_what_waits_in_memory_is_returned_at_a_pause(
+    stage: Stage, start: Starter, tmp_path: Path
+) -> None:
+    """With more sent than attempted at once: the others are neither run nor one attempt older."""
+    gate = tmp_path / "gate"
+    process = start(stage.place, prefetch="6", concurrency="2")
+    jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(8)]
+    await stage.until_run(jobs[1])
+    await stage.until_waiting(WORK_QUEUE, 2)
+
+    for _ in range(4):
+        await set_paused(stage, paused=True)
+        await stage.until_waiting(WORK_QUEUE, 6)
+        await set_paused(stage, paused=False)
+        await stage.until_empty(WORK_QUEUE)
+    ran = [job_id for job_id in jobs if await stage.runs(job_id)]
+    gate.touch()
+
+    assert len(ran) == 2
+    for job_id in jobs:
+        row = await stage.until(job_id, "completed")
+        assert row["attempts"] == 1
+    assert not process.lines("message.quarantined")
