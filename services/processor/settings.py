@@ -1,6 +1,6 @@
 """The settings of the processor."""
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from ringback.runtime.process.settings import (
     BrokerSettings,
@@ -31,23 +31,16 @@ class ProcessorSettings(
         default=5,
         ge=1,
         le=500,
-        description="Webhooks that the broker sends a process at most before they are finished: so "
-        "many for their first attempt, and so many due retries.",
+        description="Webhooks that the broker sends to a process before they are finished: at most "
+        "this many first attempts, and as many due retries.",
     )
     concurrency: int | None = Field(
         default=None,
         ge=1,
+        le=500,
         description="Webhooks attempted at once, per process; by default as many as the prefetch. "
-        "The others that were sent wait in memory, for their turn.",
+        "The others that the broker sent wait in memory.",
     )
-
-    @field_validator("concurrency")
-    @classmethod
-    def _not_above_prefetch(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if value is not None and value > info.data.get("prefetch", value):
-            raise ValueError("must not be above RINGBACK_PREFETCH: the broker sends no more")
-        return value
-
     handlers: str = Field(
         default="", description="Modules with your handlers, comma separated: package.module,…"
     )
