@@ -11,11 +11,11 @@ import asyncpg
 import orjson
 from aio_pika.abc import AbstractChannel
 
-from ringback.contract.envelope import CONTENT_TYPE, Envelope
+from ringback.contract.envelope import CONTENT_TYPE, Envelope, Header
 from ringback.contract.event import Event, read_event
 from ringback.contract.identity import JobId, new_job_id
 from ringback.contract.retry_schedule import FIRST_ATTEMPT, routing_key
-from ringback.contract.topology import WEBHOOKS
+from ringback.contract.topology import QUARANTINE_QUEUE, WEBHOOKS
 from ringback.contract.trace_context import new_trace_context
 from tests.integration.processor.place import Place
 from tests.support.eventually import eventually
@@ -86,6 +86,20 @@ class Stage:
         )
         exchange = await self.channel.get_exchange(WEBHOOKS, ensure=False)
         await exchange.publish(message, key)
+
+    async def send_to_quarantine(self, event: Mapping[str, Any], *, crashes: int = 0) -> JobId:
+        """Publish an event as a processor quarantines it."""
+        body = orjson.dumps(event)
+        envelope = envelope_of(body)
+        counts = {Header.ATTEMPT.value: FIRST_ATTEMPT, Header.CRASHES.value: crashes}
+        message = aio_pika.Message(
+            body,
+            headers={**envelope.headers(), **counts},
+            message_id=str(envelope.job_id),
+            type=envelope.event_type,
+        )
+        await self.channel.default_exchange.publish(message, QUARANTINE_QUEUE)
+        return envelope.job_id
 
     async def row(self, job_id: UUID) -> asyncpg.Record | None:
         return await self.database.fetchrow(

@@ -1,8 +1,8 @@
-"""A retry that is due is attempted before the first attempts that wait."""
+"""Which of the webhooks that wait is attempted first, and what happens to the others."""
 
 from pathlib import Path
 
-from ringback.contract.topology import DUE_QUEUE, WORK_QUEUE
+from ringback.contract.topology import DUE_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.stage import Stage, scripted, set_paused
 
@@ -52,3 +52,49 @@ async def test_what_waits_in_memory_is_returned_at_a_pause(
         row = await stage.until(job_id, "completed")
         assert row["attempts"] == 1
     assert not process.lines("message.quarantined")
+
+
+async def test_what_waits_in_memory_is_returned_at_a_stop(
+    stage: Stage, start: Starter, tmp_path: Path
+) -> None:
+    """At once, for another processor, while this one finishes what it has begun."""
+    gate = tmp_path / "gate"
+    process = start(stage.place, prefetch="6", concurrency="2")
+    jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(8)]
+    await stage.until_run(jobs[1])
+    await stage.until_waiting(WORK_QUEUE, 2)
+
+    process.terminate()
+    await stage.until_waiting(WORK_QUEUE, 6)
+    gate.touch()
+    assert await process.ended() == 0
+    ended = [job_id for job_id in jobs if await stage.attempts(job_id)]
+    start(stage.place)
+
+    assert len(ended) == 2
+    for job_id in jobs:
+        row = await stage.until(job_id, "completed")
+        assert (row["attempts"], len(await stage.runs(job_id))) == (1, 1)
+
+
+async def test_a_quarantined_webhook_runs_alone_after_what_waits_in_memory(
+    stage: Stage, start: Starter, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    start(stage.place, prefetch="6", concurrency="2")
+    jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(8)]
+    await stage.until_run(jobs[1])
+    await stage.until_waiting(WORK_QUEUE, 2)
+    quarantined = await stage.send_to_quarantine(scripted("plain", sleep_s=0.3))
+    await stage.until_empty(QUARANTINE_QUEUE)
+    gate.touch()
+
+    row = await stage.until(quarantined, "completed")
+    for job_id in jobs:
+        await stage.until(job_id, "completed")
+    [run] = await stage.runs(quarantined)
+    others = [(await stage.runs(job_id))[0]["at"] for job_id in jobs]
+    assert row["attempts"] == run["in_flight"] == 1
+    assert len([at for at in others if at < run["at"]]) >= 6
+    [attempt] = await stage.attempts(quarantined)
+    assert not [at for at in others if run["at"] < at < attempt["ended_at"]]

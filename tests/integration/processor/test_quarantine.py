@@ -3,10 +3,6 @@
 from pathlib import Path
 from uuid import UUID
 
-import aio_pika
-import orjson
-
-from ringback.contract.envelope import Header
 from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
     QUARANTINE_DELIVERY_LIMIT,
@@ -15,7 +11,7 @@ from ringback.contract.topology import (
 )
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import ProcessorProcess
-from tests.integration.processor.stage import Stage, envelope_of, scripted
+from tests.integration.processor.stage import Stage, scripted
 from tests.support.eventually import eventually
 
 QUEUES = (WORK_QUEUE, QUARANTINE_QUEUE, DEAD_LETTER_QUEUE)
@@ -92,25 +88,18 @@ async def test_a_stop_during_quarantine_is_not_counted_as_a_crash(
 ) -> None:
     """One more crash would be the last; after the stop it runs again and completes."""
     gate = tmp_path / "gate"
-    body = orjson.dumps(scripted("plain", gate=str(gate)))
-    envelope = envelope_of(body)
-    crashes = {Header.ATTEMPT.value: 1, Header.CRASHES.value: QUARANTINE_DELIVERY_LIMIT - 1}
-    message = aio_pika.Message(
-        body,
-        headers={**envelope.headers(), **crashes},
-        message_id=str(envelope.job_id),
-        type=envelope.event_type,
+    job_id = await stage.send_to_quarantine(
+        scripted("plain", gate=str(gate)), crashes=QUARANTINE_DELIVERY_LIMIT - 1
     )
-    await stage.channel.default_exchange.publish(message, QUARANTINE_QUEUE)
     process = start(stage.place, drain_timeout_s="0")
-    await stage.until_run(envelope.job_id)
+    await stage.until_run(job_id)
 
     process.terminate()
     assert await process.ended() == 0
     gate.touch()
     start(stage.place)
 
-    row = await stage.until(envelope.job_id, "completed")
+    row = await stage.until(job_id, "completed")
     assert row["attempts"] == 1
-    assert len(await stage.runs(envelope.job_id)) == 2
+    assert len(await stage.runs(job_id)) == 2
     await stage.until_empty(*QUEUES)
