@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
+import msgspec
 import orjson
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -19,8 +20,14 @@ _MOST_DIGITS = 300
 #: JSONB prints an exponent as zeros: `1e30` has 31 digits, and a body can be full of such numbers.
 _LARGEST_EXPONENT = 30
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)$")
-#: How orjson ends a number; most hyphens after an `e` are those of a UUID.
-_SMALL_EXPONENT = re.compile(rb"-(?<=e-)[0-9]{2,}(?:[],}]|$)")
+#: What orjson writes and JSONB cannot store: NUL, and numbers with a large or a small exponent.
+#: Each begins with a rare byte, because `re` skips to the first byte of a pattern quickly. Most
+#: hyphens after an `e` are those of a UUID.
+_NOT_STORABLE_BYTES = (
+    re.compile(rb"\\(?<=\\)u0000"),
+    re.compile(rb"\+(?<=e\+)"),
+    re.compile(rb"-(?<=e-)[0-9]{2,}(?:[],}]|$)"),
+)
 _MOST_LEVELS = 254
 _ESCAPE = re.compile(r"\\(u0000|.)", re.DOTALL)
 _NOT_STORABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -39,13 +46,14 @@ class JsonText:
     """A document, and the text under which it is stored.
 
     `altered` means that the text differs in meaning from what arrived. `value` is the parsed text,
-    so it can always be stored too. `is_compact`: orjson writes the value as exactly this text.
+    so it can always be stored too. `is_canonical`: orjson writes the value as exactly this text,
+    except for spaces between the tokens.
     """
 
     value: Any
     text: str
     altered: bool
-    is_compact: bool = field(default=False, compare=False)
+    is_canonical: bool = field(default=False, compare=False)
 
 
 def read_json(body: bytes) -> JsonText:
@@ -57,9 +65,17 @@ def read_json(body: bytes) -> JsonText:
         return _read_slowly(body)
     except orjson.JSONEncodeError as exc:
         raise TooDeepError from exc
-    if rendered == body and _is_storable(body):
-        return JsonText(value=value, text=body.decode(), altered=False, is_compact=True)
+    if _is_storable(rendered) and (rendered == body or rendered == _without_spaces(body)):
+        return JsonText(value=value, text=body.decode(), altered=False, is_canonical=True)
     return _read_slowly(body)
+
+
+def _without_spaces(body: bytes) -> bytes | None:
+    """A valid document without spaces between its tokens, which stay to the byte, or None."""
+    try:
+        return msgspec.json.format(body, indent=-1)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def sanitize_text(text: str) -> str:
@@ -68,15 +84,8 @@ def sanitize_text(text: str) -> str:
 
 
 def _is_storable(rendered: bytes) -> bool:
-    """Whether a compact document from orjson contains only what JSONB can store.
-
-    It writes every large exponent as `e+`, and NUL only as an escape.
-    """
-    return (
-        b"\\u0000" not in rendered
-        and b"e+" not in rendered
-        and _SMALL_EXPONENT.search(rendered) is None
-    )
+    """Whether a compact document from orjson contains only what JSONB can store."""
+    return not any(pattern.search(rendered) for pattern in _NOT_STORABLE_BYTES)
 
 
 class _Reader:

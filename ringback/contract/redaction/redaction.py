@@ -307,7 +307,7 @@ class Redaction:
         return any(mark in text for mark in marks)
 
     def _text(self, document: JsonText, value: Any) -> str:
-        if document.is_compact:
+        if document.is_canonical:
             return orjson.dumps(value).decode()
         # The value contains numbers as Python rounds them; here each keeps its own digits.
         exact, _ = read_exactly(document.text)

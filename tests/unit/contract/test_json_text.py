@@ -2,11 +2,13 @@
 
 import json
 import math
+from contextlib import suppress
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import example, given
+from hypothesis import strategies as st
 
 from ringback.contract import json_text
 from ringback.contract.json_text import (
@@ -147,14 +149,30 @@ def test_reading_what_is_kept_alters_nothing_more(text: str) -> None:
     assert (again.text, again.altered) == (kept.text, False)
 
 
-@given(JSON_TEXTS)
-def test_the_quick_and_the_slow_way_agree(text: str) -> None:
-    """An already compact document takes a shorter path to the same result."""
-    try:
-        compact = orjson.dumps(orjson.loads(text))
-    except ValueError:
-        compact = text.encode()
+@given(JSON_TEXTS, st.sampled_from([None, "", " ", "\n\t"]))
+@example('{"a":1,"a":1}', " ")
+@example('{"a":[1.0,1e5,"\\u0041"]}', " ")
+@example('{"a b":" [ 1 , 2 ] "}', " ")
+def test_the_quick_and_the_slow_way_agree(text: str, space: str | None) -> None:
+    """A document as orjson writes it, with spaces or without, takes a shorter path."""
+    body = text.encode()
+    if space is not None:
+        with suppress(ValueError):
+            value = json.loads(orjson.dumps(orjson.loads(text)))
+            body = json.dumps(value, indent=space or None, ensure_ascii=False).encode()
 
-    quick, slow = read_json(compact), json_text._read_slowly(compact)
+    quick, slow = read_json(body), json_text._read_slowly(body)
 
     assert quick == slow
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+def test_a_document_of_any_layout_takes_the_quick_way(indent: int | None) -> None:
+    """Only then is it redacted by writing the parsed value."""
+    document: Any = {"a b": [1, 2.5, -0.0, None, True, '" \\ / \n {[ , ]}', {}, []], "\xe9": ""}
+    body = json.dumps(document, indent=indent, ensure_ascii=False).encode()
+
+    read = read_json(body)
+
+    assert read.is_canonical
+    assert read.text.encode() == body
