@@ -40,7 +40,7 @@ def test_ringback_does_not_import_services() -> None:
 
 
 def test_the_contract_does_no_io() -> None:
-    """The standard library and two small libraries of values; nothing of a loop or a socket."""
+    """The standard library and three small libraries of values; nothing of a loop or a socket."""
     for module in modules("ringback/contract"):
         allowed = {*sys.stdlib_module_names} - {
             "asyncio",
@@ -49,9 +49,9 @@ def test_the_contract_does_no_io() -> None:
             "threading",
             "os",
         }
-        assert not foreign(module, "ringback.contract", "orjson", "uuid_utils", *allowed), (
-            module.name
-        )
+        assert not foreign(
+            module, "ringback.contract", "msgspec", "orjson", "uuid_utils", *allowed
+        ), module.name
 
 
 def test_the_runtime_knows_no_service_words() -> None:
