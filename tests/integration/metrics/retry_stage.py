@@ -1,7 +1,7 @@
 """Dead letters, and the calls that resolve them, with a real broker and a real database."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,11 @@ from chaos.fault_proxy import FaultProxy
 from ringback.contract.identity import new_job_id
 from ringback.contract.topology import WORK_QUEUE
 from ringback.local.broker import PrivateBroker
+from ringback.metrics.v1.admin_service_pb2 import (
+    DiscardDeadLetterRequest,
+    RetryDeliveryRequest,
+    RunDuplicateRequest,
+)
 from ringback.runtime.amqp.publisher import ConfirmedPublisher
 from services.metrics.auth.access import Access
 from services.metrics.auth.principal import Principal, Role
@@ -30,6 +35,7 @@ from services.metrics.commands.sweeper import RetrySweeper
 from services.metrics.instruments import RetryInstruments
 from services.metrics.polling.queue_depths import QueueDepths
 from services.metrics.transport.call import Call
+from services.metrics.transport.errors import ApiError
 from tests.integration.metrics.queried_log import rpcs
 from tests.integration.processor.place import Place, ProcessorProcess
 from tests.integration.processor.stage import Stage, opened, scripted
@@ -105,6 +111,28 @@ class RetryStage:
         if row["dedup_key"] is not None:
             await self.database.execute(_CLAIM, row["org_id"], row["dedup_key"], job_id)
         return job_id
+
+    async def retry(self, job_id: UUID | str, principal: Principal = SERVICE, **fields: str) -> Any:
+        request = RetryDeliveryRequest(job_id=str(job_id), **fields)
+        return await self.api.retry_delivery(request, self.call(principal))
+
+    async def run_duplicate(self, job_id: UUID, principal: Principal = SERVICE) -> Any:
+        request = RunDuplicateRequest(job_id=str(job_id), reason="Two bookings.")
+        return await self.api.run_duplicate(request, self.call(principal))
+
+    async def discard(
+        self, job_id: UUID, principal: Principal = SERVICE, reason: str = "Old."
+    ) -> Any:
+        request = DiscardDeadLetterRequest(job_id=str(job_id), reason=reason)
+        return await self.api.discard_dead_letter(request, self.call(principal))
+
+    async def rejection_of(self, command: Awaitable[Any]) -> ApiError:
+        """The error of a command, which must change nothing."""
+        before = await self.snapshot()
+        with pytest.raises(ApiError) as caught:
+            await command
+        assert await self.snapshot() == before
+        return caught.value
 
     async def row(self, job_id: UUID | str) -> asyncpg.Record:
         found = await self.stage.row(UUID(str(job_id)))
@@ -203,3 +231,8 @@ def start_processor(place: Place, tmp_path: Path) -> Iterator[Callable[[], Proce
     yield start
     for process in started:
         process.kill()
+
+
+@pytest.fixture
+def processor(start_processor: Callable[[], ProcessorProcess]) -> ProcessorProcess:
+    return start_processor()

@@ -299,6 +299,7 @@ async def test_a_caller_without_a_valid_token_is_rejected_the_same(
             "INVALID_ARGUMENT",
         ),
         ("RetryDeliveries", admin.RetryDeliveriesRequest(dry_run=True), "INVALID_ARGUMENT"),
+        ("RetryDeliveries", admin.RetryDeliveriesRequest(reason="x", limit=-1), "INVALID_ARGUMENT"),
         (
             "RetryDeliveries",
             admin.RetryDeliveriesRequest(

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import asyncpg
-import pytest
 
 from ringback.metrics.v1.metrics_service_pb2 import (
     ListDeadLettersRequest,
@@ -13,20 +12,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 )
 from services.metrics.auth.access import Access
 from services.metrics.queries.dead_letters import DeadLetters
-from services.metrics.transport.errors import ApiError
-from tests.integration.metrics.queried_log import (
-    OURS,
-    THEIRS,
-    LogRow,
-    access,
-    api,
-    as_org,
-    dead,
-    log,
-    write,
-)
-
-__all__ = ["access", "api", "log"]  # fixtures
+from tests.integration.metrics.queried_log import OURS, THEIRS, LogRow, as_org, dead, write
 
 EVENT = {"type": "hang", "text": 'ünïcödé \\ "quoted" \u0001', "n": [1, 2.5, 1e20, None]}
 
@@ -34,8 +20,12 @@ EVENT = {"type": "hang", "text": 'ünïcödé \\ "quoted" \u0001', "n": [1, 2.5,
 async def test_unresolved_dead_letters_come_with_their_events(
     api: Any, log: asyncpg.Connection
 ) -> None:
-    """As JSON equal to what was stored; without resolved ones and failures that are retried."""
+    """As JSON equal to what was stored; without resolved ones and failures that are retried.
+
+    Of one type and error class, where the request names them.
+    """
     letter = dead(1, event=EVENT, call_id="c-1")
+    others = [dead(6, event_type="transcript"), dead(7, error_class="A")]
     await write(
         log,
         letter,
@@ -43,35 +33,19 @@ async def test_unresolved_dead_letters_come_with_their_events(
         dead(3, resolution="discarded"),
         LogRow(ago_s=4, status="failed", error_class="E"),
         dead(5, org_id=THEIRS),
+        *others,
     )
+    chosen = ListDeadLettersRequest(event_type="hang", error_class="TimeoutError")
 
-    page = await api.list_dead_letters(ListDeadLettersRequest(), as_org(OURS))
+    every = await api.list_dead_letters(ListDeadLettersRequest(), as_org(OURS))
+    page = await api.list_dead_letters(chosen, as_org(OURS))
 
-    [told] = page.dead_letters
-    assert told.job_id == str(letter.id)
-    assert json.loads(told.event_data) == EVENT
-    assert (told.error_class, told.error_message) == ("TimeoutError", "It took too long.")
-    assert (told.call_id, told.event_data_omitted) == ("c-1", False)
-
-
-async def test_dead_letters_of_a_type_and_an_error_class(api: Any, log: asyncpg.Connection) -> None:
-    """Both filters apply."""
-    rows = [
-        dead(n, event_type=event_type, error_class=error_class)
-        for n, (event_type, error_class) in enumerate(
-            [("hang", "A"), ("hang", "B"), ("transcript", "A")]
-        )
-    ]
-    await write(log, *rows)
-
-    async def found(event_type: str = "", error_class: str = "") -> list[str]:
-        request = ListDeadLettersRequest(event_type=event_type, error_class=error_class)
-        page = await api.list_dead_letters(request, as_org(None))
-        return [letter.job_id for letter in page.dead_letters]
-
-    assert await found(event_type="hang") == [str(rows[0].id), str(rows[1].id)]
-    assert await found(error_class="A") == [str(rows[0].id), str(rows[2].id)]
-    assert await found(event_type="transcript", error_class="A") == [str(rows[2].id)]
+    assert [one.job_id for one in every.dead_letters] == [str(one.id) for one in (letter, *others)]
+    [found] = page.dead_letters
+    assert found == every.dead_letters[0]
+    assert json.loads(found.event_data) == EVENT
+    assert (found.error_class, found.error_message) == ("TimeoutError", "It took too long.")
+    assert (found.call_id, found.event_data_omitted) == ("c-1", False)
 
 
 async def test_a_page_has_a_bounded_number_of_bytes(
@@ -81,18 +55,18 @@ async def test_a_page_has_a_bounded_number_of_bytes(
     sizes = [400, 500, 5000, 300, 900, 100]
     rows = [dead(n, event={"pad": "x" * size}) for n, size in enumerate(sizes)]
     await write(log, *rows)
-    letters = DeadLetters(access, max_event_bytes=1000)
+    api = DeadLetters(access, max_event_bytes=1000)
     request = ListDeadLettersRequest()
 
     pages: list[ListDeadLettersResponse] = []
     while not pages or pages[-1].next_page_token:
-        pages.append(await letters.list_dead_letters(request, as_org(OURS)))
+        pages.append(await api.list_dead_letters(request, as_org(OURS)))
         request.page_token = pages[-1].next_page_token
 
-    told = [letter for page in pages for letter in page.dead_letters]
-    assert [letter.job_id for letter in told] == [str(row.id) for row in rows]
-    assert [letter.event_data_omitted for letter in told] == [size == 5000 for size in sizes]
-    assert [len(letter.event_data) > 0 for letter in told] == [size != 5000 for size in sizes]
+    letters = [letter for page in pages for letter in page.dead_letters]
+    assert [letter.job_id for letter in letters] == [str(row.id) for row in rows]
+    assert [letter.event_data_omitted for letter in letters] == [size == 5000 for size in sizes]
+    assert [len(letter.event_data) > 0 for letter in letters] == [size != 5000 for size in sizes]
     assert [page.count for page in pages] == [3, 1, 1, 1]
 
 
@@ -168,16 +142,3 @@ async def test_groups_come_in_pages(api: Any, log: asyncpg.Connection) -> None:
 
     assert sorted(seen) == sorted(names)
     assert not foreign.groups
-
-
-async def test_a_token_of_groups_is_none_of_deliveries(api: Any, log: asyncpg.Connection) -> None:
-    """It is refused as garbage is."""
-    await write(log, *(dead(n, error_class=f"E{n}") for n in range(2)))
-    page = await api.list_failure_groups(ListFailureGroupsRequest(page_size=1), as_org(OURS))
-
-    with pytest.raises(ApiError) as refused:
-        await api.list_dead_letters(
-            ListDeadLettersRequest(page_token=page.next_page_token), as_org(OURS)
-        )
-
-    assert [violation.field for violation in refused.value.violations] == ["page_token"]

@@ -9,18 +9,8 @@ import pytest
 from ringback.contract.identity import new_job_id
 from ringback.metrics.v1 import delivery_pb2 as pb
 from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryRequest
-from tests.integration.metrics.queried_log import (
-    OURS,
-    LogRow,
-    access,
-    api,
-    as_org,
-    log,
-    write,
-)
+from tests.integration.metrics.queried_log import OURS, LogRow, as_org, write
 from tests.integration.migrations.log_calls import End, Webhook, bury, finish
-
-__all__ = ["access", "api", "log"]  # fixtures
 
 
 async def test_a_retried_dead_letter_has_its_whole_history(
@@ -38,22 +28,22 @@ async def test_a_retried_dead_letter_has_its_whole_history(
         new_id,
     )
 
-    told = await api.get_delivery(GetDeliveryRequest(job_id=str(webhook.id)), as_org(OURS))
+    found = await api.get_delivery(GetDeliveryRequest(job_id=str(webhook.id)), as_org(OURS))
     retry = await api.get_delivery(GetDeliveryRequest(job_id=str(new_id)), as_org(None))
 
-    assert told.delivery.status == pb.DELIVERY_STATUS_DEAD_LETTER
-    assert told.delivery.resolution == pb.RESOLUTION_RETRIED
-    assert told.delivery.retried_as == str(new_id)
-    assert json.loads(told.delivery.event_data) == {"type": "hang", "n": 1}
-    assert [(a.attempt, a.outcome, a.error_message) for a in told.attempts] == [
+    assert found.delivery.status == pb.DELIVERY_STATUS_DEAD_LETTER
+    assert found.delivery.resolution == pb.RESOLUTION_RETRIED
+    assert found.delivery.retried_as == str(new_id)
+    assert json.loads(found.delivery.event_data) == {"type": "hang", "n": 1}
+    assert [(a.attempt, a.outcome, a.error_message) for a in found.attempts] == [
         (1, pb.ATTEMPT_OUTCOME_FAILED, "try 1"),
         (2, pb.ATTEMPT_OUTCOME_FAILED, "try 2"),
     ]
-    assert (told.attempts[0].trace_id, told.attempts[0].span_id) == ("t" * 32, "s" * 16)
-    assert told.attempts[0].duration_ms == pytest.approx(250)
-    assert told.retried_as.new_job_id == str(new_id)
-    assert (told.retried_as.actor, told.retried_as.reason) == ("ann", "fixed")
-    assert not told.HasField("retry_of")
+    assert (found.attempts[0].trace_id, found.attempts[0].span_id) == ("t" * 32, "s" * 16)
+    assert found.attempts[0].duration_ms == pytest.approx(250)
+    assert found.retried_as.new_job_id == str(new_id)
+    assert (found.retried_as.actor, found.retried_as.reason) == ("ann", "fixed")
+    assert not found.HasField("retry_of")
 
     assert retry.delivery.status == pb.DELIVERY_STATUS_PENDING
     assert retry.delivery.retry_of == str(webhook.id)
@@ -78,13 +68,13 @@ async def test_a_duplicate_that_was_run_names_the_first_webhook(
         new_id,
     )
 
-    told = await api.get_delivery(GetDeliveryRequest(job_id=str(copy.id)), as_org(OURS))
+    found = await api.get_delivery(GetDeliveryRequest(job_id=str(copy.id)), as_org(OURS))
     run = await api.get_delivery(GetDeliveryRequest(job_id=str(new_id)), as_org(OURS))
 
-    assert told.delivery.status == pb.DELIVERY_STATUS_DUPLICATE
-    assert told.delivery.resolution == pb.RESOLUTION_RETRIED
-    assert told.delivery.duplicate_of == told.retried_as.duplicate_of == str(first.id)
-    assert (told.retried_as.new_job_id, told.retried_as.reason) == (str(new_id), "no copy")
+    assert found.delivery.status == pb.DELIVERY_STATUS_DUPLICATE
+    assert found.delivery.resolution == pb.RESOLUTION_RETRIED
+    assert found.delivery.duplicate_of == found.retried_as.duplicate_of == str(first.id)
+    assert (found.retried_as.new_job_id, found.retried_as.reason) == (str(new_id), "no copy")
     assert (run.retry_of.job_id, run.retry_of.duplicate_of) == (str(copy.id), str(first.id))
 
 
@@ -95,10 +85,10 @@ async def test_a_pending_webhook_without_its_payload_has_no_event(
     row = LogRow(status="pending", event={})
     await write(log, row)
 
-    told = (await api.get_delivery(GetDeliveryRequest(job_id=str(row.id)), as_org(OURS))).delivery
+    found = (await api.get_delivery(GetDeliveryRequest(job_id=str(row.id)), as_org(OURS))).delivery
 
-    assert told.created_at.ToDatetime() == row.created_at.replace(tzinfo=None)
-    told_fields = {descriptor.name for descriptor, _ in told.ListFields()}
-    assert not told_fields & {
+    assert found.created_at.ToDatetime() == row.created_at.replace(tzinfo=None)
+    fields = {descriptor.name for descriptor, _ in found.ListFields()}
+    assert not fields & {
         "event_data", "last_attempt_at", "completed_at", "error_class", "call_id"
     }  # fmt: skip

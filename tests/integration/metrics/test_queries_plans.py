@@ -21,21 +21,10 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 from services.metrics.app import queries
 from services.metrics.auth.access import Access
 from services.metrics.queries.queue_snapshot import QueueSnapshot
-from tests.integration.metrics.queried_log import (
-    OURS,
-    THEIRS,
-    LogRow,
-    as_org,
-    dead,
-    log,
-    rpcs,
-    write,
-)
+from tests.integration.metrics.queried_log import OURS, THEIRS, LogRow, as_org, dead, rpcs, write
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.slow
-
-__all__ = ["log"]  # fixtures
 
 _DAY = re.compile(r"webhook_delivery_(?:log|attempts)_(\d{8})")
 DAY = 86400.0

@@ -12,10 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.contract.retry_schedule import RetrySchedule
-from ringback.metrics.v1.metrics_service_pb2 import (
-    GetQueueHealthRequest,
-    GetQueueHealthResponse,
-)
+from ringback.metrics.v1.metrics_service_pb2 import GetQueueHealthRequest, GetQueueHealthResponse
 from ringback.runtime.amqp import topology
 from ringback.runtime.postgres.pool import open_pool
 from ringback.runtime.process.background import run_in_background
@@ -27,11 +24,9 @@ from services.metrics.polling.log_stats import LogReader
 from services.metrics.polling.poller import Poller
 from services.metrics.polling.queue_depths import QueueDepths
 from services.metrics.queries.queue_snapshot import QueueSnapshot
-from tests.integration.metrics.queried_log import LogRow, as_org, dead, log, rpcs, write
+from tests.integration.metrics.queried_log import LogRow, as_org, dead, rpcs, write
 from tests.support.database_roles import METRICS, url_as
 from tests.support.eventually import eventually
-
-__all__ = ["log"]  # fixtures
 
 SCHEDULE = RetrySchedule.parse("1h,2h")
 INTERVAL_S = 0.1

@@ -10,22 +10,13 @@ import asyncpg
 import pytest
 
 from ringback.metrics.client import MetricsClient
-from ringback.metrics.errors import MetricsError
 from tests.integration.metrics.metrics_process import MetricsProcess, metrics_process
-from tests.integration.metrics.retry_stage import (
-    RetryStage,
-    place,
-    proxy,
-    retrying,
-    start_processor,
-)
+from tests.integration.metrics.retry_stage import RetryStage
 from tests.integration.processor.place import Place, ProcessorProcess
 from tests.support.eventually import eventually
 from tests.support.tokens import token
 
 pytestmark = pytest.mark.slow
-
-__all__ = ["place", "proxy", "retrying", "start_processor"]  # fixtures
 
 _LOCK = 4711
 _CONNECTIONS = 2
@@ -66,9 +57,9 @@ class Gate:
 
 @asynccontextmanager
 async def service(
-    place: Place, tmp_path: Path, amqp_url: str | None = None
+    place: Place, tmp_path: Path
 ) -> AsyncGenerator[tuple[MetricsProcess, MetricsClient], None]:
-    urls = {"amqp_url": amqp_url or place.amqp_url, "database_url": place.database_url}
+    urls = {"amqp_url": place.amqp_url, "database_url": place.database_url}
     schedule = {"RINGBACK_RETRY_SCHEDULE": place.retry_schedule}
     async with metrics_process(tmp_path, **urls, **schedule) as process:
         await eventually(process.is_ready, deadline_s=20)
@@ -125,31 +116,6 @@ async def test_killed_in_the_transaction_it_has_changed_nothing(
         await is_finished_once(retrying, original)
 
 
-async def test_killed_after_the_commit_another_service_publishes_it(
-    retrying: RetryStage,
-    place: Place,
-    tmp_path: Path,
-    start_processor: Callable[[], ProcessorProcess],
-) -> None:
-    """A committed retry reaches the broker, although no caller got an answer."""
-    original = await retrying.bury()
-    start_processor()
-    through = retrying.proxy.through(place.amqp_url)
-    async with service(place, tmp_path, through) as (process, client):
-        retrying.proxy.withhold()
-        async with pressed(client, original):
-            await eventually(retrying.retries)
-            process.process.kill()
-            process.process.wait()
-    retrying.proxy.cut()
-    retrying.proxy.release()
-    [retry] = await retrying.retries()
-    assert retry["published_at"] is None
-
-    async with service(place, tmp_path):
-        await is_finished_once(retrying, original)
-
-
 async def test_killed_before_the_mark_it_is_published_again_and_run_once(
     retrying: RetryStage,
     place: Place,
@@ -173,27 +139,3 @@ async def test_killed_before_the_mark_it_is_published_again_and_run_once(
         start_processor()
         await is_finished_once(retrying, original)
     assert len(await retrying.stage.runs(retry["new_id"])) >= 1
-
-
-async def test_killed_before_the_answer_the_same_request_finds_it(
-    retrying: RetryStage, place: Place, tmp_path: Path
-) -> None:
-    """A caller that repeats its request with its id gets the retry that was made."""
-    original = await retrying.bury()
-    request_id = "0198a000-0000-7000-8000-00000000000c"
-    through = retrying.proxy.through(place.amqp_url)
-    async with service(place, tmp_path, through) as (process, client):
-        retrying.proxy.withhold()
-        press = asyncio.create_task(client.retry_delivery(str(original), request_id=request_id))
-        await eventually(retrying.retries)
-        process.process.kill()
-        with pytest.raises(MetricsError):
-            await press
-    retrying.proxy.cut()
-    retrying.proxy.release()
-
-    async with service(place, tmp_path) as (_, client):
-        answer = await client.retry_delivery(str(original), request_id=request_id)
-
-    [retry] = await retrying.retries()
-    assert answer.new_job_id == str(retry["new_id"])

@@ -12,11 +12,9 @@ from services.metrics.commands.outbox import RetryOutbox, RetrySpans
 from services.metrics.commands.retry import Retries, RetryCommand
 from services.metrics.commands.sweeper import RetrySweeper
 from services.metrics.instruments import RetryInstruments
-from tests.integration.metrics.retry_stage import OURS, RetryStage, place, proxy, retrying
+from tests.integration.metrics.retry_stage import OURS, RetryStage
 from tests.support.eventually import eventually
 from tests.support.no_traces import NO_TRACES
-
-__all__ = ["place", "proxy", "retrying"]  # fixtures
 
 
 class Unlucky:
@@ -28,10 +26,10 @@ class Unlucky:
     def __init__(self) -> None:
         self.is_ready = True
         self.confirms = False
-        self.asked: list[str] = []
+        self.published: list[str] = []
 
     async def publish(self, message: aio_pika.Message, *, exchange: str, routing_key: str) -> None:
-        self.asked.append(f"{exchange} {routing_key} {message.message_id}")
+        self.published.append(f"{exchange} {routing_key} {message.message_id}")
         await asyncio.sleep(0)
         if self.may_publish:
             await self.may_publish.wait()
@@ -90,7 +88,7 @@ async def test_a_leased_row_is_published_by_one_sweeper_without_a_transaction(
     publisher.may_publish = asyncio.Event()
     publisher.confirms = True
     sweeping = asyncio.create_task(sweeper_with(retrying, publisher).sweep())
-    await eventually(lambda: bool(publisher.asked))
+    await eventually(lambda: bool(publisher.published))
 
     await sweeper_with(retrying, other).sweep()
     open_transactions = await retrying.database.fetchval(
@@ -100,8 +98,8 @@ async def test_a_leased_row_is_published_by_one_sweeper_without_a_transaction(
     publisher.may_publish.set()
     await sweeping
 
-    assert (other.asked, open_transactions) == ([], 0)
-    assert len(publisher.asked) == len(unpublished)
+    assert (other.published, open_transactions) == ([], 0)
+    assert len(publisher.published) == len(unpublished)
     assert all(retry["published_at"] for retry in await retrying.retries())
 
 
@@ -112,19 +110,19 @@ async def test_the_lease_of_a_dead_sweeper_ends(
     publisher, other = Unlucky(), Unlucky()
     publisher.may_publish = asyncio.Event()
     dying = asyncio.create_task(sweeper_with(retrying, publisher).sweep())
-    await eventually(lambda: bool(publisher.asked))
+    await eventually(lambda: bool(publisher.published))
     dying.cancel()
     await asyncio.wait({dying})
 
     await sweeper_with(retrying, other).sweep()
-    before = list(other.asked)
+    before = list(other.published)
     await retrying.database.execute(
         "UPDATE webhook_retries SET leased_until = leased_until - interval '31 s'"
     )
     await sweeper_with(retrying, other).sweep()
 
     assert before == []
-    assert other.asked == [f"webhooks attempt.1 {new_id}" for new_id in unpublished]
+    assert other.published == [f"webhooks attempt.1 {new_id}" for new_id in unpublished]
 
 
 async def test_retries_without_webhooks_delay_no_others(
@@ -141,7 +139,7 @@ async def test_retries_without_webhooks_delay_no_others(
 
     await sweeper_with(retrying, publisher).sweep()
 
-    assert publisher.asked == [f"webhooks attempt.1 {new_id}" for new_id in unpublished]
+    assert publisher.published == [f"webhooks attempt.1 {new_id}" for new_id in unpublished]
 
 
 async def test_the_sweeper_skips_young_retries(
@@ -167,7 +165,7 @@ async def test_an_unconfirmed_retry_is_published_again(
     await sweeper.sweep()
     await sweeper.sweep()
 
-    assert publisher.asked == [
+    assert publisher.published == [
         f"webhooks attempt.1 {new_id}" for new_id in [*unpublished, *unpublished]
     ]
 

@@ -6,14 +6,7 @@ import asyncpg
 import pytest
 
 from ringback.runtime.postgres.queries import load
-from tests.support.database_roles import (
-    METRICS,
-    OPERATOR,
-    SERVICE,
-    TENANT,
-    TENANT_OPERATOR,
-    url_as,
-)
+from tests.support.database_roles import METRICS, OPERATOR, SERVICE, TENANT, TENANT_OPERATOR, url_as
 
 STATEMENTS = sorted((Path(__file__).parents[3] / "services/metrics").glob("*/sql/*.sql"))
 

@@ -1,33 +1,25 @@
-"""A tenant sees nothing of another in the database, tried with the real roles."""
+"""A tenant sees and changes nothing of another in the database, tried with the real roles."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from tests.integration.metrics.two_orgs import (
-    ALL,
-    OURS,
-    THEIRS,
-    Caller,
-    calling,
-    connection,
-    ours,
-    theirs,
-)
-from tests.support.database_roles import (
-    CALLERS,
-    METRICS,
-    OPERATOR,
-    SERVICE,
-    TENANT,
-    TENANT_OPERATOR,
-    url_as,
-)
+from ringback.contract.identity import new_job_id
+from ringback.runtime.postgres.queries import load
+from tests.integration.migrations.log_calls import End, Webhook, bury, finish
+from tests.support.database_roles import METRICS, OPERATOR, SERVICE, TENANT, TENANT_OPERATOR, url_as
 
-__all__ = ["calling", "connection", "ours", "theirs"]  # fixtures
+OURS = UUID("0198a000-0000-7000-8000-00000000000a")
+THEIRS = UUID("0198a000-0000-7000-8000-00000000000b")
+ALL = UUID(int=2**128 - 1)
+"""The statistics keep the total of all organisations under this id."""
 
+STATEMENT_TIMEOUT_MS = "30000"
+Caller = Callable[..., Awaitable[asyncpg.Connection]]
 REFUSED = asyncpg.InsufficientPrivilegeError
 TENANTS = (TENANT, TENANT_OPERATOR)
 SEEN_BY_TENANTS = (
@@ -40,6 +32,69 @@ SEEN_BY_TENANTS = (
 )
 EVERY_TABLE = (*SEEN_BY_TENANTS, "webhook_inbox", "voice_calls")
 TODAY = f"{datetime.now(UTC):%Y%m%d}"
+
+
+async def fill(connection: asyncpg.Connection, org_id: UUID) -> None:
+    """Make something of an organisation in each table that has an organisation."""
+    dead = Webhook(org_id=org_id, dedup_key="dead")
+    done = Webhook(org_id=org_id, dedup_key="done")
+    copy = Webhook(org_id=org_id, dedup_key="done")
+    retried = Webhook(org_id=org_id, dedup_key="retried")
+    error = ("TimeoutError", "It took too long.")
+    await finish(connection, End(done), *(End(w, "permanent", 1, error) for w in (dead, retried)))
+    await finish(connection, End(copy))
+    await bury(connection, dead, retried, attempt=1)
+    for counted in (org_id, ALL):
+        await connection.execute(
+            "INSERT INTO webhook_stats VALUES ($1, 'hour', date_trunc('hour', now(), 'UTC'),"
+            " 'hang', 1, 0, 0, 0, 0, 1) ON CONFLICT DO NOTHING",
+            counted,
+        )
+    await connection.execute(
+        "SELECT retry_webhook($1, $2, 4, 'ada', 'tenant', 'Fixed.', NULL, '{}')",
+        retried.id,
+        new_job_id(),
+    )
+    await connection.execute(
+        "INSERT INTO voice_calls (org_id, call_id, first_event_at, last_event_at)"
+        " VALUES ($1, 'c-1', now(), now())",
+        org_id,
+    )
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """The superuser's."""
+    opened = await asyncpg.connect(database_url, command_timeout=30)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def ours(connection: asyncpg.Connection) -> None:
+    await fill(connection, OURS)
+
+
+@pytest.fixture
+async def theirs(connection: asyncpg.Connection) -> None:
+    await fill(connection, THEIRS)
+
+
+@pytest.fixture
+async def calling(database_url: str) -> AsyncIterator[Caller]:
+    """Opens transactions as the metrics service does: from its own role to its caller's."""
+    async with AsyncExitStack() as stack:
+
+        async def opening(role: str, org: UUID | str | None = None) -> asyncpg.Connection:
+            opened = await asyncpg.connect(url_as(database_url, METRICS), command_timeout=30)
+            stack.push_async_callback(opened.close)
+            transaction = opened.transaction()
+            await transaction.start()
+            set_role = load("services.metrics.auth", "set_role.sql")
+            await opened.execute(set_role, role, str(org or ""), STATEMENT_TIMEOUT_MS)
+            return opened
+
+        yield opening
 
 
 async def orgs_in(session: asyncpg.Connection, table: str) -> set[UUID]:
@@ -87,37 +142,16 @@ async def test_a_grant_by_mistake_shows_nothing_of_others(connection: asyncpg.Co
 
 
 @pytest.mark.usefixtures("ours")
-@pytest.mark.parametrize("role", CALLERS)
-@pytest.mark.parametrize("parent", ["webhook_delivery_log", "webhook_delivery_attempts"])
-async def test_no_caller_reads_a_partition_directly(
-    calling: Caller, role: str, parent: str
+@pytest.mark.parametrize("role", TENANTS)
+async def test_without_an_organisation_there_is_nothing(
+    calling: Caller, database_url: str, role: str
 ) -> None:
-    """The policies of the log do not apply when a query names its days."""
-    session = await calling(role, OURS)
-
-    with pytest.raises(REFUSED, match="permission denied"):
-        await session.fetch(f"SELECT FROM {parent}_{TODAY}")
-
-
-@pytest.mark.usefixtures("ours")
-@pytest.mark.parametrize("role", TENANTS)
-async def test_without_an_organisation_there_is_nothing(calling: Caller, role: str) -> None:
     """An empty or missing setting matches no organisation."""
-    session = await calling(role)
+    without_setting = await asyncpg.connect(url_as(database_url, role))
 
-    assert [await orgs_in(session, table) for table in SEEN_BY_TENANTS] == [set()] * 6
-
-
-@pytest.mark.usefixtures("ours")
-@pytest.mark.parametrize("role", TENANTS)
-async def test_a_session_without_an_org_sees_nothing(database_url: str, role: str) -> None:
-    """A session without an organisation sees nothing."""
-    session = await asyncpg.connect(url_as(database_url, role))
-
-    seen = [await orgs_in(session, table) for table in SEEN_BY_TENANTS]
-
-    await session.close()
-    assert seen == [set()] * 6
+    for session in (await calling(role), without_setting):
+        assert [await orgs_in(session, table) for table in SEEN_BY_TENANTS] == [set()] * 6
+    await without_setting.close()
 
 
 @pytest.mark.usefixtures("ours")
@@ -141,14 +175,10 @@ async def test_the_id_of_the_totals_is_not_an_org(calling: Caller) -> None:
 
 @pytest.mark.usefixtures("ours", "theirs")
 async def test_the_statistics_of_others_are_empty(calling: Caller) -> None:
-    """The function runs with the caller's rights.
-
-    A caller that queries the total of all organisations sees only its own changes that are not in a
-    bucket yet.
-    """
+    """Of the total of all, a tenant sees only its own changes that are not in a bucket yet."""
     session = await calling(TENANT, OURS)
 
-    async def asked(org_id: UUID) -> int:
+    async def completed(org_id: UUID) -> int:
         rows = await session.fetch(
             "SELECT completed FROM webhook_stats_of($1, date_trunc('hour', now(), 'UTC')"
             " - interval '2 hours', 'infinity')",
@@ -156,7 +186,7 @@ async def test_the_statistics_of_others_are_empty(calling: Caller) -> None:
         )
         return sum(row["completed"] for row in rows)
 
-    assert (await asked(OURS), await asked(THEIRS), await asked(ALL)) == (2, 0, 1)
+    assert [await completed(org_id) for org_id in (OURS, THEIRS, ALL)] == [2, 0, 1]
 
 
 @pytest.mark.usefixtures("ours")
@@ -184,3 +214,62 @@ async def test_the_role_of_one_call_is_gone_with_its_transaction(
     assert await session.fetchval("SELECT current_user") == METRICS
     assert not await session.fetchval("SELECT current_setting('ringback.org_id', true)")
     assert database_url.rsplit("/", 1)[1] == await session.fetchval("SELECT current_database()")
+
+
+WRITTEN_BY_TENANTS = {
+    "webhook_delivery_log": """
+        INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
+            max_attempts, created_at)
+        VALUES ('NEW_ID', $1, 'default', 'hang', '{}', 'pending', 4,
+            now())""",
+    "webhook_inbox": "INSERT INTO webhook_inbox VALUES ($1, 'k', gen_random_uuid())",
+    "webhook_retries": """
+        INSERT INTO webhook_retries
+            (original, new_id, org_id, received_at, actor, role, reason)
+        VALUES (gen_random_uuid(), gen_random_uuid(), $1, now(), 'ada', 'tenant', 'Mine.')""",
+    "webhook_audit": """
+        INSERT INTO webhook_audit (actor, role, org_id, action)
+        VALUES ('ada', 'tenant', $1, 'discard')""",
+}
+
+
+@pytest.mark.parametrize("table", WRITTEN_BY_TENANTS)
+async def test_a_tenant_cannot_write_for_another_org(calling: Caller, table: str) -> None:
+    """Nor in rows without an organisation."""
+    statement = WRITTEN_BY_TENANTS[table].replace("NEW_ID", str(new_job_id()))
+    for org_id in (THEIRS, ALL):
+        session = await calling(TENANT_OPERATOR, OURS)
+
+        with pytest.raises(REFUSED, match="row-level security"):
+            await session.execute(statement, org_id)
+
+    session = await calling(TENANT_OPERATOR, OURS)
+    await session.execute(statement, OURS)
+
+
+async def test_a_tenant_cannot_audit_for_all_orgs(calling: Caller) -> None:
+    """A line without an organisation is about everybody."""
+    session = await calling(TENANT_OPERATOR, OURS)
+
+    with pytest.raises(REFUSED, match="row-level security"):
+        await session.execute(
+            "INSERT INTO webhook_audit (actor, role, action) VALUES ('ada', 'tenant', 'pause')"
+        )
+
+
+@pytest.mark.usefixtures("theirs")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE webhook_delivery_log SET resolution = 'discarded', resolved_at = now()",
+        "UPDATE webhook_inbox SET delivery_id = gen_random_uuid()",
+        "UPDATE webhook_retries SET published_at = now()",
+    ],
+)
+async def test_a_tenants_update_of_everything_changes_nothing_of_another(
+    calling: Caller, statement: str
+) -> None:
+    """What it cannot see it cannot change, either."""
+    session = await calling(TENANT_OPERATOR, OURS)
+
+    assert await session.execute(statement) == "UPDATE 0"

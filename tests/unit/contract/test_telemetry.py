@@ -19,11 +19,7 @@ from ringback.contract.telemetry import (
 )
 from ringback.contract.telemetry.all_services import COMMON_FIELDS, ERROR_FIELD, LOG_FIELDS
 from ringback.contract.telemetry.as_markdown import as_markdown
-from ringback.contract.telemetry.gateway import (
-    NOT_CONFIRMED,
-    NOT_SPOOLED,
-    REJECTION_REASONS,
-)
+from ringback.contract.telemetry.gateway import NOT_CONFIRMED, NOT_SPOOLED, REJECTION_REASONS
 from ringback.contract.telemetry.metrics_service import GRPC_CODES
 from ringback.contract.telemetry.spec import Kind, MetricSpec
 from services.gateway.http import rejection

@@ -2,11 +2,7 @@
 
 import pytest
 
-from ringback.contract.trace_context import (
-    TraceContext,
-    new_trace_context,
-    trace_context_of,
-)
+from ringback.contract.trace_context import TraceContext, new_trace_context, trace_context_of
 
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GOOD = f"00-{TRACE_ID}-{SPAN_ID}-01"

@@ -9,13 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.metrics.slack.alert_log import AlertGroup, Example
-from services.metrics.slack.message import (
-    Links,
-    Message,
-    about_many,
-    about_one,
-    about_quiet,
-)
+from services.metrics.slack.message import Links, Message, about_many, about_one, about_quiet
 from tests.support.block_kit import refusal, texts, unexpected_markup
 from tests.unit.metrics.slack.alerts import group, quiet_for
 

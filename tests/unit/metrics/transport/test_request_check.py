@@ -13,10 +13,7 @@ from ringback.metrics.v1.admin_service_pb2 import (
     RetryDeliveryRequest,
 )
 from ringback.metrics.v1.delivery_pb2 import DELIVERY_STATUS_FAILED
-from ringback.metrics.v1.metrics_service_pb2 import (
-    ListDeliveriesRequest,
-    WatchQueueHealthRequest,
-)
+from ringback.metrics.v1.metrics_service_pb2 import ListDeliveriesRequest, WatchQueueHealthRequest
 from services.metrics.transport.methods import methods_of
 from services.metrics.transport.request_check import violations
 
