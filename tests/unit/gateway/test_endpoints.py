@@ -3,6 +3,8 @@
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from services.gateway.endpoints import DEFAULT_ENDPOINT_ID, PATH, Endpoint, routes_to
@@ -41,6 +43,31 @@ def test_either_header_with_any_secret_is_accepted(
     endpoint = Endpoint("acme", ORG, (b"new", b"old"))
 
     assert endpoint.authenticate(CIMultiDict(headers)) is expected
+
+
+SECRETS = (b"the-first-secret", "ein zweites Geheimnis: ü".encode())
+#: As aiohttp decodes what came: UTF-8, and what is none as surrogates.
+AS_READ = st.binary(max_size=40).map(lambda raw: raw.decode(errors="surrogateescape"))
+GUESSES = AS_READ | st.sampled_from([secret.decode() for secret in SECRETS]).flatmap(
+    lambda secret: st.sampled_from(
+        [secret[:-1], secret + "x", secret.upper(), secret[::-1], f"{secret}\x00", f"x{secret}"]
+    )
+)
+NAMES = st.sampled_from(["X-Vapi-Secret", "Authorization", "authorization", "Proxy-Authorization"])
+SCHEMES = st.sampled_from(["", "Bearer ", "bearer ", "Basic ", "Bearer", "Bearer\t"])
+HEADERS: st.SearchStrategy[CIMultiDict[str]] = st.lists(
+    st.tuples(NAMES, st.builds(str.__add__, SCHEMES, GUESSES)), max_size=4
+).map(CIMultiDict)
+
+
+@given(headers=HEADERS, secret=st.sampled_from(SECRETS))
+def test_only_the_secret_is_accepted(headers: CIMultiDict[str], secret: bytes) -> None:
+    """Near matches, other schemes and repeated headers neither help nor do harm."""
+    endpoint = Endpoint("default", UUID(int=1), SECRETS)
+
+    assert endpoint.authenticate(headers) is not None
+    headers["X-Vapi-Secret"] = secret.decode()
+    assert endpoint.authenticate(headers) is None
 
 
 def test_a_secret_may_look_like_a_header() -> None:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.eventually import eventually
 from tests.support.gateway_client import PATH, SECRET, assert_problem
 from tests.unit.gateway.serving import ServedGateway, serving
 
@@ -18,9 +17,6 @@ MIB = 1024 * 1024
     ("content_type", "body"),
     [
         ("application/x-www-form-urlencoded", b"type=hang&call=1"),
-        ("multipart/form-data; boundary=x", b"--x\r\n\r\n{}\r\n--x--\r\n"),
-        ("text/plain", b"hello"),
-        ("application/xml", b"<type>hang</type>"),
         ("application/json-seq", b'\x1e{"type":"x"}\n\x1e{"type":"y"}\n'),
         ("application/octet-stream", b"\x80\x81"),
     ],
@@ -38,12 +34,7 @@ async def test_rejects_other_content_types(
     ("headers", "detail"),
     [
         ({"X-Vapi-Secret": None}, "neither"),
-        ({"X-Vapi-Secret": ""}, "neither"),
-        ({"X-Vapi-Secret": "", "Authorization": "Basic eDp5"}, "neither"),
-        ({"X-Vapi-Secret": "", "Authorization": "Bearer "}, "neither"),
         ({"X-Vapi-Secret": SECRET[:-1]}, "not valid for"),
-        ({"X-Vapi-Secret": SECRET + "x"}, "not valid for"),
-        ({"X-Vapi-Secret": "ключ"}, "not valid for"),
         ({"Authorization": "Bearer ключ", "X-Vapi-Secret": ""}, "not valid for"),
     ],
 )
@@ -115,10 +106,9 @@ async def test_rejects_an_invalid_compressed_body(gateway: ServedGateway) -> Non
     assert_problem(answer, 400, "encoding")
 
 
-@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "compress"])
-async def test_rejects_other_content_encodings(gateway: ServedGateway, coding: str) -> None:
+async def test_rejects_other_content_encodings(gateway: ServedGateway) -> None:
     """With 415."""
-    answer = await gateway.send(b"\x8b\x07\x80", headers={"Content-Encoding": coding})
+    answer = await gateway.send(b"\x8b\x07\x80", headers={"Content-Encoding": "br"})
 
     assert_problem(answer, 415, "encoding")
 
@@ -144,75 +134,16 @@ async def test_invalid_http_gets_a_problem(gateway: ServedGateway) -> None:
     assert b"script" not in answer
 
 
-async def test_continues_when_asked(gateway: ServedGateway) -> None:
-    """`Expect: 100-continue` is answered once the headers are accepted."""
-    head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\nConnection: close\r\n"
-        "Content-Type: application/json\r\nContent-Length: 15\r\nExpect: 100-continue\r\n\r\n"
-    )
-
-    answer = await gateway.send_raw(head.encode() + b'{"type":"hang"}')
-
-    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
-
-
-async def test_too_many_bytes_in_flight_are_rejected() -> None:
-    """With 503, until there is room again."""
-    limits = {"max_body_bytes": "4096", "max_in_flight_bytes": "4096"}
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\nContent-Length: 4000\r\n"
-    body = b'{"type":"hang","y":"' + b"x" * 3000 + b'"}'
-
-    async with serving(**limits) as gateway:
-
-        async def status_is(status: int) -> bool:
-            return (await gateway.send(body)).status == status
-
-        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-        writer.write(head.encode() + b"\r\n{")
-        await eventually(lambda: status_is(503))
-        rejected = await gateway.send(body)
-        writer.close()
-        await writer.wait_closed()
-        await eventually(lambda: status_is(200))
-
-    assert_problem(rejected, 503, "in flight")
-    assert int(rejected.headers["Retry-After"]) > 0
-
-
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        pytest.param(b"", "not a JSON document", id="no body"),
-        pytest.param(b"{", "not a JSON document", id="not JSON"),
-        pytest.param(b"[]", "not a JSON object", id="not an object"),
-        pytest.param(b"{}", "no message.type", id="no type"),
-        pytest.param(b'{"message": {}}', "no message.type", id="no type in the message"),
-        pytest.param(b'{"type": ""}', "no message.type", id="empty type"),
-        pytest.param(b'{"message": {"type": 7}}', "not a text", id="type is no text"),
-        pytest.param(
-            json.dumps({"type": "x" * 256}).encode(), "longer than 255", id="type too long"
-        ),
-        pytest.param(
-            json.dumps({"type": "ä" * 128}, ensure_ascii=False).encode(),
-            "longer than 255",
-            id="type too long in bytes",
-        ),
-        pytest.param(b"[" * 100_000 + b"]" * 100_000, "nested too deeply", id="deep arrays"),
-        pytest.param(
-            b'{"type":"x","y":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-            "nested too deeply",
-            id="deep arrays in an object",
-        ),
-        pytest.param(
-            b'{"type":"x","y":' + b"[" * 300 + b"]" * 300 + b"}", "nested too deeply", id="deep"
-        ),
-        pytest.param(b'{"type": "x", "y": NaN}', "not a JSON document", id="NaN"),
-        pytest.param(b'{"type": "x", "y": "\xff"}', "not a JSON document", id="not UTF-8"),
-        pytest.param(b'{"type": "x", "y": Infinity}', "not a JSON document", id="Infinity"),
-        pytest.param(b'{"type": "x"}{"type": "y"}', "not a JSON document", id="two documents"),
-        pytest.param(b'[{"type": "x"},{"type": "y"}]', "not a JSON object", id="two events"),
-        pytest.param(b'[[{"type": "x"}]]', "not a JSON object", id="a list in a list"),
-        pytest.param(b'"type"', "not a JSON object", id="text"),
+        (b"", "not a JSON document"),
+        (b'{"type": "x", "y": NaN}', "not a JSON document"),
+        (b'[{"type": "x"},{"type": "y"}]', "not a JSON object"),
+        (b'{"message": {}}', "no message.type"),
+        (b'{"message": {"type": 7}}', "not a text"),
+        (json.dumps({"type": "x" * 256}).encode(), "longer than 255"),
+        (b'{"type":"x","y":' + b"[" * 300 + b"]" * 300 + b"}", "nested too deeply"),
     ],
 )
 async def test_rejects_invalid_events(gateway: ServedGateway, body: bytes, detail: str) -> None:

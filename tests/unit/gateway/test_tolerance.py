@@ -21,11 +21,6 @@ ODD_TEXT = '{"type":"hang","y":"ä"}'
 ANSWER_OK = re.compile(rb"\AHTTP/1\.[01] 200 ")
 
 
-def raw_deflate(body: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return packer.compress(body) + packer.flush()
-
-
 def request(
     body: bytes = HANG,
     *,
@@ -130,14 +125,10 @@ async def test_any_content_type_is_accepted_for_an_event(
 
 BODIES = [
     (codecs.BOM_UTF8 + HANG, "application/json", HANG),
-    (HANG.decode().encode("utf-16"), "application/json", HANG),
     (HANG.decode().encode("utf-16-be"), "application/json; charset=utf-16be", HANG),
-    (HANG.decode().encode("utf-32"), "application/json", HANG),
     (b"\r\n\t " + HANG + b" \0", "application/json", HANG),
     (b"[" + HANG + b"]", "application/json", HANG),
-    (json.dumps(HANG.decode()).encode(), "application/json", HANG),
     (ODD_TEXT.encode("latin-1"), "application/json; charset=ISO-8859-1", ODD_TEXT.encode()),
-    (ODD_TEXT.encode(), "application/json; charset=ISO-8859-1", ODD_TEXT.encode()),
     (WITH_EXTRAS, "application/json", WITH_EXTRAS),
 ]
 
@@ -152,22 +143,11 @@ async def test_a_recovered_event_is_stored(
 
 
 CODINGS = [
-    ("gzip", gzip.compress(HANG[:5]) + gzip.compress(HANG[5:])),
-    ("gzip", gzip.compress(HANG) + b"\0" * 1000),
-    ("x-gzip", gzip.compress(HANG)),
-    ("GZIP", gzip.compress(HANG)),
-    ("gzip, identity", gzip.compress(HANG)),
     ("identity\r\nContent-Encoding: gzip", gzip.compress(HANG)),
-    ("identity", HANG),
-    ("", HANG),
-    ("deflate", zlib.compress(HANG)),
-    ("deflate", raw_deflate(HANG)),
     ("Deflate", gzip.compress(HANG)),
     ("gzip", zlib.compress(HANG)),
-    ("gzip, gzip", gzip.compress(gzip.compress(HANG))),
     ("gzip, gzip", gzip.compress(HANG)),
     ("gzip", HANG),
-    ("utf-8", HANG),
     ("br", HANG),
 ]
 
@@ -180,22 +160,6 @@ async def test_the_bytes_show_the_compression(
         data = request(body, headers=f"Content-Encoding: {coding}\r\n")
         assert await stored(gateway, data) == HANG, (coding, body)
     assert await stored(gateway, request(gzip.compress(HANG))) == HANG
-
-
-SECRETS = [
-    f"x-vapi-secret:   {SECRET}\t ",
-    f"X-VAPI-SECRET: Bearer {SECRET}",
-    f"Authorization: {SECRET}",
-    f"AUTHORIZATION: bearer   {SECRET}",
-    f"X-Vapi-Secret: \r\nX-Vapi-Secret: {SECRET}",
-    f"Authorization: Basic eDp5\r\nAuthorization: Bearer {SECRET}",
-]
-
-
-async def test_a_secret_is_found(gateway: ServedGateway) -> None:
-    """With or without its scheme, in either header, beside others."""
-    for secret in SECRETS:
-        assert await stored(gateway, request(secret=secret)) == HANG, secret
 
 
 async def test_an_expectation_is_met_or_ignored(gateway: ServedGateway) -> None:

@@ -60,17 +60,6 @@ def at_least(gateway: ServedGateway, reason: str, count: int) -> bool:
     return gateway.metric("webhook_connections_closed_total", reason=reason) >= count
 
 
-async def test_a_growing_head_is_rejected(gateway: ServedGateway) -> None:
-    """With 431, before it is complete."""
-    lines = "".join(f"X-{number}: {'x' * 8000}\r\n" for number in range(10))
-
-    async with connections(gateway, 1, (HEAD + lines).encode()) as [reader]:
-        answer = await reader.read()
-
-    assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.0 431 "))
-    assert b"application/problem+json" in answer
-
-
 async def test_a_slow_head_is_rejected(
     gateway: ServedGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
