@@ -69,6 +69,7 @@ class Drainer(BackgroundTask):
         instruments: Instruments,
         per_s: int,
         timeout_s: float,
+        probe_wait_s: float = _PROBE_WAIT_S,
     ) -> None:
         self._spool = spool
         self._broker = broker
@@ -76,6 +77,7 @@ class Drainer(BackgroundTask):
         self._instruments = instruments
         self._max_batch = max(1, per_s // _BATCHES_PER_S)
         self._timeout_s = timeout_s
+        self._probe_wait_s = probe_wait_s
         self._sequence = 0
         self._is_probing = False
         self._connections_lost = 0
@@ -88,10 +90,10 @@ class Drainer(BackgroundTask):
                 wait_s = await self._step()
             except SPOOL_ERRORS as exc:
                 self._instruments.spool_failed(exc)
-                wait_s = _PROBE_WAIT_S
+                wait_s = self._probe_wait_s
             except Exception:  # ruff: ignore[blind-except]  # a bug must not end the loop
                 self._instruments.failed()
-                wait_s = _PROBE_WAIT_S
+                wait_s = self._probe_wait_s
             # The time for publishing is part of the interval; otherwise the rate would drop.
             await asyncio.sleep(max(0.0, started_at + wait_s - clock()))
 
@@ -119,7 +121,7 @@ class Drainer(BackgroundTask):
         self._is_probing = not confirmed
         if set(outcomes) <= _ANSWERED or self._closes_connections(outcomes):
             self._sequence = batch[-1].sequence
-        return 1 / _BATCHES_PER_S if confirmed else _PROBE_WAIT_S
+        return 1 / _BATCHES_PER_S if confirmed else self._probe_wait_s
 
     def _closes_connections(self, outcomes: Sequence[PublishOutcome]) -> bool:
         """Whether one webhook alone has lost the connection too often."""

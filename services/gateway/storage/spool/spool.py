@@ -133,12 +133,18 @@ class Spool:
     used raises nothing: `store` reports it for each webhook, and the next one tries again.
     """
 
-    def __init__(self, folder: Path, bounds: SpoolBounds, instruments: Instruments) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        bounds: SpoolBounds,
+        instruments: Instruments,
+        open_file: Callable[[Path], SpoolFile] = SpoolFile,
+    ) -> None:
         self.path = folder / FILE_NAME
         self._folder = folder
         self._bounds = bounds
         self._instruments = instruments
-        self._file = SpoolFile(self.path)
+        self._file = open_file(self.path)
         self._thread = _SpoolThread(self._file, instruments)
         self._has_failed = False
         self._lock = FolderLock(folder)

@@ -4,42 +4,29 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from uuid import uuid4
+from dataclasses import dataclass
 
 import pytest
 
 from ringback.contract.envelope import Envelope
-from ringback.contract.identity import new_job_id
-from ringback.contract.trace_context import new_trace_context
 from services.gateway.storage.breaker import Breaker
 from services.gateway.storage.result import PublishOutcome
 from services.gateway.storage.spool.drainer import Drainer
 from services.gateway.storage.spool.file import SpooledWebhook
 from tests.support.eventually import eventually
+from tests.unit.gateway.envelopes import an_envelope
 
 PER_S = 100
 BATCH = PER_S // 10
-
-
-def waiting(sequence: int) -> SpooledWebhook:
-    envelope = Envelope(
-        job_id=new_job_id(),
-        event_type="hang",
-        org_id=uuid4(),
-        endpoint_id="default",
-        received_at=datetime.now(UTC),
-        gateway_instance_id=uuid4(),
-        trace=new_trace_context(),
-    )
-    return SpooledWebhook(sequence, envelope, b"{}")
 
 
 class FullSpool:
     """Contains webhooks, and records when some are deleted."""
 
     def __init__(self, count: int) -> None:
-        self._left = [waiting(sequence) for sequence in range(1, count + 1)]
+        self._left = [
+            SpooledWebhook(sequence, an_envelope(), b"{}") for sequence in range(1, count + 1)
+        ]
         self.deleted_at: list[float] = []
         self.is_empty = asyncio.Event()
 
@@ -59,39 +46,17 @@ class FullSpool:
             self.is_empty.set()
 
 
-class SlowBroker:
-    is_connected = True
+@dataclass
+class FakeBroker:
+    """Confirms after a while, and closes the connection at one webhook that is too large."""
 
-    def __init__(self, takes_s: float) -> None:
-        self._takes_s = takes_s
+    takes_s: float = 0.0
+    too_large: str = ""
+    is_connected: bool = True
 
-    async def publish(
-        self,
-        envelope: Envelope,
-        body: bytes,
-        *,
-        timeout_s: float,
-    ) -> PublishOutcome:
-        await asyncio.sleep(self._takes_s)
-        return PublishOutcome.CONFIRMED
-
-
-class RejectingBroker:
-    """Closes the connection at one webhook that is too large."""
-
-    is_connected = True
-
-    def __init__(self, too_large: str) -> None:
-        self._too_large = too_large
-
-    async def publish(
-        self,
-        envelope: Envelope,
-        body: bytes,
-        *,
-        timeout_s: float,
-    ) -> PublishOutcome:
-        if str(envelope.job_id) == self._too_large:
+    async def publish(self, envelope: Envelope, body: bytes, *, timeout_s: float) -> PublishOutcome:
+        await asyncio.sleep(self.takes_s)
+        if str(envelope.job_id) == self.too_large:
             return PublishOutcome.CONNECTION_LOST
         return PublishOutcome.CONFIRMED
 
@@ -102,19 +67,23 @@ class NoInstruments:
     def failed(self) -> None: ...
 
 
-@pytest.mark.parametrize("takes_s", [0.0, 0.06])
-async def test_the_rate_does_not_depend_on_the_broker(takes_s: float) -> None:
-    """A tenth of a second from batch to batch, however long publishing takes."""
-    spool = FullSpool(6 * BATCH)
-    drainer = Drainer(
+def draining(spool: FullSpool, broker: FakeBroker) -> Drainer:
+    return Drainer(
         spool=spool,
-        broker=SlowBroker(takes_s),
+        broker=broker,
         breaker=Breaker(),
         instruments=NoInstruments(),
         per_s=PER_S,
         timeout_s=2.0,
+        probe_wait_s=0.01,
     )
-    async with asyncio.timeout(30), drainer:
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 0.06])
+async def test_the_rate_does_not_depend_on_the_broker(takes_s: float) -> None:
+    """A tenth of a second from batch to batch, however long publishing takes."""
+    spool = FullSpool(6 * BATCH)
+    async with asyncio.timeout(30), draining(spool, FakeBroker(takes_s)):
         await spool.is_empty.wait()
 
     between_s = sorted(
@@ -126,22 +95,12 @@ async def test_the_rate_does_not_depend_on_the_broker(takes_s: float) -> None:
     assert between_s[0] < 0.15
 
 
-async def test_a_webhook_that_loses_the_connection_does_not_block_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_webhook_that_loses_the_connection_does_not_block_others() -> None:
     """It stays and is tried again; the others are published."""
-    monkeypatch.setattr("services.gateway.storage.spool.drainer._PROBE_WAIT_S", 0.01)
     spool = FullSpool(3)
     [first, *others] = await spool.read_after(0, max_count=3, max_bytes=10**9)
-    drainer = Drainer(
-        spool=spool,
-        broker=RejectingBroker(str(first.envelope.job_id)),
-        breaker=Breaker(),
-        instruments=NoInstruments(),
-        per_s=PER_S,
-        timeout_s=2.0,
-    )
-    async with asyncio.timeout(30), drainer:
+    broker = FakeBroker(too_large=str(first.envelope.job_id))
+    async with asyncio.timeout(30), draining(spool, broker):
         await eventually(lambda: spool.count == 1)
 
     assert await spool.read_after(0, max_count=3, max_bytes=10**9) == [first]

@@ -3,14 +3,12 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 from services.gateway.storage.spool.file import FILE_NAME, SpoolFile
-from services.gateway.storage.spool.quarantine import State, kept_files
+from services.gateway.storage.spool.quarantine import State
 from services.gateway.storage.spool.salvage import Salvager
 from services.gateway.storage.spool.spool import Spool, SpoolBounds
 from tests.support.eventually import eventually
-from tests.unit.gateway.envelopes import a_webhook, an_envelope
+from tests.unit.gateway.envelopes import an_envelope
 from tests.unit.gateway.storage.spool.damage import PAGE_BYTES, create_spool, overwrite
 
 MIB = 1024 * 1024
@@ -39,29 +37,6 @@ class FakeInstruments:
 
 def spool_in(folder: Path, instruments: FakeInstruments) -> Spool:
     return Spool(folder, SpoolBounds(max_bytes=64 * MIB, free_bytes=0, timeout_s=5.0), instruments)
-
-
-@pytest.mark.parametrize("page", [0, 1, 5], ids=["first", "root", "another"])
-async def test_the_readable_rows_of_a_damaged_file_are_restored(tmp_path: Path, page: int) -> None:
-    """They come before newer webhooks, and the file is renamed."""
-    written = create_spool(tmp_path / FILE_NAME, 400)
-    overwrite(tmp_path / FILE_NAME, page * PAGE_BYTES, b"\xff" * PAGE_BYTES)
-    instruments = FakeInstruments()
-    async with spool_in(tmp_path, instruments).running() as spool:
-        newest = a_webhook()
-        await spool.store(newest)
-        async with Salvager(spool, instruments) as salvager:
-            await eventually(lambda: bool(instruments.salvaged))
-        found = await spool.read_after(0, max_count=500, max_bytes=MIB * 100)
-        count = spool.count
-
-    ids = [str(one.envelope.job_id) for one in found]
-    assert instruments.failures == []
-    assert instruments.salvaged[0] >= 380
-    assert count == instruments.salvaged[0] + 1
-    assert set(ids) <= {*written, str(newest.envelope.job_id)}
-    assert salvager.kept == 1
-    assert [one.state for one in kept_files(tmp_path / FILE_NAME)] == [State.SALVAGED]
 
 
 async def test_an_interrupted_salvage_is_done_after_a_restart(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ringback.contract.envelope import Envelope
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.storage.result import SpoolOutcome
 from services.gateway.storage.spool.file import FILE_NAME, SpooledWebhook, SpoolFile
@@ -44,43 +46,80 @@ class FakeInstruments:
         self.failures.append(type(error).__name__)
 
 
+class ScriptedFile(SpoolFile):
+    """Raises each of `errors` in place of one call; a commit waits until it is `released`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.errors: list[Exception] = []
+        self.commits: list[int] = []
+        self.released = threading.Event()
+        self.released.set()
+
+    def _fail(self) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+
+    def append(self, webhooks: Iterable[tuple[Envelope, bytes]]) -> None:
+        rows = list(webhooks)
+        self.commits.append(len(rows))
+        self.released.wait(60)
+        self._fail()
+        super().append(rows)
+
+    def read_after(self, *arguments: Any, **named: Any) -> Any:
+        self._fail()
+        return super().read_after(*arguments, **named)
+
+    def try_write(self) -> None:
+        self._fail()
+        super().try_write()
+
+
+def sqlite_error(code: int) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError("as SQLite reports it")
+    error.sqlite_errorcode = code
+    return error
+
+
 def spool_in(
     folder: Path,
     instruments: FakeInstruments | None = None,
     *,
     max_bytes: int = 64 * MIB,
     free_bytes: int = 0,
+    timeout_s: float = 5.0,
+    file: ScriptedFile | None = None,
 ) -> Spool:
-    bounds = SpoolBounds(max_bytes=max_bytes, free_bytes=free_bytes, timeout_s=5.0)
-    return Spool(folder, bounds, instruments or FakeInstruments())
+    bounds = SpoolBounds(max_bytes=max_bytes, free_bytes=free_bytes, timeout_s=timeout_s)
+    return Spool(
+        folder,
+        bounds,
+        instruments or FakeInstruments(),
+        open_file=lambda path: file or SpoolFile(path),
+    )
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> ScriptedFile:
+    return ScriptedFile(tmp_path / FILE_NAME)
 
 
 async def all_of(spool: Spool) -> list[SpooledWebhook]:
     return await spool.read_after(0, max_count=1_000, max_bytes=1_000 * MIB)
 
 
-async def test_concurrent_webhooks_share_commits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_concurrent_webhooks_share_commits(tmp_path: Path, file: ScriptedFile) -> None:
     """200 concurrent webhooks need few commits and keep their order."""
-    sizes: list[int] = []
-    append = SpoolFile.append
-
-    def counted(self: SpoolFile, webhooks: object) -> None:
-        rows = list(webhooks)  # type: ignore[call-overload]  # an iterable of pairs
-        sizes.append(len(rows))
-        append(self, rows)
-
-    monkeypatch.setattr(SpoolFile, "append", counted)
     webhooks = [a_webhook() for _ in range(200)]
 
-    async with spool_in(tmp_path).running() as spool:
+    async with spool_in(tmp_path, file=file).running() as spool:
         outcomes = await asyncio.gather(*(spool.store(one) for one in webhooks))
         found = await all_of(spool)
 
     assert set(outcomes) == {SPOOLED}
     assert [one.envelope for one in found] == [one.envelope for one in webhooks]
-    assert len(sizes) <= 3
+    assert len(file.commits) <= 3
 
 
 async def test_webhooks_survive_a_restart(tmp_path: Path) -> None:
@@ -118,30 +157,38 @@ async def test_the_size_is_limited(tmp_path: Path) -> None:
 
 
 async def test_it_leaves_free_bytes_on_the_disk(tmp_path: Path) -> None:
-    """Others may need the disk."""
+    """Others may need the disk. It is not ready even before a webhook is rejected."""
     async with spool_in(tmp_path, free_bytes=2**60).running() as spool:
+        assert spool.has_room()
+        assert not await spool.can_store()
         outcome = await spool.store(a_webhook())
 
         assert (outcome, spool.count) == (SpoolOutcome.FULL, 0)
 
 
-async def test_a_full_disk_is_reported_as_full(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "outcome", "failures"),
+    [
+        (sqlite_error(sqlite3.SQLITE_FULL), SpoolOutcome.FULL, []),
+        (ValueError("a bug"), SpoolOutcome.BROKEN, ["ValueError"]),
+    ],
+)
+async def test_a_failed_commit_does_not_stop_later_ones(
+    tmp_path: Path,
+    file: ScriptedFile,
+    error: Exception,
+    outcome: SpoolOutcome,
+    failures: list[str],
 ) -> None:
-    """SQLite's error for it is not a failure of the spool."""
+    """SQLite's error for a full disk is not a failure of the spool."""
     instruments = FakeInstruments()
+    async with spool_in(tmp_path, instruments, file=file).running() as spool:
+        file.errors.append(error)
+        first = await spool.store(a_webhook())
+        second = await spool.store(a_webhook())
 
-    def append(self: SpoolFile, webhooks: object) -> None:
-        del self, webhooks
-        error = sqlite3.OperationalError("database or disk is full")
-        error.sqlite_errorcode = sqlite3.SQLITE_FULL
-        raise error
-
-    async with spool_in(tmp_path, instruments).running() as spool:
-        monkeypatch.setattr(SpoolFile, "append", append)
-        outcome = await spool.store(a_webhook())
-
-    assert (outcome, instruments.failures) == (SpoolOutcome.FULL, [])
+    assert (first, second) == (outcome, SPOOLED)
+    assert instruments.failures == failures
 
 
 async def test_a_folder_serves_one_gateway(tmp_path: Path) -> None:
@@ -156,7 +203,7 @@ async def test_a_folder_serves_one_gateway(tmp_path: Path) -> None:
 
 
 async def test_an_unusable_folder_does_not_prevent_the_start(tmp_path: Path) -> None:
-    """Each webhook is rejected; once the folder is usable, the next one is stored."""
+    """Each webhook is rejected; once the folder is usable, a refresh opens it."""
     folder = tmp_path / "spool"
     folder.write_text("a file where a folder should be")
     instruments = FakeInstruments()
@@ -165,30 +212,25 @@ async def test_an_unusable_folder_does_not_prevent_the_start(tmp_path: Path) -> 
         without = await spool.store(a_webhook())
         room_without = spool.has_room()
         folder.unlink()
+        await spool.refresh()
+        room_after_a_refresh = spool.has_room()
         with_folder = await spool.store(a_webhook())
 
         assert (without, room_without) == (SpoolOutcome.BROKEN, False)
+        assert room_after_a_refresh
         assert (with_folder, spool.has_room(), spool.count) == (SPOOLED, True, 1)
     assert "FileExistsError" in instruments.failures
 
 
 async def test_a_file_that_becomes_corrupt_is_quarantined(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, file: ScriptedFile
 ) -> None:
     """The webhook that reveals it is stored in a new file."""
     instruments = FakeInstruments()
-    append = SpoolFile.append
 
-    def broken(self: SpoolFile, webhooks: object) -> None:
-        if not instruments.quarantined and not list(tmp_path.glob("*.quarantined-*")):
-            error = sqlite3.DatabaseError("database disk image is malformed")
-            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-            raise error
-        append(self, webhooks)  # type: ignore[arg-type]  # what it was called with
-
-    async with spool_in(tmp_path, instruments).running() as spool:
+    async with spool_in(tmp_path, instruments, file=file).running() as spool:
         await spool.store(a_webhook())
-        monkeypatch.setattr(SpoolFile, "append", broken)
+        file.errors.append(sqlite_error(sqlite3.SQLITE_CORRUPT))
 
         outcome = await spool.store(a_webhook())
 
@@ -200,85 +242,41 @@ async def test_a_file_that_becomes_corrupt_is_quarantined(
     kept.close()
 
 
-async def test_a_hanging_disk_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hanging_disk_times_out(tmp_path: Path, file: ScriptedFile) -> None:
     """The caller gets an outcome in time, and a webhook stored late is counted."""
-    bounds = SpoolBounds(max_bytes=MIB, free_bytes=0, timeout_s=0.05)
-    async with Spool(tmp_path, bounds, FakeInstruments()).running() as spool:
-        append, let_go = SpoolFile.append, asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def slow(self: SpoolFile, webhooks: object) -> None:
-            asyncio.run_coroutine_threadsafe(let_go.wait(), loop).result()
-            append(self, webhooks)  # type: ignore[arg-type]  # what it was called with
-
-        monkeypatch.setattr(SpoolFile, "append", slow)
+    file.released.clear()
+    async with spool_in(tmp_path, timeout_s=0.05, file=file).running() as spool:
         outcome = await spool.store(a_webhook())
-        let_go.set()
+        file.released.set()
         found = await all_of(spool)
 
         assert outcome is SpoolOutcome.SLOW
         assert len(found) == 1
 
 
-async def test_a_corrupt_file_is_replaced_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_corrupt_file_is_replaced_once(tmp_path: Path, file: ScriptedFile) -> None:
     """Pending calls for the old file must not replace the new one."""
     instruments = FakeInstruments()
-    async with spool_in(tmp_path, instruments).running() as spool:
+    async with spool_in(tmp_path, instruments, file=file).running() as spool:
         await spool.store(a_webhook())
-        monkeypatch.setattr(SpoolFile, "read_after", corrupt_at_first(SpoolFile.read_after))
-        asked = [spool.read_after(0, max_count=1, max_bytes=1) for _ in range(3)]
-        ends = await asyncio.gather(*asked, return_exceptions=True)
+        file.errors.append(sqlite_error(sqlite3.SQLITE_CORRUPT))
+        reads = [spool.read_after(0, max_count=1, max_bytes=1) for _ in range(3)]
+        ends = await asyncio.gather(*reads, return_exceptions=True)
 
     assert len(instruments.quarantined) == 1
     assert [type(end) for end in ends] == [sqlite3.DatabaseError, list, list]
 
 
-async def test_a_failed_commit_does_not_stop_later_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever one batch raises, the next one is stored."""
-    async with spool_in(tmp_path).running() as spool:
-        append = SpoolFile.append
-        monkeypatch.setattr(SpoolFile, "append", raising(ValueError("a bug")))
-        first = await spool.store(a_webhook())
-        monkeypatch.setattr(SpoolFile, "append", append)
-        second = await spool.store(a_webhook())
-
-    assert (first, second) == (SpoolOutcome.BROKEN, SPOOLED)
-
-
-async def test_readiness_reflects_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_readiness_reflects_the_disk(tmp_path: Path, file: ScriptedFile) -> None:
     """After a failed commit, readiness tries to write."""
-    async with spool_in(tmp_path).running() as spool:
+    async with spool_in(tmp_path, file=file).running() as spool:
         before = await spool.can_store()
-        with monkeypatch.context() as broken:
-            broken.setattr(SpoolFile, "append", raising(OSError("I/O error")))
-            broken.setattr(SpoolFile, "try_write", raising(OSError("I/O error")))
-            await spool.store(a_webhook())
-            meanwhile = await spool.can_store()
+        file.errors += [OSError("I/O error"), OSError("I/O error")]
+        await spool.store(a_webhook())
+        meanwhile = await spool.can_store()
         after = await spool.can_store()
 
     assert (before, meanwhile, after) == (True, False, True)
-
-
-async def test_a_full_disk_is_not_ready(tmp_path: Path) -> None:
-    """Even before a webhook is rejected."""
-    async with spool_in(tmp_path, free_bytes=2**60).running() as spool:
-        assert spool.has_room()
-        assert not await spool.can_store()
-
-
-async def test_a_folder_that_becomes_usable_is_used(tmp_path: Path) -> None:
-    """A refresh opens it."""
-    folder = tmp_path / "spool"
-    folder.write_text("a file where a folder should be")
-    async with spool_in(folder).running() as spool:
-        folder.unlink()
-        await spool.refresh()
-
-        assert spool.has_room()
 
 
 async def test_webhooks_of_another_process_are_counted(tmp_path: Path) -> None:
@@ -305,23 +303,3 @@ async def test_a_damaged_row_is_reported_once(tmp_path: Path) -> None:
         assert [len(one) for one in found] == [2, 2]
         assert (spool.count, spool.damaged) == (2, 1)
     assert len(instruments.rows) == 1
-
-
-def corrupt_at_first(method: Callable[..., object]) -> Callable[..., object]:
-    calls = count()
-
-    def called(*arguments: object, **named: object) -> object:
-        if next(calls) == 0:
-            error = sqlite3.DatabaseError("database disk image is malformed")
-            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-            raise error
-        return method(*arguments, **named)
-
-    return called
-
-
-def raising(error: Exception) -> Callable[..., object]:
-    def called(*_: object, **__: object) -> object:
-        raise error
-
-    return called
