@@ -119,8 +119,9 @@ async def test_each_webhook_ends_once_and_its_effects_match(stage: Stage, start:
             assert row["status"] == "dead_letter", steps
             assert outcomes in (["failed"] * 3, ["permanent"]), steps
             assert effects == 0 or KEPT in message, (steps, message)
-            is_ended = {"COMMIT", "ROLLBACK", "reset", "?COMMIT AND CHAIN"} & set(steps)
-            assert KEPT not in message or is_ended, (steps, message)
+            # A late task rolls back what is not finished by then.
+            ends = {"COMMIT", "ROLLBACK", "reset", "?COMMIT AND CHAIN", "leave a late task"}
+            assert KEPT not in message or ends & set(steps), (steps, message)
     for job_id in others:
         assert (await stage.until(job_id, "completed"))["attempts"] == 1
     assert process.exit_code is None
