@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import grpc
@@ -25,6 +25,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     WatchQueueHealthResponse,
 )
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
+from ringback.runtime.process.lifecycle import CannotStartError
 from services.metrics.transport.call import Call, Transport
 from services.metrics.transport.errors import Violation, invalid
 from services.metrics.transport.grpc_server import grpc_server
@@ -61,6 +62,12 @@ async def yes() -> bool:
     return True
 
 
+def server(
+    api: ScriptedApi, port: int, hosts: str = "127.0.0.1"
+) -> AbstractAsyncContextManager[None]:
+    return grpc_server(hosts, port, api.dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3)
+
+
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     api = ScriptedApi()
@@ -68,9 +75,7 @@ async def served() -> AsyncIterator[Served]:
     address = f"127.0.0.1:{port}"
     options = [("grpc.max_receive_message_length", 64 * 1024 * 1024)]
     async with (
-        grpc_server(
-            "127.0.0.1", port, api.dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3
-        ),
+        server(api, port),
         grpc.aio.insecure_channel(address, options=options) as channel,
     ):
         yield Served(api, address, channel)
@@ -98,25 +103,28 @@ def details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
 async def test_it_is_reached_by_both_families(hosts: str) -> None:
     """At the port that the setting names."""
     (port,) = free_ports(1)
-    async with grpc_server(
-        hosts, port, ScriptedApi().dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3
-    ):
+    async with server(ScriptedApi(), port, hosts):
         for address in (f"127.0.0.1:{port}", f"[::1]:{port}"):
             async with grpc.aio.insecure_channel(address) as channel:
                 await channel.channel_ready()
 
 
-async def test_a_call_without_a_valid_token_is_rejected(served: Served) -> None:
-    """Without a token, with a bad one, with two."""
-    ask = served.reads.GetQueueHealth
-    twice = (*GOOD, *GOOD)
+async def test_a_port_in_use_is_reported_and_not_shared(served: Served) -> None:
+    """The sentence names the setting."""
+    with pytest.raises(CannotStartError, match="RINGBACK_METRICS_GRPC_PORT"):
+        async with server(ScriptedApi(), int(served.address.partition(":")[2])):
+            pass
 
-    for metadata in ((), (("authorization", "Bearer sesame"),), twice):
-        error = await failure(ask(GetQueueHealthRequest(), metadata=metadata))
 
-        assert error.code() is grpc.StatusCode.UNAUTHENTICATED
-        info = details(error)["ErrorInfo"]
-        assert (info.reason, info.domain) == ("UNAUTHENTICATED", "ringback")
+async def test_a_call_with_two_tokens_is_rejected(served: Served) -> None:
+    """Even if both are valid."""
+    request = GetQueueHealthRequest()
+
+    error = await failure(served.reads.GetQueueHealth(request, metadata=(*GOOD, *GOOD)))
+
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+    info = details(error)["ErrorInfo"]
+    assert (info.reason, info.domain) == ("UNAUTHENTICATED", "ringback")
 
 
 async def test_bytes_that_are_not_a_request_are_rejected(served: Served) -> None:
@@ -221,21 +229,19 @@ async def test_health_covers_the_server_and_each_service(served: Served) -> None
 async def test_streams_end_in_order_when_it_stops() -> None:
     """One that watches `stopping` ends without an error; health is NOT_SERVING meanwhile."""
     api = ScriptedApi()
-    told = asyncio.Event()
+    may_end = asyncio.Event()
 
     async def watch(_request: Message, call: Call) -> AsyncGenerator[Message, None]:
         yield WatchQueueHealthResponse()
         await call.stopping.wait()
-        await told.wait()
+        await may_end.wait()
         yield WatchQueueHealthResponse()
 
     api.on("WatchQueueHealth", watch)
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
-    server = AsyncExitStack()
-    await server.enter_async_context(
-        grpc_server("127.0.0.1", port, api.dispatcher, spans=SPANS, is_ready=yes, drain_timeout_s=3)
-    )
+    running = AsyncExitStack()
+    await running.enter_async_context(server(api, port))
     async with grpc.aio.insecure_channel(address) as channel:
         healths = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         await until(healths, SERVING)
@@ -244,10 +250,10 @@ async def test_streams_end_in_order_when_it_stops() -> None:
         await anext(stream)
 
         api.stopping.set()
-        stopping = asyncio.create_task(server.aclose())
+        stopping = asyncio.create_task(running.aclose())
         await until(healths, NOT_SERVING)
         healths.cancel()
-        told.set()
+        may_end.set()
         rest = [answer async for answer in stream]
         await stopping
 

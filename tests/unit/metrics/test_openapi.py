@@ -97,3 +97,4 @@ def test_every_problem_matches_its_schema(error: Any) -> None:
     document = orjson.loads(orjson.dumps(problem.problem(error)))
 
     validator({"$ref": "#/components/schemas/Problem"}).validate(document)
+    assert document["detail"].endswith(".")

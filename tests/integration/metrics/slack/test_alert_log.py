@@ -8,11 +8,9 @@ import asyncpg
 import pytest
 
 from services.metrics.slack.alert_log import AlertGroup
-from tests.integration.metrics.slack.alerts_place import LEASE, Place, place
+from tests.integration.metrics.slack.conftest import LEASE, Place
 from tests.integration.migrations.log_calls import End, Webhook, bury, finish
 from tests.support.database_roles import CALLERS, GATEWAY, PROCESSOR, SERVICE, url_as
-
-__all__ = ["place"]  # a fixture
 
 THEIRS = UUID(int=77)
 _NOTICES = (

@@ -9,12 +9,10 @@ from uuid import UUID
 import pytest
 
 from services.metrics.slack.next_step import NotifyTimes
-from tests.integration.metrics.slack.alerts_place import Place, place, slack
+from tests.integration.metrics.slack.conftest import Place
 from tests.integration.migrations.log_calls import Webhook, bury
 from tests.support.eventually import eventually
 from tests.support.local_slack import HANGS, LocalSlack, Said
-
-__all__ = ["place", "slack"]  # fixtures
 
 USUAL = NotifyTimes(
     batch_window=timedelta(seconds=10), interval=timedelta(seconds=60), quiet=timedelta(seconds=300)
@@ -57,16 +55,16 @@ async def test_groups_are_of_organisation_type_and_error(place: Place, slack: Lo
 async def test_the_message_shows_no_payload_and_no_secret(place: Place, slack: LocalSlack) -> None:
     """It has the error's shape, the attempts, and how to look further."""
     dead = Webhook(event_data=json.dumps({"type": "hang", "name": "Ada Lovelace"}))
-    text = "401 for https://crm/x?key=verysecret: {'name': 'Ada Lovelace'} <!channel>"
-    await bury(place.processor, dead, attempt=4, error=("CrmError", text))
+    error = "401 for https://crm/x?key=verysecret: {'name': 'Ada Lovelace'} <!channel>"
+    await bury(place.processor, dead, attempt=4, error=("CrmError", error))
 
     await place.sender(slack).notify_next()
 
-    told = json.dumps(slack.taken[0])
+    text = json.dumps(slack.taken[0])
     for word in ("CrmError", "4 of 4", "401 for https://crm/", f"ringback dead retry {dead.id}"):
-        assert word in told
+        assert word in text
     for word in ("Ada", "verysecret", "<!channel>"):
-        assert word not in told
+        assert word not in text
 
 
 async def test_the_end_of_a_group_is_reported_once(place: Place, slack: LocalSlack) -> None:
@@ -228,14 +226,14 @@ async def test_a_stop_waits_for_the_message_in_flight(place: Place, slack: Local
     """Else the next process would send it again."""
     slack.hold = asyncio.Event()
     await place.die(3)
-    telling = asyncio.create_task(place.sender(slack).run())
+    sending = asyncio.create_task(place.sender(slack).run())
     await eventually(lambda: slack.taken)
 
-    telling.cancel()
+    sending.cancel()
     await asyncio.sleep(0)
     slack.hold.set()
     with pytest.raises(asyncio.CancelledError):
-        await telling
+        await sending
 
     assert await place.admin.fetchval("SELECT sent FROM webhook_alerts") == 3
 
@@ -245,7 +243,7 @@ async def test_an_unavailable_database_is_tried_again(
 ) -> None:
     """One log line for the outage, and then the pending dead letters are announced."""
     await place.admin.execute("ALTER TABLE webhook_alerts RENAME TO mislaid")
-    telling = asyncio.create_task(place.sender(slack).run(interval_s=0.01))
+    sending = asyncio.create_task(place.sender(slack).run(interval_s=0.01))
     text = ""
 
     def is_said() -> bool:
@@ -258,8 +256,8 @@ async def test_an_unavailable_database_is_tried_again(
     await place.admin.execute("ALTER TABLE mislaid RENAME TO webhook_alerts")
     await eventually(lambda: slack.taken)
 
-    telling.cancel()
-    await asyncio.gather(telling, return_exceptions=True)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
     is_said()
     assert text.count("slack.database_unavailable") == 1
 

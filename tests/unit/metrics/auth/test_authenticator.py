@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.metrics.auth.authenticator import BAD_ROLE, BAD_TOKEN, NO_TOKEN, Authenticator
+from services.metrics.auth.authenticator import BAD_ROLE, BAD_TOKEN, Authenticator
 from services.metrics.auth.keys import OneKey, VerificationKey, secret_key
 from services.metrics.auth.principal import Principal, Role
 from services.metrics.transport.errors import ApiError
@@ -66,14 +66,17 @@ def test_a_tenant_is_let_in_with_its_org(authenticator: Authenticator) -> None:
 
 
 def test_a_service_has_no_org(authenticator: Authenticator) -> None:
-    """It sees everything, also when its token names an org."""
-    assert authenticator.authenticate(bearer("service")).org_id is None
-    assert authenticator.authenticate(bearer("service", ORG)).org_id is None
-
-
-def test_the_scheme_may_be_written_in_any_case(authenticator: Authenticator) -> None:
-    """As HTTP has it."""
-    assert authenticator.authenticate(f"bEARER {token()}").role is Role.SERVICE
+    """It sees everything; the scheme, the clock and other audiences may differ a little."""
+    now = time.time()
+    for header in (
+        bearer("service"),
+        bearer("service", ORG),
+        f"bEARER {token()}",
+        bearer(exp=now - 2),
+        bearer(nbf=now + 2, iat=now + 2),
+        bearer(aud=["other", "ringback"]),
+    ):
+        assert authenticator.authenticate(header) == Principal(Role.SERVICE, None, "a test")
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
@@ -178,19 +181,6 @@ def test_an_unknown_role_may_call_nothing(authenticator: Authenticator, role: ob
     assert error.code is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_a_clock_may_be_a_little_off(authenticator: Authenticator) -> None:
-    """A token that expired two seconds ago, or starts in two, is accepted."""
-    now = time.time()
-
-    for header in (bearer(exp=now - 2), bearer(nbf=now + 2, iat=now + 2)):
-        assert authenticator.authenticate(header).role is Role.SERVICE
-
-
-def test_an_audience_may_stand_among_others(authenticator: Authenticator) -> None:
-    """One token may be for several services."""
-    assert authenticator.authenticate(bearer(aud=["other", "ringback"])).role is Role.SERVICE
-
-
 def test_the_issuer_counts_when_one_is_set() -> None:
     """A token for another audience is refused, and so is one without an audience."""
     picky = Authenticator(secret_key(JWT_SECRET), "ringback", "https://id.example")
@@ -251,16 +241,6 @@ def decided(authorization: str | None) -> Principal | ApiError:
         return exc
 
 
-@given(authorization=st.none() | st.text() | st.text().map(lambda text: f"Bearer {text}"))
-def test_any_text_is_refused(authorization: str | None) -> None:
-    """Random bytes never make a valid signature."""
-    refused = decided(authorization)
-
-    assert isinstance(refused, ApiError)
-    assert refused.code is grpc.StatusCode.UNAUTHENTICATED
-    assert refused.message in {NO_TOKEN, BAD_TOKEN}
-
-
 @given(header=HEADER_CHANGES, changes=CHANGES)
 def test_a_token_with_another_signature_is_rejected(
     header: dict[str, Any], changes: dict[str, Any]
@@ -288,16 +268,3 @@ def test_a_signed_token_is_a_caller_or_rejected(
     else:
         assert (found.role is Role.SERVICE) == (found.org_id is None)
         assert found.subject.strip()
-
-
-@given(place=st.integers(0), letter=st.sampled_from("Aa0-_.x"))
-def test_a_token_with_another_letter_is_refused(place: int, letter: str) -> None:
-    """The signature covers header and claims."""
-    good = token()
-    at = place % (len(good) - 1)
-    if good[at] == letter:
-        return
-
-    changed = decided(f"Bearer {good[:at]}{letter}{good[at + 1 :]}")
-
-    assert isinstance(changed, ApiError)

@@ -67,7 +67,9 @@ def test_a_public_key_has_the_algorithm_of_its_kind(
     path = tmp_path / "key.pem"
     path.write_bytes(pem(key))
 
-    assert is_taken(public_key_file(path), key, algorithm)
+    keys = load(TokenSettings, {"RINGBACK_JWT_PUBLIC_KEY_FILE": str(path)}).token_keys()
+
+    assert is_taken(keys, key, algorithm)
 
 
 def test_a_public_key_has_no_other_algorithm(tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ def test_a_key_set_chooses_the_key_by_its_id(tmp_path: Path) -> None:
     ]
     path.write_text(json.dumps({"keys": keys}), encoding="utf-8")
 
-    found = KeySetFile(path)
+    found = load(TokenSettings, {"RINGBACK_JWT_JWKS_FILE": str(path)}).token_keys()
 
     assert is_taken(found, RSA, "RS256", "a")
     assert is_taken(found, RSA, "PS512", "b")

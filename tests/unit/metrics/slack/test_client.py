@@ -186,12 +186,3 @@ async def test_an_unreachable_slack_is_not_an_error(
 async def test_an_address_without_its_last_slash_is_as_good(slack: LocalSlack) -> None:
     """RINGBACK_SLACK_API_URL is typed by people."""
     assert await Bot(TOKEN, CHANNEL, slack.api_url.rstrip("/")).send(MESSAGE) == Sent()
-
-
-async def test_a_page_instead_of_an_answer_is_tried_again(slack: LocalSlack) -> None:
-    """Something between us and Slack answers for it."""
-    slack.answers.extend([Said(503, "<html>Sorry</html>"), Said(200, "ok")])
-    webhook = by_webhook(slack)
-
-    assert await webhook.send(MESSAGE) == TryLater("status_503")
-    assert await webhook.send(MESSAGE) == Sent()

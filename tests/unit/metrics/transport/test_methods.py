@@ -9,8 +9,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from ringback.metrics.v1 import annotations_pb2 as ours
 from ringback.runtime.process.lifecycle import CannotStartError
-from services.metrics.auth.principal import Role
-from services.metrics.transport.methods import ADMIN_SERVICE, METRICS_SERVICE, methods_of
+from services.metrics.transport.methods import methods_of
 
 POOL = descriptor_pool.Default()
 PACKAGE = "ringback.metrics.v1"
@@ -33,38 +32,6 @@ def test_every_method_of_the_contract_is_served() -> None:
     for method in methods:
         rule = method.http_rule
         assert rule.get.startswith("/api/") or rule.post.startswith("/api/"), method.full_name
-
-
-def test_a_method_is_read_from_its_descriptor() -> None:
-    """Names, classes, role and required fields come from the contract."""
-    [method] = [one for one in methods_of() if one.name == "DiscardDeadLetter"]
-
-    assert method.full_name == f"{PACKAGE}.AdminService.DiscardDeadLetter"
-    assert method.service == f"{PACKAGE}.AdminService"
-    assert method.python_name == "discard_dead_letter"
-    assert method.grpc_path == f"/{PACKAGE}.AdminService/DiscardDeadLetter"
-    assert method.request_class.DESCRIPTOR.name == "DiscardDeadLetterRequest"
-    assert method.response_class.DESCRIPTOR.name == "DiscardDeadLetterResponse"
-    assert not method.is_server_streaming
-    assert [field.name for field in method.required_fields] == ["job_id", "reason"]
-
-
-def test_calls_about_all_orgs_need_the_service_role() -> None:
-    """The queues and the pause belong to no organisation."""
-    for_service = {one.name for one in methods_of() if one.least_role is Role.SERVICE}
-
-    assert for_service == {
-        "GetQueueHealth",
-        "WatchQueueHealth",
-        "PauseProcessing",
-        "ResumeProcessing",
-    }
-
-
-def test_two_methods_of_one_service_are_two_services() -> None:
-    """Permissions can be granted per service: one reads, one changes."""
-    assert {one.service for one in methods_of(METRICS_SERVICE)} == {METRICS_SERVICE.full_name}
-    assert {one.service for one in methods_of(ADMIN_SERVICE)} == {ADMIN_SERVICE.full_name}
 
 
 def test_no_required_field_is_overlooked() -> None:
