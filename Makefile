@@ -1,6 +1,6 @@
 # Every target works as the first command after a clone; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run down status test test-slow test-all test-unit test-newest test-debian13 chaos-debian13 lint audit fuzz fmt generate migrate lock bench chaos images clean rabbitmq prometheus faketime validators
+.PHONY: help run down status test test-slow test-all test-unit test-newest test-debian13 chaos-debian13 lint audit fuzz fmt generate migrate lock bench chaos images clean rabbitmq prometheus faketime peers validators
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 3 --dist worksteal
@@ -78,8 +78,8 @@ generate: .venv/dev.stamp ## regenerate what comes from the contract: code, docs
 migrate: .venv/local.stamp ## migrate the database of RINGBACK_DATABASE_URL to this version
 	@$(BIN)/ringback migrate
 
-bench: .venv/dev.stamp rabbitmq ## run the benchmarks; results go to benchmarks/results/
-	@$(BIN)/python -m benchmarks
+bench: .venv/dev.stamp rabbitmq peers ## compare its speed with other systems (an hour; QUICK=1 takes 5 minutes)
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(BENCH_ARGS)
 
 chaos: .venv/dev.stamp rabbitmq faketime ## break every part under load, and check that nothing is lost
 	@$(BIN)/python -m chaos run $(CHAOS_ARGS)
@@ -109,6 +109,9 @@ prometheus:
 
 faketime:
 	@$(INSTALL) faketime
+
+peers: .venv/dev.stamp
+	@$(INSTALL) peers
 
 validators: .venv/dev.stamp
 	@$(INSTALL) validators

@@ -1,61 +1,130 @@
-"""`make bench`: the accept rate and the finish rate, on a broker and a database of its own."""
+"""`make bench`: Ringback and its peers, in turn, on one broker and one database.
+
+python -m benchmarks                          all parts, three rounds, up to an hour
+python -m benchmarks --quick                  a part of each in five minutes
+python -m benchmarks accept --connections 8,64 --systems ringback,plain
+python -m benchmarks drain --handlers 5 --count 5000
+python -m benchmarks rate --rates 200,400 --seconds 20
+python -m benchmarks publish FILE             write the figures of a run into docs/benchmarks.md
+"""
 
 import argparse
 import asyncio
-import time
+import os
+from pathlib import Path
 
 from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from benchmarks import report
-from benchmarks.accept import AcceptOptions, accept_calmly, measure_accepting
+from benchmarks import page, plan, plots
 from benchmarks.bench_stack import bench_stack
-from benchmarks.finish import measure_finishing
+from benchmarks.bodies import SIZES
+from benchmarks.cells import Cell, Result, measure
+from benchmarks.conditions import conditions
+from benchmarks.record import Record
+from benchmarks.registry import NAMES, started
 from ringback.local.child import LocalStackError
 
-_CALM_CONNECTIONS = 8
-"""Connections at which a gateway is not busy, so that its rows carry their payloads."""
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := set(names) - set(NAMES):
+        known = ", ".join(NAMES)
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; known: {known}")
+    return names
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="pairs of rounds (default 3)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="per round (default 5)")
-    parser.add_argument("--connections", type=int, default=64, help="HTTP connections (default 64)")
-    parser.add_argument("--prefetch", type=int, default=5, help="of the processor (default 5)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "part", nargs="?", choices=("all", "accept", "drain", "rate", "publish"), default="all"
+    )
+    parser.add_argument("file", nargs="?", type=Path, help="figures of a run, to publish")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, help="of each cell")
+    parser.add_argument("--systems", type=_names, default=plan.MAIN, help=",".join(NAMES))
+    parser.add_argument("--connections", type=_numbers, default=[8, 16, 64])
+    parser.add_argument("--sizes", default="16.7kB", help=",".join(SIZES))
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each cell")
+    parser.add_argument("--handlers", type=_numbers, default=[5, 50])
+    parser.add_argument("--count", type=int, default=5_000, help="webhooks of a backlog")
+    parser.add_argument("--rates", type=_numbers, default=[50, 200])
     return parser.parse_args()
 
 
-async def _run(options: argparse.Namespace, console: Console) -> None:
-    begun = time.monotonic()
+def _cells(given: argparse.Namespace) -> list[Cell]:
+    if given.part == "accept":
+        sizes = given.sizes.split(",")
+        cells = plan.accept(given.systems, given.connections, sizes, given.seconds)
+    elif given.part == "drain":
+        cells = plan.drain(given.systems, given.handlers, given.count)
+    elif given.part == "rate":
+        cells = plan.rate(given.systems, given.rates, given.seconds)
+    else:
+        cells = plan.quick() if given.quick else plan.full()
+    return cells * (given.rounds or 1)
 
-    def progress(text: str) -> None:
-        console.print(f"[dim]{time.monotonic() - begun:6.1f} s[/]  {text}", highlight=False)
 
-    progress("starting a broker and a database")
-    async with bench_stack() as stack:
-        accept = AcceptOptions(options.rounds, options.seconds, options.connections)
-        accepted = await measure_accepting(stack, accept, progress)
-        progress("finishing the webhooks of the last round, whose rows have no payloads")
-        burst = accepted.ringback[-1].job_ids
-        finished = [
-            await measure_finishing(stack, "after a burst", burst, options.prefetch, progress)
-        ]
-        progress(f"accepting over {_CALM_CONNECTIONS} connections, then finishing these webhooks")
-        calm = await accept_calmly(stack, AcceptOptions(1, options.seconds, _CALM_CONNECTIONS))
-        finished.append(
-            await measure_finishing(stack, "after calm", calm.job_ids, options.prefetch, progress)
-        )
-    console.print()
-    report.show(accepted, finished, console)
-    console.print(f"\nAll figures: {report.save(accepted, finished)}", highlight=False)
+async def _run(cells: list[Cell], console: Console, record: Record) -> None:
+    """Measure all cells, and write down each result at once."""
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+        *(TimeElapsedColumn(), TimeRemainingColumn(elapsed_when_finished=True)),
+    )
+    names = list(dict.fromkeys(cell.system for cell in cells))
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("Starting RabbitMQ and PostgreSQL", total=len(cells))
+        async with bench_stack() as stack, started(names, stack) as systems:
+            record.conditions |= await conditions(stack)
+            for cell in cells:
+                progress.update(task, description=cell.text)
+                system = systems[cell.system]
+                result = (
+                    Result(cell=cell, failure=system)
+                    if isinstance(system, str)
+                    else await measure(system, cell)
+                )
+                record.add(result)
+                progress.console.print(page.sentence(result), highlight=False, soft_wrap=True)
+                progress.advance(task)
+            record.conditions["load average at the end"] = "{:.2f} {:.2f} {:.2f}".format(
+                *os.getloadavg()
+            )
 
 
 def main() -> None:
-    console = Console()
+    given, console = _options(), Console()
+    if given.part == "publish":
+        page.publish(Record.read(given.file))
+        return
+    record = Record()
     try:
-        asyncio.run(_run(_options(), console))
+        asyncio.run(_run(_cells(given), console, record))
     except LocalStackError as exc:
         raise SystemExit(str(exc)) from None
+    except KeyboardInterrupt:
+        console.print("Stopped. These are the figures until now:")
+    if not record.results:
+        return
+    console.print(Markdown(page.tables(record)))
+    plots.draw(record, record.file.with_suffix(""))
+    console.print(f"All figures: {record.file}, plots: {record.file.with_suffix('')}/")
 
 
 if __name__ == "__main__":

@@ -6,23 +6,27 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import aio_pika
 import aiohttp
+import asyncpg
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
-from ringback.local.child import Child
+from ringback.local.child import Child, LocalStackError
 from ringback.local.database import PrivateDatabase
+from ringback.local.database_files import administration
 from ringback.local.ports import BrokerPorts, free_ports, named_ports
 from ringback.runtime.amqp import topology
 from ringback.runtime.postgres.migrate import migrate
 
 _READY_WITHIN_S = 30.0
 _STOP_WITHIN_S = 30.0
+_STATEMENT_WITHIN_S = 300.0
 _ROOT = Path(__file__).parents[1]
 
 
@@ -31,6 +35,7 @@ class BenchStack:
     amqp_url: str
     database_url: str
     folder: Path
+    management_url: str
 
     @asynccontextmanager
     async def process(
@@ -51,7 +56,7 @@ class BenchStack:
         )
         try:
             if ready_url is not None:
-                await _answers(ready_url, child)
+                await until_it_answers(ready_url, child)
             yield child
         finally:
             await child.stop(signal.SIGTERM, within_s=_STOP_WITHIN_S)
@@ -81,7 +86,24 @@ class BenchStack:
     async def purge(self, queue: str) -> None:
         async with await aio_pika.connect(self.amqp_url) as connection:
             channel = await connection.channel()
-            await (await channel.get_queue(queue, ensure=False)).purge()
+            # One that is not declared yet is empty.
+            with suppress(ChannelNotFoundEntity):
+                await (await channel.get_queue(queue, ensure=False)).purge()
+
+    async def script(self, file: Path) -> None:
+        """Run a file of statements."""
+        text = await asyncio.to_thread(file.read_text, encoding="utf-8")
+        connection = await asyncpg.connect(self.database_url)
+        await connection.execute(text)
+        await connection.close()
+
+    async def sql(self, statement: str) -> list[asyncpg.Record]:
+        """Run a statement in autocommit, and give its rows."""
+        connection = await asyncpg.connect(self.database_url, command_timeout=_STATEMENT_WITHIN_S)
+        try:
+            return list(await connection.fetch(statement))
+        finally:
+            await connection.close()
 
 
 @asynccontextmanager
@@ -100,17 +122,22 @@ async def bench_stack(data: Path | None = None) -> AsyncGenerator[BenchStack, No
         await asyncio.gather(broker.start(), database.start())
         stack.push_async_callback(broker.stop)
         stack.push_async_callback(database.stop)
+        # It gives the moment at which each webhook was committed, the same way for all systems.
+        async with administration(database.data_dir, sql) as connection:
+            await connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
+        await database.restart()
         await database.ensure_database("ringback")
         await migrate(database.url())
         await topology.apply(broker.amqp_url(), RetrySchedule.parse("2s,4s,8s"))
-        yield BenchStack(broker.amqp_url(), database.url(), folder)
+        yield BenchStack(broker.amqp_url(), database.url(), folder, broker.management_url)
 
 
-async def _answers(url: str, child: Child) -> None:
+async def until_it_answers(url: str, child: Child) -> None:
+    """Wait until a server answers at all; LocalStackError if it ends before."""
     async with asyncio.timeout(_READY_WITHIN_S), aiohttp.ClientSession() as session:
         while True:
             if child.exit_code is not None:
-                raise SystemExit(
+                raise LocalStackError(
                     f"{child.name} exited with status {child.exit_code} before it was ready."
                 )
             try:

@@ -1,15 +1,17 @@
 """The processor time and memory that processes have used, as Linux counts them."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-#: A word of the command line, and the part it identifies. PostgreSQL's processes rename themselves.
-_PARTS = {
+NODES = {"beam.smp": "broker", "postgres": "database"}
+"""A word of the command line, and its part. PostgreSQL's processes rename themselves."""
+
+PARTS = {
     "services.gateway": "gateway",
     "services.processor": "processor",
     "services.metrics": "metrics",
-    "beam.smp": "broker",
-    "postgres": "database",
+    **NODES,
 }
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -19,16 +21,16 @@ def cpu_s(pid: int) -> float:
     return sum(map(int, _stat_fields(pid)[11:13])) / _TICKS_PER_S
 
 
-def cpu_by_part_s() -> dict[str, float]:
+def cpu_by_part_s(parts: Mapping[str, str] = PARTS) -> dict[str, float]:
     """Give the seconds of each part, over all processes below this one, dead children included."""
-    found = dict.fromkeys(_PARTS.values(), 0.0)
+    found = dict.fromkeys(parts.values(), 0.0)
     for pid in _descendants(os.getpid()):
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
             fields = _stat_fields(pid)
         except OSError:
             continue
-        part = next((name for word, name in _PARTS.items() if word in command), None)
+        part = next((name for word, name in parts.items() if word in command), None)
         if part is not None:
             found[part] += sum(map(int, fields[11:15])) / _TICKS_PER_S
     return found

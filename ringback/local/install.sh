@@ -8,6 +8,8 @@
 #   install.sh faketime     libfaketime, for the tests and the fault of wrong clocks; without it they are
 #                           skipped, so this never fails
 #   install.sh scanner      checkov, which scans manifests, into .venv/scanner
+#   install.sh peers        what `make bench` compares with: wrk, Redis, Express and BullMQ; without
+#                           them it leaves them out, so this never fails
 #   install.sh validators   what npm has to check manifests of operators, into .venv; without its
 #                           registry some tests are skipped, so that is no failure. Wrong files are
 #
@@ -147,6 +149,35 @@ need_faketime() {
     (become_root faketime && step "Installing the package faketime" apt_install faketime) || true
 }
 
+need_package() {
+    command -v "$2" >/dev/null 2>&1 && return
+    if command -v apt-get >/dev/null 2>&1; then
+        # In a subshell, because a missing part ends it.
+        (install_without_service "$1" "$1.service") || true
+    elif command -v brew >/dev/null 2>&1; then
+        step "Installing $2 with brew" brew install "${2%-server}"
+    else
+        echo "Install $2 to measure what needs it."
+    fi
+}
+
+need_peers() {
+    need_package wrk wrk
+    need_package redis-server redis-server
+    asked=benchmarks/peers/replaced
+    made=.venv/peers
+    cmp -s "$asked/package-lock.json" "$made/installed.json" && return
+    mkdir -p "$made"
+    cp "$asked/package.json" "$asked/package-lock.json" "$made"
+    printf 'Installing Express and BullMQ into .venv ...'
+    if npm_ci "$made"; then
+        cp "$asked/package-lock.json" "$made/installed.json"
+        echo
+    else
+        echo " npm cannot get them (see $made/npm.log)."
+    fi
+}
+
 find_python() {
     for PYTHON in python3 python3.14 python3.13 python3.12 python3.11; do
         command -v "$PYTHON" >/dev/null 2>&1 || continue
@@ -225,6 +256,7 @@ case "${1-}" in
     prometheus) need_prometheus ;;
     faketime) need_faketime ;;
     scanner) need_scanner ;;
+    peers) need_peers ;;
     validators) need_validators ;;
-    *) fail "Usage: install.sh local|dev|rabbitmq|prometheus|faketime|scanner|validators" ;;
+    *) fail "Usage: install.sh local|dev|rabbitmq|prometheus|faketime|scanner|peers|validators" ;;
 esac

@@ -1,0 +1,53 @@
+"""The arithmetic of the benchmark: percentiles, medians with ranges, lost and doubled webhooks."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+
+def percentile(values: Iterable[float], percent: float) -> float:
+    """The smallest value that at least this share of the values does not exceed; 0 of none."""
+    ordered = sorted(values)
+    if not ordered:
+        return 0.0
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def latencies_ms(due: Mapping[str, float], ended: Mapping[str, float]) -> list[float]:
+    """The times from when each webhook was due until it ended; one that did not end has none.
+
+    Counting from the due time includes the wait of a webhook that was sent late because the
+    ones before it were slow.
+    """
+    return [(ended[name] - due[name]) * 1000 for name in due if name in ended]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    lost: int
+    doubled: int
+
+
+def compare(accepted: Iterable[str], attempts: Mapping[str, int]) -> Ledger:
+    """Compare the accepted webhooks with the attempts of those that were finished."""
+    counts = [attempts.get(name, 0) for name in accepted]
+    return Ledger(counts.count(0), sum(1 for count in counts if count > 1))
+
+
+def compare_counts(accepted: int, stored: int, connections: int) -> Ledger:
+    """Compare counts. A request on each connection may be stored when the client has stopped."""
+    return Ledger(max(0, accepted - stored), max(0, stored - accepted - connections))
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """The median, with the range if there is more than one value."""
+    text = f"{median(values):,.{digits}f}"
+    if len(values) > 1:
+        text += f" [{min(values):,.{digits}f}-{max(values):,.{digits}f}]"
+    return text
+
+
+def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratios of the rounds that both have."""
+    return median(mine / other for mine, other in zip(ours, theirs, strict=False) if other)

@@ -1,0 +1,158 @@
+"""A client that posts webhooks at a constant rate, or so many as fast as they are answered.
+
+It is a process of its own. It writes a line for each webhook: the call's id, when it was due and
+when it was answered, in seconds since 1970, and the status (0 if there was no answer). At a
+constant rate it does not wait for answers: a webhook that is due when all connections wait opens
+another.
+"""
+
+import argparse
+import asyncio
+import time
+import uuid
+from collections import deque
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+import uvloop
+
+from benchmarks.bodies import CALL_ID, body
+
+_MOST_CONNECTIONS = 1_000
+_LAST_ANSWER_WITHIN_S = 60.0
+
+
+class Client:
+    """What the connections share."""
+
+    def __init__(self, url: str, size: str) -> None:
+        target = urlsplit(url)
+        content = body(size)
+        head = (
+            f"POST {target.path} HTTP/1.1\r\nHost: {target.netloc}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        )
+        self.parts = (head.encode() + content).split(CALL_ID)
+        self.host, self.port = target.hostname or "", target.port or 80
+        self.prefix = str(uuid.uuid4())[:24]
+        self.sent = 0
+        self.waiting: deque[float] = deque()
+        """Due times of webhooks for which there was no connection."""
+        self.idle: list[Connection] = []
+        self.opened = 0
+        self.lines: list[str] = []
+
+    async def open(self) -> None:
+        self.opened += 1
+        await asyncio.get_running_loop().create_connection(
+            lambda: Connection(self), self.host, self.port
+        )
+
+    def post(self, due: float) -> None:
+        if self.idle:
+            self.idle.pop().post(due)
+            return
+        self.waiting.append(due)
+        if self.opened < _MOST_CONNECTIONS:
+            asyncio.ensure_future(self.open())  # ruff: ignore[asyncio-dangling-task]
+
+    def free(self, connection: "Connection") -> None:
+        if self.waiting:
+            connection.post(self.waiting.popleft())
+        else:
+            self.idle.append(connection)
+
+    async def answered(self, count: int) -> None:
+        deadline = time.monotonic() + _LAST_ANSWER_WITHIN_S
+        while True:
+            if len(self.lines) >= count or time.monotonic() > deadline:
+                return
+            await asyncio.sleep(0.01)
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._answer = b""
+        self._call_id = ""
+        self._due = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._client.free(self)
+
+    def post(self, due: float) -> None:
+        client = self._client
+        client.sent += 1
+        self._call_id, self._due = f"{client.prefix}{client.sent:012x}", due
+        self._transport.write(self._call_id.encode().join(client.parts))
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, separator, content = self._answer.partition(b"\r\n\r\n")
+        if not separator or len(content) < content_length(head):
+            return
+        self._answer = b""
+        self._ended(int(head[9:12]))
+        self._client.free(self)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        if self._call_id:
+            self._ended(0)
+        self._client.opened -= 1
+        if self in self._client.idle:
+            self._client.idle.remove(self)
+
+    def _ended(self, status: int) -> None:
+        self._client.lines.append(f"{self._call_id} {self._due} {time.time()} {status}")
+        self._call_id = ""
+
+
+def content_length(head: bytes) -> int:
+    """The length that the head of an answer gives."""
+    _, _, rest = head.lower().partition(b"content-length:")
+    return int(rest.split(b"\r\n", 1)[0] or 0)
+
+
+async def post_all(client: Client, count: int, connections: int) -> None:
+    """Post so many as fast as they are answered."""
+    client.waiting.extend([time.time()] * count)
+    for _ in range(connections):
+        await client.open()
+    await client.answered(count)
+
+
+async def post_at_rate(client: Client, per_s: float, seconds: float) -> None:
+    """Post at a constant rate, however long the answers take."""
+    for _ in range(16):
+        await client.open()
+    begun, count = time.time() + 0.1, round(per_s * seconds)
+    for number in range(count):
+        due = begun + number / per_s
+        if (delay := due - time.time()) > 0:
+            await asyncio.sleep(delay)
+        client.post(due)
+    await client.answered(count)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("file", type=Path, help="gets a line for each webhook")
+    parser.add_argument("--size", default="16.7kB")
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--per-s", type=float, default=50.0)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    given = parser.parse_args()
+    client = Client(given.url, given.size)
+    if given.count:
+        uvloop.run(post_all(client, given.count, given.connections))
+    else:
+        uvloop.run(post_at_rate(client, given.per_s, given.seconds))
+    given.file.write_text("\n".join(client.lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
