@@ -29,8 +29,11 @@ ADAPTERS: dict[str, dict[type | ModuleType, tuple[str, ...]]] = {
         ),
         web_protocol: ("MAX_MSG_QUEUE_SIZE", "_ErrInfo"),
     },
+    "ringback/runtime/amqp/frame_batch.py": {
+        Channel: ("closing", "write_queue"),
+    },
     "services/gateway/storage/confirm_channel.py": {
-        Channel: ("confirmations", "delivery_tag", "message_id_delivery_tag", "write_queue"),
+        Channel: ("closing", "confirmations", "delivery_tag", "message_id_delivery_tag"),
     },
     "ringback/runtime/postgres/pool.py": {
         Pool: ("_acquire", "_holders"),

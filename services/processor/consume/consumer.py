@@ -4,10 +4,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
-from aio_pika import IncomingMessage
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
@@ -17,6 +17,7 @@ from ringback.runtime.amqp.connection import (
     BROKER_UNAVAILABLE_ERRORS,
     connection_errors_from_cancellation,
 )
+from ringback.runtime.amqp.frame_batch import BatchedMessage, FrameBatch
 from services.processor.consume.handler_slots import HandlerSlots
 
 RPC_TIMEOUT_S = 10.0
@@ -64,6 +65,7 @@ class QueueConsumer:
         self._rpc_timeout_s = rpc_timeout_s
         self._in_flight: set[asyncio.Task[None]] = set()
         self._channel: UnderlayChannel | None = None
+        self._batch: FrameBatch | None = None
         self._consumer_tag: str | None = None
         self._update_lock = asyncio.Lock()
         self._is_dropping = False
@@ -84,6 +86,7 @@ class QueueConsumer:
         channel.close_callbacks.add(lambda *_: self._end_session_of(underlay))
         async with self._update_lock:
             self._channel = underlay
+            self._batch = FrameBatch(underlay)
             self._consumer_tag = None
         await self._update_consumer()
 
@@ -130,8 +133,8 @@ class QueueConsumer:
     async def _update_consumer(self) -> None:
         """Consume unless there is a reason to pause. After an error, `on_lost` reconnects."""
         async with self._update_lock:
-            channel, tag = self._channel, self._consumer_tag
-            if channel is None:
+            channel, batch, tag = self._channel, self._batch, self._consumer_tag
+            if channel is None or batch is None:
                 return
             try:
                 async with asyncio.timeout(self._rpc_timeout_s):
@@ -140,7 +143,9 @@ class QueueConsumer:
                             self._consumer_tag = None
                             await channel.basic_cancel(tag)
                         elif not self._reasons and tag is None:
-                            answer = await channel.basic_consume(self.queue_name, self._receive)
+                            answer = await channel.basic_consume(
+                                self.queue_name, partial(self._receive, batch)
+                            )
                             self._consumer_tag = answer.consumer_tag
             except BROKER_UNAVAILABLE_ERRORS as exc:
                 log.warning(
@@ -156,8 +161,8 @@ class QueueConsumer:
             self._message_ended.set()
             self._on_lost()
 
-    async def _receive(self, delivered: DeliveredMessage) -> None:
-        message = IncomingMessage(delivered)
+    async def _receive(self, batch: FrameBatch, delivered: DeliveredMessage) -> None:
+        message = BatchedMessage(delivered, batch)
         self._waiting.append(message)
         if self._returns_waiting and self._consumer_tag is None:
             # It was on its way when we stopped consuming.

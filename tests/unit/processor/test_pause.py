@@ -30,6 +30,8 @@ class Session:
         self.error: BaseException | None = None
         self.close_callbacks: set[Any] = set()
         self.on_consumer_cancel_callbacks: set[Any] = set()
+        self.closing = asyncio.Future[None]()
+        self.write_queue = asyncio.Queue[Any]()
 
     async def channel(self, **_: object) -> "Session":
         return self

@@ -1,0 +1,100 @@
+"""Writes the frames of an aiormq channel together: one write per event loop iteration.
+
+aiormq writes each frame separately, with a lock, three context managers, a queue and a drain.
+Beyond its documented API this uses the channel's write queue, as in the pinned version.
+"""
+
+import asyncio
+from struct import Struct
+from typing import cast
+
+from aio_pika import IncomingMessage
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq.channel import Channel
+
+_ACK_FRAME = Struct(">BHIHHQBB").pack
+_METHOD_TYPE, _FRAME_END = 1, 0xCE
+_BASIC_CLASS, _ACK_METHOD = 60, 80
+_ACK_BYTES = 13
+
+
+class FrameBatch:
+    """All frames of one event loop iteration; for aiormq's writer it is one frame."""
+
+    should_close = False
+
+    def __init__(self, channel: AbstractChannel) -> None:
+        self._channel = channel
+        self._write_queue = cast("Channel", channel).write_queue
+        self._loop = asyncio.get_running_loop()
+        self._parts: list[bytes | memoryview] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._in_writing: list[asyncio.Future[None]] = []
+        channel.closing.add_done_callback(self._closed)
+
+    def add(self, *parts: bytes | memoryview) -> None:
+        """Write these parts of frames with the others of this iteration."""
+        is_first = not self._parts
+        self._parts.extend(parts)
+        if is_first:
+            self._enqueue()
+
+    async def acknowledge(self, delivery_tag: int) -> None:
+        """Return once the answer is written. Raises ConnectionError when the channel closes."""
+        if self._channel.is_closed:
+            raise ConnectionError("The channel is closed.")
+        written = self._loop.create_future()
+        self._waiting.append(written)
+        number = self._channel.number
+        self.add(
+            _ACK_FRAME(
+                *(_METHOD_TYPE, number, _ACK_BYTES, _BASIC_CLASS, _ACK_METHOD, delivery_tag),
+                *(False, _FRAME_END),
+            )
+        )
+        await written
+
+    @property
+    def payload(self) -> bytes:
+        """Everything that was added since the last read."""
+        parts, self._parts = self._parts, []
+        self._in_writing, self._waiting = self._waiting, []
+        return b"".join(parts)
+
+    @property
+    def should_drain(self) -> bool:
+        return bool(self._in_writing)
+
+    def drain(self) -> None:
+        """Tell those who wait that their frames are written."""
+        for written in self._in_writing:
+            if not written.done():
+                written.set_result(None)
+        self._in_writing = []
+
+    def _enqueue(self) -> None:
+        if self._channel.is_closed:
+            return
+        try:
+            self._write_queue.put_nowait(self)
+        except asyncio.QueueFull:
+            # Something else is written first; try again in the next iteration.
+            self._loop.call_soon(self._enqueue)
+
+    def _closed(self, _: object) -> None:
+        for written in (*self._in_writing, *self._waiting):
+            if not written.done():
+                written.set_exception(ConnectionError("The channel was closed."))
+
+
+class BatchedMessage(IncomingMessage):
+    """A message whose acknowledgement is written with others. It is acknowledged alone."""
+
+    def __init__(self, delivered: DeliveredMessage, batch: FrameBatch) -> None:
+        super().__init__(delivered)
+        self._batch = batch
+
+    async def ack(self, multiple: bool = False) -> None:  # ruff: ignore[boolean-type-hint-positional-argument, boolean-default-value-positional-argument]  # aio-pika's signature
+        assert not multiple
+        assert self.delivery_tag is not None
+        await self._batch.acknowledge(self.delivery_tag)

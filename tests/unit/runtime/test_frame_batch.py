@@ -1,0 +1,96 @@
+"""Frames of one event loop iteration are one write, and each waiter learns when it is done."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pamqp.frame
+import pytest
+from pamqp.commands import Basic
+
+from ringback.runtime.amqp.frame_batch import FrameBatch
+
+
+def a_channel(*, queue_size: int = 10) -> Any:
+    """What a batch uses of a channel. The test is the library's writer."""
+    return SimpleNamespace(
+        number=3,
+        is_closed=False,
+        closing=asyncio.get_running_loop().create_future(),
+        write_queue=asyncio.Queue(queue_size),
+    )
+
+
+async def write_next(channel: Any) -> bytes:
+    """Write a frame as aiormq's writer does."""
+    frame = await channel.write_queue.get()
+    payload: bytes = frame.payload
+    if frame.should_drain:
+        frame.drain()
+    return payload
+
+
+def ack_of(delivery_tag: int) -> bytes:
+    return pamqp.frame.marshal(Basic.Ack(delivery_tag=delivery_tag), 3)
+
+
+async def test_acknowledgements_of_one_iteration_are_one_write() -> None:
+    """In their order, with the bytes of pamqp. None returns before the write."""
+    channel = a_channel()
+    batch = FrameBatch(channel)
+    acks = [asyncio.create_task(batch.acknowledge(tag)) for tag in (1, 2**40, 3)]
+    await asyncio.sleep(0)
+    late = asyncio.create_task(batch.acknowledge(4))
+
+    assert not any(ack.done() for ack in acks)
+    assert await write_next(channel) == ack_of(1) + ack_of(2**40) + ack_of(3)
+    await asyncio.gather(*acks)
+    assert not late.done()
+    assert await write_next(channel) == ack_of(4)
+    await late
+    assert channel.write_queue.empty()
+
+
+async def test_frames_without_an_answer_wait_for_nothing() -> None:
+    """A publisher waits for the confirm, so the writer need not drain."""
+    channel = a_channel()
+    batch = FrameBatch(channel)
+
+    batch.add(b"a", b"b")
+    batch.add(b"c")
+    frame = await channel.write_queue.get()
+
+    assert frame.payload == b"abc"
+    assert not frame.should_drain
+
+
+async def test_a_full_queue_delays_the_frames() -> None:
+    """They are not lost."""
+    channel = a_channel(queue_size=1)
+    channel.write_queue.put_nowait(SimpleNamespace(payload=b"other", should_drain=False))
+
+    ack = asyncio.create_task(FrameBatch(channel).acknowledge(1))
+    await asyncio.sleep(0)
+
+    assert await write_next(channel) == b"other"
+    assert await write_next(channel) == ack_of(1)
+    await ack
+
+
+async def test_a_closed_channel_fails_those_who_wait() -> None:
+    """Whether their frames are being written or not, and those who come later."""
+    channel = a_channel()
+    batch = FrameBatch(channel)
+    acks = [asyncio.create_task(batch.acknowledge(1))]
+    await asyncio.sleep(0)
+    assert (await channel.write_queue.get()).payload == ack_of(1)
+    acks.append(asyncio.create_task(batch.acknowledge(2)))
+    await asyncio.sleep(0)
+
+    channel.is_closed = True
+    channel.closing.set_result(None)
+    acks.append(asyncio.create_task(batch.acknowledge(3)))
+
+    for ack in acks:
+        with pytest.raises(ConnectionError):
+            await ack
