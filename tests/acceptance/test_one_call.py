@@ -134,20 +134,6 @@ async def test_a_tool_call_id_is_used_again(whole: Whole) -> None:
     assert copies == ["duplicate", "duplicate"]
 
 
-async def test_a_webhook_that_fails_twice_is_completed(whole: Whole) -> None:
-    """The log has two failed attempts and a successful one, in order."""
-    job_id = await whole.accepted(_demo(failUntilAttempt=3))
-
-    assert await whole.settled([job_id]) == ["completed"]
-    attempts = await whole.database.fetch(
-        "SELECT attempt, outcome, duration_ms FROM webhook_delivery_attempts"
-        " WHERE delivery_id = $1 ORDER BY attempt",
-        uuid.UUID(job_id),
-    )
-    assert [row["outcome"] for row in attempts] == ["failed", "failed", "completed"]
-    assert all(row["duration_ms"] >= 0 for row in attempts)
-
-
 async def test_a_webhook_that_always_fails_is_kept(whole: Whole) -> None:
     """After the last retry it is a dead letter with four attempts, its event and its last error."""
     body = _demo(failUntilAttempt=99)

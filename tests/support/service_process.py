@@ -7,7 +7,7 @@ once, and forks when a test starts that service. Run as a program, this file is 
 # ruff: file-ignore[suspicious-subprocess-import] - starting services is what this file is for.
 import ctypes
 import gc
-import importlib.util
+import importlib
 import json
 import os
 import runpy
@@ -198,7 +198,7 @@ def _take_output(descriptor: int) -> None:
 
 
 def main(name: str, descriptor: int) -> None:
-    importlib.import_module(f"services.{name}.{'app' if _has_app(name) else 'wire'}")
+    importlib.import_module(f"services.{name}.app")
     gc.freeze()
     with socket.socket(fileno=descriptor) as requests:
         env = _forked_environment(requests)
@@ -208,10 +208,6 @@ def main(name: str, descriptor: int) -> None:
     sys.path[1:1] = filter(None, env.get("PYTHONPATH", "").split(":"))
     sys.argv = [f"services.{name}"]
     runpy.run_module(f"services.{name}", run_name="__main__", alter_sys=True)
-
-
-def _has_app(name: str) -> bool:
-    return importlib.util.find_spec(f"services.{name}.app") is not None
 
 
 if __name__ == "__main__":

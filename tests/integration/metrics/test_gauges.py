@@ -14,6 +14,7 @@ from ringback.local.database import PrivateDatabase
 from ringback.runtime.amqp import topology
 from ringback.runtime.postgres import migrate
 from tests.integration.metrics.metrics_process import metrics_process
+from tests.integration.metrics.queried_log import dead, write
 from tests.support.eventually import eventually
 
 SCHEDULE = RetrySchedule.parse("2s,4s,8s")
@@ -28,39 +29,18 @@ async def publish(amqp_url: str, queue: str, count: int) -> None:
             await channel.default_exchange.publish(message, queue)
 
 
-async def bury(database_url: str, *, resolution: str | None) -> None:
-    connection = await asyncpg.connect(database_url)
-    await connection.execute(
-        """
-        INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
-            max_attempts, created_at, error_class, resolution)
-        VALUES ($1, gen_random_uuid(), 'default', 'hang', '{}', 'dead_letter', 4, now(), 'E', $2)
-        """,
-        new_job_id(),
-        resolution,
-    )
-    await connection.close()
-
-
 async def test_gauges_show_queues_dead_letters_statuses_and_the_ledger(
-    amqp_url: str, database_url: str, tmp_path: Path
+    amqp_url: str, database_url: str, log: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    """Dead letters are the unresolved ones of the log and those not yet recorded.
-
-    Every queue and every status has a gauge, also an empty one; a webhook without a row is a
-    deficit.
-    """
+    """Also of empty queues and statuses. Dead letters are those of the log and of the queue."""
     await topology.apply(amqp_url, SCHEDULE)
     await publish(amqp_url, "webhooks.dlq", 2)
     await publish(amqp_url, "webhooks.quarantine", 3)
-    await bury(database_url, resolution=None)
-    await bury(database_url, resolution="dismissed")
-    connection = await asyncpg.connect(database_url)
-    await connection.execute(
+    await write(log, dead(), dead(resolution="dismissed"))
+    await log.execute(
         "INSERT INTO webhook_gateway_ledger (gateway_instance_id, accepted) VALUES ($1, 2)",
         new_job_id(),
     )
-    await connection.close()
     expected = {
         DEAD: 3,
         'webhook_queue_messages{queue="webhooks.dlq"}': 2,

@@ -5,7 +5,6 @@ from typing import Any
 import orjson
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from ringback.contract.event import Event, InvalidEvent, call_id_in, read_event
 from ringback.contract.json_text import sanitize_text
@@ -104,15 +103,3 @@ def test_what_is_read_fits_its_columns(event_type: str, call_id: str, more: str)
         assert sanitize_text(event.type) == event.type
         assert event.call_id is None or sanitize_text(event.call_id) == event.call_id
         assert orjson.loads(event.document.text) is not None
-
-
-@given(st.dictionaries(st.text(), st.text()))
-def test_the_text_of_an_event_is_the_body(extra: dict[str, str]) -> None:
-    """Storable documents are stored byte for byte."""
-    body = orjson.dumps({name: text.replace("\x00", "") for name, text in extra.items()
-                         if "\x00" not in name} | {"type": "hang"})  # fmt: skip
-
-    event = read_event(body)
-
-    assert isinstance(event, Event)
-    assert event.document.text.encode() == body

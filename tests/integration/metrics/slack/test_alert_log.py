@@ -41,16 +41,6 @@ async def test_a_dead_letter_is_noted_once(place: Place) -> None:
     assert len(await place.admin.fetch(_NOTICES)) == 1
 
 
-async def test_a_rolled_back_dead_letter_is_not_noted(place: Place) -> None:
-    """A notice commits with its dead letter, or neither does."""
-    transaction = place.processor.transaction()
-    await transaction.start()
-    await place.die()
-    await transaction.rollback()
-
-    assert await place.admin.fetch(_NOTICES) == []
-
-
 async def test_attempts_leave_no_notice(place: Place) -> None:
     """Only dead letters cost this write; completing or failing an attempt adds none."""
     await finish(place.processor, End(Webhook()), End(Webhook(), "failed", 1, ("E", "e")))
@@ -113,17 +103,6 @@ async def test_only_one_process_has_the_lease(place: Place) -> None:
     assert await theirs.acquire_lease(LEASE) == 0
     await place.let_time_pass(31)
     assert await ours.acquire_lease(LEASE) == 0
-
-
-async def test_a_pause_applies_to_all_processes(place: Place) -> None:
-    """The pause, and how often it failed, belong to the channel and not to a process."""
-    ours, theirs = place.alerts(), place.alerts()
-    await ours.acquire_lease(LEASE)
-    await ours.release_lease(3, timedelta(seconds=60))
-
-    assert [await one.acquire_lease(LEASE) for one in (ours, theirs)] == [None, None]
-    await place.let_time_pass(61)
-    assert await theirs.acquire_lease(LEASE) == 3
 
 
 async def test_dead_letters_during_a_send_stay_unsent(place: Place) -> None:

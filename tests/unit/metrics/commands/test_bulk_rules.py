@@ -18,7 +18,6 @@ from services.metrics.commands.bulk_rules import (
     Throttle,
     next_turn,
     retry_request_of,
-    stop_reason,
 )
 
 QUIET = Load(waiting=0, live_per_second=0, is_paused=False)
@@ -105,29 +104,6 @@ def test_a_turn_is_never_early_and_never_past(last: float, now: float, rate: flo
 
     assert turn >= now
     assert turn >= last + 1 / rate
-
-
-@pytest.mark.parametrize(
-    ("failed_again", "broker_is_connected", "is_stopping", "words"),
-    [
-        (2, True, False, None),
-        (3, True, False, "failed again"),
-        (0, False, False, "broker"),
-        (0, True, True, "shutting down"),
-    ],
-)
-def test_each_reason_to_stop_is_named(
-    *, failed_again: int, broker_is_connected: bool, is_stopping: bool, words: str | None
-) -> None:
-    """A run stops for no other reason."""
-    reason = stop_reason(
-        failed_again=failed_again,
-        stop_after=3,
-        broker_is_connected=broker_is_connected,
-        is_stopping=is_stopping,
-    )
-
-    assert reason is None if words is None else words in str(reason)
 
 
 @pytest.mark.parametrize(
