@@ -153,11 +153,12 @@ def run(arguments: Sequence[str]) -> int:
         complain(f"{_sentence(exc)}\nSee `ringback --help`.")
         return EXIT_BAD_INPUT
     except Exception as exc:  # ruff: ignore[blind-except]  # the last place that can report an error
-        return _failed(exc)
+        return report_failure(exc)
     return int(status or 0)
 
 
-def _failed(exc: Exception) -> int:
+def report_failure(exc: Exception) -> int:
+    """Print one sentence about an error, and return the exit status."""
     # Imported here: these modules are slow to import, and most commands do not fail.
     from ringback.local.child import LocalStackError  # ruff: ignore[import-outside-top-level]
     from ringback.runtime.amqp.topology import TopologyError  # ruff: ignore[import-outside-top-level]

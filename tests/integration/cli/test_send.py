@@ -14,6 +14,7 @@ from ringback import samples
 from ringback.contract.identity import new_job_id
 from tests.integration.cli.command import begin, ended, ringback
 from tests.support.eventually import eventually
+from tests.unit.cli.test_untrusted_text import HOSTILE, assert_harmless
 
 
 class FakeGateway:
@@ -21,6 +22,7 @@ class FakeGateway:
 
     def __init__(self) -> None:
         self.status: int | None = 200
+        self.job_id = str(new_job_id())
         self.bodies: list[bytes] = []
         self.secrets: set[str | None] = set()
         self.in_flight = 0
@@ -35,9 +37,9 @@ class FakeGateway:
         await (asyncio.sleep(0) if self.status else asyncio.Event().wait())
         self.in_flight -= 1
         if self.status != 200:
-            problem = {"title": "No", "detail": "The broker did not confirm in time."}
+            problem = {"title": "No", "detail": HOSTILE}
             return web.json_response(problem, status=self.status or 500)
-        return web.json_response({"success": True, "jobId": str(new_job_id())})
+        return web.json_response({"success": True, "jobId": self.job_id})
 
 
 @pytest.fixture
@@ -84,16 +86,21 @@ async def test_same_sends_the_bytes_of_the_file(gateway: FakeGateway, tmp_path: 
     assert gateway.bodies == [b' {"type": "hang"}\n'] * 3
 
 
-async def test_rejections_are_counted_with_their_reason(
+async def test_rejections_are_counted_with_their_reason_as_text(
     gateway: FakeGateway, tmp_path: Path
 ) -> None:
+    """A reason may contain anything, and so may what should be a job id."""
+    send = ("send", "hang", "--count", "5", "--url", gateway.url)
+    gateway.job_id = HOSTILE
+
+    strange = await ringback(*send, cwd=tmp_path)
     gateway.status = 503
+    rejected = await ringback(*send, cwd=tmp_path, COLUMNS="3000")
 
-    sent = await ringback("send", "hang", "--count", "5", "--url", gateway.url, cwd=tmp_path)
-
-    assert sent.status == 1
-    assert "rejected 503" in sent.out
-    assert "The broker did not confirm in time." in sent.out
+    assert strange.status == rejected.status == 1
+    assert_harmless(strange.out, shows="200 without a job id")
+    assert "rejected 503" in rejected.out
+    assert_harmless(rejected.out)
 
 
 async def test_a_rate_is_not_exceeded(gateway: FakeGateway, tmp_path: Path) -> None:

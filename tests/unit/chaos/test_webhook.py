@@ -39,8 +39,4 @@ def test_every_kind_comes_and_some_fail_first() -> None:
     assert set(Counter(one.kind for one in sent)) == set(Kind)
     assert {one.attempts for one in sent if one.kind is Kind.WRITTEN} == {1, 3}
     assert {one.attempts for one in sent if one.kind is Kind.LIGHT} == {1}
-
-
-def test_without_failing_none_fails() -> None:
-    """As on an installation without the suite's handlers."""
     assert {webhook("run", number, Mix(failing_in_ten=0)).attempts for number in MANY} == {1}
