@@ -80,6 +80,8 @@ def _without_spaces(body: bytes) -> bytes | None:
 
 def sanitize_text(text: str) -> str:
     """The same text, with everything that PostgreSQL and AMQP cannot store replaced by U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
     return _NOT_STORABLE.sub(REPLACEMENT, text)
 
 

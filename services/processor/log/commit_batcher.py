@@ -50,6 +50,8 @@ class CommitBatcher(Generic[Item, Result]):
         self._workers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        # Asking for the loop is a system call in Python 3.11.
+        self._loop = asyncio.get_running_loop()
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._worker_count)]
         return self
 
@@ -68,7 +70,7 @@ class CommitBatcher(Generic[Item, Result]):
 
         Raises one of INVALID_DATA_ERRORS, or DatabaseUnavailableError.
         """
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Result] = self._loop.create_future()
         self._waiting[future] = item
         self._submitted.add(future)
         self._changed.set()

@@ -176,3 +176,11 @@ def test_a_document_of_any_layout_takes_the_quick_way(indent: int | None) -> Non
 
     assert read.is_canonical
     assert read.text.encode() == body
+
+
+@given(st.text(st.characters(codec=None)) | st.text("a\x00\ud800\udfff\xe9"))
+def test_only_what_cannot_be_stored_is_replaced(text: str) -> None:
+    """NUL and lone surrogates, each by one character."""
+    expected = "".join(FFFD if c == "\x00" or "\ud800" <= c <= "\udfff" else c for c in text)
+
+    assert sanitize_text(text) == expected
