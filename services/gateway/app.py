@@ -15,10 +15,11 @@ from ringback.runtime.http.listening import raise_open_file_limit
 from ringback.runtime.observability import logs
 from ringback.runtime.observability.instruments import Exemplars, process_registry
 from ringback.runtime.observability.server import ObservabilityServer
+from ringback.runtime.observability.trace_export import tracing
+from ringback.runtime.observability.tracing import Tracer
 from ringback.runtime.postgres.pool import open_pool
 from ringback.runtime.process import settings as runtime_settings
 from ringback.runtime.process.lifecycle import CannotStartError, end_in_time
-from ringback.runtime.tracing import Tracer, tracing
 from services.gateway.clock import Clock
 from services.gateway.endpoints import routes_to
 from services.gateway.handler import Limits, WebhookHandler
@@ -57,7 +58,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     publisher = Publisher(settings.amqp_url.get_secret_value())
     registry = process_registry(Service.GATEWAY)
     async with AsyncExitStack() as stack:
-        tracer = await stack.enter_async_context(tracing("gateway"))
+        tracer = await stack.enter_async_context(tracing("gateway", registry))
         instruments = _instruments(registry, publisher, tracer)
         store = build_store(settings, publisher, instruments, SpoolInstruments(registry))
         observability = _observability(settings, registry, store)

@@ -13,11 +13,12 @@ from time import perf_counter
 from uuid import UUID
 
 from aiohttp import hdrs, web
+from opentelemetry.trace import Span
 
 from ringback.contract.event import InvalidEvent
 from ringback.contract.identity import JobId, new_job_id
 from ringback.runtime.http.bounded_server import send_continue
-from ringback.runtime.tracing import OpenSpan
+from ringback.runtime.observability.tracing import ending, trace_context
 from services.gateway.endpoints import Endpoint, match_route
 from services.gateway.events.metadata import EventMetadata, parse_metadata
 from services.gateway.http import rejection
@@ -60,7 +61,7 @@ class WebhookHandler:
     async def handle(self, request: web.BaseRequest) -> AcceptedWebhook | Rejection:
         """Store the webhook durably, or return a rejection. Never raises."""
         # If the server cancels the request, its spans end here.
-        with self.spans.receive(request) as span:
+        with ending(self.spans.receive(request)) as span:
             started_at = perf_counter()
             try:
                 with self.limiter.lease() as lease:
@@ -75,7 +76,7 @@ class WebhookHandler:
                     path=request.raw_path,
                     headers=request.headers,
                     duration_s=duration_s,
-                    trace=span.context,
+                    trace=trace_context(span),
                 )
                 self.spans.rejected(span, result)
                 return result
@@ -86,7 +87,7 @@ class WebhookHandler:
             return webhook
 
     async def _accept(
-        self, request: web.BaseRequest, lease: Lease, span: OpenSpan
+        self, request: web.BaseRequest, lease: Lease, span: Span
     ) -> StoreResult | Rejection:
         endpoint = self._authenticate(request)
         if isinstance(endpoint, Rejection):
@@ -113,9 +114,9 @@ class WebhookHandler:
             job_id=self.new_id(),
             endpoint=endpoint,
             instance_id=self.instance_id,
-            trace=publish.context,
+            trace=trace_context(publish),
         )
-        with publish:
+        with ending(publish):
             result = await self.store.store(webhook)
             self.spans.published(publish, result)
         if result.tier is None:

@@ -88,6 +88,7 @@ class GatewayInstruments:
             dedup_key=envelope.dedup_key,
             storage_tier=str(result.tier),
             trace_id=envelope.trace.trace_id,
+            span_id=envelope.trace.span_id,
         )
 
     def rejected(

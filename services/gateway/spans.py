@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from aiohttp import hdrs, web
+from opentelemetry.trace import Span as OpenSpan
 
 from ringback.contract import topology
 from ringback.contract.json_text import sanitize_text
 from ringback.contract.retry_schedule import FIRST_ATTEMPT, routing_key
 from ringback.contract.telemetry.spans import Attribute, Span
 from ringback.contract.trace_context import TraceContext, trace_context_of
-from ringback.runtime.tracing import OpenSpan, Shape, Tracer, Value, shape_of
+from ringback.runtime.observability.tracing import Shape, Tracer, Value, fail, shape_of
 from services.gateway.endpoints import PATH, Endpoint, match_route
 from services.gateway.http.rejection import Rejection
 from services.gateway.storage.result import PublishOutcome, StoreResult
@@ -47,31 +48,28 @@ class Spans:
         """Start the span of a request; it continues the sender's trace, if there is one."""
         headers = request.headers
         parent = _trace_in(request) if _TRACEPARENT in headers else None
-        agent = headers.get(hdrs.USER_AGENT)
-        attributes: dict[str, Value] = {Attribute.USER_AGENT: _short(agent)} if agent else {}
-        if request.method == hdrs.METH_POST:
-            path = match_route(request, self._shapes)
-            if path is not None:
-                return self._tracer.start(self._shapes[path], parent=parent, attributes=attributes)
-        attributes[Attribute.URL_PATH] = _short(request.path)
-        method = request.method
-        if method not in _METHODS:
-            attributes[Attribute.HTTP_METHOD_SENT] = _short(method)
-            method = _OTHER_METHOD
         path = match_route(request, self._shapes)
-        route = "" if path is None else _route(path)
-        return self._tracer.start(
-            _shape_without_endpoint(method, route), parent=parent, attributes=attributes
+        is_webhook = path is not None and request.method == hdrs.METH_POST
+        shape = (
+            self._shapes[path]
+            if path is not None and is_webhook
+            else _shape_without_endpoint(
+                request.method if request.method in _METHODS else _OTHER_METHOD,
+                "" if path is None else _route(path),
+            )
         )
+        span = self._tracer.start(shape, parent=parent)
+        if span.is_recording():
+            span.set_attributes(_attributes_of(request, is_webhook=is_webhook))
+        return span
 
-    @staticmethod
-    def publish(receiving: OpenSpan) -> OpenSpan:
+    def publish(self, receiving: OpenSpan) -> OpenSpan:
         """Start the span whose context is sent with the message."""
-        return receiving.child(_PUBLISH)
+        return self._tracer.child(receiving, _PUBLISH)
 
     @staticmethod
     def published(publish: OpenSpan, result: StoreResult) -> None:
-        if publish.is_recorded:
+        if publish.is_recording():
             job_id = str(result.webhook.envelope.job_id)
             publish.set_attributes(
                 {
@@ -81,23 +79,21 @@ class Spans:
                 }
             )
             if result.published is not PublishOutcome.CONFIRMED:
-                publish.failed(result.published or _BREAKER_OPEN)
-        publish.end()
+                fail(publish, result.published or _BREAKER_OPEN)
 
     @staticmethod
     def rejected(receiving: OpenSpan, rejection: Rejection) -> None:
-        if receiving.is_recorded:
+        if receiving.is_recording():
             status = rejection.status.value
             receiving.set_attributes(
                 {Attribute.HTTP_STATUS: status, Attribute.REJECTION: rejection.reason}
             )
             if status >= _FIRST_SERVER_ERROR:
-                receiving.failed(rejection.reason)
-        receiving.end()
+                fail(receiving, rejection.reason)
 
     @staticmethod
     def accepted(receiving: OpenSpan, result: StoreResult) -> None:
-        if receiving.is_recorded and result.tier is not None:
+        if receiving.is_recording() and result.tier is not None:
             webhook = result.webhook
             attributes: dict[str, Value] = {
                 Attribute.HTTP_STATUS: 200,
@@ -109,7 +105,17 @@ class Spans:
             if webhook.call_id is not None:
                 attributes[Attribute.CALL_ID] = webhook.call_id
             receiving.set_attributes(attributes)
-        receiving.end()
+
+
+def _attributes_of(request: web.BaseRequest, *, is_webhook: bool) -> dict[str, Value]:
+    """What the shape does not contain. The path of a webhook is that of its endpoint."""
+    agent = request.headers.get(hdrs.USER_AGENT)
+    attributes: dict[str, Value] = {Attribute.USER_AGENT: _short(agent)} if agent else {}
+    if not is_webhook:
+        attributes[Attribute.URL_PATH] = _short(request.path)
+    if request.method not in _METHODS:
+        attributes[Attribute.HTTP_METHOD_SENT] = _short(request.method)
+    return attributes
 
 
 def _shape_for_endpoint(path: str, endpoint: Endpoint) -> Shape:

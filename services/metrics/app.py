@@ -19,11 +19,12 @@ from ringback.runtime.http.listening import raise_open_file_limit
 from ringback.runtime.observability import logs
 from ringback.runtime.observability.instruments import process_registry
 from ringback.runtime.observability.server import ObservabilityServer
+from ringback.runtime.observability.trace_export import tracing
+from ringback.runtime.observability.tracing import Tracer
 from ringback.runtime.postgres.pool import is_writable, open_pool, ping
 from ringback.runtime.process.background import end
 from ringback.runtime.process.lifecycle import CannotStartError, end_in_time
 from ringback.runtime.process.settings import load
-from ringback.runtime.tracing import Tracer, tracing
 from services.metrics.auth.access import Access
 from services.metrics.auth.authenticator import Authenticator
 from services.metrics.commands.bulk_retry import BulkRetry
@@ -118,8 +119,8 @@ class _Parts:
 
 
 async def _parts(stack: AsyncExitStack, settings: MetricsSettings) -> _Parts:
-    tracer = await stack.enter_async_context(tracing("metrics"))
     registry = process_registry(Service.METRICS)
+    tracer = await stack.enter_async_context(tracing("metrics", registry))
     pool = await stack.enter_async_context(open_pool(settings, "ringback-metrics", registry))
     queues = await stack.enter_async_context(
         QueueDepths(settings.amqp_url.get_secret_value(), settings.schedule)
@@ -130,7 +131,7 @@ async def _parts(stack: AsyncExitStack, settings: MetricsSettings) -> _Parts:
         registry=registry,
         tracer=tracer,
         pool=pool,
-        access=Access(pool),
+        access=Access(pool, tracer),
         queues=queues,
         gauges=StateGauges(
             registry, max_age_s=max_age_s, broker_is_connected=lambda: queues.is_connected

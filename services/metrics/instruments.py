@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 import grpc
 import structlog
+from opentelemetry.trace import Span
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -18,7 +19,7 @@ from ringback.contract.telemetry import LogEvent, Metric
 from ringback.contract.telemetry.spec import MetricSpec
 from ringback.contract.topology import DEAD_LETTER_QUEUE
 from ringback.runtime.observability.instruments import Instruments, gauge_family
-from ringback.runtime.tracing import OpenSpan
+from ringback.runtime.observability.tracing import trace_context
 from services.metrics.auth.principal import Principal
 from services.metrics.polling.freshness_cache import Clock, FreshnessCache
 from services.metrics.polling.log_stats import LogStats
@@ -155,7 +156,7 @@ class CallResult:
 
     method: Method
     peer: Peer
-    span: OpenSpan
+    span: Span
     principal: Principal | None = None
     code: grpc.StatusCode = grpc.StatusCode.OK
     error: ApiError | None = None
@@ -188,6 +189,7 @@ class CallInstruments:
             self._seconds.labels(method.full_name, transport).observe(duration_s)
         principal, error = result.principal, result.error
         record_result(result.span, result.code, error, principal)
+        trace = trace_context(result.span)
         write = self._log.warning if result.code in _WARNINGS else self._log.info
         write(
             LogEvent.RPC_FINISHED,
@@ -202,7 +204,8 @@ class CallInstruments:
             org_id=str(principal.org_id) if principal and principal.org_id else None,
             subject=principal.subject if principal else None,
             peer=result.peer.address,
-            trace_id=result.span.context.trace_id,
+            trace_id=trace.trace_id,
+            span_id=trace.span_id,
         )
 
 

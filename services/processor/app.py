@@ -18,11 +18,11 @@ from ringback.runtime.amqp.publisher import ConfirmedPublisher
 from ringback.runtime.observability import logs
 from ringback.runtime.observability.instruments import Exemplars, process_registry
 from ringback.runtime.observability.server import ObservabilityServer, Ping
+from ringback.runtime.observability.trace_export import tracing
 from ringback.runtime.postgres.pool import is_writable, open_pool, ping
 from ringback.runtime.process.background import run_in_background
 from ringback.runtime.process.lifecycle import end_in_time
 from ringback.runtime.process.settings import load
-from ringback.runtime.tracing import tracing
 from services.processor.attempt.attempt import Attempts
 from services.processor.attempt.handlers import HandlerSet, import_handlers
 from services.processor.attempt.run_handlers import has_abandoned_handlers
@@ -92,7 +92,7 @@ async def _processor(
     handlers = _handlers(settings)
     amqp_url = settings.amqp_url.get_secret_value()
     async with AsyncExitStack() as stack:
-        tracer = await stack.enter_async_context(tracing("processor"))
+        tracer = await stack.enter_async_context(tracing("processor", registry, is_global=True))
         instruments = ProcessorInstruments(
             registry, settings.schedule, Exemplars(is_traced=tracer.is_on)
         )

@@ -74,6 +74,7 @@ class ProcessorInstruments:
             repeated=not recorded.is_fresh,
             duplicate_of=recorded.duplicate_of,
             trace_id=context.span.context.trace_id,
+            span_id=context.span.context.span_id,
         )
 
     def _count(self, context: AttemptContext, outcome: AttemptOutcome, seconds: float) -> None:

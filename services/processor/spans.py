@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
+from opentelemetry.trace import Span as OpenSpan
+
 from ringback.contract.envelope import Envelope
 from ringback.contract.identity import job_id_of
 from ringback.contract.json_text import sanitize_text
@@ -16,7 +18,16 @@ from ringback.contract.status import AttemptOutcome
 from ringback.contract.telemetry.spans import Attribute, Span
 from ringback.contract.telemetry.spec import SpanSpec
 from ringback.contract.trace_context import TraceContext
-from ringback.runtime.tracing import Link, OpenSpan, Shape, Tracer, Value, shape_of
+from ringback.runtime.observability.tracing import (
+    Link,
+    Shape,
+    Tracer,
+    Value,
+    add_link,
+    fail,
+    shape_of,
+    trace_context,
+)
 from services.processor.attempt.policy import QueueRoute
 from services.processor.consume.message import Message, attempt_due
 from services.processor.trace_links import PREVIOUS_ATTEMPT, trace_parentage
@@ -73,16 +84,28 @@ class MessageSpan:
     """From receipt to settlement. Never raises; every span within names its webhook.
 
     An error raised inside marks it as failed, and so does our own shutdown. Calls after its end
-    have no effect.
+    have no effect. `context` is its trace context, or that of the message if tracing is off.
     """
 
-    __slots__ = ("_about", "_has_previous", "_id", "_is_open", "_message", "_queue", "_span")
+    __slots__ = (
+        "_about",
+        "_has_previous",
+        "_id",
+        "_is_open",
+        "_message",
+        "_queue",
+        "_span",
+        "_tracer",
+        "context",
+    )
 
-    def __init__(self, span: OpenSpan, message: Message, queue: str) -> None:
+    def __init__(self, tracer: Tracer, span: OpenSpan, message: Message, queue: str) -> None:
+        self.context: TraceContext = trace_context(span)
+        self._tracer = tracer
         self._span = span
         self._message = message
         self._queue = queue
-        self._is_open = span.is_recorded
+        self._is_open = span.is_recording()
         self._has_previous = False
         self._about: dict[str, Value] = {}
         self._id = sanitize_text(message.message_id or "") if self._is_open else ""
@@ -90,11 +113,6 @@ class MessageSpan:
             self._set({Attribute.MESSAGE_ID: self._id, **_attributes_of(message)})
             if job_id_of(message.message_id or "") is not None:
                 self.belongs_to(self._id)
-
-    @property
-    def context(self) -> TraceContext:
-        """The trace context of this span, or of the message if tracing is off."""
-        return self._span.context
 
     @property
     def wants_previous(self) -> bool:
@@ -160,21 +178,25 @@ class MessageSpan:
 
     def failed(self, error_type: str) -> None:
         if self._is_open:
-            self._span.failed(error_type)
+            fail(self._span, error_type)
 
     def link_previous(self, attempt: TraceContext) -> None:
         """Link to the span of the attempt before. Only the first call counts."""
         if self.wants_previous:
             self._has_previous = True
-            self._span.link(Link(attempt, PREVIOUS_ATTEMPT))
+            add_link(self._span, Link(attempt, PREVIOUS_ATTEMPT))
 
     def child(
-        self, shape: Shape, attributes: Mapping[str, Value] = _NOTHING, *, began_ns: int = 0
+        self,
+        shape: Shape,
+        attributes: Mapping[str, Value] = _NOTHING,
+        *,
+        start_ns: int | None = None,
     ) -> OpenSpan:
         """A child span. The caller ends it; it may outlive this one."""
-        if not self._span.is_recorded:
-            return self._span
-        return self._span.child(shape, {**self._about, **attributes}, began_ns=began_ns)
+        return self._tracer.child(
+            self._span, shape, {**self._about, **attributes}, start_ns=start_ns
+        )
 
     def settling(self, operation: str) -> OpenSpan:
         """The answer to the broker: `ack` or `reject`."""
@@ -223,7 +245,7 @@ class HandlerSpan:
         if self._open is None:
             return
         if error_type is not None:
-            self._open.failed(error_type)
+            fail(self._open, error_type)
         self._open.end()
         self._open = None
 
@@ -240,7 +262,7 @@ def shared_query(name: str, spans: Iterable[MessageSpan]) -> Generator[None, Non
 
     The spans contain the number of webhooks if it is above 1. An error inside marks them failed.
     """
-    began_ns = time.time_ns()
+    start_ns = time.time_ns()
     error_type = ""
     try:
         yield
@@ -254,9 +276,9 @@ def shared_query(name: str, spans: Iterable[MessageSpan]) -> Generator[None, Non
         )
         ended_ns = time.time_ns()
         for span in sharing:
-            query = span.child(query_shape(name), attributes, began_ns=began_ns)
+            query = span.child(query_shape(name), attributes, start_ns=start_ns)
             if error_type:
-                query.failed(error_type)
+                fail(query, error_type)
             query.end(ended_ns)
 
 
@@ -274,4 +296,4 @@ class Spans:
             parent=parentage.parent if self._tracer.is_on else parentage.published,
             links=parentage.links,
         )
-        return MessageSpan(span, message, queue)
+        return MessageSpan(self._tracer, span, message, queue)

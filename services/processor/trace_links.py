@@ -8,7 +8,7 @@ from ringback.contract.envelope import Header
 from ringback.contract.identity import JobId
 from ringback.contract.retry_schedule import FIRST_ATTEMPT, Attempt
 from ringback.contract.trace_context import TraceContext, trace_context_of
-from ringback.runtime.tracing import Link
+from ringback.runtime.observability.tracing import Link
 from services.processor.consume.message import Message, attempt_due
 
 ORIGIN = "origin"

@@ -1,4 +1,4 @@
-"""A collector of traces: the TraceService of OTLP over gRPC, on a port of this machine."""
+"""A collector of traces: OTLP over gRPC and over HTTP, on two ports of this machine."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -27,10 +28,15 @@ class Collector:
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
+    http_port: int = 0
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
 
     @property
     def spans(self) -> list[Span]:
@@ -54,6 +60,17 @@ class Collector:
         self.requests.append(request)
         return ExportTraceServiceResponse()
 
+    async def post(self, request: web.Request) -> web.Response:
+        """Answer POST /v1/traces."""
+        self.asked.set()
+        await self.answers.wait()
+        self.metadata.append({name.lower(): value for name, value in request.headers.items()})
+        self.requests.append(ExportTraceServiceRequest.FromString(await request.read()))
+        return web.Response(
+            body=ExportTraceServiceResponse().SerializeToString(),
+            content_type="application/x-protobuf",
+        )
+
 
 @asynccontextmanager
 async def collecting(collector: Collector, *, port: int = 0) -> AsyncGenerator[Collector, None]:
@@ -68,9 +85,17 @@ async def collecting(collector: Collector, *, port: int = 0) -> AsyncGenerator[C
     server.add_generic_rpc_handlers((handlers,))
     collector.port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
+    app = web.Application()
+    app.router.add_post("/v1/traces", collector.post)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    collector.http_port = runner.addresses[0][1]
     try:
         yield collector
     finally:
+        await runner.cleanup()
         await server.stop(grace=None)
 
 

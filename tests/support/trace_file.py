@@ -10,6 +10,7 @@ from typing import Any
 from ringback.contract.telemetry.spec import SpanSpec
 
 _PLACE = re.compile(r"\{([^}]+)\}")
+_ERROR = 2
 _KINDS = ("", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 
 
@@ -85,14 +86,14 @@ def _span(span: dict[str, Any], service: str) -> TracedSpan:
         parent_id=span.get("parentSpanId", ""),
         began_ns=int(span["startTimeUnixNano"]),
         ended_ns=int(span["endTimeUnixNano"]),
-        attributes=_values(span["attributes"]),
+        attributes=_values(span.get("attributes", [])),
         links={
             _values(link["attributes"])["ringback.link"]: (link["traceId"], link["spanId"])
             for link in span.get("links", [])
         },
-        is_error="status" in span,
+        is_error=span.get("status", {}).get("code") == _ERROR,
     )
 
 
 def _values(attributes: list[dict[str, Any]]) -> dict[str, Any]:
-    return {one["key"]: next(iter(one["value"].values())) for one in attributes}
+    return {one["key"]: next(iter(one["value"].values()), None) for one in attributes}

@@ -13,7 +13,6 @@ from aiohttp import web, web_protocol
 from aiormq.channel import Channel
 from asyncpg.connection import Connection
 from asyncpg.pool import Pool, PoolConnectionHolder, PoolConnectionProxy
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,12 +42,6 @@ ADAPTERS: dict[str, dict[type | ModuleType, tuple[str, ...]]] = {
         PoolConnectionProxy: ("_con", "_detach", "_holder"),
         PoolConnectionHolder: ("_proxy",),
         Connection: ("_reset", "_stmt_cache", "_top_xact"),
-    },
-    "ringback/runtime/tracing/otlp_exporter.py": {
-        OTLPSpanExporter: (
-            *("_channel", "_count_data", "_export", "_initialize_channel_and_stub", "_stub"),
-            "_translate_data",
-        ),
     },
 }
 """The modules that use private names of a library, and which names of what."""

@@ -113,8 +113,10 @@ def _attributes(holder: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(value: Mapping[str, Any]) -> Any:
-    [(kind, content)] = value.items()
-    return _VALUES[kind](content)
+    """A value that a handler's own span may have, such as a list, is a text here."""
+    for kind, content in value.items():
+        return _VALUES.get(kind, str)(content)
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

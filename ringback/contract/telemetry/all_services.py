@@ -45,6 +45,14 @@ class SharedMetric:
             "service": Open("the service itself"),
         },
     )
+    SPANS_LOST: Final = MetricSpec(
+        name="ringback_spans_lost_total",
+        kind=Kind.COUNTER,
+        help="Spans that were not exported: too many waited, their export failed, or the process "
+        "ended first.",
+        services=EVERY_SERVICE,
+        labels={"reason": ("queue_full", "export_failed", "shutdown")},
+    )
 
 
 class SharedLogEvent:
@@ -197,6 +205,7 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "subject": "The subject of the caller's token.",
         "tasks": "The running tasks, each with its files, lines and functions.",
         "trace_id": "The trace of the webhook or of the call.",
+        "span_id": "The span of the publish, the attempt, the dead letter or the call.",
         "unreadable": "Number of webhooks of which only a part was found.",
         "variable": "The name of an environment variable.",
         "waiting": "Number of webhooks in the spool.",

@@ -198,6 +198,7 @@ class GatewayLogEvent:
             "dedup_key",
             "storage_tier",
             "trace_id",
+            "span_id",
         ),
     )
     WEBHOOK_REJECTED: Final = LogEventSpec(

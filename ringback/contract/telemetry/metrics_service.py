@@ -163,6 +163,7 @@ class MetricsServiceLogEvent:
             "subject",
             "peer",
             "trace_id",
+            "span_id",
         ),
     )
     RPC_FAILED: Final = LogEventSpec(

@@ -245,6 +245,7 @@ class _WorkLogEvent:
             "repeated",
             "duplicate_of",
             "trace_id",
+            "span_id",
         ),
     )
     DEAD_LETTER_RECORDED: Final = LogEventSpec(
@@ -260,6 +261,7 @@ class _WorkLogEvent:
             "error_class",
             "error_message",
             "trace_id",
+            "span_id",
         ),
     )
     DEAD_LETTER_NOT_RECORDED: Final = LogEventSpec(

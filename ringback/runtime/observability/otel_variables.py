@@ -19,6 +19,7 @@ SAMPLERS = (
     "parentbased_always_off",
     "parentbased_traceidratio",
 )
+_QUEUE, _BATCH = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 _DETECTORS = {"*", "host", "os", "otel", "process", "service_instance"}
 _HEADER = re.compile(r"\s*[\w!#$%&'*+.^`|~-]+\s*=[\x20-\x7e]*")
 
@@ -50,6 +51,9 @@ def unusable(environ: Mapping[str, str]) -> dict[str, str]:
         reason = "" if not value else _reason(name, value)
         if reason is not None:
             found[name] = reason
+    queue, batch = (environ.get(name, "").strip() for name in (_QUEUE, _BATCH))
+    if _is_positive(queue) and _is_positive(batch) and int(batch) > int(queue):
+        found[_BATCH] = f"must not be above {_QUEUE}"
     return found
 
 
@@ -68,6 +72,10 @@ def _reason(name: str, value: str) -> str | None:
 
 def _is_whole_number(value: str) -> bool:
     return value.isascii() and value.isdigit() and len(value) < 10  # ruff: ignore[magic-value-comparison]
+
+
+def _is_positive(value: str) -> bool:
+    return _is_whole_number(value) and int(value) > 0
 
 
 def _is_duration(value: str) -> bool:
@@ -117,17 +125,29 @@ _OF_THE_EXPORTER: dict[str, _Check] = {
     "CLIENT_KEY": _FILE,
     "CLIENT_CERTIFICATE": _FILE,
     "PROTOCOL": (
-        lambda value: value in {"grpc", "http/protobuf", "http/json"},
-        "must be grpc, the only protocol there is",
+        lambda value: value in {"grpc", "http/protobuf"},
+        "must be grpc or http/protobuf",
     ),
 }
 _CHECKS: dict[str, _Check] = {
     "OTEL_SDK_DISABLED": _BOOLEAN,
+    "OTEL_TRACES_EXPORTER": (
+        lambda value: value.lower() in {"otlp", "none"},
+        "must be otlp or none",
+    ),
     "OTEL_TRACES_SAMPLER": (
         lambda value: value.lower() in SAMPLERS,
         f"must be one of {', '.join(SAMPLERS)}",
     ),
     "OTEL_TRACES_SAMPLER_ARG": (_is_ratio, "must be a number from 0 to 1"),
+    **dict.fromkeys(
+        (_QUEUE, _BATCH, "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_EXPORT_TIMEOUT"),
+        (_is_positive, "must be a whole number above 0"),
+    ),
+    "OTEL_PYTHON_TRACER_PROVIDER": (
+        lambda _: False,
+        "must not be set: the services have a provider of their own",
+    ),
     "OTEL_PYTHON_CONTEXT": (
         lambda value: value == "contextvars_context",
         "must be contextvars_context, the only one there is",

@@ -265,6 +265,14 @@ class TraceSettings(Settings):
         description="A file to which spans are appended, one OTLP/JSON document per line. The "
         "standard variables OTEL_… configure other exports.",
     )
+    traces_per_second: float = Field(
+        default=50,
+        ge=0,
+        le=100_000,
+        description="How many new traces a process keeps per second, and as many of retries and "
+        "dead letters. Above it, it keeps a share of them. See "
+        "docs/how-to/send-traces-to-a-collector.md.",
+    )
 
 
 S = TypeVar("S", bound=Settings)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -10,11 +10,19 @@ from uuid import UUID
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
+from opentelemetry.trace import Span as OpenSpan
 
 from ringback.contract.telemetry.spans import Attribute, Span
+from ringback.runtime.observability.tracing import (
+    NO_TRACES,
+    Shape,
+    Tracer,
+    ending,
+    shape_of,
+    untraced,
+)
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load, name_of
-from ringback.runtime.tracing import OpenSpan, Shape, shape_of, untraced
 from services.metrics.auth.principal import Principal, Role
 from services.metrics.transport.call import Call
 from services.metrics.transport.errors import deadline_exceeded, unavailable
@@ -23,8 +31,9 @@ from services.metrics.transport.errors import deadline_exceeded, unavailable
 class TracedConnection:
     """The calls of asyncpg that are used here; each is a child of `span`, named for its file."""
 
-    def __init__(self, connection: PoolConnectionProxy, span: OpenSpan) -> None:
+    def __init__(self, connection: PoolConnectionProxy, tracer: Tracer, span: OpenSpan) -> None:
         self._connection = connection
+        self._tracer = tracer
         self._span = span
 
     async def execute(self, statement: str, *arguments: Any, timeout_s: float | None = None) -> str:
@@ -40,8 +49,8 @@ class TracedConnection:
         with self._traced(statement):
             return await self._connection.fetchrow(statement, *arguments)
 
-    def _traced(self, statement: str) -> OpenSpan:
-        return self._span.child(_shape(name_of(statement)))
+    def _traced(self, statement: str) -> AbstractContextManager[OpenSpan]:
+        return ending(self._tracer.child(self._span, _shape(name_of(statement))))
 
 
 @lru_cache(maxsize=256)
@@ -66,8 +75,9 @@ class RoleScope:
 
 
 class Access:
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, tracer: Tracer = NO_TRACES) -> None:
         self._pool = pool
+        self._tracer = tracer
 
     @asynccontextmanager
     async def reading(self, call: Call) -> AsyncGenerator[Connection, None]:
@@ -123,7 +133,7 @@ class Access:
             self._pool.acquire(timeout=scope.timeout_s) as acquired,
             acquired.transaction(readonly=readonly),
         ):
-            connection = Connection(acquired, scope.span)
+            connection = Connection(acquired, self._tracer, scope.span)
             left_s = max(0.001, deadline - asyncio.get_running_loop().time())
             await connection.execute(
                 load("services.metrics.auth", "set_role.sql"),

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import asyncpg
 import structlog
 from aio_pika import DeliveryMode, Message
+from opentelemetry.trace import Span as OpenSpan
 
 from ringback.contract.envelope import CONTENT_TYPE, Envelope
 from ringback.contract.retry_schedule import FIRST_ATTEMPT, routing_key
@@ -16,9 +17,18 @@ from ringback.contract.topology import WEBHOOKS
 from ringback.contract.trace_context import TraceContext, trace_context_of
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 from ringback.runtime.amqp.publisher import ConfirmedPublisher
+from ringback.runtime.observability.tracing import (
+    Link,
+    Tracer,
+    Value,
+    add_link,
+    ending,
+    fail,
+    shape_of,
+    trace_context,
+)
 from ringback.runtime.postgres.queries import load
 from ringback.runtime.process.settings import BrokerSettings
-from ringback.runtime.tracing import Link, OpenSpan, Tracer, Value, shape_of
 from services.metrics.auth.access import Access
 from services.metrics.instruments import RetryInstruments
 from services.metrics.transport.call import Call
@@ -72,16 +82,16 @@ class RetrySpans:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def origin_of(self, row: asyncpg.Record) -> TraceContext | None:
+    @staticmethod
+    def origin_of(row: asyncpg.Record) -> TraceContext | None:
         """The span of the retried webhook's first attempt; None if none was recorded.
 
-        The log does not record whether the trace was sampled, so the sampler decides again.
+        The log does not record whether the trace was kept, so the link does not claim it.
         """
         trace_id, span_id = row["trace_id"], row["span_id"]
         if not (trace_id and span_id):
             return None
-        flags = "01" if self._tracer.keeps_trace(trace_id) else "00"
-        return trace_context_of(f"00-{trace_id}-{span_id}-{flags}", None)
+        return trace_context_of(f"00-{trace_id}-{span_id}-00", None)
 
     def publish(
         self, row: asyncpg.Record, origin: TraceContext | None, within: OpenSpan | None
@@ -94,10 +104,12 @@ class RetrySpans:
             Attribute.RETRY_OF: str(row["original"]),
         }
         if within is None:
-            return self._tracer.start(_PUBLISH, links=links, attributes=attributes)
-        span = within.child(_PUBLISH, attributes)
+            span = self._tracer.start(_PUBLISH, links=links)
+            span.set_attributes(attributes)
+            return span
+        span = self._tracer.child(within, _PUBLISH, attributes)
         for link in links:
-            span.link(link)
+            add_link(span, link)
         return span
 
 
@@ -137,14 +149,14 @@ class RetryOutbox:
         carries its publish span, which is a child of `within` or starts a trace.
         """
         origin = self._spans.origin_of(row)
-        with self._spans.publish(row, origin, within) as span:
-            message = message_of(row, span.context, origin)
+        with ending(self._spans.publish(row, origin, within)) as span:
+            message = message_of(row, trace_context(span), origin)
             span.set_attributes({Attribute.MESSAGE_BODY_SIZE: len(message.body)})
             try:
                 await self._publisher.publish(message, exchange=WEBHOOKS, routing_key=ROUTING_KEY)
             except BROKER_UNAVAILABLE_ERRORS as exc:
                 reason = type(exc).__name__
-                span.failed(reason)
+                fail(span, reason)
                 log.warning(LogEvent.RETRY_NOT_CONFIRMED, job_id=str(row["id"]), reason=reason)
                 return False
         return True

@@ -4,7 +4,9 @@ import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ringback.runtime.tracing import OpenSpan, untraced
+from opentelemetry.trace import Span
+
+from ringback.runtime.observability.tracing import untraced
 from services.metrics.auth.principal import Principal
 
 
@@ -19,7 +21,7 @@ class Call:
     principal: Principal
     deadline: float
     stopping: asyncio.Event
-    span: OpenSpan = field(default_factory=untraced)
+    span: Span = field(default_factory=untraced)
 
     def remaining_s(self) -> float:
         """Seconds until the deadline; never negative."""

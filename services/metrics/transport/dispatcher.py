@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import grpc
 from google.protobuf.message import Message
+from opentelemetry.trace import Span
 
 from ringback.runtime.process.lifecycle import CannotStartError
-from ringback.runtime.tracing import OpenSpan
 from services.metrics.auth.principal import Principal, Role
 from services.metrics.instruments import CallInstruments, CallResult
 from services.metrics.transport.call import Call, Peer
@@ -72,7 +72,7 @@ class Dispatcher:
         authorization: str | None,
         timeout_s: float | None,
         peer: Peer,
-        span: OpenSpan,
+        span: Span,
     ) -> Message:
         """Return the answer. Raises ApiError, and nothing else but CancelledError.
 
@@ -95,7 +95,7 @@ class Dispatcher:
         authorization: str | None,
         timeout_s: float | None,
         peer: Peer,
-        span: OpenSpan,
+        span: Span,
     ) -> AsyncGenerator[Message, None]:
         """Yield the answers as they arrive. Nothing happens before the first is requested.
 
@@ -130,7 +130,7 @@ class Dispatcher:
 
     @contextmanager
     def _recorded(
-        self, method: Method, peer: Peer, span: OpenSpan
+        self, method: Method, peer: Peer, span: Span
     ) -> Generator[CallResult, None, None]:
         """Record how the call ended, and turn an unexpected error into INTERNAL."""
         loop = asyncio.get_running_loop()

@@ -11,12 +11,13 @@ import orjson
 from aiohttp import ClientError, hdrs, web
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
+from opentelemetry.trace import Span
 
 from ringback.metrics.json_document import json_bytes
 from ringback.runtime.http.bounded_server import BoundedHandler, bounded_server, send_continue
 from ringback.runtime.http.connection_limits import ConnectionLimits
 from ringback.runtime.http.listening import listen
-from ringback.runtime.tracing import OpenSpan
+from ringback.runtime.observability.tracing import ending
 from services.metrics.transport.call import Peer, Transport
 from services.metrics.transport.dispatcher import Dispatcher
 from services.metrics.transport.errors import ApiError, Violation, internal, invalid
@@ -85,7 +86,8 @@ class RestBinding:
         if raw_path == OPENAPI_PATH:
             template = OPENAPI_PATH
         self._in_flight += 1
-        with self._spans.by_rest(request, template, route.method if route else None) as span:
+        method = route.method if route else None
+        with ending(self._spans.by_rest(request, template, method)) as span:
             try:
                 response = await self._answer(request, found, span)
                 record_status(span, response.status, None)
@@ -101,7 +103,7 @@ class RestBinding:
             return response
 
     async def _answer(
-        self, request: web.BaseRequest, found: Found, span: OpenSpan
+        self, request: web.BaseRequest, found: Found, span: Span
     ) -> web.StreamResponse:
         if self._in_flight > self._max_calls:
             raise TOO_MANY_CALLS
@@ -123,14 +125,14 @@ class RestBinding:
             raise wrong_verb(allowed)
         return _json(self._openapi)
 
-    async def _unary(self, request: web.BaseRequest, route: Route, span: OpenSpan) -> web.Response:
+    async def _unary(self, request: web.BaseRequest, route: Route, span: Span) -> web.Response:
         answer = await self._dispatcher.unary(
             route.method, _reader(request, route), **_caller_of(request), span=span
         )
         return _json(json_bytes(answer))
 
     async def _stream(
-        self, request: web.BaseRequest, route: Route, span: OpenSpan
+        self, request: web.BaseRequest, route: Route, span: Span
     ) -> web.StreamResponse:
         """A line for each answer. An error after the first is a last line `{"error": ...}`."""
         answers = self._dispatcher.stream(

@@ -5,10 +5,11 @@ from functools import lru_cache
 
 import grpc
 from aiohttp import hdrs, web
+from opentelemetry.trace import Span as OpenSpan
 
 from ringback.contract.telemetry.spans import Attribute, Span
 from ringback.contract.trace_context import TraceContext, trace_context_of
-from ringback.runtime.tracing import OpenSpan, Shape, Tracer, Value, shape_of
+from ringback.runtime.observability.tracing import Shape, Tracer, Value, fail, shape_of
 from services.metrics.auth.principal import Principal
 from services.metrics.transport.errors import ApiError
 from services.metrics.transport.methods import Method
@@ -42,18 +43,17 @@ class CallSpans:
     ) -> OpenSpan:
         """`template` is the path with its variables; None when no route has this path."""
         verb = request.method if request.method in hdrs.METH_ALL else _OTHER_METHOD
-        return self._tracer.start(
-            _shape_of_rest(verb, template, method and _rpc_method(method)),
-            parent=_trace_in(request.headers),
-            attributes={Attribute.URL_PATH: request.rel_url.raw_path[:_MAX_PATH]},
-        )
+        shape = _shape_of_rest(verb, template, method and _rpc_method(method))
+        span = self._tracer.start(shape, parent=_trace_in(request.headers))
+        span.set_attribute(Attribute.URL_PATH, request.rel_url.raw_path[:_MAX_PATH])
+        return span
 
 
 def record_result(
     span: OpenSpan, code: grpc.StatusCode, error: ApiError | None, principal: Principal | None
 ) -> None:
     """Record how a call of the contract ended, and who made it."""
-    if not span.is_recorded:
+    if not span.is_recording():
         return
     attributes: dict[str, Value] = {Attribute.RPC_STATUS: code.name}
     if principal and principal.org_id:
@@ -62,12 +62,12 @@ def record_result(
         attributes[Attribute.REJECTION] = error.reason
     span.set_attributes(attributes)
     if code in _SERVER_ERROR_CODES:
-        span.failed(code.name, error.message if error else "")
+        fail(span, code.name, error.message if error else "")
 
 
 def record_status(span: OpenSpan, status: int, error: ApiError | None) -> None:
     """Record the HTTP status, also for a request that matches no method."""
-    if span.is_recorded:
+    if span.is_recording():
         span.set_attributes({Attribute.HTTP_STATUS: status})
         if error:
             span.set_attributes({Attribute.REJECTION: error.reason})

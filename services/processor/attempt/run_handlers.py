@@ -8,6 +8,7 @@ import structlog
 
 from ringback.contract.telemetry import LogEvent
 from ringback.handlers import Event, Handler, PermanentFailure
+from ringback.runtime.observability.tracing import make_current, trace_context
 from services.processor.attempt.contain_exits import contain_exits, in_handler
 from services.processor.attempt.context import AttemptResult, completed, failed
 from services.processor.spans import HandlerSpan, MessageSpan
@@ -36,7 +37,8 @@ async def run_handlers(
 ) -> AttemptResult:
     """Call each handler with the event and `arguments`, in turn; the first error ends it.
 
-    Each has a span within `span`, and an event object that names it.
+    Each has a span within `span`, which is the current one while it runs, and an event object that
+    names it.
 
     A handler that is cancelled at the timeout gets a second to clean up. If this call itself is
     cancelled, so is the handler, without a result: our own shutdown does not count as an attempt.
@@ -83,9 +85,10 @@ async def _in_turn(
     """Run the handlers. Return an error that asks the process to end: no task may raise it."""
     in_handler.set(True)
     for handler in handlers:
-        context = handler_span.begin(handler).context
+        span = handler_span.begin(handler)
+        make_current(span)
         try:
-            await handler(replace(event, trace=context), *arguments)
+            await handler(replace(event, trace=trace_context(span)), *arguments)
         except (SystemExit, KeyboardInterrupt) as exc:
             handler_span.end(type(exc).__qualname__)
             return exc

@@ -13,6 +13,7 @@ from ringback.runtime.amqp.connection import (
     BROKER_UNAVAILABLE_ERRORS,
     is_cancelled_from_outside,
 )
+from ringback.runtime.observability.tracing import ending
 from services.processor.attempt.policy import (
     Acknowledge,
     Forward,
@@ -72,12 +73,12 @@ class Settler:
                 case Acknowledge():
                     await _acknowledge(incoming, span)
                 case Reject():
-                    with span.routing(route_of(verdict)):
+                    with ending(span.routing(route_of(verdict))):
                         await _reject(incoming, span, requeue=False)
                 case Requeue():
                     await _reject(incoming, span, requeue=True)
                 case Forward():
-                    with span.routing(route_of(verdict)):
+                    with ending(span.routing(route_of(verdict))):
                         await self._publish(incoming, verdict)
                     await _acknowledge(incoming, span)
                 case _:
@@ -132,10 +133,10 @@ def _copy(incoming: AbstractIncomingMessage, forward: Forward) -> aio_pika.Messa
 
 
 async def _acknowledge(incoming: AbstractIncomingMessage, span: MessageSpan) -> None:
-    with span.settling("ack"):
+    with ending(span.settling("ack")):
         await incoming.ack()
 
 
 async def _reject(incoming: AbstractIncomingMessage, span: MessageSpan, *, requeue: bool) -> None:
-    with span.settling("reject"):
+    with ending(span.settling("reject")):
         await incoming.reject(requeue=requeue)

@@ -336,6 +336,7 @@ class DeadLetterRecorder(MessageHandler):
             error_class=recorded.error_class,
             error_message=recorded.error_message,
             trace_id=span.context.trace_id,
+            span_id=span.context.span_id,
         )
 
 

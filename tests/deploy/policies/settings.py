@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ringback.cli.client.addresses import Addresses
+from ringback.runtime.observability.otel_variables import unusable
 from ringback.runtime.process.settings import Settings, SettingsError, load
-from ringback.runtime.tracing.trace_settings import tracing_asked_for
 from services.gateway.settings import GatewaySettings
 from services.metrics.settings import MetricsSettings
 from services.processor.settings import ProcessorSettings
@@ -22,8 +22,7 @@ _OF_THE_COMMAND: Final = Addresses
 _REFERENCE: Final = re.compile(r"\$\((\w+)\)")
 _PATH: Final = re.compile(r"(?:^|=)(/[\w./-]+)")
 _OTEL: Final = {
-    *("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER"),
-    "OTEL_RESOURCE_ATTRIBUTES",
+    *("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_RESOURCE_ATTRIBUTES"),
 }
 
 #: Beside the drain: rows, links, pools, spans, and a busy node.
@@ -113,9 +112,10 @@ def values(manifests: Manifests) -> Iterator[str]:
             environ.setdefault("RINGBACK_DATABASE_URL", "postgresql://unused")
         try:
             load(kind, environ)
-            tracing_asked_for(environ)
         except SettingsError as error:
             yield f"{workload.name} {container['name']}: {error}"
+        for name, reason in unusable(environ).items():
+            yield f"{workload.name} {container['name']}: {name} {reason}"
 
 
 def grace_periods(manifests: Manifests) -> Iterator[str]:

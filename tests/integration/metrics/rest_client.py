@@ -9,9 +9,9 @@ import aiohttp
 
 from ringback.local.ports import free_ports
 from ringback.runtime.http.connection_limits import ConnectionLimits
+from ringback.runtime.observability.tracing import NO_TRACES
 from services.metrics.transport.rest_server import rest_server
 from services.metrics.transport.spans import CallSpans
-from tests.support.no_traces import NO_TRACES
 from tests.support.tokens import bearer
 from tests.unit.metrics.transport.scripted_api import ScriptedApi
 

@@ -23,6 +23,7 @@ from ringback.metrics.v1.admin_service_pb2 import (
     RunDuplicateRequest,
 )
 from ringback.runtime.amqp.publisher import ConfirmedPublisher
+from ringback.runtime.observability.tracing import NO_TRACES
 from services.metrics.auth.access import Access
 from services.metrics.auth.principal import Principal, Role
 from services.metrics.commands.bulk_retry import BulkRetry
@@ -41,7 +42,6 @@ from tests.integration.processor.place import Place, ProcessorProcess
 from tests.integration.processor.stage import Stage, opened, scripted
 from tests.support.database_roles import METRICS, url_as
 from tests.support.eventually import eventually
-from tests.support.no_traces import NO_TRACES
 
 OURS = UUID("0198a000-0000-7000-8000-00000000000a")
 THEIRS = UUID("0198a000-0000-7000-8000-00000000000b")

@@ -25,6 +25,7 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     WatchQueueHealthResponse,
 )
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
+from ringback.runtime.observability.tracing import NO_TRACES
 from ringback.runtime.process.lifecycle import CannotStartError
 from services.metrics.transport.call import Call, Transport
 from services.metrics.transport.errors import Violation, invalid
@@ -32,7 +33,6 @@ from services.metrics.transport.grpc_server import grpc_server
 from services.metrics.transport.methods import SERVICES
 from services.metrics.transport.spans import CallSpans
 from tests.support.eventually import eventually
-from tests.support.no_traces import NO_TRACES
 from tests.support.reflecting_client import reflecting_client
 from tests.support.tokens import bearer, token
 from tests.unit.metrics.transport.scripted_api import METHODS, ScriptedApi

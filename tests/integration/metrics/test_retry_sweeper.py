@@ -8,13 +8,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.topology import WORK_QUEUE
+from ringback.runtime.observability.tracing import NO_TRACES
 from services.metrics.commands.outbox import RetryOutbox, RetrySpans
 from services.metrics.commands.retry import Retries, RetryCommand
 from services.metrics.commands.sweeper import RetrySweeper
 from services.metrics.instruments import RetryInstruments
 from tests.integration.metrics.retry_stage import OURS, RetryStage
 from tests.support.eventually import eventually
-from tests.support.no_traces import NO_TRACES
 
 
 class Unlucky:

@@ -6,18 +6,22 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from uuid import UUID
 
 import grpc
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from opentelemetry.trace import SpanKind
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+import ringback
 from ringback.contract.trace_context import TraceContext
 from ringback.local.ports import free_ports
 from ringback.runtime.observability import otel_variables
-from ringback.runtime.tracing import Link, Shape, Tracer, tracing
+from ringback.runtime.observability.trace_export import otlp_protocol, resource_of, tracing
+from ringback.runtime.observability.tracing import Link, Shape, Tracer, ending, fail
 from tests.support.collector import Collector, collecting, value_of
 from tests.support.eventually import eventually
 from tests.support.trace_file import spans_in
@@ -26,6 +30,7 @@ SHAPE = Shape("receive", SpanKind.SERVER, {"http.request.method": "POST"})
 PART = Shape("publish", SpanKind.PRODUCER, {})
 PARENT = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=1")
 ORIGIN = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03")
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"}
 _LEAVES_WITHIN_S = 4.0
 """Three seconds of flushing, and a busy machine."""
 
@@ -37,6 +42,7 @@ async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]
         listening.answers.set()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", listening.url)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.7")
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
         yield listening
 
 
@@ -49,20 +55,35 @@ def lines() -> Iterator[list[EventDict]]:
     otel_variables.dropped.clear()
 
 
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
 def one_span(tracer: Tracer) -> None:
     tracer.start(SHAPE).end()
 
 
+def lost(registry: CollectorRegistry) -> dict[str, float]:
+    """The number of lost spans by reason, without zeros."""
+    return {
+        sample.labels["reason"]: sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "ringback_spans_lost_total" and sample.value
+    }
+
+
 async def test_spans_arrive_unchanged(
-    collector: Collector, monkeypatch: pytest.MonkeyPatch
+    registry: CollectorRegistry, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Resource, kind, parent, flags, state, links, status and attributes, when the process ends."""
     monkeypatch.setenv("OTEL_SERVICE_NAME", "inbox")
 
-    async with tracing("gateway") as tracer:
-        with tracer.start(SHAPE, parent=PARENT, links=[Link(ORIGIN, "origin")]) as span:
-            part = span.child(PART, {"messaging.message.body.size": 7})
-            part.failed("timeout", "No confirm in time.")
+    async with tracing("gateway", registry) as tracer:
+        with ending(tracer.start(SHAPE, parent=PARENT, links=[Link(ORIGIN, "origin")])) as span:
+            part = tracer.child(span, PART, {"messaging.message.body.size": 7})
+            fail(part, "timeout", "No confirm in time.")
             part.end()
 
     child, parent = collector.spans
@@ -73,25 +94,30 @@ async def test_spans_arrive_unchanged(
     assert (resource["service.name"], resource["service.namespace"]) == ("inbox", "ringback")
     assert (parent.name, parent.kind) == ("receive", Span.SPAN_KIND_SERVER)
     assert (parent.trace_id.hex(), parent.parent_span_id.hex()) == (PARENT.trace_id, PARENT.span_id)
-    assert (parent.flags, parent.trace_state) == (0x301, "vendor=1")
+    assert (parent.flags, parent.trace_state) == (0x300, "vendor=1")
     assert parent.status.code == Status.STATUS_CODE_UNSET
     [link] = parent.links
     assert (link.trace_id.hex(), link.span_id.hex()) == (ORIGIN.trace_id, ORIGIN.span_id)
     assert (child.kind, child.parent_span_id) == (Span.SPAN_KIND_PRODUCER, parent.span_id)
-    assert child.flags == 0x101
+    assert child.flags == 0x100
     assert child.status == Status(code=Status.STATUS_CODE_ERROR, message="No confirm in time.")
     assert value_of(child, "error.type") == "timeout"
     assert value_of(child, "messaging.message.body.size") == 7
+    [scope] = collector.requests[0].resource_spans[0].scope_spans
+    assert (scope.scope.name, scope.schema_url) == (
+        "ringback",
+        "https://opentelemetry.io/schemas/1.44.0",
+    )
 
 
 async def test_the_exporters_variables_are_heeded(
-    collector: Collector, monkeypatch: pytest.MonkeyPatch
+    registry: CollectorRegistry, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Headers reach the collector, and compression is one that it reads."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=acme")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
 
-    async with tracing("gateway") as tracer:
+    async with tracing("gateway", registry) as tracer:
         one_span(tracer)
 
     assert collector.metadata[0]["x-tenant"] == "acme"
@@ -100,10 +126,10 @@ async def test_the_exporters_variables_are_heeded(
 
 @pytest.mark.slow
 async def test_a_collector_that_goes_and_comes_back_is_two_lines(
-    collector: Collector, lines: list[EventDict]
+    registry: CollectorRegistry, collector: Collector, lines: list[EventDict]
 ) -> None:
     """However many exports fail between them; what ends afterwards arrives."""
-    async with tracing("gateway") as tracer:
+    async with tracing("gateway", registry) as tracer:
         collector.refusal = grpc.StatusCode.UNAVAILABLE
         for _ in range(3):
             collector.asked.clear()
@@ -119,15 +145,17 @@ async def test_a_collector_that_goes_and_comes_back_is_two_lines(
     assert away["event"] == "spans.not_exported"
     assert "UNAVAILABLE" in away["reason"]
     assert (again["event"], again["count"]) == ("spans.export_recovered", 3)
+    assert lost(registry) == {"export_failed": 3}
 
 
 async def test_a_collector_that_is_not_there_costs_its_spans_alone(
-    monkeypatch: pytest.MonkeyPatch, lines: list[EventDict]
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch, lines: list[EventDict]
 ) -> None:
     """Without a collector, the work continues, the end is quick, and the loss is logged."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
 
-    async with tracing("gateway") as tracer:
+    async with tracing("gateway", registry) as tracer:
         for _ in range(20_000):
             one_span(tracer)
         began = time.monotonic()
@@ -136,17 +164,22 @@ async def test_a_collector_that_is_not_there_costs_its_spans_alone(
     assert [line["event"] for line in lines][-1] == "spans.lost"
     assert lines[-1]["count"] == 20_000
     assert len(lines) <= 2
+    assert sum(lost(registry).values()) == 20_000
+    assert lost(registry)["queue_full"] > 0
 
 
 @pytest.mark.slow
 async def test_a_collector_that_hangs_holds_up_nothing(
-    collector: Collector, monkeypatch: pytest.MonkeyPatch, lines: list[EventDict]
+    registry: CollectorRegistry,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[EventDict],
 ) -> None:
     """It takes spans and never answers: leaving breaks that off after three seconds."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
     collector.answers.clear()
 
-    async with tracing("gateway") as tracer:
+    async with tracing("gateway", registry) as tracer:
         one_span(tracer)
         await collector.asked.wait()
         one_span(tracer)
@@ -154,15 +187,16 @@ async def test_a_collector_that_hangs_holds_up_nothing(
 
     assert time.monotonic() - began < _LEAVES_WITHIN_S
     assert lines == [{"event": "spans.lost", "count": 2, "log_level": "warning"}]
+    assert lost(registry) == {"shutdown": 2}
 
 
 async def test_a_permanent_refusal_of_the_collector_is_logged_once(
-    collector: Collector, lines: list[EventDict]
+    registry: CollectorRegistry, collector: Collector, lines: list[EventDict]
 ) -> None:
     """The log line contains its message."""
     collector.refusal = grpc.StatusCode.PERMISSION_DENIED
 
-    async with tracing("gateway") as tracer:
+    async with tracing("gateway", registry) as tracer:
         one_span(tracer)
         await eventually(lambda: lines)
         one_span(tracer)
@@ -172,11 +206,13 @@ async def test_a_permanent_refusal_of_the_collector_is_logged_once(
     assert lines[1]["count"] == 2
 
 
-async def test_the_event_loop_does_not_wait_for_exports(collector: Collector) -> None:
+async def test_the_event_loop_does_not_wait_for_exports(
+    registry: CollectorRegistry, collector: Collector
+) -> None:
     """While a collector hangs, spans end as fast as ever."""
     collector.answers.clear()
 
-    async with tracing("gateway") as tracer:
+    async with tracing("gateway", registry) as tracer:
         one_span(tracer)
         await collector.asked.wait()
         began = time.monotonic()
@@ -190,24 +226,27 @@ async def test_the_event_loop_does_not_wait_for_exports(collector: Collector) ->
 
 
 async def test_a_file_and_a_collector_get_the_same_spans(
-    collector: Collector, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    registry: CollectorRegistry,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """Each has a queue of its own, so that neither waits for the other."""
     path = tmp_path / "traces.jsonl"
     monkeypatch.setenv("RINGBACK_TRACE_FILE", str(path))
 
-    async with tracing("gateway") as tracer:
+    async with tracing("gateway", registry) as tracer:
         one_span(tracer)
 
     [in_file], [collected] = spans_in(path), collector.spans
     assert in_file.ids == (collected.trace_id.hex(), collected.span_id.hex())
 
 
-async def test_nothing_is_traced_unless_it_is_asked_for() -> None:
+async def test_nothing_is_traced_unless_it_is_asked_for(registry: CollectorRegistry) -> None:
     """Without variables there is no thread, no queue and no span."""
-    async with tracing("gateway") as tracer:
+    async with tracing("gateway", registry) as tracer:
         assert not tracer.is_on
-        assert not tracer.start(SHAPE).is_recorded
+        assert not tracer.start(SHAPE).is_recording()
 
 
 @pytest.mark.parametrize(
@@ -220,10 +259,14 @@ async def test_nothing_is_traced_unless_it_is_asked_for() -> None:
         ("OTEL_EXPORTER_OTLP_HEADERS", "Bearer hush"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"),
         ("OTEL_TRACES_EXPORTER", "zipkin"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "1s"),
         ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "nobody"),
     ],
 )
 async def test_what_is_not_usable_is_ignored_with_a_warning(
+    registry: CollectorRegistry,
     collector: Collector,
     monkeypatch: pytest.MonkeyPatch,
     lines: list[EventDict],
@@ -233,7 +276,7 @@ async def test_what_is_not_usable_is_ignored_with_a_warning(
     """Spans arrive without it, and the line does not show the value."""
     monkeypatch.setenv(variable, value)
 
-    async with tracing("gateway") as tracer:
+    async with tracing("gateway", registry) as tracer:
         one_span(tracer)
 
     assert len(collector.spans) == 1
@@ -242,27 +285,50 @@ async def test_what_is_not_usable_is_ignored_with_a_warning(
     assert value not in str(line)
 
 
-async def test_a_protocol_that_is_not_spoken_sends_nothing(
-    collector: Collector, monkeypatch: pytest.MonkeyPatch, lines: list[EventDict]
+async def test_spans_go_by_http_if_that_is_the_protocol(
+    registry: CollectorRegistry, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An operator names the protocol of its collector's port; another one would not arrive."""
+    """The same variables configure it."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.http_url)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "10")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=acme")
 
-    async with tracing("gateway") as tracer:
+    async with tracing("gateway", registry) as tracer:
         one_span(tracer)
 
-    assert not collector.spans
-    assert [line["variable"] for line in lines] == ["OTEL_EXPORTER_OTLP_PROTOCOL"]
+    assert [span.name for span in collector.spans] == ["receive"]
+    assert collector.metadata[0]["x-tenant"] == "acme"
+
+
+async def test_too_many_traces_are_sampled_unless_a_sampler_is_asked_for(
+    registry: CollectorRegistry, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours caps them at the setting; the standard's variable replaces it."""
+    monkeypatch.setenv("RINGBACK_TRACES_PER_SECOND", "3")
+    async with tracing("gateway", registry) as tracer:
+        for _ in range(100):
+            one_span(tracer)
+    assert len(collector.spans) == 100
+
+    monkeypatch.delenv("OTEL_TRACES_SAMPLER")
+    async with tracing("gateway", CollectorRegistry()) as tracer:
+        for _ in range(100):
+            one_span(tracer)
+    assert 103 <= len(collector.spans) < 120
 
 
 async def test_no_compression_may_be_asked_for(
-    collector: Collector, monkeypatch: pytest.MonkeyPatch, lines: list[EventDict]
+    registry: CollectorRegistry,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[EventDict],
 ) -> None:
     """The standard's word for it is one that the library does not know."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "")
 
-    async with tracing("gateway") as tracer:
+    async with tracing("gateway", registry) as tracer:
         one_span(tracer)
 
     assert len(collector.spans) == 1
@@ -270,16 +336,69 @@ async def test_no_compression_may_be_asked_for(
 
 
 async def test_a_trace_file_that_cannot_be_written_warns(
-    monkeypatch: pytest.MonkeyPatch, lines: list[EventDict], tmp_path: Path
+    registry: CollectorRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[EventDict],
+    tmp_path: Path,
 ) -> None:
     """It is a folder, or its folder does not exist. The work continues."""
     monkeypatch.setenv("RINGBACK_TRACE_FILE", str(tmp_path))
 
-    async with tracing("gateway") as tracer:
+    async with tracing("gateway", registry) as tracer:
         one_span(tracer)
         await eventually(lambda: lines)
 
     assert lines[0]["event"] == "spans.not_exported"
+
+
+@pytest.mark.parametrize(
+    ("environ", "protocol"),
+    [
+        ({}, None),
+        (ENDPOINT, "grpc"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4317"}, "grpc"),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, "grpc"),
+        ({**ENDPOINT, "OTEL_TRACES_EXPORTER": "none"}, None),
+        ({**ENDPOINT, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, None),
+        (
+            {
+                **ENDPOINT,
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
+            },
+            "grpc",
+        ),
+    ],
+)
+def test_spans_go_out_where_it_is_asked_for(environ: dict[str, str], protocol: str | None) -> None:
+    """By the standard's variables; those of traces alone go before those of all signals."""
+    assert otlp_protocol(environ) == protocol
+
+
+async def test_the_standards_switch_turns_off_the_file_too(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It goes before everything."""
+    monkeypatch.setenv("RINGBACK_TRACE_FILE", str(tmp_path / "traces.jsonl"))
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+
+    async with tracing("gateway", registry) as tracer:
+        assert not tracer.is_on
+
+
+def test_a_process_says_who_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name, namespace, version, and an id that no other process has; the environment overrides."""
+    told = resource_of("gateway").attributes
+    assert told["service.name"] == "ringback-gateway"
+    assert told["service.namespace"] == "ringback"
+    assert told["service.version"] == ringback.__version__
+    assert UUID(str(told["service.instance.id"])).version == 4
+
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=a,service.instance.id=pod-1,x=y")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "inbox")
+    told = resource_of("gateway").attributes
+    assert (told["service.name"], told["service.instance.id"], told["x"]) == ("inbox", "pod-1", "y")
 
 
 def test_no_variable_of_opentelemetry_stops_a_service() -> None:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.envelope import Envelope
 from ringback.runtime.observability.instruments import Exemplars
-from ringback.runtime.tracing import tracing
+from ringback.runtime.observability.trace_export import tracing
 from services.gateway.app import build_server
 from services.gateway.instruments import GatewayInstruments, SpoolInstruments
 from services.gateway.log.delivery_log import PendingRow, PendingRows
@@ -92,7 +92,7 @@ async def serving(**more: str) -> AsyncGenerator[ServedGateway]:
     )
     pending = PendingRows(log, instruments, max_rows=10_000)
     stop = asyncio.Event()
-    async with tracing("gateway") as tracer, pending.running():
+    async with tracing("gateway", registry) as tracer, pending.running():
         server = build_server(
             settings,
             store=store,

@@ -4,13 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-
 from ringback.contract.envelope import Envelope
 from ringback.contract.identity import JobId
 from ringback.contract.trace_context import TraceContext
 from ringback.handlers import Event
-from ringback.runtime.tracing import Tracer
+from ringback.runtime.observability.tracing import NO_TRACES
 from services.processor.consume.message import Message
 from services.processor.spans import MessageSpan, Spans
 
@@ -59,4 +57,4 @@ def event(**changes: Any) -> Event:
 
 def untraced() -> MessageSpan:
     """The span of a message that is not traced."""
-    return Spans(Tracer(ALWAYS_OFF, None)).begin(message(), "webhooks.work")
+    return Spans(NO_TRACES).begin(message(), "webhooks.work")

@@ -10,13 +10,12 @@ from typing import Any, cast
 import aio_pika
 import asyncpg
 from aio_pika.abc import AbstractIncomingMessage
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import JobId
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.runtime.observability.instruments import Exemplars
-from ringback.runtime.tracing import Tracer
+from ringback.runtime.observability.tracing import NO_TRACES
 from services.processor.attempt.context import AttemptContext, AttemptResult
 from services.processor.consume.settle import Settler
 from services.processor.instruments import ProcessorInstruments
@@ -25,7 +24,7 @@ from services.processor.spans import Spans
 from tests.unit.processor.events import message
 
 SCHEDULE = RetrySchedule.parse("2s,4s")
-SPANS = Spans(Tracer(ALWAYS_OFF, None))
+SPANS = Spans(NO_TRACES)
 
 
 @dataclass

@@ -28,7 +28,11 @@ EXPORTER = "OTEL_EXPORTER_OTLP_"
         (f"{EXPORTER}HEADERS", ["a=b", "a=b,c=d=", "a=,"], ["Bearer b", "a", "a=b,c", "a=\u00e9"]),
         (f"{EXPORTER}INSECURE", ["true", "FALSE"], ["1"]),
         (f"{EXPORTER}CERTIFICATE", [__file__], ["/nowhere", "/", "a\x00"]),
-        (f"{EXPORTER}PROTOCOL", ["grpc", "http/protobuf"], ["http", "tcp"]),
+        (f"{EXPORTER}PROTOCOL", ["grpc", "http/protobuf"], ["http/json", "tcp"]),
+        ("OTEL_TRACES_EXPORTER", ["otlp", "None"], ["zipkin", "otlp,console"]),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", ["1", "10000"], ["0", "-1", "many", "1.5"]),
+        ("OTEL_BSP_SCHEDULE_DELAY", ["500"], ["0", "1s"]),
+        ("OTEL_PYTHON_TRACER_PROVIDER", [], ["sdk_tracer_provider"]),
         ("OTEL_PYTHON_CONTEXT", ["contextvars_context"], ["x"]),
         ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", ["otel,os", "*"], ["otel,x"]),
         ("OTEL_RESOURCE_ATTRIBUTES", ["a=b", "x"], []),
@@ -43,7 +47,17 @@ def test_what_is_not_usable_is_named(name: str, good: list[str], bad: list[str])
     for value in bad:
         [(found, reason)] = unusable({name: value}).items()
         assert found == name
-        assert reason.startswith("must be ")
+        assert reason.startswith("must ")
+
+
+def test_a_batch_must_fit_into_the_queue() -> None:
+    """The SDK would refuse to start with it."""
+    environ = {"OTEL_BSP_MAX_QUEUE_SIZE": "100", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "100"}
+    assert unusable(environ) == {}
+
+    assert unusable({**environ, "OTEL_BSP_MAX_QUEUE_SIZE": "99"}) == {
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "must not be above OTEL_BSP_MAX_QUEUE_SIZE"
+    }
 
 
 def test_what_is_not_usable_leaves_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

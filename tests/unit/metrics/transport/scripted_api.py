@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
-from ringback.runtime.tracing import untraced
+from ringback.runtime.observability.tracing import untraced
 from services.metrics.auth.authenticator import Authenticator
 from services.metrics.auth.keys import secret_key
 from services.metrics.instruments import CallInstruments

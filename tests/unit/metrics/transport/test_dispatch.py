@@ -19,8 +19,8 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     GetQueueHealthRequest,
     WatchQueueHealthResponse,
 )
+from ringback.runtime.observability.tracing import untraced
 from ringback.runtime.process.lifecycle import CannotStartError
-from ringback.runtime.tracing import untraced
 from services.metrics.instruments import CallInstruments
 from services.metrics.transport.call import Call, Peer, Transport
 from services.metrics.transport.dispatcher import Dispatcher
@@ -185,6 +185,7 @@ async def test_each_call_is_one_wide_line(api: ScriptedApi) -> None:
     duration_ms = good.pop("duration_ms")
     assert 0 <= duration_ms < 5000
     assert re.fullmatch(r"[0-9a-f]{32}", good.pop("trace_id"))
+    assert re.fullmatch(r"[0-9a-f]{16}", good.pop("span_id"))
     assert good == {
         "event": "rpc.finished",
         "log_level": "info",
