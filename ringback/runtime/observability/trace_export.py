@@ -41,7 +41,7 @@ log = structlog.get_logger()
 async def tracing(
     service: str, registry: CollectorRegistry, *, is_global: bool = False
 ) -> AsyncGenerator[Tracer, None]:
-    """A tracer configured by the OTEL_ variables and RINGBACK_TRACE…; others use it if `is_global`.
+    """A tracer configured by OTEL_ variables and TraceSettings; others use it too if `is_global`.
 
     Raises SettingsError for unusable settings of ours; unusable OTEL_ variables are ignored and
     logged. On exit it exports queued spans, for three seconds at most. If the collector is
