@@ -43,7 +43,7 @@ test-newest: .venv/dev.stamp rabbitmq ## test the adapters to libraries with the
 	@$(BIN)/python -m venv --clear .venv/newest
 	@$(BIN)/python tests/newest_requirements.py > .venv/newest/requirements.txt
 	@.venv/newest/bin/pip install -q -r .venv/newest/requirements.txt
-	@.venv/newest/bin/pip list --format freeze | grep -E '^(aio-pika|aiohttp|aiormq|asyncpg|opentelemetry-exporter-otlp-proto-grpc)='
+	@.venv/newest/bin/pip list --format freeze | grep -E '^(aio-pika|aiohttp|aiormq|asyncpg)='
 	@.venv/newest/bin/python -m pytest -q -n 2 $(PYTEST_ARGS) $(NEWEST_TESTS)
 
 test-debian13: ## run every test on Debian 13, with RabbitMQ 4.0 and PostgreSQL 17 (needs root and debootstrap)

@@ -120,11 +120,9 @@ NO_TRACES: Final = Tracer(None)
 
 
 def untraced() -> Span:
-    """The span of work that is not traced."""
-    return NO_TRACES.start(_UNTRACED)
-
-
-_UNTRACED = Shape("", SpanKind.INTERNAL, {})
+    """The span of work that is not traced, and has no traced parts."""
+    unsampled = new_trace_context().traceparent[:-2] + "00"
+    return _passing_on(TraceContext(unsampled))
 
 
 @contextmanager

@@ -69,11 +69,12 @@ def test_without_a_provider_the_senders_context_is_passed_on(flags: str) -> None
 
 
 def test_work_that_is_not_traced_has_ids() -> None:
-    """Its log lines share them."""
-    one, two = trace_context(untraced()), trace_context(untraced())
+    """Its log lines share them, and nothing within it is traced."""
+    one, two = untraced(), untraced()
 
-    assert one.trace_id != two.trace_id
-    assert int(one.trace_id, 16)
+    assert trace_context(one).trace_id != trace_context(two).trace_id
+    assert not trace_context(one).is_sampled
+    assert KeptSpans().tracer.child(one, PART) is one
 
 
 def test_parts_of_what_is_not_kept_begin_nothing() -> None:
