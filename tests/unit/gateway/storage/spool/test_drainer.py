@@ -67,13 +67,13 @@ class NoInstruments:
     def failed(self) -> None: ...
 
 
-def draining(spool: FullSpool, broker: FakeBroker) -> Drainer:
+def draining(spool: FullSpool, broker: FakeBroker, *, per_s: int = PER_S) -> Drainer:
     return Drainer(
         spool=spool,
         broker=broker,
         breaker=Breaker(),
         instruments=NoInstruments(),
-        per_s=PER_S,
+        per_s=per_s,
         timeout_s=2.0,
         probe_wait_s=0.01,
     )
@@ -100,7 +100,7 @@ async def test_a_webhook_that_loses_the_connection_does_not_block_others() -> No
     spool = FullSpool(3)
     [first, *others] = await spool.read_after(0, max_count=3, max_bytes=10**9)
     broker = FakeBroker(too_large=str(first.envelope.job_id))
-    async with asyncio.timeout(30), draining(spool, broker):
+    async with asyncio.timeout(30), draining(spool, broker, per_s=10):
         await eventually(lambda: spool.count == 1)
 
     assert await spool.read_after(0, max_count=3, max_bytes=10**9) == [first]
