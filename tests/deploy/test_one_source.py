@@ -2,9 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess  # ruff: ignore[suspicious-subprocess-import]  # promtool is a program
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,24 +119,6 @@ def test_rule_objects_equal_the_rule_files() -> None:
     assert found == {
         f"ringback-{path.stem}": yaml.safe_load(path.read_text(encoding="utf-8")) for path in files
     }
-
-
-@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not here: see `make test`")
-def test_promtool_accepts_the_rules(tmp_path: Path) -> None:
-    """As the operator passes them to Prometheus."""
-    files = []
-    for one in of_kind(component("prometheus-operator"), "PrometheusRule"):
-        files.append(tmp_path / f"{one['metadata']['name']}.yml")
-        files[-1].write_text(yaml.safe_dump(one["spec"]), encoding="utf-8")
-    done = subprocess.run(
-        ["promtool", "check", "rules", "--lint=all", "--lint-fatal", *map(str, files)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert files
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_config_maps_contain_the_dashboards() -> None:

@@ -12,7 +12,6 @@ from ringback.contract.topology import DEAD_LETTER_QUEUE, WEBHOOKS, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from ringback.local.ports import free_ports
 from ringback.runtime.amqp import topology
-from ringback.runtime.process.lifecycle import CannotStartError
 from tests.integration.gateway.queue_reader import count_in
 from tests.integration.gateway.running_gateway import RunningGateway, running
 from tests.support.eventually import eventually
@@ -36,13 +35,6 @@ async def test_starts_without_a_broker(database_url: str) -> None:
     assert answer.status == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert not ready
-
-
-async def test_does_not_start_without_the_topology(amqp_url: str, database_url: str) -> None:
-    """The error names the missing exchange."""
-    with pytest.raises(CannotStartError, match="ringback topology apply"):
-        async with running(settings_for(amqp_url, database_url)):
-            pass
 
 
 async def test_is_not_ready_without_the_work_queue(

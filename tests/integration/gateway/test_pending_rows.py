@@ -1,8 +1,6 @@
 """Pending rows never delay or fail a response, whatever the database does."""
 
 import asyncio
-import json
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -118,51 +116,16 @@ async def test_rows_are_written_at_shutdown(ready_amqp_url: str, database_url: s
     assert await _has(database_url, rows=100, deficit=0)
 
 
-async def test_it_needs_only_insert_permission(ready_amqp_url: str, database_url: str) -> None:
-    """The gateway's role may only insert."""
-    database = await asyncpg.connect(database_url)
-    try:
-        password = urlsplit(database_url).password
-        await database.execute(
-            f"CREATE ROLE only_inserts LOGIN PASSWORD '{password}' IN ROLE ringback_gateway"
-        )
-        url = database_url.replace("//postgres:", "//only_inserts:")
-        as_gateway = f"{url}{'&' if '?' in url else '?'}role=ringback_gateway"
-
-        async with running(settings_for(ready_amqp_url, as_gateway)) as gateway:
-            await gateway.send(HANG)
-            await eventually(lambda: _has(database_url, rows=1, deficit=0))
-    finally:
-        await database.execute("DROP ROLE only_inserts")
-        await database.close()
-
-
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(b'{"type":"hang","y":"a\\u0000b"}', id="NUL in a string"),
-        pytest.param(b'{"type":"ha\\u0000ng"}', id="NUL in the type"),
+        pytest.param(b'{"type":"ha\\u0000ng","y":"\\ud800"}', id="NUL in the type"),
         pytest.param(b'{"type":"hang","call":{"id":"a\\u0000"}}', id="NUL in the call id"),
         pytest.param(
             b'{"type":"hang","call":{"id":"\\ud800"},"timestamp":1}', id="surrogate in id"
         ),
-        pytest.param(b'{"type":"hang","y":"\\ud800"}', id="lone surrogate"),
-        pytest.param(b'{"type":"hang","\\ud800":1}', id="lone surrogate in a key"),
-        pytest.param(b'{"type":"hang","y":1e400000}', id="1e400000"),
-        pytest.param(
-            b'{"type":"hang","y":[' + b",".join([b"1e130000"] * 12_000) + b"]}",
-            id="12,000 times 1e130000",
-        ),
         pytest.param(b'{"type":"hang","timestamp":1e130000,"call":{"id":"c"}}', id="vast time"),
-        pytest.param(b'{"type":"hang","y":' + b"9" * 10_000 + b"}", id="10,000 digits"),
-        pytest.param(b'{"type":"hang","y":1,"y":2}', id="duplicate keys"),
         pytest.param(b'{"type":"hang","call":{"id":7},"artifact":[],"timestamp":[]}', id="shapes"),
-        pytest.param(
-            json.dumps(
-                {"type": "tool-calls", "call": "x", "toolCallList": [1, {"id": {}}]}
-            ).encode(),
-            id="tool calls of no shape",
-        ),
     ],
 )
 async def test_accepts_what_only_the_log_cannot_store(

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -64,34 +63,6 @@ async def _output_of(environment: Mapping[str, str]) -> tuple[int | None, str]:
         async with asyncio.timeout(60):
             _, errors = await process.communicate()
         return process.returncode, errors.decode()
-
-
-async def test_reports_every_invalid_setting() -> None:
-    """Missing and malformed variables are listed at once, without a traceback."""
-    status, output = await _output_of(
-        {"PATH": os.environ["PATH"], "RINGBACK_GATEWAY_PORT": "many", "RINGBACK_AMQP_URL": "x"}
-    )
-
-    assert status == 2
-    assert "Traceback" not in output
-    for variable in ("AMQP_URL", "DATABASE_URL", "GATEWAY_PORT", "VAPI_SECRET"):
-        assert f"RINGBACK_{variable}: " in output
-
-
-async def test_reports_that_its_port_is_in_use(ready_amqp_url: str) -> None:
-    """In one sentence, with exit status 1."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        environment = gateway_environment(
-            ready_amqp_url, f"postgresql://{NOBODY}/x", port, free_ports(1)[0]
-        )
-
-        status, output = await _output_of(environment)
-
-    assert status == 1
-    assert output.strip().splitlines() == [
-        f"Port {port} on 127.0.0.1 (RINGBACK_GATEWAY_PORT) cannot be used: Address already in use."
-    ]
 
 
 async def test_listens_on_both_families(ready_amqp_url: str, database_url: str) -> None:

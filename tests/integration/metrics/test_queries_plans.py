@@ -1,6 +1,5 @@
 """The cost of the queries: the daily partitions and the indexes that they read."""
 
-import json
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ from services.metrics.auth.access import Access
 from services.metrics.queries.queue_snapshot import QueueSnapshot
 from tests.integration.metrics.queried_log import OURS, THEIRS, LogRow, as_org, dead, rpcs, write
 from tests.support.eventually import eventually
+from tests.support.executed_plans import ExecutedPlans
 
 pytestmark = pytest.mark.slow
 
@@ -31,45 +31,6 @@ DAY = 86400.0
 NOW = datetime.now(UTC)
 MIDNIGHT = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
 FULL_DAYS = {f"{MIDNIGHT - timedelta(days=n):%Y%m%d}" for n in (1, 2)}
-
-
-class Plans:
-    """The scans of days that were executed, as pairs of the day and the index (None: no index).
-
-    Only of days with data: the others cost nothing however they are read.
-    """
-
-    def __init__(self) -> None:
-        self.scans: list[tuple[str, str | None]] = []
-        self.count = 0
-
-    async def watch(self, connection: asyncpg.Connection) -> None:
-        connection.add_log_listener(self._note)
-        await connection.execute(
-            "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0;"
-            " SET auto_explain.log_analyze = on; SET auto_explain.log_format = 'json';"
-            " SET client_min_messages = log"
-        )
-
-    def clear(self) -> None:
-        self.scans, self.count = [], 0
-
-    def _note(self, _connection: object, message: asyncpg.PostgresLogMessage) -> None:
-        text = str(message)
-        if "plan:" in text:
-            self.count += 1
-            self._walk(json.loads(text[text.index("{") : text.rindex("}") + 1])["Plan"], None)
-
-    def _walk(self, node: dict[str, Any], table: str | None) -> None:
-        table = node.get("Relation Name", table)
-        day = _DAY.fullmatch(table or "")
-        if node.get("Actual Loops") and day and day[1] in FULL_DAYS:
-            if node["Node Type"] == "Seq Scan":
-                self.scans.append((str(table), None))
-            elif "Index Name" in node:
-                self.scans.append((str(table), node["Index Name"]))
-        for child in node.get("Plans", []):
-            self._walk(child, table)
 
 
 @pytest.fixture
@@ -91,8 +52,8 @@ async def full(log: asyncpg.Connection) -> asyncpg.Connection:
 
 
 @pytest.fixture
-def plans() -> Plans:
-    return Plans()
+def plans() -> ExecutedPlans:
+    return ExecutedPlans()
 
 
 class OneConnection:
@@ -108,7 +69,7 @@ class OneConnection:
 
 @pytest.fixture
 async def watched(
-    full: asyncpg.Connection, database_url: str, plans: Plans
+    full: asyncpg.Connection, database_url: str, plans: ExecutedPlans
 ) -> AsyncGenerator[Any, None]:
     """The reads over one connection whose plans are collected."""
     assert full is not None
@@ -119,16 +80,23 @@ async def watched(
     await connection.close()
 
 
-async def settled(plans: Plans) -> list[tuple[str, str | None]]:
-    """Scans since the last call; the server's messages may arrive a moment later."""
+async def settled(plans: ExecutedPlans) -> list[tuple[str, str | None]]:
+    """Tables and indexes of the scans since the last call, of the days with data.
+
+    The others cost nothing however they are read. The server's messages may arrive a moment later.
+    """
     await eventually(lambda: plans.count > 0)
     scans = plans.scans
     plans.clear()
-    return scans
+    return [
+        (scan.table, scan.index)
+        for scan in scans
+        if (day := _DAY.fullmatch(scan.table)) and day[1] in FULL_DAYS
+    ]
 
 
 @pytest.mark.parametrize("caller", [None, OURS, THEIRS])
-async def test_a_job_id_reads_one_day(watched: Any, plans: Plans, caller: Any) -> None:
+async def test_a_job_id_reads_one_day(watched: Any, plans: ExecutedPlans, caller: Any) -> None:
     """Of the log and of the attempts, by their keys; for any caller."""
     page = await watched.list_deliveries(ListDeliveriesRequest(page_size=1), as_org(caller))
     [newest] = page.deliveries
@@ -157,7 +125,7 @@ UNRESOLVED = "((error_class IS NOT NULL) AND (resolution IS NULL))"
 
 
 @pytest.mark.parametrize(
-    ("asked", "index"),
+    ("request_", "index"),
     [
         (ListDeliveriesRequest(page_size=2), "({}id)"),
         (
@@ -174,9 +142,9 @@ UNRESOLVED = "((error_class IS NOT NULL) AND (resolution IS NULL))"
 )
 async def test_a_list_reads_the_index_that_is_made_for_it(
     watched: Any,
-    plans: Plans,
+    plans: ExecutedPlans,
     columns: dict[str | None, str],
-    asked: Any,
+    request_: Any,
     index: str,
     caller: Any,
     first: str,
@@ -188,30 +156,34 @@ async def test_a_list_reads_the_index_that_is_made_for_it(
         ListDeliveriesRequest: watched.list_deliveries,
         ListRecentFailuresRequest: watched.list_recent_failures,
         ListDeadLettersRequest: watched.list_dead_letters,
-    }[type(asked)]
+    }[type(request_)]
     for _ in range(10):
-        await method(asked, as_org(caller))
+        await method(request_, as_org(caller))
 
     scans = await settled(plans)
     own_key = "(id)"  # by which a dead letter's event is fetched
-    wanted = {index.format(first)} | ({own_key} if type(asked) is ListDeadLettersRequest else set())
+    also = {own_key} if isinstance(request_, ListDeadLettersRequest) else set()
+    wanted = {index.format(first)} | also
     assert {columns.get(name, "every row") for _, name in scans} == wanted
 
 
-async def test_a_full_page_leaves_older_days_alone(watched: Any, plans: Plans) -> None:
+async def test_a_full_page_leaves_older_days_alone(watched: Any, plans: ExecutedPlans) -> None:
     """Days are read one after the other, newest first."""
     await watched.list_deliveries(ListDeliveriesRequest(page_size=2), as_org(OURS))
 
     assert len({table for table, _ in await settled(plans)}) <= 2
 
 
-async def test_a_range_of_time_leaves_other_days_alone(watched: Any, plans: Plans) -> None:
+@pytest.mark.parametrize("caller", [None, OURS])
+async def test_a_range_of_time_leaves_other_days_alone(
+    watched: Any, plans: ExecutedPlans, caller: Any
+) -> None:
     """Its bounds are ids too."""
     request = ListDeliveriesRequest()
     request.start_time.FromDatetime(MIDNIGHT - timedelta(days=2))
     request.end_time.FromDatetime(MIDNIGHT - timedelta(days=1, seconds=1))
 
-    await watched.list_deliveries(request, as_org(None))
+    await watched.list_deliveries(request, as_org(caller))
 
     assert {table for table, _ in await settled(plans)} == {
         f"webhook_delivery_log_{NOW - timedelta(days=2):%Y%m%d}"

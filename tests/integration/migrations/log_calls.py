@@ -22,6 +22,7 @@ class Webhook:
     id: UUID = field(default_factory=new_job_id)
     dedup_key: str | None = None
     org_id: UUID = ORG
+    endpoint_id: str = "default"
     event_data: str = '{"type":"hang"}'
     altered: bool = False
     max_attempts: int = 4
@@ -31,7 +32,7 @@ class Webhook:
     def columns(self) -> tuple[Any, ...]:
         return (
             self.org_id,
-            "default",
+            self.endpoint_id,
             "hang",
             self.event_data,
             self.altered,

@@ -43,7 +43,7 @@ def _by_type(rows: list[asyncpg.Record]) -> dict[str, Counts]:
     return {row["event_type"]: Counts(*tuple(row)[1:]) for row in rows}
 
 
-async def told(
+async def counts_of(
     connection: asyncpg.Connection, org_id: UUID, start: datetime, end: datetime
 ) -> dict[str, Counts]:
     """The statistics of the webhooks created in a range, by event type."""

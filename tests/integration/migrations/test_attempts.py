@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -241,22 +243,36 @@ async def test_a_late_attempt_does_not_change_a_finished_webhook(
 
 
 @pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
-async def test_finishing_waits_for_an_open_insert_of_the_same_row(
-    connection: asyncpg.Connection, connect: Connect, end: str
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        (begin, "processing"),
+        (lambda connection, webhook: finish(connection, End(webhook)), "completed"),
+        (bury, "dead_letter"),
+    ],
+    ids=["begin", "finish", "dead letter"],
+)
+async def test_an_open_insert_of_the_same_row_is_waited_for(
+    connection: asyncpg.Connection, connect: Connect, call: Any, status: str, end: str
 ) -> None:
-    """Whether the gateway's transaction commits or not, the webhook is completed, not pending."""
+    """The webhook does not stay pending, and what the gateway wrote stays, also if it is last."""
     webhook = Webhook()
+    of_gateway = replace(webhook, endpoint_id="of-the-gateway")
     gateway, watcher = await connect(), await connect()
     await gateway.execute("BEGIN")
-    await accept(gateway, webhook, data="{}")
+    await accept(gateway, of_gateway, data="{}")
 
-    finishing = asyncio.create_task(finish(connection, End(webhook)))
+    calling = asyncio.create_task(call(connection, webhook))
     await eventually(lambda: _waits_for_a_lock(watcher))
     await gateway.execute(end)
+    await calling
 
-    assert await finishing == {webhook.id: ("completed", True, None)}
     row = await row_of(watcher, webhook)
-    assert (row["status"], json.loads(row["event_data"])) == ("completed", {"type": "hang"})
+    await accept(gateway, of_gateway)
+    assert row["status"] == status
+    assert row["endpoint_id"] == ("of-the-gateway" if end == "COMMIT" else "default")
+    assert status == "processing" or json.loads(row["event_data"]) == {"type": "hang"}
+    assert await row_of(watcher, webhook) == row
 
 
 async def test_a_missing_payload_is_filled_in(connection: asyncpg.Connection) -> None:

@@ -10,6 +10,7 @@ from tests.integration.migrations.conftest import Connect
 from tests.integration.migrations.log_calls import (
     INSTANCE,
     ORG,
+    TODAY,
     End,
     Webhook,
     accept,
@@ -86,6 +87,17 @@ async def test_invalid_arguments_are_rejected(
     """A wrong argument does not empty the log, and does not run forever."""
     with pytest.raises(asyncpg.RaiseError, match="at least 1"):
         await clean(connection, retention, batch)
+
+
+@pytest.mark.parametrize(
+    "function", ["drop_finished_webhook_partitions($1)", "delete_finished_webhooks($1, 10)"]
+)
+async def test_the_steps_of_the_cleanup_reject_today(
+    connection: asyncpg.Connection, function: str
+) -> None:
+    """The steps of the cleanup can be called alone, and refuse a day that is not past."""
+    with pytest.raises(asyncpg.RaiseError, match="is not past"):
+        await connection.fetchval(f"SELECT {function}", TODAY)
 
 
 async def test_claims_are_kept_for_a_week(connection: asyncpg.Connection) -> None:

@@ -78,22 +78,6 @@ async def test_a_second_pause_changes_nothing(
     assert await connection.fetchval("SELECT count(*) FROM webhook_audit") == 1
 
 
-async def test_a_processor_has_one_row(connection: asyncpg.Connection) -> None:
-    """It is updated, and rows older than a day are deleted."""
-    me = uuid4()
-    await connection.execute(
-        "INSERT INTO webhook_processors VALUES ($1, 5, 0, false, now(), now() - interval '25 h')",
-        uuid4(),
-    )
-
-    [first] = await heartbeat(connection, me, in_flight=3, is_paused=False)
-    [row] = await heartbeat(connection, me, in_flight=0, is_paused=True)
-
-    assert (row["id"], row["in_flight"], row["is_paused"]) == (me, 0, True)
-    assert first["started_at"] == row["started_at"] == STARTED_AT
-    assert row["seen_at"] > first["seen_at"]
-
-
 async def test_more_in_flight_than_prefetched_is_rejected(connection: asyncpg.Connection) -> None:
     """So the sum of webhooks in flight never exceeds processors times prefetch."""
     with pytest.raises(asyncpg.CheckViolationError):

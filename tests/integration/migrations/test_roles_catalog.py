@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import pytest
 
 from tests.integration.migrations.conftest import Connect
 from tests.support.database_roles import (
@@ -49,6 +50,21 @@ TABLES = """
     FROM pg_class AS c
     WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
 """
+
+
+#: By role: the tables with some column that it may select, insert or update.
+TABLES_OF = {
+    PROCESSOR: {
+        "voice_calls": "SIU",
+        "webhook_dead_letter_notices": "I",
+        "webhook_delivery_attempts": "SIU",
+        "webhook_delivery_log": "SIU",
+        "webhook_inbox": "SIU",
+        "webhook_processing": "S",
+        "webhook_processors": "SIU",
+    },
+    METRICS: {"webhook_processing": "S", "webhook_processors": "S"},
+}
 
 
 async def test_every_table_with_an_org_has_row_level_security(
@@ -163,7 +179,10 @@ async def test_each_role_may_call_only_what_it_needs(connection: asyncpg.Connect
     for role in (TENANT, TENANT_OPERATOR, OPERATOR):
         assert not functions(role, as_owner=True)
     assert functions(OPERATOR) == functions(TENANT_OPERATOR) | {"set_webhook_processing"}
-    assert not functions(PROCESSOR) & {"retry_webhook", "discard_webhook", "webhook_stats_of"}
+    assert not functions(PROCESSOR) & {
+        *("retry_webhook", "discard_webhook", "webhook_stats_of", "fold_webhook_stats"),
+        *("lock_webhook_decision", "set_webhook_processing", "enable_webhook_row_security"),
+    }
 
 
 async def test_only_the_processor_s_own_table_can_be_deleted_from(
@@ -213,6 +232,24 @@ async def test_the_gateway_reads_nothing(connection: asyncpg.Connection) -> None
         },
         "webhook_gateway_ledger": {"accepted", "gateway_instance_id"},
     }
+
+
+@pytest.mark.parametrize("role", [PROCESSOR, METRICS])
+async def test_a_service_reads_and_changes_only_its_tables(
+    connection: asyncpg.Connection, role: str
+) -> None:
+    """The processor does not touch what people decide; the metrics service sees no webhook."""
+    rows = await connection.fetch(
+        "SELECT relname, array_to_string(ARRAY(SELECT left(right_, 1) FROM"
+        " unnest('{SELECT,INSERT,UPDATE}'::text[]) AS right_"
+        " WHERE has_any_column_privilege($1, oid, right_)), '') AS rights FROM pg_class"
+        " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
+        " AND NOT relispartition",
+        role,
+    )
+
+    rights = {row["relname"]: row["rights"] for row in rows if row["rights"]}
+    assert rights == TABLES_OF[role]
 
 
 async def test_readers_change_nothing_and_operators_cannot_rewrite_history(

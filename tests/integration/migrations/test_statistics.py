@@ -12,10 +12,10 @@ from tests.integration.migrations.stats_calls import (
     ALL,
     Counts,
     buckets,
+    counts_of,
     deltas,
     fold,
     hour_of,
-    told,
 )
 from tests.support.eventually import eventually
 
@@ -66,7 +66,7 @@ async def test_a_rolled_back_fold_is_done_again(
     webhooks = webhooks_of(timedelta(minutes=5), 3)
     await accept(connection, *webhooks)
     await finish(connection, End(webhooks[0]))
-    before = await told(connection, ORG, hour_of(NOW) - timedelta(hours=1), SOON)
+    before = await counts_of(connection, ORG, hour_of(NOW) - timedelta(hours=1), SOON)
     dying = await connect()
     await dying.execute("BEGIN")
     assert await fold(dying)
@@ -77,7 +77,7 @@ async def test_a_rolled_back_fold_is_done_again(
 
     assert folded > 1
     assert await deltas(connection) == 0
-    assert await told(connection, ORG, hour_of(NOW) - timedelta(hours=1), SOON) == before
+    assert await counts_of(connection, ORG, hour_of(NOW) - timedelta(hours=1), SOON) == before
 
 
 async def test_old_minutes_have_no_bucket(connection: asyncpg.Connection) -> None:
@@ -145,13 +145,13 @@ async def test_a_log_is_rebuilt_beside_its_writers(
     await writer.execute("BEGIN")
     await accept(writer, Webhook())
     start = hour_of(NOW) - timedelta(hours=1)
-    assert await told(connection, ORG, start, SOON) == {}
+    assert await counts_of(connection, ORG, start, SOON) == {}
 
     await connection.execute("SELECT rebuild_webhook_stats()")
 
-    assert await told(connection, ORG, start, SOON) == {"hang": Counts(pending=20)}
+    assert await counts_of(connection, ORG, start, SOON) == {"hang": Counts(pending=20)}
     await writer.execute("COMMIT")
-    assert await told(connection, ORG, start, SOON) == {"hang": Counts(pending=21)}
+    assert await counts_of(connection, ORG, start, SOON) == {"hang": Counts(pending=21)}
 
 
 async def test_hours_are_in_utc(connection: asyncpg.Connection) -> None:
@@ -162,7 +162,7 @@ async def test_hours_are_in_utc(connection: asyncpg.Connection) -> None:
 
     start = hour_of(NOW - timedelta(minutes=1))
     assert ("hour", start) in await buckets(connection)
-    assert await told(connection, ORG, start, SOON) == {"hang": Counts(pending=1)}
+    assert await counts_of(connection, ORG, start, SOON) == {"hang": Counts(pending=1)}
     await connection.execute("SELECT rebuild_webhook_stats()")
     assert ("hour", start) in await buckets(connection)
 

@@ -15,11 +15,11 @@ from tests.integration.migrations.conftest import Connect
 from tests.integration.migrations.log_calls import End, Webhook, accept, begin, bury, finish
 from tests.integration.migrations.stats_calls import (
     ALL,
+    counts_of,
     deltas,
     fold,
     hour_of,
     recounted,
-    told,
 )
 
 pytestmark = pytest.mark.slow
@@ -107,7 +107,7 @@ async def compare(connection: asyncpg.Connection, chance: random.Random) -> int:
     """Compare both at one moment; return how many event types there were."""
     org_id, (start, end) = chance.choice([ALL, *ORGS]), some_window(chance)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        counted = await told(connection, org_id, start, end)
+        counted = await counts_of(connection, org_id, start, end)
         expected = await recounted(connection, org_id, start, end)
     assert counted == expected, (org_id, start, end)
     return len(counted)
@@ -153,41 +153,27 @@ async def test_everything_agrees_at_any_moment(connect: Connect, seed: int) -> N
     await check_consistency(reader)
 
 
+INCONSISTENT = [
+    """SELECT id FROM webhook_delivery_log AS log
+    WHERE NOT EXISTS (SELECT FROM webhook_delivery_attempts WHERE delivery_id = log.id)
+        AND status IN ('completed', 'duplicate', 'failed')""",
+    """SELECT delivery_id FROM webhook_delivery_attempts
+    WHERE NOT EXISTS (SELECT FROM webhook_delivery_log WHERE id = delivery_id)""",
+    # The first of a duplicate has the claim.
+    """SELECT log.id FROM webhook_delivery_log AS log
+    LEFT JOIN webhook_inbox AS inbox USING (org_id, dedup_key)
+    WHERE (status = 'duplicate') <> (duplicate_of IS NOT NULL)
+        OR (status = 'duplicate' AND duplicate_of IS DISTINCT FROM inbox.delivery_id)
+        OR (status = 'completed' AND dedup_key IS NOT NULL AND inbox.delivery_id <> log.id)""",
+    # No event was completed twice.
+    """SELECT log.org_id, dedup_key FROM webhook_delivery_attempts
+    JOIN webhook_delivery_log AS log ON log.id = delivery_id
+    WHERE outcome = 'completed' AND dedup_key IS NOT NULL
+    GROUP BY log.org_id, dedup_key HAVING count(DISTINCT delivery_id) > 1""",
+]
+
+
 async def check_consistency(connection: asyncpg.Connection) -> None:
     """The log, the attempts and the claims agree."""
-    assert (
-        await connection.fetch(
-            "SELECT id FROM webhook_delivery_log AS log WHERE NOT EXISTS"
-            " (SELECT FROM webhook_delivery_attempts WHERE delivery_id = log.id)"
-            " AND status IN ('completed', 'duplicate', 'failed')"
-        )
-        == []
-    )
-    assert (
-        await connection.fetch(
-            "SELECT delivery_id FROM webhook_delivery_attempts WHERE NOT EXISTS"
-            " (SELECT FROM webhook_delivery_log WHERE id = delivery_id)"
-        )
-        == []
-    )
-    # The first of a duplicate has the claim.
-    assert (
-        await connection.fetch(
-            "SELECT log.id FROM webhook_delivery_log AS log"
-            " LEFT JOIN webhook_inbox AS inbox USING (org_id, dedup_key)"
-            " WHERE (status = 'duplicate') <> (duplicate_of IS NOT NULL)"
-            " OR (status = 'duplicate' AND duplicate_of IS DISTINCT FROM inbox.delivery_id)"
-            " OR (status = 'completed' AND dedup_key IS NOT NULL AND inbox.delivery_id <> log.id)"
-        )
-        == []
-    )
-    # No event was completed twice.
-    assert (
-        await connection.fetch(
-            "SELECT log.org_id, dedup_key FROM webhook_delivery_attempts"
-            " JOIN webhook_delivery_log AS log ON log.id = delivery_id"
-            " WHERE outcome = 'completed' AND dedup_key IS NOT NULL"
-            " GROUP BY log.org_id, dedup_key HAVING count(DISTINCT delivery_id) > 1"
-        )
-        == []
-    )
+    for statement in INCONSISTENT:
+        assert await connection.fetch(statement) == []

@@ -28,13 +28,6 @@ async def test_a_success_is_completed_at_once(shared: Stage) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", attempt["trace_id"])
 
 
-async def test_an_event_without_a_handler_is_completed(shared: Stage) -> None:
-    """The webhook is only stored."""
-    job_id = await shared.send({"message": {"type": "nobody.wants-this"}})
-
-    assert (await shared.until(job_id, "completed"))["attempts"] == 1
-
-
 @pytest.mark.parametrize("kind", ["plain", "transaction"])
 async def test_a_failed_attempt_is_retried_after_its_delay(shared: Stage, kind: str) -> None:
     """Attempts 1 and 2 fail, 3 succeeds; each waits in its retry queue, and each has its row."""

@@ -1,7 +1,7 @@
 """The same event, more than once: its effect happens once."""
 
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -22,26 +22,6 @@ async def statuses(stage: Stage, jobs: list[UUID]) -> list[str]:
         return sorted(found) if is_over else None
 
     return await eventually(ended)
-
-
-@pytest.mark.parametrize("kind", ["plain", "transaction", "data"])
-async def test_a_second_copy_is_a_duplicate(shared: Stage, kind: str) -> None:
-    """Its row names the original, and it runs nothing. Another org's event is another event."""
-    key = f"second-copy-{kind}"
-    first = await shared.send(scripted(kind), dedup_key=key)
-    await shared.until(first, "completed")
-
-    second = await shared.send(scripted(kind), dedup_key=key)
-    other = await shared.send(scripted(kind), dedup_key=key, org_id=uuid4())
-
-    row = await shared.until(second, "duplicate")
-    [attempt] = await shared.attempts(second)
-    assert row["duplicate_of"] == first
-    assert (row["completed_at"], row["error_class"]) == (None, None)
-    assert attempt["outcome"] == "duplicate"
-    assert not await shared.effects(second)
-    assert kind != "plain" or not await shared.runs(second)
-    await shared.until(other, "completed")
 
 
 @pytest.mark.parametrize("kind", ["plain", "transaction"])

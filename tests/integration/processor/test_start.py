@@ -32,19 +32,6 @@ async def test_a_schedule_that_differs_from_the_broker_is_refused(
     assert "The queue webhooks.retry.2.3s does not exist." in _message_of(process.output())
 
 
-async def test_all_invalid_settings_are_named_together(start: Starter) -> None:
-    """All mistakes at once, with exit status 2 and without the secrets."""
-    process = start(NOWHERE, prefetch="0", retry_schedule="soon", amqp_url="http://me:secret@x")
-
-    assert await process.ended() == 2
-
-    message = process.output()
-    for variable in ("RINGBACK_PREFETCH", "RINGBACK_RETRY_SCHEDULE", "RINGBACK_AMQP_URL"):
-        assert variable in message
-    assert "secret" not in message
-    assert "Traceback" not in message
-
-
 async def test_an_unavailable_broker_is_waited_for_at_the_start(
     database_url: str, start: Starter
 ) -> None:

@@ -104,19 +104,6 @@ async def test_a_message_that_the_exchange_cannot_route_is_a_dead_letter(
     assert not await shared.attempts(envelope.job_id)
 
 
-async def test_an_attempt_beyond_the_schedule_is_the_last(shared: Stage) -> None:
-    """After the retry schedule was shortened, webhooks beyond it get this attempt and no other."""
-    fails = await shared.send(scripted("plain", fail_times=99), key="attempt.9")
-    succeeds = await shared.send(scripted("plain"), key="attempt.9")
-
-    dead = await shared.until(fails, "dead_letter")
-    completed = await shared.until(succeeds, "completed")
-
-    assert (dead["attempts"], dead["error_message"]) == (9, "attempt 9 failed")
-    assert completed["attempts"] == 9
-    assert len(await shared.runs(fails)) == 1
-
-
 _HEAD = '"type":"hang","call":{"id":"hostile"}'
 _NASTY = r"x\u0000\ud800y"
 HOSTILE = [

@@ -57,16 +57,6 @@ def test_variables_are_read_as_their_types() -> None:
     assert settings.log_level == "debug"
 
 
-@pytest.mark.parametrize("empty", ["", " ", "\t\n"])
-def test_an_empty_variable_is_not_set(empty: str) -> None:
-    """Deployment files cannot always leave a variable out."""
-    settings = load(Example, GOOD | {"RINGBACK_LOG_LEVEL": empty, "RINGBACK_EXAMPLE_PORT": empty})
-
-    assert (settings.log_level, settings.example_port) == ("info", 9)
-    with pytest.raises(SettingsError, match=r"^RINGBACK_AMQP_URL: is required and not set$"):
-        load(Example, GOOD | {"RINGBACK_AMQP_URL": empty})
-
-
 def test_every_mistake_is_named_at_once() -> None:
     """One start reports all problems, each with its variable."""
     with pytest.raises(SettingsError) as caught:
