@@ -94,6 +94,7 @@ lock: ## pin the dependencies again, with hashes (needs uv)
 	@$(LOCK) --extra local --extra dev -o requirements/dev.txt
 	@$(LOCK_OPTIONS) --group scan -o requirements/scan.txt
 	@$(LOCK_OPTIONS) --group build --constraint requirements/local.txt -o requirements/build.txt
+	@$(LOCK_OPTIONS) benchmarks/peers/requirements.in -o benchmarks/peers/requirements.txt
 
 clean: ## stop everything; remove .ringback/ with its data, .venv/ and caches
 	@if [ -x $(BIN)/ringback ]; then $(BIN)/ringback down; fi

@@ -1,6 +1,6 @@
 """`make bench`: Ringback and its peers, in turn, on one broker and one database.
 
-python -m benchmarks                          all parts, three rounds, up to an hour
+python -m benchmarks                          all parts, in about an hour
 python -m benchmarks --quick                  a part of each in five minutes
 python -m benchmarks accept --connections 8,64 --systems ringback,plain
 python -m benchmarks drain --handlers 5 --count 5000
@@ -27,7 +27,7 @@ from rich.progress import (
 from benchmarks import page, plan, plots
 from benchmarks.bench_stack import bench_stack
 from benchmarks.bodies import SIZES
-from benchmarks.cells import Cell, Result, measure
+from benchmarks.cells import UNITS, Cell, Result, measure
 from benchmarks.conditions import conditions
 from benchmarks.record import Record
 from benchmarks.registry import NAMES, started
@@ -53,11 +53,11 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "part", nargs="?", choices=("all", "accept", "drain", "rate", "publish"), default="all"
+        "part", nargs="?", choices=("all", *UNITS, "publish"), default="all", help="one of these"
     )
     parser.add_argument("file", nargs="?", type=Path, help="figures of a run, to publish")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--rounds", type=int, help="of each cell")
+    parser.add_argument("--rounds", type=int, default=1, help="of all cells")
     parser.add_argument("--systems", type=_names, default=plan.MAIN, help=",".join(NAMES))
     parser.add_argument("--connections", type=_numbers, default=[8, 16, 64])
     parser.add_argument("--sizes", default="16.7kB", help=",".join(SIZES))
@@ -69,16 +69,17 @@ def _options() -> argparse.Namespace:
 
 
 def _cells(given: argparse.Namespace) -> list[Cell]:
-    if given.part == "accept":
-        sizes = given.sizes.split(",")
-        cells = plan.accept(given.systems, given.connections, sizes, given.seconds)
-    elif given.part == "drain":
-        cells = plan.drain(given.systems, given.handlers, given.count)
-    elif given.part == "rate":
-        cells = plan.rate(given.systems, given.rates, given.seconds)
-    else:
-        cells = plan.quick() if given.quick else plan.full()
-    return cells * (given.rounds or 1)
+    systems, seconds = given.systems, given.seconds
+    parts: dict[str, list[Cell]] = {
+        "accept": plan.accept(systems, given.connections, given.sizes.split(","), seconds),
+        "drain": plan.drain(systems, given.handlers, given.count),
+        "rate": plan.rate(systems, given.rates, seconds),
+        "held": plan.held(systems, seconds),
+        "failing": plan.failing(systems, given.count),
+        "memory": plan.memory(systems, seconds),
+        "all": plan.quick() if given.quick else plan.full(),
+    }
+    return parts[str(given.part)] * int(given.rounds)
 
 
 async def _run(cells: list[Cell], console: Console, record: Record) -> None:

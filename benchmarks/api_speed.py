@@ -23,8 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench_stack import BenchStack, bench_stack
+from benchmarks.conditions import machine
 from benchmarks.fill_log import BIG_ORG, fill_visibly
-from benchmarks.report import RESULTS, machine
+from benchmarks.record import RESULTS
 from ringback.local.child import LocalStackError
 from ringback.local.ports import free_ports
 from ringback.metrics.v1 import metrics_service_pb2 as pb

@@ -98,8 +98,12 @@ class BenchStack:
         await connection.close()
 
     async def sql(self, statement: str) -> list[asyncpg.Record]:
-        """Run a statement in autocommit, and give its rows."""
-        connection = await asyncpg.connect(self.database_url, command_timeout=_STATEMENT_WITHIN_S)
+        """Run a statement in autocommit, without counting it, and give its rows."""
+        connection = await asyncpg.connect(
+            self.database_url,
+            command_timeout=_STATEMENT_WITHIN_S,
+            server_settings={"pg_stat_statements.track": "none"},
+        )
         try:
             return list(await connection.fetch(statement))
         finally:
@@ -122,9 +126,12 @@ async def bench_stack(data: Path | None = None) -> AsyncGenerator[BenchStack, No
         await asyncio.gather(broker.start(), database.start())
         stack.push_async_callback(broker.stop)
         stack.push_async_callback(database.stop)
-        # It gives the moment at which each webhook was committed, the same way for all systems.
         async with administration(database.data_dir, sql) as connection:
+            # It gives the moment at which a webhook was committed, the same way for all systems.
             await connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
+            await connection.execute(
+                "ALTER SYSTEM SET shared_preload_libraries = pg_stat_statements"
+            )
         await database.restart()
         await database.ensure_database("ringback")
         await migrate(database.url())

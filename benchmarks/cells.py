@@ -1,27 +1,42 @@
-"""One measurement of one system: accepting, draining a backlog, or a constant rate end to end."""
+"""One measurement of one system, in numbers by name."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
 
-from benchmarks import wrk
+from benchmarks import costs, load, wrk
 from benchmarks.bodies import USUAL_SIZE
-from benchmarks.figures import Ledger, compare, compare_counts, latencies_ms, percentile
-from benchmarks.process_usage import cpu_by_part_s
+from benchmarks.figures import (
+    Ledger,
+    compare,
+    compare_counts,
+    highest_held,
+    latencies_ms,
+    percentile,
+)
+from benchmarks.load import FAILING
 from benchmarks.systems import System
-from benchmarks.wrk import CellError
 
-_MAX_CELL_S = 600.0
+_MAX_CELL_S = 900.0
 _SETTLE_S = 0.5
 _POLL_S = 0.2
 _IDLE_S = 2.0
 _WARM_UP_S = 1.0
 _FILLING_CONNECTIONS = 16
-UNITS = {"accept": "connections", "drain": "handlers", "rate": "webhooks/s"}
+_FAILING_EVERY = 10
+_PROBE_S = 10.0
+_MAX_P95_MS = 100.0
+_HANDLERS = 5
+UNITS = {
+    "accept": "connections",
+    "drain": "handlers",
+    "rate": "webhooks/s",
+    "held": "handlers",
+    "failing": "backlog",
+    "memory": "connections",
+}
 """What `Cell.value` counts, for each part of the benchmark."""
 
 Measured = tuple[dict[str, float], Ledger]
@@ -29,7 +44,7 @@ Measured = tuple[dict[str, float], Ledger]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """What is measured; `value` is connections, handlers or webhooks a second."""
+    """What is measured; UNITS says what `value` is."""
 
     part: str
     system: str
@@ -60,6 +75,9 @@ async def measure(system: System, cell: Cell) -> Result:
         "accept": _accept,
         "drain": _drain,
         "rate": _rate,
+        "held": _held,
+        "failing": _failing,
+        "memory": _memory,
     }
     try:
         async with asyncio.timeout(_MAX_CELL_S):
@@ -75,11 +93,11 @@ async def _accept(system: System, cell: Cell) -> Measured:
         folder = system.stack.folder
         await wrk.load(folder, url, cell.size, cell.value, _WARM_UP_S)
         before = await _settled(system)
-        cpu = cpu_by_part_s(system.parts)
+        cpu = costs.cpu(system)
         answers = await wrk.load(folder, url, cell.size, cell.value, cell.seconds)
-        costs = _costs(cpu, cpu_by_part_s(system.parts), answers.accepted)
+        figures = costs.per_webhook(cpu, costs.cpu(system), answers.accepted)
         after = await _settled(system)
-    figures = {
+    figures |= {
         "per_s": answers.per_s,
         "p50_ms": answers.p50_ms,
         "p95_ms": answers.p95_ms,
@@ -87,8 +105,8 @@ async def _accept(system: System, cell: Cell) -> Measured:
         "refused": float(answers.refused + answers.broken),
     }
     if before is None or after is None:
-        return figures | costs, Ledger(0, 0)
-    return figures | costs, compare_counts(answers.accepted, after - before, cell.value)
+        return figures, Ledger(0, 0)
+    return figures, compare_counts(answers.accepted, after - before, cell.value)
 
 
 async def _settled(system: System) -> int | None:
@@ -102,38 +120,114 @@ async def _settled(system: System) -> int | None:
 
 
 async def _drain(system: System, cell: Cell) -> Measured:
-    async with system.accepting() as url:
-        options = (f"--count={cell.count}", f"--connections={_FILLING_CONNECTIONS}")
-        due = await _posted(system, url, cell, *options)
-    await _settled(system)
+    due = await _backlog(system, cell)
+    database = await costs.database(system)
     async with system.working(cell.value):
         # The start of a worker costs processor time, which is not the cost of a webhook.
         first = await _until_finished(system, 1, 60)
-        cpu = cpu_by_part_s(system.parts)
+        cpu = costs.cpu(system)
         last = await _until_finished(system, len(due), 60 + cell.count / 50)
-        costs = _costs(cpu, cpu_by_part_s(system.parts), last - first)
+        figures = costs.per_webhook(cpu, costs.cpu(system), last - first)
+    figures |= costs.per_webhook(database, await costs.database(system), last)
     found = await system.finished()
     seconds = max(found.at.values(), default=0.0) - min(found.at.values(), default=0.0)
-    per_s = (len(found.at) - 1) / seconds if seconds > 0 else 0.0
-    return {"per_s": per_s} | costs, compare(due, found.attempts)
+    figures["per_s"] = (len(found.at) - 1) / seconds if seconds > 0 else 0.0
+    return figures, compare(due, found.attempts)
+
+
+async def _backlog(system: System, cell: Cell, *options: str) -> dict[str, float]:
+    """Accept so many webhooks while no worker runs."""
+    async with system.accepting() as url:
+        words = (f"--count={cell.count}", f"--connections={_FILLING_CONNECTIONS}", *options)
+        due = await load.posted(system.stack.folder, url, cell.size, *words)
+        await _settled(system)
+    return due
 
 
 async def _rate(system: System, cell: Cell) -> Measured:
     async with AsyncExitStack() as running:
-        url = await running.enter_async_context(system.accepting())
-        await running.enter_async_context(system.working(5))
-        await wrk.load(system.stack.folder, url, cell.size, 2, _WARM_UP_S)
+        url = await _both(system, running)
+        database, cpu = await costs.database(system), costs.cpu(system)
+        due = await _at_rate(system, url, cell)
+        figures = costs.per_webhook(cpu, costs.cpu(system), len(due))
         await _idle(system)
-        cpu, before = cpu_by_part_s(system.parts), await system.count_finished()
-        options = (f"--per-s={cell.value}", f"--seconds={cell.seconds}")
-        due = await _posted(system, url, cell, *options)
-        await _until_finished(system, before + len(due), cell.seconds + 30)
-        costs = _costs(cpu, cpu_by_part_s(system.parts), len(due))
-        await _idle(system)
+    figures |= costs.per_webhook(database, await costs.database(system), len(due))
     found = await system.finished()
-    latencies = latencies_ms(due, found.at)
-    figures = {f"p{percent}_ms": percentile(latencies, percent) for percent in (50, 95, 99)}
-    return figures | costs, compare(due, found.attempts)
+    times = latencies_ms(due, found.at)
+    figures |= {f"p{percent}_ms": percentile(times, percent) for percent in (50, 95, 99)}
+    return figures, compare(due, found.attempts)
+
+
+async def _both(system: System, running: AsyncExitStack) -> str:
+    """Run server and worker, both warm and idle; give the server's URL."""
+    url = await running.enter_async_context(system.accepting())
+    await running.enter_async_context(system.working(_HANDLERS))
+    await wrk.load(system.stack.folder, url, USUAL_SIZE, 2, _WARM_UP_S)
+    await _idle(system)
+    return url
+
+
+async def _at_rate(system: System, url: str, cell: Cell) -> dict[str, float]:
+    before = await system.count_finished()
+    options = (f"--per-s={cell.value}", f"--seconds={cell.seconds}")
+    due = await load.posted(system.stack.folder, url, cell.size, *options)
+    await _until_finished(system, before + len(due), cell.seconds + 30)
+    return due
+
+
+async def _held(system: System, cell: Cell) -> Measured:
+    """Find the highest rate that it holds for so many seconds with a low p95."""
+    total = Ledger(0, 0)
+    figures = {"p95_ms": 0.0}
+    async with AsyncExitStack() as running:
+        url = await _both(system, running)
+
+        async def holds(rate: int, seconds: float) -> bool:
+            nonlocal total
+            due = await _at_rate(system, url, replace(cell, value=rate, seconds=seconds))
+            await _idle(system)
+            found = await system.finished()
+            ledger = compare(due, found.attempts)
+            total = Ledger(total.lost + ledger.lost, total.doubled + ledger.doubled)
+            p95_ms = percentile(latencies_ms(due, found.at), 95)
+            good = not ledger.lost and p95_ms < _MAX_P95_MS and len(due) > 0.99 * rate * seconds
+            if good and seconds == cell.seconds:
+                figures["p95_ms"] = p95_ms
+            return good
+
+        figures["per_s"] = await highest_held(holds, min(_PROBE_S, cell.seconds), cell.seconds)
+    return figures, total
+
+
+async def _failing(system: System, cell: Cell) -> Measured:
+    """Drain a backlog of which every tenth webhook fails twice, with retries after 2 and 4 s."""
+    backlog = replace(cell, count=cell.value)
+    due = await _backlog(system, backlog, f"--failing-every={_FAILING_EVERY}")
+    async with system.working(_HANDLERS, failing=True):
+        await _until_finished(system, len(due), 90 + cell.value / 50)
+    late = await system.retries_late_ms()
+    found = await system.finished()
+    attempts = {
+        name: count - 2 if name.startswith(FAILING) else count
+        for name, count in found.attempts.items()
+    }
+    figures = {f"p{percent}_ms": percentile(late, percent) for percent in (50, 95, 99)}
+    return figures | {"retries": float(len(late))}, compare(due, attempts)
+
+
+async def _memory(system: System, cell: Cell) -> Measured:
+    """Accept as fast as possible, finish all of it, and read the memory of all parts."""
+    async with AsyncExitStack() as running:
+        await running.enter_async_context(system.others())
+        url = await _both(system, running)
+        before = await system.count_finished()
+        answers = await wrk.load(
+            system.stack.folder, url, cell.size, cell.value, max(1.0, cell.seconds)
+        )
+        finished = await _until_finished(system, before + answers.accepted, cell.seconds * 20)
+        await _idle(system)
+        figures = costs.memory(system)
+    return figures, Ledger(max(0, before + answers.accepted - finished), 0)
 
 
 async def _idle(system: System) -> None:
@@ -144,27 +238,6 @@ async def _idle(system: System) -> None:
         before, count = count, await system.count_finished()
 
 
-async def _posted(system: System, url: str, cell: Cell, *options: str) -> dict[str, float]:
-    """Post by the client, and give the due times of the webhooks that were accepted."""
-    file = system.stack.folder / f"sent-{cell.system}.txt"
-    client = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.load", url, str(file), f"--size={cell.size}", *options),
-        cwd=Path(__file__).parents[1],
-    )
-    try:
-        if await client.wait():
-            raise CellError("The load client failed; its error is above.")
-    finally:
-        if client.returncode is None:
-            client.kill()
-    lines = (await asyncio.to_thread(file.read_text, encoding="utf-8")).splitlines()
-    rows = [line.split() for line in lines]
-    accepted = {call_id: float(due) for call_id, due, _, status in rows if status == "200"}
-    if not accepted:
-        raise CellError("No webhook was accepted.")
-    return accepted
-
-
 async def _until_finished(system: System, count: int, within_s: float) -> int:
     """Wait until so many are finished, or for so long; give how many are."""
     deadline = time.monotonic() + within_s
@@ -173,9 +246,3 @@ async def _until_finished(system: System, count: int, within_s: float) -> int:
         if found >= count or time.monotonic() > deadline:
             return found
         await asyncio.sleep(_POLL_S)
-
-
-def _costs(before: dict[str, float], after: dict[str, float], webhooks: int) -> dict[str, float]:
-    """The processor time of each part and of all for one webhook, in milliseconds."""
-    ms = {name: (after[name] - before[name]) / max(webhooks, 1) * 1e3 for name in after}
-    return {"cpu_ms": sum(ms.values())} | {f"cpu_{name}_ms": cost for name, cost in ms.items()}

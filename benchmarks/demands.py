@@ -20,9 +20,8 @@ from rich.console import Console
 
 from benchmarks import scale
 from benchmarks.bench_stack import BenchStack, bench_stack
-from benchmarks.finish import until_finished
+from benchmarks.conditions import machine
 from benchmarks.process_usage import cpu_by_part_s
-from benchmarks.report import machine
 from chaos.supervised import replicas
 
 FILE = Path(__file__).with_name("demands.json")
@@ -67,7 +66,7 @@ async def measure(stack: BenchStack, options: argparse.Namespace) -> Demands:
         before, [sizes_before] = cpu_by_part_s(), await connection.fetch(_SIZES)
         began = asyncio.get_running_loop().time()
         ids, per_s = await scale.loaded(stack, gateways, options)
-        await until_finished(connection, ids)
+        await scale.until_finished(connection, ids)
         took_s = asyncio.get_running_loop().time() - began
         after, [sizes] = cpu_by_part_s(), await connection.fetch(_SIZES)
     count = len(ids)
@@ -104,7 +103,7 @@ async def _run(options: argparse.Namespace) -> Demands:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demands", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of load (default 20)")
+    parser.add_argument("--count", type=int, default=5_000, help="webhooks (default 5000)")
     parser.add_argument("--connections", type=int, default=1, help="HTTP connections (default 1)")
     demands = asyncio.run(_run(parser.parse_args()))
     FILE.write_text(json.dumps(asdict(demands), indent=2) + "\n", encoding="utf-8")

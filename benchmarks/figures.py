@@ -1,9 +1,13 @@
 """The arithmetic of the benchmark: percentiles, medians with ranges, lost and doubled webhooks."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+
+_FIRST_RATE = 100
+_LAST_RATE = 1_600
+_RATE_STEP = 50
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
@@ -36,8 +40,27 @@ def compare(accepted: Iterable[str], attempts: Mapping[str, int]) -> Ledger:
 
 
 def compare_counts(accepted: int, stored: int, connections: int) -> Ledger:
-    """Compare counts. A request on each connection may be stored when the client has stopped."""
-    return Ledger(max(0, accepted - stored), max(0, stored - accepted - connections))
+    """Compare counts.
+
+    When the client stops, a request on each connection may still be stored, as may one of the
+    warm-up before.
+    """
+    return Ledger(max(0, accepted - stored), max(0, stored - accepted - 2 * connections))
+
+
+async def highest_held(
+    holds: Callable[[int, float], Awaitable[bool]], probe_s: float, seconds: float
+) -> int:
+    """Find the highest rate that holds: by short probes first, then for all the seconds."""
+    good, bad = 0, _FIRST_RATE
+    while bad <= _LAST_RATE and await holds(bad, probe_s):
+        good, bad = bad, bad * 2
+    while bad <= _LAST_RATE and bad - good > _RATE_STEP:
+        middle = (good + bad) // (2 * _RATE_STEP) * _RATE_STEP
+        good, bad = (middle, bad) if await holds(middle, probe_s) else (good, middle)
+    while good > 0 and not await holds(good, seconds):
+        good -= _RATE_STEP
+    return good
 
 
 def spread(values: Sequence[float], digits: int = 0) -> str:

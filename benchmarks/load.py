@@ -8,6 +8,7 @@ another.
 
 import argparse
 import asyncio
+import sys
 import time
 import uuid
 from collections import deque
@@ -18,6 +19,10 @@ from urllib.parse import urlsplit
 import uvloop
 
 from benchmarks.bodies import CALL_ID, body
+from benchmarks.wrk import CellError
+
+FAILING = "fa11"
+"""The handlers of all systems fail twice for a call whose id begins with this."""
 
 _MOST_CONNECTIONS = 1_000
 _LAST_ANSWER_WITHIN_S = 60.0
@@ -26,7 +31,7 @@ _LAST_ANSWER_WITHIN_S = 60.0
 class Client:
     """What the connections share."""
 
-    def __init__(self, url: str, size: str) -> None:
+    def __init__(self, url: str, size: str, failing_every: int = 0) -> None:
         target = urlsplit(url)
         content = body(size)
         head = (
@@ -35,13 +40,19 @@ class Client:
         )
         self.parts = (head.encode() + content).split(CALL_ID)
         self.host, self.port = target.hostname or "", target.port or 80
-        self.prefix = str(uuid.uuid4())[:24]
+        # A random id must not begin as those that fail.
+        self.prefix = f"0{str(uuid.uuid4())[1:24]}"
+        self.failing_every = failing_every
         self.sent = 0
         self.waiting: deque[float] = deque()
         """Due times of webhooks for which there was no connection."""
         self.idle: list[Connection] = []
         self.opened = 0
         self.lines: list[str] = []
+
+    def call_id(self, number: int) -> str:
+        fails = self.failing_every and number % self.failing_every == 0
+        return f"{FAILING if fails else self.prefix[:4]}{self.prefix[4:]}{number:012x}"
 
     async def open(self) -> None:
         self.opened += 1
@@ -85,7 +96,7 @@ class Connection(asyncio.Protocol):
     def post(self, due: float) -> None:
         client = self._client
         client.sent += 1
-        self._call_id, self._due = f"{client.prefix}{client.sent:012x}", due
+        self._call_id, self._due = client.call_id(client.sent), due
         self._transport.write(self._call_id.encode().join(client.parts))
 
     def data_received(self, data: bytes) -> None:
@@ -136,17 +147,40 @@ async def post_at_rate(client: Client, per_s: float, seconds: float) -> None:
     await client.answered(count)
 
 
+async def posted(folder: Path, url: str, size: str, *options: str) -> dict[str, float]:
+    """Run this client, and give the due times of the webhooks that were accepted."""
+    file = folder / f"sent-{uuid.uuid4()}.txt"
+    client = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.load", url, str(file), f"--size={size}", *options),
+        cwd=Path(__file__).parents[1],
+    )
+    try:
+        if await client.wait():
+            raise CellError("The load client failed; its error is above.")
+    finally:
+        if client.returncode is None:
+            client.kill()
+    lines = (await asyncio.to_thread(file.read_text, encoding="utf-8")).splitlines()
+    file.unlink()
+    rows = [line.split() for line in lines]
+    accepted = {call_id: float(due) for call_id, due, _, status in rows if status == "200"}
+    if not accepted:
+        raise CellError("No webhook was accepted.")
+    return accepted
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
     parser.add_argument("url")
     parser.add_argument("file", type=Path, help="gets a line for each webhook")
     parser.add_argument("--size", default="16.7kB")
     parser.add_argument("--count", type=int)
+    parser.add_argument("--failing-every", type=int, default=0)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--per-s", type=float, default=50.0)
     parser.add_argument("--seconds", type=float, default=10.0)
     given = parser.parse_args()
-    client = Client(given.url, given.size)
+    client = Client(given.url, given.size, given.failing_every)
     if given.count:
         uvloop.run(post_all(client, given.count, given.connections))
     else:

@@ -5,10 +5,13 @@ The systems of a cell follow each other, so that a slow minute of the machine af
 
 from collections.abc import Sequence
 
+from benchmarks.bodies import USUAL_SIZE
 from benchmarks.cells import Cell
 
 MAIN = ("ringback", "replaced", "plain")
-OTHERS = ("replaced-everysec", "floor")
+OTHERS = ("ringback", "ringback-untraced", "replaced-everysec", "celery", "procrastinate", "floor")
+WORKERS = ("celery", "procrastinate", "replaced-everysec")
+RETRYING = ("ringback", "replaced", "celery", "procrastinate")
 
 
 def accept(
@@ -40,20 +43,41 @@ def rate(systems: Sequence[str], rates: Sequence[int], seconds: float) -> list[C
     ]
 
 
+def held(systems: Sequence[str], seconds: float) -> list[Cell]:
+    return [Cell(part="held", system=name, value=5, seconds=seconds) for name in systems]
+
+
+def failing(systems: Sequence[str], backlog: int) -> list[Cell]:
+    return [Cell(part="failing", system=name, value=backlog) for name in systems]
+
+
+def memory(systems: Sequence[str], seconds: float) -> list[Cell]:
+    return [Cell(part="memory", system=name, value=64, seconds=seconds) for name in systems]
+
+
 def quick() -> list[Cell]:
     return [
-        *accept(MAIN, (16, 64), ("16.7kB",), 2),
-        *drain(MAIN, (5, 50), 3_000),
+        *accept(MAIN, (16, 64), (USUAL_SIZE,), 2),
+        *drain(MAIN, (5,), 3_000),
         *rate(MAIN, (200,), 5),
+        *accept(("celery", "procrastinate", "floor"), (64,), (USUAL_SIZE,), 2),
+        *failing(("ringback", "replaced"), 2_000),
+        *memory(("ringback", "replaced"), 3),
     ]
 
 
 def full() -> list[Cell]:
     connections = (1, 8, 16, 64, 256)
     return [
-        *accept(MAIN, connections, ("16.7kB",), 3) * 3,
-        *accept(OTHERS, (16, 64), ("16.7kB",), 3) * 3,
-        *accept(MAIN, (16, 64), ("2kB", "260kB", "1.3MB"), 2) * 2,
+        *accept(MAIN, connections, (USUAL_SIZE,), 3) * 3,
         *drain(MAIN, (5, 50), 20_000) * 3,
-        *rate(MAIN, (50, 200, 400, 600), 15) * 2,
+        *rate(MAIN, (50, 100, 200, 400, 600), 15) * 2,
+        *held(MAIN, 60),
+        *failing(RETRYING[:2], 20_000),
+        *accept(OTHERS, (16, 64), (USUAL_SIZE,), 3) * 3,
+        *accept(MAIN, (16, 64), ("2kB", "260kB", "1.3MB"), 2) * 2,
+        *drain(WORKERS, (5, 50), 5_000),
+        *rate(WORKERS, (100, 200), 15),
+        *failing(RETRYING[2:], 2_000),
+        *memory((*MAIN, *WORKERS), 10),
     ]

@@ -9,11 +9,11 @@ from typing import Self
 from benchmarks.bodies import USUAL_SIZE
 from benchmarks.cells import Cell, Result
 
-_FOLDER = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results"
 
 
 def _new_file() -> Path:
-    return _FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    return RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
 
 
 @dataclass(slots=True)

@@ -11,16 +11,20 @@ from signal import SIGTERM
 
 from benchmarks.bench_stack import BenchStack
 from benchmarks.process_usage import NODES
-from benchmarks.systems import AmqpQueue, Nothing, Peer, RedisList, Ringback, System
+from benchmarks.systems import AmqpQueue, JobsTable, Nothing, Peer, RedisList, Ringback, System
 from ringback.local.child import Child
 from ringback.local.ports import free_ports
 
-NAMES = ("ringback", "replaced", "replaced-everysec", "plain", "floor")
+NAMES = (
+    *("ringback", "ringback-untraced", "replaced", "replaced-everysec"),
+    *("plain", "floor", "celery", "procrastinate"),
+)
 """`replaced` is Express and BullMQ on Redis, which syncs its file for each write.
 
 `plain` is aiohttp and aio-pika as in their tutorials, `floor` aiohttp without a queue.
 """
 
+_UNTRACED = {"OTEL_TRACES_EXPORTER": "none", "RINGBACK_TRACE_FILE": ""}
 _PEERS = Path(__file__).parent / "peers"
 _INSTALLED = Path(__file__).parents[1] / ".venv" / "peers"
 """Where `make bench` installs what other languages and environments need."""
@@ -47,16 +51,69 @@ async def started(
 def _system(name: str, stack: BenchStack, redis_port: int) -> System:
     parts = {"plain.accept": "gateway", "plain.work": "processor", **NODES}
     accept, work = (
-        [sys.executable, "-m", f"benchmarks.peers.plain.{part}"] for part in ("accept", "work")
+        [sys.executable, "-m", f"benchmarks.peers.plain.{part}", "{}"]
+        for part in ("accept", "work")
     )
     match name:
         case "ringback":
             return Ringback(stack, AmqpQueue(stack), {})
+        case "ringback-untraced":
+            return Ringback(stack, AmqpQueue(stack), _UNTRACED, name)
         case "plain":
             return Peer(stack, name, AmqpQueue(stack, "plain"), accept, work, {}, parts)
         case "floor":
             return Peer(stack, name, Nothing(), accept, None, {"AMQP_URL": ""}, parts)
-    return _replaced(stack, name, redis_port)
+    others = {"celery": _celery, "procrastinate": _procrastinate}
+    return others[name](stack) if name in others else _replaced(stack, name, redis_port)
+
+
+def _python() -> str:
+    python = _INSTALLED / "python" / "bin" / "python"
+    if not python.exists():
+        raise FileNotFoundError("Celery or Procrastinate")
+    return str(python)
+
+
+def _celery(stack: BenchStack) -> Peer:
+    package = "benchmarks.peers.celery"
+    server = (
+        "-k",
+        "gthread",
+        "-w",
+        "2",
+        "--threads",
+        "32",
+        "-b",
+        "127.0.0.1:{}",
+        "--no-control-socket",
+    )
+    worker = ("-A", f"{package}.tasks", "worker", "-l", "WARNING", "-c", "{}")
+    return Peer(
+        stack,
+        "celery",
+        AmqpQueue(stack, "celery"),
+        [_python(), "-m", "gunicorn", *server, f"{package}.accept:app"],
+        [_python(), "-m", "celery", *worker],
+        {},
+        {f"{package}.accept": "gateway", f"{package}.tasks": "processor", **NODES},
+    )
+
+
+def _procrastinate(stack: BenchStack) -> Peer:
+    package = "benchmarks.peers.procrastinate"
+    return Peer(
+        stack,
+        "procrastinate",
+        JobsTable(stack),
+        [_python(), "-m", f"{package}.accept", "{}"],
+        [_python(), "-m", f"{package}.work", "{}"],
+        {},
+        {
+            f"{package}.accept": "gateway",
+            f"{package}.work": "processor",
+            "postgres": "database",
+        },
+    )
 
 
 def _replaced(stack: BenchStack, name: str, redis_port: int) -> Peer:
@@ -73,8 +130,8 @@ def _replaced(stack: BenchStack, name: str, redis_port: int) -> Peer:
         stack,
         name,
         RedisList(redis_port),
-        [node, str(_INSTALLED / "accept.js")],
-        [node, str(_INSTALLED / "work.js")],
+        [node, str(_INSTALLED / "accept.js"), "{}"],
+        [node, str(_INSTALLED / "work.js"), "{}"],
         {"REDIS_PORT": str(redis_port), "NODE_ENV": "production"},
         {
             "accept.js": "gateway",

@@ -8,9 +8,7 @@ prints how many a second were accepted and finished, and what was lost, doubled 
 
 import argparse
 import asyncio
-import json
 import os
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -21,8 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench_stack import BenchStack, bench_stack
-from benchmarks.finish import compare_with_log, until_finished
-from benchmarks.report import machine
+from benchmarks.bodies import USUAL_SIZE
+from benchmarks.conditions import machine
+from benchmarks.figures import compare
+from benchmarks.load import posted
 from chaos.rollups import wrong_counts
 from chaos.supervised import Replica, replicas
 from ringback.local.child import LocalStackError
@@ -36,6 +36,15 @@ _SIZES = ((1, 1), (1, 2), (2, 2), (2, 4))
 _METRICS_SERVICES = 2
 _POLL_S = 0.5
 _RIGHT_WITHIN_S = 30.0
+_FINISHED_WITHIN_S = 300.0
+_FINISHED = """
+    SELECT log.call_id, count(*)::int AS attempts, min(made.started_at) AS started_at,
+           max(made.ended_at) AS ended_at
+    FROM webhook_delivery_log AS log
+    JOIN webhook_delivery_attempts AS made ON made.delivery_id = log.id
+    WHERE log.status = 'completed' AND log.call_id = ANY($1::text[])
+    GROUP BY log.call_id
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +77,18 @@ async def measure(
         connection = await asyncpg.connect(stack.database_url)
         running.push_async_callback(connection.close)
         ids, per_s = await loaded(stack, taking, options)
-        count, seconds = await until_finished(connection, ids)
-        lost, doubled = await compare_with_log(connection, ids)
+        finished = await until_finished(connection, ids)
+        ledger = compare(ids, {row["call_id"]: row["attempts"] for row in finished})
         wrong = await _counts_after_settling(connection, metrics, accepted_before + len(ids))
     return Size(
         gateways=gateways,
         processors=processors,
         accepted=len(ids),
         accepted_per_s=per_s,
-        finished=count,
-        finished_per_s=count / seconds if seconds else 0.0,
-        lost=lost,
-        doubled=doubled,
+        finished=len(finished),
+        finished_per_s=_per_s(finished),
+        lost=ledger.lost,
+        doubled=ledger.doubled,
         wrong_counts=wrong,
     )
 
@@ -87,24 +96,34 @@ async def measure(
 async def loaded(
     stack: BenchStack, gateways: Sequence[Replica], options: argparse.Namespace
 ) -> tuple[list[str], float]:
-    """Post to all gateways at once, over this many connections together."""
-    files = [stack.folder / f"scale-{number}.txt" for number in range(len(gateways))]
-    clients = [
-        await asyncio.create_subprocess_exec(
-            *[sys.executable, "-m", "benchmarks.http_load", gateway.url],
-            f"--seconds={options.seconds}",
-            f"--connections={options.connections // len(gateways)}",
-            f"--job-ids={file}",
-            stdout=asyncio.subprocess.PIPE,
-        )
-        for gateway, file in zip(gateways, files, strict=True)
-    ]
-    printed = [(await client.communicate())[0] for client in clients]
-    if any(client.returncode for client in clients):
-        raise SystemExit("A load client failed; its error is above.")
-    printed_stats = [json.loads(one) for one in printed]
-    ids = [await asyncio.to_thread(file.read_text, encoding="utf-8") for file in files]
-    return " ".join(ids).split(), sum(one["per_second"] for one in printed_stats)
+    """Post to all gateways at once; give the ids of the accepted calls, and the rate."""
+    words = (
+        f"--count={options.count // len(gateways)}",
+        f"--connections={max(1, options.connections // len(gateways))}",
+    )
+    began = time.monotonic()
+    accepted = await asyncio.gather(
+        *(posted(stack.folder, gateway.url, USUAL_SIZE, *words) for gateway in gateways)
+    )
+    ids = [call_id for each in accepted for call_id in each]
+    return ids, len(ids) / (time.monotonic() - began)
+
+
+async def until_finished(connection: asyncpg.Connection, ids: list[str]) -> list[asyncpg.Record]:
+    """Wait until these calls are finished, or for too long; give those that are."""
+    deadline = time.monotonic() + _FINISHED_WITHIN_S
+    while True:
+        rows = await connection.fetch(_FINISHED, ids)
+        if len(rows) >= len(ids) or time.monotonic() > deadline:
+            return list(rows)
+        await asyncio.sleep(_POLL_S)
+
+
+def _per_s(finished: Sequence[asyncpg.Record]) -> float:
+    if not finished:
+        return 0.0
+    took = max(row["ended_at"] for row in finished) - min(row["started_at"] for row in finished)
+    return len(finished) / max(float(took.total_seconds()), 0.001)
 
 
 async def _counts_after_settling(
@@ -190,7 +209,7 @@ async def _run(options: argparse.Namespace, console: Console) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of load per size (default 5)")
+    parser.add_argument("--count", type=int, default=5_000, help="webhooks per size (default 5000)")
     parser.add_argument("--connections", type=int, default=32, help="HTTP connections (default 32)")
     try:
         is_right = asyncio.run(_run(parser.parse_args(), Console()))

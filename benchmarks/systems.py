@@ -26,6 +26,7 @@ from ringback.local.stack_service import (
 _ROOT = Path(__file__).parents[1]
 _READY_WITHIN_S = 60.0
 _STOP_WITHIN_S = 30.0
+_JWT_SECRET = "a secret of a benchmark and of nobody else"  # ruff: ignore[hardcoded-password-string]  # of a service on loopback
 _FINISHED_OF_RINGBACK = """
     SELECT log.call_id, extract(epoch FROM pg_xact_commit_timestamp(log.xmin))::float8 AS at,
            (SELECT count(*) FROM webhook_delivery_attempts WHERE delivery_id = log.id) AS attempts
@@ -40,6 +41,21 @@ _TABLES_OF_RINGBACK = """
     SELECT string_agg(relname, ', ') FROM pg_class
     WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace
       AND relname ~ '^(webhook_(delivery|gateway|stats|inbox|retries)|voice_calls)'
+"""
+
+
+_RETRIES_OF_RINGBACK = """
+    SELECT 1000 * extract(epoch FROM later.started_at - earlier.ended_at)::float8
+           - 2000 * 2 ^ (earlier.attempt - 1)
+    FROM webhook_delivery_attempts AS earlier
+    JOIN webhook_delivery_attempts AS later USING (delivery_id)
+    WHERE later.attempt = earlier.attempt + 1
+"""
+_RETRIES_OF_PEERS = """
+    SELECT 1000 * extract(epoch FROM later.at - earlier.at)::float8
+           - 2000 * 2 ^ (earlier.number - 1)
+    FROM numbered AS earlier JOIN numbered AS later USING (call_id)
+    WHERE later.number = earlier.number + 1
 """
 
 
@@ -64,8 +80,8 @@ class Finished:
 class Peer:
     """A system of other people: an HTTP server and a worker that writes the table `log`.
 
-    The server gets a port, the worker the number of handlers. Both find the broker and the database
-    in the environment.
+    In the commands, {} becomes the port of the server, and the worker's number of handlers. Both
+    find the broker and the database in the environment.
     """
 
     stack: BenchStack
@@ -82,22 +98,28 @@ class Peer:
         """Run the HTTP server alone, and give its URL."""
         (port,) = free_ports(1)
         url = f"http://127.0.0.1:{port}/"
-        async with self._process("accept", *self.accept, str(port)) as child:
+        async with self._process("accept", self.accept, port) as child:
             await until_it_answers(url, child)
             yield url
 
     @asynccontextmanager
-    async def working(self, handlers: int) -> AsyncGenerator[None, None]:
-        """Run the worker with so many handlers at once."""
+    async def working(self, handlers: int, *, failing: bool = False) -> AsyncGenerator[None, None]:
+        """Run the worker with so many handlers at once; they always know which calls fail."""
+        del failing
         if self.work is None:
             raise CellError("It has no worker.")
-        async with self._process("work", *self.work, str(handlers)):
+        async with self._process("work", self.work, handlers):
             yield
+
+    @asynccontextmanager
+    async def others(self) -> AsyncGenerator[None]:
+        """Run what else belongs to the system: nothing."""
+        yield
 
     async def clear(self) -> None:
         """Forget all webhooks."""
         await self.store.clear()
-        await self.stack.sql("TRUNCATE log")
+        await self.stack.sql("TRUNCATE log, attempts")
 
     async def count_finished(self) -> int:
         [row] = await self.stack.sql("SELECT count(*) FROM log WHERE status = 'completed'")
@@ -106,11 +128,17 @@ class Peer:
     async def finished(self) -> Finished:
         return await _finished(self.stack, _FINISHED_OF_PEERS)
 
+    async def retries_late_ms(self) -> list[float]:
+        """How much later than planned each retry started."""
+        return [row[0] for row in await self.stack.sql(_RETRIES_OF_PEERS)]
+
     @asynccontextmanager
-    async def _process(self, part: str, *command: str) -> AsyncGenerator[Child]:
+    async def _process(
+        self, part: str, command: Sequence[str], value: int
+    ) -> AsyncGenerator[Child]:
         child = Child.spawn(
             f"{self.name}-{part}",
-            command,
+            [word.replace("{}", str(value)) for word in command],
             env={
                 **os.environ,
                 "AMQP_URL": self.stack.amqp_url,
@@ -143,10 +171,18 @@ class Ringback:
             yield f"http://127.0.0.1:{ports.gateway}/api/webhooks/vapi"
 
     @asynccontextmanager
-    async def working(self, handlers: int) -> AsyncGenerator[None, None]:
+    async def working(self, handlers: int, *, failing: bool = False) -> AsyncGenerator[None, None]:
         """Run the processor with so many handlers at once."""
         env = {"RINGBACK_PREFETCH": str(handlers)} if handlers != 5 else {}
+        if failing:
+            env["RINGBACK_HANDLERS"] = "benchmarks.peers.ringback.handlers"
         async with self.service("processor", env):
+            yield
+
+    @asynccontextmanager
+    async def others(self) -> AsyncGenerator[None]:
+        """Run the metrics service."""
+        async with self.service("metrics"):
             yield
 
     async def clear(self) -> None:
@@ -163,6 +199,10 @@ class Ringback:
     async def finished(self) -> Finished:
         return await _finished(self.stack, _FINISHED_OF_RINGBACK)
 
+    async def retries_late_ms(self) -> list[float]:
+        """How much later than planned each retry started."""
+        return [row[0] for row in await self.stack.sql(_RETRIES_OF_RINGBACK)]
+
     @asynccontextmanager
     async def service(
         self, name: str, env: Mapping[str, str] | None = None
@@ -177,7 +217,7 @@ class Ringback:
             amqp_url=self.stack.amqp_url,
             database_urls=urls_by_role(self.stack.database_url),
             ports=ports,
-            jwt_secret=None,
+            jwt_secret=_JWT_SECRET,
             state_dir=state,
             management_url=self.stack.management_url,
         )
@@ -225,6 +265,24 @@ class RedisList:
         )
         printed, _ = await process.communicate()
         return printed.decode().strip()
+
+
+@dataclass(frozen=True, slots=True)
+class JobsTable:
+    """The jobs of Procrastinate, which its server creates when it starts for the first time."""
+
+    stack: BenchStack
+
+    async def count(self) -> int:
+        [row] = await self.stack.sql(
+            "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'"
+        )
+        return int(row[0])
+
+    async def clear(self) -> None:
+        [row] = await self.stack.sql("SELECT to_regclass('procrastinate_jobs') IS NOT NULL")
+        if row[0]:
+            await self.stack.sql("TRUNCATE procrastinate_jobs CASCADE")
 
 
 class Nothing:

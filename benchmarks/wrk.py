@@ -51,7 +51,7 @@ async def load(folder: Path, url: str, size: str, connections: int, seconds: flo
         raise CellError("wrk is not installed: apt-get install wrk.")
     file = folder / f"body-{size}.json"
     await asyncio.to_thread(file.write_bytes, body(size))
-    prefix = str(uuid.uuid4())[:24]
+    prefix = f"0{str(uuid.uuid4())[1:24]}"
     process = await asyncio.create_subprocess_exec(
         *(program, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"),
         *(f"--timeout={_TIMEOUT_S}s", "-s", str(_SCRIPT), url, "--"),

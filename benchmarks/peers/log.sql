@@ -1,5 +1,6 @@
+CREATE EXTENSION pg_stat_statements;
+
 -- The delivery log of a peer: a row for each webhook, as the replaced system keeps it.
-DROP TABLE IF EXISTS log;
 CREATE TABLE log (
     id uuid PRIMARY KEY,
     org_id uuid NOT NULL,
@@ -16,3 +17,9 @@ CREATE TABLE log (
 );
 CREATE INDEX ON log (org_id);
 CREATE INDEX ON log (status);
+
+-- When each attempt of a call that fails began.
+CREATE TABLE attempts (call_id text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE VIEW numbered AS
+    SELECT call_id, at, row_number() OVER (PARTITION BY call_id ORDER BY at)::int AS number
+    FROM attempts;

@@ -8,7 +8,7 @@
 #   install.sh faketime     libfaketime, for the tests and the fault of wrong clocks; without it they are
 #                           skipped, so this never fails
 #   install.sh scanner      checkov, which scans manifests, into .venv/scanner
-#   install.sh peers        what `make bench` compares with: wrk, Redis, Express and BullMQ; without
+#   install.sh peers        what `make bench` compares with: wrk, Redis, and packages of npm and PyPI; without
 #                           them it leaves them out, so this never fails
 #   install.sh validators   what npm has to check manifests of operators, into .venv; without its
 #                           registry some tests are skipped, so that is no failure. Wrong files are
@@ -164,6 +164,17 @@ need_package() {
 need_peers() {
     need_package wrk wrk
     need_package redis-server redis-server
+    asked=benchmarks/peers/requirements.txt
+    made=.venv/peers/python
+    if ! cmp -s "$asked" "$made/installed.txt"; then
+        # In a subshell, because a missing part ends it.
+        (
+            step "Making $made" .venv/bin/python -m venv --clear "$made"
+            step "Installing Celery and Procrastinate into $made" "$made/bin/python" -m pip install \
+                --disable-pip-version-check --require-hashes -r "$asked"
+            cp "$asked" "$made/installed.txt"
+        ) || true
+    fi
     asked=benchmarks/peers/replaced
     made=.venv/peers
     cmp -s "$asked/package-lock.json" "$made/installed.json" && return

@@ -12,6 +12,7 @@ from benchmarks.figures import (
     Ledger,
     compare,
     compare_counts,
+    highest_held,
     latencies_ms,
     paired_ratio,
     percentile,
@@ -57,7 +58,7 @@ def test_lost_and_doubled_webhooks(
 
 @pytest.mark.parametrize(
     ("stored", "expected"),
-    [(100, Ledger(0, 0)), (98, Ledger(2, 0)), (108, Ledger(0, 0)), (111, Ledger(0, 3))],
+    [(100, Ledger(0, 0)), (98, Ledger(2, 0)), (116, Ledger(0, 0)), (119, Ledger(0, 3))],
 )
 def test_counts_allow_a_request_of_each_connection_at_the_stop(
     stored: int, expected: Ledger
@@ -73,6 +74,19 @@ def test_a_spread_is_the_median_with_the_range() -> None:
 def test_the_ratio_is_of_pairs() -> None:
     """The median of 3, 1 and 0.5; not the ratio of the medians."""
     assert paired_ratio([30, 20, 10], [10, 20, 20]) == 1
+
+
+@pytest.mark.parametrize(
+    ("held_shortly", "held_long", "expected"),
+    [(640, 640, 600), (640, 480, 450), (70, 70, 50), (20, 20, 0), (9_999, 9_999, 1_600)],
+)
+async def test_the_highest_rate_holds_for_all_the_seconds(
+    held_shortly: int, held_long: int, expected: int
+) -> None:
+    async def holds(rate: int, seconds: float) -> bool:  # ruff: ignore[unused-async]
+        return rate <= (held_shortly if seconds == 10 else held_long)
+
+    assert await highest_held(holds, probe_s=10, seconds=60) == expected
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -120,7 +134,7 @@ def test_a_page_shows_medians_ranges_losses_and_failures(tmp_path: Path) -> None
     text = page.tables(Record.read(record.file))
 
     assert "| accepted/s, 64 connections | 100 [100-100] | 200 [100-300] | 2.00 |" in text
-    assert "| ringback | 64 | 16.7kB | 200 [100-300] |  |  |  | 0.50 [0.50-0.50] | 2 | 0 |" in text
+    assert "| ringback | 64 | 16.7kB | 200 [100-300] | 0.50 [0.50-0.50] | 2 | 0 |" in text
     assert "| replaced | 5 | 16.7kB | not measured: No Redis. |" in text
     assert "| CPU | two |" in text
     assert page.sentence(record.results[-1]).endswith("not measured, No Redis.")
