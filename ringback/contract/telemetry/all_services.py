@@ -103,6 +103,12 @@ class SharedLogEvent:
         services=EVERY_SERVICE,
         fields=("within_s", "tasks", "stack"),
     )
+    LOG_LINES_DROPPED: Final = LogEventSpec(
+        "log.lines_dropped",
+        "`count` log lines were dropped, because nothing read stdout, or the disk was full.",
+        services=EVERY_SERVICE,
+        fields=("count",),
+    )
     SPANS_NOT_EXPORTED: Final = LogEventSpec(
         "spans.not_exported",
         "Spans cannot be exported and are lost; one line per outage.",

@@ -1,26 +1,107 @@
 """Logs are JSON lines on stdout. Library logs are formatted the same way."""
 
+import asyncio
+import atexit
 import json
 import logging
+import os
+import select
+import stat
 import sys
+import threading
 from collections.abc import Mapping
-from io import TextIOWrapper
 from typing import Any, TextIO
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+from ringback.contract.telemetry import LogEvent
 from ringback.runtime.process.settings import LogSettings
+
+_MAX_WAITING_BYTES = 1024 * 1024
+_RETRY_AFTER_S = 0.01
+_WAIT_S = 1.0
+
+
+class LineWriter:
+    """Writes lines to a file or pipe, without blocking the event loop.
+
+    All lines of one iteration of the loop are one write. Lines that a pipe has no room for wait, up
+    to 1 MiB; beyond that they are dropped, and a later line contains their number. So a reader that
+    is slow, stuck or gone stops no work.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._file = stream.fileno()
+        # A pipe that is ready has room for this much.
+        self._max_write_bytes = _MAX_WAITING_BYTES if _is_regular(self._file) else select.PIPE_BUF
+        self._waiting = bytearray()
+        self._dropped = 0
+        # Reentrant, because the garbage collector can run code that logs anywhere.
+        self._lock = threading.RLock()
+        self._flushing_in: asyncio.AbstractEventLoop | None = None
+
+    def write(self, line: str) -> None:
+        encoded = line.encode(errors="backslashreplace")
+        with self._lock:
+            if len(self._waiting) + len(encoded) > _MAX_WAITING_BYTES:
+                self._dropped += 1
+            else:
+                self._waiting += encoded
+
+    def flush(self) -> None:
+        """Write the lines at the end of the loop's iteration; without a loop, write them now."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            while not self._write_ready() and self._has_room(within_s=_WAIT_S):
+                pass
+            return
+        if self._flushing_in is not loop:
+            self._flushing_in = loop
+            loop.call_soon(self._flush_in, loop)
+
+    def _flush_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._flushing_in = None
+        if not self._write_ready():
+            self._flushing_in = loop
+            loop.call_later(_RETRY_AFTER_S, self._flush_in, loop)
+
+    def _write_ready(self) -> bool:
+        """Write as much as there is room for; return whether that was everything."""
+        is_written = False
+        with self._lock:
+            while self._waiting and self._has_room(within_s=0):
+                try:
+                    size_bytes = os.write(self._file, self._waiting[: self._max_write_bytes])
+                    is_written = True
+                except OSError:  # The reader is gone, or the disk is full.
+                    size_bytes = len(self._waiting)
+                    self._dropped += self._waiting.count(b"\n")
+                    is_written = False
+                del self._waiting[:size_bytes]
+            is_empty = not self._waiting
+            dropped = self._dropped if is_empty and is_written else 0
+            self._dropped -= dropped
+        if dropped:
+            structlog.get_logger().warning(LogEvent.LOG_LINES_DROPPED, count=dropped)
+        return is_empty
+
+    def _has_room(self, *, within_s: float) -> bool:
+        return bool(select.select([], [self._file], [], within_s)[1])
+
+
+def _is_regular(file: int) -> bool:
+    return stat.S_ISREG(os.fstat(file).st_mode)
 
 
 def configure(service: str, settings: LogSettings, stream: TextIO | None = None) -> None:
     """Set up structlog and the standard library's logging for this process."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     stream = stream or sys.stdout
-    if isinstance(stream, TextIOWrapper):
-        # A line that cannot be encoded must not stop the work that it reports.
-        stream.reconfigure(errors="backslashreplace")
+    writer = LineWriter(stream)
+    atexit.register(writer.flush)
 
     def name_service(_logger: Any, _method: str, event: EventDict) -> EventDict:
         # Not bound to the context, because threads have another one.
@@ -41,18 +122,18 @@ def configure(service: str, settings: LogSettings, stream: TextIO | None = None)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(writer),  # type: ignore[arg-type]  # it needs only write and flush
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
-    _take_in_libraries(stream, formatter, max(level, logging.WARNING))
+    _take_in_libraries(writer, formatter, max(level, logging.WARNING))
 
 
-def _take_in_libraries(stream: TextIO, formatter: logging.Formatter, level: int) -> None:
-    handler = logging.StreamHandler(stream)
+def _take_in_libraries(writer: LineWriter, formatter: logging.Formatter, level: int) -> None:
+    handler = logging.StreamHandler(writer)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # It logs each lost connection with a stack, and our own connection logs the same in one line.

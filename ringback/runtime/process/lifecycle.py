@@ -110,7 +110,7 @@ async def _watch(stop: asyncio.Event, within_s: float) -> None:
 
 
 def _end_now(loop: asyncio.AbstractEventLoop, loop_thread: int, within_s: float) -> None:
-    # The log's reader may be gone.
+    # The disk of the log may not answer.
     last = threading.Timer(_LOG_TIMEOUT_S, os._exit, (EXIT_OVERDUE,))
     last.daemon = True
     last.start()
@@ -121,7 +121,6 @@ def _end_now(loop: asyncio.AbstractEventLoop, loop_thread: int, within_s: float)
         tasks=[_stack_of_task(task) for task in _running(loop)],
         stack=list(_stack_of_frame(frame)),
     )
-    sys.stdout.flush()
     os._exit(EXIT_OVERDUE)
 
 

@@ -1,11 +1,13 @@
 """Tests for ringback.runtime.observability.logs. Each line is what a log collector would get."""
 
-import io
+import asyncio
 import logging
+import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import orjson
 import pytest
@@ -29,28 +31,32 @@ def as_before() -> Iterator[None]:
     structlog.contextvars.clear_contextvars()
 
 
-def configured(
+@pytest.fixture
+def stream() -> Iterator[TextIO]:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+        yield file
+
+
+def configure(
+    stream: TextIO,
     level: Literal["debug", "info", "warning", "error"] = "info",
     shape: Literal["json", "console"] = "json",
-) -> io.TextIOWrapper:
-    """Logging to a stream as strict about its encoding as stdout."""
-    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+) -> None:
     logs.configure("gateway", LogSettings(log_level=level, log_format=shape), stream)
-    return stream
 
 
 def fail() -> None:
     raise ValueError("no such door")
 
 
-def lines(stream: io.TextIOWrapper) -> list[dict[str, Any]]:
+def lines(stream: TextIO) -> list[dict[str, Any]]:
     stream.seek(0)
     return [orjson.loads(line) for line in stream]
 
 
-def test_a_line_is_a_json_object() -> None:
+def test_a_line_is_a_json_object(stream: TextIO) -> None:
     """Time, level, event and service are on every line, beside the fields of the event."""
-    stream = configured()
+    configure(stream)
 
     structlog.get_logger().info("webhook.accepted", job_id="j-1", size_bytes=17)
 
@@ -66,9 +72,9 @@ def test_a_line_is_a_json_object() -> None:
     }
 
 
-def test_lines_of_libraries_take_the_same_way() -> None:
+def test_lines_of_libraries_take_the_same_way(stream: TextIO) -> None:
     """From warnings on, with the name of the service, from any thread."""
-    stream = configured("debug")
+    configure(stream, "debug")
     library = logging.getLogger("library")
 
     library.info("chatter")
@@ -81,9 +87,9 @@ def test_lines_of_libraries_take_the_same_way() -> None:
     assert "ts" in line
 
 
-def test_an_exception_is_part_of_its_line() -> None:
+def test_an_exception_is_part_of_its_line(stream: TextIO) -> None:
     """A stack of many lines would be many events for a collector."""
-    stream = configured()
+    configure(stream)
 
     try:
         fail()
@@ -111,10 +117,10 @@ def test_an_exception_is_part_of_its_line() -> None:
     ids=["surrogate", "large", "nan", "bytes", "object", "nested", "first_day"],
 )
 def test_no_value_makes_the_logging_fail(
-    shape: Literal["json", "console"], strange: object
+    stream: TextIO, shape: Literal["json", "console"], strange: object
 ) -> None:
     """A log line must not break the work that it reports."""
-    stream = configured(shape=shape)
+    configure(stream, shape=shape)
 
     structlog.get_logger().info("strange.value", value=strange)
     logging.getLogger("library").warning("strange %s", strange)
@@ -123,11 +129,71 @@ def test_no_value_makes_the_logging_fail(
     assert len(stream.read().splitlines()) >= 2
 
 
-def test_lost_connections_are_not_told_twice() -> None:
+def test_lost_connections_are_not_told_twice(stream: TextIO) -> None:
     """Our connection logs it in one line; the library's stacks are left out."""
-    stream = configured()
+    configure(stream)
 
     logging.getLogger("aiormq.connection").error("Unexpected connection close")
     logging.getLogger("aio_pika.robust_connection").warning("reconnecting")
 
     assert lines(stream) == []
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, TextIO]]:
+    """A pipe to which the lines are written: the end to read from, and the other one."""
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "w") as stream:
+        logs.configure("gateway", LogSettings(), stream)
+        yield read_end, stream
+    os.close(read_end)
+
+
+def log_more_than_fits(count: int = 2000) -> None:
+    for number in range(count):
+        structlog.get_logger().info("webhook.accepted", number=number, text="x" * 1000)
+
+
+async def read_to(read_end: int, event: str) -> list[dict[str, Any]]:
+    """The lines up to one with this event."""
+    text = b""
+    while f'"{event}"'.encode() not in text or not text.endswith(b"\n"):
+        text += await asyncio.to_thread(os.read, read_end, 100_000)
+    return [orjson.loads(line) for line in text.splitlines()]
+
+
+async def test_a_log_that_nobody_reads_stops_no_work(pipe: tuple[int, TextIO]) -> None:
+    """Lines wait for the reader within limits. Those beyond are counted; none is cut."""
+    log_more_than_fits()
+    await asyncio.sleep(0)  # Let the loop write.
+    log_more_than_fits()
+
+    found = await read_to(pipe[0], "log.lines_dropped")
+
+    numbers = [line["number"] for line in found if line["event"] == "webhook.accepted"]
+    assert numbers[:100] == list(range(100))
+    [dropped] = [line["count"] for line in found if line["event"] == "log.lines_dropped"]
+    assert dropped > 0
+    assert len(numbers) + dropped == 4000
+
+
+async def test_a_log_whose_reader_is_gone_stops_no_work() -> None:
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "w") as stream:
+        logs.configure("gateway", LogSettings(), stream)
+        os.close(read_end)
+
+        log_more_than_fits()
+        await asyncio.sleep(0)  # Let the loop write.
+        await asyncio.to_thread(log_more_than_fits, 1)
+
+
+async def test_lines_of_one_iteration_keep_their_order(pipe: tuple[int, TextIO]) -> None:
+    """Also those of libraries among them."""
+    structlog.get_logger().info("first")
+    logging.getLogger("library").warning("second")
+    structlog.get_logger().info("third")
+
+    found = await read_to(pipe[0], "third")
+
+    assert [line["event"] for line in found] == ["first", "second", "third"]
