@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -65,10 +66,10 @@ class Envelope:
     def headers(self) -> dict[str, Any]:
         """The message headers. Missing values have no header."""
         headers: dict[str, Any] = {
-            Header.ORG_ID.value: str(self.org_id),
+            Header.ORG_ID.value: _uuid_text(self.org_id),
             Header.ENDPOINT_ID.value: self.endpoint_id,
             Header.RECEIVED_AT.value: _as_text(self.received_at),
-            Header.GATEWAY_INSTANCE_ID.value: str(self.gateway_instance_id),
+            Header.GATEWAY_INSTANCE_ID.value: _uuid_text(self.gateway_instance_id),
             Header.TRACEPARENT.value: self.trace.traceparent,
         }
         if self.dedup_key is not None:
@@ -130,8 +131,13 @@ def without_broker_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in headers.items() if not name.startswith(BROKER_HEADERS)}
 
 
+_uuid_text = lru_cache(maxsize=256)(str)
+"""Only for ids that many webhooks share."""
+
+
 def _as_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="milliseconds")
 
 
 def _text(value: Any) -> str | None:

@@ -12,6 +12,7 @@ _VERSION = 7
 
 #: 9999-12-30. An id can contain a later time than a datetime; asyncpg takes 12-31 for infinity.
 _LAST_DAY_MS = 253_402_128_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_job_id(*, at_s: float | None = None) -> JobId:
@@ -24,7 +25,7 @@ def new_job_id(*, at_s: float | None = None) -> JobId:
 def created_at(job_id: JobId) -> datetime:
     """The time in an id, in UTC, to the millisecond; 9999-12-30 if it is later."""
     milliseconds = min(job_id.int >> 80, _LAST_DAY_MS)
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def job_id_of(text: str) -> JobId | None:

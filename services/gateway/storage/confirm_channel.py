@@ -16,15 +16,29 @@ import pamqp.frame
 from aiormq.channel import Channel
 from pamqp.commands import Basic
 
-from ringback.contract.envelope import CONTENT_TYPE, Envelope
+from ringback.contract.envelope import CONTENT_TYPE, Envelope, Header
 from ringback.runtime.amqp.frame_batch import FrameBatch
 
 _PERSISTENT = b"\x02"
 _LENGTH = Struct(">I").pack
 _SECONDS = Struct(">Q").pack
 
+
+def _short(text: str) -> bytes:
+    encoded = text.encode()
+    return bytes((len(encoded),)) + encoded
+
+
+def _long(text: str) -> bytes:
+    encoded = text.encode()
+    return _LENGTH(len(encoded)) + encoded
+
+
 #: content_type, headers, delivery_mode, message_id, timestamp and type, in this order.
 _FLAGS = Struct(">H").pack(1 << 15 | 1 << 13 | 1 << 12 | 1 << 7 | 1 << 6 | 1 << 5)
+_FLAGS_AND_TYPE = _FLAGS + _short(CONTENT_TYPE)
+_HEADER_NAMES = {name.value: _short(name) + b"S" for name in Header}
+"""Each header's name, and the type of its value, which is a text."""
 
 
 class MessageProperties(Basic.Properties):
@@ -40,14 +54,13 @@ class MessageProperties(Basic.Properties):
         envelope = self._envelope
         headers = b"".join(
             [
-                _short(name) + b"S" + _long(value)
+                _HEADER_NAMES[name] + _long(value)
                 for name, value in sorted(envelope.headers().items())
             ]
         )
         return b"".join(
             (
-                _FLAGS,
-                _short(CONTENT_TYPE),
+                _FLAGS_AND_TYPE,
                 _LENGTH(len(headers)),
                 headers,
                 _PERSISTENT,
@@ -56,16 +69,6 @@ class MessageProperties(Basic.Properties):
                 _short(envelope.event_type),
             )
         )
-
-
-def _short(text: str) -> bytes:
-    encoded = text.encode()
-    return bytes((len(encoded),)) + encoded
-
-
-def _long(text: str) -> bytes:
-    encoded = text.encode()
-    return _LENGTH(len(encoded)) + encoded
 
 
 _HEADER_FRAME = Struct(">BHIHHQ").pack
