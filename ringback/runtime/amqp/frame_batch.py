@@ -12,10 +12,11 @@ from aio_pika import IncomingMessage
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.channel import Channel
 
-_ACK_FRAME = Struct(">BHIHHQBB").pack
+_ANSWER_FRAME = Struct(">BHIHHQ?B").pack
 _METHOD_TYPE, _FRAME_END = 1, 0xCE
-_BASIC_CLASS, _ACK_METHOD = 60, 80
-_ACK_BYTES = 13
+_ANSWER_BYTES = 13
+_BASIC_CLASS = 60
+_ACK, _REJECT = 80, 90
 
 
 class FrameBatch:
@@ -39,19 +40,21 @@ class FrameBatch:
         if is_first:
             self._enqueue()
 
-    async def acknowledge(self, delivery_tag: int) -> None:
+    async def ack(self, delivery_tag: int, *, multiple: bool = False) -> None:
         """Return once the answer is written. Raises ConnectionError when the channel closes."""
+        await self._answer(_ACK, delivery_tag, flag=multiple)
+
+    async def reject(self, delivery_tag: int, *, requeue: bool) -> None:
+        """Return once the answer is written. Raises ConnectionError when the channel closes."""
+        await self._answer(_REJECT, delivery_tag, flag=requeue)
+
+    async def _answer(self, method: int, delivery_tag: int, *, flag: bool) -> None:
         if self._channel.is_closed:
             raise ConnectionError("The channel is closed.")
         written = self._loop.create_future()
         self._waiting.append(written)
-        number = self._channel.number
-        self.add(
-            _ACK_FRAME(
-                *(_METHOD_TYPE, number, _ACK_BYTES, _BASIC_CLASS, _ACK_METHOD, delivery_tag),
-                *(False, _FRAME_END),
-            )
-        )
+        frame = (_METHOD_TYPE, self._channel.number, _ANSWER_BYTES)
+        self.add(_ANSWER_FRAME(*frame, _BASIC_CLASS, method, delivery_tag, flag, _FRAME_END))
         await written
 
     @property
@@ -88,13 +91,16 @@ class FrameBatch:
 
 
 class BatchedMessage(IncomingMessage):
-    """A message whose acknowledgement is written with others. It is acknowledged alone."""
+    """A message whose answer is written together with others."""
 
     def __init__(self, delivered: DeliveredMessage, batch: FrameBatch) -> None:
         super().__init__(delivered)
+        assert self.delivery_tag is not None
+        self._tag = self.delivery_tag
         self._batch = batch
 
     async def ack(self, multiple: bool = False) -> None:  # ruff: ignore[boolean-type-hint-positional-argument, boolean-default-value-positional-argument]  # aio-pika's signature
-        assert not multiple
-        assert self.delivery_tag is not None
-        await self._batch.acknowledge(self.delivery_tag)
+        await self._batch.ack(self._tag, multiple=multiple)
+
+    async def reject(self, requeue: bool = False) -> None:  # ruff: ignore[boolean-type-hint-positional-argument, boolean-default-value-positional-argument]  # as above
+        await self._batch.reject(self._tag, requeue=requeue)

@@ -38,9 +38,9 @@ async def test_acknowledgements_of_one_iteration_are_one_write() -> None:
     """In their order, with the bytes of pamqp. None returns before the write."""
     channel = a_channel()
     batch = FrameBatch(channel)
-    acks = [asyncio.create_task(batch.acknowledge(tag)) for tag in (1, 2**40, 3)]
+    acks = [asyncio.create_task(batch.ack(tag)) for tag in (1, 2**40, 3)]
     await asyncio.sleep(0)
-    late = asyncio.create_task(batch.acknowledge(4))
+    late = asyncio.create_task(batch.ack(4))
 
     assert not any(ack.done() for ack in acks)
     assert await write_next(channel) == ack_of(1) + ack_of(2**40) + ack_of(3)
@@ -49,6 +49,29 @@ async def test_acknowledgements_of_one_iteration_are_one_write() -> None:
     assert await write_next(channel) == ack_of(4)
     await late
     assert channel.write_queue.empty()
+
+
+async def test_answers_have_the_bytes_of_pamqp() -> None:
+    """Of both kinds, with both values of their flags."""
+    channel = a_channel()
+    batch = FrameBatch(channel)
+    answers = [
+        *(batch.ack(1, multiple=True), batch.ack(2, multiple=False)),
+        *(batch.reject(2**62, requeue=True), batch.reject(4, requeue=False)),
+    ]
+    sent = asyncio.gather(*answers)
+    await asyncio.sleep(0)
+
+    assert await write_next(channel) == b"".join(
+        pamqp.frame.marshal(frame, channel.number)
+        for frame in (
+            Basic.Ack(1, multiple=True),
+            Basic.Ack(2, multiple=False),
+            Basic.Reject(2**62, requeue=True),
+            Basic.Reject(4, requeue=False),
+        )
+    )
+    await sent
 
 
 async def test_frames_without_an_answer_wait_for_nothing() -> None:
@@ -69,7 +92,7 @@ async def test_a_full_queue_delays_the_frames() -> None:
     channel = a_channel(queue_size=1)
     channel.write_queue.put_nowait(SimpleNamespace(payload=b"other", should_drain=False))
 
-    ack = asyncio.create_task(FrameBatch(channel).acknowledge(1))
+    ack = asyncio.create_task(FrameBatch(channel).ack(1))
     await asyncio.sleep(0)
 
     assert await write_next(channel) == b"other"
@@ -81,15 +104,15 @@ async def test_a_closed_channel_fails_those_who_wait() -> None:
     """Whether their frames are being written or not, and those who come later."""
     channel = a_channel()
     batch = FrameBatch(channel)
-    acks = [asyncio.create_task(batch.acknowledge(1))]
+    acks = [asyncio.create_task(batch.ack(1))]
     await asyncio.sleep(0)
     assert (await channel.write_queue.get()).payload == ack_of(1)
-    acks.append(asyncio.create_task(batch.acknowledge(2)))
+    acks.append(asyncio.create_task(batch.ack(2)))
     await asyncio.sleep(0)
 
     channel.is_closed = True
     channel.closing.set_result(None)
-    acks.append(asyncio.create_task(batch.acknowledge(3)))
+    acks.append(asyncio.create_task(batch.ack(3)))
 
     for ack in acks:
         with pytest.raises(ConnectionError):
