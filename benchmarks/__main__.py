@@ -64,6 +64,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each cell")
     parser.add_argument("--handlers", type=_numbers, default=[5, 50])
     parser.add_argument("--count", type=int, default=5_000, help="webhooks of a backlog")
+    parser.add_argument("--rows", type=_numbers, default=[10_000], help="in the log or queue")
     parser.add_argument("--rates", type=_numbers, default=[50, 200])
     return parser.parse_args()
 
@@ -77,6 +78,8 @@ def _cells(given: argparse.Namespace) -> list[Cell]:
         "held": plan.held(systems, seconds),
         "failing": plan.failing(systems, given.count),
         "memory": plan.memory(systems, seconds),
+        "growth": plan.growth("growth", given.rows),
+        "backlog": plan.growth("backlog", given.rows, systems),
         "all": plan.quick() if given.quick else plan.full(),
     }
     return parts[str(given.part)] * int(given.rounds)
@@ -102,6 +105,8 @@ async def _run(cells: list[Cell], console: Console, record: Record) -> None:
                     else await measure(system, cell)
                 )
                 record.add(result)
+                if result.failure or result.lost:
+                    record.keep_logs(stack.folder, cell.system)
                 progress.console.print(page.sentence(result), highlight=False, soft_wrap=True)
                 progress.advance(task)
             record.conditions["load average at the end"] = "{:.2f} {:.2f} {:.2f}".format(
@@ -125,7 +130,8 @@ def main() -> None:
         return
     console.print(Markdown(page.tables(record)))
     plots.draw(record, record.file.with_suffix(""))
-    console.print(f"All figures: {record.file}, plots: {record.file.with_suffix('')}/")
+    folder = record.file.with_suffix("")
+    console.print(f"All figures: {record.file}, plots and logs of failures: {folder}/")
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ class BenchStack:
         await connection.execute(text)
         await connection.close()
 
-    async def sql(self, statement: str) -> list[asyncpg.Record]:
+    async def sql(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         """Run a statement in autocommit, without counting it, and give its rows."""
         connection = await asyncpg.connect(
             self.database_url,
@@ -105,7 +105,7 @@ class BenchStack:
             server_settings={"pg_stat_statements.track": "none"},
         )
         try:
-            return list(await connection.fetch(statement))
+            return list(await connection.fetch(statement, *arguments))
         finally:
             await connection.close()
 

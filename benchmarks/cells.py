@@ -17,9 +17,11 @@ from benchmarks.figures import (
     percentile,
 )
 from benchmarks.load import FAILING
-from benchmarks.systems import System
+from benchmarks.systems import Ringback, System
+from benchmarks.wrk import CellError
 
 _MAX_CELL_S = 900.0
+_FILLED_PER_S = 2_000
 _SETTLE_S = 0.5
 _POLL_S = 0.2
 _IDLE_S = 2.0
@@ -29,6 +31,7 @@ _FAILING_EVERY = 10
 _PROBE_S = 10.0
 _MAX_P95_MS = 100.0
 _HANDLERS = 5
+_BUSY_CONNECTIONS = 64
 UNITS = {
     "accept": "connections",
     "drain": "handlers",
@@ -36,6 +39,8 @@ UNITS = {
     "held": "handlers",
     "failing": "backlog",
     "memory": "connections",
+    "growth": "rows in the log",
+    "backlog": "in the queue",
 }
 """What `Cell.value` counts, for each part of the benchmark."""
 
@@ -78,9 +83,11 @@ async def measure(system: System, cell: Cell) -> Result:
         "held": _held,
         "failing": _failing,
         "memory": _memory,
+        "growth": _growth,
+        "backlog": _with_backlog,
     }
     try:
-        async with asyncio.timeout(_MAX_CELL_S):
+        async with asyncio.timeout(_MAX_CELL_S + cell.value / _FILLED_PER_S):
             await system.clear()
             figures, ledger = await runs[cell.part](system, cell)
     except Exception as exc:  # ruff: ignore[blind-except]  # whatever fails is one row of the table
@@ -228,6 +235,31 @@ async def _memory(system: System, cell: Cell) -> Measured:
         await _idle(system)
         figures = costs.memory(system)
     return figures, Ledger(max(0, before + answers.accepted - finished), 0)
+
+
+async def _growth(system: System, cell: Cell) -> Measured:
+    """Accept and drain with so many webhooks in the log."""
+    if not isinstance(system, Ringback):
+        raise CellError("Only Ringback's log can be filled.")
+    await system.fill(cell.value)
+    accepted, first = await _accept(system, replace(cell, value=_BUSY_CONNECTIONS))
+    await system.store.clear()
+    drained, second = await _drain(system, replace(cell, value=_HANDLERS))
+    figures = {"accepted_per_s": accepted["per_s"], "finished_per_s": drained["per_s"]}
+    return figures, Ledger(first.lost + second.lost, first.doubled + second.doubled)
+
+
+async def _with_backlog(system: System, cell: Cell) -> Measured:
+    """Accept and process with so many webhooks in the queue."""
+    await _backlog(system, replace(cell, count=cell.value))
+    accepted, ledger = await _accept(system, replace(cell, value=_BUSY_CONNECTIONS))
+    async with system.working(_HANDLERS):
+        first = await _until_finished(system, 1, 60)
+        began = time.monotonic()
+        await asyncio.sleep(_PROBE_S)
+        finished = await system.count_finished() - first
+        per_s = finished / (time.monotonic() - began)
+    return {"accepted_per_s": accepted["per_s"], "finished_per_s": per_s}, ledger
 
 
 async def _idle(system: System) -> None:

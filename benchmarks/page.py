@@ -32,10 +32,14 @@ _TITLES = {
     "held": "The highest rate held with a p95 below 100 ms",
     "failing": "Lateness of retries while a backlog is drained",
     "memory": "Memory of all parts after a burst",
+    "growth": "With a large log",
+    "backlog": "With a large backlog",
 }
 #: Figure, heading, and its digits after the point.
 _COLUMNS = {
     "per_s": ("per second", 0),
+    "accepted_per_s": ("accepted/s", 0),
+    "finished_per_s": ("finished/s", 0),
     "p50_ms": ("p50 ms", 1),
     "p95_ms": ("p95 ms", 1),
     "p99_ms": ("p99 ms", 1),

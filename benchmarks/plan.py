@@ -11,7 +11,6 @@ from benchmarks.cells import Cell
 MAIN = ("ringback", "replaced", "plain")
 OTHERS = ("ringback", "ringback-untraced", "replaced-everysec", "celery", "procrastinate", "floor")
 WORKERS = ("celery", "procrastinate", "replaced-everysec")
-RETRYING = ("ringback", "replaced", "celery", "procrastinate")
 
 
 def accept(
@@ -55,6 +54,15 @@ def memory(systems: Sequence[str], seconds: float) -> list[Cell]:
     return [Cell(part="memory", system=name, value=64, seconds=seconds) for name in systems]
 
 
+def growth(part: str, values: Sequence[int], systems: Sequence[str] = ("ringback",)) -> list[Cell]:
+    """With so many rows in the log, or webhooks in the queue."""
+    return [
+        Cell(part=part, system=name, value=value, count=5_000)
+        for value in values
+        for name in systems
+    ]
+
+
 def quick() -> list[Cell]:
     return [
         *accept(MAIN, (16, 64), (USUAL_SIZE,), 2),
@@ -67,17 +75,20 @@ def quick() -> list[Cell]:
 
 
 def full() -> list[Cell]:
-    connections = (1, 8, 16, 64, 256)
+    """Give the cells of a run, the most important ones first."""
     return [
-        *accept(MAIN, connections, (USUAL_SIZE,), 3) * 3,
+        *accept(MAIN, (1, 8, 16, 64, 256), (USUAL_SIZE,), 3) * 3,
         *drain(MAIN, (5, 50), 20_000) * 3,
-        *rate(MAIN, (50, 100, 200, 400, 600), 15) * 2,
-        *held(MAIN, 60),
-        *failing(RETRYING[:2], 20_000),
-        *accept(OTHERS, (16, 64), (USUAL_SIZE,), 3) * 3,
-        *accept(MAIN, (16, 64), ("2kB", "260kB", "1.3MB"), 2) * 2,
-        *drain(WORKERS, (5, 50), 5_000),
-        *rate(WORKERS, (100, 200), 15),
-        *failing(RETRYING[2:], 2_000),
-        *memory((*MAIN, *WORKERS), 10),
+        *rate(MAIN, (100, 200, 400), 10) * 2,
+        *rate(MAIN, (50, 600), 10),
+        *held(("ringback", "replaced"), 60),
+        *failing(("ringback", "replaced"), 20_000),
+        *memory((*MAIN, "celery", "procrastinate"), 10),
+        *accept(OTHERS, (16, 64), (USUAL_SIZE,), 3) * 2,
+        *accept(MAIN, (16, 64), ("2kB", "260kB", "1.3MB"), 2),
+        *drain(WORKERS, (5, 50), 3_000),
+        *rate(WORKERS, (100, 200), 10),
+        *failing(("celery", "procrastinate"), 2_000),
+        *growth("growth", (10_000, 1_000_000)),
+        *growth("backlog", (200_000,)),
     ]

@@ -10,6 +10,7 @@ from benchmarks.bodies import USUAL_SIZE
 from benchmarks.cells import Cell, Result
 
 RESULTS = Path(__file__).parent / "results"
+_LOG_CHARACTERS = 20_000
 
 
 def _new_file() -> Path:
@@ -39,6 +40,14 @@ class Record:
             and one.cell.size == USUAL_SIZE
             and name in one.figures
         ]
+
+    def keep_logs(self, folder: Path, system: str) -> None:
+        """Keep the end of what a system logged, to find out why a measurement failed."""
+        kept = self.file.with_suffix("")
+        kept.mkdir(parents=True, exist_ok=True)
+        for log in [*folder.glob(f"{system}-*.log"), *folder.glob("ringback/logs/*.log")]:
+            text = log.read_text(encoding="utf-8", errors="replace")
+            (kept / log.name).write_text(text[-_LOG_CHARACTERS:], encoding="utf-8")
 
     @classmethod
     def read(cls, file: Path) -> Self:

@@ -10,8 +10,10 @@ from signal import SIGTERM
 from typing import Protocol
 
 from benchmarks.bench_stack import BenchStack, until_it_answers
+from benchmarks.fill_log import fill
 from benchmarks.process_usage import PARTS
 from benchmarks.wrk import CellError
+from ringback.contract.identity import new_job_id
 from ringback.contract.topology import WORK_QUEUE
 from ringback.local.child import Child
 from ringback.local.ports import ServicePorts, free_ports, named_ports
@@ -27,10 +29,14 @@ _ROOT = Path(__file__).parents[1]
 _READY_WITHIN_S = 60.0
 _STOP_WITHIN_S = 30.0
 _JWT_SECRET = "a secret of a benchmark and of nobody else"  # ruff: ignore[hardcoded-password-string]  # of a service on loopback
+_FIRST_ID = "00000000-0000-0000-0000-000000000000"
+_COUNT_OF_RINGBACK = """
+    SELECT count(*) FROM webhook_delivery_log WHERE status = 'completed' AND id >= $1::uuid
+"""
 _FINISHED_OF_RINGBACK = """
     SELECT log.call_id, extract(epoch FROM pg_xact_commit_timestamp(log.xmin))::float8 AS at,
            (SELECT count(*) FROM webhook_delivery_attempts WHERE delivery_id = log.id) AS attempts
-    FROM webhook_delivery_log AS log WHERE log.status = 'completed'
+    FROM webhook_delivery_log AS log WHERE log.status = 'completed' AND log.id >= $1::uuid
 """
 _FINISHED_OF_PEERS = """
     SELECT event_data #>> '{message,call,id}' AS call_id, sum(attempts) AS attempts,
@@ -154,7 +160,7 @@ class Peer:
             await child.stop(SIGTERM, within_s=_STOP_WITHIN_S)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ringback:
     """Our gateway and processor, with the environment that `make run` gives them."""
 
@@ -163,6 +169,8 @@ class Ringback:
     env: Mapping[str, str]
     name: str = "ringback"
     parts: Mapping[str, str] = field(default_factory=lambda: PARTS)
+    since: str = _FIRST_ID
+    """The first id that counts."""
 
     @asynccontextmanager
     async def accepting(self) -> AsyncGenerator[str, None]:
@@ -188,16 +196,21 @@ class Ringback:
     async def clear(self) -> None:
         """Forget all webhooks."""
         await self.store.clear()
+        self.since = _FIRST_ID
         [row] = await self.stack.sql(_TABLES_OF_RINGBACK)
         await self.stack.sql(f"TRUNCATE {row[0]} CASCADE")
 
+    async def fill(self, rows: int) -> None:
+        """Put so many webhooks of the last month into the log. They are not counted."""
+        await fill(self.stack.database_url, rows, lambda _: None)
+        self.since = str(new_job_id())
+
     async def count_finished(self) -> int:
-        query = "SELECT count(*) FROM webhook_delivery_log WHERE status = 'completed'"
-        [row] = await self.stack.sql(query)
+        [row] = await self.stack.sql(_COUNT_OF_RINGBACK, self.since)
         return int(row[0])
 
     async def finished(self) -> Finished:
-        return await _finished(self.stack, _FINISHED_OF_RINGBACK)
+        return await _finished(self.stack, _FINISHED_OF_RINGBACK, self.since)
 
     async def retries_late_ms(self) -> list[float]:
         """How much later than planned each retry started."""
@@ -295,8 +308,8 @@ class Nothing:
         return None
 
 
-async def _finished(stack: BenchStack, query: str) -> Finished:
-    rows = await stack.sql(query)
+async def _finished(stack: BenchStack, query: str, *arguments: object) -> Finished:
+    rows = await stack.sql(query, *arguments)
     return Finished(
         {row["call_id"]: row["at"] for row in rows},
         {row["call_id"]: int(row["attempts"]) for row in rows},
