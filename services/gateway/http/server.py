@@ -1,11 +1,14 @@
 """The HTTP server: listens, passes requests to the handler and writes its responses."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Self
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from ringback.runtime.http.connection_limits import ConnectionLimits
 from ringback.runtime.http.listening import listen
@@ -28,7 +31,9 @@ class _HttpServer(web.Server):
     """
 
     def __init__(
-        self, answer: Callable[[web.BaseRequest], Awaitable[web.Response]], limits: ConnectionLimits
+        self,
+        answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        limits: ConnectionLimits,
     ) -> None:
         super().__init__(answer)
         self._limits = limits
@@ -100,7 +105,7 @@ class Server:
                     self._idle.clear()
                     await self._idle.wait()
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self._in_flight += 1
         connection = request.protocol
         assert isinstance(connection, HttpConnection)
@@ -114,11 +119,15 @@ class Server:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
-        if isinstance(result, Rejection):
-            response = self._reject(result, connection, is_whole=request.content.is_eof())
+        is_last = connection.is_last(is_draining=self._draining)
+        if isinstance(result, AcceptedWebhook):
+            body = b'{"success":true,"jobId":"%s"}' % str(result.envelope.job_id).encode()
+            if request.keep_alive and not is_last and request.version == HttpVersion11:
+                return _WrittenResponse(body)
+            response = web.Response(body=body, content_type="application/json", headers=[SERVER])
         else:
-            response = _accepted_response(result)
-        if connection.is_last(is_draining=self._draining):
+            response = self._reject(result, connection, is_whole=request.content.is_eof())
+        if is_last:
             response.force_close()
         return response
 
@@ -130,9 +139,36 @@ class Server:
         return problem_response(rejection, close=not is_whole)
 
 
-def _accepted_response(webhook: AcceptedWebhook) -> web.Response:
-    return web.Response(
-        body=b'{"success":true,"jobId":"%s"}' % str(webhook.envelope.job_id).encode(),
-        content_type="application/json",
-        headers=[SERVER],
-    )
+class _WrittenResponse(web.StreamResponse):
+    """The usual response, which keeps the connection open, as aiohttp would write it.
+
+    Its class for responses needs seven times as long for this.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__()
+        self._text = b"%sContent-Length: %d\r\n\r\n%s" % (_head(int(time.time())), len(body), body)
+
+    @property
+    def keep_alive(self) -> bool:
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("The sender has disconnected.")
+        transport.write(self._text)
+        # A sender that does not read its responses has to wait.
+        await request.writer.drain()
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: the whole response is already written."""
+
+
+@lru_cache(maxsize=1)
+def _head(at_s: int) -> bytes:
+    date = formatdate(at_s, usegmt=True)
+    return (
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        f"{SERVER[0]}: {SERVER[1]}\r\nDate: {date}\r\n"
+    ).encode()

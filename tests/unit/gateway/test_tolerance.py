@@ -7,6 +7,8 @@ import json
 import re
 import zlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -188,6 +190,27 @@ async def test_http_1_0_without_a_host_is_kept_alive(gateway: ServedGateway) -> 
     answer = await gateway.send_raw(first + request(line=line, host=""))
 
     assert answer.count(b"HTTP/1.0 200 ") == 2, answer
+
+
+async def test_a_kept_connection_gets_the_same_response(gateway: ServedGateway) -> None:
+    """The last response differs by `Connection: close` only."""
+    kept_alive = request().replace(b"Connection: close\r\n", b"")
+
+    answers = await gateway.send_raw(kept_alive + request())
+
+    heads, job_ids = [], []
+    for answer in answers.decode().split("HTTP/1.1 ")[1:]:
+        head, _, body = answer.partition("\r\n\r\n")
+        status, *lines = head.split("\r\n")
+        headers = dict(line.split(": ") for line in lines)
+        date = parsedate_to_datetime(headers.pop("Date"))
+        assert abs(datetime.now(UTC) - date) < timedelta(minutes=1)
+        assert int(headers["Content-Length"]) == len(body)
+        heads.append((status, headers))
+        job_ids.append(json.loads(body)["jobId"])
+    (status, headers), last = heads
+    assert last == (status, headers | {"Connection": "close"})
+    assert job_ids == [str(envelope.job_id) for envelope, _ in gateway.broker.published]
 
 
 async def test_requests_that_follow_a_body_in_pieces_are_answered(gateway: ServedGateway) -> None:
