@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent
 from ringback.contract.telemetry.spec import Service
-from ringback.contract.topology import DEAD, DUE_QUEUE, WORK_QUEUE
+from ringback.contract.topology import DEAD
 from ringback.runtime.amqp.publisher import ConfirmedPublisher
 from ringback.runtime.observability import logs
 from ringback.runtime.observability.instruments import Exemplars, process_registry
@@ -24,7 +24,9 @@ from ringback.runtime.process.background import run_in_background
 from ringback.runtime.process.lifecycle import end_in_time
 from ringback.runtime.process.settings import load
 from services.processor.attempt.attempt import Attempts
+from services.processor.attempt.handler_slots import HandlerSlots
 from services.processor.attempt.handlers import HandlerSet, import_handlers
+from services.processor.attempt.policy import SourceQueue
 from services.processor.attempt.run_handlers import has_abandoned_handlers
 from services.processor.builtin import voice_calls
 from services.processor.consume.consumer_group import ConsumerGroup, QueueHandlers, queues_are_bound
@@ -165,6 +167,7 @@ def _consumers(  # ruff: ignore[too-many-positional-arguments]  # the parts of t
     spans: Spans,
     instruments: ProcessorInstruments,
 ) -> ConsumerGroup:
+    slots = HandlerSlots(settings.concurrency or settings.prefetch)
     attempts = Attempts(
         handlers=handlers,
         delivery_log=database.delivery_log,
@@ -172,12 +175,13 @@ def _consumers(  # ruff: ignore[too-many-positional-arguments]  # the parts of t
         schedule=settings.schedule,
         redaction=settings.redaction,
         timeout_s=settings.attempt_timeout_s,
+        slots=slots,
         instruments=instruments,
     )
     tools = (settler, spans, instruments)
     work, due = (
-        AttemptHandler(queue, *tools, attempts=attempts, watch=database.watch)
-        for queue in (WORK_QUEUE, DUE_QUEUE)
+        AttemptHandler(source, *tools, attempts=attempts, watch=database.watch)
+        for source in (SourceQueue.WORK, SourceQueue.DUE)
     )
     quarantine = QuarantineHandler(*tools, attempts=attempts)
     recorder = DeadLetterRecorder(
@@ -191,8 +195,8 @@ def _consumers(  # ruff: ignore[too-many-positional-arguments]  # the parts of t
         settings.schedule,
         database.watch,
         prefetch=settings.prefetch,
-        concurrency=settings.concurrency or settings.prefetch,
-        handlers=QueueHandlers(work, due, quarantine, recorder),
+        slots=slots,
+        handlers=QueueHandlers(work.handle, due.handle, quarantine.handle, recorder.handle),
     )
 
 

@@ -25,6 +25,7 @@ from services.processor.attempt.context import (
     failed,
     open_attempt,
 )
+from services.processor.attempt.handler_slots import HandlerSlots
 from services.processor.attempt.handlers import HandlerSelection, HandlerSet
 from services.processor.attempt.policy import (
     UNDELIVERABLE,
@@ -66,6 +67,7 @@ class Attempts:
         schedule: RetrySchedule,
         redaction: Redaction,
         timeout_s: float,
+        slots: HandlerSlots,
         instruments: ProcessorInstruments,
     ) -> None:
         self._handlers = handlers
@@ -74,6 +76,7 @@ class Attempts:
         self._schedule = schedule
         self._redaction = redaction
         self._timeout_s = timeout_s
+        self._slots = slots
         self._instruments = instruments
         self._locks = KeyedLock()
 
@@ -88,33 +91,41 @@ class Attempts:
             span.failed(UNDELIVERABLE)
             return dead_letter(attempt_due(message), Failure(UNDELIVERABLE, context.reason))
         span.opened(context.envelope, context.event.call_id)
-        outcome = await self.make(context)
+        outcome = await self.make(context, is_due=source is SourceQueue.DUE)
         if attempt_of(message.routing_key) is None:
             # A copy has a queue's name as routing key, so the broker cannot find its retry queue.
             source = SourceQueue.QUARANTINE
         return decide(outcome, source=source, attempt=context.attempt, schedule=self._schedule)
 
-    async def make(self, context: AttemptContext) -> AttemptOutcome:
+    async def make(self, context: AttemptContext, *, is_due: bool) -> AttemptOutcome:
         """Run the handlers of a webhook and record the outcome, in the span of its message.
 
         A redelivery runs nothing: the recorded outcome is returned again. If it arrives while its
         webhook is still in flight, for example after a lost connection, it waits for that outcome.
+        A slot covers the handlers, not the commit of their outcome.
+        Raises NotBegunError when a pause or a stop comes before the slot.
         Raises DatabaseUnavailableError when nothing could be recorded; the caller then requeues it.
         Raises TransactionLostError when nothing was recorded although the database is available.
         """
         job_id = context.envelope.job_id
         await self._log.ensure_partition(job_id)
         async with self._locks.acquire(job_id):
-            context.started_at, started = datetime.now(UTC), perf_counter()
             with self._instruments.in_flight():
-                recorded = await self._attempt(context)
+                async with self._slots.acquire(is_due=is_due):
+                    context.started_at, started = datetime.now(UTC), perf_counter()
+                    ended = await self._attempt(context)
+                recorded = (
+                    ended
+                    if isinstance(ended, RecordedAttempt)
+                    else await self._finish(context, ended)
+                )
             self._instruments.attempted(context, recorded, perf_counter() - started)
             context.span.recorded(
                 recorded.outcome, is_fresh=recorded.is_fresh, duplicate_of=recorded.duplicate_of
             )
             return recorded.outcome
 
-    async def _attempt(self, context: AttemptContext) -> RecordedAttempt:
+    async def _attempt(self, context: AttemptContext) -> RecordedAttempt | AttemptResult:
         selection = self._handlers.for_type(context.envelope.event_type)
         if selection.plain:
             begun = await self._log.begin(context)
@@ -123,7 +134,7 @@ class Attempts:
                     begun.recorded, is_fresh=False, duplicate_of=begun.duplicate_of
                 )
             if begun.duplicate_of is not None:
-                return await self._finish(context, self._duplicate(selection, context))
+                return self._duplicate(selection, context)
         event = self._event(context)
         with context.handling:
             result = await self._plain(selection, event, context)
@@ -133,7 +144,7 @@ class Attempts:
                 return ended
             is_duplicate = ended.outcome is AttemptOutcome.DUPLICATE
             result = replace(ended, call_update=result.call_update) if is_duplicate else ended
-        return await self._finish(context, result)
+        return result
 
     async def _in_transaction(
         self,

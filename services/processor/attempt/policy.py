@@ -12,9 +12,11 @@ from ringback.contract.topology import (
     DEAD,
     DEAD_LETTER_QUEUE,
     DEFAULT_EXCHANGE,
+    DUE_QUEUE,
     QUARANTINE_DELIVERY_LIMIT,
     QUARANTINE_QUEUE,
     REQUEUED_QUEUE,
+    WORK_QUEUE,
 )
 
 QUARANTINE_AFTER = 3
@@ -36,10 +38,11 @@ _MAX_WAIT_MS = 64_000
 
 
 class SourceQueue(StrEnum):
-    """The kind of queue that a message was consumed from: WORK is also the queue of due retries."""
+    """The queue that a message was consumed from."""
 
-    WORK = "work"
-    QUARANTINE = "quarantine"
+    WORK = WORK_QUEUE
+    DUE = DUE_QUEUE
+    QUARANTINE = QUARANTINE_QUEUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,8 @@ def decide(
 ) -> Verdict:
     """What happens to a message whose attempt has this outcome, now or in an earlier delivery.
 
-    `source` is WORK only if its routing key is that of its attempt: the broker needs it to find the
-    retry queue. The log already has the reason of a failure, so no header carries it.
+    `source` is QUARANTINE unless the routing key is that of the attempt: the broker needs it to
+    find the retry queue. The log already has the reason of a failure, so no header carries it.
     """
     match outcome:
         case AttemptOutcome.COMPLETED | AttemptOutcome.DUPLICATE:
@@ -112,9 +115,9 @@ def decide(
         case AttemptOutcome.FAILED:
             retry_queue = schedule.retry_queue_after(attempt)
             return (
-                Reject(retry_queue)
-                if source is SourceQueue.WORK
-                else _retry_later(attempt, retry_queue)
+                _retry_later(attempt, retry_queue)
+                if source is SourceQueue.QUARANTINE
+                else Reject(retry_queue)
             )
         case _:
             assert_never(outcome)
@@ -162,12 +165,12 @@ def quarantine(attempt: Attempt, crashes: int = 0) -> Forward:
     return _copy(QUARANTINE_QUEUE, {Header.ATTEMPT.value: attempt, **counted})
 
 
-def renew(queue: str, attempt: Attempt) -> Forward:
+def renew(queue: SourceQueue, attempt: Attempt) -> Forward:
     """Replace a message by a copy at the end of its queue."""
     return _copy(queue, {Header.ATTEMPT.value: attempt})
 
 
-def give_back(queue: str, attempt: Attempt, deliveries_before: int) -> Requeue | Forward:
+def give_back(queue: SourceQueue, attempt: Attempt, deliveries_before: int) -> Requeue | Forward:
     """Return a message without an attempt, to its place in the queue if possible.
 
     The broker counts a requeue like a crash. So returns alone must not reach the number of
@@ -190,9 +193,9 @@ def requeue_later(
     if requeues <= MAX_REQUEUES:
         wait_ms = min(_FIRST_WAIT_MS * 2 ** (requeues - 1), _MAX_WAIT_MS)
         return replace(_copy(REQUEUED_QUEUE, headers), wait_ms=wait_ms)
-    if source is SourceQueue.WORK:
-        return _copy(QUARANTINE_QUEUE, headers)
-    return dead_letter(attempt, failure)
+    if source is SourceQueue.QUARANTINE:
+        return dead_letter(attempt, failure)
+    return _copy(QUARANTINE_QUEUE, headers)
 
 
 def _copy(queue: str, headers: dict[str, str | int]) -> Forward:

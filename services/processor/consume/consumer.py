@@ -1,11 +1,8 @@
 """Consumes messages from one queue while no reason pauses it."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any
 
 import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -18,27 +15,19 @@ from ringback.runtime.amqp.connection import (
     connection_errors_from_cancellation,
 )
 from ringback.runtime.amqp.frame_batch import BatchedMessage, FrameBatch
-from services.processor.consume.handler_slots import HandlerSlots
+
+OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
 
 RPC_TIMEOUT_S = 10.0
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class OnMessage:
-    """What happens to a received message: it is handled, or returned before that."""
-
-    handle: Callable[[AbstractIncomingMessage], Coroutine[Any, Any, None]]
-    give_back: Callable[[AbstractIncomingMessage], Coroutine[Any, Any, None]]
-
-
 class QueueConsumer:
-    """Receives at most `prefetch` messages at once, which wait here for one of the slots.
+    """The broker sends it at most `prefetch` messages before they are settled.
 
     Several callers may pause it, each for its own reason, also from the beginning. It resumes
-    when the last reason is withdrawn. A pause returns the messages that wait, unless it says
-    otherwise.
+    when the last reason is withdrawn.
     Our own task handles each message, not the channel's: when the connection is lost, work in
     flight continues to its commit, and the log repeats its outcome when the message comes again.
     """
@@ -49,7 +38,6 @@ class QueueConsumer:
         prefetch: int,
         on_message: OnMessage,
         *,
-        slots: HandlerSlots,
         on_lost: Callable[[], None],
         paused_for: Iterable[str] = (),
         rpc_timeout_s: float = RPC_TIMEOUT_S,
@@ -58,10 +46,7 @@ class QueueConsumer:
         self._prefetch = prefetch
         self._on_message = on_message
         self._on_lost = on_lost
-        self._slots = slots
-        self._waiting = deque[AbstractIncomingMessage]()
         self._reasons = set(paused_for)
-        self._returns_waiting = bool(self._reasons)
         self._rpc_timeout_s = rpc_timeout_s
         self._in_flight: set[asyncio.Task[None]] = set()
         self._channel: UnderlayChannel | None = None
@@ -69,13 +54,10 @@ class QueueConsumer:
         self._consumer_tag: str | None = None
         self._update_lock = asyncio.Lock()
         self._is_dropping = False
-        self._message_ended = asyncio.Event()
-        slots.add_queue(lambda: bool(self._waiting) and not self._returns_waiting, self._start_next)
 
     @property
     def in_flight(self) -> int:
-        """How many messages were received and are not answered yet."""
-        return len(self._in_flight) + len(self._waiting)
+        return len(self._in_flight)
 
     async def attach(self, connection: AbstractConnection) -> None:
         """Consume from this connection from now on. Work in flight continues."""
@@ -90,31 +72,24 @@ class QueueConsumer:
             self._consumer_tag = None
         await self._update_consumer()
 
-    async def pause(self, reason: str, *, returns_waiting: bool = True) -> None:
-        """Stop consuming. What is being handled continues."""
+    async def pause(self, reason: str) -> None:
+        """Stop consuming. Work in flight continues."""
         self._reasons.add(reason)
-        self._returns_waiting = self._returns_waiting or returns_waiting
         await self._update_consumer()
-        if self._returns_waiting:
-            self._return_waiting()
 
     async def resume(self, reason: str) -> None:
         """Withdraw a reason to pause."""
         self._reasons.discard(reason)
-        self._returns_waiting = self._returns_waiting and bool(self._reasons)
         await self._update_consumer()
-        self._slots.fill()
 
     async def wait_until_empty(self) -> None:
         """Wait until nothing is in flight."""
-        while self.in_flight:
-            self._message_ended.clear()
-            await self._message_ended.wait()
+        while self._in_flight:
+            await asyncio.wait(set(self._in_flight))
 
     async def drop_all(self) -> None:
         """Cancel the work in flight, unanswered: the broker delivers it again."""
         self._is_dropping = True
-        self._waiting.clear()
         tasks = set(self._in_flight)
         for task in tasks:
             task.cancel()
@@ -156,48 +131,16 @@ class QueueConsumer:
     def _end_session_of(self, channel: UnderlayChannel) -> None:
         """Reconnect, unless the channel belongs to an earlier connection."""
         if channel is self._channel:
-            # The broker delivers them again.
-            self._waiting.clear()
-            self._message_ended.set()
             self._on_lost()
 
     async def _receive(self, batch: FrameBatch, delivered: DeliveredMessage) -> None:
-        message = BatchedMessage(delivered, batch)
-        self._waiting.append(message)
-        if self._returns_waiting and self._consumer_tag is None:
-            # It was on its way when we stopped consuming.
-            self._return_waiting()
-        else:
-            self._slots.fill()
-
-    def _return_waiting(self) -> None:
-        """Only after the consumer was cancelled: the broker would deliver them here again."""
-        while self._waiting:
-            self._run(self._on_message.give_back(self._waiting.popleft()), self._ended)
-
-    def _start_next(self) -> None:
-        self._run(self._on_message.handle(self._waiting.popleft()), self._handled)
-
-    def _run(
-        self,
-        answering: Coroutine[Any, Any, None],
-        on_end: Callable[[asyncio.Task[None]], None],
-    ) -> None:
-        task = asyncio.create_task(self._answer(answering))
+        task = asyncio.create_task(self._handle(BatchedMessage(delivered, batch)))
         self._in_flight.add(task)
-        task.add_done_callback(on_end)
+        task.add_done_callback(self._in_flight.discard)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        self._message_ended.set()
-
-    def _handled(self, task: asyncio.Task[None]) -> None:
-        self._ended(task)
-        self._slots.release()
-
-    async def _answer(self, answering: Coroutine[Any, Any, None]) -> None:
+    async def _handle(self, message: AbstractIncomingMessage) -> None:
         try:
-            await answering
+            await self._on_message(message)
         except asyncio.CancelledError:
             if not self._is_dropping:
                 # A handler cancelled every task. Reconnect, so the message is delivered again.

@@ -1,11 +1,11 @@
 """The processor's connection to the broker: four queues, and the reasons to pause them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Self
 
 import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -27,8 +27,8 @@ from ringback.runtime.amqp.management_api import ManagementError, management_api
 from ringback.runtime.amqp.topology import require_topology
 from ringback.runtime.process.background import end
 from ringback.runtime.process.lifecycle import CannotStartError
-from services.processor.consume.consumer import RPC_TIMEOUT_S, OnMessage, QueueConsumer
-from services.processor.consume.handler_slots import HandlerSlots
+from services.processor.attempt.handler_slots import HandlerSlots
+from services.processor.consume.consumer import RPC_TIMEOUT_S, QueueConsumer
 from services.processor.consume.message_handler import Consumers
 from services.processor.database_watch import DatabaseWatch
 
@@ -42,27 +42,17 @@ _QUARANTINE = "quarantine"
 _DRAINING = "draining"
 
 
-class Handler(Protocol):
-    """Answers the messages of a queue."""
-
-    def handle(
-        self, incoming: AbstractIncomingMessage, consumers: Consumers
-    ) -> Coroutine[Any, Any, None]:
-        """Do what a message asks for, and answer it."""
-
-    def give_back(self, incoming: AbstractIncomingMessage) -> Coroutine[Any, Any, None]:
-        """Return a message that was received but not begun."""
-
+Handle = Callable[[AbstractIncomingMessage, Consumers], Awaitable[None]]
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class QueueHandlers:
-    work: Handler
-    due: Handler
-    quarantine: Handler
-    dead_letters: Handler
+    work: Handle
+    due: Handle
+    quarantine: Handle
+    dead_letters: Handle
 
 
 class ConsumerGroup:
@@ -79,7 +69,7 @@ class ConsumerGroup:
         watch: DatabaseWatch,
         *,
         prefetch: int,
-        concurrency: int,
+        slots: HandlerSlots,
         handlers: QueueHandlers,
         check_every_s: float = CHECK_EVERY_S,
         rpc_timeout_s: float = RPC_TIMEOUT_S,
@@ -89,35 +79,32 @@ class ConsumerGroup:
         self._check_every_s = check_every_s
         self._rpc_timeout_s = rpc_timeout_s
         self._connection = BrokerConnection(amqp_url, "ringback-processor-consume", self._on_open)
-        self._slots = HandlerSlots(concurrency)
+        self._slots = slots
         pauses = (_DATABASE, _OPERATOR)
-        # The first of them has precedence for the slots.
-        self._parallel_consumers = tuple(
-            self._consumer(queue, prefetch, self._slots, handler, *pauses)
-            for queue, handler in ((DUE_QUEUE, handlers.due), (WORK_QUEUE, handlers.work))
+        self._parallel_consumers = (
+            self._consumer(DUE_QUEUE, prefetch, handlers.due, *pauses),
+            self._consumer(WORK_QUEUE, prefetch, handlers.work, *pauses),
         )
         self._attempt_consumers = (
             *self._parallel_consumers,
-            self._consumer(QUARANTINE_QUEUE, 1, HandlerSlots(1), handlers.quarantine, *pauses),
+            self._consumer(QUARANTINE_QUEUE, 1, handlers.quarantine, *pauses),
         )
-        at_once, handler = _DEAD_LETTERS_AT_ONCE, handlers.dead_letters
         self._all = (
             *self._attempt_consumers,
-            self._consumer(DEAD_LETTER_QUEUE, at_once, HandlerSlots(at_once), handler, _DATABASE),
+            self._consumer(
+                DEAD_LETTER_QUEUE, _DEAD_LETTERS_AT_ONCE, handlers.dead_letters, _DATABASE
+            ),
         )
-        self._stack = AsyncExitStack()
+        self._exclusive_lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_waiting_for_database = False
         self._is_stopping = False
 
-    def _consumer(
-        self, queue: str, prefetch: int, slots: HandlerSlots, handler: Handler, *reasons: str
-    ) -> QueueConsumer:
+    def _consumer(self, queue: str, prefetch: int, handle: Handle, *reasons: str) -> QueueConsumer:
         return QueueConsumer(
             queue,
             prefetch,
-            OnMessage(lambda message: handler.handle(message, self), handler.give_back),
-            slots=slots,
+            lambda message: handle(message, self),
             on_lost=self._connection.reconnect,
             paused_for=reasons,
             rpc_timeout_s=self._rpc_timeout_s,
@@ -129,7 +116,7 @@ class ConsumerGroup:
 
     @property
     def in_flight(self) -> int:
-        """How many webhooks are being attempted, or wait for their turn here."""
+        """How many webhooks were received and are not settled yet."""
         return sum(consumer.in_flight for consumer in self._attempt_consumers)
 
     def is_stopping(self) -> bool:
@@ -144,12 +131,11 @@ class ConsumerGroup:
         return self.is_connected and all([await one.is_consuming() for one in self._all])
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._connection)
-            await self._connection.wait_for_first_attempt()
-            if isinstance(self._connection.failure, CannotStartError):
-                raise self._connection.failure
-            self._stack = stack.pop_all()
+        await self._connection.__aenter__()
+        await self._connection.wait_for_first_attempt()
+        if isinstance(self._connection.failure, CannotStartError):
+            await self._connection.__aexit__(None, None, None)
+            raise self._connection.failure
         self._spawn(self._resume_with_database())
         self._spawn(self._check_consumers())
         return self
@@ -161,30 +147,26 @@ class ConsumerGroup:
         traceback: TracebackType | None,
     ) -> None:
         await end(*self._tasks)
-        await self._stack.__aexit__(kind, error, traceback)
+        await self._connection.__aexit__(kind, error, traceback)
 
     async def database_unavailable(self) -> None:
         """Stop consuming until the database answers again."""
-        for consumer in self._all:
-            await consumer.pause(_DATABASE)
+        await self._pause(self._all, _DATABASE)
         if not self._is_waiting_for_database:
             self._spawn(self._resume_with_database())
 
     async def pause(self) -> None:
-        """Stop making attempts, because an operator paused processing. Work in flight continues."""
-        for consumer in self._attempt_consumers:
-            await consumer.pause(_OPERATOR)
+        """Stop making attempts, because an operator paused processing. Those begun continue."""
+        await self._pause(self._attempt_consumers, _OPERATOR)
 
     async def resume(self) -> None:
         """End the operator's pause. Other reasons may still keep the queues paused."""
-        for consumer in self._attempt_consumers:
-            await consumer.resume(_OPERATOR)
+        await self._resume(self._attempt_consumers, _OPERATOR)
 
     async def drain(self, timeout_s: float) -> None:
         """Stop consuming for good; finish work in flight in time, and leave the rest unanswered."""
         self._is_stopping = True
-        for consumer in self._all:
-            await consumer.pause(_DRAINING)
+        await self._pause(self._all, _DRAINING)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 for consumer in self._all:
@@ -197,21 +179,31 @@ class ConsumerGroup:
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncGenerator[None, None]:
-        """While entered, no webhook of the work or the due queue is being handled.
+        """While entered, no other webhook is in flight.
 
-        Those that were received are handled first: returning them would count as a crash.
+        Those that were received are attempted first: returning them would count as a crash.
         """
-        for consumer in self._parallel_consumers:
-            await consumer.pause(_QUARANTINE, returns_waiting=False)
-        try:
-            while any(consumer.in_flight for consumer in self._parallel_consumers):
+        async with self._exclusive_lock:
+            for consumer in self._parallel_consumers:
+                await consumer.pause(_QUARANTINE)
+            try:
                 for consumer in self._parallel_consumers:
                     await consumer.wait_until_empty()
-            with self._slots.closed():
                 yield
-        finally:
-            for consumer in self._parallel_consumers:
-                await consumer.resume(_QUARANTINE)
+            finally:
+                for consumer in self._parallel_consumers:
+                    await consumer.resume(_QUARANTINE)
+
+    async def _pause(self, consumers: Iterable[QueueConsumer], reason: str) -> None:
+        """Stop consuming, then return what has no slot yet: before, it would come back at once."""
+        for consumer in consumers:
+            await consumer.pause(reason)
+        self._slots.close(reason)
+
+    async def _resume(self, consumers: Iterable[QueueConsumer], reason: str) -> None:
+        self._slots.open(reason)
+        for consumer in consumers:
+            await consumer.resume(reason)
 
     def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -229,8 +221,7 @@ class ConsumerGroup:
             await self._watch.wait_until_available()
         finally:
             self._is_waiting_for_database = False
-        for consumer in self._all:
-            await consumer.resume(_DATABASE)
+        await self._resume(self._all, _DATABASE)
 
     async def _check_consumers(self) -> None:
         """A consumer can vanish while its connection looks healthy. Then open everything again."""

@@ -13,6 +13,7 @@ from ringback.contract.topology import QUARANTINE_QUEUE
 from ringback.runtime.amqp.connection import is_cancelled_from_outside
 from services.processor.attempt.attempt import Attempts
 from services.processor.attempt.context import failed
+from services.processor.attempt.handler_slots import NotBegunError
 from services.processor.attempt.policy import (
     CRASHED,
     MAX_REQUEUES,
@@ -53,7 +54,7 @@ class Consumers(Protocol):
         """Stop consuming until the database answers again."""
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:
-        """While entered, no webhook of the work or the due queue is being handled."""
+        """While entered, no other webhook is in flight."""
 
 
 class MessageHandler(ABC):
@@ -84,7 +85,8 @@ class MessageHandler(ABC):
     async def decide(self, message: Message, span: MessageSpan, consumers: Consumers) -> Verdict:
         """Do what the message asks for, and return what happens to it.
 
-        Raises DatabaseUnavailableError when nothing could be recorded.
+        Raises DatabaseUnavailableError when nothing could be recorded, and NotBegunError when
+        nothing was done.
         """
 
     @abstractmethod
@@ -118,16 +120,12 @@ class MessageHandler(ABC):
     async def _verdict(self, message: Message, span: MessageSpan, consumers: Consumers) -> Verdict:
         try:
             return await self.decide(message, span, consumers)
+        except NotBegunError:
+            return self.returned(message)
         except DatabaseUnavailableError as exc:
             span.failed(type(exc).__qualname__)
             await consumers.database_unavailable()
             return self.returned(message)
-
-    async def give_back(self, incoming: AbstractIncomingMessage) -> None:
-        """Return a message that was received but not begun."""
-        message = message_of(incoming)
-        with self._spans.begin(message, self.queue, is_dead_letter=self.is_dead_letter) as span:
-            await self._settler.settle(incoming, self.returned(message), span)
 
     async def _requeue(
         self,
@@ -163,7 +161,7 @@ class AttemptHandler(MessageHandler):
 
     def __init__(
         self,
-        queue: str,
+        source: SourceQueue,
         settler: Settler,
         spans: Spans,
         instruments: ProcessorInstruments,
@@ -173,7 +171,8 @@ class AttemptHandler(MessageHandler):
         error_wait_s: float = _AFTER_ERROR_S,
     ) -> None:
         super().__init__(settler, spans, instruments, error_wait_s=error_wait_s)
-        self.queue = queue
+        self.queue = source.value
+        self._source = source
         self._attempts = attempts
         self._watch = watch
 
@@ -188,14 +187,14 @@ class AttemptHandler(MessageHandler):
             self._instruments.quarantined(message.message_id, deliveries_before)
             return quarantine(attempt_due(message))
         if needs_renewal(deliveries_before):
-            return renew(self.queue, attempt_due(message))
-        return await self._attempts.run(message, SourceQueue.WORK, span)
+            return renew(self._source, attempt_due(message))
+        return await self._attempts.run(message, self._source, span)
 
     async def after_error(self, message: Message, exc: BaseException) -> Verdict:
-        return _requeue_verdict(message, exc, SourceQueue.WORK, self._instruments)
+        return _requeue_verdict(message, exc, self._source, self._instruments)
 
     def returned(self, message: Message) -> Verdict:
-        return give_back(self.queue, attempt_due(message), message.deliveries_before)
+        return give_back(self._source, attempt_due(message), message.deliveries_before)
 
 
 class QuarantineHandler(MessageHandler):

@@ -130,7 +130,7 @@ async def _cancel_all(_: Event, __: Any) -> None:
     found = [
         task
         for task in asyncio.all_tasks()
-        if task.get_coro().__qualname__ == "QueueConsumer._answer"  # type: ignore[union-attr]
+        if task.get_coro().__qualname__ == "QueueConsumer._handle"  # type: ignore[union-attr]
     ]
     assert found
     for task in found:

@@ -3,6 +3,7 @@
 from aio_pika.abc import AbstractIncomingMessage
 
 from chaos.fault_proxy import FaultProxy
+from services.processor.attempt.handler_slots import HandlerSlots
 from services.processor.consume.consumer import RPC_TIMEOUT_S
 from services.processor.consume.consumer_group import CHECK_EVERY_S, ConsumerGroup, QueueHandlers
 from services.processor.consume.message_handler import Consumers
@@ -15,25 +16,20 @@ async def test_a_mute_connection_is_replaced(stage: Stage, proxy: FaultProxy) ->
     """If a broker does not report whether it knows our consumers, a new connection is opened."""
     received: set[str] = set()
 
-    class Receiver:
-        async def handle(self, incoming: AbstractIncomingMessage, _: Consumers) -> None:
-            received.add(incoming.message_id or "")
-            await incoming.ack()
-
-        async def give_back(self, incoming: AbstractIncomingMessage) -> None:
-            raise AssertionError(incoming)
+    async def receive(message: AbstractIncomingMessage, _: Consumers) -> None:
+        received.add(message.message_id or "")
+        await message.ack()
 
     async def answer() -> None:
         """The database is available."""
 
-    receiver = Receiver()
     group = ConsumerGroup(
         proxy.through(stage.place.amqp_url),
         stage.place.schedule,
         DatabaseWatch(answer, wait_s=60),
         prefetch=5,
-        concurrency=5,
-        handlers=QueueHandlers(receiver, receiver, receiver, receiver),
+        slots=HandlerSlots(5),
+        handlers=QueueHandlers(receive, receive, receive, receive),
         check_every_s=0.2,
         rpc_timeout_s=0.5,
     )

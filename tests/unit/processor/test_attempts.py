@@ -9,22 +9,25 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
+from ringback.contract.identity import new_job_id
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event, Handler, PermanentFailure, handles
 from services.processor.attempt.attempt import Attempts, KeyedLock
-from services.processor.attempt.context import CallUpdate
+from services.processor.attempt.context import AttemptContext, AttemptResult, CallUpdate
+from services.processor.attempt.handler_slots import HandlerSlots
 from services.processor.attempt.handlers import HandlerSet
 from services.processor.attempt.policy import Acknowledge, Forward, Reject, SourceQueue, Verdict
 from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
 from services.processor.database_watch import DatabaseWatch
 from services.processor.log.commit_batcher import DatabaseUnavailableError
-from services.processor.log.delivery_log import BeginResult
+from services.processor.log.delivery_log import BeginResult, RecordedAttempt
 from tests.support.eventually import eventually
 from tests.unit.processor.events import JOB, message, untraced
 from tests.unit.processor.fakes import SCHEDULE, FakeLog, instruments
 
 OTHER = UUID(int=7)
+OTHER_JOB = new_job_id()
 REPORT = b'{"message":{"type":"end-of-call-report","call":{"id":"c"}}}'
 
 
@@ -71,7 +74,11 @@ def call_update_of(event: Event) -> CallUpdate:
 
 
 def attempts(
-    log: FakeLog, *handlers: Handler, watch: DatabaseWatch | None = None, registry: Any = None
+    log: FakeLog,
+    *handlers: Handler,
+    watch: DatabaseWatch | None = None,
+    registry: Any = None,
+    slots: HandlerSlots | None = None,
 ) -> Attempts:
     return Attempts(
         handlers=HandlerSet(handlers, call_update_of),
@@ -80,6 +87,7 @@ def attempts(
         schedule=SCHEDULE,
         redaction=DEFAULT_REDACTION,
         timeout_s=60,
+        slots=slots or HandlerSlots(5),
         instruments=instruments(registry),
     )
 
@@ -124,6 +132,34 @@ async def test_the_partition_and_the_claim_come_before_a_handler() -> None:
     await verdict(attempts(log, note))
 
     assert log.calls == [f"partition {JOB}", "begin", "handler", "finish"]
+
+
+async def test_a_slot_covers_the_handlers_and_not_the_commit() -> None:
+    """With one slot, the next handler runs while the outcome of the one before is committed."""
+    log, committed = FakeLog(), asyncio.Event()
+    ran: list[str] = []
+
+    @handles("*")
+    async def note(event: Event) -> None:
+        ran.append(str(event.job_id))
+        if len(ran) == 1:
+            await asyncio.sleep(0)
+            assert len(ran) == 1
+
+    class SlowLog(FakeLog):
+        async def finish(self, context: AttemptContext, result: AttemptResult) -> RecordedAttempt:
+            await committed.wait()
+            return await log.finish(context, result)
+
+    made = attempts(SlowLog(), note, slots=HandlerSlots(1))
+    both = [
+        asyncio.create_task(verdict(made, message_id=str(job_id))) for job_id in (JOB, OTHER_JOB)
+    ]
+    await eventually(lambda: len(ran) == 2)
+    assert not log.finished
+    committed.set()
+
+    assert await asyncio.gather(*both) == [Acknowledge(), Acknowledge()]
 
 
 @pytest.mark.parametrize(

@@ -1,76 +1,109 @@
-"""Which message is handled next, and how many at once."""
+"""Which webhook is attempted next, and how many at once."""
 
-from functools import partial
+import asyncio
 
 import pytest
 
-from services.processor.consume.handler_slots import TURNS_IN_A_ROW, HandlerSlots, next_queue
-
-DUE, WORK = 0, 1
+from services.processor.attempt.handler_slots import (
+    DUE_TURNS_IN_A_ROW,
+    HandlerSlots,
+    NotBegunError,
+    is_turn_of_due,
+)
 
 
 @pytest.mark.parametrize(
-    ("waiting", "turns_in_a_row", "expected"),
+    ("due_waits", "first_waits", "due_turns", "expected"),
     [
-        ([False, False], 0, None),
-        ([False, False], TURNS_IN_A_ROW, None),
-        ([True, False], 0, DUE),
-        ([True, False], TURNS_IN_A_ROW, DUE),
-        ([False, True], 0, WORK),
-        ([False, True], TURNS_IN_A_ROW, WORK),
-        ([True, True], 0, DUE),
-        ([True, True], TURNS_IN_A_ROW - 1, DUE),
-        ([True, True], TURNS_IN_A_ROW, WORK),
-        ([True], TURNS_IN_A_ROW, 0),
+        (True, False, 0, True),
+        (True, False, DUE_TURNS_IN_A_ROW, True),
+        (False, True, 0, False),
+        (True, True, 0, True),
+        (True, True, DUE_TURNS_IN_A_ROW - 1, True),
+        (True, True, DUE_TURNS_IN_A_ROW, False),
     ],
 )
-def test_the_first_queue_has_precedence_but_yields(
-    waiting: list[bool], turns_in_a_row: int, expected: int | None
+def test_due_retries_come_first_but_yield(
+    *, due_waits: bool, first_waits: bool, due_turns: int, expected: bool
 ) -> None:
-    """Due retries come first; after some in a row, a first attempt gets its turn."""
-    assert next_queue(waiting, turns_in_a_row) == expected
+    """After some in a row, a first attempt gets its turn."""
+    is_due = is_turn_of_due(due_waits=due_waits, first_waits=first_waits, due_turns=due_turns)
+    assert is_due is expected
 
 
-class Queues:
-    """A queue of due retries and one of first attempts, which wait for slots."""
+class Attempts:
+    """Attempts that take a slot and keep it until told to end."""
 
-    def __init__(self, limit: int, *, due: int = 0, work: int = 0) -> None:
+    def __init__(self, limit: int) -> None:
         self.slots = HandlerSlots(limit)
-        self.waiting = {"due": due, "work": work}
         self.started: list[str] = []
-        for name in self.waiting:
-            self.slots.add_queue(partial(self._is_waiting, name), partial(self._start, name))
+        self.ended = asyncio.Event()
 
-    def _is_waiting(self, name: str) -> bool:
-        return self.waiting[name] > 0
+    async def make(self, name: str) -> None:
+        async with self.slots.acquire(is_due=name == "due"):
+            self.started.append(name)
+            await self.ended.wait()
 
-    def _start(self, name: str) -> None:
-        self.waiting[name] -= 1
-        self.started.append(name)
+    async def begin(self, *names: str) -> list[asyncio.Task[None]]:
+        tasks = [asyncio.create_task(self.make(name)) for name in names]
+        await settled()
+        return tasks
+
+
+async def settled() -> None:
+    """Let every task run until it waits."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("limit", [1, 5])
-def test_a_flood_of_retries_leaves_first_attempts_one_turn_in_five(limit: int) -> None:
-    """With any number of slots. What is left over when one queue is empty goes to the other."""
-    queues = Queues(limit, due=100, work=5)
+async def test_a_flood_of_retries_leaves_first_attempts_one_turn_in_five(limit: int) -> None:
+    """With any number of slots. What one kind does not need goes to the other."""
+    attempts = Attempts(limit)
+    tasks = await attempts.begin(*["busy"] * limit, *["first"] * 5, *["due"] * 30)
+    assert attempts.started == ["busy"] * limit
 
-    queues.slots.fill()
-    while len(queues.started) < 30:
-        queues.slots.release()
+    attempts.ended.set()
+    await asyncio.gather(*tasks)
 
-    assert queues.started[:25] == (["due"] * 4 + ["work"]) * 5
-    assert set(queues.started[25:30]) == {"due"}
+    assert attempts.started[limit:][:25] == (["due"] * 4 + ["first"]) * 5
+    assert attempts.started[limit:][25:] == ["due"] * 10
 
 
-def test_no_more_than_the_limit_are_handled_and_none_while_closed() -> None:
-    """A quarantined message runs alone: a free slot stays free until the end of its turn."""
-    queues = Queues(2, work=9)
-    queues.slots.fill()
-    assert len(queues.started) == 2
+async def test_closed_slots_turn_away_those_that_wait_and_those_that_come() -> None:
+    """An attempt with a slot continues. It opens when the last reason is withdrawn."""
+    attempts = Attempts(1)
+    begun, *waiting = await attempts.begin("first", "first", "due")
 
-    with queues.slots.closed():
-        queues.slots.release()
-        queues.slots.fill()
-        assert len(queues.started) == 2
+    attempts.slots.close("pause")
+    attempts.slots.close("database")
+    attempts.slots.open("pause")
+    [late] = await attempts.begin("first")
+    for task in (*waiting, late):
+        with pytest.raises(NotBegunError):
+            await task
+    assert not begun.done()
+    attempts.slots.open("database")
+    [next_one] = await attempts.begin("first")
+    attempts.ended.set()
+    await asyncio.gather(begun, next_one)
 
-    assert len(queues.started) == 3
+    assert attempts.started == ["first", "first"]
+
+
+async def test_no_slot_is_lost_when_a_waiting_attempt_is_cancelled() -> None:
+    """While it waits, and in the moment between its turn and its start."""
+    attempts = Attempts(1)
+    async with attempts.slots.acquire(is_due=False):
+        waiting, its_turn = await attempts.begin("first", "first")
+        waiting.cancel()
+        await settled()
+    its_turn.cancel()
+    attempts.ended.set()
+
+    await asyncio.gather(waiting, its_turn, return_exceptions=True)
+    [last] = await attempts.begin("due")
+    await settled()
+
+    assert last.done()
+    assert attempts.started == ["due"]

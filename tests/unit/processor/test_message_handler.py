@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from ringback.contract.retry_schedule import FIRST_ATTEMPT
 from ringback.contract.status import AttemptOutcome
-from ringback.contract.topology import DUE_QUEUE, WORK_QUEUE
 from services.processor.attempt.attempt import Attempts
+from services.processor.attempt.handler_slots import NotBegunError
 from services.processor.attempt.policy import (
     MAX_DELIVERIES,
     MAX_REQUEUES,
@@ -69,14 +69,13 @@ def handler_of(
     broker: Broker,
     fake: FakeAttempts,
     *,
-    queue: str = WORK_QUEUE,
     watch: DatabaseWatch | None = None,
 ) -> MessageHandler:
     attempts = cast("Attempts", fake)
     if source is SourceQueue.QUARANTINE:
         return QuarantineHandler(settler(broker), SPANS, instruments(), attempts=attempts)
     return AttemptHandler(
-        *(queue, settler(broker), SPANS, instruments()),
+        *(source, settler(broker), SPANS, instruments()),
         attempts=attempts,
         watch=watch or DatabaseWatch(answer, wait_s=60),
         error_wait_s=0.001,
@@ -144,23 +143,26 @@ async def test_a_message_is_settled_once(
     assert ([place for place, _ in broker.copies], broker.answers) == (copies, answers)
 
 
+@pytest.mark.parametrize("end", [NotBegunError(), DatabaseUnavailableError()])
 @pytest.mark.parametrize(
     ("source", "counts", "copies", "answers"),
     [
         (SourceQueue.WORK, {}, [], ["requeue"]),
         (SourceQueue.WORK, {"deliveries": 1}, [], ["requeue"]),
-        (SourceQueue.WORK, {"deliveries": 2}, [DUE], ["ack"]),
+        (SourceQueue.WORK, {"deliveries": 2}, [WORK], ["ack"]),
+        (SourceQueue.DUE, {"deliveries": 2}, [DUE], ["ack"]),
         (SourceQueue.QUARANTINE, {}, [QUARANTINE], ["ack"]),
     ],
 )
 async def test_a_return_is_not_counted_as_a_crash(
-    source: SourceQueue, counts: dict[str, int], copies: list[str], answers: list[str]
+    end: BaseException,
+    source: SourceQueue,
+    counts: dict[str, int],
+    copies: list[str],
+    answers: list[str],
 ) -> None:
     """The broker counts each requeue, and a third one would quarantine the message."""
-    broker = Broker()
-    await handler_of(source, broker, FakeAttempts(COMPLETED), queue=DUE_QUEUE).give_back(
-        broker.incoming(headers=headers(counts))
-    )
+    broker, _ = await handled(source, end, counts=counts)
 
     assert ([place for place, _ in broker.copies], broker.answers) == (copies, answers)
 

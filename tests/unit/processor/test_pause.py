@@ -13,8 +13,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp import commands as spec
 from pamqp.header import ContentHeader
 
-from services.processor.consume.consumer import OnMessage, QueueConsumer
-from services.processor.consume.handler_slots import HandlerSlots
+from services.processor.consume.consumer import QueueConsumer
 from services.processor.consume.pause import PauseListener
 from tests.support.eventually import eventually
 from tests.unit.processor.fakes import instruments
@@ -67,27 +66,16 @@ class Lost:
         self.times += 1
 
 
-def consumer(
-    *reasons: str,
-    on_message: Any = None,
-    lost: Lost | None = None,
-    slots: HandlerSlots | None = None,
-) -> QueueConsumer:
-    return QueueConsumer(
-        *("q", 2, on_message),
-        slots=slots or HandlerSlots(2),
-        on_lost=lost or Lost(),
-        paused_for=reasons,
-    )
+def consumer(*reasons: str, on_message: Any = None, lost: Lost | None = None) -> QueueConsumer:
+    return QueueConsumer("q", 2, on_message, on_lost=lost or Lost(), paused_for=reasons)
 
 
-def delivered(name: str = "") -> DeliveredMessage:
+def delivered() -> DeliveredMessage:
     """A message as aiormq delivers it."""
-    header = ContentHeader(properties=spec.Basic.Properties(message_id=name))
     channel = cast("AbstractChannel", SimpleNamespace(is_closed=False))
     return DeliveredMessage(
         delivery=spec.Basic.Deliver("tag", 1, exchange="webhooks", routing_key="attempt.1"),
-        header=header,
+        header=ContentHeader(properties=spec.Basic.Properties()),
         body=b"",
         channel=channel,
     )
@@ -177,7 +165,7 @@ async def test_cancelled_work_is_delivered_again(*, is_ours: bool) -> None:
         started.set()
         await asyncio.sleep(60)
 
-    under_test = consumer(on_message=OnMessage(work, work), lost=lost)
+    under_test = consumer(on_message=work, lost=lost)
     await under_test.attach(session.as_connection())
     await session.consumers["tag"](delivered())
     await started.wait()
@@ -192,64 +180,6 @@ async def test_cancelled_work_is_delivered_again(*, is_ours: bool) -> None:
 
     assert lost.times == (not is_ours)
     assert under_test.in_flight == 0
-
-
-class Recorder:
-    """Handles each message until told to end, and records what happens to it."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.end = asyncio.Event()
-
-    async def handle(self, message: AbstractIncomingMessage) -> None:
-        self.events.append(f"handled {message.message_id}")
-        await self.end.wait()
-
-    async def give_back(self, message: AbstractIncomingMessage) -> None:
-        self.events.append(f"returned {message.message_id}")
-
-    @property
-    def on_message(self) -> OnMessage:
-        return OnMessage(self.handle, self.give_back)
-
-
-@pytest.mark.parametrize("returns_waiting", [True, False])
-async def test_a_pause_returns_what_waits_in_memory(*, returns_waiting: bool) -> None:
-    """What is being handled ends. Late messages are returned too, and a resume handles again."""
-    recorder, session = Recorder(), Session()
-    under_test = consumer(on_message=recorder.on_message, slots=HandlerSlots(1))
-    await under_test.attach(session.as_connection())
-    receive = session.consumers["tag"]
-    for name in ("a", "b"):
-        await receive(delivered(name))
-
-    await under_test.pause("a reason", returns_waiting=returns_waiting)
-    await receive(delivered("late"))
-    recorder.end.set()
-    await under_test.wait_until_empty()
-
-    verb = "returned" if returns_waiting else "handled"
-    assert sorted(recorder.events) == ["handled a", f"{verb} b", f"{verb} late"]
-    await under_test.resume("a reason")
-    await session.consumers["tag"](delivered("next"))
-    await under_test.wait_until_empty()
-    assert recorder.events[-1] == "handled next"
-
-
-async def test_what_waits_in_memory_is_dropped_with_its_session() -> None:
-    """The broker delivers it again; handling it twice would be a waste."""
-    recorder, session = Recorder(), Session()
-    under_test = consumer(on_message=recorder.on_message, slots=HandlerSlots(1))
-    await under_test.attach(session.as_connection())
-    for name in ("a", "b"):
-        await session.consumers["tag"](delivered(name))
-
-    for callback in session.close_callbacks:
-        callback()
-    recorder.end.set()
-    await under_test.wait_until_empty()
-
-    assert recorder.events == ["handled a"]
 
 
 class Consumers:
