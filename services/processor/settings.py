@@ -38,8 +38,8 @@ class ProcessorSettings(
         default=None,
         ge=1,
         le=500,
-        description="Webhooks attempted at once, per process; by default as many as the prefetch. "
-        "The others that the broker sent wait in memory.",
+        description="Webhooks whose handlers run at once, per process; by default as many as the "
+        "prefetch. The others wait in memory, for their turn or for their commit.",
     )
     handlers: str = Field(
         default="", description="Modules with your handlers, comma separated: package.module,…"
