@@ -1,6 +1,7 @@
 """One measurement of one system, in numbers by name."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -8,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from benchmarks import costs, load, wrk
 from benchmarks.bodies import USUAL_SIZE
+from benchmarks.conditions import fsync_ms
 from benchmarks.figures import (
     Ledger,
     compare,
@@ -89,10 +91,14 @@ async def measure(system: System, cell: Cell) -> Result:
     try:
         async with asyncio.timeout(_MAX_CELL_S + cell.value / _FILLED_PER_S):
             await system.clear()
+            around = {
+                "fsync_ms": await asyncio.to_thread(fsync_ms, system.stack.folder),
+                "load": os.getloadavg()[0],
+            }
             figures, ledger = await runs[cell.part](system, cell)
     except Exception as exc:  # ruff: ignore[blind-except]  # whatever fails is one row of the table
         return Result(cell=cell, failure=str(exc) or type(exc).__name__)
-    return Result(cell=cell, figures=figures, **asdict(ledger))
+    return Result(cell=cell, figures=figures | around, **asdict(ledger))
 
 
 async def _accept(system: System, cell: Cell) -> Measured:

@@ -59,6 +59,8 @@ _COLUMNS = {
     "metrics_mib": ("metrics", 0),
     "broker_mib": ("broker", 0),
     "database_mib": ("database", 0),
+    "fsync_ms": ("disk ms", 2),
+    "load": ("load", 1),
 }
 
 
@@ -79,7 +81,8 @@ def tables(record: Record) -> str:
     """All tables of a run, in Markdown."""
     return "\n".join(
         [
-            *("## Ringback and the system it replaces", "", *_compared(record), ""),
+            *("## Ringback and the system it replaces", "", *_compared(record, "replaced"), ""),
+            *("## Ringback without traces", "", *_compared(record, "ringback-untraced"), ""),
             *_parts(record.results),
             *("## Conditions", "", "| | |", "|---|---|"),
             *(f"| {name} | {value} |" for name, value in record.conditions.items()),
@@ -102,15 +105,16 @@ def between_markers(page: str, text: str) -> str:
     return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
-def _compared(record: Record) -> Iterator[str]:
-    yield "| | Express and BullMQ | Ringback | ratio |"
+def _compared(record: Record, other: str) -> Iterator[str]:
+    yield f"| | {other} | ringback | ratio |"
     yield "|---|---|---|---|"
     for heading, part, value, name in _COMPARED:
-        theirs = record.values(part, "replaced", value, name)
+        theirs = record.values(part, other, value, name)
         ours = record.values(part, "ringback", value, name)
         if theirs and ours:
-            ratio = paired_ratio(ours, theirs)
-            yield f"| {heading} | {spread(theirs)} | {spread(ours)} | {ratio:.2f} |"
+            ratio, digits = paired_ratio(ours, theirs), _COLUMNS[name][1]
+            columns = f"{spread(theirs, digits)} | {spread(ours, digits)} | {ratio:.2f}"
+            yield f"| {heading} | {columns} |"
 
 
 def _parts(results: Sequence[Result]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from benchmarks.bodies import USUAL_SIZE
 from benchmarks.cells import Cell
 
 MAIN = ("ringback", "replaced", "plain")
-OTHERS = ("ringback", "ringback-untraced", "replaced-everysec", "celery", "procrastinate", "floor")
+OTHERS = ("replaced-everysec", "celery", "procrastinate", "floor")
 WORKERS = ("celery", "procrastinate", "replaced-everysec")
 
 
@@ -77,7 +77,11 @@ def quick() -> list[Cell]:
 def full() -> list[Cell]:
     """Give the cells of a run, the most important ones first."""
     return [
-        *accept(MAIN, (1, 8, 16, 64, 256), (USUAL_SIZE,), 3) * 3,
+        *[
+            *accept(MAIN, (1, 8, 256), (USUAL_SIZE,), 3),
+            *accept((*MAIN, "ringback-untraced"), (16, 64), (USUAL_SIZE,), 3),
+        ]
+        * 3,
         *drain(MAIN, (5, 50), 20_000) * 3,
         *rate(MAIN, (100, 200, 400), 10) * 2,
         *rate(MAIN, (50, 600), 10),
