@@ -1,6 +1,7 @@
 """The composition root: builds the gateway's parts in order of their dependencies."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID
@@ -118,6 +119,7 @@ def build_server(
     tracer: Tracer,
     instance_id: UUID,
     new_id: Callable[[], JobId] = new_job_id,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Server:
     """Build the HTTP server with its handler."""
     routes = routes_to(settings.all_endpoints())
@@ -137,6 +139,7 @@ def build_server(
     connections = ConnectionLimits(
         raise_open_file_limit(settings.max_connections),
         on_close=instruments.connection_closed,
+        clock=clock,
         trusted_idle_s=settings.keepalive_timeout_s,
     )
     instruments.watch_connections(lambda: connections.count)

@@ -38,7 +38,7 @@ from services.processor.instruments import ProcessorInstruments
 from services.processor.log.dead_letters import DeadLetterLog, DeadLetterRecorder
 from services.processor.log.delivery_log import DeliveryLog
 from services.processor.log.heartbeat import Heartbeat
-from services.processor.log.partitions import PartitionRange, clean_up_hourly
+from services.processor.log.partitions import Partitions, clean_up_hourly
 from services.processor.settings import ProcessorSettings
 from services.processor.spans import Spans
 
@@ -145,7 +145,7 @@ async def _open_database(
             # A transactional handler may be idle in its transaction until it is cancelled.
             idle_in_transaction_s=settings.attempt_timeout_s + _COMMAND_TIMEOUT_S,
         ) as pool,
-        PartitionRange(pool, watch, wait_s=settings.database_wait_s) as partitions,
+        Partitions(pool, watch, wait_s=settings.database_wait_s) as partitions,
         DeliveryLog(
             pool, partitions, watch, max_attempts=settings.schedule.max_attempts
         ) as delivery_log,

@@ -29,6 +29,10 @@ _REMEDY = (
 log = structlog.get_logger()
 
 
+class DatabaseUnavailableError(Exception):
+    """The database has been unavailable for longer than webhooks wait for it."""
+
+
 class DatabaseWatch:
     """Users of the database report how it went; the queue consumers ask for the result."""
 

@@ -276,8 +276,8 @@ class _WorkLogEvent:
         services=PROCESSOR,
         fields=("job_id", "deliveries_before"),
     )
-    MESSAGE_HANDLER_STUCK: Final = LogEventSpec(
-        "message.handler_stuck",
+    MESSAGE_QUARANTINE_INTERRUPTED: Final = LogEventSpec(
+        "message.quarantine_interrupted",
         "A stop interrupted a quarantined message, and its copy could not be published in "
         "time. The broker delivers it again, and the stop counts as a crash.",
         services=PROCESSOR,

@@ -62,10 +62,20 @@ class BrokerConnection(BackgroundTask):
     after 0.1 s, doubling to 2 s while attempts fail.
     """
 
-    def __init__(self, url: str, name: str, on_open: OnOpen) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        on_open: OnOpen,
+        *,
+        open_timeout_s: float = _OPEN_TIMEOUT_S,
+        close_timeout_s: float = _CLOSE_TIMEOUT_S,
+    ) -> None:
         self._url = url
         self._name = name
         self._on_open = on_open
+        self._open_timeout_s = open_timeout_s
+        self._close_timeout_s = close_timeout_s
         self._session_ended = asyncio.Event()
         self._first_attempt = asyncio.Event()
         self.is_connected = False
@@ -113,7 +123,7 @@ class BrokerConnection(BackgroundTask):
         connection = await _open_connection(self._url, self._name)
         connection.close_callbacks.add(self._on_close)
         try:
-            async with asyncio.timeout(_OPEN_TIMEOUT_S):
+            async with asyncio.timeout(self._open_timeout_s):
                 refuse_broken_broker(_version_of(connection))
                 await self._on_open(connection)
             self.is_connected, self.failure = True, None
@@ -123,7 +133,7 @@ class BrokerConnection(BackgroundTask):
             log.warning(LogEvent.BROKER_LOST, connection=self._name)
         finally:
             self.is_connected = False
-            await _close(connection)
+            await _close(connection, self._close_timeout_s)
 
     def _on_close(self, *_: Any) -> None:
         self._session_ended.set()
@@ -165,10 +175,10 @@ def _version_of(connection: AbstractConnection) -> str:
     return str(properties.get("version", ""))
 
 
-async def _close(connection: AbstractConnection) -> None:
+async def _close(connection: AbstractConnection, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
     """Close cleanly, but wait only briefly: the other side may be gone."""
     try:
-        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             await connection.close()
     except BROKER_UNAVAILABLE_ERRORS:
         pass

@@ -3,6 +3,7 @@
 import os
 import resource
 import socket
+from collections.abc import Callable
 
 from ringback.runtime.process.lifecycle import CannotStartError
 
@@ -11,26 +12,38 @@ ALL_ADDRESSES = "*"
 _BACKLOG = 1024
 
 
-def addresses_in(hosts: str) -> list[str]:
+def can_bind(host: str) -> bool:
+    """Whether this machine can listen at an IPv6 address."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
+
+
+def addresses_in(hosts: str, can_bind: Callable[[str], bool] = can_bind) -> list[str]:
     """The addresses of a setting such as `127.0.0.1, ::1`.
 
     IPv6 addresses are left out on a machine without IPv6, unless there are no others.
     """
     named = [host.strip().strip("[]") for host in hosts.split(",") if host.strip()]
-    usable = [host for host in named if ":" not in host or _can_bind(host)]
+    usable = [host for host in named if ":" not in host or can_bind(host)]
     return usable or named
 
 
-def listen(hosts: str, port: int, *, setting: str) -> list[socket.socket]:
+def listen(
+    hosts: str, port: int, *, setting: str, can_bind: Callable[[str], bool] = can_bind
+) -> list[socket.socket]:
     """Open sockets that listen at one port of all these addresses; 0 means any free port.
 
     Raises CannotStartError, which names the setting of the port.
     """
     sockets: list[socket.socket] = []
     try:
-        for host in addresses_in(hosts):
+        for host in addresses_in(hosts, can_bind):
             same_port = sockets[0].getsockname()[1] if sockets else port
-            sockets += _listening(host, same_port)
+            sockets += _listening(host, same_port, is_dual=can_bind("::"))
     except OSError as exc:
         for one in sockets:
             one.close()
@@ -40,9 +53,9 @@ def listen(hosts: str, port: int, *, setting: str) -> list[socket.socket]:
     return sockets
 
 
-def _listening(host: str, port: int) -> list[socket.socket]:
+def _listening(host: str, port: int, *, is_dual: bool) -> list[socket.socket]:
     if host == ALL_ADDRESSES:
-        if _can_bind("::"):
+        if is_dual:
             both = socket.create_server(
                 ("", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
             )
@@ -53,15 +66,6 @@ def _listening(host: str, port: int) -> list[socket.socket]:
         socket.create_server(address, family=family, backlog=_BACKLOG)
         for family, address in dict.fromkeys((one[0], one[4]) for one in found)
     ]
-
-
-def _can_bind(host: str) -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.bind((host, 0))
-    except OSError:
-        return False
-    return True
 
 
 def _why(error: OSError) -> str:

@@ -43,9 +43,8 @@ from services.processor.attempt.transaction import (
 )
 from services.processor.builtin.voice_calls import ends_call
 from services.processor.consume.message import Message, attempt_due
-from services.processor.database_watch import DatabaseWatch
+from services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
 from services.processor.instruments import ProcessorInstruments
-from services.processor.log.commit_batcher import DatabaseUnavailableError
 from services.processor.log.delivery_log import DeliveryLog, RecordedAttempt
 from services.processor.spans import HandlerSpan, MessageSpan
 

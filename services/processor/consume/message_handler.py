@@ -33,9 +33,8 @@ from services.processor.attempt.policy import (
 from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
 from services.processor.consume.message import Message, attempt_due
 from services.processor.consume.settle import Settler
-from services.processor.database_watch import DatabaseWatch
+from services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
 from services.processor.instruments import ProcessorInstruments
-from services.processor.log.commit_batcher import DatabaseUnavailableError
 from services.processor.spans import MessageSpan, Spans
 
 _STOP_TIMEOUT_S = 3.0
@@ -153,7 +152,7 @@ class MessageHandler(ABC):
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await self._settler.settle(incoming, verdict, span)
         except TimeoutError:
-            log.warning(LogEvent.MESSAGE_HANDLER_STUCK, job_id=incoming.message_id)
+            log.warning(LogEvent.MESSAGE_QUARANTINE_INTERRUPTED, job_id=incoming.message_id)
 
 
 class AttemptHandler(MessageHandler):

@@ -8,14 +8,10 @@ from typing import Any, Generic, Self, TypeVar
 
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS, INVALID_DATA_ERRORS
 from ringback.runtime.process.background import end
-from services.processor.database_watch import DatabaseWatch
+from services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class DatabaseUnavailableError(Exception):
-    """The database has been unavailable for longer than webhooks wait for it."""
 
 
 class CommitBatcher(Generic[Item, Result]):

@@ -36,15 +36,14 @@ from services.processor.attempt.policy import (
 from services.processor.consume.message import Message, attempt_due
 from services.processor.consume.message_handler import Consumers, MessageHandler
 from services.processor.consume.settle import Settler
-from services.processor.database_watch import DatabaseWatch
+from services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
 from services.processor.instruments import ProcessorInstruments
 from services.processor.log.commit_batcher import (
     CommitBatcher,
-    DatabaseUnavailableError,
     RunsBatchers,
 )
 from services.processor.log.delivery_log import LogRow, columns, link_previous_attempts
-from services.processor.log.partitions import PartitionRange
+from services.processor.log.partitions import Partitions
 from services.processor.spans import MessageSpan, Spans, shared_query
 from services.processor.trace_links import last_of_dead_letter
 
@@ -190,9 +189,7 @@ class DeadLettered:
 class DeadLetterLog(RunsBatchers):
     """The part of the delivery log that dead letters need. Usable while entered."""
 
-    def __init__(
-        self, pool: asyncpg.Pool, partitions: PartitionRange, watch: DatabaseWatch
-    ) -> None:
+    def __init__(self, pool: asyncpg.Pool, partitions: Partitions, watch: DatabaseWatch) -> None:
         self._pool = pool
         self._partitions = partitions
         self._watch = watch

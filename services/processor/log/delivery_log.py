@@ -18,7 +18,7 @@ from services.processor.attempt.context import AttemptContext, AttemptResult
 from services.processor.builtin.voice_calls import ends_call
 from services.processor.database_watch import DatabaseWatch
 from services.processor.log.commit_batcher import CommitBatcher, RunsBatchers
-from services.processor.log.partitions import PartitionRange
+from services.processor.log.partitions import Partitions
 from services.processor.spans import MessageSpan, shared_query
 from services.processor.trace_links import PreviousAttempt, previous_of_attempt
 
@@ -82,7 +82,7 @@ class DeliveryLog(RunsBatchers):
     def __init__(
         self,
         pool: asyncpg.Pool,
-        partitions: PartitionRange,
+        partitions: Partitions,
         watch: DatabaseWatch,
         *,
         max_attempts: int,

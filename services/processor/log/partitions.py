@@ -13,10 +13,9 @@ from ringback.contract.telemetry import LogEvent
 from ringback.runtime.postgres.housekeeping import clean_up, create_partitions
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS
 from ringback.runtime.postgres.queries import load
-from services.processor.database_watch import DatabaseWatch
+from services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
 from services.processor.log.commit_batcher import (
     CommitBatcher,
-    DatabaseUnavailableError,
     RunsBatchers,
 )
 
@@ -32,7 +31,7 @@ Result = TypeVar("Result")
 log = structlog.get_logger()
 
 
-class PartitionRange(RunsBatchers):
+class Partitions(RunsBatchers):
     """The days (UTC) with a partition, as of the last query. Usable while entered.
 
     All requests for a day are combined, so that it is created once.

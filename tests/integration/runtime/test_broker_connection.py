@@ -8,7 +8,6 @@ from aio_pika.abc import AbstractConnection
 
 from chaos.fault_proxy import FaultProxy
 from ringback.local.broker import PrivateBroker
-from ringback.runtime.amqp import connection as rabbit
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS, BrokerConnection
 from tests.support.eventually import eventually
 
@@ -93,15 +92,15 @@ async def test_a_broken_connection_is_replaced(broker: PrivateBroker, proxy: Fau
 
 
 async def test_a_silent_broker_does_not_delay_the_end(
-    broker: PrivateBroker, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+    broker: PrivateBroker, proxy: FaultProxy
 ) -> None:
     """A clean close has a deadline."""
-    monkeypatch.setattr(rabbit, "_CLOSE_TIMEOUT_S", 0.3)
+    url = proxy.through(broker.amqp_url())
     proxy.accept()
 
     async with (
         asyncio.timeout(60),
-        BrokerConnection(proxy.through(broker.amqp_url()), "test", Sessions()) as client,
+        BrokerConnection(url, "test", Sessions(), close_timeout_s=0.3) as client,
     ):
         await eventually(lambda: client.is_connected)
         proxy.silence()
@@ -125,9 +124,8 @@ async def test_it_ends_while_it_closes_a_lost_connection(
         await eventually(lambda: not client.is_connected)
 
 
-async def test_a_hanging_opening_times_out(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hanging_opening_times_out(amqp_url: str) -> None:
     """A declare that never returns does not block the connection forever."""
-    monkeypatch.setattr(rabbit, "_OPEN_TIMEOUT_S", 0.2)
     hung: list[AbstractConnection] = []
 
     async def hang_once(connection: AbstractConnection) -> None:
@@ -135,7 +133,7 @@ async def test_a_hanging_opening_times_out(amqp_url: str, monkeypatch: pytest.Mo
         if len(hung) == 1:
             await asyncio.Event().wait()
 
-    async with BrokerConnection(amqp_url, "test", hang_once) as client:
+    async with BrokerConnection(amqp_url, "test", hang_once, open_timeout_s=0.2) as client:
         await eventually(lambda: client.is_connected)
 
     assert isinstance(hung[0], AbstractConnection)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringback.runtime.http import listening
 from ringback.runtime.http.listening import listen
 from ringback.runtime.process.lifecycle import CannotStartError
 
@@ -43,12 +42,8 @@ def test_it_listens_on_the_configured_addresses(hosts: str, reached: tuple[bool,
 
 
 @pytest.mark.parametrize("hosts", ["*", "127.0.0.1,::1"])
-def test_a_machine_without_ipv6_listens_on_ipv4(
-    hosts: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(listening, "_can_bind", lambda _host: False)
-
-    for port in closing(listen(hosts, 0, setting="X")):
+def test_a_machine_without_ipv6_listens_on_ipv4(hosts: str) -> None:
+    for port in closing(listen(hosts, 0, setting="X", can_bind=lambda _: False)):
         assert (answers("127.0.0.1", port), answers("::1", port)) == (True, False)
 
 

@@ -1,7 +1,8 @@
 """A gateway's HTTP server and handler with a broker and a delivery log in memory."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -75,7 +76,9 @@ class ServedGateway(GatewayClient):
 
 
 @asynccontextmanager
-async def serving(**more: str) -> AsyncGenerator[ServedGateway]:
+async def serving(
+    clock: Callable[[], float] = time.monotonic, /, **more: str
+) -> AsyncGenerator[ServedGateway]:
     """Serve with these settings until the end, or until `stop` is set."""
     settings = settings_for(f"amqp://{NOBODY}/", f"postgresql://{NOBODY}/x", **more)
     registry, broker, log = CollectorRegistry(), MemoryBroker(), MemoryLog()
@@ -100,6 +103,7 @@ async def serving(**more: str) -> AsyncGenerator[ServedGateway]:
             instruments=instruments,
             tracer=tracer,
             instance_id=INSTANCE_ID,
+            clock=clock,
         )
         started = asyncio.Event()
 

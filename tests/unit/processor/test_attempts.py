@@ -19,8 +19,7 @@ from services.processor.attempt.handler_slots import HandlerSlots
 from services.processor.attempt.handlers import HandlerSet
 from services.processor.attempt.policy import Acknowledge, Forward, Reject, SourceQueue, Verdict
 from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
-from services.processor.database_watch import DatabaseWatch
-from services.processor.log.commit_batcher import DatabaseUnavailableError
+from services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
 from services.processor.log.delivery_log import BeginResult, RecordedAttempt
 from tests.support.eventually import eventually
 from tests.unit.processor.events import JOB, message, untraced

@@ -8,8 +8,8 @@ from operator import itemgetter
 import asyncpg
 import pytest
 
-from services.processor.database_watch import DatabaseWatch
-from services.processor.log.commit_batcher import CommitBatcher, DatabaseUnavailableError
+from services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
+from services.processor.log.commit_batcher import CommitBatcher
 from tests.support.eventually import eventually
 
 

@@ -13,7 +13,7 @@ from ringback.contract.identity import JobId
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.contract.status import AttemptOutcome
 from services.processor.attempt.policy import MAX_DELIVERIES
-from services.processor.log.commit_batcher import DatabaseUnavailableError
+from services.processor.database_watch import DatabaseUnavailableError
 from services.processor.log.dead_letters import (
     DeadLettered,
     DeadLetterEntry,

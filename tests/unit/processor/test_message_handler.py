@@ -28,8 +28,7 @@ from services.processor.consume.message_handler import (
     MessageHandler,
     QuarantineHandler,
 )
-from services.processor.database_watch import DatabaseWatch
-from services.processor.log.commit_batcher import DatabaseUnavailableError
+from services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
 from services.processor.spans import MessageSpan
 from tests.unit.processor.events import ENVELOPE, untraced
 from tests.unit.processor.fakes import SCHEDULE, SPANS, Broker, FakeConsumers, instruments, settler

@@ -6,8 +6,7 @@ import zlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
-import pytest
-
+from ringback.runtime.http.connection_limits import UNTRUSTED_IDLE_S
 from tests.support.eventually import eventually
 from tests.support.gateway_client import PATH, SECRET, assert_problem
 from tests.unit.gateway.serving import ServedGateway, serving
@@ -60,19 +59,20 @@ def at_least(gateway: ServedGateway, reason: str, count: int) -> bool:
     return gateway.metric("webhook_connections_closed_total", reason=reason) >= count
 
 
-async def test_a_slow_head_is_rejected(
-    gateway: ServedGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_slow_head_is_rejected() -> None:
     """With 408; a connection that has sent nothing is closed without a response."""
-    monkeypatch.setattr("ringback.runtime.http.connection_limits.UNTRUSTED_IDLE_S", 0.1)
-
+    now_s = 100.0
     async with (
+        serving(lambda: now_s) as gateway,
         connections(gateway, 1, HEAD.encode()) as [slow],
         connections(gateway, 1, b"") as [silent],
     ):
+        await eventually(lambda: gateway.metric("webhook_connections") == 2)
+        now_s += UNTRUSTED_IDLE_S + 1
+
         assert (await slow.read()).startswith(b"HTTP/1.1 408 ")
         assert await silent.read() == b""
-    assert at_least(gateway, "slow", 2)
+        assert at_least(gateway, "slow", 2)
 
 
 async def test_slow_bodies_leave_room() -> None:
