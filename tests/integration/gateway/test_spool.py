@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
-import pytest
 from aio_pika.abc import AbstractChannel
 
 from chaos.fault_proxy import FaultProxy
@@ -16,7 +15,6 @@ from ringback.contract.topology import WEBHOOKS, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from ringback.local.ports import free_ports
 from ringback.runtime.amqp import topology
-from ringback.runtime.process.lifecycle import CannotStartError
 from services.gateway.settings import GatewaySettings
 from tests.integration.gateway.queue_reader import count_in
 from tests.integration.gateway.running_gateway import RunningGateway, running
@@ -197,26 +195,3 @@ async def test_a_rejected_webhook_is_published_again(
 
         assert {answer.status for answer in answers} == {200}
         await eventually(lambda: is_drained(gateway, 3))
-
-
-async def test_a_full_spool_is_a_503(tmp_path: Path, database_url: str) -> None:
-    """With Retry-After, if the broker is unavailable, too."""
-    settings = with_spool(f"amqp://{NOBODY}/", database_url, tmp_path, spool_bytes=str(1024 * 1024))
-    body = b'{"type": "hang", "text": "' + b"x" * 700_000 + b'"}'
-    async with running(settings) as gateway:
-        first = await gateway.send(body)
-        second = await gateway.send(body)
-
-        assert (first.status, second.status) == (200, 503)
-        assert int(second.headers["Retry-After"]) > 0
-        assert await gateway.metric("webhook_rejected_total", reason="spool_full") == 1
-
-
-async def test_a_folder_in_use_prevents_the_start(
-    tmp_path: Path, ready_amqp_url: str, database_url: str
-) -> None:
-    """Two gateways on one spool would publish each other's webhooks."""
-    async with running(with_spool(ready_amqp_url, database_url, tmp_path)):
-        with pytest.raises(CannotStartError, match="RINGBACK_SPOOL_DIR"):
-            async with running(with_spool(ready_amqp_url, database_url, tmp_path)):
-                pass

@@ -35,9 +35,7 @@ ERROR = ("TimeoutError", "It took too long.")
 async def test_a_webhook_that_begins_is_processing(
     connection: asyncpg.Connection, *, accepted: bool
 ) -> None:
-    """With or without the gateway's row; the event is claimed. A second begin, after a crash of
-    the process, is the same.
-    """
+    """With or without the gateway's row; the event is claimed. A second begin is the same."""
     webhook = Webhook(dedup_key="k")
     if accepted:
         await accept(connection, webhook)
@@ -63,9 +61,7 @@ async def test_a_webhook_that_begins_is_processing(
 async def test_a_finished_attempt_does_not_begin_again(
     connection: asyncpg.Connection, outcome: str, next_attempt: str | None, status: str
 ) -> None:
-    """The caller must repeat its outcome. After a failure the next attempt begins; after a success
-    none does, because the broker may have copied the message.
-    """
+    """The caller repeats its outcome. The next attempt begins after a failure only."""
     webhook = Webhook()
     await finish(connection, End(webhook, outcome, error=ERROR))
     before = (await row_of(connection, webhook))["status"]
@@ -135,9 +131,7 @@ async def test_a_completed_attempt_completes_its_webhook(
 async def test_a_failed_attempt_records_its_error_until_one_succeeds(
     connection: asyncpg.Connection, outcome: str
 ) -> None:
-    """The row has the present state, the attempts have the history. The claim of an earlier attempt
-    of the same webhook does not make it a duplicate.
-    """
+    """The row has the present state, the attempts have the history. Its own claim is no copy."""
     webhook = Webhook(dedup_key="k")
 
     first = await finish(connection, End(webhook, outcome, 1, ERROR))

@@ -45,9 +45,7 @@ async def test_a_finished_day_is_dropped(connection: asyncpg.Connection) -> None
 
 @pytest.mark.parametrize("batch", [1, 3, 5_000])
 async def test_unfinished_webhooks_stay(connection: asyncpg.Connection, batch: int) -> None:
-    """The finished rows of their day are deleted with their attempts, in any number of batches.
-    Cleaning again changes nothing.
-    """
+    """The finished rows of their day are deleted in any number of batches, and only once."""
     webhooks = await old_webhooks(connection, 14)
     pending, failed, dead, *done = webhooks
     await accept(connection, pending)
@@ -141,9 +139,7 @@ async def test_the_ledger_keeps_the_newest_count_of_an_instance(
 async def test_a_reader_blocks_neither_the_writers_nor_the_cleanup(
     connection: asyncpg.Connection, connect: Connect
 ) -> None:
-    """A report on an old day keeps that day for now. Meanwhile webhooks are written, the cleanup
-    ends with the other days, and the next one drops the day.
-    """
+    """A report keeps its day until the next cleanup; the other days are cleaned meanwhile."""
     [read] = await old_webhooks(connection, 1)
     waiting, done = await old_webhooks(connection, 2, age_days=39)
     await accept(connection, waiting)

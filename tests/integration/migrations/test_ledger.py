@@ -71,9 +71,7 @@ async def test_a_row_counts_once_whichever_service_writes_it(
 
 
 async def test_the_deficit_is_per_instance(connection: asyncpg.Connection) -> None:
-    """An instance that died before it reported its count does not hide another's loss, and a
-    manual retry makes up for nothing. A loss is reported for 48 hours after the last report.
-    """
+    """One's surplus and a retry hide no other's loss; a loss is reported for 48 hours."""
     assert await ledger(connection) == (0, 0)
     silent, lossy, retried = new_job_id(), new_job_id(), new_job_id()
     await accept(connection, *(OfInstance(instance=silent) for _ in range(5)))

@@ -65,10 +65,7 @@ async def test_only_new_files_are_applied(empty_url: str, directory: Path) -> No
 
 
 async def test_a_changed_file_is_rejected(empty_url: str, directory: Path) -> None:
-    """A change of an applied migration would never reach this database.
-
-    The error names it even when the database also has migrations that this code does not have.
-    """
+    """It would never reach this database; a newer migration beside it does not hide that."""
     await migrate(empty_url, directory=directory)
     (directory / "0002_second.sql").unlink()
     (directory / "0001_first.sql").write_text("CREATE TABLE first (n int);", encoding="utf-8")

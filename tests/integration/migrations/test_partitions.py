@@ -202,9 +202,7 @@ async def test_creating_a_day_and_reading_do_not_wait_for_each_other(connect: Co
 
 
 async def test_only_missing_days_are_created(connection: asyncpg.Connection) -> None:
-    """A usual day that was dropped is created again, and is not an extra one. An extra day that an
-    administrator dropped does not count.
-    """
+    """A usual day that is created again is not an extra one; a dropped extra day is none."""
     tomorrow = TODAY + timedelta(days=1)
     await drop(connection, tomorrow)
 
@@ -248,9 +246,7 @@ async def test_there_are_at_most_100_extra_days(connection: asyncpg.Connection) 
 async def test_an_extra_day_is_kept_for_the_retention_since_it_was_created(
     connection: asyncpg.Connection, day: date
 ) -> None:
-    """A redelivered webhook of it is not run again meanwhile. Later the day is dropped, or its
-    finished rows are deleted while a dead letter is unresolved.
-    """
+    """A redelivery is not run again meanwhile; an unresolved dead letter stays longer."""
     await ensure_for(connection, day)
     done = await webhook_at(connection, datetime(day.year, day.month, day.day, tzinfo=UTC))
     dead = Webhook(id=UUID(int=done.id.int + 1))

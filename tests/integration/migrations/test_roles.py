@@ -87,10 +87,7 @@ async def test_many_databases_of_one_server_can_be_migrated_at_once(
 async def test_an_owner_who_may_create_roles_needs_no_superuser(
     own_database: PrivateDatabase, session: Session
 ) -> None:
-    """Row level security applies to the owner, too, but a policy lets it insert, finish, create
-    days, count and clean. Its one login takes each role by the URL, and no role creates tables: a
-    temporary one would hide a table of the log, or fill the disk.
-    """
+    """A policy lets the owner do all; its login takes each role, and no role creates tables."""
     url = await owned_by_keeper(own_database, session, "CREATEROLE")
 
     await migrate(url)

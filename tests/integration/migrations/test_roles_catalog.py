@@ -70,9 +70,7 @@ TABLES_OF = {
 async def test_every_table_with_an_org_has_row_level_security(
     connection: asyncpg.Connection,
 ) -> None:
-    """Row level security is on and forced, with one policy for each kind of role, and on the log
-    one for the gateway. The author of a new table decides here whether it is one of them.
-    """
+    """Forced, with a policy for each kind of role. The author of a new table names it here."""
     tables = [row for row in await connection.fetch(TABLES) if not row["relispartition"]]
 
     assert {row["relname"] for row in tables if row["has_org"]} == WITH_ORG
@@ -143,9 +141,7 @@ async def test_functions_with_their_owner_s_rights_have_a_fixed_search_path(
 
 
 async def test_no_function_is_callable_by_public(connection: asyncpg.Connection) -> None:
-    """Anyone may call a new function in PostgreSQL: its migration has to revoke that, and grant it
-    to the roles that need it.
-    """
+    """Anyone may call a new function in PostgreSQL: its migration has to revoke that."""
     rows = await connection.fetch(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         " AND has_function_privilege('pg_monitor', oid, 'EXECUTE') ORDER BY 1"
@@ -155,9 +151,7 @@ async def test_no_function_is_callable_by_public(connection: asyncpg.Connection)
 
 
 async def test_each_role_may_call_only_what_it_needs(connection: asyncpg.Connection) -> None:
-    """Readers call nothing that changes data; the gateway only asks for the version; the metrics
-    service has no function of its callers before it takes their role.
-    """
+    """Readers change nothing; the metrics service calls its callers' functions in their role."""
     rows = await connection.fetch(
         "SELECT role, proname, provolatile = 'v' AS may_change, prosecdef AS as_owner"
         " FROM pg_proc, unnest($1::text[]) AS role WHERE pronamespace = 'public'::regnamespace"

@@ -135,9 +135,7 @@ async def test_cleaning_the_log_changes_no_count(connection: asyncpg.Connection)
 async def test_a_log_is_rebuilt_beside_its_writers(
     connection: asyncpg.Connection, connect: Connect
 ) -> None:
-    """It counts rows that were inserted without triggers; it neither waits for a writer's open
-    transaction nor loses it.
-    """
+    """Rows without triggers count, and a writer's open transaction is neither awaited nor lost."""
     await connection.execute("SET session_replication_role = replica")
     await accept(connection, *webhooks_of(timedelta(minutes=10), 20))
     await connection.execute("RESET session_replication_role")

@@ -101,16 +101,10 @@ async def test_variants_of_a_path_are_accepted(
 CONTENT_TYPES = [
     None,
     "",
-    "json",
-    "text/json",
-    "text/plain",
     "text/plain; charset=utf-8",
-    "application/octet-stream",
     "application/x-www-form-urlencoded",
     "application/json, application/json",
-    "APPLICATION/JSON;CHARSET=UTF-8",
     "application/json; charset=klingon",
-    "application/json;;",
     "application/json\udcff",
     "application/json; x=" + "y" * 240,
 ]

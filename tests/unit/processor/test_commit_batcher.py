@@ -68,13 +68,22 @@ async def committing(
         yield group
 
 
-async def test_those_that_come_during_a_commit_share_the_next() -> None:
-    """Each caller gets its own result."""
+@asynccontextmanager
+async def during_a_commit() -> AsyncGenerator[
+    tuple[Database, CommitBatcher[str, str], "asyncio.Task[str]"], None
+]:
+    """One worker commits `a`, until the database is opened."""
     store = Database()
     store.open.clear()
     async with committing(store, workers=1) as group:
         first = asyncio.create_task(group.submit("a"))
         await eventually(lambda: store.commits)
+        yield store, group, first
+
+
+async def test_those_that_come_during_a_commit_share_the_next() -> None:
+    """Each caller gets its own result."""
+    async with during_a_commit() as (store, group, first):
         others = [asyncio.create_task(group.submit(item)) for item in "bcdef"]
         await asyncio.sleep(0)
 
@@ -113,11 +122,7 @@ async def test_one_key_is_never_in_flight_twice() -> None:
 
 async def test_data_that_is_refused_costs_no_other_its_commit() -> None:
     """The refused item gets the error; the others are committed without it."""
-    store = Database()
-    store.open.clear()
-    async with committing(store, workers=1) as group:
-        first = asyncio.create_task(group.submit("a"))
-        await eventually(lambda: store.commits)
+    async with during_a_commit() as (store, group, first):
         tasks = [asyncio.create_task(group.submit(item)) for item in ("b", "c bad", "d")]
         await asyncio.sleep(0)
         store.open.set()
@@ -167,11 +172,7 @@ async def test_an_outage_that_lasts_is_reported() -> None:
 
 async def test_a_cancelled_caller_disturbs_no_other() -> None:
     """An item can be cancelled while it waits for its commit and during it."""
-    store = Database()
-    store.open.clear()
-    async with committing(store, workers=1) as group:
-        during = asyncio.create_task(group.submit("a"))
-        await eventually(lambda: store.commits)
+    async with during_a_commit() as (store, group, during):
         before = asyncio.create_task(group.submit("b"))
         stays = asyncio.create_task(group.submit("c"))
         await asyncio.sleep(0)
@@ -190,11 +191,7 @@ async def test_a_cancelled_caller_disturbs_no_other() -> None:
 
 async def test_waiting_callers_are_cancelled_at_the_end() -> None:
     """No caller waits forever for lanes that have ended."""
-    store = Database()
-    store.open.clear()
-    async with committing(store, workers=1) as group:
-        during = asyncio.create_task(group.submit("a"))
-        await eventually(lambda: store.commits)
+    async with during_a_commit() as (_, group, during):
         before = asyncio.create_task(group.submit("b"))
         await asyncio.sleep(0)
 

@@ -4,11 +4,15 @@ import asyncio
 
 import pytest
 
+from ringback.runtime.process import background
 from ringback.runtime.process.background import end
 
 
-async def test_tasks_that_go_on_after_a_cancellation_are_cancelled_again() -> None:
+async def test_tasks_that_go_on_after_a_cancellation_are_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A library can replace a cancellation with its own error, which a loop then survives."""
+    monkeypatch.setattr(background, "_CANCEL_AGAIN_S", 0.01)
     lost = 0
 
     async def loses_three() -> None:
@@ -24,7 +28,7 @@ async def test_tasks_that_go_on_after_a_cancellation_are_cancelled_again() -> No
     tasks = [asyncio.create_task(loses_three()), asyncio.create_task(asyncio.sleep(60))]
     await asyncio.sleep(0)
 
-    await end(*tasks, cancel_again_s=0.01)
+    await end(*tasks)
 
     assert lost == 3
     assert all(task.cancelled() for task in tasks)

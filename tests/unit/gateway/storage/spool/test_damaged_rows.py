@@ -15,11 +15,6 @@ from tests.unit.gateway.storage.spool.damage import (
 ALL = {"max_count": 100, "max_bytes": 10**9}
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "spool.sqlite3"
-
-
 def job_ids(webhooks: list[SpooledWebhook]) -> list[str]:
     return [str(webhook.envelope.job_id) for webhook in webhooks]
 

@@ -8,11 +8,6 @@ from services.gateway.storage.spool.file import SpooledWebhook, SpoolFile
 from tests.unit.gateway.envelopes import an_envelope
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "spool.sqlite3"
-
-
 def opened(path: Path) -> SpoolFile:
     file = SpoolFile(path)
     assert file.open() is None
