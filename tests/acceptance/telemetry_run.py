@@ -20,7 +20,7 @@ from ringback import samples
 from ringback.contract.topology import WORK_QUEUE
 from ringback.metrics.client import MetricsClient
 from ringback.metrics.errors import NotFoundError
-from tests.acceptance.whole import SERVICES, Whole, whole_ringback
+from tests.acceptance.whole import SERVICES, Whole, demo, whole_ringback
 from tests.support.eventually import eventually
 from tests.support.tokens import bearer, token
 from tests.support.trace_file import TracedSpan, spans_in
@@ -100,13 +100,13 @@ async def _drive(whole: Whole, amqp_url: str) -> dict[str, str]:
     await whole.settled([*jobs.values()])
     jobs |= {
         "duplicate": await whole.accepted(body),
-        "retry": await whole.accepted(_demo(failUntilAttempt=2)),
-        "schedule": await whole.accepted(_demo(failUntilAttempt=99)),
-        "permanent": await whole.accepted(_demo(failForGood=True)),
+        "retry": await whole.accepted(demo(failUntilAttempt=2)),
+        "schedule": await whole.accepted(demo(failUntilAttempt=99)),
+        "permanent": await whole.accepted(demo(failForGood=True)),
     }
     await whole.settled([*jobs.values()])
     # Later, so that the dead letters above are recorded one by one.
-    dead = await whole.accepted(_demo(failForGood=True))
+    dead = await whole.accepted(demo(failForGood=True))
     await whole.settled([dead])
     assert (await whole.post(b"no JSON"))[0] == 400
     async with whole.http.request("PROPFIND", whole.gateway_url) as answer:
@@ -170,7 +170,3 @@ def _lines(log: Path) -> Iterator[dict[str, Any]]:
         document = json.loads(line)
         assert isinstance(document, dict), line
         yield document
-
-
-def _demo(**wanted: object) -> bytes:
-    return json.dumps({"message": {"type": "ringback.demo", **wanted}}).encode()

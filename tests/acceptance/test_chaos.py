@@ -54,8 +54,8 @@ async def checked(stage: Stage, *where: str) -> tuple[int | None, str]:
         stderr=asyncio.subprocess.STDOUT,
         cwd=ROOT,
     )
-    told, _ = await process.communicate()
-    return process.returncode, told.decode()
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
 
 
 @pytest.mark.nodes
@@ -85,10 +85,10 @@ async def test_all_die_and_nothing_is_lost(tmp_path: Path) -> None:
         assert outcome.broken == ()
         assert outcome.verdict.accepted > 100
         assert outcome.verdict.duplicates > 0
-        for status, told in checks:
-            assert status == 0, told
-            assert "Lost: 0." in told
-            assert "Finished twice: 0." in told
+        for status, output in checks:
+            assert status == 0, output
+            assert "Lost: 0." in output
+            assert "Finished twice: 0." in output
         assert spoiled[0] == 1
         assert "Lost: 1." in spoiled[1]
         assert "Finished twice: 1." in spoiled[1]

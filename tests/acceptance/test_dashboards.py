@@ -26,7 +26,7 @@ from ringback.local.child import Child
 from ringback.local.ports import LOOPBACK, LocalPorts, ServicePorts, free_ports
 from ringback.local.prometheus import RULES, prometheus_answers, prometheus_config
 from ringback.metrics.client import MetricsClient
-from tests.acceptance.whole import SERVICES, Whole, whole_ringback
+from tests.acceptance.whole import SERVICES, Whole, demo, whole_ringback
 from tests.support.eventually import eventually
 from tests.support.tokens import token
 
@@ -150,8 +150,8 @@ async def test_rules_and_dashboards_work_on_real_services(
         reading(database_url) as reader,
     ):
         await eventually(lambda: all_up(prometheus))
-        done = await whole.accepted(_demo())
-        dead = await whole.accepted(_demo(failForGood=True))
+        done = await whole.accepted(demo(at=time.time()))
+        dead = await whole.accepted(demo(at=time.time(), failForGood=True))
         assert await whole.settled([done, dead]) == ["completed", "dead_letter"]
         await eventually(lambda: figures_come_out(prometheus))
         await eventually(lambda: rules_are_sound(prometheus))
@@ -211,8 +211,8 @@ async def no_data_of(prometheus: RealPrometheus, service: str) -> bool:
 async def _drive(whole: Whole) -> None:
     """A completed webhook, one that needs a second attempt, a dead letter, a refusal, a call."""
     await whole.accepted(samples.sample("transcript"))
-    await whole.accepted(_demo(failUntilAttempt=2))
-    await whole.accepted(_demo(failForGood=True))
+    await whole.accepted(demo(at=time.time(), failUntilAttempt=2))
+    await whole.accepted(demo(at=time.time(), failForGood=True))
     assert (await whole.post(b"no JSON"))[0] == 400
     async with MetricsClient(whole.grpc_address, token=token("service")) as client:
         await client.queue_health()
@@ -237,7 +237,3 @@ async def _answers(asking: PanelQueries, panel: Any) -> bool:
         if not found.series and not found.rows:
             return False
     return True
-
-
-def _demo(**asked: object) -> bytes:
-    return json.dumps({"message": {"type": "ringback.demo", "at": time.time(), **asked}}).encode()

@@ -1,6 +1,5 @@
 """Services of this version on a database that a newer one has migrated: the way back."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ringback.runtime.postgres.migrate import (
     migrate,
     missing_migrations,
 )
-from tests.acceptance.whole import whole_ringback
+from tests.acceptance.whole import demo, whole_ringback
 
 pytestmark = pytest.mark.slow
 
@@ -40,9 +39,7 @@ async def test_services_run_on_the_schema_of_the_next_version(
 
     async with whole_ringback(amqp_url, database_url, tmp_path) as whole:
         good = await whole.accepted(b'{"message": {"type": "hang", "call": {"id": "c"}}}')
-        dead = await whole.accepted(
-            json.dumps({"message": {"type": "ringback.demo", "failUntilAttempt": 99}}).encode()
-        )
+        dead = await whole.accepted(demo(failUntilAttempt=99))
         statuses = await whole.settled([good, dead])
 
     assert statuses == ["completed", "dead_letter"]

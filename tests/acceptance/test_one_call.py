@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from ringback import samples
-from tests.acceptance.whole import SERVICES, Whole, whole_ringback
+from tests.acceptance.whole import SERVICES, Whole, demo, whole_ringback
 from tests.support.eventually import eventually
 from tests.support.local_slack import LocalSlack, local_slack
 from tests.support.session_nodes import SessionNodes
@@ -99,44 +99,9 @@ async def test_every_documented_event_is_completed_and_a_copy_is_a_duplicate(who
     assert len(of_call) > 15
 
 
-async def test_two_equal_events_without_a_time_are_two_events(whole: Whole) -> None:
-    """Nothing shows that the second is a copy, so it is processed as well."""
-    message = {"type": "function-call", "functionCall": {"name": "book", "parameters": {}}}
-    body = json.dumps({"message": message | {"call": {"id": "call-of-two"}}}).encode()
-
-    jobs = [await whole.accepted(body) for _ in range(2)]
-
-    assert await whole.settled(jobs) == ["completed", "completed"]
-
-
-async def test_a_tool_call_id_is_used_again(whole: Whole) -> None:
-    """Many models count from `call_0` in every turn: both calls run, and copies of them do not."""
-    bodies = [
-        json.dumps(
-            {
-                "message": {
-                    "type": "tool-calls",
-                    "timestamp": 1_767_225_600_000 + after_ms,
-                    "call": {"id": "call-of-a-booking"},
-                    "toolCallList": [
-                        {"id": "call_0", "type": "function", "function": {"name": name}}
-                    ],
-                }
-            }
-        ).encode()
-        for name, after_ms in (("check_availability", 0), ("book_appointment", 9_000))
-    ]
-
-    statuses = await whole.settled([await whole.accepted(body) for body in bodies])
-    copies = await whole.settled([await whole.accepted(body) for body in bodies])
-
-    assert statuses == ["completed", "completed"]
-    assert copies == ["duplicate", "duplicate"]
-
-
 async def test_a_webhook_that_always_fails_is_kept(whole: Whole) -> None:
     """After the last retry it is a dead letter with four attempts, its event and its last error."""
-    body = _demo(failUntilAttempt=99)
+    body = demo(failUntilAttempt=99)
     before = await whole.metric("metrics", "webhook_dead_letter_queue_size")
     job_id = await whole.accepted(body)
 
@@ -160,7 +125,7 @@ async def test_a_webhook_that_always_fails_is_kept(whole: Whole) -> None:
 
 async def test_slack_gets_a_message_about_a_dead_letter(whole: Whole, slack: LocalSlack) -> None:
     """It contains type, job, attempts, error, commands and trace, and nothing of the payload."""
-    job_id = await whole.accepted(_demo(failForGood=True, customer="Ada Lovelace"))
+    job_id = await whole.accepted(demo(failForGood=True, customer="Ada Lovelace"))
 
     text = await eventually(
         lambda: next((one for one in map(json.dumps, slack.taken) if job_id in one), None)
@@ -197,7 +162,7 @@ async def test_each_service_has_the_rights_for_its_work(
     whole: Whole, folder: Path, question: str
 ) -> None:
     """Its work gets done, and the database never denies it a statement."""
-    await whole.settled([await whole.accepted(_demo())])
+    await whole.settled([await whole.accepted(demo())])
 
     await eventually(lambda: whole.database.fetchval(question))
 
@@ -205,7 +170,3 @@ async def test_each_service_has_the_rights_for_its_work(
         log = (folder / f"{name}.log").read_text(encoding="utf-8").lower()
         for denial in ("permission denied", "insufficientprivilege", "row-level security"):
             assert denial not in log, name
-
-
-def _demo(**wanted: object) -> bytes:
-    return json.dumps({"message": {"type": "ringback.demo", **wanted}}).encode()

@@ -176,11 +176,7 @@ async def until_enough(read: Callable[[], list[Offered]], count: int) -> None:
 async def test_more_of_each_lose_and_double_nothing(
     amqp_url: str, database_url: str, broker: PrivateBroker, tmp_path: Path
 ) -> None:
-    """Every webhook ends once, all counts are right at both metrics services, Slack hears once.
-
-    One of each is restarted at a time meanwhile, and no webhook is refused. Housekeeping runs in
-    four processors at once, folding and Slack in two metrics services.
-    """
+    """Every webhook ends once, all counts are right, and Slack gets each message once."""
     await topology.apply(amqp_url, RetrySchedule.parse(SCHEDULE))
     await install(database_url)
     place = Place(broker, amqp_url, database_url, tmp_path)

@@ -82,10 +82,7 @@ async def ends(database: asyncpg.Pool, job_ids: list[str]) -> dict[str, asyncpg.
 async def test_nothing_on_any_retry_queue_is_lost_or_doubled(
     amqp_url: str, database_url: str, broker: PrivateBroker, tmp_path: Path
 ) -> None:
-    """Each webhook ends once, with its effect once; the services keep their old setting.
-
-    The new schedule is shorter: what waited for attempt 4 runs once more, all others end at 3.
-    """
+    """The new schedule is shorter: what waited for attempt 4 runs once more, others end at 3."""
     await install(database_url)
     settings = {"RINGBACK_RETRY_SCHEDULE": str(OLD), "RINGBACK_HANDLERS": "chaos.handlers"}
     async with (
@@ -109,9 +106,9 @@ async def test_nothing_on_any_retry_queue_is_lost_or_doubled(
         await eventually(all_wait)
         killed = await begin(*change, cwd=tmp_path, **command)
         assert killed.stdout is not None
-        told = [await killed.stdout.readline()]
-        while b"paused" not in told[-1]:
-            told.append(await killed.stdout.readline())
+        lines = [await killed.stdout.readline()]
+        while b"paused" not in lines[-1]:
+            lines.append(await killed.stdout.readline())
         killed.kill()
         await killed.wait()
         again = await ringback(*change, cwd=tmp_path, **command)

@@ -123,9 +123,7 @@ def written_by(folder: Path) -> dict[str, str]:
 async def test_no_secret_is_said_while_all_goes_wrong(
     broker: PrivateBroker, amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:
-    """Wrong secrets and tokens, a Slack that is away, a broker that refuses the login, a database
-    that lets nobody in: neither logs nor traces, answers nor metrics hold a secret or a payload.
-    """
+    """Neither logs nor traces, answers nor metrics contain a secret or a payload."""
     async with (
         broker_user(broker, amqp_url) as url_of_user,
         database_user(database_url) as with_password,

@@ -1,5 +1,6 @@
 """Starts the three services as processes, and talks to them as the world does."""
 
+import json
 import os
 import signal
 from collections.abc import AsyncGenerator
@@ -95,6 +96,11 @@ class Whole:
         samples = [line for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
         assert samples, name
         return sum(float(line.rpartition(" ")[2]) for line in samples)
+
+
+def demo(**wanted: object) -> bytes:
+    """A webhook whose demo handler does what is wanted."""
+    return json.dumps({"message": {"type": "ringback.demo", **wanted}}).encode()
 
 
 @asynccontextmanager

@@ -17,8 +17,8 @@ async def main(port: int) -> None:
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
-    told = {name: value for name, value in os.environ.items() if name.startswith("RINGBACK_")}
-    sys.stdout.write(json.dumps({"level": "info", "event": "webhook.seen", "env": told}) + "\n")
+    settings = {name: value for name, value in os.environ.items() if name.startswith("RINGBACK_")}
+    sys.stdout.write(json.dumps({"level": "info", "event": "webhook.seen", "env": settings}) + "\n")
     sys.stdout.flush()
     await stop.wait()
     await runner.cleanup()

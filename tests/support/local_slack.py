@@ -70,9 +70,9 @@ class LocalSlack:
             await asyncio.Event().wait()
         if said is not None:
             return said
-        refused = refusal(message)
-        if refused:
-            return Said(400, refused)
+        reason = refusal(message)
+        if reason:
+            return Said(400, reason)
         self.taken.append(message)
         if self.hold is not None:
             await self.hold.wait()

@@ -36,7 +36,7 @@ class MetricsProcess:
         pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
 
-    def told(self, event: str) -> int:
+    def logged(self, event: str) -> int:
         """How many lines of its log are about this event."""
         return self.log_path.read_text(encoding="utf-8").count(f'"{event}"')
 

@@ -1,11 +1,11 @@
 """The traces of the metrics service's calls, by gRPC and by REST."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aio_pika
 import aiohttp
@@ -26,11 +26,12 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from ringback.runtime.amqp import topology
 from tests.integration.metrics.metrics_process import MetricsProcess, metrics_process
+from tests.integration.migrations.log_calls import End, Webhook, bury, finish
 from tests.support.eventually import eventually
 from tests.support.tokens import bearer
 from tests.support.trace_file import TracedSpan, outline, spans_in
 
-ORG = "0190f5c4-0000-7000-8000-00000000000a"
+ORG = UUID("0190f5c4-0000-7000-8000-00000000000a")
 CALLER = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 TRACEPARENT = f"00-{CALLER[0]}-{CALLER[1]}-01"
 FIRST_ATTEMPT = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
@@ -77,13 +78,13 @@ class Traced:
     async def call(self, name: str) -> list[TracedSpan]:
         """The span of the only call with this name, and its children, once they are written."""
 
-        def told() -> list[TracedSpan]:
+        def written() -> list[TracedSpan]:
             spans = spans_in(self.path)
             calls = [span for span in spans if span.name == name]
             assert len(calls) == 1, spans
             return [*calls, *(one for one in spans if one.parent_id == calls[0].span_id)]
 
-        return await eventually(told)
+        return await eventually(written)
 
 
 METADATA = (("authorization", bearer()), ("traceparent", TRACEPARENT))
@@ -112,30 +113,15 @@ async def traced(amqp_url: str, database_url: str, tmp_path: Path) -> AsyncItera
 
 async def buried(database_url: str) -> str:
     """A dead letter of one traced attempt."""
-    job_id = new_job_id()
+    dead = Webhook(org_id=ORG, event_data='{"message": {"type": "hang"}}')
     connection = await asyncpg.connect(database_url)
+    await finish(connection, End(dead, "permanent", 1, ("E", "It failed.")))
+    await bury(connection, dead, attempt=1)
     await connection.execute(
-        """
-        INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,
-            attempts, max_attempts, created_at, error_class, gateway_instance_id)
-        VALUES ($1, $2, 'default', 'hang', $3, 'dead_letter', 1, 4, now(), 'E', gen_random_uuid())
-        """,
-        job_id,
-        ORG,
-        json.dumps({"message": {"type": "hang"}}),
-    )
-    await connection.execute(
-        """
-        INSERT INTO webhook_delivery_attempts (delivery_id, attempt, org_id, outcome, started_at,
-            ended_at, trace_id, span_id)
-        VALUES ($1, 1, $2, 'permanent', now(), now(), $3, $4)
-        """,
-        job_id,
-        ORG,
-        *FIRST_ATTEMPT,
+        "UPDATE webhook_delivery_attempts SET trace_id = $1, span_id = $2", *FIRST_ATTEMPT
     )
     await connection.close()
-    return str(job_id)
+    return str(dead.id)
 
 
 async def test_a_call_by_grpc_is_in_the_trace_of_its_caller(traced: Traced) -> None:
@@ -162,11 +148,11 @@ async def test_a_call_by_grpc_is_in_the_trace_of_its_caller(traced: Traced) -> N
 async def test_a_call_by_rest_is_in_the_trace_of_its_caller(traced: Traced) -> None:
     """Its span has the route and not the path for a name, and the status that was answered."""
     path = f"/api/webhook-metrics/deliveries/{traced.dead}"
-    asked = await traced.get(path, Authorization=bearer("tenant", ORG), traceparent=TRACEPARENT)
+    status = await traced.get(path, Authorization=bearer("tenant", ORG), traceparent=TRACEPARENT)
 
     name = "GET /api/webhook-metrics/deliveries/{job_id}"
     spans = await traced.call(name)
-    assert asked == 200
+    assert status == 200
     assert outline(spans) == READ.format(name=name).splitlines()
     assert (spans[0].kind, spans[0].trace_id, spans[0].parent_id) == ("SERVER", *CALLER)
     assert spans[0].attributes == {
@@ -177,7 +163,7 @@ async def test_a_call_by_rest_is_in_the_trace_of_its_caller(traced: Traced) -> N
         "url.scheme": "http",
         "rpc.method": "ringback.metrics.v1.MetricsService/GetDelivery",
         "rpc.response.status_code": "OK",
-        "ringback.org_id": ORG,
+        "ringback.org_id": str(ORG),
     }
 
 

@@ -166,11 +166,11 @@ async def test_a_page_token_works_by_either_transport(service: FilledService) ->
 
 async def test_an_event_is_the_same_to_the_last_digit(service: FilledService) -> None:
     """REST shows as JSON what gRPC sends as text."""
-    asked = metrics.GetDeliveryRequest(job_id=str(service.completed))
-    answer = await by_grpc(service.process, METHODS["GetDelivery"], asked, authorization=SERVICE)
+    request = metrics.GetDeliveryRequest(job_id=str(service.completed))
+    answer = await by_grpc(service.process, METHODS["GetDelivery"], request, authorization=SERVICE)
     text = one(answer).delivery.event_data
 
-    url = f"http://127.0.0.1:{service.process.rest_port}/api/webhook-metrics/deliveries/{asked.job_id}"
+    url = f"http://127.0.0.1:{service.process.rest_port}/api/webhook-metrics/deliveries/{request.job_id}"
     async with (
         aiohttp.ClientSession() as session,
         session.get(url, headers={"Authorization": SERVICE}) as shown,

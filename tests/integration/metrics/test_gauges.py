@@ -113,12 +113,12 @@ async def test_the_service_works_without_the_management_api(
 
     async with metrics_process(tmp_path, **settings) as metrics:
         await eventually(metrics.is_ready)
-        await eventually(lambda: metrics.told("management_api.unavailable"))
+        await eventually(lambda: metrics.logged("management_api.unavailable"))
         samples = await metrics.samples()
 
     output = metrics.log_path.read_text(encoding="utf-8")
     assert not [name for name in samples if name.startswith("webhook_queue_unacked")]
-    assert metrics.told("management_api.unavailable") == 1
+    assert metrics.logged("management_api.unavailable") == 1
     assert "hidden-password" not in output
 
 

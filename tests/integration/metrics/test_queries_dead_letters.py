@@ -20,10 +20,7 @@ EVENT = {"type": "hang", "text": 'ünïcödé \\ "quoted" \u0001', "n": [1, 2.5,
 async def test_unresolved_dead_letters_come_with_their_events(
     api: Any, log: asyncpg.Connection
 ) -> None:
-    """As JSON equal to what was stored; without resolved ones and failures that are retried.
-
-    Of one type and error class, where the request names them.
-    """
+    """As JSON equal to what was stored; of one type and error class, where they are requested."""
     letter = dead(1, event=EVENT, call_id="c-1")
     others = [dead(6, event_type="transcript"), dead(7, error_class="A")]
     await write(

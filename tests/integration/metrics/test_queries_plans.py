@@ -149,9 +149,7 @@ async def test_a_list_reads_the_index_that_is_made_for_it(
     caller: Any,
     first: str,
 ) -> None:
-    """In its order, and never from end to end: also for an organisation of which there is little,
-    and at the tenth call, when the plan is no longer made for its values.
-    """
+    """Also for a small organisation, and at the tenth call, when the plan is a generic one."""
     method: Any = {
         ListDeliveriesRequest: watched.list_deliveries,
         ListRecentFailuresRequest: watched.list_recent_failures,

@@ -33,11 +33,7 @@ async def test_reading_depths_leaks_no_memory(amqp_url: str) -> None:
 
 
 async def test_a_check_that_is_cancelled_at_any_moment_is_cancelled(amqp_url: str) -> None:
-    """A cancelled check ends as cancelled, even if the broker's library raises its own error.
-
-    The loop behind the health of the gRPC server once took that error for a failed check and
-    continued, so the service did not end.
-    """
+    """Even if the broker's library raises its own error; otherwise the service does not end."""
     await topology.apply(amqp_url, SCHEDULE)
     chance = random.Random(7)
     ended = 0

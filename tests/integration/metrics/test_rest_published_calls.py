@@ -150,10 +150,10 @@ async def test_retry_failed(client: RestClient, service: FilledService) -> None:
 
     both = await asyncio.gather(client.ask("POST", path), client.ask("POST", path))
 
-    done, refused = sorted(both, key=lambda answer: answer.status)
-    assert (done.status, refused.status) == (200, 400)
+    done, rejected = sorted(both, key=lambda answer: answer.status)
+    assert (done.status, rejected.status) == (200, 400)
     holds(done.json, {"success": True, "message": "Webhook re-queued for processing"})
     new_job_id = done.json["newJobId"]
     assert UUID(new_job_id) != service.dead[0]
-    assert refused.json["reason"] == "ALREADY_RETRIED"
-    assert refused.json["metadata"] == {"newJobId": new_job_id}
+    assert rejected.json["reason"] == "ALREADY_RETRIED"
+    assert rejected.json["metadata"] == {"newJobId": new_job_id}

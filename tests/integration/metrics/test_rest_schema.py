@@ -43,10 +43,7 @@ enabled = false
 async def test_the_api_matches_its_openapi_document(
     session_nodes: SessionNodes, tmp_path: Path
 ) -> None:
-    """It accepts what the document allows, refuses the rest, and never fails.
-
-    For a service every value of every field at its bounds; for a tenant a few of each call.
-    """
+    """It accepts what the document allows, refuses the rest, and never fails."""
     whole = ("--phases=coverage,fuzzing", "--max-examples=10")
     pause = "operation-id=PauseProcessing"
     async with filled_service(session_nodes, tmp_path) as service:

@@ -64,7 +64,7 @@ async def service(
     async with metrics_process(tmp_path, **urls, **schedule) as process:
         await eventually(process.is_ready, deadline_s=20)
         # Ready to read is not yet ready to publish, which uses another connection.
-        await eventually(lambda: process.told("broker.connected") == _CONNECTIONS)
+        await eventually(lambda: process.logged("broker.connected") == _CONNECTIONS)
         address = f"127.0.0.1:{process.grpc_port}"
         async with MetricsClient(address, token=token()) as client:
             yield process, client

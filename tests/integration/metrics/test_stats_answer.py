@@ -1,7 +1,5 @@
 """GetDeliveryStats against a real database, as the roles that callers have there."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -12,12 +10,9 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     GetDeliveryStatsRequest,
     GetDeliveryStatsResponse,
 )
-from ringback.runtime.postgres.pool import open_pool
-from ringback.runtime.process.settings import DatabaseSettings
 from services.metrics.auth.access import Access
-from services.metrics.auth.principal import Principal, Role
 from services.metrics.queries.delivery_stats import DeliveryStats
-from services.metrics.transport.call import Call
+from tests.integration.metrics.queried_log import as_org
 from tests.integration.migrations.log_calls import End, Webhook, accept, bury, finish
 
 ONE, TWO, NOBODY = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -26,32 +21,22 @@ ERROR = ("TimeoutError", "It took too long.")
 
 
 @pytest.fixture
-async def stats(database_url: str) -> AsyncIterator[DeliveryStats]:
+async def stats(log: asyncpg.Connection, access: Access) -> DeliveryStats:
     """Webhooks of two organisations: four of one, two of the other; half of them folded."""
-    connection = await asyncpg.connect(database_url)
     done, failed, dead, new = (Webhook(org_id=ONE) for _ in range(4))
-    await finish(connection, End(done), End(failed, "failed", 2, ERROR))
-    await accept(connection, new)
-    await connection.execute("SELECT fold_webhook_stats(10)")
-    await bury(connection, dead)
-    await finish(connection, *(End(Webhook(org_id=TWO)) for _ in range(2)))
-    await connection.close()
-    settings = DatabaseSettings(database_url=f"{database_url}?role=ringback_metrics")
-    async with open_pool(settings, "test") as pool:
-        yield DeliveryStats(Access(pool))
-
-
-def call_of(org_id: UUID | None) -> Call:
-    role = Role.TENANT if org_id else Role.SERVICE
-    deadline = asyncio.get_running_loop().time() + 10
-    return Call(Principal(role, org_id, "test"), deadline, asyncio.Event())
+    await finish(log, End(done), End(failed, "failed", 2, ERROR))
+    await accept(log, new)
+    await log.execute("SELECT fold_webhook_stats(10)")
+    await bury(log, dead)
+    await finish(log, *(End(Webhook(org_id=TWO)) for _ in range(2)))
+    return DeliveryStats(access)
 
 
 async def ask(
     stats: DeliveryStats, caller: UUID | None, range_: str = "", org_id: str = ""
 ) -> GetDeliveryStatsResponse:
     request = GetDeliveryStatsRequest(range=range_, org_id=org_id)
-    return await stats.get_delivery_stats(request, call_of(caller))
+    return await stats.get_delivery_stats(request, as_org(caller))
 
 
 async def test_a_service_sees_all_orgs_or_one(stats: DeliveryStats) -> None:

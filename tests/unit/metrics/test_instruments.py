@@ -33,19 +33,10 @@ def gauges(registry: CollectorRegistry, clock: Clock) -> StateGauges:
     return StateGauges(registry, max_age_s=10, broker_is_connected=lambda: True, clock=clock)
 
 
-def test_a_gauge_is_absent_before_its_first_reading(
-    gauges: StateGauges, registry: CollectorRegistry
-) -> None:
-    """A gauge that was never read is absent, not 0."""
-    assert gauges is not None
-
-    assert registry.get_sample_value(DEAD) is None
-
-
 def test_dead_letters_are_those_of_the_log_and_of_the_queue(
     gauges: StateGauges, registry: CollectorRegistry
 ) -> None:
-    """The size is the sum of both, once both are known."""
+    """The size is the sum of both, and absent until both are known."""
     gauges.dead_letters_counted(3)
     before = registry.get_sample_value(DEAD)
     gauges.queues_read({"webhooks.dlq": QueueDepth(2, 1)})

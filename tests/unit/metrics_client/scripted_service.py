@@ -47,6 +47,7 @@ class ScriptedService(MetricsServiceServicer, AdminServiceServicer):
         self.answer: Callable[[Any], Any] = lambda _: None
         self.requests: list[Any] = []
         self.tokens: list[str] = []
+        self.address = ""
         self.ended = asyncio.Event()
         """A stream ended, by us or by its caller."""
 
@@ -92,9 +93,10 @@ async def scripted_service(
         port = server.add_insecure_port("127.0.0.1:0")
     else:
         port = server.add_secure_port("127.0.0.1:0", credentials)
+    service.address = f"127.0.0.1:{port}"
     await server.start()
     try:
-        yield service, f"127.0.0.1:{port}"
+        yield service, service.address
     finally:
         await server.stop(None)
 

@@ -40,9 +40,9 @@ AWAY = RefusedError(
 
 
 @pytest.fixture
-async def service() -> AsyncIterator[tuple[ScriptedService, str]]:
-    async with scripted_service() as (served, address):
-        yield served, address
+async def service() -> AsyncIterator[ScriptedService]:
+    async with scripted_service() as (served, _):
+        yield served
 
 
 def away_at_first(times: int, answer: Any) -> Callable[[Any], Any]:
@@ -57,72 +57,61 @@ def away_at_first(times: int, answer: Any) -> Callable[[Any], Any]:
     return decide
 
 
-async def test_a_read_outlives_a_short_outage(service: tuple[ScriptedService, str]) -> None:
+async def test_a_read_outlives_a_short_outage(service: ScriptedService) -> None:
     """A query is repeated automatically while the service is unavailable."""
-    served, address = service
-    served.answer = away_at_first(2, metrics.GetQueueHealthResponse(healthy=True))
+    service.answer = away_at_first(2, metrics.GetQueueHealthResponse(healthy=True))
 
-    async with MetricsClient(address) as client:
+    async with MetricsClient(service.address) as client:
         health = await client.queue_health()
 
     assert health.healthy
-    assert len(served.requests) == 3
+    assert len(service.requests) == 3
 
 
-async def test_a_retry_is_repeated_under_one_request_id(
-    service: tuple[ScriptedService, str],
-) -> None:
+async def test_a_retry_is_repeated_under_one_request_id(service: ScriptedService) -> None:
     """The service recognizes a repeated request by its id."""
-    served, address = service
-    served.answer = away_at_first(1, admin.RetryDeliveryResponse(success=True, new_job_id="new"))
+    service.answer = away_at_first(1, admin.RetryDeliveryResponse(success=True, new_job_id="new"))
 
-    async with MetricsClient(address) as client:
+    async with MetricsClient(service.address) as client:
         answer = await client.retry_delivery("old", reason="The shop is back.")
         await client.retry_delivery("old")
 
-    first, repeat, another = [request.request_id for request in served.requests]
+    first, repeat, another = [request.request_id for request in service.requests]
     assert answer.new_job_id == "new"
     assert first == repeat
     assert len(first) == 36
     assert another != first
 
 
-async def test_a_call_that_is_not_idempotent_is_not_repeated(
-    service: tuple[ScriptedService, str],
-) -> None:
+async def test_a_call_that_is_not_idempotent_is_not_repeated(service: ScriptedService) -> None:
     """A run of retries and a discard reach the service once, whatever it answers."""
-    served, address = service
-    served.answer = away_at_first(9, None)
+    service.answer = away_at_first(9, None)
 
-    async with MetricsClient(address) as client:
+    async with MetricsClient(service.address) as client:
         with pytest.raises(UnavailableError):
             await client.discard_dead_letter("old", reason="A test call.")
         with pytest.raises(UnavailableError):
             async for _ in client.retry_deliveries(admin.RetryDeliveriesRequest(reason="All.")):
                 pass
 
-    assert len(served.requests) == 2
+    assert len(service.requests) == 2
 
 
-async def test_a_service_that_stays_unavailable_is_an_error(
-    service: tuple[ScriptedService, str],
-) -> None:
+async def test_a_service_that_stays_unavailable_is_an_error(service: ScriptedService) -> None:
     """The error is that of the service, after five tries."""
-    served, address = service
-    served.answer = away_at_first(99, None)
+    service.answer = away_at_first(99, None)
 
-    async with MetricsClient(address) as client:
+    async with MetricsClient(service.address) as client:
         with pytest.raises(UnavailableError) as failed:
             await client.delivery_stats("24h")
 
     assert failed.value.reason == "DATABASE_UNAVAILABLE"
     assert str(failed.value) == "The database cannot be reached."
-    assert len(served.requests) == 5
+    assert len(service.requests) == 5
 
 
-async def test_errors_keep_the_details_of_the_service(service: tuple[ScriptedService, str]) -> None:
+async def test_errors_keep_the_details_of_the_service(service: ScriptedService) -> None:
     """Reason, metadata and the fields that are wrong; the class is by the status."""
-    served, address = service
     bad = error_details_pb2.BadRequest()
     bad.field_violations.add(field="range", description="It must be from 15m to 30d.")
     refusals = [
@@ -135,9 +124,9 @@ async def test_errors_keep_the_details_of_the_service(service: tuple[ScriptedSer
     ]
     caught: list[MetricsError] = []
 
-    async with MetricsClient(address) as client:
+    async with MetricsClient(service.address) as client:
         for refusal in refusals:
-            served.answer = away_with(refusal)
+            service.answer = away_with(refusal)
             with pytest.raises(MetricsError) as failed:
                 await client.retry_delivery("old")
             caught.append(failed.value)
@@ -161,84 +150,72 @@ async def test_an_address_without_a_service_is_unavailable() -> None:
     assert not failed.value.reason
 
 
-async def test_a_call_has_a_deadline_by_default(
-    service: tuple[ScriptedService, str],
-) -> None:
+async def test_a_call_has_a_deadline_by_default(service: ScriptedService) -> None:
     """A service that never answers does not keep its caller."""
-    _, address = service
-
-    async with MetricsClient(address, timeout_s=0.1) as client:
+    async with MetricsClient(service.address, timeout_s=0.1) as client:
         with pytest.raises(DeadlineError):
             await client.delivery("some")
 
 
-async def test_pages_are_fetched_until_there_is_no_next(
-    service: tuple[ScriptedService, str],
-) -> None:
+async def test_pages_are_fetched_until_there_is_no_next(service: ScriptedService) -> None:
     """An empty page in between is no end; each page is asked for with the same filter."""
-    served, address = service
     pages = {
         "": dead_letter_page("a", "b", then="two"),
         "two": dead_letter_page(then="three"),
         "three": dead_letter_page("c"),
     }
-    served.answer = lambda request: pages[request.page_token]
+    service.answer = lambda request: pages[request.page_token]
 
-    async with MetricsClient(address) as client:
+    async with MetricsClient(service.address) as client:
         letters = client.dead_letters(event_type="hang", page_size=2)
         found = [letter.job_id async for letter in letters]
         counts = [page.count async for page in letters.by_page()]
 
     assert found == ["a", "b", "c"]
     assert counts == [2, 0, 1]
-    assert {(one.event_type, one.page_size) for one in served.requests} == {("hang", 2)}
+    assert {(one.event_type, one.page_size) for one in service.requests} == {("hang", 2)}
 
 
-async def test_the_token_is_asked_for_before_each_call(
-    service: tuple[ScriptedService, str],
-) -> None:
+async def test_the_token_is_asked_for_before_each_call(service: ScriptedService) -> None:
     """So that one that has run out is replaced; the function may be a coroutine's."""
-    served, address = service
-    served.answer = lambda _: metrics.GetDeliveryStatsResponse(time_range="24h")
+    service.answer = lambda _: metrics.GetDeliveryStatsResponse(time_range="24h")
     tokens = iter(["one", "two"])
 
     async def source() -> str:
         await asyncio.sleep(0)
         return next(tokens)
 
-    async with MetricsClient(address, token=source) as client:
+    async with MetricsClient(service.address, token=source) as client:
         await client.delivery_stats()
         await client.delivery_stats()
-    async with MetricsClient(address, token="fixed") as client:
+    async with MetricsClient(service.address, token="fixed") as client:
         await client.delivery_stats()
 
-    assert served.tokens == ["Bearer one", "Bearer two", "Bearer fixed"]
+    assert service.tokens == ["Bearer one", "Bearer two", "Bearer fixed"]
 
 
-async def test_a_page_of_large_events_arrives(service: tuple[ScriptedService, str]) -> None:
+async def test_a_page_of_large_events_arrives(service: ScriptedService) -> None:
     """The client raises the 4 MiB default of gRPC."""
-    served, address = service
     page = metrics.ListDeadLettersResponse(count=1)
     page.dead_letters.add(event_data="x" * 20 * 1024 * 1024)
-    served.answer = lambda _: page
+    service.answer = lambda _: page
 
-    async with MetricsClient(address) as client:
+    async with MetricsClient(service.address) as client:
         [letter] = [letter async for letter in client.dead_letters()]
 
     assert len(letter.event_data) == 20 * 1024 * 1024
 
 
-async def test_leaving_a_stream_ends_the_call(service: tuple[ScriptedService, str]) -> None:
+async def test_leaving_a_stream_ends_the_call(service: ScriptedService) -> None:
     """The service stops sending to a client that stopped reading."""
-    served, address = service
     retried = iter(range(1_000_000))
-    served.answer = lambda _: bulk_progress(next(retried))
+    service.answer = lambda _: bulk_progress(next(retried))
 
-    async with MetricsClient(address) as client:
+    async with MetricsClient(service.address) as client:
         run = client.retry_deliveries(admin.RetryDeliveriesRequest(reason="All."))
         first = await anext(run)
         await run.aclose()
-        await served.ended.wait()
+        await service.ended.wait()
 
     assert first.retried == 0
 

@@ -10,7 +10,6 @@ import pytest
 
 from services.metrics.slack.next_step import NotifyTimes
 from tests.integration.metrics.slack.conftest import Place
-from tests.integration.migrations.log_calls import Webhook, bury
 from tests.support.eventually import eventually
 from tests.support.local_slack import HANGS, LocalSlack, Said
 
@@ -52,26 +51,8 @@ async def test_groups_are_of_organisation_type_and_error(place: Place, slack: Lo
     assert f"`{UUID(int=2)}`" in json.dumps(slack.taken[1])
 
 
-async def test_the_message_shows_no_payload_and_no_secret(place: Place, slack: LocalSlack) -> None:
-    """It has the error's shape, the attempts, and how to look further."""
-    dead = Webhook(event_data=json.dumps({"type": "hang", "name": "Ada Lovelace"}))
-    error = "401 for https://crm/x?key=verysecret: {'name': 'Ada Lovelace'} <!channel>"
-    await bury(place.processor, dead, attempt=4, error=("CrmError", error))
-
-    await place.sender(slack).notify_next()
-
-    text = json.dumps(slack.taken[0])
-    for word in ("CrmError", "4 of 4", "401 for https://crm/", f"ringback dead retry {dead.id}"):
-        assert word in text
-    for word in ("Ada", "verysecret", "<!channel>"):
-        assert word not in text
-
-
 async def test_the_end_of_a_group_is_reported_once(place: Place, slack: LocalSlack) -> None:
-    """Five minutes without another one; the note counts those still unresolved.
-
-    The next dead letter after that starts again.
-    """
+    """After five minutes without another one; the note counts those still unresolved."""
     sender = place.sender(slack, USUAL)
     [dead, *_] = await place.die(3)
     for _ in range(3):

@@ -1,9 +1,8 @@
 """The metrics service as processes, and a server in Slack's place."""
 
 import asyncio
-import signal
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,59 +12,26 @@ from ringback.runtime.amqp import topology
 from tests.integration.metrics.metrics_process import MetricsProcess, metrics_process
 from tests.integration.metrics.slack.conftest import Place
 from tests.support.eventually import eventually
-from tests.support.local_slack import CHANNEL, HANGS, TOKEN, LocalSlack
+from tests.support.local_slack import HANGS, LocalSlack
 
 pytestmark = pytest.mark.slow
 
 SENT = 'ringback_slack_messages_total{outcome="sent"}'
 FAILED = 'ringback_slack_messages_total{outcome="failed"}'
-THREE = "3 webhooks became dead letters: hang, E"
 
 
 @asynccontextmanager
-async def replicas(
-    number: int, tmp_path: Path, amqp_url: str, database_url: str, **settings: str
-) -> AsyncGenerator[list[MetricsProcess], None]:
-    """This many ready metrics services on one database."""
+async def running(
+    tmp_path: Path, amqp_url: str, database_url: str, **settings: str
+) -> AsyncGenerator[MetricsProcess, None]:
+    """A metrics service that is ready, and announces within a second."""
     await topology.apply(amqp_url, RetrySchedule.parse("2s,4s,8s"))
-    shared = {"RINGBACK_SLACK_BATCH_WINDOW_S": "0.5", "RINGBACK_SLACK_QUIET_S": "3600"} | settings
-    async with AsyncExitStack() as stack:
-        processes = [
-            await stack.enter_async_context(
-                metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url, **shared)
-            )
-            for _ in range(number)
-        ]
-        for process in processes:
-            await eventually(process.is_ready, deadline_s=20)
-        yield processes
-
-
-async def test_another_process_takes_over_after_a_crash(
-    place: Place, slack: LocalSlack, tmp_path: Path, amqp_url: str, database_url: str
-) -> None:
-    """Slack received it but no process recorded that, so it is sent exactly once more."""
-    slack.hold = asyncio.Event()
-    settings = {
-        "RINGBACK_SLACK_BOT_TOKEN": TOKEN,
-        "RINGBACK_SLACK_CHANNEL": CHANNEL,
-        "RINGBACK_SLACK_API_URL": slack.api_url,
-    }
-    async with replicas(1, tmp_path, amqp_url, database_url, **settings) as [first]:
-        await place.die(3)
-        await eventually(lambda: slack.taken)
-        first.process.send_signal(signal.SIGKILL)
-        first.process.wait()
-        slack.hold.set()
-        # Its lease ends.
-        await place.let_time_pass(31)
-        async with replicas(2, tmp_path, amqp_url, database_url, **settings) as others:
-            await eventually(lambda: len(slack.taken) == 2)
-            await eventually(lambda: _has_sent(place))
-            sent = [one.told("slack.sent") for one in others]
-
-    assert slack.headlines() == [THREE, THREE]
-    assert sorted(sent) == [0, 1]
+    all_settings = {"RINGBACK_SLACK_BATCH_WINDOW_S": "0.5"} | settings
+    async with metrics_process(
+        tmp_path, amqp_url=amqp_url, database_url=database_url, **all_settings
+    ) as service:
+        await eventually(service.is_ready, deadline_s=20)
+        yield service
 
 
 async def test_a_hanging_slack_delays_nothing(
@@ -74,7 +40,7 @@ async def test_a_hanging_slack_delays_nothing(
     """The service is ready, dead letters are recorded, and it stops in time."""
     slack.always = HANGS
     settings = {"RINGBACK_SLACK_WEBHOOK_URL": slack.url}
-    async with replicas(1, tmp_path, amqp_url, database_url, **settings) as [service]:
+    async with running(tmp_path, amqp_url, database_url, **settings) as service:
         await place.die(3)
         await eventually(lambda: slack.tries)
 
@@ -89,17 +55,13 @@ async def test_without_slack_nothing_is_sent(
     place: Place, tmp_path: Path, amqp_url: str, database_url: str
 ) -> None:
     """It is off by default; the counters exist, at 0."""
-    async with replicas(1, tmp_path, amqp_url, database_url) as [service]:
+    async with running(tmp_path, amqp_url, database_url) as service:
         await place.die(3)
         samples = await eventually(lambda: _samples_with(service, SENT))
 
     outcomes = {"sent", "rate_limited", "failed", "refused", "expired", "no_room"}
     assert {samples[f'ringback_slack_messages_total{{outcome="{one}"}}'] for one in outcomes} == {0}
     assert await place.admin.fetchval("SELECT count(*) FROM webhook_dead_letter_notices") == 1
-
-
-async def _has_sent(place: Place) -> bool:
-    return bool(await place.admin.fetchval("SELECT sent FROM webhook_alerts"))
 
 
 async def _has_failed(service: MetricsProcess) -> bool:

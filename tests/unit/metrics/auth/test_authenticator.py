@@ -248,10 +248,10 @@ def test_a_token_with_another_signature_is_rejected(
     """Whatever its claims, and whatever algorithm and key its header names."""
     head = {"alg": "HS256", "typ": "JWT"} | header
 
-    refused = decided(signed(head, claims(**changes), f"{JWT_SECRET}x".encode()))
+    rejected = decided(signed(head, claims(**changes), f"{JWT_SECRET}x".encode()))
 
-    assert isinstance(refused, ApiError)
-    assert refused.message == BAD_TOKEN
+    assert isinstance(rejected, ApiError)
+    assert rejected.message == BAD_TOKEN
 
 
 @given(header=HEADER_CHANGES, changes=CHANGES)

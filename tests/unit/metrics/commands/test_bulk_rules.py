@@ -1,7 +1,6 @@
 """The rules of a bulk retry: its request, its speed, its progress, and when it stops."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringback.contract.status import Status
-from ringback.metrics.v1.admin_service_pb2 import DeadLetterFilter, RetryDeliveriesRequest
+from ringback.metrics.v1.admin_service_pb2 import RetryDeliveriesRequest
 from services.metrics.commands.bulk_rules import (
     DeadLetterMatch,
     Load,
@@ -49,17 +48,6 @@ def test_limit_and_rate_are_capped() -> None:
     )
 
     assert (request.limit, request.rate_per_second) == (100_000, 100)
-
-
-def test_times_are_in_utc() -> None:
-    """The database compares them in UTC."""
-    filter_ = DeadLetterFilter(event_type="hang")
-    filter_.start_time.FromJsonString("2026-01-27T06:30:00Z")
-
-    request = retry_request_of(RetryDeliveriesRequest(reason="Fixed.", filter=filter_))
-
-    start = datetime(2026, 1, 27, 6, 30, tzinfo=UTC)
-    assert request.matching == DeadLetterMatch("hang", start=start)
 
 
 @given(requested=RATES, live=st.floats(min_value=0, max_value=1e6), waiting=st.integers(0, 200))

@@ -19,9 +19,9 @@ def queues(
 ) -> dict[str, QueueDepth]:
     depths = {"webhooks.dlq": dlq, "webhooks.quarantine": quarantine}
     depths |= {f"webhooks.retry.{n}.2s": depth for n, depth in enumerate(retry_queues, 1)}
-    told = {name: QueueDepth(depth, 1) for name, depth in depths.items()}
+    found = {name: QueueDepth(depth, 1) for name, depth in depths.items()}
     consumed = {"webhooks.work": work, "webhooks.due": due}
-    return told | {name: QueueDepth(depth, consumers) for name, depth in consumed.items()}
+    return found | {name: QueueDepth(depth, consumers) for name, depth in consumed.items()}
 
 
 def processing(*, paused: bool = False, in_flight: int = 0) -> Processing:

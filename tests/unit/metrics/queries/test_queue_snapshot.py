@@ -38,10 +38,10 @@ def read_all(snapshot: QueueSnapshot) -> None:
 
 
 def away(snapshot: QueueSnapshot) -> str:
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(ApiError) as caught:
         snapshot.state()
-    assert refused.value.code is grpc.StatusCode.UNAVAILABLE
-    return refused.value.reason
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+    return caught.value.reason
 
 
 def test_a_snapshot_contains_the_last_readings(snapshot: QueueSnapshot, clock: Clock) -> None:
@@ -89,10 +89,10 @@ def test_stale_numbers_are_an_error_that_names_the_part(
 def test_without_the_work_queue_nothing_was_read(snapshot: QueueSnapshot) -> None:
     """An answer without it keeps the last one; a retry queue may be absent."""
     read_all(snapshot)
-    told = queues(work=9)
-    del told["webhooks.work"]
+    depths = queues(work=9)
+    del depths["webhooks.work"]
 
-    snapshot.queues_read(told)
+    snapshot.queues_read(depths)
     assert snapshot.state().waiting == 3
 
     snapshot.queues_read(queues(work=9, due=2, retry_queues=()))

@@ -64,25 +64,27 @@ def test_the_wait_doubles_up_to_a_minute(failures: int, waits_s: float) -> None:
     assert backoff_s(failures, retry_after_s=None, jitter=0) == waits_s
 
 
-@pytest.mark.parametrize(("asked", "waits_s"), [(0, 1), (7, 7), (3600, 3600), (999_999_999, 3600)])
-def test_the_delay_of_slack_is_respected(asked: float, waits_s: float) -> None:
+@pytest.mark.parametrize(
+    ("given_s", "waits_s"), [(0, 1), (7, 7), (3600, 3600), (999_999_999, 3600)]
+)
+def test_the_delay_of_slack_is_respected(given_s: float, waits_s: float) -> None:
     """Up to an hour: a typing error must not silence us for good."""
-    assert backoff_s(1, retry_after_s=asked, jitter=0) == waits_s
+    assert backoff_s(1, retry_after_s=given_s, jitter=0) == waits_s
 
 
 @given(st.integers(0, 10**9), st.none() | st.floats(0, 1e9), st.floats(0, 1))
 def test_a_wait_is_never_shorter_than_asked(
-    failures: int, asked: float | None, jitter: float
+    failures: int, given_s: float | None, jitter: float
 ) -> None:
     """Jitter only adds, and the wait has bounds."""
-    waits_s = backoff_s(failures, retry_after_s=asked, jitter=jitter)
+    waits_s = backoff_s(failures, retry_after_s=given_s, jitter=jitter)
 
     assert 1 <= waits_s <= 3601
-    assert waits_s >= min(asked or 0, 3600)
+    assert waits_s >= min(given_s or 0, 3600)
 
 
 @pytest.mark.parametrize(
-    ("header", "asked"),
+    ("header", "given_s"),
     [
         (None, None),
         ("30", 30),
@@ -94,10 +96,10 @@ def test_a_wait_is_never_shorter_than_asked(
     ],
 )
 def test_a_retry_after_that_is_not_a_number_is_ignored(
-    header: str | None, asked: float | None
+    header: str | None, given_s: float | None
 ) -> None:
     """No value of the header raises."""
-    assert retry_after_s(header) == asked
+    assert retry_after_s(header) == given_s
 
 
 MESSAGE = Message("It failed.", [{"type": "section", "text": {"type": "mrkdwn", "text": "*It*"}}])

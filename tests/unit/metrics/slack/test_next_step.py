@@ -64,31 +64,31 @@ def test_many_groups_are_reported_in_one_message() -> None:
     """An outage that fails everything in every way does not fill the channel."""
     few, more = many(MAX_APART, group()), many(MAX_APART + 1, group())
 
-    told = next_step(more, NOW, TIMES)
+    step = next_step(more, NOW, TIMES)
 
-    assert isinstance(told, Notify)
-    assert set(told.groups) == set(more)
+    assert isinstance(step, Notify)
+    assert set(step.groups) == set(more)
     assert next_step(few, NOW, TIMES) == Notify((few[0],))
 
 
 def test_messages_of_an_interval_are_bounded() -> None:
     """New groups wait once there were many messages in this interval."""
-    told = [
+    sent = [
         replace(one, sent_at=ago(n + 1), unsent=0, unsent_since=None)
         for n, one in enumerate(many(MAX_MESSAGES, group(sent=1)))
     ]
     waiting = group(event_type="late")
 
-    assert next_step([*told, waiting], NOW, TIMES) is None
-    assert next_step([*told[1:], waiting], NOW, TIMES) == Notify((waiting,))
+    assert next_step([*sent, waiting], NOW, TIMES) is None
+    assert next_step([*sent[1:], waiting], NOW, TIMES) == Notify((waiting,))
 
 
 def test_groups_of_one_message_count_as_one() -> None:
     """A message about a hundred groups counts once, not a hundred times."""
-    told = many(100, quiet_for(5))
+    sent = many(100, quiet_for(5))
     waiting = group(event_type="late")
 
-    assert next_step([*told, waiting], NOW, TIMES) == Notify((waiting,))
+    assert next_step([*sent, waiting], NOW, TIMES) == Notify((waiting,))
 
 
 def test_the_end_is_due_after_the_quiet_time() -> None:

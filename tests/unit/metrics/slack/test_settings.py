@@ -73,8 +73,8 @@ def test_a_mistake_is_one_sentence_without_the_secret(
     environ: dict[str, str], sentence: str
 ) -> None:
     """It names the variable, and shows no part of a secret."""
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as caught:
         load(SlackSettings, environ)
 
-    assert str(refused.value) == sentence
-    assert "verysecret" not in str(refused.value)
+    assert str(caught.value) == sentence
+    assert "verysecret" not in str(caught.value)

@@ -38,7 +38,7 @@ def api() -> ScriptedApi:
     return ScriptedApi()
 
 
-async def refused(api: ScriptedApi, name: str, *args: Any, **terms: Any) -> ApiError:
+async def rejection_of(api: ScriptedApi, name: str, *args: Any, **terms: Any) -> ApiError:
     with pytest.raises(ApiError) as caught:
         await api.ask(name, *args, **terms)
     return caught.value
@@ -53,8 +53,8 @@ async def test_a_request_is_parsed_only_for_authorized_callers(api: ScriptedApi)
         read.append(True)
         return GetQueueHealthRequest()
 
-    await refused(api, "GetQueueHealth", reader, authorization=None)
-    await refused(api, "GetQueueHealth", reader, authorization=bearer("tenant", ORG))
+    await rejection_of(api, "GetQueueHealth", reader, authorization=None)
+    await rejection_of(api, "GetQueueHealth", reader, authorization=bearer("tenant", ORG))
     assert not read
 
     await api.ask("GetQueueHealth", reader)
@@ -87,7 +87,7 @@ async def test_a_call_that_takes_too_long_is_cut(api: ScriptedApi, timeout_s: fl
 
     api.on("GetQueueHealth", hang)
 
-    error = await refused(api, "GetQueueHealth", timeout_s=timeout_s)
+    error = await rejection_of(api, "GetQueueHealth", timeout_s=timeout_s)
 
     assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert cut.is_set()
@@ -158,7 +158,7 @@ async def test_an_unexpected_error_is_not_shown(api: ScriptedApi, raised: Except
     api.on("WatchQueueHealth", break_off)
     with structlog.testing.capture_logs() as lines:
         for name in ("GetQueueHealth", "WatchQueueHealth"):
-            error = await refused(api, name)
+            error = await rejection_of(api, name)
 
             assert error.code is grpc.StatusCode.INTERNAL
             assert error.message == "Internal error; it was logged."
@@ -178,8 +178,10 @@ async def test_each_call_is_one_wide_line(api: ScriptedApi) -> None:
     tenant = bearer("tenant", ORG, subject="ops")
     with structlog.testing.capture_logs() as lines:
         await api.ask("ListDeliveries", authorization=tenant)
-        await refused(api, "GetDelivery", GetDeliveryRequest(job_id=str(JOB)), authorization=tenant)
-        await refused(api, "ListDeliveries", authorization="Bearer sesame")
+        await rejection_of(
+            api, "GetDelivery", GetDeliveryRequest(job_id=str(JOB)), authorization=tenant
+        )
+        await rejection_of(api, "ListDeliveries", authorization="Bearer sesame")
 
     good, missed, stranger = lines
     duration_ms = good.pop("duration_ms")
