@@ -1,6 +1,7 @@
 """The conditions of a run: the machine, the disk, the versions and the load."""
 
 import asyncio
+import json
 import os
 import platform
 import statistics
@@ -12,6 +13,7 @@ from benchmarks.bench_stack import BenchStack
 from ringback.local.child import run_command
 
 _SYNCS = 50
+_PEERS = Path(__file__).parent / "peers"
 
 
 def machine() -> str:
@@ -45,6 +47,8 @@ def _conditions(folder: Path) -> dict[str, str]:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         if line.startswith("model name")
     ]
+    package = (_PEERS / "replaced" / "package.json").read_text(encoding="utf-8")
+    npm = json.loads(package)["dependencies"]
     libraries = ("aiohttp", "aio-pika", "asyncpg", "uvloop")
     return {
         "CPU": f"{os.cpu_count()} x {model[0] if model else platform.machine()}",
@@ -53,6 +57,14 @@ def _conditions(folder: Path) -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "libraries": ", ".join(f"{name} {version(name)}" for name in libraries),
         "RabbitMQ": _printed("dpkg-query", "-W", "-f=${Version}", "rabbitmq-server"),
+        "packages of npm": ", ".join(f"{name} {number}" for name, number in npm.items()),
+        "packages of PyPI": ", ".join(
+            line.split()[0].replace("==", " ")
+            for line in (_PEERS / "requirements.txt").read_text(encoding="utf-8").splitlines()
+            if line.startswith(
+                ("celery==", "procrastinate==", "flask==", "gunicorn==", "psycopg==")
+            )
+        ),
         "Redis": _printed("redis-server", "--version"),
         "wrk": _printed("dpkg-query", "-W", "-f=${Version}", "wrk"),
     }
