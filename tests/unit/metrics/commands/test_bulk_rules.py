@@ -17,6 +17,7 @@ from services.metrics.commands.bulk_rules import (
     Throttle,
     next_turn,
     retry_request_of,
+    stop_reason,
 )
 
 QUIET = Load(waiting=0, live_per_second=0, is_paused=False)
@@ -92,6 +93,16 @@ def test_a_turn_is_never_early_and_never_past(last: float, now: float, rate: flo
 
     assert turn >= now
     assert turn >= last + 1 / rate
+
+
+def test_a_run_stops_before_a_retry_that_could_not_be_published() -> None:
+    """The other reasons to stop are tested with a broker and a database."""
+    reasons = [
+        stop_reason(failed_again=2, stop_after=3, broker_is_connected=connected, is_stopping=False)
+        for connected in (True, False)
+    ]
+
+    assert reasons == [None, "the broker cannot be reached."]
 
 
 @pytest.mark.parametrize(
