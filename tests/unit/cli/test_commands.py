@@ -144,7 +144,6 @@ def test_bad_input_is_one_sentence(arguments: list[str], sentence: str, capsys: 
 
 @offline
 def test_every_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    """All at once."""
     monkeypatch.setenv("RINGBACK_AMQP_URL", "http://somewhere")
     monkeypatch.setenv("RINGBACK_RETRY_SCHEDULE", "2 apples")
 
@@ -273,24 +272,18 @@ def test_a_run_duplicate_is_shown_on_both_sides(service: ScriptedService, capsys
 
 
 @pytest.mark.parametrize(
-    ("command", "answer", "expected"),
+    ("command", "answer", "notes"),
     [
         (
             ["dead", "retry"],
             admin.RetryDeliveryResponse(
-                message="Webhook re-queued.",
-                new_job_id=NEW,
-                altered=True,
-                redacted=True,
-                state=admin.RetryState.RETRY_STATE_QUEUED,
+                altered=True, redacted=True, state=admin.RetryState.RETRY_STATE_QUEUED
             ),
             ("in a moment", "differs from the received one", "credentials of the original"),
         ),
         (
             ["delivery", "run"],
-            admin.RunDuplicateResponse(
-                message="Webhook re-queued.", new_job_id=NEW, duplicate_of=FIRST
-            ),
+            admin.RunDuplicateResponse(duplicate_of=FIRST),
             (f"recognised as a duplicate of  {FIRST}\n",),
         ),
     ],
@@ -298,11 +291,12 @@ def test_a_run_duplicate_is_shown_on_both_sides(service: ScriptedService, capsys
 def test_a_retry_prints_the_new_job_id_and_notes(
     command: list[str],
     answer: Any,
-    expected: tuple[str, ...],
+    notes: tuple[str, ...],
     service: ScriptedService,
     capsys: Captured,
 ) -> None:
     """Also how to follow it; the request has the reason."""
+    answer.message, answer.new_job_id = "Webhook re-queued.", NEW
     service.answer = lambda _: answer
 
     status = run([*command, DEAD, "--reason", "The shop is back."])
@@ -311,7 +305,7 @@ def test_a_retry_prints_the_new_job_id_and_notes(
     assert status == 0
     assert printed.startswith("Webhook re-queued.\n")
     assert f"ringback delivery show {NEW}" in printed
-    assert all(part in printed for part in expected)
+    assert all(part in printed for part in notes)
     [request] = service.requests
     assert (request.job_id, request.reason) == (DEAD, "The shop is back.")
 
@@ -347,17 +341,12 @@ def test_a_bulk_retry_is_summarised(
     state: RetryRunState.ValueType, status: int, service: ScriptedService, capsys: Captured
 ) -> None:
     """The status is 1 if the run stopped early; the summary has the reason."""
-    answers = iter(
-        [
-            admin.RetryDeliveriesResponse(
-                state=RetryRunState.RETRY_RUN_STATE_RUNNING, matched=40, retried=3
-            ),
-            admin.RetryDeliveriesResponse(
-                state=state, matched=40, retried=7, completed=4, failed_again=3, message="Enough."
-            ),
-        ]
+    running = RetryRunState.RETRY_RUN_STATE_RUNNING
+    first = admin.RetryDeliveriesResponse(state=running, matched=40, retried=3)
+    last = admin.RetryDeliveriesResponse(
+        state=state, matched=40, retried=7, completed=4, failed_again=3, message="Enough."
     )
-    service.answer = until_exhausted(answers)
+    service.answer = until_exhausted(iter([first, last]))
 
     ended = run(["dead", "retry", "--event-type", "hang", "--reason", "Fixed.", "--yes"])
 

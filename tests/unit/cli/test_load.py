@@ -1,6 +1,5 @@
 """Copies of payloads, and the numbers that commands calculate."""
 
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -9,7 +8,7 @@ import pytest
 from ringback import samples
 from ringback.cli.client.database import database
 from ringback.cli.commands.bulk_retry import point_in_time
-from ringback.cli.load.load_generator import SendStats, percentile
+from ringback.cli.load.load_generator import percentile
 from ringback.cli.load.payload_template import (
     NotJsonObjectError,
     copy_id,
@@ -127,20 +126,6 @@ def test_percentile_is_one_of_the_values(
 ) -> None:
     """It is the smallest value that so many percent do not exceed."""
     assert percentile(values, percent) == expected
-
-
-@pytest.mark.parametrize(
-    ("stats", "expected"),
-    [
-        (SendStats(), False),
-        (SendStats(offered=2, accepted=2), True),
-        (SendStats(offered=2, accepted=1, rejected=Counter({503: 1})), False),
-        (SendStats(offered=2, accepted=1, errors=Counter({"connection lost": 1})), False),
-    ],
-)
-def test_all_accepted_means_every_webhook(stats: SendStats, expected: bool) -> None:  # ruff: ignore[boolean-type-hint-positional-argument]  # a parametrized value
-    """One rejection or error, or nothing sent, is not a success."""
-    assert stats.all_accepted is expected
 
 
 @pytest.mark.parametrize(

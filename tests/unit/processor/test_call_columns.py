@@ -117,6 +117,7 @@ PLACES: list[tuple[str, str, dict[str, Any], Any]] = [
     ("assistant_id", "hang", {"call": {"assistantId": None}, "assistant": {"id": "a"}}, "a"),
     ("phone_number_id", "hang", {"phoneNumber": {"id": "p"}}, "p"),
     ("phone_number_id", "hang", {"call": {"phoneNumber": {"id": "p"}}}, "p"),
+    ("status", REPORT, {}, "ended"),
     ("started_at", STATUS, {"status": "in-progress", "timestamp": START}, STARTED),
     ("ended_at", STATUS, {"status": "ended", "timestamp": END}, ENDED),
     ("started_at", STATUS, {"status": "ringing", "timestamp": START}, None),

@@ -34,16 +34,12 @@ def watch(clock: Clock) -> DatabaseWatch:
     return DatabaseWatch(answer, wait_s=60, clock=clock)
 
 
-def test_without_a_report_the_database_counts_as_available(watch: DatabaseWatch) -> None:
-    """Nothing is held, and no outage was recent."""
-    assert not watch.was_unavailable_recently
-    assert not watch.wait_expired()
-
-
 def test_webhooks_wait_from_the_first_failure_of_an_outage(
     watch: DatabaseWatch, clock: Clock
 ) -> None:
     """Later failures do not restart the time; an answer ends it; the next outage starts at 0."""
+    assert not watch.was_unavailable_recently
+    assert not watch.wait_expired()
     watch.failed(REFUSED)
     clock.now += 59
     watch.failed(REFUSED)
@@ -99,6 +95,9 @@ async def test_it_pings_until_the_database_answers() -> None:
 
 def test_what_waiting_does_not_fix_is_named_once(watch: DatabaseWatch) -> None:
     """A missing right or table is no outage: one line names it, another names the next one."""
+    watch.failed(REFUSED)
+    assert not watch.is_setup_incomplete
+
     with capture_logs() as lines:
         for _ in range(3):
             watch.failed(asyncpg.InsufficientPrivilegeError("permission denied for table calls"))
@@ -128,12 +127,3 @@ async def test_an_incomplete_setup_ends_after_ten_seconds_or_with_a_ping(
     await watch.wait_until_available()
 
     assert (soon, later, watch.is_setup_incomplete) == (True, False, False)
-
-
-def test_an_unavailable_server_is_not_an_incomplete_setup(watch: DatabaseWatch) -> None:
-    """The processor waits for it, and the log asks for no grant."""
-    with capture_logs() as lines:
-        watch.failed(REFUSED)
-
-    assert not watch.is_setup_incomplete
-    assert [line["event"] for line in lines] == ["database.unavailable"]

@@ -136,10 +136,13 @@ async def test_a_message_is_settled_once(
     copies: list[str],
     answers: list[str],
 ) -> None:
-    """Copies are published before the message is acknowledged."""
-    broker, _ = await handled(source, end, counts=counts)
+    """A quarantined message is attempted exclusively: a crash then affects no other webhook."""
+    broker, attempts = await handled(source, end, counts=counts)
 
     assert ([place for place, _ in broker.copies], broker.answers) == (copies, answers)
+    assert set(attempts.ran) <= {source is SourceQueue.QUARANTINE}
+    assert not attempts.consumers.exclusive_now
+    assert attempts.consumers.outages == isinstance(end, DatabaseUnavailableError)
 
 
 @pytest.mark.parametrize("end", [NotBegunError(), DatabaseUnavailableError()])
@@ -179,14 +182,6 @@ async def test_a_worn_message_is_replaced_by_a_copy_after_an_outage() -> None:
     assert not attempts.ran
 
 
-async def test_a_quarantined_message_runs_exclusively() -> None:
-    """A crash then affects no other webhook."""
-    _, attempts = await handled(SourceQueue.QUARANTINE, COMPLETED)
-
-    assert attempts.ran == [True]
-    assert not attempts.consumers.exclusive_now
-
-
 async def test_a_quarantined_copy_carries_the_crashes_that_the_broker_counted() -> None:
     """So the limit of its queue, which would dead-letter it without a reason, is never reached."""
     broker, _ = await handled(
@@ -196,13 +191,6 @@ async def test_a_quarantined_copy_carries_the_crashes_that_the_broker_counted() 
     [(_, copied)] = broker.copies
     assert (copied["attempt"], copied["crashes"]) == (1, 2)
     assert "x-delivery-count" not in copied
-
-
-async def test_the_consumers_stop_while_the_database_is_unavailable() -> None:
-    """They resume when it answers."""
-    _, attempts = await handled(SourceQueue.WORK, DatabaseUnavailableError())
-
-    assert attempts.consumers.outages == 1
 
 
 async def test_a_dead_letter_carries_the_error_that_prevented_its_attempt() -> None:

@@ -1,7 +1,6 @@
 """The table of verdicts. `test_message_handler` shows when each is asked for."""
 
 from types import MappingProxyType
-from typing import cast
 
 import pytest
 
@@ -65,25 +64,6 @@ def test_an_outcome_decides(
     got = decide(outcome, source=source, attempt=Attempt(attempt), schedule=schedule)
 
     assert got == verdict
-
-
-def test_an_unknown_outcome_is_refused() -> None:
-    """A new outcome cannot be forgotten here."""
-    with pytest.raises(AssertionError):
-        decide(cast("AttemptOutcome", "new"), source=WORK, attempt=Attempt(1), schedule=BOTH)
-
-
-def test_a_dead_letter_carries_the_reason_that_the_log_does_not_have() -> None:
-    """After an attempt the log has it."""
-    verdict = dead_letter(Attempt(2), Failure("undeliverable", "It has no type."))
-
-    assert (verdict.exchange, verdict.routing_key) == ("webhooks.dead", "attempt.2")
-    assert dict(verdict.headers) == {
-        "attempt": 2,
-        "error_class": "undeliverable",
-        "error_message": "It has no type.",
-    }
-    assert dict(dead_letter(Attempt(2)).headers) == {"attempt": 2}
 
 
 def test_a_requeued_message_waits_longer_each_time() -> None:

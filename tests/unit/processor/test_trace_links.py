@@ -72,15 +72,7 @@ def test_the_parent_and_links_of_a_message(
 ) -> None:
     """Only a first attempt that a gateway published has a parent; all others have links."""
     assert as_texts(trace_parentage(came)) == (parent, links)
-
-
-@pytest.mark.parametrize("key", ["attempt.1", "attempt.4"])
-def test_a_dead_letter_begins_a_trace(key: str) -> None:
-    """It may have waited for long, at any attempt."""
-    assert as_texts(trace_parentage(carrying(key), is_dead_letter=True)) == (
-        None,
-        [("origin", PUBLISHED)],
-    )
+    assert as_texts(trace_parentage(came, is_dead_letter=True)) == (None, links)
 
 
 @pytest.mark.parametrize(

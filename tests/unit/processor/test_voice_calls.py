@@ -33,22 +33,6 @@ def test_every_sample_is_an_event_of_its_call(name: str) -> None:
     assert values["happened_at"].tzinfo is not None
 
 
-def test_the_report_has_the_end_of_the_call() -> None:
-    """Only this event has cost, transcript and summary."""
-    body = read_event(sample("end-of-call-report"))
-    assert isinstance(body, Read)
-
-    values = read(body.type, body.message, received_at=datetime.now(UTC))
-
-    assert values["status"] == "ended"
-    assert values["cost"] > 0
-    assert values["duration_seconds"] > 0
-    assert values["started_at"] < values["ended_at"]
-    assert values["ended_reason"]
-    assert values["summary"]
-    assert values["transcript"]
-
-
 def test_only_a_status_update_has_a_status() -> None:
     """The platform's call object is a snapshot of the call's creation; its status means nothing."""
     snapshot = {"call": {"status": "queued", "id": "call-1"}}
