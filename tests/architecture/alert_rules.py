@@ -1,7 +1,6 @@
 """The rule files of `deploy/prometheus/`, as values."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +15,13 @@ CASE_FILES = sorted((PROMETHEUS / "tests").glob("*.yml"))
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule, an alert or a recording, as in its file."""
+    """An alert, or a recording of a series."""
 
-    file: Path
-    said: dict[str, Any]
-
-    @property
-    def alert(self) -> str | None:
-        name = self.said.get("alert")
-        return None if name is None else str(name)
-
-    @property
-    def records(self) -> str | None:
-        name = self.said.get("record")
-        return None if name is None else str(name)
-
-    @property
-    def expression(self) -> str:
-        return str(self.said["expr"])
-
-    @cached_property
-    def labels(self) -> dict[str, str]:
-        return dict(self.said.get("labels", {}))
-
-    @cached_property
-    def annotations(self) -> dict[str, str]:
-        return dict(self.said.get("annotations", {}))
+    alert: str | None
+    records: str | None
+    expression: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -59,7 +39,13 @@ def document(file: Path) -> Any:
 
 def all_rules() -> list[Rule]:
     return [
-        Rule(file, said)
+        Rule(
+            alert=said.get("alert"),
+            records=said.get("record"),
+            expression=str(said["expr"]),
+            labels=said.get("labels", {}),
+            annotations=said.get("annotations", {}),
+        )
         for file in RULE_FILES
         for group in document(file)["groups"]
         for said in group["rules"]

@@ -8,6 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
+#: The folders of Python, without the tests.
+OURS = ("ringback", "services", "benchmarks", "chaos", "deploy/prometheus")
+
 #: Made by a program; nobody reads or shortens it.
 GENERATED = ROOT / "ringback" / "metrics" / "v1"
 
@@ -52,5 +55,4 @@ def modules(*folders: str) -> list[Module]:
 
 
 def our_modules() -> list[Module]:
-    """All but the tests."""
-    return modules("ringback", "services", "benchmarks", "chaos", "deploy/prometheus")
+    return modules(*OURS)

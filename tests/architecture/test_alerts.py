@@ -1,7 +1,6 @@
 """What every alert needs: labels, a runbook and test cases."""
 
 import re
-from collections.abc import Mapping
 
 import pytest
 
@@ -109,15 +108,10 @@ def test_availability_counts_what_is_our_fault() -> None:
     assert not senders & set(OUR_FAULTS)
 
 
-def jobs(config: Mapping[str, list[dict[str, str]]]) -> set[str]:
-    return {scraped["job_name"] for scraped in config["scrape_configs"]}
-
-
 def test_jobs_have_the_names_that_rules_ask_for() -> None:
     """In the file for servers and in the one of the local stack."""
-    for_servers = document(PROMETHEUS / "prometheus.yml")
+    for_servers = document(PROMETHEUS / "prometheus.yml")["scrape_configs"]
     local = prometheus_config(LocalPorts(), scrapes_broker=True)
 
-    assert jobs(for_servers) == {*Service, "rabbitmq"}
-    for job in jobs(for_servers):
-        assert f'"job_name": "{job}"' in local
+    assert {one["job_name"] for one in for_servers} == {*Service, "rabbitmq"}
+    assert all(f'"job_name": "{one["job_name"]}"' in local for one in for_servers)

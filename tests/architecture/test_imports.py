@@ -4,9 +4,8 @@ import sys
 
 import pytest
 
-from tests.architecture.source import ROOT, Module, modules, our_modules
+from tests.architecture.source import OURS, ROOT, Module, modules
 
-SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/__init__.py"))
 ADAPTERS = {"aio_pika", "aiormq", "aiohttp", "asyncpg", "grpc", "uvloop", "asyncio"}
 
 
@@ -19,24 +18,25 @@ def foreign(module: Module, *allowed: str) -> list[str]:
     ]
 
 
-def test_there_are_three_services() -> None:
-    """What this test walks over is not empty."""
-    assert SERVICES == ["gateway", "metrics", "processor"]
+@pytest.mark.parametrize(
+    ("folder", "others"),
+    [
+        # Services share only the broker, the database and `ringback`.
+        ("services/gateway", ("services.metrics", "services.processor")),
+        ("services/metrics", ("services.gateway", "services.processor")),
+        ("services/processor", ("services.gateway", "services.metrics")),
+        # It is what they share. Only the local stack names them, to start them as processes.
+        ("ringback", ("services",)),
+        # What is installed does not have the tests.
+        *((folder, ("tests",)) for folder in OURS),
+    ],
+)
+def test_a_package_does_not_import_another(folder: str, others: tuple[str, ...]) -> None:
+    found = modules(folder)
 
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_services_do_not_import_each_other(service: str) -> None:
-    """Services share only the broker, the database and `ringback`."""
-    others = tuple(f"services.{other}" for other in SERVICES if other != service)
-
-    for module in modules(f"services/{service}"):
+    assert found
+    for module in found:
         assert not [name for name in module.imports() if name.startswith(others)], module.name
-
-
-def test_ringback_does_not_import_services() -> None:
-    """It is what they share. Only the local stack names them, to start them as processes."""
-    for module in modules("ringback"):
-        assert not [name for name in module.imports() if name.startswith("services")], module.name
 
 
 def test_the_contract_does_no_io() -> None:
@@ -80,11 +80,3 @@ def test_decisions_import_no_adapter(name: str) -> None:
     module = Module(ROOT / f"{name.replace('.', '/')}.py")
 
     assert not [found for found in module.imports() if found.partition(".")[0] in ADAPTERS]
-
-
-def test_nothing_imports_the_tests() -> None:
-    """What is installed does not have them."""
-    for module in our_modules():
-        assert not [name for name in module.imports() if name.partition(".")[0] == "tests"], (
-            module.name
-        )

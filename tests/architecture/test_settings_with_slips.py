@@ -130,37 +130,23 @@ def is_literal(field: FieldInfo) -> bool:
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
-def test_a_line_end_is_not_part_of_a_value(kind: type[Settings], name: str, folder: Path) -> None:
-    """`kubectl create secret --from-file` and `$(cat file)` of some shells leave one."""
-    value = good_value(kind, name, folder)
-
-    for end in ("\n", "\r\n", "\n\n"):
-        assert loaded(kind, name, value + end) == loaded(kind, name, value)
-
-
-@pytest.mark.parametrize(("kind", "name"), FIELDS)
-def test_quotes_are_refused(kind: type[Settings], name: str, folder: Path) -> None:
-    """`docker --env-file` keeps them."""
-    for quote in "'\"":
-        said = refusal(kind, name, f"{quote}{good_value(kind, name, folder)}{quote}\n")
-
-        assert said is not None
-        assert "is in quotes" in said
-
-
-@pytest.mark.parametrize(("kind", "name"), FIELDS)
-def test_blanks_around_a_value_are_dropped_or_refused(
+def test_what_files_and_shells_add_is_dropped_or_refused(
     kind: type[Settings], name: str, folder: Path
 ) -> None:
-    """Of a secret nobody knows whether they are meant."""
+    """`kubectl create secret --from-file` leaves a line end; `docker --env-file` keeps quotes."""
     value = good_value(kind, name, folder)
-    is_secret = SecretStr in kinds_in(kind.model_fields[name].annotation)
+    expected = loaded(kind, name, value)
 
-    if is_secret:
+    for end in ("\n", "\r\n", "\n\n"):
+        assert loaded(kind, name, value + end) == expected
+    for quote in "'\"":
+        assert "is in quotes" in str(refusal(kind, name, f"{quote}{value}{quote}\n"))
+    if SecretStr in kinds_in(kind.model_fields[name].annotation):
+        # Nobody knows whether the blanks of a secret are meant.
         assert "begins or ends with a blank" in str(refusal(kind, name, f" {value}"))
         assert "begins or ends with a blank" in str(refusal(kind, name, f"{value}\t"))
     else:
-        assert loaded(kind, name, f" {value}\t") == loaded(kind, name, value)
+        assert loaded(kind, name, f" {value}\t") == expected
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)

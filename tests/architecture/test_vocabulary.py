@@ -1,6 +1,9 @@
 """The words for states are the same in the code, in the database and on the page about them."""
 
 import re
+from enum import StrEnum
+
+import pytest
 
 from ringback.contract.status import TRANSITIONS, AttemptOutcome, Status
 from tests.architecture.source import ROOT
@@ -21,33 +24,17 @@ def rows_of_table(heading: str) -> set[str]:
     return set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE))
 
 
-def test_every_status_is_one_word_everywhere() -> None:
+@pytest.mark.parametrize(("name", "words"), [("status", Status), ("outcome", AttemptOutcome)])
+def test_every_state_is_one_word_everywhere(name: str, words: type[StrEnum]) -> None:
     """The enum, the database's check and the page."""
-    words = {status.value for status in Status}
-
-    assert checked_words("status") == words
-    assert rows_of_table("status") == words
-
-
-def test_every_outcome_is_one_word_everywhere() -> None:
-    """As above, for attempts."""
-    words = {outcome.value for outcome in AttemptOutcome}
-
-    assert checked_words("outcome") == words
-    assert rows_of_table("outcome") == words
+    assert checked_words(name) == rows_of_table(name) == {word.value for word in words}
 
 
 def test_the_page_draws_the_transitions() -> None:
-    """Each arrow is in the table of the code, and the other way round."""
+    """Each arrow is in the table of the code, and the other way round; so are the ends."""
     diagram = _PAGE.split("```mermaid")[1].split("```")[0]
     drawn = set(re.findall(r"(\w+) --> (\w+)", diagram))
-
-    assert drawn == {(old.value, new.value) for old, news in TRANSITIONS.items() for new in news}
-
-
-def test_the_page_draws_the_ends() -> None:
-    """What leads nowhere leads out of the diagram."""
-    diagram = _PAGE.split("```mermaid")[1].split("```")[0]
     ends = set(re.findall(r"(\w+) --> \[\*\]", diagram))
 
+    assert drawn == {(old.value, new.value) for old, news in TRANSITIONS.items() for new in news}
     assert ends == {status.value for status, news in TRANSITIONS.items() if not news}

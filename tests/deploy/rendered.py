@@ -49,6 +49,13 @@ def component(name: str) -> Manifests:
         return _built(here)
 
 
+@cache
+def every_manifest() -> Manifests:
+    """Of all overlays and components, without repetitions."""
+    rendered = [*map(overlay, OVERLAYS), *map(component, COMPONENTS)]
+    return tuple({repr(one): one for manifests in rendered for one in manifests}.values())
+
+
 def _built(folder: Path) -> Manifests:
     done = subprocess.run(
         [_KUBECTL, "kustomize", folder], capture_output=True, text=True, check=False

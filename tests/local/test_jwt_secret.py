@@ -7,28 +7,20 @@ from ringback.local.jwt_secret import has_key, local_secret, read_local_secret
 
 
 def test_a_secret_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
-    """The second time gives the first one's; nobody else on the machine may read it."""
-    none_yet = read_local_secret(tmp_path)
+    """Nobody else on the machine may read it, and another stack has another one."""
+    here, elsewhere = tmp_path / "one", tmp_path / "two"
+    here.mkdir()
+    elsewhere.mkdir()
+    none_yet = read_local_secret(here)
 
-    first, second = local_secret(tmp_path), local_secret(tmp_path)
+    first, second = local_secret(here), local_secret(here)
 
-    file = tmp_path / "jwt.secret"
+    file = here / "jwt.secret"
     assert none_yet is None
-    assert first == second == read_local_secret(tmp_path)
+    assert first == second == read_local_secret(here) != local_secret(elsewhere)
     assert len(first.encode()) >= 32
     assert file.stat().st_mode & 0o777 == 0o600
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_two_stacks_have_two_secrets(tmp_path: Path) -> None:
-    """What is good for one opens nothing in the other."""
-    folders = [tmp_path / "one", tmp_path / "two"]
-    for folder in folders:
-        folder.mkdir()
-
-    secrets = {local_secret(folder) for folder in folders}
-
-    assert len(secrets) == 2
+    assert list(here.iterdir()) == [file]
 
 
 def test_a_file_without_a_secret_is_named(tmp_path: Path) -> None:

@@ -24,47 +24,30 @@ def around(**environ: str) -> StackContext:
     )
 
 
-def test_each_service_has_its_own_role_on_a_private_database() -> None:
-    """No service uses the superuser."""
-    names = [spec.name for spec in service_specs(ServicePorts())]
+def test_each_service_gets_only_what_it_needs() -> None:
+    """Its own role, the address of the management API if it uses it, and loopback alone."""
+    environment = {name: service_environment(name, around()) for name in NAMES}
+    of_the_management_api = {
+        name for name in NAMES if "RINGBACK_RABBITMQ_MANAGEMENT_URL" in environment[name]
+    }
 
-    urls = [service_environment(name, around())["RINGBACK_DATABASE_URL"] for name in names]
+    assert tuple(spec.name for spec in service_specs(ServicePorts())) == NAMES
+    assert of_the_management_api == {"processor", "metrics"}
+    for name, values in environment.items():
+        assert values["RINGBACK_DATABASE_URL"] == f"{URL}?role=ringback_{name}"
+        # `localhost` may be the address of IPv4 or that of IPv6.
+        for setting in ("GATEWAY", "METRICS", "OBSERVABILITY"):
+            assert values[f"RINGBACK_{setting}_HOST"] == "127.0.0.1,::1"
+    assert environment["gateway"]["RINGBACK_SPOOL_DIR"] == "/somewhere/.ringback/spool"
 
-    assert urls == [f"{URL}?role=ringback_{name}" for name in names]
-    assert names == ["gateway", "processor", "metrics"]
 
-
-def test_the_ports_of_the_stack_come_before_the_environment() -> None:
-    """They are what the stack has claimed; other settings pass through."""
-    environment = service_environment(
-        "metrics",
-        around(RINGBACK_METRICS_REST_PORT="1", RINGBACK_LOG_LEVEL="debug"),
+def test_the_environment_comes_before_defaults_but_not_before_claimed_ports() -> None:
+    given = around(
+        RINGBACK_METRICS_REST_PORT="1",
+        RINGBACK_LOG_LEVEL="debug",
+        RINGBACK_SPOOL_DIR="/elsewhere",
     )
 
-    assert environment["RINGBACK_METRICS_REST_PORT"] == "8181"
-    assert environment["RINGBACK_LOG_LEVEL"] == "debug"
-
-
-def test_the_gateway_has_a_spool_beside_the_stack() -> None:
-    """Unless the environment names another folder for it."""
-    ours = service_environment("gateway", around())
-    theirs = service_environment("gateway", around(RINGBACK_SPOOL_DIR="/elsewhere"))
-
-    assert ours["RINGBACK_SPOOL_DIR"] == "/somewhere/.ringback/spool"
-    assert theirs["RINGBACK_SPOOL_DIR"] == "/elsewhere"
-
-
-def test_only_users_of_the_management_api_get_its_address() -> None:
-    """The gateway does not: its user may publish, and no more."""
-    environment = {name: service_environment(name, around()) for name in NAMES}
-
-    asked = {name for name in NAMES if "RINGBACK_RABBITMQ_MANAGEMENT_URL" in environment[name]}
-    assert asked == {"processor", "metrics"}
-
-
-def test_the_services_are_reached_by_loopback_alone() -> None:
-    """By that of IPv4 and that of IPv6: `localhost` may be either."""
-    for name in NAMES:
-        environment = service_environment(name, around())
-        for setting in ("GATEWAY", "METRICS", "OBSERVABILITY"):
-            assert environment[f"RINGBACK_{setting}_HOST"] == "127.0.0.1,::1"
+    assert service_environment("metrics", given)["RINGBACK_METRICS_REST_PORT"] == "8181"
+    assert service_environment("metrics", given)["RINGBACK_LOG_LEVEL"] == "debug"
+    assert service_environment("gateway", given)["RINGBACK_SPOOL_DIR"] == "/elsewhere"

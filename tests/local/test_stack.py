@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess  # ruff: ignore[suspicious-subprocess-import]  # for its exception
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Starts stacks that are gone when the test is."""
     started: list[StackProcess] = []
 
-    def start(settings: dict[str, str], **more: str) -> StackProcess:
+    def start(settings: dict[str, str], **more: Any) -> StackProcess:
         started.append(start_stack(tmp_path / "state", settings, **more))
         return started[-1]
 
@@ -80,6 +81,22 @@ async def test_a_service_that_ends_stops_all(start: Start, settings: dict[str, s
     assert "no such table" in stack.output
     assert "Traceback" not in stack.output
     assert not descendants(stack.process.pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_one_that_a_script_started_is_stopped(
+    start: Start, settings: dict[str, str], number: signal.Signals
+) -> None:
+    """Begun with nohup in the background, it ignores the end of the terminal, and nothing else."""
+    stack = start(settings, become=["sh", "-c", 'trap "" INT HUP; exec "$@"', "sh"])
+    await stack.ready()
+
+    stack.process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        stack.process.wait(timeout=1)
+    stack.process.send_signal(number)
+
+    assert await stack.ended() == 0
 
 
 async def test_secrets_of_the_stack_and_of_the_environment(

@@ -7,7 +7,7 @@ before them and imports no telemetry library.
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,15 +27,17 @@ dropped: dict[str, str] = {}
 """Variables that were ignored in this process, and why. No values, because they may be secret."""
 
 
-def drop_unusable() -> None:
-    """Remove unusable variables from the environment of this process."""
-    for name, reason in unusable(os.environ).items():
-        del os.environ[name]
+def drop_unusable(
+    environ: MutableMapping[str, str] = os.environ, into: dict[str, str] = dropped
+) -> None:
+    """Remove unusable variables from the environment, and add those with a reason to `into`."""
+    for name, reason in unusable(environ).items():
+        del environ[name]
         if reason:
-            dropped[name] = reason
-    for name, value in os.environ.items():
+            into[name] = reason
+    for name, value in environ.items():
         if name.startswith("OTEL_") and value != value.strip():
-            os.environ[name] = value.strip()
+            environ[name] = value.strip()
 
 
 def unusable(environ: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ _CANCEL_AGAIN_S = 5.0
 """Longer than any task needs to clean up."""
 
 
-async def end(*tasks: asyncio.Task[None]) -> None:
+async def end(*tasks: asyncio.Task[None], cancel_again_s: float = _CANCEL_AGAIN_S) -> None:
     """Cancel tasks and return when all have ended. Raises the first error that one ended with.
 
     Tasks that continue are cancelled again, because a cancellation can get lost. `asyncio.wait_for`
@@ -21,7 +21,7 @@ async def end(*tasks: asyncio.Task[None]) -> None:
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
+        _, pending = await asyncio.wait(pending, timeout=cancel_again_s)
     for task in tasks:
         if not task.cancelled():
             task.result()

