@@ -70,7 +70,6 @@ def test_an_alert_has_a_runbook(name: str) -> None:
 
 
 def test_a_runbook_has_an_alert() -> None:
-    """No page describes a removed alert."""
     pages = {path.stem for path in RUNBOOKS.glob("*.md")} - {"README"}
 
     assert pages == set(alert_names())
@@ -94,7 +93,6 @@ def test_an_alert_has_the_threshold_of_health(name: str) -> None:
 
 
 def test_the_rules_of_objectives_are_what_the_program_writes() -> None:
-    """The file was not changed by hand, and is up to date."""
     assert RULES.read_text(encoding="utf-8") == slo_rules()
 
 

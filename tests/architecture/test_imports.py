@@ -76,7 +76,6 @@ def test_the_runtime_knows_no_service_words() -> None:
     ],
 )
 def test_decisions_import_no_adapter(name: str) -> None:
-    """They are functions from values to values."""
     module = Module(ROOT / f"{name.replace('.', '/')}.py")
 
     assert not [found for found in module.imports() if found.partition(".")[0] in ADAPTERS]

@@ -24,7 +24,6 @@ def promtool(*arguments: str | Path) -> tuple[int, str]:
 
 
 def test_rules_are_clean() -> None:
-    """By all of its lints."""
     exit_code, said = promtool("check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES)
 
     assert exit_code == 0, said
@@ -46,7 +45,6 @@ def test_rules_do_what_their_cases_say(file: Path) -> None:
 
 
 def test_configurations_are_clean(tmp_path: Path) -> None:
-    """That for servers, and that of the local stack."""
     local = tmp_path / "local.yml"
     local.write_text(prometheus_config(LocalPorts(), scrapes_broker=True), encoding="utf-8")
 

@@ -15,7 +15,6 @@ SERVICE = "ringback/metrics/v1/metrics_service.proto"
 
 
 def test_it_is_written_as_buf_asks(tmp_path: Path) -> None:
-    """The STANDARD rules of buf find nothing."""
     make_workspace(tmp_path)
 
     lint = run_buf(tmp_path, "lint")

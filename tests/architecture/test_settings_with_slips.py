@@ -232,7 +232,6 @@ def test_a_broker_that_cannot_be_reached_is_refused(url: str, *, is_good: bool) 
 
 
 def test_settings_that_contradict_each_other_are_refused(folder: Path) -> None:
-    """One of them names the other."""
     gateway, processor = SERVICES["gateway"], SERVICES["processor"]
     zero = "00000000-0000-0000-0000-000000000000"
     below = {**REQUIRED, "RINGBACK_DATABASE_POOL_MIN": "30"}

@@ -18,7 +18,6 @@ def answers_in(tree: ast.Module) -> set[str]:
 
 
 def test_one_module_answers_the_broker() -> None:
-    """Only `settle` answers the broker."""
     answering = [module.name for module in modules("services") if answers_in(module.tree)]
 
     assert answering == ["services.processor.consume.settle"]

@@ -48,7 +48,6 @@ def test_no_statement_stands_in_python(module: Module) -> None:
 
 
 def test_each_statement_says_what_it_is_for() -> None:
-    """A file begins with a sentence."""
     files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.sql")]
 
     assert files
@@ -57,7 +56,6 @@ def test_each_statement_says_what_it_is_for() -> None:
 
 
 def test_each_statement_is_used() -> None:
-    """What no code loads any more is removed."""
     code = "\n".join(module.text for module in OF_THE_PROGRAMS)
     files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.sql")]
 

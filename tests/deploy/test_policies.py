@@ -198,7 +198,6 @@ OF_A_WHOLE: tuple[Policy, ...] = (
 @pytest.mark.parametrize("name", OVERLAYS)
 @pytest.mark.parametrize("policy", OF_PODS + OF_A_WHOLE, ids=lambda policy: policy.__name__)
 def test_an_overlay_follows_the_policy(policy: Policy, name: str) -> None:
-    """As it is applied."""
     assert [*policy(overlay(name))] == []
 
 

@@ -56,7 +56,6 @@ def distinct(parts: list[Manifests]) -> Manifests:
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_an_overlay_passes_the_scanner(tmp_path: Path, name: str) -> None:
-    """It runs hundreds of checks and rejects nothing."""
     refused, passed = failures(tmp_path, overlay(name))
 
     assert refused == []
@@ -64,7 +63,6 @@ def test_an_overlay_passes_the_scanner(tmp_path: Path, name: str) -> None:
 
 
 def test_the_components_pass_the_scanner(tmp_path: Path) -> None:
-    """Each with only the base."""
     refused, _ = failures(tmp_path, distinct([component(name) for name in COMPONENTS]))
 
     assert refused == []

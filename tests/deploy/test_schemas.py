@@ -94,7 +94,6 @@ def find(name: str) -> Manifest:
 
 
 def test_there_are_manifests_to_validate() -> None:
-    """All eight components are among them."""
     assert len(COMPONENTS) == 8
     assert len(every_manifest()) > 100
 

@@ -63,7 +63,6 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_an_installed_prometheus_is_left_alone(machine: Machine) -> None:
-    """Nothing is printed and nothing is installed."""
     machine.has("prometheus", "exit 0")
     machine.has("apt-get", "exit 1")
 

@@ -29,7 +29,6 @@ def test_refusals_and_warnings_are_shown(level: str, event: str, shown: str | No
 
 
 def test_an_attempt_is_one_short_line() -> None:
-    """Each attempt shows the webhook's type, its outcome and its duration."""
     line = json.dumps(
         {
             "level": "info",

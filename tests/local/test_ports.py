@@ -9,7 +9,6 @@ from ringback.local.ports import LOOPBACK, LocalPorts, free_ports, port_in_use, 
 
 
 def test_a_port_in_use_is_one_sentence() -> None:
-    """The sentence names the port and the setting that moves it."""
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))
         taken.listen()
@@ -23,7 +22,6 @@ def test_a_port_in_use_is_one_sentence() -> None:
 
 
 def test_free_ports_differ_and_are_free() -> None:
-    """Ten ports asked for at once are ten ports, each free."""
     ports = free_ports(10)
 
     assert len(set(ports)) == 10
@@ -41,6 +39,5 @@ def test_ports_come_from_the_environment() -> None:
 
 @pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "8080.5", "²"])
 def test_a_bad_port_is_refused(text: str) -> None:
-    """What is no port is named together with its variable."""
     with pytest.raises(LocalStackError, match="RINGBACK_GATEWAY_PORT must be a port"):
         LocalPorts.from_env({"RINGBACK_GATEWAY_PORT": text})

@@ -19,7 +19,6 @@ DURABLE = aiormq.spec.Basic.Properties(delivery_mode=2)
 
 
 async def test_confirmed_messages_survive_a_kill(own_broker: PrivateBroker) -> None:
-    """What the node confirmed is there when it runs again after SIGKILL."""
     connection = await aiormq.connect(own_broker.amqp_url())
     channel = await connection.channel()
     await channel.queue_declare("kept", durable=True, arguments={"x-queue-type": "quorum"})
@@ -66,7 +65,6 @@ async def test_the_disk_is_measured_in_any_folder(tmp_path: Path, name: str) -> 
 
 @pytest.mark.nodes
 async def test_a_node_that_ends_at_once_names_its_log(tmp_path: Path) -> None:
-    """A node that cannot use its settings is one sentence with the path of its log."""
     node = new_broker(tmp_path)
     node.settings = "no.such.setting = 1\n"
 

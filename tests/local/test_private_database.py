@@ -31,7 +31,6 @@ async def _count(database: PrivateDatabase) -> int:
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 async def test_committed_rows_survive(own_database: PrivateDatabase, how: str) -> None:
-    """What was committed is there after a stop, and after a kill with a client connected."""
     await _write(own_database)
     client = await asyncpg.connect(own_database.url())
 

@@ -169,7 +169,6 @@ async def test_prometheus_runs_with_the_stack(start: Start, settings: dict[str, 
 async def test_a_missing_prometheus_costs_only_its_link(
     start: Start, settings: dict[str, str], tmp_path: Path, lacks: str
 ) -> None:
-    """A sentence names what is missing, and the stack runs."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -152,7 +152,6 @@ async def test_only_some_users_may_use_the_management_api(
 
 
 async def test_the_file_has_only_salted_hashes(tmp_path: Path) -> None:
-    """Each run uses new salts."""
     file = tmp_path / "definitions.json"
     texts = []
     for _ in range(2):

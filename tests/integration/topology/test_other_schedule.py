@@ -49,7 +49,6 @@ async def test_check_reports_another_schedule_and_binds_nothing(schedules: Retry
 async def test_without_the_management_api_nothing_is_bound(
     schedules: RetrySchedules,
 ) -> None:
-    """If the management API does not answer, nothing is bound."""
     with pytest.raises(topology.TopologyError, match="management API"):
         await topology.apply(
             schedules.amqp_url, RetrySchedule.parse("2s"), management_url="http://127.0.0.1:1"

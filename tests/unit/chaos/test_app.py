@@ -29,7 +29,6 @@ def test_bad_input_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With the exit status for it, and no traceback."""
     monkeypatch.delenv("RINGBACK_DATABASE_URL", raising=False)
     given = [str(tmp_path / "ledger") if part == "LEDGER" else part for part in arguments]
 

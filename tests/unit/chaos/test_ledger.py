@@ -59,7 +59,6 @@ def test_a_line_is_with_the_system_as_soon_as_it_is_written(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("content", [b"", b"not json\n", b"[1]\n", b'{"ledger": 99}\n'])
 def test_another_file_is_no_ledger(tmp_path: Path, content: bytes) -> None:
-    """The error explains that, and names the file."""
     path = tmp_path / "other.txt"
     path.write_bytes(content)
 
@@ -68,7 +67,6 @@ def test_another_file_is_no_ledger(tmp_path: Path, content: bytes) -> None:
 
 
 def test_two_runs_are_never_mixed(tmp_path: Path) -> None:
-    """An existing file is not overwritten."""
     path = tmp_path / "ledger.jsonl"
     written(path)
 

@@ -39,5 +39,4 @@ def test_right_counts_give_no_sentence() -> None:
 def test_each_wrong_count_gives_a_sentence(
     wrong: dict[str, Any], accepted: int, sentence: str
 ) -> None:
-    """One sentence, with both numbers."""
     assert list(compare(TOTALS | wrong, [SUMMARY], accepted)) == [sentence]

@@ -255,7 +255,6 @@ def test_a_delivery_is_a_timeline(service: ScriptedService, capsys: Captured) ->
 
 
 def test_a_run_duplicate_is_shown_on_both_sides(service: ScriptedService, capsys: Captured) -> None:
-    """The duplicate names its run; the run names its duplicate."""
     duplicate = retried(DeliveryStatus.DELIVERY_STATUS_DUPLICATE)
     duplicate.retried_as.duplicate_of = FIRST
     new = metrics.GetDeliveryResponse(delivery=duplicate.delivery, retry_of=duplicate.retried_as)
@@ -311,7 +310,6 @@ def test_a_retry_prints_the_new_job_id_and_notes(
 
 
 def test_only_dead_letters_are_shown_as_such(service: ScriptedService, capsys: Captured) -> None:
-    """The error names the status and the command that shows the webhook."""
     service.answer = lambda _: retried(DeliveryStatus.DELIVERY_STATUS_COMPLETED)
 
     status = run(["dead", "show", DEAD])
@@ -340,7 +338,6 @@ def test_all_dead_letters_come_one_per_line(service: ScriptedService, capsys: Ca
 def test_a_bulk_retry_is_summarised(
     state: RetryRunState.ValueType, status: int, service: ScriptedService, capsys: Captured
 ) -> None:
-    """The status is 1 if the run stopped early; the summary has the reason."""
     running = RetryRunState.RETRY_RUN_STATE_RUNNING
     first = admin.RetryDeliveriesResponse(state=running, matched=40, retried=3)
     last = admin.RetryDeliveriesResponse(
@@ -384,8 +381,6 @@ def until_exhausted(answers: Any) -> Callable[[Any], Any]:
 def test_an_error_of_the_service_is_one_sentence(
     code: grpc.StatusCode, status: int, sentence: str, service: ScriptedService, capsys: Captured
 ) -> None:
-    """For every error a person gets a sentence, and a script the status."""
-
     def refuse(_: Any) -> Any:
         raise RefusedError(code, "A_REASON", "So it is.", newJobId=NEW)
 
@@ -459,7 +454,6 @@ def test_a_token_is_the_only_line_on_stdout(
 def test_a_private_key_decides_the_algorithm(
     algorithm: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    """The public key verifies the token; `--kid` names the key."""
     key = KEYS[algorithm]
     pem = key.private_bytes(
         serialization.Encoding.PEM,

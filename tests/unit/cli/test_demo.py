@@ -1,5 +1,5 @@
 import io
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -15,6 +15,7 @@ from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.handlers import Event, PermanentFailure
 from services.gateway.events.dedup_key import dedup_key
+from tests.unit.processor.events import event
 
 SCHEDULE = RetrySchedule.parse("2s,4s,8s")
 NOW_MS = 1_800_000_000_000
@@ -27,29 +28,19 @@ def steps_of(
 
 
 def read(step: DemoStep) -> ReadEvent:
-    event = read_event(step.body)
-    assert isinstance(event, ReadEvent)
-    return event
+    found = read_event(step.body)
+    assert isinstance(found, ReadEvent)
+    return found
 
 
 def key_of(step: DemoStep) -> str | None:
-    event = read(step)
-    return dedup_key(event.type, event.message)
+    found = read(step)
+    return dedup_key(found.type, found.message)
 
 
 def event_of(step: DemoStep, attempt: int) -> Event:
-    event = read(step)
-    return Event(
-        job_id=new_job_id(),
-        org_id=UUID(int=1),
-        endpoint_id="default",
-        type=event.type,
-        call_id=event.call_id,
-        message=event.message,
-        attempt=attempt,
-        max_attempts=4,
-        received_at=datetime.now(UTC),
-    )
+    message = read(step)
+    return event(type=message.type, message=message.message, attempt=attempt)
 
 
 def snapshot(status: Status, attempts: int, *, since_attempt_s: float = 0.0) -> DeliverySnapshot:
@@ -70,8 +61,8 @@ def test_the_samples_are_one_call_that_ends_now() -> None:
     """All events of the call have its id, and are in the order of their times."""
     steps = steps_of()
 
-    call = [event for step in steps if (event := read(step)).call_id == call_id_of(steps)]
-    times = [event.message["timestamp"] for event in call[:7]]
+    call = [found for step in steps if (found := read(step)).call_id == call_id_of(steps)]
+    times = [one.message["timestamp"] for one in call[:7]]
     assert (call[0].type, call[-1].type, len(call)) == (
         "assistant-request",
         "end-of-call-report",
@@ -94,7 +85,6 @@ def test_only_the_repeated_report_is_a_duplicate() -> None:
 
 @pytest.mark.parametrize("text", ["", "2s", "2s,4s", "2s,4s,8s", "1s,1s,1s,1s,1s"])
 async def test_handlers_fail_as_often_as_announced(text: str) -> None:
-    """With any retry schedule."""
     schedule = RetrySchedule.parse(text)
     works, fails, permanent = steps_of(schedule)[-3:]
 

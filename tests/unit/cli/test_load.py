@@ -84,7 +84,6 @@ def test_a_copy_differs_only_in_ids_and_time() -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"nope", b"[1]", b'"text"', b"\xff"])
 def test_only_json_objects_have_copies(payload: bytes) -> None:
-    """Other payloads have no ids to replace."""
     with pytest.raises(NotJsonObjectError):
         template_of(payload)
 
@@ -186,7 +185,6 @@ def test_a_rate_compares_samples_of_the_same_range(
     ],
 )
 async def test_an_unreachable_database_is_named_without_its_password(url: str, named: str) -> None:
-    """Over TCP or a unix socket."""
     with pytest.raises(CommandError, match=named) as raised:
         async with database(url):
             pass

@@ -152,7 +152,6 @@ def test_sections_are_in_time_order(recorded: Path, capsys: Captured, files: int
 @pytest.mark.usefixtures("recorded")
 @pytest.mark.parametrize("job", [RETRY, RETRY[:14].upper()])
 def test_a_retry_is_shown_with_its_original(job: str, capsys: Captured) -> None:
-    """By id or prefix of either."""
     status = run(["trace", job])
 
     printed = words(capsys.readouterr().out)
@@ -164,7 +163,6 @@ def test_a_retry_is_shown_with_its_original(job: str, capsys: Captured) -> None:
 
 @pytest.mark.usefixtures("recorded")
 def test_json_has_every_attribute(capsys: Captured) -> None:
-    """One line, with traces in time order and spans in trees."""
     status = run(["trace", JOB, "--json"])
 
     [text] = capsys.readouterr().out.splitlines()

@@ -247,7 +247,6 @@ def refuse(_: Any) -> Any:
 
 
 def test_a_bulk_retry_is_text(service: ScriptedService, printing: Printing) -> None:
-    """Including the progress."""
     service.answer = until_exhausted(iter([hostile(admin.RetryDeliveriesResponse())]))
 
     _, stdout, _ = printing(lambda: run(["dead", "retry", "--all", "--yes", *REASON]))
@@ -274,7 +273,6 @@ def test_a_process_prints_in_any_locale(service: ScriptedService, arguments: lis
 def test_spans_are_text(
     printing: Printing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Names, attributes, ids and errors."""
     attributes = of(JOB, event_type=HOSTILE, duplicate_of=HOSTILE)
     spans = [
         span(HOSTILE, "f/1", 0, 1, kind="SERVER", attributes=attributes, error=HOSTILE),

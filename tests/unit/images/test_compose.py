@@ -33,7 +33,6 @@ def schema_finds(path: Path) -> str:
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.observability.yaml"])
 def test_it_is_a_valid_compose_file(name: str) -> None:
-    """By the specification's own schema."""
     assert not schema_finds(FOLDER / name)
 
 
@@ -66,7 +65,6 @@ def test_images_are_pinned() -> None:
 
 
 def test_both_compose_files_have_the_same_versions() -> None:
-    """Of Grafana, Prometheus and Tempo."""
     for name, part in BESIDE["services"].items():
         assert part["image"] == PARTS[name]["image"]
 
@@ -113,7 +111,6 @@ def test_every_awaited_condition_can_be_met() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_gets_valid_settings(service: str) -> None:
-    """By name and by value: it would start with them."""
     kind = SERVICES[service]
     environ = PARTS[service]["environment"]
     read = {f"RINGBACK_{name}".upper() for name in kind.model_fields}

@@ -80,7 +80,6 @@ def test_every_default_secret_is_checked() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_each_service_has_its_own_login(service: str) -> None:
-    """At the broker and at the database: name, password and role."""
     password = f"{KNOWN}{service}"
     amqp = urlsplit(PARTS[service]["environment"]["RINGBACK_AMQP_URL"])
     database = urlsplit(PARTS[service]["environment"]["RINGBACK_DATABASE_URL"])

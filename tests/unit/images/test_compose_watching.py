@@ -54,7 +54,6 @@ def test_traces_reach_grafana() -> None:
 
 @pytest.mark.parametrize("file", ["compose.yaml", "compose.observability.yaml"])
 def test_grafana_gets_every_variable_of_its_provisioning(file: str) -> None:
-    """Each variable of the data sources has a value, and the dashboards are mounted."""
     grafana = compose(FOLDER / file)["services"]["grafana"]
     provisioning = FOLDER.parent / "grafana" / "provisioning"
     sources = (provisioning / "datasources" / "ringback.yaml").read_text(encoding="utf-8")

@@ -20,7 +20,6 @@ def linted(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_hadolint_finds_nothing() -> None:
-    """Including the shell code in its steps."""
     found = linted(DOCKERFILE)
 
     assert (found.returncode, found.stdout) == (0, "")

@@ -37,7 +37,6 @@ def test_a_complete_release_is_not_refused() -> None:
     ],
 )
 def test_an_incomplete_release_is_refused(part: dict[str, object], sentence: str) -> None:
-    """With the reason. A build for this machine is allowed."""
     plan = replace(RELEASE, **part)  # type: ignore[arg-type]  # the table has the types
 
     (refusal,) = refusals(plan)
@@ -47,7 +46,6 @@ def test_an_incomplete_release_is_refused(part: dict[str, object], sentence: str
 
 
 def test_the_command_refuses_before_it_builds(capsys: pytest.CaptureFixture[str]) -> None:
-    """It exits with a status and runs nothing."""
     assert main(["--release", "--registry", "registry.test/"]) == 1
 
     printed = capsys.readouterr()
@@ -72,7 +70,6 @@ def test_every_image_is_built_from_its_target(builder: str) -> None:
 
 
 def test_the_base_is_the_same_everywhere() -> None:
-    """In the Dockerfile, in compose.yaml and here."""
     assert f"ARG PYTHON_IMAGE={BASE}\n" in TEXT
     assert dict(variables())["PYTHON_IMAGE"] == BASE
     assert compose()["services"]["own-secrets"]["build"]["args"]["PYTHON_IMAGE"] == BASE

@@ -51,7 +51,6 @@ def test_public_defaults_are_refused_elsewhere(address: str) -> None:
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_one_public_default_is_enough_to_refuse(name: str) -> None:
-    """It would let an intruder in."""
     environ = DEFAULTS | made() | {"BIND_ADDRESS": "192.0.2.7"}
 
     assert run("check", environ)[0] == 0
@@ -88,5 +87,4 @@ def test_created_secrets_are_accepted() -> None:
 
 
 def test_an_unknown_command_is_an_error() -> None:
-    """A misspelled command starts nothing."""
     assert run("chek", DEFAULTS)[0] == 2

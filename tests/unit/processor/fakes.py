@@ -72,6 +72,13 @@ class Broker:
         self.answers.append(answer)
 
 
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @dataclass
 class FakeConsumers:
     stopping: bool = False

@@ -204,7 +204,6 @@ async def test_a_duplicate_runs_no_handler(
 
 
 async def test_values_that_cannot_be_stored_fail_the_attempt() -> None:
-    """The failure is recorded without them."""
     log = FakeLog(errors=[asyncpg.DataError("bad")])
 
     decided = await verdict(attempts(log))
@@ -254,7 +253,6 @@ async def test_an_outage_in_a_transaction_is_not_an_attempt(
 
 
 async def test_a_message_without_an_event_is_dead_lettered_with_the_reason() -> None:
-    """It is not attempted."""
     log = FakeLog()
 
     decided = await verdict(attempts(log, succeed), body=b"[]")

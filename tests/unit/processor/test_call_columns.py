@@ -66,7 +66,6 @@ def test_an_impossible_time_is_missing(value: object) -> None:
 
 @pytest.mark.parametrize("value", [12.5, "12.5", " 12.5 ", "1.25e1", "+12.50"])
 def test_numbers_may_be_text(value: object) -> None:
-    """Some senders write numbers as text."""
     values = read("end-of-call-report", {"cost": value, "durationSeconds": value})
 
     assert (values["cost"], values["duration_seconds"]) == (12.5, 12.5)

@@ -8,16 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.processor.database_watch import DatabaseWatch
+from tests.unit.processor.fakes import Clock
 
 REFUSED = OSError("connection refused")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def answer() -> None:

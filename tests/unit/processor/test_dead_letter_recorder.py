@@ -67,7 +67,6 @@ async def recorded(
 
 
 async def test_a_webhook_is_recorded_under_its_id_and_reported() -> None:
-    """The log line has what a person needs to find it."""
     log = FakeLog()
 
     with capture_logs() as lines:

@@ -17,7 +17,6 @@ from tests.unit.processor.hostile_messages import HOSTILE_MESSAGES
 
 
 def test_a_message_of_the_gateway_is_a_delivery() -> None:
-    """All metadata from the gateway is there, and the event is read."""
     delivery = open_attempt(message(routing_key="attempt.3"), DEFAULT_REDACTION, untraced())
 
     assert isinstance(delivery, AttemptContext)
@@ -39,7 +38,6 @@ def test_a_message_of_the_gateway_is_a_delivery() -> None:
     ],
 )
 def test_an_undeliverable_message_has_a_reason(changes: dict[str, Any], reason: str) -> None:
-    """The reason is a sentence, for the dead letters."""
     assert open_attempt(message(**changes), DEFAULT_REDACTION, untraced()) == Undeliverable(reason)
 
 

@@ -84,7 +84,6 @@ def test_modules_are_imported_in_order_and_each_handler_once(
 def test_a_module_that_cannot_be_used_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str | None, sentence: str
 ) -> None:
-    """The error names the module and the problem."""
     monkeypatch.syspath_prepend(tmp_path)
     if source is not None:
         (tmp_path / f"{name}.py").write_text(source)

@@ -42,7 +42,6 @@ def test_only_a_status_update_has_a_status() -> None:
 
 
 def test_an_event_of_no_call_changes_no_call() -> None:
-    """There is no call to write a row for."""
     assert call_update_of(event(call_id=None)) is None
 
 

@@ -40,8 +40,6 @@ async def test_one_that_ends_just_as_it_is_cancelled_is_no_error() -> None:
 
 
 async def test_an_error_is_raised() -> None:
-    """After all have ended."""
-
     async def fails() -> None:
         await asyncio.sleep(0)
         raise ValueError("a bug")

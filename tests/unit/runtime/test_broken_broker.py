@@ -8,7 +8,6 @@ from ringback.runtime.process.lifecycle import CannotStartError
 
 @pytest.mark.parametrize("version", ["3.13.0", "3.13.1", "3.13.2"])
 def test_a_broker_that_drops_in_our_cycle_is_refused(version: str) -> None:
-    """The sentence names the version and a working one."""
     with pytest.raises(CannotStartError, match=rf"{version}.*3\.13\.3"):
         refuse_broken_broker(version)
 

@@ -89,29 +89,16 @@ def test_trusted_connections_and_requests_in_flight_are_not_evicted(
     assert [bool(one.reasons) for one in late] == [True, False]
 
 
-def test_a_new_connection_is_closed_if_all_others_are_trusted(
-    connections: ConnectionLimits,
-) -> None:
-    """A trusted connection that was just used is not evicted."""
-    all_trusted = opened(connections, 3)
-    for one in all_trusted:
-        connections.request_started(one)
-        connections.request_finished(one, accepted=True)
-
-    [late] = opened(connections, 1)
-
-    assert late.reasons == [CloseReason.EVICTED]
-    assert connections.count == 3
-    assert not any(one.reasons for one in all_trusted)
-
-
-def test_idle_trusted_connections_are_evicted_if_all_are_trusted(
+def test_trusted_connections_are_evicted_only_if_all_are_and_one_is_idle(
     connections: ConnectionLimits, clock: Clock
 ) -> None:
     """They may be idle for long, and would otherwise block all others."""
     all_trusted = opened(connections, 3)
     for one in all_trusted:
         connections.request_finished(one, accepted=True)
+    [late] = opened(connections, 1)
+    assert late.reasons == [CloseReason.EVICTED]
+    assert not any(one.reasons for one in all_trusted)
     clock.now_s += UNTRUSTED_IDLE_S
     connections.request_started(all_trusted[0])
 
@@ -126,11 +113,12 @@ def test_idle_trusted_connections_are_evicted_if_all_are_trusted(
 def test_untrusted_connections_may_be_idle_for_less_time(
     connections: ConnectionLimits, clock: Clock
 ) -> None:
-    """The time starts at the last response, and does not run during a request."""
+    """Who sent one webhook stays trusted, even if a later one is rejected."""
     untrusted, trusted, busy = opened(connections, 3)
     for one in (trusted, busy):
         connections.request_started(one)
     connections.request_finished(trusted, accepted=True)
+    connections.request_finished(trusted, accepted=False)
 
     clock.now_s += UNTRUSTED_IDLE_S + 1
     connections.close_slow()
@@ -143,20 +131,7 @@ def test_untrusted_connections_may_be_idle_for_less_time(
     assert connections.count == 1
 
 
-def test_a_trusted_connection_stays_trusted(connections: ConnectionLimits, clock: Clock) -> None:
-    """Even if a later webhook is rejected."""
-    [one] = opened(connections, 1)
-    connections.request_finished(one, accepted=True)
-    connections.request_finished(one, accepted=False)
-
-    clock.now_s += UNTRUSTED_IDLE_S + 1
-    connections.close_slow()
-
-    assert not one.reasons
-
-
 def test_a_head_that_grows_too_large_closes_its_connection(connections: ConnectionLimits) -> None:
-    """All of its parts count."""
     [large] = opened(connections, 1)
 
     connections.received_partial_head(large, MAX_HEAD_BYTES)

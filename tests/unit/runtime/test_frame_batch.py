@@ -88,7 +88,6 @@ async def test_frames_without_an_answer_wait_for_nothing() -> None:
 
 
 async def test_a_full_queue_delays_the_frames() -> None:
-    """They are not lost."""
     channel = a_channel(queue_size=1)
     channel.write_queue.put_nowait(SimpleNamespace(payload=b"other", should_drain=False))
 

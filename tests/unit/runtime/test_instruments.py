@@ -54,7 +54,6 @@ def test_only_a_trace_that_is_kept_here_is_named(
 
 
 def test_a_process_says_what_it_is() -> None:
-    """Its version is a label, and its memory is known without another exporter."""
     registry = process_registry(Service.GATEWAY)
 
     labels = {"version": ringback.__version__, "service": "gateway"}

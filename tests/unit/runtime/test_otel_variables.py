@@ -81,5 +81,4 @@ def test_what_is_not_usable_leaves_the_environment() -> None:
     value=st.text(),
 )
 def test_any_text_gets_an_answer(name: str, value: str) -> None:
-    """And no error."""
     assert set(unusable({name: value})) <= {name}
