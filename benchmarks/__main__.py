@@ -128,10 +128,13 @@ def main() -> None:
         console.print("Stopped. These are the figures until now:")
     if not record.results:
         return
-    console.print(Markdown(page.tables(record)))
+    console.print(Markdown(page.comparisons(record)))
+    tables = record.file.with_suffix(".md")
+    tables.write_text(page.tables(record), encoding="utf-8")
     plots.draw(record, record.file.with_suffix(""))
     folder = record.file.with_suffix("")
-    console.print(f"All figures: {record.file}, plots and logs of failures: {folder}/")
+    console.print(f"All figures: {tables} and {record.file}", soft_wrap=True)
+    console.print(f"Plots and logs of failures: {folder}/", soft_wrap=True)
 
 
 if __name__ == "__main__":

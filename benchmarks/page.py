@@ -81,13 +81,27 @@ def tables(record: Record) -> str:
     """All tables of a run, in Markdown."""
     return "\n".join(
         [
-            *("## Ringback and the system it replaces", "", *_compared(record, "replaced"), ""),
-            *("## Ringback without traces", "", *_compared(record, "ringback-untraced"), ""),
+            comparisons(record),
             *_parts(record.results),
             *("## Conditions", "", "| | |", "|---|---|"),
             *(f"| {name} | {value} |" for name, value in record.conditions.items()),
         ]
     )
+
+
+def comparisons(record: Record) -> str:
+    """Ringback beside the system it replaces, and beside itself without traces if measured."""
+    headings = {
+        "replaced": "## Ringback and the system it replaces",
+        "ringback-untraced": "## Ringback without traces",
+    }
+    lines: list[str] = []
+    for other, heading in headings.items():
+        rows = list(_compared(record, other))
+        if rows:
+            head = (f"| | {other} | ringback | ratio |", "|---|---|---|---|")
+            lines += [heading, "", *head, *rows, ""]
+    return "\n".join(lines)
 
 
 def publish(record: Record) -> None:
@@ -106,8 +120,6 @@ def between_markers(page: str, text: str) -> str:
 
 
 def _compared(record: Record, other: str) -> Iterator[str]:
-    yield f"| | {other} | ringback | ratio |"
-    yield "|---|---|---|---|"
     for heading, part, value, name in _COMPARED:
         theirs = record.values(part, other, value, name)
         ours = record.values(part, "ringback", value, name)
