@@ -66,7 +66,7 @@ async def test_a_lost_binding_loses_no_webhook(
 ) -> None:
     """Without the binding, the alternate exchange routes webhooks to the dead letters."""
     queue = await channel.get_queue(WORK_QUEUE)
-    await queue.unbind(WEBHOOKS, "attempt.*")
+    await queue.unbind(WEBHOOKS, "attempt.1")
 
     answer = await gateway.send(HANG)
 
