@@ -78,7 +78,7 @@ generate: .venv/dev.stamp ## regenerate what comes from the contract: code, docs
 migrate: .venv/local.stamp ## migrate the database of RINGBACK_DATABASE_URL to this version
 	@$(BIN)/ringback migrate
 
-bench: .venv/dev.stamp rabbitmq peers ## compare its speed with other systems (an hour; QUICK=1 takes 5 minutes)
+bench: .venv/dev.stamp rabbitmq peers ## compare Ringback's speed with other systems (an hour; QUICK=1 takes 5 minutes)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(BENCH_ARGS)
 
 chaos: .venv/dev.stamp rabbitmq faketime ## break every part under load, and check that nothing is lost

@@ -36,7 +36,7 @@ class Place:
     wal_mb_per_s: float = 200.0
     stored_tb: float = 10.0
     queue_per_s: float = 4_000.0
-    """Webhooks per second in one quorum queue: benchmarks/README.md measured this on two cores."""
+    """Webhooks per second in one quorum queue, measured on two cores."""
     buckets_bytes: float = 50e9
     """Of statistics by the minute, so that folding them stays in memory."""
 

@@ -36,9 +36,9 @@ CREATE TABLE webhook_delivery_log (
     duplicate_differs   boolean
 ) PARTITION BY RANGE (id);
 
--- lz4, where the server has it, halves what is written and takes less time than writing the rest
--- would. pglz takes four times as long as writing. PostgreSQL before 16 does not accept STORAGE in
--- CREATE TABLE.
+-- lz4 halves the payloads, and takes less time than writing the other half would. Without it they
+-- are stored uncompressed, because pglz takes four times as long as writing. An ALTER, because
+-- PostgreSQL before 16 does not accept STORAGE in CREATE TABLE.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_settings
@@ -157,7 +157,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- Whether the payload is in the row. The gateway writes its pending rows with an empty object, and
--- the end of the first attempt fills in the payload. No event is that small, and the size of a
+-- the end of the first attempt fills in the payload. No event is as small as 8 bytes, and the size of a
 -- stored value is known without reading it. STABLE, as `pg_column_size` is: otherwise the planner
 -- cannot inline it.
 CREATE FUNCTION webhook_has_payload(event_data jsonb) RETURNS boolean

@@ -132,9 +132,9 @@ BEGIN
 END
 $$;
 
--- Compares duplicates with their first webhooks, and marks those that differ. Returns the others: a
--- duplicate whose first has no payload yet may differ, and is not among them. The settings are those
--- of the claims, for the same reason.
+-- Compares duplicates with their first webhooks, marks those that differ, and returns those that are
+-- equal. If the first webhook has no payload yet, its duplicate may differ and is not returned. The
+-- settings are the same as for claims, for the same reason.
 CREATE FUNCTION compare_webhook_duplicates(only_ids uuid[]) RETURNS uuid[]
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$

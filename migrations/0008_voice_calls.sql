@@ -37,11 +37,12 @@ SELECT enable_webhook_row_security('voice_calls'), create_webhook_policies('voic
 GRANT SELECT, INSERT, UPDATE ON voice_calls TO ringback_processor;
 
 -- Merges the values of events into their calls. The value of the highest rank stays, so the order of
--- the events does not matter. Equal ranks are decided by the values themselves. Only the webhooks of
--- `counted` count as events, those of `uncounted` are merged without, all others are ignored.
+-- the events does not matter. Equal ranks are decided by the values themselves. The webhooks of
+-- `counted` count as events of their call; those of `uncounted` are merged but not counted; all others
+-- are ignored.
 --
--- A statement can change a row only once, so each round merges one event of each call. The order of
--- the calls is that in which two commits lock them.
+-- A statement can change a row only once, so each round merges one event of each call. Each
+-- round locks the calls in the same order, so that commits do not deadlock.
 CREATE FUNCTION merge_voice_calls(p_updates json, counted uuid[], uncounted uuid[]) RETURNS void
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE

@@ -21,8 +21,8 @@ _MOST_DIGITS = 300
 _LARGEST_EXPONENT = 30
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)$")
 #: What orjson writes and JSONB cannot store: NUL, and numbers with a large or a small exponent.
-#: Each begins with a rare byte, because `re` skips to the first byte of a pattern quickly. Most
-#: hyphens after an `e` are those of a UUID.
+#: Each pattern begins with a rare byte, because `re` finds a first byte quickly. Most hyphens
+#: after an `e` belong to a UUID.
 _NOT_STORABLE_BYTES = (
     re.compile(rb"\\(?<=\\)u0000"),
     re.compile(rb"\+(?<=e\+)"),
@@ -71,7 +71,7 @@ def read_json(body: bytes) -> JsonText:
 
 
 def _without_spaces(body: bytes) -> bytes | None:
-    """A valid document without spaces between its tokens, which stay to the byte, or None."""
+    """The document without spaces between its unchanged tokens; None if it is invalid."""
     try:
         return msgspec.json.format(body, indent=-1)
     except (msgspec.DecodeError, RecursionError):

@@ -86,7 +86,7 @@ class Binding:
 
 
 WORK_BINDING = Binding(WEBHOOKS, WORK_QUEUE, routing_key(FIRST_ATTEMPT))
-"""Brings accepted webhooks and manual retries to their first attempt."""
+"""Routes accepted webhooks and manual retries to their first attempt."""
 
 DUE_BINDINGS = (
     *(
@@ -95,8 +95,8 @@ DUE_BINDINGS = (
     ),
     Binding(WEBHOOKS, DUE_QUEUE, REQUEUED_KEY),
 )
-"""One binding for each attempt that any schedule can have: a topic pattern cannot exclude the
-first. So a change of the schedule does not touch them.
+"""One binding for each attempt that any schedule can have, because a pattern cannot exclude the
+first attempt. So a change of the schedule does not touch these bindings.
 """
 
 

@@ -8,8 +8,8 @@
 #   install.sh faketime     libfaketime, for the tests and the fault of wrong clocks; without it they are
 #                           skipped, so this never fails
 #   install.sh scanner      checkov, which scans manifests, into .venv/scanner
-#   install.sh peers        what `make bench` compares with: wrk, Redis, and packages of npm and PyPI; without
-#                           them it leaves them out, so this never fails
+#   install.sh peers        what `make bench` needs: wrk, Redis, and packages of npm and PyPI; a system whose
+#                           packages are missing is not measured, so this never fails
 #   install.sh validators   what npm has to check manifests of operators, into .venv; without its
 #                           registry some tests are skipped, so that is no failure. Wrong files are
 #
@@ -157,7 +157,7 @@ need_package() {
     elif command -v brew >/dev/null 2>&1; then
         step "Installing $2 with brew" brew install "${2%-server}"
     else
-        echo "Install $2 to measure what needs it."
+        echo "Install $2: some systems of 'make bench' need it."
     fi
 }
 

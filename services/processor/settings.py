@@ -31,15 +31,15 @@ class ProcessorSettings(
         default=5,
         ge=1,
         le=500,
-        description="Webhooks that the broker sends to a process before they are finished: at most "
-        "this many first attempts, and as many due retries.",
+        description="How many webhooks a process receives before it finishes earlier ones: this "
+        "many first attempts, and as many due retries.",
     )
     concurrency: int | None = Field(
         default=None,
         ge=1,
         le=500,
-        description="Webhooks whose handlers run at once, per process; by default as many as the "
-        "prefetch. The others wait in memory, for their turn or for their commit.",
+        description="How many webhooks a process runs the handlers of at once; by default as many "
+        "as the prefetch. Other received webhooks wait in memory for a slot or a commit.",
     )
     handlers: str = Field(
         default="", description="Modules with your handlers, comma separated: package.module,…"

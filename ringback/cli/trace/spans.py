@@ -113,7 +113,7 @@ def _attributes(holder: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(value: Mapping[str, Any]) -> Any:
-    """A value that a handler's own span may have, such as a list, is a text here."""
+    """Return scalars as they are, and other values, such as a handler's list, as text."""
     for kind, content in value.items():
         return _VALUES.get(kind, str)(content)
     return ""

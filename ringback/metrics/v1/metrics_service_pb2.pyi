@@ -53,7 +53,7 @@ class GetQueueHealthResponse(_message.Message):
     dead_letters: _builtins.int
     """Unresolved dead letters: in the log, and waiting to be recorded."""
     consumers: _builtins.int
-    """Consumers of the work queue."""
+    """Consumers of the work queue or of the due queue, whichever has fewer."""
     @_builtins.property
     def metrics(self) -> Global___QueueMetrics: ...
     @_builtins.property
@@ -106,7 +106,7 @@ class QueueMetrics(_message.Message):
     waiting: _builtins.int
     """Ready for a processor."""
     active: _builtins.int
-    """In flight in processors; at most processors x prefetch."""
+    """Received by processors and not finished."""
     completed: _builtins.int
     """Of the webhooks of the last 24 hours."""
     failed: _builtins.int

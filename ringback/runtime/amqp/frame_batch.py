@@ -20,7 +20,7 @@ _ACK, _REJECT = 80, 90
 
 
 class FrameBatch:
-    """All frames of one event loop iteration; for aiormq's writer it is one frame."""
+    """Collects the frames of one event loop iteration. aiormq's writer treats it as one frame."""
 
     should_close = False
 
@@ -34,7 +34,7 @@ class FrameBatch:
         channel.closing.add_done_callback(self._closed)
 
     def add(self, *parts: bytes | memoryview) -> None:
-        """Write these parts of frames with the others of this iteration."""
+        """Write these parts of frames together with the others of this iteration."""
         is_first = not self._parts
         self._parts.extend(parts)
         if is_first:
@@ -69,7 +69,7 @@ class FrameBatch:
         return bool(self._in_writing)
 
     def drain(self) -> None:
-        """Tell those who wait that their frames are written."""
+        """Wake the callers whose frames are written."""
         for written in self._in_writing:
             if not written.done():
                 written.set_result(None)

@@ -27,14 +27,14 @@ _WAIT_S = 1.0
 class LineWriter:
     """Writes lines to a file or pipe, without blocking the event loop.
 
-    All lines of one iteration of the loop are one write. Lines that a pipe has no room for wait, up
-    to 1 MiB; beyond that they are dropped, and a later line contains their number. So a reader that
-    is slow, stuck or gone stops no work.
+    All lines of one iteration of the loop are one write. If a pipe is full, up to 1 MiB of lines
+    wait; more are dropped, and a later line reports how many. So a reader that is slow, stuck or
+    gone stops no work.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._file = stream.fileno()
-        # A pipe that is ready has room for this much.
+        # A pipe that is ready for writing has room for this much.
         self._max_write_bytes = _MAX_WAITING_BYTES if _is_regular(self._file) else select.PIPE_BUF
         self._waiting = bytearray()
         self._dropped = 0

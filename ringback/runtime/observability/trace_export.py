@@ -1,4 +1,4 @@
-"""Tracing for the lifetime of a process: which exporters, and what becomes of lost spans."""
+"""Tracing for the lifetime of a process: its exporters, and the count of lost spans."""
 
 import asyncio
 import logging
@@ -27,12 +27,12 @@ _NAMESPACE = "ringback"
 _FLUSH_WITHIN_S = 3.0
 _QUEUE_SIZE = 10_000
 _BATCH_SIZE = 64
-"""Encoding a batch keeps the event loop waiting for 1 ms."""
+"""Encoding a batch of this size delays the event loop by 1 ms."""
 
 _DELAY_MS = 1_000
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-_TOO_MANY = "More spans end than can be exported."
+_QUEUE_FULL = "More spans end than can be exported."
 
 log = structlog.get_logger()
 
@@ -41,9 +41,9 @@ log = structlog.get_logger()
 async def tracing(
     service: str, registry: CollectorRegistry, *, is_global: bool = False
 ) -> AsyncGenerator[Tracer, None]:
-    """A tracer configured by OTEL_ variables and TraceSettings; others use it too if `is_global`.
+    """A tracer configured by OTEL_ variables and TraceSettings. `is_global` is for handlers' spans.
 
-    Raises SettingsError for unusable settings of ours; unusable OTEL_ variables are ignored and
+    Raises SettingsError for unusable RINGBACK_ settings; unusable OTEL_ variables are ignored and
     logged. On exit it exports queued spans, for three seconds at most. If the collector is
     unavailable, only spans are lost.
     """
@@ -58,7 +58,7 @@ async def tracing(
         yield NO_TRACES
         return
     provider = TracerProvider(
-        # The standard variable asks for a sampler of the SDK.
+        # With the standard variable, the SDK creates the sampler.
         None if "OTEL_TRACES_SAMPLER" in os.environ else CappedSampler(settings.traces_per_second),
         resource_of(service),
         shutdown_on_exit=False,
@@ -79,8 +79,8 @@ def _quiet_the_libraries() -> None:
     # A sender may send any tracestate, and the library logs each that is invalid.
     logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)
     exporters = logging.getLogger("opentelemetry.exporter")
-    exporters.handlers, exporters.propagate = [_SAID], False
-    # It suppresses what it said a moment before; here the queue decides that.
+    exporters.handlers, exporters.propagate = [_LAST_MESSAGE], False
+    # This filter suppresses repeated messages; _CountedExporter decides what to log.
     logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter").filters.clear()
 
 
@@ -100,7 +100,7 @@ def resource_of(service: str) -> Resource:
 
 
 def otlp_protocol(environ: Mapping[str, str]) -> str | None:
-    """Read an environment without unusable variables. None if no span is sent by OTLP.
+    """The protocol by which spans are sent; None if they are not. Expects usable variables.
 
     Without OTEL_TRACES_EXPORTER, spans are sent if an endpoint is set.
     """
@@ -146,25 +146,25 @@ class SpanQueue(BatchSpanProcessor):
     """Drops and counts the newest spans when it is full. Closes in time."""
 
     def __init__(self, exporter: SpanExporter, lost: Counter) -> None:
-        self._most = _number("OTEL_BSP_MAX_QUEUE_SIZE", _QUEUE_SIZE)
+        self._max_size = _number("OTEL_BSP_MAX_QUEUE_SIZE", _QUEUE_SIZE)
         self._counted = _CountedExporter(exporter, lost)
         super().__init__(
             self._counted,
-            max_queue_size=self._most,
+            max_queue_size=self._max_size,
             schedule_delay_millis=_number("OTEL_BSP_SCHEDULE_DELAY", _DELAY_MS),
             max_export_batch_size=min(
-                self._most, _number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", _BATCH_SIZE)
+                self._max_size, _number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", _BATCH_SIZE)
             ),
         )
 
     def on_end(self, span: ReadableSpan) -> None:
         """Never waits and never raises."""
-        if self._counted.has_room(self._most):
+        if self._counted.has_room(self._max_size):
             super().on_end(span)
 
     def close(self, *, within_s: float) -> None:
         """Export what is queued, within a deadline; the rest is lost. Blocks."""
-        # The SDK waits for 30 s, and would wait for this thread at the end of the process.
+        # The SDK would wait for 30 s. Python waits for threads at exit, except daemons.
         closing = threading.Thread(target=self.shutdown, name="spans", daemon=True)
         closing.start()
         closing.join(within_s)
@@ -187,14 +187,14 @@ class _CountedExporter(SpanExporter):
         self._dropped = 0
         self._dropped_before = 0
         self._failed = 0
-        self._told = 0
+        self._reported = 0
         self._is_unavailable = False
         self._is_closed = False
 
-    def has_room(self, most: int) -> bool:
+    def has_room(self, max_waiting: int) -> bool:
         """Count a span that waits; false if too many do, and it is lost."""
         with self._lock:
-            if self._waiting < most:
+            if self._waiting < max_waiting:
                 self._waiting += 1
                 return True
             self._dropped += 1
@@ -215,7 +215,7 @@ class _CountedExporter(SpanExporter):
             if reason is not None:
                 self._failed += len(spans)
                 self._lost.labels("export_failed").inc(len(spans))
-        self._tell(reason)
+        self._report(reason)
         return SpanExportResult.SUCCESS if reason is None else SpanExportResult.FAILURE
 
     def shutdown(self) -> None:
@@ -229,7 +229,7 @@ class _CountedExporter(SpanExporter):
         self._exporter.shutdown()
         if rest:
             self._lost.labels("shutdown").inc(rest)
-        lost = self._dropped + self._failed + rest - self._told
+        lost = self._dropped + self._failed + rest - self._reported
         if lost:
             log.warning(LogEvent.SPANS_LOST, count=lost)
 
@@ -241,12 +241,12 @@ class _CountedExporter(SpanExporter):
             return exc.strerror or str(exc)
         except Exception as exc:  # ruff: ignore[blind-except]  # a library's; only spans are lost
             return f"{type(exc).__name__}: {exc}"
-        return None if result is SpanExportResult.SUCCESS else _SAID.text
+        return None if result is SpanExportResult.SUCCESS else _LAST_MESSAGE.text
 
-    def _tell(self, reason: str | None) -> None:
+    def _report(self, reason: str | None) -> None:
         dropped = self._dropped
         if reason is None and dropped > self._dropped_before:
-            reason = _TOO_MANY
+            reason = _QUEUE_FULL
         self._dropped_before = dropped
         if reason is not None and not self._is_unavailable:
             self._is_unavailable = True
@@ -254,11 +254,11 @@ class _CountedExporter(SpanExporter):
         elif reason is None and self._is_unavailable:
             self._is_unavailable = False
             lost = dropped + self._failed
-            log.info(LogEvent.SPANS_EXPORT_RECOVERED, count=lost - self._told)
-            self._told = lost
+            log.info(LogEvent.SPANS_EXPORT_RECOVERED, count=lost - self._reported)
+            self._reported = lost
 
 
-class _LastSaid(logging.Handler):
+class _LastMessage(logging.Handler):
     """Keeps the exporters' last log message, which they would otherwise repeat for each batch."""
 
     text = "The exporter gives no reason."
@@ -267,4 +267,4 @@ class _LastSaid(logging.Handler):
         self.text = record.getMessage()
 
 
-_SAID = _LastSaid()
+_LAST_MESSAGE = _LastMessage()

@@ -16,7 +16,7 @@ _PRECISION = -(1 << 40)
 """A threshold has 16 significant bits, so that it is short in a tracestate."""
 
 _SHARE = 0.9
-"""Of the budget is aimed at above it. The rest is for the noise of arrivals."""
+"""The part of the limit that a threshold aims for. The rest absorbs uneven arrivals."""
 
 _LINKED_TO_KEPT = 10
 _CUT_LASTS_S = 1.0
@@ -30,13 +30,14 @@ _DROPPED = SamplingResult(Decision.DROP)
 class CappedSampler(Sampler):
     """Keeps up to `per_second` new traces a second, and as many that begin with links.
 
-    Those with links are retries, dead letters and retries by people, so failures stay visible at
-    any load. A local parent and a remote parent that was not kept are followed; a remote parent
-    that was kept counts as new, because a backlog or a stranger may bring thousands a second. What
-    links to a kept trace is kept, up to ten times the limit.
+    Traces that begin with links are retries, dead letters and retries by people, so failures stay
+    visible at any load. A span follows its local parent, or a remote parent that was not kept. A
+    remote parent that was kept counts as a new trace, because a backlog or an untrusted sender may
+    send thousands a second. A trace that links to a kept one is kept, up to ten times the limit.
 
-    The share is decided by the trace id as OpenTelemetry's `th` describes it, so all replicas keep
-    the same traces at the same share. The tracestate tells it unless the limit has just cut.
+    The trace id decides, as OpenTelemetry's `th` describes it, so replicas with the same share keep
+    the same traces. The tracestate contains the share, unless the token bucket dropped a trace
+    within the last second.
     """
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -72,8 +73,8 @@ class CappedSampler(Sampler):
             return _dropped(_with_threshold(state, None))
         if known is None and not threshold:
             return _kept(attributes, state)
-        is_told = known is not None and not self._new.was_cut_lately
-        return _kept(attributes, _with_threshold(state, threshold if is_told else None))
+        is_share_known = known is not None and not self._new.was_cut_lately
+        return _kept(attributes, _with_threshold(state, threshold if is_share_known else None))
 
     def _is_linked_to_kept(self, links: Sequence[Link]) -> bool:
         is_linked = any(link.context.trace_flags.sampled for link in links)
@@ -84,7 +85,7 @@ class CappedSampler(Sampler):
 
 
 class _TokenBucket:
-    """Gives at most `per_second` a second, and a second's worth at once."""
+    """Gives at most `per_second` tokens a second, and saves up those of one second."""
 
     def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
         self._per_second = per_second
@@ -105,7 +106,7 @@ class _TokenBucket:
 
 
 class _Budget:
-    """Adapts a threshold to the rate of arrivals, which it knows by a count that decays."""
+    """Adapts a threshold to the rate of arrivals, estimated by a decaying count."""
 
     def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
         self._per_second = per_second
@@ -122,7 +123,7 @@ class _Budget:
     def threshold(self, randomness: int, known: int = 0) -> int | None:
         """Count an arrival. None if it is dropped, else the threshold that it passed.
 
-        `known` is the threshold that arrivals passed before: a share of those is kept.
+        `known` is the threshold that the sender applied; a share of what passed it is kept.
         """
         now = self._clock()
         self._rate = self._rate * math.exp(-max(0.0, now - self._at)) + 1
@@ -153,13 +154,13 @@ def _randomness(trace_id: int, state: TraceState) -> int:
 
 
 def _threshold_in(state: TraceState) -> int | None:
-    """None if the state does not tell which share its sender keeps."""
+    """None if the state does not contain the share that its sender keeps."""
     found = _THRESHOLD.search(state.get(_OURS, "")) if state else None
     return int(found[1].ljust(14, "0"), 16) if found else None
 
 
 def _with_threshold(state: TraceState, threshold: int | None) -> TraceState:
-    """The state with this threshold in the place of another; None for no threshold."""
+    """The state with this threshold instead of its own; with None, without a threshold."""
     if not state and threshold is None:
         return state
     parts = [one for one in state.get(_OURS, "").split(";") if one and not one.startswith("th:")]

@@ -77,7 +77,7 @@ class Tracer:
     ) -> Span:
         """A span that continues another process's work, or a new trace if there is no parent.
 
-        It is the beginning of this process's part; work inside it is its `child`.
+        It covers this process's part; work inside it is its `child`.
         """
         if self._tracer is None:
             return _passing_on(parent or new_trace_context())
@@ -101,7 +101,7 @@ class Tracer:
     ) -> Span:
         """A part of the parent's work, which may end after it.
 
-        It is the parent itself if that is not recorded. `start_ns` is given if it began earlier.
+        It is the parent itself if that is not recorded. `start_ns` is for one that began earlier.
         """
         if self._tracer is None or not parent.get_span_context().trace_flags.sampled:
             return parent
@@ -151,7 +151,7 @@ def add_link(span: Span, link: Link) -> None:
 
 
 def make_current(span: Span) -> None:
-    """Let spans that others begin in this task be children of `span`, until the task ends."""
+    """Make `span` the parent of spans that other code begins in this task."""
     context.attach(trace.set_span_in_context(span))
 
 

@@ -110,7 +110,7 @@ async def _watch(stop: asyncio.Event, within_s: float) -> None:
 
 
 def _end_now(loop: asyncio.AbstractEventLoop, loop_thread: int, within_s: float) -> None:
-    # The disk of the log may not answer.
+    # The log line may block, if its disk does not answer.
     last = threading.Timer(_LOG_TIMEOUT_S, os._exit, (EXIT_OVERDUE,))
     last.daemon = True
     last.start()

@@ -269,8 +269,8 @@ class TraceSettings(Settings):
         default=50,
         ge=0,
         le=100_000,
-        description="How many new traces a process keeps per second, and as many of retries and "
-        "dead letters. Above it, it keeps a share of them. See "
+        description="How many new traces a process keeps per second, and as many again of "
+        "retries and dead letters. Above the limit it keeps a share of them. See "
         "docs/how-to/send-traces-to-a-collector.md.",
     )
 

@@ -108,7 +108,7 @@ _MAX_BATCH_ROWS = 100
 """More would save little, and encoding them would delay the requests in the meantime."""
 
 _BATCH_WINDOW_S = 0.2
-"""How long to collect rows for a batch: a person does not notice it, and it saves commits."""
+"""How long to collect rows for a batch: it saves commits, and people do not notice the delay."""
 
 _LEDGER_S = 1.0
 """Minimum interval between ledger writes. It is compared with the rows minutes later."""

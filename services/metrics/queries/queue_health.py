@@ -67,7 +67,8 @@ def _dead_letters(state: QueueState) -> Check:
 def _consumers(state: QueueState) -> Check:
     count = state.consumers
     if count >= MIN_CONSUMERS:
-        message = f"The work queue has {count} consumer{'s' if count > 1 else ''}."
+        plural = "s" if count > 1 else ""
+        message = f"The work and due queues have at least {count} consumer{plural} each."
     elif state.processing.paused:
         message = "No processor consumes webhooks: processing is paused."
     else:

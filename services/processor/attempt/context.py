@@ -90,16 +90,16 @@ def open_attempt(
 
 
 CallUpdate = Mapping[str, object]
-"""What an event says of its call: the names and values that `merge_voice_calls` reads.
+"""The values that an event gives its call, as `merge_voice_calls` reads them.
 
-It commits with the attempt, or not at all. That of a duplicate commits only if the event ends its
+They commit with the attempt, or not at all. Those of a duplicate commit only if the event ends its
 call and differs from the first one.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """The outcome of an attempt, with its error or what it changes of a call."""
+    """The outcome of an attempt, with its error or its update of the call."""
 
     outcome: AttemptOutcome
     error_class: str | None = None

@@ -1,4 +1,4 @@
-"""Decides which of the received webhooks is attempted next, and how many are at once."""
+"""Decides which received webhook is attempted next, and how many are attempted at once."""
 
 import asyncio
 from collections import deque
@@ -14,7 +14,7 @@ class NotBegunError(Exception):
 
 
 def is_turn_of_due(*, due_waits: bool, first_waits: bool, due_turns: int) -> bool:
-    """Whether a due retry is next, after so many in a row; else a first attempt.
+    """Whether a due retry is next, after `due_turns` in a row; else a first attempt.
 
     Due retries come first, but a flood of them must not stop first attempts.
     """
@@ -24,7 +24,7 @@ def is_turn_of_due(*, due_waits: bool, first_waits: bool, due_turns: int) -> boo
 class HandlerSlots:
     """At most `limit` attempts have a slot at once; the others wait here.
 
-    While a reason closes it, no attempt gets a slot, and those that wait are turned away.
+    While it is closed for any reason, no attempt gets a slot, and waiting ones get NotBegunError.
     """
 
     def __init__(self, limit: int) -> None:
@@ -36,7 +36,7 @@ class HandlerSlots:
 
     @asynccontextmanager
     async def acquire(self, *, is_due: bool) -> AsyncGenerator[None, None]:
-        """Hold a slot while entered. Raises NotBegunError if it is closed before."""
+        """Wait for a slot, and keep it while entered. Raises NotBegunError if the slots close."""
         if self._closed_for:
             raise NotBegunError
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

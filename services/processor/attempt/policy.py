@@ -170,7 +170,9 @@ def renew(queue: SourceQueue, attempt: Attempt) -> Forward:
     return _copy(queue, {Header.ATTEMPT.value: attempt})
 
 
-def give_back(queue: SourceQueue, attempt: Attempt, deliveries_before: int) -> Requeue | Forward:
+def return_unbegun(
+    queue: SourceQueue, attempt: Attempt, deliveries_before: int
+) -> Requeue | Forward:
     """Return a message without an attempt, to its place in the queue if possible.
 
     The broker counts a requeue like a crash. So returns alone must not reach the number of

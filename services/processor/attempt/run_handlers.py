@@ -37,8 +37,8 @@ async def run_handlers(
 ) -> AttemptResult:
     """Call each handler with the event and `arguments`, in turn; the first error ends it.
 
-    Each has a span within `span`, which is the current one while it runs, and an event object that
-    names it.
+    Each handler has its own span, which is the current one while it runs, and an event object with
+    that span's trace context.
 
     A handler that is cancelled at the timeout gets a second to clean up. If this call itself is
     cancelled, so is the handler, without a result: our own shutdown does not count as an attempt.

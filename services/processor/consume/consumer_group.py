@@ -195,7 +195,7 @@ class ConsumerGroup:
                     await consumer.resume(_QUARANTINE)
 
     async def _pause(self, consumers: Iterable[QueueConsumer], reason: str) -> None:
-        """Stop consuming, then return what has no slot yet: before, it would come back at once."""
+        """Stop consuming, then return what has no slot yet; sooner, it would be sent again."""
         for consumer in consumers:
             await consumer.pause(reason)
         self._slots.close(reason)

@@ -23,12 +23,12 @@ from services.processor.attempt.policy import (
     Verdict,
     crash_limit_reached,
     dead_letter,
-    give_back,
     needs_quarantine,
     needs_renewal,
     quarantine,
     renew,
     requeue_later,
+    return_unbegun,
 )
 from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
 from services.processor.consume.message import Message, attempt_due
@@ -193,7 +193,7 @@ class AttemptHandler(MessageHandler):
         return _requeue_verdict(message, exc, self._source, self._instruments)
 
     def returned(self, message: Message) -> Verdict:
-        return give_back(self._source, attempt_due(message), message.deliveries_before)
+        return return_unbegun(self._source, attempt_due(message), message.deliveries_before)
 
 
 class QuarantineHandler(MessageHandler):

@@ -11,6 +11,8 @@ from services.metrics.queries.queue_snapshot import LastDay, QueueSnapshot, Queu
 from services.metrics.transport.call import Call
 from tests.unit.metrics.queries.queue_states import processing, queues, state
 
+_CONSUMERS = "The work and due queues have at least"
+
 
 def call_for(seconds: float) -> Call:
     deadline = asyncio.get_running_loop().time() + seconds
@@ -104,8 +106,8 @@ async def test_a_watch_ends_at_its_deadline(snapshot: QueueSnapshot) -> None:
          "10 dead letters are unresolved: at most 10 are healthy."),
         ("dead_letters", state(queues(dlq=5), unresolved=6), False, 11,
          "11 dead letters are unresolved: at most 10 are healthy."),
-        ("consumers", state(queues(consumers=1)), True, 1, "The work queue has 1 consumer."),
-        ("consumers", state(queues(consumers=3)), True, 3, "The work queue has 3 consumers."),
+        ("consumers", state(queues(consumers=1)), True, 1, f"{_CONSUMERS} 1 consumer each."),
+        ("consumers", state(queues(consumers=3)), True, 3, f"{_CONSUMERS} 3 consumers each."),
         ("consumers", state(queues(consumers=0)), False, 0, "No processor consumes webhooks."),
         ("consumers", state(queues(consumers=0), paused=True), False, 0,
          "No processor consumes webhooks: processing is paused."),
