@@ -1,7 +1,7 @@
-"""`make bench`: Ringback and its peers, in turn, on one broker and one database.
+"""`make bench`: measure Ringback and other systems in turn, on one broker and one database.
 
 python -m benchmarks                          all parts, in about an hour
-python -m benchmarks --quick                  a part of each in five minutes
+python -m benchmarks --quick                  the most important cells, in five minutes
 python -m benchmarks accept --connections 8,64 --systems ringback,plain
 python -m benchmarks drain --handlers 5 --count 5000
 python -m benchmarks rate --rates 200,400 --seconds 20
@@ -53,18 +53,20 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "part", nargs="?", choices=("all", *UNITS, "publish"), default="all", help="one of these"
+        "part", nargs="?", choices=("all", *UNITS, "publish"), default="all", help="what to measure"
     )
-    parser.add_argument("file", nargs="?", type=Path, help="figures of a run, to publish")
+    parser.add_argument("file", nargs="?", type=Path, help="the results of a run, for publish")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--rounds", type=int, default=1, help="of all cells")
+    parser.add_argument("--rounds", type=int, default=1, help="how often to measure each cell")
     parser.add_argument("--systems", type=_names, default=plan.MAIN, help=",".join(NAMES))
     parser.add_argument("--connections", type=_numbers, default=[8, 16, 64])
     parser.add_argument("--sizes", default="16.7kB", help=",".join(SIZES))
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each cell")
+    parser.add_argument("--seconds", type=float, default=3.0, help="duration of each cell")
     parser.add_argument("--handlers", type=_numbers, default=[5, 50])
-    parser.add_argument("--count", type=int, default=5_000, help="webhooks of a backlog")
-    parser.add_argument("--rows", type=_numbers, default=[10_000], help="in the log or queue")
+    parser.add_argument("--count", type=int, default=5_000, help="webhooks in the backlog")
+    parser.add_argument(
+        "--rows", type=_numbers, default=[10_000], help="webhooks in the log or queue"
+    )
     parser.add_argument("--rates", type=_numbers, default=[50, 200])
     return parser.parse_args()
 
@@ -86,7 +88,7 @@ def _cells(given: argparse.Namespace) -> list[Cell]:
 
 
 async def _run(cells: list[Cell], console: Console, record: Record) -> None:
-    """Measure all cells, and write down each result at once."""
+    """Measure all cells, and save each result at once."""
     columns = (
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
         *(TimeElapsedColumn(), TimeRemainingColumn(elapsed_when_finished=True)),
@@ -125,7 +127,7 @@ def main() -> None:
     except LocalStackError as exc:
         raise SystemExit(str(exc)) from None
     except KeyboardInterrupt:
-        console.print("Stopped. These are the figures until now:")
+        console.print("Stopped. These are the results so far:")
     if not record.results:
         return
     console.print(Markdown(page.comparisons(record)))
@@ -133,7 +135,7 @@ def main() -> None:
     tables.write_text(page.tables(record), encoding="utf-8")
     plots.draw(record, record.file.with_suffix(""))
     folder = record.file.with_suffix("")
-    console.print(f"All figures: {tables} and {record.file}", soft_wrap=True)
+    console.print(f"All results: {tables} and {record.file}", soft_wrap=True)
     console.print(f"Plots and logs of failures: {folder}/", soft_wrap=True)
 
 

@@ -98,7 +98,7 @@ class BenchStack:
         await connection.close()
 
     async def sql(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        """Run a statement in autocommit, without counting it, and give its rows."""
+        """Run a statement in autocommit, without counting it, and return its rows."""
         connection = await asyncpg.connect(
             self.database_url,
             command_timeout=_STATEMENT_WITHIN_S,

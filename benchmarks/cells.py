@@ -51,7 +51,7 @@ Measured = tuple[dict[str, float], Ledger]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """What is measured; UNITS says what `value` is."""
+    """What is measured; UNITS has the meaning of `value`."""
 
     part: str
     system: str
@@ -67,7 +67,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A cell of one round: its figures by name, or the reason why there are none."""
+    """The figures of a cell in one round, by name, or the reason why it failed."""
 
     cell: Cell
     figures: dict[str, float] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Result:
 
 
 async def measure(system: System, cell: Cell) -> Result:
-    """Measure it. If something fails, that is the result, and the run goes on."""
+    """Measure one cell. An error becomes its result, and the run continues."""
     runs: dict[str, Callable[[System, Cell], Awaitable[Measured]]] = {
         "accept": _accept,
         "drain": _drain,
@@ -123,7 +123,7 @@ async def _accept(system: System, cell: Cell) -> Measured:
 
 
 async def _settled(system: System) -> int | None:
-    """Count what is stored, when that no longer changes."""
+    """The number of stored webhooks, once it no longer changes."""
     before: int | None = -1
     count = await system.store.count()
     while count != before:
@@ -149,7 +149,7 @@ async def _drain(system: System, cell: Cell) -> Measured:
 
 
 async def _backlog(system: System, cell: Cell, *options: str) -> dict[str, float]:
-    """Accept so many webhooks while no worker runs."""
+    """Accept `cell.count` webhooks while no worker runs."""
     async with system.accepting() as url:
         words = (f"--count={cell.count}", f"--connections={_FILLING_CONNECTIONS}", *options)
         due = await load.posted(system.stack.folder, url, cell.size, *words)
@@ -172,7 +172,7 @@ async def _rate(system: System, cell: Cell) -> Measured:
 
 
 async def _both(system: System, running: AsyncExitStack) -> str:
-    """Run server and worker, both warm and idle; give the server's URL."""
+    """Run server and worker, both warm and idle; return the server's URL."""
     url = await running.enter_async_context(system.accepting())
     await running.enter_async_context(system.working(_HANDLERS))
     await wrk.load(system.stack.folder, url, USUAL_SIZE, 2, _WARM_UP_S)
@@ -189,7 +189,7 @@ async def _at_rate(system: System, url: str, cell: Cell) -> dict[str, float]:
 
 
 async def _held(system: System, cell: Cell) -> Measured:
-    """Find the highest rate that it holds for so many seconds with a low p95."""
+    """Find the highest rate at which the p95 stays low for `cell.seconds`."""
     total = Ledger(0, 0)
     figures = {"p95_ms": 0.0}
     async with AsyncExitStack() as running:
@@ -244,7 +244,7 @@ async def _memory(system: System, cell: Cell) -> Measured:
 
 
 async def _growth(system: System, cell: Cell) -> Measured:
-    """Accept and drain with so many webhooks in the log."""
+    """Accept and drain with `cell.value` webhooks in the log."""
     if not isinstance(system, Ringback):
         raise CellError("Only Ringback's log can be filled.")
     await system.fill(cell.value)
@@ -256,7 +256,7 @@ async def _growth(system: System, cell: Cell) -> Measured:
 
 
 async def _with_backlog(system: System, cell: Cell) -> Measured:
-    """Accept and process with so many webhooks in the queue."""
+    """Accept and process with `cell.value` webhooks in the queue."""
     await _backlog(system, replace(cell, count=cell.value))
     accepted, ledger = await _accept(system, replace(cell, value=_BUSY_CONNECTIONS))
     async with system.working(_HANDLERS):
@@ -277,7 +277,7 @@ async def _idle(system: System) -> None:
 
 
 async def _until_finished(system: System, count: int, within_s: float) -> int:
-    """Wait until so many are finished, or for so long; give how many are."""
+    """Wait until `count` webhooks are finished, or `within_s`; return how many are."""
     deadline = time.monotonic() + within_s
     while True:
         found = await system.count_finished()

@@ -11,7 +11,7 @@ _RATE_STEP = 50
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
-    """The smallest value that at least this share of the values does not exceed; 0 of none."""
+    """The smallest value that `percent` of the values do not exceed; 0 if there are none."""
     ordered = sorted(values)
     if not ordered:
         return 0.0
@@ -19,7 +19,7 @@ def percentile(values: Iterable[float], percent: float) -> float:
 
 
 def latencies_ms(due: Mapping[str, float], ended: Mapping[str, float]) -> list[float]:
-    """The times from when each webhook was due until it ended; one that did not end has none.
+    """The time from when each webhook was due until it ended; those that did not end are omitted.
 
     Counting from the due time includes the wait of a webhook that was sent late because the
     ones before it were slow.
@@ -51,7 +51,7 @@ def compare_counts(accepted: int, stored: int, connections: int) -> Ledger:
 async def highest_held(
     holds: Callable[[int, float], Awaitable[bool]], probe_s: float, seconds: float
 ) -> int:
-    """Find the highest rate that holds: by short probes first, then for all the seconds."""
+    """Find the highest rate that holds: first by short probes, then for the full `seconds`."""
     good, bad = 0, _FIRST_RATE
     while bad <= _LAST_RATE and await holds(bad, probe_s):
         good, bad = bad, bad * 2
@@ -72,5 +72,5 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
 
 
 def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median of the ratios of the rounds that both have."""
+    """The median of the ratios, over the rounds that both have."""
     return median(mine / other for mine, other in zip(ours, theirs, strict=False) if other)

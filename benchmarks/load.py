@@ -1,9 +1,9 @@
-"""A client that posts webhooks at a constant rate, or so many as fast as they are answered.
+"""A client that posts webhooks at a constant rate, or as fast as they are answered.
 
-It is a process of its own. It writes a line for each webhook: the call's id, when it was due and
+It runs as its own process. It writes a line for each webhook: the call's id, when it was due and
 when it was answered, in seconds since 1970, and the status (0 if there was no answer). At a
-constant rate it does not wait for answers: a webhook that is due when all connections wait opens
-another.
+constant rate it does not wait for answers: a webhook that is due while all connections wait opens
+another connection.
 """
 
 import argparse
@@ -40,7 +40,7 @@ class Client:
         )
         self.parts = (head.encode() + content).split(CALL_ID)
         self.host, self.port = target.hostname or "", target.port or 80
-        # A random id must not begin as those that fail.
+        # A random id must not begin like those that fail.
         self.prefix = f"0{str(uuid.uuid4())[1:24]}"
         self.failing_every = failing_every
         self.sent = 0
@@ -121,13 +121,13 @@ class Connection(asyncio.Protocol):
 
 
 def content_length(head: bytes) -> int:
-    """The length that the head of an answer gives."""
+    """The Content-Length in the head of an answer."""
     _, _, rest = head.lower().partition(b"content-length:")
     return int(rest.split(b"\r\n", 1)[0] or 0)
 
 
 async def post_all(client: Client, count: int, connections: int) -> None:
-    """Post so many as fast as they are answered."""
+    """Post `count` webhooks as fast as they are answered."""
     client.waiting.extend([time.time()] * count)
     for _ in range(connections):
         await client.open()
@@ -148,7 +148,7 @@ async def post_at_rate(client: Client, per_s: float, seconds: float) -> None:
 
 
 async def posted(folder: Path, url: str, size: str, *options: str) -> dict[str, float]:
-    """Run this client, and give the due times of the webhooks that were accepted."""
+    """Run this client, and return the due times of the accepted webhooks."""
     file = folder / f"sent-{uuid.uuid4()}.txt"
     client = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.load", url, str(file), f"--size={size}", *options),

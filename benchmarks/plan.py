@@ -55,7 +55,7 @@ def memory(systems: Sequence[str], seconds: float) -> list[Cell]:
 
 
 def growth(part: str, values: Sequence[int], systems: Sequence[str] = ("ringback",)) -> list[Cell]:
-    """With so many rows in the log, or webhooks in the queue."""
+    """Cells with these numbers of webhooks in the log or in the queue."""
     return [
         Cell(part=part, system=name, value=value, count=5_000)
         for value in values
@@ -75,7 +75,7 @@ def quick() -> list[Cell]:
 
 
 def full() -> list[Cell]:
-    """Give the cells of a run, the most important ones first."""
+    """The cells of a run, the most important ones first."""
     return [
         *[
             *accept(MAIN, (1, 8, 256), (USUAL_SIZE,), 3),

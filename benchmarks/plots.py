@@ -22,7 +22,7 @@ _PLOTS = (
 
 
 def draw(record: Record, folder: Path) -> list[Path]:
-    """Draw a plot for each part that was measured, and give the files."""
+    """Draw a plot for each part that was measured, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     return [
         _lines(record, plot, folder)

@@ -1,4 +1,4 @@
-"""All systems by name, and what they need beside the broker and the database."""
+"""All systems by name, and what they need besides the broker and the database."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ NAMES = (
     *("ringback", "ringback-untraced", "replaced", "replaced-everysec"),
     *("plain", "floor", "celery", "procrastinate"),
 )
-"""`replaced` is Express and BullMQ on Redis, which syncs its file for each write.
+"""`replaced` is Express and BullMQ on Redis, which syncs its file after each write.
 
 `plain` is aiohttp and aio-pika as in their tutorials, `floor` aiohttp without a queue.
 """
@@ -27,14 +27,14 @@ NAMES = (
 _UNTRACED = {"OTEL_TRACES_EXPORTER": "none", "RINGBACK_TRACE_FILE": ""}
 _PEERS = Path(__file__).parent / "peers"
 _INSTALLED = Path(__file__).parents[1] / ".venv" / "peers"
-"""Where `make bench` installs what other languages and environments need."""
+"""Where `make bench` installs the other systems."""
 
 
 @asynccontextmanager
 async def started(
     names: Sequence[str], stack: BenchStack
 ) -> AsyncGenerator[dict[str, System | str]]:
-    """Prepare these systems; one that cannot run is a sentence that says why."""
+    """Prepare these systems. In place of one that cannot run, the value is the reason."""
     await stack.script(_PEERS / "log.sql")
     found: dict[str, System | str] = {}
     async with AsyncExitStack() as running:

@@ -97,11 +97,11 @@ class Peer:
     work: Sequence[str] | None
     env: Mapping[str, str]
     parts: Mapping[str, str]
-    """A word of each process's command line, and the part that it is."""
+    """Maps a word of each process's command line to its part."""
 
     @asynccontextmanager
     async def accepting(self) -> AsyncGenerator[str, None]:
-        """Run the HTTP server alone, and give its URL."""
+        """Run the HTTP server alone, and yield its URL."""
         (port,) = free_ports(1)
         url = f"http://127.0.0.1:{port}/"
         async with self._process("accept", self.accept, port) as child:
@@ -110,7 +110,7 @@ class Peer:
 
     @asynccontextmanager
     async def working(self, handlers: int, *, failing: bool = False) -> AsyncGenerator[None, None]:
-        """Run the worker with so many handlers at once; they always know which calls fail."""
+        """Run the worker with `handlers` at once. They always know which calls fail."""
         del failing
         if self.work is None:
             raise CellError("It has no worker.")
@@ -119,7 +119,7 @@ class Peer:
 
     @asynccontextmanager
     async def others(self) -> AsyncGenerator[None]:
-        """Run what else belongs to the system: nothing."""
+        """Run what else belongs to the system; here nothing."""
         yield
 
     async def clear(self) -> None:
@@ -174,13 +174,13 @@ class Ringback:
 
     @asynccontextmanager
     async def accepting(self) -> AsyncGenerator[str, None]:
-        """Run the gateway alone, and give its URL."""
+        """Run the gateway alone, and yield its URL."""
         async with self.service("gateway") as ports:
             yield f"http://127.0.0.1:{ports.gateway}/api/webhooks/vapi"
 
     @asynccontextmanager
     async def working(self, handlers: int, *, failing: bool = False) -> AsyncGenerator[None, None]:
-        """Run the processor with so many handlers at once."""
+        """Run the processor with `handlers` at once."""
         env = {"RINGBACK_PREFETCH": str(handlers)} if handlers != 5 else {}
         if failing:
             env["RINGBACK_HANDLERS"] = "benchmarks.peers.ringback.handlers"

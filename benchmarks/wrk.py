@@ -45,7 +45,7 @@ def parse(printed: str) -> Answers:
 
 
 async def load(folder: Path, url: str, size: str, connections: int, seconds: float) -> Answers:
-    """Post over so many connections for so long, each the next when the last is answered."""
+    """Post for `seconds`; each connection posts its next when the previous one is answered."""
     program = shutil.which("wrk")
     if program is None:
         raise CellError("wrk is not installed: apt-get install wrk.")

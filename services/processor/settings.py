@@ -31,15 +31,15 @@ class ProcessorSettings(
         default=5,
         ge=1,
         le=500,
-        description="How many webhooks a process receives before it finishes earlier ones: this "
-        "many first attempts, and as many due retries.",
+        description="How many unfinished webhooks the broker sends to a process: at most this many "
+        "first attempts, and as many due retries.",
     )
     concurrency: int | None = Field(
         default=None,
         ge=1,
         le=500,
-        description="How many webhooks a process runs the handlers of at once; by default as many "
-        "as the prefetch. Other received webhooks wait in memory for a slot or a commit.",
+        description="Maximum number of webhooks whose handlers run at once in a process; the "
+        "prefetch by default. Other received webhooks wait in memory for their turn or commit.",
     )
     handlers: str = Field(
         default="", description="Modules with your handlers, comma separated: package.module,…"

@@ -32,7 +32,7 @@ async def test_a_due_retry_does_not_wait_behind_a_backlog(
 async def test_what_waits_in_memory_is_returned_at_a_pause(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
-    """With more sent than attempted at once: the others are neither run nor one attempt older."""
+    """They are neither run nor counted as attempts."""
     gate = tmp_path / "gate"
     process = start(stage.place, prefetch="6", concurrency="2")
     jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(8)]

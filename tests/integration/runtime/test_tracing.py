@@ -242,7 +242,7 @@ async def test_a_file_and_a_collector_get_the_same_spans(
     assert in_file.ids == (collected.trace_id.hex(), collected.span_id.hex())
 
 
-async def test_nothing_is_traced_unless_it_is_asked_for(registry: CollectorRegistry) -> None:
+async def test_nothing_is_traced_by_default(registry: CollectorRegistry) -> None:
     """Without variables there is no thread, no queue and no span."""
     async with tracing("gateway", registry) as tracer:
         assert not tracer.is_on
@@ -301,7 +301,7 @@ async def test_spans_go_by_http_if_that_is_the_protocol(
     assert collector.metadata[0]["x-tenant"] == "acme"
 
 
-async def test_too_many_traces_are_sampled_unless_a_sampler_is_asked_for(
+async def test_too_many_traces_are_sampled_unless_a_sampler_is_set(
     registry: CollectorRegistry, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ours caps them at the setting; the standard's variable replaces it."""
@@ -371,15 +371,15 @@ async def test_a_trace_file_that_cannot_be_written_warns(
         ),
     ],
 )
-def test_spans_go_out_where_it_is_asked_for(environ: dict[str, str], protocol: str | None) -> None:
-    """By the standard's variables; those of traces alone go before those of all signals."""
+def test_the_protocol_follows_the_variables(environ: dict[str, str], protocol: str | None) -> None:
+    """By the standard's variables; those for traces override those for all signals."""
     assert otlp_protocol(environ) == protocol
 
 
 async def test_the_standards_switch_turns_off_the_file_too(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It goes before everything."""
+    """It overrides everything."""
     monkeypatch.setenv("RINGBACK_TRACE_FILE", str(tmp_path / "traces.jsonl"))
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
 
@@ -387,18 +387,22 @@ async def test_the_standards_switch_turns_off_the_file_too(
         assert not tracer.is_on
 
 
-def test_a_process_says_who_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spans_identify_their_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Name, namespace, version, and an id that no other process has; the environment overrides."""
-    told = resource_of("gateway").attributes
-    assert told["service.name"] == "ringback-gateway"
-    assert told["service.namespace"] == "ringback"
-    assert told["service.version"] == ringback.__version__
-    assert UUID(str(told["service.instance.id"])).version == 4
+    attributes = resource_of("gateway").attributes
+    assert attributes["service.name"] == "ringback-gateway"
+    assert attributes["service.namespace"] == "ringback"
+    assert attributes["service.version"] == ringback.__version__
+    assert UUID(str(attributes["service.instance.id"])).version == 4
 
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=a,service.instance.id=pod-1,x=y")
     monkeypatch.setenv("OTEL_SERVICE_NAME", "inbox")
-    told = resource_of("gateway").attributes
-    assert (told["service.name"], told["service.instance.id"], told["x"]) == ("inbox", "pod-1", "y")
+    attributes = resource_of("gateway").attributes
+    assert (attributes["service.name"], attributes["service.instance.id"], attributes["x"]) == (
+        "inbox",
+        "pod-1",
+        "y",
+    )
 
 
 def test_no_variable_of_opentelemetry_stops_a_service() -> None:

@@ -37,7 +37,7 @@ def test_percentiles(values: list[float], percent: float, expected: float) -> No
 
 
 def test_a_latency_counts_from_the_due_time() -> None:
-    """A webhook that did not end has none; one of somebody else is not counted."""
+    """A webhook that did not end has none; those of other clients are not counted."""
     assert latencies_ms({"a": 10.0, "b": 11.0}, {"a": 10.5, "c": 1.0}) == [500.0]
 
 
@@ -80,7 +80,7 @@ def test_the_ratio_is_of_pairs() -> None:
     ("held_shortly", "held_long", "expected"),
     [(640, 640, 600), (640, 480, 450), (70, 70, 50), (20, 20, 0), (9_999, 9_999, 1_600)],
 )
-async def test_the_highest_rate_holds_for_all_the_seconds(
+async def test_the_highest_rate_holds_for_the_full_time(
     held_shortly: int, held_long: int, expected: int
 ) -> None:
     async def holds(rate: int, seconds: float) -> bool:  # ruff: ignore[unused-async]

@@ -26,13 +26,13 @@ from services.processor.attempt.handler_slots import (
 def test_due_retries_come_first_but_yield(
     *, due_waits: bool, first_waits: bool, due_turns: int, expected: bool
 ) -> None:
-    """After some in a row, a first attempt gets its turn."""
+    """After DUE_TURNS_IN_A_ROW due retries, a waiting first attempt gets its turn."""
     is_due = is_turn_of_due(due_waits=due_waits, first_waits=first_waits, due_turns=due_turns)
     assert is_due is expected
 
 
 class Attempts:
-    """Attempts that take a slot and keep it until told to end."""
+    """Attempts that take a slot and keep it until `ended` is set."""
 
     def __init__(self, limit: int) -> None:
         self.slots = HandlerSlots(limit)

@@ -12,7 +12,7 @@ from ringback.runtime.amqp.frame_batch import FrameBatch
 
 
 def a_channel(*, queue_size: int = 10) -> Any:
-    """What a batch uses of a channel. The test is the library's writer."""
+    """What a batch uses of a channel. The test acts as the library's writer."""
     return SimpleNamespace(
         number=3,
         is_closed=False,
@@ -35,7 +35,7 @@ def ack_of(delivery_tag: int) -> bytes:
 
 
 async def test_acknowledgements_of_one_iteration_are_one_write() -> None:
-    """In their order, with the bytes of pamqp. None returns before the write."""
+    """In their order, with the bytes of pamqp. No call returns before the write."""
     channel = a_channel()
     batch = FrameBatch(channel)
     acks = [asyncio.create_task(batch.ack(tag)) for tag in (1, 2**40, 3)]
@@ -99,8 +99,8 @@ async def test_a_full_queue_delays_the_frames() -> None:
     await ack
 
 
-async def test_a_closed_channel_fails_those_who_wait() -> None:
-    """Whether their frames are being written or not, and those who come later."""
+async def test_a_closed_channel_fails_waiting_callers() -> None:
+    """Whether or not their frames are being written, and callers after the close."""
     channel = a_channel()
     batch = FrameBatch(channel)
     acks = [asyncio.create_task(batch.ack(1))]

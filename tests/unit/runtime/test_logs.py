@@ -72,7 +72,7 @@ def test_a_line_is_a_json_object(stream: TextIO) -> None:
     }
 
 
-def test_lines_of_libraries_take_the_same_way(stream: TextIO) -> None:
+def test_lines_of_libraries_are_written_in_the_same_format(stream: TextIO) -> None:
     """From warnings on, with the name of the service, from any thread."""
     configure(stream, "debug")
     library = logging.getLogger("library")
@@ -129,7 +129,7 @@ def test_no_value_makes_the_logging_fail(
     assert len(stream.read().splitlines()) >= 2
 
 
-def test_lost_connections_are_not_told_twice(stream: TextIO) -> None:
+def test_lost_connections_are_not_logged_twice(stream: TextIO) -> None:
     """Our connection logs it in one line; the library's stacks are left out."""
     configure(stream)
 
@@ -163,7 +163,7 @@ async def read_to(read_end: int, event: str) -> list[dict[str, Any]]:
 
 
 async def test_a_log_that_nobody_reads_stops_no_work(pipe: tuple[int, TextIO]) -> None:
-    """Lines wait for the reader within limits. Those beyond are counted; none is cut."""
+    """Lines wait for the reader up to a limit. More are dropped and counted; none is cut."""
     log_more_than_fits()
     await asyncio.sleep(0)  # Let the loop write.
     log_more_than_fits()

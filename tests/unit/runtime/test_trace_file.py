@@ -41,15 +41,15 @@ def test_a_line_is_a_document_of_otlp(tmp_path: Path) -> None:
     assert not rest
     [scope] = json.loads(line)["resourceSpans"][0]["scopeSpans"]
     assert scope["schemaUrl"] == "https://opentelemetry.io/schemas/1.44.0"
-    [told] = scope["spans"]
-    assert (told["traceId"], told["parentSpanId"]) == (SENT.trace_id, SENT.span_id)
-    assert told["spanId"] == f"{span.context.span_id:016x}"
-    assert (told["kind"], told["status"]) == (4, {"code": 2, "message": "It was late."})
-    assert told["startTimeUnixNano"] == str(span.start_time)
-    assert told["traceState"] == "vendor=1"
-    [link] = told["links"]
+    [sent] = scope["spans"]
+    assert (sent["traceId"], sent["parentSpanId"]) == (SENT.trace_id, SENT.span_id)
+    assert sent["spanId"] == f"{span.context.span_id:016x}"
+    assert (sent["kind"], sent["status"]) == (4, {"code": 2, "message": "It was late."})
+    assert sent["startTimeUnixNano"] == str(span.start_time)
+    assert sent["traceState"] == "vendor=1"
+    [link] = sent["links"]
     assert (link["traceId"], link["spanId"]) == (SENT.trace_id, SENT.span_id)
-    values = {one["key"]: one["value"] for one in told["attributes"]}
+    values = {one["key"]: one["value"] for one in sent["attributes"]}
     assert values["number"] == {"intValue": str(2**53)}
     assert values["is_so"] == {"boolValue": True}
     assert values["part"] == {"doubleValue": 0.5}
@@ -67,7 +67,7 @@ def test_a_handlers_own_attributes_are_read(tmp_path: Path) -> None:
     assert set(strange) <= set(span.attributes)
 
 
-def test_what_is_no_unicode_costs_one_attribute(tmp_path: Path) -> None:
+def test_text_that_is_not_unicode_costs_one_attribute(tmp_path: Path) -> None:
     """A handler may set it; the span and its batch are written."""
     path = tmp_path / "traces.jsonl"
 
@@ -78,22 +78,22 @@ def test_what_is_no_unicode_costs_one_attribute(tmp_path: Path) -> None:
     assert "a" not in first.attributes
 
 
-def test_a_full_file_is_put_aside(tmp_path: Path) -> None:
-    """The one before goes; the newest spans are in one of two files."""
+def test_a_full_file_is_renamed(tmp_path: Path) -> None:
+    """An earlier renamed file is replaced; the newest spans are in one of the two files."""
     path = tmp_path / "traces.jsonl"
     exporter = TraceFileExporter(path, largest_bytes=3_000)
 
     for number in range(20):
         exporter.export(ended(number=number))
 
-    aside = tmp_path / "traces.jsonl.1"
-    numbers = [int(span.attributes["number"]) for one in (aside, path) for span in spans_in(one)]
+    renamed = tmp_path / "traces.jsonl.1"
+    numbers = [int(span.attributes["number"]) for one in (renamed, path) for span in spans_in(one)]
     assert sorted(numbers) == [*range(numbers[0], 20)]
     assert numbers[0] > 0
     assert {one.name for one in tmp_path.iterdir()} <= {"traces.jsonl", "traces.jsonl.1"}
 
 
-def test_two_that_put_aside_at_once_keep_what_one_would(tmp_path: Path) -> None:
+def test_two_processes_that_rename_at_once_lose_no_file(tmp_path: Path) -> None:
     """An exporter that loses the race does not rename the new file over the full one."""
     path = tmp_path / "traces.jsonl"
     spans = ended()
@@ -106,7 +106,7 @@ def test_two_that_put_aside_at_once_keep_what_one_would(tmp_path: Path) -> None:
     assert len(found) == 120
 
 
-def test_a_disk_that_is_full_tears_no_line(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_incomplete_line(tmp_path: Path) -> None:
     """What does not fit is dropped entirely and reported; what fits later is complete."""
     path = tmp_path / "traces.jsonl"
     exporter = TraceFileExporter(path)
@@ -127,8 +127,8 @@ def test_a_disk_that_is_full_tears_no_line(tmp_path: Path) -> None:
     assert len(spans_in(path)) == 2
 
 
-def test_a_folder_that_is_away_is_an_error(tmp_path: Path) -> None:
-    """The queue counts the loss and tells it."""
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    """The queue counts and reports the loss."""
     with pytest.raises(FileNotFoundError, match=os.strerror(2)):
         TraceFileExporter(tmp_path / "away" / "traces.jsonl").export(ended())
 

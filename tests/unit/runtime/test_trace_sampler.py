@@ -99,7 +99,7 @@ def test_a_parent_is_followed_but_a_remote_one_counts(
     assert state_of(result) == "a=b"
 
 
-def test_links_have_a_budget_of_their_own() -> None:
+def test_links_have_their_own_budget() -> None:
     """Failures stay visible while first attempts exhaust theirs, and the other way around."""
     sampler = CappedSampler(5, Clock())
     unsampled = context_of(3, sampled=False, remote=True)
@@ -122,7 +122,7 @@ def test_what_links_to_a_kept_trace_is_kept() -> None:
 
 
 def test_everything_is_kept_at_a_low_rate() -> None:
-    """And its tracestate says that each stands for one."""
+    """And its tracestate contains the threshold 0: nothing was dropped."""
     clock = Clock()
     sampler = CappedSampler(50, clock)
 
@@ -147,8 +147,8 @@ def test_a_consistent_share_is_kept_at_a_high_rate() -> None:
     assert min(kept) >= (1 - share) * 2**56 * 0.99
 
 
-def test_no_share_is_told_while_the_limit_cuts() -> None:
-    """What was kept then stands for an unknown number."""
+def test_the_tracestate_has_no_share_while_the_limit_drops() -> None:
+    """Nobody knows then how many traces a kept one represents."""
     clock = Clock()
     sampler = CappedSampler(5, clock)
     while is_kept(decide(sampler)):
@@ -164,14 +164,14 @@ def test_no_share_is_told_while_the_limit_cuts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "told"),
+    ("sent", "expected"),
     [
         ("ot=th:8,a=b", r"ot=th:[9a-f][0-9a-f]*,a=b"),
         ("a=b", "a=b"),
         ("ot=x:1", "ot=x:1"),
     ],
 )
-def test_a_share_of_what_others_kept_is_told(sent: str, told: str) -> None:
+def test_the_tracestate_has_the_share_of_what_others_kept(sent: str, expected: str) -> None:
     """The threshold rises from theirs; an unknown share stays unknown."""
     clock = Clock()
     sampler = CappedSampler(50, clock)
@@ -189,7 +189,7 @@ def test_a_share_of_what_others_kept_is_told(sent: str, told: str) -> None:
     kept = [one for one in results[1000:] if is_kept(one)]
     assert 200 <= len(kept) <= 250
     states = {state_of(one) for one in kept}
-    assert all(re.fullmatch(told, state) for state in states), states
+    assert all(re.fullmatch(expected, state) for state in states), states
 
 
 @given(
@@ -201,7 +201,7 @@ def test_a_share_of_what_others_kept_is_told(sent: str, told: str) -> None:
 def test_the_limit_holds_for_any_arrivals(
     per_second: float, steps: list[tuple[float, int, bool]]
 ) -> None:
-    """Even if the clock stands still or jumps back."""
+    """Even if the clock stops or jumps back."""
     clock = Clock()
     sampler = CappedSampler(per_second, clock)
     latest, kept = 0.0, {False: 0, True: 0}
@@ -235,7 +235,7 @@ def test_randomness_in_the_tracestate_goes_before_the_trace_id(
 
 
 def busy_sampler() -> CappedSampler:
-    """One that keeps a share, with room for a moment."""
+    """A sampler that keeps a share, with some room for bursts."""
     clock = Clock()
     sampler = CappedSampler(50, clock)
     kept_of(sampler, clock, per_second=500, seconds=2)

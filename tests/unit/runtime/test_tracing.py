@@ -27,7 +27,7 @@ PART = Shape("publish", SpanKind.PRODUCER, {"messaging.system": "rabbitmq"})
 SENT = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=1,b=2")
 
 
-def test_a_name_is_made_of_attributes() -> None:
+def test_a_name_is_built_from_attributes() -> None:
     """Each word in braces is the attribute of that name."""
     attributes: dict[str, Value] = {Attribute.HTTP_METHOD: "POST", Attribute.HTTP_ROUTE: "/hooks"}
 
@@ -41,7 +41,7 @@ def test_a_name_is_made_of_attributes() -> None:
 
 
 def test_a_place_without_an_attribute_is_empty() -> None:
-    """A request to no route is named by its method, as the conventions have it."""
+    """A request to no route is named by its method, as the semantic conventions require."""
     assert shape_of(Span.RECEIVE, {Attribute.HTTP_METHOD: "GET"}).name == "GET"
 
 
@@ -59,7 +59,7 @@ def test_every_declared_span_has_a_shape(spec: SpanSpec) -> None:
 
 @pytest.mark.parametrize("flags", ["00", "01", "03"])
 def test_without_a_provider_the_senders_context_is_passed_on(flags: str) -> None:
-    """It is unchanged, and parts have the same one."""
+    """It is unchanged, and children have the same context."""
     sent = TraceContext(f"{SENT.traceparent[:-2]}{flags}", SENT.tracestate)
     span = NO_TRACES.start(SHAPE, parent=sent)
 
@@ -77,8 +77,8 @@ def test_work_that_is_not_traced_has_ids() -> None:
     assert KeptSpans().tracer.child(one, PART) is one
 
 
-def test_parts_of_what_is_not_kept_begin_nothing() -> None:
-    """They cost nothing, and others see one span that was not sampled."""
+def test_children_of_an_unsampled_span_are_that_span() -> None:
+    """They cost nothing, and other services see one span that was not sampled."""
     tracer = KeptSpans(ALWAYS_OFF).tracer
     span = tracer.start(SHAPE, parent=SENT)
 
@@ -122,7 +122,7 @@ def test_an_error_fails_the_span_without_its_text() -> None:
 
 
 def test_a_span_ends_once(caplog: pytest.LogCaptureFixture) -> None:
-    """What comes after its end changes nothing and is not worth a line."""
+    """Calls after its end change nothing and log nothing."""
     kept = KeptSpans()
 
     with caplog.at_level(logging.WARNING), ending(kept.tracer.start(SHAPE)) as span:
