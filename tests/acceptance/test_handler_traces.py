@@ -28,7 +28,7 @@ POST /api/webhooks/vapi
 
 @dataclass
 class CalledService:
-    """What the handler calls; it keeps the trace contexts that were sent to it."""
+    """The service that the handler calls. It keeps the trace contexts that it receives."""
 
     url: str = ""
     traceparents: list[str | None] = field(default_factory=list)

@@ -122,7 +122,7 @@ class ProcessorMetric(_WorkMetric):
     IN_FLIGHT: Final = MetricSpec(
         name="webhook_in_flight",
         kind=Kind.GAUGE,
-        help="Running attempts.",
+        help="Attempts that are running, wait for a slot, or wait for their commit.",
         services=PROCESSOR,
     )
     LAST_PROCESSED: Final = MetricSpec(

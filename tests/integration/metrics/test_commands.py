@@ -1,4 +1,4 @@
-"""Commands of people beside retries: discard, run a duplicate, pause; and when each is rejected."""
+"""Commands besides retries: discard, run a duplicate, pause; and when each is rejected."""
 
 import asyncio
 from typing import Any
@@ -58,7 +58,7 @@ def with_status(*statuses: str) -> list[dict[str, Any]]:
 async def test_a_command_for_another_kind_of_webhook_is_rejected(
     retrying: RetryStage, command: str, reason: str, webhooks: list[dict[str, Any]]
 ) -> None:
-    """It is on its way, done, or has nothing that a processor could consume; nothing changes."""
+    """It is still being processed, is finished, or has no valid event; nothing changes."""
     for changes in webhooks:
         job_id = await retrying.bury(**changes)
 
@@ -86,7 +86,7 @@ async def test_a_discarded_dead_letter_is_resolved_and_audited(retrying: RetrySt
 
 
 async def test_a_webhook_that_cannot_be_retried_can_be_discarded(retrying: RetryStage) -> None:
-    """Nothing of it is needed."""
+    """Discarding needs no event and no organisation."""
     letter = await retrying.bury(UNREADABLE, org_id=NOBODY)
 
     assert (await retrying.discard(letter)).success
@@ -145,7 +145,7 @@ async def duplicate(retrying: RetryStage, **changes: object) -> UUID:
 async def test_a_wrong_duplicate_is_run_and_both_rows_name_each_other(
     retrying: RetryStage, kind: str
 ) -> None:
-    """By every kind of handler. The first webhook keeps its claim and is not changed."""
+    """With every kind of handler. The first webhook keeps its claim and is not changed."""
     event, swallowed = scripted(kind), new_job_id()
     first = await retrying.stage.send(event, org_id=OURS, dedup_key=KEY)
     before = dict(await retrying.stage.until(first, "completed"))
