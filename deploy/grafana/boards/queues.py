@@ -80,7 +80,7 @@ _WAITING: Final = (
     ),
     Curves(
         title="In flight",
-        description="Attempts that run at this moment, in all processors.",
+        description="Attempts that run, wait for a slot or wait for their commit.",
         unit=COUNT,
         queries=(PromQuery(promql=total(Metric.IN_FLIGHT), legend="attempts"),),
     ),
