@@ -21,7 +21,10 @@ SAMPLERS = (
 )
 _QUEUE, _BATCH = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 _DETECTORS = {"*", "host", "os", "otel", "process", "service_instance"}
-_HEADER = re.compile(r"\s*[\w!#$%&'*+.^`|~-]+\s*=[\x20-\x7e]*")
+_HEADER = re.compile(
+    r"""[ \t]*[\w!#$%&'*+.^`|~-]+[ \t]*=[^\x00-\x1f",;\\\x7f-\U0010ffff]*""", re.ASCII
+)
+"""What the exporters read. They log any other header, and its value is a secret."""
 
 dropped: dict[str, str] = {}
 """Variables that were ignored in this process, and why. No values, because they may be secret."""
@@ -98,7 +101,13 @@ def _is_endpoint(value: str) -> bool:
     try:
         # Without a scheme it is `host:port`.
         parts = urlsplit(value if "://" in value else f"http://{value}")
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        # The exporter by gRPC uses no password, and logs it.
+        return (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and parts.port != 0
+            and "@" not in parts.netloc
+        )
     except ValueError:
         return False
 
@@ -115,12 +124,12 @@ _ANYTHING: _Check = (lambda _: True, "")
 _BOOLEAN: _Check = (lambda value: value.lower() in {"true", "false"}, "must be true or false")
 _FILE: _Check = (_is_file, "must be a file that can be read")
 _OF_THE_EXPORTER: dict[str, _Check] = {
-    "ENDPOINT": (_is_endpoint, "must be a URL such as http://collector:4317"),
+    "ENDPOINT": (_is_endpoint, "must be a URL such as http://collector:4317, without a password"),
     "TIMEOUT": (_is_duration, "must be a number of seconds"),
     "COMPRESSION": (lambda value: value.lower() == "gzip", "must be gzip or none"),
     "HEADERS": (
         lambda value: all(map(_HEADER.fullmatch, value.strip(",").split(","))),
-        "must be name=value, with commas between them",
+        'must be name=value, with commas between them and %22, %3B and %5C for ", ; and \\',
     ),
     "INSECURE": _BOOLEAN,
     "CERTIFICATE": _FILE,

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.util.re import parse_env_headers
 
 from ringback.runtime.observability import otel_variables
 from ringback.runtime.observability.otel_variables import drop_unusable, unusable
@@ -20,10 +21,14 @@ EXPORTER = "OTEL_EXPORTER_OTLP_"
         (
             f"{EXPORTER}ENDPOINT",
             ["http://a:4317", "https://[::1]:4317/", "a:4317", "collector"],
-            ["ftp://a", "http://", "http://a:b", "http://[a", "http://a:99999"],
+            ["ftp://a", "http://", "http://a:b", "http://[a", "http://a:99999", "http://u:p@a"],
         ),
         (f"{EXPORTER}TRACES_TIMEOUT", ["10", "0.5"], ["0", "-1", "10s", "inf", "nan"]),
-        (f"{EXPORTER}HEADERS", ["a=b", "a=b,c=d=", "a=,"], ["Bearer b", "a", "a=b,c", "a=\u00e9"]),
+        (
+            f"{EXPORTER}HEADERS",
+            ["a=b", "a=b,c=d=", "a=,", "a=Basic b, c = %3B"],
+            ["Bearer b", "a", "a=b,c", "a=\u00e9", "a=b;c", 'a="b"', "a=b\\c", "\u00e9=b"],
+        ),
         (f"{EXPORTER}INSECURE", ["true", "FALSE"], ["1"]),
         (f"{EXPORTER}CERTIFICATE", [__file__], ["/nowhere", "/", "a\x00"]),
         (f"{EXPORTER}PROTOCOL", ["grpc", "http/protobuf"], ["http/json", "tcp"]),
@@ -73,6 +78,19 @@ def test_what_is_not_usable_leaves_the_environment() -> None:
 
     assert list(ignored) == ["OTEL_TRACES_SAMPLER"]
     assert environ == {f"{EXPORTER}ENDPOINT": "http://a:4317"}
+
+
+@given(st.text('=,;"\\ \tab-é%(', max_size=8))
+def test_no_header_that_the_library_would_log_is_left(headers: str) -> None:
+    """Its value is a secret."""
+    name = f"{EXPORTER}HEADERS"
+    environ = {name: headers}
+    drop_unusable(environ, {})
+    given_headers = [one for one in environ.get(name, "").split(",") if one.strip()]
+
+    read = [parse_env_headers(one, liberal=True) for one in given_headers]
+
+    assert all(len(one) == 1 for one in read), "The library logs what it cannot read."
 
 
 @given(
