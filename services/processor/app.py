@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -54,7 +53,7 @@ log = structlog.get_logger()
 async def serve(stop: asyncio.Event) -> None:
     """Process webhooks until `stop` is set, then finish the work in flight."""
     settings = load(ProcessorSettings)
-    logs.configure("processor", settings)
+    log_writer = logs.configure("processor", settings)
     end_in_time(stop, drain_timeout_s=settings.drain_timeout_s)
     async with _processor(settings, stop) as (consumers, observability):
         log.info(
@@ -67,7 +66,7 @@ async def serve(stop: asyncio.Event) -> None:
     log.info(LogEvent.PROCESSOR_STOPPED)
     if has_abandoned_handlers():
         # The event loop would wait for them without a limit. All our own resources are closed.
-        sys.stdout.flush()
+        log_writer.write_now()
         os._exit(0)
 
 

@@ -55,12 +55,16 @@ class LineWriter:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            while not self._write_ready() and self._has_room(within_s=_WAIT_S):
-                pass
+            self.write_now()
             return
         if self._flushing_in is not loop:
             self._flushing_in = loop
             loop.call_soon(self._flush_in, loop)
+
+    def write_now(self) -> None:
+        """Write the lines before the process ends; a reader that stopped reading gets no more."""
+        while not self._write_ready() and self._has_room(within_s=_WAIT_S):
+            pass
 
     def _flush_in(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flushing_in = None
@@ -96,12 +100,15 @@ def _is_regular(file: int) -> bool:
     return stat.S_ISREG(os.fstat(file).st_mode)
 
 
-def configure(service: str, settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Set up structlog and the standard library's logging for this process."""
+def configure(service: str, settings: LogSettings, stream: TextIO | None = None) -> LineWriter:
+    """Set up structlog and the standard library's logging for this process.
+
+    Whoever ends the process by `os._exit` calls `write_now` of the writer before.
+    """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     stream = stream or sys.stdout
     writer = LineWriter(stream)
-    atexit.register(writer.flush)
+    atexit.register(writer.write_now)
 
     def name_service(_logger: Any, _method: str, event: EventDict) -> EventDict:
         # Not bound to the context, because threads have another one.
@@ -130,6 +137,7 @@ def configure(service: str, settings: LogSettings, stream: TextIO | None = None)
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
     _take_in_libraries(writer, formatter, max(level, logging.WARNING))
+    return writer
 
 
 def _take_in_libraries(writer: LineWriter, formatter: logging.Formatter, level: int) -> None:

@@ -197,3 +197,14 @@ async def test_lines_of_one_iteration_keep_their_order(pipe: tuple[int, TextIO])
     found = await read_to(pipe[0], "third")
 
     assert [line["event"] for line in found] == ["first", "second", "third"]
+
+
+async def test_lines_are_written_before_a_process_ends_within_its_loop(stream: TextIO) -> None:
+    """A processor that has to leave a handler behind ends without another iteration."""
+    writer = logs.configure("gateway", LogSettings(), stream)
+    await asyncio.sleep(0)
+    structlog.get_logger().info("processor.stopped")
+
+    writer.write_now()
+
+    assert [line["event"] for line in lines(stream)] == ["processor.stopped"]
