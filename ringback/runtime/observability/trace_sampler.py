@@ -126,11 +126,13 @@ class _Budget:
         `known` is the threshold that the sender applied; a share of what passed it is kept.
         """
         now = self._clock()
-        self._rate = self._rate * math.exp(-max(0.0, now - self._at)) + 1
+        # Those before it: with itself, one alone would look like one a second.
+        rate = self._rate * math.exp(-max(0.0, now - self._at))
+        self._rate = rate + 1
         self._at = max(now, self._at)
         threshold = known
-        if self._rate > self._per_second:
-            dropped = 1 - _SHARE * self._per_second / self._rate
+        if rate > self._per_second:
+            dropped = 1 - _SHARE * self._per_second / rate
             threshold = max(known, known + int(dropped * (_NEVER - known)) & _PRECISION)
         if randomness < threshold:
             return None

@@ -246,3 +246,16 @@ def busy_sampler() -> CappedSampler:
 def test_attributes_of_the_start_are_kept() -> None:
     """A sampler may replace them; ours does not."""
     assert decide(CappedSampler(50, Clock())).attributes == {"a": 1}
+
+
+@pytest.mark.parametrize("per_second", [0.5, 1, 2])
+def test_a_trace_that_begins_alone_is_kept(per_second: float) -> None:
+    """Also at a limit so low that one trace is more than that for a moment."""
+    clock = Clock()
+    sampler = CappedSampler(per_second, clock)
+    kept = 0
+    for trace_id in SPREAD[:50]:
+        clock.now += 10
+        kept += is_kept(decide(sampler, trace_id))
+
+    assert kept == 50
