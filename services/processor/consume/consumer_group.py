@@ -184,9 +184,10 @@ class ConsumerGroup:
         Those that were received are attempted first: returning them would count as a crash.
         """
         async with self._exclusive_lock:
-            for consumer in self._parallel_consumers:
-                await consumer.pause(_QUARANTINE)
             try:
+                # Within `try`: a handler may cancel this, and then nothing must stay paused.
+                for consumer in self._parallel_consumers:
+                    await consumer.pause(_QUARANTINE)
                 for consumer in self._parallel_consumers:
                     await consumer.wait_until_empty()
                 yield
