@@ -37,6 +37,7 @@ class LineWriter:
         # A pipe that is ready for writing has room for this much.
         self._max_write_bytes = _MAX_WAITING_BYTES if _is_regular(self._file) else select.PIPE_BUF
         self._waiting = bytearray()
+        self._is_torn = False
         self._dropped = 0
         # Reentrant, because the garbage collector can run code that logs anywhere.
         self._lock = threading.RLock()
@@ -45,6 +46,9 @@ class LineWriter:
     def write(self, line: str) -> None:
         encoded = line.encode(errors="backslashreplace")
         with self._lock:
+            if self._is_torn and not self._waiting:
+                # The rest of that line was dropped; without this, it would spoil the next one.
+                encoded = b"\n" + encoded
             if len(self._waiting) + len(encoded) > _MAX_WAITING_BYTES:
                 self._dropped += 1
             else:
@@ -79,6 +83,7 @@ class LineWriter:
             while self._waiting and self._has_room(within_s=0):
                 try:
                     size_bytes = os.write(self._file, self._waiting[: self._max_write_bytes])
+                    self._is_torn = self._waiting[size_bytes - 1] != ord("\n")
                     is_written = True
                 except OSError:  # The reader is gone, or the disk is full.
                     size_bytes = len(self._waiting)

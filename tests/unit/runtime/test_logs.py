@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -208,3 +209,22 @@ async def test_lines_are_written_before_a_process_ends_within_its_loop(stream: T
     writer.write_now()
 
     assert [line["event"] for line in lines(stream)] == ["processor.stopped"]
+
+
+def test_a_line_after_a_full_disk_is_whole(stream: TextIO) -> None:
+    """Of the line that the disk had no room for, the beginning may remain."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = logs.LineWriter(stream)
+    for _ in range(2):
+        writer.write("x" * 59 + "\n")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        writer.write_now()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    writer.write("next\n")
+    writer.write_now()
+
+    stream.seek(0)
+    assert [len(line) for line in stream] == [60, 41, 5]
