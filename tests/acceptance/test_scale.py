@@ -152,7 +152,7 @@ async def restart(replica: Replica) -> None:
     ended = replica.service.deaths
     assert await replica.service.running.stop()
     await eventually(lambda: replica.service.deaths > ended)
-    await replica.service.ready(within_s=30)
+    await replica.service.ready(within_s=90)
 
 
 async def finished(connection: asyncpg.Connection, offers: list[Offered]) -> None:

@@ -29,5 +29,5 @@ def tried(
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=100,
+        timeout=300,
     )
