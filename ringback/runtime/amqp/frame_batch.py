@@ -17,6 +17,7 @@ _METHOD_TYPE, _FRAME_END = 1, 0xCE
 _ANSWER_BYTES = 13
 _BASIC_CLASS = 60
 _ACK, _REJECT = 80, 90
+_RETRY_AFTER_S = 0.005
 
 
 class FrameBatch:
@@ -81,8 +82,8 @@ class FrameBatch:
         try:
             self._write_queue.put_nowait(self)
         except asyncio.QueueFull:
-            # Something else is written first; try again in the next iteration.
-            self._loop.call_soon(self._enqueue)
+            # The broker reads slowly, or not at all. Trying in each iteration would use a CPU.
+            self._loop.call_later(_RETRY_AFTER_S, self._enqueue)
 
     def _closed(self, _: object) -> None:
         for written in (*self._in_writing, *self._waiting):

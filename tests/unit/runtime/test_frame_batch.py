@@ -116,3 +116,27 @@ async def test_a_closed_channel_fails_waiting_callers() -> None:
     for ack in acks:
         with pytest.raises(ConnectionError):
             await ack
+
+
+async def test_a_batch_waits_for_room_without_using_the_cpu() -> None:
+    """While the broker does not read, nothing tries again in each iteration of the loop."""
+
+    class Counted(asyncio.Queue[object]):
+        tries = 0
+
+        def put_nowait(self, item: object) -> None:
+            self.tries += 1
+            super().put_nowait(item)
+
+    channel = a_channel()
+    channel.write_queue = Counted(1)
+    channel.write_queue.put_nowait(object())
+    batch = FrameBatch(channel)
+    ack = asyncio.create_task(batch.ack(1))
+    for _ in range(1000):
+        await asyncio.sleep(0)
+
+    assert channel.write_queue.tries < 500
+    channel.write_queue.get_nowait()
+    assert await write_next(channel) == ack_of(1)
+    await ack
