@@ -22,13 +22,13 @@ _PLOTS = (
 
 
 def draw(record: Record, folder: Path) -> list[Path]:
-    """Draw a plot for each part that was measured, and return the files."""
+    """Draw a plot for each part that was measured at several values, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [
-        _lines(record, plot, folder)
-        for plot in _PLOTS
-        if any(one.cell.part == plot[0] and one.figures for one in record.results)
-    ]
+    values: dict[str, set[int]] = {}
+    for one in record.results:
+        if one.figures and one.cell.size == USUAL_SIZE:
+            values.setdefault(one.cell.part, set()).add(one.cell.value)
+    return [_lines(record, plot, folder) for plot in _PLOTS if len(values.get(plot[0], ())) > 1]
 
 
 def _lines(record: Record, plot: tuple[str, str, str, str, str], folder: Path) -> Path:
@@ -51,6 +51,7 @@ def _lines(record: Record, plot: tuple[str, str, str, str, str], folder: Path) -
     if name == "p95_ms":
         axes.set_yscale("log")
     else:
+        axes.margins(y=0.1)
         axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()
