@@ -115,7 +115,7 @@ def _is_endpoint(value: str) -> bool:
 def _is_file(value: str) -> bool:
     try:
         return Path(value).is_file() and os.access(value, os.R_OK)
-    except ValueError:
+    except (ValueError, OSError):  # A NUL, or a name that is too long.
         return False
 
 
