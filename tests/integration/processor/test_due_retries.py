@@ -1,9 +1,11 @@
 """Which of the webhooks that wait is attempted first, and what happens to the others."""
 
 from pathlib import Path
+from uuid import UUID
 
 from ringback.contract.topology import DUE_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 from tests.integration.processor.conftest import Starter
+from tests.integration.processor.place import ProcessorProcess
 from tests.integration.processor.stage import Stage, scripted, set_paused
 
 
@@ -29,15 +31,23 @@ async def test_a_due_retry_does_not_wait_behind_a_backlog(
     assert len(later) > len(backlog) // 2
 
 
+async def two_run_and_four_wait(
+    stage: Stage, start: Starter, gate: Path
+) -> tuple[ProcessorProcess, list[UUID]]:
+    """Start a processor that waits for the gate; of its eight webhooks two are in the queue."""
+    process = start(stage.place, prefetch="6", concurrency="2")
+    jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(8)]
+    await stage.until_run(jobs[1])
+    await stage.until_waiting(WORK_QUEUE, 2)
+    return process, jobs
+
+
 async def test_what_waits_in_memory_is_returned_at_a_pause(
     stage: Stage, start: Starter, tmp_path: Path
 ) -> None:
     """They are neither run nor counted as attempts."""
     gate = tmp_path / "gate"
-    process = start(stage.place, prefetch="6", concurrency="2")
-    jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(8)]
-    await stage.until_run(jobs[1])
-    await stage.until_waiting(WORK_QUEUE, 2)
+    process, jobs = await two_run_and_four_wait(stage, start, gate)
 
     for _ in range(4):
         await set_paused(stage, paused=True)
@@ -59,10 +69,7 @@ async def test_what_waits_in_memory_is_returned_at_a_stop(
 ) -> None:
     """At once, for another processor, while this one finishes what it has begun."""
     gate = tmp_path / "gate"
-    process = start(stage.place, prefetch="6", concurrency="2")
-    jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(8)]
-    await stage.until_run(jobs[1])
-    await stage.until_waiting(WORK_QUEUE, 2)
+    process, jobs = await two_run_and_four_wait(stage, start, gate)
 
     process.terminate()
     await stage.until_waiting(WORK_QUEUE, 6)
