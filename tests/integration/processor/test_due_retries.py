@@ -1,8 +1,8 @@
 """Which of the webhooks that wait is attempted first, and what happens to the others."""
 
 from pathlib import Path
-from uuid import UUID
 
+from ringback.contract.identity import JobId
 from ringback.contract.topology import DUE_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import ProcessorProcess
@@ -33,7 +33,7 @@ async def test_a_due_retry_does_not_wait_behind_a_backlog(
 
 async def two_run_and_four_wait(
     stage: Stage, start: Starter, gate: Path
-) -> tuple[ProcessorProcess, list[UUID]]:
+) -> tuple[ProcessorProcess, list[JobId]]:
     """Start a processor that waits for the gate; of its eight webhooks two are in the queue."""
     process = start(stage.place, prefetch="6", concurrency="2")
     jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(8)]
