@@ -1,0 +1,2 @@
+-- Remove what a gateway reported.
+SELECT forget_webhook_gateway($1)

@@ -1,0 +1,1 @@
+"""Questions: events for which Vapi waits for an answer. The backend of an endpoint answers them."""

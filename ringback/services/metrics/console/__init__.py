@@ -1,0 +1,1 @@
+"""The console: pages for people, by the same calls as gRPC and REST."""

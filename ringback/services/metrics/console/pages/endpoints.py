@@ -1,0 +1,27 @@
+"""The endpoints of running gateways, what they refused, and the services that are called."""
+
+from ringback.metrics.v1.metrics_service_pb2 import (
+    ListDestinationsRequest,
+    ListDestinationsResponse,
+    ListEndpointsRequest,
+    ListEndpointsResponse,
+)
+from ringback.services.metrics.console.page import Page, Route, Visit
+
+
+async def endpoints(visit: Visit) -> Page:
+    """Destinations belong to the whole installation: a tenant does not see them."""
+    token, org_id = visit.query.get("page", ""), visit.query.get("org", "").strip()
+    listed = await visit.try_to_ask(
+        ListEndpointsRequest(page_token=token, org_id=org_id), ListEndpointsResponse
+    )
+    destinations = (
+        await visit.try_to_ask(ListDestinationsRequest(), ListDestinationsResponse)
+        if visit.is_service
+        else None
+    )
+    data = {"listed": listed, "destinations": destinations, "org": org_id}
+    return Page("endpoints.html", "Endpoints", data)
+
+
+ROUTES = (Route("GET", "/endpoints", endpoints),)

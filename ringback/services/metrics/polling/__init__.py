@@ -1,0 +1,1 @@
+"""Reads the queues and the log in the background, for gauges and queue health."""

@@ -1,0 +1,2 @@
+-- Delete expired buckets of the statistics.
+SELECT prune_webhook_stats()

@@ -1,0 +1,1 @@
+"""Webhooks that wait in PostgreSQL, and their way back to the broker."""

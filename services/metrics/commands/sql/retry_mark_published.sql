@@ -1,3 +1,0 @@
--- The broker has these retries on disk.
-UPDATE webhook_retries SET published_at = clock_timestamp()
-WHERE new_id = ANY ($1::uuid[]) AND published_at IS NULL

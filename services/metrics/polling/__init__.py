@@ -1,1 +1,0 @@
-"""Readings in the background, for gauges and queue health."""

@@ -1,6 +1,0 @@
--- The ended attempts of one webhook, in order.
-SELECT attempt, outcome, started_at, ended_at, duration_ms, error_class, error_message,
-       trace_id, span_id
-FROM webhook_delivery_attempts
-WHERE delivery_id = $1
-ORDER BY attempt

@@ -1,1 +1,0 @@
-"""One attempt of a webhook."""

@@ -1,4 +1,0 @@
--- End attempts: write the attempt rows, the claims, the statuses and the calls together.
-SELECT delivery_id, final_outcome, is_fresh, duplicate_of
-FROM finish_webhook_attempts(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
