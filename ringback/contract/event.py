@@ -21,15 +21,15 @@ _LONGEST_CALL_ID = 255
 
 
 class InvalidEvent(StrEnum):
-    """Why a body is not an event. The value is the sentence that the sender gets."""
+    """Why a body is not an event. The value is the message that the sender gets."""
 
     NOT_JSON = "The body is not a JSON document in UTF-8."
     TOO_DEEP = "The body is nested too deeply."
-    TOO_MANY_VALUES = "The body holds more values than this service reads."
+    TOO_MANY_VALUES = "The body contains too many values."
     NOT_AN_OBJECT = "The body is not a JSON object."
     NO_TYPE = "The body has no message.type."
-    TYPE_NOT_TEXT = "The type is not a text."
-    TYPE_TOO_LONG = "The type is longer than 255 bytes."
+    TYPE_NOT_TEXT = "message.type is not a string."
+    TYPE_TOO_LONG = "message.type is longer than 255 bytes."
 
 
 @dataclass(frozen=True, slots=True)

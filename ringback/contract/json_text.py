@@ -62,12 +62,12 @@ def read_json(body: bytes) -> JsonText:
         value = orjson.loads(body)
         rendered = orjson.dumps(value)
     except orjson.JSONDecodeError:
-        return _read_slowly(body)
+        return read_json_in_parts(body)
     except orjson.JSONEncodeError as exc:
         raise TooDeepError from exc
     if _is_storable(rendered) and (rendered == body or rendered == _without_spaces(body)):
         return JsonText(value=value, text=body.decode(), altered=False, is_canonical=True)
-    return _read_slowly(body)
+    return read_json_in_parts(body)
 
 
 def _without_spaces(body: bytes) -> bytes | None:
@@ -122,7 +122,8 @@ class _Reader:
         raise NotJsonError(literal)
 
 
-def _read_slowly(body: bytes) -> JsonText:
+def read_json_in_parts(body: bytes) -> JsonText:
+    """Parse a document of any spelling, number by number. Raises as `read_json` does."""
     reader = _Reader()
     try:
         text = body.decode()

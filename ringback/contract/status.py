@@ -34,6 +34,8 @@ TRANSITIONS = MappingProxyType(
         ),
         Status.PROCESSING: frozenset(
             {
+                # The attempt was not used: the webhook waits for it in PostgreSQL.
+                Status.PENDING,
                 Status.COMPLETED,
                 Status.FAILED,
                 Status.DUPLICATE,
@@ -88,3 +90,20 @@ class DeadReason(StrEnum):
     #: It could not be attempted: it is not a valid webhook, was lost on its way to the work queue,
     #: or was returned without an attempt too often.
     UNDELIVERABLE = "undeliverable"
+    #: Someone cancelled it while it waited.
+    CANCELLED = "cancelled"
+
+
+class WaitReason(StrEnum):
+    """Why a webhook waits in PostgreSQL."""
+
+    #: An attempt failed; the next one is due after a delay that is longer than a retry queue's.
+    RETRY = "retry"
+    #: A destination that its handler calls is unavailable. No attempt was used.
+    DESTINATION = "destination"
+    #: An earlier webhook of the same call is not finished. No attempt was used.
+    ORDER = "order"
+    #: It forwards another webhook, and has not been published yet.
+    FORWARD = "forward"
+    #: Someone cancelled it: it becomes a dead letter.
+    CANCELLED = "cancelled"

@@ -22,3 +22,9 @@ ATTEMPTS: Final = 2.0
 
 OLDEST_SECONDS: Final = 600
 """Time since the acceptance of an unfinished webhook. Less is healthy, more raises an alert."""
+
+WAIT_OVERDUE_SECONDS: Final = 60
+"""Time since the attempt of a waiting webhook was due. Less is healthy, more raises an alert."""
+
+ORDER_STOPPED_SECONDS: Final = 300
+"""Age of a turn that others of its call wait for. More raises an alert."""

@@ -1,8 +1,9 @@
 """Every exchange, queue and binding, as data.
 
-    webhooks ─attempt.1───▶ webhooks.work ─┐
-       ▲  └───attempt.<n>─▶ webhooks.due ──┴rejected─▶ webhooks.failed ─attempt.<n>─▶ retry queue n
-       │                                                      │ no retry queue left        │ TTL
+    webhooks ─attempt.1──────▶ webhooks.work ─┐
+       ▲  ├───attempt.1.bulk─▶ webhooks.bulk ─┤
+       │  └───attempt.<n>────▶ webhooks.due ──┴▶ webhooks.failed ─attempt.<n>─▶ retry queue n
+       │                                 rejected             │ no retry queue left        │ TTL
        └──────────────────────── attempt.<n+1> ───────────────┼────────────────────────────┘
                                                               ▼
                                 webhooks.quarantine ──▶ webhooks.dead ──▶ webhooks.dlq
@@ -11,6 +12,8 @@
 
 Retry queue n is the retry queue of attempt n. It has no length limit: the broker's dead-letter
 worker serves all retry queues of a source, and one that refuses a message blocks them all.
+Delays of more than 30 s have no queue: those webhooks wait in PostgreSQL, and a processor publishes
+them as attempt.<n+1>.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -18,11 +21,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ringback.contract.retry_schedule import (
+    BULK_KEY,
     FIRST_ATTEMPT,
-    MAX_RETRY_QUEUES,
+    MAX_RETRIES,
     Attempt,
-    RetryQueue,
     RetrySchedule,
+    RetryStep,
     routing_key,
 )
 
@@ -32,11 +36,14 @@ DEAD = "webhooks.dead"
 WORK_QUEUE = "webhooks.work"
 """First attempts."""
 
+BULK_QUEUE = "webhooks.bulk"
+"""First attempts of orgs that send more than their rate."""
+
 DUE_QUEUE = "webhooks.due"
 """Webhooks whose wait is over: retries and requeued ones. They do not wait behind a backlog."""
 
 QUARANTINE_QUEUE = "webhooks.quarantine"
-ATTEMPT_QUEUES = (WORK_QUEUE, DUE_QUEUE, QUARANTINE_QUEUE)
+ATTEMPT_QUEUES = (WORK_QUEUE, BULK_QUEUE, DUE_QUEUE, QUARANTINE_QUEUE)
 """The queues whose webhooks are attempted."""
 
 DEAD_LETTER_QUEUE = "webhooks.dlq"
@@ -88,10 +95,13 @@ class Binding:
 WORK_BINDING = Binding(WEBHOOKS, WORK_QUEUE, routing_key(FIRST_ATTEMPT))
 """Routes accepted webhooks and manual retries to their first attempt."""
 
+BULK_BINDING = Binding(WEBHOOKS, BULK_QUEUE, BULK_KEY)
+"""Routes accepted webhooks of orgs above their rate to their first attempt."""
+
 DUE_BINDINGS = (
     *(
         Binding(WEBHOOKS, DUE_QUEUE, routing_key(Attempt(number)))
-        for number in range(FIRST_ATTEMPT + 1, MAX_RETRY_QUEUES + 2)
+        for number in range(FIRST_ATTEMPT + 1, MAX_RETRIES + 2)
     ),
     Binding(WEBHOOKS, DUE_QUEUE, REQUEUED_KEY),
 )
@@ -113,6 +123,10 @@ class Topology:
     """
 
 
+_AS_FIRST_ATTEMPT = {"x_dead_letter_routing_key": routing_key(FIRST_ATTEMPT)}
+"""Retry queues are bound to attempts, and not to the routing key of the bulk queue."""
+
+
 def topology(schedule: RetrySchedule) -> Topology:
     """Everything that must exist on the broker for this schedule, in the order of declaration."""
     return Topology(
@@ -123,13 +137,19 @@ def topology(schedule: RetrySchedule) -> Topology:
         ),
         queues=(
             Queue(DEAD_LETTER_QUEUE, _arguments(x_queue_type="quorum")),
-            _dead_lettering(QUARANTINE_QUEUE, DEAD, limit=QUARANTINE_DELIVERY_LIMIT, single=True),
+            _dead_lettering(
+                QUARANTINE_QUEUE,
+                DEAD,
+                limit=QUARANTINE_DELIVERY_LIMIT,
+                x_single_active_consumer=True,
+            ),
             *(_retry_queue_of(retry_queue) for retry_queue in schedule.retry_queues),
             Queue(REQUEUED_QUEUE, _waiting(WEBHOOKS, REQUEUED_KEY)),
             *(
                 _dead_lettering(name, FAILED, limit=WORK_DELIVERY_LIMIT)
                 for name in (DUE_QUEUE, WORK_QUEUE)
             ),
+            _dead_lettering(BULK_QUEUE, FAILED, limit=WORK_DELIVERY_LIMIT, **_AS_FIRST_ATTEMPT),
         ),
         bindings=(
             Binding(DEAD, DEAD_LETTER_QUEUE),
@@ -138,6 +158,7 @@ def topology(schedule: RetrySchedule) -> Topology:
                 for retry_queue in schedule.retry_queues
             ),
             WORK_BINDING,
+            BULK_BINDING,
             *DUE_BINDINGS,
         ),
         obsolete_bindings=(Binding(WEBHOOKS, WORK_QUEUE, "attempt.*"),),
@@ -145,17 +166,26 @@ def topology(schedule: RetrySchedule) -> Topology:
 
 
 def accepting_topology() -> Topology:
-    """What accepting webhooks needs: the exchange they go to, and the queue they wait in."""
+    """What accepting webhooks needs: the exchange they go to, and the queues they wait in."""
     whole = topology(RetrySchedule(()))
     return Topology(
         exchanges=tuple(one for one in whole.exchanges if one.name == WEBHOOKS),
-        queues=tuple(one for one in whole.queues if one.name == WORK_QUEUE),
-        bindings=(WORK_BINDING,),
+        queues=tuple(one for one in whole.queues if one.name in {WORK_QUEUE, BULK_QUEUE}),
+        bindings=(WORK_BINDING, BULK_BINDING),
     )
 
 
-def _dead_lettering(name: str, exchange: str, *, limit: int, single: bool = False) -> Queue:
-    alone = {"x_single_active_consumer": True} if single else {}
+def republishing_topology() -> Topology:
+    """What processors publish to: the dead letters, the quarantine, and what is due."""
+    whole = topology(RetrySchedule(()))
+    return Topology(
+        exchanges=tuple(one for one in whole.exchanges if one.name in {DEAD, WEBHOOKS}),
+        queues=tuple(one for one in whole.queues if one.name in {QUARANTINE_QUEUE, DUE_QUEUE}),
+        bindings=(),
+    )
+
+
+def _dead_lettering(name: str, exchange: str, *, limit: int, **more: str | bool) -> Queue:
     return Queue(
         name,
         _arguments(
@@ -164,12 +194,12 @@ def _dead_lettering(name: str, exchange: str, *, limit: int, single: bool = Fals
             x_dead_letter_strategy="at-least-once",
             x_overflow="reject-publish",
             x_delivery_limit=limit,
-            **alone,
+            **more,
         ),
     )
 
 
-def _retry_queue_of(retry_queue: RetryQueue) -> Queue:
+def _retry_queue_of(retry_queue: RetryStep) -> Queue:
     next_key = routing_key(Attempt(retry_queue.attempt + 1))
     return Queue(
         retry_queue.queue_name, _waiting(WEBHOOKS, next_key, x_message_ttl=retry_queue.delay_ms)
@@ -236,5 +266,18 @@ def foreign_retry_queues(bound: Collection[Binding], wanted: RetrySchedule) -> l
 
 
 def _foreign(bound: Collection[Binding], schedule: RetrySchedule) -> Iterator[Binding]:
-    wanted = retry_queue_bindings(schedule)
+    """Bound retry queues that are not part of this schedule.
+
+    One of an attempt whose delay is a wait now is harmless, and must stay bound: a processor that
+    does not have this schedule yet still rejects into it, and without it, it would dead-letter.
+    """
+    wanted = {
+        *retry_queue_bindings(schedule),
+        *(binding for binding in bound if binding.routing_key in _keys_of_waits(schedule)),
+    }
     return (binding for binding in bound if is_retry_queue(binding.queue) and binding not in wanted)
+
+
+def _keys_of_waits(schedule: RetrySchedule) -> set[str]:
+    queued = {step.attempt for step in schedule.retry_queues}
+    return {routing_key(step.attempt) for step in schedule.steps if step.attempt not in queued}

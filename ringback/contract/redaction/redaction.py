@@ -22,7 +22,13 @@ from ringback.contract.redaction.redact_paths import (
     rules_in,
 )
 from ringback.contract.redaction.scrub import REDACTED, without_url_secrets
-from ringback.contract.redaction.secret_names import MARKS, Name, judge, may_be_secret
+from ringback.contract.redaction.secret_names import (
+    MARKS,
+    MAX_NAME_LENGTH,
+    Name,
+    judge,
+    may_be_secret,
+)
 
 
 class Digits:
@@ -90,7 +96,6 @@ def written(value: Any) -> str:
 
 _MAX_TEXTS_WITHIN_TEXTS = 8
 _MAX_JUDGED = 2_000
-_MAX_NAME_LENGTH = 200
 _NUMBERS: tuple[type, ...] = (int, float, Digits)
 _JSON_BEGINS = frozenset('{["')
 _MAY_BEGIN_JSON = _JSON_BEGINS | frozenset(" \t\r\n")
@@ -197,7 +202,7 @@ class Walk:
     def _judge(self, name: str) -> Name:
         """Check exactly, but only quickly after many names in one document, to save time."""
         self._judged += 1
-        name = name[-_MAX_NAME_LENGTH:]
+        name = name[-MAX_NAME_LENGTH:]
         if self._judged <= _MAX_JUDGED:
             return judge(name)
         return Name.SECRET if may_be_secret(name) else Name.ORDINARY

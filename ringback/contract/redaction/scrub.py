@@ -85,28 +85,62 @@ _SHORTEST = 4
 _END = 8
 """This much of the beginning or end of a value counts as a quotation, because texts are cut."""
 
+_MAX_REST = _END - 1
+"""Characters of a cut value that may be left at the end of a text."""
+
+_WRITTEN_ALIKE = re.compile(r"[A-Za-z0-9_.~-]+")
+
 
 def scrub_secrets(text: str, hidden: Sequence[str]) -> str:
     """The text without the hidden values, whole or cut, raw or as a program prints them."""
-    for value in sorted(_written(hidden), key=len, reverse=True):
-        text = text.replace(value, REDACTED)
-        if len(value) > _END:
-            text = _without_beginnings(text, value)
+    # An event may hide thousands of values. To search for each in the text takes too long.
+    parts = {text[at : at + _END] for at in range(len(text) - _END + 1)}
+    found = [
+        value
+        for value in _written(hidden, text)
+        if len(value) <= _END or value[:_END] in parts or value[-_END:] in parts
+    ]
+    for value in sorted(found, key=len, reverse=True):
+        if len(value) <= _END:
+            text = text.replace(value, REDACTED)
+            continue
+        if value[:_END] in text:
+            text = _without_beginnings(text.replace(value, REDACTED), value)
+        if value[-_END:] in text:
             text = _without_beginnings(text[::-1], value[::-1], REDACTED[::-1])[::-1]
     return text
 
 
-def _written(hidden: Sequence[str]) -> Iterator[str]:
+def scrub_beginning(text: str, size: int, hidden: Sequence[str]) -> str:
+    """The same for about the first `size` characters, which takes less time for a long text.
+
+    A value that is cut there is not shown either.
+    """
+    if len(text) <= size:
+        return scrub_secrets(text, hidden)
+    beginning = scrub_secrets(text[: size + _MAX_REST], hidden)
+    return beginning if beginning.endswith(REDACTED) else beginning[:-_MAX_REST]
+
+
+def _written(hidden: Sequence[str], text: str) -> Iterator[str]:
+    """The values, each in the ways in which it may be written in the text.
+
+    A way that changes a value adds a backslash or a percent sign to it.
+    """
+    is_escaped, is_encoded = "\\" in text, "%" in text
     for value in hidden:
-        if len(value) >= _SHORTEST:
-            yield from {
-                value,
-                repr(value)[1:-1],
-                json.dumps(value)[1:-1],
-                json.dumps(value, ensure_ascii=False)[1:-1],
-                quote(value, errors="replace"),
-                quote(value, safe="", errors="replace"),
-            }
+        if len(value) < _SHORTEST:
+            continue
+        yield value
+        if (is_escaped or is_encoded) and not _WRITTEN_ALIKE.fullmatch(value):
+            if is_escaped:
+                yield repr(value)[1:-1]
+                yield json.dumps(value)[1:-1]
+                yield json.dumps(value, ensure_ascii=False)[1:-1]
+            if is_encoded:
+                encoded = quote(value, safe="", errors="replace")
+                yield encoded
+                yield encoded.replace("%2F", "/")
 
 
 def _without_beginnings(text: str, value: str, redacted: str = REDACTED) -> str:

@@ -83,6 +83,10 @@ _WORDS = re.compile(r"[A-Z]+s?(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+|\d+")
 _SEPARATED = re.compile(r"[^\W_]+")
 
 
+MAX_NAME_LENGTH = 200
+"""Longer ones are no names: splitting them into words would take long."""
+
+
 def flat(name: str) -> str:
     """Return the name without case and separators."""
     return "".join(_SEPARATED.findall(normalize("NFKC", name))).lower()
@@ -95,7 +99,8 @@ def may_be_secret(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def judge(name: str) -> Name:
-    """Return the kind of value under this name, in any spelling."""
+    """Return the kind of value under this name, in any spelling. Its end decides."""
+    name = name[-MAX_NAME_LENGTH:]
     if not may_be_secret(name):
         return Name.ORDINARY
     name = normalize("NFKC", name)

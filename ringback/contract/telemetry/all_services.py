@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from ringback.contract.telemetry.spec import EVERY_SERVICE, Kind, LogEventSpec, MetricSpec, Open
+from ringback.contract.telemetry.spec import (
+    EVERY_SERVICE,
+    Kind,
+    LogEventSpec,
+    MetricSpec,
+    Open,
+    Service,
+)
 
 
 class SharedMetric:
@@ -54,8 +61,31 @@ class SharedMetric:
         labels={"reason": ("queue_full", "export_failed", "shutdown")},
     )
 
+    ENDPOINTS_FILE_VALID: Final = MetricSpec(
+        name="webhook_endpoints_file_valid",
+        kind=Kind.GAUGE,
+        help="0 while the file of endpoints has a mistake, so that earlier endpoints stay in "
+        "force; else 1.",
+        services=(Service.GATEWAY, Service.PROCESSOR),
+    )
+
 
 class SharedLogEvent:
+    ENDPOINTS_RELOADED: Final = LogEventSpec(
+        "endpoints.reloaded",
+        "The file of endpoints, or a file of a secret, has changed and is in force. `changed` "
+        "lists up to 20 endpoints that are new, gone or different. `count` is the number of all; a "
+        "processor counts forwards.",
+        services=(Service.GATEWAY, Service.PROCESSOR),
+        fields=("count", "changed"),
+    )
+    ENDPOINTS_REJECTED: Final = LogEventSpec(
+        "endpoints.rejected",
+        "The changed file of endpoints has `count` mistakes, of which `problems` lists up to 20. "
+        "The endpoints in force stay as they are.",
+        services=(Service.GATEWAY, Service.PROCESSOR),
+        fields=("count", "problems"),
+    )
     BROKER_CONNECTED: Final = LogEventSpec(
         "broker.connected",
         "Connected to the broker.",
@@ -85,6 +115,13 @@ class SharedLogEvent:
         "A connection to the broker failed because of a bug; `exception` has the traceback.",
         services=EVERY_SERVICE,
         fields=("connection",),
+    )
+    BACKGROUND_TASK_FAILED: Final = LogEventSpec(
+        "background_task.failed",
+        "A part of the service ended because of a bug and is started again; `exception` has the "
+        "traceback.",
+        services=EVERY_SERVICE,
+        fields=("task", "restart_after_s"),
     )
     SERVICE_FAILED: Final = LogEventSpec(
         "service.failed",
@@ -144,18 +181,24 @@ ERROR_FIELD: Final = "exception"
 
 LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "actor": "The person, as the token names them.",
         "age_ms": "Milliseconds since the webhook was accepted.",
         "messages": "Number of messages in the response.",
+        "answer_bytes": "Size of an answer.",
+        "backend_status": "The HTTP status of the backend's answer; null if it gave none.",
+        "mistakes": "What Vapi will not understand in an answer: the mistake and its place.",
         "attempts": "Number of the attempt and the maximum, such as `2/4`.",
         "auth_headers": "The names of the headers that carry credentials, never their values.",
         "outage_s": "Duration of the outage in seconds.",
         "call_id": "The voice call of the event.",
         "cause": "The cause of an API error.",
+        "changed": "Up to 20 endpoints that are new, gone or different.",
+        "checks": "Why each credential of an endpoint was not proven.",
         "changed_by": "Who paused or resumed processing.",
         "code": "The name of the gRPC status code, also for REST.",
-        "completed": "Number of completed webhooks.",
         "count": "How many there are.",
         "dead_letters": "Number of dead letters that a message reports for the first time.",
+        "delay_ms": "How long the webhook waits; null until something else releases it.",
         "dedup_key": "The key by which duplicates of the event are recognised.",
         "deliveries_before": "How often the message was delivered before.",
         "deviations": "Deviations of accepted webhooks: `path`, `content_type`, "
@@ -165,11 +208,14 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "duration_ms": "Duration in milliseconds.",
         "endpoint_id": "The endpoint that received the webhook.",
         "endpoints": "All endpoints of the gateway.",
-        "error_class": "The error class of the last attempt.",
+        "error_class": "The error class of the last attempt, or of a function.",
         "error_message": "The error message of the last attempt.",
         "event_type": "The type of the event, as it was sent.",
-        "failed_again": "Number of webhooks that failed again.",
+        "event_types": "The types of questions that the functions answer.",
+        "failing_since": "Since when there was no success.",
+        "failure": "Why there was no answer.",
         "failures": "Number of consecutive failures.",
+        "forward": "The forward, by its name in the endpoints file.",
         "groups": "Number of groups of dead letters in a message.",
         "grpc_port": "The gRPC port.",
         "in_flight": "Number of webhooks in flight.",
@@ -180,6 +226,7 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "gateway_instance_id": "The id of this run of a gateway; each of its webhooks has it.",
         "connection": "The name of a connection to the broker.",
         "lost": "Approximate number of webhooks lost from a file.",
+        "hook": "The module and name of a function with `@on_stop`.",
         "message": "A sentence for people.",
         "method": "The full name of the method that was called.",
         "missing": "What is missing in the database.",
@@ -189,26 +236,30 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "path": "The requested path without its query, or a file.",
         "pause_s": "Seconds until the next message is sent.",
         "peer": "The address of the client.",
+        "problems": "Up to 20 mistakes in the file of endpoints.",
+        "process_id": "The id of the process.",
+        "question_id": "The `webhook-id` of the question, the same for a repeated one.",
         "sequence": "The number of a webhook in the spool.",
         "port": "The port for webhooks.",
-        "prefetch": "Maximum number of webhooks in flight per processor.",
-        "transport": "`grpc` or `rest`.",
+        "prefetch": "Maximum number of unfinished webhooks that the broker sends, per queue.",
+        "transport": "`grpc`, `rest` or `console`.",
+        "url": "The address of a key set.",
         "queue": "A queue of the broker.",
         "reason": "The reason: a word, the name of an error, or an operator's text.",
         "remedy": "How to fix it.",
         "repeated": "Whether the outcome was already in the log, so that no handler ran.",
         "requeues": "How often the message was requeued without an attempt.",
         "rest_port": "The REST port.",
-        "retried": "Number of retried webhooks.",
         "role": "The caller's role.",
         "run": "The id of a bulk retry.",
         "size_bytes": "The size of the body.",
-        "skipped": "Number of skipped webhooks.",
-        "stack": "Files, lines and functions where the process is, innermost first.",
+        "restart_after_s": "Seconds after which the process or the part is started again.",
+        "stack": "Files, lines and functions where the process or the error is, innermost first.",
         "state": "How a bulk retry ended.",
         "status": "The HTTP status of the answer.",
         "storage_tier": "Where the webhook is stored: `broker` or `spool`.",
         "subject": "The subject of the caller's token.",
+        "task": "The function of the part that ended.",
         "tasks": "The running tasks, each with its files, lines and functions.",
         "trace_id": "The trace of the webhook or of the call.",
         "span_id": "The span of the publish, the attempt, the dead letter or the call.",
@@ -216,6 +267,11 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "variable": "The name of an environment variable.",
         "waiting": "Number of webhooks in the spool.",
         "within_s": "The time limit in seconds.",
+        "destination": "The destination, as its handler declares it; null for a wait without one.",
+        "error": "The class of the last failure, or its status as in `HTTP 503`.",
+        "retry_in_s": "Seconds until the next call is made as a probe.",
+        "forced": "Whether a person keeps this state.",
+        "states": "The forced states, by the names of destinations.",
     }
 )
 """The meaning of the fields that some lines have."""

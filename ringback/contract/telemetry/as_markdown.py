@@ -62,10 +62,14 @@ def _metrics() -> Iterator[str]:
     yield "\n".join(_label_values(all_metrics()))
     yield "### Buckets"
     yield "\n".join(
-        f"- {_code(one.name)}: {', '.join(f'{bound:g}' for bound in one.buckets)}"
+        f"- {_code(one.name)}: {', '.join(_decimal(bound) for bound in one.buckets)}"
         for one in all_metrics()
         if one.buckets
     )
+
+
+def _decimal(bound: float) -> str:
+    return f"{bound:.6f}".rstrip("0").rstrip(".")
 
 
 def _label_values(metrics: Iterable[MetricSpec]) -> Iterator[str]:

@@ -1,13 +1,26 @@
 """The catalog of all metrics and log lines."""
 
 from ringback.contract.telemetry.all_services import SharedLogEvent, SharedMetric
+from ringback.contract.telemetry.destinations import DestinationLogEvent, DestinationMetric
 from ringback.contract.telemetry.gateway import GatewayLogEvent, GatewayMetric
 from ringback.contract.telemetry.metrics_service import MetricsServiceLogEvent, MetricsServiceMetric
+from ringback.contract.telemetry.order import OrderLogEvent, OrderMetric
 from ringback.contract.telemetry.processor import ProcessorLogEvent, ProcessorMetric
+from ringback.contract.telemetry.questions import QuestionLogEvent, QuestionMetric
 from ringback.contract.telemetry.spec import LogEventSpec, MetricSpec, declared
+from ringback.contract.telemetry.waits import WaitLogEvent, WaitMetric
 
 
-class Metric(GatewayMetric, ProcessorMetric, MetricsServiceMetric, SharedMetric):
+class Metric(
+    GatewayMetric,
+    QuestionMetric,
+    ProcessorMetric,
+    DestinationMetric,
+    WaitMetric,
+    OrderMetric,
+    MetricsServiceMetric,
+    SharedMetric,
+):
     """Every metric.
 
     Four names are older than Ringback and used by existing dashboards: `webhook_total`,
@@ -16,7 +29,16 @@ class Metric(GatewayMetric, ProcessorMetric, MetricsServiceMetric, SharedMetric)
     """
 
 
-class LogEvent(GatewayLogEvent, ProcessorLogEvent, MetricsServiceLogEvent, SharedLogEvent):
+class LogEvent(
+    GatewayLogEvent,
+    QuestionLogEvent,
+    ProcessorLogEvent,
+    DestinationLogEvent,
+    WaitLogEvent,
+    OrderLogEvent,
+    MetricsServiceLogEvent,
+    SharedLogEvent,
+):
     """Every kind of log line. There is one wide line per webhook, attempt and call."""
 
 

@@ -8,6 +8,7 @@ from ringback.contract.telemetry.spec import (
     Kind,
     LogEventSpec,
     MetricSpec,
+    Open,
     Service,
 )
 
@@ -17,21 +18,40 @@ NOT_CONFIRMED: Final = ("not_connected", "blocked", "timeout", "connection_lost"
 
 NOT_SPOOLED: Final = ("spool_full", "spool_slow", "spool_broken")
 
+SENDER_REFUSED: Final = (
+    "endpoint_disabled",
+    "keys_unavailable",
+    "event_type_not_allowed",
+    "no_message_id",
+    "no_secret",
+    "no_signature",
+    "no_timestamp",
+    "no_token",
+    "stale_timestamp",
+    "wrong_network",
+    "wrong_scheme",
+    "wrong_secret",
+    "wrong_signature",
+    "wrong_token",
+)
+"""Reasons of an endpoint that refuses a sender or its event."""
+
 REJECTION_REASONS: Final = (
     "bad_http",
     "broken_body",
     "busy",
     "head_too_large",
     "head_too_slow",
-    "no_secret",
     "not_found",
     "internal_error",
     "too_large",
     "too_slow",
+    "wrong_client",
     "wrong_content_encoding",
     "wrong_content_type",
     "wrong_method",
-    "wrong_secret",
+    "wrong_token_request",
+    *SENDER_REFUSED,
     *(why.name.lower() for why in InvalidEvent),
     *NOT_CONFIRMED,
     *NOT_SPOOLED,
@@ -46,12 +66,24 @@ class GatewayMetric:
         services=GATEWAY,
         labels={"event_type": EVENT_TYPE_LABELS},
     )
+    BULK: Final = MetricSpec(
+        name="webhook_bulk_total",
+        kind=Kind.COUNTER,
+        help="Accepted webhooks of orgs above their rate, which wait in `webhooks.bulk`.",
+        services=GATEWAY,
+    )
     REJECTED: Final = MetricSpec(
         name="webhook_rejected_total",
         kind=Kind.COUNTER,
         help="Rejected requests.",
         services=GATEWAY,
-        labels={"reason": REJECTION_REASONS},
+        labels={
+            "endpoint": Open(
+                "the endpoint that refused its sender or the type of the event, `other` beyond the "
+                "first 100 of them; empty for any other reason"
+            ),
+            "reason": REJECTION_REASONS,
+        },
     )
     TOLERATED: Final = MetricSpec(
         name="webhook_tolerated_total",
@@ -71,7 +103,7 @@ class GatewayMetric:
     HTTP_SECONDS: Final = MetricSpec(
         name="webhook_http_duration_seconds",
         kind=Kind.HISTOGRAM,
-        help="Seconds from the head of a request to its response.",
+        help="Seconds from the headers of a request to its response.",
         services=GATEWAY,
         labels={"status_class": ("2xx", "4xx", "5xx")},
         buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
@@ -85,7 +117,7 @@ class GatewayMetric:
     CONNECTIONS_CLOSED: Final = MetricSpec(
         name="webhook_connections_closed_total",
         kind=Kind.COUNTER,
-        help="Connections closed before they sent a request: too slow, too large a head, or "
+        help="Connections closed before they sent a request: too slow, too large, or "
         "evicted for a newer connection.",
         services=GATEWAY,
         labels={"reason": ("slow", "large_head", "evicted")},
@@ -163,6 +195,19 @@ class GatewayLogEvent:
         services=GATEWAY,
         fields=("gateway_instance_id", "port", "endpoints"),
     )
+    KEYS_UNAVAILABLE: Final = LogEventSpec(
+        "keys.unavailable",
+        "A key set (`jwks_url`, `RINGBACK_JWT_JWKS_URL`) cannot be fetched; one line per outage. "
+        "Its last keys are trusted for an hour.",
+        services=(Service.GATEWAY, Service.METRICS),
+        fields=("url", "reason"),
+    )
+    KEYS_RECOVERED: Final = LogEventSpec(
+        "keys.recovered",
+        "A key set can be fetched again.",
+        services=(Service.GATEWAY, Service.METRICS),
+        fields=("url",),
+    )
     GATEWAY_STOPPING: Final = LogEventSpec(
         "gateway.stopping", "The gateway received a stop signal.", services=GATEWAY
     )
@@ -182,6 +227,13 @@ class GatewayLogEvent:
         "The clock agrees with the database again.",
         services=GATEWAY,
         fields=("offset_s",),
+    )
+    ORG_OVER_RATE: Final = LogEventSpec(
+        "org.over_rate",
+        "An org begins to send more than `RINGBACK_ORG_RATE_PER_S`. Its webhooks wait in "
+        "`webhooks.bulk` until it has stayed below the rate for 30 seconds.",
+        services=GATEWAY,
+        fields=("org_id",),
     )
     WEBHOOK_ACCEPTED: Final = LogEventSpec(
         "webhook.accepted",
@@ -203,9 +255,18 @@ class GatewayLogEvent:
     )
     WEBHOOK_REJECTED: Final = LogEventSpec(
         "webhook.rejected",
-        "A request was rejected.",
+        "A request was rejected. If an endpoint refused its sender, `checks` say why each of its "
+        "credentials was not proven; for a token, what is wrong with the client.",
         services=GATEWAY,
-        fields=("reason", "status", "path", "auth_headers", "duration_ms"),
+        fields=(
+            "reason",
+            "status",
+            "path",
+            "endpoint_id",
+            "checks",
+            "auth_headers",
+            "duration_ms",
+        ),
     )
     WEBHOOK_TOLERATED: Final = LogEventSpec(
         "webhook.tolerated",

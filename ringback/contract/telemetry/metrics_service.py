@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ringback.contract.status import Status
+from ringback.contract.status import Status, WaitReason
 from ringback.contract.telemetry.spec import Kind, LogEventSpec, MetricSpec, Open, Service
 
 METRICS: Final = (Service.METRICS,)
@@ -29,7 +29,7 @@ GRPC_CODES: Final = (
 
 _QUEUE: Final = Open("a queue of the topology, including each retry queue")
 _METHOD: Final = Open("the full name of a method in `protos/`")
-_TRANSPORT: Final = ("grpc", "rest")
+_TRANSPORT: Final = ("grpc", "rest", "console")
 
 
 class MetricsServiceMetric:
@@ -71,9 +71,24 @@ class MetricsServiceMetric:
         name="webhook_oldest_age_seconds",
         kind=Kind.GAUGE,
         help="Minimum age of the oldest unfinished webhook: pending, or waiting for its next "
-        "attempt. 0 if there is none.",
+        "attempt, but not in the database. 0 if there is none.",
         services=METRICS,
         labels={"status": (Status.PENDING.value, Status.FAILED.value)},
+    )
+    WAITING: Final = MetricSpec(
+        name="webhook_waiting",
+        kind=Kind.GAUGE,
+        help="Webhooks that wait in the database, by reason. They are also pending or failed.",
+        services=METRICS,
+        labels={"reason": tuple(reason.value for reason in WaitReason)},
+    )
+    WAIT_OVERDUE: Final = MetricSpec(
+        name="webhook_wait_overdue_seconds",
+        kind=Kind.GAUGE,
+        help="Seconds since the attempt of the oldest waiting webhook was due, by reason. 0 if "
+        "none is due.",
+        services=METRICS,
+        labels={"reason": tuple(reason.value for reason in WaitReason)},
     )
     LEDGER_ACCEPTED: Final = MetricSpec(
         name="webhook_ledger_accepted",
@@ -145,10 +160,12 @@ class MetricsServiceLogEvent:
     METRICS_STOPPING: Final = LogEventSpec(
         "metrics.stopping", "The metrics service received a stop signal.", services=METRICS
     )
-    METRICS_STOPPED: Final = LogEventSpec("metrics.stopped", "No call is open.", services=METRICS)
+    METRICS_STOPPED: Final = LogEventSpec(
+        "metrics.stopped", "The metrics service has stopped.", services=METRICS
+    )
     RPC_FINISHED: Final = LogEventSpec(
         "rpc.finished",
-        "A call by gRPC or REST ended.",
+        "A call by gRPC, REST or a page of the console ended.",
         services=METRICS,
         fields=(
             "method",
@@ -172,21 +189,23 @@ class MetricsServiceLogEvent:
         services=METRICS,
         fields=("method",),
     )
-    BULK_RETRY_RESULT_NOT_WRITTEN: Final = LogEventSpec(
-        "bulk_retry.result_not_written",
-        "The result of a bulk retry could not be written to the audit log; this line "
-        "has it instead.",
+    PAGE_FAILED: Final = LogEventSpec(
+        "page.failed",
+        "A page of the console failed because of a bug; `exception` has the traceback.",
         services=METRICS,
-        fields=(
-            "run",
-            "reason",
-            "state",
-            "message",
-            "retried",
-            "completed",
-            "failed_again",
-            "skipped",
-        ),
+        fields=("path",),
+    )
+    RETRY_RUN_INTERRUPTED: Final = LogEventSpec(
+        "retry_run.interrupted",
+        "A retry run waits until the database answers again.",
+        services=METRICS,
+        fields=("run", "reason"),
+    )
+    RETRY_RUN_FAILED: Final = LogEventSpec(
+        "retry_run.failed",
+        "A retry run ended because of a bug; `exception` has the traceback.",
+        services=METRICS,
+        fields=("run",),
     )
     RETRIES_SWEPT: Final = LogEventSpec(
         "retries.swept",
@@ -242,6 +261,18 @@ class MetricsServiceLogEvent:
         services=METRICS,
         fields=("keys",),
     )
+    CONSOLE_SIGNED_IN: Final = LogEventSpec(
+        "console.signed_in",
+        "Someone signed in to the console, by a `method`: `code` or `oidc`.",
+        services=METRICS,
+        fields=("actor", "role", "method"),
+    )
+    CONSOLE_SIGN_IN_REFUSED: Final = LogEventSpec(
+        "console.sign_in_refused",
+        "Someone could not sign in to the console.",
+        services=METRICS,
+        fields=("method", "reason"),
+    )
     MANAGEMENT_API_UNAVAILABLE: Final = LogEventSpec(
         "management_api.unavailable",
         "The broker's management API does not answer; one line per outage.",
@@ -250,7 +281,7 @@ class MetricsServiceLogEvent:
     )
     SLACK_SENT: Final = LogEventSpec(
         "slack.sent",
-        "Slack accepted a message about `dead_letters`, or that it is `quiet`.",
+        "Slack accepted a message; `kind` is `dead_letters`, `quiet` or `stopped_forwards`.",
         services=METRICS,
         fields=("kind", "groups", "dead_letters"),
     )
@@ -268,7 +299,7 @@ class MetricsServiceLogEvent:
     )
     SLACK_DATABASE_UNAVAILABLE: Final = LogEventSpec(
         "slack.database_unavailable",
-        "Dead letters for Slack cannot be read; one line per outage.",
+        "What to send to Slack cannot be read; one line per outage.",
         services=METRICS,
         fields=("reason",),
     )

@@ -12,6 +12,7 @@ from ringback.contract.telemetry.spec import (
     Open,
     Service,
 )
+from ringback.contract.topology import BULK_QUEUE, REQUEUED_QUEUE
 
 PROCESSOR: Final = (Service.PROCESSOR,)
 
@@ -35,6 +36,12 @@ class _WorkMetric:
         services=PROCESSOR,
         buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
     )
+    FORWARDS_STOPPED: Final = MetricSpec(
+        name="webhook_forwards_stopped_total",
+        kind=Kind.COUNTER,
+        help="Forwards that were stopped because each request had failed for five days.",
+        services=PROCESSOR,
+    )
     FIRST_ATTEMPT_DELAY_SECONDS: Final = MetricSpec(
         name="webhook_first_attempt_delay_seconds",
         kind=Kind.HISTOGRAM,
@@ -48,7 +55,8 @@ class _WorkMetric:
         help="Seconds spent in handlers, per attempt.",
         services=PROCESSOR,
         labels={"event_type": EVENT_TYPE_LABELS},
-        buckets=(0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+        # A handler without I/O takes some 60 us. There is a series for each bound and event type.
+        buckets=(0.00005, 0.0001, 0.00025, 0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 30),
     )
     FINISH_DELAY_SECONDS: Final = MetricSpec(
         name="webhook_finish_delay_seconds",
@@ -83,11 +91,11 @@ class _WorkMetric:
     RETRIES_SCHEDULED: Final = MetricSpec(
         name="webhook_retries_scheduled_total",
         kind=Kind.COUNTER,
-        help="Webhooks routed to a retry queue for their next attempt.",
+        help="Webhooks whose next attempt follows after a delay, in a retry queue or PostgreSQL.",
         services=PROCESSOR,
         labels={
             "attempt": Open(
-                "the number of the attempt that failed, which is also that of its retry queue"
+                "the number of the attempt that failed, or `more` beyond the retry schedule"
             )
         },
     )
@@ -101,7 +109,7 @@ class _WorkMetric:
     REDELIVERED: Final = MetricSpec(
         name="webhook_redelivered_total",
         kind=Kind.COUNTER,
-        help="Messages that the broker delivered again because a processor did not answer them.",
+        help="Messages that the broker delivered again because a processor did not settle them.",
         services=PROCESSOR,
     )
     REQUEUED: Final = MetricSpec(
@@ -109,6 +117,14 @@ class _WorkMetric:
         kind=Kind.COUNTER,
         help="Messages requeued without an attempt although the database was available.",
         services=PROCESSOR,
+    )
+    PARKED: Final = MetricSpec(
+        name="webhook_parked_total",
+        kind=Kind.COUNTER,
+        help="Messages that went to another queue, without an attempt, because their org or "
+        "destination has its share of the handler slots and does not return them.",
+        services=PROCESSOR,
+        labels={"queue": (REQUEUED_QUEUE, BULK_QUEUE)},
     )
     QUARANTINED: Final = MetricSpec(
         name="webhook_quarantined_total",
@@ -158,7 +174,7 @@ class _ProcessLogEvent:
         fields=("in_flight",),
     )
     PROCESSOR_STOPPED: Final = LogEventSpec(
-        "processor.stopped", "No webhook is in flight.", services=PROCESSOR
+        "processor.stopped", "The processor has stopped.", services=PROCESSOR
     )
     PROCESSING_PAUSED: Final = LogEventSpec(
         "processing.paused",
@@ -239,6 +255,7 @@ class _WorkLogEvent:
             "event_type",
             "call_id",
             "outcome",
+            "error_class",
             "attempts",
             "duration_ms",
             "age_ms",
@@ -289,6 +306,31 @@ class _WorkLogEvent:
         services=PROCESSOR,
         fields=("job_id", "event_type"),
     )
+    HANDLER_TYPE_UNKNOWN: Final = LogEventSpec(
+        "handler.type_unknown",
+        "A handler names an event type that Vapi does not document; it may be misspelled.",
+        services=PROCESSOR,
+        fields=("message",),
+    )
+    HANDLER_STOP_FAILED: Final = LogEventSpec(
+        "handler.stop_failed",
+        "A hook with `@on_stop` raised an error or did not end in time.",
+        services=PROCESSOR,
+        fields=("hook", "reason", "detail"),
+    )
+    FORWARD_FAILED: Final = LogEventSpec(
+        "forward.failed",
+        "The URL of a forward gave no answer; `failure` is the cause.",
+        services=PROCESSOR,
+        fields=("job_id", "endpoint_id", "forward", "failure"),
+    )
+    FORWARD_STOPPED: Final = LogEventSpec(
+        "forward.stopped",
+        "Each request to the URL of a forward has failed for five days. Its breaker is forced "
+        "open, and its webhooks wait until a person sets it to automatic again.",
+        services=PROCESSOR,
+        fields=("destination", "failing_since"),
+    )
     MESSAGE_UNDELIVERABLE: Final = LogEventSpec(
         "message.undeliverable",
         "A message is not a valid webhook and becomes a dead letter.",
@@ -302,6 +344,14 @@ class _WorkLogEvent:
         services=PROCESSOR,
         fields=("job_id",),
     )
+    MESSAGE_PARKED: Final = LogEventSpec(
+        "message.parked",
+        "A message waits in `queue` without an attempt, because its org or destination has its "
+        "share of the handler slots and does not return them: for 1, 2 and 4 s in "
+        "`webhooks.requeued`, then in `webhooks.bulk`.",
+        services=PROCESSOR,
+        fields=("job_id", "org_id", "queue"),
+    )
     MESSAGE_REQUEUED: Final = LogEventSpec(
         "message.requeued",
         "A message could not be attempted although the database is available. It is "
@@ -312,7 +362,7 @@ class _WorkLogEvent:
     )
     MESSAGE_NOT_SETTLED: Final = LogEventSpec(
         "message.not_settled",
-        "The connection was lost before the message was answered; the broker delivers it again.",
+        "The connection was lost before the message was settled; the broker delivers it again.",
         services=PROCESSOR,
         fields=("reason",),
     )

@@ -92,12 +92,18 @@ class _RingbackAttribute:
     RETRY_OF: Final = AttributeSpec(
         "ringback.retry_of", "The webhook of which this is a manual retry."
     )
+    CALLED_DESTINATION: Final = AttributeSpec(
+        "ringback.destination", "The name of the destination that a handler calls."
+    )
     HANDLER: Final = AttributeSpec("ringback.handler", "The handler's module and name.")
     ROUTED_TO: Final = AttributeSpec(
         "ringback.routed_to", "The queue to which the message was routed."
     )
     RETRY_DELAY_MS: Final = AttributeSpec(
-        "ringback.retry_delay_ms", "How long the message waits there before its next attempt."
+        "ringback.retry_delay_ms", "How long the webhook waits before its next attempt."
+    )
+    WAIT_REASON: Final = AttributeSpec(
+        "ringback.wait_reason", "Why the webhook waits in PostgreSQL; absent if it does not."
     )
     REJECTION: Final = AttributeSpec("ringback.rejection", "Why the request was rejected.")
     STORAGE_TIER: Final = AttributeSpec(
@@ -137,8 +143,8 @@ class Span:
     RECEIVE: Final = SpanSpec(
         name="{http.request.method} {http.route}",
         kind=SpanKind.SERVER,
-        description="A request, from its head to its response. A request to an unknown path has no "
-        "route.",
+        description="A request, from its headers to its response. A request to an unknown path has "
+        "no route.",
         services=(Service.GATEWAY, Service.METRICS),
         attributes=(
             Attribute.HTTP_METHOD,
@@ -189,6 +195,21 @@ class Span:
             Attribute.ERROR_TYPE,
         ),
     )
+    ASK: Final = SpanSpec(
+        name="ask {ringback.event_type}",
+        kind=SpanKind.CLIENT,
+        description="A question to its backend, which gets the context of this span. It failed if "
+        "Vapi got the fallback.",
+        services=(Service.GATEWAY,),
+        attributes=(
+            Attribute.HTTP_METHOD,
+            Attribute.HTTP_STATUS,
+            Attribute.JOB_ID,
+            Attribute.ENDPOINT_ID,
+            Attribute.EVENT_TYPE,
+            Attribute.ERROR_TYPE,
+        ),
+    )
     PROCESS: Final = SpanSpec(
         name="process {messaging.destination.name}",
         kind=SpanKind.CONSUMER,
@@ -207,6 +228,8 @@ class Span:
             Attribute.IS_REPEATED,
             Attribute.DUPLICATE_OF,
             Attribute.RETRY_OF,
+            Attribute.WAIT_REASON,
+            Attribute.RETRY_DELAY_MS,
             Attribute.LINK,
             Attribute.ERROR_TYPE,
         ),
@@ -217,6 +240,19 @@ class Span:
         description="One handler that processes one webhook.",
         services=(Service.PROCESSOR,),
         attributes=(Attribute.HANDLER, Attribute.JOB_ID, Attribute.ERROR_TYPE),
+    )
+    CALL_DESTINATION: Final = SpanSpec(
+        name="{http.request.method} {ringback.destination}",
+        kind=SpanKind.CLIENT,
+        description="A request that a handler sends by the session of a destination, until its "
+        "whole answer. The destination gets the context of this span.",
+        services=(Service.PROCESSOR,),
+        attributes=(
+            Attribute.HTTP_METHOD,
+            Attribute.HTTP_STATUS,
+            Attribute.CALLED_DESTINATION,
+            Attribute.ERROR_TYPE,
+        ),
     )
     QUERY: Final = SpanSpec(
         name="{db.query.summary}",
@@ -250,7 +286,7 @@ class Span:
     SETTLE: Final = SpanSpec(
         name="{messaging.operation.name} {messaging.destination.name}",
         kind=SpanKind.CLIENT,
-        description="The answer to the broker for one message.",
+        description="The acknowledgement or rejection of one message.",
         services=(Service.PROCESSOR,),
         attributes=(*_SETTLEMENT, Attribute.JOB_ID, Attribute.ERROR_TYPE),
     )

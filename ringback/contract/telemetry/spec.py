@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Self, TypeVar
+from typing import Final, Literal, Self, TypeVar, get_args
 
 
 class Service(StrEnum):
@@ -156,6 +156,19 @@ KNOWN_EVENT_TYPES: Final = frozenset(
 )
 """The types that Vapi documents. Other types are accepted too; as a label they are `other`."""
 
+
+QuestionType = Literal[
+    "assistant-request",
+    "call.endpointing.request",
+    "campaign.predial",
+    "handoff-destination-request",
+    "knowledge-base-request",
+    "tool-calls",
+    "transfer-destination-request",
+    "voice-request",
+]
+QUESTION_TYPES: Final[frozenset[str]] = frozenset(get_args(QuestionType))
+"""The types of events for which Vapi waits for an answer."""
 
 EVENT_TYPE_LABELS: Final = (*sorted(KNOWN_EVENT_TYPES), OTHER_EVENT_TYPE)
 

@@ -14,7 +14,10 @@ from typing import Any, Self
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
+from aiormq import TransportFactory
 from aiormq.abc import AbstractConnection as AiormqConnection
+from aiormq.exceptions import AMQPConnectionError
+from yarl import URL
 
 from ringback.contract.telemetry import LogEvent
 from ringback.runtime.process.background import BackgroundTask
@@ -68,12 +71,14 @@ class BrokerConnection(BackgroundTask):
         name: str,
         on_open: OnOpen,
         *,
+        transport: "BrokerTransport | None" = None,
         open_timeout_s: float = _OPEN_TIMEOUT_S,
         close_timeout_s: float = _CLOSE_TIMEOUT_S,
     ) -> None:
         self._url = url
         self._name = name
         self._on_open = on_open
+        self._transport = transport or BrokerTransport()
         self._open_timeout_s = open_timeout_s
         self._close_timeout_s = close_timeout_s
         self._session_ended = asyncio.Event()
@@ -120,7 +125,7 @@ class BrokerConnection(BackgroundTask):
     async def _session(self) -> None:
         """Run one connection from opening to closing."""
         self._session_ended.clear()
-        connection = await _open_connection(self._url, self._name)
+        connection = await _open_connection(self._url, self._name, self._transport)
         connection.close_callbacks.add(self._on_close)
         try:
             async with asyncio.timeout(self._open_timeout_s):
@@ -133,29 +138,39 @@ class BrokerConnection(BackgroundTask):
             log.warning(LogEvent.BROKER_LOST, connection=self._name)
         finally:
             self.is_connected = False
-            await _close(connection, self._close_timeout_s)
+            await _close(connection, self._transport, self._close_timeout_s)
 
     def _on_close(self, *_: Any) -> None:
         self._session_ended.set()
 
 
-async def _open_connection(url: str, name: str) -> AbstractConnection:
+async def _open_connection(url: str, name: str, transport: "BrokerTransport") -> AbstractConnection:
     """Open a connection, or leave nothing open.
 
     Raises TimeoutError and the rest of BROKER_UNAVAILABLE_ERRORS.
     """
-    opening: asyncio.Future[AbstractConnection] = asyncio.ensure_future(
-        aio_pika.connect(url, heartbeat=HEARTBEAT_S, client_properties={"connection_name": name})
-    )
+    opening = asyncio.ensure_future(_connect(url, name, transport))
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             return await asyncio.shield(opening)
     except BaseException:
-        await _abort_opening(opening)
+        await _abort_opening(opening, transport)
         raise
 
 
-async def _abort_opening(opening: asyncio.Future[AbstractConnection]) -> None:
+async def _connect(url: str, name: str, transport: "BrokerTransport") -> AbstractConnection:
+    connection = aio_pika.Connection(
+        URL(url).update_query(heartbeat=HEARTBEAT_S), client_properties={"connection_name": name}
+    )
+    # aio_pika passes these on to aiormq.
+    connection.kwargs["transport_factory"] = transport
+    await connection.connect()
+    return connection
+
+
+async def _abort_opening(
+    opening: asyncio.Future[AbstractConnection], transport: "BrokerTransport"
+) -> None:
     """Abort an opening connection.
 
     The library loses a connection whose opening is cancelled in its last step: it would stay open
@@ -166,7 +181,7 @@ async def _abort_opening(opening: asyncio.Future[AbstractConnection]) -> None:
     if not done:
         opening.cancel()
     elif not opening.cancelled() and opening.exception() is None:
-        await _close(opening.result())
+        await _close(opening.result(), transport, _CLOSE_TIMEOUT_S)
 
 
 def _version_of(connection: AbstractConnection) -> str:
@@ -175,16 +190,53 @@ def _version_of(connection: AbstractConnection) -> str:
     return str(properties.get("version", ""))
 
 
-async def _close(connection: AbstractConnection, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
-    """Close cleanly, but wait only briefly: the other side may be gone."""
+async def _close(
+    connection: AbstractConnection, transport: "BrokerTransport", timeout_s: float
+) -> None:
+    """Close cleanly, but wait only briefly: the other side may be gone.
+
+    aiormq waits until everything is sent, even when it is cancelled. A broker that reads nothing
+    would thus prevent the next session, so the connection is aborted.
+    """
+    closing = asyncio.ensure_future(connection.close())
+    closing.add_done_callback(lambda closed: closed.cancelled() or closed.exception())
     try:
-        async with asyncio.timeout(timeout_s):
-            await connection.close()
-    except BROKER_UNAVAILABLE_ERRORS:
-        pass
-    except asyncio.CancelledError:
-        if is_cancelled_from_outside():
-            raise
+        await asyncio.wait({closing}, timeout=timeout_s)
+    finally:
+        transport.abort()
+        # Also when this task is cancelled: a loop that ends while aiormq closes waits forever.
+        await asyncio.wait({closing}, timeout=timeout_s)
+
+
+class BrokerTransport(TransportFactory):
+    """Connects as aiormq does, and can abort the newest connection."""
+
+    _newest: asyncio.WriteTransport
+
+    def new_reader(self) -> asyncio.StreamReader:
+        return asyncio.StreamReader()
+
+    async def create(
+        self, url: URL, **options: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        certificates = options.pop("ssl_context_provider")
+        tls = await certificates.get_context() if url.scheme == "amqps" else None
+        assert url.host is not None
+        assert url.port is not None
+        loop = asyncio.get_running_loop()
+        reader = self.new_reader()
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        try:
+            self._newest, _ = await loop.create_connection(
+                lambda: protocol, url.host, url.port, ssl=tls, **options
+            )
+        except OSError as exc:
+            raise AMQPConnectionError(*exc.args) from exc
+        return reader, asyncio.StreamWriter(self._newest, protocol, reader, loop)
+
+    def abort(self) -> None:
+        """Close the newest connection at once, and forget what is not yet sent."""
+        self._newest.abort()
 
 
 def is_cancelled_from_outside() -> bool:
@@ -200,8 +252,12 @@ def is_cancelled_from_outside() -> bool:
 class BrokerClient:
     """A subclass sets up each new connection in `_on_open`."""
 
-    def __init__(self, amqp_url: str, name: str) -> None:
-        self._broker_connection = BrokerConnection(amqp_url, name, self._on_open)
+    def __init__(
+        self, amqp_url: str, name: str, *, transport: BrokerTransport | None = None
+    ) -> None:
+        self._broker_connection = BrokerConnection(
+            amqp_url, name, self._on_open, transport=transport
+        )
 
     async def __aenter__(self) -> Self:
         await self._broker_connection.__aenter__()

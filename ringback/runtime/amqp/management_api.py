@@ -27,7 +27,7 @@ class ManagementError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class ManagementPlace:
+class ManagementAddress:
     """The API's address, the credentials, and the virtual host."""
 
     base_url: str
@@ -37,7 +37,7 @@ class ManagementPlace:
     """The value of the Authorization header."""
 
     @classmethod
-    def of(cls, url: str, amqp_url: str) -> "ManagementPlace":
+    def of(cls, url: str, amqp_url: str) -> "ManagementAddress":
         """User and virtual host come from the AMQP URL; credentials in `url` take precedence."""
         place, amqp = urlsplit(url), urlsplit(amqp_url)
         user, password = place.username or amqp.username, place.password or amqp.password
@@ -73,7 +73,7 @@ class ManagementApi:
     """Created by `management_api`; usable while that is entered."""
 
     def __init__(
-        self, place: ManagementPlace, session: aiohttp.ClientSession, timeout_s: float
+        self, place: ManagementAddress, session: aiohttp.ClientSession, timeout_s: float
     ) -> None:
         self._place = place
         self._session = session
@@ -115,7 +115,7 @@ class ManagementApi:
             ) from exc
         if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
             raise ManagementError(
-                "The broker's management API answers with something unexpected.", "InvalidAnswer"
+                "The broker's management API sent an invalid answer.", "InvalidAnswer"
             )
         return entries
 
@@ -125,7 +125,7 @@ async def management_api(
     url: str, amqp_url: str, *, timeout_s: float = _TIMEOUT_S
 ) -> AsyncGenerator[ManagementApi, None]:
     """`url` is the API's address, such as http://rabbitmq:15672. Entering sends no request."""
-    place = ManagementPlace.of(url, amqp_url)
+    place = ManagementAddress.of(url, amqp_url)
     async with place.session() as session:
         yield ManagementApi(place, session, timeout_s)
 

@@ -1,92 +1,126 @@
-"""Publishes one message at a time, on its own connection, so that an alarm blocks only this one."""
-
-import asyncio
-from dataclasses import dataclass
+"""Publishes on a connection of its own, so that a broker alarm blocks no other connection."""
 
 from aio_pika import Message
-from aio_pika.abc import AbstractChannel, AbstractConnection
-from aiormq.abc import AbstractConnection as Underlay
+from aio_pika.abc import AbstractConnection
+from aiormq.channel import Channel
 
+from ringback.contract.topology import Topology
+from ringback.runtime.amqp.confirms import AnswerTransport, ConfirmChannel
 from ringback.runtime.amqp.connection import (
+    BROKER_UNAVAILABLE_ERRORS,
     BrokerClient,
-    connection_errors_from_cancellation,
     is_blocked,
 )
+from ringback.runtime.amqp.topology import require_topology
+from ringback.runtime.process.lifecycle import CannotStartError
+
+_TIMEOUT_S = 2.0
+_NOT_READY_ERRORS: tuple[type[BaseException], ...] = (CannotStartError, *BROKER_UNAVAILABLE_ERRORS)
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    channel: AbstractChannel
-    underlay: Underlay
-
-    @property
-    def is_usable(self) -> bool:
-        return not self.channel.is_closed and not is_blocked(self.underlay)
+class NotConnectedError(ConnectionError):
+    """There is no connection to the broker."""
 
 
-class ConfirmedPublisher(BrokerClient):
-    """`timeout_s` limits one publish, including its confirm."""
+class BlockedError(ConnectionError):
+    """The broker accepts nothing: it is short of memory or disk."""
 
-    def __init__(self, amqp_url: str, name: str, *, timeout_s: float) -> None:
-        super().__init__(amqp_url, name)
+
+class Publisher(BrokerClient):
+    """Keeps a connection to the broker while entered. No method waits for a connection.
+
+    After a timeout the connection is replaced, because it may be dead. A blocked connection is
+    kept: the broker reports on it when it accepts messages again. `needed` is checked on each new
+    connection; without it, no publish is tried. `timeout_s` limits one publish with its confirm.
+    """
+
+    def __init__(
+        self, amqp_url: str, name: str, *, needed: Topology, timeout_s: float = _TIMEOUT_S
+    ) -> None:
+        self._transport = AnswerTransport()
+        super().__init__(amqp_url, name, transport=self._transport)
+        self._needed = needed
         self._timeout_s = timeout_s
-        self._session: _Session | None = None
+        self._connection: AbstractConnection | None = None
+        self._channel: Channel | None = None
+        self._confirms: ConfirmChannel | None = None
 
     @property
-    def is_ready(self) -> bool:
-        """Whether a publish can succeed now: connected, and not blocked by the broker."""
-        return self._usable() is not None
+    def is_connected(self) -> bool:
+        """Whether a publish may succeed now: connected, and not blocked by the broker."""
+        channel = self._usable_channel()
+        return channel is not None and not is_blocked(channel.connection)
 
-    async def answers(self, exchange: str) -> bool:
-        """Whether the broker answers on the publishing channel and has this exchange.
+    async def first_failure(self, *, within_s: float) -> BaseException | None:
+        """Why the first connection failed; None if it succeeded, or is still being tried."""
+        await self.wait_for_first_attempt(within_s=within_s)
+        return self._broker_connection.failure
 
-        Raises one of BROKER_UNAVAILABLE_ERRORS if it does not answer.
+    async def is_ready(self) -> bool:
+        """Whether a publish may succeed now, and what it needs still exists.
+
+        A passive declare needs no permission and changes nothing. It cannot check the arguments or
+        a binding, which AMQP does not show.
         """
-        session = self._usable()
-        if session is None:
+        connection = self._connection
+        if connection is None or not self.is_connected:
             return False
-        with connection_errors_from_cancellation():
-            await session.channel.get_exchange(exchange, ensure=True)
+        try:
+            await require_topology(connection, self._needed)
+        except _NOT_READY_ERRORS:
+            return False
         return True
 
     async def publish(self, message: Message, *, exchange: str, routing_key: str) -> None:
-        """Return once the broker has the message on disk.
-
-        Raises one of BROKER_UNAVAILABLE_ERRORS if that is unknown.
-
-        After a timeout the channel's confirms cannot be trusted, so the connection is replaced. A
-        blocked connection is kept, because only it learns when the broker accepts messages again.
-        """
-        session = self._usable()
-        if session is None:
-            raise ConnectionError("The publishing connection is down, or blocked by the broker.")
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                to = await session.channel.get_exchange(exchange, ensure=False)
-                with connection_errors_from_cancellation():
-                    await to.publish(message, routing_key, mandatory=True)
-        except (TimeoutError, asyncio.CancelledError):
-            if not is_blocked(session.underlay):
-                self._end(session)
-            raise
-
-    def _usable(self) -> _Session | None:
-        session = self._session
-        return (
-            session
-            if session and self._broker_connection.is_connected and session.is_usable
-            else None
+        """Return once the broker has the message on disk. Raises what `send` raises."""
+        await self.send(
+            message.body,
+            message.properties.marshal(),
+            exchange=exchange,
+            routing_key=routing_key,
+            timeout_s=self._timeout_s,
         )
 
+    async def send(
+        self, body: bytes, properties: bytes, *, exchange: str, routing_key: str, timeout_s: float
+    ) -> None:
+        """Publish a message whose properties are encoded; return once it is confirmed.
+
+        Raises NotConnectedError or BlockedError, aiormq's DeliveryError when the broker refuses the
+        message, and other BROKER_UNAVAILABLE_ERRORS if it is unknown whether it is stored.
+        """
+        channel, confirms = self._usable_channel(), self._confirms
+        if channel is None or confirms is None:
+            raise NotConnectedError("The publishing connection is down.")
+        if is_blocked(channel.connection):
+            raise BlockedError("The broker blocks the publishing connection.")
+        try:
+            await confirms.publish(
+                body, properties, exchange=exchange, routing_key=routing_key, timeout_s=timeout_s
+            )
+        except TimeoutError as exc:
+            if is_blocked(channel.connection):
+                raise BlockedError("The broker has blocked the publishing connection.") from exc
+            self._end_session(channel)
+            raise
+
+    def _usable_channel(self) -> Channel | None:
+        channel = self._channel
+        is_open = self._broker_connection.is_connected and channel and not channel.is_closed
+        return channel if is_open else None
+
     async def _on_open(self, connection: AbstractConnection) -> None:
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         transport = connection.transport
         assert transport is not None
-        session = _Session(channel, transport.connection)
-        channel.close_callbacks.add(lambda *_: self._end(session))
-        self._session = session
+        await require_topology(connection, self._needed)
+        channel = await transport.connection.channel(publisher_confirms=True)
+        assert isinstance(channel, Channel)
+        channel.closing.add_done_callback(lambda _: self._end_session(channel))
+        self._confirms = ConfirmChannel(channel, self._transport.reader)
+        self._connection = connection
+        self._channel = channel
 
-    def _end(self, session: _Session) -> None:
-        """A channel can close late, after another session has begun."""
-        if session is self._session:
+    def _end_session(self, channel: Channel) -> None:
+        """Reconnect, unless the channel is an old one that closes late."""
+        if channel is self._channel:
             self._broker_connection.reconnect()

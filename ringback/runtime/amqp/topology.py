@@ -13,6 +13,7 @@ from ringback.contract.topology import FAILED, Binding, Topology, foreign_retry_
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
 from ringback.runtime.amqp.management_api import ManagementError, management_api
 from ringback.runtime.process.lifecycle import CannotStartError
+from ringback.runtime.process.settings import server_address
 
 _CONNECT_TIMEOUT_S = 10.0
 _DECLARE_TIMEOUT_S = 20.0
@@ -22,14 +23,15 @@ _UNAVAILABLE_ERRORS: tuple[type[BaseException], ...] = (*BROKER_UNAVAILABLE_ERRO
 
 
 class TopologyError(Exception):
-    """The topology cannot be declared; the text is a sentence that explains why."""
+    """The topology cannot be declared; the message explains why."""
 
 
 class BrokerUnavailableError(TopologyError):
     """The broker cannot be reached."""
 
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(f"The broker cannot be reached ({type(cause).__name__}).")
+    def __init__(self, amqp_url: str, cause: BaseException) -> None:
+        where = server_address(amqp_url)
+        super().__init__(f"The broker at {where} cannot be reached ({type(cause).__name__}).")
 
 
 class ForeignScheduleError(TopologyError):
@@ -56,7 +58,11 @@ async def apply(
             raise TopologyError(f"An object on the broker has other arguments: {exc}") from exc
         except _UNAVAILABLE_ERRORS as exc:
             if not tries_left:
-                raise TopologyError(f"The broker refused: {type(exc).__name__}: {exc}") from exc
+                where = server_address(amqp_url)
+                raise TopologyError(
+                    f"The broker at {where} cannot be reached, or refuses: "
+                    f"{type(exc).__name__}: {exc}"
+                ) from exc
             await asyncio.sleep(_WAIT_S)
         else:
             return
@@ -99,7 +105,7 @@ async def check(
     except ManagementError as exc:
         raise TopologyError(str(exc)) from exc
     except BROKER_UNAVAILABLE_ERRORS as exc:
-        raise BrokerUnavailableError(exc) from exc
+        raise BrokerUnavailableError(amqp_url, exc) from exc
 
 
 async def absent(amqp_url: str, wanted: Topology) -> list[str]:
@@ -113,7 +119,7 @@ async def absent(amqp_url: str, wanted: Topology) -> list[str]:
         async with connected(amqp_url) as connection:
             return await _absent(connection, wanted)
     except BROKER_UNAVAILABLE_ERRORS as exc:
-        raise BrokerUnavailableError(exc) from exc
+        raise BrokerUnavailableError(amqp_url, exc) from exc
 
 
 async def require_topology(connection: AbstractConnection, wanted: Topology) -> None:

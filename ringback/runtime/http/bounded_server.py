@@ -83,7 +83,7 @@ async def bounded_server(
             connections.request_finished(request.protocol, accepted=accepted)  # type: ignore[arg-type]  # a BoundedHandler
         return response
 
-    async with run_in_background(connections.keep_closing_slow()):
+    async with run_in_background(connections.keep_closing_slow):
         yield _Server(answered, connections, handler, handler_cancellation=handler_cancellation)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ringback.runtime.process.lifecycle import CannotStartError
 
 ALL_ADDRESSES = "*"
+IPV6_WILDCARD = "::"
 
 _BACKLOG = 1024
 
@@ -25,9 +26,12 @@ def can_bind(host: str) -> bool:
 def addresses_in(hosts: str, can_bind: Callable[[str], bool] = can_bind) -> list[str]:
     """The addresses of a setting such as `127.0.0.1, ::1`.
 
-    IPv6 addresses are left out on a machine without IPv6, unless there are no others.
+    `::` means all addresses, of IPv4 too, and so does a list with it. IPv6 addresses are left out
+    on a machine without IPv6, unless there are no others.
     """
     named = [host.strip().strip("[]") for host in hosts.split(",") if host.strip()]
+    if ALL_ADDRESSES in named or IPV6_WILDCARD in named:
+        return [ALL_ADDRESSES]
     usable = [host for host in named if ":" not in host or can_bind(host)]
     return usable or named
 
@@ -43,7 +47,7 @@ def listen(
     try:
         for host in addresses_in(hosts, can_bind):
             same_port = sockets[0].getsockname()[1] if sockets else port
-            sockets += _listening(host, same_port, is_dual=can_bind("::"))
+            sockets += _listening(host, same_port, is_dual=can_bind(IPV6_WILDCARD))
     except OSError as exc:
         for one in sockets:
             one.close()

@@ -52,7 +52,7 @@ def question(arguments: Sequence[str], environ: Mapping[str, str]) -> Question:
 def _to_ask(listens_on: str) -> str:
     """An address that reaches a server listening on this one; every address includes loopback."""
     listens_on = listens_on.partition(",")[0].strip().strip("[]")
-    if listens_on in {"", "*"}:
+    if listens_on in {"", "*", "::"}:
         return "127.0.0.1"
     try:
         address = ipaddress.ip_address(listens_on)
@@ -69,12 +69,12 @@ def ask(asked: Question) -> tuple[int, str]:
     try:
         connection.request("GET", asked.path)
         answer = connection.getresponse()
-        said = answer.read().decode(errors="replace")
+        body = answer.read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as exc:
         return EXIT_UNHEALTHY, f"{asked.host}:{asked.port} does not answer ({type(exc).__name__})"
     finally:
         connection.close()
-    return (EXIT_HEALTHY if answer.status == http.HTTPStatus.OK else EXIT_UNHEALTHY), said
+    return (EXIT_HEALTHY if answer.status == http.HTTPStatus.OK else EXIT_UNHEALTHY), body
 
 
 def main() -> int:
@@ -83,8 +83,8 @@ def main() -> int:
     except ValueError as exc:
         print(exc, file=sys.stderr)  # ruff: ignore[print]
         return EXIT_BAD_INPUT
-    status, said = ask(asked)
-    print(said)  # ruff: ignore[print]  # an orchestrator keeps what its check printed
+    status, explanation = ask(asked)
+    print(explanation)  # ruff: ignore[print]  # an orchestrator keeps what its check printed
     return status
 
 

@@ -108,7 +108,7 @@ def _is_regular(file: int) -> bool:
 def configure(service: str, settings: LogSettings, stream: TextIO | None = None) -> LineWriter:
     """Set up structlog and the standard library's logging for this process.
 
-    Whoever ends the process by `os._exit` calls `write_now` of the writer before.
+    Code that ends the process by `os._exit` must first call `write_now` of the writer.
     """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     stream = stream or sys.stdout
@@ -117,10 +117,10 @@ def configure(service: str, settings: LogSettings, stream: TextIO | None = None)
 
     def name_service(_logger: Any, _method: str, event: EventDict) -> EventDict:
         # Not bound to the context, because threads have another one.
-        return {**event, "service": service}
+        event["service"] = service
+        return event
 
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         name_service,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),

@@ -1,20 +1,17 @@
 """Appends spans to a file: OTLP in JSON, one document per line."""
 
-import base64
 import fcntl
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import orjson
-from google.protobuf.json_format import MessageToDict
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 _LARGEST_BYTES = 64 * 1024 * 1024
-_IDS = ("traceId", "spanId", "parentSpanId")
 
 
 class TraceFileExporter(SpanExporter):
@@ -59,18 +56,8 @@ def _write(file: int, line: bytes) -> None:
 
 
 def _line(spans: Sequence[ReadableSpan]) -> bytes:
-    """By the rules of OTLP, which differ from protobuf's: enumerations are numbers, ids hex."""
-    document = MessageToDict(encode_spans(spans), use_integers_for_enums=True)
-    for resource in document["resourceSpans"]:
-        for scope in resource["scopeSpans"]:
-            for span in scope["spans"]:
-                _with_hexadecimal_ids(span)
-                for link in span.get("links", ()):
-                    _with_hexadecimal_ids(link)
-    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _with_hexadecimal_ids(holder: dict[str, Any]) -> None:
-    for name in _IDS:
-        if name in holder:
-            holder[name] = base64.b64decode(holder[name]).hex()
+    document = encode_spans(spans).to_dict()
+    try:
+        return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # A handler may set text that is not Unicode.
+        return json.dumps(document, ensure_ascii=False).encode(errors="replace") + b"\n"

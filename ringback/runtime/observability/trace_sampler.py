@@ -1,4 +1,4 @@
-"""Which traces are kept: all at a low rate, a consistent share of them at a high one."""
+"""Samples spans: keeps all traces at a low rate, and a consistent share of them at a high one."""
 
 import math
 import re

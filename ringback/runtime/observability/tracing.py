@@ -81,15 +81,20 @@ class Tracer:
         """
         if self._tracer is None:
             return _passing_on(parent or new_trace_context())
-        return self._tracer.start_span(
+        # At a high rate most spans are not kept. Samplers read links only if there is no parent.
+        span = self._tracer.start_span(
             shape.name,
             _NO_PARENT if parent is None else _under(_passing_on(parent)),
             shape.kind,
             shape.attributes,
-            [trace.Link(_span_context(one.context), _relation(one)) for one in links],
+            None if parent else [trace.Link(_span_context(o.context), _relation(o)) for o in links],
             record_exception=False,
             set_status_on_exception=False,
         )
+        if parent is not None and span.is_recording():
+            for link in links:
+                add_link(span, link)
+        return span
 
     def child(
         self,

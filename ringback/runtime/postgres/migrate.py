@@ -11,8 +11,9 @@ import asyncpg
 
 from ringback.runtime.postgres.pool import CONNECT_TIMEOUT_S
 from ringback.runtime.postgres.queries import load
+from ringback.runtime.process.settings import server_address
 
-MIGRATIONS = Path(__file__).parents[3] / "migrations"
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 SNAPSHOT_NAME = "schema.sql"
 """The resulting schema, for reading. It is not a migration."""
@@ -22,7 +23,7 @@ _CONNECT_TIMEOUT_S = 10.0
 
 
 class MigrationError(Exception):
-    """The database cannot be migrated to this version; the text is a sentence that explains why."""
+    """The database cannot be migrated to this version; the message explains why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,7 @@ async def _locked(database_url: str) -> AsyncGenerator[asyncpg.Connection, None]
     try:
         connection = await asyncpg.connect(database_url, timeout=_CONNECT_TIMEOUT_S)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
-        reason = type(exc).__name__
-        raise MigrationError(f"The database cannot be reached ({reason}).") from exc
+        raise MigrationError(_unreachable(database_url, exc)) from exc
     try:
         await connection.execute(load("ringback.runtime.postgres", "lock_migrations.sql"))
         await connection.execute(load("ringback.runtime.postgres", "create_migrations_table.sql"))
@@ -127,18 +127,23 @@ async def missing_migrations(database_url: str, *, directory: Path = MIGRATIONS)
             database_url, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S
         )
     except (OSError, TimeoutError, ValueError, asyncpg.InterfaceError) as exc:
-        return f"The database cannot be reached ({type(exc).__name__})."
+        return _unreachable(database_url, exc)
     except asyncpg.PostgresError as exc:
         # Before the first migration, the role that a service uses does not exist.
-        return f"The database refuses us ({type(exc).__name__})."
+        return f"The database rejected the connection ({type(exc).__name__})."
     try:
         there = await connection.fetchval(
             load("ringback.runtime.postgres", "schema_has.sql"), versions
         )
     except (OSError, TimeoutError, asyncpg.InterfaceError) as exc:
-        return f"The database went away ({type(exc).__name__})."
+        return f"The connection to the database was lost ({type(exc).__name__})."
     except asyncpg.PostgresError:
         there = False
     finally:
         connection.terminate()
     return "" if there else f"The database is not at version {versions[-1]} yet."
+
+
+def _unreachable(database_url: str, cause: BaseException) -> str:
+    where = server_address(database_url)
+    return f"The database at {where} cannot be reached ({type(cause).__name__})."

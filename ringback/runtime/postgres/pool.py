@@ -38,11 +38,16 @@ class PoolInstruments:
         self._wait.observe(seconds)
 
 
+class RowRefusedError(Exception):
+    """A constraint or a trigger that its owner added to a table refuses the row of an event."""
+
+
 INVALID_DATA_ERRORS: tuple[type[BaseException], ...] = (
     asyncpg.DataError,
     asyncpg.ProgramLimitExceededError,
+    RowRefusedError,
 )
-"""asyncpg's errors for a value that cannot be stored. Trying again does not help."""
+"""The errors for a value that cannot be stored. Trying again does not help."""
 
 DATABASE_UNAVAILABLE_ERRORS: tuple[type[BaseException], ...] = (
     OSError,
@@ -114,12 +119,15 @@ class _WatchedPool(asyncpg.Pool):
 
         asyncpg has closed such a connection by then. Its error is not raised, because it would
         replace the error that cancelled the statement, and a cancellation would look like an
-        outage.
+        outage. Nor is the error for one that is closed while it is released, which frees it.
         """
         try:
             await super().release(connection, timeout=timeout or _CANCELLED_WITHIN_S)
         except OSError:
             self._drop_idle()
+        except asyncpg.InternalClientError as exc:
+            if "free connection holder" not in str(exc):
+                raise
 
     def _drop_idle(self) -> None:
         for holder in self._holders:  # type: ignore[attr-defined]  # the stubs lack it

@@ -12,9 +12,9 @@ from types import FrameType
 from typing import Any
 
 import structlog
-import uvloop
 
 from ringback.contract.telemetry import LogEvent
+from ringback.runtime.process import event_loop
 from ringback.runtime.process.end_by_signal import end_by
 from ringback.runtime.process.settings import SettingsError
 
@@ -28,7 +28,7 @@ EXIT_BAD_SETTINGS = 2
 
 
 class CannotStartError(Exception):
-    """A precondition of the service is not met; the text is a sentence that explains it."""
+    """A precondition of the service is not met; the message explains it."""
 
 
 def run(service_main: ServiceMain) -> int:
@@ -42,7 +42,7 @@ def run(service_main: ServiceMain) -> int:
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 50, 100)
     try:
-        uvloop.run(_until_stopped(service_main))
+        event_loop.run(_until_stopped(service_main))
     except SettingsError as exc:
         print(f"These settings cannot be used:\n{exc}", file=sys.stderr)  # ruff: ignore[print]
         return EXIT_BAD_SETTINGS

@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -19,10 +19,13 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import ErrorDetails
+from yarl import URL
 
 from ringback.contract.redaction.redact_paths import DEFAULTS
 from ringback.contract.redaction.redaction import Redaction, redaction_by
 from ringback.contract.retry_schedule import RetrySchedule
+from ringback.runtime.outgoing.addresses import parse_networks
+from ringback.runtime.process.secret_files import SecretFiles, read_secret_files
 
 _MAX_HEADER_VALUE = 4_000
 _MAX_DIGITS = 18
@@ -73,6 +76,37 @@ def url_parts(text: str, schemes: tuple[str, ...]) -> SplitResult:
     if scheme not in schemes:
         raise ValueError(sentence)
     return parts
+
+
+def http_url(text: str) -> str:
+    """Check the URL of a request to send, which may be logged. Raises ValueError."""
+    parts = url_parts(text, ("http", "https"))
+    if not parts.hostname:
+        raise ValueError("must be a URL with a host")
+    if "@" in parts.netloc:
+        raise ValueError("must not contain a user name or a password, because it is logged")
+    try:
+        # As the client sends it: letters outside ASCII take more characters there.
+        host = URL(text).raw_host or ""
+    except ValueError:
+        host = ""
+    if re.fullmatch(r"([^.]{1,63}(\.|$))+", host) is None:
+        raise ValueError("must have a host with 1 to 63 characters between dots, encoded in ASCII")
+    return text
+
+
+_PORTS = {"postgresql": 5432, "postgres": 5432, "amqp": 5672, "amqps": 5671}
+
+
+def server_address(url: str) -> str:
+    """The host or socket, port and path of a server URL, for messages: without credentials."""
+    try:
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query))
+        port = parts.port or query.get("port") or _PORTS.get(parts.scheme, "")
+    except ValueError:
+        return "an invalid URL"
+    return f"{parts.hostname or query.get('host', 'localhost')}:{port}{parts.path}"
 
 
 def server_url(value: SecretStr, *schemes: str, needs_host: bool = True) -> SecretStr:
@@ -162,16 +196,18 @@ Host = Annotated[str, AfterValidator(host)]
 """Where a server listens."""
 
 
-def _schedule_text(value: str) -> str:
+def schedule_text(value: str) -> str:
+    """The text of a retry schedule. Raises ValueError."""
     RetrySchedule.parse(value)
     return value
 
 
 class ScheduleSettings(Settings):
-    retry_schedule: Annotated[str, AfterValidator(_schedule_text)] = Field(
+    retry_schedule: Annotated[str, AfterValidator(schedule_text)] = Field(
         default="2s,4s,8s",
-        description="Delays between attempts (ms, s, m, h). Their number is the retry limit. "
-        "Change it on a running system only as docs/how-to/change-the-retry-schedule.md describes.",
+        description="Delays between attempts (ms, s, m, h). Their number is the retry limit. Up to "
+        "30 s, a webhook waits in a retry queue of the broker, longer in PostgreSQL. Change it on "
+        "a running system only as docs/how-to/change-the-retry-schedule.md describes.",
     )
 
     @property
@@ -189,8 +225,8 @@ class RedactionSettings(Settings):
         default=DEFAULTS,
         description="Which values of an event are neither stored nor shown, comma separated: "
         "defaults (credentials by their names), more paths, and exceptions after -, such as "
-        "defaults,customer.number,-x-request-id. none hides nothing. The same for the processor "
-        "and the metrics service. See docs/how-to/redact-credentials.md.",
+        "defaults,customer.number,-x-request-id. none hides nothing. The same for all services. "
+        "See docs/how-to/redact-credentials.md.",
     )
 
     @property
@@ -246,7 +282,24 @@ class ObservabilitySettings(Settings):
     observability_host: Host = Field(
         default="*",
         description="Where /metrics, /livez and /readyz listen: addresses with commas between "
-        "them, or * for all IPv4 and IPv6 addresses. Do not make it public.",
+        "them, or * (or ::) for all of IPv4 and IPv6. Do not make it public.",
+    )
+
+
+def _networks(value: str) -> str:
+    parse_networks(value)
+    return value
+
+
+Networks = Annotated[str, AfterValidator(_networks)]
+
+
+class OutgoingSettings(Settings):
+    outgoing_networks: Networks = Field(
+        default="",
+        description="Private networks to which services may send requests: to backends that answer "
+        "questions and to servers of key sets (JWKS). Comma separated, such as "
+        "10.0.0.0/8,fd00::/8. Elsewhere only public addresses are allowed, and only https.",
     )
 
 
@@ -275,28 +328,55 @@ class TraceSettings(Settings):
     )
 
 
+def secret_names(kind: type[Settings]) -> frozenset[str]:
+    """The settings that a file may contain. Its variable is that of the setting, and _FILE."""
+    fields = kind.model_fields
+    return frozenset(
+        name
+        for name, field in fields.items()
+        if SecretStr in kinds_in(field.annotation) and f"{name}_file" not in fields
+    )
+
+
+def with_secret_files(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """Replace the names of files by the secrets in them. Raises SettingsError."""
+    read = read_secret_files(environ, map(variable_of, names))
+    if read.problems:
+        raise SettingsError("\n".join(read.problems.values()))
+    return read.environ
+
+
+def variable_of(name: str) -> str:
+    return f"{PREFIX}{name}".upper()
+
+
 S = TypeVar("S", bound=Settings)
 
 
 def load(kind: type[S], environ: Mapping[str, str] | None = None) -> S:
     """Read `kind` from the environment. Raises SettingsError with all problems."""
-    source = os.environ if environ is None else environ
-    names = {f"{PREFIX}{name}".upper(): name for name in kind.model_fields}
+    given = os.environ if environ is None else environ
+    read = read_secret_files(given, map(variable_of, secret_names(kind)))
+    names = {variable_of(name): name for name in kind.model_fields}
     values = {
-        names[key.upper()]: value
-        for key, value in source.items()
-        if key.upper() in names and value.strip()
+        names[key.upper()]: text for key, text in read.environ.items() if key.upper() in names
     }
+    errors: list[ErrorDetails] = []
     try:
-        return kind.model_validate(values)
+        settings = kind.model_validate(values)
     except ValidationError as exc:
-        raise SettingsError("\n".join(_sentences(exc.errors(include_url=False)))) from None
+        errors = exc.errors(include_url=False)
+    if read.problems or errors:
+        raise SettingsError("\n".join(_sentences(errors, read))) from None
+    return settings
 
 
-def _sentences(errors: list[ErrorDetails]) -> Iterator[str]:
+def _sentences(errors: list[ErrorDetails], read: SecretFiles) -> Iterator[str]:
+    yield from read.problems.values()
     for error in errors:
-        variable = f"{PREFIX}{error['loc'][0]}".upper() if error["loc"] else "settings"
-        yield f"{variable}: {_reason(error)}"
+        variable = variable_of(str(error["loc"][0])) if error["loc"] else "settings"
+        if variable not in read.problems:
+            yield f"{read.source_of(variable)}: {_reason(error)}"
 
 
 def _reason(error: ErrorDetails) -> str:

@@ -1,0 +1,1 @@
+"""The file that declares endpoints: reading it, its secrets, and reading it again on a change."""

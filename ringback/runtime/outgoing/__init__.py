@@ -1,0 +1,1 @@
+"""Calls to URLs of others: which addresses are allowed, and when calls to a URL stop."""
