@@ -9,7 +9,7 @@ import orjson
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from protos.openapi.document import description_of
-from services.metrics.transport.methods import methods_of
+from ringback.services.metrics.transport.methods import methods_of
 
 SourcePath = tuple[int, ...]
 

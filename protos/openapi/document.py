@@ -6,11 +6,11 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from protos.openapi.schemas import Schema, Schemas, is_required
-from ringback.metrics.message_field import descriptor_of, is_part
-from services.metrics.transport.methods import Method
-from services.metrics.transport.problem import CONTENT_TYPE
-from services.metrics.transport.rest_routes import HttpRule, http_rule
-from services.metrics.transport.rest_server import TIMEOUT_HEADER
+from ringback.metrics.message_field import descriptor_of, is_message
+from ringback.services.metrics.transport.methods import Method
+from ringback.services.metrics.transport.problem import CONTENT_TYPE
+from ringback.services.metrics.transport.rest_routes import HttpRule, http_rule
+from ringback.services.metrics.transport.rest_server import TIMEOUT_HEADER
 
 _ABOUT = f"""\
 The state of webhooks and queues, and commands for dead letters. The same calls exist in gRPC, in
@@ -19,7 +19,7 @@ The state of webhooks and queues, and commands for dead letters. The same calls 
 Descriptions name fields as that contract does: `job_id` is `jobId` here. Requests may use either
 name. The header `{TIMEOUT_HEADER}` sets how many seconds the caller waits for an answer."""
 _STATUSES = ("400", "401", "403", "404", "429", "500", "503", "504")
-_BODY_STATUSES = ("413", "415")
+_BODY_STATUSES = ("409", "413", "415")
 
 
 def description_of(methods: Iterable[Method], comments: Mapping[str, str]) -> dict[str, Any]:
@@ -58,7 +58,11 @@ def _problem_response() -> dict[str, Any]:
 
 def _problem() -> Schema:
     properties: dict[str, Schema] = {
-        "type": _text("Always `about:blank`."),
+        "type": {
+            "type": "string",
+            "format": "uri",
+            "description": "A URI for the reason: the address of its explanation.",
+        },
         "title": _text("The name of the HTTP status."),
         "status": {"type": "integer", "description": "The HTTP status."},
         "detail": _text("The error, in a sentence."),
@@ -144,7 +148,7 @@ def _parameters(request: Descriptor, rule: HttpRule, schemas: Schemas) -> list[S
     return [
         _parameter(field, schemas, in_path=_in_path(field, rule))
         for field in request.fields
-        if _in_path(field, rule) or not (rule.has_body or is_part(field))
+        if _in_path(field, rule) or not (rule.has_body or is_message(field))
     ]
 
 

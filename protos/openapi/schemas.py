@@ -7,9 +7,9 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from ringback.metrics.enum_words import words_of
-from ringback.metrics.message_field import is_part, is_time, map_value
+from ringback.metrics.message_field import is_message, is_time, map_value
 from ringback.metrics.v1.annotations_pb2 import json_text, shape
-from services.metrics.transport.request_check import MAX_TEXT
+from ringback.services.metrics.transport.request_check import MAX_TEXT
 
 Schema = dict[str, Any]
 
@@ -92,7 +92,7 @@ class Schemas:
         return dict(_PLAIN[field.cpp_type])
 
     def _in_body(self, field: FieldDescriptor) -> Schema:
-        if field.message_type is not None and is_part(field):
+        if field.message_type is not None and is_message(field):
             return _or_null(self.request(field.message_type))
         schema = self.parameter(field)
         return schema if is_required(field) else _or_null(schema)

@@ -1,6 +1,6 @@
-"""The metrics API for callers: generated code, and a client that uses it."""
+"""The metrics API for callers: generated code, and clients that use it."""
 
-from ringback.metrics.client import MetricsClient
+from ringback.metrics.client import MetricsClient, SyncMetricsClient
 from ringback.metrics.errors import (
     DeadlineError,
     FieldViolation,
@@ -22,6 +22,7 @@ __all__ = (
     "NotFoundError",
     "PermissionDeniedError",
     "PreconditionError",
+    "SyncMetricsClient",
     "UnauthenticatedError",
     "UnavailableError",
 )

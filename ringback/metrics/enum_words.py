@@ -6,13 +6,13 @@ from functools import cache
 
 from google.protobuf.descriptor import EnumDescriptor
 
-_HUMP = re.compile(r"(?<!^)(?=[A-Z])")
+_BEFORE_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 @cache
 def words_of(enum: EnumDescriptor) -> Mapping[int, str]:
     """The word of each number. The unspecified value has none."""
-    prefix = f"{_HUMP.sub('_', enum.name).upper()}_"
+    prefix = f"{_BEFORE_CAPITAL.sub('_', enum.name).upper()}_"
     return {
         value.number: value.name.removeprefix(prefix).lower()
         for value in enum.values

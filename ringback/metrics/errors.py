@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -71,12 +72,14 @@ _KINDS: Mapping[grpc.StatusCode, type[MetricsError]] = {
     grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
     grpc.StatusCode.NOT_FOUND: NotFoundError,
     grpc.StatusCode.FAILED_PRECONDITION: PreconditionError,
+    # With the reason ALREADY_RETRIED.
+    grpc.StatusCode.ALREADY_EXISTS: PreconditionError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
 }
 
 
-def metrics_error(failed: grpc.aio.AioRpcError) -> MetricsError:
+def metrics_error(failed: grpc.RpcError) -> MetricsError:
     """Convert an error of gRPC, with its details."""
     reason, metadata = "", dict[str, str]()
     violations: list[FieldViolation] = []
@@ -92,11 +95,13 @@ def metrics_error(failed: grpc.aio.AioRpcError) -> MetricsError:
     return kind(failed.code(), reason, failed.details() or "", metadata, tuple(violations))
 
 
-def _details(failed: grpc.aio.AioRpcError) -> list[Message]:
+def _details(failed: grpc.RpcError) -> list[Message]:
     """The known details of the status (google.rpc.Status); an unreadable one has none."""
     status = status_pb2.Status()
+    # The two kinds of calls have different types for it, and a call that failed here has none.
+    metadata: Any = failed.trailing_metadata() or ()
     try:
-        for key, value in failed.trailing_metadata():
+        for key, value in metadata:
             if key == _DETAILS_KEY:
                 status.ParseFromString(value if isinstance(value, bytes) else value.encode())
         found: list[Message] = []

@@ -1,4 +1,4 @@
-"""The kinds of message fields, for code that walks over them."""
+"""Distinguishes the kinds of message fields: times, other messages, maps."""
 
 from typing import Any, cast
 
@@ -24,8 +24,8 @@ def is_time(field: FieldDescriptor) -> bool:
     return field.message_type is not None and field.message_type.full_name == _TIME
 
 
-def is_part(field: FieldDescriptor) -> bool:
-    """Whether it is a message with its own fields, or a list of them."""
+def is_message(field: FieldDescriptor) -> bool:
+    """Whether its type is a message with fields (not a time), also in a list."""
     return field.message_type is not None and not is_time(field)
 
 

@@ -1,4 +1,12 @@
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from typing import Generic, Protocol, TypeVar
 
 
@@ -13,7 +21,7 @@ Answer = TypeVar("Answer", bound=Page)
 Item = TypeVar("Item")
 
 
-class Pages(Generic[Answer, Item]):
+class AsyncPages(Generic[Answer, Item]):
     """A list in pages; each page is fetched when the one before is used up.
 
     `async for item in pages` iterates over all items, `async for page in pages.by_page()` over the
@@ -45,3 +53,25 @@ class Pages(Generic[Answer, Item]):
         async for page in self.by_page():
             for item in self._items(page):
                 yield item
+
+
+class Pages(Generic[Answer, Item]):
+    """The same without asyncio: `for item in pages`, `for page in pages.by_page()`."""
+
+    def __init__(
+        self, fetch: Callable[[str], Answer], items: Callable[[Answer], Iterable[Item]]
+    ) -> None:
+        self._fetch = fetch
+        self._items = items
+
+    def __iter__(self) -> Iterator[Item]:
+        return (item for page in self.by_page() for item in self._items(page))
+
+    def by_page(self) -> Generator[Answer, None, None]:
+        token = ""
+        while True:
+            page = self._fetch(token)
+            yield page
+            token = page.next_page_token
+            if not token:
+                return

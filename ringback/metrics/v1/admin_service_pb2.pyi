@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from ringback.metrics.v1 import delivery_pb2 as _delivery_pb2
 import builtins as _builtins
@@ -50,28 +52,60 @@ class _RetryRunStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RetryRu
     RETRY_RUN_STATE_UNSPECIFIED: _RetryRunState.ValueType  # 0
     RETRY_RUN_STATE_RUNNING: _RetryRunState.ValueType  # 1
     RETRY_RUN_STATE_HELD: _RetryRunState.ValueType  # 2
-    """It waits: live traffic has priority, or too many retries are unfinished."""
+    """It waits: live traffic has priority, too many retries are unfinished, or the broker is away."""
     RETRY_RUN_STATE_FINISHED: _RetryRunState.ValueType  # 3
-    """All matching dead letters were retried, up to the limit. The last answer."""
+    """All matching webhooks were retried, up to the limit. The run has ended."""
     RETRY_RUN_STATE_STOPPED: _RetryRunState.ValueType  # 4
-    """It ended early; `message` has the reason. The last answer."""
+    """It ended early; `message` has the reason."""
     RETRY_RUN_STATE_DRY_RUN: _RetryRunState.ValueType  # 5
-    """A dry run: nothing was retried. The only answer."""
+    """A dry run of RetryDeliveries: nothing was retried. The only answer."""
+    RETRY_RUN_STATE_PAUSED: _RetryRunState.ValueType  # 6
+    """A person has paused it."""
+    RETRY_RUN_STATE_STOPPING: _RetryRunState.ValueType  # 7
+    """It was asked to stop, and ends in moments."""
+    RETRY_RUN_STATE_FAILED: _RetryRunState.ValueType  # 8
+    """An unexpected error ended it; the log of the service has the error."""
 
 class RetryRunState(_RetryRunState, metaclass=_RetryRunStateEnumTypeWrapper):
-    """The progress of a bulk retry."""
+    """The progress of a retry run."""
 
 RETRY_RUN_STATE_UNSPECIFIED: RetryRunState.ValueType  # 0
 RETRY_RUN_STATE_RUNNING: RetryRunState.ValueType  # 1
 RETRY_RUN_STATE_HELD: RetryRunState.ValueType  # 2
-"""It waits: live traffic has priority, or too many retries are unfinished."""
+"""It waits: live traffic has priority, too many retries are unfinished, or the broker is away."""
 RETRY_RUN_STATE_FINISHED: RetryRunState.ValueType  # 3
-"""All matching dead letters were retried, up to the limit. The last answer."""
+"""All matching webhooks were retried, up to the limit. The run has ended."""
 RETRY_RUN_STATE_STOPPED: RetryRunState.ValueType  # 4
-"""It ended early; `message` has the reason. The last answer."""
+"""It ended early; `message` has the reason."""
 RETRY_RUN_STATE_DRY_RUN: RetryRunState.ValueType  # 5
-"""A dry run: nothing was retried. The only answer."""
+"""A dry run of RetryDeliveries: nothing was retried. The only answer."""
+RETRY_RUN_STATE_PAUSED: RetryRunState.ValueType  # 6
+"""A person has paused it."""
+RETRY_RUN_STATE_STOPPING: RetryRunState.ValueType  # 7
+"""It was asked to stop, and ends in moments."""
+RETRY_RUN_STATE_FAILED: RetryRunState.ValueType  # 8
+"""An unexpected error ended it; the log of the service has the error."""
 Global___RetryRunState: _TypeAlias = RetryRunState  # noqa: Y015
+
+class _RetryRunKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RetryRunKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RetryRunKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RETRY_RUN_KIND_UNSPECIFIED: _RetryRunKind.ValueType  # 0
+    RETRY_RUN_KIND_DEAD_LETTERS: _RetryRunKind.ValueType  # 1
+    RETRY_RUN_KIND_COMPLETED: _RetryRunKind.ValueType  # 2
+    """Completed webhooks, because their handler was wrong. Forwards are not sent again."""
+
+class RetryRunKind(_RetryRunKind, metaclass=_RetryRunKindEnumTypeWrapper):
+    """What a run retries."""
+
+RETRY_RUN_KIND_UNSPECIFIED: RetryRunKind.ValueType  # 0
+RETRY_RUN_KIND_DEAD_LETTERS: RetryRunKind.ValueType  # 1
+RETRY_RUN_KIND_COMPLETED: RetryRunKind.ValueType  # 2
+"""Completed webhooks, because their handler was wrong. Forwards are not sent again."""
+Global___RetryRunKind: _TypeAlias = RetryRunKind  # noqa: Y015
 
 @_typing.final
 class RetryDeliveryRequest(_message.Message):
@@ -140,7 +174,7 @@ Global___RetryDeliveryResponse: _TypeAlias = RetryDeliveryResponse  # noqa: Y015
 
 @_typing.final
 class DeadLetterFilter(_message.Message):
-    """Dead letters that match all given fields."""
+    """Webhooks that match all given fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -233,6 +267,7 @@ class RetryDeliveriesResponse(_message.Message):
     SKIPPED_FIELD_NUMBER: _builtins.int
     RATE_PER_SECOND_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
     state: Global___RetryRunState.ValueType
     matched: _builtins.int
     """Dead letters that matched at the start."""
@@ -248,6 +283,8 @@ class RetryDeliveriesResponse(_message.Message):
     """Retries per second that are allowed now."""
     message: _builtins.str
     """The state in a sentence."""
+    run_id: _builtins.str
+    """The run. Empty for a dry run."""
     def __init__(
         self,
         *,
@@ -259,14 +296,531 @@ class RetryDeliveriesResponse(_message.Message):
         skipped: _builtins.int = ...,
         rate_per_second: _builtins.float = ...,
         message: _builtins.str = ...,
+        run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "failed_again", b"failed_again", "matched", b"matched", "message", b"message", "rate_per_second", b"rate_per_second", "retried", b"retried", "skipped", b"skipped", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "failed_again", b"failed_again", "matched", b"matched", "message", b"message", "rate_per_second", b"rate_per_second", "retried", b"retried", "run_id", b"run_id", "skipped", b"skipped", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RetryDeliveriesResponse: _TypeAlias = RetryDeliveriesResponse  # noqa: Y015
+
+@_typing.final
+class RetryRun(_message.Message):
+    """A bulk retry that works on the server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    RATE_PER_SECOND_FIELD_NUMBER: _builtins.int
+    STOP_AFTER_FAILURES_FIELD_NUMBER: _builtins.int
+    INCLUDE_REPLAYS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    MATCHED_FIELD_NUMBER: _builtins.int
+    MATCHED_IS_MINIMUM_FIELD_NUMBER: _builtins.int
+    RETRIED_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    FAILED_AGAIN_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    UNFINISHED_FIELD_NUMBER: _builtins.int
+    ALLOWED_RATE_PER_SECOND_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    kind: Global___RetryRunKind.ValueType
+    limit: _builtins.int
+    rate_per_second: _builtins.float
+    """The requested maximum per second."""
+    stop_after_failures: _builtins.int
+    include_replays: _builtins.bool
+    """Also replays that completed are replayed. Only for completed webhooks."""
+    actor: _builtins.str
+    """Who created it, and why."""
+    reason: _builtins.str
+    state: Global___RetryRunState.ValueType
+    message: _builtins.str
+    """The state in a sentence."""
+    matched: _builtins.int
+    """Webhooks that matched when the run was created."""
+    matched_is_minimum: _builtins.bool
+    """Not all webhooks in the time range were counted, so that more may have matched."""
+    retried: _builtins.int
+    """Webhooks retried so far."""
+    completed: _builtins.int
+    """Retries that completed."""
+    failed_again: _builtins.int
+    """Retries that failed again at least once."""
+    skipped: _builtins.int
+    """Webhooks that were resolved meanwhile, or cannot be retried."""
+    unfinished: _builtins.int
+    """Retries without a result yet, as far as the run has looked."""
+    allowed_rate_per_second: _builtins.float
+    """Retries per second that are allowed now; 0 while it waits."""
+    @_builtins.property
+    def filter(self) -> Global___DeadLetterFilter: ...
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """When the run last reported its progress, or a person changed it."""
+
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """Absent while it has not ended."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        kind: Global___RetryRunKind.ValueType = ...,
+        filter: Global___DeadLetterFilter | None = ...,
+        limit: _builtins.int = ...,
+        rate_per_second: _builtins.float = ...,
+        stop_after_failures: _builtins.int = ...,
+        include_replays: _builtins.bool = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        state: Global___RetryRunState.ValueType = ...,
+        message: _builtins.str = ...,
+        matched: _builtins.int = ...,
+        matched_is_minimum: _builtins.bool = ...,
+        retried: _builtins.int = ...,
+        completed: _builtins.int = ...,
+        failed_again: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+        unfinished: _builtins.int = ...,
+        allowed_rate_per_second: _builtins.float = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "filter", b"filter", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "allowed_rate_per_second", b"allowed_rate_per_second", "completed", b"completed", "created_at", b"created_at", "ended_at", b"ended_at", "failed_again", b"failed_again", "filter", b"filter", "include_replays", b"include_replays", "kind", b"kind", "limit", b"limit", "matched", b"matched", "matched_is_minimum", b"matched_is_minimum", "message", b"message", "rate_per_second", b"rate_per_second", "reason", b"reason", "retried", b"retried", "run_id", b"run_id", "skipped", b"skipped", "state", b"state", "stop_after_failures", b"stop_after_failures", "unfinished", b"unfinished", "updated_at", b"updated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRun: _TypeAlias = RetryRun  # noqa: Y015
+
+@_typing.final
+class CreateRetryRunRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    RATE_PER_SECOND_FIELD_NUMBER: _builtins.int
+    STOP_AFTER_FAILURES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OVERRIDE_DEDUP_FIELD_NUMBER: _builtins.int
+    INCLUDE_REPLAYS_FIELD_NUMBER: _builtins.int
+    kind: Global___RetryRunKind.ValueType
+    """Dead letters if absent."""
+    dry_run: _builtins.bool
+    """Only show what the run would do. The answer has no `run`."""
+    limit: _builtins.int
+    """As in RetryDeliveriesRequest."""
+    rate_per_second: _builtins.float
+    stop_after_failures: _builtins.int
+    reason: _builtins.str
+    """The reason, for the audit. Required, except for a dry run."""
+    request_id: _builtins.str
+    """As in RetryDeliveryRequest: the same request with the same id creates one run."""
+    override_dedup: _builtins.bool
+    """Required to replay completed webhooks: their handlers get the same events again, and
+    deduplication does not stop them.
+    """
+    include_replays: _builtins.bool
+    """Also replay completed webhooks that are replays themselves. Without it, a second run with the same
+    fields replays nothing again.
+    """
+    @_builtins.property
+    def filter(self) -> Global___DeadLetterFilter:
+        """For completed webhooks, `event_type` and `start_time` are required."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___RetryRunKind.ValueType = ...,
+        filter: Global___DeadLetterFilter | None = ...,
+        dry_run: _builtins.bool = ...,
+        limit: _builtins.int = ...,
+        rate_per_second: _builtins.float = ...,
+        stop_after_failures: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        override_dedup: _builtins.bool = ...,
+        include_replays: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "filter", b"filter", "include_replays", b"include_replays", "kind", b"kind", "limit", b"limit", "override_dedup", b"override_dedup", "rate_per_second", b"rate_per_second", "reason", b"reason", "request_id", b"request_id", "stop_after_failures", b"stop_after_failures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateRetryRunRequest: _TypeAlias = CreateRetryRunRequest  # noqa: Y015
+
+@_typing.final
+class CreateRetryRunResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___RetryRun:
+        """Absent for a dry run."""
+
+    @_builtins.property
+    def preview(self) -> Global___RetryRunPreview:
+        """Only for a dry run."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___RetryRun | None = ...,
+        preview: Global___RetryRunPreview | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateRetryRunResponse: _TypeAlias = CreateRetryRunResponse  # noqa: Y015
+
+@_typing.final
+class RetryRunPreview(_message.Message):
+    """What a run would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHED_FIELD_NUMBER: _builtins.int
+    MATCHED_IS_MINIMUM_FIELD_NUMBER: _builtins.int
+    WOULD_RETRY_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    EXAMINED_FIELD_NUMBER: _builtins.int
+    REDACTED_FIELD_NUMBER: _builtins.int
+    ALTERED_FIELD_NUMBER: _builtins.int
+    LIVE_RATE_PER_SECOND_FIELD_NUMBER: _builtins.int
+    ALLOWED_RATE_PER_SECOND_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    matched: _builtins.int
+    """As in RetryRun."""
+    matched_is_minimum: _builtins.bool
+    would_retry: _builtins.int
+    """How many the run would retry: `matched`, up to the limit."""
+    examined: _builtins.int
+    """How many of the oldest ones were examined for `redacted`: 200 at most."""
+    redacted: _builtins.int
+    """Handlers get the log's copy of the event, from which credentials were removed."""
+    altered: _builtins.int
+    """Of all that match: a part of the event could not be stored unchanged."""
+    live_rate_per_second: _builtins.float
+    """Webhooks that arrive per second now, without retries."""
+    allowed_rate_per_second: _builtins.float
+    """Retries per second that would be allowed now, in addition to those."""
+    queued: _builtins.int
+    """Messages in the work queue. Absent if the broker does not report it."""
+    message: _builtins.str
+    """The result in a sentence, with the reason if the run would have to wait now."""
+    @_builtins.property
+    def sample(self) -> _containers.RepeatedCompositeFieldContainer[_delivery_pb2.Delivery]:
+        """The oldest ones, 10 at most, without their events."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___RetryRunGroup]:
+        """Most frequent first, 50 at most."""
+
+    def __init__(
+        self,
+        *,
+        matched: _builtins.int = ...,
+        matched_is_minimum: _builtins.bool = ...,
+        would_retry: _builtins.int = ...,
+        sample: _abc.Iterable[_delivery_pb2.Delivery] | None = ...,
+        groups: _abc.Iterable[Global___RetryRunGroup] | None = ...,
+        examined: _builtins.int = ...,
+        redacted: _builtins.int = ...,
+        altered: _builtins.int = ...,
+        live_rate_per_second: _builtins.float = ...,
+        allowed_rate_per_second: _builtins.float = ...,
+        queued: _builtins.int | None = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_queued", b"_queued", "queued", b"queued"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queued", b"_queued", "allowed_rate_per_second", b"allowed_rate_per_second", "altered", b"altered", "examined", b"examined", "groups", b"groups", "live_rate_per_second", b"live_rate_per_second", "matched", b"matched", "matched_is_minimum", b"matched_is_minimum", "message", b"message", "queued", b"queued", "redacted", b"redacted", "sample", b"sample", "would_retry", b"would_retry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__queued: _TypeAlias = _typing.Literal["queued"]  # noqa: Y015
+    _WhichOneofArgType__queued: _TypeAlias = _typing.Literal["_queued", b"_queued"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queued) -> _WhichOneofReturnType__queued | None: ...
+
+Global___RetryRunPreview: _TypeAlias = RetryRunPreview  # noqa: Y015
+
+@_typing.final
+class RetryRunGroup(_message.Message):
+    """Matching webhooks of one event type and error class."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    ERROR_CLASS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    event_type: _builtins.str
+    error_class: _builtins.str
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        event_type: _builtins.str = ...,
+        error_class: _builtins.str | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_class", b"_error_class", "error_class", b"error_class"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_class", b"_error_class", "count", b"count", "error_class", b"error_class", "event_type", b"event_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error_class: _TypeAlias = _typing.Literal["error_class"]  # noqa: Y015
+    _WhichOneofArgType__error_class: _TypeAlias = _typing.Literal["_error_class", b"_error_class"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_class) -> _WhichOneofReturnType__error_class | None: ...
+
+Global___RetryRunGroup: _TypeAlias = RetryRunGroup  # noqa: Y015
+
+@_typing.final
+class GetRetryRunRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRetryRunRequest: _TypeAlias = GetRetryRunRequest  # noqa: Y015
+
+@_typing.final
+class GetRetryRunResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___RetryRun: ...
+    def __init__(
+        self,
+        *,
+        run: Global___RetryRun | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRetryRunResponse: _TypeAlias = GetRetryRunResponse  # noqa: Y015
+
+@_typing.final
+class ListRetryRunsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ACTIVE_ONLY_FIELD_NUMBER: _builtins.int
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """20 if absent, at most 100."""
+    page_token: _builtins.str
+    """`next_page_token` of the previous page. The other fields must be unchanged."""
+    active_only: _builtins.bool
+    """Only runs that have not ended."""
+    org_id: _builtins.str
+    """Only this organisation. A tenant sees its own in any case."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        active_only: _builtins.bool = ...,
+        org_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_only", b"active_only", "org_id", b"org_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRetryRunsRequest: _TypeAlias = ListRetryRunsRequest  # noqa: Y015
+
+@_typing.final
+class ListRetryRunsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RetryRun]: ...
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[Global___RetryRun] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRetryRunsResponse: _TypeAlias = ListRetryRunsResponse  # noqa: Y015
+
+@_typing.final
+class PauseRetryRunRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    reason: _builtins.str
+    """The reason, for the audit."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseRetryRunRequest: _TypeAlias = PauseRetryRunRequest  # noqa: Y015
+
+@_typing.final
+class PauseRetryRunResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___RetryRun: ...
+    def __init__(
+        self,
+        *,
+        run: Global___RetryRun | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseRetryRunResponse: _TypeAlias = PauseRetryRunResponse  # noqa: Y015
+
+@_typing.final
+class ResumeRetryRunRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    reason: _builtins.str
+    """The reason, for the audit."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRetryRunRequest: _TypeAlias = ResumeRetryRunRequest  # noqa: Y015
+
+@_typing.final
+class ResumeRetryRunResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___RetryRun: ...
+    def __init__(
+        self,
+        *,
+        run: Global___RetryRun | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRetryRunResponse: _TypeAlias = ResumeRetryRunResponse  # noqa: Y015
+
+@_typing.final
+class StopRetryRunRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    reason: _builtins.str
+    """The reason, for the audit."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopRetryRunRequest: _TypeAlias = StopRetryRunRequest  # noqa: Y015
+
+@_typing.final
+class StopRetryRunResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___RetryRun: ...
+    def __init__(
+        self,
+        *,
+        run: Global___RetryRun | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopRetryRunResponse: _TypeAlias = StopRetryRunResponse  # noqa: Y015
 
 @_typing.final
 class DiscardDeadLetterRequest(_message.Message):
@@ -380,6 +934,161 @@ class RunDuplicateResponse(_message.Message):
 Global___RunDuplicateResponse: _TypeAlias = RunDuplicateResponse  # noqa: Y015
 
 @_typing.final
+class WaitingFilter(_message.Message):
+    """Waiting webhooks that match all given fields. At least one field is required."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    reason: _delivery_pb2.WaitReason.ValueType
+    destination: _builtins.str
+    org_id: _builtins.str
+    """Only this organisation. A tenant changes its own in any case."""
+    def __init__(
+        self,
+        *,
+        reason: _delivery_pb2.WaitReason.ValueType = ...,
+        destination: _builtins.str = ...,
+        org_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "org_id", b"org_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitingFilter: _TypeAlias = WaitingFilter  # noqa: Y015
+
+@_typing.final
+class ReleaseWaitingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """One webhook. Either `job_id` or `filter` is required."""
+    limit: _builtins.int
+    """With `filter`, the maximum number of this call: 1000 if absent, never more than 10000."""
+    reason: _builtins.str
+    """The reason, for the audit."""
+    request_id: _builtins.str
+    """With `job_id`, as in RetryDeliveryRequest."""
+    @_builtins.property
+    def filter(self) -> Global___WaitingFilter: ...
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        filter: Global___WaitingFilter | None = ...,
+        limit: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "job_id", b"job_id", "limit", b"limit", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseWaitingRequest: _TypeAlias = ReleaseWaitingRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseWaitingResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASED_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    released: _builtins.int
+    """How many webhooks were changed. A limit takes those that are due first."""
+    has_more: _builtins.bool
+    """Whether more match: repeat the call for the next ones."""
+    message: _builtins.str
+    """The result in a sentence."""
+    def __init__(
+        self,
+        *,
+        released: _builtins.int = ...,
+        has_more: _builtins.bool = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "message", b"message", "released", b"released"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseWaitingResponse: _TypeAlias = ReleaseWaitingResponse  # noqa: Y015
+
+@_typing.final
+class CancelWaitingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """One webhook. Either `job_id` or `filter` is required."""
+    limit: _builtins.int
+    """As in ReleaseWaitingRequest."""
+    reason: _builtins.str
+    """The reason, for the audit and for the error message of the dead letter."""
+    request_id: _builtins.str
+    """With `job_id`, as in RetryDeliveryRequest."""
+    @_builtins.property
+    def filter(self) -> Global___WaitingFilter: ...
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        filter: Global___WaitingFilter | None = ...,
+        limit: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "job_id", b"job_id", "limit", b"limit", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelWaitingRequest: _TypeAlias = CancelWaitingRequest  # noqa: Y015
+
+@_typing.final
+class CancelWaitingResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    cancelled: _builtins.int
+    has_more: _builtins.bool
+    """As in ReleaseWaitingResponse."""
+    message: _builtins.str
+    """The result in a sentence."""
+    def __init__(
+        self,
+        *,
+        cancelled: _builtins.int = ...,
+        has_more: _builtins.bool = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "has_more", b"has_more", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelWaitingResponse: _TypeAlias = CancelWaitingResponse  # noqa: Y015
+
+@_typing.final
 class PauseProcessingRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -458,3 +1167,97 @@ class ResumeProcessingResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeProcessingResponse: _TypeAlias = ResumeProcessingResponse  # noqa: Y015
+
+@_typing.final
+class SetDestinationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FORCED_STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    forced_state: _delivery_pb2.BreakerState.ValueType
+    """Closed allows all calls, even if they fail; half-open one at a time; open none. If absent, the
+    breakers change by themselves.
+    """
+    reason: _builtins.str
+    """The reason, for the audit."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        forced_state: _delivery_pb2.BreakerState.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forced_state", b"forced_state", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetDestinationRequest: _TypeAlias = SetDestinationRequest  # noqa: Y015
+
+@_typing.final
+class SetDestinationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def destination(self) -> _delivery_pb2.Destination: ...
+    def __init__(
+        self,
+        *,
+        destination: _delivery_pb2.Destination | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetDestinationResponse: _TypeAlias = SetDestinationResponse  # noqa: Y015
+
+@_typing.final
+class CreateConsoleCodeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateConsoleCodeRequest: _TypeAlias = CreateConsoleCodeRequest  # noqa: Y015
+
+@_typing.final
+class CreateConsoleCodeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    SIGN_IN_URL_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """A secret. Whoever has it first may sign in as the caller."""
+    sign_in_url: _builtins.str
+    """The sign-in page, for which the code is the fragment: `<sign_in_url>#code=<code>`. Empty if the
+    service does not know its public address (RINGBACK_CONSOLE_URL).
+    """
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        sign_in_url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "expires_at", b"expires_at", "sign_in_url", b"sign_in_url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateConsoleCodeResponse: _TypeAlias = CreateConsoleCodeResponse  # noqa: Y015

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """Commands. The audit records each: who, when, what and why.
+    """Commands. The audit records each that changes webhooks, processing or destinations: who, when, what
+    and why.
     """
 
     def __init__(self, channel):
@@ -45,6 +46,36 @@ class AdminServiceStub:
                 request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RetryDeliveriesRequest.SerializeToString,
                 response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RetryDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.CreateRetryRun = channel.unary_unary(
+                '/ringback.metrics.v1.AdminService/CreateRetryRun',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CreateRetryRunRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CreateRetryRunResponse.FromString,
+                _registered_method=True)
+        self.GetRetryRun = channel.unary_unary(
+                '/ringback.metrics.v1.AdminService/GetRetryRun',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.GetRetryRunRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.GetRetryRunResponse.FromString,
+                _registered_method=True)
+        self.ListRetryRuns = channel.unary_unary(
+                '/ringback.metrics.v1.AdminService/ListRetryRuns',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ListRetryRunsRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ListRetryRunsResponse.FromString,
+                _registered_method=True)
+        self.PauseRetryRun = channel.unary_unary(
+                '/ringback.metrics.v1.AdminService/PauseRetryRun',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.PauseRetryRunRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.PauseRetryRunResponse.FromString,
+                _registered_method=True)
+        self.ResumeRetryRun = channel.unary_unary(
+                '/ringback.metrics.v1.AdminService/ResumeRetryRun',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ResumeRetryRunRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ResumeRetryRunResponse.FromString,
+                _registered_method=True)
+        self.StopRetryRun = channel.unary_unary(
+                '/ringback.metrics.v1.AdminService/StopRetryRun',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.StopRetryRunRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.StopRetryRunResponse.FromString,
+                _registered_method=True)
         self.DiscardDeadLetter = channel.unary_unary(
                 '/ringback.metrics.v1.AdminService/DiscardDeadLetter',
                 request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.DiscardDeadLetterRequest.SerializeToString,
@@ -54,6 +85,16 @@ class AdminServiceStub:
                 '/ringback.metrics.v1.AdminService/RunDuplicate',
                 request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RunDuplicateRequest.SerializeToString,
                 response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RunDuplicateResponse.FromString,
+                _registered_method=True)
+        self.ReleaseWaiting = channel.unary_unary(
+                '/ringback.metrics.v1.AdminService/ReleaseWaiting',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ReleaseWaitingRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ReleaseWaitingResponse.FromString,
+                _registered_method=True)
+        self.CancelWaiting = channel.unary_unary(
+                '/ringback.metrics.v1.AdminService/CancelWaiting',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CancelWaitingRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CancelWaitingResponse.FromString,
                 _registered_method=True)
         self.PauseProcessing = channel.unary_unary(
                 '/ringback.metrics.v1.AdminService/PauseProcessing',
@@ -65,18 +106,30 @@ class AdminServiceStub:
                 request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ResumeProcessingRequest.SerializeToString,
                 response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ResumeProcessingResponse.FromString,
                 _registered_method=True)
+        self.SetDestination = channel.unary_unary(
+                '/ringback.metrics.v1.AdminService/SetDestination',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.SetDestinationRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.SetDestinationResponse.FromString,
+                _registered_method=True)
+        self.CreateConsoleCode = channel.unary_unary(
+                '/ringback.metrics.v1.AdminService/CreateConsoleCode',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CreateConsoleCodeRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CreateConsoleCodeResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
-    """Commands. The audit records each: who, when, what and why.
+    """Commands. The audit records each that changes webhooks, processing or destinations: who, when, what
+    and why.
     """
 
     def RetryDelivery(self, request, context):
         """Retries a dead letter as a new webhook with the same event.
 
-        FAILED_PRECONDITION if it is not a dead letter (reason NOT_A_DEAD_LETTER), was retried already
-        (ALREADY_RETRIED; the metadata `newJobId` names the retry), was discarded (DISCARDED) or came from
-        no gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
+        ALREADY_EXISTS if it was retried already (reason ALREADY_RETRIED; the metadata `newJobId` names the
+        retry). FAILED_PRECONDITION if it is not a dead letter (NOT_A_DEAD_LETTER), was discarded
+        (DISCARDED) or came from no gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the
+        broker is unavailable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,8 +138,60 @@ class AdminServiceServicer:
     def RetryDeliveries(self, request, context):
         """Retries all matching dead letters slowly, oldest first, and reports the progress.
 
-        Live traffic has priority. The run stops when its retries fail again, or when the caller
-        disconnects. Retries made by then are kept.
+        It creates a retry run, as CreateRetryRun does, and stops it when the caller disconnects. Live
+        traffic has priority. The run stops when its retries fail again. Retries made by then are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRetryRun(self, request, context):
+        """Begins a run that retries all matching dead letters, or replays matching completed webhooks, or
+        with `dry_run` only shows what it would do.
+
+        The run works on the server, slowly and oldest first, also when its caller has gone and when a
+        service restarts. Live traffic has priority. It stops when its retries fail again. UNAVAILABLE,
+        without any change, while the broker is unavailable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRetryRun(self, request, context):
+        """One run with its progress, or its result. NOT_FOUND if there is none (reason RUN_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRetryRuns(self, request, context):
+        """Runs, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseRetryRun(self, request, context):
+        """Lets a run retry nothing until it is resumed. Pausing twice changes nothing.
+
+        A retry that has begun is finished. FAILED_PRECONDITION if the run has ended or is being stopped
+        (reason RUN_ENDED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRetryRun(self, request, context):
+        """Lets a paused run continue. For a run that is not paused it changes nothing. Errors as in
+        PauseRetryRun.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopRetryRun(self, request, context):
+        """Ends a run in moments. Retries made by then are kept. Stopping twice changes nothing. Errors as in
+        PauseRetryRun.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,9 +207,31 @@ class AdminServiceServicer:
     def RunDuplicate(self, request, context):
         """Runs a webhook that ended as a duplicate, although its event was not a copy, as a new webhook.
 
-        FAILED_PRECONDITION if it is not a duplicate (reason NOT_A_DUPLICATE), was run already
-        (ALREADY_RETRIED; the metadata `newJobId` is the webhook that ran it) or came from no gateway
-        (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
+        ALREADY_EXISTS if it was run already (reason ALREADY_RETRIED; the metadata `newJobId` is the webhook
+        that ran it). FAILED_PRECONDITION if it is not a duplicate (NOT_A_DUPLICATE) or came from no
+        gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseWaiting(self, request, context):
+        """Makes the next attempt of waiting webhooks due now: of one, or of all that match a filter.
+
+        The breaker and the pace of a destination still apply. For one webhook FAILED_PRECONDITION if it
+        does not wait (NOT_WAITING), was cancelled (ALREADY_CANCELLED), or has to wait until an earlier webhook of
+        its call is finished (WAITS_IN_ORDER).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelWaiting(self, request, context):
+        """Ends waiting webhooks without another attempt: one, or all that match a filter. They become dead
+        letters with the error class `cancelled`, which can be retried or discarded.
+
+        For one webhook FAILED_PRECONDITION if it does not wait, or a processor is publishing it
+        (NOT_WAITING), or if it was cancelled before (ALREADY_CANCELLED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +252,26 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetDestination(self, request, context):
+        """Keeps the breakers of a destination in a state in all processors, also after a restart, or lets
+        them change by themselves again.
+
+        NOT_FOUND if no processor has reported the destination (reason DESTINATION_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateConsoleCode(self, request, context):
+        """Creates a code with which a browser signs in to the console as the caller, with the same role and
+        organisation. It is valid for a minute, and only once; the session lasts 8 hours.
+
+        FAILED_PRECONDITION if the service has no console (reason CONSOLE_OFF).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -138,6 +285,36 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RetryDeliveriesRequest.FromString,
                     response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RetryDeliveriesResponse.SerializeToString,
             ),
+            'CreateRetryRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRetryRun,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CreateRetryRunRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CreateRetryRunResponse.SerializeToString,
+            ),
+            'GetRetryRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRetryRun,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.GetRetryRunRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.GetRetryRunResponse.SerializeToString,
+            ),
+            'ListRetryRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRetryRuns,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ListRetryRunsRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ListRetryRunsResponse.SerializeToString,
+            ),
+            'PauseRetryRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseRetryRun,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.PauseRetryRunRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.PauseRetryRunResponse.SerializeToString,
+            ),
+            'ResumeRetryRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRetryRun,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ResumeRetryRunRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ResumeRetryRunResponse.SerializeToString,
+            ),
+            'StopRetryRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopRetryRun,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.StopRetryRunRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.StopRetryRunResponse.SerializeToString,
+            ),
             'DiscardDeadLetter': grpc.unary_unary_rpc_method_handler(
                     servicer.DiscardDeadLetter,
                     request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.DiscardDeadLetterRequest.FromString,
@@ -147,6 +324,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RunDuplicate,
                     request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RunDuplicateRequest.FromString,
                     response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RunDuplicateResponse.SerializeToString,
+            ),
+            'ReleaseWaiting': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseWaiting,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ReleaseWaitingRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ReleaseWaitingResponse.SerializeToString,
+            ),
+            'CancelWaiting': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelWaiting,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CancelWaitingRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CancelWaitingResponse.SerializeToString,
             ),
             'PauseProcessing': grpc.unary_unary_rpc_method_handler(
                     servicer.PauseProcessing,
@@ -158,6 +345,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ResumeProcessingRequest.FromString,
                     response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ResumeProcessingResponse.SerializeToString,
             ),
+            'SetDestination': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDestination,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.SetDestinationRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.SetDestinationResponse.SerializeToString,
+            ),
+            'CreateConsoleCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateConsoleCode,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CreateConsoleCodeRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CreateConsoleCodeResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'ringback.metrics.v1.AdminService', rpc_method_handlers)
@@ -167,7 +364,8 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """Commands. The audit records each: who, when, what and why.
+    """Commands. The audit records each that changes webhooks, processing or destinations: who, when, what
+    and why.
     """
 
     @staticmethod
@@ -214,6 +412,168 @@ class AdminService:
             '/ringback.metrics.v1.AdminService/RetryDeliveries',
             ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RetryDeliveriesRequest.SerializeToString,
             ringback_dot_metrics_dot_v1_dot_admin__service__pb2.RetryDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRetryRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.AdminService/CreateRetryRun',
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CreateRetryRunRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CreateRetryRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRetryRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.AdminService/GetRetryRun',
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.GetRetryRunRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.GetRetryRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRetryRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.AdminService/ListRetryRuns',
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ListRetryRunsRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ListRetryRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseRetryRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.AdminService/PauseRetryRun',
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.PauseRetryRunRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.PauseRetryRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRetryRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.AdminService/ResumeRetryRun',
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ResumeRetryRunRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ResumeRetryRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopRetryRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.AdminService/StopRetryRun',
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.StopRetryRunRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.StopRetryRunResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -279,6 +639,60 @@ class AdminService:
             _registered_method=True)
 
     @staticmethod
+    def ReleaseWaiting(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.AdminService/ReleaseWaiting',
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ReleaseWaitingRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ReleaseWaitingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelWaiting(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.AdminService/CancelWaiting',
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CancelWaitingRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CancelWaitingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def PauseProcessing(request,
             target,
             options=(),
@@ -322,6 +736,60 @@ class AdminService:
             '/ringback.metrics.v1.AdminService/ResumeProcessing',
             ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ResumeProcessingRequest.SerializeToString,
             ringback_dot_metrics_dot_v1_dot_admin__service__pb2.ResumeProcessingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDestination(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.AdminService/SetDestination',
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.SetDestinationRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.SetDestinationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateConsoleCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.AdminService/CreateConsoleCode',
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CreateConsoleCodeRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_admin__service__pb2.CreateConsoleCodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """Commands. The audit records each: who, when, what and why."""
+    """Commands. The audit records each that changes webhooks, processing or destinations: who, when, what
+    and why.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,24 +38,65 @@ class AdminServiceStub:
     RetryDelivery: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RetryDeliveryRequest, _admin_service_pb2.RetryDeliveryResponse]
     """Retries a dead letter as a new webhook with the same event.
 
-    FAILED_PRECONDITION if it is not a dead letter (reason NOT_A_DEAD_LETTER), was retried already
-    (ALREADY_RETRIED; the metadata `newJobId` names the retry), was discarded (DISCARDED) or came from
-    no gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
+    ALREADY_EXISTS if it was retried already (reason ALREADY_RETRIED; the metadata `newJobId` names the
+    retry). FAILED_PRECONDITION if it is not a dead letter (NOT_A_DEAD_LETTER), was discarded
+    (DISCARDED) or came from no gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the
+    broker is unavailable.
     """
     RetryDeliveries: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.RetryDeliveriesRequest, _admin_service_pb2.RetryDeliveriesResponse]
     """Retries all matching dead letters slowly, oldest first, and reports the progress.
 
-    Live traffic has priority. The run stops when its retries fail again, or when the caller
-    disconnects. Retries made by then are kept.
+    It creates a retry run, as CreateRetryRun does, and stops it when the caller disconnects. Live
+    traffic has priority. The run stops when its retries fail again. Retries made by then are kept.
+    """
+    CreateRetryRun: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateRetryRunRequest, _admin_service_pb2.CreateRetryRunResponse]
+    """Begins a run that retries all matching dead letters, or replays matching completed webhooks, or
+    with `dry_run` only shows what it would do.
+
+    The run works on the server, slowly and oldest first, also when its caller has gone and when a
+    service restarts. Live traffic has priority. It stops when its retries fail again. UNAVAILABLE,
+    without any change, while the broker is unavailable.
+    """
+    GetRetryRun: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetRetryRunRequest, _admin_service_pb2.GetRetryRunResponse]
+    """One run with its progress, or its result. NOT_FOUND if there is none (reason RUN_NOT_FOUND)."""
+    ListRetryRuns: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListRetryRunsRequest, _admin_service_pb2.ListRetryRunsResponse]
+    """Runs, newest first."""
+    PauseRetryRun: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PauseRetryRunRequest, _admin_service_pb2.PauseRetryRunResponse]
+    """Lets a run retry nothing until it is resumed. Pausing twice changes nothing.
+
+    A retry that has begun is finished. FAILED_PRECONDITION if the run has ended or is being stopped
+    (reason RUN_ENDED).
+    """
+    ResumeRetryRun: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeRetryRunRequest, _admin_service_pb2.ResumeRetryRunResponse]
+    """Lets a paused run continue. For a run that is not paused it changes nothing. Errors as in
+    PauseRetryRun.
+    """
+    StopRetryRun: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.StopRetryRunRequest, _admin_service_pb2.StopRetryRunResponse]
+    """Ends a run in moments. Retries made by then are kept. Stopping twice changes nothing. Errors as in
+    PauseRetryRun.
     """
     DiscardDeadLetter: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DiscardDeadLetterRequest, _admin_service_pb2.DiscardDeadLetterResponse]
     """Resolves a dead letter that is no longer needed. Its event and attempts stay in the log."""
     RunDuplicate: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RunDuplicateRequest, _admin_service_pb2.RunDuplicateResponse]
     """Runs a webhook that ended as a duplicate, although its event was not a copy, as a new webhook.
 
-    FAILED_PRECONDITION if it is not a duplicate (reason NOT_A_DUPLICATE), was run already
-    (ALREADY_RETRIED; the metadata `newJobId` is the webhook that ran it) or came from no gateway
-    (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
+    ALREADY_EXISTS if it was run already (reason ALREADY_RETRIED; the metadata `newJobId` is the webhook
+    that ran it). FAILED_PRECONDITION if it is not a duplicate (NOT_A_DUPLICATE) or came from no
+    gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
+    """
+    ReleaseWaiting: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ReleaseWaitingRequest, _admin_service_pb2.ReleaseWaitingResponse]
+    """Makes the next attempt of waiting webhooks due now: of one, or of all that match a filter.
+
+    The breaker and the pace of a destination still apply. For one webhook FAILED_PRECONDITION if it
+    does not wait (NOT_WAITING), was cancelled (ALREADY_CANCELLED), or has to wait until an earlier webhook of
+    its call is finished (WAITS_IN_ORDER).
+    """
+    CancelWaiting: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CancelWaitingRequest, _admin_service_pb2.CancelWaitingResponse]
+    """Ends waiting webhooks without another attempt: one, or all that match a filter. They become dead
+    letters with the error class `cancelled`, which can be retried or discarded.
+
+    For one webhook FAILED_PRECONDITION if it does not wait, or a processor is publishing it
+    (NOT_WAITING), or if it was cancelled before (ALREADY_CANCELLED).
     """
     PauseProcessing: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PauseProcessingRequest, _admin_service_pb2.PauseProcessingResponse]
     """Processors finish the webhooks in flight and consume no more, also after a restart. The gateway
@@ -61,33 +104,88 @@ class AdminServiceStub:
     """
     ResumeProcessing: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeProcessingRequest, _admin_service_pb2.ResumeProcessingResponse]
     """Processors consume webhooks again."""
+    SetDestination: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.SetDestinationRequest, _admin_service_pb2.SetDestinationResponse]
+    """Keeps the breakers of a destination in a state in all processors, also after a restart, or lets
+    them change by themselves again.
+
+    NOT_FOUND if no processor has reported the destination (reason DESTINATION_NOT_FOUND).
+    """
+    CreateConsoleCode: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateConsoleCodeRequest, _admin_service_pb2.CreateConsoleCodeResponse]
+    """Creates a code with which a browser signs in to the console as the caller, with the same role and
+    organisation. It is valid for a minute, and only once; the session lasts 8 hours.
+
+    FAILED_PRECONDITION if the service has no console (reason CONSOLE_OFF).
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """Commands. The audit records each: who, when, what and why."""
+    """Commands. The audit records each that changes webhooks, processing or destinations: who, when, what
+    and why.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RetryDelivery: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RetryDeliveryRequest, _admin_service_pb2.RetryDeliveryResponse]  # type: ignore[assignment]
     """Retries a dead letter as a new webhook with the same event.
 
-    FAILED_PRECONDITION if it is not a dead letter (reason NOT_A_DEAD_LETTER), was retried already
-    (ALREADY_RETRIED; the metadata `newJobId` names the retry), was discarded (DISCARDED) or came from
-    no gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
+    ALREADY_EXISTS if it was retried already (reason ALREADY_RETRIED; the metadata `newJobId` names the
+    retry). FAILED_PRECONDITION if it is not a dead letter (NOT_A_DEAD_LETTER), was discarded
+    (DISCARDED) or came from no gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the
+    broker is unavailable.
     """
     RetryDeliveries: _aio.UnaryStreamMultiCallable[_admin_service_pb2.RetryDeliveriesRequest, _admin_service_pb2.RetryDeliveriesResponse]  # type: ignore[assignment]
     """Retries all matching dead letters slowly, oldest first, and reports the progress.
 
-    Live traffic has priority. The run stops when its retries fail again, or when the caller
-    disconnects. Retries made by then are kept.
+    It creates a retry run, as CreateRetryRun does, and stops it when the caller disconnects. Live
+    traffic has priority. The run stops when its retries fail again. Retries made by then are kept.
+    """
+    CreateRetryRun: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateRetryRunRequest, _admin_service_pb2.CreateRetryRunResponse]  # type: ignore[assignment]
+    """Begins a run that retries all matching dead letters, or replays matching completed webhooks, or
+    with `dry_run` only shows what it would do.
+
+    The run works on the server, slowly and oldest first, also when its caller has gone and when a
+    service restarts. Live traffic has priority. It stops when its retries fail again. UNAVAILABLE,
+    without any change, while the broker is unavailable.
+    """
+    GetRetryRun: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetRetryRunRequest, _admin_service_pb2.GetRetryRunResponse]  # type: ignore[assignment]
+    """One run with its progress, or its result. NOT_FOUND if there is none (reason RUN_NOT_FOUND)."""
+    ListRetryRuns: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListRetryRunsRequest, _admin_service_pb2.ListRetryRunsResponse]  # type: ignore[assignment]
+    """Runs, newest first."""
+    PauseRetryRun: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PauseRetryRunRequest, _admin_service_pb2.PauseRetryRunResponse]  # type: ignore[assignment]
+    """Lets a run retry nothing until it is resumed. Pausing twice changes nothing.
+
+    A retry that has begun is finished. FAILED_PRECONDITION if the run has ended or is being stopped
+    (reason RUN_ENDED).
+    """
+    ResumeRetryRun: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeRetryRunRequest, _admin_service_pb2.ResumeRetryRunResponse]  # type: ignore[assignment]
+    """Lets a paused run continue. For a run that is not paused it changes nothing. Errors as in
+    PauseRetryRun.
+    """
+    StopRetryRun: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.StopRetryRunRequest, _admin_service_pb2.StopRetryRunResponse]  # type: ignore[assignment]
+    """Ends a run in moments. Retries made by then are kept. Stopping twice changes nothing. Errors as in
+    PauseRetryRun.
     """
     DiscardDeadLetter: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DiscardDeadLetterRequest, _admin_service_pb2.DiscardDeadLetterResponse]  # type: ignore[assignment]
     """Resolves a dead letter that is no longer needed. Its event and attempts stay in the log."""
     RunDuplicate: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RunDuplicateRequest, _admin_service_pb2.RunDuplicateResponse]  # type: ignore[assignment]
     """Runs a webhook that ended as a duplicate, although its event was not a copy, as a new webhook.
 
-    FAILED_PRECONDITION if it is not a duplicate (reason NOT_A_DUPLICATE), was run already
-    (ALREADY_RETRIED; the metadata `newJobId` is the webhook that ran it) or came from no gateway
-    (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
+    ALREADY_EXISTS if it was run already (reason ALREADY_RETRIED; the metadata `newJobId` is the webhook
+    that ran it). FAILED_PRECONDITION if it is not a duplicate (NOT_A_DUPLICATE) or came from no
+    gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
+    """
+    ReleaseWaiting: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ReleaseWaitingRequest, _admin_service_pb2.ReleaseWaitingResponse]  # type: ignore[assignment]
+    """Makes the next attempt of waiting webhooks due now: of one, or of all that match a filter.
+
+    The breaker and the pace of a destination still apply. For one webhook FAILED_PRECONDITION if it
+    does not wait (NOT_WAITING), was cancelled (ALREADY_CANCELLED), or has to wait until an earlier webhook of
+    its call is finished (WAITS_IN_ORDER).
+    """
+    CancelWaiting: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CancelWaitingRequest, _admin_service_pb2.CancelWaitingResponse]  # type: ignore[assignment]
+    """Ends waiting webhooks without another attempt: one, or all that match a filter. They become dead
+    letters with the error class `cancelled`, which can be retried or discarded.
+
+    For one webhook FAILED_PRECONDITION if it does not wait, or a processor is publishing it
+    (NOT_WAITING), or if it was cancelled before (ALREADY_CANCELLED).
     """
     PauseProcessing: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PauseProcessingRequest, _admin_service_pb2.PauseProcessingResponse]  # type: ignore[assignment]
     """Processors finish the webhooks in flight and consume no more, also after a restart. The gateway
@@ -95,9 +193,23 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     ResumeProcessing: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeProcessingRequest, _admin_service_pb2.ResumeProcessingResponse]  # type: ignore[assignment]
     """Processors consume webhooks again."""
+    SetDestination: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.SetDestinationRequest, _admin_service_pb2.SetDestinationResponse]  # type: ignore[assignment]
+    """Keeps the breakers of a destination in a state in all processors, also after a restart, or lets
+    them change by themselves again.
+
+    NOT_FOUND if no processor has reported the destination (reason DESTINATION_NOT_FOUND).
+    """
+    CreateConsoleCode: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateConsoleCodeRequest, _admin_service_pb2.CreateConsoleCodeResponse]  # type: ignore[assignment]
+    """Creates a code with which a browser signs in to the console as the caller, with the same role and
+    organisation. It is valid for a minute, and only once; the session lasts 8 hours.
+
+    FAILED_PRECONDITION if the service has no console (reason CONSOLE_OFF).
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Commands. The audit records each: who, when, what and why."""
+    """Commands. The audit records each that changes webhooks, processing or destinations: who, when, what
+    and why.
+    """
 
     @_abc_1.abstractmethod
     def RetryDelivery(
@@ -107,9 +219,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_service_pb2.RetryDeliveryResponse, _abc.Awaitable[_admin_service_pb2.RetryDeliveryResponse]]:
         """Retries a dead letter as a new webhook with the same event.
 
-        FAILED_PRECONDITION if it is not a dead letter (reason NOT_A_DEAD_LETTER), was retried already
-        (ALREADY_RETRIED; the metadata `newJobId` names the retry), was discarded (DISCARDED) or came from
-        no gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
+        ALREADY_EXISTS if it was retried already (reason ALREADY_RETRIED; the metadata `newJobId` names the
+        retry). FAILED_PRECONDITION if it is not a dead letter (NOT_A_DEAD_LETTER), was discarded
+        (DISCARDED) or came from no gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the
+        broker is unavailable.
         """
 
     @_abc_1.abstractmethod
@@ -120,8 +233,70 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_admin_service_pb2.RetryDeliveriesResponse], _abc.AsyncIterator[_admin_service_pb2.RetryDeliveriesResponse]]:
         """Retries all matching dead letters slowly, oldest first, and reports the progress.
 
-        Live traffic has priority. The run stops when its retries fail again, or when the caller
-        disconnects. Retries made by then are kept.
+        It creates a retry run, as CreateRetryRun does, and stops it when the caller disconnects. Live
+        traffic has priority. The run stops when its retries fail again. Retries made by then are kept.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateRetryRun(
+        self,
+        request: _admin_service_pb2.CreateRetryRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.CreateRetryRunResponse, _abc.Awaitable[_admin_service_pb2.CreateRetryRunResponse]]:
+        """Begins a run that retries all matching dead letters, or replays matching completed webhooks, or
+        with `dry_run` only shows what it would do.
+
+        The run works on the server, slowly and oldest first, also when its caller has gone and when a
+        service restarts. Live traffic has priority. It stops when its retries fail again. UNAVAILABLE,
+        without any change, while the broker is unavailable.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRetryRun(
+        self,
+        request: _admin_service_pb2.GetRetryRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetRetryRunResponse, _abc.Awaitable[_admin_service_pb2.GetRetryRunResponse]]:
+        """One run with its progress, or its result. NOT_FOUND if there is none (reason RUN_NOT_FOUND)."""
+
+    @_abc_1.abstractmethod
+    def ListRetryRuns(
+        self,
+        request: _admin_service_pb2.ListRetryRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListRetryRunsResponse, _abc.Awaitable[_admin_service_pb2.ListRetryRunsResponse]]:
+        """Runs, newest first."""
+
+    @_abc_1.abstractmethod
+    def PauseRetryRun(
+        self,
+        request: _admin_service_pb2.PauseRetryRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.PauseRetryRunResponse, _abc.Awaitable[_admin_service_pb2.PauseRetryRunResponse]]:
+        """Lets a run retry nothing until it is resumed. Pausing twice changes nothing.
+
+        A retry that has begun is finished. FAILED_PRECONDITION if the run has ended or is being stopped
+        (reason RUN_ENDED).
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeRetryRun(
+        self,
+        request: _admin_service_pb2.ResumeRetryRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ResumeRetryRunResponse, _abc.Awaitable[_admin_service_pb2.ResumeRetryRunResponse]]:
+        """Lets a paused run continue. For a run that is not paused it changes nothing. Errors as in
+        PauseRetryRun.
+        """
+
+    @_abc_1.abstractmethod
+    def StopRetryRun(
+        self,
+        request: _admin_service_pb2.StopRetryRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.StopRetryRunResponse, _abc.Awaitable[_admin_service_pb2.StopRetryRunResponse]]:
+        """Ends a run in moments. Retries made by then are kept. Stopping twice changes nothing. Errors as in
+        PauseRetryRun.
         """
 
     @_abc_1.abstractmethod
@@ -140,9 +315,35 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_service_pb2.RunDuplicateResponse, _abc.Awaitable[_admin_service_pb2.RunDuplicateResponse]]:
         """Runs a webhook that ended as a duplicate, although its event was not a copy, as a new webhook.
 
-        FAILED_PRECONDITION if it is not a duplicate (reason NOT_A_DUPLICATE), was run already
-        (ALREADY_RETRIED; the metadata `newJobId` is the webhook that ran it) or came from no gateway
-        (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
+        ALREADY_EXISTS if it was run already (reason ALREADY_RETRIED; the metadata `newJobId` is the webhook
+        that ran it). FAILED_PRECONDITION if it is not a duplicate (NOT_A_DUPLICATE) or came from no
+        gateway (NOT_RETRYABLE). UNAVAILABLE, without any change, while the broker is unavailable.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseWaiting(
+        self,
+        request: _admin_service_pb2.ReleaseWaitingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ReleaseWaitingResponse, _abc.Awaitable[_admin_service_pb2.ReleaseWaitingResponse]]:
+        """Makes the next attempt of waiting webhooks due now: of one, or of all that match a filter.
+
+        The breaker and the pace of a destination still apply. For one webhook FAILED_PRECONDITION if it
+        does not wait (NOT_WAITING), was cancelled (ALREADY_CANCELLED), or has to wait until an earlier webhook of
+        its call is finished (WAITS_IN_ORDER).
+        """
+
+    @_abc_1.abstractmethod
+    def CancelWaiting(
+        self,
+        request: _admin_service_pb2.CancelWaitingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.CancelWaitingResponse, _abc.Awaitable[_admin_service_pb2.CancelWaitingResponse]]:
+        """Ends waiting webhooks without another attempt: one, or all that match a filter. They become dead
+        letters with the error class `cancelled`, which can be retried or discarded.
+
+        For one webhook FAILED_PRECONDITION if it does not wait, or a processor is publishing it
+        (NOT_WAITING), or if it was cancelled before (ALREADY_CANCELLED).
         """
 
     @_abc_1.abstractmethod
@@ -162,5 +363,29 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ResumeProcessingResponse, _abc.Awaitable[_admin_service_pb2.ResumeProcessingResponse]]:
         """Processors consume webhooks again."""
+
+    @_abc_1.abstractmethod
+    def SetDestination(
+        self,
+        request: _admin_service_pb2.SetDestinationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.SetDestinationResponse, _abc.Awaitable[_admin_service_pb2.SetDestinationResponse]]:
+        """Keeps the breakers of a destination in a state in all processors, also after a restart, or lets
+        them change by themselves again.
+
+        NOT_FOUND if no processor has reported the destination (reason DESTINATION_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def CreateConsoleCode(
+        self,
+        request: _admin_service_pb2.CreateConsoleCodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.CreateConsoleCodeResponse, _abc.Awaitable[_admin_service_pb2.CreateConsoleCodeResponse]]:
+        """Creates a code with which a browser signs in to the console as the caller, with the same role and
+        organisation. It is valid for a minute, and only once; the session lasts 8 hours.
+
+        FAILED_PRECONDITION if the service has no console (reason CONSOLE_OFF).
+        """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

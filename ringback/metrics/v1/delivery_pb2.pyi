@@ -11,10 +11,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -70,7 +70,7 @@ class _ResolutionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Resolution
     """It is not needed."""
 
 class Resolution(_Resolution, metaclass=_ResolutionEnumTypeWrapper):
-    """A person's decision about a dead letter or a duplicate."""
+    """A person's decision about a dead letter or a duplicate, or to replay a completed webhook."""
 
 RESOLUTION_UNSPECIFIED: Resolution.ValueType  # 0
 """No decision yet."""
@@ -106,6 +106,199 @@ ATTEMPT_OUTCOME_PERMANENT: AttemptOutcome.ValueType  # 3
 ATTEMPT_OUTCOME_DUPLICATE: AttemptOutcome.ValueType  # 4
 Global___AttemptOutcome: _TypeAlias = AttemptOutcome  # noqa: Y015
 
+class _WaitReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WaitReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WAIT_REASON_UNSPECIFIED: _WaitReason.ValueType  # 0
+    WAIT_REASON_RETRY: _WaitReason.ValueType  # 1
+    """An attempt failed, and the next step of the retry schedule is long."""
+    WAIT_REASON_DESTINATION: _WaitReason.ValueType  # 2
+    """The destination that its handler calls is unavailable or busy. No attempt was used."""
+    WAIT_REASON_ORDER: _WaitReason.ValueType  # 3
+    """An earlier webhook of its call is not finished. No attempt was used."""
+    WAIT_REASON_FORWARD: _WaitReason.ValueType  # 4
+    """It forwards another webhook and is published in moments."""
+    WAIT_REASON_CANCELLED: _WaitReason.ValueType  # 5
+    """It was cancelled and becomes a dead letter in moments."""
+
+class WaitReason(_WaitReason, metaclass=_WaitReasonEnumTypeWrapper):
+    """Why a webhook waits in the database until it is published to the broker again."""
+
+WAIT_REASON_UNSPECIFIED: WaitReason.ValueType  # 0
+WAIT_REASON_RETRY: WaitReason.ValueType  # 1
+"""An attempt failed, and the next step of the retry schedule is long."""
+WAIT_REASON_DESTINATION: WaitReason.ValueType  # 2
+"""The destination that its handler calls is unavailable or busy. No attempt was used."""
+WAIT_REASON_ORDER: WaitReason.ValueType  # 3
+"""An earlier webhook of its call is not finished. No attempt was used."""
+WAIT_REASON_FORWARD: WaitReason.ValueType  # 4
+"""It forwards another webhook and is published in moments."""
+WAIT_REASON_CANCELLED: WaitReason.ValueType  # 5
+"""It was cancelled and becomes a dead letter in moments."""
+Global___WaitReason: _TypeAlias = WaitReason  # noqa: Y015
+
+class _BreakerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BreakerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BreakerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BREAKER_STATE_UNSPECIFIED: _BreakerState.ValueType  # 0
+    BREAKER_STATE_CLOSED: _BreakerState.ValueType  # 1
+    """Calls are made."""
+    BREAKER_STATE_HALF_OPEN: _BreakerState.ValueType  # 2
+    """A few calls are made, to find out whether the destination answers again."""
+    BREAKER_STATE_OPEN: _BreakerState.ValueType  # 3
+    """No calls are made. Webhooks that need the destination wait, without losing an attempt."""
+
+class BreakerState(_BreakerState, metaclass=_BreakerStateEnumTypeWrapper):
+    """Whether a destination may be called: the state of its breaker."""
+
+BREAKER_STATE_UNSPECIFIED: BreakerState.ValueType  # 0
+BREAKER_STATE_CLOSED: BreakerState.ValueType  # 1
+"""Calls are made."""
+BREAKER_STATE_HALF_OPEN: BreakerState.ValueType  # 2
+"""A few calls are made, to find out whether the destination answers again."""
+BREAKER_STATE_OPEN: BreakerState.ValueType  # 3
+"""No calls are made. Webhooks that need the destination wait, without losing an attempt."""
+Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
+
+class _ChangeAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChangeActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHANGE_ACTION_UNSPECIFIED: _ChangeAction.ValueType  # 0
+    CHANGE_ACTION_RETRY: _ChangeAction.ValueType  # 1
+    """A dead letter was retried."""
+    CHANGE_ACTION_BULK_RETRY: _ChangeAction.ValueType  # 2
+    """A bulk retry began. Each of its retries is a change too, with the same `run_id`."""
+    CHANGE_ACTION_BULK_RETRY_ENDED: _ChangeAction.ValueType  # 3
+    """A bulk retry ended. Its result is in `details`."""
+    CHANGE_ACTION_DISCARD: _ChangeAction.ValueType  # 4
+    """A dead letter was discarded."""
+    CHANGE_ACTION_PAUSE: _ChangeAction.ValueType  # 5
+    """Processing was paused."""
+    CHANGE_ACTION_RESUME: _ChangeAction.ValueType  # 6
+    """Processing was resumed."""
+    CHANGE_ACTION_RUN_DUPLICATE: _ChangeAction.ValueType  # 7
+    """A duplicate was run after all."""
+    CHANGE_ACTION_SET_DESTINATION: _ChangeAction.ValueType  # 8
+    """The breakers of a destination were forced into a state, or released from it."""
+    CHANGE_ACTION_RELEASE_WAIT: _ChangeAction.ValueType  # 9
+    """The attempt of a waiting webhook was made due."""
+    CHANGE_ACTION_CANCEL_WAIT: _ChangeAction.ValueType  # 10
+    """A waiting webhook was turned into a dead letter."""
+    CHANGE_ACTION_REPLAY: _ChangeAction.ValueType  # 11
+    """A completed webhook was replayed."""
+    CHANGE_ACTION_BULK_RETRY_PAUSED: _ChangeAction.ValueType  # 12
+    """A retry run was paused."""
+    CHANGE_ACTION_BULK_RETRY_RESUMED: _ChangeAction.ValueType  # 13
+    """A paused retry run was resumed."""
+    CHANGE_ACTION_BULK_RETRY_STOPPED: _ChangeAction.ValueType  # 14
+    """A retry run was asked to stop."""
+
+class ChangeAction(_ChangeAction, metaclass=_ChangeActionEnumTypeWrapper):
+    """What a person changed."""
+
+CHANGE_ACTION_UNSPECIFIED: ChangeAction.ValueType  # 0
+CHANGE_ACTION_RETRY: ChangeAction.ValueType  # 1
+"""A dead letter was retried."""
+CHANGE_ACTION_BULK_RETRY: ChangeAction.ValueType  # 2
+"""A bulk retry began. Each of its retries is a change too, with the same `run_id`."""
+CHANGE_ACTION_BULK_RETRY_ENDED: ChangeAction.ValueType  # 3
+"""A bulk retry ended. Its result is in `details`."""
+CHANGE_ACTION_DISCARD: ChangeAction.ValueType  # 4
+"""A dead letter was discarded."""
+CHANGE_ACTION_PAUSE: ChangeAction.ValueType  # 5
+"""Processing was paused."""
+CHANGE_ACTION_RESUME: ChangeAction.ValueType  # 6
+"""Processing was resumed."""
+CHANGE_ACTION_RUN_DUPLICATE: ChangeAction.ValueType  # 7
+"""A duplicate was run after all."""
+CHANGE_ACTION_SET_DESTINATION: ChangeAction.ValueType  # 8
+"""The breakers of a destination were forced into a state, or released from it."""
+CHANGE_ACTION_RELEASE_WAIT: ChangeAction.ValueType  # 9
+"""The attempt of a waiting webhook was made due."""
+CHANGE_ACTION_CANCEL_WAIT: ChangeAction.ValueType  # 10
+"""A waiting webhook was turned into a dead letter."""
+CHANGE_ACTION_REPLAY: ChangeAction.ValueType  # 11
+"""A completed webhook was replayed."""
+CHANGE_ACTION_BULK_RETRY_PAUSED: ChangeAction.ValueType  # 12
+"""A retry run was paused."""
+CHANGE_ACTION_BULK_RETRY_RESUMED: ChangeAction.ValueType  # 13
+"""A paused retry run was resumed."""
+CHANGE_ACTION_BULK_RETRY_STOPPED: ChangeAction.ValueType  # 14
+"""A retry run was asked to stop."""
+Global___ChangeAction: _TypeAlias = ChangeAction  # noqa: Y015
+
+@_typing.final
+class Wait(_message.Message):
+    """A webhook that waits in the database."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    ORDER_KEY_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    org_id: _builtins.str
+    event_type: _builtins.str
+    reason: Global___WaitReason.ValueType
+    attempt: _builtins.int
+    """The attempt that is due."""
+    destination: _builtins.str
+    """The destination that it waits for."""
+    order_key: _builtins.str
+    """The id of the call, if its webhooks are processed in the order in which they were accepted."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when it waits."""
+
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """When the attempt is due. In the past: a processor publishes it as soon as the pace of its
+        destination allows. Absent: an earlier webhook of its call has to finish first.
+        """
+
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        org_id: _builtins.str = ...,
+        event_type: _builtins.str = ...,
+        reason: Global___WaitReason.ValueType = ...,
+        attempt: _builtins.int = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+        destination: _builtins.str | None = ...,
+        order_key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_destination", b"_destination", "_order_key", b"_order_key", "created_at", b"created_at", "destination", b"destination", "due_at", b"due_at", "order_key", b"order_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_destination", b"_destination", "_order_key", b"_order_key", "attempt", b"attempt", "created_at", b"created_at", "destination", b"destination", "due_at", b"due_at", "event_type", b"event_type", "job_id", b"job_id", "order_key", b"order_key", "org_id", b"org_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__destination: _TypeAlias = _typing.Literal["destination"]  # noqa: Y015
+    _WhichOneofArgType__destination: _TypeAlias = _typing.Literal["_destination", b"_destination"]  # noqa: Y015
+    _WhichOneofReturnType__order_key: _TypeAlias = _typing.Literal["order_key"]  # noqa: Y015
+    _WhichOneofArgType__order_key: _TypeAlias = _typing.Literal["_order_key", b"_order_key"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__destination) -> _WhichOneofReturnType__destination | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__order_key) -> _WhichOneofReturnType__order_key | None: ...
+
+Global___Wait: _TypeAlias = Wait  # noqa: Y015
+
 @_typing.final
 class Delivery(_message.Message):
     """One webhook of the delivery log."""
@@ -135,6 +328,10 @@ class Delivery(_message.Message):
     EVENT_DATA_FIELD_NUMBER: _builtins.int
     EVENT_DATA_OMITTED_FIELD_NUMBER: _builtins.int
     REDACTED_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    FORWARD_FIELD_NUMBER: _builtins.int
+    FORWARD_OF_FIELD_NUMBER: _builtins.int
+    DEDUP_KEY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The same as `job_id`."""
     job_id: _builtins.str
@@ -153,9 +350,9 @@ class Delivery(_message.Message):
     duplicate_of: _builtins.str
     """The webhook that carried the same event first."""
     retry_of: _builtins.str
-    """The dead letter or the duplicate that this webhook retries."""
+    """The dead letter, the duplicate or the completed webhook that this webhook retries."""
     retried_as: _builtins.str
-    """The retry of this dead letter or duplicate."""
+    """The retry of this webhook."""
     resolution: Global___Resolution.ValueType
     altered: _builtins.bool
     """`event_data` differs from the received bytes: a part could not be stored unchanged."""
@@ -167,6 +364,15 @@ class Delivery(_message.Message):
     """Credentials and other configured values were removed from `event_data`; handlers saw them. Set
     only together with `event_data`.
     """
+    forward: _builtins.str
+    """The forward that sends this webhook to its URL. Absent if handlers process it."""
+    forward_of: _builtins.str
+    """Of a forward: the webhook that a gateway received."""
+    dedup_key: _builtins.str
+    """What identifies its event: a later webhook of the organisation with the same key is a duplicate.
+    Only GetDelivery returns it. Absent if it is never a duplicate, and if `redacted`, because the key
+    may contain a removed value.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -175,6 +381,10 @@ class Delivery(_message.Message):
     def completed_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def resolved_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def waiting(self) -> Global___Wait:
+        """Why it waits, and until when. Absent if it does not wait in the database."""
+
     def __init__(
         self,
         *,
@@ -201,13 +411,19 @@ class Delivery(_message.Message):
         event_data: _builtins.str | None = ...,
         event_data_omitted: _builtins.bool = ...,
         redacted: _builtins.bool = ...,
+        waiting: Global___Wait | None = ...,
+        forward: _builtins.str | None = ...,
+        forward_of: _builtins.str | None = ...,
+        dedup_key: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_call_id", b"_call_id", "_duplicate_of", b"_duplicate_of", "_error_class", b"_error_class", "_error_message", b"_error_message", "_event_data", b"_event_data", "_retried_as", b"_retried_as", "_retry_of", b"_retry_of", "call_id", b"call_id", "completed_at", b"completed_at", "created_at", b"created_at", "duplicate_of", b"duplicate_of", "error_class", b"error_class", "error_message", b"error_message", "event_data", b"event_data", "last_attempt_at", b"last_attempt_at", "resolved_at", b"resolved_at", "retried_as", b"retried_as", "retry_of", b"retry_of"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_call_id", b"_call_id", "_dedup_key", b"_dedup_key", "_duplicate_of", b"_duplicate_of", "_error_class", b"_error_class", "_error_message", b"_error_message", "_event_data", b"_event_data", "_forward", b"_forward", "_forward_of", b"_forward_of", "_retried_as", b"_retried_as", "_retry_of", b"_retry_of", "call_id", b"call_id", "completed_at", b"completed_at", "created_at", b"created_at", "dedup_key", b"dedup_key", "duplicate_of", b"duplicate_of", "error_class", b"error_class", "error_message", b"error_message", "event_data", b"event_data", "forward", b"forward", "forward_of", b"forward_of", "last_attempt_at", b"last_attempt_at", "resolved_at", b"resolved_at", "retried_as", b"retried_as", "retry_of", b"retry_of", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_id", b"_call_id", "_duplicate_of", b"_duplicate_of", "_error_class", b"_error_class", "_error_message", b"_error_message", "_event_data", b"_event_data", "_retried_as", b"_retried_as", "_retry_of", b"_retry_of", "altered", b"altered", "attempts", b"attempts", "call_id", b"call_id", "completed_at", b"completed_at", "created_at", b"created_at", "duplicate_of", b"duplicate_of", "endpoint_id", b"endpoint_id", "error_class", b"error_class", "error_message", b"error_message", "event_data", b"event_data", "event_data_omitted", b"event_data_omitted", "event_type", b"event_type", "id", b"id", "job_id", b"job_id", "last_attempt_at", b"last_attempt_at", "max_attempts", b"max_attempts", "org_id", b"org_id", "redacted", b"redacted", "resolution", b"resolution", "resolved_at", b"resolved_at", "retried_as", b"retried_as", "retry_of", b"retry_of", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_id", b"_call_id", "_dedup_key", b"_dedup_key", "_duplicate_of", b"_duplicate_of", "_error_class", b"_error_class", "_error_message", b"_error_message", "_event_data", b"_event_data", "_forward", b"_forward", "_forward_of", b"_forward_of", "_retried_as", b"_retried_as", "_retry_of", b"_retry_of", "altered", b"altered", "attempts", b"attempts", "call_id", b"call_id", "completed_at", b"completed_at", "created_at", b"created_at", "dedup_key", b"dedup_key", "duplicate_of", b"duplicate_of", "endpoint_id", b"endpoint_id", "error_class", b"error_class", "error_message", b"error_message", "event_data", b"event_data", "event_data_omitted", b"event_data_omitted", "event_type", b"event_type", "forward", b"forward", "forward_of", b"forward_of", "id", b"id", "job_id", b"job_id", "last_attempt_at", b"last_attempt_at", "max_attempts", b"max_attempts", "org_id", b"org_id", "redacted", b"redacted", "resolution", b"resolution", "resolved_at", b"resolved_at", "retried_as", b"retried_as", "retry_of", b"retry_of", "status", b"status", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__call_id: _TypeAlias = _typing.Literal["call_id"]  # noqa: Y015
     _WhichOneofArgType__call_id: _TypeAlias = _typing.Literal["_call_id", b"_call_id"]  # noqa: Y015
+    _WhichOneofReturnType__dedup_key: _TypeAlias = _typing.Literal["dedup_key"]  # noqa: Y015
+    _WhichOneofArgType__dedup_key: _TypeAlias = _typing.Literal["_dedup_key", b"_dedup_key"]  # noqa: Y015
     _WhichOneofReturnType__duplicate_of: _TypeAlias = _typing.Literal["duplicate_of"]  # noqa: Y015
     _WhichOneofArgType__duplicate_of: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of"]  # noqa: Y015
     _WhichOneofReturnType__error_class: _TypeAlias = _typing.Literal["error_class"]  # noqa: Y015
@@ -216,12 +432,18 @@ class Delivery(_message.Message):
     _WhichOneofArgType__error_message: _TypeAlias = _typing.Literal["_error_message", b"_error_message"]  # noqa: Y015
     _WhichOneofReturnType__event_data: _TypeAlias = _typing.Literal["event_data"]  # noqa: Y015
     _WhichOneofArgType__event_data: _TypeAlias = _typing.Literal["_event_data", b"_event_data"]  # noqa: Y015
+    _WhichOneofReturnType__forward: _TypeAlias = _typing.Literal["forward"]  # noqa: Y015
+    _WhichOneofArgType__forward: _TypeAlias = _typing.Literal["_forward", b"_forward"]  # noqa: Y015
+    _WhichOneofReturnType__forward_of: _TypeAlias = _typing.Literal["forward_of"]  # noqa: Y015
+    _WhichOneofArgType__forward_of: _TypeAlias = _typing.Literal["_forward_of", b"_forward_of"]  # noqa: Y015
     _WhichOneofReturnType__retried_as: _TypeAlias = _typing.Literal["retried_as"]  # noqa: Y015
     _WhichOneofArgType__retried_as: _TypeAlias = _typing.Literal["_retried_as", b"_retried_as"]  # noqa: Y015
     _WhichOneofReturnType__retry_of: _TypeAlias = _typing.Literal["retry_of"]  # noqa: Y015
     _WhichOneofArgType__retry_of: _TypeAlias = _typing.Literal["_retry_of", b"_retry_of"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__call_id) -> _WhichOneofReturnType__call_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dedup_key) -> _WhichOneofReturnType__dedup_key | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duplicate_of) -> _WhichOneofReturnType__duplicate_of | None: ...
     @_typing.overload
@@ -230,6 +452,10 @@ class Delivery(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_message) -> _WhichOneofReturnType__error_message | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_data) -> _WhichOneofReturnType__event_data | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__forward) -> _WhichOneofReturnType__forward | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__forward_of) -> _WhichOneofReturnType__forward_of | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retried_as) -> _WhichOneofReturnType__retried_as | None: ...
     @_typing.overload
@@ -252,6 +478,7 @@ class Attempt(_message.Message):
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     SPAN_ID_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """The first is 1."""
     outcome: Global___AttemptOutcome.ValueType
@@ -265,6 +492,10 @@ class Attempt(_message.Message):
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def ended_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def answer(self) -> Global___Answer:
+        """What the URL of a forward answered. Absent if there was no answer."""
+
     def __init__(
         self,
         *,
@@ -277,10 +508,11 @@ class Attempt(_message.Message):
         error_message: _builtins.str | None = ...,
         trace_id: _builtins.str | None = ...,
         span_id: _builtins.str | None = ...,
+        answer: Global___Answer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_class", b"_error_class", "_error_message", b"_error_message", "_span_id", b"_span_id", "_trace_id", b"_trace_id", "ended_at", b"ended_at", "error_class", b"error_class", "error_message", b"error_message", "span_id", b"span_id", "started_at", b"started_at", "trace_id", b"trace_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_class", b"_error_class", "_error_message", b"_error_message", "_span_id", b"_span_id", "_trace_id", b"_trace_id", "answer", b"answer", "ended_at", b"ended_at", "error_class", b"error_class", "error_message", b"error_message", "span_id", b"span_id", "started_at", b"started_at", "trace_id", b"trace_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_class", b"_error_class", "_error_message", b"_error_message", "_span_id", b"_span_id", "_trace_id", b"_trace_id", "attempt", b"attempt", "duration_ms", b"duration_ms", "ended_at", b"ended_at", "error_class", b"error_class", "error_message", b"error_message", "outcome", b"outcome", "span_id", b"span_id", "started_at", b"started_at", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_class", b"_error_class", "_error_message", b"_error_message", "_span_id", b"_span_id", "_trace_id", b"_trace_id", "answer", b"answer", "attempt", b"attempt", "duration_ms", b"duration_ms", "ended_at", b"ended_at", "error_class", b"error_class", "error_message", b"error_message", "outcome", b"outcome", "span_id", b"span_id", "started_at", b"started_at", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_class: _TypeAlias = _typing.Literal["error_class"]  # noqa: Y015
     _WhichOneofArgType__error_class: _TypeAlias = _typing.Literal["_error_class", b"_error_class"]  # noqa: Y015
@@ -302,8 +534,40 @@ class Attempt(_message.Message):
 Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
 
 @_typing.final
+class Answer(_message.Message):
+    """The answer of a forward's URL."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    LATENCY_MS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    IS_CUT_FIELD_NUMBER: _builtins.int
+    status: _builtins.int
+    latency_ms: _builtins.float
+    text: _builtins.str
+    """The first 4 kB of the body, without what redaction hides."""
+    is_cut: _builtins.bool
+    """The body is longer than `text`."""
+    def __init__(
+        self,
+        *,
+        status: _builtins.int = ...,
+        latency_ms: _builtins.float = ...,
+        text: _builtins.str = ...,
+        is_cut: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_cut", b"is_cut", "latency_ms", b"latency_ms", "status", b"status", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Answer: _TypeAlias = Answer  # noqa: Y015
+
+@_typing.final
 class Retry(_message.Message):
-    """Who retried a dead letter or a duplicate, and why."""
+    """Who retried a webhook, and why."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -314,14 +578,17 @@ class Retry(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     PUBLISHED_AT_FIELD_NUMBER: _builtins.int
     DUPLICATE_OF_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """The dead letter or the duplicate."""
+    """The dead letter, the duplicate or the completed webhook."""
     new_job_id: _builtins.str
     """The new webhook."""
     actor: _builtins.str
     reason: _builtins.str
     duplicate_of: _builtins.str
     """If `job_id` was a duplicate: the webhook whose duplicate it seemed to be."""
+    run_id: _builtins.str
+    """The retry run that made it. Absent if a person retried this webhook alone."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -338,16 +605,101 @@ class Retry(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         published_at: _timestamp_pb2.Timestamp | None = ...,
         duplicate_of: _builtins.str | None = ...,
+        run_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of", "created_at", b"created_at", "duplicate_of", b"duplicate_of", "published_at", b"published_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of", "_run_id", b"_run_id", "created_at", b"created_at", "duplicate_of", b"duplicate_of", "published_at", b"published_at", "run_id", b"run_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of", "actor", b"actor", "created_at", b"created_at", "duplicate_of", b"duplicate_of", "job_id", b"job_id", "new_job_id", b"new_job_id", "published_at", b"published_at", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of", "_run_id", b"_run_id", "actor", b"actor", "created_at", b"created_at", "duplicate_of", b"duplicate_of", "job_id", b"job_id", "new_job_id", b"new_job_id", "published_at", b"published_at", "reason", b"reason", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duplicate_of: _TypeAlias = _typing.Literal["duplicate_of"]  # noqa: Y015
     _WhichOneofArgType__duplicate_of: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of"]  # noqa: Y015
+    _WhichOneofReturnType__run_id: _TypeAlias = _typing.Literal["run_id"]  # noqa: Y015
+    _WhichOneofArgType__run_id: _TypeAlias = _typing.Literal["_run_id", b"_run_id"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duplicate_of) -> _WhichOneofReturnType__duplicate_of | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_id) -> _WhichOneofReturnType__run_id | None: ...
 
 Global___Retry: _TypeAlias = Retry  # noqa: Y015
+
+@_typing.final
+class Destination(_message.Message):
+    """A service that handlers call, or the URL of a forward."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PROCESSORS_FIELD_NUMBER: _builtins.int
+    PROCESSORS_NOT_CLOSED_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    RETRY_AT_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    FORCED_STATE_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
+    CHANGED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    state: Global___BreakerState.ValueType
+    """The worst state in any processor: each has a breaker of its own. Unspecified if no processor
+    has reported it in the last seconds.
+    """
+    processors: _builtins.int
+    """Processors that have it, and those whose breaker is not closed."""
+    processors_not_closed: _builtins.int
+    in_flight: _builtins.int
+    """Calls that have begun and not ended."""
+    last_error: _builtins.str
+    """The class of the last failure, or its status as in `HTTP 503`."""
+    waiting: _builtins.int
+    """Webhooks that wait until it may be called."""
+    forced_state: Global___BreakerState.ValueType
+    """The state in which a person keeps it; unspecified if none."""
+    changed_by: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def retry_at(self) -> _timestamp_pb2.Timestamp:
+        """When the first processor whose breaker is open makes the next call."""
+
+    @_builtins.property
+    def changed_at(self) -> _timestamp_pb2.Timestamp:
+        """When, by whom and why `forced_state` was last set or removed; absent if it never was."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        state: Global___BreakerState.ValueType = ...,
+        processors: _builtins.int = ...,
+        processors_not_closed: _builtins.int = ...,
+        in_flight: _builtins.int = ...,
+        last_error: _builtins.str | None = ...,
+        retry_at: _timestamp_pb2.Timestamp | None = ...,
+        waiting: _builtins.int = ...,
+        forced_state: Global___BreakerState.ValueType = ...,
+        changed_at: _timestamp_pb2.Timestamp | None = ...,
+        changed_by: _builtins.str | None = ...,
+        reason: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_changed_by", b"_changed_by", "_last_error", b"_last_error", "_reason", b"_reason", "changed_at", b"changed_at", "changed_by", b"changed_by", "last_error", b"last_error", "reason", b"reason", "retry_at", b"retry_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_changed_by", b"_changed_by", "_last_error", b"_last_error", "_reason", b"_reason", "changed_at", b"changed_at", "changed_by", b"changed_by", "forced_state", b"forced_state", "in_flight", b"in_flight", "last_error", b"last_error", "name", b"name", "processors", b"processors", "processors_not_closed", b"processors_not_closed", "reason", b"reason", "retry_at", b"retry_at", "state", b"state", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__changed_by: _TypeAlias = _typing.Literal["changed_by"]  # noqa: Y015
+    _WhichOneofArgType__changed_by: _TypeAlias = _typing.Literal["_changed_by", b"_changed_by"]  # noqa: Y015
+    _WhichOneofReturnType__last_error: _TypeAlias = _typing.Literal["last_error"]  # noqa: Y015
+    _WhichOneofArgType__last_error: _TypeAlias = _typing.Literal["_last_error", b"_last_error"]  # noqa: Y015
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__changed_by) -> _WhichOneofReturnType__changed_by | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_error) -> _WhichOneofReturnType__last_error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+
+Global___Destination: _TypeAlias = Destination  # noqa: Y015
 
 @_typing.final
 class ProcessingState(_message.Message):
@@ -396,3 +748,93 @@ class ProcessingState(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
 
 Global___ProcessingState: _TypeAlias = ProcessingState  # noqa: Y015
+
+@_typing.final
+class Change(_message.Message):
+    """A row of the audit: who changed what, when and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    NEW_JOB_ID_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    DETAILS_OMITTED_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """The `sub` of the caller's token, or `ringback` for what a processor changed itself."""
+    role: _builtins.str
+    """The role of the caller: `service`, `tenant`, or `processor`."""
+    action: Global___ChangeAction.ValueType
+    org_id: _builtins.str
+    """The organisation of the webhook; absent if the change affects all."""
+    job_id: _builtins.str
+    """The webhook that was changed."""
+    new_job_id: _builtins.str
+    """The webhook that was made of it."""
+    destination: _builtins.str
+    run_id: _builtins.str
+    """The bulk retry that the change belongs to."""
+    reason: _builtins.str
+    details: _builtins.str
+    """A JSON object, different for each action: the filter of a bulk retry, for example."""
+    details_omitted: _builtins.bool
+    """The details are too large to be shown."""
+    @_builtins.property
+    def changed_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        changed_at: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        role: _builtins.str = ...,
+        action: Global___ChangeAction.ValueType = ...,
+        org_id: _builtins.str | None = ...,
+        job_id: _builtins.str | None = ...,
+        new_job_id: _builtins.str | None = ...,
+        destination: _builtins.str | None = ...,
+        run_id: _builtins.str | None = ...,
+        reason: _builtins.str | None = ...,
+        details: _builtins.str | None = ...,
+        details_omitted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_destination", b"_destination", "_details", b"_details", "_job_id", b"_job_id", "_new_job_id", b"_new_job_id", "_org_id", b"_org_id", "_reason", b"_reason", "_run_id", b"_run_id", "changed_at", b"changed_at", "destination", b"destination", "details", b"details", "job_id", b"job_id", "new_job_id", b"new_job_id", "org_id", b"org_id", "reason", b"reason", "run_id", b"run_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_destination", b"_destination", "_details", b"_details", "_job_id", b"_job_id", "_new_job_id", b"_new_job_id", "_org_id", b"_org_id", "_reason", b"_reason", "_run_id", b"_run_id", "action", b"action", "actor", b"actor", "changed_at", b"changed_at", "destination", b"destination", "details", b"details", "details_omitted", b"details_omitted", "job_id", b"job_id", "new_job_id", b"new_job_id", "org_id", b"org_id", "reason", b"reason", "role", b"role", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__destination: _TypeAlias = _typing.Literal["destination"]  # noqa: Y015
+    _WhichOneofArgType__destination: _TypeAlias = _typing.Literal["_destination", b"_destination"]  # noqa: Y015
+    _WhichOneofReturnType__details: _TypeAlias = _typing.Literal["details"]  # noqa: Y015
+    _WhichOneofArgType__details: _TypeAlias = _typing.Literal["_details", b"_details"]  # noqa: Y015
+    _WhichOneofReturnType__job_id: _TypeAlias = _typing.Literal["job_id"]  # noqa: Y015
+    _WhichOneofArgType__job_id: _TypeAlias = _typing.Literal["_job_id", b"_job_id"]  # noqa: Y015
+    _WhichOneofReturnType__new_job_id: _TypeAlias = _typing.Literal["new_job_id"]  # noqa: Y015
+    _WhichOneofArgType__new_job_id: _TypeAlias = _typing.Literal["_new_job_id", b"_new_job_id"]  # noqa: Y015
+    _WhichOneofReturnType__org_id: _TypeAlias = _typing.Literal["org_id"]  # noqa: Y015
+    _WhichOneofArgType__org_id: _TypeAlias = _typing.Literal["_org_id", b"_org_id"]  # noqa: Y015
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    _WhichOneofReturnType__run_id: _TypeAlias = _typing.Literal["run_id"]  # noqa: Y015
+    _WhichOneofArgType__run_id: _TypeAlias = _typing.Literal["_run_id", b"_run_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__destination) -> _WhichOneofReturnType__destination | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__details) -> _WhichOneofReturnType__details | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__job_id) -> _WhichOneofReturnType__job_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new_job_id) -> _WhichOneofReturnType__new_job_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__org_id) -> _WhichOneofReturnType__org_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_id) -> _WhichOneofReturnType__run_id | None: ...
+
+Global___Change: _TypeAlias = Change  # noqa: Y015

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from ringback.metrics.v1 import delivery_pb2 as _delivery_pb2
+from ringback.metrics.v1 import endpoint_pb2 as _endpoint_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -24,12 +25,19 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class GetQueueHealthRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    ALLOW_STALE_FIELD_NUMBER: _builtins.int
+    allow_stale: _builtins.bool
+    """Answer also while the broker or the database is unavailable, with the last numbers: `sources` shows
+    what is unavailable, and since when.
+    """
     def __init__(
         self,
+        *,
+        allow_stale: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_stale", b"allow_stale"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -48,29 +56,49 @@ class GetQueueHealthResponse(_message.Message):
     CONSUMERS_FIELD_NUMBER: _builtins.int
     PROCESSING_FIELD_NUMBER: _builtins.int
     QUEUES_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    OLDEST_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     healthy: _builtins.bool
-    """Whether all checks pass."""
+    """Whether all checks pass. False while the broker or the database is unavailable."""
     dead_letters: _builtins.int
     """Unresolved dead letters: in the log, and waiting to be recorded."""
     consumers: _builtins.int
     """Consumers of the work queue or of the due queue, whichever has fewer."""
     @_builtins.property
-    def metrics(self) -> Global___QueueMetrics: ...
+    def metrics(self) -> Global___QueueMetrics:
+        """Absent, like `stats`, if the broker or the database has not answered since the service started."""
+
     @_builtins.property
     def stats(self) -> Global___QueueStats: ...
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When the numbers were read."""
+        """When the oldest of the numbers was read."""
 
     @_builtins.property
     def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
-        """The published thresholds, each with the measured value."""
+        """The published thresholds, each with the measured value. Those without a recent value are left out."""
 
     @_builtins.property
     def processing(self) -> _delivery_pb2.ProcessingState: ...
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueDepth]:
         """Messages that are ready, per queue."""
+
+    @_builtins.property
+    def waits(self) -> Global___WaitStats:
+        """Webhooks that wait in the database. They are part of `metrics.delayed`."""
+
+    @_builtins.property
+    def rates(self) -> Global___WebhookRates:
+        """Absent for the first seconds after the service started."""
+
+    @_builtins.property
+    def oldest(self) -> Global___OldestWebhooks: ...
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthSource]:
+        """Where the numbers come from. The management API is among them if the service knows its address."""
 
     def __init__(
         self,
@@ -84,14 +112,170 @@ class GetQueueHealthResponse(_message.Message):
         consumers: _builtins.int = ...,
         processing: _delivery_pb2.ProcessingState | None = ...,
         queues: _abc.Iterable[Global___QueueDepth] | None = ...,
+        waits: Global___WaitStats | None = ...,
+        rates: Global___WebhookRates | None = ...,
+        oldest: Global___OldestWebhooks | None = ...,
+        sources: _abc.Iterable[Global___HealthSource] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metrics", b"metrics", "processing", b"processing", "stats", b"stats", "timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["metrics", b"metrics", "oldest", b"oldest", "processing", b"processing", "rates", b"rates", "stats", b"stats", "timestamp", b"timestamp", "waits", b"waits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks", "consumers", b"consumers", "dead_letters", b"dead_letters", "healthy", b"healthy", "metrics", b"metrics", "processing", b"processing", "queues", b"queues", "stats", b"stats", "timestamp", b"timestamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks", "consumers", b"consumers", "dead_letters", b"dead_letters", "healthy", b"healthy", "metrics", b"metrics", "oldest", b"oldest", "processing", b"processing", "queues", b"queues", "rates", b"rates", "sources", b"sources", "stats", b"stats", "timestamp", b"timestamp", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetQueueHealthResponse: _TypeAlias = GetQueueHealthResponse  # noqa: Y015
+
+@_typing.final
+class WebhookRates(_message.Message):
+    """Per second over about the last minute, of the webhooks of the last 24 hours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    DEAD_LETTERED_FIELD_NUMBER: _builtins.int
+    MEASURED_S_FIELD_NUMBER: _builtins.int
+    accepted: _builtins.float
+    """Written to the log, with duplicates and retries by people."""
+    completed: _builtins.float
+    failed_attempts: _builtins.float
+    """Attempts that failed, whether another one follows or not."""
+    dead_lettered: _builtins.float
+    measured_s: _builtins.float
+    """The seconds that were measured: at most 60, and fewer after a start or an outage."""
+    def __init__(
+        self,
+        *,
+        accepted: _builtins.float = ...,
+        completed: _builtins.float = ...,
+        failed_attempts: _builtins.float = ...,
+        dead_lettered: _builtins.float = ...,
+        measured_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "completed", b"completed", "dead_lettered", b"dead_lettered", "failed_attempts", b"failed_attempts", "measured_s", b"measured_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WebhookRates: _TypeAlias = WebhookRates  # noqa: Y015
+
+@_typing.final
+class OldestWebhooks(_message.Message):
+    """The least possible ages in seconds, exact to the minute, without webhooks that wait in the database.
+    0 if there is none, or the oldest is younger than a minute.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PENDING_S_FIELD_NUMBER: _builtins.int
+    FAILED_S_FIELD_NUMBER: _builtins.int
+    pending_s: _builtins.float
+    failed_s: _builtins.float
+    """Of those that wait for their next attempt."""
+    def __init__(
+        self,
+        *,
+        pending_s: _builtins.float = ...,
+        failed_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_s", b"failed_s", "pending_s", b"pending_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OldestWebhooks: _TypeAlias = OldestWebhooks  # noqa: Y015
+
+@_typing.final
+class HealthSource(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OK_FIELD_NUMBER: _builtins.int
+    READ_AT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`broker`, `database` or `management_api`."""
+    ok: _builtins.bool
+    """Whether its numbers are recent. The management API is needed only for `unacknowledged`."""
+    @_builtins.property
+    def read_at(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest of its numbers was read; absent if it has not answered since the service started."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        ok: _builtins.bool = ...,
+        read_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_at", b"read_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "ok", b"ok", "read_at", b"read_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealthSource: _TypeAlias = HealthSource  # noqa: Y015
+
+@_typing.final
+class WaitStats(_message.Message):
+    """Webhooks that wait in the database. The numbers are read less often than the queues."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    BY_REASON_FIELD_NUMBER: _builtins.int
+    OLDEST_OVERDUE_S_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    oldest_overdue_s: _builtins.float
+    """By how many seconds the oldest is overdue; 0 if none is. Those that wait for a destination are not
+    considered: its breaker and its pace may delay them.
+    """
+    @_builtins.property
+    def by_reason(self) -> _containers.RepeatedCompositeFieldContainer[Global___WaitCount]:
+        """Only reasons for which a webhook waits."""
+
+    def __init__(
+        self,
+        *,
+        total: _builtins.int = ...,
+        by_reason: _abc.Iterable[Global___WaitCount] | None = ...,
+        oldest_overdue_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_reason", b"by_reason", "oldest_overdue_s", b"oldest_overdue_s", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitStats: _TypeAlias = WaitStats  # noqa: Y015
+
+@_typing.final
+class WaitCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    OLDEST_OVERDUE_S_FIELD_NUMBER: _builtins.int
+    reason: _delivery_pb2.WaitReason.ValueType
+    count: _builtins.int
+    oldest_overdue_s: _builtins.float
+    """By how many seconds the oldest of them is overdue; 0 if none is."""
+    def __init__(
+        self,
+        *,
+        reason: _delivery_pb2.WaitReason.ValueType = ...,
+        count: _builtins.int = ...,
+        oldest_overdue_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "oldest_overdue_s", b"oldest_overdue_s", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitCount: _TypeAlias = WaitCount  # noqa: Y015
 
 @_typing.final
 class QueueMetrics(_message.Message):
@@ -112,7 +296,7 @@ class QueueMetrics(_message.Message):
     failed: _builtins.int
     """As above; with dead letters."""
     delayed: _builtins.int
-    """Waiting for their next attempt."""
+    """Waiting for their next attempt, in the queues or in the database."""
     paused: _builtins.int
     """The same as `waiting` while processing is paused, else 0."""
     def __init__(
@@ -204,19 +388,25 @@ class QueueDepth(_message.Message):
 
     QUEUE_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
+    UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
     messages: _builtins.int
+    unacknowledged: _builtins.int
+    """Delivered to a consumer and not yet acknowledged; absent without the management API."""
     def __init__(
         self,
         *,
         queue: _builtins.str = ...,
         messages: _builtins.int = ...,
+        unacknowledged: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_unacknowledged", b"_unacknowledged", "unacknowledged", b"unacknowledged"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "queue", b"queue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_unacknowledged", b"_unacknowledged", "messages", b"messages", "queue", b"queue", "unacknowledged", b"unacknowledged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__unacknowledged: _TypeAlias = _typing.Literal["unacknowledged"]  # noqa: Y015
+    _WhichOneofArgType__unacknowledged: _TypeAlias = _typing.Literal["_unacknowledged", b"_unacknowledged"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unacknowledged) -> _WhichOneofReturnType__unacknowledged | None: ...
 
 Global___QueueDepth: _TypeAlias = QueueDepth  # noqa: Y015
 
@@ -363,6 +553,7 @@ class DeliverySummary(_message.Message):
     DUPLICATES_FIELD_NUMBER: _builtins.int
     SUCCESS_RATIO_FIELD_NUMBER: _builtins.int
     AVERAGE_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     total: _builtins.int
     """completed + failed + dead_letter + pending. Duplicates are not counted."""
     completed: _builtins.int
@@ -379,6 +570,8 @@ class DeliverySummary(_message.Message):
     success_ratio: _builtins.float
     """`success_rate` as a number from 0 to 1."""
     average_attempts: _builtins.float
+    waiting: _builtins.int
+    """Those of `failed` and `pending` that wait in the database, as ListWaiting shows them."""
     def __init__(
         self,
         *,
@@ -392,10 +585,11 @@ class DeliverySummary(_message.Message):
         duplicates: _builtins.int = ...,
         success_ratio: _builtins.float = ...,
         average_attempts: _builtins.float = ...,
+        waiting: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["average_attempts", b"average_attempts", "avg_attempts", b"avg_attempts", "completed", b"completed", "dead_letter", b"dead_letter", "duplicates", b"duplicates", "failed", b"failed", "pending", b"pending", "success_rate", b"success_rate", "success_ratio", b"success_ratio", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["average_attempts", b"average_attempts", "avg_attempts", b"avg_attempts", "completed", b"completed", "dead_letter", b"dead_letter", "duplicates", b"duplicates", "failed", b"failed", "pending", b"pending", "success_rate", b"success_rate", "success_ratio", b"success_ratio", "total", b"total", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -501,6 +695,7 @@ class ListDeadLettersRequest(_message.Message):
     EVENT_TYPE_FIELD_NUMBER: _builtins.int
     ERROR_CLASS_FIELD_NUMBER: _builtins.int
     ORG_ID_FIELD_NUMBER: _builtins.int
+    OMIT_EVENTS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Maximum number: 50 if absent, never more than 100."""
     page_token: _builtins.str
@@ -509,6 +704,8 @@ class ListDeadLettersRequest(_message.Message):
     error_class: _builtins.str
     org_id: _builtins.str
     """Only this organisation. A tenant sees its own in any case."""
+    omit_events: _builtins.bool
+    """Answer without the events; GetDelivery returns them one by one."""
     def __init__(
         self,
         *,
@@ -517,10 +714,11 @@ class ListDeadLettersRequest(_message.Message):
         event_type: _builtins.str = ...,
         error_class: _builtins.str = ...,
         org_id: _builtins.str = ...,
+        omit_events: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_class", b"error_class", "event_type", b"event_type", "org_id", b"org_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_class", b"error_class", "event_type", b"event_type", "omit_events", b"omit_events", "org_id", b"org_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -581,6 +779,7 @@ class GetDeliveryResponse(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     RETRY_OF_FIELD_NUMBER: _builtins.int
     RETRIED_AS_FIELD_NUMBER: _builtins.int
+    FORWARDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def delivery(self) -> _delivery_pb2.Delivery: ...
     @_builtins.property
@@ -595,6 +794,12 @@ class GetDeliveryResponse(_message.Message):
     def retried_as(self) -> _delivery_pb2.Retry:
         """The retry of this webhook."""
 
+    @_builtins.property
+    def forwards(self) -> _containers.RepeatedCompositeFieldContainer[_delivery_pb2.Delivery]:
+        """The webhooks that forward this one, by the name of their forward. If this one is a retry, those of
+        the webhook that a gateway received.
+        """
+
     def __init__(
         self,
         *,
@@ -602,10 +807,11 @@ class GetDeliveryResponse(_message.Message):
         attempts: _abc.Iterable[_delivery_pb2.Attempt] | None = ...,
         retry_of: _delivery_pb2.Retry | None = ...,
         retried_as: _delivery_pb2.Retry | None = ...,
+        forwards: _abc.Iterable[_delivery_pb2.Delivery] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "retried_as", b"retried_as", "retry_of", b"retry_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "delivery", b"delivery", "retried_as", b"retried_as", "retry_of", b"retry_of"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "delivery", b"delivery", "forwards", b"forwards", "retried_as", b"retried_as", "retry_of", b"retry_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -624,6 +830,8 @@ class ListDeliveriesRequest(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     ORG_ID_FIELD_NUMBER: _builtins.int
+    JOB_ID_PREFIX_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Maximum number: 50 if absent, never more than 100."""
     page_token: _builtins.str
@@ -634,6 +842,10 @@ class ListDeliveriesRequest(_message.Message):
     error_class: _builtins.str
     org_id: _builtins.str
     """Only this organisation. A tenant sees its own in any case."""
+    job_id_prefix: _builtins.str
+    """The beginning of the job id, with or without hyphens: at least 4 hexadecimal digits."""
+    run_id: _builtins.str
+    """Only webhooks that this retry run has created."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Created at this time or later."""
@@ -654,10 +866,12 @@ class ListDeliveriesRequest(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         org_id: _builtins.str = ...,
+        job_id_prefix: _builtins.str = ...,
+        run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "end_time", b"end_time", "error_class", b"error_class", "event_type", b"event_type", "org_id", b"org_id", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "end_time", b"end_time", "error_class", b"error_class", "event_type", b"event_type", "job_id_prefix", b"job_id_prefix", "org_id", b"org_id", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -669,23 +883,91 @@ class ListDeliveriesResponse(_message.Message):
 
     DELIVERIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SEARCHED_UNTIL_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty at the end."""
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[_delivery_pb2.Delivery]: ...
+    @_builtins.property
+    def searched_until(self) -> _timestamp_pb2.Timestamp:
+        """All webhooks created at this time or later were looked at. Older ones are on the next pages, or
+        found with this `end_time`. Absent at the end.
+        """
+
     def __init__(
         self,
         *,
         deliveries: _abc.Iterable[_delivery_pb2.Delivery] | None = ...,
         next_page_token: _builtins.str = ...,
+        searched_until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["searched_until", b"searched_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "next_page_token", b"next_page_token", "searched_until", b"searched_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDeliveriesResponse: _TypeAlias = ListDeliveriesResponse  # noqa: Y015
+
+@_typing.final
+class ListWaitingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Maximum number: 50 if absent, never more than 100."""
+    page_token: _builtins.str
+    """`next_page_token` of the previous page. The other fields must be unchanged."""
+    reason: _delivery_pb2.WaitReason.ValueType
+    destination: _builtins.str
+    org_id: _builtins.str
+    """Only this organisation. A tenant sees its own in any case."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        reason: _delivery_pb2.WaitReason.ValueType = ...,
+        destination: _builtins.str = ...,
+        org_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "org_id", b"org_id", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWaitingRequest: _TypeAlias = ListWaitingRequest  # noqa: Y015
+
+@_typing.final
+class ListWaitingResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAITING_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
+    @_builtins.property
+    def waiting(self) -> _containers.RepeatedCompositeFieldContainer[_delivery_pb2.Wait]:
+        """Those with the earliest `due_at` first; those without one last."""
+
+    def __init__(
+        self,
+        *,
+        waiting: _abc.Iterable[_delivery_pb2.Wait] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWaitingResponse: _TypeAlias = ListWaitingResponse  # noqa: Y015
 
 @_typing.final
 class ListFailureGroupsRequest(_message.Message):
@@ -752,12 +1034,15 @@ class FailureGroup(_message.Message):
     LAST_SEEN_FIELD_NUMBER: _builtins.int
     LATEST_JOB_ID_FIELD_NUMBER: _builtins.int
     LATEST_ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    COUNT_LAST_DAY_FIELD_NUMBER: _builtins.int
     event_type: _builtins.str
     error_class: _builtins.str
     count: _builtins.int
     latest_job_id: _builtins.str
     """The newest of them."""
     latest_error_message: _builtins.str
+    count_last_day: _builtins.int
+    """Those of the last 24 hours."""
     @_builtins.property
     def first_seen(self) -> _timestamp_pb2.Timestamp:
         """When the oldest and the newest of them were created."""
@@ -774,13 +1059,188 @@ class FailureGroup(_message.Message):
         last_seen: _timestamp_pb2.Timestamp | None = ...,
         latest_job_id: _builtins.str = ...,
         latest_error_message: _builtins.str | None = ...,
+        count_last_day: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_latest_error_message", b"_latest_error_message", "first_seen", b"first_seen", "last_seen", b"last_seen", "latest_error_message", b"latest_error_message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_latest_error_message", b"_latest_error_message", "count", b"count", "error_class", b"error_class", "event_type", b"event_type", "first_seen", b"first_seen", "last_seen", b"last_seen", "latest_error_message", b"latest_error_message", "latest_job_id", b"latest_job_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_latest_error_message", b"_latest_error_message", "count", b"count", "count_last_day", b"count_last_day", "error_class", b"error_class", "event_type", b"event_type", "first_seen", b"first_seen", "last_seen", b"last_seen", "latest_error_message", b"latest_error_message", "latest_job_id", b"latest_job_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__latest_error_message: _TypeAlias = _typing.Literal["latest_error_message"]  # noqa: Y015
     _WhichOneofArgType__latest_error_message: _TypeAlias = _typing.Literal["_latest_error_message", b"_latest_error_message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__latest_error_message) -> _WhichOneofReturnType__latest_error_message | None: ...
 
 Global___FailureGroup: _TypeAlias = FailureGroup  # noqa: Y015
+
+@_typing.final
+class ListDestinationsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDestinationsRequest: _TypeAlias = ListDestinationsRequest  # noqa: Y015
+
+@_typing.final
+class ListDestinationsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def destinations(self) -> _containers.RepeatedCompositeFieldContainer[_delivery_pb2.Destination]: ...
+    def __init__(
+        self,
+        *,
+        destinations: _abc.Iterable[_delivery_pb2.Destination] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destinations", b"destinations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDestinationsResponse: _TypeAlias = ListDestinationsResponse  # noqa: Y015
+
+@_typing.final
+class ListChangesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Maximum number: 50 if absent, never more than 100."""
+    page_token: _builtins.str
+    """`next_page_token` of the previous page. The other fields must be unchanged."""
+    action: _delivery_pb2.ChangeAction.ValueType
+    actor: _builtins.str
+    """Who made the change."""
+    job_id: _builtins.str
+    """The webhook that was changed."""
+    org_id: _builtins.str
+    """Only this organisation. A tenant sees its own in any case."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Made at this time or later."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Made before this time."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        action: _delivery_pb2.ChangeAction.ValueType = ...,
+        actor: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        org_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "end_time", b"end_time", "job_id", b"job_id", "org_id", b"org_id", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChangesRequest: _TypeAlias = ListChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListChangesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[_delivery_pb2.Change]: ...
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[_delivery_pb2.Change] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChangesResponse: _TypeAlias = ListChangesResponse  # noqa: Y015
+
+@_typing.final
+class ListEndpointsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Maximum number: 50 if absent, never more than 100."""
+    page_token: _builtins.str
+    """`next_page_token` of the previous page. The other fields must be unchanged."""
+    org_id: _builtins.str
+    """Only this organisation. A tenant sees its own in any case."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        org_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["org_id", b"org_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEndpointsRequest: _TypeAlias = ListEndpointsRequest  # noqa: Y015
+
+@_typing.final
+class ListEndpointsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    GATEWAYS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_ENDPOINT_REFUSALS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_pb2.Endpoint]: ...
+    @_builtins.property
+    def gateways(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_pb2.Gateway]:
+        """The running gateways. Empty for a tenant, and with `org_id`."""
+
+    @_builtins.property
+    def unknown_endpoint_refusals(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_pb2.Refusal]:
+        """Requests to paths that have no endpoint. Empty for a tenant, and with `org_id`."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: _abc.Iterable[_endpoint_pb2.Endpoint] | None = ...,
+        gateways: _abc.Iterable[_endpoint_pb2.Gateway] | None = ...,
+        unknown_endpoint_refusals: _abc.Iterable[_endpoint_pb2.Refusal] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "gateways", b"gateways", "next_page_token", b"next_page_token", "unknown_endpoint_refusals", b"unknown_endpoint_refusals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEndpointsResponse: _TypeAlias = ListEndpointsResponse  # noqa: Y015

@@ -70,10 +70,30 @@ class MetricsServiceStub:
                 request_serializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListDeliveriesRequest.SerializeToString,
                 response_deserializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.ListWaiting = channel.unary_unary(
+                '/ringback.metrics.v1.MetricsService/ListWaiting',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListWaitingRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListWaitingResponse.FromString,
+                _registered_method=True)
         self.ListFailureGroups = channel.unary_unary(
                 '/ringback.metrics.v1.MetricsService/ListFailureGroups',
                 request_serializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListFailureGroupsRequest.SerializeToString,
                 response_deserializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListFailureGroupsResponse.FromString,
+                _registered_method=True)
+        self.ListDestinations = channel.unary_unary(
+                '/ringback.metrics.v1.MetricsService/ListDestinations',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListDestinationsRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListDestinationsResponse.FromString,
+                _registered_method=True)
+        self.ListEndpoints = channel.unary_unary(
+                '/ringback.metrics.v1.MetricsService/ListEndpoints',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListEndpointsRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListEndpointsResponse.FromString,
+                _registered_method=True)
+        self.ListChanges = channel.unary_unary(
+                '/ringback.metrics.v1.MetricsService/ListChanges',
+                request_serializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListChangesResponse.FromString,
                 _registered_method=True)
 
 
@@ -83,7 +103,7 @@ class MetricsServiceServicer:
 
     def GetQueueHealth(self, request, context):
         """Checks the health of the queues against the published thresholds. The numbers are at most a few
-        seconds old; without recent numbers the answer is UNAVAILABLE.
+        seconds old; without recent numbers the answer is UNAVAILABLE, unless `allow_stale` is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,8 +152,39 @@ class MetricsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListWaiting(self, request, context):
+        """Webhooks that wait in the database for a long retry, a destination or their turn, in the order in
+        which they are due. They are also in the log, as pending or failed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListFailureGroups(self, request, context):
         """Unresolved dead letters by event type and error class.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDestinations(self, request, context):
+        """The services that handlers call and the URLs of forwards, by name: the states of their breakers,
+        and how many webhooks wait for them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEndpoints(self, request, context):
+        """The endpoints of running gateways, by id, and the last requests that they refused. A tenant sees
+        its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChanges(self, request, context):
+        """The audit: what people changed, newest first. A tenant sees the changes of its own webhooks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -177,10 +228,30 @@ def add_MetricsServiceServicer_to_server(servicer, server):
                     request_deserializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListDeliveriesRequest.FromString,
                     response_serializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListDeliveriesResponse.SerializeToString,
             ),
+            'ListWaiting': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWaiting,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListWaitingRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListWaitingResponse.SerializeToString,
+            ),
             'ListFailureGroups': grpc.unary_unary_rpc_method_handler(
                     servicer.ListFailureGroups,
                     request_deserializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListFailureGroupsRequest.FromString,
                     response_serializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListFailureGroupsResponse.SerializeToString,
+            ),
+            'ListDestinations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDestinations,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListDestinationsRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListDestinationsResponse.SerializeToString,
+            ),
+            'ListEndpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEndpoints,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListEndpointsRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListEndpointsResponse.SerializeToString,
+            ),
+            'ListChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChanges,
+                    request_deserializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListChangesRequest.FromString,
+                    response_serializer=ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -384,6 +455,33 @@ class MetricsService:
             _registered_method=True)
 
     @staticmethod
+    def ListWaiting(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.MetricsService/ListWaiting',
+            ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListWaitingRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListWaitingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListFailureGroups(request,
             target,
             options=(),
@@ -400,6 +498,87 @@ class MetricsService:
             '/ringback.metrics.v1.MetricsService/ListFailureGroups',
             ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListFailureGroupsRequest.SerializeToString,
             ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListFailureGroupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDestinations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.MetricsService/ListDestinations',
+            ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListDestinationsRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListDestinationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEndpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.MetricsService/ListEndpoints',
+            ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListEndpointsRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListEndpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringback.metrics.v1.MetricsService/ListChanges',
+            ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListChangesRequest.SerializeToString,
+            ringback_dot_metrics_dot_v1_dot_metrics__service__pb2.ListChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,7 +35,7 @@ class MetricsServiceStub:
     def __new__(cls, channel: _aio.Channel) -> MetricsServiceAsyncStub: ...
     GetQueueHealth: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.GetQueueHealthRequest, _metrics_service_pb2.GetQueueHealthResponse]
     """Checks the health of the queues against the published thresholds. The numbers are at most a few
-    seconds old; without recent numbers the answer is UNAVAILABLE.
+    seconds old; without recent numbers the answer is UNAVAILABLE, unless `allow_stale` is set.
     """
     WatchQueueHealth: _grpc.UnaryStreamMultiCallable[_metrics_service_pb2.WatchQueueHealthRequest, _metrics_service_pb2.WatchQueueHealthResponse]
     """The same repeatedly, until the caller ends the stream."""
@@ -51,8 +51,22 @@ class MetricsServiceStub:
     """Webhooks that match all given fields, newest first. One call reads a bounded number of them: a
     page may be short or empty and still have a next one.
     """
+    ListWaiting: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.ListWaitingRequest, _metrics_service_pb2.ListWaitingResponse]
+    """Webhooks that wait in the database for a long retry, a destination or their turn, in the order in
+    which they are due. They are also in the log, as pending or failed.
+    """
     ListFailureGroups: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.ListFailureGroupsRequest, _metrics_service_pb2.ListFailureGroupsResponse]
     """Unresolved dead letters by event type and error class."""
+    ListDestinations: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.ListDestinationsRequest, _metrics_service_pb2.ListDestinationsResponse]
+    """The services that handlers call and the URLs of forwards, by name: the states of their breakers,
+    and how many webhooks wait for them.
+    """
+    ListEndpoints: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.ListEndpointsRequest, _metrics_service_pb2.ListEndpointsResponse]
+    """The endpoints of running gateways, by id, and the last requests that they refused. A tenant sees
+    its own.
+    """
+    ListChanges: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.ListChangesRequest, _metrics_service_pb2.ListChangesResponse]
+    """The audit: what people changed, newest first. A tenant sees the changes of its own webhooks."""
 
 @_typing.type_check_only
 class MetricsServiceAsyncStub(MetricsServiceStub):
@@ -61,7 +75,7 @@ class MetricsServiceAsyncStub(MetricsServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetQueueHealth: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.GetQueueHealthRequest, _metrics_service_pb2.GetQueueHealthResponse]  # type: ignore[assignment]
     """Checks the health of the queues against the published thresholds. The numbers are at most a few
-    seconds old; without recent numbers the answer is UNAVAILABLE.
+    seconds old; without recent numbers the answer is UNAVAILABLE, unless `allow_stale` is set.
     """
     WatchQueueHealth: _aio.UnaryStreamMultiCallable[_metrics_service_pb2.WatchQueueHealthRequest, _metrics_service_pb2.WatchQueueHealthResponse]  # type: ignore[assignment]
     """The same repeatedly, until the caller ends the stream."""
@@ -77,8 +91,22 @@ class MetricsServiceAsyncStub(MetricsServiceStub):
     """Webhooks that match all given fields, newest first. One call reads a bounded number of them: a
     page may be short or empty and still have a next one.
     """
+    ListWaiting: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.ListWaitingRequest, _metrics_service_pb2.ListWaitingResponse]  # type: ignore[assignment]
+    """Webhooks that wait in the database for a long retry, a destination or their turn, in the order in
+    which they are due. They are also in the log, as pending or failed.
+    """
     ListFailureGroups: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.ListFailureGroupsRequest, _metrics_service_pb2.ListFailureGroupsResponse]  # type: ignore[assignment]
     """Unresolved dead letters by event type and error class."""
+    ListDestinations: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.ListDestinationsRequest, _metrics_service_pb2.ListDestinationsResponse]  # type: ignore[assignment]
+    """The services that handlers call and the URLs of forwards, by name: the states of their breakers,
+    and how many webhooks wait for them.
+    """
+    ListEndpoints: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.ListEndpointsRequest, _metrics_service_pb2.ListEndpointsResponse]  # type: ignore[assignment]
+    """The endpoints of running gateways, by id, and the last requests that they refused. A tenant sees
+    its own.
+    """
+    ListChanges: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.ListChangesRequest, _metrics_service_pb2.ListChangesResponse]  # type: ignore[assignment]
+    """The audit: what people changed, newest first. A tenant sees the changes of its own webhooks."""
 
 class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Queries about webhooks and queues. They change nothing."""
@@ -90,7 +118,7 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_metrics_service_pb2.GetQueueHealthResponse, _abc.Awaitable[_metrics_service_pb2.GetQueueHealthResponse]]:
         """Checks the health of the queues against the published thresholds. The numbers are at most a few
-        seconds old; without recent numbers the answer is UNAVAILABLE.
+        seconds old; without recent numbers the answer is UNAVAILABLE, unless `allow_stale` is set.
         """
 
     @_abc_1.abstractmethod
@@ -144,11 +172,49 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ListWaiting(
+        self,
+        request: _metrics_service_pb2.ListWaitingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_metrics_service_pb2.ListWaitingResponse, _abc.Awaitable[_metrics_service_pb2.ListWaitingResponse]]:
+        """Webhooks that wait in the database for a long retry, a destination or their turn, in the order in
+        which they are due. They are also in the log, as pending or failed.
+        """
+
+    @_abc_1.abstractmethod
     def ListFailureGroups(
         self,
         request: _metrics_service_pb2.ListFailureGroupsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_metrics_service_pb2.ListFailureGroupsResponse, _abc.Awaitable[_metrics_service_pb2.ListFailureGroupsResponse]]:
         """Unresolved dead letters by event type and error class."""
+
+    @_abc_1.abstractmethod
+    def ListDestinations(
+        self,
+        request: _metrics_service_pb2.ListDestinationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_metrics_service_pb2.ListDestinationsResponse, _abc.Awaitable[_metrics_service_pb2.ListDestinationsResponse]]:
+        """The services that handlers call and the URLs of forwards, by name: the states of their breakers,
+        and how many webhooks wait for them.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEndpoints(
+        self,
+        request: _metrics_service_pb2.ListEndpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_metrics_service_pb2.ListEndpointsResponse, _abc.Awaitable[_metrics_service_pb2.ListEndpointsResponse]]:
+        """The endpoints of running gateways, by id, and the last requests that they refused. A tenant sees
+        its own.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChanges(
+        self,
+        request: _metrics_service_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_metrics_service_pb2.ListChangesResponse, _abc.Awaitable[_metrics_service_pb2.ListChangesResponse]]:
+        """The audit: what people changed, newest first. A tenant sees the changes of its own webhooks."""
 
 def add_MetricsServiceServicer_to_server(servicer: MetricsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
