@@ -31,8 +31,8 @@ _HELP = (
 _EXAMPLES = """Examples:
 
     ringback up                               start everything on this machine
-    ringback demo                             watch webhooks arrive, fail and be retried
-    ringback send hang --count 5000 --wait    send many, and check that all end
+    ringback demo                             watch webhooks fail and be retried
+    ringback send hang --count 5000 --wait    send many, wait for the results
     ringback watch                            follow the queues
     ringback dead list                        list dead letters and their errors
     ringback dead retry JOB                   retry one of them
@@ -61,6 +61,11 @@ _COMMANDS = {
     ),
     "Inspect": (
         (
+            "console",
+            "ringback.cli.commands.console:console",
+            "Open the console in a browser, signed in as you.",
+        ),
+        (
             "health",
             "ringback.cli.commands.health:health",
             "Check the queues against their thresholds.",
@@ -75,21 +80,41 @@ _COMMANDS = {
         (
             "delivery",
             "ringback.cli.commands.deliveries:delivery",
-            "Show one webhook, or process a false duplicate.",
+            "Find webhooks, show one, or process a false duplicate.",
         ),
         (
             "trace",
             "ringback.cli.commands.trace:trace",
             "Show the spans of one webhook and its retries.",
         ),
+        (
+            "changes",
+            "ringback.cli.commands.changes:changes",
+            "List what people changed: who, when and why.",
+        ),
     ),
     "Operate": (
         ("dead", "ringback.cli.commands.dead:dead", "List, show, retry and discard dead letters."),
+        (
+            "runs",
+            "ringback.cli.commands.runs:runs",
+            "Show and stop retry runs; replay completed webhooks.",
+        ),
+        (
+            "destinations",
+            "ringback.cli.commands.destinations:destinations",
+            "List the services that handlers call; stop or resume calls to one.",
+        ),
+        (
+            "waiting",
+            "ringback.cli.commands.waiting:waiting",
+            "List, release and cancel webhooks that wait in the database.",
+        ),
         ("pause", "ringback.cli.commands.pause:pause", "Stop consuming webhooks."),
         ("resume", "ringback.cli.commands.pause:resume", "Consume webhooks again."),
         (
             "spool",
-            "services.gateway.storage.spool.command:spool",
+            "ringback.services.gateway.storage.spool.command:spool",
             "List and salvage the webhooks in a gateway's spool.",
         ),
     ),
@@ -108,6 +133,16 @@ _COMMANDS = {
             "housekeeping",
             "ringback.cli.commands.database:housekeeping",
             "Create upcoming partitions, and drop expired ones.",
+        ),
+        (
+            "endpoints",
+            "ringback.services.gateway.endpoints.command:endpoints",
+            "Check, show and test the endpoints that a file declares.",
+        ),
+        (
+            "handlers",
+            "ringback.services.processor.handlers_command:handlers",
+            "Check the modules of your handlers.",
         ),
         ("token", "ringback.cli.commands.token:token", "Create a token for the metrics API."),
     ),
@@ -131,7 +166,12 @@ def build_app(arguments: Sequence[str] = ()) -> App:
             # The list shows a command's short sentence; its own help shows more.
             summary = None if name in arguments[:1] else sentence
             app.command(path, name=name, help=summary, sort_key=row, group=group)
-    app["--help"].group = app["--version"].group = Group("Other", sort_key=len(_COMMANDS))
+    app.register_install_completion_command(
+        help="Install completion of commands and options for your shell."
+    )
+    other = Group("Other", sort_key=len(_COMMANDS))
+    for option in ("--help", "--version", "--install-completion"):
+        app[option].group = other
     return app
 
 
@@ -152,13 +192,16 @@ def run(arguments: Sequence[str]) -> int:
     except CycloptsError as exc:
         complain(f"{_sentence(exc)}\nSee `ringback --help`.")
         return EXIT_BAD_INPUT
+    except ModuleNotFoundError:
+        # `main` says how to install what is missing.
+        raise
     except Exception as exc:  # ruff: ignore[blind-except]  # the last place that can report an error
         return report_failure(exc)
     return int(status or 0)
 
 
 def report_failure(exc: Exception) -> int:
-    """Print one sentence about an error, and return the exit status."""
+    """Print the error, and return the exit status."""
     # Imported here: these modules are slow to import, and most commands do not fail.
     from ringback.local.child import LocalStackError  # ruff: ignore[import-outside-top-level]
     from ringback.runtime.amqp.topology import TopologyError  # ruff: ignore[import-outside-top-level]

@@ -6,8 +6,11 @@ import signal
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import Console
+from rich.prompt import Confirm
 from rich.text import Text
 
 from ringback.local.console import TextConsole
@@ -17,10 +20,21 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_CLOSED_PIPE = 128 + signal.SIGPIPE
 
+_PIPE_WIDTH = 10_000
+
+JsonFlag = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+"""The option --json of a command that does not use the metrics API."""
+
 
 def out() -> Console:
-    """The console for results. Created when needed, so that it uses the current stdout."""
-    return TextConsole()
+    """The console for results. Created when needed, so that it uses the current stdout.
+
+    A file or pipe gets whole lines, unless COLUMNS is set.
+    """
+    console = TextConsole()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPE_WIDTH
+    return console
 
 
 def err() -> Console:
@@ -64,6 +78,14 @@ def stop_on_interrupt() -> Generator[asyncio.Event, None, None]:
         yield stop
     finally:
         loop.remove_signal_handler(signal.SIGINT)
+
+
+def confirmed(question: str) -> bool:
+    """Whether the user answers yes; no is the default."""
+    try:
+        return Confirm.ask(Text(question), console=err(), default=False)
+    except EOFError:
+        return False
 
 
 def write_json(document: bytes) -> None:

@@ -17,7 +17,9 @@ from ringback.runtime.process.settings import (
     ManagementSettings,
     RetentionSettings,
     load,
+    secret_names,
     url_parts,
+    with_secret_files,
 )
 
 WEBHOOK_PATH = "/api/webhooks/vapi"
@@ -47,7 +49,7 @@ class Addresses(BrokerSettings, ManagementSettings, DatabaseSettings, RetentionS
 
         Raises SettingsError, or LocalStackError for an invalid port.
         """
-        given = {name: value for name, value in environ.items() if value.strip()}
+        given = with_secret_files(environ, secret_names(cls))
         local = _local(local_ports(environ, state_dir), state_dir)
         if "RINGBACK_AMQP_URL" in given:
             # The management API of the local broker would describe the wrong broker.

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
 from ringback.cli.terminal import CommandError
+from ringback.runtime.process.settings import server_address
 
 _CONNECT_TIMEOUT_S = 5.0
 _COMMAND_TIMEOUT_S = 30.0
@@ -15,7 +15,7 @@ _COMMAND_TIMEOUT_S = 30.0
 @asynccontextmanager
 async def database(database_url: str) -> AsyncGenerator[asyncpg.Connection, None]:
     """Connect to PostgreSQL. Its errors inside the context become CommandError."""
-    where = _where(database_url)
+    where = server_address(database_url)
     try:
         connection = await asyncpg.connect(
             database_url,
@@ -39,11 +39,3 @@ async def database(database_url: str) -> AsyncGenerator[asyncpg.Connection, None
         raise CommandError(f"The database at {where} rejected the statement: {exc}.") from exc
     finally:
         connection.terminate()
-
-
-def _where(database_url: str) -> str:
-    """The host or socket, port and name of a database, without its credentials."""
-    parts = urlsplit(database_url)
-    query = dict(parse_qsl(parts.query))
-    host = parts.hostname or query.get("host", "localhost")
-    return f"{host}:{parts.port or query.get('port', 5432)}{parts.path}"

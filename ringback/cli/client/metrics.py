@@ -30,7 +30,7 @@ from ringback.metrics import (
     UnavailableError,
 )
 from ringback.metrics.json_document import json_bytes
-from ringback.metrics.message_field import is_part, map_value
+from ringback.metrics.message_field import is_message, map_value
 from ringback.runtime.process.settings import HeaderSecret, Settings, load
 
 _ADDRESS = re.compile(r"(?:(https?)://)?((?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5})/?")
@@ -179,9 +179,11 @@ def make_printable(response: Message) -> None:
         if map_value(field) is not None:
             for part in value.values():
                 make_printable(part)
-        elif is_part(field):
+        elif is_message(field):
             for part in value if field.is_repeated else (value,):
                 make_printable(part)
+        elif field.type == FieldDescriptor.TYPE_STRING and field.is_repeated:
+            value[:] = [printable(one) for one in value]
         elif field.type == FieldDescriptor.TYPE_STRING:
             setattr(response, field.name, printable(value))
 

@@ -11,6 +11,7 @@ from aio_pika.abc import AbstractConnection
 from ringback.cli.terminal import CommandError
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import (
+    BULK_QUEUE,
     DEAD_LETTER_QUEUE,
     DUE_QUEUE,
     QUARANTINE_QUEUE,
@@ -19,6 +20,7 @@ from ringback.contract.topology import (
 )
 from ringback.local.console import printable
 from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+from ringback.runtime.process.settings import server_address
 
 _BROKER_TIMEOUT_S = 5.0
 
@@ -38,7 +40,7 @@ async def queue_counts(amqp_url: str, schedule: RetrySchedule) -> list[QueueCoun
     Raises CommandError if the broker is unavailable.
     """
     retry_queues = (retry_queue.queue_name for retry_queue in schedule.retry_queues)
-    attempted = (WORK_QUEUE, *retry_queues, REQUEUED_QUEUE, DUE_QUEUE, QUARANTINE_QUEUE)
+    attempted = (WORK_QUEUE, BULK_QUEUE, *retry_queues, REQUEUED_QUEUE, DUE_QUEUE, QUARANTINE_QUEUE)
     names = (*attempted, DEAD_LETTER_QUEUE)
     try:
         async with asyncio.timeout(_BROKER_TIMEOUT_S):
@@ -46,7 +48,7 @@ async def queue_counts(amqp_url: str, schedule: RetrySchedule) -> list[QueueCoun
             async with connection:
                 return [await _count(connection, name) for name in names]
     except BROKER_UNAVAILABLE_ERRORS as exc:
-        raise CommandError("The broker cannot be reached.") from exc
+        raise CommandError(f"The broker at {server_address(amqp_url)} cannot be reached.") from exc
 
 
 async def _count(connection: AbstractConnection, name: str) -> QueueCount:
@@ -66,13 +68,17 @@ _SERVICE_TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class ServiceHealth:
-    """The result of /readyz; `missing` names the failed checks."""
+    """The result of /readyz at `url`; `missing` names the failed checks.
+
+    `addresses` are those for callers.
+    """
 
     name: str
     url: str
     answers: bool
     ready: bool
     missing: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 async def service_health(name: str, url: str) -> ServiceHealth:

@@ -1,15 +1,12 @@
 """Retries many dead letters: counts them, asks for confirmation, and shows the progress."""
 
 import asyncio
-import re
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-
-from rich.prompt import Confirm
 
 from ringback.cli.client.metrics import CommonOptions, metrics_client, print_json
 from ringback.cli.terminal import (
@@ -17,13 +14,14 @@ from ringback.cli.terminal import (
     EXIT_INTERRUPTED,
     BadInputError,
     CommandError,
-    err,
+    confirmed,
     out,
     stop_on_interrupt,
 )
 from ringback.cli.views.delivery_view import bulk_figures, bulk_table, question
 from ringback.cli.views.formatting import progress_bar
 from ringback.metrics import MetricsClient
+from ringback.metrics.point_in_time import read_point_in_time
 from ringback.metrics.v1 import admin_service_pb2 as admin
 
 
@@ -68,7 +66,7 @@ async def retry_all_matching(bulk: BulkRetry, state_dir: Path) -> int:
             out().print(question(counted.matched, bulk.limit, bulk.rate_per_s))
             if bulk.dry_run or not counted.matched:
                 return 0
-            if not await asyncio.to_thread(_confirm):
+            if not await asyncio.to_thread(confirmed, "Retry them?"):
                 out().print("Nothing was changed.")
                 return EXIT_FAILED
         with stop_on_interrupt() as stop:
@@ -143,13 +141,6 @@ async def _until(
         await answers.aclose()
 
 
-def _confirm() -> bool:
-    try:
-        return Confirm.ask("Retry them?", console=err(), default=False)
-    except EOFError:
-        return False
-
-
 def _request(bulk: BulkRetry, now: datetime) -> admin.RetryDeliveriesRequest:
     selected = bulk.selected
     wanted = admin.DeadLetterFilter(
@@ -167,21 +158,25 @@ def _request(bulk: BulkRetry, now: datetime) -> admin.RetryDeliveriesRequest:
     )
 
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-
 def point_in_time(text: str, now: datetime) -> datetime:
     """Parse `2h` (that long before `now`) or `2026-01-27T06:30`, by default in UTC.
 
     Raises BadInputError.
     """
-    ago = re.fullmatch(r"([0-9]{1,5})([mhd])", text)
-    if ago:
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    try:
-        given = datetime.fromisoformat(text)
-    except ValueError as exc:
+    given = read_point_in_time(text, now)
+    if given is None:
         raise BadInputError(
             f"{text!r} is not a time. Use 2026-01-27T06:30, or 2h for two hours ago."
-        ) from exc
-    return given if given.tzinfo else given.replace(tzinfo=UTC)
+        )
+    return given
+
+
+def detached(bulk: BulkRetry) -> admin.CreateRetryRunRequest:
+    """The same as a run that works on the server."""
+    request = _request(bulk, datetime.now(UTC))
+    return admin.CreateRetryRunRequest(
+        filter=request.filter,
+        limit=request.limit,
+        rate_per_second=request.rate_per_second,
+        reason=request.reason,
+    )

@@ -34,8 +34,8 @@ def _migrate() -> None:
 def wait(*, within: Within = 300.0) -> int:
     """Wait until the database has this version or a newer one. Changes nothing.
 
-    For services that start while `ringback migrate` runs; the database role of any service may
-    call it. The exit status is 1 after the time is over.
+    Use it before a service starts while `ringback migrate` may still run. It works with the
+    database role of any service. The exit status is 1 if the database is not ready in time.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def _housekeeping() -> None:
     """Create the partitions of the next days in the delivery log, and drop expired ones.
 
     Finished webhooks are kept for RINGBACK_RETENTION_DAYS, dead letters until someone retries or
-    discards them. For an hourly cron job, if the processors have RINGBACK_HOUSEKEEPING=false. It
-    needs the database role of the processor. A run with nothing to do is short.
+    discards them. Run it every hour as a cron job if the processors have
+    RINGBACK_HOUSEKEEPING=false. It needs the database role of the processor.
     """
     settings = Addresses.from_env()
     asyncio.run(_maintain_partitions(settings.database, settings.retention_days))

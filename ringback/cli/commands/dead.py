@@ -5,6 +5,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from ringback.cli.client.job_ids import resolve_job_id
 from ringback.cli.client.metrics import (
     DEFAULT_OPTIONS,
     CommonOptions,
@@ -12,8 +13,14 @@ from ringback.cli.client.metrics import (
     metrics_client,
     print_json,
 )
-from ringback.cli.commands.bulk_retry import BulkRetry, DeadLetterFilter, retry_all_matching
+from ringback.cli.commands.bulk_retry import (
+    BulkRetry,
+    DeadLetterFilter,
+    detached,
+    retry_all_matching,
+)
 from ringback.cli.commands.deliveries import print_delivery
+from ringback.cli.commands.runs import Creation, create_run
 from ringback.cli.terminal import BadInputError, CommandError, out
 from ringback.cli.views.delivery_view import print_dead_letters, print_groups, retried_lines
 from ringback.cli.views.formatting import status_words
@@ -88,7 +95,7 @@ def _show(job: str, /, *, options: CommonOptions = DEFAULT_OPTIONS) -> None:
     Parameters
     ----------
     job
-        The job id.
+        The job id, or its beginning.
     """
     asyncio.run(_show_one(job, options))
 
@@ -110,17 +117,19 @@ def _retry(
     limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))] = 1000,
     rate: Annotated[float, Parameter(validator=Number(gt=0, lte=100))] = 10.0,
     yes: Annotated[bool, _FLAG] = False,
+    detach: Annotated[bool, _FLAG] = False,
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> int:
     """Retry one dead letter, or all that match the options.
 
-    Many are retried at a limited rate, oldest first, after new webhooks. The run stops when too
-    many fail again, or with Ctrl-C; finished retries are kept.
+    Many are retried at a limited rate, oldest first; new webhooks have priority. The run stops when
+    too many fail again, or with Ctrl-C; finished retries are kept. With --detach it works on the
+    server, and `ringback runs` shows and stops it.
 
     Parameters
     ----------
     job
-        The job id of one dead letter. Without it, the options below select them.
+        The job id of one dead letter, or its beginning. Without it, the options select them.
     event_type
         Only this type, such as end-of-call-report.
     error_class
@@ -138,17 +147,19 @@ def _retry(
     reason
         The reason, for the audit log. Required to retry more than one.
     dry_run
-        Count them, and retry none.
+        Only count them.
     limit
         Maximum number to retry.
     rate
         Maximum retries per second.
     yes
         Do not ask for confirmation.
+    detach
+        Let the run work on the server, and print its id.
     """
     selected = DeadLetterFilter(event_type, error_class, call_id, since, until, org)
     if job is not None:
-        if selected != DeadLetterFilter() or every or dry_run:
+        if selected != DeadLetterFilter() or every or dry_run or detach:
             raise BadInputError(
                 "Use either a job id or options that select dead letters, not both."
             )
@@ -159,6 +170,9 @@ def _retry(
             "Give a job id, options such as --event-type, or --all for all dead letters."
         )
     bulk = BulkRetry(selected, reason, limit, rate, dry_run=dry_run, yes=yes, json=options.json)
+    if detach:
+        creation = Creation(detached(bulk), dry_run=dry_run, yes=yes)
+        return asyncio.run(create_run(creation, options))
     return asyncio.run(retry_all_matching(bulk, options.data))
 
 
@@ -169,7 +183,7 @@ def _discard(job: str, /, *, reason: str, options: CommonOptions = DEFAULT_OPTIO
     Parameters
     ----------
     job
-        The job id.
+        The job id, or its beginning.
     reason
         The reason, for the audit log.
     """
@@ -213,8 +227,9 @@ async def _show_groups(org: str, options: CommonOptions) -> None:
         out().print("There are no dead letters.")
 
 
-async def _show_one(job_id: str, options: CommonOptions) -> None:
+async def _show_one(job: str, options: CommonOptions) -> None:
     async with metrics_client(options) as client:
+        job_id = await resolve_job_id(client, job)
         found = await client.delivery(job_id)
     if found.delivery.status != DeliveryStatus.DELIVERY_STATUS_DEAD_LETTER:
         raise CommandError(
@@ -227,8 +242,9 @@ async def _show_one(job_id: str, options: CommonOptions) -> None:
         print_delivery(found, with_event=True)
 
 
-async def _retry_one(job_id: str, reason: str, options: CommonOptions) -> None:
+async def _retry_one(job: str, reason: str, options: CommonOptions) -> None:
     async with metrics_client(options) as client:
+        job_id = await resolve_job_id(client, job)
         answer = await client.retry_delivery(job_id, reason=reason)
     if options.json:
         print_json(answer)
@@ -236,8 +252,9 @@ async def _retry_one(job_id: str, reason: str, options: CommonOptions) -> None:
         out().print(retried_lines(answer), soft_wrap=True)
 
 
-async def _discard_one(job_id: str, reason: str, options: CommonOptions) -> None:
+async def _discard_one(job: str, reason: str, options: CommonOptions) -> None:
     async with metrics_client(options) as client:
+        job_id = await resolve_job_id(client, job)
         answer = await client.discard_dead_letter(job_id, reason=reason)
     if options.json:
         print_json(answer)

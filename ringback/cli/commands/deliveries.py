@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from ringback.cli.client.job_ids import resolve_job_id
 from ringback.cli.client.metrics import (
     DEFAULT_OPTIONS,
     CommonOptions,
@@ -14,29 +15,73 @@ from ringback.cli.client.metrics import (
     metrics_client,
     print_json,
 )
+from ringback.cli.commands.delivery_list import DeliveryFilter, list_deliveries
 from ringback.cli.terminal import out
-from ringback.cli.views.delivery_view import (
-    event_text,
-    facts_table,
-    headline,
-    print_deliveries,
-    retried_lines,
-    timeline,
-)
+from ringback.cli.views import delivery_view
+from ringback.cli.views.delivery_view import event_text, print_deliveries, retried_lines
 from ringback.cli.views.stats_view import summary_table, types_table
 from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryResponse
 
 _DELIVERY_EXAMPLES = """Examples:
 
+    ringback delivery list --status failed --since 2h
+    ringback delivery list --call CALL
     ringback delivery show JOB
     ringback delivery run JOB --reason "Two bookings, not one."
 """
 
 delivery = App(
     name="delivery",
-    help="Show one webhook, or process one that was wrongly treated as a duplicate.",
+    help="Find webhooks, show one, or process one that was wrongly treated as a duplicate.",
     help_epilogue=_DELIVERY_EXAMPLES,
 )
+
+
+@delivery.command(name="list")
+def _list(
+    *,
+    status: OptionalText = "",
+    event_type: Annotated[str, Parameter(name=("--type", "--event-type"), show_default=False)] = "",
+    call: Annotated[str, Parameter(name=("--call", "--call-id"), show_default=False)] = "",
+    error: Annotated[str, Parameter(name=("--error", "--error-class"), show_default=False)] = "",
+    job: OptionalText = "",
+    since: OptionalText = "",
+    until: OptionalText = "",
+    org: OptionalText = "",
+    run: OptionalText = "",
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 20,
+    options: CommonOptions = DEFAULT_OPTIONS,
+) -> None:
+    """List the webhooks that match all options, newest first.
+
+    One command looks through at most a million webhooks. The output says how far it has looked, and
+    how to look further.
+
+    Parameters
+    ----------
+    status
+        Only this status: pending, processing, completed, failed, dead_letter or duplicate.
+    event_type
+        Only this type, such as end-of-call-report.
+    call
+        Only this call (its id).
+    error
+        Only this error class, such as TimeoutError.
+    job
+        Only job ids that begin with this.
+    since
+        Only those that arrived after this time: 2026-01-27T06:30 (UTC), or 2h for two hours ago.
+    until
+        Only those that arrived before this time.
+    org
+        Only this organisation (a UUID).
+    run
+        Only those that this retry run has created (its id or the beginning of it).
+    limit
+        Maximum number, up to 10,000.
+    """
+    wanted = DeliveryFilter(status, event_type, call, error, job, since, until, org, run)
+    asyncio.run(list_deliveries(wanted, limit, options))
 
 
 @delivery.command(name="show")
@@ -52,7 +97,7 @@ def _show(
     Parameters
     ----------
     job
-        The job id from the gateway's response.
+        The job id from the gateway's response, or its beginning.
     event
         Also show the event.
     """
@@ -68,15 +113,16 @@ def _run(job: str, /, *, reason: str, options: CommonOptions = DEFAULT_OPTIONS) 
     Parameters
     ----------
     job
-        The job id of the duplicate.
+        The job id of the duplicate, or its beginning.
     reason
         The reason, for the audit log.
     """
     asyncio.run(_run_duplicate(job, reason, options))
 
 
-async def _run_duplicate(job_id: str, reason: str, options: CommonOptions) -> None:
+async def _run_duplicate(job: str, reason: str, options: CommonOptions) -> None:
     async with metrics_client(options) as client:
+        job_id = await resolve_job_id(client, job)
         answer = await client.run_duplicate(job_id, reason=reason)
     if options.json:
         print_json(answer)
@@ -84,9 +130,9 @@ async def _run_duplicate(job_id: str, reason: str, options: CommonOptions) -> No
         out().print(retried_lines(answer), soft_wrap=True)
 
 
-async def _show_delivery(job_id: str, options: CommonOptions, *, with_event: bool) -> None:
+async def _show_delivery(job: str, options: CommonOptions, *, with_event: bool) -> None:
     async with metrics_client(options) as client:
-        found = await client.delivery(job_id)
+        found = await client.delivery(await resolve_job_id(client, job))
     if options.json:
         print_json(found)
     else:
@@ -95,12 +141,7 @@ async def _show_delivery(job_id: str, options: CommonOptions, *, with_event: boo
 
 def print_delivery(found: GetDeliveryResponse, *, with_event: bool) -> None:
     console = out()
-    now = datetime.now(UTC)
-    console.print(headline(found.delivery, now))
-    console.print(facts_table(found.delivery))
-    console.print()
-    for line in timeline(found):
-        console.print(line, soft_wrap=not console.is_terminal)
+    delivery_view.print_delivery(console, found, datetime.now(UTC))
     if with_event:
         console.print()
         # Do not wrap lines, so that the copied text is valid JSON.
@@ -147,8 +188,8 @@ async def _show_failures(limit: int, org: str, options: CommonOptions) -> None:
 _STATS_EXAMPLES = """Examples:
 
     ringback stats
-    ringback stats --range 7d
-    ringback stats --range 15m --json
+    ringback stats 7d
+    ringback stats 15m --json
 """
 
 stats = App(name="stats", help_epilogue=_STATS_EXAMPLES)
@@ -156,8 +197,8 @@ stats = App(name="stats", help_epilogue=_STATS_EXAMPLES)
 
 @stats.default
 def _stats(
-    *,
     time_range: Annotated[str, Parameter(name="--range")] = "24h",
+    *,
     org: OptionalText = "",
     options: CommonOptions = DEFAULT_OPTIONS,
 ) -> None:

@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 
 import asyncpg
-import uvloop
 from cyclopts import App
 from rich.live import Live
 
-from ringback.cli.client.addresses import Addresses
+from ringback.cli.client.addresses import Addresses, local_ports
 from ringback.cli.client.database import database
+from ringback.cli.demo.questions import ask, questions_table
 from ringback.cli.demo.steps import (
     DeliverySnapshot,
     DemoStep,
@@ -28,7 +28,12 @@ from ringback.cli.terminal import (
 )
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.runtime.postgres.queries import load
+from ringback.runtime.process import event_loop
 
+_NO_QUESTIONS = (
+    "The gateway has no endpoint `demo`, so no question was asked. `make run` declares it unless "
+    "you declare endpoints."
+)
 _SEND_RATE_PER_S = 4.0
 _POLL_INTERVAL_S = 0.2
 _EXTRA_WAIT_S = 30.0
@@ -40,22 +45,26 @@ demo = App(name="demo", help_epilogue="")
 def _demo() -> int:
     """Send a fictional call and three failing webhooks, and show the state of each.
 
-    The events of the call are processed; its report is sent twice and recognised as a duplicate;
-    one webhook fails twice and then succeeds; two become dead letters. With the default delays of
-    2, 4 and 8 seconds it takes about 18 seconds. The exit status is 0 if each webhook ended as
-    expected.
+    The questions of the call are answered by a small backend, and one by the fallback because the
+    backend is gone. The events of the call are processed; its report is sent twice and recognised
+    as a duplicate; one webhook fails twice and then succeeds; two become dead letters. With the
+    default delays of 2, 4 and 8 seconds it takes about 18 seconds. The exit status is 0 if each
+    webhook ended as expected.
     """
-    return uvloop.run(_play(Addresses.from_env()))
+    return event_loop.run(_play(Addresses.from_env()))
 
 
 async def _play(addresses: Addresses) -> int:
-    steps = demo_steps(
-        addresses.schedule, run=secrets.token_hex(8), now_ms=round(time.time() * 1000)
-    )
+    run = secrets.token_hex(8)
+    steps = demo_steps(addresses.schedule, run=run, now_ms=round(time.time() * 1000))
+    port = local_ports().demo.answers
     stats = SendStats()
     console = out()
     with stop_on_interrupt() as stop:
         async with database(addresses.database) as connection:
+            answered = await ask(
+                addresses.gateway_url, addresses.secret_headers, run=run, port=port
+            )
             sending = asyncio.create_task(_send(addresses, steps, stats, stop))
             try:
                 seen = await _watch(connection, steps, stats, addresses.schedule, (stop, sending))
@@ -66,11 +75,14 @@ async def _play(addresses: Addresses) -> int:
             console.print()
             for part in explanations(steps, stats.job_ids, seen):
                 console.print(part)
+            console.print(f"`ringback delivery show {stats.job_ids[-1]}` shows the last one.")
             call = await _call(connection, steps, stats.job_ids, seen)
     if call is not None:
         console.print()
         console.print(call_table(call))
-    as_expected = all(
+    console.print()
+    console.print(_NO_QUESTIONS if answered is None else questions_table(answered))
+    as_expected = all(one.is_useful for one in answered or ()) and all(
         job_id in seen and seen[job_id].matches(step)
         for step, job_id in zip(steps, stats.job_ids, strict=True)
     )
@@ -105,10 +117,7 @@ async def _watch(
 ) -> dict[str, DeliverySnapshot]:
     """Show the states until all have ended, or for the length of the retry schedule."""
     stop, sending = until
-    max_wait_s = (
-        _EXTRA_WAIT_S
-        + 1.5 * sum(retry_queue.delay_ms for retry_queue in schedule.retry_queues) / 1000
-    )
+    max_wait_s = _EXTRA_WAIT_S + 1.5 * sum(step.delay_ms for step in schedule.steps) / 1000
     deadline = time.monotonic() + max_wait_s
     seen: dict[str, DeliverySnapshot] = {}
     with Live(console=out(), auto_refresh=False) as live:

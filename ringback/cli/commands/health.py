@@ -20,7 +20,9 @@ from ringback.cli.views.health_view import (
     headline,
     numbers_table,
     one_line,
+    overdue_line,
     processing_line,
+    rates_line,
     watch_view,
 )
 from ringback.metrics import MetricsClient, UnavailableError
@@ -31,24 +33,30 @@ health = App(name="health", help_epilogue="")
 
 @health.default
 def _health(*, options: CommonOptions = DEFAULT_OPTIONS) -> int:
-    """Check the queues against their thresholds, and list what exceeds one.
+    """Check the queues against their thresholds, and show which checks fail.
 
-    The exit status is 0 if the queues are healthy, else 1.
+    While the broker or the database is unavailable, it shows the last numbers. The exit status is 0
+    if the queues are healthy, else 1.
     """
     return asyncio.run(_show_health(options))
 
 
 async def _show_health(options: CommonOptions) -> int:
     async with metrics_client(options) as client:
-        answer = await client.queue_health()
+        answer = await client.queue_health(allow_stale=True)
     if options.json:
         print_json(answer)
     else:
         console = out()
-        for part in (headline(answer), checks_table(answer), numbers_table(answer)):
+        numbers = (numbers_table(answer),) if answer.HasField("metrics") else ()
+        for part in (headline(answer), checks_table(answer), *numbers):
             console.print(part)
             console.print()
-        console.print(processing_line(answer.processing))
+        for line in (rates_line(answer), overdue_line(answer)):
+            if line is not None:
+                console.print(line)
+        if answer.HasField("processing"):
+            console.print(processing_line(answer.processing))
     return 0 if answer.healthy else EXIT_FAILED
 
 

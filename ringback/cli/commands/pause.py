@@ -14,7 +14,6 @@ from ringback.cli.client.metrics import (
 from ringback.cli.terminal import out
 from ringback.cli.views.health_view import processing_line
 from ringback.metrics import MetricsClient
-from ringback.metrics.v1.admin_service_pb2 import PauseProcessingResponse, ResumeProcessingResponse
 from ringback.metrics.v1.delivery_pb2 import ProcessingState
 
 _MAX_WAIT_S = 5.0
@@ -53,20 +52,20 @@ def _resume(*, reason: OptionalText = "", options: CommonOptions = DEFAULT_OPTIO
 
 async def _do_pause(reason: str, options: CommonOptions) -> None:
     async with metrics_client(options) as client:
-        state = await client.pause_processing(reason=reason)
+        answer = await client.pause_processing(reason=reason)
         if options.json:
-            print_json(PauseProcessingResponse(processing=state))
+            print_json(answer)
             return
-        out().print(processing_line(await _wait_until_stopped(client, state)))
+        out().print(processing_line(await _wait_until_stopped(client, answer.processing)))
 
 
 async def _do_resume(reason: str, options: CommonOptions) -> None:
     async with metrics_client(options) as client:
-        state = await client.resume_processing(reason=reason)
+        answer = await client.resume_processing(reason=reason)
     if options.json:
-        print_json(ResumeProcessingResponse(processing=state))
+        print_json(answer)
     else:
-        out().print(processing_line(state))
+        out().print(processing_line(answer.processing))
         out().print(Text("`ringback watch` shows the queues as they empty.", "dim"))
 
 

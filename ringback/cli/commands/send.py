@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlsplit
 
-import uvloop
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Group, RenderableType
@@ -36,6 +35,7 @@ from ringback.cli.terminal import (
     stop_on_interrupt,
 )
 from ringback.cli.views.formatting import progress_bar
+from ringback.runtime.process import event_loop
 
 _EXAMPLES = """Examples:
 
@@ -78,8 +78,9 @@ def _send(
 ) -> int:
     """Send webhooks to the gateway, one or many, and summarise its responses.
 
-    Each copy is a different event, with its own call id, tool call ids and time. The exit status
-    is 0 only if every webhook was accepted and, with --wait, each ended exactly once.
+    Each copy is a different event, with its own call id, tool call ids and time. A file that is no
+    plain JSON object is sent unchanged. The exit status is 0 only if every webhook was accepted
+    and, with --wait, each ended exactly once.
 
     Parameters
     ----------
@@ -116,7 +117,7 @@ def _send(
     options = SendOptions(
         payload=payload_of(what), plan=plan, same=same, wait=wait, within_s=within
     )
-    return uvloop.run(_send_all(options, addresses.database))
+    return event_loop.run(_send_all(options, addresses.database))
 
 
 async def _send_all(options: SendOptions, database_url: str) -> int:
@@ -192,9 +193,12 @@ def _bodies(options: SendOptions) -> Bodies:
     try:
         template = template_of(body)
     except NotJsonObjectError as exc:
+        if options.plan.count == 1:
+            # The gateway decides: it takes more than plain JSON objects.
+            return lambda _number: body
         raise BadInputError(
-            f"{options.payload.name} is not a JSON object, so its copies would be identical. Use "
-            "--same to send it unchanged."
+            f"{options.payload.name} is not a plain JSON object, so copies of it cannot get ids of "
+            "their own. Use --same to send it unchanged; the gateway may accept it."
         ) from exc
     run = secrets.token_hex(8)
     return lambda number: template.copy(number, run=run, start_ms=start_ms)

@@ -4,13 +4,13 @@ import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import orjson
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from ringback.cli.client.signing import Claims, signer, whoami
-from ringback.cli.terminal import BadInputError, err
+from ringback.cli.terminal import BadInputError, JsonFlag, err
 
 _EXAMPLES = """Examples:
 
@@ -33,7 +33,7 @@ def _token(
     ttl: str = "1h",
     subject: str | None = None,
     kid: str | None = None,
-    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    json: JsonFlag = False,
     data: Path = Path(".ringback"),
 ) -> None:
     """Create a token for the metrics API, and print it as the only line on stdout.

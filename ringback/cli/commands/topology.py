@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 from ringback.cli.client.addresses import Addresses
 from ringback.cli.commands.topology_change import change, prune
 from ringback.cli.poll import Within, until_nothing_missing
-from ringback.cli.terminal import EXIT_FAILED, err, out
+from ringback.cli.terminal import EXIT_FAILED, JsonFlag, err, out, write_json
 from ringback.contract import broker_access
 from ringback.contract import topology as contract
 from ringback.contract.telemetry.spec import Service
@@ -54,12 +54,23 @@ def apply() -> None:
 
 
 @topology.command
-def check() -> int:
-    """Compare the broker with what Ringback needs; the exit status is 1 if anything differs."""
+def check(*, json: JsonFlag = False) -> int:
+    """Compare the broker with what Ringback needs; the exit status is 1 if anything differs.
+
+    Parameters
+    ----------
+    json
+        Print a JSON document.
+    """
     addresses = Addresses.from_env()
     differences = asyncio.run(
         broker.check(addresses.amqp, addresses.schedule, management_url=addresses.management)
     )
+    if json:
+        schedule = addresses.schedule
+        document = {"differences": differences, "retrySchedule": str(schedule)}
+        write_json(orjson.dumps(document | {"maxAttempts": schedule.max_attempts}))
+        return EXIT_FAILED if differences else 0
     console = out()
     for sentence in differences:
         console.print(sentence, soft_wrap=True)
@@ -79,9 +90,10 @@ def check() -> int:
 def wait(service: Service, *, within: Within = 300.0) -> int:
     """Wait until the queues that a service needs exist. Changes nothing.
 
-    For services that start while `ringback topology apply` runs; the broker user of any service
-    may call it. The gateway needs fewer queues. It can accept webhooks without the broker, so for
-    the gateway an unreachable broker counts as ready. The exit status is 1 after the time is over.
+    Use it before a service starts while `ringback topology apply` may still run. It works with the
+    broker user of any service. The gateway needs fewer queues. It can accept webhooks without the
+    broker, so for the gateway an unreachable broker counts as ready. The exit status is 1 if a
+    queue is still missing when the time is over.
 
     Parameters
     ----------
@@ -109,7 +121,7 @@ def wait(service: Service, *, within: Within = 300.0) -> int:
 
 def _attempts(addresses: Addresses) -> str:
     schedule = addresses.schedule
-    waits = f", with delays of {schedule}" if schedule.retry_queues else ""
+    waits = f", with delays of {schedule}" if schedule.steps else ""
     return f"Attempts per webhook: {schedule.max_attempts}{waits}."
 
 

@@ -155,7 +155,7 @@ def _schedule(text: str) -> RetrySchedule:
         schedule = RetrySchedule.parse(text)
     except InvalidRetryScheduleError as exc:
         raise BadInputError(f"{text!r} is not a retry schedule: {exc}.") from exc
-    if not schedule.retry_queues:
+    if not schedule.steps:
         raise BadInputError("A retry schedule needs at least one delay, such as 2s.")
     return schedule
 

@@ -1,25 +1,24 @@
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 from cyclopts import App, Parameter
 
-from ringback.cli.terminal import BadInputError, CommandError, out, write_json
+from ringback.cli.client.job_ids import ambiguous, job_id_range
+from ringback.cli.terminal import CommandError, JsonFlag, out, write_json
 from ringback.cli.trace.spans import (
     RecordedSpan,
     TraceSection,
     family_of,
-    jobs_with_prefix,
+    jobs_between,
     read_spans,
     trace_files,
     trace_sections,
 )
-from ringback.cli.trace.view import headline, sections_table, trace_document
+from ringback.cli.trace.view import headline, print_sections, trace_document
 from ringback.local.stack_service import TRACE_FILE
 from ringback.runtime.process.settings import TraceSettings, load
-
-_MAX_LISTED = 5
-_PIPE_WIDTH = 160
 
 _EXAMPLES = """Examples:
 
@@ -37,7 +36,7 @@ def _trace(
     /,
     *,
     file: Annotated[Path | None, Parameter(show_default=False)] = None,
-    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    json: JsonFlag = False,
     data: Path = Path(".ringback"),
 ) -> None:
     """Show the recorded spans of one webhook: its attempts, delays and retries.
@@ -59,7 +58,7 @@ def _trace(
     spans = _spans_in(path)
     if not json:
         spans = [span.printable() for span in spans]
-    job_id = _resolve_job(job.strip().lower(), spans, path)
+    job_id = _resolve_job(job, spans, path)
     sections = trace_sections(family_of(job_id, spans), spans)
     if json:
         write_json(orjson.dumps(trace_document(job_id, sections)))
@@ -81,8 +80,7 @@ def _spans_in(path: Path) -> list[RecordedSpan]:
 
 
 def _resolve_job(job: str, spans: list[RecordedSpan], path: Path) -> str:
-    found = jobs_with_prefix(job, spans) if job else []
-    match found:
+    match jobs_between(*job_id_range(job), spans):
         case [job_id]:
             return job_id
         case []:
@@ -90,19 +88,19 @@ def _resolve_job(job: str, spans: list[RecordedSpan], path: Path) -> str:
                 f"There are no spans of a webhook {job} in {path}. Services write spans within two "
                 "seconds, and the file keeps only the newest."
             )
-        case _:
-            named = "\n".join(f"    {one}" for one in found[:_MAX_LISTED])
-            raise BadInputError(
-                f"{len(found)} webhooks have an id that begins with {job}. Add more:\n{named}"
-                + ("\n    ..." if len(found) > _MAX_LISTED else "")
-            )
+        case several:
+            raise ambiguous(job, [_candidate(one, spans) for one in several])
+
+
+def _candidate(job_id: str, spans: list[RecordedSpan]) -> str:
+    sections = trace_sections(frozenset({job_id}), spans)
+    first_ns = min(section.tree.span.started_ns for section in sections)
+    arrived = datetime.fromtimestamp(first_ns / 1e9, UTC)
+    return f"{headline(job_id, sections).plain}  {arrived:%Y-%m-%d %H:%M:%S}"
 
 
 def _print(job_id: str, sections: list[TraceSection]) -> None:
     console = out()
-    if not console.is_terminal:
-        # Do not wrap the lines for a pipe.
-        console.width = max(console.width, _PIPE_WIDTH)
     console.print(headline(job_id, sections))
     console.print()
-    console.print(sections_table(job_id, sections))
+    print_sections(console, job_id, sections)

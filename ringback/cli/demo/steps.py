@@ -12,6 +12,7 @@ import orjson
 
 from ringback import samples
 from ringback.cli.demo.handlers import DEMO_TYPE
+from ringback.cli.demo.questions import QUESTIONS
 from ringback.cli.load.payload_template import sent_at_ms, shift_timestamps, template_of
 from ringback.contract.event import Event, read_event
 from ringback.contract.identity import JobId, created_at
@@ -67,7 +68,7 @@ class DeliverySnapshot:
         return not TRANSITIONS[self.status]
 
     @property
-    def age_s(self) -> float:
+    def elapsed_s(self) -> float:
         """Seconds from its arrival to now, or to its last attempt if it has ended."""
         ended = self.last_attempt_at if self.has_ended else None
         return ((ended or self.now) - created_at(JobId(self.job_id))).total_seconds()
@@ -76,11 +77,11 @@ class DeliverySnapshot:
         """Seconds until the next attempt, if there is one."""
         if self.status is not Status.FAILED or self.last_attempt_at is None:
             return None
-        retry_queue = schedule.retry_queue_after(Attempt(self.attempts))
-        if retry_queue is None:
+        step = schedule.step_after(Attempt(self.attempts))
+        if step is None:
             return None
         waited_s = (self.now - self.last_attempt_at).total_seconds()
-        return max(0.0, retry_queue.delay_ms / 1000 - waited_s)
+        return max(0.0, step.delay_ms / 1000 - waited_s)
 
     def matches(self, step: DemoStep) -> bool:
         return self.status is step.expected_status and (
@@ -104,10 +105,8 @@ async def read_snapshots(
 _LAST_EVENT = "end-of-call-report"
 
 _MEANING = {
-    "assistant-request": "a call arrives",
     "status-update": "the call's state changes",
     "transcript": "a transcript",
-    "tool-calls": "a tool is called",
     "hang": "the assistant is late",
     "end-of-call-report": "the call is over",
 }
@@ -133,8 +132,9 @@ def call_id_of(steps: list[DemoStep]) -> str:
 
 
 def _call(run: str, now_ms: int) -> Iterator[DemoStep]:
-    """All samples as one call that ends now, in the order of a real call."""
-    recorded = sorted((samples.sample(name) for name in samples.call_names()), key=sent_at_ms)
+    """The samples as one call that ends now, in the order of a real call, without its questions."""
+    names = [name for name in samples.call_names() if name not in QUESTIONS]
+    recorded = sorted((samples.sample(name) for name in names), key=sent_at_ms)
     for body in recorded:
         event = read_event(body)
         assert isinstance(event, Event)
@@ -165,9 +165,9 @@ def _duplicate(run: str, now_ms: int) -> Iterator[DemoStep]:
 
 
 def _troubled(schedule: RetrySchedule, run: str, now_ms: int) -> Iterator[DemoStep]:
-    failures = min(2, len(schedule.retry_queues))
+    failures = min(2, len(schedule.steps))
     last = schedule.max_attempts
-    waits = ", then ".join(retry_queue.label for retry_queue in schedule.retry_queues[:failures])
+    waits = ", then ".join(step.label for step in schedule.steps[:failures])
     yield DemoStep(
         event_type=DEMO_TYPE,
         shows=f"fails {_times(failures)}, then works",

@@ -22,13 +22,7 @@ _STYLES = {
     Status.DEAD_LETTER: "red",
     Status.FAILED: "yellow",
 }
-_ID_LENGTH = 8
 _MAX_TEXT = 200
-
-
-def short_id(job_id: str) -> str:
-    """The end of a job id; its beginning is the time, which is similar for all."""
-    return job_id[-_ID_LENGTH:]
 
 
 def deliveries_table(
@@ -39,20 +33,18 @@ def deliveries_table(
 ) -> Table:
     """A line for each webhook of the demo, sent or not."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("job", no_wrap=True, width=_ID_LENGTH)
     table.add_column("event type", no_wrap=True, width=18)
     table.add_column("scenario", no_wrap=True, width=23)
     table.add_column("state", no_wrap=True, width=17)
-    table.add_column("age", justify="right", no_wrap=True, width=6)
+    table.add_column("elapsed", justify="right", no_wrap=True, width=7)
     for place, step in enumerate(steps):
         job_id = job_ids[place] if place < len(job_ids) else None
         snapshot = seen.get(job_id) if job_id else None
         table.add_row(
-            short_id(job_id) if job_id else "",
             step.event_type,
             step.shows,
             _where(job_id, snapshot, schedule),
-            _age(snapshot.age_s) if snapshot else "",
+            _elapsed(snapshot.elapsed_s) if snapshot else "",
         )
     return table
 
@@ -68,7 +60,7 @@ def explanations(
     parts: list[RenderableType] = []
     for paragraph, group in groupby(entries, key=itemgetter(1)):
         parts += [head for head, _ in group]
-        parts.append(Padding(Text(paragraph), (0, 0, 1, 2)))
+        parts.append(Padding(Text(paragraph), (0, 0, 1, 2), expand=False))
     return parts
 
 
@@ -76,8 +68,8 @@ def _head(step: DemoStep, job_id: str, seen: Mapping[str, DeliverySnapshot]) -> 
     snapshot = seen.get(job_id)
     as_expected = snapshot is not None and snapshot.matches(step)
     head = Text("✓ " if as_expected else "✗ ", "green" if as_expected else "red")
-    head.append(f"{short_id(job_id)}  {step.event_type}", "bold default")
-    return head.append(f"  {step.shows}", "dim default")
+    head.append(step.event_type, "bold default").append(f"  {step.shows}", "dim default")
+    return head.append(f"\n  {job_id}", "default")
 
 
 def _paragraph(step: DemoStep, snapshot: DeliverySnapshot | None) -> str:
@@ -116,7 +108,7 @@ def _where(job_id: str | None, snapshot: DeliverySnapshot | None, schedule: Retr
     return Text(f"{words} {snapshot.attempts}/{limit}", style)
 
 
-def _age(seconds: float) -> str:
+def _elapsed(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 

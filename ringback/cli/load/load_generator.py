@@ -4,6 +4,7 @@ import asyncio
 import io
 import itertools
 import os
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -168,13 +169,11 @@ class _Poster:
             self._answered(answer.status, text)
 
     def _require_reached(self, exc: aiohttp.ClientConnectorError) -> None:
-        """Give up only if the gateway never answered: a restarted one comes back."""
+        """Stop only if the gateway never answered; one that answered before may be restarting."""
         if not self._stats.answered:
             self._stats.errors["not connected"] += 1
-            number = exc.os_error.errno
-            reason = f" ({os.strerror(number).lower()})" if number and number > 0 else ""
             raise CommandError(
-                f"The gateway at {self._plan.url} cannot be reached{reason}."
+                f"The gateway at {self._plan.url} cannot be reached{_why(exc)}."
             ) from exc
 
     async def _failed(self, words: str) -> None:
@@ -193,6 +192,20 @@ class _Poster:
         else:
             self._stats.accepted += 1
             self._stats.job_ids.append(job_id)
+
+
+def _why(exc: aiohttp.ClientConnectorError) -> str:
+    """The cause in brackets. The errno of a TLS error is no errno of the system."""
+    error = exc.os_error
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f" (its certificate is not accepted: {error.verify_message})"
+        case ssl.SSLError():
+            return f" (no TLS: {error.reason or 'handshake failed'}; is it an http:// address?)"
+        case OSError(errno=int(number)) if number > 0:
+            return f" ({os.strerror(number).lower()})"
+        case _:
+            return ""
 
 
 def _job_id(text: bytes) -> str | None:

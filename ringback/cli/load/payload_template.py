@@ -13,6 +13,7 @@ import orjson
 
 from ringback import samples
 from ringback.cli.terminal import BadInputError
+from ringback.contract.utc_time import utc_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def _shifted(value: Any, by_ms: int) -> Any:
             return [_shifted(item, by_ms) for item in value]
         case str() if _ISO_TIME.fullmatch(value):
             moment = datetime.fromisoformat(value) + timedelta(milliseconds=by_ms)
-            return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            return utc_text(moment, "milliseconds")
         case int() | float() if not isinstance(value, bool) and int(value) in _EPOCH_MS:
             return value + by_ms
         case _:

@@ -141,7 +141,8 @@ class SpanTree:
 class TraceSection:
     """A tree of spans, and its webhook.
 
-    `waited_ns` is the time since all earlier trees ended, in the queue `waited_in` if known.
+    `waited_ns` is the time since all earlier trees ended. `waited_in` is the queue or the
+    database, if that is known.
     """
 
     tree: SpanTree
@@ -150,10 +151,10 @@ class TraceSection:
     waited_in: str
 
 
-def jobs_with_prefix(prefix: str, spans: Iterable[RecordedSpan]) -> list[str]:
-    """The job ids with this prefix; only the exact one if it exists."""
-    found = {job_id for span in spans if (job_id := job_of(span)).startswith(prefix) and job_id}
-    return [prefix] if prefix in found else sorted(found)
+def jobs_between(first: str, last: str, spans: Iterable[RecordedSpan]) -> list[str]:
+    """The job ids from `first` to `last`, newest first."""
+    found = {job_id for span in spans if first <= (job_id := job_of(span)) <= last}
+    return sorted(found, reverse=True)
 
 
 def family_of(job_id: str, spans: Iterable[RecordedSpan]) -> frozenset[str]:
@@ -244,5 +245,13 @@ def _job_in(tree: SpanTree, family: frozenset[str]) -> str:
 
 
 def _routed_to(tree: SpanTree) -> str:
-    moves = [span.attributes.get(Attribute.ROUTED_TO, "") for span in tree.all_spans()]
-    return str(next(filter(None, reversed(moves)), ""))
+    """The queue, or the database, in which the webhook waits after these spans."""
+    moves = [_waits_in(span) for span in tree.all_spans()]
+    return next(filter(None, reversed(moves)), "")
+
+
+def _waits_in(span: RecordedSpan) -> str:
+    reason = span.attributes.get(Attribute.WAIT_REASON)
+    return (
+        f"the database ({reason})" if reason else str(span.attributes.get(Attribute.ROUTED_TO, ""))
+    )

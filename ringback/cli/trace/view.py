@@ -4,13 +4,15 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from ringback.cli.trace.spans import RecordedSpan, SpanTree, TraceSection
 from ringback.cli.views.formatting import duration
+from ringback.cli.views.layout import print_indented
 from ringback.contract.telemetry.spans import Attribute
 from ringback.contract.topology import DEAD_LETTER_QUEUE
+from ringback.contract.utc_time import utc_text
 from ringback.local.console import printable
 
 _OUTCOME_STYLES = {
@@ -24,10 +26,14 @@ _NOTED = (
     (Attribute.RPC_STATUS, "{}"),
     (Attribute.REJECTION, "{}"),
     (Attribute.DUPLICATE_OF, "of {}"),
+    (Attribute.WAIT_REASON, "waits: {}"),
     (Attribute.DB_BATCH_SIZE, "shared by {}"),
 )
 _MIN_GAP_NS = 1_000_000
 _MAX_DESCRIPTION = 120
+#: Where names begin: after a time and a duration.
+_INDENT = 23
+_LABEL_WIDTH = 27
 
 
 def headline(job_id: str, sections: Sequence[TraceSection]) -> Text:
@@ -44,42 +50,40 @@ def headline(job_id: str, sections: Sequence[TraceSection]) -> Text:
     return line.append(f", {outcome}", _OUTCOME_STYLES.get(outcome, "")) if outcome else line
 
 
-def sections_table(job_id: str, sections: Sequence[TraceSection]) -> Table:
-    """A row for each span, with times in UTC. Sections of another webhook begin with its id."""
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="fold")
+def print_sections(console: Console, job_id: str, sections: Sequence[TraceSection]) -> None:
+    """A line for each span, with times in UTC. Sections of another webhook begin with its id."""
     shown_job = job_id
     shown_trace, shown_day = "", ""
     for section in sections:
         gap = _gap(section)
         if gap:
-            table.add_row("", gap)
+            print_indented(console, gap, _INDENT)
         if section.job_id not in {"", shown_job}:
             shown_job = section.job_id
-            table.add_row("", Text(f"webhook {shown_job}", "bold"))
+            print_indented(console, Text(f"webhook {shown_job}", "bold"), _INDENT)
         span = section.tree.span
         day = f"{_time(span.started_ns):%Y-%m-%d} UTC"
         if (day, span.trace_id) != (shown_day, shown_trace):
             about = Text(f"trace {span.trace_id}", "dim")
-            table.add_row("" if day == shown_day else day, about)
+            begins = "" if day == shown_day else day
+            print_indented(console, about, _INDENT, after=Text(f"{begins:<{_INDENT}}", "dim"))
             shown_day, shown_trace = day, span.trace_id
-        for row in _rows(section.tree, "", ""):
-            table.add_row(*row)
-    return table
+        for before, line in _lines(section.tree, "", ""):
+            print_indented(console, line, len(before) + 2, after=before)
 
 
-def _rows(tree: SpanTree, guide: str, below: str) -> Iterator[tuple[Text | str, ...]]:
+def _lines(tree: SpanTree, guide: str, below: str) -> Iterator[tuple[Text, Text]]:
+    """The time, the duration and the branches of each span, and its name and notes."""
     span = tree.span
     stamp = f"{_time(span.started_ns):%H:%M:%S.%f}"[:-3]
-    label = Text(guide, "dim").append(_label(span), _label_style(span))
-    yield stamp, label, Text(_took(span), "dim"), _notes(span)
+    label = Text(_label(span), _label_style(span))
+    label.pad_right(max(0, _LABEL_WIDTH - len(guide) - len(label)))
+    before = Text(f"{stamp}  {_took(span):>7}  {guide}", "dim")
+    yield before, label.append("  ").append_text(_notes(span))
     for place, child in enumerate(tree.children):
         is_last = place == len(tree.children) - 1
         branch, further = ("└─ ", "   ") if is_last else ("├─ ", "│  ")
-        yield from _rows(child, below + branch, below + further)
+        yield from _lines(child, below + branch, below + further)
 
 
 def _label(span: RecordedSpan) -> str:
@@ -170,7 +174,7 @@ def _span(tree: SpanTree) -> dict[str, Any]:
         "service": span.service,
         "spanId": span.span_id,
         "parentSpanId": span.parent_id or None,
-        "startedAt": began.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "startedAt": utc_text(began, "microseconds"),
         "durationMs": (span.ended_ns - span.started_ns) / 1e6,
         "isError": span.is_error,
         "attributes": dict(span.attributes),

@@ -6,7 +6,6 @@ from operator import itemgetter
 
 import orjson
 from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ringback.cli.views.formatting import (
@@ -19,7 +18,9 @@ from ringback.cli.views.formatting import (
     outcome_words,
     plural,
     status_words,
+    wait_words,
 )
+from ringback.cli.views.layout import label, print_indented, print_line, table, words
 from ringback.local.console import printable
 from ringback.metrics.v1.admin_service_pb2 import (
     RetryDeliveriesResponse,
@@ -29,11 +30,13 @@ from ringback.metrics.v1.admin_service_pb2 import (
     RunDuplicateResponse,
 )
 from ringback.metrics.v1.delivery_pb2 import (
+    Answer,
     Attempt,
     Delivery,
     DeliveryStatus,
     Resolution,
     Retry,
+    Wait,
 )
 from ringback.metrics.v1.metrics_service_pb2 import (
     FailureGroup,
@@ -41,40 +44,45 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     ListDeadLettersResponse,
 )
 
-_TYPE_WIDTH = 20
+_MAX_ANSWER = 300
+"""Characters of an answer in a timeline. With --json all are shown."""
 
 
 def print_deliveries(console: Console, deliveries: Iterable[Delivery], now: datetime) -> None:
     for delivery in deliveries:
-        print_line(console, _head(delivery, now))
-        if delivery.error_class or delivery.error_message:
-            words = error_words(delivery.error_class, delivery.error_message)
-            print_line(console, Text(f"    {words}", "dim"))
+        _print_head(console, delivery)
+        attempts = f"{status_words(delivery)} {delivery.attempts}/{delivery.max_attempts}"
+        line = Text("    ").append(attempts, STATUS_STYLES.get(delivery.status, ""))
+        line.append(f"  {age(delivery.created_at, now)}")
+        error = error_words(delivery.error_class, delivery.error_message)
+        print_line(console, line.append(f"  {error}" if error else "", "dim"))
 
 
-def print_line(console: Console, line: Text) -> None:
-    """Print a line, cut to the width of a terminal, or whole to a file or pipe."""
-    if console.is_terminal:
-        console.print(line, no_wrap=True, overflow="ellipsis")
-    else:
-        console.print(line, soft_wrap=True)
+def print_waiting(console: Console, waits: Iterable[Wait], now: datetime) -> None:
+    for wait in waits:
+        _print_head(console, wait)
+        print_indented(console, Text(wait_words(wait, now), "dim"), _INDENT)
 
 
-def _head(delivery: Delivery, now: datetime) -> Text:
-    line = Text(f"{delivery.job_id}  ")
-    line.append(f"{printable(delivery.event_type):<{_TYPE_WIDTH}}  ", "bold")
-    attempts = f"{status_words(delivery)} {delivery.attempts}/{delivery.max_attempts}"
-    line.append(attempts, STATUS_STYLES.get(delivery.status, ""))
-    return line.append(f"  {age(delivery.created_at, now)}", "dim")
+def _print_head(console: Console, webhook: Delivery | Wait) -> None:
+    line = Text(f"{webhook.job_id}  ").append(printable(webhook.event_type), "bold")
+    print_indented(console, line, _INDENT, after=Text())
 
 
-_INDENT = " " * 29
+_INDENT = 4
+_TIMELINE_INDENT = 29
 _Moment = tuple[datetime, list[Text]]
 
 
-def headline(delivery: Delivery, now: datetime) -> Text:
-    line = Text(f"{delivery.job_id}  ").append(f"{printable(delivery.event_type)}  ", "bold")
-    line.append(status_words(delivery), STATUS_STYLES.get(delivery.status, ""))
+def print_delivery(console: Console, found: GetDeliveryResponse, now: datetime) -> None:
+    _print_head(console, found.delivery)
+    console.print(_facts_table(found, now))
+    console.print()
+    _print_timeline(console, found, now)
+
+
+def _state(delivery: Delivery, now: datetime) -> Text:
+    line = Text(status_words(delivery), STATUS_STYLES.get(delivery.status, ""))
     if delivery.resolution == Resolution.RESOLUTION_RETRIED:
         is_run = delivery.status == DeliveryStatus.DELIVERY_STATUS_DUPLICATE
         line.append(", run anyway" if is_run else ", retried", "green")
@@ -83,46 +91,59 @@ def headline(delivery: Delivery, now: datetime) -> Text:
     return line.append(f"  {age(delivery.created_at, now)}", "dim")
 
 
-def facts_table(delivery: Delivery) -> RenderableType:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("attempts", f"{delivery.attempts} of {delivery.max_attempts}")
+def _facts_table(found: GetDeliveryResponse, now: datetime) -> RenderableType:
+    delivery, rows = found.delivery, table(label(), words(), show_header=False)
+    rows.add_row("status", _state(delivery, now))
+    rows.add_row("attempts", f"{delivery.attempts} of {delivery.max_attempts}")
     facts = (
         ("call", delivery.call_id),
         ("organisation", delivery.org_id),
         ("endpoint", delivery.endpoint_id),
         ("duplicate of", delivery.duplicate_of),
+        ("dedup key", delivery.dedup_key if delivery.duplicate_of else ""),
+        ("forward", delivery.forward),
+        ("forwards", delivery.forward_of),
     )
     for name, value in facts:
         if value:
-            table.add_row(name, printable(value))
+            rows.add_row(name, printable(value))
     if delivery.altered:
-        table.add_row("altered", "a part of the event could not be stored as received")
+        rows.add_row("altered", "a part of the event could not be stored as received")
     if delivery.redacted:
-        table.add_row(
+        rows.add_row(
             "redacted", "credentials in the event were removed; a retry does not have them"
         )
-    return table
+    for forward in found.forwards:
+        rows.add_row(f"forward {printable(forward.forward)}", _forward_state(forward))
+    return rows
 
 
-def timeline(found: GetDeliveryResponse) -> Iterator[Text]:
-    """Lines for each entry in time order, with the time since the entry before, in UTC."""
+def _forward_state(forward: Delivery) -> Text:
+    state = Text(f"{forward.job_id}  ")
+    state.append(status_words(forward), STATUS_STYLES.get(forward.status, ""))
+    if forward.HasField("retried_as"):
+        return state.append(f", retried as {forward.retried_as}", "green")
+    return state.append(f", {printable(forward.error_class)}" if forward.error_class else "", "dim")
+
+
+def _print_timeline(console: Console, found: GetDeliveryResponse, now: datetime) -> None:
+    """Print each entry in time order, with the time since the entry before, in UTC."""
     moments = sorted(_moments(found), key=itemgetter(0))
     before: datetime | None = None
     for time, lines in moments:
         if before is None or before.date() != time.date():
-            yield Text(f"{time:%Y-%m-%d} UTC", "dim")
+            console.print(Text(f"{time:%Y-%m-%d} UTC", "dim"))
         since = f"+{duration(time - before)}" if before is not None else ""
         stamp = Text(f"  {time:%H:%M:%S}.{time.microsecond // 1000:03d}  ").append(
             f"{since:<11}", "dim"
         )
-        yield stamp.append_text(lines[0])
-        yield from (Text(_INDENT).append_text(line) for line in lines[1:])
+        print_indented(console, lines[0], _TIMELINE_INDENT, after=stamp)
+        for line in lines[1:]:
+            print_indented(console, line, _TIMELINE_INDENT)
         before = time
-    waiting = _waiting(found.delivery)
+    waiting = _waiting(found.delivery, now)
     if waiting:
-        yield Text(f"  {waiting}", "dim")
+        print_indented(console, Text(waiting, "dim"), 2)
 
 
 def event_text(delivery: Delivery) -> Text:
@@ -154,8 +175,8 @@ def _moments(found: GetDeliveryResponse) -> Iterator[_Moment]:
     if found.HasField("retried_as"):
         retry = found.retried_as
         verb = "run anyway" if retry.HasField("duplicate_of") else "retried"
-        words = Text(f"{verb} as {retry.new_job_id}", "green")
-        yield moment(retry.created_at), [words, *_by(retry)]
+        line = Text(f"{verb} as {retry.new_job_id}", "green")
+        yield moment(retry.created_at), [line, *_by(retry)]
     elif delivery.HasField("resolved_at"):
         yield moment(delivery.resolved_at), [Text("discarded")]
 
@@ -166,8 +187,19 @@ def _attempt(attempt: Attempt, *, shown_trace_id: str) -> Iterator[Text]:
     yield line.append(f"  in {duration(timedelta(milliseconds=attempt.duration_ms))}", "dim")
     if attempt.error_class or attempt.error_message:
         yield Text(error_words(attempt.error_class, attempt.error_message))
+    if attempt.HasField("answer"):
+        yield from _answer(attempt.answer)
     if attempt.trace_id not in {"", shown_trace_id}:
         yield Text(f"trace {attempt.trace_id}", "dim")
+
+
+def _answer(answer: Answer) -> Iterator[Text]:
+    took = duration(timedelta(milliseconds=answer.latency_ms))
+    yield Text(f"answered with status {answer.status} in {took}")
+    text = printable(" ".join(answer.text.split()))
+    if text:
+        is_cut = answer.is_cut or len(text) > _MAX_ANSWER
+        yield Text(text[:_MAX_ANSWER] + ("…" if is_cut else ""), "dim")
 
 
 def _retry_origin(retry: Retry) -> str:
@@ -182,7 +214,9 @@ def _by(retry: Retry) -> list[Text]:
     return [Text(f"by {printable(retry.actor)}{reason}{unpublished}", "dim")]
 
 
-def _waiting(delivery: Delivery) -> str:
+def _waiting(delivery: Delivery, now: datetime) -> str:
+    if delivery.HasField("waiting"):
+        return f"Waiting in the database: {wait_words(delivery.waiting, now)}."
     match delivery.status:
         case DeliveryStatus.DELIVERY_STATUS_PENDING:
             return "Waiting for the first attempt."
@@ -212,17 +246,20 @@ def print_dead_letters(
     )
 
 
+_GROUP_INDENT = 9
+
+
 def print_groups(console: Console, groups: Iterable[FailureGroup], now: datetime) -> None:
-    """Print two lines for each group, the largest first."""
+    """Print three lines for each group, the largest first."""
     for group in sorted(groups, key=lambda group: -group.count):
-        line = Text(f"{group.count:>7,}  ", "red")
-        line.append(f"{printable(group.event_type)}  ", "bold default")
-        line.append(printable(group.error_class), "default")
+        line = Text(printable(group.event_type), "bold")
+        line.append(f"  {printable(group.error_class)}", "not bold")
+        print_indented(console, line, _GROUP_INDENT, after=Text(f"{group.count:>7,}  ", "red"))
         span = f"newest {age(group.last_seen, now)}, oldest {age(group.first_seen, now)}"
-        print_line(console, line.append(f"  {span}", "dim default"))
+        print_indented(console, Text(span), _GROUP_INDENT)
         if group.latest_error_message:
-            words = error_words(group.error_class, group.latest_error_message)
-            print_line(console, Text(f"         {words}", "dim"))
+            error = error_words("", group.latest_error_message)
+            print_line(console, Text(" " * _GROUP_INDENT + error, "dim"))
     console.print(
         Text(
             "\n`ringback dead retry --event-type TYPE --error-class CLASS` retries a group.", "dim"
@@ -272,18 +309,16 @@ def bulk_figures() -> tuple[tuple[str, str], ...]:
 
 
 def bulk_table(latest: RetryDeliveriesResponse, *, interrupted: bool) -> RenderableType:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True, min_width=12)
-    table.add_column(overflow="fold")
-    table.add_row("matched", f"{latest.matched:,}")
-    table.add_row("retried", f"{latest.retried:,}")
-    table.add_row("  completed", Text(f"{latest.completed:,}", "green"))
+    rows = table(label(min_width=12), words(), show_header=False)
+    rows.add_row("matched", f"{latest.matched:,}")
+    rows.add_row("retried", f"{latest.retried:,}")
+    rows.add_row("  completed", Text(f"{latest.completed:,}", "green"))
     if latest.failed_again:
-        table.add_row("  failed again", Text(f"{latest.failed_again:,}", "red"))
+        rows.add_row("  failed again", Text(f"{latest.failed_again:,}", "red"))
     if latest.skipped:
-        table.add_row("skipped", f"{latest.skipped:,}")
+        rows.add_row("skipped", f"{latest.skipped:,}")
     if interrupted:
-        table.add_row("ended", "interrupted; finished retries are kept")
+        rows.add_row("ended", "interrupted; finished retries are kept")
     elif latest.state != RetryRunState.RETRY_RUN_STATE_FINISHED:
-        table.add_row("ended", Text(latest.message or "early", "red"))
-    return table
+        rows.add_row("ended", Text(latest.message or "early", "red"))
+    return rows

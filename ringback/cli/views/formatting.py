@@ -16,7 +16,14 @@ from rich.progress import (
 from ringback.cli.terminal import err
 from ringback.local.console import printable
 from ringback.metrics.enum_words import words_of
-from ringback.metrics.v1.delivery_pb2 import Attempt, AttemptOutcome, Delivery, DeliveryStatus
+from ringback.metrics.v1.delivery_pb2 import (
+    Attempt,
+    AttemptOutcome,
+    Delivery,
+    DeliveryStatus,
+    Wait,
+    WaitReason,
+)
 
 STATUS_STYLES = {
     DeliveryStatus.DELIVERY_STATUS_COMPLETED: "green",
@@ -53,6 +60,28 @@ def age(time: Timestamp, now: datetime) -> str:
     if span.total_seconds() < _MINUTE_S:
         return f"{max(0, int(span.total_seconds()))} s ago"
     return f"{duration(span)} ago"
+
+
+def due_words(wait: Wait, now: datetime) -> str:
+    """Until when a webhook waits: `due in 4 min`, `due 12 s ago`."""
+    if wait.reason == WaitReason.WAIT_REASON_CANCELLED:
+        return "becomes a dead letter in moments"
+    if not wait.HasField("due_at"):
+        return "due after an earlier webhook of its call"
+    due_at = moment(wait.due_at)
+    return f"due in {duration(due_at - now)}" if due_at > now else f"due {age(wait.due_at, now)}"
+
+
+def wait_words(wait: Wait, now: datetime) -> str:
+    """The attempt, until when and why a webhook waits, in one line."""
+    words = f"attempt {wait.attempt} {due_words(wait, now)}, {reason_words(wait.reason)}"
+    if wait.destination:
+        words += f" {printable(wait.destination)}"
+    return f"{words}, key {printable(wait.order_key)}" if wait.order_key else words
+
+
+def reason_words(reason: WaitReason.ValueType) -> str:
+    return _words(WaitReason.DESCRIPTOR, reason)
 
 
 def duration(span: timedelta) -> str:

@@ -3,60 +3,110 @@
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import pairwise
 from typing import Self
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from ringback.cli.views.formatting import moment, plural
-from ringback.contract.topology import DEAD_LETTER_QUEUE, DUE_QUEUE, QUARANTINE_QUEUE, WORK_QUEUE
+from ringback.cli.views.formatting import duration, moment, plural, reason_words
+from ringback.cli.views.layout import name, number, table, words
+from ringback.contract import thresholds
+from ringback.contract.topology import (
+    BULK_QUEUE,
+    DEAD_LETTER_QUEUE,
+    DUE_QUEUE,
+    QUARANTINE_QUEUE,
+    WORK_QUEUE,
+)
 from ringback.local.console import printable
 from ringback.metrics.v1.delivery_pb2 import ProcessingState
-from ringback.metrics.v1.metrics_service_pb2 import GetDeliveryStatsResponse, GetQueueHealthResponse
+from ringback.metrics.v1.metrics_service_pb2 import (
+    GetDeliveryStatsResponse,
+    GetQueueHealthResponse,
+    HealthSource,
+)
 
 
 def headline(health: GetQueueHealthResponse) -> Text:
-    as_of = Text(f"  as of {moment(health.timestamp):%H:%M:%S} UTC", "dim")
+    as_of = Text()
+    if health.HasField("timestamp"):
+        as_of = Text(f"  as of {moment(health.timestamp):%H:%M:%S} UTC", "dim")
     if health.healthy:
         return Text("Healthy", "bold green").append(as_of)
-    broken = ", ".join(check.name.replace("_", " ") for check in health.checks if not check.ok)
-    return Text(f"Not healthy: {broken}", "bold red").append(as_of)
+    broken = [check.name.replace("_", " ") for check in health.checks if not check.ok]
+    broken += [
+        _unavailable(source)
+        for source in health.sources
+        if not source.ok and source.name in {"broker", "database"}
+    ]
+    return Text(f"Not healthy: {', '.join(broken)}", "bold red").append(as_of)
+
+
+def _unavailable(source: HealthSource) -> str:
+    words = f"the {source.name} is unavailable"
+    if not source.HasField("read_at"):
+        return words
+    return f"{words} since {moment(source.read_at):%H:%M:%S} UTC"
 
 
 def checks_table(health: GetQueueHealthResponse) -> RenderableType:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    rows = table(name(), name(), words(), show_header=False)
     for check in health.checks:
         style = "green" if check.ok else "red"
         mark = Text("✓" if check.ok else "✗", style)
-        table.add_row(mark, check.name.replace("_", " "), Text(check.message))
-    return table
+        rows.add_row(mark, check.name.replace("_", " "), Text(check.message))
+    return rows
 
 
 def numbers_table(health: GetQueueHealthResponse) -> RenderableType:
     """The current numbers on the left, those of the last 24 hours on the right."""
     metrics, stats = health.metrics, health.stats
-    table = Table(box=None, padding=(0, 4, 0, 0), header_style="bold")
-    table.add_column("In the queues", style="dim")
-    table.add_column("", justify="right")
-    table.add_column("Last 24 hours", style="dim")
-    table.add_column("", justify="right")
-    table.add_row("waiting", f"{metrics.waiting:,}", "completed", f"{metrics.completed:,}")
-    table.add_row("active", f"{metrics.active:,}", "failed", f"{metrics.failed:,}")
-    table.add_row("delayed", f"{metrics.delayed:,}", "failure rate", stats.failure_rate)
-    table.add_row("dead letters", f"{health.dead_letters:,}", "", "")
-    return table
+    rows = table(words("In the queues"), number(), words("Last 24 hours"), number(), gap=4)
+    rows.add_row("waiting", f"{metrics.waiting:,}", "completed", f"{metrics.completed:,}")
+    rows.add_row("active", f"{metrics.active:,}", "failed or dead", f"{metrics.failed:,}")
+    rows.add_row("delayed", f"{metrics.delayed:,}", "failure rate", stats.failure_rate)
+    for wait in health.waits.by_reason:
+        where = f"  in the database: {reason_words(wait.reason)}"
+        rows.add_row(where, f"{wait.count:,}", "", "")
+    rows.add_row("dead letters", f"{health.dead_letters:,}", "", "")
+    return rows
+
+
+def rates_line(health: GetQueueHealthResponse) -> Text | None:
+    """What was accepted and finished per second, and the ages of the oldest unfinished webhooks."""
+    if not health.HasField("rates"):
+        return None
+    rates, oldest = health.rates, health.oldest
+    line = Text(
+        f"Per second: {rates.accepted:,.1f} accepted, {rates.completed:,.1f} completed, "
+        f"{rates.failed_attempts:,.1f} failed attempts, {rates.dead_lettered:,.1f} dead letters."
+    )
+    ages = (("pending", oldest.pending_s), ("failed", oldest.failed_s))
+    if any(age_s for _, age_s in ages):
+        words = " and ".join(
+            f"{duration(timedelta(seconds=age_s))} ({name})" for name, age_s in ages if age_s
+        )
+        line.append(f"\nThe oldest unfinished webhooks are at least {words} old.")
+    return line
+
+
+def overdue_line(health: GetQueueHealthResponse) -> Text | None:
+    """The oldest attempt that is due and not published, if there is one."""
+    overdue = timedelta(seconds=health.waits.oldest_overdue_s)
+    if overdue < _OVERDUE:
+        return None
+    words = f"The oldest waiting webhook is overdue by {duration(overdue)}. "
+    return Text(words, "yellow").append("`ringback waiting list` shows it.", "dim")
 
 
 def processing_line(state: ProcessingState) -> Text:
     """Whether processors consume webhooks, and who paused them and why."""
     if not state.paused:
-        count = plural(state.processors, "processor") if state.processors else "no processor"
-        return Text(f"Processing is running on {count}.")
+        if not state.processors:
+            return Text("No processor runs: accepted webhooks wait.", "yellow")
+        return Text(f"Processing is running on {plural(state.processors, 'processor')}.")
     stopped = f"{state.processors_paused} of {plural(state.processors, 'processor')}"
     line = Text("Processing is paused", "bold yellow")
     line.append(f" since {moment(state.changed_at):%Y-%m-%d %H:%M:%S} UTC", "default")
@@ -64,6 +114,8 @@ def processing_line(state: ProcessingState) -> Text:
     return line.append(f"\n{stopped} stopped consuming. `ringback resume` ends the pause.", "dim")
 
 
+#: Processors publish what is due each second.
+_OVERDUE = timedelta(seconds=10)
 #: Rates cover this many seconds.
 _SPAN_S = 12.0
 
@@ -116,8 +168,10 @@ class Rates:
 _RATES = ("accepted", "completed", "dead letters", "duplicates")
 _STYLES = {"completed": "green", "dead letters": "red", "duplicates": "cyan"}
 _BAR_WIDTH = 30
-#: In the order in which a webhook may pass them; the retry queues come second.
-_ORDER = {WORK_QUEUE: 0, DUE_QUEUE: 2, QUARANTINE_QUEUE: 3, DEAD_LETTER_QUEUE: 4}
+#: A bar is full at this many messages, or at those of the longest queue.
+_MIN_FULL_BAR = thresholds.WAITING
+#: In the order in which a webhook may pass them; the retry queues come third.
+_ORDER = {WORK_QUEUE: 0, BULK_QUEUE: 1, DUE_QUEUE: 3, QUARANTINE_QUEUE: 4, DEAD_LETTER_QUEUE: 5}
 
 
 def watch_view(health: GetQueueHealthResponse, rates: Rates) -> RenderableType:
@@ -152,20 +206,19 @@ def one_line(health: GetQueueHealthResponse, rates: Rates) -> Text:
 
 
 def _queues_table(health: GetQueueHealthResponse) -> RenderableType:
-    table = _table()
-    table.add_column("queue", min_width=22, no_wrap=True)
-    table.add_column("waiting", justify="right", min_width=9)
-    table.add_column("")
-    max_messages = max((queue.messages for queue in health.queues), default=0)
-    for queue in sorted(health.queues, key=lambda queue: (_ORDER.get(queue.queue, 1), queue.queue)):
+    rows = table(name("queue", min_width=22), number("waiting"), name(), gap=3)
+    full = max((_MIN_FULL_BAR, *(queue.messages for queue in health.queues)))
+    for queue in sorted(health.queues, key=lambda queue: (_ORDER.get(queue.queue, 2), queue.queue)):
         style = "" if queue.messages else "dim"
-        cells = round(_BAR_WIDTH * queue.messages / max_messages) if max_messages else 0
+        cells = round(_BAR_WIDTH * queue.messages / full)
         bar = "█" * max(cells, 1 if queue.messages else 0)
-        table.add_row(
+        rows.add_row(
             Text(queue.queue, style), Text(f"{queue.messages:,}", style), Text(bar, "blue")
         )
-    table.add_row("in flight", f"{health.metrics.active:,}", "")
-    return table
+    rows.add_row("in flight", f"{health.metrics.active:,}", "")
+    if health.waits.total:
+        rows.add_row("in the database", f"{health.waits.total:,}", "")
+    return rows
 
 
 def _rates_table(health: GetQueueHealthResponse, rates: Rates) -> RenderableType:
@@ -173,20 +226,15 @@ def _rates_table(health: GetQueueHealthResponse, rates: Rates) -> RenderableType
         "completed": f"{health.metrics.completed:,}",
         "dead letters": f"{health.dead_letters:,} unresolved",
     }
-    table = _table()
-    table.add_column("webhooks", min_width=22)
-    table.add_column("per second", justify="right", min_width=9)
-    table.add_column("last 24 hours")
-    for name in _RATES:
-        style = _STYLES.get(name, "")
-        table.add_row(Text(name, style), _per_second(rates, name), totals.get(name, ""))
-    return table
+    rows = table(
+        name("webhooks", min_width=22), number("per second"), words("last 24 hours"), gap=3
+    )
+    for kind in _RATES:
+        style = _STYLES.get(kind, "")
+        rows.add_row(Text(kind, style), _per_second(rates, kind), totals.get(kind, ""))
+    return rows
 
 
 def _per_second(rates: Rates, name: str) -> str:
     rate = rates.per_second(name)
     return "…" if rate is None else f"{rate:,.1f}/s"
-
-
-def _table() -> Table:
-    return Table(box=None, padding=(0, 3, 0, 0), header_style="dim")

@@ -1,10 +1,10 @@
 """The output of `ringback stats`."""
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ringback.cli.views.formatting import moment
+from ringback.cli.views.layout import label, number, table, words
 from ringback.local.console import printable
 from ringback.metrics.v1.metrics_service_pb2 import EventTypeStats, GetDeliveryStatsResponse
 
@@ -14,43 +14,38 @@ _TYPE_COLUMNS = ("total", "completed", "failed", "dead", "pending", "duplicates"
 def summary_table(stats: GetDeliveryStatsResponse) -> RenderableType:
     summary = stats.summary
     start, end = moment(stats.start_time), moment(stats.end_time)
-    table = _table(
-        Text(f"Webhooks of the last {stats.time_range}  ").append(
-            f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC", "not bold dim"
-        ),
-        show_header=False,
+    title = Text(f"Webhooks of the last {stats.time_range}  ").append(
+        f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC", "not bold dim"
     )
-    table.add_column(style="dim", min_width=14)
-    table.add_column(justify="right")
-    table.add_column(style="dim")
+    lines = table(label(), number(), words(min_width=52), title=title, show_header=False)
     rows = (
         ("total", summary.total, "", ""),
         ("completed", summary.completed, "green", ""),
         ("failed", summary.failed, "yellow", "an attempt failed; the next one is scheduled"),
         ("dead letter", summary.dead_letter, "red", "failed permanently; retry or discard it"),
         ("pending", summary.pending, "", "no attempt finished yet"),
+        ("  waiting", summary.waiting, "", "of failed and pending: waits in the database"),
         ("duplicates", summary.duplicates, "", "received before; not part of the total"),
     )
-    for name, count, style, words in rows:
-        table.add_row(name, _count(count, style), words)
-    table.add_row(
-        "success rate", summary.success_rate, "completed, of completed, failed and dead letters"
-    )
-    table.add_row("attempts", summary.avg_attempts, "per webhook, on average")
-    return table
+    for name, count, style, meaning in rows:
+        lines.add_row(name, _count(count, style), Text(meaning, "dim"))
+    for name, figure, meaning in (
+        ("success rate", summary.success_rate, "completed, of completed, failed and dead letters"),
+        ("attempts", summary.avg_attempts, "per webhook, on average"),
+    ):
+        lines.add_row(name, figure, Text(meaning, "dim"))
+    return lines
 
 
 def types_table(stats: GetDeliveryStatsResponse) -> RenderableType:
     """A row for each event type, the most frequent first."""
-    table = _table("By event type")
-    table.header_style = "dim"
-    table.add_column("event type", min_width=14, overflow="fold")
-    for column in _TYPE_COLUMNS:
-        table.add_column(column, justify="right")
+    # With a gap of one, the longest event type of Vapi fits into 80 columns.
+    columns = (words("event type", min_width=14), *map(number, _TYPE_COLUMNS))
+    rows = table(*columns, title="By event type", gap=1)
     by_total = sorted(stats.by_event_type.items(), key=lambda item: (-item[1].total, item[0]))
     for event_type, counts in by_total:
-        table.add_row(printable(event_type), *_counts(counts))
-    return table
+        rows.add_row(printable(event_type), *_counts(counts))
+    return rows
 
 
 def _counts(counts: EventTypeStats) -> tuple[Text, ...]:
@@ -67,12 +62,3 @@ def _counts(counts: EventTypeStats) -> tuple[Text, ...]:
 
 def _count(count: int, style: str = "") -> Text:
     return Text(f"{count:,}", style if count else "dim")
-
-
-def _table(title: str | Text, *, show_header: bool = True) -> Table:
-    # With seven columns, the longest event type of Vapi fits into 80 characters.
-    table = Table(
-        box=None, padding=(0, 1, 0, 0), title=title, title_justify="left", show_header=show_header
-    )
-    table.title_style = "bold"
-    return table

@@ -1,0 +1,257 @@
+import asyncio
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from ringback.cli.client.job_ids import resolve_run_id
+from ringback.cli.client.metrics import (
+    DEFAULT_OPTIONS,
+    CommonOptions,
+    OptionalText,
+    metrics_client,
+    print_json,
+)
+from ringback.cli.commands.bulk_retry import point_in_time
+from ringback.cli.terminal import EXIT_FAILED, BadInputError, confirmed, out
+from ringback.cli.views.runs_view import preview_lines, print_runs, run_table
+from ringback.metrics import MetricsClient
+from ringback.metrics.v1 import admin_service_pb2 as admin
+
+_EXAMPLES = """Examples:
+
+    ringback dead retry --all --reason "The shop is back." --detach
+    ringback runs list
+    ringback runs show RUN
+    ringback runs pause RUN --reason "The shop is slow."
+    ringback runs replay --event-type end-of-call-report --since 3h --dry-run
+"""
+
+_FLAG = Parameter(negative="", show_default=False)
+
+runs = App(
+    name="runs",
+    help="Show, pause, resume and stop retry runs; replay completed webhooks.",
+    help_epilogue=_EXAMPLES,
+)
+
+
+@runs.command(name="list")
+def _list(
+    *,
+    active: Annotated[bool, _FLAG] = False,
+    org: OptionalText = "",
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 20,
+    options: CommonOptions = DEFAULT_OPTIONS,
+) -> None:
+    """List the retry runs, newest first.
+
+    Parameters
+    ----------
+    active
+        Only those that have not ended.
+    org
+        Only this organisation (a UUID).
+    limit
+        Maximum number, up to 100.
+    """
+    asyncio.run(_show_list(org, limit, options, active_only=active))
+
+
+@runs.command(name="show")
+def _show(run: str, /, *, options: CommonOptions = DEFAULT_OPTIONS) -> None:
+    """Show one run with its progress, or its result.
+
+    Parameters
+    ----------
+    run
+        The run id, or its beginning.
+    """
+    asyncio.run(_call(run, options, lambda client, run_id: client.retry_run(run_id)))
+
+
+@runs.command(name="pause")
+def _pause(
+    run: str, /, *, reason: OptionalText = "", options: CommonOptions = DEFAULT_OPTIONS
+) -> None:
+    """Let a run retry nothing until it is resumed.
+
+    Parameters
+    ----------
+    run
+        The run id, or its beginning.
+    reason
+        The reason, for the audit log.
+    """
+    asyncio.run(
+        _call(run, options, lambda client, run_id: client.pause_retry_run(run_id, reason=reason))
+    )
+
+
+@runs.command(name="resume")
+def _resume(
+    run: str, /, *, reason: OptionalText = "", options: CommonOptions = DEFAULT_OPTIONS
+) -> None:
+    """Let a paused run continue.
+
+    Parameters
+    ----------
+    run
+        The run id, or its beginning.
+    reason
+        The reason, for the audit log.
+    """
+    asyncio.run(
+        _call(run, options, lambda client, run_id: client.resume_retry_run(run_id, reason=reason))
+    )
+
+
+@runs.command(name="stop")
+def _stop(
+    run: str, /, *, reason: OptionalText = "", options: CommonOptions = DEFAULT_OPTIONS
+) -> None:
+    """End a run. What it has retried stays retried.
+
+    Parameters
+    ----------
+    run
+        The run id, or its beginning.
+    reason
+        The reason, for the audit log.
+    """
+    asyncio.run(
+        _call(run, options, lambda client, run_id: client.stop_retry_run(run_id, reason=reason))
+    )
+
+
+@runs.command(name="replay")
+def _replay(
+    *,
+    event_type: str,
+    since: str,
+    until: OptionalText = "",
+    call_id: OptionalText = "",
+    org: OptionalText = "",
+    reason: OptionalText = "",
+    dry_run: Annotated[bool, _FLAG] = False,
+    override_dedup: Annotated[bool, _FLAG] = False,
+    include_replays: Annotated[bool, _FLAG] = False,
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))] = 1000,
+    rate: Annotated[float, Parameter(validator=Number(gt=0, lte=100))] = 10.0,
+    yes: Annotated[bool, _FLAG] = False,
+    options: CommonOptions = DEFAULT_OPTIONS,
+) -> int:
+    """Run completed webhooks once more, because their handler was wrong.
+
+    The run works on the server, oldest first. Each webhook is replayed once, as a new webhook.
+
+    Parameters
+    ----------
+    event_type
+        Only this type, such as end-of-call-report.
+    since
+        Only those that arrived after this time: 2026-01-27T06:30 (UTC), or 2h for two hours ago.
+    until
+        Only those that arrived before this time.
+    call_id
+        Only this call.
+    org
+        Only this organisation (a UUID).
+    reason
+        The reason, for the audit log. Required, except with --dry-run.
+    dry_run
+        Only show what would be replayed.
+    override_dedup
+        Required to replay: handlers get events that they have processed.
+    include_replays
+        Also replay webhooks that are replays themselves.
+    limit
+        Maximum number to replay.
+    rate
+        Maximum replays per second.
+    yes
+        Do not ask for confirmation.
+    """
+    now = datetime.now(UTC)
+    request = admin.CreateRetryRunRequest(
+        kind=admin.RETRY_RUN_KIND_COMPLETED,
+        filter=admin.DeadLetterFilter(event_type=event_type, call_id=call_id, org_id=org),
+        limit=limit,
+        rate_per_second=rate,
+        reason=reason,
+        override_dedup=override_dedup,
+        include_replays=include_replays,
+    )
+    request.filter.start_time.FromDatetime(point_in_time(since, now))
+    if until:
+        request.filter.end_time.FromDatetime(point_in_time(until, now))
+    return asyncio.run(create_run(Creation(request, dry_run=dry_run, yes=yes), options))
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    request: admin.CreateRetryRunRequest
+    dry_run: bool
+    yes: bool
+
+
+async def create_run(creation: Creation, options: CommonOptions) -> int:
+    """Preview a run, ask for confirmation, and create it; the exit status is 0 if it exists."""
+    request, has_to_ask = creation.request, not creation.yes and not creation.dry_run
+    if not creation.dry_run and not request.reason:
+        raise BadInputError('A retry of many needs a reason, for the audit log: --reason "...".')
+    if has_to_ask and (options.json or not sys.stdin.isatty()):
+        raise BadInputError(
+            "There is no terminal to ask for confirmation. Use --yes to retry without asking."
+        )
+    async with metrics_client(options) as client:
+        if creation.dry_run or has_to_ask:
+            asked = admin.CreateRetryRunRequest()
+            asked.CopyFrom(request)
+            asked.dry_run = True
+            preview = (await client.create_retry_run(asked)).preview
+            if creation.dry_run and options.json:
+                print_json(preview)
+                return 0
+            out().print(preview_lines(preview))
+            if creation.dry_run or not preview.matched:
+                return 0
+            if not await asyncio.to_thread(confirmed, "Retry them?"):
+                out().print("Nothing was changed.")
+                return EXIT_FAILED
+        answer = await client.create_retry_run(request, request_id=str(uuid.uuid4()))
+    if options.json:
+        print_json(answer.run)
+    else:
+        out().print(f"The run {answer.run.run_id} works on the server.", soft_wrap=True)
+        out().print(f"`ringback runs show {answer.run.run_id[:18]}` shows its progress.")
+    return 0
+
+
+async def _show_list(org: str, limit: int, options: CommonOptions, *, active_only: bool) -> None:
+    async with metrics_client(options) as client:
+        listed = client.retry_runs(active_only=active_only, org_id=org, page_size=limit)
+        page = await anext(listed.by_page())
+    if options.json:
+        print_json(page)
+    elif page.runs:
+        print_runs(out(), page.runs, datetime.now(UTC))
+    else:
+        out().print("There are no retry runs.")
+
+
+async def _call(
+    run: str, options: CommonOptions, call: Callable[[MetricsClient, str], Awaitable[Any]]
+) -> None:
+    """Make a call about one run, and show the run that it returns."""
+    async with metrics_client(options) as client:
+        answer = await call(client, await resolve_run_id(client, run))
+    if options.json:
+        print_json(answer.run)
+    else:
+        out().print(run_table(answer.run, datetime.now(UTC)))

@@ -1,0 +1,248 @@
+"""`ringback waiting`: webhooks that wait in the database."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich.text import Text
+
+from ringback.cli.client.job_ids import resolve_job_id
+from ringback.cli.client.metrics import (
+    DEFAULT_OPTIONS,
+    CommonOptions,
+    OptionalText,
+    metrics_client,
+    print_json,
+)
+from ringback.cli.terminal import EXIT_FAILED, BadInputError, confirmed, out
+from ringback.cli.views.delivery_view import print_waiting
+from ringback.cli.views.formatting import plural
+from ringback.metrics import MetricsClient
+from ringback.metrics.v1.admin_service_pb2 import (
+    CancelWaitingResponse,
+    ReleaseWaitingResponse,
+    WaitingFilter,
+)
+from ringback.metrics.v1.delivery_pb2 import WaitReason
+
+_EXAMPLES = """Examples:
+
+    ringback waiting list
+    ringback waiting list --why destination --destination google-calendar
+    ringback waiting now JOB --reason "The customer asked."
+    ringback waiting cancel --destination old-crm --reason "It was shut down."
+"""
+
+waiting = App(
+    name="waiting",
+    help="List, release and cancel webhooks that wait in the database for an attempt.",
+    help_epilogue=_EXAMPLES,
+)
+
+_Why = Literal["", "retry", "destination", "order", "forward", "cancelled"]
+_WhyOption = Annotated[_Why, Parameter(show_default=False, show_choices=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """The options that select webhooks, as typed."""
+
+    why: _Why = ""
+    destination: str = ""
+    org: str = ""
+
+    @property
+    def reason(self) -> WaitReason.ValueType:
+        name = f"WAIT_REASON_{self.why.upper() or 'UNSPECIFIED'}"
+        return WaitReason.Value(name)
+
+    def message(self) -> WaitingFilter:
+        return WaitingFilter(reason=self.reason, destination=self.destination, org_id=self.org)
+
+
+@waiting.command(name="list")
+def _list(
+    *,
+    why: _WhyOption = "",
+    destination: OptionalText = "",
+    org: OptionalText = "",
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 20,
+    every: Annotated[bool, Parameter(name="--all", negative="", show_default=False)] = False,
+    options: CommonOptions = DEFAULT_OPTIONS,
+) -> None:
+    """List the waiting webhooks, in the order in which they are due.
+
+    Parameters
+    ----------
+    why
+        Only those that wait for this reason: retry, destination, order or forward.
+    destination
+        Only those that wait for this destination.
+    org
+        Only this organisation (a UUID).
+    limit
+        Maximum number, up to 100.
+    every
+        List all; with --json, one document per line.
+    """
+    asyncio.run(_show_list(_Filter(why, destination, org), limit, options, every=every))
+
+
+@waiting.command(name="now")
+def _now(
+    job: str | None = None,
+    /,
+    *,
+    why: _WhyOption = "",
+    destination: OptionalText = "",
+    org: OptionalText = "",
+    reason: str,
+    options: CommonOptions = DEFAULT_OPTIONS,
+) -> None:
+    """Make the next attempt due now, of one webhook or of all that match the options.
+
+    The breaker and the pace of a destination still apply.
+
+    Parameters
+    ----------
+    job
+        The job id of one webhook, or its beginning. Without it, the options select webhooks.
+    why
+        Only those that wait for this reason: retry, destination or forward.
+    destination
+        Only those that wait for this destination.
+    org
+        Only this organisation (a UUID).
+    reason
+        The reason, for the audit log.
+    """
+    selected = _selected(job, _Filter(why, destination, org))
+    asyncio.run(_change("released", job, selected, reason, options))
+
+
+@waiting.command(name="cancel")
+def _cancel(
+    job: str | None = None,
+    /,
+    *,
+    why: _WhyOption = "",
+    destination: OptionalText = "",
+    org: OptionalText = "",
+    reason: str,
+    yes: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    options: CommonOptions = DEFAULT_OPTIONS,
+) -> int:
+    """End the wait without another attempt, of one webhook or of all that match the options.
+
+    They become dead letters with the error class `cancelled`, which you can retry or discard.
+
+    Parameters
+    ----------
+    job
+        The job id of one webhook, or its beginning. Without it, the options select webhooks.
+    why
+        Only those that wait for this reason: retry, destination, order or forward.
+    destination
+        Only those that wait for this destination.
+    org
+        Only this organisation (a UUID).
+    reason
+        The reason, for the audit log and the dead letter.
+    yes
+        Do not ask for confirmation.
+    """
+    selected = _selected(job, _Filter(why, destination, org))
+    if not job and not yes:
+        if options.json or not sys.stdin.isatty():
+            raise BadInputError(
+                "There is no terminal to ask for confirmation. Use --yes to cancel without asking."
+            )
+        if not confirmed("Cancel all waiting webhooks that match?"):
+            out().print("Nothing was changed.")
+            return EXIT_FAILED
+    asyncio.run(_change("cancelled", job, selected, reason, options))
+    return 0
+
+
+def _selected(job: str | None, selected: _Filter) -> WaitingFilter | None:
+    """The filter; None for one webhook. Raises BadInputError."""
+    if job and selected != _Filter():
+        raise BadInputError("Use either a job id or options that select webhooks, not both.")
+    if not job and selected == _Filter():
+        raise BadInputError("Give a job id, or options such as --destination or --why.")
+    return None if job else selected.message()
+
+
+async def _show_list(selected: _Filter, limit: int, options: CommonOptions, *, every: bool) -> None:
+    async with metrics_client(options) as client:
+        waits = client.waiting(
+            reason=selected.reason,
+            destination=selected.destination,
+            org_id=selected.org,
+            page_size=100 if every else limit,
+        )
+        if options.json and every:
+            async for wait in waits:
+                print_json(wait)
+            return
+        if options.json:
+            print_json(await anext(waits.by_page()))
+            return
+        now, shown = datetime.now(UTC), 0
+        async for page in waits.by_page():
+            print_waiting(out(), page.waiting, now)
+            shown += len(page.waiting)
+            if shown and not every:
+                if page.next_page_token:
+                    out().print(f"\nThese are the first {shown}. Use --all to list all.")
+                break
+    if not shown:
+        out().print("No webhook waits in the database.")
+
+
+_Verb = Literal["released", "cancelled"]
+
+
+async def _change(
+    verb: _Verb,
+    job: str | None,
+    matching: WaitingFilter | None,
+    reason: str,
+    options: CommonOptions,
+) -> None:
+    """Change one webhook, or all that match in bounded steps, and print the result."""
+    total, message = 0, ""
+    async with metrics_client(options) as client:
+        job_id = await resolve_job_id(client, job) if job else None
+        async for answer in _steps(client, verb, job_id, matching, reason):
+            match answer:
+                case ReleaseWaitingResponse():
+                    total += answer.released
+                case CancelWaitingResponse():
+                    total += answer.cancelled
+            message = answer.message
+            if options.json:
+                print_json(answer)
+    if not options.json:
+        out().print(Text(message if job else f"{plural(total, 'webhook')} {verb}."))
+
+
+async def _steps(
+    client: MetricsClient,
+    verb: _Verb,
+    job_id: str | None,
+    matching: WaitingFilter | None,
+    reason: str,
+) -> AsyncGenerator[ReleaseWaitingResponse | CancelWaitingResponse, None]:
+    """The answer of each step, until no more webhooks match."""
+    has_more = True
+    while has_more:
+        call = client.release_waiting if verb == "released" else client.cancel_waiting
+        answer = await call(job_id or "", matching=matching, reason=reason)
+        yield answer
+        has_more = matching is not None and answer.has_more
