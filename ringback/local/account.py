@@ -1,4 +1,4 @@
-"""The user that runs private nodes: ourselves, or one without rights if we are root."""
+"""Chooses the user that runs private nodes: the current user, or an unprivileged one for root."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ringback.local.child import LocalStackError, run_command
 
-# The packages create the first two. Other programs that run as nobody can read nobody's files.
+# The packages create the first two. `nobody` is the last choice, because other programs use it too.
 NAMES = ("rabbitmq", "postgres", "nobody")
 
 
@@ -36,9 +36,9 @@ class Account:
         """The command prefix that runs a command as this user."""
         if not self.name:
             return []
-        # The capability lets it reach programs and data below /root without our changing
-        # anybody's permissions; it is still not root, which PostgreSQL refuses. The secure bit
-        # makes access(2), by which PostgreSQL looks for its programs, respect the capability.
+        # With the capability it can use programs and data below /root, whose permissions stay as
+        # they are. It is still not root, which PostgreSQL refuses. PostgreSQL looks for its
+        # programs by access(2), which respects the capability because of the secure bit.
         access = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
         access.append("--securebits=+no_setuid_fixup")
         return [
@@ -68,7 +68,7 @@ class Account:
 
 
 def account_in(folder: Path, program: str = "/bin/true") -> Account:
-    """Make the private `folder` of a node and choose the user that runs `program` with it."""
+    """Create the private `folder` of a node, and choose the user that runs `program` in it."""
     account = _unprivileged()
     if os.geteuid() == 0 and not (account.name and shutil.which("setpriv")):
         raise LocalStackError(
@@ -85,7 +85,7 @@ def account_in(folder: Path, program: str = "/bin/true") -> Account:
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder` for this user alone; LocalStackError if it belongs to another user."""
+    """Create `folder` for this user only; LocalStackError if it belongs to another user."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
         raise LocalStackError(f"The folder {folder} belongs to another user.")
@@ -99,7 +99,7 @@ def elsewhere(folder: Path) -> Path:
 
 
 def make_elsewhere(folder: Path, account: Account) -> Path:
-    """Make the folder of `elsewhere`; LocalStackError if another user was faster."""
+    """Create the folder of `elsewhere`; LocalStackError if it belongs to another user."""
     made = elsewhere(folder)
     made.mkdir(mode=0o700, exist_ok=True)
     if made.is_symlink() or made.stat().st_uid not in {os.geteuid(), account.uid}:
@@ -108,7 +108,7 @@ def make_elsewhere(folder: Path, account: Account) -> Path:
 
 
 def _unprivileged() -> Account:
-    """Choose ourselves or, if we are root, the first of `NAMES` that exists."""
+    """The current user, or for root the first of `NAMES` that exists."""
     for name in NAMES if os.geteuid() == 0 else ():
         try:
             found = pwd.getpwnam(name)

@@ -28,7 +28,7 @@ from ringback.local.ports import (
 
 POLL_S = 0.1
 PROBE_S = 5.0
-CONTROL_S = 30.0
+CONTROL_S = 120.0
 _OUTSIDE_OF_A_CONTAINER = frozenset({"amqp", "management", "broker_metrics"})
 
 
@@ -36,8 +36,8 @@ _OUTSIDE_OF_A_CONTAINER = frozenset({"amqp", "management", "broker_metrics"})
 class PrivateBroker:
     """A RabbitMQ node with its own data, ports, cookie and configuration, on loopback only.
 
-    It never touches the system's service. Its data survives `stop`, `kill` and our death. It has
-    one user, whose password is created once and kept in `data_dir`.
+    It never touches the system's service. Its data survives `stop`, `kill` and the end of this
+    process. It has one user, whose password is created once and kept in `data_dir`.
     """
 
     data_dir: Path
@@ -110,7 +110,7 @@ class PrivateBroker:
             await self.kill()
 
     async def kill(self) -> None:
-        """End the node as a power cut would: at once, without a chance to write anything."""
+        """Kill the node, so that it cannot write anything more, as in a power failure."""
         if self._container is not None:
             await _docker("kill", self._container)
         for child in (self._node, self._epmd):
@@ -150,10 +150,10 @@ class PrivateBroker:
         return done.output
 
     async def create_vhost(self, name: str) -> None:
-        """Make a virtual host and wait until it accepts connections."""
+        """Create a virtual host and wait until it accepts connections."""
         async with self.management() as api, api.put(f"/api/vhosts/{quote(name, safe='')}") as got:
             got.raise_for_status()
-        await self._until_it_answers(name, time.monotonic() + PROBE_S)
+        await self._until_it_answers(name, time.monotonic() + CONTROL_S)
 
     async def delete_vhost(self, name: str) -> None:
         """Remove a virtual host with its contents; a missing one is no error."""
@@ -168,7 +168,7 @@ class PrivateBroker:
         return aiohttp.ClientSession(
             self.management_url,
             headers={"Authorization": aiohttp.encode_basic_auth(BROKER_USER, self._password)},
-            timeout=aiohttp.ClientTimeout(total=15),
+            timeout=aiohttp.ClientTimeout(total=CONTROL_S),
         )
 
     async def _launch(self, launch: Launch) -> None:
@@ -202,7 +202,7 @@ class PrivateBroker:
             await asyncio.sleep(POLL_S)
 
     async def _answers(self, vhost: str) -> bool:
-        """Try a client's first steps: a node with an open port may still refuse to declare."""
+        """Whether a client can declare a queue: a node with an open port may still refuse that."""
         refused = (OSError, TimeoutError, aiormq.exceptions.AMQPError, aiohttp.ClientError)
         with contextlib.suppress(*refused):
             async with asyncio.timeout(PROBE_S):

@@ -1,4 +1,4 @@
-"""How a private RabbitMQ node is launched: from installed files, or in a container."""
+"""Prepares the start of a private RabbitMQ node, from installed files or in a container."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from ringback.local.account import Account, account_in, make_elsewhere
 from ringback.local.child import LocalStackError, run_command
 from ringback.local.ports import BROKER_USER, LOOPBACK, BrokerPorts
 
-# Debian's /usr/sbin/rabbitmq-server is a wrapper that insists on the system's own user.
+# Debian's /usr/sbin/rabbitmq-server is a wrapper that only works with the system's own user.
 SERVERS = (
     Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
     Path("/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server"),
@@ -54,20 +54,22 @@ class Launch:
 def prepare_launch(data_dir: Path, ports: BrokerPorts, password: str, settings: str = "") -> Launch:
     """Write the node's files under `data_dir` and return how to start it.
 
+    With RINGBACK_RABBITMQ_IMAGE it runs in a container of that image, even if it is installed.
     LocalStackError if neither RabbitMQ nor a container engine is installed.
     """
     account = account_in(data_dir)
     definitions = data_dir / "definitions.json"
     definitions.write_text(json.dumps(definitions_of(password)), encoding="utf-8")
     account.admit(definitions)
+    image = os.environ.get("RINGBACK_RABBITMQ_IMAGE")
     for server in SERVERS:
-        if server.exists():
+        if server.exists() and not image:
             return _native(server, data_dir, ports, SETTINGS + settings, account)
     if docker_answers():
-        return _container(data_dir, ports, SETTINGS + settings, account)
+        return _container(image or IMAGE, data_dir, ports, SETTINGS + settings, account)
     raise LocalStackError(
         "RabbitMQ is not installed and no Docker engine answers; "
-        "install the package rabbitmq-server, or set RINGBACK_AMQP_URL to a broker of yours."
+        "install the package rabbitmq-server, or set RINGBACK_AMQP_URL to your own broker."
     )
 
 
@@ -127,7 +129,9 @@ def _listeners(data_dir: Path, ports: BrokerPorts) -> str:
     )
 
 
-def _container(data_dir: Path, ports: BrokerPorts, settings: str, account: Account) -> Launch:
+def _container(
+    image: str, data_dir: Path, ports: BrokerPorts, settings: str, account: Account
+) -> Launch:
     data = data_dir / "container"
     account.take(data)
     config = data_dir / "container.conf"
@@ -149,7 +153,7 @@ def _container(data_dir: Path, ports: BrokerPorts, settings: str, account: Accou
         *["--volume", f"{data}:/var/lib/rabbitmq"],
         *["--volume", f"{config}:/etc/rabbitmq/conf.d/20-ringback.conf:ro"],
         *["--volume", f"{data_dir / 'definitions.json'}:/etc/rabbitmq/ringback.json:ro"],
-        *[IMAGE, "sh", "-c", script],
+        *[image, "sh", "-c", script],
     ]
     control = ["docker", "exec", name, "rabbitmqctl"]
     return Launch(command=command, env=dict(os.environ), control=control, container=name)
@@ -197,8 +201,9 @@ def plain_path(folder: Path, account: Account) -> Path:
     link = place / "rabbitmq"
     if not _PLAIN.fullmatch(str(link)):
         raise LocalStackError(
-            f"RabbitMQ cannot work in {folder}, nor in {link.parent}: one of the two paths must be "
-            "made of plain letters only; TMPDIR moves the second one."
+            f"RabbitMQ cannot work in {folder}, because its path has special characters, and "
+            f"neither can a link to it in {link.parent}. Set TMPDIR to a path with only plain "
+            "letters and digits."
         )
     link.unlink(missing_ok=True)
     link.symlink_to(folder)
@@ -206,7 +211,7 @@ def plain_path(folder: Path, account: Account) -> Path:
 
 
 def write_cookie(path: Path, account: Account) -> None:
-    """Write Erlang's password, complete when it has its name."""
+    """Write Erlang's password. The file gets its name only when it is complete."""
     if path.exists():
         return
     unfinished = path.with_name(".erlang.cookie.new")

@@ -1,6 +1,6 @@
-"""Runs other programs: short commands, and children that do not outlive us."""
+"""Runs other programs: short commands, and child processes that end with this process."""
 
-# ruff: file-ignore[suspicious-subprocess-import] - starting programs is what this file is for.
+# ruff: file-ignore[suspicious-subprocess-import] - this file starts programs.
 import asyncio
 import os
 import shutil
@@ -14,7 +14,7 @@ from typing import Self
 
 
 class LocalStackError(Exception):
-    """The local stack cannot do this; the message is one sentence for the terminal."""
+    """The local stack cannot start or continue. The message is for the user."""
 
 
 POLL_S = 0.02
@@ -46,9 +46,9 @@ class Child:
     ) -> Self:
         """Start `command`, its output appended to `log_path`.
 
-        `orphan_signal` is what the kernel sends it when we die; `become` is a command prefix that
-        changes the user; with `held_by_stdin` its input stays open for as long as we live.
-        OSError if it cannot be started.
+        `orphan_signal` is what the kernel sends it when this process dies; `become` is a command
+        prefix that changes the user; with `held_by_stdin` its input stays open until this process
+        ends. OSError if it cannot be started.
         """
         with log_path.open("ab") as log:
             # ruff: ignore[subprocess-without-shell-equals-true] - the stack's own programs.
@@ -74,7 +74,7 @@ class Child:
         return self.process.poll()
 
     def send(self, number: signal.Signals) -> None:
-        """Signal the process itself; one that has ended is left alone."""
+        """Signal the process itself, if it has not ended."""
         if self.exit_code is None:
             self.process.send_signal(number)
 
@@ -93,13 +93,13 @@ class Child:
         return True
 
     async def stop(self, number: signal.Signals, *, within_s: float) -> bool:
-        """Ask it to end by signal `number`, kill its group after `within_s`; True if it obeyed."""
+        """Send signal `number`, and kill its group after `within_s`; True if it ended before."""
         try:
             self.send(number)
             if await self.ended(within_s):
                 return True
         except asyncio.CancelledError:
-            # The caller is in a hurry, but it must not stay behind.
+            # The caller no longer waits, but the process must not continue to run.
             self.send_group(signal.SIGKILL)
             raise
         await self.kill()
@@ -114,7 +114,7 @@ class Child:
 
 
 def dying_with_us(number: signal.Signals) -> list[str]:
-    """The command prefix that makes the kernel send `number` to the program when we die.
+    """The command prefix that makes the kernel send `number` to the program when this one dies.
 
     Empty on systems other than Linux.
     """
@@ -134,9 +134,9 @@ class Outcome:
 def run_command(
     command: Sequence[str], *, within_s: float, env: Mapping[str, str] | None = None
 ) -> Outcome:
-    """Run `command` outside our folders and return its output.
+    """Run `command` in the folder `/` and return its output.
 
-    One that cannot be started or does not end in time has an exit code as in a shell.
+    If it cannot be started or does not end in time, the exit code is that of a shell: 127 or 124.
     """
     try:
         # ruff: ignore[subprocess-without-shell-equals-true] - callers choose the program.

@@ -21,7 +21,7 @@ _HANDLER = "ringback.console"
 
 
 class TextConsole(Console):
-    """Reads no markup, and lets no control character or change of direction through but its own."""
+    """Ignores markup, and replaces control characters and changes of text direction in values."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
@@ -38,7 +38,7 @@ class TextConsole(Console):
 
 
 def printable(text: str) -> str:
-    """A text from outside, on one line and without control characters."""
+    """An external text on one line, without control characters."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 

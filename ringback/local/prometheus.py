@@ -28,7 +28,7 @@ _FLAGS = (
 
 @dataclass(slots=True)
 class PrivatePrometheus:
-    """It scrapes the stack on these ports, on loopback only. What it measured stays in `data_dir`.
+    """It scrapes the stack on these ports, on loopback only. Its data is kept in `data_dir`.
 
     It never touches the system's service.
     """
@@ -51,7 +51,7 @@ class PrivatePrometheus:
         """Its exit status, or None while it runs or was never started."""
         return self._child.exit_code if self._child else None
 
-    async def start(self, *, within_s: float = 20) -> None:
+    async def start(self, *, within_s: float = 60) -> None:
         """Start it and wait until it answers.
 
         LocalStackError, a sentence, where it is not installed or does not come up.
@@ -101,7 +101,7 @@ def prometheus_url(ports: LocalPorts) -> str:
 
 
 async def prometheus_answers(url: str) -> bool:
-    """Whether a Prometheus is there and has its data at hand."""
+    """Whether Prometheus answers and has loaded its data."""
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_S)) as client,

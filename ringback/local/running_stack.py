@@ -16,6 +16,7 @@ from ringback.local.child import LocalStackError
 from ringback.local.ports import (
     BrokerPorts,
     DatabasePorts,
+    DemoPorts,
     LocalPorts,
     PrometheusPorts,
     ServicePorts,
@@ -36,8 +37,10 @@ class RunningStack:
 def claimed(state_dir: Path, ports: LocalPorts) -> Generator[None, None, None]:
     """Create and lock `state_dir` for this process; LocalStackError if another one has the lock."""
     make_private(state_dir)
+    # Also in the project of somebody who writes handlers.
+    (state_dir / ".gitignore").write_text("*\n", encoding="utf-8")
     path = _path(state_dir)
-    # The kernel releases the lock when we end, however we end, so a stale file is recognised.
+    # The kernel releases the lock when this process ends in any way, so a stale file is recognised.
     with path.open("a+", encoding="utf-8") as file:
         if not _lock(file.fileno()):
             running = _parse(path)
@@ -80,7 +83,7 @@ def _lock(descriptor: int, *, shared: bool = False) -> bool:
 
 
 def _parse(path: Path) -> RunningStack | None:
-    """None in the moment between locking and writing."""
+    """None if the stack has locked the file but not written it yet."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         ports = document["ports"]
@@ -92,6 +95,7 @@ def _parse(path: Path) -> RunningStack | None:
                 database=DatabasePorts(**ports["database"]),
                 services=ServicePorts(**ports["services"]),
                 prometheus=PrometheusPorts(**ports["prometheus"]),
+                demo=DemoPorts(**ports["demo"]),
             ),
         )
     except (ValueError, KeyError, TypeError):
@@ -109,7 +113,7 @@ class StackStatus:
     ready: Mapping[str, bool]
     """Each service by name, and whether it reports itself as ready."""
     prometheus_url: str | None
-    """None where no Prometheus answers."""
+    """None if Prometheus does not answer."""
 
 
 async def stack_status(state_dir: Path = Path(".ringback")) -> StackStatus | None:

@@ -45,10 +45,14 @@ class Screen:
             self.console.print(Text(f"  psql '{database_url}'"), soft_wrap=True)
         self.console.print("\nTry it:\n", style="bold")
         self.console.print(first_webhook(gateway_port), soft_wrap=True)
-        self.console.print(
-            "\nOr, in another terminal: .venv/bin/ringback demo, then ringback watch"
-        )
-        self.console.print("Ctrl-C stops everything; the data stays.\n")
+        self.console.print(f"\nOr, in another terminal: {_command()} demo")
+        self.console.print("Ctrl-C stops everything; the data is kept.\n")
+
+
+def _command() -> str:
+    """How to call `ringback` in this folder: in a clone, it is in .venv/."""
+    in_clone = Path(".venv/bin/ringback")
+    return str(in_clone) if in_clone.exists() else "ringback"
 
 
 def first_webhook(gateway_port: int) -> str:
@@ -67,7 +71,7 @@ def addresses(
     prometheus_url: str | None,
     state_dir: Path,
 ) -> list[tuple[str, str]]:
-    """Give what is where, in the order a newcomer asks for it."""
+    """The addresses to print, the most useful ones first."""
     gateway = f"http://{LOOPBACK}:{ports.gateway}"
     observability_ports = (
         ports.gateway_observability,
@@ -76,6 +80,7 @@ def addresses(
     )
     rows = [
         ("Webhooks", f"{gateway}/api/webhooks/vapi"),
+        ("Console", f"run `{_command()} console`"),
         ("Metrics", f"http://{LOOPBACK}:{ports.metrics_rest}/api/webhook-metrics/queue-health"),
         ("Metrics (gRPC)", f"{LOOPBACK}:{ports.metrics_grpc}"),
         ("Services", " ".join(f"http://{LOOPBACK}:{port}/metrics" for port in observability_ports)),

@@ -1,4 +1,4 @@
-"""The whole of Ringback on one machine, for as long as this process lives."""
+"""Runs all of Ringback on one machine until this process ends."""
 
 import asyncio
 import os
@@ -14,10 +14,11 @@ from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.local.child import LocalStackError
 from ringback.local.database import PrivateDatabase
-from ringback.local.jwt_secret import has_key, local_secret
+from ringback.local.jwt_secret import has_key, local_console_secret, local_secret
 from ringback.local.log_follow import Follower, shown_line
 from ringback.local.ports import LocalPorts, named_ports, require_free
 from ringback.local.prometheus import PrivatePrometheus
+from ringback.local.reload import ChangeWatch, handler_files
 from ringback.local.running_stack import claimed
 from ringback.local.screen import Screen, addresses
 from ringback.local.stack_service import (
@@ -34,10 +35,13 @@ from ringback.runtime.process.settings import (
     SettingsError,
     clean_environment,
     load,
+    with_secret_files,
 )
 
-READY_S = 30.0
+READY_S = 120.0
 WATCH_S = 0.2
+_SHARED_SECRETS = ("amqp_url", "database_url", "rabbitmq_management_url", "vapi_secret")
+"""The secrets that the stack itself needs; only the services read the others."""
 
 
 async def run_stack(
@@ -46,31 +50,34 @@ async def run_stack(
     environ: Mapping[str, str] = os.environ,
     screen: Screen | None = None,
     services: Sequence[ServiceSpec] | None = None,
+    reload: bool = True,
 ) -> None:
     """Start everything, print the addresses, and run until Ctrl-C, SIGTERM or SIGHUP.
 
-    LocalStackError, a sentence for the terminal, if it cannot start or a part of it ends
-    unexpectedly; everything is stopped by then. Each further Ctrl-C cuts the current wait short.
+    Raises LocalStackError if it cannot start or a part of it ends unexpectedly; everything is
+    stopped by then. Each further Ctrl-C ends the current wait early. With `reload`, the processor
+    restarts when a file of RINGBACK_HANDLERS changes.
     """
     # Logs, traces and data are for this user alone.
     os.umask(0o077)
     ports = LocalPorts.from_env(environ := clean_environment(environ))
-    stack = _Stack(
-        state_dir=state_dir,
-        environ=environ,
-        ports=ports,
-        specs=services or service_specs(ports.services),
-        screen=screen or Screen(),
-    )
     try:
+        stack = _Stack(
+            state_dir=state_dir,
+            environ=with_secret_files(environ, _SHARED_SECRETS),
+            ports=ports,
+            specs=services or service_specs(ports.services),
+            screen=screen or Screen(),
+            reload=reload,
+        )
         with claimed(state_dir, ports):
             await _until_stopped(stack.run())
     except SettingsError as exc:
-        raise LocalStackError(f"These settings cannot be used: {exc}") from exc
+        raise LocalStackError(f"Invalid settings: {exc}") from exc
     except (migrate.MigrationError, topology.TopologyError) as exc:
         raise LocalStackError(str(exc)) from exc
     except OSError as exc:
-        raise LocalStackError(f"The local stack cannot work here: {exc}.") from exc
+        raise LocalStackError(f"The local stack cannot run in {state_dir}: {exc}.") from exc
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,6 +87,7 @@ class _Stack:
     ports: LocalPorts
     specs: Sequence[ServiceSpec]
     screen: Screen
+    reload: bool
     _broker: PrivateBroker | None = field(default=None, init=False)
     _database: PrivateDatabase | None = field(default=None, init=False)
     _prometheus: PrivatePrometheus | None = field(default=None, init=False)
@@ -98,8 +106,10 @@ class _Stack:
                 else dict.fromkeys(names, database_url),
                 ports=self.ports.services,
                 jwt_secret=None if has_key(self.environ) else local_secret(self.state_dir),
+                console_secret=local_console_secret(self.environ, self.state_dir),
                 state_dir=self.state_dir,
                 management_url=self._broker.management_url if self._broker else None,
+                answers_port=self.ports.demo.answers,
             )
             running = await self._services(stopping, context)
             rows = addresses(
@@ -114,11 +124,11 @@ class _Stack:
             await self._watch(running)
 
     async def _nodes(self, stopping: AsyncExitStack) -> tuple[str, str]:
-        """Start the private nodes, unless the environment names others, and give their URLs."""
+        """Start the private nodes, unless the environment names others, and return their URLs."""
         amqp_url = self.environ.get("RINGBACK_AMQP_URL", "")
         database_url = self.environ.get("RINGBACK_DATABASE_URL", "")
         require_free(named_ports(self.ports.services))
-        # Started first, so that it stops last and sees all others stop.
+        # The first callback runs last, so Prometheus also records how the others stop.
         stopping.push_async_callback(self._stop_prometheus)
         starts: list[Coroutine[Any, Any, None]] = []
         if not database_url:
@@ -169,7 +179,7 @@ class _Stack:
         return running
 
     async def _start_prometheus(self) -> None:
-        """Start it if possible; without it only its link is missing."""
+        """Start Prometheus if possible. The stack works without it."""
         prometheus = PrivatePrometheus(
             self.state_dir / "prometheus", self.ports, scrapes_broker=self._broker is not None
         )
@@ -193,7 +203,7 @@ class _Stack:
 
     async def _watch(self, running: Sequence[RunningService]) -> None:
         followers = [(service, Follower(service.log_path)) for service in running]
-        nodes = {"PostgreSQL": self._database, "RabbitMQ": self._broker}
+        changes = self._changes()
         while True:
             for service, follower in followers:
                 for line in follower.new_lines():
@@ -201,14 +211,36 @@ class _Stack:
                     if shown:
                         self.screen.log(shown)
                 service.require_running()
-            for name, node in nodes.items():
-                if node is not None and node.exit_code is not None:
-                    raise LocalStackError(f"{name} ended unexpectedly; its log is {node.log_path}.")
-            if self._prometheus is not None and self._prometheus.exit_code is not None:
-                log_path = self._prometheus.log_path
-                self.screen.step(f"Prometheus ended unexpectedly; its log is {log_path}.")
-                self._prometheus = None
+            if changes is not None and await asyncio.to_thread(changes.has_changed):
+                await self._reload(running)
+            self._require_nodes()
             await asyncio.sleep(WATCH_S)
+
+    def _require_nodes(self) -> None:
+        """Raise LocalStackError if PostgreSQL or RabbitMQ has ended."""
+        nodes = {"PostgreSQL": self._database, "RabbitMQ": self._broker}
+        for name, node in nodes.items():
+            if node is not None and node.exit_code is not None:
+                raise LocalStackError(f"{name} ended unexpectedly; its log is {node.log_path}.")
+        if self._prometheus is not None and self._prometheus.exit_code is not None:
+            log_path = self._prometheus.log_path
+            self.screen.step(f"Prometheus ended unexpectedly; its log is {log_path}.")
+            self._prometheus = None
+
+    def _changes(self) -> ChangeWatch | None:
+        roots = handler_files(self.environ.get("RINGBACK_HANDLERS", ""), self.environ)
+        return ChangeWatch(roots) if self.reload and roots else None
+
+    async def _reload(self, running: Sequence[RunningService]) -> None:
+        """Restart the processor. If it does not start, webhooks wait for the next change."""
+        [processor] = [service for service in running if service.spec.name == "processor"]
+        self.screen.step("Handlers have changed; restarting the processor")
+        try:
+            await processor.restart(ready_within_s=READY_S)
+        except LocalStackError as exc:
+            self.screen.step(f"{exc}\nWebhooks wait until the handlers change again.")
+        else:
+            self.screen.step("The processor runs with the new handlers")
 
 
 async def _together(*work: Coroutine[Any, Any, None]) -> None:

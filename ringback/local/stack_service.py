@@ -1,12 +1,13 @@
 """The three services as children of the local stack."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +21,10 @@ TAIL_LINES = 12
 TRACE_FILE = "traces.jsonl"
 """In the stack's folder: its services' spans. A full file is renamed with the suffix `.1`."""
 SERVICES = ("gateway", "processor", "metrics")
+DEMO_ENDPOINT = "demo"
+ANSWERS_ENDPOINT = "answers"
+DEMO_ANSWERS = "ringback.cli.demo.answers"
+_DEFAULT_ORG = "00000000-0000-0000-0000-000000000001"
 DEMO_HANDLERS = "ringback.cli.demo.handlers"  # `ringback demo` sends the webhooks that fail here
 
 
@@ -33,17 +38,34 @@ class ServiceSpec:
     stop_within_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunningService:
     spec: ServiceSpec
     child: Child
     log_path: Path
+    env: Mapping[str, str] = field(repr=False)
+    must_run: bool = True
+    """False after a restart that failed: it waits for the next one."""
 
     @classmethod
     def spawn(cls, spec: ServiceSpec, *, env: Mapping[str, str], log_dir: Path) -> Self:
         log_dir.mkdir(exist_ok=True)
         log_path = log_dir / f"{spec.name}.log"
-        return cls(spec, Child.spawn(spec.name, spec.command, env=env, log_path=log_path), log_path)
+        child = Child.spawn(spec.name, spec.command, env=env, log_path=log_path)
+        return cls(spec, child, log_path, env)
+
+    async def restart(self, *, ready_within_s: float) -> None:
+        """Stop it as at any stop, start it again and wait; LocalStackError if it is not ready."""
+        await self.stop()
+        self.child = Child.spawn(
+            self.spec.name, self.spec.command, env=self.env, log_path=self.log_path
+        )
+        self.must_run = True
+        try:
+            await self.ready(within_s=ready_within_s)
+        except LocalStackError:
+            self.must_run = False
+            raise
 
     async def ready(self, *, within_s: float) -> None:
         """Wait until /readyz answers 200; LocalStackError if it ends before, or takes too long."""
@@ -58,14 +80,14 @@ class RunningService:
 
     def require_running(self) -> None:
         """Raise LocalStackError, with the end of its log, if it has ended."""
-        if self.child.exit_code is not None:
+        if self.must_run and self.child.exit_code is not None:
             raise LocalStackError(
                 f"The {self.spec.name} ended unexpectedly, exit code {self.child.exit_code}; "
                 f"the end of {self.log_path}:\n{tail(self.log_path)}"
             )
 
     async def stop(self) -> bool:
-        """Let it finish its webhooks in flight; True if no force was needed."""
+        """Stop it after its webhooks in flight are finished; False if it had to be killed."""
         return await self.child.stop(signal.SIGTERM, within_s=self.spec.stop_within_s)
 
 
@@ -90,10 +112,14 @@ class StackContext:
     jwt_secret: str | None
     state_dir: Path
     management_url: str | None
+    console_secret: str | None = None
+    """None if the environment has one."""
+    answers_port: int | None = None
+    """Where the backend of the demo answers questions; None without one."""
 
 
 def urls_by_role(database_url: str) -> dict[str, str]:
-    """Let each service use one address, and become its own role."""
+    """The same address for each service, with the service's role."""
     return {name: f"{database_url}?role=ringback_{name}" for name in SERVICES}
 
 
@@ -116,10 +142,39 @@ def service_environment(name: str, context: StackContext) -> dict[str, str]:
     ours["RINGBACK_AMQP_URL"] = context.amqp_url
     if name == "metrics" and context.jwt_secret is not None:
         ours["RINGBACK_JWT_SECRET"] = context.jwt_secret
+    if name == "metrics":
+        local["RINGBACK_CONSOLE_URL"] = f"http://{LOOPBACK}:{context.ports.metrics_rest}"
+        if context.console_secret is not None:
+            ours["RINGBACK_CONSOLE_SECRET"] = context.console_secret
     if name != "gateway" and context.management_url is not None:
         local["RINGBACK_RABBITMQ_MANAGEMENT_URL"] = context.management_url
+    if name == "gateway" and context.answers_port is not None:
+        local |= demo_endpoints(environ, context.answers_port)
     modules = filter(None, [environ.get("RINGBACK_HANDLERS"), DEMO_HANDLERS])
     return local | dict(environ) | ours | {"RINGBACK_HANDLERS": ",".join(modules)}
+
+
+def demo_endpoints(environ: Mapping[str, str], answers_port: int) -> dict[str, str]:
+    """The settings that add an endpoint with questions, unless the environment declares others."""
+    if environ.get("RINGBACK_ENDPOINTS") or environ.get("RINGBACK_ENDPOINTS_FILE"):
+        return {}
+    org: dict[str, object] = {"org_id": environ.get("RINGBACK_DEFAULT_ORG_ID") or _DEFAULT_ORG}
+    url = {"url": f"http://{LOOPBACK}:{answers_port}/"}
+    questions = {"assistant-request": url, "tool-calls": url}
+    demo = {**org, "questions": questions}
+    ours: dict[str, dict[str, object]] = {DEMO_ENDPOINT: demo}
+    if environ.get("RINGBACK_ANSWERS") == DEMO_ANSWERS:
+        handler = {"handler": True}
+        ours[ANSWERS_ENDPOINT] = {**org, "questions": dict.fromkeys(questions, handler)}
+    if environ.get("RINGBACK_VAPI_SECRET"):
+        secret = {"secret": {"env": "RINGBACK_VAPI_SECRET"}}
+        endpoints = {name: {**one, **secret} for name, one in ours.items()}
+    else:
+        endpoints = {**ours, "default": org}
+    return {
+        "RINGBACK_ENDPOINTS": json.dumps(endpoints),
+        "RINGBACK_OUTGOING_NETWORKS": f"{LOOPBACK}/32",
+    }
 
 
 async def is_ready(observability_port: int) -> bool:
@@ -128,7 +183,7 @@ async def is_ready(observability_port: int) -> bool:
 
 
 async def answers_ok(observability_port: int, path: str, *, timeout_s: float) -> bool:
-    """Get a page of a service's observability port; no answer in time counts as a no."""
+    """Whether a page of a service's observability port answers 2xx in time."""
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s)) as client,
@@ -151,7 +206,7 @@ def tail(log_path: Path) -> str:
 def _spec(name: str, port: int, *, stop_within_s: float) -> ServiceSpec:
     return ServiceSpec(
         name=name,
-        command=[sys.executable, "-m", f"services.{name}"],
+        command=[sys.executable, "-m", f"ringback.services.{name}"],
         observability_port=port,
         stop_within_s=stop_within_s,
     )
