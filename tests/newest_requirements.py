@@ -10,10 +10,10 @@ _TEST_TOOLS = ("hypothesis", "jsonschema", "pytest", "pyyaml", "schemathesis")
 if __name__ == "__main__":
     document = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
     project = document["project"]
-    extras = project["optional-dependencies"]
     wanted = [
         *project["dependencies"],
-        *extras["local"],
-        *(one for one in extras["dev"] if one.startswith(_TEST_TOOLS)),
+        *project["optional-dependencies"]["server"],
+        *(one for one in project["optional-dependencies"]["local"] if "ringback" not in one),
+        *(one for one in document["dependency-groups"]["dev"] if one.startswith(_TEST_TOOLS)),
     ]
-    sys.stdout.writelines(re.sub(r",?<[^,]*", "", one) + "\n" for one in wanted)
+    sys.stdout.writelines(re.sub(r",?<[^,;]*", "", one) + "\n" for one in wanted)

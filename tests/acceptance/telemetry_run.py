@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,15 @@ from ringback import samples
 from ringback.contract.topology import WORK_QUEUE
 from ringback.metrics.client import MetricsClient
 from ringback.metrics.errors import NotFoundError
-from tests.acceptance.whole import SERVICES, Whole, demo, whole_ringback
+from tests.acceptance.whole import (
+    SERVICES,
+    Whole,
+    calling,
+    declare_question,
+    demo,
+    whole_ringback,
+)
+from tests.support.answering_backend import backend
 from tests.support.eventually import eventually
 from tests.support.tokens import bearer, token
 from tests.support.trace_file import TracedSpan, spans_in
@@ -77,8 +85,16 @@ async def driven(
     """Run the services until the context begins; give what they emitted."""
     emitted = Emitted(trace_file=folder / "traces.jsonl")
     variables |= {"RINGBACK_TRACE_FILE": str(emitted.trace_file)}
-    async with whole_ringback(amqp_url, database_url, folder, **variables) as whole:
-        emitted.jobs = await _drive(whole, amqp_url)
+    async with AsyncExitStack() as stack:
+        answering = await stack.enter_async_context(backend())
+        variables |= declare_question(folder, answering.url("/answer"))
+        variables |= {
+            "RINGBACK_HANDLERS": "ringback.cli.demo.handlers,tests.support.calling_handler"
+        }
+        whole = await stack.enter_async_context(
+            whole_ringback(amqp_url, database_url, folder, **variables)
+        )
+        emitted.jobs = await _drive(whole, amqp_url, answering.url("/answer"))
         for name, job_id in emitted.jobs.items():
             emitted.attempts[name] = await whole.database.fetch(
                 "SELECT * FROM webhook_delivery_attempts WHERE delivery_id = $1 ORDER BY attempt",
@@ -93,7 +109,7 @@ async def driven(
     yield emitted
 
 
-async def _drive(whole: Whole, amqp_url: str) -> dict[str, str]:
+async def _drive(whole: Whole, amqp_url: str, answering_url: str) -> dict[str, str]:
     """Cause each outcome, bad requests, a pause, reads and a manual retry; give the job ids."""
     body = samples.sample("transcript")
     jobs = {"success": await whole.accepted(body)}
@@ -103,12 +119,14 @@ async def _drive(whole: Whole, amqp_url: str) -> dict[str, str]:
         "retry": await whole.accepted(demo(failUntilAttempt=2)),
         "schedule": await whole.accepted(demo(failUntilAttempt=99)),
         "permanent": await whole.accepted(demo(failForGood=True)),
+        "call": await whole.accepted(calling(answering_url)),
     }
     await whole.settled([*jobs.values()])
     # Later, so that the dead letters above are recorded one by one.
     dead = await whole.accepted(demo(failForGood=True))
     await whole.settled([dead])
     assert (await whole.post(b"no JSON"))[0] == 400
+    await whole.asked()
     async with whole.http.request("PROPFIND", whole.gateway_url) as answer:
         assert answer.status == 405
     await _publish_foreign_message(amqp_url)

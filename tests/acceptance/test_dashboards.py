@@ -18,7 +18,6 @@ import pytest
 
 from deploy.grafana.generate import FOLDER
 from deploy.grafana.query import SQL
-from deploy.grafana.render.__main__ import render
 from deploy.grafana.render.panel_queries import PanelQueries
 from ringback import samples
 from ringback.local.broker import PrivateBroker
@@ -26,7 +25,8 @@ from ringback.local.child import Child
 from ringback.local.ports import LOOPBACK, LocalPorts, ServicePorts, free_ports
 from ringback.local.prometheus import RULES, prometheus_answers, prometheus_config
 from ringback.metrics.client import MetricsClient
-from tests.acceptance.whole import SERVICES, Whole, demo, whole_ringback
+from tests.acceptance.whole import SERVICES, Whole, declare_question, demo, whole_ringback
+from tests.support.answering_backend import backend
 from tests.support.eventually import eventually
 from tests.support.tokens import token
 
@@ -141,11 +141,21 @@ async def test_rules_and_dashboards_work_on_real_services(
     amqp_url: str, database_url: str, tmp_path: Path, broker: PrivateBroker
 ) -> None:
     """Every rule is evaluated, no panel is empty, all can be drawn, and a lost service alerts."""
+    # It imports matplotlib, which takes a second of each process that collects tests.
+    from deploy.grafana.render.__main__ import render  # ruff: ignore[import-outside-top-level]
+
     boards = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
     empty = [panel for board in boards for panel in board["panels"] if panel["type"] != "row"]
     variables = {"RINGBACK_RABBITMQ_MANAGEMENT_URL": broker.management_url}
     async with (
-        whole_ringback(amqp_url, database_url, tmp_path, **variables) as whole,
+        backend() as answering,
+        whole_ringback(
+            amqp_url,
+            database_url,
+            tmp_path,
+            **variables,
+            **declare_question(tmp_path, answering.url("/answer")),
+        ) as whole,
         real_prometheus(tmp_path / "prometheus", ports_of(whole, broker)) as prometheus,
         reading(database_url) as reader,
     ):
@@ -209,11 +219,12 @@ async def no_data_of(prometheus: RealPrometheus, service: str) -> bool:
 
 
 async def _drive(whole: Whole) -> None:
-    """A completed webhook, one that needs a second attempt, a dead letter, a refusal, a call."""
+    """A webhook for each way to end, a refusal, a question, and a call of the API."""
     await whole.accepted(samples.sample("transcript"))
     await whole.accepted(demo(at=time.time(), failUntilAttempt=2))
     await whole.accepted(demo(at=time.time(), failForGood=True))
     assert (await whole.post(b"no JSON"))[0] == 400
+    await whole.asked()
     async with MetricsClient(whole.grpc_address, token=token("service")) as client:
         await client.queue_health()
 

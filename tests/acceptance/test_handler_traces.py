@@ -1,13 +1,14 @@
 """A webhook's trace at a collector, with the spans that its handler and a library begin."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from pytest_aiohttp import AiohttpRawServer
 
 from tests.acceptance.whole import whole_ringback
 from tests.support.collector import Collector, collecting, value_of
@@ -21,7 +22,7 @@ POST /api/webhooks/vapi
       handle tests.acceptance.traced_handler.look_up
         look up
           GET
-      handle services.processor.builtin.voice_calls.call_update_of
+      handle ringback.services.processor.builtin.voice_calls.call_update_of
       finish_attempts
       ack webhooks:attempt.1:webhooks.work"""
 
@@ -33,23 +34,16 @@ class CalledService:
     url: str = ""
     traceparents: list[str | None] = field(default_factory=list)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.BaseRequest) -> web.Response:
         self.traceparents.append(request.headers.get("traceparent"))
         return web.Response()
 
 
 @pytest.fixture
-async def called() -> AsyncIterator[CalledService]:
+async def called(aiohttp_raw_server: AiohttpRawServer) -> CalledService:
     service = CalledService()
-    app = web.Application()
-    app.router.add_get("/", service.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    service.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    yield service
-    await runner.cleanup()
+    service.url = str((await aiohttp_raw_server(service.answer)).make_url("/"))
+    return service
 
 
 def outline(parent_id: bytes, spans: list[Span], indent: str = "") -> Iterator[str]:
@@ -59,9 +53,9 @@ def outline(parent_id: bytes, spans: list[Span], indent: str = "") -> Iterator[s
             yield from outline(span.span_id, spans, f"{indent}  ")
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.slow
 async def test_the_spans_of_a_handler_are_in_the_trace_of_its_webhook(
-    amqp_url: str, database_url: str, tmp_path: Path, called: CalledService, protocol: str
+    amqp_url: str, database_url: str, tmp_path: Path, called: CalledService
 ) -> None:
     """One tree, from the request to the service that the handler called and to the log line."""
     async with collecting(Collector()) as collector:
@@ -72,10 +66,7 @@ async def test_the_spans_of_a_handler_are_in_the_trace_of_its_webhook(
             tmp_path,
             RINGBACK_HANDLERS="tests.acceptance.traced_handler",
             LOOK_UP_AT=called.url,
-            OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
-            OTEL_EXPORTER_OTLP_ENDPOINT=(
-                collector.url if protocol == "grpc" else collector.http_url
-            ),
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
         ) as whole:
             job_id = await whole.accepted(b'{"message": {"type": "ringback.demo"}}')
             await whole.settled([job_id])

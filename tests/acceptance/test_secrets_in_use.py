@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import asyncpg
 import grpc
+import pytest
 
 from ringback.local.broker import PrivateBroker
 from ringback.metrics.v1.metrics_service_pb2 import GetQueueHealthRequest
@@ -120,6 +121,7 @@ def written_by(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.*l*")}
 
 
+@pytest.mark.slow
 async def test_no_secret_is_said_while_all_goes_wrong(
     broker: PrivateBroker, amqp_url: str, database_url: str, tmp_path: Path
 ) -> None:

@@ -1,20 +1,18 @@
 """The shape of traces, from a request to the last settlement, as the processes write them."""
 
-import os
-import subprocess  # ruff: ignore[suspicious-subprocess-import]  # the command is what is tried
-import sys
 from itertools import pairwise
 
 import pytest
 
 from tests.acceptance.telemetry_run import Emitted
 from tests.support.trace_file import TracedSpan, outline, spans_of
+from tests.unit.cli.command import Ringback
 
 SUCCESS = """\
 POST /api/webhooks/vapi
   publish webhooks:attempt.1
     process webhooks:attempt.1:webhooks.work
-      handle services.processor.builtin.voice_calls.call_update_of
+      handle ringback.services.processor.builtin.voice_calls.call_update_of
       finish_attempts
       ack webhooks:attempt.1:webhooks.work"""
 FAILURE = """\
@@ -37,7 +35,7 @@ RETRY = """\
 process webhooks:attempt.2:webhooks.due
   begin_attempts
   handle ringback.cli.demo.handlers.fail_on_demand
-  handle services.processor.builtin.voice_calls.call_update_of
+  handle ringback.services.processor.builtin.voice_calls.call_update_of
   finish_attempts
   ack webhooks:attempt.2:webhooks.due"""
 PERMANENT = """\
@@ -133,31 +131,27 @@ def test_a_permanent_failure_is_a_dead_letter_at_once(emitted: Emitted) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["success", "duplicate", "retry", "schedule", "permanent"])
-def test_each_attempt_in_the_log_names_its_span(emitted: Emitted, name: str) -> None:
+def test_each_attempt_in_the_log_names_its_span(emitted: Emitted) -> None:
     """From a row of the log to its span, and back by the number of the attempt."""
-    found = {
-        (int(span.attributes["ringback.attempt"]), *span.ids) for span in processes(emitted, name)
-    }
+    for name in ("success", "duplicate", "retry", "schedule", "permanent"):
+        found = {
+            (int(one.attributes["ringback.attempt"]), *one.ids) for one in processes(emitted, name)
+        }
 
-    assert emitted.attempts[name]
-    for row in emitted.attempts[name]:
-        assert (row["attempt"], row["trace_id"], row["span_id"]) in found
+        assert emitted.attempts[name]
+        for row in emitted.attempts[name]:
+            assert (row["attempt"], row["trace_id"], row["span_id"]) in found
 
 
-def test_the_command_shows_a_webhook_by_its_spans(emitted: Emitted) -> None:
+def test_the_command_shows_a_webhook_by_its_spans(
+    emitted: Emitted, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It shows each attempt, the waits between them, and the end."""
-    shown = subprocess.run(
-        [
-            *[sys.executable, "-m", "ringback.cli", "trace", emitted.jobs["schedule"]],
-            *["--file", str(emitted.trace_file)],
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "140"},
-    ).stdout
+    monkeypatch.setenv("COLUMNS", "140")
+    ended = Ringback(capsys)("trace", emitted.jobs["schedule"], "--file", str(emitted.trace_file))
+    shown = ended.out
 
+    assert ended.status == 0
     assert "4 attempts, dead letter" in shown
     places = [shown.index(f"attempt {number} ") for number in (1, 2, 3, 4)]
     assert places == sorted(places)

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import asyncpg
@@ -15,8 +16,10 @@ import asyncpg
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.ports import free_ports
 from ringback.runtime.amqp import topology
+from tests.support.calling_handler import CALL_TYPE
 from tests.support.database_roles import url_as
 from tests.support.eventually import eventually
+from tests.support.gateway_client import PATIENT
 from tests.support.service_process import ServiceProcess, start_service
 from tests.support.tokens import JWT_SECRET
 
@@ -36,6 +39,10 @@ class Whole:
     processes: dict[str, ServiceProcess]
     http: aiohttp.ClientSession
     database: asyncpg.Pool
+    settings: dict[str, str]
+    """For commands that look at these services."""
+    folder: Path
+    """With the log of each service."""
 
     async def post(self, body: bytes) -> tuple[int, dict[str, Any]]:
         """Post a webhook as Vapi does; the status, and the document that came back."""
@@ -43,6 +50,11 @@ class Whole:
             self.gateway_url, data=body, headers={"Content-Type": "application/json"}
         ) as answer:
             return answer.status, await answer.json(content_type=None)
+
+    async def asked(self) -> None:
+        """Ask the question of `declare_question`, which the backend answers with a mistake."""
+        status, _ = await self.post(b'{"message": {"type": "assistant-request"}}')
+        assert status == 200
 
     async def accepted(self, body: bytes) -> str:
         """Post a webhook that must be accepted; its job id."""
@@ -83,10 +95,14 @@ class Whole:
 
         async def ready() -> bool:
             ended = {name: one.poll() for name, one in self.processes.items()}
-            assert set(ended.values()) == {None}, ended
+            assert set(ended.values()) == {None}, (ended, *map(self._last_lines, SERVICES))
             return all([await self.is_ready(name) for name in SERVICES])
 
         await eventually(ready, deadline_s=deadline_s)
+
+    def _last_lines(self, name: str) -> str:
+        lines = (self.folder / f"{name}.log").read_text(errors="replace").splitlines()
+        return "\n".join([f"{name}:", *lines[-20:]])
 
     async def metric(self, service: str, name: str) -> float:
         """The sum of a metric's samples."""
@@ -103,6 +119,23 @@ def demo(**wanted: object) -> bytes:
     return json.dumps({"message": {"type": "ringback.demo", **wanted}}).encode()
 
 
+def calling(url: str) -> bytes:
+    """A webhook whose handler calls this URL (tests.support.calling_handler)."""
+    return json.dumps({"message": {"type": CALL_TYPE, "url": url}}).encode()
+
+
+def declare_question(folder: Path, url: str) -> dict[str, str]:
+    """Declare a default endpoint whose assistant requests go to `url`; the gateway's settings."""
+    file = folder / "endpoints.json"
+    asks = {"assistant-request": {"url": url}}
+    default = {"org_id": str(uuid4()), "questions": asks}
+    file.write_text(json.dumps({"endpoints": {"default": default}}))
+    return {
+        "RINGBACK_ENDPOINTS_FILE": str(file),
+        "RINGBACK_OUTGOING_NETWORKS": "127.0.0.0/8",
+    }
+
+
 @asynccontextmanager
 async def whole_ringback(
     amqp_url: str, database_url: str, folder: Path, **variables: str
@@ -114,13 +147,15 @@ async def whole_ringback(
     gateway_port, grpc_port, rest_port, *observability_ports = free_ports(6)
     schedule = variables.get("RINGBACK_RETRY_SCHEDULE", SCHEDULE)
     await topology.apply(amqp_url, RetrySchedule.parse(schedule))
-    environment = os.environ | {
+    settings = {
         "RINGBACK_AMQP_URL": amqp_url,
+        "RINGBACK_DATABASE_URL": database_url,
         "RINGBACK_RETRY_SCHEDULE": schedule,
         "RINGBACK_GATEWAY_PORT": str(gateway_port),
         "RINGBACK_METRICS_GRPC_PORT": str(grpc_port),
         "RINGBACK_METRICS_REST_PORT": str(rest_port),
         "RINGBACK_METRICS_INTERVAL_S": "0.2",
+        **PATIENT,
         "RINGBACK_JWT_SECRET": JWT_SECRET,
         "RINGBACK_ALLOW_UNAUTHENTICATED": "true",
         "RINGBACK_HANDLERS": "ringback.cli.demo.handlers",
@@ -134,7 +169,9 @@ async def whole_ringback(
     async with AsyncExitStack() as stack:
         started = stack.enter_context(ExitStack())
         processes = {
-            name: _start(started, name, environment | _database(name, database_url), folder)
+            name: _start(
+                started, name, os.environ | settings | _database(name, database_url), folder
+            )
             for name in SERVICES
         }
         running = Whole(
@@ -147,6 +184,8 @@ async def whole_ringback(
             database=await stack.enter_async_context(
                 asyncpg.create_pool(database_url, min_size=1, max_size=2)
             ),
+            settings=settings,
+            folder=folder,
         )
         await running.all_ready()
         # Only a test that has passed asks how the services stop; the others are killed.

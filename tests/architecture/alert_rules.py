@@ -1,6 +1,7 @@
 """The rule files of `deploy/prometheus/`, as values."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,12 @@ class Case:
     has_series: bool
 
 
+@cache
 def document(file: Path) -> Any:
     return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
+@cache
 def all_rules() -> list[Rule]:
     return [
         Rule(
@@ -61,6 +64,7 @@ def alert_names() -> list[str]:
     return sorted({rule.alert for rule in all_rules() if rule.alert is not None})
 
 
+@cache
 def all_cases() -> list[Case]:
     return [
         Case(

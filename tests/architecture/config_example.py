@@ -1,4 +1,4 @@
-"""The settings of all services as one file to copy: run me to renew config.example.env.
+"""Writes config.example.env, all settings of all services as one file to copy:
 
 .venv/bin/python -m tests.architecture.config_example
 """
@@ -10,10 +10,10 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from ringback.runtime.process.settings import PREFIX, Settings
-from services.gateway.settings import GatewaySettings
-from services.metrics.settings import MetricsSettings
-from services.processor.settings import ProcessorSettings
+from ringback.runtime.process.settings import PREFIX, Settings, secret_names
+from ringback.services.gateway.settings import GatewaySettings
+from ringback.services.metrics.settings import MetricsSettings
+from ringback.services.processor.settings import ProcessorSettings
 from tests.architecture.source import ROOT
 
 EXAMPLE = ROOT / "config.example.env"
@@ -24,13 +24,21 @@ SERVICES: dict[str, type[Settings]] = {
     "metrics": MetricsSettings,
 }
 
+SECRETS = frozenset[str]().union(*map(secret_names, SERVICES.values()))
+"""The settings that may be in files."""
+
 _HEADER = """\
-# Every setting of Ringback. Each service reads its own from the environment, once, when it starts,
-# and names all that is wrong with them at once. An empty variable is as good as none. Line ends
-# around a value are dropped, as are blanks except around a secret; quotes around it are refused.
+# Every setting of Ringback. Each service reads its settings from the environment when it starts. If
+# some are invalid, it reports all of them and does not start. An empty variable counts as not set.
+# Line ends around a value are removed, and spaces except around a secret. A value in quotes is
+# invalid.
 #
-# What must be set stands here without a value; for the rest the default is shown.
-# This file is written from the code: .venv/bin/python -m tests.architecture.config_example
+# A secret may also be in a file. RINGBACK_DATABASE_URL_FILE=/run/secrets/database is the same as
+# RINGBACK_DATABASE_URL with the content of that file, without line ends at its end. The service
+# reads the file once, at its start. The settings for which this works say so.
+#
+# Settings without # are required. The others are shown with their defaults.
+# To regenerate this file: .venv/bin/python -m tests.architecture.config_example
 """
 
 
@@ -56,25 +64,33 @@ def example() -> str:
     return "\n".join(parts)
 
 
-def _entry(name: str, field: FieldInfo) -> Iterator[str]:
-    assert field.description, f"{name} has no description"
-    must = "" if field.default is not PydanticUndefined else " Required."
-    for line in textwrap.wrap(field.description + must, 97, break_on_hyphens=False):
-        yield f"# {line}"
-    variable = f"{PREFIX}{name}".upper()
-    yield f"{variable}=" if must else f"# {variable}={_as_text(field.default)}"
+def variable_of(name: str) -> str:
+    return f"{PREFIX}{name}".upper()
 
 
-def _as_text(default: object) -> str:
-    match default:
+def default_of(field: FieldInfo) -> str | None:
+    """The default as the variable would be written, or None for a required setting."""
+    match field.default:
+        case default if default is PydanticUndefined:
+            return None
         case None:
             return ""
         case bool():
-            return str(default).lower()
+            return str(field.default).lower()
         case SecretStr():
-            return default.get_secret_value()
-        case _:
+            return field.default.get_secret_value()
+        case default:
             return str(default)
+
+
+def _entry(name: str, field: FieldInfo) -> Iterator[str]:
+    assert field.description, f"{name} has no description"
+    default = default_of(field)
+    must = " Required." if default is None else ""
+    file = f" Or a file: {variable_of(name)}_FILE." if name in SECRETS else ""
+    for line in textwrap.wrap(field.description + must + file, 97, break_on_hyphens=False):
+        yield f"# {line}"
+    yield f"{variable_of(name)}=" if default is None else f"# {variable_of(name)}={default}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The repository's own Python, as text and as trees."""
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 #: The folders of Python, without the tests.
-OURS = ("ringback", "services", "benchmarks", "chaos", "deploy/prometheus")
+OURS = ("ringback", "benchmarks", "chaos", "deploy/prometheus")
 
 #: Made by a program; nobody reads or shortens it.
 GENERATED = ROOT / "ringback" / "metrics" / "v1"
@@ -33,21 +32,28 @@ class Module:
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
-    def imports(self) -> Iterator[str]:
+    @cached_property
+    def imports(self) -> tuple[str, ...]:
         """Every module that is named in an import, at the top or within a function."""
+        found: list[str] = []
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
+                found += (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 assert not node.level, f"{self.name} imports by a relative name"
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+                found += (f"{node.module}.{alias.name}" for alias in node.names)
+        return tuple(found)
+
+
+#: One of a path, because its tree takes a moment.
+_module = cache(Module)
 
 
 @cache
 def modules(*folders: str) -> list[Module]:
     """What a person wrote below these folders."""
     return [
-        Module(path)
+        _module(path)
         for folder in folders
         for path in sorted((ROOT / folder).rglob("*.py"))
         if GENERATED not in path.parents

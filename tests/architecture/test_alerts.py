@@ -11,7 +11,7 @@ from ringback.contract.telemetry.gateway import REJECTION_REASONS
 from ringback.contract.telemetry.spec import Service
 from ringback.local.ports import LocalPorts
 from ringback.local.prometheus import prometheus_config
-from services.gateway.http import rejection
+from ringback.services.gateway.http import rejection
 from tests.architecture.alert_rules import (
     PROMETHEUS,
     Rule,

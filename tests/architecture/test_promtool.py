@@ -29,14 +29,8 @@ def test_rules_are_clean() -> None:
     assert exit_code == 0, said
 
 
-#: The objectives look back 30 days, so their cases take ten seconds.
-CASES = [
-    pytest.param(file, id=file.stem, marks=[pytest.mark.slow] if file.stem == "slo" else [])
-    for file in CASE_FILES
-]
-
-
-@pytest.mark.parametrize("file", CASES)
+@pytest.mark.slow
+@pytest.mark.parametrize("file", CASE_FILES, ids=lambda file: file.stem)
 def test_rules_do_what_their_cases_say(file: Path) -> None:
     """Alerts fire when they must, with these words, and else are silent."""
     exit_code, said = promtool("test", "rules", file)

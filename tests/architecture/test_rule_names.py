@@ -113,20 +113,3 @@ def test_a_rule_names_what_is_declared(rule: Rule) -> None:
         assert set(one.values) <= KNOWN[one.metric], one
         assert not unknown_values(one), one
     assert grouping_labels(rule.expression) <= labels
-
-
-def test_names_are_found_in_an_expression() -> None:
-    """What this file relies on: series, matchers and groupings are seen, functions are not."""
-    expression = """
-        label_replace(absent(sum(up{job="x"}) > 0), "to", "$1", "from", "")
-        or on (job) rate(a_total{code=~"1|2",kind!="b"}[5m] offset 1h) / on () group_left (c) d
-    """
-
-    found = {one.metric: one.values for one in selectors(expression)}
-
-    assert found == {
-        "up": {"job": ("x",)},
-        "a_total": {"code": ("1", "2"), "kind": ("b",)},
-        "d": {},
-    }
-    assert grouping_labels(expression) == {"job", "c"}

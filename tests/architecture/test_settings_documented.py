@@ -9,12 +9,13 @@ from ringback.cli.commands.topology import BrokerPasswords
 from ringback.local.ports import (
     BrokerPorts,
     DatabasePorts,
+    DemoPorts,
     PrometheusPorts,
     named_ports,
     port_setting,
 )
 from ringback.runtime.process.settings import PREFIX, load
-from tests.architecture.config_example import EXAMPLE, SERVICES, example, readers
+from tests.architecture.config_example import EXAMPLE, SECRETS, SERVICES, example, readers
 from tests.architecture.source import ROOT
 
 #: What is no setting of a service: read by the command, or by the tests.
@@ -27,9 +28,9 @@ OF_THE_COMMAND = {
 
 OF_THE_LOCAL_STACK = {
     port_setting(name)
-    for ports in (BrokerPorts(), DatabasePorts(), PrometheusPorts())
+    for ports in (BrokerPorts(), DatabasePorts(), PrometheusPorts(), DemoPorts())
     for name in named_ports(ports)
-} | {"RINGBACK_POSTGRESQL_BIN"}
+} | {"RINGBACK_POSTGRESQL_BIN", "RINGBACK_RABBITMQ_IMAGE"}
 
 
 def test_the_example_is_what_the_code_says() -> None:
@@ -76,7 +77,8 @@ def test_only_addresses_are_required() -> None:
 def test_every_variable_that_is_named_exists() -> None:
     """Pages, manifests and programs name no setting that nobody reads."""
     known = {f"{PREFIX}{name}".upper() for name in readers()} | OF_THE_COMMAND | OF_THE_LOCAL_STACK
-    folders = ("ringback", "services", "docs", "deploy", "benchmarks")
+    known |= {f"{PREFIX}{name}_FILE".upper() for name in SECRETS}
+    folders = ("ringback", "docs", "deploy", "benchmarks")
     kinds = {".py", ".md", ".yaml", ".yml", ".sh", ".toml", ".env"}
     files = [ROOT / "README.md", ROOT / "Makefile", EXAMPLE]
     files += [p for f in folders for p in (ROOT / f).rglob("*") if p.suffix in kinds]

@@ -21,7 +21,14 @@ from ringback.cli.client.addresses import Addresses
 from ringback.cli.client.metrics import MetricsTargetSettings
 from ringback.cli.client.signing import SigningSettings
 from ringback.cli.commands.topology import BrokerPasswords
-from ringback.runtime.process.settings import PREFIX, Settings, SettingsError, kinds_in, load
+from ringback.runtime.process.settings import (
+    PREFIX,
+    Settings,
+    SettingsError,
+    kinds_in,
+    load,
+    secret_names,
+)
 from tests.architecture.config_example import SERVICES
 
 SECRET = "s3cretthatisneverprinted"
@@ -38,6 +45,7 @@ REQUIRED = {
     },
 }
 OTHER_GOOD = {
+    "question_signing_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "default_org_id": ORG,
     "endpoints": f'{{"acme": {{"org_id": "{ORG}", "secret": "{SECRET}"}}}}',
     "vapi_secret_previous": SECRET,
@@ -50,10 +58,18 @@ OTHER_GOOD = {
     "trace_url_template": "https://traces.example/{trace_id}",
     "dashboard_url": "https://grafana.example/d/1#top",
     "token": SECRET,
+    "console_secret": f"{SECRET}{SECRET}",
+    "console_label": "production",
     "metrics_url": "https://metrics.example:50051",
     "handlers": "json,decimal",
     "redact_paths": "defaults,transcript,-x",
     "jwt_issuer": "https://issuer.example",
+    "jwt_jwks_url": "https://issuer.example/keys",
+    "outgoing_networks": "10.0.0.0/8,fd00::/8",
+    "console_url": "https://ops.example",
+    "console_oidc_issuer": "https://login.example/realms/ops",
+    "console_oidc_client_id": "ringback",
+    "console_oidc_client_secret": SECRET,
     "max_in_flight_bytes": "200000000",
     "database_pool_max": "50",
     "concurrency": "3",
@@ -62,8 +78,14 @@ OTHER_GOOD = {
 TOGETHER = {
     "slack_channel": {"RINGBACK_SLACK_BOT_TOKEN": "xoxb-1"},
     "slack_bot_token": {"RINGBACK_SLACK_CHANNEL": "C1"},
+    "console_oidc_issuer": {
+        "RINGBACK_CONSOLE_SECRET": f"{SECRET}-of-32-bytes-or-more",
+        "RINGBACK_CONSOLE_URL": "https://ops.example",
+        "RINGBACK_CONSOLE_OIDC_CLIENT_ID": "ringback",
+    },
     "jwt_public_key_file": {"RINGBACK_JWT_SECRET": ""},
     "jwt_jwks_file": {"RINGBACK_JWT_SECRET": ""},
+    "jwt_jwks_url": {"RINGBACK_JWT_SECRET": ""},
 }
 KINDS: dict[str, type[Settings]] = {
     **SERVICES,
@@ -72,11 +94,7 @@ KINDS: dict[str, type[Settings]] = {
     "metrics_place": MetricsTargetSettings,
     "signing": SigningSettings,
 }
-FIELDS = [
-    pytest.param(kind, field, id=f"{name}-{field}")
-    for name, kind in KINDS.items()
-    for field in kind.model_fields
-]
+each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
 
 
 @pytest.fixture
@@ -88,7 +106,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "jwt_public_key_file").write_bytes(pem)
     jwk = {"kid": "a", **OKPAlgorithm.to_jwk(key, as_dict=True)}
     (tmp_path / "jwt_jwks_file").write_text(json.dumps({"keys": [jwk]}))
-    (tmp_path / "endpoints_file").write_text("\ufeff" + OTHER_GOOD["endpoints"], encoding="utf-8")
+    (tmp_path / "endpoints_file").write_text(
+        "\ufeffendpoints: " + OTHER_GOOD["endpoints"], encoding="utf-8"
+    )
     return tmp_path
 
 
@@ -129,31 +149,58 @@ def is_literal(field: FieldInfo) -> bool:
     return any(isinstance(kind, str) for kind in kinds_in(field.annotation))
 
 
-@pytest.mark.parametrize(("kind", "name"), FIELDS)
+@each_kind
 def test_what_files_and_shells_add_is_dropped_or_refused(
-    kind: type[Settings], name: str, folder: Path
+    kind: type[Settings], folder: Path
 ) -> None:
     """`kubectl create secret --from-file` leaves a line end; `docker --env-file` keeps quotes."""
-    value = good_value(kind, name, folder)
-    expected = loaded(kind, name, value)
+    for name, field in kind.model_fields.items():
+        value = good_value(kind, name, folder)
+        expected = loaded(kind, name, value)
 
-    for end in ("\n", "\r\n", "\n\n"):
-        assert loaded(kind, name, value + end) == expected
-    for quote in "'\"":
-        assert "is in quotes" in str(refusal(kind, name, f"{quote}{value}{quote}\n"))
-    if SecretStr in kinds_in(kind.model_fields[name].annotation):
-        # Nobody knows whether the blanks of a secret are meant.
-        assert "begins or ends with a blank" in str(refusal(kind, name, f" {value}"))
-        assert "begins or ends with a blank" in str(refusal(kind, name, f"{value}\t"))
-    else:
-        assert loaded(kind, name, f" {value}\t") == expected
+        for end in ("\n", "\r\n", "\n\n"):
+            assert loaded(kind, name, value + end) == expected, name
+        for quote in "'\"":
+            assert "is in quotes" in str(refusal(kind, name, f"{quote}{value}{quote}\n")), name
+        if SecretStr in kinds_in(field.annotation):
+            # Nobody knows whether the blanks of a secret are meant.
+            assert "begins or ends with a blank" in str(refusal(kind, name, f" {value}")), name
+            assert "begins or ends with a blank" in str(refusal(kind, name, f"{value}\t")), name
+        else:
+            assert loaded(kind, name, f" {value}\t") == expected, name
 
 
-@pytest.mark.parametrize(("kind", "name"), FIELDS)
-def test_nothing_but_blanks_is_not_set(kind: type[Settings], name: str) -> None:
+SECRETS = [
+    pytest.param(kind, field, id=f"{name}-{field}")
+    for name, kind in KINDS.items()
+    for field in sorted(secret_names(kind))
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), SECRETS)
+def test_a_secret_may_be_in_a_file(kind: type[Settings], name: str, tmp_path: Path) -> None:
+    """Mounted secrets end with a line end or not. A mistake names the variable of the file."""
+    variable, path = f"{PREFIX}{name}".upper(), tmp_path / "secret"
+    value = REQUIRED.get(variable) or OTHER_GOOD[name]
+    others = {**REQUIRED, **TOGETHER.get(name, {})}
+    environ = {key: other for key, other in others.items() if key != variable}
+    environ[f"{variable}_FILE"] = f"{path}\n"
+    for end in ("", "\n", "\r\n\n"):
+        path.write_bytes(f"{value}{end}".encode())
+        assert getattr(load(kind, environ), name).get_secret_value() == value
+
+    path.write_text(f" {value}")
+    with pytest.raises(SettingsError, match=f"^{variable}_FILE: begins or ends with a blank$"):
+        load(kind, environ)
+    with pytest.raises(SettingsError, match=f"^{variable}_FILE: set this or {variable}, not both$"):
+        load(kind, {**environ, variable: value})
+
+
+@each_kind
+def test_nothing_but_blanks_is_not_set(kind: type[Settings]) -> None:
     """Deployment files cannot always leave a variable out."""
-    variable = f"{PREFIX}{name}".upper()
-    for empty in ("", " ", "\n"):
+    for name, empty in itertools.product(kind.model_fields, ("", " ", "\n")):
+        variable = f"{PREFIX}{name}".upper()
         without = {key: value for key, value in REQUIRED.items() if key != variable}
         try:
             unset = load(kind, without)
@@ -161,29 +208,27 @@ def test_nothing_but_blanks_is_not_set(kind: type[Settings], name: str) -> None:
             with pytest.raises(SettingsError, match=re.escape(str(exc))):
                 load(kind, without | {variable: empty})
         else:
-            assert load(kind, without | {variable: empty}) == unset
+            assert load(kind, without | {variable: empty}) == unset, name
 
 
-@pytest.mark.parametrize(("kind", "name"), FIELDS)
-def test_an_impossible_value_is_refused_by_name(
-    kind: type[Settings], name: str, folder: Path
-) -> None:
+@each_kind
+def test_an_impossible_value_is_refused_by_name(kind: type[Settings], folder: Path) -> None:
     """Texts of any kind are possible; what has a form is refused without it."""
-    field = kind.model_fields[name]
-    kinds = kinds_in(field.annotation)
-    text = SECRET if SecretStr in kinds else "text"
+    for name, field in kind.model_fields.items():
+        kinds = kinds_in(field.annotation)
+        text = SECRET if SecretStr in kinds else "text"
 
-    said = refusal(kind, name, f"\x01 {text} ~nobody/\x7f")
-    if kinds & {int, float, bool} or is_literal(field) or "url" in name or "host" in name:
-        assert said is not None
-    if kinds & {int, float}:
-        for number in ("nan", "inf", "-1e400", "1e400", "-1", "9" * 400):
-            assert refusal(kind, name, number) is not None, number
-    if Path in kinds:
-        assert "no such home folder" in str(refusal(kind, name, "~nobody-of-this-name/x"))
-        assert loaded(kind, name, f"~/{name}") == folder / name
-    if is_literal(field):
-        assert loaded(kind, name, str(field.default).upper()) == field.default
+        said = refusal(kind, name, f"\x01 {text} ~nobody/\x7f")
+        if kinds & {int, float, bool} or is_literal(field) or "url" in name or "host" in name:
+            assert said is not None, name
+        if kinds & {int, float}:
+            for number in ("nan", "inf", "-1e400", "1e400", "-1", "9" * 400):
+                assert refusal(kind, name, number) is not None, (name, number)
+        if Path in kinds:
+            assert "no such home folder" in str(refusal(kind, name, "~nobody-of-this-name/x"))
+            assert loaded(kind, name, f"~/{name}") == folder / name
+        if is_literal(field):
+            assert loaded(kind, name, str(field.default).upper()) == field.default, name
 
 
 HEADER_SECRETS = [

@@ -8,7 +8,7 @@ import pytest
 from ringback.contract.status import TRANSITIONS, AttemptOutcome, Status
 from tests.architecture.source import ROOT
 
-_SCHEMA = (ROOT / "migrations" / "schema.sql").read_text(encoding="utf-8")
+_SCHEMA = (ROOT / "ringback" / "migrations" / "schema.sql").read_text(encoding="utf-8")
 _PAGE = (ROOT / "docs" / "state_machine.md").read_text(encoding="utf-8")
 
 

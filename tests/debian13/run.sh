@@ -11,7 +11,7 @@ set -eu
 
 ROOT=${RINGBACK_DEBIAN_13:-/var/tmp/ringback-debian-13}
 CHECKOUT=$(cd "$(dirname "$0")/../.." && pwd -P)
-PACKAGES=ca-certificates,faketime,git,iproute2,make,postgresql-17,procps,prometheus,python3,python3-venv,rabbitmq-server
+PACKAGES=ca-certificates,chromium,faketime,git,iproute2,make,postgresql-17,procps,prometheus,python3,python3-venv,rabbitmq-server
 
 fail() {
     echo "$1" >&2

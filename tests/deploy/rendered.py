@@ -31,7 +31,7 @@ _KUBECTL = Path(sys.executable).parent / "kubectl"
 @cache
 def overlay(name: str) -> Manifests:
     """An overlay as it is applied. The result is cached: do not change it."""
-    return _built(K8S / "overlays" / name)
+    return built(K8S / "overlays" / name)
 
 
 @cache
@@ -46,7 +46,7 @@ def component(name: str) -> Manifests:
             "components": [os.path.relpath(K8S / "components" / name, here)],
         }
         (here / "kustomization.yaml").write_text(json.dumps(document), encoding="utf-8")
-        return _built(here)
+        return built(here)
 
 
 @cache
@@ -56,7 +56,7 @@ def every_manifest() -> Manifests:
     return tuple({repr(one): one for manifests in rendered for one in manifests}.values())
 
 
-def _built(folder: Path) -> Manifests:
+def built(folder: Path) -> Manifests:
     done = subprocess.run(
         [_KUBECTL, "kustomize", folder], capture_output=True, text=True, check=False
     )

@@ -5,7 +5,7 @@ from urllib.parse import quote_plus, urlsplit
 import aiohttp
 
 from ringback.contract.broker_access import VHOST
-from ringback.contract.topology import WORK_QUEUE
+from ringback.contract.topology import BULK_QUEUE, WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from tests.deploy.rendered import Manifest, component, name_of
 
@@ -22,12 +22,13 @@ def asked_by_keda(metadata: Manifest, management_url: str) -> str:
 
 
 async def test_the_autoscalers_account_may_read_queue_lengths(broker: PrivateBroker) -> None:
-    """For a queue that it may neither consume nor delete."""
+    """For queues that it may neither consume nor delete."""
     objects = {name_of(one): one for one in component("rabbitmq-operator") + component("keda")}
     user, permission = objects["User/autoscaler"], objects["Permission/autoscaler"]["spec"]
-    [trigger] = objects["ScaledObject/processor"]["spec"]["triggers"]
+    triggers = objects["ScaledObject/processor"]["spec"]["triggers"]
     keda = {"Authorization": aiohttp.encode_basic_auth("autoscaler", PASSWORD)}
-    queue = asked_by_keda(trigger["metadata"], broker.management_url)
+    urls = [asked_by_keda(trigger["metadata"], broker.management_url) for trigger in triggers]
+    told, refused = [], []
     account, rights = "/api/users/autoscaler", permission["permissions"]
     async with broker.management() as api:
         try:
@@ -39,15 +40,17 @@ async def test_the_autoscalers_account_may_read_queue_lengths(broker: PrivateBro
                 f"/api/permissions/{VHOST}/autoscaler", json=rights, raise_for_status=True
             )
             kind = {"durable": True, "arguments": {"x-queue-type": "quorum"}}
-            await api.put(f"/api/queues/{VHOST}/{WORK_QUEUE}", json=kind, raise_for_status=True)
+            for queue in (WORK_QUEUE, BULK_QUEUE):
+                await api.put(f"/api/queues/{VHOST}/{queue}", json=kind, raise_for_status=True)
 
-            async with api.get(queue, headers=keda, raise_for_status=True) as answer:
-                told = await answer.json()
-            async with api.delete(queue, headers=keda) as refused:
-                status = refused.status
+            for url in urls:
+                async with api.get(url, headers=keda, raise_for_status=True) as answer:
+                    told.append((await answer.json())["name"])
+                async with api.delete(url, headers=keda) as answer:
+                    refused.append(answer.status)
         finally:
             await api.delete(f"/api/vhosts/{VHOST}")
             await api.delete(account)
 
-    assert told["name"] == WORK_QUEUE
-    assert status in {401, 403}
+    assert told == [WORK_QUEUE, BULK_QUEUE]
+    assert set(refused) <= {401, 403}

@@ -1,7 +1,9 @@
 """Repeated facts are copied from their source, or compared with it."""
 
 import json
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,17 +12,18 @@ import yaml
 import ringback
 from deploy.k8s.generate import HERE, RULES, generated
 from ringback.contract.telemetry.spans import Attribute, Span
-from ringback.contract.topology import WORK_QUEUE
+from ringback.contract.topology import BULK_QUEUE, WORK_QUEUE
 from ringback.runtime.process.settings import load
-from services.gateway.settings import GatewaySettings
-from services.metrics.settings import MetricsSettings
-from services.processor.settings import ProcessorSettings
+from ringback.services.gateway.settings import GatewaySettings
+from ringback.services.metrics.settings import MetricsSettings
+from ringback.services.processor.settings import ProcessorSettings
 from tests.architecture.source import ROOT
 from tests.deploy.policies.settings import OF_SERVICES, environment, kind_of
 from tests.deploy.rendered import (
     COMPONENTS,
     OVERLAYS,
     Manifests,
+    built,
     component,
     of_kind,
     overlay,
@@ -52,6 +55,26 @@ def test_images_and_job_have_the_current_version(name: str) -> None:
     [job] = of_kind(manifests, "Job")
     assert job["metadata"]["name"] == f"setup-{ringback.__version__.replace('.', '-')}"
     assert job["metadata"]["labels"]["app.kubernetes.io/version"] == ringback.__version__
+
+
+def test_the_overlay_of_the_guide_can_be_built(tmp_path: Path) -> None:
+    """Its URL names this version; here, a folder takes the place of the remote base."""
+    guide = (ROOT / "docs" / "how-to" / "install-on-a-cluster.md").read_text(encoding="utf-8")
+    [text] = re.findall(r"^ *```yaml\n(.+?)^ *```", guide, re.MULTILINE | re.DOTALL)
+    document = yaml.safe_load(text)
+    [url] = document["resources"]
+    repository, folder, version = re.fullmatch(r"(https://.+?)//(.+)\?ref=v(.+)", url).groups()  # type: ignore[union-attr]  # or it fails
+    local = os.path.relpath(ROOT / folder, tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(document | {"resources": [local]}))
+
+    manifests = built(tmp_path.resolve())
+
+    assert repository == "https://github.com/ringback/ringback"
+    assert version == ringback.__version__
+    images = {one["image"] for pod in workloads(manifests) for one in pod.all_containers}
+    ours = {image for image in images if "ringback" in image}
+    assert ours == {f"registry.example.com/{name}:{version}" for name in ("ringback", *OF_SERVICES)}
+    assert len(manifests) == len(overlay("production"))
 
 
 def test_other_projects_have_the_versions_of_compose() -> None:
@@ -133,12 +156,12 @@ def test_config_maps_contain_the_dashboards() -> None:
     }
 
 
-def test_the_scaler_reads_the_work_queue() -> None:
+def test_the_scaler_reads_the_queues_of_first_attempts() -> None:
     """Not a retry queue, where messages wait in any case."""
     [scaled] = of_kind(component("keda"), "ScaledObject")
-    [trigger] = scaled["spec"]["triggers"]
+    read = [trigger["metadata"]["queueName"] for trigger in scaled["spec"]["triggers"]]
 
-    assert trigger["metadata"]["queueName"] == WORK_QUEUE
+    assert read == [WORK_QUEUE, BULK_QUEUE]
 
 
 def test_processors_are_removed_one_at_a_time() -> None:

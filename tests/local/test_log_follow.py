@@ -28,13 +28,18 @@ def test_refusals_and_warnings_are_shown(level: str, event: str, shown: str | No
     assert got == (Shown("gateway", level, shown) if shown else None)
 
 
-def test_an_attempt_is_one_short_line() -> None:
+@pytest.mark.parametrize(
+    ("outcome", "error_class", "shown"),
+    [("completed", None, "completed"), ("failed", "KeyError", "failed with KeyError")],
+)
+def test_an_attempt_is_one_short_line(outcome: str, error_class: str | None, shown: str) -> None:
     line = json.dumps(
         {
             "level": "info",
             "event": "attempt.finished",
             "event_type": "hang",
-            "outcome": "completed",
+            "outcome": outcome,
+            "error_class": error_class,
             "attempts": "1/4",
             "duration_ms": 2.5,
             "job_id": "7",
@@ -44,7 +49,26 @@ def test_an_attempt_is_one_short_line() -> None:
 
     got = shown_line("processor", line)
 
-    assert got == Shown("processor", "info", "hang completed, attempt 1/4, 2.5 ms, job 7")
+    assert got == Shown("processor", "info", f"hang {shown}, attempt 1/4, 2.5 ms, job 7")
+
+
+def test_a_dead_letter_shows_its_error_first() -> None:
+    """The terminal may cut the end of the line."""
+    line = json.dumps(
+        {
+            "level": "error",
+            "event": "dead_letter.recorded",
+            "event_type": "hang",
+            "call_id": "not for a person",
+            "error_class": "KeyError",
+            "error_message": "'phone'",
+            "job_id": "7",
+        }
+    )
+
+    got = shown_line("processor", line)
+
+    assert got == Shown("processor", "error", "hang is a dead letter: KeyError: 'phone', job 7")
 
 
 @pytest.mark.parametrize("line", ["", "Traceback (most recent call last):", "[1]", "{"])

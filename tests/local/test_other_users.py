@@ -95,6 +95,7 @@ def http_status(port: int, user: str) -> str:
     return as_nobody(PYTHON, "-c", _WHOAMI, str(port), user).stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.nodes
 async def test_only_who_runs_a_stack_gets_into_it(folder: Path) -> None:
     """Another user reads no file and has no login; the owner needs to type no password."""

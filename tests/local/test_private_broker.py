@@ -18,6 +18,7 @@ from tests.support.session_nodes import new_broker
 DURABLE = aiormq.spec.Basic.Properties(delivery_mode=2)
 
 
+@pytest.mark.slow
 async def test_confirmed_messages_survive_a_kill(own_broker: PrivateBroker) -> None:
     connection = await aiormq.connect(own_broker.amqp_url())
     channel = await connection.channel()
@@ -63,6 +64,7 @@ async def test_the_disk_is_measured_in_any_folder(tmp_path: Path, name: str) -> 
     assert float(free) > 1_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.nodes
 async def test_a_node_that_ends_at_once_names_its_log(tmp_path: Path) -> None:
     node = new_broker(tmp_path)

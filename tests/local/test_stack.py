@@ -20,7 +20,7 @@ from ringback.local.ports import broker_url, password_path
 from ringback.local.running_stack import stack_status, stop_running_stack
 from tests.support.eventually import eventually
 from tests.support.processes import alive, descendants
-from tests.support.stack_process import StackProcess, free_port_settings, start_stack
+from tests.support.stack_process import ROOT, StackProcess, free_port_settings, start_stack
 
 Start = Callable[..., StackProcess]
 
@@ -60,10 +60,12 @@ async def test_one_stack_runs_in_a_folder_until_it_is_stopped(
     assert "already runs" in sentence
     assert len(sentence.splitlines()) == 1
     status = await stack_status(stack.state_dir)
+    ignored = (stack.state_dir / ".gitignore").read_text(encoding="utf-8")
     stopped = await stop_running_stack(stack.state_dir)
 
     assert status is not None
     assert status.ready == {"gateway": True, "processor": True, "metrics": True}
+    assert ignored == "*\n"
     assert stopped is not None
     assert await stack.ended() == 0
     ended = re.findall(r"\b([a-z]+) stopped", stack.output)
@@ -83,6 +85,32 @@ async def test_a_service_that_ends_stops_all(start: Start, settings: dict[str, s
     assert not descendants(stack.process.pid)
 
 
+@pytest.mark.slow
+async def test_changed_handlers_restart_the_processor(
+    start: Start, settings: dict[str, str], tmp_path: Path
+) -> None:
+    """It stops and starts again; the other services stay. A new file counts as a change too."""
+    package = tmp_path / "shop_of_reload"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    handlers = {"RINGBACK_HANDLERS": "shop_of_reload.hooks", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    stack = start(settings | handlers)
+    await stack.ready()
+    before = set(descendants(stack.process.pid))
+
+    (package / "hooks.py").write_text("changed = True\n", encoding="utf-8")
+
+    await eventually(
+        lambda: "The processor runs with the new handlers" in stack.output, deadline_s=40
+    )
+    after = set(descendants(stack.process.pid))
+    assert len(before - after) == len(after - before) == 1
+    stack.process.send_signal(signal.SIGINT)
+    assert await stack.ended() == 0
+    assert re.findall(r"\b([a-z]+) stopped", stack.output) == ["gateway", "processor", "metrics"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_one_that_a_script_started_is_stopped(
     start: Start, settings: dict[str, str], number: signal.Signals
@@ -99,6 +127,7 @@ async def test_one_that_a_script_started_is_stopped(
     assert await stack.ended() == 0
 
 
+@pytest.mark.slow
 async def test_secrets_of_the_stack_and_of_the_environment(
     start: Start, settings: dict[str, str]
 ) -> None:
@@ -125,11 +154,14 @@ async def test_secrets_of_the_stack_and_of_the_environment(
     assert first["metrics"]["RINGBACK_JWT_SECRET"] == key
     assert first["metrics"]["RINGBACK_METRICS_REST_PORT"] == settings["RINGBACK_METRICS_REST_PORT"]
     assert key not in str((first["gateway"], first["processor"], second))
+    console_key = read_secret(stack.state_dir / "console.secret")
+    assert first["metrics"]["RINGBACK_CONSOLE_SECRET"] == console_key
     assert key not in stack.output
     assert f":{settings['RINGBACK_METRICS_REST_PORT']}/api/webhook-metrics/" in stack.output
     assert "Prometheus stopped" in stack.output or not shutil.which("prometheus")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="Prometheus is not installed")
 async def test_prometheus_runs_with_the_stack(start: Start, settings: dict[str, str]) -> None:
     """Its link is printed, and it scrapes the three services. Its end does not end the stack."""
@@ -165,6 +197,7 @@ async def test_prometheus_runs_with_the_stack(start: Start, settings: dict[str, 
     assert not prometheus_processes(stack.state_dir)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lacks", ["program", "port"])
 async def test_a_missing_prometheus_costs_only_its_link(
     start: Start, settings: dict[str, str], tmp_path: Path, lacks: str

@@ -29,12 +29,18 @@ async def eventually(check: Callable[[], Any], *, deadline_s: float = 10.0) -> A
     """
     deadline_s = max(deadline_s, PATIENCE_S)
     deadline = time.monotonic() + deadline_s
+    failed: AssertionError | None = None
     while True:
         try:
             got = await _call(check, deadline - time.monotonic())
-        except AssertionError:
+        except TimeoutError as exc:
+            if failed is None:
+                raise
+            raise failed from exc
+        except AssertionError as exc:
             if time.monotonic() > deadline:
                 raise
+            failed = exc
         else:
             if got:
                 return got

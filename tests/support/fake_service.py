@@ -5,28 +5,29 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 
-from aiohttp import web
+# Without a library for HTTP, which would take most of the time of a start.
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 
 async def main(port: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    app = web.Application()
-    app.router.add_get("/readyz", _ready)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    server = await asyncio.start_server(_answer, "127.0.0.1", port)
     settings = {name: value for name, value in os.environ.items() if name.startswith("RINGBACK_")}
     sys.stdout.write(json.dumps({"level": "info", "event": "webhook.seen", "env": settings}) + "\n")
     sys.stdout.flush()
     await stop.wait()
-    await runner.cleanup()
+    server.close()
 
 
-async def _ready(_: web.Request) -> web.Response:
-    await asyncio.sleep(0)
-    return web.Response(text="ok")
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(asyncio.IncompleteReadError, OSError):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ANSWER)
+        await writer.drain()
+    writer.close()
 
 
 if __name__ == "__main__":

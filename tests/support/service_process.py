@@ -1,7 +1,7 @@
-"""Starts services as processes, without waiting for their imports each time.
+"""Starts services and commands as processes, without waiting for their imports each time.
 
-Importing a service takes more than a second of CPU. So one process for each service imports it
-once, and forks when a test starts that service. Run as a program, this file is that process.
+Importing one takes up to a second of CPU. So one process for each program imports it once, and
+forks when a test starts that program. Run as a program, this file is that process.
 """
 
 # ruff: file-ignore[suspicious-subprocess-import] - starting services is what this file is for.
@@ -17,13 +17,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from ringback.local.child import dying_with_us
 
 ROOT = Path(__file__).parents[2]
+COMMAND = "ringback.cli"
+_IMPORTED_AHEAD = {
+    # Not its own modules: some look at the environment when they are imported.
+    COMMAND: (
+        *("aio_pika", "asyncpg", "cyclopts", "jwt", "rich.live", "ringback.metrics.client"),
+        *("ringback.runtime.amqp.topology", "ringback.runtime.postgres.migrate"),
+    )
+}
 _PR_SET_PDEATHSIG = 1
 _MAX_MESSAGE_BYTES = 200_000
 _READ_BEFORE_MAIN = ("OTEL_", "GRPC_", "LD_", "PYTHON")
@@ -44,20 +52,39 @@ class ServiceProcess(Protocol):
     def kill(self) -> None: ...
 
 
-def start_service(name: str, env: Mapping[str, str], log_path: Path) -> ServiceProcess:
-    """Start `python -m services.<name>` in the checkout; its output is appended to `log_path`."""
+def start_service(
+    name: str, env: Mapping[str, str], log_path: Path, *before: str
+) -> ServiceProcess:
+    """Start `python -m services.<name>` in the checkout; its output is appended to `log_path`.
+
+    `before` is a command that becomes the service.
+    """
     with log_path.open("ab") as log:
-        if sys.platform != "linux" or _needs_a_fresh_interpreter(env):
-            return subprocess.Popen(
-                [*dying_with_us(signal.SIGKILL), sys.executable, "-m", f"services.{name}"],
-                env=env,
-                cwd=ROOT,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        if name not in _FORKERS:
-            _FORKERS[name] = _Forker(name)
-        return _FORKERS[name].fork(env, log.fileno())
+        return start_program([f"ringback.services.{name}"], env, ROOT, log, log, before)
+
+
+def start_program(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path,
+    out: IO[bytes],
+    err: IO[bytes],
+    before: Sequence[str] = (),
+) -> ServiceProcess:
+    """Start `python -m` with these arguments; the first one is a service or COMMAND."""
+    if sys.platform != "linux" or before or _needs_a_fresh_interpreter(env):
+        return subprocess.Popen(
+            [*dying_with_us(signal.SIGKILL), *before, sys.executable, "-m", *command],
+            env=env,
+            cwd=cwd,
+            stdout=out,
+            stderr=err,
+        )
+    module = command[0]
+    if module not in _FORKERS:
+        _FORKERS[module] = _Forker(module)
+    request = {"env": dict(env), "argv": [*command], "cwd": str(cwd)}
+    return _FORKERS[module].fork(request, [out.fileno(), err.fileno()])
 
 
 def close() -> None:
@@ -76,7 +103,7 @@ def _needs_a_fresh_interpreter(env: Mapping[str, str]) -> bool:
 
 
 class _Forker:
-    """The process that has imported a service, seen from the tests."""
+    """The process that has imported a program, seen from the tests."""
 
     def __init__(self, name: str) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -94,8 +121,8 @@ class _Forker:
         self._socket.close()
         self._process.wait()
 
-    def fork(self, env: Mapping[str, str], output: int) -> "_Forked":
-        socket.send_fds(self._socket, [json.dumps(dict(env)).encode()], [output])
+    def fork(self, request: Mapping[str, Any], outputs: list[int]) -> "_Forked":
+        socket.send_fds(self._socket, [json.dumps(request).encode()], outputs)
         while (pid := self._receive()) is None:
             pass
         return _Forked(self, pid)
@@ -117,7 +144,7 @@ class _Forker:
 
 
 class _Forked:
-    """A forked service, with the methods of subprocess.Popen."""
+    """A forked process, with the methods of subprocess.Popen."""
 
     def __init__(self, forker: _Forker, pid: int) -> None:
         self._forker = forker
@@ -151,7 +178,7 @@ class _Forked:
 _FORKERS: dict[str, _Forker] = {}
 
 
-def _forked_environment(requests: socket.socket) -> dict[str, str]:
+def _forked(requests: socket.socket) -> dict[str, Any]:
     """Fork for each request and report each end. Only returns in a forked process."""
     ends, end = socket.socketpair()
     end.setblocking(False)  # ruff: ignore[boolean-positional-value-in-call]
@@ -163,7 +190,7 @@ def _forked_environment(requests: socket.socket) -> dict[str, str]:
             ends.recv(_MAX_MESSAGE_BYTES)
             _report_ends(requests)
         if requests in readable:
-            message, descriptors, _, _ = socket.recv_fds(requests, _MAX_MESSAGE_BYTES, 1)
+            message, descriptors, _, _ = socket.recv_fds(requests, _MAX_MESSAGE_BYTES, 2)
             if not message:
                 os._exit(0)
             pid = os.fork()
@@ -172,10 +199,11 @@ def _forked_environment(requests: socket.socket) -> dict[str, str]:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 ends.close()
                 end.close()
-                _take_output(descriptors[0])
-                found: dict[str, str] = json.loads(message)
+                _take_outputs(*descriptors)
+                found: dict[str, Any] = json.loads(message)
                 return found
-            os.close(descriptors[0])
+            for descriptor in descriptors:
+                os.close(descriptor)
             requests.send(json.dumps([pid, None]).encode())
 
 
@@ -190,24 +218,27 @@ def _report_ends(requests: socket.socket) -> None:
         requests.send(json.dumps([pid, os.waitstatus_to_exitcode(status)]).encode())
 
 
-def _take_output(descriptor: int) -> None:
+def _take_outputs(out: int, err: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.close(out)
+    os.close(err)
 
 
-def main(name: str, descriptor: int) -> None:
-    importlib.import_module(f"services.{name}.app")
+def main(module: str, descriptor: int) -> None:
+    for name in _IMPORTED_AHEAD.get(module, (f"{module}.app",)):
+        importlib.import_module(name)
     gc.freeze()
     with socket.socket(fileno=descriptor) as requests:
-        env = _forked_environment(requests)
+        request = _forked(requests)
     os.environ.clear()
-    os.environ.update(env)
+    os.environ.update(request["env"])
     time.tzset()
-    sys.path[1:1] = filter(None, env.get("PYTHONPATH", "").split(":"))
-    sys.argv = [f"services.{name}"]
-    runpy.run_module(f"services.{name}", run_name="__main__", alter_sys=True)
+    os.chdir(request["cwd"])
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(":"))
+    sys.argv = request["argv"]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from ringback.local.child import LocalStackError
 from ringback.local.database import PrivateDatabase
 from ringback.local.ports import LOOPBACK, BrokerPorts, free_ports, named_ports
 from ringback.runtime.amqp import topology
+from tests.support.eventually import PATIENCE_S
 from tests.support.loop_thread import LoopThread
 
 Node = TypeVar("Node", bound=PrivateBroker | PrivateDatabase)
@@ -30,6 +31,7 @@ QUICK_FIGURES = "collect_statistics_interval = 500\n"
 """Tests query the management API while they wait for its figures."""
 
 PREPARED_AHEAD = 2
+_ROOM_BYTES = 8 * 1024**3
 
 # Which fixtures need which node: what a session needs is started together at the first need.
 BROKER_FIXTURES = frozenset({"broker", "amqp_url"})
@@ -79,7 +81,7 @@ class Lendable(Generic[Node]):
         self,
         thread: LoopThread,
         start: Callable[[], Coroutine[Any, Any, Node]],
-        reset: Callable[[Node], Awaitable[None]] | None = None,
+        reset: Callable[[Node], Awaitable[None]],
     ) -> None:
         self._thread = thread
         self._start = start
@@ -98,10 +100,9 @@ class Lendable(Generic[Node]):
             self._ready = self._thread.submit(self._renewed(node))
 
     async def _renewed(self, node: Node) -> Node:
-        if self._reset is not None:
-            with suppress(*_RESET_ERRORS):
-                await self._reset(node)
-                return node
+        with suppress(*_RESET_ERRORS):
+            await self._reset(node)
+            return node
         await node.kill()
         return await self._start()
 
@@ -116,16 +117,14 @@ class SessionNodes:
 
     def __init__(self, fixture_names: Iterable[str]) -> None:
         self._wanted = frozenset(fixture_names)
-        self._folder = Path(tempfile.mkdtemp(prefix="ringback-tests-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="ringback-tests-", dir=_memory()))
         make_private(self._folder)
         self._thread = LoopThread()
         self._broker: Future[PrivateBroker] | None = None
         self._database: Future[PrivateDatabase] | None = None
         self._vhosts: dict[str, Pool] = {}
         self._databases = Pool(self._thread, self._create_database)
-        # A quorum queue that is declared right after one of its name was deleted can stay without
-        # a leader, so no two tests share a broker.
-        self.own_broker = Lendable(self._thread, self._start_own_broker)
+        self.own_broker = Lendable(self._thread, self._start_own_broker, _run_again)
         self.own_database = Lendable(self._thread, self._start_own_database, _empty_database)
 
     def broker(self) -> PrivateBroker:
@@ -203,9 +202,16 @@ class SessionNodes:
         return database
 
 
+def _memory() -> Path | None:
+    """A folder in memory, if it has room for all nodes: there no busy disk makes them wait."""
+    folder = Path("/dev/shm")  # ruff: ignore[hardcoded-temp-file]  # the only name it has
+    has_room = folder.is_dir() and shutil.disk_usage(folder).free > _ROOM_BYTES
+    return folder if has_room else None
+
+
 async def _started_broker(data_dir: Path) -> PrivateBroker:
     broker = new_broker(data_dir)
-    await broker.start()
+    await broker.start(within_s=PATIENCE_S)
     return broker
 
 
@@ -214,10 +220,17 @@ async def _migrated_database(data_dir: Path) -> PrivateDatabase:
     from ringback.runtime.postgres.migrate import migrate  # ruff: ignore[import-outside-top-level]
 
     database = new_database(data_dir)
-    await database.start()
+    await database.start(within_s=PATIENCE_S)
     await database.create_database(TEMPLATE)
     await migrate(database.url(TEMPLATE))
     return database
+
+
+async def _run_again(broker: PrivateBroker) -> None:
+    """Start it if it is down. The next test has a virtual host of its own."""
+    if not await _listens(broker.ports.amqp):
+        await broker.kill()
+        await broker.start()
 
 
 async def _empty_database(database: PrivateDatabase) -> None:

@@ -8,6 +8,7 @@ import jwt
 
 #: What the services of the tests check tokens with (RINGBACK_JWT_SECRET).
 JWT_SECRET = "only the tests know this secret of theirs"
+CONSOLE_SECRET = "the sessions of the tests are signed by it"
 
 
 def token(

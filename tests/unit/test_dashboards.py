@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import pytest
 import yaml
 
 from deploy.grafana.generate import FOLDER, generated
+from deploy.grafana.panel import OUTCOME_COLOURS
+from deploy.grafana.query import DATA_SOURCES
 from ringback.contract import thresholds
 from ringback.contract.telemetry import all_metrics
 from ringback.contract.telemetry.spec import Kind
+from tests.architecture.alert_rules import all_alerts, all_rules
 
 GRAFANA = FOLDER.parent
 
@@ -25,7 +29,9 @@ FOREIGN_METRICS = {
     "rabbitmq_disk_space_available_bytes",
     "rabbitmq_process_resident_memory_bytes",
 }
-FOREIGN_LABELS = {"job", "instance", "le", "alertname", "alertstate", "severity"}
+FOREIGN_LABELS = {
+    "namespace", "job", "instance", "le", "alertname", "alertstate", "severity", "sloth_id",
+}  # fmt: skip
 
 WORDS_OF_PROMQL = {
     "by", "or", "sum", "max", "min", "count", "rate", "increase", "vector", "topk",
@@ -33,6 +39,7 @@ WORDS_OF_PROMQL = {
 }  # fmt: skip
 
 
+@cache
 def boards() -> dict[str, Any]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 
@@ -55,8 +62,10 @@ def expressions() -> list[str]:
     return [expression for expression in found if expression]
 
 
+@cache
 def series_and_labels() -> tuple[set[str], set[str]]:
-    names, labels = set(FOREIGN_METRICS), set(FOREIGN_LABELS)
+    recorded = {rule.records for rule in all_rules() if rule.records}
+    names, labels = FOREIGN_METRICS | recorded, set(FOREIGN_LABELS)
     for spec in all_metrics():
         suffixes = ("_bucket", "_count", "_sum") if spec.kind is Kind.HISTOGRAM else ("",)
         names |= {f"{spec.name}{suffix}" for suffix in suffixes}
@@ -116,10 +125,11 @@ def test_an_expression_names_only_declared_metrics_and_labels(expression: str) -
 
 
 def test_drawn_limits_are_the_thresholds_of_alerts() -> None:
-    """A panel turns red where its alert fires; 1 means none at all."""
+    """A panel turns red where its alert fires; 0 and 1 are a used-up budget, and one at all."""
     known = {
         thresholds.WAITING, thresholds.DEAD_LETTERS + 1, thresholds.FINISH_SECONDS,
-        thresholds.SUCCESS_RATIO, thresholds.ATTEMPTS, thresholds.OLDEST_SECONDS, 1,
+        thresholds.SUCCESS_RATIO, thresholds.ATTEMPTS, thresholds.OLDEST_SECONDS,
+        thresholds.ORDER_STOPPED_SECONDS, 0, 1,
     }  # fmt: skip
 
     drawn = {
@@ -133,18 +143,77 @@ def test_drawn_limits_are_the_thresholds_of_alerts() -> None:
     assert drawn == known
 
 
-def test_each_data_source_of_a_panel_is_provisioned() -> None:
+def test_the_data_sources_are_variables_with_provisioned_values() -> None:
     """And exemplars link to a source of traces."""
     document = yaml.safe_load((GRAFANA / "provisioning/datasources/ringback.yaml").read_text())
     sources = {source["uid"]: source for source in document["datasources"]}
 
     asked = {panel["datasource"]["uid"] for board in boards().values() for panel in panels(board)}
+    variables = [one for board in boards().values() for one in board["templating"]["list"]]
+    current = {
+        one["name"]: one["current"]["value"] for one in variables if one["type"] == "datasource"
+    }
     exemplars = sources["ringback-prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
 
-    assert asked == {"ringback-prometheus", "ringback-postgresql"}
-    assert asked <= set(sources)
+    assert asked == {f"${{{name}}}" for name in DATA_SOURCES}
+    assert current == DATA_SOURCES
+    assert set(DATA_SOURCES.values()) <= set(sources)
     assert [one["datasourceUid"] for one in exemplars] == ["ringback-traces"]
     assert "ringback-traces" in sources
+
+
+@pytest.mark.parametrize("expression", sorted(set(expressions())))
+def test_an_expression_reads_only_the_chosen_installation(expression: str) -> None:
+    """Each selector has the namespace, and the job if it is a series of a service."""
+    selectors = re.findall(r"([\w:]+)(\{[^}]*\})?", re.sub(r"by \([^)]*\)", "", expression))
+    ours = {spec.name for spec in all_metrics()}
+
+    for name, matchers in selectors:
+        base = re.sub(r"_(bucket|count|sum)$", "", name)
+        if {name, base} & (ours | series_and_labels()[0]):
+            assert 'namespace=~"$namespace' in matchers
+            assert ('job=~"$job"' in matchers) == bool({name, base} & ours or is_of_job(name))
+
+
+def is_of_job(name: str) -> bool:
+    return name == "up" or name.startswith("process_")
+
+
+def test_an_outcome_has_one_colour_on_all_dashboards() -> None:
+    """A series that is named after an outcome never has a colour of the palette."""
+    for board in boards().values():
+        for panel in panels(board):
+            if panel["type"] not in {"timeseries", "bargauge"}:
+                continue
+            fixed = {
+                one["matcher"]["options"]: one["properties"][0]["value"]["fixedColor"]
+                for one in panel["fieldConfig"]["overrides"]
+            }
+            table = {f"/^({name})$/": colour for name, colour in OUTCOME_COLOURS.items()}
+            legends = [target.get("legendFormat", "") for target in panel["targets"]]
+
+            assert fixed.items() <= table.items()
+            if "{{outcome}}" in legends or "{{status}}" in legends:
+                assert fixed == table
+            for legend in legends:
+                assert all(
+                    f"/^({pattern})$/" in fixed
+                    for pattern in OUTCOME_COLOURS
+                    if re.fullmatch(pattern, legend)
+                )
+
+
+def test_an_alert_links_to_a_dashboard_that_shows_its_figure() -> None:
+    """If a panel links to the alert's runbook, the alert links to such a panel's dashboard."""
+    shown: dict[str, set[str]] = {}
+    for uid, board in boards().items():
+        for panel in panels(board):
+            for link in panel.get("links", ()):
+                shown.setdefault(Path(link["url"]).stem, set()).add(uid)
+
+    for rule in all_alerts():
+        linked = rule.annotations["dashboard_url"].rpartition("/")[2]
+        assert linked in shown.get(str(rule.alert), {linked}), rule.alert
 
 
 def test_linked_runbooks_exist() -> None:

@@ -8,9 +8,9 @@ from typing import Any, Final
 from ringback.cli.client.addresses import Addresses
 from ringback.runtime.observability.otel_variables import unusable
 from ringback.runtime.process.settings import Settings, SettingsError, load
-from services.gateway.settings import GatewaySettings
-from services.metrics.settings import MetricsSettings
-from services.processor.settings import ProcessorSettings
+from ringback.services.gateway.settings import GatewaySettings
+from ringback.services.metrics.settings import MetricsSettings
+from ringback.services.processor.settings import ProcessorSettings
 from tests.deploy.rendered import Manifest, Manifests, Workload, of_kind, selects, workloads
 
 OF_SERVICES: Final[dict[str, type[Settings]]] = {
@@ -22,7 +22,7 @@ _OF_THE_COMMAND: Final = Addresses
 _REFERENCE: Final = re.compile(r"\$\((\w+)\)")
 _PATH: Final = re.compile(r"(?:^|=)(/[\w./-]+)")
 _OTEL: Final = {
-    *("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_RESOURCE_ATTRIBUTES"),
+    *("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_RESOURCE_ATTRIBUTES")
 }
 
 #: Beside the drain: rows, links, pools, spans, and a busy node.
@@ -111,11 +111,16 @@ def values(manifests: Manifests) -> Iterator[str]:
             environ.setdefault("RINGBACK_AMQP_URL", "amqp://unused")
             environ.setdefault("RINGBACK_DATABASE_URL", "postgresql://unused")
         try:
-            load(kind, environ)
+            _load(kind, environ)
         except SettingsError as error:
             yield f"{workload.name} {container['name']}: {error}"
         for name, reason in unusable(environ).items():
             yield f"{workload.name} {container['name']}: {name} {reason}"
+
+
+def _load(kind: type[Settings], environ: Mapping[str, str]) -> Settings:
+    """Load settings without the file of endpoints, which only the cluster has."""
+    return load(kind, {**environ, "RINGBACK_ENDPOINTS_FILE": ""})
 
 
 def grace_periods(manifests: Manifests) -> Iterator[str]:
@@ -123,7 +128,7 @@ def grace_periods(manifests: Manifests) -> Iterator[str]:
     for workload, container, kind in _ours(manifests):
         if container not in workload.containers or kind is _OF_THE_COMMAND:
             continue
-        settings = load(kind, environment(container, manifests))
+        settings = _load(kind, environment(container, manifests))
         hook = container.get("lifecycle", {}).get("preStop", {})
         pause_s = hook.get("sleep", {}).get("seconds", 0)
         grace_s = workload.pod.get("terminationGracePeriodSeconds", 30)
@@ -161,7 +166,7 @@ def listening(manifests: Manifests) -> Iterator[str]:
     for workload, container, kind in _ours(manifests):
         if container not in workload.containers or kind is _OF_THE_COMMAND:
             continue
-        settings = load(kind, environment(container, manifests))
+        settings = _load(kind, environment(container, manifests))
         wanted = {value for name, value in settings.model_dump().items() if name.endswith("_port")}
         if {port["containerPort"] for port in container["ports"]} != wanted:
             yield f"{workload.name} shows other ports than {sorted(wanted)}"
@@ -184,7 +189,7 @@ def disks(manifests: Manifests) -> Iterator[str]:
     for workload, container, kind in _ours(manifests):
         if kind is not GatewaySettings:
             continue
-        settings = load(kind, environment(container, manifests))
+        settings = _load(kind, environment(container, manifests))
         assert isinstance(settings, GatewaySettings)
         mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
         claims = workload.manifest["spec"].get("volumeClaimTemplates", [])

@@ -7,8 +7,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from ringback.local.child import dying_with_us
+from tests.support.eventually import eventually
+from tests.support.service_process import COMMAND, start_program
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,7 +45,17 @@ async def ended(process: asyncio.subprocess.Process, *, deadline_s: float = 120)
 
 
 async def ringback(*arguments: str, cwd: Path, **settings: str) -> Ended:
-    return await ended(await begin(*arguments, cwd=cwd, **settings))
+    """Run `ringback` as `begin` does, until it ends; it must not print a traceback."""
+    with TemporaryFile() as out, TemporaryFile() as err:
+        command = [COMMAND, *arguments]
+        process = start_program(command, _environment(settings), cwd, out, err)
+        await eventually(lambda: process.poll() is not None)
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode())
+    assert "Traceback" not in "".join(texts), texts
+    return Ended(process.wait(), *texts)
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -64,12 +64,12 @@ async def publish(channel: AbstractChannel, exchange: str) -> None:
     """Publish a message with a confirm."""
     to = await channel.get_exchange(exchange, ensure=False) if exchange else None
     message = aio_pika.Message(b"{}")
-    await (to or channel.default_exchange).publish(message, names.QUARANTINE_QUEUE, timeout=10)
+    await (to or channel.default_exchange).publish(message, names.QUARANTINE_QUEUE, timeout=60)
 
 
 async def consume(channel: AbstractChannel, queue: str) -> None:
     reader = await channel.get_queue(queue, ensure=False)
-    await reader.cancel(await reader.consume(_leave, timeout=10))
+    await reader.cancel(await reader.consume(_leave, timeout=60))
 
 
 async def _leave(_: object) -> None:
@@ -77,7 +77,7 @@ async def _leave(_: object) -> None:
 
 
 async def declare(channel: AbstractChannel, queue: str) -> None:
-    await channel.declare_queue(queue, timeout=10)
+    await channel.declare_queue(queue, timeout=60)
 
 
 SETTINGS = {f"RINGBACK_BROKER_{name.upper()}_PASSWORD": text for name, text in PASSWORDS.items()}
@@ -86,7 +86,7 @@ Action = Callable[[AbstractChannel, str], Awaitable[None]]
 
 ACTIONS: list[tuple[Action, str]] = [
     *((publish, exchange) for exchange in (names.WEBHOOKS, names.FAILED, names.DEAD, "")),
-    *((consume, names.WORK_QUEUE), (consume, names.QUARANTINE_QUEUE)),
+    *((consume, queue) for queue in names.ATTEMPT_QUEUES),
     *((consume, names.DEAD_LETTER_QUEUE), (consume, FIRST_RETRY_QUEUE)),
     *((declare, "webhooks.new"), (declare, "another")),
 ]
@@ -94,10 +94,10 @@ ACTIONS: list[tuple[Action, str]] = [
 ALLOWED: dict[str, list[tuple[Action, str]]] = {
     "gateway": [(publish, names.WEBHOOKS)],
     "processor": [
+        (publish, names.WEBHOOKS),
         (publish, names.DEAD),
         (publish, ""),
-        (consume, names.WORK_QUEUE),
-        (consume, names.QUARANTINE_QUEUE),
+        *((consume, queue) for queue in names.ATTEMPT_QUEUES),
         (consume, names.DEAD_LETTER_QUEUE),
     ],
     "metrics": [(publish, names.WEBHOOKS)],

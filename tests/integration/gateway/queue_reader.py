@@ -30,4 +30,4 @@ async def count_in(channel: AbstractChannel, queue_name: str) -> int:
 
 
 async def _get(queue: AbstractQueue) -> AbstractIncomingMessage | None:
-    return await queue.get(no_ack=True, fail=False)
+    return await queue.get(no_ack=True, fail=False, timeout=60)

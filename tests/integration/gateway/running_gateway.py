@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from services.gateway.app import serve
-from services.gateway.settings import GatewaySettings
+from ringback.services.gateway.app import serve
+from ringback.services.gateway.settings import GatewaySettings
 from tests.support.eventually import eventually
-from tests.support.gateway_client import GatewayClient
+from tests.support.gateway_client import NOBODY, GatewayClient
 
 
 @dataclass
@@ -42,7 +42,10 @@ class RunningGateway(GatewayClient):
 
 @asynccontextmanager
 async def running(settings: GatewaySettings) -> AsyncGenerator[RunningGateway]:
-    """A gateway that listens. It is stopped at the end, unless it has stopped before."""
+    """A gateway that listens, and has its broker unless that is NOBODY.
+
+    It is stopped at the end, unless it has stopped before.
+    """
     stop = asyncio.Event()
     task = asyncio.create_task(serve(settings, stop))
     async with aiohttp.ClientSession() as session:
@@ -51,6 +54,8 @@ async def running(settings: GatewaySettings) -> AsyncGenerator[RunningGateway]:
         )
         try:
             await eventually(lambda: _listens(gateway))
+            if f"{NOBODY}/" not in settings.amqp_url.get_secret_value():
+                await eventually(lambda: gateway.metric("ringback_broker_connected"))
             yield gateway
         finally:
             await gateway.ends()

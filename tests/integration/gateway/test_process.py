@@ -1,25 +1,28 @@
-"""The gateway as a process: how it starts, fails to start, and stops."""
+"""The gateway as a process: how it starts, fails to start, and stops, and its clock."""
 
 import asyncio
 import json
 import os
-import signal
-import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from uuid import UUID
 
 import aiohttp
 import asyncpg
+import pytest
 
+from chaos.wrong_clock import is_available, off_by
+from ringback.contract.identity import JobId, created_at
 from ringback.local.ports import free_ports
 from tests.support.eventually import eventually
-from tests.support.gateway_client import NOBODY, PATH, SECRET
-from tests.support.keep_alive import Connection, keep_alive, last_header
+from tests.support.gateway_client import NOBODY, PATH, PATIENT, SECRET
+from tests.support.service_process import ROOT, ServiceProcess, start_program
 
 HANG = b'{"type": "hang"}'
-
-_MAX_LOG_BYTES = 64 * 1024 * 1024
 
 
 def gateway_environment(
@@ -30,6 +33,8 @@ def gateway_environment(
         "RINGBACK_AMQP_URL": amqp_url,
         "RINGBACK_DATABASE_URL": database_url,
         "RINGBACK_VAPI_SECRET": SECRET,
+        "RINGBACK_ORG_RATE_PER_S": "0",
+        **PATIENT,
         "RINGBACK_GATEWAY_HOST": "127.0.0.1",
         "RINGBACK_GATEWAY_PORT": str(port),
         "RINGBACK_OBSERVABILITY_HOST": "127.0.0.1",
@@ -37,32 +42,34 @@ def gateway_environment(
     }
 
 
+@dataclass(frozen=True)
+class GatewayProcess:
+    service: ServiceProcess
+    out: Path
+    errors: Path
+
+    @property
+    def is_running(self) -> bool:
+        return self.service.poll() is None
+
+    async def ended(self) -> tuple[int, str, str]:
+        """Wait until it has ended; its status, its log and what it has printed as an error."""
+        await eventually(lambda: not self.is_running)
+        return self.service.wait(), self.out.read_text("utf-8"), self.errors.read_text("utf-8")
+
+
 @asynccontextmanager
 async def gateway_process(
     environment: Mapping[str, str], *before: str
-) -> AsyncGenerator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        *[*before, sys.executable, "-m", "services.gateway"],
-        env=dict(environment),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        # The gateway writes its log synchronously: a full pipe would block all its requests.
-        limit=_MAX_LOG_BYTES,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def _output_of(environment: Mapping[str, str]) -> tuple[int | None, str]:
-    """The exit status and the error output of the process."""
-    async with gateway_process(environment) as process:
-        async with asyncio.timeout(60):
-            _, errors = await process.communicate()
-        return process.returncode, errors.decode()
+) -> AsyncGenerator[GatewayProcess, None]:
+    with NamedTemporaryFile() as out, NamedTemporaryFile() as errors:
+        command = ["ringback.services.gateway"]
+        service = start_program(command, environment, ROOT, out.file, errors.file, before)
+        try:
+            yield GatewayProcess(service, Path(out.name), Path(errors.name))
+        finally:
+            service.kill()
+            service.wait()
 
 
 async def test_listens_on_both_families(ready_amqp_url: str, database_url: str) -> None:
@@ -83,7 +90,8 @@ async def test_reports_a_missing_topology(amqp_url: str) -> None:
     """In one sentence that names the fix."""
     environment = gateway_environment(amqp_url, f"postgresql://{NOBODY}/x", *free_ports(2))
 
-    status, output = await _output_of(environment)
+    async with gateway_process(environment) as process:
+        status, _, output = await process.ended()
 
     assert status == 1
     assert "`ringback topology apply`" in output
@@ -96,7 +104,7 @@ async def test_finishes_requests_in_flight_at_sigterm(
     """They get their responses, rows are written, and the exit status is 0."""
     port, health_port = free_ports(2)
     url = f"http://127.0.0.1:{port}{PATH}"
-    headers = {"X-Vapi-Secret": SECRET, "Content-Type": "application/json"}
+    headers = {"X-Vapi-Secret": SECRET, "Content-Type": "application/json", "Connection": "close"}
     body_begun, body_may_end = asyncio.Event(), asyncio.Event()
 
     async def slow_body() -> AsyncIterator[bytes]:
@@ -106,26 +114,25 @@ async def test_finishes_requests_in_flight_at_sigterm(
         yield HANG[5:]
 
     environment = gateway_environment(ready_amqp_url, database_url, port, health_port)
+    environment["RINGBACK_GATEWAY_DRAIN_TIMEOUT_S"] = "60"
     async with gateway_process(environment) as process, aiohttp.ClientSession() as session:
-        await eventually(lambda: _is_open(port))
+        await eventually(lambda: _is_ready(session, health_port))
         slow = asyncio.create_task(session.post(url, data=slow_body(), headers=headers))
         await body_begun.wait()
         async with session.post(url, data=HANG, headers=headers) as quick:
             assert quick.status == 200
 
-        process.send_signal(signal.SIGTERM)
+        process.service.terminate()
         await eventually(lambda: _is_closed(port))
         body_may_end.set()
 
         async with await slow as answer:
             assert answer.status == 200
-        async with asyncio.timeout(60):
-            log, errors = await process.communicate()
-    assert process.returncode == 0
-    assert errors == b""
+        status, log, errors = await process.ended()
+    assert (status, errors) == (0, "")
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert events.count("webhook.accepted") == 2
-    assert SECRET.encode() not in log
+    assert SECRET not in log
     database = await asyncpg.connect(database_url)
     try:
         assert await database.fetchval("SELECT count(*) FROM webhook_delivery_log") == 2
@@ -134,40 +141,7 @@ async def test_finishes_requests_in_flight_at_sigterm(
         await database.close()
 
 
-async def test_every_webhook_sent_during_a_stop_is_answered(
-    ready_amqp_url: str, database_url: str
-) -> None:
-    """Each open connection gets one more response, with `Connection: close`, busy or idle."""
-    port, health_port = free_ports(2)
-    environment = gateway_environment(ready_amqp_url, database_url, port, health_port)
-    environment["RINGBACK_GATEWAY_DRAIN_TIMEOUT_S"] = "60"
-    answered: list[str | None] = []
-    for at_least in (0, 100, 1000):
-        async with gateway_process(environment) as process:
-            answered.clear()
-            await eventually(lambda: _is_open(port))
-            async with keep_alive(port, 8) as busy, keep_alive(port, 8) as idle:
-                sending = [asyncio.create_task(_send_until_closed(one, answered)) for one in busy]
-                await eventually(partial(_has, answered, at_least))
-                process.send_signal(signal.SIGTERM)
-                async with asyncio.timeout(60):
-                    await asyncio.gather(*sending)
-                    for connection in idle:
-                        assert await last_header(connection) == "close"
-                    log, _ = await process.communicate()
-        assert process.returncode == 0
-        assert b"gateway.stopping" in log
-
-
-def _has(answered: Sequence[object], at_least: int) -> bool:
-    return len(answered) >= at_least
-
-
-async def _send_until_closed(connection: Connection, answered: list[str | None]) -> None:
-    while (header := await last_header(connection)) != "close":
-        answered.append(header)
-
-
+@pytest.mark.slow
 async def test_more_connections_than_open_files(ready_amqp_url: str, database_url: str) -> None:
     """Idle connections leave files for the broker, the database, health and good senders."""
     port, health_port = free_ports(2)
@@ -176,15 +150,22 @@ async def test_more_connections_than_open_files(ready_amqp_url: str, database_ur
     few_files = ("prlimit", "--nofile=200:200")
     environment = gateway_environment(ready_amqp_url, database_url, port, health_port)
     async with gateway_process(environment, *few_files), aiohttp.ClientSession() as session:
-        await eventually(lambda: _is_open(port))
+        await eventually(lambda: _is_ready(session, health_port))
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
         for _ in range(3):
             async with session.post(url, data=HANG, headers=headers) as answer:
                 assert answer.status == 200
-        async with session.get(f"http://127.0.0.1:{health_port}/readyz") as ready:
-            assert ready.status == 200
+        await eventually(lambda: _is_ready(session, health_port))
         for _, writer in idle:
             writer.close()
+
+
+async def _is_ready(session: aiohttp.ClientSession, health_port: int) -> bool:
+    try:
+        async with session.get(f"http://127.0.0.1:{health_port}/readyz") as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
 
 
 async def _is_open(port: int) -> bool:
@@ -199,3 +180,56 @@ async def _is_open(port: int) -> bool:
 
 async def _is_closed(port: int) -> bool:
     return not await _is_open(port)
+
+
+async def _send(session: aiohttp.ClientSession, port: int) -> JobId | None:
+    try:
+        async with session.post(
+            f"http://127.0.0.1:{port}{PATH}",
+            json={"type": "hang"},
+            headers={"X-Vapi-Secret": SECRET},
+        ) as answer:
+            assert answer.status == 200
+            return JobId(UUID((await answer.json())["jobId"]))
+    except aiohttp.ClientConnectorError:
+        return None
+
+
+async def _offset(session: aiohttp.ClientSession, port: int) -> float:
+    async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    [line] = [line for line in lines if line.startswith("webhook_clock_offset_seconds ")]
+    return float(line.split()[1])
+
+
+@pytest.mark.skipif(not is_available(), reason="sh ringback/local/install.sh faketime")
+async def test_webhooks_of_a_wrong_clock_have_the_right_time(
+    ready_amqp_url: str, database_url: str
+) -> None:
+    """Ids use the database's time once it is known, and a gauge shows the offset."""
+    port, health_port = free_ports(2)
+    environment = gateway_environment(ready_amqp_url, database_url, port, health_port)
+
+    async with (
+        gateway_process(environment | off_by("+9d")),
+        aiohttp.ClientSession() as session,
+    ):
+        await eventually(lambda: _send(session, port))
+
+        async def knows_its_offset() -> bool:
+            return await _offset(session, health_port) == pytest.approx(9 * 86_400, abs=60)
+
+        await eventually(knows_its_offset)
+        job_id = await eventually(lambda: _send(session, port))
+        database = await asyncpg.connect(database_url)
+        try:
+            row = await eventually(
+                lambda: database.fetchrow(
+                    "SELECT * FROM webhook_delivery_log WHERE id = $1", job_id
+                )
+            )
+        finally:
+            await database.close()
+
+    assert abs(created_at(job_id) - datetime.now(UTC)) < timedelta(minutes=5)
+    assert row["created_at"] == created_at(job_id)

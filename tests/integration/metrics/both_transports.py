@@ -13,11 +13,11 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from ringback.metrics.json_document import document
-from ringback.metrics.message_field import descriptor_of, is_part, map_value
+from ringback.metrics.message_field import descriptor_of, is_message, map_value
 from ringback.metrics.v1.annotations_pb2 import json_text
-from services.metrics.transport.methods import Method
-from services.metrics.transport.rest_routes import http_rule
-from services.metrics.transport.transcoding import read_body
+from ringback.services.metrics.transport.methods import Method
+from ringback.services.metrics.transport.rest_routes import http_rule
+from ringback.services.metrics.transport.transcoding import read_body
 from tests.integration.metrics.metrics_process import MetricsProcess
 
 
@@ -47,7 +47,7 @@ async def by_grpc(
             method.grpc_path,
             request_serializer=method.request_class.SerializeToString,
             response_deserializer=method.response_class.FromString,
-        )(request, metadata=metadata, timeout=20)
+        )(request, metadata=metadata, timeout=60)
         try:
             if not method.is_server_streaming:
                 return (await call,)
@@ -65,7 +65,9 @@ async def by_rest(
         json_name = method.request_class.DESCRIPTOR.fields_by_name[name].json_name
         path = path.replace(f"{{{name}}}", rest.pop(json_name, ""))
     sent: dict[str, Any] = {"json": rest} if rule.has_body else {"params": dict(_flat(rest))}
-    headers = {} if authorization is None else {"Authorization": authorization}
+    headers = {"X-Request-Timeout": "60"}
+    if authorization is not None:
+        headers["Authorization"] = authorization
     url = f"http://127.0.0.1:{process.rest_port}{path}"
     async with (
         aiohttp.ClientSession() as session,
@@ -100,7 +102,10 @@ def _said(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flat(values: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name, str(value)) for name, value in values.items()]
+    return [
+        (name, str(value).lower() if isinstance(value, bool) else str(value))
+        for name, value in values.items()
+    ]
 
 
 def _refused(error: grpc.aio.AioRpcError) -> Refused:
@@ -151,7 +156,7 @@ def _without(message: Message, volatile: tuple[str, ...]) -> Message:
     for field, value in message.ListFields():
         if map_value(field) is not None:
             continue
-        if is_part(field):
+        if is_message(field):
             for part in value if field.is_repeated else (value,):
                 _without(part, volatile)
         elif field.GetOptions().Extensions[json_text]:

@@ -1,7 +1,6 @@
 """The metrics service as its own process, as in production."""
 
 import os
-import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ringback.local.ports import free_ports
 from tests.support.database_roles import METRICS, url_as
-from tests.support.eventually import eventually
 from tests.support.service_process import ServiceProcess, start_service
-from tests.support.tokens import JWT_SECRET
+from tests.support.tokens import CONSOLE_SECRET, JWT_SECRET
 
 
 @dataclass(slots=True)
@@ -57,18 +55,15 @@ class MetricsProcess:
             answer = await stub.Check(health_pb2.HealthCheckRequest())
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
-    async def stop(self) -> int:
-        """Stop the process, and return its exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        await eventually(lambda: self.process.poll() is not None)
-        return self.process.wait()
-
 
 @asynccontextmanager
 async def metrics_process(
-    tmp_path: Path, *, amqp_url: str, database_url: str, **settings: str
+    tmp_path: Path, *before: str, amqp_url: str, database_url: str, **settings: str
 ) -> AsyncGenerator[MetricsProcess, None]:
-    """Start the service on free ports; it is not ready yet. It ends with the context."""
+    """Start the service on free ports; it is not ready yet. It ends with the context.
+
+    `before` is a command that becomes the service.
+    """
     grpc_port, rest_port, observability_port = free_ports(3)
     env = os.environ | {
         "RINGBACK_AMQP_URL": amqp_url,
@@ -80,9 +75,10 @@ async def metrics_process(
         "RINGBACK_METRICS_OBSERVABILITY_PORT": str(observability_port),
         "RINGBACK_METRICS_INTERVAL_S": "0.2",
         "RINGBACK_JWT_SECRET": JWT_SECRET,
+        "RINGBACK_CONSOLE_SECRET": CONSOLE_SECRET,
     }
     log_path = tmp_path / f"metrics-{grpc_port}.log"
-    process = start_service("metrics", env | settings, log_path)
+    process = start_service("metrics", env | settings, log_path, *before)
     try:
         yield MetricsProcess(process, grpc_port, rest_port, observability_port, log_path)
     finally:

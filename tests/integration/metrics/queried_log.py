@@ -15,12 +15,12 @@ import pytest
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.runtime.postgres.pool import open_pool
 from ringback.runtime.process.settings import DatabaseSettings
-from services.metrics.app import queries
-from services.metrics.auth.access import Access
-from services.metrics.auth.principal import Principal, Role
-from services.metrics.queries.delivery_search import first_id_at
-from services.metrics.queries.queue_snapshot import QueueSnapshot
-from services.metrics.transport.call import Call
+from ringback.services.metrics.app import queries
+from ringback.services.metrics.auth.access import Access
+from ringback.services.metrics.auth.principal import Principal, Role
+from ringback.services.metrics.queries.delivery_search import first_id_at
+from ringback.services.metrics.queries.queue_snapshot import QueueSnapshot
+from ringback.services.metrics.transport.call import Call
 from tests.support.database_roles import METRICS, url_as
 
 OURS, THEIRS = UUID(int=0xA), UUID(int=0xB)
@@ -78,17 +78,35 @@ async def write(connection: asyncpg.Connection, *rows: LogRow) -> None:
     )  # fmt: skip
 
 
+async def write_retries(connection: asyncpg.Connection, run_id: UUID, *rows: LogRow) -> None:
+    """Let a retry run have created these webhooks, whether they are in the log or not."""
+    await connection.executemany(
+        "INSERT INTO webhook_retries (original, new_id, org_id, actor, role, reason, run_id,"
+        " received_at) VALUES (gen_random_uuid(), $1, $2, 'ann', 'service', '', $3, now())",
+        [(row.id, row.org_id, run_id) for row in rows],
+    )
+
+
 def as_org(org_id: UUID | None = None) -> Call:
     """A call of a tenant, or of a service if there is no organisation."""
     role = Role.TENANT if org_id else Role.SERVICE
-    deadline = asyncio.get_running_loop().time() + 30
+    deadline = asyncio.get_running_loop().time() + 300
     return Call(Principal(role, org_id, "test"), deadline, asyncio.Event())
+
+
+async def all_pages(method: Any, request: Any, caller: UUID | None = None) -> list[Any]:
+    """The answers of a list, from its first page to its last."""
+    found: list[Any] = []
+    while not found or request.page_token:
+        found.append(await method(request, as_org(caller)))
+        request.page_token = found[-1].next_page_token
+    return found
 
 
 @pytest.fixture
 async def log(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """The superuser's connection, to write into the log. Three days back have partitions."""
-    opened = await asyncpg.connect(database_url, command_timeout=60)
+    opened = await asyncpg.connect(database_url, command_timeout=300)
     await opened.execute("SELECT ensure_webhook_partitions(current_date - 3, current_date + 1)")
     yield opened
     await opened.close()

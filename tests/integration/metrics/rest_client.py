@@ -10,8 +10,8 @@ import aiohttp
 from ringback.local.ports import free_ports
 from ringback.runtime.http.connection_limits import ConnectionLimits
 from ringback.runtime.observability.tracing import NO_TRACES
-from services.metrics.transport.rest_server import rest_server
-from services.metrics.transport.spans import CallSpans
+from ringback.services.metrics.transport.rest_server import rest_server
+from ringback.services.metrics.transport.spans import CallSpans
 from tests.support.tokens import bearer
 from tests.unit.metrics.transport.scripted_api import ScriptedApi
 
@@ -68,7 +68,7 @@ async def rest_client(port: int) -> AsyncGenerator[RestClient, None]:
 
 
 def server(
-    api: ScriptedApi, port: int, *, drain_timeout_s: float = 3, **options: Any
+    api: ScriptedApi, port: int, *, drain_timeout_s: float = 60, **options: Any
 ) -> AbstractAsyncContextManager[None]:
     options.setdefault("connections", ConnectionLimits(1000, on_close=lambda _: None))
     return rest_server(

@@ -1,10 +1,9 @@
 """Dead letters, and the calls that resolve them, with a real broker and a real database."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,33 +14,38 @@ from prometheus_client import CollectorRegistry
 
 from chaos.fault_proxy import FaultProxy
 from ringback.contract.identity import new_job_id
-from ringback.contract.topology import WORK_QUEUE
-from ringback.local.broker import PrivateBroker
+from ringback.contract.topology import WORK_QUEUE, accepting_topology
 from ringback.metrics.v1.admin_service_pb2 import (
     DiscardDeadLetterRequest,
     RetryDeliveryRequest,
     RunDuplicateRequest,
 )
-from ringback.runtime.amqp.publisher import ConfirmedPublisher
+from ringback.runtime.amqp import topology
+from ringback.runtime.amqp.publisher import Publisher
 from ringback.runtime.observability.tracing import NO_TRACES
-from services.metrics.auth.access import Access
-from services.metrics.auth.principal import Principal, Role
-from services.metrics.commands.bulk_retry import BulkRetry
-from services.metrics.commands.bulk_rules import Throttle
-from services.metrics.commands.discard import Discard
-from services.metrics.commands.outbox import RetryOutbox, RetrySpans
-from services.metrics.commands.processing import ProcessingSwitch
-from services.metrics.commands.retry import Retries
-from services.metrics.commands.sweeper import RetrySweeper
-from services.metrics.instruments import RetryInstruments
-from services.metrics.polling.queue_depths import QueueDepths
-from services.metrics.transport.call import Call
-from services.metrics.transport.errors import ApiError
+from ringback.runtime.process.background import run_in_background
+from ringback.services.metrics.auth.access import Access
+from ringback.services.metrics.auth.principal import Principal, Role
+from ringback.services.metrics.commands.discard import Discard
+from ringback.services.metrics.commands.outbox import RetryOutbox, RetrySpans
+from ringback.services.metrics.commands.processing import ProcessingSwitch
+from ringback.services.metrics.commands.retry import Retries
+from ringback.services.metrics.commands.retry_run_rules import Throttle
+from ringback.services.metrics.commands.retry_run_worker import RetryRunner, RunTools
+from ringback.services.metrics.commands.retry_runs import RetryRuns
+from ringback.services.metrics.commands.sweeper import RetrySweeper
+from ringback.services.metrics.instruments import RetryInstruments
+from ringback.services.metrics.polling.queue_depths import QueueDepths
+from ringback.services.metrics.transport.call import Call
+from ringback.services.metrics.transport.errors import ApiError
 from tests.integration.metrics.queried_log import rpcs
+from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place, ProcessorProcess
 from tests.integration.processor.stage import Stage, opened, scripted
 from tests.support.database_roles import METRICS, url_as
 from tests.support.eventually import eventually
+from tests.support.loop_thread import LoopThread
+from tests.support.session_nodes import SessionNodes
 
 OURS = UUID("0198a000-0000-7000-8000-00000000000a")
 THEIRS = UUID("0198a000-0000-7000-8000-00000000000b")
@@ -49,7 +53,6 @@ SERVICE = Principal(Role.SERVICE, None, "ada")
 TENANT = Principal(Role.TENANT, OURS, "grace")
 STRANGER = Principal(Role.TENANT, THEIRS, "eve")
 
-PUBLISH_TIMEOUT_S = 0.5
 EAGER = Throttle(check_every_s=0.1)
 WORKS = scripted("plain")
 FAILS = scripted("plain", permanent="It fails each time.")
@@ -79,14 +82,18 @@ class RetryStage:
     access: Access
     outbox: RetryOutbox
     api: Any
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    tools: RunTools
+
+    @property
+    def stopping(self) -> asyncio.Event:
+        return self.tools.stopping
 
     @property
     def database(self) -> asyncpg.Connection:
         """The superuser's."""
         return self.stage.database
 
-    def call(self, principal: Principal = SERVICE, *, within_s: float = 60) -> Call:
+    def call(self, principal: Principal = SERVICE, *, within_s: float = 300) -> Call:
         return Call(principal, asyncio.get_running_loop().time() + within_s, self.stopping)
 
     def sweeper(self, *, min_age_s: float = 0) -> RetrySweeper:
@@ -164,16 +171,27 @@ class RetryStage:
 
 @asynccontextmanager
 async def retry_stage(
-    place: Place, proxy: FaultProxy, throttle: Throttle = EAGER
+    place: Place,
+    proxy: FaultProxy,
+    throttle: Throttle = EAGER,
+    *,
+    publish_timeout_s: float = 60,
+    has_runner: bool = True,
 ) -> AsyncGenerator[RetryStage, None]:
     async with AsyncExitStack() as stack:
         stage = await stack.enter_async_context(opened(place))
+        await (await stage.channel.get_queue(WORK_QUEUE)).purge()
         database_url = url_as(place.database_url, METRICS)
         pool = await stack.enter_async_context(
             asyncpg.create_pool(database_url, min_size=0, max_size=10)
         )
         publisher = await stack.enter_async_context(
-            ConfirmedPublisher(proxy.through(place.amqp_url), "test", timeout_s=PUBLISH_TIMEOUT_S)
+            Publisher(
+                proxy.through(place.amqp_url),
+                "test",
+                needed=accepting_topology(),
+                timeout_s=publish_timeout_s,
+            )
         )
         queues = await stack.enter_async_context(QueueDepths(place.amqp_url, place.schedule))
 
@@ -186,30 +204,50 @@ async def retry_stage(
             access, publisher, RetryInstruments(CollectorRegistry()), RetrySpans(NO_TRACES)
         )
         retries = Retries(access, outbox, place.schedule.max_attempts)
-        bulk_retry = BulkRetry(access, retries, waiting, throttle)
-        api = rpcs(retries, bulk_retry, Discard(access), ProcessingSwitch(access))
-        stack.push_async_callback(bulk_retry.finish, 3)
+        tools = RunTools(access, retries, waiting, asyncio.Event(), throttle, lease_s=3600)
+        runner = RetryRunner(tools)
+        retry_runs = RetryRuns(tools, runner)
+        api = rpcs(retries, retry_runs, Discard(access), ProcessingSwitch(access))
+        stack.push_async_callback(retry_runs.finish, 3)
         stack.push_async_callback(retries.finish, 3)
-        made = RetryStage(stage, proxy, access, outbox, api)
+        made = RetryStage(stage, proxy, access, outbox, api, tools)
         await made.until_open()
+        if has_runner:
+            await stack.enter_async_context(run_in_background(lambda: runner.run(interval_s=0.1)))
         try:
             yield made
         finally:
+            tools.stopping.set()
             proxy.release()
 
 
-@pytest.fixture
-async def proxy(broker: PrivateBroker) -> AsyncIterator[FaultProxy]:
-    """A proxy to the broker that can cut connections and delay what is sent."""
-    async with FaultProxy(broker.ports.amqp) as proxy:
-        yield proxy
+@pytest.fixture(scope="session")
+def unconsumed(session_nodes: SessionNodes) -> Iterator[str]:
+    """A virtual host for all tests in which no processor runs."""
+    loop, stack = LoopThread(), AsyncExitStack()
+
+    async def prepare() -> str:
+        url = await stack.enter_async_context(session_nodes.amqp_url())
+        await topology.apply(url, Place(url, "").schedule)
+        return url
+
+    yield loop.run(prepare())
+    loop.run(stack.aclose())
+    loop.close()
 
 
 @pytest.fixture
-async def place(amqp_url: str, database_url: str) -> Place:
-    place = Place(amqp_url, database_url)
-    await place.prepare()
-    return place
+async def place(
+    request: pytest.FixtureRequest, session_nodes: SessionNodes, unconsumed: str, database_url: str
+) -> AsyncIterator[Place]:
+    """With a database for this test alone; with a processor, the virtual host is so, too."""
+    if "start" not in request.fixturenames:
+        yield Place(unconsumed, database_url)
+        return
+    async with session_nodes.amqp_url() as url:
+        own = Place(url, database_url)
+        await own.prepare()
+        yield own
 
 
 @pytest.fixture
@@ -219,20 +257,6 @@ async def retrying(place: Place, proxy: FaultProxy) -> AsyncIterator[RetryStage]
 
 
 @pytest.fixture
-def start_processor(place: Place, tmp_path: Path) -> Iterator[Callable[[], ProcessorProcess]]:
-    """A function that starts a processor with scripted handlers; it ends with the test."""
-    started: list[ProcessorProcess] = []
-
-    def start() -> ProcessorProcess:
-        process = ProcessorProcess(place, tmp_path / f"processor-{len(started)}.log")
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-
-
-@pytest.fixture
-def processor(start_processor: Callable[[], ProcessorProcess]) -> ProcessorProcess:
-    return start_processor()
+def processor(place: Place, start: Starter) -> ProcessorProcess:
+    """A processor with scripted handlers."""
+    return start(place)

@@ -14,7 +14,7 @@ from ringback.metrics.v1.admin_service_pb2 import (
     ResumeProcessingRequest,
     RunDuplicateResponse,
 )
-from services.metrics.transport.errors import ApiError
+from ringback.services.metrics.transport.errors import ApiError
 from tests.integration.metrics.retry_stage import FAILS, OURS, TENANT, WORKS, RetryStage
 from tests.integration.processor.place import ProcessorProcess
 from tests.integration.processor.stage import scripted
@@ -29,42 +29,37 @@ def with_status(*statuses: str) -> list[dict[str, Any]]:
     return [{"status": status} for status in statuses]
 
 
-@pytest.mark.parametrize(
-    ("command", "reason", "webhooks"),
-    [
-        (
-            "retry",
-            "NOT_A_DEAD_LETTER",
-            with_status("pending", "processing", "completed", "failed", "duplicate"),
-        ),
-        ("discard", "NOT_A_DEAD_LETTER", with_status("failed", "duplicate")),
-        (
-            "run_duplicate",
-            "NOT_A_DUPLICATE",
-            with_status("pending", "processing", "completed", "failed", "dead_letter"),
-        ),
-        (
-            "retry",
-            "NOT_RETRYABLE",
-            [
-                {"org_id": NOBODY},
-                {"gateway_instance_id": None},
-                {"event": UNREADABLE},
-                {"event": {}},
-            ],
-        ),
-    ],
-)
-async def test_a_command_for_another_kind_of_webhook_is_rejected(
-    retrying: RetryStage, command: str, reason: str, webhooks: list[dict[str, Any]]
-) -> None:
+#: A command, its error, and the webhooks for which it is no command.
+REJECTED: list[tuple[str, str, list[dict[str, Any]]]] = [
+    (
+        "retry",
+        "NOT_A_DEAD_LETTER",
+        with_status("pending", "processing", "completed", "failed", "duplicate"),
+    ),
+    ("discard", "NOT_A_DEAD_LETTER", with_status("failed", "duplicate")),
+    (
+        "run_duplicate",
+        "NOT_A_DUPLICATE",
+        with_status("pending", "processing", "completed", "failed", "dead_letter"),
+    ),
+    (
+        "retry",
+        "NOT_RETRYABLE",
+        [{"org_id": NOBODY}, {"gateway_instance_id": None}, {"event": UNREADABLE}, {"event": {}}],
+    ),
+]
+
+
+async def test_a_command_for_another_kind_of_webhook_is_rejected(retrying: RetryStage) -> None:
     """It is still being processed, is finished, or has no valid event; nothing changes."""
-    for changes in webhooks:
-        job_id = await retrying.bury(**changes)
+    for command, reason, webhooks in REJECTED:
+        for changes in webhooks:
+            job_id = await retrying.bury(**changes)
 
-        error = await retrying.rejection_of(getattr(retrying, command)(job_id))
+            error = await retrying.rejection_of(getattr(retrying, command)(job_id))
 
-        assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, reason), changes
+            assert error.code is grpc.StatusCode.FAILED_PRECONDITION, (command, changes)
+            assert error.reason == reason, (command, changes)
 
 
 async def test_a_discarded_dead_letter_is_resolved_and_audited(retrying: RetryStage) -> None:
@@ -85,17 +80,13 @@ async def test_a_discarded_dead_letter_is_resolved_and_audited(retrying: RetrySt
     assert (line["job_id"], line["reason"]) == (letter, "A test call.")
 
 
-async def test_a_webhook_that_cannot_be_retried_can_be_discarded(retrying: RetryStage) -> None:
-    """Discarding needs no event and no organisation."""
-    letter = await retrying.bury(UNREADABLE, org_id=NOBODY)
-
-    assert (await retrying.discard(letter)).success
-
-
 async def test_a_decision_is_final(retrying: RetryStage) -> None:
-    """A discarded one is neither retried nor discarded again, a retried one is not discarded."""
-    discarded, retried = await retrying.bury(), await retrying.bury()
-    await retrying.discard(discarded)
+    """A discarded one is neither retried nor discarded again, a retried one is not discarded.
+
+    Discarding needs no event and no organisation.
+    """
+    discarded, retried = await retrying.bury(UNREADABLE, org_id=NOBODY), await retrying.bury()
+    assert (await retrying.discard(discarded)).success
     new_id = (await retrying.retry(retried)).new_job_id
 
     again = await retrying.rejection_of(retrying.discard(discarded))
@@ -104,7 +95,8 @@ async def test_a_decision_is_final(retrying: RetryStage) -> None:
 
     assert again.reason == retry.reason == "DISCARDED"
     assert (too_late.reason, too_late.metadata) == ("ALREADY_RETRIED", {"newJobId": new_id})
-    assert again.code == too_late.code == grpc.StatusCode.FAILED_PRECONDITION
+    assert again.code is grpc.StatusCode.FAILED_PRECONDITION
+    assert too_late.code is grpc.StatusCode.ALREADY_EXISTS
 
 
 async def test_retried_and_discarded_at_once_it_is_one_of_them(retrying: RetryStage) -> None:
@@ -141,40 +133,43 @@ async def duplicate(retrying: RetryStage, **changes: object) -> UUID:
 
 
 @pytest.mark.usefixtures("processor")
-@pytest.mark.parametrize("kind", ["plain", "transaction"])
-async def test_a_wrong_duplicate_is_run_and_both_rows_name_each_other(
-    retrying: RetryStage, kind: str
-) -> None:
+async def test_a_wrong_duplicate_is_run_and_both_rows_name_each_other(retrying: RetryStage) -> None:
     """With every kind of handler. The first webhook keeps its claim and is not changed."""
-    event, swallowed = scripted(kind), new_job_id()
-    first = await retrying.stage.send(event, org_id=OURS, dedup_key=KEY)
-    before = dict(await retrying.stage.until(first, "completed"))
-    # The gateway writes no payload; the processor stores it with the verdict.
-    await retrying.database.execute(
-        "INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data, status,"
-        " max_attempts, created_at, dedup_key, gateway_instance_id) VALUES"
-        " ($1, $2, 'default', 'test.plain', '{}', 'pending', 3, webhook_created_at($1), $3, $1)",
-        swallowed, OURS, KEY,
-    )  # fmt: skip
-    await retrying.stage.send(event, job_id=swallowed, org_id=OURS, dedup_key=KEY)
-    await retrying.stage.until(swallowed, "duplicate")
+    for kind in ("plain", "transaction"):
+        event, swallowed = scripted(kind), new_job_id()
+        first = await retrying.stage.send(event, org_id=OURS, dedup_key=kind)
+        before = dict(await retrying.stage.until(first, "completed"))
+        # The gateway writes no payload; the processor stores it with the verdict.
+        await retrying.database.execute(
+            "INSERT INTO webhook_delivery_log (id, org_id, endpoint_id, event_type, event_data,"
+            " status, max_attempts, created_at, dedup_key, gateway_instance_id) VALUES"
+            " ($1, $2, 'default', 'test', '{}', 'pending', 3, webhook_created_at($1), $3, $1)",
+            swallowed, OURS, kind,
+        )  # fmt: skip
+        await retrying.stage.send(event, job_id=swallowed, org_id=OURS, dedup_key=kind)
+        await retrying.stage.until(swallowed, "duplicate")
 
-    answer = await retrying.run_duplicate(swallowed, TENANT)
+        answer = await retrying.run_duplicate(swallowed, TENANT)
 
-    assert answer.success
-    assert answer.duplicate_of == str(first)
-    assert answer.state == RETRY_STATE_PUBLISHED
-    done = await retrying.stage.until(UUID(answer.new_job_id), "completed")
-    assert (done["retry_of"], done["dedup_key"], done["duplicate_of"]) == (swallowed, None, None)
-    row = await retrying.row(swallowed)
-    assert (row["status"], row["duplicate_of"]) == ("duplicate", first)
-    assert (row["resolution"], row["retried_as"]) == ("retried", done["id"])
-    assert await retrying.owner(KEY) == first
-    assert dict(await retrying.row(first)) == before
-    [line] = await retrying.audit()
-    assert (line["action"], line["actor"], line["role"]) == ("run_duplicate", "grace", "tenant")
-    assert (line["job_id"], line["org_id"], line["reason"]) == (swallowed, OURS, "Two bookings.")
-    assert str(first) in line["details"]
+        assert answer.success
+        assert answer.duplicate_of == str(first)
+        assert answer.state == RETRY_STATE_PUBLISHED
+        done = await retrying.stage.until(UUID(answer.new_job_id), "completed")
+        assert (done["retry_of"], done["dedup_key"], done["duplicate_of"]) == (
+            swallowed, None, None,
+        )  # fmt: skip
+        row = await retrying.row(swallowed)
+        assert (row["status"], row["duplicate_of"]) == ("duplicate", first)
+        assert (row["resolution"], row["retried_as"]) == ("retried", done["id"])
+        assert await retrying.owner(kind) == first
+        assert dict(await retrying.row(first)) == before
+        *_, line = await retrying.audit()
+        assert (line["action"], line["actor"], line["role"]) == (
+            "run_duplicate", "grace", "tenant",
+        )  # fmt: skip
+        assert (line["job_id"], line["org_id"]) == (swallowed, OURS)
+        assert line["reason"] == "Two bookings."
+        assert str(first) in line["details"]
 
 
 async def test_concurrent_runs_of_a_duplicate_make_one(retrying: RetryStage) -> None:
@@ -188,7 +183,7 @@ async def test_concurrent_runs_of_a_duplicate_make_one(retrying: RetryStage) -> 
     [made] = [answer for answer in answers if isinstance(answer, RunDuplicateResponse)]
     errors = [answer for answer in answers if isinstance(answer, ApiError)]
     assert {(one.code, one.reason) for one in errors} == {
-        (grpc.StatusCode.FAILED_PRECONDITION, "ALREADY_RETRIED")
+        (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_RETRIED")
     }
     assert {one.metadata["newJobId"] for one in errors} == {made.new_job_id}
     assert len(errors) == 5
@@ -199,19 +194,23 @@ async def test_concurrent_runs_of_a_duplicate_make_one(retrying: RetryStage) -> 
 
 
 @pytest.mark.usefixtures("processor")
-async def test_a_run_that_fails_becomes_a_dead_letter_that_can_be_retried(
-    retrying: RetryStage,
-) -> None:
-    """The retry has no claim either, so it is no duplicate."""
-    swallowed = await duplicate(retrying, event=FAILS)
-    answer = await retrying.run_duplicate(swallowed)
-    await retrying.stage.until(UUID(answer.new_job_id), "dead_letter")
+async def test_a_retry_or_a_run_that_fails_can_be_retried(retrying: RetryStage) -> None:
+    """Each has the event's first receive time, and its flags. A run has no claim, nor its retry."""
+    letter = await retrying.bury(FAILS, altered=True)
+    swallowed = await duplicate(retrying, event=FAILS, altered=True)
+    for original, command in ((letter, retrying.retry), (swallowed, retrying.run_duplicate)):
+        first = await command(original)
+        await retrying.stage.until(UUID(first.new_job_id), "dead_letter")
+        second = await retrying.retry(first.new_job_id)
+        last = await retrying.stage.until(UUID(second.new_job_id), "dead_letter")
 
-    again = await retrying.retry(answer.new_job_id)
-
-    await retrying.stage.until(UUID(again.new_job_id), "dead_letter")
-    arrived = (await retrying.row(swallowed))["created_at"]
-    assert [retry["received_at"] for retry in await retrying.retries()] == [arrived, arrived]
+        assert first.altered
+        assert second.altered
+        assert last["altered"]
+        assert last["retry_of"] == UUID(first.new_job_id)
+        arrived = (await retrying.row(original))["created_at"]
+        *_, before, newest = await retrying.retries()
+        assert before["received_at"] == newest["received_at"] == arrived
 
 
 async def test_a_paused_processor_takes_nothing_until_it_is_resumed(

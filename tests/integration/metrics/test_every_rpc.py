@@ -3,19 +3,19 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 import aiohttp
+import asyncpg
 import pytest
 import pytest_asyncio
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ringback.contract.identity import new_job_id
 from ringback.metrics.v1 import admin_service_pb2 as admin
 from ringback.metrics.v1 import delivery_pb2 as delivery
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
-from services.metrics.transport.methods import methods_of
+from ringback.services.metrics.transport.methods import methods_of
+from tests.integration.metrics.bad_requests import BAD_REQUESTS, NOWHERE, SECOND
 from tests.integration.metrics.both_transports import Outcome, Refused, by_grpc, by_rest, comparable
 from tests.integration.metrics.filled_service import (
     EVENT,
@@ -32,10 +32,8 @@ from tests.support.tokens import bearer
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 METHODS = {method.name: method for method in methods_of()}
-NOWHERE = str(new_job_id())
 SERVICE = bearer()
 TENANT = bearer("tenant", OURS)
-FORGED = bearer(secret="a secret that somebody else made up, and long")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -69,82 +67,82 @@ def one(outcome: Outcome) -> Any:
     return answer
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A call that changes nothing, and the fields of its answer that vary between calls."""
-
-    name: str
-    request: Callable[[FilledService], Message]
-    volatile: tuple[str, ...] = ()
-
-
 def moment(text: str) -> Timestamp:
     timestamp = Timestamp()
     timestamp.FromJsonString(text)
     return timestamp
 
 
-QUERIES = [
-    Query("GetQueueHealth", lambda _: metrics.GetQueueHealthRequest(), ("timestamp",)),
-    Query("WatchQueueHealth", lambda _: metrics.WatchQueueHealthRequest(), ("timestamp",)),
-    Query(
-        "WatchQueueHealth",
-        lambda _: metrics.WatchQueueHealthRequest(interval_s=2.5),
-        ("timestamp",),
-    ),
-    Query(
-        "GetDeliveryStats",
-        lambda _: metrics.GetDeliveryStatsRequest(range="30d"),
-        ("start_time", "end_time"),
-    ),
-    Query(
-        "GetDeliveryStats",
-        lambda _: metrics.GetDeliveryStatsRequest(org_id=str(THEIRS)),
-        ("start_time", "end_time"),
-    ),
-    Query("ListRecentFailures", lambda _: metrics.ListRecentFailuresRequest(limit=3)),
-    Query("ListDeadLetters", lambda _: metrics.ListDeadLettersRequest(page_size=2)),
-    Query(
-        "ListDeadLetters", lambda _: metrics.ListDeadLettersRequest(error_class="ConnectionError")
-    ),
-    Query("GetDelivery", lambda given: metrics.GetDeliveryRequest(job_id=str(given.completed))),
-    Query("GetDelivery", lambda given: metrics.GetDeliveryRequest(job_id=str(given.theirs))),
-    Query("ListDeliveries", lambda _: metrics.ListDeliveriesRequest(page_size=2)),
-    Query(
+#: Calls that change nothing. A text that names a field of FilledService stands for its value.
+QUERIES: list[tuple[str, dict[str, Any]]] = [
+    ("GetQueueHealth", {}),
+    ("GetQueueHealth", {"allow_stale": True}),
+    ("WatchQueueHealth", {}),
+    ("WatchQueueHealth", {"interval_s": 2.5}),
+    ("GetDeliveryStats", {"range": "30d"}),
+    ("GetDeliveryStats", {"org_id": str(THEIRS)}),
+    ("ListRecentFailures", {"limit": 3}),
+    ("ListDeadLetters", {"page_size": 2}),
+    ("ListDeadLetters", {"error_class": "ConnectionError"}),
+    ("GetDelivery", {"job_id": "completed"}),
+    ("GetDelivery", {"job_id": "theirs"}),
+    ("ListDeliveries", {"page_size": 2}),
+    (
         "ListDeliveries",
-        lambda _: metrics.ListDeliveriesRequest(
-            status=delivery.DELIVERY_STATUS_FAILED,
-            event_type="hang",
-            call_id="call-1",
-            start_time=moment("2026-01-01T00:00:00Z"),
-            end_time=moment("2100-01-01T00:00:00.123456Z"),
-        ),
+        {
+            "status": delivery.DELIVERY_STATUS_FAILED,
+            "event_type": "hang",
+            "call_id": "call-1",
+            "start_time": moment("2026-01-01T00:00:00Z"),
+            "end_time": moment("2100-01-01T00:00:00.123456Z"),
+        },
     ),
-    Query("ListFailureGroups", lambda _: metrics.ListFailureGroupsRequest()),
-    Query(
+    ("ListDeliveries", {"run_id": NOWHERE}),
+    ("ListFailureGroups", {}),
+    ("ListDestinations", {}),
+    ("ListEndpoints", {"page_size": 2}),
+    ("ListChanges", {"action": delivery.CHANGE_ACTION_PAUSE, "actor": "anna", "page_size": 2}),
+    ("ListChanges", {"org_id": str(OURS), "end_time": moment("2100-01-01T00:00:00Z")}),
+    ("ListWaiting", {"page_size": 2}),
+    ("ListWaiting", {"reason": delivery.WAIT_REASON_DESTINATION, "destination": "crm"}),
+    ("GetDelivery", {"job_id": "waiting"}),
+    (
         "RetryDeliveries",
-        lambda _: admin.RetryDeliveriesRequest(
-            filter=admin.DeadLetterFilter(event_type="call.ended", org_id=str(OURS)),
-            dry_run=True,
-            reason="Look first.",
-        ),
+        {
+            "filter": admin.DeadLetterFilter(event_type="call.ended", org_id=str(OURS)),
+            "dry_run": True,
+            "reason": "Look first.",
+        },
     ),
+    (
+        "CreateRetryRun",
+        {
+            "kind": admin.RETRY_RUN_KIND_COMPLETED,
+            "filter": admin.DeadLetterFilter(event_type="call.ended", start_time=SECOND),
+            "dry_run": True,
+        },
+    ),
+    ("ListRetryRuns", {"page_size": 2}),
+    ("CreateConsoleCode", {}),
 ]
+#: The fields that vary between calls.
+VOLATILE = (
+    *("timestamp", "start_time", "end_time", "live_rate_per_second"),
+    *("code", "expires_at", "rates", "read_at"),
+)
 
 
-@pytest.mark.parametrize("authorization", [SERVICE, TENANT], ids=["service", "tenant"])
-@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
+@pytest.mark.parametrize(("name", "fields"), QUERIES)
 async def test_a_query_answers_the_same(
-    service: FilledService, query: Query, authorization: str
+    service: FilledService, name: str, fields: dict[str, Any]
 ) -> None:
-    """Field by field, for a service and for a tenant; REST has the whole message."""
-    grpc_answer, rest_answer = await both(
-        service, query.name, query.request(service), authorization=authorization
-    )
+    """Field by field; REST has the whole message."""
+    if "job_id" in fields:
+        fields = {"job_id": str(getattr(service, fields["job_id"]))}
+    grpc_answer, rest_answer = await both(service, name, METHODS[name].request_class(**fields))
 
-    assert comparable(rest_answer, *query.volatile) == comparable(grpc_answer, *query.volatile)
-    if authorization is SERVICE:
-        assert not isinstance(grpc_answer, Refused)
+    assert not isinstance(grpc_answer, Refused)
+    assert comparable(rest_answer, *VOLATILE) == comparable(grpc_answer, *VOLATILE)
 
 
 async def test_a_page_token_works_by_either_transport(service: FilledService) -> None:
@@ -187,6 +185,7 @@ class Command:
     name: str
     request: Callable[[str], Message]
     again: str
+    code: str = "ALREADY_EXISTS"
 
 
 COMMANDS = [
@@ -199,6 +198,13 @@ COMMANDS = [
         "DiscardDeadLetter",
         lambda job_id: admin.DiscardDeadLetterRequest(job_id=job_id, reason="Not needed."),
         "DISCARDED",
+        "FAILED_PRECONDITION",
+    ),
+    Command(
+        "CancelWaiting",
+        lambda job_id: admin.CancelWaitingRequest(job_id=job_id, reason="Not needed."),
+        "ALREADY_CANCELLED",
+        "FAILED_PRECONDITION",
     ),
     Command(
         "RunDuplicate",
@@ -214,8 +220,9 @@ async def test_a_command_runs_once_and_is_then_rejected_the_same(
 ) -> None:
     """Done for one of two equal webhooks by each transport, and refused the second time."""
     first = 2 * COMMANDS.index(command)
-    is_run = command.name == "RunDuplicate"
-    pair = service.duplicates if is_run else service.dead[first : first + 2]
+    pair = {"RunDuplicate": service.duplicates, "CancelWaiting": service.cancelled}.get(
+        command.name, service.dead[first : first + 2]
+    )
     for_grpc, for_rest = map(str, pair)
 
     done = await both(service, command.name, command.request(for_grpc), command.request(for_rest))
@@ -225,7 +232,7 @@ async def test_a_command_runs_once_and_is_then_rejected_the_same(
     grpc_answer, rest_answer = again
     assert isinstance(grpc_answer, Refused)
     assert isinstance(rest_answer, Refused)
-    assert (grpc_answer.code, grpc_answer.reason) == ("FAILED_PRECONDITION", command.again)
+    assert (grpc_answer.code, grpc_answer.reason) == (command.code, command.again)
     assert (rest_answer.code, rest_answer.reason) == (grpc_answer.code, grpc_answer.reason)
     assert rest_answer.metadata.keys() == grpc_answer.metadata.keys()
     assert (grpc_answer.resource, rest_answer.resource) == (
@@ -244,119 +251,107 @@ async def test_a_pause_is_the_same(service: FilledService) -> None:
         assert comparable(rest_answer) == comparable(grpc_answer)
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
-@pytest.mark.parametrize("authorization", [None, FORGED], ids=["no token", "a forged one"])
-async def test_a_caller_without_a_valid_token_is_rejected_the_same(
-    service: FilledService, name: str, authorization: str | None
-) -> None:
-    """Every RPC answers UNAUTHENTICATED with the same text."""
-    request = METHODS[name].request_class(**({"job_id": NOWHERE} if _has_job(name) else {}))
-
-    grpc_answer, rest_answer = await both(service, name, request, authorization=authorization)
-
-    assert isinstance(grpc_answer, Refused)
-    assert grpc_answer.code == "UNAUTHENTICATED"
-    assert rest_answer == grpc_answer
-
-
-@pytest.mark.parametrize(
-    ("name", "request_", "code"),
-    [
-        ("GetQueueHealth", metrics.GetQueueHealthRequest(), "PERMISSION_DENIED"),
-        ("WatchQueueHealth", metrics.WatchQueueHealthRequest(), "PERMISSION_DENIED"),
-        ("PauseProcessing", admin.PauseProcessingRequest(reason="x"), "PERMISSION_DENIED"),
-        ("ResumeProcessing", admin.ResumeProcessingRequest(), "PERMISSION_DENIED"),
-        ("GetDelivery", metrics.GetDeliveryRequest(job_id=NOWHERE), "NOT_FOUND"),
-        ("GetDelivery", metrics.GetDeliveryRequest(job_id=str(UUID(int=2**128 - 1))), "NOT_FOUND"),
-        ("GetDelivery", metrics.GetDeliveryRequest(job_id="nonsense"), "INVALID_ARGUMENT"),
-        ("RetryDelivery", admin.RetryDeliveryRequest(job_id=NOWHERE), "NOT_FOUND"),
-        (
-            "DiscardDeadLetter",
-            admin.DiscardDeadLetterRequest(job_id=NOWHERE, reason="x"),
-            "NOT_FOUND",
-        ),
-        ("DiscardDeadLetter", admin.DiscardDeadLetterRequest(job_id=NOWHERE), "INVALID_ARGUMENT"),
-        ("RunDuplicate", admin.RunDuplicateRequest(job_id=NOWHERE, reason="x"), "NOT_FOUND"),
-        ("RunDuplicate", admin.RunDuplicateRequest(job_id=NOWHERE), "INVALID_ARGUMENT"),
-        ("GetDeliveryStats", metrics.GetDeliveryStatsRequest(range="31d"), "INVALID_ARGUMENT"),
-        ("ListRecentFailures", metrics.ListRecentFailuresRequest(limit=-1), "INVALID_ARGUMENT"),
-        (
-            "ListDeadLetters",
-            metrics.ListDeadLettersRequest(page_token="nonsense"),
-            "INVALID_ARGUMENT",
-        ),
-        ("ListDeliveries", metrics.ListDeliveriesRequest(org_id="nobody"), "INVALID_ARGUMENT"),
-        (
-            "ListDeliveries",
-            metrics.ListDeliveriesRequest(
-                start_time=Timestamp(seconds=2), end_time=Timestamp(seconds=2)
-            ),
-            "INVALID_ARGUMENT",
-        ),
-        (
-            "ListFailureGroups",
-            metrics.ListFailureGroupsRequest(page_token="\0", org_id="nobody"),
-            "INVALID_ARGUMENT",
-        ),
-        ("RetryDeliveries", admin.RetryDeliveriesRequest(dry_run=True), "INVALID_ARGUMENT"),
-        ("RetryDeliveries", admin.RetryDeliveriesRequest(reason="x", limit=-1), "INVALID_ARGUMENT"),
-        (
-            "RetryDeliveries",
-            admin.RetryDeliveriesRequest(
-                reason="x", filter=admin.DeadLetterFilter(org_id="nobody")
-            ),
-            "INVALID_ARGUMENT",
-        ),
-        (
-            "RetryDelivery",
-            admin.RetryDeliveryRequest(job_id="no uuid", request_id="no uuid"),
-            "INVALID_ARGUMENT",
-        ),
-        *(
-            (name, METHODS[name].request_class(job_id=NOWHERE, reason=reason), "INVALID_ARGUMENT")
-            for name in ("DiscardDeadLetter", "RunDuplicate")
-            for reason in ("  ", "x" * 501)
-        ),
-    ],
-)
-async def test_a_bad_request_is_rejected_the_same(
-    service: FilledService, name: str, request_: Message, code: str
-) -> None:
-    """Code, sentence, reason, metadata, violations and resource."""
-    grpc_answer, rest_answer = await both(service, name, request_, authorization=TENANT)
-
-    assert isinstance(grpc_answer, Refused)
-    assert grpc_answer.code == code
-    assert rest_answer == grpc_answer
-
-
-@pytest.mark.parametrize(
-    "name", ["GetDelivery", "RetryDelivery", "DiscardDeadLetter", "RunDuplicate"]
-)
-async def test_a_webhook_of_another_org_looks_absent(service: FilledService, name: str) -> None:
-    """The answer is the one for an unknown job id, by both transports."""
-    kind = METHODS[name].request_class
-    more = {} if name == "GetDelivery" else {"reason": "x"}
-    absent = await both(service, name, kind(job_id=NOWHERE, **more), authorization=TENANT)
-
-    hidden = await both(
-        service, name, kind(job_id=str(service.theirs), **more), authorization=TENANT
+async def test_a_decision_about_a_destination_is_the_same(service: FilledService) -> None:
+    """Also about one that no processor has."""
+    connection = await asyncpg.connect(service.database_url)
+    await connection.execute(
+        "INSERT INTO webhook_destinations VALUES ('shop', NULL, now(), 'ada', 'before')"
     )
+    await connection.close()
+    state = delivery.BREAKER_STATE_OPEN
+    request = admin.SetDestinationRequest(name="shop", forced_state=state, reason="Upgrade.")
+    unknown = admin.SetDestinationRequest(name="shap", forced_state=state, reason="Upgrade.")
 
-    for one_hidden, one_absent in zip(hidden, absent, strict=True):
-        assert isinstance(one_hidden, Refused)
-        assert isinstance(one_absent, Refused)
-        assert one_hidden.code == "NOT_FOUND"
-        assert one_hidden.message.replace(str(service.theirs), NOWHERE) == one_absent.message
-        assert (one_hidden.reason, one_hidden.metadata) == (one_absent.reason, one_absent.metadata)
+    grpc_answer, rest_answer = await both(service, "SetDestination", request)
+    refusals = await both(service, "SetDestination", unknown)
+
+    assert one(grpc_answer).destination.forced_state == state
+    assert comparable(rest_answer) == comparable(grpc_answer)
+    assert isinstance(refusals[0], Refused)
+    assert (refusals[0].code, refusals[0].reason) == ("NOT_FOUND", "DESTINATION_NOT_FOUND")
+    assert refusals[0].resource == ("destination", "shap")
+    assert refusals[1] == refusals[0]
+
+
+async def test_a_release_is_the_same(service: FilledService) -> None:
+    """By one and by the other, of a filter and of one webhook; the second changes nothing."""
+    by_filter = admin.ReleaseWaitingRequest(
+        filter=admin.WaitingFilter(destination="crm"), limit=5, reason="It is back."
+    )
+    by_id = admin.ReleaseWaitingRequest(job_id=str(service.waiting), reason="It is back.")
+    for request in (by_filter, by_id):
+        grpc_answer, rest_answer = await both(service, "ReleaseWaiting", request)
+        assert (one(grpc_answer).released, one(rest_answer).released) == (1, 0)
+
+
+async def test_a_retry_run_is_the_same(service: FilledService) -> None:
+    """One request by both gets one run."""
+    request = admin.CreateRetryRunRequest(
+        filter=admin.DeadLetterFilter(event_type="no such type"),
+        reason="The CRM is back.",
+        request_id=NOWHERE,
+    )
+    created = [one(answer).run for answer in await both(service, "CreateRetryRun", request)]
+    assert created[0].run_id == created[1].run_id
+
+    run_id = created[0].run_id
+    shown = await both(service, "GetRetryRun", admin.GetRetryRunRequest(run_id=run_id))
+    assert {one(answer).run.reason for answer in shown} == {"The CRM is back."}
+
+
+async def test_a_caller_without_a_token_is_rejected_the_same(service: FilledService) -> None:
+    """Every RPC answers UNAUTHENTICATED with the same text."""
+    for name, method in METHODS.items():
+        request = method.request_class(**_in_the_path(name))
+
+        grpc_answer, rest_answer = await both(service, name, request, authorization=None)
+
+        assert isinstance(grpc_answer, Refused), name
+        assert grpc_answer.code == "UNAUTHENTICATED", name
+        assert rest_answer == grpc_answer, name
+
+
+@pytest.mark.parametrize("code", BAD_REQUESTS)
+async def test_a_bad_request_is_rejected_the_same(service: FilledService, code: str) -> None:
+    """Code, sentence, reason, metadata, violations and resource."""
+    for name, fields in BAD_REQUESTS[code]:
+        request = METHODS[name].request_class(**fields)
+        grpc_answer, rest_answer = await both(service, name, request, authorization=TENANT)
+
+        assert isinstance(grpc_answer, Refused), (name, fields)
+        assert grpc_answer.code == code, (name, fields)
+        assert rest_answer == grpc_answer, (name, fields)
+
+
+async def test_a_webhook_of_another_org_looks_absent(service: FilledService) -> None:
+    """The answer is the one for an unknown job id, by both transports."""
+    names = [command.name for command in COMMANDS] + ["GetDelivery", "ReleaseWaiting"]
+    theirs = str(service.theirs)
+    for name in names:
+        kind, more = METHODS[name].request_class, {} if name == "GetDelivery" else {"reason": "x"}
+        absent = await both(service, name, kind(job_id=NOWHERE, **more), authorization=TENANT)
+        hidden = await both(service, name, kind(job_id=theirs, **more), authorization=TENANT)
+
+        for one_hidden, one_absent in zip(hidden, absent, strict=True):
+            assert isinstance(one_hidden, Refused), name
+            assert isinstance(one_absent, Refused), name
+            assert one_hidden.code == "NOT_FOUND", name
+            assert one_hidden.message.replace(theirs, NOWHERE) == one_absent.message
+            assert one_hidden.reason == one_absent.reason
+            assert one_hidden.metadata == one_absent.metadata
 
 
 async def test_the_matrix_has_every_rpc() -> None:  # ruff: ignore[unused-async]  # as the others here
     """An added method must be added here."""
-    changing = {command.name for command in COMMANDS} | {"PauseProcessing", "ResumeProcessing"}
+    changing = {command.name for command in COMMANDS}
+    changing |= {f"{verb}RetryRun" for verb in ("Create", "Get", "Pause", "Resume", "Stop")}
+    changing |= {"PauseProcessing", "ResumeProcessing", "SetDestination", "ReleaseWaiting"}
 
-    assert {query.name for query in QUERIES} | changing == METHODS.keys()
+    assert {name for name, _ in QUERIES} | changing == METHODS.keys()
 
 
-def _has_job(name: str) -> bool:
-    return "job_id" in METHODS[name].request_class.DESCRIPTOR.fields_by_name
+def _in_the_path(name: str) -> dict[str, str]:
+    """A value for each field that REST has in its path."""
+    values = {"job_id": NOWHERE, "run_id": NOWHERE, "name": "shop"}
+    fields = METHODS[name].request_class.DESCRIPTOR.fields_by_name
+    return {field: value for field, value in values.items() if field in fields}

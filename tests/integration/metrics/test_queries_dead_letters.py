@@ -7,12 +7,19 @@ import asyncpg
 
 from ringback.metrics.v1.metrics_service_pb2 import (
     ListDeadLettersRequest,
-    ListDeadLettersResponse,
     ListFailureGroupsRequest,
 )
-from services.metrics.auth.access import Access
-from services.metrics.queries.dead_letters import DeadLetters
-from tests.integration.metrics.queried_log import OURS, THEIRS, LogRow, as_org, dead, write
+from ringback.services.metrics.auth.access import Access
+from ringback.services.metrics.queries.dead_letters import DeadLetters
+from tests.integration.metrics.queried_log import (
+    OURS,
+    THEIRS,
+    LogRow,
+    all_pages,
+    as_org,
+    dead,
+    write,
+)
 
 EVENT = {"type": "hang", "text": 'ünïcödé \\ "quoted" \u0001', "n": [1, 2.5, 1e20, None]}
 
@@ -33,9 +40,11 @@ async def test_unresolved_dead_letters_come_with_their_events(
         *others,
     )
     chosen = ListDeadLettersRequest(event_type="hang", error_class="TimeoutError")
+    without = ListDeadLettersRequest(error_class="TimeoutError", omit_events=True)
 
     every = await api.list_dead_letters(ListDeadLettersRequest(), as_org(OURS))
     page = await api.list_dead_letters(chosen, as_org(OURS))
+    bare, *_ = (await api.list_dead_letters(without, as_org(OURS))).dead_letters
 
     assert [one.job_id for one in every.dead_letters] == [str(one.id) for one in (letter, *others)]
     [found] = page.dead_letters
@@ -43,6 +52,7 @@ async def test_unresolved_dead_letters_come_with_their_events(
     assert json.loads(found.event_data) == EVENT
     assert (found.error_class, found.error_message) == ("TimeoutError", "It took too long.")
     assert (found.call_id, found.event_data_omitted) == ("c-1", False)
+    assert (bare.job_id, bare.HasField("event_data")) == (found.job_id, False)
 
 
 async def test_a_page_has_a_bounded_number_of_bytes(
@@ -53,12 +63,8 @@ async def test_a_page_has_a_bounded_number_of_bytes(
     rows = [dead(n, event={"pad": "x" * size}) for n, size in enumerate(sizes)]
     await write(log, *rows)
     api = DeadLetters(access, max_event_bytes=1000)
-    request = ListDeadLettersRequest()
 
-    pages: list[ListDeadLettersResponse] = []
-    while not pages or pages[-1].next_page_token:
-        pages.append(await api.list_dead_letters(request, as_org(OURS)))
-        request.page_token = pages[-1].next_page_token
+    pages = await all_pages(api.list_dead_letters, ListDeadLettersRequest(), OURS)
 
     letters = [letter for page in pages for letter in page.dead_letters]
     assert [letter.job_id for letter in letters] == [str(row.id) for row in rows]
@@ -92,7 +98,7 @@ async def test_an_event_that_has_not_arrived_is_absent(api: Any, log: asyncpg.Co
 
 async def test_groups_count_unresolved_dead_letters(api: Any, log: asyncpg.Connection) -> None:
     """By type and error class, with the newest of each; of one organisation or of all."""
-    old = dead(3000, error_class="A", error_message="first")
+    old = dead(90_000, error_class="A", error_message="first")
     new = dead(10, error_class="A", error_message="last")
     await write(
         log,
@@ -112,6 +118,7 @@ async def test_groups_count_unresolved_dead_letters(api: Any, log: asyncpg.Conne
         ("hang", "B", 1),
     ]
     first = ours.groups[0]
+    assert first.count_last_day == 1
     assert (first.latest_job_id, first.latest_error_message) == (str(new.id), "last")
     assert first.first_seen.ToDatetime() == old.created_at.replace(tzinfo=None)
     assert first.last_seen.ToDatetime() == new.created_at.replace(tzinfo=None)
@@ -126,13 +133,8 @@ async def test_groups_come_in_pages(api: Any, log: asyncpg.Connection) -> None:
     await write(
         log, *(dead(n, event_type=kind, error_class=cls) for n, (kind, cls) in enumerate(names))
     )
-    request = ListFailureGroupsRequest(page_size=2)
-    seen, more = [], True
-    while more:
-        page = await api.list_failure_groups(request, as_org(OURS))
-        seen += [(group.event_type, group.error_class) for group in page.groups]
-        request.page_token = page.next_page_token
-        more = bool(page.next_page_token)
+    pages = await all_pages(api.list_failure_groups, ListFailureGroupsRequest(page_size=2), OURS)
+    seen = [(group.event_type, group.error_class) for page in pages for group in page.groups]
     foreign = await api.list_failure_groups(
         ListFailureGroupsRequest(org_id=str(THEIRS)), as_org(OURS)
     )

@@ -1,7 +1,8 @@
 """Webhooks by pages, and one webhook with all its data, on a real database."""
 
+import dataclasses
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,37 +19,38 @@ from ringback.metrics.v1.metrics_service_pb2 import (
     ListDeliveriesRequest,
     ListRecentFailuresRequest,
 )
-from services.metrics.auth.access import Access
-from services.metrics.queries.deliveries import Deliveries
-from tests.integration.metrics.queried_log import OURS, THEIRS, LogRow, as_org, dead, rpcs, write
+from ringback.services.metrics.auth.access import Access
+from ringback.services.metrics.queries.deliveries import Deliveries
+from ringback.services.metrics.transport.errors import ApiError
+from tests.integration.metrics.queried_log import (
+    OURS,
+    THEIRS,
+    LogRow,
+    all_pages,
+    as_org,
+    dead,
+    rpcs,
+    write,
+    write_retries,
+)
 from tests.integration.migrations.log_calls import End, Webhook, bury, finish
 
 HOUR = 3600.0
+MS = timedelta(milliseconds=1)
 
 
 async def all_deliveries(api: Any, caller: UUID | None, **fields: object) -> tuple[list[str], int]:
     """The job ids of all pages, and how many pages there were."""
     request = ListDeliveriesRequest(**fields)  # type: ignore[arg-type]  # as the contract has them
-    ids, pages = [], 0
-    while True:
-        page = await api.list_deliveries(request, as_org(caller))
-        ids += [delivery.job_id for delivery in page.deliveries]
-        pages += 1
-        if not page.next_page_token:
-            return ids, pages
-        request.page_token = page.next_page_token
+    pages = await all_pages(api.list_deliveries, request, caller)
+    return [delivery.job_id for page in pages for delivery in page.deliveries], len(pages)
 
 
 async def all_dead_letters(api: Any, caller: UUID | None, **fields: object) -> list[str]:
     request = ListDeadLettersRequest(**fields)  # type: ignore[arg-type]  # as the contract has them
-    ids: list[str] = []
-    while True:
-        page = await api.list_dead_letters(request, as_org(caller))
-        assert page.count == len(page.dead_letters)
-        ids += [letter.job_id for letter in page.dead_letters]
-        if not page.next_page_token:
-            return ids
-        request.page_token = page.next_page_token
+    pages = await all_pages(api.list_dead_letters, request, caller)
+    assert all(page.count == len(page.dead_letters) for page in pages)
+    return [letter.job_id for page in pages for letter in page.dead_letters]
 
 
 async def all_matching(api: Any, caller: UUID | None, **fields: object) -> list[str]:
@@ -126,15 +128,92 @@ async def test_a_range_of_time_is_half_open(api: Any, log: asyncpg.Connection) -
 
 
 async def test_a_call_looks_at_a_bounded_number(access: Access, log: asyncpg.Connection) -> None:
-    """A page may be short or empty and still have a next one; nothing is skipped."""
+    """A page may be short or empty and still have a next one, and says how far it has looked."""
     api = rpcs(Deliveries(access, DEFAULT_REDACTION, max_scanned=10))
     rows = [LogRow(ago_s=n, event_type="rare" if n % 17 == 0 else "hang") for n in range(60)]
     await write(log, *rows)
 
     found, pages = await all_deliveries(api, OURS, event_type="rare")
+    first = await api.list_deliveries(ListDeliveriesRequest(event_type="rare"), as_org(OURS))
+    full = await api.list_deliveries(ListDeliveriesRequest(page_size=3), as_org(OURS))
+    last = await api.list_deliveries(ListDeliveriesRequest(event_type="none"), as_org(THEIRS))
 
     assert found == names(*rows[::17])
     assert pages == 7
+    assert first.searched_until.ToDatetime(UTC) == rows[9].created_at + MS
+    assert full.searched_until.ToDatetime(UTC) == rows[2].created_at + MS
+    assert not last.HasField("searched_until")
+
+
+async def test_a_call_with_too_many_webhooks_is_read_in_steps(
+    access: Access, log: asyncpg.Connection
+) -> None:
+    """Each is found once; those of another organisation with the same call id are not."""
+    api = rpcs(Deliveries(access, DEFAULT_REDACTION, max_scanned=10))
+    rows = [LogRow(ago_s=n, call_id="many" if n % 3 else "c-1") for n in range(36)]
+    theirs = [LogRow(ago_s=n, call_id="many", org_id=THEIRS) for n in range(3)]
+    await write(log, *rows, *theirs)
+
+    many, pages = await all_deliveries(api, OURS, call_id="many")
+
+    assert many == names(*(row for row in rows if row.call_id == "many"))
+    assert pages == 4
+    assert await all_matching(api, THEIRS, call_id="many") == names(*theirs)
+    assert await all_matching(api, None, call_id="many", org_id=str(THEIRS)) == names(*theirs)
+
+
+async def test_a_retry_run_selects_what_it_created(access: Access, log: asyncpg.Connection) -> None:
+    """In steps, with other filters, without what the log has deleted; a tenant sees its own."""
+    api = rpcs(Deliveries(access, DEFAULT_REDACTION, max_scanned=3))
+    run_id, other_run = new_job_id(), new_job_id()
+    rows = [LogRow(ago_s=n * HOUR, call_id="c-1" if n % 2 else "c-2") for n in range(8)]
+    theirs = LogRow(ago_s=9 * HOUR, org_id=THEIRS)
+    await write(log, *rows[:3], *rows[4:], theirs)
+    await write_retries(log, run_id, *rows[1:6], theirs)
+    await write_retries(log, other_run, *rows[6:])
+    created = names(rows[1], rows[2], rows[4], rows[5])
+
+    async def found(caller: UUID | None, **more: object) -> list[str]:
+        return await all_matching(api, caller, run_id=str(run_id), **more)
+
+    assert await found(None) == [*created, *names(theirs)]
+    assert await found(OURS) == created
+    assert await found(THEIRS) == await found(None, org_id=str(THEIRS)) == names(theirs)
+    assert await found(OURS, call_id="c-1", page_size=1) == names(rows[1], rows[5])
+    assert await found(OURS, status=DELIVERY_STATUS_DEAD_LETTER) == []
+    assert await all_matching(api, OURS, run_id=str(new_job_id())) == []
+
+
+async def test_the_beginning_of_a_job_id_selects(api: Any, log: asyncpg.Connection) -> None:
+    """With or without hyphens, in either case, with other filters; another tenant sees none."""
+    ids = [f"019bfe18-fd80-7000-8000-00000000000{digit}" for digit in "fa0"]
+    last, failed, first = [LogRow(id=UUID(one)) for one in ids]
+    failed = dataclasses.replace(failed, status="failed", error_class="E")
+    rows = [last, failed, first]
+    before = LogRow(id=UUID("019bfe18-fd7f-7fff-bfff-ffffffffffff"))
+    after = LogRow(id=UUID("019bfe18-fd81-7000-8000-000000000000"))
+    await log.execute("SELECT ensure_webhook_partitions('2026-01-27', '2026-01-27')")
+    await write(log, *rows, before, after)
+
+    async def found(prefix: str, **more: object) -> list[str]:
+        return await all_matching(api, OURS, job_id_prefix=prefix, page_size=2, **more)
+
+    for prefix in (ids[0][:13], ids[0][:14], ids[0][:-1], "019BFE18FD80", "019bfe18fd807"):
+        assert await found(prefix) == names(*rows)
+    for whole in (ids[1], ids[1].replace("-", "")):
+        assert await found(whole) == names(failed)
+    assert await found("019b") == names(after, *rows, before)
+    assert await found("019bfe18-fd80", error_class="E") == names(failed)
+    assert await found("019bfe18-fd82") == await found("ffff") == []
+    assert await all_matching(api, THEIRS, job_id_prefix=ids[0]) == []
+
+
+async def test_what_begins_no_job_id_is_refused(api: Any) -> None:
+    for prefix in (
+        "019", "019bfe18f-", "-019bfe18", "019bfe18-fd80-7000-8000-00000000000g", "01%_",
+    ):  # fmt: skip
+        with pytest.raises(ApiError, match="must be the beginning of a job id"):
+            await api.list_deliveries(ListDeliveriesRequest(job_id_prefix=prefix), as_org(OURS))
 
 
 async def test_an_organisation_sees_its_own(api: Any, log: asyncpg.Connection) -> None:
@@ -220,8 +299,10 @@ async def test_a_duplicate_that_was_run_names_the_first_webhook(
     """Both sides name it: the duplicate, and the webhook that ran it."""
     first = Webhook(org_id=OURS, dedup_key="k")
     copy = Webhook(org_id=OURS, dedup_key="k")
+    hidden = Webhook(org_id=OURS, dedup_key="k", event_data='{"apiKey": "[REDACTED]"}')
     await finish(log, End(first))
     await finish(log, End(copy))
+    await finish(log, End(hidden))
     new_id = new_job_id()
     await log.fetch(
         "SELECT * FROM run_duplicate_webhook($1, $2, 4, 'ann', 'service', 'no copy', NULL, '{}')",
@@ -235,8 +316,65 @@ async def test_a_duplicate_that_was_run_names_the_first_webhook(
     assert found.delivery.status == pb.DELIVERY_STATUS_DUPLICATE
     assert found.delivery.resolution == pb.RESOLUTION_RETRIED
     assert found.delivery.duplicate_of == found.retried_as.duplicate_of == str(first.id)
+    assert found.delivery.dedup_key == "k"
+    redacted = await api.get_delivery(GetDeliveryRequest(job_id=str(hidden.id)), as_org(OURS))
+    assert not redacted.delivery.HasField("dedup_key")
     assert (found.retried_as.new_job_id, found.retried_as.reason) == (str(new_id), "no copy")
     assert (run.retry_of.job_id, run.retry_of.duplicate_of) == (str(copy.id), str(first.id))
+
+
+_ADD_FORWARD = """
+    INSERT INTO webhook_delivery_log (
+        id, org_id, endpoint_id, event_type, event_data, status, max_attempts, created_at, forward,
+        forward_of)
+    VALUES (webhook_forward_id($1, $2), $3, 'default', 'hang', '{}', $4, 4,
+            webhook_created_at($1), $2, $1)
+    RETURNING id::text"""
+_ADD_ANSWER = """
+    INSERT INTO webhook_delivery_attempts (
+        delivery_id, attempt, org_id, outcome, started_at, ended_at, answer)
+    VALUES ($1, 1, $2, 'completed', now(), now(),
+            '{"status": 201, "latency_ms": 12.5, "text": "thanks", "is_cut": false}')"""
+
+
+async def test_a_webhook_lists_its_forwards_and_their_answers(
+    api: Any, log: asyncpg.Connection
+) -> None:
+    """Also the retry of a dead letter lists them; another webhook of that moment does not."""
+    webhook = Webhook(org_id=OURS)
+    await finish(log, End(webhook, "permanent", 1, ("PermanentFailure", "no")))
+    await bury(log, webhook, attempt=1)
+    other = LogRow()
+    await write(log, other)
+    sent, waiting = [
+        await log.fetchval(_ADD_FORWARD, webhook.id, name, OURS, status)
+        for name, status in (("b-sent", "completed"), ("a-waits", "pending"))
+    ]
+    await log.execute(_ADD_ANSWER, UUID(sent), OURS)
+    new_id = new_job_id()
+    await log.fetch(
+        "SELECT * FROM retry_webhook($1, $2, 4, 'ann', 'service', 'fixed', NULL, '{}')",
+        webhook.id,
+        new_id,
+    )
+
+    found, retry, unrelated, forward = [
+        await api.get_delivery(GetDeliveryRequest(job_id=str(one)), as_org(OURS))
+        for one in (webhook.id, new_id, other.id, sent)
+    ]
+
+    assert [(one.forward, one.job_id, one.status) for one in found.forwards] == [
+        ("a-waits", waiting, pb.DELIVERY_STATUS_PENDING),
+        ("b-sent", sent, pb.DELIVERY_STATUS_COMPLETED),
+    ]
+    assert list(retry.forwards) == list(found.forwards)
+    assert not unrelated.forwards
+    assert not forward.forwards
+    assert (forward.delivery.forward, forward.delivery.forward_of) == ("b-sent", str(webhook.id))
+    [attempt] = forward.attempts
+    answer = attempt.answer
+    assert (answer.status, answer.latency_ms, answer.text) == (201, 12.5, "thanks")
+    assert not found.attempts[0].HasField("answer")
 
 
 async def test_a_pending_webhook_without_its_payload_has_no_event(

@@ -2,36 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
-
-import pytest
-import pytest_asyncio
 
 from tests.integration.metrics.filled_service import FilledService, filled_service
 from tests.integration.metrics.rest_client import RestClient, rest_client
 from tests.support.eventually import eventually
 from tests.support.session_nodes import SessionNodes
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\d{3})?Z")
 PERCENTAGE = re.compile(r"\d{1,3}\.\d\d%")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(
-    session_nodes: SessionNodes, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[FilledService]:
-    async with filled_service(session_nodes, tmp_path_factory.mktemp("metrics")) as filled:
-        yield filled
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def client(service: FilledService) -> AsyncIterator[RestClient]:
-    async with rest_client(service.process.rest_port) as client:
-        yield client
 
 
 async def ask(client: RestClient, path: str, verb: str = "GET") -> Any:
@@ -55,13 +36,13 @@ def holds(document: dict[str, Any], shape: dict[str, Any]) -> None:
             assert (type(value), value) == (type(expected), expected), name
 
 
-async def test_queue_health(client: RestClient) -> None:
+async def check_queue_health(client: RestClient) -> None:
     """Numbers are numbers, the rate is a text with a sign, and the time has milliseconds."""
 
     async def read_whole() -> Any:
-        """The dead letters and the last day are read separately."""
+        """The dead letters, the waits and the last day are read separately."""
         health = await ask(client, "/queue-health")
-        return health if health["metrics"]["completed"] else None
+        return health if health["metrics"]["completed"] and health["waits"]["total"] else None
 
     health = await eventually(read_whole)
 
@@ -74,18 +55,23 @@ async def test_queue_health(client: RestClient) -> None:
                 "active": 0,
                 "completed": 1,
                 "failed": 9,
-                "delayed": 0,
+                "delayed": 4,
                 "paused": 0,
             },
-            "stats": {"totalJobs": 0, "failureRate": "90.00%", "queueDepth": 0},
+            "stats": {"totalJobs": 4, "failureRate": "90.00%", "queueDepth": 0},
             "timestamp": TIME,
+            "waits": {"total": 4, "oldestOverdueS": 0.0},
         },
     )
+    assert health["waits"]["byReason"] == [
+        {"reason": "destination", "count": 1, "oldestOverdueS": 0.0},
+        {"reason": "retry", "count": 3, "oldestOverdueS": 0.0},
+    ]
     broken = [check["name"] for check in health["checks"] if not check["ok"]]
     assert broken == ["failure_rate", "consumers"]
 
 
-async def test_delivery_stats(client: RestClient) -> None:
+async def check_delivery_stats(client: RestClient) -> None:
     """`failed` per event type includes dead letters, that of the summary does not."""
     stats = await ask(client, "/delivery-stats?range=24h")
 
@@ -111,7 +97,7 @@ async def test_delivery_stats(client: RestClient) -> None:
     assert PERCENTAGE.fullmatch(stats["summary"]["successRate"])
 
 
-async def test_recent_failures(client: RestClient, service: FilledService) -> None:
+async def check_recent_failures(client: RestClient, service: FilledService) -> None:
     """The newest first, as many as requested."""
     recent = await ask(client, "/recent-failures?limit=2")
 
@@ -133,7 +119,7 @@ async def test_recent_failures(client: RestClient, service: FilledService) -> No
         )
 
 
-async def test_dead_letter_queue(client: RestClient, service: FilledService) -> None:
+async def check_dead_letter_queue(client: RestClient, service: FilledService) -> None:
     """All of them, each with its event as JSON, not as a text that contains JSON."""
     queue = await ask(client, "/dead-letter-queue")
 
@@ -144,16 +130,28 @@ async def test_dead_letter_queue(client: RestClient, service: FilledService) -> 
         holds(letter, {"status": "dead_letter", "eventData": {"message": {"text": 'ü"\n'}}})
 
 
-async def test_retry_failed(client: RestClient, service: FilledService) -> None:
+async def check_retry_failed(client: RestClient, service: FilledService) -> None:
     """One retry of a dead letter, and the answer names the new job. Twice at once is still one."""
     path = f"/retry-failed/{service.dead[0]}"
 
     both = await asyncio.gather(client.ask("POST", path), client.ask("POST", path))
 
     done, rejected = sorted(both, key=lambda answer: answer.status)
-    assert (done.status, rejected.status) == (200, 400)
+    assert (done.status, rejected.status) == (200, 409)
     holds(done.json, {"success": True, "message": "Webhook re-queued for processing"})
     new_job_id = done.json["newJobId"]
     assert UUID(new_job_id) != service.dead[0]
     assert rejected.json["reason"] == "ALREADY_RETRIED"
     assert rejected.json["metadata"] == {"newJobId": new_job_id}
+
+
+async def test_the_five_published_calls(session_nodes: SessionNodes, tmp_path: Path) -> None:
+    async with (
+        filled_service(session_nodes, tmp_path) as service,
+        rest_client(service.process.rest_port) as client,
+    ):
+        await check_queue_health(client)
+        await check_delivery_stats(client)
+        await check_recent_failures(client, service)
+        await check_dead_letter_queue(client, service)
+        await check_retry_failed(client, service)

@@ -1,7 +1,6 @@
 """A dead letter is retried once, by an authorized caller, with all its data."""
 
 import asyncio
-from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -11,6 +10,7 @@ import pytest
 from chaos.fault_proxy import FaultProxy
 from ringback.contract.envelope import without_broker_headers
 from ringback.contract.identity import new_job_id
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.topology import WORK_QUEUE
 from ringback.local.broker import PrivateBroker
 from ringback.metrics.v1.admin_service_pb2 import (
@@ -18,10 +18,14 @@ from ringback.metrics.v1.admin_service_pb2 import (
     RETRY_STATE_QUEUED,
     RetryDeliveryResponse,
 )
-from services.metrics.transport.errors import ApiError
-from tests.integration.metrics.retry_stage import FAILS, OURS, TENANT, RetryStage, retry_stage
-from tests.integration.processor.place import Place, ProcessorProcess
+from ringback.services.metrics.transport.errors import ApiError
+from tests.integration.metrics.retry_stage import OURS, TENANT, RetryStage, retry_stage
+from tests.integration.processor.conftest import Starter
+from tests.integration.processor.place import Place
+from tests.integration.processor.stage import scripted
 from tests.support.eventually import eventually
+
+FAILS_ALWAYS = scripted("plain", fail_times=99)
 
 
 @pytest.mark.usefixtures("processor")
@@ -52,15 +56,56 @@ async def test_a_retry_is_processed_and_both_rows_name_each_other(retrying: Retr
 
 
 @pytest.mark.usefixtures("processor")
-async def test_an_event_without_a_key_is_retried(retrying: RetryStage) -> None:
-    """It claims nothing, neither for the original nor for the retry, and no copy can block it."""
-    original = await retrying.bury(dedup_key=None)
+async def test_a_retry_follows_the_schedule_of_its_endpoint(retrying: RetryStage) -> None:
+    """As the webhook did that it retries; also the retry of a retry."""
+    schedule = RetrySchedule.parse("50ms")
+    job_id: UUID = await retrying.stage.send(FAILS_ALWAYS, retry_schedule=schedule)
+    for _ in range(2):
+        await retrying.stage.until(job_id, "dead_letter", deadline_s=60)
+        job_id = UUID((await retrying.retry(job_id)).new_job_id)
+        row = await retrying.row(job_id)
+        assert row["max_attempts"] == 2
 
-    answer = await retrying.retry(original)
+    row = await retrying.stage.until(job_id, "dead_letter", deadline_s=60)
 
+    assert (row["attempts"], row["max_attempts"]) == (2, 2)
+
+
+@pytest.mark.usefixtures("processor")
+async def test_a_run_of_a_duplicate_follows_the_schedule_of_its_endpoint(
+    retrying: RetryStage,
+) -> None:
+    """The message of a replay is made in the same way."""
+    schedule, key = RetrySchedule.parse("50ms"), "report-1"
+    for status in ("dead_letter", "duplicate"):
+        copy = await retrying.stage.send(FAILS_ALWAYS, retry_schedule=schedule, dedup_key=key)
+        await retrying.stage.until(copy, status, deadline_s=60)
+
+    new_id = UUID((await retrying.run_duplicate(copy)).new_job_id)
+
+    row = await retrying.stage.until(new_id, "dead_letter", deadline_s=60)
+    assert (row["attempts"], row["max_attempts"]) == (2, 2)
+
+
+@pytest.mark.usefixtures("processor")
+async def test_a_retry_takes_the_claim_if_nobody_else_has_it(retrying: RetryStage) -> None:
+    """An event without a key claims nothing.
+
+    If another webhook claimed the event since, it carried it, and the retry runs nothing.
+    """
+    keyless = await retrying.bury(dedup_key=None)
+    answer = await retrying.retry(keyless)
     done = await retrying.stage.until(UUID(answer.new_job_id), "completed")
-    assert (done["dedup_key"], done["retry_of"]) == (None, original)
+    assert (done["dedup_key"], done["retry_of"]) == (None, keyless)
     assert await retrying.database.fetchval("SELECT count(*) FROM webhook_inbox") == 0
+
+    taken, other = await retrying.bury(dedup_key="taken"), new_job_id()
+    await retrying.database.execute(
+        "UPDATE webhook_inbox SET delivery_id = $1 WHERE dedup_key = 'taken'", other
+    )
+    answer = await retrying.retry(taken)
+    row = await retrying.stage.until(UUID(answer.new_job_id), "duplicate")
+    assert row["duplicate_of"] == other
 
 
 async def test_the_message_is_as_a_gateway_would_publish_it(retrying: RetryStage) -> None:
@@ -71,7 +116,7 @@ async def test_the_message_is_as_a_gateway_would_publish_it(retrying: RetryStage
     answer = await retrying.retry(original)
 
     queue = await retrying.stage.channel.get_queue(WORK_QUEUE)
-    message = await queue.get(no_ack=True)
+    message = await queue.get(no_ack=True, timeout=60)
     assert message.body.decode() == await retrying.database.fetchval(
         "SELECT event_data::text FROM webhook_delivery_log WHERE id = $1", original
     )
@@ -90,8 +135,11 @@ async def test_the_message_is_as_a_gateway_would_publish_it(retrying: RetryStage
     }
 
 
-async def test_concurrent_requests_make_one_retry(retrying: RetryStage) -> None:
-    """One is answered with it, the others get an error that names it."""
+async def test_concurrent_or_repeated_requests_make_one_retry(retrying: RetryStage) -> None:
+    """One is answered with it, the others get an error that names it.
+
+    A call whose answer was lost is repeated with its id; another id is another request.
+    """
     original = await retrying.bury()
 
     answers = await asyncio.gather(
@@ -105,64 +153,31 @@ async def test_concurrent_requests_make_one_retry(retrying: RetryStage) -> None:
     assert len(await retrying.retries()) == len(await retrying.audit()) == 1
     assert await retrying.waiting() == 1
 
-
-async def test_the_same_request_gets_the_same_answer(retrying: RetryStage) -> None:
-    """A call whose answer was lost is repeated with its id; another id is another request."""
-    original = await retrying.bury()
-    request_id = str(uuid4())
-
-    first = await retrying.retry(original, request_id=request_id)
-    second = await retrying.retry(original, request_id=request_id)
-    error = await retrying.rejection_of(retrying.retry(original, request_id=str(uuid4())))
+    other, request_id = await retrying.bury(), str(uuid4())
+    first = await retrying.retry(other, request_id=request_id)
+    second = await retrying.retry(other, request_id=request_id)
+    error = await retrying.rejection_of(retrying.retry(other, request_id=str(uuid4())))
 
     assert first == second
     assert error.reason == "ALREADY_RETRIED"
-    assert await retrying.waiting() == len(await retrying.audit()) == 1
+    assert await retrying.waiting() == len(await retrying.audit()) == 2
 
 
-@pytest.mark.usefixtures("processor")
-async def test_a_retry_of_a_retry_works(retrying: RetryStage) -> None:
-    """Each dead letter is retried once; the last one has the event's first receive time."""
-    original = await retrying.bury(FAILS, altered=True)
-
-    first = await retrying.retry(original)
-    await retrying.stage.until(UUID(first.new_job_id), "dead_letter")
-    second = await retrying.retry(first.new_job_id)
-    last = await retrying.stage.until(UUID(second.new_job_id), "dead_letter")
-
-    assert first.altered
-    assert second.altered
-    assert last["altered"]
-    assert last["retry_of"] == UUID(first.new_job_id)
-    arrived = (await retrying.row(original))["created_at"]
-    assert [retry["received_at"] for retry in await retrying.retries()] == [arrived, arrived]
-
-
-async def test_an_unavailable_broker_rejects_before_any_change(retrying: RetryStage) -> None:
-    """UNAVAILABLE, nothing is changed, and it works when the broker is back."""
-    original = await retrying.bury()
-    retrying.proxy.refuse()
-    await eventually(lambda: not retrying.outbox.is_ready)
-
-    error = await retrying.rejection_of(retrying.retry(original))
-
-    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "BROKER_UNAVAILABLE")
-    retrying.proxy.accept()
-    await retrying.until_open()
-    assert (await retrying.retry(original)).state == RETRY_STATE_PUBLISHED
-
-
+@pytest.mark.slow
 async def test_a_blocked_broker_rejects_before_any_change(
-    own_broker: PrivateBroker, database_url: str
+    own_broker: PrivateBroker, own_amqp_url: str, database_url: str
 ) -> None:
     """A broker that is short of memory is connected and blocked: that is unavailable, too."""
-    place = Place(own_broker.amqp_url(), database_url)
+    place = Place(own_amqp_url, database_url)
     await place.prepare()
 
     async def set_watermark(share: str) -> None:
         await own_broker.control("set_vm_memory_high_watermark", share)
 
-    async with FaultProxy(own_broker.ports.amqp) as proxy, retry_stage(place, proxy) as retrying:
+    async with (
+        FaultProxy(own_broker.ports.amqp) as proxy,
+        retry_stage(place, proxy, publish_timeout_s=0.5) as retrying,
+    ):
         first, second = await retrying.bury(), await retrying.bury()
         await set_watermark("0.00001")
         # The broker blocks only publishers: the first one cannot know.
@@ -173,54 +188,46 @@ async def test_a_blocked_broker_rejects_before_any_change(
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "BROKER_UNAVAILABLE")
         await set_watermark("0.9")
         await retrying.until_open()
-        assert (await retrying.retry(second)).state == RETRY_STATE_PUBLISHED
-
-
-async def test_an_unconfirmed_publish_is_answered_as_queued(
-    retrying: RetryStage, start_processor: Callable[[], ProcessorProcess]
-) -> None:
-    """The sweeper publishes it under its id, and it is processed once."""
-    original = await retrying.bury()
-    retrying.proxy.withhold()
-
-    answer = await retrying.retry(original)
-
-    assert answer.success
-    assert answer.state == RETRY_STATE_QUEUED
-    assert answer.message.startswith("Webhook re-queued for processing;")
-    retrying.proxy.cut()
-    retrying.proxy.release()
-    await retrying.until_open()
-    assert await retrying.waiting() == 0
-    await retrying.sweeper().sweep()
-    [retry] = await retrying.retries()
-    assert retry["published_at"] is not None
-    start_processor()
-    await retrying.stage.until(UUID(answer.new_job_id), "completed")
-    assert len(await retrying.stage.runs(UUID(answer.new_job_id))) == 1
+        assert (await retrying.retry(second)).success
 
 
 async def test_a_pruned_claim_is_created_again(retrying: RetryStage) -> None:
     """So that a copy of the event that arrives meanwhile is a duplicate of the retry."""
-    original = await retrying.bury()
-    key = (await retrying.row(original))["dedup_key"]
+    pruned = await retrying.bury(dedup_key="k")
     await retrying.database.execute("DELETE FROM webhook_inbox")
 
-    answer = await retrying.retry(original)
+    answer = await retrying.retry(pruned)
 
-    assert await retrying.owner(key) == UUID(answer.new_job_id)
+    assert await retrying.owner("k") == UUID(answer.new_job_id)
 
 
-@pytest.mark.usefixtures("processor")
-async def test_a_claim_that_another_webhook_made_since_stays(retrying: RetryStage) -> None:
-    """The other one carried the event, so the retry ends as its duplicate and runs nothing."""
-    original, other = await retrying.bury(), new_job_id()
-    await retrying.database.execute("UPDATE webhook_inbox SET delivery_id = $1", other)
+async def test_an_unconfirmed_publish_is_answered_as_queued(
+    place: Place, proxy: FaultProxy, start: Starter
+) -> None:
+    """The sweeper publishes it under its id, and it is processed once."""
+    async with retry_stage(place, proxy, publish_timeout_s=0.5) as retrying:
+        original = await retrying.bury()
+        proxy.withhold()
 
-    answer = await retrying.retry(original)
+        answer = await retrying.retry(original)
 
-    row = await retrying.stage.until(UUID(answer.new_job_id), "duplicate")
-    assert row["duplicate_of"] == other
+        assert answer.success
+        assert answer.state == RETRY_STATE_QUEUED
+        assert answer.message.startswith("Webhook re-queued for processing;")
+        proxy.cut()
+        proxy.release()
+        await retrying.until_open()
+        assert await retrying.waiting() == 0
+
+        async def is_swept() -> bool:
+            await retrying.sweeper().sweep()
+            [retry] = await retrying.retries()
+            return retry["published_at"] is not None
+
+        await eventually(is_swept)
+        start(place)
+        await retrying.stage.until(UUID(answer.new_job_id), "completed")
+        assert len(await retrying.stage.runs(UUID(answer.new_job_id))) == 1
 
 
 async def test_a_publish_continues_without_its_caller(retrying: RetryStage) -> None:
@@ -232,7 +239,13 @@ async def test_a_publish_continues_without_its_caller(retrying: RetryStage) -> N
     async def is_committed() -> list[asyncpg.Record]:
         return await retrying.retries()
 
+    def is_publishing() -> bool:
+        coroutines = [task.get_coro() for task in asyncio.all_tasks()]
+        return any("publish_and_mark" in repr(one) for one in coroutines)
+
     await eventually(is_committed)
+    # The row is visible a moment before.
+    await eventually(is_publishing)
     leaving.cancel()
     await asyncio.wait({leaving})
     retrying.proxy.release()

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import pytest
 
 from ringback.local.database import PrivateDatabase
 from ringback.runtime.postgres.migrate import migrate
 from ringback.runtime.postgres.pool import open_pool
 from ringback.runtime.process.settings import DatabaseSettings
-from services.metrics.polling.stats_folding import fold_stats
+from ringback.services.metrics.polling.stats_folding import fold_stats
 from tests.integration.migrations.log_calls import ORG, Webhook, accept
 from tests.integration.migrations.stats_calls import buckets, deltas, hour_of
 from tests.support.eventually import eventually
@@ -38,6 +39,7 @@ async def until_folded(connection: asyncpg.Connection) -> None:
     await eventually(is_folded, deadline_s=20)
 
 
+@pytest.mark.slow
 async def test_folding_and_pruning_continue_after_a_database_outage(
     own_database: PrivateDatabase,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from itertools import product
 from uuid import UUID
 
 import asyncpg
@@ -9,6 +10,7 @@ import pytest
 
 from ringback.contract.identity import new_job_id
 from ringback.runtime.postgres.queries import load
+from tests.integration.metrics.waiting_rows import add_wait
 from tests.integration.migrations.log_calls import End, Webhook, bury, finish
 from tests.support.database_roles import METRICS, OPERATOR, SERVICE, TENANT, TENANT_OPERATOR, url_as
 
@@ -22,12 +24,9 @@ Caller = Callable[..., Awaitable[asyncpg.Connection]]
 REFUSED = asyncpg.InsufficientPrivilegeError
 TENANTS = (TENANT, TENANT_OPERATOR)
 SEEN_BY_TENANTS = (
-    "webhook_delivery_log",
-    "webhook_delivery_attempts",
-    "webhook_retries",
-    "webhook_audit",
-    "webhook_stats",
-    "webhook_stats_deltas",
+    *("webhook_delivery_log", "webhook_delivery_attempts", "webhook_retries"),
+    *("webhook_retry_runs", "webhook_audit", "webhook_stats"),
+    *("webhook_stats_deltas", "webhook_waits"),
 )
 EVERY_TABLE = (*SEEN_BY_TENANTS, "webhook_inbox", "voice_calls")
 
@@ -54,6 +53,15 @@ async def fill(connection: asyncpg.Connection, org_id: UUID) -> None:
         new_job_id(),
     )
     await connection.execute(
+        "INSERT INTO webhook_retry_runs (id, org_id, kind, include_replays, max_retries,"
+        " rate_per_second, stop_after_failures, actor, role, reason, matched, matched_is_minimum,"
+        " position, until_id)"
+        " VALUES ($1, $2, 'completed', false, 1, 1, 1, 'ada', 'tenant', '', 1, false, $1, $1)",
+        new_job_id(),
+        org_id,
+    )
+    await add_wait(connection, org_id)
+    await connection.execute(
         "INSERT INTO voice_calls (org_id, call_id, first_event_at, last_event_at)"
         " VALUES ($1, 'c-1', now(), now())",
         org_id,
@@ -63,7 +71,7 @@ async def fill(connection: asyncpg.Connection, org_id: UUID) -> None:
 @pytest.fixture
 async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """The superuser's."""
-    opened = await asyncpg.connect(database_url, command_timeout=30)
+    opened = await asyncpg.connect(database_url, command_timeout=300)
     yield opened
     await opened.close()
 
@@ -84,11 +92,11 @@ async def calling(database_url: str) -> AsyncIterator[Caller]:
     async with AsyncExitStack() as stack:
 
         async def opening(role: str, org: UUID | str | None = None) -> asyncpg.Connection:
-            opened = await asyncpg.connect(url_as(database_url, METRICS), command_timeout=30)
+            opened = await asyncpg.connect(url_as(database_url, METRICS), command_timeout=300)
             stack.push_async_callback(opened.close)
             transaction = opened.transaction()
             await transaction.start()
-            set_role = load("services.metrics.auth", "set_role.sql")
+            set_role = load("ringback.services.metrics.auth", "set_role.sql")
             await opened.execute(set_role, role, str(org or ""), STATEMENT_TIMEOUT_MS)
             return opened
 
@@ -100,57 +108,54 @@ async def orgs_in(session: asyncpg.Connection, table: str) -> set[UUID]:
     return {row["org_id"] for row in rows}
 
 
-@pytest.mark.parametrize("role", TENANTS)
+ROLES = (TENANT, SERVICE, TENANT_OPERATOR, OPERATOR)
+
+
 @pytest.mark.usefixtures("ours", "theirs")
-async def test_a_tenant_sees_its_own_and_nothing_else(calling: Caller, role: str) -> None:
-    """In every table that it may read, with a query without a condition."""
-    for org_id in (OURS, THEIRS):
+async def test_each_caller_sees_what_it_may(calling: Caller) -> None:
+    """In every table that a tenant may read, with a query without a condition.
+
+    A tenant sees its own; a service sees all, also the total that the statistics keep.
+    """
+    for role, org_id in product(TENANTS, (OURS, THEIRS)):
         session = await calling(role, org_id)
-
         for table in SEEN_BY_TENANTS:
-            assert await orgs_in(session, table) == {org_id}, table
-
-
-@pytest.mark.usefixtures("ours", "theirs")
-@pytest.mark.parametrize("role", [SERVICE, OPERATOR])
-async def test_a_service_sees_all(calling: Caller, role: str) -> None:
-    """Also the total that the statistics keep."""
-    session = await calling(role)
-
-    for table in SEEN_BY_TENANTS:
-        assert await orgs_in(session, table) - {ALL} == {OURS, THEIRS}, table
-    assert ALL in await orgs_in(session, "webhook_stats")
+            assert await orgs_in(session, table) == {org_id}, (role, table)
+    for role in (SERVICE, OPERATOR):
+        session = await calling(role)
+        for table in SEEN_BY_TENANTS:
+            assert await orgs_in(session, table) - {ALL} == {OURS, THEIRS}, (role, table)
+        assert ALL in await orgs_in(session, "webhook_stats")
 
 
 @pytest.mark.usefixtures("ours")
-@pytest.mark.parametrize("role", TENANTS)
-async def test_without_an_organisation_there_is_nothing(
-    calling: Caller, database_url: str, role: str
-) -> None:
-    """An empty or missing setting matches no organisation."""
-    without_setting = await asyncpg.connect(url_as(database_url, role))
+async def test_nobody_reads_the_message_of_a_wait(calling: Caller) -> None:
+    """It is not redacted. Only processors read it."""
+    for role, column in product(ROLES, ("body", "headers")):
+        session = await calling(role, OURS)
 
-    for session in (await calling(role), without_setting):
-        assert [await orgs_in(session, table) for table in SEEN_BY_TENANTS] == [set()] * 6
-    await without_setting.close()
+        with pytest.raises(REFUSED):
+            await session.fetch(f"SELECT {column} FROM webhook_waits")  # ruff: ignore[hardcoded-sql-expression]  # a constant name
 
 
 @pytest.mark.usefixtures("ours")
-@pytest.mark.parametrize("malformed", ["nobody", f"{OURS}x", f"{OURS}' OR true --", "%", " "])
-async def test_a_malformed_organisation_is_an_error(calling: Caller, malformed: str) -> None:
-    """It never falls back to seeing more."""
-    session = await calling(TENANT, malformed)
+async def test_without_an_organisation_there_is_nothing(calling: Caller, database_url: str) -> None:
+    """An empty or missing setting matches no organisation, and a malformed one is an error.
 
-    with pytest.raises(asyncpg.InvalidTextRepresentationError):
-        await session.fetch("SELECT FROM webhook_delivery_log")
-
-
-@pytest.mark.usefixtures("ours")
-async def test_the_id_of_the_totals_is_not_an_org(calling: Caller) -> None:
-    """An organisation with its id would read everyone's statistics."""
+    An organisation with the id of the totals would read everyone's statistics.
+    """
+    for role in TENANTS:
+        without_setting = await asyncpg.connect(url_as(database_url, role))
+        for session in (await calling(role), without_setting):
+            for table in SEEN_BY_TENANTS:
+                assert await orgs_in(session, table) == set(), (role, table)
+        await without_setting.close()
+    for malformed in ("nobody", f"{OURS}x", f"{OURS}' OR true --", "%", " "):
+        session = await calling(TENANT, malformed)
+        with pytest.raises(asyncpg.InvalidTextRepresentationError):
+            await session.fetch("SELECT FROM webhook_delivery_log")
     for spelled in (str(ALL), str(ALL).upper(), f"{{{ALL}}}"):
         session = await calling(TENANT, spelled)
-
         assert await orgs_in(session, "webhook_stats") == set()
 
 
@@ -171,13 +176,13 @@ async def test_the_statistics_of_others_are_empty(calling: Caller) -> None:
 
 
 @pytest.mark.usefixtures("ours")
-@pytest.mark.parametrize("table", EVERY_TABLE)
-async def test_the_role_of_the_metrics_service_sees_nothing(database_url: str, table: str) -> None:
+async def test_the_role_of_the_metrics_service_sees_nothing(database_url: str) -> None:
     """A statement that forgot to become its caller is refused, not answered with everything."""
     session = await asyncpg.connect(url_as(database_url, METRICS))
 
-    with pytest.raises(REFUSED):
-        await session.execute(f"SELECT FROM {table}")
+    for table in EVERY_TABLE:
+        with pytest.raises(REFUSED):
+            await session.execute(f"SELECT FROM {table}")
 
     await session.close()
 

@@ -1,7 +1,6 @@
 """Connections without a request do not block other callers."""
 
 import asyncio
-import resource
 from pathlib import Path
 
 import aiohttp
@@ -47,11 +46,11 @@ async def test_more_of_them_than_it_may_have_files(
     """On each of its ports. Calls, probes and the way to the database have files all the same."""
     await topology.apply(amqp_url, RetrySchedule.parse("2s,4s,8s"))
     async with (
-        metrics_process(tmp_path, amqp_url=amqp_url, database_url=database_url) as process,
+        metrics_process(
+            tmp_path, "prlimit", "--nofile=300:300", amqp_url=amqp_url, database_url=database_url
+        ) as process,
         aiohttp.ClientSession() as session,
     ):
-        # Before it has loaded far enough to ask for its limit.
-        resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE, (300, 300))
         await eventually(process.is_ready, deadline_s=60)
         held = []
         for port in (process.rest_port, process.observability_port, process.grpc_port):
@@ -61,7 +60,7 @@ async def test_more_of_them_than_it_may_have_files(
             async with session.get(f"http://127.0.0.1:{port}{path}") as answer:
                 return answer.status == status
 
-        assert await answers(process.observability_port, "/readyz", 200)
+        await eventually(lambda: answers(process.observability_port, "/readyz", 200))
         assert await answers(process.rest_port, f"{API}/deliveries", 401)
         for writer in held:
             writer.close()

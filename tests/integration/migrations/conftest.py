@@ -14,7 +14,7 @@ async def connect(database_url: str) -> AsyncIterator[Connect]:
     opened: list[asyncpg.Connection] = []
 
     async def opening() -> asyncpg.Connection:
-        opened.append(await asyncpg.connect(database_url, command_timeout=30))
+        opened.append(await asyncpg.connect(database_url, command_timeout=300))
         return opened[-1]
 
     yield opening

@@ -1,7 +1,8 @@
 """The functions of the delivery log, called directly: one webhook, one argument each."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,17 +24,19 @@ class Webhook:
     dedup_key: str | None = None
     org_id: UUID = ORG
     endpoint_id: str = "default"
+    event_type: str = "hang"
     event_data: str = '{"type":"hang"}'
     altered: bool = False
     max_attempts: int = 4
     call_id: str | None = "c-1"
     retry_of: UUID | None = None
+    retry_schedule: str | None = None
 
     def columns(self) -> tuple[Any, ...]:
         return (
             self.org_id,
             self.endpoint_id,
-            "hang",
+            self.event_type,
             self.event_data,
             self.altered,
             self.max_attempts,
@@ -53,6 +56,60 @@ class End:
     attempt: int = 1
     error: tuple[str, str] | tuple[None, None] = (None, None)
     ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    wait: Mapping[str, Any] | None = None
+    forwards: tuple[str, ...] = ()
+
+
+def wait_arguments(ends: Sequence[End]) -> tuple[str | None, list[bytes] | None]:
+    """The waits after these attempts; `wait` has what differs from a retry in a minute."""
+    if not ends:
+        return None, None
+    waits = [
+        {
+            "delivery_id": str(end.webhook.id),
+            "attempt": end.attempt + 1,
+            "org_id": str(end.webhook.org_id),
+            "event_type": end.webhook.event_type,
+            "reason": "retry",
+            "delay_ms": 60_000,
+            "headers": {"org_id": str(end.webhook.org_id)},
+        }
+        | dict(end.wait or {})
+        for end in ends
+    ]
+    return json.dumps(waits), [end.webhook.event_data.encode() for end in ends]
+
+
+def _forward_arguments(ends: Sequence[End]) -> tuple[str | None, list[bytes] | None]:
+    forwards = [
+        {
+            "delivery_id": str(end.webhook.id),
+            "forward": name,
+            "max_attempts": 4,
+            "headers": {"org_id": str(end.webhook.org_id), "forward": name},
+        }
+        for end in ends
+        for name in end.forwards
+    ]
+    bodies = [end.webhook.event_data.encode() for end in ends for _ in end.forwards]
+    return (json.dumps(forwards), bodies) if forwards else (None, None)
+
+
+async def hold(connection: asyncpg.Connection, *ends: End) -> dict[UUID, str | None]:
+    """Let webhooks wait for the attempt of their `End`; the recorded outcome by webhook."""
+    arrays = _arrays([(end.webhook.id, end.attempt, *end.webhook.columns()) for end in ends])
+    waits = [replace(end, wait={"attempt": end.attempt, **(end.wait or {})}) for end in ends]
+    arguments = [*arrays, *wait_arguments(waits)]
+    rows = await connection.fetch(_call("hold_webhooks", len(arguments)), *arguments)
+    return {row["delivery_id"]: row["recorded_outcome"] for row in rows}
+
+
+async def wait_of(connection: asyncpg.Connection, webhook: Webhook) -> asyncpg.Record | None:
+    return await connection.fetchrow(
+        "SELECT *, extract(epoch FROM due_at - created_at)::float AS delay_s FROM webhook_waits"
+        " WHERE delivery_id = $1",
+        webhook.id,
+    )
 
 
 def _arrays(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
@@ -93,7 +150,9 @@ async def finish(
             for end in ends
         ]
     )
-    arguments = [*arrays[:9], [], None, *arrays[9:]]
+    waits = [end for end in ends if end.wait is not None]
+    arguments = [*arrays[:9], [], None, *arrays[9:], *wait_arguments(waits)]
+    arguments += [[None] * len(ends), *_forward_arguments(ends), None, None]
     rows = await connection.fetch(_call("finish_webhook_attempts", len(arguments)), *arguments)
     return {
         row["delivery_id"]: (row["final_outcome"], row["is_fresh"], row["duplicate_of"])
@@ -108,7 +167,7 @@ async def bury(
     error: tuple[str | None, str | None] = (None, None),
 ) -> dict[UUID, tuple[int, str, str]]:
     """By webhook that became a dead letter: attempts, error class and error message."""
-    arrays = _arrays([(w.id, attempt, *error, *w.columns()) for w in webhooks])
+    arrays = _arrays([(w.id, attempt, *error, *w.columns(), w.retry_schedule) for w in webhooks])
     rows = await connection.fetch(_call("record_webhook_dead_letters", len(arrays)), *arrays)
     return {
         row["delivery_id"]: (row["attempts"], row["error_class"], row["error_message"])

@@ -1,4 +1,4 @@
-"""The schema that the migrations make, as text: run me to renew migrations/schema.sql.
+"""The schema that the migrations make, as text: run me to renew ringback/migrations/schema.sql.
 
 .venv/bin/python -m tests.integration.migrations.schema_dump
 """
@@ -18,7 +18,7 @@ from ringback.runtime.postgres.migrate import MIGRATIONS, SNAPSHOT_NAME, migrate
 SNAPSHOT = MIGRATIONS / SNAPSHOT_NAME
 
 _HEADER = """-- The schema after the last migration, for reading and for reviewing changes of it.
--- Nothing is built from this file; migrations/README.md says how to renew it.
+-- Nothing is built from this file; ringback/migrations/README.md says how to renew it.
 
 """
 _ROLES = """
@@ -35,7 +35,7 @@ _DAY = re.compile(r"_[0-9]{8}\b")
 # What the server compresses with depends on how it was built.
 _NOISE = re.compile(
     r"^(--|SET |SELECT pg_catalog\.set_config|\\(un)?restrict "
-    r"|ALTER TABLE ONLY \S+ ALTER COLUMN event_data SET )"
+    r"|ALTER TABLE ONLY \S+ ALTER COLUMN (event_data|body) SET )"
 )
 
 

@@ -12,14 +12,7 @@ import pytest
 
 from ringback.contract.identity import new_job_id
 from tests.integration.migrations.conftest import Connect
-from tests.integration.migrations.log_calls import (
-    End,
-    Webhook,
-    accept,
-    begin,
-    bury,
-    finish,
-)
+from tests.integration.migrations.log_calls import End, Webhook, accept, begin, bury, finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +95,7 @@ async def test_sums_of_old_instances_are_pruned(connection: asyncpg.Connection) 
     assert {row["gateway_instance_id"] for row in rows} == {known, new}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 async def test_the_deficit_is_the_number_of_lost_webhooks(connect: Connect, seed: int) -> None:
     """This is true for random instances, writers and folds, before and after folding."""
     chance = random.Random(seed)

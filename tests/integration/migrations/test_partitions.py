@@ -10,7 +10,7 @@ import pytest
 
 from ringback.contract.identity import created_at, job_id_of, new_job_id
 from tests.integration.migrations.conftest import Connect
-from tests.integration.migrations.log_calls import End, Webhook, accept, bury, clean, finish
+from tests.integration.migrations.log_calls import End, Webhook, accept, bury, clean, finish, row_of
 
 TODAY = datetime.now(UTC).date()
 PAST, FUTURE = TODAY - timedelta(days=90), TODAY + timedelta(days=90)
@@ -52,12 +52,9 @@ async def webhook_at(connection: asyncpg.Connection, moment: datetime) -> Webhoo
 # The time of an id
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Pacific/Auckland"])
-async def test_sql_and_python_read_the_same_time_of_an_id(
-    connection: asyncpg.Connection, zone: str
-) -> None:
+async def test_sql_and_python_read_the_same_time_of_an_id(connection: asyncpg.Connection) -> None:
     """This is exact to the millisecond for any id, in any time zone of the session."""
-    await connection.execute(f"SET timezone = '{zone}'")
+    await connection.execute("SET timezone = 'Pacific/Auckland'")
     chance = random.Random(7)
     day = datetime(2026, 3, 29, tzinfo=UTC)
     milliseconds = [
@@ -108,7 +105,7 @@ async def test_simultaneous_callers_create_each_day_once(connect: Connect) -> No
     await ensure(connections[0], DAY, DAY)
 
     created = await asyncio.gather(
-        *(ensure(c, DAY - timedelta(1), DAY + timedelta(2)) for c in connections),
+        *(ensure(c, DAY - timedelta(1), DAY + timedelta(2)) for c in connections)
     )
     await asyncio.gather(*(ensure_for(c, PAST, FUTURE) for c in connections))
 
@@ -116,11 +113,11 @@ async def test_simultaneous_callers_create_each_day_once(connect: Connect) -> No
     assert await extra_days(connections[0]) == 2
 
 
-@pytest.mark.parametrize("zone", ["UTC", "America/St_Johns", "Pacific/Kiritimati"])
+@pytest.mark.parametrize("zone", ["America/St_Johns", "Pacific/Kiritimati"])
 async def test_every_row_is_in_the_partition_of_its_day(
     connection: asyncpg.Connection, zone: str
 ) -> None:
-    """A day is one of UTC, from its first millisecond to its last."""
+    """A day is one of UTC, from its first millisecond to its last, in any zone of the session."""
     await connection.execute(f"SET timezone = '{zone}'")
     await ensure(connection, DAY, DAY + timedelta(days=1))
     midnight = datetime(2030, 4, 1, tzinfo=UTC)
@@ -154,9 +151,10 @@ async def test_partitions_are_like_their_parent(connection: asyncpg.Connection) 
     """Storage, room for updates and every index exist."""
     await ensure(connection, DAY, DAY)
 
-    storage = await connection.fetchval(
-        "SELECT attstorage FROM pg_attribute"
-        " WHERE attrelid = 'webhook_delivery_log_20300331'::regclass AND attname = 'event_data'"
+    storage = await connection.fetch(
+        "SELECT DISTINCT attstorage, attcompression FROM pg_attribute WHERE attrelid IN"
+        " ('webhook_delivery_log_20300331'::regclass, 'webhook_delivery_log'::regclass)"
+        " AND attname = 'event_data'"
     )
     options = await connection.fetch(
         "SELECT reloptions FROM pg_class WHERE relname ~ '_20300331$' AND relkind = 'r'"
@@ -167,7 +165,8 @@ async def test_partitions_are_like_their_parent(connection: asyncpg.Connection) 
         " count(*) FILTER (WHERE indrelid = 'webhook_delivery_log'::regclass) FROM pg_index"
     )
 
-    assert storage == b"e"
+    # Uncompressed, or by lz4 if the server has it.
+    assert [tuple(row) for row in storage] in ([(b"e", b"\x00")], [(b"x", b"l")])
     assert [row["reloptions"] for row in options] == [["fillfactor=80"]] * 2
     assert attached == parents == 7
 
@@ -215,18 +214,17 @@ async def test_only_missing_days_are_created(connection: asyncpg.Connection) -> 
     assert await extra_days(connection) == 1
 
 
-@pytest.mark.parametrize("job_id", [EARLIEST, LATEST])
-async def test_every_id_can_have_a_partition(connection: asyncpg.Connection, job_id: UUID) -> None:
+async def test_every_id_can_have_a_partition(connection: asyncpg.Connection) -> None:
     """From the first to the last that 48 bits can express, in SQL and Python."""
-    known = job_id_of(str(job_id))
-    assert known is not None
-    await ensure_for(connection, created_at(known).date())
+    for job_id in (EARLIEST, LATEST):
+        known = job_id_of(str(job_id))
+        assert known is not None
+        await ensure_for(connection, created_at(known).date())
 
-    await finish(connection, End(Webhook(id=job_id)))
+        await finish(connection, End(Webhook(id=job_id)))
 
-    row = await connection.fetchrow("SELECT * FROM webhook_delivery_log WHERE id = $1", job_id)
-    assert row is not None
-    assert (row["status"], row["created_at"]) == ("completed", created_at(known))
+        row = await row_of(connection, Webhook(id=job_id))
+        assert (row["status"], row["created_at"]) == ("completed", created_at(known))
 
 
 async def test_there_are_at_most_100_extra_days(connection: asyncpg.Connection) -> None:

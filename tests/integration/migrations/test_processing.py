@@ -1,15 +1,10 @@
-"""Tests for pausing, its audit, and the heartbeats of processors."""
+"""Tests for pausing and its audit."""
 
 import asyncio
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
 
 import asyncpg
-import pytest
 
 from tests.integration.migrations.conftest import Connect
-
-STARTED_AT = datetime(2026, 1, 27, 6, 30, tzinfo=UTC)
 
 
 async def change(
@@ -20,20 +15,6 @@ async def change(
     )
     assert row is not None
     return row
-
-
-async def heartbeat(
-    connection: asyncpg.Connection, processor: UUID, *, in_flight: int, is_paused: bool
-) -> list[asyncpg.Record]:
-    """Write a processor's heartbeat, and return all rows after it."""
-    await connection.execute(
-        "SELECT record_webhook_heartbeat($1, 5, $2, $3, $4)",
-        processor,
-        in_flight,
-        is_paused,
-        STARTED_AT,
-    )
-    return await connection.fetch("SELECT * FROM webhook_processors")
 
 
 async def test_a_pause_is_audited_and_notified(connection: asyncpg.Connection) -> None:
@@ -76,9 +57,3 @@ async def test_a_second_pause_changes_nothing(
 
     assert first == await beside == after
     assert await connection.fetchval("SELECT count(*) FROM webhook_audit") == 1
-
-
-async def test_more_in_flight_than_prefetched_is_rejected(connection: asyncpg.Connection) -> None:
-    """So the sum of webhooks in flight never exceeds processors times prefetch."""
-    with pytest.raises(asyncpg.CheckViolationError):
-        await heartbeat(connection, uuid4(), in_flight=6, is_paused=False)

@@ -20,18 +20,15 @@ async def connect_as(database_url: str) -> AsyncIterator[As]:
     async with AsyncExitStack() as stack:
 
         async def opening(role: str) -> asyncpg.Connection:
-            connection = await asyncpg.connect(url_as(database_url, role), command_timeout=30)
+            connection = await asyncpg.connect(url_as(database_url, role), command_timeout=300)
             stack.push_async_callback(connection.close)
             return connection
 
         yield opening
 
 
-@pytest.mark.parametrize(
-    "status", ["completed", "processing", "failed", "dead_letter", "duplicate"]
-)
 async def test_the_gateway_inserts_only_pending_rows(
-    connect_as: As, connection: asyncpg.Connection, status: str
+    connect_as: As, connection: asyncpg.Connection
 ) -> None:
     """It cannot set a state that belongs to a processor or a person."""
     gateway = await connect_as(GATEWAY)
@@ -42,8 +39,9 @@ async def test_the_gateway_inserts_only_pending_rows(
     )
     await gateway.execute(insert, "pending")
 
-    with pytest.raises(REFUSED):
-        await gateway.execute(insert, status)
+    for status in ("completed", "processing", "failed", "dead_letter", "duplicate"):
+        with pytest.raises(REFUSED):
+            await gateway.execute(insert, status)
 
     assert await connection.fetchval("SELECT count(*) FROM webhook_delivery_log") == 1
 
@@ -52,7 +50,7 @@ async def test_the_gateway_inserts_only_pending_rows(
 STATEMENTS = {
     service: [
         path.read_text(encoding="utf-8")
-        for path in Path(str(files(f"services.{service}"))).rglob("*.sql")
+        for path in Path(str(files(f"ringback.services.{service}"))).rglob("*.sql")
         if "spool" not in path.parts
     ]
     for service in ("gateway", "processor")

@@ -1,4 +1,4 @@
-"""The file migrations/schema.sql shows what the migrations make."""
+"""The file ringback/migrations/schema.sql shows what the migrations make."""
 
 from tests.integration.migrations.schema_dump import SNAPSHOT, dump
 

@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from ringback.contract.identity import new_job_id
+from tests.integration.metrics.waiting_rows import add_wait
 from tests.integration.migrations.conftest import Connect
 from tests.integration.migrations.log_calls import ORG, End, Webhook, accept, begin, bury, finish
 from tests.integration.migrations.stats_calls import (
@@ -39,9 +40,7 @@ async def create_days(connection: asyncpg.Connection, *ages: timedelta) -> None:
         await connection.execute("SELECT ensure_webhook_partitions($1, $1)", day)
 
 
-async def test_a_statement_without_a_change_leaves_no_delta(
-    connection: asyncpg.Connection,
-) -> None:
+async def test_a_statement_without_a_change_leaves_no_delta(connection: asyncpg.Connection) -> None:
     """A redelivery, an existing row, and a webhook that begins to be processed."""
     webhook, other = Webhook(), Webhook()
     await accept(connection, webhook, other)
@@ -94,9 +93,7 @@ async def test_old_minutes_have_no_bucket(connection: asyncpg.Connection) -> Non
     assert await buckets(connection, ALL) == expected
 
 
-async def test_pruning_deletes_only_unused_buckets(
-    connection: asyncpg.Connection,
-) -> None:
+async def test_pruning_deletes_only_unused_buckets(connection: asyncpg.Connection) -> None:
     """Minutes stay for 48 hours and hours for 31 days, so that 47 hours and 30 days are exact."""
     kept = {
         ("minute", hour_of(NOW - timedelta(hours=48)) + timedelta(hours=1)),
@@ -179,7 +176,29 @@ async def test_the_oldest_ages_are_of_unfinished_webhooks(connection: asyncpg.Co
     [after] = await connection.fetch(ages)
 
     assert tuple(empty) == (0, 0)
-    assert 530 <= waiting["pending"] <= 610
-    assert 530 <= waiting["failed"] <= 610
-    assert after["pending"] < 60
+    assert 530 <= waiting["pending"] < 900
+    assert 530 <= waiting["failed"] < 900
+    assert after["pending"] < 360
     assert after["failed"] == 0
+
+
+async def test_webhooks_that_wait_in_the_database_have_no_age(
+    connection: asyncpg.Connection,
+) -> None:
+    """Another one of the same minute has; a webhook that failed is not one without an attempt."""
+    failed = webhooks_of(timedelta(minutes=10) - (datetime.now(UTC) - NOW), 2)
+    pending = webhooks_of(timedelta(minutes=5) - (datetime.now(UTC) - NOW), 1)
+    error = ("TimeoutError", "It took too long.")
+    await accept(connection, *failed, *pending)
+    await finish(connection, *(End(one, "failed", 1, error) for one in failed))
+    await connection.execute("SELECT fold_webhook_stats(1000)")
+    ages = []
+    for waiting, attempt in ((failed[0], 2), (pending[0], 1), (failed[1], 2)):
+        await add_wait(connection, waiting.org_id, job_id=waiting.id, attempt=attempt)
+        ages += await connection.fetch("SELECT pending, failed FROM webhook_oldest_ages()")
+
+    assert [(age["pending"] > 200, age["failed"] > 500) for age in ages] == [
+        (True, True),
+        (False, True),
+        (False, False),
+    ]

@@ -29,9 +29,7 @@ def shared_place(
         return place
 
     place = loop.run(prepare())
-    process = ProcessorProcess(
-        place, tmp_path_factory.mktemp("shared") / "processor.log", attempt_timeout_s="1.5"
-    )
+    process = ProcessorProcess(place, tmp_path_factory.mktemp("shared") / "processor.log")
     try:
         loop.run(process.ready())
         yield place
@@ -43,7 +41,7 @@ def shared_place(
 
 @pytest.fixture
 async def shared(shared_place: Place) -> AsyncIterator[Stage]:
-    """A stage for the session's processor: retries after 200ms,400ms; attempts end after 1.5 s."""
+    """A stage for the session's processor: retries after 200ms,400ms."""
     async with opened(shared_place) as stage:
         yield stage
 

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from ringback.handlers import Event, PermanentFailure, handles
+from ringback.outgoing import Unavailable
 from tests.integration.processor.handler_steps import perform
 from tests.support.eventually import eventually
 
@@ -21,6 +22,8 @@ async def plain(event: Event) -> None:
     global _in_flight  # ruff: ignore[global-statement]  # counts what this process runs at once
     _in_flight += 1
     try:
+        if event.message["script"].get("stubborn"):
+            await _ignore_cancellation()
         run = await _noted(event, "plain")
         for step in event.message["script"].get("steps", ()):
             await perform(step, event, None)
@@ -34,6 +37,8 @@ async def transactional(event: Event, connection: asyncpg.Connection) -> None:
     script = event.message["script"]
     backend = await connection.fetchval("SELECT pg_backend_pid()")
     run = await _noted(event, "transaction", backend)
+    if script.get("stubborn"):
+        await _ignore_cancellation()
     await connection.execute("INSERT INTO effects VALUES ($1)", event.job_id)
     if "sql" in script:
         await connection.execute(script["sql"])
@@ -46,6 +51,13 @@ async def transactional(event: Event, connection: asyncpg.Connection) -> None:
             return
     if script.get("hold_connection"):
         await _hold(connection)
+    await _act(event, run)
+
+
+@handles("test.ordered", transaction=True, ordered_by="call_id")
+async def ordered(event: Event, connection: asyncpg.Connection) -> None:
+    run = await _noted(event, "ordered")
+    await connection.execute("INSERT INTO effects VALUES ($1)", event.job_id)
     await _act(event, run)
 
 
@@ -84,10 +96,9 @@ async def _noted(event: Event, kind: str, backend: int | None = None) -> int:
 
 async def _act(event: Event, run: int) -> None:
     script: Mapping[str, Any] = event.message["script"]
+    _require(script.get("needs"))
     if run <= script.get("crash_times", 0):
         os._exit(9)
-    if script.get("stubborn"):
-        await _ignore_cancellation()
     if "block_s" in script and run == 1:
         time.sleep(script["block_s"])  # ruff: ignore[blocking-sleep-in-async-function]  # the mistake that must be detected
     if "gate" in script:
@@ -101,6 +112,11 @@ async def _act(event: Event, run: int) -> None:
         raise PermanentFailure(script["permanent"])
     if script.get("unprintable"):
         raise UnprintableError
+
+
+def _require(gate: str | None) -> None:
+    if gate is not None and not Path(gate).exists():
+        raise Unavailable("crm", 0.1)
 
 
 async def _ignore_cancellation() -> None:

@@ -19,7 +19,7 @@ _TABLES = """
     CREATE TABLE runs (
         job_id uuid, attempt int, kind text, at timestamptz DEFAULT clock_timestamp(),
         in_flight int, backend int, seen_status text, pid int);
-    CREATE TABLE effects (job_id uuid);
+    CREATE TABLE effects (job_id uuid, at timestamptz DEFAULT clock_timestamp());
     CREATE TABLE deferred (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
 """
 
@@ -43,7 +43,7 @@ class Place:
 
 
 class ProcessorProcess:
-    """`python -m services.processor`, as its own process."""
+    """`python -m ringback.services.processor`, as its own process."""
 
     def __init__(self, place: Place, log_path: Path, pythonpath: str = "", **settings: str) -> None:
         variables = {
@@ -55,6 +55,9 @@ class ProcessorProcess:
             "RINGBACK_PROCESSOR_OBSERVABILITY_PORT": "0",
             "RINGBACK_DATABASE_POOL_MIN": "1",
             "RINGBACK_HOUSEKEEPING": "false",
+            # Handlers that wait for a test have the time that a busy machine needs.
+            "RINGBACK_ATTEMPT_TIMEOUT_S": "300",
+            "RINGBACK_DRAIN_TIMEOUT_S": "300",
             "PYTHONPATH": f"{ROOT}:{pythonpath}",
             "PATH": "/usr/bin:/bin",
         }
@@ -77,6 +80,11 @@ class ProcessorProcess:
         """The log lines of an event."""
         parsed = [orjson.loads(line) for line in self.output().splitlines() if line.startswith("{")]
         return [line for line in parsed if line["event"] == event]
+
+    def outages(self) -> list[dict[str, object]]:
+        """What it took for an outage of the database, apart from a server that was only busy."""
+        found = self.lines("database.unavailable")
+        return [line for line in found if line["reason"] != "TimeoutError"]
 
     async def ready(self) -> None:
         await eventually(self._is_ready, deadline_s=20)

@@ -1,27 +1,44 @@
-"""The connection to the broker is lost, at many moments."""
+"""The connection to the broker is lost, at many moments, or no longer answers."""
 
 import asyncio
+from pathlib import Path
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
 
 from chaos.fault_proxy import FaultProxy
-from ringback.contract.topology import DEAD_LETTER_QUEUE, WORK_QUEUE
-from ringback.local.broker import PrivateBroker
+from ringback.contract.topology import DEAD, DEAD_LETTER_QUEUE, WORK_QUEUE, republishing_topology
+from ringback.runtime.amqp.connection import BROKER_UNAVAILABLE_ERRORS
+from ringback.runtime.amqp.publisher import Publisher
+from ringback.services.processor.attempt.handler_slots import HandlerSlots
+from ringback.services.processor.consume.consumer import RPC_TIMEOUT_S
+from ringback.services.processor.consume.consumer_group import (
+    CHECK_EVERY_S,
+    ConsumerGroup,
+    QueueHandlers,
+)
+from ringback.services.processor.consume.message_handler import Consumers
+from ringback.services.processor.database_watch import DatabaseWatch
 from tests.integration.processor.conftest import Starter
 from tests.integration.processor.place import Place
-from tests.integration.processor.stage import Stage, opened, scripted
+from tests.integration.processor.stage import Stage, scripted
 from tests.support.eventually import eventually
 
 
 async def test_the_prefetch_is_the_limit_across_a_reconnection(
-    stage: Stage, start: Starter, proxy: FaultProxy
+    stage: Stage, start: Starter, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     """Work that was in flight when the connection was lost counts, and does not run twice."""
     process = start(Place(proxy.through(stage.place.amqp_url), stage.place.database_url))
     await process.ready()
-    jobs = [await stage.send(scripted("plain", sleep_s=0.4)) for _ in range(30)]
+    gate = tmp_path / "gate"
+    event = scripted("plain", gate=str(gate), sleep_s=0.4)
+    jobs = [await stage.send(event) for _ in range(30)]
     await stage.until_run(jobs[4])
 
     proxy.cut()
     await eventually(lambda: len(process.lines("broker.connected")) >= 4)
+    gate.touch()
     await stage.until_run(jobs[9])
     proxy.cut()
 
@@ -31,25 +48,6 @@ async def test_the_prefetch_is_the_limit_across_a_reconnection(
         runs += await stage.runs(job_id)
     assert len(runs) == 30
     assert max(run["in_flight"] for run in runs) == 5
-
-
-async def test_a_lost_connection_costs_no_attempt_and_no_second_run(
-    stage: Stage, start: Starter, proxy: FaultProxy
-) -> None:
-    """A handler continues during the reconnection; its redelivered webhook then waits for it."""
-    process = start(Place(proxy.through(stage.place.amqp_url), stage.place.database_url))
-    await process.ready()
-    job_id = await stage.send(scripted("plain", sleep_s=2))
-    await stage.until_run(job_id)
-
-    proxy.cut()
-
-    row = await stage.until(job_id, "completed")
-    await stage.until_empty(WORK_QUEUE)
-    assert row["attempts"] == 1
-    assert len(await stage.runs(job_id)) == 1
-    await eventually(lambda: len(process.lines("attempt.finished")) == 2)
-    assert process.lines("attempt.finished")[1]["repeated"]
 
 
 async def test_connections_lost_while_dead_letters_are_published_lose_none(
@@ -74,28 +72,73 @@ async def test_connections_lost_while_dead_letters_are_published_lose_none(
     await stage.until_empty(WORK_QUEUE, DEAD_LETTER_QUEUE)
 
 
-async def test_a_broker_that_restarts_costs_no_webhook(
-    own_broker: PrivateBroker, database_url: str, start: Starter
+async def test_a_mute_connection_is_replaced(stage: Stage, proxy: FaultProxy) -> None:
+    """If a broker does not report whether it knows our consumers, a new connection is opened."""
+    received: set[str] = set()
+
+    async def receive(message: AbstractIncomingMessage, _: Consumers) -> None:
+        received.add(message.message_id or "")
+        await message.ack()
+
+    async def answer() -> None:
+        """The database is available."""
+
+    group = ConsumerGroup(
+        proxy.through(stage.place.amqp_url),
+        stage.place.schedule,
+        DatabaseWatch(answer, wait_s=60),
+        prefetch=5,
+        slots=HandlerSlots(5),
+        handlers=QueueHandlers(receive, receive, receive, receive, receive),
+        check_every_s=0.2,
+        rpc_timeout_s=0.5,
+    )
+    async with group:
+        await group.resume()
+        first = str(await stage.send(scripted("plain")))
+        await eventually(lambda: first in received)
+
+        proxy.strand()
+        # The broker gives the dead connection some until it drops that itself.
+        jobs = {str(await stage.send(scripted("plain"))) for _ in range(20)}
+
+        await eventually(lambda: bool(received & jobs), deadline_s=20)
+
+
+def test_a_lost_consumer_is_noticed_in_half_a_minute() -> None:
+    """An unanswered question takes its own time on top of the interval."""
+    assert CHECK_EVERY_S + RPC_TIMEOUT_S <= 25
+
+
+async def test_a_broker_that_does_not_confirm_is_replaced_and_all_who_wait_get_an_error(
+    stage: Stage, proxy: FaultProxy
 ) -> None:
-    """Work in flight and in every retry queue finishes once when the broker is back."""
-    place = Place(own_broker.amqp_url(), database_url, retry_schedule="1s,2s")
-    await place.prepare()
-    # A queue that is younger than about a second can lose its leader for good when killed.
-    await asyncio.sleep(1.5)
-    start(place)
-    async with opened(place) as stage:
-        failing = [await stage.send(scripted("plain", fail_times=2)) for _ in range(10)]
-        for job_id in failing:
-            await stage.until(job_id, "failed")
-        slow = [await stage.send(scripted("plain", sleep_s=2)) for _ in range(5)]
-        await stage.until_run(slow[-1])
+    """The first publish times out and the connection is opened again; both can be repeated."""
+    url = proxy.through(stage.place.amqp_url)
+    async with Publisher(url, "test", needed=republishing_topology(), timeout_s=0.5) as publisher:
+        await eventually(publisher.is_ready)
 
-    await own_broker.kill()
-    await own_broker.start()
+        async def publish(body: bytes = b"copy") -> None:
+            await publisher.publish(aio_pika.Message(body), exchange=DEAD, routing_key="attempt.1")
 
-    async with opened(place) as stage:
-        for job_id in failing + slow:
-            await stage.until(job_id, "completed", deadline_s=30)
-            attempts = await stage.attempts(job_id)
-            assert len(attempts) == len(await stage.runs(job_id)) == (3 if job_id in failing else 1)
-        await stage.until_empty(WORK_QUEUE, DEAD_LETTER_QUEUE)
+        async def published() -> bool:
+            try:
+                await publish()
+            except BROKER_UNAVAILABLE_ERRORS:
+                return False
+            return True
+
+        proxy.withhold()
+        first = asyncio.create_task(publish())
+        await asyncio.sleep(0.3)
+        second = asyncio.create_task(publish())
+        await asyncio.wait({first, second})
+        proxy.release()
+
+        assert isinstance(first.exception(), TimeoutError)
+        assert not second.cancelled()
+        assert isinstance(second.exception(), BROKER_UNAVAILABLE_ERRORS)
+        await eventually(published)
+        proxy.cut()
+        await eventually(published)
+    assert await stage.depth(DEAD_LETTER_QUEUE) >= 2

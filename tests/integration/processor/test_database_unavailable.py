@@ -1,5 +1,7 @@
-"""The database stops answering and returns: this costs no webhook an attempt."""
+"""The database stops answering, or is read-only, and returns: this costs no webhook an attempt."""
 
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -8,8 +10,10 @@ import pytest
 from chaos.fault_proxy import FaultProxy
 from ringback.contract.topology import QUARANTINE_QUEUE, WORK_QUEUE
 from ringback.local.database import PrivateDatabase
+from ringback.local.ports import free_ports
 from ringback.runtime.postgres.migrate import migrate
 from tests.integration.processor.conftest import Starter
+from tests.integration.processor.exposed import exposed
 from tests.integration.processor.place import Place
 from tests.integration.processor.stage import HANG, ORG, Stage, opened, scripted
 from tests.support.eventually import eventually
@@ -22,7 +26,7 @@ async def test_a_restart_of_the_database_is_waited_for(
     await migrate(own_database.url())
     place = Place(amqp_url, own_database.url())
     await place.prepare()
-    start(place)
+    start(place, database_wait_s="600")
     gate = tmp_path / "gate"
     async with opened(place) as stage:
         jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(5)]
@@ -43,19 +47,21 @@ async def test_a_restart_of_the_database_is_waited_for(
 
 @pytest.mark.parametrize("wait_s", ["0.3", "60"], ids=["requeued", "held"])
 async def test_a_stop_while_the_database_is_unavailable_loses_nothing(
-    stage: Stage, start: Starter, way: FaultProxy, wait_s: str
+    stage: Stage, start: Starter, way: FaultProxy, tmp_path: Path, wait_s: str
 ) -> None:
     """The next process finds all webhooks, also those begun, and waits for the database."""
     place = Place(stage.place.amqp_url, way.through(stage.place.database_url))
     process = start(place, database_wait_s=wait_s, drain_timeout_s="1")
     await stage.until(await stage.send(scripted("plain")), "completed")
-    begun = await stage.send(scripted("plain", sleep_s=1))
+    gate = tmp_path / "gate"
+    begun = await stage.send(scripted("plain", gate=str(gate)))
     await stage.until_run(begun)
     way.refuse()
     kinds = ["plain", "transaction", "data"] * 3
     jobs = [begun, *[await stage.send(scripted(kind)) for kind in kinds]]
     dead = await stage.send(HANG, key="elsewhere")
     await eventually(lambda: bool(process.lines("database.unavailable")))
+    gate.touch()
 
     process.terminate()
     assert await process.ended() == 0
@@ -113,3 +119,71 @@ async def test_many_outages_quarantine_nothing(
         assert (await stage.until(job_id, "completed"))["attempts"] == 1
     assert not process.lines("message.quarantined")
     assert await stage.depth(QUARANTINE_QUEUE) == 0
+
+
+async def _all_sessions(admin: asyncpg.Connection, *, read_only: bool) -> None:
+    """As an administrator or a disk watchdog does it: open sessions follow at once."""
+    value = "on" if read_only else "off"
+    await admin.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+    await admin.execute("SELECT pg_reload_conf()")
+
+
+async def _new_sessions(admin: asyncpg.Connection, *, read_only: bool) -> None:
+    """As after a failover: open sessions end, and those opened meanwhile stay read-only."""
+    value = "on" if read_only else "off"
+    await admin.execute(f"ALTER DATABASE ringback SET default_transaction_read_only = {value}")
+    if read_only:
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = 'ringback' AND pid <> pg_backend_pid()"
+        )
+
+
+@pytest.fixture
+async def admin(own_database: PrivateDatabase) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(
+        own_database.url("postgres"), server_settings={"default_transaction_read_only": "off"}
+    )
+    yield connection
+    await connection.close()
+
+
+def _all_wait_at(gate: Path) -> bool:
+    return len(list(gate.parent.glob(f"{gate.name}.*"))) == 5
+
+
+async def test_nothing_is_consumed_and_no_attempt_is_used(
+    amqp_url: str,
+    own_database: PrivateDatabase,
+    admin: asyncpg.Connection,
+    start: Starter,
+    tmp_path: Path,
+) -> None:
+    """Webhooks whose handlers run when it begins also complete at their first attempt."""
+    await migrate(own_database.url())
+    place = Place(amqp_url, own_database.url())
+    await place.prepare()
+    [port] = free_ports(1)
+    process = start(place, database_wait_s="0.5", processor_observability_port=str(port))
+    async with exposed(port) as probe:
+        for switch in (_all_sessions, _new_sessions):
+            gate = tmp_path / switch.__name__
+            async with opened(place) as stage:
+                jobs = [await stage.send(scripted("plain", gate=str(gate))) for _ in range(5)]
+                await eventually(partial(_all_wait_at, gate), deadline_s=60)
+            await switch(admin, read_only=True)
+            gate.touch()
+            async with opened(place) as stage:
+                kinds = ("plain", "transaction", "data") * 3
+                jobs += [await stage.send(scripted(kind)) for kind in kinds]
+                await eventually(lambda: probe.is_unready_for("database_writable"), deadline_s=60)
+                await stage.until_waiting(WORK_QUEUE, len(jobs))
+
+            await switch(admin, read_only=False)
+
+            async with opened(place) as stage:
+                for job_id in jobs:
+                    row = await stage.until(job_id, "completed", deadline_s=60)
+                    assert row["attempts"] == len(await stage.attempts(job_id)) == 1
+                await eventually(probe.is_ready, deadline_s=60)
+    assert process.exit_code is None

@@ -89,6 +89,7 @@ HARMLESS = [
 ]
 
 
+@pytest.mark.slow
 async def test_misuse_is_a_failed_attempt(stage: Stage, start: Starter) -> None:
     """Each attempt fails with an error that names the misuse; neighbours are not disturbed."""
     process = start(stage.place)
@@ -112,11 +113,12 @@ async def test_misuse_is_a_failed_attempt(stage: Stage, start: Starter) -> None:
         row = await stage.until(job_id, "completed")
         assert (row["attempts"], await stage.effects(job_id)) == (1, 1)
     assert process.exit_code is None
-    assert not process.lines("database.unavailable")
+    assert not process.outages()
     assert not process.lines("message.requeued")
     await stage.until_empty(WORK_QUEUE, QUARANTINE_QUEUE, REQUEUED_QUEUE, DEAD_LETTER_QUEUE)
 
 
+@pytest.mark.slow
 async def test_changes_that_a_reset_undoes_are_not_misuse(stage: Stage, start: Starter) -> None:
     """The attempt is completed, and the next one on the same connection finds no trace of it."""
     start(stage.place, database_pool_max="1", database_pool_min="1")
@@ -131,6 +133,7 @@ async def test_changes_that_a_reset_undoes_are_not_misuse(stage: Stage, start: S
     assert await stage.database.fetchval("SELECT pg_try_advisory_lock(7)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["transaction", "plain"])
 async def test_a_handler_that_cancels_what_it_finds_is_tried_again(
     stage: Stage, start: Starter, kind: str

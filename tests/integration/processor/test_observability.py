@@ -1,11 +1,30 @@
-"""The processor's metrics and health checks."""
+"""The processor's metrics and health checks, also while something is wrong."""
 
-import aiohttp
-
+from ringback.contract.topology import DUE_BINDINGS, WEBHOOKS, WORK_BINDING
+from ringback.local.broker import PrivateBroker
 from ringback.local.ports import free_ports
 from tests.integration.processor.conftest import Starter
+from tests.integration.processor.exposed import exposed
 from tests.integration.processor.stage import Stage, scripted
 from tests.support.eventually import eventually
+
+COUNTED = (
+    "webhook_repeated_total 1.0",
+    'webhook_dead_letters_total{reason="permanent"} 1.0',
+    'webhook_completed_total{event_type="hang"} 2.0',
+    "webhook_duplicates_total 1.0",
+    'webhook_attempts_total{attempt="1",outcome="permanent"} 1.0',
+    "webhook_processing_duration_seconds_count 6.0",
+    'webhook_finish_delay_seconds_count{outcome="completed"} 2.0',
+    'webhook_finish_delay_seconds_count{outcome="duplicate"} 1.0',
+    'webhook_finish_delay_seconds_count{outcome="dead_letter"} 1.0',
+    'webhook_attempts_total{attempt="2",outcome="completed"} 1.0',
+    'webhook_retries_scheduled_total{attempt="1"} 1.0',
+    'webhook_retries_scheduled_total{attempt="2"} 0.0',
+    "webhook_first_attempt_delay_seconds_count 5.0",
+    'webhook_handler_duration_seconds_count{event_type="other"} 3.0',
+    "webhook_in_flight 0.0",
+)
 
 
 async def test_it_is_ready_and_counts_each_end_once(stage: Stage, start: Starter) -> None:
@@ -16,17 +35,8 @@ async def test_it_is_ready_and_counts_each_end_once(stage: Stage, start: Starter
     [port] = free_ports(1)
     process = start(stage.place, processor_observability_port=str(port))
     await process.ready()
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-
-        async def is_ready() -> bool:
-            async with session.get("/readyz") as answer:
-                return answer.status == 200
-
-        async def metrics() -> str:
-            async with session.get("/metrics") as answer:
-                return await answer.text()
-
-        await eventually(is_ready)
+    async with exposed(port) as probe:
+        await eventually(probe.is_ready)
         first = await stage.send({"message": {"type": "hang"}}, dedup_key="k")
         await stage.until(first, "completed")
         second = await stage.send({"message": {"type": "hang"}}, dedup_key="k")
@@ -39,23 +49,55 @@ async def test_it_is_ready_and_counts_each_end_once(stage: Stage, start: Starter
         await stage.until(retry, "completed")
         await stage.send({"message": {"type": "hang"}}, job_id=first)
 
-        async def counted() -> str:
-            text = await metrics()
-            assert "webhook_repeated_total 1.0" in text
-            assert 'webhook_dead_letters_total{reason="permanent"} 1.0' in text
-            return text
+        async def counted() -> bool:
+            missing = [line for line in COUNTED if not await probe.has(line)]
+            assert not missing
+            return True
 
-        text = await eventually(counted)
-    assert 'webhook_completed_total{event_type="hang"} 2.0' in text
-    assert "webhook_duplicates_total 1.0" in text
-    assert 'webhook_attempts_total{attempt="1",outcome="permanent"} 1.0' in text
-    assert "webhook_processing_duration_seconds_count 6.0" in text
-    for outcome, count in (("completed", 2), ("duplicate", 1), ("dead_letter", 1)):
-        line = f'webhook_finish_delay_seconds_count{{outcome="{outcome}"}} {count}.0'
-        assert line in text
-    assert 'webhook_attempts_total{attempt="2",outcome="completed"} 1.0' in text
-    assert 'webhook_retries_scheduled_total{attempt="1"} 1.0' in text
-    assert 'webhook_retries_scheduled_total{attempt="2"} 0.0' in text
-    assert "webhook_first_attempt_delay_seconds_count 5.0" in text
-    assert 'webhook_handler_duration_seconds_count{event_type="other"} 3.0' in text
-    assert "webhook_in_flight 0.0" in text
+        await eventually(counted)
+
+
+async def test_a_processor_is_not_ready_without_the_binding_of_its_queue(
+    stage: Stage, start: Starter, broker: PrivateBroker
+) -> None:
+    """It would receive nothing, or no retry. It keeps running, and is ready once bound again."""
+    [port] = free_ports(1)
+    process = start(
+        stage.place,
+        processor_observability_port=str(port),
+        rabbitmq_management_url=broker.management_url,
+    )
+    await process.ready()
+    async with exposed(port) as asked:
+        await eventually(asked.is_ready)
+        for binding in (WORK_BINDING, DUE_BINDINGS[0]):
+            queue = await stage.channel.get_queue(binding.queue, ensure=False)
+            await queue.unbind(WEBHOOKS, binding.routing_key)
+            await eventually(lambda: asked.is_unready_for("binding"))
+            await queue.bind(WEBHOOKS, binding.routing_key)
+            await eventually(asked.is_ready)
+
+
+_BLOCKS_S = 3600.0
+_PROBE_S = 1.0
+
+
+async def test_a_blocked_event_loop_is_found_by_its_liveness(stage: Stage, start: Starter) -> None:
+    """It stops answering; after a restart, it finishes the webhook at its first attempt."""
+    [port] = free_ports(1)
+    process = start(stage.place, processor_observability_port=str(port))
+    await process.ready()
+    async with exposed(port) as asked:
+        await eventually(lambda: asked.is_live(within_s=60))
+        job_id = await stage.send(scripted("transaction", block_s=_BLOCKS_S))
+        await stage.until_run(job_id)
+
+        async def is_found() -> bool:
+            return not any([await asked.is_live(within_s=_PROBE_S) for _ in range(3)])
+
+        await eventually(is_found, deadline_s=20)
+    process.kill()
+    start(stage.place)
+
+    row = await stage.until(job_id, "completed")
+    assert row["attempts"] == await stage.effects(job_id) == 1

@@ -7,11 +7,7 @@ import asyncpg
 import pytest
 
 from ringback.contract.identity import JobId, created_at, new_job_id
-from ringback.contract.topology import WORK_QUEUE
-from ringback.local.ports import free_ports
 from tests.integration.processor.conftest import Starter
-from tests.integration.processor.exposed import exposed
-from tests.integration.processor.place import Place, ProcessorProcess
 from tests.integration.processor.stage import ORG, Stage, id_on, scripted
 from tests.support.eventually import eventually
 
@@ -64,63 +60,6 @@ async def test_a_dead_letter_of_any_day_keeps_its_id_and_can_be_retried(
     assert not await stage.database.fetch(
         "SELECT FROM webhook_delivery_log WHERE org_id = $1", UUID(int=0)
     )
-
-
-async def test_a_day_that_cannot_be_created_is_waited_for(stage: Stage, start: Starter) -> None:
-    """Not ready, one line that names it, all returned, nothing consumed; then all is completed."""
-    day = TODAY + timedelta(days=30)
-    [port] = free_ports(1)
-    process = await _started_without_the_right_to_make_days(
-        stage, start, database_wait_s="0.5", processor_observability_port=str(port)
-    )
-    async with exposed(port) as probe:
-        ids = [await stage.send(scripted("plain"), job_id=id_on(day)) for _ in range(8)]
-        await eventually(lambda: probe.is_unready_for("database"))
-        await stage.until_waiting(WORK_QUEUE, len(ids))
-        [line] = process.lines("database.setup_incomplete")
-        assert "ensure_webhook_partitions_for" in str(line["missing"])
-
-        await stage.database.execute("SELECT ensure_webhook_partitions($1, $1)", day)
-
-        for job_id in ids:
-            assert (await stage.until(job_id, "completed"))["attempts"] == 1
-        await eventually(probe.is_ready)
-    assert not await stage.database.fetch(
-        "SELECT FROM webhook_delivery_log WHERE status = 'dead_letter'"
-    )
-
-
-@pytest.mark.parametrize("kind", ["transaction"])
-async def test_a_known_day_that_is_dropped_is_created_again(
-    stage: Stage, start: Starter, kind: str
-) -> None:
-    """The processor knew the day; it finds out without waiting for the whole wait."""
-    day = TODAY + timedelta(days=5)
-    process = start(stage.place, database_wait_s="60")
-    await process.ready()
-    await stage.until(await stage.send(scripted(kind), job_id=id_on(day)), "completed")
-    await stage.database.execute(
-        f"DROP TABLE webhook_delivery_log_{day:%Y%m%d}, webhook_delivery_attempts_{day:%Y%m%d}"
-    )
-
-    of_no_day = await stage.send(scripted(kind), job_id=id_on(day))
-    beside = await stage.send(scripted(kind))
-
-    await stage.until(of_no_day, "completed")
-    await stage.until(beside, "completed")
-
-
-async def _started_without_the_right_to_make_days(
-    stage: Stage, start: Starter, **settings: str
-) -> ProcessorProcess:
-    await stage.database.execute(
-        "REVOKE EXECUTE ON FUNCTION ensure_webhook_partitions_for FROM ringback_processor"
-    )
-    await stage.database.execute("GRANT SELECT, INSERT ON runs TO ringback_processor")
-    url = f"{stage.place.database_url}?role=ringback_processor"
-    process = start(Place(stage.place.amqp_url, url), **settings)
-    await process.ready()
-    return process
 
 
 async def test_housekeeping_creates_days_ahead_and_drops_finished_ones(

@@ -26,16 +26,20 @@ async def processes(path: Path, job_id: object, count: int) -> list[TracedSpan]:
     return await eventually(there, deadline_s=30)
 
 
+@pytest.mark.slow
 async def test_after_a_crash_the_retry_links_to_the_attempt_before(
-    stage: Stage, start: Starter, trace_file: Path
+    stage: Stage, start: Starter, trace_file: Path, tmp_path: Path
 ) -> None:
     """Killed in its second attempt, it leaves no span of it; the next process links as usual."""
     first = start(stage.place, trace_file=str(trace_file))
     published = envelope_of(b"{}").trace
-    job_id = await stage.send(scripted("plain", fail_times=1, sleep_s=1), trace=published)
+    gate = tmp_path / "gate"
+    event = scripted("transaction", first_steps=["raise RuntimeError"], gate=str(gate))
+    job_id = await stage.send(event, trace=published)
     await stage.until_run(job_id, times=2)
 
     first.kill()
+    gate.touch()
     start(stage.place, trace_file=str(trace_file))
     await stage.until(job_id, "completed")
 

@@ -76,19 +76,6 @@ async def test_foreign_messages_are_recorded_once_each(
         assert not await shared.runs(row["id"])
 
 
-async def test_a_body_without_an_event_keeps_its_id_and_org(shared: Stage) -> None:
-    """It is stored as base64, and can be decoded."""
-    envelope = envelope_of(b"\xff\x00 not json")
-
-    for _ in range(2):
-        await shared.publish(b"\xff\x00 not json", **properties_of(envelope))
-
-    row = await shared.until(envelope.job_id, "dead_letter")
-    assert (row["org_id"], row["error_class"]) == (ORG, "undeliverable")
-    assert orjson.loads(row["event_data"]) == {"unreadable_base64": "/wAgbm90IGpzb24="}
-    assert row["altered"]
-
-
 @pytest.mark.parametrize("attempt", [2**40, "2", None])
 async def test_a_message_that_the_exchange_cannot_route_is_a_dead_letter(
     shared: Stage, attempt: object

@@ -111,7 +111,7 @@ async def test_a_silent_broker_does_not_delay_the_end(
 async def test_it_ends_while_it_closes_a_lost_connection(
     broker: PrivateBroker, proxy: FaultProxy
 ) -> None:
-    """A cancellation is not mistaken for an error of the closing connection."""
+    """A cancellation is not mistaken for an error of the closing connection, which is not left."""
     proxy.accept()
 
     async with (
@@ -122,6 +122,10 @@ async def test_it_ends_while_it_closes_a_lost_connection(
         proxy.silence()
         client.reconnect()
         await eventually(lambda: not client.is_connected)
+
+    # A loop that ends while aiormq closes would wait for it forever.
+    left = [str(task.get_coro()) for task in asyncio.all_tasks()]
+    assert not [coroutine for coroutine in left if "Connection.close" in coroutine]
 
 
 async def test_a_hanging_opening_times_out(amqp_url: str) -> None:

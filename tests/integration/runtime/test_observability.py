@@ -179,7 +179,7 @@ async def test_wrong_arguments_of_the_health_check_are_an_error(arguments: tuple
     [
         ("", "127.0.0.1"),
         ("0.0.0.0", "127.0.0.1"),  # ruff: ignore[hardcoded-bind-all-interfaces]
-        ("::", "::1"),
+        ("::", "127.0.0.1"),
         ("*", "127.0.0.1"),
         ("[::1]", "::1"),
         ("10.0.0.7, ::1", "10.0.0.7"),

@@ -21,11 +21,11 @@ GOOD = {
     "RINGBACK_JWT_SECRET": CANARY,
 }
 _MOST_S = 4.0
-_FIRST_WORD_WITHIN_S = 60.0
+_FIRST_WORD_WITHIN_S = 300.0
 PROGRAMS = {
-    "gateway": ("services.gateway",),
-    "processor": ("services.processor",),
-    "metrics": ("services.metrics",),
+    "gateway": ("ringback.services.gateway",),
+    "processor": ("ringback.services.processor",),
+    "metrics": ("ringback.services.metrics",),
     "migrate": ("ringback.cli", "migrate"),
     "topology": ("ringback.cli", "topology", "check"),
     "dead list": ("ringback.cli", "dead", "list"),

@@ -3,7 +3,6 @@
 import os
 import subprocess  # ruff: ignore[suspicious-subprocess-import]  # our own services
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import UUID
@@ -31,8 +30,6 @@ PART = Shape("publish", SpanKind.PRODUCER, {})
 PARENT = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=1")
 ORIGIN = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03")
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"}
-_LEAVES_WITHIN_S = 4.0
-"""Three seconds of flushing, and a busy machine."""
 
 
 @pytest.fixture
@@ -41,7 +38,7 @@ async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]
     async with collecting(Collector()) as listening:
         listening.answers.set()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", listening.url)
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.7")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
         yield listening
 
@@ -110,25 +107,45 @@ async def test_spans_arrive_unchanged(
     )
 
 
+@pytest.mark.parametrize(
+    ("protocol", "compression"),
+    [("grpc", "none"), ("http/protobuf", "gzip")],
+)
 async def test_the_exporters_variables_are_heeded(
-    registry: CollectorRegistry, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    registry: CollectorRegistry,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[EventDict],
+    tmp_path: Path,
+    protocol: str,
+    compression: str,
 ) -> None:
-    """Headers reach the collector, and compression is one that it reads."""
+    """Spans go by this protocol with these headers, and to a file as well."""
+    monkeypatch.setenv("RINGBACK_TRACE_FILE", str(tmp_path / "traces.jsonl"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    if protocol != "grpc":
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.http_url)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=acme")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
 
     async with tracing("gateway", registry) as tracer:
         one_span(tracer)
 
+    [in_file], [collected] = spans_in(tmp_path / "traces.jsonl"), collector.spans
+    assert in_file.ids == (collected.trace_id.hex(), collected.span_id.hex())
     assert collector.metadata[0]["x-tenant"] == "acme"
-    assert len(collector.spans) == 1
+    assert not lines
 
 
 @pytest.mark.slow
 async def test_a_collector_that_goes_and_comes_back_is_two_lines(
-    registry: CollectorRegistry, collector: Collector, lines: list[EventDict]
+    registry: CollectorRegistry,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[EventDict],
 ) -> None:
     """However many exports fail between them; what ends afterwards arrives."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.7")
     async with tracing("gateway", registry) as tracer:
         collector.refusal = grpc.StatusCode.UNAVAILABLE
         for _ in range(3):
@@ -151,21 +168,18 @@ async def test_a_collector_that_goes_and_comes_back_is_two_lines(
 async def test_a_collector_that_is_not_there_costs_its_spans_alone(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch, lines: list[EventDict]
 ) -> None:
-    """Without a collector, the work continues, the end is quick, and the loss is logged."""
+    """Without a collector, the work continues, the end does not wait for it, and spans count."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "600")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
 
     async with tracing("gateway", registry) as tracer:
-        for _ in range(20_000):
+        for _ in range(10_100):
             one_span(tracer)
-        began = time.monotonic()
 
-    assert time.monotonic() - began < _LEAVES_WITHIN_S
-    assert [line["event"] for line in lines][-1] == "spans.lost"
-    assert lines[-1]["count"] == 20_000
-    assert len(lines) <= 2
-    assert sum(lost(registry).values()) == 20_000
-    assert lost(registry)["queue_full"] > 0
+    assert [line["event"] for line in lines] == ["spans.lost"]
+    assert lines[0]["count"] == sum(lost(registry).values()) == 10_100
+    assert lost(registry).keys() == {"queue_full", "shutdown"}
 
 
 @pytest.mark.slow
@@ -175,17 +189,15 @@ async def test_a_collector_that_hangs_holds_up_nothing(
     monkeypatch: pytest.MonkeyPatch,
     lines: list[EventDict],
 ) -> None:
-    """It takes spans and never answers: leaving breaks that off after three seconds."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
+    """It takes spans and never answers: leaving breaks that off long before the export would."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "600")
     collector.answers.clear()
 
     async with tracing("gateway", registry) as tracer:
         one_span(tracer)
         await collector.asked.wait()
         one_span(tracer)
-        began = time.monotonic()
 
-    assert time.monotonic() - began < _LEAVES_WITHIN_S
     assert lines == [{"event": "spans.lost", "count": 2, "log_level": "warning"}]
     assert lost(registry) == {"shutdown": 2}
 
@@ -209,96 +221,54 @@ async def test_a_permanent_refusal_of_the_collector_is_logged_once(
 async def test_the_event_loop_does_not_wait_for_exports(
     registry: CollectorRegistry, collector: Collector
 ) -> None:
-    """While a collector hangs, spans end as fast as ever."""
+    """While a collector hangs, spans end. If one waited, nobody would let the collector answer."""
     collector.answers.clear()
 
     async with tracing("gateway", registry) as tracer:
         one_span(tracer)
+        assert not lost(registry)
         await collector.asked.wait()
-        began = time.monotonic()
         for _ in range(1_000):
             one_span(tracer)
-        took_s = time.monotonic() - began
         collector.answers.set()
+        await eventually(lambda: len(collector.spans) == 1_001)
 
-    assert took_s < 1
-    assert len(collector.spans) == 1_001
-
-
-async def test_a_file_and_a_collector_get_the_same_spans(
-    registry: CollectorRegistry,
-    collector: Collector,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    """Each has a queue of its own, so that neither waits for the other."""
-    path = tmp_path / "traces.jsonl"
-    monkeypatch.setenv("RINGBACK_TRACE_FILE", str(path))
-
-    async with tracing("gateway", registry) as tracer:
-        one_span(tracer)
-
-    [in_file], [collected] = spans_in(path), collector.spans
-    assert in_file.ids == (collected.trace_id.hex(), collected.span_id.hex())
+    assert not lost(registry)
 
 
-async def test_nothing_is_traced_by_default(registry: CollectorRegistry) -> None:
-    """Without variables there is no thread, no queue and no span."""
-    async with tracing("gateway", registry) as tracer:
-        assert not tracer.is_on
-        assert not tracer.start(SHAPE).is_recording()
+UNUSABLE = {
+    "OTEL_TRACES_SAMPLER": "sometimes",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "soon",
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "-1",
+    "OTEL_EXPORTER_OTLP_COMPRESSION": "brotli",
+    "OTEL_EXPORTER_OTLP_HEADERS": "Bearer hush",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere",
+    "OTEL_TRACES_EXPORTER": "zipkin",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+    "OTEL_BSP_MAX_QUEUE_SIZE": "many",
+    "OTEL_BSP_SCHEDULE_DELAY": "1s",
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "nobody",
+}
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("OTEL_TRACES_SAMPLER", "sometimes"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
-        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "-1"),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "Bearer hush"),
-        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"),
-        ("OTEL_TRACES_EXPORTER", "zipkin"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
-        ("OTEL_BSP_SCHEDULE_DELAY", "1s"),
-        ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "nobody"),
-    ],
-)
 async def test_what_is_not_usable_is_ignored_with_a_warning(
     registry: CollectorRegistry,
     collector: Collector,
     monkeypatch: pytest.MonkeyPatch,
     lines: list[EventDict],
-    variable: str,
-    value: str,
 ) -> None:
     """Spans arrive without it, and the line does not show the value."""
-    monkeypatch.setenv(variable, value)
+    for variable, value in UNUSABLE.items():
+        monkeypatch.setenv(variable, value)
 
     async with tracing("gateway", registry) as tracer:
         one_span(tracer)
 
     assert len(collector.spans) == 1
-    [line] = lines
-    assert (line["event"], line["variable"]) == ("variable.ignored", variable)
-    assert value not in str(line)
-
-
-async def test_spans_go_by_http_if_that_is_the_protocol(
-    registry: CollectorRegistry, collector: Collector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same variables configure it."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.http_url)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "10")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=acme")
-
-    async with tracing("gateway", registry) as tracer:
-        one_span(tracer)
-
-    assert [span.name for span in collector.spans] == ["receive"]
-    assert collector.metadata[0]["x-tenant"] == "acme"
+    assert {line["event"] for line in lines} == {"variable.ignored"}
+    assert sorted(line["variable"] for line in lines) == sorted(UNUSABLE)
+    for line in lines:
+        assert UNUSABLE[line["variable"]] not in str(line)
 
 
 async def test_too_many_traces_are_sampled_unless_a_sampler_is_set(
@@ -315,24 +285,7 @@ async def test_too_many_traces_are_sampled_unless_a_sampler_is_set(
     async with tracing("gateway", CollectorRegistry()) as tracer:
         for _ in range(100):
             one_span(tracer)
-    assert 103 <= len(collector.spans) < 120
-
-
-async def test_no_compression_may_be_asked_for(
-    registry: CollectorRegistry,
-    collector: Collector,
-    monkeypatch: pytest.MonkeyPatch,
-    lines: list[EventDict],
-) -> None:
-    """The standard's word for it is one that the library does not know."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "")
-
-    async with tracing("gateway", registry) as tracer:
-        one_span(tracer)
-
-    assert len(collector.spans) == 1
-    assert not lines
+    assert 103 <= len(collector.spans) < 200
 
 
 async def test_a_trace_file_that_cannot_be_written_warns(
@@ -376,15 +329,19 @@ def test_the_protocol_follows_the_variables(environ: dict[str, str], protocol: s
     assert otlp_protocol(environ) == protocol
 
 
-async def test_the_standards_switch_turns_off_the_file_too(
-    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    "variables", [{}, {"RINGBACK_TRACE_FILE": "traces.jsonl", "OTEL_SDK_DISABLED": "true"}]
+)
+async def test_nothing_is_traced_by_default_or_with_the_standards_switch(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
-    """It overrides everything."""
-    monkeypatch.setenv("RINGBACK_TRACE_FILE", str(tmp_path / "traces.jsonl"))
-    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    """There is no thread, no queue and no span. The switch overrides a trace file."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
 
     async with tracing("gateway", registry) as tracer:
         assert not tracer.is_on
+        assert not tracer.start(SHAPE).is_recording()
 
 
 def test_spans_identify_their_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,32 +362,32 @@ def test_spans_identify_their_process(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_no_variable_of_opentelemetry_stops_a_service() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("value", ["garbage=,%", "", " ", "-1"])
+def test_no_variable_of_opentelemetry_stops_a_service(value: str) -> None:
     """Some are read when a library is imported, and raise there."""
     code = (
         "import runpy\n"
         "import ringback.runtime.process.lifecycle as lifecycle\n"
         "lifecycle.run = lambda main: 0\n"
         "for service in ('gateway', 'processor', 'metrics'):\n"
-        "    try: runpy.run_module(f'services.{service}', run_name='__main__')\n"
+        "    try: runpy.run_module(f'ringback.services.{service}', run_name='__main__')\n"
         "    except SystemExit as exc: assert not exc.code\n"
     )
     variables = [
         *("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
-        *(
-            "OTEL_SPAN_EVENT_COUNT_LIMIT",
-            "OTEL_SPAN_LINK_COUNT_LIMIT",
-            "OTEL_ATTRIBUTE_COUNT_LIMIT",
-        ),
+        *("OTEL_SPAN_EVENT_COUNT_LIMIT", "OTEL_SPAN_LINK_COUNT_LIMIT"),
         *("OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_PROPAGATORS"),
         *("OTEL_PYTHON_CONTEXT", "OTEL_PYTHON_ID_GENERATOR", "OTEL_PYTHON_TRACER_PROVIDER"),
         *("OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER_ARG", "OTEL_SDK_DISABLED"),
         *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SEMCONV_STABILITY_OPT_IN", "OTEL_LOG_LEVEL"),
-        *("OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_EXPORTER_OTLP_INSECURE"),
+        *("OTEL_METRICS_EXPORTER", "OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_EXPORTER_OTLP_INSECURE"),
     ]
-    for value in ("garbage=,%", "", " ", "-1"):
-        environ = os.environ | dict.fromkeys(variables, value)
-        ran = subprocess.run(
-            [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False
-        )
-        assert ran.returncode == 0, ran.stderr
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | dict.fromkeys(variables, value),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr

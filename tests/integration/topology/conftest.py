@@ -2,10 +2,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
 from ringback.runtime.amqp import topology
-from tests.integration.topology.schedules import NEW, RetrySchedules, opened
+from tests.integration.topology.schedules import NEW, RetrySchedules, opened, schedule_of
 from tests.support.loop_thread import LoopThread
 
 AGED = "aged"
@@ -29,7 +28,7 @@ def aged_url(broker: PrivateBroker) -> Iterator[str]:
     async def prepare() -> None:
         await broker.control("eval", TICK.format(300))
         await broker.create_vhost(AGED)
-        await topology.apply(broker.amqp_url(AGED), RetrySchedule.parse(NEW))
+        await topology.apply(broker.amqp_url(AGED), schedule_of(NEW))
 
         await broker.control("eval", TICK.format(5_000))
 

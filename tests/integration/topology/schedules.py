@@ -27,8 +27,15 @@ from tests.support.eventually import eventually
 
 OLD, NEW = "1s,1h,2s", "2s,3s"
 
+_HOUR_MS = 3_600_000
+
 LOOK_S = 0.3
 """For tests that do not depend on late counts of the broker."""
+
+
+def schedule_of(text: str) -> RetrySchedule:
+    """A schedule whose long delays are retry queues too: messages stay there while a test looks."""
+    return RetrySchedule.parse(text, longest_queue_delay_ms=_HOUR_MS)
 
 
 @dataclass(slots=True)
@@ -39,12 +46,12 @@ class RetrySchedules:
 
     async def apply(self, schedule: str) -> None:
         await topology.apply(
-            self.amqp_url, RetrySchedule.parse(schedule), management_url=self.management_url
+            self.amqp_url, schedule_of(schedule), management_url=self.management_url
         )
 
     def request(self, to: str, **changes: Any) -> ChangeRequest:
         values: dict[str, Any] = {"management_url": self.management_url, "settle_s": LOOK_S}
-        return ChangeRequest(amqp_url=self.amqp_url, to=RetrySchedule.parse(to), **values | changes)
+        return ChangeRequest(amqp_url=self.amqp_url, to=schedule_of(to), **values | changes)
 
     async def change_schedule(
         self, to: str, processing: Processing | None = None, **changes: Any
@@ -55,7 +62,7 @@ class RetrySchedules:
         self, old: str, to: str, processing: Processing | None = None, **changes: Any
     ) -> ScheduleChange:
         """As the function `change_schedule`, without the management API."""
-        knowledge = {"management_url": None, "old": RetrySchedule.parse(old)}
+        knowledge = {"management_url": None, "old": schedule_of(old)}
         return await self.change_schedule(to, processing, **knowledge | changes)
 
     async def bound(self) -> set[str]:
@@ -75,7 +82,7 @@ class RetrySchedules:
         work = await self.channel.get_queue(WORK_QUEUE, ensure=False)
 
         async def there() -> AbstractIncomingMessage | None:
-            return await due.get(fail=False) or await work.get(fail=False)
+            return await due.get(fail=False, timeout=60) or await work.get(fail=False, timeout=60)
 
         return await eventually(there, deadline_s=15)
 
@@ -100,10 +107,7 @@ class RetrySchedules:
 
 
 def bindings_of(schedule: str) -> set[str]:
-    return {
-        f"{one.routing_key} {one.queue}"
-        for one in retry_queue_bindings(RetrySchedule.parse(schedule))
-    }
+    return {f"{one.routing_key} {one.queue}" for one in retry_queue_bindings(schedule_of(schedule))}
 
 
 @asynccontextmanager

@@ -53,33 +53,19 @@ class Watched:
 STEPS_TO_DIE_AT = [Step.DECLARED, Step.PAUSED, Step.SETTLED, Step.UNBOUND, Step.BOUND]
 
 
-@pytest.mark.parametrize("last", STEPS_TO_DIE_AT)
-async def test_a_second_run_finishes_what_a_dead_one_began(
-    schedules: RetrySchedules, last: Step
-) -> None:
+async def test_a_second_run_finishes_what_a_dead_one_began(aged: RetrySchedules) -> None:
     """If it dies after any step, processing rests until a second run ends."""
-    await schedules.apply(OLD)
-    processing = Watched()
-
-    with pytest.raises(Died):
-        await schedules.move_by_memory(OLD, NEW, processing, done=dying_at(last))
-    rested = processing.is_paused
-    await schedules.move_by_memory(OLD, NEW, processing)
-
-    assert rested == (last is not Step.DECLARED)
-    assert not processing.is_paused
-    assert await schedules.bound() == bindings_of(NEW)
-
-
-async def test_a_second_run_sees_by_itself_what_is_left_to_do(aged: RetrySchedules) -> None:
-    """The same with the management API, which knows what is bound at every moment."""
     for last in STEPS_TO_DIE_AT:
+        processing = Watched()
         await aged.move_by_memory(NEW, OLD)
         with pytest.raises(Died):
-            await aged.change_schedule(NEW, done=dying_at(last))
+            await aged.change_schedule(NEW, processing, done=dying_at(last))
+        rested = processing.is_paused
 
-        await aged.change_schedule(NEW)
+        await aged.change_schedule(NEW, processing)
 
+        assert rested == (last is not Step.DECLARED), last
+        assert not processing.is_paused
         assert await aged.bound() == bindings_of(NEW)
 
 

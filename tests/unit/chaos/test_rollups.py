@@ -23,6 +23,7 @@ SUMMARY = DeliverySummary(completed=90, dead_letter=4)
 def test_right_counts_give_no_sentence() -> None:
     """Duplicates are in the ledger, and not in the summaries."""
     assert list(compare(TOTALS, [SUMMARY, SUMMARY], 100)) == []
+    assert list(compare(TOTALS, [SUMMARY, SUMMARY], 99, 1)) == []
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,8 @@ ONCE = {"e1": 1}
 
 def unanswered(number: int, **changes: Any) -> Offered:
     """Sent at second `number`."""
-    values: dict[str, Any] = {
-        "event": f"e{number}",
-        "is_written": True,
-        "attempts": 1,
-        "sent_at": float(number),
-    }
-    return Offered(number=number, **values | changes)
+    values: dict[str, Any] = {"event": f"e{number}", "is_written": True, "attempts": 1}
+    return Offered(number=number, **values | {"sent_at": float(number)} | changes)
 
 
 def refused(number: int) -> Offered:
@@ -33,12 +28,8 @@ def accepted(number: int, **changes: Any) -> Offered:
 
 
 def row(number: int, status: str = "completed", **changes: Any) -> Logged:
-    values: dict[str, Any] = {
-        "event": f"e{number}",
-        "attempts": 1,
-        "completions": int(status == "completed"),
-        "finished_at": 1.0,
-    }
+    values: dict[str, Any] = {"event": f"e{number}", "attempts": 1, "finished_at": 1.0}
+    values["completions"] = int(status == "completed")
     return Logged(job_id=f"j{number}", status=status, **values | changes)
 
 
@@ -120,30 +111,29 @@ def test_the_longest_time_without_accepting(
     assert longest_gap_s(offers) == pytest.approx(gap_s)
 
 
-def test_recovery_counts_webhooks_from_before_the_end_of_the_fault() -> None:
-    """Webhooks that came later, or whose payload asks for retries, do not count."""
+def test_recovery_and_resumption_count_from_the_end_of_the_fault() -> None:
+    """Recovered: webhooks that came later, or whose payload asks for retries, do not count.
+
+    Resumed: any webhook counts that ended later.
+    """
     offers = [accepted(1), accepted(2), accepted(3, attempts=3), accepted(9)]
     rows = [row(1, finished_at=2.0), row(2, finished_at=7.5), row(3, finished_at=30.0)]
-    rows.append(row(9, finished_at=40.0))
+    rows.append(row(9, finished_at=6.5))
 
-    assert judge(offers, rows, None, fault_ended_at=5.0).recovered_s == pytest.approx(2.5)
-    assert judge(offers, rows[:1], None, fault_ended_at=5.0).recovered_s is None
-    assert judge(offers, rows, None).recovered_s is None
+    whole, one_ended, no_fault = (
+        judge(offers, rows, None, fault_ended_at=5.0),
+        judge(offers, rows[:1], None, fault_ended_at=5.0),
+        judge(offers, rows, None),
+    )
 
-
-def test_processing_resumes_with_the_first_end_after_the_fault() -> None:
-    """Any webhook counts; one that ended earlier does not."""
-    offers = [accepted(1), accepted(2, attempts=3), accepted(9)]
-    rows = [row(1, finished_at=2.0), row(9, finished_at=8.0), row(2, finished_at=6.5)]
-
-    assert judge(offers, rows, None, fault_ended_at=5.0).resumed_s == pytest.approx(1.5)
-    assert judge(offers, rows[:1], None, fault_ended_at=5.0).resumed_s is None
-    assert judge(offers, rows, None).resumed_s is None
+    assert whole.recovered_s == pytest.approx(2.5)
+    assert whole.resumed_s == pytest.approx(1.5)
+    for verdict in (one_ended, no_fault):
+        assert (verdict.recovered_s, verdict.resumed_s) == (None, None)
 
 
 @pytest.mark.parametrize(
-    ("percent", "wait_s"),
-    [(0, 1), (1, 1), (50, 50), (50.5, 51), (99, 99), (99.1, 100), (100, 100)],
+    ("percent", "wait_s"), [(0, 1), (1, 1), (50, 50), (50.5, 51), (99, 99), (99.1, 100), (100, 100)]
 )
 def test_so_many_waited_no_longer(percent: float, wait_s: float) -> None:
     """Of a hundred that waited 1 to 100 s, in any order."""

@@ -1,4 +1,4 @@
-"""A scripted metrics service in a thread, and settings without a local stack."""
+"""A scripted metrics service in a thread, settings without a local stack, and the command."""
 
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.loop_thread import LoopThread
+from tests.unit.cli.command import Ringback
 from tests.unit.metrics_client.scripted_service import ScriptedService, scripted_service
 
 
@@ -24,12 +25,9 @@ def service(
     """Commands call this service, with a token, on a wide terminal."""
     stack = AsyncExitStack()
 
-    async def start() -> tuple[ScriptedService, str]:
-        return await stack.enter_async_context(scripted_service())
-
-    served, address = loop_thread.run(start())
+    served = loop_thread.run(stack.enter_async_context(scripted_service()))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RINGBACK_METRICS_URL", address)
+    monkeypatch.setenv("RINGBACK_METRICS_URL", served.address)
     monkeypatch.setenv("RINGBACK_TOKEN", "given")
     monkeypatch.setenv("COLUMNS", "120")
     yield served
@@ -48,3 +46,8 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RINGBACK_TOKEN", "given")
     for name in ("LOCAL_AMQP", "LOCAL_DATABASE", "GATEWAY", "METRICS_GRPC"):
         monkeypatch.setenv(f"RINGBACK_{name}_PORT", "1")
+
+
+@pytest.fixture
+def ringback(capsys: pytest.CaptureFixture[str]) -> Ringback:
+    return Ringback(capsys)

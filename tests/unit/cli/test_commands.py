@@ -2,65 +2,43 @@
 
 import re
 import subprocess  # ruff: ignore[suspicious-subprocess-import]  # runs the command
-import sys
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
-import jwt
 import orjson
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from ringback.cli.app import run
-from ringback.local.jwt_secret import local_secret
+from ringback.cli.client.probes import ServiceHealth
+from ringback.cli.views.status_view import stack_line
 from ringback.metrics.v1 import admin_service_pb2 as admin
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
 from ringback.metrics.v1.admin_service_pb2 import RetryRunState
-from ringback.metrics.v1.delivery_pb2 import AttemptOutcome, DeliveryStatus, Resolution
+from ringback.metrics.v1.delivery_pb2 import DeliveryStatus
+from tests.unit.cli.command import Ringback
+from tests.unit.cli.retried import DEAD, FIRST, NEW, at, retried
 from tests.unit.metrics_client.scripted_service import (
     LastAnswerError,
     RefusedError,
     ScriptedService,
+    answers,
     dead_letter_page,
 )
 
-Captured = pytest.CaptureFixture[str]
 offline = pytest.mark.usefixtures("no_settings")
 
 COMMANDS = (
     *("up", "down", "status", "demo", "send", "health", "watch", "stats", "failures", "delivery"),
     *("trace", "dead", "pause", "resume", "spool", "migrate", "topology", "housekeeping", "token"),
+    *("destinations", "endpoints", "waiting", "runs"),
 )
-SEPARATOR = "=" * 20
-EXPLAIN = f"""
-import sys
-from ringback.cli.app import run
-for command in sys.argv[1:]:
-    print("{SEPARATOR}", flush=True)
-    assert run([command, "--help"]) == 0
+COMPLETE = """
+source "$1"
+COMP_WORDS=(ringback dead di) COMP_CWORD=2; _ringback; echo "${COMPREPLY[@]}"
+COMP_WORDS=(ringback dead list --err) COMP_CWORD=3; _ringback; echo "${COMPREPLY[@]}"
 """
-DEAD = "019bfe18-fd80-7000-8000-00000000dead"
-FIRST = "019bfe18-fd80-7000-8000-000000000001"
-NEW = "019bfe18-fd80-7000-8000-000000000002"
-ORG = "00000000-0000-0000-0000-000000000001"
-SECRET = "a configured secret of enough bytes"
-KEYS: dict[str, Any] = {
-    "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
-    "ES256": ec.generate_private_key(ec.SECP256R1()),
-    "EdDSA": ed25519.Ed25519PrivateKey.generate(),
-}
-
-
-def at(seconds: float) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(datetime(2026, 1, 27, 6, 30, tzinfo=UTC) + timedelta(seconds=seconds))
-    return timestamp
+GATEWAY_AWAY = "The gateway at http://127.0.0.1:1/api/webhooks/vapi cannot be reached"
+METRICS_AWAY = "The metrics service at 127.0.0.1:1 cannot be reached."
 
 
 def health(*, waiting: int = 5, ok: bool = True) -> metrics.GetQueueHealthResponse:
@@ -70,264 +48,208 @@ def health(*, waiting: int = 5, ok: bool = True) -> metrics.GetQueueHealthRespon
     return answer
 
 
-def retried(status: DeliveryStatus.ValueType) -> metrics.GetDeliveryResponse:
-    """A webhook that Anna retried 90 s after it arrived."""
-    answer = metrics.GetDeliveryResponse()
-    delivery, retry = answer.delivery, answer.retried_as
-    delivery.job_id, delivery.event_type, delivery.status = DEAD, "tool-calls", status
-    delivery.resolution = Resolution.RESOLUTION_RETRIED
-    delivery.created_at.CopyFrom(at(0))
-    retry.job_id, retry.new_job_id = DEAD, NEW
-    retry.actor, retry.reason = "anna@laptop", "The shop is back."
-    retry.created_at.CopyFrom(at(90))
-    retry.published_at.CopyFrom(at(91))
-    return answer
-
-
 @offline
-def test_help_lists_and_explains_every_command(capsys: Captured) -> None:
-    """`ringback --help` has a line for each command, and its own help is longer.
+def test_help_lists_every_command(ringback: Ringback) -> None:
+    """What each says of itself is in docs/reference/cli.md, which has its own test."""
+    whole = ringback("--help")
 
-    The commands explain themselves in a new process: listing one here replaces its help for good.
-    """
-    assert run(["--help"]) == 0
-    whole = capsys.readouterr().out
-    own_help = subprocess.run(
-        [sys.executable, "-c", EXPLAIN, *COMMANDS], capture_output=True, check=True, text=True
-    ).stdout.split(SEPARATOR)[1:]
-
-    assert len(own_help) == len(COMMANDS)
-    for command, text in zip(COMMANDS, own_help, strict=True):
-        assert re.search(rf"│ {command} ", whole)
-        assert f"Usage: ringback {command}" in text
-        assert len(text.strip().splitlines()) > 3, text
+    assert whole.status == 0
+    assert not [name for name in COMMANDS if not re.search(rf"│ {name} ", whole.out)]
 
 
 @offline
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("words", "sentence"),
     [
-        (["sned"], "Did you mean"),
-        (["send"], "requires an argument"),
-        (["send", "hang", "--count", "many"], "--count"),
-        (["send", "hang", "--count", "0"], ">= 1"),
-        (["send", "hang", "--rate", "-1"], "--rate"),
-        (["send", "hang", "--url", "nowhere"], "'nowhere' is not a URL"),
-        (["send", "hang", "--url", "http://h:port"], "is not a URL"),
-        (["send", "end-of-call-reprot"], "Did you mean end-of-call-report?"),
-        (["send", "zzz"], "Samples: assistant-request, assistant.speechStarted"),
-        (["send", "gone.json"], "The file gone.json does not exist."),
-        (["topology", "aply"], "Did you mean"),
-        (["topology", "change", "--to", "soon"], "'soon' is not a retry schedule"),
-        (["dead", "retry"], "Give a job id"),
-        (["dead", "retry", "--reason", "All.", "--yes"], "--all for all dead letters"),
-        (["dead", "retry", DEAD, "--all"], "not both"),
-        (["dead", "retry", "--all", "--yes"], "needs a reason"),
-        (["dead", "retry", "--all", "--reason", "All."], "Use --yes to retry without asking"),
-        (["dead", "retry", "--all", "--since", "noon", "--dry-run"], "'noon' is not a time"),
-        (["failures", "--limit", "1000"], "<= 100"),
-        (["pause"], "--reason"),
-        (["token", "--role", "tenant"], "needs an organisation"),
-        (["token", "--role", "service", "--org", "x"], "Leave out --org"),
-        (["token", "--role", "service", "--ttl", "2w"], "'2w' is not a valid --ttl"),
-        (["token", "--role", "service"], "Start a local stack"),
+        ("sned", "Did you mean"),
+        ("send", "requires an argument"),
+        ("send hang --count many", "--count"),
+        ("send hang --count 0", ">= 1"),
+        ("send hang --rate -1", "--rate"),
+        ("send hang --url nowhere", "'nowhere' is not a URL"),
+        ("send hang --url http://h:port", "is not a URL"),
+        ("send end-of-call-reprot", "Did you mean end-of-call-report?"),
+        ("send zzz", "Samples: assistant-request, assistant.speechStarted"),
+        ("send gone.json", "The file gone.json does not exist."),
+        ("topology aply", "Did you mean"),
+        ("topology change --to soon", "'soon' is not a retry schedule"),
+        ("dead retry", "Give a job id"),
+        ("dead retry --reason All. --yes", "--all for all dead letters"),
+        (f"dead retry {DEAD} --all", "not both"),
+        ("dead retry --all --yes", "needs a reason"),
+        ("dead retry --all --reason All.", "Use --yes to retry without asking"),
+        ("dead retry --all --since noon --dry-run", "'noon' is not a time"),
+        ("failures --limit 1000", "<= 100"),
+        ("waiting now --reason Now.", "Give a job id"),
+        (f"waiting cancel {DEAD} --why retry --reason No.", "not both"),
+        ("waiting cancel --why retry --reason No.", "Use --yes to cancel without asking"),
+        ("waiting list --why boredom", "--why"),
+        ("pause", "--reason"),
+        ("token --role tenant", "needs an organisation"),
+        ("token --role service --org x", "Leave out --org"),
+        ("token --role service --ttl 2w", "'2w' is not a valid --ttl"),
+        ("token --role service", "Start a local stack"),
     ],
 )
-def test_bad_input_is_one_sentence(arguments: list[str], sentence: str, capsys: Captured) -> None:
+def test_bad_input_is_one_sentence(words: str, sentence: str, ringback: Ringback) -> None:
     """Invalid input exits with status 2, and stderr names the problem and the valid form."""
-    status = run(arguments)
+    ended = ringback(*words.split())
 
-    printed = capsys.readouterr()
-    assert (status, printed.out) == (2, "")
-    assert sentence in " ".join(printed.err.split())
+    assert (ended.status, ended.out) == (2, "")
+    assert sentence in ended.error
 
 
 @offline
-def test_every_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+def test_every_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, ringback: Ringback) -> None:
     monkeypatch.setenv("RINGBACK_AMQP_URL", "http://somewhere")
     monkeypatch.setenv("RINGBACK_RETRY_SCHEDULE", "2 apples")
 
-    status = run(["topology", "apply"])
+    ended = ringback("topology", "apply")
 
-    printed = capsys.readouterr().err
-    assert status == 2
-    assert "RINGBACK_AMQP_URL" in printed
-    assert "RINGBACK_RETRY_SCHEDULE" in printed
+    assert ended.status == 2
+    assert "RINGBACK_AMQP_URL" in ended.err
+    assert "RINGBACK_RETRY_SCHEDULE" in ended.err
 
 
 @offline
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("words", "sentence"),
     [
-        (["send", "hang"], "The gateway at http://127.0.0.1:1/api/webhooks/vapi cannot be reached"),
-        (["send", "hang", "--count", "500"], "cannot be reached"),
-        (["migrate"], "The database cannot be reached"),
-        (["demo"], ":1/ringback cannot be reached."),
-        (["topology", "check"], "The broker cannot be reached"),
-        (["health"], "The metrics service at 127.0.0.1:1 cannot be reached."),
-        (["watch"], "The metrics service at 127.0.0.1:1 cannot be reached."),
-        (["dead", "retry", "x"], "The metrics service at 127.0.0.1:1 cannot be reached."),
+        ("send hang", GATEWAY_AWAY),
+        ("send hang --count 500", "cannot be reached"),
+        ("migrate", ":1/ringback cannot be reached ("),
+        ("demo", ":1/ringback cannot be reached."),
+        ("topology check", "The broker at 127.0.0.1:1/%2F cannot be reached"),
+        ("health", METRICS_AWAY),
+        ("watch", METRICS_AWAY),
     ],
 )
 def test_an_unreachable_service_is_named_with_a_hint(
-    arguments: list[str], sentence: str, capsys: Captured
+    words: str, sentence: str, ringback: Ringback
 ) -> None:
     """The status is 1, and the error names the command that starts it."""
-    status = run(arguments)
+    ended = ringback(*words.split())
 
-    printed = capsys.readouterr().err
-    assert status == 1
-    assert sentence in printed
-    assert "ringback up" in printed
-    assert "Traceback" not in printed
+    assert ended.status == 1
+    assert sentence in ended.err
+    assert "ringback up" in ended.err
+    assert "Traceback" not in ended.err
 
 
 @offline
-def test_down_without_a_stack_is_no_error(capsys: Captured) -> None:
-    status = run(["down"])
+def test_down_without_a_stack_is_no_error(ringback: Ringback) -> None:
+    assert ringback("down") == (0, "No local stack runs in .ringback.\n", "")
 
-    assert (status, capsys.readouterr().out) == (0, "No local stack runs in .ringback.\n")
+
+def test_health_shows_the_queues_while_the_database_is_unavailable(
+    service: ScriptedService, ringback: Ringback
+) -> None:
+    """With since when; numbers that it never had are left out."""
+    answer = metrics.GetQueueHealthResponse(
+        sources=[
+            metrics.HealthSource(name="broker", ok=True, read_at=at(5)),
+            metrics.HealthSource(name="database", read_at=at(0)),
+        ],
+        rates=metrics.WebhookRates(accepted=4),
+        oldest=metrics.OldestWebhooks(pending_s=180),
+    )
+    service.answer = answers(answer)
+
+    shown = ringback("health")
+
+    assert shown.status == 1
+    assert "Not healthy: the database is unavailable since 06:30:00 UTC" in shown.out
+    assert "4.0 accepted" in shown.out
+    assert "at least 3 min (pending) old" in shown.out
+    assert "waiting" not in shown.out
 
 
 def test_health_exits_with_1_if_a_threshold_is_exceeded(
-    service: ScriptedService, capsys: Captured
+    service: ScriptedService, ringback: Ringback
 ) -> None:
     """The headline names the check; the call has the given token."""
-    answers = iter([health(), health(waiting=5000, ok=False)])
-    service.answer = lambda _: next(answers)
+    service.answer = answers(health(), health(waiting=5000, ok=False))
 
-    assert (run(["health"]), run(["health"])) == (0, 1)
+    healthy, not_healthy = ringback("health"), ringback("health")
 
-    printed = capsys.readouterr().out
-    assert printed.startswith("Healthy")
-    assert "Not healthy: waiting " in printed
-    assert "5,000" in printed
+    assert (healthy.status, not_healthy.status) == (0, 1)
+    assert healthy.out.startswith("Healthy")
+    assert "Not healthy: waiting " in not_healthy.out
+    assert "5,000" in not_healthy.out
     assert service.tokens == ["Bearer given"] * 2
 
 
-def test_stats_separate_failed_from_dead(service: ScriptedService, capsys: Captured) -> None:
+@pytest.mark.parametrize("words", ["stats 7d", "stats --range 7d"])
+def test_stats_separate_failed_from_dead(
+    words: str, service: ScriptedService, ringback: Ringback
+) -> None:
     """REST counts dead letters among the failed webhooks of a type; the table does not."""
     answer = metrics.GetDeliveryStatsResponse(time_range="7d", start_time=at(0), end_time=at(60))
     answer.summary.success_rate = "98.08%"
     counts = answer.by_event_type["hang"]
     counts.total, counts.failed, counts.dead_letter = 43, 3, 1
-    service.answer = lambda _: answer
+    service.answer = answers(answer)
 
-    status = run(["stats", "--range", "7d"])
+    ended = ringback(*words.split())
 
-    printed = capsys.readouterr().out
-    [row] = [line.split() for line in printed.splitlines() if line.startswith("hang")]
-    assert (status, row) == (0, ["hang", "43", "0", "2", "1", "0", "0"])
-    assert "98.08%" in printed
+    [row] = [line.split() for line in ended.out.splitlines() if line.startswith("hang")]
+    assert (ended.status, row) == (0, ["hang", "43", "0", "2", "1", "0", "0"])
+    assert "98.08%" in ended.out
     assert service.requests[0].range == "7d"
-
-
-def test_a_delivery_is_a_timeline(service: ScriptedService, capsys: Captured) -> None:
-    """From its arrival over each attempt to its retry, with the time between."""
-    answer = retried(DeliveryStatus.DELIVERY_STATUS_DEAD_LETTER)
-    for number, start_s in ((1, 0.02), (2, 2.1)):
-        answer.attempts.add(
-            attempt=number,
-            outcome=AttemptOutcome.ATTEMPT_OUTCOME_FAILED,
-            started_at=at(start_s),
-            ended_at=at(start_s + 0.4),
-            duration_ms=400,
-            trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
-        )
-    service.answer = lambda _: answer
-
-    status = run(["delivery", "show", DEAD])
-
-    printed = capsys.readouterr().out
-    entries = re.findall(
-        r"^  \d\d:\d\d:\d\d\.\d{3}  (\S*(?: ms| s| min)?)\s+(.*)$", printed, re.MULTILINE
-    )
-    assert status == 0
-    assert entries == [
-        ("", "accepted"),
-        ("+20 ms", "attempt 1  failed  in 400 ms"),
-        ("+2.1 s", "attempt 2  failed  in 400 ms"),
-        ("+400 ms", "became a dead letter"),
-        ("+1 min", f"retried as {NEW}"),
-    ]
-    assert "by anna@laptop: The shop is back." in printed
-    assert printed.count("trace 4bf92f3577b34da6a3ce929d0e0e4736") == 1
-
-
-def test_a_run_duplicate_is_shown_on_both_sides(service: ScriptedService, capsys: Captured) -> None:
-    duplicate = retried(DeliveryStatus.DELIVERY_STATUS_DUPLICATE)
-    duplicate.retried_as.duplicate_of = FIRST
-    new = metrics.GetDeliveryResponse(delivery=duplicate.delivery, retry_of=duplicate.retried_as)
-    answers = iter([duplicate, new])
-    service.answer = lambda _: next(answers)
-
-    run(["delivery", "show", DEAD])
-    run(["delivery", "show", NEW])
-
-    printed = capsys.readouterr().out
-    assert "duplicate, run anyway" in printed
-    assert f"run anyway as {NEW}" in printed
-    assert f"accepted, to run {DEAD}, which was recognised as a duplicate of {FIRST}" in printed
 
 
 @pytest.mark.parametrize(
     ("command", "answer", "notes"),
     [
         (
-            ["dead", "retry"],
+            "dead retry",
             admin.RetryDeliveryResponse(
                 altered=True, redacted=True, state=admin.RetryState.RETRY_STATE_QUEUED
             ),
             ("in a moment", "differs from the received one", "credentials of the original"),
         ),
         (
-            ["delivery", "run"],
+            "delivery run",
             admin.RunDuplicateResponse(duplicate_of=FIRST),
             (f"recognised as a duplicate of  {FIRST}\n",),
         ),
     ],
 )
 def test_a_retry_prints_the_new_job_id_and_notes(
-    command: list[str],
-    answer: Any,
-    notes: tuple[str, ...],
-    service: ScriptedService,
-    capsys: Captured,
+    command: str, answer: Any, notes: tuple[str, ...], service: ScriptedService, ringback: Ringback
 ) -> None:
     """Also how to follow it; the request has the reason."""
     answer.message, answer.new_job_id = "Webhook re-queued.", NEW
-    service.answer = lambda _: answer
+    service.answer = answers(answer)
 
-    status = run([*command, DEAD, "--reason", "The shop is back."])
+    ended = ringback(*command.split(), DEAD, "--reason", "The shop is back.")
 
-    printed = capsys.readouterr().out
-    assert status == 0
-    assert printed.startswith("Webhook re-queued.\n")
-    assert f"ringback delivery show {NEW}" in printed
-    assert all(part in printed for part in notes)
+    assert ended.status == 0
+    assert ended.out.startswith("Webhook re-queued.\n")
+    assert f"ringback delivery show {NEW}" in ended.out
+    assert all(part in ended.out for part in notes)
     [request] = service.requests
     assert (request.job_id, request.reason) == (DEAD, "The shop is back.")
 
 
-def test_only_dead_letters_are_shown_as_such(service: ScriptedService, capsys: Captured) -> None:
-    service.answer = lambda _: retried(DeliveryStatus.DELIVERY_STATUS_COMPLETED)
+def test_only_dead_letters_are_shown_as_such(service: ScriptedService, ringback: Ringback) -> None:
+    service.answer = answers(retried(DeliveryStatus.DELIVERY_STATUS_COMPLETED))
 
-    status = run(["dead", "show", DEAD])
+    ended = ringback("dead", "show", DEAD)
 
-    assert status == 1
-    assert "not a dead letter but completed" in " ".join(capsys.readouterr().err.split())
+    assert ended.status == 1
+    assert "not a dead letter but completed" in ended.error
 
 
-def test_all_dead_letters_come_one_per_line(service: ScriptedService, capsys: Captured) -> None:
+def test_all_dead_letters_come_one_per_line(service: ScriptedService, ringback: Ringback) -> None:
     """--all reads every page; each line is a document."""
     pages = {"": dead_letter_page("a", "b", then="next"), "next": dead_letter_page("c")}
     service.answer = lambda request: pages[request.page_token]
 
-    status = run(["dead", "list", "--all", "--json", "--event-type", "hang"])
+    ended = ringback("dead", "list", "--all", "--json", "--event-type", "hang")
 
-    lines = capsys.readouterr().out.splitlines()
-    assert status == 0
-    assert [orjson.loads(line)["jobId"] for line in lines] == ["a", "b", "c"]
+    assert ended.status == 0
+    assert [orjson.loads(line)["jobId"] for line in ended.out.splitlines()] == ["a", "b", "c"]
     assert {request.event_type for request in service.requests} == {"hang"}
 
 
@@ -336,34 +258,23 @@ def test_all_dead_letters_come_one_per_line(service: ScriptedService, capsys: Ca
     [(RetryRunState.RETRY_RUN_STATE_FINISHED, 0), (RetryRunState.RETRY_RUN_STATE_STOPPED, 1)],
 )
 def test_a_bulk_retry_is_summarised(
-    state: RetryRunState.ValueType, status: int, service: ScriptedService, capsys: Captured
+    state: RetryRunState.ValueType, status: int, service: ScriptedService, ringback: Ringback
 ) -> None:
     running = RetryRunState.RETRY_RUN_STATE_RUNNING
     first = admin.RetryDeliveriesResponse(state=running, matched=40, retried=3)
     last = admin.RetryDeliveriesResponse(
         state=state, matched=40, retried=7, completed=4, failed_again=3, message="Enough."
     )
-    service.answer = until_exhausted(iter([first, last]))
+    service.answer = answers(first, last, LastAnswerError())
 
-    ended = run(["dead", "retry", "--event-type", "hang", "--reason", "Fixed.", "--yes"])
+    ended = ringback("dead", "retry", "--event-type", "hang", "--reason", "Fixed.", "--yes")
 
-    printed = capsys.readouterr().out
-    numbers = dict(re.findall(r"^ *([a-z ]+?)  +(.*?) *$", printed, re.MULTILINE))
+    numbers = dict(re.findall(r"^ *([a-z ]+?)  +(.*?) *$", ended.out, re.MULTILINE))
     request = service.requests[0]
-    assert ended == status
+    assert ended.status == status
     assert (numbers["retried"], numbers["failed again"]) == ("7", "3")
     assert numbers.get("ended") == (None if status == 0 else "Enough.")
     assert (request.reason, request.limit, request.rate_per_second) == ("Fixed.", 1000, 10)
-
-
-def until_exhausted(answers: Any) -> Callable[[Any], Any]:
-    def answer(_: Any) -> Any:
-        try:
-            return next(answers)
-        except StopIteration:
-            raise LastAnswerError from None
-
-    return answer
 
 
 @pytest.mark.parametrize(
@@ -379,112 +290,77 @@ def until_exhausted(answers: Any) -> Callable[[Any], Any]:
     ],
 )
 def test_an_error_of_the_service_is_one_sentence(
-    code: grpc.StatusCode, status: int, sentence: str, service: ScriptedService, capsys: Captured
+    code: grpc.StatusCode, status: int, sentence: str, service: ScriptedService, ringback: Ringback
 ) -> None:
-    def refuse(_: Any) -> Any:
-        raise RefusedError(code, "A_REASON", "So it is.", newJobId=NEW)
+    service.answer = answers(RefusedError(code, "A_REASON", "So it is.", newJobId=NEW))
 
-    service.answer = refuse
+    ended = ringback("dead", "retry", DEAD)
 
-    ended = run(["dead", "retry", DEAD])
-
-    assert ended == status
-    assert sentence in " ".join(capsys.readouterr().err.split())
+    assert ended.status == status
+    assert sentence in ended.error
 
 
 def test_watch_survives_an_outage_of_the_service(
-    service: ScriptedService, capsys: Captured
+    service: ScriptedService, ringback: Ringback
 ) -> None:
     """A pipe gets a line for each update; a rejected token ends it."""
-    unavailable = RefusedError(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", "Wait.")
-    rejected = RefusedError(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "Too old.")
-    updates = iter([None, None, unavailable, None, rejected])
+    seven_wait = metrics.WatchQueueHealthResponse(health=health(waiting=7))
+    next_update = answers(
+        *(seven_wait, seven_wait),
+        RefusedError(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", "Wait."),
+        seven_wait,
+        RefusedError(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "Too old."),
+    )
 
     def answer(request: Any) -> Any:
-        if isinstance(request, metrics.GetDeliveryStatsRequest):
-            return metrics.GetDeliveryStatsResponse()
-        failure = next(updates)
-        if failure is not None:
-            raise failure
-        return metrics.WatchQueueHealthResponse(health=health(waiting=7))
+        is_stats = isinstance(request, metrics.GetDeliveryStatsRequest)
+        return metrics.GetDeliveryStatsResponse() if is_stats else next_update(request)
 
     service.answer = answer
 
-    status = run(["watch"])
+    ended = ringback("watch")
 
-    printed = capsys.readouterr()
-    assert status == 1
-    assert "Too old." in printed.err
-    assert len(printed.out.splitlines()) == 3
-    assert printed.out.startswith("06:30:00  healthy  waiting 7  active 0")
-
-
-def claims_of(token: str, key: Any, algorithm: str) -> dict[str, Any]:
-    claims: dict[str, Any] = jwt.decode(token, key, algorithms=[algorithm], audience="ringback")
-    return claims
+    assert ended.status == 1
+    assert "Too old." in ended.err
+    assert len(ended.out.splitlines()) == 3
+    assert ended.out.startswith("06:30:00  healthy  waiting 7  active 0")
 
 
 @offline
-def test_a_token_is_the_only_line_on_stdout(
-    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+def test_status_as_json_names_what_is_unavailable(ringback: Ringback) -> None:
+    """What could be read is there; the rest is null."""
+    ended = ringback("status", "--json")
+
+    document = orjson.loads(ended.out)
+    assert ended.status == 1
+    assert (document["stack"], document["queues"], document["webhooks"]) == (None, None, None)
+    assert len(document["errors"]) == 2
+    gateway, _, rest = document["services"]
+    assert gateway["addresses"] == ["http://127.0.0.1:1/api/webhooks/vapi"]
+    assert (gateway["name"], rest["name"], rest["missing"]) == ("gateway", "metrics", [])
+
+
+def test_completion_knows_subcommands_and_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ringback: Ringback
 ) -> None:
-    """It is signed with the configured secret, else with the key of the local stack."""
-    Path(".ringback").mkdir()
-    local = local_secret(Path(".ringback"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    script = tmp_path / "completion"
 
-    run(["token", "--role", "tenant", "--org", ORG, "--ttl", "15m"])
-    by_stack = capsys.readouterr()
-    monkeypatch.setenv("RINGBACK_JWT_SECRET", SECRET)
-    monkeypatch.setenv("RINGBACK_JWT_ISSUER", "us")
-    run(["token", "--role", "service", "--subject", "grafana"])
-    configured = claims_of(capsys.readouterr().out.strip(), SECRET, "HS256")
+    installed = ringback("--install-completion", "--shell", "bash", "--output", str(script))
 
-    claims = claims_of(by_stack.out.removesuffix("\n"), local, "HS256")
-    assert (claims["role"], claims["org_id"]) == ("tenant", ORG)
-    assert claims["exp"] - time.time() == pytest.approx(900, abs=60)
-    assert "@" in claims["sub"]
-    assert "signed with .ringback/jwt.secret" in by_stack.err
-    assert local not in by_stack.err
-    assert (configured["sub"], configured["iss"]) == ("grafana", "us")
-    assert "org_id" not in configured
+    assert installed.status == 0
+    completed = subprocess.run(
+        ["bash", "-c", COMPLETE, "bash", str(script)], capture_output=True, check=True, text=True
+    ).stdout
+    assert completed.split() == ["discard", "--error-class"]
 
 
-@offline
-@pytest.mark.parametrize("algorithm", KEYS)
-def test_a_private_key_decides_the_algorithm(
-    algorithm: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
-    key = KEYS[algorithm]
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    Path("key.pem").write_bytes(pem)
-    monkeypatch.setenv("RINGBACK_JWT_PRIVATE_KEY_FILE", "key.pem")
+@pytest.mark.parametrize(("is_up", "words"), [(True, "use --data"), (False, "")])
+def test_status_says_whose_services_answer(*, is_up: bool, words: str) -> None:
+    """Without a stack in this folder, those of another one may answer on the same ports."""
+    found = ServiceHealth("gateway", "http://127.0.0.1:9101", answers=is_up, ready=is_up)
 
-    status = run(["token", "--role", "service", "--kid", "2026"])
+    line = str(stack_line(None, Path(".ringback"), [found]))
 
-    token = capsys.readouterr().out.strip()
-    assert status == 0
-    assert claims_of(token, key.public_key(), algorithm)["role"] == "service"
-    assert jwt.get_unverified_header(token)["kid"] == "2026"
-
-
-@offline
-@pytest.mark.parametrize(
-    ("key", "sentence"),
-    [(None, "cannot be read"), ("not a key", "does not contain a private key")],
-)
-def test_a_bad_key_is_one_sentence(
-    key: str | None, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
-    if key is not None:
-        Path("key.pem").write_text(key, encoding="utf-8")
-    monkeypatch.setenv("RINGBACK_JWT_PRIVATE_KEY_FILE", "key.pem")
-
-    status = run(["token", "--role", "service"])
-
-    printed = capsys.readouterr()
-    assert (status, printed.out) == (2, "")
-    assert sentence in printed.err
+    assert line.startswith("No local stack runs in .ringback")
+    assert words in line

@@ -5,7 +5,10 @@ from uuid import UUID
 import pytest
 from rich.console import Console
 
+from ringback import samples
+from ringback.cli.demo.answers import answer_to
 from ringback.cli.demo.handlers import DemoFailure, fail_on_demand
+from ringback.cli.demo.questions import QUESTIONS
 from ringback.cli.demo.steps import DeliverySnapshot, DemoStep, call_id_of, demo_steps
 from ringback.cli.demo.view import explanations
 from ringback.contract.event import Event as ReadEvent
@@ -14,7 +17,8 @@ from ringback.contract.identity import created_at, new_job_id
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.status import Status
 from ringback.handlers import Event, PermanentFailure
-from services.gateway.events.dedup_key import dedup_key
+from ringback.services.gateway.questions.answers import mistakes_in
+from tests.unit.cli.test_load import key_of
 from tests.unit.processor.events import event
 
 SCHEDULE = RetrySchedule.parse("2s,4s,8s")
@@ -31,11 +35,6 @@ def read(step: DemoStep) -> ReadEvent:
     found = read_event(step.body)
     assert isinstance(found, ReadEvent)
     return found
-
-
-def key_of(step: DemoStep) -> str | None:
-    found = read(step)
-    return dedup_key(found.type, found.message)
 
 
 def event_of(step: DemoStep, attempt: int) -> Event:
@@ -62,12 +61,8 @@ def test_the_samples_are_one_call_that_ends_now() -> None:
     steps = steps_of()
 
     call = [found for step in steps if (found := read(step)).call_id == call_id_of(steps)]
-    times = [one.message["timestamp"] for one in call[:7]]
-    assert (call[0].type, call[-1].type, len(call)) == (
-        "assistant-request",
-        "end-of-call-report",
-        8,
-    )
+    times = [one.message["timestamp"] for one in call[:5]]
+    assert (call[0].type, call[-1].type, len(call)) == ("status-update", "end-of-call-report", 6)
     assert times == sorted(times)
     assert times[-1] == NOW_MS
 
@@ -76,11 +71,18 @@ def test_only_the_repeated_report_is_a_duplicate() -> None:
     """All other steps have different dedup keys, also in another run."""
     steps = steps_of()
 
-    new = [key_of(step) for step in steps if step.expected_status is not Status.DUPLICATE]
-    repeated = [key_of(step) for step in steps if step.expected_status is Status.DUPLICATE]
+    new = [key_of(step.body) for step in steps if step.expected_status is not Status.DUPLICATE]
+    repeated = [key_of(step.body) for step in steps if step.expected_status is Status.DUPLICATE]
     assert len(set(new)) == len(new)
     assert set(repeated) < set(new)
-    assert not {key_of(step) for step in steps_of(run="f" * 16)} & set(new)
+    assert not {key_of(step.body) for step in steps_of(run="f" * 16)} & set(new)
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_the_backend_answers_as_vapi_expects(name: str) -> None:
+    question = samples.sample(name)
+
+    assert mistakes_in(name, question, 200, answer_to(question)) == []
 
 
 @pytest.mark.parametrize("text", ["", "2s", "2s,4s", "2s,4s,8s", "1s,1s,1s,1s,1s"])
@@ -101,23 +103,23 @@ async def test_handlers_fail_as_often_as_announced(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "attempts", "since_attempt_s", "next_s", "age_s"),
+    ("status", "attempts", "since_attempt_s", "next_s", "elapsed_s"),
     [
         (Status.FAILED, 1, 0.5, 1.5, 6.5),
         (Status.FAILED, 2, 1.0, 3.0, 7.0),
         (Status.FAILED, 2, 9.0, 0.0, 15.0),  # late, but not negative
         (Status.FAILED, 4, 0.0, None, 6.0),  # it becomes a dead letter next
-        (Status.COMPLETED, 2, 60.0, None, 6.0),  # the age ends with the last attempt
+        (Status.COMPLETED, 2, 60.0, None, 6.0),  # it ends with the last attempt
     ],
 )
-def test_age_and_time_until_the_next_attempt(
-    status: Status, attempts: int, since_attempt_s: float, next_s: float | None, age_s: float
+def test_elapsed_time_and_time_until_the_next_attempt(
+    status: Status, attempts: int, since_attempt_s: float, next_s: float | None, elapsed_s: float
 ) -> None:
     """A failed webhook waits in the retry queue of its attempt."""
     seen = snapshot(status, attempts, since_attempt_s=since_attempt_s)
 
     assert seen.next_attempt_in_s(SCHEDULE) == next_s
-    assert seen.age_s == age_s
+    assert seen.elapsed_s == elapsed_s
 
 
 @pytest.mark.parametrize(
@@ -136,8 +138,22 @@ def test_missing_demo_handlers_are_explained() -> None:
     ids = [str(number) for number in range(len(steps))]
     seen = {job_id: snapshot(Status.COMPLETED, 1) for job_id in ids}
 
-    console = Console(width=300, file=io.StringIO())
+    console = Console(width=10_000, file=io.StringIO())
     with console.capture() as printed:
-        console.print(*explanations(steps, ids, seen))
+        for part in explanations(steps, ids, seen):
+            console.print(part)
 
     assert "Add ringback.cli.demo.handlers to the processor's RINGBACK_HANDLERS." in printed.get()
+    assert max(map(len, printed.get().splitlines())) < 300, "No line is padded in a pipe."
+
+
+def test_the_explanations_show_whole_job_ids() -> None:
+    """Commands take them; the live table shows none."""
+    steps = steps_of()
+    job_ids = [str(new_job_id()) for _ in steps]
+    shown = io.StringIO()
+    console = Console(file=shown, width=80)
+    for part in explanations(steps, job_ids, {}):
+        console.print(part)
+
+    assert [job_id for job_id in job_ids if job_id not in shown.getvalue()] == []

@@ -18,8 +18,7 @@ from ringback.cli.load.payload_template import (
 )
 from ringback.cli.terminal import BadInputError, CommandError
 from ringback.cli.views.health_view import Rates, Sample
-from ringback.contract.event import Event, read_event
-from services.gateway.events.dedup_key import dedup_key
+from ringback.services.gateway.events.metadata import EventMetadata, parse_metadata
 
 RUN, OTHER_RUN = "0123456789abcdef", "fedcba9876543210"
 START_MS = 1_800_000_000_000
@@ -34,9 +33,9 @@ OTHER_PAYLOADS: list[dict[str, object]] = [
 
 
 def key_of(body: bytes) -> str | None:
-    event = read_event(body)
-    assert isinstance(event, Event)
-    return dedup_key(event.type, event.message)
+    metadata = parse_metadata(body)
+    assert isinstance(metadata, EventMetadata)
+    return metadata.dedup_key
 
 
 @pytest.mark.parametrize(

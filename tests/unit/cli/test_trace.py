@@ -6,9 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ringback.cli.app import run
-
-Captured = pytest.CaptureFixture[str]
+from tests.unit.cli.command import Ringback
 
 JOB = "01a20ae5-092a-7231-b1cb-a72e977205ad"
 RETRY = "01a20ae5-4b9a-753a-af38-ceb3871aecf8"
@@ -100,25 +98,25 @@ SPANS = [
 SHOWN = """\
 01a20ae5-092a-7231-b1cb-a72e977205ad  hang  2 attempts, dead letter
 
-2026-11-24 UTC  trace 0000000000000000000000000000000a
-00:00:00.000    POST /api                          4 ms
-00:00:00.001    └─ publish webhooks:attempt.1      2 ms
-00:00:00.010       └─ attempt 1                    5 ms  failed  ShopError: It broke.
-00:00:00.014          └─ route webhooks.retry.1.2s <1 ms
-                ⋮ 2.0 s in webhooks.retry.1.2s
-                trace 0000000000000000000000000000000b
-00:00:02.015    attempt 2                          6 ms  permanent  ShopError: It broke.
-                ⋮ 19 ms
-                trace 0000000000000000000000000000000c
-00:00:02.040    dead letter                        3 ms
-                ⋮ 58.0 s
-                webhook 01a20ae5-4b9a-753a-af38-ceb3871aecf8
-                trace 0000000000000000000000000000000d
-00:01:00.000    AdminService/RetryDeliveries     900 ms
-00:01:00.010    └─ publish webhooks:attempt.1      3 ms
-                trace 0000000000000000000000000000000e
-00:01:00.020    attempt 1                          4 ms  completed
-00:01:00.022    └─ finish_attempts                 2 ms"""
+2026-11-24 UTC         trace 0000000000000000000000000000000a
+00:00:00.000     4 ms  POST /api
+00:00:00.001     2 ms  └─ publish webhooks:attempt.1
+00:00:00.010     5 ms     └─ attempt 1              failed  ShopError: It broke.
+00:00:00.014    <1 ms        └─ route webhooks.retry.1.2s
+                       ⋮ 2.0 s in webhooks.retry.1.2s
+                       trace 0000000000000000000000000000000b
+00:00:02.015     6 ms  attempt 2                    permanent  ShopError: It broke.
+                       ⋮ 19 ms
+                       trace 0000000000000000000000000000000c
+00:00:02.040     3 ms  dead letter
+                       ⋮ 58.0 s
+                       webhook 01a20ae5-4b9a-753a-af38-ceb3871aecf8
+                       trace 0000000000000000000000000000000d
+00:01:00.000   900 ms  AdminService/RetryDeliveries
+00:01:00.010     3 ms  └─ publish webhooks:attempt.1
+                       trace 0000000000000000000000000000000e
+00:01:00.020     4 ms  attempt 1                    completed
+00:01:00.022     2 ms  └─ finish_attempts"""
 
 
 @pytest.fixture
@@ -137,38 +135,54 @@ def words(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("files", [1, 2])
-def test_sections_are_in_time_order(recorded: Path, capsys: Captured, files: int) -> None:
+def test_sections_are_in_time_order(recorded: Path, ringback: Ringback, files: int) -> None:
     """Attempts, delays, the dead letter and the retry, also from a full file beside the other."""
     if files == 2:
         recorded.with_name("traces.jsonl.1").write_bytes(line(*SPANS[:6]))
         recorded.write_bytes(line(*SPANS[6:]))
 
-    status = run(["trace", JOB])
+    ended = ringback("trace", JOB)
 
-    assert status == 0
-    assert words(capsys.readouterr().out) == words(SHOWN)
+    assert ended.status == 0
+    assert words(ended.out) == words(SHOWN)
 
 
 @pytest.mark.usefixtures("recorded")
-@pytest.mark.parametrize("job", [RETRY, RETRY[:14].upper()])
-def test_a_retry_is_shown_with_its_original(job: str, capsys: Captured) -> None:
-    status = run(["trace", job])
+@pytest.mark.parametrize("job", [RETRY, RETRY[:14].upper(), RETRY.replace("-", "")[:14]])
+def test_a_retry_is_shown_with_its_original(job: str, ringback: Ringback) -> None:
+    ended = ringback("trace", job)
 
-    printed = words(capsys.readouterr().out)
-    assert status == 0
+    printed = words(ended.out)
+    assert ended.status == 0
     assert printed[0] == f"{RETRY} hang 1 attempt, completed"
     assert f"webhook {JOB}" in printed
     assert printed[-2:] == words(SHOWN)[-2:]
 
 
-@pytest.mark.usefixtures("recorded")
-def test_json_has_every_attribute(capsys: Captured) -> None:
-    status = run(["trace", JOB, "--json"])
+def test_a_wait_in_the_database_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ringback: Ringback
+) -> None:
+    """At the attempt before it, and as where the webhook was until the next one."""
+    waiting = attempt(1, "a/1", 0, 5, JOB, outcome="failed")
+    waiting["attributes"] += values({"ringback.wait_reason": "retry"})
+    path = tmp_path / "traces.jsonl"
+    path.write_bytes(line(waiting, attempt(2, "b/2", 65_005, 5, JOB, outcome="completed")))
+    monkeypatch.setenv("RINGBACK_TRACE_FILE", str(path))
 
-    [text] = capsys.readouterr().out.splitlines()
+    printed = words(ringback("trace", JOB).out)
+
+    assert "00:00:00.000 5 ms attempt 1 failed waits: retry" in printed
+    assert "⋮ 1 min in the database (retry)" in printed
+
+
+@pytest.mark.usefixtures("recorded")
+def test_json_has_every_attribute(ringback: Ringback) -> None:
+    ended = ringback("trace", JOB, "--json")
+
+    [text] = ended.out.splitlines()
     document = orjson.loads(text)
     first, second, *_ = document["traces"]
-    assert (status, document["jobId"], document["jobIds"]) == (0, JOB, [JOB, RETRY])
+    assert (ended.status, document["jobId"], document["jobIds"]) == (0, JOB, [JOB, RETRY])
     assert (second["waitedMs"], second["waitedIn"]) == (2000, "webhooks.retry.1.2s")
     assert second["span"]["links"][1] == {
         "traceId": "a".rjust(32, "0"),
@@ -185,29 +199,29 @@ def test_json_has_every_attribute(capsys: Captured) -> None:
 @pytest.mark.parametrize(
     ("job", "status", "sentence"),
     [
-        ("01a20ae5-0", 2, "2 webhooks have an id that begins with 01a20ae5-0."),
+        ("01a20ae5-0", 2, "2 webhooks have a job id that begins with 01a20ae5-0."),
         ("0190", 1, "There are no spans of a webhook 0190"),
-        ("", 1, "There are no spans of a webhook"),
+        ("", 2, "neither a job id nor the beginning of one"),
     ],
 )
 def test_a_prefix_must_select_one_webhook(
-    recorded: Path, capsys: Captured, job: str, status: int, sentence: str
+    recorded: Path, ringback: Ringback, job: str, status: int, sentence: str
 ) -> None:
     """An ambiguous prefix lists the matches; an unknown one names the file."""
-    ended = run(["trace", job])
+    ended = ringback("trace", job)
 
-    printed = capsys.readouterr()
-    assert (ended, printed.out) == (status, "")
-    assert sentence in " ".join(printed.err.split())
-    assert (OTHER in printed.err) == (status == 2)
-    assert (str(recorded) in printed.err) == (status == 1)
+    assert (ended.status, ended.out) == (status, "")
+    assert sentence in ended.error
+    assert (f"{OTHER}    0 attempts  2026-11-24 00:01:00" in ended.err) == (
+        "2 webhooks" in sentence
+    )
+    assert (str(recorded) in ended.err) == (status == 1)
 
 
 @pytest.mark.usefixtures("no_settings")
-def test_a_missing_file_is_explained(tmp_path: Path, capsys: Captured) -> None:
-    status = run(["trace", JOB, "--data", str(tmp_path)])
+def test_a_missing_file_is_explained(tmp_path: Path, ringback: Ringback) -> None:
+    ended = ringback("trace", JOB, "--data", str(tmp_path))
 
-    printed = " ".join(capsys.readouterr().err.split())
-    assert status == 1
-    assert f"There is no trace file {tmp_path}/traces.jsonl." in printed
-    assert "`ringback up` writes one" in printed
+    assert ended.status == 1
+    assert f"There is no trace file {tmp_path}/traces.jsonl." in ended.error
+    assert "`ringback up` writes one" in ended.error

@@ -16,10 +16,10 @@ import grpc
 import orjson
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from cyclopts import App
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from pytest_aiohttp import AiohttpRawServer
 
 from ringback.cli.app import build_app, report_failure, run
 from ringback.cli.client.probes import ServiceHealth, service_health
@@ -34,15 +34,20 @@ from ringback.contract.status import Status
 from ringback.local.console import never_fail_to_encode
 from ringback.local.log_follow import shown_line
 from ringback.local.screen import Screen
-from ringback.metrics.message_field import descriptor_of, is_part, is_time, map_value
+from ringback.metrics.message_field import descriptor_of, is_message, is_time, map_value
 from ringback.metrics.v1 import admin_service_pb2 as admin
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
 from ringback.metrics.v1.annotations_pb2 import json_text
 from ringback.metrics.v1.delivery_pb2 import DeliveryStatus
 from ringback.runtime.amqp.schedule_change import OldRetryQueues
-from tests.unit.cli.test_commands import at, until_exhausted
+from tests.unit.cli.retried import at
 from tests.unit.cli.test_trace import JOB, attempt, line, of, span
-from tests.unit.metrics_client.scripted_service import RefusedError, ScriptedService
+from tests.unit.metrics_client.scripted_service import (
+    LastAnswerError,
+    RefusedError,
+    ScriptedService,
+    answers,
+)
 
 SCHEDULE = RetrySchedule.parse("2s,4s,8s")
 REASON = ["--reason", "Why."]
@@ -51,7 +56,7 @@ MARKUP = "[/x][bold red][link=http://evil.example]ok[/link]"
 ESCAPES = "\x1b[31m\x1b]8;;http://evil.example\x1b\\\x9b2J\x07\x00\x7f"
 DIRECTIONS = "\u202e\u2066\u2028\u200b"
 HOSTILE = f"{MARKUP} :smile: {ESCAPES}{DIRECTIONS}\u6f22\r\n{FORGED}\n{FORGED}"
-LONG = "w" * 10_000
+LONG = "w" * 1_000
 REMOVED = {char for char in ESCAPES + DIRECTIONS if not char.isprintable()}
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -61,19 +66,26 @@ def hostile(message: Message, text: str = HOSTILE, *, deep: int = 4) -> Any:
     for field in descriptor_of(message).fields:
         if map_value(field) is not None:
             hostile(getattr(message, field.name)[text], text, deep=deep - 1)
-        elif field.is_repeated and is_part(field):
+        elif field.is_repeated and is_message(field):
             while deep and len(getattr(message, field.name)) < 2:
                 hostile(getattr(message, field.name).add(), text, deep=deep - 1)
         elif is_time(field):
             getattr(message, field.name).CopyFrom(at(1))
-        elif is_part(field):
+        elif is_message(field):
             if deep:
                 hostile(getattr(message, field.name), text, deep=deep - 1)
         else:
-            is_json = field.GetOptions().Extensions[json_text]
-            value = orjson.dumps({"type": text}).decode() if is_json else _value(field, text)
-            setattr(message, field.name, value)
+            _set(message, field, text)
     return message
+
+
+def _set(message: Message, field: FieldDescriptor, text: str) -> None:
+    is_json = field.GetOptions().Extensions[json_text]
+    value = orjson.dumps({"type": text}).decode() if is_json else _value(field, text)
+    if field.is_repeated:
+        getattr(message, field.name).append(value)
+    else:
+        setattr(message, field.name, value)
 
 
 def _value(field: FieldDescriptor, text: str) -> Any:
@@ -97,10 +109,16 @@ def assert_harmless(printed: str, *, shows: str = MARKUP) -> None:
 Printing = Callable[[Callable[[], object]], tuple[object, str, str]]
 
 
-@pytest.fixture(params=["utf-8", "latin-1", "ascii"])
+@pytest.fixture(params=["utf-8", "ascii"])
 def printing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Printing:
-    """Calls a function on a terminal of this encoding; returns its result, stdout and stderr."""
+    """Calls a function on a terminal of this encoding; returns its result, stdout and stderr.
+
+    The terminal of UTF-8 has colours.
+    """
     monkeypatch.setenv("COLUMNS", "3000")
+    if request.param == "utf-8":
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm")
 
     def call(function: Callable[[], object]) -> tuple[object, str, str]:
         out_bytes, err_bytes = io.BytesIO(), io.BytesIO()
@@ -125,6 +143,7 @@ REQUESTS: dict[str, tuple[list[str], Any]] = {
     "health": ([], metrics.GetQueueHealthResponse),
     "stats": ([], metrics.GetDeliveryStatsResponse),
     "failures": ([], metrics.ListRecentFailuresResponse),
+    "delivery list": (["--limit", "2"], metrics.ListDeliveriesResponse),
     "delivery show": ([JOB, "--event"], metrics.GetDeliveryResponse),
     "delivery run": ([JOB, *REASON], admin.RunDuplicateResponse),
     "dead list": ([], metrics.ListDeadLettersResponse),
@@ -132,12 +151,34 @@ REQUESTS: dict[str, tuple[list[str], Any]] = {
     "dead show": ([JOB], metrics.GetDeliveryResponse),
     "dead retry": ([JOB, *REASON], admin.RetryDeliveryResponse),
     "dead discard": ([JOB, *REASON], admin.DiscardDeadLetterResponse),
+    "destinations list": ([], metrics.ListDestinationsResponse),
+    "destinations open": (["shop", *REASON], admin.SetDestinationResponse),
+    "destinations half-open": (["shop", *REASON], admin.SetDestinationResponse),
+    "destinations close": (["shop", *REASON], admin.SetDestinationResponse),
+    "destinations auto": (["shop", *REASON], admin.SetDestinationResponse),
+    "changes": ([], metrics.ListChangesResponse),
+    "endpoints status": ([], metrics.ListEndpointsResponse),
+    "runs list": ([], admin.ListRetryRunsResponse),
+    "runs show": ([JOB], admin.GetRetryRunResponse),
+    "runs pause": ([JOB], admin.PauseRetryRunResponse),
+    "runs resume": ([JOB], admin.ResumeRetryRunResponse),
+    "runs stop": ([JOB], admin.StopRetryRunResponse),
+    "runs replay": (
+        ["--event-type", "hang", "--since", "2h", "--dry-run"],
+        admin.CreateRetryRunResponse,
+    ),
+    "waiting list": ([], metrics.ListWaitingResponse),
+    "waiting now": ([JOB, *REASON], admin.ReleaseWaitingResponse),
+    "waiting cancel": ([JOB, *REASON], admin.CancelWaitingResponse),
+    "console": (["--no-browser"], admin.CreateConsoleCodeResponse),
     "pause": (REASON, admin.PauseProcessingResponse),
     "resume": ([], admin.ResumeProcessingResponse),
 }
 #: Commands that are tested below, or that print no external value.
 OTHERS = {
     *("up", "down", "status", "demo", "send", "watch", "trace", "token"),
+    *("endpoints check", "endpoints list", "endpoints schema", "endpoints show", "endpoints test"),
+    "handlers check",
     *("spool list", "spool salvage", "spool discard", "migrate", "migrate wait", "housekeeping"),
     *("topology", "topology access", "topology apply", "topology check", "topology change"),
     *("topology prune", "topology wait"),
@@ -168,49 +209,40 @@ def test_every_command_is_tested_here() -> None:
     assert all_leaves - OTHERS == REQUESTS.keys()
 
 
-@pytest.mark.parametrize("command", REQUESTS)
-@pytest.mark.parametrize("colours", [{}, {"FORCE_COLOR": "1", "TERM": "xterm"}], ids=str)
-def test_responses_are_text(
-    service: ScriptedService,
-    printing: Printing,
-    monkeypatch: pytest.MonkeyPatch,
-    command: str,
-    colours: dict[str, str],
-) -> None:
+def test_responses_are_text(service: ScriptedService, printing: Printing) -> None:
     """Markup is printed, control characters and line ends are not, on pipes and terminals."""
-    for name, value in colours.items():
-        monkeypatch.setenv(name, value)
-    service.answer = lambda _: response(command, HOSTILE)
+    for command, (arguments, _) in REQUESTS.items():
+        service.answer = answers(response(command, HOSTILE))
 
-    status, stdout, stderr = printing(lambda: run([*command.split(), *REQUESTS[command][0]]))
+        status, stdout, stderr = printing(partial(run, [*command.split(), *arguments]))
 
-    assert status == 0, stderr
-    assert_harmless(stdout)
+        assert status == 0, (command, stderr)
+        assert_harmless(stdout)
 
 
-@pytest.mark.parametrize("command", REQUESTS)
 def test_long_words_do_not_fail_on_a_narrow_terminal(
-    service: ScriptedService, monkeypatch: pytest.MonkeyPatch, command: str
+    service: ScriptedService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    service.answer = lambda _: response(command, LONG)
+    for command, (arguments, _) in REQUESTS.items():
+        service.answer = answers(response(command, LONG))
 
-    assert run([*command.split(), *REQUESTS[command][0]]) == 0
+        assert run([*command.split(), *arguments]) == 0, command
 
 
-@pytest.mark.parametrize("command", REQUESTS)
-def test_json_is_unchanged(service: ScriptedService, command: str) -> None:
+def test_json_is_unchanged(service: ScriptedService) -> None:
     """In UTF-8 on one line, also if the terminal has another encoding."""
-    raw = io.BytesIO()
-    arguments = [one for one in REQUESTS[command][0] if one != "--event"]
-    service.answer = lambda _: response(command, HOSTILE)
+    for command, (arguments, _) in REQUESTS.items():
+        raw = io.BytesIO()
+        words = [*command.split(), *(one for one in arguments if one != "--event"), "--json"]
+        service.answer = answers(response(command, HOSTILE))
 
-    with redirect_stdout(io.TextIOWrapper(raw, encoding="ascii")):
-        assert run([*command.split(), *arguments, "--json"]) == 0
-        written = raw.getvalue()
+        with redirect_stdout(io.TextIOWrapper(raw, encoding="ascii")):
+            assert run(words) == 0, command
+            written = raw.getvalue()
 
-    assert written.count(b"\n") == 1
-    assert HOSTILE in set(texts(orjson.loads(written)))
+        assert written.count(b"\n") == 1, command
+        assert HOSTILE in set(texts(orjson.loads(written))), command
 
 
 def texts(value: object) -> Iterator[str]:
@@ -227,7 +259,8 @@ def texts(value: object) -> Iterator[str]:
 
 def test_errors_are_text(service: ScriptedService, printing: Printing) -> None:
     """Of the service, of typed input, and unexpected ones; nothing prints a traceback."""
-    service.answer = refuse
+    code = grpc.StatusCode.ALREADY_EXISTS
+    service.answer = answers(RefusedError(code, "ALREADY_RETRIED", HOSTILE, newJobId=HOSTILE))
     calls: list[tuple[Callable[[], object], int | None]] = [
         (lambda: run(["dead", "retry", JOB]), 1),
         (lambda: run([HOSTILE]), 2),
@@ -241,26 +274,20 @@ def test_errors_are_text(service: ScriptedService, printing: Printing) -> None:
         assert "Traceback" not in stderr
 
 
-def refuse(_: Any) -> Any:
-    code = grpc.StatusCode.FAILED_PRECONDITION
-    raise RefusedError(code, "ALREADY_RETRIED", HOSTILE, newJobId=HOSTILE)
-
-
 def test_a_bulk_retry_is_text(service: ScriptedService, printing: Printing) -> None:
-    service.answer = until_exhausted(iter([hostile(admin.RetryDeliveriesResponse())]))
+    service.answer = answers(hostile(admin.RetryDeliveriesResponse()), LastAnswerError())
 
     _, stdout, _ = printing(lambda: run(["dead", "retry", "--all", "--yes", *REASON]))
 
     assert_harmless(stdout)
 
 
-@pytest.mark.parametrize("arguments", [["health"], ["--help"]])
-def test_a_process_prints_in_any_locale(service: ScriptedService, arguments: list[str]) -> None:
+def test_a_process_prints_in_any_locale(service: ScriptedService) -> None:
     """Characters that the encoding does not have are replaced."""
     service.answer = lambda _: hostile(metrics.GetQueueHealthResponse())
 
     done = subprocess.run(
-        [sys.executable, "-m", "ringback.cli", *arguments],
+        [sys.executable, "-m", "ringback.cli", "health"],
         env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
         capture_output=True,
         check=False,
@@ -285,14 +312,14 @@ def test_spans_are_text(
     status, stdout, _ = printing(lambda: run(["trace", JOB]))
     unknown, _, stderr = printing(lambda: run(["trace", HOSTILE]))
 
-    assert (status, unknown) == (0, 1)
+    assert (status, unknown) == (0, 2)
     assert_harmless(stdout)
     assert_harmless(stderr)
 
 
-async def test_views_are_text(printing: Printing) -> None:
+async def test_views_are_text(printing: Printing, aiohttp_raw_server: AiohttpRawServer) -> None:
     """Of queues, services, demo webhooks and calls; anyone at the broker can name a queue."""
-    ready = await health_with_hostile_checks()
+    ready = await health_with_hostile_checks(aiohttp_raw_server)
     health = hostile(metrics.GetQueueHealthResponse(), MARKUP)
     health.processing.paused = True
     steps = demo_steps(SCHEDULE, run="0" * 16, now_ms=1_795_478_400_000)
@@ -323,14 +350,31 @@ def print_view(view: Any) -> None:
     out().print(view)
 
 
-async def health_with_hostile_checks() -> ServiceHealth:
-    async def readyz(_: web.Request) -> web.Response:  # ruff: ignore[unused-async]
+async def health_with_hostile_checks(serve: AiohttpRawServer) -> ServiceHealth:
+    async def readyz(_: web.BaseRequest) -> web.Response:  # ruff: ignore[unused-async]
         return web.json_response({"checks": {HOSTILE: False}}, status=503)
 
-    app = web.Application()
-    app.router.add_get("/readyz", readyz)
-    async with TestServer(app) as server:
-        return await service_health("gateway", f"http://127.0.0.1:{server.port}")
+    return await service_health("gateway", f"http://127.0.0.1:{(await serve(readyz)).port}")
+
+
+def test_mistakes_in_a_file_of_endpoints_are_text(printing: Printing, tmp_path: Path) -> None:
+    path = tmp_path / "endpoints.json"
+    path.write_bytes(orjson.dumps({HOSTILE: {"org_id": HOSTILE}}))
+
+    status, stdout, _ = printing(lambda: run(["endpoints", "check", str(path)]))
+    listed, _, stderr = printing(lambda: run(["endpoints", "list", "--file", str(path)]))
+
+    assert (status, listed) == (1, 2)
+    assert_harmless(stdout)
+    assert_harmless(stderr)
+
+
+def test_mistakes_in_handlers_are_text(printing: Printing) -> None:
+    """An import error quotes what a module says."""
+    status, stdout, _ = printing(lambda: run(["handlers", "check", HOSTILE]))
+
+    assert status == 1
+    assert_harmless(stdout)
 
 
 def test_the_log_that_up_prints_is_text(printing: Printing) -> None:

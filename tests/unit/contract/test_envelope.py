@@ -16,6 +16,7 @@ from ringback.contract.envelope import (
     without_broker_headers,
 )
 from ringback.contract.identity import JobId, new_job_id
+from ringback.contract.retry_schedule import RetrySchedule
 from ringback.contract.trace_context import TraceContext, new_trace_context
 
 JOB_IDS = st.builds(
@@ -48,7 +49,9 @@ ENVELOPES = st.builds(
     ),
     dedup_key=st.none() | KEEPABLE,
     retry_of=st.none() | JOB_IDS,
+    is_bulk=st.booleans(),
     origin=st.none() | ORIGINS,
+    retry_schedule=st.none() | st.sampled_from(["", "2s,1h"]).map(RetrySchedule.parse),
 )
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.binary() | st.text() | st.uuids(),
@@ -100,42 +103,34 @@ def test_one_strange_header_beside_good_ones_makes_nothing_fail(
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("bad", "properties"),
     [
-        {"org_id": None},
-        {"org_id": "acme"},
-        {"org_id": 7},
-        {"endpoint_id": ""},
-        {"endpoint_id": b"default"},
-        {"received_at": "yesterday"},
-        {"received_at": "2026-01-02T03:04:05"},  # of no zone
-        {"received_at": "0001-01-01T00:00:00+14:00"},  # before the first year
-        {"gateway_instance_id": "1"},
-        {"traceparent": "00-1-2-3"},
-        {"endpoint_id": "a\x00b"},  # PostgreSQL cannot hold it
-        {"dedup_key": "a\x00b"},
-        {"dedup_key": "\ud800"},
-        {"dedup_key": "k" * 2_001},  # no index can hold it
-        {"dedup_key": 5},
+        *(
+            ({name: value}, {})
+            for name, value in (
+                *(("org_id", None), ("org_id", "acme"), ("org_id", 7)),
+                *(("endpoint_id", ""), ("endpoint_id", b"default")),
+                ("received_at", "yesterday"),
+                ("received_at", "2026-01-02T03:04:05"),  # of no zone
+                ("received_at", "0001-01-01T00:00:00+14:00"),  # before the first year
+                *(("gateway_instance_id", "1"), ("traceparent", "00-1-2-3")),
+                ("endpoint_id", "a\x00b"),  # PostgreSQL cannot hold it
+                *(("dedup_key", "a\x00b"), ("dedup_key", "\ud800"), ("dedup_key", 5)),
+                ("dedup_key", "k" * 2_001),  # no index can hold it
+            )
+        ),
+        # The gateway always sets both properties.
+        *(({}, {"message_id": text}) for text in (None, "1")),
+        *(({}, {"event_type": text}) for text in (None, "", "a\x00b")),
     ],
 )
-def test_a_message_with_a_bad_header_is_not_ours(bad: dict[str, Any]) -> None:
-    """It becomes a dead letter alone, and does not fail its batch."""
-    opened = open_envelope(message_id=JOB_ID, event_type="hang", headers=good_headers() | bad)
-
-    assert isinstance(opened, InvalidEnvelope)
-
-
-@pytest.mark.parametrize(
-    ("message_id", "event_type"),
-    [(None, "hang"), ("1", "hang"), (JOB_ID, None), (JOB_ID, ""),
-     (JOB_ID, "a\x00b")],
-)  # fmt: skip
-def test_a_message_without_id_or_type_is_not_ours(
-    message_id: str | None, event_type: str | None
+def test_a_message_with_a_bad_header_or_property_is_not_ours(
+    bad: dict[str, Any], properties: dict[str, Any]
 ) -> None:
-    """Both are properties that the gateway always sets."""
-    opened = open_envelope(message_id=message_id, event_type=event_type, headers=good_headers())
+    """It becomes a dead letter alone, and does not fail its batch."""
+    good = {"message_id": JOB_ID, "event_type": "hang"}
+
+    opened = open_envelope(**good | properties, headers=good_headers() | bad)
 
     assert isinstance(opened, InvalidEnvelope)
 

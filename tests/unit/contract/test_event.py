@@ -8,7 +8,7 @@ from hypothesis import given
 
 from ringback.contract.event import Event, InvalidEvent, call_id_in, read_event
 from ringback.contract.json_text import sanitize_text
-from tests.unit.contract.json_documents import ANY_BYTES, JSON_TEXTS, STRING_TEXTS
+from tests.unit.contract.json_documents import JSON_TEXTS, STRING_TEXTS
 
 
 def test_an_event_is_read() -> None:
@@ -83,12 +83,6 @@ def test_each_reason_to_refuse_has_its_sentence(body: bytes, reason: InvalidEven
 def test_a_call_id_is_found_where_there_is_one_to_trust(call: Any, call_id: str | None) -> None:
     """Anything but a text of reasonable length is not an id."""
     assert call_id_in({"call": call}) == call_id
-
-
-@given(ANY_BYTES | JSON_TEXTS.map(str.encode))
-def test_no_body_makes_the_reading_fail(body: bytes) -> None:
-    """The answer is an event or a reason."""
-    assert isinstance(read_event(body), Event | InvalidEvent)
 
 
 @given(STRING_TEXTS, STRING_TEXTS, JSON_TEXTS)

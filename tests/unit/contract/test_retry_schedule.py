@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringback.contract.retry_schedule import (
+    BULK_KEY,
+    FIRST_ATTEMPT,
     Attempt,
     InvalidRetryScheduleError,
     RetrySchedule,
@@ -30,13 +32,11 @@ DELAYS = st.builds(
     ],
 )
 def test_a_schedule_is_read(text: str, delays_ms: list[int]) -> None:
-    """Each delay is a retry queue, in order, and there is one attempt more than delays."""
+    """Each delay is a step, in order, and there is one attempt more than delays."""
     schedule = RetrySchedule.parse(text)
 
-    assert [retry_queue.delay_ms for retry_queue in schedule.retry_queues] == delays_ms
-    assert [retry_queue.attempt for retry_queue in schedule.retry_queues] == list(
-        range(1, len(delays_ms) + 1)
-    )
+    assert [step.delay_ms for step in schedule.steps] == delays_ms
+    assert [step.attempt for step in schedule.steps] == list(range(1, len(delays_ms) + 1))
     assert schedule.max_attempts == len(delays_ms) + 1
 
 
@@ -77,28 +77,39 @@ def test_any_text_is_a_schedule_or_refused(text: str) -> None:
 
 
 @given(st.lists(DELAYS, max_size=20))
-def test_the_climb_visits_every_retry_queue_once(delays: list[str]) -> None:
-    """From attempt 1 on, each retry queue is used once and in order, then none is left."""
+def test_every_step_is_taken_once(delays: list[str]) -> None:
+    """From attempt 1 on, each is taken once and in order, then none is left."""
     schedule = RetrySchedule.parse(",".join(delays))
 
-    climbed = [schedule.retry_queue_after(Attempt(n)) for n in range(1, schedule.max_attempts)]
+    taken = [schedule.step_after(Attempt(n)) for n in range(1, schedule.max_attempts)]
 
-    assert climbed == list(schedule.retry_queues)
-    assert schedule.retry_queue_after(Attempt(schedule.max_attempts)) is None
-    assert schedule.retry_queue_after(Attempt(schedule.max_attempts + 7)) is None
-    assert len({retry_queue.queue_name for retry_queue in schedule.retry_queues}) == len(delays)
+    assert taken == list(schedule.steps)
+    assert schedule.step_after(Attempt(schedule.max_attempts)) is None
+    assert schedule.step_after(Attempt(schedule.max_attempts + 7)) is None
+    assert len({step.queue_name for step in schedule.steps}) == len(delays)
+
+
+@given(st.lists(DELAYS, max_size=20))
+def test_only_delays_up_to_30_s_have_retry_queues(delays: list[str]) -> None:
+    schedule = RetrySchedule.parse(",".join(delays))
+
+    queued = [schedule.retry_queue_after(Attempt(n)) for n in range(1, schedule.max_attempts + 1)]
+
+    assert [step for step in queued if step] == list(schedule.retry_queues)
+    assert list(schedule.retry_queues) == [s for s in schedule.steps if s.delay_ms <= 30_000]
 
 
 @given(st.integers(1, 9_999))
 def test_a_routing_key_is_the_attempt(number: int) -> None:
     """The attempt in a key can be parsed."""
     assert attempt_of(routing_key(Attempt(number))) == number
+    assert attempt_of(BULK_KEY) == FIRST_ATTEMPT
 
 
 @pytest.mark.parametrize(
     "key",
     ["", "attempt", "attempt.", "attempt.0", "attempt.01", "attempt.-1", "attempt.1.2",
-     "attempt.1 ", "xattempt.1", "attempt.10000", "attempt.one",
+     "attempt.2.bulk", "attempt.1 ", "xattempt.1", "attempt.10000", "attempt.one",
      "attempt.\N{ARABIC-INDIC DIGIT ONE}", "attempt.1\n"],
 )  # fmt: skip
 def test_a_foreign_routing_key_is_no_attempt(key: str) -> None:

@@ -22,8 +22,9 @@ from ringback.contract.telemetry.as_markdown import as_markdown
 from ringback.contract.telemetry.gateway import NOT_CONFIRMED, NOT_SPOOLED, REJECTION_REASONS
 from ringback.contract.telemetry.metrics_service import GRPC_CODES
 from ringback.contract.telemetry.spec import Kind, MetricSpec
-from services.gateway.http import rejection
-from services.gateway.storage.result import PublishOutcome, SpoolOutcome
+from ringback.services.gateway.endpoints.credentials import Reason
+from ringback.services.gateway.http import rejection
+from ringback.services.gateway.storage.result import PublishOutcome, SpoolOutcome
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,17 @@ def test_the_reasons_of_refusals_are_those_of_the_gateway() -> None:
     not_spooled = {outcome.value for outcome in SpoolOutcome} - {"spooled"}
     unreadable = {why.name.lower() for why in InvalidEvent}
 
-    assert reasons | not_confirmed | not_spooled | unreadable == set(REJECTION_REASONS)
+    by_endpoint = {reason.value for reason in Reason} | {
+        rejection.endpoint_disabled("a").reason,
+        rejection.event_type_not_allowed("a", "hang").reason,
+        rejection.wrong_network("a", "::1").reason,
+        rejection.WRONG_CLIENT,
+        rejection.WRONG_TOKEN_REQUEST,
+    }
+
+    assert reasons | not_confirmed | not_spooled | unreadable | by_endpoint == set(
+        REJECTION_REASONS
+    )
     assert (set(NOT_CONFIRMED), set(NOT_SPOOLED)) == (not_confirmed, not_spooled)
 
 

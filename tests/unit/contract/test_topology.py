@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.contract.retry_schedule import RetrySchedule
+from ringback.contract.retry_schedule import Attempt, RetrySchedule, attempt_of
 from ringback.contract.topology import (
     FAILED,
     Binding,
@@ -15,118 +15,78 @@ from ringback.contract.topology import (
     topology,
 )
 
-QUORUM = {"x-queue-type": "quorum"}
-NEVER_LOSING = QUORUM | {
-    "x-dead-letter-strategy": "at-least-once",
-    "x-overflow": "reject-publish",
-}
+QUORUM: dict[str, object] = {"x-queue-type": "quorum"}
+NEVER_LOSING = QUORUM | {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+CONSUMED = NEVER_LOSING | {"x-dead-letter-exchange": "webhooks.failed", "x-delivery-limit": 100}
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "arguments"),
-    [
-        ("webhooks", "topic", {"alternate-exchange": "webhooks.dead"}),
-        ("webhooks.failed", "direct", {"alternate-exchange": "webhooks.dead"}),
-        ("webhooks.dead", "fanout", {}),
-    ],
-)
-def test_each_exchange_is_as_designed(name: str, kind: str, arguments: dict[str, str]) -> None:
-    """Kind and arguments are part of the border: another process may have declared them."""
-    [exchange] = [e for e in topology(RetrySchedule.parse("2s")).exchanges if e.name == name]
-
-    assert (exchange.kind, dict(exchange.arguments)) == (kind, arguments)
+def waiting(routing_key: str) -> dict[str, object]:
+    """A queue whose messages are due for an attempt when their time has passed."""
+    return NEVER_LOSING | {
+        "x-dead-letter-exchange": "webhooks",
+        "x-dead-letter-routing-key": routing_key,
+    }
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        *(
-            (
-                name,
-                NEVER_LOSING
-                | {"x-dead-letter-exchange": "webhooks.failed", "x-delivery-limit": 100},
-            )
-            for name in ("webhooks.work", "webhooks.due")
-        ),
-        (
-            "webhooks.retry.1.2s",
-            NEVER_LOSING
-            | {
-                "x-message-ttl": 2_000,
-                "x-dead-letter-exchange": "webhooks",
-                "x-dead-letter-routing-key": "attempt.2",
-            },
-        ),
-        (
-            "webhooks.retry.2.5m",
-            NEVER_LOSING
-            | {
-                "x-message-ttl": 300_000,
-                "x-dead-letter-exchange": "webhooks",
-                "x-dead-letter-routing-key": "attempt.3",
-            },
-        ),
-        (
-            "webhooks.quarantine",
-            NEVER_LOSING
-            | {
-                "x-dead-letter-exchange": "webhooks.dead",
-                "x-delivery-limit": 3,
-                "x-single-active-consumer": True,
-            },
-        ),
-        (
-            "webhooks.requeued",
-            NEVER_LOSING
-            | {
-                "x-dead-letter-exchange": "webhooks",
-                "x-dead-letter-routing-key": "attempt.requeued",
-            },
-        ),
-        ("webhooks.dlq", QUORUM),
-    ],
-)
-def test_each_queue_has_exactly_its_arguments(name: str, arguments: dict[str, object]) -> None:
-    """One argument more or less is another queue for the broker, and might lose messages."""
-    [queue] = [q for q in topology(RetrySchedule.parse("2s,5m")).queues if q.name == name]
+def test_everything_is_as_designed() -> None:
+    """One argument more or less is another queue for the broker, and might lose messages.
 
-    assert dict(queue.arguments) == arguments
+    The delay of five minutes is a wait in PostgreSQL.
+    """
+    wanted = topology(RetrySchedule.parse("2s,5m,30s"))
 
-
-def test_every_attempt_of_the_longest_schedule_is_bound_once() -> None:
-    """A retry without a binding would be a dead letter, and one with two would be copied."""
-    longest = RetrySchedule.parse(",".join(["1s"] * 20))
-    keys = [
-        str(queue.arguments["x-dead-letter-routing-key"])
-        for queue in topology(longest).queues
-        if is_retry_queue(queue.name)
-    ]
-    bound = [one.routing_key for one in topology(longest).bindings if one.exchange == "webhooks"]
-
-    assert len(keys) == 20
-    assert all(bound.count(key) == 1 for key in keys)
-
-
-def test_there_is_nothing_else() -> None:
-    """Seven queues for two delays, three exchanges, and the bindings between them."""
-    wanted = topology(RetrySchedule.parse("2s,5m"))
-
-    assert len(wanted.exchanges) == 3
-    assert len(wanted.queues) == 7
+    assert {one.name: (one.kind, dict(one.arguments)) for one in wanted.exchanges} == {
+        "webhooks": ("topic", {"alternate-exchange": "webhooks.dead"}),
+        "webhooks.failed": ("direct", {"alternate-exchange": "webhooks.dead"}),
+        "webhooks.dead": ("fanout", {}),
+    }
+    assert {one.name: dict(one.arguments) for one in wanted.queues} == {
+        "webhooks.work": CONSUMED,
+        "webhooks.bulk": CONSUMED | {"x-dead-letter-routing-key": "attempt.1"},
+        "webhooks.due": CONSUMED,
+        "webhooks.retry.1.2s": waiting("attempt.2") | {"x-message-ttl": 2_000},
+        "webhooks.retry.3.30s": waiting("attempt.4") | {"x-message-ttl": 30_000},
+        "webhooks.requeued": waiting("attempt.requeued"),
+        "webhooks.quarantine": NEVER_LOSING
+        | {
+            "x-dead-letter-exchange": "webhooks.dead",
+            "x-delivery-limit": 3,
+            "x-single-active-consumer": True,
+        },
+        "webhooks.dlq": QUORUM,
+    }
     assert set(wanted.bindings) == {
         Binding("webhooks", "webhooks.work", "attempt.1"),
+        Binding("webhooks", "webhooks.bulk", "attempt.1.bulk"),
         *(Binding("webhooks", "webhooks.due", f"attempt.{n}") for n in range(2, 22)),
         Binding("webhooks", "webhooks.due", "attempt.requeued"),
         Binding("webhooks.failed", "webhooks.retry.1.2s", "attempt.1"),
-        Binding("webhooks.failed", "webhooks.retry.2.5m", "attempt.2"),
+        Binding("webhooks.failed", "webhooks.retry.3.30s", "attempt.3"),
         Binding("webhooks.dead", "webhooks.dlq", ""),
     }
 
 
-SCHEDULES = st.lists(st.sampled_from(["1s", "2s", "1m"]), min_size=1, max_size=6).map(
+def test_every_attempt_of_the_longest_schedule_is_bound_once() -> None:
+    """A retry without a binding would be a dead letter, and one with two would be copied."""
+    longest = topology(RetrySchedule.parse(",".join(["1s"] * 20)))
+    retry_queues = [queue for queue in longest.queues if is_retry_queue(queue.name)]
+    bound = [one.routing_key for one in longest.bindings if one.exchange == "webhooks"]
+
+    assert len(retry_queues) == 20
+    for queue in retry_queues:
+        assert bound.count(str(queue.arguments["x-dead-letter-routing-key"])) == 1
+
+
+SCHEDULES = st.lists(st.sampled_from(["1s", "2s", "30s", "1m"]), min_size=1, max_size=6).map(
     lambda delays: RetrySchedule.parse(",".join(delays))
 )
 AUDIT = Binding(FAILED, "somebodys.audit", "attempt.1")
+
+
+def attempt_in(binding: Binding) -> Attempt:
+    attempt = attempt_of(binding.routing_key)
+    assert attempt is not None
+    return attempt
 
 
 def queues(bindings: tuple[Binding, ...]) -> list[str]:
@@ -137,7 +97,11 @@ def queues(bindings: tuple[Binding, ...]) -> list[str]:
     ("old", "to", "unbound", "bound"),
     [
         ("2s,4s", "2s,4s", [], []),
-        ("2s,4s", "5s,1m", ["1.2s", "2.4s"], ["1.5s", "2.1m"]),
+        ("2s,4s", "5s,9s", ["1.2s", "2.4s"], ["1.5s", "2.9s"]),
+        # Processors that still have the old schedule reject into the queue of what is a wait now.
+        ("2s,4s,8s", "1m,4s", ["3.8s"], []),
+        ("2s", "1m", [], []),
+        ("1m,2s", "2s,2s", [], ["1.2s"]),
         ("2s,4s,8s", "2s", ["2.4s", "3.8s"], []),
         ("2s", "2s,4s", [], ["2.4s"]),
         ("2s,4s,8s", "2s,5s,8s", ["2.4s"], ["2.5s"]),
@@ -170,7 +134,9 @@ def test_no_attempt_has_two_retry_queues_at_any_moment(
             keys = [one.routing_key for one in bound]
             assert len(keys) == len(set(keys))
 
-    assert bound == set(retry_queue_bindings(to))
+    waits = {one for one in bound if not to.retry_queue_after(attempt_in(one))}
+    assert bound - waits == set(retry_queue_bindings(to))
+    assert waits <= set(retry_queue_bindings(old))
     assert schedule_change(bound, to).is_done
 
 

@@ -40,26 +40,19 @@ def test_a_bad_traceparent_is_no_context(traceparent: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tracestate", "kept"),
+    ("states", "are_kept"),
     [
-        ("congo=t61rcWkgMzE,rojo=00f067aa0ba902b7", "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"),
-        ("x" * 512, "x" * 512),
-        ("x" * 513, None),
-        ("", None),
-        (None, None),
-        ("a=\udcff", None),  # bytes that are no UTF-8, as an HTTP server hands them on
-        ("a=\x00", None),
-        ("a=é", None),
-        ("a=1\r\nb=2", None),
+        (["congo=t61rcWkgMzE,rojo=00f067aa0ba902b7", "x" * 512], True),
+        # The third is bytes that are no UTF-8, as an HTTP server hands them on.
+        (["x" * 513, "", "a=\udcff", "a=\x00", "a=é", "a=1\r\nb=2", None], False),
     ],
 )
 def test_a_state_is_kept_if_every_carrier_can_hold_it(
-    tracestate: str | None, kept: str | None
+    states: list[str | None], *, are_kept: bool
 ) -> None:
     """An invalid state does not lose the trace."""
-    context = trace_context_of(GOOD, tracestate)
-
-    assert context == TraceContext(GOOD, kept)
+    for state in states:
+        assert trace_context_of(GOOD, state) == TraceContext(GOOD, state if are_kept else None)
 
 
 def test_a_new_context_is_a_good_one() -> None:

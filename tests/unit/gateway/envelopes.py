@@ -5,7 +5,7 @@ from uuid import UUID
 from ringback.contract.envelope import Envelope
 from ringback.contract.identity import created_at, new_job_id
 from ringback.contract.trace_context import new_trace_context
-from services.gateway.webhook import AcceptedWebhook
+from ringback.services.gateway.webhook import AcceptedWebhook
 
 ORG = UUID("00000000-0000-0000-0000-000000000001")
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ringback.contract.identity import created_at
-from services.gateway.clock import MAX_OFFSET_S, Clock
+from ringback.services.gateway.clock import MAX_OFFSET_S, Clock
 from tests.support.eventually import eventually
 
 NOW = 1_800_000_000.0

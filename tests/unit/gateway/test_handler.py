@@ -5,11 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway.storage.result import PublishOutcome
+from ringback.services.gateway.storage.org_rate import STICKY_S
+from ringback.services.gateway.storage.result import PublishOutcome
 from tests.support.gateway_client import DEFAULT_ORG, PATH, SECRET, assert_problem
-from tests.unit.gateway.serving import ServedGateway, serving
+from tests.unit.gateway.serving import HANG, START, ServedGateway, serving
 
-HANG = b'{"type":"hang"}'
 ORG = "5f0b1c9e-3d3a-4f55-9b0b-6f4a1f3f0c11"
 OLD, NEW = "the old secret of twenty", "the new secret of twenty"
 
@@ -33,6 +33,31 @@ async def test_every_format_in_use_is_accepted(gateway: ServedGateway, body: byt
     envelope, stored = gateway.take()
     assert answer.status == 200
     assert (str(envelope.job_id), stored) == (answer.body["jobId"], body)
+
+
+async def test_an_org_above_its_rate_changes_its_queue_for_a_while() -> None:
+    """It is accepted all the same. Questions, and other orgs, are not counted with it."""
+    now_s = 1_000.0
+    endpoints = {"loud": {"org_id": ORG}, "calm": {"org_id": DEFAULT_ORG}}
+    async with serving(
+        lambda: now_s,
+        endpoints=json.dumps(endpoints),
+        org_rate_per_s="2",
+        vapi_secret="",
+        allow_unauthenticated="true",
+    ) as gateway:
+
+        async def is_bulk(endpoint: str) -> bool:
+            assert (await gateway.send(HANG, path=f"{PATH}/{endpoint}")).status == 200
+            return gateway.take()[0].is_bulk
+
+        assert [await is_bulk("loud") for _ in range(4)] == [False, False, True, True]
+        assert not await is_bulk("calm")
+        now_s += STICKY_S - 1
+        assert await is_bulk("loud")
+        now_s += 1
+        assert not await is_bulk("loud")
+        assert gateway.metric("webhook_bulk_total") == 3
 
 
 @pytest.mark.parametrize(
@@ -82,8 +107,7 @@ async def test_an_endpoint_without_a_secret_must_be_allowed() -> None:
 async def test_a_binary_trace_header_is_ignored(gateway: ServedGateway) -> None:
     """Bytes that are not UTF-8 are no error."""
     head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\n"
-        f"Traceparent: 00-{'1' * 32}-{'2' * 16}-01\r\nContent-Length: 15\r\n"
+        f"{START}Traceparent: 00-{'1' * 32}-{'2' * 16}-01\r\nContent-Length: 15\r\n"
         "Connection: close\r\nTracestate: "
     ).encode()
 
@@ -104,7 +128,7 @@ async def test_a_webhook_that_is_not_stored_gets_503(
 
     assert_problem(rejected, 503, "could not be stored")
     assert int(rejected.headers["Retry-After"]) > 0
-    assert gateway.metric("webhook_rejected_total", reason=outcome.value) == 1
+    assert gateway.metric("webhook_rejected_total", endpoint="", reason=outcome.value) == 1
     assert accepted.status == 200
 
 
@@ -126,4 +150,17 @@ async def test_accepted_webhooks_are_counted_by_type(gateway: ServedGateway) -> 
 
     assert gateway.metric("webhook_total", event_type="hang") == 1
     assert gateway.metric("webhook_total", event_type="other") == 2
-    assert gateway.metric("webhook_rejected_total", reason="not_json") == 1
+    assert gateway.metric("webhook_rejected_total", endpoint="", reason="not_json") == 1
+
+
+async def test_an_endpoint_s_own_retry_schedule_is_in_the_envelope() -> None:
+    """Only if it declares one: otherwise the processors' setting applies, which may change."""
+    endpoints = {"acme": {"org_id": ORG, "retry_schedule": "2s,1h"}, "beta": {"org_id": ORG}}
+    async with serving(endpoints=json.dumps(endpoints), allow_unauthenticated="true") as gateway:
+        schedules = []
+        for name in endpoints:
+            await gateway.send(HANG, path=f"{PATH}/{name}")
+            envelope, _ = gateway.take()
+            schedules.append(envelope.headers().get("retry_schedule"))
+
+    assert schedules == ["2s,1h", None]

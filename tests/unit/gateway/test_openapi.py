@@ -10,9 +10,9 @@ import pytest
 
 from ringback import samples
 from ringback.contract.event import InvalidEvent
-from services.gateway.endpoints import PATH
-from services.gateway.http import rejection
-from services.gateway.http.rejection import Rejection
+from ringback.services.gateway.endpoints.endpoint import PATH
+from ringback.services.gateway.http import rejection
+from ringback.services.gateway.http.rejection import Rejection
 from tests.support.gateway_client import DEFAULT_ORG, SECRET
 from tests.support.schemathesis_run import tried
 from tests.unit.gateway.serving import serving
@@ -22,6 +22,11 @@ DOCUMENT: dict[str, Any] = json.loads(DOCUMENT_PATH.read_text(encoding="utf-8"))
 ALL = [
     *(one for one in vars(rejection).values() if isinstance(one, Rejection)),
     *(rejection.invalid_event(why) for why in InvalidEvent),
+    rejection.unauthenticated("wrong_secret", "acme"),
+    rejection.unauthenticated(rejection.KEYS_UNAVAILABLE, "acme"),
+    rejection.endpoint_disabled("acme"),
+    rejection.event_type_not_allowed("acme", "hang"),
+    rejection.wrong_network("acme", None),
 ]
 
 
@@ -41,6 +46,36 @@ def test_every_rejection_is_described(path: str) -> None:
         name = responses[str(one.status.value)]["$ref"].rpartition("/")[2]
         described = DOCUMENT["components"]["responses"][name]
         assert set(described.get("headers", {})) == {header for header, _ in one.headers}
+
+
+CLIENT = {"client_id": "vapi", "client_secret": "a client secret: of 24+ characters"}
+CLIENTS = {"acme": {"org_id": DEFAULT_ORG, "credentials": [{"kind": "oauth2", **CLIENT}]}}
+GRANT = {"grant_type": "client_credentials"}
+
+
+TOKEN_REQUESTS: list[tuple[int, dict[str, str]]] = [
+    (200, {**GRANT, **CLIENT}),
+    (400, CLIENT),
+    (400, {f"f{n}": "x" for n in range(30)}),
+    (401, {**GRANT, **CLIENT, "client_secret": "no"}),
+    (413, {"x": "y" * 9000}),
+]
+
+
+async def test_every_answer_to_a_client_is_described() -> None:
+    """By its media type, with its headers, in its schema."""
+    responses = DOCUMENT["paths"]["/oauth2/token"]["post"]["responses"]
+    async with serving(endpoints=json.dumps(CLIENTS), vapi_secret="") as gateway:
+        url = f"http://127.0.0.1:{gateway.port}/oauth2/token"
+        for status, fields in TOKEN_REQUESTS:
+            async with gateway.session.post(url, data=fields) as got:
+                assert got.status == status
+                name = responses[str(status)]["$ref"].rpartition("/")[2]
+                described = DOCUMENT["components"]["responses"][name]
+                assert described.get("headers", {}).keys() <= got.headers.keys()
+                content = described["content"][got.content_type]["schema"]
+                schema = content["$ref"].rpartition("/")[2]
+                validator(schema).validate(await got.json(content_type=None))
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.reason)
@@ -70,9 +105,9 @@ parameters = { "path.endpointId" = "acme" }
 @pytest.mark.slow
 async def test_the_gateway_behaves_as_described(tmp_path: Path) -> None:
     """It accepts what the document allows, and rejects the rest in the described form."""
-    acme = {"acme": {"org_id": DEFAULT_ORG, "secret": SECRET}}
+    acme = {**CLIENTS["acme"], "secret": SECRET}
 
-    async with serving(endpoints=json.dumps(acme)) as gateway:
+    async with serving(endpoints=json.dumps({"acme": acme})) as gateway:
         result = await asyncio.to_thread(
             tried,
             DOCUMENT_PATH,
@@ -85,4 +120,4 @@ async def test_the_gateway_behaves_as_described(tmp_path: Path) -> None:
         )
 
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "2 passed" in result.stdout
+    assert "3 passed" in result.stdout

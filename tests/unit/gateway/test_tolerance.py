@@ -11,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import pytest
+from structlog.testing import capture_logs
 
+from ringback.services.gateway.instruments import Deviation, DeviationLog
 from tests.support.gateway_client import DEFAULT_ORG, PATH, SECRET
-from tests.unit.gateway.serving import ServedGateway, serving
+from tests.unit.gateway.serving import HANG, START, ServedGateway, serving
 
-HANG = b'{"type":"hang"}'
 WITH_EXTRAS = b'{"message":{"type":"hang","new":1},"more":[null]}'
 
 
@@ -29,23 +30,19 @@ def request(
     line: str = f"POST {PATH} HTTP/1.1",
     content_type: str | None = "application/json",
     headers: str = "",
-    secret: str = f"X-Vapi-Secret: {SECRET}",
     host: str = "Host: x\r\n",
 ) -> bytes:
     kind = "" if content_type is None else f"Content-Type: {content_type}\r\n"
     head = (
-        f"{line}\r\n{host}{secret}\r\n{kind}{headers}"
+        f"{line}\r\n{host}X-Vapi-Secret: {SECRET}\r\n{kind}{headers}"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode(errors="surrogateescape") + body
 
 
-async def stored(gateway: ServedGateway, data: bytes) -> bytes | str:
-    """The body that was stored for these bytes, or the response if none was."""
-    answer = await gateway.send_raw(data)
-    if not ANSWER_OK.search(answer):
-        return answer.decode(errors="replace")
-    return gateway.take()[1]
+KEPT_ALIVE = request().replace(b"Connection: close\r\n", b"")
+UTF_16, LATIN_1 = HANG.decode().encode("utf-16-be"), ODD_TEXT.encode("latin-1")
+TWICE = "User-Agent: a\r\nuser-agent: b\r\nContent-Type: application/json\r\nETag: x\r\nETag: y\r\n"
 
 
 @pytest.fixture
@@ -56,106 +53,73 @@ async def acme_gateway() -> AsyncIterator[ServedGateway]:
         yield started
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "paths"),
-    [
-        (
-            "default",
-            [
-                f"{PATH}/",
-                f"/{PATH}",
-                f"//{PATH}//",
-                "/api//webhooks/vapi",
-                f"{PATH}/?x=y",
-                f"{PATH}?x=/y/",
-                f"{PATH}%20",
-                f"{PATH}/default/",
-                "/api/./webhooks/x/../vapi",
-                "/%61pi/webhooks/vapi%2F",
-                f"https://somewhere:443{PATH}?x",
-            ],
-        ),
-        (
-            "acme",
-            [
-                f"{PATH}/acme/",
-                f"{PATH}//acme",
-                f"{PATH}/%61cme",
-                f"{PATH}%2Facme",
-                f"http://somewhere{PATH}/acme/",
-            ],
-        ),
+PATHS = {
+    "default": [
+        *(f"{PATH}/", f"/{PATH}", f"//{PATH}//", "/api//webhooks/vapi", f"{PATH}/?x=y"),
+        *(f"{PATH}?x=/y/", f"{PATH}%20", f"{PATH}/default/", "/api/./webhooks/x/../vapi"),
+        *("/%61pi/webhooks/vapi%2F", f"https://somewhere:443{PATH}?x"),
     ],
-)
-async def test_variants_of_a_path_are_accepted(
-    acme_gateway: ServedGateway, endpoint: str, paths: list[str]
-) -> None:
+    "acme": [
+        *(f"{PATH}/acme/", f"{PATH}//acme", f"{PATH}/%61cme", f"{PATH}%2Facme"),
+        f"http://somewhere{PATH}/acme/",
+    ],
+}
+
+
+@pytest.mark.parametrize("endpoint", PATHS)
+async def test_variants_of_a_path_are_accepted(acme_gateway: ServedGateway, endpoint: str) -> None:
     """Extra slashes, percent-encoding, a query and the absolute form."""
-    for path in paths:
+    for path in PATHS[endpoint]:
         answer = await acme_gateway.send_raw(request(line=f"POST {path} HTTP/1.1"))
 
         assert ANSWER_OK.search(answer), (path, answer)
         assert acme_gateway.take()[0].endpoint_id == endpoint, path
 
 
-CONTENT_TYPES = [
-    None,
-    "",
-    "text/plain; charset=utf-8",
-    "application/x-www-form-urlencoded",
-    "application/json, application/json",
-    "application/json; charset=klingon",
-    "application/json\udcff",
-    "application/json; x=" + "y" * 240,
-]
+@pytest.mark.parametrize(
+    ("data", "meant"),
+    [
+        # JSON of any content type.
+        *(
+            (request(content_type=content_type), HANG)
+            for content_type in (
+                *(None, "", "text/plain; charset=utf-8", "application/x-www-form-urlencoded"),
+                *("application/json, application/json", "application/json; charset=klingon"),
+                *("application/json\udcff", "application/json; x=" + "y" * 240),
+            )
+        ),
+        # An event that was recovered: a JSON object in UTF-8, which processors can read.
+        (request(codecs.BOM_UTF8 + HANG), HANG),
+        (request(UTF_16, content_type="application/json; charset=utf-16be"), HANG),
+        (request(b"\r\n\t " + HANG + b" \0"), HANG),
+        (request(b"[" + HANG + b"]"), HANG),
+        (request(LATIN_1, content_type="application/json; charset=ISO-8859-1"), ODD_TEXT.encode()),
+        (request(WITH_EXTRAS), WITH_EXTRAS),
+        # The header only shows that the body is compressed. gzip is detected without a header.
+        *(
+            (request(body, headers=f"Content-Encoding: {coding}\r\n"), HANG)
+            for coding, body in (
+                ("identity\r\nContent-Encoding: gzip", gzip.compress(HANG)),
+                ("Deflate", gzip.compress(HANG)),
+                ("gzip", zlib.compress(HANG)),
+                ("gzip, gzip", gzip.compress(HANG)),
+                ("gzip", HANG),
+                ("br", HANG),
+            )
+        ),
+        (request(gzip.compress(HANG)), HANG),
+        # Whatever follows it in the same write; the response closes the connection.
+        *((data, HANG) for data in (KEPT_ALIVE + b"\0", KEPT_ALIVE + b"POST /\n\n")),
+        (request() + b"more", HANG),
+        # Headers that a proxy repeats, if they do not affect where a request ends.
+        (request(headers=TWICE), HANG),
+    ],
+)
+async def test_the_event_is_stored(gateway: ServedGateway, data: bytes, meant: bytes) -> None:
+    answer = await gateway.send_raw(data)
 
-
-async def test_any_content_type_is_accepted_for_an_event(
-    gateway: ServedGateway,
-) -> None:
-    """A JSON event is accepted whatever its content type."""
-    for content_type in CONTENT_TYPES:
-        data = request(content_type=content_type)
-        assert await stored(gateway, data) == HANG, content_type
-
-
-BODIES = [
-    (codecs.BOM_UTF8 + HANG, "application/json", HANG),
-    (HANG.decode().encode("utf-16-be"), "application/json; charset=utf-16be", HANG),
-    (b"\r\n\t " + HANG + b" \0", "application/json", HANG),
-    (b"[" + HANG + b"]", "application/json", HANG),
-    (ODD_TEXT.encode("latin-1"), "application/json; charset=ISO-8859-1", ODD_TEXT.encode()),
-    (WITH_EXTRAS, "application/json", WITH_EXTRAS),
-]
-
-
-async def test_a_recovered_event_is_stored(
-    gateway: ServedGateway,
-) -> None:
-    """As a JSON object in UTF-8, which processors can read."""
-    for body, content_type, meant in BODIES:
-        data = request(body, content_type=content_type)
-        assert await stored(gateway, data) == meant, body
-
-
-CODINGS = [
-    ("identity\r\nContent-Encoding: gzip", gzip.compress(HANG)),
-    ("Deflate", gzip.compress(HANG)),
-    ("gzip", zlib.compress(HANG)),
-    ("gzip, gzip", gzip.compress(HANG)),
-    ("gzip", HANG),
-    ("br", HANG),
-]
-
-
-async def test_the_bytes_show_the_compression(
-    gateway: ServedGateway,
-) -> None:
-    """The header only shows that there is one. gzip is detected without a header."""
-    for coding, body in CODINGS:
-        data = request(body, headers=f"Content-Encoding: {coding}\r\n")
-        assert await stored(gateway, data) == HANG, (coding, body)
-    assert await stored(gateway, request(gzip.compress(HANG))) == HANG
+    assert ANSWER_OK.search(answer), answer
+    assert gateway.take()[1] == meant
 
 
 async def test_an_expectation_is_met_or_ignored(gateway: ServedGateway) -> None:
@@ -188,9 +152,7 @@ async def test_http_1_0_without_a_host_is_kept_alive(gateway: ServedGateway) -> 
 
 async def test_a_kept_connection_gets_the_same_response(gateway: ServedGateway) -> None:
     """The last response differs by `Connection: close` only."""
-    kept_alive = request().replace(b"Connection: close\r\n", b"")
-
-    answers = await gateway.send_raw(kept_alive + request())
+    answers = await gateway.send_raw(KEPT_ALIVE + request())
 
     heads, job_ids = [], []
     for answer in answers.decode().split("HTTP/1.1 ")[1:]:
@@ -209,17 +171,12 @@ async def test_a_kept_connection_gets_the_same_response(gateway: ServedGateway) 
 
 async def test_requests_that_follow_a_body_in_pieces_are_answered(gateway: ServedGateway) -> None:
     """Several in one write, which starts with the end of an earlier body."""
-    kept_alive = request().replace(b"Connection: close\r\n", b"")
-
-    answer = await gateway.send_raw(kept_alive[:-5], kept_alive[-5:] + kept_alive * 2 + request())
+    answer = await gateway.send_raw(KEPT_ALIVE[:-5], KEPT_ALIVE[-5:] + KEPT_ALIVE * 2 + request())
 
     assert answer.count(b"HTTP/1.1 200 ") == 4, answer
 
 
-CHUNKED = (
-    f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\n"
-    "Transfer-Encoding: Chunked\r\n\r\n"
-).encode()
+CHUNKED = f"{START}Transfer-Encoding: Chunked\r\n\r\n".encode()
 
 
 async def test_trailers_are_ignored(gateway: ServedGateway) -> None:
@@ -234,9 +191,7 @@ async def test_trailers_are_ignored(gateway: ServedGateway) -> None:
     assert gateway.take()[1] == HANG
 
 
-async def test_a_chunked_body_without_trailers_keeps_the_connection(
-    gateway: ServedGateway,
-) -> None:
+async def test_a_chunked_body_without_trailers_keeps_the_connection(gateway: ServedGateway) -> None:
     """In one piece, and with its end sent separately, as most senders do."""
     pieces = (b'f\r\n{"type":"hang"}\r\n', b"0\r\n\r\n")
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -255,36 +210,17 @@ async def test_trailers_may_be_split_anywhere(gateway: ServedGateway) -> None:
     """No split makes a trailer look like the end."""
     body = b'f\r\n{"type":"hang"}\r\n0\r\nX: 0\r\n\r\n'
     for cut in range(len(body) - 10, len(body)):
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-        writer.write(CHUNKED + body[:cut])
-        await asyncio.sleep(0.02)
-        writer.write(body[cut:])
-        answer = await reader.read()
+        answer = await gateway.send_raw(CHUNKED + body[:cut], body[cut:])
         assert answer.startswith(b"HTTP/1.1 200 "), (cut, answer)
         assert b"connection: close" in answer.lower(), cut
-        writer.close()
 
 
-async def test_a_valid_request_is_accepted_whatever_follows_it(
+async def test_duplicate_headers_of_a_proxy_keep_the_connection_open(
     gateway: ServedGateway,
 ) -> None:
-    """In the same write; the response closes the connection."""
-    kept_alive = request().replace(b"Connection: close\r\n", b"")
-    for data in (kept_alive + b"\0", request() + b"more", kept_alive + b"POST /\n\n"):
-        assert await stored(gateway, data) == HANG, data
-
-
-async def test_duplicate_headers_of_a_proxy_are_accepted(
-    gateway: ServedGateway,
-) -> None:
-    """Only headers that do not affect where a request ends; the connection stays open."""
-    twice = (
-        "User-Agent: a\r\nuser-agent: b\r\nContent-Type: application/json\r\nETag: x\r\nETag: y\r\n"
-    )
-    data = request(headers=twice)
+    data = request(headers=TWICE)
     kept_alive = data.replace(b"Connection: close\r\n", b"")
 
-    assert await stored(gateway, data) == HANG
     answer = await gateway.send_raw(kept_alive[:-5], kept_alive[-5:], data)
 
     assert answer.count(b"HTTP/1.1 200 ") == 2, answer
@@ -324,9 +260,26 @@ async def test_deviations_are_counted_and_logged(
 )
 async def test_an_ambiguous_head_is_rejected(gateway: ServedGateway, head: str) -> None:
     """A proxy may have read it differently: the end of a request must be certain."""
-    start = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\n"
-
-    answer = await gateway.send_raw(f"{start}{head}\r\n".encode() + HANG)
+    answer = await gateway.send_raw(f"{START}{head}\r\n".encode() + HANG)
 
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ")), answer
     assert b"application/problem+json" in answer
+
+
+def test_a_line_for_the_first_and_one_a_minute() -> None:
+    """For each endpoint; the counts include every webhook."""
+    now_s = 0.0
+    log = DeviationLog(lambda: now_s)
+    with capture_logs() as lines:
+        log.add("default", [Deviation.PATH])
+        for _ in range(3):
+            log.add("default", [Deviation.CONTENT_TYPE])
+        log.add("acme", [Deviation.BODY, Deviation.CONTENT_TYPE])
+        now_s = 61.0
+        log.add("default", [Deviation.PATH])
+
+    assert [(one["endpoint_id"], one["deviations"], one["count"]) for one in lines] == [
+        ("default", ["path"], 1),
+        ("acme", ["body", "content_type"], 1),
+        ("default", ["content_type", "path"], 4),
+    ]

@@ -14,25 +14,11 @@ TEXT = DOCKERFILE.read_text(encoding="utf-8")
 STAGES = stages(TEXT)
 
 
-def linted(path: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(HADOLINT), "--no-color", str(path)]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
-
-
 def test_hadolint_finds_nothing() -> None:
-    found = linted(DOCKERFILE)
+    command = [str(HADOLINT), "--no-color", str(DOCKERFILE)]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
 
     assert (found.returncode, found.stdout) == (0, "")
-
-
-def test_hadolint_finds_a_violation(tmp_path: Path) -> None:
-    broken = tmp_path / "Dockerfile"
-    broken.write_text(TEXT.replace("WORKDIR /var/lib/ringback", "WORKDIR ringback"), "utf-8")
-
-    found = linted(broken)
-
-    assert found.returncode != 0
-    assert "DL3000" in found.stdout
 
 
 def test_the_base_is_an_argument_with_a_tag() -> None:

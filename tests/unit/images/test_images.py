@@ -2,10 +2,11 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from deploy.docker.images import BASE, TARGETS, Plan, command, image_name, main, refusals
+from deploy.docker.images import BASE, TARGETS, Plan, command, image_name, main, refusals, signature
 from tests.support.compose import compose, variables
 from tests.support.dockerfile import DOCKERFILE, image, stages
 
@@ -67,6 +68,22 @@ def test_every_image_is_built_from_its_target(builder: str) -> None:
         title = image(STAGES, target).labels["org.opencontainers.image.title"]
         assert image_name(plan, target) == f"registry.test/shop/{title}:{plan.version}"
         assert words[-1] == "."
+
+
+def test_a_signed_release_signs_each_image_by_its_digest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The builder leaves the digest in a file, and cosign signs what it names."""
+    plan = replace(RELEASE, digests=Path("/tmp/digests"))  # ruff: ignore[hardcoded-temp-file]  # not written
+    words = command(plan, "gateway")
+
+    assert words[words.index("--metadata-file") + 1] == "/tmp/digests/gateway"  # ruff: ignore[hardcoded-temp-file]  # as above
+    assert signature(plan, "gateway", "sha256:1") == [
+        *["cosign", "sign", "--yes", "registry.test/shop/ringback-gateway@sha256:1"]
+    ]
+    with pytest.raises(SystemExit):
+        main(["--sign"])
+    assert "--sign needs --release" in capsys.readouterr().err
 
 
 def test_the_base_is_the_same_everywhere() -> None:

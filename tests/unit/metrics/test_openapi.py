@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringback.metrics.json_document import json_bytes
-from services.metrics.transport import problem
-from services.metrics.transport.errors import internal, no_such_delivery
-from services.metrics.transport.methods import Method, methods_of
-from services.metrics.transport.problem import HttpError
+from ringback.services.metrics.transport import problem
+from ringback.services.metrics.transport.errors import internal, no_such_delivery
+from ringback.services.metrics.transport.methods import Method, methods_of
+from ringback.services.metrics.transport.problem import HttpError
 from tests.unit.metrics.transport.any_message import messages
 
 DOCUMENT: dict[str, Any] = orjson.loads(
@@ -73,7 +73,7 @@ def test_path_fields_are_not_in_the_body_schema() -> None:
 
 @pytest.mark.parametrize("method", methods_of(), ids=lambda method: method.name)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=settings().max_examples // 4, suppress_health_check=[HealthCheck.too_slow])
 def test_every_answer_matches_its_schema(method: Method, data: st.DataObject) -> None:
     """The document of any message matches the schema."""
     content = OPERATIONS[method.name]["responses"]["200"]["content"]

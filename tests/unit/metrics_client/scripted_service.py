@@ -11,7 +11,6 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from ringback.metrics.v1 import admin_service_pb2 as admin
 from ringback.metrics.v1 import metrics_service_pb2 as metrics
 from ringback.metrics.v1.admin_service_pb2_grpc import (
     AdminServiceServicer,
@@ -75,28 +74,34 @@ class ScriptedService(MetricsServiceServicer, AdminServiceServicer):
             self.ended.set()
 
     GetQueueHealth = GetDeliveryStats = ListRecentFailures = ListDeadLetters = _unary
-    GetDelivery = ListDeliveries = ListFailureGroups = _unary
+    GetDelivery = ListDeliveries = ListFailureGroups = ListWaiting = _unary
     RetryDelivery = DiscardDeadLetter = RunDuplicate = PauseProcessing = ResumeProcessing = _unary
+    ListDestinations = SetDestination = ListChanges = ListEndpoints = _unary
+    CreateConsoleCode = CreateRetryRun = GetRetryRun = ListRetryRuns = _unary
+    PauseRetryRun = ResumeRetryRun = StopRetryRun = _unary
+    ReleaseWaiting = CancelWaiting = _unary
+    CreateRetryRun = GetRetryRun = ListRetryRuns = _unary
+    PauseRetryRun = ResumeRetryRun = StopRetryRun = _unary
     WatchQueueHealth = RetryDeliveries = _stream
 
 
 @asynccontextmanager
 async def scripted_service(
-    credentials: grpc.ServerCredentials | None = None,
-) -> AsyncGenerator[tuple[ScriptedService, str], None]:
-    """Give the service and its address; it ends with the context."""
-    server = grpc.aio.server()
+    credentials: grpc.ServerCredentials | None = None, address: str = "127.0.0.1:0"
+) -> AsyncGenerator[ScriptedService, None]:
+    """Serve until the context ends, on a free port if the address has none."""
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     service = ScriptedService()
     add_MetricsServiceServicer_to_server(service, server)
     add_AdminServiceServicer_to_server(service, server)
     if credentials is None:
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(address)
     else:
-        port = server.add_secure_port("127.0.0.1:0", credentials)
-    service.address = f"127.0.0.1:{port}"
+        port = server.add_secure_port(address, credentials)
+    service.address = f"{address.rpartition(':')[0]}:{port}"
     await server.start()
     try:
-        yield service, service.address
+        yield service
     finally:
         await server.stop(None)
 
@@ -109,10 +114,18 @@ def dead_letter_page(*job_ids: str, then: str = "") -> metrics.ListDeadLettersRe
     return page
 
 
-def bulk_progress(retried: int) -> admin.RetryDeliveriesResponse:
-    return admin.RetryDeliveriesResponse(
-        state=admin.RetryRunState.RETRY_RUN_STATE_RUNNING, matched=9, retried=retried
-    )
+def answers(*script: Any) -> Callable[[Any], Any]:
+    """Give one after the other, then always the last; an error is raised."""
+    left, last = iter(script), None
+
+    def answer(_: Any) -> Any:
+        nonlocal last
+        last = next(left, last)
+        if isinstance(last, Exception):
+            raise last
+        return last
+
+    return answer
 
 
 def _packed(detail: Message) -> any_pb2.Any:

@@ -9,8 +9,8 @@ from ringback.contract.identity import JobId
 from ringback.contract.trace_context import TraceContext
 from ringback.handlers import Event
 from ringback.runtime.observability.tracing import NO_TRACES
-from services.processor.consume.message import Message
-from services.processor.spans import MessageSpan, Spans
+from ringback.services.processor.consume.message import Message
+from ringback.services.processor.spans import MessageSpan, Spans
 
 JOB = JobId(UUID("0195f9ce-1234-7abc-8def-0123456789ab"))
 ORG = UUID("00000000-0000-4000-8000-00000000000a")

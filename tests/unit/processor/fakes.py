@@ -13,14 +13,16 @@ from aio_pika.abc import AbstractIncomingMessage
 from prometheus_client import CollectorRegistry
 
 from ringback.contract.identity import JobId
-from ringback.contract.retry_schedule import RetrySchedule
+from ringback.contract.retry_schedule import Attempt, RetrySchedule
+from ringback.contract.status import AttemptOutcome
 from ringback.runtime.observability.instruments import Exemplars
 from ringback.runtime.observability.tracing import NO_TRACES
-from services.processor.attempt.context import AttemptContext, AttemptResult
-from services.processor.consume.settle import Settler
-from services.processor.instruments import ProcessorInstruments
-from services.processor.log.delivery_log import BeginResult, DeliveryLog, RecordedAttempt
-from services.processor.spans import Spans
+from ringback.services.processor.attempt.context import AttemptContext
+from ringback.services.processor.attempt.result import AttemptResult, Wait
+from ringback.services.processor.consume.settle import Settler
+from ringback.services.processor.instruments import ProcessorInstruments
+from ringback.services.processor.log.delivery_log import BeginResult, DeliveryLog, RecordedAttempt
+from ringback.services.processor.spans import Spans
 from tests.unit.processor.events import message
 
 SCHEDULE = RetrySchedule.parse("2s,4s")
@@ -72,13 +74,6 @@ class Broker:
         self.answers.append(answer)
 
 
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @dataclass
 class FakeConsumers:
     stopping: bool = False
@@ -109,6 +104,8 @@ class FakeLog:
     calls: list[str] = field(default_factory=list)
     pool: asyncpg.Pool | None = None
     finished: list[tuple[AttemptContext, AttemptResult]] = field(default_factory=list)
+    held: list[tuple[Wait, int]] = field(default_factory=list)
+    recorded_meanwhile: AttemptOutcome | None = None
 
     async def ensure_partition(self, job_id: JobId) -> None:
         self.calls.append(f"partition {job_id}")
@@ -122,10 +119,30 @@ class FakeLog:
         if self.errors:
             raise self.errors.pop(0)
         self.finished.append((context, result))
-        return RecordedAttempt(result.outcome, is_fresh=True, duplicate_of=None)
+        return RecordedAttempt(result.outcome, is_fresh=True, wait=result.wait)
+
+    def on_wait(self, wait: Wait) -> None:
+        """Nothing publishes what waits."""
+
+    async def hold(self, _: AttemptContext, wait: Wait, attempt: Attempt) -> AttemptOutcome | None:
+        self.calls.append("hold")
+        self.held.append((wait, attempt))
+        return self.recorded_meanwhile
 
     def as_log(self) -> DeliveryLog:
         return cast("DeliveryLog", self)
+
+
+@dataclass
+class FakeTurns:
+    """Parks every webhook with `wait`, else gives each its turn."""
+
+    log: FakeLog
+    wait: Wait | None = None
+
+    async def take(self, context: AttemptContext) -> Wait | None:
+        self.log.calls.append(f"turn of {context.order_key}")
+        return self.wait
 
 
 def instruments(registry: CollectorRegistry | None = None) -> ProcessorInstruments:

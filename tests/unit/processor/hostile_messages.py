@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from services.processor.consume.message import Message
+from ringback.services.processor.consume.message import Message
 from tests.unit.processor.events import ENVELOPE, JOB
 
 _NAMES = [*ENVELOPE.headers(), "attempt", "error_class", "error_message", "x-death", "tracestate",

@@ -8,23 +8,35 @@ from uuid import UUID
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from ringback.contract.identity import new_job_id
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
-from ringback.contract.status import AttemptOutcome
+from ringback.contract.status import AttemptOutcome, WaitReason
 from ringback.handlers import Event, Handler, PermanentFailure, handles
-from services.processor.attempt.attempt import Attempts, KeyedLock
-from services.processor.attempt.context import AttemptContext, AttemptResult, CallUpdate
-from services.processor.attempt.handler_slots import HandlerSlots
-from services.processor.attempt.handlers import HandlerSet
-from services.processor.attempt.policy import Acknowledge, Forward, Reject, SourceQueue, Verdict
-from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
-from services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
-from services.processor.log.delivery_log import BeginResult, RecordedAttempt
+from ringback.runtime.endpoints.forwards import ForwardTable
+from ringback.services.processor.attempt.attempt import Attempts, KeyedLock
+from ringback.services.processor.attempt.context import AttemptContext
+from ringback.services.processor.attempt.handler_slots import HandlerSlots
+from ringback.services.processor.attempt.handlers import HandlerSet
+from ringback.services.processor.attempt.policy import (
+    Acknowledge,
+    Copy,
+    Reject,
+    SourceQueue,
+    Verdict,
+)
+from ringback.services.processor.attempt.result import AttemptResult, CallUpdate, Wait
+from ringback.services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
+from ringback.services.processor.builtin.forward import Forwards
+from ringback.services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
+from ringback.services.processor.log.delivery_log import BeginResult, RecordedAttempt
+from ringback.services.processor.log.turns import Turns
 from tests.support.eventually import eventually
 from tests.unit.processor.events import JOB, message, untraced
-from tests.unit.processor.fakes import SCHEDULE, FakeLog, instruments
+from tests.unit.processor.fakes import SCHEDULE, FakeLog, FakeTurns, instruments
 
+CALLED = b'{"message":{"type":"hang","call":{"id":"call-1"}}}'
 OTHER = UUID(int=7)
 OTHER_JOB = new_job_id()
 REPORT = b'{"message":{"type":"end-of-call-report","call":{"id":"c"}}}'
@@ -38,6 +50,11 @@ async def succeed(_: Event) -> None:
 @handles("*")
 async def fail(event: Event) -> None:  # ruff: ignore[unused-async]  # handlers are async
     raise RuntimeError(f"attempt {event.attempt} of {event.max_attempts} failed")
+
+
+@handles("*", retry_schedule="")
+async def succeed_or_end(_: Event) -> None:
+    """Do nothing; a failure would be the last."""
 
 
 @handles("*")
@@ -78,10 +95,14 @@ def attempts(
     watch: DatabaseWatch | None = None,
     registry: Any = None,
     slots: HandlerSlots | None = None,
+    forwards: Forwards | None = None,
+    parked: Wait | None = None,
 ) -> Attempts:
     return Attempts(
         handlers=HandlerSet(handlers, call_update_of),
+        forwards=forwards or Forwards(ForwardTable(), DEFAULT_REDACTION),
         delivery_log=log.as_log(),
+        turns=cast("Turns", FakeTurns(log, parked)),
         watch=watch or DatabaseWatch(answered, wait_s=60),
         schedule=SCHEDULE,
         redaction=DEFAULT_REDACTION,
@@ -96,21 +117,25 @@ async def verdict(made: Attempts, **changes: Any) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("handlers", "outcome", "expected"),
+    ("handlers", "outcome", "expected", "error_class"),
     [
-        ((), AttemptOutcome.COMPLETED, Acknowledge),
-        ((succeed,), AttemptOutcome.COMPLETED, Acknowledge),
-        ((succeed, fail), AttemptOutcome.FAILED, Reject),
-        ((refuse,), AttemptOutcome.PERMANENT, Forward),
+        ((), AttemptOutcome.COMPLETED, Acknowledge, None),
+        ((succeed,), AttemptOutcome.COMPLETED, Acknowledge, None),
+        ((succeed, fail), AttemptOutcome.FAILED, Reject, "RuntimeError"),
+        ((refuse,), AttemptOutcome.PERMANENT, Copy, "PermanentFailure"),
     ],
 )
 async def test_the_outcome_of_the_handlers_is_recorded_and_decides(
-    handlers: Sequence[Handler], outcome: AttemptOutcome, expected: type[Verdict]
+    handlers: Sequence[Handler],
+    outcome: AttemptOutcome,
+    expected: type[Verdict],
+    error_class: str | None,
 ) -> None:
     """The call is updated with the outcome; a failed attempt changes nothing of it."""
     log = FakeLog()
 
-    decided = await verdict(attempts(log, *handlers))
+    with capture_logs() as lines:
+        decided = await verdict(attempts(log, *handlers))
 
     [(context, result)] = log.finished
     assert isinstance(decided, expected)
@@ -118,6 +143,8 @@ async def test_the_outcome_of_the_handlers_is_recorded_and_decides(
     assert (result.call_update is not None) == (outcome is AttemptOutcome.COMPLETED)
     assert context.ended_at is not None
     assert context.ended_at >= context.started_at
+    [line] = [line for line in lines if line["event"] == "attempt.finished"]
+    assert line["error_class"] == error_class
 
 
 async def test_the_partition_and_the_claim_come_before_a_handler() -> None:
@@ -167,7 +194,7 @@ async def test_a_slot_covers_the_handlers_and_not_the_commit() -> None:
         (AttemptOutcome.COMPLETED, Acknowledge),
         (AttemptOutcome.DUPLICATE, Acknowledge),
         (AttemptOutcome.FAILED, Reject),
-        (AttemptOutcome.PERMANENT, Forward),
+        (AttemptOutcome.PERMANENT, Copy),
     ],
 )
 async def test_a_recorded_outcome_is_repeated_and_nothing_runs(
@@ -181,6 +208,13 @@ async def test_a_recorded_outcome_is_repeated_and_nothing_runs(
     assert isinstance(decided, expected)
     assert not log.finished
     assert registry.get_sample_value("webhook_repeated_total") == 1
+
+
+async def test_a_repeated_failure_does_not_end_the_retries_of_another_handler() -> None:
+    """The log does not know which of them failed."""
+    log = FakeLog(begun=BeginResult(AttemptOutcome.FAILED, None))
+
+    assert isinstance(await verdict(attempts(log, succeed_or_end, fail)), Reject)
 
 
 @pytest.mark.parametrize(
@@ -257,9 +291,39 @@ async def test_a_message_without_an_event_is_dead_lettered_with_the_reason() -> 
 
     decided = await verdict(attempts(log, succeed), body=b"[]")
 
-    assert isinstance(decided, Forward)
+    assert isinstance(decided, Copy)
     assert decided.headers["error_message"] == "The body is not a JSON object."
     assert not log.calls
+
+
+@handles("hang", ordered_by="call_id")
+async def follow(_: Event) -> None:
+    """Do nothing."""
+
+
+async def test_an_ordered_webhook_takes_its_turn_before_its_handlers() -> None:
+    """One without a call, or with handlers that are not ordered, takes none."""
+    ordered, callless, other = FakeLog(), FakeLog(), FakeLog()
+
+    await verdict(attempts(ordered, follow), body=CALLED)
+    await verdict(attempts(callless, follow))
+    await verdict(attempts(other, succeed), body=CALLED)
+
+    turn = "turn of call-1"
+    assert ordered.calls == [f"partition {JOB}", turn, "begin", "finish"]
+    assert [context.order_key for context, _ in ordered.finished] == ["call-1"]
+    assert callless.calls == other.calls == [f"partition {JOB}", "begin", "finish"]
+
+
+async def test_a_parked_webhook_is_acknowledged_without_an_attempt() -> None:
+    log = FakeLog()
+
+    decided = await verdict(
+        attempts(log, follow, parked=Wait(WaitReason.ORDER, None, order_key="call-1")), body=CALLED
+    )
+
+    assert decided == Acknowledge()
+    assert log.calls == [f"partition {JOB}", "turn of call-1"]
 
 
 async def test_a_redelivery_waits_for_the_attempt_in_flight() -> None:

@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from services.processor.database_watch import DatabaseWatch
-from tests.unit.processor.fakes import Clock
+from ringback.services.processor.database_watch import DatabaseWatch
+from tests.unit.clock import Clock
 
 REFUSED = OSError("connection refused")
 
@@ -34,10 +34,10 @@ def test_webhooks_wait_from_the_first_failure_of_an_outage(
     assert not watch.was_unavailable_recently
     assert not watch.wait_expired()
     watch.failed(REFUSED)
-    clock.now += 59
+    clock.now_s += 59
     watch.failed(REFUSED)
     expired = [watch.wait_expired()]
-    clock.now += 1
+    clock.now_s += 1
     expired.append(watch.wait_expired())
     watch.answered()
     expired.append(watch.wait_expired())
@@ -52,13 +52,13 @@ def test_an_outage_is_recent_for_five_minutes_after_its_last_failure(
 ) -> None:
     """A message requeued meanwhile comes back with a count that it did not cause."""
     watch.failed(REFUSED)
-    clock.now += 200
+    clock.now_s += 200
     watch.failed(REFUSED)
     watch.answered()
 
-    clock.now += 299
+    clock.now_s += 299
     recently = watch.was_unavailable_recently
-    clock.now += 1
+    clock.now_s += 1
 
     assert recently
     assert not watch.was_unavailable_recently
@@ -111,9 +111,9 @@ async def test_an_incomplete_setup_ends_after_ten_seconds_or_with_a_ping(
     """Only users of the right can find out whether it was granted; the ping uses all of them."""
     missing = asyncpg.UndefinedColumnError('column "x" does not exist')
     watch.failed(missing)
-    clock.now += 9
+    clock.now_s += 9
     soon = watch.is_setup_incomplete
-    clock.now += 1
+    clock.now_s += 1
     later = watch.is_setup_incomplete
     watch.failed(missing)
 

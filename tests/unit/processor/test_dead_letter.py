@@ -1,6 +1,7 @@
 """Reading a message of the dead-letter queue."""
 
 import base64
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -10,10 +11,11 @@ from hypothesis import given
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.contract.redaction.scrub import REDACTED
 from ringback.contract.status import AttemptOutcome, DeadReason
-from services.processor.attempt.policy import CRASHED, Failure
-from services.processor.consume.message import Message
-from services.processor.log.dead_letters import (
+from ringback.services.processor.attempt.policy import CRASHED, Failure
+from ringback.services.processor.consume.message import Message
+from ringback.services.processor.log.dead_letters import (
     UNKNOWN_ORG,
+    DeadLetterEntry,
     dead_reason,
     fingerprint,
     job_id_in,
@@ -26,6 +28,10 @@ from tests.unit.processor.hostile_messages import HOSTILE_MESSAGES
 LATEST = "ffffffff-ffff-7fff-bfff-ffffffffffff"
 LIMIT = {"queue": "webhooks.quarantine", "reason": "delivery_limit", "count": 1}
 REJECTED = {"queue": "webhooks.work", "reason": "rejected", "count": 1}
+
+
+def parsed(**changes: Any) -> DeadLetterEntry:
+    return parse_dead_letter(message(**changes), 4, None, DEFAULT_REDACTION)
 
 
 @pytest.mark.parametrize(
@@ -53,16 +59,12 @@ def test_the_reason_is_ours_or_the_brokers_or_in_the_log(
     beside: dict[str, object], failure: Failure | None
 ) -> None:
     """Only a message whose last death was the quarantine' limit counts as crashed."""
-    letter = parse_dead_letter(
-        message(headers=ENVELOPE.headers() | beside), 4, None, DEFAULT_REDACTION
-    )
-
-    assert letter.failure == failure
+    assert parsed(headers=ENVELOPE.headers() | beside).failure == failure
 
 
 def test_a_webhook_keeps_its_metadata() -> None:
     """The row can be made from the message alone."""
-    letter = parse_dead_letter(message(routing_key="attempt.4"), 4, None, DEFAULT_REDACTION)
+    letter = parsed(routing_key="attempt.4")
 
     assert letter.attempt == 4
     assert (letter.row.id, letter.row.org_id) == (JOB, ORG)
@@ -83,7 +85,7 @@ def test_a_message_without_a_job_id_has_no_org() -> None:
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[1]", b'{"a":1}'])
 def test_a_body_without_an_event_is_kept_as_base64(body: bytes) -> None:
     """The row shows that it differs from the message that arrived."""
-    row = parse_dead_letter(message(body=body), 4, None, DEFAULT_REDACTION).row
+    row = parsed(body=body).row
 
     assert list(orjson.loads(row.event_data)) == ["unreadable_base64"]
     assert row.altered
@@ -94,9 +96,7 @@ def test_a_dead_letter_is_without_the_credentials_of_its_event() -> None:
     """Neither its event nor its error contains them, also not in base64."""
     body = b'{"message":{"type":"hang","server":{"secret":"canary-1234"}}}'
     beside = {"error_class": "E", "error_message": "the secret is canary-1234"}
-    letter = parse_dead_letter(
-        message(body=body, headers=ENVELOPE.headers() | beside), 4, None, DEFAULT_REDACTION
-    )
+    letter = parsed(body=body, headers=ENVELOPE.headers() | beside)
 
     kept = base64.b64decode(
         orjson.loads(with_raw_payload(letter).row.event_data)["unreadable_base64"]
@@ -109,7 +109,7 @@ def test_a_dead_letter_is_without_the_credentials_of_its_event() -> None:
 @pytest.mark.parametrize("body", [b'{"secret":"canary-1234', rb'{"secr\u0065t":"canary-1234'])
 def test_bytes_that_cannot_be_redacted_are_withheld(body: bytes) -> None:
     """Header values are no event, and may contain a credential."""
-    row = parse_dead_letter(message(body=body), 4, None, DEFAULT_REDACTION).row
+    row = parsed(body=body).row
 
     assert orjson.loads(row.event_data) == {"unreadable_base64": REDACTED}
 
@@ -148,6 +148,8 @@ def test_no_message_makes_its_dead_letter_fail(hostile: Message) -> None:
         (Failure("a", "b"), AttemptOutcome.PERMANENT, DeadReason.PERMANENT),
         (CRASHED, None, DeadReason.PROCESS_CRASH),
         (CRASHED, AttemptOutcome.FAILED, DeadReason.PROCESS_CRASH),
+        (Failure("cancelled", "So."), None, DeadReason.CANCELLED),
+        (Failure("cancelled", "So."), AttemptOutcome.FAILED, DeadReason.CANCELLED),
         (Failure("undeliverable", "So."), AttemptOutcome.FAILED, DeadReason.UNDELIVERABLE),
         (None, None, DeadReason.UNDELIVERABLE),
     ],

@@ -12,15 +12,15 @@ from structlog.testing import capture_logs
 from ringback.contract.identity import JobId
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
 from ringback.contract.status import AttemptOutcome
-from services.processor.attempt.policy import MAX_DELIVERIES
-from services.processor.database_watch import DatabaseUnavailableError
-from services.processor.log.dead_letters import (
+from ringback.services.processor.attempt.policy import MAX_DELIVERIES
+from ringback.services.processor.database_watch import DatabaseUnavailableError
+from ringback.services.processor.log.dead_letters import (
     DeadLettered,
     DeadLetterEntry,
     DeadLetterLog,
     DeadLetterRecorder,
 )
-from services.processor.spans import MessageSpan
+from ringback.services.processor.spans import MessageSpan
 from tests.unit.processor.events import ENVELOPE, JOB
 from tests.unit.processor.fakes import SPANS, Broker, FakeConsumers, instruments, settler
 

@@ -1,5 +1,6 @@
 """Reading a message into a webhook."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -7,22 +8,36 @@ import pytest
 from hypothesis import given
 
 from ringback.contract.redaction.redaction import DEFAULT_REDACTION
-from services.processor.attempt.context import AttemptContext, Undeliverable, open_attempt
-from services.processor.consume.message import (
-    Message,
-    attempt_due,
-)
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.services.processor.attempt.context import AttemptContext, Undeliverable, open_attempt
+from ringback.services.processor.consume.message import Message, attempt_due
 from tests.unit.processor.events import ENVELOPE, message, untraced
+from tests.unit.processor.fakes import SCHEDULE
 from tests.unit.processor.hostile_messages import HOSTILE_MESSAGES
 
 
+def opened(received: Message) -> AttemptContext | Undeliverable:
+    return open_attempt(received, DEFAULT_REDACTION, untraced(), SCHEDULE)
+
+
 def test_a_message_of_the_gateway_is_a_delivery() -> None:
-    delivery = open_attempt(message(routing_key="attempt.3"), DEFAULT_REDACTION, untraced())
+    delivery = opened(message(routing_key="attempt.3"))
 
     assert isinstance(delivery, AttemptContext)
     assert delivery.envelope == ENVELOPE
     assert delivery.event.type == "hang"
     assert delivery.attempt == 3
+    assert delivery.schedule == SCHEDULE
+
+
+def test_an_endpoint_s_own_retry_schedule_applies() -> None:
+    """The gateway sends it in a header."""
+    headers = replace(ENVELOPE, retry_schedule=RetrySchedule.parse("1m")).headers()
+
+    delivery = opened(message(headers=headers))
+
+    assert isinstance(delivery, AttemptContext)
+    assert (str(delivery.schedule), delivery.schedule.max_attempts) == ("1m", 2)
 
 
 @pytest.mark.parametrize(
@@ -30,15 +45,19 @@ def test_a_message_of_the_gateway_is_a_delivery() -> None:
     [
         ({"message_id": None}, "The message id is not a UUIDv7."),
         ({"message_id": "7"}, "The message id is not a UUIDv7."),
-        ({"type": None}, "The message has no type that can be kept."),
-        ({"headers": {}}, "A header that every webhook carries is missing or malformed."),
+        ({"type": None}, "The message has no valid type."),
+        ({"headers": {}}, "A required header of the message is missing or malformed."),
+        (
+            {"headers": {**ENVELOPE.headers(), "retry_schedule": "soon"}},
+            "The retry schedule is invalid.",
+        ),
         ({"body": b"["}, "The body is not a JSON document in UTF-8."),
         ({"body": b"[]"}, "The body is not a JSON object."),
         ({"body": b"{}"}, "The body has no message.type."),
     ],
 )
 def test_an_undeliverable_message_has_a_reason(changes: dict[str, Any], reason: str) -> None:
-    assert open_attempt(message(**changes), DEFAULT_REDACTION, untraced()) == Undeliverable(reason)
+    assert opened(message(**changes)) == Undeliverable(reason)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +99,7 @@ def test_deliveries_without_an_answer_are_counted_by_the_broker(
 @given(hostile=HOSTILE_MESSAGES)
 def test_no_message_makes_reading_it_fail(hostile: Message) -> None:
     """Any content gives a delivery that can be stored, or the reason why it cannot."""
-    got = open_attempt(hostile, DEFAULT_REDACTION, untraced())
+    got = opened(hostile)
 
     assert hostile.deliveries_before is not None
     assert 1 <= attempt_due(hostile) <= 9_999

@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 
 from ringback.handlers import Event, handles
-from ringback.runtime.process.lifecycle import CannotStartError
-from services.processor.attempt.handlers import HandlerSet, import_handlers
+from ringback.services.processor.attempt.handlers import (
+    HandlersError,
+    HandlerSet,
+    LoadedHandlers,
+    load_handlers,
+)
 
 HEAD = "from ringback.handlers import handles\n"
 
@@ -18,6 +22,11 @@ async def of_two(_: Event) -> None:
 
 @handles("*")
 async def of_all(_: Event) -> None:
+    """Do nothing."""
+
+
+@handles("o", ordered_by="call_id")
+async def ordered(_: Event) -> None:
     """Do nothing."""
 
 
@@ -49,6 +58,16 @@ def test_a_type_gets_its_handlers_in_the_order_of_their_declaration() -> None:
         HandlerSet([undeclared])
 
 
+def test_a_type_is_ordered_if_one_of_its_handlers_is() -> None:
+    """The types of other handlers are not: their webhooks take no turns."""
+    handlers = HandlerSet([of_all, ordered])
+
+    assert handlers.for_type("o").is_ordered
+    assert not handlers.for_type("a").is_ordered
+    with pytest.raises(ValueError, match="it was 'org_id'"):
+        handles("a", ordered_by="org_id")  # type: ignore[arg-type]
+
+
 def test_modules_are_imported_in_order_and_each_handler_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,10 +82,63 @@ def test_modules_are_imported_in_order_and_each_handler_once(
         "request = Proxy()\n"
     )
 
-    found = import_handlers(" order_one,, order_two ,")
+    found = load_handlers(" order_one,, order_two ,")
 
-    assert [handler.__name__ for handler in found] == ["second", "first", "third"]
-    assert import_handlers("") == import_handlers(" , ") == []
+    assert [handler.__name__ for handler in found.handlers] == ["second", "first", "third"]
+    assert load_handlers("") == load_handlers(" , ") == LoadedHandlers()
+
+
+def test_hooks_are_found_in_order_also_in_a_module_without_handlers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "pools.py").write_text(
+        "from ringback.handlers import on_start, on_stop\n"
+        "@on_start\ndef opened(): ...\n@on_stop\nasync def closed(): ...\n"
+    )
+    (tmp_path / "of_pools.py").write_text(
+        HEAD + "from pools import opened\n@handles('a')\nasync def handler(e): ...\n"
+        "from ringback.handlers import on_start\n@on_start\ndef after(*, retries=3): ...\n"
+    )
+
+    found = load_handlers("pools,of_pools")
+
+    assert [hook.__name__ for hook in found.on_start] == ["opened", "after"]
+    assert [hook.__name__ for hook in found.on_stop] == ["closed"]
+
+
+def test_types_that_vapi_does_not_document_are_named_with_the_nearest_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "typed.py").write_text(
+        HEAD + "@handles('end-of-call-rapport', 'hang', '*')\n"
+        "async def one(e): ...\n"
+        "@handles('transcript[transcriptType=\"final\"]')\nasync def final(e): ...\n"
+        "@handles('crm.merged', 'ringback.demo')\nasync def two(e): ...\n"
+    )
+
+    assert load_handlers("typed").unknown_types() == [
+        (
+            "typed.one handles end-of-call-rapport, which is not a type that Vapi documents. "
+            "Did you mean end-of-call-report?"
+        ),
+        "typed.two handles crm.merged, which is not a type that Vapi documents.",
+    ]
+
+
+def test_overlaps_are_told_in_the_order_in_which_handlers_run() -> None:
+    """Plain handlers run first; one that takes all types overlaps with each type that is named."""
+    loaded = LoadedHandlers(handlers=(in_transaction, of_two, of_all))
+    here = __name__
+
+    assert loaded.overlaps() == [
+        (
+            f"a runs {here}.of_two, then {here}.of_all, then {here}.in_transaction; "
+            "an error of one ends the attempt."
+        ),
+        f"b runs {here}.of_two, then {here}.of_all; an error of one ends the attempt.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -75,8 +147,9 @@ def test_modules_are_imported_in_order_and_each_handler_once(
         ("absent_module", None, "cannot be imported: ModuleNotFoundError: No module named"),
         ("broken_module", "1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
         ("leaving_module", "raise SystemExit('x')", "cannot be imported: SystemExit: x"),
-        ("empty_module", "", r"has no function with @handles\(…\)."),
+        ("empty_module", "", r"has no function with @handles\(…\), @on_start"),
         ("sync_module", HEAD + "@handles('a')\ndef f(e): ...", "must be declared with async def"),
+        ("twice", HEAD + "@handles('a')\n@handles('b')\nasync def f(e): ...", "in one @handles"),
         ("bare_module", HEAD + "@handles\nasync def f(e): ...", "takes the event types"),
         ("typeless_module", HEAD + "@handles()\nasync def f(e): ...", "takes the event types"),
     ],
@@ -88,7 +161,32 @@ def test_a_module_that_cannot_be_used_is_named(
     if source is not None:
         (tmp_path / f"{name}.py").write_text(source)
 
-    with pytest.raises(CannotStartError, match=sentence) as raised:
-        import_handlers(name)
+    with pytest.raises(HandlersError, match=sentence) as raised:
+        load_handlers(name)
 
     assert str(raised.value).startswith(f"RINGBACK_HANDLERS names {name}, which ")
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that cannot be called as declared is named with what it is called with."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "misdeclared.py").write_text(
+        HEAD + "from ringback.handlers import on_stop\n"
+        "@handles('a')\nasync def lacks(): ...\n"
+        "@handles('a')\nasync def wants_more(event, connection): ...\n"
+        "@handles('a', transaction=True)\nasync def lacks_connection(event): ...\n"
+        "@handles('a', transaction=True)\nasync def fits(event, *rest): ...\n"
+        "@on_stop\ndef closes(pool): ...\n"
+    )
+
+    with pytest.raises(HandlersError) as raised:
+        load_handlers("no_such_module,misdeclared")
+
+    first, *others = raised.value.problems
+    assert "no_such_module" in first
+    assert [problem.partition(", but")[0] for problem in others] == [
+        "Ringback calls misdeclared.lacks(event)",
+        "Ringback calls misdeclared.wants_more(event)",
+        "Ringback calls misdeclared.lacks_connection(event, connection)",
+        "Ringback calls misdeclared.closes()",
+    ]

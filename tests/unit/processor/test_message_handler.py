@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 
 from ringback.contract.retry_schedule import FIRST_ATTEMPT
 from ringback.contract.status import AttemptOutcome
-from services.processor.attempt.attempt import Attempts
-from services.processor.attempt.handler_slots import NotBegunError
-from services.processor.attempt.policy import (
+from ringback.services.processor.attempt.attempt import Attempts
+from ringback.services.processor.attempt.handler_slots import NotBegunError, ShareExceededError
+from ringback.services.processor.attempt.policy import (
     MAX_DELIVERIES,
     MAX_REQUEUES,
     Acknowledge,
@@ -21,21 +21,22 @@ from services.processor.attempt.policy import (
     dead_letter,
     decide,
 )
-from services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
-from services.processor.consume.message import Message, attempt_due
-from services.processor.consume.message_handler import (
+from ringback.services.processor.attempt.result import Wait
+from ringback.services.processor.attempt.transaction import ServerRefusesError, TransactionLostError
+from ringback.services.processor.consume.message import Message, attempt_due
+from ringback.services.processor.consume.message_handler import (
     AttemptHandler,
     MessageHandler,
     QuarantineHandler,
 )
-from services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
-from services.processor.spans import MessageSpan
+from ringback.services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
+from ringback.services.processor.spans import MessageSpan
 from tests.unit.processor.events import ENVELOPE, untraced
 from tests.unit.processor.fakes import SCHEDULE, SPANS, Broker, FakeConsumers, instruments, settler
 
 RETRY_QUEUE = ":webhooks.retry.1.2s"
 WORK, QUARANTINE, REQUEUED = ":webhooks.work", ":webhooks.quarantine", ":webhooks.requeued"
-DUE = ":webhooks.due"
+DUE, BULK = ":webhooks.due", ":webhooks.bulk"
 DEAD = "webhooks.dead:attempt.1"
 
 
@@ -51,7 +52,10 @@ class FakeAttempts:
         self.ran.append(self.consumers.exclusive_now)
         if isinstance(self.end, BaseException):
             raise self.end
-        return decide(self.end, source=source, attempt=attempt_due(message), schedule=SCHEDULE)
+        attempt = attempt_due(message)
+        step = decide(self.end, source=source, attempt=attempt, schedule=SCHEDULE, bound=SCHEDULE)
+        assert not isinstance(step, Wait)
+        return step
 
 
 def headers(counts: dict[str, int]) -> dict[str, Any]:
@@ -64,11 +68,7 @@ async def answer() -> None:
 
 
 def handler_of(
-    source: SourceQueue,
-    broker: Broker,
-    fake: FakeAttempts,
-    *,
-    watch: DatabaseWatch | None = None,
+    source: SourceQueue, broker: Broker, fake: FakeAttempts, *, watch: DatabaseWatch | None = None
 ) -> MessageHandler:
     attempts = cast("Attempts", fake)
     if source is SourceQueue.QUARANTINE:
@@ -117,9 +117,25 @@ LOST, BUG = TransactionLostError("lost"), KeyError("bug")
         (SourceQueue.QUARANTINE, COMPLETED, {"deliveries": 1}, [QUARANTINE], ["ack"]),
         (SourceQueue.QUARANTINE, COMPLETED, {"crashes": 2}, [], ["ack"]),
         (SourceQueue.QUARANTINE, COMPLETED, {"crashes": 2, "deliveries": 1}, [DEAD], ["ack"]),
-        # An outage costs nothing: the broker's count of the work queue does not matter.
-        (SourceQueue.WORK, DatabaseUnavailableError(), {}, [], ["requeue"]),
-        (SourceQueue.QUARANTINE, DatabaseUnavailableError(), {}, [QUARANTINE], ["ack"]),
+        # An outage or a pause costs nothing: a message that the broker would quarantine at its next
+        # return, because it counts each requeue, is replaced by a copy.
+        *(
+            (source, end, {"deliveries": before}, copies, answers)
+            for end in (NotBegunError(), DatabaseUnavailableError())
+            for source, before, copies, answers in (
+                (SourceQueue.WORK, 0, [], ["requeue"]),
+                (SourceQueue.WORK, 1, [], ["requeue"]),
+                (SourceQueue.WORK, 2, [WORK], ["ack"]),
+                (SourceQueue.BULK, 2, [BULK], ["ack"]),
+                (SourceQueue.DUE, 2, [DUE], ["ack"]),
+                (SourceQueue.QUARANTINE, 0, [QUARANTINE], ["ack"]),
+            )
+        ),
+        # The org has its share of the slots.
+        (SourceQueue.WORK, ShareExceededError(hangs=False), {}, [REQUEUED], ["ack"]),
+        (SourceQueue.DUE, ShareExceededError(hangs=False), {"parks": 2}, [REQUEUED], ["ack"]),
+        (SourceQueue.DUE, ShareExceededError(hangs=False), {"parks": 3}, [BULK], ["ack"]),
+        (SourceQueue.WORK, ShareExceededError(hangs=True), {}, [BULK], ["ack"]),
         # No attempt could be made although the database is available.
         (SourceQueue.WORK, LOST, {}, [REQUEUED], ["ack"]),
         (SourceQueue.WORK, BUG, {}, [REQUEUED], ["ack"]),
@@ -143,30 +159,6 @@ async def test_a_message_is_settled_once(
     assert set(attempts.ran) <= {source is SourceQueue.QUARANTINE}
     assert not attempts.consumers.exclusive_now
     assert attempts.consumers.outages == isinstance(end, DatabaseUnavailableError)
-
-
-@pytest.mark.parametrize("end", [NotBegunError(), DatabaseUnavailableError()])
-@pytest.mark.parametrize(
-    ("source", "counts", "copies", "answers"),
-    [
-        (SourceQueue.WORK, {}, [], ["requeue"]),
-        (SourceQueue.WORK, {"deliveries": 1}, [], ["requeue"]),
-        (SourceQueue.WORK, {"deliveries": 2}, [WORK], ["ack"]),
-        (SourceQueue.DUE, {"deliveries": 2}, [DUE], ["ack"]),
-        (SourceQueue.QUARANTINE, {}, [QUARANTINE], ["ack"]),
-    ],
-)
-async def test_a_return_is_not_counted_as_a_crash(
-    end: BaseException,
-    source: SourceQueue,
-    counts: dict[str, int],
-    copies: list[str],
-    answers: list[str],
-) -> None:
-    """The broker counts each requeue, and a third one would quarantine the message."""
-    broker, _ = await handled(source, end, counts=counts)
-
-    assert ([place for place, _ in broker.copies], broker.answers) == (copies, answers)
 
 
 async def test_a_worn_message_is_replaced_by_a_copy_after_an_outage() -> None:

@@ -13,8 +13,20 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp import commands as spec
 from pamqp.header import ContentHeader
 
-from services.processor.consume.consumer import QueueConsumer
-from services.processor.consume.pause import PauseListener
+from ringback.contract.retry_schedule import RetrySchedule
+from ringback.contract.topology import (
+    BULK_QUEUE,
+    DEAD_LETTER_QUEUE,
+    QUARANTINE_QUEUE,
+    WORK_QUEUE,
+)
+from ringback.outgoing import destination
+from ringback.runtime.outgoing.breaker import BreakerState
+from ringback.services.processor.attempt.handler_slots import HandlerSlots
+from ringback.services.processor.consume.consumer import QueueConsumer
+from ringback.services.processor.consume.consumer_group import ConsumerGroup, QueueHandlers
+from ringback.services.processor.consume.pause import PauseListener
+from ringback.services.processor.database_watch import DatabaseWatch
 from tests.support.eventually import eventually
 from tests.unit.processor.fakes import instruments
 
@@ -22,11 +34,14 @@ REASONS = ("database", "paused", "quarantine", "draining")
 
 
 class Session:
-    """A connection to a broker that counts the consumers of its queue."""
+    """A connection to a broker, and its only channel. It may answer a `basic.cancel` late."""
 
     def __init__(self) -> None:
         self.consumers: dict[str, Callable[[DeliveredMessage], Any]] = {}
         self.error: BaseException | None = None
+        self.asked_to_cancel, self.may_answer = asyncio.Event(), asyncio.Event()
+        self.may_answer.set()
+        self.number, self.is_closed = 1, False
         self.close_callbacks: set[Any] = set()
         self.on_consumer_cancel_callbacks: set[Any] = set()
         self.closing = asyncio.Future[None]()
@@ -42,18 +57,20 @@ class Session:
         return self
 
     async def basic_consume(
-        self, _: str, callback: Callable[[DeliveredMessage], Any]
+        self, queue: str, callback: Callable[[DeliveredMessage], Any]
     ) -> SimpleNamespace:
         if self.error:
             raise self.error
-        self.consumers["tag"] = callback
-        return SimpleNamespace(consumer_tag="tag")
+        self.consumers[queue] = callback
+        return SimpleNamespace(consumer_tag=queue)
 
     async def basic_cancel(self, tag: str) -> None:
         del self.consumers[tag]
+        self.asked_to_cancel.set()
+        await self.may_answer.wait()
 
-    async def queue_declare(self, _: str, **__: object) -> SimpleNamespace:
-        return SimpleNamespace(consumer_count=len(self.consumers))
+    async def queue_declare(self, queue: str, **_: object) -> SimpleNamespace:
+        return SimpleNamespace(consumer_count=int(queue in self.consumers))
 
     def as_connection(self) -> AbstractConnection:
         return cast("AbstractConnection", self)
@@ -167,7 +184,7 @@ async def test_cancelled_work_is_delivered_again(*, is_ours: bool) -> None:
 
     under_test = consumer(on_message=work, lost=lost)
     await under_test.attach(session.as_connection())
-    await session.consumers["tag"](delivered())
+    await session.consumers["q"](delivered())
     await started.wait()
 
     if is_ours:
@@ -180,6 +197,44 @@ async def test_cancelled_work_is_delivered_again(*, is_ours: bool) -> None:
 
     assert lost.times == (not is_ours)
     assert under_test.in_flight == 0
+
+
+async def nothing(*_: object) -> None:
+    """Handle a message, or answer a ping."""
+
+
+async def test_a_cancelled_quarantine_leaves_no_queue_paused() -> None:
+    """A handler may cancel every task that it finds, also one that is about to pause a queue."""
+    session = Session()
+    group = ConsumerGroup(
+        "amqp://nowhere",
+        RetrySchedule(()),
+        DatabaseWatch(nothing, wait_s=60),
+        prefetch=1,
+        slots=HandlerSlots(1),
+        handlers=QueueHandlers(nothing, nothing, nothing, nothing, nothing),
+    )
+    await group.attach(session.as_connection())
+    await group.resume()
+    await group.database_unavailable()
+    await eventually(lambda: len(session.consumers) == 5)
+    session.may_answer.clear()
+
+    async def quarantined() -> None:
+        async with group.exclusive():
+            pass
+
+    task = asyncio.create_task(quarantined())
+    await session.asked_to_cancel.wait()
+    assert session.consumers.keys() == {
+        *(WORK_QUEUE, BULK_QUEUE),
+        *(QUARANTINE_QUEUE, DEAD_LETTER_QUEUE),
+    }
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert len(session.consumers) == 5
 
 
 class Consumers:
@@ -206,6 +261,9 @@ class Listening:
     async def add_listener(self, _: str, notify: Callable[[], None]) -> None:
         self.notify = notify
 
+    async def fetch(self, _: str, **__: object) -> list[dict[str, Any]]:
+        return [{"name": "of-the-pause-tests", "forced_state": "open"}]
+
     async def fetchrow(self, _: str, **__: object) -> dict[str, Any] | None:
         row = self.rows.pop(0) if self.rows else OSError("lost")
         if isinstance(row, BaseException):
@@ -224,6 +282,19 @@ async def listened(consumers: Consumers, *rows: Any, listener: PauseListener | N
     with pytest.raises(OSError, match="lost"):
         await listener.listen(session, query_every_s=0.001)
     return listener
+
+
+async def test_a_forced_state_applies_before_anything_is_consumed() -> None:
+    shop = destination("of-the-pause-tests")
+    states = []
+
+    class Resuming(Consumers):
+        async def resume(self) -> None:
+            states.append(shop.breaker.state)
+
+    await listened(Resuming(), state(paused=False))
+
+    assert states == [BreakerState.OPEN]
 
 
 async def test_each_change_pauses_or_resumes_once() -> None:

@@ -3,15 +3,17 @@
 from types import MappingProxyType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ringback.contract.retry_schedule import Attempt, RetrySchedule
-from ringback.contract.status import AttemptOutcome
+from ringback.contract.status import AttemptOutcome, WaitReason
 from ringback.contract.topology import WORK_DELIVERY_LIMIT
-from services.processor.attempt.policy import (
+from ringback.services.processor.attempt.policy import (
     MAX_DELIVERIES,
     Acknowledge,
+    Copy,
     Failure,
-    Forward,
     Reject,
     SourceQueue,
     Verdict,
@@ -19,18 +21,21 @@ from services.processor.attempt.policy import (
     decide,
     requeue_later,
 )
+from ringback.services.processor.attempt.result import Wait
 
 BOTH, NONE = RetrySchedule.parse("2s,4s"), RetrySchedule.parse("")
+#: The second delay is a wait, although it is short.
+MIXED = RetrySchedule.parse("2s,4s,3s", longest_queue_delay_ms=3_000)
 WORK, QUARANTINE = SourceQueue.WORK, SourceQueue.QUARANTINE
 FAILED, PERMANENT = AttemptOutcome.FAILED, AttemptOutcome.PERMANENT
 FAILURE = Failure("TransactionLostError", "The connection has ended.")
 #: The attempt was made, so the next one starts without the requeues and crashes before it.
-ZERO = MappingProxyType[str, str | int]({"requeues": 0, "crashes": 0})
+ZERO = MappingProxyType[str, str | int]({"requeues": 0, "crashes": 0, "parks": 0})
 
 
-def retry_copy(place: int) -> Forward:
+def retry_copy(place: int) -> Copy:
     queue = BOTH.retry_queues[place]
-    return Forward("", queue.queue_name, ZERO, retry_queue=queue)
+    return Copy("", queue.queue_name, ZERO, retry_queue=queue)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +66,59 @@ def test_an_outcome_decides(
     verdict: Verdict,
 ) -> None:
     """Attempts beyond the retry schedule are the last."""
-    got = decide(outcome, source=source, attempt=Attempt(attempt), schedule=schedule)
+    got = decide(
+        outcome, source=source, attempt=Attempt(attempt), schedule=schedule, bound=schedule
+    )
 
     assert got == verdict
+
+
+@pytest.mark.parametrize(
+    ("source", "attempt", "schedule", "bound", "step"),
+    [
+        # A delay that is too long for a retry queue, between two that are not.
+        (WORK, 1, MIXED, MIXED, Reject(MIXED.retry_queues[0])),
+        (WORK, 2, MIXED, MIXED, 4_000),
+        (QUARANTINE, 2, MIXED, MIXED, 4_000),
+        (WORK, 3, MIXED, MIXED, Reject(MIXED.retry_queues[1])),
+        (WORK, 4, MIXED, MIXED, Reject()),
+        # Another schedule uses the queue of its attempt if the delay is the same.
+        (WORK, 1, RetrySchedule.parse("2000ms,1h"), BOTH, Reject(BOTH.retry_queues[0])),
+        (WORK, 2, RetrySchedule.parse("2000ms,1h"), BOTH, 3_600_000),
+        (WORK, 1, RetrySchedule.parse("5s"), BOTH, 5_000),
+        (WORK, 3, RetrySchedule.parse("2s,4s,4s"), BOTH, 4_000),
+        # After its last attempt, the broker would still have a retry queue for a rejected message.
+        (WORK, 1, NONE, BOTH, dead_letter(Attempt(1))),
+        (WORK, 2, RetrySchedule.parse("5s"), BOTH, dead_letter(Attempt(2))),
+        (WORK, 3, RetrySchedule.parse("5s,5s"), BOTH, Reject()),
+        (WORK, 2, RetrySchedule.parse("2s"), MIXED, dead_letter(Attempt(2))),
+    ],
+)
+def test_a_delay_without_a_retry_queue_is_a_wait(
+    source: SourceQueue,
+    attempt: int,
+    schedule: RetrySchedule,
+    bound: RetrySchedule,
+    step: Verdict | int,
+) -> None:
+    """Without an endless loop and without an attempt too many."""
+    got = decide(FAILED, source=source, attempt=Attempt(attempt), schedule=schedule, bound=bound)
+
+    assert got == (Wait(WaitReason.RETRY, step) if isinstance(step, int) else step)
+
+
+@given(st.floats(0, 1))
+def test_only_a_wait_has_jitter_and_only_upward(jitter: float) -> None:
+    """A retry queue has one delay for all its messages."""
+    queued, wait = (
+        decide(FAILED, source=WORK, attempt=Attempt(n), schedule=MIXED, bound=MIXED, jitter=jitter)
+        for n in (1, 2)
+    )
+
+    assert queued == Reject(MIXED.retry_queues[0])
+    assert isinstance(wait, Wait)
+    assert wait.delay_ms is not None
+    assert 4_000 <= wait.delay_ms <= 4_400
 
 
 def test_a_requeued_message_waits_longer_each_time() -> None:

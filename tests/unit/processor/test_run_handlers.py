@@ -6,7 +6,9 @@ import pytest
 
 from ringback.contract.status import AttemptOutcome
 from ringback.handlers import Event, PermanentFailure
-from services.processor.attempt.run_handlers import has_abandoned_handlers, run_handlers
+from ringback.services.processor.attempt.result import AttemptResult
+from ringback.services.processor.attempt.run_handlers import has_abandoned_handlers, run_handlers
+from ringback.services.processor.spans import HandlerSpan
 from tests.support.eventually import eventually
 from tests.unit.processor.events import event, untraced
 
@@ -26,8 +28,11 @@ async def test_handlers_run_in_turn_with_the_event_and_the_arguments() -> None:
         seen.append(("two", *arguments))
 
     given = event()
-    result = await run_handlers([one, two], given, "connection", timeout_s=60, span=untraced())
+    result = await run_handlers(
+        [one, two], given, "connection", timeout_s=60, watch=HandlerSpan(untraced())
+    )
 
+    assert isinstance(result, AttemptResult)
     assert result.outcome is AttemptOutcome.COMPLETED
     assert seen == [("one", given, "connection"), ("two", given, "connection")]
 
@@ -65,8 +70,9 @@ async def test_the_first_error_ends_the_attempt(
         await asyncio.sleep(0)
         pytest.fail("ran after a failure")
 
-    result = await run_handlers([fail, never], event(), timeout_s=60, span=untraced())
+    result = await run_handlers([fail, never], event(), timeout_s=60, watch=HandlerSpan(untraced()))
 
+    assert isinstance(result, AttemptResult)
     assert (result.outcome, result.error_message) == (outcome, message)
     assert result.error_class == type(error).__qualname__
 
@@ -83,8 +89,11 @@ async def test_a_handler_is_cut_at_its_timeout_and_may_clean_up() -> None:
             cleaned.append(True)
             raise ValueError("late")
 
-    result = await run_handlers([hang], event(), timeout_s=SOON_S, span=untraced())
+    result = await run_handlers(
+        [hang], event(), timeout_s=SOON_S, cancel_wait_s=60, watch=HandlerSpan(untraced())
+    )
 
+    assert isinstance(result, AttemptResult)
     assert (result.outcome, result.error_class) == (AttemptOutcome.FAILED, "timeout")
     assert result.error_message == "The handlers did not end within 0.05 s."
     assert cleaned == [True]
@@ -103,12 +112,13 @@ async def test_a_handler_that_ignores_its_cancellation_is_left_behind() -> None:
         raise ValueError("at last")
 
     result = await run_handlers(
-        [stubborn], event(), timeout_s=SOON_S, cancel_wait_s=SOON_S, span=untraced()
+        [stubborn], event(), timeout_s=SOON_S, cancel_wait_s=SOON_S, watch=HandlerSpan(untraced())
     )
     was_abandoned = has_abandoned_handlers()
     release.set()
 
     await eventually(lambda: not has_abandoned_handlers())
+    assert isinstance(result, AttemptResult)
     assert result.error_class == "timeout"
     assert was_abandoned
 
@@ -125,7 +135,9 @@ async def test_a_cancellation_from_outside_gives_no_result() -> None:
             cancelled.set()
             raise
 
-    attempt = asyncio.create_task(run_handlers([hang], event(), timeout_s=60, span=untraced()))
+    attempt = asyncio.create_task(
+        run_handlers([hang], event(), timeout_s=60, watch=HandlerSpan(untraced()))
+    )
     await began.wait()
     attempt.cancel()
 

@@ -8,13 +8,14 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from ringback.contract.status import AttemptOutcome
+from ringback.contract.status import AttemptOutcome, WaitReason
 from ringback.contract.trace_context import TraceContext
 from ringback.handlers import Event
 from ringback.runtime.observability.tracing import NO_TRACES
-from services.processor.attempt.run_handlers import run_handlers
-from services.processor.consume.message import Message
-from services.processor.spans import HandlerSpan, MessageSpan, Spans, shared_query
+from ringback.services.processor.attempt.result import Wait
+from ringback.services.processor.attempt.run_handlers import run_handlers
+from ringback.services.processor.consume.message import Message
+from ringback.services.processor.spans import HandlerSpan, MessageSpan, Spans, shared_query
 from tests.support.kept_spans import KeptSpans, error_type_of
 from tests.unit.processor.events import ENVELOPE, JOB, event, message
 
@@ -82,17 +83,6 @@ def test_a_foreign_key_is_not_in_the_name_of_a_span(kept: KeptSpans) -> None:
     assert JOB_ID not in attributes_of(span)
 
 
-def test_an_error_inside_ends_the_span_as_failed(kept: KeptSpans) -> None:
-    """It has the type of the error and not its text, which may quote the event."""
-    with pytest.raises(KeyError), begun(kept):
-        raise KeyError("hush")
-
-    [span] = kept.all
-    assert error_type_of(span) == "KeyError"
-    assert not span.status.is_ok
-    assert "hush" not in span.to_json()
-
-
 def test_an_ended_span_does_not_change(kept: KeptSpans, caplog: pytest.LogCaptureFixture) -> None:
     """A commit may outlive the attempt that asked for it; an exported span is unchanged."""
     with begun(kept) as span:
@@ -107,6 +97,18 @@ def test_an_ended_span_does_not_change(kept: KeptSpans, caplog: pytest.LogCaptur
     assert kept.all[0].to_json() == before
     assert [relation for relation, _ in links_of(kept.all[0])] == ["origin"]
     assert not caplog.records
+
+
+def test_a_wait_is_on_the_span_of_its_attempt(kept: KeptSpans) -> None:
+    """Without a delay if something else releases the webhook."""
+    for wait in (Wait(WaitReason.RETRY, 90_000), Wait(WaitReason.ORDER, None)):
+        with begun(kept) as span:
+            span.waits(wait)
+
+    retry, order = map(attributes_of, kept.all)
+    assert (retry["ringback.wait_reason"], retry["ringback.retry_delay_ms"]) == ("retry", 90_000)
+    assert order["ringback.wait_reason"] == "order"
+    assert "ringback.retry_delay_ms" not in order
 
 
 def test_the_attempt_before_is_linked_once(kept: KeptSpans) -> None:
@@ -126,10 +128,7 @@ def test_each_webhook_has_its_own_span_of_a_shared_statement(kept: KeptSpans) ->
         pass
 
     assert [query.name for query in kept.all] == ["finish_attempts"] * 2
-    assert [parent_id_of(query) for query in kept.all] == [
-        one.context.span_id,
-        two.context.span_id,
-    ]
+    assert [parent_id_of(query) for query in kept.all] == [one.context.span_id, two.context.span_id]
     assert {attributes_of(query)["db.operation.batch.size"] for query in kept.all} == {2}
     assert {attributes_of(query)[JOB_ID] for query in kept.all} == {str(JOB)}
     assert len({(query.start_time, query.end_time) for query in kept.all}) == 1
@@ -156,7 +155,7 @@ async def test_a_handler_runs_in_its_own_span(kept: KeptSpans) -> None:
             await asyncio.sleep(0)
 
     span = begun(kept)
-    await run_handlers([calls, calls], event(), timeout_s=5, span=span)
+    await run_handlers([calls, calls], event(), timeout_s=60, watch=HandlerSpan(span))
 
     theirs = [one for one in kept.all if one.name == "theirs"]
     handled = [one for one in kept.all if one.name != "theirs"]

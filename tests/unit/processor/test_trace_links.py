@@ -7,8 +7,8 @@ import pytest
 
 from ringback.contract.identity import JobId
 from ringback.contract.retry_schedule import Attempt
-from services.processor.consume.message import Message
-from services.processor.trace_links import (
+from ringback.services.processor.consume.message import Message
+from ringback.services.processor.trace_links import (
     PreviousAttempt,
     TraceParentage,
     last_of_dead_letter,
@@ -41,6 +41,7 @@ def as_texts(parentage: TraceParentage) -> tuple[str | None, list[tuple[str, str
         (carrying(), PUBLISHED, [("origin", PUBLISHED)]),
         (carrying("webhooks.quarantine", attempt=1), PUBLISHED, [("origin", PUBLISHED)]),
         # After a wait a trace begins.
+        (carrying("attempt.requeued", attempt=1), None, [("origin", PUBLISHED)]),
         (carrying("attempt.2"), None, [("origin", PUBLISHED)]),
         (carrying("attempt.9"), None, [("origin", PUBLISHED)]),
         (carrying("webhooks.quarantine", attempt=2), None, [("origin", PUBLISHED)]),

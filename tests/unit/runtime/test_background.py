@@ -1,10 +1,12 @@
-"""Tasks end, even if a cancellation gets lost."""
+"""Which event loop runs a process; and its tasks end, even if a cancellation gets lost."""
 
 import asyncio
+import subprocess  # ruff: ignore[suspicious-subprocess-import]  # a process of its own has no uvloop
+import sys
 
 import pytest
 
-from ringback.runtime.process.background import end
+from ringback.runtime.process.background import end, keep_running
 
 
 async def test_tasks_that_go_on_after_a_cancellation_are_cancelled_again() -> None:
@@ -53,6 +55,23 @@ async def test_an_error_is_raised() -> None:
     assert other.cancelled()
 
 
+async def test_a_bug_does_not_end_a_part_for_good(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is logged with its traceback, and the part runs again until it is done."""
+    left = [ValueError("a bug"), RuntimeError("another")]
+
+    async def part() -> None:
+        await asyncio.sleep(0)
+        if left:
+            raise left.pop(0)
+
+    await keep_running(part, first_restart_s=0.01)
+
+    logged = capsys.readouterr().out
+    assert logged.count("background_task.failed") == 2
+    assert "part" in logged
+    assert "another" in logged
+
+
 async def test_who_ends_others_can_be_cancelled() -> None:
     """It does not mistake its own cancellation for theirs."""
 
@@ -72,3 +91,27 @@ async def test_who_ends_others_can_be_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await ender
     task.cancel()
+
+
+PROGRAM = """
+import asyncio, sys
+{first}
+from ringback.runtime.process import event_loop
+
+async def main():
+    return type(asyncio.get_running_loop()).__module__
+
+print(event_loop.run(main()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "loop"),
+    [("", "uvloop"), ("sys.modules['uvloop'] = None", "asyncio.unix_events")],
+    ids=["with uvloop", "without"],
+)
+def test_uvloop_is_used_where_it_is_installed(first: str, loop: str) -> None:
+    program = PROGRAM.format(first=first)
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+    assert done.stdout.decode().strip() == loop

@@ -12,6 +12,7 @@ from ringback.runtime.http.connection_limits import (
     CloseReason,
     ConnectionLimits,
 )
+from tests.unit.clock import Clock
 
 
 @dataclass(eq=False)
@@ -22,13 +23,6 @@ class FakeConnection:
 
     def close_for(self, reason: CloseReason) -> None:
         self.reasons.append(reason)
-
-
-class Clock:
-    now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
@@ -141,9 +135,7 @@ def test_a_head_that_grows_too_large_closes_its_connection(connections: Connecti
     assert large.reasons == [CloseReason.LARGE_HEAD]
 
 
-def test_heads_that_are_too_large_in_total_evict_the_oldest(
-    connections: ConnectionLimits,
-) -> None:
+def test_heads_that_are_too_large_in_total_evict_the_oldest(connections: ConnectionLimits) -> None:
     """Finished heads and closed connections free their bytes."""
     first, second, third = opened(connections, 3)
     connections.received_partial_head(first, MAX_HEAD_BYTES)

@@ -34,44 +34,29 @@ def ack_of(delivery_tag: int) -> bytes:
     return pamqp.frame.marshal(Basic.Ack(delivery_tag=delivery_tag), 3)
 
 
-async def test_acknowledgements_of_one_iteration_are_one_write() -> None:
+async def test_answers_of_one_iteration_are_one_write() -> None:
     """In their order, with the bytes of pamqp. No call returns before the write."""
     channel = a_channel()
     batch = FrameBatch(channel)
-    acks = [asyncio.create_task(batch.ack(tag)) for tag in (1, 2**40, 3)]
+    answers = [
+        *(batch.ack(1, multiple=True), batch.ack(2**40, multiple=False)),
+        *(batch.reject(2**62, requeue=True), batch.reject(3, requeue=False)),
+    ]
+    frames = [
+        *(Basic.Ack(1, multiple=True), Basic.Ack(2**40, multiple=False)),
+        *(Basic.Reject(2**62, requeue=True), Basic.Reject(3, requeue=False)),
+    ]
+    acks = [asyncio.create_task(one) for one in answers]
     await asyncio.sleep(0)
     late = asyncio.create_task(batch.ack(4))
 
     assert not any(ack.done() for ack in acks)
-    assert await write_next(channel) == ack_of(1) + ack_of(2**40) + ack_of(3)
+    assert await write_next(channel) == b"".join(pamqp.frame.marshal(one, 3) for one in frames)
     await asyncio.gather(*acks)
     assert not late.done()
     assert await write_next(channel) == ack_of(4)
     await late
     assert channel.write_queue.empty()
-
-
-async def test_answers_have_the_bytes_of_pamqp() -> None:
-    """Of both kinds, with both values of their flags."""
-    channel = a_channel()
-    batch = FrameBatch(channel)
-    answers = [
-        *(batch.ack(1, multiple=True), batch.ack(2, multiple=False)),
-        *(batch.reject(2**62, requeue=True), batch.reject(4, requeue=False)),
-    ]
-    sent = asyncio.gather(*answers)
-    await asyncio.sleep(0)
-
-    assert await write_next(channel) == b"".join(
-        pamqp.frame.marshal(frame, channel.number)
-        for frame in (
-            Basic.Ack(1, multiple=True),
-            Basic.Ack(2, multiple=False),
-            Basic.Reject(2**62, requeue=True),
-            Basic.Reject(4, requeue=False),
-        )
-    )
-    await sent
 
 
 async def test_frames_without_an_answer_wait_for_nothing() -> None:

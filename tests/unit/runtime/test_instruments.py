@@ -15,12 +15,15 @@ def test_known_series_begin_at_zero() -> None:
     registry = CollectorRegistry()
     instruments = Instruments(registry)
 
-    instruments.counter(Metric.REJECTED)
+    instruments.counter(Metric.REJECTED, endpoint=("",))
     instruments.counter(Metric.RPC_CALLS, method=["a.B/C"], code=["OK"])
     instruments.histogram(Metric.RPC_SECONDS)
 
     labels = {"method": "a.B/C", "transport": "rest", "code": "OK"}
-    assert registry.get_sample_value("webhook_rejected_total", {"reason": "too_large"}) == 0
+    assert (
+        registry.get_sample_value("webhook_rejected_total", {"endpoint": "", "reason": "too_large"})
+        == 0
+    )
     assert registry.get_sample_value("rpc_server_calls_total", labels) == 0
     assert not [
         sample

@@ -1,18 +1,18 @@
-"""Tests for ringback.runtime.amqp.management_api: where it is asked, and what its numbers mean."""
-
-from collections.abc import AsyncIterator
+"""The management API: where it is asked, what its numbers mean; and which brokers are refused."""
 
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from pytest_aiohttp import AiohttpServer
 
+from ringback.runtime.amqp.connection import refuse_broken_broker
 from ringback.runtime.amqp.management_api import (
+    ManagementAddress,
     ManagementError,
-    ManagementPlace,
     QueueStats,
     management_api,
 )
+from ringback.runtime.process.lifecycle import CannotStartError
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_the_place_is_that_of_the_amqp_url(
     url: str, amqp_url: str, base_url: str, vhost: str, user: tuple[str, str]
 ) -> None:
     """Virtual host and user come from there; the API's own URL takes precedence."""
-    place = ManagementPlace.of(url, amqp_url)
+    place = ManagementAddress.of(url, amqp_url)
 
     assert (place.base_url, place.vhost) == (base_url, vhost)
     assert place.authorization == aiohttp.encode_basic_auth(*user)
@@ -48,7 +48,7 @@ def test_what_is_neither_ready_nor_unacknowledged_is_on_its_way() -> None:
 
 
 @pytest.fixture
-async def api_url() -> AsyncIterator[str]:
+async def api_url(aiohttp_server: AiohttpServer) -> str:
     """An API that has the virtual host /, without exchanges, and nothing else."""
 
     async def queues(_: web.Request) -> web.Response:  # ruff: ignore[unused-async]
@@ -56,8 +56,7 @@ async def api_url() -> AsyncIterator[str]:
 
     app = web.Application()
     app.router.add_get("/api/queues/{vhost:%2F}", queues)
-    async with TestServer(app) as server:
-        yield str(server.make_url(""))
+    return str((await aiohttp_server(app)).make_url(""))
 
 
 async def test_an_unknown_virtual_host_is_an_error(api_url: str) -> None:
@@ -79,3 +78,12 @@ async def test_an_entry_without_a_name_is_skipped(api_url: str) -> None:
     """A poller that it ends would end the metrics service."""
     async with management_api(api_url, "amqp://u:p@mq/") as api:
         assert await api.queues() == {"webhooks.work": None}
+
+
+def test_a_broker_that_drops_in_our_cycle_is_refused() -> None:
+    """Versions before and after the broken ones are accepted, including future ones."""
+    for version in ("3.13.0", "3.13.1", "3.13.2"):
+        with pytest.raises(CannotStartError, match=rf"{version}.*3\.13\.3"):
+            refuse_broken_broker(version)
+    for version in ("3.10.8", "3.12.14", "3.13.3", "4.0.1", "4.3.5", ""):
+        refuse_broken_broker(version)

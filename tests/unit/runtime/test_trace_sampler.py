@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -19,19 +18,12 @@ from opentelemetry.trace import (
 )
 
 from ringback.runtime.observability.trace_sampler import CappedSampler
+from tests.unit.clock import Clock
 
 LOW, HIGH = 1, 2**56 - 1
 """Trace ids that the smallest and the largest share keep last and first."""
 
 SPREAD = [number * (2**56 // 1009) for number in range(1, 1009)]
-
-
-@dataclass
-class Clock:
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def context_of(trace_id: int, *, sampled: bool, remote: bool, state: str = "") -> SpanContext:
@@ -66,7 +58,7 @@ def kept_of(sampler: CappedSampler, clock: Clock, *, per_second: int, seconds: f
     """The trace ids that are kept of roots at this rate."""
     kept = []
     for number in range(int(per_second * seconds)):
-        clock.now += 1 / per_second
+        clock.now_s += 1 / per_second
         trace_id = SPREAD[number * 379 % len(SPREAD)]
         if is_kept(decide(sampler, trace_id)):
             kept.append(trace_id)
@@ -154,9 +146,9 @@ def test_the_tracestate_has_no_share_while_the_limit_drops() -> None:
     while is_kept(decide(sampler)):
         pass
 
-    clock.now += 0.5
+    clock.now_s += 0.5
     soon = decide(sampler)
-    clock.now += 2
+    clock.now_s += 2
     later = decide(sampler)
 
     assert (is_kept(soon), state_of(soon)) == (True, "")
@@ -165,11 +157,7 @@ def test_the_tracestate_has_no_share_while_the_limit_drops() -> None:
 
 @pytest.mark.parametrize(
     ("sent", "expected"),
-    [
-        ("ot=th:8,a=b", r"ot=th:[9a-f][0-9a-f]*,a=b"),
-        ("a=b", "a=b"),
-        ("ot=x:1", "ot=x:1"),
-    ],
+    [("ot=th:8,a=b", r"ot=th:[9a-f][0-9a-f]*,a=b"), ("a=b", "a=b"), ("ot=x:1", "ot=x:1")],
 )
 def test_the_tracestate_has_the_share_of_what_others_kept(sent: str, expected: str) -> None:
     """The threshold rises from theirs; an unknown share stays unknown."""
@@ -182,7 +170,7 @@ def test_the_tracestate_has_the_share_of_what_others_kept(sent: str, expected: s
     ]
     results = []
     for number in range(2000):
-        clock.now += 0.005
+        clock.now_s += 0.005
         parent = parents[number * 379 % len(parents)]
         results.append(decide(sampler, parent.trace_id, parent))
 
@@ -202,12 +190,12 @@ def test_the_limit_holds_for_any_arrivals(
     per_second: float, steps: list[tuple[float, int, bool]]
 ) -> None:
     """Even if the clock stops or jumps back."""
-    clock = Clock()
+    clock = Clock(0.0)
     sampler = CappedSampler(per_second, clock)
     latest, kept = 0.0, {False: 0, True: 0}
     for step_s, arrivals, linked in steps:
-        clock.now += step_s
-        latest = max(latest, clock.now)
+        clock.now_s += step_s
+        latest = max(latest, clock.now_s)
         links = [context_of(3, sampled=False, remote=True)] if linked else []
         kept[linked] += sum(is_kept(decide(sampler, links=links)) for _ in range(arrivals))
 
@@ -239,7 +227,7 @@ def busy_sampler() -> CappedSampler:
     clock = Clock()
     sampler = CappedSampler(50, clock)
     kept_of(sampler, clock, per_second=500, seconds=2)
-    clock.now += 0.5
+    clock.now_s += 0.5
     return sampler
 
 
@@ -255,7 +243,7 @@ def test_a_trace_that_begins_alone_is_kept(per_second: float) -> None:
     sampler = CappedSampler(per_second, clock)
     kept = 0
     for trace_id in SPREAD[:50]:
-        clock.now += 10
+        clock.now_s += 10
         kept += is_kept(decide(sampler, trace_id))
 
     assert kept == 50

@@ -11,20 +11,22 @@ from prometheus_client import CollectorRegistry
 
 from ringback.runtime.postgres.pool import open_pool
 from ringback.runtime.process.settings import DatabaseSettings
-from services.metrics.auth.access import Access
-from services.metrics.slack.alert_log import AlertLog
-from services.metrics.slack.client import IncomingWebhook
-from services.metrics.slack.instruments import SlackInstruments
-from services.metrics.slack.message import Links
-from services.metrics.slack.next_step import NotifyTimes
-from services.metrics.slack.notifier import Notifier
+from ringback.services.metrics.auth.access import Access
+from ringback.services.metrics.slack.alert_log import AlertLog
+from ringback.services.metrics.slack.client import IncomingWebhook
+from ringback.services.metrics.slack.instruments import SlackInstruments
+from ringback.services.metrics.slack.message import Links
+from ringback.services.metrics.slack.next_step import NotifyTimes
+from ringback.services.metrics.slack.notifier import Notifier
+from ringback.services.processor.builtin.failing_forwards import FailingForwards
 from tests.integration.migrations.log_calls import ORG, Webhook, bury
 from tests.support.database_roles import METRICS, PROCESSOR, url_as
 from tests.support.local_slack import LocalSlack, local_slack
+from tests.unit.processor.test_forward_outcome import FORWARD
 
 #: Everything is due at once; no group ever ends.
 AT_ONCE = NotifyTimes(batch_window=timedelta(0), interval=timedelta(0), quiet=timedelta(hours=1))
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class Place:
     processor: asyncpg.Connection
     admin: asyncpg.Connection
     pool: asyncpg.Pool
+    processor_url: str
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     observer: SlackInstruments = field(init=False)
 
@@ -48,6 +51,15 @@ class Place:
             await bury(self.processor, *some, error=(error, "It took too long."))
         return webhooks
 
+    async def stop_forward(self, error: str) -> None:
+        """A forward fails in ten reports of a processor, which is long enough here."""
+        settings = DatabaseSettings(database_url=self.processor_url, database_pool_min=0)
+        async with open_pool(settings, "test") as pool:
+            failing = FailingForwards(pool, CollectorRegistry(), stopped_after=timedelta(days=-1))
+            for _ in range(10):
+                failing.ended(FORWARD, ORG, error)
+                await failing.report()
+
     def alerts(self) -> AlertLog:
         """The alert log of another process."""
         return AlertLog(self.pool, Access(self.pool), uuid4())
@@ -56,7 +68,7 @@ class Place:
         """The sender of another process; all of them count together."""
         return Notifier(
             self.alerts(),
-            IncomingWebhook(slack.url, timeout_s=1),
+            IncomingWebhook(slack.url, timeout_s=60),
             self.observer,
             times=pace,
             links=Links(),
@@ -84,11 +96,11 @@ class Place:
 
 @pytest.fixture
 async def place(database_url: str) -> AsyncIterator[Place]:
-    processor = await asyncpg.connect(url_as(database_url, PROCESSOR), command_timeout=60)
-    admin = await asyncpg.connect(database_url, command_timeout=60)
+    processor = await asyncpg.connect(url_as(database_url, PROCESSOR), command_timeout=300)
+    admin = await asyncpg.connect(database_url, command_timeout=300)
     settings = DatabaseSettings(database_url=url_as(database_url, METRICS), database_pool_min=0)
     async with open_pool(settings, "test") as pool:
-        yield Place(processor, admin, pool)
+        yield Place(processor, admin, pool, url_as(database_url, PROCESSOR))
     await processor.close()
     await admin.close()
 

@@ -5,8 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringback.contract.json_text import read_json
-from ringback.contract.redaction.redact_paths import BadPathError, Rules, Way, fits, rules_in
+from ringback.contract.redaction.redact_paths import (
+    BadPathError,
+    KeyRules,
+    Rules,
+    Way,
+    fits,
+    rules_in,
+)
 from ringback.contract.redaction.redaction import redaction_by
+from ringback.contract.redaction.secret_names import judge
 
 
 def test_the_word_defaults_stands_for_secrets_by_their_names() -> None:
@@ -72,6 +80,16 @@ def way_of(*keys: str | int) -> Way:
 def test_a_path_matches_the_end_of_a_way(path: str, keys: tuple[str, ...], expected: bool) -> None:  # ruff: ignore[boolean-type-hint-positional-argument]
     """Case, separators and positions in a list are ignored."""
     assert fits(tuple(path.split(".")), way_of(*keys)) is expected
+
+
+def test_new_keys_take_no_memory_for_ever() -> None:
+    """The cache is bounded."""
+    rules = KeyRules(Rules(by_name=True))
+
+    for number in range(9_000):
+        rules.find(f"key{number}", judge, remember=True)
+
+    assert 0 < len(rules.known) <= 5_000
 
 
 def test_entangled_paths_take_no_time() -> None:

@@ -1,12 +1,13 @@
 """Tests for ringback.contract.redaction.scrub."""
 
 import json
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.contract.redaction.scrub import REDACTED, scrub_secrets
+from ringback.contract.redaction.scrub import REDACTED, scrub_beginning, scrub_secrets
 
 SECRET = 's3cr3t-"of"\n-the-line/and+more'
 
@@ -18,6 +19,8 @@ SECRET = 's3cr3t-"of"\n-the-line/and+more'
         f"got {SECRET}, and again {SECRET}",
         repr({"secret": SECRET}),
         json.dumps({"secret": SECRET}),
+        f"https://shop.example/?secret={quote(SECRET)}",
+        f"https://shop.example/?secret={quote_plus(SECRET)}",
         f"input_value='{SECRET[:12]}...{SECRET[-12:]}'",
         f"cut at the end: {SECRET[:9]}",
     ],
@@ -29,6 +32,7 @@ def test_a_quotation_goes_however_it_was_made(text: str) -> None:
     assert REDACTED in cleaned
     assert SECRET[:8] not in cleaned
     assert SECRET[-8:] not in cleaned
+    assert quote(SECRET)[-8:] not in cleaned
 
 
 @given(text=st.text(max_size=40), hidden=st.lists(st.text(min_size=4, max_size=20), max_size=3))
@@ -39,6 +43,17 @@ def test_no_hidden_value_is_left(text: str, hidden: list[str]) -> None:
     cleaned = scrub_secrets(quoting, hidden).replace(REDACTED, "")
 
     assert not any(value in cleaned for value in hidden if value not in REDACTED)
+
+
+@given(before=st.integers(0, 60), length=st.integers(4, 30), after=st.integers(0, 60))
+def test_a_value_across_the_cut_is_not_shown(before: int, length: int, after: int) -> None:
+    """Neither its beginning nor its end, however little of it is before the cut."""
+    value = ("1234567890" * 3)[:length]
+
+    cut = scrub_beginning("." * before + value + "." * after, 40, [value])
+
+    assert cut.startswith("." * min(before, 40))
+    assert not set(cut) & set(value)
 
 
 def test_a_text_without_quotations_stays() -> None:

@@ -89,6 +89,10 @@ def test_each_name_gets_a_verdict(name: str) -> None:
     assert may_be_secret(name) or verdict is Name.ORDINARY
 
 
+def test_a_long_name_gets_a_verdict() -> None:
+    assert judge("secret" * 10_000) is Name.SECRET
+
+
 def test_the_documentation_says_what_is_so() -> None:
     """Each example in its two tables."""
     guide = Path("docs/how-to/redact-credentials.md").read_text(encoding="utf-8")

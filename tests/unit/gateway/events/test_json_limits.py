@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringback.contract.event import InvalidEvent
-from services.gateway.events.metadata import (
+from ringback.services.gateway.events.metadata import (
     MAX_DEPTH,
     MAX_VALUES,
     has_too_many_values,

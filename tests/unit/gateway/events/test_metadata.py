@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ringback import samples
 from ringback.contract.event import InvalidEvent, read_event
-from services.gateway.events.dedup_key import dedup_key
-from services.gateway.events.metadata import EventMetadata, parse_metadata
+from ringback.services.gateway.events.dedup_key import dedup_key
+from ringback.services.gateway.events.metadata import EventMetadata, parse_metadata
 from tests.unit.contract.json_documents import ANY_BYTES
 from tests.unit.gateway.events.dedup_rows import ROWS
 

@@ -9,26 +9,18 @@ from contextlib import AsyncExitStack
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from tests.support.gateway_client import PATH, SECRET
+from tests.support.keep_alive import GOOD
 from tests.support.loop_thread import LoopThread
 from tests.unit.gateway.http.raw_requests import RAW, WHOLE
 from tests.unit.gateway.serving import serving
 
-GOOD = (
-    f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Vapi-Secret: {SECRET}\r\nContent-Length: 15\r\n"
-    'Content-Type: application/json\r\n\r\n{"type":"hang"}'
-).encode()
 ANSWER = re.compile(rb"HTTP/(?:0\.9|1\.[01]|2\.0) (\d{3}) [^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n")
 LENGTH = re.compile(rb"(?im)^content-length: (\d+)\r$")
 PROBLEM = {"type", "title", "status", "detail"}
 REFUSALS = {400, 401, 404, 405, 413, 415, 431}
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
-fuzzed = settings(
-    deadline=None,
-    max_examples=max(150, settings().max_examples),
-    suppress_health_check=list(HealthCheck),
-)
+fuzzed = settings(suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.http.body import DecompressionError, Decompressor, compression_layers
+from ringback.services.gateway.http.body import DecompressionError, Decompressor, compression_layers
 
 
 def raw_deflate(body: bytes) -> bytes:

@@ -8,14 +8,11 @@ from contextlib import asynccontextmanager, suppress
 
 from ringback.runtime.http.connection_limits import UNTRUSTED_IDLE_S
 from tests.support.eventually import eventually
-from tests.support.gateway_client import PATH, SECRET, assert_problem
-from tests.unit.gateway.serving import ServedGateway, serving
+from tests.support.gateway_client import assert_problem
+from tests.support.keep_alive import GOOD
+from tests.unit.gateway.serving import HANG, START, ServedGateway, serving
 
 MIB = 1024 * 1024
-HANG = b'{"type":"hang"}'
-HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-KNOWN = f"{HEAD}X-Vapi-Secret: {SECRET}\r\n"
-GOOD = f"{KNOWN}Content-Length: 15\r\n\r\n".encode() + HANG
 
 
 @asynccontextmanager
@@ -43,7 +40,7 @@ async def closed(readers: list[asyncio.StreamReader]) -> int:
 
 async def test_idle_connections_do_not_block_others() -> None:
     """Those idle longest are evicted, but not those with an accepted webhook."""
-    async with serving(max_connections="20") as gateway:
+    async with serving(lambda: 100.0, max_connections="20") as gateway:
         assert (await gateway.send(HANG)).status == 200
         async with connections(gateway, 60, b"") as readers:
             await eventually(lambda: at_least(gateway, "evicted", 40))
@@ -64,7 +61,7 @@ async def test_a_slow_head_is_rejected() -> None:
     now_s = 100.0
     async with (
         serving(lambda: now_s) as gateway,
-        connections(gateway, 1, HEAD.encode()) as [slow],
+        connections(gateway, 1, START.encode()) as [slow],
         connections(gateway, 1, b"") as [silent],
     ):
         await eventually(lambda: gateway.metric("webhook_connections") == 2)
@@ -78,7 +75,7 @@ async def test_a_slow_head_is_rejected() -> None:
 async def test_slow_bodies_leave_room() -> None:
     """Even with the secret, slow bodies may not use the last quarter of the requests."""
     async with serving(max_in_flight="8") as gateway:
-        slow = f"{KNOWN}Content-Length: 100\r\n\r\n{{".encode()
+        slow = f"{START}Content-Length: 100\r\n\r\n{{".encode()
         async with connections(gateway, 6, slow):
             rejected = await eventually(lambda: rejected_as_busy(gateway, slow))
             accepted = await gateway.send(HANG)
@@ -98,7 +95,7 @@ async def rejected_as_busy(gateway: ServedGateway, slow: bytes) -> bool:
 
 async def test_large_bodies_leave_room(gateway: ServedGateway) -> None:
     """With three of 8 MiB in flight, a fourth is rejected at once and a small one is accepted."""
-    large = f"{KNOWN}Content-Length: {8 * MIB}\r\n\r\n{{".encode()
+    large = f"{START}Content-Length: {8 * MIB}\r\n\r\n{{".encode()
 
     async with connections(gateway, 3, large):
         await eventually(lambda: rejected_as_busy(gateway, large))
@@ -112,7 +109,7 @@ async def test_a_bomb_without_the_secret_is_not_decompressed(gateway: ServedGate
     bomb = zlib.compress(b"x" * 64 * MIB)
     packed = {"Content-Encoding": "deflate"}
 
-    assert_problem(await gateway.send(bomb, headers=packed, secret=None), 401, "neither")
+    assert_problem(await gateway.send(bomb, headers=packed, secret=None), 401, "does not prove")
     assert_problem(await gateway.send(bomb, headers=packed), 413, "larger")
     nested = gzip.compress(gzip.compress(b"x" * 64 * MIB))
     twice = {"Content-Encoding": "gzip, gzip"}

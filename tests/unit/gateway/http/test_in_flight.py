@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.http.in_flight import SMALL_BYTES, InFlightLimiter
+from ringback.services.gateway.http.in_flight import SMALL_BYTES, InFlightLimiter
 
 MIB = 1024 * 1024
 

@@ -3,22 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from ringback.contract.identity import new_job_id
-from ringback.contract.trace_context import new_trace_context
-from ringback.runtime.observability.instruments import Exemplars
-from services.gateway.endpoints import Endpoint
-from services.gateway.events.metadata import EventMetadata, parse_metadata
-from services.gateway.instruments import GatewayInstruments
-from services.gateway.log.delivery_log import PendingRow, PendingRows
-from services.gateway.webhook import accept
+from ringback.services.gateway.log.delivery_log import PendingRow, PendingRows
 from tests.support.eventually import eventually
-
-INSTANCE_ID = UUID(int=1)
+from tests.support.jumping_loop import JumpingLoop
+from tests.unit.gateway.envelopes import an_envelope
+from tests.unit.gateway.serving import gateway_instruments
 
 
 class MemoryLog:
@@ -47,18 +40,7 @@ class MemoryLog:
 
 
 def row() -> PendingRow:
-    body = b'{"type":"hang"}'
-    metadata = parse_metadata(body)
-    assert isinstance(metadata, EventMetadata)
-    webhook = accept(
-        metadata,
-        body,
-        job_id=new_job_id(),
-        endpoint=Endpoint("default", INSTANCE_ID),
-        instance_id=INSTANCE_ID,
-        trace=new_trace_context(),
-    )
-    return PendingRow(webhook.envelope, webhook.call_id)
+    return PendingRow(an_envelope(), None)
 
 
 @pytest.fixture
@@ -73,15 +55,8 @@ def pending(
     max_rows: int = 100,
     flush_timeout_s: float = 60.0,
 ) -> PendingRows:
-    instruments = GatewayInstruments(
-        registry, is_connected=lambda: True, exemplars=Exemplars(is_traced=False)
-    )
-    return PendingRows(
-        log,
-        instruments,
-        max_rows=max_rows,
-        flush_timeout_s=flush_timeout_s,
-    )
+    instruments = gateway_instruments(registry)
+    return PendingRows(log, instruments, max_rows=max_rows, flush_timeout_s=flush_timeout_s)
 
 
 def _has_rows(log: MemoryLog, count: int) -> bool:
@@ -150,14 +125,20 @@ async def test_stopping_does_not_wait_for_an_unavailable_database(
     assert counted(registry, "dropped") == 1
 
 
-async def test_the_ledger_is_written_at_intervals(registry: CollectorRegistry) -> None:
+def test_the_ledger_is_written_at_intervals(registry: CollectorRegistry) -> None:
     """Many batches, few ledger rows, and the last one has the final count."""
     log = MemoryLog()
 
-    async with pending(log, registry).running() as rows_pending:
-        for count in range(1, 6):
-            rows_pending.add(row())
-            await eventually(partial(_has_rows, log, count))
+    async def add_five() -> None:
+        # The first row finds a ledger that is not written for a while.
+        await asyncio.sleep(10)
+        async with pending(log, registry).running() as rows_pending:
+            for count in range(1, 6):
+                rows_pending.add(row())
+                await eventually(partial(_has_rows, log, count))
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        runner.run(add_five())
 
     assert len(log.batches) >= 5
     assert log.ledger == [1, 5]

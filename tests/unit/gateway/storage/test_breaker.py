@@ -1,9 +1,8 @@
-from dataclasses import dataclass
-
 import pytest
 
-from services.gateway.storage.breaker import PROBE_AFTER_S, Breaker
-from services.gateway.storage.result import PublishOutcome
+from ringback.services.gateway.storage.breaker import PROBE_AFTER_S, Breaker
+from ringback.services.gateway.storage.result import PublishOutcome
+from tests.unit.clock import Clock
 
 TIMEOUT, CONFIRMED = PublishOutcome.TIMEOUT, PublishOutcome.CONFIRMED
 
@@ -36,14 +35,6 @@ def test_opens_on_a_timeout_until_a_confirm(
     assert breaker.is_open(spooled=1) is is_open
 
 
-@dataclass
-class Clock:
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_one_new_webhook_is_tried_without_recent_outcomes() -> None:
     """Otherwise a spool that cannot be drained would keep it open forever."""
     clock = Clock()
@@ -51,7 +42,7 @@ def test_one_new_webhook_is_tried_without_recent_outcomes() -> None:
     breaker.record(TIMEOUT)
     at_once = breaker.allows_publish(spooled=1)
 
-    clock.now += PROBE_AFTER_S
+    clock.now_s += PROBE_AFTER_S
     admitted = [breaker.allows_publish(spooled=1) for _ in range(3)]
     breaker.record(CONFIRMED)
 
@@ -66,7 +57,7 @@ def test_no_new_webhook_is_tried_while_the_spool_is_drained() -> None:
     breaker = Breaker(clock)
     for _ in range(10):
         breaker.record(TIMEOUT)
-        clock.now += PROBE_AFTER_S / 2
+        clock.now_s += PROBE_AFTER_S / 2
 
         assert not breaker.allows_publish(spooled=1)
 

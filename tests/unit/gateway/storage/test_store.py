@@ -6,15 +6,15 @@ import pytest
 
 from ringback.contract.envelope import Envelope
 from ringback.contract.trace_context import TraceContext
-from services.gateway.storage.breaker import Breaker
-from services.gateway.storage.result import PublishOutcome, SpoolOutcome, StorageTier, StoreResult
-from services.gateway.storage.store import ConfirmTimeouts, WebhookStore
-from services.gateway.webhook import AcceptedWebhook
+from ringback.services.gateway.storage.breaker import Breaker
+from ringback.services.gateway.storage.result import PublishOutcome, SpoolOutcome, StorageTier
+from ringback.services.gateway.storage.store import ConfirmTimeouts, WebhookStore
+from ringback.services.gateway.webhook import AcceptedWebhook
 from tests.unit.gateway.envelopes import a_webhook
 
 BODY = b"{}"
-NOT_CONFIRMED = [outcome for outcome in PublishOutcome if outcome is not PublishOutcome.CONFIRMED]
-NOT_SPOOLED = [outcome for outcome in SpoolOutcome if outcome is not SpoolOutcome.SPOOLED]
+CONFIRMED, *NOT_CONFIRMED = PublishOutcome
+SPOOLED, *NOT_SPOOLED = SpoolOutcome
 
 
 @dataclass
@@ -23,7 +23,7 @@ class ScriptedBroker:
     timeouts_s: list[float] = field(default_factory=list)
 
     async def is_ready(self) -> bool:
-        return self.outcome is PublishOutcome.CONFIRMED
+        return self.outcome is CONFIRMED
 
     async def publish(self, envelope: Envelope, body: bytes, *, timeout_s: float) -> PublishOutcome:
         assert (isinstance(envelope, Envelope), body) == (True, BODY)
@@ -33,7 +33,7 @@ class ScriptedBroker:
 
 @dataclass
 class ScriptedSpool:
-    outcome: SpoolOutcome = SpoolOutcome.SPOOLED
+    outcome: SpoolOutcome
     room: bool = True
     count: int = 0
 
@@ -41,11 +41,11 @@ class ScriptedSpool:
         return self.room
 
     async def can_store(self) -> bool:
-        return self.outcome is SpoolOutcome.SPOOLED and self.room
+        return self.outcome is SPOOLED and self.room
 
     async def store(self, webhook: AcceptedWebhook) -> SpoolOutcome:
         assert webhook.body == BODY
-        self.count += self.outcome is SpoolOutcome.SPOOLED
+        self.count += self.outcome is SPOOLED
         return self.outcome
 
 
@@ -70,54 +70,38 @@ def webhook_store(broker: ScriptedBroker, spool: ScriptedSpool | None) -> Webhoo
     )
 
 
-async def store(broker: ScriptedBroker, spool: ScriptedSpool | None) -> StoreResult:
-    return await webhook_store(broker, spool).store(a_webhook(BODY))
-
-
-async def test_a_confirmed_webhook_is_not_spooled() -> None:
-    """The spool is not used."""
-    broker, spool = ScriptedBroker(PublishOutcome.CONFIRMED), ScriptedSpool()
-
-    stored = await store(broker, spool)
-
-    assert (stored.tier, spool.count, broker.timeouts_s) == (StorageTier.BROKER, 0, [0.4])
-
-
-@pytest.mark.parametrize("outcome", NOT_CONFIRMED)
-async def test_an_unconfirmed_webhook_is_spooled(outcome: PublishOutcome) -> None:
-    """For any outcome."""
-    spool = ScriptedSpool()
-
-    stored = await store(ScriptedBroker(outcome), spool)
-
-    assert (stored.tier, stored.published, spool.count) == (StorageTier.SPOOL, outcome, 1)
-
-
-@pytest.mark.parametrize("spooled", NOT_SPOOLED)
-async def test_a_webhook_may_be_stored_nowhere(spooled: SpoolOutcome) -> None:
-    """The reason is the spool's, which was tried last."""
-    stored = await store(ScriptedBroker(PublishOutcome.NOT_CONNECTED), ScriptedSpool(spooled))
-
-    assert (stored.tier, stored.reason) == (None, spooled.value)
-
-
-@pytest.mark.parametrize("outcome", NOT_CONFIRMED)
-@pytest.mark.parametrize("spool", [None, ScriptedSpool(room=False)], ids=["none", "full"])
-async def test_without_a_usable_spool_the_broker_decides(
-    spool: ScriptedSpool | None, outcome: PublishOutcome
+@pytest.mark.parametrize(
+    ("outcome", "spool", "tier", "reason", "timeout_s"),
+    [
+        (CONFIRMED, ScriptedSpool(SPOOLED), StorageTier.BROKER, CONFIRMED, 0.4),
+        *((one, ScriptedSpool(SPOOLED), StorageTier.SPOOL, SPOOLED, 0.4) for one in NOT_CONFIRMED),
+        # Neither has it: the reason is that of the last try.
+        *((NOT_CONFIRMED[0], ScriptedSpool(one), None, one, 0.4) for one in NOT_SPOOLED),
+        # Without a usable spool the broker decides, and has more time.
+        *((one, None, None, one, 2.0) for one in NOT_CONFIRMED),
+        *((one, ScriptedSpool(SPOOLED, room=False), None, one, 2.0) for one in NOT_CONFIRMED),
+    ],
+)
+async def test_a_webhook_is_in_one_place_or_rejected(
+    outcome: PublishOutcome,
+    spool: ScriptedSpool | None,
+    tier: StorageTier | None,
+    reason: str,
+    timeout_s: float,
 ) -> None:
-    """The longer timeout applies."""
+    """In the spool only if the broker did not confirm it."""
     broker = ScriptedBroker(outcome)
 
-    stored = await store(broker, spool)
+    stored = await webhook_store(broker, spool).store(a_webhook(BODY))
 
-    assert (stored.tier, stored.reason) == (None, outcome.value)
-    assert broker.timeouts_s == [2.0]
+    assert (stored.tier, stored.published, stored.reason) == (tier, outcome, reason)
+    assert broker.timeouts_s == [timeout_s]
+    assert spool is None or spool.count == (tier is StorageTier.SPOOL)
 
 
 async def test_the_breaker_skips_a_slow_broker() -> None:
     """After one timeout the broker is not tried while webhooks are in the spool."""
-    broker, spool = ScriptedBroker(PublishOutcome.TIMEOUT), ScriptedSpool()
+    broker, spool = ScriptedBroker(PublishOutcome.TIMEOUT), ScriptedSpool(SPOOLED)
     subject = webhook_store(broker, spool)
 
     for _ in range(3):

@@ -1,9 +1,11 @@
 """Tests for the keys that tokens are checked with, and for the settings that name them."""
 
 import json
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import grpc
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -14,15 +16,19 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from ringback.runtime.outgoing.client import OutgoingClient
+from ringback.runtime.outgoing.remote_keys import RemoteKeySet
 from ringback.runtime.process.settings import SettingsError, load
-from services.metrics.auth.authenticator import Authenticator
-from services.metrics.auth.keys import Keys, KeySetFile, public_key_file
-from services.metrics.settings import TokenSettings
-from services.metrics.transport.errors import ApiError
+from ringback.services.metrics.auth.authenticator import Authenticator
+from ringback.services.metrics.auth.keys import Keys, KeySetFile, public_key_file
+from ringback.services.metrics.settings import TokenSettings
+from ringback.services.metrics.transport.errors import ApiError
+from tests.support.key_server import KEY, OTHER_KEY, key_server, key_set
 from tests.support.tokens import JWT_SECRET
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
+LOOPBACK = (ip_network("127.0.0.0/8"),)
 RSA = rsa.generate_private_key(65537, 2048)
 CLAIMS = {"role": "service", "sub": "x", "aud": "ringback", "exp": 9_999_999_999}
 
@@ -43,7 +49,7 @@ def jwk(key: Any, algorithm: str, **more: Any) -> dict[str, Any]:
 def is_taken(keys: Keys, key: Any, algorithm: str, kid: str | None = None) -> bool:
     sent = jwt.encode(CLAIMS, key, algorithm, headers={"kid": kid} if kid else None)
     try:
-        Authenticator(keys, "ringback", None).authenticate(f"Bearer {sent}")
+        Authenticator(keys, "ringback", None).check(f"Bearer {sent}")
     except ApiError:
         return False
     return True
@@ -83,41 +89,6 @@ def test_a_public_key_has_no_other_algorithm(tmp_path: Path) -> None:
     assert not is_taken(keys, rsa.generate_private_key(65537, 2048), "RS256")
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "contains no public key in PEM"),
-        (b"-----BEGIN PUBLIC KEY-----\nsesame\n-----END PUBLIC KEY-----\n", "no public key in PEM"),
-        (private_pem(RSA), "contains a private key"),
-        (pem(ec.generate_private_key(ec.SECP256K1())), "contains an unsupported key"),
-        (pem(rsa.generate_private_key(65537, 1024)), "2048 bits or more"),  # ruff: ignore[weak-cryptographic-key]
-    ],
-    ids=["empty", "garbage", "private", "curve", "short"],
-)
-def test_an_invalid_key_file_is_rejected(tmp_path: Path, content: bytes, words: str) -> None:
-    """At the start, in a sentence that names the variable and the file."""
-    path = tmp_path / "key.pem"
-    path.write_bytes(content)
-
-    with pytest.raises(SettingsError) as caught:
-        load(TokenSettings, {"RINGBACK_JWT_PUBLIC_KEY_FILE": str(path)})
-
-    assert str(caught.value).startswith(f"RINGBACK_JWT_PUBLIC_KEY_FILE: {path} ")
-    assert words in str(caught.value)
-    assert "sesame" not in str(caught.value)
-
-
-@pytest.mark.parametrize("variable", ["RINGBACK_JWT_PUBLIC_KEY_FILE", "RINGBACK_JWT_JWKS_FILE"])
-def test_a_missing_file_is_reported(tmp_path: Path, variable: str) -> None:
-    """One line that names both."""
-    path = tmp_path / "nothing"
-
-    with pytest.raises(SettingsError) as caught:
-        load(TokenSettings, {variable: str(path)})
-
-    assert str(caught.value) == f"{variable}: {path} cannot be read: No such file or directory"
-
-
 def test_a_key_set_chooses_the_key_by_its_id(tmp_path: Path) -> None:
     """Each token is verified by the key that its `kid` names, with that key's own algorithm."""
     curve = ec.generate_private_key(ec.SECP256R1())
@@ -147,29 +118,90 @@ def test_a_key_set_chooses_the_key_by_its_id(tmp_path: Path) -> None:
     assert not is_taken(found, RSA, "RS256")
 
 
+def rsa_set(**more: Any) -> bytes:
+    return json.dumps({"keys": [jwk(RSA, "RS256", **more)]}).encode()
+
+
+async def test_keys_at_a_url_are_fetched_when_a_token_needs_them() -> None:
+    """Without them no caller is accepted, and it learns that it may try again."""
+    settings = load(TokenSettings, {"RINGBACK_JWT_JWKS_URL": "https://issuer.example/keys"})
+    assert isinstance(settings.token_keys(), RemoteKeySet)
+    now_s = 0.0
+
+    async with key_server() as server, OutgoingClient(LOOPBACK).running() as client:
+        keys = RemoteKeySet(server.url, lambda: now_s)
+        checks = Authenticator(keys, "ringback", None, lambda: keys.refresh(client))
+
+        async def code_for(key: Any, kid: str) -> grpc.StatusCode | None:
+            sent = jwt.encode(CLAIMS, key, "ES256", headers={"kid": kid})
+            try:
+                await checks.authenticate(f"Bearer {sent}")
+            except ApiError as exc:
+                return exc.code
+            return None
+
+        server.status = 500
+        assert await code_for(KEY, "a") is grpc.StatusCode.UNAVAILABLE
+        server.status, now_s = 200, 5.0
+        assert await code_for(KEY, "a") is None
+        assert await code_for(OTHER_KEY, "a") is grpc.StatusCode.UNAUTHENTICATED
+
+        # An unknown key causes one fetch in 30 s; a token that is invalid anyway causes none.
+        server.document = key_set(a=KEY, b=OTHER_KEY)
+        assert await code_for(OTHER_KEY, "b") is grpc.StatusCode.UNAUTHENTICATED
+        now_s = 35.0
+        assert await code_for(OTHER_KEY, "a") is grpc.StatusCode.UNAUTHENTICATED
+        assert server.asked == 2
+        assert await code_for(OTHER_KEY, "b") is None
+        assert server.asked == 3
+
+
+PEM_FILE, JWKS_FILE = "RINGBACK_JWT_PUBLIC_KEY_FILE", "RINGBACK_JWT_JWKS_FILE"
+JWKS_URL = "RINGBACK_JWT_JWKS_URL"
+
+
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("variable", "content", "words"),
     [
-        ("sesame", "is not JSON"),
-        ("[]", "is not a key set"),
-        ('{"keys": [7]}', "is not a key set"),
-        ('{"keys": []}', "contains no key that can verify a token"),
-        (json.dumps({"keys": [jwk(RSA, "RS256")]}), "each key needs its own `kid`"),
-        (json.dumps({"keys": [jwk(RSA, "RS256", kid="a")] * 2}), "each key needs its own `kid`"),
-        ('{"keys": [{"kty": "oct", "k": "c2VzYW1l", "kid": "a"}]}', "use only public keys"),
-        (json.dumps({"keys": [jwk(RSA, "RS256", kid="a", d="sesame")]}), "use only public keys"),
-        (json.dumps({"keys": [jwk(RSA, "RS256", kid="a", alg="HS256")]}), "contains no key"),
-        (json.dumps({"keys": [jwk(RSA, "RS256", kid="a", alg="none")]}), "contains no key"),
+        *((variable, None, "cannot be read: No such file") for variable in (PEM_FILE, JWKS_FILE)),
+        (PEM_FILE, b"", "contains no public key in PEM"),
+        (PEM_FILE, b"-----BEGIN PUBLIC KEY-----\nsesame\n-----END PUBLIC KEY-----\n", "no public"),
+        (PEM_FILE, private_pem(RSA), "contains a private key"),
+        (PEM_FILE, pem(ec.generate_private_key(ec.SECP256K1())), "contains an unsupported key"),
+        (PEM_FILE, pem(rsa.generate_private_key(65537, 1024)), "2048 bits or more"),  # ruff: ignore[weak-cryptographic-key]
+        (JWKS_FILE, b"sesame", "is not JSON"),
+        (JWKS_FILE, b"[]", "is not a key set"),
+        (JWKS_FILE, b'{"keys": [7]}', "is not a key set"),
+        (JWKS_FILE, b'{"keys": []}', "contains no key that can verify a token"),
+        (JWKS_FILE, rsa_set(), "each key needs its own `kid`"),
+        (
+            JWKS_FILE,
+            json.dumps({"keys": [jwk(RSA, "RS256", kid="a")] * 2}).encode(),
+            "each key needs its own `kid`",
+        ),
+        (
+            JWKS_FILE,
+            b'{"keys": [{"kty": "oct", "k": "c2VzYW1l", "kid": "a"}]}',
+            "use only public keys",
+        ),
+        (JWKS_FILE, rsa_set(kid="a", d="sesame"), "use only public keys"),
+        (JWKS_FILE, rsa_set(kid="a", alg="HS256"), "contains no key"),
+        (JWKS_FILE, rsa_set(kid="a", alg="none"), "contains no key"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_invalid_key_set_is_rejected(tmp_path: Path, content: str, words: str) -> None:
-    """At the start, in a sentence."""
-    path = tmp_path / "jwks.json"
-    path.write_text(content, encoding="utf-8")
+def test_an_invalid_file_is_rejected(
+    tmp_path: Path, variable: str, content: bytes | None, words: str
+) -> None:
+    """At the start, in a sentence that names the variable and the file, and no secret."""
+    path = tmp_path / "key"
+    if content is not None:
+        path.write_bytes(content)
 
     with pytest.raises(SettingsError) as caught:
-        load(TokenSettings, {"RINGBACK_JWT_JWKS_FILE": str(path)})
+        load(TokenSettings, {variable: str(path)})
 
+    assert str(caught.value).startswith(f"{variable}: {path}")
     assert words in str(caught.value)
     assert "sesame" not in str(caught.value)
 
@@ -178,14 +210,14 @@ def test_a_key_set_is_read_again_when_it_changes(tmp_path: Path) -> None:
     """A new key is used within a second; a broken file changes nothing."""
     now_s = 100.0
     path = tmp_path / "jwks.json"
-    path.write_text(json.dumps({"keys": [jwk(RSA, "RS256", kid="old")]}), encoding="utf-8")
+    path.write_bytes(rsa_set(kid="old"))
     found = KeySetFile(path, clock=lambda: now_s)
 
-    replace(path, json.dumps({"keys": [jwk(RSA, "RS256", kid="new")]}))
+    replace(path, rsa_set(kid="new"))
     before = (found.key_of("old"), found.key_of("new"))
     now_s += 1
     after = (found.key_of("old"), found.key_of("new"))
-    replace(path, "half a fi")
+    replace(path, b"half a fi")
     now_s += 1
     broken = found.key_of("new")
     path.unlink()
@@ -199,52 +231,36 @@ def test_a_key_set_is_read_again_when_it_changes(tmp_path: Path) -> None:
     assert broken == gone == after[1]
 
 
-def replace(path: Path, content: str) -> None:
+def replace(path: Path, content: bytes) -> None:
     """Replace the file as a mounted secret is replaced."""
     beside = path.with_suffix(".new")
-    beside.write_text(content, encoding="utf-8")
+    beside.write_bytes(content)
     Path(beside).replace(path)
 
 
 @pytest.mark.parametrize(
-    ("environ", "sentence"),
+    ("secret", "sentence"),
     [
-        (
-            {},
-            (
-                "RINGBACK_JWT_SECRET: is required, to check callers' tokens "
-                "(or RINGBACK_JWT_PUBLIC_KEY_FILE, or RINGBACK_JWT_JWKS_FILE)"
-            ),
-        ),
-        ({"RINGBACK_JWT_SECRET": "sesame"}, "RINGBACK_JWT_SECRET: must have 32 bytes or more"),
-        (
-            {"RINGBACK_JWT_SECRET": pem(RSA).decode()},
-            (
-                "RINGBACK_JWT_SECRET: is a PEM file; RINGBACK_JWT_PUBLIC_KEY_FILE takes the path "
-                "of a public key"
-            ),
-        ),
+        (None, f"is required, to check callers' tokens (or {PEM_FILE}, {JWKS_FILE} or {JWKS_URL})"),
+        ("sesame", "must have 32 bytes or more"),
+        (pem(RSA).decode(), f"is a PEM file; for a public key set {PEM_FILE} to its path"),
     ],
     ids=["none", "short", "pem"],
 )
-def test_a_key_must_be_set(environ: dict[str, str], sentence: str) -> None:
+def test_a_key_must_be_set(secret: str | None, sentence: str) -> None:
     """The error of the setting is one sentence, without the secret."""
     with pytest.raises(SettingsError) as caught:
-        load(TokenSettings, environ)
+        load(TokenSettings, {} if secret is None else {"RINGBACK_JWT_SECRET": secret})
 
-    assert str(caught.value) == sentence
+    assert str(caught.value) == f"RINGBACK_JWT_SECRET: {sentence}"
 
 
 def test_one_key_is_enough(tmp_path: Path) -> None:
     """Any two of the three settings are refused, with the names of those that are set."""
-    key, key_set = tmp_path / "key.pem", tmp_path / "jwks.json"
+    key, jwks = tmp_path / "key.pem", tmp_path / "jwks.json"
     key.write_bytes(pem(RSA))
-    key_set.write_text(json.dumps({"keys": [jwk(RSA, "RS256", kid="a")]}), encoding="utf-8")
-    all_three = {
-        "RINGBACK_JWT_SECRET": JWT_SECRET,
-        "RINGBACK_JWT_PUBLIC_KEY_FILE": str(key),
-        "RINGBACK_JWT_JWKS_FILE": str(key_set),
-    }
+    jwks.write_bytes(rsa_set(kid="a"))
+    all_three = {"RINGBACK_JWT_SECRET": JWT_SECRET, PEM_FILE: str(key), JWKS_FILE: str(jwks)}
     for left_out in all_three:
         two = {name: value for name, value in all_three.items() if name != left_out}
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from services.metrics.commands.sweeper import RetrySweeper
-from services.metrics.transport.errors import unavailable
+from ringback.services.metrics.commands.sweeper import RetrySweeper
+from ringback.services.metrics.transport.errors import Reason, unavailable
 from tests.support.eventually import eventually
 
 
@@ -21,7 +21,7 @@ class Database:
     async def changing(self, _: object) -> Any:
         self.sweeps += 1
         if self.sweeps <= 5 or self.sweeps == 7:
-            raise unavailable("DATABASE_UNAVAILABLE", "The database cannot be reached.")
+            raise unavailable(Reason.DATABASE_UNAVAILABLE, "The database cannot be reached.")
         yield self
 
     async def fetch(self, *_: object) -> list[Any]:

@@ -1,19 +1,25 @@
 """Readings when the broker closes the connection, and when another reading fails."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
+import aiormq
 import pytest
 
-from services.metrics.polling.poller import Poller
-from services.metrics.polling.queue_depths import depth_of, opens_channel
+from ringback.runtime.process.background import end
+from ringback.services.metrics.polling.poller import Poller
+from ringback.services.metrics.polling.queue_depths import depth_of, opens_channel
 
 
-class ClosedConnection:
+class ClosingConnection:
     """Its channels behave like those of aiormq: a waiting call gets CancelledError.
 
     No one has cancelled it.
     """
+
+    is_closed = False
 
     @property
     def transport(self) -> Any:
@@ -28,18 +34,26 @@ class ClosedConnection:
         raise asyncio.CancelledError
 
 
-CLOSED: Any = ClosedConnection()
+@pytest.fixture(params=["closing", "closed"])
+async def connection(request: pytest.FixtureRequest) -> Any:
+    """A connection that the broker is closing, or one of the library that is closed."""
+    if request.param == "closing":
+        return ClosingConnection()
+    closed = aiormq.Connection("amqp://127.0.0.1/")
+    closed.connected.set()
+    await closed.close()
+    return SimpleNamespace(transport=SimpleNamespace(connection=closed))
 
 
-async def test_a_closed_connection_gives_no_depth() -> None:
-    """Otherwise the poller would end silently, and gauges would keep their old values."""
-    assert await depth_of(CLOSED, "webhooks.work", 5) is None
+async def test_a_closed_connection_gives_no_depth(connection: Any) -> None:
+    """Otherwise the poller would end, and the service with it."""
+    assert await depth_of(connection, "webhooks.work", 5) is None
 
 
-async def test_a_check_on_a_closed_connection_fails() -> None:
+async def test_a_check_on_a_closed_connection_fails(connection: Any) -> None:
     """It raises an unavailable error, and does not end the calling task."""
     with pytest.raises(ConnectionError):
-        await opens_channel(CLOSED)
+        await opens_channel(connection)
 
 
 class Source:
@@ -48,7 +62,7 @@ class Source:
     async def read(self, _: float) -> None:
         await asyncio.Event().wait()
 
-    state = stats = read
+    state = stats = waits = read
 
     async def unresolved_dead_letters(self, _: float) -> None:
         await asyncio.sleep(0)
@@ -65,3 +79,35 @@ async def test_the_error_of_one_reading_ends_the_others() -> None:
         await Poller(source, source, unused, unused).run(interval_s=1)
 
     assert asyncio.all_tasks() == before
+
+
+class RollsBack:
+    """Each reading takes a moment to end after it is cancelled, but one ends at once."""
+
+    def __init__(self) -> None:
+        self.rolled_back = 0
+
+    async def read(self, _: float) -> None:
+        await asyncio.Event().wait()
+
+    async def state(self, _: float) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _turn in range(20):
+                await asyncio.sleep(0)
+            self.rolled_back += 1
+
+    stats = unresolved_dead_letters = waits = state
+
+
+async def test_a_stop_lets_each_reading_roll_back() -> None:
+    """A second cancellation would interrupt it, and its connection would still be in use."""
+    source: Any = RollsBack()
+    unused: Any = Mock()
+    running = asyncio.create_task(Poller(source, source, unused, unused).run(interval_s=1))
+    await asyncio.sleep(0.01)
+
+    await end(running)
+
+    assert source.rolled_back == 4

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ringback.contract.identity import created_at, new_job_id
 from ringback.contract.status import Status
-from services.metrics.queries.delivery_search import (
+from ringback.services.metrics.queries.delivery_search import (
     AFTER_LAST_ID,
     FIRST_ID,
     Search,
@@ -36,6 +36,7 @@ DEAD = (Status.DEAD_LETTER,)
         # An unresolved webhook without an error is in no index of errors.
         (Search(unresolved_only=True), "deliveries.sql"),
         (Search(call_id="c", error_class="E"), "deliveries_of_call.sql"),
+        (Search(run_id=new_job_id(), call_id="c"), "deliveries_of_run.sql"),
     ],
 )
 def test_the_statement_reads_the_smallest_index(search: Search, statement: str) -> None:

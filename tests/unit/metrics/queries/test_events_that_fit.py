@@ -3,7 +3,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.metrics.queries.dead_letters import StoredEvent, fit
+from ringback.services.metrics.queries.dead_letters import StoredEvent, fit
 
 ROOM = 100
 A, B = UUID(int=2), UUID(int=1)

@@ -4,12 +4,14 @@ import asyncio
 
 import pytest
 
+from ringback.contract.status import WaitReason
+from ringback.metrics.v1 import delivery_pb2 as pb
 from ringback.metrics.v1.metrics_service_pb2 import WatchQueueHealthRequest
-from services.metrics.auth.principal import Principal, Role
-from services.metrics.queries.queue_health import QueueHealth, checks_of, health_of
-from services.metrics.queries.queue_snapshot import LastDay, QueueSnapshot, QueueState
-from services.metrics.transport.call import Call
-from tests.unit.metrics.queries.queue_states import processing, queues, state
+from ringback.services.metrics.auth.principal import Principal, Role
+from ringback.services.metrics.queries.queue_health import QueueHealth, checks_of, health_of
+from ringback.services.metrics.queries.queue_snapshot import QueueSnapshot, QueueState, WaitCount
+from ringback.services.metrics.transport.call import Call
+from tests.unit.metrics.queries.queue_states import last_day, processing, queues, state
 
 _CONSUMERS = "The work and due queues have at least"
 
@@ -23,8 +25,9 @@ def call_for(seconds: float) -> Call:
 def snapshot() -> QueueSnapshot:
     snapshot = QueueSnapshot(count_max_age_s=18)
     snapshot.queues_read(queues())
-    snapshot.log_read(processing(), LastDay(0, 0))
+    snapshot.log_read(processing(), last_day(0, 0))
     snapshot.dead_letters_counted(0)
+    snapshot.waits_counted({})
     return snapshot
 
 
@@ -42,6 +45,23 @@ def test_the_numbers_of_the_published_example() -> None:
     assert (health.dead_letters, health.consumers) == (3, 1)
     assert health.timestamp.ToJsonString() == "2026-01-27T06:30:00Z"
     assert {queue.queue: queue.messages for queue in health.queues}["webhooks.retry.3.2s"] == 1
+
+
+def test_waits_are_delayed_webhooks() -> None:
+    """Counted once, with those in the retry queues. A destination may delay what waits for it."""
+    waits = {
+        WaitReason.RETRY: WaitCount(3, overdue_s=7.5),
+        WaitReason.DESTINATION: WaitCount(4, overdue_s=600),
+    }
+
+    health = health_of(state(queues(work=1, retry_queues=(2,)), waits=waits))
+
+    assert (health.metrics.delayed, health.stats.total_jobs) == (9, 10)
+    assert (health.waits.total, health.waits.oldest_overdue_s) == (7, 7.5)
+    assert [(one.reason, one.count, one.oldest_overdue_s) for one in health.waits.by_reason] == [
+        (pb.WAIT_REASON_DESTINATION, 4, 600),
+        (pb.WAIT_REASON_RETRY, 3, 7.5),
+    ]
 
 
 def test_a_pause_that_never_was_has_no_time() -> None:
@@ -70,14 +90,14 @@ async def test_a_watch_continues_until_the_process_stops(snapshot: QueueSnapshot
 
 async def test_a_watch_ends_at_its_deadline(snapshot: QueueSnapshot) -> None:
     """Nobody waits for its next answer."""
-    answers = [
-        answer
-        async for answer in QueueHealth(snapshot).watch_queue_health(
-            WatchQueueHealthRequest(), call_for(0.05)
-        )
-    ]
+    watched = QueueHealth(snapshot).watch_queue_health(WatchQueueHealthRequest(), call_for(0.05))
 
-    assert len(answers) == 1
+    assert len([answer async for answer in watched]) == 1
+
+
+FAILURES = (
+    "of the webhooks of the last 24 hours have failed or are dead letters: less than 5% is healthy."
+)
 
 
 @pytest.mark.parametrize(
@@ -93,13 +113,13 @@ async def test_a_watch_ends_at_its_deadline(snapshot: QueueSnapshot) -> None:
         ("waiting", state(queues(retry_queues=(100, 100))), True, 0,
          "0 webhooks are waiting: fewer than 100 are healthy."),
         ("failure_rate", state(), True, 0,
-         "0.00% of the webhooks of the last 24 hours have failed: less than 5% is healthy."),
+         f"0.00% {FAILURES}"),
         ("failure_rate", state(completed=1247, failed=3), True, 0.0024,
-         "0.24% of the webhooks of the last 24 hours have failed: less than 5% is healthy."),
+         f"0.24% {FAILURES}"),
         ("failure_rate", state(completed=95, failed=5), False, 0.05,
-         "5.00% of the webhooks of the last 24 hours have failed: less than 5% is healthy."),
+         f"5.00% {FAILURES}"),
         ("failure_rate", state(completed=9501, failed=499), True, 0.0499,
-         "4.99% of the webhooks of the last 24 hours have failed: less than 5% is healthy."),
+         f"4.99% {FAILURES}"),
         ("dead_letters", state(unresolved=1), True, 1,
          "1 dead letter is unresolved: at most 10 are healthy."),
         ("dead_letters", state(queues(dlq=4), unresolved=6), True, 10,
@@ -123,12 +143,6 @@ def test_a_check(name: str, given: QueueState, value: float, message: str, *, ok
 
 def test_checks_are_in_the_order_of_the_contract() -> None:
     """Including those that pass, so that a caller sees what is checked."""
-    checks = checks_of(state())
+    limits = {"waiting": 100, "failure_rate": 0.05, "dead_letters": 10, "consumers": 1}
 
-    assert [check.name for check in checks] == [
-        "waiting",
-        "failure_rate",
-        "dead_letters",
-        "consumers",
-    ]
-    assert [check.limit for check in checks] == [100, 0.05, 10, 1]
+    assert [(check.name, check.limit) for check in checks_of(state())] == list(limits.items())

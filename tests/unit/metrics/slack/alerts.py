@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from services.metrics.slack.alert_log import AlertGroup
+from ringback.services.metrics.slack.alert_log import AlertGroup, StoppedForward
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 ORG = UUID("01a20ae5-0000-7000-8000-00000000000a")
@@ -35,6 +35,18 @@ def group(
         unsent_since=None if unsent_for_s is None else ago(unsent_for_s),
         last_at=ago(last_before_s),
         sent_at=None if sent_before_s is None else ago(sent_before_s),
+    )
+
+
+def stopped(name: str = "crm", error: str = "The receiver answered with 503.") -> StoppedForward:
+    return StoppedForward(
+        destination=f"forward.acme.{name}",
+        org_id=ORG,
+        endpoint_id="acme",
+        forward=name,
+        failing_since=ago(5 * 86_400),
+        last_error=error,
+        stopped_at=ago(2),
     )
 
 

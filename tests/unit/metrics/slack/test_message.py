@@ -8,10 +8,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.metrics.slack.alert_log import AlertGroup, Example
-from services.metrics.slack.message import Links, Message, about_many, about_one, about_quiet
+from ringback.services.metrics.slack.alert_log import AlertGroup, Example
+from ringback.services.metrics.slack.message import (
+    Links,
+    Message,
+    about_many,
+    about_one,
+    about_quiet,
+    about_stopped,
+)
 from tests.support.block_kit import refusal, texts, unexpected_markup
-from tests.unit.metrics.slack.alerts import group, quiet_for
+from tests.unit.metrics.slack.alerts import group, quiet_for, stopped
 
 LINKS = Links(
     trace_url_template="https://grafana.example/explore?left={trace_id}&x=<y>|z",
@@ -44,6 +51,8 @@ def as_sent(message: Message) -> dict[str, Any]:
         ("quiet", about_quiet([quiet_for(310)], {quiet_for(310).key: 2}, LINKS)),
         ("quiet_many", about_quiet([quiet_for(310), quiet_for(300)], {}, Links())),
         ("quiet_uncounted", about_quiet([quiet_for(310)], None, LINKS)),
+        ("stopped", about_stopped([stopped()], LINKS)),
+        ("stopped_many", about_stopped([stopped(f"crm-{n}") for n in range(12)], Links())),
     ],
 )
 def test_a_message_is_as_pinned(name: str, message: Message) -> None:
@@ -108,6 +117,7 @@ def test_slack_takes_every_message(groups: list[AlertGroup], error: str) -> None
         about_one(groups[0], example, LINKS),
         about_many(groups, LINKS),
         about_quiet(groups, {}, LINKS),
+        about_stopped([stopped(error=error)] * len(groups), LINKS),
     ):
         sent = as_sent(message)
         assert refusal(sent) is None

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.metrics.slack.alert_log import AlertGroup
-from services.metrics.slack.next_step import (
-    MAX_APART,
+from ringback.services.metrics.slack.alert_log import AlertGroup
+from ringback.services.metrics.slack.next_step import (
     MAX_MESSAGES,
+    MAX_SEPARATE,
     Expire,
     Notify,
     NotifyQuiet,
@@ -28,11 +28,6 @@ DAY_S = 86_400
 
 def many(number: int, one: AlertGroup) -> list[AlertGroup]:
     return [replace(one, org_id=UUID(int=n)) for n in range(number)]
-
-
-def test_nothing_is_due_without_groups() -> None:
-    """No message while nothing is wrong."""
-    assert next_step([], NOW, TIMES) is None
 
 
 @pytest.mark.parametrize(
@@ -53,56 +48,46 @@ def test_a_group_is_reported_once_per_interval(one: AlertGroup, *, is_told: bool
     assert next_step([one], NOW, TIMES) == (Notify((one,)) if is_told else None)
 
 
-def test_the_longest_wait_comes_first() -> None:
-    """One message is sent at a time."""
-    young, old = group(unsent_for_s=20), group(unsent_for_s=30, event_type="older")
-
-    assert next_step([young, old], NOW, TIMES) == Notify((old,))
-
-
-def test_many_groups_are_reported_in_one_message() -> None:
-    """An outage that fails everything in every way does not fill the channel."""
-    few, more = many(MAX_APART, group()), many(MAX_APART + 1, group())
-
-    step = next_step(more, NOW, TIMES)
-
-    assert isinstance(step, Notify)
-    assert set(step.groups) == set(more)
-    assert next_step(few, NOW, TIMES) == Notify((few[0],))
+YOUNG, OLD, LATE = (
+    group(unsent_for_s=20),
+    group(unsent_for_s=30, event_type="older"),
+    group(event_type="late"),
+)
+#: Each was reported in a message of its own in this interval.
+REPORTED = [
+    replace(one, sent_at=ago(n + 1), unsent=0, unsent_since=None)
+    for n, one in enumerate(many(MAX_MESSAGES, group(sent=1)))
+]
+FEW, MORE = many(MAX_SEPARATE, group()), many(MAX_SEPARATE + 1, group())
+ENDED, ENDS_SOON, CONTINUES = quiet_for(310), quiet_for(300), quiet_for(299)
+EXPIRED = [group(unsent_for_s=DAY_S), quiet_for(DAY_S + 300)]
 
 
-def test_messages_of_an_interval_are_bounded() -> None:
-    """New groups wait once there were many messages in this interval."""
-    sent = [
-        replace(one, sent_at=ago(n + 1), unsent=0, unsent_since=None)
-        for n, one in enumerate(many(MAX_MESSAGES, group(sent=1)))
-    ]
-    waiting = group(event_type="late")
-
-    assert next_step([*sent, waiting], NOW, TIMES) is None
-    assert next_step([*sent[1:], waiting], NOW, TIMES) == Notify((waiting,))
-
-
-def test_groups_of_one_message_count_as_one() -> None:
-    """A message about a hundred groups counts once, not a hundred times."""
-    sent = many(100, quiet_for(5))
-    waiting = group(event_type="late")
-
-    assert next_step([*sent, waiting], NOW, TIMES) == Notify((waiting,))
-
-
-def test_the_end_is_due_after_the_quiet_time() -> None:
-    """A quiet group waits a little for others, and then one message covers all."""
-    ended, ends_soon, goes_on = quiet_for(310), quiet_for(300), quiet_for(299)
-
-    assert next_step([ends_soon, goes_on], NOW, TIMES) is None
-    assert next_step([ended, ends_soon, goes_on], NOW, TIMES) == NotifyQuiet((ended, ends_soon))
-
-
-@pytest.mark.parametrize("one", [group(unsent_for_s=DAY_S), quiet_for(DAY_S + 300)])
-def test_groups_unsent_for_a_day_expire(one: AlertGroup) -> None:
-    """Old announcements are dropped: yesterday's news helps no one."""
-    assert next_step([one, group()], NOW, TIMES) == Expire((one,))
+@pytest.mark.parametrize(
+    ("groups", "step"),
+    [
+        ([], None),
+        # One message is sent at a time; the longest wait comes first.
+        ([YOUNG, OLD], Notify((OLD,))),
+        # An outage that fails everything in every way does not fill the channel.
+        (FEW, Notify((FEW[0],))),
+        (MORE, Notify(tuple(MORE))),
+        # New groups wait once there were many messages in this interval.
+        ([*REPORTED, LATE], None),
+        ([*REPORTED[1:], LATE], Notify((LATE,))),
+        # A message about a hundred groups counts once.
+        ([*many(100, quiet_for(5)), LATE], Notify((LATE,))),
+        # A quiet group waits a little for others, and then one message covers all.
+        ([ENDS_SOON, CONTINUES], None),
+        ([ENDED, ENDS_SOON, CONTINUES], NotifyQuiet((ENDED, ENDS_SOON))),
+        # Old announcements are dropped: yesterday's news helps no one.
+        *(([one, group()], Expire((one,))) for one in EXPIRED),
+    ],
+)
+def test_the_next_step(
+    groups: list[AlertGroup], step: Notify | NotifyQuiet | Expire | None
+) -> None:
+    assert next_step(groups, NOW, TIMES) == step
 
 
 @given(

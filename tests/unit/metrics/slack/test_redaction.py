@@ -4,10 +4,10 @@ import json
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from services.metrics.slack.redaction import without_secrets
+from ringback.services.metrics.slack.redaction import without_secrets
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,6 @@ _WORDS = st.lists(
 ).map(" ".join)
 
 
-@settings(max_examples=500)
 @given(st.data(), _WORDS, _WORDS)
 def test_no_secret_is_shown(data: st.DataObject, before: str, after: str) -> None:
     """In any form, in any position, and wherever the text is cut off."""

@@ -3,14 +3,11 @@
 import pytest
 
 from ringback.runtime.process.settings import SettingsError, load
-from services.metrics.slack.settings import SlackSettings
+from ringback.services.metrics.slack.settings import SlackSettings
 
 NO_WEB_ADDRESS = "must be a URL that begins with https:// or http://, with a number for a port"
-ONE_WAY = (
-    "RINGBACK_SLACK_CHANNEL: set RINGBACK_SLACK_WEBHOOK_URL, or RINGBACK_SLACK_BOT_TOKEN with this,"
-    " not both"
-)
 URL = "https://hooks.slack.com/services/T0/B0/verysecret"
+TOKEN = "xoxb-verysecret"
 
 
 def test_nothing_is_needed() -> None:
@@ -22,59 +19,41 @@ def test_nothing_is_needed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "sentence"),
+    ("environ", "variable", "sentence"),
     [
+        ({"SLACK_WEBHOOK_URL": URL.removeprefix("https://")}, "SLACK_WEBHOOK_URL", NO_WEB_ADDRESS),
+        ({"SLACK_WEBHOOK_URL": "https://verysecret@[::1/"}, "SLACK_WEBHOOK_URL", NO_WEB_ADDRESS),
+        ({"SLACK_BOT_TOKEN": TOKEN}, "SLACK_CHANNEL", "is required with RINGBACK_SLACK_BOT_TOKEN"),
         (
-            {"RINGBACK_SLACK_WEBHOOK_URL": "hooks.slack.com/services/verysecret"},
-            f"RINGBACK_SLACK_WEBHOOK_URL: {NO_WEB_ADDRESS}",
+            {"SLACK_BOT_TOKEN": "xoxb-very\nsecret", "SLACK_CHANNEL": "C1"},
+            "SLACK_BOT_TOKEN",
+            "must be letters, digits and signs of ASCII: a header carries nothing else",
+        ),
+        ({"SLACK_CHANNEL": "C1"}, "SLACK_CHANNEL", "can be set only with RINGBACK_SLACK_BOT_TOKEN"),
+        (
+            {"SLACK_WEBHOOK_URL": URL, "SLACK_BOT_TOKEN": TOKEN, "SLACK_CHANNEL": "C1"},
+            "SLACK_CHANNEL",
+            "set RINGBACK_SLACK_WEBHOOK_URL, or RINGBACK_SLACK_BOT_TOKEN with this, not both",
         ),
         (
-            {"RINGBACK_SLACK_WEBHOOK_URL": "https://verysecret@[::1/"},
-            f"RINGBACK_SLACK_WEBHOOK_URL: {NO_WEB_ADDRESS}",
+            {"TRACE_URL_TEMPLATE": "https://traces/"},
+            "TRACE_URL_TEMPLATE",
+            "must contain {trace_id}, which the trace id replaces",
         ),
+        ({"DASHBOARD_URL": "javascript:alert(1)"}, "DASHBOARD_URL", NO_WEB_ADDRESS),
         (
-            {"RINGBACK_SLACK_BOT_TOKEN": "xoxb-verysecret"},
-            "RINGBACK_SLACK_CHANNEL: is required with RINGBACK_SLACK_BOT_TOKEN",
-        ),
-        (
-            {"RINGBACK_SLACK_BOT_TOKEN": "xoxb-very\nsecret", "RINGBACK_SLACK_CHANNEL": "C1"},
-            (
-                "RINGBACK_SLACK_BOT_TOKEN: must be letters, digits and signs of ASCII: "
-                "a header carries nothing else"
-            ),
-        ),
-        (
-            {"RINGBACK_SLACK_CHANNEL": "C1"},
-            "RINGBACK_SLACK_CHANNEL: can be set only with RINGBACK_SLACK_BOT_TOKEN",
-        ),
-        (
-            {
-                "RINGBACK_SLACK_WEBHOOK_URL": URL,
-                "RINGBACK_SLACK_BOT_TOKEN": "xoxb-verysecret",
-                "RINGBACK_SLACK_CHANNEL": "C1",
-            },
-            ONE_WAY,
-        ),
-        (
-            {"RINGBACK_TRACE_URL_TEMPLATE": "https://traces/"},
-            "RINGBACK_TRACE_URL_TEMPLATE: must contain {trace_id} in the place of the trace id",
-        ),
-        (
-            {"RINGBACK_DASHBOARD_URL": "javascript:alert(1)"},
-            f"RINGBACK_DASHBOARD_URL: {NO_WEB_ADDRESS}",
-        ),
-        (
-            {"RINGBACK_DASHBOARD_URL": "https://grafana/" + "a" * 1000},
-            "RINGBACK_DASHBOARD_URL: must be at most 1,000 letters of ASCII",
+            {"DASHBOARD_URL": "https://grafana/" + "a" * 1000},
+            "DASHBOARD_URL",
+            "must be at most 1,000 printable ASCII characters",
         ),
     ],
 )
 def test_a_mistake_is_one_sentence_without_the_secret(
-    environ: dict[str, str], sentence: str
+    environ: dict[str, str], variable: str, sentence: str
 ) -> None:
     """It names the variable, and shows no part of a secret."""
     with pytest.raises(SettingsError) as caught:
-        load(SlackSettings, environ)
+        load(SlackSettings, {f"RINGBACK_{name}": value for name, value in environ.items()})
 
-    assert str(caught.value) == sentence
+    assert str(caught.value) == f"RINGBACK_{variable}: {sentence}"
     assert "verysecret" not in str(caught.value)

@@ -66,6 +66,8 @@ def _fill_field(draw: st.DrawFn, message: Message, field: FieldDescriptor) -> No
         else:
             part.SetInParent()
             fill(draw, part)
+    elif field.is_repeated:
+        getattr(message, field.name).extend(draw(st.lists(_values(field), max_size=2)))
     elif is_time(field):
         getattr(message, field.name).CopyFrom(draw(_TIMES))
     else:

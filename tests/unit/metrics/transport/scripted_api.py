@@ -8,12 +8,12 @@ from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
 from ringback.runtime.observability.tracing import untraced
-from services.metrics.auth.authenticator import Authenticator
-from services.metrics.auth.keys import secret_key
-from services.metrics.instruments import CallInstruments
-from services.metrics.transport.call import Call, Peer, Transport
-from services.metrics.transport.dispatcher import Dispatcher
-from services.metrics.transport.methods import Method, methods_of
+from ringback.services.metrics.auth.authenticator import Authenticator
+from ringback.services.metrics.auth.keys import secret_key
+from ringback.services.metrics.instruments import CallInstruments
+from ringback.services.metrics.transport.call import Call, Peer, Transport
+from ringback.services.metrics.transport.dispatcher import Dispatcher
+from ringback.services.metrics.transport.methods import Method, methods_of
 from tests.support.tokens import JWT_SECRET, bearer
 
 METHODS = {method.name: method for method in methods_of()}

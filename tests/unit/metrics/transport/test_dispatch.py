@@ -1,9 +1,10 @@
-"""Tests for services.metrics.transport.dispatcher: what happens once for every call."""
+"""Tests for ringback.services.metrics.transport.dispatcher: what happens once for every call."""
 
 import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -21,11 +22,11 @@ from ringback.metrics.v1.metrics_service_pb2 import (
 )
 from ringback.runtime.observability.tracing import untraced
 from ringback.runtime.process.lifecycle import CannotStartError
-from services.metrics.instruments import CallInstruments
-from services.metrics.transport.call import Call, Peer, Transport
-from services.metrics.transport.dispatcher import Dispatcher
-from services.metrics.transport.errors import ApiError, no_such_delivery
-from services.metrics.transport.methods import methods_of
+from ringback.services.metrics.instruments import CallInstruments
+from ringback.services.metrics.transport.call import Call, Peer, Transport
+from ringback.services.metrics.transport.dispatcher import Dispatcher
+from ringback.services.metrics.transport.errors import ApiError, no_such_delivery
+from ringback.services.metrics.transport.methods import methods_of
 from tests.support.tokens import bearer
 from tests.unit.metrics.transport.scripted_api import METHODS, ScriptedApi
 
@@ -63,14 +64,15 @@ async def test_a_request_is_parsed_only_for_authorized_callers(api: ScriptedApi)
 
 async def test_a_call_without_a_deadline_gets_the_default(api: ScriptedApi) -> None:
     """Ten seconds by default, or what the caller sets, up to a minute."""
-    now = asyncio.get_running_loop().time()
-    for timeout_s in (None, 3, 3600):
-        await api.ask("GetQueueHealth", timeout_s=timeout_s)
-    await api.ask("WatchQueueHealth", timeout_s=None)
-    await api.ask("WatchQueueHealth", timeout_s=3600)
-
-    allowed = [round(call.deadline - now) for _, _, call in api.calls]
-    assert allowed == [10, 3, 60, 86400, 3600]
+    now = asyncio.get_running_loop().time
+    for name, timeout_s, allowed_s in (
+        *(("GetQueueHealth", None, 10), ("GetQueueHealth", 3, 3), ("GetQueueHealth", 3600, 60)),
+        *(("WatchQueueHealth", None, 86400), ("WatchQueueHealth", 3600, 3600)),
+    ):
+        before_s = now()
+        await api.ask(name, timeout_s=timeout_s)
+        *_, (_, _, call) = api.calls
+        assert before_s <= call.deadline - allowed_s <= now()
 
 
 @pytest.mark.parametrize("timeout_s", [0.05, 0, -1])
@@ -111,10 +113,9 @@ async def test_a_stream_is_closed_when_abandoned_and_at_its_deadline(api: Script
     assert api.counted("WatchQueueHealth", "CANCELLED") == 1
     closed.clear()
 
-    answers = stream(api, timeout_s=0.05)
-    assert isinstance(await anext(answers), WatchQueueHealthResponse)
+    answers = stream(api, timeout_s=0.5)
     with pytest.raises(ApiError) as caught:
-        await anext(answers)
+        assert [answer async for answer in answers] == []
 
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert closed.is_set()
@@ -184,8 +185,7 @@ async def test_each_call_is_one_wide_line(api: ScriptedApi) -> None:
         await rejection_of(api, "ListDeliveries", authorization="Bearer sesame")
 
     good, missed, stranger = lines
-    duration_ms = good.pop("duration_ms")
-    assert 0 <= duration_ms < 5000
+    assert good.pop("duration_ms") >= 0
     assert re.fullmatch(r"[0-9a-f]{32}", good.pop("trace_id"))
     assert re.fullmatch(r"[0-9a-f]{16}", good.pop("span_id"))
     assert good == {
@@ -214,14 +214,19 @@ async def test_each_call_is_one_wide_line(api: ScriptedApi) -> None:
 
 async def test_known_series_are_there_from_the_start(api: ScriptedApi) -> None:
     """A rate needs its 0: an error that happens for the first time is seen."""
-    for transport in Transport:
-        for name in METHODS:
-            assert api.counted(name, "INTERNAL", transport) == 0
-            assert api.counted(name, "OK", transport) == 0
+    counted = {
+        (sample.labels["method"], sample.labels["transport"], sample.labels["code"]): sample.value
+        for family in api.registry.collect()
+        for sample in family.samples
+        if sample.name == "rpc_server_calls_total"
+    }
+    for method, transport, code in product(methods_of(), Transport, ("INTERNAL", "OK")):
+        assert counted[method.full_name, transport, code] == 0
 
     await api.ask("GetQueueHealth")
 
     assert api.counted("GetQueueHealth", "OK") == 1
+    assert api.counted("RetryDelivery", "ALREADY_EXISTS") == 0
     labels = {"method": METHODS["GetQueueHealth"].full_name, "transport": "rest"}
     assert api.registry.get_sample_value("rpc_server_call_duration_seconds_count", labels) == 1
 

@@ -1,36 +1,47 @@
 """Errors as REST sends them."""
 
+from uuid import UUID
+
 import grpc
 import orjson
 import pytest
 
-from services.metrics.transport import problem
-from services.metrics.transport.errors import (
+from ringback.services.metrics.transport import problem
+from ringback.services.metrics.transport.errors import (
     ApiError,
+    Reason,
     Resource,
     Violation,
+    already_retried,
     deadline_exceeded,
     internal,
     invalid,
     no_such_delivery,
     permission_denied,
+    precondition,
     unauthenticated,
     unavailable,
 )
-from services.metrics.transport.problem import headers_of, status_of, wrong_verb
+from ringback.services.metrics.transport.problem import (
+    TOO_MANY_CALLS,
+    headers_of,
+    status_of,
+    wrong_verb,
+)
 
 
 @pytest.mark.parametrize(
     ("error", "status"),
     [
         (invalid(Violation("limit", "`limit` is wrong.")), 400),
-        (ApiError(grpc.StatusCode.FAILED_PRECONDITION, "DISCARDED", "It was discarded."), 400),
+        (precondition(Reason.DISCARDED, "It was discarded.", UUID(int=1)), 400),
         (unauthenticated("No."), 401),
         (permission_denied("No."), 403),
         (no_such_delivery("0190"), 404),
-        (ApiError(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY", "Too many."), 429),
+        (TOO_MANY_CALLS, 429),
+        (already_retried(UUID(int=1), UUID(int=2)), 409),
         (internal(), 500),
-        (unavailable("DATABASE_UNAVAILABLE", "Later."), 503),
+        (unavailable(Reason.DATABASE_UNAVAILABLE, "Later."), 503),
         (deadline_exceeded(), 504),
     ],
     ids=lambda value: value.reason if isinstance(value, ApiError) else str(value),
@@ -43,14 +54,14 @@ def test_a_code_of_grpc_has_a_status(error: ApiError, status: int) -> None:
 @pytest.mark.parametrize("code", list(grpc.StatusCode), ids=lambda code: code.name)
 def test_every_code_has_a_status_that_is_an_error(code: grpc.StatusCode) -> None:
     """No error has a status of success."""
-    assert status_of(ApiError(code, "R", "Sentence.")) >= 400
+    assert status_of(ApiError(code, Reason.INTERNAL, "Sentence.")) >= 400
 
 
 def test_a_problem_contains_the_whole_error() -> None:
     """The details of gRPC appear as members here."""
     error = ApiError(
-        grpc.StatusCode.FAILED_PRECONDITION,
-        "ALREADY_RETRIED",
+        grpc.StatusCode.ALREADY_EXISTS,
+        Reason.ALREADY_RETRIED,
         "The webhook was retried already.",
         metadata={"newJobId": "0191"},
         violations=(Violation("job_id", "`job_id` is retried."),),
@@ -60,11 +71,11 @@ def test_a_problem_contains_the_whole_error() -> None:
     document = orjson.loads(orjson.dumps(problem.problem(error)))
 
     assert document == {
-        "type": "about:blank",
-        "title": "Bad Request",
-        "status": 400,
+        "type": "https://github.com/ringback/ringback/blob/main/docs/problems.md#already_retried",
+        "title": "Conflict",
+        "status": 409,
         "detail": "The webhook was retried already.",
-        "code": "FAILED_PRECONDITION",
+        "code": "ALREADY_EXISTS",
         "reason": "ALREADY_RETRIED",
         "metadata": {"newJobId": "0191"},
         "violations": [{"field": "job_id", "description": "`job_id` is retried."}],
@@ -76,7 +87,7 @@ def test_a_problem_contains_the_whole_error() -> None:
     ("error", "header"),
     [
         (unauthenticated("No."), ("WWW-Authenticate", 'Bearer realm="ringback"')),
-        (unavailable("AWAY", "Later."), ("Retry-After", "2")),
+        (unavailable(Reason.BROKER_UNAVAILABLE, "Later."), ("Retry-After", "2")),
         (wrong_verb(("GET", "HEAD")), ("Allow", "GET, HEAD")),
     ],
 )

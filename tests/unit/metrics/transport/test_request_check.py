@@ -1,7 +1,6 @@
-"""Tests for services.metrics.transport.request_check."""
+"""Tests for ringback.services.metrics.transport.request_check."""
 
 import math
-from typing import Any
 
 import pytest
 from google.protobuf.message import Message
@@ -14,8 +13,8 @@ from ringback.metrics.v1.admin_service_pb2 import (
 )
 from ringback.metrics.v1.delivery_pb2 import DELIVERY_STATUS_FAILED
 from ringback.metrics.v1.metrics_service_pb2 import ListDeliveriesRequest, WatchQueueHealthRequest
-from services.metrics.transport.methods import methods_of
-from services.metrics.transport.request_check import violations
+from ringback.services.metrics.transport.methods import methods_of
+from ringback.services.metrics.transport.request_check import violations
 
 ORG = "0190f5c4-0000-7000-8000-00000000000a"
 METHODS = {method.request_class: method for method in methods_of()}
@@ -26,57 +25,69 @@ def found(request: Message) -> list[tuple[str, str]]:
     return [(violation.field, violation.description) for violation in wrong]
 
 
-def test_a_good_request_has_no_violation() -> None:
-    """All fields with suitable values."""
-    request = ListDeliveriesRequest(
-        page_size=7,
-        page_token="abc",
-        status=DELIVERY_STATUS_FAILED,
-        event_type="hang \N{SNOWMAN}",
-        start_time=Timestamp(seconds=0),
-        end_time=Timestamp(seconds=253_402_300_799, nanos=999_999_999),
-    )
-
-    assert found(request) == []
+GOOD = ListDeliveriesRequest(
+    page_size=2**31 - 1,
+    page_token="abc",
+    status=DELIVERY_STATUS_FAILED,
+    event_type="hang \N{SNOWMAN}",
+    org_id=ORG.upper(),
+    start_time=Timestamp(seconds=0),
+    end_time=Timestamp(seconds=253_402_300_799, nanos=999_999_999),
+)
 
 
 @pytest.mark.parametrize(
-    ("fields", "path", "words"),
+    "request_", [GOOD, *(WatchQueueHealthRequest(interval_s=limit) for limit in (0, 1, 60))]
+)
+def test_a_good_request_has_no_violation(request_: Message) -> None:
+    """Bounds belong to the range, and a field that is absent is not out of it."""
+    assert found(request_) == []
+
+
+YEARS = "must be a time between the years 1 and 9999."
+VALUES = "must be one of the values in the contract."
+UUID = "must be a UUID"
+
+
+@pytest.mark.parametrize(
+    ("request_", "path", "words"),
     [
-        ({"call_id": "a\0b"}, "call_id", "must not contain the character U+0000."),
-        ({"page_token": "x" * 2001}, "page_token", "must have at most 2000 characters."),
-        ({"status": 99}, "status", "must be one of the values in the contract."),
-        ({"status": -1}, "status", "must be one of the values in the contract."),
+        # No field can have these values; they are checked before they are used in a query.
         (
-            {"start_time": Timestamp(seconds=-62_135_596_801)},
-            "start_time",
-            "must be a time between the years 1 and 9999.",
+            ListDeliveriesRequest(call_id="a\0b"),
+            "call_id",
+            "must not contain the character U+0000.",
         ),
-        (
-            {"end_time": Timestamp(seconds=253_402_300_800)},
-            "end_time",
-            "must be a time between the years 1 and 9999.",
+        (ListDeliveriesRequest(page_token="x" * 2001), "page_token", "must have at most 2000"),
+        (ListDeliveriesRequest(status=99), "status", VALUES),  # type: ignore[arg-type]
+        (ListDeliveriesRequest(status=-1), "status", VALUES),  # type: ignore[arg-type]
+        (ListDeliveriesRequest(start_time=Timestamp(seconds=-62_135_596_801)), "start_time", YEARS),
+        (ListDeliveriesRequest(end_time=Timestamp(seconds=253_402_300_800)), "end_time", YEARS),
+        (ListDeliveriesRequest(end_time=Timestamp(nanos=-1)), "end_time", YEARS),
+        # An invalid interval would wait forever, or never.
+        *(
+            (WatchQueueHealthRequest(interval_s=value), "interval_s", "must be a finite number.")
+            for value in (math.nan, math.inf, -math.inf)
         ),
-        (
-            {"end_time": Timestamp(nanos=-1)},
-            "end_time",
-            "must be a time between the years 1 and 9999.",
+        # The rules of the contract: a value is accepted as the OpenAPI document describes it.
+        (ListDeliveriesRequest(page_size=-1), "page_size", "must be at least 0."),
+        (WatchQueueHealthRequest(interval_s=0.5), "interval_s", "must be at least 1."),
+        (WatchQueueHealthRequest(interval_s=60.5), "interval_s", "must be at most 60."),
+        *(
+            (ListDeliveriesRequest(org_id=text), "org_id", UUID)
+            for text in ("acme", f"{ORG}\n", ORG.replace("-", ""), f"{{{ORG}}}")
         ),
+        (RetryDeliveryRequest(job_id=ORG, request_id="1"), "request_id", UUID),
+        # A required field must not be blank.
+        (RetryDeliveryRequest(), "job_id", "is required."),
+        (RetryDeliveryRequest(job_id=" "), "job_id", "is required."),
     ],
 )
-def test_a_value_no_field_can_have_is_reported(
-    fields: dict[str, Any], path: str, words: str
-) -> None:
-    """Before it is used in a query."""
-    assert found(ListDeliveriesRequest(**fields)) == [(path, f"{path} {words}")]
+def test_an_invalid_value_is_reported(request_: Message, path: str, words: str) -> None:
+    [(field, text)] = found(request_)
 
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_number_is_a_number(value: float) -> None:
-    """An invalid interval would wait forever, or never."""
-    assert found(WatchQueueHealthRequest(interval_s=value)) == [
-        ("interval_s", "interval_s must be a finite number.")
-    ]
+    assert field == path
+    assert text.startswith(f"{path} {words}")
 
 
 def test_nested_messages_are_checked_too() -> None:
@@ -87,37 +98,3 @@ def test_nested_messages_are_checked_too() -> None:
         ("reason", "reason is required."),
         ("filter.event_type", "filter.event_type must not contain the character U+0000."),
     ]
-
-
-@pytest.mark.parametrize(
-    ("request_", "path", "words"),
-    [
-        (ListDeliveriesRequest(page_size=-1), "page_size", "must be at least 0."),
-        (WatchQueueHealthRequest(interval_s=0.5), "interval_s", "must be at least 1."),
-        (WatchQueueHealthRequest(interval_s=60.5), "interval_s", "must be at most 60."),
-        (ListDeliveriesRequest(org_id="acme"), "org_id", "must be a UUID"),
-        (ListDeliveriesRequest(org_id=f"{ORG}\n"), "org_id", "must be a UUID"),
-        (ListDeliveriesRequest(org_id=ORG.replace("-", "")), "org_id", "must be a UUID"),
-        (ListDeliveriesRequest(org_id=f"{{{ORG}}}"), "org_id", "must be a UUID"),
-        (RetryDeliveryRequest(job_id=ORG, request_id="1"), "request_id", "must be a UUID"),
-    ],
-)
-def test_the_rules_of_the_contract_are_checked(request_: Message, path: str, words: str) -> None:
-    """A value is accepted as the OpenAPI document describes it."""
-    [(field, text)] = found(request_)
-
-    assert field == path
-    assert text.startswith(f"{path} {words}")
-
-
-def test_limits_are_inclusive() -> None:
-    """Bounds belong to the range, and a field that is absent is not out of it."""
-    for interval_s in (0, 1, 60):
-        assert found(WatchQueueHealthRequest(interval_s=interval_s)) == []
-    assert found(ListDeliveriesRequest(page_size=2**31 - 1, org_id=ORG.upper())) == []
-
-
-def test_a_required_field_must_not_be_blank() -> None:
-    """Empty and blank are as good as absent."""
-    assert found(RetryDeliveryRequest()) == found(RetryDeliveryRequest(job_id=" "))
-    assert found(RetryDeliveryRequest()) == [("job_id", "job_id is required.")]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringback.runtime.process.lifecycle import CannotStartError
-from services.metrics.transport.methods import methods_of
-from services.metrics.transport.rest_routes import (
+from ringback.services.metrics.transport.methods import methods_of
+from ringback.services.metrics.transport.rest_routes import (
     NoSuchPath,
     RestRoutes,
     Route,
@@ -34,10 +34,22 @@ API = "/api/webhook-metrics"
         ("GET", "/deliveries/0190", "GetDelivery", {"job_id": "0190"}),
         ("GET", "/deliveries", "ListDeliveries", {}),
         ("GET", "/failure-groups", "ListFailureGroups", {}),
+        ("GET", "/destinations", "ListDestinations", {}),
+        (
+            "POST",
+            "/destinations/google-calendar:set",
+            "SetDestination",
+            {"name": "google-calendar"},
+        ),
         ("POST", "/retry-failed/0190", "RetryDelivery", {"job_id": "0190"}),
         ("POST", "/deliveries:retry", "RetryDeliveries", {}),
         ("POST", "/dead-letter-queue/0190:discard", "DiscardDeadLetter", {"job_id": "0190"}),
         ("POST", "/deliveries/0190:run", "RunDuplicate", {"job_id": "0190"}),
+        ("GET", "/endpoints", "ListEndpoints", {}),
+        ("GET", "/changes", "ListChanges", {}),
+        ("GET", "/waiting", "ListWaiting", {}),
+        ("POST", "/waiting:release", "ReleaseWaiting", {}),
+        ("POST", "/waiting:cancel", "CancelWaiting", {}),
         ("POST", "/processing:pause", "PauseProcessing", {}),
         ("POST", "/processing:resume", "ResumeProcessing", {}),
         # An encoded variable is decoded, once.
@@ -50,7 +62,7 @@ API = "/api/webhook-metrics"
 def test_a_path_means_a_method(
     verb: str, path: str, method: str, variables: dict[str, str]
 ) -> None:
-    """Each of the fourteen has its path."""
+    """Each has its path."""
     found = ROUTES.find(verb, API + path)
 
     assert isinstance(found, Route)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.storage.spool.file import FILE_NAME
+from ringback.services.gateway.storage.spool.file import FILE_NAME
 
 
 @pytest.fixture

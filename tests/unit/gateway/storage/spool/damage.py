@@ -1,9 +1,11 @@
-"""Ways in which a disk or a person can damage a spool."""
+"""Spool files, and ways in which a disk or a person can damage them."""
 
 import sqlite3
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 
-from services.gateway.storage.spool.file import SpoolFile
+from ringback.services.gateway.storage.spool.file import SpooledWebhook, SpoolFile
 from tests.unit.gateway.envelopes import an_envelope
 
 PAGE_BYTES = 4096
@@ -36,17 +38,29 @@ def overwrite(path: Path, offset: int, content: bytes) -> None:
         file.write(content)
 
 
+@contextmanager
+def opened(path: Path) -> Generator[SpoolFile, None, None]:
+    """An open file of which nothing is quarantined."""
+    file = SpoolFile(path)
+    assert file.open() is None
+    try:
+        yield file
+    finally:
+        file.close()
+
+
 def create_spool(
     path: Path, count: int, body: bytes = b'{"message": {"type": "hang"}}'
 ) -> list[str]:
     """Fill a spool and close it; return the job ids."""
-    file = SpoolFile(path)
-    file.open()
     envelopes = [an_envelope() for _ in range(count)]
-    for envelope in envelopes:
-        file.append([(envelope, body)])
-    file.close()
+    with opened(path) as file:
+        file.append([(envelope, body) for envelope in envelopes])
     return [str(envelope.job_id) for envelope in envelopes]
+
+
+def job_ids(webhooks: Iterable[SpooledWebhook]) -> list[str]:
+    return [str(webhook.envelope.job_id) for webhook in webhooks]
 
 
 def copy_of_open_files(path: Path, folder: Path) -> Path:

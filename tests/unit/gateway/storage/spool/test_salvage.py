@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.storage.spool.file import SpoolFile
-from services.gateway.storage.spool.quarantine import State, kept_files
-from services.gateway.storage.spool.salvage import Salvage
+from ringback.services.gateway.storage.spool.file import FILE_NAME, SpoolFile
+from ringback.services.gateway.storage.spool.quarantine import State, kept_files
+from ringback.services.gateway.storage.spool.salvage import Salvage, Salvager
+from tests.support.eventually import eventually
 from tests.unit.gateway.envelopes import an_envelope
 from tests.unit.gateway.storage.spool.damage import (
     PAGE_BYTES,
@@ -16,8 +17,11 @@ from tests.unit.gateway.storage.spool.damage import (
     change_row,
     copy_of_open_files,
     create_spool,
+    job_ids,
+    opened,
     overwrite,
 )
+from tests.unit.gateway.storage.spool.spools import FakeInstruments, spool_in
 
 SMALL = b'{"message": {"type": "hang"}}'
 LARGE = b'{"message": {"type": "hang", "text": "' + b"x" * 20_000 + b'"}}'
@@ -43,7 +47,7 @@ def test_all_rows_of_an_intact_file_are_found(path: Path, body: bytes) -> None:
 @pytest.mark.parametrize("body", [SMALL, LARGE], ids=["small", "large"])
 def test_a_damaged_page_loses_only_its_own_rows(path: Path, body: bytes) -> None:
     """The first page, an inner page or any other. Nothing wrong is found."""
-    written = create_spool(path, 60, body)
+    written = create_spool(path, 30 if body is LARGE else 60, body)
     whole = path.read_bytes()
     rows_on_a_page = PAGE_BYTES // 300
     for page in range(len(whole) // PAGE_BYTES):
@@ -69,13 +73,11 @@ def test_a_file_cut_in_half_gives_its_first_half(path: Path) -> None:
 
 def test_a_damaged_wal_is_read_after_the_damage(path: Path, tmp_path: Path) -> None:
     """SQLite stops at the first damaged frame, and overwrites all frames after it."""
-    file = SpoolFile(path)
-    file.open()
     envelopes = [an_envelope() for _ in range(200)]
-    for envelope in envelopes:
-        file.append([(envelope, SMALL)])
-    copy = copy_of_open_files(path, tmp_path / "copy")
-    file.close()
+    with opened(path) as file:
+        for envelope in envelopes:
+            file.append([(envelope, SMALL)])
+        copy = copy_of_open_files(path, tmp_path / "copy")
     wal = copy.with_name(f"{copy.name}-wal")
     overwrite(wal, wal.stat().st_size // 3, b"\xff" * 64)
 
@@ -93,18 +95,16 @@ def test_a_damaged_wal_is_read_after_the_damage(path: Path, tmp_path: Path) -> N
 
 def test_published_webhooks_are_skipped(path: Path, tmp_path: Path) -> None:
     """Old page versions still contain them; the mark shows that they are published."""
-    file = SpoolFile(path)
-    file.open()
-    file.append([(an_envelope(), SMALL) for _ in range(100)])
-    done, _ = file.read_after(0, max_count=60, max_bytes=10**9)
-    file.delete(done)
-    left, _ = file.read_after(0, max_count=100, max_bytes=10**9)
-    copy = copy_of_open_files(path, tmp_path / "copy")
-    file.close()
+    with opened(path) as file:
+        file.append([(an_envelope(), SMALL) for _ in range(100)])
+        done, _ = file.read_after(0, max_count=60, max_bytes=10**9)
+        file.delete(done)
+        left, _ = file.read_after(0, max_count=100, max_bytes=10**9)
+        copy = copy_of_open_files(path, tmp_path / "copy")
 
     found, _ = salvaged(copy)
 
-    assert found == [str(webhook.envelope.job_id) for webhook in left]
+    assert found == job_ids(left)
 
 
 def test_a_damaged_row_is_counted_and_not_restored(path: Path) -> None:
@@ -115,6 +115,20 @@ def test_a_damaged_row_is_counted_and_not_restored(path: Path) -> None:
 
     assert found == written[:1] + written[2:]
     assert salvage.unreadable == 1
+
+
+@pytest.mark.parametrize("reserved", [10, 11])
+def test_a_row_with_a_reserved_kind_of_column_is_skipped(path: Path, reserved: int) -> None:
+    """No column has it, so only a damaged row does. The other rows are found."""
+    written = create_spool(path, 5)
+    # The kinds of the columns are before their values: the job id, of 36 bytes, is the second.
+    job_id = path.read_bytes().index(written[2].encode())
+    kinds = path.read_bytes().rindex(bytes([0, 12 + 2 * 36 + 1]), 0, job_id)
+    overwrite(path, kinds + 1, bytes([reserved]))
+
+    found, _ = salvaged(path)
+
+    assert found == written[:2] + written[3:]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -132,14 +146,19 @@ def test_random_bytes_raise_nothing(path: Path, seed: int) -> None:
     salvaged(path)
 
 
+def fifty_commits_in_a_wal(path: Path, folder: Path) -> tuple[Path, Path]:
+    """A copy of a spool whose webhooks are only in its -wal; the file and the -wal."""
+    with opened(path) as file:
+        for _ in range(50):
+            file.append([(an_envelope(), SMALL)])
+        copy = copy_of_open_files(path, folder)
+    return copy, copy.with_name(f"{copy.name}-wal")
+
+
 def test_a_lost_wal_is_detected(path: Path, tmp_path: Path) -> None:
     """SQLite reports no error; the mark shows how many webhooks are missing."""
-    file = SpoolFile(path)
-    file.open()
-    file.append([(an_envelope(), SMALL) for _ in range(50)])
-    copy = copy_of_open_files(path, tmp_path / "copy")
-    file.close()
-    copy.with_name(f"{copy.name}-wal").unlink()
+    copy, wal = fifty_commits_in_a_wal(path, tmp_path / "copy")
+    wal.unlink()
 
     later = SpoolFile(copy)
     kept = later.open()
@@ -152,15 +171,9 @@ def test_a_lost_wal_is_detected(path: Path, tmp_path: Path) -> None:
 
 def test_a_truncated_wal_is_kept_unchanged(path: Path, tmp_path: Path) -> None:
     """Closing the file would overwrite what SQLite does not read."""
-    file = SpoolFile(path)
-    file.open()
-    for _ in range(50):
-        file.append([(an_envelope(), SMALL)])
-    copy = copy_of_open_files(path, tmp_path / "copy")
-    file.close()
-    wal = copy.with_name(f"{copy.name}-wal")
-    wal.write_bytes(wal.read_bytes()[: wal.stat().st_size // 2])
-    cut = wal.read_bytes()
+    copy, wal = fifty_commits_in_a_wal(path, tmp_path / "copy")
+    cut = wal.read_bytes()[: wal.stat().st_size // 2]
+    wal.write_bytes(cut)
 
     later = SpoolFile(copy)
     kept = later.open()
@@ -175,10 +188,8 @@ def test_a_truncated_wal_is_kept_unchanged(path: Path, tmp_path: Path) -> None:
 def test_a_removed_file_is_a_loss_if_it_had_webhooks(path: Path, waiting: int) -> None:
     """Someone may clear the folder while the spool is empty."""
     create_spool(path, 3)
-    file = SpoolFile(path)
-    file.open()
-    file.delete(file.read_after(0, max_count=3 - waiting, max_bytes=10**9)[0][: 3 - waiting])
-    file.close()
+    with opened(path) as file:
+        file.delete(file.read_after(0, max_count=3 - waiting, max_bytes=10**9)[0][: 3 - waiting])
     path.unlink()
 
     kept = file.open()
@@ -187,31 +198,59 @@ def test_a_removed_file_is_a_loss_if_it_had_webhooks(path: Path, waiting: int) -
     assert (kept.missing if kept else 0) == waiting
 
 
-def test_restoring_again_adds_nothing(path: Path, tmp_path: Path) -> None:
-    """An interrupted salvage starts again."""
-    written = create_spool(path, 20)
-    kept = path.rename(tmp_path / "kept")
-    file = SpoolFile(path)
-    file.open()
+@pytest.mark.parametrize(("waiting", "rounds"), [(0, 2), (5, 1)], ids=["again", "beside others"])
+def test_restoring_adds_each_once_and_overwrites_nothing(
+    path: Path, tmp_path: Path, waiting: int, rounds: int
+) -> None:
+    """An interrupted salvage starts again. Both spools count from 1."""
+    kept = tmp_path / "kept"
+    salvaged_ids, here = create_spool(kept, 20), create_spool(path, waiting)
 
-    counts = [file.restore(chunk) for _ in range(2) for chunk in Salvage(kept).chunks()]
-    found, _ = file.read_after(0, max_count=100, max_bytes=10**9)
-    file.close()
+    with opened(path) as file:
+        count = sum(file.restore(chunk) for _ in range(rounds) for chunk in Salvage(kept).chunks())
+        found, _ = file.read_after(0, max_count=100, max_bytes=10**9)
 
-    assert counts == [20, 0]
-    assert [str(one.envelope.job_id) for one in found] == written
+    assert count == 20
+    assert sorted(job_ids(found)) == sorted(here + salvaged_ids)
 
 
-def test_restoring_another_spool_overwrites_nothing(path: Path, tmp_path: Path) -> None:
-    """Both spools count from 1."""
-    written = create_spool(tmp_path / "other.sqlite3", 20)
-    here = create_spool(path, 5)
-    file = SpoolFile(path)
-    file.open()
+async def test_an_interrupted_salvage_is_done_after_a_restart(tmp_path: Path) -> None:
+    """No webhook is restored twice."""
+    create_spool(tmp_path / FILE_NAME, 50)
+    overwrite(tmp_path / FILE_NAME, PAGE_BYTES, b"\xff" * PAGE_BYTES)
+    instruments = FakeInstruments()
+    async with spool_in(tmp_path, instruments).running():
+        pass
 
-    for chunk in Salvage(tmp_path / "other.sqlite3").chunks():
-        file.restore(chunk)
-    found, _ = file.read_after(0, max_count=100, max_bytes=10**9)
-    file.close()
+    for _ in range(2):
+        async with spool_in(tmp_path, instruments).running() as spool, Salvager(spool, instruments):
+            await eventually(lambda: len(instruments.salvaged) == 1)
+            count = spool.count
 
-    assert sorted(str(one.envelope.job_id) for one in found) == sorted(here + written)
+    assert count == instruments.salvaged[0] > 0
+
+
+async def test_a_wal_alone_is_salvaged(tmp_path: Path) -> None:
+    """A gateway that dies while it renames the files leaves only some of them."""
+    with opened(tmp_path / "other") as other:
+        other.append([(an_envelope(), b"{}")])
+        wal = (tmp_path / "other-wal").read_bytes()
+        (tmp_path / f"{FILE_NAME}.quarantined-5-wal").write_bytes(wal)
+    instruments = FakeInstruments()
+    async with spool_in(tmp_path, instruments).running() as spool, Salvager(spool, instruments):
+        await eventually(lambda: bool(instruments.salvaged))
+
+    assert instruments.salvaged == [1]
+
+
+async def test_a_file_that_cannot_be_read_does_not_delay_the_others(tmp_path: Path) -> None:
+    """It is tried again, and may need a person."""
+    endless = tmp_path / f"{FILE_NAME}.quarantined-1"
+    endless.symlink_to(endless)
+    written = create_spool(tmp_path / f"{FILE_NAME}.quarantined-2", 5)
+    instruments = FakeInstruments()
+    async with spool_in(tmp_path, instruments).running() as spool, Salvager(spool, instruments):
+        await eventually(lambda: bool(instruments.salvaged))
+
+    assert instruments.salvaged == [len(written)]
+    assert instruments.failures == ["OSError"]

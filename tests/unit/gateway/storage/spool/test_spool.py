@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +11,15 @@ import pytest
 
 from ringback.contract.envelope import Envelope
 from ringback.runtime.process.lifecycle import CannotStartError
-from services.gateway.storage.result import SpoolOutcome
-from services.gateway.storage.spool.file import FILE_NAME, SpooledWebhook, SpoolFile
-from services.gateway.storage.spool.spool import Spool, SpoolBounds
+from ringback.services.gateway.storage.result import SpoolOutcome
+from ringback.services.gateway.storage.spool.file import FILE_NAME, SpooledWebhook, SpoolFile
+from ringback.services.gateway.storage.spool.spool import Spool
+from tests.support.eventually import eventually
 from tests.unit.gateway.envelopes import a_webhook, an_envelope
-from tests.unit.gateway.storage.spool.damage import ROW_DAMAGES, change_row, create_spool
+from tests.unit.gateway.storage.spool.damage import ROW_DAMAGES, change_row, create_spool, opened
+from tests.unit.gateway.storage.spool.spools import MIB, FakeInstruments, spool_in
 
-MIB = 1024 * 1024
 SPOOLED = SpoolOutcome.SPOOLED
-
-
-@dataclass
-class FakeInstruments:
-    opened: list[int] = field(default_factory=list)
-    quarantined: list[str] = field(default_factory=list)
-    missing: list[int] = field(default_factory=list)
-    rows: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-
-    def spool_opened(self, *, path: str, waiting: int) -> None:
-        assert path.endswith(FILE_NAME)
-        self.opened.append(waiting)
-
-    def file_quarantined(self, *, path: str, missing: int) -> None:
-        self.quarantined.append(path)
-        self.missing.append(missing)
-
-    def row_quarantined(self, *, sequence: int, reason: str) -> None:
-        assert sequence > 0
-        self.rows.append(reason)
-
-    def spool_failed(self, error: BaseException) -> None:
-        self.failures.append(type(error).__name__)
 
 
 class ScriptedFile(SpoolFile):
@@ -80,24 +56,6 @@ def sqlite_error(code: int) -> sqlite3.DatabaseError:
     error = sqlite3.DatabaseError("as SQLite reports it")
     error.sqlite_errorcode = code
     return error
-
-
-def spool_in(
-    folder: Path,
-    instruments: FakeInstruments | None = None,
-    *,
-    max_bytes: int = 64 * MIB,
-    free_bytes: int = 0,
-    timeout_s: float = 5.0,
-    file: ScriptedFile | None = None,
-) -> Spool:
-    bounds = SpoolBounds(max_bytes=max_bytes, free_bytes=free_bytes, timeout_s=timeout_s)
-    return Spool(
-        folder,
-        bounds,
-        instruments or FakeInstruments(),
-        open_file=lambda path: file or SpoolFile(path),
-    )
 
 
 @pytest.fixture
@@ -174,11 +132,7 @@ async def test_it_leaves_free_bytes_on_the_disk(tmp_path: Path) -> None:
     ],
 )
 async def test_a_failed_commit_does_not_stop_later_ones(
-    tmp_path: Path,
-    file: ScriptedFile,
-    error: Exception,
-    outcome: SpoolOutcome,
-    failures: list[str],
+    tmp_path: Path, file: ScriptedFile, error: Exception, outcome: SpoolOutcome, failures: list[str]
 ) -> None:
     """SQLite's error for a full disk is not a failure of the spool."""
     instruments = FakeInstruments()
@@ -236,22 +190,34 @@ async def test_a_file_that_becomes_corrupt_is_quarantined(
 
         assert (outcome, spool.count, len(await all_of(spool))) == (SPOOLED, 1, 1)
     assert len(instruments.quarantined) == 1
-    kept = SpoolFile(Path(instruments.quarantined[0]))
-    kept.open()
-    assert kept.count == 1
-    kept.close()
+    with opened(Path(instruments.quarantined[0])) as kept:
+        assert kept.count == 1
 
 
 async def test_a_hanging_disk_times_out(tmp_path: Path, file: ScriptedFile) -> None:
     """The caller gets an outcome in time, and a webhook stored late is counted."""
     file.released.clear()
     async with spool_in(tmp_path, timeout_s=0.05, file=file).running() as spool:
-        outcome = await spool.store(a_webhook())
+        assert await spool.store(a_webhook()) is SpoolOutcome.SLOW
         file.released.set()
-        found = await all_of(spool)
 
-        assert outcome is SpoolOutcome.SLOW
-        assert len(found) == 1
+        await eventually(lambda: spool.count == 1)
+
+
+async def test_what_waits_for_a_hanging_disk_is_limited(tmp_path: Path, file: ScriptedFile) -> None:
+    """Otherwise a long hang would fill the memory with webhooks whose requests have ended."""
+    file.released.clear()
+    webhook = a_webhook()
+    queue_bytes = 2 * webhook.size_bytes
+    limited = spool_in(tmp_path, queue_bytes=queue_bytes, timeout_s=0.05, file=file)
+    async with limited.running() as spool:
+        outcomes = {await spool.store(webhook) for _ in range(3)}
+        file.released.set()
+
+        await eventually(lambda: spool.count == 2)
+        await spool.store(webhook)
+        await eventually(lambda: spool.count == 3)
+    assert outcomes == {SpoolOutcome.SLOW}
 
 
 async def test_a_corrupt_file_is_replaced_once(tmp_path: Path, file: ScriptedFile) -> None:
@@ -282,10 +248,8 @@ async def test_readiness_reflects_the_disk(tmp_path: Path, file: ScriptedFile) -
 async def test_webhooks_of_another_process_are_counted(tmp_path: Path) -> None:
     """`ringback spool salvage` writes beside a running gateway."""
     async with spool_in(tmp_path).running() as spool:
-        other = SpoolFile(tmp_path / FILE_NAME)
-        other.open()
-        other.append([(an_envelope(), b"{}")])
-        other.close()
+        with opened(tmp_path / FILE_NAME) as other:
+            other.append([(an_envelope(), b"{}")])
         before = spool.count
         await spool.refresh()
 

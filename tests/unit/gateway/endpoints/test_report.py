@@ -1,0 +1,56 @@
+"""What a gateway reports of its endpoints and refusals."""
+
+from typing import Any, cast
+from uuid import UUID
+
+import asyncpg
+from prometheus_client import CollectorRegistry
+
+from ringback.runtime.endpoints.instruments import EndpointsFileInstruments
+from ringback.services.gateway.endpoints.endpoint import Endpoint
+from ringback.services.gateway.endpoints.refusals import RefusalCounts
+from ringback.services.gateway.endpoints.report import EndpointReporter
+from ringback.services.gateway.endpoints.table import EndpointTable
+from ringback.services.gateway.http.rejection import NOT_FOUND
+from tests.support.eventually import eventually
+from tests.unit.gateway.serving import gateway_instruments
+
+
+class Pool:
+    """Keeps which of the endpoints and the refusals each report has."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[bool, bool]] = []
+        self.is_empty = True
+
+    async def fetchval(self, _: str, *values: Any) -> bool:
+        was_empty, self.is_empty = self.is_empty, False
+        self.reports.append((values[-2] is not None, values[-1] is not None))
+        return was_empty
+
+    async def execute(self, *_: Any) -> None: ...
+
+
+async def test_all_is_reported_again_after_a_loss_beside_a_reload() -> None:
+    """The report that finds the loss has the new endpoints, but not the refusals."""
+    pool, registry = Pool(), CollectorRegistry()
+    table, refusals = EndpointTable(()), RefusalCounts()
+    refusals.add(None, NOT_FOUND)
+    reporter = EndpointReporter(
+        cast("asyncpg.Pool", pool),
+        UUID(int=1),
+        table=table,
+        refusals=refusals,
+        file=EndpointsFileInstruments(registry),
+        instruments=gateway_instruments(registry),
+        every_s=0.01,
+    )
+    async with reporter.running():
+        await eventually(lambda: pool.reports)
+        before = len(pool.reports)
+        pool.is_empty = True
+        table.replace([Endpoint("acme", UUID(int=2))])
+        await eventually(lambda: len(pool.reports) >= before + 2)
+
+    assert pool.reports[0] == (True, True)
+    assert pool.reports[before : before + 2] == [(True, False), (True, True)]
