@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from chaos.check import check
+from chaos.during import during
 from chaos.load.command import load
 from chaos.outage import outage
 from chaos.registry import ALL
@@ -30,6 +31,7 @@ _EXAMPLES = """Examples:
     python -m chaos outage --part broker                     a minute without RabbitMQ, measured
     python -m chaos load --url https://hooks.example.com --ledger run.jsonl --rate 50
     python -m chaos check --ledger run.jsonl --metrics metrics:50051
+    python -m chaos during --url ... --ledger run.jsonl --metrics ... -- kubectl rollout restart ...
 """
 
 
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         print_error=False,
         result_action="return_value",
     )
-    for command in (run, outage, load, check):
+    for command in (run, outage, load, check, during):
         app.command(command)
     app.command(_list, name="list")
     app.command(_install, name="install")

@@ -50,12 +50,12 @@ def _check(
         offers = read_ledger(ledger)
     except NoLedgerError as exc:
         raise BadInputError(str(exc)) from exc
-    verdict = uvloop.run(_verdict(offers, database, metrics))
-    _show(verdict, offers, by_database=database is not None)
+    verdict = uvloop.run(verdict_of(offers, database, metrics))
+    show(verdict, offers, by_database=database is not None)
     return EXIT_FAILED if verdict.lost or verdict.twice else 0
 
 
-async def _verdict(
+async def verdict_of(
     offers: Sequence[Offered], database_url: str | None, metrics: str | None
 ) -> Verdict:
     if database_url is not None:
@@ -87,7 +87,7 @@ async def _from_metrics(address: str, offers: Sequence[Offered]) -> list[Logged]
             raise command_error(exc, place) from exc
 
 
-def _show(verdict: Verdict, offers: Sequence[Offered], *, by_database: bool) -> None:
+def show(verdict: Verdict, offers: Sequence[Offered], *, by_database: bool) -> None:
     console = out()
     console.print(
         f"{verdict.offered} offered: {verdict.accepted} accepted, {verdict.refused} refused, "

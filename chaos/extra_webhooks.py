@@ -15,26 +15,29 @@ _TIMEOUT_S = 30.0
 _POLL_S = 0.3
 
 
-async def send(stage: Stage, bodies: Sequence[bytes]) -> list[str]:
+async def send(
+    stage: Stage, bodies: Sequence[bytes], *, endpoint: str = "", at_once: int = 1
+) -> list[str]:
     """Send them and give their job ids; one that is not accepted is a complaint."""
     job_ids = []
-    for body in bodies:
-        status, job_id = await offer(stage, body)
-        if job_id is None:
-            stage.complaints.append(f"A webhook of the fault's own got the answer {status}.")
-        else:
-            job_ids.append(job_id)
+    for first in range(0, len(bodies), at_once):
+        batch = bodies[first : first + at_once]
+        for status, job_id in await asyncio.gather(*(offer(stage, one, endpoint) for one in batch)):
+            if job_id is None:
+                stage.complaints.append(f"A webhook of the fault's own got the answer {status}.")
+            else:
+                job_ids.append(job_id)
     return job_ids
 
 
-async def offer(stage: Stage, body: bytes) -> tuple[int, str | None]:
+async def offer(stage: Stage, body: bytes, endpoint: str = "") -> tuple[int, str | None]:
     """Send one and give the status of its answer, and its job id if it was accepted."""
     async with (
         aiohttp.ClientSession(
             headers={"Content-Type": "application/json"},
             timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
         ) as client,
-        client.post(stage.url, data=body) as answer,
+        client.post(f"{stage.url}/{endpoint}".rstrip("/"), data=body) as answer,
     ):
         return answer.status, job_id_in(await answer.read())
 

@@ -12,7 +12,9 @@ import time
 import asyncpg
 
 from chaos.load.webhook import Kind
+from chaos.shop import PORT_VARIABLE
 from ringback.handlers import Event, handles
+from ringback.outgoing import destination
 from ringback.runtime.postgres.queries import load
 
 *_MISUSES, _BUSY = load("chaos", "misuses.sql").split("\n\n")
@@ -22,9 +24,22 @@ MISUSES = _EXITS + 1
 
 _left: list["asyncio.Task[str]"] = []
 
+shop = destination(
+    "shop",
+    base_url=f"http://127.0.0.1:{os.environ.get(PORT_VARIABLE, '1')}/",
+    allow_networks="127.0.0.0/8",
+    timeout_s=1.0,
+    concurrency=100,
+)
+
 
 class PlannedFailure(Exception):  # ruff: ignore[error-suffix-on-exception-name]  # the log shows this name
     """The failure that the payload asked for."""
+
+
+@handles(Kind.WAITING, transaction=True, retry_schedule="700ms")
+async def leave_effect_later(event: Event, connection: asyncpg.Connection) -> None:
+    await leave_effect(event, connection)
 
 
 @handles(Kind.WRITTEN, transaction=True)
@@ -50,9 +65,18 @@ async def _misuse(number: int, connection: asyncpg.Connection) -> None:
         sys.exit(_EXITS)
 
 
+@handles(Kind.ORDERED, transaction=True, ordered_by="call_id")
+async def leave_ordered_effect(event: Event, connection: asyncpg.Connection) -> None:
+    """Write the effect, whose place among those of its call is checked."""
+    await leave_effect(event, connection)
+
+
 @handles(Kind.PLAIN)
 async def act_outside(event: Event) -> None:
     """Act like a handler with effects outside the database."""
+    if event.message["chaos"].get("calls"):
+        async with shop.session() as session, session.get("") as answer:
+            answer.raise_for_status()
     await _follow_plan(event)
 
 

@@ -1,4 +1,4 @@
-"""`python -m chaos outage`: one node is stopped for a while, and the answers are measured."""
+"""`python -m chaos outage`: a node or a destination is away for a while, and it is measured."""
 
 import tempfile
 from collections.abc import AsyncGenerator
@@ -10,10 +10,12 @@ import uvloop
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from chaos.destination_outage import measure_destination
 from chaos.episode import Outcome, play
 from chaos.fault import Fault, Part
 from chaos.load.webhook import Mix
 from chaos.stage import Stage, running_stage
+from chaos.table import broken_text
 from chaos.verdict import percentile_s
 from ringback.cli.terminal import EXIT_FAILED, out
 
@@ -28,25 +30,28 @@ outage = App(name="outage", help_epilogue="")
 @outage.default
 def _outage(
     *,
-    part: Literal["broker", "database"],
+    part: Literal["broker", "database", "destination"],
     seconds: Annotated[float, Parameter(validator=Number(gt=0, lte=3600))] = 60.0,
     rate: Annotated[float, Parameter(validator=Number(gt=0, lte=2000))] = 200.0,
 ) -> int:
-    """Stop a node for a while under load, and measure answers and recovery.
+    """Stop a node, or a service that handlers call, for a while under load, and measure it.
 
     The load continues until every webhook of the outage is finished. The exit status is 0 if every
-    webhook was accepted and finished once, no attempt was wasted, 99 of 100 answers came within
-    100 ms while the node was down, and all were finished within 60 s after its return.
+    webhook was accepted and finished once, and no attempt was wasted. A node has two more bars: 99
+    of 100 answers within 100 ms while it was down, and all finished within 60 s after its return.
+    A destination may cost the attempts that open its breaker.
 
     Parameters
     ----------
     part
-        The node: broker (RabbitMQ) or database (PostgreSQL).
+        A node: broker (RabbitMQ) or database (PostgreSQL); or destination: every handler calls it.
     seconds
         How long it is down.
     rate
         Webhooks a second.
     """
+    if part == "destination":
+        return measure_destination(seconds, rate)
     outcome = uvloop.run(_play(Part(part), seconds, rate))
     broken = [*outcome.broken, *_too_slow(outcome)]
     _print_result(outcome, broken)
@@ -96,7 +101,7 @@ def _print_result(outcome: Outcome, broken: list[str]) -> None:
         f"resumed {_after(verdict.resumed_s)}, all finished {_after(verdict.recovered_s)}"
     )
     for sentence in broken:
-        console.print(f"[bold red]broken[/]: {sentence}", soft_wrap=True)
+        console.print(broken_text(sentence), soft_wrap=True)
 
 
 def _percentile_s(outcome: Outcome, percent: float) -> float | None:

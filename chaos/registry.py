@@ -8,11 +8,16 @@ from chaos.faults import (
     clients,
     clocks,
     database,
+    destinations,
     disk,
+    forwards,
     handlers,
     network,
+    order,
     processes,
+    questions,
     spool,
+    waits,
 )
 
 ALL: tuple[Fault, ...] = (
@@ -24,7 +29,12 @@ ALL: tuple[Fault, ...] = (
     *disk.FAULTS,
     *spool.FAULTS,
     *handlers.FAULTS,
+    *destinations.FAULTS,
+    *waits.FAULTS,
+    *forwards.FAULTS,
+    *order.FAULTS,
     *clients.FAULTS,
+    *questions.FAULTS,
 )
 
 

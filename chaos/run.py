@@ -18,7 +18,7 @@ from chaos.fault import Fault
 from chaos.mix import mixed
 from chaos.registry import ALL, UnknownFaultError, named
 from chaos.stage import running_stage
-from chaos.table import as_text, headings_text, markdown
+from chaos.table import as_text, broken_text, headings_text, markdown
 from ringback.cli.terminal import EXIT_FAILED, BadInputError, out
 
 _SETTLED_S = 5.0
@@ -114,4 +114,4 @@ def _print_result(console: Console, outcome: Outcome) -> None:
     if outcome.fault.name == _MIX:
         console.print(f"  {outcome.fault.sentence}")
     for sentence in outcome.broken:
-        console.print(f"  [bold red]broken[/]: {sentence}", soft_wrap=True)
+        console.print("  ", broken_text(sentence), sep="", soft_wrap=True)

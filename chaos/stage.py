@@ -1,6 +1,7 @@
 """All of Ringback with its own broker and database, ready for faults."""
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -8,11 +9,14 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 
 from chaos.disks import BrokerDisk, SpoolDisk, spool_settings
 from chaos.fault_proxy import FaultProxy
+from chaos.receiver import Receiver
+from chaos.shop import PORT_VARIABLE, Shop
 from chaos.supervised import Supervised
 from ringback.contract.retry_schedule import RetrySchedule
 from ringback.local.broker import PrivateBroker
@@ -20,6 +24,7 @@ from ringback.local.database import PrivateDatabase
 from ringback.local.ports import LOOPBACK, BrokerPorts, ServicePorts, free_ports, named_ports
 from ringback.local.stack_service import (
     StackContext,
+    demo_endpoints,
     service_environment,
     service_specs,
     urls_by_role,
@@ -30,8 +35,11 @@ from ringback.runtime.postgres.queries import load
 
 SCHEDULE = RetrySchedule.parse("500ms,1s,2s")
 ATTEMPT_TIMEOUT_S = 10.0
+OTHER_ORG = "flooding"
+"""The only endpoint of its org; all others belong to the default one."""
+
 _ROOT = Path(__file__).parents[1]
-_READY_WITHIN_S = 60.0
+_READY_WITHIN_S = 180.0
 _CONNECTED_WITHIN_S = 60.0
 _CONNECT_AGAIN_S = 0.3
 JWT_SECRET = "a secret of the chaos suite and of nobody else"  # ruff: ignore[hardcoded-password-string]  # of a stage on loopback
@@ -47,16 +55,27 @@ class Stage:
     processor: Supervised
     metrics: Supervised
     ports: ServicePorts
-    folder: Path
+    around: StackContext
+    """What another replica of a service needs."""
     broker_link: FaultProxy
     """The services' link to the broker."""
     database_link: FaultProxy
     spool_disk: SpoolDisk
     broker_disk: BrokerDisk
+    answers_port: int
+    """Where the gateway asks questions of the endpoint `demo`; nothing listens there."""
+    shop: Shop
+    """The service that handlers call."""
+    receiver: Receiver
+    """Where the webhooks of one endpoint are forwarded."""
     complaints: list[str]
     """Problems that faults found; emptied for each fault."""
     declared_at: float
     """When the queues were created, by the monotonic clock."""
+
+    @property
+    def folder(self) -> Path:
+        return self.around.state_dir
 
     @property
     def services(self) -> tuple[Supervised, ...]:
@@ -105,6 +124,7 @@ class Nodes:
     broker_link: FaultProxy
     database_link: FaultProxy
     service_ports: ServicePorts
+    answers_port: int
 
     def urls_through_proxies(self) -> tuple[str, str]:
         """Broker and database, through the proxies."""
@@ -118,7 +138,7 @@ class Nodes:
 async def running_nodes(folder: Path) -> AsyncGenerator[Nodes, None]:
     """Start both below `folder`, on ports that are free at this moment."""
     broker_names, service_names = named_ports(BrokerPorts()), named_ports(ServicePorts())
-    sql, *others = free_ports(1 + len(broker_names) + len(service_names))
+    sql, answers_port, *others = free_ports(2 + len(broker_names) + len(service_names))
     broker_ports = BrokerPorts(**dict(zip(broker_names, others, strict=False)))
     ports = ServicePorts(**dict(zip(service_names, others[len(broker_names) :], strict=True)))
     broker = PrivateBroker(folder / "broker", broker_ports)
@@ -133,6 +153,7 @@ async def running_nodes(folder: Path) -> AsyncGenerator[Nodes, None]:
             broker_link=await stack.enter_async_context(FaultProxy(broker_ports.amqp)),
             database_link=await stack.enter_async_context(FaultProxy(sql)),
             service_ports=ports,
+            answers_port=answers_port,
         )
 
 
@@ -150,6 +171,8 @@ async def running_stage(folder: Path, *, is_measured: bool = False) -> AsyncGene
         nodes = await stack.enter_async_context(running_nodes(folder))
         await _prepare(nodes)
         declared_at = time.monotonic()
+        shop = await stack.enter_async_context(Shop())
+        receiver = await stack.enter_async_context(Receiver())
         spool_disk = SpoolDisk(folder / "spool")
         if is_measured:
             around = _surroundings(folder, nodes, nodes.broker.amqp_url(), nodes.database.url())
@@ -157,12 +180,9 @@ async def running_stage(folder: Path, *, is_measured: bool = False) -> AsyncGene
             await stack.enter_async_context(spool_disk)
             around = _surroundings(folder, nodes, *nodes.urls_through_proxies())
             around = replace(around, environ={**around.environ, **spool_settings(spool_disk)})
-        services = {
-            spec.name: await stack.enter_async_context(
-                Supervised(spec, service_environment(spec.name, around), folder / "logs")
-            )
-            for spec in service_specs(nodes.service_ports)
-        }
+        ours = {PORT_VARIABLE: str(shop.port), **receiver.declare(folder, around.environ)}
+        around = replace(around, environ={**around.environ, **ours})
+        services = await _started(stack, around, folder)
         stage = Stage(
             broker=nodes.broker,
             database=nodes.database,
@@ -170,14 +190,28 @@ async def running_stage(folder: Path, *, is_measured: bool = False) -> AsyncGene
             database_link=nodes.database_link,
             spool_disk=spool_disk,
             broker_disk=broker_disk,
-            ports=nodes.service_ports,
-            folder=folder,
+            ports=around.ports,
+            around=around,
+            answers_port=nodes.answers_port,
+            shop=shop,
+            receiver=receiver,
             complaints=[],
             declared_at=declared_at,
             **services,
         )
         await stage.ready()
         yield stage
+
+
+async def _started(
+    stack: AsyncExitStack, around: StackContext, folder: Path
+) -> dict[str, Supervised]:
+    return {
+        spec.name: await stack.enter_async_context(
+            Supervised(spec, service_environment(spec.name, around), folder / "logs")
+        )
+        for spec in service_specs(around.ports)
+    }
 
 
 async def _prepare(nodes: Nodes) -> None:
@@ -197,6 +231,9 @@ async def install(database_url: str) -> None:
 
 
 def _surroundings(folder: Path, nodes: Nodes, amqp_url: str, database_url: str) -> StackContext:
+    demo = demo_endpoints({}, nodes.answers_port)
+    flooding = {OTHER_ORG: {"org_id": str(UUID(int=2))}}
+    endpoints = json.loads(demo["RINGBACK_ENDPOINTS"]) | flooding
     foreign = {name: text for name, text in os.environ.items() if not name.startswith("RINGBACK_")}
     ours = {
         "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path]),
@@ -204,6 +241,8 @@ def _surroundings(folder: Path, nodes: Nodes, amqp_url: str, database_url: str) 
         "RINGBACK_HANDLERS": "chaos.handlers",
         "RINGBACK_ATTEMPT_TIMEOUT_S": f"{ATTEMPT_TIMEOUT_S:g}",
         "RINGBACK_TRACE_FILE": "",
+        **demo,
+        "RINGBACK_ENDPOINTS": json.dumps(endpoints),
     }
     return StackContext(
         environ={**foreign, **ours},
@@ -213,4 +252,5 @@ def _surroundings(folder: Path, nodes: Nodes, amqp_url: str, database_url: str) 
         jwt_secret=JWT_SECRET,
         state_dir=folder,
         management_url=nodes.broker.management_url,
+        answers_port=nodes.answers_port,
     )

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from rich.text import Text
+
 from chaos.episode import Outcome
 
 HEADINGS = (
@@ -54,6 +56,11 @@ def headings_text() -> str:
 
 def as_text(outcome: Outcome) -> str:
     return _columns(cells(outcome))
+
+
+def broken_text(sentence: str) -> Text:
+    """The line of a broken promise."""
+    return Text.assemble(("broken", "bold red"), f": {sentence}")
 
 
 def _columns(parts: Sequence[str]) -> str:

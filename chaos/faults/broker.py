@@ -23,6 +23,7 @@ _NOTICED_WITHIN_S = 15.0
 _MESSAGES_WITHIN_S = 15.0
 _COMMAND_WITHIN_S = 120.0
 _POLL_S = 0.1
+_HIGH_LIMIT = 1_000_000
 _CHANGED_S = 5.0
 _SETTLE_S = "2"
 _OTHER_SCHEDULE = RetrySchedule.parse("700ms,1200ms,2500ms")
@@ -62,12 +63,14 @@ async def _disk_alarm(stage: Stage) -> AsyncGenerator[None, None]:
 @asynccontextmanager
 async def _retry_queue_refuses(stage: Stage) -> AsyncGenerator[None, None]:
     pattern = f"^{_FIRST_RETRY_QUEUE.replace('.', chr(92) + '.')}$"
-    await stage.broker.control(
-        *["set_policy", "--apply-to", "queues", "chaos", pattern, '{"max-length": 1}']
-    )
+    limit = ("set_policy", "--apply-to", "queues", "chaos", pattern)
+    await stage.broker.control(*limit, '{"max-length": 1}')
     try:
         yield
     finally:
+        # Without a limit, a full queue of an older RabbitMQ never tells that it has room again
+        # (rabbitmq-server#12206). A higher limit makes it tell.
+        await stage.broker.control(*limit, f'{{"max-length": {_HIGH_LIMIT}}}')
         await stage.broker.control("clear_policy", "chaos")
 
 

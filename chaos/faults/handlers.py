@@ -9,15 +9,20 @@ from chaos import extra_webhooks
 from chaos.fault import Fault, Part
 from chaos.handlers import MISUSES
 from chaos.load.webhook import Kind, special
-from chaos.stage import Stage
+from chaos.stage import OTHER_ORG, Stage
 
 _HUNG = 5
 _TIMES = 3
-_ENDS_WITHIN_S = 60.0
+_ENDS_WITHIN_S = 180.0
 _BLOCKS_S = 8.0
 _NOTICED_WITHIN_S = 15.0
 _FAILURES = 3
 _POLL_S = 0.3
+_FLOOD = 300
+_HANGING = 18
+_OTHERS = 5
+_OTHERS_WITHIN_S = 20.0
+"""A third of the time for which the handlers of the flooding org hang, three at once."""
 
 
 @asynccontextmanager
@@ -66,6 +71,24 @@ async def _misused(stage: Stage) -> AsyncGenerator[None, None]:
     yield
 
 
+@asynccontextmanager
+async def _one_org_floods(stage: Stage) -> AsyncGenerator[None, None]:
+    """It sends more than its rate at once, and its handlers hang for a minute in all."""
+    event = f"flood-{time.time_ns()}"
+    hanging = [special(f"{event}-h{n}", Kind.PLAIN, hangsUntilAttempt=2) for n in range(_HANGING)]
+    quick = [special(f"{event}-{n}", Kind.PLAIN) for n in range(_FLOOD)]
+    job_ids = await extra_webhooks.send(
+        stage, [*hanging, *quick], endpoint=OTHER_ORG, at_once=_HUNG
+    )
+    for number in range(_OTHERS):
+        body = special(f"{event}-other-{number}", Kind.WRITTEN)
+        others = await extra_webhooks.send(stage, [body])
+        if len(await extra_webhooks.ended(stage, others, within_s=_OTHERS_WITHIN_S)) != 1:
+            stage.complaints.append("A webhook of another org waited for the flooding one.")
+    await _completed(stage, job_ids)
+    yield
+
+
 async def _liveness_fails(stage: Stage) -> bool:
     deadline, failures = time.monotonic() + _NOTICED_WITHIN_S, 0
     while failures < _FAILURES and time.monotonic() < deadline:
@@ -86,6 +109,13 @@ FAULTS = (
         sentence="Five handlers, as many as run at once, hang until their attempt is cut off.",
         part=Part.PROCESSOR,
         strike=_all_hang,
+        is_mixed=False,
+    ),
+    Fault(
+        name="one-org-floods",
+        sentence="An org sends 300 webhooks at once, and 18 of its handlers hang.",
+        part=Part.PROCESSOR,
+        strike=_one_org_floods,
         is_mixed=False,
     ),
     Fault(

@@ -18,8 +18,8 @@ from chaos.fault import Fault, Part, Strike
 from chaos.stage import Stage
 from ringback.local.ports import LOOPBACK
 from ringback.runtime.postgres.queries import load
-from services.gateway.storage.spool.database import FolderInUseError, FolderLock
-from services.gateway.storage.spool.file import FILE_NAME
+from ringback.services.gateway.storage.spool.database import FolderInUseError, FolderLock
+from ringback.services.gateway.storage.spool.file import FILE_NAME
 
 _FILLS_S = 3.0
 _NOTICED_WITHIN_S = 30.0

@@ -32,6 +32,7 @@ def _load(
     seconds: _Seconds = 60.0,
     secret: Annotated[str | None, Parameter(env_var="RINGBACK_VAPI_SECRET")] = None,
     failing: Annotated[int, Parameter(validator=Number(gte=0, lte=10))] = 0,
+    calls: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Send unique webhooks at an even rate and write each into a ledger.
 
@@ -53,12 +54,14 @@ def _load(
         The secret that the gateway expects in X-Vapi-Secret.
     failing
         How many of ten webhooks fail twice before they succeed. Needs the handlers of the suite.
+    calls
+        Let the handler of each webhook call the suite's own service.
     """
     plan = Load(
         url=_webhook_url(url),
         headers={"X-Vapi-Secret": secret} if secret else {},
         run=f"chaos-{secrets.token_hex(4)}",
-        mix=Mix(failing_in_ten=failing),
+        mix=Mix(failing_in_ten=failing, is_calling=calls),
         per_s=rate,
         seconds=seconds,
     )

@@ -16,7 +16,7 @@ from ringback.local.child import Child, LocalStackError
 
 _ROOT = Path(__file__).parents[2]
 _STEADY_ANSWERS = 20
-_STEADY_WITHIN_S = 30.0
+_STEADY_WITHIN_S = 120.0
 _STOPS_WITHIN_S = 40.0
 _POLL_S = 0.2
 
@@ -34,11 +34,20 @@ class RunningLoad:
         """Wait until several webhooks in a row were accepted. Raises LocalStackError."""
         deadline = time.monotonic() + _STEADY_WITHIN_S
         while not self._is_steady():
-            if self.child.exit_code is not None or time.monotonic() > deadline:
+            self.require_running()
+            if time.monotonic() > deadline:
                 raise LocalStackError(
-                    f"The load does not run. Its ledger is {self.ledger}, its log is beside it."
+                    f"The gateway does not accept {_STEADY_ANSWERS} webhooks in a row. "
+                    f"The ledger is {self.ledger}."
                 )
             await asyncio.sleep(_POLL_S)
+
+    def require_running(self) -> None:
+        """Raise LocalStackError if it has ended."""
+        if self.child.exit_code is not None:
+            raise LocalStackError(
+                f"The load does not run. Its ledger is {self.ledger}, its log is beside it."
+            )
 
     async def stop(self) -> None:
         """Stop sending, and wait for the missing answers."""
@@ -62,6 +71,7 @@ async def running_load(
         [
             *[sys.executable, "-m", "chaos", "load", "--url", url, "--ledger", str(ledger)],
             *["--rate", str(per_s), "--seconds", "86400", "--failing", str(mix.failing_in_ten)],
+            *(["--calls"] if mix.is_calling else []),
         ],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path])},
         log_path=ledger.with_suffix(".log"),

@@ -20,16 +20,24 @@ class Kind(StrEnum):
     WRITTEN = "ringback.chaos.written"
     #: Its handler has effects outside the database.
     PLAIN = "ringback.chaos.plain"
+    #: As WRITTEN, and with its own retry schedule, so that a failed attempt waits in PostgreSQL.
+    WAITING = "ringback.chaos.waiting"
+    #: As `WRITTEN`, and the webhooks of a call have an order. No load sends it.
+    ORDERED = "ringback.chaos.ordered"
     #: It has no handler.
     LIGHT = "ringback.chaos.light"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """The kinds of webhooks. Of every ten, `failing_in_ten` fail twice before they succeed."""
+    """The kinds of webhooks. Of every ten, `failing_in_ten` fail twice before they succeed.
+
+    With `is_calling`, all are of one kind, and their handler calls the shop (chaos/shop.py).
+    """
 
     failing_in_ten: int = 1
     is_resending: bool = True
+    is_calling: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +62,9 @@ def webhook(run: str, number: int, mix: Mix) -> Webhook:
     event = f"{run}-{number}"
     # Spread evenly, so that a short load has all kinds.
     kind = (Kind.WRITTEN, Kind.PLAIN, Kind.WRITTEN, Kind.LIGHT, Kind.WRITTEN)[number % 5]
+    if mix.is_calling:
+        body = _body(event, Kind.PLAIN, {"calls": True})
+        return Webhook(event=event, kind=Kind.PLAIN, attempts=1, body=body)
     is_failing = kind is not Kind.LIGHT and (number // 5) % 10 < mix.failing_in_ten
     attempts = 3 if is_failing else 1
     body = _body(event, kind, {"failUntilAttempt": attempts})

@@ -7,4 +7,4 @@ LEFT JOIN LATERAL (
     FROM webhook_delivery_attempts AS attempt
     WHERE attempt.delivery_id = log.id AND attempt.outcome = 'completed'
 ) AS made ON true
-WHERE log.call_id = ANY ($1::text[])
+WHERE log.call_id = ANY ($1::text[]) AND log.forward IS NULL

@@ -1,0 +1,2 @@
+-- How many webhooks wait in the database.
+SELECT count(*) FROM webhook_waits
