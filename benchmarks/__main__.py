@@ -5,6 +5,7 @@ python -m benchmarks --quick                  the most important cells, in five 
 python -m benchmarks accept --connections 8,64 --systems ringback,plain
 python -m benchmarks drain --handlers 5 --count 5000
 python -m benchmarks rate --rates 200,400 --seconds 20
+python -m benchmarks fairness --rounds 3      one org floods, and its handler hangs
 python -m benchmarks publish FILE             write the figures of a run into docs/benchmarks.md
 """
 
@@ -82,6 +83,7 @@ def _cells(given: argparse.Namespace) -> list[Cell]:
         "memory": plan.memory(systems, seconds),
         "growth": plan.growth("growth", given.rows),
         "backlog": plan.growth("backlog", given.rows, systems),
+        "fairness": plan.fairness(seconds),
         "all": plan.quick() if given.quick else plan.full(),
     }
     return parts[str(given.part)] * int(given.rounds)

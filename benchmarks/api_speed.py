@@ -7,8 +7,6 @@ that it has in production.
 import argparse
 import asyncio
 import json
-import secrets
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -18,7 +16,6 @@ from typing import Any, Literal
 
 import asyncpg
 import grpc
-import jwt
 from rich.console import Console
 from rich.table import Table
 
@@ -27,7 +24,6 @@ from benchmarks.conditions import machine
 from benchmarks.fill_log import BIG_ORG, fill_visibly
 from benchmarks.record import RESULTS
 from ringback.local.child import LocalStackError
-from ringback.local.ports import free_ports
 from ringback.metrics.v1 import metrics_service_pb2 as pb
 from ringback.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
@@ -152,32 +148,17 @@ async def _measures(
 @asynccontextmanager
 async def _callers(stack: BenchStack) -> AsyncGenerator[list[Caller], None]:
     """The metrics service, and two callers."""
-    grpc_port, rest_port, observability_port = free_ports(3)
-    secret = secrets.token_hex(32)
-    service = stack.process(
-        "services.metrics",
-        ready_url=f"http://127.0.0.1:{observability_port}/readyz",
-        RINGBACK_DATABASE_URL=f"{stack.database_url}?role=ringback_metrics",
-        RINGBACK_METRICS_HOST="127.0.0.1",
-        RINGBACK_METRICS_GRPC_PORT=str(grpc_port),
-        RINGBACK_METRICS_REST_PORT=str(rest_port),
-        RINGBACK_METRICS_OBSERVABILITY_PORT=str(observability_port),
-        RINGBACK_JWT_SECRET=secret,
-    )
     unlimited = [("grpc.max_receive_message_length", -1)]
-    address = f"127.0.0.1:{grpc_port}"
-    async with service, grpc.aio.insecure_channel(address, options=unlimited) as channel:
+    async with (
+        stack.metrics() as service,
+        grpc.aio.insecure_channel(service.grpc_address, options=unlimited) as channel,
+    ):
         stub = MetricsServiceStub(channel)
         tenant = {"role": "tenant", "org_id": str(BIG_ORG)}
         yield [
-            Caller("big tenant", stub, _token(secret, tenant)),
-            Caller("service", stub, _token(secret, {"role": "service"})),
+            Caller("big tenant", stub, service.token(tenant)),
+            Caller("service", stub, service.token({"role": "service"})),
         ]
-
-
-def _token(secret: str, claims: dict[str, str]) -> str:
-    fixed = {"sub": "benchmark", "aud": "ringback", "exp": int(time.time()) + 86_400}
-    return jwt.encode({**fixed, **claims}, secret, algorithm="HS256")
 
 
 async def _has_rows(database_url: str) -> bool:

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import aio_pika
 import aiohttp
 import asyncpg
+import jwt
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from ringback.contract.retry_schedule import RetrySchedule
@@ -28,6 +31,20 @@ _READY_WITHIN_S = 30.0
 _STOP_WITHIN_S = 30.0
 _STATEMENT_WITHIN_S = 300.0
 _ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsService:
+    """Where a running metrics service listens, and the secret of its tokens."""
+
+    grpc_address: str
+    rest_url: str
+    secret: str
+
+    def token(self, claims: Mapping[str, str]) -> str:
+        """A token for a day."""
+        standing = {"sub": "benchmark", "aud": "ringback", "exp": int(time.time()) + 86_400}
+        return jwt.encode({**standing, **claims}, self.secret, algorithm="HS256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +79,31 @@ class BenchStack:
             await child.stop(signal.SIGTERM, within_s=_STOP_WITHIN_S)
 
     @asynccontextmanager
+    async def metrics(self, **env: str) -> AsyncGenerator[MetricsService, None]:
+        """Run a metrics service with its own role, until the context is left."""
+        grpc_port, rest_port, observability_port = free_ports(3)
+        secret = secrets.token_hex(32)
+        process = self.process(
+            "ringback.services.metrics",
+            ready_url=f"http://127.0.0.1:{observability_port}/readyz",
+            RINGBACK_DATABASE_URL=f"{self.database_url}?role=ringback_metrics",
+            RINGBACK_METRICS_HOST="127.0.0.1",
+            RINGBACK_METRICS_GRPC_PORT=str(grpc_port),
+            RINGBACK_METRICS_REST_PORT=str(rest_port),
+            RINGBACK_METRICS_OBSERVABILITY_PORT=str(observability_port),
+            RINGBACK_JWT_SECRET=secret,
+            **env,
+        )
+        async with process:
+            address = f"127.0.0.1:{grpc_port}"
+            yield MetricsService(address, f"http://127.0.0.1:{rest_port}", secret)
+
+    @asynccontextmanager
     async def gateway(self, **env: str) -> AsyncGenerator[tuple[Child, str], None]:
         """Run a gateway; give its process and the URL that accepts webhooks."""
         port, observability_port = free_ports(2)
         process = self.process(
-            "services.gateway",
+            "ringback.services.gateway",
             ready_url=f"http://127.0.0.1:{observability_port}/readyz",
             RINGBACK_GATEWAY_HOST="127.0.0.1",
             RINGBACK_GATEWAY_PORT=str(port),

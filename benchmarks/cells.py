@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
 
-from benchmarks import costs, load, wrk
+from benchmarks import costs, fairness, load, wrk
 from benchmarks.bodies import USUAL_SIZE
 from benchmarks.conditions import fsync_ms
 from benchmarks.figures import (
@@ -16,11 +16,11 @@ from benchmarks.figures import (
     compare_counts,
     highest_held,
     latencies_ms,
-    percentile,
 )
 from benchmarks.load import FAILING
 from benchmarks.systems import Ringback, System
 from benchmarks.wrk import CellError
+from ringback.cli.load.load_generator import percentile
 
 _MAX_CELL_S = 900.0
 _FILLED_PER_S = 2_000
@@ -43,6 +43,7 @@ UNITS = {
     "memory": "connections",
     "growth": "rows in the log",
     "backlog": "in the queue",
+    "fairness": "times the rate of the others",
 }
 """What `Cell.value` counts, for each part of the benchmark."""
 
@@ -87,6 +88,7 @@ async def measure(system: System, cell: Cell) -> Result:
         "memory": _memory,
         "growth": _growth,
         "backlog": _with_backlog,
+        "fairness": _fairness,
     }
     try:
         async with asyncio.timeout(_MAX_CELL_S + cell.value / _FILLED_PER_S):
@@ -167,7 +169,7 @@ async def _rate(system: System, cell: Cell) -> Measured:
     figures |= costs.per_webhook(database, await costs.database(system), len(due))
     found = await system.finished()
     times = latencies_ms(due, found.at)
-    figures |= {f"p{percent}_ms": percentile(times, percent) for percent in (50, 95, 99)}
+    figures |= {f"p{percent}_ms": percentile(times, percent) or 0.0 for percent in (50, 95, 99)}
     return figures, compare(due, found.attempts)
 
 
@@ -202,7 +204,7 @@ async def _held(system: System, cell: Cell) -> Measured:
             found = await system.finished()
             ledger = compare(due, found.attempts)
             total = Ledger(total.lost + ledger.lost, total.doubled + ledger.doubled)
-            p95_ms = percentile(latencies_ms(due, found.at), 95)
+            p95_ms = percentile(latencies_ms(due, found.at), 95) or 0.0
             good = not ledger.lost and p95_ms < _MAX_P95_MS and len(due) > 0.99 * rate * seconds
             if good and seconds == cell.seconds:
                 figures["p95_ms"] = p95_ms
@@ -224,7 +226,7 @@ async def _failing(system: System, cell: Cell) -> Measured:
         name: count - 2 if name.startswith(FAILING) else count
         for name, count in found.attempts.items()
     }
-    figures = {f"p{percent}_ms": percentile(late, percent) for percent in (50, 95, 99)}
+    figures = {f"p{percent}_ms": percentile(late, percent) or 0.0 for percent in (50, 95, 99)}
     return figures | {"retries": float(len(late))}, compare(due, attempts)
 
 
@@ -266,6 +268,13 @@ async def _with_backlog(system: System, cell: Cell) -> Measured:
         finished = await system.count_finished() - first
         per_s = finished / (time.monotonic() - began)
     return {"accepted_per_s": accepted["per_s"], "finished_per_s": per_s}, ledger
+
+
+async def _fairness(system: System, cell: Cell) -> Measured:
+    """Compare calm orgs alone with the same beside one that floods, and whose handler hangs."""
+    if not isinstance(system, Ringback):
+        raise CellError("Only Ringback has orgs.")
+    return await fairness.measure(system, cell.value, cell.size, cell.seconds)
 
 
 async def _idle(system: System) -> None:

@@ -1,6 +1,5 @@
-"""The arithmetic of the benchmark: percentiles, medians with ranges, lost and doubled webhooks."""
+"""The arithmetic of the benchmark: medians with ranges, lost and doubled webhooks."""
 
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -8,14 +7,6 @@ from statistics import median
 _FIRST_RATE = 100
 _LAST_RATE = 1_600
 _RATE_STEP = 50
-
-
-def percentile(values: Iterable[float], percent: float) -> float:
-    """The smallest value that `percent` of the values do not exceed; 0 if there are none."""
-    ordered = sorted(values)
-    if not ordered:
-        return 0.0
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 def latencies_ms(due: Mapping[str, float], ended: Mapping[str, float]) -> list[float]:

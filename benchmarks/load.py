@@ -27,18 +27,17 @@ FAILING = "fa11"
 _MOST_CONNECTIONS = 1_000
 _LAST_ANSWER_WITHIN_S = 60.0
 
+HANGING = "hanging"
+"""The handler of Ringback never returns for a webhook of this endpoint."""
+
 
 class Client:
     """What the connections share."""
 
-    def __init__(self, url: str, size: str, failing_every: int = 0) -> None:
-        target = urlsplit(url)
-        content = body(size)
-        head = (
-            f"POST {target.path} HTTP/1.1\r\nHost: {target.netloc}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-        )
-        self.parts = (head.encode() + content).split(CALL_ID)
+    def __init__(self, urls: list[str], size: str, failing_every: int = 0) -> None:
+        target = urlsplit(urls[0])
+        self.requests = [_request(url, size) for url in urls]
+        """For each URL, what is before and after the call's id. They are used in turn."""
         self.host, self.port = target.hostname or "", target.port or 80
         # A random id must not begin like those that fail.
         self.prefix = f"0{str(uuid.uuid4())[1:24]}"
@@ -97,7 +96,8 @@ class Connection(asyncio.Protocol):
         client = self._client
         client.sent += 1
         self._call_id, self._due = client.call_id(client.sent), due
-        self._transport.write(self._call_id.encode().join(client.parts))
+        parts = client.requests[client.sent % len(client.requests)]
+        self._transport.write(self._call_id.encode().join(parts))
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
@@ -118,6 +118,15 @@ class Connection(asyncio.Protocol):
     def _ended(self, status: int) -> None:
         self._client.lines.append(f"{self._call_id} {self._due} {time.time()} {status}")
         self._call_id = ""
+
+
+def _request(url: str, size: str) -> list[bytes]:
+    target, content = urlsplit(url), body(size)
+    head = (
+        f"POST {target.path} HTTP/1.1\r\nHost: {target.netloc}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    return (head.encode() + content).split(CALL_ID)
 
 
 def content_length(head: bytes) -> int:
@@ -149,6 +158,15 @@ async def post_at_rate(client: Client, per_s: float, seconds: float) -> None:
 
 async def posted(folder: Path, url: str, size: str, *options: str) -> dict[str, float]:
     """Run this client, and return the due times of the accepted webhooks."""
+    rows = await run_client(folder, url, size, *options)
+    accepted = {call_id: float(due) for call_id, due, _, status in rows if status == "200"}
+    if not accepted:
+        raise CellError("No webhook was accepted.")
+    return accepted
+
+
+async def run_client(folder: Path, url: str, size: str, *options: str) -> list[list[str]]:
+    """Run this client, and return the words of its lines."""
     file = folder / f"sent-{uuid.uuid4()}.txt"
     client = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.load", url, str(file), f"--size={size}", *options),
@@ -162,16 +180,12 @@ async def posted(folder: Path, url: str, size: str, *options: str) -> dict[str, 
             client.kill()
     lines = (await asyncio.to_thread(file.read_text, encoding="utf-8")).splitlines()
     file.unlink()
-    rows = [line.split() for line in lines]
-    accepted = {call_id: float(due) for call_id, due, _, status in rows if status == "200"}
-    if not accepted:
-        raise CellError("No webhook was accepted.")
-    return accepted
+    return [line.split() for line in lines]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
-    parser.add_argument("url")
+    parser.add_argument("urls", help="of one server, separated by commas")
     parser.add_argument("file", type=Path, help="gets a line for each webhook")
     parser.add_argument("--size", default="16.7kB")
     parser.add_argument("--count", type=int)
@@ -180,7 +194,7 @@ def main() -> None:
     parser.add_argument("--per-s", type=float, default=50.0)
     parser.add_argument("--seconds", type=float, default=10.0)
     given = parser.parse_args()
-    client = Client(given.url, given.size, given.failing_every)
+    client = Client(given.urls.split(","), given.size, given.failing_every)
     if given.count:
         uvloop.run(post_all(client, given.count, given.connections))
     else:

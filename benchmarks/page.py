@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import plots
 from benchmarks.cells import UNITS, Cell, Result
 from benchmarks.figures import paired_ratio, spread
 from benchmarks.record import Record
@@ -34,6 +33,7 @@ _TITLES = {
     "memory": "Memory of all parts after a burst",
     "growth": "With a large log",
     "backlog": "With a large backlog",
+    "fairness": "Ten calm orgs, beside one that floods and whose handler hangs",
 }
 #: Figure, heading, and its digits after the point.
 _COLUMNS = {
@@ -43,6 +43,14 @@ _COLUMNS = {
     "p50_ms": ("p50 ms", 1),
     "p95_ms": ("p95 ms", 1),
     "p99_ms": ("p99 ms", 1),
+    "calm_p50_ms": ("p50 ms calm", 1),
+    "busy_p50_ms": ("p50 ms busy", 1),
+    "flood_p50_ms": ("p50 ms flood", 1),
+    "calm_p99_ms": ("p99 ms calm", 1),
+    "busy_p99_ms": ("p99 ms busy", 1),
+    "flood_p99_ms": ("p99 ms flood", 1),
+    "parked": ("parked of calm orgs", 0),
+    "share": ("slots of the flooding org in %", 0),
     "cpu_ms": ("CPU ms", 2),
     "cpu_gateway_ms": ("server", 2),
     "cpu_processor_ms": ("worker", 2),
@@ -106,6 +114,9 @@ def comparisons(record: Record) -> str:
 
 def publish(record: Record) -> None:
     """Write the tables and plots of a run into docs/benchmarks.md and docs/pictures/."""
+    # It imports matplotlib, which takes a second of each process that collects tests.
+    from benchmarks import plots  # ruff: ignore[import-outside-top-level]
+
     pictures = plots.draw(record, PAGE.parent / "pictures")
     links = "\n\n".join(f"![{file.stem}](pictures/{file.name})" for file in pictures)
     text = between_markers(PAGE.read_text(encoding="utf-8"), f"{tables(record)}\n\n{links}")

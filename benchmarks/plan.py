@@ -63,6 +63,10 @@ def growth(part: str, values: Sequence[int], systems: Sequence[str] = ("ringback
     ]
 
 
+def fairness(seconds: float) -> list[Cell]:
+    return [Cell(part="fairness", system="ringback", value=50, seconds=max(20.0, seconds))]
+
+
 def quick() -> list[Cell]:
     return [
         *accept(MAIN, (16, 64), (USUAL_SIZE,), 2),
@@ -95,4 +99,5 @@ def full() -> list[Cell]:
         *failing(("celery", "procrastinate"), 2_000),
         *growth("growth", (10_000, 1_000_000)),
         *growth("backlog", (200_000,)),
+        *fairness(30) * 3,
     ]

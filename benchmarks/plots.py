@@ -54,7 +54,7 @@ def _lines(record: Record, plot: tuple[str, str, str, str, str], folder: Path) -
         axes.margins(y=0.1)
         axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside right upper")
     file = folder / f"benchmark-{part}-{name.partition('_')[0]}.png"
     figure.savefig(file, dpi=100)
     plt.close(figure)

@@ -8,17 +8,12 @@ NODES = {"beam.smp": "broker", "postgres": "database"}
 """A word of the command line, and its part. PostgreSQL's processes rename themselves."""
 
 PARTS = {
-    "services.gateway": "gateway",
-    "services.processor": "processor",
-    "services.metrics": "metrics",
+    "ringback.services.gateway": "gateway",
+    "ringback.services.processor": "processor",
+    "ringback.services.metrics": "metrics",
     **NODES,
 }
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_s(pid: int) -> float:
-    """Give a process's processor time in seconds, user and kernel, with all of its threads."""
-    return sum(map(int, _stat_fields(pid)[11:13])) / _TICKS_PER_S
 
 
 def cpu_by_part_s(parts: Mapping[str, str] = PARTS) -> dict[str, float]:

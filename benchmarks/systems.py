@@ -30,6 +30,9 @@ _READY_WITHIN_S = 60.0
 _STOP_WITHIN_S = 30.0
 _JWT_SECRET = "a secret of a benchmark and of nobody else"  # ruff: ignore[hardcoded-password-string]  # of a service on loopback
 _FIRST_ID = "00000000-0000-0000-0000-000000000000"
+_ONE_QUEUE = {"RINGBACK_ORG_RATE_PER_S": "0"}
+"""All load comes from one org, and only one queue is counted and emptied."""
+
 _COUNT_OF_RINGBACK = """
     SELECT count(*) FROM webhook_delivery_log WHERE status = 'completed' AND id >= $1::uuid
 """
@@ -226,7 +229,7 @@ class Ringback:
         ports = ServicePorts(**dict(zip(names, free_ports(len(names)), strict=True)))
         others = {k: v for k, v in os.environ.items() if not k.startswith(("RINGBACK_", "OTEL_"))}
         context = StackContext(
-            environ=others | dict(self.env) | dict(env or {}),
+            environ=others | _ONE_QUEUE | dict(self.env) | dict(env or {}),
             amqp_url=self.stack.amqp_url,
             database_urls=urls_by_role(self.stack.database_url),
             ports=ports,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from ringback.cli.load.load_generator import percentile
 from ringback.samples import sample
 
 _CALL_ID = b"0198a000-0000-7000-8000-0000000000c1"
@@ -30,8 +31,7 @@ class GoodAnswers:
         return set(self.answers) == {"200"}
 
     def percentile_ms(self, percent: int) -> float:
-        ordered = sorted(self.took_s) or [0.0]
-        return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] * 1000
+        return (percentile(self.took_s, percent) or 0.0) * 1000
 
 
 async def send_webhooks(url: str, secret: str, seconds: float) -> GoodAnswers:

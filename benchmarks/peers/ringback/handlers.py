@@ -1,6 +1,8 @@
-"""A handler of Ringback for the failing part of the benchmark."""
+"""A handler of Ringback for the parts of the benchmark in which webhooks fail or hang."""
 
-from benchmarks.load import FAILING
+import asyncio
+
+from benchmarks.load import FAILING, HANGING
 from ringback.handlers import Event, handles
 
 
@@ -9,7 +11,9 @@ class BenchmarkError(Exception):
 
 
 @handles("end-of-call-report")
-async def fail_twice(event: Event) -> None:  # ruff: ignore[unused-async]  # handlers are async
+async def fail_or_hang(event: Event) -> None:
+    if event.endpoint_id == HANGING:
+        await asyncio.Event().wait()
     call = event.message.get("call") or {}
     if str(call.get("id", "")).startswith(FAILING) and event.attempt < 3:
         raise BenchmarkError(f"Attempt {event.attempt} fails.")
