@@ -6,10 +6,12 @@ python -m deploy.docker.images --release --registry ghcr.io/me/ --base python@sh
 """
 
 import argparse
+import json
 import re
 import shlex
 import subprocess  # ruff: ignore[suspicious-subprocess-import]  # builders are programs
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +40,8 @@ class Plan:
     source: str = "unknown"
     changed: bool = False
     """Whether files differ from the commit."""
+    digests: Path | None = None
+    """The folder in which the builder leaves what it pushed; then the images are signed."""
 
 
 def image_name(plan: Plan, target: str) -> str:
@@ -74,8 +78,15 @@ def command(plan: Plan, target: str) -> list[str]:
         *_builder(plan),
         *["--file", "deploy/docker/Dockerfile", "--target", target],
         *[word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")],
+        *(["--metadata-file", str(plan.digests / target)] if plan.digests else []),
         *["--tag", image_name(plan, target), "."],
     ]
+
+
+def signature(plan: Plan, target: str, digest: str) -> list[str]:
+    """The command that signs an image by its digest, with the identity of the workflow."""
+    name, _, _ = image_name(plan, target).rpartition(":")
+    return ["cosign", "sign", "--yes", f"{name}@{digest}"]
 
 
 def _builder(plan: Plan) -> list[str]:
@@ -99,9 +110,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="store_true",
         help="push; refuse if the contents could not be identified later",
     )
+    parser.add_argument("--sign", action="store_true", help="sign each pushed image with cosign")
     parser.add_argument("--dry-run", action="store_true", help="only print the commands")
     given = parser.parse_args(arguments)
-    plan = Plan(
+    if given.sign and not given.release:
+        parser.error("--sign needs --release: only a pushed image has a digest to sign.")
+    with tempfile.TemporaryDirectory(prefix="ringback-images-") as folder:
+        return _build(_plan(given, Path(folder) if given.sign else None), dry_run=given.dry_run)
+
+
+def _plan(given: argparse.Namespace, digests: Path | None) -> Plan:
+    return Plan(
+        digests=digests,
         base=given.base,
         registry=given.registry,
         builder=given.builder,
@@ -112,16 +132,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source=_without_password(_git("remote", "get-url", "origin")) or "unknown",
         changed=bool(_git("status", "--porcelain")),
     )
+
+
+def _build(plan: Plan, *, dry_run: bool) -> int:
     found = list(refusals(plan))
     if found:
         print("\n".join(found), file=sys.stderr)
         return 1
     for target in TARGETS:
-        line = command(plan, target)
-        print(shlex.join(line), flush=True)
-        if not given.dry_run and subprocess.run(line, check=False, cwd=CHECKOUT).returncode:
+        if not _ran(command(plan, target), dry_run=dry_run):
             return 1
+        if plan.digests:
+            digest = "sha256:..." if dry_run else _pushed_digest(plan.digests / target)
+            if not _ran(signature(plan, target, digest), dry_run=dry_run):
+                return 1
     return 0
+
+
+def _pushed_digest(metadata: Path) -> str:
+    return str(json.loads(metadata.read_text("utf-8"))["containerimage.digest"])
+
+
+def _ran(line: Sequence[str], *, dry_run: bool) -> bool:
+    print(shlex.join(line), flush=True)
+    return dry_run or subprocess.run(line, check=False, cwd=CHECKOUT).returncode == 0
 
 
 def _git(*arguments: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
@@ -17,10 +17,19 @@ FOLDER: Final = Path(__file__).parent / "dashboards"
 def generated() -> dict[str, str]:
     """The text of every dashboard, by file name."""
     boards = [make().build() for make in (overview, queues, tenant, runtime)]
+    documents = [json.loads(json.dumps(board, cls=JSONEncoder)) for board in boards]
     return {
-        f"{board.uid}.json": json.dumps(board, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
-        for board in boards
+        f"{document['uid']}.json": json.dumps(_beside(document), indent=2, sort_keys=True) + "\n"
+        for document in documents
     }
+
+
+def _beside(document: dict[str, Any]) -> dict[str, Any]:
+    """Let links and annotations stay in sight; the library puts them all in a menu."""
+    panels = [link for panel in document["panels"] for link in panel.get("links", ())]
+    for item in [*document["links"], *document["annotations"]["list"], *panels]:
+        item.pop("placement", None)
+    return document
 
 
 if __name__ == "__main__":

@@ -9,15 +9,23 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
     Panel,
+    VariableModel,
+    VariableOption,
+    VariableRefresh,
+    VariableSort,
 )
 
-from deploy.grafana.query import PROMETHEUS
+from deploy.grafana.query import DATA_SOURCES, OF_NAMESPACE, OF_RULES, POSTGRESQL, PROMETHEUS
+from ringback.contract.telemetry import Metric
 
 TAG: Final = "ringback"
 REPOSITORY: Final = ""
 """Where the files of this repository can be read; an installation sets its own URL."""
 
 Rows = Mapping[str, Iterable[Builder[Panel]]]
+
+_ALL: Final = VariableOption(selected=True, text="All", value="$__all")
+FIRING: Final = f'ALERTS{{alertstate="firing", alertname=~"Ringback.*", {OF_RULES}}}'
 
 
 def page(
@@ -32,6 +40,7 @@ def page(
         .type(DashboardLinkType.DASHBOARDS)
         .tags([TAG])
         .keep_time(keep_time=True)
+        .include_vars(include_vars=True)
     )
     board.annotation(
         dashboard.AnnotationQuery()
@@ -39,11 +48,51 @@ def page(
         .datasource(PROMETHEUS)
         .enable(enable=True)
         .icon_color("red")
-        .expr('max by (alertname, severity) (ALERTS{alertstate="firing", alertname=~"Ringback.*"})')
+        .expr(f"max by (alertname, severity) ({FIRING})")
     )
-    board.with_variable(dashboard.TextBoxVariable("repository").default_value(REPOSITORY))
+    for variable in _variables():
+        board.with_variable(variable)
     for name, panels in rows.items():
         board.with_row(dashboard.Row(name))
         for panel in panels:
             board.with_panel(panel)
     return board
+
+
+def _variables() -> Iterable[Builder[VariableModel]]:
+    """Where the data is, which installation is shown, and where the runbooks are."""
+    yield _source("datasource", "Prometheus", str(PROMETHEUS.type_val))
+    yield _source("log", "Delivery log", str(POSTGRESQL.type_val))
+    build = Metric.BUILD_INFO.name
+    yield _values("namespace", "Namespace", f"label_values({build}, namespace)").all_value(".*")
+    yield _values("job", "Service", f"label_values({build}{{{OF_NAMESPACE}}}, job)")
+    yield (
+        dashboard.TextBoxVariable("repository")
+        .label("Address of the runbooks")
+        .default_value(REPOSITORY)
+    )
+
+
+def _source(name: str, label: str, kind: str) -> dashboard.DatasourceVariable:
+    uid = DATA_SOURCES[name]
+    return (
+        dashboard.DatasourceVariable(name)
+        .label(label)
+        .type(kind)
+        .current(VariableOption(selected=True, text=uid, value=uid))
+    )
+
+
+def _values(name: str, label: str, query: str) -> dashboard.QueryVariable:
+    """A variable for values of a label, of which all are chosen at first."""
+    return (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(PROMETHEUS)
+        .query(query)
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
+        .multi(multi=True)
+        .include_all(include_all=True)
+        .current(_ALL)
+    )

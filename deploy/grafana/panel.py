@@ -1,7 +1,8 @@
 """The kinds of panels, each with a title, a description and a unit."""
 
+import re
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from grafana_foundation_sdk.builders import bargauge, common, stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
@@ -20,6 +21,8 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardLink,
     DashboardLinkType,
     DataTransformerConfig,
+    DynamicConfigValue,
+    MatcherConfig,
     Panel,
     Threshold,
     ThresholdsMode,
@@ -28,7 +31,7 @@ from grafana_foundation_sdk.models.dashboard import (
     ValueMappingResult,
 )
 
-from deploy.grafana.query import Query
+from deploy.grafana.query import Query, SqlQuery
 
 COUNT = "short"
 SECONDS = "s"
@@ -41,6 +44,26 @@ _Kind = stat.Panel | timeseries.Panel | bargauge.Panel | table.Panel
 
 GOOD = "green"
 BAD = "red"
+
+OUTCOME_COLOURS: Final = {
+    "completed": "green",
+    "failed|retrying": "orange",
+    "dead[ _]letters?|permanent": "red",
+    "duplicates?": "purple",
+    "pending": "blue",
+    "accepted": "light-blue",
+    "refused": "yellow",
+}
+"""The colour of each outcome, by a pattern for the names of its series, on all dashboards."""
+
+BREAKER_STATES: Final = {
+    "0": ("closed", "green"),
+    "1": ("half-open", "orange"),
+    "2": ("open", "red"),
+}
+"""The text and the colour of each value of `webhook_destination_state`."""
+
+_OUTCOME_LABELS: Final = ("{{outcome}}", "{{status}}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +144,26 @@ class Figure(_PanelSpec):
         return self._set_on(panel)
 
 
-class Curves(_PanelSpec):
+class _SeriesPanel(_PanelSpec):
+    """A panel in which each series has a colour; that of an outcome is the same everywhere."""
+
+    def _colour_outcomes(self, panel: timeseries.Panel | bargauge.Panel) -> None:
+        for pattern, colour in OUTCOME_COLOURS.items():
+            if any(_may_be_named(query, pattern) for query in self.queries):
+                panel.with_override(
+                    MatcherConfig(id_val="byRegexp", options=f"/^({pattern})$/"),
+                    [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})],
+                )
+
+
+def _may_be_named(query: Query, pattern: str) -> bool:
+    """Whether a series of the query has an outcome as its name, or may have one."""
+    if isinstance(query, SqlQuery):
+        return True
+    return query.legend in _OUTCOME_LABELS or bool(re.fullmatch(pattern, query.legend))
+
+
+class Curves(_SeriesPanel):
     """Lines over time, with the limit as a dashed line."""
 
     def build(self) -> Panel:
@@ -136,15 +178,17 @@ class Curves(_PanelSpec):
             panel.thresholds_style(
                 common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
             )
+        self._colour_outcomes(panel)
         return self._set_on(panel)
 
 
-class Bars(_PanelSpec):
+class Bars(_SeriesPanel):
     """A bar for each series: its last value."""
 
     def build(self) -> Panel:
         panel = bargauge.Panel().display_mode(BarGaugeDisplayMode.BASIC).min(0)
         panel.orientation(VizOrientation.HORIZONTAL).reduce_options(_last())
+        self._colour_outcomes(panel)
         return self._set_on(panel)
 
 

@@ -3,22 +3,43 @@
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Final
+from typing import Any, Final
 
 from grafana_foundation_sdk.builders.prometheus import Dataquery as PrometheusBuilder
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
-from grafana_foundation_sdk.models.dashboard import DataSourceRef
+from grafana_foundation_sdk.models.dashboard import AnnotationQuery
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from ringback.contract.telemetry.spec import MetricSpec
+from ringback.contract.telemetry.spec import MetricSpec, Service
 
-PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid="ringback-prometheus")
-POSTGRESQL: Final = DataSourceRef(
-    type_val="grafana-postgresql-datasource", uid="ringback-postgresql"
-)
+
+def _data_source(kind: str, uid: str) -> Any:
+    """The library's reference to a data source, whose class moves between its releases."""
+    return AnnotationQuery.from_json({"datasource": {"type": kind, "uid": uid}}).datasource
+
+
+PROMETHEUS: Final = _data_source("prometheus", "${datasource}")
+POSTGRESQL: Final = _data_source("grafana-postgresql-datasource", "${log}")
+DATA_SOURCES: Final = {"datasource": "ringback-prometheus", "log": "ringback-postgresql"}
+"""The uid of the provisioned data source that each variable of a dashboard names first."""
 
 SQL: Final = Path(__file__).parent / "sql"
+
+OF_NAMESPACE: Final = 'namespace=~"$namespace"'
+OURS: Final = f'{OF_NAMESPACE}, job=~"$job"'
+"""Matches the series of the chosen services; without a choice, of all."""
+
+OF_RULES: Final = 'namespace=~"$namespace|"'
+"""Matches alerts and recorded series, which have a namespace only if Prometheus enforces one."""
+
+
+def with_default_variables(text: str) -> str:
+    """The text with what Grafana puts for the variables of a dashboard where nothing is chosen."""
+    values = {**DATA_SOURCES, "namespace": ".*", "job": "|".join(Service)}
+    for name, value in values.items():
+        text = text.replace(f"${{{name}}}", value).replace(f"${name}", value)
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +55,7 @@ class PromQuery:
     instant: bool = False
 
     @property
-    def source(self) -> DataSourceRef:
+    def source(self) -> Any:
         return PROMETHEUS
 
     def target(self, place: int) -> Builder[Dataquery]:
@@ -60,7 +81,7 @@ class SqlQuery:
     over_time: bool = False
 
     @property
-    def source(self) -> DataSourceRef:
+    def source(self) -> Any:
         return POSTGRESQL
 
     def target(self, place: int) -> Builder[Dataquery]:
@@ -98,7 +119,6 @@ class _PostgresTarget(Builder[Dataquery]):
 
 
 WINDOW = "$__rate_interval"
-_HALF = 0.5
 
 
 def rate(metric: MetricSpec, *, by: str = "", where: str = "") -> str:
@@ -113,7 +133,7 @@ def per_minute(metric: MetricSpec, *, by: str = "", where: str = "") -> str:
 def quantile(share: float, metric: MetricSpec, *, by: str = "") -> str:
     """The seconds within which this share of a histogram is."""
     labels = f"le, {by}" if by else "le"
-    buckets = f"sum by ({labels}) (rate({metric.name}_bucket[{WINDOW}]))"
+    buckets = f"sum by ({labels}) (rate({metric.name}_bucket{_where()}[{WINDOW}]))"
     return f"histogram_quantile({share}, {buckets})"
 
 
@@ -122,16 +142,16 @@ def quantiles(metric: MetricSpec, *shares: float) -> tuple[PromQuery, ...]:
     return tuple(
         PromQuery(
             promql=quantile(share, metric),
-            legend="half" if share == _HALF else f"{share * 100:g} %",
+            legend=f"p{share * 100:g}",
             exemplars=True,
         )
         for share in shares
     )
 
 
-def read(metric: MetricSpec, *, by: str = "", where: str = "") -> str:
-    """A gauge of which each replica exports the same reading: `max` counts it once."""
-    return f"max{_by(by)}({metric.name}{_where(where)})"
+def read(metric: MetricSpec, *, by: str = "", where: str = "", of: str = "max") -> str:
+    """A gauge whose replicas export one reading, which `max` counts once; or another summary."""
+    return f"{of}{_by(by)}({metric.name}{_where(where)})"
 
 
 def total(metric: MetricSpec, *, by: str = "", where: str = "") -> str:
@@ -143,5 +163,10 @@ def _by(labels: str) -> str:
     return f" by ({labels}) " if labels else ""
 
 
-def _where(matchers: str) -> str:
-    return f"{{{matchers}}}" if matchers else ""
+def increase(metric: MetricSpec, window: str, *, where: str = "") -> str:
+    """Events of the last `window`, over all replicas."""
+    return f"sum(increase({metric.name}{_where(where)}[{window}]))"
+
+
+def _where(matchers: str = "") -> str:
+    return f"{{{OURS}, {matchers}}}" if matchers else f"{{{OURS}}}"

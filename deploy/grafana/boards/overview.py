@@ -4,8 +4,9 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from deploy.grafana.page import page
+from deploy.grafana.page import FIRING, page
 from deploy.grafana.panel import (
+    BREAKER_STATES,
     COUNT,
     PER_SECOND,
     RATIO,
@@ -16,17 +17,15 @@ from deploy.grafana.panel import (
     Limit,
     Rows,
 )
-from deploy.grafana.query import PromQuery, quantiles, rate, read
+from deploy.grafana.query import OF_RULES, PromQuery, increase, quantiles, rate, read, total
+from deploy.prometheus.objectives import OBJECTIVES
 from ringback.contract import thresholds
 from ringback.contract.telemetry import Metric
-
-FIRING = 'ALERTS{alertstate="firing", alertname=~"Ringback.*"}'
 
 
 def success(window: str) -> str:
     """The share of completed webhooks among those that ended."""
-    completed = f"sum(increase({Metric.COMPLETED.name}[{window}]))"
-    dead = f"sum(increase({Metric.DEAD_LETTERS.name}[{window}]))"
+    completed, dead = increase(Metric.COMPLETED, window), increase(Metric.DEAD_LETTERS, window)
     return f"{completed} / ({completed} + {dead})"
 
 
@@ -54,7 +53,8 @@ _ATTENTION: Final = (
     Figure(
         title="Dead letters",
         runbook="RingbackDeadLetters",
-        description="Webhooks that failed for good and that nobody has retried or discarded yet.",
+        description="Webhooks that failed for good and that nobody has retried or discarded yet. "
+        "`ringback dead list` shows them, `ringback dead retry` retries them.",
         unit=COUNT,
         queries=(PromQuery(promql=read(Metric.DEAD_LETTER_QUEUE_SIZE)),),
         width=4,
@@ -125,6 +125,95 @@ _ENDINGS: Final = (
     ),
 )
 
+
+def _of_objectives(series: str) -> tuple[PromQuery, ...]:
+    """A recorded series of each objective."""
+    return tuple(
+        PromQuery(
+            promql=f'max({series}{{sloth_id="{one.sloth_id}", {OF_RULES}}})',
+            legend=one.name.replace("-", " "),
+        )
+        for one in OBJECTIVES
+    )
+
+
+_BUDGETS: Final = (
+    *(
+        Figure(
+            title=f"Budget: {one.name.replace('-', ' ')}",
+            runbook=one.alert,
+            description=f"{one.promise} This share of the failures allowed in 30 days is left.",
+            unit=RATIO,
+            queries=(budget,),
+            width=4,
+            limit=Limit.good_from(0),
+            decimals=1,
+        )
+        for one, budget in zip(
+            OBJECTIVES, _of_objectives("slo:period_error_budget_remaining:ratio"), strict=True
+        )
+    ),
+    Curves(
+        title="Error budgets",
+        description="How much of each 30-day budget is left. Below 0, the objective is missed.",
+        unit=RATIO,
+        queries=_of_objectives("slo:period_error_budget_remaining:ratio"),
+        limit=Limit.good_from(0),
+        maximum=1,
+    ),
+    Curves(
+        title="Burn rates",
+        description="How fast the budgets are used, over 5 minutes: at 1, a budget lasts for "
+        "exactly 30 days.",
+        unit=COUNT,
+        queries=_of_objectives("slo:current_burn_rate:ratio"),
+        limit=Limit.good_up_to(1),
+    ),
+)
+
+_BREAKERS: Final = (
+    Figure(
+        title="Broker",
+        runbook="RingbackBreakerOpen",
+        description="Open while a gateway spools webhooks without trying the broker first.",
+        unit=COUNT,
+        queries=(PromQuery(promql=read(Metric.BREAKER_OPEN)),),
+        width=4,
+        value_texts={"0": ("closed", "green"), "1": ("open", "red")},
+    ),
+    Figure(
+        title="Questions without backend",
+        runbook="RingbackQuestionBreakerOpen",
+        description="Types of questions that get the fallback, because their backend kept failing.",
+        unit=COUNT,
+        queries=(PromQuery(promql=f"{total(Metric.QUESTION_BREAKER_OPEN)} or vector(0)"),),
+        width=4,
+        limit=Limit.good_up_to(1),
+    ),
+    Bars(
+        title="Destinations",
+        runbook="RingbackDestinationOpen",
+        description="The worst state of each destination in any processor. While one is open, "
+        "webhooks that need it wait and lose no attempt.",
+        unit=COUNT,
+        queries=(
+            PromQuery(
+                promql=read(Metric.DESTINATION_STATE, by="destination"), legend="{{destination}}"
+            ),
+        ),
+        value_texts=BREAKER_STATES,
+        maximum=2,
+    ),
+    Curves(
+        title="Waiting for a destination",
+        description="Webhooks that wait until a destination works again.",
+        unit=COUNT,
+        queries=(
+            PromQuery(promql=read(Metric.WAITING, where='reason="destination"'), legend="waiting"),
+        ),
+    ),
+)
+
 _LEDGER: Final = (
     Bars(
         title="Webhooks of the last 24 hours",
@@ -163,6 +252,8 @@ def overview() -> Dashboard:
         {
             "Needs attention": _ATTENTION,
             "How webhooks end": _ENDINGS,
+            "Objectives": _BUDGETS,
+            "Breakers": _BREAKERS,
             "Where every webhook is": _LEDGER,
         },
     )

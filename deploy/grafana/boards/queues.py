@@ -5,8 +5,16 @@ from typing import Final
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.grafana.page import page
-from deploy.grafana.panel import COUNT, PER_MINUTE, SECONDS, Bars, Curves, Limit
-from deploy.grafana.query import PromQuery, per_minute, quantile, quantiles, read, total
+from deploy.grafana.panel import BREAKER_STATES, COUNT, PER_MINUTE, SECONDS, Bars, Curves, Limit
+from deploy.grafana.query import (
+    PromQuery,
+    increase,
+    per_minute,
+    quantile,
+    quantiles,
+    read,
+    total,
+)
 from ringback.contract import thresholds
 from ringback.contract.telemetry import Metric
 from ringback.contract.topology import ATTEMPT_QUEUES, DEAD_LETTER_QUEUE
@@ -17,10 +25,8 @@ _RETRY_QUEUES = 'queue=~"webhooks.retry.*"'
 
 
 def _attempts_each(window: str) -> str:
-    attempts = f'sum(increase({Metric.ATTEMPTS.name}{{outcome!="duplicate"}}[{window}]))'
-    ended = " + ".join(
-        f"sum(increase({one.name}[{window}]))" for one in (Metric.COMPLETED, Metric.DEAD_LETTERS)
-    )
+    attempts = increase(Metric.ATTEMPTS, window, where='outcome!="duplicate"')
+    ended = " + ".join(increase(one, window) for one in (Metric.COMPLETED, Metric.DEAD_LETTERS))
     return f"{attempts} / ({ended})"
 
 
@@ -37,6 +43,17 @@ _WAITING: Final = (
             ),
         ),
         limit=Limit.good_up_to(thresholds.WAITING),
+    ),
+    Curves(
+        title="Organisations above their rate",
+        description="Webhooks of organisations that send more than RINGBACK_ORG_RATE_PER_S, per "
+        "minute; they wait in webhooks.bulk. And webhooks that were parked because their "
+        "organisation has its share of the handlers and returns none.",
+        unit=PER_MINUTE,
+        queries=(
+            PromQuery(promql=per_minute(Metric.BULK), legend="above the rate"),
+            PromQuery(promql=per_minute(Metric.PARKED, by="queue"), legend="parked in {{queue}}"),
+        ),
     ),
     Curves(
         title="Waiting for the next attempt",
@@ -57,6 +74,21 @@ _WAITING: Final = (
         unit=SECONDS,
         queries=(PromQuery(promql=read(Metric.OLDEST_AGE, by="status"), legend="{{status}}"),),
         limit=Limit.good_up_to(thresholds.OLDEST_SECONDS),
+    ),
+    Curves(
+        title="Waiting in the database",
+        description="Webhooks that wait for a long retry, a destination or their turn, by reason.",
+        unit=COUNT,
+        queries=(PromQuery(promql=read(Metric.WAITING, by="reason"), legend="{{reason}}"),),
+    ),
+    Curves(
+        title="Overdue in the database",
+        runbook="RingbackWaitsOverdue",
+        description="Since when the oldest is due, by reason. Those that wait for a destination "
+        "may be late, because its breaker and its pace come first.",
+        unit=SECONDS,
+        queries=(PromQuery(promql=read(Metric.WAIT_OVERDUE, by="reason"), legend="{{reason}}"),),
+        limit=Limit.good_up_to(thresholds.WAIT_OVERDUE_SECONDS),
     ),
     Bars(
         title="Ready now, by queue",
@@ -143,6 +175,84 @@ _TIMES: Final = (
     ),
 )
 
+_DESTINATIONS: Final = (
+    Curves(
+        title="Breakers",
+        runbook="RingbackDestinationOpen",
+        description="The worst state of a destination in any processor. While a breaker is open, "
+        "webhooks that need the destination wait.",
+        unit=COUNT,
+        queries=(
+            PromQuery(
+                promql=read(Metric.DESTINATION_STATE, by="destination"),
+                legend="{{destination}}",
+            ),
+        ),
+        width=6,
+        limit=Limit.good_up_to(1),
+        value_texts=BREAKER_STATES,
+        maximum=2,
+    ),
+    Curves(
+        title="Changes of breakers",
+        runbook="RingbackDestinationFlapping",
+        description="How often the breakers of a destination opened or closed, per minute.",
+        unit=PER_MINUTE,
+        queries=(
+            PromQuery(
+                promql=per_minute(Metric.DESTINATION_TRANSITIONS, by="destination, state"),
+                legend="{{destination}} {{state}}",
+            ),
+        ),
+        width=6,
+    ),
+    Curves(
+        title="Calls that were not made",
+        description="Per minute, because the breaker was open or too many calls were in flight.",
+        unit=PER_MINUTE,
+        queries=(
+            PromQuery(
+                promql=per_minute(Metric.DESTINATION_REFUSED, by="destination, reason"),
+                legend="{{destination}} {{reason}}",
+            ),
+        ),
+        width=6,
+    ),
+    Curves(
+        title="Time of a call",
+        description="Calls of handlers to a destination: 95 of 100 are faster.",
+        unit=SECONDS,
+        queries=(
+            PromQuery(
+                promql=quantile(0.95, Metric.DESTINATION_SECONDS, by="destination"),
+                legend="{{destination}}",
+            ),
+        ),
+        width=6,
+    ),
+)
+
+_TURNS: Final = (
+    Curves(
+        title="Order stopped",
+        runbook="RingbackOrderStopped",
+        description="The age of the oldest turn behind which webhooks of the same call are parked. "
+        "Handlers declared with `ordered_by` give turns.",
+        unit=SECONDS,
+        queries=(PromQuery(promql=read(Metric.ORDER_STOPPED_SECONDS), legend="oldest turn"),),
+        width=12,
+        limit=Limit.good_up_to(thresholds.ORDER_STOPPED_SECONDS),
+    ),
+    Curves(
+        title="Turns passed",
+        description="Webhooks per minute that kept later ones waiting for too long. Those run "
+        "without them, and they run late.",
+        unit=PER_MINUTE,
+        queries=(PromQuery(promql=per_minute(Metric.ORDER_PASSED), legend="passed"),),
+        width=12,
+    ),
+)
+
 _RARE: Final = (
     Curves(
         title="Dead letters by reason",
@@ -168,8 +278,8 @@ _RARE: Final = (
     ),
     Curves(
         title="Manual retries",
-        description="Dead letters that someone retried, per minute, by whether the broker has "
-        "confirmed them.",
+        description="Dead letters that someone retried, for instance by `ringback dead retry`, per "
+        "minute, by whether the broker has confirmed them.",
         unit=PER_MINUTE,
         queries=(PromQuery(promql=per_minute(Metric.RETRIES, by="outcome"), legend="{{outcome}}"),),
     ),
@@ -185,6 +295,8 @@ def queues() -> Dashboard:
             "Waiting": _WAITING,
             "Retries": _RETRIES,
             "Time": _TIMES,
+            "Destinations": _DESTINATIONS,
+            "Order of a call": _TURNS,
             "Unusual": _RARE,
         },
     )

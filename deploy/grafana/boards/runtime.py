@@ -18,6 +18,8 @@ from deploy.grafana.panel import (
     Rows,
 )
 from deploy.grafana.query import (
+    OF_NAMESPACE,
+    OURS,
     WINDOW,
     PromQuery,
     SqlQuery,
@@ -30,9 +32,9 @@ from deploy.grafana.query import (
 )
 from ringback.contract.telemetry import Metric
 
-_OURS = 'job=~"gateway|processor|metrics"'
-_CONSUMED = 'queue=~"webhooks.work|webhooks.due|webhooks.quarantine|webhooks.dlq"'
+_CONSUMED = 'queue=~"webhooks.work|webhooks.bulk|webhooks.due|webhooks.quarantine|webhooks.dlq"'
 _USED = 'state="used"'
+_RABBITMQ_MEMORY = "rabbitmq_process_resident_memory_bytes"
 
 
 _LINKS: Final = (
@@ -41,13 +43,13 @@ _LINKS: Final = (
         runbook="RingbackBrokerDisconnected",
         description="Whether every process is connected to the broker.",
         unit=COUNT,
-        queries=(PromQuery(promql=f"min({Metric.BROKER_CONNECTED.name})"),),
+        queries=(PromQuery(promql=read(Metric.BROKER_CONNECTED, of="min")),),
         width=6,
         height=4,
         value_texts={"0": ("down", "red"), "1": ("up", "green")},
     ),
     Figure(
-        title="Breaker",
+        title="Broker breaker",
         runbook="RingbackBreakerOpen",
         description="Open while a gateway spools webhooks without trying the broker first.",
         unit=COUNT,
@@ -85,7 +87,7 @@ _PROCESSES: Final = (
         runbook="RingbackNoData",
         description="Processes of each service whose metrics Prometheus can read.",
         unit=COUNT,
-        queries=(PromQuery(promql=f"sum by (job) (up{{{_OURS}}})", legend="{{job}}"),),
+        queries=(PromQuery(promql=f"sum by (job) (up{{{OURS}}})", legend="{{job}}"),),
         width=6,
     ),
     Curves(
@@ -94,7 +96,7 @@ _PROCESSES: Final = (
         unit=RATIO,
         queries=(
             PromQuery(
-                promql=f"sum by (job) (rate(process_cpu_seconds_total{{{_OURS}}}[{WINDOW}]))",
+                promql=f"sum by (job) (rate(process_cpu_seconds_total{{{OURS}}}[{WINDOW}]))",
                 legend="{{job}}",
             ),
         ),
@@ -106,7 +108,7 @@ _PROCESSES: Final = (
         unit=BYTES,
         queries=(
             PromQuery(
-                promql=f"max by (job) (process_resident_memory_bytes{{{_OURS}}})",
+                promql=f"max by (job) (process_resident_memory_bytes{{{OURS}}})",
                 legend="{{job}}",
             ),
         ),
@@ -118,7 +120,7 @@ _PROCESSES: Final = (
         unit=COUNT,
         queries=(
             PromQuery(
-                promql=f"count by (service, version) ({Metric.BUILD_INFO.name})", instant=True
+                promql=read(Metric.BUILD_INFO, by="service, version", of="count"), instant=True
             ),
         ),
         width=6,
@@ -153,7 +155,7 @@ _BROKER: Final = (
         unit=BYTES,
         queries=(
             PromQuery(
-                promql="max by (instance) (rabbitmq_process_resident_memory_bytes)",
+                promql=f"max by (instance) ({_RABBITMQ_MEMORY}{{{OF_NAMESPACE}}})",
                 legend="{{instance}}",
             ),
         ),
@@ -166,7 +168,7 @@ _BROKER: Final = (
         unit=BYTES,
         queries=(
             PromQuery(
-                promql="min by (instance) (rabbitmq_disk_space_available_bytes)",
+                promql=f"min by (instance) (rabbitmq_disk_space_available_bytes{{{OF_NAMESPACE}}})",
                 legend="{{instance}}",
             ),
         ),
@@ -213,6 +215,52 @@ _DATABASE: Final = (
     ),
 )
 
+_QUESTIONS: Final = (
+    Figure(
+        title="Backends left alone",
+        runbook="RingbackQuestionBreakerOpen",
+        description="Types of questions that get the fallback, because their backend kept failing.",
+        unit=COUNT,
+        queries=(PromQuery(promql=f"{total(Metric.QUESTION_BREAKER_OPEN)} or vector(0)"),),
+        width=6,
+        limit=Limit.good_up_to(1),
+    ),
+    Curves(
+        title="Questions by answer",
+        description="Questions of live calls per second: answered by the backend, repeated, or why "
+        "Vapi got the fallback.",
+        unit=PER_SECOND,
+        queries=(
+            PromQuery(promql=f"{rate(Metric.QUESTIONS, by='outcome')} > 0", legend="{{outcome}}"),
+        ),
+        width=6,
+    ),
+    Curves(
+        title="Time to the answer",
+        description="From a question to its answer, by type: 99 of 100 are faster. Vapi waits "
+        "7.5 s for an assistant-request.",
+        unit=SECONDS,
+        queries=(
+            PromQuery(
+                promql=f"{quantile(0.99, Metric.QUESTION_SECONDS, by='event_type')} > 0",
+                legend="{{event_type}}",
+            ),
+        ),
+        width=6,
+    ),
+    Curves(
+        title="Mistakes in answers",
+        description="Answers that were passed on although Vapi will not understand them.",
+        unit=PER_MINUTE,
+        queries=(
+            PromQuery(
+                promql=per_minute(Metric.ANSWER_MISTAKES, by="mistake"), legend="{{mistake}}"
+            ),
+        ),
+        width=6,
+    ),
+)
+
 _CALLS: Final = (
     Curves(
         title="Calls by outcome",
@@ -252,6 +300,7 @@ def runtime() -> Dashboard:
             "Processes": _PROCESSES,
             "Broker": _BROKER,
             "Database": _DATABASE,
+            "Questions": _QUESTIONS,
             "The metrics service": _CALLS,
         },
     )

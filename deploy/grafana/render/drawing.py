@@ -1,6 +1,7 @@
 """Draws one panel of a dashboard, by its type, at its position."""
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,9 @@ _CELL = 34
 _MAX_ROWS = 11
 _TALL = 8
 _SMALL = 7.5
+_LETTERS_PER_COLUMN = 10
+_LETTERS_PER_MARK = 7
+_LEGEND_ROWS = 2
 
 
 def draw(axes: Axes, panel: Mapping[str, Any], answers: QueryResults) -> None:
@@ -35,8 +39,7 @@ def _figure(axes: Axes, panel: Mapping[str, Any], answers: QueryResults) -> None
     found = answers.rows[0][0] if answers.rows else _last(answers.series[0].values)
     value = math.nan if found is None else float(found)
     shown = panel["fieldConfig"]["defaults"]
-    words = [one["options"] for one in shown.get("mappings", ())]
-    word = words[0].get(f"{value:g}") if words else None
+    word = _value_texts(shown).get(f"{value:g}")
     text = word["text"] if word else format_value(value, shown["unit"], shown.get("decimals"))
     colour = palette.NAMED[word["color"]] if word else _colour(shown, value)
     if panel["options"]["colorMode"] == "value":
@@ -52,21 +55,29 @@ def _whole(axes: Axes, colour: str) -> Rectangle:
 
 def _curves(axes: Axes, panel: Mapping[str, Any], answers: QueryResults) -> None:
     shown = panel["fieldConfig"]["defaults"]
-    top = 0.0
+    texts = _value_texts(shown)
+    bottom = top = 0.0
     for place, one in enumerate(answers.series):
-        colour = palette.CURVES[place % len(palette.CURVES)]
+        colour = _fixed_colour(panel, one.name) or palette.CURVES[place % len(palette.CURVES)]
         at = [datetime.fromtimestamp(second, UTC) for second in one.at]
         axes.plot(at, one.values, color=colour, linewidth=1.4, label=one.name)  # type: ignore[arg-type]
         axes.fill_between(at, one.values, color=colour, alpha=0.08, linewidth=0)  # type: ignore[arg-type]
-        top = max([top, *(value for value in one.values if not math.isnan(value))])
+        known = [value for value in one.values if not math.isnan(value)]
+        bottom, top = min([bottom, *known]), max([top, *known])
     limits = [step for step in shown["thresholds"]["steps"] if step["value"] is not None]
     for limit in limits:
         axes.axhline(limit["value"], color=palette.NAMED["red"], linewidth=1, linestyle=(0, (5, 3)))
         top = max(top, limit["value"])
-    axes.set_ylim(0, shown.get("max", (top or 1) * 1.08) * 1.001)
+    axes.set_ylim(bottom * 1.08, shown.get("max", (top or 1) * 1.08) * 1.001)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=shown["unit"] == "short"))
     axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: format_value(value, shown["unit"]))
+        FuncFormatter(
+            lambda value, _: (
+                texts[f"{value:g}"]["text"]
+                if f"{value:g}" in texts
+                else format_value(value, shown["unit"])
+            )
+        )
     )
     axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6))  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))  # type: ignore[no-untyped-call]
@@ -75,8 +86,20 @@ def _curves(axes: Axes, panel: Mapping[str, Any], answers: QueryResults) -> None
     for side in axes.spines.values():
         side.set_visible(False)
     axes.set_facecolor(palette.PANEL)
+    _legend(axes, panel, answers)
+
+
+def _legend(axes: Axes, panel: Mapping[str, Any], answers: QueryResults) -> None:
+    """Two rows of names; if there are more, of the series with the highest values."""
+    longest = max(len(one.name) for one in answers.series)
+    letters = panel["gridPos"]["w"] * _LETTERS_PER_COLUMN
+    columns = max(1, min(4, letters // (longest + _LETTERS_PER_MARK)))
+    peaks = [max((v for v in one.values if not math.isnan(v)), default=0) for one in answers.series]
+    places = sorted(range(len(peaks)), key=lambda place: -peaks[place])[: columns * _LEGEND_ROWS]
+    handles, names = axes.get_legend_handles_labels()
     axes.legend(
-        loc="upper left", bbox_to_anchor=(0, -0.1), ncols=4, frameon=False, fontsize=_SMALL,
+        [handles[place] for place in sorted(places)], [names[place] for place in sorted(places)],
+        loc="upper left", bbox_to_anchor=(0, -0.1), frameon=False, fontsize=_SMALL, ncols=columns,
         labelcolor=palette.TEXT, handlelength=1.2, columnspacing=1.2, borderaxespad=0,
     )  # fmt: skip
 
@@ -84,16 +107,23 @@ def _curves(axes: Axes, panel: Mapping[str, Any], answers: QueryResults) -> None
 def _bars(axes: Axes, panel: Mapping[str, Any], answers: QueryResults) -> None:
     shown = panel["fieldConfig"]["defaults"]
     values = [_last(one.values) for one in answers.series]
-    most = max([*values, 1e-9])
+    most = shown.get("max", max([*values, 1e-9]))
     places = range(len(values), 0, -1)
-    colours = [_colour(shown, value) for value in values]
+    texts = _value_texts(shown)
+    named = [texts.get(f"{value:g}") for value in values]
+    colours = [
+        palette.NAMED[text["color"]]
+        if text
+        else _fixed_colour(panel, one.name) or _colour(shown, value)
+        for text, one, value in zip(named, answers.series, values, strict=True)
+    ]
     bars = [palette.CURVES[2] if colour == palette.TEXT else colour for colour in colours]
     axes.barh(places, [most] * len(values), color=palette.EDGE, height=0.55)
     axes.barh(places, values, color=bars, height=0.55)
     axes.set_yticks(list(places), [one.name for one in answers.series])
     axes.set_xlim(0, most * 1.22)
-    for place, value in zip(places, values, strict=True):
-        text = format_value(value, shown["unit"])
+    for place, value, word in zip(places, values, named, strict=True):
+        text = word["text"] if word else format_value(value, shown["unit"])
         axes.text(most * 1.03, place, text, color=palette.TEXT, va="center", fontsize=9)
     axes.set_xticks([])
     axes.tick_params(colors=palette.TEXT, labelsize=8, length=0)
@@ -131,6 +161,18 @@ def _cell(value: object) -> str:
 def _last(values: list[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
     return known[-1] if known else math.nan
+
+
+def _value_texts(shown: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The text and the colour that replace a value, by the value."""
+    return next((one["options"] for one in shown.get("mappings", ())), {})
+
+
+def _fixed_colour(panel: Mapping[str, Any], name: str) -> str | None:
+    for override in panel["fieldConfig"].get("overrides", ()):
+        if re.fullmatch(override["matcher"]["options"].strip("/"), name):
+            return palette.NAMED[override["properties"][0]["value"]["fixedColor"]]
+    return None
 
 
 def _colour(shown: Mapping[str, Any], value: float) -> str:

@@ -11,6 +11,10 @@ NAMED: Final = {
     "green": "#5aa454",
     "red": "#d6424f",
     "orange": "#e0812b",
+    "yellow": "#f2cc0c",
+    "blue": "#5794f2",
+    "light-blue": "#8ab8ff",
+    "purple": "#b877d9",
     "text": TEXT,
 }
 CURVES: Final = (

@@ -10,6 +10,8 @@ from urllib.request import urlopen
 
 import asyncpg
 
+from deploy.grafana.query import with_default_variables
+
 ANSWER_WITHIN_S = 20.0
 _POINTS = 240
 _NOT_SHOWN = {"__name__"}
@@ -75,7 +77,8 @@ class PanelQueries:
     def _asked(
         self, path: str, target: Mapping[str, Any], asked: Mapping[str, float]
     ) -> list[dict[str, Any]]:
-        expression = target["expr"].replace("$__rate_interval", self.rate_interval)
+        expression = with_default_variables(target["expr"])
+        expression = expression.replace("$__rate_interval", self.rate_interval)
         address = f"{self.prometheus}/api/v1/{path}?{urlencode({'query': expression, **asked})}"
         with urlopen(address, timeout=ANSWER_WITHIN_S) as answer:  # ruff: ignore[suspicious-url-open-usage]  # the address is the caller's
             result: list[dict[str, Any]] = json.load(answer)["data"]["result"]

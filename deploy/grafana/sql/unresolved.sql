@@ -2,7 +2,6 @@
 SELECT job_id AS "Job", event_type AS "Type", attempts AS "Attempts", error_class AS "Error",
        created_at AS "Accepted"
 FROM webhook_delivery_log
-WHERE org_id = '$org' AND error_class IS NOT NULL AND status = 'dead_letter'
-  AND resolution IS NULL
+WHERE org_id = '$org' AND is_unresolved
 ORDER BY id DESC
 LIMIT 20
