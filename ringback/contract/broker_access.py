@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ringback.contract.topology import ATTEMPT_QUEUES, DEAD, DEAD_LETTER_QUEUE, WEBHOOKS
+from ringback.contract.topology import ATTEMPT_QUEUES, DEAD, DEAD_LETTER_QUEUE, FAILED, WEBHOOKS
 
 VHOST = "ringback"
 
@@ -41,9 +41,9 @@ GATEWAY = BrokerUser("gateway", configure=_only(), write=_only(WEBHOOKS), read=_
 PROCESSOR = BrokerUser(
     "processor",
     configure=_only(),
-    # Permanent failures go to the dead letters, crashing messages to quarantine, and what waited in
-    # PostgreSQL to its next attempt.
-    write=_only(DEAD, WEBHOOKS, _DEFAULT_EXCHANGE),
+    # Permanent failures go to the dead letters, copies of failed messages to retry queues, crashing
+    # messages to quarantine, and what waited in PostgreSQL to its next attempt.
+    write=_only(DEAD, FAILED, WEBHOOKS, _DEFAULT_EXCHANGE),
     read=_only(*ATTEMPT_QUEUES, DEAD_LETTER_QUEUE),
     # It asks the management API whether its queues are still bound.
     tags=("management",),

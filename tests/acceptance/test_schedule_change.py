@@ -10,8 +10,9 @@ from aio_pika.abc import AbstractChannel
 
 from chaos.load.webhook import Kind, special
 from chaos.stage import install
+from ringback.contract.envelope import Header
 from ringback.contract.retry_schedule import Attempt, RetrySchedule, routing_key
-from ringback.contract.topology import WEBHOOKS, retry_queue_bindings
+from ringback.contract.topology import REQUEUED_KEY, WEBHOOKS, retry_queue_bindings
 from ringback.local.broker import PrivateBroker
 from ringback.runtime.amqp.topology import bound_retry_queues
 from tests.acceptance.whole import Whole, whole_ringback
@@ -30,19 +31,24 @@ def body(kind: Kind, attempts: int) -> bytes:
     return special(f"move-{uuid.uuid4()}", kind, failUntilAttempt=attempts)
 
 
-async def put(channel: AbstractChannel, attempt: int, what: bytes) -> str:
-    """Let a webhook be due for an attempt, as if it had failed those before; its job id."""
+async def put(
+    channel: AbstractChannel, attempt: int, what: bytes, *, requeued: bool = False
+) -> str:
+    """Let a webhook be due for an attempt, as if it had failed those before; its job id.
+
+    A requeued one comes from `webhooks.requeued`, with the attempt in a header.
+    """
     envelope = envelope_of(what)
     message = aio_pika.Message(
         what,
-        headers=envelope.headers(),
+        headers=envelope.headers() | ({Header.ATTEMPT.value: attempt} if requeued else {}),
         message_id=str(envelope.job_id),
         type=envelope.event_type,
         content_type="application/json",
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
     )
     exchange = await channel.get_exchange(WEBHOOKS, ensure=False)
-    await exchange.publish(message, routing_key(Attempt(attempt)))
+    await exchange.publish(message, REQUEUED_KEY if requeued else routing_key(Attempt(attempt)))
     return str(envelope.job_id)
 
 
@@ -125,6 +131,8 @@ async def test_nothing_on_any_retry_queue_is_lost_or_doubled(
         await make_due(channel)
         for kind in KINDS:
             sent[await whole.accepted(body(kind, NEVER))] = (1, 3)
+            # The processor publishes it to the retry queues itself, and does not know the new ones.
+            sent[await put(channel, 3, body(kind, NEVER), requeued=True)] = (3, 3)
         await whole.settled(list(sent), deadline_s=40)
         ended = await ends(whole.database, list(sent))
 

@@ -35,7 +35,7 @@ ZERO = MappingProxyType[str, str | int]({"requeues": 0, "crashes": 0, "parks": 0
 
 def retry_copy(place: int) -> Copy:
     queue = BOTH.retry_queues[place]
-    return Copy("", queue.queue_name, ZERO, retry_queue=queue)
+    return Copy("webhooks.failed", f"attempt.{place + 1}", ZERO, retry_queue=queue)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import assert_never
 
 from ringback.contract.envelope import Header
-from ringback.contract.retry_schedule import Attempt, RetrySchedule, RetryStep
+from ringback.contract.retry_schedule import Attempt, RetrySchedule, RetryStep, routing_key
 from ringback.contract.status import AttemptOutcome, WaitReason
 from ringback.contract.topology import (
     BULK_QUEUE,
@@ -14,6 +14,7 @@ from ringback.contract.topology import (
     DEAD_LETTER_QUEUE,
     DEFAULT_EXCHANGE,
     DUE_QUEUE,
+    FAILED,
     QUARANTINE_DELIVERY_LIMIT,
     QUARANTINE_QUEUE,
     REQUEUED_QUEUE,
@@ -262,9 +263,12 @@ def _copy(queue: str, headers: dict[str, str | int]) -> Copy:
 
 
 def _copy_for_retry(retry_queue: RetryStep) -> Copy:
-    """Publish a copy to the retry queue, because rejecting here would dead-letter the message."""
+    """Publish a copy for the retry queue, because rejecting here would dead-letter the message.
+
+    As with a rejected message, the broker's bindings decide: the retry schedule may have changed.
+    """
     # The attempt was made, so the next one starts without the counts before it.
     counts = MappingProxyType[str, str | int](
         {name.value: 0 for name in (Header.REQUEUES, Header.CRASHES, Header.PARKS)}
     )
-    return Copy(DEFAULT_EXCHANGE, retry_queue.queue_name, counts, retry_queue=retry_queue)
+    return Copy(FAILED, routing_key(retry_queue.attempt), counts, retry_queue=retry_queue)
