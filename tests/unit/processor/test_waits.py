@@ -202,7 +202,7 @@ async def test_a_first_attempt_that_waited_keeps_its_number() -> None:
     )
 
     assert isinstance(decided, Copy)
-    assert decided.routing_key == "webhooks.retry.1.2s"
+    assert (decided.exchange, decided.routing_key) == ("webhooks.failed", "attempt.1")
 
 
 def test_handles_refuses_a_wrong_schedule() -> None:
