@@ -105,6 +105,18 @@ async def compare(connection: asyncpg.Connection, chance: random.Random) -> int:
     return len(counted)
 
 
+async def check_rebuild(reader: asyncpg.Connection) -> None:
+    """Rebuild the statistics, and compare."""
+    folded = await reader.fetch(BUCKETS)
+    await reader.execute("SELECT rebuild_webhook_stats()")
+    rebuilt = await reader.fetch(BUCKETS)
+    # If an hour has just begun, the rebuild left out the minutes of the oldest one.
+    since = await reader.fetchval("SELECT webhook_stats_minutes_from()")
+    for rows in (folded, rebuilt):
+        rows[:] = [row for row in rows if row["grain"] == "hour" or row["bucket"] >= since]
+    assert rebuilt == folded
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_everything_agrees_at_any_moment(connect: Connect, seed: int) -> None:
     """The statistics equal a recount in any allowed window, for one org and for all."""
@@ -136,9 +148,7 @@ async def test_everything_agrees_at_any_moment(connect: Connect, seed: int) -> N
     while await fold(reader):
         assert await compare(reader, chance) >= 0
     assert await deltas(reader) == 0
-    folded = await reader.fetch(BUCKETS)
-    await reader.execute("SELECT rebuild_webhook_stats()")
-    assert await reader.fetch(BUCKETS) == folded
+    await check_rebuild(reader)
     for _ in range(10):
         await compare(reader, chance)
     await check_consistency(reader)
