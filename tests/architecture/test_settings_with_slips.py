@@ -164,8 +164,8 @@ def test_what_files_and_shells_add_is_dropped_or_refused(
             assert "is in quotes" in str(refusal(kind, name, f"{quote}{value}{quote}\n")), name
         if SecretStr in kinds_in(field.annotation):
             # Nobody knows whether the blanks of a secret are meant.
-            assert "begins or ends with a blank" in str(refusal(kind, name, f" {value}")), name
-            assert "begins or ends with a blank" in str(refusal(kind, name, f"{value}\t")), name
+            assert "begins or ends with whitespace" in str(refusal(kind, name, f" {value}")), name
+            assert "begins or ends with whitespace" in str(refusal(kind, name, f"{value}\t")), name
         else:
             assert loaded(kind, name, f" {value}\t") == expected, name
 
@@ -190,7 +190,7 @@ def test_a_secret_may_be_in_a_file(kind: type[Settings], name: str, tmp_path: Pa
         assert getattr(load(kind, environ), name).get_secret_value() == value
 
     path.write_text(f" {value}")
-    with pytest.raises(SettingsError, match=f"^{variable}_FILE: begins or ends with a blank$"):
+    with pytest.raises(SettingsError, match=f"^{variable}_FILE: begins or ends with whitespace$"):
         load(kind, environ)
     with pytest.raises(SettingsError, match=f"^{variable}_FILE: set this or {variable}, not both$"):
         load(kind, {**environ, variable: value})

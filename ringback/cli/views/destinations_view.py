@@ -46,7 +46,7 @@ def print_destinations(console: Console, destinations: Iterable[Destination]) ->
 def destination_lines(one: Destination) -> Text:
     """What a person's decision means."""
     word = _word(one.forced_state)
-    kept = f"is kept {word}" if word else "changes by itself"
+    kept = f"is kept {word}" if word else "follows its breakers again"
     line = Text(f"{one.name} {kept} in {plural(one.processors, 'processor')}, within seconds. ")
     return line.append(f"Waiting for it: {plural(one.waiting, 'webhook')}.", "dim")
 

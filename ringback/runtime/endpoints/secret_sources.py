@@ -106,7 +106,7 @@ def _secret(text: str, source: str) -> Secret:
     if not value:
         raise ValueError(f"{where}is empty")
     if value != value.strip():
-        raise ValueError(f"{where}begins or ends with a blank")
+        raise ValueError(f"{where}begins or ends with whitespace")
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError(f"{where}is not UTF-8 text")
     return Secret(value, source)

@@ -44,7 +44,7 @@ def without_slips(text: str, kinds: set[Any]) -> str | Path:
     if SecretStr not in kinds:
         return stripped
     if line != stripped:
-        raise ValueError("begins or ends with a blank")
+        raise ValueError("begins or ends with whitespace")
     return line
 
 
@@ -67,7 +67,7 @@ def url_parts(text: str, schemes: tuple[str, ...]) -> SplitResult:
     beginnings = " or ".join(f"{scheme}://" for scheme in schemes)
     sentence = f"must be a URL that begins with {beginnings}, with a number for a port"
     if not text.isprintable() or " " in text:
-        raise ValueError("has a blank or a control character in it; a URL has %20 for a blank")
+        raise ValueError("contains a space or a control character; write %20 for a space")
     try:
         parts = urlsplit(text)
         scheme, _ = parts.scheme, parts.port
@@ -124,11 +124,9 @@ def server_url(value: SecretStr, *schemes: str, needs_host: bool = True) -> Secr
 def header_value(text: str) -> str:
     """Check that a header can contain it. Raises ValueError."""
     if not text.isascii() or not text.isprintable() or text != text.strip():
-        raise ValueError(
-            "must be letters, digits and signs of ASCII: a header carries nothing else"
-        )
+        raise ValueError("must be printable ASCII, because it is sent in a header")
     if len(text) > _MAX_HEADER_VALUE:
-        raise ValueError(f"must have at most {_MAX_HEADER_VALUE:,} letters")
+        raise ValueError(f"must have at most {_MAX_HEADER_VALUE:,} characters")
     return text
 
 

@@ -50,7 +50,7 @@ def test_the_list_shows_states_and_who_keeps_them(
         ("open", OPEN, "twilio is kept open in 3 processors"),
         ("half-open", BreakerState.BREAKER_STATE_HALF_OPEN, "twilio is kept half-open"),
         ("close", BreakerState.BREAKER_STATE_CLOSED, "twilio is kept closed"),
-        ("auto", BreakerState.BREAKER_STATE_UNSPECIFIED, "twilio changes by itself"),
+        ("auto", BreakerState.BREAKER_STATE_UNSPECIFIED, "twilio follows its breakers again"),
     ],
 )
 def test_a_decision_is_sent_with_its_reason(

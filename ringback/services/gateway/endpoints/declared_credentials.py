@@ -224,7 +224,7 @@ class OAuth2Credential(Model):
             if self.audience is None:
                 raise ValueError("audience is required")
         elif self.client_id is None or self.audience or self.issuer or self.scope:
-            raise ValueError("with client_secret goes client_id, and nothing else")
+            raise ValueError("with client_secret, set client_id and no other field")
         return self
 
     def client(self) -> TokenClient | None:
