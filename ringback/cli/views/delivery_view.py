@@ -262,7 +262,9 @@ def print_groups(console: Console, groups: Iterable[FailureGroup], now: datetime
             print_line(console, Text(" " * _GROUP_INDENT + error, "dim"))
     console.print(
         Text(
-            "\n`ringback dead retry --event-type TYPE --error-class CLASS` retries a group.", "dim"
+            "\n`ringback dead retry --event-type TYPE --error-class CLASS --reason TEXT` "
+            "retries a group.",
+            "dim",
         ),
         soft_wrap=True,
     )

@@ -133,7 +133,7 @@ PRINTED = {
          newest N days ago, oldest N days ago
          The provider rejected the reservation because the slot was taken by an…
 
-`ringback dead retry --event-type TYPE --error-class CLASS` retries a group.
+`ringback dead retry --event-type TYPE --error-class CLASS --reason TEXT` retries a group.
 """,
     ),
     f"dead show {DEAD}": (
