@@ -174,7 +174,7 @@ def test_a_token_is_valid_as_long_as_its_secret() -> None:
     [
         ({"client_id": "a", "client_secret": "short"}, "24 characters or more"),
         ({"client_secret": SECRET}, "with client_secret, set client_id and no other field"),
-        ({"client_id": "a", "client_secret": SECRET, "audience": "b"}, "and nothing else"),
+        ({"client_id": "a", "client_secret": SECRET, "audience": "b"}, "and no other field"),
         ({"client_id": "a", "client_secret": SECRET, "jwks_url": "https://a.b/"}, "needs one of"),
         ({"jwks_url": "https://a.b/"}, "audience is required"),
         ({"audience": "a"}, "needs one of"),
