@@ -94,9 +94,7 @@ ACTIONS: list[tuple[Action, str]] = [
 ALLOWED: dict[str, list[tuple[Action, str]]] = {
     "gateway": [(publish, names.WEBHOOKS)],
     "processor": [
-        (publish, names.WEBHOOKS),
-        (publish, names.DEAD),
-        (publish, ""),
+        *((publish, exchange) for exchange in (names.WEBHOOKS, names.FAILED, names.DEAD, "")),
         *((consume, queue) for queue in names.ATTEMPT_QUEUES),
         (consume, names.DEAD_LETTER_QUEUE),
     ],

@@ -34,7 +34,7 @@ from ringback.services.processor.spans import MessageSpan
 from tests.unit.processor.events import ENVELOPE, untraced
 from tests.unit.processor.fakes import SCHEDULE, SPANS, Broker, FakeConsumers, instruments, settler
 
-RETRY_QUEUE = ":webhooks.retry.1.2s"
+RETRY = "webhooks.failed:attempt.1"
 WORK, QUARANTINE, REQUEUED = ":webhooks.work", ":webhooks.quarantine", ":webhooks.requeued"
 DUE, BULK = ":webhooks.due", ":webhooks.bulk"
 DEAD = "webhooks.dead:attempt.1"
@@ -110,7 +110,7 @@ LOST, BUG = TransactionLostError("lost"), KeyError("bug")
         (SourceQueue.WORK, FAILED, {}, [], ["reject"]),
         (SourceQueue.WORK, AttemptOutcome.PERMANENT, {}, [DEAD], ["ack"]),
         (SourceQueue.QUARANTINE, COMPLETED, {}, [], ["ack"]),
-        (SourceQueue.QUARANTINE, FAILED, {}, [RETRY_QUEUE], ["ack"]),
+        (SourceQueue.QUARANTINE, FAILED, {}, [RETRY], ["ack"]),
         # Messages that were delivered before without an answer.
         (SourceQueue.WORK, COMPLETED, {"deliveries": 2}, [], ["ack"]),
         (SourceQueue.WORK, COMPLETED, {"deliveries": 3}, [QUARANTINE], ["ack"]),
