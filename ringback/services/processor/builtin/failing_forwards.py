@@ -67,17 +67,18 @@ class FailingForwards:
 
     async def report(self) -> None:
         """Report what ended since the last report. What cannot be reported is kept."""
-        succeeded, failed = sorted(self._succeeded), dict(self._failed)
+        succeeded, failed = self._succeeded, self._failed
         if not succeeded and not failed:
             return
+        # What ends from here on belongs to the next report.
+        self._succeeded, self._failed = set(), {}
         try:
-            stopped = await _record(self._pool, succeeded, failed, self._stopped_after)
+            stopped = await _record(self._pool, sorted(succeeded), failed, self._stopped_after)
         except DATABASE_UNAVAILABLE_ERRORS:
             # Others report the outage, and this report is repeated with the next one.
+            self._succeeded |= succeeded
+            self._failed = failed | self._failed
             return
-        self._succeeded.difference_update(succeeded)
-        for destination in failed:
-            self._failed.pop(destination, None)
         for row in stopped:
             self._stopped.inc()
             log.error(
