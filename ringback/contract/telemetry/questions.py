@@ -79,7 +79,8 @@ class QuestionMetric:
     QUESTION_BREAKER_OPEN: Final = MetricSpec(
         name="webhook_question_breaker_open",
         kind=Kind.GAUGE,
-        help="1 while questions get the fallback at once, because their backend kept failing.",
+        help="1 while the next question would get the fallback at once, because its backend kept "
+        "failing.",
         services=GATEWAY,
         labels={
             "endpoint_id": Open("The endpoints that declare questions."),
@@ -124,6 +125,15 @@ class QuestionLogEvent:
             "trace_id",
             "span_id",
         ),
+    )
+    QUESTION_ROWS_STUCK: Final = LogEventSpec(
+        "question_rows.stuck",
+        "Answered questions cannot be written to the database; one line per outage.",
+        services=GATEWAY,
+        fields=("reason",),
+    )
+    QUESTION_ROWS_RECOVERED: Final = LogEventSpec(
+        "question_rows.recovered", "Answered questions can be written again.", services=GATEWAY
     )
     ANSWER_FUNCTION_FAILED: Final = LogEventSpec(
         "answers.function_failed",

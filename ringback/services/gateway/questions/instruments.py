@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry
 
 from ringback.contract.telemetry import LogEvent, Metric, event_type_label
 from ringback.runtime.observability.instruments import Exemplars, Instruments
-from ringback.runtime.outgoing.breaker import BreakerState, CircuitBreaker
+from ringback.runtime.outgoing.breaker import CircuitBreaker
 from ringback.services.gateway.questions.answers import Reply
 from ringback.services.gateway.webhook import AcceptedWebhook
 
@@ -24,6 +24,7 @@ class QuestionInstruments:
         self._restarts = metrics.counter(Metric.ANSWER_PROCESS_RESTARTS)
         rows = metrics.counter(Metric.QUESTION_ROWS)
         self._written, self._dropped = rows.labels("written"), rows.labels("dropped")
+        self._are_rows_stuck = False
 
     def answered(
         self,
@@ -61,7 +62,8 @@ class QuestionInstruments:
 
     def watch_breaker(self, endpoint_id: str, event_type: str, breaker: CircuitBreaker) -> None:
         self._breakers.labels(endpoint_id, event_type).set_function(
-            lambda: breaker.state is not BreakerState.CLOSED
+            # Its state changes only with the next question, which may come hours later or never.
+            lambda: breaker.free_permits == 0
         )
 
     def answer_process_restarted(self) -> None:
@@ -69,9 +71,18 @@ class QuestionInstruments:
 
     def rows_written(self, count: int) -> None:
         self._written.inc(count)
+        if self._are_rows_stuck:
+            self._are_rows_stuck = False
+            self._log.info(LogEvent.QUESTION_ROWS_RECOVERED)
 
     def rows_dropped(self, count: int) -> None:
         self._dropped.inc(count)
+
+    def rows_stuck(self, error: BaseException) -> None:
+        """Log one line per outage, however often writing is tried."""
+        if not self._are_rows_stuck:
+            self._are_rows_stuck = True
+            self._log.warning(LogEvent.QUESTION_ROWS_STUCK, reason=type(error).__name__)
 
     def failed(self) -> None:
         """Log an unexpected exception. Call it within an except block."""

@@ -161,7 +161,8 @@ class QuestionLog:
                 return await self._table.write(rows)
             except INVALID_ROW_ERRORS:
                 raise
-            except WRITE_ERRORS:
+            except WRITE_ERRORS as exc:
+                self._instruments.rows_stuck(exc)
                 await self._pause()
 
     async def _pause(self) -> None:

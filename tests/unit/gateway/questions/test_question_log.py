@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from ringback.contract.telemetry.questions import QuestionMetric
 from ringback.runtime.observability.instruments import Exemplars
@@ -74,6 +75,24 @@ async def test_waits_for_the_database() -> None:
 
     assert len(table.rows) == 1
     assert table.counted("dropped") == 0
+
+
+async def test_an_outage_and_its_end_are_logged_once() -> None:
+    """However often writing is tried; the next outage has its own lines."""
+    table = Table(ConnectionRefusedError(), asyncpg.UndefinedTableError("no table"))
+    with capture_logs() as lines:
+        for _ in range(2):
+            async with table.log().running() as log:
+                log.add(answered())
+            table.errors = [TimeoutError()]
+
+    said = [(line["event"], line.get("reason")) for line in lines]
+    assert said == [
+        ("question_rows.stuck", "ConnectionRefusedError"),
+        ("question_rows.recovered", None),
+        ("question_rows.stuck", "TimeoutError"),
+        ("question_rows.recovered", None),
+    ]
 
 
 async def test_redacts_each_question_once_and_not_in_the_event_loop() -> None:

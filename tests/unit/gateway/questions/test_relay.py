@@ -20,6 +20,7 @@ from ringback.services.gateway.questions.question_log import AnsweredQuestion, Q
 from ringback.services.gateway.questions.relay import QuestionRelay, RelayLimits, question_id
 from tests.support.answering_backend import Backend, backend
 from tests.support.eventually import eventually
+from tests.unit.clock import Clock
 from tests.unit.gateway.questions.asking import TOOL_CALLS, MemoryTable, asked, known_values
 
 KEY = hmac_key(b"k" * 32)
@@ -33,6 +34,7 @@ class Asking:
     backend: Backend
     relay: QuestionRelay
     registry: CollectorRegistry
+    clock: Clock
     rows: list[AnsweredQuestion] = field(default_factory=list)
 
     async def ask(self, question: Asked) -> Answer:
@@ -42,21 +44,23 @@ class Asking:
         labels = {"event_type": event_type, "outcome": outcome}
         return self.registry.get_sample_value(QuestionMetric.QUESTIONS.name, labels) or 0.0
 
+    def breaker_open(self) -> float | None:
+        labels = {"endpoint_id": "acme", "event_type": "assistant-request"}
+        return self.registry.get_sample_value(QuestionMetric.QUESTION_BREAKER_OPEN.name, labels)
+
 
 @asynccontextmanager
 async def asking(
     limits: RelayLimits = LIMITS, *, networks: str = "127.0.0.0/8"
 ) -> AsyncGenerator[Asking, None]:
-    registry, rows = CollectorRegistry(), list[AnsweredQuestion]()
+    registry, rows, clock = CollectorRegistry(), list[AnsweredQuestion](), Clock()
     instruments = QuestionInstruments(registry, Exemplars(is_traced=False))
 
     log = QuestionLog(MemoryTable(rows), instruments, max_waiting=100)
     client = OutgoingClient(parse_networks(networks))
-    relay = QuestionRelay(
-        client, log, instruments, NO_TRACES, limits, signing_key=KEY, clock=lambda: 0.0
-    )
+    relay = QuestionRelay(client, log, instruments, NO_TRACES, limits, signing_key=KEY, clock=clock)
     async with backend() as served, log.running(), relay.running():
-        yield Asking(served, relay, registry, rows)
+        yield Asking(served, relay, registry, clock, rows)
 
 
 @pytest.fixture(name="questions")
@@ -236,16 +240,29 @@ async def test_a_backend_that_keeps_failing_is_left_alone(questions: Asking) -> 
     url = questions.backend.url("/500")
     for number in range(6):
         await questions.ask(asked("assistant-request", url, call_id=str(number)))
-    labels = {"endpoint_id": "acme", "event_type": "assistant-request"}
-    gauge = QuestionMetric.QUESTION_BREAKER_OPEN.name
-    was_open = questions.registry.get_sample_value(gauge, labels)
+    was_open = questions.breaker_open()
 
     await questions.ask(asked("assistant-request", questions.backend.url("/answer"), call_id="x"))
 
     assert len(questions.backend.heads) == 6
     assert questions.count("assistant-request", "breaker_open") == 1
     assert was_open == 1
-    assert questions.registry.get_sample_value(gauge, labels) == 0
+    assert questions.breaker_open() == 0
+
+
+async def test_a_breaker_that_would_ask_the_next_question_is_not_open(questions: Asking) -> None:
+    """Else it would be open for ever without a next one. A failed probe opens it again."""
+    url = questions.backend.url("/500")
+    for number in range(5):
+        await questions.ask(asked("assistant-request", url, call_id=str(number)))
+    shown = [questions.breaker_open()]
+
+    questions.clock.now_s += 60
+    shown.append(questions.breaker_open())
+    await questions.ask(asked("assistant-request", url, call_id="probe"))
+    shown.append(questions.breaker_open())
+
+    assert shown == [1, 0, 1]
 
 
 async def test_a_relay_that_stops_waits_for_no_backend(questions: Asking) -> None:
