@@ -162,3 +162,26 @@ async def test_a_rule_on_calls_fails_only_the_webhook_that_it_refuses(
         assert attempt["error_class"] == "RowRefusedError"
         assert call_id in attempt["error_message"]
     assert not process.outages()
+
+
+async def test_a_rule_on_the_log_keeps_only_the_webhook_that_it_refuses(
+    stage: Stage, start: Starter
+) -> None:
+    """Nothing can record it, so that it waits without an attempt, until the rule is gone."""
+    await stage.database.execute(
+        "ALTER TABLE webhook_delivery_log ADD CONSTRAINT rule CHECK (call_id <> 'refused')"
+    )
+    process = start(stage.place)
+    sent = [
+        await stage.send({"message": {**STATUS["message"], "call": {"id": call_id}}})
+        for call_id in ("first", "refused", "last")
+    ]
+
+    for job_id in (sent[0], sent[2]):
+        assert (await stage.until(job_id, "completed"))["attempts"] == 1
+    [line, *_] = await eventually(lambda: process.lines("message.requeued"))
+    assert (line["job_id"], line["reason"]) == (str(sent[1]), "StatementRefusedError")
+    await stage.database.execute("ALTER TABLE webhook_delivery_log DROP CONSTRAINT rule")
+
+    assert (await stage.until(sent[1], "completed"))["attempts"] == 1
+    assert not process.outages()

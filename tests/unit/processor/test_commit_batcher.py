@@ -8,6 +8,7 @@ from operator import itemgetter
 import asyncpg
 import pytest
 
+from ringback.runtime.postgres.refusal import StatementRefusedError
 from ringback.services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
 from ringback.services.processor.log.commit_batcher import CommitBatcher
 from tests.support.eventually import eventually
@@ -40,6 +41,8 @@ class Database:
             raise ConnectionRefusedError
         if any("bad" in item for item in items):
             raise asyncpg.DataError("bad")
+        if any("refused" in item for item in items):
+            raise asyncpg.NotNullViolationError("by an owner's rule")
         if any("bug" in item for item in items):
             raise KeyError("bug")
         return [item.upper() for item in items]
@@ -124,6 +127,24 @@ async def test_data_that_is_refused_costs_no_other_its_commit() -> None:
 
     assert [ends[0], ends[1], ends[3]] == ["A", "B", "D"]
     assert isinstance(ends[2], asyncpg.DataError)
+
+
+async def test_a_row_that_is_refused_is_no_outage() -> None:
+    """Its item gets the error at once, and the others are committed without it."""
+    store = Database()
+    store.open.clear()
+    watch = DatabaseWatch(never, wait_s=60, clock=Clock())
+    async with CommitBatcher(store.commit, itemgetter(0), watch, retry_wait_s=0.001) as group:
+        tasks = [asyncio.create_task(group.submit(item)) for item in ("a", "b refused", "c")]
+        await eventually(lambda: store.commits)
+        store.open.set()
+
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [ends[0], ends[2]] == ["A", "C"]
+    assert isinstance(ends[1], StatementRefusedError)
+    assert watch.is_available
+    assert not watch.was_unavailable_recently
 
 
 async def test_a_bug_fails_only_the_waiting_items() -> None:

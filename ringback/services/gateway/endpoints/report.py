@@ -17,6 +17,7 @@ import orjson
 
 from ringback.runtime.endpoints.instruments import EndpointsFileInstruments
 from ringback.runtime.postgres.queries import load
+from ringback.runtime.postgres.refusal import refusal
 from ringback.runtime.process.background import run_in_background
 from ringback.services.gateway.endpoints.endpoint import Endpoint
 from ringback.services.gateway.endpoints.refusals import RefusalCounts
@@ -82,11 +83,10 @@ class EndpointReporter:
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
                     await self._report()
-            except WRITE_ERRORS:
+            except Exception as exc:  # ruff: ignore[blind-except]  # a report is not worth a gateway
                 # The log of an outage is that of the pending rows.
-                pass
-            except Exception:  # ruff: ignore[blind-except]  # a report is not worth a gateway
-                if not self._has_failed:
+                is_outage = isinstance(exc, WRITE_ERRORS) and refusal(exc) is None
+                if not is_outage and not self._has_failed:
                     self._has_failed = True
                     self._instruments.failed()
             await asyncio.sleep(self._every_s)

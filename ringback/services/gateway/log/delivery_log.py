@@ -34,6 +34,8 @@ INVALID_ROW_ERRORS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
+    # Of a trigger that the table's owner added.
+    asyncpg.RaiseError,
 )
 """PostgreSQL will never accept the row. Checking the event should have prevented this."""
 

@@ -7,8 +7,12 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from ringback.runtime.postgres.pool import DATABASE_UNAVAILABLE_ERRORS, INVALID_DATA_ERRORS
+from ringback.runtime.postgres.refusal import StatementRefusedError, refusal
 from ringback.runtime.process.background import end, keep_running
 from ringback.services.processor.database_watch import DatabaseUnavailableError, DatabaseWatch
+
+_OF_SCHEMA = ("3F", "42")
+"""Classes of SQLSTATE: a right or a migration is missing, for every webhook. It is waited for."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -66,7 +70,8 @@ class CommitBatcher(Generic[Item, Result]):
     async def submit(self, item: Item) -> Result:
         """Commit an item together with others.
 
-        Raises one of INVALID_DATA_ERRORS, or DatabaseUnavailableError.
+        Raises one of INVALID_DATA_ERRORS, StatementRefusedError if the server refuses it for
+        another reason that is in the item, or DatabaseUnavailableError.
         """
         future: asyncio.Future[Result] = self._loop.create_future()
         self._waiting[future] = item
@@ -103,10 +108,10 @@ class CommitBatcher(Generic[Item, Result]):
         return batch
 
     async def _commit_batch(self, batch: dict[asyncio.Future[Result], Item]) -> None:
-        """Set the result or error of each future. Invalid data of one item fails only that item."""
+        """Set the result or error of each future. What is refused of one item fails only that."""
         try:
             results = await self._commit_with_retries(list(batch.values()))
-        except INVALID_DATA_ERRORS as exc:
+        except (*INVALID_DATA_ERRORS, StatementRefusedError) as exc:
             if len(batch) == 1:
                 _fail(batch, exc)
                 return
@@ -127,6 +132,9 @@ class CommitBatcher(Generic[Item, Result]):
             except INVALID_DATA_ERRORS:
                 raise
             except DATABASE_UNAVAILABLE_ERRORS as exc:
+                refused = refusal(exc)
+                if refused and not refused.sqlstate.startswith(_OF_SCHEMA):
+                    raise refused from None
                 self._watch.failed(exc)
                 if self._watch.wait_expired():
                     raise DatabaseUnavailableError from exc

@@ -4,7 +4,9 @@ from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
+import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from ringback.runtime.endpoints.instruments import EndpointsFileInstruments
 from ringback.services.gateway.endpoints.endpoint import Endpoint
@@ -31,21 +33,56 @@ class Pool:
     async def execute(self, *_: Any) -> None: ...
 
 
-async def test_all_is_reported_again_after_a_loss_beside_a_reload() -> None:
-    """The report that finds the loss has the new endpoints, but not the refusals."""
-    pool, registry = Pool(), CollectorRegistry()
-    table, refusals = EndpointTable(()), RefusalCounts()
-    refusals.add(None, NOT_FOUND)
-    reporter = EndpointReporter(
+def reporter(
+    pool: object, table: EndpointTable, refusals: RefusalCounts | None = None
+) -> EndpointReporter:
+    registry = CollectorRegistry()
+    return EndpointReporter(
         cast("asyncpg.Pool", pool),
         UUID(int=1),
         table=table,
-        refusals=refusals,
+        refusals=refusals or RefusalCounts(),
         file=EndpointsFileInstruments(registry),
         instruments=gateway_instruments(registry),
         every_s=0.01,
     )
-    async with reporter.running():
+
+
+class FailingPool(Pool):
+    def __init__(self, error: asyncpg.PostgresError) -> None:
+        super().__init__()
+        self.error = error
+        self.tries = 0
+
+    async def fetchval(self, *_: Any) -> bool:
+        self.tries += 1
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (asyncpg.CannotConnectNowError("starting"), []),
+        (asyncpg.InsufficientPrivilegeError("permission denied"), ["gateway.failed"]),
+    ],
+)
+async def test_a_refused_report_is_logged_once_and_an_outage_is_not(
+    error: asyncpg.PostgresError, logged: list[str]
+) -> None:
+    """The log of an outage is that of the pending rows; a missing right may be only this one."""
+    pool = FailingPool(error)
+    with capture_logs() as lines:
+        async with reporter(pool, EndpointTable(())).running():
+            await eventually(lambda: pool.tries >= 3)
+
+    assert [line["event"] for line in lines] == logged
+
+
+async def test_all_is_reported_again_after_a_loss_beside_a_reload() -> None:
+    """The report that finds the loss has the new endpoints, but not the refusals."""
+    pool, table, refusals = Pool(), EndpointTable(()), RefusalCounts()
+    refusals.add(None, NOT_FOUND)
+    async with reporter(pool, table, refusals).running():
         await eventually(lambda: pool.reports)
         before = len(pool.reports)
         pool.is_empty = True

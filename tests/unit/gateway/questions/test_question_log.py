@@ -122,6 +122,7 @@ async def test_a_batch_is_bounded_by_its_bytes() -> None:
     [
         asyncpg.DataError("too large"),
         asyncpg.CheckViolationError("by an owner"),
+        asyncpg.RaiseError("by an owner's trigger"),
         ZeroDivisionError(),
     ],
 )
